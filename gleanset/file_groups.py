@@ -8,9 +8,10 @@ as the post of the file's origin; the same name means the same group in every im
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import NamedTuple
@@ -111,13 +112,10 @@ class FileGroups:
             place = PurePath(origin.key)
             self._without.append((str(place.parent), origin.title or place.name))
 
-    def summary(self, again: Callable[[GroupBy], str]) -> dict[str, object]:
-        """Return what a summary says: groups, pictures in none, and which look cut from one.
-
-        `again` gives the command that groups those.
-        """
+    def summary(self) -> dict[str, object]:
+        """Return what a summary says: groups, pictures in none, and which look cut from one."""
         if self._by is None and not self._groups:
-            return _told_of_cut(self._without, again)
+            return _told_of_cut(self._without)
         summary: dict[str, object] = {"groups": len(self._groups)}
         if self._without:
             summary["without_group"] = len(self._without)
@@ -134,12 +132,11 @@ class _LooksCut(NamedTuple):
     by: GroupBy
 
 
-def _told_of_cut(
-    without: Sequence[tuple[str, str]], again: Callable[[GroupBy], str]
-) -> dict[str, object]:
+def _told_of_cut(without: Sequence[tuple[str, str]]) -> dict[str, object]:
     if (cut := _looks_cut(without)) is None:
         return {}
-    told = {"files": cut.files, "names": cut.names, "then": again(cut.by)}
+    then = f"run it again with --group-by {shlex.quote(str(cut.by))}"
+    told = {"files": cut.files, "names": cut.names, "then": then}
     return {"maybe_parts_of_one_picture": told}
 
 

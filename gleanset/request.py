@@ -5,8 +5,7 @@ what checks its text). From that one place come
 
 - the options and arguments of its command (`options_of`), with their ranges and choices;
 - the table of a recipe, whose unknown keys and wrong values are told by `gleanset.config`;
-- the checks, which also spell a text as it is kept (`Param.parse`);
-- the command that asks for the same, as words or as one line (`command_line`, `shell_line`).
+- the checks, which also spell a text as it is kept (`Param.parse`).
 
 A field is an option of the same name; `bool` is a flag, `bool | None` one with an opposite, a
 `Literal` a choice, a tuple may be repeated, `str | tuple[str, ...]` is one or several, and a `dict`
@@ -17,9 +16,7 @@ from __future__ import annotations
 
 import functools
 import math
-import shlex
-from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import UnionType
@@ -87,27 +84,6 @@ class Request(TomlTable, frozen=True, kw_only=True):
                     else _placed(value, folder)
                 )
         return msgspec.structs.replace(self, **placed)
-
-    def command_line(self) -> list[str]:
-        """Return the words of the command that asks for the same."""
-        options: list[str] = []
-        arguments: list[str] = []
-        for field in fields_of(type(self)):
-            value = getattr(self, field.name)
-            if value == field.default:
-                continue
-            if field.param.argument:
-                arguments += [_text(text) for text in (value if field.repeated else [value])]
-            else:
-                options += _option_words(field, value)
-        if any(word.startswith("-") for word in arguments):
-            # Nothing that begins with a dash is to be read as an option.
-            return [*self.COMMAND.split(), *options, "--", *arguments]
-        return [*self.COMMAND.split(), *arguments, *options]
-
-    def shell_line(self) -> str:
-        """Return that command as a shell takes it."""
-        return shlex.join(self.command_line())
 
 
 class Field(NamedTuple):
@@ -182,24 +158,6 @@ def _field(name: str, shape: Any, default: Any) -> Field | None:
     return Field(name, param, shape, default, repeated, either, meta.ge, meta.le)
 
 
-def _option_words(field: Field, value: Any) -> list[str]:
-    if field.shape is bool:
-        return [field.option if value else field.opposite]
-    if isinstance(value, dict):
-        return [word for text in _flat(value) for word in (field.option, text)]
-    values = value if field.repeated else [value]
-    return [word for item in values for word in (field.option, _text(item))]
-
-
-def _flat(table: Mapping[str, Any], start: str = "") -> Iterator[str]:
-    """Yield KEY=VALUE of every value of a table and of those in it."""
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{start}{key}.")
-        else:
-            yield f"{start}{key}={_text(value)}"
-
-
 def _nested(texts: tuple[str, ...], field: Field) -> dict[str, Any]:
     """Return the table of some KEY=VALUE: `bing.size=large` as {'bing': {'size': 'large'}}."""
     table: dict[str, Any] = {}
@@ -212,15 +170,6 @@ def _nested(texts: tuple[str, ...], field: Field) -> dict[str, Any]:
         else:
             table[name] = value
     return table
-
-
-def _text(value: Any) -> str:
-    """Spell a value as an option takes it: a number without an exponent, which none takes."""
-    if isinstance(value, float):
-        return f"{Decimal(repr(value)):f}"
-    if isinstance(value, str | int):
-        return str(value)
-    raise ValueError(f"no word of a command line says {value!r}")
 
 
 def _placed(text: str, folder: Path) -> str:

@@ -11,7 +11,6 @@ Modules that do the work are imported when it is done: the commands' help needs 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -474,7 +473,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         if reserved:
             done["reserved"] = len(reserved)
             done["reserved_files"] = few_files(reserved, "docs/legal.md")
-        return done | groups.summary(partial(self._again, root=dataset.root))
+        return done | groups.summary()
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
         """Show the files that would be tried, and every member of the archives."""
@@ -483,8 +482,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
 
         trees, archives = split_places(self.places, root)
         groups = self._groups(trees, archives)
-        summary = partial(groups.summary, partial(self._again, root=root))
-        return preview_folders(view, (trees, archives), self._options(groups), summary)
+        return preview_folders(view, (trees, archives), self._options(groups), groups.summary)
 
     def _groups(self, trees: Sequence[Path], archives: Sequence[Path]) -> FileGroups:
         from harvest.archives import names_inside
@@ -495,11 +493,6 @@ class FolderRequest(Request, frozen=True, kw_only=True):
             return FileGroups(by)
         names = [name for tree in trees for name in names_in(tree, self.exclude)]
         return FileGroups(by, [*names, *(name for path in archives for name in names_inside(path))])
-
-    def _again(self, by: GroupBy, root: Path) -> str:
-        again = msgspec.structs.replace(self, group_by=str(by))
-        program, command, *words = again.command_line()
-        return shlex.join([program, command, "-d", str(root), *words])
 
     def _options(self, groups: FileGroups) -> PictureOptions:
         from harvest.folder import PictureOptions

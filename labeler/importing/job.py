@@ -149,12 +149,7 @@ def import_labelled(
             result["splits"] = splits
     result |= _left_out(files)
 
-    def again(by: GroupBy) -> str:
-        """Return the command that imports the same once more, by groups."""
-        by_groups = ImportRequest(path=str(path), class_level=class_level, group_by=str(by))
-        return f"{by_groups.shell_line()} -d {shlex.quote(str(root or dataset.root))}"
-
-    return result | groups.summary(again)
+    return result | groups.summary()
 
 
 def _check_of_ours(path: Path, request: ImportRequest) -> None:

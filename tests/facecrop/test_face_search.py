@@ -1,64 +1,15 @@
-"""Searching faces: the command line, a recipe, a report and a model mean the same."""
+"""Searching faces: the command line, a recipe and a model mean the same."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from facecrop.cli import commands
 from facecrop.detectors import DetectorSpec
 from facecrop.detectors.options import RecordedDetector, dataset_detector
 from facecrop.request import FaceSearch
-from gleanset import Dataset
 from gleanset.errors import UsageError
 from gleanset.images.cut import CutSettings
 from gleanset.settings import CropSettings
-
-SWITCH = st.sampled_from((None, True, False))
-SEARCHES = st.builds(
-    FaceSearch,
-    detector=st.sampled_from((None, "animeface", "lbpcascade:neighbors=3,scale=1.05", "whole")),
-    threshold=st.sampled_from((None, 0.0, 0.5, 1 / 3, 1.0)),
-    cascade=st.sampled_from((None, "-c.xml", "my files/c.xml")),
-    option=st.sampled_from(((), ("lbpcascade.scale=1.2", "animeface.threshold=0.6"))),
-    margin=st.sampled_from((None, 0.0, 0.3, 2 / 3, 3.0)),
-    square=SWITCH,
-    pad=SWITCH,
-    level=SWITCH,
-    min_size=st.sampled_from((None, 0, 24)),
-    workers=st.sampled_from((None, 1, 256)),
-    new=st.booleans(),
-)
-
-
-def read_by_the_command_line(request: FaceSearch, root: Path) -> FaceSearch:
-    """What the real `facecrop` makes of the words of a request."""
-    made: list[FaceSearch] = []
-
-    def note(self: FaceSearch, *_: object) -> dict[str, object]:
-        made.append(self)
-        return {}
-
-    program, *words = request.command_line()
-    assert program == "facecrop"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FaceSearch, "run", note)
-        commands.main([*words, "-q", "-d", str(root)], standalone_mode=False)
-    (found,) = made
-    return found
-
-
-def test_a_search_is_read_back_from_its_command_line(dataset: Dataset) -> None:
-    @settings(max_examples=100, deadline=None)
-    @given(SEARCHES)
-    def holds(request: FaceSearch) -> None:
-        assert read_by_the_command_line(request, dataset.root) == request
-
-    holds()
-
 
 OWN = CropSettings(detector="lbpcascade", threshold=0.4)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ def met(names: list[str], by: GroupBy | None = None) -> dict[str, Any]:
     groups = FileGroups(by)
     for name in names:
         groups.note(Origin("folder", name, title=Path(name).name))
-    return groups.summary(lambda by: f"again {shlex.quote(str(by))}")
+    return groups.summary()
 
 
 def test_the_first_group_of_a_regular_expression_names_the_group() -> None:
@@ -96,9 +95,13 @@ def test_a_folder_is_a_group_where_it_is_neither_a_class_nor_a_split(
 def test_files_that_look_cut_from_one_picture_are_told_with_the_option() -> None:
     cut = [f"{folder}/{stem}-{n}.jpg" for folder in "ab" for stem in "xyz" for n in (1, 2)]
     told = met([*cut, "a/alone-1.jpg", "b/plain.jpg"])["maybe_parts_of_one_picture"]
-    assert told == {"files": 6, "names": "x-1.jpg, x-2.jpg", "then": r"again '(.+)-\d+\.'"}
+    assert told == {
+        "files": 6,
+        "names": "x-1.jpg, x-2.jpg",
+        "then": r"run it again with --group-by '(.+)-\d+\.'",
+    }
     lines = met([name.replace("-", "_") for name in cut])["maybe_parts_of_one_picture"]
-    assert lines["then"] == r"again '(.+)_\d+\.'"
+    assert lines["then"] == r"run it again with --group-by '(.+)_\d+\.'"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ from gleanset.credit import NOTHING, Credit, checked_page, credit_text, page_add
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.embedded_credit import credit_of
 from harvest.folder import PictureOptions, harvest_folders
-from harvest.request import FolderRequest
 
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
@@ -181,5 +180,3 @@ def test_the_command_carries_it(tmp_path: Path) -> None:
         assert told_of(dataset) == {"1.jpg": Credit("me", "CC-BY-4.0", "https://me.example/1")}
     with pytest.raises(UsageError, match="no address of a page"):
         checked_page("me")
-    words = FolderRequest(path=str(place), author="a b", licence="CC0").command_line()
-    assert words[-4:] == ["--author", "a b", "--licence", "CC0"]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import pytest
 from faulty_server import FaultyServer
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from small_bing import SmallBing
-from tools_for_tests import examples, run_here
+from tools_for_tests import run_here
 
 import harvest.cli
 from gleanset import Dataset
@@ -46,100 +42,6 @@ def read_by_the_command_line(words: Iterable[str]) -> Request:
         harvest.cli.commands.main(rest, standalone_mode=False)
     (request,) = made
     return request
-
-
-def both_ways(request: Request) -> None:
-    assert read_by_the_command_line(request.command_line()) == request
-    assert read_by_the_command_line(shlex.split(request.shell_line())) == request
-
-
-WORDS = ("cat", "-rf", "--limit", "it's $HOME", "barn owl", "ねこ", "a,b", "#1", "x=y")
-LABELS = (None, "cat", "barn owl", "-s", "日本")
-NET: dict[str, Any] = {
-    "allow_private": st.booleans(),
-    "ignore_robots": st.sampled_from(((), ("robots.txt", "noai"), ("all",))),
-}
-SOME_WORDS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(tuple)
-NUMBERS = st.sampled_from((None, 1, 200))
-PATHS = st.sampled_from(("a.txt", "-list.txt", "my files/a b.txt", "/x/y.zip"))
-KEYWORDS = st.builds(
-    KeywordRequest,
-    keywords=SOME_WORDS,
-    source=st.sampled_from((("bing",), ("bing", "flickr"), ("flickr", "bing"))),
-    input=st.none() | PATHS,
-    limit=NUMBERS,
-    range=st.sampled_from((None, "11-20", "-5", "3-")),
-    filter=st.sampled_from((None, "width >= 800 and not ai")),
-    options=st.sampled_from(
-        ({}, {"bing": {"size": "large"}}, {"bing": {"size": "a=b,c", "endpoint": "http://x/?y=1"}})
-    ),
-    label=st.sampled_from(LABELS),
-    **NET,
-)
-
-
-@settings(max_examples=examples(30, 150), deadline=None)
-@given(KEYWORDS)
-def test_a_search_is_read_back_from_its_command_line(request: KeywordRequest) -> None:
-    both_ways(request)
-
-
-@settings(max_examples=examples(20, 60), deadline=None)
-@given(
-    st.builds(
-        UrlsRequest,
-        file=st.lists(PATHS, min_size=1, max_size=2).map(tuple),
-        columns=st.sampled_from(({}, {"url": "-u", "caption": "a caption", "page": "url"})),
-        label=st.sampled_from(LABELS),
-        limit=NUMBERS,
-        **NET,
-    )
-)
-def test_lists_are_read_back_from_their_command_line(request: UrlsRequest) -> None:
-    both_ways(request)
-
-
-@pytest.mark.parametrize("label", LABELS)
-def test_folders_are_read_back_from_their_command_line(label: str | None) -> None:
-    for workers, places in ((None, ("a",)), (3, ("-b", "c d.zip")), (None, ("/x", "y"))):
-        hints = label is not None
-        both_ways(
-            FolderRequest(path=places, hints_from_folders=hints, label=label, workers=workers)
-        )
-
-
-MODES: tuple[dict[str, Any], ...] = (
-    {},
-    {"every": "500ms"},
-    {"every": "1/3fps"},
-    {"keyframes": True},
-    {"scenes": 1},
-    {"scenes": 7},
-    {"around": ("12:34", "1.5m"), "within": "4s", "every": "0.25s"},
-)
-OTHERS: tuple[dict[str, Any], ...] = (
-    {},
-    {"start": "10", "end": "1:02:03.5", "limit": 9, "skip_openings": True},
-    {"size": "960x540!", "crop_bars": True},
-    {"size": "x540", "format": "png", "skip_similar": "off"},
-    {"format": "jpg:80", "skip_similar": 0, "keep_bad": True},
-)
-
-
-@pytest.mark.parametrize(("mode", "more"), list(zip(MODES, itertools.cycle(OTHERS))))
-def test_samplings_are_read_back_from_their_command_line(
-    mode: dict[str, Any], more: dict[str, Any]
-) -> None:
-    wish = mode | more
-    for videos in (("ep1.mkv",), ("-ep 1.mkv", "https://v.example/3")):
-        request = FramesRequest(videos=videos, label="rin", allow_private=bool(more), **wish)
-        both_ways(request)
-
-
-def test_keywords_with_labels_of_their_own_are_no_command() -> None:
-    request = KeywordRequest(keywords=("tiger", ("house cat", "cat")))
-    with pytest.raises(ValueError, match="no word"):
-        request.command_line()
 
 
 RECIPE = """

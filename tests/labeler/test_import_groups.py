@@ -70,9 +70,7 @@ def test_importing_again_groups_what_is_there(empty: Dataset, faces: Path) -> No
     ]
     assert isinstance(said, dict)
     assert (said["files"], said["names"]) == (25, "episode 0-1.jpg, episode 0-2.jpg")
-    assert said["then"] == (rf"labeler import {faces} --group-by '(.+)-\d+\.' -d {empty.root}"), (
-        "what was said is what mends it"
-    )
+    assert said["then"] == r"run it again with --group-by '(.+)-\d+\.'"
     assert straddling(empty) > 0
     told = import_labelled(empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1))
     assert (told["added"], told["duplicate"], told["groups"]) == (0, 25, 10)
