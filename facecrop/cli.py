@@ -53,11 +53,12 @@ def run(job: CommandJob, request: FaceSearch) -> Result:
 @job_options(dataset=False)
 def detectors(job: CommandJob) -> Result:
     """Name the detectors there are, and models on a hub that fit: docs/detectors.md."""
-    from facecrop.detectors import DETECTORS, checked_detector_class
+    from facecrop.detector_names import DETECTORS
+    from facecrop.detectors import checked_detector_class, detector_class
     from facecrop.detectors.options import BEST
     from gleanset.plugins import tried_plugins
 
-    here = {one.name: (one.__doc__ or "").partition("\n")[0] for one in DETECTORS}
+    here = {name: (detector_class(name).__doc__ or "").partition("\n")[0] for name in DETECTORS}
     here[BEST] += " The default."
     others = {
         f"{plugin.name} ({plugin.made_by})": error.what

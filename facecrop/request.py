@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from facecrop.detector_names import DETECTORS
 from gleanset.config import Param
 from gleanset.db.faces import WHOLE
 from gleanset.plugins import plugin_words
@@ -45,10 +46,7 @@ def checked_detector(written: str) -> str:
     return written
 
 
-DETECTOR_NAMES = ("animeface", "animeface-docker", "drawnface", "lbpcascade", "onnx", WHOLE)
-"""Those of `facecrop.detectors`, which loads what they compute with."""
-
-_BY_NAME = ", ".join(name for name in DETECTOR_NAMES if name != WHOLE)
+_BY_NAME = ", ".join(name for name in DETECTORS if name != WHOLE)
 ModelDetector = Annotated[
     str | None,
     Param(
@@ -86,7 +84,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
             f"{WHOLE} for pictures without faces.",
             metavar="NAME",
             parse=checked_detector,
-            more=partial(plugin_words, "detectors", DETECTOR_NAMES),
+            more=partial(plugin_words, "detectors", DETECTORS),
         ),
     ] = None
     threshold: Annotated[

@@ -34,6 +34,7 @@ from gleanset.work.progress import Progress
 from harvest.lists import known_columns
 from harvest.robots_words import WORDS, RobotsWord
 from harvest.selection import Selection, parse_range
+from harvest.source_names import SOURCES
 
 if TYPE_CHECKING:
     from gleanset import Dataset
@@ -126,10 +127,6 @@ def _net(dataset: Dataset | None) -> NetSettings:
     return dataset.settings.net if dataset else read_settings(None).net
 
 
-SOURCE_NAMES = ("bing", "flickr", "google", "pixiv")
-"""Those of `harvest.sources`, which loads what they are read with."""
-
-
 Settings = dict[str, dict[str, str]]
 
 
@@ -206,11 +203,10 @@ class KeywordRequest(Downloads, frozen=True, kw_only=True):
     source: Annotated[
         str | tuple[str, ...],
         Param(
-            f"A site to search: {', '.join(SOURCE_NAMES)}. Repeat it, or write several with "
-            "commas.",
+            f"A site to search: {', '.join(SOURCES)}. Repeat it, or write several with commas.",
             metavar="NAME",
             show_default=True,
-            more=partial(plugin_words, "sources", SOURCE_NAMES),
+            more=partial(plugin_words, "sources", SOURCES),
         ),
     ] = ("bing",)
     limit: Annotated[

@@ -76,13 +76,15 @@ _EXTRAS = (
 def _plugins() -> Iterator[Component]:
     """Yield what other packages bring, each tried: docs/extending.md."""
     from baseline.settings import checked_preset_values, preset_names
-    from facecrop.detectors import DETECTORS, checked_detector_class
-    from harvest.sources import SOURCES, checked_source
+    from facecrop.detector_names import DETECTORS
+    from facecrop.detectors import checked_detector_class
+    from harvest.source_names import SOURCES
+    from harvest.sources import checked_source
     from labeler.export.formats import FORMS, checked_format
 
     tried = (
-        tried_plugins("sources", [source.name for source in SOURCES], checked_source),
-        tried_plugins("detectors", [one.name for one in DETECTORS], checked_detector_class),
+        tried_plugins("sources", SOURCES, checked_source),
+        tried_plugins("detectors", DETECTORS, checked_detector_class),
         tried_plugins("presets", preset_names(), checked_preset_values),
         tried_plugins("exports", FORMS, checked_format),
     )

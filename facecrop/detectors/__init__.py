@@ -1,7 +1,4 @@
-"""The detectors there are, by name; those of other packages are asked for by theirs.
-
-Looking at this tuple loads no detector's library: that happens when one is built.
-"""
+"""Detectors by name: those of `facecrop/detector_names.py`, and those of plugins."""
 
 from __future__ import annotations
 
@@ -9,22 +6,17 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar, cast
+from pkgutil import resolve_name
+from typing import Any, Self, cast
 
-from facecrop.detectors.animeface import AnimeFace
-from facecrop.detectors.animeface_docker import AnimeFaceDocker
+from facecrop.detector_names import DETECTORS
 from facecrop.detectors.base import Detector, Pixels
-from facecrop.detectors.drawnface import DrawnFace
-from facecrop.detectors.lbpcascade import LbpCascade
-from facecrop.detectors.onnx import OnnxModel
-from facecrop.detectors.whole import Whole
 from facecrop.plugin_detector import PluginDetector
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import answerable, load_plugin, made_by, plugin_names
 
 __all__ = [
-    "DETECTORS",
     "Detector",
     "DetectorSpec",
     "Pixels",
@@ -33,15 +25,6 @@ __all__ = [
     "detector_class",
     "detector_named",
 ]
-
-DETECTORS: tuple[type[Detector], ...] = (
-    AnimeFace,
-    AnimeFaceDocker,
-    DrawnFace,
-    LbpCascade,
-    OnnxModel,
-    Whole,
-)
 
 Setting = str | float
 """A setting's value: as read from a command line, or as a number."""
@@ -54,8 +37,6 @@ NO_MORE = {
     ),
 }
 """Detectors that datasets, recipes and models of before may name, and what takes their place."""
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +51,8 @@ class DetectorSpec:
         """Check the name and the settings' names. Raises `UsageError`."""
         options = dict(inspect.signature(detector_class(name)).parameters)
         for setting in settings:
-            _known(setting, f"setting of {name}", options)
+            if setting not in options:
+                raise _unknown(f"setting of {name}", setting, options)
         return cls(name, tuple(sorted(settings.items())))
 
     def build(self) -> Detector:
@@ -92,11 +74,14 @@ class DetectorSpec:
 
 def detector_class(name: str) -> type[Detector]:
     """Return the class of that name, ours or another package's. Raises `UsageError`."""
-    known = {detector.name: detector for detector in DETECTORS}
-    other = None if name in known else load_plugin("detectors", name, checked_detector_class)
-    if other is None and name in NO_MORE:
+    if name in DETECTORS:
+        own: type[Detector] = resolve_name(DETECTORS[name])
+        return own
+    if (other := load_plugin("detectors", name, checked_detector_class)) is not None:
+        return other
+    if name in NO_MORE:
         raise UsageError(f"there is no detector {name} any more", NO_MORE[name])
-    return other or _known(name, "detector", known, plugin_names("detectors", known))
+    raise _unknown("detector", name, [*DETECTORS, *plugin_names("detectors", DETECTORS)])
 
 
 def checked_detector_class(name: str, brought: Any) -> type[Detector]:
@@ -129,14 +114,9 @@ def _built(spec: DetectorSpec) -> Detector:
     return cast(Detector, PluginDetector(detector, package)) if package else detector
 
 
-def _known(name: str, kind: str, table: dict[str, _T], more: Iterable[str] = ()) -> _T:
-    if name in table:
-        return table[name]
-    raise UsageError(f"there is no {kind} called {name!r}", _suggestion(name, {*table, *more}))
-
-
-def _suggestion(name: str, names: Iterable[str]) -> str:
+def _unknown(kind: str, name: str, names: Iterable[str]) -> UsageError:
     known = sorted(names)
     there_are = "there are: " + ", ".join(known) if known else "it has none"
     guess = did_you_mean(name, known)
-    return f"{guess}({there_are})" if guess else there_are
+    hint = f"{guess}({there_are})" if guess else there_are
+    return UsageError(f"there is no {kind} called {name!r}", hint)

@@ -15,7 +15,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from facecrop.detectors import DETECTORS, DetectorSpec, Setting, detector_class
+from facecrop.detector_names import DETECTORS
+from facecrop.detectors import DetectorSpec, Setting, detector_class
 from facecrop.detectors.drawnface import DrawnFace
 from facecrop.detectors.lbpcascade import LbpCascade
 from facecrop.detectors.onnx import OnnxModel
@@ -118,8 +119,8 @@ def check_options(options: Iterable[str]) -> None:
 
 def all_names() -> list[str]:
     """Return every detector that looks for faces in pictures without being given a model."""
-    ours = [detector.name for detector in DETECTORS]
-    return [*(name for name in ours if name != OnnxModel.name), *plugin_names("detectors", ours)]
+    ours = [name for name in DETECTORS if name != OnnxModel.name]
+    return [*ours, *plugin_names("detectors", DETECTORS)]
 
 
 def _of_detector(name: str, options: Iterable[str]) -> Iterable[tuple[str, str]]:

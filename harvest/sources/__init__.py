@@ -1,41 +1,37 @@
-"""Every site we know, registered by hand: one file or package and one line here for each.
-
-Sites that another package knows are asked for by their names.
-"""
+"""Image search sites by name: those of `harvest/source_names.py`, and those of plugins."""
 
 from __future__ import annotations
 
+from functools import cache
+from pkgutil import resolve_name
 from typing import Any
 
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import load_plugin, plugin_names
+from harvest.source_names import SOURCES
 from harvest.sources.base import Endpoint, Option, Pages, Query, Source, changed
-from harvest.sources.bing import Bing
-from harvest.sources.flickr import Flickr
-from harvest.sources.google import Google
-from harvest.sources.pixiv import Pixiv
-
-SOURCES: tuple[Source, ...] = (
-    Bing(),
-    Flickr(),
-    Google(),
-    Pixiv(),
-)
 
 
 def source_named(name: str) -> Source:
     """Return the source called `name`. Raises `UsageError` that names the nearest one."""
-    known = {source.name: source for source in SOURCES}
-    if source := known.get(name) or load_plugin("sources", name, checked_source):
+    if name in SOURCES:
+        return _own(name)
+    if source := load_plugin("sources", name, checked_source):
         return source
     if name == "gallery_dl":
         raise UsageError(
             "gallery_dl is not a source any more", "use: gallery-dl -j URL | harvest urls -"
         )
-    names = [*known, *plugin_names("sources", known)]
+    names = [*SOURCES, *plugin_names("sources", SOURCES)]
     hint = did_you_mean(name, names, "Did you mean {}? ")
     raise UsageError(f"There is no source called {name!r}.", f"{hint}Known: {', '.join(names)}.")
+
+
+@cache
+def _own(name: str) -> Source:
+    source: Source = resolve_name(SOURCES[name])()
+    return source
 
 
 def checked_source(name: str, brought: Any) -> Source:
@@ -54,7 +50,6 @@ def checked_source(name: str, brought: Any) -> Source:
 
 
 __all__ = [
-    "SOURCES",
     "Endpoint",
     "Option",
     "Pages",

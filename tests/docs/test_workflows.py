@@ -15,7 +15,7 @@ import click
 import pytest
 
 from harvest.secrets import VARIABLES
-from harvest.sources import SOURCES
+from harvest.source_names import SOURCES
 
 yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,7 +115,7 @@ def test_linux_gets_the_packages_that_the_tests_use(monkeypatch: pytest.MonkeyPa
 
 def test_every_site_is_asked_with_the_logins_that_it_takes() -> None:
     [job] = jobs(FILES[0]).values()
-    assert job["strategy"]["matrix"]["source"] == [source.name for source in SOURCES]
+    assert job["strategy"]["matrix"]["source"] == list(SOURCES)
     secrets = {name for name, value in job["env"].items() if "secrets." in value}
     assert secrets == set(VARIABLES.values())
     assert all(job["env"][name] == f"${{{{ secrets.{name} }}}}" for name in secrets)

@@ -13,13 +13,14 @@ import pytest
 from PIL import Image
 from tools_for_tests import ROOT
 
-from facecrop.detectors import DETECTORS, Detector, DetectorSpec, Pixels, detector_named
+from facecrop.detector_names import DETECTORS
+from facecrop.detectors import Detector, DetectorSpec, Pixels, detector_named
 from facecrop.detectors.animeface_library import SELFTEST_PICTURE
 from facecrop.detectors.options import FILES, RecordedDetector, check_options, spec_of
 from gleanset.errors import UsageError
 from gleanset.records import Face
 
-NAMES = [detector.name for detector in DETECTORS]
+NAMES = list(DETECTORS)
 CONTAINER = "animeface-docker"
 OF_CONTAINER = [pytest.mark.docker, pytest.mark.timeout(900)]
 WIDTH, HEIGHT = 630, 420

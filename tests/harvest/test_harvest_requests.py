@@ -24,7 +24,8 @@ from harvest.keyword import searches
 from harvest.preview import Preview, preview_searches
 from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
 from harvest.selection import ALL
-from harvest.sources import Bing, Pages, Query
+from harvest.sources import Pages, Query
+from harvest.sources.bing import Bing
 from pipeline.gathering import Gathering
 from pipeline.recipe import read_recipe
 

@@ -22,7 +22,7 @@ from gleanset.errors import (
 )
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, DownloadLimits
-from harvest.sources import SOURCES, Query
+from harvest.sources import Query, source_named
 from harvest.sources.pixiv.source import Pixiv, with_buckets
 
 PIXIV = Pixiv(pause=0)
@@ -117,7 +117,7 @@ def test_nothing_is_asked_before_it_is_wanted(pixiv: PixivSite, client: Client) 
 
 
 def test_the_registered_source_takes_its_time(pixiv: PixivSite, client: Client) -> None:
-    [source] = [source for source in SOURCES if source.name == "pixiv"]
+    source = source_named("pixiv")
     answers(pixiv, found(work(1), next_offset=30), found(work(2)))
     began = time.monotonic()
     assert len(list(source.candidates(Query("猫", options=pixiv.options), client))) == 2

@@ -16,7 +16,8 @@ from gleanset.errors import GleansetError
 from gleanset.records import Candidate
 from harvest.http import Client, DownloadLimits
 from harvest.secrets import VARIABLES
-from harvest.sources import SOURCES, Pages, Query, Source, source_named
+from harvest.source_names import SOURCES as NAMES
+from harvest.sources import Pages, Query, Source, source_named
 from harvest.sources.flickr import Flickr
 from harvest.sources.google import Google
 from harvest.sources.pixiv import Pixiv
@@ -54,6 +55,7 @@ GOOGLE = [
     pytest.mark.skipif(bool(PROGRAMS), reason=f"not installed: {', '.join(PROGRAMS)}"),
 ]
 MARKS: dict[str, list[pytest.MarkDecorator]] = {"google": GOOGLE}
+SOURCES = list(map(source_named, NAMES))
 
 each_source = pytest.mark.parametrize(
     "source",

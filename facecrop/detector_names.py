@@ -1,0 +1,12 @@
+"""The detectors that come with Gleanset: by name, the class that `facecrop.detectors` loads."""
+
+from __future__ import annotations
+
+DETECTORS = {
+    "animeface": "facecrop.detectors.animeface:AnimeFace",
+    "animeface-docker": "facecrop.detectors.animeface_docker:AnimeFaceDocker",
+    "drawnface": "facecrop.detectors.drawnface:DrawnFace",
+    "lbpcascade": "facecrop.detectors.lbpcascade:LbpCascade",
+    "onnx": "facecrop.detectors.onnx:OnnxModel",
+    "whole": "facecrop.detectors.whole:Whole",
+}

@@ -1,0 +1,10 @@
+"""The sources that come with Gleanset: by name, the class that `harvest.sources` loads."""
+
+from __future__ import annotations
+
+SOURCES = {
+    "bing": "harvest.sources.bing:Bing",
+    "flickr": "harvest.sources.flickr:Flickr",
+    "google": "harvest.sources.google:Google",
+    "pixiv": "harvest.sources.pixiv:Pixiv",
+}
