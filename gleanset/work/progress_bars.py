@@ -52,11 +52,10 @@ class LineBar(_Lines):
             bar_format=_LINE, mininterval=interval, maxinterval=interval, miniters=1, **options
         )
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Write a line."""
         if self.format_dict["elapsed"] >= LINE_INTERVAL_SECONDS:
             self.fp.write(f"{self}\n")
-        return True
 
 
 class JsonBar(_Lines):
@@ -73,7 +72,7 @@ class JsonBar(_Lines):
             self.display()
         super().close()
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Write a line."""
         values = self.format_dict
         line = {"stage": values["prefix"], "done": values["n"], "unit": values["unit"].strip()}
@@ -89,4 +88,3 @@ class JsonBar(_Lines):
         with suppress(OSError):  # the reader may have gone, and the work goes on
             self.fp.write(json.dumps(line) + "\n")
             self.fp.flush()
-        return True
