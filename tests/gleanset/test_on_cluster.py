@@ -73,8 +73,8 @@ def nodes() -> Iterator[Nodes]:
         # The names of its sockets must be short.
         folder = Path(tempfile.mkdtemp(prefix="gr", dir="/tmp"))
         (folder / "session").mkdir()
-        head = {"session_name": "session", "temp_dir": str(folder), "_system_config": HEALTH}
-        head |= {"include_dashboard": False, "no_monitor": True}
+        head: dict[str, Any] = {"session_name": "session", "temp_dir": str(folder)}
+        head |= {"_system_config": HEALTH, "include_dashboard": False, "no_monitor": True}
         cluster = LocalCluster(initialize_head=True, head_node_args=head | _node(folder))
         try:
             yield Nodes(cluster, cluster.add_node(**_node(folder)))
