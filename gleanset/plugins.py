@@ -117,7 +117,7 @@ def declared() -> list[Plugin]:
     """Read the entry points of all packages; a package whose file is broken has none."""
     from importlib.metadata import distributions  # takes longer than many a command
 
-    found: dict[tuple[str, str], Plugin] = {}
+    plugins: dict[tuple[str, str], Plugin] = {}
     for package in distributions():
         try:
             if "[gleanset." not in (package.read_text("entry_points.txt") or ""):
@@ -126,7 +126,7 @@ def declared() -> list[Plugin]:
                 prefix, _, kind = entry.group.partition(".")
                 if prefix == "gleanset" and kind in RESERVED and NAME.fullmatch(entry.name):
                     made_by = f"{package.name} {package.version}"
-                    found.setdefault((kind, entry.name), Plugin(kind, entry.name, made_by, entry))
+                    plugins.setdefault((kind, entry.name), Plugin(kind, entry.name, made_by, entry))
         except Exception:
             log.debug("a package has entry points that cannot be read", exc_info=True)
-    return [found[key] for key in sorted(found)]
+    return [plugins[key] for key in sorted(plugins)]

@@ -124,7 +124,7 @@ def test_a_summary_counts_groups_and_what_is_in_none() -> None:
     groups = FileGroups(GroupBy.parse("folder"))
     for name, group in (("1", "a"), ("2", "a"), ("3", "b"), ("4", None)):
         groups.note(Origin("folder", name, title=name, post=group))
-    assert groups.summary(str) == {"groups": 2, "without_group": 1}
+    assert groups.summary() == {"groups": 2, "without_group": 1}
     assert "no folder is below those of the classes" in met(["a/1.jpg"], GroupBy())["note"]
 
 

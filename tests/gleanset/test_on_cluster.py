@@ -121,16 +121,15 @@ def test_a_missing_ray_names_the_package_to_install(
 @NEEDS_RAY
 @pytest.mark.slow
 def test_an_item_that_kills_its_worker_twice_is_a_failure(nodes: Nodes, tmp_path: Path) -> None:
-    (tmp_path / "5-1").touch()  # item 5 kills its worker once
-    job = pool_jobs.DiesOnce(tmp_path, (3, 5), times=2)
+    job = pool_jobs.DiesOnce(tmp_path, (3,), times=2)
     with Cluster(nodes.address, (tmp_path,)).keep("") as workers:
-        outcomes = {o.item: o for o in run_over(job, range(8), workers)}
+        outcomes = {o.item: o for o in run_over(job, range(5), workers)}
         rejected = {o.item: o for o in run_over(pool_jobs.sometimes, range(4), workers)}
     assert outcomes.pop(3).reason == "crashed"
-    assert {n: o.result for n, o in outcomes.items()} == {n: n for n in (0, 1, 2, 4, 5, 6, 7)}
+    assert {n: o.result for n, o in outcomes.items()} == {n: n for n in (0, 1, 2, 4)}
     assert rejected[1] == Outcome(1, None, "truncated", "at byte 9")
     assert rejected[2] == Outcome(2, None, "internal error", "ZeroDivisionError: oh")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["3-0", "3-1", "5-0", "5-1"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["3-0", "3-1"]
 
 
 @NEEDS_RAY
@@ -145,7 +144,7 @@ def test_a_cluster_that_loses_a_node_gives_the_rows_of_one_machine(
     here, there = tmp_path / "here", tmp_path / "there"
     for root in (here, there):
         run("harvest.cli", "folder", pictures, "-d", root)
-    search = ("facecrop.cli", "run", "--detector", "lbpcascade", "-d")
+    search = ("facecrop.cli", "run", "--detector", "drawnface", "-d")
     run(*search, here)
     killer = threading.Thread(target=_kill_in_the_middle, args=(nodes, there))
     killer.start()
