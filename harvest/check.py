@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from gleanset.plugins import answerable
 from gleanset.records import Candidate
+from harvest.candidates import search_source
 from harvest.http import Client
-from harvest.prefetch import SourceResults
 from harvest.sources import Query, Source, changed
 
 RESULTS = 3
@@ -44,11 +44,8 @@ def check_source(source: Source, options: Mapping[str, str], client: Client) -> 
     what it finds is not what a source gives.
     """
     query = Query(source.example, options=options)
-    found = SourceResults(source, query, client)
-    with closing(found.search()) as results:
+    with closing(search_source(source, query, client)) as results:
         first = list(islice(results, RESULTS))
-    if found.error is not None:
-        raise found.error
     if not first or not all(map(_is_sound, first)):
         answer = "odd addresses" if first else "nothing"
         with answerable("sources", source.name):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Generic
 
 from gleanset import Dataset
 from gleanset.errors import (
@@ -17,12 +17,12 @@ from gleanset.errors import (
     RateLimited,
     UsageError,
 )
+from harvest.candidates import ImagesFound, Places, SharedQueue, SourceQueue
 from harvest.downloads import Downloader, DownloadRun
+from harvest.http import Client
 from harvest.importer import Importer, counts
 from harvest.lists import checked_file, read_lines
-from harvest.prefetch import closing_searches
 from harvest.selection import ALL, Selection
-from harvest.source_worker import SharedQueue, SourceWorker
 from harvest.sources import Query, Source
 
 STAGE = "harvest-keyword"
@@ -85,141 +85,134 @@ def _query(keyword: str, label: str | None, options: Mapping[str, str], source: 
     return query
 
 
-class RunCounts:
-    """The numbers of one keyword or one source, and who refused in it."""
+@dataclass(frozen=True, slots=True)
+class SearchEnd(Generic[Places]):
+    """One source after one keyword: `error` ended it, `is_short`: the keyword lacks images."""
 
-    def __init__(self) -> None:
-        self.tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
-        self.reasons: Counter[str] = Counter()
-        self.refusals: list[str] = []
-
-    def add(self, importer: Importer, error: GleansetError | None) -> None:
-        """Add the numbers of one importer, and what ended its source."""
-        # `+=` would drop the zeros that a result promises.
-        self.tally.update(importer.tally)
-        self.reasons.update(importer.reasons)
-        if error is not None:
-            self.refusals.append(str(error))
-
-    def result(self) -> dict[str, object]:
-        """Return the numbers with a status: 'ok', or what the first refusal said."""
-        status = self.refusals[0] if self.refusals else "ok"
-        return {"status": status, **counts(self.tally, self.reasons)}
+    keyword: str
+    source: str
+    places: Places
+    error: GleansetError | None
+    is_short: bool
 
 
-class RunStats:
-    """The counts of one run: in all, by keyword and by source."""
+@dataclass(frozen=True)
+class SearchRun(Generic[Places]):
+    """Searches keywords one after another, all sources of one at the same time.
 
-    def __init__(self) -> None:
-        self.total = RunCounts()
-        self.by_keyword: dict[str, RunCounts] = {}
-        self.by_source: dict[str, RunCounts] = {}
-        self._errors: dict[str, GleansetError] = {}
-        self._ended_early: list[tuple[str, str, GleansetError]] = []
+    `new_places` makes what counts the places of a source, from the set of its images; `wake` is
+    called when a source has something new.
+    """
 
-    def add(
+    client: Client
+    selection: Selection
+    limit: int
+    new_places: Callable[[set[str]], Places]
+    wake: Callable[[], None]
+
+    def over(
+        self, searches: Iterable[Search], drive: Callable[[SharedQueue[Places], str], None]
+    ) -> Iterator[SearchEnd[Places]]:
+        """Yield how each search ended; `drive` takes the candidates of a keyword."""
+        given_up: dict[str, GleansetError] = {}
+        for search in searches:
+            queues, images = self._drive(search, given_up, drive)
+            is_short = len(images) < self.limit
+            for name, queue in queues.items():
+                error = queue.error or given_up.get(name)
+                if isinstance(error, FINAL_REFUSALS):
+                    given_up[name] = error
+                unasked = queue.places.tally["not_asked"]
+                if error is None and is_short and unasked:
+                    error = Incomplete(
+                        f"{unasked} images were not asked for, because their hosts refuse requests",
+                        "Try them again later with: harvest retry",
+                    )
+                yield SearchEnd(search.keyword, name, queue.places, error, is_short)
+
+    def _drive(
         self,
-        keyword: str,
-        source: str,
-        importer: Importer,
-        error: GleansetError | None,
-        is_short: bool,
-    ) -> None:
-        """Note what one source gave for one keyword, and the error that ended it.
-
-        `is_short`: the keyword has fewer images than were asked for.
-        """
-        mine = self.by_source.setdefault(source, RunCounts())
-        word = self.by_keyword.setdefault(keyword, RunCounts())
-        for one in (self.total, mine, word):
-            one.add(importer, error)
-        if error is not None:
-            self._errors.setdefault(source, error)
-            if is_short:
-                self._ended_early.append((keyword, source, error))
-
-    def result(self) -> dict[str, object]:
-        """Return the numbers of the run.
-
-        When every source refused and nothing at all was had, the first one's error is raised: a
-        refusal is never an empty result. Where a keyword lacks images and the end of a list was
-        not seen, `Incomplete` is raised with the numbers.
-        """
-        had = any(self.total.tally.values())
-        if self._errors and not had and len(self._errors) == len(self.by_source):
-            raise next(iter(self._errors.values()))
-        result = counts(self.total.tally, self.total.reasons)
-        if not had and not self._errors:
-            result["no_results"] = True
-        for name, by in (("keywords", self.by_keyword), ("sources", self.by_source)):
-            if len(by) > 1 or self._errors:
-                result[name] = {key: one.result() for key, one in by.items()}
-        raise_incomplete(self._ended_early, result)
-        return result
-
-
-def raise_incomplete(
-    ended_early: Sequence[tuple[str, str, GleansetError]], result: dict[str, object]
-) -> None:
-    """Raise `Incomplete` with a result where searches (keyword, source, error) ended early."""
-    if ended_early:
-        keyword, source, error = ended_early[0]
-        more = f", and {len(ended_early) - 1} more searches" if len(ended_early) > 1 else ""
-        what = f"search incomplete: {source} {keyword!r}{more}: {error.what}"
-        raise Incomplete(what, error.mend, result)
-
-
-class KeywordRun:
-    """Searches one keyword after another, all its sources at once, and counts for each."""
-
-    def __init__(self, downloader: Downloader, selection: Selection, limit: int) -> None:
-        self._downloader = downloader
-        self._selection = selection
-        self._limit = limit
-        self._given_up: dict[str, GleansetError] = {}
-        self.stats = RunStats()
-
-    def search(self, search: Search) -> None:
-        """Search and download. A refusal is kept; what was fetched before it stays."""
+        search: Search,
+        given_up: Mapping[str, GleansetError],
+        drive: Callable[[SharedQueue[Places], str], None],
+    ) -> tuple[dict[str, SourceQueue[Places]], set[str]]:
         images: set[str] = set()
-        downloader = self._downloader
-        workers = [
-            SourceWorker(
-                asked,
-                downloader.client,
-                self._selection,
-                images,
-                partial(downloader.importer, STAGE),
-                downloader.wake,
+        queues: dict[str, SourceQueue[Places]] = {}
+        for pair in search.asked:
+            own = ImagesFound(images)
+            places = self.new_places(own)
+            queues[pair[0].name] = SourceQueue(
+                pair, self.client, self.selection, places, own, self.wake
             )
-            for asked in search.asked
-        ]
-        with closing_searches(workers, downloader.client):
-            going = [worker for worker in workers if worker.source.name not in self._given_up]
-            queue = SharedQueue(self._limit, going, images)
-            downloader.run(
-                queue,
-                lambda outcome: queue.places(outcome.item).take_download(outcome),
-                search.keyword,
-                self._limit,
-                queue.progress,
-            )
-        for worker in workers:
-            self._count(search.keyword, worker, len(images) < self._limit)
+        active = {name: queue for name, queue in queues.items() if name not in given_up}
+        try:
+            drive(SharedQueue(self.limit, active, images), search.keyword)
+        except BaseException:
+            # Ends what the sources wait for.
+            self.client.close()
+            raise
+        finally:
+            for queue in queues.values():
+                queue.close()
+        return queues, images
 
-    def _count(self, keyword: str, worker: SourceWorker[Importer], is_short: bool) -> None:
-        name = worker.source.name
-        error = worker.results.error or self._given_up.get(name)
-        if isinstance(error, FINAL_REFUSALS):
-            self._given_up[name] = error
-        unasked = worker.places.tally["not_asked"]
-        if error is None and is_short and unasked:
-            error = Incomplete(
-                f"{unasked} images were not asked for, because their hosts refuse requests",
-                "Try them again later with: harvest retry",
-            )
-        worker.places.finish()
-        self.stats.add(keyword, name, worker.places, error, is_short)
+
+def run_result(ends: Sequence[SearchEnd[Importer]]) -> dict[str, object]:
+    """Return the counts of a run, by keyword and source where there are several.
+
+    When every source refused and nothing was found, the first error is raised: a refusal is never
+    an empty result. Raises `Incomplete`, with the counts, where a keyword lacks images because the
+    end of a list was not seen.
+    """
+    errors = first_errors(ends)
+    result = _counts(ends)
+    had = any(n for end in ends for n in end.places.tally.values())
+    raise_if_all_refused(errors, ends, had=had)
+    if not had and not errors:
+        result["no_results"] = True
+    for name, key in (("keywords", "keyword"), ("sources", "source")):
+        values = dict.fromkeys(getattr(end, key) for end in ends)
+        if len(values) > 1 or errors:
+            result[name] = {
+                value: _counts([end for end in ends if getattr(end, key) == value], status=True)
+                for value in values
+            }
+    raise_incomplete(ends, result)
+    return result
+
+
+def _counts(ends: Sequence[SearchEnd[Importer]], *, status: bool = False) -> dict[str, object]:
+    tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
+    reasons: Counter[str] = Counter()
+    for end in ends:
+        tally.update(end.places.tally)
+        reasons.update(end.places.reasons)
+    errors = [str(end.error) for end in ends if end.error is not None]
+    return ({"status": (errors or ["ok"])[0]} if status else {}) | counts(tally, reasons)
+
+
+def first_errors(ends: Sequence[SearchEnd[Places]]) -> dict[str, GleansetError]:
+    """Return the first error of each source that had one."""
+    return {end.source: end.error for end in reversed(ends) if end.error is not None}
+
+
+def raise_if_all_refused(
+    errors: Mapping[str, GleansetError], ends: Sequence[SearchEnd[Places]], *, had: bool
+) -> None:
+    """Raise the error of the first source where all refused and nothing was had."""
+    sources = dict.fromkeys(end.source for end in ends)
+    if not had and errors and len(errors) == len(sources):
+        raise next(errors[source] for source in sources)
+
+
+def raise_incomplete(ends: Sequence[SearchEnd[Places]], result: dict[str, object]) -> None:
+    """Raise `Incomplete` with a result where searches that lack images ended in an error."""
+    incomplete = [(end, end.error) for end in ends if end.error is not None and end.is_short]
+    if incomplete:
+        end, error = incomplete[0]
+        more = f", and {len(incomplete) - 1} more searches" if len(incomplete) > 1 else ""
+        what = f"search incomplete: {end.source} {end.keyword!r}{more}: {error.what}"
+        raise Incomplete(what, error.mend, result)
 
 
 def harvest_searches(
@@ -232,14 +225,27 @@ def harvest_searches(
 ) -> dict[str, object]:
     """Download up to `limit` distinct images for each keyword, over all its sources; the counts.
 
-    Each source brings its equal share; one that a source cannot fill passes to the others.
-    The account of each source says whether it refused; when all did and nothing at all was
-    had, the first refusal is raised: it is never an empty result. Raises `Incomplete`, with the
-    counts, where a keyword got less because the end of a list was not seen.
+    Each source brings an equal share; what it cannot fill passes to the others. Raises as
+    `run_result`.
     """
+    ends: list[SearchEnd[Importer]] = []
     with dataset.stage(STAGE) as scratch, run.open_client() as client:
         downloader = Downloader(dataset, client, scratch, run)
-        searching = KeywordRun(downloader, selection, limit)
-        for search in asked:
-            searching.search(search)
-    return searching.stats.result()
+
+        def importer(images: set[str]) -> Importer:
+            return downloader.importer(STAGE, images)
+
+        def download(queue: SharedQueue[Importer], keyword: str) -> None:
+            downloader.run(
+                queue,
+                lambda outcome: queue.places(outcome.item).take_download(outcome),
+                keyword,
+                limit,
+                queue.progress,
+            )
+
+        searching = SearchRun(client, selection, limit, importer, downloader.wake)
+        for end in searching.over(asked, download):
+            end.places.finish()
+            ends.append(end)
+    return run_result(ends)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,15 +18,19 @@ from gleanset.source_table import unmatched_summary
 from gleanset.terminal import readable
 from gleanset.tree import ignored_summary
 from harvest.archives import members
-from harvest.downloads import CandidateQueue, IterableFeed
+from harvest.candidates import CandidateQueue, SharedQueue
 from harvest.folder import PictureOptions, walk
 from harvest.http import Client
 from harvest.importer import Seen, seen_by
-from harvest.keyword import FINAL_REFUSALS, Search, raise_incomplete
+from harvest.keyword import (
+    Search,
+    SearchRun,
+    first_errors,
+    raise_if_all_refused,
+    raise_incomplete,
+)
 from harvest.lists import PLAIN, Columns
-from harvest.prefetch import candidates_as_they_come, closing_searches
 from harvest.selection import Selection
-from harvest.source_worker import SharedQueue, SourceWorker
 from harvest.urls import read_list
 from harvest.video.inputs import VideoFile, VideoInput
 from harvest.video.sampling import Sampling
@@ -82,21 +85,28 @@ def preview_searches(
 
     Raises the first refusal when every source refused and nothing at all was found.
     """
-    errors = preview.errors
+    wakes: SimpleQueue[None] = SimpleQueue()
+
+    def show(queue: SharedQueue[PreviewedPlaces], _: str) -> None:
+        while (candidate := queue.take()) is not None or queue.asking or not wakes.empty():
+            if candidate is None:
+                wakes.get()
+            else:
+                queue.places(candidate).take(candidate)
+                queue.settled(candidate)
+
+    places = partial(PreviewedPlaces, preview)
+    searching = SearchRun(client, selection, limit, places, lambda: wakes.put(None))
+    ends = list(searching.over(asked, show))
+    preview.errors |= first_errors(ends)
+    raise_if_all_refused(preview.errors, ends, had=bool(preview.new + preview.known))
     skipped: Counter[str] = Counter()
-    ended_early: list[tuple[str, str, GleansetError]] = []
-    for search in asked:
-        workers, is_short = _preview_search(preview, search, client, limit, selection)
-        for worker in workers:
-            skipped.update(worker.results.skipped)
-            if (error := worker.results.error) and is_short:
-                ended_early.append((search.keyword, worker.source.name, error))
-    names = dict.fromkeys(source.name for search in asked for source, _ in search.asked)
-    if errors and not preview.new + preview.known and errors.keys() == names.keys():
-        raise next(iter(errors.values()))
-    told = {name: {"status": str(errors.get(name, "ok"))} for name in names}
-    result = preview.result(skipped) | ({"sources": told} if errors else {})
-    raise_incomplete(ended_early, result)
+    for end in ends:
+        skipped.update(end.places.tally)
+    names = dict.fromkeys(end.source for end in ends)
+    states = {name: {"status": str(preview.errors.get(name, "ok"))} for name in names}
+    result = preview.result(skipped) | ({"sources": states} if preview.errors else {})
+    raise_incomplete(ends, result)
     return result
 
 
@@ -131,38 +141,6 @@ class PreviewedPlaces:
         self._view.take(candidate.url)
 
 
-def _preview_search(
-    preview: Preview, search: Search, client: Client, limit: int, selection: Selection
-) -> tuple[list[SourceWorker[PreviewedPlaces]], bool]:
-    """Return the workers, and whether they found less than the limit."""
-    common: set[str] = set()
-    wakes: SimpleQueue[None] = SimpleQueue()
-    # As in a run: who refused for good is not asked for the next keyword.
-    asked = [
-        pair
-        for pair in search.asked
-        if not isinstance(preview.errors.get(pair[0].name), FINAL_REFUSALS)
-    ]
-    workers = [
-        SourceWorker(
-            pair,
-            client,
-            selection,
-            common,
-            partial(PreviewedPlaces, preview),
-            lambda: wakes.put(None),
-        )
-        for pair in asked
-    ]
-    queue = SharedQueue(limit, workers, common)
-    with closing_searches(workers, client):
-        for candidate in candidates_as_they_come(queue.take, lambda: queue.asking, wakes):
-            queue.places(candidate).take(candidate)
-            queue.settled(candidate)
-    preview.errors |= {w.source.name: error for w in workers if (error := w.results.error)}
-    return workers, len(common) < limit
-
-
 def preview_urls(
     preview: Preview,
     files: Iterable[Path],
@@ -173,8 +151,8 @@ def preview_urls(
     """Show the addresses of some lists that were not visited yet, should all be images."""
     images: set[str] = set()
     places = PreviewedPlaces(preview, images)
-    feed = IterableFeed(c for file in files for c in read_list(file, label, columns))
-    queue = CandidateQueue(feed, places, images, limit)
+    candidates = (c for file in files for c in read_list(file, label, columns))
+    queue = CandidateQueue(candidates, places, images, limit)
     while (candidate := queue.take()) is not None:
         places.take(candidate)
         queue.settled(candidate)
@@ -218,62 +196,33 @@ def preview_frames(
     sampling: Sampling,
     inputs: Iterable[VideoInput],
 ) -> Result:
-    """Show the videos that would be sampled; the numbers."""
-    return _FramesPreview(preview, dataset, sampling).over(inputs)
-
-
-@dataclass
-class _FramesPreview:
-    """Shows the videos still to be sampled, one a line; says on the side what is wrong."""
-
-    view: Preview
-    dataset: Dataset | None
-    sampling: Sampling
-    numbers: dict[str, int] = field(default_factory=lambda: {"videos": 0})
-    _met: set[str] = field(default_factory=set)
-
-    def over(self, inputs: Iterable[VideoInput]) -> dict[str, object]:
-        """Return the numbers."""
-        for one in inputs:
-            if isinstance(one, VideoFile):
-                self._file(one)
-            else:
-                self._todo(one.shown)
-        self.view.say(f"videos: {self.numbers['videos']}")
-        return dict(self.numbers)
-
-    def _file(self, video: VideoFile) -> None:
-        # Only here: what samples videos takes as long to load as all the rest.
-        from harvest.video.sampler import read_facts
-
-        try:
-            if self._is_known(sha256_of_file(video.path)):
-                self._count("known")
-                return
-            read_facts(video.path)
-        except OSError as error:
-            self._wrong(video.shown, f"cannot be read: {error.strerror}")
-        except Unreadable as error:
-            self._wrong(video.shown, f"{error.reason}: {error.detail}")
+    """Show the videos that would be sampled, one a line; say what is wrong with others."""
+    counts = Counter(videos=0)
+    seen: set[str] = set()
+    for source in inputs:
+        if not isinstance(source, VideoFile):
+            state = "videos"
+        elif trouble := _video_trouble(source):
+            preview.say(f"{source.shown}: {trouble}")
+            state = "rejected"
         else:
-            self._todo(video.shown)
+            sha256 = sha256_of_file(source.path)
+            is_done = dataset and dataset.videos.done(sha256, sampling.settings) is not None
+            state = "known" if is_done or sha256 in seen else "videos"
+            seen.add(sha256)
+        counts[state] += 1
+        if state == "videos":
+            preview.show(source.shown)
+    preview.say(f"videos: {counts['videos']}")
+    return dict(counts)
 
-    def _is_known(self, sha256: str) -> bool:
-        """Return whether a video was sampled before, or is here a second time."""
-        if sha256 in self._met:
-            return True
-        self._met.add(sha256)
-        if self.dataset is None:
-            return False
-        return self.dataset.videos.done(sha256, self.sampling.settings) is not None
 
-    def _todo(self, shown: str) -> None:
-        self._count("videos")
-        self.view.show(shown)
+def _video_trouble(video: VideoFile) -> str:
+    # Only here: what samples videos takes as long to load as all the rest.
+    from harvest.video.sampler import read_facts
 
-    def _wrong(self, shown: str, why: str) -> None:
-        self._count("rejected")
-        self.view.say(f"{shown}: {why}")
-
-    def _count(self, what: str, number: int = 1) -> None:
-        self.numbers[what] = self.numbers.get(what, 0) + number
+    try:
+        read_facts(video.path)
+    except Unreadable as error:
+        return f"{error.reason}: {error.detail}"
+    return ""

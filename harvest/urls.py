@@ -8,7 +8,8 @@ from pathlib import Path
 from gleanset import Dataset
 from gleanset.errors import UsageError
 from gleanset.records import Candidate, Origin
-from harvest.downloads import CandidateQueue, Downloader, DownloadRun, IterableFeed
+from harvest.candidates import CandidateQueue
+from harvest.downloads import Downloader, DownloadRun
 from harvest.gallery_dl import is_gallery_dl, read_gallery_dl
 from harvest.lists import PLAIN, Columns, check_list, checked_file, read_rows
 
@@ -38,8 +39,8 @@ def harvest_urls(
         # Without a limit the images are not asked for, and a list may be long.
         importer = downloader.importer(STAGE, None if limit is None else images)
         candidates = (c for file in lists for c in read_list(file, label, columns))
-        feed = IterableFeed(importer.looked_up(candidates, "urls"))
-        queue = CandidateQueue(feed, importer, images, limit)
+        new = importer.looked_up(candidates, "urls")
+        queue = CandidateQueue(new, importer, images, limit)
         downloader.run(queue, importer.take_download, "images", limit)
         importer.finish()
     return importer.result()

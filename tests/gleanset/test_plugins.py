@@ -17,10 +17,10 @@ from baseline.settings import load_preset
 from facecrop.detectors import DetectorSpec
 from facecrop.detectors.options import RecordedDetector
 from gleanset import plugins
-from gleanset.errors import UsageError
+from gleanset.errors import GleansetError, UsageError
 from gleanset.plugins import plugin_names, plugin_words, tried_plugins
+from harvest.candidates import search_source
 from harvest.http import Client, DownloadLimits
-from harvest.prefetch import SourceResults
 from harvest.sources import Query, source_named
 from labeler.export.options import ExportOptions
 
@@ -164,10 +164,10 @@ def test_a_source_that_fails_is_named(packages: PluginPackages, pages: str, why:
     entries = "[gleanset.sources]\nnothing = gleanset_x:Nothing\n"
     packages.add("gleanset-x", entries, SOURCE.replace("PAGES", pages))
     with Client(DownloadLimits()) as client:
-        results = SourceResults(source_named("nothing"), Query("owl"), client)
-        assert list(results.search()) == []
-    assert "the source nothing of gleanset-x 1.0 failed" in str(results.error)
-    assert why in str(results.error)
+        failed = "the source nothing of gleanset-x 1.0 failed"
+        with pytest.raises(GleansetError, match=failed) as raised:
+            list(search_source(source_named("nothing"), Query("owl"), client))
+    assert why in str(raised.value)
 
 
 @pytest.mark.parametrize(

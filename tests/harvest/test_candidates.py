@@ -19,12 +19,12 @@ from tools_for_tests import command, eventually, python_path
 from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.records import Candidate, Origin
+from harvest.candidates import CandidateQueue, ImagesFound, SharedQueue
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, searches
-from harvest.preview import Preview, preview_searches
+from harvest.preview import Preview, PreviewedPlaces, preview_searches
 from harvest.selection import ALL
-from harvest.source_worker import FairShare, ImagesFound
 from harvest.sources import Pages, Query, Source
 
 QUICK = DownloadLimits(retries=0)
@@ -111,48 +111,47 @@ def test_previews_ask_all_sites_at_once(bing: SmallBing) -> None:
     assert sorted(url.rpartition("?")[2] for url in shown) == ["quick"] * 5 + ["slow"] * 5
 
 
-class Simulated:
-    """A lane without a site: results come, and downloads end, when a die says so."""
+class Simulated(CandidateQueue[PreviewedPlaces]):
+    """A source without a site: results come, and downloads end, when a die says so."""
 
     def __init__(self, numbers: list[int], common: set[str], die: random.Random) -> None:
-        self.share = 0
-        self.brought = ImagesFound(common)
+        images = ImagesFound(common)
+        places = PreviewedPlaces(Preview(None, lambda _: None), set())
+        super().__init__([], places, images, 0)
         self.visited = 0
-        self.pending: list[int] = []
+        self.under_way: list[Candidate] = []
         self._numbers = numbers
         self._die = die
 
     @property
-    def ended(self) -> bool:
-        return self.visited == len(self._numbers) and not self.pending
+    def asking(self) -> bool:
+        return self._missing() > 0 and not self._exhausted
 
-    @property
-    def busy(self) -> bool:
-        return (
-            self.visited < len(self._numbers) and len(self.brought) + len(self.pending) < self.share
-        )
-
-    def take(self) -> int | None:
-        if not self.busy or self._die.random() < 0.5:
+    def _next(self, missing: float) -> Candidate | None:
+        self._exhausted = self.visited == len(self._numbers)
+        if self._exhausted or self._die.random() < 0.5:
             return None
-        self.pending.append(self._numbers[self.visited])
         self.visited += 1
-        return self.pending[-1]
+        url = str(self._numbers[self.visited - 1])
+        self.under_way.append(Candidate(url, Origin("", str(self.visited), url=url)))
+        return self.under_way[-1]
 
     def settle(self) -> None:
-        self.brought.add(str(self.pending.pop(self._die.randrange(len(self.pending)))))
+        candidate = self.under_way.pop(self._die.randrange(len(self.under_way)))
+        self.images.add(candidate.url)
+        self.settled(candidate)
 
 
 def simulate(lists: list[list[int]], limit: int, seed: int) -> tuple[list[int], int]:
-    """How far each lane went, and how many were met in all."""
+    """How far each source went, and how many images there are in all."""
     die, common = random.Random(seed), set[str]()
-    lanes = [Simulated(numbers, common, die) for numbers in lists]
-    shared = FairShare[int](limit, lanes, common)
+    queues = {str(n): Simulated(numbers, common, die) for n, numbers in enumerate(lists)}
+    shared = SharedQueue(limit, queues, common)
     while True:
-        taken = shared.take()
-        pending = [lane for lane in lanes if lane.pending]
-        if taken is None and not pending and not shared.asking:
-            return [lane.visited for lane in lanes], len(common)
+        candidate = shared.take()
+        pending = [queue for queue in queues.values() if queue.under_way]
+        if candidate is None and not pending and not shared.asking:
+            return [queue.visited for queue in queues.values()], len(common)
         if pending and die.random() < 0.5:
             die.choice(pending).settle()
 
