@@ -33,7 +33,7 @@ class Page:
 class Client:
     """The polite downloader: thread-safe, and a context manager that closes itself.
 
-    `contact` (an address or a URL) goes into the honest user agent, `user_agent` replaces it.
+    `contact` (an address or a URL) goes into the user agent.
     `ignore_robots` are the `robots_words` that hosts and pictures may say in vain (docs/legal.md).
     Raises `UsageError` for another word there, and when a proxy or certificate setting of the
     environment is unusable.
@@ -43,14 +43,12 @@ class Client:
         self,
         limits: DownloadLimits | None = None,
         allow_private: bool = False,
-        user_agent: str | None = None,
         contact: str | None = None,
         ignore_robots: frozenset[str] = frozenset(),
     ) -> None:
         self.limits = limits or DownloadLimits()
         self.allow_private = allow_private
-        self.user_agent = _sendable(user_agent or _honest(contact))
-        self.ignored = ignore_robots
+        self.user_agent = _user_agent(contact)
         self._robots = RobotsPolicy(self.limits, self.user_agent, ignore_robots)
         self.fetcher = Fetcher(self.limits, allow_private, self._robots)
 
@@ -63,11 +61,6 @@ class Client:
     def close(self) -> None:
         """Stop what waits and what is under way (they raise `Closed`), drop connections."""
         self.fetcher.close()
-
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return self.fetcher.slots.closed
 
     def wait(self, seconds: float) -> bool:
         """Wait so long, or until `close`; return whether it is closed.
@@ -154,17 +147,13 @@ def _referer(referer: str | None) -> dict[str, str]:
         return {}
 
 
-def _honest(contact: str | None) -> str:
+def _user_agent(contact: str | None) -> str:
     name = f"gleanset/{__version__}"
-    return f"{name} (+{contact})" if contact else name
-
-
-def _sendable(user_agent: str) -> str:
-    if not (user_agent.isascii() and user_agent.isprintable()):
-        raise UsageError(
-            f"The user agent {user_agent!r} cannot be sent.", "Use plain ASCII for the contact."
-        )
-    return user_agent
+    if not contact:
+        return name
+    if not (contact.isascii() and contact.isprintable()):
+        raise UsageError(f"The contact {contact!r} cannot be sent.", "Use plain ASCII for it.")
+    return f"{name} (+{contact})"
 
 
 def _text(answer: HttpAnswer) -> str:

@@ -14,6 +14,8 @@ import time
 from typing import Self
 
 _thread = threading.local()
+# From check to check of a `DeadlineWatch`.
+_CHECK_SECONDS = 0.1
 
 
 class Deadline:
@@ -75,10 +77,9 @@ def current_deadline() -> Deadline | None:
 
 
 class DeadlineWatch:
-    """Cuts fetches whose time is up, as seen every `every` seconds. Thread-safe."""
+    """Cuts fetches whose time is up. Thread-safe."""
 
-    def __init__(self, every: float = 0.1) -> None:
-        self._every = every
+    def __init__(self) -> None:
         self._deadlines: set[Deadline] = set()
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -105,7 +106,7 @@ class DeadlineWatch:
                 deadline.cut()
 
     def _run(self) -> None:
-        while not self._ended.wait(self._every):
+        while not self._ended.wait(_CHECK_SECONDS):
             now = time.monotonic()
             with self._lock:
                 for deadline in self._deadlines:

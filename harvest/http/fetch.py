@@ -1,4 +1,4 @@
-"""One GET, and what becomes of it: an answer, a failure, or another request later.
+"""One request, and what becomes of it: an answer, a failure, or another request later.
 
 `fetch_once` makes a single request and never waits: whoever calls it holds a slot of the host, and
 waits, or does something else, where it returns `RetryLater`. The state that lives from one request
@@ -127,7 +127,8 @@ class Fetcher:
             self.watch.remove(fetch.deadline)
         self.slots.note_answer(fetch.host, is_refusal=answer.status in HOST_WIDE)
         location = answer.headers.get("Location")
-        if answer.status in _REDIRECTS and location is not None:
+        follows = fetch.policy.follow_redirects and answer.status in _REDIRECTS
+        if follows and location is not None:
             return self._follow(fetch, location)
         tries_left = fetch.attempts < fetch.policy.limits.retries
         if answer.status in fetch.policy.retry_statuses and tries_left:
@@ -194,8 +195,9 @@ class Fetcher:
     def _open(self, fetch: Fetch) -> Iterator[BaseHTTPResponse]:
         limits = fetch.policy.limits
         response = self._pools.manager_for(fetch.url).request(
-            "GET",
+            fetch.policy.method,
             fetch.url,
+            body=fetch.policy.body,
             headers=fetch.policy.headers,
             timeout=Timeout(connect=min(limits.connect, fetch.deadline.left), read=limits.read),
             retries=False,

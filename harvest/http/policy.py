@@ -46,7 +46,8 @@ class FetchPolicy:
 
     `retry_statuses` are tried again, as often as the limits allow. With `error_bodies` the body
     of an error is read as well. `clipped`: of a body over `limits.max_bytes` the beginning
-    (and a little more) will do. `robots`: what hosts say to robots is obeyed.
+    (and a little more) will do. `robots`: what hosts say to robots is obeyed. Without
+    `follow_redirects` a redirect is an answer like any other.
     """
 
     headers: Mapping[str, str]
@@ -55,3 +56,6 @@ class FetchPolicy:
     error_bodies: bool = False
     clipped: bool = False
     robots: bool = False
+    follow_redirects: bool = True
+    method: str = "GET"
+    body: bytes | str | None = None

@@ -65,7 +65,7 @@ class _HostRules:
     """What one host said, believed `until` (monotonic). Neither rules nor reason: go ahead.
 
     `signals` are rules of what must not be learnt from, `reserved` those of its tdmrep.json; None
-    as long as it was not asked for that.
+    as long as it has to be asked for that.
     """
 
     until: float = math.inf
@@ -75,6 +75,10 @@ class _HostRules:
     size: int = 0
     signals: Protego | None = None
     reserved: tuple[PathRule, ...] | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        return self.reserved is not None or bool(self.reason)
 
     def check(self, url: str) -> None:
         if self.reason:
@@ -88,9 +92,9 @@ class _HostRules:
 
 
 class _KnownRules:
-    """What hosts said, as much as fits; what was not asked for the longest time makes room.
+    """What hosts said, as much as fits; the least recently used makes room. Thread-safe.
 
-    Thread-safe.
+    Rules of hosts that are about to be asked for their second file stay as long as possible.
     """
 
     def __init__(self) -> None:
@@ -110,11 +114,8 @@ class _KnownRules:
             self._rules[origin] = rules
             self._size += rules.size + _SIZE_OF_ONE
             while self._size > _MOST_KEPT:
-                self._drop(next(iter(self._rules)))
-
-    def forget(self, origin: str) -> None:
-        with self._lock:
-            self._drop(origin)
+                complete = (name for name, other in self._rules.items() if other.is_complete)
+                self._drop(next(complete, next(iter(self._rules))))
 
     def _drop(self, origin: str) -> None:
         if (rules := self._rules.pop(origin, None)) is not None:
@@ -135,25 +136,22 @@ class RobotsPolicy:
         self.policy = _robots_policy(limits, user_agent)
         self._again = limits.robots_again
         self._known = _KnownRules()
-        # Of which the second file is about to be asked for: others must not make it forgotten.
-        self._halfway = _KnownRules()
+        self._not_reserved: tuple[PathRule, ...] | None = None if TDM in self.heeded else ()
         self._pages: dict[str, str] = {}
 
     def missing_file(self, url: str) -> str | None:
         """Return the address of what must be read before this tidy address, None if nothing."""
         if (known := self._of(url)) is None:
             return origin_of(url) + _ROBOTS_FILE
-        return None if self._is_all(known) else origin_of(url) + _TDM_FILE
-
-    def _is_all(self, known: _HostRules) -> bool:
-        return known.reserved is not None or bool(known.reason) or TDM not in self.heeded
+        return None if known.is_complete else origin_of(url) + _TDM_FILE
 
     def _of(self, url: str) -> _HostRules | None:
-        origin = origin_of(url)
-        known = self._known.of(origin) or self._halfway.of(origin)
+        known = self._known.of(origin_of(url))
         if known is not None and time.monotonic() < known.until:
             return known
-        return None if "robots.txt" in self.heeded else _HostRules()
+        if "robots.txt" in self.heeded:
+            return None
+        return _HostRules(reserved=self._not_reserved)
 
     def learn(self, file: str, status: int, data: bytes) -> float | None:
         """Note the answer to the question for a file; the delay that it asks for, if any."""
@@ -168,7 +166,8 @@ class RobotsPolicy:
         signals = signals_in(text) if SIGNAL in self.heeded else None
         size = min(len(data), _MOST_BYTES) * ((rules is not None) + (signals is not None))
         until = time.monotonic() + _FRESH
-        self._keep(file, _HostRules(until, rules, size=size, signals=signals))
+        reserved = self._not_reserved
+        self._keep(file, _HostRules(until, rules, size=size, signals=signals, reserved=reserved))
         delay = rules.crawl_delay(AGENT) if rules else None
         return min(delay, _MOST_DELAY) if delay else None
 
@@ -177,7 +176,7 @@ class RobotsPolicy:
         if file.endswith(_TDM_FILE):
             self._learn_reserved(file, b"")
         elif failed.reason == "bad redirect":
-            self._keep(file, _HostRules(time.monotonic() + _FRESH))
+            self._keep(file, _HostRules(time.monotonic() + _FRESH, reserved=self._not_reserved))
         elif failed.reason in _OF_THE_HOST:
             self._forbid(file, failed.detail, failed.reason)
         else:
@@ -191,11 +190,7 @@ class RobotsPolicy:
         self._keep(file, replace(known, reserved=rules, size=size))
 
     def _keep(self, url: str, rules: _HostRules) -> None:
-        kept, other = self._known, self._halfway
-        if not self._is_all(rules):
-            kept, other = other, kept
-        kept.keep(origin_of(url), rules)
-        other.forget(origin_of(url))
+        self._known.keep(origin_of(url), rules)
 
     def check(self, url: str) -> bool:
         """Return whether all that must be known for this tidy address is, or need not be.
@@ -207,7 +202,7 @@ class RobotsPolicy:
         if (known := self._of(url)) is None:
             return False
         known.check(url)
-        return self._is_all(known)
+        return known.is_complete
 
     def check_headers(self, url: str, headers: Headers) -> None:
         """Raise `Unreadable` when the headers of a picture say so."""

@@ -1,11 +1,7 @@
-"""One factory of `requests` sessions, for packages that ask the web through `requests`.
+"""`requests` sessions for packages (flickrapi, pixivpy3) that send through our own downloader.
 
-flickrapi and pixivpy3 are given a session by `open_session`, which also keeps the site's pace and
-raises what its answers mean; yt-dlp makes its own, and `guard_session` puts the
-same guard before it. Whichever way it came to be, a session connects only where the client may
-(judged by the address really connected to; behind a proxy, which resolves, by what the URL spells
-out), keeps the client's bounds of time and size, and ends with the client. Redirects pass the
-guard as well.
+So a package's requests obey what all requests obey: private addresses, proxies, certificates,
+bounds of time and size, the pace of the host, and the end of the client.
 """
 
 from __future__ import annotations
@@ -13,17 +9,21 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3 import PoolManager
 from urllib3.exceptions import HTTPError
 from urllib3.poolmanager import ProxyManager
 
+from gleanset.errors import Unreadable
 from harvest.http import Client, Closed, Page, unreachable
 from harvest.http.deadline import Deadline
-from harvest.http.proxies import trusted_certificates
+from harvest.http.failures import TransientFailure
+from harvest.http.policy import FetchPolicy
 from harvest.http.ssrf import GuardedPool, GuardedTLSPool, PrivateAddress, spelled_private
 from harvest.http.throttle import PassingTrouble
 from harvest.http.urls import host_of
@@ -32,25 +32,86 @@ from harvest.sources.base import speakable
 # What an answer means: the error to be raised, None for a good one.
 Judge = Callable[[Page], Exception | None]
 
+# Failures that may pass, and that a download is not tried again for.
 _CHUNK = 65_536
 _POOLS = {"http": GuardedPool, "https": GuardedTLSPool}
+_PASSING = ("timed out", "too slow", "too large", "cut off")
 
 
 def open_session(client: Client, pace: float, judge: Judge) -> requests.Session:
-    """Return a session under the client's name, guarded; `pace` are the seconds between requests.
+    """Return a session under the client's name; `pace` are the seconds between requests.
 
-    Proxies are those of the environment, certificates those of our downloads; a request without
-    a timeout gets the client's. Raises `UsageError` when a certificate file that the environment
-    names is unusable. Its requests return good answers alone: they raise what `judge` returns for
-    an answer, `PassingTrouble` where there was none, `Unreachable` for a private address or a
-    certificate that is not trusted, `Closed` after the client was closed.
+    Its requests return good answers only: they raise what `judge` returns for an answer,
+    `PassingTrouble` where there was none, `Unreachable` for a private address or a certificate
+    that is not trusted, `Closed` after the client was closed.
     """
     session = requests.Session()
+    # Proxies and certificates are the client's; a .netrc is for other programs.
+    session.trust_env = False
     session.headers["User-Agent"] = client.user_agent
-    adapter = _SiteAdapter(client, pace, judge)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
+    for prefix in ("https://", "http://"):
+        session.mount(prefix, _ClientAdapter(client, pace, judge))
     return session
+
+
+class _ClientAdapter(BaseAdapter):
+    """Sends each request once, and judges its answer."""
+
+    def __init__(self, client: Client, pace: float, judge: Judge) -> None:
+        super().__init__()
+        # Not the client: sessions may outlive it.
+        self._fetcher = client.fetcher
+        self._limits = replace(client.limits, retries=0)
+        self._pace = pace
+        self._judge = judge
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **options: Any) -> requests.Response:
+        policy = FetchPolicy(
+            {name: _as_text(value) for name, value in request.headers.items()},
+            retry_statuses=frozenset(),
+            limits=self._limits,
+            error_bodies=True,
+            follow_redirects=False,
+            method=request.method or "GET",
+            body=request.body if isinstance(request.body, bytes | str) else None,
+        )
+        try:
+            answer = self._fetcher.fetch(request.url or "", policy, self._pace)
+        except Unreadable as error:
+            raise _trouble(request.url or "", error) from None
+        text = answer.data.decode("utf-8", "replace")
+        page = Page(answer.status, text, _without_query(answer.url), answer.headers)
+        if (refused := self._judge(page)) is not None:
+            # Not chained: the package's own error may repeat a key.
+            raise refused from None
+        response = requests.Response()
+        response.status_code = answer.status
+        response.headers = CaseInsensitiveDict(answer.headers)
+        response.raw = io.BytesIO(answer.data)
+        response.encoding = "utf-8"
+        response.url = answer.url
+        response.request = request
+        return response
+
+    def close(self) -> None:
+        """Do nothing: connections are the client's."""
+
+
+def _trouble(url: str, error: Unreadable) -> Exception:
+    where = _without_query(url)
+    # A detail begins with the whole address, in which there may be a key.
+    detail = speakable(error.detail.removeprefix(url).removeprefix(": "))
+    trouble = unreachable(where, f"{error.reason} ({detail})" if detail else error.reason)
+    passing = isinstance(error, TransientFailure) or error.reason in _PASSING
+    return PassingTrouble(trouble) if passing else trouble
+
+
+def _as_text(header: str | bytes) -> str:
+    return header if isinstance(header, str) else header.decode("latin-1")
+
+
+def _without_query(url: str) -> str:
+    return url.partition("?")[0]
 
 
 def guard_session(session: requests.Session, client: Client) -> None:
@@ -82,14 +143,14 @@ class _Guard:
         if self.slots.closed:
             raise Closed("The search was stopped.")
         if not self._allow_private and spelled_private(host_of(url)):
-            raise unreachable(_bare(url), "private address")
+            raise unreachable(_without_query(url), "private address")
         deadline = Deadline(self._total, self._allow_private)
         self._watch.add(deadline)
         try:
             with deadline:
                 yield deadline
         except PrivateAddress as error:
-            raise unreachable(_bare(url), "private address") from error
+            raise unreachable(_without_query(url), "private address") from error
         finally:
             self._watch.remove(deadline)
 
@@ -124,66 +185,6 @@ class _GuardedAdapter(BaseAdapter):
 
     def close(self) -> None:
         self._inner.close()
-
-
-class _SiteAdapter(_GuardedAdapter):
-    """The pace of one site, and what its answers mean."""
-
-    def __init__(self, client: Client, pace: float, judge: Judge) -> None:
-        super().__init__(_TrustingAdapter(), _Guard(client))
-        self._pace = pace
-        self._judge = judge
-
-    def send(self, request: requests.PreparedRequest, *rest: Any, **options: Any) -> Any:
-        url = request.url or ""
-        self._guard.slots.slow_down(host_of(url), self._pace)
-        try:
-            with self._guard.slots.turn(host_of(url)):
-                response = super().send(request, *rest, **options)
-        except requests.RequestException as error:
-            # The outermost text begins with the whole address and hides the reason behind it.
-            inner = error.args[0] if error.args else error
-            reason = speakable(str(getattr(inner, "reason", None) or inner))
-            trouble = unreachable(_bare(url), reason)
-            # A certificate or an address that is wrong will be wrong in two seconds as well.
-            final = isinstance(error, requests.exceptions.SSLError | ValueError)
-            raise (trouble if final else PassingTrouble(trouble)) from None
-        text = response.content.decode("utf-8", "replace")
-        page = Page(response.status_code, text, _bare(response.url), response.headers)
-        if (refused := self._judge(page)) is not None:
-            # Not chained: the package's own error may repeat a key.
-            raise refused from None
-        response.encoding = "utf-8"  # without a charset requests guesses
-        return response
-
-
-class _TrustingAdapter(HTTPAdapter):
-    """Trusts what our downloads trust.
-
-    `requests` knows REQUESTS_CA_BUNDLE, but neither SSL_CERT_FILE nor the system's own.
-    """
-
-    def __init__(self) -> None:
-        self._trusted = trusted_certificates()
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options, ssl_context=self._trusted)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        trusted = {"ssl_context": self._trusted, "proxy_ssl_context": self._trusted}
-        manager = super().proxy_manager_for(proxy, **options, **trusted)
-        _guard_pools(manager)
-        return manager
-
-    def build_connection_pool_key_attributes(
-        self, request: Any, verify: Any, cert: Any = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        host, _ = super().build_connection_pool_key_attributes(request, True, cert)
-        return host, {"ssl_context": self._trusted}
-
-    def cert_verify(self, *_: Any) -> None:
-        """Do nothing: the connection trusts what our context trusts, not a package's bundle."""
 
 
 class _Body(io.BytesIO):
@@ -226,8 +227,3 @@ def _read(raw: Any, deadline: Deadline, most: int) -> bytes:
             raise
         raise requests.ConnectionError(f"the answer was cut off: {error}") from error
     return bytes(data)
-
-
-def _bare(url: str) -> str:
-    # What stands behind the question mark may be a key.
-    return url.partition("?")[0]

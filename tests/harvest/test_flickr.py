@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import ssl
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_server import FaultyServer, Handler, Proxy, running
-from tools_for_tests import self_signed
+from faulty_server import FaultyServer, Handler, running
 
 from gleanset.errors import (
     Blocked,
@@ -371,64 +368,7 @@ def test_no_tokens_are_stored(
     assert list(tmp_path.iterdir()) == []
 
 
-# Certificates and proxies of the environment.
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return self_signed(tmp_path_factory.mktemp("flickr-tls"), "DNS:api.flickr.example").parent
-
-
-class QuietServer(ThreadingHTTPServer):
-    def handle_error(self, *_: object) -> None:
-        """A connection that is refused is what one of the tests is about."""
-
-
-@pytest.fixture
-def tunnel(api: FlickrServer, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of the API under TLS, behind a proxy that knows its name."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
-    api.socket = context.wrap_socket(api.socket, server_side=True)
-    proxy = QuietServer(("127.0.0.1", 0), Proxy)
-    proxy.daemon_threads, proxy.block_on_close = True, False
-    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
-    with running(proxy):
-        yield f"https://api.flickr.example:{api.server_address[1]}/x"
-
-
-@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
-def test_a_named_bundle_is_trusted_through_a_proxy(
-    api: FlickrServer,
-    tunnel: str,
-    certificate: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    variable: str,
-) -> None:
-    monkeypatch.setenv(variable, str(certificate / "cert.pem"))
-    api.reply = always(listing(photo(1)))
-    with Client(DownloadLimits()) as client:
-        found = list(Flickr(pace=0).candidates(Query("owl", options={"endpoint": tunnel}), client))
-    assert len(found) == 1
-
-
-def test_an_unknown_certificate_is_refused_once(api: FlickrServer, tunnel: str) -> None:
-    query = Query("owl", options={"endpoint": tunnel})
-    with Client(DownloadLimits()) as client, pytest.raises(Unreachable, match=r"(?i)certificate"):
-        list(Flickr(pace=0).candidates(query, client))
-    assert api.connections == 1
-    assert api.forms == []
-
-
 # Pace, pages and the 4,000.
-
-
-def test_calls_keep_their_pace_over_queries(api: FlickrServer, client: Client) -> None:
-    api.reply = always(listing(photo(1)))
-    source, start = Flickr(pace=0.2), time.monotonic()
-    for text in ("owl", "cat", "dog"):
-        list(source.candidates(Query(text, options={"endpoint": f"{api.url}/x"}), client))
-    assert time.monotonic() - start >= 0.4
 
 
 def test_the_registered_source_makes_3600_calls_an_hour(api: FlickrServer, client: Client) -> None:
