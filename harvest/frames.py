@@ -160,10 +160,10 @@ class _Run:
         sampler, task, part = self._asked.pop(id(outcome.item)), outcome.item, outcome.result
         error = Unreadable(outcome.reason, outcome.detail) if outcome.reason else None
         if part is not None:
-            task.seconds, task.ending, error = part.seconds, part.ending, part.error
+            task.ending, error = part.ending, part.error
             for step in part.steps:
                 self._store(task, step)
-            if not part.over:
+            if part.ending is None and error is None:
                 self._ready.append(sampler)
                 return
         if not self._goes_on(sampler, error):

@@ -335,11 +335,6 @@ def combined(*results: dict[str, object]) -> dict[str, object]:
     return {**total, **{name: dict(table.most_common()) for name, table in tables.items()}}
 
 
-def is_settled(reason: str) -> bool:
-    """Return whether an address that was rejected for a reason need not be tried again."""
-    return _state_after(reason, of_the_net=True) == "rejected"
-
-
 def _state_after(reason: str, *, of_the_net: bool) -> str | None:
     """Return the state to be recorded for a rejected item; None where nothing is."""
     if not of_the_net:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -59,24 +59,13 @@ class FrameCandidate:
         return None if quality == "good" else quality
 
 
-@dataclass
-class SelectorState:
-    """What was decided so far. `left_out` counts stretches by what was wrong with them."""
-
-    kept: list[int] = field(default_factory=list)
-    seen: list[int] = field(default_factory=list)
-    count: int = 0
-    left_out: dict[str, int] = field(default_factory=dict)
-
-    def leave_out(self, reason: str) -> None:
-        """Count a stretch of which nothing is kept."""
-        self.left_out[reason] = self.left_out.get(reason, 0) + 1
-
-
 class FrameChooser(Protocol):
-    """Takes candidates in order of time; gives those that are kept when their stretch is over."""
+    """Takes candidates in order of time; gives those that are kept when their stretch is over.
 
-    state: SelectorState
+    `left_out` counts stretches without a frame by reason.
+    """
+
+    left_out: Counter[str]
 
     @property
     def full(self) -> bool:
@@ -116,7 +105,10 @@ class FrameSelector:
 
     def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling
-        self.state = SelectorState()
+        self.left_out: Counter[str] = Counter()
+        self._kept: list[int] = []
+        self._seen: list[int] = []
+        self._count = 0
         self._stretch: tuple[int, int] | None = None
         self._held: list[FrameCandidate] = []
         self._hashes: list[int] = []
@@ -126,7 +118,7 @@ class FrameSelector:
     def full(self) -> bool:
         """Whether the limit is reached."""
         limit = self._sampling.limit
-        return limit is not None and self.state.count >= limit
+        return limit is not None and self._count >= limit
 
     def begins(self, stretch: tuple[int, int]) -> bool:
         """Return whether a candidate in that stretch is the first one of it."""
@@ -151,7 +143,7 @@ class FrameSelector:
                 self._note(candidate)
                 yield candidate
         if self._sampling.mode in ("useful", "scenes"):
-            self.state.seen += self._hashes
+            self._seen += self._hashes
         self._stretch, self._held, self._hashes = None, [], []
         self._faults = Counter()
 
@@ -205,35 +197,34 @@ class FrameSelector:
     def _chosen(self) -> list[FrameCandidate]:
         if not self._held:
             if self._faults:
-                self.state.leave_out(self._faults.most_common(1)[0][0])
+                self.left_out[self._faults.most_common(1)[0][0]] += 1
             return []
         if self._sampling.skip_similar is None:
             return self._held
         if self._sampling.mode in ("useful", "scenes") and self._shown_before():
-            self.state.leave_out("similar")
+            self.left_out["similar"] += 1
             return []
         fresh = [
             one
             for one in self._held
-            if not _any_near(self.state.kept, one.phash, self._sampling.skip_similar)
+            if not _any_near(self._kept, one.phash, self._sampling.skip_similar)
         ]
         if not fresh:
-            self.state.leave_out("similar")
+            self.left_out["similar"] += 1
         return fresh
 
     def _shown_before(self) -> bool:
         """Return whether a stretch shows what was kept, or what was seen beside it."""
         within = self._sampling.skip_similar or 0
-        kept = self.state.kept
-        if self._number() == 1 and any(_any_near(kept, one, within) for one in self._hashes):
+        if self._number() == 1 and any(_any_near(self._kept, one, within) for one in self._hashes):
             return True
-        same = sum(_any_near(self.state.seen, one, min(_SAME, within)) for one in self._hashes)
+        same = sum(_any_near(self._seen, one, min(_SAME, within)) for one in self._hashes)
         return bool(same) and same > _SHARE * len(self._hashes)
 
     def _note(self, candidate: FrameCandidate) -> None:
-        self.state.count += 1
+        self._count += 1
         if self._sampling.skip_similar is not None:
-            self.state.kept.append(candidate.phash)
+            self._kept.append(candidate.phash)
 
 
 def _bits(first: int, other: int) -> int:

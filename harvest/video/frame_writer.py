@@ -17,7 +17,7 @@ from harvest.importer import Importer
 from harvest.video.frame_selector import FrameFollower
 from harvest.video.inputs import VideoAtHand
 from harvest.video.openings import Fingerprint, RepeatedStretch, find_repeats
-from harvest.video.sampler import SamplingEnd, SamplingStep, StoredFrame
+from harvest.video.sampler import SamplingStep, StoredFrame
 from harvest.video.sampling import Sampling
 from harvest.video.video_task import FrameLimit, VideoTask
 
@@ -63,9 +63,14 @@ class FrameWriter:
         """A video was sampled to its end."""
         assert task.ending is not None
         self.left_out.update(task.ending.left_out)
-        if task.seconds is not None and self._sampling.earliest >= task.seconds:
+        seconds = task.ending.seconds
+        if seconds is not None and self._sampling.earliest >= seconds:
             self.left_out["after the end of the video"] += 1
-        self._reject_damage(task, task.ending)
+        if task.ending.trouble:
+            reason = "damaged video"
+            rejection = Rejection(STAGE, task.video.shown, reason, task.ending.trouble)
+            self._dataset.rejections.add(rejection)
+            self._intake.reasons[reason] += 1
         if self._sampling.skip_openings:
             self._finished.append((place, task, task.ending.prints))
         else:
@@ -131,22 +136,11 @@ class FrameWriter:
                     own.append(frame)
         return chosen
 
-    def _reject_damage(self, task: VideoTask, ending: SamplingEnd) -> None:
-        if ending.trouble:
-            reason = "damaged video"
-            rejection = Rejection(STAGE, task.video.shown, reason, ending.trouble)
-            self._dataset.rejections.add(rejection)
-            self._intake.reasons[reason] += 1
-
     def _record(self, task: VideoTask, state: dict[str, object] | None = None) -> None:
-        video = task.video
-        self._dataset.videos.record(
-            _name(video),
-            self._sampling.settings,
-            task.seconds,
-            task.frames,
-            state,
-        )
+        assert task.ending is not None
+        video, seconds = task.video, task.ending.seconds
+        name = VideoName(video.sha256, video.origin.title or video.path.name, video.origin.url)
+        self._dataset.videos.record(name, self._sampling.settings, seconds, task.frames, state)
 
     def _store(self, task: VideoTask, picked: tuple[StoredFrame, ...] | list[StoredFrame]) -> None:
         for frame in picked:
@@ -177,7 +171,3 @@ STAGE = "harvest-frames"
 
 def _inside(time: float, repeats: list[RepeatedStretch]) -> bool:
     return any(part.start < time < part.end for part in repeats)
-
-
-def _name(video: VideoAtHand) -> VideoName:
-    return VideoName(video.sha256, video.origin.title or video.path.name, video.origin.url)

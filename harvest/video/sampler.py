@@ -265,7 +265,7 @@ class VideoSampler:
         """Return what is known of it by now."""
         return SamplingEnd(
             self.full,
-            Counter(self._chooser.state.left_out),
+            self._chooser.left_out,
             self.trouble,
             self._seconds,
             self._prints,

@@ -51,7 +51,6 @@ class VideoTask:
     follower: FrameFollower | None = None
     waiting: list[StoredFrame] = field(default_factory=list)
     frames: int = 0
-    seconds: float | None = None
     gone: float = 0.0
     ending: SamplingEnd | None = None
     _sampler: VideoSampler | None = None
@@ -67,12 +66,10 @@ class VideoTask:
         step = next(self._steps, None)
         if step is None and self._sampler is not None:
             self.ending = self._sampler.ending()
-            self.seconds = self.ending.seconds
         return step
 
     def _begin(self) -> Generator[SamplingStep, None, None]:
         facts = read_facts(self.video.path)
-        self.seconds = facts.seconds
         wanted = replace(self.sampling, limit=self.most)
         self._sampler = VideoSampler(self.video.path, facts, wanted, self._stage, self.follower)
         yield from self._sampler.steps()
@@ -112,23 +109,17 @@ class InputSampler:
 
 @dataclass(frozen=True, slots=True)
 class SampledPart:
-    """What a task gave since it was last at work; `over` says that it gives nothing more.
-
-    `error` is what broke it off.
-    """
+    """What a task gave since its last part; then `ending`, or the `error` that broke it off."""
 
     steps: tuple[SamplingStep, ...]
-    seconds: float | None
-    ending: SamplingEnd | None
-    over: bool
+    ending: SamplingEnd | None = None
     error: Unreadable | None = None
 
 
 def sample_step(task: VideoTask) -> SampledPart:
     """For `run_over` in threads: one step of a video."""
     step = task.advance()
-    steps = () if step is None else (step,)
-    return SampledPart(steps, task.seconds, task.ending, over=step is None)
+    return SampledPart(() if step is None else (step,), task.ending)
 
 
 def sample_whole(task: VideoTask) -> SampledPart:
@@ -142,4 +133,4 @@ def sample_whole(task: VideoTask) -> SampledPart:
         broken = error
     finally:
         task.close()
-    return SampledPart(tuple(steps), task.seconds, task.ending, over=True, error=broken)
+    return SampledPart(tuple(steps), task.ending, broken)

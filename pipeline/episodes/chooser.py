@@ -7,7 +7,7 @@ that may be kept.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from facecrop.detectors.tiling import without_repeats
 from gleanset.images.cut import Array, Cutter, cut, grown
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face, FollowedFace, Measured
-from harvest.video.frame_selector import FrameCandidate, SelectorState
+from harvest.video.frame_selector import FrameCandidate
 from pipeline.episodes.tracker import OpenTrack, SceneFace, SceneTracker
 
 LONGEST_SIDE = 960
@@ -150,7 +150,8 @@ class FaceChooser:
         limit: int | None = None,
     ) -> None:
         self._search, self._cutter, self._per_track = search, cutter, per_track
-        self.state, self._limit = SelectorState(), limit
+        self.left_out: Counter[str] = Counter()
+        self._count, self._limit = 0, limit
         self._stretch: tuple[int, int] | None = None
         self._begin_scene()
 
@@ -163,7 +164,7 @@ class FaceChooser:
     @property
     def full(self) -> bool:
         """Whether the limit is reached."""
-        return self._limit is not None and self.state.count >= self._limit
+        return self._limit is not None and self._count >= self._limit
 
     def begins(self, stretch: tuple[int, int]) -> bool:
         """Return whether a candidate in that stretch is the first one of it."""
@@ -218,10 +219,10 @@ class FaceChooser:
         self._kept = self._chosen()
         for frame in self._kept.values():
             if not self.full:
-                self.state.count += 1
+                self._count += 1
                 yield frame.candidate
         if not self._kept and self._stretch is not None:
-            self.state.leave_out("no face")
+            self.left_out["no face"] += 1
         self._begin_scene()
         self._stretch = None
 

@@ -157,13 +157,6 @@ def _date_then_fine(h: Handler) -> None:
         _picture(h)
 
 
-def _reset_once(h: Handler) -> None:
-    if h.count() > 1:
-        _picture(h)
-        return
-    _reset_mid_body(h)
-
-
 def _reset_mid_body(h: Handler) -> None:
     h.send_response(200)
     h.send_header("Content-Length", str(len(PICTURE)))
@@ -261,9 +254,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "/429-then-fine": _fine_after(429, 1, Retry_After="1"),
     "/503-date": _date_then_fine,
     "/always-429": lambda h: h.answer(429, b"", Retry_After="3600"),
-    "/500-then-fine": _fine_after(500, 2),
     "/always-500": lambda h: h.answer(500, b"broken"),
-    "/reset-once": _reset_once,
     "/reset": _reset_mid_body,
     "/reset-at-once": lambda h: h.reset(),
     "/wrong-length": _wrong_length,

@@ -123,7 +123,7 @@ def test_the_sharpest_of_a_scene_and_no_scene_twice() -> None:
     ]
     chooser = FrameSelector(sampling)
     assert list(chosen(chooser, looks)) == [0.5, 3]
-    assert chooser.state.left_out == {"similar": 1}
+    assert chooser.left_out == {"similar": 1}
     assert list(chosen(chooser, looks)) == [], "what it knows stays known"
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from tools_for_tests import command, drawn_video, eventually, python_path, run_here
+from tools_for_tests import drawn_video
 
 from gleanset import Dataset
 from harvest.frames import harvest_frames
@@ -72,49 +70,6 @@ def test_lanes_side_by_side_give_the_same(tmp_path: Path, videos: list[Path]) ->
             found.append(listed(dataset))
     assert found[0] == found[1]
     assert {title for title, *_ in found[0]} == {"0.mp4", "1.mp4", "2.mp4"}
-
-
-@pytest.fixture(scope="module")
-def twice(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20 seconds that are shown twice in a film of 80."""
-    parts = "".join(
-        f"{source},trim=duration={seconds},setpts=PTS-STARTPTS,format=yuv420p[{name}];"
-        for name, source, seconds in (
-            ("a", "cellauto=s=320x180:r=24:rule=110:seed=3", 20),
-            ("b", "testsrc2=s=320x180:r=24", 20),
-            ("c", "cellauto=s=320x180:r=24:rule=110:seed=3", 20),
-            ("d", "testsrc=s=320x180:r=24,negate", 20),
-        )
-    )
-    graph = f"{parts}[a][b][c][d]concat=n=4"
-    return drawn_video(tmp_path_factory.mktemp("twice") / "film.mp4", graph, "-preset", "ultrafast")
-
-
-@pytest.mark.slow
-@pytest.mark.long
-def test_openings_are_skipped_after_a_kill_too(tmp_path: Path, twice: Path) -> None:
-    options = "--every 0.25s --skip-similar off --keep-bad --skip-openings --workers 1 --json"
-    line = ["frames", twice, *options.split()]
-    calm = run_here("harvest.cli", *line, "-d", tmp_path / "calm")
-    assert 60 <= calm.json["left_out"]["opening"] <= 84
-    process = subprocess.Popen(
-        command("harvest.cli", *line, "-d", tmp_path / "killed"),
-        env={**os.environ, "PYTHONPATH": python_path()},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    waiting = tmp_path / "killed" / "cache" / "scratch"
-    assert eventually(lambda: len(list(waiting.rglob("*.jpg"))) > 100, 60)
-    assert process.poll() is None, "it was over before it could be killed"
-    process.kill()
-    process.wait()
-    done = run_here("harvest.cli", *line, "-d", tmp_path / "killed")
-    assert done.code == 0, done.stderr
-    found = []
-    for name in ("calm", "killed"):
-        with Dataset.open(tmp_path / name) as dataset:
-            found.append(listed(dataset))
-    assert found[0] == found[1]
 
 
 def test_the_opening_of_an_earlier_run_is_left_out(dataset: Dataset, tmp_path: Path) -> None:

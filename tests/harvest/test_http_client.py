@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
-from faulty_server import PICTURE, FaultyServer, at_a_pace, download, fetch
+from faulty_server import PICTURE, FaultyServer, Handler, at_a_pace, download, fetch
 from tools_for_tests import eventually
 
 from gleanset.errors import Unreadable, UsageError
@@ -141,10 +141,19 @@ def test_a_page_may_keep_a_pace_of_its_own(client: Client, site: FaultyServer) -
     assert at_a_pace(site.times, began, 0.2)
 
 
-def test_downloads_say_who_asks(site: FaultyServer) -> None:
+def test_downloads_pages_and_rules_say_who_asks(site: FaultyServer) -> None:
+    agents: set[str] = set()
+
+    def note(h: Handler) -> None:
+        agents.add(h.headers["User-Agent"])
+        h.answer(404)
+
+    site.behaviours["/robots.txt"] = note
     with Client(QUICK, allow_private=True, contact="me@example.org") as client:
         download(client, f"{site.url}/picture.jpg")
-    assert site.headers[0]["user-agent"].startswith("gleanset/")
-    assert site.headers[0]["user-agent"].endswith(" (+me@example.org)")
+        client.page(f"{site.url}/picture.jpg")
+    [agent] = agents | {headers["user-agent"] for headers in site.headers}
+    assert agent.startswith("gleanset/")
+    assert agent.endswith(" (+me@example.org)")
     with pytest.raises(UsageError):
         Client(contact="a\r\nX-Injected: 1")

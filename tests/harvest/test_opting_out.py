@@ -181,6 +181,8 @@ OPTED_OUT: dict[str, tuple[str, Says]] = {
     "noimageai": ("robots tag noimageai", header("X-Robots-Tag: nofollow, noimageai")),
     "noml": ("robots tag noml", header("x-robots-tag: NoML")),
     "noml to us": ("robots tag noml", header("X-Robots-Tag: gleanset: noml")),
+    "noindex": ("robots tag noindex", header("X-Robots-Tag: gleanset: noindex")),
+    "noimageindex": ("robots tag noimageindex", header("X-Robots-Tag: noimageindex")),
     "second header": ("robots tag noai", header("X-Robots-Tag: all", "X-Robots-Tag: noai")),
     "tdm header": (TDM, header("TDM-Reservation: 1")),
     "tdm policy": (TDM, header("tdm-reservation: 1", "tdm-policy: https://x.example/p.json")),

@@ -193,14 +193,6 @@ def test_rules_are_not_looked_for_at_home(
     assert host.asked == []
 
 
-def test_rules_come_through_the_proxy(host: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", host.url)
-    says(host, EVERYTHING)
-    with Client(QUICK) as client:
-        assert outcome(client, "http://pictures.example/a.jpg") == "robots.txt disallows"
-    assert host.asked == []
-
-
 def test_redirects_are_judged_hop_by_hop(
     client: Client, host: FaultyServer, other: FaultyServer
 ) -> None:
@@ -296,31 +288,3 @@ def tagged(*lines: str, status: int = 200) -> Behaviour:
 def test_a_tag_is_heeded_before_the_body(client: Client, host: FaultyServer) -> None:
     host.behaviours["/late.jpg"] = tagged("otherbot: noindex", "noimageai")
     assert outcome(client, f"{host.url}/late.jpg") == "robots tag noimageai"
-
-
-@pytest.mark.parametrize("words", ["robots.txt", *TAGS, "all", "robots.txt noindex"])
-def test_each_can_be_ignored_by_name(host: FaultyServer, words: str) -> None:
-    says(host, b"User-agent: *\nDisallow: /robots.txt-says-no\n")
-    for tag in TAGS:
-        host.behaviours[f"/{tag}"] = tagged(tag)
-    ignored = {"robots.txt", *TAGS} if words == "all" else set(words.split())
-    with Client(QUICK, allow_private=True, ignore_robots=frozenset(words.split())) as client:
-        fine = {tag for tag in TAGS if outcome(client, f"{host.url}/{tag}") == "ok"}
-        if outcome(client, f"{host.url}/robots.txt-says-no") == "ok":
-            fine.add("robots.txt")
-    assert fine == ignored
-    assert host.hits["/robots.txt"] == (0 if "robots.txt" in ignored else 1)
-
-
-def test_who_asks_is_said(host: FaultyServer) -> None:
-    agents: list[str] = []
-
-    def note(h: Handler) -> None:
-        agents.append(h.headers["User-Agent"])
-        h.answer(404)
-
-    host.behaviours["/robots.txt"] = note
-    with Client(QUICK, allow_private=True, contact="me@example.org") as client:
-        download(client, f"{host.url}/a.jpg")
-    assert agents[0].startswith("gleanset/")
-    assert agents[0].endswith(" (+me@example.org)")
