@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from gleanset.records import Candidate, Origin
+from gleanset.records import Candidate
 from gleanset.work.pool import Outcome
 
 Result = TypeVar("Result")
@@ -25,27 +26,12 @@ class RedirectedOutcome(Outcome[Candidate, Result]):
     final_url: str = ""
 
 
-class Retractor(Protocol):
-    """What records downloads: an `Importer`."""
-
-    def retract(self, image: str, origin: Origin, target: str, *, was_new: bool) -> None:
-        """Reject what it took in."""
-
-
-class Taken(NamedTuple):
-    """A redirected result that was taken in; `was_new`: its image was not there before."""
-
-    importer: Retractor
-    origin: Origin
-    was_new: bool
-
-
 class RedirectTargets:
     """The addresses that results of one run were redirected to."""
 
     def __init__(self) -> None:
         self._results: dict[str, set[str]] = {}
-        self._taken: dict[str, list[Taken]] = {}
+        self._imported: dict[str, list[Callable[[], None]]] = {}
 
     def is_notice(self, target: str, url: str) -> bool:
         """Note that `url` was redirected; return whether different ones lead to the same target.
@@ -57,18 +43,19 @@ class RedirectTargets:
         if len(self._results) > _MAX_TARGETS:
             oldest = next(iter(self._results))
             del self._results[oldest]
-            self._taken.pop(oldest, None)
+            self._imported.pop(oldest, None)
         if len(results) < _MIN_RESULTS and _file_name(url) != _file_name(target):
             results.add(url)
         return len(results) >= _MIN_RESULTS
 
-    def note(self, target: str, importer: Retractor, origin: Origin, *, was_new: bool) -> None:
-        """Note that a redirected result was taken in."""
-        self._taken.setdefault(target, []).append(Taken(importer, origin, was_new))
+    def note_import(self, target: str, undo: Callable[[], None]) -> None:
+        """Note that a redirected result was imported, and what undoes that."""
+        self._imported.setdefault(target, []).append(undo)
 
-    def taken(self, target: str) -> list[Taken]:
-        """Return what was taken in from a target so far, once."""
-        return self._taken.pop(target, [])
+    def undo_imports(self, target: str) -> None:
+        """Undo all imports from a target."""
+        for undo in self._imported.pop(target, []):
+            undo()
 
 
 def _file_name(url: str) -> str:

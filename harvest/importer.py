@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
+from functools import partial
 from itertools import islice
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -156,20 +157,19 @@ class Importer:
             image = outcome.result.sha256
             if self._targets.is_notice(outcome.final_url, candidate.url):
                 self._store.discard(image, outcome.result.format)
-                for importer, origin, was_new in self._targets.taken(outcome.final_url):
-                    importer.retract(image, origin, outcome.final_url, was_new=was_new)
+                self._targets.undo_imports(outcome.final_url)
                 self._dataset.remove_notice(image, f"{NOTICE}: {outcome.final_url}")
                 self._reject(candidate.origin, NOTICE, outcome.final_url, "", None)
                 return False
             added = self.tally["added"]
             if taken := self.take(candidate.origin, outcome):
                 was_new = self.tally["added"] > added
-                self._targets.note(outcome.final_url, self, candidate.origin, was_new=was_new)
+                undo = partial(self._retract, image, candidate.origin, outcome.final_url, was_new)
+                self._targets.note_import(outcome.final_url, undo)
             return taken
         return self.take(candidate.origin, outcome, candidate=kept)
 
-    def retract(self, image: str, origin: Origin, target: str, *, was_new: bool) -> None:
-        """Reject what this importer took in before it was known to be a notice."""
+    def _retract(self, image: str, origin: Origin, target: str, was_new: bool) -> None:
         with self._dataset.db.write():
             self._dataset.images.drop_origin(image, origin)
             self._reject(origin, NOTICE, target, "", None)
