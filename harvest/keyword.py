@@ -193,16 +193,19 @@ def _counts(ends: Sequence[SearchEnd[Importer]], *, status: bool = False) -> dic
 
 def first_errors(ends: Sequence[SearchEnd[Places]]) -> dict[str, GleansetError]:
     """Return the first error of each source that had one."""
-    return {end.source: end.error for end in reversed(ends) if end.error is not None}
+    errors: dict[str, GleansetError] = {}
+    for end in ends:
+        if end.error is not None:
+            errors.setdefault(end.source, end.error)
+    return errors
 
 
 def raise_if_all_refused(
     errors: Mapping[str, GleansetError], ends: Sequence[SearchEnd[Places]], *, had: bool
 ) -> None:
-    """Raise the error of the first source where all refused and nothing was had."""
-    sources = dict.fromkeys(end.source for end in ends)
-    if not had and errors and len(errors) == len(sources):
-        raise next(errors[source] for source in sources)
+    """Raise the first error where all sources refused and nothing was had."""
+    if not had and errors and errors.keys() == {end.source for end in ends}:
+        raise next(iter(errors.values()))
 
 
 def raise_incomplete(ends: Sequence[SearchEnd[Places]], result: dict[str, object]) -> None:
