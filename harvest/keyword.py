@@ -96,65 +96,47 @@ class SearchEnd(Generic[Places]):
     is_short: bool
 
 
-@dataclass(frozen=True)
-class SearchRun(Generic[Places]):
-    """Searches keywords one after another, all sources of one at the same time.
+OpenQueue = Callable[[tuple[Source, Query], set[str]], SourceQueue[Places]]
 
-    `new_places` makes what counts the places of a source, from the set of its images; `wake` is
-    called when a source has something new.
+
+def run_searches(
+    searches: Iterable[Search],
+    limit: int,
+    client: Client,
+    open_queue: OpenQueue[Places],
+    drive: Callable[[SharedQueue[Places], str], None],
+) -> Iterator[SearchEnd[Places]]:
+    """Search keywords one after another, all sources of one together; yield how each ended.
+
+    `open_queue` begins to ask a source, whose images go into a set; `drive` takes the candidates
+    of a keyword.
     """
-
-    client: Client
-    selection: Selection
-    limit: int
-    new_places: Callable[[set[str]], Places]
-    wake: Callable[[], None]
-
-    def over(
-        self, searches: Iterable[Search], drive: Callable[[SharedQueue[Places], str], None]
-    ) -> Iterator[SearchEnd[Places]]:
-        """Yield how each search ended; `drive` takes the candidates of a keyword."""
-        given_up: dict[str, GleansetError] = {}
-        for search in searches:
-            queues, images = self._drive(search, given_up, drive)
-            is_short = len(images) < self.limit
-            for name, queue in queues.items():
-                error = queue.error or given_up.get(name)
-                if isinstance(error, FINAL_REFUSALS):
-                    given_up[name] = error
-                unasked = queue.places.tally["not_asked"]
-                if error is None and is_short and unasked:
-                    error = Incomplete(
-                        f"{unasked} images were not asked for, because their hosts refuse requests",
-                        "Try them again later with: harvest retry",
-                    )
-                yield SearchEnd(search.keyword, name, queue.places, error, is_short)
-
-    def _drive(
-        self,
-        search: Search,
-        given_up: Mapping[str, GleansetError],
-        drive: Callable[[SharedQueue[Places], str], None],
-    ) -> tuple[dict[str, SourceQueue[Places]], set[str]]:
+    given_up: dict[str, GleansetError] = {}
+    for search in searches:
         images: set[str] = set()
-        queues: dict[str, SourceQueue[Places]] = {}
-        for pair in search.asked:
-            own = ImagesFound(images)
-            places = self.new_places(own)
-            queues[pair[0].name] = SourceQueue(
-                pair, self.client, self.selection, places, own, self.wake
-            )
+        queues = {pair[0].name: open_queue(pair, ImagesFound(images)) for pair in search.asked}
         active = {name: queue for name, queue in queues.items() if name not in given_up}
         try:
-            drive(SharedQueue(self.limit, active, images), search.keyword)
+            drive(SharedQueue(limit, active, images), search.keyword)
         except BaseException:
             # Ends what the sources wait for.
-            self.client.close()
+            client.close()
             raise
         finally:
             for queue in queues.values():
                 queue.close()
-        return queues, images
+        is_short = len(images) < limit
+        for name, queue in queues.items():
+            error = queue.error or given_up.get(name)
+            if isinstance(error, FINAL_REFUSALS):
+                given_up[name] = error
+            unasked = queue.places.tally["not_asked"]
+            if error is None and is_short and unasked:
+                error = Incomplete(
+                    f"{unasked} images were not asked for, because their hosts refuse requests",
+                    "Try them again later with: harvest retry",
+                )
+            yield SearchEnd(search.keyword, name, queue.places, error, is_short)
 
 
 def run_result(ends: Sequence[SearchEnd[Importer]]) -> dict[str, object]:
@@ -235,8 +217,9 @@ def harvest_searches(
     with dataset.stage(STAGE) as scratch, run.open_client() as client:
         downloader = Downloader(dataset, client, scratch, run)
 
-        def importer(images: set[str]) -> Importer:
-            return downloader.importer(STAGE, images)
+        def open_queue(pair: tuple[Source, Query], images: set[str]) -> SourceQueue[Importer]:
+            importer = downloader.importer(STAGE, images)
+            return SourceQueue(pair, client, selection, importer, images, downloader.wake)
 
         def download(queue: SharedQueue[Importer], keyword: str) -> None:
             downloader.run(
@@ -247,8 +230,7 @@ def harvest_searches(
                 queue.progress,
             )
 
-        searching = SearchRun(client, selection, limit, importer, downloader.wake)
-        for end in searching.over(asked, download):
+        for end in run_searches(asked, limit, client, open_queue, download):
             end.places.finish()
             ends.append(end)
     return run_result(ends)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from types import MappingProxyType
@@ -18,19 +17,20 @@ from gleanset.source_table import unmatched_summary
 from gleanset.terminal import readable
 from gleanset.tree import ignored_summary
 from harvest.archives import members
-from harvest.candidates import CandidateQueue, SharedQueue
+from harvest.candidates import CandidateQueue, SharedQueue, SourceQueue
 from harvest.folder import PictureOptions, walk
 from harvest.http import Client
 from harvest.importer import Seen, seen_by
 from harvest.keyword import (
     Search,
-    SearchRun,
     first_errors,
     raise_if_all_refused,
     raise_incomplete,
+    run_searches,
 )
 from harvest.lists import PLAIN, Columns
 from harvest.selection import Selection
+from harvest.sources import Query, Source
 from harvest.urls import read_list
 from harvest.video.inputs import VideoFile, VideoInput
 from harvest.video.sampling import Sampling
@@ -95,9 +95,11 @@ def preview_searches(
                 queue.places(candidate).take(candidate)
                 queue.settled(candidate)
 
-    places = partial(PreviewedPlaces, preview)
-    searching = SearchRun(client, selection, limit, places, lambda: wakes.put(None))
-    ends = list(searching.over(asked, show))
+    def open_queue(pair: tuple[Source, Query], images: set[str]) -> SourceQueue[PreviewedPlaces]:
+        places = PreviewedPlaces(preview, images)
+        return SourceQueue(pair, client, selection, places, images, lambda: wakes.put(None))
+
+    ends = list(run_searches(asked, limit, client, open_queue, show))
     preview.errors |= first_errors(ends)
     raise_if_all_refused(preview.errors, ends, had=bool(preview.new + preview.known))
     skipped: Counter[str] = Counter()
