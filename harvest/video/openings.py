@@ -13,8 +13,7 @@ a stretch counts only with several different looks in it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,17 +37,11 @@ LONGEST_GAP = 5.0
 SLACK = 1.5
 
 
-@dataclass(frozen=True, slots=True)
-class RepeatedStretch:
-    """`start` < time < `end` (seconds) shows what an earlier stretch shows.
-
-    That one is in video number `of_video` and begins at about `of_start`.
-    """
+class RepeatedStretch(NamedTuple):
+    """`start` < time < `end` (seconds) shows what an earlier stretch shows."""
 
     start: float
     end: float
-    of_video: int
-    of_start: float
 
 
 def find_repeats(
@@ -67,7 +60,7 @@ def find_repeats(
         fresh = np.ones(len(times), dtype=bool)
         repeats: list[RepeatedStretch] = []
         for earlier in range(number + 1 if number >= known else 0):
-            new = _Pair(looks[number], looks[earlier], earlier, same=earlier == number).repeats()
+            new = _Pair(looks[number], looks[earlier], same=earlier == number).repeats()
             repeats += new
             for one in new:
                 fresh &= ~((times > one.start) & (times < one.end))
@@ -86,16 +79,10 @@ class _Pair:
     """A video and one before it, or the same, in which its stretches may have been shown."""
 
     def __init__(
-        self,
-        video: tuple[_Times, _Hashes],
-        earlier: tuple[_Times, _Hashes],
-        number: int,
-        *,
-        same: bool,
+        self, video: tuple[_Times, _Hashes], earlier: tuple[_Times, _Hashes], *, same: bool
     ) -> None:
         self._times, self._hashes = video
         self._shown, self._shown_hashes = earlier
-        self._number = number
         # A stretch is no repeat of one that it overlaps.
         self._nearest = SHORTEST if same else -np.inf
         self._left = np.ones(len(self._times), dtype=bool)
@@ -106,10 +93,10 @@ class _Pair:
             return []
         stretches_met: list[RepeatedStretch] = []
         for distance in self._distances():
-            hit, partner = self._met(distance)
+            hit = self._met(distance)
             for first, last in _runs(self._times, hit, self._left):
                 if self._counts(first, last, hit):
-                    stretches_met.append(self._repeat(first, last, partner))
+                    stretches_met.append(self._repeat(first, last))
                     self._left[first : last + 1] = False
         return stretches_met
 
@@ -140,20 +127,18 @@ class _Pair:
             i, j = np.nonzero(alike)
             yield i + begin, j
 
-    def _met(self, distance: float) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Return whether each look meets its like at that distance, and which one it is."""
+    def _met(self, distance: float) -> NDArray[np.bool_]:
+        """Return whether each look meets its like at that distance."""
         wanted = self._times - distance
         low = np.searchsorted(self._shown, wanted - SLACK)
         high = np.searchsorted(self._shown, wanted + SLACK, side="right")
         hit = np.zeros(len(self._times), dtype=bool)
-        partner = np.clip(low, 0, len(self._shown) - 1)
         for step in range(int((high - low).max(initial=0))):
             j = np.clip(low + step, 0, len(self._shown) - 1)
             alike = np.bitwise_count(self._hashes ^ self._shown_hashes[j]) <= ALIKE
             alike &= (low + step < high) & (self._times - self._shown[j] >= self._nearest)
-            partner = np.where(alike & ~hit, j, partner)
             hit |= alike
-        return hit, partner
+        return hit
 
     def _counts(self, first: int, last: int, hit: NDArray[np.bool_]) -> bool:
         # Of a stretch that begins and ends between two looks, up to two steps are not seen.
@@ -163,7 +148,7 @@ class _Pair:
         inside = self._hashes[first : last + 1][hit[first : last + 1]]
         return _variety(inside) >= VARIETY
 
-    def _repeat(self, first: int, last: int, partner: NDArray[np.int64]) -> RepeatedStretch:
+    def _repeat(self, first: int, last: int) -> RepeatedStretch:
         """Up to the looks around it, of which it is known that they are none of it."""
         step = _step(self._times)
         before = self._times[first - 1] if first else -np.inf
@@ -171,8 +156,6 @@ class _Pair:
         return RepeatedStretch(
             max(float(before), float(self._times[first] - step)),
             min(float(after), float(self._times[last] + step)),
-            self._number,
-            float(self._shown[partner[first]]),
         )
 
 
@@ -227,5 +210,5 @@ def _joined(repeats: list[RepeatedStretch]) -> list[RepeatedStretch]:
     for one in sorted(repeats, key=lambda one: (one.start, -one.end)):
         begin = max(one.start, found[-1].end) if found else one.start
         if begin < one.end:
-            found.append(RepeatedStretch(begin, one.end, one.of_video, one.of_start))
+            found.append(RepeatedStretch(begin, one.end))
     return found

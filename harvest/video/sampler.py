@@ -206,11 +206,10 @@ class SamplingStep:
 class SamplingEnd:
     """What is known of a video at the end of its sampling.
 
-    `full` says that the limit ended it, and not the video. `left_out` counts stretches without a
+    `left_out` counts stretches without a
     frame by reason; `trouble` is what is wrong with it. `seconds` is its length.
     """
 
-    full: bool
     left_out: Counter[str]
     trouble: str
     seconds: float | None
@@ -263,13 +262,7 @@ class VideoSampler:
 
     def ending(self) -> SamplingEnd:
         """Return what is known of it by now."""
-        return SamplingEnd(
-            self.full,
-            self._chooser.left_out,
-            self.trouble,
-            self._seconds,
-            self._prints,
-        )
+        return SamplingEnd(self._chooser.left_out, self.trouble, self._seconds, self._prints)
 
     def steps(self) -> Iterator[SamplingStep]:
         """Everything. Raises `Unreadable` and `DiskFull`."""
