@@ -206,8 +206,8 @@ class SamplingStep:
 class SamplingEnd:
     """What is known of a video at the end of its sampling.
 
-    `left_out` counts stretches without a
-    frame by reason; `trouble` is what is wrong with it. `seconds` is its length.
+    `left_out` counts stretches without a frame by reason; `trouble` is what is wrong with the
+    video, `seconds` its length.
     """
 
     left_out: Counter[str]
