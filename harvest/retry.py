@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import msgspec
 
 from gleanset import Dataset
-from gleanset.db.fetches import FailedFetch
 from gleanset.records import Candidate
 from harvest.downloads import Downloader, DownloadRun
 from harvest.http import Client
@@ -53,19 +52,10 @@ def _retry_stage(
 def _candidates(
     dataset: Dataset, stage: str, reason: str | None, client: Client
 ) -> Iterator[Candidate]:
-    return (
-        msgspec.convert(json.loads(failed.candidate), Candidate)
-        for failed in dataset.fetches.failed()
-        if failed.stage == stage and _is_meant(failed, reason) and not _is_kept_back(failed, client)
-    )
-
-
-def _is_meant(failed: FailedFetch, reason: str | None) -> bool:
-    return failed.reason != _FINAL and bool(failed.candidate) and reason in (None, failed.reason)
-
-
-def _is_kept_back(failed: FailedFetch, client: Client) -> bool:
-    """Return whether the page of a picture said so, which is not asked again."""
-    return failed.reason.startswith(PAGE_SAYS) and client.heeds(
-        failed.reason.removeprefix(PAGE_SAYS)
-    )
+    for failed in dataset.fetches.failed():
+        wanted = failed.stage == stage and reason in (None, failed.reason)
+        # What a page said of its images still holds; the page is not asked again.
+        _, page_says, word = failed.reason.partition(PAGE_SAYS)
+        opted_out = page_says and client.heeds(word)
+        if wanted and failed.candidate and failed.reason != _FINAL and not opted_out:
+            yield msgspec.convert(json.loads(failed.candidate), Candidate)

@@ -185,7 +185,7 @@ class Fetcher:
             try:
                 with self._open(fetch) as response:
                     in_body = True
-                    data = self._body_if_meant(response, fetch)
+                    data = self._body(response, fetch)
                     return HttpAnswer(response.status, response.headers, data, url)
             except (HTTPError, OSError, UnicodeError) as error:
                 self._raise_if_over(fetch, error)
@@ -210,19 +210,18 @@ class Fetcher:
             # Keeps the connection if the body was read to its end, drops it otherwise.
             response.close()
 
-    def _body_if_meant(self, response: BaseHTTPResponse, fetch: Fetch) -> bytes:
-        if response.status >= 300:
-            return self._body(response, fetch) if fetch.policy.error_bodies else b""
-        if fetch.policy.robots:
-            self.robots.check_headers(fetch.url, response.headers)
-        return self._body(response, fetch)
-
     def _body(self, response: BaseHTTPResponse, fetch: Fetch) -> bytes:
+        if response.status >= 300 and not fetch.policy.error_bodies:
+            return b""
+        if response.status < 300 and fetch.policy.robots:
+            self.robots.check_headers(fetch.url, response.headers)
         most, clipped = fetch.policy.limits.max_bytes, fetch.policy.clipped
         announced = "" if clipped else response.headers.get("Content-Length", "")
+        # float takes any number of digits, int does not.
+        too_large = announced.isdecimal() and float(announced) > most
         data, size = io.BytesIO(), 0
         # read1 returns what has come; read would wait for a whole chunk of a slow drip.
-        while not _too_large(announced, size, most):
+        while not too_large and size <= most:
             chunk = response.read1(_CHUNK, decode_content=True)
             # A socket that was shut down looks like an honest end.
             self._raise_if_over(fetch, None)
@@ -239,8 +238,3 @@ class Fetcher:
         if fetch.deadline.over:
             most = fetch.policy.limits.total
             raise Unreadable("too slow", f"{fetch.url}: more than {most:g} s") from cause
-
-
-def _too_large(announced: str, size: int, most: int) -> bool:
-    # float takes any number of digits, int does not
-    return size > most or (announced.isdecimal() and float(announced) > most)

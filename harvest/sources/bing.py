@@ -147,7 +147,11 @@ def _read(page: Page, query: Query, first: int) -> ResultPage[Candidate]:
     if _says_none(page):
         return ResultPage([], None)
     if not results and _is_turned_away(page):
-        raise _blocked(query, page)
+        raise Blocked(
+            f"Bing wants a person to solve a captcha or consent before it shows {query.text!r} "
+            f"({page.url}).",
+            "Wait some hours, use another network, a smaller --limit or another source.",
+        )
     return ResultPage([], first, _changed(query, page))
 
 
@@ -195,10 +199,6 @@ def _visible_text(page: Page) -> str:
         return ""
     words = tree.xpath("//text()[not(parent::script or parent::style)]")
     return " ".join(" ".join(words).split()).casefold()
-
-
-def _is_blank(page: Page) -> bool:
-    return not _visible_text(page) and not _is_turned_away(page)
 
 
 def _says_none(page: Page) -> bool:
@@ -252,14 +252,7 @@ def _size(result: html.HtmlElement) -> tuple[int | None, int | None]:
     return None, None
 
 
-def _blocked(query: Query, page: Page) -> Blocked:
-    return Blocked(
-        f"Bing wants a person to solve a captcha or consent before it shows {query.text!r} "
-        f"({page.url}).",
-        "Wait some hours, use another network, a smaller --limit or another source.",
-    )
-
-
 def _changed(query: Query, page: Page) -> Changed:
-    what = "an empty page" if _is_blank(page) else "a page without the results we know"
+    is_blank = not _visible_text(page) and not _is_turned_away(page)
+    what = "an empty page" if is_blank else "a page without the results we know"
     return changed("Bing", query.text, f"{what} ({page.url})")

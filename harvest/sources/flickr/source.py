@@ -14,7 +14,6 @@ from harvest.secrets import LOGIN_HELP, secret
 from harvest.sources.base import (
     Endpoint,
     Gap,
-    Item,
     Option,
     Pages,
     Query,
@@ -159,13 +158,10 @@ class Flickr(Source):
                 for photo in photos
             ]
             any_readable |= any(isinstance(item, Candidate) for item in items)
-            if photos and not any_readable and all(map(_is_unreadable, items)):
+            unreadable = [i for i in items if isinstance(i, Skipped) and i.reason == "unreadable"]
+            if photos and not any_readable and len(unreadable) == len(items):
                 raise changed("Flickr", query.text, "photos, but none with an address")
             yield items
-
-
-def _is_unreadable(item: Item) -> bool:
-    return isinstance(item, Skipped) and item.reason == "unreadable"
 
 
 def _keys() -> tuple[str, str]:
