@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 import msgspec
 
-from gleanset.cli import Command, CommandJob, Result, answered, group, job_options
+from gleanset.cli import Command, CommandJob, Result, answered, gone_option, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import DatasetMissing, Incomplete, SiteError, UsageError
 from gleanset.request import options_of, several
@@ -72,37 +73,23 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> Result | None:
     return None
 
 
-def _refuse_cluster(_: click.Context, __: click.Parameter, place: str | None) -> None:
-    if place is not None:
-        raise UsageError("downloads are made on this machine, not on a cluster", "leave --on out")
-
-
-def _refuse_shards(_: click.Context, option: click.Parameter, value: object) -> None:
-    if value:
-        raise UsageError(
-            f"harvest urls has no {option.opts[0]}: it writes no shards",
-            "use img2dataset, or harvest into a dataset and write shards with: "
-            "labeler export OUT --format webdataset",
-        )
-
-
-def without_shards(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Refuse the options of before that were about shards, with what to use."""
-    for name in ("--shards", "--format", "--shard-size"):
-        command = click.option(name, hidden=True, expose_value=False, callback=_refuse_shards)(
-            command
-        )
-    return click.option(
-        "--catalogue", is_flag=True, hidden=True, expose_value=False, callback=_refuse_shards
-    )(command)
-
-
-downloads_here = click.option("--on", hidden=True, expose_value=False, callback=_refuse_cluster)
+_without_shards = partial(
+    gone_option,
+    what="downloads are no longer written to shards",
+    hint="use img2dataset, or harvest into a dataset and write shards with: "
+    "labeler export OUT --format webdataset",
+)
+_without_cluster = gone_option(
+    "--on",
+    what="downloads are made on this machine, not on a cluster",
+    hint="leave --on out",
+    is_flag=False,
+)
 
 
 @commands.command(epilog="Example: harvest keyword cat owl --source bing --limit 200 -d pets")
 @job_options(simulate=True)
-@downloads_here
+@_without_cluster
 @options_of(KeywordRequest)
 def keyword(job: CommandJob, request: KeywordRequest) -> Result | None:
     """Search sites for keywords and download what they find."""
@@ -129,8 +116,11 @@ def folder(job: CommandJob, request: FolderRequest) -> Result | None:
 
 @commands.command(epilog="Example: harvest urls list.parquet --column caption=TEXT -d my-dataset")
 @job_options(simulate=True)
-@downloads_here
-@without_shards
+@_without_cluster
+@_without_shards("--catalogue")
+@_without_shards("--shards", is_flag=False)
+@_without_shards("--format", is_flag=False)
+@_without_shards("--shard-size", is_flag=False)
 @options_of(UrlsRequest)
 def urls(job: CommandJob, request: UrlsRequest) -> Result | None:
     """Download every URL in some lists: one a line, then perhaps a tab and a hint.
@@ -162,13 +152,6 @@ class FramesCommand(Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """As click does it, with the number spelled out that goes without saying."""
-        options = args[: args.index("--")] if "--" in args else args
-        if any(word.partition("=")[0] == "--at" for word in options):
-            raise UsageError(
-                "harvest frames has no option --at",
-                "gleanset list images tells the video and time of a frame; then: "
-                "ffplay -ss TIME VIDEO",
-            )
         return super().parse_args(ctx, list(_spelled_out(args)))
 
 
@@ -186,6 +169,12 @@ def _spelled_out(args: Sequence[str]) -> Iterator[str]:
     "harvest frames ep*.mkv --every 5s --size 960x540",
 )
 @job_options(simulate=True, on=True)
+@gone_option(
+    "--at",
+    what="a frame is played by ffplay",
+    hint="take its video and time from gleanset list images; then: ffplay -ss TIME VIDEO",
+    is_flag=False,
+)
 @options_of(FramesRequest)
 def frames(job: CommandJob, request: FramesRequest) -> Result | None:
     """Sample frames from videos.
@@ -201,7 +190,7 @@ def frames(job: CommandJob, request: FramesRequest) -> Result | None:
 
 @commands.command(epilog="Example: harvest retry --reason truncated -d my-dataset")
 @job_options()
-@downloads_here
+@_without_cluster
 @options_of(RetryRequest)
 def retry(job: CommandJob, request: RetryRequest) -> Result:
     """Download again what failed before, from lists and searches."""

@@ -169,5 +169,5 @@ def test_downloads_on_a_cluster_are_refused_with_what_to_do(tmp_path: Path) -> N
 def test_options_about_shards_say_what_to_use(tmp_path: Path, option: tuple[str, ...]) -> None:
     done = run_here("harvest.cli", "urls", "list.txt", *option, "-d", tmp_path)
     assert done.code == 2
-    assert f"harvest urls has no {option[0]}" in done.stderr
+    assert f"there is no {option[0]} any more" in done.stderr
     assert "img2dataset" in done.stderr
