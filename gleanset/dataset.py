@@ -77,10 +77,10 @@ class Dataset:
 
     @classmethod
     def open(cls, root: Path | str, *, rehearse: bool = False) -> Dataset:
-        """Open an existing dataset. Raises `DatasetMissing` and what the catalogue raises.
+        """Open an existing dataset. Raises `DatasetMissing` and errors of the catalogue.
 
-        With `rehearse` a dataset that can only be read is given a copy of its catalogue and a
-        cache, which may be written to and are thrown away at the end.
+        With `rehearse` a read-only dataset gets a temporary copy of its catalogue and a cache that
+        can be written to.
         """
         root = Path(root)
         refuse_missing(root)
@@ -100,7 +100,7 @@ class Dataset:
 
     @classmethod
     def create(cls, root: Path | str, settings: Settings | None = None) -> Dataset:
-        """Make a dataset, or open the one that is there (its settings are kept)."""
+        """Create a dataset, or open an existing one with its settings."""
         root = Path(root)
         try:
             with disk_errors(root):
@@ -206,11 +206,11 @@ class Dataset:
         return self.root / self.settings.store.runs
 
     def image_path(self, sha256: str, kind: str) -> Path:
-        """Return where the original of an image lies."""
+        """Return the path of an original."""
         return self.originals(self.cache).path(sha256, kind)
 
     def crop_path(self, key: str) -> Path:
-        """Return where the cut of a sample lies."""
+        """Return the path of a sample's crop."""
         return self.crops(self.cache).path(key, "JPEG")
 
     def pin_of(self, file: HubFile) -> HubPin:

@@ -44,13 +44,13 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One place an image was found. `key` is its stable id within the `source`.
+    """One place where an image was found. `key` is its stable id within the `source`.
 
-    `url` is that of the file, `page_url` that of a page that shows it. A frame has the SHA-256 of
-    its `video`, its `time` in seconds, its number, and in `scene` the milliseconds at which its
-    scene begins. Pictures of one `post` belong together. `hint` is the class that is suggested,
-    `rating` the site's word for who may see it, `ai` whether it says that a model made it.
-    `original_path` is the path of its file below the folder that was named, or inside the archive.
+    `url` is the file's address, `page_url` that of a page that shows it. A frame has the SHA-256 of
+    its `video`, its `time` in seconds, its number, and in `scene` the start of its scene in
+    milliseconds. Images of one `post` belong together. `hint` is the weak label, `rating` the
+    site's age rating, `ai` whether the site marks it as made by a model. `original_path` is
+    relative to the imported folder or archive.
     """
 
     source: str
@@ -80,10 +80,9 @@ REPORT_SOURCE = "web"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a source yields: a URL worth fetching and the origin it would have.
+    """A result of a source: a URL to download and its origin.
 
-    `width` and `height` are what the site says of the picture, `referer` is sent along with the
-    request for it.
+    `width` and `height` are those stated by the site, `referer` is sent with the request.
     """
 
     url: str
@@ -115,9 +114,9 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Image(Measured):
-    """One original file with every place it was found, and what `Measured` says of it.
+    """One original file with every place where it was found.
 
-    `width` and `height` are those of the upright picture, `orientation` the EXIF value 1..8 of the
+    `width` and `height` are those of the upright image, `orientation` is the EXIF value 1..8 of the
     stored bytes, `phash` the 64-bit perceptual hash, `sharpness` the variance of the Laplacian.
     """
 
@@ -139,10 +138,10 @@ HAND = "hand"
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One box a detector found. `score` is in 0..1, higher is surer.
+    """One detected box. `score` is in 0..1; higher is more certain.
 
-    `evidence` is what else the detector said, as JSON values. It helps to search and may
-    differ from run to run: equal faces may have different evidence.
+    `evidence` has further output of the detector as JSON values. It is not compared: equal faces
+    may have different evidence.
     """
 
     detector: str
@@ -199,14 +198,13 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What gets a label: a region of an image, or the whole of it.
+    """What gets a label: a region of an image, or the whole image.
 
-    `status` is one of queue, labelled, rejected, retired. `group` and `moment` are the
-    same string for all members of a duplicate group or moment. The region is `box` turned
-    clockwise by `angle` degrees about its centre; where it leaves the image, it is padded.
-    `fold` counts from 1, where the split was one into folds.
-    One that is not `kept` was set aside: another one of its group is better. `track` is the same
-    string for all in which one face was followed through a scene.
+    `status` is queue, labelled, rejected or retired. `group` names its duplicate set, `moment` its
+    group for splits: the same string for all members. The region is `box` rotated clockwise by
+    `angle` degrees about its center; outside of the image it is padded. `fold` counts from 1.
+    `kept` is false for duplicates of a better copy. `track` is the same string for all samples of
+    one face track.
     """
 
     key: str
@@ -235,7 +233,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One line of the journal. `step` is the named action it was part of."""
+    """One line of the journal. `step` is the number of its named action."""
 
     id: int
     step: int
@@ -251,9 +249,9 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One item that was not used, and why. A value: it never ends a run.
+    """One item that could not be used, with the reason; it never ends a run.
 
-    `source` is the one that offered `what` (as `Origin.source`); empty where there is none.
+    `source` is the one that offered `what` (as `Origin.source`), or empty.
     """
 
     stage: str

@@ -46,7 +46,7 @@ YES, NO = ("yes", "true", "1", "on"), ("no", "false", "0", "off")
 def number(name: str, value: str | float, low: float, high: float) -> float:
     """Return the value of the setting `name`.
 
-    Raises `UsageError` for no number and one out of range.
+    Raises `UsageError` if it is not a number or out of range.
     """
     mend = f"give a number from {low:g} to {high:g}"
     try:
@@ -59,9 +59,9 @@ def number(name: str, value: str | float, low: float, high: float) -> float:
 
 
 def whole_number(name: str, value: str | float, low: int, high: int) -> int:
-    """Return the value of the setting `name`, a number without a fraction.
+    """Return the value of the setting `name`, an integer.
 
-    Raises `UsageError` for anything else and what is out of range.
+    Raises `UsageError` if it is not an integer or out of range.
     """
     found = number(name, value, low, high)
     if found != int(found):

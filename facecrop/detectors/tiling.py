@@ -66,7 +66,7 @@ def is_same_face(box: FloatBox | Box, other: FloatBox | Box) -> bool:
 
 
 class FloatBox(NamedTuple):
-    """A box whose numbers are not rounded yet, in pixels of the searched part."""
+    """A box in pixels of the searched tile, not rounded."""
 
     x: float
     y: float
@@ -75,7 +75,7 @@ class FloatBox(NamedTuple):
 
 
 class RawFace(NamedTuple):
-    """One face in the searched part. `score` is in 0..1, `evidence` as in `Face`."""
+    """One face in a searched tile. `score` is in 0..1, `evidence` as in `Face`."""
 
     rect: FloatBox
     score: float
@@ -87,10 +87,10 @@ FindFaces: TypeAlias = Callable[[Pixels], Iterable[RawFace]]
 
 
 def search_tiles(name: str, pixels: Pixels, find: FindFaces, longest: int) -> list[Face]:
-    """Return the faces that `find` finds, of the detector `name`, in reading order.
+    """Return the faces that `find` finds, in reading order.
 
-    `find` gets the picture or its tiles, no side longer than `longest` pixels. Raises
-    `ValueError` for anything but height x width x 3 bytes.
+    `name` is the detector's. `find` gets the image or its tiles, no side longer than `longest`
+    pixels. Raises `ValueError` unless `pixels` is height x width x 3 bytes.
     """
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != "uint8":
         raise ValueError(f"not an RGB picture: {pixels.dtype} {pixels.shape}")

@@ -168,7 +168,7 @@ class Images:
         return self._db.number("SELECT count(*) FROM image")
 
     def get(self, sha256: str) -> Image | None:
-        """One image with its origins."""
+        """Return an image with its origins."""
         row = self._db.first("SELECT * FROM image WHERE sha256=?", (sha256,))
         return self._with_origins([row])[0] if row else None
 

@@ -73,16 +73,13 @@ class Samples:
             yield from (_sample(by_id[number]) for number in numbers if number in by_id)
 
     def by_key(self) -> Iterator[Sample]:
-        """Yield all samples, of every status, in the order of their keys: the same order in every
-        copy of a dataset.
-        """
+        """Yield all samples of every status by their keys: the same order in every copy."""
         return map(_sample, self._db.each(f"{_SAMPLE} WHERE TRUE", ("s.key",)))
 
     def in_splits(self) -> Iterator[Sample]:
-        """Return the labelled samples that have a split, by key: what is trained on and exported.
+        """Yield the labelled samples that have a split, by key, for training and export.
 
-        Duplicates that were set aside are not among them, nor is what came to val or test with a
-        label that nobody has looked at.
+        Without duplicates, and without samples of val and test whose label no person has seen.
         """
         unseen = unseen_labels(self._db)
         labelled = (s for s in self.by_key() if s.status == "labelled" and s.split and s.kept)
@@ -116,7 +113,7 @@ class Samples:
         return (_sample(row) for row in found)
 
     def get(self, key: str) -> Sample | None:
-        """One sample by its key."""
+        """Return a sample by its key."""
         row = self._db.first(f"{_SAMPLE} WHERE s.key=?", (key,))
         return _sample(row) if row else None
 
@@ -145,7 +142,7 @@ class Samples:
         return {key: tuple(picture) for key, *picture in self._db.rows_in(sql, keys)}
 
     def count(self) -> int:
-        """Return how many samples there are, those set aside included."""
+        """Return the number of samples, including duplicates."""
         return self._db.number("SELECT count(*) FROM sample")
 
     def count_waiting_for_split(self) -> int:

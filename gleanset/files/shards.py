@@ -18,7 +18,7 @@ from gleanset.files.parquet import Column, parquet_file
 
 @dataclass(frozen=True, slots=True)
 class ShardRecord:
-    """One sample in a shard: the name of its picture there, the bytes of it, what is told."""
+    """One sample in a shard: file name, bytes and metadata of its image."""
 
     file: str
     data: bytes

@@ -22,7 +22,7 @@ from harvest.http.urls import tidy
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer of a search site, whatever its status. `headers` ignore case."""
+    """One response of a search site. `headers` ignore case."""
 
     status: int
     text: str
@@ -111,12 +111,9 @@ class Client:
     ) -> Page:
         """Return the page at `url`, whatever its status.
 
-        `pace`: seconds between the starts of two requests to its host. Raises `Unreachable`,
-        `Closed` after `close`.
-
-        Passing troubles (5xx) are asked again before they are returned; a 429 never is,
-        because the source, not this page, decides whether to go on. robots.txt is not read:
-        a page that a person asked for is asked as their browser would.
+        `pace` is the time between two requests to its host in seconds. Raises `Unreachable`, and
+        `Closed` after `close`. 5xx responses are retried; a 429 never, because the source decides
+        whether to go on. robots.txt is not read, as for a page opened in a browser.
         """
         if params:
             url += ("&" if "?" in url else "?") + urlencode(params, quote_via=quote)

@@ -74,8 +74,8 @@ _UPDATE = "Try again later; if it stays so, update Gleanset or use another sourc
 class Option:
     """A setting of a source: `-o bing.size=large`.
 
-    `words` maps the words a person may use to what the site calls them. `parse` reads what is
-    none of them, and raises `ValueError` with what to write instead. Without either: free text.
+    `words` maps the words of a user to those of the site. `parse` reads other values, and raises
+    `ValueError` with a hint. Without either, any text is accepted.
     """
 
     name: str
@@ -103,10 +103,10 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to look for.
+    """A search.
 
-    `hint` is the class it suggests; `options` hold what differs from the defaults, by the
-    option's name without the source's.
+    `hint` is its weak label; `options` are the settings that differ from the defaults, by their
+    names without the source's.
     """
 
     text: str
@@ -116,9 +116,9 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Takes the place of a site's scheme and host, and may carry a path.
+    """Replaces a site's scheme and host; may have a path.
 
-    Raises `UsageError` for what is not an http or https address.
+    Raises `UsageError` if it is not an http or https address.
     """
 
     base: str
@@ -150,12 +150,12 @@ class Source(ABC):
 
     @abstractmethod
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
-        """Yield candidates in the site's order, a page at a time, until it has no more.
+        """Yield candidates in the site's order, page by page, until its list ends.
 
-        The caller stops earlier. What comes twice is passed on once. A page may also hold what
-        the site lists and this does not give (`Skipped`), or could not list (`Gap`). Ending means
-        that the end of the list was seen; anything else raises `Blocked`, `Changed`,
-        `RateLimited`, `NeedsLogin`, `Unreachable`, `Incomplete`.
+        The caller may stop earlier. Repeated results are used once. A page may contain results that
+        are left out (`Skipped`) or that the site did not list (`Gap`). Return only if the end of
+        the list was seen; otherwise raise `Blocked`, `Changed`, `RateLimited`, `NeedsLogin`,
+        `Unreachable` or `Incomplete`.
         """
 
     def check_ready(self, settings: Mapping[str, str]) -> None:
@@ -211,15 +211,15 @@ class Source(ABC):
         return {name: query.options.get(name, known[name].default) for name in known}
 
     def refuse(self, page: Page, query: Query) -> None:
-        """Raise what a status other than 200 means: the same on every site."""
+        """Raise the error of a status other than 200."""
         if page.status != 200:
             what = f"{self.name} answered {page.status} to {query.text!r} ({page.url})."
             raise refusal(what, page)
 
     def read(self, page: Page, query: Query, shape: type[T]) -> T:
-        """Return the JSON of a page as a `msgspec.Struct`, whose numbers may come as texts.
+        """Decode a JSON page as a `msgspec.Struct`; numbers may be texts.
 
-        Raises what its status means; `Blocked` or `Changed` for what is not of this shape.
+        Raises the error of its status, and `Blocked` or `Changed` if it has another form.
         """
         try:
             self.refuse(page, query)
@@ -246,7 +246,7 @@ def refusal(what: str, page: Page) -> RateLimited | Blocked | Unreachable | Chan
 
 
 def changed(site: str, asked: str, answer: str) -> Changed:
-    """Return the error for an answer that came, but not in the shape we know."""
+    """Return the error for a response in an unknown form."""
     return Changed(f"{site} answered {asked!r} with {answer}.", _UPDATE)
 
 

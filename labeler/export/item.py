@@ -15,13 +15,12 @@ Way = Literal["original", "stripped", "crop", "made"]
 
 @dataclass(frozen=True, slots=True)
 class ExportItem:
-    """One sample of an export: its image, where its files lie, and its path in the tree.
+    """One sample of an export: its image, its files, and its path in the tree.
 
-    In an export with boxes `face` is the box of the face itself, without margin, in pixels of
-    the original, and `path` is that of the whole original, which several samples may share.
-    `copy` counts the further copies that balancing asks for, from 1; `changed` ones are
-    augmented. `way` is how its picture comes about, `changes` the same in words; once that is
-    written `says_where` tells whether the file says where it was taken.
+    In an export with boxes `face` is the box without padding in pixels of the original, and `path`
+    that of the whole image, which several samples may share. `copy` counts the copies for
+    oversampling from 1; `changed` ones are augmented. `way` and `changes` state how the file is
+    made; then `says_where` states whether it contains a GPS position.
     """
 
     sample: Sample

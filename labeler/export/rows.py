@@ -30,7 +30,7 @@ LICENCE = (
 
 
 def by_split(items: Sequence[ExportItem]) -> Iterator[tuple[str, list[ExportItem]]]:
-    """Yield the splits that have pictures, each with its items by path and sample."""
+    """Yield the splits that have images, each with its items by path and sample."""
     for split in SPLITS:
         chosen = [item for item in items if item.sample.split == split]
         if chosen:
@@ -44,7 +44,7 @@ def class_numbers(items: Sequence[ExportItem], first: int = 0) -> dict[str, int]
 
 
 def with_folds(items: Sequence[ExportItem]) -> bool:
-    """Return whether the split was one into folds."""
+    """Return whether the samples were split into folds."""
     return any(item.sample.fold for item in items)
 
 
@@ -59,7 +59,7 @@ def told_of(item: ExportItem, classes: Mapping[str, int], folds: bool) -> dict[s
 
 
 def described(item: ExportItem, folds: bool) -> dict[str, str | float]:
-    """Return what a row says of a picture; with `folds` its fold from 1 on (0: in none)."""
+    """Return the row of an image; with `folds` its fold from 1 (0: none)."""
     return {**_row(item), "fold": item.sample.fold or 0} if folds else _row(item)
 
 
@@ -134,7 +134,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_sheet(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Write rows as CSV; no cell is what a spreadsheet takes for a formula."""
+    """Write rows as CSV; no cell is read as a formula by spreadsheets."""
     with path.open("w", encoding="utf-8", newline="") as file:
         sheet = csv.writer(file, lineterminator="\n")
         sheet.writerow(columns)

@@ -23,18 +23,17 @@ OpenShard = Callable[[Path, Sequence[str], Mapping[str, object]], AbstractContex
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportFormat:
-    """One format, as some tool reads it.
+    """A format that some tool reads.
 
-    `pictures` lie in class folders, or whole beside their boxes, or packed into `shards`. `about`
-    is for the help of a command; `reading` are the lines of Python that read a split ({0} as an
-    export calls it, {1} as the hub of Hugging Face does), `says_paths` names what has the original
-    path of each picture.
+    `pictures` states the arrangement: class folders, whole images with boxes, or `shards`. `about`
+    is for the help; `reading` are the lines of Python that read a split ({0} as an export names it,
+    {1} as the Hugging Face hub does), `says_paths` names the field with the original path.
 
-    Of a tree `write` adds what belongs to the format. Shards are opened by `open_shard` and end in
+    `write` adds the format's own files to a tree. `open_shard` opens a shard, whose name ends in
     `ending`. `data_files` are those of a split for `datasets`. `cannot_do_without` are the splits
-    that its reader needs, `left_by_reader` (a pattern) the files that it leaves in the tree. With
-    `names_by_stem` no two names differ in their endings alone; with `may_have_no_split` its
-    readers need no split. `check` raises what hinders it.
+    that the tool needs, `left_by_reader` is a pattern of files that it leaves in the tree. With
+    `names_by_stem` no two names differ only in their extension; with `may_have_no_split` no split
+    is needed. `check` raises an error if the format cannot be written here.
     """
 
     pictures: Pictures
