@@ -21,7 +21,12 @@ from gleanset.cli import HELP
 GROUPS = (pipeline.cli, harvest.cli, facecrop.cli, labeler.cli, baseline.cli, webapp.cli)
 COMMON = ("-j,", "-q,", "--progress ", "-v,", "-h,")
 """Options of all commands, which the introduction of the page describes."""
-FREQUENT = ("-d, --dataset", "-s, --simulate")
+FREQUENT = {
+    "-d, --dataset DIR": "-d DIR",
+    "-s, --simulate": "-s",
+    "--on ray://HOST:PORT": "--on ray://HOST:PORT",
+    "--allow-private": "--allow-private",
+}
 """Options of many commands, which it describes as well: a command only names them."""
 WIDTH = 130
 
@@ -54,8 +59,11 @@ def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
     yield from (_wrapped(_escape(text)) for text in (command.help or "").split("\n\n"))
     records = (parameter.get_help_record(context) for parameter in command.get_params(context))
     options = [record for record in records if record and record[1] and _is_own(record[0])]
-    if options:
-        yield "\n".join(_option(*record) for record in options)
+    lines = [_option(*record) for record in options if record[0] not in FREQUENT]
+    if frequent := [f"`{FREQUENT[names]}`" for names, _ in options if names in FREQUENT]:
+        lines.insert(0, f"- {', '.join(frequent)}")
+    if lines:
+        yield "\n".join(lines)
     if command.epilog:
         what, _, example = command.epilog.partition(": ")
         yield f"{_escape(what)}: `{example}`"
@@ -66,8 +74,6 @@ def _is_own(names: str) -> bool:
 
 
 def _option(names: str, text: str) -> str:
-    if names.startswith(FREQUENT):
-        return f"- `{names}`"
     return _wrapped(f"- `{names}`: {_escape(text)}", "  ")
 
 

@@ -24,7 +24,11 @@ def test_options_that_commands_have_alike_are_told_once(module: object) -> None:
     for name, command in module.commands.commands.items():  # type: ignore[attr-defined]
         with click.Context(command, info_name=name, **HELP, terminal_width=96) as context:
             text = command.get_help(context)
-        alike = re.findall(r"^  (?:-[djqvh],|--progress) .*\n?(?: {6}.*\n)*", text, re.MULTILINE)
+        alike = re.findall(
+            r"^  (?:-[djqsvh],|--progress|--on|--allow-private) .*\n?(?: {6}.*\n)*",
+            text,
+            re.MULTILINE,
+        )
         assert [option for option in alike if " ".join(option.split()) not in introduction] == []
 
 
