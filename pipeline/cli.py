@@ -237,7 +237,9 @@ def list_(
     metavar="STAGE",
     help="Leave out what comes before this stage, such as split.",
 )
-@click.option("--allow-private", is_flag=True, help="Also fetch from this machine and private networks.")
+@click.option(
+    "--allow-private", is_flag=True, help="Also fetch from this machine and private networks."
+)
 def run(
     job: CommandJob,
     recipe: Path,
