@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ CLONE = str(ROOT)
 COMMANDS = "install_command('train'), reinstall_command(), update_command()"
 
 
-def hints(site: Path, direct_url: dict[str, object] | None) -> list[list[str]]:
+def hints(site: Path, direct_url: Mapping[str, object] | None) -> list[list[str]]:
     """Return the commands that a copy of the package prints, installed from that URL."""
     shutil.copytree(
         ROOT / "gleanset",
