@@ -17,7 +17,7 @@ from harvest.downloads import DownloadRun
 from harvest.folder import PictureOptions, harvest_folders
 from harvest.host_answers import NOT_ASKED, NOTICE
 from harvest.http import Client, DownloadLimits
-from harvest.http.throttle import MAX_HOSTS, HostSlots
+from harvest.http.throttle import HostSlots
 from harvest.keyword import harvest_searches, searches
 from harvest.retry import retry
 from harvest.sources import Pages, Query, Source
@@ -113,18 +113,6 @@ def test_refusals_count_in_a_row_only() -> None:
         slots.note_answer("a", is_refusal=True)
     assert slots.refuses("a")
     assert not slots.refuses("b")
-
-
-def test_hosts_are_forgotten_but_for_those_in_use() -> None:
-    slots = HostSlots(per_host=1, delay=0)
-    slots.acquire("busy")
-    slots.hold("resting", 3600)
-    for number in range(3 * MAX_HOSTS):
-        slots.acquire(f"host-{number}")
-        slots.release(f"host-{number}")
-    assert len(slots._hosts) <= MAX_HOSTS
-    assert slots.acquire("busy") == float("inf")
-    assert slots.acquire("resting") > 3000
 
 
 def test_an_address_that_many_are_sent_to_is_no_image(host: Host, dataset: Dataset) -> None:

@@ -31,13 +31,6 @@ def reason(client: Client, url: str) -> str:
     return caught.value.reason
 
 
-@pytest.mark.parametrize("path", ["/chunked", "/gzip-picture", "/moved", "/moved-utf8"])
-def test_every_honest_way_of_sending_is_understood(
-    client: Client, site: FaultyServer, path: str
-) -> None:
-    assert download(client, site.url + path) == PICTURE
-
-
 @pytest.mark.parametrize(
     ("path", "expected", "times"),
     [

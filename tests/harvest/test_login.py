@@ -16,7 +16,7 @@ from faulty_server import Handler, running
 from keyring.backends.null import Keyring
 from pixiv_site import BAD_TOKEN, Answer, PixivSite, account, error
 
-from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited, Unreachable
+from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited
 from harvest.secrets import secret
 from harvest.sources.flickr.login import login_flickr
 from harvest.sources.pixiv.login import catch_in_browser, login_pixiv
@@ -254,7 +254,6 @@ BAD_KEY = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not fou
         (200, BAD_KEY, NeedsLogin),
         (401, "oauth_problem=signature_invalid&debug_sbs=my-key", NeedsLogin),
         (403, "<h1>Forbidden</h1>", Blocked),
-        (200, {"stat": "fail", "code": 105, "message": "unavailable my-key"}, Unreachable),
         (200, {"hello": 1}, Changed),
     ],
 )

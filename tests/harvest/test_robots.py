@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import time
-import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -23,7 +21,6 @@ from faulty_server import (
 from gleanset.errors import Unreadable
 from harvest.http import Client, DownloadLimits
 from harvest.http.opt_outs import refused_by
-from harvest.http.robots import RobotsPolicy
 from harvest.robots_words import TAGS
 
 QUICK = DownloadLimits(backoff=0.01, max_wait=0.1)
@@ -212,30 +209,6 @@ def test_a_crawl_delay_is_kept(client: Client, host: FaultyServer) -> None:
     began = time.monotonic()
     fetch(client, *(f"{host.url}/{number}.jpg" for number in range(4)))
     assert at_a_pace(host.times, began, 0.2)
-
-
-def test_rules_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harvest.http.robots._MOST_KEPT", 100 * 1024)
-    policy = RobotsPolicy(QUICK, "gleanset")
-    rules = b"User-agent: *\n" + b"".join(b"Disallow: /%05d\n" % n for n in range(200))
-    policy.learn("http://busy.example/robots.txt", 200, EVERYTHING)
-
-    def memory_after(hosts: int, status: int, text: bytes) -> int:
-        for number in range(hosts):
-            policy.learn(f"http://h{number}.example/robots.txt", status, text)
-            with pytest.raises(Unreadable):  # it stays, as it is asked for all the time
-                policy.check("http://busy.example/a.jpg")
-        gc.collect()  # rules and their patterns name each other
-        return tracemalloc.get_traced_memory()[0]
-
-    tracemalloc.start()
-    try:
-        # All of the first would be 4 MB, all of the second 1 MB.
-        assert memory_after(60, 200, rules) < 3_000_000
-        assert memory_after(1500, 500, b"") < 700_000
-    finally:
-        tracemalloc.stop()
-    assert not policy.check("http://h0.example/a.jpg")
 
 
 LINES: dict[str, tuple[list[str], str | None]] = {

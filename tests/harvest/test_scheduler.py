@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,9 +13,7 @@ from gleanset.errors import Unreachable
 from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
 from harvest.http import Client, DownloadLimits
-from harvest.http.fetch import HttpAnswer, RetryLater
 from harvest.http.scheduler import MOST_PENDING, IterableQueue, Scheduler
-from harvest.http.throttle import HostSlots
 
 ANYTHING = frozenset({"all"})
 # The same server under two names, which are two hosts.
@@ -214,36 +211,3 @@ def test_no_more_are_taken_than_may_be(site: FaultyServer) -> None:
         for batch in Scheduler(client, bytes, 4).run(queue):
             done += [outcome.item.url for outcome in batch]
     assert len(taken) == len(done) == 4
-
-
-@pytest.mark.timed
-def test_a_slot_is_waited_for_or_asked_for() -> None:
-    slots = HostSlots(per_host=1, delay=0)
-    slots.hold("h", 0.3)
-    began = time.monotonic()
-    assert 0.2 < slots.acquire("h") <= 0.3
-    with slots.turn("h"):
-        assert time.monotonic() - began > 0.29
-        assert slots.acquire("h") == math.inf
-        assert slots.acquire("other") == 0
-    assert slots.acquire("h") == 0
-
-
-@pytest.mark.timed
-def test_one_request_tells_when_to_come_again(site: FaultyServer) -> None:
-    site.behaviours["/a"] = lambda h: h.answer(302, Location="/b")
-    site.behaviours["/b"] = lambda h: h.answer(429, b"", Retry_After="7")
-    with Client(DownloadLimits(retries=1), allow_private=True, ignore_robots=ANYTHING) as client:
-        fetch = client.prepare(f"{site.url}/a")
-        # A redirect is followed at once, an attempt that failed begins again, later.
-        assert client.fetcher.fetch_once(fetch) == RetryLater(SLOW, 0)
-        assert (fetch.url, fetch.attempts) == (f"{site.url}/b", 0)
-        assert client.fetcher.fetch_once(fetch) == RetryLater(SLOW, 7)
-        assert (fetch.url, fetch.attempts) == (f"{site.url}/a", 1)
-        # The host asked for it, so nobody is to ask it before.
-        assert 6 < client.fetcher.slots.pause(SLOW) <= 7
-        assert client.fetcher.fetch_once(fetch) == RetryLater(SLOW, 0)
-        last = client.fetcher.fetch_once(fetch)
-        assert isinstance(last, HttpAnswer)
-        assert last.status == 429
-    assert site.asked == ["/a", "/b"] * 2
