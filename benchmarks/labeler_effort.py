@@ -415,7 +415,6 @@ def sorted_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> 
         "minutes": round(minutes, 1),
         "presorts": presorts,
         "drags_per_1000": round(runs_of(faces) * part, 1),
-        "counted_by_the_window": window.worker.gestures,
         "stages": dict(person.stages),
         "counted": dict(person.gestures) | {"letters": person.letters},
     }

@@ -53,7 +53,9 @@ class Param:
 
 
 class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The base of every table that a person writes in TOML."""
+    """The base of every table that a person writes in TOML. Keys that are `GONE` are ignored."""
+
+    GONE: ClassVar[tuple[str, ...]] = ()
 
 
 def read_toml(path: Path, shape: type[T]) -> T:
@@ -66,6 +68,8 @@ def read_toml(path: Path, shape: type[T]) -> T:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path} is not valid TOML: {error}", "mend that line") from error
+    for name in getattr(shape, "GONE", ()):
+        data.pop(name, None)
     if mistakes := list(_mistakes(data, shape, ())):
         raise _told(path, text, mistakes)
     try:

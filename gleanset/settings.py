@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, get_origin, get_type_hints
 
 import msgspec
 import platformdirs
@@ -159,15 +159,15 @@ class Settings(TomlTable, frozen=True):
 
     Its `name`, a `description` in a sentence or two and how to reach whoever made it (`contact`)
     stand in cards and reports; the page of `webapp serve` takes name and contact where `[web]` has
-    none. `target` is how many samples of each class are wanted, for its progress; 0 for no wish.
-    `hub` has what names on a hub stood for when they were first used here, `plugin` the sources of
-    other packages that were asked.
+    none. `hub` has what names on a hub stood for when they were first used here, `plugin` the
+    sources of other packages that were asked.
     """
+
+    GONE: ClassVar[tuple[str, ...]] = ("target",)
 
     name: str | None = None
     description: Paragraph | None = None
     contact: Line | None = None
-    target: Annotated[int, msgspec.Meta(ge=0)] = 0
     keys: dict[str, str] = msgspec.field(default_factory=dict)
     hub: dict[str, HubPin] = msgspec.field(default_factory=dict)
     plugin: list[PluginUse] = msgspec.field(default_factory=list)
@@ -233,7 +233,8 @@ def read_settings(root: Path | None) -> Settings:
     if _is_there(user):
         read_toml(user, Settings)
         # What stands in the file wins, also where it is the default.
-        _merge(merged, tomllib.loads(user.read_text(encoding="utf-8-sig")))
+        own_file = tomllib.loads(user.read_text(encoding="utf-8-sig"))
+        _merge(merged, {key: own_file[key] for key in own_file if key not in Settings.GONE})
     _merge(merged, _from_environment())
     try:
         return msgspec.convert(merged, Settings, strict=False)

@@ -31,13 +31,11 @@ from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
-from labeler.numbers import set_target
 from labeler.qt.app import SIZE, make_application, picture_of
 from labeler.qt.theme import show_theme
 from labeler.qt.translations import install
 from labeler.qt.views.registry import VIEWS
 from labeler.qt.window import LabelerWindow
-from labeler.sorting.checks import Checks
 from labeler.sorting.measuring import measured_by_parts
 from labeler.sorting.session import SortingSession
 from tools.sample.character import CAST, Character, random_character
@@ -107,11 +105,6 @@ def decide(root: Path, truth: dict[str, str]) -> None:
         session.file_each(named, f"{len(given)} faces with a page")
         session.send([rows[key] for key in keys[-4:-2]], "later")
         session.send([rows[key] for key in keys[-2:]], "not a face")
-        session.spend(64, 402)
-        for name, missed in ((NAMES[0], [3]), (NAMES[1], [])):
-            page = Checks(session).page(name)
-            if page is not None:
-                Checks(session).answer(page, missed, [])
         standings = []
         for place, key in enumerate(keys):
             sure = dice.betavariate(8, 1.2)
@@ -123,7 +116,6 @@ def decide(root: Path, truth: dict[str, str]) -> None:
         Doubts(dataset.db).replace(
             [Doubt(key, given[key], truth[key], 0.9, 0.8, "docs") for key in wrong]
         )
-        set_target(dataset, 40)
         pairs = Pairs(dataset.db)
         rows = pairs.numbers(keys[: 2 * COPIES])  # each picture, and after it its smaller copy
         same = [(min(pair), max(pair)) for pair in zip(rows[::2], rows[1::2], strict=True)]

@@ -352,11 +352,6 @@ def label_provenances(db: Connection, samples: Collection[int] | None = None) ->
             provenances[key] = before[key].get(undone, was)
         elif provenance != MERGED or not was:
             provenances[key] = provenance
-    for (key,) in rows(
-        "SELECT s.key FROM checked c JOIN sample s ON s.id=c.sample "
-        "WHERE c.held AND c.label=s.label AND s.status='labelled'"
-    ):
-        provenances[key] = PERSON
     return provenances
 
 

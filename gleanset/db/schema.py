@@ -200,15 +200,6 @@ CREATE INDEX sorting_note_mark ON sorting_note(mark, sample) WHERE mark IS NOT N
 CREATE INDEX sorting_note_bond ON sorting_note(sample)
     WHERE bond IS NOT NULL OR apart IS NOT NULL;
 
-CREATE TABLE checked(  -- a blind second look at a label that was given with a whole page
-    sample INTEGER PRIMARY KEY REFERENCES sample(id),
-    label INTEGER NOT NULL REFERENCES class(id),
-    held INTEGER NOT NULL,  -- whether it was right
-    at TEXT NOT NULL);
-
-CREATE TABLE effort(  -- the gestures and seconds that a person spent at a stretch
-    id INTEGER PRIMARY KEY, at TEXT NOT NULL, gestures INTEGER NOT NULL, seconds REAL NOT NULL);
-
 -- Copies.
 
 CREATE TABLE sample_hash(  -- what samples are compared by, made of a region of the image
@@ -394,6 +385,11 @@ DROP INDEX IF EXISTS quality_photo;
 ALTER TABLE quality DROP COLUMN text;
 """
 
+_NO_CHECKS = """
+DROP TABLE checked;
+DROP TABLE effort;
+"""
+
 
 class CatalogueSchema(NamedTuple):
     """`tables` are those of a new catalogue; `steps`, by ascending names, bring an older one there.
@@ -422,6 +418,7 @@ SCHEMA = CatalogueSchema(
         ("0025-relations", _RELATIONS),
         ("0026-fewer-flags", _FEWER_FLAGS),
         ("0027-snapshot-files", _SNAPSHOT_FILES),
+        ("0028-no-checks", _NO_CHECKS),
     ),
 )
 OLDEST_COMMIT = "49a8f26"

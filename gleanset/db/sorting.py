@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row, mapping_of
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
-from gleanset.db.journal import last_decision, operation_of
-from gleanset.db.rows import FAIR_ORDER, now
+from gleanset.db.journal import operation_of
+from gleanset.db.rows import FAIR_ORDER
 from gleanset.db.sample_places import SAMPLE_REGION, SampleRegion, same_region, sample_region
 from gleanset.db.samples import IN_USE, SET_ASIDE
 from gleanset.operations import Operation
@@ -69,6 +69,11 @@ class LabelCounts(NamedTuple):
         return sum(row.count for row in self.classes)
 
     @property
+    def sorted(self) -> int:
+        """Samples that a person has decided."""
+        return self.labelled + self.other + self.rejected
+
+    @property
     def total(self) -> int:
         """All samples that are in use."""
         return self.labelled + self.waiting + self.later + self.other + self.rejected
@@ -88,7 +93,7 @@ class StepRow(NamedTuple):
 
 
 class SampleTiles:
-    """Read only but for `effort` and `checked`. Obtained by `SampleTiles(dataset.db)`."""
+    """Read only. Obtained by `SampleTiles(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -177,22 +182,6 @@ class SampleTiles:
         newest = self._db.number("SELECT max(id) FROM step")
         reported = self._db.number("SELECT max(id) FROM report")
         return (newest, reported, *counts)
-
-    def spend(self, spell: int | None, gestures: int, seconds: float) -> int:
-        """Write down the gestures and seconds of one spell of work so far; its number."""
-        with self._db.write():
-            if spell is None:
-                spent = {"at": now(), "gestures": gestures, "seconds": seconds}
-                return self._db.insert("effort", spent)
-            self._db.run(
-                "UPDATE effort SET gestures=?, seconds=? WHERE id=?", (gestures, seconds, spell)
-            )
-        return spell
-
-    def spent(self) -> tuple[int, float]:
-        """Return all gestures and seconds that were ever spent."""
-        row = self._db.first("SELECT ifnull(sum(gestures), 0), ifnull(sum(seconds), 0) FROM effort")
-        return (int(row[0]), float(row[1])) if row else (0, 0.0)
 
 
 _TILE = (
@@ -307,15 +296,6 @@ class SortingQueue:
             (most,),
         )
 
-    def with_page(self, label: int, page_provenance: str) -> list[int]:
-        """Return the samples (rows) of a class labelled with a page and not checked yet."""
-        return self._db.column(
-            "SELECT s.id FROM sample s WHERE s.label=?1 AND s.status='labelled' AND "
-            f"{last_decision('provenance')}=?2 "
-            "AND s.id NOT IN (SELECT sample FROM checked WHERE label=?1) ORDER BY s.image, s.id",
-            (label, page_provenance),
-        )
-
     def portraits(self, label: int) -> list[int]:
         """Return the most typical and the latest sample (rows) of a class; fewer where it has
         fewer.
@@ -332,17 +312,6 @@ class SortingQueue:
             (label,),
         )
         return list(dict.fromkeys(row for row in (typical, latest) if row is not None))
-
-    def note_checked(self, label: int, samples: Mapping[int, bool]) -> None:
-        """Keep whether the labels of some samples (rows) held when looked at again. In a write."""
-        self._db.many(
-            "INSERT OR REPLACE INTO checked(sample, label, held, at) VALUES(?,?,?,?)",
-            [(sample, label, held, now()) for sample, held in samples.items()],
-        )
-
-    def error_rates(self) -> dict[int, tuple[int, int]]:
-        """For each class (row): how many labels did not hold, of how many that were checked."""
-        return self._db.mapping("SELECT label, sum(NOT held), count(*) FROM checked GROUP BY label")
 
 
 def _features(row: Row) -> SampleFeatures:

@@ -70,7 +70,6 @@ def parts() -> tuple[Part, ...]:
                 ("−", tr("Overview: take a group apart")),
                 (".", tr("Overview: a group of nobody you collect")),
                 ("S", tr("Page: the faces of a stack one by one")),
-                ("C", tr("Look at a dozen of a class again, without its name")),
             ),
         ),
         (

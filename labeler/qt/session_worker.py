@@ -28,9 +28,6 @@ from labeler.sorting.session import SortingProgress, SortingSession, StepResult
 
 T = TypeVar("T")
 POLL_MS = 500
-EFFORT_MS = 15_000
-PAUSE_SECONDS = 30.0
-"""After such a pause nobody was at work."""
 
 RETRY_SECONDS = 1.0
 END_SECONDS = 1.0
@@ -70,9 +67,6 @@ class SessionWorker(QObject):
         super().__init__()
         self.root = root
         self.last: SortingProgress | None = None
-        self.gestures, self.seconds = 0, 0.0
-        self._last_gesture = 0.0
-        self._written = 0
         self.decided = 0
         """How many decisions it was given so far."""
         self.stuck = False
@@ -97,9 +91,6 @@ class SessionWorker(QObject):
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._poll)
         self._timer.start(POLL_MS)
-        self._effort = QTimer(self)
-        self._effort.timeout.connect(self._write_effort)
-        self._effort.start(EFFORT_MS)
         self.ask(lambda session: session.progress(), self._progressed)
 
     def task(self, description: str = "") -> BackgroundTask:
@@ -194,19 +185,6 @@ class SessionWorker(QObject):
         """Show a line in the status bar."""
         self.message.emit(text, bad)
 
-    def gesture(self, count: int = 1) -> None:
-        """Count gestures, as `GestureCounter` defines them, and the time since the last."""
-        now = time.monotonic()
-        self.gestures += count
-        self.seconds += now - self._last_gesture if now - self._last_gesture < PAUSE_SECONDS else 1
-        self._last_gesture = now
-
-    def _write_effort(self) -> None:
-        gestures, seconds = self.gestures, self.seconds
-        if gestures != self._written:
-            self._written = gestures
-            self.ask(lambda session: session.spend(gestures, seconds), failed=lambda error: None)
-
     def close(self, give_up: bool = False) -> None:
         """End all tasks, finish what is queued, and end; `lost` counts what could not be saved.
 
@@ -217,8 +195,6 @@ class SessionWorker(QObject):
         for task in self._tasks:
             task.close()
         self._timer.stop()
-        self._effort.stop()
-        self._write_effort()
         self._gives_up = give_up
         self._closed.set()
         self._jobs.put(None)

@@ -1,11 +1,11 @@
-"""The status bar: how far the work is, what can be undone, what it has cost, what is saved."""
+"""The status bar: how far the work is, what can be undone, what is saved."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from html import escape
 
-from PySide6.QtCore import QObject, QRect, Qt, QTimer
+from PySide6.QtCore import QObject, QRect, Qt
 from PySide6.QtGui import QPaintEvent
 from PySide6.QtWidgets import (
     QLabel,
@@ -19,11 +19,11 @@ from PySide6.QtWidgets import (
 
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
-from labeler.qt.translations import effort_words, singular, step_words
+from labeler.qt.translations import singular, step_words
 from labeler.qt.widgets import announce
 from labeler.sorting.session import SortingProgress, StepKind, StepResult
 
-SHOWN_MS, CLOCK_MS = 6000, 1000
+SHOWN_MS = 6000
 MARGIN = 6
 LONGEST_PART = 24
 """Of a permanent part in heights of a line of text: what is longer is elided."""
@@ -75,45 +75,31 @@ class StatusTexts(QObject):
     def __init__(self, bar: QStatusBar, worker: SessionWorker, undo: Callable[[], object]) -> None:
         super().__init__(bar)
         self._bar, self._worker = bar, worker
-        self._before = (0, 0.0)
-        self.sorted, self.spent, self.saved, self.work = QLabel(), QLabel(), QLabel(), QLabel()
+        self.sorted, self.saved, self.work = QLabel(), QLabel(), QLabel()
         self.undo = QToolButton()
         self.undo.setAutoRaise(True)
         self.undo.hide()
         self.undo.clicked.connect(undo)
-        for label in (self.work, self.sorted, self.spent, self.saved):
+        for label in (self.work, self.sorted, self.saved):
             label.setContentsMargins(6, 0, 6, 0)
-        for part in (self.work, self.sorted, self.undo, self.spent, self.saved):
+        for part in (self.work, self.sorted, self.undo, self.saved):
             self._bar.addPermanentWidget(part)
         worker.progressed.connect(self.take)
         worker.message.connect(self._said)
         worker.stepped.connect(self._stepped)
-        self._clock = QTimer(self)
-        self._clock.timeout.connect(self.show_effort)
-        self._clock.start(CLOCK_MS)
         worker.waiting.connect(self._waiting)
 
     def take(self, progress: SortingProgress) -> None:
         """Show where the work stands."""
         counts = progress.counts
-        done = counts.total - counts.waiting - counts.later
-        self.sorted.setText(
-            self.tr("{done} of {total} sorted").format(done=f"{done:,}", total=f"{counts.total:,}")
-        )
+        text = self.tr("{done} of {total} sorted")
+        self.sorted.setText(text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}"))
         step = progress.undo
         self.undo.setVisible(step is not None)
         if step is not None:
             what = step_words(step.operation)
             _show_elided(self.undo, self.tr("Undo: {what}").format(what=what))
-        self._before = (progress.gestures, progress.seconds)
-        self.show_effort()
         self.saved.setText(self.tr("saved"))
-
-    def show_effort(self) -> None:
-        """Show what the dataset has cost so far, all spells together."""
-        gestures, seconds = self._before
-        gestures += self._worker.gestures
-        self.spent.setText(effort_words(gestures, seconds + self._worker.seconds))
 
     def _stepped(self, done: StepResult) -> None:
         """What a gesture did; an undo says how much it could not take back."""

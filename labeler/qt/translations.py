@@ -174,9 +174,3 @@ def singular(text: str, count: int) -> str:
 def counted(text: str, count: int, **values: object) -> str:
     """Return a text as it is said of so many, with the number and other values in it."""
     return singular(text, count).format(count=f"{count:,}", **values)
-
-
-def effort_words(gestures: int, seconds: float) -> str:
-    """Return what sorting has cost."""
-    text = singular(tr("{gestures} gestures, {minutes} min"), gestures)
-    return text.format(gestures=f"{gestures:,}", minutes=round(seconds / 60))

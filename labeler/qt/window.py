@@ -26,8 +26,7 @@ from labeler.qt.classes.keys import ALONE
 from labeler.qt.classes.panel import ClassPanel
 from labeler.qt.detail_panel import DetailPanel
 from labeler.qt.file_drops import AddButton, FileDrops
-from labeler.qt.gesture_counter import GestureCounter
-from labeler.qt.held_keys import HeldKeys
+from labeler.qt.input_filter import InputFilter
 from labeler.qt.key_sheet import KeySheet, KeyWitness
 from labeler.qt.learning import Learning, LearningButton
 from labeler.qt.measuring import Measuring
@@ -147,8 +146,7 @@ class LabelerWindow(QMainWindow):
         self.status = StatusTexts(self.statusBar(), self.worker, self.undo)
         self.sheet = KeySheet(self)
         self._closing = CloseRequest(self, self.worker, self.flush)
-        self.counter = GestureCounter(self)
-        self._held_keys = HeldKeys(self)
+        self._input = InputFilter(self)
         self.witness = KeyWitness(self, self.worker, self.looks)
         self._handing_on = self._untouched = self._takes = False
         self._actions()
@@ -201,10 +199,8 @@ class LabelerWindow(QMainWindow):
             self._action(kind.shown_title(), kind.key, partial(self._view_key, kind.name))
 
     def _connect(self) -> None:
-        self.counter.counted.connect(self.worker.gesture)
-        self.counter.counted.connect(self.status.show_effort)
-        self.counter.counted.connect(self._touched)
-        self.counter.key_pressed.connect(self.witness.pressed)
+        self._input.touched.connect(self._touched)
+        self._input.key_pressed.connect(self.witness.pressed)
         self.class_panel.field.left.connect(self._back_to_faces)
         self.class_panel.field.unfocused.connect(lambda: self.view.hold_targets(False))
         self.class_panel.list.itemDelegate().closeEditor.connect(self._back_to_faces)
@@ -382,6 +378,7 @@ class LabelerWindow(QMainWindow):
 
     def _touched(self) -> None:
         self._untouched = False
+        self.view.touch()
 
     # -- coming and going
 

@@ -80,13 +80,11 @@ class ClassKeys:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         self._kept: dict[str, str] = {}
-        self.target = 0
         self.reload()
 
     def reload(self) -> None:
         """Read the keys anew: another window may have set some. Raises what `read_toml` raises."""
-        settings = self._settings()
-        self._kept, self.target = _with_others(settings.keys, self._kept), settings.target
+        self._kept = _with_others(self._settings().keys, self._kept)
 
     def follow(self) -> None:
         """Read the keys anew where `dataset.toml` can be read: an editor may just be saving it."""

@@ -143,14 +143,11 @@ class PageTile(NamedTuple):
 
 
 class PageKind(StrEnum):
-    """One class, groups nobody knows, what is left of several, a check, and what cannot be compared
-    yet.
-    """
+    """One class, groups nobody knows, what is left of several, and what cannot be compared yet."""
 
     CLASS = "class"
     GROUPS = "groups"
     LEFT = "left"
-    CHECK = "check"
     PLAIN = "plain"
 
 

@@ -16,7 +16,6 @@ from curation.likeness.grouping import same_track, told_by_tracks
 from gleanset.db.sorting import SampleFeatures, SortingQueue
 from gleanset.operations import Operation, operation
 from labeler.likeness import NEARLY_ALL, Vectors
-from labeler.sorting.checks import Checks, ClassCompletion
 from labeler.sorting.groups import (
     FEWEST,
     FEWEST_LATER,
@@ -120,7 +119,6 @@ class Pages:
         self._queue = SortingQueue(session.dataset.db)
         self._pool = WaitingPool(session)
         self.proposer = Proposer(session)
-        self.finishing = ClassCompletion(session)
         self._split: set[int] = set()
         self._stacks: list[Stack] = []
         self._learnt = False
@@ -134,7 +132,6 @@ class Pages:
         return self._shown(self._look(), room)
 
     def _shown(self, look: LookAtQueue, room: int) -> ClassPage | None:
-        self.finishing.see(look.proposed)
         self._stacks = look.stacks
         return _page(look, room, self._tested) if look.stacks else None
 
@@ -199,13 +196,6 @@ class Pages:
         """Show other pages first."""
         self._pool.skip(page)
 
-    def check(self, label: str) -> ClassPage | None:
-        """Return a dozen of a class without its name; None where there is nothing to look
-        at again.
-        """
-        self.finishing.taken(label)
-        return Checks(self._session).page(label)
-
     def divide(self, page: ClassPage, number: int) -> ClassPage:
         """Return an overview with one of its groups in two, by likeness."""
         first = sum(page.groups[:number])
@@ -246,13 +236,11 @@ class Pages:
             still = self._still_waiting(labels)
             no = {row: name for row, name in self._still_waiting(refused).items() if name}
             done = NO_STEP
-            if something := bool(still or no):
+            if still or no:
                 done = self._session.file_each(still, _filing(still), WITH_PAGE, no)
         # Only now: while the disk refuses, this is tried again and again.
         if page.kind is not PageKind.GROUPS:
             self._tested |= {tile.proposal.label for tile in page.tiles if tile.proposal.label}
-        if something:
-            self.finishing.filed(set(still.values()))
         return done
 
     def _still_waiting(self, labels: Mapping[int, str]) -> dict[int, str]:

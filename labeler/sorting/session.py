@@ -174,20 +174,13 @@ NO_STEP = StepResult(0, 0, named(""))
 
 
 class SortingProgress(NamedTuple):
-    """Where the work stands. `saved` is the last step in the catalogue.
-
-    `gestures` and `seconds` are what was spent before this session, `target` is how many samples
-    of each class are wanted (0: no wish).
-    """
+    """Where the work stands. `saved` is the last step in the catalogue."""
 
     counts: LabelCounts
     keys: dict[str, str]
     undo: HistoryStep | None
     redo: HistoryStep | None
-    gestures: int
-    seconds: float
     saved: int
-    target: int = 0
 
 
 class SortingSession:
@@ -207,8 +200,6 @@ class SortingSession:
         self.history = History(self.tiles.steps())
         self._version = self.dataset.db.version()
         self._signature = self.tiles.signature()
-        self._spell: int | None = None
-        self._spent_before = self.tiles.spent()
 
     def file(self, ids: Sequence[int], label: str, how: str = BY_HAND) -> StepResult:
         """Give samples a class, which is made when it is new."""
@@ -350,18 +341,8 @@ class SortingSession:
             self.keys.of([row.name for row in counts.classes]),
             self.history.undoable(),
             self.history.redoable(),
-            *self._spent_before,
             self.history.last,
-            self.keys.target,
         )
-
-    def spend(self, gestures: int, seconds: float) -> None:
-        """Write down what this spell of work has cost so far.
-
-        `gestures` are key presses (letters of names are some), clicks, drags and notches of the
-        wheel; `seconds` lie between them, a pause of half a minute and more counted as one.
-        """
-        self._spell = self.tiles.spend(self._spell, gestures, seconds)
 
     def add_class(self, name: str) -> StepResult:
         """Make a class; its key is the next free one. `UsageError` where it is there already."""

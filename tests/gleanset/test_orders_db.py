@@ -97,7 +97,7 @@ def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
         "titles": lambda: [tile.title for _, tile in sorted(tiles.of(range(1, 50)).items())],
         "labelled": lambda: tiles.labelled("cat"),
         "waiting": lambda: (likes.waiting(9), likes.waiting_for(1, 9)),
-        "decided": lambda: (likes.decided([1, 2], 5), likes.with_page(1, "with page")),
+        "decided": lambda: likes.decided([1, 2], 5),
         "portraits": lambda: likes.portraits(1),
         "text": lambda: reviews.wall("all", SampleFilter(text="t1")),
         "failures": lambda: Statistics(db).failures(),

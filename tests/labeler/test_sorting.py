@@ -331,17 +331,6 @@ def test_samples_that_were_set_aside_are_not_shown(
     assert OrderedSamples(session.dataset.db).count(EVERYWHERE, label="Miku") == 1
 
 
-def test_effort_adds_up_over_spells(session: SortingSession) -> None:
-    session.spend(10, 4.0)
-    session.spend(25, 9.0)
-    with Dataset.open(session.dataset.root) as dataset:
-        again = SortingSession(dataset)
-        assert (again.progress().gestures, again.progress().seconds) == (25, 9.0)
-        again.spend(5, 1.0)
-    with Dataset.open(session.dataset.root) as dataset:
-        assert SortingSession(dataset).progress().gestures == 30
-
-
 def test_a_step_of_another_session_can_be_adopted(session: SortingSession, keys: list[str]) -> None:
     step = session.dataset.journal.step("Elsewhere", [Choice(keys[0], "reject")])
     assert session.adopt(step, 1) == StepResult(step, 1, named("Elsewhere"), root=step)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 
 import numpy as np
 import pytest
 from labeler_makers import add_faces, add_image
 from other_program import locked
-from sorting_book import ids_of
 
 from gleanset import Dataset, Origin
 from gleanset.errors import DatasetBusy
 from labeler.sorting import page_layout, proposals
-from labeler.sorting.checks import Checks, ErrorRate
 from labeler.sorting.page_layout import FIRST, HEADING, ROOM, ClassPage, Stack, compose
 from labeler.sorting.pages import Pages
 from labeler.sorting.proposals import ClassProposal
@@ -220,29 +217,6 @@ def test_merged_and_hidden_classes_are_not_proposed(empty: Dataset) -> None:
     assert (page.label, len(page.tiles)) == ("A", 40)
 
 
-@pytest.mark.usefixtures("large_at_once", "sure_hints")
-def test_checks_measure_an_error_rate(empty: Dataset) -> None:
-    keys = samples(empty, 40, "Miku")
-    pages = Pages(session := SortingSession(empty))
-    pages.file(only(pages.next()))
-    session.file(ids_of(session, [keys[0]]), "Miku")  # by hand now: not looked at again
-    checks = Checks(session, random.Random(1))
-    page = only(checks.page("Miku"))
-    assert (page.kind, len(page.tiles), page.of) == ("check", 12, 39)
-    assert all(tile.proposal.label is None for tile in page.tiles)
-    for number, name in ((5, "Mio"), (7, "Miku")):  # the second agrees, by the class's own key
-        session.file([page.tiles[number].rows[0]], name)
-    checks.answer(page, lifted=[3], sent=[5, 7])
-    assert checks.rates() == {"Miku": ErrorRate(2, 12)}
-    assert session.tiles.counts().waiting == 1
-    again = only(checks.page("Miku"))
-    assert not set(again.rows) & (set(page.rows) - {page.tiles[3].rows[0]})
-    assert checks.page("nobody") is None
-    undo = session.progress().undo
-    assert checks.answer(again, [], []).count == 0
-    assert session.progress().undo == undo
-
-
 def test_a_page_that_a_busy_dataset_refused_tested_nothing(empty: Dataset) -> None:
     samples(empty, 60, "Miku")
     pages = Pages(SortingSession(empty))
@@ -253,15 +227,3 @@ def test_a_page_that_a_busy_dataset_refused_tested_nothing(empty: Dataset) -> No
     assert not only(pages.next()).tested
     assert pages.file(page, lifted=[0]).count == FIRST - 1
     assert only(pages.next()).tested
-
-
-def test_a_check_leaves_alone_what_was_relabelled_meanwhile(empty: Dataset) -> None:
-    keys = samples(empty, 8)
-    session = SortingSession(empty)
-    session.file_each(dict.fromkeys(ids_of(session, keys), "Miku"), "with a page")
-    page = only(Checks(session, random.Random(1)).page("Miku"))
-    seen = session.tiles.keys_of([page.tiles[n].rows[0] for n in (0, 1)])
-    session.file(ids_of(session, seen[:1]), "Mio")  # by another window
-    assert Checks(session).answer(page, [0, 1], []).count == 1
-    labels = {tile.key: tile.label for tile in session.tiles.of(list(page.rows)).values()}
-    assert [labels[key] for key in seen] == ["Mio", None]

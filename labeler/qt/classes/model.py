@@ -31,7 +31,6 @@ class ClassListRow:
     key: str
     count: int
     is_class: bool = False
-    wanted: int = 0
     takes: bool = True
     """Whether faces can be sent there."""
 
@@ -85,9 +84,8 @@ class ClassListModel(QAbstractListModel):
         counts = progress.counts
         number = {row.name: row.count for row in counts.classes}
         self._sort(list(progress.keys), number)
-        wanted = progress.target
         classes = [
-            ClassListRow(name, name, key, number.get(name, 0), is_class=True, wanted=wanted)
+            ClassListRow(name, name, key, number.get(name, 0), is_class=True)
             for name, key in sorted(
                 progress.keys.items(), key=lambda item: self._places.get(item[0], 0)
             )

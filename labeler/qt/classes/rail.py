@@ -13,7 +13,6 @@ from PySide6.QtCore import (
     Signal,
 )
 from PySide6.QtGui import (
-    QColor,
     QContextMenuEvent,
     QDragEnterEvent,
     QDragLeaveEvent,
@@ -38,7 +37,7 @@ from labeler.qt.classes.model import ClassListModel, ClassListRow, ClassOrder
 from labeler.qt.edge_scroll import EdgeScroll
 from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.pictures import ThumbnailLoader
-from labeler.qt.theme import backdrop, em, muted_text, trough
+from labeler.qt.theme import backdrop, em, muted_text
 
 Index = QModelIndex | QPersistentModelIndex
 Role = QPalette.ColorRole
@@ -94,12 +93,9 @@ class ClassListDelegate(QStyledItemDelegate):
         self._key(painter, inner, row.key, palette)
         left = inner.left() + em(self._list, 1.85)
         left = self._portrait(painter, inner, left, row.target, palette)
-        count = f"{row.count:,} / {row.wanted:,}" if row.wanted else f"{row.count:,}"
+        count = f"{row.count:,}"
         width = painter.fontMetrics().horizontalAdvance(count)
         line = QRect(left, inner.top(), inner.right() - left, inner.height())
-        if row.wanted:
-            full = text if target or chosen else palette.color(Role.Highlight)
-            self._bar(painter, line, row.count / row.wanted, trough(palette), full)
         painter.setPen(text if target or chosen else muted_text(palette))
         painter.drawText(line, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, count)
         painter.setPen(text)
@@ -109,13 +105,6 @@ class ClassListDelegate(QStyledItemDelegate):
         middle = Qt.TextElideMode.ElideMiddle
         shown = painter.fontMetrics().elidedText(name, middle, line.width())
         painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, shown)
-
-    @staticmethod
-    def _bar(painter: QPainter, room: QRect, share: float, ground: QColor, full: QColor) -> None:
-        """How near a class is to what is wanted of it, at the foot of a row."""
-        line = QRect(room.left(), room.bottom() - 4, room.width(), 4)
-        painter.fillRect(line, ground)
-        painter.fillRect(line.x(), line.y(), round(line.width() * min(1.0, share)), 4, full)
 
     def _key(self, painter: QPainter, inner: QRect, key: str, palette: QPalette) -> None:
         side = em(self._list, 1.35)

@@ -1,4 +1,4 @@
-"""The table of classes: how far each is, how often labels did not hold, what the split does."""
+"""The table of classes: how many samples each has, and what the split does."""
 
 from __future__ import annotations
 
@@ -25,31 +25,25 @@ from labeler.splits.plan import SplitPlan
 
 Index = QModelIndex | QPersistentModelIndex
 Role = Qt.ItemDataRole
-NAME, COUNT, PROGRESS, RATE = range(4)
+NAME, COUNT, BAR = range(3)
 AT_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 SHARE = Role.UserRole
-"""How much of its target a class has, 0..1; against the largest class without one."""
+"""How large a class is against the largest one, 0..1."""
 
 
 class BarDelegate(QStyledItemDelegate):
-    """Progress as a bar with its text on it."""
+    """Draws the size of a class as a bar."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """Return a height for a bar: this column decides how high all rows are."""
         return QSize(120, max(24, round(1.8 * option.fontMetrics.height())))
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        """Paint a trough, a bar in the colour of selections, and the words beside what is full."""
-        rect: QRect = option.rect.adjusted(4, 5, -4, -5)
-        palette, words = option.palette, index.data()
-        text, bar = QRect(rect), QRect(rect)
-        text.setLeft(rect.right() - max(rect.width() // 3, 60))
-        bar.setRight(text.left() - 6 if words else rect.right())
-        painter.fillRect(bar, trough(palette))
+        """Paint a trough, and on it a bar in the colour of selections."""
+        bar: QRect = option.rect.adjusted(4, 5, -4, -5)
+        painter.fillRect(bar, trough(option.palette))
         bar.setWidth(round(bar.width() * index.data(SHARE)))
-        painter.fillRect(bar, palette.highlight())
-        painter.setPen(palette.text().color())
-        painter.drawText(text, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, words)
+        painter.fillRect(bar, option.palette.highlight())
 
 
 class ClassNumbers(NamedTuple):
@@ -58,17 +52,6 @@ class ClassNumbers(NamedTuple):
     row: ClassCount
     numbers: Numbers
     plan: SplitPlan | None
-
-    def progress(self) -> str:
-        """Return how many are still to be labelled."""
-        left = max(0, self.numbers.target - self.row.count)
-        words = tr("{left} to go").format(left=f"{left:,}") if left else tr("done")
-        return words if self.numbers.target else ""
-
-    def errors(self) -> str:
-        """Return how many labels did not hold at a second look."""
-        rate = self.numbers.rates.get(self.row.name)
-        return f"{rate.wrong} / {rate.looked_at}" if rate and rate.looked_at else ""
 
     def within(self, part: str) -> str:
         """Return how many are in a part of the split."""
@@ -89,12 +72,11 @@ class ClassColumn(NamedTuple):
 
 
 def columns() -> tuple[ClassColumn, ...]:
-    """Return all columns, in the language that is shown; the first ones as `NAME` to `RATE` say."""
+    """Return all columns, in the language that is shown; the first ones as `NAME` to `BAR` say."""
     return (
         ClassColumn(tr("Class"), lambda of: of.row.name),
         ClassColumn(tr("Labelled"), lambda of: f"{of.row.count:,}"),
-        ClassColumn(tr("Progress"), ClassNumbers.progress),
-        ClassColumn(tr("Errors"), ClassNumbers.errors),
+        ClassColumn("", lambda of: ""),
         *(ClassColumn(part, partial(ClassNumbers.within, part=part)) for part in SPLITS),
         ClassColumn(tr("Off by"), ClassNumbers.off_by),
     )
@@ -111,7 +93,7 @@ class ClassTable(QTreeWidget):
         self._columns = columns()
         self.setHeaderLabels([column.title for column in self._columns])
         self._bar = BarDelegate(self)
-        self.setItemDelegateForColumn(PROGRESS, self._bar)
+        self.setItemDelegateForColumn(BAR, self._bar)
         self.setAccessibleName(self.tr("Classes"))
         self.setTabKeyNavigation(False)
         self.setAlternatingRowColors(True)
@@ -122,10 +104,10 @@ class ClassTable(QTreeWidget):
         header.setSectionsMovable(False)
         header.setStretchLastSection(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        for column in (NAME, PROGRESS):
+        for column in (NAME, BAR):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
         for column in range(len(self._columns)):  # above numbers it stands at the right as they do
-            if column not in (NAME, PROGRESS):
+            if column not in (NAME, BAR):
                 self.headerItem().setTextAlignment(column, AT_RIGHT)
 
     @property
@@ -139,15 +121,12 @@ class ClassTable(QTreeWidget):
     ) -> None:
         """Show other numbers; the class that is selected stays so."""
         chosen = self.chosen
-        most = numbers.target or max((row.count for row in rows), default=0)
+        most = max((row.count for row in rows), default=0)
         self.clear()
         for row in rows:
             known = ClassNumbers(row, numbers, plan)
             item = QTreeWidgetItem(self, [column.text(known) for column in self._columns])
-            item.setData(PROGRESS, SHARE, min(1.0, row.count / most) if most else 0.0)
-            item.setToolTip(
-                RATE, self.tr("Of what was looked at again without its name: C on a class page")
-            )
+            item.setData(BAR, SHARE, row.count / most if most else 0.0)
             for number, column in enumerate(self._columns[COUNT:], COUNT):
                 item.setTextAlignment(number, AT_RIGHT)
                 words = f"{row.name}, {column.title}: {item.text(number) or '–'}"

@@ -61,7 +61,6 @@ class GridCommand(StrEnum):
     PREVIOUS_PAGE = "previous_page"
     BLINK = "blink"
     KEEP_ALL = "keep_all"
-    CHECK = "check"
     NEW = "new"
     LIFT = "lift"
     OPEN = "open"
@@ -81,7 +80,6 @@ COMMANDS = {
     Key.Key_PageUp: GridCommand.PREVIOUS_PAGE,
     Key.Key_B: GridCommand.BLINK,
     Key.Key_K: GridCommand.KEEP_ALL,
-    Key.Key_C: GridCommand.CHECK,
     Key.Key_Minus: GridCommand.SPLIT,
     Key.Key_Period: GridCommand.OTHER,
     Key.Key_N: GridCommand.NEW,

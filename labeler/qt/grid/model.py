@@ -84,8 +84,6 @@ class TileModel(QAbstractListModel):
         """Whether everything shown waits: what does not any more is shown as done."""
         self.only_label: str | None = None
         """The class that everything shown has: what has another one by now is shown as done."""
-        self.blind = False
-        """Whether the classes of tiles are not told, to look at them without prejudice."""
 
     def show(
         self,
@@ -257,7 +255,7 @@ class TileModel(QAbstractListModel):
             parts.append(
                 self.tr("{percent} percent").format(percent=round(proposed.confidence * 100))
             )
-        if tile is not None and tile.label and not self.blind:
+        if tile is not None and tile.label:
             parts.append(tile.label)
         if state.kind is TileMark.LIFTED:
             parts.append(self.tr("lifted"))

@@ -87,6 +87,9 @@ class LabelerView(QWidget):
         """Bring the keys to where they act."""
         self.home.setFocus()
 
+    def touch(self) -> None:
+        """Note that a person is about to do something: a key or a button comes next."""
+
     def hold_targets(self, hold: bool) -> None:
         """Keep pointing at the same faces while a name is typed for them."""
 

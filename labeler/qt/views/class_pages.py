@@ -21,7 +21,6 @@ from labeler.qt.views.page_naming import PageNaming
 from labeler.qt.views.sending import PagedView
 from labeler.qt.views.untouched_overview import UntouchedOverview
 from labeler.qt.widgets import pile
-from labeler.sorting.checks import Checks
 from labeler.sorting.groups import moved
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
@@ -86,8 +85,7 @@ class ClassPagesView(PagedView):
         self.page: ClassPage | None = None
         self._pages: Pages | None = None  # made and used on the worker's thread only
         self._kept = KeptPages()
-        self._label = ""
-        self.header, self.hints = PageHeader(self.worker), PageHints(self.worker)
+        self.header, self.hints = PageHeader(), PageHints(self.worker)
         self.names = PageNaming(self.view, self.header.name, self.name_page)
         self._untouched = UntouchedOverview(
             self.view, lambda session, page, room: self.work(session).anew(page, room)
@@ -99,7 +97,6 @@ class ClassPagesView(PagedView):
         self.model.dataChanged.connect(self._say)
         self.header.filed.connect(self.file_page)
         self.header.skipped.connect(self.skip_page)
-        self.header.offer.clicked.connect(self._check)
         self.view.page_key.connect(self._page_key)
         self.view.dropped_on_group.connect(self._put_together)
         self.worker.classes_changed.connect(self._leave_out)
@@ -111,6 +108,10 @@ class ClassPagesView(PagedView):
             self.next_page()
         else:
             self.model.refresh()
+
+    def touch(self) -> None:
+        """Keep the page as it is from now on."""
+        self._untouched.touch()
 
     def looks(self) -> Hashable:
         """Return what is pointed at, chosen and seen, and whether another page comes."""
@@ -136,7 +137,6 @@ class ClassPagesView(PagedView):
     def _ask(self) -> None:
         room = self.view.room()
         self.worker.ask(lambda session: self.work(session).next(room), self.show_page, self._failed)
-        self.worker.ask(lambda s: self.work(s).finishing.offer(), self.header.offer.show_offer)
         self.names.offer_known()
 
     def _measuring(self, left: int) -> None:
@@ -279,34 +279,14 @@ class ClassPagesView(PagedView):
         assert page is not None
         lifted, sent = self.marked(TileMark.LIFTED), self.marked(TileMark.SENT)
         self._asked = True
-        self._label = label or page.label or self._label
         known = ({label} if label else page.labels) & self.worker.keys.keys()
 
         def carry_out(session: SortingSession) -> StepResult:
             session.refuse_gone(known)
-            if page.kind is PageKind.CHECK:
-                return Checks(session).answer(page, lifted, sent)
             return self.work(session).file(page, lifted, sent, label)
 
         self.worker.decide(carry_out, lambda done: self._kept.file(done.root, page))
         self.next_page()
-
-    def _check(self) -> None:
-        """Show for C a dozen of the class that is done, or of the last one, without its name."""
-        label = self.header.offer.taken() or self._label
-
-        def show(page: ClassPage | None) -> None:
-            self._asked = False
-            if page is not None:
-                self.show_page(page)
-            else:
-                self.worker.say(self.tr("There is nothing to check yet"))
-
-        if not label:
-            show(None)
-            return
-        self._asked = True
-        self.worker.ask(lambda session: self.work(session).check(label), show, self._failed)
 
     def skip_page(self) -> None:
         """Show another page for PgDn; this one comes again at the end."""
@@ -358,7 +338,6 @@ class ClassPagesView(PagedView):
         plain: dict[GridCommand, Callable[[], object]] = {
             GridCommand.ENTER: self.file_page,
             GridCommand.NEXT_PAGE: self.skip_page,
-            GridCommand.CHECK: self._check,
             GridCommand.PREVIOUS_PAGE: self._turn_back,
         }
         if command in plain:
@@ -409,7 +388,7 @@ class ClassPagesView(PagedView):
                 lambda near: details.show_neighbours(near, tile.id),
             )
 
-        details.point(tile._replace(label=None) if self.model.blind else tile, more)
+        details.point(tile, more)
 
     # -- groups: two become one, and one becomes two
 

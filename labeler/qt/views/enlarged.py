@@ -181,7 +181,7 @@ class EnlargedFace(Overlay):
         own, box = face.id == self._id, self.box_on_screen(target, face)
         palette = self.palette()
         draw_box(painter, box, palette, 3 if own else 1)
-        if face.label and not own and not self._view.tiles.blind:
+        if face.label and not own:
             metrics = painter.fontMetrics()
             place = metrics.boundingRect(face.label).adjusted(-4, -1, 4, 1)
             place.moveTopLeft(box.bottomLeft())
@@ -211,7 +211,7 @@ class EnlargedFace(Overlay):
         state, proposed = self._view.tiles.state(row), self._view.tiles.proposal(row)
         if state.kind in (TileMark.SENT, TileMark.DONE):
             return f"→ {state.target}"
-        if tile is not None and tile.label and not self._view.tiles.blind:
+        if tile is not None and tile.label:
             return tile.label
         return f"{proposed.label}?" if proposed.label else ""
 

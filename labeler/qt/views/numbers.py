@@ -1,4 +1,4 @@
-"""The numbers: progress of each class, what sorting has cost, the split to come, the export."""
+"""The numbers: samples of each class, confidence of proposals, the split to come, the export."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QLineEdit,
     QProgressBar,
     QPushButton,
-    QSpinBox,
     QVBoxLayout,
 )
 
@@ -26,10 +25,10 @@ from labeler.duplicates.finder import DuplicateFinder
 from labeler.export.formats import format_names
 from labeler.export.job import export
 from labeler.export.options import NAMES, ExportOptions
-from labeler.numbers import Numbers, numbers_of, pace, set_target
+from labeler.numbers import Numbers, numbers_of
 from labeler.qt.classes.table import ClassTable
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.translations import counted, effort_words
+from labeler.qt.translations import counted
 from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.confidence_bars import ConfidenceBars
 from labeler.qt.views.empty import EmptyNotice
@@ -143,7 +142,6 @@ class ExportBox(QGroupBox):
         self._worker.say(why, bad=True)
 
 
-MOST_TARGET = 1_000_000
 RECOUNT_MS = 400
 
 
@@ -154,22 +152,17 @@ class NumbersView(LabelerView):
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.table, self.spent, self.split_text = ClassTable(), QLabel(), QLabel()
+        self.table, self.sorted, self.split_text = ClassTable(), QLabel(), QLabel()
         self.sure, self.sure_text = ConfidenceBars(wide=True), QLabel()
-        self.target = QSpinBox()
-        self.target.setRange(0, MOST_TARGET)
-        self.target.setSpecialValueText(self.tr("none"))
-        self.target.setAccessibleName(self.tr("Wanted of each class"))
-        self.target.setKeyboardTracking(False)
         self.plan_button = QPushButton(self.tr("What would go where?"))
         self.keep_button = QPushButton(self.tr("Split so"))
         self.keep_button.hide()
         self.export_box = ExportBox(self.worker)
         self._plan: SplitPlan | None = None
-        self._numbers = Numbers(0, {}, {})
+        self._numbers = Numbers({})
         self._splitting = self.worker.task(self.tr("a split is being made"))
         self._recount = timer(self, self._read, RECOUNT_MS)
-        for label in (self.spent, self.split_text, self.sure_text):
+        for label in (self.sorted, self.split_text, self.sure_text):
             label.setWordWrap(True)
         self._lay_out()
         self._connect()
@@ -177,25 +170,21 @@ class NumbersView(LabelerView):
         self.home = self.table
 
     def _lay_out(self) -> None:
-        label = QLabel(self.tr("Wanted of each class"))
-        label.setBuddy(self.target)
         split, work = QGroupBox(self.tr("Split")), QGroupBox(self.tr("Work so far"))
         buttons = beside(self.plan_button, self.keep_button)
         QVBoxLayout(split).addLayout(below(buttons, self.split_text, None))
-        texts = below(self.spent, self.sure_text, self.sure, grows=self.sure)
+        texts = below(self.sorted, self.sure_text, self.sure, grows=self.sure)
         QVBoxLayout(work).addLayout(texts)
         boxes = QHBoxLayout()
         for box in (work, split, self.export_box):
             boxes.addWidget(box, 1)
         column = QVBoxLayout(self)
-        column.addLayout(beside(label, self.target, None))
         column.addWidget(self.table, 1)
         column.addLayout(boxes)
 
     def _connect(self) -> None:
         self.worker.progressed.connect(self._progressed)
         self.table.selectionModel().selectionChanged.connect(self._show_sureness)
-        self.target.valueChanged.connect(self._set_target)
         self.plan_button.clicked.connect(self.preview)
         self.keep_button.clicked.connect(self.keep)
         self._splitting.done.connect(self._split)
@@ -219,17 +208,14 @@ class NumbersView(LabelerView):
 
     def _show(self, numbers: Numbers) -> None:
         self._numbers = numbers
-        if not self.target.hasFocus():  # a person is not interrupted
-            self.target.blockSignals(True)
-            self.target.setValue(numbers.target)
-            self.target.blockSignals(False)
         progress = self.worker.last
         if progress is None:
             return
         rows = progress.counts.classes
         self.table.show_numbers(rows, numbers, self._plan)
         self._show_sureness()
-        self.spent.setText(self._spent_words(progress, numbers))
+        counts, text = progress.counts, self.tr("{done} of {total} sorted")
+        self.sorted.setText(text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}"))
         self.empty.show_notice(None if rows else no_classes(self))
         if self._plan is None:
             kept = self.tr("The table shows the split in force.")
@@ -246,30 +232,6 @@ class NumbersView(LabelerView):
         text = self.tr("How sure the proposals are, from 0 to 100 %: {label}")
         self.sure_text.setText(text.format(label=name or self.tr("all classes")))
         self.sure_text.setVisible(any(counts))
-
-    def _spent_words(self, progress: SortingProgress, numbers: Numbers) -> str:
-        counts = progress.counts
-        gestures = progress.gestures + self.worker.gestures
-        seconds = progress.seconds + self.worker.seconds
-        decided = counts.total - counts.waiting - counts.later
-        text = self.tr("{done} of {total} sorted")
-        done = text.format(done=f"{decided:,}", total=f"{counts.total:,}")
-        lines = [done, effort_words(gestures, seconds)]
-        if decided and gestures:
-            per, speed = 1000 * gestures / decided, pace(decided, seconds)
-            text = self.tr("{per} gestures for 1,000 faces, {pace} faces a minute")
-            lines.append(text.format(per=f"{per:,.0f}", pace=f"{speed:,.0f}"))
-        looked = sum(rate.looked_at for rate in numbers.rates.values())
-        if looked:
-            wrong = sum(rate.wrong for rate in numbers.rates.values())
-            text = self.tr("{wrong} of {looked} labels did not hold at a second look")
-            lines.append(text.format(wrong=wrong, looked=looked))
-        return "\n".join(lines)
-
-    def _set_target(self, value: int) -> None:
-        self.worker.ask(
-            lambda session: set_target(session.dataset, value), lambda nothing: self._read()
-        )
 
     # -- the split
 

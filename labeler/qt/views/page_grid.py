@@ -118,8 +118,7 @@ class PageGrid(GestureView):
     def show_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
         """Show a page, or nothing."""
         self.page, self.keys, self.waits = page, keys, False
-        self.tiles.blind = page is not None and page.kind is PageKind.CHECK
-        self.tiles.only_waiting = not self.tiles.blind
+        self.tiles.only_waiting = True
         fill(self.tiles, page, keys)
         self.fit_page()
         self.point_at_next_group()

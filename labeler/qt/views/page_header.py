@@ -1,5 +1,4 @@
-"""The line above a page: what is proposed, how much of it may be wrong, what to do, which check
-is offered."""
+"""The line above a page: what is proposed, how much of it may be wrong, what to do."""
 
 from __future__ import annotations
 
@@ -13,38 +12,8 @@ from labeler.qt.name_field import NameField
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.views.confidence_bars import ConfidenceBars
-from labeler.qt.widgets import HEAD, announce, beside, name_part, title_label
-from labeler.sorting.checks import CompletedClass
+from labeler.qt.widgets import HEAD, announce, beside, title_label
 from labeler.sorting.page_layout import ClassPage, PageKind
-
-
-class CheckOffer(QPushButton):
-    """Hidden while no class is on offer; C and a click take it up. Its tooltip names the class."""
-
-    def __init__(self, worker: SessionWorker) -> None:
-        super().__init__(self.tr("Check (C)"))
-        self._worker = worker
-        self._offer: CompletedClass | None = None
-        self.hide()
-
-    def show_offer(self, offer: CompletedClass | None) -> None:
-        """Offer a class, and say so once; None for no class."""
-        before, self._offer = self._offer, offer
-        self.setVisible(offer is not None)
-        if offer is not None and offer != before:
-            name_part(self, self.tr("Check {label} (C)").format(label=offer.label))
-            self._worker.say(
-                self.tr(
-                    "{label} is done: C shows {count} of them once more, without the name"
-                ).format(label=offer.label, count=offer.shown)
-            )
-
-    def taken(self) -> str:
-        """Return the class that was on offer; empty for none. It is not offered any more."""
-        label = self._offer.label if self._offer else ""
-        self.show_offer(None)
-        return label
-
 
 NEVER_FILED = (PageKind.GROUPS, PageKind.PLAIN)
 """Enter only goes on from these."""
@@ -56,8 +25,8 @@ moves with its title.
 NARROW = 760
 """A header of fewer logical pixels has its title above the controls."""
 
-HINTS_FOR = 40
-"""So many gestures long a newcomer is told what there is to do."""
+HINTS_UNTIL_SORTED = 100
+"""Hints for newcomers are shown until so many faces are sorted."""
 
 
 class PageHeader(QWidget):
@@ -66,9 +35,8 @@ class PageHeader(QWidget):
     filed = Signal()
     skipped = Signal()
 
-    def __init__(self, worker: SessionWorker) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.offer = CheckOffer(worker)
         self.title, self.name = title_label(), NameField()
         self.bars = ConfidenceBars()
         self._announced = ""
@@ -81,7 +49,7 @@ class PageHeader(QWidget):
         self._layout = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
         self._layout.setContentsMargins(*HEAD)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        controls = beside(self.bars, self.offer, self.name, self.file_button, self.skip_button)
+        controls = beside(self.bars, self.name, self.file_button, self.skip_button)
         controls.addStrut(self.skip_button.sizeHint().height())  # also while all of it is hidden
         self._layout.addWidget(self.title, 1)
         self._layout.addLayout(controls)
@@ -135,9 +103,6 @@ class PageHeader(QWidget):
         count = len(page.tiles)
         if page.kind is PageKind.GROUPS:
             return self._of_groups(len(page.groups), count)
-        if page.kind is PageKind.CHECK:
-            text = self.tr("Do these {count} belong together?  Click who does not")
-            return text.format(count=len(page.tiles))
         if page.kind is PageKind.PLAIN:
             return self._of_plain()
         return self._of_proposals(page)
@@ -181,8 +146,6 @@ class PageHeader(QWidget):
     def _action(self, page: ClassPage, going: int) -> str:
         if page.kind in NEVER_FILED:
             return self.tr("Enter: go on")
-        if page.kind is PageKind.CHECK:
-            return self.tr("Enter: they do")
         if page.kind is PageKind.LEFT:
             return self.tr("Enter: file all {count} as shown").format(count=going)
         return self.tr("Enter: all {count} to {label}").format(count=going, label=page.label)
@@ -199,8 +162,8 @@ class PageHints(QLabel):
 
     def turn(self, kind: PageKind | None) -> None:
         """Show or hide the hints for another page: only now may the room for tiles change."""
-        before = self._worker.last.gestures if self._worker.last else 0
-        self.setVisible(before + self._worker.gestures < HINTS_FOR)
+        progress = self._worker.last
+        self.setVisible(progress is None or progress.counts.sorted < HINTS_UNTIL_SORTED)
         special = {
             PageKind.GROUPS: self.tr(
                 "A name, or Shift and a class key, is for the whole group · Ctrl+Enter with the "

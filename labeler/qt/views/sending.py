@@ -111,7 +111,6 @@ class SendingView(LabelerView):
         """Say where a key means something that does nothing here."""
         where = {
             GridCommand.SPLIT: self.tr("S opens a stack on class pages (G)"),
-            GridCommand.CHECK: self.tr("C looks again at a class on class pages (G)"),
             GridCommand.BLINK: self.tr("B shows two copies in turn, in Duplicates (F3)"),
             GridCommand.KEEP_ALL: self.tr("K is for Duplicates (F3) and Review (F5)"),
         }
@@ -167,7 +166,7 @@ class SendingView(LabelerView):
         """Show what can be done with faces; the first row is the one that is pointed at."""
         shown = self._shown_ids(rows)
         tiles = [tile for row in rows if (tile := self.model.tile(row)) is not None]
-        menu = TileMenu(self.view, self.worker, tiles, self.model.blind)
+        menu = TileMenu(self.view, self.worker, tiles)
         if self.sends:
             menu.add_sending(lambda target: self._send_shown(shown, target))
         menu.add_looking(

@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 class TileMenu(QMenu):
     """The menu of some faces; `tiles` are those that are known, the first is the one pointed at."""
 
-    def __init__(
-        self, parent: QWidget, worker: SessionWorker, tiles: list[SampleTile], blind: bool = False
-    ) -> None:
+    def __init__(self, parent: QWidget, worker: SessionWorker, tiles: list[SampleTile]) -> None:
         super().__init__(parent)
-        self._worker, self._tiles, self._blind = worker, tiles, blind
+        self._worker, self._tiles = worker, tiles
         self._why: QMenu | None = None
 
     def show_at(self, point: QPoint) -> None:
@@ -68,15 +66,14 @@ class TileMenu(QMenu):
             return
         first = self._tiles[0]
         self.addAction(self.tr("Open the whole picture"), self._open)
-        if first.label and not self._blind:
+        if first.label:
             text = self.tr("Show the class {label}").format(label=first.label).replace("&", "&&")
             self.addAction(text, lambda: show_class(str(first.label)))
         title = first.title or first.key[:8]
         self.addAction(self.tr("Show its moment"), lambda: show_moment(first.id, title))
-        if not self._blind:
-            self._why = self.addMenu(self.tr("Why was this proposed?"))
-            self._why.aboutToShow.connect(self._ask_why)
-            self._line("…")
+        self._why = self.addMenu(self.tr("Why was this proposed?"))
+        self._why.aboutToShow.connect(self._ask_why)
+        self._line("…")
         self.addSeparator()
         self.addAction(self.tr("Copy the name"), self._copy_names)
         self.addAction(self.tr("Copy the path"), self._copy_paths)

@@ -38,7 +38,7 @@ class UntouchedOverview(QObject):
         super().__init__(grid)
         self._grid, self._worker, self._anew = grid, grid.worker, anew
         self._page: ClassPage | None = None
-        self._gestures = 0
+        self._touched = False
         self._moved_at = self._made_at = 0.0
         self._asked = False
         self._timer = QTimer(self)
@@ -48,7 +48,7 @@ class UntouchedOverview(QObject):
     def shown(self, page: ClassPage | None) -> None:
         """Note that a page has come."""
         self._page = page
-        self._gestures = self._worker.gestures
+        self._touched = False
         if page is not None and page.kind in (PageKind.GROUPS, PageKind.PLAIN):
             self._timer.start(LOOK_MS)
         else:
@@ -62,15 +62,19 @@ class UntouchedOverview(QObject):
     def _moved(self) -> None:
         self._moved_at = time.monotonic()
 
-    def _touched(self) -> bool:
-        return self._grid.page is not self._page or self._worker.gestures != self._gestures
+    def touch(self) -> None:
+        """Note that a person did something: the page stays as it is."""
+        self._touched = True
+
+    def _is_left(self) -> bool:
+        return self._touched or self._grid.page is not self._page
 
     def _rests(self) -> bool:
         return time.monotonic() - self._moved_at >= AT_REST
 
     def _look(self) -> None:
         page, room = self._page, self._grid.room()
-        if self._touched() or page is None:
+        if self._is_left() or page is None:
             self._timer.stop()
         elif self._rests() and not self._asked and self._grid.isVisible():
             self._asked = True
@@ -83,7 +87,7 @@ class UntouchedOverview(QObject):
     def _offer(self, page: ClassPage, better: ClassPage | None) -> None:
         """Show a better page in place of this one, unless a hand was quicker."""
         self._asked = False
-        if better is None or page is not self._page or self._touched() or not self._rests():
+        if better is None or page is not self._page or self._is_left() or not self._rests():
             return
         self._made_at = time.monotonic()
         self.better.emit(better)

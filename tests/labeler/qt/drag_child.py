@@ -81,10 +81,6 @@ class Answerer(QObject):
         last = self.window.worker.last
         return last.undo.name if last and last.undo else ""
 
-    def do_gestures(self, rest: str) -> int:
-        """How many the window has counted."""
-        return self.window.worker.gestures
-
     def do_question(self, _: str) -> bool:
         """Whether the question about dropped files can be answered."""
         sheet = self.window.drops.sheet

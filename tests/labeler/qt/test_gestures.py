@@ -19,10 +19,8 @@ def sorted_by_pages(opened: Opened, faces: FaceSet) -> float:
 
 
 def ended(person: Person, faces: FaceSet) -> float:
-    """All labels are right, and the window has counted as we did; gestures per 1,000."""
+    """All labels are right; gestures per 1,000."""
     number, total = len(faces.truth), sum(person.gestures.values())
-    # What the window shows as its own count is what was pressed.
-    assert person.window.worker.gestures == total
     person.window.close()
     assert labels(faces.root) == faces.truth
     letters = person.gestures["name"] * 1000 / number

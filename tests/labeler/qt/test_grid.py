@@ -112,7 +112,6 @@ def test_hold_and_sweep_is_one_step(person: Person) -> None:
     assert steps(person) == ["4 faces to rei"]
     with Dataset.open(person.window.worker.root) as dataset:
         assert {d.provenance for d in dataset.journal.each()} == {"by sweep"}
-    assert person.window.worker.gestures == 1
 
 
 def test_on_x11_a_repeat_that_comes_late_ends_no_sweep(

@@ -176,57 +176,6 @@ def test_a_page_that_is_skipped_comes_last(person: Person) -> None:
     assert view.page == first
 
 
-def test_a_class_is_checked_without_its_name(person: Person) -> None:
-    view = class_pages(person)
-    ready(person)
-    label = view.page.label
-    person.enter()
-    settle(person.window)
-    person.press(Key.Key_C, "check")
-    settle(person.window)
-    assert view.page.kind == "check"
-    assert len(view.page.tiles) <= 12
-    assert label not in view.header.title.text()
-    assert label not in view.model.spoken(0)
-    before = counted(person)
-    person.click(0)
-    ready(person)
-    number = len(view.page.tiles)
-    person.enter()
-    settle(person.window)
-    assert counted(person) == before - 1
-    with Dataset.open(person.window.worker.root) as dataset:
-        from labeler.sorting.checks import Checks, ErrorRate
-
-        assert Checks(SortingSession(dataset)).rates() == {label: ErrorRate(1, number)}
-
-
-def test_a_class_that_is_done_offers_its_check(person: Person) -> None:
-    view, said = class_pages(person), []
-    person.window.worker.message.connect(lambda text, bad: said.append(text))
-    offer = view.header.offer
-    assert not offer.isVisible()
-    person.sort_pages()
-    assert view.page is None
-    assert offer.isVisible()
-    label = next(name for name in person.keys if name in offer.toolTip())
-    assert said[-1] == f"{label} is done: C shows 12 of them once more, without the name"
-    person.press(Key.Key_C, "check")
-    settle(person.window)
-    assert (view.page.kind, view.page.label, len(view.page.tiles)) == ("check", label, 12)
-    assert not offer.isVisible()
-    ready(person)
-    person.enter()
-    settle(person.window)
-    # The other one is done as well; it is offered next, and a click takes it.
-    assert offer.isVisible()
-    assert label not in offer.toolTip()
-    QTest.mouseClick(offer, Qt.MouseButton.LeftButton)
-    settle(person.window)
-    assert view.page.kind == "check"
-    assert view.page.label != label
-
-
 @pytest.fixture
 def of_stacks(opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Person:
     faces = copied(drawn_once(tmp_path_factory, 24, classes=2, frames=3), tmp_path / "d")

@@ -157,7 +157,6 @@ def test_every_operation_has_words_in_every_language() -> None:
     ("text", "of_one"),
     [
         ("{name} · {count} faces", "{name} · {count} face"),
-        ("{gestures} gestures, {minutes} min", "{gestures} gesture, {minutes} min"),
         ("{count} pictures are here.", "{count} picture is here."),
         ("{count} faces were not shown yet", "{count} face was not shown yet"),
         ("{count} new images", "{count} new image"),

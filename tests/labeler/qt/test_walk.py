@@ -55,4 +55,3 @@ def test_a_walk_of_random_gestures(
     told = json.loads(ran.stdout.splitlines()[-1])
     assert told["faults"] == []
     assert (told["ratio"], told["lost"]) == (scale, 0)
-    assert told["counted"] > 50  # to move the mouse is no gesture, each letter of a name is one

@@ -32,13 +32,12 @@ def walk(faces: FaceSet, seed: int, gestures: int, size: tuple[int, int]) -> dic
         settle(window)
         walker = Walker(Person(window, faces), painted, seed)
         walker.walk(gestures)
-        counted, person = window.worker.gestures, walker.person
+        person = walker.person
         told = {
             "seed": seed,
             "size": "x".join(map(str, size)),
             "ratio": window.devicePixelRatioF(),
             "gestures": gestures,
-            "counted": counted,
             "sorted": person.sorted,
             "seconds": round(time.monotonic() - began),
             "faults": [list(fault) for fault in walker.faults],
