@@ -11,11 +11,10 @@ from baseline.cli_use import export, gallery, predict
 from baseline.extras import need_transfer
 from baseline.request import PresortCommandRequest, SweepRequest, TrainRequest
 from baseline.settings import load_preset
-from gleanset.cli import CommandJob, Result, group, job_options
+from gleanset.cli import CommandJob, Result, gone_option, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import InputUnusable
 from gleanset.files.hub import on_hub
-from gleanset.platform import lower_priority
 from gleanset.request import options_of
 
 commands = group("baseline", "Train a baseline model on a dataset and judge it.")
@@ -137,6 +136,11 @@ def _sweep_words(done: dict[str, Any]) -> Result:
 
 @commands.command(epilog="Example: baseline presort -d my-dataset")
 @job_options(on=True)
+@gone_option(
+    "--follow",
+    what="the labeler's window learns by itself while you sort",
+    hint="open it: labeler",
+)
 @options_of(PresortCommandRequest)
 def presort(job: CommandJob, request: PresortCommandRequest) -> Result:
     """Propose a class for each sample without one, and say which to label next.
@@ -147,40 +151,17 @@ def presort(job: CommandJob, request: PresortCommandRequest) -> Result:
     them, surest first or the most telling first, and a person decides. Label some 30, presort
     again, and so on.
 
-    The labeler's window does that by itself, by --follow: what was decided is learnt within
-    seconds, and new samples are taken in. While one follows, a presort by hand asks it, and another
-    one waits for its end.
+    The labeler's window runs it for new samples, and learns from labels by itself.
     """
     need_transfer()
     options = {key: str(value) for key, value in request.options.items()}
     load_preset("transfer", options)
-    if request.follow:
-        return _followed(job, options)
     from baseline.presort.presorter import presort as run
     from baseline.presort.words import presort_words
 
     with job.open() as dataset:
         figures = run(dataset, load_preset("transfer", options, dataset.pin_of), job.progress)
         return figures if job.as_json else presort_words(dataset, figures)
-
-
-def _followed(job: CommandJob, options: dict[str, str]) -> Result:
-    """Presort until the input ends, which is listened to before anything slow is loaded."""
-    from baseline.presort.following import alone, following
-
-    figures: Result = {}
-    with (
-        following() as program,
-        job.open() as dataset,
-        alone(dataset, job.progress, program) as may_begin,
-    ):
-        if may_begin:
-            from baseline.presort.follow import follow
-
-            lower_priority()
-            settings = load_preset("transfer", options, dataset.pin_of)
-            figures = follow(dataset, settings, job.progress, program)
-    return figures
 
 
 def main() -> NoReturn:

@@ -149,10 +149,6 @@ class PresortCommandRequest(Request, frozen=True, kw_only=True):
 
     COMMAND = "baseline presort"
     options: Options = msgspec.field(default_factory=dict)
-    follow: Annotated[
-        bool,
-        Param("Presort again and again while samples are sorted, until the input (stdin) ends."),
-    ] = False
 
 
 class EvaluateRequest(Request, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """The labeler's window with 100,000 samples: time to be usable, gaps of the event loop, memory.
 
-    python benchmarks/labeler_window.py [--samples 100000] [--rounds 3] [--learning]
+    python benchmarks/labeler_window.py [--samples 100000] [--rounds 3]
 
 Needs Xvfb and xdotool: the window is a real one, on a virtual display of its own. It is opened
 again and again, scrolls, takes a key on 500 marked tiles, begins a real drag of 20,000; a timer
@@ -18,8 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,11 +29,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "labeler")]
 
 from virtual_display import display  # noqa: E402
 
-from gleanset import Dataset  # noqa: E402
-from gleanset.db.proposals import Proposals  # noqa: E402
-
 BEAT_MS = 5
-LEARNING_SECONDS = 60.0
 
 
 # -- the window, in a process of its own
@@ -86,7 +81,7 @@ def memory(field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
-def child(root: Path, started: float, learning: bool) -> None:
+def child(root: Path, started: float) -> None:
     """Drive one window; prints what was measured as one line of JSON."""
     from labeler.qt.app import make_application
 
@@ -143,34 +138,10 @@ def child(root: Path, started: float, learning: bool) -> None:
     phase("a key on 500", key)
     phase("undo of 500", window.undo)
     phase("beginning a drag of 20,000", lambda: drag(window, 20_000), 0.3)
-    if learning:
-        found["learnt"] = []
-        phase("a minute of pages, learning beside", lambda: file_pages(window, found["learnt"]), 0)
     found["memory"] = memory("VmHWM"), memory("VmRSS")
     window.close()
     application.processEvents()
     sys.stdout.write(json.dumps(found) + "\n")
-
-
-def file_pages(window: Any, learnt: list[int]) -> None:
-    """Enter after Enter for a minute, a second apart; `learnt` gets the presorts that came."""
-    from PySide6.QtCore import Qt
-    from PySide6.QtTest import QTest
-
-    end = time.monotonic() + LEARNING_SECONDS
-    window.show_view("pages")
-    run_loop(60, lambda: window.view.page is not None)
-    while time.monotonic() < end:
-        view = window.view.view
-        while unseen := view.unseen(range(view.tiles.rowCount())):
-            view.look_from(unseen[0])
-            run_loop(0.1)
-        run_loop(0.8)
-        QTest.keyClick(view, Qt.Key.Key_Return)
-        run_loop(0.2)
-    with Dataset.open(window.worker.root) as dataset:
-        newest = Proposals(dataset.db).newest()
-        learnt += [newest.id if newest else 0, dataset.journal.count()]
 
 
 def drag(window: Any, number: int) -> None:
@@ -218,36 +189,15 @@ def drag(window: Any, number: int) -> None:
         raise SystemExit("no drag began: is xdotool there?")
 
 
-@contextmanager
-def learning_beside(root: Path) -> Iterator[None]:
-    """A follower that has proposed once, and goes on until the end of the block."""
-    line = [sys.executable, HERE.with_name("presort_follow.py"), "--beside", root]
-    with subprocess.Popen(line, stdin=subprocess.PIPE) as follower, Dataset.open(root) as dataset:
-        while Proposals(dataset.db).newest() is None:
-            time.sleep(0.5)
-        yield
-        assert follower.stdin is not None
-        follower.stdin.close()
-
-
-def measured(root: Path, env: dict[str, str], learning: bool) -> dict[str, Any]:
+def measured(root: Path, env: dict[str, str]) -> dict[str, Any]:
     """One fresh process with one window."""
-    with learning_beside(root) if learning else nullcontext():
-        ran = subprocess.run(
-            [
-                sys.executable,
-                HERE,
-                "--child",
-                root,
-                "--started",
-                str(time.time()),
-                *["--learning"] * learning,
-            ],
-            env=env,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
+    ran = subprocess.run(
+        [sys.executable, HERE, "--child", root, "--started", str(time.time())],
+        env=env,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     answer: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
     return answer
 
@@ -266,7 +216,7 @@ def report(rounds: list[dict[str, Any]], samples: int) -> None:
         times = [one[name] for one in rounds]
         write(f"| {said} | {median(times):.2f} s | {min(times):.2f} s |\n")
     gaps = [key for key, value in rounds[0].items() if isinstance(value, list)]
-    for name in [key for key in gaps if key not in ("memory", "learnt")]:
+    for name in [key for key in gaps if key != "memory"]:
         columns = []
         for of in (median, min):
             gap, thread, process = (
@@ -276,8 +226,6 @@ def report(rounds: list[dict[str, Any]], samples: int) -> None:
         write(f"| longest gap, {name} | {' | '.join(columns)} |\n")
     most = [one["memory"][0] for one in rounds]
     write(f"| most memory | {median(most):.0f} MB | {min(most):.0f} MB |\n")
-    for presorts, steps in [one["learnt"] for one in rounds if "learnt" in one]:
-        write(f"\n{presorts} presorts came, and {steps} decisions were made\n")
 
 
 def main() -> None:
@@ -285,12 +233,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--learning", action="store_true")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--started", type=float, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        child(given.child, given.started, given.learning)
+        child(given.child, given.started)
     else:
         from many_faces import make_many
 
@@ -301,7 +248,7 @@ def main() -> None:
                 for number in range(given.rounds):
                     root = Path(name) / f"d{number}"
                     shutil.copytree(Path(name) / "first", root)
-                    rounds.append(measured(root, screen.env, given.learning))
+                    rounds.append(measured(root, screen.env))
         report(rounds, given.samples)
 
 

@@ -30,7 +30,7 @@ from baseline.data.pixels import picture_of
 from baseline.data.samples import pixel_sources
 from baseline.features.features import FeatureSpec
 from baseline.features.texture import are_drawn, expected_weights
-from baseline.presort.likeness import ComponentStore, weighed
+from baseline.presort.likeness import components_of, weighed
 from baseline.settings import Transfer, load_preset
 from curation.likeness.descriptor import DescriptorSpace, descriptor
 from curation.likeness.grouping import MEAN_SIZE, grouped
@@ -82,10 +82,9 @@ def read_set(work: Path, name: str, folder: Path) -> NamedSet:
 def _presorted(dataset: Dataset, samples: Sequence[Sample]) -> Rows:
     settings = load_preset("transfer", {})
     assert isinstance(settings, Transfer)
-    store = ComponentStore(dataset, FeatureSpec.of(settings, views=0))
-    store.take_in(samples, Progress())
-    expected = expected_weights(store.parts, dataset, samples, Progress())
-    return weighed(store.components, store.parts, expected.weights)
+    found = components_of(dataset, samples, FeatureSpec.of(settings, views=0), Progress())
+    expected = expected_weights(found.parts, dataset, samples, Progress())
+    return weighed(found.components, found.parts, expected.weights)
 
 
 def splits_of(names: np.ndarray, moments: np.ndarray, size: int, seed: int) -> np.ndarray | None:

@@ -45,6 +45,13 @@ def lower_priority(steps: int = 10) -> None:
         os.nice(steps)
 
 
+def lower_process_priority(process: int) -> None:
+    """Let other processes go before this one, by its id; nothing on Windows."""
+    if hasattr(os, "setpriority"):
+        with suppress(OSError):  # it has ended already
+            os.setpriority(os.PRIO_PROCESS, process, 10)
+
+
 def lower_thread_priority() -> None:
     """Let the other threads of this process go first, where threads have an order (Linux)."""
     if sys.platform == "linux":

@@ -132,15 +132,6 @@ def features_of(
     return vectors
 
 
-def cached(
-    dataset: Dataset, samples: Sequence[Sample], spec: FeatureSpec, backbone: Backbone
-) -> list[Sample]:
-    """Return those of the samples whose features are in the cache."""
-    stores = [_Member.of(dataset, spec, member).store.names() for member in backbone.members]
-    there = set.intersection(*stores)
-    return [sample for sample in samples if there.issuperset(_names(sample, spec))]
-
-
 @dataclass(slots=True)
 class _Member:
     """One backbone of those side by side, where its vectors are kept, and what is known of them."""

@@ -1,15 +1,12 @@
 """From vectors and what is known of samples to what a presort says of them: no dataset, no clock.
 
-The same samples, vectors and seed give the same answer. An order of likeness takes long and changes
-little: the one before serves until enough more is decided.
+The same samples and vectors give the same answer.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -23,9 +20,10 @@ from curation.likeness.recommend import (
     Indices,
     LearntClasses,
     Rows,
+    in_steps,
     learn_classes,
 )
-from gleanset.db.proposals import PresortedSample, PresortSample, Proposal
+from gleanset.db.proposals import PresortedSample, PresortSample
 
 
 def label_next(
@@ -82,45 +80,26 @@ PULL = 0.7
 """How far what a model thinks draws samples together in the order of likeness."""
 MOST_GROUPS = 300
 """More than a person wants to go through."""
-MORE = 1.25
-"""What is kept of a presort before is found anew when so many times as much is decided."""
-STEP = 0.1
-"""Confidences are told in steps of their log odds, so that a solve that changes next to nothing
-changes no row: half a step is 0.0012 at 0.975 and 0.0125 at 0.5."""
-_EDGE = 1e-4
 
 
-@dataclass(frozen=True, slots=True)
-class LikenessOrder:
-    """Places of samples (`keys`) along an order of likeness, and the number of the group of each.
+class LikenessOrder(NamedTuple):
+    """Places of samples along an order of likeness, and the number of the group of each."""
 
-    Made when so many were `decided`.
-    """
-
-    keys: list[str]
     place: Indices
     group: Indices
-    decided: int
-
-    def serves(self, keys: Sequence[str], decided: int) -> bool:
-        """Whether it is still good enough: from no model to the first one, everything changes."""
-        same = decided < MORE * self.decided or decided == self.decided
-        return same and self.keys == keys
 
 
 class PresortResult(NamedTuple):
-    """What is said of the samples, figures for a person (JSON values), and the order to keep."""
+    """What is said of the samples, and figures for a person (JSON values)."""
 
     presorted: list[PresortedSample]
     facts: dict[str, object]
-    order: LikenessOrder
 
 
 def propose(
     samples: Sequence[PresortSample],
     vectors: Rows,
     moments: Mapping[str, str],
-    before: LikenessOrder | None = None,
     unseen: Collection[str] = (),
 ) -> PresortResult:
     """Propose classes for samples with vectors N x D of length 1, and order them by likeness.
@@ -130,7 +109,7 @@ def propose(
     `unseen` judge nothing.
     """
     learnt = learn_classes(samples, vectors, moments, unseen)
-    order = _ordered(samples, vectors, learnt, before)
+    order = _ordered(samples, vectors, learnt)
     if learnt is None:
         facts: dict[str, object] = {"clusters": len(np.unique(order.group))}
         odd = oddness(vectors, order.group)
@@ -140,7 +119,7 @@ def propose(
         odd = _doubts(learnt, vectors)
     presorted = _presorted(samples, order, odd, learnt)
     facts |= {"samples": len(presorted), "labelled": sum(bool(one.label) for one in samples)}
-    return PresortResult(presorted, facts, order)
+    return PresortResult(presorted, facts)
 
 
 def _doubts(learnt: LearntClasses, vectors: Rows) -> Floats:
@@ -155,18 +134,9 @@ def _doubts(learnt: LearntClasses, vectors: Rows) -> Floats:
 
 
 def _ordered(
-    samples: Sequence[PresortSample],
-    vectors: Rows,
-    learnt: LearntClasses | None,
-    before: LikenessOrder | None,
+    samples: Sequence[PresortSample], vectors: Rows, learnt: LearntClasses | None
 ) -> LikenessOrder:
     """Return the order of likeness; what a model thinks draws samples together."""
-    keys, decided = (
-        [sample.key for sample in samples],
-        0 if learnt is None else len(learnt.taught.y),
-    )
-    if before is not None and before.serves(keys, decided):
-        return before
     names = np.array([sample.track or sample.key for sample in samples])
     _, firsts, track = np.unique(names, return_index=True, return_inverse=True)
     pulled = told_by_tracks(vectors, _members(track))
@@ -177,7 +147,7 @@ def _ordered(
     some = pulled[:: max(1, -(-len(pulled) // SOME))]
     place[walked(pulled @ main_directions(some))] = np.arange(len(pulled))
     # A track is in one group, and counts as one there.
-    return LikenessOrder(keys, place, group_numbers(pulled[firsts], MOST_GROUPS)[track], decided)
+    return LikenessOrder(place, group_numbers(pulled[firsts], MOST_GROUPS)[track])
 
 
 def _members(numbers: Indices) -> list[Indices]:
@@ -215,26 +185,13 @@ def _presorted(
         PresortedSample(
             sample.key,
             int(order.place[row]),
-            _in_steps(proposed[row]) if sample.status == "queue" else (),
+            in_steps(proposed[row]) if sample.status == "queue" else (),
             int(order.group[row]),
             round(float(odd[row]), 2),
         )
         for row, sample in enumerate(samples)
         if sample.kept and sample.status != "rejected"
     ]
-
-
-def _in_steps(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
-    """Return them with the nearest confidences whose log odds are a multiple of `STEP`."""
-    rounded, left = [], 1.0
-    for label, exact in proposals:
-        inside = min(max(exact, _EDGE), 1 - _EDGE)
-        steps = round(math.log(inside / (1 - inside)) / STEP)
-        # Told in steps, they could come to more than all there is.
-        sure = min(round(1 / (1 + math.exp(-STEP * steps)), 5), round(left, 5))
-        rounded.append(Proposal(label, sure))
-        left -= sure
-    return tuple(rounded)
 
 
 def _facts(learnt: LearntClasses) -> dict[str, object]:

@@ -13,6 +13,7 @@ however many of them are labelled.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -411,6 +412,27 @@ class LearntClasses:
             ]
             for labels, sure in zip(best.tolist(), shares.tolist(), strict=True)
         ]
+
+
+STEP = 0.1
+"""Of the log odds of confidences: half a step is 0.0012 at 0.975 and 0.0125 at 0.5."""
+_EDGE = 1e-4
+
+
+def in_steps(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
+    """Return proposals with confidences rounded in steps of their log odds (`STEP`).
+
+    Learning again, with next to nothing changed, then changes no row of the catalogue.
+    """
+    rounded, left = [], 1.0
+    for label, exact in proposals:
+        inside = min(max(exact, _EDGE), 1 - _EDGE)
+        steps = round(math.log(inside / (1 - inside)) / STEP)
+        # Rounded, they could add up to more than 1.
+        sure = min(round(1 / (1 + math.exp(-STEP * steps)), 5), round(left, 5))
+        rounded.append(Proposal(label, sure))
+        left -= sure
+    return tuple(rounded)
 
 
 def likeness_to(vectors: Rows, known: Flags) -> Floats:

@@ -106,19 +106,13 @@ class Proposals:
             ],
         )
 
-    def revise(
-        self, changed: Sequence[PresortedSample], gone: Sequence[str], facts: Mapping[str, object]
-    ) -> int:
-        """Put a presort in the place of the newest, which differs in some samples; its number.
-
-        `gone` are samples (keys) of which nothing is said any more.
-        """
+    def revise(self, changed: Sequence[PresortedSample], facts: Mapping[str, object]) -> int:
+        """Put a presort in the place of the newest, which differs in some samples; its number."""
         with self._db.write():
             self._db.many(
                 f"DELETE FROM proposal WHERE sample={_ROW}",
-                [(key,) for key in (*gone, *(one.sample for one in changed))],
+                [(one.sample,) for one in changed],
             )
-            self._db.many(f"DELETE FROM presorted WHERE sample={_ROW}", [(key,) for key in gone])
             self._insert(changed)
             number = self._db.insert("presort", {"at": now(), "facts": dump(facts)})
             self._db.run(_REPLACED, (number,))

@@ -1,8 +1,7 @@
 """Our own commands, started by the window: the one module here that may use `QProcess`.
 
 A command tells how far it is by `--progress json`. It is ended with the window. Where the window is
-killed, its stdin closes: one that follows ends by that; one that takes something in does its work
-to the end.
+killed, it does its work to the end.
 """
 
 from __future__ import annotations
@@ -19,12 +18,8 @@ from typing import NamedTuple
 from PySide6.QtCore import QByteArray, QObject, QProcess, QProcessEnvironment, Signal
 
 import gleanset
-from labeler.qt.widgets import timer
+from gleanset.platform import lower_process_priority
 
-PAUSES = (5.0, 20.0, 60.0)
-"""Seconds before a command that crashed is begun again; after the last one it is given up."""
-STEADY = 300.0
-"""Seconds after which one that ran counts as one that never crashed."""
 BUG = 1
 """The exit code of our own bugs: a crash like any other."""
 MISSING = 6
@@ -60,50 +55,42 @@ class CommandEnd(NamedTuple):
 
 
 class OwnCommand(QObject):
-    """One command, such as `("baseline", "presort", "--follow", "-d", root)`.
+    """One command, such as `("baseline", "presort", "-d", root)`.
 
     `staged` (CommandStage) says how far it is, `message` (text) what it says; `ended` (CommandEnd)
-    comes when it ended by itself and is not begun again. One that is to `last` is begun again after
-    a crash, a few times; `crashed` (seconds until then) says so. One that `answers` is asked for
-    its result.
+    comes when it ended by itself. One that `answers` is asked for its result.
     """
 
     staged = Signal(object)
     message = Signal(str)
     ended = Signal(object)
-    crashed = Signal(float)
 
     def __init__(
         self,
         words: Sequence[str],
         parent: QObject,
         *,
-        lasts: bool = False,
         answers: bool = False,
+        low_priority: bool = False,
     ) -> None:
         super().__init__(parent)
-        self._words, self._lasts, self._answers = list(words), lasts, answers
+        self._words, self._answers, self._low_priority = list(words), answers, low_priority
         self._process: QProcess | None = None
         self._rest = b""
         self._last: list[str] = []
-        self._crashes = 0
-        self._again, self._steady = timer(self, self._begin), timer(self, self._forgive)
 
     @property
     def running(self) -> bool:
-        """Whether it is at work, or will be again after a crash."""
-        return self._process is not None or self._again.isActive()
+        """Whether it is at work."""
+        return self._process is not None
 
     def start(self) -> None:
         """Begin, unless it is at work."""
         if not self.running:
-            self._crashes = 0
             self._begin()
 
     def stop(self) -> None:
         """End it and wait for no more than an instant; it is killed where that is not enough."""
-        self._again.stop()
-        self._steady.stop()
         process, self._process = self._process, None
         if process is None:
             return
@@ -130,10 +117,8 @@ class OwnCommand(QObject):
         module, *rest = [*self._words, *(["--json"] if self._answers else [])]
         # Not the current folder: whatever lies there is no program of ours.
         process.start(sys.executable, ["-P", "-m", module, *rest, "--progress", "json"])
-        self._steady.start(round(STEADY * 1000))
-
-    def _forgive(self) -> None:
-        self._crashes = 0
+        if self._low_priority and process.waitForStarted():
+            lower_process_priority(process.processId())
 
     def _read(self) -> None:
         if self._process is None:
@@ -172,16 +157,9 @@ class OwnCommand(QObject):
         output = _bytes(self._process.readAllStandardOutput()).decode("utf-8", "replace")
         self._process.deleteLater()
         self._process = None
-        self._steady.stop()
-        crash = status is QProcess.ExitStatus.CrashExit or code == BUG
-        if crash and self._lasts and self._crashes < len(PAUSES):
-            pause = PAUSES[self._crashes]
-            self._crashes += 1
-            self._again.start(round(pause * 1000))
-            self.crashed.emit(pause)
-        else:
-            result = _object_in(output.strip().rpartition("\n")[2])
-            self.ended.emit(CommandEnd(BUG if crash else code, "\n".join(self._last), result))
+        crash = status is QProcess.ExitStatus.CrashExit
+        result = _object_in(output.strip().rpartition("\n")[2])
+        self.ended.emit(CommandEnd(BUG if crash else code, "\n".join(self._last), result))
 
 
 def _object_in(line: str) -> dict[str, object]:

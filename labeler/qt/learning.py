@@ -1,23 +1,33 @@
-"""The window learns from what is sorted: `baseline presort --follow` beside it, and its switch.
+"""The window learns from what is sorted: vectors by `baseline presort`, classes in a thread here.
 
-Nothing waits for it, and nothing that is shown moves: new proposals come with the next page.
+Nothing waits for it, and nothing that is shown moves: new suggestions come with the next page.
 """
 
 from __future__ import annotations
 
+import time
 from enum import StrEnum
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu
 
+from gleanset import Dataset
+from labeler.qt.background_task import CancellableProgress
 from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
 from labeler.qt.preferences import WindowState
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.widgets import MenuButton
+from labeler.qt.widgets import MenuButton, timer
+from labeler.sorting.learning import LearningResult, learn
 
-FEATURES, SOLVING, STANDBY = "features", "learning", "standby"
-"""What the command calls its stages."""
+FEATURES = "features"
+"""The stage of the command in which it computes vectors."""
+REST_MS = 1500
+"""After a decision: those that follow at once are learnt with it."""
+PATIENCE = 3
+"""At most one part in so many of the time is spent on learning."""
+PRESORT_AGAIN_MS = 30_000
+"""While images keep coming in, new ones get their vectors together."""
 
 
 class LearningState(StrEnum):
@@ -28,16 +38,8 @@ class LearningState(StrEnum):
     LOOKING = "looking"
     SOLVING = "solving"
     RESTING = "resting"
-    WAITING = "waiting"
     MISSING = "missing"
     FAILED = "failed"
-
-
-STATES = {
-    FEATURES: LearningState.LOOKING,
-    SOLVING: LearningState.SOLVING,
-    STANDBY: LearningState.WAITING,
-}
 
 
 class Learning(QObject):
@@ -51,18 +53,22 @@ class Learning(QObject):
     def __init__(self, worker: SessionWorker, kept: WindowState) -> None:
         super().__init__(worker)
         self._worker, self._kept = worker, kept
-        self.state = LearningState.OFF
-        self._looking = False
+        self.state, self.why = LearningState.OFF, ""
         self.done = self.total = 0
-        self.why = ""
-        presort = ["baseline", "presort", "-d", str(worker.root.absolute())]
-        self._follower = OwnCommand([*presort, "--follow"], self, lasts=True)
-        self._once = OwnCommand(presort, self)
-        for command in (self._follower, self._once):
-            command.staged.connect(self._staged)
-            command.ended.connect(self._ended)
-        self._follower.message.connect(worker.say)
-        self._follower.crashed.connect(self._crashed)
+        self._by_itself = self._active = False
+        self._failure: LearningState | None = None
+        self._began = 0.0
+        words = ["baseline", "presort", "-d", str(worker.root.absolute())]
+        self._presort = OwnCommand(words, self, low_priority=True)
+        self._presort.staged.connect(self._staged)
+        self._presort.ended.connect(self._presorted)
+        self._task = worker.task()
+        self._task.done.connect(self._learnt)
+        self._task.failed.connect(self._fail)
+        self._later = timer(self, self._learn, REST_MS)
+        self._again = timer(self, self._learn, PRESORT_AGAIN_MS)
+        worker.stepped.connect(self._learn_soon)
+        worker.outside.connect(self._learn_soon)
 
     @property
     def wanted(self) -> bool:
@@ -77,8 +83,8 @@ class Learning(QObject):
 
     @property
     def at_work(self) -> bool:
-        """Whether a command of it runs."""
-        return self._follower.running or self._once.running
+        """Whether it computes vectors or learns."""
+        return self._presort.running or self._task.busy
 
     def begin(self) -> None:
         """Begin to learn, where a person has not switched it off."""
@@ -87,8 +93,8 @@ class Learning(QObject):
 
     def _may_begin(self, read_only: bool) -> None:
         if self.wanted and not read_only:
-            self._set(LearningState.BEGINNING)
-            self._follower.start()
+            self._by_itself = self._active = True
+            self._learn()
 
     def want(self, on: bool) -> None:
         """Switch it on or off, for this and for later times."""
@@ -99,50 +105,85 @@ class Learning(QObject):
     def learn_now(self) -> None:
         """Learn once from what is sorted by now."""
         if not self.at_work:
-            self._set(LearningState.BEGINNING)
-            self._once.start()
+            self._failure, self._active = None, True
+            self._learn()
 
     def end(self) -> None:
         """Stop at once; what was learnt is kept."""
-        self._follower.stop()
-        self._once.stop()
+        self._by_itself = self._active = False
+        self._failure = None
+        self._later.stop()
+        self._again.stop()
+        self._presort.stop()
         self._set(LearningState.OFF)
 
     def _set(self, state: LearningState, why: str = "") -> None:
         self.state, self.why = state, why
         self.changed.emit()
 
+    # -- from vectors that are there
+
+    def _learn_soon(self) -> None:
+        if self._by_itself and not self._later.isActive():
+            self._later.start()
+
+    def _learn(self) -> None:
+        if self._presort.running:
+            return  # its end is followed by another round
+        self._began = time.monotonic()
+        if not self._task.start(_learn):
+            self._later.start()
+        elif self._failure is None:
+            self._set(LearningState.SOLVING if self.taught else LearningState.BEGINNING)
+
+    def _learnt(self, result: LearningResult) -> None:
+        pause = PATIENCE * (time.monotonic() - self._began)
+        self._later.setInterval(max(REST_MS, round(1000 * pause)))
+        if not self._active:
+            return
+        if not result.without_vectors:
+            self._failure = None
+        if self._failure is not None:
+            self._set(self._failure, self.why)
+        elif result.without_vectors and not self._again.isActive():
+            self.done = self.total = 0
+            self._set(LearningState.LOOKING)
+            self._presort.start()
+        else:
+            self._set(LearningState.RESTING if self._by_itself else LearningState.OFF)
+
+    # -- vectors
+
     def _staged(self, stage: CommandStage) -> None:
         if stage.name == FEATURES:
             self.done, self.total = round(stage.done), round(stage.total or 0)
-            self._looking = not stage.ended
-        if stage.name == STANDBY and stage.ended:
-            self._set(LearningState.BEGINNING)
-            self._worker.say(self.tr("The other window has ended: this one learns from here on"))
-        elif (state := STATES.get(stage.name)) is not None:
-            # It also learns in the middle of looking: then it has not seen all yet.
-            after = LearningState.LOOKING if self._looking else LearningState.RESTING
-            self._set(after if stage.ended else state)
+            self._set(LearningState.LOOKING)
 
-    def _crashed(self, pause: float) -> None:
-        why = self.tr("Learning has crashed; it begins again in {seconds} seconds")
-        self._set(LearningState.BEGINNING, why.format(seconds=round(pause)))
-        self._worker.say(self.why)
-
-    def _ended(self, end: CommandEnd) -> None:
+    def _presorted(self, end: CommandEnd) -> None:
         if end.missing:
-            self._set(LearningState.MISSING, end.words)
+            self._failure = LearningState.MISSING
+            self._set(self._failure, end.words)
             if self._kept.first_word_of_learning():
                 self._worker.say(self.gain())
-        elif end.code:
-            self._set(LearningState.FAILED, end.words)
-            self._worker.say(self.tr("Cannot learn: {why}").format(why=end.words))
+        elif end.code:  # another window may be computing them: its vectors end this state
+            self._failure = LearningState.FAILED
+            self._fail(end.words)
         else:
-            self._set(LearningState.OFF)
+            if self._by_itself:
+                self._again.start()
+            self._learn()
+
+    def _fail(self, why: str) -> None:
+        self._set(LearningState.FAILED, why)
+        self._worker.say(self.tr("Cannot learn: {why}").format(why=why))
 
     def gain(self) -> str:
         """Return what would be gained where something is not installed."""
         return self.tr("Proposals would improve while you sort: pip install 'gleanset[transfer]'")
+
+
+def _learn(dataset: Dataset, progress: CancellableProgress) -> LearningResult:
+    return learn(dataset, lambda: progress.cancelled)
 
 
 class LearningButton(MenuButton):
@@ -172,12 +213,13 @@ class LearningButton(MenuButton):
             LearningState.BEGINNING: self.tr("Learning begins"),
             LearningState.LOOKING: self.tr("Looking at faces: {done} of {total}").format(
                 done=f"{learning.done:,}", total=f"{learning.total:,}"
-            ),
-            LearningState.SOLVING: self.tr("Learning"),
-            LearningState.RESTING: self.tr("Has learnt")
+            )
+            if learning.total
+            else self.tr("Learning begins"),
+            LearningState.SOLVING: self.tr("Updating suggestions…"),
+            LearningState.RESTING: self.tr("Up to date")
             if learning.taught
             else self.tr("Faces were looked at"),
-            LearningState.WAITING: self.tr("Another window learns"),
             LearningState.MISSING: self.tr("Cannot learn"),
             LearningState.FAILED: self.tr("Cannot learn"),
         }

@@ -22,6 +22,7 @@ from gleanset.db.proposals import PresortedSample, PresortSamples, Proposals
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.terminal import WIDTH
 from labeler.cli import commands as labeler
+from labeler.sorting.learning import LearningResult, learn
 
 QUICK = ["-o", "backbone=efficientnet_lite0", "-o", "weights=none", "-o", "size=32"]
 SETTINGS = load_preset("transfer", dict(one.split("=") for one in QUICK[1::2]))
@@ -52,6 +53,26 @@ def test_the_loop_from_nothing_to_proposals(tmp_path: Path) -> None:
         assert all(one.proposals for one in waiting)
         right = sum(one.proposals[0].label == truth[one.sample] for one in waiting)
         assert right > len(waiting) / 2  # by chance a third
+
+
+def test_the_window_suggests_what_another_presort_would(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        truth = fill(dataset, 12, labelled=False)
+        assert learn(dataset) == LearningResult(len(truth))
+        presort(dataset, SETTINGS)
+        assert learn(dataset) == LearningResult(0)
+        keys = sorted(truth)
+        dataset.journal.step("Page", [Choice(key, "label", truth[key]) for key in keys[:18]])
+        assert learn(dataset).changed >= len(keys) - 18
+        assert learn(dataset).changed == 0
+        newest = Proposals(dataset.db).newest()
+        assert newest is not None
+        assert newest.facts["known"] == sorted({truth[key] for key in keys[:18]})
+        suggested = {one.sample: one.proposals for one in Proposals(dataset.db).each()}
+        presort(dataset, SETTINGS)
+        assert {one.sample: one.proposals for one in Proposals(dataset.db).each()} == suggested
+        new = fill(dataset, 2, seed=5, labelled=False)
+        assert learn(dataset).without_vectors == len(new)
 
 
 def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path: Path) -> None:

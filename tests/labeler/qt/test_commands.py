@@ -14,7 +14,6 @@ from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QApplication
 from tools_for_tests import eventually, is_running, python_path
 
-from labeler.qt import commands
 from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
 
 Make = Callable[..., OwnCommand]
@@ -29,9 +28,9 @@ def make(
     owner = QObject()
     made: list[OwnCommand] = []
 
-    def command(code: str, *, lasts: bool = False) -> OwnCommand:
+    def command(code: str) -> OwnCommand:
         (tmp_path / "own_command.py").write_text(code)
-        made.append(OwnCommand(["own_command", "word"], owner, lasts=lasts))
+        made.append(OwnCommand(["own_command", "word"], owner))
         return made[-1]
 
     yield command
@@ -72,18 +71,6 @@ def test_what_a_command_tells_and_how_it_ends(make: Make) -> None:
     assert "['word', '--progress', 'json']" in ends[0].words
     assert ends[0].words.endswith("plug it in")
     assert not command.running
-
-
-def test_a_crash_is_mended_a_few_times(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "PAUSES", (0.01, 0.01))
-    command = make("import os, signal\nos.kill(os.getpid(), signal.SIGABRT)\n", lasts=True)
-    _, _, ends = heard(command)
-    pauses: list[float] = []
-    command.crashed.connect(pauses.append)
-    command.start()
-    until(lambda: bool(ends))
-    assert pauses == [0.01, 0.01]
-    assert ends[0].code == 1
 
 
 def test_what_does_not_want_to_end_is_killed(make: Make, tmp_path: Path) -> None:

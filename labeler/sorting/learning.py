@@ -1,0 +1,64 @@
+"""Learns from the labels of now, by the vectors of the newest presort, without PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from curation.likeness.recommend import in_steps, learn_classes, teaching
+from curation.likeness.space import LikenessSpace, sample_name
+from curation.moments import moments_of
+from gleanset import Dataset
+from gleanset.db.journal import unseen_labels
+from gleanset.db.proposals import Presort, PresortedSample, PresortSamples, Proposals
+
+
+class LearningResult(NamedTuple):
+    """How many samples a presort would find new vectors for, and how many suggestions changed."""
+
+    without_vectors: int
+    changed: int = 0
+
+
+def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> LearningResult:
+    """Suggest classes for waiting samples by the current labels, and keep them.
+
+    Without a presort, or while fewer than two classes have labels, nothing is changed.
+    """
+    samples = list(PresortSamples(dataset.db).each())
+    newest, space = Proposals(dataset.db).newest(), LikenessSpace.of(dataset)
+    if newest is None or space is None or cancelled():
+        return LearningResult(len(samples))
+    vectors, there = space.vectors([sample_name(one.key, one.region) for one in samples])
+    unreadable = newest.facts.get("unreadable")
+    missing = len(samples) - int(there.sum()) - (unreadable if isinstance(unreadable, int) else 0)
+    known = [one for one, has_vector in zip(samples, there.tolist(), strict=True) if has_vector]
+    moments = moments_of(dataset.db, teaching(known))
+    learnt = learn_classes(known, vectors[there], moments, unseen_labels(dataset.db))
+    if learnt is None or cancelled():
+        return LearningResult(max(0, missing))
+    suggested = {
+        one.key: in_steps(top) if one.status == "queue" else ()
+        for one, top in zip(known, learnt.likeliest, strict=True)
+    }
+    changed = [
+        one._replace(proposals=suggested[one.sample])
+        for one in Proposals(dataset.db).each()
+        if suggested.get(one.sample, one.proposals) != one.proposals
+    ]
+    return LearningResult(max(0, missing), _keep(dataset, newest, changed, learnt.classes))
+
+
+def _keep(
+    dataset: Dataset, newest: Presort, changed: list[PresortedSample], classes: tuple[str, ...]
+) -> int:
+    """Write changed suggestions, unless another presort has come meanwhile; how many."""
+    proposals, facts = Proposals(dataset.db), newest.facts | {"known": list(classes)}
+    if not changed and facts == newest.facts:
+        return 0
+    with dataset.db.write():
+        now = proposals.newest()
+        if now is None or now.id != newest.id:
+            return 0
+        proposals.revise(changed, facts)
+    return len(changed)
