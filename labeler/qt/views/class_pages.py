@@ -159,8 +159,8 @@ class ClassPagesView(PagedView):
         self._kept.keep_lifted(self.page, self.marked(TileMark.LIFTED))
         writing, self.page = self.names.under_way, page
         self.forget_sent()
-        self.hints.turn(page.kind if page is not None else None)
         self.view.show_page(page, self.worker.keys)
+        self.hints.turn(self.view.shown)
         self.note_shown()
         self._note_label()
         if page is not None:
@@ -206,14 +206,13 @@ class ClassPagesView(PagedView):
         if self.page is not None:
             out = set(self.marked(TileMark.LIFTED, TileMark.SENT))
             going = sum(len(t.rows) for n, t in enumerate(self.page.tiles) if n not in out)
-        self.header.show_page(self.page, going)
+        self.header.show_page(self.view.shown, going)
 
     def file_page(self) -> None:
         """File all that are not marked, once all of them have been seen: the key is Enter."""
-        if self.view.has_groups and not self._something_said():
-            self.worker.say(self.tr("Point at a group and type who this is"))
-        elif self.view.is_plain and not self._something_said():
-            self.worker.say(self.tr("Point at a face and press / for its name"))
+        first = self.view.shown.first_step if self.view.shown is not None else ""
+        if first and not self._something_said():
+            self.worker.say(first)
         elif self._may_be_filed():
             self._file(None)
 
@@ -239,7 +238,7 @@ class ClassPagesView(PagedView):
                 self.send_rows(rows, label, WITH_PAGE)
                 self.take_focus()
                 self.view.point_at_next_group()
-        elif not self.view.is_plain and self._may_be_filed():
+        elif self.view.files and self._may_be_filed():
             self.names.clear()
             self._file(label)
 

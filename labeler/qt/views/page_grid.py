@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import chain, count, groupby
+from itertools import chain, count
 from types import MappingProxyType
 
 from PySide6.QtCore import QEvent, QPoint, Qt, Signal
@@ -20,12 +20,12 @@ from PySide6.QtGui import (
 
 from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
-from labeler.qt.grid.layout import PlacedSection, Section
+from labeler.qt.grid.layout import PlacedSection
 from labeler.qt.grid.model import TileMark, TileModel, TileProposal
 from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.translations import tr
-from labeler.sorting.page_layout import ClassPage, PageKind
+from labeler.qt.views.page_kinds import ShownPage, shown_page
+from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.session import Place
 
 USUAL = 56
@@ -34,7 +34,6 @@ ones make the others smaller, few faces are shown larger."""
 
 FEWEST, MOST = 24, 240
 """Faces on a page, however small or large the window is."""
-LARGER = 1.5
 PLAIN = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
 
 
@@ -50,6 +49,9 @@ class PageGrid(GestureView):
     """Tiles, and one of the group that they were dropped on."""
 
     page: ClassPage | None = None
+    shown: ShownPage | None = None
+    """What the page is in the window."""
+
     keys: Mapping[str, str] = MappingProxyType({})
     waits = False
     """Whether the first page is not there yet."""
@@ -117,17 +119,28 @@ class PageGrid(GestureView):
 
     def show_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
         """Show a page, or nothing."""
-        self.page, self.keys, self.waits = page, keys, False
+        self._take(page, keys)
+        self.waits = False
         self.tiles.only_waiting = True
-        fill(self.tiles, page, keys)
+        tiles = page.tiles if page is not None else ()
+        self.tiles.show(
+            [tile.rows[0] for tile in tiles],  # each stands for the samples of its stack
+            self.shown.sections if self.shown is not None else (),
+            proposals_of(page) if page is not None else {},
+            {tile.rows[0]: tile.rows for tile in tiles},
+        )
         self.fit_page()
         self.point_at_next_group()
 
     def rename(self, page: ClassPage, keys: dict[str, str]) -> None:
         """Show the page under other names of classes: no tile moves."""
-        self.page, self.keys = page, keys
-        self.tiles.retitle(sections_of(page, keys), proposals_of(page))
+        self._take(page, keys)
+        self.tiles.retitle(shown_page(page, keys).sections, proposals_of(page))
         self.lay_out()
+
+    def _take(self, page: ClassPage | None, keys: dict[str, str]) -> None:
+        self.page, self.keys = page, keys
+        self.shown = None if page is None else shown_page(page, keys)
 
     def room(self) -> int:
         """Return how many faces make a page that fills the window."""
@@ -136,12 +149,12 @@ class PageGrid(GestureView):
     @property
     def has_groups(self) -> bool:
         """Whether the page is an overview, on which a gesture means the whole of a group."""
-        return self.page is not None and self.page.kind is PageKind.GROUPS
+        return self.shown is not None and self.shown.has_groups
 
     @property
-    def is_plain(self) -> bool:
-        """Whether nothing is said of the faces that are shown."""
-        return self.page is not None and self.page.kind is PageKind.PLAIN
+    def files(self) -> bool:
+        """Whether Enter files the page."""
+        return self.shown is None or self.shown.files
 
     # -- the group that is pointed at
 
@@ -214,7 +227,7 @@ class PageGrid(GestureView):
         """Take a class key for what is pointed at, with Shift or without; for a whole page only
         where one class is proposed.
         """
-        super().class_key(key, shift and not self.has_groups and not self.is_plain)
+        super().class_key(key, shift and self.files)
 
     def point_at_next_group(self) -> None:
         """Point at the next group without a name, unless the mouse points at something."""
@@ -290,45 +303,9 @@ class PageGrid(GestureView):
         self._light()
 
 
-def fill(model: TileModel, page: ClassPage | None, keys: Mapping[str, str]) -> None:
-    """Show the tiles of a page in a model; each stands for the samples of its stack."""
-    tiles = page.tiles if page else ()
-    model.show(
-        [t.rows[0] for t in tiles],
-        sections_of(page, keys) if page else (),
-        proposals_of(page) if page else {},
-        {t.rows[0]: t.rows for t in tiles},
-    )
-
-
 def proposals_of(page: ClassPage) -> dict[int, TileProposal]:
     """Return what is proposed for the tiles of a page, by their first sample."""
     return {
         t.rows[0]: TileProposal(t.proposal.label, t.proposal.confidence or None, len(t.rows))
         for t in page.tiles
     }
-
-
-def sections_of(page: ClassPage, keys: Mapping[str, str]) -> list[Section]:
-    """Return the doubtful ones first and larger; several classes or groups are side by side."""
-    if page.kind is PageKind.GROUPS:
-        alike = tr("{count} alike")
-        alone = tr("Like nobody here")
-        several = len(page.groups) > 1
-        return [
-            Section(alone if size == 1 else alike.format(count=size), size, beside=several)
-            for size in page.groups
-        ]
-    if page.kind is PageKind.LEFT:
-        # Of two classes that became one meanwhile the tiles may lie apart.
-        runs = groupby(tile.proposal.label or "" for tile in page.tiles)
-        return [
-            Section(f"{keys.get(label, '').upper()}  {label}?".strip(), len([*run]), beside=True)
-            for label, run in runs
-        ]
-    if not page.doubtful:
-        return [Section("", len(page.tiles))]
-    return [
-        Section(tr("Doubtful first"), page.doubtful, LARGER),
-        Section(tr("Sure"), len(page.tiles) - page.doubtful),
-    ]

@@ -44,4 +44,3 @@ def test_a_person_sorts_png_faces_from_nothing_and_every_gesture_counts(tmp_path
     counted = found["counted"]
     assert counted["enter of a name"] == 3
     assert counted["letters"] == sum(len(who.name) for who in CAST[:3])
-    assert sum(counted.values()) == found["counted_by_the_window"]

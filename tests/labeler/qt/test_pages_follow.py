@@ -13,7 +13,7 @@ from PySide6.QtCore import Qt
 from gleanset import Dataset
 from labeler.classes import ClassEditor
 from labeler.qt.detail_panel import HOVER_MS
-from labeler.qt.views.page_grid import sections_of
+from labeler.qt.views.page_kinds import shown_page
 from labeler.sorting import page_layout
 from labeler.sorting.page_layout import ClassPage, PageKind, PageTile
 from labeler.sorting.proposals import ClassProposal
@@ -95,7 +95,7 @@ def test_a_class_that_is_gone_is_not_filed_before_anybody_has_looked(person: Per
 def test_a_face_stays_below_its_own_class_where_two_become_one() -> None:
     tiles = tuple(PageTile((n,), ClassProposal(((of, 0.9),))) for n, of in enumerate("aabbbc"))
     page = ClassPage(PageKind.LEFT, None, tiles).renamed({"a": "c"})
-    above = [part.title for part in sections_of(page, {}) for _ in range(part.count)]
+    above = [part.title for part in shown_page(page, {}).sections for _ in range(part.count)]
     assert above == [f"{name}?" for name in "ccbbbc"]
 
 
