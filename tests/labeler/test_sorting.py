@@ -18,10 +18,6 @@ from labeler.review.session import keep_labels
 from labeler.sorting.keys import CODES, KEYS, assigned, with_key
 from labeler.sorting.session import (
     BY_SWEEP,
-    LATER,
-    OTHER,
-    QUEUE,
-    REJECT,
     SortingSession,
     StepResult,
 )
@@ -46,37 +42,6 @@ def places(session: SortingSession) -> dict[str, int]:
         "rejected": counts.rejected,
         **{c.name: c.count for c in counts.classes},
     }
-
-
-def test_each_place_and_its_way_back(session: SortingSession, keys: list[str]) -> None:
-    assert session.file(ids_of(session, keys[:2]), "Miku").name == "2 faces to Miku"
-    assert session.send(ids_of(session, [keys[2]]), REJECT).name == "1 face to not a face"
-    session.send(ids_of(session, [keys[3]]), OTHER)
-    session.send(ids_of(session, [keys[4]]), LATER)
-    assert places(session) == {"queue": 1, "later": 1, "other": 1, "rejected": 1, "Miku": 2}
-    assert [OrderedSamples(session.dataset.db).count(place) for place in ("later", "other")] == [
-        1,
-        1,
-    ]
-    session.send(ids_of(session, keys), QUEUE)
-    assert places(session) == {"queue": 6, "later": 0, "other": 0, "rejected": 0, "Miku": 0}
-    session.undo()
-    assert places(session) == {"queue": 1, "later": 1, "other": 1, "rejected": 1, "Miku": 2}
-    for _ in range(4):
-        session.undo()
-    assert places(session)["queue"] == 6
-    with pytest.raises(UsageError, match="nothing to undo"):
-        session.undo()
-
-
-def test_a_mark_goes_with_the_next_decision(session: SortingSession, keys: list[str]) -> None:
-    session.send(ids_of(session, [keys[0]]), LATER)
-    session.file(ids_of(session, [keys[0]]), "Miku")
-    session.send(ids_of(session, [keys[0]]), QUEUE)
-    assert places(session)["later"] == 0
-    session.undo()
-    session.undo()
-    assert places(session)["later"] == 1
 
 
 def test_undo_and_redo_say_what_they_do(session: SortingSession, keys: list[str]) -> None:
@@ -119,21 +84,6 @@ def test_settings_that_cannot_be_read_for_a_moment_fail_no_decision(
     session.file(ids_of(session, keys[3:4]), "Rin")
     assert 'Miku = "1"' in settings.read_text(encoding="utf-8")
     assert len(list(session.dataset.journal.each())) == 4
-
-
-def test_undo_goes_on_after_a_restart(session: SortingSession, keys: list[str]) -> None:
-    root = session.dataset.root
-    for name in ("Miku", "Mio", "Mai"):
-        session.file(ids_of(session, [keys[0]]), name)
-    session.undo()
-    with Dataset.open(root) as dataset:
-        again = SortingSession(dataset)
-        assert again.progress().redo == session.progress().redo
-        assert again.redo().name == "1 face to Mai"
-        assert [again.undo().name for _ in range(3)] == [
-            f"1 face to {n}" for n in ("Mai", "Mio", "Miku")
-        ]
-        assert places(again)["queue"] == 6
 
 
 def test_another_windows_step_is_left_to_it(session: SortingSession, keys: list[str]) -> None:

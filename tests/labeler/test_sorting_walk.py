@@ -199,11 +199,3 @@ def _with_last(root: Path, keys: list[str], book: Book, dice: random.Random) -> 
 @pytest.mark.slow
 def test_kill_9_at_random(tmp_path: Path) -> None:
     assert kill_often(tmp_path, 12) > 12
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-@pytest.mark.long
-def test_kill_9_a_thousand_times(tmp_path: Path) -> None:
-    # A dataset for every hundred: what is to be done again and again grows with its journal.
-    assert sum(kill_often(tmp_path / str(n), 100, 100 * n) for n in range(10)) > 1000

@@ -116,21 +116,6 @@ def test_of_very_many_only_what_is_seen_is_asked_for_and_a_drag_is_quick(
     assert len(view.tiles._tiles) <= 8000 + 256
 
 
-def test_twenty_thousand_tasks_end_cleanly() -> None:
-    """A PySide6 release drops a reference of None for every one of them, and aborts."""
-    code = (
-        "from PySide6.QtCore import QCoreApplication, QRunnable, QThreadPool\n"
-        "class Task(QRunnable):\n"
-        "    def run(self): pass\n"
-        "app, pool = QCoreApplication([]), QThreadPool.globalInstance()\n"
-        "for n in range(20_000): pool.start(Task())\n"
-        "pool.waitForDone()\n"
-        "print('done')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
-
-
 @pytest.mark.posix("every desktop has a display")
 def test_no_display_says_how(run_cli: Cli, few: FaceSet) -> None:
     ran = run_cli("labeler.cli", "-d", few.root, QT_QPA_PLATFORM="", DISPLAY="", WAYLAND_DISPLAY="")

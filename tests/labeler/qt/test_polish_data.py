@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import random
 import shutil
 import socket
 import subprocess
@@ -15,14 +13,10 @@ from pathlib import Path
 import pytest
 from drawn_faces import FaceSet, labels
 from dropping import drop_files
-from many_faces import make_many
-from person import CONTROL, Opened, Person, settle, until
+from person import Opened, Person, settle, until
 from PIL import Image
 from polish import VIEW_NAMES
-from PySide6.QtCore import QEvent, Qt
-from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
-from tools_for_tests import examples
 
 from gleanset import Dataset
 from labeler.qt.pictures import BrokenThumbnail
@@ -137,43 +131,6 @@ def test_a_locked_catalogue_holds_up_nothing_but_the_saving(opened: Opened, few:
     assert spent < 2
 
 
-@pytest.mark.slow
-def test_any_sequence_can_be_undone_to_the_beginning(opened: Opened, few: FaceSet) -> None:
-    """Keys, drops, renames, undo and redo at random; then Ctrl+Z until nothing is left."""
-    person = Person(opened(few.root), few)
-    window, dice = person.window, random.Random(8)
-    settle(window)
-    start, beyond = labels(few.root), window.worker.last.undo
-    for number in range(examples(30, 60)):
-        what = dice.random()
-        rows = dice.sample(range(60), dice.randint(1, 9))
-        if what < 0.5:
-            person.view.view.select_ranges([(row, row) for row in rows], select_only())
-            QTest.keyClick(person.view.view, dice.choice([*person.keys.values(), "l", "o", "\b"]))
-        elif what < 0.6:
-            person.view.send_ids(person.view.model.ids(rows), dice.choice(list(person.keys)))
-        elif what < 0.7:
-            old = dice.choice(list(person.keys))
-            window.worker.decide(lambda s, old=old, n=number: s.rename_class(old, f"{old}{n}"))  # type: ignore[misc]
-        else:
-            QTest.keyClick(window, Qt.Key.Key_Z if what < 0.9 else Qt.Key.Key_Y, CONTROL)
-        settle(window)
-    assert labels(few.root) != start
-    for _ in range(80):
-        if window.worker.last.undo == beyond:
-            break
-        window.worker.undo()
-        settle(window)
-    assert labels(few.root) == start
-    assert window.worker.last.undo == beyond
-
-
-def select_only() -> object:
-    from labeler.qt.grid.tile_view import Select
-
-    return Select.ClearAndSelect
-
-
 # -- the window itself
 
 
@@ -206,24 +163,3 @@ def test_no_network(opened: Opened, few: FaceSet, monkeypatch: pytest.MonkeyPatc
         until(window.view.settled)
     window.close()
     assert asked == []
-
-
-@pytest.mark.slow
-@pytest.mark.long
-def test_memory_stays_over_twenty_windows(application: QApplication, tmp_path: Path) -> None:
-    make_many(tmp_path / "d", 3000)
-    taken = []
-    for _ in range(20):
-        window = LabelerWindow(tmp_path / "d")
-        window.show()
-        settle(window)
-        until(lambda w=window: not w.thumbs.waiting)  # type: ignore[misc]
-        window.close()
-        window.deleteLater()
-        del window
-        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # type: ignore[arg-type]
-        gc.collect()
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        taken.append(pages * 4096 / 1e6)
-    # The first ones fill what every later one finds.
-    assert taken[-1] < taken[4] * 1.1, taken

@@ -14,9 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from drawn_faces import FaceSet, add_classes, hint, labels, real_set
+from drawn_faces import FaceSet, hint, labels
 from PIL import Image
 from tools_for_tests import eventually, python_path
 from virtual_display import Display, display
@@ -27,7 +26,6 @@ from gleanset.db.sorting import SampleTiles
 HERE = Path(__file__).parent
 PATHS = python_path(HERE, HERE.parent)
 MISSING = [name for name in ("Xvfb", "xdotool") if not shutil.which(name)]
-PART = 24
 SOURCE, SINK = (1250, 200), (1250, 400)
 
 pytestmark = [
@@ -141,31 +139,6 @@ def test_one_tile_onto_a_class_and_between_classes(shown: Shown) -> None:
     assert shown.steps() == ["1 face to rei", "1 face to hana"]
 
 
-def test_many_tiles_onto_a_class(shown: Shown) -> None:
-    shown.ask("select 12")
-    shown.drag("tile 4", "rail rei")
-    assert shown.saves("12 faces to rei")
-    assert list(shown.sorted_as().values()) == ["rei"] * 12
-    assert shown.steps() == ["12 faces to rei"]
-
-
-@pytest.mark.long
-def test_real_characters_cost_a_drag_each(
-    screen: Display, shared_data: Path, tmp_path: Path
-) -> None:
-    """A part of the real set, dragged by hand through the desktop."""
-    faces = real_set(tmp_path / "d", shared_data / "characters", most=PART)
-    add_classes(faces.root, faces.names)
-    forget_classes_steps(faces.root)
-    with running(screen, sys.executable, HERE / "drag_child.py", faces.root) as process:
-        shown = Shown(screen, faces, process)
-        for number, who in enumerate(faces.truth.values()):
-            screen.drag(shown.place(f"tile {number}"), shown.place(f"rail {who}"), wait=0.03)
-            assert shown.saves(f"1 face to {who}")
-        assert len(faces.truth) == PART
-    assert shown.sorted_as() == faces.truth
-
-
 def test_a_slip_and_a_drop_beside_change_nothing(shown: Shown) -> None:
     x, y = shown.place("tile 2")
     shown.screen.drag((x, y), (x + 8, y + 4), wait=0)
@@ -238,49 +211,6 @@ def test_tiles_dragged_out_are_real_files_to_copy(shown: Shown) -> None:
         with Image.open(file) as picture:
             picture.load()
     assert shown.ask("saved") == ""
-
-
-@pytest.mark.skipif(not shutil.which("pcmanfm"), reason="pcmanfm: apt install pcmanfm")
-def test_files_of_a_file_manager(shown: Shown, tmp_path: Path) -> None:
-    pictures(tmp_path / "in")
-    (tmp_path / "in" / "one.png").unlink()
-    with running(shown.screen, "pcmanfm", "--no-desktop", tmp_path / "in"):
-        assert eventually(lambda: bool(windows_of(shown.screen)), 60)
-        shown.screen.hand(
-            "windowsize",
-            windows_of(shown.screen)[-1],
-            430,
-            500,
-            "windowmove",
-            windows_of(shown.screen)[-1],
-            1005,
-            50,
-        )
-        assert eventually(lambda: magenta(shown.screen) is not None, 60)
-        time.sleep(1)
-        start = magenta(shown.screen)
-        assert start is not None
-        shown.screen.drag(start, shown.place("rail hana"))
-        shown.takes_in()
-    assert eventually(lambda: shown.hints() == ["hana"], 60)
-    assert len(list((tmp_path / "in").iterdir())) == 1
-
-
-def windows_of(screen: Display) -> list[str]:
-    """Windows of the file manager."""
-    ran = subprocess.run(
-        ["xdotool", "search", "--onlyvisible", "--class", "pcmanfm"],
-        env=screen.env,
-        capture_output=True,
-        text=True,
-    )
-    return ran.stdout.split()
-
-
-def magenta(screen: Display) -> tuple[int, int] | None:
-    """The middle of the thumbnail of our picture."""
-    ys, xs = np.nonzero(screen.pixels() == 0xFF00FA)
-    return (int(np.median(xs)), int(np.median(ys))) if len(xs) > 100 else None
 
 
 def test_enter_held_by_a_hand_files_one_page(screen: Display, few: FaceSet) -> None:
