@@ -249,6 +249,7 @@ def test_a_snapshot_of_an_older_catalogue_is_upgraded_as_it_is_restored(
         file.executescript(
             "DELETE FROM migration; INSERT INTO migration VALUES('0026-fewer-flags', 'then');"
             "DROP TABLE snapshot; CREATE TABLE snapshot(id); CREATE TABLE snapshot_sample(id);"
+            "CREATE TABLE checked(id); CREATE TABLE effort(id);"
             "ALTER TABLE run ADD COLUMN snapshot TEXT NOT NULL DEFAULT '{}'"
         )
     label(dataset, "owl", *keys)

@@ -11,7 +11,7 @@ import pytest
 from gleanset import Dataset
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import GleansetError, InputUnusable, RecipeError
-from gleanset.settings import CropSettings, Settings, read_settings, write_settings
+from gleanset.settings import FILE, CropSettings, Settings, read_settings, write_settings
 
 
 class Part(TomlTable, frozen=True):
@@ -143,6 +143,14 @@ def test_a_new_dataset_writes_only_what_was_decided(tmp_path: Path) -> None:
     assert lines == ['name = "Faces"', "[crop]", "margin = 0.5"]
     with Dataset.create(tmp_path, Settings(name="Other")) as again:
         assert again.settings.name == "Faces"
+
+
+def test_a_setting_of_an_earlier_version_is_ignored(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        (tmp_path / FILE).write_text('name = "faces"\ntarget = 40\n')
+        assert dataset.settings.name == "faces"
+        write_settings(tmp_path, read_toml(tmp_path / FILE, Settings))
+        assert "target" not in (tmp_path / FILE).read_text()
 
 
 def test_settings_come_back_as_written(tmp_path: Path) -> None:

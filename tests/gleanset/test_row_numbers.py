@@ -109,10 +109,10 @@ def test_an_upgrade_loses_no_row(oldest: Path) -> None:
     after = everything(oldest)
     # What a step did stands in its kind alone, classes and presorts had columns that nobody used,
     # samples may be of a track now, pairs say how two images are related, the part of text is not
-    # measured any more, and snapshots are files.
+    # measured any more, snapshots are files, and neither checks nor gestures are counted.
     changed = {"pair", "step", "class", "sample", "presort", "presorted", "quality"}
     of_snapshots = {"snapshot", "sqlite_sequence", "run"}
-    assert after.keys() == (before.keys() | {"track"}) - {"snapped"}
+    assert after.keys() == (before.keys() | {"track"}) - {"snapped", "checked", "effort"}
     assert {name for name in after if before.get(name) != after[name]} - {"track"} == (
         changed | of_snapshots
     )
@@ -141,6 +141,8 @@ ALTER TABLE run ADD COLUMN snapshot TEXT NOT NULL DEFAULT '{}';
 DROP TABLE snapshot;
 CREATE TABLE snapshot(id INTEGER PRIMARY KEY);
 CREATE TABLE snapshot_sample(sample INTEGER PRIMARY KEY);
+CREATE TABLE checked(sample INTEGER PRIMARY KEY);
+CREATE TABLE effort(id INTEGER PRIMARY KEY);
 DELETE FROM migration;
 INSERT INTO migration VALUES('0023-tracks', 'then');
 """

@@ -75,6 +75,12 @@ def test_the_window_suggests_what_another_presort_would(tmp_path: Path) -> None:
         assert learn(dataset).without_vectors == len(new)
 
 
+def test_following_says_that_the_window_does_it(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(commands, ["presort", "--follow", "-d", str(tmp_path)])
+    assert ran.exit_code == 2
+    assert "the labeler's window learns by itself" in ran.output
+
+
 def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path: Path) -> None:
     root = tmp_path / "my faces"
 
