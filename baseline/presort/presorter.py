@@ -47,26 +47,28 @@ def presort(
 def _presorted(dataset: Dataset, settings: Transfer, progress: Progress) -> dict[str, object]:
     started = time.monotonic()
     known = list(PresortSamples(dataset.db).each())
-    in_use = {one.key for one in known}
-    images = [one for one in dataset.samples.by_key() if one.key in in_use]
-    if not images:
+    in_use = {sample.key for sample in known}
+    crops = [crop for crop in dataset.samples.by_key() if crop.key in in_use]
+    if not crops:
         raise InputUnusable(
             "there is no sample to sort",
             f"see what comes next: gleanset status {dataset.option}",
         )
     spec = FeatureSpec.of(settings, views=0)
-    found = components_of(dataset, images, spec, progress)
+    measured = components_of(dataset, crops, spec, progress)
     seen = time.monotonic()
-    weights = weights_by_setting(settings.part_weights, found.parts)
+    weights = weights_by_setting(settings.part_weights, measured.parts)
     if weights is None:
-        weights = expected_weights(found.parts, dataset, images, progress)
-    regions = {one.key: Region(one.box, one.angle) for one in images}
-    row_of = {key: row for row, key in enumerate(found.keys)}
-    # A sample that was cut again meanwhile is left out, as one that cannot be read.
-    chosen = [one for one in known if one.key in row_of and regions[one.key] == one.region]
-    rows = np.array([row_of[one.key] for one in chosen], np.int64)
-    vectors = weighed(found.components[rows], found.parts, weights.weights)
-    names = [sample_name(one.key, one.region) for one in chosen]
+        weights = expected_weights(measured.parts, dataset, crops, progress)
+    regions = {sample.key: Region(sample.box, sample.angle) for sample in crops}
+    row_of = {key: row for row, key in enumerate(measured.keys)}
+    # A sample that was cut again meanwhile is left out, like an unreadable one.
+    chosen = [
+        sample for sample in known if sample.key in row_of and regions[sample.key] == sample.region
+    ]
+    rows = np.array([row_of[sample.key] for sample in chosen], np.int64)
+    vectors = weighed(measured.components[rows], measured.parts, weights.weights)
+    names = [sample_name(sample.key, sample.region) for sample in chosen]
     space = write_space(dataset, names, vectors)
     moments = moments_of(dataset.db, teaching(chosen))
     made = propose(chosen, vectors, moments, unseen_labels(dataset.db))
@@ -75,11 +77,11 @@ def _presorted(dataset: Dataset, settings: Transfer, progress: Progress) -> dict
         "unreadable": len(known) - len(chosen),
         "backbone": settings.backbone,
         FACT: space,
-        **weights.to_json(found.parts),
+        **weights.to_json(measured.parts),
     }
     number = Proposals(dataset.db).replace(made.presorted, facts | {"known": sorted(labels)})
     forget_spaces(dataset, but=space)
-    waiting = {one.key for one in chosen if one.status == "queue"}
+    waiting = {sample.key for sample in chosen if sample.status == "queue"}
     return {
         "presort": number,
         **facts,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QAction
@@ -18,7 +19,9 @@ from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
 from labeler.qt.preferences import WindowState
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.widgets import MenuButton, timer
-from labeler.sorting.learning import LearningResult, learn
+
+if TYPE_CHECKING:
+    from labeler.sorting.learning import LearningResult
 
 FEATURES = "features"
 """The stage of the command in which it computes vectors."""
@@ -183,6 +186,8 @@ class Learning(QObject):
 
 
 def _learn(dataset: Dataset, progress: CancellableProgress) -> LearningResult:
+    from labeler.sorting.learning import learn  # loads NumPy: not before the window is shown
+
     return learn(dataset, lambda: progress.cancelled)
 
 

@@ -29,22 +29,24 @@ def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> Le
     newest, space = Proposals(dataset.db).newest(), LikenessSpace.of(dataset)
     if newest is None or space is None or cancelled():
         return LearningResult(len(samples))
-    vectors, there = space.vectors([sample_name(one.key, one.region) for one in samples])
+    vectors, there = space.vectors([sample_name(sample.key, sample.region) for sample in samples])
     unreadable = newest.facts.get("unreadable")
     missing = len(samples) - int(there.sum()) - (unreadable if isinstance(unreadable, int) else 0)
-    known = [one for one, has_vector in zip(samples, there.tolist(), strict=True) if has_vector]
+    known = [
+        sample for sample, has_vector in zip(samples, there.tolist(), strict=True) if has_vector
+    ]
     moments = moments_of(dataset.db, teaching(known))
     learnt = learn_classes(known, vectors[there], moments, unseen_labels(dataset.db))
     if learnt is None or cancelled():
         return LearningResult(max(0, missing))
     suggested = {
-        one.key: in_steps(top) if one.status == "queue" else ()
-        for one, top in zip(known, learnt.likeliest, strict=True)
+        sample.key: in_steps(top) if sample.status == "queue" else ()
+        for sample, top in zip(known, learnt.likeliest, strict=True)
     }
     changed = [
-        one._replace(proposals=suggested[one.sample])
-        for one in Proposals(dataset.db).each()
-        if suggested.get(one.sample, one.proposals) != one.proposals
+        sample._replace(proposals=suggested[sample.sample])
+        for sample in Proposals(dataset.db).each()
+        if suggested.get(sample.sample, sample.proposals) != sample.proposals
     ]
     return LearningResult(max(0, missing), _keep(dataset, newest, changed, learnt.classes))
 

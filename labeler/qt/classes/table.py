@@ -76,7 +76,7 @@ def columns() -> tuple[ClassColumn, ...]:
     return (
         ClassColumn(tr("Class"), lambda of: of.row.name),
         ClassColumn(tr("Labelled"), lambda of: f"{of.row.count:,}"),
-        ClassColumn("", lambda of: ""),
+        ClassColumn(tr("Size"), lambda of: ""),
         *(ClassColumn(part, partial(ClassNumbers.within, part=part)) for part in SPLITS),
         ClassColumn(tr("Off by"), ClassNumbers.off_by),
     )
