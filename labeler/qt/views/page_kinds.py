@@ -50,7 +50,7 @@ def shown_page(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
 
 
 def _one_class(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
-    sections = (Section("", len(page.tiles)),)
+    sections: tuple[Section, ...] = (Section("", len(page.tiles)),)
     if page.doubtful:
         sections = (
             Section(tr("Doubtful first"), page.doubtful, LARGER),
