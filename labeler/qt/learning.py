@@ -14,6 +14,7 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu
 
 from gleanset import Dataset
+from gleanset.installation import install_command
 from labeler.qt.background_task import CancellableProgress
 from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
 from labeler.qt.preferences import WindowState
@@ -182,7 +183,8 @@ class Learning(QObject):
 
     def gain(self) -> str:
         """Return what would be gained where something is not installed."""
-        return self.tr("Proposals would improve while you sort: pip install 'gleanset[transfer]'")
+        better = self.tr("Proposals would improve while you sort: {command}")
+        return better.format(command=install_command("transfer"))
 
 
 def _learn(dataset: Dataset, progress: CancellableProgress) -> LearningResult:

@@ -83,7 +83,9 @@ def test_a_package_of_an_index_is_named_alone(tmp_path: Path) -> None:
     assert update[-2:] == ["--upgrade", "gleanset"]
 
 
-@pytest.mark.parametrize("room", ["gleanset", "harvest", "facecrop", "baseline", "webapp"])
+@pytest.mark.parametrize(
+    "room", ["gleanset", "harvest", "facecrop", "labeler", "baseline", "webapp", "pipeline"]
+)
 def test_no_hint_assumes_a_package_index(room: str) -> None:
     sources = {path.name: path.read_text("utf-8") for path in (ROOT / room).rglob("*.py")}
     assert [name for name, text in sources.items() if "pip install 'gleanset" in text] == []
