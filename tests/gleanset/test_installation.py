@@ -16,6 +16,7 @@ from tools_for_tests import ROOT
 from gleanset.installation import install_command, restore_command, update_command
 
 CLONE = str(ROOT)
+ROOMS = ["gleanset", "harvest", "facecrop", "labeler", "baseline", "webapp", "pipeline"]
 COMMANDS = "install_command('train'), reinstall_command(), update_command()"
 
 
