@@ -6,6 +6,7 @@ decodes. A broken archive gives what comes before the damage, then one rejection
 
 from __future__ import annotations
 
+import os
 import stat
 import struct
 import tarfile
@@ -19,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple, Self, cast
 
 from gleanset import Dataset
+from gleanset.credit import NOTHING, Credit
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.legacy_names import decode_names
@@ -36,6 +38,12 @@ from harvest.folder import (
     is_excluded,
     said_stamp,
     take_pictures,
+)
+from harvest.img2dataset import (
+    MAX_METADATA_BYTES,
+    ImageMetadata,
+    parse_metadata,
+    shards_in,
 )
 from harvest.importer import Importer
 
@@ -72,6 +80,8 @@ class ArchiveMember(NamedTuple):
     origin: Origin
     stamp: str
     open: Open
+    name: str
+    credit: Credit = NOTHING
 
 
 def is_archive(path: Path) -> bool:
@@ -88,13 +98,16 @@ def is_archive(path: Path) -> bool:
 def split_places(places: Iterable[Path], own: Path) -> tuple[list[Path], list[Path]]:
     """Return folders and single images, and archives; `own` is the dataset.
 
-    Raises `InputUnusable` for anything else, before any work.
+    The shards in a folder that img2dataset wrote are archives. Raises `InputUnusable` for anything
+    else, before any work.
     """
     trees: list[Path] = []
     archives: list[Path] = []
     for place in places:
         if place.is_file() and is_archive(place):
             archives.append(place.absolute())
+        elif shards := shards_in(checked_folder(place, own)):
+            archives += [shard.absolute() for shard in shards]
         else:
             trees.append(checked_folder(place, own))
     return trees, archives
@@ -116,11 +129,13 @@ def harvest_archives(
                 continue
             path = scratch / str(number)
             refused = _copy(member, path)
-            if refused is None and (reason := ignored_reason(path, str(member.origin.title))):
+            if refused is None and (reason := ignored_reason(path, member.name)):
                 ignored[reason] += 1
                 path.unlink()
             else:
-                yield FoundPicture(path, member.origin, member.stamp, copied=True, refused=refused)
+                yield FoundPicture(
+                    path, member.origin, member.stamp, member.credit, copied=True, refused=refused
+                )
 
     return take_pictures(dataset, STAGE, new, options) | ignored_summary(ignored)
 
@@ -137,7 +152,8 @@ def members(path: Path, options: PictureOptions, ignored: Counter[str]) -> Itera
     stem = PurePosixPath(printable(Path(path.name)))
     while stem.suffix.lower() in ARCHIVES:
         stem = stem.with_suffix("")
-    names = _names(path)
+    metadata: dict[str, ImageMetadata] = {}
+    names = _names(path, metadata)
     flat = all(len(parts) < 2 or junk_reason(parts[0]) for parts in map(_parts, names.values()))
     folders = [parts[:-1] for parts in map(_parts, names.values()) if len(parts) > 1]
     splits = split_folders(parts for parts in folders if not junk_reason(parts[0]))
@@ -165,7 +181,12 @@ def members(path: Path, options: PictureOptions, ignored: Counter[str]) -> Itera
             hint=hint,
             post=group,
         )
-        yield ArchiveMember(origin, f"{hint or ''}{said_stamp(group, options.credit)}", entry.open)
+        credits_, credit = (options.credit,), NOTHING
+        if (row := metadata.get(_stem(name))) is not None:
+            origin, credit = row.complete(origin), row.credit
+            credits_ = (credit, *credits_)
+        stamp = f"{hint or ''}{said_stamp(group, *credits_)}"
+        yield ArchiveMember(origin, stamp, entry.open, title, credit)
 
 
 def names_inside(path: Path) -> Iterator[str]:
@@ -173,12 +194,36 @@ def names_inside(path: Path) -> Iterator[str]:
     return (parts[-1] for parts in map(_parts, _names(path).values()) if parts)
 
 
-def _names(path: Path) -> dict[str | bytes, str]:
-    """Return the names of all members as text; those without an encoding are decoded together."""
-    names = [entry.name for entry in _entries(path)]
+def _names(path: Path, metadata: dict[str, ImageMetadata] | None = None) -> dict[str | bytes, str]:
+    """Return the names of all members as text; those without an encoding are decoded together.
+
+    To `metadata` is added what img2dataset says of members, by their names without an ending.
+    """
+    names: list[str | bytes] = []
+    for entry in _entries(path):
+        names.append(entry.name)
+        if metadata is not None and (row := _metadata(entry)) is not None:
+            text = entry.name if isinstance(entry.name, str) else entry.name.decode("ascii")
+            metadata[_stem(text)] = row
     texts = decode_names(name for name in names if isinstance(name, bytes))
     # Some Windows programs write their own separator.
     return {n: (texts[n] if isinstance(n, bytes) else n).replace("\\", "/") for n in names}
+
+
+def _metadata(entry: ArchiveEntry) -> ImageMetadata | None:
+    if not os.fsencode(entry.name).isascii() or not os.fsencode(entry.name).endswith(b".json"):
+        return None
+    if entry.size > MAX_METADATA_BYTES:
+        return None
+    try:
+        with closing(_checked(entry.open)) as source:
+            return parse_metadata(_checked(source.read))
+    except Unreadable:  # reported in its turn
+        return None
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def _parts(name: str) -> tuple[str, ...]:

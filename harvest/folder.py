@@ -6,7 +6,7 @@ import hashlib
 import os
 import shlex
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -36,6 +36,7 @@ from gleanset.tree import (
 )
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
+from harvest.img2dataset import SUFFIX, read_metadata
 from harvest.importer import FileNotes, Importer
 
 STAGE = "harvest-folder"
@@ -231,13 +232,16 @@ def walk(root: Path, options: PictureOptions, ignored: Counter[str]) -> Iterator
     hinting = options.hinting
     tables = SourceTables(root.parent if root.is_file() else root)
 
-    def picture(path: Path, hint: str | None, inside: Sequence[str] = ()) -> FoundPicture:
+    def picture(
+        path: Path, hint: str | None, inside: Sequence[str] = (), beside: Set[str] = frozenset()
+    ) -> FoundPicture:
         row = tables.of(path)
         group = row.group or hinting.group_of(path.name, printable(path.parent), inside)
         below = path.relative_to(root) if path != root else Path(path.name)
         origin = _origin(path, below, hint, group)
-        stamp = _stamp(path, origin, said_stamp(group, row.credit, options.credit))
-        return FoundPicture(path, origin, stamp, row.credit if stamp else NOTHING)
+        origin, credit = _with_metadata(path, beside, origin, row.credit)
+        stamp = _stamp(path, origin, said_stamp(group, credit, options.credit))
+        return FoundPicture(path, origin, stamp, credit if stamp else NOTHING)
 
     if root.is_file():
         yield picture(root, hinting.of((root.parent.name,)))
@@ -250,13 +254,23 @@ def walk(root: Path, options: PictureOptions, ignored: Counter[str]) -> Iterator
             loose = (root.name,)
         inside = folder.relative_to(root).parts
         tables.read(folder)
+        beside = frozenset(files)
         for path in map(folder.joinpath, files):
             if reason := TABLE if is_source_table(path) else ignored_reason(path):
                 ignored[reason] += 1
             else:
-                yield picture(path, hinting.of(inside or loose), inside)
+                yield picture(path, hinting.of(inside or loose), inside, beside)
     options.unmatched.extend(tables.unmatched())
     yield from (picture(Path(os.fsdecode(error.filename)), hinting.label) for error in closed)
+
+
+def _with_metadata(
+    path: Path, beside: Set[str], origin: Origin, credit: Credit
+) -> tuple[Origin, Credit]:
+    """Return them with what img2dataset says of a file, `beside` which these files are."""
+    if path.stem + SUFFIX not in beside or (metadata := read_metadata(path)) is None:
+        return origin, credit
+    return metadata.complete(origin), credit.completed(metadata.credit)
 
 
 def is_excluded(below: PurePath, exclude: Sequence[str]) -> bool:

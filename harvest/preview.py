@@ -186,8 +186,9 @@ def preview_folders(
         for picture in walk(tree, options, ignored):
             take(printable(picture.path), picture.origin, picture.stamp)
     for archive in archives:
-        for origin, stamp, _ in members(archive, options, ignored):
-            take(f"{printable(archive)}:{origin.key.partition(':')[2]}", origin, stamp)
+        for member in members(archive, options, ignored):
+            name = member.origin.key.partition(":")[2]
+            take(f"{printable(archive)}:{name}", member.origin, member.stamp)
     more = ignored_summary(ignored) | unmatched_summary(options.unmatched) | dict(summary())
     return preview.result(more | ({"hints": dict(hinted)} if hinted else {}))
 

@@ -62,6 +62,17 @@ def spelled_private(host: str) -> bool:
         return False
 
 
+def resolves_private(host: str) -> bool:
+    """Return whether a host is spelled as, or its name leads to, a private address."""
+    if spelled_private(host):
+        return True
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):  # nowhere, or a proxy knows
+        return False
+    return any(is_private(str(entry[4][0])) for entry in found)
+
+
 def _inner(ip: IPv6Address) -> IPv4Address | None:
     if ip.ipv4_mapped is not None:
         return ip.ipv4_mapped

@@ -9,6 +9,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
+from fsspec.registry import _registry as drivers
 from labelled_pictures import encoded, picture, put
 from PIL import Image
 from s3_server import NEEDS_SWIFT, FaultyServer, error, filesystem
@@ -206,7 +207,7 @@ def test_a_missing_driver_and_an_unknown_scheme_have_hints(
 ) -> None:
     for scheme, driver in (("gs", "gcsfs"), ("s3", "s3fs")):
         monkeypatch.setitem(sys.modules, driver, None)
-        monkeypatch.delitem(fsspec.registry._registry, scheme, raising=False)
+        monkeypatch.delitem(drivers, scheme, raising=False)
     with Dataset.open(labelled) as dataset:
         with pytest.raises(MissingComponent, match="such as gcsfs"):
             export_to_url(dataset, "gs://bucket/x", SHARDS)

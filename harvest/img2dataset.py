@@ -1,0 +1,63 @@
+"""What img2dataset says of each image it downloaded, in a KEY.json beside KEY.jpg.
+
+Its output formats `webdataset` and `files` have it: https://github.com/rom1504/img2dataset.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from gleanset.credit import Credit, credit_text, page_address
+from gleanset.records import Origin
+
+SUFFIX = ".json"
+MAX_METADATA_BYTES = 1_000_000
+_SHARD = re.compile(r"\d+\.tar")
+
+
+class ImageMetadata(NamedTuple):
+    """The URL that an image came from, its caption, and its author and licence where given."""
+
+    url: str
+    caption: str | None
+    credit: Credit
+
+    def complete(self, origin: Origin) -> Origin:
+        """Return the origin of the image's file with what is known of it."""
+        return replace(origin, url=self.url, title=self.caption or origin.title)
+
+
+def parse_metadata(data: bytes) -> ImageMetadata | None:
+    """Return the metadata of an image; None for any other JSON, or none."""
+    try:
+        row = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or not {"url", "key", "status"} <= row.keys():
+        return None
+    texts = {name.lower(): text for name, text in row.items() if isinstance(text, str)}
+    if (url := page_address(texts.get("url"))) is None:
+        return None
+    licence = credit_text(texts.get("licence") or texts.get("license"))
+    credit = Credit(credit_text(texts.get("author")), licence, page_address(texts.get("page_url")))
+    return ImageMetadata(url, credit_text(texts.get("caption")), credit)
+
+
+def read_metadata(image: Path) -> ImageMetadata | None:
+    """Return what is said beside an image file; None where that is nothing."""
+    path = image.with_suffix(SUFFIX)
+    try:
+        small = path.stat().st_size <= MAX_METADATA_BYTES
+        return parse_metadata(path.read_bytes()) if small else None
+    except OSError:
+        return None
+
+
+def shards_in(folder: Path) -> list[Path]:
+    """Return the WebDataset shards that img2dataset wrote into a folder."""
+    tars = (path for path in sorted(folder.glob("*.tar")) if _SHARD.fullmatch(path.name))
+    return [path for path in tars if path.with_name(f"{path.stem}_stats.json").is_file()]
