@@ -16,7 +16,6 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
-import requests
 from faulty_server import PICTURE, FaultyServer, Handler
 from PIL import Image, PngImagePlugin
 
@@ -32,7 +31,6 @@ from harvest.importer import Importer
 from harvest.request import FolderRequest
 from harvest.retry import retry
 from harvest.robots_words import WORDS
-from harvest.sources.sessions import guard_session
 from harvest.urls import harvest_urls
 
 QUICK = DownloadLimits(backoff=0.01, max_wait=0.1)
@@ -385,9 +383,8 @@ def test_what_a_page_says(word: str | None, html: str) -> None:
     assert page_refusal(f"<!doctype html><html><head>{html}</head>", "gleanset") == word
 
 
-@pytest.mark.parametrize("way", ["page", "session"])
 def test_a_page_that_was_read_anyhow_keeps_its_pictures(
-    site: FaultyServer, dataset: Dataset, way: str
+    site: FaultyServer, dataset: Dataset
 ) -> None:
     body = b'<head><meta name="robots" content="noai"></head>'
     site.behaviours["/closed"] = lambda h: h.answer(200, body, Content_Type="text/html")
@@ -399,11 +396,8 @@ def test_a_page_that_was_read_anyhow_keeps_its_pictures(
         for n, page in pages.items()
     ]
     with Client(QUICK, allow_private=True) as client:
-        session = requests.Session()
-        guard_session(session, client)
         for page in ("/closed?id=1", "/open"):
-            read = client.page if way == "page" else session.get
-            read(f"{site.url}{page}")
+            client.page(f"{site.url}{page}")
         reasons = [outcome.reason for outcome in outcomes(client, *candidates).values()]
         asked = list(site.asked)
     assert sorted(map(str, reasons)) == ["None", "None", "page says noai"]
