@@ -6,12 +6,14 @@ of its own: only the address that it is given is checked for a private one.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from gleanset import Dataset
@@ -31,6 +33,7 @@ from harvest.video.inputs import (
     find_inputs,
 )
 
+_log = logging.getLogger(__name__)
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _HINT = "run it again: a download is resumed; update what knows the site: pip install -U yt-dlp"
 
@@ -108,8 +111,7 @@ def _settings(client: Client) -> dict[str, Any]:
         "outtmpl": "%(autonumber)s.%(format_id)s.%(ext)s",
         "quiet": True,
         "noprogress": True,
-        "no_warnings": True,
-        "logtostderr": True,
+        "logger": SimpleNamespace(debug=_log.debug, warning=_log.debug, error=_log.debug),
         "cachedir": False,
         "noplaylist": True,
         "match_filter": lambda info, **_: "it is live" if info.get("is_live") else None,
