@@ -181,11 +181,11 @@ def members(path: Path, options: PictureOptions, ignored: Counter[str]) -> Itera
             hint=hint,
             post=group,
         )
-        credits_, credit = (options.credit,), NOTHING
+        said, credit = [options.credit], NOTHING
         if (row := metadata.get(_stem(name))) is not None:
             origin, credit = row.complete(origin), row.credit
-            credits_ = (credit, *credits_)
-        stamp = f"{hint or ''}{said_stamp(group, *credits_)}"
+            said.append(credit)
+        stamp = f"{hint or ''}{said_stamp(group, *said)}"
         yield ArchiveMember(origin, stamp, entry.open, title, credit)
 
 

@@ -159,7 +159,14 @@ def _single_videos(info: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _video(page: str, info: dict[str, Any], alone: bool) -> VideoAtHand:
     path = Path(info["requested_downloads"][0]["filepath"])
     sha256, address = sha256_of_file(path), page if alone else str(info.get("url") or page)
-    title, author, licence = (info.get(key) or None for key in ("title", "uploader", "license"))
-    facts = {"title": title or page, "author": author, "licence": licence}
-    origin = Origin("video", "", url=address, page_url=page, video=sha256, **facts)
+    origin = Origin(
+        "video",
+        "",
+        url=address,
+        page_url=page,
+        video=sha256,
+        title=info.get("title") or page,
+        author=info.get("uploader") or None,
+        licence=info.get("license") or None,
+    )
     return VideoAtHand(path, sha256, origin)
