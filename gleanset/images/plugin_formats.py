@@ -37,13 +37,13 @@ def plugin_format(data: bytes) -> str | None:
         raise Unreadable(
             "unsupported format", "camera RAW: export it as JPEG or TIFF from your RAW program"
         )
-    found = HEIF if _is_heic(data) else JXL if data.startswith((_CODESTREAM, _CONTAINER)) else None
-    if found is not None and not _loaded(found):
+    named = HEIF if _is_heic(data) else JXL if data.startswith((_CODESTREAM, _CONTAINER)) else None
+    if named is not None and not _loaded(named):
         raise Unreadable(
             "unsupported format",
-            f"{WITH_PLUGINS[found]}: needs [formats], see gleanset doctor",
+            f"{WITH_PLUGINS[named]}: needs [formats], see gleanset doctor",
         )
-    return found
+    return named
 
 
 @cache
