@@ -163,8 +163,6 @@ class NodeCheck:
             try:
                 if (folder / f".cluster-{self.mark}").read_text() != self.mark:
                     yield f"sees another folder at {folder}"
-                elif not os.access(folder, os.W_OK):
-                    yield f"cannot write to {folder}"
             except OSError as error:
                 yield f"does not see {folder} ({error.strerror})"
         for path, size in self.files:
