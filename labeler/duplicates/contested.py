@@ -10,9 +10,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from gleanset.db.duplicates import SAME, PairVerdict, Relation
+from gleanset.db.duplicates import NOT, SAME, PairVerdict, Relation
 from labeler.duplicates.grouping import Pair
+from labeler.duplicates.verification import DETAIL
 
+# What makes copies of one image refuse each other: all but that one is mirrored.
+_DIFFERENT = ~Relation.MIRRORED
+_UNKNOWN = Relation.CHANGED
+# All windows (per mille) differ where images are not laid on each other.
+_NOT_ALIGNED = 1000.0
 # The verdict on two samples (rows, a < b); None where they are not compared.
 Judge = Callable[[int, int], PairVerdict | None]
 
@@ -33,6 +39,32 @@ def contested_pairs(same: Mapping[Pair, Relation], judge: Judge) -> set[Pair]:
         for part, rows in additions.items()
         for row in _refused(rows, judge)
     }
+
+
+def is_refusal(verdict: PairVerdict) -> bool:
+    """Tell whether two copies of one image show different things in the part that both have.
+
+    Two crops that only overlap do not contradict each other, nor does a small detail.
+    """
+    aligned = verdict.changed < _NOT_ALIGNED and verdict.overlap >= DETAIL
+    return verdict.verdict == NOT and aligned
+
+
+def suspects(relations: Mapping[Pair, Relation], group: Sequence[int], row: int) -> list[Pair]:
+    """Return the pairs of a sample and members of a group that may refuse each other.
+
+    `group` begins with its centre. Two that are as good as equal to the centre are copies.
+    """
+    centre = group[0]
+
+    def differs(other: int) -> bool:
+        return bool(relations.get((min(centre, other), max(centre, other)), _UNKNOWN) & _DIFFERENT)
+
+    return [
+        (min(member, row), max(member, row))
+        for member in group[1:]
+        if differs(row) or differs(member)
+    ]
 
 
 def _refused(rows: Sequence[int], judge: Judge) -> set[int]:

@@ -7,9 +7,9 @@ A window and a command drive it alike. `search` may be killed at any time and go
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from PIL import Image
@@ -19,8 +19,10 @@ from gleanset.db.changes import Curation
 from gleanset.db.duplicates import (
     DOUBTFUL,
     EVEN,
+    FIRST,
     NOT,
     SAME,
+    SECOND,
     ImageHashes,
     Pairs,
     PairVerdict,
@@ -43,7 +45,7 @@ from labeler.duplicates.candidates import (
 from labeler.duplicates.contested import contested_pairs
 from labeler.duplicates.grouping import Pair, loose, worth
 from labeler.duplicates.hashes import GREY_SIZE, VERSION, describe, hash_sample
-from labeler.duplicates.image_detail import better_copy
+from labeler.duplicates.originals import find_originals
 from labeler.duplicates.plan import DuplicatePlan, make_plan
 from labeler.duplicates.prepared import prepare
 from labeler.duplicates.stars import Comparisons, Star, StarVerdicts, compare_star
@@ -75,11 +77,32 @@ class Match(NamedTuple):
 
 
 @dataclass
+class _NoLooks:
+    """Collects the pairs that a plan asks for and nobody has compared. Implements `Looks`."""
+
+    pairs: Pairs
+    missing: set[Pair] = field(default_factory=set)
+    verdicts: dict[Pair, PairVerdict] = field(default_factory=dict)
+
+    def judge(self, a: int, b: int) -> PairVerdict | None:
+        """Return a known verdict."""
+        known = self.pairs.compared(a, b)
+        if known is None:
+            self.missing.add((a, b))
+        return known
+
+    def original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
+        """Return the first one."""
+        return rows[0]
+
+
+@dataclass
 class _OwnLooks:
     """Comparisons that a plan asks for, made in this process. Implements `Looks`."""
 
     pairs: Pairs
-    files: Callable[[list[Pair]], tuple[FilePair, ...]]
+    file_pairs: Callable[[list[Pair]], tuple[FilePair, ...]]
+    sample_files: Callable[[Sequence[int]], dict[int, SampleFile]]
     verdicts: dict[Pair, PairVerdict]
     preferred: dict[Pair, str]
 
@@ -87,21 +110,32 @@ class _OwnLooks:
         """Return the verdict on two samples, made now where there is none."""
         if known := self.verdicts.get((a, b)) or self.pairs.compared(a, b):
             return known
-        (pair,) = self.files([(a, b)])
+        (pair,) = self.file_pairs([(a, b)])
         with suppress(Unreadable):
             self.verdicts[a, b] = _settled(pair, compare_files(pair))
         return self.verdicts.get((a, b))
 
-    def prefer(self, a: int, b: int, mirrored: bool) -> str:
-        """Return which copy is better, by their pixels where nothing is known."""
-        if known := self.preferred.get((a, b)) or self.pairs.preferred(a, b):
-            return known
-        (pair,) = self.files([(a, b)])
+    def original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
+        """Return the original among copies (rows), by their pixels where nothing is known."""
+        for row in rows:
+            if all(self._is_preferred(row, other) for other in rows if other != row):
+                return row
+        files = self.sample_files(rows)
         try:
-            self.preferred[a, b] = better_copy(pair, mirrored=mirrored)
+            places = find_originals([files[row] for row in rows], mirrored)
         except Unreadable:
-            return EVEN
-        return self.preferred[a, b]
+            return rows[0]
+        best, *equals = (rows[place] for place in places)
+        for row in rows:
+            if row != best:
+                verdict = EVEN if row in equals else FIRST if best < row else SECOND
+                self.preferred[min(best, row), max(best, row)] = verdict
+        return best
+
+    def _is_preferred(self, row: int, other: int) -> bool:
+        a, b = min(row, other), max(row, other)
+        verdict = self.preferred.get((a, b)) or self.pairs.preferred(a, b)
+        return verdict in (EVEN, FIRST if row == a else SECOND)
 
 
 class DuplicateFinder:
@@ -147,7 +181,7 @@ class DuplicateFinder:
 
     def plan(self) -> DuplicatePlan:
         """Return the groups as they are now, and what would change; nothing is written."""
-        return self._plan(_OwnLooks(self._pairs, self._file_pairs, {}, {}))
+        return self._plan(_OwnLooks(self._pairs, self._file_pairs, self._sample_files, {}, {}))
 
     def remember(self, plan: DuplicatePlan) -> None:
         """Keep the verdicts that were made for a plan, so that they are not made again."""
@@ -167,7 +201,9 @@ class DuplicateFinder:
             return None
         with self._dataset.db.write():
             verdicts = {(one.a, one.b): one for one in plan.compared}
-            looks = _OwnLooks(self._pairs, self._file_pairs, verdicts, dict(plan.preferred))
+            looks = _OwnLooks(
+                self._pairs, self._file_pairs, self._sample_files, verdicts, dict(plan.preferred)
+            )
             now = self._plan(looks)
             if not plan.agrees_with(now):
                 raise UsageError(
@@ -247,6 +283,8 @@ class DuplicateFinder:
             unseen = self._pairs.unseen()
             known = [p for p, equal in self._pairs.known().items() if equal and p not in contested]
             due = loose(unseen, known)
+            if not due and not missing:
+                missing = self._needed_by_plan()
             comparisons = Comparisons(self._middles_first(due, [*unseen, *known]), due, known)
             self._pairs.tie(due, tied=False)
             alone = [Star(self._file_pairs([pair]), ((0, 1),)) for pair in sorted(missing)]
@@ -272,16 +310,16 @@ class DuplicateFinder:
 
     def _contested(self) -> tuple[set[Pair], set[Pair]]:
         """Return pairs that others contradict, and those to compare that may contradict others."""
-        missing: set[Pair] = set()
-
-        def judge(a: int, b: int) -> PairVerdict | None:
-            known = self._pairs.compared(a, b)
-            if known is None:
-                missing.add((a, b))
-            return known
-
+        looks = _NoLooks(self._pairs)
         said = {pair for pair, equal in self._pairs.by_person().items() if equal}
-        return contested_pairs(self._pairs.relations(), judge) - said, missing
+        contested = contested_pairs(self._pairs.relations(), looks.judge) - said
+        return contested, looks.missing
+
+    def _needed_by_plan(self) -> set[Pair]:
+        """Return the pairs within groups that are not compared yet."""
+        looks = _NoLooks(self._pairs)
+        make_plan(self._pairs, looks)
+        return looks.missing
 
     def _middles_first(self, due: list[Pair], pairs: list[Pair]) -> list[int]:
         """Return the samples (rows) of pairs that are due: those near most others first.
@@ -332,10 +370,14 @@ class DuplicateFinder:
         return len(failed)
 
     def _file_pairs(self, pairs: list[Pair]) -> tuple[FilePair, ...]:
-        seen = self._hashes.seen(sorted({row for pair in pairs for row in pair}))
-        files = {row: sample_file(one, self._originals) for row, one in seen.items()}
+        files = self._sample_files(sorted({row for pair in pairs for row in pair}))
         film = self._pairs.of_one_film
         return tuple(FilePair((a, b), files[a], files[b], film(a, b)) for a, b in pairs)
+
+    def _sample_files(self, rows: Sequence[int]) -> dict[int, SampleFile]:
+        return {
+            row: sample_file(seen, self._originals) for row, seen in self._hashes.seen(rows).items()
+        }
 
     def _in_use(self, key: str) -> bool:
         sample = self._dataset.samples.get(key)

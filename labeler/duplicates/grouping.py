@@ -3,8 +3,8 @@
 That a is like b and b like c does not make a and c the same picture. So every member of a
 group has been compared with its centre, the one that most others are the same as, and closest
 to (a crop and a screenshot have less in common with each other than with the picture they come
-from); whoever does not pass starts a group of their own. What a person said of a pair stands
-above all pixels.
+from), and with each member that may refuse it. A sample that does not pass starts a group of its
+own. What a person said of a pair stands above all pixels.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from math import log2
+from typing import NamedTuple
 
 from curation.disjoint_sets import DisjointSets
 from gleanset.db.duplicates import GroupMember
 
 # Tells whether two samples (rows) are the same.
 Compare = Callable[[int, int], bool]
+# Tells whether the second sample (row) may join the first members of a group, its centre first.
+Agree = Callable[[list[int], int], bool]
 Pair = tuple[int, int]
 
 LOSSLESS = ("PNG", "BMP", "TIFF")
@@ -29,11 +32,13 @@ def find_groups(
     same: Mapping[Pair, float],
     by_person: Mapping[Pair, bool],
     compare: Compare,
+    agree: Agree = lambda group, row: True,
 ) -> list[list[GroupMember]]:
     """Find groups of two or more, the centre first, in the order of the centres' keys.
 
     `same` are pairs (rows, a < b) known to be the same and how close they are, `by_person`
-    pairs that a person judged. `compare` is asked for pairs of a centre and a member.
+    pairs that a person judged. `compare` is asked for pairs of a centre and a member, `agree` for
+    a group without its last member and that one.
     """
     near: dict[int, dict[int, float]] = defaultdict(dict)
     for (a, b), close in same.items():
@@ -45,7 +50,7 @@ def find_groups(
     for centre in sorted(by_worth, key=lambda member: _centrality(near[member.id]), reverse=True):
         if centre.id not in left:
             continue
-        group = _around(centre, left, near, by_person, compare)
+        group = _around(centre, left, near, by_person, _Judges(compare, agree))
         for member in group:
             del left[member.id]
         if len(group) > 1:
@@ -53,23 +58,32 @@ def find_groups(
     return sorted(groups, key=lambda group: group[0].key)
 
 
+class _Judges(NamedTuple):
+    compare: Compare
+    agree: Agree
+
+
 def _around(
     centre: GroupMember,
     left: Mapping[int, GroupMember],
     near: Mapping[int, Mapping[int, float]],
     by_person: Mapping[Pair, bool],
-    compare: Compare,
+    judges: _Judges,
 ) -> list[GroupMember]:
     """Collect the centre, and whoever of those left a pair leads to and is the same as it."""
     group, visited = [centre], {centre.id}
     for member in group:  # grows while we go through it
         beside = (near[member.id].keys() - visited) & left.keys()
-        for row in sorted(beside, key=lambda row: left[row].key):
+        close = near[centre.id]
+        for row in sorted(beside, key=lambda row: (-close.get(row, 0.0), left[row].key)):
             if _forbidden(row, group, by_person):
                 continue
             visited.add(row)
             friend = by_person.get(_pair(member.id, row), False)
-            if friend or _same(centre.id, row, by_person, compare):
+            if friend or (
+                _same(centre.id, row, by_person, judges.compare)
+                and judges.agree([one.id for one in group], row)
+            ):
                 group.append(left[row])
     return group
 

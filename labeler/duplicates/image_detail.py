@@ -7,7 +7,7 @@ lost. An enlarged image is explained by the smaller one, however it was sharpene
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -15,24 +15,26 @@ import numpy.typing as npt
 from PIL import Image
 
 from gleanset.db.duplicates import EVEN, FIRST, SECOND
+from gleanset.files.store import bytes_of
 from labeler.duplicates.hashes import Floats
-from labeler.duplicates.verification import FilePair
-from labeler.sample_pixels import SampleFile, read_pixels
+from labeler.sample_pixels import SampleFile, decode_region
 
 # The part that is compared, in pixels a side, and how many pixels of edges of it.
 _SIDE = 400
 _SAMPLES = 2000
-_SMALLEST = 48
-# Sizes that differ by less (linear) are equal.
-_EQUAL_SIZE = 1.04
-# An enlarged image has less than this unexplained: at 1.04 times the size, and for each time more.
-_UNEXPLAINED, _PER_ENLARGEMENT, _MOST_UNEXPLAINED = 0.12, 0.5, 0.5
+# Of larger images the middle is read.
+_MIDDLE = 1024
+# What an enlarged image has beyond the smaller one is less than this part of what that has beyond
+# one that is smaller by the same factor.
+_ENLARGED = 0.57
+# Nothing is made smaller than this many pixels a side.
+_LEAST_SIDE = 24
 # A copy of equal size has less than this unexplained, and less than this part of the original's,
 # which has more than a little.
 _DERIVED, _ASYMMETRY, _LITTLE = 0.3, 0.65, 0.12
 # Noise is added where there is more than this many times that of the other, and a little.
 _NOISIER, _NOISE = 1.5, 2.0
-_SOFTEST_EDGES = 0.5
+_SOFTEST_EDGES = 1.0
 # Colours of so many pixels are counted.
 _PIXELS = 50_000
 # Of so many levels beside another (three channels), stretched brightness keeps less than this part.
@@ -43,48 +45,112 @@ _FEW_COLOURS, _SHARED = 128, 0.5
 # A mark changes less than this part of the edges, of so steep ones, and adds so many times those
 # that it covers.
 _LOCAL, _EDGE, _MARK_EDGES = 0.4, 40.0, 1.2
-# Files that keep each pixel as it was when they were written.
 _LOSSLESS = ("png", "gif", "bmp", "tiff", "tif")
+
+_SWAPPED = {FIRST: SECOND, SECOND: FIRST, EVEN: EVEN}
 
 Colours = npt.NDArray[np.int64]
 
 
-def better_copy(pair: FilePair, *, mirrored: bool) -> str:
-    """Return FIRST or SECOND where one was made of the other one, or EVEN. Raises `Unreadable`."""
-    a, b = (_pixels(pair.a), _pixels(pair.b))
+class Copy(NamedTuple):
+    """A copy: the size of the whole, the middle of it in colour, and its file.
+
+    `stored` are the bytes of the file, 0 where they say nothing.
+    """
+
+    size: tuple[int, int]
+    middle: Image.Image
+    format: str
+    stored: int = 0
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the file keeps each pixel as it was when it was written."""
+        return self.format in _LOSSLESS
+
+    @property
+    def side(self) -> float:
+        """The side of a square of as many pixels."""
+        return float((self.size[0] * self.size[1]) ** 0.5)
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """Where the middle begins."""
+        return _corner(self.size, self.middle.size)
+
+
+def _corner(size: tuple[int, int], middle: tuple[int, int]) -> tuple[int, int]:
+    return (size[0] - middle[0]) // 2, (size[1] - middle[1]) // 2
+
+
+def read_copy(file: SampleFile, mirrored: bool) -> Copy:
+    """Read a copy at its full size. Raises `Unreadable`."""
+    data = bytes_of(file.path)
+    pixels = decode_region(data, file, 2**20, "RGB")
     if mirrored:
-        b = b.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if min(*a.size, *b.size) < _SMALLEST:
-        return EVEN
-    if a.width * a.height < b.width * b.height:
-        return {FIRST: SECOND, SECOND: FIRST, EVEN: EVEN}[_compare(b, a)]
-    looks: list[Callable[[Image.Image, Image.Image], str]] = [_compare]
-    if a.size == b.size and all(str(file.path).endswith(_LOSSLESS) for file in (pair.a, pair.b)):
-        looks = [_before_marking, _compare, _before_recolouring]
-    return next((told for look in looks if (told := look(a, b)) != EVEN), EVEN)
+        pixels = pixels.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    wide, high = min(_MIDDLE, pixels.width), min(_MIDDLE, pixels.height)
+    left, top = _corner(pixels.size, (wide, high))
+    middle = pixels.crop((left, top, left + wide, top + high))
+    return Copy(
+        pixels.size, middle, str(file.path).rpartition(".")[2], 0 if mirrored else len(data)
+    )
 
 
-def _pixels(file: SampleFile) -> Image.Image:
-    return read_pixels(file, 2**20, "RGB")
+def is_enlarged(large: Copy, small: Copy) -> bool:
+    """Tell whether the larger one of two copies has no detail that the smaller one lacks.
+
+    An image that was made smaller by the same factor once more says how much that loses here.
+    """
+    factor = large.side / small.side
+    whole = small._replace(size=small.middle.size)
+    wide, high = (max(_LEAST_SIDE, round(side / factor)) for side in whole.size)
+    reduced = whole.middle.resize((wide, high), Image.Resampling.BOX)
+    smaller = whole._replace(size=reduced.size, middle=reduced)
+    if _lost(large, small) < _ENLARGED * _lost(whole, smaller):
+        return True
+    noise = _noise(_grey(large.middle)), _noise(_grey(small.middle))
+    return noise[0] > _NOISIER * factor * noise[1] + _NOISE
 
 
-def _compare(large: Image.Image, small: Image.Image) -> str:
-    """Return which is better, the larger one being the first."""
+def _lost(large: Copy, small: Copy) -> float:
     part, (laid, repeated) = _same_part(large, small)
-    enlarged = (large.width * large.height / (small.width * small.height)) ** 0.5
+    return _unexplained(part, laid, repeated)
+
+
+def better_of(a: Copy, b: Copy) -> str:
+    """Return FIRST or SECOND where one of two copies of one size was made of the other, or EVEN.
+
+    Of equal pixels the larger file: a palette, or what a program made smaller, came later.
+    """
+    if a.size == b.size and a.middle.tobytes() == b.middle.tobytes():
+        if a.format != b.format or not (a.stored and b.stored) or a.stored == b.stored:
+            return EVEN
+        return FIRST if a.stored > b.stored else SECOND
+    if a.size != b.size or not (a.lossless and b.lossless):
+        return _before_filtering(a, b) if a.side >= b.side else _SWAPPED[_before_filtering(b, a)]
+    for verdict in (
+        _before_marking(a.middle, b.middle),
+        _before_filtering(a, b),
+        _before_recolouring(a.middle, b.middle),
+    ):
+        if verdict != EVEN:
+            return verdict
+    return EVEN
+
+
+def _before_filtering(a: Copy, b: Copy) -> str:
+    """Return which of two images was blurred, sharpened or made noisy to give the other."""
+    part, (laid, repeated) = _same_part(a, b)
     lost = _unexplained(part, laid, repeated)
-    if enlarged > _EQUAL_SIZE:
-        limit = min(_MOST_UNEXPLAINED, _UNEXPLAINED + _PER_ENLARGEMENT * (enlarged - _EQUAL_SIZE))
-        noisy = _noise(part) > _NOISIER * _noise(_grey(small)) + _NOISE
-        return SECOND if lost < limit or noisy else FIRST
     gained = _unexplained(laid, part)
-    noise = _noise(part), _noise(laid)
     for better, other, own in ((FIRST, gained, lost), (SECOND, lost, gained)):
-        mine, theirs = noise if better == FIRST else noise[::-1]
         if other < _DERIVED and other < _ASYMMETRY * own and own > _LITTLE:
             return better
-        if theirs > _NOISIER * mine + _NOISE and own > _DERIVED:
-            return better
+        if own > _DERIVED:
+            mine, theirs = (part, laid) if better == FIRST else (laid, part)
+            if _noise(theirs) > _NOISIER * _noise(mine) + _NOISE:
+                return better
     return EVEN
 
 
@@ -155,20 +221,23 @@ def _colours(image: Image.Image) -> Colours:
     return (red << 16 | green << 8 | blue)[::every]
 
 
-def _same_part(large: Image.Image, small: Image.Image) -> tuple[Floats, tuple[Floats, Floats]]:
+def _same_part(large: Copy, small: Copy) -> tuple[Floats, tuple[Floats, Floats]]:
     """Return the middle of the larger image, and the smaller one laid on it, in grey.
 
     The latter smoothly, and with its pixels repeated.
     """
-    wide, high = min(_SIDE, large.width), min(_SIDE, large.height)
-    left, top = (large.width - wide) // 2, (large.height - high) // 2
-    part = _grey(large.crop((left, top, left + wide, top + high)))
-    across, down = large.width / small.width, large.height / small.height
+    (width, height), (begin, start) = large.size, large.corner
+    wide, high = min(_SIDE, width), min(_SIDE, height)
+    left, top = (width - wide) // 2, (height - high) // 2
+    x, y = left - begin, top - start
+    part = _grey(large.middle.crop((x, y, x + wide, y + high)))
+    across, down = width / small.size[0], height / small.size[1]
     # Centres of pixels lie half a pixel from the edge in both.
-    lay = np.array([[across, 0, across / 2 - 0.5 - left], [0, down, down / 2 - 0.5 - top]])
+    right, below = (across * (small.corner[0] + 0.5) - 0.5, down * (small.corner[1] + 0.5) - 0.5)
+    lay = np.array([[across, 0, right - left], [0, down, below - top]])
     smooth, repeated = (
         cv2.warpAffine(
-            _grey(small), lay, (wide, high), flags=how, borderMode=cv2.BORDER_REPLICATE
+            _grey(small.middle), lay, (wide, high), flags=how, borderMode=cv2.BORDER_REPLICATE
         ).astype(np.float32)
         for how in (cv2.INTER_CUBIC, cv2.INTER_NEAREST)
     )
@@ -210,8 +279,8 @@ def _edge_pixels(image: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.in
     steep = cv2.magnitude(*slopes)[3:-3, 3:-3]
     inner = image[3:-3, 3:-3]
     steep = np.where((inner > 4) & (inner < 251), steep, 0).ravel()
-    chosen = np.random.RandomState(0).permutation(len(steep))[: 3 * _SAMPLES]
-    strongest = chosen[np.argsort(-steep[chosen], kind="stable")[:_SAMPLES]]
+    chosen = np.random.RandomState(0).randint(0, len(steep), 3 * _SAMPLES)
+    strongest = chosen[np.argpartition(-steep[chosen], _SAMPLES)[:_SAMPLES]]
     rows, columns = np.unravel_index(strongest, inner.shape)
     return rows + 3, columns + 3
 
@@ -222,4 +291,5 @@ def _noise(image: Floats) -> float:
     By the median, so that edges do not count.
     """
     kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    return float(np.median(np.abs(cv2.filter2D(image, -1, kernel)[1:-1, 1:-1]))) / (6 * 0.6745)
+    some = cv2.filter2D(image, -1, kernel)[1:-1:3, 1:-1:3]
+    return float(np.median(np.abs(some))) / (6 * 0.6745)

@@ -12,7 +12,6 @@ from typing import Protocol
 from gleanset.db.changes import Placement
 from gleanset.db.duplicates import (
     BY_PERSON,
-    EVEN,
     SAME,
     GroupMember,
     Pairs,
@@ -21,7 +20,7 @@ from gleanset.db.duplicates import (
 )
 from gleanset.db.journal import Choice
 from gleanset.operations import Operation, operation
-from labeler.duplicates.contested import contested_pairs
+from labeler.duplicates.contested import contested_pairs, is_refusal, suspects
 from labeler.duplicates.grouping import Pair, find_groups, loose
 from labeler.duplicates.label_consensus import (
     DECIDED,
@@ -30,7 +29,7 @@ from labeler.duplicates.label_consensus import (
     label_consensus,
     without_unsupported,
 )
-from labeler.duplicates.ranking import Prefer, alterations, rank_copies, why_kept
+from labeler.duplicates.ranking import FindOriginal, alterations, rank_copies, why_kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +157,8 @@ class Looks(Protocol):
     def judge(self, a: int, b: int) -> PairVerdict | None:
         """Return whether they are copies; None where one of them cannot be read."""
 
-    def prefer(self, a: int, b: int, mirrored: bool) -> str:
-        """Return which is the better copy: FIRST, SECOND or EVEN."""
+    def original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
+        """Return the original among copies (rows), the first of equal ones."""
 
 
 def make_plan(pairs: Pairs, looks: Looks) -> DuplicatePlan:
@@ -192,11 +191,23 @@ def _make_plan(pairs: Pairs, looks: Looks) -> DuplicatePlan:
         verdict = None if (a, b) in open_ else looks.judge(a, b)
         return verdict is not None and verdict.verdict == SAME
 
+    refused: set[Pair] = set()
+
+    def agree(group: list[int], row: int) -> bool:
+        """Tell whether no member refuses a sample; as good as equal to the centre none does."""
+        pairs = [p for p in suspects(relations, group, row) if not by_person.get(p)]
+        # All of them are asked about, so that they are compared at once.
+        verdicts = [looks.judge(*pair) for pair in pairs]
+        if not any(verdict and is_refusal(verdict) for verdict in verdicts):
+            return True
+        refused.add((min(group[0], row), max(group[0], row)))
+        return False
+
     plan = DuplicatePlan()
     stands_for = {row: row for row in members}
     placed: set[int] = set()
-    for found in find_groups(members, same, by_person, compare):
-        group, consensus = _group(found, close, relations, chosen, looks.prefer)
+    for found in find_groups(members, same, by_person, compare, agree):
+        group, consensus = _group(found, close, relations, chosen, looks.original)
         plan.groups.append(group)
         plan.choices.extend(label_changes(group.members[0], group.members[1:], consensus))
         for place in placements(group):
@@ -206,9 +217,9 @@ def _make_plan(pairs: Pairs, looks: Looks) -> DuplicatePlan:
         placed |= rows
     for row in sorted(grouped - placed):
         _move(plan, members[row], Placement(row, True, None, "no longer a duplicate of anything"))
-    for pair in _questions(unsure, by_person, stands_for, close):
+    for pair in _questions(unsure | refused, by_person, stands_for, close):
         doubt = _doubt((members[pair[0]], members[pair[1]]), relations)
-        plan.doubts.append(replace(doubt, contested=pair in open_))
+        plan.doubts.append(replace(doubt, contested=pair in open_ | refused))
     plan.doubts.sort(key=lambda doubt: sorted(member.key for member in doubt.members))
     return plan
 
@@ -218,12 +229,12 @@ def _group(
     close: Mapping[Pair, float],
     relations: Mapping[Pair, Relation],
     chosen: set[int],
-    prefer: Prefer,
+    original: FindOriginal,
 ) -> tuple[DuplicateGroup, LabelConsensus]:
     """Choose the best of a group that begins with its centre, and the label it should have."""
     consensus = label_consensus(cluster)
     supported = without_unsupported(cluster, consensus.unsupported)
-    ordered = rank_copies(supported, relations, close, prefer)
+    ordered = rank_copies(supported, relations, close, original)
     best, *others = sorted(ordered, key=lambda member: member.id not in chosen)
     altered = alterations(supported, relations, close)
     reason = BY_PERSON if best.id in chosen else why_kept(best, others, altered)
@@ -278,7 +289,7 @@ def _doubt(
     pair: tuple[GroupMember, GroupMember], relations: Mapping[Pair, Relation]
 ) -> DuplicateGroup:
     """Return a pair that may be the same, the better copy first."""
-    best, other = rank_copies(pair, relations, {}, lambda a, b, mirrored: EVEN)
+    best, other = rank_copies(pair, relations, {}, lambda rows, mirrored: rows[0])
     decided = {member.label or member.status for member in pair if member.status in DECIDED}
     reason = why_kept(best, [other], alterations(pair, relations, {}))
     return DuplicateGroup((best, other), reason, tuple(sorted(decided)), doubtful=True)

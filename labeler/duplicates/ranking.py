@@ -2,8 +2,8 @@
 
 First what is known without a look: size, storage, and how each copy differs from the centre of its
 group. A crop, a mark, a screenshot or a mirror image counts like so many halvings of the pixels.
-Then the full pixels of the best ones are compared, which tells enlarged, blurred, sharpened and
-noisy copies (`image_detail`). Of equals the earliest is kept.
+Then the full pixels of those that show the whole are compared (`originals`). Of equals the
+earliest is kept.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import log2
 from statistics import median
 
-from gleanset.db.duplicates import EVEN, FIRST, GroupMember, Relation
+from gleanset.db.duplicates import GroupMember, Relation
 from labeler.duplicates.grouping import DECIDED, LOSSLESS, Pair, standing
 
 # What an alteration costs, in doublings of the number of pixels.
@@ -31,22 +31,22 @@ _LOSSLESS_BYTES, _GIF_BYTES, _LEAST_BYTES, _MOST_BYTES = 2.0, 0.1, 0.05, 1.0
 # A crop shows less than this part of the largest extent, a border is more than this. So many
 # copies tell by their majority whether there is one.
 _CROP, _BORDER, _MANY = 0.95, 0.03, 5
-# So many comparisons in a row that change nothing end the search for a better copy.
-_MOST_MISSES = 12
+# Of so many copies the full pixels are read.
+_MOST_READ = 32
 
-# Compares two copies (rows, a < b), mirrored or not, by their pixels: FIRST, SECOND or EVEN.
-Prefer = Callable[[int, int, bool], str]
+# Finds the original of copies (rows), mirrored or not, by their pixels; of equals the first.
+FindOriginal = Callable[[Sequence[int], Sequence[bool]], int]
 
 
 def rank_copies(
     group: Sequence[GroupMember],
     relations: Mapping[Pair, Relation],
     overlaps: Mapping[Pair, float],
-    prefer: Prefer,
+    original: FindOriginal,
 ) -> list[GroupMember]:
     """Return the members of a group, the best first. `group` begins with its centre.
 
-    `overlaps` are the parts that pairs have in common, 0..1. `prefer` is asked for few pairs.
+    `overlaps` are the parts that pairs have in common, 0..1.
     """
     altered = alterations(group, relations, overlaps)
     seen = _from_centre(group, relations)
@@ -57,28 +57,14 @@ def rank_copies(
         return _size(member) + log2(max(0.01, shown)) - cost
 
     order = sorted(group, key=lambda member: (-round(score(member), 2), member.id))
-    clean = [member for member in order if not altered[member.id] & _SPOILED]
-    best, misses = order[0], 0
-
-    def better(other: GroupMember) -> bool | None:
-        """Tell whether another copy is better than the best one; None where neither is."""
-        mirrored = bool((seen[best.id] ^ seen[other.id]) & Relation.MIRRORED)
-        pair = _pair(best, other)
-        verdict = prefer(*pair, mirrored)
-        return None if verdict == EVEN else pair[verdict != FIRST] == other.id
-
-    for other in clean[1:] if best in clean else ():
-        if better(other):
-            best, misses = other, 0
-        elif (misses := misses + 1) == _MOST_MISSES:
-            break
-    # One that could not be told from a worse copy may still be told from this one.
-    size = (best.width, best.height)
-    for other in clean[: clean.index(best)] if best in clean else ():
-        if (other.width, other.height) == size and better(other) is not False:
-            best = other
-            break
-    return [best, *(member for member in order if member is not best)]
+    # Of many copies the pixels of most tell which are altered.
+    hindrances = _SPOILED if len(group) < _MANY else _SPOILED - {"marked"}
+    clean = [member for member in order if not altered[member.id] & hindrances][:_MOST_READ]
+    if order[0] not in clean or len(clean) < 2:
+        return order
+    mirrored = [bool((seen[clean[0].id] ^ seen[one.id]) & Relation.MIRRORED) for one in clean]
+    best = original([member.id for member in clean], mirrored)
+    return sorted(order, key=lambda member: member.id != best)
 
 
 def alterations(
@@ -107,16 +93,21 @@ def alterations(
         if abs(member.filled - filled) > _BORDER:  # how much of it is border is not certain
             extents[member.id] = min(1.0, extents[member.id])
 
+    # With the border, whose part in a border of another colour or in a crop is not known.
+    frames = {member.id: extents[member.id] / max(0.01, member.filled) for member in group}
+    several = list(frames.values())
+    frame = median(several) if len(several) >= _MANY else min(several)
+
     def ways(member: GroupMember) -> dict[str, bool]:
         relation = seen[member.id]
         return {
-            "cropped": extents[member.id] < _CROP * max(extents.values()),
+            "cropped": frames[member.id] < _CROP * max(extents.values()),
             "marked": bool(relation & Relation.MARKED_B)
             or (marked and not relation & Relation.MARKED_A),
             "framed": bool(relation & Relation.FRAMED_B)
             or (framed and not relation & Relation.FRAMED_A),
             "mirrored": bool(relation & Relation.MIRRORED) != mirrored and 2 * turned != len(group),
-            "bordered": member.filled < filled - _BORDER,
+            "bordered": member.filled < 1 - _BORDER and frames[member.id] > (1 + _BORDER) * frame,
             "changed": bool(relation & Relation.CHANGED) != changed,
         }
 

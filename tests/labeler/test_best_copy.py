@@ -12,11 +12,10 @@ from duplicate_pictures import COPIES, add_picture, drawing
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from gleanset import Dataset
-from gleanset.db.duplicates import FIRST, SECOND, GroupMember, Pairs, Relation
+from gleanset.db.duplicates import GroupMember, Pairs, Relation
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.duplicates.image_detail import better_copy
+from labeler.duplicates.originals import find_originals
 from labeler.duplicates.ranking import alterations
-from labeler.duplicates.verification import FilePair
 from labeler.sample_pixels import SampleFile
 
 LANCZOS = Image.Resampling.LANCZOS
@@ -125,8 +124,58 @@ def test_the_full_pixels_of_two_files_tell_which_is_the_original(
     files = [SampleFile(tmp_path / name) for name in ("original.png", "copy.png")]
     draw(5).save(tmp_path / "original.png")
     alter(draw(5)).save(tmp_path / "copy.png")
-    a, b = reversed(files) if copy_first else files
-    assert better_copy(FilePair((1, 2), a, b), mirrored=False) == (SECOND if copy_first else FIRST)
+    if copy_first:
+        files.reverse()
+    assert find_originals(files, [False, False]) == [int(copy_first)]
+
+
+def tinted(p: Image.Image) -> Image.Image:
+    return Image.fromarray((np.asarray(p) * [1.0, 0.95, 0.85]).astype(np.uint8))
+
+
+def darker_at_the_corners(p: Image.Image) -> Image.Image:
+    shade = Image.radial_gradient("L").resize(p.size)
+    return Image.composite(ImageEnhance.Brightness(p).enhance(0.6), p, shade)
+
+
+MANY: tuple[Callable[[Image.Image], Image.Image], ...] = (
+    tinted,
+    darker_at_the_corners,
+    grainy,
+    with_small_words,
+    COPIES["watermark"],
+    lambda p: p.filter(SHARPER),
+    lambda p: p.filter(ImageFilter.GaussianBlur(1)),
+    lambda p: p.filter(ImageFilter.MedianFilter(3)),
+    lambda p: p.rotate(1, Image.Resampling.BICUBIC),
+    lambda p: ImageEnhance.Color(p).enhance(1.6),
+    lambda p: ImageEnhance.Brightness(p).enhance(0.8),
+    lambda p: p.quantize(32).convert("RGB"),
+    lambda p: p.resize((p.width // 2, p.height // 2), LANCZOS).resize(p.size, LANCZOS),
+    lambda p: p.resize((p.width * 3 // 2, p.height * 3 // 2), LANCZOS),
+    lambda p: p.resize((p.width // 2, p.height // 2), LANCZOS),
+)
+
+
+@pytest.mark.parametrize("draw", [painting, cartoon])
+def test_of_many_copies_the_original_is_most_like_all(
+    tmp_path: Path, draw: Callable[[int], Image.Image]
+) -> None:
+    original = draw(8)
+    for number, alter in enumerate(MANY):
+        alter(original).save(tmp_path / f"{number}.png")
+    original.save(tmp_path / "original.png")
+    files = [SampleFile(path) for path in sorted(tmp_path.iterdir())]
+    assert find_originals(files, [False] * len(files)) == [len(files) - 1]
+
+
+def test_a_thumbnail_is_not_preferred(tmp_path: Path) -> None:
+    large = painting(4).resize((1600, 1200), LANCZOS)
+    large = ImageEnhance.Sharpness(grainy(large)).enhance(1.5)
+    large.save(tmp_path / "large.png")
+    large.resize((64, 48), LANCZOS).save(tmp_path / "small.png")
+    files = [SampleFile(tmp_path / name) for name in ("small.png", "large.png")]
+    assert find_originals(files, [False, False]) == [1]
 
 
 @pytest.fixture(scope="module")
@@ -186,3 +235,8 @@ def test_what_most_copies_have_against_the_centre_was_done_to_the_centre() -> No
     crops = {(1, 2): Relation.MORE_A, (2, 3): Relation.MORE_A}
     ways = alterations(group[:3], crops, {(1, 2): 0.8, (2, 3): 0.8})
     assert (ways[1], ways[2], ways[3]) == (set(), {"cropped"}, {"cropped"})
+    # A letterbox around an image with a white border of its own shows no more than that.
+    whites = [one._replace(filled=0.84) for one in [*group, member(5)]]
+    boxed = {(2, 6): Relation.MORE_B}
+    ways = alterations([*whites, member(6)._replace(filled=0.82)], boxed, {(2, 6): 0.81})
+    assert (ways[1], ways[6]) == (set(), {"bordered"})

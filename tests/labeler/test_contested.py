@@ -110,6 +110,32 @@ def test_a_persons_word_settles_a_contested_pair(dataset: Dataset) -> None:
     assert named(finder.plan(), names) == ({("left", "one")}, set())
 
 
+def test_copies_of_one_image_that_refuse_each_other_are_not_in_one_group(dataset: Dataset) -> None:
+    names = {add_picture(dataset, str(n), encoded(drawing(5), 90 - n)): n for n in range(3)}
+    rows = {names[key]: row for key, row in rows_of(dataset, names).items()}
+    centre, one, other = (rows[number] for number in range(3))
+
+    def verdict(a: int, b: int, said: str, changed: float, overlap: float = 1.0) -> PairVerdict:
+        relation = Relation.MORE_A if said == SAME else Relation(0)
+        return PairVerdict(min(a, b), max(a, b), changed, overlap, said, relation)
+
+    pairs = Pairs(dataset.db)
+    same = [verdict(centre, one, SAME, 1.0), verdict(centre, other, SAME, 5.0)]
+    pairs.settle([*same, verdict(one, other, NOT, 20.0)])
+    plan = DuplicateFinder(dataset, workers=1).plan()
+    (group,), (doubt,) = plan.groups, plan.doubts
+    assert {member.id for member in group.members} == {centre, one}
+    assert (doubt.contested, {member.id for member in doubt.members}) == (True, {centre, other})
+    # Two crops that have less in common with each other contradict nothing.
+    pairs.settle([verdict(one, other, NOT, 20.0, overlap=0.3)])
+    plan = DuplicateFinder(dataset, workers=1).plan()
+    assert ([len(group.members) for group in plan.groups], plan.doubts) == ([3], [])
+
+
+def rows_of(dataset: Dataset, keys: Mapping[str, object]) -> dict[str, int]:
+    return dict(zip(keys, Pairs(dataset.db).numbers(list(keys)), strict=True))
+
+
 def test_what_shows_no_more_than_a_copy_is_not_asked_about() -> None:
     """A hundred crops of one image contradict nothing; nor do exact copies of one with a mark."""
     asked: list[tuple[int, int]] = []
