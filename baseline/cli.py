@@ -73,13 +73,13 @@ def _loses_unknown(before: Path, now: Path) -> bool:
 def _cross_validate(job: CommandJob, request: TrainRequest, folds: int) -> Result:
     request.check()
     need_transfer()
-    from baseline.train.fold_run import cross_validate, plan_folds
+    from baseline.train.fold_run import plan_folds, run_cross_validation
 
     with job.open() as dataset:
         settings = load_preset(request.preset, request.texts(), dataset.pin_of)
         if job.simulate:
             return plan_folds(dataset, settings, folds)
-        done = cross_validate(dataset, settings, folds, progress=job.progress, say=job.say)
+        done = run_cross_validation(dataset, settings, folds, progress=job.progress, say=job.say)
         return done.to_json() if job.as_json else done.words()
 
 

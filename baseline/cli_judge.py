@@ -12,8 +12,8 @@ from baseline.request import (
     CompareRunsRequest,
     DoubtsRequest,
     EvaluateRequest,
+    protected_of,
     share_of,
-    spare_of,
 )
 from gleanset.cli import Command, CommandJob, Result, gone_option, job_options
 from gleanset.errors import UsageError
@@ -26,19 +26,27 @@ if TYPE_CHECKING:
     from baseline.judge.thresholds import RuleRequest
 
 SHOWN = 20
-UNKNOWN_RATE = 0.05
-"""Known pictures that may be called unknown, where nothing is said."""
 _BY_TEST = "choosing the best run by test makes its figure too good: choose by --split val"
 
 
 @click.command(
-    cls=Command, epilog="Example: baseline evaluate --spare photo=99.9% --unknown-error 5%"
+    cls=Command, epilog="Example: baseline evaluate --protect photo=99.9% --unknown-rate 5%"
 )
 @job_options()
 @gone_option(
     "--open-set",
     what="classes are not left out one after another",
     hint="reject images of anything else, and read the model's card (docs/use.md)",
+)
+@gone_option(
+    "--spare",
+    what="it has another name",
+    hint="baseline evaluate --protect CLASS=99.9%",
+)
+@gone_option(
+    "--unknown-error",
+    what="no threshold is chosen by the share of wrong answers",
+    hint="for pictures of no class: --unknown-rate 5%; a least confidence: [web] unknown_below",
 )
 @options_of(EvaluateRequest)
 def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
@@ -66,11 +74,9 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
 def _wishes(request: EvaluateRequest) -> RuleRequest:
     from baseline.judge.thresholds import RuleRequest
 
-    error, rate = request.unknown_error, request.unknown_rate
+    rate = request.unknown_rate
     wishes = RuleRequest(
-        dict(map(spare_of, request.spare)),
-        None if error is None else share_of(error),
-        None if rate is None else share_of(rate),
+        dict(map(protected_of, request.protect)), None if rate is None else share_of(rate)
     )
     if request.forget and wishes.any:
         raise UsageError("--forget drops what the other options choose", "give them apart")

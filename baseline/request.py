@@ -42,17 +42,17 @@ def checked_share(text: str) -> str:
     return text
 
 
-def spare_of(text: str) -> tuple[str, float]:
+def protected_of(text: str) -> tuple[str, float]:
     """Parse `photo=99.9%` as ('photo', 0.999). Raises `UsageError`."""
     name, equals, share = text.rpartition("=")
     if not equals or not name:
-        raise UsageError(f"--spare {text}: not CLASS=SHARE", "write for instance photo=99.9%")
+        raise UsageError(f"--protect {text}: not CLASS=SHARE", "write for instance photo=99.9%")
     return name.strip(), share_of(share)
 
 
-def checked_spare(text: str) -> str:
-    """Return the text of a spared class as it is. Raises `UsageError`."""
-    spare_of(text)
+def checked_protected(text: str) -> str:
+    """Return the text of a protected class as it is. Raises `UsageError`."""
+    protected_of(text)
     return text
 
 
@@ -160,24 +160,15 @@ class EvaluateRequest(Request, frozen=True, kw_only=True):
         Split | None,
         Param("The samples to judge it on. Default: test, or val when something is chosen."),
     ] = None
-    spare: Annotated[
+    protect: Annotated[
         tuple[str, ...],
         Param(
             "Choose a threshold on val that leaves so many pictures of a class their name, "
             "such as photo=99.9%. May be repeated.",
             metavar="CLASS=SHARE",
-            parse=checked_spare,
+            parse=checked_protected,
         ),
     ] = ()
-    unknown_error: Annotated[
-        str | None,
-        Param(
-            "Choose on val below which confidence the answer is 'unknown': of the answers given, "
-            "at most so many are wrong, such as 5%.",
-            metavar="SHARE",
-            parse=checked_share,
-        ),
-    ] = None
     unknown_rate: Annotated[
         str | None,
         Param(

@@ -29,7 +29,7 @@ from interval_worlds import DrawnWorld, drawn_worlds
 from scipy.special import betaincinv, ndtri
 from scipy.stats import norm
 
-from baseline.judge.answers import UNKNOWN, DecisionRule, decide
+from baseline.judge.answers import DecisionRule, decide
 from baseline.judge.intervals import compare_paired, group_numbers, share_interval
 from baseline.judge.metrics import subgroup_metrics
 from baseline.judge.outputs import Floats, Indices, Outputs
@@ -206,40 +206,19 @@ def _chosen(world: World, random: np.random.Generator, wishes: RuleRequest) -> D
     return choose_rule(SplitAnswers(told, CLASSES, group_numbers(moments)), wishes, DecisionRule())
 
 
-def _wrong(world: World, answers: DecisionRule) -> float:
-    """The true share wrong of what is answered."""
-    told = world.every()
-    answered = decide(told.logits, CLASSES, answers).classes
-    given = answered != UNKNOWN
-    return float((answered != told.y)[given].mean()) if given.any() else 0.0
-
-
 BOUNDED = worlds((0.6, 0.8, 0.9, 0.97), ALIKE)
 
 
-@case("--spare CLASS=90%", BOUNDED, bound=True)
-def _spared(world: World, random: np.random.Generator) -> Trial | None:
+@case("--protect CLASS=90%", BOUNDED, bound=True)
+def _protected(world: World, random: np.random.Generator) -> Trial | None:
     try:
         answers = _chosen(world, random, RuleRequest({"b": 0.9}))
     except InputUnusable:
         return None
     its = world.every()
     lost = decide(its.logits, CLASSES, answers).classes[its.y == 1] != 1
-    (spared,) = answers.chosen.spared
-    return Trial(0, spared.at_most, spared.lost / spared.count, float(lost.mean()))
-
-
-@case("--unknown-error 5%", BOUNDED, bound=True)
-def _error(world: World, random: np.random.Generator) -> Trial | None:
-    try:
-        answers = _chosen(world, random, RuleRequest({}, unknown_error=0.05))
-    except InputUnusable:
-        return None
-    unknown = answers.chosen.unknown
-    if unknown is None or not unknown.answered:
-        return None
-    wrong = unknown.errors / unknown.answered
-    return Trial(0, unknown.at_most, wrong, _wrong(world, answers))
+    (protected,) = answers.chosen.spared
+    return Trial(0, protected.at_most, protected.lost / protected.count, float(lost.mean()))
 
 
 class Row(NamedTuple):

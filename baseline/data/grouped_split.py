@@ -80,7 +80,7 @@ def held_out_folds(
     A class with a single moment is in every train, and so is a moment without a label that somebody
     has looked at: none other is judged. Which fold each sample is in (by key, from 1 on) may have
     been `dealt` before. Raises `InputUnusable` where fewer moments than folds are
-    left.
+    left, or there is one class.
     """
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
     moments: Moments = defaultdict(list)
@@ -89,10 +89,10 @@ def held_out_folds(
     names = [str(name) for name in np.random.default_rng(seed).permutation(sorted(moments))]
     judging = judging_moments(examples, dealt)
     judged = [name for name in names if name in judging]
-    if len(judged) < folds:
+    if len(judged) < folds or len(examples.classes) < 2:
         raise InputUnusable(
-            f"{folds} folds need {folds} moments of classes that have several; "
-            f"there are {len(judged)}",
+            f"{folds} folds need {folds} moments of classes that have several, and two classes; "
+            f"there are {len(judged)} and {len(examples.classes)}",
             "label more pictures, or take fewer folds: --folds 2",
         )
     parts = (

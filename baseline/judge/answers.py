@@ -27,7 +27,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class RecallThreshold(msgspec.Struct, frozen=True):
-    """A class that is spared: `threshold` for all other classes together.
+    """A protected class: `threshold` for all other classes together.
 
     Of `count` pictures of the class on val, of `moments` moments, `lost` do not keep their name,
     `unknown` of them because the answer is "unknown"; with 95 % confidence at most `at_most` of
@@ -68,35 +68,6 @@ class RecallThreshold(msgspec.Struct, frozen=True):
             return f"{words}; no number of moments can promise {100 * self.wanted:.4g} %"
         needed = f"val needs {self.needed:,} moments of it and no mistake"
         return f"{words}; to promise {100 * self.wanted:.4g} %, {needed}"
-
-
-class RejectOption(msgspec.Struct, frozen=True):
-    """When to say "unknown": `coverage` of val is answered, `errors` of these answers are wrong.
-
-    The `answered` pictures are of `moments` moments. `at_most` is the error rate that is not
-    exceeded with 95 % confidence; `wanted` the one that was asked for, if any.
-    """
-
-    below: float
-    wanted: float | None
-    coverage: float
-    answered: int
-    moments: int
-    errors: int
-    at_most: float
-
-    def describe(self) -> str:
-        """Say how much is answered, and how often wrongly."""
-        start = (
-            f"below {self.below:.3f} the answer is unknown"
-            if self.below
-            else "no answer has to be unknown"
-        )
-        return (
-            f"{start}: {percent(self.coverage)} of val are answered, {self.errors} of these "
-            f"{self.answered} ({count(self.moments, 'moment')}) wrongly; with 95 % confidence at "
-            f"most {100 * self.at_most:.3g} % of answers are wrong"
-        )
 
 
 class FamiliarityThreshold(msgspec.Struct, frozen=True):
@@ -148,13 +119,12 @@ class ChosenThresholds(msgspec.Struct, frozen=True):
     """What val said when the thresholds were chosen, for the report."""
 
     spared: tuple[RecallThreshold, ...] = ()
-    unknown: RejectOption | None = None
     unfamiliar: FamiliarityThreshold | None = None
 
     def describe(self) -> list[str]:
         """Return a sentence for each."""
-        others = (self.unknown, self.unfamiliar)
-        return [threshold.describe() for threshold in (*self.spared, *others) if threshold]
+        thresholds = (*self.spared, self.unfamiliar)
+        return [threshold.describe() for threshold in thresholds if threshold]
 
 
 class DecisionRule(msgspec.Struct, frozen=True):
@@ -163,8 +133,8 @@ class DecisionRule(msgspec.Struct, frozen=True):
     Scores are divided by `temperature`, and `offsets` are added to those of the classes named,
     before softmax (`calibration.py`). Where the answer's probability is below
     `unknown_below`, or its familiarity (`familiarity.py`) below
-    `unfamiliar_below`, the answer is "unknown". A class in `thresholds` is spared: another class is
-    answered only where all others together have more than that probability.
+    `unfamiliar_below`, the answer is "unknown". A class in `thresholds` is protected: another class
+    is answered only where all others together have more than that probability.
     """
 
     temperature: Annotated[float, Meta(gt=0)] = 1.0
@@ -218,7 +188,7 @@ def decide(
         if name in classes:
             number = classes.index(name)
             claimed = 1 - probabilities[:, number] <= threshold
-            # Above every probability, and in their order where several classes are spared.
+            # Above every probability, and in their order where several classes are protected.
             ranked[claimed, number] += 2
     chosen = ranked.argmax(1).astype(np.int64)
     if rule.unknown_below is not None:

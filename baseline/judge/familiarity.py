@@ -10,6 +10,7 @@ docs/experiments.md has what that gains, and what else was tried.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -19,9 +20,12 @@ import numpy.typing as npt
 
 from baseline.data.runs import read_part, write_part
 from baseline.features.scaling import standardising
-from baseline.judge.outputs import Floats, Scores, softmax
+from baseline.judge.answers import DecisionRule, rule_scores
+from baseline.judge.outputs import Floats, Outputs, Scores, softmax
 
 FILE = "familiarity.json"
+GALLERY_SCALE = 20.0
+"""Scores of a gallery are so many times the similarity to the nearest known image of a class."""
 SOFTER = 2.0
 """By what scores are divided besides: how far the other classes are behind counts for more than in
 a probability. Chosen on two sets, confirmed on two others (docs/experiments.md)."""
@@ -65,6 +69,21 @@ def familiarity_of(scores: npt.NDArray[np.floating], distances: Floats) -> Float
     farther = SOFTER * np.maximum(distances, 1e-6)[:, None]
     familiarity: Floats = softmax(scores.astype(np.float64) / farther).max(1)
     return familiarity
+
+
+def outputs_familiarity(
+    outputs: Outputs, classes: Sequence[str], rule: DecisionRule, *, gallery: bool
+) -> Floats | None:
+    """Return the familiarity of N images; None without the distances that it is computed from.
+
+    That of a `gallery` is the similarity to the nearest known image, by the scores alone.
+    """
+    if gallery:
+        similarity: Floats = outputs.logits.max(1).astype(np.float64) / GALLERY_SCALE
+        return similarity
+    if outputs.distances is None:
+        return None
+    return familiarity_of(rule_scores(outputs.logits, classes, rule), outputs.distances)
 
 
 def save_feature_scale(folder: Path, scale: FeatureScale, *, scratch: Path | None = None) -> None:

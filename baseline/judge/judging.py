@@ -22,6 +22,7 @@ from baseline.judge.calibration import (
     classwise_error,
     fit_calibration,
 )
+from baseline.judge.familiarity import outputs_familiarity
 from baseline.judge.intervals import effective_moments, group_numbers, several_interval
 from baseline.judge.metrics import (
     AnswerFigures,
@@ -35,7 +36,6 @@ from baseline.judge.metrics import (
 )
 from baseline.judge.outputs import Floats, Outputs, save_outputs, softmax
 from baseline.judge.retrieval import RetrievalMetrics, retrieval_metrics, unit_embeddings
-from baseline.judge.thresholds import SplitAnswers, risk_coverage_curve
 from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.html.words import count
@@ -53,7 +53,6 @@ class JudgedRun:
     splits: Mapping[str, SplitFigures]
     gap: Mapping[str, float]
     retrieval: RetrievalMetrics | None
-    calibration: ScoreCalibration
     looks: EvaluationCounts | None
 
 
@@ -62,43 +61,48 @@ def judge_run(
     run_id: str,
     examples: Examples,
     outputs: Mapping[str, Outputs],
-    shift: Floats | None = None,
+    rule: DecisionRule,
     scratch: Path | None = None,
 ) -> JudgedRun:
-    """Judge a new run on its splits, and keep what later questions need in its folder.
+    """Judge a new run on its splits by its rule, and keep what later questions need in its folder.
 
-    `shift` is what balancing the classes may have done to the scores (`prior_shift`). Written
-    are `outputs.npz` and `answers.json`; the look at test is recorded. Splits without
-    pictures may be missing. Raises what the disk raises.
+    Written are `outputs.npz` and `answers.json`; the look at test is recorded. Splits without
+    pictures may be missing; outputs without distances are of a gallery. Raises what the disk
+    raises.
     """
     samples = [sample for part in examples.splits.values() for sample in part]
     context = sample_context(dataset, samples, examples.moments)
     folder = run_folder(dataset, run_id)
     outputs = {split: part.unique() for split, part in outputs.items() if len(part)}
-    fitted, rule = fitted_rule(outputs.get("val"), examples.classes, context, shift)
     save_outputs(folder, outputs, scratch=scratch)
     save_decision_rule(folder, rule, scratch=scratch)
-    splits = {
-        split: split_metrics(part, examples.classes, context, rule)
-        for split, part in outputs.items()
-    }
+    splits = {}
+    for split, part in outputs.items():
+        gallery = part.distances is None
+        familiarity = outputs_familiarity(part, examples.classes, rule, gallery=gallery)
+        splits[split] = split_metrics(part, examples.classes, context, rule, familiarity)
     right = {split: figures.accuracy for split, figures in splits.items()}
     learnt = right.pop("train", None)
     gap = {} if learnt is None else {split: learnt - share for split, share in right.items()}
     looks = None
     if TEST in outputs:
         looks = SplitEvaluations(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train")
-    return JudgedRun(splits, gap, embedding_metrics(outputs, context), fitted, looks)
+    return JudgedRun(splits, gap, embedding_metrics(outputs, context), looks)
 
 
 def fitted_rule(
-    val: Outputs | None, classes: Sequence[str], context: SampleContext, shift: Floats | None
+    val: Outputs | None, examples: Examples, shift: Floats | None = None
 ) -> tuple[ScoreCalibration, DecisionRule]:
-    """Fit the calibration on val, none without pictures there; and the rule that applies it."""
+    """Fit the calibration on val, none without pictures there; and the rule that applies it.
+
+    `shift` is what balancing the classes may have done to the scores (`prior_shift`).
+    """
     fitted = ScoreCalibration(share=0.0 if shift is not None and len(shift) else None)
-    if val is not None:
-        fitted = fit_calibration(val.logits, val.y, context.groups(val.keys), shift)
-    offsets = dict(zip(classes, fitted.offsets, strict=False))
+    if val is not None and len(val):
+        val = val.unique()
+        groups = [examples.moments[key] for key in val.keys]
+        fitted = fit_calibration(val.logits, val.y, groups, shift)
+    offsets = dict(zip(examples.classes, fitted.offsets, strict=False))
     return fitted, DecisionRule(fitted.temperature, offsets=offsets)
 
 
@@ -140,7 +144,6 @@ def split_metrics(
     before = calibration_error(softmax(outputs.logits), outputs.y)
     after = calibration_error(probabilities, outputs.y)
     interval = several_interval(answered.right, groups)
-    answers = SplitAnswers(outputs, tuple(classes), group_numbers(groups))
     return replace(
         figures,
         moments=len(set(groups)),
@@ -154,7 +157,6 @@ def split_metrics(
         classwise=classwise_error(probabilities, outputs.y, groups, classes),
         kinds=subgroup_metrics(answered, context.kinds, context.moments),
         labels=subgroup_metrics(answered, context.givers, context.moments),
-        risk=risk_coverage_curve(answers, plain),
         answers=answer_figures(outputs, classes, rule, familiarity, groups),
     )
 

@@ -97,9 +97,8 @@ class SplitFigures:
     classes or fewer; `commonest_class` is the accuracy of always naming the class with the most
     pictures. `intervals` has that of `accuracy` (95 %), where there are several moments. `ece` and
     `bins` are the calibration error, `uncalibrated` has that of the scores as the network gives
-    them; `kinds` and `labels` are parts by source and by who gave the label; `risk` are points
-    (coverage, error rate) of answering only the surest. All of these are of the classifier, before
-    any answer is "unknown"; `answers` are what users get.
+    them; `kinds` and `labels` are parts by source and by who gave the label. All of these are of
+    the classifier, before any answer is "unknown"; `answers` are what users get.
     """
 
     count: int
@@ -120,7 +119,6 @@ class SplitFigures:
     classwise: ClasswiseError | None = None
     kinds: tuple[SubgroupMetrics, ...] = ()
     labels: tuple[SubgroupMetrics, ...] = ()
-    risk: tuple[tuple[float, float], ...] = ()
     answers: AnswerFigures | None = None
 
     @property
@@ -172,6 +170,21 @@ class SplitFigures:
     def few(self) -> str:
         """A warning where they were counted on few moments."""
         return few(self.moments, self.effective_moments)
+
+    def summary(self) -> dict[str, object]:
+        """Return the figures of the answers that fit on a line, as JSON values."""
+        low, high = (self.answers and self.answers.interval) or (None, None)
+        return {
+            "count": self.count,
+            "accuracy": self.answer_accuracy,
+            "at_least": low,
+            "at_most": high,
+            "unknown": self.unknown_answers / self.count,
+            "accuracy_before_unknown": self.accuracy,
+            "log_loss": self.log_loss,
+            "macro_f1": self.macro_f1,
+            "commonest_class": self.commonest_class,
+        }
 
     def confused(self, most: int = CONFUSED) -> list[ConfusedPair]:
         """Return mistakes made more than once, commonest first: a large matrix hides them."""

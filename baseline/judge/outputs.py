@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +62,18 @@ class Outputs:
         """Return each sample once: balancing may have repeated some of train."""
         _, first = np.unique(np.array(self.keys, dtype=np.str_), return_index=True)
         return self if len(first) == len(self) else self.at(np.sort(first).astype(np.int64))
+
+
+def joined_outputs(parts: Sequence[Outputs]) -> Outputs:
+    """Return the outputs of several networks one after another, without embeddings."""
+    filled = [part for part in parts if len(part)] or parts[:1]
+    distances = [part.distances for part in filled if part.distances is not None]
+    return Outputs(
+        np.concatenate([part.logits for part in filled]),
+        np.concatenate([part.y for part in filled]),
+        tuple(key for part in filled for key in part.keys),
+        distances=np.concatenate(distances) if len(distances) == len(filled) else None,
+    )
 
 
 def save_outputs(

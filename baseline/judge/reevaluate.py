@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,14 +16,14 @@ from baseline.judge.answers import (
     load_decision_rule,
     save_decision_rule,
 )
-from baseline.judge.familiarity import load_feature_scale
+from baseline.judge.familiarity import load_feature_scale, outputs_familiarity
 from baseline.judge.intervals import group_numbers
 from baseline.judge.judging import TEST, answer_figures, split_metrics, straddle_warning
 from baseline.judge.metrics import SplitFigures, empty_split, sample_context
-from baseline.judge.outputs import Floats, Outputs, load_outputs, save_outputs
+from baseline.judge.outputs import Outputs, load_outputs, save_outputs
 from baseline.judge.run_figures import read_metrics, write_metrics
 from baseline.judge.thresholds import RuleRequest, SplitAnswers, choose_rule
-from baseline.train.inference import outputs_familiarity, split_outputs, with_distances
+from baseline.train.inference import split_outputs, with_distances
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.storage import load_model
 from baseline.train.trained_net import GalleryHead
@@ -81,14 +81,14 @@ def reevaluate(
     if request and request.any:
         val = outputs.get("val", outputs[split])
         moments = group_numbers(context.groups(val.keys))
-        familiarity = _familiarity(val, classes, rule, gallery)
+        familiarity = outputs_familiarity(val, classes, rule, gallery=gallery)
         answers = SplitAnswers(val, classes, moments, familiarity)
         rule = choose_rule(answers, request, rule)
         chosen = rule.chosen
         save_decision_rule(folder, rule)
         _update_answers(dataset, folder, rule, gallery)
     judged = outputs[split]
-    familiarity = _familiarity(judged, classes, rule, gallery)
+    familiarity = outputs_familiarity(judged, classes, rule, gallery=gallery)
     return Reevaluation(
         run,
         split,
@@ -100,14 +100,6 @@ def reevaluate(
     )
 
 
-def _familiarity(
-    outputs: Outputs, classes: Sequence[str], rule: DecisionRule, gallery: bool
-) -> Floats | None:
-    """Return the familiarity of N images; None for a run that kept nothing to compute it."""
-    known = gallery or outputs.distances is not None
-    return outputs_familiarity(outputs, classes, rule, None) if known else None
-
-
 def _update_answers(dataset: Dataset, folder: Path, rule: DecisionRule, gallery: bool) -> None:
     """Write the figures of the answers under a new rule, by which the report and the card go."""
     metrics, outputs = read_metrics(folder), load_outputs(folder)
@@ -116,7 +108,7 @@ def _update_answers(dataset: Dataset, folder: Path, rule: DecisionRule, gallery:
         if (part := outputs.get(split)) is not None:
             moments = moments_of(dataset.db, part.keys)
             groups = [moments[key] for key in part.keys]
-            familiarity = _familiarity(part, metrics.classes, rule, gallery)
+            familiarity = outputs_familiarity(part, metrics.classes, rule, gallery=gallery)
             answers = answer_figures(part, metrics.classes, rule, familiarity, groups)
             splits[split] = replace(figures, answers=answers)
     train, val, test = (splits.get(split) for split in SPLITS)

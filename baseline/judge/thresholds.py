@@ -1,4 +1,4 @@
-"""Thresholds that fulfil what is asked of the answers of a run, chosen on val and told honestly."""
+"""Thresholds that protect a class, or reject what is unfamiliar: chosen on val, with their cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from baseline.judge.answers import (
     DecisionRule,
     FamiliarityThreshold,
     RecallThreshold,
-    RejectOption,
     decide,
 )
 from baseline.judge.intervals import Groups, effective_moments, group_numbers, share_at_most
@@ -25,30 +24,27 @@ from gleanset.binomial import needed_for
 from gleanset.errors import InputUnusable, UsageError
 
 SLACK = 1e-4
-"""A threshold lies so far below the picture of val that it spares: an exported file rounds."""
+"""A threshold is so far below the image of val that it keeps: an exported file rounds."""
 _ALMOST = 1e-12
-_POINTS = 40
 
 
 @dataclass(frozen=True, slots=True)
 class RuleRequest:
     """How a run shall answer.
 
-    `recall` is the share (0..1) of a class's pictures to spare, `unknown_error` that of wrong
-    answers, `unknown_rate` that of known pictures which may be called unknown by their familiarity.
-    `forget` drops what was chosen before.
+    `protected` is the share (0..1) of a class's images that keep their name, `unknown_rate` that of
+    known images which may be called unknown by their familiarity. `forget` drops what was chosen
+    before.
     """
 
-    recall: Mapping[str, float]
-    unknown_error: float | None = None
+    protected: Mapping[str, float]
     unknown_rate: float | None = None
     forget: bool = False
 
     @property
     def any(self) -> bool:
         """Whether anything is asked for."""
-        shares = (self.unknown_error, self.unknown_rate)
-        return bool(self.recall) or self.forget or any(share is not None for share in shares)
+        return bool(self.protected) or self.forget or self.unknown_rate is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,32 +77,25 @@ class SplitAnswers:
 
 
 def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -> DecisionRule:
-    """Choose the thresholds that fulfil the request; those of before stay unless asked for anew.
+    """Choose the thresholds that fulfil the request; those of before stay unless asked for again.
 
-    All are solved and told together, for each changes what the others do; only that of familiarity
-    depends on no other, and stays as training or a person chose it. Raises `UsageError` for a
-    class that the run does not know, `InputUnusable` where val cannot fulfil it.
+    Those of protected classes are solved together, for each changes what the others do. Raises
+    `UsageError` for a class that the run does not know, `InputUnusable` where val cannot fulfil it.
     """
     if request.forget:
         return before.without_thresholds()
     if not len(val.outputs):
         raise _empty_val()
-    held = before.chosen
     there = {val.classes[number] for number in val.outputs.y}
-    spared = {old.name: old.wanted for old in held.spared if old.name in there}
-    rule = fit_recall_thresholds(val, spared | dict(request.recall), before)
-    rate, error = request.unknown_rate, request.unknown_error
-    if error is None and held.unknown is not None:
-        error = held.unknown.wanted
-    unfamiliar = held.unfamiliar if rate is None else _familiarity_threshold(val, rate)
-    if unfamiliar is not None:
+    protected = {old.name: old.wanted for old in before.chosen.spared if old.name in there}
+    protected |= request.protected
+    rule = fit_recall_thresholds(val, protected, before)
+    unfamiliar = before.chosen.unfamiliar
+    if request.unknown_rate is not None:
+        unfamiliar = _familiarity_threshold(val, request.unknown_rate)
         rule = rule.but(unfamiliar_below=unfamiliar.below)
-    unknown = None if error is None else reject_option(val, error, rule)
-    if unknown is not None:
-        rule = rule.but(unknown_below=unknown.below)
-    wanted = spared | dict(request.recall)
-    kept = tuple(recall_threshold(val, name, share, rule) for name, share in wanted.items())
-    return rule.but(chosen=ChosenThresholds(kept, unknown, unfamiliar))
+    kept = tuple(recall_threshold(val, name, share, rule) for name, share in protected.items())
+    return rule.but(chosen=ChosenThresholds(kept, unfamiliar))
 
 
 def fit_recall_thresholds(
@@ -114,10 +103,10 @@ def fit_recall_thresholds(
 ) -> DecisionRule:
     """Fit the lowest thresholds with which each class keeps its `wanted` share (0..1) on val.
 
-    Where two spared classes claim a picture the likelier takes it, so a threshold may have to rise
-    because of another's. Each only ever rises, up to the least thresholds that serve all. Raises
-    UsageError for a class that the run does not know, InputUnusable where val has no picture of
-    it, or where no thresholds serve all.
+    Where two protected classes claim an image the likelier takes it, so a threshold may have to
+    rise because of another's. Each only ever rises, up to the least thresholds that serve all.
+    Raises UsageError for a class that the run does not know, InputUnusable where val has no picture
+    of it, or where no thresholds serve all.
     """
     rows = {name: np.flatnonzero(val.of_class(name)) for name in wanted}
     thresholds = dict(rule.thresholds) | dict.fromkeys(wanted, 0.0)
@@ -135,7 +124,7 @@ def fit_recall_thresholds(
 def _least(
     its: Outputs, classes: tuple[str, ...], name: str, wanted: float, rule: DecisionRule
 ) -> float:
-    """Return the lowest threshold that spares so much of a class, whose pictures are `its`, those
+    """Return the lowest threshold that keeps so much of a class, whose pictures are `its`, those
     of other classes being set.
     """
     number = classes.index(name)
@@ -154,9 +143,9 @@ def _least(
     if math.isinf(least):
         others = ", ".join(other for other in rule.thresholds if other != name)
         raise InputUnusable(
-            f"{name} cannot be spared {100 * wanted:.4g} % beside {others}: on val "
+            f"{name} cannot be protected to {100 * wanted:.4g} % beside {others}: on val "
             f"{int(np.isinf(against).sum())} of its {len(its)} pictures look more like these",
-            "spare less of one of them, or one alone (--forget drops what was chosen before)",
+            "protect less of one of them, or one alone (--forget drops what was chosen before)",
         )
     return least
 
@@ -183,72 +172,6 @@ def recall_threshold(
         others_kept=None if its.all() else float((now == y)[~its].mean()),
         others_before=None if its.all() else float((before == y)[~its].mean()),
     )
-
-
-def reject_option(val: SplitAnswers, wanted: float, rule: DecisionRule) -> RejectOption:
-    """Find the lowest threshold with at most `wanted` wrong answers on val among those given.
-
-    What `rule` calls unknown by its familiarity anyway is not answered. That the threshold was
-    chosen is paid for in the bound. Raises InputUnusable where not even the surest are so often
-    right, or val is empty.
-    """
-    if not len(val.outputs):
-        raise _empty_val()
-    sure, right = _confidence(val, rule)
-    order = np.argsort(-sure, kind="stable")
-    wrong = (~right[order]).cumsum()
-    # A threshold cannot part answers of equal confidence.
-    last = np.append(sure[order][1:] != sure[order][:-1], True) & (sure[order] >= 0)
-    fits = np.flatnonzero(last & (wrong <= wanted * np.arange(1, len(order) + 1)))
-    if not len(fits):
-        raise InputUnusable(
-            f"no threshold makes {wanted:.4g} wrong answers on val: its surest ones are wrong",
-            "allow more errors, or train a better model",
-        )
-    at = int(fits[-1])
-    below = float(sure[order][at]) if at + 1 < len(order) else 0.0
-    answered = sure >= below
-    errors, moments = ~right[answered], val.moments[answered]
-    coverage = float(answered.mean())
-    return RejectOption(
-        below=below,
-        wanted=wanted,
-        coverage=coverage,
-        answered=len(moments),
-        moments=len(np.unique(moments)),
-        errors=int(errors.sum()),
-        at_most=share_at_most(errors, moments, 1 - _doubt(coverage)),
-    )
-
-
-def _doubt(coverage: float) -> float:
-    """Return the part of 5 % for a threshold with this coverage: of about 1/2**k it is
-    1/(k+1)(k+2).
-    """
-    halvings = math.floor(-math.log2(coverage)) if coverage else 0
-    return 0.05 / ((halvings + 1) * (halvings + 2))
-
-
-def risk_coverage_curve(val: SplitAnswers, rule: DecisionRule) -> tuple[tuple[float, float], ...]:
-    """Return (coverage, error rate among the answers given), the surest first."""
-    sure, right = _confidence(val, rule)
-    order = np.argsort(-sure, kind="stable")
-    risk = (~right[order]).cumsum() / np.arange(1, len(order) + 1)
-    count = min(_POINTS, len(order))
-    at = np.unique(np.linspace(1, len(order), count).round().astype(int)) - 1
-    return tuple((float((i + 1) / len(order)), float(risk[i])) for i in at)
-
-
-def _confidence(val: SplitAnswers, rule: DecisionRule) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Return the probability of each answer, thresholds applied, and whether it is right.
-
-    It is -1, below every threshold, where a picture is unknown by its familiarity.
-    """
-    sparing = rule.but(unknown_below=None, unfamiliar_below=None)
-    chosen, probabilities = decide(val.outputs.logits, val.classes, sparing)
-    sure = probabilities[np.arange(len(chosen)), chosen]
-    familiar = val.answers(rule.but(unknown_below=None)) != UNKNOWN
-    return np.where(familiar, sure, -1.0), chosen == val.outputs.y
 
 
 def _familiarity_threshold(val: SplitAnswers, wanted: float) -> FamiliarityThreshold:

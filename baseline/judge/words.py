@@ -111,7 +111,12 @@ def judged_warnings(judged: Reevaluation) -> list[str]:
 
 def judged_values(judged: Reevaluation) -> Words:
     """Return all figures of a run that was judged again as JSON values."""
-    values: Words = {"run": judged.run, judged.split: judged.figures, "copies": judged.copies}
+    figures: Words = msgspec.to_builtins(judged.figures)
+    # As `baseline train --json`: all of them are of the answers, but for what says otherwise.
+    for name in ("answers", "intervals"):
+        del figures[name]
+    figures |= judged.figures.summary() | {"classes": judged.figures.answer_classes}
+    values: Words = {"run": judged.run, judged.split: figures, "copies": judged.copies}
     if judged.looks is not None:
         values["looked_before"] = judged.looks._asdict()
     chosen = msgspec.to_builtins(judged.chosen)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from baseline.data.samples import find_examples, prior_shift
+from baseline.data.grouped_split import held_out_folds
+from baseline.data.samples import Examples, find_examples, prior_shift
 from baseline.judge.calibration import fit_calibration
-from baseline.judge.outputs import Floats, Indices, Outputs, softmax
+from baseline.judge.outputs import Floats, Indices, Outputs, joined_outputs, softmax
+from baseline.train.cross_validation import cross_validate, folds_with_val
 from baseline.train.storage import load_model
-from baseline.train.trials import FoldTrials
 from gleanset import Dataset
 from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
+from gleanset.records import Sample
 from gleanset.work.progress import Progress
 
 
@@ -43,10 +45,12 @@ def search_doubts(
     `InputUnusable` where there are too few moments, and what training raises.
     """
     settings, examples = load_model(folder)[1], find_examples(dataset)
-    trials = FoldTrials.of_everything(dataset, dataset.cache, folds)
-    trials.need_folds()
-    trainings = trials.trainings(settings, settings.seed)
-    outputs = trials.answers(trainings, progress or Progress())
+    everything = _as_train(examples)
+    parts = held_out_folds(everything, folds, settings.seed)
+    results = cross_validate(
+        dataset, settings, folds_with_val(parts, settings.seed), progress or Progress()
+    )
+    outputs = joined_outputs([result.outputs for result in results])
     order = sorted(range(len(outputs)), key=outputs.keys.__getitem__)
     outputs = outputs.at(np.array(order, np.int64))
     groups = [examples.moments[key] for key in outputs.keys]
@@ -57,7 +61,19 @@ def search_doubts(
     Doubts(dataset.db).replace(doubts)
     judges = [row for row, key in enumerate(outputs.keys) if key not in unseen]
     agree = float(outputs.right[judges].mean()) if judges else 0.0
-    return DoubtSearch(run, folds, len(trials.labelled), len(outputs), agree, tuple(doubts))
+    labelled = len(everything.splits["train"])
+    return DoubtSearch(run, folds, labelled, len(outputs), agree, tuple(doubts))
+
+
+def _as_train(examples: Examples) -> Examples:
+    """Return the samples of all splits as train, each once, without balance.
+
+    Labels that nobody has looked at are judged, too.
+    """
+    samples = {sample.key: sample for part in examples.splits.values() for sample in part}
+    train = tuple(samples[key] for key in sorted(samples))
+    splits: dict[str, tuple[Sample, ...]] = {"train": train, "val": (), "test": ()}
+    return replace(examples, splits=splits, unseen=frozenset(), weights=())
 
 
 def doubts_in(

@@ -16,12 +16,11 @@ import numpy.typing as npt
 
 from baseline.data.samples import Arrays
 from baseline.features.batching import BatchSize, in_batches
-from baseline.judge.answers import DecisionRule, rule_scores
-from baseline.judge.familiarity import FeatureScale, familiarity_of, fit_feature_scale
-from baseline.judge.outputs import Floats, Indices, Outputs, Scores
+from baseline.judge.familiarity import GALLERY_SCALE, FeatureScale, fit_feature_scale
+from baseline.judge.outputs import Indices, Outputs, Scores
 from baseline.settings import Simple
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.trained_net import SCALE, GalleryHead, TrainedNet
+from baseline.train.trained_net import GalleryHead, TrainedNet
 
 BATCH = 128
 """Pictures a forward pass, or fewer where the memory is full: the figures mean the same."""
@@ -40,29 +39,17 @@ def split_outputs(net: TrainedNet, data: TrainingData, split: str) -> Outputs:
     return network_outputs(net, data.arrays(split))
 
 
-def scale_of(train: Outputs) -> FeatureScale:
-    """Return where the embeddings of train lie, each picture counted once."""
+def feature_scale(net: TrainedNet, train: Outputs) -> FeatureScale | None:
+    """Return where the embeddings of train are, each image counted once; None for a gallery."""
+    if isinstance(net.head, GalleryHead):
+        return None
     vectors = train.unique().embeddings
     assert vectors is not None, "a network's outputs have embeddings"
     return fit_feature_scale(vectors)
 
 
-def outputs_familiarity(
-    outputs: Outputs, classes: Sequence[str], rule: DecisionRule, scale: FeatureScale | None
-) -> Floats:
-    """Return the familiarity of N images, as `baseline.use.model` has it.
-
-    Without distances and without a `scale` to compute them, the network is a gallery.
-    """
-    distances = with_distances(outputs, scale).distances
-    if distances is None:
-        likeness: Floats = outputs.logits.max(1).astype(np.float64) / SCALE
-        return likeness
-    return familiarity_of(rule_scores(outputs.logits, classes, rule), distances)
-
-
 def with_distances(outputs: Outputs, scale: FeatureScale | None) -> Outputs:
-    """Return outputs with the distances of their embeddings; as they are without a scale."""
+    """Return outputs with the distances of their embeddings; unchanged without a scale."""
     if scale is None or outputs.distances is not None:
         return outputs
     assert outputs.embeddings is not None, "a network's outputs have embeddings"
@@ -104,5 +91,5 @@ def _scores(net: TrainedNet, embedded: Scores, keys: Sequence[str]) -> Scores:
             likeness = head.vectors[owner] @ embedded[row]
             # The same one repeats where a class has fewer known pictures than another.
             likeness[rank :: len(head.known[owner])] = -1
-            scores[row, owner] = SCALE * likeness.max()
+            scores[row, owner] = GALLERY_SCALE * likeness.max()
     return scores

@@ -20,9 +20,10 @@ from baseline.features.backbones import SideBySide, bare_backbone
 from baseline.features.identity_backbone import IdentityBackbone
 from baseline.features.small_network import DEVIATION, MEAN, LastMaps, SmallBackbone
 from baseline.features.timm_backbone import LearningBackbone, TimmBackbone, TimmNetwork, take_state
+from baseline.judge.familiarity import GALLERY_SCALE
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback
-from baseline.train.trained_net import SCALE, TrainedNet, with_backbone
+from baseline.train.trained_net import TrainedNet, with_backbone
 from curation.likeness import colour_layout as formula
 
 
@@ -207,7 +208,7 @@ class KnownPictures(nn.Module):
         """Scores N x classes: the best cosine likeness to each class, scaled."""
         classes, known, width = self.vectors.shape
         likeness = embedded @ self.vectors.reshape(classes * known, width).T
-        return SCALE * likeness.reshape(-1, classes, known).amax(2)
+        return GALLERY_SCALE * likeness.reshape(-1, classes, known).amax(2)
 
 
 class SideNetworks(LearningBackbone):

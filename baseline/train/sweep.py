@@ -1,10 +1,11 @@
 """Trying a small grid of settings: each is trained on train and judged on val, never on test.
 
-A sweep that was stopped goes on where it was (`trials.py`).
+A sweep that was stopped goes on where it was (`cross_validation.py`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import json
@@ -20,25 +21,17 @@ import numpy as np
 from baseline.data.grouped_split import with_val
 from baseline.data.samples import Examples, find_examples
 from baseline.judge.intervals import Flags, compare_paired, several_interval
-from baseline.judge.metrics import empty_split
+from baseline.judge.metrics import empty_split, mean_log_loss
 from baseline.judge.outputs import Outputs
 from baseline.settings import load_preset
-from baseline.train.trials import (
-    FORMAT,
-    Trial,
-    answered_by_all,
-    judged_trial,
-    run_trials,
-    short_digest,
-    trial_outputs,
-)
+from baseline.train.cross_validation import Fold, cross_validate
 from gleanset import Dataset
 from gleanset.binomial import Interval
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.work.progress import Progress
 
-MOST = 200
+MAX_CELLS = 200
 TRAIN, VAL, MARK = "#3b6ea5", "#c8602b", "#666666"
 """Blue and orange are told apart by nearly everyone."""
 Grid = Mapping[str, Sequence[str]]
@@ -89,17 +82,34 @@ def cells_of(preset: str, asked: Grid) -> list[dict[str, str]]:
         default = GRIDS[str(load_preset(preset, {}).to_json()["method"])]
         grid = {**{k: list(v) for k, v in default.items() if k not in asked}, **asked}
     cells = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    if len(cells) > MOST:
-        raise UsageError(f"{len(cells)} trainings are too many", f"name at most {MOST}")
+    if len(cells) > MAX_CELLS:
+        raise UsageError(f"{len(cells)} trainings are too many", f"name at most {MAX_CELLS}")
     for options in cells:
         load_preset(preset, options)
     return cells
 
 
-def ranked(cells: Sequence[Trial]) -> list[Trial]:
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One training of a sweep, by its `options`; `failed` says why it came to no predictions."""
+
+    options: dict[str, str]
+    accuracy: float | None = None
+    log_loss: float | None = None
+    epochs: int = 0
+    seconds: float = 0.0
+    failed: str = ""
+
+    @property
+    def name(self) -> str:
+        """The options in a line."""
+        return ", ".join(f"{key}={value}" for key, value in self.options.items())
+
+
+def ranked(cells: Sequence[Cell]) -> list[Cell]:
     """Sort cells best first: by accuracy on val, then by log loss; what failed comes last."""
 
-    def key(cell: Trial) -> tuple[float, float]:
+    def key(cell: Cell) -> tuple[float, float]:
         loss = math.inf if cell.log_loss is None else cell.log_loss
         return (-cell.accuracy if cell.accuracy is not None else math.inf, loss)
 
@@ -117,29 +127,33 @@ class ValidationAnswers:
     moments: tuple[str, ...]
 
     @classmethod
-    def of(cls, answers: Mapping[str, Outputs], moments: Mapping[str, str]) -> ValidationAnswers:
-        """Return what cells said, by name; `moments` has those of val by key."""
-        shared = answered_by_all(answers.values())
-        hits = dict(zip(answers, (one.right for one in shared), strict=True))
-        return cls(hits, tuple(moments[key] for key in shared[0].keys))
+    def of(cls, outputs: Mapping[str, Outputs], moments: Mapping[str, str]) -> ValidationAnswers:
+        """Return the predictions of cells, by name; `moments` has those of val by key."""
+        shared = set.intersection(*(set(part.keys) for part in outputs.values()))
+        keys = [key for key in next(iter(outputs.values())).keys if key in shared]
+        right = {}
+        for name, part in outputs.items():
+            rows = [row for row, key in enumerate(part.keys) if key in shared]
+            right[name] = part.right[rows]
+        return cls(right, tuple(moments[key] for key in keys))
 
-    def interval(self, cell: Trial) -> Interval | None:
+    def interval(self, cell: Cell) -> Interval | None:
         """Return the 95 % interval of its accuracy, by moments; None for a single one."""
         return several_interval(self.right[cell.name], self.moments)
 
-    def level(self, best: Trial, other: Trial) -> bool:
+    def level(self, best: Cell, other: Cell) -> bool:
         """Return whether it may be luck that `best` is ahead of `other` on the same pictures."""
         against = compare_paired(self.right[best.name], self.right[other.name], self.moments)
         return not against.clear
 
 
-def best_command(preset: str, best: Trial, root: Path) -> list[str]:
+def best_command(preset: str, best: Cell, root: Path) -> list[str]:
     """Return the words of the command that trains with the best cell."""
     options = [word for key, value in best.options.items() for word in ("-o", f"{key}={value}")]
     return ["baseline", "train", "--preset", preset, *options, "-d", str(root)]
 
 
-def table(cells: Sequence[Trial]) -> list[dict[str, Any]]:
+def table(cells: Sequence[Cell]) -> list[dict[str, Any]]:
     """Return the ranked cells as JSON values."""
     shown = ("options", "accuracy", "log_loss", "epochs", "seconds", "failed")
     return [{name: getattr(cell, name) for name in shown} for cell in ranked(cells)]
@@ -149,7 +163,7 @@ PLOT = "sweep.png"
 
 
 def draw_sweep(
-    folder: Path, cells: Sequence[Trial], val: ValidationAnswers, *, scratch: Path
+    folder: Path, cells: Sequence[Cell], val: ValidationAnswers, *, scratch: Path
 ) -> Path:
     """Write `sweep.png`, with intervals by the moments of val. Gives its path."""
     from matplotlib.figure import Figure
@@ -188,8 +202,8 @@ def sweep(
 ) -> dict[str, Any]:
     """Train every cell on train and judge it on val; the table, the plot and the best command.
 
-    Raises `InputUnusable` where val is empty, and what training raises but for rates that are
-    too high: those cells are told as failed.
+    A cell whose training diverges is listed as failed. Raises `InputUnusable` where val is empty or
+    every cell fails, and what the disk raises.
     """
     progress = progress or Progress()
     with dataset.stage(STAGE) as scratch:
@@ -206,43 +220,56 @@ def sweep(
         moments = {sample.key: examples.moments[sample.key] for sample in examples.splits["val"]}
         if not moments:
             raise empty_split("val is empty: there is nothing to choose by")
-        folder = dataset.runs_folder / _name(preset, cells, examples)
-
-        def learn(options: dict[str, str], place: Path) -> tuple[Trial, Outputs]:
-            settings = load_preset(preset, options, dataset.pin_of)
-            return judged_trial(dataset, examples, settings, "val", place)
-
-        trials: list[Trial] = []
-        trained = run_trials(folder, cells, learn, scratch)
-        for cell in progress.over(trained, "sweep", len(cells), " trainings"):
-            trials.append(cell)
+        results: list[Cell] = []
+        outputs: dict[str, Outputs] = {}
+        for options in progress.over(cells, "sweep", len(cells), " trainings"):
+            cell, predicted = _train_cell(dataset, preset, options, examples)
+            results.append(cell)
+            if predicted is not None:
+                outputs[cell.name] = predicted
             say(_line(cell))
-        best = ranked(trials)[0]
+        best = ranked(results)[0]
         if best.accuracy is None:
             raise InputUnusable(
                 f"every training of the sweep failed: {best.failed}",
                 "try lower learning rates: -o learning_rate=0.0001,0.0003",
             )
-        said = {t.name: trial_outputs(folder, t.options) for t in trials if not t.failed}
-        val = ValidationAnswers.of(said, moments)
-        plot = draw_sweep(folder, trials, val, scratch=scratch)
-        return _told(dataset, preset, trials, val) | {"plot": str(plot.absolute())}
+        val = ValidationAnswers.of(outputs, moments)
+        folder = dataset.runs_folder / _name(preset, cells, examples)
+        plot = draw_sweep(folder, results, val, scratch=scratch)
+        return _told(dataset, preset, results, val) | {"plot": str(plot.absolute())}
+
+
+def _train_cell(
+    dataset: Dataset, preset: str, options: dict[str, str], examples: Examples
+) -> tuple[Cell, Outputs | None]:
+    """Train one cell and predict val."""
+    settings = load_preset(preset, options, dataset.pin_of)
+    try:
+        [result] = cross_validate(dataset, settings, [Fold(examples, "val")])
+    except (UsageError, InputUnusable) as error:
+        # A rate that makes the loss infinite is a finding, and no reason to stop.
+        return Cell(options, failed=error.what), None
+    outputs = result.outputs
+    log_loss = mean_log_loss(outputs.logits, outputs.y)
+    cell = Cell(options, result.accuracy, log_loss, result.epochs, result.seconds)
+    return cell, outputs
 
 
 def _name(preset: str, cells: Sequence[dict[str, str]], examples: Examples) -> str:
-    """Of its folder: the same for the same cells on the same data."""
-    told = json.dumps([FORMAT, preset, *cells, examples.fingerprint()])
-    return f"sweep-{preset}-{short_digest(told)}"
+    """Return the name of its folder: the same for the same cells on the same data."""
+    text = json.dumps([preset, *cells, examples.fingerprint()])
+    return f"sweep-{preset}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _line(cell: Trial) -> str:
+def _line(cell: Cell) -> str:
     if cell.accuracy is None:
         return f"{cell.name}: {cell.failed}"
     return f"{cell.name}: val {cell.accuracy:.3f}, log loss {cell.log_loss:.3f}"
 
 
 def _told(
-    dataset: Dataset, preset: str, cells: Sequence[Trial], val: ValidationAnswers
+    dataset: Dataset, preset: str, cells: Sequence[Cell], val: ValidationAnswers
 ) -> dict[str, Any]:
     best = ranked(cells)[0]
     others = [cell for cell in cells if cell.accuracy is not None and cell is not best]

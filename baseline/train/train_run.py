@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 from baseline.data.augment_sheet import write_sheet
@@ -25,33 +24,26 @@ from baseline.data.runs import (
     run_folder,
 )
 from baseline.data.samples import find_examples, prior_shift
-from baseline.judge.answers import BLIND, DecisionRule, load_decision_rule, save_decision_rule
-from baseline.judge.familiarity import FeatureScale, save_feature_scale
+from baseline.judge.answers import BLIND
+from baseline.judge.familiarity import save_feature_scale
 from baseline.judge.judging import (
     TEST,
     JudgedRun,
-    answer_figures,
+    fitted_rule,
     judge_run,
     reuse_warning,
     straddle_warning,
 )
-from baseline.judge.metrics import SplitFigures
-from baseline.judge.outputs import Outputs
 from baseline.judge.report.page import write_report
 from baseline.judge.run_figures import RunFigures, save_layers, write_metrics
 from baseline.settings import Settings, load_preset
 from baseline.train.callbacks import TrainingResult
-from baseline.train.inference import (
-    outputs_familiarity,
-    scale_of,
-    split_outputs,
-    with_distances,
-)
+from baseline.train.inference import feature_scale, split_outputs, with_distances
 from baseline.train.methods.registry import fit_method, need_for
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.run_logger import RunLogger
 from baseline.train.storage import save_model
-from baseline.train.trained_net import GalleryHead, TrainedNet
+from baseline.train.trained_net import TrainedNet
 from baseline.train.unknown_rule import with_unknown_rule
 from baseline.use.crops import save_crops
 from gleanset import Dataset
@@ -138,15 +130,14 @@ def _train_and_judge(
         trained = fit_method(data, data.settings, logger)
     _save_net(data, trained.net, folder, scratch)
     outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
-    scale = None if isinstance(trained.net.head, GalleryHead) else scale_of(outputs["train"])
+    scale = feature_scale(trained.net, outputs["train"])
     if scale is not None:
         save_feature_scale(folder, scale, scratch=scratch)
         outputs = {split: with_distances(part, scale) for split, part in outputs.items()}
     shift = prior_shift(data.examples, data.settings)
-    judged = judge_run(data.dataset, run_id, data.examples, outputs, shift, scratch)
-    rule = with_unknown_rule(data, trained, outputs, load_decision_rule(folder))
-    save_decision_rule(folder, rule, scratch=scratch)
-    judged = _with_answers(judged, data, scale, outputs, rule)
+    calibration, rule = fitted_rule(outputs["val"], data.examples, shift)
+    rule = with_unknown_rule(data, trained, outputs["val"], scale, rule)
+    judged = judge_run(data.dataset, run_id, data.examples, outputs, rule, scratch)
     _warn(judged, say)
     counts = {split: len(part) for split, part in outputs.items()}
     unreadable = sum(data.examples.counts().values()) - sum(counts.values())
@@ -168,8 +159,8 @@ def _train_and_judge(
         precision=trained.precision,
         training=dict(trained.facts),
         copies=copies,
-        temperature=judged.calibration.temperature,
-        calibration=judged.calibration,
+        temperature=calibration.temperature,
+        calibration=calibration,
         gap=dict(judged.gap),
         retrieval=judged.retrieval,
         **judged.splits,
@@ -180,25 +171,8 @@ def _train_and_judge(
     also = {"unreadable": unreadable, "unseen_labels": len(taught & data.examples.unseen)}
     noted = {name: number for name, number in also.items() if number}
     unknown = rule.chosen.unfamiliar.describe() if rule.chosen.unfamiliar else BLIND
-    return summary | {"unknown": unknown, "copies": copies} | noted
-
-
-def _with_answers(
-    judged: JudgedRun,
-    data: TrainingData,
-    scale: FeatureScale | None,
-    outputs: Mapping[str, Outputs],
-    rule: DecisionRule,
-) -> JudgedRun:
-    """Return the figures with those of the answers under the rule that users get."""
-    splits = {}
-    for split, figures in judged.splits.items():
-        part = outputs[split].unique()
-        groups = [data.examples.moments[key] for key in part.keys]
-        familiarity = outputs_familiarity(part, data.classes, rule, scale)
-        answers = answer_figures(part, data.classes, rule, familiarity, groups)
-        splits[split] = replace(figures, answers=answers)
-    return replace(judged, splits=splits)
+    described = {"calibration": calibration.describe(), "unknown": unknown, "copies": copies}
+    return summary | described | noted
 
 
 def _save_net(data: TrainingData, net: TrainedNet, folder: Path, scratch: Path) -> None:
@@ -232,25 +206,8 @@ def _summary(
         "classes": len(data.classes),
         "data": dict(counts),
         **(epochs if trained.history else {}),
-        **{split: _split_summary(judged.splits.get(split)) for split in ("val", "test")},
-        "calibration": judged.calibration.describe(),
-    }
-
-
-def _split_summary(figures: SplitFigures | None) -> dict[str, object] | None:
-    """Return the few figures of a split that fit on a line, with the 95 % interval of accuracy."""
-    if figures is None:
-        return None
-    answers = figures.answers
-    low, high = (answers and answers.interval) or (None, None)
-    return {
-        "count": figures.count,
-        "accuracy": figures.answer_accuracy,
-        "at_least": low,
-        "at_most": high,
-        "unknown": figures.unknown_answers / figures.count,
-        "accuracy_before_unknown": figures.accuracy,
-        "log_loss": figures.log_loss,
-        "macro_f1": figures.macro_f1,
-        "commonest_class": figures.commonest_class,
+        **{
+            split: judged.splits[split].summary() if split in judged.splits else None
+            for split in ("val", "test")
+        },
     }

@@ -25,10 +25,9 @@ from baseline.features.backbone import (
 from baseline.features.backbones import bare_backbone
 from baseline.features.scaling import Scaling
 from baseline.features.small_network import SmallBackbone
+from baseline.judge.familiarity import GALLERY_SCALE
 from baseline.settings import Settings, Simple, Triplet
 
-SCALE = 20.0
-"""What a cosine likeness is multiplied by to become a score; temperature scaling mends the rest."""
 GALLERY = "head.vectors"
 BACKBONE, PROJECTION, HEAD = "backbone.", "projection.1", "head.{}"
 """What the names of tensors in the weights begin with."""
@@ -117,7 +116,7 @@ class GalleryHead:
 
     def __call__(self, embedded: Floats) -> Floats:
         """Return the scores, N x classes: the best cosine likeness to each class, scaled."""
-        scores: Floats = np.float32(SCALE) * self.likeness(embedded).max(2)
+        scores: Floats = np.float32(GALLERY_SCALE) * self.likeness(embedded).max(2)
         return scores
 
     def likeness(self, embedded: Floats) -> Floats:

@@ -6,7 +6,7 @@ val, and where that is small train, each part seen by a network that learnt the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -17,14 +17,15 @@ import numpy as np
 
 from baseline.data.grouped_split import held_out_folds
 from baseline.judge.answers import ChosenThresholds, DecisionRule
-from baseline.judge.outputs import Outputs
+from baseline.judge.familiarity import FeatureScale, outputs_familiarity
+from baseline.judge.outputs import Outputs, joined_outputs
 from baseline.judge.thresholds import choose_familiarity
 from baseline.settings import Settings
 from baseline.train.callbacks import TrainingResult
-from baseline.train.inference import outputs_familiarity, scale_of, split_outputs
-from baseline.train.methods.registry import fit_method
+from baseline.train.cross_validation import Fold, cross_validate
+from baseline.train.inference import split_outputs, with_distances
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.trained_net import GalleryHead, TrainedNet
+from baseline.train.trained_net import TrainedNet
 from gleanset.errors import InputUnusable, UsageError
 
 KNOWN_LOST = 0.1
@@ -35,52 +36,46 @@ ENOUGH = 100
 MOST_FOLDED = 2000
 """Pictures of train up to which learning folds takes seconds."""
 MOST_STRANGERS = 500
-Familiarity = Callable[[Outputs], dict[str, float]]  # by the key of each picture
 
 
 def with_unknown_rule(
     data: TrainingData,
     trained: TrainingResult[TrainedNet],
-    outputs: Mapping[str, Outputs],
+    val: Outputs,
+    scale: FeatureScale | None,
     rule: DecisionRule,
 ) -> DecisionRule:
-    """Return the rule with its threshold of familiarity; as it is where no promise can be made.
+    """Return the rule with its threshold of familiarity; unchanged where no promise can be made.
 
-    `outputs` are those of the trained network on train and val. Raises what the disk raises.
+    `val` are the outputs of the trained network, with their distances by `scale`; None is that of a
+    gallery. Raises what the disk raises.
     """
-    net, moments = trained.net, data.examples.moments
-    familiarity = _familiarity_to(net, outputs["train"], data, rule)
-    held, judged = dict[str, float](), familiarity(outputs["val"])
+    moments, gallery = data.examples.moments, scale is None
+
+    def familiarity(outputs: Outputs) -> dict[str, float]:
+        values = outputs_familiarity(outputs, data.classes, rule, gallery=gallery)
+        return {} if values is None else dict(zip(outputs.keys, values.tolist(), strict=True))
+
+    held, judged = dict[str, float](), familiarity(val)
     few = len({moments[key] for key in judged}) < ENOUGH
     if few and data.frozen_backbone and len(data.examples.splits["train"]) <= MOST_FOLDED:
         with suppress(InputUnusable, UsageError):  # too few pictures for folds: val alone decides
-            held = _held_out(data, _as_chosen(data.settings, trained.facts), rule)
+            held = familiarity(_held_out(data, _as_chosen(data.settings, trained.facts)))
     if not (judged := judged | held):
         return rule
     groups = [moments[key] for key in judged]
     chosen = choose_familiarity(np.array(list(judged.values())), groups, KNOWN_LOST)
     if not chosen.promised:
         return rule
-    strangers = np.array(list(_rejected(data, net, familiarity).values()))
+    rejected = _rejected(data, trained.net)
+    strangers = familiarity(with_distances(rejected, scale)) if rejected else {}
     chosen = msgspec.structs.replace(
         chosen,
         folds=FOLDS if held else 0,
         strangers=len(strangers),
-        strangers_unknown=int((strangers < chosen.below).sum()),
+        strangers_unknown=sum(value < chosen.below for value in strangers.values()),
     )
     return rule.but(unfamiliar_below=chosen.below, chosen=ChosenThresholds(unfamiliar=chosen))
-
-
-def _familiarity_to(
-    net: TrainedNet, train: Outputs, data: TrainingData, rule: DecisionRule
-) -> Familiarity:
-    scale = None if isinstance(net.head, GalleryHead) else scale_of(train)
-
-    def of(outputs: Outputs) -> dict[str, float]:
-        values = outputs_familiarity(outputs, data.classes, rule, scale)
-        return dict(zip(outputs.keys, values.tolist(), strict=True))
-
-    return of
 
 
 def _as_chosen(settings: Settings, facts: Mapping[str, Any]) -> Settings:
@@ -91,31 +86,26 @@ def _as_chosen(settings: Settings, facts: Mapping[str, Any]) -> Settings:
     return msgspec.structs.replace(settings, **chosen)
 
 
-def _held_out(data: TrainingData, settings: Settings, rule: DecisionRule) -> dict[str, float]:
-    """Return how familiar each picture of train is to a network that learnt the other folds.
-
-    Raises `InputUnusable` where there are too few moments.
-    """
+def _held_out(data: TrainingData, settings: Settings) -> Outputs:
+    """Return out-of-fold predictions for train. Raises `InputUnusable` for too few moments."""
     train, val = (data.examples.splits[split] for split in ("train", "val"))
     only = replace(data.examples, splits={"train": train, "val": (), "test": ()})
-    folds, held = held_out_folds(only, FOLDS, data.settings.seed), dict[str, float]()
-    for fold in data.progress.over(folds, "folds for unknown", FOLDS, " trainings"):
-        part = replace(fold, splits=fold.splits | {"val": val})
-        material = TrainingData(data.dataset, part, settings)
-        net = fit_method(material, settings).net
-        familiarity = _familiarity_to(net, split_outputs(net, material, "train"), material, rule)
-        held |= familiarity(split_outputs(net, material, "test"))
-    return held
+    folds = [
+        Fold(replace(part, splits=part.splits | {"val": val}))
+        for part in held_out_folds(only, FOLDS, data.settings.seed)
+    ]
+    results = cross_validate(data.dataset, settings, folds, data.progress, "folds for unknown")
+    return joined_outputs([result.outputs for result in results])
 
 
-def _rejected(data: TrainingData, net: TrainedNet, familiarity: Familiarity) -> dict[str, float]:
-    """Return how familiar pictures are that a person has rejected."""
+def _rejected(data: TrainingData, net: TrainedNet) -> Outputs | None:
+    """Return the outputs of images that a person has rejected; None where none can be read."""
     rejected = (one for one in data.dataset.samples.by_key() if one.status == "rejected")
     # They go by the name of some class, for pictures are read with one.
     named = (replace(one, label=data.classes[0]) for one in rejected if one.kept)
     examples = replace(data.examples, splits={"train": tuple(islice(named, MOST_STRANGERS))})
     material = TrainingData(data.dataset, examples, data.settings, data.progress)
     try:
-        return familiarity(split_outputs(net, material, "train"))
-    except InputUnusable:  # none can be read
-        return {}
+        return split_outputs(net, material, "train")
+    except InputUnusable:
+        return None

@@ -11,7 +11,8 @@ from PIL import Image
 from stored_pictures import store
 
 from baseline.data.samples import Examples, find_examples
-from baseline.judge.judging import JudgedRun, judge_run
+from baseline.judge.calibration import ScoreCalibration
+from baseline.judge.judging import JudgedRun, fitted_rule, judge_run
 from baseline.judge.outputs import Outputs
 from baseline.judge.run_figures import RunFigures, write_metrics
 from gleanset import Dataset
@@ -71,21 +72,24 @@ def judged_run(
     folder = dataset.root / "runs" / name
     dataset.runs.begin(name, "baseline", {"name": name})
     outputs = {s: told for s, told in answers(examples, skill, seed).items() if s in only}
-    judged = judge_run(dataset, name, examples, outputs)
-    write_figures(folder, examples, judged)
+    calibration, rule = fitted_rule(outputs.get("val"), examples)
+    judged = judge_run(dataset, name, examples, outputs, rule)
+    write_figures(folder, examples, judged, calibration)
     dataset.runs.end(name, "done", {})
     return folder, judged
 
 
-def write_figures(folder: Path, examples: Examples, judged: JudgedRun) -> None:
+def write_figures(
+    folder: Path, examples: Examples, judged: JudgedRun, calibration: ScoreCalibration
+) -> None:
     """Leave what was judged where a report reads it."""
     figures = RunFigures(
         classes=list(examples.classes),
         settings={"preset": "simple", "size": 32},
         data=dict(examples.counts()),
         seconds=12.0,
-        temperature=judged.calibration.temperature,
-        calibration=judged.calibration,
+        temperature=calibration.temperature,
+        calibration=calibration,
         gap=dict(judged.gap),
         retrieval=judged.retrieval,
         **judged.splits,

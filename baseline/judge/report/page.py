@@ -11,7 +11,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from baseline.judge.answers import ChosenThresholds, load_decision_rule
+from baseline.judge.answers import load_decision_rule
 from baseline.judge.calibration import ConfidenceBin
 from baseline.judge.metrics import SplitFigures
 from baseline.judge.run_figures import RunFigures, read_layers, read_metrics, weights_size
@@ -49,7 +49,6 @@ class MainSection:
     mistakes: list[JudgedPicture]
     before: Markup | None = None
     after: Markup | None = None
-    risk: Markup | None = None
 
 
 def write_report(
@@ -79,7 +78,7 @@ def run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     metrics, thumbnails = read_metrics(folder), Thumbnails(dataset)
     answers = load_decision_rule(folder)
     judged = [(name, figures) for name, figures in metrics.splits.items() if name != "train"]
-    main = main_section(dataset, thumbnails, *judged[-1], answers.chosen) if judged else None
+    main = main_section(dataset, thumbnails, *judged[-1]) if judged else None
     looks = SplitEvaluations(dataset.db)
     pairs = metrics.retrieval and metrics.retrieval.verification
     return {
@@ -116,16 +115,14 @@ def main_section(
     thumbnails: Thumbnails,
     name: str,
     figures: SplitFigures,
-    chosen: ChosenThresholds | None = None,
 ) -> MainSection:
-    """Return the section of a split; the dot among its risks is what was `chosen` on val."""
+    """Return the section of a split."""
     interval, base = figures.answer_interval, figures.commonest_class
     words = (
         f"{percent(figures.answer_accuracy)} right, 95 % interval {percent(interval.low)} to "
         f"{percent(interval.high)}; commonest class {percent(base)}"
     )
-    plain, unknown = figures.uncalibrated, chosen and chosen.unknown
-    dot = (unknown.coverage, unknown.errors / unknown.answered) if unknown else None
+    plain = figures.uncalibrated
     return MainSection(
         name=name,
         figures=figures,
@@ -141,7 +138,6 @@ def main_section(
         ],
         before=reliability(plain.bins, "Before scaling") if plain else None,
         after=reliability(figures.bins, "After scaling") if figures.bins else None,
-        risk=risk(figures.risk, "Wrong answers by share answered", dot) if figures.risk else None,
     )
 
 
@@ -209,9 +205,9 @@ def x_at(value: float) -> float:
     return LEFT + value * (SIDE - LEFT - RIGHT)
 
 
-def y_at(value: float, top: float = 1.0) -> float:
-    """Return the vertical place of 0..`top`."""
-    return SIDE - BOTTOM - min(value / top, 1.0) * (SIDE - TOP - BOTTOM)
+def y_at(value: float) -> float:
+    """Return the vertical place of 0..1."""
+    return SIDE - BOTTOM - value * (SIDE - TOP - BOTTOM)
 
 
 def reliability(bins: Sequence[ConfidenceBin], words: str) -> Markup:
@@ -219,7 +215,7 @@ def reliability(bins: Sequence[ConfidenceBin], words: str) -> Markup:
     full = max((part.count for part in bins), default=0)
     bars = (_bar(part, full) for part in bins if part.count)
     diagonal = tag("line", x1=x_at(0), x2=x_at(1), y1=y_at(0), y2=y_at(1), class_="best")
-    return _square(words, "confidence", "share right", 1.0, [*bars, diagonal])
+    return _square(words, "confidence", "share right", [*bars, diagonal])
 
 
 def _bar(part: ConfidenceBin, full: int) -> Markup:
@@ -239,37 +235,25 @@ def _bar(part: ConfidenceBin, full: int) -> Markup:
 def roc(points: Points, words: str) -> Markup:
     """Draw the true positive rate by the false positive rate."""
     chance = tag("line", x1=x_at(0), x2=x_at(1), y1=y_at(0), y2=y_at(1), class_="best")
-    return _square(words, "false alarms", "found", 1.0, [chance, _line(points, 1.0)])
+    return _square(words, "false alarms", "found", [chance, _line(points)])
 
 
-def risk(points: Points, words: str, chosen: tuple[float, float] | None = None) -> Markup:
-    """Draw wrong answers by the share of pictures that are answered at all."""
-    highest = max((wrong for _, wrong in points), default=0.0)
-    top = next(step for step in (0.02, 0.05, 0.1, 0.2, 0.5, 1.0) if highest <= step)
-    marks = [_line(points, top)]
-    if chosen is not None:
-        marks.append(
-            tag("circle", cx=x_at(chosen[0]), cy=y_at(chosen[1], top), r=5, class_="dot val")
-        )
-    return _square(words, "answered", "wrong", top, marks)
-
-
-def _line(points: Points, top: float) -> Markup:
-    path = " ".join(f"{x_at(x):.1f},{y_at(y, top):.1f}" for x, y in points)
+def _line(points: Points) -> Markup:
+    path = " ".join(f"{x_at(x):.1f},{y_at(y):.1f}" for x, y in points)
     return tag("polyline", points=path, class_="curve val")
 
 
-def _square(words: str, x: str, y: str, top: float, inside: Iterable[Markup]) -> Markup:
-    parts = [tag("title", words), *_axes(top), *inside, *_names(x, y)]
+def _square(words: str, x: str, y: str, inside: Iterable[Markup]) -> Markup:
+    parts = [tag("title", words), *_axes(), *inside, *_names(x, y)]
     return tag("svg", *parts, viewBox=f"0 0 {SIDE} {SIDE}", role="img", class_="chart square")
 
 
-def _axes(top: float) -> Iterable[Markup]:
+def _axes() -> Iterable[Markup]:
     for number in range(_STEPS + 1):
         share = number / _STEPS
         at, style = y_at(share), "grid" if number else "axis"
         yield tag("line", x1=LEFT, x2=SIDE - RIGHT, y1=at, y2=at, class_=style)
-        yield tag("text", _percent(share * top), x=LEFT - 6, y=at + 4, class_="tick end")
+        yield tag("text", _percent(share), x=LEFT - 6, y=at + 4, class_="tick end")
         yield tag(
             "text", _percent(share), x=x_at(share), y=SIDE - BOTTOM + 16, class_="tick middle"
         )

@@ -14,7 +14,8 @@ from onnx import ModelProto, TensorProto
 from baseline.features.backbone import OPSET, Backbone, PictureShape
 from baseline.features.graph_backbone import GraphBackbone
 from baseline.features.graph_builder import GraphBuilder, Output, byte_pictures
-from baseline.train.trained_net import SCALE, GalleryHead, LinearLayer, TrainedNet
+from baseline.judge.familiarity import GALLERY_SCALE
+from baseline.train.trained_net import GalleryHead, LinearLayer, TrainedNet
 from baseline.use.engines.run_engine import LUMA, RunEngine
 from baseline.use.export import quiet_converters
 from gleanset.errors import MissingComponent
@@ -115,7 +116,7 @@ def _scores(graph: GraphBuilder, net: TrainedNet, embedded: str) -> tuple[str, O
         flat = graph.add("MatMul", embedded, head.vectors.reshape(classes * known, width).T)
         likeness = graph.add("Reshape", flat, np.array([0, classes, known], np.int64))
         best = graph.add("ReduceMax", likeness, np.array([2], np.int64), keepdims=0)
-        scores = graph.add("Mul", best, np.array(SCALE, np.float32))
+        scores = graph.add("Mul", best, np.array(GALLERY_SCALE, np.float32))
         return scores, Output(likeness, (classes, known))
     for number, layer in enumerate(head.layers):
         embedded = _linear(graph, graph.add("Relu", embedded) if number else embedded, layer)

@@ -14,10 +14,10 @@ from baseline.data.samples import find_examples
 from baseline.judge.outputs import load_outputs
 from baseline.judge.words import training_words
 from baseline.settings import load_preset
+from baseline.train.cross_validation import HELD_OUT
 from baseline.train.doubts import search_doubts
-from baseline.train.fold_run import HELD_OUT, cross_validate
+from baseline.train.fold_run import DealtFolds, run_cross_validation
 from baseline.train.train_run import train_run
-from baseline.train.trials import FoldTrials
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, Choice, unseen_labels
 from gleanset.settings import SplitSettings
@@ -63,19 +63,19 @@ def test_val_and_folds_hold_none_of_them(dataset: Dataset) -> None:
     assert not {one.key for one in cut.splits["val"]} & unseen
     moments = [{examples.moments[s.key] for s in cut.splits[name]} for name in ("train", "val")]
     assert not moments[0] & moments[1]
-    trials = FoldTrials.of_all(dataset, dataset.cache, 3)
-    assert not trials.judged.keys() & unseen
-    folds = [trials.fold(one) for one in trials.trainings(PRESET)]
-    judged = [one.key for fold in folds for one in fold.splits["test"]]
-    assert sorted(judged) == sorted(trials.judged)
-    alone = {key for key in unseen if examples.moments[key] not in trials.judged.values()}
+    folds = [fold.examples for fold in DealtFolds.of(dataset, PRESET, 3).folds]
+    judged = {one.key for fold in folds for one in fold.splits["test"]}
+    assert judged
+    assert not judged & unseen
+    groups = {examples.moments[key] for key in judged}
+    alone = {key for key in unseen if examples.moments[key] not in groups}
     assert alone
     assert all(alone & taught <= {s.key for s in fold.splits["train"]} for fold in folds)
 
 
 def test_folds_are_judged_without_them(dataset: Dataset) -> None:
     unseen = unseen_labels(dataset.db).keys()
-    found = cross_validate(dataset, PRESET, 3)
+    found = run_cross_validation(dataset, PRESET, 3)
     judged = load_outputs(found.report.parent)[HELD_OUT].keys
     assert judged
     assert not set(judged) & unseen
@@ -84,7 +84,7 @@ def test_folds_are_judged_without_them(dataset: Dataset) -> None:
 def test_a_split_into_folds_never_deals_them_out(dataset: Dataset) -> None:
     apply_split(dataset, plan_split(dataset, SplitSettings(folds=3)))
     unseen = unseen_labels(dataset.db).keys()
-    found = cross_validate(dataset, PRESET, 3)
+    found = run_cross_validation(dataset, PRESET, 3)
     judged = load_outputs(found.report.parent)[HELD_OUT].keys
     assert len(judged) == 72 - len(unseen) == 54
     assert not set(judged) & unseen

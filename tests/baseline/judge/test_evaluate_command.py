@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from judged_runs import fill, write_figures
@@ -26,13 +25,11 @@ from baseline.judge.answers import (
     save_decision_rule,
 )
 from baseline.judge.familiarity import save_feature_scale
-from baseline.judge.judging import judge_run
-from baseline.judge.metrics import SplitFigures
+from baseline.judge.judging import fitted_rule, judge_run
 from baseline.judge.outputs import load_outputs, softmax
 from baseline.judge.run_figures import read_metrics
-from baseline.judge.words import right_words
 from baseline.settings import load_preset
-from baseline.train.inference import network_outputs, scale_of
+from baseline.train.inference import feature_scale, network_outputs
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.storage import save_model
@@ -67,10 +64,13 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_model(folder, fitted.net, settings, examples.classes)
         arrays = {split: load_arrays(dataset, examples, settings, split) for split in SPLITS}
         outputs = {split: network_outputs(fitted.net, arrays[split]) for split in SPLITS}
-        save_feature_scale(folder, scale_of(outputs["train"]))
-        judged = judge_run(dataset, "one", examples, outputs)
+        scale = feature_scale(fitted.net, outputs["train"])
+        assert scale is not None
+        save_feature_scale(folder, scale)
+        calibration, rule = fitted_rule(outputs["val"], examples)
+        judged = judge_run(dataset, "one", examples, outputs, rule)
         (folder / "trained_on.json").write_text(json.dumps(arrays["train"].keys))
-        write_figures(folder, examples, judged)
+        write_figures(folder, examples, judged, calibration)
         dataset.runs.end("one", "done", {})
     return root
 
@@ -102,6 +102,9 @@ def baseline(
     return run
 
 
+SAME = ("count", "log_loss", "ece", "macro_f1", "confusion", "mistakes", "bins", "kinds")
+
+
 def test_judging_again_gives_the_same_and_does_not_scold_for_its_own_look(
     trained: Dataset, baseline: Baseline
 ) -> None:
@@ -109,7 +112,8 @@ def test_judging_again_gives_the_same_and_does_not_scold_for_its_own_look(
     before = json.loads((folder / "metrics.json").read_text())
     code, told, err = baseline("evaluate")
     assert code == 0
-    assert told["test"] == before["test"]
+    assert all(told["test"][name] == before["test"][name] for name in SAME)
+    assert told["test"]["accuracy_before_unknown"] == before["test"]["accuracy"]
     assert told["looked_before"] == {"times": 0, "runs": [], "otherwise": 0}
     assert "looked at" not in err
     page = Path(str(told["report"])).read_text("utf-8")
@@ -118,7 +122,7 @@ def test_judging_again_gives_the_same_and_does_not_scold_for_its_own_look(
     assert (code, "looked_before" in told) == (0, False)
     assert err.startswith("baseline: val has only 3 moments")
     assert "looked at" not in err
-    assert told["val"] == before["val"]
+    assert all(told["val"][name] == before["val"][name] for name in SAME)
 
 
 def test_every_command_tells_one_log_loss(trained: Dataset, baseline: Baseline) -> None:
@@ -135,18 +139,17 @@ def test_every_command_tells_one_log_loss(trained: Dataset, baseline: Baseline) 
 def test_thresholds_are_chosen_on_val_and_kept(trained: Dataset, baseline: Baseline) -> None:
     folder = trained.root / "runs" / "one"
     temperature = load_decision_rule(folder).temperature
-    code, told, err = baseline("evaluate", "--spare", "狐=99.9%", "--unknown-error", "50%")
+    code, told, err = baseline("evaluate", "--protect", "狐=99.9%")
     assert code == 0
     assert "to promise 99.9 %, val needs 2,995 moments" in err
     assert "looked_before" not in told  # choosing is done on val, without a look at test
     kept = load_decision_rule(folder)
-    assert (kept.temperature, kept.chosen.unknown.wanted) == (temperature, 0.5)
+    assert kept.temperature == temperature
     assert list(kept.thresholds) == ["狐"]
-    code, _, _ = baseline("evaluate", "--spare", "cat=1")
+    code, _, _ = baseline("evaluate", "--protect", "cat=1")
     assert code == 0
     both = load_decision_rule(folder)
     assert set(both.thresholds) == {"狐", "cat"}
-    assert both.unknown_below is not None
     assert len(both.chosen.spared) == 2
     baseline("evaluate", "--forget")
     assert load_decision_rule(folder) == type(kept)(temperature)
@@ -165,7 +168,7 @@ def test_what_is_too_unfamiliar_is_chosen_on_val_and_kept(
     assert below == found["below"]
     assert "elow a familiarity of" in Path(str(told["report"])).read_text("utf-8")
     # What is chosen beside it leaves it in force.
-    baseline("evaluate", "--spare", "cat=90%", "--unknown-error", "50%")
+    baseline("evaluate", "--protect", "cat=90%")
     assert load_decision_rule(folder).unfamiliar_below == below
     baseline("evaluate", "--forget")
     assert load_decision_rule(folder).unfamiliar_below is None
@@ -187,12 +190,12 @@ def test_accuracy_is_that_of_the_answers_that_users_get(
     right, unknown = int((answers == outputs.y).sum()), int((answers == UNKNOWN).sum())
     assert 0 < unknown < len(outputs)
     _, told, _ = baseline("evaluate", "one")
-    figures = msgspec.convert(told["test"], SplitFigures)
-    assert (figures.right_answers, figures.unknown_answers) == (right, unknown)
-    assert figures.answer_accuracy == right / len(outputs) < figures.accuracy
-    words = right_words("test", figures, None)
-    assert words["right"].startswith(f"{100 * right / len(outputs):.1f} %")
-    assert f"({unknown}/{len(outputs)})" in words["rule for unknown"]
+    figures = told["test"]
+    assert figures["accuracy"] == right / len(outputs) < figures["accuracy_before_unknown"]
+    assert figures["unknown"] == unknown / len(outputs)
+    words = run_here("baseline.cli", "evaluate", "one", "-d", trained.root).stdout
+    assert f"right: {100 * right / len(outputs):.1f} %" in words
+    assert f"({unknown}/{len(outputs)})" in words
     # The report and the card read what a later choice of the rule leaves.
     baseline("evaluate", "--forget")
     kept = read_metrics(folder).splits["test"]
@@ -217,12 +220,14 @@ def test_a_run_that_can_no_longer_answer_unknown_says_so(
 WRONG = [
     (["--unknown-rate", "much"], 2, "not a share"),
     (["--forget", "--unknown-rate", "5%"], 2, "give them apart"),
-    (["--spare", "photo"], 2, "not CLASS=SHARE"),
-    (["--spare", "cat=much"], 2, "not a share"),
-    (["--spare", "cat=101%"], 2, "not a share"),
-    (["--forget", "--spare", "cat=90%"], 2, "give them apart"),
+    (["--protect", "photo"], 2, "not CLASS=SHARE"),
+    (["--protect", "cat=much"], 2, "not a share"),
+    (["--protect", "cat=101%"], 2, "not a share"),
+    (["--forget", "--protect", "cat=90%"], 2, "give them apart"),
     (["nobody"], 3, "no finished run nobody"),
-    (["--spare", "dog=90%"], 2, "knows no class 'dog'"),
+    (["--protect", "dog=90%"], 2, "knows no class 'dog'"),
+    (["--spare", "cat=90%"], 2, "baseline evaluate --protect CLASS=99.9%"),
+    (["--unknown-error", "5%"], 2, "no threshold is chosen by the share of wrong answers"),
 ]
 
 
@@ -240,7 +245,7 @@ def test_classes_that_are_new_and_splits_that_are_empty(
     examples = find_examples(trained)
     for sample in examples.splits["val"]:
         trained.journal.step("Away", [Choice(sample.key, "reject")])
-    code, _, err = baseline("evaluate", "--unknown-error", "5%")
+    code, _, err = baseline("evaluate", "--unknown-rate", "5%")
     assert (code, "no picture in val" in err) == (3, True)
     sample = examples.splits["train"][0]
     trained.journal.step("New", [Choice(sample.key, "label", "wolf")])

@@ -17,8 +17,8 @@ from baseline.judge.familiarity import (
     load_feature_scale,
     save_feature_scale,
 )
-from baseline.judge.outputs import Floats, Indices, Outputs
-from baseline.judge.thresholds import SplitAnswers, choose_familiarity, reject_option
+from baseline.judge.outputs import Floats, Indices
+from baseline.judge.thresholds import choose_familiarity
 from baseline.use.engines.base import ModelFacts, NetworkOutputs
 from baseline.use.model import Model
 from gleanset.errors import InputUnusable
@@ -107,15 +107,12 @@ def test_the_scale_is_kept_beside_the_weights(tmp_path: Path) -> None:
         load_feature_scale(tmp_path)
 
 
-def test_the_unfamiliar_are_unknown_and_no_errors_of_the_reject_option() -> None:
+def test_the_unfamiliar_are_unknown_where_their_familiarity_is_known() -> None:
     logits = np.array([[5, 0], [5, 0], [0, 5], [1, 0]], np.float32)
-    val = Outputs(logits, np.array([0, 1, 1, 0]), tuple("abcd"))
     rule = DecisionRule(unfamiliar_below=0.5)
     familiarity = np.array([0.9, 0.2, 0.6, 0.7])
     assert decide(logits, ("x", "y"), rule, familiarity).classes.tolist() == [0, UNKNOWN, 1, 0]
     assert decide(logits, ("x", "y"), rule).classes.tolist() == [0, 0, 1, 0]
-    found = reject_option(SplitAnswers(val, ("x", "y"), np.arange(4), familiarity), 0.5, rule)
-    assert (found.coverage, found.answered, found.errors) == (0.75, 3, 0)
 
 
 class GalleryEngine:

@@ -12,8 +12,8 @@ from lxml import html
 from baseline.judge.answers import (
     ChosenThresholds,
     DecisionRule,
+    FamiliarityThreshold,
     RecallThreshold,
-    RejectOption,
     save_decision_rule,
 )
 from baseline.judge.report.page import write_report
@@ -43,7 +43,8 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
     other = next(name for name in CLASSES if name != sample.label)
     Doubts(dataset.db).replace([Doubt(sample.key, str(sample.label), other, 0.9, 0.8, "one")])
     spared = RecallThreshold(CLASSES[0], 0.999, 0.9, 1, 1, 0, 0, 0.95, 2995, False, 0.5, 0.6)
-    chosen = ChosenThresholds((spared,), RejectOption(0.4, 0.05, 0.75, 3, 3, 0, 0.6))
+    unfamiliar = FamiliarityThreshold(0.4, 0.05, 3, 3, 0, 0.6, 0.6, 19, False)
+    chosen = ChosenThresholds((spared,), unfamiliar)
     save_decision_rule(folder, DecisionRule(1.2, 0.4, {CLASSES[0]: 0.9}, chosen))
     text, page = page_of(dataset, "one")
     sections = [section.get("id") for section in page.iter("section")]

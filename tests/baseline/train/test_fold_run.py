@@ -17,13 +17,12 @@ from tools_for_tests import ROOT, run_here
 from baseline.data.samples import find_foldable
 from baseline.judge.outputs import load_outputs
 from baseline.settings import load_preset
-from baseline.train.fold_run import HELD_OUT, SWOLLEN, cross_validate
-from baseline.train.trials import FoldTrials
+from baseline.train.cross_validation import HELD_OUT, cross_validate
+from baseline.train.fold_run import SWOLLEN, DealtFolds, run_cross_validation
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.runs import Doubts, SplitEvaluations
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.work.progress import Progress
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from cross_validation import World, class_means, nearest_picture, trial
@@ -66,7 +65,7 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cross_validate(dataset, PRESET, 2, say=stop)
+        run_cross_validation(dataset, PRESET, 2, say=stop)
     (stopped,) = dataset.runs.each()
     assert (stopped.room, stopped.status) == ("cross-validation", "interrupted")
     done = train(dataset, "--folds", "2", "--json")
@@ -106,15 +105,14 @@ def test_features_are_made_in_one_pass_and_a_plan_tells_the_time(dataset: Datase
     planned = train(dataset, "--folds", "3", "-s", "--json").json
     assert (planned["trainings"], planned["pictures"], planned["moments"]) == (3, 42, 21)
     assert list(dataset.runs.each()) == []
-    trials = FoldTrials.of_all(dataset, dataset.cache, 3)
-    trainings, kept = trials.trainings(PRESET), dict[Path, int]()
-    for number, _ in enumerate(trials.each(trainings, Progress(quiet=True))):
+    dealt, kept = DealtFolds.of(dataset, PRESET, 3), dict[Path, int]()
+    for number, _ in enumerate(cross_validate(dataset, PRESET, dealt.folds)):
         there = (dataset.cache / "features").rglob("*")
         now = {path: path.stat().st_mtime_ns for path in there}
         assert now
         assert now == (kept or now), f"fold {number} makes features"
         kept = now
-    assert trials.missing(trainings) == []
+    assert dealt.missing(PRESET) == []
     assert train(dataset, "--folds", "3", "-s", "--json").json["trainings"] == 0
 
 
@@ -126,26 +124,21 @@ def test_a_split_into_folds_is_taken_as_it_is_and_nothing_split_is_all_taken(
     parts = {1: "train", 2: "val", 3: "test"}
     plan = {one.key: (str(one.moment), parts[folds[one.key]]) for one in placed}
     dataset.samples.set_splits(plan, "folds", folds)
-    trials = FoldTrials.of_all(dataset, dataset.cache, 3)
-    assert trials.labelled.keys() == folds.keys()
-    held = [
-        {folds[s.key] for s in trials.fold(one).splits["test"]} for one in trials.trainings(PRESET)
-    ]
+    dealt = DealtFolds.of(dataset, PRESET, 3)
+    assert dealt.keys == folds.keys()
+    held = [{folds[s.key] for s in fold.examples.splits["test"]} for fold in dealt.folds]
     assert held == [{1}, {2}, {3}]
     with pytest.raises(UsageError, match="into 3 folds, not 5"):
-        FoldTrials.of_all(dataset, dataset.cache, 5)
+        DealtFolds.of(dataset, PRESET, 5)
     dataset.samples.set_splits({}, "none")
     assert len(find_foldable(dataset).splits["train"]) == 48
 
 
 def test_moments_are_never_torn_and_classes_are_dealt_alike(dataset: Dataset) -> None:
-    trials = FoldTrials.of_all(dataset, dataset.cache, 3)
-    for one in trials.trainings(PRESET):
-        part = trials.fold(one)
-        inside = {trials.examples.moments[s.key] for s in part.splits["test"]}
-        outside = {
-            trials.examples.moments[s.key] for name in ("train", "val") for s in part.splits[name]
-        }
+    for fold in DealtFolds.of(dataset, PRESET, 3).folds:
+        part, moments = fold.examples, fold.examples.moments
+        inside = {moments[s.key] for s in part.splits["test"]}
+        outside = {moments[s.key] for name in ("train", "val") for s in part.splits[name]}
         assert inside.isdisjoint(outside)
         counts = [sum(s.label == name for s in part.splits["test"]) for name in part.classes]
         assert max(counts) - min(counts) <= 2
@@ -153,7 +146,7 @@ def test_moments_are_never_torn_and_classes_are_dealt_alike(dataset: Dataset) ->
 
 def test_what_cannot_be_is_refused_before_anything_is_trained(dataset: Dataset) -> None:
     with pytest.raises(InputUnusable, match="30 folds need 30 moments"):
-        cross_validate(dataset, PRESET, 30)
+        run_cross_validation(dataset, PRESET, 30)
     assert list(dataset.runs.each()) == []
 
 

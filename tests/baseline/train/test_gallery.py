@@ -17,6 +17,7 @@ from test_methods import PACKAGED, TINY, accuracy, trained
 from tools_for_tests import python_path
 
 from baseline.data.runs import SETTINGS
+from baseline.judge.familiarity import GALLERY_SCALE
 from baseline.settings import load_preset
 from baseline.train.callbacks import TrainingResult
 from baseline.train.inference import network_outputs
@@ -31,7 +32,7 @@ from baseline.train.methods.gallery import (
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import build_net, learnt
 from baseline.train.storage import load_model, save_model
-from baseline.train.trained_net import SCALE, GalleryHead, TrainedNet
+from baseline.train.trained_net import GalleryHead, TrainedNet
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 
@@ -90,7 +91,7 @@ def test_the_gallery_names_the_picture_behind_each_vector(run: tuple[Path, Train
             assert classes[train.y[row]] == name
             # Features of the gallery may be of lower precision.
             assert float(net.head.vectors[c, k] @ embedded[row]) > 0.98
-    assert np.allclose(net.head(embedded).max(1), SCALE, atol=0.5)
+    assert np.allclose(net.head(embedded).max(1), GALLERY_SCALE, atol=0.5)
 
 
 def test_a_class_is_added_without_training_and_removed_again(copy: Path) -> None:

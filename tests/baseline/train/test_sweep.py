@@ -12,17 +12,17 @@ from tools_for_tests import run_here
 from baseline.data.grouped_split import with_val
 from baseline.data.samples import find_examples
 from baseline.judge.outputs import Outputs, load_outputs
-from baseline.settings import Simple, load_preset
+from baseline.train.cross_validation import FOLDER, HELD_OUT, RESULT
 from baseline.train.sweep import (
     PLOT,
+    Cell,
     ValidationAnswers,
     best_command,
     cells_of,
-    draw_sweep,
     ranked,
     read_grid,
+    sweep,
 )
-from baseline.train.trials import FILE, HELD, Trial, read_trials, run_trials, trial_outputs
 from gleanset import Dataset
 from gleanset.errors import UsageError
 
@@ -50,47 +50,23 @@ def test_a_wrong_value_and_too_many_are_told_before_anything_is_trained() -> Non
         cells_of("simple", {"seed": [str(n) for n in range(201)]})
 
 
+def test_cells_are_ranked_and_the_best_is_a_command() -> None:
+    cells = [Cell({"a": "1"}, 0.9, 0.5), Cell({"a": "2"}, 0.9, 0.4), Cell({}, failed="x")]
+    assert ranked(cells) == [cells[1], cells[0], cells[2]], "ties go to the lower log loss"
+    assert best_command("simple", cells[1], Path("my data"))[2:] == [
+        *("--preset", "simple", "-o", "a=2", "-d", "my data")
+    ]
+
+
 def answers(keys: str, wrong: str = "") -> Outputs:
-    """What is said of samples called by single letters, some of which are mistaken."""
+    """Predictions for samples called by single letters, some of which are mistaken."""
     logits = np.array([[key in wrong, key not in wrong] for key in keys], np.float32)
     return Outputs(logits, np.ones(len(keys), np.int64), tuple(keys))
 
 
-def test_each_cell_is_trained_once_and_failures_are_findings(tmp_path: Path) -> None:
-    cells = cells_of("simple", {"dropout": ["0.1", "0.2", "0.3"]})
-    trained: list[float] = []
-
-    def learn(options: dict[str, str], place: Path) -> tuple[Trial, Outputs]:
-        settings = load_preset("simple", options)
-        assert isinstance(settings, Simple)
-        trained.append(settings.dropout)
-        if settings.dropout == 0.2:
-            raise UsageError("Training went astray")
-        if len(trained) == 3:
-            raise KeyboardInterrupt
-        return Trial({}, settings.dropout, 1.0, 5), answers("abc", wrong="a")
-
-    with pytest.raises(KeyboardInterrupt):
-        list(run_trials(tmp_path, cells, learn, tmp_path))
-    assert [cell.failed for cell in read_trials(tmp_path)] == ["", "Training went astray"]
-    known = list(run_trials(tmp_path, cells, learn, tmp_path))
-    assert trained == [0.1, 0.2, 0.3, 0.3]
-    assert [cell.accuracy for cell in known] == [0.1, None, 0.3]
-    best = ranked(known)[0]
-    assert best_command("simple", best, Path("my data"))[2:] == [
-        *("--preset", "simple", "-o", "dropout=0.3", "-d", "my data")
-    ]
-    said = {cell.name: trial_outputs(tmp_path, cell.options) for cell in (known[0], known[2])}
-    val = ValidationAnswers.of(said, {"a": "one", "b": "one", "c": "two"})
-    assert draw_sweep(tmp_path, known, val, scratch=tmp_path) == tmp_path / PLOT
-    assert (tmp_path / PLOT).read_bytes().startswith(b"\x89PNG")
-    level = [Trial({"a": "1"}, 0.9, 0.5), Trial({"a": "2"}, 0.9, 0.4), Trial({}, failed="x")]
-    assert ranked(level) == [level[1], level[0], level[2]], "ties go to the lower log loss"
-
-
 def test_differences_of_a_sweep_are_noise_by_moments_and_not_by_pictures() -> None:
     """Sixteen pictures more are no luck where each is a moment, and can be where they are two."""
-    best, other = Trial({"a": "1"}, 1.0), Trial({"a": "2"}, 0.84)
+    best, other = Cell({"a": "1"}, 1.0), Cell({"a": "2"}, 0.84)
     hits = {best.name: np.ones(100, np.bool_), other.name: np.arange(100) >= 16}
     alone = ValidationAnswers(hits, tuple(map(str, range(100))))
     scenes = ValidationAnswers(hits, tuple(str(n // 8 if n < 16 else n) for n in range(100)))
@@ -116,15 +92,8 @@ TINY = ("-o", "size=32", "-o", "blocks=4,8", "-o", "dense=8", "-o", "epochs=1")
 
 def test_a_sweep_over_a_dataset(dataset: Dataset) -> None:
     fill(dataset, 10)
-    line = (
-        "baseline.cli",
-        "sweep",
-        *TINY,
-        "-o",
-        "learning_rate=0.01,900000",
-        "-o",
-        "optimiser=sgd",
-    )
+    grid = ("-o", "learning_rate=0.01,1e30", "-o", "optimiser=sgd")
+    line = ("baseline.cli", "sweep", *TINY, *grid)
     where = ("-d", str(dataset.root), "--json")
     planned = run_here(*line, "-s", *where, cwd=dataset.root).json
     assert planned["trainings"] == 2
@@ -132,13 +101,34 @@ def test_a_sweep_over_a_dataset(dataset: Dataset) -> None:
     done = run_here(*line, *where, cwd=dataset.root).json
     assert done["best"]["learning_rate"] == "0.01"
     assert done["val"] == 3
-    assert "astray" in done["cells"][1]["failed"]
+    assert [cell["accuracy"] is None for cell in done["cells"]] == [False, True]
+    assert done["cells"][1]["failed"]
     assert done["command"].startswith("baseline train --preset simple -o size=32 -o blocks=4,8")
     [folder] = (dataset.root / "runs").iterdir()
     assert Path(done["plot"]) == folder / PLOT
-    written = (folder / FILE).stat().st_mtime_ns
-    assert run_here(*line, *where, cwd=dataset.root).json == done
-    assert (folder / FILE).stat().st_mtime_ns == written
+    assert (folder / PLOT).read_bytes().startswith(b"\x89PNG")
+    # What is known is not trained again: the seconds are those of the first time.
+    again = run_here(*line, *where, cwd=dataset.root).json
+    assert again == done
+
+
+def test_a_stopped_sweep_goes_on_with_the_cell_that_is_missing(dataset: Dataset) -> None:
+    fill(dataset, 10)
+    grid = read_grid([*TINY[1::2], "learning_rate=0.01,0.02"])
+    cells = cells_of("simple", grid)
+
+    def stop(line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(dataset, "simple", cells, say=stop)
+    kept = list((dataset.cache / FOLDER).glob(f"*/{RESULT}"))
+    assert len(kept) == 1
+    written = kept[0].stat().st_mtime_ns
+    done = sweep(dataset, "simple", cells)
+    assert [cell["failed"] for cell in done["cells"]] == ["", ""]
+    assert kept[0].stat().st_mtime_ns == written
+    assert len(list((dataset.cache / FOLDER).glob(f"*/{RESULT}"))) == 2
 
 
 def test_a_sweep_cuts_val_by_the_seed_of_the_command_it_recommends(dataset: Dataset) -> None:
@@ -150,7 +140,7 @@ def test_a_sweep_cuts_val_by_the_seed_of_the_command_it_recommends(dataset: Data
     done = run_here(*line, "-o", "seed=7", *where).json
     assert "-o seed=7" in done["command"]
     cut, _ = with_val(find_examples(dataset), 7)
-    [cell, *_] = (dataset.root / "runs").glob("sweep-*/cell-*")
-    assert {*load_outputs(cell)[HELD].keys} == {one.key for one in cut.splits["val"]}
+    [training, *_] = (dataset.cache / FOLDER).iterdir()
+    assert {*load_outputs(training)[HELD_OUT].keys} == {one.key for one in cut.splits["val"]}
     varied = run_here(*line, "-o", "seed=1,2", *where)
     assert (varied.code, "labeler split --ratio 8:1:1" in varied.stderr) == (2, True)

@@ -86,7 +86,8 @@ def test_a_run_has_its_rule_and_keeps_it_until_a_person_chooses(tmp_path: Path) 
         assert (chosen.strangers, result["unknown"]) == (2, chosen.describe())
         assert "of 2 pictures that were rejected" in chosen.describe()
 
-        reevaluate(dataset, run, "val", RuleRequest({}, unknown_error=0.5))
+        protected = str(next(dataset.samples.in_splits()).label)
+        reevaluate(dataset, run, "val", RuleRequest({protected: 0.5}))
         assert load_decision_rule(folder).chosen.unfamiliar == chosen
         reevaluate(dataset, run, "val", RuleRequest({}, unknown_rate=0.4))
         by_hand = load_decision_rule(folder).chosen.unfamiliar

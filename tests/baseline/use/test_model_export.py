@@ -17,8 +17,8 @@ from baseline.cli import commands
 from baseline.data.pixels import Pixels
 from baseline.data.samples import find_examples, load_arrays
 from baseline.judge.answers import DecisionRule, load_decision_rule, save_decision_rule
-from baseline.judge.familiarity import load_feature_scale
-from baseline.train.inference import network_outputs, outputs_familiarity
+from baseline.judge.familiarity import load_feature_scale, outputs_familiarity
+from baseline.train.inference import network_outputs, with_distances
 from baseline.train.storage import load_model
 from baseline.use.engines.base import ModelFacts, NetworkOutputs
 from baseline.use.export.export_run import alike, compare, export_run, quicker, refuse_unequal
@@ -79,7 +79,9 @@ def test_the_unfamiliar_are_unknown_to_the_file_as_to_the_run(
     with Dataset.open(patterns_root) as dataset:
         examples = find_examples(dataset)
         arrays = load_arrays(dataset, examples, settings, "val")
-    judged = outputs_familiarity(network_outputs(net, arrays), classes, rule, scale)
+    outputs = with_distances(network_outputs(net, arrays), scale)
+    judged = outputs_familiarity(outputs, classes, rule, gallery=False)
+    assert judged is not None
     plain = [np.ascontiguousarray(x.transpose(1, 2, 0)) for x in arrays.x]
     if settings.channels == 1:
         plain = [np.repeat(x, 3, 2) for x in plain]
