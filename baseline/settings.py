@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from baseline.features.backbone_names import has_embedding, pinned_names
-from baseline.features.onnx_spec import Ask
+from baseline.features.hub_embedding import Ask
 from gleanset.config import TomlTable, did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import load_plugin, made_by, plugin_names
@@ -207,9 +207,8 @@ def check_preset(name: str) -> None:
 def load_preset(name: str, overrides: Mapping[str, str], ask: Ask | None = None) -> Settings:
     """Return the settings of preset `name` with `overrides` (text, as from `-o key=value`) on top.
 
-    An ONNX file as a backbone is known by its hash from here on; `ask` says what one on a hub is,
-    which else is left open. Raises UsageError for an unknown preset or key and for a value of the
-    wrong type, InputUnusable for a file that cannot be read, and what `ask` raises.
+    `ask` says which file an embedding's name stands for, which else is left open. Raises UsageError
+    for an unknown preset or key and for a value of the wrong type, and what `ask` raises.
     """
     values = _preset_values(name)
     shape = _shape_of(values)
@@ -302,7 +301,7 @@ def _joined(settings: Settings) -> Settings:
         or (isinstance(settings, Triplet) and settings.learn == "all")
     ) and has_embedding(settings.backbone):
         raise UsageError(
-            "An ONNX file cannot learn: it serves as it is.",
+            "an embedding model cannot be trained further",
             "Learn on what it makes of pictures: --preset transfer, or triplet without learn=all",
         )
     return settings

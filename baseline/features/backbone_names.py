@@ -1,11 +1,16 @@
-"""How backbones are called: timm, its hub, ONNX files, colours, faces; several joined by `+`.
+"""How backbones are called: timm, its hub, embeddings, colours, faces; several joined by `+`.
 
 Nothing here needs torch, so that settings are checked without it.
 """
 
 from __future__ import annotations
 
-from baseline.features.onnx_spec import Ask, is_embedding, pinned_embedding
+from baseline.features.hub_embedding import (
+    Ask,
+    is_embedding,
+    pinned_embedding,
+    refuse_own_file,
+)
 from gleanset.errors import UsageError
 
 JOIN = "+"
@@ -20,23 +25,21 @@ def backbone_names(name: str) -> tuple[str, ...]:
     if not all(names) or len(set(names)) < len(names):
         raise UsageError(
             f"'{name}' names no backbones: each stands there once, with {JOIN} between",
-            f"write for instance -o backbone=efficientnet_lite0{JOIN}{COLOURS}; a {JOIN} within "
-            "the name of a file is written %2B",
+            f"write for instance -o backbone=efficientnet_lite0{JOIN}{COLOURS}",
         )
     return names
 
 
 def pinned_names(name: str, ask: Ask | None = None) -> str:
-    """Return the same backbones with each ONNX file known by its hash and details.
+    """Return the same backbones with each embedding by its commit and hash, which `ask` knows.
 
-    Files are looked at, nothing is fetched; `ask` says what names on a hub stand for. Raises
-    `UsageError` or `InputUnusable`, and what `ask` raises.
+    Nothing is fetched. Raises `UsageError`, and what `ask` raises.
     """
     return JOIN.join(_pinned(one, ask) for one in backbone_names(name))
 
 
 def has_embedding(name: str) -> bool:
-    """Return whether one of the backbones is an ONNX file."""
+    """Return whether one of the backbones is an embedding model."""
     return any(is_embedding(one) for one in backbone_names(name))
 
 
@@ -46,6 +49,7 @@ def is_of_hub(name: str) -> bool:
 
 
 def _pinned(name: str, ask: Ask | None) -> str:
+    refuse_own_file(name)
     if is_embedding(name):
         return pinned_embedding(name, ask)
     if name.startswith("timm/"):

@@ -1,4 +1,4 @@
-"""Backbones by their names: networks of timm, ONNX files, those that come along, or several.
+"""Backbones by their names: networks of timm, embeddings, those that come along, or several.
 
 A name says which: `efficientnet_lite0`, `colours` (`colour_backbone.py`), `faces`
 (`identity_backbone.py`), or some as `efficientnet_lite0+colours` (`backbone_names.py` has the
@@ -28,10 +28,9 @@ from baseline.features.backbone import (
 from baseline.features.backbone_names import COLOURS, FACES, JOIN, backbone_names
 from baseline.features.colour_backbone import ColourBackbone
 from baseline.features.efficientnet_lite import BODY, LiteBackbone
+from baseline.features.hub_embedding import EmbeddingGraph, is_embedding, refuse_own_file
 from baseline.features.identity_backbone import IdentityBackbone
 from baseline.features.onnx_backbone import OnnxBackbone
-from baseline.features.onnx_graph import EmbeddingGraph
-from baseline.features.onnx_spec import is_embedding
 from baseline.features.stored_weights import fitting, packaged_weights, weights_in_file
 from baseline.settings import Precision
 from gleanset.errors import UsageError
@@ -104,6 +103,7 @@ def bare_backbone(name: str, kept: Path | None = None, seed: int = 0) -> Backbon
 
 
 def _bare(name: str, kept: Path | None, seed: int) -> Backbone:
+    refuse_own_file(name)
     if name == COLOURS:
         return ColourBackbone()
     if name == FACES:
@@ -137,7 +137,7 @@ def load_backbone(name: str, weights: str, seed: int = 0) -> tuple[Backbone, Wei
     if len(each) != networks:
         raise UsageError(
             f"'{weights}' are weights of {len(each)} networks, and '{name}' has {networks}",
-            f"name as many, with {JOIN} between; {COLOURS}, {FACES} and ONNX files need none",
+            f"name as many, with {JOIN} between; {COLOURS}, {FACES} and embeddings need none",
         )
     return backbone, _joined(list(_given(backbone.members, iter(each), seed)))
 
@@ -148,7 +148,7 @@ def _given(members: Sequence[Backbone], wanted: Iterator[str], seed: int) -> Ite
         if member.shapes:
             yield _filled(member, next(wanted), seed)
         elif isinstance(member, OnnxBackbone):
-            yield Weights(f"file {member.graph.spec.name}", member.graph.spec.sha256)
+            yield Weights(f"hub {member.graph.spec.name}", member.graph.spec.sha256)
 
 
 def _filled(member: Backbone, weights: str, seed: int) -> Weights:

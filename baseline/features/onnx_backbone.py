@@ -1,4 +1,4 @@
-"""An embedding's ONNX file as a backbone: pictures are brought to what it takes, inside."""
+"""An embedding model as a backbone: images are brought to what it takes, inside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from baseline.features.backbone import FeaturePart, NetworkLayer, PictureShape
 from baseline.features.graph_backbone import GraphBackbone, integers
-from baseline.features.onnx_graph import EmbeddingGraph
+from baseline.features.hub_embedding import EmbeddingGraph
 
 if TYPE_CHECKING:
     from baseline.features.graph_builder import GraphBuilder
@@ -19,7 +19,7 @@ SCOPE, PREPARING = "embedding", "as_embedding_takes_it"
 
 
 class OnnxBackbone(GraphBackbone):
-    """A network of an ONNX file. It does not learn.
+    """A network of an ONNX file of a hub. It does not learn.
 
     Pictures are scaled by `bilinear_weights` where the file takes another size, and normalised as
     the file's details say: all of it by plain operators, so that an export holds the same.
@@ -33,21 +33,15 @@ class OnnxBackbone(GraphBackbone):
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """The file's hash, and all that decides what it is given and asked for."""
-        details = self.graph.spec.details
-        return (
-            "onnx",
-            self.graph.spec.sha256,
-            self.graph.side,
-            self.graph.layout,
-            self.graph.output,
-            (details.mean, details.std, self.graph.range, details.colours),
-        )
+        """The file's hash, and all that decides what it is given."""
+        kind = self.graph.spec.kind
+        taken = (kind.layout, kind.mean, kind.std, kind.range, kind.colours)
+        return ("embedding", self.graph.spec.sha256, self.graph.side, taken)
 
     @property
     def kept_files(self) -> dict[str, bytes]:
         """The publisher's file."""
-        return {self.graph.file_name: self.graph.data}
+        return {self.graph.spec.file_name: self.graph.data}
 
     def network_layers(self, shape: PictureShape) -> list[NetworkLayer]:
         """Return one: the whole of it."""
@@ -63,19 +57,19 @@ class OnnxBackbone(GraphBackbone):
         return graph.embed(self.graph.model, taken)
 
     def _as_taken(self, graph: GraphBuilder, value: str, shape: PictureShape) -> str:
-        side, details = self.graph.side, self.graph.spec.details
+        side, kind = self.graph.side, self.graph.spec.kind
         if shape.channels == 1:
             value = graph.add("Expand", value, integers(1, 3, 1, 1))
-        if side and side != (shape.size, shape.size):
+        if side != (shape.size, shape.size):
             rows, columns = (bilinear_weights(shape.size, new) for new in side)
             value = graph.add("MatMul", graph.add("MatMul", rows, value), columns.T)
-        if details.colours == "bgr":
+        if kind.colours == "bgr":
             value = graph.add("Gather", value, integers(2, 1, 0), axis=1)
-        value = graph.add("Mul", value, np.array(self.graph.range, np.float32))
-        for kind, numbers in (("Sub", details.mean), ("Div", details.std)):
+        value = graph.add("Mul", value, np.array(kind.range, np.float32))
+        for operator, numbers in (("Sub", kind.mean), ("Div", kind.std)):
             if numbers:
-                value = graph.add(kind, value, np.array(numbers, np.float32).reshape(3, 1, 1))
-        nhwc = self.graph.layout == "nhwc"
+                value = graph.add(operator, value, np.array(numbers, np.float32).reshape(3, 1, 1))
+        nhwc = kind.layout == "nhwc"
         return graph.add("Transpose", value, perm=[0, 2, 3, 1]) if nhwc else value
 
 

@@ -23,11 +23,11 @@ def pretrained_backbone(
 
 
 def _embeddings(backbone: Backbone, size: int, watch: TrainingCallback) -> dict[str, Any]:
-    """Say what was decided about each ONNX file, and return it for the metrics."""
+    """Say what each embedding takes, and return it for the metrics."""
     graphs = [one.graph for one in backbone.members if isinstance(one, OnnxBackbone)]
     for graph in graphs:
         watch.say(graph.words)
-        if graph.side and min(graph.side) > size:
+        if min(graph.side) > size:
             watch.say(
                 f"pictures are read at {size} x {size}: -o size={min(graph.side)} shows "
                 f"{graph.spec.name} all it can see"

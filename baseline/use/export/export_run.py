@@ -16,8 +16,8 @@ import numpy.typing as npt
 from baseline.data.pixels import Pixels, ReadPixels, readers_for
 from baseline.data.runs import dataset_of_run, find_run_folder
 from baseline.data.samples import pixel_sources
+from baseline.features.hub_embedding import EmbeddingGraph
 from baseline.features.onnx_backbone import OnnxBackbone
-from baseline.features.onnx_graph import EmbeddingGraph
 from baseline.use.engines.base import InferenceEngine
 from baseline.use.engines.run_engine import RunEngine
 from baseline.use.export.card import Card, card_of
@@ -165,7 +165,7 @@ def export_run(
     engine = RunEngine.of(folder := find_run_folder(root, run))
     if out.suffix == ".tflite" and embedded_in(engine):
         raise UsageError(
-            "a LiteRT file cannot hold the graph of an ONNX file, and this run's backbone is one",
+            "a LiteRT file cannot hold the ONNX graph of this run's embedding",
             "export it as ONNX: OUT.onnx; or train on a network of timm: -o backbone=…",
         )
     writer = writer_of(out.suffix)
@@ -185,7 +185,7 @@ def export_run(
 
 
 def embedded_in(engine: RunEngine) -> list[EmbeddingGraph]:
-    """Return the graphs of ONNX files that a run is built on."""
+    """Return the graphs of embeddings that a run is built on."""
     return [one.graph for one in engine.net.backbone.members if isinstance(one, OnnxBackbone)]
 
 

@@ -1,4 +1,4 @@
-"""Runs on ONNX files: trained, kept whole, exported as one file that answers the same."""
+"""Runs on embeddings of the hub: trained, kept whole, exported as one file that answers alike."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from embedding_models import WIDTH, embedding_model
+from embedding_models import NAME, WIDTH, publish
 from filled import fill
+from publisher import Hub
+from tools_for_tests import run_here
 
 import baseline
 from baseline.data.runs import METRICS, run_folder
 from baseline.presort.presorter import presort
 from baseline.settings import load_preset
-from baseline.train.train_run import train_run
+from baseline.train.train_run import train_preset
 from baseline.use.export.export_run import export_run
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.store import sha256_of_file
 
-SMALL = {"size": "24", "views": "0"}
+SMALL = {"size": "24", "views": "0", "backbone": f"{NAME}+colours"}
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset of drawn patterns, on which `transfer` was trained; the file has been removed."""
-    root = tmp_path_factory.mktemp("embedded") / "dataset"
-    model = embedding_model(root.parent / "ours.onnx", opset=11, deeper=True)
-    (root.parent / "ours.toml").write_text("mean = [0.5, 0.5, 0.5]\nstd = [0.25, 0.25, 0.25]\n")
+@pytest.fixture
+def root(hub: Hub, tmp_path: Path) -> Path:
+    """A dataset of drawn patterns, on which `transfer` was trained; the hub is empty since."""
+    root = tmp_path / "dataset"
+    model = publish(hub, tmp_path, deeper=True)
+    (tmp_path / "digest").write_text(sha256_of_file(model))
     with Dataset.create(root) as dataset:
         fill(dataset, 10)
-        options = SMALL | {"backbone": f"{model}+colours"}
-        train_run(dataset, load_preset("transfer", options))
-    (root.parent / "digest").write_text(sha256_of_file(model))
-    model.unlink()
+        train_preset(dataset, "transfer", SMALL)
+    hub.commits.clear()
+    hub.asked.clear()
     return root
 
 
@@ -50,31 +51,39 @@ def pictures_of(root: Path) -> list[Path]:
     return sorted((root / "images").glob("*/*.png"))
 
 
-def test_a_run_is_whole_without_the_file(root: Path, tmp_path: Path) -> None:
+def test_a_run_is_whole_without_the_hub_and_held_to_its_file(
+    root: Path, hub: Hub, tmp_path: Path
+) -> None:
     folder = shutil.copytree(run_of(root), tmp_path / "elsewhere")
     digest = (root.parent / "digest").read_text()
     kept = folder / f"embedding-{digest[:16]}.onnx"
     assert sha256_of_file(kept) == digest
     metrics: dict[str, Any] = json.loads((folder / METRICS).read_text())
-    told = metrics["training"]
-    assert told["backbone"] == "ours+colours"
-    assert told["weights_sha256"] == digest
-    assert told["embeddings"][0]["mean"] == [0.5, 0.5, 0.5]
-    assert told["embeddings"][0]["output"] == "features"
-    assert set(told["parts"]) == {"ours", "colours"}
-    assert "ours: takes 16 x 16, RGB in 0..1 less 0.5/0.5/0.5" in (folder / "log.txt").read_text()
+    training = metrics["training"]
+    assert (training["backbone"], training["weights_sha256"]) == ("ccip+colours", digest)
+    assert training["embeddings"][0]["model"].startswith(f"{NAME}/model_feat.onnx@")
+    assert training["embeddings"][0]["mean"] == [0.48145466, 0.4578275, 0.40821073]
+    assert set(training["parts"]) == {"ccip", "colours"}
+    assert (
+        "ccip: takes 16 x 16, RGB in 0..1 less 0.481/0.458/0.408"
+        in (folder / "log.txt").read_text()
+    )
     layers = json.loads((folder / "network.json").read_text())
     assert [x["parameters"] for x in layers if x["kind"] == "OnnxBackbone"] == [
         WIDTH * 27 + WIDTH**2
     ]
     answers = list(baseline.load(folder).answers(pictures_of(root)))
     assert len({answer.predictions[0].label for answer in answers}) == 3
+    # The same again, and a presort by it, ask nobody: the dataset holds to the file.
+    with Dataset.open(root) as dataset:
+        assert train_preset(dataset, "transfer", SMALL)["run"] == run_of(root).name
+        assert not hub.asked
+        sorted_by = presort(dataset, load_preset("transfer", SMALL, dataset.pin_of))
+    assert sorted_by["unreadable"] == 0
+    assert "openrail" in run_here("baseline.cli", "backbones").stdout
     gc.collect()  # a file in use is not read again
     kept.write_bytes(b"damaged")
     with pytest.raises(InputUnusable, match="another file"):
-        baseline.load(folder)
-    kept.unlink()
-    with pytest.raises(InputUnusable, match=r"ours\.onnx cannot be read"):
         baseline.load(folder)
 
 
@@ -113,38 +122,9 @@ def test_smaller_files_answer_alike_with_the_colours_exact(
     assert ("QuantizeLinear" in kinds) == (precision == "int8")
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("precision", ["int8", "auto"])
-def test_a_network_of_which_nothing_is_fit_for_int8_says_so(
-    root: Path, tmp_path: Path, precision: str
-) -> None:
-    model, out = embedding_model(tmp_path / "flat.onnx"), tmp_path / "small.onnx"
-    copy = shutil.copytree(root, tmp_path / "dataset")
-    with Dataset.open(copy) as dataset:
-        result = train_run(dataset, load_preset("transfer", SMALL | {"backbone": str(model)}))
-    if precision == "auto":
-        assert export_run(copy, str(result["run"]), out, "auto")["precision"] == "fp32"
-        return
-    with pytest.raises(InputUnusable, match="nothing of this network"):
-        export_run(copy, str(result["run"]), out, "int8")
-    assert not out.exists()
-
-
-def test_a_projection_learns_and_grows_on_an_embedding(root: Path, tmp_path: Path) -> None:
-    model = embedding_model(tmp_path / "ours.onnx")
-    options = SMALL | {"backbone": str(model), "epochs": "1", "embedding": "8"}
+def test_a_projection_learns_on_an_embedding(root: Path, hub: Hub) -> None:
+    options = SMALL | {"epochs": "1", "embedding": "8"}
     with Dataset.open(root) as dataset:
-        result = train_run(dataset, load_preset("triplet", options))
+        result = train_preset(dataset, "triplet", options)
         folder = run_folder(dataset, str(result["run"]))
-    model.unlink()
     assert baseline.load(folder).embed(pictures_of(root)[:2]).shape == (2, 8)
-    shutil.rmtree(folder)
-
-
-def test_presort_sorts_by_an_embedding(root: Path, tmp_path: Path) -> None:
-    model = embedding_model(tmp_path / "ours.onnx")
-    with Dataset.open(root) as dataset:
-        settings = load_preset("transfer", SMALL | {"backbone": f"{model}+colours"})
-        found = presort(dataset, settings)
-    assert found["unreadable"] == 0
-    assert "ours.onnx#sha256=" in str(found["backbone"])
