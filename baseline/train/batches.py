@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from baseline.data.augmentation import Kind, augment
 from baseline.data.samples import Arrays
 from baseline.features.compute import to_network
 
-T = TypeVar("T")
 Index = npt.NDArray[np.int64]
 BatchSampler = Callable[[np.random.Generator], list[Index]]
 """Draws the batches of an epoch, of nearly equal length, because a last batch of one picture would
@@ -27,8 +23,6 @@ upset batch normalisation. Every epoch has the same number of them."""
 
 STEPS_AN_EPOCH = 12
 """Small sets take smaller batches to come to about so many steps, but none under 8 samples."""
-AHEAD = 2
-"""Batches that each thread has ready: more would only cost memory."""
 
 
 class LabelledSamples(Protocol):
@@ -41,7 +35,7 @@ class LabelledSamples(Protocol):
     def take(self, index: Index, random: np.random.Generator | None) -> torch.Tensor:
         """Return the samples at `index`, on the CPU: uint8 for pixels 0..255, else as they are.
 
-        Changed at random where a generator is given. Called in threads.
+        Changed at random where a generator is given.
         """
 
 
@@ -78,6 +72,29 @@ class FeatureSamples:
         return torch.from_numpy(self.x[index, views])
 
 
+@dataclass(frozen=True, slots=True)
+class EpochBatches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """The batches of one epoch as items of a data set; each is drawn by seed, epoch and number."""
+
+    samples: LabelledSamples
+    plan: Sequence[Index]
+    seed: int
+    epoch: int
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        index = self.plan[number]
+        x = self.samples.take(index, random_at(self.seed, self.epoch, number))
+        return x, torch.from_numpy(self.samples.y[index])
+
+
+def random_at(*place: int) -> np.random.Generator:
+    """Return a generator for `place`, such as (seed, epoch, step)."""
+    return np.random.default_rng(place)
+
+
 def plain_batches(
     material: LabelledSamples, net: nn.Module, batch: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -87,30 +104,6 @@ def plain_batches(
     for index in np.array_split(np.arange(count), max(1, -(-count // batch))):
         x = to_network(material.take(index, None), device)
         yield x, torch.from_numpy(material.y[index]).to(device)
-
-
-def made_ahead(
-    make: Callable[[int], T], numbers: Iterable[int], threads: int = 1
-) -> Generator[tuple[int, T, float], None, None]:
-    """Yield each number, `make` of it, and the seconds that were waited for it, in order.
-
-    They are made ahead in `threads` threads.
-    """
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="batches")
-    ahead: deque[tuple[int, Future[T]]] = deque()
-    rest = iter(numbers)
-    try:
-        while True:
-            for number in islice(rest, AHEAD * threads - len(ahead)):
-                ahead.append((number, pool.submit(make, number)))
-            if not ahead:
-                return
-            number, future = ahead.popleft()
-            start = time.perf_counter()
-            made = future.result()
-            yield number, made, time.perf_counter() - start
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def shuffled(count: int, batch: int) -> BatchSampler:

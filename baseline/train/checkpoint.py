@@ -1,4 +1,4 @@
-"""Where a training is, and that in one file, so that it can be taken up where it was last saved.
+"""The state of a training after an epoch, in one file, so that a killed training can be resumed.
 
 safetensors with the figures as JSON in its header: numbers and text, never code. One file that is
 replaced as a whole, so a kill at any instruction leaves the last one or the new one.
@@ -24,41 +24,25 @@ from baseline.data.runs import CHECKPOINT_FILE
 from baseline.judge.run_figures import EpochReport
 from gleanset.files.atomic import write_atomic
 
-FORMAT = "3"
+FORMAT = "4"
 State = dict[str, torch.Tensor]
-REST_PER_SAVE = 20
-"""Times as long as a save took that training goes on before the next: saving takes a twentieth."""
-SECONDS_BETWEEN_SAVES = 2.0
-"""At least: what a kill may cost."""
+SECONDS_BETWEEN_SAVES = 10.0
+"""At least: a save of a large network takes a second."""
 
 
 @dataclass
 class TrainingState:
-    """How far a training has come.
+    """How far a training has come: `epoch` is the next one."""
 
-    `sums` are the loss, its divisor, how many were right and how many there were in the epoch so
-    far; `part` is how many samples go through the network at once, None for whole batches.
-    """
-
-    sums: torch.Tensor
     best: State = field(default_factory=dict)
     epoch: int = 1
-    step: int = 0  # steps of the epoch that are done
-    seconds: float = 0.0
-    waited: float = 0.0
     history: list[EpochReport] = field(default_factory=list)
     best_epoch: int = 0
     best_loss: float = math.inf
-    part: int | None = None
-
-    def next_epoch(self) -> None:
-        """Go to the beginning of the next epoch."""
-        self.sums.zero_()
-        self.epoch, self.step, self.seconds, self.waited = self.epoch + 1, 0, 0.0, 0.0
 
     def figures(self) -> dict[str, Any]:
         """Return all but the tensors as JSON values."""
-        values = {name: value for name, value in vars(self).items() if name not in ("sums", "best")}
+        values = {name: value for name, value in vars(self).items() if name != "best"}
         return values | {"history": [asdict(report) for report in self.history]}
 
     def take_up(self, figures: Mapping[str, Any]) -> None:
@@ -68,10 +52,10 @@ class TrainingState:
 
 
 class Checkpointer:
-    """Saves a training now and then into a folder, and finds it again; without one, neither.
+    """Saves a training into a folder, and finds it again; without a folder, neither.
 
     `tag` tells one training from another: a checkpoint of other settings or samples is not
-    taken up.
+    resumed.
     """
 
     def __init__(
@@ -86,28 +70,25 @@ class Checkpointer:
         self.net, self.optimiser, self.scaler = net, optimiser, scaler
         self._next = time.monotonic() + SECONDS_BETWEEN_SAVES
 
-    def save_if_due(self, place: TrainingState) -> None:
-        """Save when the last time is long enough ago for what it takes."""
+    def save_if_due(self, state: TrainingState) -> None:
+        """Save when the last time is long enough ago."""
         if time.monotonic() >= self._next:
-            self.save(place)
+            self.save(state)
 
-    def save(self, place: TrainingState) -> None:
+    def save(self, state: TrainingState) -> None:
         """Save now."""
         if self.folder is None:
             return
-        start = time.monotonic()
         states = {
             "net": self.net.state_dict(),
-            "best": place.best,
+            "best": state.best,
             "optimiser": optimiser_state(self.optimiser),
-            "state": {"sums": place.sums},
         }
-        known = {"tag": self.tag, "scaler": self.scaler.state_dict(), "figures": place.figures()}
+        known = {"tag": self.tag, "scaler": self.scaler.state_dict(), "figures": state.figures()}
         save_checkpoint(self.folder, states, known)
-        took = time.monotonic() - start
-        self._next = time.monotonic() + max(SECONDS_BETWEEN_SAVES, REST_PER_SAVE * took)
+        self._next = time.monotonic() + SECONDS_BETWEEN_SAVES
 
-    def resume(self, place: TrainingState) -> bool:
+    def resume(self, state: TrainingState) -> bool:
         """Go where the last checkpoint was. False, and nothing changed, where none fits."""
         saved = load_checkpoint(self.folder) if self.folder is not None else None
         if saved is None or saved[1]["tag"] != self.tag:
@@ -116,9 +97,8 @@ class Checkpointer:
         self.net.load_state_dict(states["net"])
         fill_optimiser(self.optimiser, states.get("optimiser", {}))
         self.scaler.load_state_dict(known["scaler"])
-        place.sums.copy_(states["state"]["sums"])
-        place.best = states.get("best", {})
-        place.take_up(known["figures"])
+        state.best = states.get("best", {})
+        state.take_up(known["figures"])
         return True
 
 

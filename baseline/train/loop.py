@@ -1,8 +1,8 @@
 """The loop of gradient descent: epoch by epoch, watched on val, saved now and then.
 
 On the CPU the same seed, settings, samples and machine give the same figures to the last digit,
-whether it ran in one go or was killed and taken up: each step draws its random numbers by its
-own place in the training, made of the run's seed, the epoch and the step.
+whether it ran in one go or was killed and resumed after an epoch: each step draws its random
+numbers by the run's seed, the epoch and the step.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,17 +19,19 @@ import numpy as np
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
 
 from baseline.data.samples import Arrays
-from baseline.features.batching import BatchSize
+from baseline.features.batching import is_out_of_memory
 from baseline.features.compute import choose_compute, reproducible, to_network
 from baseline.judge.run_figures import EpochReport
 from baseline.settings import DescentSettings, Finetune, Simple
 from baseline.train.batches import (
     BatchSampler,
+    EpochBatches,
     LabelledSamples,
     PictureSamples,
-    made_ahead,
+    random_at,
     sampler_for,
 )
 from baseline.train.callbacks import StepReport, TrainingCallback, TrainingResult
@@ -44,10 +45,9 @@ Network = TypeVar("Network", bound=nn.Module)
 TICK = 0.25
 """Seconds between two looks at how the epoch goes: on a GPU every look makes it wait."""
 VALIDATION_BATCH = 128
-"""Samples at once in validation: a bound on memory, halved where that is too much."""
-SMALLEST_PART = 4
-"""Samples in a part of a batch at least: then none has only one, which upsets normalisation."""
-MAX_THREADS = 8
+"""Samples at once in validation: a bound on memory."""
+MAX_WORKERS = 8
+"""Processes that prepare the batches of a GPU."""
 MIN_VAL_TO_STOP = 50
 """Validation samples under which nothing is stopped or chosen by their loss: of six photos it is
 noise, and ended trainings after a third of their course (docs/experiments.md)."""
@@ -102,17 +102,20 @@ def train_network(
 
     With fewer than `MIN_VAL_TO_STOP` samples in val there is no early stopping and the last
     weights are kept: the rate has fallen to nothing by then. `place` is a folder for
-    checkpoints: a training that was killed goes on from there, and the last one stays until
+    checkpoints: a training that was killed goes on after the last epoch saved there, until
     `forget_checkpoint`. Raises UsageError where the settings make the loss infinite, or the memory
-    never suffices.
+    does not suffice.
     """
     with reproducible(task.settings.seed):
         run = _Trainer(task, watch or TrainingCallback(), place)
         try:
             run.carry_out()
-        except MemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             raise UsageError(
-                "the memory does not suffice for a batch", "take a smaller one: -o batch=…"
+                f"out of memory with {run.largest_batch} images at once",
+                "take smaller batches (-o batch=…) or images (-o size=…), or a smaller network",
             ) from error
         return run.finish()
 
@@ -156,11 +159,6 @@ def seed_at(*place: int) -> int:
     return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
 
 
-def random_at(*place: int) -> np.random.Generator:
-    """Return a generator for `place`, such as (seed, epoch, step)."""
-    return np.random.default_rng(place)
-
-
 class _Trainer(Generic[Network]):
     """The moving parts of one training."""
 
@@ -174,9 +172,9 @@ class _Trainer(Generic[Network]):
         self.stops_early = self.val is not None and len(self.val.y) >= MIN_VAL_TO_STOP
         first = task.sampler(random_at(task.settings.seed, 1))
         self.steps, self.images = len(first), sum(len(index) for index in first)
-        self.val_batch = BatchSize(VALIDATION_BATCH)
+        self.largest_batch = max(len(index) for index in first)
         self.scaler = self.compute.scaler()
-        self.state = TrainingState(torch.zeros(4, dtype=torch.float64, device=self.compute.device))
+        self.state = TrainingState()
         self.resting_epochs = task.frozen_epochs if task.frozen is not None else 0
         resting = task.frozen.parameters() if task.frozen and self.resting_epochs else ()
         late = {id(weight) for weight in resting}
@@ -194,30 +192,24 @@ class _Trainer(Generic[Network]):
         """Train from the last checkpoint, or the beginning, to the last epoch."""
         state = self.state
         if self.checkpointer.resume(state):
-            self.watch.say(
-                f"taken up in epoch {state.epoch} after {state.step} of {self.steps} steps"
-            )
+            self.watch.say(f"resumed after epoch {state.epoch - 1}")
         total = self.steps * self.settings.epochs
         # Each group's rate begins to rise when the group begins to learn.
         shares: list[Callable[[int], float]] = [
             partial(_share, begin=start, end=total) for start, _ in self.groups
         ]
-        self.schedule = LambdaLR(self.optimiser, shares, self._steps_done - 1)
+        self.schedule = LambdaLR(self.optimiser, shares, (state.epoch - 1) * self.steps - 1)
         if self.val is not None and not self.stops_early:
             self.watch.say(
                 f"val has {len(self.val.y)} pictures, too few to stop by: all epochs are gone "
                 "through and the last weights kept"
             )
-        self.watch.begin(self.images, self.settings.epochs, self._seen())
+        self.watch.begin(self.images, self.settings.epochs, (state.epoch - 1) * self.images)
         while state.epoch <= self.settings.epochs and not self._patience_lost():
             self._epoch()
-            state.next_epoch()
+            state.epoch += 1
             self.checkpointer.save_if_due(state)
         self.checkpointer.save(state)
-
-    @property
-    def _steps_done(self) -> int:
-        return (self.state.epoch - 1) * self.steps + self.state.step
 
     def _rate(self, step: int) -> float:
         """Return the learning rate of the weights that learn from the start, at `step` from 0."""
@@ -232,8 +224,10 @@ class _Trainer(Generic[Network]):
             # While it rests: no gradients, and norms as they are.
             awake = state.epoch > self.resting_epochs
             self.task.frozen.requires_grad_(awake).train(awake)
-        self._learn()
-        loss, accuracy = self._so_far()
+        start = time.perf_counter()
+        sums, waited = self._learn()
+        loss, accuracy = _means(sums)  # on a GPU this waits for it, so that the time is true
+        seconds = time.perf_counter() - start
         self._check_finite(loss)
         val_loss, val_accuracy = self._validate()
         report = EpochReport(
@@ -242,101 +236,66 @@ class _Trainer(Generic[Network]):
             accuracy,
             val_loss,
             val_accuracy,
-            state.seconds,
-            self.images / state.seconds,
-            state.waited / state.seconds,
+            seconds,
+            self.images / seconds,
+            waited / seconds,
             self._rate(state.epoch * self.steps - 1),
         )
         state.history.append(report)
         self._keep_best(report)
         self.watch.epoch(report)
 
-    def _learn(self) -> None:
+    def _learn(self) -> tuple[torch.Tensor, float]:
+        """Train for an epoch; its sums (`_step`), and the seconds waited for batches."""
         state, seed, train = self.state, self.settings.seed, self.task.train
         plan = self.task.sampler(random_at(seed, state.epoch))
         on_gpu = self.compute.device.type == "cuda"
-        # On the CPU the network needs the cores itself.
-        threads = max(1, min(MAX_THREADS, cores() - 1)) if on_gpu else 1
-
-        def make(number: int) -> tuple[torch.Tensor, torch.Tensor]:
-            x = train.take(plan[number], random_at(seed, state.epoch, number))
-            y = torch.from_numpy(train.y[plan[number]])
-            return (x.pin_memory(), y.pin_memory()) if on_gpu else (x, y)
-
-        clock = looked = time.perf_counter()
-        with closing(made_ahead(make, range(state.step, len(plan)), threads)) as batches:
-            for number, (x, y), waited in batches:
-                state.sums += self._step(x, y, seed_at(seed, state.epoch, number))
-                self.schedule.step()
-                state.step = number + 1
-                if time.perf_counter() - looked > TICK:
-                    looked = time.perf_counter()
-                    self._tick()
-                state.seconds += time.perf_counter() - clock
-                state.waited += waited
-                self.checkpointer.save_if_due(state)
-                clock = time.perf_counter()
-        self._so_far()  # on a GPU: wait for it, so that the time is true
-        state.seconds += time.perf_counter() - clock
+        # On the CPU the network needs the cores itself; features are ready at once.
+        in_workers = on_gpu and isinstance(train, PictureSamples)
+        batches = DataLoader(
+            EpochBatches(train, plan, seed, state.epoch),
+            batch_size=None,
+            num_workers=min(MAX_WORKERS, cores() - 1) if in_workers else 0,
+            pin_memory=on_gpu,
+        )
+        sums = torch.zeros(4, dtype=torch.float64, device=self.compute.device)
+        waited = 0.0
+        ready = ticked = time.perf_counter()
+        for step, (x, y) in enumerate(batches):
+            waited += time.perf_counter() - ready
+            sums += self._step(x, y, seed_at(seed, state.epoch, step))
+            self.schedule.step()
+            if time.perf_counter() - ticked > TICK:
+                ticked = time.perf_counter()
+                self._tick(step + 1, sums)
+            ready = time.perf_counter()
+        return sums, waited
 
     def _step(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
-        """Learn from a batch (on the CPU): loss summed, its divisor, how many right of how many.
-
-        When the memory does not suffice, as many samples as fit go through the network at once,
-        and the gradients of the parts are summed, so that the step is that of the whole batch
-        (but for batch normalisation, which sees parts).
-        """
-        state = self.state
-        parts = BatchSize(min(state.part or len(y), len(y)), SMALLEST_PART)
-        tried = parts.size
-        while (sums := parts.attempt(tried, self._learn_batch, x, y, seed)) is None:
-            state.part = parts.size
-            self.watch.say(
-                f"out of memory with {tried} pictures at once: going on with {state.part}, "
-                f"and summing their gradients, so that a step still is one of {len(y)}"
-            )
-            tried = parts.size
-        return sums
-
-    def _learn_batch(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
+        """Learn from a batch (on the CPU): loss summed, its divisor, how many right of how many."""
         torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer than a step
         if torch.cuda.is_available():
             torch.cuda.manual_seed_all(seed)
         np.random.seed(seed % 2**32)
         self.optimiser.zero_grad(set_to_none=True)
         y = y.to(self.compute.device, non_blocking=True)
-        objective = self.task.objective
-        weight = objective.weigh(y)
-        losses, rights = [], []
-        parts = max(1, -(-len(y) // (self.state.part or len(y))))
-        for pictures, labels in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
-            with self.compute.autocast():
-                shown = to_network(pictures, self.compute.device)
-                loss, right = objective.terms(self.net, shown, labels)
-            torch.autograd.backward(self.scaler.scale(loss / weight))
-            losses.append(loss.detach())
-            rights.append(right)
+        weight = self.task.objective.weigh(y)
+        with self.compute.autocast():
+            shown = to_network(x, self.compute.device)
+            loss, right = self.task.objective.terms(self.net, shown, y)
+        torch.autograd.backward(self.scaler.scale(loss / weight))
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        sums = (torch.stack(losses).sum(), weight, torch.stack(rights).sum())
         count = torch.full((), len(y), dtype=torch.float64, device=weight.device)
-        return torch.stack([*(value.double() for value in sums), count])
+        return torch.stack([loss.detach().double(), weight.double(), right.double(), count])
 
-    def _tick(self) -> None:
-        loss, accuracy = self._so_far()
-        step = self._steps_done
+    def _tick(self, step: int, sums: torch.Tensor) -> None:
+        before = self.state.epoch - 1
+        images = before * self.images + step * self.images // self.steps
+        done = before * self.steps + step
         self.watch.tick(
-            StepReport(self.state.epoch, step, self._seen(), loss, accuracy, self._rate(step - 1))
+            StepReport(self.state.epoch, done, images, *_means(sums), self._rate(done - 1))
         )
-
-    def _seen(self) -> int:
-        state = self.state
-        return (state.epoch - 1) * self.images + state.step * self.images // self.steps
-
-    def _so_far(self) -> tuple[float, float]:
-        """Return loss and accuracy of the epoch, so far."""
-        loss, weight, right, count = self.state.sums.tolist()
-        return (loss / weight, right / count) if count else (math.nan, math.nan)
 
     def _check_finite(self, loss: float) -> None:
         if not math.isfinite(loss):
@@ -348,12 +307,7 @@ class _Trainer(Generic[Network]):
     def _validate(self) -> tuple[float | None, float | None]:
         if self.val is None:
             return None, None
-        self.net.eval()
-        judge, judged = self.task.objective.judge, None
-        while judged is None:
-            size = self.val_batch.size
-            judged = self.val_batch.attempt(size, judge, self.net, self.val, size)
-        return judged
+        return self.task.objective.judge(self.net.eval(), self.val, VALIDATION_BATCH)
 
     def _keep_best(self, report: EpochReport) -> None:
         loss = report.val_loss if self.stops_early else None
@@ -377,7 +331,6 @@ class _Trainer(Generic[Network]):
         facts = {
             "learning_rate": self.settings.learning_rate,
             "steps_per_epoch": self.steps,
-            "at_once": state.part,
             "data_wait": sum(e.data_wait * e.seconds for e in state.history)
             / sum(e.seconds for e in state.history),
         }
@@ -391,3 +344,9 @@ class _Trainer(Generic[Network]):
             self.compute.name,
             facts,
         )
+
+
+def _means(sums: torch.Tensor) -> tuple[float, float]:
+    """Return mean loss and accuracy of the sums of `_step`."""
+    loss, weight, right, count = sums.tolist()
+    return (loss / weight, right / count) if count else (math.nan, math.nan)

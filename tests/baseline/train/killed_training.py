@@ -45,8 +45,7 @@ class Told(TrainingCallback):
 
 def main(folder: Path, result: Path, options: dict[str, str]) -> str:
     """Train and write the result down; what was said, as lines."""
-    # Every step is saved, so that a kill may fall on any of them.
-    checkpoint.SECONDS_BETWEEN_SAVES = checkpoint.REST_PER_SAVE = 0
+    checkpoint.SECONDS_BETWEEN_SAVES = 0  # every epoch is saved
     torch.set_num_threads(1)
     watch, rest = Told(), dict(options)
     if root := rest.pop("dataset", ""):

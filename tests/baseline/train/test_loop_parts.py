@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +23,6 @@ from baseline.train.batches import (
     PictureSamples,
     balanced,
     classes_by_pictures,
-    made_ahead,
     shuffled,
 )
 from baseline.train.callbacks import TrainingCallback
@@ -72,27 +69,6 @@ def test_batches_of_classes_by_pictures() -> None:
             assert len(set(labels[:, 0].tolist())) >= 3
     few = classes_by_pictures(np.array([0, 0, 1, 1]), 8, 2)(np.random.default_rng(0))
     assert [len(index) for index in few] == [4]
-
-
-def test_batches_are_made_ahead_in_order_and_waiting_counts() -> None:
-    def slow(number: int) -> int:
-        time.sleep(0.02 if number % 2 else 0.0)
-        return number * 10
-
-    made = list(made_ahead(slow, range(3, 9), threads=3))
-    assert [(number, value) for number, value, _ in made] == [(n, n * 10) for n in range(3, 9)]
-    assert sum(waited for *_, waited in made) > 0.005
-
-
-def test_a_batch_that_fails_tells_and_leaves_no_thread() -> None:
-    def broken(number: int) -> int:
-        if number == 2:
-            raise ValueError("no batch")
-        return number
-
-    with pytest.raises(ValueError, match="no batch"):
-        list(made_ahead(broken, range(9)))
-    assert not [t for t in threading.enumerate() if t.name.startswith("batches")]
 
 
 def test_frozen_weights_rest_and_then_learn() -> None:
@@ -157,7 +133,7 @@ def test_materials_give_plain_samples_without_a_generator() -> None:
 
 
 class Interrupts(Classify):
-    """Ends the program behind the last step of the second epoch."""
+    """Ends the program in the validation of the second epoch."""
 
     calls = 0
 
@@ -170,11 +146,10 @@ class Interrupts(Classify):
         return Classify.judge(self, net, material, batch)
 
 
-def test_taken_up_behind_the_last_step_of_an_epoch(
+def test_a_stopped_training_is_resumed_after_its_last_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN_SAVES", 0)
-    monkeypatch.setattr(checkpoint, "REST_PER_SAVE", 0)
     arrays, wish = patterns((12, 12, 12), 1), settings(optimiser="sgd")
 
     def go(place: Path, objective: Classify) -> list[tuple[float, float | None, float]]:
@@ -188,7 +163,7 @@ def test_taken_up_behind_the_last_step_of_an_epoch(
     calm = go(tmp_path / "calm", Classify(torch.ones(3)))
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path / "stopped", Interrupts(torch.ones(3)))
-    found = load_checkpoint(tmp_path / "stopped")
-    assert found is not None
-    assert (found[1]["figures"]["epoch"], found[1]["figures"]["step"]) == (2, 5)
+    saved = load_checkpoint(tmp_path / "stopped")
+    assert saved is not None
+    assert saved[1]["figures"]["epoch"] == 2
     assert go(tmp_path / "stopped", Interrupts(torch.ones(3))) == calm
