@@ -20,7 +20,6 @@ from baseline.train.doubts import suspect_labels
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.errors import InputUnusable
 from gleanset.records import Origin
 from labeler.balance import BalanceSettings, Method, apply_balance, plan_balance
 
@@ -166,7 +165,9 @@ def test_kinds_of_sources(origins: list[Origin], kind: str) -> None:
     assert source_kind(origins) == kind
 
 
-def test_folds_hold_each_sample_once_and_no_moment_twice(dataset: Dataset) -> None:
+def test_folds_hold_each_sample_once_and_no_moment_twice(
+    dataset: Dataset,
+) -> None:
     fill(dataset, CLASSES)
     examples = find_examples(dataset)
     everything = {s.key for part in examples.splits.values() for s in part}
@@ -181,6 +182,8 @@ def test_folds_hold_each_sample_once_and_no_moment_twice(dataset: Dataset) -> No
         assert not moments["val"] & moments["test"]
         assert {s.label for s in part.splits["train"]} == set(CLASSES)
         assert part.splits["val"]
+        counts = [sum(s.label == name for s in part.splits["test"]) for name in CLASSES]
+        assert max(counts) - min(counts) <= 2
         assert sum(map(len, part.splits.values())) == len(everything)
         held += [s.key for s in part.splits["test"]]
     assert sorted(held) == sorted(everything)
@@ -214,8 +217,6 @@ def test_a_class_of_one_moment_always_stays_in_train(dataset: Dataset) -> None:
     examples = replace(found, splits={**lone, "train": (*lone["train"], owl)})
     for part in held_out_folds(examples, 3, seed=0):
         assert owl in part.splits["train"]
-    with pytest.raises(InputUnusable, match="50 folds need 50 moments"):
-        list(held_out_folds(examples, 50, seed=0))
 
 
 def test_planted_wrong_labels_are_found(dataset: Dataset) -> None:

@@ -134,16 +134,6 @@ def test_a_split_into_folds_is_taken_as_it_is_and_nothing_split_is_all_taken(
     assert len(find_foldable(dataset).splits["train"]) == 48
 
 
-def test_moments_are_never_torn_and_classes_are_dealt_alike(dataset: Dataset) -> None:
-    for fold in DealtFolds.of(dataset, PRESET, 3).folds:
-        part, moments = fold.examples, fold.examples.moments
-        inside = {moments[s.key] for s in part.splits["test"]}
-        outside = {moments[s.key] for name in ("train", "val") for s in part.splits[name]}
-        assert inside.isdisjoint(outside)
-        counts = [sum(s.label == name for s in part.splits["test"]) for name in part.classes]
-        assert max(counts) - min(counts) <= 2
-
-
 def test_what_cannot_be_is_refused_before_anything_is_trained(dataset: Dataset) -> None:
     with pytest.raises(InputUnusable, match="30 folds need 30 moments"):
         run_cross_validation(dataset, PRESET, 30)

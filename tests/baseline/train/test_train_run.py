@@ -30,7 +30,6 @@ from baseline.judge.words import training_words
 from baseline.settings import Settings, load_preset
 from baseline.train.train_run import train_run
 from gleanset import Box, Dataset, Face
-from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Run
@@ -277,15 +276,6 @@ def test_a_stopped_run_is_taken_up_under_its_own_name(
     assert timeless(metrics(small, run.id)) == timeless(undisturbed)
 
 
-def test_classes_that_changed_since_are_named(small: Dataset) -> None:
-    run = train_run(small, replace(QUICK, epochs=1))["run"]
-    first = next(s for s in small.samples.by_key() if s.split == "train")
-    small.journal.step("Label", [Choice(first.key, "label", "newcomer")])
-    with pytest.raises(InputUnusable, match="newcomer") as error:
-        reevaluate(small, str(run), "test")
-    assert "baseline train" in error.value.mend
-
-
 def test_what_cannot_be_trained_on_is_told_and_leaves_no_finished_run(dataset: Dataset) -> None:
     fill(dataset, classes=1)
     with pytest.raises(InputUnusable, match="at least 2 classes"):
@@ -402,14 +392,3 @@ def test_a_crop_is_read_when_there_is_one_and_else_cut_from_the_original(small: 
     path.write_bytes(b"damaged")
     after = load_arrays(small, examples, QUICK, "val")
     assert np.array_equal(after.x, before.x)
-
-
-def test_a_run_is_not_judged_on_what_it_has_learnt_from(small: Dataset) -> None:
-    train_run(small, replace(QUICK, epochs=1))
-    keys = [sample.key for sample in small.samples.by_key()]
-    moved = {key: (key, ("test", "train", "val")[n % 3]) for n, key in enumerate(keys)}
-    small.samples.set_splits(moved, "another split")
-    with pytest.raises(InputUnusable, match=r"has learnt from \d+ of the \d+ pictures"):
-        reevaluate(small, None, "test")
-    train_run(small, replace(QUICK, epochs=1))
-    assert reevaluate(small, None, "test").figures.count
