@@ -33,7 +33,7 @@ BINS = 15
 """As in the paper, so that figures can be compared."""
 _GRID = 40
 _ALIKE = 0.05
-"""Temperatures whose ratio is within this of 1 are called the same."""
+"""Temperatures within this of 1, and shares below it, change next to nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +41,15 @@ class ScoreCalibration:
     """How scores become probabilities, and what that was learnt from.
 
     Scores are divided by `temperature`, then `offsets` (one a class, or none) are added: `share`
-    (0..1) of the shift that balancing the classes in training may have made. `plain` is the
-    temperature that makes the same `pictures` likeliest without a prior, which for few of their
-    `moments` is noise; it is None where there is nothing to fit it on.
+    (0..1) of the shift that balancing the classes in training may have made, None where nothing was
+    balanced. It was fitted on so many `pictures` of so many `moments`.
     """
 
     temperature: float = 1.0
     offsets: tuple[float, ...] = ()
     share: float | None = None
-    plain: float | None = None
     pictures: int = 0
     moments: int = 0
-
-    @property
-    def shrunk(self) -> bool:
-        """Whether the pictures alone would ask for another temperature."""
-        return self.plain is not None and abs(self.plain / self.temperature - 1) > _ALIKE
 
     def apply(self, logits: Scores) -> Floats:
         """Return the scores N x C whose softmax are the probabilities."""
@@ -66,23 +59,23 @@ class ScoreCalibration:
         """Say what was done, in a sentence."""
         return self._describe_temperature() + self._describe_shift()
 
+    @property
+    def _fitted(self) -> bool:
+        return self.pictures > 1
+
     def _describe_temperature(self) -> str:
-        if self.plain is None:
+        if not self._fitted:
             return "scores are left as the network gives them: there is nothing to calibrate by"
-        asked = "certainty" if self.plain <= 2 * COLDEST else f"{self.plain:.2f}"
         source = f"{count(self.pictures, 'picture')} ({count(self.moments, 'moment')}) of val"
-        if not self.shrunk:
-            return f"temperature {self.temperature:.2f}, by {source}"
-        left = "left at" if abs(self.temperature - 1) <= _ALIKE else "held back to"
-        return (
-            f"temperature {left} {self.temperature:.2f}: {source} alone ask for {asked}, which so "
-            "few cannot show"
-        )
+        if abs(self.temperature - 1) <= _ALIKE:
+            left = f"temperature left at {self.temperature:.2f}"
+            return f"{left}: {source} show no sure need of another"
+        return f"temperature {self.temperature:.2f}, by {source}"
 
     def _describe_shift(self) -> str:
         if self.share is None:
             return ""
-        if self.plain is None:
+        if not self._fitted:
             return "; classes were balanced in training: rare ones may be given too much"
         if self.share < _ALIKE:
             return (
@@ -144,7 +137,6 @@ def fit_calibration(
         temperature=float(np.exp(best)),
         offsets=tuple(map(float, share * added)) if share else (),
         share=share if shifted else None,
-        plain=float(np.exp(_lowest(lambda at: loss(at, share)))),
         pictures=pictures,
         moments=witnesses,
     )
