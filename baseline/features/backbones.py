@@ -28,7 +28,8 @@ from baseline.features.backbone import (
 from baseline.features.backbone_names import COLOURS, FACES, JOIN, backbone_names
 from baseline.features.colour_backbone import ColourBackbone
 from baseline.features.efficientnet_lite import BODY, LiteBackbone
-from baseline.features.hub_embedding import EmbeddingGraph, is_embedding, refuse_own_file
+from baseline.features.embedding_graph import EmbeddingGraph
+from baseline.features.hub_embedding import is_embedding, refuse_own_file
 from baseline.features.identity_backbone import IdentityBackbone
 from baseline.features.onnx_backbone import OnnxBackbone
 from baseline.features.stored_weights import fitting, packaged_weights, weights_in_file

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.features.backbone import FeaturePart, NetworkLayer, PictureShape
+from baseline.features.embedding_graph import EmbeddingGraph
 from baseline.features.graph_backbone import GraphBackbone, integers
-from baseline.features.hub_embedding import EmbeddingGraph
 
 if TYPE_CHECKING:
     from baseline.features.graph_builder import GraphBuilder

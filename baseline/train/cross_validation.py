@@ -143,12 +143,12 @@ def _train(data: TrainingData, held_out: str) -> tuple[Outputs, int]:
 def _make_features(
     dataset: Dataset, settings: Settings, folds: Sequence[Fold], progress: Progress
 ) -> None:
-    """Extract the features of all samples in one pass, where the folds learn from features.
+    """Extract the features that all folds learn from in one pass, where they learn from features.
 
     Otherwise each fold would extract a part of them, and load the backbone again.
     """
     samples: dict[str, Sample] = {
-        sample.key: sample for part in folds[0].examples.splits.values() for sample in part
+        sample.key: sample for fold in folds for sample in fold.examples.splits["train"]
     }
     train = tuple(samples[key] for key in sorted(samples))
     splits: dict[str, tuple[Sample, ...]] = {"train": train, "val": (), "test": ()}

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from baseline.data.pixels import Pixels, ReadPixels, readers_for
 from baseline.data.runs import dataset_of_run, find_run_folder
 from baseline.data.samples import pixel_sources
-from baseline.features.hub_embedding import EmbeddingGraph
+from baseline.features.embedding_graph import EmbeddingGraph
 from baseline.features.onnx_backbone import OnnxBackbone
 from baseline.use.engines.base import InferenceEngine
 from baseline.use.engines.run_engine import RunEngine

@@ -92,7 +92,7 @@ TINY = ("-o", "size=32", "-o", "blocks=4,8", "-o", "dense=8", "-o", "epochs=1")
 
 def test_a_sweep_over_a_dataset(dataset: Dataset) -> None:
     fill(dataset, 10)
-    grid = ("-o", "learning_rate=0.01,1e30", "-o", "optimiser=sgd")
+    grid = ("-o", "learning_rate=0.01,900000", "-o", "optimiser=sgd")
     line = ("baseline.cli", "sweep", *TINY, *grid)
     where = ("-d", str(dataset.root), "--json")
     planned = run_here(*line, "-s", *where, cwd=dataset.root).json
