@@ -92,17 +92,19 @@ TINY = ("-o", "size=32", "-o", "blocks=4,8", "-o", "dense=8", "-o", "epochs=1")
 
 def test_a_sweep_over_a_dataset(dataset: Dataset) -> None:
     fill(dataset, 10)
-    grid = ("-o", "learning_rate=0.01,900000", "-o", "optimiser=sgd")
+    grid = ("-o", "learning_rate=0.01,100,900000", "-o", "optimiser=sgd")
     line = ("baseline.cli", "sweep", *TINY, *grid)
     where = ("-d", str(dataset.root), "--json")
     planned = run_here(*line, "-s", *where, cwd=dataset.root).json
-    assert planned["trainings"] == 2
+    assert planned["trainings"] == 3
     assert not (dataset.root / "runs").exists()
     done = run_here(*line, *where, cwd=dataset.root).json
     assert done["best"]["learning_rate"] == "0.01"
     assert done["val"] == 3
-    assert [cell["accuracy"] is None for cell in done["cells"]] == [False, True]
-    assert done["cells"][1]["failed"]
+    # Weights and a loss that are not finite are findings: the sweep goes on.
+    assert [cell["accuracy"] is None for cell in done["cells"]] == [False, True, True]
+    assert "no numbers" in done["cells"][1]["failed"]
+    assert "the loss is" in done["cells"][2]["failed"]
     assert done["command"].startswith("baseline train --preset simple -o size=32 -o blocks=4,8")
     [folder] = (dataset.root / "runs").iterdir()
     assert Path(done["plot"]) == folder / PLOT
