@@ -10,17 +10,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from baseline.data.augmentation import Kind, augment
 from baseline.data.samples import Arrays
 from baseline.features.compute import to_network
+from gleanset.platform import cores
 
 Index = npt.NDArray[np.int64]
 BatchSampler = Callable[[np.random.Generator], list[Index]]
 """Draws the batches of an epoch, of nearly equal length, because a last batch of one picture would
 upset batch normalisation. Every epoch has the same number of them."""
 
+MAX_WORKERS = 8
+"""Processes that prepare the batches of a GPU."""
 STEPS_AN_EPOCH = 12
 """Small sets take smaller batches to come to about so many steps, but none under 8 samples."""
 
@@ -72,22 +75,39 @@ class FeatureSamples:
         return torch.from_numpy(self.x[index, views])
 
 
+BatchPlace = tuple[int, int, Index]
+"""A batch of a training: its epoch, its number there, and its samples."""
+
+
 @dataclass(frozen=True, slots=True)
-class EpochBatches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """The batches of one epoch as items of a data set; each is drawn by seed, epoch and number."""
+class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """The batches of a training by their places; each is changed at random by seed and place."""
 
     samples: LabelledSamples
-    plan: Sequence[Index]
     seed: int
-    epoch: int
 
-    def __len__(self) -> int:
-        return len(self.plan)
-
-    def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        index = self.plan[number]
-        x = self.samples.take(index, random_at(self.seed, self.epoch, number))
+    def __getitem__(self, place: BatchPlace) -> tuple[torch.Tensor, torch.Tensor]:
+        epoch, number, index = place
+        x = self.samples.take(index, random_at(self.seed, epoch, number))
         return x, torch.from_numpy(self.samples.y[index])
+
+
+def batch_loader(
+    samples: LabelledSamples, seed: int, places: Sequence[BatchPlace], *, on_gpu: bool
+) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
+    """Return what loads the batches at `places`, which may be others in each epoch.
+
+    On the CPU the network needs the cores itself; features are ready at once.
+    """
+    workers = min(MAX_WORKERS, cores() - 1) if on_gpu and isinstance(samples, PictureSamples) else 0
+    return DataLoader(
+        Batches(samples, seed),
+        batch_size=None,
+        sampler=places,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=on_gpu,
+    )
 
 
 def random_at(*place: int) -> np.random.Generator:

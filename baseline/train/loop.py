@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import DataLoader
 
 from baseline.data.samples import Arrays
 from baseline.features.batching import is_out_of_memory
@@ -27,10 +26,11 @@ from baseline.features.compute import choose_compute, reproducible, to_network
 from baseline.judge.run_figures import EpochReport
 from baseline.settings import DescentSettings, Finetune, Simple
 from baseline.train.batches import (
+    BatchPlace,
     BatchSampler,
-    EpochBatches,
     LabelledSamples,
     PictureSamples,
+    batch_loader,
     random_at,
     sampler_for,
 )
@@ -39,15 +39,12 @@ from baseline.train.checkpoint import Checkpointer, TrainingState, training_tag
 from baseline.train.class_balance import class_weights
 from baseline.train.objective import Classify, Objective
 from gleanset.errors import UsageError
-from gleanset.platform import cores
 
 Network = TypeVar("Network", bound=nn.Module)
 TICK = 0.25
 """Seconds between two looks at how the epoch goes: on a GPU every look makes it wait."""
 VALIDATION_BATCH = 128
 """Samples at once in validation: a bound on memory."""
-MAX_WORKERS = 8
-"""Processes that prepare the batches of a GPU."""
 MIN_VAL_TO_STOP = 50
 """Validation samples under which nothing is stopped or chosen by their loss: of six photos it is
 noise, and ended trainings after a third of their course (docs/experiments.md)."""
@@ -173,6 +170,9 @@ class _Trainer(Generic[Network]):
         first = task.sampler(random_at(task.settings.seed, 1))
         self.steps, self.images = len(first), sum(len(index) for index in first)
         self.largest_batch = max(len(index) for index in first)
+        self.places: list[BatchPlace] = []
+        on_gpu = self.compute.device.type == "cuda"
+        self.batches = batch_loader(task.train, task.settings.seed, self.places, on_gpu=on_gpu)
         self.scaler = self.compute.scaler()
         self.state = TrainingState()
         self.resting_epochs = task.frozen_epochs if task.frozen is not None else 0
@@ -217,7 +217,7 @@ class _Trainer(Generic[Network]):
         return self.settings.learning_rate * share
 
     def _epoch(self) -> None:
-        """Train for the rest of the epoch, then validate."""
+        """Train for an epoch, then validate."""
         state = self.state
         self.net.train()
         if self.task.frozen is not None and self.resting_epochs:
@@ -247,23 +247,15 @@ class _Trainer(Generic[Network]):
 
     def _learn(self) -> tuple[torch.Tensor, float]:
         """Train for an epoch; its sums (`_step`), and the seconds waited for batches."""
-        state, seed, train = self.state, self.settings.seed, self.task.train
-        plan = self.task.sampler(random_at(seed, state.epoch))
-        on_gpu = self.compute.device.type == "cuda"
-        # On the CPU the network needs the cores itself; features are ready at once.
-        in_workers = on_gpu and isinstance(train, PictureSamples)
-        batches = DataLoader(
-            EpochBatches(train, plan, seed, state.epoch),
-            batch_size=None,
-            num_workers=min(MAX_WORKERS, cores() - 1) if in_workers else 0,
-            pin_memory=on_gpu,
-        )
+        epoch, seed = self.state.epoch, self.settings.seed
+        plan = self.task.sampler(random_at(seed, epoch))
+        self.places[:] = [(epoch, number, index) for number, index in enumerate(plan)]
         sums = torch.zeros(4, dtype=torch.float64, device=self.compute.device)
         waited = 0.0
         ready = ticked = time.perf_counter()
-        for step, (x, y) in enumerate(batches):
+        for step, (x, y) in enumerate(self.batches):
             waited += time.perf_counter() - ready
-            sums += self._step(x, y, seed_at(seed, state.epoch, step))
+            sums += self._step(x, y, seed_at(seed, epoch, step))
             self.schedule.step()
             if time.perf_counter() - ticked > TICK:
                 ticked = time.perf_counter()

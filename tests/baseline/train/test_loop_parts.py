@@ -16,12 +16,15 @@ from baseline.data.runs import forget_checkpoint
 from baseline.features.compute import reproducible
 from baseline.judge.run_figures import EpochReport
 from baseline.settings import Simple, load_preset
-from baseline.train import checkpoint
+from baseline.train import batches, checkpoint
 from baseline.train.batches import (
+    Batches,
+    BatchPlace,
     FeatureSamples,
     LabelledSamples,
     PictureSamples,
     balanced,
+    batch_loader,
     classes_by_pictures,
     shuffled,
 )
@@ -69,6 +72,23 @@ def test_batches_of_classes_by_pictures() -> None:
             assert len(set(labels[:, 0].tolist())) >= 3
     few = classes_by_pictures(np.array([0, 0, 1, 1]), 8, 2)(np.random.default_rng(0))
     assert [len(index) for index in few] == [4]
+
+
+@pytest.mark.filterwarnings("ignore:.*pin_memory")
+def test_worker_processes_load_the_batches_of_each_epoch_as_this_one_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batches, "cores", lambda: 3)
+    samples, places = PictureSamples(patterns((9, 9, 9), 1), "characters"), list[BatchPlace]()
+    loader = batch_loader(samples, 5, places, on_gpu=True)
+    assert loader.num_workers == 2
+    for epoch in (1, 2):
+        plan = shuffled(27, 8)(np.random.default_rng(epoch))
+        places[:] = [(epoch, number, index) for number, index in enumerate(plan)]
+        here = [Batches(samples, 5)[place] for place in places]
+        for (x, y), (x_here, y_here) in zip(loader, here, strict=True):
+            assert torch.equal(x, x_here)
+            assert torch.equal(y, y_here)
 
 
 def test_frozen_weights_rest_and_then_learn() -> None:
