@@ -1,4 +1,4 @@
-"""Runs side by side, on the pictures that all of them were judged on: as figures and as a plot."""
+"""Runs compared on the images that all of them were judged on."""
 
 from __future__ import annotations
 
