@@ -120,4 +120,4 @@ def test_what_cannot_be_is_said(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(MissingComponent) as caught:
         backbone_of(NAME)
-    assert "gleanset[transfer]" in caught.value.mend
+    assert "[transfer]" in caught.value.mend
