@@ -143,17 +143,21 @@ def _train(data: TrainingData, held_out: str) -> tuple[Outputs, int]:
 def _make_features(
     dataset: Dataset, settings: Settings, folds: Sequence[Fold], progress: Progress
 ) -> None:
-    """Extract the features that all folds learn from in one pass, where they learn from features.
+    """Extract the features of all samples in one pass, where the folds learn from features.
 
-    Otherwise each fold would extract a part of them, and load the backbone again.
+    Otherwise each fold would extract a part of them, and load the backbone again. Samples that no
+    fold trains on have no augmented views.
     """
-    samples: dict[str, Sample] = {
-        sample.key: sample for fold in folds for sample in fold.examples.splits["train"]
-    }
-    train = tuple(samples[key] for key in sorted(samples))
-    splits: dict[str, tuple[Sample, ...]] = {"train": train, "val": (), "test": ()}
-    examples = replace(folds[0].examples, splits=splits)
+    splits = [split for fold in folds for split in fold.examples.splits.items()]
+    learnt = {sample.key: sample for name, part in splits if name == "train" for sample in part}
+    others = {sample.key: sample for _, part in splits for sample in part}
+    rest = [sample for key, sample in sorted(others.items()) if key not in learnt]
+    train = tuple(sample for _, sample in sorted(learnt.items()))
+    parts: dict[str, tuple[Sample, ...]] = {"train": train, "val": tuple(rest), "test": ()}
+    examples = replace(folds[0].examples, splits=parts)
     data = TrainingData(dataset, examples, settings, progress)
     if data.frozen_backbone and isinstance(settings, Transfer | Triplet):
         with suppress(UsageError):  # the training itself reports it
-            data.train_features(pretrained_backbone(settings, TrainingCallback())[0])
+            backbone = pretrained_backbone(settings, TrainingCallback())[0]
+            data.train_features(backbone)
+            data.features("val", backbone)

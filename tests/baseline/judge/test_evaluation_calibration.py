@@ -96,12 +96,11 @@ def test_ten_sure_and_right_pictures_of_val_leave_the_network_as_it_is() -> None
 
 def test_without_two_pictures_and_classes_nothing_is_fitted() -> None:
     logits, y = honest(20, 3)
-    for fitted in (
-        fit_calibration(logits[:1], y[:1], ["a"]),
-        fit_calibration(logits[:, :1], np.zeros(20, np.int64), alone(20)),
-    ):
-        assert fitted.temperature == 1.0
-        assert fitted.describe().startswith("scores are left as the network gives them")
+    single = fit_calibration(logits[:1], y[:1], ["a"])
+    assert single.temperature == 1.0
+    assert single.describe().startswith("scores are left as the network gives them")
+    one_class = fit_calibration(logits[:, :1], np.zeros(20, np.int64), alone(20))
+    assert one_class.temperature == 1.0
 
 
 def test_frames_of_one_scene_are_one_witness() -> None:

@@ -124,6 +124,6 @@ def test_transfer_learns_judges_presorts_and_exports_without_torch(tmp_path: Pat
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert [line for line in lines[:6] if not line.endswith(" 0 None")] == []
-    assert "gleanset[train]" in lines[6]
+    assert "[train]" in lines[6]
     assert lines[7] == ""
     assert len(baseline.load(out).classes) == 3
