@@ -28,7 +28,7 @@ from baseline.train.methods.pretrained import pretrained_backbone
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
 from gleanset import Dataset
-from gleanset.errors import UsageError
+from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
 from gleanset.work.progress import Progress
 
@@ -157,7 +157,7 @@ def _make_features(
     examples = replace(folds[0].examples, splits=parts)
     data = TrainingData(dataset, examples, settings, progress)
     if data.frozen_backbone and isinstance(settings, Transfer | Triplet):
-        with suppress(UsageError):  # the training itself reports it
+        with suppress(UsageError, InputUnusable):  # the training itself reports it
             backbone = pretrained_backbone(settings, TrainingCallback())[0]
             data.train_features(backbone)
             data.features("val", backbone)
