@@ -22,7 +22,7 @@ from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import VISITOR, Choice
 from gleanset.db.sample_places import SampleRegion
 from gleanset.db.samples import SplitGroups
-from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Report, Reports
+from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports, SimilarImage
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.files.store import GONE, Store, bytes_of
 from gleanset.images.cut import CutSettings, Cutter, sample_key, with_margin
@@ -77,6 +77,12 @@ def accept_reports(
     cannot be read.
     """
     reports = Reports(dataset.db).waiting_ones(claims)
+    for report in reports:
+        if report.claim.kind == REMOVAL:
+            raise UsageError(
+                f"report {report.id} asks for an image to be removed",
+                f"gleanset forget --report {report.id}, or webapp reports refuse {report.id}",
+            )
     _refuse_disputed(dataset, reports, claims)
     with dataset.stage(STAGE) as scratch:
         originals = dataset.originals(scratch)
@@ -138,6 +144,15 @@ def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
         step = dataset.journal.step(operation("refuse-reports", count=len(reports)), [])
         Reports(dataset.db).settle(step, [one.id for one in reports], REFUSED)
     return SettledReports(step, len(reports))
+
+
+def copies_of(dataset: Dataset, report: Report) -> list[SimilarImage]:
+    """Return the images that may show what a removal report came with, the most similar first."""
+    claim = report.claim
+    similar = [] if claim.phash is None else Reports(dataset.db).similar_images(claim.phash)
+    if dataset.images.row_id(claim.sha256) and claim.sha256 not in {one.sha256 for one in similar}:
+        return [SimilarImage(claim.sha256, 0), *similar]
+    return similar
 
 
 def picture_of_report(dataset: Dataset, report: Report) -> bytes:

@@ -95,6 +95,7 @@ class Command(click.Command):
 GONE_COMMANDS = {
     "gleanset diff": "compare counts: gleanset snapshot; rows: sqldiff snapshots/NAME.sqlite "
     "catalog.sqlite (a tool of SQLite)",
+    "webapp takedowns": "see: gleanset list reports; remove: gleanset forget --report NUMBER",
     "baseline curve": "compare runs on more and fewer images: baseline train --folds 5",
     "gleanset publish": "copy the folder of the dataset: aws s3 sync DIR s3://BUCKET/PREFIX",
     "gleanset completion": "put this line into ~/.bashrc: "

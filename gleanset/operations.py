@@ -60,6 +60,7 @@ TEXTS = {
     "remove-boxes": "Remove {count} by hand",
     "accept-reports": "Accept {count} reports from the web",
     "refuse-reports": "Refuse {count} reports from the web",
+    # Written by earlier versions only.
     FINAL: "Take {count} pictures down",
     "refuse-take-downs": "Refuse {count} requests to take a picture down",
     "restore-begun": "Restore snapshot {name}, not ended",

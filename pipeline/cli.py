@@ -90,7 +90,6 @@ KINDS = (
     "confusion",
     "snapshots",
     "reports",
-    "takedowns",
     "missed",
 )
 

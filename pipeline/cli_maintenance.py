@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated
 
 import click
 
 from gleanset.cli import Command, CommandJob, Result, confirmed, job_options
+from gleanset.config import Param
 from gleanset.errors import DoneInPart, MissingComponent, UsageError
+from gleanset.request import Count, Request, options_of
 
 _CONFLICTS_TOLD = 20
 _UNITS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -55,27 +58,37 @@ _MENDS = {
 }
 
 
+class ForgetRequest(Request, frozen=True, kw_only=True):
+    """The images that `gleanset forget` removes."""
+
+    COMMAND = "gleanset forget"
+
+    images: Annotated[
+        tuple[str, ...], Param("This image.", option="--image", metavar="SHA256|FILE")
+    ] = ()
+    origins: Annotated[
+        tuple[str, ...],
+        Param("Every image that was found there.", option="--origin", metavar="URL|SOURCE:ID"),
+    ] = ()
+    authors: Annotated[
+        tuple[str, ...], Param("Every image by this author.", option="--author")
+    ] = ()
+    reports: Annotated[
+        tuple[Count, ...],
+        Param(
+            "The image that a user of the page asks to be removed; settles the report.",
+            option="--report",
+            metavar="NUMBER",
+        ),
+    ] = ()
+    reason: Annotated[str, Param("Kept with the tombstone.", show_default=True)] = "asked to"
+    yes: Annotated[bool, Param("Do not ask.", short="-y")] = False
+
+
 @click.command(cls=Command, epilog="Example: gleanset forget --author Hokusai -d my-dataset")
 @job_options(simulate=True)
-@click.option("--image", "images", multiple=True, metavar="SHA256|FILE", help="This image.")
-@click.option(
-    "--origin",
-    "origins",
-    multiple=True,
-    metavar="URL|SOURCE:ID",
-    help="Every image that was found there.",
-)
-@click.option("--author", "authors", multiple=True, help="Every image by this author.")
-@click.option("--reason", default="asked to", show_default=True, help="Kept with the tombstone.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-def forget(
-    job: CommandJob,
-    images: tuple[str, ...],
-    origins: tuple[str, ...],
-    authors: tuple[str, ...],
-    reason: str,
-    yes: bool,
-) -> Result:
+@options_of(ForgetRequest)
+def forget(job: CommandJob, request: ForgetRequest) -> Result:
     """Take pictures out of the dataset for good: files, faces, samples and decisions.
 
     Only a tombstone stays, so that no harvest brings them back. This cannot be undone.
@@ -84,15 +97,17 @@ def forget(
     from curation.take_downs import plan_take_down, take_down
 
     with job.open() as dataset:
-        plan = plan_take_down(dataset, images, origins, authors)
+        plan = plan_take_down(
+            dataset, request.images, request.origins, request.authors, request.reports
+        )
         if job.simulate:
             return {"would_forget": plan.result()}
         question = f"Remove {len(plan.images)} images and {plan.samples} samples for good?"
-        if not yes and not confirmed(question):
+        if not request.yes and not confirmed(question):
             raise UsageError(
                 "nothing was removed", "answer y, give -y, or name less: --simulate shows what"
             )
-        take_down(dataset, plan, reason)
+        take_down(dataset, plan, request.reason)
         return {"forgotten": plan.result()}
 
 

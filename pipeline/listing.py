@@ -16,8 +16,7 @@ from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from curation.manual_boxes import missed
-from curation.take_downs import meant_by
-from curation.web_reports import disputed
+from curation.web_reports import copies_of, disputed
 from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.images import NOWHERE, PlaceFound
@@ -28,14 +27,7 @@ from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.samples import SplitGroups
 from gleanset.db.snapshots import Snapshots
 from gleanset.db.tracks import Tracks
-from gleanset.db.visitors import (
-    STATUSES,
-    AlikeImage,
-    Claim,
-    Reports,
-    TakeDownRequests,
-    TakeDownWish,
-)
+from gleanset.db.visitors import REMOVAL, STATUSES, Claim, Reports, SimilarImage
 from gleanset.errors import UsageError
 from gleanset.files.atomic import whole_file
 from gleanset.files.parquet import Column, parquet_file
@@ -57,7 +49,6 @@ Line = dict[str, Any]
 
 PRESORTED = ("place", "cluster", "outlier")
 VISIT: dict[str, Column] = {"id": "int64", "at": "string", "status": "string"}
-WISHED = [name for name in TakeDownWish._fields if name != "phash"]
 
 GROUP = 5_000
 """So many rows are a row group of Parquet, and in memory at a time."""
@@ -216,26 +207,18 @@ def tracks(dataset: Dataset) -> Iterator[Line]:
 
 
 def reports(dataset: Dataset) -> Iterator[Line]:
-    """Yield what visitors said of answers, with the reports that claim another class of a face."""
+    """Yield what visitors said of answers, with the reports that claim another class of a face, and
+    what they want removed, with possible copies of that in the dataset.
+    """
     rivals = disputed(dataset)
     for status in STATUSES:
         for report in Reports(dataset.db).each(status):
             line = {"id": report.id, "at": report.at, "status": report.status}
             line |= report.claim._asdict() | {"box": list(report.claim.box)}
-            yield line | {"disputed_by": [rival.id for rival in rivals.get(report.id, ())]}
-
-
-def takedowns(dataset: Dataset) -> Iterator[Line]:
-    """Yield what visitors asked to be removed, with the pictures that are meant for certain, and
-    those that look like the one that was sent.
-    """
-    for status in STATUSES:
-        for request in TakeDownRequests(dataset.db).each(status):
-            line = {"id": request.id, "at": request.at, "status": request.status}
-            line |= {name: getattr(request.wish, name) for name in WISHED}
-            meant = meant_by(dataset, request.wish)
-            line |= {"means": list(meant.same)}
-            yield line | {"looks_like": [near._asdict() for near in meant.alike]}
+            del line["phash"]
+            line |= {"disputed_by": [rival.id for rival in rivals.get(report.id, ())]}
+            copies = copies_of(dataset, report) if report.claim.kind == REMOVAL else []
+            yield line | {"copies": [copy._asdict() for copy in copies]}
 
 
 KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
@@ -254,7 +237,6 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "confusion": confusion,
     "snapshots": lambda dataset: map(_plain, Snapshots(dataset.root).each()),
     "reports": reports,
-    "takedowns": takedowns,
     "missed": missed,
 }
 
@@ -318,10 +300,9 @@ COLUMNS: dict[str, dict[str, Column]] = {
         **_FILE,
     },
     "snapshots": _columns(Snapshot),
-    "reports": VISIT | _columns(Claim) | {"disputed_by": ["int64"]},
-    "takedowns": VISIT
-    | dict.fromkeys(WISHED, "string")
-    | {"means": ["string"], "looks_like": [_columns(AlikeImage)]},
+    "reports": VISIT
+    | {name: column for name, column in _columns(Claim).items() if name != "phash"}
+    | {"disputed_by": ["int64"], "copies": [_columns(SimilarImage)]},
     "missed": {"image": "string", "file": "string", "width": "int64", "height": "int64"},
 }
 

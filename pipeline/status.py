@@ -19,7 +19,7 @@ from gleanset.db.hints import Hints
 from gleanset.db.journal import unseen_judges, unseen_labels
 from gleanset.db.proposals import proposed_by_tenths
 from gleanset.db.statistics import Statistics
-from gleanset.db.visitors import Reports, TakeDownRequests
+from gleanset.db.visitors import REMOVAL, Reports
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_of
 from gleanset.records import Run
@@ -43,9 +43,9 @@ def next_step(dataset: Dataset) -> str:
     where = dataset.option
     if dataset.read_only:
         return f"gleanset list samples {where}"
-    if TakeDownRequests(dataset.db).count():
+    if Reports(dataset.db).count(kind=REMOVAL):
         # Somebody waits for an answer, and may have a right to it.
-        return f"gleanset list takedowns --where status=pending {where}"
+        return f"{LIST_REPORTS} {where}"
     counts = _Counts(dataset)
     if not counts.labelled or (counts.classes < 2 and dataset.runs.newest("baseline") is None):
         return _towards_labels(dataset, counts, where)
@@ -239,9 +239,9 @@ def status(dataset: Dataset) -> dict[str, Any]:
         "runs": sum(1 for _ in dataset.runs.each()),
         "reports": {
             "waiting": Reports(dataset.db).count() + len(spooled_reports(dataset.root)),
+            "of_them_removals": Reports(dataset.db).count(kind=REMOVAL),
             "accepted_since_training": accepted_reports(dataset),
         },
-        "takedowns": {"waiting": TakeDownRequests(dataset.db).count()},
         "next": (then := next_step(dataset)),
         "also": other_steps(dataset, besides=then),
     }
@@ -250,14 +250,15 @@ def status(dataset: Dataset) -> dict[str, Any]:
 def status_words(dataset: Dataset) -> dict[str, object]:
     """Return the same for a person: nothing that is none, and whole pictures by their name."""
     counts = status(dataset)
-    reports, requests = counts.pop("reports"), counts.pop("takedowns")
+    reports = counts.pop("reports")
+    if not reports["of_them_removals"]:
+        del reports["of_them_removals"]
     if is_of_whole_pictures(dataset):
         counts = {("whole_pictures" if key == "faces" else key): n for key, n in counts.items()}
     if aside := counts["samples"].pop("set_aside", 0):
         counts["samples"]["of them copies that are set aside"] = aside
     told = {key: _spoken(value) if key in SPOKEN else value for key, value in counts.items()}
-    waiting = {"reports": reports, "requests to take pictures down": requests}
-    return told | {key: _spoken(each) for key, each in waiting.items() if any(each.values())}
+    return told | ({"reports": _spoken(reports)} if any(reports.values()) else {})
 
 
 def _spoken(counts: Any) -> Any:

@@ -14,27 +14,20 @@ from pydantic import Json
 from gleanset import __version__
 from webapp.api_models import (
     Boxes,
-    Classes,
-    ClassFaces,
-    DeviceModel,
     FacesFound,
     Health,
     Kept,
     Pong,
     PredictionAnswer,
-    PublicCard,
     SentReport,
-    SentTakeDown,
     problems,
 )
-from webapp.computations import CLAIM, FIND_FACES, JPEGS, PREDICT, WISH, Upload
+from webapp.computations import CLAIM, FIND_FACES, JPEGS, PREDICT, ServedFacts, Upload
 from webapp.guard import visitor_of
 from webapp.page_files import model_response
 from webapp.problems import RefusedRequest
-from webapp.report_spool import keep_take_down
-from webapp.served import ServedFacts
 from webapp.service import Service
-from webapp.uploads import need_form, upload_of, uploads_of
+from webapp.uploads import upload_of, uploads_of
 
 JSON = "application/json"
 FORM = problems(403, 408, 413, 415, 422, 503)
@@ -110,68 +103,40 @@ async def _result(request: Request, computation: str, asked: Any, uploads: Seque
     "/reports",
     response_model=Kept,
     responses=FORM | problems(404, 410),
-    summary="Say that an answer is wrong",
+    summary="Say that an answer is wrong, or ask for a removal",
 )
 async def report(
     request: Request, here: Here, file: UploadFile, report: Annotated[Json[SentReport], Form()]
 ) -> Response:
-    """Keep who it is in truth, until a person has looked at it: a form with `file` and `report`."""
+    """Keep who it is in truth, or that the picture should leave the dataset, until a person has
+    looked at it: a form with `file` and `report`.
+    """
     upload = await upload_of(file)
     spool = here.spool_for("no reports here")
     kept = await _result(request, CLAIM, (upload, report), [upload])
     return _json({"new": await spool.run(functools.partial(spool.keep, kept))})
 
 
-@router.post(
-    "/takedowns",
-    response_model=Kept,
-    responses=FORM | problems(404),
-    dependencies=[Depends(need_form)],
-    summary="Ask for a picture to be removed",
-)
-async def take_down(
-    request: Request,
-    here: Here,
-    takedown: Annotated[Json[SentTakeDown], Form()],
-    file: UploadFile | None = None,
-) -> Response:
-    """Keep a request until a person has looked at it: a form with `takedown`, and perhaps the
-    picture as `file`, of which only hashes are kept.
-    """
-    upload = None if file is None else await upload_of(file)
-    spool, most = here.spool_for("no pictures here"), here.settings.limits.take_downs
-    wish = await _result(request, WISH, (upload, takedown), [] if upload is None else [upload])
-    keep = functools.partial(keep_take_down, spool.root, wish, most)
-    return _json({"new": await spool.run(keep)})
-
-
-@router.get(
-    "/classes", response_model=Classes, responses=problems(), summary="Whom the model knows"
-)
+@router.get("/classes", responses=problems(), summary="Whom the model knows")
 async def classes(here: Here) -> Response:
     """Tell the classes that are shown, and how pictures are cut before they are judged."""
-    return _json(here.models.now.page)
+    return _json(here.facts.page)
 
 
-@router.get(
-    "/card", response_model=PublicCard, responses=problems(), summary="What is known of the model"
-)
+@router.get("/card", responses=problems(), summary="What is known of the model")
 async def card(here: Here) -> Response:
     """Tell its classes, how it was measured, and where the pictures it learnt from came from."""
-    return _json(await here.cards.of(here.models.now))
+    return _json(await here.cards.get())
 
 
-@router.get(
-    "/portraits", response_model=ClassFaces, responses=problems(), summary="Faces of the classes"
-)
+@router.get("/portraits", responses=problems(), summary="Faces of the classes")
 async def portraits(here: Here) -> Response:
     """Show a face of each class and a picture to try, where whoever runs the page allows it."""
-    return _json(await here.portraits.of(here.models.now))
+    return _json(await here.portraits.get())
 
 
 @router.get(
     "/model.json",
-    response_model=DeviceModel,
     responses=problems(403),
     summary="What a device must know of the model",
 )
@@ -188,13 +153,13 @@ async def model_facts(here: Here) -> Response:
 )
 async def model_file(request: Request, here: Here) -> Response:
     """Give the ONNX file, for answers on the device; 304 to who has it (`If-None-Match`)."""
-    return model_response(_fetchable(here).source.file, request)
+    return model_response(_fetchable(here).file, request)
 
 
 @router.get("/health", response_model=Health, summary="Whether a model answers")
 async def health(here: Here) -> Response:
-    """Tell which model is in force. Not counted, and needs no token."""
-    return _json({"status": "ok", "run": here.models.now.run, "version": __version__})
+    """Tell which model answers. Not counted, and needs no token."""
+    return _json({"status": "ok", "run": here.facts.run, "version": __version__})
 
 
 @router.get("/ping", response_model=Pong, summary="How long an answer takes")
@@ -206,7 +171,7 @@ async def ping() -> Response:
 def _fetchable(here: Service) -> ServedFacts:
     if not here.settings.on_device:
         raise RefusedRequest(403, "not on devices", "this server does not give its model away")
-    return here.models.now
+    return here.facts
 
 
 def _json(answer: dict[str, Any]) -> Response:

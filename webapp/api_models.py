@@ -1,6 +1,7 @@
 """What the API is sent and answers, as types: its description is made from them.
 
 Answers are written by the processes that compute, as bytes, and are not read again on their way.
+What only the page asks for is described in docs/webapp.md.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, JsonValue, RootModel
+from pydantic import BaseModel, Field, RootModel
 
 Pixel = Annotated[int, Field(strict=True, ge=-1_000_000, le=1_000_000)]
 Length = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
@@ -16,7 +17,6 @@ MarkedBox = Annotated[
     tuple[Pixel, Pixel, Length, Length],
     Field(description="x, y, width, height of the upright picture"),
 ]
-Details = dict[str, JsonValue]
 
 
 class Boxes(RootModel[list[list[MarkedBox] | None]]):
@@ -24,20 +24,15 @@ class Boxes(RootModel[list[list[MarkedBox] | None]]):
 
 
 class SentReport(BaseModel, extra="forbid"):
-    """Who it is in truth, in which box (null: the whole picture)."""
+    """Who it is in truth (`claimed`), in which box (null: the whole picture).
 
-    claimed: str
+    Of the kind "removal": the picture should leave the dataset; `note` says why.
+    """
+
+    kind: Literal["wrong answer", "removal"] = "wrong answer"
+    claimed: str = ""
     box: MarkedBox | None = None
     note: str = ""
-
-
-class SentTakeDown(BaseModel, extra="forbid"):
-    """The address that a picture came from, or which it is in words, and why it should go."""
-
-    reason: str
-    page: str = ""
-    words: str = ""
-    contact: str = ""
 
 
 class Problem(BaseModel):
@@ -124,71 +119,8 @@ class Kept(BaseModel):
     new: bool
 
 
-class Classes(BaseModel):
-    """Whom the model knows, and how pictures are cut; no `languages` are all."""
-
-    title: str
-    languages: list[str]
-    sure_from: float
-    run: str
-    classes: list[str]
-    size: int
-    cropping: Details
-    finder: Literal["browser", "server"]
-    box_style: list[float]
-    portraits: bool
-    on_device: bool
-    reports: bool
-
-
-class ClassFaces(BaseModel):
-    """Data URIs of JPEGs: a face of each class, and a picture to try."""
-
-    faces: dict[str, str]
-    example: str | None
-
-
-class DeviceModel(BaseModel):
-    """What a device must know to answer as the server does."""
-
-    run: str
-    bytes: int
-    sha256: str
-    classes: list[str]
-    shown: list[str]
-    size: int
-    fit: str
-    detector: str
-    cut: Details
-    unknown_below: float | None
-    unfamiliar_below: float | None
-    thresholds: Details | None
-    scale: Details | None
-
-
-class PublicCard(BaseModel):
-    """What is known of the model; null is not known."""
-
-    run: str
-    title: str
-    languages: list[str]
-    detector: str
-    classes: list[Details]
-    unknown_below: float | None
-    own_threshold: bool
-    tells_strangers: bool
-    strangers: Details | None
-    measured: Details | None
-    preset: str | None
-    date: str | None
-    learnt_from: Details | None
-    contact: str | None
-    description: str | None
-    takes_requests: bool
-
-
 class Health(BaseModel):
-    """Which model is in force."""
+    """Which model answers."""
 
     status: Literal["ok"]
     run: str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,41 +19,35 @@ from starlette.responses import Response
 from gleanset import __version__
 from webapp.api import router
 from webapp.api_models import Problem
-from webapp.computations import CARD, PORTRAITS
+from webapp.computations import CARD, PORTRAITS, ServedFacts
 from webapp.compute_queue import ComputeQueue
 from webapp.guard import Guard
 from webapp.page_files import PAGE_FILES, page_routes
 from webapp.problems import RefusedRequest
 from webapp.rate_limit import RateLimit
 from webapp.report_spool import ReportSpool
-from webapp.served import ModelInForce
 from webapp.service import OfModel, Service
 from webapp.settings import ServeSettings
 from webapp.uploads import no_form, wrong_field
 
 LOOK_SECONDS = 1.0
 MOST_FIELDS = 10
-log = logging.getLogger(__name__)
 
 
-def create_app(settings: ServeSettings) -> FastAPI:
-    """Return the page and the API of these settings.
-
-    Raises what `ModelInForce.load` raises, as soon as it is started.
-    """
+def create_app(settings: ServeSettings, facts: ServedFacts) -> FastAPI:
+    """Return the page and the API of these settings and their model."""
     rate = RateLimit(settings.limits.per_minute)
-    queue = ComputeQueue(settings, rate)
+    queue = ComputeQueue(settings, facts, rate)
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
-        models = ModelInForce(settings)
         spool = ReportSpool(Path(settings.dataset), settings.limits) if settings.dataset else None
         of_model = OfModel(CARD, queue), OfModel(PORTRAITS, queue)
-        app.state.service = Service(settings, models, queue, spool, *of_model)
+        app.state.service = Service(settings, facts, queue, spool, *of_model)
         try:
-            await models.load()
-            await queue.start(models)
-            queue.keep(_watch(models, spool))
+            await queue.start()
+            if spool is not None:
+                queue.keep(_take_reports(spool))
             yield
         finally:
             await queue.stop()
@@ -105,13 +98,10 @@ def create_app(settings: ServeSettings) -> FastAPI:
     return app
 
 
-async def _watch(models: ModelInForce, spool: ReportSpool | None) -> None:
+async def _take_reports(spool: ReportSpool) -> None:
     while True:
-        if spool is not None:
-            await spool.run(spool.take)
+        await spool.run(spool.take)
         await asyncio.sleep(LOOK_SECONDS)
-        if await models.look():
-            log.warning("run %s answers now", models.now.run)
 
 
 async def _refused(_: Request, error: Exception) -> Response:

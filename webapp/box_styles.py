@@ -36,30 +36,18 @@ class BoxStyle(NamedTuple):
     down: float = 0.0
 
 
-# animeface's box beside that of each detector.
-_ANIMEFACE = {
-    "animeface": BoxStyle(),
-    "animeface-docker": BoxStyle(),
-    "drawnface": BoxStyle(1.01, 1.1, 0.03, -0.04),
-    "lbpcascade": BoxStyle(0.734, 0.734),
+_ANIMEFACE = BoxStyle(1.01, 1.1, 0.03, -0.04)
+BOX_STYLES = {
+    "animeface": _ANIMEFACE,
+    "animeface-docker": _ANIMEFACE,
+    "lbpcascade": BoxStyle(1.376, 1.499, 0.03, -0.04),
 }
+"""Boxes of other detectors beside drawnface's."""
 
 
 def finder_for(wanted: str) -> Literal["browser", "server"]:
     """Return who is to find faces for a model that learnt from those of the detector `wanted`."""
     return "browser" if wanted == BROWSER else "server"
-
-
-def style_between(found_by: str, wanted: str) -> BoxStyle:
-    """Return how the detector `wanted` boxes a face that another one has found.
-
-    As that one, where one of both is not known.
-    """
-    one, other = _ANIMEFACE.get(found_by), _ANIMEFACE.get(wanted)
-    if one is None or other is None or one == other:
-        return BoxStyle()
-    width, height = one.width / other.width, one.height / other.height
-    return BoxStyle(width, height, one.right - width * other.right, one.down - height * other.down)
 
 
 _BIAS, _OWN, _SCORE, _LEAST_SCORE = -0.1, 1.0, 1.4, 0.15
@@ -74,7 +62,8 @@ def faces_by_both(detector: Detector, pixels: Pixels) -> list[Face]:
     """
     faces = detector.detect(pixels)
     if detector.name != BROWSER:
-        style, height, width = style_between(BROWSER, detector.name), *pixels.shape[:2]
+        style = BOX_STYLES.get(detector.name, BoxStyle())
+        height, width = pixels.shape[:2]
         seen = [(face, True, _LEAST_SCORE) for face in faces]
         for face in detector_named(BROWSER).detect(pixels):
             box = within(_styled(face.box, style), width, height) or face.box

@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
 from typing import NoReturn
 
-from gleanset.cli import Command, CommandJob, Result, group, job_options
+from gleanset.cli import Command, CommandJob, Result, gone_option, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import MissingComponent
 from gleanset.installation import install_command
 from gleanset.request import options_of
-from gleanset.work.progress import Progress
-from webapp.cli_visitors import reports, takedowns
-from webapp.request import BACK, NEWEST, ServeRequest, StaticPageRequest
-from webapp.settings import page_settings
+from webapp.cli_visitors import reports
+from webapp.request import ServeRequest, StaticPageRequest
 
 commands = group("webapp", "Serve a trained model: a page, and a REST API.")
 commands.add_command(reports)
-commands.add_command(takedowns)
 
 
 @commands.command(cls=Command, epilog="Example: webapp serve -d my-dataset --port 8080")
 @job_options()
 @options_of(ServeRequest)
-def serve(job: CommandJob, request: ServeRequest) -> Result | None:
+@gone_option("--switch", what="a server answers by one model", hint="restart: webapp serve RUN")
+@gone_option(
+    "--trust-proxy", what="it is called as uvicorn's", hint="--forwarded-allow-ips ADDRESS"
+)
+def serve(job: CommandJob, request: ServeRequest) -> None:
     """Serve a RUN (its id or folder), or an exported .onnx file, until Ctrl-C.
 
     What the page shows stands in [web] of dataset.toml (title, languages, classes, thresholds,
     contact), or in GLEANSET_WEB_TITLE and the like. Without a RUN it is the one named there or the
-    newest, and newer ones take over while the server runs, unless --switch has named one. What
-    visitors must know to be let in stands in $GLEANSET_WEB_TOKEN; else a token is made and printed.
+    newest; to serve another one, start the server again. What visitors must know to be let in
+    stands in $GLEANSET_WEB_TOKEN; else a token is made and printed.
     """
     need_web()
-    if request.switch is not None:
-        return _switch(job.root, request.switch, job.progress)
     from webapp.serving import serve_page
 
     serve_page(job.root, request, job.show, job.progress)
-    return None
 
 
 @commands.command(cls=Command, epilog="Example: webapp export public -d my-dataset")
@@ -64,21 +61,6 @@ def need_web() -> None:
             f"serving needs {' and '.join(missing)}, which is not installed",
             install_command("web"),
         )
-
-
-def _switch(root: Path, run: str, progress: Progress) -> Result:
-    """Let servers of a dataset answer by another run."""
-    from webapp.served import read_served, served_place, write_served
-    from webapp.served_runs import put_run_in_force
-
-    place = served_place(root)
-    if run == BACK:
-        write_served(place, read_served(place).taken_back())
-    else:
-        wanted = page_settings(root).run
-        put_run_in_force(root, None if run == NEWEST else run, wanted, progress)
-    served = read_served(place)
-    return {"run": served.in_force.run, "follows_newer_runs": served.follow}
 
 
 def main() -> NoReturn:

@@ -16,16 +16,15 @@ from gleanset.records import Box
 
 JOB = "webapp.model_process"
 """The module of what they do."""
+WORK = f"{JOB}:load"
 # Functions of a `LoadedModel`, requests and `ServeSettings`, which return a result for each.
 PREDICT, FIND_FACES = "webapp.recognizer:predict", "webapp.recognizer:find_faces"
 JPEGS = "webapp.recognizer:jpegs_of"
-CLAIM, WISH = "webapp.visitors:claims_of", "webapp.visitors:wishes_of"
-TOGETHER = {PREDICT}
-"""Those that take small requests together, with None for one that must be computed alone."""
-TELL = f"{JOB}:told_of_model"
-"""Each request names a function of `ServeSettings` and a `LoadedModel`, as these are:"""
-FACTS, CARD = "webapp.loaded_model:served_facts", "webapp.model_card:model_card"
+CLAIM = "webapp.visitors:claims_of"
+FACTS, CARD = "webapp.loaded_model:served_facts", "webapp.model_card:model_cards"
 PORTRAITS = "webapp.portraits:portraits_of"
+TOGETHER = {PREDICT}
+"""Those that take small requests together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,23 +47,30 @@ class KeptReport(msgspec.Struct, frozen=True):
     sent: str
 
 
-class ModelSource(NamedTuple):
-    """The file of a model, and its hash: the same path may get another file."""
+class ServedFacts(NamedTuple):
+    """What the process that talks HTTP knows of a model: it loads none itself.
 
+    `page` and `device` are the JSON of `GET /api/v1/classes` and `model.json`. `of_faces` says
+    whether it judges faces, `finder` which file finds them in a browser.
+    """
+
+    run: str
     file: str
-    sha256: str
+    of_faces: bool
+    finder: str
+    page: dict[str, Any]
+    device: dict[str, Any]
 
 
 class Task(NamedTuple):
-    """Requests for a process: by which model, of which server (`ServeSettings` as text)."""
+    """Requests for a process."""
 
     computation: str
-    settings: str
-    source: ModelSource
     requests: Sequence[Any]
 
 
-def computed(task: Task) -> tuple[list[Any], float]:
-    """Return what `model_process.results_of` does."""
-    results: tuple[list[Any], float] = resolve_name(f"{JOB}:results_of")(task)
-    return results
+def facts_of(settings: str) -> ServedFacts:
+    """Return what `FACTS` tells of the model of `ServeSettings`, in a process that is for that."""
+    (facts,), _ = resolve_name(WORK)(settings)(Task(FACTS, [None]))
+    assert isinstance(facts, ServedFacts)
+    return facts

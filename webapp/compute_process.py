@@ -1,7 +1,7 @@
-"""A process that computes what it is sent, one task after the other.
+"""A process that computes one task at a time, asked through a socket by the event loop.
 
-Tasks and results go through a socket as multiprocessing sends them: no thread stands between that
-and the event loop, and the next task can lie there before a result was taken.
+pebble's pool would do the same in fewer lines, and was measured beside this: its threads compete
+with the event loop for the interpreter (docs/experiments.md has the figures).
 """
 
 from __future__ import annotations
@@ -9,169 +9,135 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections import deque
-from collections.abc import Callable, Mapping
+from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import ForkingPickler
+from pkgutil import resolve_name
 from typing import Any
 
 from gleanset.platform import lower_priority
 from gleanset.work.processes import WorkerContext, begin_worker
+from webapp.computations import JOB, WORK, Task
+from webapp.problems import RefusedRequest
 
-LENGTH = 8
+LENGTH_BYTES = 8
 """Bytes before each task and each result, which say how long it is."""
-BUFFER = 1 << 16
-BEHIND = 2
-"""Steps of priority by which who talks HTTP goes first: else cores idle until it deals out more."""
+BUFFER_BYTES = 1 << 16
+PRIORITY_STEPS = 2
+"""By which the process that talks HTTP goes first: else cores idle until it deals out more."""
 
 
 class ProcessEnded(Exception):
-    """The process has ended; what had `begun` may be to blame."""
-
-    def __init__(self, *, begun: bool) -> None:
-        super().__init__("the process that computes has ended")
-        self.begun = begun
+    """The process has ended, most often because of what it worked on."""
 
 
 class ComputeProcess:
-    """A process of its own for `work`, begun anew where it has ended.
+    """A process with a loaded model. Used from one event loop.
 
-    `job` is the module of what is done. Used from one event loop.
+    `settings` are `ServeSettings` as text.
     """
 
-    def __init__(self, work: Callable[[Any], Any], job: str) -> None:
-        self._work, self._context = work, WorkerContext(job)
-        self._answers: deque[asyncio.Future[Any]] = deque()
-        self._seconds: deque[float] = deque()
-        self._beginning = asyncio.Lock()
-        self._begun: asyncio.Task[None] | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._clock: asyncio.TimerHandle | None = None
-        self._reason: Exception | None = None
+    def __init__(self, settings: str) -> None:
+        self._settings, self._context = settings, WorkerContext(JOB)
+        self._starting: asyncio.Task[None] | None = None
+        self._process: BaseProcess | None = None
+        self._pipe: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     @property
     def alive(self) -> bool:
-        """Whether it has begun, and not ended since."""
-        return self._reading is not None and not self._reading.done()
+        """Whether it was started, and has not ended since."""
+        return self._pipe is not None and not self._pipe[0].at_eof()
 
-    async def compute(self, task: Any, seconds: float) -> Any:
-        """Return what `work` makes of a task within so many seconds, or raise what that raises.
+    async def start(self, seconds: float) -> None:
+        """Start it, and wait until it has loaded the model. Raises what `compute` raises."""
+        self._close()
+        # The caller may be cancelled: it is started all the same, and ended by `stop`.
+        self._starting = asyncio.create_task(self._start())
+        await asyncio.shield(self._starting)
+        await self._answer(seconds)
 
-        Raises `TimeoutError` for one that took too long, `ProcessEnded`, the reason that `end` was
-        given, and `OSError` where no process can be begun.
+    async def compute(self, task: Task, seconds: float) -> Any:
+        """Return what the process makes of a task, or raise what that raises.
+
+        Raises `TimeoutError` for one that took too long, and `ProcessEnded`.
         """
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        async with self._beginning:
-            if not self.alive:
-                await self._begin()
-        self._writer.writelines(_framed(ForkingPickler.dumps(task)))
-        self._answers.append(answer)
-        self._seconds.append(seconds)
-        if len(self._answers) == 1:
-            self._wind_up()
-        return await answer
+        if self._pipe is None:
+            raise ProcessEnded("there is no process that computes")
+        data = ForkingPickler.dumps(task)
+        self._pipe[1].writelines((len(data).to_bytes(LENGTH_BYTES), data))
+        return await self._answer(seconds)
 
-    def end(self, reason: Exception) -> None:
-        """End it, whatever it does; who waits for that gets the reason."""
-        self._reason = reason
-        self._process.kill()
+    def end(self) -> None:
+        """End it, whatever it does."""
+        if self._process is not None:
+            self._process.kill()
 
     async def stop(self) -> None:
-        """End it, and begin no other one."""
-        if self._begun is not None:
-            await asyncio.gather(self._begun, return_exceptions=True)
-        if self._reading is not None:
-            self._process.kill()
-            await self._reading
+        """End it, and wait for that."""
+        if self._starting is not None:
+            await asyncio.gather(self._starting, return_exceptions=True)
+        self.end()
+        self._close()
+        if self._process is not None:
             await asyncio.to_thread(self._process.join)
-
-    async def _begin(self) -> None:
-        # Whoever waits for it may be stopped: it is begun all the same, and ended by `stop`.
-        self._begun = asyncio.create_task(self._start())
-        await asyncio.shield(self._begun)
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        # The process counts there what it begins: one that was killed says nothing more.
-        self._begun_tasks = self._context.Semaphore(0)
         with theirs:
-            arguments = (self._work, theirs, self._begun_tasks, os.environ.copy())
+            arguments = (theirs, self._settings, os.environ.copy())
             # mypy knows no context that makes processes of another class.
-            self._process = self._context.Process(target=_work_on_tasks, args=arguments)
-            self._process.daemon = True
+            process = self._context.Process(target=_work_on_tasks, args=arguments, daemon=True)
             try:
-                await asyncio.to_thread(self._process.start)
+                await asyncio.to_thread(process.start)
             except BaseException:
                 ours.close()
                 raise
-        reader, self._writer = await asyncio.open_connection(sock=ours)
-        self._reading = asyncio.create_task(self._read(reader))
+        self._process, self._pipe = process, await asyncio.open_connection(sock=ours)
 
-    async def _read(self, reader: asyncio.StreamReader) -> None:
+    async def _answer(self, seconds: float) -> Any:
+        assert self._pipe is not None
+        reader, _ = self._pipe
         try:
-            while True:
-                length = int.from_bytes(await reader.readexactly(LENGTH))
-                self._settle(ForkingPickler.loads(await reader.readexactly(length)))
-                self._begun_tasks.acquire(block=False)
-        except (OSError, EOFError):
-            self._process.kill()  # if it only closed its end
-            self._writer.close()
-            begun = self._begun_tasks.acquire(block=False)
-            reason = self._reason or ProcessEnded(begun=begun)
-            self._reason = None
-            while self._answers:
-                self._settle(reason)
-                reason = ProcessEnded(begun=False)
+            async with asyncio.timeout(seconds):
+                length = int.from_bytes(await reader.readexactly(LENGTH_BYTES))
+                answer = ForkingPickler.loads(await reader.readexactly(length))
+        except (OSError, EOFError) as error:  # the first is a `TimeoutError`, too
+            # What was not read yet belongs to no other task.
+            self.end()
+            self._close()
+            if isinstance(error, TimeoutError):
+                raise
+            raise ProcessEnded("the process that computes has ended") from error
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
-    def _settle(self, result: Any) -> None:
-        answer = self._answers.popleft()
-        self._seconds.popleft()
-        self._wind_up()
-        if answer.done():
-            return
-        if isinstance(result, Exception):
-            answer.set_exception(result)
-        else:
-            answer.set_result(result)
-
-    def _wind_up(self) -> None:
-        """Give the task that is next its time."""
-        if self._clock is not None:
-            self._clock.cancel()
-            self._clock = None
-        if self._seconds:
-            late = TimeoutError("computing took too long")
-            loop = asyncio.get_running_loop()
-            self._clock = loop.call_later(self._seconds[0], self.end, late)
+    def _close(self) -> None:
+        if self._pipe is not None:
+            self._pipe[1].close()
+        self._pipe = None
 
 
-def _framed(data: Any) -> tuple[bytes, Any]:
-    return len(data).to_bytes(LENGTH), data
-
-
-def _work_on_tasks(
-    work: Callable[[Any], Any],
-    through: socket.socket,
-    begun_tasks: Any,
-    environment: Mapping[str, str],
-) -> None:
-    """Do what comes until nothing more can come. The first thing that a process does."""
+def _work_on_tasks(through: socket.socket, settings: str, environment: dict[str, str]) -> None:
+    """Load the model, then do what comes until nothing more can come."""
     begin_worker(environment)
-    lower_priority(BEHIND)
-    with through, through.makefile("rwb", BUFFER) as pipe:
-        while length := pipe.read(LENGTH):
-            data = pipe.read(int.from_bytes(length))
-            begun_tasks.release()
-            task = ForkingPickler.loads(data)
-            try:
-                result = ForkingPickler.dumps(work(task))
-            except Exception as error:  # whatever a hostile picture makes of a library
-                result = _sendable(error)
-            pipe.writelines(_framed(result))
+    lower_priority(PRIORITY_STEPS)
+    with through, through.makefile("rwb", BUFFER_BYTES) as pipe:
+        work: Any = None
+        answer: Any = None
+        try:
+            work = resolve_name(WORK)(settings)
+        except Exception as error:
+            answer = RuntimeError(repr(error))
+        while True:
+            data = ForkingPickler.dumps(answer)
+            pipe.writelines((len(data).to_bytes(LENGTH_BYTES), data))
             pipe.flush()
-
-
-def _sendable(error: Exception) -> Any:
-    try:
-        return ForkingPickler.dumps(error)
-    except Exception:  # it holds what cannot travel
-        return ForkingPickler.dumps(RuntimeError(repr(error)))
+            if work is None or not (length := pipe.read(LENGTH_BYTES)):
+                return
+            task = ForkingPickler.loads(pipe.read(int.from_bytes(length)))
+            try:
+                answer = work(task)
+            except RefusedRequest as refused:
+                answer = refused
+            except Exception as error:  # whatever a hostile picture makes of a library
+                answer = RuntimeError(repr(error))

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from baseline.data.runs import WEIGHTS, dataset_of_run
+from baseline.data.runs import WEIGHTS, dataset_of_run, find_run_folder, newest_run_folder
 from baseline.extras import can_export
 from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.work.pool import Processes, run_over
@@ -16,15 +12,25 @@ from gleanset.work.progress import Progress
 
 FILE = "served.onnx"
 SECONDS = 3600.0
-_LOOK_SECONDS = 0.3
 # What an export is made of: `baseline evaluate` and `baseline gallery` change some of them later.
 PARTS = ("settings.json", "answers.json", "familiarity.json", "crops.json", WEIGHTS)
 
 
+def served_file(
+    root: Path, run: str | None, wanted: str | None = None, progress: Progress | None = None
+) -> Path:
+    """Return the ONNX file of a run: `run`, which may be an exported file, or the newest `wanted`.
+
+    Raises what `find_run_folder` and `exported` raise.
+    """
+    if run is not None and run.endswith(".onnx"):
+        return Path(run).resolve()
+    folder = find_run_folder(root, run) if run else newest_run_folder(root, wanted)
+    return exported(folder.resolve(), progress)
+
+
 def exported(folder: Path, progress: Progress | None = None) -> Path:
     """Return the ONNX file of a run's folder, made or made anew where the run has changed since.
-
-    `progress` is told what is done.
 
     Raises `MissingComponent` with the command where PyTorch is missing, and `InputUnusable`.
     """
@@ -49,10 +55,8 @@ def _export(folder: Path, out: Path, progress: Progress) -> None:
             f"{folder.name} has no ONNX file as it is now, and nothing is here to make one",
             f"where gleanset[transfer] is: baseline export --precision auto {folder} {out}",
         )
-    progress.say(f"exporting {folder.name}, once for all times that it is served ...")
-    with _passed_on(progress) as lines:
-        task = folder, out, lines
-        outcome = next(iter(run_over(_exported_here, [task], Processes(1, SECONDS))))
+    progress.say(f"exporting {folder.name}, once for all servers; this takes about a minute ...")
+    outcome = next(iter(run_over(_exported_here, [(folder, out)], Processes(1, SECONDS))))
     if outcome.result is None:
         raise InputUnusable(
             f"the export of {folder.name} has failed: {outcome.detail or outcome.reason}",
@@ -60,47 +64,9 @@ def _export(folder: Path, out: Path, progress: Progress) -> None:
         )
 
 
-class _LinesInFile(Progress):
-    """Keeps in a file what is said: the process that exports has no terminal of its own."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(quiet=True)
-        self.path = path
-
-    def say(self, line: str) -> None:
-        """Add a line."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
-
-
-@contextmanager
-def _passed_on(progress: Progress) -> Iterator[_LinesInFile]:
-    """Give another process something to speak to, and tell `progress` what it says, as it does."""
-    ended = threading.Event()
-    with TemporaryDirectory(prefix="gleanset-export-") as place:
-        lines = _LinesInFile(Path(place) / "lines")
-        lines.path.touch()
-
-        def pass_on() -> None:
-            with lines.path.open(encoding="utf-8") as file:
-                last = False
-                while not last:
-                    last = ended.wait(_LOOK_SECONDS)
-                    for line in file:
-                        progress.say(line.rstrip("\n"))
-
-        listener = threading.Thread(target=pass_on, name="export", daemon=True)
-        listener.start()
-        try:
-            yield lines
-        finally:
-            ended.set()
-            listener.join()
-
-
-def _exported_here(task: tuple[Path, Path, Progress]) -> dict[str, object]:
+def _exported_here(task: tuple[Path, Path]) -> dict[str, object]:
     from baseline.use.export.export_run import AUTO, export_run
 
-    folder, out, progress = task
+    folder, out = task
     root = dataset_of_run(folder) or folder
-    return export_run(root, str(folder), out, AUTO, progress)
+    return export_run(root, str(folder), out, AUTO, Progress(quiet=True))

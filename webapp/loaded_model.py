@@ -13,23 +13,29 @@ from baseline.data.pixels import Pixels
 from baseline.use.engines.onnx_engine import OnnxEngine
 from baseline.use.model import Model, PictureAnswer
 from facecrop.detectors.drawnface import MODEL
+from gleanset.config import did_you_mean
 from gleanset.db.faces import WHOLE
+from gleanset.errors import UsageError
+from gleanset.files.store import sha256_of_file
 from gleanset.settings import WebSettings
-from webapp.box_styles import BROWSER, finder_for, style_between
-from webapp.computations import ModelSource
-from webapp.served import ServedFacts, unknown_class
+from webapp.box_styles import BOX_STYLES, BoxStyle, finder_for
+from webapp.computations import ServedFacts
 from webapp.settings import ServeSettings
 
 
 def shown_classes(known: Sequence[str], web: WebSettings) -> tuple[str, ...]:
     """Return the classes of a model that are shown, in the model's order: all, or those named.
 
-    A retrained model may lack some of them. Raises `UsageError` where it has none.
+    Raises `UsageError` for a name that the model does not know.
     """
-    shown = tuple(name for name in known if not web.classes or name in web.classes)
-    if not shown:
-        raise unknown_class(web.classes[0], known)
-    return shown
+    for name in web.classes:
+        if name not in known:
+            raise UsageError(
+                f"{name!r} is to be shown on the page, and is no class of the model",
+                f"{did_you_mean(name, known)}mend classes in [web] of dataset.toml, or --class; "
+                f"it knows: {', '.join(known)}",
+            )
+    return tuple(name for name in known if not web.classes or name in web.classes)
 
 
 def _shown(answer: PictureAnswer, shown: Sequence[str], top: int) -> PictureAnswer:
@@ -48,7 +54,6 @@ class LoadedModel(NamedTuple):
     model: Model
     file: Path
     shown: tuple[str, ...]
-    source: ModelSource
 
     def answers_to(self, pixels: Pixels, top: int) -> list[PictureAnswer]:
         """Return the answers to pixels (uint8 N x size x size x 3) in the classes that are shown.
@@ -72,7 +77,7 @@ def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
     return {
         "run": loaded.run,
         "bytes": loaded.file.stat().st_size,
-        "sha256": loaded.source.sha256,
+        "sha256": sha256_of_file(loaded.file),
         "classes": facts.classes,
         "shown": loaded.shown,
         "size": facts.size,
@@ -103,31 +108,34 @@ def page_facts(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
         "size": loaded.model.facts.size,
         "cropping": loaded.model.cropping.to_json(),
         "finder": finder_for(detector),
-        "box_style": list(style_between(BROWSER, detector)),
+        "box_style": list(BOX_STYLES.get(detector, BoxStyle())),
         "portraits": settings.web.faces and settings.dataset is not None,
         "on_device": settings.on_device,
         "reports": settings.dataset is not None,
     }
 
 
-def load_model(source: ModelSource, web: WebSettings, detector: str | None) -> LoadedModel:
+def load_model(settings: ServeSettings) -> LoadedModel:
     """Return a model as a page shows it. Raises `InputUnusable` for none,
-    and `UsageError` for no way to cut pictures and where no class of it is to be shown.
+    and `UsageError` for no way to cut pictures and for a class to be shown that it does not know.
     """
-    place = Path(source.file)
+    file, web = Path(settings.model), settings.web
     # One thread: processes side by side keep the cores busy, and threads in each would wait.
-    engine = OnnxEngine(place, threads=1)
+    engine = OnnxEngine(file, threads=1)
     if web.unknown_below is not None:
         rule = msgspec.structs.replace(engine.facts.answers, unknown_below=web.unknown_below)
         engine.facts = replace(engine.facts, answers=rule)
     # One after the other: on one thread that is quicker than together, and takes half the memory.
-    model = Model(engine, place, detector, at_once=1)
+    model = Model(engine, file, settings.detector, at_once=1)
     # Asked for now, so that the first visitor does not wait and what lacks is said at once.
     model.cropping  # noqa: B018
-    return LoadedModel(model.facts.run, model, place, shown_classes(model.classes, web), source)
+    return LoadedModel(model.facts.run, model, file, shown_classes(model.classes, web))
 
 
-def served_facts(settings: ServeSettings, loaded: LoadedModel) -> ServedFacts:
+def served_facts(
+    loaded: LoadedModel, requests: Sequence[None], settings: ServeSettings
+) -> list[ServedFacts]:
     """Return what the process that talks HTTP must know of a model."""
     page, device = page_facts(settings, loaded), facts_for_device(loaded)
-    return ServedFacts(loaded.run, loaded.source, loaded.of_faces, str(MODEL), page, device)
+    facts = ServedFacts(loaded.run, str(loaded.file), loaded.of_faces, str(MODEL), page, device)
+    return [facts for _ in requests]

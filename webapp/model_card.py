@@ -6,6 +6,7 @@ The figures are those of the run's own report, as they stand there; nothing is m
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,13 @@ from webapp.loaded_model import LoadedModel
 from webapp.settings import ServeSettings
 
 Told = dict[str, Any]
+
+
+def model_cards(
+    loaded: LoadedModel, requests: Sequence[None], settings: ServeSettings
+) -> list[Told]:
+    """Return the same card to each request."""
+    return [model_card(settings, loaded) for _ in requests]
 
 
 def model_card(settings: ServeSettings, loaded: LoadedModel) -> Told:

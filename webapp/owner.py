@@ -6,17 +6,18 @@ Decisions are those of `curation.web_reports`, as the window and the commands ta
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from PIL import Image
 from pydantic import BaseModel, Field
-from starlette.responses import RedirectResponse
 
 from curation.web_reports import (
     ReportPictures,
     accept_reports,
     class_of,
+    copies_of,
     picture_of_report,
     refuse_reports,
     reported_region,
@@ -25,17 +26,17 @@ from curation.web_reports import (
 )
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles, SortingQueue
-from gleanset.db.visitors import PENDING, Report, Reports
+from gleanset.db.visitors import PENDING, REMOVAL, Report, Reports
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cut import encode
 from webapp.api import Here, service_of
 from webapp.guard import COOKIE, OWNER_API, OWNER_COOKIE, token_in
-from webapp.page_files import PAGE_FILES, YEAR
+from webapp.page_files import PAGE_FILES, with_cookies
 from webapp.problems import RefusedRequest
 from webapp.report_spool import writable
 
-A_PAGE, FACE_SIDE = 24, 224
+A_PAGE, FACE_SIDE, MAX_SHOWN_COPIES = 24, 224, 4
 UNCACHED = {"cache-control": "no-store"}
 
 
@@ -70,12 +71,8 @@ async def owner_page(request: Request) -> Response:
     settings, token = service_of(request).settings, request.query_params.get("token", "")
     if not settings.is_owner(token):
         return await PAGE_FILES.get_response("owner.html", request.scope)
-    answer = RedirectResponse("owner", 303)
-    secure = request.url.scheme == "https"
-    for name, value in {OWNER_COOKIE: token, COOKIE: settings.token}.items():
-        if value:
-            answer.set_cookie(name, value, YEAR, secure=secure, httponly=True, samesite="strict")
-    return answer
+    visitor = {COOKIE: settings.token} if settings.token else {}
+    return with_cookies(request, "owner", visitor | {OWNER_COOKIE: token})
 
 
 @router.get("/reports")
@@ -145,8 +142,21 @@ def _line(dataset: Dataset, step: int, report: Report) -> dict[str, Any]:
     rivals = [
         (rival.id, class_of(dataset, rival), rival.status) for rival in rivals_of(dataset, report)
     ]
-    own = {"id": report.id, "at": report.at, "status": report.status, "step": step}
+    own: dict[str, Any] = {"id": report.id, "at": report.at, "status": report.status, "step": step}
+    if report.claim.kind == REMOVAL:
+        own["copies"] = _copies(dataset, report)
     return report.claim._asdict() | own | {"class": class_of(dataset, report), "rivals": rivals}
+
+
+def _copies(dataset: Dataset, report: Report) -> list[dict[str, Any]]:
+    """Return the images that a removal may mean; the first with a thumbnail (`data:` address)."""
+    thumbnails, copies = Thumbnails(dataset, with_reports=True), copies_of(dataset, report)
+    shown = map(dataset.images.get, [copy.sha256 for copy in copies[:MAX_SHOWN_COPIES]])
+    made = [None if image is None else thumbnails.of_image(image) for image in shown]
+    return [
+        copy._asdict() | {"src": thumbnail.src if thumbnail else None}
+        for copy, thumbnail in zip_longest(copies, made)
+    ]
 
 
 def _known_faces(dataset: Dataset, name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -61,7 +62,7 @@ def model_response(file: str, request: Request) -> Response:
 
 async def _finder(request: Request) -> Response:
     service: Service = request.app.state.service
-    return model_response(service.models.now.finder, request)
+    return model_response(service.facts.finder, request)
 
 
 async def _front(request: Request) -> Response:
@@ -69,12 +70,18 @@ async def _front(request: Request) -> Response:
     token = request.query_params.get("token")
     if token is None:
         return await PAGE_FILES.get_response("index.html", request.scope)
-    answer = RedirectResponse("./", 303)
     service: Service = request.app.state.service
-    if not service.settings.lets_in(token):
-        return answer  # a good one that the browser has stays
+    # A good one that the browser has stays.
+    good = {COOKIE: token} if service.settings.lets_in(token) else {}
+    return with_cookies(request, "./", good)
+
+
+def with_cookies(request: Request, page: str, cookies: Mapping[str, str]) -> Response:
+    """Return the way to a page, with cookies that only this server gets."""
+    answer = RedirectResponse(page, 303)
     secure = request.url.scheme == "https"
-    answer.set_cookie(COOKIE, token, YEAR, secure=secure, httponly=True, samesite="strict")
+    for name, value in cookies.items():
+        answer.set_cookie(name, value, YEAR, secure=secure, httponly=True, samesite="strict")
     return answer
 
 
@@ -87,7 +94,7 @@ def manifest_for(settings: ServeSettings, *, of_faces: bool) -> bytes:
 
 async def _manifest(request: Request) -> Response:
     service: Service = request.app.state.service
-    data = manifest_for(service.settings, of_faces=service.models.now.of_faces)
+    data = manifest_for(service.settings, of_faces=service.facts.of_faces)
     return Response(data, 200, {"cache-control": "no-cache"}, KINDS[".webmanifest"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,14 @@ TRIED = 5  # pictures, where files are missing
 NOTHING: dict[str, Any] = {"faces": {}, "example": None}
 
 
-def portraits_of(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
+def portraits_of(
+    loaded: LoadedModel, requests: Sequence[None], settings: ServeSettings
+) -> list[dict[str, Any]]:
+    """Return the same answer to each request."""
+    return [portraits(settings, loaded) for _ in requests]
+
+
+def portraits(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
     """Return what the first screen shows of the classes of a model: nothing unless allowed.
 
     JPEGs as data URIs: a small one of each class, and one to try, None where there is none.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
+from PIL.Image import Image
 
 from baseline.use.model import Model, PictureAnswer
 from baseline.use.picture_parts import PicturePart
 from baseline.use.predict import part_to_json
-from facecrop.detectors.base import Detector
 from gleanset.errors import Unreadable
 from gleanset.images.cut import encode, within
 from gleanset.images.decode import decode
@@ -28,102 +29,98 @@ ENCODE = msgspec.json.encode
 TOP = 5
 JPEG_SIDE = 4096
 """Pixels of the longer side of a JPEG for a browser: the page itself scales larger pictures."""
-SMALL_PIXELS = 1_000_000
-"""Of a picture that is judged together with those of other requests."""
 
 
 @dataclass(frozen=True, slots=True)
-class _CutPicture:
-    """A picture, of `width` x `height` pixels, as the parts that are judged; or what is wrong."""
+class _SearchedPicture:
+    """A picture, of `width` x `height` pixels, with its parts; or what is wrong with it."""
 
     name: str
     width: int = 0
     height: int = 0
-    parts: Sequence[PicturePart] = ()
+    parts: Sequence[Any] = ()
     error: Unreadable | None = None
+
+    def answer(self, name: str, parts: Iterable[Answer]) -> Answer:
+        """Return the JSON of it, with its parts under a name."""
+        if self.error is not None:
+            error = {"reason": self.error.reason, "detail": self.error.detail}
+            return {"name": self.name, "error": error}
+        return {"name": self.name, "width": self.width, "height": self.height, name: list(parts)}
 
 
 def predict(
     loaded: LoadedModel, requests: Sequence[Sequence[Upload]], settings: ServeSettings
-) -> list[bytes | None]:
-    """Return what the model says of pictures, as the JSON of `POST /api/v1/predict`.
-
-    Of several requests at a time, None for one with a large picture: the others do not wait.
-    """
-    together, limits = len(requests) > 1, settings.limits
-    bounds = msgspec.structs.replace(limits, pixels=SMALL_PIXELS) if together else limits
-    answers = _judged(loaded, [_cut_all(loaded, uploads, bounds) for uploads in requests])
-    return [None if together and _has_large(answer) else ENCODE(answer) for answer in answers]
+) -> list[bytes]:
+    """Return what the model says of pictures, as the JSON of `POST /api/v1/predict`."""
+    return [ENCODE(answer) for answer in _judged(loaded, requests, settings.limits)]
 
 
 def answers_to(loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits) -> Answer:
     """Return the same of one request, as values."""
-    return _judged(loaded, [_cut_all(loaded, uploads, limits)])[0]
-
-
-def _has_large(answer: Answer) -> bool:
-    errors = (picture.get("error") for picture in answer["pictures"])
-    return any(error is not None and error["reason"] == "too large" for error in errors)
+    return _judged(loaded, [uploads], limits)[0]
 
 
 def _cut_all(
     loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits
-) -> list[_CutPicture]:
-    """Return pictures as parts. Those of a request have `all_pixels` together."""
-    left, cut = limits.all_pixels, []
-    for upload in uploads:
-        cut.append(picture := _cut(loaded, upload, limits, left))
-        left -= picture.width * picture.height
-    return cut
-
-
-def _cut(
-    loaded: LoadedModel, upload: Upload, limits: RequestLimits, most_pixels: int
-) -> _CutPicture:
-    """Return one picture as parts, or what is wrong with it: the others are answered as well."""
+) -> list[_SearchedPicture]:
+    """Return pictures as the parts that are judged."""
     read = loaded.model.cropping.read
-    try:
-        picture = decode(upload.data, most_pixels=min(limits.pixels, most_pixels)).pixels
-        parts = (
-            read.parts(picture, faces_by_both)
-            if upload.boxes is None
-            else _marked(loaded.model, picture, upload.boxes)
-        )
-    except MemoryError:
-        return _CutPicture(upload.name, error=Unreadable("too large", "not enough memory"))
-    except Unreadable as refused:
-        return _CutPicture(upload.name, error=refused)
-    if len(parts) > limits.faces:
-        many = Unreadable("too many faces", f"{len(parts)}, at most {limits.faces}")
-        return _CutPicture(upload.name, error=many)
-    return _CutPicture(upload.name, picture.width, picture.height, parts)
+
+    def parts_of(picture: Image, upload: Upload) -> Sequence[PicturePart]:
+        if upload.boxes is None:
+            parts = read.parts(picture, faces_by_both)
+        else:
+            parts = _marked(loaded.model, picture, upload.boxes)
+        if len(parts) > limits.faces:
+            raise Unreadable("too many faces", f"{len(parts)}, at most {limits.faces}")
+        return parts
+
+    return list(_searched(uploads, limits, parts_of))
 
 
-def _judged(loaded: LoadedModel, requests: Sequence[Sequence[_CutPicture]]) -> list[Answer]:
-    """Return what the model says of the pictures of requests."""
-    pictures = [picture for cut in requests for picture in cut]
+def _searched(
+    uploads: Sequence[Upload],
+    limits: RequestLimits,
+    search: Callable[[Image, Upload], Sequence[Any]],
+) -> Iterator[_SearchedPicture]:
+    """Yield each picture with its parts, or what is wrong with it: the others are answered as well.
+
+    Those of a request have `all_pixels` together.
+    """
+    left = limits.all_pixels
+    for upload in uploads:
+        try:
+            picture = decode(upload.data, most_pixels=min(limits.pixels, left)).pixels
+            left -= picture.width * picture.height
+            parts = search(picture, upload)
+            yield _SearchedPicture(upload.name, picture.width, picture.height, parts)
+        except MemoryError:
+            yield _SearchedPicture(upload.name, error=Unreadable("too large", "not enough memory"))
+        except Unreadable as refused:
+            yield _SearchedPicture(upload.name, error=refused)
+
+
+def _judged(
+    loaded: LoadedModel, requests: Sequence[Sequence[Upload]], limits: RequestLimits
+) -> list[Answer]:
+    cut = [_cut_all(loaded, uploads, limits) for uploads in requests]
+    pictures = list(chain.from_iterable(cut))
     pixels = [part.pixels for picture in pictures for part in picture.parts]
     answers = iter(loaded.answers_to(np.stack(pixels), TOP) if pixels else ())
-    shown = iter([_shown(loaded.model, picture, answers) for picture in pictures])
-    return [{"run": loaded.run, "pictures": [next(shown) for _ in cut]} for cut in requests]
+
+    def judged(picture: _SearchedPicture) -> Answer:
+        # The next answers are those of another picture.
+        pairs = zip(picture.parts, answers, strict=False)
+        return picture.answer("parts", (_part(loaded.model, *pair) for pair in pairs))
+
+    return [{"run": loaded.run, "pictures": list(map(judged, own))} for own in cut]
 
 
-def _shown(model: Model, picture: _CutPicture, answers: Iterator[PictureAnswer]) -> Answer:
-    if picture.error is not None:
-        return {"name": picture.name, "error": _refused(picture.error)}
-    shown = [
-        part_to_json(part, answer) | {"unfamiliar": _unfamiliar(model, answer)}
-        # The next ones are those of another picture.
-        for part, answer in zip(picture.parts, answers, strict=False)
-    ]
-    size = {"width": picture.width, "height": picture.height}
-    return {"name": picture.name, **size, "parts": shown}
-
-
-def _unfamiliar(model: Model, answer: PictureAnswer) -> bool:
-    """Return whether the answer is "unknown" because the picture looks like nothing learnt."""
+def _part(model: Model, part: PicturePart, answer: PictureAnswer) -> Answer:
     least, found = model.facts.answers.unfamiliar_below, answer.familiarity
-    return least is not None and found is not None and found < least
+    unfamiliar = least is not None and found is not None and found < least
+    return part_to_json(part, answer) | {"unfamiliar": unfamiliar}
 
 
 def find_faces(
@@ -140,33 +137,23 @@ def _faces_in(loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLim
     spec = loaded.model.cropping.read.detector
     if spec is None:
         raise RefusedRequest(409, "no faces", "this model takes pictures whole")
-    detector, left, pictures = spec.build(), limits.all_pixels, []
-    for upload in uploads:
-        pictures.append(answer := _faces(detector, upload, limits, left))
-        left -= answer.get("width", 0) * answer.get("height", 0)
-    return {"pictures": pictures}
+    detector = spec.build()
 
+    def surest_faces(picture: Image, _: Upload) -> Sequence[Face]:
+        faces = faces_by_both(detector, np.asarray(picture))
+        return sorted(faces, key=lambda face: -face.score)[: limits.faces]
 
-def _faces(detector: Detector, upload: Upload, limits: RequestLimits, most_pixels: int) -> Answer:
-    try:
-        picture = decode(upload.data, most_pixels=min(limits.pixels, most_pixels)).pixels
-        faces = sorted(faces_by_both(detector, np.asarray(picture)), key=lambda face: -face.score)
-    except MemoryError:
-        return {"name": upload.name, "error": {"reason": "too large", "detail": "no memory"}}
-    except Unreadable as refused:
-        return {"name": upload.name, "error": _refused(refused)}
+    pictures = _searched(uploads, limits, surest_faces)
     return {
-        "name": upload.name,
-        "width": picture.width,
-        "height": picture.height,
-        "faces": [
-            {"box": face.box, "score": face.score, "found_by": face.detector}
-            for face in faces[: limits.faces]
-        ],
+        "pictures": [picture.answer("faces", map(_face, picture.parts)) for picture in pictures]
     }
 
 
-def _marked(model: Model, picture: Any, boxes: Sequence[Box]) -> list[PicturePart]:
+def _face(face: Face) -> Answer:
+    return {"box": face.box, "score": face.score, "found_by": face.detector}
+
+
+def _marked(model: Model, picture: Image, boxes: Sequence[Box]) -> list[PicturePart]:
     """Return the marked faces, cut as the model learnt them. Raises `Unreadable`."""
     inside = [within(box, picture.width, picture.height) for box in boxes]
     if outside := [box for box, part in zip(boxes, inside, strict=True) if part is None]:
@@ -174,10 +161,6 @@ def _marked(model: Model, picture: Any, boxes: Sequence[Box]) -> list[PicturePar
         raise Unreadable("box outside the picture", said)
     faces = [Face(HAND, box, 1.0) for box in inside if box is not None]
     return model.cropping.read.faces(np.asarray(picture), faces)
-
-
-def _refused(refused: Unreadable) -> Answer:
-    return {"reason": refused.reason, "detail": refused.detail}
 
 
 def jpegs_of(_: LoadedModel, requests: Sequence[Upload], settings: ServeSettings) -> list[bytes]:

@@ -17,7 +17,7 @@ import msgspec
 
 from curation.web_reports import SPOOL, SPOOLED, report_store, spooled_reports
 from gleanset import Dataset, errors
-from gleanset.db.visitors import Reports, TakeDownRequests, TakeDownWish
+from gleanset.db.visitors import REMOVAL, Reports
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import sha256_of
 from webapp.computations import KeptReport
@@ -52,18 +52,6 @@ def writable(root: Path) -> Iterator[Dataset]:
         raise RefusedRequest(status, reason, what, mend, retry) from error
 
 
-def keep_take_down(root: Path, wish: TakeDownWish, most: int) -> bool:
-    """Keep a request, unless `most` wait already; whether it is a new one.
-
-    Raises `RefusedRequest`.
-    """
-    with writable(root) as dataset, dataset.db.write():
-        requests = TakeDownRequests(dataset.db)
-        if requests.count() >= most:
-            raise RefusedRequest(503, "too many wait", "nobody has looked at them yet")
-        return requests.add(wish)
-
-
 class ReportSpool:
     """Keeps reports of the dataset in `root` in files until its catalogue takes them.
 
@@ -87,7 +75,8 @@ class ReportSpool:
         Raises `RefusedRequest`.
         """
         claim = report.claim
-        identity = msgspec.json.encode((claim.sha256, claim.box, claim.claimed))
+        own = claim.note if claim.kind == REMOVAL else claim.claimed
+        identity = msgspec.json.encode((claim.kind, claim.sha256, claim.box, own))
         file = self._folder / f"{sha256_of(identity)}{SPOOLED}"
         with writable(self.root) as dataset:
             if file.exists() or Reports(dataset.db).has(claim):
@@ -103,9 +92,10 @@ class ReportSpool:
         if _is_buried(dataset, report):
             raise RefusedRequest(410, "taken down", "this picture was taken out of the dataset")
         sizes = [file.stat().st_size for file in spooled_reports(self.root)]
-        room = self._limits.report_bytes - sum(sizes) - len(report.picture)
+        kept = sum(size for _, size, _ in report_store(self.root, dataset.cache).each())
+        taken = kept + sum(sizes) + len(report.picture)
         many = Reports(dataset.db).count() + len(sizes) >= self._limits.reports
-        if many or _shrunk(dataset, room) > room:
+        if many or taken > self._limits.report_bytes:
             raise RefusedRequest(503, "full", "too many reports wait to be looked at")
 
     def take(self) -> None:
@@ -143,20 +133,3 @@ def _take(dataset: Dataset, file: Path) -> None:
 def _is_buried(dataset: Dataset, report: KeptReport) -> bool:
     hashes = (report.sent, report.claim.sha256)
     return any(dataset.images.buried(sha256) is not None for sha256 in hashes)
-
-
-def _shrunk(dataset: Dataset, most: int) -> int:
-    """Return how many bytes pictures of reports take. Where these are over `most`, those that are
-    answered leave first, the oldest before the others.
-    """
-    reports = Reports(dataset.db)
-    files = sorted(report_store(dataset.root, dataset.cache).each(), key=lambda kept: kept[2])
-    taken = sum(size for _, size, _ in files)
-    if taken <= most:
-        return taken
-    with dataset.db.write():
-        for file, size, _ in files:
-            if taken > most and not reports.uses(file.stem):
-                file.unlink(missing_ok=True)
-                taken -= size
-    return taken

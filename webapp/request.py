@@ -18,8 +18,18 @@ from webapp.settings import PER_MINUTE
 if TYPE_CHECKING:
     from webapp.server import ListenAddress
 
-BACK, NEWEST = "back", "newest"
 PORT = 8000
+
+
+def checked_proxies(text: str) -> str:
+    """Return addresses of proxies as they are. Raises `UsageError` for what is not an address."""
+    for address in filter(None, map(str.strip, text.split(","))):
+        try:
+            ip_network(address, strict=False)
+        except ValueError as error:
+            hint = "name an address as 127.0.0.1, or a network as 172.16.0.0/12"
+            raise UsageError(f"not an address: {address}", hint) from error
+    return text
 
 
 class ServeRequest(Request, frozen=True, kw_only=True):
@@ -48,12 +58,14 @@ class ServeRequest(Request, frozen=True, kw_only=True):
         tuple[str, ...],
         Param("A site whose pages may ask, as https://example.org.", metavar="ORIGIN"),
     ] = ()
-    trust_proxy: Annotated[
-        tuple[str, ...],
+    forwarded_allow_ips: Annotated[
+        str,
         Param(
-            "The address of a proxy in front, or its network: it says who asks.", metavar="ADDRESS"
+            "Proxies in front, which say who asks: addresses and networks, with commas between.",
+            metavar="ADDRESS,...",
+            parse=checked_proxies,
         ),
-    ] = ()
+    ] = ""
     public: Annotated[bool, Param("Let everybody in, without a token.")] = False
     owner: Annotated[
         bool,
@@ -76,15 +88,6 @@ class ServeRequest(Request, frozen=True, kw_only=True):
         Param("Requests that one address may make.", show_default=True),
     ] = PER_MINUTE
     detector: ModelDetector = None
-    switch: Annotated[
-        str | None,
-        Param(
-            "Have the servers of this dataset answer by another run, at once and without a dropped "
-            f"request, and end: its id, {BACK!r} for the one before, {NEWEST!r} for the newest "
-            "that [web] allows and newer ones as they come.",
-            metavar="RUN",
-        ),
-    ] = None
 
     def address(self) -> ListenAddress:
         """Return where it listens. Raises `UsageError`."""
@@ -96,13 +99,7 @@ class ServeRequest(Request, frozen=True, kw_only=True):
         for file in (cert, key):
             if file is not None and not file.is_file():
                 raise UsageError(f"{file} is no file", "check its name")
-        for proxy in self.trust_proxy:
-            try:
-                ip_network(proxy, strict=False)
-            except ValueError as error:
-                mend = "name an address as 127.0.0.1, or a network as 172.16.0.0/12"
-                raise UsageError(f"--trust-proxy {proxy} is no address", mend) from error
-        return ListenAddress(self.host, self._port(), cert, key, self.trust_proxy)
+        return ListenAddress(self.host, self._port(), cert, key, self.forwarded_allow_ips)
 
     def _port(self) -> int:
         if self.port is not None:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,21 +16,21 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gleanset.errors import InputUnusable
 from webapp.app import create_app
+from webapp.computations import ServedFacts
 from webapp.settings import ServeSettings
-
-_LOOK_SECONDS = 0.05
-# Where this machine reaches itself, if it listens everywhere.
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
 
 
 class ListenAddress(NamedTuple):
-    """Where a server listens, with which certificate, and which `proxies` say who asks."""
+    """Where a server listens, with which certificate, and `proxies`: whose headers are believed.
+
+    As uvicorn's `--forwarded-allow-ips`: addresses and networks, with commas between, or `*`.
+    """
 
     host: str
     port: int
     cert: Path | None = None
     key: Path | None = None
-    proxies: tuple[str, ...] = ()
+    proxies: str = ""
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -87,17 +85,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._timer = None
 
 
-def server_config(settings: ServeSettings, address: ListenAddress) -> uvicorn.Config:
+def server_config(
+    settings: ServeSettings, facts: ServedFacts, address: ListenAddress
+) -> uvicorn.Config:
     """Return how uvicorn serves the page."""
     return uvicorn.Config(
-        create_app(settings),
+        create_app(settings, facts),
         http=BoundedHttpProtocol,
         ws="none",
         ssl_certfile=address.cert,
         ssl_keyfile=address.key,
         # Else whoever is on this machine could say that others ask.
         proxy_headers=bool(address.proxies),
-        forwarded_allow_ips=list(address.proxies),
+        forwarded_allow_ips=address.proxies,
         access_log=False,
         server_header=False,
         log_level="warning",
@@ -105,23 +105,38 @@ def server_config(settings: ServeSettings, address: ListenAddress) -> uvicorn.Co
     )
 
 
+class AnnouncedServer(uvicorn.Server):
+    """uvicorn's server, which calls `ready` when it can be opened."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
 def run_server(
-    settings: ServeSettings, address: ListenAddress, ready: Callable[[int], None]
+    settings: ServeSettings,
+    facts: ServedFacts,
+    address: ListenAddress,
+    ready: Callable[[int], None],
 ) -> None:
     """Serve until Ctrl-C or a signal to end; `ready` is called with the port when it can be opened.
 
     Port 0 is any that is free. Raises `InputUnusable` where it cannot begin.
     """
-    config = server_config(settings, address)
+    config = server_config(settings, facts, address)
     taken = InputUnusable(f"cannot serve at {address.host}:{address.port}", "name another --port")
-    ended = threading.Event()
     listening = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((address.host, address.port))
-        address = address._replace(port=listening.getsockname()[1])
-        threading.Thread(target=_call_when_open, args=(address, ready, ended), daemon=True).start()
-        uvicorn.Server(config).run([listening])
+        port = listening.getsockname()[1]
+        AnnouncedServer(config, lambda: ready(port)).run([listening])
     except KeyboardInterrupt:
         pass
     except OSError as error:
@@ -130,16 +145,4 @@ def run_server(
         if error.code:
             raise taken from error
     finally:
-        ended.set()
         listening.close()
-
-
-def _call_when_open(
-    address: ListenAddress, ready: Callable[[int], None], ended: threading.Event
-) -> None:
-    """Call `ready` as soon as an answer comes, unless all has ended before."""
-    host = _LOOPBACK.get(address.host, address.host)
-    while not ended.wait(_LOOK_SECONDS):
-        with suppress(OSError), socket.create_connection((host, address.port), timeout=1):
-            ready(address.port)
-            return

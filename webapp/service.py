@@ -1,4 +1,4 @@
-"""What answers requests: the settings of a server, its model in force, and what computes."""
+"""What answers requests: the settings of a server, its model, and what computes."""
 
 from __future__ import annotations
 
@@ -6,42 +6,41 @@ import asyncio
 import time
 from typing import Any, NamedTuple
 
-from webapp.computations import TELL
+from webapp.computations import ServedFacts
 from webapp.compute_queue import ComputeQueue
 from webapp.problems import RefusedRequest
 from webapp.report_spool import ReportSpool
-from webapp.served import ModelInForce, ServedFacts
 from webapp.settings import ServeSettings
 
-SECONDS = 60.0
+MAX_AGE_SECONDS = 60.0
 
 
 class OfModel:
-    """What the function `place` tells of the model in force, and anew when it is `SECONDS` old:
-    counting and looking through a large catalogue takes a second.
+    """What a computation tells of the model, kept for `MAX_AGE_SECONDS`.
+
+    Counting and looking through a large catalogue takes a second.
     """
 
-    def __init__(self, place: str, queue: ComputeQueue) -> None:
-        self._place, self._queue = place, queue
+    def __init__(self, computation: str, queue: ComputeQueue) -> None:
+        self._computation, self._queue = computation, queue
         self._one = asyncio.Lock()
-        self._made: tuple[ServedFacts, float, Any] | None = None
+        self._made: tuple[float, Any] | None = None
 
-    async def of(self, model: ServedFacts) -> Any:
-        """Return it of a model. Raises `RefusedRequest`."""
+    async def get(self) -> Any:
+        """Return it. Raises `RefusedRequest`."""
         async with self._one:
-            made = self._made
-            if made is None or made[0] is not model or time.monotonic() - made[1] > SECONDS:
+            if self._made is None or time.monotonic() - self._made[0] > MAX_AGE_SECONDS:
                 # For nobody: whoever asks next waits for it too, and not for who asked first.
-                told = await self._queue.compute("", TELL, self._place, 0)
-                made = self._made = model, time.monotonic(), told
-            return made[2]
+                answer = await self._queue.compute("", self._computation, None, 0)
+                self._made = time.monotonic(), answer
+            return self._made[1]
 
 
 class Service(NamedTuple):
     """A server from its start to its end."""
 
     settings: ServeSettings
-    models: ModelInForce
+    facts: ServedFacts
     queue: ComputeQueue
     spool: ReportSpool | None
     cards: OfModel

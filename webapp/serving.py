@@ -9,28 +9,30 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from ipaddress import ip_address
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
 from gleanset.dataset import is_dataset
 from gleanset.errors import UsageError
 from gleanset.platform import cores
+from gleanset.work.processes import worker_pool
 from gleanset.work.progress import Progress
+from webapp.computations import JOB, ServedFacts, facts_of
+from webapp.exports import FILE, served_file
 from webapp.request import ServeRequest
-from webapp.served import checked_facts, refuse_unknown_classes
-from webapp.served_runs import following, put_in_force
 from webapp.server import ListenAddress, run_server
 from webapp.settings import RequestLimits, ServeSettings, page_settings
 
 VARIABLE, OWNER_VARIABLE = "GLEANSET_WEB_TOKEN", "GLEANSET_OWNER_TOKEN"
+LOAD_SECONDS = 300.0
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
-class Admission(NamedTuple):
-    """Who is let in: who asks one of these names (none for any), and knows the token."""
-
-    hosts: tuple[str, ...]
-    token: str | None
+def checked_facts(settings: ServeSettings) -> ServedFacts:
+    """Return what is told of the model to serve, which a process of its own loads to see that it
+    can be. Raises what `load_model` raises.
+    """
+    with worker_pool(1, LOAD_SECONDS, JOB) as pool:
+        facts: ServedFacts = pool.schedule(facts_of, settings.to_text()).result()
+    return facts
 
 
 def serve_page(
@@ -40,24 +42,23 @@ def serve_page(
 
     `show` gets the page's address, `progress` what goes on.
 
-    Raises what `put_in_force`, `checked_facts` and `run_server` raise.
+    Raises what `served_file`, `checked_facts` and `run_server` raise.
     """
     with ExitStack() as stack:
-        # uvicorn passes the signal on when it has ended, and the folder is removed all the same.
+        # uvicorn passes the signal on when it has ended.
         before = signal.signal(signal.SIGTERM, signal.default_int_handler)
         stack.callback(signal.signal, signal.SIGTERM, before)
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="gleanset-web-")))
         web = page_settings(root)
         address = request.address()
-        place, line = put_in_force(root, request.run, folder, web.run, progress)
-        admitted = admission(request.host, request.host_name, public=request.public)
+        file = served_file(root, request.run, web.run, progress)
+        hosts, token = admission(request.host, request.host_name, public=request.public)
         owner = _owner_token(root) if request.owner else None
         settings = ServeSettings(
-            served=str(place.resolve()),
+            model=str(file),
             dataset=str(root.resolve()) if is_dataset(root) else None,
             web=web,
-            hosts=admitted.hosts,
-            token=admitted.token,
+            hosts=hosts,
+            token=token,
             owner=owner,
             on_device=request.on_device is not False,
             origins=request.allow_origin,
@@ -66,29 +67,32 @@ def serve_page(
             limits=RequestLimits(per_minute=request.per_minute),
         )
         # Whatever is wrong with the model is said now, and not by each process.
-        refuse_unknown_classes(checked_facts(settings).device["classes"], web)
-        progress.say(line)
-        if place.parent != folder:
-            stack.enter_context(following(root, place, web.run))
+        facts = checked_facts(settings)
+        progress.say(f"{file.parent.name if file.name == FILE else file.stem} is served")
 
         def announce(port: int) -> None:
-            show(_page_address(address, port, "", admitted.token))
+            show(_page_address(address, port, "", token))
             if owner is not None:
                 show(f"owner: {_page_address(address, port, 'owner', owner)}")
             progress.say("Ctrl-C ends it")
 
-        run_server(settings, address, announce)
+        run_server(settings, facts, address, announce)
 
 
-def admission(host: str, names: tuple[str, ...] = (), *, public: bool = False) -> Admission:
-    """Return who is let in: on this machine alone whoever uses it, elsewhere who has the token."""
+def admission(
+    host: str, names: tuple[str, ...], *, public: bool
+) -> tuple[tuple[str, ...], str | None]:
+    """Return the names that may be asked (none: any), and the token that is asked for.
+
+    On this machine alone whoever uses it is let in, elsewhere who has the token.
+    """
     token = os.environ.get(VARIABLE) or None
     if public:
-        return Admission(names, None)
+        return names, None
     if _is_loopback(host):
         # A page of another site could point a name of its own at this machine.
-        return Admission((*LOCAL_NAMES, *names), token)
-    return Admission(names, token or secrets.token_urlsafe(16))
+        return (*LOCAL_NAMES, *names), token
+    return names, token or secrets.token_urlsafe(16)
 
 
 def _is_loopback(host: str) -> bool:

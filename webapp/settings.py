@@ -22,9 +22,8 @@ class RequestLimits(msgspec.Struct, frozen=True):
     picture; `per_minute` requests of one address, each of which stands for `seconds_each` of
     computing; `waiting` requests that nothing has begun with, `visitor_waiting` of one address;
     `server_bytes` of requests that are under way, `visitor_bytes` of one address; `memory` bytes of
-    a process that computes; `reports` and `take_downs` (requests for them) that nobody has looked
-    at yet. Pictures of all reports take `report_bytes`: those of answered ones leave first, the
-    oldest before the others.
+    a process that computes; `reports` that nobody has looked at yet, and `report_bytes` of the
+    pictures of all reports, of which `gleanset gc` removes those of refused ones.
     """
 
     body_bytes: int = 20_000_000
@@ -43,14 +42,13 @@ class RequestLimits(msgspec.Struct, frozen=True):
     memory: int = 1 << 30
     reports: int = 10_000
     report_bytes: int = 1_000_000_000
-    take_downs: int = 1_000
 
 
 class ServeSettings(msgspec.Struct, frozen=True):
     """How a server was started.
 
-    `served` is the file that names the model in force (`webapp.served`), `dataset` the folder that
-    reports go to, None for no reports. `processes` compute.
+    `model` is the ONNX file, `dataset` the folder that reports go to, None for no reports.
+    `processes` compute.
     `hosts` are the names under which it may be asked, none for any, and `origins` the sites whose
     pages may ask. `token` is what a visitor must know, None for nothing, and `owner` what opens the
     owner's page, None for no such page; `web` what the page shows.
@@ -58,7 +56,7 @@ class ServeSettings(msgspec.Struct, frozen=True):
     `baseline.load`.
     """
 
-    served: str
+    model: str
     dataset: str | None = None
     web: WebSettings = WebSettings()
     hosts: tuple[str, ...] = ()

@@ -12,17 +12,14 @@ from gleanset.cli import Result
 from gleanset.dataset import is_dataset
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.atomic import write_atomic
-from gleanset.files.store import sha256_of_file
 from gleanset.work.progress import Progress
-from webapp.computations import ModelSource
+from webapp.exports import served_file
 from webapp.loaded_model import LoadedModel, facts_for_device, load_model, page_facts
 from webapp.model_card import model_card
 from webapp.npm_parts import are_current
 from webapp.page_files import FINDER, MANIFEST, PAGE, manifest_for
-from webapp.portraits import portraits_of
+from webapp.portraits import portraits
 from webapp.request import StaticPageRequest
-from webapp.served import refuse_unknown_classes
-from webapp.served_runs import served_run
 from webapp.settings import ServeSettings, page_settings
 
 API = "api/v1"
@@ -35,7 +32,7 @@ def export_page(root: Path, request: StaticPageRequest, progress: Progress) -> R
     """Write the page of a run, and all that it asks for, into a folder of its own.
 
     Raises `UsageError` for a folder with other files, `MissingComponent`, and what
-    `served_run` and `load_model` raise.
+    `served_file` and `load_model` raise.
     """
     folder = Path(request.folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / API / "model.json").is_file():
@@ -43,12 +40,11 @@ def export_page(root: Path, request: StaticPageRequest, progress: Progress) -> R
     if not are_current():
         raise MissingComponent("the page's own parts are not here", "python webapp/npm_parts.py")
     web, sizes = page_settings(root), []
-    file = Path(served_run(root, request.run, web.run, progress).file)
-    source = ModelSource(str(file), sha256_of_file(file) if file.is_file() else "")
-    loaded = load_model(source, web, request.detector)
-    refuse_unknown_classes(loaded.model.classes, web)
+    file = served_file(root, request.run, web.run, progress)
     shown = str(root.resolve()) if is_dataset(root) else None
-    for name, data in _files(ServeSettings(served="", dataset=shown, web=web), loaded):
+    settings = ServeSettings(str(file), shown, web, detector=request.detector)
+    loaded = load_model(settings)
+    for name, data in _files(settings, loaded):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / name, data)
         sizes.append(len(data))
@@ -63,13 +59,13 @@ def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, 
     yield FINDER.lstrip("/"), MODEL.read_bytes()
     yield MANIFEST, manifest_for(settings, of_faces=loaded.of_faces)
     yield f"{API}/model.onnx", loaded.file.read_bytes()
-    portraits = portraits_of(settings, loaded)
+    faces = portraits(settings, loaded)
     alone = msgspec.structs.replace(settings, dataset=None)  # nobody takes reports and requests
-    own = {"finder": "browser", "portraits": bool(portraits["faces"]), "server": False}
+    own = {"finder": "browser", "portraits": bool(faces["faces"]), "server": False}
     answers = {
         "classes": page_facts(alone, loaded) | own,
         "card": model_card(alone, loaded),
-        "portraits": portraits,
+        "portraits": faces,
         "model.json": facts_for_device(loaded),
     }
     yield from ((f"{API}/{name}", msgspec.json.encode(told)) for name, told in answers.items())

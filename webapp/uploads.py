@@ -16,14 +16,8 @@ from webapp.guard import OWNER_API
 from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits
 
-LONGEST_NAME = 200
+MAX_NAME_LENGTH = 200
 FORM = "multipart/form-data"
-
-
-async def need_form(request: Request) -> None:
-    """Raise `RefusedRequest` for what is sent in another way."""
-    if refused := _other_than_a_form(request):
-        raise refused
 
 
 def _other_than_a_form(request: Request) -> RefusedRequest | None:
@@ -70,11 +64,6 @@ async def upload_of(file: UploadFile, boxes: Sequence[MarkedBox] | None = None) 
 
     The name that it came under is text for an answer: it never becomes a path.
     """
-    name = text_of(file.filename or "", LONGEST_NAME)
+    name = replace_controls((file.filename or "")[:MAX_NAME_LENGTH], "\ufffd")
     faces = None if boxes is None else tuple(Box(*box) for box in boxes)
     return Upload(name, await file.read(), faces)
-
-
-def text_of(text: str, longest: int) -> str:
-    """Return text from outside without control characters, at most `longest` letters."""
-    return replace_controls(text[:longest], "\ufffd")

@@ -1,22 +1,20 @@
-"""What visitors say and ask, looked at: answers that are wrong, pictures to remove."""
+"""Checks of reports: answers that are wrong, images to be removed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from baseline.use.picture_parts import NO_FACE
-from gleanset.control_characters import has_controls
 from gleanset.db.classes import class_name
-from gleanset.db.visitors import Claim, TakeDownWish
+from gleanset.db.visitors import REMOVAL, Claim
 from gleanset.errors import Unreadable, UsageError
 from gleanset.files.names import kept_name
 from gleanset.files.store import sha256_of
 from gleanset.images.cut import within
 from gleanset.images.measure import measure
 from gleanset.records import Box
-from webapp.api_models import SentReport, SentTakeDown
-from webapp.bare_picture import bare_picture
+from webapp.api_models import SentReport
+from webapp.bare_picture import BarePicture, bare_picture
 from webapp.computations import KeptReport, Upload
 from webapp.loaded_model import LoadedModel
 from webapp.problems import RefusedRequest
@@ -26,7 +24,6 @@ from webapp.settings import RequestLimits, ServeSettings
 LONGEST_NOTE = 1000
 UNKNOWN = ("unknown", "未知", "不明")
 """What the page answers where it names nobody, in its languages."""
-LONGEST = {"page": 2000, "words": 1000, "reason": 1000, "contact": 200}
 
 
 def claims_of(
@@ -41,11 +38,10 @@ def _claim(
 ) -> KeptReport:
     if len(sent.note) > LONGEST_NOTE:
         raise RefusedRequest(422, "note too long", f"at most {LONGEST_NOTE} letters")
+    if sent.kind == REMOVAL:
+        return _removal(loaded, upload, sent, limits)
     claimed, answer = _class_name(sent.claimed), _answer(loaded, upload, sent, limits)
-    try:
-        picture = bare_picture(upload.data, limits.pixels)
-    except Unreadable as refused:
-        raise RefusedRequest(422, refused.reason, refused.detail) from refused
+    picture = _bare(upload, limits)
     whole = Box(0, 0, picture.width, picture.height)
     box = within(Box(*sent.box) if sent.box else whole, picture.width, picture.height)
     if box is None:
@@ -53,6 +49,27 @@ def _claim(
     sha256 = sha256_of(picture.data)
     claim = Claim(sha256, picture.format, box, claimed, loaded.run, *answer, sent.note)
     return KeptReport(claim, picture.data, sha256_of(upload.data))
+
+
+def _removal(
+    loaded: LoadedModel, upload: Upload, sent: SentReport, limits: RequestLimits
+) -> KeptReport:
+    """Return a report that asks for a removal; of the whole image, whatever the box."""
+    if not sent.note.strip():
+        raise RefusedRequest(422, "no reason", "say in `note` why the picture should go")
+    picture = _bare(upload, limits)
+    measured = measure(picture.data, limits.pixels)
+    box = Box(0, 0, picture.width, picture.height)
+    claim = Claim(measured.sha256, picture.format, box, "", loaded.run, note=sent.note)
+    removal = claim._replace(kind=REMOVAL, phash=measured.phash)
+    return KeptReport(removal, picture.data, sha256_of(upload.data))
+
+
+def _bare(upload: Upload, limits: RequestLimits) -> BarePicture:
+    try:
+        return bare_picture(upload.data, limits.pixels)
+    except Unreadable as refused:
+        raise RefusedRequest(422, refused.reason, refused.detail) from refused
 
 
 def _class_name(claimed: str) -> str:
@@ -80,38 +97,3 @@ def _answer(
         raise RefusedRequest(422, error["reason"], error["detail"])
     part = picture["parts"][0]
     return part["answer"], part["predictions"][0]["confidence"]
-
-
-def wishes_of(
-    _: LoadedModel, requests: Sequence[tuple[Upload | None, SentTakeDown]], settings: ServeSettings
-) -> list[TakeDownWish]:
-    """Return which pictures are meant; of those sent their hashes. Raises `RefusedRequest`."""
-    return [_wish(upload, wish, settings.limits) for upload, wish in requests]
-
-
-def _wish(upload: Upload | None, wish: SentTakeDown, limits: RequestLimits) -> TakeDownWish:
-    texts = {name: getattr(wish, name).strip() for name in LONGEST}
-    for name, longest in LONGEST.items():
-        if len(texts[name]) > longest:
-            raise RefusedRequest(422, f"{name} too long", f"at most {longest} letters")
-    if not texts["reason"]:
-        raise RefusedRequest(422, "no reason", "say why the picture should go")
-    if texts["page"] and not _is_address(texts["page"]):
-        raise RefusedRequest(422, "no address", "a page begins with http:// or https://")
-    if not (texts["page"] or texts["words"] or upload):
-        raise RefusedRequest(422, "which picture?", "give its page, the picture, or words")
-    if upload is None:
-        return TakeDownWish(**texts)
-    try:
-        picture = measure(upload.data, limits.pixels)
-    except Unreadable as refused:
-        raise RefusedRequest(422, refused.reason, refused.detail) from refused
-    return TakeDownWish(**texts, sha256=picture.sha256, phash=picture.phash)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.netloc) and not has_controls(text)

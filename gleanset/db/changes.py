@@ -29,7 +29,6 @@ _PLACES = {
     "split plan": ("split_plan", "settings", "id"),
     "balance plan": ("balance_plan", "settings", "id"),
     "report": ("report", "status", "id"),
-    "takedown": ("takedown", "status", "id"),
 }
 
 

@@ -299,22 +299,19 @@ CREATE INDEX split_evaluation_split ON split_evaluation(split, data);
 
 -- What visitors of the page send. `status` is pending, accepted or refused, by a step.
 
-CREATE TABLE report(  -- who is in a box of a picture
+CREATE TABLE report(
     id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL,
+    kind TEXT NOT NULL DEFAULT 'wrong answer',  -- who is in a box of the image; or 'removal' of it
     sha256 TEXT NOT NULL, format TEXT NOT NULL,  -- the picture lies in web/reports/
     x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
-    claimed TEXT NOT NULL,  -- the class
+    claimed TEXT NOT NULL,  -- the class; empty for a removal
     run TEXT NOT NULL, answer TEXT, confidence REAL,  -- which run answered what
     note TEXT NOT NULL DEFAULT '',
-    status TEXT NOT NULL DEFAULT 'pending',
-    UNIQUE(sha256, x, y, w, h, claimed));
-CREATE INDEX report_status ON report(status, id);
-
-CREATE TABLE takedown(  -- a request to remove a picture: by its page, by hashes of it, in words
-    id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL,
-    page TEXT NOT NULL, sha256 TEXT NOT NULL, phash INTEGER, words TEXT NOT NULL,
-    reason TEXT NOT NULL, contact TEXT NOT NULL,
+    phash INTEGER,  -- perceptual hash of an image to be removed
     status TEXT NOT NULL DEFAULT 'pending');
+CREATE UNIQUE INDEX report_once ON report(sha256, x, y, w, h, claimed) WHERE kind='wrong answer';
+CREATE INDEX report_sha256 ON report(sha256);
+CREATE INDEX report_status ON report(status, id);
 
 CREATE TABLE snapshot(  -- what this copy of the catalogue is; empty in the catalogue itself
     at TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL,
@@ -379,6 +376,36 @@ CREATE TABLE snapshot(
 ALTER TABLE run DROP COLUMN snapshot;
 """
 
+_REMOVAL_REPORTS = """
+ALTER TABLE report RENAME TO report_before;
+DROP INDEX report_status;
+CREATE TABLE report(id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL,
+    kind TEXT NOT NULL DEFAULT 'wrong answer', sha256 TEXT NOT NULL, format TEXT NOT NULL,
+    x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
+    claimed TEXT NOT NULL, run TEXT NOT NULL, answer TEXT, confidence REAL,
+    note TEXT NOT NULL DEFAULT '', phash INTEGER, status TEXT NOT NULL DEFAULT 'pending');
+INSERT INTO report
+    SELECT id, at, 'wrong answer', sha256, format, x, y, w, h, claimed, run, answer, confidence,
+        note, NULL, status FROM report_before;
+UPDATE change SET what='report',
+    item=item+(SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name='report_before')
+    WHERE what='takedown';
+INSERT INTO report
+    SELECT id+(SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name='report_before'),
+        at, 'removal', sha256, 'JPEG', 0, 0, 0, 0, '', '', NULL, NULL,
+        trim(words||char(10)||reason||char(10)||page||char(10)||contact, char(10)), phash, status
+    FROM takedown;
+DELETE FROM sqlite_sequence WHERE name='report';
+INSERT INTO sqlite_sequence(name, seq)
+    SELECT 'report', ifnull(sum(seq), 0) FROM sqlite_sequence
+    WHERE name IN ('report_before', 'takedown');
+DROP TABLE report_before;
+DROP TABLE takedown;
+CREATE UNIQUE INDEX report_once ON report(sha256, x, y, w, h, claimed) WHERE kind='wrong answer';
+CREATE INDEX report_sha256 ON report(sha256);
+CREATE INDEX report_status ON report(status, id);
+"""
+
 _FEWER_FLAGS = """
 DROP INDEX IF EXISTS quality_text;
 DROP INDEX IF EXISTS quality_photo;
@@ -419,6 +446,7 @@ SCHEMA = CatalogueSchema(
         ("0026-fewer-flags", _FEWER_FLAGS),
         ("0027-snapshot-files", _SNAPSHOT_FILES),
         ("0028-no-checks", _NO_CHECKS),
+        ("0029-removal-reports", _REMOVAL_REPORTS),
     ),
 )
 OLDEST_COMMIT = "49a8f26"

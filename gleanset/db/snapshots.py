@@ -16,6 +16,7 @@ from gleanset.config import did_you_mean
 from gleanset.db.connection import CATALOGUE, Connection, Row
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.rows import clean, dump, load, now, record_of
+from gleanset.db.visitors import REMOVAL
 from gleanset.errors import CatalogueCorrupt, UsageError
 from gleanset.files.atomic import PARTIAL, disk_errors
 from gleanset.files.names import safe_name
@@ -24,7 +25,6 @@ from gleanset.records import SPLITS, Snapshot
 
 FOLDER = "snapshots"
 _ENDING = ".sqlite"
-_REQUEST_COLUMNS = "id, at, page, sha256, phash, words, reason, contact, status"
 
 
 class Snapshots:
@@ -136,17 +136,17 @@ class Snapshots:
 def carry_over(present: Connection, restored: Connection) -> None:
     """Bring a copy of a snapshot to what must hold whatever is restored.
 
-    What was forgotten stays away, requests from visitors stay, and no row gets a number that was
+    What was forgotten stays away, removal reports stay, and no row gets a number that was
     given since: caches name samples by it.
     """
     _forget(restored, present.rows("SELECT sha256, reason FROM tombstone"))
-    requests = present.rows(f"SELECT {_REQUEST_COLUMNS} FROM takedown")
+    removals = present.rows("SELECT * FROM report WHERE kind=?", (REMOVAL,))
     sequences = present.rows("SELECT name, seq FROM sqlite_sequence")
     with restored.write():
         restored.run("DELETE FROM snapshot")
-        restored.run("DELETE FROM takedown")
-        marks = ",".join("?" * len(_REQUEST_COLUMNS.split(",")))
-        restored.many(f"INSERT INTO takedown({_REQUEST_COLUMNS}) VALUES({marks})", requests)
+        restored.run("DELETE FROM report WHERE kind=?", (REMOVAL,))
+        for row in removals:
+            restored.insert("report", dict(row))
         for name, number in sequences:
             known = restored.number("SELECT seq FROM sqlite_sequence WHERE name=?", (name,))
             restored.run("DELETE FROM sqlite_sequence WHERE name=?", (name,))

@@ -1,9 +1,9 @@
-"""What visitors of the page sent: reports of wrong answers, and requests to take a picture down."""
+"""Reports from users of the page: a wrong answer, or an image to be removed from the dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Generic, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from gleanset.db.changes import Change, Changes
 from gleanset.db.connection import Connection, Row
@@ -21,57 +21,19 @@ from gleanset.errors import UsageError
 from gleanset.records import Box, overlap
 
 STATUSES = PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"
-
-
-Sent = TypeVar("Sent")
-
-
-class VisitorTable(Generic[Sent]):
-    """What visitors sent of one `kind`: it waits until a step accepts or refuses it."""
-
-    def __init__(self, db: Connection, table: str, kind: str, read: Callable[[Row], Sent]) -> None:
-        self._db, self._table, self._kind, self._read = db, table, kind, read
-
-    def count(self, status: str = PENDING) -> int:
-        """Return how many there are."""
-        return self._db.number(f"SELECT count(*) FROM {self._table} WHERE status=?", (status,))
-
-    def get(self, number: int) -> Sent | None:
-        """Return one of them."""
-        row = self._db.first(f"SELECT * FROM {self._table} WHERE id=?", (number,))
-        return None if row is None else self._read(row)
-
-    def waiting_ones(self, numbers: Iterable[int]) -> list[Sent]:
-        """Return those of these numbers. Raises `UsageError` for one that does not wait."""
-        waiting = []
-        for number in dict.fromkeys(numbers):
-            sql = f"SELECT * FROM {self._table} WHERE id=? AND status=?"
-            row = self._db.first(sql, (number, PENDING))
-            if row is None:
-                mend = f"see: gleanset list {self._table}s"
-                raise UsageError(f"{self._kind} {number} does not wait", mend)
-            waiting.append(self._read(row))
-        return waiting
-
-    def each(self, status: str = PENDING) -> Iterator[Sent]:
-        """Yield them, the oldest first, a page in memory at a time."""
-        sql = f"SELECT * FROM {self._table} WHERE status=?"
-        return map(self._read, self._db.each(sql, ("id",), (status,)))
-
-    def settle(self, step: int, numbers: Iterable[int], status: str) -> None:
-        """Accept or refuse them as a part of a step. Call inside a write."""
-        Changes(self._db).make(step, [Change(self._table, number, status) for number in numbers])
-
-
+KINDS = WRONG_ANSWER, REMOVAL = "wrong answer", "removal"
 SAME_FACE = 0.5
 """Intersection over union from which two boxes, drawn by two visitors, are of one face."""
+MAX_NEAR_DUPLICATE_BITS = 8
+"""Differing bits (of 64) of the perceptual hashes of possible copies: a person has to look."""
 
 
 class Claim(NamedTuple):
-    """What a visitor says of a picture: who is in `box`, in pixels of the upright picture.
+    """What a visitor says of an image: who is in `box`, in pixels of the upright image.
 
     `run` answered `answer` (None: unknown) with `confidence`, the probability 0..1 of its
-    likeliest class.
+    likeliest class. A report of the kind `removal` claims nothing: its `note` says why the image
+    should be removed, and `phash`, the perceptual hash, finds copies.
     """
 
     sha256: str
@@ -82,6 +44,8 @@ class Claim(NamedTuple):
     answer: str | None = None
     confidence: float | None = None
     note: str = ""
+    kind: str = WRONG_ANSWER
+    phash: int | None = None
 
 
 class Report(NamedTuple):
@@ -93,25 +57,76 @@ class Report(NamedTuple):
     status: str
 
 
-class Reports(VisitorTable[Report]):
+class SimilarImage(NamedTuple):
+    """An image, and in how many bits of 64 its perceptual hash differs."""
+
+    sha256: str
+    bits: int
+
+
+class Reports:
     """The `report` table. Obtained by `Reports(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
-        super().__init__(db, "report", "report", _report)
+        self._db = db
+
+    def count(self, status: str = PENDING, kind: str | None = None) -> int:
+        """Return the number of reports with a status, of one kind or of all."""
+        sql = "SELECT count(*) FROM report WHERE status=?1 AND kind=ifnull(?2, kind)"
+        return self._db.number(sql, (status, kind))
+
+    def get(self, number: int) -> Report | None:
+        """Return a report."""
+        row = self._db.first("SELECT * FROM report WHERE id=?", (number,))
+        return None if row is None else _report(row)
+
+    def waiting_ones(self, numbers: Iterable[int]) -> list[Report]:
+        """Return pending reports. Raises `UsageError` for a number that is not pending."""
+        waiting = []
+        for number in dict.fromkeys(numbers):
+            report = self.get(number)
+            if report is None or report.status != PENDING:
+                raise UsageError(f"report {number} does not wait", "see: gleanset list reports")
+            waiting.append(report)
+        return waiting
+
+    def each(self, status: str = PENDING) -> Iterator[Report]:
+        """Yield reports, the oldest first, a page in memory at a time."""
+        sql = "SELECT * FROM report WHERE status=?"
+        return map(_report, self._db.each(sql, ("id",), (status,)))
+
+    def settle(self, step: int, numbers: Iterable[int], status: str) -> None:
+        """Accept or refuse reports as a part of a step. Call inside a write."""
+        Changes(self._db).make(step, [Change("report", number, status) for number in numbers])
 
     def add(self, claim: Claim) -> bool:
-        """Keep a claim; False where the same one is there already. Call inside a write."""
+        """Keep a claim; False for a duplicate. Call inside a write."""
         if self.has(claim):
             return False
-        row = values_of(claim, note=clean(claim.note), at=now()) | columns_of_box(claim.box)
+        phash = None if claim.phash is None else signed(claim.phash)
+        row = values_of(claim, note=clean(claim.note), phash=phash, at=now())
+        row |= columns_of_box(claim.box)
         del row["box"]
         self._db.insert("report", row)
         return True
 
     def has(self, claim: Claim) -> bool:
-        """Return whether the same was claimed of the same box before, whatever became of it."""
-        sql = "SELECT 1 FROM report WHERE sha256=? AND (x,y,w,h)=(?,?,?,?) AND claimed=?"
-        return bool(self._db.number(sql, (claim.sha256, *claim.box, claim.claimed)))
+        """Return whether the same was claimed before, whatever became of it.
+
+        Two removal reports of one image with different notes are two.
+        """
+        sql = (
+            "SELECT 1 FROM report WHERE kind=? AND sha256=? AND (x,y,w,h)=(?,?,?,?) AND claimed=? "
+            "AND (kind=? OR note=?)"
+        )
+        same = (claim.kind, claim.sha256, *claim.box, claim.claimed)
+        return bool(self._db.number(sql, (*same, WRONG_ANSWER, clean(claim.note))))
+
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Remove reports and what steps did to them. Call inside a write."""
+        rows = [(number,) for number in numbers]
+        self._db.many("DELETE FROM change WHERE what='report' AND item=?", rows)
+        self._db.many("DELETE FROM report WHERE id=?", rows)
 
     def settled_last(self, most: int) -> list[tuple[int, Report]]:
         """Return at most so many that were accepted or refused, the last first, each behind the
@@ -131,9 +146,10 @@ class Reports(VisitorTable[Report]):
     def accepted_since(self, time: str) -> int:
         """Return how many were accepted after a time (ISO 8601), and still are."""
         return self._db.number(
-            "SELECT count(*) FROM report r WHERE status=? AND EXISTS(SELECT 1 FROM change c "
-            "JOIN step s ON s.id=c.step WHERE c.what='report' AND c.item=r.id AND s.at>?)",
-            (ACCEPTED, time),
+            "SELECT count(*) FROM report r WHERE status=? AND kind=? AND "
+            "EXISTS(SELECT 1 FROM change c JOIN step s ON s.id=c.step "
+            "WHERE c.what='report' AND c.item=r.id AND s.at>?)",
+            (ACCEPTED, WRONG_ANSWER, time),
         )
 
     def waiting(self, after: tuple[str, int], most: int) -> list[Report]:
@@ -149,10 +165,13 @@ class Reports(VisitorTable[Report]):
         return [_report(row) for row in rows]
 
     def of_same_face(self, report: Report) -> list[Report]:
-        """Return the other reports, waiting or accepted, of the same face."""
+        """Return the other reports of a wrong answer, waiting or accepted, of the same face."""
+        if report.claim.kind == REMOVAL:
+            return []
         rows = self._db.rows(
-            "SELECT * FROM report WHERE sha256=? AND id<>? AND status<>? ORDER BY claimed, id",
-            (report.claim.sha256, report.id, REFUSED),
+            "SELECT * FROM report WHERE kind=? AND sha256=? AND id<>? AND status<>? "
+            "ORDER BY claimed, id",
+            (WRONG_ANSWER, report.claim.sha256, report.id, REFUSED),
         )
         others = map(_report, rows)
         return [one for one in others if overlap(one.claim.box, report.claim.box) >= SAME_FACE]
@@ -164,6 +183,16 @@ class Reports(VisitorTable[Report]):
             (start, start + "g"),
         )
 
+    def similar_images(self, phash: int) -> list[SimilarImage]:
+        """Return the images with a similar perceptual hash, the most similar first."""
+        rows = self._db.each("SELECT id, sha256, phash FROM image WHERE TRUE", ("id",))
+        images = (
+            SimilarImage(row["sha256"], (unsigned(row["phash"]) ^ phash).bit_count())
+            for row in rows
+        )
+        similar = [image for image in images if image.bits <= MAX_NEAR_DUPLICATE_BITS]
+        return sorted(similar, key=lambda image: (image.bits, image.sha256))
+
     def uses(self, sha256: str) -> bool:
         """Return whether a report that waits is about this picture."""
         sql = "SELECT 1 FROM report WHERE sha256=? AND status=?"
@@ -171,72 +200,5 @@ class Reports(VisitorTable[Report]):
 
 
 def _report(row: Row) -> Report:
-    return record_of(Report, row, claim=record_of(Claim, row, box=box_of(row)))
-
-
-NEAR = 8
-"""In so many bits of 64 the perceptual hashes of what may be copies differ: a person looks."""
-
-
-class TakeDownWish(NamedTuple):
-    """Which picture is meant, and why it should go.
-
-    It is meant by the `page` it came from (an address), by the picture itself, of which only its
-    hashes are kept (`sha256`, and the perceptual `phash`; empty and None for none), or in `words`.
-    """
-
-    page: str = ""
-    sha256: str = ""
-    phash: int | None = None
-    words: str = ""
-    reason: str = ""
-    contact: str = ""
-
-
-class TakeDownRequest(NamedTuple):
-    """A stored wish. `status` is pending, accepted or refused."""
-
-    id: int
-    at: str
-    wish: TakeDownWish
-    status: str
-
-
-class AlikeImage(NamedTuple):
-    """An image, and in how many bits of 64 its perceptual hash differs."""
-
-    sha256: str
-    bits: int
-
-
-class TakeDownRequests(VisitorTable[TakeDownRequest]):
-    """The `takedown` table. Obtained by `TakeDownRequests(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        super().__init__(db, "takedown", "request", _request)
-
-    def add(self, wish: TakeDownWish) -> bool:
-        """Keep a wish; False where the very same is there already. Call inside a write."""
-        texts = tuple(map(clean, (wish.page, wish.sha256, wish.words, wish.reason, wish.contact)))
-        sql = "SELECT 1 FROM takedown WHERE (page,sha256,words,reason,contact)=(?,?,?,?,?)"
-        if self._db.number(sql, texts):
-            return False
-        phash = None if wish.phash is None else signed(wish.phash)
-        row: dict[str, object] = {"at": now(), "phash": phash}
-        row |= zip(("page", "sha256", "words", "reason", "contact"), texts, strict=True)
-        self._db.insert("takedown", row)
-        return True
-
-    def alike(self, phash: int, most: int = NEAR) -> list[AlikeImage]:
-        """Return the images whose perceptual hash is that near, the nearest first."""
-        rows = self._db.each("SELECT id, sha256, phash FROM image WHERE TRUE", ("id",))
-        every = (
-            AlikeImage(row["sha256"], (unsigned(row["phash"]) ^ phash).bit_count()) for row in rows
-        )
-        alike = [image for image in every if image.bits <= most]
-        return sorted(alike, key=lambda image: (image.bits, image.sha256))
-
-
-def _request(row: Row) -> TakeDownRequest:
     phash = None if row["phash"] is None else unsigned(row["phash"])
-    return record_of(TakeDownRequest, row, wish=record_of(TakeDownWish, row, phash=phash))
+    return record_of(Report, row, claim=record_of(Claim, row, box=box_of(row), phash=phash))

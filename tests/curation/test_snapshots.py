@@ -16,11 +16,11 @@ from catalogue_rows import add_image, add_sample, sha
 
 from curation import take_downs
 from curation.snapshots import restore_snapshot, take_snapshot
-from gleanset import Dataset
+from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.snapshots import Snapshots
-from gleanset.db.visitors import TakeDownRequests, TakeDownWish
+from gleanset.db.visitors import REMOVAL, Claim, Reports
 from gleanset.errors import CatalogueCorrupt, DatasetBusy, DiskFull, UsageError
 from gleanset.records import Measured, Origin
 
@@ -198,11 +198,12 @@ def test_requests_of_visitors_stay_and_no_number_is_given_again(
 ) -> None:
     add_sample(dataset, 9)
     before = dataset.db.number("SELECT max(id) FROM sample")
-    wish = TakeDownWish("https://a.example/1", "", None, "mine", "own", "a@example.org")
-    TakeDownRequests(dataset.db).add(wish)
+    box = Box(0, 0, 9, 9)
+    Reports(dataset.db).add(Claim("0" * 64, "PNG", box, "mei", "r"))
+    Reports(dataset.db).add(Claim("0" * 64, "PNG", box, "", "r", note="mine", kind=REMOVAL))
     kept = restore_snapshot(dataset, "v1")
     with Dataset.open(dataset.root) as restored:
-        assert TakeDownRequests(restored.db).count() == 1
+        assert [report.claim.kind for report in Reports(restored.db).each()] == [REMOVAL]
         add_sample(restored, 10)
         assert restored.db.number("SELECT max(id) FROM sample") > before
         restore_snapshot(restored, kept.name)
@@ -250,7 +251,9 @@ def test_a_snapshot_of_an_older_catalogue_is_upgraded_as_it_is_restored(
             "DELETE FROM migration; INSERT INTO migration VALUES('0026-fewer-flags', 'then');"
             "DROP TABLE snapshot; CREATE TABLE snapshot(id); CREATE TABLE snapshot_sample(id);"
             "CREATE TABLE checked(id); CREATE TABLE effort(id);"
-            "ALTER TABLE run ADD COLUMN snapshot TEXT NOT NULL DEFAULT '{}'"
+            "ALTER TABLE run ADD COLUMN snapshot TEXT NOT NULL DEFAULT '{}';"
+            "DROP INDEX report_once; DROP INDEX report_sha256;"
+            "CREATE TABLE takedown(id, at, page, sha256, phash, words, reason, contact, status)"
         )
     label(dataset, "owl", *keys)
     restore_snapshot(dataset, "v1")

@@ -40,8 +40,7 @@ EXCUSED = [
     ("use.md", "litert/bin/", "of the environment that is not installed"),
     ("webapp.md", "webapp reports accept", "numbers of reports that came in"),
     ("webapp.md", "webapp reports refuse", "numbers of reports that came in"),
-    ("webapp.md", "webapp takedowns accept", "numbers of requests that came in"),
-    ("webapp.md", "webapp takedowns refuse", "numbers of requests that came in"),
+    ("webapp.md", "gleanset forget --report", "numbers of reports that came in"),
     ("webapp.md", "webapp serve --switch back", "nothing was answered by a model before"),
 ]
 

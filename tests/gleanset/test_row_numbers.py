@@ -16,6 +16,7 @@ from gleanset.db.maintenance import Maintenance
 from gleanset.db.proposals import Presort, PresortedSample, Proposals
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.sorting import SampleTiles
+from gleanset.db.visitors import REFUSED, REMOVAL, WRONG_ANSWER, Reports
 from pipeline.listing import KINDS, listing
 
 
@@ -109,14 +110,64 @@ def test_an_upgrade_loses_no_row(oldest: Path) -> None:
     after = everything(oldest)
     # What a step did stands in its kind alone, classes and presorts had columns that nobody used,
     # samples may be of a track now, pairs say how two images are related, the part of text is not
-    # measured any more, snapshots are files, and neither checks nor gestures are counted.
+    # measured any more, snapshots are files, neither checks nor gestures are counted, and requests
+    # to remove an image are reports.
     changed = {"pair", "step", "class", "sample", "presort", "presorted", "quality"}
     of_snapshots = {"snapshot", "sqlite_sequence", "run"}
-    assert after.keys() == (before.keys() | {"track"}) - {"snapped", "checked", "effort"}
+    gone = {"snapped", "checked", "effort", "takedown"}
+    assert after.keys() == (before.keys() | {"track"}) - gone
     assert {name for name in after if before.get(name) != after[name]} - {"track"} == (
-        changed | of_snapshots
+        changed | of_snapshots | {"report"}
     )
+    assert len(after["report"]) == len(before["report"]) + len(before["takedown"])
     assert all(len(before[name]) == len(after[name]) for name in changed)
+
+
+TAKEDOWNS_BEFORE = """
+DROP TABLE report;
+CREATE TABLE report(id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL,
+    sha256 TEXT NOT NULL, format TEXT NOT NULL,
+    x INTEGER NOT NULL, y INTEGER NOT NULL, w INTEGER NOT NULL, h INTEGER NOT NULL,
+    claimed TEXT NOT NULL, run TEXT NOT NULL, answer TEXT, confidence REAL,
+    note TEXT NOT NULL DEFAULT '', status TEXT NOT NULL DEFAULT 'pending',
+    UNIQUE(sha256, x, y, w, h, claimed));
+CREATE INDEX report_status ON report(status, id);
+CREATE TABLE takedown(id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL,
+    page TEXT NOT NULL, sha256 TEXT NOT NULL, phash INTEGER, words TEXT NOT NULL,
+    reason TEXT NOT NULL, contact TEXT NOT NULL, status TEXT NOT NULL DEFAULT 'pending');
+INSERT INTO report
+    VALUES(4, 'then', 'ab', 'PNG', 0, 0, 9, 9, 'mei', 'r', NULL, NULL, '', 'pending');
+INSERT INTO takedown VALUES
+    (1, 'then', 'https://a.example/1', '', NULL, 'the red hat', 'it is mine', 'me@a.example',
+     'pending'),
+    (2, 'then', '', 'cd', -5, '', 'mine', '', 'refused');
+INSERT INTO step(id, at, who, kind, arguments)
+    VALUES(7, 'then', 'me', 'refuse-take-downs', '{"count": 1}');
+INSERT INTO change(step, what, item, before, after) VALUES(7, 'takedown', 2, 'pending', 'refused');
+DELETE FROM migration;
+INSERT INTO migration VALUES('0028-no-checks', 'then');
+"""
+
+
+def test_requests_to_remove_an_image_become_reports(dataset: Dataset) -> None:
+    catalogue = dataset.root / "catalog.sqlite"
+    dataset.close()
+    with closing(sqlite3.connect(catalogue)) as file:
+        file.executescript(TAKEDOWNS_BEFORE)
+    with Dataset.open(catalogue.parent) as upgraded:
+        reports = Reports(upgraded.db)
+        answer, waiting = reports.each()
+        assert (answer.id, answer.claim.kind, answer.claim.claimed) == (4, WRONG_ANSWER, "mei")
+        assert (waiting.id, waiting.claim.kind, waiting.claim.phash) == (5, REMOVAL, None)
+        assert waiting.claim.note == "the red hat\nit is mine\nhttps://a.example/1\nme@a.example"
+        (refused,) = reports.each(REFUSED)
+        assert (refused.claim.sha256, refused.claim.phash) == ("cd", (1 << 64) - 5)
+        listed = list(listing(upgraded, "reports", ()))
+        assert [line["kind"] for line in listed] == [WRONG_ANSWER, REMOVAL, REMOVAL]
+        upgraded.journal.undo(7)
+        assert [report.id for report in reports.each()] == [4, 5, 6]
+        reports.add(answer.claim._replace(claimed="rin"))
+        assert upgraded.db.number("SELECT max(id) FROM report") == 7, "no number is given again"
 
 
 PRESORTS_BEFORE = """
@@ -143,6 +194,10 @@ CREATE TABLE snapshot(id INTEGER PRIMARY KEY);
 CREATE TABLE snapshot_sample(sample INTEGER PRIMARY KEY);
 CREATE TABLE checked(sample INTEGER PRIMARY KEY);
 CREATE TABLE effort(id INTEGER PRIMARY KEY);
+DROP INDEX report_once;
+DROP INDEX report_sha256;
+CREATE TABLE takedown(id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT, page TEXT, sha256 TEXT,
+    phash INTEGER, words TEXT, reason TEXT, contact TEXT, status TEXT);
 DELETE FROM migration;
 INSERT INTO migration VALUES('0023-tracks', 'then');
 """

@@ -40,7 +40,7 @@ WRONG = (
     "labeler classes remove nobody",
     "labeler accept proposals --class nobody",
     "webapp reports accept 9",
-    "webapp takedowns accept 9",
+    "gleanset forget --report 9",
     "gleanset restore nothing",
     "gleanset forget nothing",
     "baseline evaluate nothing",

@@ -20,7 +20,7 @@ from curation.take_downs import plan_take_down, take_down
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals, stacks
-from gleanset.db.visitors import ACCEPTED, Claim, Reports, TakeDownRequests, TakeDownWish
+from gleanset.db.visitors import ACCEPTED, REMOVAL, Claim, Reports
 from harvest.folder import PictureOptions, harvest_folders
 from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
@@ -170,7 +170,8 @@ def accepted(dataset: Dataset, place: Path) -> None:
 
 
 def asked_to_take_down(dataset: Dataset, _: Path) -> None:
-    TakeDownRequests(dataset.db).add(TakeDownWish(page="https://example.org/1", reason="mine"))
+    claim = Claim("0" * 64, "PNG", Box(0, 0, 9, 9), "", BY_HAND, note="mine", kind=REMOVAL)
+    Reports(dataset.db).add(claim)
 
 
 def all_taken_down(dataset: Dataset, place: Path) -> None:
@@ -200,7 +201,7 @@ STATES: tuple[tuple[Make, str], ...] = (
     (trained_and_more_waits, "labeler"),
     (reported, "webapp serve --owner"),
     (accepted, "baseline train --preset simple"),
-    (asked_to_take_down, "gleanset list takedowns --where status=pending"),
+    (asked_to_take_down, "gleanset list reports --where status=pending"),
     (all_taken_down, "harvest folder DIR --hints-from-folders"),
 )
 

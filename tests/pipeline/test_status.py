@@ -58,8 +58,7 @@ def test_an_empty_dataset_counts_nothing(empty: Dataset) -> None:
         "origins": {},
         "rejections": {},
         "runs": 0,
-        "reports": {"waiting": 0, "accepted_since_training": 0},
-        "takedowns": {"waiting": 0},
+        "reports": {"waiting": 0, "of_them_removals": 0, "accepted_since_training": 0},
         "also": [],
     }
 
@@ -89,8 +88,7 @@ def test_everything_is_counted(empty: Dataset) -> None:
         "origins": {"bing": {"hana rose": 1}, "folder": {"hana": 4}},
         "rejections": {"facecrop": {"truncated": 2}},
         "runs": 0,
-        "reports": {"waiting": 0, "accepted_since_training": 0},
-        "takedowns": {"waiting": 0},
+        "reports": {"waiting": 0, "of_them_removals": 0, "accepted_since_training": 0},
         "also": [],
     }
 

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 from in_browser import CHROMIUM, Open
-from model_of_colours import write_model
+from model_of_colours import CLASSES, write_model
 from starlette.testclient import TestClient
-from web_requests import Serve, serving, settings_of
+from web_requests import Serve, facts_of, serving, settings_of
 
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE, CropMethod
@@ -21,20 +21,13 @@ from gleanset.settings import WebSettings
 from tools.sample.character import random_character, random_expression
 from tools.sample.scene import Figure, Scene, paint_scene
 from webapp.app import create_app
-from webapp.served import FILE, ServedModel, read_served, write_served
 from webapp.settings import RequestLimits, ServeSettings
 
 
 @pytest.fixture
 def settings(tmp_path: Path, dataset: Dataset) -> ServeSettings:
     """Settings of a server that keeps reports in the dataset."""
-    return settings_of(tmp_path, write_model(tmp_path / "colours.onnx"), dataset.root)
-
-
-@pytest.fixture
-def served(settings: ServeSettings) -> Path:
-    """The file that names the model in force."""
-    return Path(settings.served)
+    return settings_of(write_model(tmp_path / "colours.onnx"), dataset.root)
 
 
 @pytest.fixture
@@ -45,7 +38,8 @@ def serve(settings: ServeSettings) -> Iterator[Serve]:
         def start(**changes: object) -> TestClient:
             limits = changes.pop("limits", {})
             own = msgspec.structs.replace(RequestLimits(), **limits)  # type: ignore[arg-type]
-            app = create_app(msgspec.structs.replace(settings, limits=own, **changes))
+            changed = msgspec.structs.replace(settings, limits=own, **changes)
+            app = create_app(changed, facts_of(changed))
             client = TestClient(app, raise_server_exceptions=False)
             return stack.enter_context(client)
 
@@ -109,24 +103,27 @@ def rationed_address(root: Path, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def address_of_things(root: Path, tmp_path: Path) -> Iterator[str]:
-    """The same with a model of whole pictures, to which what is green is a stranger."""
-    with _serving(WHOLE, root, tmp_path, unfamiliar_below=0.8) as found:
-        yield found
+def things(root: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """`things(name, classes)`: serve a model of whole pictures, to which what is green is a
+    stranger; the address. A server that runs already ends: the new one has its port.
+    """
+    with ExitStack() as running:
+        ports = [0]
+
+        def start(name: str = "colours", classes: tuple[str, ...] = CLASSES) -> str:
+            running.close()
+            crops = (CropMethod(WHOLE, "", "", 10),)
+            file = write_model(tmp_path / f"{name}.onnx", classes, crops, unfamiliar_below=0.8)
+            ports[0] = running.enter_context(serving(settings_of(file, root), port=ports[0]))
+            return f"http://127.0.0.1:{ports[0]}/"
+
+        yield start
 
 
 @pytest.fixture
-def renamed(address_of_things: str, tmp_path: Path) -> Callable[[], None]:
-    """Let another model answer there, which calls the colours by other names."""
-    assert address_of_things
-
-    def taken_over() -> None:
-        crops = (CropMethod(WHOLE, "", "", 10),)
-        file = write_model(tmp_path / "renamed.onnx", ("x-blue", "y-green", "z-red"), crops)
-        model, place = ServedModel("renamed", str(file)), tmp_path / FILE
-        write_served(place, read_served(place).taken_over(model, follow=False))
-
-    return taken_over
+def address_of_things(things: Callable[..., str]) -> str:
+    """The address of a server with such a model."""
+    return things()
 
 
 @contextmanager
@@ -134,14 +131,12 @@ def _serving(
     detector: str,
     root: Path,
     scratch: Path,
-    unfamiliar_below: float | None = None,
     **changes: Any,
 ) -> Iterator[str]:
     """Serve a model of colours that learnt from what a detector had found."""
-    method = CropMethod(detector, "", "" if detector == WHOLE else "margin=0.3", 10)
-    file = scratch / "colours.onnx"
-    write_model(file, crops=(method,), unfamiliar_below=unfamiliar_below)
-    with serving(settings_of(scratch, file, root, **changes)) as port:
+    method = CropMethod(detector, "", "margin=0.3", 10)
+    file = write_model(scratch / "colours.onnx", crops=(method,))
+    with serving(settings_of(file, root, **changes)) as port:
         yield f"http://127.0.0.1:{port}/"
 
 

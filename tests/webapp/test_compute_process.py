@@ -1,64 +1,97 @@
-"""A process that computes: results in their order, and what becomes of tasks when it ends."""
+"""A process that computes: its results, and what becomes of a task when it ends."""
+
+from __future__ import annotations
 
 import asyncio
 import multiprocessing
-import operator
 import os
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
+from web_requests import picture_of
 
+from webapp.computations import PREDICT, Task, Upload
 from webapp.compute_process import ComputeProcess, ProcessEnded
+from webapp.settings import ServeSettings
+
+RED = [Upload("red.png", picture_of("red"))]
 
 
-def test_a_process_that_ends_is_begun_anew_and_only_what_had_begun_is_blamed() -> None:
+def test_a_process_that_has_ended_can_be_started_again(settings: ServeSettings) -> None:
     async def tried() -> None:
-        process = ComputeProcess(operator.call, "webapp.compute_process")
-
-        async def did(function: partial[Any], seconds: float = 60) -> Any:
-            return await process.compute(function, seconds)
-
-        assert await asyncio.gather(did(partial(pow, 2, 3)), did(partial(int, "7"))) == [8, 7]
-        with pytest.raises(ValueError, match="invalid literal"):
-            await did(partial(int, "seven"))
-        with pytest.raises(RuntimeError, match="of no module"):
-            await did(partial(exec, "raise type('E', (Exception,), {})('of no module')"))
-        with pytest.raises(TimeoutError):
-            await did(partial(time.sleep, 60), seconds=0.2)
+        process = ComputeProcess(settings.to_text())
         assert not process.alive
-        both = did(partial(os._exit, 1)), did(partial(pow, 2, 3))
-        died, behind = await asyncio.gather(*both, return_exceptions=True)
-        assert isinstance(died, ProcessEnded)
-        assert isinstance(behind, ProcessEnded)
-        assert (died.begun, behind.begun) == (True, False)
-        own = await did(partial(os.getpid))
-        os.kill(own, 9)  # with nothing in hand, and nobody has noticed
-        with pytest.raises(ProcessEnded) as unread:
-            await did(partial(pow, 2, 3))
-        assert not unread.value.begun
-        own = await did(partial(os.getpid))
-        large = await did(partial(bytes, 20_000_000))
-        assert large == bytes(20_000_000)
+        await process.start(60)
+        (answer,), seconds = await process.compute(Task(PREDICT, [RED]), 60)
+        assert (b'"answer":"red"' in answer, 0 <= seconds < 60) == (True, True)
+        with pytest.raises(RuntimeError, match="TypeError"):
+            await process.compute(Task("time:sleep", []), 60)
+        assert process.alive, "an error of a library ends no process"
+        with pytest.raises(TimeoutError):
+            await process.compute(Task("test_compute_process:sleep", []), 0.2)
+        assert not process.alive
+        await process.start(60)
+        asked = asyncio.create_task(process.compute(Task("test_compute_process:sleep", []), 60))
+        await asyncio.sleep(0.1)
+        process.end()
+        with pytest.raises(ProcessEnded):
+            await asked
+        await process.start(60)
+        with pytest.raises(ProcessEnded):
+            await process.compute(Task("test_compute_process:die", []), 60)
+        await process.start(60)
+        large = await process.compute(Task("test_compute_process:large", []), 60)
+        assert large[0] == bytes(20_000_000)
         await process.stop()
-        assert own not in {one.pid for one in multiprocessing.active_children()}
+        assert not multiprocessing.active_children()
 
     asyncio.run(tried())
 
 
+def test_a_model_that_cannot_be_loaded_is_told(settings: ServeSettings) -> None:
+    async def tried() -> None:
+        Path(settings.model).unlink()
+        process = ComputeProcess(settings.to_text())
+        with pytest.raises(RuntimeError, match="InputUnusable"):
+            await process.start(60)
+        await process.stop()
+
+    asyncio.run(tried())
+
+
+def sleep(*_: object) -> None:
+    time.sleep(60)
+
+
+def die(*_: object) -> None:
+    os._exit(1)
+
+
+def large(*_: object) -> bytes:
+    return bytes(20_000_000)
+
+
+def hold_the_lock(*_: object) -> None:
+    """Keep Python's lock for ever, as a library may."""
+    import re
+
+    re.match("(a+)+$", "a" * 60 + "b")
+
+
 HOLDS_THE_LOCK = """
-import asyncio, operator, os, re
-from functools import partial
+import asyncio, sys
+from webapp.computations import Task
 from webapp.compute_process import ComputeProcess
+from webapp.settings import ServeSettings
 
 async def main():
-    process = ComputeProcess(operator.call, "webapp.compute_process")
-    print(await process.compute(partial(os.getpid), 60), flush=True)
-    await process.compute(partial(re.match, "(a+)+$", "a" * 60 + "b"), 600)
+    process = ComputeProcess(ServeSettings(sys.argv[1]).to_text())
+    await process.start(60)
+    print(process._process.pid, flush=True)
+    await process.compute(Task("test_compute_process:hold_the_lock", []), 600)
 
 asyncio.run(main())
 """
@@ -66,9 +99,13 @@ asyncio.run(main())
 
 @pytest.mark.posix("a signal where a pipe closes")
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it ends when the library returns")
-def test_it_ends_with_its_parent_also_while_a_library_holds_pythons_lock() -> None:
-    line = [sys.executable, "-c", HOLDS_THE_LOCK]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as parent:
+def test_it_ends_with_its_parent_also_while_a_library_holds_pythons_lock(
+    settings: ServeSettings,
+) -> None:
+    line = [sys.executable, "-c", HOLDS_THE_LOCK, settings.model]
+    search = os.pathsep.join([*sys.path, str(Path(__file__).parent)])
+    environment = os.environ | {"PYTHONPATH": search}
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=environment) as parent:
         assert parent.stdout is not None
         place = Path("/proc", parent.stdout.readline().strip())
         time.sleep(0.3)  # the search has begun

@@ -56,7 +56,7 @@ def shown_address(settings: ServeSettings, filled: Dataset) -> Iterator[str]:
 def test_faces_are_shown_only_where_the_table_allows_it(
     serve: Serve, filled: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("webapp.service.SECONDS", 0.0)
+    monkeypatch.setattr("webapp.service.MAX_AGE_SECONDS", 0.0)
     assert serve().get("/api/v1/portraits").json() == {"faces": {}, "example": None}
     shown = serve(web=WebSettings(faces=True))
     told = shown.get("/api/v1/portraits").json()

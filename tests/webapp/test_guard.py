@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
-from web_requests import Serve, picture_of
+from web_requests import Serve, facts_of, picture_of
 
 from webapp.compute_queue import ComputeQueue
 from webapp.guard import Guard
@@ -196,7 +196,7 @@ def test_a_timeout_of_our_own_code_is_a_bug(settings: ServeSettings) -> None:
         raise TimeoutError("not the user's")
 
     rate = RateLimit(60)
-    guard = Guard(late, settings, rate, ComputeQueue(settings, rate))
+    guard = Guard(late, settings, rate, ComputeQueue(settings, facts_of(settings), rate))
     answer = TestClient(guard, raise_server_exceptions=False).get("/")
     assert (answer.status_code, answer.json()["reason"]) == (500, "our fault")
 

@@ -22,7 +22,6 @@ from gleanset.db.maintenance import Maintenance
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Measured
 from gleanset.settings import WebSettings
-from webapp.served import ServedModel, read_served, write_served
 
 BOX = Box(0, 0, 10, 10)
 ORIGINS = (
@@ -64,7 +63,7 @@ def figures(support: tuple[int, int, int], moments: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run(dataset: Dataset, served: Path) -> Path:
+def run(dataset: Dataset) -> Path:
     """The folder of a finished run of the dataset, which is served."""
     keys = [add(dataset, number, origins) for number, origins in enumerate(ORIGINS)]
     begun = dataset.runs.begin("20261120-101500-simple", "baseline", {"preset": "simple"})
@@ -72,7 +71,7 @@ def run(dataset: Dataset, served: Path) -> Path:
     with dataset.db.write():
         dataset.db.run("UPDATE run SET ended='2026-11-20T10:20:00Z'")
     folder = dataset.root / "runs" / begun.id
-    file = write_model(folder / "served.onnx")
+    write_model(folder / "served.onnx")
     metrics = {
         "classes": list(CLASSES),
         "settings": {"preset": "simple"},
@@ -82,19 +81,17 @@ def run(dataset: Dataset, served: Path) -> Path:
     }
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "trained_on.json").write_text(json.dumps(keys))
-    write_served(
-        served, read_served(served).taken_over(ServedModel(begun.id, str(file)), follow=True)
-    )
     return folder
 
 
-def card(serve: Serve, **changes: object) -> dict[str, Any]:
-    told: dict[str, Any] = serve(**changes).get("/api/v1/card").json()
+def card(serve: Serve, run: Path | None = None, **changes: object) -> dict[str, Any]:
+    model = {} if run is None else {"model": str(run / "served.onnx")}
+    told: dict[str, Any] = serve(**model, **changes).get("/api/v1/card").json()
     return told
 
 
 def test_it_tells_what_the_run_itself_recorded(serve: Serve, run: Path) -> None:
-    told = card(serve)
+    told = card(serve, run)
     assert told["classes"][0] == {"name": "blue", "train": 20, "val": None, "test": 5}
     measured = told["measured"]
     assert {name: measured[name] for name in ("split", "pictures", "moments", "few")} == {
@@ -114,19 +111,19 @@ def test_it_tells_what_the_run_itself_recorded(serve: Serve, run: Path) -> None:
 
 
 def test_the_card_says_what_telling_strangers_costs(serve: Serve, run: Path) -> None:
-    assert (card(serve)["tells_strangers"], card(serve)["strangers"]) == (False, None)
+    assert (card(serve, run)["tells_strangers"], card(serve, run)["strangers"]) == (False, None)
     write_model(run / "served.onnx", unfamiliar_below=0.6)
     figures = FamiliarityThreshold(0.6, 0.1, 40, 30, 3, 0.09, 0.2, 9, True, 5, 8, 7)
     chosen = ChosenThresholds(unfamiliar=figures)
     save_decision_rule(run, DecisionRule(unfamiliar_below=0.6, chosen=chosen))
-    told = card(serve)
+    told = card(serve, run)
     assert told["tells_strangers"]
     names = ("on_average", "count", "moments", "strangers", "strangers_unknown")
     assert [told["strangers"][name] for name in names] == [0.09, 40, 30, 8, 7]
 
 
 def test_it_tells_where_the_pictures_came_from(serve: Serve, run: Path) -> None:
-    assert card(serve)["learnt_from"] == {
+    assert card(serve, run)["learnt_from"] == {
         "images": 4,
         "sources": {"flickr": 3, "bing": 2},
         "licences": {"CC BY 4.0": 2, "CC0 1.0": 1},
@@ -139,12 +136,12 @@ def test_it_tells_where_the_pictures_came_from(serve: Serve, run: Path) -> None:
 def test_what_was_taken_down_since_is_told(
     serve: Serve, run: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = serve()
+    client = serve(model=str(run / "served.onnx"))
     assert client.get("/api/v1/card").json()["learnt_from"]["gone"] == 0
     Maintenance(dataset.db).forget(hashlib.sha256(b"3").hexdigest(), "asked to")
     # Counting a large catalogue takes a while, so a card is kept for a minute.
     assert client.get("/api/v1/card").json()["learnt_from"]["gone"] == 0
-    monkeypatch.setattr("webapp.service.SECONDS", 0.0)
+    monkeypatch.setattr("webapp.service.MAX_AGE_SECONDS", 0.0)
     told = client.get("/api/v1/card").json()["learnt_from"]
     assert (told["gone"], told["images"], told["unlicensed"]) == (1, 3, 0)
 
@@ -160,12 +157,12 @@ def test_without_test_the_figures_of_val_are_told_as_such(serve: Serve, run: Pat
     metrics = json.loads((run / "metrics.json").read_text())
     metrics["val"] = metrics.pop("test")
     (run / "metrics.json").write_text(json.dumps(metrics))
-    assert card(serve)["measured"]["split"] == "val"
+    assert card(serve, run)["measured"]["split"] == "val"
 
 
 def test_of_a_class_without_a_picture_no_figure_is_told(serve: Serve, run: Path) -> None:
     file = run / "metrics.json"
     metrics = json.loads(file.read_text()) | {"test": figures((0, 5, 6), 11)}
     file.write_text(json.dumps(metrics))
-    told = card(serve)["measured"]["classes"][0]
+    told = card(serve, run)["measured"]["classes"][0]
     assert told == {"name": "blue", "precision": None, "recall": None, "pictures": 0}

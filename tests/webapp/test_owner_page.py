@@ -105,7 +105,7 @@ def address_of_owner(tmp_path: Path, dataset: Dataset) -> Iterator[str]:
     accept_reports(dataset, {1: None, 2: None})
     claims = [Told(("mei", "rin")[n % 2], "<b>note</b>", "rin", picture=10 + n) for n in range(25)]
     add_reports(dataset.root, [*claims, *(Told("aki", picture=10 + n) for n in range(5))], 100)
-    settings = settings_of(tmp_path, write_model(tmp_path / "m.onnx"), dataset.root, owner="own")
+    settings = settings_of(write_model(tmp_path / "m.onnx"), dataset.root, owner="own")
     with serving(settings) as port:
         yield f"http://127.0.0.1:{port}/"
 

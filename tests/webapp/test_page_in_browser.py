@@ -8,7 +8,7 @@ import cmath
 import math
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tools_for_tests import eventually
 from curation.web_reports import accept_reports
 from facecrop.detectors import detector_named
 from gleanset import Dataset
-from gleanset.db.visitors import Reports, TakeDownRequests
+from gleanset.db.visitors import REMOVAL, Reports
 from gleanset.images.decode import decode
 from gleanset.records import Box, overlap
 
@@ -163,10 +163,10 @@ def test_programs_are_told_every_address_by_example(opened: Open, address: str) 
 
 @pytest.mark.parametrize("trouble", ["blocked", "another model"])
 def test_on_the_device_names_never_go_with_weights_of_another_model(
-    opened: Open, renamed: Callable[[], None], address_of_things: str, tmp_path: Path, trouble: str
+    opened: Open, things: Callable[..., str], tmp_path: Path, trouble: str
 ) -> None:
     Image.new("RGB", (40, 40), "red").save(red := tmp_path / "red.png")
-    page = opened(at=address_of_things)
+    page = opened(at=things())
 
     def asked() -> str:
         page.set_input_files("#files", [str(red)])
@@ -180,7 +180,9 @@ def test_on_the_device_names_never_go_with_weights_of_another_model(
 
     before = (tmp_path / "colours.onnx").read_bytes()
     assert asked() == "Whole picture: red"
-    renamed()  # the same colours by other names
+    page.context.set_offline(True)
+    things("renamed", ("x-blue", "y-green", "z-red"))  # the same colours by other names
+    page.context.set_offline(False)
     until(page, "fetch('api/v1/model.json').then(a => a.json()).then(c => c.run === 'renamed')")
     network = "**/api/v1/model.onnx*"
     page.route(
@@ -199,18 +201,6 @@ def test_on_the_device_names_never_go_with_weights_of_another_model(
     page.reload()
     assert asked() == "Whole picture: z-red"
     assert page.evaluate("caches.open('model').then(c => c.keys()).then(k => k.length)") == 2
-
-
-@pytest.fixture
-def left_open(opened: Open) -> Iterator[list[Any]]:
-    """Pages of a test, as a server sees them that ends: those of `opened` were set up before it."""
-    pages: list[Any] = []
-    yield pages
-    assert [page for page in pages if not page.is_closed()] == []
-
-
-def test_pages_are_closed_before_a_server_ends(opened: Open, left_open: list[Any]) -> None:
-    left_open.append(opened())
 
 
 def test_of_things_it_asks_what_they_are_and_of_a_stranger_it_shows_no_share(
@@ -526,27 +516,31 @@ def test_no_state_of_the_page_keeps_anybody_out(
 
 
 def test_the_model_is_described_and_a_picture_asked_to_be_removed(
-    opened: Open, drawn: Path, root: Path
+    opened: Open, drawn: Path, root: Path, axe: Any
 ) -> None:
     page = opened(320, 640)
     card_of(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 320
     assert "exported file" in page.inner_text("#measured-told")
     assert page.locator("#knows-told tbody th").all_inner_texts() == ["blue", "green", "red"]
+    with page.expect_navigation():
+        page.click("#removal-told a")
+    page.set_input_files("#files", [str(drawn)])
+    until(page, f"{BOXES}.length")
+    page.locator("text=Report this picture").click()
+    assert page.input_value("#report-kind") == "removal"
+    assert page.locator("#report-class").is_hidden()
+    assert findings(axe, page) == []
+    page.select_option("#report-kind", "wrong answer")
+    assert page.locator("#report-class").is_visible()
+    page.select_option("#report-kind", "removal")
     # By keyboard, and what is typed stays text.
-    page.focus("#ask-page")
-    page.keyboard.type("https://example.org/<b>7</b>")
-    page.set_input_files("#ask-file", [str(drawn)])
-    page.fill("#ask-reason", "<img src=x onerror=alert(1)> it is mine")
-    page.focus("#ask-send")
+    page.focus("#report-note")
+    page.keyboard.type("<img src=x onerror=alert(1)> it is mine")
+    page.focus("#report-send")
     page.keyboard.press("Enter")
-    until(page, "document.querySelector('#ask-said').textContent.includes('Thank you')")
-    assert page.input_value("#ask-reason") == ""
+    until(page, "document.querySelector('#said').textContent.includes('Thank you')")
     with Dataset.open(root) as dataset:
-        (request,) = TakeDownRequests(dataset.db).each()
-    assert request.wish.page == "https://example.org/<b>7</b>"
-    assert request.wish.reason == "<img src=x onerror=alert(1)> it is mine"
-    assert len(request.wish.sha256) == 64
-    page.fill("#ask-reason", "no picture is named")
-    page.click("#ask-send")
-    until(page, "document.querySelector('#ask-message').textContent.includes('Which picture')")
+        (report,) = [one for one in Reports(dataset.db).each() if one.claim.kind == REMOVAL]
+    assert report.claim.note == "<img src=x onerror=alert(1)> it is mine"
+    assert report.claim.phash is not None

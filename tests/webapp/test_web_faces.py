@@ -9,32 +9,29 @@ import pytest
 from model_of_colours import write_model
 from starlette.testclient import TestClient
 from tools_for_tests import run_here
-from web_requests import picture_of
+from web_requests import Serve, picture_of, settings_of
 
 from baseline.use.picture_parts import ReadParts
 from facecrop.detectors import DetectorSpec, Pixels
 from facecrop.detectors.drawnface import DrawnFace
+from gleanset import Dataset
 from gleanset.db.faces import CropMethod
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face, overlap
-from gleanset.settings import WebSettings
-from webapp.box_styles import faces_by_both, finder_for, style_between
-from webapp.computations import ModelSource
+from webapp.box_styles import BOX_STYLES, faces_by_both, finder_for
 from webapp.loaded_model import load_model
-from webapp.served import ServedModel, read_served, write_served
+from webapp.settings import ServeSettings
 
 FACES = "/api/v1/faces"
 
 
 @pytest.fixture
-def faced(served: Path, tmp_path: Path) -> None:
-    """Let a model answer that learnt from faces that drawnface had found."""
+def settings(tmp_path: Path, dataset: Dataset) -> ServeSettings:
+    """Settings of a server whose model learnt from faces that drawnface had found."""
     file = write_model(tmp_path / "faced.onnx", crops=(CropMethod("drawnface", "", "", 10),))
-    model = ServedModel("faced", str(file))
-    write_served(served, read_served(served).taken_over(model, follow=False))
+    return settings_of(file, dataset.root)
 
 
-@pytest.mark.usefixtures("faced")
 def test_faces_are_those_of_the_models_detector(client: TestClient, drawn: Path) -> None:
     files = [("files", ("two.png", drawn.read_bytes())), ("files", ("bad.png", b"no picture"))]
     two, bad = client.post(FACES, files=files).json()["pictures"]
@@ -63,7 +60,7 @@ def test_both_finders_look_and_a_face_counts_once(drawn: Path) -> None:
     second, first = sorted(faces_by_both(Sees(), pixels), key=lambda face: face.score)
     assert {face.detector for face in (first, second)} == {"drawnface"}
     assert 1 >= first.score >= second.score >= 0.5
-    drawn_as = style_between("drawnface", "animeface")
+    drawn_as = BOX_STYLES["animeface"]
     seen = next(one for one in DrawnFace().detect(pixels) if overlap(one.box, first.box) > 0.3)
     assert first.box.height == pytest.approx(drawn_as.height * seen.box.height, abs=1)
     # Its own detector's box stands; what it alone sees stays, if by less.
@@ -84,25 +81,17 @@ def test_both_finders_look_and_a_face_counts_once(drawn: Path) -> None:
     assert [part.box for part in parts] == sorted([own, second.box])
 
 
-def test_a_model_of_whole_pictures_knows_no_faces(client: TestClient) -> None:
+def test_a_model_of_whole_pictures_knows_no_faces(serve: Serve, tmp_path: Path) -> None:
+    client = serve(model=str(write_model(tmp_path / "whole.onnx")))
     answer = client.post(FACES, files=[("files", ("a.png", picture_of("red")))])
     assert answer.status_code == 409
     assert answer.json()["reason"] == "no faces"
 
 
-@pytest.mark.usefixtures("faced")
 def test_a_page_is_told_who_is_to_find_the_faces(client: TestClient) -> None:
     told = client.get("/api/v1/classes").json()
     assert (told["finder"], told["reports"]) == ("browser", True)
     assert {finder_for("animeface"), finder_for("lbpcascade")} == {"server"}
-
-
-@pytest.mark.parametrize("wanted", ["animeface", "lbpcascade", "drawnface"])
-def test_there_and_back_is_the_same_box(wanted: str) -> None:
-    there, back = style_between("drawnface", wanted), style_between(wanted, "drawnface")
-    width, height = there.width * back.width, there.height * back.height
-    right, down = there.right + there.width * back.right, there.down + there.height * back.down
-    assert (width, height, right, down) == pytest.approx((1, 1, 0, 0))
 
 
 def test_a_model_of_a_detector_that_is_gone_is_served_by_another(tmp_path: Path) -> None:
@@ -111,6 +100,5 @@ def test_a_model_of_a_detector_that_is_gone_is_served_by_another(tmp_path: Path)
     assert (refused.code, refused.stdout) == (2, "")
     assert "no detector ensemble any more" in refused.stderr
     assert "--detector drawnface" in refused.stderr
-    source = ModelSource(str(file), "")
-    loaded = load_model(source, WebSettings(), "drawnface")
+    loaded = load_model(ServeSettings(str(file), detector="drawnface"))
     assert loaded.model.cropping.read.detector == DetectorSpec.of("drawnface")

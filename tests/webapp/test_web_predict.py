@@ -14,9 +14,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 from web_requests import Serve, picture_of
 
-from baseline.use.engines.onnx_engine import OnnxEngine
 from gleanset.errors import InputUnusable
-from webapp.served import ServedModel, read_served, write_served
+from webapp.serving import checked_facts
 from webapp.settings import ServeSettings
 
 PREDICT = "/api/v1/predict"
@@ -139,45 +138,19 @@ def test_names_are_shown_and_nothing_else(client: TestClient, dataset: Any) -> N
     assert sorted(dataset.root.rglob("*")) == before
 
 
-def test_a_model_that_is_put_in_force_answers_without_a_restart(
-    serve: Serve, served: Path, tmp_path: Path
-) -> None:
-    client = serve()
-    models = client.app.state.service.models  # type: ignore[attr-defined]
-    folder = tmp_path / os.fsdecode(b"caf\xe9")
-    folder.mkdir()
-    write_model(folder / "others.onnx", ("a", "b", "c"))
-    other = ServedModel("others", str(folder / "others.onnx"))
-    write_served(served, read_served(served).taken_over(other, follow=False))
-    assert client.portal.call(models.look)
-    assert client.get("/api/v1/classes").json()["classes"] == ["a", "b", "c"]
-    settings = ServeSettings(str(folder))
-    assert ServeSettings.from_text(settings.to_text()) == settings
-    write_served(served, read_served(served).taken_back())
-    assert client.portal.call(models.look)
-    assert client.get("/api/v1/classes").json()["classes"] == list(CLASSES)
-
-
-def test_a_model_that_cannot_be_loaded_leaves_the_old_one(serve: Serve, served: Path) -> None:
-    client = serve()
-    models = client.app.state.service.models  # type: ignore[attr-defined]
-    served.write_text('{"models": [{"run": "gone", "file": "/nowhere.onnx"}]}')
-    assert not client.portal.call(models.look)
-    assert client.get("/api/v1/health").json()["run"] == "colours"
-
-
-def test_a_model_that_does_not_fit_its_labels_is_refused(
-    serve: Serve, served: Path, tmp_path: Path
-) -> None:
-    client = serve()
-    models = client.app.state.service.models  # type: ignore[attr-defined]
+def test_a_model_that_does_not_fit_its_labels_is_refused(tmp_path: Path) -> None:
     other = write_model(tmp_path / "others.onnx", ("a", "b", "c", "d"))
     with pytest.raises(InputUnusable, match="it tells 3 classes, and has 4 labels"):
-        OnnxEngine(other)
-    before = read_served(served)
-    write_served(served, before.taken_over(ServedModel("others", str(other)), follow=False))
-    assert not client.portal.call(models.look)
-    assert parts(client.post(PREDICT, files=sent(picture_of("red"))))[0]["answer"] == "red"
+        checked_facts(ServeSettings(str(other)))
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    settings = ServeSettings(str(write_model(folder / "colours.onnx")))
+    assert ServeSettings.from_text(settings.to_text()) == settings
+    facts = checked_facts(settings)
+    assert (facts.run, list(facts.page["classes"])) == ("colours", list(CLASSES))
 
 
 def test_the_description_names_every_address(client: TestClient) -> None:
@@ -189,7 +162,6 @@ def test_the_description_names_every_address(client: TestClient) -> None:
             "jpeg",
             "reports",
             "faces",
-            "takedowns",
             "card",
             "classes",
             "health",

@@ -138,7 +138,8 @@ NO_REPORTS: list[tuple[dict[str, object], str]] = [
     ({"claimed": "mei", "box": [900, 900, 5, 5]}, "box outside the picture"),
     ({"claimed": "mei", "box": [1, 2]}, "wrong report"),
     ({"claimed": "mei", "path": "/etc/passwd"}, "wrong report"),
-    ({}, "wrong report"),
+    ({}, "no name of a class"),
+    ({"claimed": "mei", "kind": "else"}, "wrong report"),
 ]
 
 

@@ -1,10 +1,9 @@
-"""The server as a process of its own accord: half requests, floods, a model that is changed."""
+"""The server as a process of its own accord: half requests, floods."""
 
 from __future__ import annotations
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,13 +13,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from model_of_colours import write_model
-from tools_for_tests import eventually
-from web_requests import HastyProtocol, Serve, picture_of, serving
+from web_requests import HastyProtocol, Serve, facts_of, picture_of, serving
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
-from webapp.served import ServedModel, read_served, write_served
 from webapp.server import ListenAddress, run_server
 from webapp.settings import RequestLimits, ServeSettings
 
@@ -118,29 +114,6 @@ def asked(port: int, picture: bytes) -> dict[str, Any]:
     return answer
 
 
-def test_a_change_of_the_model_drops_no_request(port: int, served: Path, tmp_path: Path) -> None:
-    other = write_model(tmp_path / "others.onnx", ("a", "b", "c"))
-    runs: list[str] = []
-    ended = threading.Event()
-
-    def ask() -> None:
-        red = picture_of("red")
-        while not ended.is_set():
-            runs.append(asked(port, red)["run"])
-
-    askers = [threading.Thread(target=ask) for _ in range(2)]
-    for asker in askers:
-        asker.start()
-    before = read_served(served)
-    write_served(served, before.taken_over(ServedModel("others", str(other)), follow=False))
-    assert eventually(lambda: "others" in runs)
-    write_served(served, read_served(served).taken_back())
-    assert eventually(lambda: runs[-1] == "colours")
-    ended.set()
-    for asker in askers:
-        asker.join()
-
-
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_every_hostile_file_is_answered_and_writes_nothing(
     serve: Serve, shared_data: Path, dataset: Dataset
@@ -164,4 +137,4 @@ def test_an_address_that_is_taken_is_told(settings: ServeSettings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         host, port = taken.getsockname()
         with pytest.raises(InputUnusable, match=f"cannot serve at {host}:{port}"):
-            run_server(settings, ListenAddress(host, port), lambda _: None)
+            run_server(settings, facts_of(settings), ListenAddress(host, port), lambda _: None)

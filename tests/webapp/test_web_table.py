@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from model_of_colours import write_model
 from starlette.testclient import TestClient
-from tools_for_tests import eventually
+from tools_for_tests import run_here
 from web_requests import Serve, picture_of
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, RecipeError, UsageError
 from gleanset.settings import WebSettings, read_settings
-from webapp.served import read_served, served_place, write_served
-from webapp.served_runs import NewerRuns, following, put_in_force, put_run_in_force
+from webapp.exports import served_file
 
 PREDICT, CLASSES, MODEL = (f"/api/v1/{name}" for name in ("predict", "classes", "model.json"))
 
@@ -105,77 +103,25 @@ def runs(dataset: Dataset) -> Dataset:
 @pytest.mark.parametrize(
     ("wanted", "run"), [(None, "3-finetune"), ("mobile", "2-mobile"), ("1-finetune", "1-finetune")]
 )
-def test_the_table_names_a_run_or_a_preset(
-    runs: Dataset, tmp_path: Path, wanted: str | None, run: str
-) -> None:
-    place, said = put_in_force(runs.root, None, tmp_path, wanted)
-    assert read_served(place).in_force.run == run
-    assert said == f"{run} is served"
+def test_the_table_names_a_run_or_a_preset(runs: Dataset, wanted: str | None, run: str) -> None:
+    assert served_file(runs.root, None, wanted).parent.name == run
 
 
-def test_what_was_chosen_by_use_and_what_is_asked_for_win_over_the_table(
-    runs: Dataset, tmp_path: Path
-) -> None:
-    put_run_in_force(runs.root, "1-finetune")
-    assert "as was chosen" in put_in_force(runs.root, None, tmp_path, "mobile")[1]
-    put_run_in_force(runs.root, None, "mobile")
-    assert read_served(served_place(runs.root)).in_force.run == "2-mobile"
-    place, _ = put_in_force(runs.root, "3-finetune", tmp_path, "mobile")
-    assert read_served(place).in_force.run == "3-finetune"
-    # Other servers of the dataset go on as they are.
-    assert read_served(served_place(runs.root)).in_force.run == "2-mobile"
+def test_what_is_asked_for_wins_over_the_table(runs: Dataset) -> None:
+    assert served_file(runs.root, "3-finetune", "mobile").parent.name == "3-finetune"
     with pytest.raises(InputUnusable, match="no finished run transfer"):
-        put_run_in_force(runs.root, None, "transfer")
+        served_file(runs.root, None, "transfer")
 
 
-def test_a_retrained_run_without_a_shown_class_goes_on_with_the_others(serve: Serve) -> None:
-    with pytest.raises(UsageError, match="no class of the model"):
-        serve(web=WebSettings(classes=["mauve"])).get(CLASSES)
-    client = serve(web=WebSettings(classes=["mauve", "red"]))
-    assert json.loads(client.get(CLASSES).text)["classes"] == ["red"]
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [("--switch", "webapp serve RUN"), ("--trust-proxy", "--forwarded-allow-ips")],
+)
+def test_options_that_are_gone_name_what_to_use(runs: Dataset, option: str, hint: str) -> None:
+    told = run_here("webapp.cli", "serve", option, "x", "-d", runs.root)
+    assert (told.code, hint in told.stderr) == (2, True)
 
 
-def test_a_newer_run_of_the_preset_takes_over_and_can_be_taken_back(
-    runs: Dataset, tmp_path: Path
-) -> None:
-    place, _ = put_in_force(runs.root, None, tmp_path, "mobile")
-    newer = NewerRuns(runs.root, place, "mobile")
-
-    def trained(name: str, preset: str) -> str:
-        run = runs.runs.begin(name, "baseline", {"preset": preset, "n": name})
-        runs.runs.end(run.id, "done", {})
-        write_model(runs.root / "runs" / name / "served.onnx")
-        newer.look()
-        return read_served(place).in_force.run
-
-    assert trained("4-finetune", "finetune") == "2-mobile"
-    assert trained("5-mobile", "mobile") == "5-mobile"
-    write_served(place, read_served(place).taken_back())
-    assert trained("6-mobile", "mobile") == "2-mobile"
-
-
-def test_following_newer_runs_survives_what_a_disk_may_do(
-    runs: Dataset,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    monkeypatch.setattr("webapp.served_runs.SECONDS", 0.02)
-    place, _ = put_in_force(runs.root, None, tmp_path)
-    folder, aside = runs.root / "runs", tmp_path / "aside"
-    troubles = {
-        "No such file": lambda: None,
-        "Not a directory": folder.touch,
-        "Too many levels": lambda: folder.symlink_to(folder),
-    }
-    with following(runs.root, place):
-        for words, happens in troubles.items():
-            folder.rename(aside)
-            happens()
-            assert eventually(lambda words=words: words in caplog.text)
-            folder.unlink(missing_ok=True)
-            aside.rename(folder)
-        write_model(folder / "4-mobile" / "served.onnx")
-        runs.runs.begin("4-mobile", "baseline", {"preset": "mobile", "n": 4})
-        runs.runs.end("4-mobile", "done", {})
-        assert eventually(lambda: read_served(place).in_force.run == "4-mobile")
+def test_a_class_that_the_model_does_not_know_is_refused(serve: Serve) -> None:
+    with pytest.raises(UsageError, match=r"'mauve' is to be shown .*no class of the model"):
+        serve(web=WebSettings(classes=["mauve", "red"]))

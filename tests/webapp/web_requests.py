@@ -16,7 +16,8 @@ import uvicorn
 from PIL import Image
 from starlette.testclient import TestClient
 
-from webapp.served import FILE, ServedModel, ServedModels, write_served
+from webapp.computations import ServedFacts
+from webapp.loaded_model import load_model, served_facts
 from webapp.server import BoundedHttpProtocol, ListenAddress, server_config
 from webapp.settings import ServeSettings
 
@@ -37,24 +38,29 @@ class HastyProtocol(BoundedHttpProtocol):
     head_bytes = 4096
 
 
-def settings_of(scratch: Path, model: Path, root: Path, **changes: Any) -> ServeSettings:
+def settings_of(model: Path, root: Path, **changes: Any) -> ServeSettings:
     """Settings of a server that answers by a model and keeps reports in the dataset in `root`."""
-    place = scratch / FILE
-    served = ServedModel(model.stem, str(model))
-    write_served(place, ServedModels().taken_over(served, follow=False))
-    return ServeSettings(str(place), str(root), **changes)
+    return ServeSettings(str(model), str(root), **changes)
+
+
+def facts_of(settings: ServeSettings) -> ServedFacts:
+    """What a server knows of its model, without a process of its own."""
+    return served_facts(load_model(settings), [None], settings)[0]
 
 
 @contextmanager
 def serving(
     settings: ServeSettings,
     protocol: type[BoundedHttpProtocol] = BoundedHttpProtocol,
-    proxies: tuple[str, ...] = (),
+    proxies: str = "",
+    port: int = 0,
 ) -> Iterator[int]:
     """Serve from a thread while the body runs, at the port that is told."""
     with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        config = server_config(settings, ListenAddress("127.0.0.1", 0, proxies=proxies))
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", port))
+        address = ListenAddress("127.0.0.1", 0, proxies=proxies)
+        config = server_config(settings, facts_of(settings), address)
         config.http, config.log_level = protocol, "critical"
         server = uvicorn.Server(config)
         thread = threading.Thread(target=lambda: asyncio.run(server.serve([listening])))

@@ -11,7 +11,6 @@ const SENT = {
   faces: "-F files=@a.jpg",
   jpeg: "-F file=@a.heic",
   reports: "-F file=@a.jpg -F 'report={\"claimed\": \"mei\", \"box\": [120, 80, 64, 64]}'",
-  takedowns: "-F 'takedown={\"page\": \"https://example.org/7\", \"reason\": \"it is mine\"}'",
 };
 
 /** What an address is for; of one that is not named here the server's English words are told. */
@@ -19,8 +18,7 @@ const purposes = () => ({
   predict: words("Says who or what is in one picture or many; faces that you name by boxes, or that the server finds."),
   faces: words("Says where the server sees faces."),
   jpeg: words("Turns a picture that browsers do not show, such as HEIC or TIFF, into a JPEG."),
-  reports: words("Takes a report that an answer is wrong, until a person has looked at it."),
-  takedowns: words("Takes a request to remove a picture, until a person has looked at it."),
+  reports: words("Takes a report that an answer is wrong or a picture should be removed, until a person has looked at it."),
   classes: words("The classes, and how pictures are cut before they are judged."),
   card: words("What is known of the model; null is not known."),
   portraits: words("A face of each class and a picture to try, where whoever runs the page shows them."),

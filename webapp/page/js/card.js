@@ -94,10 +94,10 @@ function sources({ learnt_from: from }) {
 
 function removal(card) {
   const told = card.takes_requests
-    ? [paragraph(words("A person looks at it. The picture then leaves the dataset for good, and the next training does without it; this model stays as it is until then."))]
+    ? [element("p", {}, element("a", { href: "./", text: words("Open the picture on the page and choose “Report this picture”.") })),
+      paragraph(words("A person looks at it. The picture then leaves the dataset for good, and the next training does without it; this model stays as it is until then."))]
     : [paragraph(words("This server has no pictures: ask whoever runs it."))];
   if (card.contact) told.push(paragraph(words("Contact: {contact}", card)));
-  byId("ask").hidden = !card.takes_requests;
   return told;
 }
 
@@ -108,26 +108,6 @@ function show(card) {
   const parts = { knows, measured, sources, removal };
   for (const [name, tell] of Object.entries(parts)) byId(`${name}-told`).replaceChildren(...tell(card));
 }
-
-byId("ask").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const send = byId("ask-send");
-  const told = Object.fromEntries(["page", "words", "reason", "contact"].map((name) => [name, byId(`ask-${name}`).value]));
-  const file = byId("ask-file").files[0];
-  say(byId("ask-said"), "");
-  say(byId("ask-message"), told.page || told.words || file ? "" : words("Which picture? One of these is enough."));
-  if (byId("ask-message").textContent) return;
-  send.disabled = true;
-  try {
-    const { new: fresh } = await server.askToRemove(told, file);
-    byId("ask").reset();
-    say(byId("ask-said"), fresh ? words("Thank you, it was sent.") : words("This was asked before."));
-  } catch (error) {
-    say(byId("ask-message"), error.message);
-  } finally {
-    send.disabled = false;
-  }
-});
 
 speak();
 try {

@@ -10,7 +10,7 @@ import { listenForPictures, takeShared } from "./incoming.js";
 import { pictureCard } from "./picture_card.js";
 import { openPicture } from "./pictures.js";
 import { refusal } from "./refusals.js";
-import { askWhoItIs, offerClasses } from "./report_dialog.js";
+import { askForReport, offerClasses } from "./report_dialog.js";
 import * as server from "./server.js";
 import { amongOffered, currentLanguage, speak, words } from "./words.js";
 
@@ -87,7 +87,7 @@ function cardOf(picture) {
     changed: refreshSubmit,
     removed: remove,
     look: (one) => look(one, askServer),
-    reported: (one, box) => askWhoItIs(one, box, tell),
+    reported: (one, box, kind) => askForReport(one, box, kind, tell),
   });
   page.cards.set(picture, made);
   return made.card;

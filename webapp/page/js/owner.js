@@ -57,7 +57,8 @@ function tell() {
 }
 
 /** The reports that one button accepts: seen, of which nobody says otherwise. */
-const clear = () => [...cards.values()].filter((one) => one.seen && !one.broken && !one.became && !one.report.rivals.length);
+const clear = () => [...cards.values()].filter(({ seen, broken, became, report }) =>
+  seen && !broken && !became && !report.rivals.length && !isRemoval(report));
 
 function tellOfAll() {
   byId("all-bar").hidden = settled || !cards.size;
@@ -73,12 +74,13 @@ function fill(state) {
   card.replaceChildren(
     element("button", { type: "button", class: "look", "aria-label": words("Show the whole picture"), onclick: () => look(report) }, face),
     element("div", {},
-      element("h2", {}, element("bdi", { text: report.claimed }), "?"),
-      element("p", { class: "small" }, ...ofModel(report)),
+      ...(isRemoval(report) ? [element("h2", { text: words("Removal") })] : [
+        element("h2", {}, element("bdi", { text: report.claimed }), "?"),
+        element("p", { class: "small" }, ...ofModel(report))]),
       element("p", { class: "small", text: when }),
       report.note ? element("p", { text: report.note }) : ""),
     report.rivals.length && !became ? dispute(report) : "",
-    element("div", { class: "compare wide" }, ...compared(report)),
+    isRemoval(report) ? copies(report) : element("div", { class: "compare wide" }, ...compared(report)),
     element("div", { class: "buttons wide" }, ...(became ? outcome(state) : choices(state))));
 }
 
@@ -96,6 +98,22 @@ function compared({ claimed, answer }) {
     element("figcaption", {}, element("bdi", { text: name }), page.known[name]?.length ? "" : words(": no face of it yet"))));
 }
 
+const isRemoval = ({ kind }) => kind === "removal";
+
+/** The images of the dataset that a removal may mean, and the command that removes them. */
+function copies({ id, sha256, copies: found }) {
+  const exact = found.filter(({ bits }) => bits === 0);
+  const also = exact.filter((one) => one.sha256 !== sha256).map((one) => ` --image ${one.sha256.slice(0, 12)}`).join("");
+  return element("div", { class: "wide removal" },
+    element("p", { text: !found.length ? words("No image of the dataset looks like it.")
+      : exact.length ? words("The dataset has this image.") : words("Similar images in the dataset: {count}", { count: found.length }) }),
+    element("div", { class: "compare" }, ...found.filter(({ src }) => src).map((one) => element("figure", {},
+      element("div", { class: "faces" }, element("img", { src: one.src, alt: "" })),
+      element("figcaption", { text: one.sha256.slice(0, 12) })))),
+    element("p", { class: "small", text: words("This removes it for good:") }),
+    element("pre", { text: `gleanset forget --report ${id}${also}` }));
+}
+
 function dispute({ rivals }) {
   const others = [...new Set(rivals.map(([, claimed, status]) => (status === "accepted" ? words("{name} (accepted)", { name: claimed }) : claimed)))];
   return element("p", { class: "dispute wide", text: `⚠ ${words("Visitors disagree. Others say: {names}", { names: others.join(", ") })}` });
@@ -103,12 +121,14 @@ function dispute({ rivals }) {
 
 function choices(state) {
   const { report } = state;
+  const refuse = element("button", { type: "button", text: words("Refuse"), onclick: () => decide({ refuse: [report.id] }, words("Refused")) });
+  if (isRemoval(report)) return [refuse];
   const accept = report.rivals.length ? words("It is {name}", { name: report.claimed }) : words("Accept");
   return [
     element("button", { type: "button", class: report.rivals.length ? null : "primary", text: accept, disabled: state.broken,
       onclick: () => decide({ accept: { [report.id]: report.rivals.length ? report.claimed : null } }, words("Accepted as {name}", { name: report.claimed })) }),
     element("button", { type: "button", text: words("Somebody else"), disabled: state.broken, onclick: () => askWho(report) }),
-    element("button", { type: "button", text: words("Refuse"), onclick: () => decide({ refuse: [report.id] }, words("Refused")) }),
+    refuse,
   ];
 }
 
@@ -122,7 +142,8 @@ function outcome({ became }) {
 function broken(state) {
   state.broken = true;
   state.card.querySelector(".look").replaceChildren(element("span", { text: words("The picture cannot be shown") }));
-  for (const button of [...state.card.querySelectorAll(".buttons button")].slice(0, state.became ? 0 : 2)) button.disabled = true;
+  const kept = state.became || isRemoval(state.report);
+  for (const button of [...state.card.querySelectorAll(".buttons button")].slice(0, kept ? 0 : 2)) button.disabled = true;
   tellOfAll();
 }
 

@@ -3,11 +3,12 @@
 import { boxEditor } from "./box_editor.js";
 import { element, percent, rescueFocus } from "./dom.js";
 import { paint } from "./pictures.js";
+import { REMOVAL, WRONG } from "./report_dialog.js";
 import { words } from "./words.js";
 
 const FACE = 96;
 
-/** A card for a picture. `acts`: changed, removed, reported(box), look; whether it has `boxes`, there is a `server`, and it takes `reports`. */
+/** A card for a picture. `acts`: changed, removed, reported(box, kind), look; whether it has `boxes`, there is a `server`, and it takes `reports`. */
 export function pictureCard(picture, { boxes, server, reports }, acts) {
   const list = element("ul", { class: "faces" });
   const state = element("p", { class: "small", role: "status" });
@@ -25,13 +26,14 @@ export function pictureCard(picture, { boxes, server, reports }, acts) {
     },
   });
   const look = element("button", { type: "button", text: words("Let the server look"), onclick: () => acts.look(picture) });
+  const report = element("button", { type: "button", text: words("Report this picture"), onclick: () => acts.reported(picture, null, REMOVAL) });
   const heading = element("h2", { tabindex: -1 }, element("bdi", { text: picture.name }));
   const card = element("article", { class: "picture", "aria-label": picture.name },
     element("header", {},
       heading,
       element("button", { type: "button", text: words("Remove picture"), onclick: () => acts.removed(picture) })),
     editor.stage,
-    element("div", { class: "details" }, state, list, element("div", { class: "buttons" }, ...(boxes ? [add, look] : []))));
+    element("div", { class: "details" }, state, list, element("div", { class: "buttons" }, ...(boxes ? [add, look] : []), ...(reports ? [report] : []))));
 
   function refresh() {
     const hadFocus = card.contains(document.activeElement);
@@ -77,7 +79,7 @@ function face(picture, box, number, { acts, reports, refresh }) {
   if (part && reports) {
     buttons.append(element("button", {
       type: "button", text: words("Wrong result?"), "aria-label": `${words("Wrong result?")} ${name}`,
-      onclick: () => acts.reported(picture, box),
+      onclick: () => acts.reported(picture, box, WRONG),
     }));
   }
   return element("li", { class: "face" }, canvas, element("div", {},

@@ -29,8 +29,7 @@ function sentences() {
     "no reports here": words("This server keeps no reports."),
     "no name of a class": words("This cannot be a name: take 1 to 100 letters, no dot first, no sign that a folder must not have, such as a slash, and no word that is kept for something else, such as unknown or con."),
     "taken down": words("This picture was taken down, and is not taken in again."),
-    "no address": words("The address has to begin with http:// or https://."),
-    "too many wait": words("Too many requests wait to be looked at. Try again another day."),
+    "no reason": words("Say why the picture should be removed."),
     "full": words("Too many reports wait to be looked at. Try again another day."),
   };
 }

@@ -1,9 +1,12 @@
-// "Wrong result?": who it is in truth goes to whoever runs the page.
+// The dialog of reports: a wrong result, or a picture to be removed, for whoever runs the page.
 
 import { byId, say } from "./dom.js";
 import { paint } from "./pictures.js";
 import { report } from "./server.js";
 import { words } from "./words.js";
+
+export const WRONG = "wrong answer";
+export const REMOVAL = "removal";
 
 const dialog = byId("report");
 let asked = null;
@@ -13,17 +16,29 @@ export function offerClasses(classes) {
   byId("report-classes").replaceChildren(...classes.map((name) => new Option(name, name)));
 }
 
-/** Ask who is in a box of a picture (null: in all of it); `sent` is called with what to say. */
-export function askWhoItIs(picture, box, sent) {
+/** Ask for a report of a box of a picture (null: of all of it); `sent` is called with what to say. */
+export function askForReport(picture, box, kind, sent) {
   asked = { picture, box, sent };
-  paint(byId("report-face"), picture, box);
+  byId("report-kind").value = kind;
   byId("report-class").value = "";
   byId("report-note").value = "";
   say(byId("report-message"), "");
+  showKind();
   dialog.showModal();
-  byId("report-class").focus();
+  byId(kind === WRONG ? "report-class" : "report-note").focus();
 }
 
+/** Show the fields of the chosen kind. */
+function showKind() {
+  const removal = byId("report-kind").value === REMOVAL;
+  paint(byId("report-face"), asked.picture, removal ? null : asked.box);
+  byId("report-name").hidden = byId("report-class").disabled = removal;
+  byId("report-what").hidden = !removal;
+  byId("report-note").required = removal;
+  byId("report-why").textContent = removal ? words("Why, and how to reach you") : words("Note (if you like)");
+}
+
+byId("report-kind").addEventListener("change", showKind);
 byId("report-cancel").addEventListener("click", () => dialog.close());
 dialog.querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -31,9 +46,10 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
   const send = byId("report-send");
   send.disabled = true;
   try {
+    const kind = byId("report-kind").value;
     const told = {
-      claimed: byId("report-class").value, note: byId("report-note").value,
-      box: box && [box.x, box.y, box.width, box.height],
+      kind, claimed: kind === WRONG ? byId("report-class").value : "", note: byId("report-note").value,
+      box: kind === WRONG && box ? [box.x, box.y, box.width, box.height] : null,
     };
     const { new: fresh } = await report(picture.blob, picture.name, told);
     dialog.close();

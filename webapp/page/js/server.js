@@ -77,15 +77,7 @@ export const portraits = async () => (await asked("portraits")).json();
 
 export const card = async () => (await asked("card")).json();
 
-/** Ask for a picture to be removed; whether that is new. The picture itself may be given as `file`. */
-export async function askToRemove(told, file) {
-  const form = new FormData();
-  if (file) form.append("file", file, file.name);
-  form.append("takedown", JSON.stringify(told));
-  return (await asked("takedowns", { method: "POST", body: form })).json();
-}
-
-/** Report who it is in truth; whether that is new. */
+/** Report who it is in truth, or that a picture should be removed; whether that is new. */
 export async function report(blob, name, told) {
   const form = new FormData();
   form.append("file", blob, name);

@@ -1,0 +1,142 @@
+"""Reports that ask for an image to be removed: kept apart, found again, forgotten or refused."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+from tools_for_tests import picture, run_here
+from web_requests import Serve
+
+from gleanset import Dataset, Origin
+from gleanset.db.visitors import REFUSED, REMOVAL, Report, Reports
+from gleanset.errors import Unreadable
+from gleanset.images.staging import StageBytes
+
+LARGE = picture(1, size=(400, 300))
+
+
+def ask(client: TestClient, data: bytes, note: str = "it is mine", **fields: object) -> Any:
+    """Send a removal report."""
+    form = {"report": json.dumps({"kind": REMOVAL, "note": note, **fields})}
+    return client.post("/api/v1/reports", data=form, files={"file": ("mine.jpg", data)})
+
+
+def add(dataset: Dataset, data: bytes, key: str) -> str:
+    """Import an image; its hash."""
+    with dataset.stage("in") as scratch:
+        store = dataset.originals(scratch)
+        measured = StageBytes(store)(data)
+        dataset.take_original(store, measured, Origin("site", key))
+    return measured.sha256
+
+
+def smaller(data: bytes) -> bytes:
+    """The same image as others save it: half as large, and compressed again."""
+    with Image.open(io.BytesIO(data)) as image:
+        image.resize((image.width // 2, image.height // 2)).save(out := io.BytesIO(), "JPEG")
+    return out.getvalue()
+
+
+def removals(dataset: Dataset) -> list[Report]:
+    return [report for report in Reports(dataset.db).each() if report.claim.kind == REMOVAL]
+
+
+def test_a_removal_waits_apart_and_the_same_twice_is_one(
+    client: TestClient, dataset: Dataset
+) -> None:
+    assert ask(client, LARGE).json() == {"new": True}
+    assert ask(client, LARGE, box=[5, 5, 20, 20]).json() == {"new": False}
+    assert ask(client, LARGE, "me@example.org").json() == {"new": True}, "a way to answer"
+    first, second = removals(dataset)
+    assert (first.claim.note, second.claim.note) == ("it is mine", "me@example.org")
+    assert tuple(first.claim.box) == (0, 0, 400, 300), "the whole image"
+    assert dataset.images.count() == 0, "it is not an image of the dataset"
+    status = run_here("pipeline.cli", "status", "-d", dataset.root, "--json").json
+    assert status["reports"]["of_them_removals"] == 2
+    assert status["next"].startswith("gleanset list reports"), "before all else"
+
+
+@pytest.mark.parametrize("note", ["", "  \n"])
+def test_a_removal_needs_a_reason(client: TestClient, dataset: Dataset, note: str) -> None:
+    answer = ask(client, LARGE, note)
+    assert (answer.status_code, answer.json()["reason"]) == (422, "no reason")
+    assert not removals(dataset)
+
+
+def test_copies_in_the_dataset_are_listed_and_shown_to_the_owner(
+    serve: Serve, dataset: Dataset
+) -> None:
+    mine, _ = add(dataset, LARGE, "1"), add(dataset, picture(2, size=(400, 300)), "2")
+    owner = serve(owner="own")
+    ask(owner, LARGE)
+    ask(owner, smaller(LARGE))
+    lines = run_here("pipeline.cli", "list", "reports", "-d", dataset.root).stdout.splitlines()
+    assert [[copy["sha256"] for copy in json.loads(line)["copies"]] for line in lines] == [
+        [mine]
+    ] * 2
+    headers = {"authorization": "Bearer own"}
+    shown = owner.get("/api/v1/owner/reports", headers=headers).json()["reports"]
+    assert [(one["kind"], one["copies"][0]["sha256"]) for one in shown] == [(REMOVAL, mine)] * 2
+    assert shown[0]["copies"][0]["src"].startswith("data:image/")
+    picture_of_it = owner.get(f"/api/v1/owner/reports/{shown[0]['id']}/face", headers=headers)
+    assert picture_of_it.headers["content-type"] == "image/jpeg"
+
+
+def test_it_is_settled_by_forget_and_the_image_stays_away(
+    client: TestClient, dataset: Dataset
+) -> None:
+    mine, other = add(dataset, LARGE, "1"), add(dataset, picture(2), "2")
+    ask(client, LARGE)
+    ask(client, smaller(LARGE))
+    first, second = removals(dataset)
+    forget = ("pipeline.cli", "forget", "-d", dataset.root, "--json", "--report", str(first.id))
+    assert run_here(*forget, "--simulate").json["would_forget"]["images"] == 1
+    assert dataset.image_path(mine, "JPEG").is_file()
+    assert run_here(*forget, "-y").json["forgotten"] == {"images": 1, "samples": 0, "reports": 1}
+    assert [image.sha256 for image in dataset.images.each()] == [other]
+    assert removals(dataset) == [second]
+    with pytest.raises(Unreadable, match="asked to"):
+        add(dataset, LARGE, "1")
+    assert ask(client, LARGE, "again").json()["reason"] == "taken down"
+    # The other one looks alike only: its own image goes.
+    assert run_here(*forget[:-1], str(second.id), "-y").code == 0
+    assert not list((dataset.root / "web" / "reports").rglob("*.jpg"))
+    assert "does not wait" in run_here(*forget, "-y").stderr
+
+
+def test_a_removal_is_not_accepted_as_an_answer_but_can_be_refused(
+    client: TestClient, dataset: Dataset
+) -> None:
+    ask(client, LARGE)
+    (one,) = removals(dataset)
+    reports = ("webapp.cli", "reports")
+    refused = run_here(*reports, "accept", str(one.id), "-d", dataset.root)
+    assert (refused.code, f"gleanset forget --report {one.id}" in refused.stderr) == (2, True)
+    told = run_here(*reports, "accept", "all", "-d", dataset.root)
+    assert "1 ask for a removal" in told.stderr
+    run_here(*reports, "refuse", "all", "-d", dataset.root)
+    assert removals(dataset) == [one], "`all` leaves it"
+    assert run_here(*reports, "refuse", str(one.id), "-d", dataset.root, "--json").json == {
+        "refused": 1
+    }
+    assert Reports(dataset.db).count(REFUSED) == 1
+    dataset.journal.undo()
+    assert removals(dataset) == [one]
+
+
+def test_forget_takes_no_report_of_a_wrong_answer(client: TestClient, dataset: Dataset) -> None:
+    form = {"report": json.dumps({"claimed": "mei"})}
+    client.post("/api/v1/reports", data=form, files={"file": ("a.jpg", LARGE)})
+    told = run_here("pipeline.cli", "forget", "--report", "1", "-y", "-d", dataset.root)
+    assert "does not ask for a removal" in told.stderr
+    assert Reports(dataset.db).count() == 1
+
+
+def test_the_command_of_before_names_the_new_ones(dataset: Dataset) -> None:
+    told = run_here("webapp.cli", "takedowns", "accept", "1", "-d", dataset.root)
+    assert (told.code, "gleanset forget --report" in told.stderr) == (2, True)
