@@ -20,7 +20,7 @@ from console_blocks import Command, NamedFile, Step
 _LOG = logging.getLogger(__name__)
 # They run until they are closed, or until Ctrl-C.
 _STAYS = re.compile(
-    r"^(webapp serve\b(?!.*--switch)|labeler( --?[a-z].*)?$|gleanset demo .*--serve"
+    r"^(webapp serve\b|labeler( --?[a-z].*)?$|gleanset demo .*--serve"
     r"|baseline .*--(follow|watch)\b)"
 )
 # A server is left running when it has said its address, which may take an export of its model.

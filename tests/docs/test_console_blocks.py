@@ -41,7 +41,6 @@ EXCUSED = [
     ("webapp.md", "webapp reports accept", "numbers of reports that came in"),
     ("webapp.md", "webapp reports refuse", "numbers of reports that came in"),
     ("webapp.md", "gleanset forget --report", "numbers of reports that came in"),
-    ("webapp.md", "webapp serve --switch back", "nothing was answered by a model before"),
 ]
 
 
