@@ -90,7 +90,7 @@ class _Index(NamedTuple):
 
     bands: tuple[int, int]
     hashes: Hashes
-    order: Positions
+    order: Numbers
     starts: Positions
 
 
@@ -146,7 +146,7 @@ class NearHashes:
 
     def _index(self, bands: tuple[int, int]) -> _Index:
         keys = self._keys(self._hashes, bands)
-        order = np.argsort(keys, kind="stable").astype(np.int32)
+        order = np.argsort(keys, kind="stable")
         counts = np.bincount(keys.view(np.int64), minlength=2**self._bits)
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
         return _Index(bands, self._hashes[order], order, starts)

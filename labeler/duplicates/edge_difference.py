@@ -129,7 +129,7 @@ def edges_of(grey: Grey, where: Mask) -> Edges:
     y: Floats = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8).astype(np.float32, copy=False)
     squares = x * x + y * y
     noise = max(1.0, _EDGE_NOISE * float(squares[where].mean())) if where.any() else 1.0
-    length = np.sqrt(squares + np.float32(noise))
+    length: Floats = np.sqrt(squares + np.float32(noise), dtype=np.float32)
     return Edges(x / length, y / length, squares / (length * length))
 
 
@@ -142,7 +142,8 @@ def _lost(own: Edges, other: Edges, where: Mask, unlike: Floats) -> _Lost:
     same = x * other.x[rows, columns] + y * other.y[rows, columns]
     # Few are left, whose neighbours are looked at.
     left = np.flatnonzero(squares - same * same > _LEAST_LOSS)
-    rows, columns, x, y, squares = (part[left] for part in (rows, columns, x, y, squares))
+    rows, columns = rows[left], columns[left]
+    x, y, squares = x[left], y[left], squares[left]
     beside_x, beside_y = (np.pad(part, 1) for part in (other.x, other.y))
     best = np.zeros_like(squares)
     for down, across in product(range(3), repeat=2):
