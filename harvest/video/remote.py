@@ -134,6 +134,9 @@ def _extracted(
         hint = install_command("video")
         raise MissingComponent("videos of the web need the package yt-dlp", hint) from error
     folder.mkdir(parents=True, exist_ok=True)
+    # yt-dlp sets the level of urllib3's log for the whole process.
+    urllib3_log = logging.getLogger("urllib3")
+    level = urllib3_log.level
     try:
         with YoutubeDL(settings | {"paths": {"home": str(folder)}}) as loader:
             infos = list(_single_videos(loader.extract_info(page, download=download) or {}))
@@ -142,6 +145,8 @@ def _extracted(
         if "No space left" in text:
             raise DiskFull(f"no space left for {page}", "free some space") from error
         return UnusableInput(page, "not downloaded", text, Unreachable(f"{page}: {text}", _HINT))
+    finally:
+        urllib3_log.setLevel(level)
     if not infos or (download and not all(info.get("requested_downloads") for info in infos)):
         return UnusableInput(page, "not downloaded", "no video there, or one without an end")
     return infos

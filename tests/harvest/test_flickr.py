@@ -349,9 +349,6 @@ def test_nothing_secret_is_logged(
     api: FlickrServer, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    # Another test of this process may have quietened what sends requests.
-    caplog.set_level(logging.DEBUG, logger="urllib3")
-    caplog.set_level(logging.DEBUG, logger="urllib3.connectionpool")
     api.reply = always(listing(photo(1)))
     ask(api, client)
     assert caplog.records

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import shutil
 import socket
@@ -150,6 +151,7 @@ def test_a_video_is_fetched_shown_and_removed(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     scratch = tmp_path / "scratch"
     url = pages.url("episode.mp4")
+    level = logging.getLogger("urllib3").level
     for video in asked(url, scratch):
         assert isinstance(video, VideoAtHand)
         assert video.path.read_bytes() == (pages.folder / "episode.mp4").read_bytes()
@@ -158,6 +160,7 @@ def test_a_video_is_fetched_shown_and_removed(
         assert (video.origin.page_url, video.origin.title) == (url, "episode")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert capfd.readouterr() == ("", "")
+    assert logging.getLogger("urllib3").level == level
     assert {agent.partition("/")[0] for agent in pages.agents} == {"gleanset"}
     assert all("me@example.org" in agent for agent in pages.agents)
 
