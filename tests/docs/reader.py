@@ -21,7 +21,7 @@ _LOG = logging.getLogger(__name__)
 # They run until they are closed, or until Ctrl-C.
 _STAYS = re.compile(
     r"^(webapp serve\b|labeler( --?[a-z].*)?$|gleanset demo .*--serve"
-    r"|baseline .*--(follow|watch)\b)"
+    r"|baseline .*--watch\b)"
 )
 # A server is left running when it has said its address, which may take an export of its model.
 _SERVES = re.compile(r"^(webapp serve|gleanset demo)\b")
