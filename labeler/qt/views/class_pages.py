@@ -14,7 +14,7 @@ from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
-from labeler.qt.views.notices import FaceSearch, all_sorted, making_pages, no_faces
+from labeler.qt.views.notices import FaceSearchState, all_sorted, making_pages, no_faces
 from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.views.page_header import PageHeader, PageHints
 from labeler.qt.views.page_naming import PageNaming
@@ -191,9 +191,9 @@ class ClassPagesView(PagedView):
         elif counts.total:
             self.empty.show_notice(all_sorted(self, counts))
         else:
-            self.worker.ask(lambda session: FaceSearch.of(session.dataset), self._no_faces)
+            self.worker.ask(lambda session: FaceSearchState.of(session.dataset), self._no_faces)
 
-    def _no_faces(self, search: FaceSearch) -> None:
+    def _no_faces(self, search: FaceSearchState) -> None:
         if self.page is None:
             self.empty.show_notice(no_faces(self, search))
 

@@ -34,7 +34,7 @@ from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.empty import EmptyNotice
-from labeler.qt.views.notices import FaceSearch, no_faces, no_missed_images, no_such_image
+from labeler.qt.views.notices import FaceSearchState, no_faces, no_missed_images, no_such_image
 from labeler.qt.widgets import HEAD, beside, hint_label, pile, timer, title_label
 from labeler.sorting.session import NO_STEP, SortingSession, StepKind, StepResult
 
@@ -242,9 +242,9 @@ class CropView(LabelerView):
         if self.text.text().strip():
             self.empty.show_notice(no_such_image(self.text.clear))
         else:
-            self.worker.ask(lambda session: FaceSearch.of(session.dataset), self._no_images)
+            self.worker.ask(lambda session: FaceSearchState.of(session.dataset), self._no_images)
 
-    def _no_images(self, search: FaceSearch) -> None:
+    def _no_images(self, search: FaceSearchState) -> None:
         if self._images:
             return
         every = no_missed_images(self, lambda: self.which.setCurrentIndex(1))

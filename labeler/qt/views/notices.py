@@ -43,19 +43,19 @@ def making_pages() -> Notice:
     return Notice(tr("Pages are being made …"), tr("A name that you type meanwhile is kept."))
 
 
-class FaceSearch(NamedTuple):
+class FaceSearchState(NamedTuple):
     """How many images there are, and whether a process finds faces in them now."""
 
     images: int
     at_work: bool
 
     @classmethod
-    def of(cls, dataset: Dataset) -> FaceSearch:
+    def of(cls, dataset: Dataset) -> FaceSearchState:
         """Return that of a dataset."""
         return cls(dataset.images.count(), is_at_work(dataset.cache, "facecrop"))
 
 
-def no_faces(view: LabelerView, search: FaceSearch) -> Notice:
+def no_faces(view: LabelerView, search: FaceSearchState) -> Notice:
     """A dataset without samples: with images, or without any."""
     if view.acts.takes_in() or search.at_work:
         return Notice(tr("Faces are being looked for …"), tr("They appear here as they are found."))

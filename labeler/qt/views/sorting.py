@@ -19,7 +19,7 @@ from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.translations import singular
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.filter_bar import FilterBar, FilteredView
-from labeler.qt.views.notices import FaceSearch, no_faces, nothing_fits, of_place
+from labeler.qt.views.notices import FaceSearchState, no_faces, nothing_fits, of_place
 from labeler.qt.widgets import beside, name_part, pile
 from labeler.sorting.grid_rows import (
     ALL_PLACES,
@@ -203,12 +203,12 @@ class SortingView(FilteredView):
         elif asked.chosen != ANYTHING:
             self.empty.show_notice(nothing_fits(self.bar.clear))
         elif not counts.total and asked.target != SET_ASIDE:
-            self.worker.ask(lambda session: FaceSearch.of(session.dataset), self._no_faces)
+            self.worker.ask(lambda session: FaceSearchState.of(session.dataset), self._no_faces)
         else:
             name, key = self.bar.place_name(), self.key_of(asked.target) if asked.label else ""
             self.empty.show_notice(of_place(self, asked.target, name, key, counts))
 
-    def _no_faces(self, search: FaceSearch) -> None:
+    def _no_faces(self, search: FaceSearchState) -> None:
         if not self.model.rowCount():
             self.empty.show_notice(no_faces(self, search))
 
