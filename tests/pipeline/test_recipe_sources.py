@@ -165,7 +165,7 @@ def test_what_is_wrong_with_a_search_is_said_before_anything_is_begun(
     [
         ('[[keyword]]\nkeywords = ["a"]\nsource = ["flickr"]\n', 5, "harvest login flickr"),
         ('[[keyword]]\nkeywords = ["a"]\nsource = ["bing", "pixiv"]\n', 5, "login pixiv"),
-        ('[split]\n[train]\npreset = "simple"\n', 6, "gleanset[train]"),
+        ('[split]\n[train]\npreset = "simple"\n', 6, "[train]"),
     ],
 )
 def test_what_is_missing_is_said_before_anything_is_begun(

@@ -67,7 +67,7 @@ def test_what_is_missing_is_said_once_with_what_it_would_bring(
         until(lambda shown=window: shown.learning.state is LearningState.MISSING)
         button = button_of(window)
         assert button.text() == "Cannot learn"
-        assert "gleanset[transfer]" in button.toolTip()
+        assert "[transfer]" in button.toolTip()
     assert [text for text in said if "Proposals would improve" in text] == said
     assert len(said) == 1
 
