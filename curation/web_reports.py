@@ -14,8 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from curation.moments import find_moments
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
@@ -220,6 +218,8 @@ def _remove_taken(dataset: Dataset, reports: Sequence[Report]) -> None:
 
 
 def _taken(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured, FaceCrop]:
+    import numpy as np
+
     data = picture_of_report(dataset, report)
     try:
         measured = StageBytes(originals)(data)

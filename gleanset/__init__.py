@@ -1,5 +1,6 @@
 """Gleanset: from a keyword or a stack of episodes to a labelled, honestly split dataset."""
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,10 @@ __all__ = [
     "Sample",
     "__version__",
 ]
+
+
+# Read when onnxruntime is imported: it would send usage data and keep an identifier on the disk.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> Any:

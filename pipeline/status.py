@@ -11,7 +11,6 @@ from typing import Any
 from baseline.extras import can_transfer
 from baseline.presort.words import SURE
 from curation.by_hand import PRESORT, by_hand, window_here
-from curation.web_reports import spooled_reports
 from facecrop.request import whole_instead
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
@@ -225,6 +224,8 @@ def status(dataset: Dataset) -> dict[str, Any]:
         for split, number in by_split.items():
             splits.setdefault(split, {})[label] = number
     splits.pop("", None)
+    from curation.web_reports import spooled_reports
+
     return {
         "dataset": str(dataset.root.absolute()),
         "images": dataset.images.count(),

@@ -381,3 +381,13 @@ def test_a_command_begins_without_what_only_its_work_needs() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout.strip()) == (0, "")
+
+
+@pytest.mark.posix("only there onnxruntime keeps files of its own")
+def test_the_runtime_of_networks_keeps_no_identifier_and_sends_nothing(tmp_path: Path) -> None:
+    script = "import gleanset; from importlib import import_module; import_module('onnxruntime')"
+    # Under CI it would keep none anyway.
+    env = {name: text for name, text in os.environ.items() if not name.startswith(("CI", "ORT_"))}
+    env |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-B", "-c", script], env=env, check=True)
+    assert list(tmp_path.iterdir()) == []
