@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gleanset.db.duplicates import NOT, SAME, PairVerdict, Relation
 from labeler.duplicates.grouping import Pair
-from labeler.duplicates.verification import DETAIL
 
+DETAIL = 0.35
+"""Copies share at least so much of each image."""
 # What makes copies of one image refuse each other: all but that one is mirrored.
 _DIFFERENT = ~Relation.MIRRORED
 _UNKNOWN = Relation.CHANGED

@@ -35,6 +35,7 @@ from labeler.duplicates.alignment import (
     is_framed,
     refined,
 )
+from labeler.duplicates.contested import DETAIL
 from labeler.duplicates.edge_difference import (
     Edges,
     StrongestChange,
@@ -63,7 +64,6 @@ DOUBT = 3.0
 _PLAIN = 0.2
 # One picture is all but contained in the other, and is no mere detail of it.
 CONTAINED = 0.85
-DETAIL = 0.35
 # One that has less than this of it in common shows more than the other.
 _WHOLE = 0.95
 # Of the limits for a copy: one that differs by more is not as good as equal.
