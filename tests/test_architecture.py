@@ -63,19 +63,19 @@ ATTRIBUTES = {
 }
 LONGEST_MODULE = 600
 MOST_PARAMETERS = 6
-# Most lines of Python of each room, blank lines and docstrings included. A room rises only by
-# what another gives.
+# Most lines of Python of each room, blank lines and docstrings included, rounded up to 500. One
+# rises only with an entry in docs/scope.md.
 CEILINGS = {
-    "gleanset and curation": 19_804,
-    "harvest": 14_017,
-    "facecrop": 2_925,
-    "labeler": 27_978,
-    "labeler/qt": 12_438,
-    "baseline": 16_504,
-    "pipeline": 5_304,
-    "webapp": 4_282,
-    "tests": 64_606,
-    "benchmarks and tools": 11_799,
+    "gleanset and curation": 17_500,
+    "harvest": 13_500,
+    "facecrop": 3_000,
+    "labeler": 28_000,
+    "labeler/qt": 12_500,
+    "baseline": 15_500,
+    "pipeline": 5_000,
+    "webapp": 4_000,
+    "tests": 60_500,
+    "benchmarks and tools": 12_000,
 }
 # Names that do not say what they hold.
 VAGUE = {"found", "told", "one", "given", "said"}
