@@ -87,7 +87,7 @@ def test_a_newer_catalogue_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     Connection(path, create=True, schema=SECOND).close()
     before = path.read_bytes()
-    with pytest.raises(DatasetNewer, match=r"'2-new'.*\n.*upgrade"):
+    with pytest.raises(DatasetNewer, match=r"'2-new'.*\n.*pip install"):
         Connection(path, schema=FIRST)
     assert path.read_bytes() == before
 

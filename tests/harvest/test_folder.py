@@ -104,13 +104,13 @@ def test_a_folder_without_folders_is_a_class_folder_itself(dataset: Dataset, fol
 
 
 def test_another_class_level_replaces_the_hints(dataset: Dataset, folder: Path) -> None:
-    harvest(dataset, folder / "cats" / "old" / "b.jpg", label="x")
+    harvest(dataset, folder / "cats" / "old" / "b.jpg", label="mine")
     harvest(dataset, folder, hints=True)
     done = harvest(dataset, folder, hints=True, class_level=2)
     assert done == CLEAN | {"duplicate": 3, "known": 1, "without_hint": 2, "hints": {"old": 1}}
     hints = {name: [o.hint for o in image.origins] for name, image in images(dataset).items()}
     # What a person said by --label of the same file is no name of a folder, and stays.
-    assert sorted(map(str, hints.pop("b.jpg"))) == ["old", "x"]
+    assert sorted(map(str, hints.pop("b.jpg"))) == ["mine", "old"]
     assert hints == {"a.jpg": [None], "c.png": [None], "d.jpg": [None]}
 
 

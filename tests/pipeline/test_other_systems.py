@@ -29,7 +29,6 @@ SHIM = ROOT / "tests" / "without_posix"
 CORE = (
     "tests/gleanset/test_store.py",
     "tests/gleanset/test_stage.py::test_another_process_is_refused_and_later_let_in",
-    "tests/gleanset/test_run_copies.py",
     "tests/harvest/test_folder.py::test_pictures_are_added_with_their_place",
     "tests/harvest/test_frames.py::test_a_frame_of_every_second_with_its_true_time",
     "tests/harvest/test_run_ffmpeg.py",
