@@ -200,7 +200,10 @@ def _name_dataset(error: GleansetError, folder: Path | None) -> None:
     """Add the dataset that was named by `-d` to the command that fixes an error."""
     if folder is None or re.search(r" (-d|--dataset) ", error.mend):
         return
-    if _OUR_COMMAND.search(error.mend):
+    before, pipe, after = error.mend.partition(" | ")
+    if _OUR_COMMAND.search(before):
+        error.mend = f"{before} -d {shlex.quote(str(folder))}{pipe}{after}"
+    elif _OUR_COMMAND.search(after):
         error.mend += f" -d {shlex.quote(str(folder))}"
 
 

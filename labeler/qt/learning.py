@@ -49,7 +49,8 @@ class LearningState(StrEnum):
 class Learning(QObject):
     """Learns on one dataset; `changed` when its state, or how far it is, has changed.
 
-    `done` of `total` faces were looked at; `why` says more where it cannot learn.
+    `done` of `total` faces were looked at; `why` says more where it cannot learn. `learnt` after
+    it has learnt from labels.
     """
 
     changed = Signal()
@@ -59,6 +60,7 @@ class Learning(QObject):
         self._worker, self._kept = worker, kept
         self.state, self.why = LearningState.OFF, ""
         self.done = self.total = 0
+        self.learnt = False
         self._by_itself = self._active = False
         self._failure: LearningState | None = None
         self._began = 0.0
@@ -78,12 +80,6 @@ class Learning(QObject):
     def wanted(self) -> bool:
         """Whether it is to learn by itself."""
         return self._kept.learns()
-
-    @property
-    def taught(self) -> bool:
-        """Whether anything is sorted that it could learn from."""
-        last = self._worker.last
-        return last is not None and any(row.count for row in last.counts.classes)
 
     @property
     def at_work(self) -> bool:
@@ -138,11 +134,12 @@ class Learning(QObject):
         if not self._task.start(_learn):
             self._later.start()
         elif self._failure is None:
-            self._set(LearningState.SOLVING if self.taught else LearningState.BEGINNING)
+            self._set(LearningState.SOLVING if self.learnt else LearningState.BEGINNING)
 
     def _learnt(self, result: LearningResult) -> None:
         pause = PATIENCE * (time.monotonic() - self._began)
         self._later.setInterval(max(REST_MS, round(1000 * pause)))
+        self.learnt = result.learnt
         if not self._active:
             return
         if not result.without_vectors:
@@ -225,7 +222,7 @@ class LearningButton(MenuButton):
             else self.tr("Learning begins"),
             LearningState.SOLVING: self.tr("Updating suggestions…"),
             LearningState.RESTING: self.tr("Up to date")
-            if learning.taught
+            if learning.learnt
             else self.tr("Faces were looked at"),
             LearningState.MISSING: self.tr("Cannot learn"),
             LearningState.FAILED: self.tr("Cannot learn"),

@@ -14,10 +14,14 @@ from gleanset.db.proposals import Presort, PresortedSample, PresortSamples, Prop
 
 
 class LearningResult(NamedTuple):
-    """How many samples a presort would find new vectors for, and how many suggestions changed."""
+    """How many samples a presort would find new vectors for, and how many suggestions changed.
+
+    `learnt` is false while fewer than two classes have labels.
+    """
 
     without_vectors: int
     changed: int = 0
+    learnt: bool = False
 
 
 def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> LearningResult:
@@ -48,7 +52,8 @@ def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> Le
         for sample in Proposals(dataset.db).each()
         if suggested.get(sample.sample, sample.proposals) != sample.proposals
     ]
-    return LearningResult(max(0, missing), _keep(dataset, newest, changed, learnt.classes))
+    number = _keep(dataset, newest, changed, learnt.classes)
+    return LearningResult(max(0, missing), number, learnt=True)
 
 
 def _keep(

@@ -148,17 +148,17 @@ def test_a_missing_bucket_and_a_wrong_key_have_hints(
 
 
 @NEEDS_SWIFT
-@pytest.mark.slow
-def test_a_thousand_images_arrive_after_an_interruption(
-    tmp_path: Path, bucket: str, faulty: FaultyServer
+@pytest.mark.parametrize("images", [60, pytest.param(1000, marks=pytest.mark.long)])
+def test_all_images_arrive_after_an_interruption(
+    tmp_path: Path, bucket: str, faulty: FaultyServer, images: int
 ) -> None:
     random = np.random.default_rng(1)
     with Dataset.create(tmp_path / "dataset") as dataset:
-        for number in range(1000):
+        for number in range(images):
             pixels = random.integers(0, 255, (12, 12, 3), dtype=np.uint8)
             data = encoded(Image.fromarray(pixels))
             put(dataset, data, f"{number}", label=("a", "b")[number % 2], split="train")
-        shards = ExportOptions(format="webdataset", shard_size="50")
+        shards = ExportOptions(format="webdataset", shard_size=str(images // 20))
         faulty.rule = lambda method, path: (
             error(403, "AccessDenied") if method == "PUT" and len(set(sent(faulty))) > 20 else None
         )

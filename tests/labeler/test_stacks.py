@@ -52,7 +52,9 @@ def test_a_stack_is_named_at_once_while_nothing_has_a_name(
     told = {"stack": large["stack"], "size": 4, "decided": 0, "samples": keys[:4]}
     assert large.items() >= told.items()
     assert [Path(str(file)).is_file() for file in large["pictures"]] == [True] * 4
-    assert listed(empty, "--where", "size<3") == [small]
+    assert listed(empty, "--where", "size=2") == [small]
+    refused = run_here("pipeline.cli", "list", "stacks", "--where", "size<3", "-d", empty.root)
+    assert f"gleanset list stacks -d {empty.root} | jq" in refused.stderr
     shown = run(empty, "gallery", tmp_path / "stacks.html", "--stacks")
     assert (shown.json["stacks"], shown.json["shown"]) == (2, 6), shown.stderr
     page = (tmp_path / "stacks.html").read_text()
