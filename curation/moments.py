@@ -25,6 +25,7 @@ from curation.disjoint_sets import DisjointSets
 from gleanset.db.connection import Connection
 from gleanset.db.duplicates import Pairs
 from gleanset.db.samples import GroupEvidence, SplitGroups
+from gleanset.hamming import near_pairs
 from gleanset.images.measure import FLAT_HASHES
 
 LOOK_ALIKE = 6
@@ -211,8 +212,5 @@ def look_alikes(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple
 
     Exact for distinct hashes; equal ones are given as a star around the first of them.
     """
-    # Loading the compiled search takes a while.
-    from gleanset.hamming import near_pairs
-
     for near in near_pairs(hashes, distance):
         yield from zip(near.a.tolist(), near.b.tolist(), strict=True)

@@ -114,6 +114,11 @@ class NearHashes:
     def within(self) -> Iterator[Near]:
         """Yield all pairs (a < b) among the hashes, equal ones too."""
         place = np.arange(len(self._hashes))
+        if len(place) ** 2 <= ROWS:
+            for a, b in _each_with_each(place, place + 1, np.full(len(place), len(place))):
+                near, distance = self._near(None, self._hashes[a], self._hashes[b])
+                yield Near(a[near], b[near], distance)
+            return
         for bands in combinations(range(len(self._bands)), 2):
             index = self._index(bands)
             ends = np.repeat(index.starts[1:], np.diff(index.starts))
@@ -157,18 +162,20 @@ class NearHashes:
         both = lower.of(hashes) | (higher.of(hashes) << np.uint64(lower.bits))
         return both & np.uint64(2**self._bits - 1)
 
-    def _near(self, bands: tuple[int, int], a: Hashes, b: Hashes) -> tuple[Numbers, Numbers]:
+    def _near(self, bands: tuple[int, int] | None, a: Hashes, b: Hashes) -> tuple[Numbers, Numbers]:
         """Return which pairs are near, and their distances.
 
-        Only those whose first two bands that are equal are `bands`, so that each comes once.
+        With `bands` only those whose first two bands that are equal they are: each comes once.
         """
         apart = a ^ b
         near = np.flatnonzero(np.bitwise_count(apart) <= self._distance)
         apart = apart[near]
-        first = np.ones(len(near), np.bool_)
-        for number, band in enumerate(self._bands[: bands[1] + 1]):
-            first &= (band.of(apart) == 0) == (number in bands)
-        return near[first], np.bitwise_count(apart[first]).astype(np.int64)
+        if bands is not None:
+            first = np.ones(len(near), np.bool_)
+            for number, band in enumerate(self._bands[: bands[1] + 1]):
+                first &= (band.of(apart) == 0) == (number in bands)
+            near, apart = near[first], apart[first]
+        return near, np.bitwise_count(apart).astype(np.int64)
 
 
 def _each_with_each(

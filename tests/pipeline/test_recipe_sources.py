@@ -264,5 +264,5 @@ def test_after_an_incomplete_search_the_other_stages_are_carried_out(recipe: Wri
         ran = run(path, *sites.options(("bing",)))
     assert ran.code == 4
     assert "search incomplete: bing 'cat'" in ran.stderr
-    assert ran.json["bing cat"]["added"] == 35
+    assert ran.json["bing cat"]["added"] == 35, ran.json["bing cat"]
     assert "faces" in ran.json
