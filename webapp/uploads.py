@@ -59,11 +59,16 @@ async def uploads_of(
     return [await upload_of(*pair) for pair in zip(files, marked, strict=True)]
 
 
+def text_of(text: str, longest: int) -> str:
+    """Return text from outside without control characters, at most `longest` letters."""
+    return replace_controls(text[:longest], "\ufffd")
+
+
 async def upload_of(file: UploadFile, boxes: Sequence[MarkedBox] | None = None) -> Upload:
     """Return a picture of a form, with its boxes.
 
     The name that it came under is text for an answer: it never becomes a path.
     """
-    name = replace_controls((file.filename or "")[:MAX_NAME_LENGTH], "\ufffd")
+    name = text_of(file.filename or "", MAX_NAME_LENGTH)
     faces = None if boxes is None else tuple(Box(*box) for box in boxes)
     return Upload(name, await file.read(), faces)

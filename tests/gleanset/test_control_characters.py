@@ -7,6 +7,7 @@ import pytest
 from gleanset.control_characters import has_controls, replace_controls, shown_name
 from gleanset.credit import credit_text
 from gleanset.named_files import short_name
+from webapp.uploads import text_of
 
 KEPT = [
     "初音\u3000ミク.png",
@@ -25,7 +26,7 @@ ACTING = ["\0", "\x1b[2J", "\n", "\x85", "\u2028", "\u202e", "\u2066", "\ud800",
 @pytest.mark.parametrize("name", KEPT)
 def test_names_of_all_scripts_stay(name: str) -> None:
     assert not has_controls(name)
-    assert shown_name(name) == name
+    assert text_of(name, 200) == shown_name(name) == name
     assert short_name(f"folder/{name}") == f"folder/{name}"
     joined = credit_text(name)
     assert joined is not None
@@ -36,6 +37,7 @@ def test_names_of_all_scripts_stay(name: str) -> None:
 def test_what_acts_is_replaced(text: str) -> None:
     name = f"a{text}b.png"
     assert has_controls(name)
-    assert not has_controls(replace_controls(name, "\ufffd"))
+    assert text_of(name, 200) == replace_controls(name, "\ufffd") != name
+    assert not has_controls(text_of(name, 200))
     for shown in (shown_name(name), short_name(name), credit_text(name) or ""):
         assert text not in shown
