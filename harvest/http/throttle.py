@@ -106,16 +106,23 @@ class HostSlots:
             return self._slots(host).not_before - time.monotonic()
 
     def note_answer(self, host: str, *, is_refusal: bool) -> None:
-        """Count the refusals of a host in a row; any other answer ends the row."""
+        """Count the refusals of a host in a row; any other answer ends the row.
+
+        Once a host is left alone it stays so: an answer to a search says nothing of downloads.
+        """
         with self._lock:
             slots = self._slots(host)
-            slots.refusals = slots.refusals + 1 if is_refusal else 0
+            if not self._is_left_alone(slots):
+                slots.refusals = slots.refusals + 1 if is_refusal else 0
 
     def refuses(self, host: str) -> bool:
         """Return whether a host refused so many requests in a row that it is left alone."""
         with self._lock:
             slots = self._hosts.get(host)
-            return slots is not None and slots.refusals >= _REFUSALS_PER_SLOT * self.per_host
+            return slots is not None and self._is_left_alone(slots)
+
+    def _is_left_alone(self, slots: _Slots) -> bool:
+        return slots.refusals >= _REFUSALS_PER_SLOT * self.per_host
 
     def hold(self, host: str, seconds: float) -> None:
         """Let nobody start on this host for so long: it asked for it."""
