@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import combinations, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -197,8 +197,12 @@ def _each_with_each(
 def _times_before(values: npt.NDArray[np.integer]) -> Numbers:
     """Return how often each value occurs before its place: 0, 1, 2, ..."""
     order = np.argsort(values, kind="stable")
-    ordered = values[order]
-    begins = np.flatnonzero(np.diff(ordered, prepend=-1))
     times = np.empty(len(values), np.int64)
-    times[order] = np.arange(len(values)) - np.repeat(begins, np.diff([*begins, len(values)]))
+    times[order] = rank_in_run(values[order])
     return times
+
+
+def rank_in_run(values: npt.NDArray[Any]) -> Numbers:
+    """Return the place of each value within its run of equal values: 0, 1, 2, ..."""
+    begins = np.flatnonzero(np.r_[True, values[1:] != values[:-1]][: len(values)])
+    return np.arange(len(values)) - np.repeat(begins, np.diff(np.r_[begins, len(values)]))

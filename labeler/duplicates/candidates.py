@@ -8,14 +8,14 @@ its nearest few candidates, so thousands of equal pictures form a chain of stars
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from gleanset.db.duplicates import HashColumns, SampleHashes
 from gleanset.db.rows import signed
-from gleanset.hamming import Near, NearHashes, distinct, near_pairs
+from gleanset.hamming import Near, NearHashes, distinct, near_pairs, rank_in_run
 
 WHOLE_DISTANCE = 8
 POINT_DISTANCE = 4
@@ -145,14 +145,8 @@ def _nearest(near: Near, *, by_later: bool) -> Near:
     """For each sample (the later of a pair, or the new one) its nearest few."""
     mine, other = (near.b, near.a) if by_later else (near.a, near.b)
     order = np.lexsort((other, near.distance, mine))
-    chosen = order[_rank_in_run(mine[order]) < NEAREST]
+    chosen = order[rank_in_run(mine[order]) < NEAREST]
     return Near(near.a[chosen], near.b[chosen], near.distance[chosen])
-
-
-def _rank_in_run(values: npt.NDArray[Any]) -> Rows:
-    """Return the place of each value within its run of equal values: 0, 1, 2, ..."""
-    begins = np.flatnonzero(np.r_[True, values[1:] != values[:-1]][: len(values)])
-    return np.arange(len(values)) - np.repeat(begins, np.diff(np.r_[begins, len(values)]))
 
 
 def _telling(batch: Batch, which: npt.NDArray[np.bool_] | None = None) -> Batch:
@@ -163,7 +157,7 @@ def _telling(batch: Batch, which: npt.NDArray[np.bool_] | None = None) -> Batch:
     ahead = values[_COMMON:]
     common = np.flatnonzero(np.isin(batch.points, ahead[ahead == values[: len(ahead)]]))
     order = common[np.argsort(batch.points[common], kind="stable")]
-    keep[order] = _rank_in_run(batch.points[order]) < _COMMON
+    keep[order] = rank_in_run(batch.points[order]) < _COMMON
     if which is not None:
         keep &= which[batch.owner]
     return batch._replace(
@@ -195,7 +189,7 @@ def _most_voted(votes: dict[int, int], columns: int) -> tuple[Rows, Rows]:
     number = np.array(list(votes.values()), dtype=np.int64)
     order = np.lexsort((pairs, -number, pairs // max(1, columns)))
     pairs = pairs[order]
-    pairs = pairs[_rank_in_run(pairs // max(1, columns)) < MOST_BY_POINTS]
+    pairs = pairs[rank_in_run(pairs // max(1, columns)) < MOST_BY_POINTS]
     return pairs // max(1, columns), pairs % max(1, columns)
 
 
