@@ -151,21 +151,24 @@ class GoogleBrowser:
         """Return the first page that is `done`, else the last one.
 
         The last one is that after `quiet` seconds without any change or any request of the page
-        under way, or `most` seconds in all.
+        under way, or `most` seconds in all. The quiet is counted in looks at the page, so that a
+        busy machine does not use it up.
         """
-        began = changed = time.monotonic()
+        began = time.monotonic()
         self._any_failed = False
         last: GooglePage | None = None
+        unchanged = 0
         while True:
             page = self.page()
-            now = time.monotonic()
             if last is None or page.html != last.html:
-                changed, last = now, page
+                last, unchanged = page, 0
                 if done(page):
                     return page
             with _errors():
                 self._note_requests()
-            if (now - changed > quiet and not self._pending) or now - began > most:
+            # What a request brought may be in the page only at the next look.
+            unchanged = 0 if self._pending else unchanged + 1
+            if unchanged * _POLL > quiet or time.monotonic() - began > most:
                 return page
             if scroll:
                 self.scroll()
