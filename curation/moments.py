@@ -64,8 +64,6 @@ class Moment:
 
 
 class _Gathered:
-    """All samples, numbered in the order in which they come, and joined by where they are from."""
-
     def __init__(self, ties: Iterable[GroupEvidence]) -> None:
         self.forest = DisjointSets()
         self.members: list[MomentMember] = []
@@ -138,7 +136,6 @@ def find_moments(
 def _components(
     ties: Iterable[GroupEvidence], known: Mapping[tuple[int, int], bool]
 ) -> Iterable[list[MomentMember]]:
-    """Return the connected components of what `ties` and `known` join."""
     gathered = _Gathered(ties)
     forest, rows = gathered.forest, gathered.rows
     apart: set[tuple[int, int]] = set()
@@ -194,7 +191,6 @@ def _member(of_one: list[GroupEvidence]) -> MomentMember:
 
 
 def _evidence(of_one: list[GroupEvidence]) -> Iterator[Hashable]:
-    """Yield what a sample has in common with others of its moment."""
     yield "image", of_one[0].image
     if of_one[0].group is not None:
         yield "group", of_one[0].group

@@ -92,7 +92,6 @@ def take_down(dataset: Dataset, plan: TakeDown, reason: str) -> None:
 
 
 def _named(dataset: Dataset, text: str) -> str:
-    """Return the picture that is meant: an image, or one that only a report is about."""
     if dataset.images.buried(text.lower()) is not None:
         return text.lower()
     meant, starts = dataset.images.meant(text), possible_starts(text)

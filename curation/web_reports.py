@@ -38,7 +38,6 @@ PROVENANCE = "web report"
 MARGIN = 0.3
 """Of a face, that is shown around it on every side."""
 
-
 SPOOL, SPOOLED = Path("web/spool"), ".report"
 
 
@@ -210,7 +209,6 @@ def class_of(dataset: Dataset, report: Report) -> str:
 
 
 def _remove_taken(dataset: Dataset, reports: Sequence[Report]) -> None:
-    """Remove the pictures that lie among the images by now, but for those others wait with."""
     store = report_store(dataset.root, dataset.cache)
     for claim in (one.claim for one in reports):
         if not Reports(dataset.db).uses(claim.sha256):

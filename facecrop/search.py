@@ -115,7 +115,7 @@ class DatasetSearch:
 
     def __post_init__(self) -> None:
         crops = self.dataset.crops(self.dataset.cache)
-        self.dataset.scans.look_for_crops(crops.names_by_start())
+        self.dataset.scans.look_for_crops(crops.names_from)
 
     @property
     def settings(self) -> str:

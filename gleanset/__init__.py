@@ -23,7 +23,6 @@ __all__ = [
     "__version__",
 ]
 
-
 # Read when onnxruntime is imported: it would send usage data and keep an identifier on the disk.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 

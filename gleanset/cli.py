@@ -78,6 +78,14 @@ class CommandJob:
         """Print a value to stdout as a line of JSON, which it is in any terminal's letters."""
         _out(_json_line(value))
 
+    def show_result(self, result: Result) -> None:
+        """Print a result to stdout, for a person or as JSON."""
+        if self.as_json:
+            self.show_json(result)
+        elif not self.progress.quiet:
+            for line in readable(result):
+                _out(line)
+
     def tell(self, line: str) -> None:
         """Print one line for a person to stdout, in several where it is too long."""
         for part in wrapped(line):
@@ -141,7 +149,8 @@ def job_options(
     def decorate(function: Callable[..., Result | None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(as_json: bool, quiet: bool, progress: str, verbose: int, **rest: Any) -> None:
-            _set_up_logging(verbose)
+            level = (logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+            logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
             folder = rest.pop("dataset", None)
             root = chosen_root(folder)
             shown = Progress(quiet, as_json=progress == LINES)
@@ -154,7 +163,7 @@ def job_options(
                 _name_dataset(error, folder)
                 raise
             if result is not None:
-                _print_result(result, as_json, quiet)
+                job.show_result(result)
             if shortfall is not None:
                 _name_dataset(shortfall, folder)
                 raise shortfall
@@ -177,7 +186,6 @@ def gone_option(*names: str, what: str, hint: str, is_flag: bool = True) -> Call
 
 
 def _result_of(command: Callable[[], Result | None]) -> tuple[Result | None, GleansetError | None]:
-    """Return what a command did, and what to end with where something was wrong or left out."""
     try:
         return command(), None
     except BrokenPipeError as error:
@@ -197,7 +205,6 @@ _OUR_COMMAND = re.compile(
 
 
 def _name_dataset(error: GleansetError, folder: Path | None) -> None:
-    """Add the dataset that was named by `-d` to the command that fixes an error."""
     if folder is None or re.search(r" (-d|--dataset) ", error.mend):
         return
     before, pipe, after = error.mend.partition(" | ")
@@ -219,7 +226,6 @@ on_option = click.option(
     callback=_checked_place,
     help="Work on the nodes of that Ray cluster, or here (docs/cluster.md).",
 )
-
 
 workers_option = click.option(
     "--workers", type=click.IntRange(1, 256), default=None, help="Worker processes."
@@ -337,19 +343,6 @@ def _interrupted(name: str) -> int:
 def _unanswered(name: str) -> int:
     click.echo(f"{name}: the input has ended, and a question was not answered", err=True)
     return UsageError.exit_code
-
-
-def _set_up_logging(verbose: int) -> None:
-    level = (logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-    logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
-
-
-def _print_result(result: Result, as_json: bool, quiet: bool) -> None:
-    if as_json:
-        _out(_json_line(result))
-    elif not quiet:
-        for line in readable(result):
-            _out(line)
 
 
 def _json_line(result: Result) -> str:

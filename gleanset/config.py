@@ -96,7 +96,6 @@ class _Mistake(NamedTuple):
 
 
 def _mistakes(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mistake]:
-    """Find everything that is wrong with a value; msgspec itself stops at the first mistake."""
     struct = _struct(shape)
     if struct and isinstance(value, list):
         for number, item in enumerate(value):
@@ -148,7 +147,6 @@ def _may_stand_in_files(shape: Any) -> bool:
 
 
 def _refused(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mistake]:
-    """Yield what the field itself has against a value, or against those of a list."""
     param = param_of(shape)
     if param is None or param.parse is None:
         return
@@ -171,7 +169,6 @@ def _allowed(value: object, shape: Any) -> str:
 
 
 def _choices(shape: Any) -> tuple[object, ...]:
-    """Return the values of the `Literal` inside `list[X]`, `X | None` or `Annotated[X, …]`."""
     if get_origin(shape) is Literal:
         return get_args(shape)
     return next((found for inner in get_args(shape) if (found := _choices(inner))), ())
@@ -184,7 +181,6 @@ def did_you_mean(word: str, known: Iterable[str], form: str = "did you mean {!r}
 
 
 def _told(path: Path, text: str, mistakes: Sequence[_Mistake]) -> RecipeError:
-    """One mistake with its mend; several as a list, by line."""
     lines = sorted((line_of(text, list(m.place)), _said(m), m.mend) for m in mistakes)
     if len(lines) == 1:
         line, said, mend = lines[0]
@@ -204,7 +200,6 @@ def _lowered(error: Exception) -> str:
 
 
 def _struct(shape: Any) -> Any:
-    """Return the struct inside `list[X]`, `X | None` or `Annotated[X, …]`."""
     if isinstance(shape, type) and issubclass(shape, msgspec.Struct):
         return shape
     for inner in get_args(shape):

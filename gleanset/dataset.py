@@ -60,8 +60,10 @@ class Dataset:
         self.settings: Settings = read_settings(root)
         # Other machines have another current folder.
         self.root = root if self.settings.work.on == HERE else root.absolute()
-        self._aside = _copied_aside(root) if aside else None
+        self._aside = TemporaryDirectory(prefix="gleanset-") if aside else None
         place = Path(self._aside.name) if self._aside else self.root
+        if aside:
+            copy_catalogue(root / CATALOGUE, place / CATALOGUE)
         self.cache = place / "cache"
         self.db = _connected(place / CATALOGUE, create)
         self.images = Images(self.db)
@@ -247,12 +249,6 @@ class Dataset:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _copied_aside(root: Path) -> TemporaryDirectory[str]:
-    aside = TemporaryDirectory(prefix="gleanset-")
-    copy_catalogue(root / CATALOGUE, Path(aside.name) / CATALOGUE)
-    return aside
 
 
 def refuse_missing(root: Path) -> None:

@@ -14,7 +14,6 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import NamedTuple
 
 from gleanset.db.rows import clean
 from gleanset.errors import UsageError
@@ -115,7 +114,7 @@ class FileGroups:
     def summary(self) -> dict[str, object]:
         """Return what a summary says: groups, pictures in none, and which look cut from one."""
         if self._by is None and not self._groups:
-            return _told_of_cut(self._without)
+            return _looks_cut(self._without)
         summary: dict[str, object] = {"groups": len(self._groups)}
         if self._without:
             summary["without_group"] = len(self._without)
@@ -124,38 +123,24 @@ class FileGroups:
         return summary
 
 
-class _LooksCut(NamedTuple):
-    """Names that look like those of parts of one picture: how many, two of them, what groups."""
-
-    files: int
-    names: str
-    by: GroupBy
-
-
-def _told_of_cut(without: Sequence[tuple[str, str]]) -> dict[str, object]:
-    if (cut := _looks_cut(without)) is None:
-        return {}
-    then = f"run it again with --group-by {shlex.quote(str(cut.by))}"
-    told = {"files": cut.files, "names": cut.names, "then": then}
-    return {"maybe_parts_of_one_picture": told}
-
-
-def _looks_cut(without: Sequence[tuple[str, str]]) -> _LooksCut | None:
-    """Return what says that many files may be cut from one picture; None where it does not.
+def _looks_cut(without: Sequence[tuple[str, str]]) -> dict[str, object]:
+    """Return what says that many files may be cut from one picture, and how to group them.
 
     Numbered files of a folder look otherwise: few names, and many numbers to each.
     """
     found = _parts_of_one(without)
     files = sum(len(names) for names in found.values())
     if len(found) < _FEWEST or files < _SHARE * len(without):
-        return None
+        return {}
     sign = Counter(stem[-1] for stem in found).most_common(1)[0][0]
     names = next(names for stem, names in sorted(found.items()) if stem[-1] == sign)
-    return _LooksCut(files, ", ".join(sorted(names)[:2]), GroupBy(rf"(.+){sign}\d+\."))
+    pattern = shlex.quote(rf"(.+){sign}\d+\.")
+    parts = {"files": files, "names": ", ".join(sorted(names)[:2])}
+    parts["then"] = f"run it again with --group-by {pattern}"
+    return {"maybe_parts_of_one_picture": parts}
 
 
 def _parts_of_one(files: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
-    """Return the names (folder and name) of files by their stem and sign, those with several."""
     stems: dict[str, set[str]] = defaultdict(set)
     folders: dict[str, Counter[str]] = defaultdict(Counter)
     for folder, name in files:
@@ -178,7 +163,6 @@ def _parts_of_one(files: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
 
 
 def _found_in(pattern: str, names: Iterable[str]) -> dict[str, str]:
-    """Return the group that a regular expression finds in each name, of those where it does."""
     # Most commands run nothing at all.
     from gleanset.work.pool import Processes, run_over
 
@@ -203,8 +187,6 @@ def _found_in(pattern: str, names: Iterable[str]) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """Searches names, in a worker."""
-
     pattern: str
 
     def __call__(self, names: Sequence[str]) -> dict[str, str]:
@@ -219,5 +201,4 @@ def _searched(pattern: re.Pattern[str], names: Iterable[str]) -> Iterator[tuple[
 
 
 def _tidy(text: str) -> str:
-    """Return a name as it is kept: macOS spells accents in another normal form."""
     return unicodedata.normalize("NFC", clean(text) or "").strip()

@@ -21,7 +21,6 @@ Hashes = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 Positions = npt.NDArray[np.int32]
 
-MOST_BANDS = 24
 MOST_BITS = 22
 _LEAST_BITS = 6
 ROWS = 1 << 19
@@ -157,7 +156,6 @@ class NearHashes:
         return _Index(bands, self._hashes[order], order, starts)
 
     def _keys(self, hashes: Hashes, bands: tuple[int, int]) -> Hashes:
-        """Return two bands of each hash side by side, or as much of them as a key has."""
         lower, higher = (self._bands[band] for band in bands)
         both = lower.of(hashes) | (higher.of(hashes) << np.uint64(lower.bits))
         return both & np.uint64(2**self._bits - 1)
@@ -181,7 +179,6 @@ class NearHashes:
 def _each_with_each(
     rows: Numbers, begins: npt.NDArray[np.integer], ends: npt.NDArray[np.integer]
 ) -> Iterator[tuple[Numbers, Numbers]]:
-    """Yield each of `rows` with all places from its begin to its end, some `ROWS` at a time."""
     done = np.concatenate([[0], np.cumsum(np.asarray(ends, np.int64) - begins)])
     first = 0
     while first < len(rows):
@@ -195,7 +192,6 @@ def _each_with_each(
 
 
 def _times_before(values: npt.NDArray[np.integer]) -> Numbers:
-    """Return how often each value occurs before its place: 0, 1, 2, ..."""
     order = np.argsort(values, kind="stable")
     times = np.empty(len(values), np.int64)
     times[order] = rank_in_run(values[order])

@@ -50,7 +50,6 @@ def _installer(python: str = "") -> list[str]:
 
 
 def _python() -> str:
-    """Return `python` where that word starts this interpreter, else its path."""
     on_path = shutil.which("python")
     same = on_path and Path(on_path).parent == Path(sys.executable).parent
     return "python" if same else sys.executable
@@ -76,7 +75,6 @@ def _clone() -> Path | None:
 
 
 def _origin() -> dict[str, Any]:
-    """Return `direct_url.json` of the installation (PEP 610); empty if it came from an index."""
     from importlib.metadata import PackageNotFoundError, distribution  # takes some 20 ms
 
     try:

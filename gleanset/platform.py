@@ -159,19 +159,6 @@ def exchange_paths(path: Path, other: Path) -> bool:
 
 
 @contextmanager
-def interrupts_put_off() -> Iterator[None]:
-    """Let a Ctrl-C in here be raised at the end of the block; in the main thread alone."""
-    pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if pressed:
-            signal.raise_signal(signal.SIGINT)
-
-
-@contextmanager
 def interrupts_blocked() -> Iterator[None]:
     """Start processes in here that are deaf to Ctrl-C; as others are where signals have no mask."""
     if not hasattr(signal, "pthread_sigmask"):

@@ -118,17 +118,14 @@ class Field(NamedTuple):
 def fields_of(kind: type[msgspec.Struct]) -> tuple[Field, ...]:
     """Return the fields that have a `Param`; those that several commands have come last."""
     hints = get_type_hints(kind, include_extras=True)
-    fields = [
-        _field(info.name, hints[info.name], _default(info)) for info in msgspec.structs.fields(kind)
-    ]
-    known = [field for field in fields if field is not None]
+    known = []
+    for info in msgspec.structs.fields(kind):
+        default = None if info.required else info.default
+        if info.default_factory is not msgspec.NODEFAULT:
+            default = info.default_factory()
+        if (field := _field(info.name, hints[info.name], default)) is not None:
+            known.append(field)
     return tuple(sorted(known, key=lambda field: field.param.common))
-
-
-def _default(info: msgspec.structs.FieldInfo) -> Any:
-    if info.default_factory is not msgspec.NODEFAULT:
-        return info.default_factory()
-    return None if info.required else info.default
 
 
 def _field(name: str, shape: Any, default: Any) -> Field | None:
@@ -159,7 +156,6 @@ def _field(name: str, shape: Any, default: Any) -> Field | None:
 
 
 def _nested(texts: tuple[str, ...], field: Field) -> dict[str, Any]:
-    """Return the table of some KEY=VALUE: `bing.size=large` as {'bing': {'size': 'large'}}."""
     table: dict[str, Any] = {}
     for name, value in key_values(
         texts, field.param.example, field.param.short or field.option
@@ -198,7 +194,6 @@ def options_of(kind: type[Table]) -> Callable[[Callable[..., T]], Callable[..., 
 
 
 def _made(kind: type[Table], values: dict[str, Any]) -> Table:
-    """Return the request of what click read, which is taken out of `values`."""
     chosen: dict[str, Any] = {}
     for field in fields_of(kind):
         value = values.pop(field.name)
@@ -245,8 +240,6 @@ def _option(field: Field) -> Callable[[Any], Any]:
 
 
 class _Option(click.Option):
-    """An option whose help may go on with what takes a while to find."""
-
     def __init__(self, *args: Any, more: Callable[[], str] | None, **rest: Any) -> None:
         super().__init__(*args, **rest)
         self._more = more
@@ -277,8 +270,6 @@ def _whole(limit: float | None) -> int | None:
 
 
 class _Number(click.FloatRange):
-    """A range that refuses infinity, and `nan`, which click finds outside of none."""
-
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the number."""
         number = super().convert(value, param, ctx)

@@ -269,7 +269,6 @@ def _from_environment() -> dict[str, Any]:
 
 
 def _listed(name: str, text: str) -> list[Any]:
-    """Return the items of a list in the environment: with commas between them, or a TOML array."""
     if not text.lstrip().startswith("["):
         return [item.strip() for item in text.split(",") if item.strip()]
     try:
@@ -291,7 +290,6 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
 
 
 def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return the values that differ from the defaults, table by table."""
     changed: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, dict) and isinstance(defaults.get(key), dict):

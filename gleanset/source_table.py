@@ -92,7 +92,6 @@ class SourceTables:
         return rows[name]
 
     def _count_alike(self, path: Path) -> int:
-        """Return how many files have that name but for case or Unicode form."""
         folder = path.parent
         if folder not in self._siblings:
             names = folder.iterdir() if folder.is_dir() else ()

@@ -127,7 +127,6 @@ def table(rows: Sequence[Sequence[str]], most: int | None = None) -> list[str]:
 
 
 def _blocks(wide: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Yield the columns that go side by side with the first one."""
     block: list[int] = []
     used = wide[0]
     for at in range(1, len(wide)):

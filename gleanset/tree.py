@@ -119,7 +119,6 @@ def walk_tree(
 
 
 def _may_follow(link: Path, followed: Iterable[Path]) -> bool:
-    """Return whether the walk ends in a linked folder, and it is not junk."""
     target = Path(os.path.realpath(link))
     leads_up = Path(os.path.realpath(link.parent)).is_relative_to(target)
     nested = any(link.is_relative_to(other) for other in followed)

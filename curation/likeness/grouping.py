@@ -2,14 +2,12 @@
 
 Two groups are as near as their members are on average (UPGMA; Sokal and Michener, "A statistical
 method for evaluating systematic relationships", 1958), and those that are nearest to each other are
-joined first, found by chains of nearest neighbours (Murtagh, "A survey of recent advances in
-hierarchical clustering algorithms", 1983) in time N².
+joined first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,23 +26,13 @@ SOME, DIRECTIONS = 600, 24
 WALKED = 32
 """So few are walked one by one."""
 
-
 BESIDE = 10.0
 """So much less alike are two who were seen beside each other in a picture: mostly two people, but a
 mirror or a photograph shows one twice. It is much, for it is one pair among all of two groups."""
 
-
 SCATTER, WITHIN = 200, 0.3
 """So many differences within tracks tell which directions these lie along; those whose variance is
 this share of the greatest count half (docs/experiments.md)."""
-
-
-class Join(NamedTuple):
-    """Two groups, by the number of a member of each, that are so much alike."""
-
-    first: int
-    second: int
-    alike: float
 
 
 def same_track(tracks: Iterable[str | None]) -> list[list[int]]:
@@ -81,55 +69,24 @@ def told_by_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices]) -> 
     return np.asarray(weighed / np.maximum(lengths, 1e-9), np.float32)
 
 
-def joins_of(vectors: Rows, apart: Iterable[tuple[int, int]] = ()) -> list[Join]:
-    """Return the joins that make one group of N rows of unit length, the most alike first.
+def grouped(vectors: Rows, wanted: int, apart: Iterable[tuple[int, int]] = ()) -> list[list[int]]:
+    """Return the rows (N x D, of unit length) in `wanted` groups, by their first rows.
 
     Pairs of rows in `apart` were seen beside each other, which counts against them.
     """
-    alike = vectors @ vectors.T
-    for one, other in apart:
-        alike[one, other] -= BESIDE
-        alike[other, one] -= BESIDE
-    np.fill_diagonal(alike, -np.inf)
-    sizes = np.ones(len(vectors))
-    chain: list[int] = []
-    alive = np.ones(len(vectors), np.bool_)
-    joins: list[Join] = []
-    while len(joins) < len(vectors) - 1:
-        if not chain:
-            chain = [int(np.argmax(alive))]
-        here = chain[-1]
-        near = int(np.argmax(alike[here]))
-        # Of equals the one before it: else a chain could go round for ever.
-        before = chain[-2] if len(chain) > 1 else near
-        if len(chain) == 1 or alike[here, near] > alike[here, before]:
-            chain.append(near)
-            continue
-        joins.append(Join(before, here, float(alike[here, before])))
-        # The rule of Lance and Williams for means.
-        share = sizes[before] / (sizes[before] + sizes[here])
-        together = share * alike[before] + (1 - share) * alike[here]
-        together[[before, here]] = -np.inf
-        alike[before], alike[:, before] = together, together
-        alike[here], alike[:, here] = -np.inf, -np.inf
-        sizes[before] += sizes[here]
-        alive[here] = False
-        del chain[-2:]
-    return sorted(joins, key=lambda join: -join.alike)
+    from scipy.cluster.hierarchy import cut_tree, linkage  # takes longer to load than to run
 
-
-def grouped(vectors: Rows, wanted: int, apart: Iterable[tuple[int, int]] = ()) -> list[list[int]]:
-    """Return the rows (N x D, of unit length) in `wanted` groups; `apart` is as in `joins_of`."""
-    members = {row: [row] for row in range(len(vectors))}
-    home = list(range(len(vectors)))
-    for each in joins_of(vectors, apart):
-        if len(members) <= wanted:
-            break
-        first, second = home[each.first], home[each.second]
-        for row in members[second]:
-            home[row] = first
-        members[first] += members.pop(second)
-    return list(members.values())
+    if len(vectors) < 2:
+        return [[row] for row in range(len(vectors))]
+    distances = np.maximum(1 - vectors @ vectors.T, 0)
+    for pair in apart:
+        distances[pair] += BESIDE
+        distances[pair[::-1]] += BESIDE
+    joined = linkage(distances[np.triu_indices(len(vectors), 1)], "average")
+    groups: dict[int, list[int]] = {}
+    for row, group in enumerate(cut_tree(joined, min(wanted, len(vectors)))[:, 0].tolist()):
+        groups.setdefault(group, []).append(row)
+    return list(groups.values())
 
 
 def group_numbers(vectors: Rows, most_groups: int) -> Indices:
@@ -177,7 +134,6 @@ def walked(points: Rows) -> Indices:
 
 
 def _halves(points: Rows, rows: Indices, end: Rows) -> tuple[Indices, Indices]:
-    """Halve points where they differ most; the half that is nearer to `end` comes first."""
     apart = points[rows] - points[rows].mean(axis=0)
     _, directions = np.linalg.eigh(apart.T @ apart)
     order = rows[np.argsort(apart @ directions[:, -1], kind="stable")]
@@ -187,7 +143,6 @@ def _halves(points: Rows, rows: Indices, end: Rows) -> tuple[Indices, Indices]:
 
 
 def _walk(points: Rows, rows: Indices, end: Rows) -> Iterator[int]:
-    """Yield rows from nearest to nearest, beginning beside `end`."""
     left = list(rows)
     while left:
         gaps = np.sum((points[left] - end) ** 2, axis=1)

@@ -146,12 +146,6 @@ class Shared:
     ties: Evidence
     copies: Evidence
 
-    @classmethod
-    def none(cls, samples: int, classes: int) -> Self:
-        """Return what says nothing."""
-        nothing = Evidence(np.zeros((samples, classes)), Trust(1 / classes, classes))
-        return cls(nothing, nothing, nothing)
-
 
 def recommend(vectors: Rows, taught: Taught, shared: Shared) -> Recommendation:
     """Learn from what is taught, of vectors N x D of length 1, and say of all what they are.
@@ -311,7 +305,6 @@ class SelfTraining:
         return numbers
 
     def _weights(self, known: Flags) -> Rows:
-        """Return (D+1) x classes, of the taught samples that are `known`."""
         y = self.taught.y[known]
         weighed = self.own[known] * evened(y).astype(np.float32)[:, None]
         penalty = np.full(weighed.shape[1], PENALTY, np.float32)
@@ -487,7 +480,6 @@ def learn_classes(
 def _taught(
     samples: Sequence[PresortSample], moments: Mapping[str, str], unseen: Collection[str]
 ) -> tuple[tuple[str, ...], Taught]:
-    """Return the classes with labels, and what is learnt from."""
     classes = tuple(sorted({one.label for one in samples if one.label}))
     number = {name: index for index, name in enumerate(classes)}
     rejected = [row for row, one in enumerate(samples) if one.status == "rejected"]

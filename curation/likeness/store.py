@@ -100,7 +100,6 @@ class VectorStore:
 
 
 def _packed(names: list[bytes], vectors: list[Vector]) -> bytes:
-    """Return two arrays one after the other in numpy's own format: names, and their vectors."""
     file = io.BytesIO()
     np.save(file, np.frombuffer(b"".join(names), np.uint8).reshape(-1, NAME), allow_pickle=False)
     np.save(file, np.stack(vectors).astype(np.float32), allow_pickle=False)
@@ -108,7 +107,6 @@ def _packed(names: list[bytes], vectors: list[Vector]) -> bytes:
 
 
 def _whole(path: Path) -> bytes | None:
-    """Return what a file holds; None for one that is damaged, which is removed."""
     with suppress(OSError):
         data = path.read_bytes()
         if _digest(data) == path.stem:
@@ -118,7 +116,6 @@ def _whole(path: Path) -> bytes | None:
 
 
 def _rows(path: Path) -> Iterator[tuple[bytes, Vector]]:
-    """Return the vectors of a file."""
     if (data := _whole(path)) is None:
         return iter(())
     file = io.BytesIO(data)

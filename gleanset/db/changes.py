@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from gleanset.db.connection import Connection, Row
+from gleanset.db.connection import Row, Table
 
 # What may change: its table, its column, and the column that tells the item.
 _PLACES = {
@@ -31,17 +31,14 @@ _PLACES = {
     "report": ("report", "status", "id"),
 }
 
-
 _ROWS_MADE = {
     "sorting_note": "INSERT OR IGNORE INTO sorting_note(sample) VALUES(?)",
     "balance": "INSERT OR IGNORE INTO balance(sample, copies, weight) VALUES(?, 1, 1.0)",
 }
 """Tables in which an item has a row only where there is something to say of it."""
 
-
 OF_SAMPLES = "('mark','refused','bond','apart','split','fold','moment','copies','weight')"
 """What is of samples, as a list of SQL."""
-
 
 OF_CLASSES = "('name','merged','show')"
 """What is of classes."""
@@ -55,16 +52,8 @@ class Change(NamedTuple):
     after: str | float | None
 
 
-def _owner(what: str) -> str:
-    table, _, key = _PLACES[what]
-    return table if key == "id" else key
-
-
-class Changes:
-    """The `change` and `sorting_note` tables. Obtained by `Changes(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class Changes(Table):
+    """The `change` and `sorting_note` tables."""
 
     def make(self, step: int, changes: Iterable[Change]) -> None:
         """Carry changes out as a part of a step. Call inside a write."""
@@ -116,14 +105,12 @@ class Changes:
         self.make(undoing, [Change(row["what"], row["item"], row["before"]) for row in back])
         gone = {(row["what"], row["item"]) for row in back}
         left = [(what, item) for what, item, *_ in free if (what, item) not in gone]
-        return [(_owner(what), item) for what, item in left]
+        owners = {what: table if key == "id" else key for what, (table, _, key) in _PLACES.items()}
+        return [(owners[what], item) for what, item in left]
 
     def _is_settled(
         self, what: str, item: int, before: str | float | None, after: str | float | None
     ) -> bool:
-        """Return whether a class is shown or hidden as it was, or cannot be hidden: samples have
-        it.
-        """
         if what != "merged" or item not in (before, after):
             return False
         row = self._db.first("SELECT merged_into FROM class WHERE id=?", (item,))
@@ -138,20 +125,18 @@ class Changes:
         return row is not None and bool(row[0] == after)
 
     def _names_free(self, rows: list[Row]) -> list[Row]:
-        """Return those rows that give no class a name which another one keeps."""
         going = {row["item"] for row in rows if row["what"] == "name"}
         held = {
             row["item"]
             for row in rows
-            if row["what"] == "name" and self._holder(row["before"]) not in {None, *going}
+            if row["what"] == "name"
+            and self._db.value("SELECT id FROM class WHERE name=?", (row["before"],))
+            not in {None, *going}
         }
         if not held:
             return rows
         # What one class keeps, another one cannot have.
         return self._names_free([r for r in rows if r["what"] != "name" or r["item"] not in held])
-
-    def _holder(self, name: str) -> int | None:
-        return self._db.number("SELECT id FROM class WHERE name=?", (name,)) or None
 
     def refused(self, samples: Sequence[int]) -> dict[int, frozenset[int]]:
         """Return the classes (rows) that a person refused for these samples."""
@@ -180,11 +165,8 @@ class Placement(NamedTuple):
     reason: str
 
 
-class Curation:
-    """The `placement` and `verdict` tables. Obtained by `Curation(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class Curation(Table):
+    """The `placement` and `verdict` tables."""
 
     def place(self, step: int, rows: Sequence[Placement]) -> None:
         """Give samples their places as a part of a step. Call inside a write."""

@@ -49,13 +49,10 @@ def mode_for_reading(path: Path) -> str:
 
 BUSY_SECONDS = 30.0
 
-
 PART = 500
 """SQLite binds only so many values to one statement; older ones 999."""
 
-
 Row = sqlite3.Row
-
 
 Progress = Callable[[str], None]
 
@@ -112,7 +109,6 @@ class Connection:
             raise
 
     def _bring_up_to_date(self) -> None:
-        """Make the tables of a new catalogue; take an older one up to date, and a copy before."""
         if self._come_to() == self._schema.newest or self._frozen:
             return
         self.refuse_if_read_only()
@@ -147,7 +143,6 @@ class Connection:
                 return
 
     def _come_to(self) -> str:
-        """Return the step that the catalogue has come to; empty for one that is still empty."""
         tables = set(self.column("SELECT name FROM sqlite_master"))
         if "migration" not in tables:
             if tables or not self._may_be_empty:
@@ -375,6 +370,13 @@ class Connection:
                 f"{self.path.parent} can only be read, and this would write to it",
                 "copy the dataset to a place of your own, or give yourself write access",
             )
+
+
+class Table:
+    """Queries of some tables of an open catalogue: `Samples(dataset.db)`."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
 
 
 def mapping_of(rows: Iterable[Row]) -> dict[Any, Any]:

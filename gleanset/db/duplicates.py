@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import IntFlag
 from typing import Any, NamedTuple
 
-from gleanset.db.connection import Connection, Row
+from gleanset.db.connection import Row, Table
 from gleanset.db.hints import Hints
 from gleanset.db.journal import unseen_labels
 from gleanset.db.rows import columns_of_box, signed, unsigned, values_of
@@ -40,15 +40,11 @@ class HashColumns(NamedTuple):
 
 _SAME_HASHED = f"{same_region('l')} AND l.version=?"
 
-
 _AMONG = {False: "s.status!='retired'", True: "s.status='labelled'"}
 
 
-class ImageHashes:
-    """The `sample_hash` table. Obtained by `ImageHashes(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class ImageHashes(Table):
+    """The `sample_hash` table."""
 
     def count_present(self, version: int) -> int:
         """Return how many samples have hashes of their present region."""
@@ -131,21 +127,17 @@ class ImageHashes:
 
 SAME, NOT, DOUBTFUL = "same", "not", "doubtful"
 
-
 OPEN, TIED = "open", "tied"
 """Verdicts of pairs that nobody has looked at: one that is due, and one whose two samples are known
 to be the same by way of others; it is due again as soon as they are not."""
 
-
 BY_PERSON = "chosen by a person"
 """Why a copy is kept that a person has chosen: no rule overrules it."""
-
 
 _ONE_FILM = (
     "EXISTS(SELECT 1 FROM sample s JOIN sample t JOIN origin o ON o.image=s.image JOIN origin p "
     "ON p.image=t.image WHERE s.id=a AND t.id=b AND p.video=o.video)"
 )
-
 
 FIRST, SECOND, EVEN = "first", "second", "even"
 """Which of the two samples of a pair is the better copy."""
@@ -223,11 +215,8 @@ class GroupMember(NamedTuple):
     unseen: str = ""
 
 
-class Pairs:
-    """The `pair` table. Obtained by `Pairs(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class Pairs(Table):
+    """The `pair` table."""
 
     def propose(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Pairs that somebody should look at; known ones keep their verdict. Inside a write.
@@ -389,11 +378,6 @@ class Pairs:
             (min(a, b), max(a, b)),
         )
         return verdict
-
-    def looked_at(self, a: int, b: int) -> bool | None:
-        """Return what is known of one pair: same, not the same, or None."""
-        found = self.verdict(a, b)
-        return None if found is None else found == SAME
 
     def members(self, ids: Iterable[int]) -> dict[int, GroupMember]:
         """These samples (rows) as groups see them."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gleanset.db.connection import Connection, Row
+from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.fetches import Rejections
 from gleanset.db.rows import (
     SEARCHED_SO,
@@ -35,7 +35,6 @@ IN_FORCE = (
     "EXISTS(SELECT 1 FROM sample s WHERE s.face=f.id AND s.status<>'retired'))"
 )
 """SQL: a face `f` that is found, or was given by hand and not taken away again."""
-
 
 NOT_FAILED = "NOT EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND what=i.sha256)"
 """SQL: no search of an image `i` for faces has failed."""
@@ -63,11 +62,8 @@ class StoredFace(NamedTuple):
     kind: str
 
 
-class Faces:
+class Faces(Table):
     """The `face` table, and the samples that come with a face."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
 
     def record(
         self,
@@ -225,11 +221,8 @@ class StoredFile(NamedTuple):
     format: str
 
 
-class Scans:
+class Scans(Table):
     """The `scan` table: who searched an image, with which settings, and how it was cut."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
 
     def look_for_crops(self, present: Callable[[str], set[str]]) -> None:
         """Remember, on this connection, the images that lack the crop of a sample.
@@ -245,7 +238,6 @@ class Scans:
             self._db.many("INSERT OR IGNORE INTO temp.lost VALUES(?)", lost)
 
     def _with_crop(self, start: str) -> list[Row]:
-        """Return the samples whose key begins like that, but for those that are a whole image."""
         return self._db.rows(
             "SELECT s.key, s.image FROM sample s JOIN image i ON i.id=s.image "
             f"WHERE s.key>=? AND s.key<? AND {HAS_CROP}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from gleanset.db.connection import Connection
+from gleanset.db.connection import Table
 from gleanset.db.images import asked_of
 from gleanset.db.rows import clean, dump, load, now, values_of
 from gleanset.records import Rejection
@@ -67,11 +67,8 @@ class FetchYield(NamedTuple):
         return sum(self.reasons.values())
 
 
-class Rejections:
+class Rejections(Table):
     """The `rejection` table: items that were not used, each with its reason."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
 
     def add(self, rejection: Rejection) -> None:
         """Record a rejection; a later one of the same item and source takes its place."""
@@ -104,15 +101,12 @@ class Rejections:
         return found
 
 
-class Fetches:
+class Fetches(Table):
     """The `fetch` table: what was asked for already, so that nothing is done twice.
 
     `stamp` tells a changed file at a known place from the file we know. Where a fetch from
     the net failed, `candidate` keeps what its source told of it, to try it again.
     """
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
 
     def state(self, source: str, key: str, stamp: str = "") -> str | None:
         """Return how the last fetch ended; None for something new or changed.
@@ -211,11 +205,8 @@ class VideoName(NamedTuple):
     url: str | None = None
 
 
-class Videos:
+class Videos(Table):
     """The `video` table: one row for each video, by content, and sampling."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
 
     def done(self, sha256: str, settings: str) -> int | None:
         """Return how many frames that sampling gave; None when it was not done to its end."""

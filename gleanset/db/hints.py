@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from gleanset.db.classes import present_class
-from gleanset.db.connection import Connection
+from gleanset.db.connection import Connection, Table
 from gleanset.db.journal import Choice, Journal, label_provenances
 from gleanset.db.rows import load
 from gleanset.operations import AUTOMATIC, operation
@@ -70,11 +70,8 @@ class DisputedLabel(NamedTuple):
     label: str
 
 
-class Hints:
-    """Over several tables. Obtained by `Hints(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class Hints(Table):
+    """Over several tables."""
 
     def waiting(self) -> Iterator[HintedSample]:
         """Yield every sample that waits for a decision, in the order of the keys."""
@@ -132,7 +129,6 @@ class Hints:
         return sorted(found, key=lambda one: one.key)
 
     def _same_question(self, images: Collection[str]) -> set[int]:
-        """Return the samples (rows) of some images, and all copies of these."""
         rows = self._db.rows_in(
             "SELECT s.id, g.id FROM image i JOIN sample s ON s.image=i.id "
             "LEFT JOIN sample g ON g.grp=s.grp WHERE i.sha256",

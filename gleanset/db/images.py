@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gleanset.db.connection import Connection, Row
+from gleanset.db.connection import Row, Table
 from gleanset.db.rows import (
     SEARCHED_SO,
     Search,
@@ -64,11 +64,8 @@ class PlaceFound(NamedTuple):
 NOWHERE = PlaceFound()
 
 
-class Images:
+class Images(Table):
     """The `image`, `origin` and `tombstone` tables."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
 
     def add(self, measured: Measured, origin: Origin) -> bool:
         """Record an image and one origin; True when the image itself is new.
@@ -303,7 +300,6 @@ def possible_starts(text: str) -> list[str]:
 
 
 def _hash_of_file(path: Path) -> str | None:
-    """Return the SHA-256 of a regular file; None where there is none that we may read."""
     try:
         return sha256_of_file(path) if path.is_file() else None
     except (OSError, ValueError):  # ValueError: a NUL in the name

@@ -24,10 +24,8 @@ from gleanset.records import Decision
 MODEL = "model"
 """The provenance of a label that was proposed and accepted without a look."""
 
-
 VISITOR = "visitor"
 """The provenance of a label that a visitor of the web page claimed, accepted without a look."""
-
 
 MERGED = "merge"
 """The provenance of the decisions by which a class goes into another one: nobody looked anew."""
@@ -83,7 +81,6 @@ class Undone(NamedTuple):
 
 _ACTION = {"labelled": "label", "rejected": "reject", "queue": "clear"}
 
-
 _STATUS = {action: status for status, action in _ACTION.items()}
 
 
@@ -92,15 +89,12 @@ _STATUS |= {"add": "queue", "remove": "retired"}
 
 _UNDECIDED = ("queue", "retired")
 
-
 # An import gives faces that no search has found: their samples wait for nobody.
 _IMPORTED = "iif(s.status='retired' AND s.face IS NOT NULL, 'remove', NULL)"
 _LAST = f"ifnull({last_decision('action')}, {_IMPORTED})"
 
-
 # Back in the queue comes only what has a face still, and what a search finds is never taken out.
 _IF_KNOWN = "iif(face IS NULL, 'retired', 'queue')"
-
 
 _IF_FOUND = (
     "iif(EXISTS(SELECT 1 FROM face f JOIN scan c ON c.image=f.image AND c.detector=f.detector "
@@ -138,7 +132,6 @@ class Journal:
         return step
 
     def _classes_of(self, choices: Sequence[Choice]) -> dict[str, int]:
-        """Return the class of each sample that gets a label."""
         labelled = [(c.sample, c.label or "") for c in choices if c.action == "label"]
         numbers = {
             label: self._classes.find_or_make(label) for label in {label for _, label in labelled}
@@ -160,7 +153,7 @@ class Journal:
                 "JOIN sample s ON s.id=d.sample WHERE d.step=? ORDER BY d.id DESC",
                 (row["id"],),
             )
-            same = [r for r in rows if _said(r) == _after(r)]
+            same = [r for r in rows if _said(r) == (_STATUS[r["action"]], r["value"])]
             self._append(
                 [
                     (new, _State(r["sample"], *_said(r)), _undoing(r), r["before_label"], "undo")
@@ -176,7 +169,8 @@ class Journal:
             still = {r["sample"] for r in same}
             decided = {("sample", r["sample"]) for r in rows if r["sample"] not in still}
             later = len(decided.union(left)) + changed
-            return Undone(undone, self.samples_of(new), later, self._splits_of(new))
+            splits = "SELECT count(*) FROM change WHERE step=? AND what='split'"
+            return Undone(undone, self.samples_of(new), later, self._db.number(splits, (new,)))
 
     def samples_of(self, step: int) -> int:
         """Return how many samples a step changed, in whatever way."""
@@ -187,10 +181,6 @@ class Journal:
             f"AND what IN {OF_SAMPLES})",
             (step,),
         )
-
-    def _splits_of(self, step: int) -> int:
-        sql = "SELECT count(*) FROM change WHERE step=? AND what='split'"
-        return self._db.number(sql, (step,))
 
     def _undoable(self, step: int | None) -> Row:
         chosen = (
@@ -280,7 +270,6 @@ class _State(NamedTuple):
 
 
 def _undoing(row: Row) -> str:
-    """Return the action that takes a stored decision back."""
     if row["action"] == "add" or row["before_status"] == "retired":
         return "remove"
     if row["action"] == "remove" and row["before_status"] == "queue":
@@ -299,17 +288,10 @@ def _said(row: Row) -> tuple[str, int | None]:
     return (decided if undecided else row["status"]), row["label"]
 
 
-def _after(row: Row) -> tuple[str, int | None]:
-    """Return the state that a stored decision gave its sample."""
-    return _STATUS[row["action"]], row["value"]
-
-
 PERSON = "person"
-
 
 UNSEEN = (MODEL, VISITOR)
 """Provenances of labels that nobody has looked at."""
-
 
 _GIVERS = {
     MODEL: MODEL,

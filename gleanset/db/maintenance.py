@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from gleanset.db.changes import OF_CLASSES, OF_SAMPLES
-from gleanset.db.connection import Connection
+from gleanset.db.connection import Connection, Table
 from gleanset.db.faces import HAS_CROP, IN_FORCE
 from gleanset.db.hints import Hints
 from gleanset.db.rows import clean
@@ -20,11 +20,8 @@ class StoredImage(NamedTuple):
     state: str
 
 
-class Maintenance:
-    """Whole-catalogue operations. Obtained by `Maintenance(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class Maintenance(Table):
+    """Whole-catalogue operations."""
 
     def damage(self) -> list[str]:
         """Return what SQLite finds wrong with the catalogue itself; empty for a sound one."""
@@ -166,7 +163,7 @@ class Maintenance:
             if kind == "SET NULL":
                 continue
             chosen = f"{column} IN ({marks})"
-            if self._has_id(other):
+            if self._db.number("SELECT 1 FROM pragma_table_info(?) WHERE name='id'", (other,)):
                 rows = self._db.column(f"SELECT id FROM {other} WHERE {chosen}", numbers)
                 self._delete(other, rows)
             else:
@@ -174,17 +171,12 @@ class Maintenance:
         self._db.run(f"DELETE FROM {table} WHERE id IN ({marks})", numbers)
 
     def _referring(self, table: str) -> list[tuple[str, str, str]]:
-        """(table, column, what happens on delete) of every reference to `table`."""
         rows = self._db.rows(
             'SELECT m.name, f."from", f.on_delete FROM sqlite_master m, '
             "pragma_foreign_key_list(m.name) f WHERE m.type='table' AND f.\"table\"=?",
             (table,),
         )
         return [(row[0], row[1], row[2]) for row in rows]
-
-    def _has_id(self, table: str) -> bool:
-        query = "SELECT 1 FROM pragma_table_info(?) WHERE name='id'"
-        return bool(self._db.number(query, (table,)))
 
 
 _EXAMPLES = 5
@@ -202,15 +194,11 @@ def contradictions(db: Connection) -> dict[str, Contradiction]:
 
     Only reads, and hashes no file: some milliseconds, and a second for 100,000 samples.
     """
-    return {name: _finding(look(db)) for name, look in _KINDS.items()}
-
-
-def _finding(cases: list[str]) -> Contradiction:
-    return Contradiction(len(cases), tuple(cases[:_EXAMPLES]))
+    found = {name: look(db) for name, look in _KINDS.items()}
+    return {name: Contradiction(len(rows), tuple(rows[:_EXAMPLES])) for name, rows in found.items()}
 
 
 def _orphan_rows(db: Connection) -> list[str]:
-    """Rows that point to nothing, and pictures that nobody could say the place of."""
     loose = db.rows("PRAGMA foreign_key_check")
     found = [f"a row of {row[0]} refers to a row of {row[2]} that is gone" for row in loose]
     for words, query in _ORPHANS.items():
@@ -235,7 +223,6 @@ _ORPHANS = {
 
 
 def _duplicate_faces(db: Connection) -> list[str]:
-    """Boxes that are twice in one image."""
     rows = db.rows(
         "SELECT i.sha256, f.x, f.y, f.w, f.h, count(*) FROM face f JOIN image i ON i.id=f.image "
         f"WHERE {IN_FORCE} GROUP BY f.image, f.x, f.y, f.w, f.h HAVING count(*)>1 ORDER BY 1, 2, 3"
@@ -243,13 +230,7 @@ def _duplicate_faces(db: Connection) -> list[str]:
     return [f"{row[5]} times {tuple(row)[1:5]} in {row[0]}" for row in rows]
 
 
-def _disputed_labels(db: Connection) -> list[str]:
-    """Labels by hint, while the hints of the picture or of its copies name several classes."""
-    return [f"{one.key} is {one.label}" for one in Hints(db).disputed()]
-
-
 def _straddling_moments(db: Connection) -> list[str]:
-    """Samples in use that belong together, in different splits: by moment, image or copies."""
     straddling = []
     for trait in ("moment", "image", "grp"):
         rows = db.rows(
@@ -268,6 +249,6 @@ _NAMES = {"grp": "group of copies"}
 _KINDS: dict[str, Callable[[Connection], list[str]]] = {
     "orphan_rows": _orphan_rows,
     "duplicate_faces": _duplicate_faces,
-    "disputed_labels": _disputed_labels,
+    "disputed_labels": lambda db: [f"{row.key} is {row.label}" for row in Hints(db).disputed()],
     "straddling_moments": _straddling_moments,
 }

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from gleanset.db.connection import Connection, Row
+from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.journal import add_step, operation_of
 from gleanset.records import HAND
 
@@ -52,11 +52,8 @@ class SampleState(NamedTuple):
     provenance: str
 
 
-class Merging:
+class Merging(Table):
     """Our catalogue with another one beside it. Obtained by `beside`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
 
     def new_images(self) -> list[tuple[str, str]]:
         """(hash, format) of images that only the other has, and nobody took down here."""
@@ -116,7 +113,6 @@ class Merging:
         self._copy("scan", _UNSEEN, _OUR_IMAGE, {"image": "i.id"})
 
     def _add_classes(self) -> None:
-        """All their classes; one that was merged there is merged here where it is new."""
         new = self._db.rows(
             "SELECT name FROM other.class WHERE name NOT IN (SELECT name FROM main.class)"
         )

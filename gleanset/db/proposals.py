@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from gleanset.db.classes import LabelClasses, present_class
-from gleanset.db.connection import PART, Connection, Row, mapping_of
+from gleanset.db.connection import PART, Connection, Row, Table, mapping_of
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
 from gleanset.db.rows import dump, load, now, record_of
@@ -51,11 +51,8 @@ class Presort(NamedTuple):
     facts: dict[str, object]
 
 
-class Proposals:
-    """The `presort`, `presorted` and `proposal` tables. Obtained by `Proposals(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class Proposals(Table):
+    """The `presort`, `presorted` and `proposal` tables."""
 
     def newest(self) -> Presort | None:
         """Return the presort in force; its `id` grows with each one, so a window can watch it."""
@@ -150,9 +147,7 @@ class Proposals:
 
 _REPLACED = "DELETE FROM presort WHERE id=(SELECT max(id) FROM presort WHERE id<?)"
 
-
 _ROW = "(SELECT id FROM sample WHERE key=?)"
-
 
 _PRESORTED = (
     "SELECT t.sample, s.key, t.place, t.cluster, t.outlier "
@@ -182,11 +177,8 @@ class PresortSample(NamedTuple):
     track: str | None = None
 
 
-class PresortSamples:
-    """Read only, over several tables. Obtained by `PresortSamples(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class PresortSamples(Table):
+    """Read only, over several tables."""
 
     def each(self) -> Iterator[PresortSample]:
         """Yield every sample that is not retired, by key, a page in memory at a time.
@@ -219,7 +211,6 @@ class PresortSamples:
 
 
 _TAUGHT = "(kept AND status<>'retired' OR status='labelled')"
-
 
 _LIKE = (
     "SELECT s.key, s.status, c.name, s.grp, m.refused, json_group_array("
@@ -261,7 +252,6 @@ def proposed_samples(db: Connection) -> Iterator[ProposedSample]:
 
 
 _CLASS = present_class("name", "id=p.label")
-
 
 _EACH = (
     f"SELECT s.key, s.status, {WAITS} AS waits, {_CLASS} AS label, p.confidence, t.place, "

@@ -50,18 +50,15 @@ class Quality(NamedTuple):
 
 _SAME_REGION = same_region("q")
 
-
 _MISSING = (
     f"FROM sample s LEFT JOIN quality q ON q.sample=s.id AND {_SAME_REGION} AND q.version=? "
     "WHERE q.sample IS NULL AND s.status!='retired'"
 )
 
-
 QUALITY_COLUMNS = (
     "q.blur, q.darkest, q.lightest, s.size, iif(q.label=s.label, q.outlier, NULL) AS outlier"
 )
 """SQL: the fields of `Quality`, of a sample `s` and its row `q` of `quality`."""
-
 
 _QUALITY = (
     f"SELECT s.key, {QUALITY_COLUMNS} "

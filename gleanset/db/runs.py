@@ -6,16 +6,13 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from gleanset.db.connection import Connection, Row
+from gleanset.db.connection import Row, Table
 from gleanset.db.rows import dump, load, now, record_of
 from gleanset.records import Run
 
 
-class Runs:
+class Runs(Table):
     """The `run` table."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
 
     def begin(self, run_id: str, room: str, settings: Mapping[str, object]) -> Run:
         """Start a run, or take up an unfinished one with the same settings."""
@@ -92,11 +89,8 @@ class EvaluationCounts(NamedTuple):
     runs: tuple[str, ...]
 
 
-class SplitEvaluations:
-    """The `split_evaluation` table. Obtained by `SplitEvaluations(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class SplitEvaluations(Table):
+    """The `split_evaluation` table."""
 
     def of_run(self, run: str, split: str) -> EvaluationCounts | None:
         """Return all looks so far at the samples that this run was judged on first; None for no
@@ -136,7 +130,6 @@ class SplitEvaluations:
         return before
 
     def _looks(self, split: str, data: str, until: int = 0, own: str = "") -> EvaluationCounts:
-        """Return the looks before row `until`, or all, but for the figures of run `own`."""
         rows = self._db.rows(
             "SELECT run, data FROM split_evaluation WHERE split=?1 AND (?2=0 OR id<?2) "
             "AND NOT (run=?3 AND why IN ('train','evaluate')) ORDER BY id",
@@ -166,11 +159,8 @@ class Doubt(NamedTuple):
     run: str
 
 
-class Doubts:
-    """The `doubt` table. Obtained by `Doubts(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class Doubts(Table):
+    """The `doubt` table."""
 
     def replace(self, doubts: Sequence[Doubt]) -> int:
         """Put a new search in force, whole or not at all; how many doubts it has.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from gleanset.db.connection import Connection, Row
+from gleanset.db.connection import Row, Table
 from gleanset.db.rows import record_of, region_of
 from gleanset.db.samples import IN_USE
 from gleanset.records import Box, Region
@@ -56,11 +56,8 @@ _PLACED = (
 )
 
 
-class BoxedSamples:
-    """Read only. Obtained by `BoxedSamples(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class BoxedSamples(Table):
+    """Read only."""
 
     def images(self, text: str = "") -> list[str]:
         """Return the hashes of all images, or of those with a text in title or path, as
@@ -120,11 +117,8 @@ class Frame(NamedTuple):
 _IMAGE = "SELECT i.id, i.sha256, i.format, i.width, i.height"
 
 
-class VideoFrames:
-    """Read only. Obtained by `VideoFrames(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class VideoFrames(Table):
+    """Read only."""
 
     def around(self, sample: int, most: int = 40) -> tuple[list[Frame], int]:
         """Return the image of a sample (row) and which of them it is, with frames around it.

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
-from gleanset.db.connection import Connection, Row
+from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST, post_of
 from gleanset.db.journal import unseen_labels
@@ -16,13 +16,10 @@ from gleanset.records import Sample
 
 _PAGE = 1000
 
-
 IN_USE = "s.kept AND s.status<>'retired'"
-
 
 SET_ASIDE = "NOT s.kept AND s.status<>'retired'"
 """SQL: a sample `s` is found still and was not set aside as a copy; or was."""
-
 
 _SAMPLE = (
     "SELECT s.id, s.key, i.sha256 AS image, s.x, s.y, s.w, s.h, s.detector, s.score, "
@@ -37,11 +34,8 @@ def newest_plan(db: Connection, table: str) -> str:
     return db.value(f"SELECT settings FROM {table} ORDER BY id DESC LIMIT 1") or ""
 
 
-class Samples:
+class Samples(Table):
     """The `sample` table."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
 
     def each(
         self,
@@ -234,11 +228,8 @@ class GroupEvidence(NamedTuple):
     track: str | None
 
 
-class SplitGroups:
-    """Read only, over several tables. Obtained by `SplitGroups(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class SplitGroups(Table):
+    """Read only, over several tables."""
 
     def each(self, keys: Collection[str] = ()) -> Iterator[GroupEvidence]:
         """Yield every sample that takes part or ties others, once for each of its origins, by key.
@@ -323,11 +314,8 @@ class SampleWeight(NamedTuple):
 AS_IT_IS = SampleWeight(1, 1.0)
 
 
-class Balances:
-    """The `balance` table. Obtained by `Balances(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class Balances(Table):
+    """The `balance` table."""
 
     def shares(self) -> dict[str, SampleWeight]:
         """Return the samples of train that do not count as they are, by key."""

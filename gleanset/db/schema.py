@@ -352,7 +352,6 @@ CREATE TABLE track(name TEXT PRIMARY KEY, video TEXT NOT NULL, scene INTEGER NOT
     begun REAL NOT NULL, ended REAL NOT NULL, frames INTEGER NOT NULL) WITHOUT ROWID;
 """
 
-
 _PRESORTS = """
 ALTER TABLE presort DROP COLUMN run;
 ALTER TABLE presorted RENAME TO presorted_before;

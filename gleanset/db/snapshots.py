@@ -195,7 +195,6 @@ def _counts(db: Connection) -> dict[str, int]:
 
 @contextmanager
 def _new_catalogue(path: Path) -> Iterator[Path]:
-    """A path for a new catalogue, which takes its place at `path` when the block ends well."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=PARTIAL, dir=path.parent) as folder:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gleanset.db.connection import Connection, Row, mapping_of
+from gleanset.db.connection import Row, Table, mapping_of
 from gleanset.db.hints import HINT
 from gleanset.db.images import POST
 from gleanset.db.journal import operation_of
@@ -92,11 +92,8 @@ class StepRow(NamedTuple):
         return self.operation.text()
 
 
-class SampleTiles:
-    """Read only. Obtained by `SampleTiles(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class SampleTiles(Table):
+    """Read only."""
 
     def of(self, ids: Sequence[int]) -> dict[int, SampleTile]:
         """Return the tiles of some samples, by row; nothing of those that are gone."""
@@ -230,10 +227,8 @@ _FEATURES = (
     f"{same_region('q')}"
 )
 
-
 WAITS = "s.status='queue' AND s.kept AND m.mark IS NOT 'later'"
 """SQL: a sample `s` with its mark `m` waits for a person."""
-
 
 PROPOSED = (
     "proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label LEFT JOIN "
@@ -242,11 +237,8 @@ PROPOSED = (
 )
 
 
-class SortingQueue:
-    """Read only. Obtained by `SortingQueue(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class SortingQueue(Table):
+    """Read only."""
 
     def of(self, rows: Sequence[int]) -> list[SampleFeatures]:
         """Samples by row, in this order; nothing of those that are gone."""

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from gleanset.db.connection import Connection
+from gleanset.db.connection import Table
 from gleanset.db.faces import FACELESS, IN_FORCE, NOT_FAILED
 from gleanset.db.images import asked_of
 from gleanset.db.samples import IN_USE
@@ -122,17 +122,13 @@ _LEFT_OUT = (
     ),
 )
 
-
 _SURE = "(f.detector<>'drawnface' OR f.score>=0.5)"
 """SQL: a face `f` of which its detector is sure: `drawnface` sees one in every fourth photograph of
 a pet, but a sure one in 6 of 100, and in drawings in a third at least."""
 
 
-class Statistics:
+class Statistics(Table):
     """Read-only questions to an open catalogue."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
 
     def yields(self) -> list[SourceYield]:
         """By source and query, video or hint; an image with two origins counts in both."""
@@ -264,6 +260,5 @@ class Statistics:
 
 
 def _by_number(images_of: Mapping[str, set[int]]) -> dict[str, int]:
-    """Return how many there are of each, the most first."""
     counts = {name: len(images) for name, images in images_of.items()}
     return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))

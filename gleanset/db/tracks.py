@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from gleanset.db.connection import Connection
+from gleanset.db.connection import Connection, Table
 from gleanset.db.rows import box_of, values_of
 from gleanset.records import FaceTrack, Origin, overlap
 
@@ -50,11 +50,8 @@ class StoredTrack(NamedTuple):
         return max(sorted(set(self.labels)), key=self.labels.count, default=None)
 
 
-class Tracks:
-    """The `track` table. Obtained by `Tracks(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class Tracks(Table):
+    """The `track` table."""
 
     def add(self, track: FaceTrack, frame: Origin, sample: str) -> None:
         """Note that a sample (key) of a frame is of a track; what has one keeps it. In a write."""

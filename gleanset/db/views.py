@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from gleanset.db.connection import Connection
+from gleanset.db.connection import Table
 from gleanset.db.journal import last_decision
 from gleanset.db.quality import QUALITY_COLUMNS, QualityFlag
 from gleanset.db.samples import IN_USE, SET_ASIDE
@@ -86,22 +86,18 @@ def _add_origin(chosen: SampleFilter, tests: list[str], values: list[object]) ->
 
 _NOW = "iif(v.merged_into=v.id, NULL, ifnull(v.merged_into, v.id))"
 
-
 FIRST_PROPOSAL = (
     " LEFT JOIN proposal p ON p.sample=s.id AND p.rank=1 LEFT JOIN class v ON v.id=p.label "
     f"LEFT JOIN class w ON w.id={_NOW}"
 )
 """SQL: joins the first proposal `p` of a sample `s`, and `w`, what its class is now."""
 
-
 _ANY_PROPOSED = (
     "EXISTS(SELECT 1 FROM proposal p JOIN class v ON v.id=p.label JOIN class w ON "
     f"w.id={_NOW} WHERE p.sample=s.id AND p.rank=1)"
 )
 
-
 _PROPOSED = f"{_ANY_PROPOSED[:-1]} AND w.name=?)"
-
 
 _OF_SHOW = (
     "iif(s.label IS NULL, (SELECT w.show FROM proposal p JOIN class v ON v.id=p.label "
@@ -109,12 +105,9 @@ _OF_SHOW = (
     "(SELECT show FROM class WHERE id=s.label))=?"
 )
 
-
 _MEASURED = f"SELECT {QUALITY_COLUMNS} FROM quality q WHERE q.sample=s.id"
 
-
 _COLUMNS = ("title", "query", "hint", "author", "tags", "path", "video")
-
 
 _TEXT = (
     "("
@@ -124,7 +117,6 @@ _TEXT = (
 
 
 def _escaped(text: str) -> str:
-    """Return a text in which LIKE finds no wildcards."""
     for letter in ("\\", "%", "_"):
         text = text.replace(letter, f"\\{letter}")
     return text
@@ -137,7 +129,6 @@ PLACES = {
     "other": ("rejected", "m.mark='other'"),
     "rejected": ("rejected", "m.mark IS NOT 'other'"),
 }
-
 
 EVERYWHERE, ASIDE = "everywhere", "aside"
 """Places besides those of `PLACES`: all samples in use, and copies that were set aside."""
@@ -153,18 +144,14 @@ class _Order(NamedTuple):
 
 NO_TITLE = "NULL"
 
-
 _FIRST_ORIGIN = " LEFT JOIN origin o ON o.id=(SELECT min(id) FROM origin WHERE image=s.image)"
-
 
 _FIRST_FRAME = (
     " LEFT JOIN origin o ON o.id=(SELECT id FROM origin WHERE image=s.image "
     "ORDER BY video IS NULL, id LIMIT 1)"
 )
 
-
 _FILM = "ifnull((SELECT name FROM video WHERE sha256=o.video), o.video)"
-
 
 _ORDERS = {
     "arrival": _Order("", NO_TITLE, "s.image {up}, s.id {up}"),
@@ -184,7 +171,6 @@ _ORDERS = {
     "size": _Order("", NO_TITLE, "s.size {down}, s.image, s.id"),
 }
 
-
 ORDERS = tuple(_ORDERS)
 """As images came, by what is proposed, by look, through videos, by source, surest face first,
 largest first."""
@@ -197,11 +183,8 @@ class OrderedRows(NamedTuple):
     sections: tuple[tuple[str | None, int], ...]
 
 
-class OrderedSamples:
-    """Obtained by `OrderedSamples(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class OrderedSamples(Table):
+    """Samples of a place or class, in an order. Read only."""
 
     def rows(
         self,
@@ -295,14 +278,12 @@ class FilterChoices(NamedTuple):
 
 _LABELLED = "s.kept AND s.status='labelled'"
 
-
 _SINCE = (
     # The last decision alone: one that was undone does not count.
     f"ifnull((SELECT d.provenance='{REVIEWED}' AND e.at>=(SELECT at FROM presort ORDER BY id DESC "
     "LIMIT 1) FROM decision d JOIN step e ON e.id=d.step WHERE d.sample=s.id ORDER BY d.id DESC "
     "LIMIT 1), 0)"
 )
-
 
 _WALLS = {
     "outliers": (
@@ -339,15 +320,11 @@ _WALLS = {
     ),
 }
 
-
 WALLS = (*_WALLS, "flags")
 
 
-class Reviews:
-    """Obtained by `Reviews(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class Reviews(Table):
+    """Samples to look at a second time. Read only."""
 
     def wall(self, name: str, chosen: SampleFilter = ANYTHING) -> list[ReviewItem]:
         """Return the samples of a wall of `WALLS` but `flags`, in the order to look at them."""

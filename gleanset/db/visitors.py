@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from gleanset.db.changes import Change, Changes
-from gleanset.db.connection import Connection, Row
+from gleanset.db.connection import Row, Table
 from gleanset.db.rows import (
     box_of,
     clean,
@@ -64,11 +64,8 @@ class SimilarImage(NamedTuple):
     bits: int
 
 
-class Reports:
-    """The `report` table. Obtained by `Reports(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
+class Reports(Table):
+    """The `report` table."""
 
     def count(self, status: str = PENDING, kind: str | None = None) -> int:
         """Return the number of reports with a status, of one kind or of all."""

@@ -113,7 +113,6 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 
 def _beside(path: Path, named: object) -> bool:
-    """Return whether a path is the folder of another, or lies in it."""
     if not isinstance(named, str | bytes):
         return False
     other = Path(os.fsdecode(named))

@@ -127,7 +127,6 @@ def _fetch(file: Published, target: Path, otherwise: str) -> None:
 
 
 def _go_on(file: Published, partial: Path, otherwise: str) -> None:
-    """Append what is missing, or write it anew where the server gives all of it."""
     # Most commands fetch nothing.
     import requests
 
@@ -163,7 +162,6 @@ def _write(answer: requests.Response, out: BinaryIO, file: Published, otherwise:
 
 @contextmanager
 def _asking(file: Published, otherwise: str) -> Iterator[None]:
-    """Say what a broken connection or a refusal means."""
     import requests
 
     try:

@@ -56,7 +56,6 @@ def _decoded(name: bytes, encoding: str) -> str | None:
 
 
 def _bits(names: list[bytes], encoding: str) -> float:
-    """Return the cost of some names in an encoding; infinite where one is not valid in it."""
     total, seen = 0.0, 0
     for name in names:
         text = _decoded(name, encoding)

@@ -118,7 +118,6 @@ def _of_a_word(character: str) -> bool:
 
 
 def _shortened(text: str, size: int) -> str:
-    """At most `size` bytes of UTF-8, without dots and spaces at the end."""
     return text.encode()[:size].decode(errors="ignore").rstrip("._ ")
 
 

@@ -86,7 +86,6 @@ def _arrow_type(column: Column) -> pa.DataType:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """The open file; what is wrong with it is an `InputUnusable`."""
     arrow = pyarrow()
     try:
         # Pages are read as they are needed: a column of a row group may have gigabytes.
@@ -111,7 +110,6 @@ def _texts(column: pa.Array) -> list[str | None]:
 
 
 def _without_encoding(column: pa.Array) -> pa.Array:
-    """Return texts as bytes: what is no UTF-8 could not be read otherwise."""
     arrow = pyarrow()
     types = arrow.types
     is_text = types.is_string(column.type) or types.is_large_string(column.type)

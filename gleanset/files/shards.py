@@ -139,7 +139,6 @@ def checked_shard_size(text: str) -> str:
 
 
 def _parse_bytes(text: str) -> int:
-    """'1GB', '500 MB' or '256MiB' as a number of bytes."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]|[kmg]i)b?", text.strip().lower())
     size = int(float(match.group(1)) * _UNITS[match.group(2)]) if match else 0
     if not 1_000 <= size <= 10**13:

@@ -10,7 +10,7 @@ is about to refer to, can be removed by somebody else, in whatever process.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -32,7 +32,6 @@ EXTENSIONS = {
     "HEIF": "heic",
     "JXL": "jxl",
 }
-
 
 ASIDE = "damaged"
 """Where damaged files are kept, beside the store: what is left of a picture may be of use."""
@@ -73,11 +72,6 @@ class Store:
         self.root = root
         self.scratch = scratch
         self._unsynced: set[Path] | None = None
-
-    @property
-    def address(self) -> str:
-        """Where it is, for people."""
-        return str(self.root)
 
     def path(self, name: str, kind: str) -> Path:
         """Return where the file called `name` (hex) of that image format lies, or would lie."""
@@ -125,18 +119,18 @@ class Store:
         folders = self._unsynced = set()
         try:
             yield folders
-            _sync_folders(folders)
+            if len(folders) == 1:
+                _sync(*folders)
+            elif folders:
+                # The disk answers what waits at the same time at once: a tenth of the time in a
+                # row.
+                list(_sync_threads().map(_sync, folders))
         finally:
             self._unsynced = None
 
     def discard(self, name: str, kind: str) -> None:
         """Remove a staged file that gets no row."""
         self.staged(name, kind).unlink(missing_ok=True)
-
-    def holds(self, name: str, kind: str) -> bool:
-        """Return whether there is such a file, staged or stored."""
-        # In this order: publishing moves it from the first place to the second.
-        return self.staged(name, kind).exists() or self.path(name, kind).exists()
 
     def read(self, name: str, kind: str) -> bytes:
         """Return the bytes of a file, staged or stored. Raises `OSError`."""
@@ -183,14 +177,10 @@ class Store:
         for path in (self.root.parent / ASIDE).glob(f"{name}*"):
             yield path.read_bytes()
 
-    def names_by_start(self) -> Callable[[str], set[str]]:
-        """Return what gives the names that begin with two digits; ask by ascending digits."""
-
-        def names(start: str) -> set[str]:
-            folder = self.root / start
-            return {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
-
-        return names
+    def names_from(self, start: str) -> set[str]:
+        """Return the names that begin with two digits."""
+        folder = self.root / start
+        return {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
 
     def named(self, name: str) -> Sequence[Path]:
         """Return what is stored under a name, in whatever format."""
@@ -214,17 +204,8 @@ class Store:
             return False
 
 
-def _sync_folders(folders: set[Path]) -> None:
-    if len(folders) == 1:
-        _sync(*folders)
-    elif folders:
-        # The disk answers what waits at the same time at once: a tenth of the time in a row.
-        list(_sync_threads().map(_sync, folders))
-
-
 @cache
 def _sync_threads() -> ThreadPoolExecutor:
-    """Return threads that are kept: each batch needs them, and to start some takes long."""
     return ThreadPoolExecutor(_SYNCS)
 
 

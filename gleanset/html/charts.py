@@ -106,7 +106,6 @@ def _axes(lines: Sequence[Line], as_percent: bool) -> Axes:
 
 
 def _described(lines: Sequence[Line], kept: int | None, as_percent: bool) -> str:
-    """Return the chart in words, for those who do not see it."""
     said = [
         f"{line.name}: from {_label(line.finite()[0][1], as_percent)} "
         f"to {_label(line.finite()[-1][1], as_percent)}"

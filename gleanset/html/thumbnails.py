@@ -62,7 +62,6 @@ class Thumbnails:
         return self._shrunk(self._dataset.image_path(image.sha256, image.format), sample)
 
     def _shrunk(self, path: Path, part: Sample | None = None) -> Thumbnail | None:
-        """Return a picture, or the part of it that a sample is."""
         try:
             picture = decode(path.read_bytes(), at_least=None if part else self._side).pixels
             return shrink(cut(picture, part.box, part.angle) if part else picture, self._side)

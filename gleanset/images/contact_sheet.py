@@ -93,7 +93,6 @@ def lay_out(tiles: Iterable[SheetTile], size: int, columns: int) -> Image.Image:
 def _placed(
     tiles: list[SheetTile], size: int, columns: int
 ) -> tuple[list[tuple[SheetTile, int, int]], int]:
-    """Return each tile with its left and top edge, and where the last row ends."""
     placed, column, y = [], 0, GAP
     row = size + LINE + GAP
     for tile in tiles:
@@ -109,7 +108,6 @@ def _placed(
 
 
 def _plain(text: str, width: int) -> str:
-    """One line that fits: what the built-in font cannot draw is shown as `?`."""
     shown = "".join(letter if " " <= letter <= "~" else "?" for letter in text)
     most = max(int(width / 5.6), 4)
     return shown if len(shown) <= most else f"{shown[: most - 2]}.."

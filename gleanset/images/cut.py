@@ -136,7 +136,6 @@ def _clamped(box: Box, width: int, height: int) -> Box:
 
 
 def _square_within(box: Box, face: Box, width: int, height: int) -> Box:
-    """Return a square moved into the picture, and no larger than that unless the face is."""
     side = min(box.width, max(min(width, height), face.width, face.height))
     smaller = (box.width - side) // 2
     return Box(
@@ -170,7 +169,6 @@ def cut(pixels: Image.Image | Array, box: Box, angle: float = 0.0) -> Image.Imag
 
 
 def _filled(pixels: Image.Image | Array, box: Box) -> Image.Image:
-    """Return the box of a picture, whose border is repeated where the box leaves it."""
     size = pixels.size if isinstance(pixels, Image.Image) else pixels.shape[1::-1]
     inside = _clamped(box, *size)
     left, top = inside.x - box.x, inside.y - box.y

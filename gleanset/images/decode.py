@@ -243,7 +243,10 @@ def _decoded(
     orientation = _orientation(image)
     loaded = with_true_alpha(image, coded)
     if mode == "RGB" and "icc_profile" in loaded.info:
-        loaded = _in_srgb(loaded)
+        # Loaded only for pictures with a profile: most harvests see none in colour.
+        from gleanset.images.colour import as_srgb
+
+        loaded = as_srgb(loaded)
     is_grey = loaded.mode == mode == "L" and "transparency" not in loaded.info
     pixels = loaded if is_grey else as_rgb(loaded, negative=negative)
     if pixels.mode != mode:
@@ -264,13 +267,6 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _in_srgb(image: Image.Image) -> Image.Image:
-    # Loaded only for pictures with a profile: most harvests see none in colour.
-    from gleanset.images.colour import as_srgb
-
-    return as_srgb(image)
-
-
 def _reason(text: str) -> str:
     lowered = text.lower()
     if "truncated" in lowered or "broken data stream" in lowered:
@@ -279,7 +275,6 @@ def _reason(text: str) -> str:
 
 
 def _unknown(data: bytes, formats: tuple[str, ...]) -> Unreadable:
-    """Say what it is when it is not a picture we take."""
     head = data[:256]
     if formats != FORMATS:
         return Unreadable("damaged", f"a broken {WITH_PLUGINS[formats[0]]}")

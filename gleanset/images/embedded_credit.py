@@ -86,7 +86,6 @@ def _property(root: ET.Element, name: str) -> str | None:
 
 
 def _said(value: object) -> str | None:
-    """Return a field of EXIF or IPTC as text: it may be bytes, or several of them."""
     if isinstance(value, (list, tuple)):
         return credit_text(", ".join(filter(None, map(_said, value))))
     if isinstance(value, bytes):

@@ -102,7 +102,6 @@ def file_kind(data: Bytes) -> Literal["JPEG", "PNG", "WEBP"] | None:
 
 
 def _payloads_of(data: Bytes) -> Iterator[bytes] | None:
-    """Yield what may be EXIF or XMP; None for a format that is not walked here."""
     kind = file_kind(data)
     return _PAYLOADS[kind](data) if kind else None
 
@@ -129,7 +128,6 @@ def _payloads_of_webp(data: Bytes) -> Iterator[bytes]:
 
 
 def _opened_says(data: Bytes) -> bool:
-    """Ask Pillow, which knows TIFF and AVIF, and HEIC and JPEG XL by its plugins."""
     from PIL import Image
 
     plugin_format(data[:_HEAD])
@@ -282,7 +280,6 @@ def _stripped_webp(data: bytes, orientation: int) -> bytes:
 
 
 def _turned_exif(orientation: int) -> bytes:
-    """Return EXIF that says how a picture is turned and nothing else; none where it stands."""
     if orientation == 1:
         return b""
     entry = b"".join(

@@ -71,7 +71,6 @@ def reservations_in(data: bytes) -> Iterator[Reserved]:
 
 
 def _metadata_of(data: bytes) -> tuple[bytes, bytes]:
-    """Return what may be XMP, without the zeros of UTF-16, and what may be a manifest of C2PA."""
     xmp: list[bytes] = []
     manifest: list[bytes] = []
     with suppress(Unreadable):  # damage: what stood before it counts

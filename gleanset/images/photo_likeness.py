@@ -62,7 +62,6 @@ def texture_features(pixels: Image.Image) -> npt.NDArray[np.float64]:
 
 
 def _ranges(grey: Pixels) -> Pixels:
-    """Return the largest minus the smallest value of the 3 x 3 pixels about each."""
     square = np.ones((3, 3), np.uint8)
     return np.asarray(cv2.dilate(grey, square) - cv2.erode(grey, square))
 

@@ -81,7 +81,6 @@ def is_camera_raw(data: bytes) -> bool:
 
 
 def _tags(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield tags of a TIFF's first directory and those below it, with what their entry holds."""
     order = "<" if data[:2] == b"II" else ">"
     waiting, seen = [int(struct.unpack_from(f"{order}I", data, 4)[0])], set[int]()
     while waiting and len(seen) < _MOST_IFDS:
@@ -122,7 +121,6 @@ def _side(bits: _Bits, small: int) -> int:
 
 
 def _codestream(data: bytes) -> bytes:
-    """Return where the code stream begins; that of a container is in a box."""
     if data.startswith(_CODESTREAM):
         return data
     at = 0
@@ -141,8 +139,6 @@ def _codestream(data: bytes) -> bytes:
 
 
 class _Bits:
-    """Takes bits of bytes, the lowest first."""
-
     def __init__(self, data: bytes) -> None:
         self._left, self._number = int.from_bytes(data, "little"), 8 * len(data)
 

@@ -139,7 +139,8 @@ def _jpeg(data: bytes, max_pixels: int) -> Iterator[bytes]:
                 header = segment
             elif marker == _SCAN:
                 scans.append(segment)
-            kept.append(segment if _is_exif(segment) else kept_of_jpeg(marker, segment))
+            is_exif = segment[1:2] == b"\xe1" and segment[4:8] == b"Exif"
+            kept.append(segment if is_exif else kept_of_jpeg(marker, segment))
     whole = b"".join(kept)
     if ended:
         yield whole
@@ -147,10 +148,6 @@ def _jpeg(data: bytes, max_pixels: int) -> Iterator[bytes]:
     whole = whole.rstrip(b"\xff")
     if _has_all_scans(header, scans) and _has_all_pixels(whole, max_pixels):
         yield whole + _END_OF_IMAGE
-
-
-def _is_exif(segment: bytes) -> bool:
-    return segment[1:2] == b"\xe1" and segment[4:8] == b"Exif"
 
 
 def _has_all_scans(header: bytes, scans: list[bytes]) -> bool:

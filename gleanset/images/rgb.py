@@ -40,7 +40,10 @@ def as_rgb(image: Image.Image, *, negative: bool = False) -> Image.Image:
         transparent = image.info.get("transparency")
         if not isinstance(transparent, int):
             return grey.convert("RGB")
-        return on_ground(Image.merge("RGBA", (grey, grey, grey, _unequal(image, transparent))))
+        import numpy as np
+
+        alpha = Image.fromarray(((np.asarray(image) != transparent) * 255).astype(np.uint8))
+        return on_ground(Image.merge("RGBA", (grey, grey, grey, alpha)))
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         return on_ground(image.convert("RGBA"))
     return image.convert("RGB")
@@ -92,7 +95,6 @@ def positive_tiff(data: bytes) -> tuple[bytes, bool]:
 
 
 def _scaled_to_8_bit(image: Image.Image, *, negative: bool) -> Image.Image:
-    """Return deep grey as 8 bits: by the range that its file has, floats stretched to 0..255."""
     # Few images are so deep, and a window shows its first one sooner without numpy.
     import numpy as np
 
@@ -115,9 +117,3 @@ def _scaled_to_8_bit(image: Image.Image, *, negative: bool) -> Image.Image:
         most = 2.0**bits - 1
     grey = (np.clip(values, 0, most) / (most / 255)).round().astype(np.uint8)
     return Image.fromarray(255 - grey if negative else grey)
-
-
-def _unequal(image: Image.Image, transparent: int) -> Image.Image:
-    import numpy as np
-
-    return Image.fromarray(((np.asarray(image) != transparent) * 255).astype(np.uint8))

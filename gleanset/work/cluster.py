@@ -200,7 +200,6 @@ def installed_versions() -> tuple[tuple[str, str], ...]:
 
 @contextmanager
 def _marked(folders: tuple[Path, ...]) -> Iterator[str]:
-    """Put a file with a random mark into each folder, by which nodes recognize it."""
     mark = secrets.token_hex(8)
     try:
         for folder in folders:
@@ -215,7 +214,6 @@ def _marked(folders: tuple[Path, ...]) -> Iterator[str]:
 
 @contextmanager
 def _connected(address: str) -> Iterator[Any]:
-    """The module `ray`, connected for the block."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray reads this when it is imported
     try:
         import ray

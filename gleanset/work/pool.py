@@ -189,7 +189,6 @@ def _first_of(feed: _Feed[Item], workers: Workers) -> tuple[list[Item], Workers]
 
 
 def _all_ready(ready: SimpleQueue[Future[Result]]) -> Iterator[Future[Result]]:
-    """Wait for one, then give all that are there."""
     yield ready.get()
     with suppress(Empty):
         while True:
@@ -225,7 +224,6 @@ class _Feed(Generic[Item]):
 
 
 def _next_attempt(future: Future[Any], attempt: int) -> int:
-    """Return which attempt is to follow this one, 0 for none."""
     error = future.exception()
     if isinstance(error, BrokenExecutor):
         return attempt  # all workers were lost before one took it up

@@ -208,7 +208,6 @@ def _workers_die() -> GleansetError:
 
 
 def _every_worker_runs_the_script() -> bool:
-    """Whether the program is a script that does not ask who imports it."""
     program = sys.modules["__main__"]
     try:
         return program.__spec__ is None and "__name__" not in inspect.getsource(program)

@@ -35,8 +35,6 @@ class Bar(tqdm):  # type: ignore[type-arg]
 
 
 class _Lines(Bar):
-    """What writes lines and no carriage returns."""
-
     def close(self) -> None:
         """End without what tqdm writes to take a bar away."""
         self.sp = None

@@ -129,7 +129,7 @@ def _take_files(
             data = theirs.path(sha256, kind).read_bytes()
         if sha256_of(data) != sha256:
             why = GONE if not data else "damaged"
-            ours.rejections.add(Rejection(STAGE, sha256, why, theirs.address))
+            ours.rejections.add(Rejection(STAGE, sha256, why, str(theirs.root)))
             counts["rejected"] += 1
             continue
         with ours.db.write():

@@ -62,14 +62,14 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
         for outcome in progress.over(outcomes, "verify", total=total):
             keeper.take(outcome.item, outcome.reason, outcome.detail)
         findings: dict[str, object] = {"images": total, **keeper.tally}
-        present = dataset.crops(scratch).names_by_start()
+        crops = dataset.crops(scratch)
         findings["gone_crops"] = sum(
             key not in there
             for start, keys in groupby(upkeep.cut_samples(), lambda key: key[:2])
-            for there in (present(start),)
+            for there in (crops.names_from(start),)
             for key in keys
         )
-        findings |= _check_crops(dataset.crops(scratch), repair, progress)
+        findings |= _check_crops(crops, repair, progress)
         findings["strays"] = sum(1 for _ in orphan_files(dataset))
         wrong = contradictions(dataset.db)
         findings |= {name: finding.cases for name, finding in wrong.items()}

@@ -135,4 +135,4 @@ def test_a_persons_verdict_on_a_pair_counts_more_than_any_other(
             dataset.db.run("INSERT INTO pair(a,b,kind,verdict) VALUES(1,2,?,?)", (said, verdict))
     pairs = Pairs(dataset.db)
     assert pairs.known() == pairs.tied() == {(1, 2): False}
-    assert pairs.looked_at(1, 2) is False
+    assert pairs.verdict(1, 2) == "not"
