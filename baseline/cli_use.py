@@ -13,10 +13,10 @@ import click
 from baseline.extras import need_transfer
 from baseline.request import ExportRequest, KnownPicturesRequest, PredictRequest
 from gleanset.cli import Command, CommandJob, Result, gone_option, job_options
-from gleanset.control_characters import shown_name
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.files.store import GONE
 from gleanset.request import options_of
+from gleanset.terminal import shown_name
 from gleanset.tree import ignored_summary
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from curation.moments import find_moments
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import VISITOR, Choice
-from gleanset.db.sample_places import SampleRegion
+from gleanset.db.regions import SampleRegion
 from gleanset.db.samples import SplitGroups
 from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports, SimilarImage
 from gleanset.errors import InputUnusable, Unreadable, UsageError

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gleanset.control_characters import error_words
 from gleanset.errors import GleansetError, Unreadable
 from gleanset.records import Face
+from gleanset.terminal import error_words
 
 if TYPE_CHECKING:  # what builds detectors imports this
     from facecrop.detectors.base import Detector, Pixels

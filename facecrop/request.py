@@ -202,8 +202,8 @@ def whole_instead(dataset: Dataset) -> tuple[str, str] | None:
     of pets a detector is sure of a face. So are cut faces: of those of 256 pixels it finds none in
     18 %, others in half of them.
     """
+    from gleanset.db.faces import Tracks
     from gleanset.db.statistics import Statistics
-    from gleanset.db.tracks import Tracks
 
     if Tracks(dataset.db).count():
         return None

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from gleanset.control_characters import replace_controls
 from gleanset.errors import MissingComponent
+from gleanset.terminal import replace_controls
 
 # In lower case. Tried with docker 20 and 28 and podman 4; newer ones put it a little differently.
 _NO_IMAGE = re.compile(r"no such image|image not known|no such object|unable to find image")

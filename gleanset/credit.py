@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gleanset.control_characters import replace_controls
 from gleanset.errors import UsageError
+from gleanset.terminal import replace_controls
 
 LONGEST = 500
 """Characters that are kept of each text."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from gleanset.control_characters import shown_name
 from gleanset.dataset import Dataset
+from gleanset.terminal import shown_name
 
 FEW = 5
 """So many files are named."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeVar
 
-from gleanset.control_characters import error_words
 from gleanset.errors import Changed, GleansetError, UsageError
+from gleanset.terminal import error_words
 
 T = TypeVar("T")
 log = logging.getLogger("gleanset.plugins")

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gleanset import Dataset
-from gleanset.db.fetches import FetchEnd
-from gleanset.db.hints import retract_disputed
+from gleanset.db.images import FetchEnd
+from gleanset.db.samples import retract_disputed
 from gleanset.errors import Unreadable
 from gleanset.file_groups import FileGroups
 from gleanset.files.store import Store

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 
 from gleanset import Dataset
 from gleanset.db.classes import class_name
-from gleanset.db.hints import HintedSample, Hints, withdrawn
 from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import Proposals, ProposedSample, proposed_samples
+from gleanset.db.samples import HintedSample, Hints, withdrawn
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import AUTOMATIC, operation
 

@@ -146,7 +146,7 @@ def label(
 
 def _refuse_slips(dataset: Dataset, label: str) -> None:
     """Refuse a name that nothing ever had and that is nearly one that is known (`UsageError`)."""
-    from gleanset.db.hints import Hints
+    from gleanset.db.samples import Hints
     from labeler.sorting.names import nearly
 
     name = dataset.classes.resolved(label)

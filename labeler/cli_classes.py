@@ -128,7 +128,7 @@ def delete(job: CommandJob, name: str) -> Result:
     the same.
     """
     from gleanset.db.classes import aliases
-    from gleanset.db.hints import Hints
+    from gleanset.db.samples import Hints
     from labeler.classes import ClassEditor
 
     with job.open() as dataset:
@@ -154,7 +154,7 @@ def drop(job: CommandJob, name: str) -> Result:
 
     Labels stay as they are. Only a harvest with other options, or of new files, brings it back.
     """
-    from gleanset.db.hints import Hints
+    from gleanset.db.samples import Hints
 
     with job.open() as dataset:
         if not (number := Hints(dataset.db).drop(name)):

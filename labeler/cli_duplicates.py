@@ -9,10 +9,10 @@ import click
 
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
-from gleanset.control_characters import shown_name
 from gleanset.errors import DoneInPart
 from gleanset.named_files import found_at
 from gleanset.settings import FILE
+from gleanset.terminal import shown_name
 
 if TYPE_CHECKING:
     from labeler.audit import Audit

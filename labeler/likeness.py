@@ -16,10 +16,10 @@ import numpy.typing as npt
 from curation.likeness.descriptor import WIDTH, DescriptorSpace
 from curation.likeness.grouping import SOME as ENOUGH
 from curation.likeness.grouping import main_directions, walked
-from curation.likeness.space import LikenessSpace, sample_name
+from curation.likeness.vectors import LikenessSpace, sample_name
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
-from gleanset.db.quality import QualityMeasures
+from gleanset.db.regions import QualityMeasures
 from gleanset.records import Region
 
 SOME = 2000

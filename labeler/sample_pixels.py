@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from gleanset.db.sample_places import SampleRegion
+from gleanset.db.regions import SampleRegion
 from gleanset.files.store import Store, bytes_of
 from gleanset.images.cut import cut
 from gleanset.images.decode import Mode, decode

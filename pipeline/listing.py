@@ -19,14 +19,14 @@ from curation.manual_boxes import missed
 from curation.web_reports import copies_of, disputed
 from gleanset import Dataset
 from gleanset.config import did_you_mean
+from gleanset.db.faces import Tracks
 from gleanset.db.images import NOWHERE, PlaceFound
 from gleanset.db.proposals import PresortedSample, Proposal, proposed_samples
 from gleanset.db.proposals import stacks as stacks_that_wait
-from gleanset.db.quality import Quality, QualityMeasures
+from gleanset.db.regions import Quality, QualityMeasures
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.samples import SplitGroups
 from gleanset.db.snapshots import Snapshots
-from gleanset.db.tracks import Tracks
 from gleanset.db.visitors import REMOVAL, STATUSES, Claim, Reports, SimilarImage
 from gleanset.errors import UsageError
 from gleanset.files.atomic import whole_file

@@ -14,9 +14,9 @@ from curation.by_hand import PRESORT, by_hand, window_here
 from facecrop.request import whole_instead
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
-from gleanset.db.hints import Hints
 from gleanset.db.journal import unseen_judges, unseen_labels
 from gleanset.db.proposals import proposed_by_tenths
+from gleanset.db.samples import Hints
 from gleanset.db.statistics import Statistics
 from gleanset.db.visitors import REMOVAL, Reports
 from gleanset.errors import GleansetError, InputUnusable

@@ -8,8 +8,8 @@ from fastapi import Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from gleanset.control_characters import replace_controls
 from gleanset.records import Box
+from gleanset.terminal import replace_controls
 from webapp.api_models import MarkedBox
 from webapp.computations import Upload
 from webapp.guard import OWNER_API

@@ -20,7 +20,7 @@ from baseline.features.backbone import GATHERED, Backbone, FeatureExtractor, Pic
 from baseline.features.backbones import load_backbone
 from baseline.features.batching import gathered
 from baseline.settings import Fit, Precision, Transfer, Triplet
-from curation.likeness.store import Vector, VectorStore, vector_name
+from curation.likeness.vectors import Vector, VectorStore, vector_name
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.records import Sample

@@ -18,8 +18,7 @@ from baseline.data.pixels import PixelSource, picture_of
 from baseline.data.samples import pixel_sources
 from baseline.features.backbone import FeaturePart
 from baseline.features.backbone_names import COLOURS, FACES
-from curation.likeness.space import sample_name
-from curation.likeness.store import VectorStore
+from curation.likeness.vectors import VectorStore, sample_name
 from gleanset import Dataset
 from gleanset.images.photo_likeness import photo_likeness
 from gleanset.platform import cores

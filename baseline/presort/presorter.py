@@ -13,7 +13,7 @@ from baseline.presort.propose import label_next, propose
 from baseline.settings import Settings, Transfer
 from baseline.train.methods.part_weights import weights_by_setting
 from curation.likeness.recommend import teaching
-from curation.likeness.space import FACT, forget_spaces, sample_name, write_space
+from curation.likeness.vectors import FACT, forget_spaces, sample_name, write_space
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.journal import unseen_labels

@@ -7,10 +7,10 @@ from enum import IntFlag
 from typing import Any, NamedTuple
 
 from gleanset.db.connection import Row, Table
-from gleanset.db.hints import Hints
 from gleanset.db.journal import unseen_labels
+from gleanset.db.regions import SAMPLE_REGION, SampleRegion, same_region, sample_region
 from gleanset.db.rows import columns_of_box, signed, unsigned, values_of
-from gleanset.db.sample_places import SAMPLE_REGION, SampleRegion, same_region, sample_region
+from gleanset.db.samples import Hints
 from gleanset.errors import UsageError
 
 

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from gleanset.db.classes import LabelClasses, present_class
 from gleanset.db.connection import PART, Connection, Row, Table, mapping_of
-from gleanset.db.hints import HINT
+from gleanset.db.faces import Tracks
 from gleanset.db.images import POST
 from gleanset.db.rows import dump, load, now, record_of
+from gleanset.db.samples import HINT
 from gleanset.db.sorting import PROPOSED, WAITS
-from gleanset.db.tracks import Tracks
 from gleanset.errors import UsageError
 from gleanset.records import Box, Region
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gleanset.db.connection import Row, Table, mapping_of
-from gleanset.db.hints import HINT
 from gleanset.db.images import POST
 from gleanset.db.journal import operation_of
+from gleanset.db.regions import SAMPLE_REGION, SampleRegion, same_region, sample_region
 from gleanset.db.rows import FAIR_ORDER
-from gleanset.db.sample_places import SAMPLE_REGION, SampleRegion, same_region, sample_region
-from gleanset.db.samples import IN_USE, SET_ASIDE
+from gleanset.db.samples import HINT, IN_USE, SET_ASIDE
 from gleanset.operations import Operation
 from gleanset.records import Box, Region
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Table
 from gleanset.db.journal import last_decision
-from gleanset.db.quality import QUALITY_COLUMNS, QualityFlag
+from gleanset.db.regions import QUALITY_COLUMNS, QualityFlag
 from gleanset.db.samples import IN_USE, SET_ASIDE
 
 

@@ -4,7 +4,7 @@ The format is told by content, never by name, and must be one of `FORMATS`, or H
 where their plugins are there. Size is
 checked before a pixel is decoded. EXIF orientation is applied to the pixels and never to
 the stored bytes. Animated files give their first frame and say how many they have. Colours of
-an embedded profile are made sRGB where colour is wanted at all (`gleanset.images.colour`).
+an embedded profile are made sRGB where colour is wanted at all (`gleanset.images.rgb`).
 Transparency is laid on white, or on grey where a drawing is white itself; 16-bit is scaled, CMYK
 and palettes are converted. What is damaged beside the pixels costs no image
 (`gleanset.images.repair`).
@@ -30,7 +30,7 @@ from gleanset.errors import Unreadable
 from gleanset.images.embedded_metadata import file_kind
 from gleanset.images.plugin_formats import JXL, WITH_PLUGINS, jxl_size, plugin_format
 from gleanset.images.repair import lacks_rows, repaired
-from gleanset.images.rgb import as_rgb, positive_tiff, with_true_alpha
+from gleanset.images.rgb import as_rgb, as_srgb, positive_tiff, with_true_alpha
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 _PLUGINS = {"WEBP": "WebP"}
@@ -243,9 +243,6 @@ def _decoded(
     orientation = _orientation(image)
     loaded = with_true_alpha(image, coded)
     if mode == "RGB" and "icc_profile" in loaded.info:
-        # Loaded only for pictures with a profile: most harvests see none in colour.
-        from gleanset.images.colour import as_srgb
-
         loaded = as_srgb(loaded)
     is_grey = loaded.mode == mode == "L" and "transparency" not in loaded.info
     pixels = loaded if is_grey else as_rgb(loaded, negative=negative)

@@ -1,11 +1,21 @@
-"""Pixels of every mode as RGB: deep values scaled to 8 bits, transparency laid on a ground."""
+"""Pixels of every mode as RGB, and colours with an ICC profile as sRGB.
+
+Deep values are scaled to 8 bits, transparency is laid on a ground. Phones and cameras save Display
+P3 or Adobe RGB: shown as if they were sRGB such images are pale, and a net would learn the
+camera.
+"""
 
 from __future__ import annotations
 
+import io
 import struct
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
+
+if TYPE_CHECKING:
+    from PIL import ImageCms
 
 WHITE, GREY = (255, 255, 255), (128, 128, 128)
 Ground = tuple[int, int, int]
@@ -117,3 +127,53 @@ def _scaled_to_8_bit(image: Image.Image, *, negative: bool) -> Image.Image:
         most = 2.0**bits - 1
     grey = (np.clip(values, 0, most) / (most / 255)).round().astype(np.uint8)
     return Image.fromarray(255 - grey if negative else grey)
+
+
+# Profiles of printers have half a megabyte and more; pictures have no use for larger ones.
+MOST_BYTES = 5_000_000
+_SPACES = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}
+
+
+def as_srgb(image: Image.Image) -> Image.Image:
+    """Return the picture in sRGB, with its transparency where it has any.
+
+    Itself where it has no profile, one of sRGB, or one that is broken or of another kind of
+    picture: a profile never costs us the picture.
+    """
+    profile = image.info.get("icc_profile")
+    if not isinstance(profile, bytes) or not 0 < len(profile) <= MOST_BYTES:
+        return image
+    if image.mode in _SPACES and "transparency" not in image.info:
+        transform = _to_srgb(profile, image.mode)
+        return _applied(transform, image) if transform else image
+    if image.mode not in ("P", "PA", "RGB", "RGBA") or not (transform := _to_srgb(profile, "RGB")):
+        return image
+    layer = image.convert("RGBA")
+    made = _applied(transform, layer.convert("RGB"))
+    made.putalpha(layer.getchannel("A"))
+    return made
+
+
+def _applied(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
+    from PIL import ImageCms
+
+    made = ImageCms.applyTransform(image, transform)
+    assert made is not None, "it is not done in place"
+    # Pillow would write sRGB's own profile into every file that is saved from it.
+    made.info.pop("icc_profile", None)
+    return made
+
+
+@lru_cache(maxsize=16)
+def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    from PIL import ImageCms  # most harvests see no colour profile
+
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if source.profile.xcolor_space.strip() != _SPACES[mode]:
+            return None
+        if "sRGB" in ImageCms.getProfileDescription(source):
+            return None
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError, AttributeError):
+        return None

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
 
-from gleanset.control_characters import replace_controls
-from gleanset.terminal import wrapped
+from gleanset.terminal import replace_controls, wrapped
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from itertools import zip_longest
 import msgspec
 
 from gleanset import Dataset
-from gleanset.db.fetches import VideoName
+from gleanset.db.images import VideoName
 from gleanset.records import Origin, Rejection
 from gleanset.work.pool import Outcome
 from harvest.importer import Importer

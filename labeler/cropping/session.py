@@ -14,7 +14,7 @@ from typing import NamedTuple
 from curation.manual_boxes import PROVENANCE, STAGE, cuts_of, inside
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.sample_places import BoxedSample, BoxedSamples
+from gleanset.db.regions import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
 from gleanset.operations import operation

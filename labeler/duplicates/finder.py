@@ -28,7 +28,7 @@ from gleanset.db.duplicates import (
     PairVerdict,
     SampleHashes,
 )
-from gleanset.db.sample_places import SampleRegion
+from gleanset.db.regions import SampleRegion
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import Unreadable, UsageError
 from gleanset.records import Rejection

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from gleanset.db.duplicates import SampleHashes
-from gleanset.db.sample_places import SampleRegion
+from gleanset.db.regions import SampleRegion
 from gleanset.images.measure import dct_hash
 from labeler.sample_pixels import SampleFile, read_pixels
 

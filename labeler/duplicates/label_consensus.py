@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from gleanset.db.duplicates import GroupMember
-from gleanset.db.hints import withdrawn
 from gleanset.db.journal import Choice
+from gleanset.db.samples import withdrawn
 
 DECIDED = {"labelled": "label", "rejected": "reject"}
 

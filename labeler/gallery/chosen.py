@@ -10,7 +10,7 @@ from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import giver_of, label_provenances
 from gleanset.db.proposals import LookAlikeStack, stacks
-from gleanset.db.quality import Quality, QualityMeasures
+from gleanset.db.regions import Quality, QualityMeasures
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.db.sorting import SortingQueue
 from gleanset.errors import InputUnusable

@@ -8,7 +8,7 @@ from PySide6.QtCore import QRect, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
-from gleanset.db.sample_places import SampleRegion
+from gleanset.db.regions import SampleRegion
 from gleanset.db.sorting import SampleTile
 from labeler.qt.pictures import ThumbnailLoader, draw_fitted
 from labeler.qt.theme import draw_box

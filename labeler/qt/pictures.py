@@ -13,7 +13,7 @@ from PySide6.QtCore import QObject, QPoint, QRect, Qt, QTimer, Signal
 from PySide6.QtGui import QImage, QPainter, QPixmap
 
 from gleanset import Dataset
-from gleanset.db.sample_places import SampleRegion
+from gleanset.db.regions import SampleRegion
 from gleanset.errors import Unreadable
 from gleanset.platform import lower_thread_priority
 from gleanset.records import Region

@@ -13,7 +13,7 @@ from PIL import Image
 
 from curation.likeness.descriptor import descriptor
 from gleanset import Dataset
-from gleanset.db.quality import PixelMeasures, QualityMeasures
+from gleanset.db.regions import PixelMeasures, QualityMeasures
 from gleanset.images.photo_likeness import photo_likeness
 from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Processes, run_batches

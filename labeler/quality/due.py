@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.duplicates import ImageHashes
-from gleanset.db.sample_places import SampleRegion
+from gleanset.db.regions import SampleRegion
 from labeler.sample_pixels import SampleFile, sample_file
 
 VERSION = 6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gleanset.db.quality import Quality, QualityFlag
+from gleanset.db.regions import Quality, QualityFlag
 
 FLAGS: tuple[QualityFlag, ...] = (
     QualityFlag("blurred", "blur", 0.6),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from curation.likeness.recommend import in_steps, learn_classes, teaching
-from curation.likeness.space import LikenessSpace, sample_name
+from curation.likeness.vectors import LikenessSpace, sample_name
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.journal import unseen_labels

@@ -10,8 +10,7 @@ from contextlib import suppress
 from itertools import chain, islice
 
 from gleanset import Dataset
-from gleanset.db.quality import PixelMeasures, QualityMeasures
-from gleanset.db.sample_places import SampleRegion
+from gleanset.db.regions import PixelMeasures, QualityMeasures, SampleRegion
 from gleanset.errors import Unreadable
 from gleanset.work.pool import Processes, run_over
 from labeler.quality.due import VERSION, DueSample, due_samples

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.sample_places import Frame, SampleRegion, VideoFrames
+from gleanset.db.regions import Frame, SampleRegion, VideoFrames
 from gleanset.db.sorting import SampleTile, SampleTiles
 from gleanset.errors import Unreadable
 from gleanset.files.atomic import write_atomic

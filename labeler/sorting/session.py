@@ -14,7 +14,7 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.db.changes import Change, Changes
 from gleanset.db.journal import Choice, did_anything, last_between
-from gleanset.db.sample_places import SampleRegion
+from gleanset.db.regions import SampleRegion
 from gleanset.db.sorting import (
     ClassCount,
     LabelCounts,

@@ -15,7 +15,7 @@ import numpy as np
 
 from facecrop.detectors import DetectorSpec, Pixels
 from gleanset import Dataset
-from gleanset.db.tracks import Tracks
+from gleanset.db.faces import Tracks
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.records import FollowedFace, Origin
 from gleanset.work.pool import Processes

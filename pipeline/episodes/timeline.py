@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.fetches import Videos
-from gleanset.db.tracks import StoredTrack, Tracks
+from gleanset.db.faces import StoredTrack, Tracks
+from gleanset.db.images import Videos
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.charts import nice_step

@@ -13,9 +13,9 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.dataset import refuse_missing
 from gleanset.db.connection import CATALOGUE, Row, copy_catalogue
-from gleanset.db.hints import retract_disputed
 from gleanset.db.journal import Choice
-from gleanset.db.merging import TAKE_IN, Merging, SampleState, beside
+from gleanset.db.maintenance import TAKE_IN, Merging, SampleState, beside
+from gleanset.db.samples import retract_disputed
 from gleanset.errors import UsageError
 from gleanset.files.store import GONE, Store, sha256_of
 from gleanset.operations import operation

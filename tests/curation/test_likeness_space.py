@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from curation.likeness.space import FACT, LikenessSpace, forget_spaces, write_space
-from curation.likeness.store import vector_name
+from curation.likeness.vectors import FACT, LikenessSpace, forget_spaces, vector_name, write_space
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation.likeness import store
-from curation.likeness.store import VectorStore, vector_name
+from curation.likeness import vectors as store
+from curation.likeness.vectors import VectorStore, vector_name
 
 
 def test_a_file_that_is_damaged_is_none(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gleanset.control_characters import has_controls, replace_controls, shown_name
 from gleanset.credit import credit_text
 from gleanset.named_files import short_name
+from gleanset.terminal import has_controls, replace_controls, shown_name
 from webapp.uploads import text_of
 
 KEPT = [

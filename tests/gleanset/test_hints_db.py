@@ -9,8 +9,8 @@ from catalogue_rows import add_sample, sha
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
-from gleanset.db.hints import Hints
 from gleanset.db.journal import Choice, label_provenances
+from gleanset.db.samples import Hints
 from gleanset.records import Origin
 
 

@@ -9,7 +9,7 @@ import pytest
 from catalogue_rows import add_image, measured, sha
 
 from gleanset import Dataset
-from gleanset.db.fetches import FetchEnd, VideoName
+from gleanset.db.images import FetchEnd, VideoName
 from gleanset.operations import operation
 from gleanset.records import Image, Measured, Origin, Rejection
 

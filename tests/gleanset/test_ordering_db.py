@@ -13,7 +13,7 @@ from gleanset import Dataset
 from gleanset.db.changes import Curation, Placement
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
-from gleanset.db.quality import QualityFlag
+from gleanset.db.regions import QualityFlag
 from gleanset.db.sorting import SampleTiles
 from gleanset.db.views import (
     ASIDE,

@@ -16,8 +16,8 @@ from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.proposals import PresortedSample, PresortSamples, Proposal, Proposals
+from gleanset.db.regions import BoxedSamples
 from gleanset.db.runs import Doubt, Doubts
-from gleanset.db.sample_places import BoxedSamples
 from gleanset.db.samples import SplitGroups
 from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.db.statistics import Statistics

@@ -12,9 +12,8 @@ import pytest
 from catalogue_rows import add_image, add_sample, cut, sha
 
 from gleanset import Dataset
-from gleanset.db.hints import Hints
 from gleanset.db.journal import Choice
-from gleanset.db.samples import SplitGroups
+from gleanset.db.samples import Hints, SplitGroups
 from gleanset.records import Origin, Sample
 
 VALUES: dict[str, tuple[str | None, ...]] = {

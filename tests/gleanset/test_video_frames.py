@@ -9,7 +9,7 @@ from catalogue_rows import add_image, cut, sha
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.sample_places import VideoFrames
+from gleanset.db.regions import VideoFrames
 from gleanset.db.sorting import SampleTiles
 from gleanset.records import Origin
 

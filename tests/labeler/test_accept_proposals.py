@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from labeler_makers import add_faces, add_image
 
-from curation.likeness.space import FACT, sample_name, write_space
+from curation.likeness.vectors import FACT, sample_name, write_space
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals

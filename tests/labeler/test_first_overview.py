@@ -12,7 +12,7 @@ from many_faces import copy_of_many
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
-from gleanset.db.quality import QualityMeasures
+from gleanset.db.regions import QualityMeasures
 from gleanset.db.sorting import SortingQueue
 from labeler.quality.due import VERSION
 from labeler.sorting.measuring import POOL, measured_by_parts

@@ -11,8 +11,8 @@ from labeler_makers import add_faces, add_image, label, plain, sha
 from tools_for_tests import picture, run_here
 
 from gleanset import Dataset, Origin
-from gleanset.db.hints import retract_disputed
 from gleanset.db.journal import Choice
+from gleanset.db.samples import retract_disputed
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC

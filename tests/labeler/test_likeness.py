@@ -14,10 +14,10 @@ from labelled_pictures import encoded, picture, put
 
 from curation.likeness.descriptor import WIDTH
 from curation.likeness.identity import WIDTH as IDENTITY
-from curation.likeness.space import FACT, Rows, sample_name, write_space
+from curation.likeness.vectors import FACT, Rows, sample_name, write_space
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
-from gleanset.db.quality import QualityMeasures
+from gleanset.db.regions import QualityMeasures
 from gleanset.db.sorting import SampleFeatures, SortingQueue
 from gleanset.records import Region
 from labeler.likeness import Likeness

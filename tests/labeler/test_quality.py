@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from curation.likeness.descriptor import DescriptorSpace, descriptor
 from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice
-from gleanset.db.quality import QualityMeasures
+from gleanset.db.regions import QualityMeasures
 from gleanset.images.measure import phash_and_sharpness
 from gleanset.records import FaceCrop
 from labeler.quality.assessment import QualityAssessment

@@ -14,7 +14,7 @@ from labeler_makers import Group, add_faces, add_groups, add_image, label, plain
 from gleanset import Dataset, Origin
 from gleanset.db.changes import Curation
 from gleanset.db.duplicates import Pairs
-from gleanset.db.fetches import VideoName
+from gleanset.db.images import VideoName
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import Settings, SplitSettings

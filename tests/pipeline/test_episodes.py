@@ -18,9 +18,9 @@ from tools_for_tests import ROOT, command, eventually, python_path, run_here
 from facecrop.detectors import DetectorSpec
 from facecrop.request import whole_instead
 from gleanset import Dataset
-from gleanset.db.fetches import VideoName
+from gleanset.db.faces import StoredTrack, Tracks
+from gleanset.db.images import VideoName
 from gleanset.db.journal import Choice
-from gleanset.db.tracks import StoredTrack, Tracks
 from gleanset.errors import UsageError
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.records import FaceTrack

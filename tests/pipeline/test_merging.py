@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tools_for_tests import examples
 
 from gleanset import Dataset
-from gleanset.db.fetches import FetchEnd
+from gleanset.db.images import FetchEnd
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.files.store import sha256_of

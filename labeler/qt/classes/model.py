@@ -9,7 +9,7 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QObject, QPersistentModelIndex, Qt
 
-from gleanset.db.sample_places import SampleRegion
+from gleanset.db.regions import SampleRegion
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import counted
 from labeler.qt.widgets import timer

@@ -10,7 +10,7 @@ from itertools import count
 from PySide6.QtCore import QPointF, QRectF
 from PySide6.QtGui import QTransform
 
-from gleanset.db.sample_places import BoxedSample
+from gleanset.db.regions import BoxedSample
 from gleanset.records import Box
 
 HANDLES = ((0, 0), (0.5, 0), (1, 0), (1, 0.5), (1, 1), (0.5, 1), (0, 1), (0, 0.5))

@@ -11,7 +11,7 @@ from PySide6.QtCore import QEvent, QObject, QRect, Qt, QTimer
 from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QWidget
 
-from gleanset.db.sample_places import FrameFace, SampleRegion
+from gleanset.db.regions import FrameFace, SampleRegion
 from gleanset.db.sorting import SampleTile
 from labeler.qt.classes.keys import ClassKeyReader
 from labeler.qt.grid.gesture_view import COMMANDS, GestureView, GridCommand

@@ -20,7 +20,7 @@ from baseline.features.texture import (
 )
 from baseline.presort.presorter import presort
 from baseline.settings import load_preset
-from curation.likeness.space import LikenessSpace, sample_name
+from curation.likeness.vectors import LikenessSpace, sample_name
 from gleanset import Dataset
 from gleanset.records import Region
 from gleanset.work.progress import Progress

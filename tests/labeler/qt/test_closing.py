@@ -14,7 +14,7 @@ from PySide6.QtWidgets import QApplication
 from sorting_book import by_id
 
 from gleanset import Dataset
-from gleanset.db.sample_places import BoxedSamples
+from gleanset.db.regions import BoxedSamples
 from gleanset.db.sorting import SampleTiles
 from labeler.qt.views.crop import CropView
 from labeler.qt.views.numbers import NumbersView

@@ -12,7 +12,7 @@ from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest
 
 from gleanset import Dataset
-from gleanset.db.sample_places import BoxedSample, BoxedSamples
+from gleanset.db.regions import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
 from labeler.classes import ClassEditor
 from labeler.qt.views import crop

@@ -11,7 +11,7 @@ from sorting_book import by_id
 
 from gleanset import Dataset
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
-from gleanset.db.quality import QualityMeasures
+from gleanset.db.regions import QualityMeasures
 from gleanset.db.runs import Doubt, Doubts
 from labeler.qt.views.review import ReviewView
 from labeler.quality.flags import flags_of

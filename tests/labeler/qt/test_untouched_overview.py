@@ -15,7 +15,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from window_fixtures import Opened
 
-from curation.likeness.space import FACT, sample_name, write_space
+from curation.likeness.vectors import FACT, sample_name, write_space
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.sorting import SortingQueue
