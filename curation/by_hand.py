@@ -19,10 +19,7 @@ def window_here() -> bool:
 
 
 def by_hand(dataset: Dataset) -> str | None:
-    """Return the command that leads to labels; None where nothing that waits can be shown.
-
-    What was put off is shown by the window alone.
-    """
+    """Return the command that leads to labels, if anything that waits can be shown."""
     if window_here():
         return f"labeler {dataset.option}"
     if stacks(dataset.db):

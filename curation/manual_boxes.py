@@ -74,10 +74,7 @@ def _add(dataset: Dataset, image: Image, cuts: list[FaceCrop]) -> int:
 
 
 def inside(box: Box, image: Image) -> Box:
-    """Return the part of a box that lies in the image.
-
-    Raises `UsageError` where nothing of it does.
-    """
+    """Return the part of a box that is in the image. Raises `UsageError` if none is."""
     part = within(box, image.width, image.height)
     if part is None:
         raise UsageError(
@@ -98,10 +95,7 @@ def _pixels(dataset: Dataset, image: Image) -> Array:
 
 
 def remove_samples(dataset: Dataset, keys: Sequence[str]) -> dict[str, object]:
-    """Take boxes given by hand away again, in one step that can be undone.
-
-    Raises `UsageError` for a sample that a detector found: that is rejected instead.
-    """
+    """Remove boxes drawn by hand, in one step. Raises `UsageError` for those of a detector."""
     with dataset.db.write():
         keys = [dataset.samples.named(key) for key in keys]
         for key in keys:

@@ -37,10 +37,7 @@ more, or fall, were found by different samplings, whose cuts may be the same."""
 
 @dataclass(frozen=True, slots=True)
 class MomentMember:
-    """A sample, and the `split`, `fold` and `moment` that the last split gave it.
-
-    `label` is None for one that takes no part in a split itself, such as a copy set aside.
-    """
+    """A sample with its last split, fold and group; `label` None for one that takes no part."""
 
     key: str
     label: str | None
@@ -53,10 +50,7 @@ class MomentMember:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Samples that stay together. `key` is the smallest key among the labelled ones.
-
-    `copies` are those that take no part themselves.
-    """
+    """Samples that stay together, with `copies` that take no part; `key` is the smallest."""
 
     key: str
     members: tuple[MomentMember, ...]
@@ -108,10 +102,7 @@ def moments_of(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
 
 
 def rows_of_moment(db: Connection, sample: int) -> tuple[int, ...]:
-    """Return the samples (rows) of one moment with a sample, waiting ones as well.
-
-    What waits is there if it is tied to the sample itself, as in `moments_of`.
-    """
+    """Return samples (rows) in the group of one, waiting ones tied to it included."""
     (key,) = db.column("SELECT key FROM sample WHERE id=?", (sample,)) or ("",)
     near = SplitGroups(db).may_share_moment(sample, NEIGHBOUR_SECONDS, LOOK_ALIKE)
     moments = moments_of(db, [key, *near])
@@ -204,9 +195,6 @@ def _evidence(of_one: list[GroupEvidence]) -> Iterator[Hashable]:
 
 
 def look_alikes(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple[int, int]]:
-    """Pairs (i, j), i < j, of hashes that differ in at most `distance` bits.
-
-    Exact for distinct hashes; equal ones are given as a star around the first of them.
-    """
+    """Yield pairs (i < j) of hashes within `distance` bits; equal ones as a star."""
     for near in near_pairs(hashes, distance):
         yield from zip(near.a.tolist(), near.b.tolist(), strict=True)

@@ -34,7 +34,5 @@ def few(moments: int | None, effective: float | None = None) -> str:
 
 
 def needed_for(share: float, confidence: float = 0.95) -> int:
-    """Return how many cases without a hit it takes to promise that hits are at most this
-    `share`.
-    """
+    """Return how many cases without a hit show that at most `share` are hits."""
     return math.ceil(math.log(1 - confidence) / math.log1p(-share)) if 0 < share < 1 else 0

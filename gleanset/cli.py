@@ -50,11 +50,7 @@ class CommandJob:
     verbose: bool = False
 
     def open(self, *, rehearse: bool = False) -> Dataset:
-        """Return the dataset, which must exist.
-
-        A simulation, or what only remembers what it found (`rehearse`), works on one that can
-        only be read.
-        """
+        """Return the dataset; a simulation or `rehearse` also opens one that can only be read."""
         return self._placed(Dataset.open(self.root, rehearse=rehearse or self.simulate))
 
     def create(self) -> Dataset:
@@ -141,10 +137,7 @@ def group(name: str, text: str, kind: type[CommandGroup] = CommandGroup) -> clic
 def job_options(
     *, simulate: bool = False, dataset: bool = True, on: bool = False
 ) -> Callable[[Callable[..., Result | None]], Callable[..., None]]:
-    """Add the common options and hand the function a `CommandJob` as its first argument.
-
-    With `on` the command can let its heavy work run on a cluster.
-    """
+    """Add the common options, `--on` where asked for; the function gets a `CommandJob` first."""
 
     def decorate(function: Callable[..., Result | None]) -> Callable[..., None]:
         @functools.wraps(function)

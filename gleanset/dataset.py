@@ -93,10 +93,7 @@ class Dataset:
         return f"-d {shlex.quote(str(self.root))}"
 
     def rehearsal(self) -> Dataset:
-        """Open it once more with a copy of its catalogue and a cache, thrown away at the end.
-
-        What is carried out there is what would be done, and nobody waits for a lock.
-        """
+        """Open it again with a copy of its catalogue and a cache, both removed at the end."""
         return type(self)(self.root, aside=True)
 
     @classmethod
@@ -125,10 +122,7 @@ class Dataset:
         return self.db.read_only
 
     def stage(self, name: str) -> AbstractContextManager[Path]:
-        """Hold a stage such as 'harvest-folder'; gives its scratch folder.
-
-        Raises `NotWritable` where nothing can be written, and `DatasetBusy`.
-        """
+        """Hold a stage; gives its scratch folder. Raises `NotWritable` and `DatasetBusy`."""
         self.db.refuse_if_read_only()
         return stage(self.cache, name)
 
@@ -138,10 +132,7 @@ class Dataset:
         self.root, self.cache = self.root.absolute(), self.cache.absolute()
 
     def workers(self, number: int = 0, files: tuple[Path, ...] = ()) -> Processes | Cluster:
-        """Return where heavy work of this dataset runs: up to `number` processes, 0 for all cores.
-
-        The nodes of a cluster must see the dataset, and read `files`.
-        """
+        """Return up to `number` processes (0: all cores), or a cluster that reads `files`."""
         # Most commands run nothing at all.
         from gleanset.work.pool import Processes
 
@@ -215,10 +206,7 @@ class Dataset:
         return self.crops(self.cache).path(key, "JPEG")
 
     def pin_of(self, file: HubFile) -> HubPin:
-        """Return what a name on a hub stands for here, which `dataset.toml` keeps from then on.
-
-        A name with a revision is asked for anew. Raises what asking the hub and writing raise.
-        """
+        """Return what a name on a hub means; `dataset.toml` keeps it unless it has a revision."""
         pin, known = self.settings.pin_of(file), self.settings.hub
         if not (file.revision or file.key in known or self.read_only or self._aside):
             append_tables(self.root, {"hub": {file.key: msgspec.to_builtins(pin)}})

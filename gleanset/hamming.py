@@ -94,10 +94,7 @@ class _Index(NamedTuple):
 
 
 class NearHashes:
-    """Finds which hashes lie within `distance` (at most 22) bits of each other, or of others.
-
-    What is made for the first list of others serves the next ones.
-    """
+    """Finds hashes within `distance` (at most 22) bits of each other, or of several lists."""
 
     def __init__(self, hashes: Hashes, distance: int) -> None:
         self._hashes = np.ascontiguousarray(hashes, dtype=np.uint64)
@@ -126,10 +123,7 @@ class NearHashes:
                 yield Near(index.order[x[near]], index.order[y[near]], distance)
 
     def among(self, others: Hashes, most: int = 2**62) -> Iterator[Near]:
-        """Yield all pairs (position among the hashes, position in `others`).
-
-        What one of the hashes meets in `others` beyond `most` times is left out.
-        """
+        """Yield all pairs (position here, in `others`), at most `most` for each hash here."""
         right = np.ascontiguousarray(others, dtype=np.uint64)
         met = np.zeros(len(self._hashes), np.int64)
         # All are looked up by one pair of bands before the next: its tables are near then.

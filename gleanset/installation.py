@@ -15,10 +15,7 @@ _NAME = "gleanset"
 
 
 def install_command(*extras: str, python: str = "", options: tuple[str, ...] = ()) -> str:
-    """Return the command that adds extras to this installation.
-
-    `python` is another environment's interpreter, `options` are options of `pip install`.
-    """
+    """Return the command that adds extras here, or to the environment of another `python`."""
     return shlex.join([*_installer(python), *options, *_requirement(extras)])
 
 

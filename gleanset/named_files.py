@@ -13,10 +13,7 @@ FEW = 5
 
 
 def few_files(lines: Sequence[str], see: str, number: int | None = None) -> dict[str, object]:
-    """Return what a summary says of some files: the first few, and the command for all of them.
-
-    `number` is how many there are, where not all are in `lines`.
-    """
+    """Return the first few of `number` files, and the command that shows all."""
     return {"see": see, "files": first_lines(lines, number)}
 
 

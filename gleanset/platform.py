@@ -137,19 +137,14 @@ def _peeked(pipe: int, most: int) -> bytes | None:
 
 
 def forbid_writing(path: Path) -> None:
-    """Let nobody write to a file under any of its names; nothing on Windows, where such a file
-    could not be removed either, and where it belongs to somebody else.
-    """
+    """Make a file read-only under all its names; not on Windows, nor a foreign file."""
     if os.name == "posix":
         with suppress(PermissionError):
             path.chmod(path.stat().st_mode & ~0o222)
 
 
 def exchange_paths(path: Path, other: Path) -> bool:
-    """Let two paths of one file system change places at once; False where that cannot be done.
-
-    By `renameat2` with `RENAME_EXCHANGE` (Linux 3.15, glibc 2.28; man 2 rename).
-    """
+    """Exchange two paths atomically (`renameat2`, man 2 rename); False where that cannot be."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):

@@ -80,10 +80,7 @@ REPORT_SOURCE = "web"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A result of a source: a URL to download and its origin.
-
-    `width` and `height` are those stated by the site, `referer` is sent with the request.
-    """
+    """A result of a source: a URL to download, its origin, stated size, and referer to send."""
 
     url: str
     origin: Origin
@@ -153,10 +150,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class FaceCrop:
-    """A face with the region cut around it and what was measured of that region.
-
-    `box` and `angle` are those of its sample.
-    """
+    """A face with the region (`box`, `angle`) cropped around it, and its measures."""
 
     face: Face
     key: str
@@ -182,10 +176,7 @@ class FaceTrack:
 
 @dataclass(frozen=True, slots=True)
 class FollowedFace:
-    """A face in a frame that was kept, and the track that it is of.
-
-    One that is too small to be cut has no `crop`.
-    """
+    """A face in a kept frame, its track, and its crop unless it is too small."""
 
     face: Face
     track: FaceTrack
@@ -249,10 +240,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One item that could not be used, with the reason; it never ends a run.
-
-    `source` is the one that offered `what` (as `Origin.source`), or empty.
-    """
+    """An item that could not be used, and why; `source` is the one that offered it, if any."""
 
     stage: str
     what: str
@@ -276,10 +264,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A copy of the catalogue under a name, and the counts of what it holds.
-
-    `samples` are those in use; `train`, `val` and `test` what is trained on and exported.
-    """
+    """A copy of the catalogue: name, time, author, note, and counts of what is in use."""
 
     name: str
     at: str

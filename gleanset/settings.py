@@ -199,9 +199,7 @@ def write_settings(root: Path, settings: Settings) -> None:
 
 
 def add_web(root: Path, web: WebSettings) -> bool:
-    """Write `[web]` into a `dataset.toml` that has none; False where it has another one, which
-    stays. What a person wrote there is left as it is.
-    """
+    """Write `[web]` into `dataset.toml`; False where it has another one, which stays."""
     own, text = read_toml(root / FILE, Settings), (root / FILE).read_text(encoding="utf-8-sig")
     if own.web == web or "web" in tomllib.loads(text):
         return own.web == web

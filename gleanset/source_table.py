@@ -47,10 +47,7 @@ class SourceTables:
         self._siblings: dict[Path, Counter[str]] = {}
 
     def of(self, path: Path) -> SourceTableRow:
-        """Return what the tables say of a file: the one that lies nearest first.
-
-        Raises `InputUnusable` for a table that cannot be read.
-        """
+        """Return what the tables say of a file, the nearest first. Raises `InputUnusable`."""
         credit, group = NOTHING, None
         if not path.is_relative_to(self.top):
             return SAYS_NOTHING

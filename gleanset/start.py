@@ -17,10 +17,7 @@ owns_process = False
 
 
 def begin(name: str) -> None:
-    """End the program on Ctrl-C until `take_over`; where only the version was asked for, say it.
-
-    Where a script ignores Ctrl-C, it stays ignored.
-    """
+    """End the program on Ctrl-C, if not ignored, until `take_over`; answer `--version`."""
     global owns_process
     owns_process = True
     if sys.argv[1:] == ["--version"]:

@@ -147,10 +147,7 @@ def _filled(parts: list[str], between: str, indent: str, most: int) -> Iterator[
 
 
 def table(rows: Sequence[Sequence[str]], most: int | None = None) -> list[str]:
-    """Return rows, the first of which has the heads, in columns: names on the left, then numbers.
-
-    Where they do not fit side by side, the rest follows below, with the names again.
-    """
+    """Return rows (the first are heads) in columns; what does not fit follows below."""
     most = room() if most is None else most
     wide = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     wide[0] = min(wide[0], most // 2)

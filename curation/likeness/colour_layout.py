@@ -61,10 +61,7 @@ def colour_layout(small: Floats) -> Floats:
 
 
 def layout_of(rgb: Any, cells: Any, library: Any) -> Any:
-    """Return ... x GRID**2 x colours of sRGB in 0..1 (... x 3 x SIDE**2) and of `cell_weights`.
-
-    Both are arrays of the `library`: numpy or torch.
-    """
+    """Return ... x GRID**2 x colours of sRGB (... x 3 x SIDE**2); `library` is numpy or torch."""
     lab = zip(_lab(rgb, library), (USUAL_LIGHTNESS, 0, 0), strict=True)
     light, red, yellow = (axis - EVENED * (axis.mean(-1) - usual)[..., None] for axis, usual in lab)
     tone = soft_bins(light, *LIGHTNESS, TONES, library)
@@ -75,9 +72,7 @@ def layout_of(rgb: Any, cells: Any, library: Any) -> Any:
 
 
 def averaged(pixels: npt.NDArray[np.uint8]) -> Floats:
-    """Return SIDE x SIDE x 3 of a picture (uint8, H x W x 3, sRGB): each pixel the mean of the area
-    that it covers, in 0..255.
-    """
+    """Return SIDE x SIDE x 3 means, 0..255, of areas of an image (uint8, H x W x 3)."""
     height, width = pixels.shape[:2]
     rows = area_weights(height) @ pixels.astype(np.float32).reshape(height, -1)
     averaged: Floats = area_weights(width) @ rows.reshape(SIDE, width, 3)
@@ -105,10 +100,7 @@ def cell_weights() -> Floats:
 
 
 def soft_bins(values: Any, low: float, high: float, count: int, library: Any = np) -> Any:
-    """Return ... x count: how much each value counts for `count` centres from `low` to `high`.
-
-    Between two centres a value counts for both, linearly; beyond the ends for the end.
-    """
+    """Return ... x count weights of values, linear between `count` centres from low to high."""
     at = ((values - low) / (high - low) * (count - 1)).clip(0, count - 1)
     return library.stack([(1 - abs(at - centre)).clip(0) for centre in range(count)], -1)
 

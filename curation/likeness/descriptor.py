@@ -79,10 +79,7 @@ def edge_layout(small: Floats) -> Floats:
 
 
 class DescriptorSpace:
-    """Descriptors as vectors of unit length, centred by `some` of those that are compared.
-
-    Of `photos` nothing is known that tells people apart: they are compared as they are.
-    """
+    """Descriptors as unit vectors, centred by `some`; of `photos` without the identity."""
 
     def __init__(self, some: Sequence[bytes], photos: bool = False) -> None:
         rows = _table(one for one in some if len(one) == WIDTH)
@@ -91,10 +88,7 @@ class DescriptorSpace:
         self._parts = PARTS[:2] if photos else PARTS
 
     def vectors(self, stored: Sequence[bytes | None]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """Return the vectors (N x `WIDTH`), and which there are; the others are zeros.
-
-        One of another length was made by an earlier version, and counts as none.
-        """
+        """Return vectors N x `WIDTH`, and which exist; others, also of old length, are 0."""
         there = np.array([one is not None and len(one) == WIDTH for one in stored], np.bool_)
         rows = _table(one for one in stored if one is not None and len(one) == WIDTH)
         vectors = np.zeros((len(stored), WIDTH), np.float32)

@@ -70,10 +70,7 @@ def told_by_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices]) -> 
 
 
 def grouped(vectors: Rows, wanted: int, apart: Iterable[tuple[int, int]] = ()) -> list[list[int]]:
-    """Return the rows (N x D, of unit length) in `wanted` groups, by their first rows.
-
-    Pairs of rows in `apart` were seen beside each other, which counts against them.
-    """
+    """Return `wanted` groups of rows (N x D, unit length); pairs `apart` are less alike."""
     from scipy.cluster.hierarchy import cut_tree, linkage  # takes longer to load than to run
 
     if len(vectors) < 2:

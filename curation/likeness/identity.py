@@ -24,10 +24,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def identity_vector(small: Floats) -> Floats:
-    """Return `WIDTH` numbers, of length 1 in all, for a picture (`SIDE` x `SIDE` x 3, 0..255).
-
-    A face and its mirror image have the same.
-    """
+    """Return the unit vector of an image (`SIDE` x `SIDE` x 3, 0..255), same for its mirror."""
     upright = small.transpose(2, 0, 1)
     both = np.ascontiguousarray(np.stack([upright, upright[:, :, ::-1]]))
     vectors = _network().run(None, {"picture": both})[0]

@@ -96,10 +96,7 @@ class Evidence:
         return spoken
 
     def gains(self, taught: Taught) -> Floats:
-        """Return what it adds to the logarithms of the probabilities, N x classes.
-
-        What a moment was judged by does not speak for that moment itself.
-        """
+        """Return gains of log probabilities N x classes, leaving out each sample's own group."""
         own = self.votes[taught.rows]
         judged = own.any(axis=1) & taught.seen
         right = own[np.arange(len(own)), taught.y]
@@ -148,10 +145,7 @@ class Shared:
 
 
 def recommend(vectors: Rows, taught: Taught, shared: Shared) -> Recommendation:
-    """Learn from what is taught, of vectors N x D of length 1, and say of all what they are.
-
-    What is beside labelled samples of its scene is calibrated by samples that were, too.
-    """
+    """Learn from taught rows of unit vectors N x D, and return probabilities of all."""
     rows = taught.rows
     copied, tied = shared.copies.speaks, shared.ties.speaks
     judges = taught.seen & ~copied[rows]
@@ -244,10 +238,7 @@ class Ridge:
         return scores
 
     def without(self, groups: Indices) -> Floats:
-        """Return the scores of each taught sample, M x classes, had its group not been learnt.
-
-        NaN where nothing else is of its class, or all else.
-        """
+        """Return leave-group-out scores M x classes; NaN where nothing else is of a class."""
         y = self.taught.y
         actual = np.eye(self.taught.classes)[y]
         scores = np.full(actual.shape, np.nan)
@@ -266,10 +257,7 @@ class Ridge:
 
 @dataclass(frozen=True, slots=True)
 class SelfTraining:
-    """Learns classes from what is `taught` and from what was thought of the others, in rounds.
-
-    `own` are the taught rows M x (D+1), `others` some of all; both end in a column of ones.
-    """
+    """Learns in rounds from taught rows M x (D+1) and from what it thought of `others`."""
 
     taught: Taught
     own: Rows
@@ -352,10 +340,7 @@ def hinted(hints: Sequence[int], classes: int) -> Evidence:
 
 
 def shared_names(names: Sequence[Sequence[str]], taught: Taught) -> Evidence:
-    """Return what samples that share any of their names (N) say of each other.
-
-    Each moment has one vote, which several classes in it divide.
-    """
+    """Return votes of samples that share a name (N); each group has one vote."""
     numbers = {name: n for n, name in enumerate(sorted({one for some in names for one in some}))}
     votes = np.zeros((len(names), taught.classes))
     moments, labels = taught.moments.tolist(), taught.y.tolist()
@@ -380,10 +365,7 @@ def shared_names(names: Sequence[Sequence[str]], taught: Taught) -> Evidence:
 
 @dataclass(frozen=True, slots=True)
 class LearntClasses:
-    """What was learnt of N samples: the `classes` with labels, and how likely they are of each.
-
-    `probabilities` (N x classes) has one column more where what was rejected is a kind of its own.
-    """
+    """Classes and probabilities N x classes, with a column for rejected samples if many."""
 
     classes: tuple[str, ...]
     taught: Taught
@@ -413,10 +395,7 @@ _EDGE = 1e-4
 
 
 def in_steps(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
-    """Return proposals with confidences rounded in steps of their log odds (`STEP`).
-
-    Learning again, with next to nothing changed, then changes no row of the catalogue.
-    """
+    """Return proposals with log odds rounded to `STEP`, so that small changes write no row."""
     rounded, left = [], 1.0
     for label, exact in proposals:
         inside = min(max(exact, _EDGE), 1 - _EDGE)

@@ -76,10 +76,7 @@ class VectorStore:
         return {name: vector for name, vector in rows if name in wanted}
 
     def new_files(self) -> Iterator[tuple[VectorFile, list[bytes]]]:
-        """Yield the files that it has not yielded before, with the names of their vectors.
-
-        What is damaged is removed.
-        """
+        """Yield files not yielded before, with names of their vectors; removes damaged ones."""
         for path in self._files():
             if path.name not in self._read:
                 self._read.add(path.name)
@@ -186,10 +183,7 @@ def forget_spaces(dataset: Dataset, but: str) -> None:
 
 
 class LikenessSpace:
-    """The vectors (unit length, `width` numbers) that are in force.
-
-    They stay on disk, and those that are asked for are read: of very many, few are compared.
-    """
+    """The vectors in force (unit length, `width` numbers), read from disk on demand."""
 
     def __init__(self, name: str, store: VectorStore) -> None:
         self.name = name
@@ -201,10 +195,7 @@ class LikenessSpace:
 
     @classmethod
     def of(cls, dataset: Dataset, known: Self | None = None) -> Self | None:
-        """Return those of the newest presort; None where there are none.
-
-        Those that are `known` are read on where they are still in force.
-        """
+        """Return the vectors of the newest presort, if any; `known` ones are only read on."""
         newest = Proposals(dataset.db).newest()
         name = newest.facts.get(FACT) if newest else None
         if not isinstance(name, str):

@@ -194,10 +194,7 @@ class Curation(Table):
             self._db.insert("pair", judged | {"kind": "person"}, "INSERT OR REPLACE")
 
     def take_back(self, step: int, undoing: int) -> tuple[int, int]:
-        """Undo what `step` did, as a part of step `undoing`: put back, and changed since.
-
-        Call inside a write. What another step changed since is left alone.
-        """
+        """Undo `step` as a part of `undoing`: how many put back, and how many changed since."""
         rows = self._db.rows(
             "SELECT a.*, s.kept AS now_kept, s.grp AS now_grp FROM placement a JOIN sample s ON "
             "s.id=a.sample WHERE step=? ORDER BY a.id DESC",

@@ -15,10 +15,7 @@ from gleanset.errors import UsageError
 
 
 def present_class(column: str, chosen: str) -> str:
-    """Return SQL for the `name` or `id` of what the class that fits `chosen` was merged into.
-
-    Of a class that was not merged, or is hidden, it is its own; NULL where no class fits.
-    """
+    """Return SQL for a `column` of the class that the `chosen` one was merged into, or its own."""
     return (
         "(WITH RECURSIVE chain(id, name, into_) AS (SELECT id, name, merged_into FROM class "
         f"WHERE {chosen} UNION SELECT c.id, c.name, c.merged_into FROM chain JOIN class c ON "
@@ -51,11 +48,7 @@ class LabelClasses:
         return self._db.value("SELECT name FROM class WHERE id=?", (row,)) or ""
 
     def resolved(self, name: str) -> str:
-        """Return the name of a class now: another window may have renamed or merged it.
-
-        That of a class which was never there is its one spelling. Raises `UsageError` for what
-        is no class name.
-        """
+        """Return the present name of a class, which may be new. Raises `UsageError`."""
         return class_name(self.meaning_of(name))
 
     def meaning_of(self, alias: str) -> str:
@@ -71,10 +64,7 @@ class LabelClasses:
         return None if row is None else self.name_of(row)
 
     def find_or_make(self, name: str) -> int:
-        """Return the row of a class, which is made, and hidden, when it is new.
-
-        One that was merged stands for the class it was merged into.
-        """
+        """Return the row of the class that a name means; a new one is hidden."""
         return self.find_or_make_alias(self.resolved(name))
 
     def find_or_make_alias(self, alias: str) -> int:
@@ -140,10 +130,7 @@ _FORBIDDEN = '/\\:*?"<>|\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
 
 
 def alias_name(name: str) -> str:
-    """Return a name in its one spelling: Unicode NFC, single spaces, something to be seen.
-
-    An alias is never a folder: it may be "Re:Zero".
-    """
+    """Return a name in its one spelling: Unicode NFC, single spaces. Raises `UsageError`."""
     tidy = " ".join(unicodedata.normalize("NFC", name).split())
     if not any(unicodedata.category(c)[0] not in "CZ" for c in tidy) or len(tidy) > 100:
         raise UsageError(f"{name!r} is not a class name", "use 1 to 100 characters")
@@ -153,10 +140,7 @@ def alias_name(name: str) -> str:
 
 
 def class_name(name: str) -> str:
-    """Return a class name in its one spelling, as `alias_name`.
-
-    Raises `UsageError` for names that could not become a folder in an export.
-    """
+    """Return a class name in its one spelling. Raises `UsageError` for one that is no folder."""
     tidy = alias_name(name)
     wrong = [c for c in tidy if c in _FORBIDDEN]
     if wrong or tidy.startswith("."):

@@ -30,10 +30,7 @@ CATALOGUE = "catalog.sqlite"
 
 
 def is_read_only(path: Path) -> bool:
-    """Return whether the catalogue is there and can only be read.
-
-    Of root's, only the medium tells.
-    """
+    """Return whether the catalogue is there and can only be read (for root: by its medium)."""
     return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 

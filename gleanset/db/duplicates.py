@@ -15,10 +15,7 @@ from gleanset.errors import UsageError
 
 
 class SampleHashes(NamedTuple):
-    """The hashes of a sample. `points` are 8 bytes each (little endian), `shapes` 3 bytes each.
-
-    `filled` is the part of the picture that is no uniform border, 0..1.
-    """
+    """Hashes of a sample: `points` of 8 bytes, `shapes` of 3; `filled` 0..1 is without borders."""
 
     sample: int
     plain: int
@@ -102,10 +99,7 @@ class ImageHashes(Table):
             )
 
     def pages(self, *, searched: bool, size: int) -> Iterator[HashColumns]:
-        """Yield the hashes of samples that were or were not searched for yet, `size` at a time.
-
-        Those of retired samples as well: they may come back.
-        """
+        """Yield hashes of samples that were or were not searched for, retired ones too."""
         for rows in self._db.pages(
             "SELECT sample, plain, flipped, points, shapes FROM sample_hash WHERE searched=?",
             ("sample",),
@@ -176,10 +170,7 @@ _OF_B = Relation.MORE_B | Relation.FRAMED_B | Relation.MARKED_B
 
 
 class PairVerdict(NamedTuple):
-    """What the pixels of two samples (rows, a < b) say, and how clearly.
-
-    `verdict` is SAME, NOT or DOUBTFUL: that a person has to say.
-    """
+    """Whether two samples (rows, a < b) are the same by pixels: SAME, NOT or DOUBTFUL."""
 
     a: int
     b: int
@@ -219,10 +210,7 @@ class Pairs(Table):
     """The `pair` table."""
 
     def propose(self, pairs: Iterable[tuple[int, int]]) -> None:
-        """Pairs that somebody should look at; known ones keep their verdict. Inside a write.
-
-        Two samples of one image are no duplicates, whatever they show.
-        """
+        """Add pairs of samples of different images to compare. Call inside a write."""
         self._db.many(
             "INSERT OR IGNORE INTO pair(a,b,kind,verdict) SELECT ?1,?2,'pixels','open' WHERE "
             "(SELECT image FROM sample WHERE id=?1)!=(SELECT image FROM sample WHERE id=?2)",
@@ -272,11 +260,7 @@ class Pairs(Table):
             )
 
     def known(self) -> dict[tuple[int, int], bool]:
-        """Return all pairs that were looked at: whether they are the same. A person's word counts
-        more.
-
-        Only those between samples that a detector still finds.
-        """
+        """Return whether pairs that were compared are the same; a person's verdict counts more."""
         rows = self._db.rows(
             "SELECT a, b, verdict, kind='person' AS priority FROM pair p JOIN sample s ON s.id=p.a "
             "JOIN sample t ON t.id=p.b WHERE s.status!='retired' AND "
@@ -296,20 +280,13 @@ class Pairs(Table):
         return _pairs(rows)
 
     def tied(self) -> dict[tuple[int, int], bool]:
-        """As `known`, and whatever may be a copy, too, for that must not leak.
-
-        These are doubtful pairs, those that were the same and are looked at once more, and those
-        that were tied by others.
-        """
+        """Return what is `known`, with all pairs that may be copies: those must not leak."""
         again = self._db.rows("SELECT a, b FROM pair WHERE verdict='open' AND distance NOT NULL")
         maybe = [*self.doubtful(), *_pairs(again), *self.tied_by_others()]
         return dict.fromkeys(maybe, True) | self.known()
 
     def tied_by_others(self) -> list[tuple[int, int]]:
-        """Return pairs (rows, a < b) that needed no look, for both were the same as others.
-
-        Only those between samples that a detector still finds.
-        """
+        """Return pairs (rows, a < b) not compared because other pairs tie them."""
         rows = self._db.rows(
             "SELECT a, b FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
             "WHERE verdict=? AND s.status!='retired' AND t.status!='retired' ORDER BY a, b",
@@ -318,10 +295,7 @@ class Pairs(Table):
         return _pairs(rows)
 
     def closeness(self) -> dict[tuple[int, int], float]:
-        """Return how close pairs (rows, a < b) are that the pixels call the same, 0..1.
-
-        It is the part that both show, less up to a tenth for what was replaced in it.
-        """
+        """Return the similarity 0..1 of pairs that are the same: overlap, less changes."""
         rows = self._db.rows(
             "SELECT a, b, ifnull(overlap, 1) - 0.0125 * min(distance, 8) FROM pair "
             "WHERE kind='pixels' AND verdict='same'"
@@ -368,10 +342,7 @@ class Pairs(Table):
         return {(row[0], row[1]): row[2] == SAME for row in rows}
 
     def verdict(self, a: int, b: int) -> str | None:
-        """Return what is known of one pair: SAME, NOT or DOUBTFUL; None for one nobody looked at.
-
-        A person's word counts more than that of the pixels.
-        """
+        """Return SAME, NOT or DOUBTFUL of a pair, a person's verdict first; None if unknown."""
         verdict: str | None = self._db.value(
             "SELECT verdict, kind='person' AS priority FROM pair WHERE a=? AND b=? AND "
             "verdict IN ('same','not','doubtful') ORDER BY priority DESC, kind LIMIT 1",

@@ -46,10 +46,7 @@ FOLLOWED_SHARE = 0.4
 
 
 def inherit_tracks(db: Connection, image: int) -> None:
-    """Give the samples of an image (row) without a track that of the face that they show.
-
-    Another search finds other boxes of the same faces. Call inside a write.
-    """
+    """Give samples of an image (row) the track of the face that they overlap. Inside a write."""
     rows = db.rows("SELECT key, track, x, y, w, h FROM sample WHERE image=? ORDER BY key", (image,))
     followed = [(box_of(row), str(row["track"])) for row in rows if row["track"] is not None]
     for row in rows if followed else ():
@@ -158,10 +155,7 @@ class FoundFace(NamedTuple):
 
 
 class StoredFace(NamedTuple):
-    """A face as the catalogue has it.
-
-    `kind` is found, hand, removed (was by hand) or gone (no longer found, but decided on).
-    """
+    """A face; `kind` is found, hand, removed (was by hand) or gone (lost, but decided on)."""
 
     face: Face
     kind: str
@@ -222,10 +216,7 @@ class Faces(Table):
             Rejections(self._db).add(why)
 
     def add_by_hand(self, sha256: str, cut: FaceCrop) -> bool:
-        """Record a box that a person gave, with a sample that is retired until it is decided on.
-
-        False where a sample of just this box is in use already. Call inside a write.
-        """
+        """Record a box with a retired sample; False if in use already. Call inside a write."""
         if self._db.number("SELECT 1 FROM sample WHERE key=? AND status<>'retired'", (cut.key,)):
             return False
         image = self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
@@ -330,10 +321,7 @@ class Scans(Table):
     """The `scan` table: who searched an image, with which settings, and how it was cut."""
 
     def look_for_crops(self, present: Callable[[str], set[str]]) -> None:
-        """Remember, on this connection, the images that lack the crop of a sample.
-
-        `present` gives the names of all crops that begin with two hex digits.
-        """
+        """Note which images lack a crop; `present` gives names by their first two digits."""
         # Outside a write: a table of this connection alone needs no lock on the catalogue.
         self._db.run("CREATE TEMP TABLE IF NOT EXISTS lost(image INTEGER PRIMARY KEY)")
         self._db.run("DELETE FROM temp.lost")
@@ -350,11 +338,7 @@ class Scans(Table):
         )
 
     def begin_cutting(self, cut: str) -> None:
-        """Forget that faces were cut with other settings, or have all their crops.
-
-        Before the first crop is overwritten: else one that a killed run has left would be
-        taken for that of the settings before.
-        """
+        """Mark crops of other settings as missing, before the first one is overwritten."""
         with self._db.write():
             self._db.run(
                 "UPDATE scan SET cut=iif(EXISTS(SELECT 1 FROM face WHERE image=scan.image) OR "
@@ -368,10 +352,7 @@ class Scans(Table):
         return self._db.number(f"SELECT count(*) FROM image i WHERE {_TO_CUT}", asked)
 
     def to_cut(self, cut: str, *searches: Search) -> Iterator[StoredFile]:
-        """Images searched in one of these ways, but cut otherwise or lacking crops, by hash.
-
-        Ask `look_for_crops` before, and `begin_cutting` where they are to be cut.
-        """
+        """Yield images to crop again, by hash, after `look_for_crops` and `begin_cutting`."""
         sql = f"SELECT sha256, format FROM image i WHERE {_TO_CUT}"
         asked = (searches_listed(searches), cut)
         return (StoredFile(*row) for row in self._db.each(sql, ("sha256",), asked, size=500))

@@ -42,10 +42,7 @@ def asked_of(origin: str) -> str:
 
 
 def post_of(origin: str) -> str:
-    """Return SQL for the post that an origin is of, the same for all its pictures; NULL for none.
-
-    Groups that a person gave to files of their own have no source: one name is one group.
-    """
+    """Return SQL for the post of an origin, or the group that a person gave to own files."""
     source = f"iif({origin}.source IN ('archive', 'folder', 'import'), '', {origin}.source)"
     return f"iif({origin}.post IS NULL, NULL, {source} || ':' || {origin}.post)"
 
@@ -69,10 +66,7 @@ class Images(Table):
     """The `image`, `origin` and `tombstone` tables."""
 
     def add(self, measured: Measured, origin: Origin) -> bool:
-        """Record an image and one origin; True when the image itself is new.
-
-        Its file is there: one that was missing is so no longer.
-        """
+        """Record an image, which is no longer missing, and one origin; whether it is new."""
         with self._db.write():
             new = self._insert(measured)
             if not new:
@@ -114,10 +108,7 @@ class Images(Table):
         )
 
     def drop_hints(self, sha256: str, origin: Origin, hints: Collection[str]) -> None:
-        """Forget which of some hints the same place gave before `origin`.
-
-        One place has one origin, and more only with hints of a person's own.
-        """
+        """Remove those of some hints that the same place gave before `origin`."""
         place = (self.row_id(sha256), origin.source, origin.key)
         self._db.run(
             "DELETE FROM origin WHERE image=?1 AND source=?2 AND key=?3 AND hint IS NOT ?4 "
@@ -171,11 +162,7 @@ class Images(Table):
         return self._with_origins([row])[0] if row else None
 
     def resolve(self, text: str) -> Image:
-        """Return the image that a person means: by hash, by its unique beginning, or by a file.
-
-        The file may be the stored one, the one it came from or any copy. `UsageError` when
-        there is no such image, or more than one.
-        """
+        """Return the image of a hash, its beginning, or a file. Raises `UsageError`."""
         found = self.meant(text)
         if len(found) > 1:
             raise UsageError(
@@ -229,10 +216,7 @@ class Images(Table):
         return origins
 
     def only_reported(self) -> frozenset[str]:
-        """Return the hashes of images that only users of the page sent: these stay private.
-
-        An image that was also found elsewhere is not among them.
-        """
+        """Return hashes of images that only users of the page sent: these stay private."""
         sql = (
             "SELECT DISTINCT i.sha256 FROM origin r JOIN image i ON i.id=r.image WHERE r.source=?1 "
             "AND NOT EXISTS(SELECT 1 FROM origin o WHERE o.image=i.id AND o.source<>?1)"
@@ -251,10 +235,7 @@ class Images(Table):
         ]
 
     def unscanned(self, *searches: Search) -> Iterator[tuple[str, str]]:
-        """(hash, format) of images not yet searched in one of these ways.
-
-        Ordered by hash, so that the rows a caller adds while it iterates do no harm.
-        """
+        """Yield (hash, format) of images not searched in one of these ways, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {_UNSCANNED}"
         asked = (searches_listed(searches),)
         return map(tuple, self._db.each(sql, ("sha256",), asked, size=500))
@@ -265,16 +246,12 @@ class Images(Table):
         return self._db.number(sql, (searches_listed(searches),))
 
     def fresh(self) -> Iterator[tuple[str, str]]:
-        """(hash, format) of images that no detector has searched and that have no sample, by
-        hash.
-        """
+        """Yield (hash, format) of images without a search or a sample, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {_FRESH}"
         return map(tuple, self._db.each(sql, ("sha256",), size=500))
 
     def begun_import(self, source: str) -> Path | None:
-        """Return the place that a fresh image was imported from, by a run that was cut short or
-        undone; None where there is none.
-        """
+        """Return the folder of an import that was interrupted or undone, if any."""
         row = self._db.first(
             "SELECT o.path, o.original_path FROM origin o JOIN image i ON i.id=o.image "
             f"WHERE o.source=? AND o.path IS NOT NULL AND {_FRESH} LIMIT 1",
@@ -291,10 +268,7 @@ class Images(Table):
 
 
 def possible_starts(text: str) -> list[str]:
-    """Return what the hash of a picture may begin with that a person names so, likeliest first.
-
-    That is the hash of the file of that name, the text itself, and the name of a stored file.
-    """
+    """Return beginnings of hashes that a text may mean: of a file, the text, a stored name."""
     path = Path(text)
     told = [_hash_of_file(path) or "", text.lower(), path.stem]
     return [one for one in told if re.fullmatch("[0-9a-f]{4,64}", one)]
@@ -340,10 +314,7 @@ class FailedFetch(NamedTuple):
 
 
 class FetchEnd(NamedTuple):
-    """How the fetch of one item ended: done, rejected, failed or unsettled.
-
-    `image` is the hash of what it gave; `candidate` it as its source described it.
-    """
+    """How a fetch ended: done, rejected, failed or unsettled; `image` is the hash of its result."""
 
     source: str
     key: str
@@ -411,18 +382,10 @@ class Rejections(Table):
 
 
 class Fetches(Table):
-    """The `fetch` table: what was asked for already, so that nothing is done twice.
-
-    `stamp` tells a changed file at a known place from the file we know. Where a fetch from
-    the net failed, `candidate` keeps what its source told of it, to try it again.
-    """
+    """The `fetch` table; a `stamp` changes with the file, `candidate` allows another try."""
 
     def state(self, source: str, key: str, stamp: str = "") -> str | None:
-        """Return how the last fetch ended; None for something new or changed.
-
-        'done', 'rejected', 'failed' for what is worth another try, or 'unsettled' for what
-        was not its fault. After `TRIES` a failed one is rejected.
-        """
+        """Return done, rejected, failed (to try again) or unsettled; None if new or changed."""
         state: str | None = self._db.value(
             "SELECT iif(state='failed' AND attempts>=?, 'rejected', state) FROM fetch "
             "WHERE source=? AND key=? AND stamp=?",
@@ -470,10 +433,7 @@ class Fetches(Table):
             )
 
     def failed(self) -> Iterator[FailedFetch]:
-        """Yield every fetch from the net that gave no image, a page in memory at a time.
-
-        Ordered by source and key, so that a caller may record anew what it iterates over.
-        """
+        """Yield downloads that gave no image, by source and key, a page in memory at a time."""
         sql = (
             "SELECT f.source, f.key, r.stage, r.reason, f.candidate FROM fetch f JOIN rejection r "
             f"ON {_OF_FETCH} WHERE f.state<>'done' AND f.url IS NOT NULL"

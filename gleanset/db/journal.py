@@ -51,10 +51,7 @@ def last_decision(column: str) -> str:
 
 
 class Choice(NamedTuple):
-    """What to do with one sample: `action` is label, reject or clear.
-
-    Or add and remove, for a sample that a person gave by hand.
-    """
+    """What to do with a sample: label, reject or clear; add or remove one drawn by hand."""
 
     sample: str
     action: str
@@ -63,10 +60,7 @@ class Choice(NamedTuple):
 
 
 class Undone(NamedTuple):
-    """The result of an undo: samples put back, and how much had changed since.
-
-    Of those put back so many got back the split that they had.
-    """
+    """The result of an undo: samples restored, also to `splits`, and changed since."""
 
     operation: Operation
     restored: int
@@ -111,11 +105,7 @@ class Journal:
         self.who = who or user_name()
 
     def step(self, operation: Operation | str, choices: Sequence[Choice]) -> int:
-        """Carry out one step, whole or not at all; its number. A text is just its name.
-
-        Of several choices about one sample the last counts. A label without a class and
-        samples that do not exist are refused with `UsageError`.
-        """
+        """Apply a step, atomically; its number. The last choice per sample counts. `UsageError`."""
         operation = named(operation) if isinstance(operation, str) else operation
         choices = list({choice.sample: choice for choice in choices}.values())
         with self._db.write():
@@ -217,10 +207,7 @@ class Journal:
         return states
 
     def decide(self, step: int, decided: Sequence[tuple[int, str, int | None, str]]) -> None:
-        """Carry out decisions as a part of a step: sample (row), action, class (row), provenance.
-
-        Call inside a write.
-        """
+        """Add decisions (row, action, class, provenance) to a step. Call inside a write."""
         states = {
             row["id"]: _State(row["id"], *_said(row))
             for row in self._db.rows_in(
@@ -304,17 +291,12 @@ _GIVERS = {
 
 
 def giver_of(provenance: str) -> str:
-    """Return who gave a label: 'person', 'hint' (its own or a copy's), 'import', 'model' or
-    'visitor'.
-    """
+    """Return who gave a label: person, hint (also a copy's), import, model or visitor."""
     return _GIVERS.get(provenance, PERSON)
 
 
 def label_provenances(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:
-    """Return the provenance of labels by sample key, as the journal has it ('person', 'hint', …).
-
-    Those of all samples, or of some (rows).
-    """
+    """Return the provenance of labels by key, of all samples or of some (rows)."""
 
     def rows(sql: str, rest: str = "") -> Iterable[Row]:
         if samples is None:
@@ -338,11 +320,7 @@ def label_provenances(db: Connection, samples: Collection[int] | None = None) ->
 
 
 def unseen_labels(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:
-    """Return the samples (keys) whose label nobody has looked at, with its provenance.
-
-    Of all samples, or of some (rows). A model proposed it, or a visitor claimed it, and it was
-    accepted with many others.
-    """
+    """Return labels (by key) that no person has seen, with their provenance (model, visitor)."""
     sql = f"SELECT DISTINCT sample FROM decision WHERE provenance IN ('{MODEL}','{VISITOR}')"
     ever = db.rows(sql) if samples is None else db.rows_in(f"{sql} AND sample", samples)
     provenances = label_provenances(db, [row[0] for row in ever])
@@ -368,10 +346,7 @@ def did_anything(db: Connection, step: int) -> bool:
 
 
 def last_between(db: Connection, step: int, end: int) -> Operation | None:
-    """Return the last step in force, after a step and before `end`, that changed what it did.
-
-    None where none did that a person can take back: to wait for that would be a dead end.
-    """
+    """Return the last step between two that changed the same and can be undone."""
     same = " UNION ".join(
         f"SELECT o.step FROM {table} m JOIN {table} o ON o.step>m.step AND "
         f"{' AND '.join(f'o.{column}=m.{column}' for column in columns)} WHERE m.step=?1"

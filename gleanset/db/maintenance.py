@@ -56,10 +56,7 @@ class Maintenance(Table):
         )
 
     def mark_missing(self, sha256: str) -> None:
-        """Note that the file of an image is gone, and forget that its places were visited.
-
-        A harvest of them then fetches it again, and samples its videos again.
-        """
+        """Mark an image as missing, so that a harvest fetches or samples it again."""
         with self._db.write():
             image = self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
             self._db.run("UPDATE image SET state='missing' WHERE id=?", (image,))
@@ -194,10 +191,7 @@ class Contradiction(NamedTuple):
 
 
 def contradictions(db: Connection) -> dict[str, Contradiction]:
-    """Return each kind of contradiction that was looked for, those without a case included.
-
-    Only reads, and hashes no file: some milliseconds, and a second for 100,000 samples.
-    """
+    """Return every kind of contradiction; reads rows only, a second for 100,000 samples."""
     found = {name: look(db) for name, look in _KINDS.items()}
     return {name: Contradiction(len(rows), tuple(rows[:_EXAMPLES])) for name, rows in found.items()}
 
@@ -343,10 +337,7 @@ class Merging(Table):
         self._copy("origin", "1", _OUR_IMAGE, {"image": "i.id"})
 
     def add_samples(self) -> None:
-        """Faces and samples of what we have not searched, else only what they decided on.
-
-        All arrive undecided. Call inside a write.
-        """
+        """Add faces and undecided samples of images not searched here. Call inside a write."""
         self._add_classes()
         self._copy("face", f"{_UNSEEN} AND {_NEW_BOX}", _OUR_IMAGE, {"image": "i.id"})
         kept = f"o.id IN (SELECT face FROM other.sample o WHERE {_DECIDED}) AND NOT ({_UNSEEN})"
@@ -394,9 +385,7 @@ class Merging(Table):
         )
 
     def steps(self, schema: str) -> list[Row]:
-        """Return every step of `main` or `other`, oldest first, but for what merges made and its
-        undos.
-        """
+        """Return the steps of `main` or `other`, oldest first, without those of merges."""
         return self._db.rows(
             f"WITH RECURSIVE made(id) AS (SELECT id FROM {schema}.step WHERE kind='{TAKE_IN}' "
             f"UNION SELECT s.id FROM made JOIN {schema}.step s ON s.undoes=made.id) "
@@ -412,10 +401,7 @@ class Merging(Table):
         )
 
     def add_step(self, step: Row, here: int | None, undoes: int | None) -> int:
-        """Append a step as it was taken there, or to step `here` what it lacks; its number.
-
-        It is not ours to undo: `labeler undo` takes back what the merge made of it.
-        """
+        """Append a step of the other, or what step `here` lacks of it; its number."""
         if here is None:
             taken = self._db.number("SELECT 1 FROM main.step WHERE undoes=?", (undoes,))
             undone = None if taken else undoes

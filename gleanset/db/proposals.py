@@ -60,9 +60,7 @@ class Proposals(Table):
         return record_of(Presort, row, facts=load(row["facts"])) if row else None
 
     def not_known(self) -> list[str]:
-        """Return the classes with labels that the presort in force had not met: it takes their
-        faces for others.
-        """
+        """Return classes that got labels since the newest presort."""
         newest = self.newest()
         known = newest.facts.get("known") if newest else None
         if not isinstance(known, list):
@@ -76,10 +74,7 @@ class Proposals(Table):
         return [name for row, name in named if row not in met]
 
     def replace(self, presorted: Sequence[PresortedSample], facts: Mapping[str, object]) -> int:
-        """Put a new presort in force, whole or not at all; its number.
-
-        Samples that are gone, and proposals of classes that are gone, are left out.
-        """
+        """Replace all by a new presort, without samples and classes that are gone; its number."""
         with self._db.write():
             self._db.run("DELETE FROM proposal")
             self._db.run("DELETE FROM presorted")
@@ -181,10 +176,7 @@ class PresortSamples(Table):
     """Read only, over several tables."""
 
     def each(self) -> Iterator[PresortSample]:
-        """Yield every sample that is not retired, by key, a page in memory at a time.
-
-        Of those set aside only what is labelled: a better copy may wait for the same label.
-        """
+        """Yield samples that are not retired, by key; of duplicates only labelled ones."""
         for rows in self._db.pages(f"SELECT * FROM sample WHERE {_TAUGHT}", ("key",), within=_LIKE):
             yield from self._made(rows)
 
@@ -281,9 +273,7 @@ _TENTH = "min(9, CAST(p.confidence * 10 AS INT))"
 
 
 def proposed_by_tenths(db: Connection) -> dict[int, dict[int, int]]:
-    """Return how many samples wait whose first proposal is a class (row), by tenths of
-    confidence (0..9).
-    """
+    """Count waiting samples by first proposed class (row) and tenth of confidence (0..9)."""
     found: dict[int, dict[int, int]] = {}
     for row in db.rows(f"SELECT p.label, {_TENTH}, count(*) FROM {PROPOSED} GROUP BY 1, 2"):
         found.setdefault(row[0], {})[row[1]] = row[2]
@@ -294,10 +284,7 @@ _LETTERS = 8
 
 
 class LookAlikeStack(NamedTuple):
-    """Look-alikes of which some are `waiting` for a person (keys, the most typical first).
-
-    Its `id` tells all samples of it, decided or not: a stack of others has another one.
-    """
+    """Look-alikes, the `waiting` ones by typicality; `id` is a hash of all of its samples."""
 
     id: str
     waiting: tuple[str, ...]
@@ -312,10 +299,7 @@ def stacks(db: Connection) -> list[LookAlikeStack]:
 
 
 def stack_named(db: Connection, name: str) -> LookAlikeStack:
-    """Return the stack of this id, or the track of this name.
-
-    Raises `UsageError` where there is none that waits.
-    """
+    """Return the waiting stack of this id, or track of this name. Raises `UsageError`."""
     stack = next((one for one in _every(db) if one.id == name), None)
     if stack is None and (track := Tracks(db).named(name)) is not None:
         decided = len(track.samples) - len(track.waiting)

@@ -63,9 +63,7 @@ class BoxedSamples(Table):
     """Read only."""
 
     def images(self, text: str = "") -> list[str]:
-        """Return the hashes of all images, or of those with a text in title or path, as
-        they came.
-        """
+        """Return hashes of images, or those with a text in title or path, as they came."""
         if not text:
             return self._db.column("SELECT sha256 FROM image WHERE state='ok' ORDER BY id")
         return self._db.column(
@@ -124,11 +122,7 @@ class VideoFrames(Table):
     """Read only."""
 
     def around(self, sample: int, most: int = 40) -> tuple[list[Frame], int]:
-        """Return the image of a sample (row) and which of them it is, with frames around it.
-
-        They are at most so many before and after it in the same video, by time; only the image
-        itself where it is of none, and nothing where the sample is gone.
-        """
+        """Return the image of a sample with at most `most` frames before and after; its index."""
         own = self._db.first(
             f"{_IMAGE}, o.time, o.video FROM sample s JOIN image i ON i.id=s.image LEFT JOIN "
             "origin o ON o.id=(SELECT id FROM origin WHERE image=i.id AND video IS NOT NULL AND "
@@ -183,11 +177,7 @@ class LabelledSample(NamedTuple):
 
 
 class Quality(NamedTuple):
-    """The measures of a sample as they are listed.
-
-    `size` is the shorter side in pixels. `outlier` is None while its class is too small, or it has
-    none.
-    """
+    """Measures of a sample; `size` is its shorter side, `outlier` None in a small class."""
 
     blur: float
     darkest: float
@@ -236,10 +226,7 @@ class QualityFlag(NamedTuple):
 
 
 class QualityMeasures:
-    """The `quality` table. Obtained by `QualityMeasures(dataset.db)`.
-
-    With `rehearse` everything is written to a copy that is gone with the connection.
-    """
+    """The `quality` table; with `rehearse` all is written to a temporary copy."""
 
     def __init__(self, db: Connection, *, rehearse: bool = False) -> None:
         self._db = db
@@ -253,10 +240,7 @@ class QualityMeasures:
         return self._db.number(f"SELECT count(*) {_MISSING}", (version,))
 
     def missing(self, version: int, first: int = 0) -> Iterator[list[int]]:
-        """Pages of the samples (rows) without measures; `put` may be called meanwhile.
-
-        The `first` ones are a fair sample of those that wait.
-        """
+        """Yield pages of samples (rows) without measures, first a fair sample of waiting ones."""
         waiting = f"SELECT s.id {_MISSING} AND s.status='queue' AND s.kept"
         sample = self._db.column(f"{waiting} ORDER BY {FAIR_ORDER} LIMIT ?", (version, first))
         yield sample

@@ -48,10 +48,7 @@ def now() -> str:
 
 
 def dump(value: Any) -> str:
-    """Return a JSON value in one canonical spelling, so that equal values are equal text.
-
-    Its texts are kept as `clean` spells them.
-    """
+    """Return canonical JSON: equal values are equal text, with texts as `clean` spells them."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return _NOT_KEPT.sub(lambda found: json.dumps(_spelled(found))[1:-1], text)
 
@@ -62,10 +59,7 @@ def load(text: str) -> Any:
 
 
 def clean(text: str | None) -> str | None:
-    """Text from outside as SQLite can keep it: bytes that are not UTF-8 are spelled out.
-
-    A lone surrogate stands for such a byte in a path (PEP 383). NULs are replaced.
-    """
+    """Return text without NULs, and with bytes that are not UTF-8 (PEP 383) escaped."""
     if text is None or (text.isascii() and "\0" not in text):
         return text
     return _NOT_KEPT.sub(_spelled, text)

@@ -78,11 +78,7 @@ def _run(row: Row) -> Run:
 
 
 class EvaluationCounts(NamedTuple):
-    """How often a split was looked at, and by which runs (the oldest first).
-
-    `times` counts looks at exactly these samples, `otherwise` those at the split when it had
-    other samples.
-    """
+    """Evaluations on exactly these samples (`times`, `runs`), and on others of the split."""
 
     times: int
     otherwise: int
@@ -93,9 +89,7 @@ class SplitEvaluations(Table):
     """The `split_evaluation` table."""
 
     def of_run(self, run: str, split: str) -> EvaluationCounts | None:
-        """Return all looks so far at the samples that this run was judged on first; None for no
-        look.
-        """
+        """Return all evaluations of the samples this run was first evaluated on, if any."""
         row = self._db.first(
             "SELECT data FROM split_evaluation WHERE run=? AND split=? ORDER BY id LIMIT 1",
             (run, split),
@@ -103,9 +97,7 @@ class SplitEvaluations(Table):
         return self._looks(split, row["data"]) if row else None
 
     def searched_doubts(self, run: str) -> bool:
-        """Return whether labels in doubt were searched for with the settings of a run, test among
-        them.
-        """
+        """Return whether label issues were searched for with a run's settings, in test too."""
         return bool(
             self._db.number("SELECT 1 FROM split_evaluation WHERE run=? AND why='doubts'", (run,))
         )
@@ -163,10 +155,7 @@ class Doubts(Table):
     """The `doubt` table."""
 
     def replace(self, doubts: Sequence[Doubt]) -> int:
-        """Put a new search in force, whole or not at all; how many doubts it has.
-
-        Samples and classes that are gone are left out.
-        """
+        """Replace all label issues, without samples and classes that are gone; their number."""
         with self._db.write():
             self._db.run("DELETE FROM doubt")
             seen = self._db.number("SELECT coalesce(max(id), 0) FROM decision")

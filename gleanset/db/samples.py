@@ -115,10 +115,7 @@ class Hints(Table):
         return {row["id"] for row in rows if given.get(row["key"]) in _UNSEEN}
 
     def disputed(self, images: Collection[str] | None = None) -> list[DisputedLabel]:
-        """Return the labels that a dispute takes the ground from, of all or some images, by key.
-
-        What a person said of any copy settles the question.
-        """
+        """Return disputed labels, of all or some images, that no person has settled, by key."""
         if images is None:
             rows = self._db.rows(_DISPUTED)
         else:
@@ -148,10 +145,7 @@ def withdrawn(sample: str) -> Choice:
 
 
 def retract_disputed(db: Connection, images: Collection[str] | None = None) -> int:
-    """Put back into the queue what hints dispute, of all or of some images; how many.
-
-    As one step, if there is any.
-    """
+    """Clear labels that weak labels dispute, of all or some images, in one step; how many."""
     if images is not None and not images:
         return 0
     with db.write():
@@ -192,10 +186,7 @@ class Samples(Table):
         split: str | None = None,
         hint: str | None = None,
     ) -> Iterator[Sample]:
-        """Yield the samples with all of these traits, in the order in which their images arrived.
-
-        Which they are is looked up at once; a page of them is in memory at a time.
-        """
+        """Yield samples with all of these traits, by arrival of their images."""
         traits = {
             "s.label=(SELECT id FROM class WHERE name=?)": label,
             "s.status=?": status,
@@ -218,18 +209,13 @@ class Samples(Table):
         return map(_sample, self._db.each(f"{_SAMPLE} WHERE TRUE", ("s.key",)))
 
     def in_splits(self) -> Iterator[Sample]:
-        """Yield the labelled samples that have a split, by key, for training and export.
-
-        Without duplicates, and without samples of val and test whose label no person has seen.
-        """
+        """Yield labelled samples with a split, by key; labels no person has seen only in train."""
         unseen = unseen_labels(self._db)
         labelled = (s for s in self.by_key() if s.status == "labelled" and s.split and s.kept)
         return (s for s in labelled if s.split == "train" or s.key not in unseen)
 
     def fingerprint_of_splits(self) -> str:
-        """Return a hash of which samples have which label and split: equal means nothing has
-        changed.
-        """
+        """Return a hash of the label and split of every sample."""
         digest = hashlib.sha256()
         for sample in self.in_splits():
             digest.update(f"{sample.key} {sample.label} {sample.split}\n".encode())
@@ -303,10 +289,7 @@ class Samples(Table):
         settings: str,
         folds: Mapping[str, int] | None = None,
     ) -> None:
-        """Write (moment, split) for each sample key, and its fold where it has one.
-
-        In one transaction; all other samples lose theirs.
-        """
+        """Write group, split and fold by sample key; all other samples lose theirs."""
         rows = [(key, *row, (folds or {}).get(key)) for key, row in plan.items()]
         with self._db.write():
             if settings != self.split_settings():
@@ -379,10 +362,7 @@ class SplitGroups(Table):
     """Read only, over several tables."""
 
     def each(self, keys: Collection[str] = ()) -> Iterator[GroupEvidence]:
-        """Yield every sample that takes part or ties others, once for each of its origins, by key.
-
-        And those of `keys`, in whatever state they are.
-        """
+        """Yield samples that take part or tie others, and `keys`, once per origin, by key."""
         among = "TRUE" if keys else _TIED
         for rows in self._db.pages(
             f"SELECT * FROM sample WHERE ({among})",
@@ -398,11 +378,7 @@ class SplitGroups(Table):
                     yield GroupEvidence(*tie)._replace(phash=unsigned(tie[7]))
 
     def may_share_moment(self, sample: int, seconds: float, distance: int) -> list[str]:
-        """Return the keys of samples that something may tie to one (row), in whatever state.
-
-        These are more than those of its moment: frames less than `seconds` apart, and hashes within
-        `distance` bits, whatever else is known of them.
-        """
+        """Return keys of all samples that may be in the group of one (row), and some more."""
         near = (
             f"b.scene=a.scene OR abs(b.time-a.time)<{seconds}",
             f"b.post=a.post AND {post_of('b')}={post_of('a')}",

@@ -68,10 +68,7 @@ class Snapshots:
             yield [stack.enter_context(self.opened(name)) for name in self.names()]
 
     def take(self, db: Connection, name: str, note: str = "", who: str = "") -> Snapshot:
-        """Copy an open catalogue under a name, whole or not at all.
-
-        Raises `UsageError` for a name that cannot be one, or is taken, and `DiskFull`.
-        """
+        """Copy an open catalogue under a name, atomically. Raises `UsageError` and `DiskFull`."""
         name = snapshot_name(name)
         # File systems that ignore case would replace the other one.
         if name.casefold() in map(str.casefold, self.names()):
@@ -104,10 +101,7 @@ class Snapshots:
                 pass
 
     def erase_forgotten(self, present: Connection) -> set[str]:
-        """Remove from all snapshots what was forgotten in the present catalogue.
-
-        Return the keys of the removed samples.
-        """
+        """Remove from all snapshots what was forgotten; return the keys of its samples."""
         keys: set[str] = set()
         tombstones = present.rows("SELECT sha256, reason FROM tombstone")
         for name in self.names():
@@ -134,11 +128,7 @@ class Snapshots:
 
 
 def carry_over(present: Connection, restored: Connection) -> None:
-    """Bring a copy of a snapshot to what must hold whatever is restored.
-
-    What was forgotten stays away, removal reports stay, and no row gets a number that was
-    given since: caches name samples by it.
-    """
+    """Keep removals, removal reports and used row numbers in a snapshot that is restored."""
     _forget(restored, present.rows("SELECT sha256, reason FROM tombstone"))
     removals = present.rows("SELECT * FROM report WHERE kind=?", (REMOVAL,))
     sequences = present.rows("SELECT name, seq FROM sqlite_sequence")

@@ -51,9 +51,7 @@ class ClassCount:
 
 
 class LabelCounts(NamedTuple):
-    """How many samples are where. `total` is the sum of all parts but `aside`, the copies that
-    were set aside.
-    """
+    """How many samples are where; `total` is all but `aside`, the duplicates."""
 
     classes: tuple[ClassCount, ...]
     waiting: int
@@ -163,17 +161,12 @@ class SampleTiles(Table):
         return LabelCounts(named, queue - later, later, other, rejected - other, aside)
 
     def steps(self, after: int = 0) -> list[StepRow]:
-        """Return the steps of the journal after one of them, oldest first; none that came by a
-        merge.
-        """
+        """Return steps after one of them, oldest first, without those of a merge."""
         rows = self._db.rows("SELECT * FROM step WHERE id>? AND NOT merged ORDER BY id", (after,))
         return [StepRow(row["id"], operation_of(row), row["undoes"]) for row in rows]
 
     def signature(self) -> tuple[int, ...]:
-        """Another one after every change of what a window shows.
-
-        Measuring and a presort change nothing there: what they tell is read with the next page.
-        """
+        """Return numbers that change whenever a window has to show something else."""
         counts = self._db.column("SELECT count(*) FROM sample GROUP BY status ORDER BY status")
         newest = self._db.number("SELECT max(id) FROM step")
         reported = self._db.number("SELECT max(id) FROM report")
@@ -288,9 +281,7 @@ class SortingQueue(Table):
         )
 
     def portraits(self, label: int) -> list[int]:
-        """Return the most typical and the latest sample (rows) of a class; fewer where it has
-        fewer.
-        """
+        """Return the most typical and the latest sample (rows) of a class."""
         typical = self._db.value(
             "SELECT s.id FROM sample s LEFT JOIN quality q ON q.sample=s.id AND q.label=s.label "
             "WHERE s.label=? AND s.status='labelled' ORDER BY q.outlier IS NULL, q.outlier, s.id "

@@ -59,10 +59,7 @@ class FailureCount(NamedTuple):
 
 
 class ScanCount(NamedTuple):
-    """A detector with its settings, how its faces were cut, and how many images it searched.
-
-    `cut` is empty where that is not known.
-    """
+    """How many images a detector searched, with its settings and crop settings if known."""
 
     detector: str
     settings: str
@@ -193,9 +190,7 @@ class Statistics(Table):
         )
 
     def searches(self) -> list[ScanCount]:
-        """Return which detectors have looked at the images, with which settings, and how
-        they cut.
-        """
+        """Return detectors with their settings, crop settings and numbers of images."""
         rows = self._db.rows(
             "SELECT detector, settings, cut, count(*) FROM scan GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         )
@@ -228,11 +223,7 @@ class Statistics(Table):
         )
 
     def labelled(self) -> dict[str, Counter[str]]:
-        """Count the labelled samples of each class by split, "" without one.
-
-        Every command that says how many a class has says this. Copies that were set aside are not
-        among them.
-        """
+        """Count labelled samples by class and split ("" for none), without duplicates."""
         rows = self._db.rows(
             "SELECT c.name, coalesce(s.split, ''), count(*) FROM sample s JOIN class c "
             f"ON c.id=s.label WHERE {IN_USE} AND s.status='labelled' GROUP BY 1, 2 ORDER BY 1, 2"
@@ -243,10 +234,7 @@ class Statistics(Table):
         return found
 
     def searched_for_faces(self, not_by: str) -> SearchedImages:
-        """Return what images are like that any detector of ours but one searched; sure faces count.
-
-        What another package's finds, and how often, is its author's to say.
-        """
+        """Count images that detectors of ours but `not_by` searched, with their sure faces."""
         row = self._db.first(
             "SELECT count(*), count(face), ifnull(sum(face>=area*?), 0), "
             "ifnull(sum(longer<=? AND longer<=shorter*?), 0) FROM (SELECT i.width*i.height AS area,"

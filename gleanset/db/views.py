@@ -195,10 +195,7 @@ class OrderedSamples(Table):
         order: str = ORDERS[0],
         backwards: bool = False,
     ) -> OrderedRows:
-        """Return the samples of a place, or of the class `label`, that fit a filter.
-
-        `place` is one of `PLACES`, `EVERYWHERE` or `ASIDE`; `order` one of `ORDERS`.
-        """
+        """Return samples of a place, or class, that fit a filter, in one of `ORDERS`."""
         how = _ORDERS[order]
         turns = ("DESC", "ASC") if backwards else ("ASC", "DESC")
         by = how.by.format(up=turns[0], down=turns[1])

@@ -108,10 +108,7 @@ class Reports(Table):
         return True
 
     def has(self, claim: Claim) -> bool:
-        """Return whether the same was claimed before, whatever became of it.
-
-        Two removal reports of one image with different notes are two.
-        """
+        """Return whether this was reported before; removals with different notes differ."""
         sql = (
             "SELECT 1 FROM report WHERE kind=? AND sha256=? AND (x,y,w,h)=(?,?,?,?) AND claimed=? "
             "AND (kind=? OR note=?)"
@@ -126,9 +123,7 @@ class Reports(Table):
         self._db.many("DELETE FROM report WHERE id=?", rows)
 
     def settled_last(self, most: int) -> list[tuple[int, Report]]:
-        """Return at most so many that were accepted or refused, the last first, each behind the
-        step that did it.
-        """
+        """Return at most so many settled reports with their steps, the last first."""
         rows = self._db.rows(
             "SELECT r.*, max(c.step) AS step FROM change c CROSS JOIN report r ON r.id=c.item "
             "WHERE c.what='report' AND r.status<>? GROUP BY r.id ORDER BY step DESC, r.id LIMIT ?",
@@ -150,10 +145,7 @@ class Reports(Table):
         )
 
     def waiting(self, after: tuple[str, int], most: int) -> list[Report]:
-        """Return at most so many that wait after a place (claimed class, number).
-
-        They are in the order of the classes that are claimed, and then of their numbers.
-        """
+        """Return at most so many pending reports after (class, number), in that order."""
         rows = self._db.rows(
             "SELECT * FROM report WHERE status=? AND (claimed, id)>(?,?) "
             "ORDER BY claimed, id LIMIT ?",

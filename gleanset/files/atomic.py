@@ -39,10 +39,7 @@ def write_atomic(
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A new file beside `path`, to be written in the block, that takes its place when it ends well.
-
-    For what is too large for `write_atomic`. Raises `DiskFull` or `NotWritable`.
-    """
+    """Give a new file that replaces `path` once the block ends well. `DiskFull`, `NotWritable`."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}")
@@ -57,10 +54,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def move_file(source: Path, target: Path) -> None:
-    """Rename a whole file on one disk to `target`, whose folder is to be synced afterwards.
-
-    Raises `DiskFull` or `NotWritable`.
-    """
+    """Rename a file within one disk; sync its folder afterwards. `DiskFull`, `NotWritable`."""
     with disk_errors(target):
         _in_folder(target.parent, lambda: replace_file(source, target))
 

@@ -112,10 +112,7 @@ def ask_hub(file: HubFile) -> HubPin:
 
 
 def pinned(name: str, sha256: str, ask: Callable[[HubFile], HubPin] = ask_hub) -> tuple[str, str]:
-    """Return a name on a hub with its commit, and its SHA-256; any other name as it is.
-
-    `ask` says what it stands for where either is missing. Raises what `ask` raises.
-    """
+    """Return a hub name with its commit (from `ask` if missing), and its SHA-256."""
     if not is_on_hub(name):
         return name, sha256
     file = HubFile.parse(name)

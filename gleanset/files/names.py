@@ -63,10 +63,7 @@ def printable(path: Path) -> str:
 
 
 def leads_out(name: str) -> bool:
-    """Return whether a path from outside leads out of its folder, or nowhere, on any system.
-
-    What Windows takes for a separator or a drive is one everywhere.
-    """
+    """Return whether a path from outside leaves its folder on any system."""
     path = PureWindowsPath(name)
     return bool(path.anchor) or ".." in path.parts or "\0" in name
 
@@ -122,10 +119,7 @@ def _shortened(text: str, size: int) -> str:
 
 
 def folder_name(label: str) -> str:
-    """Return a class as a folder.
-
-    Class names are checked when they are made, so it stays readable.
-    """
+    """Return a class name as a folder name; it was checked when it was made."""
     tidy = label.rstrip(". ")
     if len(tidy.encode()) > LONGEST_FOLDER:
         tidy = _shortened(tidy, LONGEST_FOLDER)

@@ -37,20 +37,14 @@ def pyarrow() -> Any:
 
 
 def single_columns(path: Path) -> list[tuple[str, bool]]:
-    """Return the columns of a file in their order, each with whether it holds single values.
-
-    Raises `MissingComponent`, and `InputUnusable` for a file that is damaged or something else.
-    """
+    """Return the columns, each with whether its values are single. Raises `InputUnusable`."""
     types = pyarrow().types
     with _opened(path) as file:
         return [(field.name, not types.is_nested(field.type)) for field in file.schema_arrow]
 
 
 def read_texts(path: Path, columns: Sequence[str]) -> Iterator[tuple[str | None, ...]]:
-    """Yield the cells of some columns as text, row by row; None where there is no value.
-
-    Bytes that are no UTF-8 are written with backslashes. Raises as `single_columns`.
-    """
+    """Yield cells of some columns as text or None, row by row. Raises as `single_columns`."""
     with _opened(path) as file:
         for batch in file.iter_batches(ROWS, columns=list(columns), use_threads=False):
             yield from zip(*(_texts(batch.column(name)) for name in columns), strict=True)
@@ -60,10 +54,7 @@ def read_texts(path: Path, columns: Sequence[str]) -> Iterator[tuple[str | None,
 def parquet_file(
     path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str] | None = None
 ) -> Iterator[Callable[[Sequence[Mapping[str, object]]], None]]:
-    """What writes rows into a file: each call a group of them, which is not kept in memory.
-
-    Equal rows in equal groups give equal bytes. Raises `MissingComponent`.
-    """
+    """Give a function that writes a group of rows; equal rows give equal bytes."""
     arrow = pyarrow()
     fields = [arrow.field(name, _arrow_type(column)) for name, column in columns.items()]
     schema = arrow.schema(fields, metadata=dict(metadata or {}))

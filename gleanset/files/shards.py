@@ -41,10 +41,7 @@ SHARD_SIZE_HELP = "About the size of a shard, such as 500MB, or how many picture
 
 @contextmanager
 def open_tar(path: Path) -> Iterator[Put]:
-    """For each record the picture and a `.json`; a `.cls` where it has the number of a `class`.
-
-    As WebDataset has it. Equal records give equal bytes.
-    """
+    """Write image, `.json` and perhaps `.cls` of each record, as WebDataset; equal bytes."""
     import tarfile
 
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
@@ -89,10 +86,7 @@ def open_parquet(
 def table_columns(
     picture: Mapping[str, Column], row: Mapping[str, object], classes: Sequence[str] = ()
 ) -> tuple[dict[str, Column], dict[str, str]]:
-    """Return the columns of a table whose rows are like `row`, and what its schema says besides.
-
-    With `classes` its `label` is the number of one.
-    """
+    """Return columns and schema metadata for rows like `row`; `classes` number its `label`."""
     plain = {name: _TYPES[type(value)] for name, value in row.items()}
     features: dict[str, object] = (
         {"image": {"_type": "Image"}}
@@ -125,10 +119,7 @@ class ShardSize(NamedTuple):
         return cls(bytes=_parse_bytes(text))
 
     def has_room(self, pictures: int, size: float) -> bool:
-        """Return whether one with so many pictures and bytes may get a picture more.
-
-        `size` has that of the new one as well.
-        """
+        """Return whether a shard of so many pictures and bytes may be as large as that."""
         return pictures < self.pictures and size <= self.bytes
 
 

@@ -92,10 +92,7 @@ class Store:
                 self.path(name, kind).parent.mkdir(parents=True, exist_ok=True)
 
     def publish(self, name: str, kind: str, size: int) -> None:
-        """Move a staged file to its place, inside the transaction that writes its row.
-
-        Raises `Unreadable` where it is neither staged nor stored.
-        """
+        """Move a staged file to its place, in the transaction of its row. Raises `Unreadable`."""
         path, staged = self.path(name, kind), self.staged(name, kind)
         if self.has(path, size):
             staged.unlink(missing_ok=True)
@@ -140,10 +137,7 @@ class Store:
             return self.path(name, kind).read_bytes()
 
     def put(self, name: str, kind: str, data: bytes) -> Path:
-        """Store bytes at once, inside the transaction that writes their row; their path.
-
-        Nothing is written when they are there already.
-        """
+        """Store bytes if missing, in the transaction of their row; their path."""
         path = self.path(name, kind)
         if not self.has(path, len(data)):
             write_atomic(path, data, scratch=self.scratch)
@@ -161,10 +155,7 @@ class Store:
             return None
 
     def put_aside(self, file: Path) -> None:
-        """Move a file, should there be one, to the folder `ASIDE` beside the store.
-
-        What was put there before under the same name stays.
-        """
+        """Move a file to the folder `ASIDE`; nothing there is overwritten."""
         folder, names = self.root.parent / ASIDE, count(1)
         target = folder / file.name
         while target.exists():
@@ -195,9 +186,7 @@ class Store:
 
     @staticmethod
     def has(path: Path, size: int) -> bool:
-        """Return whether a file of that size is there: names come from content, so it is
-        the file.
-        """
+        """Return whether a file has that size: names come from content, so it is the file."""
         try:
             return path.stat().st_size == size
         except FileNotFoundError:

@@ -31,9 +31,7 @@ class Line:
 
 
 def tag(name: str, *inside: str | Markup, **attributes: object) -> Markup:
-    """Return an element with escaped text and attributes; `class_` stands for `class`, `_`
-    for `-`.
-    """
+    """Return an element with escaped text and attributes: `class_` is class, `_` a hyphen."""
     written = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _plain(value))
         for key, value in attributes.items()

@@ -11,10 +11,7 @@ from gleanset.html import words
 
 @cache
 def templates(package: str) -> Environment:
-    """Return the templates that lie in `package`, and beside them the shared ones of this package.
-
-    Their filters are those of `gleanset.html.words`; `count` is a function.
-    """
+    """Return the templates of a package and the shared ones, with filters of `html.words`."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("gleanset.html", ".")]),
         autoescape=True,

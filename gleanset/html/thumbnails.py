@@ -30,10 +30,7 @@ class Thumbnail:
 
 
 class Thumbnails:
-    """Makes thumbnails of at most `side` pixels a side; None for an image that cannot be shown.
-
-    Pages are passed on, so images that users of the page sent are not shown, except `with_reports`.
-    """
+    """Thumbnails of at most `side` pixels, of images of reports only `with_reports`."""
 
     def __init__(self, dataset: Dataset, side: int = SIDE, *, with_reports: bool = False) -> None:
         self._dataset, self._side = dataset, side

@@ -63,10 +63,7 @@ class SheetTile:
 
 
 def lay_out(tiles: Iterable[SheetTile], size: int, columns: int) -> Image.Image:
-    """Return all tiles in rows. `size` is the side of a tile in pixels, pictures are fitted in.
-
-    Raises `UsageError` where the sheet would be too large for one picture.
-    """
+    """Return all tiles, of `size` pixels a side, in rows. Raises `UsageError` if too large."""
     shown = list(tiles)
     if all(tile.picture is not None for tile in shown):
         # Headings want the whole width; a few tiles do not.

@@ -35,10 +35,7 @@ Array: TypeAlias = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class CutSettings:
-    """How faces are cut. `margin` is relative to the face, `min_size` its shorter side in pixels.
-
-    At the borders of the picture a cut is clamped, or with `pad` padded.
-    """
+    """How faces are cropped: margin relative to the face, smallest size, padding at borders."""
 
     margin: float = 0.3
     square: bool = False
@@ -105,9 +102,7 @@ def tilt(face: Face) -> float:
 
 
 def within(box: Box, width: int, height: int) -> Box | None:
-    """Return the part of a box that lies in a picture of that size; None where nothing of
-    it does.
-    """
+    """Return the part of a box inside an image of that size, if any."""
     left, top = max(box.x, 0), max(box.y, 0)
     right, bottom = min(box.x + box.width, width), min(box.y + box.height, height)
     return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None

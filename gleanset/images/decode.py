@@ -197,10 +197,7 @@ def _refuse_large(width: int, height: int, most_pixels: int) -> None:
 
 
 def size_said(place: Path | io.BytesIO) -> tuple[int, int]:
-    """Return width and height as the header of a file has them: nothing is decoded.
-
-    Raises `Unreadable` and nothing else.
-    """
+    """Return width and height of the header, without decoding. Raises `Unreadable` only."""
     try:
         with place.open("rb") if isinstance(place, Path) else place as file:
             head = file.read(_HEADER)

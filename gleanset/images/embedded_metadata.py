@@ -57,10 +57,7 @@ class FilePart(NamedTuple):
 
 
 def says_where(data: Bytes) -> bool:
-    """Return whether a file has the latitude that a picture was taken at, in EXIF or XMP.
-
-    What is damaged says nothing.
-    """
+    """Return whether a file has a latitude in EXIF or XMP; a damaged one has none."""
     with suppress(Exception), warnings.catch_warnings():  # damage is of every kind
         warnings.simplefilter("ignore")
         payloads = _payloads_of(data)
@@ -152,10 +149,7 @@ def _has_latitude(payload: bytes) -> bool:
 
 
 def segments_of_jpeg(data: Bytes, *, until_scan: bool = False) -> Iterator[FilePart]:
-    """Yield the segments of a JPEG; what is coded of the picture goes with its start of scan.
-
-    Raises `Unreadable` where no marker stands where one has to.
-    """
+    """Yield segments of a JPEG, coded data with its start of scan. Raises `Unreadable`."""
     at = 2
     while at + 1 < len(data):
         if data[at] != 0xFF:

@@ -58,10 +58,7 @@ def phash_and_sharpness(pixels: Image.Image, size: int = WORKING_SIZE) -> tuple[
 
 
 def dct_hash(grey: Image.Image) -> int:
-    """Return which of the 8 x 8 lowest frequencies are above their median, row by row.
-
-    As `imagehash.phash` has it, without the third of a second that loading scipy takes.
-    """
+    """Return which of the 8 x 8 lowest frequencies exceed the median, as `imagehash.phash`."""
     small = grey.resize((_DCT_SIZE, _DCT_SIZE), Image.Resampling.LANCZOS)
     # Rounded, so that a flat picture's hash does not come from the last bits of its zeros.
     lowest = np.round(_DCT @ np.asarray(small, dtype=np.float64) @ _DCT.T, 6)

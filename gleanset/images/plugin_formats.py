@@ -29,10 +29,7 @@ _LEAST_TIFF = 26
 
 
 def plugin_format(data: bytes) -> str | None:
-    """Return the format that only a plugin reads; None where the bytes begin otherwise.
-
-    Raises `Unreadable` for camera RAW, and for such a format where its plugin is not installed.
-    """
+    """Return the format that only a plugin reads, if any. Raises `Unreadable`, for RAW too."""
     if is_camera_raw(data):
         raise Unreadable(
             "unsupported format", "camera RAW: export it as JPEG or TIFF from your RAW program"
@@ -100,10 +97,7 @@ def _tags(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def jxl_size(data: bytes) -> tuple[int, int]:
-    """Return width and height of a JPEG XL as its header has them: its plugin decodes at once.
-
-    After ISO/IEC 18181-1, SizeHeader. Raises `Unreadable`.
-    """
+    """Return width and height of a JPEG XL (ISO/IEC 18181-1, SizeHeader). `Unreadable`."""
     bits = _Bits(_codestream(data)[2:16])
     small = bits.take(1)
     height = _side(bits, small)

@@ -80,10 +80,7 @@ def ground_of(layer: Image.Image) -> Ground | None:
 
 
 def positive_tiff(data: bytes) -> tuple[bytes, bool]:
-    """Return a TIFF of more than 8 bits in which 0 is white as one in which it is black.
-
-    And whether it is one: Pillow reads some of them as they are, and others not at all.
-    """
+    """Return a deep TIFF with 0 as black, and whether 0 was white, which Pillow may not read."""
     if data[:4] not in (b"II*\0", b"MM\0*") or len(data) < 10:
         return data, False
     order = "<" if data[:2] == b"II" else ">"

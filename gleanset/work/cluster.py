@@ -61,10 +61,7 @@ class Cluster:
 
     @contextmanager
     def keep(self, _job: str) -> Iterator[Cluster]:
-        """The same workers for every run in the block.
-
-        Raises `MissingComponent` without Ray and `InputUnusable` where no cluster answers.
-        """
+        """Keep the workers for the block. Raises `MissingComponent` and `InputUnusable`."""
         if self.tasks is not None:
             yield self
             return

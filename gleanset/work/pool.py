@@ -137,11 +137,7 @@ def run_batches(
     workers: Workers,
     may_start: Callable[[int], bool] = lambda in_flight: True,
 ) -> Iterator[list[Outcome[Item, Result]]]:
-    """As `run_over`, but everything that is ready comes at once.
-
-    For callers that write each batch in one transaction: the busier they are, the larger
-    the batches get, and the fewer the transactions.
-    """
+    """As `run_over`, with all that is ready at once: one transaction for each batch."""
     feed = _Feed(items, may_start)
     first, workers = _first_of(feed, workers)
     if first or not feed.over:
@@ -245,10 +241,7 @@ def _outcome(item: Item, future: Future[Result]) -> Outcome[Item, Result]:
 
 
 def failed_outcome(item: Item, error: BaseException) -> Outcome[Item, Any]:
-    """Return the failure that an exception is for one item.
-
-    Raises the exception again where it is no trouble of that item: it ends the run.
-    """
+    """Return the failure of one item; raises what ends the run instead."""
     if isinstance(error, Unreadable):
         log.debug("%r is rejected", item, exc_info=error)
         return Outcome(item, None, error.reason, error.detail)

@@ -52,10 +52,7 @@ class WorkerProcess(Process):
 
 
 class WorkerContext(Context):
-    """Starts workers, and keeps their locks until the last of them has ended.
-
-    A lock has a name that goes with it, and a worker that begins looks for that name.
-    """
+    """Starts workers, and keeps named locks, which they look up, until the last has ended."""
 
     Process = WorkerProcess
 
@@ -72,10 +69,7 @@ class WorkerContext(Context):
 
 
 class WorkerPool:
-    """Worker processes; begun again when all were lost with nothing in hand.
-
-    Where that happens time after time, `GleansetError`.
-    """
+    """Worker processes, started again when all were lost; `GleansetError` after `POOLS` times."""
 
     def __init__(self, number: int, seconds_per_item: float, job: str) -> None:
         self._number = number
@@ -186,10 +180,7 @@ class _Workers:
 
 @contextmanager
 def worker_pool(number: int, seconds_per_item: float, job: str) -> Iterator[WorkerPool]:
-    """A pool of worker processes, none of which is left when the block ends, however it does.
-
-    `job` is the module of what they do.
-    """
+    """Worker processes for a `job` (module), none of which outlives the block."""
     pool = WorkerPool(number, seconds_per_item, job)
     try:
         yield pool

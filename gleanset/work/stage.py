@@ -22,10 +22,7 @@ WAITING = "waiting"
 
 @contextmanager
 def stage(cache: Path, name: str) -> Iterator[Path]:
-    """Hold the stage `name`; gives its own scratch folder, emptied before and after.
-
-    Raises `DatasetBusy` when the same stage is at work on this dataset already.
-    """
+    """Hold a stage; gives its scratch folder, empty before and after. Raises `DatasetBusy`."""
     scratch = cache / "scratch" / name
     with hold(cache, name):
         try:
