@@ -28,6 +28,7 @@ _FARTHEST = 6.0
 # Lines so far (pixels) on both sides of an edge are compared with two on one side of it.
 _STEP = 3
 _ABRUPT, _NOISE = 2.0, 4.0
+_PLAIN, _VARIED = 3.0, 5.0
 
 Matrix = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -154,13 +155,25 @@ def is_framed(whole: Grey, part: Grey, matrix: Matrix) -> bool:
 
 
 def _seam(lines: Floats, edge: int, inwards: int) -> bool | None:
-    """Tell whether lines of pixels change abruptly at an edge; None where too few are beyond it."""
+    """Tell whether an image ends at an edge; None where nothing is beyond it, or only the same.
+
+    It does where pixels change abruptly, or where all beyond it are of one colour.
+    """
     across = [edge + inwards * step for step in (-_STEP, _STEP, 3 * _STEP)]
     if min(across) < 0 or max(across) >= len(lines):
         return None
     outside, inside, further = (lines[place] for place in across)
-    usual = float(np.abs(inside - further).mean())
-    return bool(float(np.abs(inside - outside).mean()) > _ABRUPT * usual + _NOISE)
+    change, usual = np.abs(inside - outside), np.abs(inside - further)
+    if change.mean() > _ABRUPT * usual.mean() + _NOISE:
+        return True
+    spread = max(1.0, float(outside.std()))
+    if spread > _PLAIN:
+        return False
+    if np.median(change) > _ABRUPT * np.median(usual) + _NOISE:
+        return True
+    if inside.std() > _VARIED * spread:
+        return True
+    return False if inside.std() > _PLAIN else None
 
 
 def _warp(grey: Grey, matrix: Matrix, size: tuple[int, int]) -> Grey:

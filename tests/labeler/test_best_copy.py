@@ -15,9 +15,12 @@ from gleanset import Dataset
 from gleanset.db.duplicates import GroupMember, Pairs, Relation
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.originals import find_originals
+from labeler.duplicates.prepared import prepare
 from labeler.duplicates.ranking import alterations
+from labeler.duplicates.verification import compare
 from labeler.sample_pixels import SampleFile
 
+Change = Callable[[Image.Image], Image.Image]
 LANCZOS = Image.Resampling.LANCZOS
 
 
@@ -51,6 +54,12 @@ def enlarged_crop(p: Image.Image) -> Image.Image:
 
 def sharpened_double(p: Image.Image) -> Image.Image:
     return p.resize((2 * p.width, 2 * p.height), LANCZOS).filter(ImageFilter.UnsharpMask(2, 150, 0))
+
+
+def light_and_rough(p: Image.Image) -> Image.Image:
+    noise = np.random.default_rng(2).normal(60, 40, (p.height // 4, p.width // 4))
+    rough = np.kron(noise, np.ones((4, 4)))[:, :, None]
+    return Image.fromarray(np.clip(np.asarray(p) + rough, 0, 255).astype(np.uint8))
 
 
 def stored(image: Image.Image, kind: str = "PNG") -> bytes:
@@ -240,3 +249,15 @@ def test_what_most_copies_have_against_the_centre_was_done_to_the_centre() -> No
     boxed = {(2, 6): Relation.MORE_B}
     ways = alterations([*whites, member(6)._replace(filled=0.82)], boxed, {(2, 6): 0.81})
     assert (ways[1], ways[6]) == (set(), {"bordered"})
+
+
+@pytest.mark.parametrize("change", [lambda p: p, light_and_rough])
+def test_what_surrounds_a_screenshot_is_no_part_of_the_image(change: Change) -> None:
+    image = change(painting(3))
+    whole = prepare(image)
+    shot = compare(whole, prepare(COPIES["screenshot"](image)))
+    crop = compare(prepare(COPIES["crop 5 %"](image)), whole)
+    assert shot.relation & Relation.MORE_B
+    assert shot.relation & Relation.FRAMED_B
+    assert crop.relation & Relation.MORE_B
+    assert not crop.relation & Relation.FRAMED_B
