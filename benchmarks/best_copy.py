@@ -32,7 +32,7 @@ from gleanset import Dataset, Origin
 from gleanset.errors import Unreadable
 from gleanset.images.decode import decode
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.duplicates.prepared import prepare
+from labeler.duplicates.hashes import prepare
 from labeler.duplicates.verification import compare
 
 LARGEST = 900

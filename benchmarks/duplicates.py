@@ -31,8 +31,7 @@ from duplicate_pictures import COPIES, encoded
 from gleanset.errors import Unreadable
 from gleanset.images.decode import decode
 from labeler.duplicates.candidates import batch_of, candidates_within, columns_of
-from labeler.duplicates.hashes import describe
-from labeler.duplicates.prepared import prepare
+from labeler.duplicates.hashes import describe, prepare
 from labeler.duplicates.verification import compare
 
 LARGEST = 1000

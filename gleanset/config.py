@@ -53,9 +53,21 @@ class Param:
 
 
 class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The base of every table that a person writes in TOML. Keys that are `GONE` are ignored."""
+    """The base of every table that a person writes in TOML.
+
+    Keys that are `GONE` are ignored; one of an inner table is named `table.key`.
+    """
 
     GONE: ClassVar[tuple[str, ...]] = ()
+
+
+def drop_gone(data: dict[str, Any], shape: type) -> None:
+    """Remove the keys that an earlier version had."""
+    for name in getattr(shape, "GONE", ()):
+        table, _, key = name.rpartition(".")
+        inside = data.get(table) if table else data
+        if isinstance(inside, dict):
+            inside.pop(key, None)
 
 
 def read_toml(path: Path, shape: type[T]) -> T:
@@ -68,8 +80,7 @@ def read_toml(path: Path, shape: type[T]) -> T:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path} is not valid TOML: {error}", "mend that line") from error
-    for name in getattr(shape, "GONE", ()):
-        data.pop(name, None)
+    drop_gone(data, shape)
     if mistakes := list(_mistakes(data, shape, ())):
         raise _told(path, text, mistakes)
     try:

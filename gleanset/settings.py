@@ -12,7 +12,7 @@ import msgspec
 import platformdirs
 import tomli_w
 
-from gleanset.config import Param, TomlTable, read_toml
+from gleanset.config import Param, TomlTable, drop_gone, read_toml
 from gleanset.errors import RecipeError
 from gleanset.files.atomic import write_atomic
 from gleanset.files.hub import HubFile, HubPin, ask_hub
@@ -43,7 +43,7 @@ class SplitSettings(TomlTable, frozen=True):
 
     `counts` of each class take the place of `ratio`, such as "100:20:20" or "rest:20:20", and
     `folds` that of both; `fold` is then test. `hold_out` ("source=pixiv", "video=episode-06.mkv")
-    is all of test. `most` ("pixiv=20%") is the largest share of a source in train.
+    is all of test.
     """
 
     ratio: Annotated[str, Param("train:val:test. Default: dataset.toml, else 8:1:1.")] = "8:1:1"
@@ -65,13 +65,6 @@ class SplitSettings(TomlTable, frozen=True):
         Param(
             "source=pixiv or video=episode-06.mkv: test is all of that and nothing else.",
             metavar="KIND=NAME",
-        ),
-    ] = ()
-    most: Annotated[
-        tuple[str, ...],
-        Param(
-            "Samples that only this source has are at most so much of train: pixiv=20%.",
-            metavar="SOURCE=N%",
         ),
     ] = ()
 
@@ -163,7 +156,7 @@ class Settings(TomlTable, frozen=True):
     sources of other packages that were asked.
     """
 
-    GONE: ClassVar[tuple[str, ...]] = ("target",)
+    GONE: ClassVar[tuple[str, ...]] = ("target", "split.most")
 
     name: str | None = None
     description: Paragraph | None = None
@@ -232,7 +225,8 @@ def read_settings(root: Path | None) -> Settings:
         read_toml(user, Settings)
         # What stands in the file wins, also where it is the default.
         own_file = tomllib.loads(user.read_text(encoding="utf-8-sig"))
-        _merge(merged, {key: own_file[key] for key in own_file if key not in Settings.GONE})
+        drop_gone(own_file, Settings)
+        _merge(merged, own_file)
     _merge(merged, _from_environment())
     try:
         return msgspec.convert(merged, Settings, strict=False)

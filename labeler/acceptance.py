@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from gleanset import Dataset
 from gleanset.db.classes import class_name
 from gleanset.db.journal import MODEL, Choice
-from gleanset.db.proposals import Proposals, ProposedSample, proposed_samples
+from gleanset.db.proposals import Proposals, proposed_samples
 from gleanset.db.samples import HintedSample, Hints, withdrawn
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import AUTOMATIC, operation
@@ -158,20 +158,14 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     )
     for sample in waiting:
         first = sample.proposals[0]
-        why = _not_accepted(sample, above, wanted)
-        if why is None and sample.sample in unfamiliar:
-            why = "unlike the labelled images of its class"
-        if why is None:
+        if wanted and first.label not in wanted:
+            plan.left["of another class"] += 1
+        elif first.confidence < above:
+            plan.left["not sure enough"] += 1
+        elif sample.sample in unfamiliar:
+            plan.left["unlike the labelled images of its class"] += 1
+        else:
             plan.choices.append(Choice(sample.sample, "label", first.label, MODEL))
             wrong += 1 - first.confidence
-        else:
-            plan.left[why] += 1
     plan.likely_wrong = wrong
     return plan
-
-
-def _not_accepted(sample: ProposedSample, above: float, wanted: Collection[str]) -> str | None:
-    first = sample.proposals[0]
-    if wanted and first.label not in wanted:
-        return "of another class"
-    return "not sure enough" if first.confidence < above else None

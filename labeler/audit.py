@@ -5,8 +5,7 @@ with a watermark) are candidates by their hashes and confirmed by comparing the 
 limits as `labeler dedup` has; of a dataset what it and people found already counts. Where only a
 small place differs, or a sticker or letters were laid over it, it is perhaps a copy: dedup sets
 nobody aside for that, but it may leak. What has nearly the same hash but shows a difference, such
-as the next frame of a scene, is only called alike. The pairs can be drawn side by side for a
-person's eyes.
+as the next frame of a scene, is only called alike.
 """
 
 from __future__ import annotations
@@ -20,15 +19,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
-
 from curation.moments import LOOK_ALIKE, find_moments
 from gleanset import Dataset
 from gleanset.db.duplicates import DOUBTFUL, NOT, SAME, ImageHashes, Pairs, SampleHashes
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, Unreadable
-from gleanset.images.contact_sheet import SheetTile, lay_out, save_sheet
-from gleanset.images.decode import MAX_BYTES, Mode
+from gleanset.images.decode import MAX_BYTES
 from gleanset.records import SPLITS
 from gleanset.tree import ignored_reason, ignored_summary, walk_tree
 from gleanset.work.pool import Processes, run_batches
@@ -43,11 +39,6 @@ PERHAPS = "perhaps a copy"
 WITHOUT_SPLIT = "in no split"
 KINDS = ("same file", "copy", "mirrored copy", PERHAPS, "moment", "alike")
 _SHOWN_UNREADABLE = 100
-
-# The sheet: pixels of a picture's side; pictures in a row, of which two are a pair; pairs at most.
-SIDE = 200
-ACROSS = 4
-MOST = 100
 
 
 class Leak(NamedTuple):
@@ -149,7 +140,10 @@ def find_leaks(
     for pair in also:
         if kind_of.get(pair, "alike") == "alike":
             kind_of[pair] = "moment"
-    leaks = [_leak(pictures[a], pictures[b], kind) for (a, b), kind in kind_of.items()]
+    leaks = [
+        Leak(*sorted((pictures[a], pictures[b]), key=_rank), kind)
+        for (a, b), kind in kind_of.items()
+    ]
     leaks += [
         leak._replace(b=pictures[twin])
         for leak in leaks
@@ -178,8 +172,6 @@ def _compared(
     progress: Progress,
     before: KnownPairs | None,
 ) -> Iterator[tuple[tuple[int, int], Verdict]]:
-    """Compare each of these pairs; one that fails is passed over."""
-
     def one_film(a: int, b: int) -> bool:
         return before is not None and before.of_one_film(a, b)
 
@@ -215,9 +207,8 @@ def _kind(verdict: Verdict, settled: str | None, a: SampleHashes, b: SampleHashe
 def _equal_files(
     pictures: Sequence[AuditPicture], known: dict[int, AuditHashes]
 ) -> list[dict[str, list[int]]]:
-    """Return the pictures of each content by split, earlier splits first."""
     of: dict[str, dict[str, list[int]]] = defaultdict(dict)
-    for picture in sorted(pictures, key=lambda one: _rank(one.split)):
+    for picture in sorted(pictures, key=_rank):
         if picture.number in known:
             same = of[known[picture.number].digest]
             same.setdefault(picture.split, []).append(picture.number)
@@ -225,10 +216,10 @@ def _equal_files(
 
 
 def _same_files(equal: Sequence[dict[str, list[int]]]) -> Iterator[tuple[int, int]]:
-    """Yield each picture with the first one of the same bytes in every earlier split."""
     for by_split in equal:
         for earlier, later in combinations(by_split.values(), 2):
-            yield from (_pair(earlier[0], number) for number in later)
+            for number in later:
+                yield min(earlier[0], number), max(earlier[0], number)
 
 
 def _candidates(
@@ -242,13 +233,10 @@ def _candidates(
     """
     of: dict[str, list[SampleHashes]] = defaultdict(list)
     again = {number for numbers in twins.values() for number in numbers}
-    for picture in pictures:
+    for picture in sorted(pictures, key=_rank):
         if picture.number in known and picture.number not in again:
             of[picture.split].append(known[picture.number].look)
-    batches = [
-        batch_of(columns_of(hashes))
-        for _, hashes in sorted(of.items(), key=lambda row: _rank(row[0]))
-    ]
+    batches = [batch_of(columns_of(hashes)) for hashes in of.values()]
     inverted_of: dict[tuple[int, int], bool] = {}
     for inverted in (True, False):
         told = [negatives_of(batch) if inverted else batch for batch in batches]
@@ -258,48 +246,9 @@ def _candidates(
     return inverted_of
 
 
-def _leak(a: AuditPicture, b: AuditPicture, kind: str) -> Leak:
-    return Leak(a, b, kind) if _rank(a.split) <= _rank(b.split) else Leak(b, a, kind)
-
-
-def _pair(a: int, b: int) -> tuple[int, int]:
-    return min(a, b), max(a, b)
-
-
-def _rank(split: str) -> tuple[int, str]:
+def _rank(picture: AuditPicture) -> tuple[int, str]:
+    split = picture.split
     return (SPLITS.index(split) if split in SPLITS else len(SPLITS)), split
-
-
-def write_leak_sheet(path: Path, leaks: Sequence[Leak]) -> int:
-    """Draw the first pairs into a picture, those of a kind together; how many there was room for.
-
-    Raises what `save_sheet` raises.
-    """
-    shown = leaks[:MOST]
-    save_sheet(lay_out(_tiles(shown), SIDE, ACROSS), path)
-    return len(shown)
-
-
-def _tiles(leaks: Sequence[Leak]) -> Iterator[SheetTile]:
-    kind = ""
-    for leak in leaks:
-        if kind != leak.kind:
-            kind = leak.kind
-            yield SheetTile(kind)
-        other = "" if leak.a.label == leak.b.label else " (other label)"
-        for picture in (leak.a, leak.b):
-            yield SheetTile(f"{_shortened(picture.name)}{other}", _pixels(picture))
-
-
-def _pixels(picture: AuditPicture) -> Image.Image:
-    try:
-        return picture_pixels(picture, SIDE, "RGB").convert("RGB")
-    except Unreadable:  # it was there a moment ago
-        return Image.new("RGB", (SIDE, SIDE), "gainsboro")
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= 34 else f"{name[:10]}..{name[-22:]}"
 
 
 # A folder is a split when its name begins so: also train2017, val_images, Test.
@@ -406,7 +355,6 @@ def of_dataset(dataset: Dataset, split: str | None = None) -> AuditSet:
 
 
 def _files(root: Path, audited: AuditSet) -> Iterator[tuple[str, ...]]:
-    """Yield images below a folder as parts of their path, sorted; linked folders are entered."""
     if not root.is_dir():
         raise InputUnusable(f"there is no folder {root}", "check its name")
 
@@ -419,14 +367,6 @@ def _files(root: Path, audited: AuditSet) -> Iterator[tuple[str, ...]]:
                 yield path.relative_to(root).parts
             else:
                 audited.ignored[reason] += 1
-
-
-def picture_pixels(picture: AuditPicture, at_least: int, mode: Mode) -> Image.Image:
-    """Return the pixels of a picture, its longer side not under `at_least` where there are as many.
-
-    Raises `Unreadable`.
-    """
-    return decode_region(_read(picture.file.path), picture.file, at_least, mode)
 
 
 def hash_picture(picture: AuditPicture) -> AuditHashes:

@@ -129,7 +129,6 @@ def export(
 
 
 def _simulated(job: CommandJob, planned: WouldExport) -> Result:
-    """Return what an export would write: the counts, and the paths where they are asked for."""
     rows = planned.classes.values()
     parts = [split for split in (*SPLITS, ALL) if any(row[split] for row in rows)]
     classes = {label: {p: row[p] for p in parts} for label, row in planned.classes.items()}
@@ -150,27 +149,33 @@ def left_out(pictures: int, result: Result) -> DoneInPart:
 
 @click.command(cls=Command, epilog="Example: labeler gallery faces.html -d my-dataset")
 @job_options()
-@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.html|FOLDER")
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT.html")
+@gone_option(
+    "--hint",
+    "--status",
+    "--detector",
+    "--score",
+    is_flag=False,
+    what="a gallery shows classes or stacks",
+    hint="print the samples and choose by jq: gleanset list samples",
+)
 @options_of(GalleryRequest)
 def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> Result:
     """A page to look through: every class with its faces, and filters.
 
-    With conditions it shows samples of any status, those without a class by their hints.
-
-    Labels in doubt, faces unlike their class and duplicates are marked. OUT.html is one file that
-    loads nothing and can be sent to anybody; a FOLDER gets index.html and the pictures beside it.
-    Neither holds what a camera wrote into the pictures. Samples that are new are measured first,
-    as `labeler quality` does; labels in doubt are found by `baseline doubts`. --stacks shows
-    what has no label yet, as `baseline presort` put it together: `labeler label NAME --stack ID`
-    names a stack at once.
+    Labels in doubt and duplicates are marked. OUT.html is one file that loads nothing and can be
+    sent to anybody; it does not hold what a camera wrote into the pictures. Samples that are new
+    are measured first, as `labeler quality` does; labels in doubt are found by `baseline doubts`.
+    --stacks shows what has no label yet, as `baseline presort` put it together: `labeler label NAME
+    --stack ID` names a stack at once.
     """
     from labeler.gallery.writing import write_gallery
 
     with job.open(rehearse=True) as dataset:
         written = write_gallery(dataset, out, request, job.progress)
-        if written.unreadable:
-            raise left_out(written.unreadable, written.result())
-        return written.result()
+        if written["unreadable"]:
+            raise left_out(written["unreadable"], written)
+        return written
 
 
 COMMANDS = (import_, export, gallery)

@@ -1,4 +1,4 @@
-"""What the labeler compares samples by: the one place that decides it, for pages, stacks, outliers.
+"""What the labeler compares samples by: the one place that decides it, for pages and stacks.
 
 The vectors of the newest presort know a network's features and the labels of its day, and are used
 where they are there for nearly all samples that are compared. Else descriptors are.

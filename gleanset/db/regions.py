@@ -5,7 +5,7 @@ Measures are made again when the region or the version of the measuring code cha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row, Table, mapping_of
@@ -166,24 +166,13 @@ class PixelMeasures(NamedTuple):
     descriptor: bytes
 
 
-class LabelledSample(NamedTuple):
-    """A labelled sample (row) with its class and what it is compared by."""
-
-    id: int
-    key: str
-    label: str
-    region: Region
-    descriptor: bytes
-
-
 class Quality(NamedTuple):
-    """Measures of a sample; `size` is its shorter side, `outlier` None in a small class."""
+    """The measures of a sample as they are listed; `size` is the shorter side in pixels."""
 
     blur: float
     darkest: float
     lightest: float
     size: int
-    outlier: float | None
 
 
 _SAME_REGION = same_region("q")
@@ -193,9 +182,8 @@ _MISSING = (
     "WHERE q.sample IS NULL AND s.status!='retired'"
 )
 
-QUALITY_COLUMNS = (
-    "q.blur, q.darkest, q.lightest, s.size, iif(q.label=s.label, q.outlier, NULL) AS outlier"
-)
+
+QUALITY_COLUMNS = "q.blur, q.darkest, q.lightest, s.size"
 """SQL: the fields of `Quality`, of a sample `s` and its row `q` of `quality`."""
 
 _QUALITY = (
@@ -218,22 +206,16 @@ class QualityFlag(NamedTuple):
         return f"{self.measure}{'>=' if self.at_least else '<='}{self.threshold!r}"
 
     def holds(self, quality: Quality) -> bool:
-        """Return whether these measures have the flag; what is not known has none."""
+        """Return whether these measures have the flag."""
         value = getattr(quality, self.measure)
-        if value is None:
-            return False
         return bool(value >= self.threshold if self.at_least else value <= self.threshold)
 
 
 class QualityMeasures:
-    """The `quality` table; with `rehearse` all is written to a temporary copy."""
+    """The `quality` table. Obtained by `QualityMeasures(dataset.db)`."""
 
-    def __init__(self, db: Connection, *, rehearse: bool = False) -> None:
+    def __init__(self, db: Connection) -> None:
         self._db = db
-        if rehearse:
-            # SQLite looks for a table among the temporary ones first.
-            db.run("CREATE TEMP TABLE quality AS SELECT * FROM main.quality")
-            db.run("CREATE UNIQUE INDEX temp.quality_sample ON quality(sample)")
 
     def count_missing(self, version: int) -> int:
         """Return how many samples have no measures of their present region."""
@@ -259,20 +241,6 @@ class QualityMeasures:
                     for seen, measures in measured
                 ],
             )
-
-    def labelled(self, version: int) -> Iterator[LabelledSample]:
-        """Yield every sample that is labelled, kept and measured, by its key."""
-        for row in self._db.each(
-            # In the order of the index of keys, whatever else might look narrower to SQLite.
-            "SELECT s.id, s.key, c.name AS label, s.x, s.y, s.w, s.h, s.angle, "
-            "q.traits AS descriptor "
-            "FROM sample s CROSS JOIN class c ON "
-            f"c.id=s.label CROSS JOIN quality q ON q.sample=s.id AND {_SAME_REGION} "
-            "WHERE +s.status='labelled' AND +s.kept AND q.version=?",
-            ("s.key",),
-            (version,),
-        ):
-            yield record_of(LabelledSample, row, region=region_of(row))
 
     def some_descriptors(self, most: int) -> list[bytes | None]:
         """Return those of at most so many samples from all over the dataset; None: unmeasured."""
@@ -300,23 +268,6 @@ class QualityMeasures:
                 rows,
             )
         )
-
-    def set_outliers(self, scores: Mapping[int, float]) -> None:
-        """Write the value of each row, for the class that it has now; all others lose theirs."""
-        with self._db.write():
-            self._db.run("CREATE TEMP TABLE IF NOT EXISTS outlying(sample INTEGER PRIMARY KEY, v)")
-            self._db.run("DELETE FROM outlying")
-            self._db.many("INSERT INTO outlying VALUES(?,?)", list(scores.items()))
-            self._db.run(
-                "UPDATE quality SET outlier=NULL, label=NULL WHERE outlier IS NOT NULL "
-                "AND sample NOT IN (SELECT sample FROM outlying)"
-            )
-            self._db.run(
-                "UPDATE quality SET outlier=o.v, label=s.label FROM outlying o JOIN sample s ON "
-                "s.id=o.sample WHERE o.sample=quality.sample AND "
-                "(outlier IS NOT o.v OR quality.label IS NOT s.label)"
-            )
-            self._db.run("DELETE FROM outlying")
 
     def of(self, keys: Sequence[str]) -> dict[str, Quality]:
         """Return the measures of these samples, where there are any."""

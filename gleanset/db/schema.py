@@ -235,10 +235,8 @@ CREATE TABLE quality(  -- what the pixels of a region say of a sample
     angle REAL NOT NULL,
     blur REAL NOT NULL, darkest REAL NOT NULL, lightest REAL NOT NULL,
     photo REAL NOT NULL,
-    traits BLOB NOT NULL,  -- the descriptor
-    outlier REAL, label INTEGER);  -- how far it is from its class, which was `label` then
+    traits BLOB NOT NULL);  -- the descriptor
 CREATE INDEX quality_blur ON quality(blur, sample);
-CREATE INDEX quality_outlier ON quality(outlier, sample) WHERE outlier IS NOT NULL;
 
 CREATE TABLE doubt(  -- a label that is likely wrong, as the newest search for such says
     sample INTEGER PRIMARY KEY REFERENCES sample(id),
@@ -416,6 +414,12 @@ DROP TABLE checked;
 DROP TABLE effort;
 """
 
+_NO_OUTLIERS = """
+DROP INDEX quality_outlier;
+ALTER TABLE quality DROP COLUMN outlier;
+ALTER TABLE quality DROP COLUMN label;
+"""
+
 
 class CatalogueSchema(NamedTuple):
     """`tables` are those of a new catalogue; `steps`, by ascending names, bring an older one there.
@@ -446,6 +450,7 @@ SCHEMA = CatalogueSchema(
         ("0027-snapshot-files", _SNAPSHOT_FILES),
         ("0028-no-checks", _NO_CHECKS),
         ("0029-removal-reports", _REMOVAL_REPORTS),
+        ("0030-no-outliers", _NO_OUTLIERS),
     ),
 )
 OLDEST_COMMIT = "49a8f26"

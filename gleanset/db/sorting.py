@@ -283,8 +283,8 @@ class SortingQueue(Table):
     def portraits(self, label: int) -> list[int]:
         """Return the most typical and the latest sample (rows) of a class."""
         typical = self._db.value(
-            "SELECT s.id FROM sample s LEFT JOIN quality q ON q.sample=s.id AND q.label=s.label "
-            "WHERE s.label=? AND s.status='labelled' ORDER BY q.outlier IS NULL, q.outlier, s.id "
+            "SELECT s.id FROM sample s LEFT JOIN presorted t ON t.sample=s.id "
+            "WHERE s.label=? AND s.status='labelled' ORDER BY t.outlier IS NULL, t.outlier, s.id "
             "LIMIT 1",
             (label,),
         )

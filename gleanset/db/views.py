@@ -284,8 +284,7 @@ _SINCE = (
 
 _WALLS = {
     "outliers": (
-        "SELECT s.id, c.name, ifnull(q.outlier, t.outlier) AS v, NULL FROM sample s JOIN class c "
-        "ON c.id=s.label LEFT JOIN quality q ON q.sample=s.id AND q.label=s.label "
+        "SELECT s.id, c.name, t.outlier AS v, NULL FROM sample s JOIN class c ON c.id=s.label "
         f"LEFT JOIN presorted t ON t.sample=s.id WHERE {_LABELLED}",
         "c.name, v IS NULL, v DESC, s.image, s.id",
     ),

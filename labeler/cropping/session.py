@@ -79,7 +79,10 @@ def put(
             if not dataset.faces.add_by_hand(image.sha256, cut):
                 raise UsageError("there is a sample of just this box already", "move it a little")
             instead = BoxedSamples(dataset.db).in_use(moved) if moved else None
-            choices = [_begun(cut.key, instead)]
+            if instead is not None and instead.label:
+                choices = [Choice(cut.key, "label", instead.label, PROVENANCE)]
+            else:
+                choices = [Choice(cut.key, "add", provenance=PROVENANCE)]
             choices += [_gone(instead)] if instead is not None else []
             did = operation("move-box" if instead else "draw-box")
             step = dataset.journal.step(did, choices)
@@ -102,12 +105,6 @@ def in_use(dataset: Dataset, key: str) -> BoxedSample:
     if box is None:
         raise UsageError("this box was taken away meanwhile", "draw it anew")
     return box
-
-
-def _begun(key: str, instead: BoxedSample | None) -> Choice:
-    if instead is not None and instead.label:
-        return Choice(key, "label", instead.label, PROVENANCE)
-    return Choice(key, "add", provenance=PROVENANCE)
 
 
 def _gone(box: BoxedSample) -> Choice:

@@ -44,7 +44,6 @@ def conflicting_labels(dataset: Dataset) -> dict[str, object]:
 
 
 def _labels_of(dataset: Dataset, group: DuplicateGroup) -> Iterator[str]:
-    """Yield a file for each thing that was decided of a group."""
     said = {member.label or member.status: member.key for member in reversed(group.members)}
     return (
         f"{_name(dataset, key)} is {what}" for what, key in sorted(said.items()) if what != "queue"
@@ -52,7 +51,6 @@ def _labels_of(dataset: Dataset, group: DuplicateGroup) -> Iterator[str]:
 
 
 def _hints_of(dataset: Dataset, group: DuplicateGroup) -> Iterator[str]:
-    """Yield a file for each class that a group was found as."""
     found = {hint: member.key for member in reversed(group.members) for hint in member.hints}
     return (f"{_name(dataset, key)} found as {hint}" for hint, key in sorted(found.items()))
 

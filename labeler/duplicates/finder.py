@@ -44,12 +44,19 @@ from labeler.duplicates.candidates import (
 )
 from labeler.duplicates.contested import contested_pairs
 from labeler.duplicates.grouping import Pair, loose, worth
-from labeler.duplicates.hashes import GREY_SIZE, VERSION, describe, hash_sample
+from labeler.duplicates.hashes import GREY_SIZE, VERSION, describe, hash_sample, prepare
 from labeler.duplicates.originals import find_originals
 from labeler.duplicates.plan import DuplicatePlan, make_plan
-from labeler.duplicates.prepared import prepare
-from labeler.duplicates.stars import Comparisons, Star, StarVerdicts, compare_star
-from labeler.duplicates.verification import FilePair, Verdict, compare, compare_files
+from labeler.duplicates.verification import (
+    Comparisons,
+    FilePair,
+    Star,
+    StarVerdicts,
+    Verdict,
+    compare,
+    compare_files,
+    compare_star,
+)
 from labeler.sample_pixels import SampleFile, read_pixels, sample_file
 
 STAGE = "dedup"
@@ -232,9 +239,16 @@ class DuplicateFinder:
         shown = [
             match
             for match in matches
-            if (match.verdict.same or match.verdict.doubtful) and self._in_use(match.sample)
+            if (match.verdict.same or match.verdict.doubtful)
+            and (sample := self._dataset.samples.get(match.sample)) is not None
+            and sample.status != "retired"
         ]
-        return sorted(shown, key=_by_certainty)
+
+        def by_certainty(match: Match) -> tuple[bool, float, float, str]:
+            verdict = match.verdict
+            return not verdict.same, verdict.changed, -verdict.overlap, match.sample
+
+        return sorted(shown, key=by_certainty)
 
     def _plan(self, looks: _OwnLooks) -> DuplicatePlan:
         plan = make_plan(self._pairs, looks)
@@ -284,12 +298,20 @@ class DuplicateFinder:
             known = [p for p, equal in self._pairs.known().items() if equal and p not in contested]
             due = loose(unseen, known)
             if not due and not missing:
-                missing = self._needed_by_plan()
+                looks = _NoLooks(self._pairs)
+                make_plan(self._pairs, looks)
+                missing = looks.missing
             comparisons = Comparisons(self._middles_first(due, [*unseen, *known]), due, known)
             self._pairs.tie(due, tied=False)
             alone = [Star(self._file_pairs([pair]), ((0, 1),)) for pair in sorted(missing)]
             with self._progress.meter("second look", len(due) + len(alone), " pairs") as meter:
-                while stars := alone or self._next_stars(comparisons):
+                while stars := alone or [
+                    Star(
+                        self._file_pairs(pairs),
+                        tuple((comparisons.group(a), comparisons.group(b)) for a, b in pairs),
+                    )
+                    for pairs in comparisons.next_round()
+                ]:
                     for batch in run_batches(compare_star, stars, processes):
                         new = [
                             _settled(*row) for o in batch if o.result for row in o.result.verdicts
@@ -305,21 +327,11 @@ class DuplicateFinder:
         self._pairs.tie(set(unseen) - set(due), tied=True)
         return len(settled), sum(one.verdict == SAME for one in settled), failed
 
-    def _next_stars(self, comparisons: Comparisons) -> list[Star]:
-        return [self._star(pairs, comparisons) for pairs in comparisons.next_round()]
-
     def _contested(self) -> tuple[set[Pair], set[Pair]]:
-        """Return pairs that others contradict, and those to compare that may contradict others."""
         looks = _NoLooks(self._pairs)
         said = {pair for pair, equal in self._pairs.by_person().items() if equal}
         contested = contested_pairs(self._pairs.relations(), looks.judge) - said
         return contested, looks.missing
-
-    def _needed_by_plan(self) -> set[Pair]:
-        """Return the pairs within groups that are not compared yet."""
-        looks = _NoLooks(self._pairs)
-        make_plan(self._pairs, looks)
-        return looks.missing
 
     def _middles_first(self, due: list[Pair], pairs: list[Pair]) -> list[int]:
         """Return the samples (rows) of pairs that are due: those near most others first.
@@ -344,10 +356,6 @@ class DuplicateFinder:
             return -near[row], bordered, -worth(members[row]), members[row].key
 
         return sorted(rows, key=rank)
-
-    def _star(self, pairs: list[Pair], comparisons: Comparisons) -> Star:
-        ties = tuple((comparisons.group(a), comparisons.group(b)) for a, b in pairs)
-        return Star(self._file_pairs(pairs), ties)
 
     def _forget_unreadable(self, outcome: Outcome[Star, StarVerdicts]) -> int:
         """Forget the hashes of what cannot be read any more, and its pairs that are open.
@@ -379,10 +387,6 @@ class DuplicateFinder:
             row: sample_file(seen, self._originals) for row, seen in self._hashes.seen(rows).items()
         }
 
-    def _in_use(self, key: str) -> bool:
-        sample = self._dataset.samples.get(key)
-        return sample is not None and sample.status != "retired"
-
     def _rejected(self, outcome: Outcome[tuple[SampleRegion, SampleFile], SampleHashes]) -> bool:
         key = outcome.item[0].key
         if outcome.reason is None:
@@ -395,8 +399,3 @@ class DuplicateFinder:
 def _settled(pair: FilePair, verdict: Verdict) -> PairVerdict:
     said = SAME if verdict.same else DOUBTFUL if verdict.doubtful else NOT
     return PairVerdict(*pair.rows, verdict.changed, verdict.overlap, said, verdict.relation)
-
-
-def _by_certainty(match: Match) -> tuple[bool, float, float, str]:
-    verdict = match.verdict
-    return not verdict.same, verdict.changed, -verdict.overlap, match.sample

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from math import log2
-from typing import NamedTuple
 
 from curation.disjoint_sets import DisjointSets
 from gleanset.db.duplicates import GroupMember
@@ -50,7 +49,7 @@ def find_groups(
     for centre in sorted(by_worth, key=lambda member: _centrality(near[member.id]), reverse=True):
         if centre.id not in left:
             continue
-        group = _around(centre, left, near, by_person, _Judges(compare, agree))
+        group = _around(centre, left, near, by_person, (compare, agree))
         for member in group:
             del left[member.id]
         if len(group) > 1:
@@ -58,31 +57,26 @@ def find_groups(
     return sorted(groups, key=lambda group: group[0].key)
 
 
-class _Judges(NamedTuple):
-    compare: Compare
-    agree: Agree
-
-
 def _around(
     centre: GroupMember,
     left: Mapping[int, GroupMember],
     near: Mapping[int, Mapping[int, float]],
     by_person: Mapping[Pair, bool],
-    judges: _Judges,
+    judges: tuple[Compare, Agree],
 ) -> list[GroupMember]:
     """Collect the centre, and whoever of those left a pair leads to and is the same as it."""
     group, visited = [centre], {centre.id}
+    compare, agree = judges
     for member in group:  # grows while we go through it
         beside = (near[member.id].keys() - visited) & left.keys()
         close = near[centre.id]
         for row in sorted(beside, key=lambda row: (-close.get(row, 0.0), left[row].key)):
-            if _forbidden(row, group, by_person):
+            if any(by_person.get(_pair(row, one.id)) is False for one in group):
                 continue
             visited.add(row)
             friend = by_person.get(_pair(member.id, row), False)
             if friend or (
-                _same(centre.id, row, by_person, judges.compare)
-                and judges.agree([one.id for one in group], row)
+                _same(centre.id, row, by_person, compare) and agree([one.id for one in group], row)
             ):
                 group.append(left[row])
     return group
@@ -91,11 +85,6 @@ def _around(
 def _centrality(near: Mapping[int, float]) -> tuple[int, int]:
     """Return how many are the same as a sample, and how close on average, in steps of 0.05."""
     return len(near), round(20 * sum(near.values()) / len(near))
-
-
-def _forbidden(row: int, group: list[GroupMember], by_person: Mapping[Pair, bool]) -> bool:
-    """Tell whether a person keeps it apart from a member."""
-    return any(by_person.get(_pair(row, one.id)) is False for one in group)
 
 
 def _same(a: int, b: int, by_person: Mapping[Pair, bool], compare: Compare) -> bool:
@@ -129,7 +118,8 @@ def worth(member: GroupMember) -> float:
     it gains in pixels: doubling the sides leaves about a tenth of the Laplacian's variance.
     """
     stored = 8.0 if member.format in LOSSLESS else min(4.0, max(0.01, member.bytes_per_pixel))
-    fine = log2(_pixels(member)) + log2(1 + max(0.0, member.sharpness)) + 0.5 * log2(stored)
+    pixels = max(1.0, member.width * member.height * member.filled)
+    fine = log2(pixels) + log2(1 + max(0.0, member.sharpness)) + 0.5 * log2(stored)
     return fine + standing(member)
 
 
@@ -137,7 +127,3 @@ def standing(member: GroupMember) -> float:
     """Return what speaks for a copy beside its pixels."""
     known = 0.2 * bool(member.licence) + 0.1 * bool(member.source)
     return 0.3 * (member.status in DECIDED) + known
-
-
-def _pixels(member: GroupMember) -> float:
-    return max(1.0, member.width * member.height * member.filled)

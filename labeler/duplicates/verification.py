@@ -14,6 +14,7 @@ it is compared only where the hues of two pictures are not the same.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,7 +22,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from curation.disjoint_sets import DisjointSets
 from gleanset.db.duplicates import Relation
+from gleanset.errors import Unreadable
 from labeler.duplicates.alignment import (
     EVEN,
     SIDE,
@@ -36,16 +39,16 @@ from labeler.duplicates.alignment import (
     refined,
 )
 from labeler.duplicates.contested import DETAIL
-from labeler.duplicates.edge_difference import (
+from labeler.duplicates.differences import (
     Edges,
     StrongestChange,
     edges_of_both,
+    is_laid_over,
     replaced_windows,
     strongest_change,
 )
-from labeler.duplicates.hashes import GREY_SIZE
-from labeler.duplicates.overlay import is_laid_over
-from labeler.duplicates.prepared import PreparedImage, prepare
+from labeler.duplicates.grouping import Pair
+from labeler.duplicates.hashes import GREY_SIZE, PreparedImage, prepare
 from labeler.sample_pixels import SampleFile, read_pixels
 
 # At most so much of the common part (per mille of windows) may have replaced edges.
@@ -238,7 +241,6 @@ def _judge(a: PreparedImage, b: PreparedImage, fit: Fit, mirrored: bool, one_fil
 
 
 def _extent(a: PreparedImage, b: PreparedImage, fit: Fit, common: Common) -> Relation:
-    """Return which of two images shows more than the other, and whether that is pasted in."""
     relation = Relation(0)
     if common.part_a < _WHOLE:
         framed = is_framed(a.grey, b.grey, fit.matrix)
@@ -251,7 +253,6 @@ def _extent(a: PreparedImage, b: PreparedImage, fit: Fit, common: Common) -> Rel
 
 
 def _details(change: StrongestChange, replaced: float) -> Relation:
-    """Return which of two images has a mark, and whether they are as good as equal."""
     relation = Relation(0)
     if change.strength > _EQUAL or replaced > _EQUAL * CHANGED:
         relation |= Relation.CHANGED
@@ -283,3 +284,128 @@ def hues_differ(
         return False
     shared = np.minimum(mine / mine.sum(), theirs / theirs.sum()).sum()
     return bool(shared < 1 - _OTHER)
+
+
+# Pictures of one star: they are decoded once, by one worker.
+MOST = 32
+
+Places = npt.NDArray[np.int64]
+
+
+class Star(NamedTuple):
+    """Comparisons among some pictures, in the order in which they are made; for one worker.
+
+    `tied` has for each pair the sets that its two pictures are in when nothing is compared yet.
+    """
+
+    pairs: tuple[FilePair, ...]
+    tied: tuple[Pair, ...]
+
+
+class StarVerdicts(NamedTuple):
+    """The verdicts of the comparisons of a star; of a `failed` pair one picture cannot be read.
+
+    The pairs that are in neither have their ends tied by others.
+    """
+
+    verdicts: list[tuple[FilePair, Verdict]]
+    failed: list[FilePair]
+
+
+def compare_star(star: Star) -> StarVerdicts:
+    """Compare pairs whose ends no earlier one has tied, in a worker process."""
+    verdicts, failed, sets = [], [], DisjointSets()
+    number = {tie: sets.add() for ties in star.tied for tie in ties}
+    for pair, (a, b) in zip(star.pairs, star.tied, strict=True):
+        if sets.root(number[a]) == sets.root(number[b]):
+            continue
+        try:
+            verdict = compare_files(pair)
+        except Unreadable:
+            failed.append(pair)
+            continue
+        verdicts.append((pair, verdict))
+        if verdict.same:
+            sets.join(number[a], number[b])
+    return StarVerdicts(verdicts, failed)
+
+
+class Comparisons:
+    """The pairs that are still to be compared, given what is known to be the same.
+
+    `order` are the samples (rows) of `open_` pairs, the best middles first; `same` are pairs, too.
+    """
+
+    def __init__(
+        self, order: Sequence[int], open_: Collection[Pair], same: Collection[Pair]
+    ) -> None:
+        self._order = order
+        self._sets = DisjointSets()
+        self._place = place = {row: self._sets.add() for row in order}
+        for pair in same:
+            for row in pair:
+                if row not in place:
+                    place[row] = self._sets.add()
+            self.tie(*pair)
+        ends = np.array([(place[a], place[b]) for a, b in open_], np.int64).reshape(-1, 2)
+        self._ends = np.unique(np.sort(ends, axis=1), axis=0)
+
+    def tie(self, a: int, b: int) -> None:
+        """Note that two samples (rows) are the same."""
+        self._sets.join(self._place[a], self._place[b])
+
+    def tied(self, a: int, b: int) -> bool:
+        """Return whether two samples (rows) are the same, be it by way of others."""
+        return self._sets.root(self._place[a]) == self._sets.root(self._place[b])
+
+    def group(self, row: int) -> int:
+        """Return the number of the set that a sample (row) is in."""
+        return self._sets.root(self._place[row])
+
+    def next_round(self) -> list[list[Pair]]:
+        """Return pairs (rows, a < b), star by star, those of the middle first; [] at the end.
+
+        No picture is in two stars. What is noted by `tie` meanwhile counts from the next one on.
+        """
+        due = self._untied()
+        begun = np.zeros(len(due), np.bool_)
+        stars = []
+        for numbers in _stars(due):
+            begun[numbers] = True
+            rows = [(self._order[a], self._order[b]) for a, b in due[numbers].tolist()]
+            stars.append([(min(pair), max(pair)) for pair in rows])
+        self._ends = due[~begun]
+        return stars
+
+    def _untied(self) -> Places:
+        ends = self._ends
+        if not len(ends):
+            return ends
+        used, where = np.unique(ends, return_inverse=True)
+        roots = np.array([self._sets.root(one) for one in used.tolist()], np.int64)
+        sides = roots[where].reshape(ends.shape)
+        apart: Places = ends[sides[:, 0] != sides[:, 1]]
+        return apart
+
+
+def _stars(ends: Places) -> Iterator[list[int]]:
+    """Yield positions in `ends` of the pairs of each star; smaller numbers are better middles."""
+    beside: dict[int, list[tuple[int, int]]] = {}
+    for number, (a, b) in enumerate(ends.tolist()):
+        beside.setdefault(a, []).append((b, number))
+        beside.setdefault(b, []).append((a, number))
+    taken: set[int] = set()
+    for middle in sorted(beside):
+        if middle in taken:
+            continue
+        free = [place for place, _ in sorted(beside[middle]) if place not in taken]
+        members = {middle, *free[: MOST - 1]}
+        taken |= members
+        numbers = {
+            (middle not in (place, other), min(place, other), max(place, other)): number
+            for place in members
+            for other, number in beside[place]
+            if other in members
+        }
+        if numbers:
+            yield [numbers[key] for key in sorted(numbers)]

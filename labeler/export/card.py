@@ -17,8 +17,8 @@ from gleanset.html.words import count
 from gleanset.records import SPLITS
 from labeler.export.item import ExportItem
 from labeler.export.options import ALL, ExportOptions
+from labeler.export.plan import UNCHANGED
 from labeler.export.rows import feature_lines
-from labeler.export.ways import UNCHANGED
 
 UNKNOWN = "unknown"
 MOST_COMPARED = 50_000
@@ -107,12 +107,7 @@ class CardFacts:
     @property
     def notes(self) -> list[str]:
         """What a person has to know before using the export, as sentences."""
-        return [
-            *_of_metadata(self),
-            *_of_undecided(self),
-            *_of_reports(self),
-            *_of_empty_splits(self),
-        ]
+        return list(_notes(self))
 
     @property
     def known_licences(self) -> set[str]:
@@ -130,7 +125,7 @@ class CardFacts:
         return sorted({label for label, _ in self.counts})
 
 
-def _of_metadata(facts: CardFacts) -> Iterator[str]:
+def _notes(facts: CardFacts) -> Iterator[str]:
     if number := facts.say_where:
         says = "says where it was" if number == 1 else "say where they were"
         yield (
@@ -143,9 +138,6 @@ def _of_metadata(facts: CardFacts) -> Iterator[str]:
             f"{count(number, 'picture')} {stands} upright by EXIF alone, which torchvision does "
             "not look at; --file jpeg writes all of them upright"
         )
-
-
-def _of_undecided(facts: CardFacts) -> Iterator[str]:
     if number := facts.undecided:
         has = "has" if number == 1 else "have"
         what = (
@@ -154,14 +146,8 @@ def _of_undecided(facts: CardFacts) -> Iterator[str]:
             else "left out, for a detector would learn that nothing is there (--undecided takes it)"
         )
         yield f"{count(number, 'picture')} {has} a face that nobody has decided on: {what}"
-
-
-def _of_reports(facts: CardFacts) -> Iterator[str]:
     if facts.reports:
         yield f"{count(facts.reports, 'sample')} from reports left out (--with-reports adds them)"
-
-
-def _of_empty_splits(facts: CardFacts) -> Iterator[str]:
     for split in facts.options.form.cannot_do_without:
         if not facts.splits[split]:
             yield f"nothing is in {split}, and what reads {facts.options.format} needs it"
@@ -213,7 +199,6 @@ def _task(facts: CardFacts) -> str:
 
 
 def _read_back(facts: CardFacts) -> str:
-    """Return the section of a card: the lines, and where each picture came from, in Markdown."""
     options = facts.options
     split = next((split for split in facts.parts if facts.splits[split]), SPLITS[0])
     name = "validation" if split == "val" else split
@@ -254,7 +239,6 @@ def _what(facts: CardFacts) -> str:
 
 
 def _moments(dataset: Dataset, facts: CardFacts) -> str:
-    """Return what is known of pictures that belong together."""
     if facts.items > MOST_COMPARED:
         return f"Whether moments {_SUCH} lie in two splits was not looked at again."
     copies = _copies(Pairs(dataset.db).count_searched(facts.split_of), len(facts.split_of))
@@ -271,7 +255,6 @@ def _moments(dataset: Dataset, facts: CardFacts) -> str:
 
 
 def _copies(searched: int, samples: int) -> str:
-    """Say in how many samples near copies were looked for."""
     if searched == samples:
         return "Near copies were looked for in all of it."
     if not searched:
@@ -300,19 +283,14 @@ def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     split = "none" if options.no_split else dataset.samples.split_settings() or "by hand"
     yield f"split: {split}"
     yield f"export: {options.made_as}, pictures {size}" + (", grey" if options.grayscale else "")
-    yield from (
-        f"files: {_changed(number, what)}" for what, number in sorted(facts.changes.items())
-    )
+    for what, number in sorted(facts.changes.items()):
+        came = "byte for byte as it came" if number == 1 else "byte for byte as they came"
+        yield f"files: {count(number, 'picture')}, {came if what == UNCHANGED else what}"
     balanced = Balances(dataset.db).settings()
     if options.balances and balanced and not balanced.startswith("method=off"):
         yield f"train is balanced: {balanced}"
     if options.licences:
         yield f"only pictures with a licence like {', '.join(options.licences)}"
-
-
-def _changed(number: int, what: str) -> str:
-    came = "byte for byte as it came" if number == 1 else "byte for byte as they came"
-    return f"{count(number, 'picture')}, {came if what == UNCHANGED else what}"
 
 
 def limit_lines(facts: CardFacts) -> Iterator[str]:
@@ -360,25 +338,19 @@ def front_matter(name: str, facts: CardFacts) -> str:
         f"task_categories:\n- {_task(facts)}",
         f"size_categories:\n- {size}",
     ]
-    if files := list(_data_files(facts)):
+    if files := facts.options.form.data_files:
         lines += ["configs:\n- config_name: default\n  data_files:"]
-        lines += [f'  - split: {split}\n    path: "{path}"' for split, path in files]
+        for split in filter(facts.splits.__contains__, SPLITS):
+            name = "validation" if split == "val" else split
+            lines.append(f'  - split: {name}\n    path: "{files.format(split)}"')
         lines += feature_lines(facts.row, facts.labels)
     return "---\n" + "\n".join(lines) + "\n---"
 
 
 def _front_licence(licences: Counter[str]) -> list[str]:
-    """Return the licence as the hub of Hugging Face knows it: one of its own, or `other`."""
     (only, *more) = licences
     if not more and only.lower() in HUB_LICENCES:
         return [f"license: {only.lower()}"]
     if not more and only == UNKNOWN:
         return ["license: unknown"]
     return ["license: other", "license_name: of-each-picture", "license_link: LICENSES.csv"]
-
-
-def _data_files(facts: CardFacts) -> Iterator[tuple[str, str]]:
-    """Yield the splits as `datasets` is to find them, each with a pattern of its files."""
-    if files := facts.options.form.data_files:
-        for split in filter(facts.splits.__contains__, SPLITS):
-            yield "validation" if split == "val" else split, files.format(split)

@@ -130,7 +130,6 @@ def _file(name: str, encoding: str, sha256: str) -> Node:
 
 
 def _pictures(facts: CardFacts) -> Node:
-    """Return the records of pictures: rows of tables, or files with their rows of LICENSES.csv."""
     form, split = facts.options.form, {} if facts.options.no_split else {"split": "split"}
     if _is_table(facts):
         of_row = {"label": "class", **split, **{name: name for name in _CREDIT}}
@@ -153,7 +152,6 @@ def _pictures(facts: CardFacts) -> Node:
 
 
 def _counts(facts: CardFacts) -> Iterator[Node]:
-    """Yield how many pictures there are of each class, split, licence and source."""
     classes: list[Node] = [
         {"name": label, **{part: facts.counts[label, part] for part in facts.parts}}
         for label in facts.labels

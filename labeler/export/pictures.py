@@ -19,10 +19,9 @@ from gleanset.images.cut import cut, encode
 from gleanset.images.decode import decode
 from gleanset.images.embedded_metadata import file_says_where, says_where, without_metadata
 from gleanset.platform import forbid_writing
-from gleanset.records import Measured
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions, Fit
-from labeler.export.ways import UNCHANGED, anew
+from labeler.export.plan import UNCHANGED, anew
 
 CROPPED, SHADED = 0.08, 0.15
 """How much an augmented copy loses of each side, and how far its brightness goes."""
@@ -96,7 +95,6 @@ class PictureMaker:
             return MadePicture(_coded(decode(data).pixels, item.path), anew(item.image))
 
     def _anew(self, item: ExportItem) -> MadePicture:
-        """Return a picture that is cut or encoded anew."""
         part = self._part(item)
         if item.changed:
             part = augmented(part, f"{item.sample.key}:{item.copy}")
@@ -129,7 +127,8 @@ class PictureWriter:
         with disk_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             if self.options.link and _linked_original(item, target):
-                return _written_link(item, target)
+                image, says_where = item.image, file_says_where(target)
+                return WrittenFile(image.sha256, image.bytes, item.changes, says_where)
             if (taken := _taken_over(file, target)) is not None:
                 return taken
             if item.way == "crop" and linked(item.crop, target):
@@ -165,12 +164,9 @@ def _fitted(picture: Image.Image, sides: tuple[int, int], fit: Fit) -> Image.Ima
 
 
 def _coded(picture: Image.Image, path: str) -> bytes:
-    """Return a picture in the format that the name of its file promises, without metadata."""
     ending = path.rpartition(".")[2]
-    return encode(picture) if ending == "jpg" else _lossless(picture, ending)
-
-
-def _lossless(picture: Image.Image, ending: str) -> bytes:
+    if ending == "jpg":
+        return encode(picture)
     buffer = io.BytesIO()
     clean = picture.copy()
     clean.info = {}
@@ -192,19 +188,14 @@ def _taken_over(file: ExportFile, target: Path) -> WrittenFile | None:
     path, sha256, changes = file.earlier
     try:
         data = path.read_bytes()
-        if sha256_of(data) != sha256 or _is_original(path, file.item) or not linked(path, target):
+        # A link to an original is only passed on where links are asked for.
+        source = file.item.original
+        is_original = source.exists() and path.samefile(source)
+        if sha256_of(data) != sha256 or is_original or not linked(path, target):
             return None
     except OSError:
         return None
     return _written(MadePicture(data, changes))
-
-
-def _is_original(path: Path, item: ExportItem) -> bool:
-    """Return whether a file of an export is a link to the dataset: that is only passed on where
-    links are asked for.
-    """
-    source = item.original
-    return source.exists() and path.samefile(source)
 
 
 def _linked_original(item: ExportItem, target: Path) -> bool:
@@ -217,25 +208,18 @@ def _linked_original(item: ExportItem, target: Path) -> bool:
     if item.way != "original":
         return False
     try:
-        if not _may_be_linked(source, item.image):
-            return False
+        with source.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - len(_END_OF_JPEG)))
+            if size != item.image.bytes or (
+                item.image.format == "JPEG" and file.read() != _END_OF_JPEG
+            ):
+                return False
         os.link(source, target)
     except OSError:  # it is gone, or has as many links as a disk allows
         return False
     forbid_writing(target)
     return True
-
-
-def _may_be_linked(source: Path, image: Measured) -> bool:
-    with source.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - len(_END_OF_JPEG)))
-        return size == image.bytes and (image.format != "JPEG" or file.read() == _END_OF_JPEG)
-
-
-def _written_link(item: ExportItem, target: Path) -> WrittenFile:
-    image = item.image
-    return WrittenFile(image.sha256, image.bytes, item.changes, file_says_where(target))
 
 
 def check_links(items: Sequence[ExportItem], folder: Path) -> None:
@@ -270,7 +254,6 @@ def linked(source: Path, target: Path) -> bool:
 
 
 def _original(item: ExportItem) -> bytes:
-    """Return the bytes of an original, as they were taken in. Raises `Unreadable`."""
     data = bytes_of(item.original)
     if sha256_of(data) != item.image.sha256:
         raise Unreadable("file is damaged", "its bytes are not those that were taken in")

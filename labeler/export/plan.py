@@ -1,4 +1,8 @@
-"""Which pictures an export has, and what they are called."""
+"""Which pictures an export has, what they are called, and how each comes about.
+
+A licence often asks to say what was changed of a picture; so each way has its words, which tables,
+`LICENSES.csv`, manifests and the card have.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +19,78 @@ from gleanset import Dataset
 from gleanset.db.samples import AS_IT_IS, Balances
 from gleanset.errors import InputUnusable
 from gleanset.files.names import folder_names, kept_name, safe_name
-from gleanset.images.cut import sample_key, within
+from gleanset.files.store import EXTENSIONS
+from gleanset.images.cut import QUALITY, sample_key, within
+from gleanset.images.embedded_metadata import STRIPPED
 from gleanset.records import Box, Image, Origin, Sample
-from labeler.export.item import ExportItem
+from labeler.export.item import ExportItem, Way
 from labeler.export.options import ALL, CAPTIONED, ExportOptions
-from labeler.export.ways import changes_of, ending_of, way_of
+
+READABLE = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+"""Formats that Pillow and OpenCV read without more, and torchvision by their names: all others
+are left out by some reader without a word."""
+
+UNCHANGED = "none"
+STRIPPED_OF = "metadata taken out"
+_JPEG = f"JPEG, quality {QUALITY}, full colour"
+
+
+def is_whole(sample: Sample, image: Image) -> bool:
+    """Return whether a sample is all of its picture: also a face may be, and a square is not."""
+    return sample.box == Box(0, 0, image.width, image.height) and not sample.angle
+
+
+def way_of(sample: Sample, image: Image, options: ExportOptions, *, change: bool = False) -> Way:
+    """Return how the picture of a sample comes about; of boxes, that of the whole picture.
+
+    With `change` it is a copy that balancing changes.
+    """
+    whole = options.boxed or is_whole(sample, image)
+    if change or options.remakes(whole=whole):
+        return "made"
+    if not whole:
+        return "crop"
+    if options.file != "original" and image.format not in READABLE:
+        return "made"
+    if options.strip_metadata:
+        return "stripped" if image.format in STRIPPED else "made"
+    return "original"
+
+
+def ending_of(way: Way, image: Image, options: ExportOptions) -> str:
+    """Return the ending of a picture's name: by what is inside, whatever it was called."""
+    if way in ("original", "stripped"):
+        return EXTENSIONS[image.format]
+    if way == "crop" or options.file == "jpeg":
+        return "jpg"
+    # A GIF is drawn with few colours, which a JPEG would blur.
+    return "png" if options.file == "png" or image.format == "GIF" else "jpg"
+
+
+def changes_of(
+    way: Way, sample: Sample, image: Image, options: ExportOptions, *, change: bool = False
+) -> str:
+    """Return in words what was changed of a picture, and how it is encoded."""
+    if way == "original":
+        return UNCHANGED
+    if way == "stripped":
+        return STRIPPED_OF
+    cut = [] if options.boxed or is_whole(sample, image) else ["cut out"]
+    if way == "crop":
+        return ", ".join([*cut, _JPEG])
+    shaded = ["mirrored, cropped and shaded at random"] if change else []
+    size = [f"{options.fit} to {options.size}"] if options.size else []
+    grey = ["grey"] if options.grayscale else []
+    coded = "PNG" if ending_of(way, image, options) == "png" else _JPEG
+    start = cut or [f"written anew from {image.format}"]
+    return ", ".join([*start, *shaded, *size, *grey, coded])
+
+
+def anew(image: Image) -> str:
+    """Return in words what became of a picture whose metadata could not be taken out alone."""
+    coded = _JPEG if image.format == "JPEG" else f"{image.format}, without loss"
+    return f"written anew from {image.format}, whose metadata cannot be told apart, {coded}"
+
 
 BALANCING = "_balancing"
 WRITTEN_BESIDE = ("README.md", "LICENSES.csv", "croissant.json", "samples.csv", "metadata.parquet")
@@ -77,7 +148,6 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
 
 
 def _chosen(dataset: Dataset, options: ExportOptions) -> Iterator[Sample]:
-    """Yield the samples of an export by key, whatever their licences."""
     if not options.no_split:
         yield from dataset.samples.in_splits()
         return
@@ -179,7 +249,6 @@ def nothing_to_export(dataset: Dataset, options: ExportOptions) -> InputUnusable
 def _balanced(
     dataset: Dataset, items: Iterable[ExportItem], options: ExportOptions
 ) -> Iterator[ExportItem]:
-    """As `labeler balance` has it: some left out, some with copies behind them."""
     balances = Balances(dataset.db)
     shares, changed = balances.shares(), balances.settings().startswith("method=augment")
     for item in items:
@@ -275,7 +344,6 @@ def _ending(sample: Sample, image: Image, options: ExportOptions) -> str:
 
 
 def _counted(samples: list[Sample]) -> Iterator[str]:
-    """`cat_0001`, `cat_0002` … through all splits of a class."""
     seen: Counter[str] = Counter()
     width = max(4, len(str(len(samples))))
     for sample in samples:
@@ -398,17 +466,16 @@ def _by_image(dataset: Dataset, options: ExportOptions) -> dict[str, list[Sample
             if not sample.kept and sample.group:
                 label = label or label_of_group.get(sample.group)
             samples_of[sample.image].append(replace(sample, label=label, split=split[sample.image]))
-    return {sha256: _labelled_first(samples) for sha256, samples in samples_of.items()}
+    return {
+        sha256: sorted(samples, key=lambda sample: (sample.label is None, sample.key))
+        for sha256, samples in samples_of.items()
+    }
 
 
 def _counts(sample: Sample) -> bool:
     """Return whether a sample has a box, or lacks one: of a whole picture no face is missing."""
     waits = sample.status == "queue" and sample.detector != "whole"
     return waits or sample.status == "labelled"
-
-
-def _labelled_first(samples: list[Sample]) -> list[Sample]:
-    return sorted(samples, key=lambda sample: (sample.label is None, sample.key))
 
 
 def _boxes(dataset: Dataset, samples: list[Sample], image: Image) -> Iterator[tuple[Sample, Box]]:

@@ -23,7 +23,7 @@ from gleanset.errors import GleansetError, InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors, whole_file, write_atomic
 from gleanset.files.store import sha256_of, sha256_of_file
 from gleanset.records import Rejection, Sample
-from gleanset.work.pool import Outcome, Processes, run_over
+from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.card import CardFacts
 from labeler.export.croissant import write_about
@@ -151,7 +151,10 @@ class ShardWriter:
         with disk_errors(self.folder / name):
             for place in (self.folder, self.earlier):
                 if (found := written_shard(place, shard.name)) and found.of == of:
-                    return self._kept(place, shard.name, found)
+                    if place != self.folder:
+                        linked(place / found.shard, self.folder / found.shard)
+                        write_manifest(self.folder, shard.name, found)
+                    return found
             return self._written(shard, name, of)
 
     def digest_of(self, shard: Shard) -> str:
@@ -160,12 +163,6 @@ class ShardWriter:
         shows = [item.digest(self.options.pixels) for item in shard.items]
         what = json.dumps([self.options.made_as, LICENCE, list(self.classes), shows, facts])
         return hashlib.sha256(what.encode()).hexdigest()
-
-    def _kept(self, place: Path, name: str, manifest: ShardManifest) -> ShardManifest:
-        if place != self.folder:
-            linked(place / manifest.shard, self.folder / manifest.shard)
-            write_manifest(self.folder, name, manifest)
-        return manifest
 
     def _written(self, shard: Shard, name: str, of: str) -> ShardManifest:
         facts = shard.facts(self.classes, self.folds)
@@ -279,7 +276,11 @@ def write_shards(
     failed: dict[str, str] = {}
     outcomes = run_over(write, planned_shards(dataset, options, workers), pool)
     for outcome in progress.over(outcomes, "export", unit=" shards"):
-        manifest = _whole(outcome)
+        if (manifest := outcome.result) is None:
+            raise GleansetError(
+                f"shard {outcome.item.name} was not written: {outcome.reason}: {outcome.detail}",
+                "run the same command again: the shards that are written are kept",
+            )
         shards.append(outcome.item.name)
         failed |= manifest.failed
         facts.row = table_row(outcome.item.facts(write.classes, write.folds)[0], "sha256")
@@ -292,17 +293,7 @@ def write_shards(
     return facts.result(failed) | {"shards": len(shards)}
 
 
-def _whole(outcome: Outcome[Shard, ShardManifest]) -> ShardManifest:
-    if outcome.result is not None:
-        return outcome.result
-    raise GleansetError(
-        f"shard {outcome.item.name} was not written: {outcome.reason}: {outcome.detail}",
-        "run the same command again: the shards that are written are kept",
-    )
-
-
 def _as_written(shard: Shard, manifest: ShardManifest) -> list[ExportItem]:
-    """Return the samples of a shard that could be read, with what came of their pictures."""
     told = {row["file"]: row["changes"] for row in manifest.pictures}
     return [
         replace(item, changes=told[name], says_where=name in manifest.say_where)
@@ -345,7 +336,6 @@ def _classes(dataset: Dataset, options: ExportOptions) -> tuple[list[str], bool]
 
 
 def _sizes(dataset: Dataset, options: ExportOptions, workers: int) -> PictureSizes:
-    """Measure how many bytes a pixel takes in pictures that are not kept as they are."""
     first = list(islice(each_item(dataset, options), MEASURED))
     made = [item for item in first if item.way in ("crop", "made")]
     outcomes = run_over(PictureMaker(options).size_of, made, Processes(workers))

@@ -166,7 +166,6 @@ def _licence(row: Mapping[str, Any]) -> str | None:
 
 
 def _source(row: Mapping[str, Any], licence: str | None) -> PictureSource:
-    """Return what is said of an image, in the fields that exports and the COCO dataset have."""
     author = credit_text(class_text(row.get("author")))
     pages = (page_address(class_text(row.get(key))) for key in ("page", "flickr_url", "coco_url"))
     credit = Credit(author, credit_text(licence), next(filter(None, pages), None))
@@ -208,7 +207,6 @@ def _box(row: dict[str, Any]) -> Rectangle | None:
 
 
 def _points(polygons: Any) -> list[float]:
-    """Return the numbers of polygons, in one list or in one for each; a mask has none."""
     try:
         parts = polygons if isinstance(polygons[0], list) else [polygons]
         return [float(number) for part in parts for number in part]

@@ -18,28 +18,78 @@ from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups, GroupBy
 from gleanset.files.names import VIDEOS, printable
 from gleanset.files.store import Store
-from gleanset.images.cut import CutSettings, Cutter
-from gleanset.images.decode import decode
+from gleanset.images.cut import CutSettings, Cutter, within
+from gleanset.images.decode import DecodedImage, decode
 from gleanset.images.staging import StageBytes, StageFile
 from gleanset.named_files import few_files, first_lines, rejections_of, short_name
 from gleanset.operations import operation
-from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Rejection
+from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Rectangle, Rejection
 from gleanset.source_table import SourceTables, unmatched_summary
 from gleanset.tree import ignored_summary
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import marked
 from labeler.importing.labelled import (
+    FRACTIONS,
+    Frame,
     ImportTree,
     LabelledFiles,
     LabelledPicture,
     PictureSource,
 )
-from labeler.importing.placing import place_box
 from labeler.importing.reading import not_by_folders, read_labelled
 from labeler.importing.request import SOURCE, ImportRequest
-from labeler.importing.round_trip import ExportMoves, find_moves, is_of
+from labeler.importing.round_trip import find_moves, is_of
 from labeler.sorting.names import folded
+
+
+def place_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box:
+    """Return a box of an image whose size was `frame`, in whole pixels of the upright image.
+
+    Raises `Unreadable` for a box outside, and for a frame that the image was not scaled from.
+    """
+    size: Frame = (image.width, image.height)
+    stored: Frame = size if image.orientation < 5 else (image.height, image.width)
+    if frame is None or frame == size:
+        placed = box
+    elif frame == stored:
+        placed = _upright(box, frame, image.orientation)
+    elif frame == FRACTIONS or _same_shape(frame, size):
+        placed = _scaled(box, frame, size)
+    elif _same_shape(frame, stored):
+        placed = _upright(_scaled(box, frame, stored), stored, image.orientation)
+    else:
+        raise Unreadable(
+            "another size than annotated",
+            f"{image.width} x {image.height}, annotated at {frame[0]:g} x {frame[1]:g}",
+        )
+    x, y, width, height = map(round, placed)
+    part = within(Box(x, y, width, height), image.width, image.height)
+    if part is None:
+        raise Unreadable(
+            "box outside", f"{(x, y, width, height)} in {image.width} x {image.height} pixels"
+        )
+    return part
+
+
+def _same_shape(frame: Frame, size: Frame) -> bool:
+    """Return whether an image may be scaled from a frame, its sides rounded to whole pixels."""
+    return abs(frame[0] * size[1] - frame[1] * size[0]) <= frame[0] + frame[1]
+
+
+def _scaled(box: Rectangle, frame: Frame, size: Frame) -> Rectangle:
+    across, down = size[0] / frame[0], size[1] / frame[1]
+    return box[0] * across, box[1] * down, box[2] * across, box[3] * down
+
+
+def _upright(box: Rectangle, frame: Frame, orientation: int) -> Rectangle:
+    """Turn a box of the stored pixels as EXIF orientations 5 to 8 turn these."""
+    x, y, width, height = box
+    right, bottom = frame[0] - x - width, frame[1] - y - height
+    left = {5: y, 6: bottom, 7: bottom, 8: y}[orientation]
+    top = {5: x, 6: x, 7: right, 8: right}[orientation]
+    return left, top, height, width
+
 
 STAGE = "import"
 
@@ -118,8 +168,7 @@ def import_labelled(
     group_by = None if request.group_by is None else GroupBy.parse(request.group_by)
     intake = Intake(path, request.workers or 0, progress)
     if is_of(dataset, marked(path)):
-        _check_of_ours(path, request)
-        return _read_back(dataset, find_moves(dataset, path), intake, simulate=simulate)
+        return _read_back(dataset, request, intake, simulate=simulate)
     files = read_labelled(path, class_level)
     groups = FileGroups(group_by, (picture.path.name for picture in files.pictures))
     level = (class_level or 1) if files.kind in ("tree", "export") else None
@@ -133,8 +182,10 @@ def import_labelled(
     if files.note:
         result["check_classes"] = files.note
     takes_splits = ours and next(dataset.samples.in_splits(), None) is None
-    if not takes_splits and (folders := _split_folders(labelled, files)):
-        result["split_folders_not_taken_over"] = folders
+    outermost = [picture.path.relative_to(files.tree.root).parts[0] for picture in labelled]
+    folders = Counter(name for name in outermost if name in files.splits)
+    if folders and not takes_splits:
+        result["split_folders_not_taken_over"] = dict(sorted(folders.items()))
     if simulate:
         for picture in labelled:
             groups.note(_origin(picture))
@@ -148,19 +199,7 @@ def import_labelled(
         if takes_splits and (splits := _take_splits(dataset, files)):
             result["splits"] = splits
     result |= _left_out(files)
-
     return result | groups.summary()
-
-
-def _check_of_ours(path: Path, request: ImportRequest) -> None:
-    """Raise `UsageError` for what an export of this dataset says itself."""
-    if request.class_level is not None:
-        raise not_by_folders(path)
-    if request.group_by is not None:
-        raise UsageError(
-            f"{path} is an export of this dataset, which knows what belongs together",
-            "leave --group-by out",
-        )
 
 
 def _note_unreadable(dataset: Dataset, tree: ImportTree) -> None:
@@ -170,7 +209,6 @@ def _note_unreadable(dataset: Dataset, tree: ImportTree) -> None:
 
 
 def _left_out(files: LabelledFiles) -> dict[str, object]:
-    """Return what a summary says of files and annotations that were not used."""
     summary = ignored_summary(files.ignored_counts())
     if files.tree.unreadable:
         summary["unreadable_folders"] = len(files.tree.unreadable)
@@ -182,12 +220,6 @@ def _left_out(files: LabelledFiles) -> dict[str, object]:
         summary["ignored_annotations"] = dict(counts.most_common())
         summary["annotations_of"] = first_lines([f"{of}: {why}" for of, why in files.dropped])
     return summary
-
-
-def _split_folders(pictures: Iterable[LabelledPicture], files: LabelledFiles) -> dict[str, int]:
-    """Return how many images there are in each folder that is a split."""
-    outermost = (picture.path.relative_to(files.tree.root).parts[0] for picture in pictures)
-    return dict(sorted(Counter(name for name in outermost if name in files.splits).items()))
 
 
 def _take_splits(dataset: Dataset, files: LabelledFiles) -> dict[str, int]:
@@ -211,7 +243,6 @@ def _take_splits(dataset: Dataset, files: LabelledFiles) -> dict[str, int]:
 def _with_sources(
     files: LabelledFiles, tables: SourceTables, level: int | None, groups: FileGroups
 ) -> Iterator[LabelledPicture]:
-    """Yield images with the group and the credit of each."""
     for picture in files.pictures:
         known = files.sources.get(picture.path, PictureSource())
         source = tables.of(picture.path)
@@ -223,19 +254,15 @@ def _with_sources(
             level,
             None if level is None else files.splits,
         )
+        # The title of a frame is that of its video.
+        is_video = PurePath(known.title or "").suffix.lower() in VIDEOS
         yield replace(
             picture,
             credit=source.credit.completed(known.credit),
             group=group,
-            title=_file_title(known) or picture.path.name,
+            title=picture.path.name if is_video else known.title or picture.path.name,
             original_path=known.original_path or PurePath(*inside, picture.path.name).as_posix(),
         )
-
-
-def _file_title(known: PictureSource) -> str | None:
-    """Return the title of an image; of a frame it is that of its video, which names no image."""
-    title = known.title or ""
-    return None if PurePath(title).suffix.lower() in VIDEOS else title or None
 
 
 def _check_names(dataset: Dataset, labels: Iterable[str], *, told_apart: bool = False) -> None:
@@ -261,11 +288,19 @@ def _check_names(dataset: Dataset, labels: Iterable[str], *, told_apart: bool = 
 
 def _read_back(
     dataset: Dataset,
-    moves: ExportMoves,
+    request: ImportRequest,
     intake: Intake,
     *,
     simulate: bool,
 ) -> dict[str, object]:
+    if request.class_level is not None:
+        raise not_by_folders(intake.path)
+    if request.group_by is not None:
+        raise UsageError(
+            f"{intake.path} is an export of this dataset, which knows what belongs together",
+            "leave --group-by out",
+        )
+    moves = find_moves(dataset, intake.path)
     result = moves.result() | ignored_summary(moves.ignored)
     labels = [*moves.relabelled.values(), *(n for f in moves.added for _, n in f.labels)]
     _check_names(dataset, labels)

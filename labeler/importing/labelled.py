@@ -128,24 +128,19 @@ class ImageFinder:
         return chosen[0] if len(chosen) == 1 else None
 
     def _score(self, path: Path, parts: Sequence[str], table: Path) -> tuple[int, ...]:
-        """Return how well a path fits: the parts at its end, then the folders of the table."""
         inside = path.relative_to(self._root).parts
         above = table.relative_to(self._root).parts[:-1]
         words = set(re.split(r"[\W_]+", _folded(table.stem)))
+        is_name = _folded(parts[-1]) == _folded(path.name)
+        last = PurePosixPath(parts[-1]).stem if is_name else parts[-1]
         return (
-            _common(reversed((*inside[:-1], path.stem)), reversed(_without_suffix(parts, path))),
+            _common(reversed((*inside[:-1], path.stem)), reversed((*parts[:-1], last))),
             int(path.name == parts[-1]),
             sum(_folded(part) in words for part in inside[:-1]),
             _common(inside, above),
             int(any("images" in _folded(part) for part in inside[:-1])),
             -len(inside),
         )
-
-
-def _without_suffix(parts: Sequence[str], path: Path) -> tuple[str, ...]:
-    last = parts[-1]
-    same = _folded(last) == _folded(path.name)
-    return (*parts[:-1], PurePosixPath(last).stem if same else last)
 
 
 def _common(first: Iterable[str], second: Iterable[str]) -> int:

@@ -70,28 +70,23 @@ def read_metadata(tree: ImportTree) -> LabelledFiles | None:
 def _jsonl(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> None:
     """Read lines of `file_name` with `label`, or with `objects` of boxes and categories."""
     for number, line in enumerate(text_of(file).split("\n"), start=1):
-        if line.strip():
-            _read_line(line, (file, number), finder, labelled)
-
-
-def _read_line(
-    line: str, where: tuple[Path, int], finder: ImageFinder, labelled: LabelledFiles
-) -> None:
-    file, number = where
-    row = _json_object(line, f"{file}, line {number}")
-    if not isinstance(name := row.get("file_name"), str):
-        raise InputUnusable(f"{file}, line {number} has no file_name", "add it")
-    if (image := _image(name, file, finder, labelled)) is not None:
+        if not line.strip():
+            continue
+        row = _json_object(line, f"{file}, line {number}")
+        if not isinstance(name := row.get("file_name"), str):
+            raise InputUnusable(f"{file}, line {number} has no file_name", "add it")
+        if (image := _image(name, file, finder, labelled)) is None:
+            continue
         try:
             labels = _labels(row)
         except ValueError as error:
             detail = f"{file.name}, line {number}: {error}"
             labelled.refused[image] = ("unusable label", detail)
-        else:
-            labelled.ignored[image] = "row without a label"
-            for values, label in labels:
-                box = partial(_box, values)
-                labelled.annotate(image, label, box, values and frame_of(row))
+            continue
+        labelled.ignored[image] = "row without a label"
+        for values, label in labels:
+            box = partial(_box, values)
+            labelled.annotate(image, label, box, values and frame_of(row))
 
 
 def _labels(row: Mapping[str, Any]) -> list[tuple[Any, str]]:
@@ -167,7 +162,15 @@ def read_csv(tree: ImportTree) -> LabelledFiles | None:
             rows = list(_csv_rows(file))
         except (InputUnusable, csv.Error):
             continue
-        image_column = next((c for c in IMAGE_COLUMNS if _names_images(rows, c, file, finder)), "")
+        sampled = rows[:_SAMPLED_ROWS]
+        image_column = next(
+            (
+                column
+                for column in IMAGE_COLUMNS
+                if any(finder.named(row.get(column) or "", file) for row in sampled)
+            ),
+            "",
+        )
         label_column = next((c for c in LABEL_COLUMNS if rows and c in rows[0]), "")
         if image_column and label_column:
             labelled.tables.add(file)
@@ -182,10 +185,6 @@ def _csv_rows(file: Path) -> Iterator[dict[str, str]]:
     reader = csv.reader(lines, delimiter=separator)
     names = [name.strip().lower() for name in next(reader, [])]
     return (dict(zip(names, row, strict=False)) for row in reader)
-
-
-def _names_images(rows: list[dict[str, str]], column: str, file: Path, finder: ImageFinder) -> bool:
-    return any(finder.named(row.get(column) or "", file) for row in rows[:_SAMPLED_ROWS])
 
 
 def _read_row(
@@ -208,7 +207,6 @@ def _read_row(
 
 
 def _csv_box(row: Mapping[str, str]) -> tuple[Callable[[], Rectangle | None], Frame | None]:
-    """Return what reads the box of a row, and the frame of that box."""
     for names, read in (*((n, corners) for n in _CORNERS), *((n, rectangle) for n in _SIZES)):
         if set(names) <= row.keys():
             return partial(read, [row[n] for n in names]), (

@@ -65,7 +65,6 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
 
 
 def _label_files(tree: ImportTree) -> Iterator[tuple[Path, tuple[Path, list[str]]]]:
-    """Yield YOLO label files, each with its image and its lines."""
     finder = ImageFinder(tree)
     for file in tree.ending(".txt"):
         lines = _label_lines(file)
@@ -84,7 +83,6 @@ def _label_lines(file: Path) -> list[str] | None:
 
 
 def _box(values: list[float], keypoints: bool) -> Rectangle:
-    """Return a box from its centre and size, else around the points of a polygon."""
     if len(values) > 5 and len(values) % 2 == 0 and not keypoints:
         return around(values)
     x, y, width, height = values[:4]
@@ -92,7 +90,6 @@ def _box(values: list[float], keypoints: bool) -> Rectangle:
 
 
 def _class_names(tree: ImportTree, labelled: LabelledFiles) -> dict[Path, Mapping[int, str]]:
-    """Return the class names by the folder of the file that lists them."""
     names: dict[Path, Mapping[int, str]] = {}
     for file in tree.ending(".yaml", ".yml", *_NAME_LISTS):
         text = text_of(file)

@@ -5,31 +5,94 @@ It decides nothing, and may be killed at any time: what was measured is kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from curation.likeness.descriptor import descriptor
 from gleanset import Dataset
 from gleanset.db.regions import PixelMeasures, QualityMeasures
-from gleanset.images.photo_likeness import photo_likeness
+from gleanset.images.photo_likeness import photo_likeness, shrunk
 from gleanset.records import Rejection
-from gleanset.work.pool import Outcome, Processes, run_batches
+from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
-from labeler.likeness import Likeness
 from labeler.quality.due import VERSION, DueSample, due_samples
-from labeler.quality.edges import edge_blur, extremes
 from labeler.quality.flags import FLAGS
-from labeler.quality.outliers import outlier_scores
 from labeler.sample_pixels import read_pixels
+
+BLUR_SIDE = 512
+"""Pixels of the longer side at which blur is judged, so that sizes can be compared."""
+
+NARROW, WIDE = 1.0, 2.0
+"""Standard deviations, in pixels, of the two Gaussians that edges are seen through."""
+
+SHARPEST = 25
+"""Percentile: a portrait with a soft background has sharp edges, and is not blurred."""
+
+FEWEST = 20
+"""Edge pixels under which there is nothing to judge."""
+
+FAINTEST, RELATIVE = 1.0, 0.25
+"""An edge has at least this slope (grey values a pixel), and this part of the steepest ones."""
+
+Array: TypeAlias = npt.NDArray[np.float32]
+
+
+def edge_blur(pixels: Image.Image) -> float:
+    """Return how wide the sharpest edges are, 0..1; 1 also where there is no edge at all.
+
+    What remains of an edge's slope when it is seen through a Gaussian of twice the width: under
+    0.6 for a step, far less for a thin line, about sqrt((s^2 + 1) / (s^2 + 4)) for an edge
+    blurred by s pixels. After Zhuo and Sim, "Defocus map estimation from a single image"
+    (2011), who take this ratio for the blur of each edge; edge width as the measure of a
+    picture is that of Marziliano et al., "A no-reference perceptual blur metric" (2002).
+    """
+    grey = np.asarray(shrunk(pixels, BLUR_SIDE).convert("L"), dtype=np.float32)
+    across, down = _slopes(grey, NARROW)
+    steep = np.hypot(across, down)
+    edges = _ridges(steep, np.abs(across) >= np.abs(down))
+    edges &= steep >= max(FAINTEST, RELATIVE * float(np.percentile(steep, 99.5)))
+    if np.count_nonzero(edges) < FEWEST:
+        return 1.0
+    left = np.hypot(*_slopes(grey, WIDE))[edges] / steep[edges]
+    return round(min(1.0, float(np.percentile(left, SHARPEST))), 4)
+
+
+def _slopes(grey: Array, sigma: float) -> tuple[Array, Array]:
+    soft = cv2.GaussianBlur(grey, (0, 0), sigma)
+    across = cv2.Sobel(soft, cv2.CV_32F, 1, 0, ksize=1, scale=0.5)
+    down = cv2.Sobel(soft, cv2.CV_32F, 0, 1, ksize=1, scale=0.5)
+    return np.asarray(across, np.float32), np.asarray(down, np.float32)
+
+
+def _ridges(steep: Array, sideways: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Find where the slope is steepest across its edge; the picture's border does not count."""
+    ridges = np.zeros(steep.shape, dtype=np.bool_)
+    if min(steep.shape) < 6:
+        return ridges
+    here, inner = steep[1:-1, 1:-1], (slice(1, -1), slice(1, -1))
+    level = (here >= steep[1:-1, :-2]) & (here >= steep[1:-1, 2:])
+    upright = (here >= steep[:-2, 1:-1]) & (here >= steep[2:, 1:-1])
+    ridges[inner] = np.where(sideways[inner], level, upright)
+    ridges[[1, -2]] = False
+    ridges[:, [1, -2]] = False
+    return ridges
+
+
+def extremes(pixels: Image.Image) -> tuple[float, float]:
+    """Return the grey values (0..255) that 1 % of the pixels are under and over."""
+    grey = np.asarray(shrunk(pixels, BLUR_SIDE).convert("L"))
+    low, high = np.percentile(grey, (1, 99))
+    return round(float(low), 1), round(float(high), 1)
+
 
 STAGE = "quality"
 SIDE_PIXELS = 640
 """Of the longer side of a region, at least, where the original has as many."""
-
-_Batch = list[Outcome[DueSample, PixelMeasures]]
 
 
 @dataclass
@@ -42,90 +105,38 @@ class QualityCounts:
     flags: dict[str, int] = field(default_factory=dict)
 
 
-class QualityAssessment:
-    """Measures samples with `workers` processes, 0 for all cores; `simulate` keeps nothing."""
+def assess_quality(
+    dataset: Dataset, *, workers: int = 0, progress: Progress | None = None
+) -> QualityCounts:
+    """Measure what has no measures of its present region, in processes (0: all cores).
 
-    def __init__(
-        self,
-        dataset: Dataset,
-        *,
-        workers: int = 0,
-        progress: Progress | None = None,
-        simulate: bool = False,
-    ) -> None:
-        self._dataset = dataset
-        self._qualities = QualityMeasures(dataset.db, rehearse=simulate)
-        self._processes = Processes(workers)
-        self._progress = progress or Progress()
-        self._simulate = simulate
-
-    def run(self) -> QualityCounts:
-        """Measure what has no measures of its present region, and all outliers anew.
-
-        Raises `DatasetBusy` when another program is at it.
-        """
-        with self._dataset.stage(STAGE):
-            found = self._measure()
-            self._find_outliers()
-        found.samples, found.flags = self._qualities.count(FLAGS)
-        return found
-
-    def _measure(self) -> QualityCounts:
-        counts = QualityCounts()
-        total = self._qualities.count_missing(VERSION)
-        if total:
-            batches = run_batches(measure_sample, self._due(), self._processes)
-            for batch in self._progress.batches(batches, "measuring", total, " samples"):
-                self._keep(batch, counts)
-        return counts
-
-    def _due(self) -> Iterator[DueSample]:
-        for page in self._qualities.missing(VERSION):
-            yield from due_samples(self._dataset, page)
-
-    def _keep(self, batch: _Batch, counts: QualityCounts) -> None:
-        fine = [(o.item.seen, o.result) for o in batch if o.result is not None]
-        with self._dataset.db.write():
-            self._qualities.put(fine, VERSION)
-            if not self._simulate:
-                self._note(batch)
-        counts.measured += len(fine)
-        counts.failed += len(batch) - len(fine)
-
-    def _note(self, batch: _Batch) -> None:
-        for outcome in batch:
-            key = outcome.item.seen.key
-            if outcome.reason is None:
-                self._dataset.rejections.clear(STAGE, key)
-            else:
-                self._dataset.rejections.add(Rejection(STAGE, key, outcome.reason, outcome.detail))
-
-    def _find_outliers(self) -> None:
-        samples = list(self._qualities.labelled(VERSION))
-        space = Likeness(self._dataset).space(samples)
-        classes: dict[str, list[int]] = {}
-        for number, sample in enumerate(samples):
-            classes.setdefault(sample.label, []).append(number)
-        scores = outlier_scores(
-            {label: np.array(numbers) for label, numbers in classes.items()},
-            lambda numbers: space([samples[number] for number in numbers])[0],
-        )
-        self._qualities.set_outliers(
-            {
-                samples[number].id: round(float(score), 4)
-                for label, found in scores.items()
-                for number, score in zip(classes[label], found, strict=True)
-            }
-        )
+    Raises `DatasetBusy` when another program is at it.
+    """
+    counts, qualities = QualityCounts(), QualityMeasures(dataset.db)
+    due = (item for page in qualities.missing(VERSION) for item in due_samples(dataset, page))
+    with dataset.stage(STAGE):
+        total = qualities.count_missing(VERSION)
+        batches = run_batches(measure_sample, due, Processes(workers)) if total else ()
+        for batch in (progress or Progress()).batches(batches, "measuring", total, " samples"):
+            fine = [(o.item.seen, o.result) for o in batch if o.result is not None]
+            with dataset.db.write():
+                qualities.put(fine, VERSION)
+                for outcome in batch:
+                    key, reason = outcome.item.seen.key, outcome.reason
+                    if reason is None:
+                        dataset.rejections.clear(STAGE, key)
+                    else:
+                        dataset.rejections.add(Rejection(STAGE, key, reason, outcome.detail))
+            counts.measured += len(fine)
+            counts.failed += len(batch) - len(fine)
+    counts.samples, counts.flags = qualities.count(FLAGS)
+    return counts
 
 
 def measure_sample(due: DueSample) -> PixelMeasures:
     """Measure a sample, in a worker process. Raises `Unreadable`."""
-    return measures(read_pixels(due.file, SIDE_PIXELS, "RGB"))
+    pixels = read_pixels(due.file, SIDE_PIXELS, "RGB")
 
-
-def measures(pixels: Image.Image) -> PixelMeasures:
-    """Measure RGB pixels."""
     darkest, lightest = extremes(pixels)
     return PixelMeasures(
         edge_blur(pixels),

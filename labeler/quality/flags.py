@@ -9,7 +9,6 @@ FLAGS: tuple[QualityFlag, ...] = (
     QualityFlag("black", "lightest", 40, at_least=False),
     QualityFlag("white", "darkest", 225),
     QualityFlag("tiny", "size", 63, at_least=False),
-    QualityFlag("outlier", "outlier", 1.15),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset import Dataset
@@ -55,11 +55,8 @@ def wall(dataset: Dataset, name: str, wanted: SampleFilter) -> Wall:
         return _confusions(found)
     if name == "all":
         return Wall(array("q", (one.id for one in found)), (("", len(found)),), {})
-    return Wall(array("q", (one.id for one in found)), _runs(found), {})
-
-
-def _runs(items: Iterable[ReviewItem]) -> tuple[tuple[str, int], ...]:
-    return tuple(Counter(one.label or "" for one in items).items())
+    sections = tuple(Counter(one.label or "" for one in found).items())
+    return Wall(array("q", (one.id for one in found)), sections, {})
 
 
 def _confusions(items: Sequence[ReviewItem]) -> Wall:

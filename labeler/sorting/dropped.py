@@ -169,7 +169,6 @@ class ImportPlan(NamedTuple):
 
 
 def _parts(paths: Sequence[Path]) -> Iterator[list[str]]:
-    """Yield the paths in parts that fit into one command."""
     part: list[str] = []
     for path in map(str, paths):
         if part and sum(map(len, part)) + len(path) > MAX_COMMAND_LETTERS:

@@ -78,7 +78,9 @@ def likeness_groups(
     groups = []
     for cluster in clusters:
         mine = [n for n in cluster if n < len(some)]
-        ordered = tuple(some[n] for n in _typical_first(mine, own))
+        alike = own[mine] @ own[mine].sum(axis=0)
+        typical_first = [mine[int(n)] for n in np.argsort(-alike, kind="stable")]
+        ordered = tuple(some[n] for n in typical_first)
         groups.append(LikenessGroup(ordered, len(cluster) - len(mine)))
     return sorted(
         (g for g in groups if g.stacks), key=lambda g: (-len(g.stacks), g.stacks[0].number)
@@ -137,12 +139,12 @@ def overview(
             left -= len(group) + HEADING
             taken.append(group)
     of = sum(len(group) for group in unknown)
-    return _page(_side_by_side(taken, vectors), vectors, of) if taken else None
-
-
-def _typical_first(cluster: list[int], own: Vectors) -> list[int]:
-    alike = own[cluster] @ own[cluster].sum(axis=0)
-    return [cluster[int(n)] for n in np.argsort(-alike, kind="stable")]
+    if not taken:
+        return None
+    side_by_side = _side_by_side(taken, vectors)
+    shown = (stack for group in side_by_side for stack in in_order(group, vectors))
+    tiles = tuple(PageTile(stack.rows, NO_IDEA) for stack in shown)
+    return ClassPage(PageKind.GROUPS, None, tiles, 0, of, tuple(map(len, side_by_side)))
 
 
 def _side_by_side(groups: Sequence[Sequence[Stack]], vectors: Vectors) -> list[Sequence[Stack]]:
@@ -153,12 +155,6 @@ def _side_by_side(groups: Sequence[Sequence[Stack]], vectors: Vectors) -> list[S
         rest.sort(key=lambda n: float(middles[n] @ middles[order[-1]]))
         order.append(rest.pop())
     return [groups[n] for n in order]
-
-
-def _page(groups: Sequence[Sequence[Stack]], vectors: Vectors, of: int) -> ClassPage:
-    shown = (stack for group in groups for stack in in_order(group, vectors))
-    tiles = tuple(PageTile(stack.rows, NO_IDEA) for stack in shown)
-    return ClassPage(PageKind.GROUPS, None, tiles, 0, of, tuple(map(len, groups)))
 
 
 def moved(page: ClassPage, numbers: Collection[int], onto: int) -> ClassPage:

@@ -125,7 +125,6 @@ class ClassKeys:
         self._write({name: keys[name] for name in names})
 
     def _write(self, keys: Mapping[str, str]) -> None:
-        """Write keys into `dataset.toml`; whatever else stands there stays."""
         settings = self._settings()
         self._kept = _with_others(keys, settings.keys)
         write_settings(self._dataset.root, msgspec.structs.replace(settings, keys=self._kept))

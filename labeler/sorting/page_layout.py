@@ -39,7 +39,12 @@ def stacks_of(likes: Sequence[SampleFeatures], split: Collection[int] = ()) -> l
     stacks: list[list[int]] = []
     open_: dict[str, list[list[int]]] = {}
     followed: dict[str, list[int]] = {}
-    for number in sorted(range(len(likes)), key=lambda n: _when(likes[n])):
+
+    def when(number: int) -> tuple[str, float, int]:
+        like = likes[number]
+        return like.video or "", like.time or 0.0, like.id
+
+    for number in sorted(range(len(likes)), key=when):
         like = likes[number]
         if like.track is not None and like.id not in split:
             if like.track not in followed:
@@ -49,7 +54,11 @@ def stacks_of(likes: Sequence[SampleFeatures], split: Collection[int] = ()) -> l
         if like.video is None or like.time is None or not there[number] or like.id in split:
             stacks.append([number])
             continue
-        mine = [s for s in open_.get(like.video, []) if _near(like, likes[s[-1]])]
+        mine = [
+            stack
+            for stack in open_.get(like.video, [])
+            if like.time - (likes[stack[-1]].time or 0.0) <= SECONDS
+        ]
         fitting = next((s for s in mine if _fits(number, s, likes, vectors)), None)
         if fitting is None:
             fitting = [number]
@@ -71,14 +80,6 @@ def beside_each_other(
         for row in stack.rows:
             shown.setdefault(images[row], set()).add(stack.number)
     return {pair for numbers in shown.values() for pair in combinations(sorted(numbers), 2)}
-
-
-def _when(like: SampleFeatures) -> tuple[str, float, int]:
-    return like.video or "", like.time or 0.0, like.id
-
-
-def _near(like: SampleFeatures, last: SampleFeatures) -> bool:
-    return (like.time or 0.0) - (last.time or 0.0) <= SECONDS
 
 
 def _fits(number: int, stack: list[int], likes: Sequence[SampleFeatures], vectors: Vectors) -> bool:
@@ -219,7 +220,9 @@ def compose(
     whole = room * FULL if len(pages) > 1 else FEW
     # After a page of a few that leaves others over would come one that is no larger.
     if pages and (most >= whole or most == len(guessed)):
-        best = max(pages, key=lambda page: (_sure_share(page) * len(page.tiles), page.label or ""))
+        best = max(
+            pages, key=lambda page: (len(page.tiles) - page.expected_wrong, page.label or "")
+        )
         if (label := str(best.label)) in tested:
             return best._replace(tested=True)
         return class_page(label, by_class[label], vectors, min(room, max(FIRST, decided[label])))
@@ -228,10 +231,6 @@ def compose(
     first = max(FIRST, sum(decided.values()))
     page = left_page(guessed, vectors, room if tested else min(room, first))
     return page._replace(tested=page.labels <= {*tested})
-
-
-def _sure_share(page: ClassPage) -> float:
-    return 1 - page.expected_wrong / max(1, len(page.tiles))
 
 
 def class_page(label: str, stacks: Sequence[Stack], vectors: Vectors, room: int) -> ClassPage:
@@ -258,7 +257,6 @@ def class_page(label: str, stacks: Sequence[Stack], vectors: Vectors, room: int)
 
 
 def _doubtful(taken: Sequence[Stack]) -> list[Stack]:
-    """Return the least sure, the least sure of them first; none where all are alike."""
     least = sorted(taken, key=lambda s: (s.proposal.confidence, s.number))
     doubtful = [s for s in least if s.proposal.confidence < DOUBTFUL][:MOST_DOUBTFUL]
     return doubtful if len(doubtful) < len(taken) else []
@@ -297,7 +295,8 @@ def in_order(stacks: Sequence[Stack], vectors: Vectors) -> list[Stack]:
     """Look-alikes side by side: from each to the nearest that is left, so one sweep mends many."""
     if len(stacks) < 3:
         return list(stacks)
-    apart = _apart(vectors[[stack.number for stack in stacks]])
+    chosen = vectors[[stack.number for stack in stacks]]
+    apart = np.sqrt(np.maximum(2 - 2 * (chosen @ chosen.T), 0))
     here, order = 0, [0]
     apart[:, 0] = np.inf
     for _ in range(len(stacks) - 1):
@@ -305,8 +304,3 @@ def in_order(stacks: Sequence[Stack], vectors: Vectors) -> list[Stack]:
         apart[:, here] = np.inf
         order.append(here)
     return [stacks[number] for number in order]
-
-
-def _apart(vectors: Vectors) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    squares = 2 - 2 * (vectors @ vectors.T)
-    return np.asarray(np.sqrt(np.maximum(squares, 0)))

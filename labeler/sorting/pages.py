@@ -14,7 +14,7 @@ import numpy as np
 
 from curation.likeness.grouping import same_track, told_by_tracks
 from gleanset.db.sorting import SampleFeatures, SortingQueue
-from gleanset.operations import Operation, operation
+from gleanset.operations import operation
 from labeler.likeness import NEARLY_ALL, Vectors
 from labeler.sorting.groups import (
     FEWEST,
@@ -152,7 +152,6 @@ class Pages:
         return self.next(room) if self.proposer.likeness.is_learnt(seen) else None
 
     def _look(self) -> LookAtQueue:
-        """Look at what waits."""
         likes, others = self._pool.next()
         classes = self._session.tiles.counts().classes
         decided = self.proposer.decided(classes)
@@ -237,7 +236,13 @@ class Pages:
             no = {row: name for row, name in self._still_waiting(refused).items() if name}
             done = NO_STEP
             if still or no:
-                done = self._session.file_each(still, _filing(still), WITH_PAGE, no)
+                names = set(still.values())
+                did = (
+                    operation("label", count=len(still), label=names.pop())
+                    if len(names) == 1
+                    else operation("label-each", count=len(still), classes=len(names))
+                )
+                done = self._session.file_each(still, did, WITH_PAGE, no)
         # Only now: while the disk refuses, this is tried again and again.
         if page.kind is not PageKind.GROUPS:
             self._tested |= {tile.proposal.label for tile in page.tiles if tile.proposal.label}
@@ -277,11 +282,3 @@ def _page(look: LookAtQueue, room: int, tested: Collection[str]) -> ClassPage | 
         )
         or plain_page(left, room)
     )
-
-
-def _filing(labels: Mapping[int, str]) -> Operation:
-    """Return what filing these samples is: in one class, or in several."""
-    names = set(labels.values())
-    if len(names) == 1:
-        return operation("label", count=len(labels), label=names.pop())
-    return operation("label-each", count=len(labels), classes=len(names))

@@ -145,7 +145,6 @@ class Proposer:
     def _of_the_only_class(
         every: Sequence[SampleFeatures], samples: Sequence[PresortSample], vectors: Vectors
     ) -> dict[int, ClassProposal]:
-        """Return who looks like the one class that has anybody."""
         labels = {sample.label for sample in samples} - {None}
         if len(labels) != 1:
             return {}

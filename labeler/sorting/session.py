@@ -106,7 +106,6 @@ class History:
 
 
 def _drop(stack: list[HistoryStep], step: HistoryStep) -> None:
-    """Take a step off its stack, where it is nearly always the top."""
     for place in range(len(stack) - 1, -1, -1):
         if stack[place] == step:
             del stack[place]
@@ -264,7 +263,6 @@ class SortingSession:
         return self.file(ids, target, how)
 
     def _keys(self, ids: Sequence[int]) -> list[str]:
-        """Return what the journal calls samples. Raises `UsageError` where none is left."""
         if not (keys := self.tiles.keys_of(ids)):
             raise UsageError("there is no sample left of these", "look at them again")
         return keys
@@ -272,16 +270,13 @@ class SortingSession:
     def _step(
         self, what: Operation | str, choices: list[Choice], mark: str | None = None
     ) -> StepResult:
+        keys = [choice.sample for choice in choices]
         with self.dataset.db.write():
             step = self.dataset.journal.step(what, choices)
-            self._mark(step, [choice.sample for choice in choices], mark)
-        return self._done(step, len({choice.sample for choice in choices}))
-
-    def _mark(self, step: int, keys: Sequence[str], mark: str | None) -> None:
-        marked = self.tiles.marks(keys)
-        self.changes.make(
-            step, [Change("mark", row, mark) for row, now in marked.items() if now != mark]
-        )
+            marked = self.tiles.marks(keys)
+            changes = [Change("mark", row, mark) for row, now in marked.items() if now != mark]
+            self.changes.make(step, changes)
+        return self._done(step, len(set(keys)))
 
     def _done(
         self, step: int, count: int, since: int = 0, kind: StepKind = StepKind.STEP

@@ -109,8 +109,6 @@ def allocate(items: Sequence[MomentSizes], table: PartTable, seed: int) -> dict[
 
 
 class _LocalSearch:
-    """Moves and exchanges between parts, until none of them brings the classes closer."""
-
     def __init__(
         self, table: PartTable, kinds: dict[tuple[Sizes, tuple[int, ...]], dict[int, list[str]]]
     ) -> None:

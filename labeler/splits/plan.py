@@ -6,7 +6,7 @@ is held out, or was somewhere in the last split, is settled before anything is p
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -22,72 +22,8 @@ from gleanset.html.words import count
 from gleanset.named_files import first_lines
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
-from labeler.splits.allocate import MomentSizes, PartTable, allocate, one_per_moment_first, seeded
+from labeler.splits.allocate import MomentSizes, PartTable, allocate
 from labeler.splits.split_spec import SPARE, SplitSpec
-
-
-class TrainSample(NamedTuple):
-    """A sample of train. `source` is the only one it has, `stayed` that it was in train before."""
-
-    key: str
-    label: str
-    moment: str
-    source: str | None
-    stayed: bool
-
-
-def over_source_caps(
-    samples: Sequence[TrainSample], caps: Mapping[str, Fraction], seed: int
-) -> dict[str, str]:
-    """Return the samples that are too many, each with its source.
-
-    What stays is spread over the classes as it was, of each moment one before any has two.
-    What was in train before stays before what is new.
-    """
-    allowed = _allowed(Counter(s.source for s in samples if s.source), len(samples), caps)
-    too_many: dict[str, str] = {}
-    for source, number in allowed.items():
-        ordered = _fairly([s for s in samples if s.source == source], seed)
-        too_many |= dict.fromkeys((sample.key for sample in ordered[number:]), source)
-    return too_many
-
-
-def _allowed(sizes: Mapping[str, int], total: int, caps: Mapping[str, Fraction]) -> dict[str, int]:
-    """Return how many of each source may stay: the largest numbers that keep all shares.
-
-    What leaves makes the whole smaller and with it what a share is, so it is done again until
-    nothing more has to leave.
-    """
-    left = {source: sizes.get(source, 0) for source in caps}
-    others = total - sum(left.values())
-    while True:
-        whole = others + sum(left.values())
-        fewer = {source: min(number, int(caps[source] * whole)) for source, number in left.items()}
-        if fewer == left:
-            return left
-        left = fewer
-
-
-def _fairly(samples: Sequence[TrainSample], seed: int) -> list[TrainSample]:
-    """Order samples so that any beginning has the classes in the proportions of the whole."""
-    classes: dict[str, list[TrainSample]] = defaultdict(list)
-    for sample in samples:
-        classes[sample.label].append(sample)
-    placed = [
-        ((rank + 0.5) / len(members), label, sample)
-        for label, members in classes.items()
-        for rank, sample in enumerate(_one_of_each_moment_first(members, seed))
-    ]
-    return [sample for _, _, sample in sorted(placed, key=lambda row: row[:2])]
-
-
-def _one_of_each_moment_first(samples: Sequence[TrainSample], seed: int) -> list[TrainSample]:
-    ordered = sorted(samples, key=lambda s: (not s.stayed, seeded(seed, s.key)))
-    return sorted(
-        one_per_moment_first(ordered, lambda sample: sample.moment),
-        key=lambda sample: not sample.stayed,
-    )
-
 
 # Where a new picture ties moments of several splits together: test stays test.
 _STRONGEST_FIRST = ("test", "val", "train")
@@ -111,18 +47,16 @@ class StickyMoment:
 
 def held_out(moment: Moment, spec: SplitSpec) -> StickyMoment | None:
     """Fix a moment with something that is held out: that is test, the rest of it is left out."""
-    held = {m.key for m in moment.members if _is_held(m, spec)}
+    held = {
+        member.key
+        for member in moment.members
+        for kind, name in spec.hold_out
+        if name in (member.sources if kind == "source" else member.videos)
+    }
     if not held:
         return None
     left = {m.key: "tied to what is held out" for m in moment.members if m.key not in held}
     return StickyMoment("test", left, held=True)
-
-
-def _is_held(member: MomentMember, spec: SplitSpec) -> bool:
-    return any(
-        name in (member.sources if kind == "source" else member.videos)
-        for kind, name in spec.hold_out
-    )
 
 
 def as_before(moment: Moment, spec: SplitSpec) -> StickyMoment:
@@ -136,7 +70,10 @@ def as_before(moment: Moment, spec: SplitSpec) -> StickyMoment:
     out = {m.key for m in moment.members if _part(m, spec) is None and m.moment is not None}
     if not before:
         return StickyMoment(only_train=bool(out))
-    part = _strongest(before, spec)
+    if spec.folds:
+        part = min(before, key=lambda part: (-before[part], int(part)))
+    else:
+        part = next(part for part in _STRONGEST_FIRST if part in before)
     back = part == "train"
     left = {
         m.key: f"tied to {'fold ' if spec.folds else ''}{part}"
@@ -150,12 +87,6 @@ def _part(member: MomentMember, spec: SplitSpec) -> str | None:
     if spec.folds:
         return None if member.fold is None else str(member.fold)
     return member.split
-
-
-def _strongest(before: Counter[str], spec: SplitSpec) -> str:
-    if spec.folds:
-        return min(before, key=lambda part: (-before[part], int(part)))
-    return next(part for part in _STRONGEST_FIRST if part in before)
 
 
 _SHOWN = 20
@@ -227,14 +158,27 @@ class SplitPlan:
             for split in SPLITS
             if totals[split] and not row[split]
         ]
+        tied = [f"{key}: {why}" for key, why in self.left_by_ties().items()]
+        more_tied = [f"and {len(tied) - _SHOWN} more"] if len(tied) > _SHOWN else []
+        inside = sum(self.splits[key][1] is not None for key in self.unseen)
+        closeness = {
+            label: {
+                "asked": ":".join(f"{number:.4g}" for number in row.asked),
+                "got": ":".join(map(str, row.got)),
+                "largest_deviation": round(row.deviation, 3),
+            }
+            for label, row in self.closeness.items()
+        }
         more: dict[str, object] = {
             "empty": self.empty,
             "folds": self.by_fold,
             "left_out": dict(sorted(Counter(self.left.values()).items())),
-            "tied": self._tied(),
+            "tied": tied[:_SHOWN] + more_tied,
             "short": short,
             "few_test_images": self._small_sample_warning(),
-            "labels_nobody_looked_at": self._unseen(),
+            "labels_nobody_looked_at": {"in_train": inside, "left_out": len(self.unseen) - inside}
+            if self.unseen
+            else {},
             "val_and_test_labels_by": self.judged_by if {*self.judged_by} - {PERSON} else {},
             "not_searched_for_duplicates": self.not_searched,
         }
@@ -244,44 +188,15 @@ class SplitPlan:
             "largest_moment": self.largest_moment,
             "moments_tied_since": self.tied,
             "classes": self.table,
-            "closeness": self._closeness(),
+            "closeness": closeness,
         } | {key: value for key, value in more.items() if value}
 
-    def note_givers(self, provenances: Mapping[str, str]) -> None:
-        """Count who gave the labels of val and test, by their provenance."""
-        judges = [key for key, (_, split) in self.splits.items() if split in ("val", "test")]
-        self.judged_by = dict(Counter(giver_of(provenances.get(key, "")) for key in sorted(judges)))
-
     def _small_sample_warning(self) -> list[str]:
-        """Return the classes with too few test images to say much of their accuracy."""
         few = {label: n for label, row in self.table.items() if 0 < (n := row["test"]) < FEW_TEST}
         if not few:
             return []
         what = f"fewer than {FEW_TEST} test images: the accuracy of such a class says little"
         return [what, ", ".join(first_lines([f"{label}: {n}" for label, n in few.items()]))]
-
-    def _unseen(self) -> dict[str, int]:
-        inside = sum(self.splits[key][1] is not None for key in self.unseen)
-        told = {"in_train": inside, "left_out": len(self.unseen) - inside}
-        return told if self.unseen else {}
-
-    def _closeness(self) -> dict[str, dict[str, object]]:
-        return {
-            label: {
-                "asked": ":".join(f"{number:.4g}" for number in row.asked),
-                "got": ":".join(map(str, row.got)),
-                "largest_deviation": round(row.deviation, 3),
-            }
-            for label, row in self.closeness.items()
-        }
-
-    def _tied(self) -> list[str]:
-        """Return the samples that are left out because they hang together with test, some
-        of them.
-        """
-        found = [f"{key}: {why}" for key, why in self.left_by_ties().items()]
-        more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
-        return found[:_SHOWN] + more
 
 
 def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
@@ -303,7 +218,8 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     unseen = {key for key, provenance in given.items() if provenance in UNSEEN}
     conflicting = evidence.conflicting()
     plan = plan_moments(moments, spec, again=again, conflicting=conflicting, unseen=unseen)
-    plan.note_givers(given)
+    judging = sorted(key for key, (_, split) in plan.splits.items() if split in ("val", "test"))
+    plan.judged_by = dict(Counter(giver_of(given.get(key, "")) for key in judging))
     plan.not_searched = evidence.not_searched()
     return plan
 
@@ -328,9 +244,13 @@ def plan_moments(
     shares are those of all others, and these go to train, or nowhere.
 
     Videos that `spec` holds out are named by content (SHA-256). Raises `InputUnusable` when
-    everything is held out, `UsageError` when a cap on sources would leave nothing of train.
+    everything is held out, `UsageError` for more folds than groups.
     """
-    judging = _judging(moments, unseen)
+    judging = [
+        replace(moment, members=members)
+        for moment in moments
+        if (members := tuple(m for m in moment.members if m.key not in unseen))
+    ]
     held = {m.key: kept for m in judging if (kept := held_out(m, spec)) is not None}
     fixed = held | {
         m.key: as_before(m, spec) if again else StickyMoment() for m in judging if m.key not in held
@@ -351,9 +271,15 @@ def plan_moments(
     _place_free(judging, spec, fixed, placed, plan)
     _check_folds(spec, placed)
     for moment in judging:
-        _enter(plan, moment, placed[moment.key], spec)
+        part = placed[moment.key]
+        for member in moment.members:
+            left = member.key in plan.left
+            if part == SPARE and not left:
+                plan.left[member.key] = SPARED
+            plan.splits[member.key] = (moment.key, None if left else spec.split_of(part))
+            if spec.folds and not left:
+                plan.folds[member.key] = int(part)
     _enter_unseen(plan, moments, placed, spec)
-    _leave_out(plan, moments, spec, again)
     plan.count(moments, spec)
     plan.empty = _empty_parts(plan, spec, len(placed))
     if spec.hold_out and all(kept.held for kept in fixed.values()):
@@ -364,7 +290,6 @@ def plan_moments(
 
 
 def _check_folds(spec: SplitSpec, placed: Mapping[str, str]) -> None:
-    """Raise `UsageError` for more folds than there are groups."""
     groups = sum(part != SPARE for part in placed.values())
     if groups < spec.folds:
         fewer = f"--folds {groups}" if groups > 1 else "--ratio 8:1:1"
@@ -388,13 +313,6 @@ def _empty_parts(plan: SplitPlan, spec: SplitSpec, groups: int) -> list[str]:
     asked = [part for part, number in zip(parts, numbers, strict=True) if number != 0]
     word = "fold " if spec.folds else ""
     return [f"{word}{part}: {_groups(groups)}" for part in asked if not totals[part]]
-
-
-def _judging(moments: Sequence[Moment], unseen: Collection[str]) -> list[Moment]:
-    """Return the moments without the labels that nobody has looked at."""
-    members = [tuple(m for m in moment.members if m.key not in unseen) for moment in moments]
-    told = zip(moments, members, strict=True)
-    return [replace(moment, members=seen) for moment, seen in told if seen]
 
 
 def _enter_unseen(
@@ -469,39 +387,6 @@ def _sizes(moment: Moment, left: dict[str, str]) -> Counter[str]:
     return Counter(str(m.label) for m in moment.members if m.key not in left)
 
 
-def _enter(plan: SplitPlan, moment: Moment, part: str, spec: SplitSpec) -> None:
-    for member in moment.members:
-        out = member.key in plan.left
-        if part == SPARE and not out:
-            plan.left[member.key] = SPARED
-        plan.splits[member.key] = (moment.key, None if out else spec.split_of(part))
-        if spec.folds and not out:
-            plan.folds[member.key] = int(part)
-
-
-def _leave_out(plan: SplitPlan, moments: Sequence[Moment], spec: SplitSpec, again: bool) -> None:
-    """Keep the largest shares of sources in train."""
-    train = [
-        TrainSample(m.key, str(m.label), moment.key, _only_source(m), again and m.split == "train")
-        for moment in moments
-        for m in moment.members
-        if plan.splits[m.key][1] == "train"
-    ]
-    too_many = over_source_caps(train, spec.source_caps, spec.seed)
-    if train and len(too_many) == len(train):
-        raise UsageError(
-            f"nothing would be left of train: it is all from {', '.join(spec.source_caps)}",
-            "allow more of it, or get pictures from elsewhere",
-        )
-    for key, source in too_many.items():
-        plan.splits[key] = (plan.splits[key][0], None)
-        plan.left[key] = f"more than {source} may have of train"
-
-
-def _only_source(member: MomentMember) -> str | None:
-    return next(iter(member.sources)) if len(member.sources) == 1 else None
-
-
 def _by_content(spec: SplitSpec, evidence: SplitGroups) -> SplitSpec:
     """Name videos by content. Raises `UsageError` for a source or video that is not there."""
     videos, sources = evidence.videos(), evidence.sources()
@@ -519,8 +404,6 @@ def _by_content(spec: SplitSpec, evidence: SplitGroups) -> SplitSpec:
         ]
         _must_be_there(name if not hashes else None, sorted(videos.values()), "video")
         named += [("video", sha) for sha in hashes]
-    for source in spec.source_caps:
-        _must_be_there(source, sources, "source")
     return replace(spec, hold_out=tuple(named))
 
 

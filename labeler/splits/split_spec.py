@@ -1,11 +1,11 @@
-"""The specification of a split, checked: shares or counts, folds, sources held out or capped."""
+"""The specification of a split, checked: shares or counts, folds, what is held out."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
 from typing import Any
@@ -54,8 +54,7 @@ class SplitSpec:
 
     `shares` (a class's fractions) or `counts` (its numbers; None is the rest) say how much of
     each class goes where. `test` and `val` are the folds in force. `hold_out` are pairs
-    ("source" or "video", name) that are test and nothing else is. `source_caps` are the largest
-    shares in train of samples that only that source has.
+    ("source" or "video", name) that are test and nothing else is.
     """
 
     parts: tuple[str, ...]
@@ -64,16 +63,14 @@ class SplitSpec:
     folds: int = 0
     fold: int = 1
     hold_out: tuple[tuple[str, str], ...] = ()
-    source_caps: dict[str, Fraction] = field(default_factory=dict)
     seed: int = 0
     placed_by: str = ""
 
     @classmethod
     def of(cls, settings: SplitSettings) -> SplitSpec:
         """Check settings. Raises `UsageError` for those that make no sense."""
-        caps = dict(sorted(_source_cap(text) for text in settings.most))
         if settings.folds:
-            return _folds(settings, caps)
+            return _folds(settings)
         if settings.fold != 1:
             raise UsageError(
                 f"fold {settings.fold} was named without folds", "say how many: --folds 5"
@@ -94,7 +91,6 @@ class SplitSpec:
             shares,
             counts,
             hold_out=hold_out,
-            source_caps=caps,
             seed=settings.seed,
             placed_by=" ".join(words),
         )
@@ -102,12 +98,7 @@ class SplitSpec:
     @property
     def settings(self) -> str:
         """Everything in one line: words as of options, `key=value`."""
-        words = [self.placed_by]
-        words += [f"fold={self.fold}"] if self.folds else []
-        words += [
-            shlex.quote(f"most={name}={_percent(part)}") for name, part in self.source_caps.items()
-        ]
-        return " ".join(words)
+        return f"{self.placed_by} fold={self.fold}" if self.folds else self.placed_by
 
     def places_as(self, settings: str) -> bool:
         """Tell whether an earlier split placed by the same specification: then it is kept."""
@@ -115,8 +106,10 @@ class SplitSpec:
             words = shlex.split(settings)
         except ValueError:
             return False
-        later = ("most=", "fold=")
-        return [w for w in words if not w.startswith(later)] == shlex.split(self.placed_by)
+        # An earlier version also capped the share of a source (`most=`).
+        return [w for w in words if not w.startswith(("most=", "fold="))] == shlex.split(
+            self.placed_by
+        )
 
     def want(self, size: int) -> tuple[float, ...]:
         """Return how many of a class of that size each part should get."""
@@ -175,7 +168,7 @@ def parse_counts(text: str) -> tuple[int | None, ...]:
     return (None if train == REST else int(train), *map(int, others))
 
 
-def _folds(settings: SplitSettings, caps: dict[str, Fraction]) -> SplitSpec:
+def _folds(settings: SplitSettings) -> SplitSpec:
     if settings.hold_out or settings.counts:
         other = "hold-out" if settings.hold_out else "counts"
         raise UsageError(
@@ -197,14 +190,12 @@ def _folds(settings: SplitSettings, caps: dict[str, Fraction]) -> SplitSpec:
         shares,
         folds=settings.folds,
         fold=settings.fold,
-        source_caps=caps,
         seed=settings.seed,
         placed_by=words,
     )
 
 
 def _without_test(shares: tuple[Fraction, ...], hold_out: bool) -> tuple[Fraction, ...]:
-    """Leave test out where something is held out: it is that alone."""
     if not hold_out:
         return shares
     train, val, _ = shares
@@ -219,16 +210,3 @@ def _hold_out(text: str) -> tuple[str, str]:
             "write source=pixiv or video=episode-06.mkv",
         )
     return kind, name
-
-
-def _source_cap(text: str) -> tuple[str, Fraction]:
-    match = re.fullmatch(r"(.+)=(\d{1,3}(?:\.\d{1,6})?)\s*%", text, re.DOTALL)
-    if match is None or Fraction(match[2]) >= 100:
-        raise UsageError(
-            f"{text!r} is no largest share of a source", "write for instance pixiv=20%"
-        )
-    return match[1], Fraction(match[2]) / 100
-
-
-def _percent(part: Fraction) -> str:
-    return f"{float(part * 100):.6f}".rstrip("0").rstrip(".") + "%"

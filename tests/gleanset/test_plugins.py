@@ -193,8 +193,6 @@ def test_a_preset_that_is_none_is_left_out(
     [
         ("pictures='somewhere'", "its pictures are 'somewhere'"),
         ("pictures='shards'", "open_shard is for shards"),
-        ("pictures='shards', open_shard=print, ending='/../x'", "not in something like"),
-        ("pictures='whole', left_by_reader='('", "missing \\)"),
     ],
 )
 def test_a_format_that_is_none_is_left_out(packages: PluginPackages, fields: str, why: str) -> None:

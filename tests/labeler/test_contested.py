@@ -15,8 +15,8 @@ from gleanset.db.duplicates import NOT, SAME, Pairs, PairVerdict, Relation
 from labeler.duplicates.contested import contested_pairs
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
+from labeler.duplicates.hashes import prepare
 from labeler.duplicates.plan import DuplicatePlan
-from labeler.duplicates.prepared import prepare
 from labeler.duplicates.verification import compare
 
 

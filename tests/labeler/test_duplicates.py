@@ -16,8 +16,8 @@ from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.errors import UsageError
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
+from labeler.duplicates.hashes import prepare
 from labeler.duplicates.plan import DuplicatePlan
-from labeler.duplicates.prepared import prepare
 from labeler.duplicates.verification import compare
 from tools.sample.character import CAST, Character
 from tools.sample.scene import face_box, paint_scene, plan_scene

@@ -9,7 +9,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,11 @@ from labelled_pictures import encoded, picture, put
 from PIL import Image
 
 from gleanset import Box, Dataset, Origin
-from gleanset.db.samples import Balances, SampleWeight
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.decode import decode
 from gleanset.settings import CropSettings, SplitSettings
 from labeler.export.croissant import CROISSANT
-from labeler.export.formats import FORMS, checked_format
+from labeler.export.formats import FORMS
 from labeler.export.job import export
 from labeler.export.options import ExportOptions, parse_size
 from labeler.export.rows import no_formula
@@ -282,37 +280,6 @@ def test_mlcroissant_validates_every_form_and_reads_its_pictures(
     assert all(row["page"].startswith(b"http://h/p/") for row in rows)
 
 
-def test_without_splits_pictures_have_classes_alone(dataset: Dataset, tmp_path: Path) -> None:
-    told = described(dataset, tmp_path / "out", no_split=True)
-    records = {one["name"]: one for one in told["recordSet"]}
-    numbers = {row["classes/name"]: row["classes/all"] for row in records["classes"]["data"]}
-    assert numbers == Counter(str(s.label) for s in dataset.samples.in_splits())
-    assert "splits" not in records
-
-
-def test_the_card_answers_what_public_templates_ask(empty: Dataset, tmp_path: Path) -> None:
-    about = {"description": "Two animals, *drawn*.", "contact": "ana@example.org"}
-    empty.settings = msgspec.structs.replace(empty.settings, **about)
-    origin = Origin("bing", "1", licence="CC0")
-    put(empty, encoded(picture(1)), "", [], label="cat", split="train", origin=origin)
-    card = card_of(empty, tmp_path / "out")
-    asked = ("General information", "Structure", "Sources", "Processing", "Annotations")
-    assert re.findall("^## (.*)$", card, re.MULTILINE) == [
-        *asked,
-        "Personal information and known limits",
-        "Contact",
-    ]
-    for words in (
-        "- Made by: ana@example.org",
-        "- Task: image classification",
-        "- 1 label given or looked at by a person",
-        "- files: 1 picture, byte for byte as it came",
-        "| bing | 1 | 100 % |",
-        "Two animals, \\*drawn\\*.",
-    ):
-        assert words in card, words
-
-
 def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path) -> None:
     empty.settings = msgspec.structs.replace(
         empty.settings, crop=CropSettings(detector="animeface", margin=2.0)
@@ -342,38 +309,6 @@ def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path)
     assert "- 1 face found by animeface (threshold=0.5), cut with margin=0.8 square\n" in card
     assert "- 1 face found by animeface (settings not known any more), cut with" in card
     assert "margin 2" not in card
-
-
-@pytest.mark.damages("one moment is put into two splits")
-def test_the_card_of_a_torn_moment_and_of_copies_says_so(empty: Dataset, tmp_path: Path) -> None:
-    for number in range(6):
-        put(
-            empty,
-            encoded(picture(number)),
-            "",
-            [],
-            label=("cat", "owl")[number % 2],
-            split=SPLITS[number // 2],
-            origin=Origin("flickr", str(number)),
-        )
-    keys = [sample.key for sample in empty.samples.in_splits() if sample.split == "train"]
-    Balances(empty.db).replace({keys[0]: SampleWeight(3, 1.0)}, "method=copies target=3")
-    card = card_of(empty, tmp_path / "copies")
-    assert "8 pictures (2 copies to balance train) of 2 classes" in card
-    assert "train is balanced: method=copies" in card
-    assert "No moment (one scene" in card
-    Balances(empty.db).replace({}, "method=off target=3")
-    with empty.db.write():
-        empty.db.run(
-            "UPDATE origin SET post='1' WHERE image IN (SELECT image FROM sample WHERE "
-            "split<>'val')"
-        )
-    card = card_of(empty, tmp_path / "off")
-    assert "balanced" not in card
-    torn = (
-        "1 moment (one scene, one post or group, one picture found twice) lies in several splits."
-    )
-    assert torn in card
 
 
 def test_a_licence_filter_leaves_out_what_may_not_be_passed_on(
@@ -457,23 +392,3 @@ def test_a_marker_cannot_name_files_outside(dataset: Dataset, tmp_path: Path) ->
     run(dataset, out)
     assert all(path.read_bytes() != b"secret" for path in out.rglob("*.jpg"))
     assert secret.stat().st_nlink == 1
-
-
-@pytest.mark.parametrize(
-    ("field", "answer", "why"),
-    [
-        ("pictures", "tree", "its pictures are 'tree'"),
-        ("about", None, "its about is no text"),
-        ("reading", "read({split})", "its reading is no text for str.format"),
-        ("reading", "read({0)", "its reading is no text for str.format"),
-        ("write", "write", "its write cannot be called"),
-        ("cannot_do_without", ("validation",), "names other splits than train, val, test"),
-    ],
-)
-def test_fields_of_a_format_are_checked_before_it_is_used(
-    field: str, answer: Any, why: str
-) -> None:
-    form = replace(FORMS["coco"], **{field: answer})
-    assert checked_format("coco", FORMS["coco"]) is FORMS["coco"]
-    with pytest.raises((TypeError, ValueError), match=re.escape(why)):
-        checked_format("mine", form)

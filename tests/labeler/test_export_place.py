@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -90,24 +87,6 @@ def test_a_reader_always_finds_a_whole_export(empty: Dataset, tmp_path: Path) ->
     assert [path.name for path in tmp_path.glob("*out*")] == ["out"]
 
 
-@pytest.mark.parametrize("renames", range(4))
-def test_an_interrupt_at_the_swap_leaves_the_old_one(renames: int, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    with replacing(out) as new:
-        (new.folder / "old").touch()
-        mark(new.folder, {})
-    process = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_SWAP, str(out), str(renames)],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        check=False,
-    )
-    assert process.returncode == (-signal.SIGINT if os.name == "posix" else 1), process.stderr
-    assert {path.name for path in out.iterdir()} == {"old", MARKER}
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
 @pytest.mark.parametrize("at_once", [True, False])
 def test_files_added_or_changed_while_it_runs_are_kept(
     at_once: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -136,39 +115,6 @@ def test_files_added_or_changed_while_it_runs_are_kept(
     assert [(out / n).read_text() for n in ("a.txt", "b.txt", "folder/x.txt")] == ["second"] * 3
     assert not (out / "gone.txt").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-def test_a_folder_that_appears_while_it_runs_is_kept(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    with replacing(out) as new:
-        (new.folder / "ours.txt").touch()
-        mark(new.folder, {})
-        (out / "train").mkdir(parents=True)
-        (out / "train" / "mine.jpg").write_bytes(b"mine")
-    assert new.kept == ["train/mine.jpg"]
-    assert {path.name for path in out.iterdir()} == {"ours.txt", "train", MARKER}
-
-
-def test_a_file_that_appears_while_it_runs_is_refused(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    with pytest.raises(InputUnusable, match="is a file"), replacing(out):
-        out.write_text("mine")
-    assert out.read_text() == "mine"
-
-
-def test_files_kept_by_an_export_are_named(empty: Dataset, tmp_path: Path) -> None:
-    mixed(empty)
-    out = tmp_path / "out"
-    for options in (ExportOptions(), ExportOptions(format="webdataset")):
-        export(empty, out, options, workers=1)
-
-        def put_file(*_: object, **__: object) -> None:
-            (out / "notes.txt").write_text("mine")
-
-        done = export(empty, out, options, workers=1, progress=Noticed(put_file))
-        assert done["kept_files"] == {"see": str(out), "files": ["notes.txt"]}
-        assert (out / "notes.txt").read_text() == "mine"
-        (out / "notes.txt").unlink()
 
 
 class Noticed(Progress):

@@ -16,18 +16,17 @@ from typing import Any
 
 import pytest
 from labelled_pictures import encoded, picture, put
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 from tools_for_tests import run_here
 
 from gleanset import Dataset, Origin
-from gleanset.db.journal import Choice
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.work.progress import Progress
-from labeler.gallery.chosen import MARKS, choose, fair_shares
+from labeler.gallery.chosen import MARKS, GalleryChoice, choose, fair_shares, sections_of
 from labeler.gallery.request import GalleryRequest
 from labeler.gallery.writing import write_gallery
-from labeler.quality.assessment import QualityAssessment
+from labeler.quality.assessment import assess_quality
 from labeler.quality.flags import FLAGS
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
@@ -68,6 +67,11 @@ def sorted_faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
         yield made
 
 
+def chosen(dataset: Dataset, **asked: Any) -> GalleryChoice:
+    request = GalleryRequest(**asked)
+    return choose(dataset, sections_of(dataset, request), request.limit)
+
+
 def facts_of(page: str) -> dict[str, Any]:
     found = re.search(r'<script type="application/json" id="facts">(.*?)</script>', page)
     assert found
@@ -81,58 +85,32 @@ def test_shares_are_fair_and_use_what_small_classes_leave() -> None:
     assert sum(fair_shares({str(n): 9 for n in range(7)}, 20).values()) == 20
 
 
-def test_what_is_marked_is_shown_first_and_copies_stand_behind(sorted_faces: Dataset) -> None:
-    choice = choose(sorted_faces, GalleryRequest(limit=4))
+def test_what_is_marked_is_shown_first(sorted_faces: Dataset) -> None:
+    choice = chosen(sorted_faces, limit=4)
     marks = dict.fromkeys(MARKS, 0)
     assert choice.counts == {
-        ODD: (7, 0, marks),
-        "rei": (5, 1, marks | {"doubt": 1, "duplicate": 1}),
+        ODD: (7, marks),
+        "rei": (5, marks | {"doubt": 1, "duplicate": 1}),
     }
-    kept = [one for one in choice.shown if not one.aside]
-    assert [one.label for one in kept] == [ODD, ODD, "rei", "rei"]
-    assert sum("doubt" in one.flags for one in kept) == 1
-    whole = choose(sorted_faces, GalleryRequest(limit=100))
-    copies = [place for place, one in enumerate(whole.shown) if one.aside]
-    assert len(copies) == 1
-    before = whole.shown[copies[0] - 1]
-    assert before.sample.group == whole.shown[copies[0]].sample.group
-    assert "duplicate" in before.flags
-
-
-def test_samples_of_any_status_are_shown_by_what_is_asked_of_them(empty: Dataset) -> None:
-    for number, hint in enumerate([None, "hana", None]):
-        origin = Origin("folder", str(number), hint=hint)
-        keys = put(empty, encoded(picture(number)), str(number), label="rei", origin=origin)
-        if number:
-            empty.journal.step("Clear", [Choice(keys[0], "clear")])
-
-    def shown(**asked: Any) -> dict[str, int]:
-        choice = choose(empty, GalleryRequest(**asked))
-        return {name: told.kept for name, told in choice.counts.items()}
-
-    assert shown() == {"rei": 1}
-    assert shown(status="queue") == {"hana (a hint)": 1, "without a class": 1}
-    assert shown(hint="hana") == {"hana (a hint)": 1}
-    assert len(shown(detector="whole")) == len(shown(score="0.8:1")) == 3
-    for nothing in ({"score": "0:0.01"}, {"status": "rejected"}):
-        with pytest.raises(InputUnusable, match="no sample fits"):
-            shown(**nothing)
-    with pytest.raises(UsageError, match="no class 'yuki'"):
-        shown(names=("yuki",))
+    assert [one.label for one in choice.shown] == [ODD, ODD, "rei", "rei"]
+    assert sum("doubt" in one.flags for one in choice.shown) == 1
+    assert len(chosen(sorted_faces).shown) == 12
 
 
 def test_of_a_class_the_best_stand_in_front(empty: Dataset) -> None:
     def face(side: int) -> Image.Image:
-        return picture(1, (side, side))
+        image = Image.new("RGB", (side, side), "orange")
+        ImageDraw.Draw(image).rectangle((side // 4, side // 4, side // 2, side // 2), "black")
+        return image
 
     for number in range(4):
         put(empty, encoded(face(100 + number)), f"r{number}", label="hana")
     put(empty, encoded(face(104).filter(ImageFilter.GaussianBlur(5))), "blurred", label="hana")
     put(empty, encoded(face(40)), "tiny", label="hana")
     with pytest.raises(UsageError):
-        choose(empty, GalleryRequest(names=("rei",)))
-    QualityAssessment(empty, workers=1).run()
-    order = [one.sample.box.width for one in choose(empty, GalleryRequest()).shown]
+        chosen(empty, names=("rei",))
+    assess_quality(empty, workers=1)
+    order = [one.sample.box.width for one in chosen(empty).shown]
     assert set(order[:4]) == {100, 101, 102, 103}
 
 
@@ -142,7 +120,7 @@ def test_the_page_allows_its_own_script_alone_and_gives_nothing_away(
     out = tmp_path / "a.html"
     made = write_gallery(sorted_faces, out, GalleryRequest(), Progress())
     page = out.read_text()
-    assert (made.bytes, made.content.shown, made.unreadable) == (out.stat().st_size, 12, 0)
+    assert (made["shown"], made["of"], made["unreadable"]) == (12, 12, 0)
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
     assert policy
     allowed = policy[1].replace("&#39;", "'")
@@ -163,36 +141,27 @@ def test_the_page_allows_its_own_script_alone_and_gives_nothing_away(
     assert SECRET.encode() not in sheet
     with Image.open(io.BytesIO(sheet)) as opened:
         assert not opened.getexif()
-        assert opened.size == (13 * 96, 96)
+        assert opened.size == (12 * 96, 96)
 
 
-def test_a_folder_is_replaced_whole_and_nothing_of_a_persons_own(
+def test_a_gallery_is_replaced_and_nothing_of_a_persons_own(
     sorted_faces: Dataset, labeler: Labeler, tmp_path: Path
 ) -> None:
-    out = tmp_path / "shown"
+    out = tmp_path / "shown.html"
     words = ("gallery", out, "-d", sorted_faces.root, "--json")
     told = json.loads(labeler(*words, "--limit", "4").stdout)
     assert (told["shown"], told["of"], told["classes"]) == (4, 12, 2)
-    # It is what status counts; copies that are set aside come on top.
     counted = run_here("pipeline.cli", "status", "--json", "-d", sorted_faces.root).json["labels"]
-    assert (sum(counted.values()), told["set_aside"]) == (told["of"], 1)
-    assert told["gallery"] == str(out / "index.html")
-    page = (out / "index.html").read_text()
-    assert re.findall(r'<img src="([^"]+)"', page) == ["sheet-000.webp"]
-    assert told["megabytes"] == round(
-        (len(page) + (out / "sheet-000.webp").stat().st_size) / 1e6, 2
-    )
+    assert sum(counted.values()) == told["of"]
     told = json.loads(labeler(*words).stdout)
     assert told["shown"] == 12
+    assert told["megabytes"] == round(out.stat().st_size / 1e6, 2)
     assert told["marked"]["duplicate"] == 1, "the copy itself is not counted"
-    (out / "mine.txt").write_text("mine")
-    refused = labeler(*words)
-    assert (refused.returncode, "mine.txt" in refused.stderr) == (3, True)
-    own = tmp_path / "own.html"
-    own.write_text("<p>mine")
-    with pytest.raises(InputUnusable, match="not a gallery"):
-        write_gallery(sorted_faces, own, GalleryRequest(), Progress())
-    assert own.read_text() == "<p>mine"
+    for own, why in (("own.html", "not a gallery"), ("folder", "one HTML file")):
+        (tmp_path / own).write_text("<p>mine")
+        with pytest.raises((InputUnusable, UsageError), match=why):
+            write_gallery(sorted_faces, tmp_path / own, GalleryRequest(), Progress())
+        assert (tmp_path / own).read_text() == "<p>mine"
     assert [path.name for path in tmp_path.glob(".*")] == []
 
 
@@ -203,40 +172,36 @@ def test_a_person_walks_through_it_in_a_browser(sorted_faces: Dataset, tmp_path:
     from playwright.sync_api import sync_playwright
 
     write_gallery(sorted_faces, tmp_path / "a.html", GalleryRequest(), Progress())
-    write_gallery(sorted_faces, tmp_path / "b", GalleryRequest(), Progress())
     said: list[str] = []
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        for address in ("a.html", "b/index.html"):
-            page = browser.new_page(viewport={"width": 320, "height": 700}, locale="en")
-            page.on("console", lambda message: said.append(message.text))
-            page.on("pageerror", lambda error: said.append(str(error)))
-            page.on("request", lambda asked: said.append(asked.url) if "http" in asked.url else 0)
-            page.goto(f"file://{tmp_path}/{address}")
-            page.locator("#classes .face").nth(12).wait_for()
-            assert page.evaluate("document.querySelector('#sheets img').naturalWidth") == 13 * 96
-            if address == "a.html":
-                _walk(page)
+        page = browser.new_page(viewport={"width": 320, "height": 700}, locale="en")
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda asked: said.append(asked.url) if "http" in asked.url else 0)
+        page.goto(f"file://{tmp_path}/a.html")
+        page.locator("#classes .face").nth(11).wait_for()
+        assert page.evaluate("document.querySelector('#sheets img').naturalWidth") == 12 * 96
+        _walk(page)
         browser.close()
     assert said == []
 
 
 def _walk(page: Any) -> None:
     faces = page.locator("#classes .face")
-    assert faces.count() == 13
+    assert faces.count() == 12
     assert page.title() == "dataset"
-    assert "copies set aside: 1" in page.inner_text("#summary")
     assert page.evaluate("document.documentElement.scrollWidth") == 320
     # A mark is a button: what has it, and all again. What is in doubt stands first.
     first = page.locator("#classes section").nth(1).locator(".face").first
     assert "label in doubt" in (first.get_attribute("aria-label") or "")
     page.click("#marked [data-mark=duplicate]")
-    assert faces.count() == 2, "the one kept and its copy"
+    assert faces.count() == 1, "the one kept"
     assert page.inner_text("#count") == "1 match"
     page.click("#classes [data-mark=doubt]")
     assert faces.count() == 1
     page.click("#classes [data-mark=doubt]")
-    assert faces.count() == 13
+    assert faces.count() == 12
     assert page.evaluate("document.activeElement.dataset.mark") == "doubt"
     # By filters.
     page.click("#more")
@@ -275,7 +240,7 @@ def test_every_text_of_the_page_is_in_every_language() -> None:
         *re.findall(r'data-(?:words|label|hint)="([^"{]+)"', texts[0]),
         *re.findall(r'\["([A-Z][\w ]+)", ', "".join(texts)),
         *(flag.name.replace("_", " ") for flag in FLAGS if flag.name not in MARKS),
-        *("label in doubt", "unlike its class", "has copies", "train", "val", "test"),
+        *("label in doubt", "has copies", "train", "val", "test"),
         *("person", "model", "hint", "import", "Class", "Marked", "Split", "Source", "Decided by"),
         *re.findall(r'"((?:All )?\{[^"]+ samples [^"]+)"', "".join(texts)),
         *("Class", "Stack"),

@@ -7,18 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from labeler_makers import add_faces, add_image, label, plain, sha
+from labeler_makers import add_faces, add_image, label, plain
 from tools_for_tests import picture, run_here
 
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
-from gleanset.db.samples import retract_disputed
-from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
-from gleanset.operations import AUTOMATIC
 from labeler.acceptance import apply_hints, plan_hints
 from labeler.classes import ClassEditor
-from labeler.sorting.session import SortingSession
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -110,34 +106,6 @@ def test_what_a_person_decides_meanwhile_is_not_overwritten(empty: Dataset) -> N
     assert plan.result()["left"] == {"decided meanwhile": 1}
 
 
-def test_what_a_harvest_took_back_is_on_nobodys_stack(empty: Dataset) -> None:
-    """Else an undo after a harvest would let a disputed label win, and not undo what was meant."""
-    (found,) = hinted(empty, "a", "hana")
-    (mine,) = hinted(empty, "b", None)
-    accept(empty)
-    label(empty, mine, "rei")
-    empty.images.add_origin(sha("a"), Origin("folder", "again", hint="rei"))
-    assert retract_disputed(empty.db, {sha("a")}) == 1
-    with Dataset.open(empty.root) as window:
-        session = SortingSession(window)
-        assert session.progress().undo is not None
-        assert session.undo().name == "Label"
-        assert session.redo().count == 1
-    assert {s.key: s.label for s in empty.samples.by_key()} == {found: None, mine: "rei"}
-    empty.journal.undo()
-    assert [s.label for s in empty.samples.by_key()] == [None, None]
-    # The label that was taken back is not what it was made: it stays in the queue.
-    assert empty.journal.undo()[1:3] == (0, 1)
-    with pytest.raises(UsageError, match="nothing to undo"):
-        empty.journal.undo()
-    (step,) = [s.id for s in SampleTiles(empty.db).steps() if s.operation.kind == AUTOMATIC]
-    assert empty.journal.undo(step).restored == 1
-    assert {s.key: s.label for s in empty.samples.by_key()} == {found: "hana", mine: None}
-    assert accept(empty)["taken_back"] == 1
-    with pytest.raises(UsageError, match="nothing to undo"):
-        empty.journal.undo()
-
-
 def test_a_hint_of_a_renamed_class_means_that_class(empty: Dataset) -> None:
     (mine,) = hinted(empty, "a", None)
     hinted(empty, "b", "hana")
@@ -146,20 +114,6 @@ def test_a_hint_of_a_renamed_class_means_that_class(empty: Dataset) -> None:
     ClassEditor(empty).rename("hana", "Hana")
     assert accept(empty)["labels"] == {"Hana": 2}
     assert empty.classes.names() == ["Hana"]
-
-
-def test_an_undo_does_not_wait_for_what_a_harvest_did(empty: Dataset) -> None:
-    (mine,) = hinted(empty, "a", None)
-    hinted(empty, "b", "hana")
-    label(empty, mine, "hana")
-    accept(empty)
-    empty.images.add_origin(sha("b"), Origin("folder", "again", hint="rei"))
-    retract_disputed(empty.db, {sha("b")})
-    session = SortingSession(empty)
-    # Of the accepted hint nothing is left, and nobody could take back what came after it.
-    assert session.undo().changed_since == 1
-    assert session.undo().name == "Label"
-    assert session.progress().undo is None
 
 
 def test_a_dropped_hint_stays_away_when_the_folder_is_harvested_again(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from tools_for_tests import run_here
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
-from harvest.folder import PictureOptions, harvest_folders
 from labeler.classes import ClassEditor
 from labeler.export.job import export
 from labeler.export.options import ExportOptions
@@ -246,23 +245,6 @@ def test_a_nested_tree_is_of_its_outermost_folders_or_those_of_a_level(
     deep = run_here("labeler.cli", "import", tree, "--class-level", "3", "-d", root)
     assert deep.code == 3
     assert "3 levels down" in deep.stderr
-
-
-def test_harvest_and_import_mean_the_same_by_a_class_folder(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    names = ("train/a/b/1.jpg", "test/b/2.jpg", "c/d/3.jpg", "val/4.jpg", "5.jpg", "c/.e/6.jpg")
-    for seed, name in enumerate(names):
-        write(tree / name, seed)
-    for level in (1, 2):
-        hinted, labelled = (Dataset.create(tmp_path / f"{kind}{level}") for kind in "hl")
-        with hinted, labelled:
-            harvest_folders(
-                hinted, [tree], PictureOptions(hints=True, class_level=level, workers=1)
-            )
-            import_labelled(labelled, ImportRequest(path=str(tree), class_level=level, workers=1))
-            hints = {i.sha256: i.origins[0].hint for i in hinted.images.each()}
-            given = {s.image: s.label for s in labelled.samples.by_key()}
-            assert {name: hint for name, hint in hints.items() if hint} == given
 
 
 @pytest.mark.posix("names that are no text")

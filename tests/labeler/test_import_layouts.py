@@ -462,23 +462,6 @@ def test_of_random_trees_every_file_is_accounted_for(parts: list[tuple[str, str]
         assert len(labelled) + len(files.refused) + ignored == len(paths)
 
 
-@pytest.mark.posix("links")
-@pytest.mark.parametrize(
-    "some", [("classes", "splits", "junk", "links"), ("yolo", "junk"), ("coco",)]
-)
-def test_an_import_of_mixed_trees_adds_up(
-    empty: Dataset, tmp_path: Path, some: tuple[str, ...]
-) -> None:
-    root = tmp_path / "tree"
-    for layout in some:
-        for name in "xy":
-            LAYOUTS[layout](root, name)
-    paths = [path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()]
-    found = run(empty, root)
-    counts = [found[key] for key in ("added", "duplicate", "rejected", "ignored")]
-    assert sum(counts) == found["files"] == len(paths)  # type: ignore[arg-type]
-
-
 def test_boxes_that_are_cut_are_those_that_were_drawn(empty: Dataset, tmp_path: Path) -> None:
     put(tmp_path, "set/a.jpg", text=encoded(picture(1, (60, 40))))
     more = {"id": 2, "image_id": 1, "category_id": 1, "bbox": [300, 300, 9, 9]}

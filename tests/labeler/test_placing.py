@@ -10,8 +10,8 @@ from PIL import Image
 from gleanset.errors import Unreadable
 from gleanset.images.decode import DecodedImage, decode
 from gleanset.records import Box
+from labeler.importing.job import place_box
 from labeler.importing.labelled import FRACTIONS
-from labeler.importing.placing import place_box
 
 STORED = (100, 20, 40, 60)
 

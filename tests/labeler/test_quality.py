@@ -12,17 +12,13 @@ import pytest
 from labelled_pictures import encoded, picture, put
 from PIL import Image, ImageDraw, ImageFilter
 
-from curation.likeness.descriptor import DescriptorSpace, descriptor
 from gleanset import Box, Dataset, Face
-from gleanset.db.journal import Choice
 from gleanset.db.regions import QualityMeasures
 from gleanset.images.measure import phash_and_sharpness
 from gleanset.records import FaceCrop
-from labeler.quality.assessment import QualityAssessment
+from labeler.quality.assessment import assess_quality, edge_blur
 from labeler.quality.due import VERSION
-from labeler.quality.edges import edge_blur
 from labeler.quality.flags import FLAGS, flags_of
-from labeler.quality.outliers import outlier_scores
 from pipeline.listing import listing
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
@@ -86,22 +82,6 @@ def test_real_faces_and_photos_and_their_blurred_copies(shared_data: Path) -> No
         assert missed <= 1, pattern
 
 
-def test_a_stranger_is_an_outlier_with_other_classes_and_without() -> None:
-    stored = [
-        descriptor(np.asarray(Image.blend(picture(seed), Image.new("RGB", (120, 80), colour), 0.7)))
-        for colour in ("orange", "blue")
-        for seed in range(12)
-    ]
-    vectors, _ = DescriptorSpace(stored).vectors(stored)
-    mixed, cold = np.arange(13), np.arange(13, 24)
-    for classes in ({"warm": mixed, "cold": cold}, {"warm": mixed}):
-        scores = outlier_scores(classes, vectors.__getitem__)["warm"]
-        assert scores[-1] >= LIMITS["outlier"] > scores[:-1].max()
-    assert outlier_scores({"small": mixed[:4]}, vectors.__getitem__) == {}
-    copies = np.zeros(9, np.intp)
-    assert outlier_scores({"copies": copies}, vectors.__getitem__)["copies"].max() == 0
-
-
 def filled(dataset: Dataset) -> dict[str, str]:
     """Nine faces of one class and one picture for each flag; their keys."""
     keys = {f"face{n}": put(dataset, encoded(face(1, 150 + n)), f"{n}")[0] for n in range(9)}
@@ -113,8 +93,6 @@ def filled(dataset: Dataset) -> dict[str, str]:
     }
     for name, image in odd.items():
         (keys[name],) = put(dataset, encoded(image), name, label="odd")
-    stranger = soft(picture(8, (150, 150)), 1)
-    (keys["outlier"],) = put(dataset, encoded(stranger), "stranger")
     return keys
 
 
@@ -129,11 +107,8 @@ def test_a_dataset_is_measured_listed_and_measured_no_more(
 ) -> None:
     keys = filled(empty)
     words = ("quality", "-d", empty.root, "--workers", "1", "--json")
-    simulated = json.loads(labeler(*words, "--simulate").stdout)
-    assert not QualityMeasures(empty.db).of(list(keys.values()))
     assert [line["flags"] for line in listing(empty, "samples", ())] == [[]] * len(keys)
     told = json.loads(labeler(*words).stdout)
-    assert told == simulated
     assert (told["measured"], told["failed"], told["samples"]) == (len(keys), 0, len(keys))
     assert set(told["flags"]) == set(LIMITS)
     for name in LIMITS:
@@ -148,18 +123,15 @@ def test_a_dataset_is_measured_listed_and_measured_no_more(
 
 def test_only_what_changed_is_measured_again(empty: Dataset) -> None:
     keys = filled(empty)
-    assert QualityAssessment(empty, workers=1).run().measured == len(keys)
-    (sample,) = (s for s in empty.samples.by_key() if s.key == keys["outlier"])
-    outlier = flags(empty, [sample.key])[sample.key]
-    empty.journal.step("Move", [Choice(sample.key, "label", "odd")])
-    assert "outlier" in outlier
-    assert "outlier" not in flags(empty, [sample.key])[sample.key]
+    assert assess_quality(empty, workers=1).measured == len(keys)
+    (sample,) = (s for s in empty.samples.by_key() if s.key == keys["blurred"])
+    assert flags(empty, [sample.key]) == {sample.key: ["blurred"]}
     part = FaceCrop(Face("whole", sample.box, 0.9), sample.key, Box(0, 0, 60, 30), 1, 1.0)
     empty.faces.record(sample.image, "whole", "anew", [part])
     assert not flags(empty, [sample.key])
     put(empty, encoded(face(11)), "new")
     assert QualityMeasures(empty.db).count_missing(VERSION) == 2
-    assert QualityAssessment(empty, workers=1).run().measured == 2
+    assert assess_quality(empty, workers=1).measured == 2
     (again,) = QualityMeasures(empty.db).of([sample.key]).values()
     assert again.size == 30
 
@@ -172,11 +144,11 @@ def test_a_broken_file_is_a_rejection_until_it_is_mended(empty: Dataset) -> None
     data = path.read_bytes()
     path.chmod(0o644)
     path.write_bytes(data[:300])
-    found = QualityAssessment(empty, workers=1).run()
+    found = assess_quality(empty, workers=1)
     assert (found.measured, found.failed) == (1, 1)
     assert set(QualityMeasures(empty.db).of([good, bad])) == {good}
     (rejection,) = empty.rejections.each()
     assert (rejection.stage, rejection.what, rejection.reason) == ("quality", bad, "truncated")
     path.write_bytes(data)
-    assert QualityAssessment(empty, workers=1).run().measured == 1
+    assert assess_quality(empty, workers=1).measured == 1
     assert not list(empty.rejections.each())

@@ -161,18 +161,6 @@ def test_a_class_renamed_or_merged_while_in_use(session: SortingSession, keys: l
     assert [c.name for c in session.tiles.counts().classes] == ["Hatsune Miku"]
 
 
-def test_a_face_that_was_changed_since_counts_once(
-    session: SortingSession, keys: list[str]
-) -> None:
-    """Its decision and its mark are another's by now."""
-    session.to(ids_of(session, keys[:2]), ":later")
-    with Dataset.open(session.dataset.root) as dataset:
-        other = SortingSession(dataset)
-        other.to(ids_of(other, keys[:1]), ":other")
-    undone = session.undo()
-    assert (undone.count, undone.changed_since) == (1, 1)
-
-
 def test_an_undone_rename_does_not_take_a_name_that_is_taken(session: SortingSession) -> None:
     session.add_class("A")
     session.rename_class("A", "B")
@@ -214,23 +202,6 @@ def test_keys_stand_in_the_settings_and_never_change(
     assert 'c = "w"' in text
 
 
-def test_asking_for_keys_writes_nothing_and_the_next_step_does(
-    empty: Dataset, keys: list[str]
-) -> None:
-    empty.journal.step("by another program", [Choice(keys[0], "label", "Miku")])
-    file, session = empty.root / FILE, SortingSession(empty)
-    before = file.read_bytes(), file.stat().st_mtime_ns
-    assert session.progress().keys == {"Miku": "1"}
-    empty.journal.undo()
-    assert session.poll() is False, "it was written by this connection"
-    assert session.progress().keys == {}
-    empty.journal.step("by another program", [Choice(keys[0], "label", "Mio")])
-    assert session.progress().keys == {"Mio": "1"}
-    assert (file.read_bytes(), file.stat().st_mtime_ns) == before
-    session.file(ids_of(session, [keys[1]]), "Rin")
-    assert 'Mio = "1"\nRin = "2"' in file.read_text()
-
-
 def test_more_classes_than_keys() -> None:
     names = [f"class {n}" for n in range(40)]
     keys = assigned(names, {})
@@ -248,11 +219,6 @@ def test_keys_of_commands_are_refused(key: str) -> None:
         with_key({"a": "1"}, "a", key)
 
 
-def test_codes_of_two_keys() -> None:
-    for key in (",1", ".g", ",L"):
-        assert with_key({"a": "1", "b": key.lower()}, "a", key) == {"a": key.lower(), "b": "1"}
-
-
 def test_the_keys_of_the_file_are_not_trusted(session: SortingSession) -> None:
     session.add_class("a")
     session.add_class("b")
@@ -260,15 +226,6 @@ def test_the_keys_of_the_file_are_not_trusted(session: SortingSession) -> None:
     file.write_text('[keys]\na = "ä"\nb = "1"\ngone = "2"\n')
     session.keys.reload()
     assert session.progress().keys == {"a": "2", "b": "1"}
-
-
-def test_no_two_classes_have_one_key(session: SortingSession) -> None:
-    for name in ("a", "b", "c"):
-        session.add_class(name)
-    file = session.dataset.root / FILE
-    file.write_text('[keys]\nb = "w"\na = "W"\nc = "1"\n')
-    session.keys.reload()
-    assert session.progress().keys == {"b": "w", "a": "2", "c": "1"}
 
 
 def test_samples_that_were_set_aside_are_not_shown(
@@ -301,33 +258,6 @@ def test_places_that_are_none(session: SortingSession, keys: list[str]) -> None:
     with pytest.raises(UsageError, match="no sample"):
         session.file([10**6], "Miku")
     assert session.progress().undo is None
-
-
-def test_a_rename_is_kept_as_its_two_names(session: SortingSession) -> None:
-    """ "Rename Anna to Rin to Go" alone does not say which is which."""
-    session.add_class("Anna to Rin")
-    done = session.rename_class("Anna to Rin", "Go")
-    assert done.operation == operation("rename-class", old="Anna to Rin", new="Go")
-    undone = session.undo()
-    assert (undone.operation, undone.kind) == (done.operation, "undo")
-    assert undone.name == "Rename Anna to Rin to Go"
-    with Dataset.open(session.dataset.root) as dataset:
-        step = SortingSession(dataset).progress().redo
-        assert step is not None
-        assert step.operation.arguments == {"old": "Anna to Rin", "new": "Go"}
-
-
-def test_a_class_that_was_renamed_meanwhile_is_merged_with_all_its_samples(
-    session: SortingSession, keys: list[str]
-) -> None:
-    session.file(ids_of(session, keys[:2]), "Anna")
-    session.add_class("Go")
-    session.rename_class("Anna", "Rin")
-    done = session.merge_class("Anna", "Go")  # a menu that was opened before the rename
-    assert done.operation == operation("merge-class", old="Rin", into="Go", count=2)
-    assert {tile.label for tile in session.all_of("Go")} == {"Go"}
-    assert len(session.all_of("Go")) == 2
-    assert session.all_of("Rin") == []
 
 
 def test_labels_that_were_changed_since_they_were_seen_are_not_confirmed(

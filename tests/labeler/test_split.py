@@ -43,28 +43,6 @@ def splits(dataset: Dataset) -> dict[str, str | None]:
     return {sample.key: sample.split for sample in dataset.samples.by_key()}
 
 
-def test_the_same_seed_gives_the_same_split_in_another_dataset(
-    empty: Dataset, tmp_path: Path
-) -> None:
-    with Dataset.create(tmp_path / "other") as other:
-        for dataset, groups in ((empty, GROUPS), (other, GROUPS[::-1])):
-            add_groups(dataset, groups)
-            do_split(dataset, "6:2:2", 3)
-        assert splits(empty) == splits(other)
-
-
-def test_additions_move_nothing(empty: Dataset) -> None:
-    add_groups(empty, GROUPS)
-    do_split(empty, "6:2:2")
-    before = splits(empty)
-    add_groups(empty, [Group(f"later-{n}", CLASSES[n % 3], 1 + n % 5) for n in range(9)])
-    plan = do_split(empty, "6:2:2")
-    after = splits(empty)
-    assert {key: after[key] for key in before} == before
-    assert all(after.values())
-    assert plan.tied == 0
-
-
 def singles(number: int, name: str = "hana") -> list[Group]:
     return [Group(f"{name}-{n}", name, 1) for n in range(number)]
 
@@ -225,26 +203,6 @@ def test_an_episode_is_held_out_and_what_hangs_on_it_left_out(sources: Dataset) 
         assert sum(row["test"] for row in plan.table.values()) == 16
 
 
-def test_a_source_has_at_most_its_share_of_train(sources: Dataset) -> None:
-    whole = do(sources)
-    of = from_source(sources)
-    plan = do(sources, most=("pixiv=20%",))
-    now = splits(sources)
-    train = [key for key, split in now.items() if split == "train"]
-    art = [key for key in train if of[key] == {"pixiv"}]
-    assert len(art) == int(0.2 * len(train))
-    for split in ("val", "test"):
-        assert {k for k, s in now.items() if s == split} == {
-            k for k, (_, s) in whole.splits.items() if s == split
-        }
-    assert set(plan.left.values()) == {"more than pixiv may have of train"}
-    assert all(of[key] == {"pixiv"} for key in plan.left)
-    classes = {s.key: s.label for s in sources.samples.by_key()}
-    assert {classes[key] for key in art} == {"hana", "rei"}
-    assert do(sources, most=("pixiv=20%",)).splits == plan.splits
-    assert not do(sources).left
-
-
 @pytest.mark.parametrize(
     ("wish", "says"),
     [
@@ -260,9 +218,6 @@ def test_a_source_has_at_most_its_share_of_train(sources: Dataset) -> None:
         ({"hold_out": ["pixiv"]}, "source=pixiv"),
         ({"hold_out": ["source=nowhere"]}, "there are: site"),
         ({"hold_out": ["video=nothing"]}, "there are: none"),
-        ({"most": ["pixiv"]}, "pixiv=20%"),
-        ({"most": ["pixiv=100%"]}, "pixiv=20%"),
-        ({"most": ["nowhere=5%"]}, "there are: site"),
     ],
 )
 def test_wishes_that_make_no_sense_name_the_mend(
@@ -293,10 +248,10 @@ def test_the_plan_says_how_close_it_came(empty: Dataset) -> None:
 def test_settings_of_every_kind_are_kept_as_options(sources: Dataset) -> None:
     """As the report prints them: a command that gives the same split again."""
     hold = ["video=[Sub] episode 1.mkv"]
-    first = do(sources, hold_out=hold, most=("pixiv=12.5%",), seed=4)
+    first = do(sources, hold_out=hold, seed=4)
     words = sources.samples.split_settings()
-    assert words == ("ratio=8:1:1 seed=4 'hold-out=video=[Sub] episode 1.mkv' most=pixiv=12.5%")
-    assert do(sources, hold_out=hold, most=("pixiv=12.5%",), seed=4).splits == first.splits
+    assert words == ("ratio=8:1:1 seed=4 'hold-out=video=[Sub] episode 1.mkv'")
+    assert do(sources, hold_out=hold, seed=4).splits == first.splits
 
 
 @pytest.mark.slow

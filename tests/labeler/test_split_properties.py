@@ -30,9 +30,8 @@ WISHES = st.sampled_from(
         SplitSettings(counts="rest:2:2", seed=1),
         SplitSettings(folds=3),
         SplitSettings(folds=5, fold=2),
-        SplitSettings(most=("pixiv=20%",)),
         SplitSettings(hold_out=("source=pixiv",)),
-        SplitSettings(hold_out=("video=v",), most=("bing=0%",)),
+        SplitSettings(hold_out=("video=v",)),
     ]
 )
 many = settings(
@@ -52,7 +51,7 @@ def split(
     try:
         return plan_moments(moments, SplitSpec.of(wish), again=again)
     except UsageError:
-        assert wish.most or wish.folds
+        assert wish.folds
         return None
     except InputUnusable:
         checked = SplitSpec.of(wish)
@@ -172,23 +171,6 @@ def _squares(sizes: list[int], parts: tuple[int, ...], want: list[float]) -> flo
 
 def _largest(sizes: list[int], parts: tuple[int, ...], want: list[float]) -> float:
     return max(abs(h - w) for h, w in zip(_filled(sizes, parts), want, strict=True))
-
-
-def test_the_best_split_is_found_nearly_always() -> None:
-    """Over 300 fixed cases of up to seven moments; what is missed is missed by little (above)."""
-    missed = 0
-    for seed in range(300):
-        random = Random(seed)
-        sizes = [random.choice([1, 2, 3, 4, 5, 9]) for _ in range(random.randint(2, 7))]
-        want = [sum(sizes) * share for share in (0.6, 0.2, 0.2)]
-        table = PartTable({"hana": want})
-        allocate(
-            [MomentSizes(str(n), (("hana", s),), (0, 1, 2)) for n, s in enumerate(sizes)], table, 0
-        )
-        got = sum((h - w) ** 2 for h, w in zip(table.have["hana"], want, strict=True))
-        best = min(_squares(sizes, parts, want) for parts in product(range(3), repeat=len(sizes)))
-        missed += got > best + 1e-9
-    assert missed <= 6
 
 
 def test_singles_come_out_exactly_also_by_the_thousand() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections import Counter
 from collections.abc import Callable
@@ -150,14 +149,3 @@ def test_the_label_of_a_copy_is_as_seen_as_the_copy(empty: Dataset, by_hand: boo
     finder.apply(finder.plan())
     (kept,) = [s for s in empty.samples.by_key() if s.kept]
     assert (kept.key in unseen_labels(empty.db)) is not by_hand
-
-
-def test_the_command_says_it(empty: Dataset, labeler: Labeler) -> None:
-    given(empty, "hand", 20, "person")
-    given(empty, "hint", 20, "hint")
-    given(empty, "model", 5, MODEL)
-    spoken = " ".join(labeler("split", "-d", empty.root).stdout.split())
-    assert "labels nobody looked at" in spoken
-    assert "val and test labels by" in spoken
-    told = json.loads(labeler("split", "--json", "-d", empty.root).stdout)
-    assert told["labels_nobody_looked_at"] == {"in_train": 5, "left_out": 0}

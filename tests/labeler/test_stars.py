@@ -13,7 +13,7 @@ from gleanset.db.duplicates import Pairs
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.grouping import Pair
-from labeler.duplicates.stars import MOST, Comparisons
+from labeler.duplicates.verification import MOST, Comparisons
 
 KINDS = ("small", "grey", "vivid", "letterbox", "squeezed")
 

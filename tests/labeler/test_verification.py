@@ -20,8 +20,8 @@ from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
+from labeler.duplicates.hashes import prepare
 from labeler.duplicates.plan import DuplicatePlan
-from labeler.duplicates.prepared import prepare
 from labeler.duplicates.verification import Verdict, compare
 from tools.sample.character import random_character
 from tools.sample.scene import Scene, face_box, paint_scene, plan_scene

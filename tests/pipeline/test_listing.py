@@ -204,7 +204,6 @@ def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset)
         "blur": None,
         "darkest": None,
         "lightest": None,
-        "outlier": None,
         "flags": [],
     }
     assert found[key_of("beta")]["status"] == "rejected"

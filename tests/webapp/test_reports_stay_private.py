@@ -89,10 +89,10 @@ def test_exports_without_splits_and_of_reports_alone(mixed: Dataset, tmp_path: P
 
 
 def test_gallery_and_report_of_a_dataset(mixed: Dataset, tmp_path: Path) -> None:
-    shown = write_gallery(mixed, tmp_path / "own", GalleryRequest(), Progress()).result()
+    shown = write_gallery(mixed, tmp_path / "own.html", GalleryRequest(), Progress())
     assert (shown["shown"], shown["images_from_reports_left_out"]) == (2, 1)
     everything = GalleryRequest(with_reports=True)
-    assert write_gallery(mixed, tmp_path / "all", everything, Progress()).result()["shown"] == 4
+    assert write_gallery(mixed, tmp_path / "all.html", everything, Progress())["shown"] == 4
     report = write_report(mixed, tmp_path / "report.html").read_text(encoding="utf-8")
     assert len({*re.findall(r'src="(data:image/[^"]+)"', report)}) == 2
     assert "not shown" in report

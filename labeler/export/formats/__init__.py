@@ -5,20 +5,15 @@ Those of other packages are asked for by their names.
 
 from __future__ import annotations
 
-import re
 from typing import Any, get_args
 
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import load_plugin, plugin_names
-from gleanset.records import SPLITS
-from labeler.export.formats.base import ENDING, ExportFormat, Pictures
+from labeler.export.formats.base import ExportFormat, Pictures
 from labeler.export.formats.captions import CAPTIONS, CAPTIONS_WHOLE
-from labeler.export.formats.class_folders import CSV, IMAGEFOLDER
-from labeler.export.formats.coco import COCO
-from labeler.export.formats.huggingface import HUGGINGFACE, PARQUET
-from labeler.export.formats.ultralytics import YOLO_CLASSIFY, YOLO_DETECT
-from labeler.export.formats.webdataset import WEBDATASET
+from labeler.export.formats.tables import HUGGINGFACE, PARQUET, WEBDATASET
+from labeler.export.formats.trees import COCO, CSV, IMAGEFOLDER, YOLO_CLASSIFY, YOLO_DETECT
 
 FORMS: dict[str, ExportFormat] = {
     "imagefolder": IMAGEFOLDER,
@@ -62,30 +57,7 @@ def checked_format(name: str, brought: Any) -> ExportFormat:
         raise TypeError("it is no labeler.export.formats.ExportFormat")
     if brought.pictures not in get_args(Pictures):
         raise TypeError(f"its pictures are {brought.pictures!r}, not {get_args(Pictures)}")
-    _check_types(brought)
     sharded = brought.pictures == "shards"
     if sharded != (brought.open_shard is not None) or (sharded and brought.write is not None):
         raise TypeError("open_shard is for shards, and write for all else")
-    if sharded and not re.fullmatch(ENDING, brought.ending):
-        raise TypeError(f"its shards end in {brought.ending!r}, not in something like '.tar'")
-    try:
-        brought.reading.format("train", "train")
-    except (ValueError, LookupError) as error:
-        raise ValueError(f"its reading is no text for str.format: {error}") from error
-    re.compile(brought.left_by_reader)
     return brought
-
-
-_TEXTS = ("about", "reading", "says_paths", "ending", "data_files", "left_by_reader")
-_CALLED = ("write", "open_shard", "check")
-
-
-def _check_types(brought: ExportFormat) -> None:
-    for field in _TEXTS:
-        if not isinstance(getattr(brought, field), str):
-            raise TypeError(f"its {field} is no text")
-    for field in _CALLED:
-        if not (getattr(brought, field) is None or callable(getattr(brought, field))):
-            raise TypeError(f"its {field} cannot be called")
-    if not set(brought.cannot_do_without) <= set(SPLITS):
-        raise TypeError(f"its cannot_do_without names other splits than {', '.join(SPLITS)}")

@@ -31,8 +31,7 @@ function pictureOf(sample, pixels) {
 
 /** What a sample is, for who does not see it. */
 function spoken(sample) {
-  const marks = sample.aside ? [words("copy, set aside")] : marksOf(sample).map(flagWords);
-  return [classes[sample.class].name, ...(sample.split ? [words(sample.split)] : []), ...marks].join(", ");
+  return [classes[sample.class].name, ...(sample.split ? [words(sample.split)] : []), ...marksOf(sample).map(flagWords)].join(", ");
 }
 
 function markOf(flag) {
@@ -44,7 +43,7 @@ function faceOf(sample, open, pixels = side) {
   const worst = marks.find((mark) => mark !== "duplicate") ?? "";
   return element(
     "button",
-    { type: "button", class: `face ${worst}${sample.aside ? " aside" : ""}`, "aria-label": spoken(sample), "data-slot": sample.slot, onclick: open },
+    { type: "button", class: `face ${worst}`, "aria-label": spoken(sample), "data-slot": sample.slot, onclick: open },
     pictureOf(sample, pixels),
     element("span", { class: "marks" }, ...marks.map(markOf)),
   );
@@ -74,16 +73,14 @@ function walk(event) {
 
 /** What is said of a class beside its name; a mark is a button that shows what has it. */
 function standing(place, found) {
-  const { total, aside } = classes[place];
-  const kept = found.filter((sample) => !sample.aside);
+  const { total } = classes[place];
   const inSplit = (split) => {
-    const count = kept.filter((sample) => sample.split === split).length;
+    const count = found.filter((sample) => sample.split === split).length;
     return count ? [`${words(split)} ${number(count)}`] : [];
   };
   const told = [
-    kept.length === total ? number(total) : words("{shown} of {total}", { shown: number(kept.length), total: number(total) }),
+    found.length === total ? number(total) : words("{shown} of {total}", { shown: number(found.length), total: number(total) }),
     ...SPLITS.flatMap(inSplit),
-    ...(aside ? [words("copies set aside: {count}", { count: number(aside) })] : []),
   ].join(" · ");
   const how = facts.stacks ? [element("code", { text: `labeler label NAME --stack ${classes[place].name}` })] : [];
   return element("div", { class: "found" }, element("p", { text: told }), ...how, ...markButtons(place));
@@ -92,7 +89,7 @@ function standing(place, found) {
 /** A button for each mark of a class, or (null) of all: it shows what has the mark, and all again. */
 function markButtons(place) {
   const some = classes.filter((_, number) => place === null || number === place);
-  const here = samples.filter((sample) => !sample.aside && (place === null || sample.class === place));
+  const here = samples.filter((sample) => place === null || sample.class === place);
   return Object.keys(MARKS).flatMap((flag) => {
     const total = some.reduce((sum, one) => sum + one.marked[flag], 0);
     const shown = here.filter((sample) => hasFlag(sample, flag)).length;
@@ -104,14 +101,9 @@ function markButtons(place) {
   });
 }
 
-/** What is in doubt, then what is unlike its class, then the rest; copies stay behind theirs. */
+/** What is in doubt, then the rest. */
 function markedFirst(found) {
-  let rank = 2;
-  const ranked = found.map((sample) => {
-    if (!sample.aside) rank = hasFlag(sample, "doubt") ? 0 : hasFlag(sample, "outlier") ? 1 : 2;
-    return { sample, rank };
-  });
-  return ranked.sort((one, other) => one.rank - other.rank).map(({ sample }) => sample);
+  return [...found.filter((sample) => hasFlag(sample, "doubt")), ...found.filter((sample) => !hasFlag(sample, "doubt"))];
 }
 
 /** The section of a class; none where nothing of it fits. */

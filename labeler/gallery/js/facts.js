@@ -6,10 +6,10 @@
 const facts = JSON.parse(byId("facts").textContent);
 const { classes, samples, side, across, slots } = facts;
 const sheets = [...byId("sheets").children];
-const MARKS = { doubt: "?", outlier: "!", duplicate: "=" };
-const MARK_WORDS = { doubt: "label in doubt", outlier: "unlike its class", duplicate: "has copies" };
+const MARKS = { doubt: "?", duplicate: "=" };
+const MARK_WORDS = { doubt: "label in doubt", duplicate: "has copies" };
 const SPLITS = ["train", "val", "test"];
-const asked = { text: "", class: "", flag: "", split: "", source: "", hint: "", detector: "", decided: "" };
+const asked = { text: "", class: "", flag: "", split: "", source: "", decided: "" };
 
 const flagWords = (flag) => words(MARK_WORDS[flag] ?? flag.replace("_", " "));
 const marksOf = (sample) => (sample.flags ?? []).filter((flag) => flag in MARKS);
@@ -30,8 +30,6 @@ function fits(sample) {
     (!asked.flag || hasFlag(sample, asked.flag)) &&
     (!asked.split || (sample.split ?? "-") === asked.split) &&
     (!asked.source || sample.source === asked.source) &&
-    (!asked.hint || sample.hint === asked.hint) &&
-    (!asked.detector || sample.detector === asked.detector) &&
     (!asked.decided || sample.decided === asked.decided) &&
     (!asked.text || asked.text.split(/\s+/).every((word) => sample.words.includes(word)))
   );
@@ -50,8 +48,6 @@ function choices() {
     flag: [...(marks.length > 1 ? [["*", words("any mark")]] : []), ...[...marks, ...others].map((flag) => [flag, flagWords(flag)])],
     split: splits.map((split) => [split, split === "-" ? words("none") : words(split)]),
     source: distinct(samples.map((sample) => sample.source).filter(Boolean)).map((source) => [source, source]),
-    hint: distinct(samples.map((sample) => sample.hint).filter(Boolean)).map((hint) => [hint, hint]),
-    detector: distinct(samples.map((sample) => sample.detector)).map((detector) => [detector, detector]),
     decided: distinct(samples.map((sample) => sample.decided).filter(Boolean)).map((who) => [who, words(who)]),
   };
 }

@@ -1,4 +1,4 @@
-// A closer look at one sample: its picture, why it is marked, where it is from, its copies.
+// A closer look at one sample: its picture, why it is marked, where it is from.
 
 let seen = [];
 let looked = 0;
@@ -27,13 +27,11 @@ function showLook() {
   byId("look-picture").replaceChildren(larger);
   byId("look-marks").replaceChildren(...whyMarked(sample).map(([flag, text]) => element("span", {}, ...(MARKS[flag] ? [markOf(flag), " "] : []), text)));
   byId("look-facts").replaceChildren(...tellings(sample).flatMap(([term, told]) => [element("dt", { text: words(term) }), element("dd", {}, told)]));
-  byId("look-near").replaceChildren(...beside(sample));
   byId("before").disabled = looked === 0;
   byId("after").disabled = looked === seen.length - 1;
 }
 
 function whyMarked(sample) {
-  if (sample.aside) return [["duplicate", words("copy, set aside")]];
   return (sample.flags ?? []).map((flag) => {
     const [name, sure] = sample.doubt ?? [];
     if (flag === "doubt") return [flag, `${words("likelier {name} ({percent})", { name: `\u2068${name}\u2069`, percent: percent(sure) })}, ${words("by a model that had not learnt from it")}`];
@@ -59,12 +57,6 @@ function tellings(sample) {
     ["Sample", sample.id],
   ];
   return told.filter(([, value]) => value).map(([term, value]) => [term, typeof value === "string" ? named(value) : value]);
-}
-
-/** Its copies. */
-function beside(sample) {
-  const copies = sample.group ? samples.filter((one) => one.group === sample.group && one !== sample) : [];
-  return copies.length ? [element("h3", { text: words("Copies") }), faceList(copies, words("Copies"), 64)] : [];
 }
 
 byId("before").addEventListener("click", () => turn(-1));

@@ -13,12 +13,11 @@ function fillChoices() {
 
 function show() {
   const found = samples.filter(fits);
-  const kept = found.filter((sample) => !sample.aside).length;
   const set = FILTERS.filter((name) => asked[name]).length;
   byId("set").hidden = !set;
   byId("set").textContent = number(set);
   byId("marked").replaceChildren(...markButtons(null));
-  byId("count").textContent = set || asked.text ? words("{count} match", { count: number(kept || found.length) }) : "";
+  byId("count").textContent = set || asked.text ? words("{count} match", { count: number(found.length) }) : "";
   showClasses(found);
 }
 
@@ -46,9 +45,7 @@ function speakAll(wanted) {
   const ofClasses = whole ? "All {total} samples, classes: {classes}" : "{shown} of {total} samples shown, classes: {classes}";
   const ofStacks = whole ? "All {total} samples that wait, stacks: {classes}" : "{shown} of {total} samples that wait shown, stacks: {classes}";
   const summary = facts.stacks ? ofStacks : ofClasses;
-  const aside = classes.reduce((sum, one) => sum + one.aside, 0);
-  const told = words(summary, { shown: number(shown), total: number(total), classes: number(classes.length) });
-  byId("summary").textContent = aside ? words("{told}; copies set aside: {count}", { told, count: number(aside) }) : told;
+  byId("summary").textContent = words(summary, { shown: number(shown), total: number(total), classes: number(classes.length) });
   fillChoices();
   show();
 }

@@ -37,7 +37,6 @@ def flag_name(name: str) -> str:
         "black": tr("Nearly black"),
         "white": tr("Nearly white"),
         "tiny": tr("Tiny"),
-        "outlier": tr("Far from its class"),
     }
     return names.get(name, name)
 

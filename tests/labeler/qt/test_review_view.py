@@ -123,10 +123,10 @@ def test_filters_narrow_the_wall(opened: Opened, reviewed: FaceSet) -> None:
 
 
 def test_flags_are_walls_too(opened: Opened, few: FaceSet) -> None:
-    from labeler.quality.assessment import QualityAssessment
+    from labeler.quality.assessment import assess_quality
 
     with Dataset.open(few.root) as dataset:
-        QualityAssessment(dataset, workers=1).run()
+        assess_quality(dataset, workers=1)
         measured = QualityMeasures(dataset.db).of(list(few.truth))
     flagged = {key for key, quality in measured.items() if flags_of(quality)}
     person = Person(opened(few.root, "review"), few)

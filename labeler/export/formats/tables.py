@@ -1,4 +1,4 @@
-"""Hugging Face: tables in Parquet, with the pictures beside them or inside."""
+"""Tables and shards: Parquet, with the pictures beside it or inside, and WebDataset in tar."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gleanset.files.parquet import ROWS, parquet_file, pyarrow
-from gleanset.files.shards import INSIDE, Put, open_parquet, table_columns
+from gleanset.files.shards import INSIDE, Put, open_parquet, open_tar, table_columns
 from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem
 from labeler.export.rows import BESIDE, by_split, class_numbers, table_row, told_of, with_folds
@@ -63,4 +63,17 @@ PARQUET = ExportFormat(
     open_shard=open_labelled_parquet,
     ending=".parquet",
     data_files="{0}-*.parquet",
+)
+
+
+WEBDATASET = ExportFormat(
+    pictures="shards",
+    about="shards in tar",
+    reading="from glob import glob\n\nimport webdataset\n\n"
+    'shards = sorted(glob("{0}-*.tar"))\n'
+    '{0} = webdataset.WebDataset(shards, shardshuffle=False).decode("pil")',
+    says_paths="the JSON of each sample",
+    open_shard=lambda path, *_: open_tar(path),
+    ending=".tar",
+    data_files="{0}-*.tar",
 )
