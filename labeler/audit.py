@@ -140,10 +140,10 @@ def find_leaks(
     for pair in also:
         if kind_of.get(pair, "alike") == "alike":
             kind_of[pair] = "moment"
-    leaks = [
-        Leak(*sorted((pictures[a], pictures[b]), key=_rank), kind)
-        for (a, b), kind in kind_of.items()
-    ]
+    leaks = []
+    for pair, kind in kind_of.items():
+        earlier, later = sorted((pictures[number] for number in pair), key=_rank)
+        leaks.append(Leak(earlier, later, kind))
     leaks += [
         leak._replace(b=pictures[twin])
         for leak in leaks

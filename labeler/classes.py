@@ -6,8 +6,6 @@ hinted or imported under that name means the other one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from gleanset import Dataset
@@ -15,11 +13,8 @@ from gleanset.db.changes import Changes
 from gleanset.db.classes import alias_name, class_name
 from gleanset.db.journal import MERGED, Choice
 from gleanset.db.sorting import SampleTiles
-from gleanset.errors import InputUnusable, UsageError
+from gleanset.errors import UsageError
 from gleanset.operations import operation
-
-LARGEST = 10_000_000
-"""Bytes of a list of classes; nobody has so many."""
 
 
 class ClassEdit(NamedTuple):
@@ -27,13 +22,6 @@ class ClassEdit(NamedTuple):
 
     step: int
     changed: int = 0
-
-
-class ClassLine(NamedTuple):
-    """A line of a list: a class and the names that it goes by, too."""
-
-    name: str
-    aliases: tuple[str, ...]
 
 
 class ClassEditor:
@@ -116,25 +104,6 @@ class ClassEditor:
             self._classes.hide(step, alias)
         return ClassEdit(step)
 
-    def take_in(self, lines: Sequence[ClassLine]) -> ClassEdit:
-        """Make the classes of a list that are not there yet, with their aliases, in one step.
-
-        `UsageError` where a name is both a class and an alias of another one.
-        """
-        with self._dataset.db.write():
-            there = set(self._classes.names())
-            new = [line.name for line in lines if self._classes.resolved(line.name) not in there]
-            did = operation("import-classes", count=len(new))
-            step = self._dataset.journal.step(did, [])
-            for name in dict.fromkeys(new):
-                self._classes.make(step, name)
-            for line in lines:
-                name = self._classes.resolved(line.name)
-                for alias in line.aliases:
-                    if self._classes.meaning_of(alias) != name:
-                        self._alias(step, alias, name)
-        return ClassEdit(step, len(new))
-
     def _alias(self, step: int, alias: str, name: str) -> None:
         if self._classes.id_of(name) is None:
             raise UsageError(f"there is no class {name!r}", "make it: labeler classes add NAME")
@@ -145,34 +114,3 @@ class ClassEditor:
             )
         self._classes.find_or_make_alias(alias)
         self._classes.merge(step, alias, name)
-
-
-def read_classes(file: Path) -> list[ClassLine]:
-    """Return the classes of a text file in UTF-8: one a line, `name` or `name: alias, alias`.
-
-    Empty lines and those that begin with # are left out. Raises `InputUnusable`.
-    """
-    try:
-        if file.stat().st_size > LARGEST:
-            raise InputUnusable(f"{file} is too large for a list of classes", "name another file")
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputUnusable(
-            f"{file} cannot be read: {error}", "name a text file in UTF-8 with one class a line"
-        ) from error
-    found = list(_lines(file, text))
-    if not found:
-        raise InputUnusable(f"there is no class in {file}", "write one name a line")
-    return found
-
-
-def _lines(file: Path, text: str) -> Iterator[ClassLine]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        name, _, others = line.partition(":")
-        try:
-            aliases = tuple(alias_name(one) for one in others.split(",") if one.strip())
-            yield ClassLine(class_name(name), aliases)
-        except UsageError as error:
-            raise InputUnusable(f"{file}, line {number}: {error.what}", error.mend) from error

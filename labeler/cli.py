@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 import shlex
-from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from gleanset import Dataset
-from gleanset.cli import CommandGroup, CommandJob, Result, group, job_options
+from gleanset.cli import CommandGroup, CommandJob, Result, gone_option, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import operation
@@ -59,7 +58,7 @@ def list_classes(job: CommandJob) -> Result:
 
 @classes.command(epilog="Example: labeler classes add hana --show K-On --alias はな -d my-dataset")
 @job_options()
-@click.argument("name", required=False)
+@click.argument("name")
 @click.option("--show", help="The show that it is of; an empty one for none.")
 @click.option(
     "--alias",
@@ -68,27 +67,16 @@ def list_classes(job: CommandJob) -> Result:
     metavar="NAME",
     help="Another name that means it, in hints, in imports, and where names are typed.",
 )
-@click.option(
+@gone_option(
     "--from",
-    "file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help='Make those of a text file instead: one a line, "name" or "name: alias, alias".',
+    is_flag=False,
+    what="it makes one class",
+    hint="for each line of a file: xargs -d '\\n' -n 1 labeler classes add < FILE",
 )
-def add(
-    job: CommandJob, name: str | None, show: str | None, aliases: tuple[str, ...], file: Path | None
-) -> Result:
+def add(job: CommandJob, name: str, show: str | None, aliases: tuple[str, ...]) -> Result:
     """Make a class, which has no samples yet; or say more of one that is there."""
-    from labeler.classes import ClassEditor, read_classes
+    from labeler.classes import ClassEditor
 
-    if (name is None) == (file is None) or (file is not None and (show or aliases)):
-        raise UsageError("say which class to make", "name it, or a list of classes: --from FILE")
-    if name is None:
-        assert file is not None
-        lines = read_classes(file)
-        with job.open() as dataset:
-            edit = ClassEditor(dataset).take_in(lines)
-        return {"step": edit.step, "added": edit.changed, "there_before": len(lines) - edit.changed}
     with job.open() as dataset:
         editor, edits = ClassEditor(dataset), []
         if (show is None and not aliases) or dataset.classes.resolved(name) not in (
@@ -211,12 +199,11 @@ def accept(job: CommandJob, what: str, above: float, classes: tuple[str, ...]) -
     hints      samples whose image has one undisputed hint and one face
     proposals  samples whose proposal is sure enough
 
-    The hints of a picture and of all its copies, as labeler dedup found them, are one question;
-    a label that was accepted from a hint is taken back where another hint disputes it since.
-    `baseline presort` makes the proposals; `gleanset list proposals` prints them. Their labels
-    are marked as the model's, and `likely_wrong` says how many of them are expected to be wrong,
-    if all are of a class that has labels. All others stay in the queue and are counted by reason;
-    one `labeler undo` takes all of it back.
+    The hints of a picture and of all its copies are one question; a label from a hint is taken
+    back where another hint disputes it since. `baseline presort` makes the proposals, `gleanset
+    list proposals` prints them. Their labels are marked as the model's, and `likely_wrong` says how
+    many are expected to be wrong, if all are of a class that has labels. All others stay in the
+    queue, by reason; one `labeler undo` takes all of it back.
     """
     from labeler.acceptance import accept_proposals
 

@@ -1,4 +1,4 @@
-"""`labeler dedup|groups|find|audit|quality|split|balance`: from samples to a training set."""
+"""`labeler dedup|groups|audit|quality|split|balance`: from samples to a training set."""
 
 from __future__ import annotations
 
@@ -43,18 +43,14 @@ _FOLDER = click.Path(path_type=Path)
 def dedup(job: CommandJob, workers: int | None) -> Result:
     """Find copies of one picture, keep the best of each and set the others aside.
 
-    Copies are found also when they are cropped, framed, mirrored, marked, recoloured or
-    compressed anew. Faces drawn over one another with another mouth or gaze are told apart, in
-    most cases; where only a small place differs and that may come from compression or a mark,
-    nobody is set aside and the pair waits for you (labeler groups --doubtful). Of
-    faces under a hundred pixels a side, and of whole pictures in which a mouth is under ten,
-    many such changes cannot be seen and are taken for copies. Labels move to the one that is
-    kept; copies with different labels wait for you, in no split until then, and so does the label
-    of copies that were found under different hints (labeler groups --conflicts). Nothing is
-    deleted, and labeler undo takes it back. With --simulate what was found is remembered, unless
-    the dataset can only be read, but nobody is set aside.
+    Copies may be cropped, framed, mirrored, marked, recoloured or compressed again. Where only a
+    small place differs, nothing is set aside and the pair waits for you (labeler groups
+    --doubtful); of faces under a hundred pixels a side such a change may be too small to see.
+    Labels move to the copy that is kept; copies with different labels or hints wait for you
+    (labeler groups --conflicts). Nothing is deleted, and labeler undo takes it back. With
+    --simulate what was found is remembered, and nothing is set aside.
     """
-    from labeler.duplicates.conflict_files import conflict_files
+    from labeler.duplicates.decisions import conflict_files
     from labeler.duplicates.finder import DuplicateFinder
 
     with job.open() as dataset:
@@ -128,30 +124,6 @@ def groups(
     return None
 
 
-@click.command(cls=Command, epilog="Example: labeler find picture.jpg -d my-dataset --json")
-@job_options()
-@click.argument("image", type=click.Path(path_type=Path, dir_okay=False))
-def find(job: CommandJob, image: Path) -> Result:
-    """Search by picture: the samples that show this one or a copy of it, the surest first."""
-    from gleanset.errors import InputUnusable, Unreadable
-    from gleanset.images.decode import decode
-    from labeler.duplicates.finder import DuplicateFinder
-
-    try:
-        pixels = decode(image.read_bytes()).pixels
-    except (OSError, Unreadable) as error:
-        told = error.args if isinstance(error, Unreadable) else (error.strerror,)
-        why = ", ".join(str(word) for word in told if word)
-        raise InputUnusable(f"cannot read {image}: {why}", "name a picture") from error
-    with job.open(rehearse=True) as dataset:
-        finder = DuplicateFinder(dataset, progress=job.progress)
-        finder.search()
-        found = finder.find(pixels)
-        same = [one.sample for one in found if one.verdict.same]
-        doubtful = [one.sample for one in found if not one.verdict.same]
-        return {"found": len(same), "samples": same} | ({"doubtful": doubtful} if doubtful else {})
-
-
 @click.command(cls=Command, epilog="Example: labeler audit ~/their-dataset --fail")
 @job_options()
 @click.argument("tree", required=False, type=_FOLDER)
@@ -173,12 +145,10 @@ def audit(
 ) -> Result:
     """Find pictures of one split that are in another one as well.
 
-    TREE has folders train, val or test on its first level (or images/train and so on); it may
-    be any tool's. Without TREE it is the dataset itself. With OTHER all pictures of TREE, which
-    may be a dataset, are compared with all of OTHER. Nothing is changed. For a script: --fail ends
-    with exit code 3 when any picture leaks; what is only alike does not count. Of the dataset
-    itself what labeler dedup and you have found of a pair counts, and else the same limits; what
-    differs in a small place only is perhaps a copy.
+    TREE has folders train, val or test on its first level (or images/train and so on), of any
+    tool. Without TREE it is the dataset itself. With OTHER all pictures of TREE, which may be a
+    dataset, are compared with all of OTHER. Nothing is changed. What differs in a small place only
+    is perhaps a copy; what is only alike is not a leak.
     """
     result: dict[str, Any] = _audit(job, tree, other, workers or 0).result()
     shown = result if job.as_json else _readable(result)
@@ -279,7 +249,7 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
     in [split] of dataset.toml. Labelled samples that labeler dedup has not compared are compared
     first, so that copies stay together; also with --simulate what is found is remembered.
     """
-    from labeler.duplicates.conflict_files import conflicting_labels
+    from labeler.duplicates.decisions import conflicting_labels
     from labeler.duplicates.finder import DuplicateFinder
     from labeler.splits.plan import apply_split, plan_split
     from labeler.splits.split_spec import split_summary
@@ -335,4 +305,4 @@ def balance(job: CommandJob, request: BalanceSettings) -> Result:
         return plan.result()
 
 
-COMMANDS = (dedup, groups, find, audit, quality, split, balance)
+COMMANDS = (dedup, groups, audit, quality, split, balance)

@@ -34,21 +34,17 @@ def import_(job: CommandJob, request: ImportRequest) -> Result:
     """Import labelled images: a class tree, COCO, YOLO, Pascal VOC, metadata.jsonl or a CSV.
 
     Class folders are the outermost ones, with train|val|test above them or not, or those of
-    --class-level; images beside them stay out. Boxes become faces. Files that are ignored are
-    counted by the reason. An export
-    of this dataset is read back: what was moved into another class folder is relabelled. It is
-    one step: labeler undo takes it back. A sources.csv beside the pictures says who made them
-    (columns file, author, licence, page) and which belong together (group), as --group-by does
-    for all others; importing once more adds that to what is there.
+    --class-level. Boxes become faces. An export of this dataset is read back: what was moved into
+    another class folder is relabelled. A sources.csv beside the pictures says who made them
+    (columns file, author, licence, page) and which belong together (group); importing again adds
+    that to what is there. It is one step: labeler undo takes it back.
     """
     from labeler.importing.job import import_labelled
     from labeler.importing.reading import check_place
 
     check_place(Path(request.path))
     with _rehearsed(job) if job.simulate else job.create() as dataset:
-        return import_labelled(
-            dataset, request, root=job.root, simulate=job.simulate, progress=job.progress
-        )
+        return import_labelled(dataset, request, simulate=job.simulate, progress=job.progress)
 
 
 @contextmanager
@@ -97,7 +93,7 @@ def export(
     Complete shards of a stopped run are kept.
     """
     from gleanset.db.samples import Balances
-    from labeler.duplicates.conflict_files import conflicting_labels
+    from labeler.duplicates.decisions import conflicting_labels
     from labeler.export.job import export as export_to_folder
     from labeler.export.job import would_export
     from labeler.export.tree import check_ours, place_of

@@ -23,7 +23,7 @@ from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_of
 from gleanset.records import Run
 from labeler.acceptance import plan_acceptance, why_left
-from labeler.duplicates.conflict_files import conflicting_labels
+from labeler.duplicates.decisions import conflicting_labels
 from labeler.importing.request import SOURCE as IMPORT
 
 SERVE = "webapp serve"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from gleanset.db.connection import Connection, Row, Table, mapping_of
+from gleanset.db.connection import Row, Table, mapping_of
 from gleanset.db.rows import FAIR_ORDER, record_of, region_of
 from gleanset.db.samples import IN_USE
 from gleanset.records import Box, Region, Sample
@@ -211,11 +211,8 @@ class QualityFlag(NamedTuple):
         return bool(value >= self.threshold if self.at_least else value <= self.threshold)
 
 
-class QualityMeasures:
+class QualityMeasures(Table):
     """The `quality` table. Obtained by `QualityMeasures(dataset.db)`."""
-
-    def __init__(self, db: Connection) -> None:
-        self._db = db
 
     def count_missing(self, version: int) -> int:
         """Return how many samples have no measures of their present region."""

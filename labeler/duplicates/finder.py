@@ -12,8 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from PIL import Image
-
 from gleanset import Dataset
 from gleanset.db.changes import Curation
 from gleanset.db.duplicates import (
@@ -39,12 +37,11 @@ from labeler.duplicates.candidates import (
     batch_of,
     by_content,
     candidates_within,
-    columns_of,
     whole_near,
 )
 from labeler.duplicates.contested import contested_pairs
 from labeler.duplicates.grouping import Pair, loose, worth
-from labeler.duplicates.hashes import GREY_SIZE, VERSION, describe, hash_sample, prepare
+from labeler.duplicates.hashes import GREY_SIZE, VERSION, hash_sample
 from labeler.duplicates.originals import find_originals
 from labeler.duplicates.plan import DuplicatePlan, make_plan
 from labeler.duplicates.verification import (
@@ -53,7 +50,6 @@ from labeler.duplicates.verification import (
     Star,
     StarVerdicts,
     Verdict,
-    compare,
     compare_files,
     compare_star,
 )
@@ -74,13 +70,6 @@ class SearchCounts(NamedTuple):
     compared: int
     same: int
     failed: int
-
-
-class Match(NamedTuple):
-    """A sample that shows the picture asked for, and how sure that is."""
-
-    sample: str
-    verdict: Verdict
 
 
 @dataclass
@@ -220,35 +209,6 @@ class DuplicateFinder:
             Curation(self._dataset.db).place(step, plan.places)
             self.remember(plan)
         return step
-
-    def find(self, pixels: Image.Image) -> list[Match]:
-        """Return the samples that show this picture or a copy of it, the surest first.
-
-        Doubtful ones come last.
-        """
-        asked, image = batch_of(columns_of([describe(pixels)])), prepare(pixels)
-        matches: list[Match] = []
-        search = CandidateSearch(asked)
-        for searched in (True, False):
-            for page in self._hashes.pages(searched=searched, size=PAGE):
-                rows = sorted(b for _, b in search.among(batch_of(page)))
-                for seen in self._hashes.seen(rows).values():
-                    with suppress(Unreadable):
-                        other = read_pixels(sample_file(seen, self._originals), GREY_SIZE, "L")
-                        matches.append(Match(seen.key, compare(image, prepare(other))))
-        shown = [
-            match
-            for match in matches
-            if (match.verdict.same or match.verdict.doubtful)
-            and (sample := self._dataset.samples.get(match.sample)) is not None
-            and sample.status != "retired"
-        ]
-
-        def by_certainty(match: Match) -> tuple[bool, float, float, str]:
-            verdict = match.verdict
-            return not verdict.same, verdict.changed, -verdict.overlap, match.sample
-
-        return sorted(shown, key=by_certainty)
 
     def _plan(self, looks: _OwnLooks) -> DuplicatePlan:
         plan = make_plan(self._pairs, looks)

@@ -46,7 +46,13 @@ def find_groups(
     left = {row: members[row] for row in near}
     groups: list[list[GroupMember]] = []
     by_worth = sorted(left.values(), key=lambda member: (-worth(member), member.key))
-    for centre in sorted(by_worth, key=lambda member: _centrality(near[member.id]), reverse=True):
+
+    def centrality(member: GroupMember) -> tuple[int, int]:
+        """Return how many are the same as it, and how close on average, in steps of 0.05."""
+        others = near[member.id]
+        return len(others), round(20 * sum(others.values()) / len(others))
+
+    for centre in sorted(by_worth, key=centrality, reverse=True):
         if centre.id not in left:
             continue
         group = _around(centre, left, near, by_person, (compare, agree))
@@ -71,25 +77,17 @@ def _around(
         beside = (near[member.id].keys() - visited) & left.keys()
         close = near[centre.id]
         for row in sorted(beside, key=lambda row: (-close.get(row, 0.0), left[row].key)):
-            if any(by_person.get(_pair(row, one.id)) is False for one in group):
+            if any(by_person.get(_pair(row, other.id)) is False for other in group):
                 continue
             visited.add(row)
             friend = by_person.get(_pair(member.id, row), False)
+            pair = _pair(centre.id, row)
             if friend or (
-                _same(centre.id, row, by_person, compare) and agree([one.id for one in group], row)
+                (by_person[pair] if pair in by_person else compare(*pair))
+                and agree([other.id for other in group], row)
             ):
                 group.append(left[row])
     return group
-
-
-def _centrality(near: Mapping[int, float]) -> tuple[int, int]:
-    """Return how many are the same as a sample, and how close on average, in steps of 0.05."""
-    return len(near), round(20 * sum(near.values()) / len(near))
-
-
-def _same(a: int, b: int, by_person: Mapping[Pair, bool], compare: Compare) -> bool:
-    said = by_person.get(_pair(a, b))
-    return compare(*_pair(a, b)) if said is None else said
 
 
 def _pair(a: int, b: int) -> Pair:

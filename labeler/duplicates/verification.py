@@ -196,11 +196,11 @@ def _compared(
         verdicts.append(framed)
     elif (fit is None or fit.points < SURE) and (frame := frame_on_frame(a.grey, b.grey)):
         verdicts.append(_judge(a, b, frame, mirrored, one_film))
-    return min(verdicts, key=_rank, default=_NOTHING)
-
-
-def _rank(verdict: Verdict) -> tuple[bool, bool, float]:
-    return not verdict.same, not verdict.doubtful, verdict.changed
+    return min(
+        verdicts,
+        key=lambda verdict: (not verdict.same, not verdict.doubtful, verdict.changed),
+        default=_NOTHING,
+    )
 
 
 _NOTHING = Verdict(False, 1000.0, 0.0, False, 0, "nothing in common")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,9 +20,8 @@ from labeler.export.croissant import write_about
 from labeler.export.formats.captions import caption, caption_digest
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
-from labeler.export.pictures import ExportFile, PictureWriter, WrittenFile, check_links
+from labeler.export.pictures import ExportFile, WrittenFile, check_links, write_picture
 from labeler.export.plan import (
-    ExportPlan,
     count_left_out_reports,
     for_splits,
     left_out,
@@ -31,7 +31,6 @@ from labeler.export.plan import (
 from labeler.export.rows import class_numbers, table_row, told_of, with_folds, write_licences
 from labeler.export.shards import (
     STAGE,
-    ShardPlaces,
     none_readable,
     note_failed,
     planned_shards,
@@ -48,11 +47,14 @@ class WouldExport(NamedTuple):
     left_out: dict[str, int]
 
 
-def plan(dataset: Dataset, options: ExportOptions) -> ExportPlan:
-    """Return what an export without shards would have. Raises `InputUnusable`."""
+def plan(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportItem], int]:
+    """Return the samples of an export without shards, and how many pictures lack a decision.
+
+    Raises `InputUnusable`.
+    """
     if options.boxed:
         return plan_boxes(dataset, options)
-    return ExportPlan(plan_export(dataset, options))
+    return plan_export(dataset, options), 0
 
 
 def would_export(dataset: Dataset, options: ExportOptions) -> WouldExport:
@@ -63,7 +65,7 @@ def would_export(dataset: Dataset, options: ExportOptions) -> WouldExport:
         items = [item for shard in shards for item in shard.items]
         paths = [f"{shard.name}/{item.sample.key}" for shard in shards for item in shard.items]
     else:
-        items = plan(dataset, options).items
+        items, _ = plan(dataset, options)
         paths = [item.path for item in items]
     classes: dict[str, Counter[str]] = defaultdict(Counter)
     for item in items:
@@ -95,26 +97,25 @@ def export(
     held = nullcontext() if dataset.read_only else dataset.stage(STAGE)
     if options.sharded:
         with held, replacing(target, going_on=True) as new:
-            places = ShardPlaces(new.folder, target)
-            found = write_shards(dataset, places, options, workers, progress)
+            found = write_shards(dataset, new.folder, target, options, workers, progress)
         found |= {"left_out": out} if (out := left_out(dataset, options)) else {}
         return {"to": str(target)} | found | kept_files(new, target)
     with held, replacing(target) as new:
         folder = new.folder
-        planned = plan(dataset, options)
+        items, undecided = plan(dataset, options)
         if options.link:
-            check_links(planned.items, folder)
-        files = _files(planned.items, options, marked(target), target)
-        write = PictureWriter(folder, options)
+            check_links(items, folder)
+        files = _files(items, options, marked(target), target)
+        write = partial(write_picture, folder=folder, options=options)
         done, failed = _write_all(write, files, Processes(workers), progress)
         note_failed(dataset, failed)
         written = [
             replace(item, changes=file.changes, says_where=file.says_where)
-            for item in planned.items
+            for item in items
             if (file := done.get(item.path)) is not None
         ]
         reports = count_left_out_reports(dataset, options)
-        facts = CardFacts(options, planned.undecided, reports)
+        facts = CardFacts(options, undecided, reports)
         facts.add(dataset.db, written)
         facts.row = table_row(told_of(written[0], class_numbers(written), with_folds(written)))
         if options.form.write is not None:
@@ -150,7 +151,10 @@ def _files(
 
 
 def _write_all(
-    write: PictureWriter, files: Sequence[ExportFile], workers: Processes, progress: Progress
+    write: Callable[[ExportFile], WrittenFile],
+    files: Sequence[ExportFile],
+    workers: Processes,
+    progress: Progress,
 ) -> tuple[dict[str, WrittenFile], dict[str, str]]:
     done: dict[str, WrittenFile] = {}
     failed: dict[str, str] = {}

@@ -64,78 +64,62 @@ class ExportFile:
     earlier: tuple[Path, str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PictureMaker:
-    """Makes the bytes of pictures; picklable."""
+def make_picture(item: ExportItem, options: ExportOptions) -> MadePicture:
+    """Return a picture as it is exported.
 
-    options: ExportOptions
-
-    def made(self, item: ExportItem) -> MadePicture:
-        """Return a picture as it is exported.
-
-        Raises `Unreadable` when neither the crop nor the original can be read, or the original
-        is not what it was.
-        """
-        if item.way == "crop" and (data := _there(item.crop)) is not None:
-            return MadePicture(data, item.changes)
-        if item.way == "original":
-            return MadePicture(_original(item), item.changes)
-        return self._stripped(item) if item.way == "stripped" else self._anew(item)
-
-    def size_of(self, item: ExportItem) -> int:
-        """Return how many bytes a picture has. Raises as `made`."""
-        return len(self.made(item).data)
-
-    def _stripped(self, item: ExportItem) -> MadePicture:
-        """Return an original without metadata; one whose parts cannot be told is coded anew."""
+    Raises `Unreadable` when neither the crop nor the original can be read, or the original is not
+    what it was.
+    """
+    if item.way == "crop" and (data := _there(item.crop)) is not None:
+        return MadePicture(data, item.changes)
+    if item.way in ("original", "stripped"):
         data = _original(item)
+        if item.way == "original":
+            return MadePicture(data, item.changes)
         try:
             return MadePicture(without_metadata(data, item.image.orientation), item.changes)
-        except Unreadable:
+        except Unreadable:  # its parts cannot be told
             return MadePicture(_coded(decode(data).pixels, item.path), anew(item.image))
-
-    def _anew(self, item: ExportItem) -> MadePicture:
-        part = self._part(item)
-        if item.changed:
-            part = augmented(part, f"{item.sample.key}:{item.copy}")
-        if self.options.grayscale:
-            part = part.convert("L")
-        if (sides := self.options.sides) is not None:
-            part = _fitted(part, sides, self.options.fit)
-        return MadePicture(_coded(part, item.path), item.changes)
-
-    def _part(self, item: ExportItem) -> Image.Image:
-        """Upright, and without the metadata of its original."""
-        sample = item.sample
-        if self.options.boxed:
-            return decode(bytes_of(item.original)).pixels
-        if sample.detector != "whole" and (crop := _there(item.crop)) is not None:
-            return decode(crop).pixels
-        return cut(decode(bytes_of(item.original)).pixels, sample.box, sample.angle)
+    part = _part(item, options)
+    if item.changed:
+        part = augmented(part, f"{item.sample.key}:{item.copy}")
+    if options.grayscale:
+        part = part.convert("L")
+    if (sides := options.sides) is not None:
+        part = _fitted(part, sides, options.fit)
+    return MadePicture(_coded(part, item.path), item.changes)
 
 
-@dataclass(frozen=True, slots=True)
-class PictureWriter:
-    """Writes pictures below `folder`; picklable."""
+def _part(item: ExportItem, options: ExportOptions) -> Image.Image:
+    """Upright, and without the metadata of its original."""
+    sample = item.sample
+    if options.boxed:
+        return decode(bytes_of(item.original)).pixels
+    if sample.detector != "whole" and (crop := _there(item.crop)) is not None:
+        return decode(crop).pixels
+    return cut(decode(bytes_of(item.original)).pixels, sample.box, sample.angle)
 
-    folder: Path
-    options: ExportOptions
 
-    def __call__(self, file: ExportFile) -> WrittenFile:
-        """Raises `Unreadable` when neither the crop nor the original can be read."""
-        item, target = file.item, self.folder / file.item.path
-        with disk_errors(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if self.options.link and _linked_original(item, target):
-                image, says_where = item.image, file_says_where(target)
-                return WrittenFile(image.sha256, image.bytes, item.changes, says_where)
-            if (taken := _taken_over(file, target)) is not None:
-                return taken
-            if item.way == "crop" and linked(item.crop, target):
-                return _written(MadePicture(target.read_bytes(), item.changes))
-            made = PictureMaker(self.options).made(item)
-            target.write_bytes(made.data)
-        return _written(made)
+def picture_size(item: ExportItem, options: ExportOptions) -> int:
+    """Return how many bytes a picture has. Raises as `make_picture`."""
+    return len(make_picture(item, options).data)
+
+
+def write_picture(file: ExportFile, folder: Path, options: ExportOptions) -> WrittenFile:
+    """Write a picture below `folder`. Raises as `make_picture`."""
+    item, target = file.item, folder / file.item.path
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if options.link and _linked_original(item, target):
+            image, says_where = item.image, file_says_where(target)
+            return WrittenFile(image.sha256, image.bytes, item.changes, says_where)
+        if (taken := _taken_over(file, target)) is not None:
+            return taken
+        if item.way == "crop" and linked(item.crop, target):
+            return _written(MadePicture(target.read_bytes(), item.changes))
+        made = make_picture(item, options)
+        target.write_bytes(made.data)
+    return _written(made)
 
 
 def augmented(picture: Image.Image, seed: str) -> Image.Image:

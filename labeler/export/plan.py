@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
@@ -95,14 +95,6 @@ def anew(image: Image) -> str:
 BALANCING = "_balancing"
 WRITTEN_BESIDE = ("README.md", "LICENSES.csv", "croissant.json", "samples.csv", "metadata.parquet")
 """Files beside class folders, some of them in each split: no folder is called so."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExportPlan:
-    """The samples of an export; how many pictures with boxes lack one, for nobody has decided."""
-
-    items: list[ExportItem]
-    undecided: int = 0
 
 
 def export_item(
@@ -357,16 +349,17 @@ def _named(samples: list[Sample], images: dict[str, Image]) -> Iterator[str]:
     seen: Counter[str] = Counter()
     place: dict[str, str] = {}
     faces = [sample for sample in samples if sample.detector != "whole"]
-    for sample in sorted(faces, key=lambda s: (s.image, *_middle(s.box), s.key)):
+
+    def from_left(sample: Sample) -> tuple[str, int, int, str]:
+        # By twice the middle of a box: its left side would depend on the margin.
+        box = sample.box
+        return sample.image, 2 * box.x + box.width, 2 * box.y + box.height, sample.key
+
+    for sample in sorted(faces, key=from_left):
         seen[sample.image] += 1
         place[sample.key] = f"_{seen[sample.image]}"
     for sample in samples:
         yield original_name(images[sample.image].origins) + place.get(sample.key, "")
-
-
-def _middle(box: Box) -> tuple[int, int]:
-    """Twice the middle of a box: its left side would depend on the margin."""
-    return 2 * box.x + box.width, 2 * box.y + box.height
 
 
 def original_name(origins: Iterable[Origin]) -> str:
@@ -412,8 +405,10 @@ def _alike(path: str, end: str, by_stem: bool) -> str:
     return path.casefold() if by_stem else f"{path}{end}".casefold()
 
 
-def plan_boxes(dataset: Dataset, options: ExportOptions) -> ExportPlan:
-    """Return all labelled samples of every picture that is exported. Raises `InputUnusable`.
+def plan_boxes(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportItem], int]:
+    """Return all labelled samples of each exported picture, and how many pictures lack one.
+
+    Raises `InputUnusable`.
 
     What learns from such pictures learns, too, that nothing is where there is no box. So all
     labelled samples of a picture get one, also copies that were set aside. A picture with one that
@@ -445,7 +440,7 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> ExportPlan:
         for sha256, samples in labelled.items()
         for sample, box in _boxes(dataset, samples, images[sha256])
     ]
-    return ExportPlan(items, undecided)
+    return items, undecided
 
 
 def _by_image(dataset: Dataset, options: ExportOptions) -> dict[str, list[Sample]]:

@@ -14,9 +14,9 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, Unreadable
@@ -30,7 +30,7 @@ from labeler.export.croissant import write_about
 from labeler.export.formats.base import ENDING, ShardRecord
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
-from labeler.export.pictures import PictureMaker, linked
+from labeler.export.pictures import linked, make_picture, picture_size
 from labeler.export.plan import (
     count_left_out_reports,
     each_item,
@@ -166,7 +166,7 @@ class ShardWriter:
 
     def _written(self, shard: Shard, name: str, of: str) -> ShardManifest:
         facts = shard.facts(self.classes, self.folds)
-        maker, open_shard = PictureMaker(self.options), self.options.form.open_shard
+        open_shard = self.options.form.open_shard
         assert open_shard is not None, "only what has shards is written into some"
         pictures: list[dict[str, str]] = []
         failed: dict[str, str] = {}
@@ -179,7 +179,7 @@ class ShardWriter:
         ):
             for item, row in zip(shard.items, facts, strict=True):
                 try:
-                    made = maker.made(item)
+                    made = make_picture(item, self.options)
                 except Unreadable as error:
                     failed[item.path] = f"{error.reason}: {error.detail}"
                     continue
@@ -240,13 +240,6 @@ def written_shard(folder: Path, name: str) -> ShardManifest | None:
         return None
 
 
-class ShardPlaces(NamedTuple):
-    """Where shards go: into `folder`. At `earlier` lies the export that this one replaces."""
-
-    folder: Path
-    earlier: Path
-
-
 def planned_shards(dataset: Dataset, options: ExportOptions, workers: int = 0) -> Iterator[Shard]:
     """Yield the shards of an export, one in memory at a time. Raises `InputUnusable`."""
     sizes = _sizes(dataset, options, workers)
@@ -255,17 +248,18 @@ def planned_shards(dataset: Dataset, options: ExportOptions, workers: int = 0) -
 
 def write_shards(
     dataset: Dataset,
-    places: ShardPlaces,
+    folder: Path,
+    earlier: Path,
     options: ExportOptions,
     workers: int,
     progress: Progress,
 ) -> dict[str, object]:
     """Write the shards of an export, with all that goes beside them; the counts.
 
-    What an earlier run left whole is kept. Raises `InputUnusable` where there is nothing to
+    What an earlier run left whole there or at `earlier`, in the export that this one replaces, is
+    kept. Raises `InputUnusable` where there is nothing to
     write, `GleansetError` where a worker died.
     """
-    folder, earlier = places
     names, folds = _classes(dataset, options)
     numbers = {name: number for number, name in enumerate(names)}
     write = ShardWriter(folder, earlier, options, numbers, folds)
@@ -338,7 +332,8 @@ def _classes(dataset: Dataset, options: ExportOptions) -> tuple[list[str], bool]
 def _sizes(dataset: Dataset, options: ExportOptions, workers: int) -> PictureSizes:
     first = list(islice(each_item(dataset, options), MEASURED))
     made = [item for item in first if item.way in ("crop", "made")]
-    outcomes = run_over(PictureMaker(options).size_of, made, Processes(workers))
+    measure = partial(picture_size, options=options)
+    outcomes = run_over(measure, made, Processes(workers))
     sizes = {one.item.path: one.result for one in outcomes if one.result is not None}
     by_pixels = PictureSizes(options)
     pixels = sum(by_pixels.pixels(item.sample) for item in made if item.path in sizes)

@@ -13,7 +13,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -152,19 +152,14 @@ class UploadTarget:
             if _SENT_LAST in there:
                 self.filesystem.rm_file(self._path(_SENT_LAST))
             with ThreadPoolExecutor(_UPLOADS) as pool:
-                sent = sum(self._each(pool, folder, first, progress))
+                results = pool.map(partial(self._send, folder), first)
+                sent = sum(progress.over(results, "upload", total=len(first), unit=" files"))
             for name in sorted(there - new - {MARKER}):
                 self.filesystem.rm_file(self._path(name))
             for name in (_SENT_LAST, MARKER):
                 if name in new:
                     self._send(folder, name)
         return sent
-
-    def _each(
-        self, pool: ThreadPoolExecutor, folder: Path, names: list[str], progress: Progress
-    ) -> Iterable[bool]:
-        results = pool.map(partial(self._send, folder), names)
-        return progress.over(results, "upload", total=len(names), unit=" files")
 
     def _send(self, folder: Path, name: str) -> bool:
         """Send a file until the server holds it as it is; False where it did already."""

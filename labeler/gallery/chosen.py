@@ -116,17 +116,20 @@ def _stacks(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]
     return {name: samples for name, samples in sections.items() if samples}
 
 
-def choose(dataset: Dataset, sections: Sections, limit: int) -> GalleryChoice:
-    """Return what to show of some sections: at most `limit` samples.
+def choose(dataset: Dataset, sections: Sections, request: GalleryRequest) -> GalleryChoice:
+    """Return what to show of some sections, within the limit.
 
     Sections have equal shares, and what a small one leaves goes to the others.
     """
     choice = GalleryChoice([], {})
     moments = moments_of(dataset.db)
-    shares = fair_shares({name: len(samples) for name, samples in sections.items()}, limit)
+    sizes = {name: len(samples) for name, samples in sections.items()}
+    shares = fair_shares(sizes, request.limit)
     for name, share in shares.items():
-        ordered = portrait_order(dataset, sections[name], moments)
-        facts = list(_with_facts(dataset, name, ordered))
+        samples = sections[name]
+        if not request.stacks:
+            samples = portrait_order(dataset, samples, moments)
+        facts = list(_with_facts(dataset, name, samples))
         marks = {mark: sum(mark in one.flags for one in facts) for mark in MARKS}
         choice.counts[name] = ClassCounts(len(facts), marks)
         choice.shown.extend(_share_of(facts, share))

@@ -67,7 +67,7 @@ def write_gallery(
     _refuse_others(out)
     sections = sections_of(dataset, request)
     assess_quality(dataset, progress=progress)
-    choice = choose(dataset, sections, request.limit)
+    choice = choose(dataset, sections, request)
     sheets = list(_make_sheets(dataset, choice.shown, progress))
     sizes = [size for sheet in sheets for size in sheet.sizes]
     content = _gather(dataset, choice, sizes) | {"stacks": request.stacks}

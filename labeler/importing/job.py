@@ -146,22 +146,15 @@ def import_labelled(
     dataset: Dataset,
     request: ImportRequest,
     *,
-    root: Path | None = None,
     simulate: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, object]:
     """Take labelled pictures in as one step that can be undone; the counts.
 
-    An export of this dataset is read back: a picture that was moved into another class folder
-    is relabelled, and pictures that were put in are added. Anything else, an export of another
-    dataset too, is added as it is. A sample that has a decision already keeps it, and one that
-    lies in several classes goes into the queue; both are counted as `disputed` where the labels
-    differ. The classes of a tree are its folders on `class_level`, the outermost by default; what
-    is less deep stays out. Who made a picture, and what belongs together, says a `sources.csv`
-    beside the pictures; else `group_by` says the latter, also of those that were there. Raises
-    `InputUnusable` for what holds no labelled pictures, `UsageError` for a level where no folder
-    names a class, and for names in which no group is found. Commands that are told are for `root`,
-    where that is not the dataset's.
+    An export of this dataset is read back, anything else is added. A sample that has a decision
+    keeps it, and one in several classes goes into the queue: both are `disputed` where the labels
+    differ. Raises `InputUnusable` for what holds no labelled pictures, `UsageError` for a level
+    where no folder names a class, and for names in which no group is found.
     """
     path, progress = Path(request.path).absolute(), progress or Progress()
     class_level = request.class_level

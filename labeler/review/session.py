@@ -50,13 +50,13 @@ class Wall(NamedTuple):
 def wall(dataset: Dataset, name: str, wanted: SampleFilter) -> Wall:
     """One wall of `gleanset.db.review.WALLS`."""
     reviews, wanted = Reviews(dataset.db), with_moment(dataset, wanted)
-    found = reviews.flagged(FLAGS, wanted) if name == "flags" else reviews.wall(name, wanted)
+    items = reviews.flagged(FLAGS, wanted) if name == "flags" else reviews.wall(name, wanted)
     if name in ("model", "doubts"):
-        return _confusions(found)
+        return _confusions(items)
     if name == "all":
-        return Wall(array("q", (one.id for one in found)), (("", len(found)),), {})
-    sections = tuple(Counter(one.label or "" for one in found).items())
-    return Wall(array("q", (one.id for one in found)), sections, {})
+        return Wall(array("q", (one.id for one in items)), (("", len(items)),), {})
+    sections = tuple(Counter(one.label or "" for one in items).items())
+    return Wall(array("q", (one.id for one in items)), sections, {})
 
 
 def _confusions(items: Sequence[ReviewItem]) -> Wall:

@@ -248,18 +248,15 @@ def class_page(label: str, stacks: Sequence[Stack], vectors: Vectors, room: int)
         if taken and (wrong > EXPECTED_WRONG + 0.01 or len(taken) >= room or mixed):
             break
         taken.append(stack)
-    doubtful = _doubtful(taken)
+    least_sure = sorted(taken, key=lambda s: (s.proposal.confidence, s.number))
+    doubtful = [s for s in least_sure if s.proposal.confidence < DOUBTFUL][:MOST_DOUBTFUL]
+    if len(doubtful) == len(taken):  # all are alike
+        doubtful = []
     sure = in_order([s for s in taken if s not in doubtful], vectors)
     tiles = [PageTile(s.rows, s.proposal) for s in (*doubtful, *sure)]
     return ClassPage(
         PageKind.CLASS, label, tuple(tiles), len(doubtful), sum(len(s.rows) for s in stacks)
     )
-
-
-def _doubtful(taken: Sequence[Stack]) -> list[Stack]:
-    least = sorted(taken, key=lambda s: (s.proposal.confidence, s.number))
-    doubtful = [s for s in least if s.proposal.confidence < DOUBTFUL][:MOST_DOUBTFUL]
-    return doubtful if len(doubtful) < len(taken) else []
 
 
 def left_page(stacks: Sequence[Stack], vectors: Vectors, room: int) -> ClassPage:

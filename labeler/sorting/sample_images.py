@@ -157,7 +157,11 @@ class ThumbnailCache:
     def _made(self, seen: SampleRegion, side: int) -> Image.Image:
         from PIL import Image
 
-        pixels = self._crop(seen, side) or self._cut(seen, side)
+        from labeler.sample_pixels import read_pixels, sample_file
+
+        pixels = self._crop(seen, side)
+        if pixels is None:
+            pixels = read_pixels(sample_file(seen, self._originals), side, "RGB")
         pixels.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=2.0)
         return pixels
 
@@ -170,11 +174,6 @@ class ThumbnailCache:
             if (picture.width, picture.height) == seen.region.box[2:]:
                 return picture.pixels
         return None
-
-    def _cut(self, seen: SampleRegion, side: int) -> Image.Image:
-        from labeler.sample_pixels import read_pixels, sample_file
-
-        return read_pixels(sample_file(seen, self._originals), side, "RGB")
 
 
 def _write(path: Path, pixels: Image.Image) -> None:

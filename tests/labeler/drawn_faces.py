@@ -15,7 +15,7 @@ import pytest
 from made_once import made_once
 from PIL import Image
 
-from gleanset import Box, Dataset, Face, Origin
+from gleanset import Dataset, Face, Origin
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
@@ -103,35 +103,6 @@ def _add(
         cut = cutter.cut(measured.sha256, pixels, Face("drawn", face_box(scene.figures[0]), 0.9))
         dataset.faces.record(measured.sha256, "drawn", "test", [cut])
     return cut.key
-
-
-def real_set(
-    root: Path, folder: Path, most: int | None = None, seed: int = 3, *, measured: bool = True
-) -> FaceSet:
-    """Real pictures in folders of their classes, each one a sample as a whole.
-
-    What is not `measured` is as `facecrop run` leaves it.
-    """
-    files = [path for path in sorted(folder.glob("*/*")) if path.is_file()]
-    random.Random(seed).shuffle(files)
-    truth: dict[str, str] = {}
-    with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
-        keep = StageBytes(dataset.originals(scratch))
-        cutter = Cutter(CutSettings(), dataset.crops(scratch))
-        for path in files[:most]:
-            image = keep(path.read_bytes())
-            whole = Face("whole", Box(0, 0, image.width, image.height), 1.0)
-            with dataset.db.write():
-                dataset.take_original(
-                    keep.store, image, Origin("folder", str(path), title=path.name)
-                )
-                pixels = np.asarray(Image.open(path).convert("RGB"))
-                cut = cutter.cut(image.sha256, pixels, whole)
-                dataset.faces.record(image.sha256, "whole", "test", [cut])
-            truth[cut.key] = path.parent.name
-        if measured:
-            measure(dataset)
-    return FaceSet(root, truth)
 
 
 def measure(dataset: Dataset) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +13,9 @@ from labeler_makers import add_faces, add_image
 from gleanset import Dataset, Origin
 from gleanset.db.classes import aliases
 from gleanset.db.journal import Choice
-from gleanset.errors import InputUnusable, UsageError
+from gleanset.errors import UsageError
 from labeler.acceptance import apply_hints, plan_hints
-from labeler.classes import ClassEditor, ClassLine, read_classes
+from labeler.classes import ClassEditor
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -48,10 +47,6 @@ def test_each_edit_is_taken_back_by_one_undo(empty: Dataset) -> None:
         (lambda: editor.rename("hana", "Hana M"), {"Hana M": 2, "rei": 1}),
         (lambda: editor.merge("rei", "hana"), {"hana": 3}),
         (lambda: editor.delete("hana"), {"rei": 1}),
-        (
-            lambda: editor.take_in([ClassLine("x", ("y",)), ClassLine("rei", ("z",))]),
-            {**before, "x": 0},
-        ),
     ):
         edit()
         assert counted(empty) == after
@@ -77,7 +72,7 @@ def test_an_alias_means_the_class_in_hints_and_wherever_a_name_is_given(empty: D
     assert plan_hints(empty).result()["labels"] == {"初音ミク": 1}
 
 
-def test_an_alias_may_have_what_no_folder_may(empty: Dataset, tmp_path: Path) -> None:
+def test_an_alias_may_have_what_no_folder_may(empty: Dataset) -> None:
     labelled(empty, rezero=1)
     editor = ClassEditor(empty)
     editor.add_alias("Re:Zero", "rezero")
@@ -85,13 +80,6 @@ def test_an_alias_may_have_what_no_folder_may(empty: Dataset, tmp_path: Path) ->
     plan = plan_hints(empty)
     apply_hints(empty, plan)
     assert plan.result()["labels"] == {"rezero": 1}
-    file = tmp_path / "classes.txt"
-    file.write_text("nier: NieR:Automata, N/A?\nrezero: Re: Zero\n", encoding="utf-8")
-    editor.take_in(read_classes(file))
-    assert aliases(empty.db) == {
-        "nier": ["N/A?", "NieR:Automata"],
-        "rezero": ["Re: Zero", "Re:Zero"],
-    }
     # A class may not be called so, also where the alias is gone.
     editor.remove_alias("Re:Zero")
     for name in ("Re:Zero", "a:b"):
@@ -109,7 +97,6 @@ def test_what_cannot_be_is_refused_with_the_mend_and_nothing_changes(empty: Data
         (lambda: editor.add_alias("x", "nobody"), "there is no class 'nobody'"),
         (lambda: editor.remove_alias("hana"), "'hana' is no alias"),
         (lambda: editor.remove_alias("nobody"), "'nobody' is no alias"),
-        (lambda: editor.take_in([ClassLine("x", ("rei",))]), "there is a class 'rei' already"),
         (lambda: editor.delete("nobody"), "there is no class 'nobody'"),
     ):
         with pytest.raises(UsageError, match=why):
@@ -118,22 +105,7 @@ def test_what_cannot_be_is_refused_with_the_mend_and_nothing_changes(empty: Data
         assert empty.journal.count() == before
 
 
-def test_a_list_is_read_as_people_write_it(tmp_path: Path) -> None:
-    file = tmp_path / "classes.txt"
-    file.write_text("\ufeff# ours\nhana : はな, Hana M\n\n  rei\n", encoding="utf-8")
-    assert read_classes(file) == [ClassLine("hana", ("はな", "Hana M")), ClassLine("rei", ())]
-    file.write_text("rei\n../x\n")
-    with pytest.raises(InputUnusable, match=r"line 2: '../x' is not a class name"):
-        read_classes(file)
-    file.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputUnusable, match="cannot be read"):
-        read_classes(file)
-    file.write_text("# nothing\n")
-    with pytest.raises(InputUnusable, match="there is no class"):
-        read_classes(file)
-
-
-def test_the_commands_do_it_all(empty: Dataset, labeler: Labeler, tmp_path: Path) -> None:
+def test_the_commands_do_it_all(empty: Dataset, labeler: Labeler) -> None:
     labelled(empty, hana=1, hanna=2)
 
     def run(*words: str) -> Any:
@@ -141,11 +113,10 @@ def test_the_commands_do_it_all(empty: Dataset, labeler: Labeler, tmp_path: Path
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    file = tmp_path / "classes.txt"
-    file.write_text("hana: はな\nrei: Ayanami\nasuka\n", encoding="utf-8")
     assert run("merge", "hanna", "hana")["moved"] == 2
-    assert (told := run("add", "--from", str(file)))["added"] == 2
-    assert told["there_before"] == 1
+    run("add", "asuka")
+    run("add", "hana", "--alias", "はな")
+    run("add", "rei", "--alias", "Ayanami")
     run("add", "rei", "--show", "Eva")
     run("delete", "Ayanami")
     run("add", "rei", "--alias", "零")
@@ -163,9 +134,8 @@ def test_the_commands_do_it_all(empty: Dataset, labeler: Labeler, tmp_path: Path
     }
     assert (found["rei"]["show"], found["rei"]["aliases"]) == ("Eva", ["零"])
     assert len({one["key"] for one in found.values()}) == 3
-    refused = labeler("classes", "add", "-d", empty.root)
-    assert refused.returncode == 2
-    assert "which class to make" in refused.stderr
+    refused = labeler("classes", "add", "--from", "classes.txt", "-d", empty.root)
+    assert (refused.returncode, "xargs" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("word", ["delete", "remove"])

@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -113,23 +112,3 @@ def test_doubtful_pairs_are_printed_until_a_person_has_spoken(
     told(labeler("groups", "--same", *samples, *where))
     assert told(labeler("dedup", *where))["set_aside"] == 1
     assert labeler("groups", "--doubtful", "-d", empty.root).stdout == ""
-
-
-@pytest.mark.slow
-def test_searching_by_picture(
-    empty: Dataset,
-    copies: dict[str, str],
-    labeler: Labeler,
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "asked.jpg").write_bytes(saved(scene(1).crop((20, 15, 470, 310)), 70))
-    (tmp_path / "new.jpg").write_bytes(saved(scene(9)))
-    where = ("-d", empty.root, "--json")
-    found = told(labeler("find", tmp_path / "asked.jpg", *where))
-    assert set(found["samples"]) == {copies["small"], copies["large"]}  # type: ignore[call-overload]
-    assert told(labeler("find", tmp_path / "new.jpg", *where))["found"] == 0
-    (tmp_path / "no.jpg").write_text("no picture")
-    assert labeler("find", tmp_path / "no.jpg", *where).returncode == 3
-    (tmp_path / "empty.jpg").touch()
-    said = labeler("find", tmp_path / "empty.jpg", *where).stderr
-    assert "empty.jpg: empty, 0 bytes\n" in said

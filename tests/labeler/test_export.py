@@ -163,22 +163,6 @@ def test_a_persons_file_is_never_replaced(
 
 
 @pytest.mark.damages("a picture is removed")
-def test_a_lost_picture_is_named_and_the_others_are_exported(
-    empty: Dataset, tmp_path: Path
-) -> None:
-    put(empty, encoded(picture(0)), "kept.jpg")
-    put(empty, encoded(picture(1)), "lost.jpg")
-    lost = next(i for i in plan_export(empty) if "lost" in i.path)
-    lost.original.unlink()
-    result = write_export(empty, tmp_path / "out", workers=1)
-    assert result["exported"] == 1
-    failed = result["failed"]
-    assert isinstance(failed, dict)
-    assert "file is gone" in failed["train/hana/lost.jpg"]
-    assert set(tree(tmp_path / "out")) == {"train/hana/kept.jpg", MARKER}
-
-
-@pytest.mark.damages("a picture is removed")
 @pytest.mark.parametrize("form", [(), ("--format", "webdataset")])
 def test_what_is_left_out_is_exit_3_and_told_also_when_quiet(
     empty: Dataset, tmp_path: Path, form: tuple[str, ...]

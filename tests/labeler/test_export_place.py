@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 from labelled_pictures import mixed
@@ -14,33 +13,11 @@ from tools_for_tests import run_here
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
-from gleanset.work.progress import Progress
 from labeler.export.job import export
 from labeler.export.options import ExportOptions
 from labeler.export.tree import MARKER, mark, replacing
 
 T = TypeVar("T")
-
-# Raises what Ctrl-C does, right behind the chosen rename.
-INTERRUPTED_SWAP = """
-import sys
-from pathlib import Path
-from labeler.export import tree
-from labeler.export.tree import replacing
-tree.exchange_paths = lambda one, other: False  # as on a system that has no swap in one
-left = int(sys.argv[2])
-def hook(event, args):
-    global left
-    if event == "os.rename":
-        left -= 1
-        if left < 0:
-            left = 99
-            raise KeyboardInterrupt
-sys.addaudithook(hook)
-with replacing(Path(sys.argv[1])) as new:
-    (new.folder / "new").touch()
-    tree.mark(new.folder, {})
-"""
 
 
 def test_a_link_to_a_folder_stays_one(empty: Dataset, tmp_path: Path) -> None:
@@ -115,16 +92,3 @@ def test_files_added_or_changed_while_it_runs_are_kept(
     assert [(out / n).read_text() for n in ("a.txt", "b.txt", "folder/x.txt")] == ["second"] * 3
     assert not (out / "gone.txt").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-
-class Noticed(Progress):
-    """Calls something at the first file that is written."""
-
-    def __init__(self, call: Callable[[], object]) -> None:
-        super().__init__(quiet=True)
-        self._call = call
-
-    def over(self, items: Iterable[T], *words: Any, **more: Any) -> Iterator[T]:
-        for item in items:
-            self._call()
-            yield item

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-import numpy as np
 import pytest
 from fsspec.registry import _registry as drivers
 from labelled_pictures import encoded, picture, put
-from PIL import Image
 from s3_server import NEEDS_SWIFT, FaultyServer, error, filesystem
 from tools_for_tests import run_here
 
@@ -145,34 +143,6 @@ def test_a_missing_bucket_and_a_wrong_key_have_hints(
         monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/not/there")
         with pytest.raises(NeedsLogin, match="aws configure"):
             export_to_url(dataset, bucket, SHARDS, workers=1)
-
-
-@NEEDS_SWIFT
-@pytest.mark.parametrize("images", [60, pytest.param(1000, marks=pytest.mark.long)])
-def test_all_images_arrive_after_an_interruption(
-    tmp_path: Path, bucket: str, faulty: FaultyServer, images: int
-) -> None:
-    random = np.random.default_rng(1)
-    with Dataset.create(tmp_path / "dataset") as dataset:
-        for number in range(images):
-            pixels = random.integers(0, 255, (12, 12, 3), dtype=np.uint8)
-            data = encoded(Image.fromarray(pixels))
-            put(dataset, data, f"{number}", label=("a", "b")[number % 2], split="train")
-        shards = ExportOptions(format="webdataset", shard_size=str(images // 20))
-        faulty.rule = lambda method, path: (
-            error(403, "AccessDenied") if method == "PUT" and len(set(sent(faulty))) > 20 else None
-        )
-        with pytest.raises(NeedsLogin):
-            export_to_url(dataset, bucket, shards)
-        before = {name for name in stored(bucket) if name.endswith(".tar")}
-        assert 0 < len(before) < 20
-        faulty.rule = lambda method, path: None
-        faulty.asked.clear()
-        export_to_url(dataset, bucket, shards)
-        assert before.isdisjoint(sent(faulty))
-        export(dataset, tmp_path / "here", shards)
-    assert stored(bucket) == written(tmp_path / "here")
-    assert sum(name.endswith(".tar") for name in stored(bucket)) == 20
 
 
 def test_any_driver_of_fsspec_will_do(labelled: Path, tmp_path: Path) -> None:

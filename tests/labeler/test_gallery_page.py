@@ -69,7 +69,7 @@ def sorted_faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 def chosen(dataset: Dataset, **asked: Any) -> GalleryChoice:
     request = GalleryRequest(**asked)
-    return choose(dataset, sections_of(dataset, request), request.limit)
+    return choose(dataset, sections_of(dataset, request), request)
 
 
 def facts_of(page: str) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +13,6 @@ from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from labeler.acceptance import apply_hints, plan_hints
 from labeler.classes import ClassEditor
-
-Labeler = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def accept(dataset: Dataset) -> dict[str, object]:

@@ -33,23 +33,57 @@ def test_strangers_stay_apart_and_order_does_not_matter() -> None:
     assert together(*ties) == together(*reversed(ties)) == ["a", "b", "c"]
 
 
-def test_faces_of_one_image() -> None:
-    assert together(tie("a", image="x"), tie("b"), tie("c", image="x")) == ["ac", "b"]
-
-
-def test_one_post_of_one_site() -> None:
-    ties = (tie("a", post="pixiv:7"), tie("b", post="flickr:7"), tie("c", post="pixiv:7"))
-    assert together(*ties) == ["ac", "b"]
-
-
-def test_one_scene_of_one_video() -> None:
-    ties = (
-        tie("a", video="v", scene=1, time=0.0),
-        tie("b", video="v", scene=1, time=90.0),
-        tie("c", video="v", scene=2, time=100.0),
-        tie("d", video="w", scene=1, time=0.0),
-    )
-    assert together(*ties) == ["ab", "c", "d"]
+@pytest.mark.parametrize(
+    ("ties", "expected"),
+    [
+        ((tie("a", image="x"), tie("b"), tie("c", image="x")), ["ac", "b"]),
+        (
+            (tie("a", post="pixiv:7"), tie("b", post="flickr:7"), tie("c", post="pixiv:7")),
+            ["ac", "b"],
+        ),
+        (
+            (
+                tie("a", video="v", scene=1, time=0.0),
+                tie("b", video="v", scene=1, time=90.0),
+                tie("c", video="v", scene=2, time=100.0),
+                tie("d", video="w", scene=1, time=0.0),
+            ),
+            ["ab", "c", "d"],
+        ),
+        (
+            (
+                tie("a", video="v", scene=1, time=5.0, track="t1"),
+                tie("b", video="v", scene=2, time=9.0, track="t1"),
+                tie("c", video="v", scene=3, time=15.0, track="t2"),
+            ),
+            ["ab", "c"],
+        ),
+        (
+            (
+                tie("a", post="site:1"),
+                tie("a", post="site:2"),
+                tie("b", post="site:1"),
+                tie("c", post="site:2"),
+            ),
+            ["abc"],
+        ),
+        (
+            (
+                tie("a", image="x"),
+                tie("b", image="x", phash=6),
+                tie("c", phash=7, post="s:1"),
+                tie("d", post="s:1"),
+                tie("e"),
+            ),
+            ["abcd", "e"],
+        ),
+    ],
+    ids=["image", "post", "scene", "track", "two places", "chain"],
+)
+def test_what_is_of_one_origin_is_one_moment(
+    ties: tuple[GroupEvidence, ...], expected: list[str]
+) -> None:
+    assert together(*ties) == expected
 
 
 @pytest.mark.parametrize(
@@ -70,42 +104,6 @@ def test_neighbouring_frames_but_for_a_cut(gap: float, scene: int, expected: lis
         tie("b", video="v", scene=scene, time=10.0 + gap),
     )
     assert together(*ties) == expected
-
-
-def test_frames_of_two_videos_are_no_neighbours() -> None:
-    ties = (tie("a", video="v", scene=1, time=5.0), tie("b", video="w", scene=1, time=5.0))
-    assert together(*ties) == ["a", "b"]
-
-
-def test_a_track_is_one_moment_wherever_its_scenes_are_cut() -> None:
-    """Another sampling of a video may cut its scenes elsewhere."""
-    ties = (
-        tie("a", video="v", scene=1, time=5.0, track="t1"),
-        tie("b", video="v", scene=2, time=9.0, track="t1"),
-        tie("c", video="v", scene=3, time=15.0, track="t2"),
-    )
-    assert together(*ties) == ["ab", "c"]
-
-
-def test_an_image_found_in_two_places_ties_both() -> None:
-    ties = (
-        tie("a", post="site:1"),
-        tie("a", post="site:2"),
-        tie("b", post="site:1"),
-        tie("c", post="site:2"),
-    )
-    assert together(*ties) == ["abc"]
-
-
-def test_ties_are_chained_across_kinds() -> None:
-    ties = (
-        tie("a", image="x"),
-        tie("b", image="x", phash=6),
-        tie("c", phash=7, post="s:1"),
-        tie("d", post="s:1"),
-        tie("e"),
-    )
-    assert together(*ties) == ["abcd", "e"]
 
 
 @pytest.mark.parametrize(("bits", "expected"), [(LOOK_ALIKE, ["ab"]), (LOOK_ALIKE + 1, ["a", "b"])])

@@ -23,7 +23,6 @@ from labeler.splits.split_spec import parse_ratio
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 CLASSES = ("hana", "rei", "sora")
-GROUPS = [Group(f"first-{n}", CLASSES[n % 3], 1 + n % 4) for n in range(12)]
 
 
 def do_split(dataset: Dataset, ratio: str = "8:1:1", seed: int = 0) -> SplitPlan:
@@ -275,6 +274,11 @@ def test_settings_of_the_dataset_are_the_defaults(tmp_path: Path, labeler: Label
     with Dataset.create(tmp_path / "own", Settings(split=own)) as dataset:
         add_groups(dataset, singles(10))
         root = dataset.root
+    file = root / "dataset.toml"
+    text = file.read_text(encoding="utf-8")
+    assert "[split]" in text
+    # An earlier version knew a largest share of a source.
+    file.write_text(text.replace("[split]", '[split]\nmost = ["pixiv=20%"]'), encoding="utf-8")
     told = json.loads(labeler("split", "--json", "-d", root).stdout)
     assert (told["train"], told["test"], told["left_out"]) == (3, 1, {"more than was asked for": 5})
     told = json.loads(labeler("split", "--ratio", "6:2:2", "--json", "-d", root).stdout)

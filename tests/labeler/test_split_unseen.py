@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 from labeler_makers import Group, add_faces, add_groups, add_image
@@ -16,8 +14,6 @@ from gleanset.settings import SplitSettings
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
 from pipeline.status import next_step, status
-
-Labeler = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def do(dataset: Dataset, **wish: object) -> SplitPlan:
@@ -89,7 +85,6 @@ def test_of_a_moment_that_judges_what_nobody_saw_is_left_out(empty: Dataset) -> 
         {"counts": "10:4:4"},
         {"counts": "rest:4:4"},
         {"hold_out": ["source=elsewhere"]},
-        {"most": ["site=90%"]},
     ],
 )
 def test_in_every_way_of_splitting(empty: Dataset, wish: dict[str, object]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from random import Random
 
@@ -117,13 +116,3 @@ def applied(ties: Iterable[GroupEvidence], plan: SplitPlan) -> list[GroupEvidenc
         )
         for row in ties
     ]
-
-
-def counts(ties: Iterable[GroupEvidence]) -> dict[str, list[int]]:
-    """For each class the sizes of its part in every moment."""
-    label = {row.key: row.label for row in ties}
-    found: dict[str, list[int]] = defaultdict(list)
-    for group in components(ties):
-        for name in {label[key] for key in group}:
-            found[str(name)].append(sum(label[key] == name for key in group))
-    return found

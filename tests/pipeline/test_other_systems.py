@@ -21,7 +21,6 @@ from gleanset.files.names import leads_out
 from gleanset.settings import FILE, Settings
 from gleanset.source_table import source_rows
 from harvest.lists import read_lines
-from labeler.classes import read_classes
 from labeler.importing.reading import read_labelled
 from pipeline.recipe import ExportPart, read_recipe
 
@@ -140,8 +139,6 @@ def test_files_that_were_saved_on_windows_say_the_same(tmp_path: Path) -> None:
     assert read_recipe(recipe).title == "T"
     urls = edited(tmp_path / "urls.txt", f"# mine\nhttps://a.example/1.jpg\t{CJK}\n\n")
     assert list(read_lines(urls)) == [("https://a.example/1.jpg", CJK)]
-    names = edited(tmp_path / "classes.txt", f"{CJK}: rin, Rin\nhana\n")
-    assert [line.name for line in read_classes(names)] == [CJK, "hana"]
     edited(tmp_path / "sources.csv", f"file,author\nsub\\1.jpg,{CJK}\n")
     assert source_rows(tmp_path)[tmp_path / "sub" / "1.jpg"].credit.author == CJK
     row = json.dumps({"file_name": "1.jpg", "label": CJK})
