@@ -234,11 +234,6 @@ class Samples(Table):
             )
         raise UsageError(f"several samples begin with {name!r}", "give more of its id")
 
-    def of_groups(self, groups: Collection[str]) -> Iterator[Sample]:
-        """Yield the samples of some duplicate groups, those set aside included."""
-        found = self._db.rows_in(f"{_SAMPLE} WHERE s.status<>'retired' AND s.grp", groups)
-        return (_sample(row) for row in found)
-
     def get(self, key: str) -> Sample | None:
         """Return a sample by its key."""
         row = self._db.first(f"{_SAMPLE} WHERE s.key=?", (key,))
