@@ -104,6 +104,8 @@ GONE_COMMANDS = {
     "gleanset publish": "copy the folder of the dataset: aws s3 sync DIR s3://BUCKET/PREFIX",
     "gleanset completion": "put this line into ~/.bashrc: "
     'eval "$(_GLEANSET_COMPLETE=bash_source gleanset)" (zsh, fish: docs/use.md)',
+    "labeler accept-hints": "write: labeler accept hints",
+    "classes remove": "write: labeler classes delete",
     "labeler find": "add the image and look for its copies: harvest folder IMAGE, facecrop run "
     "--new, labeler dedup",
     "facecrop compare": "in a clone: python benchmarks/detectors.py FILE.json (docs/detectors.md)",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import shlex
 from typing import NoReturn
 
@@ -119,8 +118,7 @@ def merge(job: CommandJob, old: str, into: str) -> Result:
 def delete(job: CommandJob, name: str) -> Result:
     """Delete a class: its samples go back to the queue, and are in no split.
 
-    Of an alias only the alias goes: it means the class no more. `labeler classes remove` means
-    the same.
+    Of an alias only the alias goes: it means the class no more.
     """
     from gleanset.db.classes import aliases
     from gleanset.db.samples import Hints
@@ -156,12 +154,6 @@ def drop(job: CommandJob, name: str) -> Result:
             known = ", ".join(Hints(dataset.db).names()[:10]) or "none"
             raise UsageError(f"there is no hint {name!r}", f"the hints are: {known}")
     return {"dropped_from_images": number}
-
-
-remove = copy.copy(delete)
-remove.name, remove.hidden = "remove", True
-remove.epilog = "Example: labeler classes remove hana -d my-dataset"
-classes.add_command(remove)
 
 
 commands = group(
@@ -230,14 +222,6 @@ def _accept_hints(dataset: Dataset, *, simulate: bool) -> Result:
         see = f"labeler groups --conflicts {dataset.option}"
         then["disputed"] = f"{see}; without a folder: labeler hints drop NAME {dataset.option}"
     return plan.result() | then
-
-
-@commands.command("accept-hints", hidden=True, epilog="Example: labeler accept-hints -s")
-@job_options(simulate=True)
-def accept_hints(job: CommandJob) -> Result:
-    """The short form of `labeler accept hints`."""
-    with job.open() as dataset:
-        return _accept_hints(dataset, simulate=job.simulate)
 
 
 @commands.command(epilog="Example: labeler label hana --stack 5d0c2e71 -d my-dataset")

@@ -35,7 +35,7 @@ WISHES = st.sampled_from(
     ]
 )
 many = settings(
-    max_examples=examples(200, 800),
+    max_examples=examples(100, 800),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
@@ -79,7 +79,7 @@ def test_no_moment_straddles_and_nothing_is_lost(seed: int, wish: SplitSettings)
 
 
 @given(SEEDS, WISHES)
-@settings(many, max_examples=examples(80, 300))
+@settings(many, max_examples=examples(40, 300))
 def test_the_same_seed_gives_the_same_split_in_any_order(seed: int, wish: SplitSettings) -> None:
     ties = random_ties(Random(seed))
     if (one := split(ties, wish)) is None:
@@ -90,7 +90,7 @@ def test_the_same_seed_gives_the_same_split_in_any_order(seed: int, wish: SplitS
 
 
 @given(SEEDS, WISHES)
-@settings(many, max_examples=examples(120, 500))
+@settings(many, max_examples=examples(60, 500))
 def test_additions_move_nothing_out_of_val_or_test(seed: int, wish: SplitSettings) -> None:
     random = Random(seed)
     ties = random_ties(random)
@@ -120,7 +120,7 @@ def test_additions_move_nothing_out_of_val_or_test(seed: int, wish: SplitSetting
 
 
 @given(SEEDS, WISHES)
-@settings(many, max_examples=examples(80, 300))
+@settings(many, max_examples=examples(40, 300))
 def test_splitting_again_changes_nothing(seed: int, wish: SplitSettings) -> None:
     random = Random(seed)
     ties = random_ties(random)
@@ -139,7 +139,7 @@ def test_splitting_again_changes_nothing(seed: int, wish: SplitSettings) -> None
 
 
 @given(SEEDS)
-@settings(many, max_examples=examples(80, 300))
+@settings(many, max_examples=examples(40, 300))
 def test_shares_are_as_close_as_whole_moments_allow(seed: int) -> None:
     """Against every possible split of a few moments: the best one is found, or one beside it."""
     random = Random(seed)

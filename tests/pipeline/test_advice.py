@@ -37,7 +37,7 @@ WRONG = (
     "labeler label hana nothing",
     "labeler label hana --stack nothing",
     "labeler classes rename nobody somebody",
-    "labeler classes remove nobody",
+    "labeler classes delete nobody",
     "labeler accept proposals --class nobody",
     "webapp reports accept 9",
     "gleanset forget --report 9",

@@ -178,8 +178,8 @@ class Walk:
     def accept_hints(self) -> None:
         if not self.book.samples:
             return
-        simulated = self._run("labeler", "accept-hints", "--simulate")
-        told = self._run("labeler", "accept-hints")
+        simulated = self._run("labeler", "accept", "hints", "--simulate")
+        told = self._run("labeler", "accept", "hints")
         assert simulated == told
         choices = []
         for sha, one in sorted(self.book.pictures.items()):

@@ -17,7 +17,7 @@ from pipeline.listing import KINDS
 COMMANDS = (
     ("harvest.cli", "folder", "pictures", "--hints-from-folders"),
     ("facecrop.cli", "run", "--detector", "whole"),
-    ("labeler.cli", "accept-hints"),
+    ("labeler.cli", "accept", "hints"),
     ("labeler.cli", "dedup"),
     ("labeler.cli", "quality"),
     ("labeler.cli", "split"),

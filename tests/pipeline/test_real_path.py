@@ -40,7 +40,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = command("facecrop", "run", "--detector", "drawnface", "-d", root)
     assert found["images"] == 50 + frames["added"]
     assert found["faces"] >= 40
-    accepted = command("labeler", "accept-hints", "-d", root)
+    accepted = command("labeler", "accept", "hints", "-d", root)
     assert set(accepted["labels"]) == set(CLASSES)
     return root
 
