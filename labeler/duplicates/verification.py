@@ -354,10 +354,6 @@ class Comparisons:
         """Note that two samples (rows) are the same."""
         self._sets.join(self._place[a], self._place[b])
 
-    def tied(self, a: int, b: int) -> bool:
-        """Return whether two samples (rows) are the same, be it by way of others."""
-        return self._sets.root(self._place[a]) == self._sets.root(self._place[b])
-
     def group(self, row: int) -> int:
         """Return the number of the set that a sample (row) is in."""
         return self._sets.root(self._place[row])

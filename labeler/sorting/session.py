@@ -18,7 +18,6 @@ from gleanset.db.regions import SampleRegion
 from gleanset.db.sorting import (
     ClassCount,
     LabelCounts,
-    SampleTile,
     SampleTiles,
     SortingQueue,
     StepRow,
@@ -375,7 +374,3 @@ class SortingSession:
         return {
             name: [tiles[one].seen for one in rows if one in tiles] for name, rows in found.items()
         }
-
-    def all_of(self, label: str) -> list[SampleTile]:
-        """Return all samples of a class, those set aside included."""
-        return list(self.tiles.of(self.tiles.labelled(label)).values())
