@@ -120,10 +120,9 @@ def find_leaks(
     also: Iterable[tuple[int, int]] = (),
     before: KnownPairs | None = None,
 ) -> Audit:
-    """Compare every split with every other one. `also` are pairs (numbers) of one moment, and
-    `before` is what is known of a dataset's own pairs.
+    """Compare every split with every other one; unreadable pictures are noted.
 
-    What cannot be read is noted and passed over.
+    `also` are pairs (numbers) of one moment, `before` what a dataset knows of its own pairs.
     """
     progress, pictures = progress or Progress(), audited.pictures
     with Processes(workers).keep(compare_files.__module__) as pool:

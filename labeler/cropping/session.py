@@ -113,9 +113,7 @@ def _gone(box: BoxedSample) -> Choice:
 
 
 def _fresh(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
-    """Return the box, a pixel wider or higher where that sample has been there with another
-    angle.
-    """
+    """Return the box, grown by some pixels where its sample exists with another angle."""
     croppings = BoxedSamples(dataset.db)
     if not angle and croppings.taken(sample_key(image.sha256, box)) in (None, "retired"):
         return box

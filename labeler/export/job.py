@@ -171,9 +171,7 @@ def _write_all(
 
 
 def _shown(item: ExportItem, options: ExportOptions, written: WrittenFile) -> dict[str, object]:
-    """Return what the marker keeps of a picture: to know it again when it was moved, or to
-    link it.
-    """
+    """Return what the marker keeps of a picture, to recognise or link it later."""
     facts: dict[str, object] = {
         "sample": item.sample.key,
         "label": item.sample.label,

@@ -123,10 +123,9 @@ def write_picture(file: ExportFile, folder: Path, options: ExportOptions) -> Wri
 
 
 def augmented(picture: Image.Image, seed: str) -> Image.Image:
-    """Return a copy that is perhaps mirrored, a little cropped and shaded; equal seeds, equal
-    copies.
+    """Return a mirrored, cropped or shaded copy, the same for equal seeds.
 
-    Hue and shape stay: hair colour and the proportions of a face are what tells classes apart.
+    Hue and shape stay: they tell classes apart.
     """
     random = Random(seed)  # noqa: S311 - not a secret
     if random.random() < 0.5:

@@ -276,9 +276,7 @@ def count_left_out_reports(dataset: Dataset, options: ExportOptions) -> int:
 
 
 def may_be_passed_on(image: Image, patterns: Sequence[str]) -> bool:
-    """Return whether some origin has a licence like one of the patterns; without patterns,
-    always.
-    """
+    """Return whether an origin has a licence like a pattern, or there are none."""
     licences = [(origin.licence or "").lower() for origin in image.origins]
     return not patterns or any(
         fnmatchcase(licence, pattern.lower())

@@ -113,9 +113,7 @@ def feature_lines(row: Mapping[str, object], classes: Sequence[str]) -> Iterator
 
 
 def write_licences(folder: Path, items: Sequence[ExportItem]) -> None:
-    """`LICENSES.csv`: one row a file, with who made it, on what terms, where it came from, and
-    what was changed of it, as many licences ask to be told.
-    """
+    """Write `LICENSES.csv`: author, licence, origin and changes of each file."""
     numbers = class_numbers(items)
     labels: dict[str, set[str]] = defaultdict(set)
     for item in items:

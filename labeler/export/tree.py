@@ -70,9 +70,7 @@ def kept_files(replacement: Replacement, target: Path) -> dict[str, object]:
 
 
 def place_of(target: Path) -> Path:
-    """Return where an export really lies: behind links, without `..`. `InputUnusable` for a whole
-    disk.
-    """
+    """Return the path behind links. Raises `InputUnusable` for a whole disk."""
     place = Path(os.path.realpath(target))
     if not place.name:
         raise InputUnusable(f"{target} is a whole disk", "name a new folder")
@@ -88,9 +86,7 @@ def mark(folder: Path, facts: Mapping[str, Any]) -> None:
 
 
 def marked(folder: Path) -> dict[str, Any]:
-    """Return what the marker of the export in `folder` says; nothing where there is none of
-    ours.
-    """
+    """Return what the marker of an export says; empty where there is none."""
     try:
         told = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -90,9 +90,7 @@ def likeness_groups(
 def like_no_class(
     groups: Sequence[LikenessGroup], vectors: Vectors, decided: Vectors, labels: Sequence[int]
 ) -> set[int]:
-    """Return the stacks (by number) of groups that are like none of the classes (`labels`) of the
-    `decided`.
-    """
+    """Return the stacks (by number) of groups that are unlike each decided class."""
     of = np.array(labels)
     classes = [decided[of == label] for label in {*labels}]
     known = [mine for rows in classes if len(mine := rows[rows.any(axis=1)])]
@@ -108,9 +106,7 @@ def like_no_class(
 
 
 def _alike_between(members: Sequence[Vectors]) -> Vectors:
-    """Return how alike the members (each N x D) of several are on average, as a part of how alike
-    they are within each (N x N, the diagonal is 1); one alone is taken to be as alike as the rest.
-    """
+    """Return the mean similarity between several sets (N x N), relative to that within each."""
     if not members:
         return np.zeros((0, 0), np.float32)
     sizes = np.array([len(rows) for rows in members])
@@ -128,9 +124,7 @@ def _alike_between(members: Sequence[Vectors]) -> Vectors:
 def overview(
     groups: Sequence[LikenessGroup], vectors: Vectors, room: int, fewest: int = FEWEST
 ) -> ClassPage | None:
-    """Return the largest groups that have hardly any of the decided with them and at least `fewest`
-    stacks; None where there are none.
-    """
+    """Return the largest groups without decided samples; None where there are none."""
     unknown = [g.stacks[:LARGEST] for g in groups if g.hardly_met and len(g.stacks) >= fewest]
     taken: list[Sequence[Stack]] = []
     left = room
@@ -174,9 +168,7 @@ def moved(page: ClassPage, numbers: Collection[int], onto: int) -> ClassPage:
 
 
 def divided(page: ClassPage, number: int, vectors: Vectors) -> ClassPage:
-    """Return an overview with one of its groups in two, by likeness; `vectors` are those of its
-    tiles.
-    """
+    """Return an overview with one group in two; `vectors` are those of its tiles."""
     first, size = sum(page.groups[:number]), page.groups[number]
     parts = sorted(grouped(vectors, 2), key=len, reverse=True)
     tiles = [page.tiles[first + n] for part in parts for n in sorted(part)]

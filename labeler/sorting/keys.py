@@ -54,10 +54,9 @@ def valid(key: str) -> str:
 
 
 def with_key(keys: Mapping[str, str], name: str, key: str) -> dict[str, str]:
-    """Return the keys after a person gave `name` this key; whoever had it takes the old one in
-    exchange.
+    """Return the keys with this one for `name`; the class that had it takes the old one.
 
-    Raises `UsageError` for what is no class key.
+    Raises `UsageError` for what is not a class key.
     """
     if not valid(key):
         raise UsageError(

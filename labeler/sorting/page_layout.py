@@ -204,11 +204,10 @@ def compose(
     tested: Collection[str],
     decided: Counter[str],
 ) -> ClassPage | None:
-    """Return the next page: the class with the most sure faces where it fills one, else several;
-    None where nothing is proposed.
+    """Return the next page, of one class or of several; None where nothing is proposed.
 
-    Proposals of some classes were `tested` on decisions: a first page of another one is small,
-    as long as few of it are `decided` (how many of each class).
+    A first page of a class that was not `tested` on decisions is small, as long as few samples of
+    it are `decided`.
     """
     by_class: dict[str, list[Stack]] = {}
     for stack in stacks:
@@ -234,9 +233,7 @@ def compose(
 
 
 def class_page(label: str, stacks: Sequence[Stack], vectors: Vectors, room: int) -> ClassPage:
-    """Return the surest of one class, until so many are expected to be wrong or there is no
-    room.
-    """
+    """Return the surest of one class, up to an expected number of errors."""
     taken: list[Stack] = []
     wrong = 0.0
     for stack in sorted(stacks, key=lambda s: (-s.proposal.confidence, s.number)):

@@ -71,9 +71,7 @@ class WaitingPool:
         return PooledSamples(self._queue.of(fresh[:POOL]), others)
 
     def _rows(self) -> tuple[list[int], set[str | None]]:
-        """Return those of the class that most wait for, where there are more than can be
-        looked at.
-        """
+        """Return waiting samples; of very many those of the most frequent prediction."""
         most = POOL + len(self._skipped)
         rows = self._queue.waiting(most + 1)
         if len(rows) > most and (proposed := self._queue.proposed()):
@@ -141,10 +139,7 @@ class Pages:
         self._unreadable = {like.id for like in waiting if like.descriptor is None}
 
     def anew(self, page: ClassPage, room: int = ROOM) -> ClassPage | None:
-        """Return what is shown now in place of the last page, where that could not be compared and
-        can be by now, or was made of descriptors and its faces have the vectors of a presort; else
-        None.
-        """
+        """Return a page in place of one that can be compared better by now, else None."""
         if page.kind is PageKind.PLAIN:
             look = self._look()
             return self._shown(look, room) if look.compared else None
@@ -178,9 +173,7 @@ class Pages:
         return LookAtQueue(stacks, groups, like_none, vectors, known, named, proposed, compared)
 
     def sureness(self, label: str | None) -> tuple[int, ...]:
-        """Return how sure the proposals of a class, or of all, were when the last page was made:
-        ten counts (see `by_tenths`).
-        """
+        """Return the confidences on the last page in ten counts (see `by_tenths`)."""
         return by_tenths(
             (stack.proposal.confidence, len(stack.rows))
             for stack in self._stacks
@@ -255,10 +248,7 @@ class Pages:
 
 
 def _page(look: LookAtQueue, room: int, tested: Collection[str]) -> ClassPage | None:
-    """Return an overview while there are groups of whom nobody knows the name, then pages of
-    what is proposed, then what is left over, in groups however small, at last what cannot be
-    compared.
-    """
+    """Return unnamed groups, else proposals, else smaller groups, else what is left."""
     # Whoever is hinted to be of a class that has nobody yet is on the page of that class.
     met = {None, *look.named}
     unsure = {

@@ -50,9 +50,7 @@ class ClassProposal(NamedTuple):
         return ClassProposal(tuple((names.get(name, name), sure) for name, sure in self.top))
 
     def but(self, refused: Collection[str], named: Collection[str]) -> ClassProposal:
-        """Return it without classes that were refused, and no surer of the others; where nothing
-        is left, any of those `named` as likely as somebody of none.
-        """
+        """Return it without refused classes, else the others with equal probabilities."""
         left = tuple(each for each in self.top if each[0] not in refused)
         if left or not self.top:
             return ClassProposal(left)
@@ -123,9 +121,7 @@ class Proposer:
     def _learnt(
         self, likes: Sequence[SampleFeatures], decided: Sequence[SampleFeatures], space: Space
     ) -> dict[int, ClassProposal]:
-        """Return what a presort would propose by now, from these vectors; nothing before anybody
-        has a name.
-        """
+        """Return what a presort would propose now; empty before a class has a name."""
         every = [*decided, *self._queue.of(self._queue.rejected(DECIDED)), *likes]
         vectors, there = space(every)
         rows = [one.id for one, known in zip(every, there.tolist(), strict=True) if known]

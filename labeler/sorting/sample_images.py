@@ -29,10 +29,9 @@ if TYPE_CHECKING:
 
 
 def paths_of(dataset: Dataset, tiles: SampleTiles, ids: Sequence[int]) -> list[str]:
-    """Return a file for each sample (row) under the name that its image came with: of the original
-    where the sample is all of it, else of its cut.
+    """Return a file in the cache for each sample (row), named as its image was.
 
-    The files are in the cache, no two of one name. What cannot be read is left out.
+    Unreadable ones are left out, and no two have the same name.
     """
     found = tiles.of(ids)
     taken: set[str] = set()
@@ -144,9 +143,7 @@ class ThumbnailCache:
         return made
 
     def fitted(self, seen: SampleRegion, side: int) -> Image.Image:
-        """Return the picture of a sample with a longer side of so many pixels, to be shown as it
-        is. Raises `Unreadable`.
-        """
+        """Return a sample's picture with this longer side. Raises `Unreadable`."""
         from PIL import Image
 
         pixels = self.pixels(seen, side_for(side))
