@@ -256,9 +256,9 @@ def write_shards(
 ) -> dict[str, object]:
     """Write the shards of an export, with all that goes beside them; the counts.
 
-    What an earlier run left whole there or at `earlier`, in the export that this one replaces, is
-    kept. Raises `InputUnusable` where there is nothing to
-    write, `GleansetError` where a worker died.
+    What an earlier run left whole there, or in the export at `earlier` that this one replaces, is
+    kept. Raises `InputUnusable` where there is nothing to write, `GleansetError` where a worker
+    died.
     """
     names, folds = _classes(dataset, options)
     numbers = {name: number for number, name in enumerate(names)}
