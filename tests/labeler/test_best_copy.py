@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from duplicate_pictures import COPIES, add_picture, drawing
-from labeler.duplicates.prepared import prepare
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from gleanset import Dataset
 from gleanset.db.duplicates import GroupMember, Pairs, Relation
 from labeler.duplicates.finder import DuplicateFinder
+from labeler.duplicates.hashes import prepare
 from labeler.duplicates.originals import find_originals
 from labeler.duplicates.ranking import alterations
 from labeler.duplicates.verification import compare
