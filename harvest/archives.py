@@ -1,12 +1,11 @@
-"""Zip and tar archives of images, read member by member.
+"""Zip and tar archives of images, read member by member with the standard library.
 
 No name inside becomes a path: a member is copied into a numbered scratch file that a worker
-decodes. A broken archive gives what comes before the damage, then one rejection without a name.
+decodes. A damaged archive gives what comes before the damage, then one rejection without a name.
 """
 
 from __future__ import annotations
 
-import os
 import stat
 import struct
 import tarfile
@@ -14,13 +13,13 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple, Self, cast
+from typing import IO, Any, NamedTuple, NoReturn, Self
 
 from gleanset import Dataset
-from gleanset.credit import NOTHING, Credit
+from gleanset.credit import NOTHING
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.legacy_names import decode_names
@@ -39,53 +38,37 @@ from harvest.folder import (
     said_stamp,
     take_pictures,
 )
-from harvest.img2dataset import (
-    MAX_METADATA_BYTES,
-    ImageMetadata,
-    parse_metadata,
-    shards_in,
-)
+from harvest.img2dataset import MAX_METADATA_BYTES, ImageMetadata, parse_metadata, shards_in
 from harvest.importer import Importer
 
 STAGE = "harvest-archive"
 NESTED = "archive inside an archive: unpack it first"
-MAX_MEMBERS = 1_000_000
 # Images hardly shrink: what unpacks to more times its size is a bomb. A small archive of drawings
-# may shrink that much, so that the first bytes are free.
+# may shrink that much, so the first bytes are free.
 MAX_RATIO, FREE_BYTES = 100, 500_000_000
-_CHUNK = 65_536
 # Of zip, and of tar compressed by gzip, bzip2 or xz.
 _MAGICS = (b"PK\3\4", b"PK\5\6", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
-# The longest name or attribute that a header of a tar may announce; tarfile reads it at once.
-_MAX_HEADER = 1_000_000
+# tarfile reads a long name or attribute at once.
+_MAX_HEADER_BYTES = 1_000_000
 # zipfile unpacks other methods without a bound on what comes out at once.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # General purpose flags, and the extra field of Info-ZIP (APPNOTE.TXT, 4.4.4 and 4.6.9).
 _ENCRYPTED, _UTF8, _UNICODE_PATH = 0x1, 0x800, 0x7075
 
-Open = Callable[[], IO[bytes]]
+
+RawEntry = tuple[str | bytes, int, Callable[[], bytes]]
 
 
 class ArchiveEntry(NamedTuple):
-    """A file inside: its name, as bytes where no encoding is said, its size, and what opens it."""
+    """A file in an open archive, with its unpacked size."""
 
-    name: str | bytes
-    size: int
-    open: Open
-
-
-class ArchiveMember(NamedTuple):
-    """A member that may be an image, with the origin and stamp that it is known by."""
-
-    origin: Origin
-    stamp: str
-    open: Open
     name: str
-    credit: Credit = NOTHING
+    size: int
+    read: Callable[[], bytes]
 
 
 def is_archive(path: Path) -> bool:
-    """Return whether a file is a zip or a tar, as it begins. Raises `InputUnusable`."""
+    """Return whether a file begins like a zip or a tar. Raises `InputUnusable`."""
     try:
         with path.open("rb") as file:
             head = file.read(512)
@@ -124,24 +107,29 @@ def harvest_archives(
 
     def new(intake: Importer, scratch: Path) -> Generator[FoundPicture, None, None]:
         every = (member for archive in archives for member in members(archive, options, ignored))
-        for number, member in enumerate(every):
-            if intake.knows(member.origin, member.stamp):
+        for number, (picture, read) in enumerate(every):
+            if intake.knows(picture.origin, picture.stamp):
                 continue
-            path = scratch / str(number)
-            refused = _copy(member, path)
-            if refused is None and (reason := ignored_reason(path, member.name)):
+            path, data, refused = scratch / str(number), b"", None
+            try:
+                data = _checked(read)
+            except Unreadable as error:
+                refused = (error.reason, error.detail)
+            with disk_errors(path):
+                path.write_bytes(data)
+            if refused is None and (reason := ignored_reason(path, picture.path.name)):
                 ignored[reason] += 1
                 path.unlink()
             else:
-                yield FoundPicture(
-                    path, member.origin, member.stamp, member.credit, copied=True, refused=refused
-                )
+                yield picture._replace(path=path, copied=True, refused=refused)
 
     return take_pictures(dataset, STAGE, new, options) | ignored_summary(ignored)
 
 
-def members(path: Path, options: PictureOptions, ignored: Counter[str]) -> Iterator[ArchiveMember]:
-    """Yield every member that may be an image, in order; count the others in `ignored`.
+def members(
+    path: Path, options: PictureOptions, ignored: Counter[str]
+) -> Iterator[tuple[FoundPicture, Callable[[], bytes]]]:
+    """Yield what may be an image, and what reads it, in order; count the others in `ignored`.
 
     An archive without folders is a class folder itself. Raises `InputUnusable`.
     """
@@ -149,102 +137,99 @@ def members(path: Path, options: PictureOptions, ignored: Counter[str]) -> Itera
         key = sha256_of_file(path)[:16]
     except OSError as error:
         raise InputUnusable(f"cannot read {path}: {error.strerror}", "check the disk") from error
-    stem = PurePosixPath(printable(Path(path.name)))
-    while stem.suffix.lower() in ARCHIVES:
-        stem = stem.with_suffix("")
-    metadata: dict[str, ImageMetadata] = {}
-    names = _names(path, metadata)
-    flat = all(len(parts) < 2 or junk_reason(parts[0]) for parts in map(_parts, names.values()))
-    folders = [parts[:-1] for parts in map(_parts, names.values()) if len(parts) > 1]
-    splits = split_folders(parts for parts in folders if not junk_reason(parts[0]))
-    hinting, times = options.hinting._replace(splits=splits), Counter[str]()
-    for entry in _entries(path):
-        name = names[entry.name]
-        parts = _parts(name)
-        times[name] += 1
-        below = PurePosixPath(*parts)
-        if any(is_excluded(path, options.exclude) for path in (below, *below.parents)):
-            ignored[EXCLUDED] += 1
-            continue
-        if reason := next(filter(None, map(junk_reason, parts)), None) or named_reason(name):
-            ignored[NESTED if reason == ARCHIVE else reason] += 1
-            continue
-        *inside, title = parts or (printable(Path(path.name)),)
-        hint = hinting.of(inside or ((stem.name,) if flat and hinting.level is not None else ()))
-        group = hinting.group_of(title, f"{key}:{'/'.join(inside)}", inside)
-        origin = Origin(
-            "archive",
-            key=f"{key}:{name}" + (f"#{times[name]}" if times[name] > 1 else ""),
-            path=printable(path),
-            title=title,
-            original_path="/".join(parts) or None,
-            hint=hint,
-            post=group,
-        )
-        said, credit = [options.credit], NOTHING
-        if (row := metadata.get(_stem(name))) is not None:
-            origin, credit = row.complete(origin), row.credit
-            said.append(credit)
-        stamp = f"{hint or ''}{said_stamp(group, *said)}"
-        yield ArchiveMember(origin, stamp, entry.open, title, credit)
+    file_name, repeats = printable(Path(path.name)), Counter[str]()
+    with _opened(path) as entries:
+        metadata = _metadata(entries)
+        folders = [parts[:-1] for entry in entries if len(parts := _parts(entry.name)) > 1]
+        folders = [parts for parts in folders if not junk_reason(parts[0])]
+        hinting = options.hinting._replace(splits=split_folders(folders))
+        stem = PurePosixPath(file_name)
+        while stem.suffix.lower() in ARCHIVES:
+            stem = stem.with_suffix("")
+        loose = () if folders or hinting.level is None else (stem.name,)
+        for name, _, read in entries:
+            parts = _parts(name)
+            repeats[name] += 1
+            below = PurePosixPath(*parts)
+            if any(is_excluded(place, options.exclude) for place in (below, *below.parents)):
+                ignored[EXCLUDED] += 1
+                continue
+            if reason := next(filter(None, map(junk_reason, parts)), None) or named_reason(name):
+                ignored[NESTED if reason == ARCHIVE else reason] += 1
+                continue
+            *inside, title = parts or (file_name,)
+            hint = hinting.of(inside or loose)
+            group = hinting.group_of(title, f"{key}:{'/'.join(inside)}", inside)
+            origin = Origin(
+                "archive",
+                key=f"{key}:{name}" + (f"#{repeats[name]}" if repeats[name] > 1 else ""),
+                path=printable(path),
+                title=title,
+                original_path="/".join(parts) or None,
+                hint=hint,
+                post=group,
+            )
+            stated = [options.credit]
+            if row := metadata.get(name.rpartition(".")[0]):
+                origin = row.complete(origin)
+                stated.append(row.credit)
+            stamp = f"{hint or ''}{said_stamp(group, *stated)}"
+            credit = row.credit if row else NOTHING
+            yield FoundPicture(Path(title), origin, stamp, credit), read
 
 
 def names_inside(path: Path) -> Iterator[str]:
-    """Yield the name of every member, without the folders that lead to it."""
-    return (parts[-1] for parts in map(_parts, _names(path).values()) if parts)
-
-
-def _names(path: Path, metadata: dict[str, ImageMetadata] | None = None) -> dict[str | bytes, str]:
-    """Return the names of all members as text; those without an encoding are decoded together.
-
-    To `metadata` is added what img2dataset says of members, by their names without an ending.
-    """
-    names: list[str | bytes] = []
-    for entry in _entries(path):
-        names.append(entry.name)
-        if metadata is not None and (row := _metadata(entry)) is not None:
-            text = entry.name if isinstance(entry.name, str) else entry.name.decode("ascii")
-            metadata[_stem(text)] = row
-    texts = decode_names(name for name in names if isinstance(name, bytes))
-    # Some Windows programs write their own separator.
-    return {n: (texts[n] if isinstance(n, bytes) else n).replace("\\", "/") for n in names}
-
-
-def _metadata(entry: ArchiveEntry) -> ImageMetadata | None:
-    if not os.fsencode(entry.name).isascii() or not os.fsencode(entry.name).endswith(b".json"):
-        return None
-    if entry.size > MAX_METADATA_BYTES:
-        return None
-    try:
-        with closing(_checked(entry.open)) as source:
-            return parse_metadata(_checked(source.read))
-    except Unreadable:  # reported in its turn
-        return None
-
-
-def _stem(name: str) -> str:
-    return name.rpartition(".")[0]
+    """Yield the name of every member, without its folders."""
+    with _opened(path) as entries:
+        yield from (parts[-1] for entry in entries if (parts := _parts(entry.name)))
 
 
 def _parts(name: str) -> tuple[str, ...]:
     return tuple(part for part in PurePosixPath(name).parts if part not in ("/", ".."))
 
 
-def _copy(member: ArchiveMember, path: Path) -> tuple[str, str] | None:
-    """Copy a member to `path`; return the reason and detail where that cannot be done."""
-    with disk_errors(path), path.open("wb") as file:
+def _metadata(entries: list[ArchiveEntry]) -> dict[str, ImageMetadata]:
+    """Return what img2dataset says of members, by their names without an ending."""
+    rows = {}
+    for name, size, read in entries:
+        stem, _, ending = name.rpartition(".")
+        if ending == "json" and size <= MAX_METADATA_BYTES:
+            with suppress(Unreadable):  # rejected in its turn
+                if row := parse_metadata(_checked(read)):
+                    rows[stem] = row
+    return rows
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[list[ArchiveEntry]]:
+    """Open an archive and list its files; the last entry says why the archive ends early."""
+    raw: list[RawEntry] = []
+    left = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
+    with path.open("rb") as file:
+        is_zip = file.read(2) == b"PK" or zipfile.is_zipfile(file)
+        file.seek(0)
+        unchecked = _zipped(file) if is_zip else _tarred(file)
         try:
-            with closing(_checked(member.open)) as source:
-                while chunk := _checked(source.read, _CHUNK):
-                    file.write(chunk)
-        except Unreadable as refused:
-            file.truncate(0)
-            return refused.reason, refused.detail
-    return None
+            while (entry := _checked(next, unchecked, None)) is not None:
+                name, size, read = entry
+                # zipfile and tarfile give no more of a member than its header says.
+                if (left := left - max(size, tarfile.BLOCKSIZE)) < 0:
+                    _refuse("archive bomb", "it unpacks to far more than its size")
+                if size > MAX_BYTES:
+                    read = partial(_refuse, "too large", f"more than {MAX_BYTES} bytes")
+                raw.append((name, size, read))
+        except Unreadable as end:
+            raw.append(("", 0, partial(_refuse, end.reason, f"the archive: {end.detail}")))
+        texts = decode_names(name for name, *_ in raw if isinstance(name, bytes))
+        # Some Windows programs write their own separator.
+        yield [
+            ArchiveEntry((texts[n] if isinstance(n, bytes) else n).replace("\\", "/"), size, read)
+            for n, size, read in raw
+        ]
 
 
 def _checked(call: Callable[..., Any], *arguments: Any) -> Any:
-    """Call; raise every error of a broken archive as `Unreadable`."""
+    """Call; raise every error of a damaged archive as `Unreadable`."""
     try:
         return call(*arguments)
     except Unreadable:
@@ -256,46 +241,15 @@ def _checked(call: Callable[..., Any], *arguments: Any) -> Any:
         raise Unreadable("cut off" if ended else "damaged", detail) from error
 
 
-def _refused(reason: str, detail: str) -> Open:
-    def open_member() -> IO[bytes]:
-        raise Unreadable(reason, detail)
-
-    return open_member
+def _refuse(reason: str, detail: str) -> NoReturn:
+    raise Unreadable(reason, detail)
 
 
-def _entries(path: Path) -> Iterator[ArchiveEntry]:
-    """Yield each file, to be opened before the next; the last says why the archive ends early."""
-    with path.open("rb") as file:
-        named_zip = file.read(2) == b"PK"
-    is_zip = named_zip or zipfile.is_zipfile(path)
-    entries = _zip_entries(path) if is_zip else _tar_entries(path)
-    left = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
-    for _ in range(MAX_MEMBERS):
-        try:
-            entry = _checked(next, entries, None)
-        except Unreadable as error:
-            end = error
-            break
-        if entry is None:
-            return
-        # zipfile and tarfile give no more of a member than its header says.
-        if (left := left - entry.size) < 0:
-            end = Unreadable("archive bomb", "it unpacks to far more than its size")
-            break
-        if entry.size > MAX_BYTES:
-            too_large = _refused("too large", f"more than {MAX_BYTES} bytes")
-            entry = entry._replace(open=too_large)
-        yield entry
-    else:
-        end = Unreadable("too large", f"more than {MAX_MEMBERS} members")
-    yield ArchiveEntry("", 0, _refused(end.reason, f"the archive: {end.detail}"))
-
-
-def _zip_entries(path: Path) -> Iterator[ArchiveEntry]:
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            if not info.is_dir():
-                yield ArchiveEntry(_zip_name(info), info.file_size, _zip_opener(archive, info))
+def _zipped(file: IO[bytes]) -> Iterator[RawEntry]:
+    archive = zipfile.ZipFile(file)
+    for info in archive.infolist():
+        if not info.is_dir():
+            yield _zip_name(info), info.file_size, partial(_read_zipped, archive, info)
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str | bytes:
@@ -312,45 +266,41 @@ def _zip_name(info: zipfile.ZipInfo) -> str | bytes:
     return raw
 
 
-def _zip_opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Open:
+def _read_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-        return _refused("not a file", "a link or a device")
+        raise Unreadable("not a file", "a link or a device")
     if info.flag_bits & _ENCRYPTED:
-        return _refused("encrypted", "unpack it with its password, then name the folder")
+        raise Unreadable("encrypted", "unpack it with its password, then name the folder")
     if info.compress_type not in _METHODS:
-        return _refused("unsupported compression", f"zip method {info.compress_type}")
-    return lambda: archive.open(info)
+        raise Unreadable("unsupported compression", f"zip method {info.compress_type}")
+    return archive.read(info)
 
 
-def _tar_entries(path: Path) -> Iterator[ArchiveEntry]:
-    with tarfile.open(path, "r|*", tarinfo=_TarHeader, encoding="utf-8", bufsize=4096) as archive:
-        for info in archive:
-            # Or tarfile keeps every header it has read.
-            archive.members.clear()  # type: ignore[attr-defined]
-            if not info.isdir():
-                name = info.name.encode("utf-8", "surrogateescape")
-                yield ArchiveEntry(name, info.size, _tar_opener(archive, info))
+def _tarred(file: IO[bytes]) -> Iterator[RawEntry]:
+    archive = tarfile.open(fileobj=file, tarinfo=_TarHeader, encoding="utf-8")  # noqa: SIM115
+    for info in archive:
+        if not info.isdir():
+            name = info.name.encode("utf-8", "surrogateescape")
+            yield name, info.size, partial(_read_tarred, archive, info)
+    archive.fileobj.seek(archive.offset)
+    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise Unreadable("cut off", "it ends without an end mark, or in a damaged header")
 
 
-def _tar_opener(archive: tarfile.TarFile, info: tarfile.TarInfo) -> Open:
-    if not info.isreg() or info.issparse():
-        return _refused("not a file", "a link, a device or a sparse file")
-    return partial(cast("Callable[..., IO[bytes]]", archive.extractfile), info)
+def _read_tarred(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
+    file = None if info.issparse() or not info.isreg() else archive.extractfile(info)
+    if file is None:
+        raise Unreadable("not a file", "a link, a device or a sparse file")
+    return file.read()
 
 
 class _TarHeader(tarfile.TarInfo):
-    """A header of a tar. tarfile itself takes a damaged one for the end."""
+    """A header whose long name or attributes are bounded: tarfile reads them at once."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Raise `Unreadable` for damage, and for a name or attribute that is too long."""
-        try:
-            header = super().frombuf(buf, encoding, errors)
-        except tarfile.HeaderError as error:
-            if bytes(buf) == bytes(tarfile.BLOCKSIZE):
-                raise
-            detail = "it ends without an end mark, or in a damaged header"
-            raise Unreadable("cut off", detail) from error
-        if not header.isreg() and header.size > _MAX_HEADER:
+        """Raise `Unreadable` for a header that announces more than `_MAX_HEADER_BYTES`."""
+        header = super().frombuf(buf, encoding, errors)
+        if not header.isreg() and header.size > _MAX_HEADER_BYTES:
             raise Unreadable("damaged", f"a header of {header.size} bytes")
         return header

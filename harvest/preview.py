@@ -186,9 +186,9 @@ def preview_folders(
         for picture in walk(tree, options, ignored):
             take(printable(picture.path), picture.origin, picture.stamp)
     for archive in archives:
-        for member in members(archive, options, ignored):
-            name = member.origin.key.partition(":")[2]
-            take(f"{printable(archive)}:{name}", member.origin, member.stamp)
+        for picture, _ in members(archive, options, ignored):
+            name = picture.origin.key.partition(":")[2]
+            take(f"{printable(archive)}:{name}", picture.origin, picture.stamp)
     more = ignored_summary(ignored) | unmatched_summary(options.unmatched) | dict(summary())
     return preview.result(more | ({"hints": dict(hinted)} if hinted else {}))
 

@@ -73,7 +73,7 @@ def reasons(dataset: Dataset) -> dict[str, str]:
 
 def listed(path: Path) -> list[str]:
     return [
-        member.origin.key.partition(":")[2] for member in members(path, AS_THEY_COME, Counter())
+        picture.origin.key.partition(":")[2] for picture, _ in members(path, AS_THEY_COME, Counter())
     ]
 
 
@@ -339,9 +339,10 @@ def test_one_damaged_member_of_a_zip_costs_only_itself(dataset: Dataset, tmp_pat
 def test_the_number_of_members_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr(archives, "MAX_MEMBERS", 3)
-    path = packed(tmp_path / f"a.{kind}", pictures(5))
-    assert listed(path) == ["p/0000.jpg", "p/0001.jpg", "p/0002.jpg", ""]
+    monkeypatch.setattr(archives, "FREE_BYTES", 3 * tarfile.BLOCKSIZE)
+    monkeypatch.setattr(archives, "MAX_RATIO", 0)
+    path = packed(tmp_path / f"a.{kind}", {f"{number}.jpg": b"" for number in range(5)})
+    assert listed(path) == ["0.jpg", "1.jpg", "2.jpg", ""]
 
 
 def test_what_is_no_zip_or_tar_is_said_before_any_work(tmp_path: Path) -> None:
@@ -369,10 +370,8 @@ from harvest.folder import AS_THEY_COME
 path = Path(sys.argv[1])
 tracemalloc.start()
 assert len(list(names_inside(path))) == 400
-for member in members(path, AS_THEY_COME, Counter()):
-    source = member.open()
-    while source.read(65_536):
-        pass
+for _, read in members(path, AS_THEY_COME, Counter()):
+    assert read()
 print(tracemalloc.get_traced_memory()[1])
 """
 
