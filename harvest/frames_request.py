@@ -81,7 +81,14 @@ def video_inputs(
     if not any(map(is_address, videos)):
         return find_inputs(videos, root)
     # Only here: what the web needs takes as long to load as all the rest.
-    from harvest.video.remote import all_inputs
+    from harvest.video.remote import VideoAddress
 
     client = client_of(dataset, allow_private)
-    return all_inputs(videos, dataset, root, sampling.settings, client)
+
+    def address(url: str) -> VideoAddress:
+        if dataset is None:
+            return VideoAddress(url, client)
+        sampled = dataset.videos.sampled_at(url, sampling.settings)
+        return VideoAddress(url, client, sampled, dataset.cache / "downloads")
+
+    return find_inputs(videos, root, address)

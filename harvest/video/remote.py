@@ -1,7 +1,7 @@
-"""Videos of the web: yt-dlp downloads each into the cache, and it is removed after sampling.
+"""Videos of the web: yt-dlp downloads them into the cache, where they stay until sampled.
 
-What is unfinished at the end of a run stays, and the next run resumes it. yt-dlp makes connections
-of its own: only the address that it is given is checked for a private one.
+The next run resumes an unfinished download. yt-dlp makes connections of its own: only the address
+that it is given is checked for a private one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,14 +24,7 @@ from gleanset.records import Origin
 from harvest.http import Client
 from harvest.http.ssrf import resolves_private
 from harvest.http.urls import host_of, tidy
-from harvest.video.inputs import (
-    InputResult,
-    SampledBefore,
-    UnusableInput,
-    VideoAtHand,
-    VideoInput,
-    find_inputs,
-)
+from harvest.video.inputs import InputResult, SampledBefore, UnusableInput, VideoAtHand
 
 _log = logging.getLogger(__name__)
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -47,67 +40,58 @@ def remove_downloads(dataset: Dataset) -> None:
 
 @dataclass(frozen=True, slots=True)
 class VideoAddress:
-    """A page or file of the web, and every video of a playlist there.
+    """A page or file of the web, downloaded into a folder of its own in `cache`.
 
-    `known` returns the SHA-256 of a video that was sampled with these settings. Downloads are in
-    `keep`, where the next run finds them.
+    `sampled` is the SHA-256 of its video where that was sampled before with these settings.
     """
 
     shown: str
     open_client: Callable[[], Client]
-    known: Callable[[str], str | None] = lambda address: None
-    keep: Path | None = None
+    sampled: str | None = None
+    cache: Path | None = None
 
     def videos(self, folder: Path) -> Iterator[InputResult]:
-        """Yield its videos, a page at a time. Raises `MissingComponent` and `DiskFull`."""
-        with self.open_client() as client:
-            settings = _settings(client)
-            private = not client.allow_private and resolves_private(host_of(tidy(self.shown)))
-        if private:
-            yield UnusableInput(self.shown, "private address", "needs --allow-private")
+        """Yield the videos of the page. Raises `MissingComponent` and `DiskFull`."""
+        if self.sampled is not None:
+            yield SampledBefore(self.shown, self.sampled)
             return
-        place, pages = self.keep or folder, [self.shown]
-        if self.known(self.shown) is None:
-            listed = _extracted(self.shown, settings | {"extract_flat": True}, place, False)
-            if isinstance(listed, UnusableInput):
-                yield listed
+        own = (self.cache or folder) / sha256_of(self.shown.encode())[:16]
+        with self.open_client() as client:
+            if not client.allow_private and resolves_private(host_of(tidy(self.shown))):
+                yield UnusableInput(self.shown, "private address", "needs --allow-private")
                 return
-            found = [one.get("webpage_url") or one.get("url") or self.shown for one in listed]
-            pages = list(dict.fromkeys(found))
-        for page in pages:
-            own = place / sha256_of(page.encode())[:16]
-            if (sha256 := self.known(page)) is not None:
-                yield SampledBefore(page, sha256)
-            elif isinstance(infos := _extracted(page, settings, own, True), UnusableInput):
-                yield infos
-            else:
-                # A page with several videos is not the address of each.
-                yield from (_video(page, info, len(infos) == 1) for info in infos)
-                shutil.rmtree(own, ignore_errors=True)
+            settings = _settings(client, own)
+        try:
+            infos = _download(self.shown, settings)
+        except Unreachable as error:
+            yield UnusableInput(self.shown, "not downloaded", str(error), error)
+            return
+        for info in infos:
+            # A page with several videos is not the address of each.
+            address = self.shown if len(infos) == 1 else str(info.get("url") or self.shown)
+            path = Path(info["requested_downloads"][0]["filepath"])
+            sha256 = sha256_of_file(path)
+            origin = Origin(
+                "video",
+                "",
+                url=address,
+                page_url=self.shown,
+                video=sha256,
+                title=info.get("title") or self.shown,
+                author=info.get("uploader") or None,
+                licence=info.get("license") or None,
+            )
+            yield VideoAtHand(path, sha256, origin)
+        shutil.rmtree(own, ignore_errors=True)
 
 
-def all_inputs(
-    places: Iterable[str | Path],
-    dataset: Dataset | None,
-    own: Path,
-    settings: str,
-    open_client: Callable[[], Client],
-) -> list[VideoInput]:
-    """Return every input; addresses sampled with these settings need no request."""
-
-    def known(address: str) -> str | None:
-        return dataset.videos.sampled_at(address, settings) if dataset else None
-
-    keep = dataset.cache / "downloads" if dataset else None
-    return find_inputs(places, own, lambda url: VideoAddress(url, open_client, known, keep))
-
-
-def _settings(client: Client) -> dict[str, Any]:
+def _settings(client: Client, folder: Path) -> dict[str, Any]:
     return {
         # Images are wanted, no sound; more lines than these are for screens.
         "format": "bv/bv*",
         "format_sort": ["res:1080"],
         "fixup": "never",
+        "paths": {"home": str(folder)},
         "outtmpl": "%(autonumber)s.%(format_id)s.%(ext)s",
         "quiet": True,
         "noprogress": True,
@@ -122,10 +106,8 @@ def _settings(client: Client) -> dict[str, Any]:
     }
 
 
-def _extracted(
-    page: str, settings: dict[str, Any], folder: Path, download: bool
-) -> list[dict[str, Any]] | UnusableInput:
-    """Return what yt-dlp says of each video of a page, or what it could not do."""
+def _download(page: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Download the videos of a page; return what yt-dlp says of each. Raises `Unreachable`."""
     os.environ.setdefault("YTDLP_NO_PLUGINS", "1")
     try:
         from yt_dlp import YoutubeDL
@@ -133,45 +115,20 @@ def _extracted(
     except ImportError as error:
         hint = install_command("video")
         raise MissingComponent("videos of the web need the package yt-dlp", hint) from error
-    folder.mkdir(parents=True, exist_ok=True)
     # yt-dlp sets the level of urllib3's log for the whole process.
     urllib3_log = logging.getLogger("urllib3")
     level = urllib3_log.level
     try:
-        with YoutubeDL(settings | {"paths": {"home": str(folder)}}) as loader:
-            infos = list(_single_videos(loader.extract_info(page, download=download) or {}))
+        with YoutubeDL(settings) as loader:
+            found = loader.extract_info(page) or {}
     except YoutubeDLError as error:
         text = " ".join(_COLOURS.sub("", str(error)).removeprefix("ERROR: ").split())
         if "No space left" in text:
             raise DiskFull(f"no space left for {page}", "free some space") from error
-        return UnusableInput(page, "not downloaded", text, Unreachable(f"{page}: {text}", _HINT))
+        raise Unreachable(f"{page}: {text}", _HINT) from error
     finally:
         urllib3_log.setLevel(level)
-    if not infos or (download and not all(info.get("requested_downloads") for info in infos)):
-        return UnusableInput(page, "not downloaded", "no video there, or one without an end")
+    infos = [info for info in found.get("entries", [found]) if info]
+    if not infos or not all(info.get("requested_downloads") for info in infos):
+        raise Unreachable(f"{page}: no video there, or one without an end", _HINT)
     return infos
-
-
-def _single_videos(info: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the single videos of what yt-dlp found, however deep its lists are."""
-    for entry in info.get("entries", [info]):
-        if entry and "entries" in entry:
-            yield from _single_videos(entry)
-        elif entry:
-            yield entry
-
-
-def _video(page: str, info: dict[str, Any], alone: bool) -> VideoAtHand:
-    path = Path(info["requested_downloads"][0]["filepath"])
-    sha256, address = sha256_of_file(path), page if alone else str(info.get("url") or page)
-    origin = Origin(
-        "video",
-        "",
-        url=address,
-        page_url=page,
-        video=sha256,
-        title=info.get("title") or page,
-        author=info.get("uploader") or None,
-        licence=info.get("license") or None,
-    )
-    return VideoAtHand(path, sha256, origin)

@@ -73,7 +73,8 @@ def reasons(dataset: Dataset) -> dict[str, str]:
 
 def listed(path: Path) -> list[str]:
     return [
-        picture.origin.key.partition(":")[2] for picture, _ in members(path, AS_THEY_COME, Counter())
+        picture.origin.key.partition(":")[2]
+        for picture, _ in members(path, AS_THEY_COME, Counter())
     ]
 
 

@@ -126,17 +126,12 @@ def pages(folder: Path) -> Iterator[Pages]:
 
 
 def asked(
-    url: str,
-    scratch: Path,
-    *,
-    private: bool = True,
-    known: Callable[[str], str | None] | None = None,
+    url: str, scratch: Path, *, private: bool = True, sampled: str | None = None
 ) -> Iterator[InputResult]:
     def client() -> Client:
         return Client(allow_private=private, contact="me@example.org")
 
-    address = VideoAddress(url, client, known) if known else VideoAddress(url, client)
-    return address.videos(scratch)
+    return VideoAddress(url, client, sampled).videos(scratch)
 
 
 def only(url: str, scratch: Path, *, private: bool = True) -> InputResult:
@@ -173,7 +168,7 @@ def test_a_page_with_two_gives_both(pages: Pages, tmp_path: Path) -> None:
 
 def test_what_was_sampled_before_is_not_asked_for(pages: Pages, tmp_path: Path) -> None:
     url = pages.url("episode.mp4")
-    assert list(asked(url, tmp_path, known=lambda _: "ab" * 32)) == [SampledBefore(url, "ab" * 32)]
+    assert list(asked(url, tmp_path, sampled="ab" * 32)) == [SampledBefore(url, "ab" * 32)]
     assert pages.asked == []
 
 
@@ -241,7 +236,7 @@ def test_a_download_that_was_killed_goes_on(pages: Pages, tmp_path: Path, folder
         "from harvest.http import Client\n"
         "from harvest.video.remote import VideoAddress\n"
         "url, keep = sys.argv[1], Path(sys.argv[2])\n"
-        "address = VideoAddress(url, lambda: Client(allow_private=True), keep=keep)\n"
+        "address = VideoAddress(url, lambda: Client(allow_private=True), cache=keep)\n"
         "list(address.videos(keep))\n"
     )
     pages.slow.add("/film.mp4")
@@ -256,7 +251,7 @@ def test_a_download_that_was_killed_goes_on(pages: Pages, tmp_path: Path, folder
     had = part.stat().st_size
     pages.slow.clear()
     pages.ranges.clear()
-    address = VideoAddress(pages.url("film.mp4"), lambda: Client(allow_private=True), keep=keep)
+    address = VideoAddress(pages.url("film.mp4"), lambda: Client(allow_private=True), cache=keep)
     [video] = [
         (one, one.path.read_bytes())
         for one in address.videos(tmp_path)
