@@ -10,7 +10,6 @@ import io
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,21 +37,10 @@ PROVENANCE = "web report"
 MARGIN = 0.3
 """Of a face, that is shown around it on every side."""
 
-SPOOL, SPOOLED = Path("web/spool"), ".report"
-
 
 def report_store(root: Path, scratch: Path) -> Store:
     """Return where the pictures of reports from the web lie until they are accepted."""
     return Store(root / "web" / "reports", scratch)
-
-
-def spooled_reports(root: Path) -> list[Path]:
-    """Return the files of reports that wait for the catalogue to take them, the oldest first."""
-    files = list[tuple[int, Path]]()
-    for file in (root / SPOOL).glob(f"*{SPOOLED}"):
-        with suppress(FileNotFoundError):  # taken meanwhile
-            files.append((file.stat().st_mtime_ns, file))
-    return [file for _, file in sorted(files)]
 
 
 class SettledReports(NamedTuple):

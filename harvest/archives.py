@@ -189,7 +189,6 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _metadata(entries: list[ArchiveEntry]) -> dict[str, ImageMetadata]:
-    """Return what img2dataset says of members, by their names without an ending."""
     rows = {}
     for name, size, read in entries:
         stem, _, ending = name.rpartition(".")

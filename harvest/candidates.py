@@ -111,7 +111,6 @@ class CandidateQueue(Generic[Places]):
             self.places.met_again(copy.origin)
 
     def _next(self, missing: float) -> Candidate | None:
-        """Return the next candidate; None where it is not there yet, or the list is exhausted."""
         candidate = next(self._candidates, None)
         self._exhausted = candidate is None
         return candidate
@@ -224,7 +223,6 @@ class SourceQueue(CandidateQueue[Places]):
         self.places.tally.update(self._skipped)
 
     def _next(self, missing: float) -> Candidate | None:
-        """Return the next result that has arrived. Raises a bug of the source."""
         with self._changed:
             self._wanted = min(missing, _MAX_READY)
             self._changed.notify_all()

@@ -37,7 +37,6 @@ commands = group("harvest", "Get images into a dataset: folders, URL lists, sear
 
 @contextmanager
 def _existing(job: CommandJob) -> Iterator[Dataset | None]:
-    """The dataset where there is one already; a simulation makes none."""
     try:
         dataset = job.open()
     except DatasetMissing:
@@ -134,7 +133,6 @@ def urls(job: CommandJob, request: UrlsRequest) -> Result | None:
 
 @contextmanager
 def _with_standard_input(request: UrlsRequest) -> Iterator[UrlsRequest]:
-    """The request with a file in place of `-`, since a list is read more than once."""
     files = several(request.file)
     if "-" not in files:
         yield request
@@ -195,7 +193,7 @@ def frames(job: CommandJob, request: FramesRequest) -> Result | None:
 def retry(job: CommandJob, request: RetryRequest) -> Result:
     """Download again what failed before, from lists and searches."""
     from harvest.downloads import DownloadRun
-    from harvest.retry import retry as try_again
+    from harvest.urls import retry as try_again
 
     with job.open() as dataset:
         run = DownloadRun(request.client(dataset), job.progress)
@@ -225,10 +223,10 @@ def check(job: CommandJob, request: CheckRequest) -> Result | None:
             error.result = {"source": site.name, "status": type(error).__name__.lower()}
         raise
     if job.as_json:
-        return checked.result()
-    for result in checked.results:
-        job.show(f"{result.origin.title or '(no title)'}\n  {result.url}")
-    known = ", ".join(checked.tells) or "nothing more"
+        return checked
+    for result in checked["found"]:
+        job.show(f"{result['title'] or '(no title)'}\n  {result['url']}")
+    known = ", ".join(checked["tells"]) or "nothing more"
     job.tell(f"{site.name} answers {site.example!r} as expected; it tells {known} of each.")
     return None
 
@@ -245,7 +243,7 @@ def login(job: CommandJob, request: LoginRequest) -> Result:
     if others := [name for name in chosen if not name.endswith("endpoint")]:
         raise UsageError(f"-o {request.site}.{others[0]} has no say in a login.", "Leave it out.")
     if request.site == "flickr":
-        from harvest.sources.flickr.login import login_flickr
+        from harvest.sources.flickr.api import login_flickr
 
         if request.token_stdin:
             raise UsageError(

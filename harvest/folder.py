@@ -167,8 +167,6 @@ def take_pictures(
 
 
 class _Keep:
-    """Decodes and stages a picture, and reads who made it, in the worker."""
-
     def __init__(self, keep: StageFile) -> None:
         self._keep = keep
 
@@ -267,7 +265,6 @@ def walk(root: Path, options: PictureOptions, ignored: Counter[str]) -> Iterator
 def _with_metadata(
     path: Path, beside: Set[str], origin: Origin, credit: Credit
 ) -> tuple[Origin, Credit]:
-    """Return them with what img2dataset says of a file, `beside` which these files are."""
     if path.stem + SUFFIX not in beside or (metadata := read_metadata(path)) is None:
         return origin, credit
     return metadata.complete(origin), credit.completed(metadata.credit)
@@ -281,7 +278,6 @@ def is_excluded(below: PurePath, exclude: Sequence[str]) -> bool:
 def _included(
     root: Path, exclude: Sequence[str], ignored: Counter[str], closed: list[OSError]
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Walk a tree without what is excluded."""
     for folder, folders, files in walk_tree(root, ignored, closed.append):
         below = folder.relative_to(root)
         for name in [name for name in folders if is_excluded(below / name, exclude)]:
@@ -315,7 +311,6 @@ def _origin(path: Path, below: Path, hint: str | None, group: str | None) -> Ori
 
 
 def _stamp(path: Path, origin: Origin, credits_stamp: str) -> str:
-    """Return what changes with a file and with what is said of it; empty where it is not there."""
     try:
         status = path.stat()
     except OSError:

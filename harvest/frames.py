@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from itertools import count, zip_longest
 from pathlib import Path
+from threading import Lock
+
+import msgspec
 
 from gleanset import Dataset
+from gleanset.db.images import VideoName
 from gleanset.errors import InputUnusable, MissingComponent, Unreadable
+from gleanset.files.store import Store
 from gleanset.platform import cores
-from gleanset.records import Rejection
+from gleanset.records import Measured, Origin, Rejection
 from gleanset.work.cluster import Cluster
 from gleanset.work.pool import Outcome, Processes, Threads, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer
 from harvest.video.frame_selector import FrameFollower
-from harvest.video.frame_writer import STAGE, FrameWriter
-from harvest.video.inputs import SampledBefore, UnusableInput, VideoAtHand, VideoFile, VideoInput
+from harvest.video.inputs import UnusableInput, VideoAtHand, VideoFile, VideoInput
+from harvest.video.openings import Fingerprint, RepeatedStretch, find_repeats
 from harvest.video.remote import remove_downloads
 from harvest.video.run_ffmpeg import end_all, find_ffmpeg
-from harvest.video.sampler import SamplingStep, read_facts
+from harvest.video.sampler import SampledVideo, StoredFrame, VideoSampler, read_facts
 from harvest.video.sampling import Sampling
-from harvest.video.video_task import (
-    FrameLimit,
-    InputSampler,
-    SampledPart,
-    VideoTask,
-    sample_step,
-    sample_whole,
-)
 
 # ffmpeg decodes one video on several cores.
 _CORES_EACH = 4
@@ -81,8 +78,8 @@ class FrameHarvest:
             intake = Importer(dataset, STAGE, store, None if wanted.limit is None else limit.images)
             writer = FrameWriter(dataset, intake, wanted, self.label, limit, self.follower)
             with (self.progress or Progress()).video_time("frames", total) as advance:
-                run = _Run(self, writer, intake, scratch, advance)
                 files = tuple(video.path for video in inputs if isinstance(video, VideoFile))
+                run = _Run(self, writer, intake, scratch, advance)
                 run.over(inputs, _place(dataset.workers(self.workers, files=files)))
             writer.settle()
             remove_downloads(dataset)
@@ -95,15 +92,12 @@ class FrameHarvest:
 
 
 def _place(workers: Processes | Cluster) -> Threads | Cluster:
-    """Return where videos are sampled: a video takes the time that it takes."""
     if isinstance(workers, Processes):
         return Threads(workers.number or max(cores() // _CORES_EACH, 1), stop=end_all)
     return replace(workers, seconds_per_item=math.inf)
 
 
 class _Run:
-    """Videos are sampled in threads or on nodes; all else happens here."""
-
     def __init__(
         self,
         harvest: FrameHarvest,
@@ -112,63 +106,68 @@ class _Run:
         scratch: Path,
         advance: Callable[[float], None],
     ) -> None:
-        self._dataset, self._sampling, self._writer = harvest.dataset, harvest.sampling, writer
-        self._follower = harvest.follower
+        self._dataset, self._harvest, self._writer = harvest.dataset, harvest, writer
         self._intake, self._scratch, self._advance = intake, scratch, advance
-        self._waiting: deque[tuple[int, VideoInput]] = deque()
-        self._at_work: list[InputSampler] = []
-        self._ready: deque[InputSampler] = deque()
-        self._asked: dict[int, InputSampler] = {}
+        self._lock = Lock()
         self._bad: list[UnusableInput] = []
         self._good = 0
-        self._met: Counter[str] = Counter()
+        self._met: set[str] = set()
 
     def over(self, inputs: list[VideoInput], workers: Threads | Cluster) -> None:
         """Sample all of them, some at once; with a limit one after another."""
-        # A node has a whole video, so that it goes to the next one without us.
-        sample, at_once = sample_whole, math.inf
-        if isinstance(workers, Threads):
-            sample, at_once = sample_step, workers.number
+        here = isinstance(workers, Threads)
+        at_once = workers.number if isinstance(workers, Threads) else math.inf
         if self._writer.limit.left is not None:
             at_once = 1
-        self._waiting = deque(enumerate(inputs))
-        may_start = partial(self._may_start, at_once)
-        try:
-            for outcome in run_over(sample, self._tasks(), workers, may_start):
-                self._take(outcome)
-        finally:
-            while self._at_work:
-                self._at_work.pop().close()
+        tasks = self._tasks(inputs, self._advance_shared if here else None)
+        outcomes = run_over(sample_video, tasks, workers, lambda in_flight: in_flight < at_once)
+        for outcome in outcomes:
+            self._take(outcome)
 
-    def _may_start(self, at_once: float, _: int) -> bool:
-        """Set inputs to work until a video is ready, or enough of them are."""
-        while not self._ready and self._waiting and len(self._at_work) < at_once:
+    def _advance_shared(self, seconds: float) -> None:
+        with self._lock:
+            self._advance(seconds)
+
+    def _tasks(
+        self, inputs: list[VideoInput], advance: Callable[[float], None] | None
+    ) -> Iterator[VideoTask]:
+        place = count()
+        for number, source in enumerate(inputs):
             if self._writer.limit.left == 0:
-                break
-            self._start_next()
-        return bool(self._ready)
-
-    def _tasks(self) -> Iterator[VideoTask]:
-        while True:
-            sampler = self._ready.popleft()
-            assert sampler.task is not None
-            self._asked[id(sampler.task)] = sampler
-            yield sampler.task
-
-    def _take(self, outcome: Outcome[VideoTask, SampledPart]) -> None:
-        """Store what a task gave, and set it or the next video of its input to work."""
-        sampler, task, part = self._asked.pop(id(outcome.item)), outcome.item, outcome.result
-        error = Unreadable(outcome.reason, outcome.detail) if outcome.reason else None
-        if part is not None:
-            task.ending, error = part.ending, part.error
-            for step in part.steps:
-                self._store(task, step)
-            if part.ending is None and error is None:
-                self._ready.append(sampler)
                 return
-        if not self._goes_on(sampler, error):
-            self._at_work.remove(sampler)
-            sampler.close()
+            for video in source.videos(self._scratch / f"input-{number}"):
+                if isinstance(video, UnusableInput):
+                    self._reject(video)
+                elif self._writer.known(video.sha256) or video.sha256 in self._met:
+                    # The same video twice in one run: what the first gives will be there.
+                    self._good += 1
+                elif self._writer.limit.left != 0 and isinstance(video, VideoAtHand):
+                    self._met.add(video.sha256)
+                    yield VideoTask(
+                        next(place),
+                        video,
+                        self._harvest.sampling,
+                        self._dataset.originals(self._scratch),
+                        self._writer.limit.left,
+                        self._harvest.follower,
+                        advance,
+                    )
+
+    def _take(self, outcome: Outcome[VideoTask, SampledVideo]) -> None:
+        task, sampled = outcome.item, outcome.result
+        if sampled is None:
+            error: Unreadable | None = Unreadable(outcome.reason or "?", outcome.detail)
+        else:
+            self._writer.take(task, sampled)
+            error = sampled.error
+            if task.advance is None:
+                self._advance(sampled.seconds or 0.0)
+        if error is None:
+            self._good += 1
+        else:
+            self._reject(UnusableInput(task.video.shown, error.reason, error.detail))
+        if task.video.downloaded:
+            task.video.path.unlink(missing_ok=True)
 
     def raise_if_nothing(self) -> None:
         """Raise where not one video could be used."""
@@ -182,62 +181,6 @@ class _Run:
             raise MissingComponent(lines, "install an ffmpeg with that decoder, first in PATH")
         raise InputUnusable(lines, "name video files that ffmpeg can play")
 
-    def _start_next(self) -> None:
-        """Set the next input to work, unless it has nothing to sample."""
-        place, source = self._waiting.popleft()
-        sampler = InputSampler(source, place, self._scratch / f"input-{place}")
-        self._at_work.append(sampler)
-        if not self._start_next_video(sampler):
-            self._at_work.remove(sampler)
-            sampler.close()
-
-    def _start_next_video(self, sampler: InputSampler) -> bool:
-        """Set the next video of an input to work; False where it has none left."""
-        while (next_video := sampler.next_video()) is not None:
-            if isinstance(next_video, UnusableInput):
-                self._reject(next_video)
-            elif isinstance(next_video, SampledBefore) or self._is_known(next_video):
-                if isinstance(next_video, SampledBefore):
-                    self._writer.known(next_video.sha256)
-                self._good += 1
-            else:
-                if self._writer.limit.left == 0:
-                    return False
-                sampler.task = VideoTask(
-                    next_video,
-                    self._sampling,
-                    self._dataset.originals(self._scratch),
-                    most=self._writer.limit.left,
-                    follower=self._follower,
-                )
-                self._ready.append(sampler)
-                return True
-        return False
-
-    def _is_known(self, video: VideoAtHand) -> bool:
-        if self._writer.known(video.sha256):
-            return True
-        # The same video twice in one run: what the first gives will be there.
-        self._met[video.sha256] += 1
-        return self._met[video.sha256] > 1
-
-    def _store(self, task: VideoTask, step: SamplingStep) -> None:
-        """Write what a step gave."""
-        self._writer.step(task, step)
-        self._advance(max(step.gone - task.gone, 0.0))
-        task.gone = max(step.gone, task.gone)
-
-    def _goes_on(self, sampler: InputSampler, error: Unreadable | None) -> bool:
-        """A video has ended, or cannot be sampled; whether its input has another one."""
-        assert sampler.task is not None
-        if error is not None:
-            self._reject(UnusableInput(sampler.task.video.shown, error.reason, error.detail))
-        else:
-            self._good += 1
-            self._writer.end(sampler.task, sampler.place)
-        sampler.task.close()
-        return self._start_next_video(sampler)
-
     def _reject(self, bad: UnusableInput) -> None:
         self._bad.append(bad)
         self._dataset.rejections.add(Rejection(STAGE, bad.shown, bad.reason, bad.detail))
@@ -245,9 +188,206 @@ class _Run:
         self._intake.reasons[bad.reason] += 1
 
 
+def sample_video(task: VideoTask) -> SampledVideo:
+    """Sample a whole video, in a thread or on another machine."""
+
+    def keep(data: bytes, measured: Measured) -> None:
+        task.store.stage(measured.sha256, measured.format, data)
+
+    sampling = replace(task.sampling, limit=task.most)
+    advance = task.advance or (lambda seconds: None)
+    return VideoSampler(task.video.path, sampling, keep, task.follower, advance).run()
+
+
 def _lengths(inputs: list[VideoInput]) -> Iterator[float]:
-    """Yield the seconds of each local file; what is wrong with one is reported in its turn."""
     for one in inputs:
         if isinstance(one, VideoFile):
             with suppress(Unreadable, OSError):
                 yield read_facts(one.path).seconds or 0.0
+
+
+STAGE = "harvest-frames"
+# Other programs may write to the catalogue between two batches.
+_BATCH_FRAMES = 50
+
+
+@dataclass
+class FrameLimit:
+    """`images` (SHA-256) were met in this run; `before` are the frames of earlier ones by video."""
+
+    limit: int | None
+    images: set[str] = field(default_factory=set)
+    before: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def left(self) -> int | None:
+        """How many may still come; None where all may."""
+        if self.limit is None:
+            return None
+        return max(self.limit - len(self.images) - sum(self.before.values()), 0)
+
+
+@dataclass(frozen=True)
+class VideoTask:
+    """One video to be sampled, the `place`th of its run. Frames are staged in `store`.
+
+    `most` is how many it may give, None where all are wanted; a `follower` chooses them where the
+    sampling says so. `advance` gets the seconds that are done, where no other machine does it.
+    """
+
+    place: int
+    video: VideoAtHand
+    sampling: Sampling
+    store: Store
+    most: int | None = None
+    follower: FrameFollower | None = None
+    advance: Callable[[float], None] | None = None
+
+
+class FrameWriter:
+    """The parent's side of a run: the only one that writes rows."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        intake: Importer,
+        sampling: Sampling,
+        label: str | None,
+        limit: FrameLimit,
+        follower: FrameFollower | None = None,
+    ) -> None:
+        self._dataset, self._intake = dataset, intake
+        self._sampling, self._label, self._follower = sampling, label, follower
+        # Where openings are skipped, all is sampled, and the limit is for what is left then.
+        self._all = limit
+        self.limit = FrameLimit(None) if sampling.skip_openings else limit
+        self.left_out: Counter[str] = Counter()
+        self._finished: list[tuple[VideoTask, SampledVideo]] = []
+
+    def known(self, sha256: str) -> bool:
+        """Return whether a video was sampled like this to its end; counts its frames."""
+        frames = self._dataset.videos.done(sha256, self._sampling.settings)
+        if frames is None:
+            return False
+        self._intake.tally["known"] += frames
+        self._all.before[sha256] = frames
+        return True
+
+    def take(self, task: VideoTask, sampled: SampledVideo) -> None:
+        """Store what a video gave; one that was broken off is not recorded as sampled."""
+        if sampled.error is not None:
+            self._store(task, sampled.frames)
+            return
+        self.left_out.update(sampled.left_out)
+        if sampled.seconds is not None and self._sampling.earliest >= sampled.seconds:
+            self.left_out["after the end of the video"] += 1
+        if sampled.trouble:
+            reason = "damaged video"
+            rejection = Rejection(STAGE, task.video.shown, reason, sampled.trouble)
+            self._dataset.rejections.add(rejection)
+            self._intake.reasons[reason] += 1
+        if self._sampling.skip_openings:
+            self._finished.append((task, sampled))
+            return
+        self._store(task, sampled.frames)
+        self._record(task, sampled, len(sampled.frames))
+
+    def settle(self) -> None:
+        """Store, at the end of a run, what no earlier video or part of one has shown."""
+        ordered = sorted(self._finished, key=lambda finished: finished[0].place)
+        # What is in the dataset already was shown first.
+        before = self._prints_before() if ordered else []
+        of_all = find_repeats([*before, *(sampled.prints for _, sampled in ordered)], len(before))
+        repeats = of_all[len(before) :]
+        fresh = [
+            [frame for frame in sampled.frames if self._is_fresh(frame, parts)]
+            for (_, sampled), parts in zip(ordered, repeats, strict=True)
+        ]
+        chosen = self._within_limit(fresh)
+        for (task, sampled), picked, parts in zip(ordered, chosen, repeats, strict=True):
+            # Where it came first is its place; that of a repeat is not looked for later.
+            first = [(time, code) for time, code in sampled.prints if not _inside(time, parts)]
+            spans = [(part.start, part.end) for part in parts]
+            self._store(task, picked)
+            self._record(task, sampled, len(picked), {"prints": first, "left_out": spans})
+        for _, sampled in ordered:
+            self._remove_crops(sampled.frames)
+
+    def _prints_before(self) -> list[list[Fingerprint]]:
+        fresh = {task.video.sha256 for task, _ in self._finished}
+        return [
+            msgspec.convert(state.get("prints", []), list[Fingerprint])
+            for sha256, state in self._dataset.videos.states(self._sampling.mode)
+            if sha256 not in fresh
+        ]
+
+    def _is_fresh(self, frame: StoredFrame, repeats: list[RepeatedStretch]) -> bool:
+        if not _inside(frame.time, repeats):
+            return True
+        known = self._dataset.images.get(frame.measured.sha256)
+        if known is not None and known.state == "missing":
+            return True
+        self.left_out["opening"] += 1
+        return False
+
+    def _remove_crops(self, frames: Iterable[StoredFrame]) -> None:
+        for face in (face for frame in frames for face in frame.faces):
+            if face.crop is not None and self._dataset.samples.get(face.crop.key) is None:
+                self._dataset.crop_path(face.crop.key).unlink(missing_ok=True)
+
+    def _within_limit(self, fresh: list[list[StoredFrame]]) -> list[list[StoredFrame]]:
+        left = self._all.left
+        if left is None:
+            return fresh
+        chosen: list[list[StoredFrame]] = [[] for _ in fresh]
+        images: set[str] = set()
+        # The first frame of each video, then the second of each, and so on.
+        for frames in zip_longest(*fresh):
+            for own, frame in zip(chosen, frames, strict=True):
+                if frame and (frame.measured.sha256 in images or len(images) < left):
+                    images.add(frame.measured.sha256)
+                    own.append(frame)
+        return chosen
+
+    def _record(
+        self,
+        task: VideoTask,
+        sampled: SampledVideo,
+        frames: int,
+        state: dict[str, object] | None = None,
+    ) -> None:
+        video = task.video
+        name = VideoName(video.sha256, video.origin.title or video.path.name, video.origin.url)
+        self._dataset.videos.record(name, self._sampling.settings, sampled.seconds, frames, state)
+
+    def _store(self, task: VideoTask, picked: Sequence[StoredFrame]) -> None:
+        for begin in range(0, len(picked), _BATCH_FRAMES):
+            with self._dataset.db.write():
+                for frame in picked[begin : begin + _BATCH_FRAMES]:
+                    self._store_one(task, frame)
+
+    def _store_one(self, task: VideoTask, frame: StoredFrame) -> None:
+        origin = self._origin(task.video, frame)
+        sha256 = frame.measured.sha256
+        stamp = sha256[:16]
+        if not self._intake.knows(origin, stamp):
+            outcome = Outcome(origin.key, frame.measured)
+            self._intake.take(origin, outcome, stamp, store=task.store)
+        if self._follower is not None and frame.faces:
+            self._follower.record(self._dataset, sha256, origin, frame.faces)
+
+    def _origin(self, video: VideoAtHand, frame: StoredFrame) -> Origin:
+        return replace(
+            video.origin,
+            source="video",
+            key=f"{video.sha256[:16]}@{frame.time:.3f}",
+            video=video.sha256,
+            time=round(frame.time, 6),
+            scene=frame.scene,
+            frame=frame.number,
+            hint=self._label,
+        )
+
+
+def _inside(time: float, repeats: list[RepeatedStretch]) -> bool:
+    return any(part.start < time < part.end for part in repeats)

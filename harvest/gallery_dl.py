@@ -46,7 +46,6 @@ def read_gallery_dl(file: Path, label: str | None = None) -> Iterator[Candidate]
 
 
 def _messages(file: Path) -> Iterator[Any]:
-    """Yield the messages of an array for each address that gallery-dl was asked for."""
     with text_of(file) as stream:
         text = stream.read().lstrip()
     while text:

@@ -275,7 +275,11 @@ class Importer:
         self._hinted.clear()
         with self._dataset.db.write():
             for image, origin in self._replaced:
-                self._dataset.images.drop_hints(image, origin, _folders(origin))
+                # What a folder above a file, or the archive it is in, may have hinted.
+                inside = origin.key.partition(":")[2] if origin.source == "archive" else ""
+                above = PurePath(origin.path or "")
+                names = {*above.parts, *PurePath(inside).parts, above.name.partition(".")[0]}
+                self._dataset.images.drop_hints(image, origin, names)
         self._replaced.clear()
 
     def result(self) -> dict[str, object]:
@@ -302,15 +306,7 @@ def _chunks(items: Iterable[Candidate], most: int) -> Iterator[list[Candidate]]:
 
 
 def _mend(reason: str, detail: str) -> str:
-    """Return what a summary adds to a reason that a person can do something about."""
     return f" ({detail})" if reason == "unsupported format" else ""
-
-
-def _folders(origin: Origin) -> set[str]:
-    """Return the names that a folder above a file, or the archive it is in, may have hinted."""
-    inside = origin.key.partition(":")[2] if origin.source == "archive" else ""
-    above = PurePath(origin.path or "")
-    return {*above.parts, *PurePath(inside).parts, above.name.partition(".")[0]}
 
 
 def counts(tally: Mapping[str, int], reasons: Counter[str]) -> dict[str, object]:

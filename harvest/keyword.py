@@ -79,7 +79,6 @@ def searches(
 
 
 def _query(keyword: str, label: str | None, options: Mapping[str, str], source: Source) -> Query:
-    """Return what a source is asked; the keyword is the hint unless a label is given."""
     query = Query(keyword, label or (keyword if source.hints else None), options)
     source.settings(query)
     return query

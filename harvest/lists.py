@@ -184,7 +184,6 @@ def _row(place: Mapping[str, int], cells: Sequence[str | None]) -> Row | None:
 
 
 def _found(file: Path, columns: Columns, names: Sequence[str]) -> dict[str, int]:
-    """Return where the columns to be read are among those that there are."""
     wanted = {"url": "url", **columns}
     return {what: _index(file, what, name, names) for what, name in wanted.items()}
 
@@ -206,7 +205,6 @@ def _index(file: Path, what: str, wanted: str, names: Sequence[str]) -> int:
 
 
 def _lines(file: Path) -> Iterator[str]:
-    """Yield lines of bounded length; `InputUnusable` for what is no text."""
     with text_of(file) as stream:
         number = 0
         while line := stream.readline(LONGEST):

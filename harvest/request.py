@@ -123,7 +123,6 @@ def client_of(
 
 
 def _net(dataset: Dataset | None) -> NetSettings:
-    """Return how the net is used; without a dataset as the user and the environment say."""
     return dataset.settings.net if dataset else read_settings(None).net
 
 
@@ -179,7 +178,6 @@ def _checked_filter(text: str) -> str:
 
 
 def _stripped(keyword: Any) -> Any:
-    """Strip a keyword; one with an empty label of its own is its own hint."""
     if isinstance(keyword, str):
         return keyword.strip()
     text, label = keyword

@@ -11,10 +11,10 @@ import os
 import stat
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import quote
 
 import platformdirs
@@ -201,3 +201,40 @@ def _write_file(path: Path, kept: dict[str, str]) -> None:
             Path(name).unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+class Ask(Protocol):
+    """Puts a question to the person; `hidden` answers are not shown while typed.
+
+    A front end that cannot get an answer raises what ends its program.
+    """
+
+    def __call__(self, question: str, *, hidden: bool = False) -> str:
+        """Return the answer."""
+
+
+def checked_answer(pasted: str, what: str) -> str:
+    """Return what a person pasted, without spaces around it; `what` it is goes into the error.
+
+    Raises `NeedsLogin` for a text that can be no key or token.
+    """
+    text = pasted.strip()
+    if not text or not text.isascii() or not text.isprintable():
+        raise NeedsLogin(
+            f"That is no {what}: it is empty or has characters that no {what} has.",
+            "Run the same command again and paste it whole.",
+        )
+    return text
+
+
+def keep_login(site: str, secrets: Mapping[str, str], **details: object) -> dict[str, object]:
+    """Store secrets that were tried, by their names; return the result of the command.
+
+    `details` are what else it tells. Raises what `keep_secret` raises.
+    """
+    places = dict.fromkeys(keep_secret(name, value) for name, value in secrets.items())
+    result = {"logged_in": site, "kept_in": " and ".join(places), **details}
+    # The environment goes before what is kept: an old value there would be used on.
+    if any(secret(name) != value for name, value in secrets.items()):
+        result["note"] = "another value is set in the environment and goes before the kept one"
+    return result

@@ -26,11 +26,11 @@ from gleanset.cli import (
 )
 from gleanset.cli import main as run_main
 from gleanset.errors import UsageError
+from gleanset.request import options_of
 from gleanset.settings import Settings, write_settings
-from pipeline.cli_episodes import COMMANDS as EPISODES
 from pipeline.cli_maintenance import COMMANDS as HOUSE
 from pipeline.cli_maintenance import doctor
-from pipeline.cli_snapshots import COMMANDS as SNAPSHOTS
+from pipeline.episodes.request import EpisodesRequest
 
 PROGRAMS = ("harvest", "facecrop", "labeler", "baseline", "webapp")
 
@@ -72,7 +72,7 @@ class Programs(CommandGroup):
 commands = group(
     "gleanset", "Whole datasets: make, run a recipe, look inside, see the demo.", Programs
 )
-for command in (doctor, *EPISODES, *HOUSE, *SNAPSHOTS):
+for command in (doctor, *HOUSE):
     commands.add_command(command)
 KINDS = (
     "images",
@@ -127,7 +127,6 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> Result:
 def _told(
     job: CommandJob, settings: Settings, options: dict[str, str | None]
 ) -> dict[str, str | None]:
-    """Return what is said of a new dataset: asked for in a terminal, where it is not given."""
     texts = {name: text for name, text in options.items() if text is not None}
     silent = job.as_json or job.progress.quiet or not _at_a_terminal()
     if not texts and not silent and not (settings.name or settings.description or settings.contact):
@@ -141,7 +140,6 @@ def _at_a_terminal() -> bool:
 
 
 def _write_down(dataset: Dataset, texts: dict[str, str | None]) -> None:
-    """Put it into `dataset.toml`. Raises `UsageError` for a text that is too long."""
     changed = msgspec.to_builtins(dataset.settings) | texts
     try:
         settings = msgspec.convert(changed, Settings)
@@ -253,11 +251,9 @@ def run(
     """
     from gleanset import Dataset
     from labeler.cli_exchange import left_out
-    from pipeline.gathering import Gathering
-    from pipeline.recipe import read_recipe
+    from pipeline.recipe import read_recipe, recipe_at
     from pipeline.report import write_report
-    from pipeline.shipped import recipe_at
-    from pipeline.stages import Stages, run_recipe
+    from pipeline.stages import Gathering, Stages, run_recipe
     from pipeline.status import page_command
 
     file = recipe_at(recipe)
@@ -290,7 +286,7 @@ def _for_a_person(result: Result) -> Result:
 @click.argument("name", required=False)
 def recipes(job: CommandJob, name: str | None) -> Result | None:
     """List the recipes that come with Gleanset, or print one to change and run."""
-    from pipeline.shipped import shipped_recipe, shipped_titles
+    from pipeline.recipe import shipped_recipe, shipped_titles
 
     if name is not None:
         text = shipped_recipe(name).read_text(encoding="utf-8")
@@ -366,6 +362,43 @@ def demo(job: CommandJob, into: Path, serve: bool, port: int) -> Result | None:
         return result
     job.show(str(result["report"]))
     return None
+
+
+@commands.command(epilog="Example: gleanset episodes ~/episodes -d my-dataset")
+@job_options(simulate=True, on=True)
+@options_of(EpisodesRequest)
+def episodes(job: CommandJob, request: EpisodesRequest) -> Result | None:
+    """Find the faces of videos while they are decoded, and follow each through its scene.
+
+    Of each face that is followed, its track, the few frames are kept that show it best: large,
+    sharp, and different in pose and mouth. All faces of a track are one stack: one gesture names
+    them (labeler label NAME --stack TRACK). Openings and endings are taken once.
+
+    VIDEO is a file, a folder (searched with all below it), a pattern, or the address of a page
+    with a video.
+    """
+    from harvest.cli import carry_out
+
+    return carry_out(job, request)
+
+
+@commands.command(epilog="Example: gleanset timeline -d my-dataset")
+@job_options()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where to write them. Default: in the dataset.",
+)
+def timeline(job: CommandJob, out: Path | None) -> Result:
+    """Write who is on screen when: a page, timeline.html, and the cut list of each person as CSV.
+
+    Of the tracks of gleanset episodes: each is who most of it are labelled.
+    """
+    from pipeline.episodes.timeline import write_timelines
+
+    with job.open() as dataset:
+        return write_timelines(dataset, out or dataset.root)
 
 
 def main() -> NoReturn:

@@ -1,4 +1,4 @@
-"""`gleanset doctor|verify|forget|gc|merge`: keeping the installation and a dataset in order."""
+"""`gleanset verify`, `forget`, `gc`, `merge`, `snapshot`, `restore`: keeping a dataset in order."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Annotated
 
 import click
 
-from gleanset.cli import Command, CommandJob, Result, confirmed, job_options
+from gleanset.cli import Command, CommandJob, Result, confirmed, gone_option, job_options
 from gleanset.config import Param
 from gleanset.errors import DoneInPart, MissingComponent, UsageError
+from gleanset.html.words import number
+from gleanset.records import Snapshot
 from gleanset.request import Count, Request, options_of
 
 _CONFLICTS_TOLD = 20
@@ -165,9 +167,6 @@ def parse_age(text: str) -> float:
     return float(match.group(1)) * _UNITS[match.group(2)]
 
 
-COMMANDS = (verify, forget, gc, merge)
-
-
 @click.command(cls=Command, epilog="Example: gleanset doctor")
 @job_options()
 def doctor(job: CommandJob) -> None:
@@ -193,3 +192,73 @@ def doctor(job: CommandJob) -> None:
     if lacking := [part for part in parts if part.needed and not part.ok]:
         names = " and ".join(part.name for part in lacking)
         raise MissingComponent(f"{names}: little works without", lacking[0].mend)
+
+
+@click.command(
+    cls=Command, epilog="Example: gleanset snapshot audited --note checked -d my-dataset"
+)
+@job_options()
+@click.argument("name", required=False)
+@click.option("--note", default="", help="A note to store with it.")
+@click.option("--remove", is_flag=True, help="Remove that snapshot.")
+def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Result | None:
+    """Copy the catalogue under a NAME, or list the snapshots.
+
+    Images are not copied: gc keeps those that a snapshot names. dataset.toml is not part of it.
+    """
+    from curation.snapshots import take_snapshot
+    from gleanset.db.snapshots import Snapshots
+
+    with job.open() as dataset:
+        snapshots = Snapshots(dataset.root)
+        if name is not None and remove:
+            dataset.db.refuse_if_read_only()
+            snapshots.remove(name)
+            return {"removed": name}
+        if name is not None:
+            return _result(take_snapshot(dataset, name, note))
+        if remove or note:
+            raise UsageError("no snapshot was named", "write for instance: gleanset snapshot v1")
+        listed = list(snapshots.each())
+    if job.as_json:
+        return {"snapshots": [_result(record) for record in listed]}
+    for record in listed:
+        date = record.at[:16].replace("T", " ")
+        counts = f"{number(record.images)} images, {number(record.labelled)} labelled"
+        job.tell(f"{record.name}  {date} UTC  {counts}  {record.note}".rstrip())
+    if not listed:
+        job.tell("no snapshot yet; make one: gleanset snapshot NAME")
+    return None
+
+
+@click.command(cls=Command, epilog="Example: gleanset restore audited -d my-dataset")
+@job_options(simulate=True)
+@click.argument("name")
+@gone_option(
+    "--settings",
+    what="a snapshot holds no settings",
+    hint="keep copies of dataset.toml yourself, for instance with git",
+)
+@gone_option("--limit", what="nothing is listed", hint="see the counts: gleanset snapshot")
+def restore(job: CommandJob, name: str) -> Result:
+    """Replace the catalogue by a snapshot; the present one is kept as a snapshot first.
+
+    Refused while another program has the dataset open. Images that were forgotten do not come
+    back. To take it back, restore the snapshot it made.
+    """
+    from curation.snapshots import restore_snapshot
+    from gleanset.db.snapshots import Snapshots
+
+    with job.open() as dataset:
+        if job.simulate:
+            return {"would_restore": _result(Snapshots(dataset.root).get(name))}
+        kept = restore_snapshot(dataset, name)
+    return {"restored": name, "before": kept.name, "undo": f"gleanset restore {kept.name}"}
+
+
+def _result(snapshot: Snapshot) -> Result:
+    fields = asdict(snapshot)
+    return {"snapshot": fields.pop("name")} | {k: v for k, v in fields.items() if v != ""}
+
+
+COMMANDS = (verify, forget, gc, merge, snapshot, restore)

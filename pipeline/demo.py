@@ -12,12 +12,10 @@ from baseline.request import TrainRequest
 from gleanset import Dataset
 from gleanset.dataset import is_dataset
 from gleanset.work.progress import Progress
-from pipeline.gathering import Gathering
-from pipeline.recipe import read_recipe
+from pipeline.recipe import bundled, read_recipe
 from pipeline.report import write_report
 from pipeline.sample_site import SampleSite
-from pipeline.shipped import bundled
-from pipeline.stages import Stages, run_recipe
+from pipeline.stages import Gathering, Stages, run_recipe
 from pipeline.status import page_command
 from webapp.cli import need_web
 

@@ -74,7 +74,6 @@ _EXTRAS = (
 
 
 def _plugins() -> Iterator[Component]:
-    """Yield what other packages bring, each tried: docs/extending.md."""
     from baseline.settings import checked_preset_values, preset_names
     from facecrop.detector_names import DETECTORS
     from facecrop.detectors import checked_detector_class

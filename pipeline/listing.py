@@ -88,7 +88,6 @@ def samples(dataset: Dataset) -> Iterator[Line]:
 
 
 def _samples(dataset: Dataset, samples: Iterable[Sample]) -> Iterator[Line]:
-    """Samples with their quality; what `labeler quality` did not measure yet is null."""
     pairs = QualityMeasures(dataset.db).beside(samples)
     while page := list(islice(pairs, 500)):
         places = dataset.images.places({sample.image for sample, _ in page})
@@ -180,7 +179,6 @@ def _with_file(dataset: Dataset, lines: Iterator[Line]) -> Iterator[Line]:
 
 
 def _files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | None]]:
-    """Return the files that samples came from, and where their pictures lie: cut, or whole."""
     known = dataset.samples.pictures(keys)
     places = dataset.images.places({sha256 for sha256, _, _ in known.values()})
     paths: list[str | None] = []
@@ -308,7 +306,6 @@ COLUMNS: dict[str, dict[str, Column]] = {
 
 
 def _fields(columns: Mapping[str, Column]) -> Iterator[str]:
-    """Yield what `--where` may speak of: columns, and the parts of records in a list."""
     for name, column in columns.items():
         parts = column[0] if isinstance(column, list) else ()
         yield from (f"{name}.{part}" for part in parts) if isinstance(parts, dict) else (name,)
@@ -357,7 +354,6 @@ def _values(value: Any, path: list[str]) -> Iterator[Any]:
 
 
 def _text(value: Any) -> str:
-    """Return a value as jq prints it raw."""
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -11,16 +11,16 @@ from typing import Any
 import msgspec
 
 from baseline.request import TrainRequest
-from gleanset.config import TomlTable, read_toml
-from gleanset.errors import RecipeError, UsageError
+from gleanset.config import TomlTable, did_you_mean, read_toml
+from gleanset.errors import InputUnusable, RecipeError, UsageError
 from gleanset.files.names import leads_out
+from gleanset.installation import restore_command
 from gleanset.settings import CropSettings, SplitSettings, WebSettings, WorkSettings
 from harvest.frames_request import FramesRequest
 from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
 from labeler.balance import BalanceSettings
 from labeler.export.options import ExportOptions
 from pipeline.episodes.request import EpisodesRequest
-from pipeline.shipped import bundled
 
 OWN_PLACES = {"images", "crops", "cache", "runs", "damaged", "dataset.toml", "catalog.sqlite"}
 """What a dataset folder holds besides exports."""
@@ -106,9 +106,50 @@ def _mend(path: Path) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield all texts of a TOML value, in its order."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
         for one in value.values() if isinstance(value, dict) else value:
             yield from _texts(one)
+
+
+def bundled() -> Path:
+    """Return the `datasets` folder: beside the rooms in a checkout, inside `pipeline` in a
+    wheel.
+    """
+    here = Path(__file__).resolve().parent
+    for folder in (here / "datasets", here.parent / "datasets"):
+        if (folder / "sample").is_dir():
+            return folder
+    raise InputUnusable(
+        "the bundled sample is missing from this installation",
+        restore_command("datasets"),
+    )
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the recipes that come with Gleanset, by name."""
+    return {path.stem: path for path in sorted((bundled() / "recipes").glob("*.toml"))}
+
+
+def shipped_titles() -> dict[str, str]:
+    """Return the titles of these recipes, by name."""
+    return {
+        name: tomllib.loads(path.read_text(encoding="utf-8"))["title"]
+        for name, path in shipped_recipes().items()
+    }
+
+
+def shipped_recipe(name: str) -> Path:
+    """One of them. Raises `UsageError` with the names there are."""
+    known = shipped_recipes()
+    if name not in known:
+        guess = did_you_mean(name, known, "did you mean {}? ")
+        raise UsageError(f"no recipe is called {name!r}", f"{guess}there are: {', '.join(known)}")
+    return known[name]
+
+
+def recipe_at(named: Path) -> Path:
+    """Return a recipe by its path, or by the name of one that comes with Gleanset."""
+    is_name = named.name == str(named) and not named.suffix
+    return shipped_recipe(named.name) if is_name and not named.exists() else named

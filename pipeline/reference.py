@@ -85,7 +85,6 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 
 def _escape(text: str) -> str:
-    """Escape what Markdown would read as emphasis or HTML."""
     return re.sub(r"([*_<])", r"\\\1", text.replace("\b\n", ""))
 
 

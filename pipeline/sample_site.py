@@ -218,7 +218,6 @@ class SampleSite:
         return _not_found()
 
     def _search(self, query: dict[str, list[str]], base: str) -> SiteAnswer:
-        """A keyword answers wherever it is one of the words asked for."""
         asked = query.get("q", [""])[0]
         words = asked.lower().split()
         results = next((self._listing[word] for word in words if word in self._listing), [])
@@ -250,8 +249,6 @@ class SampleSite:
 
 
 class _Server(ThreadingHTTPServer):
-    """The listening socket; errors of clients that went away are nobody's business."""
-
     def __init__(self, site: SampleSite) -> None:
         self.site = site
         try:
@@ -264,8 +261,6 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Sends what the site answers; HTTP/1.0, one request a connection."""
-
     server: _Server
 
     def do_GET(self) -> None:

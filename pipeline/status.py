@@ -18,7 +18,7 @@ from gleanset.db.journal import unseen_judges, unseen_labels
 from gleanset.db.proposals import proposed_by_tenths
 from gleanset.db.samples import Hints
 from gleanset.db.statistics import Statistics
-from gleanset.db.visitors import REMOVAL, Reports
+from gleanset.db.visitors import REMOVAL, Reports, spooled_reports
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_of
 from gleanset.records import Run
@@ -52,8 +52,6 @@ def next_step(dataset: Dataset) -> str:
 
 
 class _Counts:
-    """How many samples of what there are, but for those set aside."""
-
     def __init__(self, dataset: Dataset) -> None:
         labels: Counter[str | None] = Counter()
         self.queue = 0
@@ -68,7 +66,6 @@ class _Counts:
 
 
 def _towards_labels(dataset: Dataset, counts: _Counts, where: str) -> str:
-    """Return what leads to two classes: one alone cannot be told from anything."""
     if (search := _search(dataset, where)) is not None:
         return search
     if not counts.labelled and (instead := whole_instead(dataset)) is not None:
@@ -103,14 +100,12 @@ def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
 
 
 def _split_command(settings: str) -> str:
-    """Return what splits again with `ratio=8:1:1 seed=0`, or with the dataset's own settings."""
     words = [word.partition("=") for word in shlex.split(settings)]
     options = [part for key, sign, value in words if sign for part in (f"--{key}", value)]
     return shlex.join(["labeler", "split", *options])
 
 
 def _sure_proposals(dataset: Dataset, counts: _Counts, where: str) -> str | None:
-    """Return what labels sure proposals where there are many: they come before a split."""
     tenths = proposed_by_tenths(dataset.db).values()
     if sum(each.get(9, 0) for each in tenths) * MIN_SHARE_TO_LABEL < counts.labelled:
         return None
@@ -121,13 +116,11 @@ def _sure_proposals(dataset: Dataset, counts: _Counts, where: str) -> str | None
 
 
 def _by_hand(dataset: Dataset) -> str | None:
-    """Return the command by which a person labels here; None where its packages are missing."""
     line = by_hand(dataset)
     return None if line and line.startswith(PRESORT) and not can_transfer() else line
 
 
 def _preset(newest: Run | None) -> str:
-    """Return the preset of the newest run; for a first one that which needs the fewest pictures."""
     return str((newest.settings if newest else {}).get("preset", "transfer"))
 
 
@@ -147,15 +140,10 @@ def other_steps(dataset: Dataset, besides: str) -> list[str]:
 
 
 def _can_serve(dataset: Dataset) -> bool:
-    """Return whether there is a model, and what shows it on a page."""
     return dataset.runs.newest("baseline") is not None and find_spec("fastapi") is not None
 
 
 def _search(dataset: Dataset, where: str) -> str | None:
-    """Return what finds the faces of images that nothing is known of; None where there are none.
-
-    Those that could not be read are not asked for again and again.
-    """
     refused = dataset.rejections.by_reason().get("facecrop", {})
     if dataset.images.count_fresh() <= sum(refused.values()):
         return None
@@ -169,7 +157,6 @@ def _search(dataset: Dataset, where: str) -> str | None:
 
 
 def _detectors(dataset: Dataset) -> set[str | None]:
-    """Return what found the samples in use, or else what looked for some."""
     counts = dataset.samples.counts("status", "detector")
     present = {detector for status, detector in counts if status != "retired"}
     return present or {one.detector for one in Statistics(dataset.db).searches()}
@@ -187,7 +174,6 @@ def accepted_reports(dataset: Dataset) -> int:
 
 
 def _has_new_reports(dataset: Dataset, newest: Run) -> bool:
-    """Return whether reports were accepted since a run, and training again would use them."""
     if not accepted_reports(dataset):
         return False
     from baseline.judge.run_figures import read_metrics
@@ -224,8 +210,6 @@ def status(dataset: Dataset) -> dict[str, Any]:
         for split, number in by_split.items():
             splits.setdefault(split, {})[label] = number
     splits.pop("", None)
-    from curation.web_reports import spooled_reports
-
     return {
         "dataset": str(dataset.root.absolute()),
         "images": dataset.images.count(),
@@ -263,14 +247,12 @@ def status_words(dataset: Dataset) -> dict[str, object]:
 
 
 def _spoken(counts: Any) -> Any:
-    """Return counts with their names in words, not as they are in `--json`."""
     if not isinstance(counts, dict):
         return counts
     return {str(name).replace("_", " "): _spoken(value) for name, value in counts.items()}
 
 
 def _origins(dataset: Dataset) -> dict[str, dict[str, int]]:
-    """Return how many images each source gave for each query, hint or title of a video."""
     images: dict[str, dict[str, int]] = {}
     for row in dataset.fetches.yields():
         if row.images:
@@ -279,7 +261,6 @@ def _origins(dataset: Dataset) -> dict[str, dict[str, int]]:
 
 
 def _left_out(dataset: Dataset) -> dict[str, object]:
-    """Return what was not used and what waits for a person, with the commands that list it."""
     reasons = dataset.rejections.by_reason()
     see = {"rejections_are_listed_by": rejections_of(dataset)} if reasons else {}
     told: dict[str, object] = {"rejections": reasons, **see}

@@ -89,7 +89,6 @@ def _probability(own: bool, score: float) -> float:
 
 
 def _styled(box: Box, style: BoxStyle) -> Box:
-    """Return the box as another detector would have drawn it."""
     width, height = box.width * style.width, box.height * style.height
     x = box.x + box.width * (0.5 + style.right) - width / 2
     y = box.y + box.height * (0.5 + style.down) - height / 2

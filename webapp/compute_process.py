@@ -118,7 +118,6 @@ class ComputeProcess:
 
 
 def _work_on_tasks(through: socket.socket, settings: str, environment: dict[str, str]) -> None:
-    """Load the model, then do what comes until nothing more can come."""
     begin_worker(environment)
     lower_priority(PRIORITY_STEPS)
     with through, through.makefile("rwb", BUFFER_BYTES) as pipe:

@@ -39,8 +39,6 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class _Job:
-    """A request: what is computed of which pictures, and who waits for it."""
-
     visitor: str
     computation: str
     request: Any
@@ -50,8 +48,6 @@ class _Job:
 
 @dataclass(eq=False)
 class _Batch:
-    """Requests that a process works on together, since `begun`."""
-
     process: ComputeProcess
     jobs: list[_Job]
     begun: float = field(default_factory=time.monotonic)

@@ -111,7 +111,6 @@ class Guard:
                 ) from None
 
     def _is_counted(self, scope: Scope, headers: Headers) -> bool:
-        """Return whether a request counts against the rate of who asks."""
         path = scope["path"]
         if not path.startswith(API) or path in UNCOUNTED:
             # A token that is sent with a page may be a guess. The name may be percent-encoded.
@@ -121,7 +120,6 @@ class Guard:
         return not (own and self._settings.is_owner(token_in(headers, OWNER_COOKIE)))
 
     def _check(self, scope: Scope, headers: Headers, *, counted: bool) -> None:
-        """Raise `RefusedRequest` for what is not let in."""
         self._check_host(headers)
         changes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
         if changes:
@@ -181,8 +179,6 @@ class Guard:
 
 
 class _GuardedAnswer:
-    """Sends an answer with what every answer carries. `begun` is set once it has started."""
-
     def __init__(self, send: Send) -> None:
         self._send = send
         self.begun = False

@@ -59,7 +59,6 @@ def model_card(settings: ServeSettings, loaded: LoadedModel) -> Told:
 
 
 def _run_folder(file: Path) -> Path | None:
-    """Return the folder of the run that a served file lies in; None for an exported file."""
     folder = file.parent
     return folder if file.name == FILE and (folder / METRICS).is_file() else None
 
@@ -74,7 +73,6 @@ def _metrics(folder: Path | None) -> RunFigures | None:
 
 
 def _classes(names: tuple[str, ...], metrics: RunFigures | None) -> list[Told]:
-    """Return each class with its pictures in the splits, as the run's report has them."""
     support = {
         split: {one.name: one.support for one in figures.classes}
         for split, figures in (metrics.splits.items() if metrics else ())
@@ -83,7 +81,6 @@ def _classes(names: tuple[str, ...], metrics: RunFigures | None) -> list[Told]:
 
 
 def _measured(metrics: RunFigures | None) -> Told | None:
-    """Return the figures of test; of val, by which training was watched, where there is no test."""
     for split in ("test", "val"):
         figures = metrics.splits.get(split) if metrics else None
         if figures is not None:
@@ -93,7 +90,6 @@ def _measured(metrics: RunFigures | None) -> Told | None:
 
 
 def _strangers(folder: Path | None, rule: DecisionRule) -> Told | None:
-    """Return what telling strangers costs of the known, and how many rejected ones it finds."""
     try:
         chosen = load_decision_rule(folder).chosen.unfamiliar if folder else None
     except GleansetError:
@@ -129,7 +125,6 @@ def _figures(figures: SplitFigures) -> Told:
 
 
 def _history(folder: Path | None) -> Told:
-    """Return when the run ended, and where the pictures that it learnt from came from."""
     unknown: Told = {"preset": None, "date": None, "learnt_from": None}
     root = dataset_of_run(folder) if folder else None
     if folder is None or root is None:

@@ -22,11 +22,10 @@ from curation.web_reports import (
     refuse_reports,
     reported_region,
     rivals_of,
-    spooled_reports,
 )
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles, SortingQueue
-from gleanset.db.visitors import PENDING, REMOVAL, Report, Reports
+from gleanset.db.visitors import PENDING, REMOVAL, Report, Reports, spooled_reports
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cut import encode
@@ -132,7 +131,6 @@ def decide(here: Here, decision: OwnerDecision) -> dict[str, Any]:
 
 
 def _with_rivals(dataset: Dataset, waiting: Sequence[Report]) -> list[tuple[int, Report]]:
-    """Return reports, each with those that contradict it and wait as well."""
     near = [[report, *rivals_of(dataset, report)] for report in waiting]
     shown = {report.id: report for reports in near for report in reports}
     return [(0, report) for report in shown.values() if report.status == PENDING]
@@ -149,7 +147,6 @@ def _line(dataset: Dataset, step: int, report: Report) -> dict[str, Any]:
 
 
 def _copies(dataset: Dataset, report: Report) -> list[dict[str, Any]]:
-    """Return the images that a removal may mean; the first with a thumbnail (`data:` address)."""
     thumbnails, copies = Thumbnails(dataset, with_reports=True), copies_of(dataset, report)
     shown = map(dataset.images.get, [copy.sha256 for copy in copies[:MAX_SHOWN_COPIES]])
     made = [None if image is None else thumbnails.of_image(image) for image in shown]
@@ -160,7 +157,6 @@ def _copies(dataset: Dataset, report: Report) -> list[dict[str, Any]]:
 
 
 def _known_faces(dataset: Dataset, name: str) -> list[str]:
-    """Return faces of a class, the most typical one and the latest, as `data:` addresses."""
     if (row := dataset.classes.id_of(dataset.classes.resolved(name))) is None:
         return []
     keys = SampleTiles(dataset.db).keys_of(SortingQueue(dataset.db).portraits(row))

@@ -43,7 +43,6 @@ class PageFiles(StaticFiles):
         return answer
 
     def _packed(self, path: str, scope: Scope) -> str | None:
-        """Return the smaller copy of a file, if there is one and the browser can unpack it."""
         takes = "gzip" in Headers(scope=scope).get("accept-encoding", "")
         return f"{path}.gz" if takes and self.lookup_path(f"{path}.gz")[1] else None
 

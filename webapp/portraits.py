@@ -55,7 +55,6 @@ def portraits(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
 
 
 def _recognised(folder: Path) -> set[str]:
-    """Return the samples that a run names as their label does, and has not learnt from."""
     recognised = set[str]()
     for split, outputs in load_outputs(folder).items():
         if split != "train":
@@ -71,14 +70,12 @@ def _rank(recognised: set[str], sample: Sample) -> tuple[bool, int, float, str]:
 
 
 def _face(dataset: Dataset, samples: list[Sample], name: str) -> str | None:
-    """Return a face of a class, the first that can be read."""
     best = [one for one in samples if one.label == name][:TRIED]
     made = map(Thumbnails(dataset).of_sample, best)
     return next((thumbnail.src for thumbnail in made if thumbnail), None)
 
 
 def _example(dataset: Dataset, samples: list[Sample]) -> str | None:
-    """Return a picture of several classes, one that the model has not learnt from if there is."""
     within: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         within[sample.image].append(sample)

@@ -33,8 +33,6 @@ JPEG_SIDE = 4096
 
 @dataclass(frozen=True, slots=True)
 class _SearchedPicture:
-    """A picture, of `width` x `height` pixels, with its parts; or what is wrong with it."""
-
     name: str
     width: int = 0
     height: int = 0
@@ -64,7 +62,6 @@ def answers_to(loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLi
 def _cut_all(
     loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits
 ) -> list[_SearchedPicture]:
-    """Return pictures as the parts that are judged."""
     read = loaded.model.cropping.read
 
     def parts_of(picture: Image, upload: Upload) -> Sequence[PicturePart]:

@@ -15,9 +15,9 @@ from typing import TypeVar
 
 import msgspec
 
-from curation.web_reports import SPOOL, SPOOLED, report_store, spooled_reports
+from curation.web_reports import report_store
 from gleanset import Dataset, errors
-from gleanset.db.visitors import REMOVAL, Reports
+from gleanset.db.visitors import REMOVAL, SPOOL, SPOOLED, Reports, spooled_reports
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import sha256_of
 from webapp.computations import KeptReport
@@ -88,7 +88,6 @@ class ReportSpool:
         return True
 
     def _refuse(self, dataset: Dataset, report: KeptReport) -> None:
-        """Raise `RefusedRequest` for a picture that was taken down, or where there is no room."""
         if _is_buried(dataset, report):
             raise RefusedRequest(410, "taken down", "this picture was taken out of the dataset")
         sizes = [file.stat().st_size for file in spooled_reports(self.root)]

@@ -103,14 +103,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def _owner_token(root: Path) -> str:
-    """Return what opens the owner's page. Raises `UsageError` where there is nothing to own."""
     if not is_dataset(root):
         raise UsageError("--owner shows the reports of a dataset", "name it: -d DATASET")
     return os.environ.get(OWNER_VARIABLE) or secrets.token_urlsafe(16)
 
 
 def _page_address(address: ListenAddress, port: int, page: str, token: str | None) -> str:
-    """Return where a page is, with the token that opens it."""
     name = f"[{address.host}]" if ":" in address.host else address.host
     query = f"?token={token}" if token else ""
     return f"{'https' if address.cert else 'http'}://{name}:{port}/{page}{query}"

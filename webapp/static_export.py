@@ -52,7 +52,6 @@ def export_page(root: Path, request: StaticPageRequest, progress: Progress) -> R
 
 
 def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, bytes]]:
-    """Yield each file of the page with its name, and what a server would answer, under its name."""
     for path in sorted(path for path in PAGE.rglob("*") if path.is_file()):
         if path.name not in OF_SERVERS and path.suffix != ".gz":
             yield path.relative_to(PAGE).as_posix(), path.read_bytes()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from baseline.use.picture_parts import NO_FACE
 from gleanset.db.classes import class_name
@@ -10,11 +13,11 @@ from gleanset.db.visitors import REMOVAL, Claim
 from gleanset.errors import Unreadable, UsageError
 from gleanset.files.names import kept_name
 from gleanset.files.store import sha256_of
-from gleanset.images.cut import within
+from gleanset.images.cut import encode, within
+from gleanset.images.decode import DecodedImage, decode
 from gleanset.images.measure import measure
 from gleanset.records import Box
 from webapp.api_models import SentReport
-from webapp.bare_picture import BarePicture, bare_picture
 from webapp.computations import KeptReport, Upload
 from webapp.loaded_model import LoadedModel
 from webapp.problems import RefusedRequest
@@ -54,7 +57,6 @@ def _claim(
 def _removal(
     loaded: LoadedModel, upload: Upload, sent: SentReport, limits: RequestLimits
 ) -> KeptReport:
-    """Return a report that asks for a removal; of the whole image, whatever the box."""
     if not sent.note.strip():
         raise RefusedRequest(422, "no reason", "say in `note` why the picture should go")
     picture = _bare(upload, limits)
@@ -86,7 +88,6 @@ def _class_name(claimed: str) -> str:
 def _answer(
     loaded: LoadedModel, upload: Upload, claim: SentReport, limits: RequestLimits
 ) -> tuple[str | None, float | None]:
-    """Return what the model says of the box, and how sure: nobody need be believed about that."""
     boxes = None if claim.box is None else (Box(*claim.box),)
     asked = Upload(upload.name, upload.data, boxes)
     (picture,) = answers_to(loaded, [asked], limits)["pictures"]
@@ -97,3 +98,70 @@ def _answer(
         raise RefusedRequest(422, error["reason"], error["detail"])
     part = picture["parts"][0]
     return part["answer"], part["predictions"][0]["confidence"]
+
+
+LOSSLESS = ("PNG", "GIF", "BMP", "TIFF")
+BESIDES = 65_536
+"""Bytes that a file may have over those of its pixels: profiles, dates, a small picture."""
+
+# What ends the data of a scan: any marker but zero bytes, restarts and fill.
+_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+
+
+class BarePicture(NamedTuple):
+    """The file of a picture and nothing else, with its size in upright pixels."""
+
+    data: bytes
+    format: str
+    width: int
+    height: int
+
+
+def bare_picture(data: bytes, most_pixels: int) -> BarePicture:
+    """Return the picture alone, which is decoded to see that it is one. Raises `Unreadable`.
+
+    A JPEG or PNG stays as it is up to its end, so that its hash is that of the same picture
+    elsewhere. Of other formats, and where a file takes more bytes than its pixels do, the pixels
+    are written anew.
+    """
+    picture = decode(data, most_pixels=most_pixels)
+    kind = picture.format
+    alone = data[: _END[kind](data)] if kind in _END else b""
+    if not 0 < len(alone) <= 3 * picture.width * picture.height + BESIDES:
+        kind, alone = _written_anew(picture)
+    return BarePicture(alone, kind, picture.width, picture.height)
+
+
+def _written_anew(picture: DecodedImage) -> tuple[str, bytes]:
+    if picture.format not in LOSSLESS:
+        return "JPEG", encode(picture.pixels)
+    picture.pixels.info = {}  # Pillow carries profiles and comments along.
+    picture.pixels.save(buffer := io.BytesIO(), "PNG", compress_level=3)
+    return "PNG", buffer.getvalue()
+
+
+def _jpeg_end(data: bytes) -> int:
+    """Return where a JPEG ends (ITU-T T.81, annex B); 0 where its markers do not lead there."""
+    place = 2
+    while data[place : place + 1] == b"\xff":
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+        if marker == 0xD9:
+            return place + 2
+        place += 2 + length
+        if marker == 0xDA:
+            after = _JPEG_MARKER.search(data, place)
+            place = after.start() if after else len(data)
+    return 0
+
+
+def _png_end(data: bytes) -> int:
+    """Return where a PNG ends (its chunk IEND); 0 where its chunks do not lead there."""
+    place = 8
+    while kind := data[place + 4 : place + 8]:
+        place += 12 + int.from_bytes(data[place : place + 4], "big")
+        if kind == b"IEND":
+            return place
+    return 0
+
+
+_END = {"JPEG": _jpeg_end, "PNG": _png_end}

@@ -1,13 +1,15 @@
 """The picture of the owner's page for the docs, from drawn faces only.
 
 Run from the root of the repository: python docs/images/make_owner.py [FOLDER]
-It keeps reports of which two contradict each other in a temporary dataset, serves that, and writes
-web-owner.png. Needs the extra [web], playwright, chromium and a font with Japanese letters.
+It keeps reports of which two contradict each other in a temporary dataset, serves that, asks for an
+image to be removed, and writes web-owner.png. Needs the extra [web], playwright, chromium and a
+font with Japanese letters.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "webapp")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import requests
 from in_browser import CHROMIUM, until
 from model_of_colours import write_model
 from PIL import Image
@@ -25,6 +28,7 @@ from web_requests import serving, settings_of
 
 from curation.web_reports import accept_reports
 from gleanset import Dataset
+from gleanset.db.visitors import REMOVAL
 
 SIZE = {"width": 1060, "height": 800}
 COLOURS = 192
@@ -38,13 +42,19 @@ def main(folder: Path) -> None:
         with Dataset.create(root) as dataset:
             add_reports(root, [Told(NAMES[number % 4], picture=number) for number in range(8)])
             accept_reports(dataset, dict.fromkeys(range(1, 9)))
+            image = next(iter(dataset.images.each()))
+            mine = dataset.image_path(image.sha256, image.format).read_bytes()
         reports = [
             Told(NAMES[n % 4], answer=NAMES[n % 3], confidence=0.4 + n / 20) for n in range(8)
         ]
         other = Told(NAMES[2], "no, look at her hair", NAMES[0], 0.4, picture=20)
         add_reports(root, [*reports, other], 20)
-        settings = settings_of(Path(scratch), write_model(root / "m.onnx"), root, owner="own")
+        settings = settings_of(write_model(root / "m.onnx"), root, owner="own")
         with serving(settings) as port, sync_playwright() as driver:
+            removal = json.dumps({"kind": REMOVAL, "note": "My drawing, not for training."})
+            address = f"http://127.0.0.1:{port}/api/v1/reports"
+            files = {"file": ("mine.png", mine)}
+            requests.post(address, {"report": removal}, files=files, timeout=60).raise_for_status()
             page = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]).new_page(
                 viewport=SIZE
             )

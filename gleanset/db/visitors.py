@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from gleanset.db.changes import Change, Changes
@@ -22,10 +24,21 @@ from gleanset.records import Box, overlap
 
 STATUSES = PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"
 KINDS = WRONG_ANSWER, REMOVAL = "wrong answer", "removal"
+SPOOL, SPOOLED = Path("web/spool"), ".report"
+"""Where reports are that are not in the catalogue yet, and how their files end."""
 SAME_FACE = 0.5
 """Intersection over union from which two boxes, drawn by two visitors, are of one face."""
 MAX_NEAR_DUPLICATE_BITS = 8
 """Differing bits (of 64) of the perceptual hashes of possible copies: a person has to look."""
+
+
+def spooled_reports(root: Path) -> list[Path]:
+    """Return the files of reports that wait for the catalogue to take them, the oldest first."""
+    files = list[tuple[int, Path]]()
+    for file in (root / SPOOL).glob(f"*{SPOOLED}"):
+        with suppress(FileNotFoundError):  # taken meanwhile
+            files.append((file.stat().st_mtime_ns, file))
+    return [file for _, file in sorted(files)]
 
 
 class Claim(NamedTuple):

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from gleanset.errors import Unreadable, UsageError
 from gleanset.images.embedded_reservation import reservations_in
 from gleanset.work.pool import Outcome
-from harvest.http.failures import RETRY_STATUSES
 from harvest.http.opt_outs import (
     NO_TRAINING,
     SIGNAL,
@@ -35,7 +34,7 @@ from harvest.http.opt_outs import (
     signals_in,
     tdm_rules,
 )
-from harvest.http.policy import DownloadLimits, FetchPolicy
+from harvest.http.policy import RETRY_STATUSES, DownloadLimits, FetchPolicy
 from harvest.http.urls import origin_of, tidy
 from harvest.robots_words import WORDS
 
@@ -162,7 +161,9 @@ class RobotsPolicy:
             self._forbid(file, f"{file}: http {status}")
             return None
         text = _text(data) if status < 300 else ""
-        rules = _parsed(text) if text else None
+        from protego import Protego
+
+        rules = Protego.parse(text) if text else None
         signals = signals_in(text) if SIGNAL in self.heeded else None
         size = min(len(data), _MOST_BYTES) * ((rules is not None) + (signals is not None))
         until = time.monotonic() + _FRESH
@@ -271,9 +272,3 @@ def _text(data: bytes) -> str:
         # Half a line would say something else: `Disallow: /` of `Disallow: /private`.
         data = data[: max(data.rfind(b"\n", 0, _MOST_BYTES), data.rfind(b"\r", 0, _MOST_BYTES)) + 1]
     return data.decode("utf-8-sig", "replace")
-
-
-def _parsed(text: str) -> Protego:
-    from protego import Protego
-
-    return Protego.parse(text)

@@ -24,8 +24,7 @@ from gleanset.errors import Unreadable
 from gleanset.records import Candidate
 from gleanset.work.pool import IN_FLIGHT_PER_WORKER, Outcome, failed_outcome
 from harvest.host_answers import NOT_ASKED, RedirectedOutcome
-from harvest.http.client import Client
-from harvest.http.fetch import Fetch, HttpAnswer, RetryLater
+from harvest.http.client import Client, Fetch, HttpAnswer, RetryLater
 from harvest.http.urls import host_of, origin_of
 
 Result = TypeVar("Result")
@@ -104,9 +103,8 @@ class Scheduler(Generic[Result]):
         requests: int,
     ) -> None:
         self._client = client
-        self._fetcher = client.fetcher
-        self._robots = client.fetcher.robots
-        self._slots = client.fetcher.slots
+        self._robots = client.robots
+        self._slots = client.slots
         self._process = process
         self._requests = requests
         self._queues: dict[str, deque[DownloadJob]] = {}
@@ -147,7 +145,9 @@ class Scheduler(Generic[Result]):
             self._client.close()
             raise
         finally:
-            self._end()
+            with self._slots.changed:
+                self._ended = True
+                self._slots.changed.notify_all()
             for thread in threads:
                 thread.join()
         if self._trouble is not None:
@@ -209,11 +209,6 @@ class Scheduler(Generic[Result]):
             except Empty:
                 return batch
 
-    def _end(self) -> None:
-        with self._slots.changed:
-            self._ended = True
-            self._slots.changed.notify_all()
-
     # In the threads that download
 
     def _work(self) -> None:
@@ -224,7 +219,6 @@ class Scheduler(Generic[Result]):
             self._events.put(error)
 
     def _next_job(self) -> DownloadJob | None:
-        """Wait until a request may be made, and take a slot for it; None at the end."""
         with self._slots.changed:
             while not (self._ended or self._slots.closed):
                 job, seconds = self._startable()
@@ -257,7 +251,6 @@ class Scheduler(Generic[Result]):
         return None, soonest
 
     def _return_rested(self) -> float:
-        """Put what has rested back into its queue; return the seconds until the next has."""
         now = time.monotonic()
         while self._resting and self._resting[0][0] <= now:
             job = heappop(self._resting)[2]
@@ -305,10 +298,9 @@ class Scheduler(Generic[Result]):
         return job
 
     def _advance(self, job: DownloadJob) -> None:
-        """Make the next request of a job, and go on by what came of it."""
         host = job.fetch.host
         try:
-            answer = self._fetcher.fetch_once(job.fetch)
+            answer = self._client.fetch_once(job.fetch)
         except Exception as error:
             self._give_back(host, done=job.candidate is not None)
             self._fail(job, error)
@@ -320,7 +312,10 @@ class Scheduler(Generic[Result]):
         elif job.candidate is None:
             self._learn(job, answer)
         else:
-            outcome = self._processed(job.candidate, answer)
+            try:
+                outcome = Outcome(job.candidate, self._process(self._client.accept(answer)))
+            except Exception as error:
+                outcome = failed_outcome(job.candidate, error)
             if job.fetch.redirects:
                 told = outcome.item, outcome.result, outcome.reason, outcome.detail
                 outcome = RedirectedOutcome(*told, answer.url)
@@ -342,12 +337,6 @@ class Scheduler(Generic[Result]):
                 queue.appendleft(job) if first else queue.append(job)
             self._slots.changed.notify()
 
-    def _processed(self, candidate: Candidate, answer: HttpAnswer) -> Outcome[Candidate, Result]:
-        try:
-            return Outcome(candidate, self._process(self._client.accept(answer)))
-        except Exception as error:
-            return failed_outcome(candidate, error)
-
     def _fail(self, job: DownloadJob, error: Exception) -> None:
         if job.candidate is not None:
             self._events.put(failed_outcome(job.candidate, error))
@@ -355,7 +344,7 @@ class Scheduler(Generic[Result]):
             self._learn(job, error)
 
     def _learn(self, job: DownloadJob, answer: HttpAnswer | Exception) -> None:
-        self._fetcher.learn_robots(job.rules, answer)
+        self._client.learn_robots(job.rules, answer)
         with self._slots.changed:
             self._reading.discard(origin_of(job.rules))
             host = host_of(job.rules)

@@ -11,18 +11,14 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from itertools import count
-from typing import TypeVar
 
 from gleanset.errors import GleansetError
-from harvest.http.policy import DownloadLimits
 
-Answer = TypeVar("Answer")
 # Hosts remembered: more than robots rules are kept of, so that no delay is forgotten before them.
 MAX_HOSTS = 4096
 # A host that refuses so many requests in a row, for each that may be under way, is left alone: as
@@ -38,8 +34,6 @@ class Closed(GleansetError):
 
 @dataclass(slots=True)
 class _Slots:
-    """The state of one host: `freed` wakes one of the `waiting` threads in `turn`."""
-
     delay: float
     freed: threading.Condition
     under_way: int = 0
@@ -220,22 +214,3 @@ class PassingTrouble(Exception):
         super().__init__(str(error))
         self.error = error
         self.wait = wait
-
-
-def retrying(
-    slots: HostSlots, host: str, limits: DownloadLimits, call: Callable[[], Answer]
-) -> Answer:
-    """Return what `call` returns; where it raises `PassingTrouble`, hold its host and call again.
-
-    Raises the trouble's error after the last of the limits' retries, or when the site wants a
-    longer pause than they allow: to come back earlier would be rude.
-    """
-    for attempt in count():
-        try:
-            return call()
-        except PassingTrouble as trouble:
-            wait = backoff(attempt, limits.backoff) if trouble.wait is None else trouble.wait
-            if attempt >= limits.retries or wait > limits.max_wait:
-                raise trouble.error from trouble.__cause__
-            slots.hold(host, wait)
-    raise AssertionError("count() has no end")

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from lxml import html
 from lxml.etree import ParserError
 
-from gleanset.errors import Blocked, Changed
+from gleanset.errors import Blocked
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, Page
 from harvest.sources.base import (
@@ -152,7 +152,9 @@ def _read(page: Page, query: Query, first: int) -> ResultPage[Candidate]:
             f"({page.url}).",
             "Wait some hours, use another network, a smaller --limit or another source.",
         )
-    return ResultPage([], first, _changed(query, page))
+    is_blank = not _visible_text(page) and not _is_turned_away(page)
+    what = "an empty page" if is_blank else "a page without the results we know"
+    return ResultPage([], first, changed("Bing", query.text, f"{what} ({page.url})"))
 
 
 def _params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str]:
@@ -250,9 +252,3 @@ def _size(result: html.HtmlElement) -> tuple[int | None, int | None]:
         if size := _SIZE_TEXT.search(card.text_content()):
             return int(size[1]), int(size[2])
     return None, None
-
-
-def _changed(query: Query, page: Page) -> Changed:
-    is_blank = not _visible_text(page) and not _is_turned_away(page)
-    what = "an empty page" if is_blank else "a page without the results we know"
-    return changed("Bing", query.text, f"{what} ({page.url})")

@@ -17,8 +17,7 @@ from requests.structures import CaseInsensitiveDict
 
 from gleanset.errors import Unreadable
 from harvest.http import Client, Page, unreachable
-from harvest.http.failures import TransientFailure
-from harvest.http.policy import FetchPolicy
+from harvest.http.policy import FetchPolicy, TransientFailure
 from harvest.http.throttle import PassingTrouble
 from harvest.sources.base import speakable
 
@@ -46,12 +45,9 @@ def open_session(client: Client, pace: float, judge: Judge) -> requests.Session:
 
 
 class _ClientAdapter(BaseAdapter):
-    """Sends each request once, and judges its answer."""
-
     def __init__(self, client: Client, pace: float, judge: Judge) -> None:
         super().__init__()
-        # Not the client: sessions may outlive it.
-        self._fetcher = client.fetcher
+        self._client = client
         self._limits = replace(client.limits, retries=0)
         self._pace = pace
         self._judge = judge
@@ -67,7 +63,7 @@ class _ClientAdapter(BaseAdapter):
             body=request.body if isinstance(request.body, bytes | str) else None,
         )
         try:
-            answer = self._fetcher.fetch(request.url or "", policy, self._pace)
+            answer = self._client.fetch(request.url or "", policy, self._pace)
         except Unreadable as error:
             raise _trouble(request.url or "", error) from None
         text = answer.data.decode("utf-8", "replace")

@@ -227,7 +227,6 @@ def _usual(steps: Floats, at: int) -> float:
 
 
 def _gradual_cuts(window: FrameBuffer) -> list[SceneCut]:
-    """Return the middles of even changes, each the greatest within `_APART` seconds."""
     best: list[tuple[float, SceneCut]] = []
     for span in _SPANS:
         for change, at, first, last in _even_changes(window, span):

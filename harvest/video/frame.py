@@ -212,16 +212,15 @@ def _jpeg(picture: RawFrame, quality: int) -> bytes:
     return bytes(data)
 
 
-def _png(picture: RawFrame) -> bytes:
-    file = io.BytesIO()
-    picture.whole().save(file, "PNG", compress_level=4)
-    return file.getvalue()
-
-
 def encode(picture: RawFrame, sampling: Sampling) -> tuple[bytes, Measured]:
     """Return the bytes of a picture in the wanted format, and what is to be known of them."""
     png = sampling.format == "png"
-    data = _png(picture) if png else _jpeg(picture, sampling.quality)
+    if png:
+        file = io.BytesIO()
+        picture.whole().save(file, "PNG", compress_level=4)
+        data = file.getvalue()
+    else:
+        data = _jpeg(picture, sampling.quality)
     phash, sharpness = picture.measured
     kind = "PNG" if png else "JPEG"
     wide, high = picture.size

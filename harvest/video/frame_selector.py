@@ -140,7 +140,9 @@ class FrameSelector:
         chosen = [] if self._stretch is None else self._chosen()
         for candidate in sorted(chosen, key=lambda one: one.time):
             if not self.full:
-                self._note(candidate)
+                self._count += 1
+                if self._sampling.skip_similar is not None:
+                    self._kept.append(candidate.phash)
                 yield candidate
         if self._sampling.mode in ("useful", "scenes"):
             self._seen += self._hashes
@@ -154,17 +156,18 @@ class FrameSelector:
         return ()
 
     def _hold(self, candidate: FrameCandidate) -> None:
-        """Keep no more pictures in memory than may be chosen."""
         if self._sampling.drop_bad and (fault := self._cheap_fault(candidate)):
             self._faults[fault] += 1
             return
         if self._sampling.mode not in ("useful", "scenes"):
-            self._hold_sharper(candidate)
+            if not self._held or candidate.sharpness > self._held[0].sharpness * _SHARPER:
+                self._held = [candidate]
             return
+        within = self._sampling.skip_similar or 0
         near = [
             candidate_held
             for candidate_held in self._held
-            if _bits(candidate_held.phash, candidate.phash) <= self._near()
+            if (candidate_held.phash ^ candidate.phash).bit_count() <= within
         ]
         if near:
             weakest = min(near, key=lambda candidate_held: candidate_held.sharpness)
@@ -177,22 +180,13 @@ class FrameSelector:
             self._held[self._held.index(weakest)] = candidate
 
     def _cheap_fault(self, candidate: FrameCandidate) -> str | None:
-        """Return what is wrong with it; edges are measured only where it could be chosen."""
         sharpest = max((one.sharpness for one in self._held), default=-1.0)
         if self._number() == 1 and candidate.sharpness <= sharpest:
             return None
         return candidate.fault()
 
-    def _hold_sharper(self, candidate: FrameCandidate) -> None:
-        if not self._held or candidate.sharpness > self._held[0].sharpness * _SHARPER:
-            self._held = [candidate]
-
     def _number(self) -> int:
         return self._sampling.per_scene if self._sampling.mode == "scenes" else 1
-
-    def _near(self) -> int:
-        skip = self._sampling.skip_similar
-        return 0 if skip is None else skip
 
     def _chosen(self) -> list[FrameCandidate]:
         if not self._held:
@@ -214,21 +208,11 @@ class FrameSelector:
         return fresh
 
     def _shown_before(self) -> bool:
-        """Return whether a stretch shows what was kept, or what was seen beside it."""
         within = self._sampling.skip_similar or 0
         if self._number() == 1 and any(_any_near(self._kept, one, within) for one in self._hashes):
             return True
         same = sum(_any_near(self._seen, one, min(_SAME, within)) for one in self._hashes)
         return bool(same) and same > _SHARE * len(self._hashes)
-
-    def _note(self, candidate: FrameCandidate) -> None:
-        self._count += 1
-        if self._sampling.skip_similar is not None:
-            self._kept.append(candidate.phash)
-
-
-def _bits(first: int, other: int) -> int:
-    return (first ^ other).bit_count()
 
 
 def _any_near(hashes: list[int], code: int, within: int) -> bool:

@@ -128,7 +128,6 @@ class _Pair:
             yield i + begin, j
 
     def _met(self, distance: float) -> NDArray[np.bool_]:
-        """Return whether each look meets its like at that distance."""
         wanted = self._times - distance
         low = np.searchsorted(self._shown, wanted - SLACK)
         high = np.searchsorted(self._shown, wanted + SLACK, side="right")
@@ -149,7 +148,6 @@ class _Pair:
         return _variety(inside) >= VARIETY
 
     def _repeat(self, first: int, last: int) -> RepeatedStretch:
-        """Up to the looks around it, of which it is known that they are none of it."""
         step = _step(self._times)
         before = self._times[first - 1] if first else -np.inf
         after = self._times[last + 1] if last + 1 < len(self._times) else np.inf
@@ -168,7 +166,6 @@ _STILL = 20.0
 
 
 def _step(times: _Times) -> float:
-    """Seconds from look to look."""
     return float(np.median(np.diff(times))) if len(times) > 1 else 1.0
 
 
@@ -205,7 +202,6 @@ def _variety(hashes: _Hashes) -> int:
 
 
 def _joined(repeats: list[RepeatedStretch]) -> list[RepeatedStretch]:
-    """In order, without overlap."""
     found: list[RepeatedStretch] = []
     for one in sorted(repeats, key=lambda one: (one.start, -one.end)):
         begin = max(one.start, found[-1].end) if found else one.start

@@ -22,7 +22,7 @@ from gleanset.files.store import sha256_of, sha256_of_file
 from gleanset.installation import install_command
 from gleanset.records import Origin
 from harvest.http import Client
-from harvest.http.ssrf import resolves_private
+from harvest.http.connections import resolves_private
 from harvest.http.urls import host_of, tidy
 from harvest.video.inputs import InputResult, SampledBefore, UnusableInput, VideoAtHand
 
@@ -64,7 +64,12 @@ class VideoAddress:
         try:
             infos = _download(self.shown, settings)
         except Unreachable as error:
-            yield UnusableInput(self.shown, "not downloaded", str(error), error)
+            detail = error.what.removeprefix(f"{self.shown}: ")
+            yield UnusableInput(self.shown, "not downloaded", detail, error)
+            return
+        if not infos or not all(info.get("requested_downloads") for info in infos):
+            detail = "no video there, or one without an end"
+            yield UnusableInput(self.shown, "not downloaded", detail)
             return
         for info in infos:
             # A page with several videos is not the address of each.
@@ -81,8 +86,7 @@ class VideoAddress:
                 author=info.get("uploader") or None,
                 licence=info.get("license") or None,
             )
-            yield VideoAtHand(path, sha256, origin)
-        shutil.rmtree(own, ignore_errors=True)
+            yield VideoAtHand(path, sha256, origin, downloaded=True)
 
 
 def _settings(client: Client, folder: Path) -> dict[str, Any]:
@@ -120,7 +124,7 @@ def _download(page: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
     level = urllib3_log.level
     try:
         with YoutubeDL(settings) as loader:
-            found = loader.extract_info(page) or {}
+            answer = loader.extract_info(page) or {}
     except YoutubeDLError as error:
         text = " ".join(_COLOURS.sub("", str(error)).removeprefix("ERROR: ").split())
         if "No space left" in text:
@@ -128,7 +132,4 @@ def _download(page: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
         raise Unreachable(f"{page}: {text}", _HINT) from error
     finally:
         urllib3_log.setLevel(level)
-    infos = [info for info in found.get("entries", [found]) if info]
-    if not infos or not all(info.get("requested_downloads") for info in infos):
-        raise Unreachable(f"{page}: no video there, or one without an end", _HINT)
-    return infos
+    return [info for info in answer.get("entries", [answer]) if info]

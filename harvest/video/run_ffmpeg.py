@@ -135,7 +135,6 @@ def ffmpeg_log(command: Sequence[str], seconds: float) -> str:
 
 
 def _enlarge_pipe(pipe: int) -> None:
-    """Let a pipe hold `_PIPE_BYTES`, where the system can (Linux)."""
     if sys.platform == "linux":
         import fcntl
 
@@ -183,7 +182,6 @@ class RunningFfmpeg:
         return write
 
     def _new_server(self, name: str) -> str:
-        """Wait for an output at an address, which is returned."""
         server = self._opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1))
         self._selector.register(server, selectors.EVENT_READ, name)
         return "tcp://{}:{}".format(*server.getsockname())
@@ -219,7 +217,6 @@ class RunningFfmpeg:
                 self._nap()
 
     def _ready(self) -> list[selectors.SelectorKey]:
-        """Wait until outputs can be read; without pipes not for long: the log may have more."""
         if not self._selector.get_map():
             return []
         seconds = None if _INHERITED else _NAP
@@ -240,7 +237,6 @@ class RunningFfmpeg:
             return b""
 
     def _give_up_servers(self) -> None:
-        """Wait no more for outputs that ffmpeg has not begun: it has ended."""
         for key in tuple(self._selector.get_map().values()):
             if isinstance(key.fileobj, socket.socket):
                 self._selector.unregister(key.fileobj)
@@ -254,7 +250,6 @@ class RunningFfmpeg:
             time.sleep(_NAP)
 
     def _said(self) -> bytes | None:
-        """Return what is new in the log; None where nothing is."""
         if self._log is None:
             return None
         data = read_available(self._log.fileno(), _CHUNK)

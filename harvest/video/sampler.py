@@ -1,4 +1,4 @@
-"""One video from its bytes to stored frames, step by step.
+"""One video from its bytes to stored frames.
 
 A video is decoded in segments: the whole of it, or the surroundings of each time asked for.
 """
@@ -9,7 +9,7 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,10 +19,14 @@ from PIL import Image
 
 from gleanset.errors import Unreadable
 from gleanset.records import FollowedFace, Measured
-from harvest.video.animated_image import AnimatedImageDecoder, probe_animated_image
 from harvest.video.cuts import CutFinder, KeyFrameCuts, SceneCut
-from harvest.video.decoder import FfmpegDecoder, FrameBlock, FrameNumbering
-from harvest.video.file_types import first_bytes, is_picture
+from harvest.video.decoder import (
+    AnimatedImageDecoder,
+    FfmpegDecoder,
+    FrameBlock,
+    FrameNumbering,
+    probe_animated_image,
+)
 from harvest.video.filter_graph import DecodePlan, make_plan
 from harvest.video.frame import RawFrame, encode
 from harvest.video.frame_selector import (
@@ -31,6 +35,7 @@ from harvest.video.frame_selector import (
     FrameFollower,
     FrameSelector,
 )
+from harvest.video.inputs import first_bytes, is_picture
 from harvest.video.openings import Fingerprint
 from harvest.video.probe_ffmpeg import VideoFacts, find_bars, probe
 from harvest.video.sampling import Sampling
@@ -164,7 +169,6 @@ class VideoSegment:
         self._changes = [cut for cut in self._changes if cut.end > until - 2 * _FADE]
 
     def _add_fingerprints(self, block: FrameBlock, inside: int) -> None:
-        """A fingerprint of the first frame of every second."""
         if not self._sampling.skip_openings:
             return
         for time, thumb in zip(block.times[:inside].tolist(), block.thumbs[:inside], strict=True):
@@ -174,7 +178,7 @@ class VideoSegment:
                 self._fingerprints.append((time, code))
 
 
-# Seconds of video after which what was kept is handed on, at least.
+# Seconds of video from report to report of progress.
 _STEP_SECONDS = 10.0
 
 Keep = Callable[[bytes, Measured], None]
@@ -194,26 +198,20 @@ class StoredFrame:
     faces: tuple[FollowedFace, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SamplingStep:
-    """What came since the last step. `gone` is how many seconds of the video are done."""
-
-    picked: tuple[StoredFrame, ...]
-    gone: float
-
-
-@dataclass(frozen=True, slots=True)
-class SamplingEnd:
-    """What is known of a video at the end of its sampling.
+@dataclass(slots=True)
+class SampledVideo:
+    """What sampling a video gave: the `error` that broke it off, or all of the video.
 
     `left_out` counts stretches without a frame by reason; `trouble` is what is wrong with the
     video, `seconds` its length.
     """
 
-    left_out: Counter[str]
-    trouble: str
-    seconds: float | None
-    prints: list[Fingerprint]
+    frames: list[StoredFrame] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    trouble: str = ""
+    seconds: float | None = None
+    prints: list[Fingerprint] = field(default_factory=list)
+    error: Unreadable | None = None
 
 
 def read_facts(video: Path) -> VideoFacts:
@@ -227,12 +225,11 @@ def read_facts(video: Path) -> VideoFacts:
 
 @lru_cache(maxsize=4096)
 def _facts(video: Path, _size: int, _changed: int) -> VideoFacts:
-    """Asked for the prediction of space, and again in its turn: starting ffmpeg takes a while."""
     return probe_animated_image(video) if is_picture(first_bytes(video)) else probe(video)
 
 
 class VideoSampler:
-    """Samples one video. `keep` stores a frame.
+    """Samples one video. `keep` stores a frame; `advance` gets the seconds that are done.
 
     A `follower` chooses the frames where the sampling leaves that to what is seen.
     """
@@ -240,92 +237,80 @@ class VideoSampler:
     def __init__(
         self,
         video: Path,
-        facts: VideoFacts,
         sampling: Sampling,
         keep: Keep,
         follower: FrameFollower | None = None,
+        advance: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        self._video, self._facts, self._sampling, self._keep = video, facts, sampling, keep
+        self._video, self._sampling, self._keep, self._advance = video, sampling, keep, advance
         self._chooser: FrameChooser = (
             follower.chooser(sampling.limit) if follower else FrameSelector(sampling)
         )
-        self._prints: list[Fingerprint] = []
-        self._last_step = 0.0
-        self._picked: list[StoredFrame] = []
-        self.trouble = ""
-        self._seconds = facts.seconds
+        self._gone = 0.0
 
-    @property
-    def full(self) -> bool:
-        """Whether the limit ended it, and not the video."""
-        return self._chooser.full
+    def run(self) -> SampledVideo:
+        """Sample all of it. Raises `DiskFull`."""
+        self._result = SampledVideo(left_out=self._chooser.left_out)
+        try:
+            self._sample_all()
+        except Unreadable as error:
+            self._result.error = error
+        return self._result
 
-    def ending(self) -> SamplingEnd:
-        """Return what is known of it by now."""
-        return SamplingEnd(self._chooser.left_out, self.trouble, self._seconds, self._prints)
-
-    def steps(self) -> Iterator[SamplingStep]:
-        """Everything. Raises `Unreadable` and `DiskFull`."""
-        crop = find_bars(self._video, self._facts) if self._sampling.crop_bars else None
-        plan = make_plan(self._sampling, self._facts, crop)
-        for begin, end in stretches(self._sampling, self._facts.start):
+    def _sample_all(self) -> None:
+        self._facts = facts = read_facts(self._video)
+        self._result.seconds = facts.seconds
+        crop = find_bars(self._video, facts) if self._sampling.crop_bars else None
+        plan = make_plan(self._sampling, facts, crop)
+        for begin, end in stretches(self._sampling, facts.start):
             if not self._chooser.full:
-                yield from self._sample_segment(replace(plan, since=begin, until=end))
-        yield SamplingStep((), self._gone(math.inf))
+                self._sample_segment(replace(plan, since=begin, until=end))
+        self._report(math.inf)
 
-    def _sample_segment(self, plan: DecodePlan) -> Iterator[SamplingStep]:
-        segment = VideoSegment(plan, self._sampling, self._prints)
+    def _sample_segment(self, plan: DecodePlan) -> None:
+        segment = VideoSegment(plan, self._sampling, self._result.prints)
         source = AnimatedImageDecoder if self._facts.container == "picture" else FfmpegDecoder
         decoding = source(self._video, segment.plan, segment.numbering)
         with closing(decoding.blocks()) as blocks:
             for block in blocks:
-                yield from self._offered(segment, segment.take(block))
+                self._offer(segment, segment.take(block))
                 if segment.over or self._chooser.full:
                     break
-        yield from self._offered(segment, segment.finish())
-        self._picked += self._stored(self._chooser.close())
-        yield self._step(self._last_step)
-        self.trouble = self.trouble or decoding.trouble
-        self._seconds = self._length(decoding.last, segment)
+        self._offer(segment, segment.finish())
+        self._store(self._chooser.close())
+        self._result.trouble = self._result.trouble or decoding.trouble
+        self._result.seconds = self._length(decoding.last, segment)
 
     def _length(self, last: float, segment: VideoSegment) -> float | None:
-        """Return the seconds that a video lasts, also where its time stamps jump."""
-        read, told = last - self._facts.start, self._seconds or 0.0
-        to_the_end = not (segment.over or self._chooser.full or self.trouble)
-        jumped = self._facts.discontinuous and 0 < read < told * 0.95 - 2
+        read, stated = last - self._facts.start, self._result.seconds or 0.0
+        to_the_end = not (segment.over or self._chooser.full or self._result.trouble)
+        jumped = self._facts.discontinuous and 0 < read < stated * 0.95 - 2
         all_frames = segment.plan.skip is None
-        return read if read > told or (to_the_end and all_frames and jumped) else self._seconds
+        longer = read > stated or (to_the_end and all_frames and jumped)
+        return read if longer else self._result.seconds
 
-    def _offered(
-        self, segment: VideoSegment, candidates: Iterable[FrameCandidate]
-    ) -> Iterator[SamplingStep]:
+    def _offer(self, segment: VideoSegment, candidates: Iterable[FrameCandidate]) -> None:
         for candidate in candidates:
-            if self.full:
+            if self._chooser.full:
                 return
-            yield from self._offer(segment, candidate)
+            stretch = segment.stretch(candidate)
+            if self._chooser.begins(stretch):
+                self._store(self._chooser.close(candidate.cut))
+                self._report(candidate.time)
+            if not self._chooser.full:
+                self._chooser.offer(candidate, stretch)
 
-    def _offer(self, segment: VideoSegment, candidate: FrameCandidate) -> Iterator[SamplingStep]:
-        stretch = segment.stretch(candidate)
-        if self._chooser.begins(stretch):
-            self._picked += self._stored(self._chooser.close(candidate.cut))
-            if candidate.time - self._last_step >= _STEP_SECONDS or self.full:
-                self._last_step = candidate.time
-                yield self._step(candidate.time)
-            if self.full:
-                return
-        self._chooser.offer(candidate, stretch)
-
-    def _step(self, time: float) -> SamplingStep:
-        picked, self._picked = tuple(self._picked), []
-        return SamplingStep(picked, self._gone(time))
-
-    def _stored(self, candidates: Iterable[FrameCandidate]) -> Iterator[StoredFrame]:
+    def _store(self, candidates: Iterable[FrameCandidate]) -> None:
         for candidate in candidates:
             data, measured = encode(candidate.picture, self._sampling)
             self._keep(data, measured)
             faces = self._chooser.faces(candidate, data, measured)
-            yield StoredFrame(measured, candidate.time, candidate.scene, candidate.number, faces)
+            self._result.frames.append(
+                StoredFrame(measured, candidate.time, candidate.scene, candidate.number, faces)
+            )
 
-    def _gone(self, time: float) -> float:
-        length = self._facts.seconds or 0.0
-        return min(max(time - self._facts.start, 0.0), length)
+    def _report(self, time: float) -> None:
+        gone = min(max(time - self._facts.start, 0.0), self._facts.seconds or 0.0)
+        if gone - self._gone >= _STEP_SECONDS or time == math.inf:
+            self._advance(max(gone - self._gone, 0.0))
+            self._gone = max(gone, self._gone)

@@ -78,7 +78,6 @@ class FrameSearch:
 
 
 def _look(pixels: Array, box: Box) -> Look:
-    """Return the grey pixels of a face, of mean 0 and length 1."""
     grey = cv2.cvtColor(np.asarray(cut(pixels, box)), cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (LOOK, LOOK), interpolation=cv2.INTER_AREA).astype(np.float32)
     small -= small.mean()
@@ -87,8 +86,6 @@ def _look(pixels: Array, box: Box) -> Look:
 
 
 class _SearchedFrame(NamedTuple):
-    """A frame that is being searched, and what is searched of it."""
-
     candidate: FrameCandidate
     small: Pixels
     future: Future[list[SeenFace]]
@@ -199,7 +196,6 @@ class FaceChooser:
                 self._hold(held, TrackPortrait(frame, face))
 
     def _hold(self, held: list[TrackPortrait], portrait: TrackPortrait) -> None:
-        """Keep the best of those that look alike, and of the others those that differ most."""
         near = [other for other in held if other.face.shows(portrait.face)]
         if near:
             weakest = min(near, key=lambda other: other.face.quality)
@@ -227,7 +223,6 @@ class FaceChooser:
         self._stretch = None
 
     def _chosen(self) -> dict[float, FrameInHand]:
-        """Return few frames, by their times, that show all that there is to be shown."""
         left = [
             portrait
             for track in self._tracker.tracks
@@ -264,7 +259,6 @@ def _gain(frame: FrameInHand, portrait: TrackPortrait) -> float:
 
 
 def _counts(track: OpenTrack) -> bool:
-    """Return whether a track is surely one of a face."""
     return track.best >= (SURE if track.frames > 1 else GLIMPSE)
 
 
@@ -274,7 +268,6 @@ def _scaled(face: Face, scale: float) -> Face:
 
 
 def _quality(candidate: FrameCandidate, face: Face) -> float:
-    """Return how well a frame shows a face: large, sharp, wholly inside, surely a face."""
     wide, high = candidate.picture.size
     box = face.box
     part = candidate.picture.grey_part(box)
@@ -286,6 +279,5 @@ def _quality(candidate: FrameCandidate, face: Face) -> float:
 
 
 def _worth(portrait: TrackPortrait, held: list[TrackPortrait]) -> float:
-    """Return what a portrait adds to the others of its track."""
     others = (other.face for other in held if other is not portrait)
     return min(map(portrait.face.unlike, others)) * portrait.face.quality

@@ -124,7 +124,6 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         return video_inputs(self.videos, root, dataset, sampling, self.allow_private)
 
     def _so_far(self, dataset: Dataset | None) -> RecordedDetector | None:
-        """Return who found the faces of the newest episode, where nobody is named."""
         if dataset is None or self.detector != DETECTOR:
             return None
         words = _words(dataset.videos.newest("seen"))

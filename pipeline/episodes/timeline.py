@@ -143,7 +143,6 @@ def _people(
 
 
 def _state(stored: StoredTrack) -> State | None:
-    """Return what is known of a track; None where its faces were rejected."""
     if stored.labels:
         return "named"
     if stored.undecided:
@@ -152,7 +151,6 @@ def _state(stored: StoredTrack) -> State | None:
 
 
 def _stretches(tracks: list[StoredTrack]) -> Iterator[OnScreen]:
-    """Yield when somebody of these is on screen, in order."""
     on: OnScreen | None = None
     for track in sorted((one.track for one in tracks), key=lambda one: one.begun):
         if on is not None and track.begun - on.ended <= GAP:
@@ -186,7 +184,6 @@ def write_timelines(dataset: Dataset, folder: Path) -> dict[str, object]:
 
 
 def _table(timelines: Iterable[VideoTimeline]) -> str:
-    """One row for each stretch: the cut list of each person, video by video."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(["video", "person", "from", "to", "begin_s", "end_s", "tracks", "state"])

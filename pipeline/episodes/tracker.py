@@ -142,6 +142,5 @@ def _side(box: Box) -> float:
 
 
 def _distance(box: Box, other: Box) -> float:
-    """Return how far two boxes are apart, in sides of the first."""
     a, b = _middle(box), _middle(other)
     return math.hypot(b[0] - a[0], b[1] - a[1]) / _side(box)

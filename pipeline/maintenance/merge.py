@@ -100,7 +100,6 @@ def merge(ours: Dataset, other: Path, *, simulate: bool, progress: Progress) -> 
 
 @contextmanager
 def _scratch(ours: Dataset, simulate: bool) -> Iterator[tuple[Dataset, Path]]:
-    """Give the dataset to be written to, and a folder."""
     if simulate:
         with TemporaryDirectory() as folder, ours.rehearsal() as copy:
             yield copy, Path(folder)
@@ -207,7 +206,6 @@ def _settle(plan: MergePlan, both: Merging, key: str, *, decided_here: bool) -> 
 
 
 def _kept(key: str, state: SampleState) -> Choice:
-    """Return the decision that leads to what one of the two says."""
     undecided = state.action if state.action in _UNDECIDED else "clear"
     return Choice(key, _ACTIONS.get(state.status, undecided), state.label, state.provenance)
 

@@ -17,7 +17,7 @@ from gleanset.platform import cores
 from gleanset.records import Rejection
 from gleanset.work.pool import Processes, Threads, run_over
 from gleanset.work.progress import Progress
-from pipeline.maintenance.orphans import orphan_files
+from pipeline.maintenance.gc import orphan_files
 
 STAGE = "verify"
 DAMAGED = "damaged"
@@ -95,8 +95,6 @@ def unsound(counts: Mapping[str, object]) -> str:
 
 @dataclass
 class _Keeper:
-    """Writes down, and mends, what was found of each image."""
-
     dataset: Dataset
     upkeep: Maintenance
     store: Store
@@ -130,7 +128,6 @@ class _Keeper:
                 self.upkeep.mark_missing(item.sha256)
 
     def _mended(self, item: StoredImage) -> bool:
-        """Return whether the right file is there again."""
         if self.store.hash_of(item.sha256, item.format) != item.sha256:
             data = self._sound_copy(item.sha256)
             self.store.put_aside(self.store.path(item.sha256, item.format))
@@ -153,7 +150,6 @@ class _Keeper:
 
 
 def _check_crops(crops: Store, repair: bool, progress: Progress) -> dict[str, int]:
-    """Return how many crops are no pictures any more, and of how many nobody can say."""
     tally = {"damaged_crops": 0, "unreadable_crops": 0}
     files = [file for file, _, _ in crops.each()]
     outcomes = run_over(is_picture, files, Processes())

@@ -82,8 +82,6 @@ class ClassesSection:
 
 @dataclass(slots=True)
 class _Tally:
-    """What one pass over all samples finds."""
-
     splits: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     first: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
     moments: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))

@@ -168,7 +168,6 @@ def rejections(dataset: Dataset) -> list[LeftOut]:
 
 
 def _source_rows(yields: list[SourceYield]) -> dict[str, list[SourceRow]]:
-    """Return the rows of each source."""
     most = max((row.images for row in yields), default=1)
     rows: dict[str, list[SourceRow]] = defaultdict(list)
     for row in yields:

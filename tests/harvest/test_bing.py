@@ -136,19 +136,6 @@ def test_results_that_cannot_be_read_are_counted(site: FaultyServer, client: Cli
     assert skipped["unreadable"] < marked
 
 
-def test_nothing_is_asked_before_it_is_wanted(site: FaultyServer, client: Client) -> None:
-    site.behaviours["/x/images/async"] = pages("normal")
-    found = BING.candidates(query(site), client)
-    assert site.asked == []
-    next(found)
-    assert len(site.asked) == 1
-
-
-@pytest.mark.parametrize("blank", ["empty", "hollow"])
-def test_an_empty_first_page_is_asked_again(site: FaultyServer, client: Client, blank: str) -> None:
-    assert len(ask(site, client, blank, blank, "normal")) == 5
-
-
 @pytest.mark.parametrize(
     ("name", "error", "asked"),
     [

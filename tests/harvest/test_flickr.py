@@ -6,9 +6,7 @@ import json
 import logging
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,22 +178,6 @@ def test_options_reach_flickr_in_its_words(
     assert ("text" in api.forms[0]) == ("tags" not in options)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"size": "big"},
-        {"size": ""},
-        {"taken": "2020"},
-        {"uploaded": "2020-01-01..soon"},
-        {"colour": "beige"},
-        {"endpoint": "flickr.com"},
-    ],
-)
-def test_options_that_make_no_sense_are_told(options: dict[str, str]) -> None:
-    with pytest.raises(UsageError):
-        Flickr().settings(Query("owl", options=options))
-
-
 # What can go wrong.
 
 
@@ -309,40 +291,11 @@ def test_too_long_a_wait_is_not_waited(api: FlickrServer, client: Client) -> Non
     assert len(api.forms) == 1
 
 
-def test_candidates_before_a_refusal_are_kept(api: FlickrServer, client: Client) -> None:
-    api.reply = lambda form, number: (
-        listing(photo(1), pages=2, total=501) if number == 1 else failure(100, "Key has expired")
-    )
-    query = Query("owl", options={"endpoint": f"{api.url}/x"})
-    stream = Flickr(pace=0).candidates(query, client)
-    assert next(stream).origin.key == "1"
-    with pytest.raises(NeedsLogin):
-        next(stream)
-
-
 def test_a_dead_site_is_unreachable_without_a_secret_in_the_text(client: Client) -> None:
     query = Query("owl", options={"endpoint": "http://127.0.0.1:9"})
     with pytest.raises(Unreachable, match="HTTP_PROXY") as caught:
         list(Flickr(pace=0).candidates(query, client))
     assert KEY not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("path", "bounds"),
-    [
-        ("/gzip-bomb", {}),
-        ("/drip-body", {"total": 0.5}),
-        ("/silent", {"read": 0.3}),
-    ],
-)
-def test_endless_answers_have_an_end(
-    api: FlickrServer, path: str, bounds: dict[str, float]
-) -> None:
-    api.reply = always(api.behaviours[path])
-    limits = replace(DownloadLimits(max_bytes=300_000, retries=1, backoff=0.01), **bounds)
-    with Client(limits, allow_private=True) as client, pytest.raises(Unreachable):
-        ask(api, client)
-    assert len(api.forms) == 2
 
 
 def test_nothing_secret_is_logged(
@@ -465,24 +418,8 @@ def test_fewer_pages_than_flickr_counts_are_no_gap(api: FlickrServer, client: Cl
     assert len(ask(api, client)) == 1000
 
 
-def test_photos_without_an_address_are_counted(api: FlickrServer, client: Client) -> None:
-    api.reply = always(listing(photo(1), {"id": "2"}, photo(3, media="video")))
-    skipped: Counter[str] = Counter()
-    query = Query("owl", options={"endpoint": f"{api.url}/x"})
-    assert len(list(Flickr(pace=0).candidates(query, client, skipped))) == 1
-    assert skipped == {"unreadable": 1, "filtered": 1}
-
-
 def test_a_site_that_heeds_no_dates_ends_the_search(api: FlickrServer, client: Client) -> None:
     api.reply = SmallFlickr(uploads()[:4300], heeds_dates=False)
     with pytest.raises(Changed, match="dates of upload"):
         ask(api, client)
     assert len(api.forms) < 40
-
-
-def test_who_stops_early_makes_no_more_calls(api: FlickrServer, client: Client) -> None:
-    api.reply = SmallFlickr(uploads())
-    query = Query("owl", options={"endpoint": f"{api.url}/x"})
-    stream = Flickr(pace=0).candidates(query, client)
-    assert len([next(stream) for _ in range(500)]) == 500
-    assert len(api.forms) == 1

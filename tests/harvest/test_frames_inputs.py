@@ -10,8 +10,7 @@ import pytest
 from tools_for_tests import drawn_video, picture, pixels
 
 from gleanset.errors import InputUnusable
-from harvest.video.file_types import is_video
-from harvest.video.inputs import VideoFile, VideoInput, find_inputs
+from harvest.video.inputs import VideoFile, VideoInput, find_inputs, is_video
 
 MKV = b"\x1aE\xdf\xa3" + bytes(60)
 

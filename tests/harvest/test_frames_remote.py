@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,15 @@ from typing import Any
 import pytest
 from tools_for_tests import drawn_video
 
+from gleanset import Dataset
 from gleanset.errors import DiskFull, MissingComponent, Unreachable
 from gleanset.installation import install_command
+from harvest.frames import harvest_frames
 from harvest.http import Client
-from harvest.http.ssrf import is_private
+from harvest.http.connections import is_private
 from harvest.video.inputs import InputResult, SampledBefore, UnusableInput, VideoAtHand
 from harvest.video.remote import VideoAddress
+from harvest.video.sampling import Sampling
 
 pytest.importorskip("yt_dlp", reason="needs the extra [video]")
 pytestmark = [
@@ -139,7 +143,7 @@ def only(url: str, scratch: Path, *, private: bool = True) -> InputResult:
     return found
 
 
-def test_a_video_is_fetched_shown_and_removed(
+def test_a_video_is_fetched_and_nothing_else_written(
     pages: Pages, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -147,17 +151,25 @@ def test_a_video_is_fetched_shown_and_removed(
     scratch = tmp_path / "scratch"
     url = pages.url("episode.mp4")
     level = logging.getLogger("urllib3").level
-    for video in asked(url, scratch):
-        assert isinstance(video, VideoAtHand)
-        assert video.path.read_bytes() == (pages.folder / "episode.mp4").read_bytes()
-        assert scratch in video.path.parents
-        assert (video.shown, video.origin.path) == (url, None)
-        assert (video.origin.page_url, video.origin.title) == (url, "episode")
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    video = only(url, scratch)
+    assert isinstance(video, VideoAtHand)
+    assert video.path.read_bytes() == (pages.folder / "episode.mp4").read_bytes()
+    assert (video.shown, video.origin.path) == (url, None)
+    assert (video.origin.page_url, video.origin.title) == (url, "episode")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [video.path]
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger("urllib3").level == level
     assert {agent.partition("/")[0] for agent in pages.agents} == {"gleanset"}
     assert all("me@example.org" in agent for agent in pages.agents)
+
+
+def test_a_download_is_removed_once_it_was_sampled(pages: Pages, tmp_path: Path) -> None:
+    with Dataset.create(tmp_path) as dataset:
+        downloads = dataset.cache / "downloads"
+        client = partial(Client, allow_private=True)
+        address = VideoAddress(pages.url("episode.mp4"), client, cache=downloads)
+        assert harvest_frames(dataset, [address], Sampling("every", 1.0))["added"]
+        assert not list(downloads.iterdir())
 
 
 def test_a_page_with_two_gives_both(pages: Pages, tmp_path: Path) -> None:
@@ -259,4 +271,3 @@ def test_a_download_that_was_killed_goes_on(pages: Pages, tmp_path: Path, folder
     ]
     assert video[1] == film.read_bytes()
     assert f"bytes={had}-" in pages.ranges
-    assert not list(keep.iterdir())

@@ -26,8 +26,8 @@ from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
 from harvest.selection import ALL
 from harvest.sources import Pages, Query
 from harvest.sources.bing import Bing
-from pipeline.gathering import Gathering
 from pipeline.recipe import read_recipe
+from pipeline.stages import Gathering
 
 
 def read_by_the_command_line(words: Iterable[str]) -> Request:

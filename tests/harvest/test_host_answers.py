@@ -19,9 +19,8 @@ from harvest.host_answers import NOT_ASKED, NOTICE
 from harvest.http import Client, DownloadLimits
 from harvest.http.throttle import HostSlots
 from harvest.keyword import harvest_searches, searches
-from harvest.retry import retry
 from harvest.sources import Pages, Query, Source
-from harvest.urls import harvest_urls
+from harvest.urls import harvest_urls, retry
 
 RUN = DownloadRun(lambda: Client(DownloadLimits(backoff=0.01, max_wait=0.1), allow_private=True))
 REMOVED = picture(999)

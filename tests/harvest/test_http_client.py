@@ -82,7 +82,7 @@ def test_retry_after_is_capped(site: FaultyServer) -> None:
 def test_others_leave_a_host_alone_that_told_us_to_wait(client: Client, site: FaultyServer) -> None:
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(download, client, f"{site.url}/429-then-fine")
-        assert eventually(lambda: client.fetcher.slots.pause("127.0.0.1") > 0)
+        assert eventually(lambda: client.slots.pause("127.0.0.1") > 0)
         second = pool.submit(download, client, f"{site.url}/picture.jpg")
         assert first.result() == second.result() == PICTURE
     assert min(site.times[1:]) - site.times[0] >= 0.95

@@ -10,7 +10,7 @@ from faulty_server import FaultyServer, download
 
 from gleanset.errors import Unreachable, Unreadable
 from harvest.http import Client, DownloadLimits
-from harvest.http.ssrf import spelled_private
+from harvest.http.connections import spelled_private
 from harvest.http.urls import tidy
 
 QUICK = DownloadLimits(retries=0)

@@ -18,7 +18,7 @@ from pixiv_site import BAD_TOKEN, Answer, PixivSite, account, error
 
 from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited
 from harvest.secrets import secret
-from harvest.sources.flickr.login import login_flickr
+from harvest.sources.flickr.api import login_flickr
 from harvest.sources.pixiv.login import catch_in_browser, login_pixiv
 
 REST = "/services/rest/"

@@ -28,10 +28,9 @@ from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, searches
 from harvest.result_filter import parse_filter
-from harvest.retry import retry
 from harvest.selection import ALL, Selection
 from harvest.sources import Pages, Query, Source
-from harvest.urls import harvest_urls
+from harvest.urls import harvest_urls, retry
 from pipeline.listing import yields
 
 ANSWERS = Path(__file__).parent / "answers" / "bing"
@@ -163,24 +162,6 @@ def test_a_site_that_wants_rest_is_not_asked_for_the_next_keyword(
     assert tired.asked == ["one"]
     assert strict.asked == ["one", "two"]
     assert result["keywords"]["two"]["status"] == "too often"
-
-
-def test_both_ways_to_name_sources(bing: SmallBing, tmp_path: Path) -> None:
-    line = ("-o", f"flickr.endpoint={bing.site.url}", "--limit", "6")
-    environment = {
-        "FLICKR_API_KEY": "",
-        "FLICKR_API_SECRET": "",
-        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
-    }
-    for number, naming in enumerate(
-        (["--source=bing,flickr"], ["--source=bing", "--source=flickr"])
-    ):
-        done = run_here(
-            "harvest.cli", *bing.line(tmp_path / str(number), "cat", *naming, *line), **environment
-        )
-        assert done.code == 0, done.stderr
-        assert done.json["sources"]["bing"]["added"] == 6
-        assert "key" in done.json["sources"]["flickr"]["status"]
 
 
 # Keywords from a file, options, ranges, addresses

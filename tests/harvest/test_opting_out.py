@@ -29,9 +29,8 @@ from harvest.http.opt_outs import PathRule, page_refusal, tdm_rules
 from harvest.http.scheduler import IterableQueue, Scheduler
 from harvest.importer import Importer
 from harvest.request import FolderRequest
-from harvest.retry import retry
 from harvest.robots_words import WORDS
-from harvest.urls import harvest_urls
+from harvest.urls import harvest_urls, retry
 
 QUICK = DownloadLimits(backoff=0.01, max_wait=0.1)
 TDM, SIGNAL = "tdm-reservation", "content-signal ai-train=no"

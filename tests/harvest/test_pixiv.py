@@ -108,24 +108,12 @@ def test_the_app_asks_with_a_token_and_no_imitated_browser(
     assert {path for path, _ in pixiv.sent} == {"/oauth/auth/token", "/api/v1/search/illust"}
 
 
-def test_nothing_is_asked_before_it_is_wanted(pixiv: PixivSite, client: Client) -> None:
-    answers(pixiv, found(work(1), next_offset=30))
-    candidates = PIXIV.candidates(Query("猫", options=pixiv.options), client)
-    assert pixiv.sent == []
-    next(candidates)
-    assert len(pixiv.sent) == 2
-
-
 def test_the_registered_source_takes_its_time(pixiv: PixivSite, client: Client) -> None:
     source = source_named("pixiv")
     answers(pixiv, found(work(1), next_offset=30), found(work(2)))
     began = time.monotonic()
     assert len(list(source.candidates(Query("猫", options=pixiv.options), client))) == 2
     assert at_a_pace(pixiv.times, began, 0.4)
-
-
-def test_no_works_is_no_error(pixiv: PixivSite, client: Client) -> None:
-    assert ask(pixiv, client) == []
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from harvest.downloads import DownloadRun
 from harvest.http import Client
 from harvest.importer import Importer
 from harvest.keyword import STAGE
-from harvest.retry import retry
+from harvest.urls import retry
 from pipeline.maintenance.merge import merge
 
 URL = "/p/1.jpg"

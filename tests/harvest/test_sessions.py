@@ -15,7 +15,7 @@ from harvest.http import Client, Closed, DownloadLimits
 from harvest.secrets import VARIABLES
 from harvest.sources import Query, Source
 from harvest.sources.flickr import Flickr
-from harvest.sources.flickr.login import login_flickr
+from harvest.sources.flickr.api import login_flickr
 from harvest.sources.pixiv import Pixiv
 from harvest.sources.sessions import open_session
 

@@ -226,8 +226,8 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_a_calm_one(tmp_path: Path) ->
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    images = tmp_path / "killed" / "images"
-    assert eventually(lambda: len(list(images.rglob("*.jpg"))) > 2, 60)
+    staged = tmp_path / "killed" / "cache" / "scratch"
+    assert eventually(lambda: len(list(staged.rglob("*.jpg"))) > 2, 60)
     assert process.poll() is None, "it was over before it could be killed"
     process.kill()
     process.wait()

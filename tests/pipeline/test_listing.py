@@ -164,18 +164,6 @@ def test_an_image_has_every_field_and_all_its_origins(filled: Dataset) -> None:
     ]
 
 
-def test_a_face_has_every_field(filled: Dataset) -> None:
-    found = [line for line in lines(filled, "faces") if line["image"] == sha("alpha")]
-    assert found[0] == {
-        "image": sha("alpha"),
-        "detector": "animeface",
-        "box": [10, 20, 30, 40],
-        "score": 0.51,
-        "landmarks": [["nose", 12.5, 30.0]],
-    }
-    assert [line["box"][0] for line in found] == [10, 100]
-
-
 def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset) -> None:
     found = {line["id"]: line for line in lines(filled, "samples")}
     assert len(found) == 6
@@ -208,30 +196,6 @@ def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset)
     }
     assert found[key_of("beta")]["status"] == "rejected"
     assert found[key_of("gamma")]["status"] == "queue"
-
-
-def test_decisions_rejections_and_runs_have_every_field(filled: Dataset) -> None:
-    first, second = lines(filled, "decisions")
-    assert (first["sample"], first["action"], first["value"]) == (key_of("alpha"), "label", "hana")
-    assert (second["sample"], second["action"], second["value"]) == (
-        key_of("beta"),
-        "reject",
-        None,
-    )
-    assert lines(filled, "rejections") == [
-        {"stage": "urls", "what": what, "reason": "HTTP 404", "detail": "gone", "source": ""}
-        for what in "ab"
-    ]
-    (run,) = lines(filled, "runs")
-    assert run["started"] <= run["ended"]
-    assert {k: v for k, v in run.items() if k not in ("started", "ended")} == {
-        "id": "run-1",
-        "room": "baseline",
-        "settings": {"epochs": 3},
-        "status": "done",
-        "result": {"test": {"accuracy": 0.75}},
-    }
-    assert lines(filled, "groups") == []
 
 
 def test_every_field_that_is_printed_can_be_asked_for(filled: Dataset) -> None:

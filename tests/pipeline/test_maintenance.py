@@ -277,17 +277,6 @@ def test_gc_keeps_a_fresh_copy_that_no_migration_is_named_after(dataset: Dataset
     assert collect(dataset, 7 * 86400.0, simulate=False)["removed"] == 0, "its times are of another"
 
 
-def test_gc_names_what_it_would_remove(dataset: Dataset) -> None:
-    stray = dataset.root / "images" / "ab" / f"ab{'0' * 62}.jpg"
-    stray.parent.mkdir(parents=True)
-    stray.write_bytes(b"half a download")
-    words = ("gc", "--older", "0h", "--simulate", "--json")
-    told = run_here("pipeline.cli", *words, "-d", dataset.root)
-    assert told.stdout.splitlines()[:-1] == [str(stray)]
-    assert told.json == {"would_remove": 1, "bytes": 15}
-    assert stray.exists()
-
-
 def label(root: Path, who: str, **labels: str) -> None:
     """Decide as a person called `who`; the keys are the beginnings of image hashes."""
     with Dataset.open(root) as dataset:

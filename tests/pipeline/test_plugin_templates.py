@@ -76,16 +76,6 @@ def run(tmp_path: Path) -> Run:
     return partial(run_here, cwd=tmp_path)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_template_has_at_most_60_lines_and_the_page_names_it(kind: str) -> None:
-    files = sorted((TEMPLATES / kind).iterdir())
-    lines = sum(len(file.read_text(encoding="utf-8").splitlines()) for file in files)
-    assert len(files) == 2
-    assert lines <= 60
-    page = (TEMPLATES.parent / "extending.md").read_text(encoding="utf-8")
-    assert all(f"templates/{kind}/{file.name}" in page for file in files)
-
-
 def test_the_source_brings_pictures_with_author_and_licence_and_is_recorded(
     packages: PluginPackages, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,22 +184,6 @@ def test_an_export_of_a_recipe_stays_in_the_dataset(
     assert not (tmp_path / "made").exists()
 
 
-@pytest.mark.parametrize("option", ["bing.siez=large", "bing"])
-def test_wrong_options_on_the_command_line_are_found_too(
-    command: Command, recipe: Callable[[str], Path], tmp_path: Path, option: str
-) -> None:
-    path = recipe(GOOD + '[[keyword]]\nkeywords = ["a"]\n')
-    code, _, err = command("run", path, "--into", tmp_path / "made", "-o", option)
-    assert (code, "Traceback" in err) == (2, False), err
-    assert not (tmp_path / "made").exists()
-
-
-def test_a_recipe_that_is_not_there(command: Command, tmp_path: Path) -> None:
-    code, _, err = command("run", tmp_path / "no.toml", "--into", tmp_path / "made")
-    assert code == 3
-    assert "no.toml" in err
-
-
 def test_simulate_names_the_stages_in_order_and_makes_nothing(
     command: Command, recipe: Callable[[str], Path], tmp_path: Path
 ) -> None:

@@ -15,9 +15,8 @@ from tools_for_tests import ROOT, Ran, picture, run_here
 from gleanset import Dataset
 from gleanset.work.progress import Progress
 from harvest.secrets import VARIABLES
-from pipeline.gathering import Gathering
 from pipeline.recipe import read_recipe
-from pipeline.stages import Stages, run_recipe
+from pipeline.stages import Gathering, Stages, run_recipe
 
 START = 'title = "Words"\n[crop]\ndetector = "whole"\n'
 Write = Callable[[str], Path]
@@ -96,17 +95,6 @@ def test_keywords_with_labels_from_pairs_and_a_file_over_two_sources(
         "bing": 6,
         "flickr": 6,
     }
-
-
-def test_two_searches_of_one_name_are_told_apart(recipe: Write) -> None:
-    path = recipe('[[keyword]]\nkeywords = ["a"]\n' * 2)
-    named = [name for name, _ in stages(path)]
-    assert named == ["bing a", "bing a (2)", "faces", "accept hints"]
-
-
-def test_many_keywords_are_named_shortly(recipe: Write) -> None:
-    path = recipe('[[keyword]]\nkeywords = ["a", "b", "c", ["d e", "d"], "f"]\n')
-    assert next(iter(stages(path)))[0] == "bing a, b, c and 2 more"
 
 
 def test_an_archive_is_a_folder_too_and_a_home_is_found(

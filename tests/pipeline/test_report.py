@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import math
@@ -25,7 +24,6 @@ from gleanset.db.runs import SplitEvaluations
 from gleanset.db.statistics import RepeatFinds, Statistics
 from gleanset.errors import InputUnusable
 from gleanset.html.charts import Line, curves
-from gleanset.html.thumbnails import SIDE
 from gleanset.images.measure import measure
 from gleanset.records import Box, Face, Origin, Rejection
 from gleanset.settings import SplitSettings
@@ -201,17 +199,6 @@ def test_whole_report(trained: Dataset) -> None:
     assert "1 wrong answer" in words(page, "test")
 
 
-def test_thumbnails_are_small_pictures(trained: Dataset) -> None:
-    page = report(trained)
-    sources = page.xpath("//section[@id='classes']//img/@src")
-    assert len(sources) == 8 * len(CLASSES)
-    assert len(page.xpath("//section[@id='test']//img")) == 1
-    for src in sources[:4]:
-        image = Image.open(io.BytesIO(base64.b64decode(src.partition(",")[2])))
-        assert image.format == "JPEG"
-        assert max(image.size) <= SIDE
-
-
 def test_lost_pictures_leave_a_placeholder(trained: Dataset) -> None:
     for path in (trained.root / "images").rglob("*.png"):
         path.write_bytes(b"no picture")
@@ -308,19 +295,6 @@ def test_what_was_left_out_is_told_of_every_stage(dataset: Dataset) -> None:
     assert "could be used" not in said
 
 
-def test_a_head_that_was_solved_made_no_passes(trained: Dataset) -> None:
-    solved = {"strength": 0.1, "strength_by": "cross-validation", "converged": True}
-    told = {"preset": "transfer", "head": "logistic", "epochs": 60, "dropout": 0.3}
-    figures = metrics(trained, CLASSES) | {"epochs": [], "best_epoch": 0, "training": solved}
-    figures["settings"] = told
-    finish(trained, figures, "run-2")
-    said = words(report(trained, run_id="run-2"), "training")
-    assert "its head was solved as a logistic regression (strength 0.1)" in said
-    assert "passes" not in said
-    assert "epoch" not in said
-    assert "dropout" not in said
-
-
 def test_a_run_that_saw_copies_or_cut_its_own_val_saw_this_dataset(trained: Dataset) -> None:
     figures = metrics(trained, CLASSES)
     figures["data"] = {
@@ -357,13 +331,6 @@ def test_a_moment_on_two_sides_is_not_called_whole(dataset: Dataset) -> None:
     assert "1 of them lies on two sides" in words(page, "classes")
     assert "Each group lies whole" not in words(page, "sources")
     assert page.xpath("string(//ul[@class='cards groups']//small)") == "in test and train"
-
-
-def test_dataset_that_changed_since_the_run(trained: Dataset) -> None:
-    key = add(trained, picture(77), Origin("bing", "new", query="owl", hint="owl"))
-    trained.journal.step("Label", [Choice(key, "label", "owl")])
-    apply_split(trained, plan_split(trained, SplitSettings("8:1:1")))
-    assert "The dataset has changed since this run" in words(report(trained), "training")
 
 
 def test_run_that_cannot_be_read(trained: Dataset) -> None:

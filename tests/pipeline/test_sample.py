@@ -11,13 +11,11 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from pipeline.sample_site import FAULTS, VARIANTS, SampleSite, SearchResult, read_listing, to_json
 from tools.sample.make import draw_picture, draw_selftest, plan_listing, plan_pictures
-from tools.sample.scene import draw_scene, random_character
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "datasets" / "sample"
@@ -63,30 +61,6 @@ def some(fault: str = "none", variant: str = "plain") -> SearchResult:
     listing = read_listing(SAMPLE)
     results = [result for found in listing.values() for result in found]
     return next(r for r in results if (r.fault, r.variant) == (fault, variant))
-
-
-def test_the_same_seed_draws_the_same_picture() -> None:
-    who = random_character(7)
-    one, boxes = draw_scene([who], 3, (320, 180))
-    two, again = draw_scene([random_character(7)], 3, (320, 180))
-    other, _ = draw_scene([who], 4, (320, 180))
-    assert one.mode == "RGB"
-    assert one.tobytes() == two.tobytes() != other.tobytes()
-    assert boxes == again
-
-
-@pytest.mark.parametrize(("size", "people"), [((320, 180), 2), ((200, 300), 1)])
-def test_faces_lie_inside_the_picture_and_show_skin(size: tuple[int, int], people: int) -> None:
-    for seed in range(4):
-        cast = [random_character(10 * seed + i) for i in range(people)]
-        picture, boxes = draw_scene(cast, seed, size)
-        assert len(boxes) == people
-        for box in boxes:
-            assert 0 <= box.x < box.x + box.width <= size[0]
-            assert 0 <= box.y < box.y + box.height <= size[1]
-            cheek = picture.getpixel((box.x + box.width // 2, box.y + round(box.height * 0.7)))
-            red, _, blue = np.array(cheek)
-            assert red > blue
 
 
 def test_the_committed_sample_is_what_make_draws() -> None:

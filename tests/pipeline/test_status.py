@@ -12,15 +12,13 @@ from tools_for_tests import run_here
 
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
-from gleanset.db.visitors import Claim, Reports
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Measured
-from gleanset.terminal import readable
 from labeler.numbers import numbers_of
 from labeler.sorting.session import SortingSession
 from pipeline.report.classes import gather_classes
-from pipeline.status import status, status_words
+from pipeline.status import status
 
 BOX = Box(0, 0, 10, 10)
 
@@ -109,24 +107,3 @@ def test_every_command_counts_a_class_alike(empty: Dataset) -> None:
     assert {row.name: row.total for row in rows} == found["labels"]
     kept = numbers_of(SortingSession(empty)).kept
     assert {name: parts["train"] for name, parts in kept.items()} == found["labels"]
-
-
-def test_a_person_reads_words_and_of_whole_pictures_not_of_faces(empty: Dataset) -> None:
-    keys = [add_sample(empty, add_image(empty, f"{n}", Origin("folder", "a"))) for n in range(3)]
-    empty.journal.step("Label", [Choice(keys[0], "label", "my_cat"), Choice(keys[1], "reject")])
-    empty.rejections.add(Rejection("facecrop", "x", "too_small"))
-    told = "\n".join(readable(status_words(empty)))
-    assert "whole pictures: 3" in told
-    assert "faces" not in told
-    assert "too small: 1" in told
-    assert "my_cat: 1" in told, "the name of a class is a person's own"
-    assert "reports" not in told, "there are none"
-    Reports(empty.db).add(Claim("0" * 64, "PNG", BOX, "my_cat", "r"))
-    told = "\n".join(readable(status_words(empty)))
-    assert "reports:\n  waiting: 1, accepted since training: 0" in told
-    image = add_image(empty, "face", Origin("folder", "b"))
-    face = Face("animeface", BOX, 1.0)
-    empty.faces.record(
-        image, "animeface", "", [FaceCrop(face, sample_key(image, BOX), BOX, 0, 0.0)]
-    )
-    assert "faces: 4" in "\n".join(readable(status_words(empty)))

@@ -149,18 +149,6 @@ def test_whatever_the_picture_the_page_stays(opened: Open, tmp_path: Path) -> No
     assert page.locator(".who").inner_text() == "Face 1: red"
 
 
-def test_programs_are_told_every_address_by_example(opened: Open, address: str) -> None:
-    page = opened()
-    page.select_option("#language", "zh")
-    page.click("footer a[href='api.html']")
-    until(page, "document.querySelectorAll('#addresses h2').length >= 11")
-    assert page.locator("main pre").first.inner_text() == (
-        f"curl -F files=@a.jpg -F files=@b.jpg {address}api/v1/predict"
-    )
-    told = page.locator("#addresses article > p:first-of-type").all_inner_texts()
-    assert [text for text in told if not re.search("[\u4e00-\u9fff]", text)] == []
-
-
 @pytest.mark.parametrize("trouble", ["blocked", "another model"])
 def test_on_the_device_names_never_go_with_weights_of_another_model(
     opened: Open, things: Callable[..., str], tmp_path: Path, trouble: str
@@ -312,29 +300,6 @@ def test_a_folder_waits_where_the_server_is_gone_and_goes_on(
     ]
     assert page.input_value("#bulk-class") == "red", "the first class of which there is a picture"
     assert f"{tmp_path.name}/a.png (9" in page.locator(".bulk-list").inner_text()
-
-
-def test_ticks_of_a_class_stay_when_another_is_shown(
-    opened: Open, address_of_things: str, tmp_path: Path
-) -> None:
-    (folder := tmp_path / "folder").mkdir()
-    for number, colour in enumerate(("red", "red", "blue")):
-        Image.new("RGB", (30, 20 + number), colour).save(folder / f"{number}.png")
-    page = opened(at=address_of_things)
-    page.set_input_files("#folder-files", str(folder))
-    until(page, f"{BULK} === '3 of 3 looked at'")
-    ticked = "document.querySelectorAll('#bulk [role=status]')[1].textContent"
-    assert page.evaluate(ticked) == "2 ticked"
-    page.locator(".bulk-list input").first.uncheck()
-    page.select_option("#bulk-class", "blue")
-    assert page.evaluate(ticked) == "2 ticked", "one of each"
-    page.select_option("#bulk-class", "red")
-    boxes = page.locator(".bulk-list input")
-    assert [boxes.nth(row).is_checked() for row in range(2)] == [False, True]
-    with page.expect_download() as saved:
-        page.click("text=Save the list")
-    lines = Path(saved.value.path()).read_text(encoding="utf-8").splitlines()
-    assert sorted(line.split(",")[1] for line in lines[1:]) == ['"blue"', '"red"']
 
 
 def test_what_the_browser_does_not_show_the_server_turns_into_a_jpeg(

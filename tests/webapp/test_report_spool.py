@@ -22,7 +22,7 @@ from gleanset.db.visitors import REFUSED, Reports
 from gleanset.images.decode import decode
 from pipeline.maintenance.gc import collect
 from pipeline.status import status
-from webapp.bare_picture import bare_picture
+from webapp.visitors import bare_picture
 
 KEEP = """
 import io, sys

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -25,9 +26,9 @@ from gleanset.errors import (
     UsageError,
 )
 from harvest.http import Client, Page, retry_after
-from harvest.http.throttle import PassingTrouble, retrying
+from harvest.http.throttle import PassingTrouble
 from harvest.http.urls import host_of
-from harvest.secrets import LOGIN_HELP
+from harvest.secrets import FLICKR_KEYS_PAGE, LOGIN_HELP, Ask, checked_answer, keep_login
 from harvest.sources.base import (
     Endpoint,
     Gap,
@@ -89,8 +90,7 @@ class FlickrApi:
         keys: tuple[str, str],
     ) -> None:
         self.asked = asked
-        self._limits = client.limits
-        self._slots = client.fetcher.slots
+        self._client = client
         library = _library()
         from harvest.sources.sessions import open_session
 
@@ -124,11 +124,9 @@ class FlickrApi:
 
     def _call(self, method: Callable[..., Any], **params: str) -> Any:
         # Signed anew each time, as Flickr takes no signature twice.
-        host = host_of(self._url)
-        return retrying(self._slots, host, self._limits, lambda: method(**params))
+        return self._client.retrying(host_of(self._url), lambda: method(**params))
 
     def _trouble(self, page: Page) -> Exception | None:
-        """Return what an answer means, None for a good one."""
         if page.status != 200:
             # A signature made with a wrong secret is a 401.
             if page.status == 401 or "oauth_problem=" in page.text:
@@ -229,3 +227,21 @@ def _older(params: Mapping[str, str], last: list[Photo]) -> tuple[Mapping[str, s
     # A second with more photos than Flickr shows would be asked for ever.
     lost = f"more than {CAP:,} photos of one second" if oldest >= before else ""
     return {**params, "max_upload_date": str(min(oldest, before - 1))}, lost
+
+
+def login_flickr(ask: Ask, *, endpoint: str = HOST) -> dict[str, object]:
+    """Ask for the API key and its secret, try them, keep them; return the command's result.
+
+    Raises `NeedsLogin` when Flickr refuses them, `RateLimited`, `Blocked`, `Unreachable`,
+    `Changed`, and `MissingComponent` without flickrapi.
+    """
+    question = f"Flickr API key (one is made at {FLICKR_KEYS_PAGE})"
+    key = checked_answer(ask(question, hidden=True), "key")
+    signing = checked_answer(ask("Its secret", hidden=True), "secret")
+    # An endpoint that the person wrote may well be on this machine.
+    with (
+        Client(allow_private=endpoint != HOST) as client,
+        closing(FlickrApi("a login", client, 0, Endpoint(endpoint), (key, signing))) as api,
+    ):
+        api.check_keys()
+    return keep_login("flickr", {"flickr.key": key, "flickr.secret": signing})

@@ -188,7 +188,6 @@ def _params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def _moments(text: str) -> Iterator[tuple[str, datetime]]:
-    """Yield the first and the last second of the days FROM..TO, but for a side that is open."""
     first, last = days(text) if text else (None, None)
     for end, day, clock in (("min", first, time.min), ("max", last, time(23, 59, 59))):
         if day is not None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from selenium.common.exceptions import TimeoutException, WebDriverException
@@ -176,14 +176,15 @@ class GoogleBrowser:
                 raise Closed("The search was stopped.")
 
     def _note_requests(self) -> None:
-        """Read from the browser's log which requests of the page are under way or failed."""
         host = urlsplit(self._driver.current_url).netloc
         for entry in self._driver.execute("getLog", {"type": "performance"})["value"]:
             event = json.loads(entry["message"])["message"]
             params = event["params"]
             number = str(params.get("requestId"))
             if event["method"] == "Network.requestWillBeSent":
-                if params.get("type") in _OWN_REQUESTS and _brings_results(params, host):
+                url = urlsplit(params["request"]["url"])
+                own = params.get("type") in _OWN_REQUESTS and url.netloc == host
+                if own and not url.path.startswith(_COUNTERS):
                     self._pending.add(number)
             elif number in self._pending:
                 bad = params.get("response", {}).get("status", 0) >= 400
@@ -224,14 +225,8 @@ def _options(settings: BrowserOptions) -> ChromeOptions:
     return options
 
 
-def _brings_results(params: dict[str, Any], host: str) -> bool:
-    url = urlsplit(params["request"]["url"])
-    return url.netloc == host and not url.path.startswith(_COUNTERS)
-
-
 @contextmanager
 def _errors() -> Iterator[None]:
-    """Raise selenium's troubles with a page as ours."""
     try:
         yield
     except TimeoutException as error:

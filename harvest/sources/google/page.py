@@ -85,8 +85,12 @@ def state(page: GooglePage) -> PageState:
     if results(page.html):
         return "results"
     text = " ".join(page.text.split()).casefold()
-    if (barred := _barred_by_address(page.url)) is not None:
-        return barred
+    # Not the whole address: the query in it may well be "sorry".
+    parts = urlsplit(page.url)
+    if "/sorry/" in f"{parts.path}/":
+        return "captcha"
+    if (parts.hostname or "").startswith("consent."):
+        return "consent"
     if any(sentence in text for sentence in _NONE):
         return "none"
     if page.status == 429:
@@ -96,14 +100,6 @@ def state(page: GooglePage) -> PageState:
     if any(sentence in text for sentence in _CONSENT_TEXT) or _CONSENT_FORM.search(page.html):
         return "consent"
     return "refused" if page.status >= 400 else "unknown"
-
-
-def _barred_by_address(url: str) -> PageState | None:
-    # Not the whole address: the query in it may well be "sorry".
-    parts = urlsplit(url)
-    if "/sorry/" in f"{parts.path}/":
-        return "captcha"
-    return "consent" if (parts.hostname or "").startswith("consent.") else None
 
 
 def _is_captcha(html: str, text: str) -> bool:
@@ -124,7 +120,6 @@ def _tree(html: str) -> lxml_html.HtmlElement | None:
 
 
 def _in_script(script: str) -> Iterator[GoogleResult]:
-    """Yield each picture with the page and title that follow it, if they do."""
     last: GoogleResult | None = None
     for token in _TOKEN.finditer(script):
         if token["url"] is None:
@@ -171,7 +166,6 @@ def _title(literal: str | None) -> str | None:
 
 
 def _string(literal: str | None) -> str | None:
-    """Return a script's string as a text; None for anything else."""
     if literal is None or not literal.startswith('"'):
         return None
     try:

@@ -18,7 +18,7 @@ from gleanset.errors import Blocked, Changed, MissingComponent
 from gleanset.installation import install_command
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, Page, unreachable
-from harvest.http.ssrf import spelled_private
+from harvest.http.connections import spelled_private
 from harvest.sources.base import (
     Endpoint,
     Gap,
@@ -174,7 +174,6 @@ class Google(Source):
                     yield [Gap(browser.lacks)]
 
     def _first_page(self, browser: GoogleBrowser, query: Query, window: bool) -> GooglePage:
-        """Return the first page with results, or with the word that there are none."""
         page = browser.watch(lambda page: state(page) != "unknown", self._first, _LONGEST)
         if window and state(page) in ("captcha", "consent"):
             page = browser.watch(lambda page: state(page) in ("results", "none"), _PERSON, _PERSON)
@@ -197,10 +196,6 @@ class Google(Source):
 
 
 def _browser(settings: Mapping[str, str], client: Client) -> GoogleBrowser:
-    """Return a browser not yet started.
-
-    Raises `MissingComponent` without selenium, a browser, its driver or a display.
-    """
     window = settings["window"] == "yes"
     displays = ("DISPLAY", "WAYLAND_DISPLAY")
     if window and sys.platform == "linux" and not any(map(os.environ.get, displays)):
@@ -264,7 +259,6 @@ def own_filters(settings: Mapping[str, str]) -> list[str]:
 
 
 def _arguments(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings as the package's arguments, as far as it knows them."""
     return {
         argument: words[settings[name]]
         for name, (argument, words) in _THEIRS.items()
@@ -273,7 +267,6 @@ def _arguments(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def _with_own_filters(address: str, own: list[str], settings: Mapping[str, str]) -> str:
-    """Return the package's address on our endpoint, with what it lacks, without its ballast."""
     asked = dict(parse_qsl(urlsplit(address).query, keep_blank_values=True))
     params = {name: asked[name].strip() for name in _KEPT if name in asked}
     params["tbs"] = ",".join(part for part in (params.get("tbs", ""), *own) if part)

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from gleanset.errors import Changed, GleansetError, MissingComponent, NeedsLogin
 from harvest.http import Client, Page, retry_after
-from harvest.http.throttle import PassingTrouble, retrying
+from harvest.http.throttle import PassingTrouble
 from harvest.http.urls import host_of
 from harvest.secrets import LOGIN_HELP
 from harvest.sources.base import Endpoint, no_data, refusal, speakable
@@ -92,8 +92,7 @@ class _OffsetCap(Exception):
 class PixivApi:
     """The app API with a login that renews itself. Thread-safe. `token` is the newest one.
 
-    It does not keep the client: a login is remembered for as long as the client lives. Every
-    method raises `NeedsLogin`, `RateLimited`, `Blocked`, `Changed`, `Unreachable`; making one
+    Every method raises `NeedsLogin`, `RateLimited`, `Blocked`, `Changed`, `Unreachable`; making one
     raises `MissingComponent` without pixivpy3, and `UsageError` when a certificate file of the
     environment is unusable.
     """
@@ -104,8 +103,7 @@ class PixivApi:
 
         self._session = open_session(client, pace, _trouble)
         self._endpoints = endpoints
-        self._limits = client.limits
-        self._slots = client.fetcher.slots
+        self._client = client
         self.token = token
         self._renew_at = 0.0
         self._logins = 0
@@ -191,7 +189,6 @@ class PixivApi:
             raise NeedsLogin(what, LOGIN_HELP["pixiv"]) from None
 
     def _current_login(self, refused: int | None = None) -> int:
-        """Return the number of the login in force; a new one if that is too old or was refused."""
         with self._lock:
             # Another thread may have made a new one while this one waited.
             if self._logins == refused or time.monotonic() >= self._renew_at:
@@ -215,14 +212,10 @@ class PixivApi:
     def _request(
         self, method: str, url: str, headers: Any = None, params: Any = None, data: Any = None
     ) -> Response:
-        """Ask at the endpoint, again after passing troubles; return a good answer alone."""
         where = self._endpoints.url(url)
         headers = {**self._app.additional_headers, **(headers or {})}
-        return retrying(
-            self._slots,
-            host_of(where),
-            self._limits,
-            lambda: self._session.request(method, where, params, data, headers),
+        return self._client.retrying(
+            host_of(where), lambda: self._session.request(method, where, params, data, headers)
         )
 
 
@@ -235,7 +228,6 @@ def changed(what: str) -> Changed:
 
 
 def _open_app(request: Callable[..., Response]) -> AppPixivAPI:
-    """Return pixivpy3 with `request` in place of its own `requests_call`."""
     try:
         from pixivpy3 import AppPixivAPI
     except ImportError as error:
@@ -270,7 +262,6 @@ def _next_offset(next_url: object, offset: int) -> int | None:
 
 
 def _trouble(page: Page) -> Exception | None:
-    """Return what an answer means, None for a good one."""
     error = _complaint(page)
     if isinstance(error, GleansetError) and page.status in _PASSING:
         return PassingTrouble(error, retry_after(page.headers))

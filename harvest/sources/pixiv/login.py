@@ -23,7 +23,7 @@ from urllib.parse import urlencode
 
 from gleanset.errors import MissingComponent, NeedsLogin
 from harvest.http import Client
-from harvest.login import Ask, checked_answer, keep_login
+from harvest.secrets import Ask, checked_answer, keep_login
 from harvest.sources.base import Endpoint
 from harvest.sources.pixiv.api import AUTH_HOST, HOST, Endpoints, PixivApi
 
@@ -132,7 +132,6 @@ class PixivLogin:
         )
 
     def _token_in(self, answer: str) -> str | None:
-        """Return the refresh token that a pasted line leads to, None when Pixiv refuses it."""
         if code := code_in(answer):
             return self._exchanged(code)
         # A bare code and a refresh token look alike; only the code is in a hurry.

@@ -8,7 +8,6 @@ from datetime import date, timedelta
 from functools import partial
 from threading import Lock
 from typing import Any, ClassVar
-from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -98,9 +97,6 @@ class Pixiv(Source):
 
     def __init__(self, pause: float = _PAUSE) -> None:
         self._pause = pause
-        # A login for each keyword would be the quickest way to be turned away.
-        self._apis: WeakKeyDictionary[Client, dict[tuple[Endpoints, str], PixivApi]]
-        self._apis = WeakKeyDictionary()
         self._lock = Lock()
 
     def settings(self, query: Query) -> dict[str, str]:
@@ -132,12 +128,13 @@ class Pixiv(Source):
 
     def _api(self, settings: Mapping[str, str], client: Client) -> PixivApi:
         endpoints = Endpoints(Endpoint(settings["endpoint"]), Endpoint(settings["auth_endpoint"]))
-        token = _token()
+        key = (endpoints, _token())
+        # A login for each keyword would be the quickest way to be turned away.
         with self._lock:
-            apis = self._apis.setdefault(client, {})
-            if (endpoints, token) not in apis:
-                apis[endpoints, token] = PixivApi(endpoints, client, token, self._pause)
-            return apis[endpoints, token]
+            if key not in client.logins:
+                client.logins[key] = PixivApi(key[0], client, key[1], self._pause)
+            api: PixivApi = client.logins[key]
+            return api
 
 
 def _token() -> str:
@@ -328,8 +325,6 @@ def every_page(api: PixivApi, search: PixivSearch) -> Iterator[Sequence[Work | S
 
 
 def _pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]]:
-    """Yield what one search reaches; the last page tells of a next one when there is more."""
-
     def ask(offset: int) -> ResultPage[Work] | None:
         page = api.search(search, offset)
         if page is None:

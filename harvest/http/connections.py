@@ -1,0 +1,376 @@
+"""Connections: through a proxy or not, to public addresses only, and within a deadline.
+
+Whether an address is private (server-side request forgery) is decided on the numeric address that
+is handed to `connect`, after the name was resolved: no name server can lead us into the local
+network. Behind a proxy the proxy resolves; then only what the URL itself spells out can be judged
+(`spelled_private`).
+
+The environment is read once, when the client is made, as curl and requests do: `HTTP_PROXY`,
+`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` (lower case wins), `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`,
+`SSL_CERT_FILE`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+import socket
+import ssl
+import threading
+import time
+from contextlib import suppress
+from functools import cache
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+from urllib.request import (  # type: ignore[attr-defined]
+    getproxies_environment,
+    proxy_bypass_environment,
+)
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+)
+from urllib3.util import make_headers
+from urllib3.util.connection import create_connection
+
+from gleanset.errors import UsageError
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
+_V4_COMPATIBLE = ipaddress.IPv6Network("::/96")  # RFC 4291, 2.5.5.1
+# Hosts whose connections are kept alive. Image searches lead to many hosts, few images each.
+_KEPT_HOSTS = 64
+# From check to check of a `DeadlineWatch`.
+_CHECK_SECONDS = 0.1
+# The `deadline` of the request that a thread makes: urllib3 opens connections deep inside a call
+# and takes no argument for them.
+_thread = threading.local()
+
+
+class Deadline:
+    """The seconds that all requests of one fetch may take on the network together.
+
+    Entered once per request, in the thread that makes it; waiting between two requests does not
+    count. On `cut`, which a `DeadlineWatch` calls when the time is up, the socket in use is shut
+    down, which ends even a server that sends one byte of a header now and then.
+    `allow_private`: whether its connections may lead to private addresses.
+    """
+
+    def __init__(self, seconds: float, allow_private: bool = False) -> None:
+        self.allow_private = allow_private
+        self.over = False
+        self.expires = math.inf
+        self._left = seconds
+        self._began = 0.0
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def left(self) -> float:
+        """Seconds of network time that remain, at least a moment."""
+        running = 0.0 if self.expires == math.inf else time.monotonic() - self._began
+        return max(self._left - running, 0.001)
+
+    def __enter__(self) -> Self:
+        self._began = time.monotonic()
+        self.expires = self._began + self._left
+        _thread.deadline = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _thread.deadline = None
+        self.expires = math.inf
+        with self._lock:
+            self._socket = None
+        self._left -= time.monotonic() - self._began
+
+    def register(self, sock: socket.socket) -> None:
+        """Remember the socket in use, to be shut down when the time is up."""
+        with self._lock:
+            self._socket = sock
+        if self.over:
+            self.cut()
+
+    def cut(self) -> None:
+        """End the request under way, and every later one, at once."""
+        with self._lock:
+            self.over = True
+            if self._socket is not None:
+                # Not SSLSocket.shutdown: it forgets its TLS state under the reading thread.
+                with suppress(OSError):
+                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
+def _current_deadline() -> Deadline | None:
+    deadline: Deadline | None = getattr(_thread, "deadline", None)
+    return deadline
+
+
+class DeadlineWatch:
+    """Cuts fetches whose time is up, in one thread: a timer for each costs more. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._deadlines: set[Deadline] = set()
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def add(self, deadline: Deadline) -> None:
+        """Begin to watch a fetch."""
+        with self._lock:
+            self._deadlines.add(deadline)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True)
+                self._thread.start()
+
+    def remove(self, deadline: Deadline) -> None:
+        """Stop watching a fetch that has ended."""
+        with self._lock:
+            self._deadlines.discard(deadline)
+
+    def cut_all(self) -> None:
+        """End every fetch, and the watch."""
+        self._ended.set()
+        with self._lock:
+            for deadline in self._deadlines:
+                deadline.cut()
+
+    def _run(self) -> None:
+        while not self._ended.wait(_CHECK_SECONDS):
+            now = time.monotonic()
+            with self._lock:
+                for deadline in self._deadlines:
+                    if deadline.expires <= now:
+                        deadline.cut()
+
+
+class PrivateAddress(HTTPError):
+    """The name leads to this machine or a private network."""
+
+
+def is_private(address: str) -> bool:
+    """Return whether a numeric address is anything but a public unicast one.
+
+    IPv4 inside IPv6 (mapped, compatible, NAT64, 6to4, Teredo) is judged as that IPv4.
+    Raises `ValueError` for what is not a numeric address.
+    """
+    ip = ipaddress.ip_address(address)
+    inner = _inner(ip) if isinstance(ip, IPv6Address) else None
+    if inner is not None:
+        return is_private(str(inner))
+    return not ip.is_global or ip.is_multicast
+
+
+def spelled_private(host: str) -> bool:
+    """Return whether a URL's host names a private address without asking a name server.
+
+    Understands `127.1`, `2130706433`, `0x7f000001`, `0177.0.0.1`, as `connect` would.
+    """
+    bare = host.rstrip(".").lower()
+    if bare == "localhost" or bare.endswith(".localhost"):
+        return True
+    try:
+        return is_private(bare if ":" in bare else socket.inet_ntoa(socket.inet_aton(bare)))
+    except (OSError, ValueError):  # a name
+        return False
+
+
+def resolves_private(host: str) -> bool:
+    """Return whether a host is spelled as, or its name leads to, a private address."""
+    if spelled_private(host):
+        return True
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):  # nowhere, or a proxy knows
+        return False
+    return any(is_private(str(entry[4][0])) for entry in found)
+
+
+def _inner(ip: IPv6Address) -> IPv4Address | None:
+    if ip.ipv4_mapped is not None:
+        return ip.ipv4_mapped
+    if ip.sixtofour is not None:
+        return ip.sixtofour
+    if ip.teredo is not None:
+        return ip.teredo[1]
+    if ip in _NAT64 or ip in _V4_COMPATIBLE:
+        return IPv4Address(int(ip) & 0xFFFFFFFF)
+    return None
+
+
+class _Guarded(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        try:
+            sock = self._connected(self._addresses())
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from error
+        except OSError as error:
+            raise NewConnectionError(self, f"no connection to {self.host}: {error}") from error
+        if (deadline := _current_deadline()) is not None:
+            deadline.register(sock)
+        return sock
+
+    def request(self, *args: Any, **options: Any) -> None:
+        deadline = _current_deadline()
+        if deadline is not None and self.sock is not None:
+            deadline.register(self.sock)
+        super().request(*args, **options)
+
+    def _addresses(self) -> list[str]:
+        host = self._dns_host.strip("[]")
+        try:
+            found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise LocationParseError(host) from error
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        deadline = _current_deadline()
+        if self.proxy is not None or (deadline is not None and deadline.allow_private):
+            return addresses
+        public = [address for address in addresses if not is_private(address)]
+        if not public:
+            raise PrivateAddress(f"{self.host} is {', '.join(addresses)}")
+        return public
+
+    def _connected(self, addresses: list[str]) -> socket.socket:
+        patience = self.timeout if isinstance(self.timeout, int | float) else None
+        until = time.monotonic() + patience if patience is not None else None
+        failure: OSError = OSError("no address")
+        for address in addresses:
+            left = None if until is None else max(until - time.monotonic(), 0.001)
+            try:
+                sock = create_connection((address, self.port), left, None, self.socket_options)
+            except OSError as error:
+                failure = error
+            else:
+                sock.settimeout(patience)
+                return sock
+        raise failure
+
+
+class _GuardedTLS(_Guarded, HTTPSConnection):
+    pass
+
+
+class GuardedPool(HTTPConnectionPool):
+    """urllib3's pool, over guarded connections."""
+
+    ConnectionCls = _Guarded
+
+
+class GuardedTLSPool(HTTPSConnectionPool):
+    """urllib3's TLS pool, over guarded connections."""
+
+    ConnectionCls = _GuardedTLS
+
+
+class ConnectionPools:
+    """The pools to ask through: one manager for straight, one for each proxy in use.
+
+    Raises `UsageError` when a proxy or a certificate file of the environment is unusable.
+    """
+
+    def __init__(self, per_host: int) -> None:
+        self._proxies = getproxies_environment()
+        self._managers: dict[str | None, PoolManager] = {}
+        self._lock = threading.Lock()
+        self._options: dict[str, Any] = {
+            "num_pools": _KEPT_HOSTS,
+            "maxsize": per_host,
+            "ssl_context": trusted_certificates(),
+        }
+        for proxy in {self._proxy_of("http"), self._proxy_of("https")}:
+            self._manager(proxy)
+
+    def proxy_for(self, url: str) -> str | None:
+        """Return the proxy to ask for this address, None for straight."""
+        parts = urlsplit(url)
+        proxy = self._proxy_of(parts.scheme)
+        if proxy is None or self._bypassed(parts.hostname or "", parts.port):
+            return None
+        return proxy
+
+    def manager_for(self, url: str) -> PoolManager:
+        """Return the pools to ask for this address."""
+        return self._manager(self.proxy_for(url))
+
+    def close(self) -> None:
+        """Close every kept connection."""
+        with self._lock:
+            for manager in self._managers.values():
+                manager.clear()
+
+    def _proxy_of(self, scheme: str) -> str | None:
+        address = self._proxies.get(scheme) or self._proxies.get("all")
+        if not address:
+            return None
+        return address if "://" in address else f"http://{address}"
+
+    def _bypassed(self, host: str, port: int | None) -> bool:
+        named = f"{host}:{port}" if port and ":" not in host else host
+        if proxy_bypass_environment(named, self._proxies):
+            return True
+        # NO_PROXY=10.0.0.0/8 is understood by curl and requests, not by urllib.
+        for entry in self._proxies.get("no", "").split(","):
+            with suppress(ValueError):
+                network = ipaddress.ip_network(entry.strip().strip("[]"), strict=False)
+                if ipaddress.ip_address(host) in network:
+                    return True
+        return False
+
+    def _manager(self, proxy: str | None) -> PoolManager:
+        with self._lock:
+            if proxy not in self._managers:
+                manager = PoolManager(**self._options) if proxy is None else self._through(proxy)
+                manager.pool_classes_by_scheme = {"http": GuardedPool, "https": GuardedTLSPool}
+                self._managers[proxy] = manager
+            return self._managers[proxy]
+
+    def _through(self, proxy: str) -> ProxyManager:
+        parts = urlsplit(proxy)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError(
+                f"The proxy {parts.scheme}://{parts.hostname or ''} cannot be used: "
+                "only http and https proxies are understood.",
+                "Set HTTP_PROXY and HTTPS_PROXY to http://host:port, or unset them and ALL_PROXY.",
+            )
+        headers = None
+        if parts.username:
+            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers = dict(make_headers(proxy_basic_auth=login))
+        trusted = self._options["ssl_context"]
+        return ProxyManager(
+            proxy, proxy_headers=headers, proxy_ssl_context=trusted, **self._options
+        )
+
+
+def trusted_certificates() -> ssl.SSLContext:
+    """Return the certificates to trust. Raises `UsageError` when a named bundle is not there."""
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        if not (bundle := os.environ.get(variable)):
+            continue
+        try:
+            if Path(bundle).is_dir():
+                return ssl.create_default_context(capath=bundle)
+            return ssl.create_default_context(cafile=bundle)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(
+                f"{variable} names {bundle}, which cannot be read as certificates: {error}.",
+                f"Point {variable} at a PEM file, or unset it to use the system's certificates.",
+            ) from error
+    return _system_trust()
+
+
+@cache
+def _system_trust() -> ssl.SSLContext:
+    # Reading the system's bundle takes a tenth of a second; a context may be shared.
+    return ssl.create_default_context()
