@@ -146,7 +146,7 @@ def child(root: Path, started: float) -> None:
 
 def drag(window: Any, number: int) -> None:
     """A real press and move by xdotool; Esc ends the drag. Fails where none began."""
-    from labeler.qt.grid.drag import TileDrag
+    from labeler.qt.grid.mouse import TileDrag
     from labeler.qt.grid.tile_view import Select
 
     view = window.view.view

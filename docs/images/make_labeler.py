@@ -34,7 +34,7 @@ from gleanset.images.staging import StageBytes
 from labeler.qt.app import SIZE, make_application, picture_of
 from labeler.qt.theme import show_theme
 from labeler.qt.translations import install
-from labeler.qt.views.registry import VIEWS
+from labeler.qt.views.base import VIEWS
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.measuring import measured_by_parts
 from labeler.sorting.session import SortingSession

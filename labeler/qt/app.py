@@ -56,9 +56,7 @@ SIZE = (1440, 900)
 SWITCH_SECONDS = 0.0005
 """So long a thread that computes in Python may let the window's wait: by default ten times that."""
 
-SETTLE_SECONDS = 60.0
-"""So long a picture waits at most until its view has settled."""
-
+PICTURE_SETTLE_SECONDS = 60.0
 POINT_SECONDS = 3.0
 REST = 15
 
@@ -125,7 +123,7 @@ def take_picture(
     if theme is not None:
         show_theme(theme)
     install(application, language)
-    from labeler.qt.views.registry import VIEWS, view_named
+    from labeler.qt.views.base import VIEWS, view_named
     from labeler.qt.window import LabelerWindow
 
     if view_named(view) is None:
@@ -136,7 +134,7 @@ def take_picture(
     try:
         window.resize(*(size or SIZE))
         window.show()
-        return picture_of(application, window, file, SETTLE_SECONDS)
+        return picture_of(application, window, file, PICTURE_SETTLE_SECONDS)
     finally:
         window.shut_down()
         window.deleteLater()
@@ -156,7 +154,6 @@ def picture_of(
 
 
 def _wait(application: QApplication, window: LabelerWindow, end: float) -> None:
-    """Until the view has been at rest for a while."""
     still = 0
     while time.monotonic() < end and still < REST:
         application.processEvents()

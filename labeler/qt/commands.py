@@ -20,16 +20,11 @@ from PySide6.QtCore import QByteArray, QObject, QProcess, QProcessEnvironment, S
 import gleanset
 from gleanset.platform import lower_process_priority
 
-BUG = 1
-"""The exit code of our own bugs: a crash like any other."""
-MISSING = 6
-"""The exit code where something is not installed."""
-LAST_WORDS = 20
-"""Lines that are no progress and are kept: the last of them say why it ended."""
-END_MS = 200
-"""So long closing waits for a command to end by itself."""
+BUG_EXIT_CODE = 1
+MISSING_EXIT_CODE = 6
+KEPT_ERROR_LINES = 20
+TERMINATE_MS = 200
 KILL_MS = 5000
-"""So long at most until one that was killed is gone: an instant, but on a machine that stalls."""
 
 
 class CommandStage(NamedTuple):
@@ -38,7 +33,6 @@ class CommandStage(NamedTuple):
     name: str
     done: float
     total: float | None
-    ended: bool
 
 
 class CommandEnd(NamedTuple):
@@ -48,21 +42,15 @@ class CommandEnd(NamedTuple):
     words: str
     result: Mapping[str, object] = MappingProxyType({})
 
-    @property
-    def missing(self) -> bool:
-        """Whether something that it needs is not installed."""
-        return self.code == MISSING
-
 
 class OwnCommand(QObject):
     """One command, such as `("baseline", "presort", "-d", root)`.
 
-    `staged` (CommandStage) says how far it is, `message` (text) what it says; `ended` (CommandEnd)
-    comes when it ended by itself. One that `answers` is asked for its result.
+    `staged` (CommandStage) says how far it is; `ended` (CommandEnd) comes when it ended by itself.
+    One that `answers` is asked for its result.
     """
 
     staged = Signal(object)
-    message = Signal(str)
     ended = Signal(object)
 
     def __init__(
@@ -81,13 +69,7 @@ class OwnCommand(QObject):
 
     @property
     def running(self) -> bool:
-        """Whether it is at work."""
         return self._process is not None
-
-    def start(self) -> None:
-        """Begin, unless it is at work."""
-        if not self.running:
-            self._begin()
 
     def stop(self) -> None:
         """End it and wait for no more than an instant; it is killed where that is not enough."""
@@ -97,12 +79,14 @@ class OwnCommand(QObject):
         process.blockSignals(True)
         process.closeWriteChannel()
         process.terminate()
-        if not process.waitForFinished(END_MS):
+        if not process.waitForFinished(TERMINATE_MS):
             process.kill()
             process.waitForFinished(KILL_MS)
         process.deleteLater()
 
-    def _begin(self) -> None:
+    def start(self) -> None:
+        if self.running:
+            return
         self._rest, self._last = b"", []
         process = self._process = QProcess(self)
         process.setProcessEnvironment(_environment())
@@ -137,18 +121,15 @@ class OwnCommand(QObject):
                     str(report["stage"]),
                     float(done) if isinstance(done, int | float) else 0.0,
                     float(total) if isinstance(total, int | float) else None,
-                    bool(report.get("ended")),
                 )
             )
-        elif "message" in report:
-            self.message.emit(str(report["message"]))
-        elif line.strip():
-            self._last = [*self._last[1 - LAST_WORDS :], line]
+        elif line.strip() and not report:
+            self._last = [*self._last[1 - KEPT_ERROR_LINES :], line]
 
     def _failed(self, error: QProcess.ProcessError) -> None:
         if error is QProcess.ProcessError.FailedToStart and self._process is not None:
             self._last.append(self._process.errorString())
-            self._finished(BUG, QProcess.ExitStatus.CrashExit)
+            self._finished(BUG_EXIT_CODE, QProcess.ExitStatus.CrashExit)
 
     def _finished(self, code: int, status: QProcess.ExitStatus) -> None:
         if self._process is None:
@@ -159,7 +140,7 @@ class OwnCommand(QObject):
         self._process = None
         crash = status is QProcess.ExitStatus.CrashExit
         result = _object_in(output.strip().rpartition("\n")[2])
-        self.ended.emit(CommandEnd(BUG if crash else code, "\n".join(self._last), result))
+        self.ended.emit(CommandEnd(BUG_EXIT_CODE if crash else code, "\n".join(self._last), result))
 
 
 def _object_in(line: str) -> dict[str, object]:

@@ -71,12 +71,10 @@ class NameField(QLineEdit):
             super().keyPressEvent(event)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """Tell that a name is to be typed."""
         super().focusInEvent(event)
         self.begun.emit()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
-        """Tell that the focus is elsewhere."""
         super().focusOutEvent(event)
         self.unfocused.emit()
 
@@ -108,7 +106,6 @@ class NameCompletion(QObject):
             watched.installEventFilter(self)
 
     def offer(self, names: Sequence[KnownName]) -> None:
-        """Complete to these names from now on, the likeliest first."""
         self._names = names
         self._edited(self._field.text())
         self._show_hint(self._field.text())
@@ -119,7 +116,6 @@ class NameCompletion(QObject):
         return known.label if known else text
 
     def is_new(self, text: str) -> bool:
-        """Return whether no class is called so, however it is written."""
         return exact_name(text, self._names) is None
 
     def _edited(self, text: str) -> None:

@@ -1,44 +1,39 @@
-"""Whole pictures for widgets: decoded on a thread, no larger than a screen."""
+"""Images for widgets, decoded on threads, no larger than a screen; and the panel at the right."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
-from PySide6.QtCore import QObject, QPoint, QRect, Qt, QTimer, Signal
-from PySide6.QtGui import QImage, QPainter, QPixmap
+from PySide6.QtCore import QObject, QPoint, QRect, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QImage, QPainter, QPaintEvent, QPixmap
+from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from gleanset import Dataset
 from gleanset.db.regions import SampleRegion
+from gleanset.db.sorting import SampleTile
 from gleanset.errors import Unreadable
 from gleanset.platform import lower_thread_priority
 from gleanset.records import Region
 from labeler.qt.session_worker import SessionWorker
-from labeler.sorting.sample_images import SIDES, ThumbnailCache
+from labeler.qt.theme import draw_box
+from labeler.qt.widgets import below, beside, plain_label, timer
+from labeler.sorting.sample_images import SIDES, ThumbnailCache, whole
 
 if TYPE_CHECKING:
     from PIL import Image
 
+
 THREADS = 2
-MOST_BYTES = 64_000_000
-MOST_WAITING = 600
-"""So many thumbnails are asked for at once; older requests were scrolled away."""
-
-AGAIN_MS = 5000
-"""After so long what could not be read is tried again, where it is still in sight."""
-
+CACHE_BYTES = 64_000_000
+MAX_WAITING_THUMBNAILS = 600
+RETRY_BROKEN_MS = 5000
 Name = tuple[str, Region, int]
-
-
-class FittedPictures(Protocol):
-    """Where pictures come from; used by several threads at once."""
-
-    def fitted(self, seen: SampleRegion, side: int) -> Image.Image:
-        """Return a region with a longer side of so many pixels. Raises `Unreadable`."""
 
 
 class BrokenThumbnail(NamedTuple):
@@ -47,6 +42,9 @@ class BrokenThumbnail(NamedTuple):
     reason: str
     known_at: float = 0.0
 
+    def age_ms(self) -> float:
+        return 1000 * (time.monotonic() - self.known_at)
+
 
 class ThumbnailLoader(QObject):
     """`get` gives what is there and asks for what is not; `ready` (key) tells when it came."""
@@ -54,11 +52,11 @@ class ThumbnailLoader(QObject):
     ready = Signal(str)
     _made = Signal(object, object)
 
-    def __init__(self, thumbs: FittedPictures) -> None:
+    def __init__(self, thumbs: ThumbnailCache) -> None:
         super().__init__()
         self._thumbs = thumbs
         self._kept: OrderedDict[Name, QPixmap | BrokenThumbnail] = OrderedDict()
-        self._sides: dict[tuple[str, Region], set[int]] = {}
+        self._sides: set[int] = set()  # in which thumbnails were made: a few
         self._bytes = 0
         self._wanted: OrderedDict[Name, SampleRegion] = OrderedDict()
         self._under_way: set[Name] = set()
@@ -74,13 +72,11 @@ class ThumbnailLoader(QObject):
 
     @classmethod
     def of(cls, dataset: Dataset) -> ThumbnailLoader:
-        """Make one for the pictures of a dataset."""
         cache = dataset.cache
         return cls(ThumbnailCache(cache, dataset.originals(cache), dataset.crops(cache)))
 
     @property
     def waiting(self) -> int:
-        """How many thumbnails are still to come."""
         return len(self._wanted) + len(self._under_way)
 
     def get(
@@ -95,14 +91,13 @@ class ThumbnailLoader(QObject):
             self._want(name, seen)
             return self._another_size(seen)
         self._kept.move_to_end(name)
-        if isinstance(picture, BrokenThumbnail) and _is_old(picture):
+        if isinstance(picture, BrokenThumbnail) and picture.age_ms() >= RETRY_BROKEN_MS:
             self._want(name, seen)
         return picture
 
     def _another_size(self, seen: SampleRegion) -> QPixmap | BrokenThumbnail | None:
-        """Return a smaller or larger one meanwhile, so that zooming does not flash."""
-        sides = self._sides.get((seen.key, seen.region))
-        return self._kept[seen.key, seen.region, next(iter(sides))] if sides else None
+        sizes = ((seen.key, seen.region, side) for side in self._sides)
+        return next((self._kept[name] for name in sizes if name in self._kept), None)
 
     def _want(self, name: Name, seen: SampleRegion) -> None:
         with self._more:
@@ -110,7 +105,7 @@ class ThumbnailLoader(QObject):
                 return
             self._wanted[name] = seen
             self._wanted.move_to_end(name)
-            while len(self._wanted) > MOST_WAITING:
+            while len(self._wanted) > MAX_WAITING_THUMBNAILS:
                 self._wanted.popitem(last=False)
             self._more.notify()
 
@@ -140,22 +135,14 @@ class ThumbnailLoader(QObject):
         if (before := self._kept.pop(name, None)) is not None:
             self._bytes -= _size(before)
         self._kept[name] = kept
-        self._sides.setdefault(name[:2], set()).add(name[2])
+        self._sides.add(name[2])
         self._bytes += _size(kept)
-        while self._bytes > MOST_BYTES and len(self._kept) > 1:
-            self._forget_oldest()
+        while self._bytes > CACHE_BYTES and len(self._kept) > 1:
+            self._bytes -= _size(self._kept.popitem(last=False)[1])
         self.ready.emit(name[0])
         if isinstance(made, BrokenThumbnail):
             # A disk may be there again, and a file mended: who shows it asks anew.
-            QTimer.singleShot(AGAIN_MS, self, lambda: self.ready.emit(name[0]))
-
-    def _forget_oldest(self) -> None:
-        name, kept = self._kept.popitem(last=False)
-        self._bytes -= _size(kept)
-        sides = self._sides[name[:2]]
-        sides.discard(name[2])
-        if not sides:
-            del self._sides[name[:2]]
+            QTimer.singleShot(RETRY_BROKEN_MS, self, lambda: self.ready.emit(name[0]))
 
     def close(self) -> None:
         """End the threads; what is not begun is dropped."""
@@ -166,7 +153,6 @@ class ThumbnailLoader(QObject):
         for thread in self._threads:
             thread.join()
         self._kept.clear()
-        self._sides.clear()
         self._bytes = 0
 
 
@@ -195,16 +181,11 @@ def as_image(pixels: Image.Image) -> QImage:
     return image.convertToFormat(QImage.Format.Format_RGB32)
 
 
-def _is_old(broken: BrokenThumbnail) -> bool:
-    return (time.monotonic() - broken.known_at) * 1000 >= AGAIN_MS
-
-
 def _size(kept: QPixmap | BrokenThumbnail) -> int:
     return kept.width() * kept.height() * 4 if isinstance(kept, QPixmap) else 100
 
 
-LARGEST = 2048
-"""Pixels of the longer side that are shown at most."""
+MAX_SHOWN_SIDE = 2048
 
 
 def load(path: Path) -> QImage | str:
@@ -213,12 +194,12 @@ def load(path: Path) -> QImage | str:
     from gleanset.images.decode import decode
 
     try:
-        picture = decode(path.read_bytes(), at_least=LARGEST).pixels
+        picture = decode(path.read_bytes(), at_least=MAX_SHOWN_SIDE).pixels
     except OSError as error:
         return f"⚠ {error.strerror}"
     except Unreadable as error:
         return f"⚠ {error.reason}"
-    picture.thumbnail((LARGEST, LARGEST))
+    picture.thumbnail((MAX_SHOWN_SIDE, MAX_SHOWN_SIDE))
     return as_image(picture)
 
 
@@ -235,7 +216,6 @@ class PictureLoader(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether a picture is still to come."""
         return self._task.busy
 
     def ask(self, path: Path) -> None:
@@ -249,3 +229,151 @@ class PictureLoader(QObject):
             self.loaded.emit(path, image)
         elif self._wanted is not None:
             self.ask(self._wanted)
+
+
+HOVER_MS = 150
+SQUARE, WIDE = 1.0, 0.5625
+MAX_PICTURE_HEIGHT = 512
+UNBROKEN_LETTERS = 8
+
+
+class SamplePicture(QWidget):
+    """One picture that is fetched when it is painted, with a box drawn into it if wanted.
+
+    It is as wide as there is room, and `shape` times as high.
+    """
+
+    def __init__(self, thumbs: ThumbnailLoader, shape: float, name: str) -> None:
+        super().__init__()
+        self._thumbs = thumbs
+        self._shape = shape
+        self._seen: SampleRegion | None = None
+        self._box: QRect | None = None
+        self.setAccessibleName(name)
+        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        thumbs.ready.connect(self._came)
+
+    def hasHeightForWidth(self) -> bool:
+        return True
+
+    def heightForWidth(self, width: int) -> int:
+        return min(round(width * self._shape), MAX_PICTURE_HEIGHT)
+
+    def sizeHint(self) -> QSize:
+        return QSize(48, self.heightForWidth(48))
+
+    def show_seen(self, seen: SampleRegion | None, box: QRect | None = None) -> None:
+        """Show a region of an image; `box` in the image's own pixels."""
+        self._seen, self._box = seen, box
+        self.update()
+
+    def _came(self, key: str) -> None:
+        if self._seen is not None and self._seen.key == key:
+            self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        if self._seen is None:
+            return
+        side = max(self.width(), self.height())
+        picture = self._thumbs.get(self._seen, side, self.devicePixelRatioF())
+        place = draw_fitted(painter, self.rect(), picture)
+        if isinstance(picture, QPixmap):
+            self._draw_box(painter, place)
+
+    def _draw_box(self, painter: QPainter, target: QRect) -> None:
+        if self._box is None or self._seen is None:
+            return
+        scale = target.width() / max(1, self._seen.region.box.width)
+        box = QRect(self._box.topLeft() * scale, self._box.bottomRight() * scale)
+        draw_box(painter, box.translated(target.topLeft()), self.palette(), 2)
+
+
+class DetailPanel(QWidget):
+    """Follows what is pointed at, a little later, so that sweeping does not flicker."""
+
+    def __init__(self, thumbs: ThumbnailLoader) -> None:
+        super().__init__()
+        self._face = SamplePicture(thumbs, SQUARE, self.tr("The face, large"))
+        self._frame = SamplePicture(thumbs, WIDE, self.tr("The picture it is in"))
+        self._about, self._top = plain_label(), plain_label()
+        neighbour = self.tr("A sure neighbour")
+        self._near = [SamplePicture(thumbs, SQUARE, neighbour) for _ in range(4)]
+        self._near_label = plain_label(self.tr("Nearest of those decided"))
+        for label in (self._about, self._top, self._near_label):
+            label.setMinimumWidth(1)  # a long word would push the faces from below the mouse
+        self._lay_out()
+        self._due: Callable[[], None] | None = None
+        self.shown: int | None = None
+        self._timer = timer(self, self._show_due, HOVER_MS)
+        self.show_tile(None)
+
+    def _lay_out(self) -> None:
+        faces = beside(*self._near)
+        faces.setSpacing(4)
+        texts = (self._about, self._top, self._near_label)
+        whole = below(self._face, self._frame, *texts, faces, None)
+        whole.setContentsMargins(8, 8, 8, 8)
+        whole.setSpacing(8)
+        self.setLayout(whole)
+
+    def point(self, tile: SampleTile | None, more: Callable[[], None] | None = None) -> None:
+        """Show a tile in a moment; `more` then asks for its neighbours."""
+
+        def show() -> None:
+            self.show_tile(tile)
+            if more is not None:
+                more()
+
+        self._due = show
+        self._timer.start()
+
+    def _show_due(self) -> None:
+        if self._due is not None:
+            self._due()
+
+    def show_tile(self, tile: SampleTile | None) -> None:
+        self.shown = tile.id if tile else None
+        self._face.show_seen(tile.seen if tile else None)
+        self._face.setVisible(tile is not None)
+        box = QRect(*tile.seen.region.box) if tile else None
+        self._frame.show_seen(whole(tile.seen) if tile else None, box)
+        self._frame.setVisible(tile is not None and not _is_whole(tile.seen))
+        nothing = self.tr("Point at a face: here it is shown large, with where it is from.")
+        self._about.setText(self._words(tile) if tile else nothing)
+        self.show_proposals(())
+        self.show_neighbours(())
+
+    def _words(self, tile: SampleTile) -> str:
+        text = self.tr("{w} x {h} of {width} x {height} pixels")
+        if _is_whole(tile.seen):
+            text = self.tr("{width} x {height} pixels")
+        box = tile.seen.region.box
+        size = text.format(
+            w=box.width, h=box.height, width=tile.seen.width, height=tile.seen.height
+        )
+        title = tile.title or ""  # it may go on in another line after each few letters
+        starts = range(0, len(title), UNBROKEN_LETTERS)
+        title = "\u200b".join(title[at : at + UNBROKEN_LETTERS] for at in starts)
+        return "\n".join(part for part in (title, tile.label, size) if part)
+
+    def show_proposals(self, top: Sequence[tuple[str, str, float]]) -> None:
+        self._top.setText(
+            "\n".join(f"{key or '·'}  {label}  {round(sure * 100)} %" for key, label, sure in top)
+        )
+
+    def show_neighbours(self, near: Sequence[SampleTile], of: int | None = None) -> None:
+        """The nearest samples that were decided on; nothing where another than `of` is shown."""
+        if of is not None and of != self.shown:
+            return
+        self._near_label.setVisible(bool(near))
+        for place, picture in enumerate(self._near):
+            picture.setVisible(place < len(near))
+            picture.show_seen(near[place].seen if place < len(near) else None)
+
+
+def _is_whole(seen: SampleRegion) -> bool:
+    box = seen.region.box
+    return (box.width, box.height) == (seen.width, seen.height)

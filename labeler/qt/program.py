@@ -1,21 +1,294 @@
-"""The windows of one program: which is open, and what takes its place."""
+"""The windows of one program: which is open, what takes its place, the one without a dataset."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import shiboken6
-from PySide6.QtCore import QObject, Qt
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
+from PySide6.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QFileDialog,
+    QFormLayout,
+    QFrame,
+    QGroupBox,
+    QHBoxLayout,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 
+from gleanset import Dataset
 from gleanset.dataset import is_dataset
 from gleanset.errors import GleansetError
-from labeler.qt.preferences import Preferences
-from labeler.qt.theme import show_theme
-from labeler.qt.translations import FontWarning, install
-from labeler.qt.welcome import Welcome
+from gleanset.settings import FILE, Settings
+from labeler.qt.settings import Preferences, SettingsSheet
+from labeler.qt.taking import DropWatch, ImportQuestion
+from labeler.qt.theme import larger, show_theme
+from labeler.qt.translations import install, warn_of_missing_fonts
+from labeler.qt.widgets import below, beside, button, choosing, enlarge_targets, plain_label
 from labeler.qt.window import LabelerWindow
-from labeler.sorting.dropped import ImportPlan
+from labeler.sorting.dropped import ImportPlan, sort_paths
+
+PATH = Qt.ItemDataRole.UserRole
+LARGER = 1.6
+MAX_SCANNED_FOLDERS = 500
+
+
+class Welcome(QWidget):
+    """Begins in a folder; `opened` (a dataset's folder, what is to be taken in or None).
+
+    `renewed` asks for the same in another language.
+    """
+
+    opened = Signal(object, object)
+    renewed = Signal()
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder.absolute()
+        self._dropped: list[Path] = []
+        self.setWindowTitle(self.tr("Gleanset labeler"))
+        self.place, self.name = QLineEdit(), QLineEdit()
+        self.where, self.problem = plain_label(), plain_label()
+        self.take, self.question = QCheckBox(self.tr("Take in what is there")), ImportQuestion()
+        self.browse = button(self.tr("Choose …"), self._choose_place)
+        choose = self._choose_files
+        mode = QFileDialog.FileMode
+        self.files = button(self.tr("Pictures and videos …"), lambda: choose(mode.ExistingFiles))
+        self.folders = button(self.tr("A folder …"), lambda: choose(mode.Directory))
+        self.make = button(self.tr("Make the dataset"), self.make_dataset)
+        self.datasets = QListWidget()
+        self.open_button = button(self.tr("Open"), self._open_chosen)
+        self.other = button(self.tr("Another one …"), self._choose_dataset)
+        self.settings = button(self.tr("Settings"), self.show_settings)
+        self._lay_out()
+        self._connect()
+        self._list_datasets()
+        self._begin_in(self.folder)
+        enlarge_targets(self)
+        drops = DropWatch(self, self.tr("Drop them here: they will be taken in"))
+        drops.dropped.connect(self.drop)
+
+    def _lay_out(self) -> None:
+        title = plain_label(self.tr("There is no dataset in {folder}").format(folder=self.folder))
+        title.setFont(larger(title.font(), LARGER, bold=False))
+        intro = plain_label(
+            self.tr(
+                "A dataset is a folder that keeps pictures, the faces in them and what you decide. "
+                "Nothing is written before you press the button."
+            )
+        )
+        both = QHBoxLayout()
+        both.addWidget(self._making(), 3)
+        both.addWidget(self._opening(), 2)
+        last = beside(self.problem, self.settings, grows=self.problem)
+        column = below(title, intro, both, last, grows=both)
+        column.setContentsMargins(24, 20, 24, 20)
+        column.setSpacing(14)
+        self.setLayout(column)
+
+    def _making(self) -> QGroupBox:
+        box = QGroupBox(self.tr("Make a dataset"))
+        form, inner = QFormLayout(), QVBoxLayout(box)
+        form.addRow(self.tr("In"), beside(self.place, self.browse, grows=self.place))
+        form.addRow(self.tr("Name"), self.name)
+        self.place.setAccessibleName(self.tr("In"))
+        self.name.setAccessibleName(self.tr("Name"))
+        self.make.setDefault(True)
+        hint = plain_label(self.tr("Drop pictures, videos or folders here to take them in"))
+        hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        hint.setFrameShape(QFrame.Shape.StyledPanel)
+        inner.addLayout(form)
+        for part in (self.where, self.take, self.question):
+            inner.addWidget(part)
+        inner.addWidget(hint, 1)
+        inner.addLayout(beside(self.files, self.folders, None, self.make))
+        return box
+
+    def _opening(self) -> QGroupBox:
+        box = QGroupBox(self.tr("Open a dataset"))
+        inner = QVBoxLayout(box)
+        self.datasets.setAccessibleName(self.tr("Datasets that were opened before"))
+        self.datasets.setWordWrap(True)
+        inner.addWidget(self.datasets, 1)
+        inner.addLayout(beside(self.other, None, self.open_button))
+        return box
+
+    def _connect(self) -> None:
+        for field in (self.place, self.name):
+            field.textChanged.connect(self._say_where)
+            field.returnPressed.connect(self.make_dataset)
+        self.take.toggled.connect(self.question.setEnabled)
+        self.question.counted.connect(self._counted)
+        self.take.toggled.connect(self._say_where)
+        self.datasets.itemActivated.connect(self._open_chosen)
+        self.datasets.currentRowChanged.connect(lambda row: self.open_button.setEnabled(row >= 0))
+        shortcut = QShortcut(QKeySequence("Ctrl+,"), self)
+        shortcut.activated.connect(self.show_settings)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self.question.stop()
+        super().closeEvent(event)
+
+    # -- what is there
+
+    def _list_datasets(self) -> None:
+        inside = _datasets_in(self.folder)
+        recent = [path for path in Preferences().recent() if is_dataset(path)]
+        for path in dict.fromkeys((*inside, *recent)):
+            item = QListWidgetItem(f"{path.name}\n{path.parent}")
+            item.setData(PATH, path)
+            self.datasets.addItem(item)
+        self.open_button.setEnabled(False)
+        if inside:
+            self.datasets.setCurrentRow(0)
+
+    def _begin_in(self, folder: Path) -> None:
+        """Propose where a dataset is made: an empty folder becomes one, another one holds it.
+
+        One with the settings of a dataset becomes that.
+        """
+        if _is_empty(folder) or (folder / FILE).is_file():
+            self.place.setText(str(folder.parent))
+            self.name.setText(folder.name)
+        else:
+            self.place.setText(str(folder))
+            self.name.setText(f"{folder.name}-dataset")
+        self._ask_about([] if _is_empty(folder) else [folder])
+        self.name.selectAll()
+        self.name.setFocus()
+
+    def _ask_about(self, paths: Sequence[Path]) -> None:
+        dropped = sort_paths(paths)
+        self.take.hide()
+        self.take.setChecked(False)
+        self.question.setVisible(bool(dropped))
+        if dropped:
+            self.question.ask_about(dropped, self.target() or self.folder)
+        self._say_where()
+
+    def _counted(self) -> None:
+        there = self.question.has_something
+        for part in (self.take, self.question):
+            part.setVisible(there)
+        self.take.setChecked(there)
+        if self._dropped and not there:
+            self.complain(self.question.summary.text())
+            self._dropped = []
+
+    def drop(self, paths: Sequence[Path]) -> None:
+        """Offer to take in what was dropped; a dataset is opened."""
+        if len(paths) == 1 and is_dataset(paths[0]):
+            self._open(paths[0])
+            return
+        self._dropped += [path for path in paths if path not in self._dropped]
+        if not sort_paths(self._dropped):
+            self._dropped = []
+            self.complain(self.tr("There is no picture and no video in that"))
+            return
+        self.complain("")
+        self._ask_about(self._dropped)
+
+    # -- what is done
+
+    def target(self) -> Path | None:
+        """Return the folder that the dataset will be; None where that is no name."""
+        name, place = self.name.text().strip(), self.place.text().strip()
+        if not (name and place) or name in (".", "..") or Path(name).name != name:
+            return None
+        return Path(place).expanduser().absolute() / name
+
+    def _say_where(self) -> None:
+        target = self.target()
+        there = target is not None and is_dataset(target)
+        own = target in self.question.dropped.folders
+        self.make.setText(self.tr("Open") if there else self.tr("Make the dataset"))
+        self.make.setEnabled(target is not None and not (own and self.take.isChecked()))
+        if target is None:
+            text = self.tr("Write a name without / in it")
+        elif there:
+            text = self.tr("There is a dataset in {folder} already").format(folder=target)
+        elif own and self.take.isChecked():
+            text = self.tr("The pictures cannot lie in the dataset itself: write another name")
+        else:
+            text = self.tr(
+                "It will be made in {folder}. Pictures are copied into it; your files stay as they "
+                "are."
+            ).format(folder=target)
+        self.where.setText(text)
+
+    def make_dataset(self) -> None:
+        target = self.target()
+        if target is None or not self.make.isEnabled():
+            return
+        plan = self.question.plan() if self.take.isChecked() else None
+        try:
+            Dataset.create(target, Settings(name=target.name)).close()
+        except GleansetError as error:
+            self.complain(str(error))
+            return
+        self._open(target, plan)
+
+    def _open(self, root: Path, plan: ImportPlan | None = None) -> None:
+        self.question.stop()
+        self.complain("")
+        self.opened.emit(root, plan)
+
+    def _open_chosen(self) -> None:
+        if (item := self.datasets.currentItem()) is not None:
+            self._open(item.data(PATH))
+
+    def complain(self, why: str) -> None:
+        self.problem.setText(why)
+
+    def _choose_place(self) -> None:
+        dialog = choosing(self, self.tr("Choose a folder"), self.place.text())
+        dialog.fileSelected.connect(self.place.setText)
+
+    def _choose_files(self, mode: QFileDialog.FileMode) -> None:
+        dialog = choosing(self, self.tr("Take in"), str(self.folder), mode)
+        dialog.filesSelected.connect(lambda names: self.drop([Path(name) for name in names]))
+
+    def _choose_dataset(self) -> None:
+        dialog = choosing(self, self.tr("Open a dataset"), str(self.folder))
+        dialog.fileSelected.connect(lambda name: self._open_or_say(Path(name)))
+
+    def _open_or_say(self, path: Path) -> None:
+        if is_dataset(path):
+            self._open(path)
+        else:
+            text = self.tr("There is no dataset in {folder}")
+            self.complain(text.format(folder=path))
+
+    def show_settings(self) -> None:
+        sheet = SettingsSheet(self, self.folder)
+        sheet.wanted.connect(lambda root: self.renewed.emit())
+        sheet.open()
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except OSError:
+        return True
+
+
+def _datasets_in(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            folders = [Path(entry.path) for entry in islice(entries, MAX_SCANNED_FOLDERS)]
+    except OSError:
+        return []
+    return sorted(path for path in folders if is_dataset(path))
+
 
 SIZE = (1000, 680)
 LATER = Qt.ConnectionType.QueuedConnection
@@ -47,7 +320,6 @@ class Program(QObject):
         show_theme(Preferences().theme().value if theme is None else theme)
 
     def speak(self) -> None:
-        """Show what comes in the language that is wanted now."""
         self.shown = install(self._application, self._wanted or Preferences().language())
 
     def begin(self, root: Path, view: str | None = None) -> None:
@@ -58,7 +330,6 @@ class Program(QObject):
             self.greet(root)
 
     def greet(self, folder: Path) -> None:
-        """Show the welcome of a folder without a dataset."""
         before, self.welcome = self.welcome, Welcome(folder)
         self.welcome.resize(*SIZE)
         # Not while a button of it is still at its click: it is put away.
@@ -71,7 +342,7 @@ class Program(QObject):
         """Open a window on a dataset. Raises what opening it raises."""
         window = LabelerWindow(root, view)
         Preferences().note_opened(root)
-        FontWarning(window.worker, self.shown, window)
+        warn_of_missing_fonts(window.worker, self.shown)
         window.anew.connect(self._instead, LATER)
         self.window = window
         if self._size is not None:
@@ -126,7 +397,6 @@ class Program(QObject):
             self._application.setQuitOnLastWindowClosed(True)
 
     def _open_or(self, root: Path, before: Path) -> None:
-        """Open a dataset, or where that cannot be, the one before."""
         try:
             self.open(root)
         except GleansetError as error:

@@ -1,8 +1,8 @@
-"""The thread that owns the dataset's session, so that the window never waits for a disk.
+"""The threads beside the window: the session's own, tasks of their own, and measuring.
 
-Widgets hand in a function of the session; it runs on the worker's thread, in order, and its answer
-comes back on the window's thread. Decisions that the disk refuses for now are tried again: they
-stay first in the queue, and nothing overtakes them. None is dropped without a word. Long work
+The window never waits for a disk. Widgets hand in a function of the session; it runs on the
+worker's thread, in order, and its answer comes back on the window's thread. Decisions that the disk
+refuses for now are tried again: they stay first in the queue, and nothing overtakes them. Long work
 gets a thread of its own from `task`; whether anything is under way, and ending it all, is here.
 """
 
@@ -12,7 +12,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
@@ -22,20 +23,144 @@ from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
 
 from gleanset import Dataset
 from gleanset.errors import DatasetBusy, DiskFull, GleansetError, NotWritable
-from labeler.qt.background_task import BackgroundTask
+from gleanset.platform import lower_thread_priority
+from gleanset.work.progress import Progress
 from labeler.sorting.sample_images import paths_of
 from labeler.sorting.session import SortingProgress, SortingSession, StepResult
 
 T = TypeVar("T")
+
+
+class Cancelled(GleansetError):
+    """A person has cancelled the work."""
+
+
+class CancellableProgress(Progress):
+    """Reports to a window how far work is, and ends it when it was cancelled.
+
+    `report` takes what is done, how much of it, and how much there is (0: not known).
+    """
+
+    def __init__(self, report: Callable[[str, int, int], None], ended: threading.Event) -> None:
+        super().__init__(quiet=True)
+        self.report, self._ended = report, ended
+
+    @property
+    def cancelled(self) -> bool:
+        return self._ended.is_set()
+
+    def over(
+        self, items: Iterable[T], what: str, total: int | None = None, unit: str = " images"
+    ) -> Iterator[T]:
+        """Pass items through, and count them. Raises `Cancelled`; what makes them ends first."""
+        try:
+            yield from super().over(items, what, total, unit)
+        finally:
+            _close(items)
+
+    def batches(
+        self,
+        batches: Iterable[list[T]],
+        what: str,
+        total: int | None = None,
+        unit: str = " images",
+        note: Callable[[], str] = lambda: "",
+    ) -> Iterator[list[T]]:
+        """Pass batches through, and count them. Raises `Cancelled` between two of them."""
+        done = 0
+        self.report(what, 0, total or 0)
+        try:
+            for batch in batches:
+                if self.cancelled:
+                    raise Cancelled("it was cancelled, and nothing was changed")
+                yield batch
+                done += len(batch)
+                self.report(what, done, total or 0)
+        finally:
+            _close(batches)
+
+
+def _close(items: Iterable[object]) -> None:
+    """End a generator now: its workers must not write on while their folder is taken away."""
+    if isinstance(items, Generator):
+        items.close()
+
+
+class BackgroundTask(QObject):
+    """One kind of work, at most once at a time; `SessionWorker.task` makes it, and ends it.
+
+    `done` has its answer, `failed` (text) why there is none, `progressed` (what, done, total;
+    0 where that is not known) how far it is. `description` says what closing the window would
+    cut short; empty where nothing would be lost.
+    """
+
+    done = Signal(object)
+    failed = Signal(str)
+    progressed = Signal(str, int, int)
+
+    def __init__(self, root: Path, description: str = "") -> None:
+        super().__init__()
+        self._root = root
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.description = description
+        self._closed = False
+        self.busy = False
+        """Until its answer was delivered."""
+        for end in (self.done, self.failed):
+            end.connect(self._rest)
+
+    def start(self, work: Callable[[Dataset, CancellableProgress], Any]) -> bool:
+        """Begin, and return True; False while it is still at it, and once it was closed."""
+        if self.busy or self._closed:
+            return False
+        self.busy = True
+        self._ended.clear()
+        self._thread = threading.Thread(target=self._run, args=(work,), name="background")
+        self._thread.start()
+        return True
+
+    def _run(self, work: Callable[[Dataset, CancellableProgress], Any]) -> None:
+        lower_thread_priority()
+
+        def report(what: str, done: int, total: int) -> None:
+            with suppress(RuntimeError):  # the window is gone already
+                self.progressed.emit(what, done, total)
+
+        with suppress(RuntimeError):
+            try:
+                with Dataset.open(self._root) as dataset:
+                    answer = work(dataset, CancellableProgress(report, self._ended))
+            except GleansetError as error:
+                self.failed.emit(str(error))
+            except OSError as error:
+                self.failed.emit(f"{error.strerror or error}: {error.filename or self._root}")
+            except Exception as error:  # our bug: the window goes on, and says so
+                traceback.print_exc(file=sys.stderr)
+                self.failed.emit(f"a bug in Gleanset: {error!r}")
+            else:
+                self.done.emit(answer)
+
+    def _rest(self) -> None:
+        self.busy = False
+
+    def cancel(self) -> None:
+        """End it at the next picture."""
+        self._ended.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self.cancel()
+        if self._thread is not None:
+            self._thread.join()
+
+
 POLL_MS = 500
 
 RETRY_SECONDS = 1.0
-END_SECONDS = 1.0
-"""So long closing waits for what is no decision."""
-
+CLOSE_ANSWER_SECONDS = 1.0
 DROP_SECONDS = 20.0
-SLOW_SECONDS = 3.0
-"""After so long a decision that waits is reported."""
+REPORT_WAITING_SECONDS = 3.0
 
 
 class _Job(NamedTuple):
@@ -120,7 +245,6 @@ class SessionWorker(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether something is under way."""
         return self._pending > 0
 
     @property
@@ -129,7 +253,6 @@ class SessionWorker(QObject):
         return self.last.keys if self.last else {}
 
     def class_of(self, key: str) -> str | None:
-        """Return the class that a key means; None where none has it."""
         return next((name for name, its in self.keys.items() if its == key), None)
 
     def ask(
@@ -174,15 +297,12 @@ class SessionWorker(QObject):
             return []
 
     def undo(self) -> None:
-        """Take the last step back."""
         self.decide(lambda session: session.undo())
 
     def redo(self) -> None:
-        """Do the last undone step again."""
         self.decide(lambda session: session.redo())
 
     def say(self, text: str, bad: bool = False) -> None:
-        """Show a line in the status bar."""
         self.message.emit(text, bad)
 
     def close(self, give_up: bool = False) -> None:
@@ -198,7 +318,7 @@ class SessionWorker(QObject):
         self._gives_up = give_up
         self._closed.set()
         self._jobs.put(None)
-        self._thread.join(None if self.unsaved and not give_up else END_SECONDS)
+        self._thread.join(None if self.unsaved and not give_up else CLOSE_ANSWER_SECONDS)
         with self._emitting:
             self._ended = True
 
@@ -210,7 +330,7 @@ class SessionWorker(QObject):
 
     def _poll(self) -> None:
         begun = self._begun
-        slow = begun is not None and time.monotonic() - begun > SLOW_SECONDS
+        slow = begun is not None and time.monotonic() - begun > REPORT_WAITING_SECONDS
         if slow and self.unsaved and not self._slow and not self.stuck:
             # SQLite itself says so after half a minute only.
             self.stuck = self._slow = True
@@ -224,7 +344,6 @@ class SessionWorker(QObject):
             self.refresh()
 
     def refresh(self) -> None:
-        """Ask anew where the work stands."""
         self.ask(lambda session: session.progress(), self._progressed)
 
     def _progressed(self, progress: SortingProgress) -> None:
@@ -329,3 +448,42 @@ def _is_there(function: Callable[..., Any] | None) -> bool:
     """Return whether a callback can still be called: its widget may be gone."""
     owner = getattr(function, "__self__", None)
     return function is not None and (not isinstance(owner, QObject) or shiboken6.isValid(owner))
+
+
+MEASURE_PAUSE_SECONDS = 0.01
+
+
+class Measuring(QObject):
+    """Gives every sample a descriptor, a few at a time; `left` counts down."""
+
+    left = Signal(int)
+
+    def __init__(self, worker: SessionWorker) -> None:
+        super().__init__(worker)
+        self._task = worker.task()
+        self._again = False
+        self._task.progressed.connect(lambda what, done, left: self.left.emit(left))
+        self._task.done.connect(self._ended)
+        self._task.failed.connect(self._ended)
+        self._task.failed.connect(lambda why: worker.say(why, bad=True))
+
+    def begin(self) -> None:
+        """Measure what is new; once more afterwards where it is at that already."""
+        self._again = not self._task.start(measure_all)
+
+    def _ended(self) -> None:
+        self.left.emit(0)
+        if self._again:
+            self.begin()
+
+
+def measure_all(dataset: Dataset, progress: CancellableProgress) -> None:
+    """Measure what has no descriptor until nothing is left; reports how many that are."""
+    from labeler.sorting.measuring import count_unmeasured, measured_by_parts
+
+    left = count_unmeasured(dataset)
+    with closing(measured_by_parts(dataset)) as parts:
+        while not progress.cancelled and (done := next(parts, None)) is not None:
+            left = max(left - done, 0)
+            progress.report("measuring", done, left)
+            time.sleep(MEASURE_PAUSE_SECONDS)

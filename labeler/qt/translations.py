@@ -22,7 +22,6 @@ from labeler.sorting.session import SortingProgress
 WORDS = Path(__file__).with_name("words")
 ENGLISH = "en"
 LANGUAGE_NAMES = {"en": "English", "ja": "日本語", "zh_CN": "简体中文"}
-"""How each language calls itself."""
 _SCRIPTS = {
     "ja": (QFontDatabase.WritingSystem.Japanese,),
     "zh_CN": (QFontDatabase.WritingSystem.SimplifiedChinese,),
@@ -115,25 +114,19 @@ def lacks_letters(language: str, names: list[str]) -> bool:
     return any(not QFontDatabase.families(script) for script in scripts)
 
 
-class FontWarning(QObject):
-    """Says, once, that letters will be shown as boxes, and what to do about it."""
+def warn_of_missing_fonts(worker: SessionWorker, language: str) -> None:
+    """Say, once, that letters will be shown as boxes, and what to do about it."""
 
-    def __init__(self, worker: SessionWorker, language: str, parent: QObject) -> None:
-        super().__init__(parent)
-        self._worker, self._language = worker, language
-        worker.progressed.connect(self._check_fonts)
-
-    def _check_fonts(self, progress: SortingProgress) -> None:
-        names = [row.name for row in progress.counts.classes]
-        if lacks_letters(self._language, names):
-            self._worker.progressed.disconnect(self._check_fonts)
-            self._worker.say(
-                self.tr(
-                    "No font on this computer has Japanese or Chinese letters: install one, "
-                    "such as fonts-noto-cjk"
-                ),
-                bad=True,
+    def check(progress: SortingProgress) -> None:
+        if lacks_letters(language, [row.name for row in progress.counts.classes]):
+            worker.progressed.disconnect(check)
+            text = tr(
+                "No font on this computer has Japanese or Chinese letters: install one, "
+                "such as fonts-noto-cjk"
             )
+            worker.say(text, bad=True)
+
+    worker.progressed.connect(check)
 
 
 def tr(text: str) -> str:

@@ -1,13 +1,14 @@
-"""What all parts of the window are built with: rows and columns, small buttons, accessibility."""
+"""What all parts of the window are built with: rows, columns, buttons, scrolling, accessibility."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import QObject, QSize, Qt, QTimer
+from PySide6.QtCore import QObject, QPoint, QSize, Qt, QTimer
 from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
+    QAbstractScrollArea,
     QAbstractSpinBox,
     QBoxLayout,
     QComboBox,
@@ -16,6 +17,7 @@ from PySide6.QtWidgets import (
     QLabel,
     QLayout,
     QLineEdit,
+    QPushButton,
     QSizePolicy,
     QStyleOptionToolButton,
     QToolButton,
@@ -24,7 +26,7 @@ from PySide6.QtWidgets import (
 )
 
 TAB = Qt.FocusPolicy.TabFocus
-SMALLEST = 24
+MIN_TARGET_SIZE = 24
 """WCAG 2.2, target size (minimum)."""
 
 KINDS = (QAbstractButton, QComboBox, QAbstractSpinBox, QLineEdit)
@@ -73,6 +75,18 @@ def _fill(layout: QBoxLayout, parts: tuple[Part, ...], grows: Part) -> None:
             layout.addStretch(1)
 
 
+def button(text: str, act: Callable[[], object]) -> QPushButton:
+    """Return a button that acts when it is clicked."""
+    made = QPushButton(text)
+    made.clicked.connect(lambda checked=False: act())
+    return made
+
+
+def plain_label(text: str = "") -> QLabel:
+    """Return a label that wraps its text, whatever signs are in it."""
+    return QLabel(text, wordWrap=True, textFormat=Qt.TextFormat.PlainText)
+
+
 def title_label() -> QLabel:
     """Return a label that makes no window wider, however much it says."""
     label = QLabel()
@@ -82,10 +96,8 @@ def title_label() -> QLabel:
 
 def hint_label(text: str = "") -> QLabel:
     """Return the lines below a view that say what there is to do."""
-    label = QLabel(text)
-    label.setMargin(6)
-    label.setWordWrap(True)  # in one line it would be the widest part of the window
-    return label
+    # In one line it would be the widest part of the window.
+    return QLabel(text, margin=6, wordWrap=True)
 
 
 def name_part(part: QWidget, name: str) -> None:
@@ -96,9 +108,7 @@ def name_part(part: QWidget, name: str) -> None:
 
 def timer(owner: QObject, act: Callable[[], object], milliseconds: int = 0) -> QTimer:
     """Return a timer that acts once, so long after it was started last."""
-    made = QTimer(owner)
-    made.setSingleShot(True)
-    made.setInterval(milliseconds)
+    made = QTimer(owner, singleShot=True, interval=milliseconds)
     made.timeout.connect(act)
     return made
 
@@ -131,7 +141,6 @@ class MenuButton(QToolButton):
         option.text = self.text() + ARROW
 
     def sizeHint(self) -> QSize:
-        """Return the size with room for the arrow."""
         return super().sizeHint() + QSize(self.fontMetrics().horizontalAdvance(ARROW), 0)
 
 
@@ -145,7 +154,7 @@ def enlarge_targets(widget: QWidget) -> None:
     """Make all controls in a widget at least so high; those inside other controls follow them."""
     for part in widget.findChildren(QWidget):
         if isinstance(part, KINDS) and not isinstance(part.parent(), KINDS):
-            part.setMinimumHeight(max(part.minimumHeight(), SMALLEST))
+            part.setMinimumHeight(max(part.minimumHeight(), MIN_TARGET_SIZE))
 
 
 def keep_focus(widget: QWidget) -> None:
@@ -162,3 +171,49 @@ def tab_last(widget: QWidget) -> None:
         last = last.previousInFocusChain()
     if last is not None:
         QWidget.setTabOrder(last, widget)
+
+
+SCROLL_EDGE = 24
+"""Logical pixels inside the upper and lower edge that scroll; farther out it is faster."""
+
+SCROLL_TICK_MS = 30
+MIN_SCROLL, MAX_SCROLL = 3, 30
+
+
+class EdgeScroll(QObject):
+    """Scrolls an area for as long as `hold` has said that the mouse is at its edge.
+
+    `edge` is how far inside that begins, in logical pixels; 0 is beyond the area alone. Whoever
+    follows what lies under the mouse listens to the scroll bar.
+    """
+
+    def __init__(self, area: QAbstractScrollArea, edge: int = SCROLL_EDGE) -> None:
+        super().__init__(area)
+        self._area, self._edge = area, edge
+        self._speed = 0
+        self._timer = QTimer(self, interval=SCROLL_TICK_MS)
+        self._timer.timeout.connect(self._tick)
+
+    def hold(self, point: QPoint) -> None:
+        """Note where the mouse is, in the viewport; scroll while that is at an edge."""
+        self._speed = self._speed_at(point.y(), self._area.viewport().height())
+        if not self._speed:
+            self._timer.stop()
+        elif not self._timer.isActive():
+            self._timer.start()
+
+    def _speed_at(self, y: int, height: int) -> int:
+        edge = min(self._edge, height // 4)
+        deep = max(edge - y, 0) or min(height - 1 - edge - y, 0)  # how far into it; above is +
+        if not deep:
+            return 0
+        size = min(MAX_SCROLL, MIN_SCROLL + abs(deep) // 3)
+        return -size if deep > 0 else size
+
+    def stop(self) -> None:
+        self._speed = 0
+        self._timer.stop()
+
+    def _tick(self) -> None:
+        bar = self._area.verticalScrollBar()
+        bar.setValue(bar.value() + self._speed)

@@ -24,28 +24,19 @@ from PySide6.QtWidgets import (
 from gleanset import Dataset
 from labeler.qt.classes.keys import ALONE
 from labeler.qt.classes.panel import ClassPanel
-from labeler.qt.detail_panel import DetailPanel
-from labeler.qt.file_drops import AddButton, FileDrops
-from labeler.qt.input_filter import InputFilter
-from labeler.qt.key_sheet import KeySheet, KeyWitness
-from labeler.qt.learning import Learning, LearningButton
-from labeler.qt.measuring import Measuring
+from labeler.qt.keyboard import InputFilter, KeySheet, KeyWitness
 from labeler.qt.name_field import ENTER
-from labeler.qt.pictures import ThumbnailLoader
-from labeler.qt.preferences import WindowState
-from labeler.qt.session_worker import SessionWorker
-from labeler.qt.settings_sheet import SettingsSheet
-from labeler.qt.status_bar import MessageBar, StatusTexts
-from labeler.qt.taking import Taking, TakingBar
-from labeler.qt.views.base import LabelerView, ViewContext, WindowActs
-from labeler.qt.views.registry import VIEWS, ViewKind, ViewTabs
+from labeler.qt.pictures import DetailPanel, ThumbnailLoader
+from labeler.qt.session_worker import Measuring, SessionWorker
+from labeler.qt.settings import SettingsSheet, WindowState
+from labeler.qt.status_bar import Learning, LearningButton, MessageBar, StatusTexts
+from labeler.qt.taking import AddButton, FileDrops, Taking, TakingBar
+from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs, WindowActs
 from labeler.qt.views.sending import SendingView
 from labeler.qt.views.sorting import SortingView
 from labeler.qt.widgets import beside, enlarge_targets, keep_focus, pile, tab_last
 
-SAVE_SECONDS = 0.5
-"""So long closing waits for the disk before it says why the window stays."""
-
+CLOSE_WAIT_SECONDS = 0.5
 RETRY_MS = 100
 
 
@@ -60,8 +51,7 @@ class CloseRequest(QObject):
         super().__init__(window)
         self._window, self._worker, self._flush = window, worker, flush
         self._bad = 0
-        self._timer = QTimer(self)
-        self._timer.setInterval(RETRY_MS)
+        self._timer = QTimer(self, interval=RETRY_MS)
         self._timer.timeout.connect(self._try_again)
         worker.message.connect(self._said)
 
@@ -71,7 +61,7 @@ class CloseRequest(QObject):
             return True
         before = self._bad
         self._flush()
-        self._worker.settle(SAVE_SECONDS)
+        self._worker.settle(CLOSE_WAIT_SECONDS)
         if self._bad > before:
             return False
         why = self._worker.under_way()
@@ -82,7 +72,6 @@ class CloseRequest(QObject):
         return not why
 
     def _try_again(self) -> None:
-        """Close where nothing is under way any more."""
         if not self._worker.under_way():
             self._window.close()
 
@@ -93,13 +82,12 @@ class CloseRequest(QObject):
 
 
 MEASURE_MS = 1500
-LOAD_MS = 300
-"""Between the views that are loaded before anybody asks for them."""
+PRELOAD_VIEW_MS = 300
 ENDS_TEXT = (*ENTER, Qt.Key.Key_Escape)
 """Keys that end the typing of a text; whatever else they mean, they mean it the next time."""
 
 SIZE = (1440, 900)
-NARROW = 1100
+NARROW_WIDTH = 1100
 """A window of fewer logical pixels begins without the look panel: F9 shows it."""
 
 
@@ -156,7 +144,7 @@ class LabelerWindow(QMainWindow):
         keep_focus(self)
         self.show_view(view or self._state.view())
         QTimer.singleShot(MEASURE_MS, self, self.measuring.begin)
-        QTimer.singleShot(LOAD_MS, self, self._load_views)
+        QTimer.singleShot(PRELOAD_VIEW_MS, self, self._load_views)
 
     def _lay_out(self) -> None:
         middle = QWidget()
@@ -218,7 +206,6 @@ class LabelerWindow(QMainWindow):
 
     @property
     def view(self) -> LabelerView:
-        """The view that is shown."""
         shown = self.stack.currentWidget()
         assert isinstance(shown, LabelerView)
         return shown
@@ -238,7 +225,6 @@ class LabelerWindow(QMainWindow):
             self._show_place()
 
     def _show_place(self) -> None:
-        """Highlight in the class list what the view shows."""
         self.class_panel.list.show_place(self.view.shown_place)
 
     def _make(self, kind: ViewKind) -> None:
@@ -256,34 +242,29 @@ class LabelerWindow(QMainWindow):
         """Load one view after the other: together they would hold up who asks for one."""
         VIEWS[number].load()
         if number + 1 < len(VIEWS):
-            QTimer.singleShot(LOAD_MS, self, partial(self._load_views, number + 1))
+            QTimer.singleShot(PRELOAD_VIEW_MS, self, partial(self._load_views, number + 1))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Fold the look panel as a window becomes narrow, and unfold it as it becomes wide."""
         super().resizeEvent(event)
-        wide = event.size().width() >= NARROW
+        wide = event.size().width() >= NARROW_WIDTH
         if wide != self._wide:
             self._wide = self._details_wanted = wide
             self.details.setVisible(wide and self.view.shows_details)
 
     def _toggle_details(self) -> None:
-        panel = self.details
-        self._details_wanted = not panel.isVisible()
-        panel.setVisible(self._details_wanted)
+        self._details_wanted = not self.details.isVisible()
+        self.details.setVisible(self._details_wanted)
 
     def _view_key(self, name: str) -> None:
         """The key of the view that is shown leads back to the grid; there it renames a class."""
-        if name == "sorting" and isinstance(self.view, SortingView):
-            self._rename_shown(self.view)
-            return
-        shown = self.stack.currentWidget() is self._made.get(name)
-        self.show_view("sorting" if shown else name)
-
-    def _rename_shown(self, grid: SortingView) -> None:
-        if grid.place.startswith(":"):
+        if name != "sorting" or not isinstance(self.view, SortingView):
+            shown = self.stack.currentWidget() is self._made.get(name)
+            self.show_view("sorting" if shown else name)
+        elif self.view.place.startswith(":"):
             self.worker.say(self.tr("This is the grid; F2 renames a class that is shown in it"))
         else:
-            self.class_panel.rename(grid.place)
+            self.class_panel.rename(self.view.place)
 
     # -- keys
 
@@ -311,7 +292,6 @@ class LabelerWindow(QMainWindow):
             self.view.take_focus()
 
     def _name_class(self) -> None:
-        """Let a class be named, for the faces that are pointed at or chosen now."""
         self.class_panel.field.setFocus()
         self.view.hold_targets(True)
 
@@ -319,12 +299,10 @@ class LabelerWindow(QMainWindow):
         self.view.take_focus()
 
     def looks(self) -> Hashable:
-        """Return what a key may change, beside where the focus is."""
         shown = (self.shown_name, self.sheet.isVisible(), self.details.isVisible())
         return (*shown, self.view.looks())
 
     def show_settings(self) -> None:
-        """Show the settings over the window."""
         sheet = SettingsSheet(self, self.worker.root)
         sheet.wanted.connect(self.anew)
         sheet.open()
@@ -397,7 +375,6 @@ class LabelerWindow(QMainWindow):
         super().closeEvent(event)
 
     def flush(self) -> None:
-        """Hand over what is not saved yet in any view."""
         for view in self._made.values():
             view.flush()
 
@@ -405,7 +382,7 @@ class LabelerWindow(QMainWindow):
         """End the threads; every decision is saved first, unless they are given up."""
         self.learning.end()
         self.drops.end()
-        self.taking.end()
+        self.taking.queue.stop()
         self.flush()
         self.worker.close(give_up)
         self.thumbs.close()

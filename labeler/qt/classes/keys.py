@@ -6,6 +6,7 @@ import sys
 
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import QWidget
 
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.widgets import timer
@@ -13,9 +14,7 @@ from labeler.sorting.keys import DIGITS, KEYS, LETTERS, PREFIXES
 
 # The row of digits by scan code, where a layout has other signs there (French, Czech, with Shift).
 _FIRST_DIGIT = 2 if sys.platform == "win32" else 10
-WAIT_MS = 3000
-"""So long the second key of a code is waited for."""
-
+SECOND_KEY_MS = 3000
 ALONE = frozenset(
     (
         Qt.Key.Key_Shift,
@@ -48,7 +47,6 @@ def plain_key(event: QKeyEvent) -> str:
 
 
 def _held(event: QKeyEvent) -> bool:
-    """Return whether a modifier is held that makes no class key."""
     allowed = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
     return (event.modifiers() & ~allowed) != Qt.KeyboardModifier.NoModifier
 
@@ -65,15 +63,15 @@ class ClassKeyReader(QObject):
     which classes; and that nothing was done where none came in time.
     """
 
-    def __init__(self, worker: SessionWorker) -> None:
-        super().__init__()
+    def __init__(self, worker: SessionWorker, widget: QWidget) -> None:
+        super().__init__(widget)
         self._worker = worker
+        widget.installEventFilter(self)
         self._first = ""
-        self._timer = timer(self, self._too_late, WAIT_MS)
+        self._timer = timer(self, self._too_late, SECOND_KEY_MS)
 
     @property
     def waits(self) -> bool:
-        """Whether a second key is waited for."""
         return bool(self._first)
 
     def read(self, event: QKeyEvent) -> str | None:
@@ -94,8 +92,8 @@ class ClassKeyReader(QObject):
             return None
         return second if second and second in KEYS else ""
 
-    def overrides(self, event: QEvent) -> bool:
-        """Accept an event that would make a shortcut of the key that is waited for."""
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Let the second key of a code be no shortcut of the window."""
         if event.type() != QEvent.Type.ShortcutOverride or not self._first:
             return False
         assert isinstance(event, QKeyEvent)
@@ -108,7 +106,6 @@ class ClassKeyReader(QObject):
         return not prefix_of(event) and plain_key(event) in (held[-1:], "")
 
     def forget(self) -> None:
-        """Wait for no second key any more."""
         self._first = ""
         self._timer.stop()
 
@@ -117,7 +114,6 @@ class ClassKeyReader(QObject):
         self._worker.say(self.tr("No second key came: nothing was done"))
 
     def _say_awaited(self, first: str) -> None:
-        """Say which second keys there are, and of which classes."""
         codes = [(key, name) for name, key in self._worker.keys.items() if len(key) == 2]
         seconds = sorted((key[1], name) for key, name in codes if key[0] == first)
         text = self.tr("No class has a key that begins with {key}")

@@ -14,7 +14,7 @@ from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import counted
 from labeler.qt.widgets import timer
 from labeler.sorting.grid_rows import SET_ASIDE
-from labeler.sorting.session import Place, SortingProgress, StepResult
+from labeler.sorting.session import Place, SortingProgress
 
 REST_MS = 700
 
@@ -66,7 +66,6 @@ class ClassListModel(QAbstractListModel):
         worker.stepped.connect(self.note_use)
 
     def take(self, progress: SortingProgress) -> None:
-        """Show where the work stands."""
         rows = self._made(progress)
         if not self.portraits:
             self._ask_portraits()
@@ -117,32 +116,28 @@ class ClassListModel(QAbstractListModel):
         self._places = {name: place for place, name in enumerate(names)}
 
     def sort_by(self, order: ClassOrder) -> None:
-        """Sort the classes another way."""
-        self.order = order
-        if order is ClassOrder.RECENT:
-            self.worker.ask(lambda session: session.last_used(), self._take_used)
-        self._places = {}
+        self.order, self._places = order, {}
+        self.note_use()
+        self._renew()
+
+    def _renew(self) -> None:
         if self.worker.last is not None:
             self.take(self.worker.last)
 
-    def note_use(self, done: StepResult) -> None:
-        """Ask anew which classes were used last, where that sorts them."""
+    def note_use(self) -> None:
+        """Ask which classes were used last, where that sorts them."""
         if self.order is ClassOrder.RECENT:
             self.worker.ask(lambda session: session.last_used(), self._take_used)
 
     def _take_used(self, used: dict[str, int]) -> None:
         self._used = used
-        if self.worker.last is not None:
-            self.take(self.worker.last)
+        self._renew()
 
     def find(self, text: str) -> None:
-        """Show only the classes whose names hold this text."""
         self._filter = text.strip()
-        if self.worker.last is not None:
-            self.take(self.worker.last)
+        self._renew()
 
     def _ask_portraits(self) -> None:
-        """Ask for the most typical and the latest face of each class."""
         if self.worker.last is not None and (counts := self.worker.last.counts.classes):
             self.worker.ask(lambda session: session.portraits(counts), self._show_portraits)
 
@@ -152,7 +147,6 @@ class ClassListModel(QAbstractListModel):
             self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1))
 
     def row(self, number: int) -> ClassListRow | None:
-        """Return one row, None for none."""
         return self._rows[number] if 0 <= number < len(self._rows) else None
 
     def row_of(self, target: str) -> int:
@@ -160,11 +154,9 @@ class ClassListModel(QAbstractListModel):
         return next((n for n, row in enumerate(self._rows) if row.target == target), -1)
 
     def rowCount(self, parent: Index | None = None) -> int:
-        """Return how many rows there are."""
         return 0 if parent is not None and parent.isValid() else len(self._rows)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return names for people and for screen readers."""
         row = self.row(index.row())
         if row is None:
             return None
@@ -180,12 +172,10 @@ class ClassListModel(QAbstractListModel):
         return None
 
     def flags(self, index: Index) -> Qt.ItemFlag:
-        """Return the flags: classes can be renamed."""
         row, flags = self.row(index.row()), super().flags(index)
         return flags | Qt.ItemFlag.ItemIsEditable if row and row.is_class else flags
 
     def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
-        """Rename a class."""
         row = self.row(index.row())
         name = str(value).strip()
         if row is None or not name or name == row.name:

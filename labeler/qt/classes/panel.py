@@ -1,20 +1,387 @@
-"""The class list at the left with its field and its button."""
+"""The class list at the left: its rows, which take drops, the menu of a class, the field above."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QSettings, Signal
-from PySide6.QtGui import QActionGroup
-from PySide6.QtWidgets import QMenu, QPushButton, QWidget
+from collections.abc import Callable
+from functools import partial
 
-from labeler.qt.classes.model import ClassListModel, ClassOrder
-from labeler.qt.classes.rail import ClassListView
+from PySide6.QtCore import (
+    QEvent,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPoint,
+    QRect,
+    QSettings,
+    QSize,
+    Qt,
+    Signal,
+)
+from PySide6.QtGui import (
+    QActionGroup,
+    QContextMenuEvent,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDragMoveEvent,
+    QDropEvent,
+    QKeyEvent,
+    QPainter,
+    QPalette,
+    QPen,
+    QPixmap,
+)
+from PySide6.QtWidgets import (
+    QLineEdit,
+    QListView,
+    QMenu,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QWidget,
+    QWidgetAction,
+)
+
+from labeler.qt.classes.model import ClassListModel, ClassListRow, ClassOrder
+from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.name_field import NameCompletion, NameField
 from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.widgets import MenuButton, below, beside, name_part
+from labeler.qt.theme import backdrop, em, muted_text
+from labeler.qt.translations import counted
+from labeler.qt.widgets import EdgeScroll, MenuButton, below, beside, button, name_part
+from labeler.sorting.keys import KEYS, PREFIXES, SECONDS
 from labeler.sorting.names import known_names
+from labeler.sorting.session import SortingSession
+
+
+class ClassMenu(QMenu):
+    """The menu of one class. `rename` begins to edit its name in place; `opened` asks to see it."""
+
+    opened = Signal()
+
+    def __init__(
+        self,
+        parent: QWidget,
+        worker: SessionWorker,
+        row: ClassListRow,
+        rename: Callable[[], None],
+        *,
+        own_order: bool = True,
+    ) -> None:
+        super().__init__(parent)
+        self._worker, self._name = worker, row.target
+        self._keys = dict(worker.keys)
+        self.addAction(self.tr("Show its faces"), self.opened.emit)
+        self.addAction(self.tr("Rename (F2)"), rename)
+        self._key_menu()
+        self._show_menu()
+        self._merge_menu()
+        for text, by in ((self.tr("Move up"), -1), (self.tr("Move down"), 1)):
+            action = self.addAction(text, partial(self._move, by))
+            action.setEnabled(own_order)
+        self.addSeparator()
+        text = self.tr("Delete: {count} faces go back to the queue")
+        self.addAction(counted(text, row.count), self._delete)
+
+    def show_at(self, point: QPoint) -> None:
+        self.aboutToHide.connect(self.deleteLater)
+        self.popup(point)
+
+    def _key_menu(self) -> None:
+        menu = self.addMenu(self.tr("Key"))
+        self._add_keys(menu, KEYS)
+        for prefix in PREFIXES:
+            codes = menu.addMenu(self.tr("{key} and another key").format(key=prefix))
+            self._add_keys(codes, [prefix + second for second in SECONDS])
+
+    def _add_keys(self, menu: QMenu, keys: str | list[str]) -> None:
+        owners = {key: name for name, key in self._keys.items()}
+        for key in keys:
+            owner = owners.get(key, "")
+            menu.addAction(f"{key.upper()}   {owner}".rstrip(), partial(self._set_key, key))
+
+    def _merge_menu(self) -> None:
+        menu = self.addMenu(self.tr("Merge into"))
+        menu.setEnabled(len(self._keys) > 1)
+        for other in self._keys:
+            if other != self._name:
+                menu.addAction(other, partial(self._merge, other))
+
+    def _show_menu(self) -> None:
+        menu = self.addMenu(self.tr("Of show"))
+        classes = self._worker.last.counts.classes if self._worker.last else ()
+        now = next((row.show or "" for row in classes if row.name == self._name), "")
+        for show in sorted({row.show for row in classes if row.show}):
+            self._add_show(menu, show, show, now)
+        self._add_show(menu, self.tr("none"), "", now)
+        field = QLineEdit(placeholderText=self.tr("Another show"))
+        field.setAccessibleName(self.tr("Another show"))
+        another = QWidgetAction(menu)
+        another.setDefaultWidget(field)
+        menu.addAction(another)
+        field.returnPressed.connect(lambda: self._set_show(field.text()))
+
+    def _add_show(self, menu: QMenu, text: str, show: str, now: str) -> None:
+        action = menu.addAction(text)
+        action.setCheckable(True)
+        action.setChecked(show == now)
+        action.triggered.connect(lambda: self._set_show(show))
+
+    def _set_show(self, show: str) -> None:
+        name = self._name
+        self._worker.decide(lambda session: session.set_show(name, show))
+        self.close()
+
+    def _merge(self, into: str) -> None:
+        name = self._name
+        self._worker.decide(lambda session: session.merge_class(name, into))
+
+    def _delete(self) -> None:
+        name = self._name
+        self._worker.decide(lambda session: session.delete_class(name))
+
+    def _set_key(self, key: str) -> None:
+        name, names = self._name, list(self._keys)
+        self._change(lambda session: session.keys.set_key(names, name, key))
+
+    def _move(self, by: int) -> None:
+        names = list(self._keys)
+        place = names.index(self._name)
+        names.insert(max(0, place + by), names.pop(place))
+        self._change(lambda session: session.keys.set_order(names))
+
+    def _change(self, work: Callable[[SortingSession], object]) -> None:
+        """Keys and order are settings: saved at once, and no step of the journal."""
+        self._worker.ask(work, lambda answer: self._worker.refresh())
+
 
 Index = QModelIndex | QPersistentModelIndex
+Role = QPalette.ColorRole
+ROW = 48
+
+
+class ClassListDelegate(QStyledItemDelegate):
+    """Paints one row: its key, a portrait or two, its name, its count."""
+
+    def __init__(
+        self, model: ClassListModel, thumbs: ThumbnailLoader, parent: ClassListView
+    ) -> None:
+        super().__init__(parent)
+        self._classes = model
+        self._thumbs = thumbs
+        self._list = parent
+
+    def setEditorData(self, editor: QWidget, index: Index) -> None:
+        """Put the name into its field; not over what a person has typed there since."""
+        if not (isinstance(editor, QLineEdit) and editor.isModified()):
+            super().setEditorData(editor, index)
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """Return at least 48 pixels of height: it is a target for drops."""
+        return QSize(160, max(ROW, em(self._list, 2.4)))
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        row = self._classes.row(index.row())
+        if row is None:
+            return
+        rect: QRect = option.rect
+        palette = self._list.palette()
+        target = self._list.drop_row == index.row()
+        chosen = self._list.place == row.target
+        if target or chosen:
+            painter.fillRect(rect, palette.color(Role.Highlight))
+        text = palette.color(Role.HighlightedText if target or chosen else Role.Text)
+        if self._list.currentIndex() == index and self._list.hasFocus():
+            painter.setPen(QPen(text, 2))
+            painter.drawRect(rect.adjusted(3, 3, -3, -3))
+        inner = rect.adjusted(6, 2, -8, -2)
+        self._key(painter, inner, row.key, palette)
+        left = inner.left() + em(self._list, 1.85)
+        left = self._portrait(painter, inner, left, row.target, palette)
+        count = f"{row.count:,}"
+        width = painter.fontMetrics().horizontalAdvance(count)
+        line = QRect(left, inner.top(), inner.right() - left, inner.height())
+        painter.setPen(text if target or chosen else muted_text(palette))
+        painter.drawText(line, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, count)
+        painter.setPen(text)
+        name = self._list.drop_text if target and self._list.drop_text else row.name
+        line.setRight(line.right() - width - 6)
+        # Its end tells people of one family apart.
+        middle = Qt.TextElideMode.ElideMiddle
+        shown = painter.fontMetrics().elidedText(name, middle, line.width())
+        painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, shown)
+
+    def _key(self, painter: QPainter, inner: QRect, key: str, palette: QPalette) -> None:
+        side = em(self._list, 1.35)
+        box = QRect(inner.left(), inner.center().y() - side // 2, side, side)
+        if len(key) > 1:
+            box.setWidth(side + em(self._list, 0.25))
+        if key:
+            painter.setPen(palette.color(Role.Mid))
+            painter.setBrush(palette.color(Role.Button))
+            painter.drawRoundedRect(box, 4, 4)
+            painter.setPen(palette.color(Role.ButtonText))
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, key.upper())
+
+    def _portrait(
+        self, painter: QPainter, inner: QRect, left: int, target: str, palette: QPalette
+    ) -> int:
+        if target.startswith(":"):
+            return left
+        side = inner.height() - 4
+        box = QRect(left, inner.top() + 2, side, side)
+        portrait = self._classes.portraits.get(target)
+        ratio = self._list.devicePixelRatioF()
+        picture = self._thumbs.get(portrait[0], side, ratio) if portrait else None
+        painter.fillRect(box, backdrop(palette))
+        if isinstance(picture, QPixmap):
+            part = QRect(0, 0, *(2 * [min(picture.width(), picture.height())]))
+            part.moveCenter(picture.rect().center())
+            painter.drawPixmap(box, picture, part)
+        elif not portrait:
+            painter.setPen(muted_text(palette))
+            painter.drawText(box, Qt.AlignmentFlag.AlignCenter, target[:1].upper())
+        return left + side + 8
+
+
+class ClassListView(QListView):
+    """The rows. `tiles_dropped` (samples, target) and `files_dropped` (paths, target) are drops.
+
+    What is lit while something is held over the rows is what lies under the mouse, also after
+    the rows have moved beneath it; and what was lit last is what takes the drop.
+    """
+
+    tiles_dropped = Signal(list, str)
+    files_dropped = Signal(list, str)
+    shown = Signal(str)
+    place = ""
+    """The class or place that is shown, whose row is highlighted."""
+    drop_row, drop_text = -1, ""
+    """The row over which something is dragged, and what it says."""
+
+    def __init__(self, model: ClassListModel, thumbs: ThumbnailLoader) -> None:
+        super().__init__()
+        self.setModel(model)
+        self.setItemDelegate(ClassListDelegate(model, thumbs, self))
+        self.setUniformItemSizes(True)
+        self.setAcceptDrops(True)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the faces
+        self.setEditTriggers(QListView.EditTrigger.EditKeyPressed)
+        self.setAccessibleName(self.tr("Classes"))
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
+        self._classes = model
+        model.holds = lambda: self._held is not None or self.viewport().underMouse()
+        self._lit: ClassListRow | None = None
+        self._held: tuple[QPoint, int | None] | None = None
+        self._edges = EdgeScroll(self)
+        self.verticalScrollBar().valueChanged.connect(self._light)
+        model.modelReset.connect(self._light)
+        model.dataChanged.connect(self._light)
+        thumbs.ready.connect(self._thumb_ready)
+
+    def show_place(self, place: str) -> None:
+        self.place = place
+        self.viewport().update()
+
+    def _thumb_ready(self, key: str) -> None:
+        if any(seen.key == key for some in self._classes.portraits.values() for seen in some):
+            self.viewport().update()
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        index = self.currentIndex()
+        if event.reason() == QContextMenuEvent.Reason.Mouse:
+            index = self.indexAt(event.pos())
+        row = self._classes.row(index.row())
+        if row is not None and row.is_class:
+            place = self.viewport().mapToGlobal(self.visualRect(index).center())
+            menu = ClassMenu(
+                self,
+                self._classes.worker,
+                row,
+                lambda: self.edit(index),
+                own_order=self._classes.order is ClassOrder.OWN,
+            )
+            menu.opened.connect(lambda: self.shown.emit(row.target))
+            menu.show_at(place)
+
+    def event(self, event: QEvent) -> bool:
+        """Let F2 rename here, where elsewhere it shows the grid."""
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
+            row = self._classes.row(self.currentIndex().row())
+            if event.key() == Qt.Key.Key_F2 and row is not None and row.is_class:
+                event.accept()
+                return True
+        return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Leave letters and digits to the faces, where they are the keys of classes."""
+        if event.text().isalnum():
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if isinstance(event.mimeData(), TileMimeData) or event.mimeData().hasUrls():
+            event.setDropAction(Qt.DropAction.CopyAction)
+            event.accept()
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        self._hold(event)
+        if self._lit is None:
+            event.ignore()
+            return
+        event.setDropAction(Qt.DropAction.CopyAction)
+        event.accept()
+
+    def _hold(self, event: QDropEvent) -> None:
+        mime, point = event.mimeData(), event.position().toPoint()
+        self._held = (point, len(mime.ids) if isinstance(mime, TileMimeData) else None)
+        self._edges.hold(point)
+        self._light()
+
+    def _light(self) -> None:
+        """Light what is under the mouse now; nothing where nothing is held."""
+        if self._held is None:
+            return
+        point, count = self._held
+        self.drop_row, self.drop_text = self.indexAt(point).row(), ""
+        self._lit = self._classes.row(self.drop_row)
+        if self._lit is not None and not self._lit.takes:
+            self.drop_row, self._lit = -1, None
+        if self._lit is not None:
+            self.drop_text = (
+                self.tr("Drop {count} → {name}").format(count=f"{count:,}", name=self._lit.name)
+                if count is not None
+                else self.tr("Drop files → {name}").format(name=self._lit.name)
+            )
+        self.viewport().update()
+
+    def _let_go(self) -> None:
+        self._edges.stop()
+        self._held, self._lit = None, None
+        self.drop_row, self.drop_text = -1, ""
+        self.viewport().update()
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        self._let_go()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        if self._held is None:
+            self._hold(event)
+        row = self._lit
+        self._let_go()
+        if row is None:
+            event.ignore()
+            return
+        event.setDropAction(Qt.DropAction.CopyAction)
+        event.accept()
+        mime = event.mimeData()
+        if isinstance(mime, TileMimeData):
+            self.tiles_dropped.emit(list(mime.ids), row.target)
+        else:
+            paths = [url.toLocalFile() for url in mime.urls() if url.isLocalFile()]
+            self.files_dropped.emit(paths, row.target)
+
+
 SORTED = "classes/sorted"
 
 
@@ -32,7 +399,7 @@ class ClassPanel(QWidget):
         self.field.setPlaceholderText(self.tr("Find or name a class (/)"))
         self.field.setAccessibleName(self.tr("Find a class, or name a new one"))
         self.field.setClearButtonEnabled(True)
-        self.add = QPushButton(self.tr("+ New class"))
+        self.add = button(self.tr("+ New class"), self._add)
         self.sort = MenuButton()
         self._offer_orders()
         line = beside(self.field, self.sort, grows=self.field)
@@ -45,17 +412,14 @@ class ClassPanel(QWidget):
         self.field.begun.connect(self._offer_names)
         worker.classes_changed.connect(self._offer_names)
         self.field.named.connect(self._name)
-        self.add.clicked.connect(self._add)
         self.list.activated.connect(self._choose)
         self.list.clicked.connect(self._choose)
         self.list.shown.connect(self.chosen)
 
     def _offer_names(self) -> None:
-        """Complete to the names that may be meant now."""
         self._worker.ask(lambda session: known_names(session.dataset), self._completion.offer)
 
     def _cleared(self, text: str) -> None:
-        """Show all classes again where the field was emptied, whoever did it."""
         if not text:
             self.model.find("")
 
@@ -100,7 +464,6 @@ class ClassPanel(QWidget):
             self.field.setFocus()
 
     def rename(self, target: str) -> None:
-        """Begin to edit the name of a class in its row."""
         if (row := self.model.row_of(target)) >= 0:
             index = self.model.index(row)
             self.list.scrollTo(index)

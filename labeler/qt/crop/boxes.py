@@ -38,7 +38,6 @@ class BoxDraft:
 
     @classmethod
     def of(cls, placed: BoxedSample) -> BoxDraft:
-        """Return the box of a sample."""
         return cls(QRectF(*placed.box), placed.angle, placed, (placed.box, round(placed.angle, 1)))
 
     def kept_as(self, placed: BoxedSample) -> BoxDraft:
@@ -49,7 +48,6 @@ class BoxDraft:
 
     @property
     def box(self) -> Box:
-        """Whole pixels."""
         rect = self.rect.normalized()
         left, top = round(rect.left()), round(rect.top())
         return Box(left, top, round(rect.right()) - left, round(rect.bottom()) - top)
@@ -71,7 +69,6 @@ class BoxDraft:
         return rect.topLeft() + QPointF(across * rect.width(), down * rect.height())
 
     def moved(self, across: float, down: float) -> BoxDraft:
-        """Return the same box elsewhere."""
         return replace(self, rect=self.rect.translated(across, down))
 
     def grown(self, across: float, down: float) -> BoxDraft:

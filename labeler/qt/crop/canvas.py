@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt, Signal
+from PySide6.QtCore import QPoint, QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QImage,
     QKeyEvent,
@@ -41,11 +41,8 @@ Role = QPalette.ColorRole
 GRIP = 9
 """Half of the side of a handle, in logical pixels: 18 across, and a margin when pressed."""
 
-SQUARE = 5
-"""Half of the side of a handle as it is painted."""
-
-TURN_REACH = 26
-"""How far above the box the handle stands that turns it, in logical pixels."""
+HANDLE_HALF_SIDE = 5
+TURN_HANDLE_DISTANCE = 26
 
 
 class BoxHandle(QGraphicsItem):
@@ -56,24 +53,22 @@ class BoxHandle(QGraphicsItem):
         self.number = number
         self.setFlag(QGraphicsItem.GraphicsItemFlag.ItemIgnoresTransformations)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self._middle = QPointF(0, -TURN_REACH if number == TURN else 0)
+        self._middle = QPointF(0, -TURN_HANDLE_DISTANCE if number == TURN else 0)
 
     def boundingRect(self) -> QRectF:
-        """Return what can be pressed: more than what is painted, but for the stem."""
         half = QPointF(GRIP + 3, GRIP + 3)
         return QRectF(self._middle - half, self._middle + half)
 
     def paint(self, painter: QPainter, option: object, widget: QWidget | None = None) -> None:
-        """Paint a square, or a stem with a circle."""
         palette = widget.palette() if widget else QPalette()
-        half = QPointF(SQUARE, SQUARE)
+        half = QPointF(HANDLE_HALF_SIDE, HANDLE_HALF_SIDE)
         for role, width in ((Role.Base, 4), (Role.Highlight, 2)):
             painter.setPen(QPen(palette.color(role), width))
             painter.drawLine(QPointF(), self._middle)
         painter.setPen(QPen(palette.color(Role.Base), 2))
         painter.setBrush(palette.color(Role.Highlight))
         if self.number == TURN:
-            painter.drawEllipse(self._middle, SQUARE + 2, SQUARE + 2)
+            painter.drawEllipse(self._middle, HANDLE_HALF_SIDE + 2, HANDLE_HALF_SIDE + 2)
         else:
             painter.drawRect(QRectF(-half, half))
 
@@ -88,7 +83,6 @@ class BoxItem(QGraphicsItem):
         self.place(draft)
 
     def place(self, draft: BoxDraft) -> None:
-        """Show the box as it is now."""
         self.prepareGeometryChange()
         self.draft = draft
         self.setTransformOriginPoint(draft.rect.center())
@@ -99,14 +93,12 @@ class BoxItem(QGraphicsItem):
         self.update()
 
     def select(self, selected: bool) -> None:
-        """Make it the selected one, or no more."""
         self.setSelected(selected)
         self.setZValue(selected)
         for handle in self._handles.values():
             handle.setVisible(selected)
 
     def boundingRect(self) -> QRectF:
-        """Return the box itself: that is what can be pressed."""
         return self.draft.rect.normalized()
 
     def paint(self, painter: QPainter, option: object, widget: QWidget | None = None) -> None:
@@ -141,11 +133,8 @@ TILTS = {
 REPEATING = {*ARROWS, *TILTS, Key.Key_PageDown, Key.Key_PageUp, Key.Key_Tab, Key.Key_Backtab}
 """Keys that may be held; all others act once for each press."""
 
-MARGIN = 8
-"""Logical pixels around an image that is shown whole."""
-
-ZOOM, LARGEST_ZOOM = 1.15, 32.0
-"""One step of the wheel, and how many times as large as the whole image at most."""
+IMAGE_MARGIN = 8
+ZOOM_STEP, MAX_ZOOM = 1.15, 32.0
 
 
 class CropCommand(Enum):
@@ -190,8 +179,8 @@ class CropCanvas(QGraphicsView):
     commanded = Signal(CropCommand)
 
     def __init__(self, worker: SessionWorker) -> None:
-        self.codes = ClassKeyReader(worker)
         super().__init__()
+        self.codes = ClassKeyReader(worker, self)
         self.image, self.size_of, self.words = QPixmap(), (1, 1), ""
         self.current, self._zoom = -1, 1.0
         self._gesture: BoxGesture | None = None
@@ -217,12 +206,10 @@ class CropCanvas(QGraphicsView):
 
     @property
     def boxes(self) -> list[BoxDraft]:
-        """The boxes as they are on the screen."""
         return [item.draft for item in self._items]
 
     @property
     def busy(self) -> bool:
-        """Whether a button is held."""
         return self._gesture is not None
 
     @property
@@ -243,7 +230,6 @@ class CropCanvas(QGraphicsView):
         self.viewport().update()
 
     def show_boxes(self, boxes: Sequence[BoxDraft], current: int) -> None:
-        """Show other boxes."""
         for item in self._items:
             self._scene.removeItem(item)
         self._items = [BoxItem(box) for box in boxes]
@@ -271,7 +257,6 @@ class CropCanvas(QGraphicsView):
         self.show_boxes(boxes, self.current if place is None else place)
 
     def choose(self, number: int) -> None:
-        """Make a box the current one."""
         changed = number != self.current
         self._select(number)
         if changed:
@@ -284,7 +269,6 @@ class CropCanvas(QGraphicsView):
         self._describe()
 
     def _describe(self) -> None:
-        """Say to screen readers which box is the current one."""
         text = self.tr("no box")
         if self.current >= 0:
             place = "{}, {}, {} x {}".format(*self.boxes[self.current].box)
@@ -296,26 +280,23 @@ class CropCanvas(QGraphicsView):
 
     def _zoom_to(self, zoom: float) -> None:
         """Show the image `zoom` times as large as where it is seen whole."""
-        self._zoom = min(max(zoom, 1.0), LARGEST_ZOOM)
+        self._zoom = min(max(zoom, 1.0), MAX_ZOOM)
         room, (width, height) = self.maximumViewportSize(), self.size_of
-        across, down = (room.width() - 2 * MARGIN) / width, (room.height() - 2 * MARGIN) / height
-        scale = min(across, down) * self._zoom
+        room -= QSize(2 * IMAGE_MARGIN, 2 * IMAGE_MARGIN)
+        scale = min(room.width() / width, room.height() / height) * self._zoom
         self.setTransform(QTransform.fromScale(scale, scale))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Keep the zoom, relative to the whole image."""
         super().resizeEvent(event)
         self._zoom_to(self._zoom)
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        """Zoom at the cursor with Ctrl; the wheel alone scrolls what is larger than the window."""
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
-            self._zoom_to(self._zoom * ZOOM ** (event.angleDelta().y() / 120))
+            self._zoom_to(self._zoom * ZOOM_STEP ** (event.angleDelta().y() / 120))
         else:
             super().wheelEvent(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint the scene, or the words that stand for it, and the frame of the focus."""
         painter, place = QPainter(self.viewport()), self.viewport().rect()
         painter.fillRect(place, backdrop(self.palette()))
         painter.setPen(self.palette().text().color())
@@ -331,12 +312,10 @@ class CropCanvas(QGraphicsView):
     # -- mouse
 
     def _at(self, event: QMouseEvent) -> QPointF:
-        """Return where an event is, in pixels of the image."""
         inverse, _ = self.viewportTransform().inverted()
         return inverse.map(event.position())
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Take a handle, the smallest box here, or begin a new one; the middle button moves all."""
         if event.button() == Qt.MouseButton.MiddleButton:
             self._panned_from = event.position().toPoint()
             self.viewport().setCursor(Qt.CursorShape.ClosedHandCursor)
@@ -359,7 +338,6 @@ class CropCanvas(QGraphicsView):
     mouseDoubleClickEvent = mousePressEvent  # noqa: N815 - a press like any other
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Go on with it; the scene shows the cursor of what a press would take."""
         super().mouseMoveEvent(event)
         if self._panned_from is not None:
             self._pan_to(event.position().toPoint())
@@ -375,7 +353,6 @@ class CropCanvas(QGraphicsView):
             self._put(before.pulled(self._gesture.handle, point))
 
     def _pan_to(self, point: QPoint) -> None:
-        """Move an image that is larger than the window along with the mouse."""
         assert self._panned_from is not None
         away, self._panned_from = point - self._panned_from, point
         for bar, by in (
@@ -398,7 +375,6 @@ class CropCanvas(QGraphicsView):
         self.replace_box(replace(self.boxes[self.current], rect=there.rect, angle=there.angle))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """End the gesture: what changed is to be kept."""
         if event.button() == Qt.MouseButton.MiddleButton:
             self._panned_from = None
             self.viewport().setCursor(Qt.CursorShape.CrossCursor)
@@ -430,12 +406,7 @@ class CropCanvas(QGraphicsView):
         self.ensureVisible(self._items[number])
         return True
 
-    def event(self, event: QEvent) -> bool:
-        """Let the second key of a code be no shortcut of the window."""
-        return self.codes.overrides(event) or super().event(event)
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Move, size and tilt the current box; the rest is the view's."""
         key = Key(event.key())
         control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
         if self.busy:  # keys mean the current box, which the mouse has
@@ -461,9 +432,9 @@ class CropCanvas(QGraphicsView):
     def _zooms(self, event: QKeyEvent) -> bool:
         """Ctrl with plus, minus or 0, which shows the whole; return whether it was one of them."""
         if event.matches(QKeySequence.StandardKey.ZoomIn):
-            self._zoom_to(self._zoom * ZOOM)
+            self._zoom_to(self._zoom * ZOOM_STEP)
         elif event.matches(QKeySequence.StandardKey.ZoomOut):
-            self._zoom_to(self._zoom / ZOOM)
+            self._zoom_to(self._zoom / ZOOM_STEP)
         elif event.key() == Key.Key_0 and event.modifiers() == Qt.KeyboardModifier.ControlModifier:
             self._zoom_to(1.0)
         else:

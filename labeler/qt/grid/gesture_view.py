@@ -23,9 +23,8 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QAbstractItemView
 
 from labeler.qt.classes.keys import ClassKeyReader
-from labeler.qt.grid.drag import TileDrag
 from labeler.qt.grid.model import TileMark, TileModel, TileState
-from labeler.qt.grid.mouse import TileMouse
+from labeler.qt.grid.mouse import TileDrag, TileMouse
 from labeler.qt.grid.tile_view import ZOOM, TileView
 from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
@@ -35,7 +34,7 @@ Select = QItemSelectionModel.SelectionFlag
 Key = Qt.Key
 Cursor = QAbstractItemView.CursorAction
 
-REPEAT = 30
+REPEAT_MS = 30
 """Milliseconds in which X11's release and press of a key that is held come one after the other. Qt
 takes them for what they are only where both wait already, which on a busy machine they do not."""
 MOVES = {
@@ -89,9 +88,9 @@ COMMANDS = {
 class GestureView(TileView):
     """`keyed` (rows, key, by a sweep) asks for a class, `commanded` (`GridCommand`, rows) for more.
 
-    `LIFT` is a click or Ctrl+Space where a click lifts (see `set_lifts`), `OPEN` a double click on
-    a stack, `ENLARGE` one on a face, and Space. `menu_asked` (rows, place on the screen) is the
-    right button or the menu key.
+    `LIFT` is a click or Ctrl+Space where `mouse.lifts`, `OPEN` a double click on a stack, `ENLARGE`
+    one on a face, and Space. `menu_asked` (rows, place on the screen) is the right button or the
+    menu key.
     `page_key` (key) is a class key with Shift: it means the whole page.
     """
 
@@ -104,14 +103,14 @@ class GestureView(TileView):
     menu_asked = Signal(list, QPoint)
 
     def __init__(self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker) -> None:
-        self.codes = ClassKeyReader(worker)
         super().__init__(model, thumbs)
+        self.codes = ClassKeyReader(worker, self)
         self.worker = worker
         self.composing = self.held_point = False
         self.held = ""
         self.stroke: list[int] = []
         self._released_key = 0
-        self._ending = QTimer(self, singleShot=True, interval=REPEAT)
+        self._ending = QTimer(self, singleShot=True, interval=REPEAT_MS)
         self._ending.timeout.connect(self.end_stroke)
         self.mouse = TileMouse(self)
         self.mouse.lifted.connect(lambda row: self.commanded.emit(GridCommand.LIFT, [row]))
@@ -121,10 +120,6 @@ class GestureView(TileView):
         self.arranged.connect(self.point_at_mouse)
         self.viewport().setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
         self.setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
-
-    def set_lifts(self) -> None:
-        """Let a click lift a tile, or put it back, rather than select it."""
-        self.mouse.lifts = True
 
     def fit_page(self) -> None:
         """Make tiles as large as can be seen all at once."""
@@ -151,10 +146,6 @@ class GestureView(TileView):
 
     # -- keys
 
-    def event(self, event: QEvent) -> bool:
-        """Let the second key of a code be no shortcut of the window."""
-        return self.codes.overrides(event) or super().event(event)
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Act on a class key, a command or a movement; what is none of them is the window's."""
         repeated = event.isAutoRepeat() and event.key() not in MOVES
@@ -179,10 +170,7 @@ class GestureView(TileView):
 
     def _command(self, event: QKeyEvent) -> bool:
         """Space, Esc and the letters of commands; whether it was one of them."""
-        plain = event.modifiers() in (
-            Qt.KeyboardModifier.NoModifier,
-            Qt.KeyboardModifier.KeypadModifier,
-        )
+        plain = not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
         if event.key() == Key.Key_Space:
             self._space(mark=bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier))
         elif event.key() in COMMANDS and plain:
@@ -198,21 +186,18 @@ class GestureView(TileView):
         """Ctrl with A, I, plus or minus; whether it was one of them."""
         if event.matches(QKeySequence.StandardKey.SelectAll):
             self.selectAll()
-            self._say_chosen()
         elif event.matches(QKeySequence.StandardKey.ZoomIn):
             self.zoom(ZOOM)
         elif event.matches(QKeySequence.StandardKey.ZoomOut):
             self.zoom(1 / ZOOM)
         elif event.key() == Key.Key_I and event.modifiers() == Qt.KeyboardModifier.ControlModifier:
             self.invert_selection()
-            self._say_chosen()
         else:
             return False
+        if event.key() in (Key.Key_A, Key.Key_I):
+            count = sum(last - first + 1 for first, last in self.selected_ranges())
+            self.worker.say(self.tr("{count} selected").format(count=f"{count:,}"))
         return True
-
-    def _say_chosen(self) -> None:
-        count = sum(last - first + 1 for first, last in self.selected_ranges())
-        self.worker.say(self.tr("{count} selected").format(count=f"{count:,}"))
 
     def class_key(self, key: str, shift: bool) -> None:
         """Begin a stroke for what is meant; with Shift the whole page is."""
@@ -248,7 +233,6 @@ class GestureView(TileView):
             super().keyReleaseEvent(event)
 
     def end_stroke(self) -> None:
-        """Hand the swept tiles on."""
         self._ending.stop()
         if self.held:
             rows, key = self.stroke, self.held
@@ -257,12 +241,10 @@ class GestureView(TileView):
             self.keyed.emit(rows, key, swept)
 
     def _replaced(self) -> None:
-        """What was begun on these tiles does not go on with others."""
         self.end_stroke()
         self.mouse.forget()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
-        """End a sweep whose key is released elsewhere."""
         self.end_stroke()
         self.codes.forget()
         self.composing = False
@@ -316,7 +298,6 @@ class GestureView(TileView):
             self.point_at(self.mouse.at)
 
     def point_at(self, place: QPoint) -> None:
-        """Point at what is at a place of the viewport."""
         self.set_point(self.indexAt(place).row())
 
     def hold_point(self, hold: bool) -> None:
@@ -332,16 +313,13 @@ class GestureView(TileView):
         self.point_at_mouse()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Hand it to `TileMouse`."""
         self.setFocus(Qt.FocusReason.MouseFocusReason)
         self.mouse.press(event)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Hand it to `TileMouse`."""
         self.mouse.move(event)
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        """Hand it to `TileMouse`."""
         self.mouse.release(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
@@ -369,7 +347,6 @@ class GestureView(TileView):
             self.menu_asked.emit(rows, self.viewport().mapToGlobal(point))
 
     def leaveEvent(self, event: QEvent) -> None:
-        """Point at nothing from outside."""
         self.mouse.at = None
         if not self.held and not self.held_point:
             self.set_point(-1)

@@ -15,10 +15,8 @@ from PySide6.QtCore import QPoint, QRect
 
 GAP = 4
 HEADING = 26
-BETWEEN = 16
-"""Between sections that are beside each other."""
-BROAD = 3
-"""Tiles of a section that are beside each other at least, for its heading."""
+SECTION_GAP = 16
+MIN_SECTION_COLUMNS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +44,14 @@ class PlacedSection(NamedTuple):
 
     @property
     def lines(self) -> int:
-        """How many lines of tiles it has."""
         return -(-self.section.count // self.columns)
 
     @property
     def bottom(self) -> int:
-        """Where the next section may begin."""
         return self.top + self.lines * self.cell
 
     @property
     def right(self) -> int:
-        """Where a section beside it may begin."""
         return self.left + self.columns * self.cell
 
     @property
@@ -68,7 +63,7 @@ class PlacedSection(NamedTuple):
 
 def _columns(count: int, lines: int) -> int:
     """Return how broad a section of so many tiles is in a shelf of so many lines."""
-    return max(-(-count // lines), min(count, BROAD))
+    return max(-(-count // lines), min(count, MIN_SECTION_COLUMNS))
 
 
 def shelves(counts: Sequence[int], width: int, cell: int) -> list[tuple[int, int]]:
@@ -101,7 +96,7 @@ def _fewest_lines(counts: Sequence[int], width: int, cell: int, lines: int) -> i
     """Return in how many lines, at least so many, sections have room beside each other; 0 where
     they never have.
     """
-    room = (width - GAP - BETWEEN * (len(counts) - 1)) // cell
+    room = (width - GAP - SECTION_GAP * (len(counts) - 1)) // cell
     tries = range(lines, max(lines, *counts) + 1)
     return next((n for n in tries if sum(_columns(count, n) for count in counts) <= room), 0)
 
@@ -135,13 +130,12 @@ class GridLayout:
         return placed
 
     def _place_beside(self, sections: Sequence[Section], width: int, cell: int) -> None:
-        """Place sections in shelves, from the left to the right and from the top down."""
         rest = iter(sections)
         for many, lines in shelves([section.count for section in sections], width, cell):
             top, left = self.height + HEADING, GAP
             for section in islice(rest, many):
                 columns = min(_columns(section.count, lines), max(1, (width - GAP) // cell))
-                left = self._place(section, top, cell, columns, left).right + BETWEEN
+                left = self._place(section, top, cell, columns, left).right + SECTION_GAP
 
     def rect(self, row: int) -> QRect:
         """Return the square of a tile; an empty one where there is no such tile."""
@@ -153,7 +147,6 @@ class GridLayout:
         return QRect(left, top, place.cell - GAP, place.cell - GAP)
 
     def of(self, row: int) -> PlacedSection | None:
-        """Return the section that a tile is in."""
         for place in self.placed:
             if place.first <= row < place.first + place.section.count:
                 return place
@@ -171,7 +164,6 @@ class GridLayout:
         return -1
 
     def section_at(self, point: QPoint) -> PlacedSection | None:
-        """Return the section whose box contains a point."""
         return next((place for place in self.placed if place.box.contains(point)), None)
 
     def ranges(self, area: QRect) -> Iterator[tuple[int, int]]:

@@ -20,12 +20,10 @@ from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
 from labeler.qt.grid.layout import Section
 from labeler.qt.session_worker import SessionWorker
-from labeler.sorting.session import SortingSession
 
 Index = QModelIndex | QPersistentModelIndex
 BLOCK = 256
-MOST_KEPT = 20_000
-"""Details of tiles: more than any screen shows at once."""
+MAX_KEPT_TILES = 20_000
 
 
 class TileMark(StrEnum):
@@ -58,7 +56,7 @@ class TileProposal:
 
 
 UNMARKED = TileState()
-NO_STEP = TileProposal()
+NO_PROPOSAL = TileProposal()
 
 
 class TileModel(QAbstractListModel):
@@ -122,7 +120,6 @@ class TileModel(QAbstractListModel):
         }
 
     def rowCount(self, parent: Index | None = None) -> int:
-        """Return how many tiles there are."""
         return 0 if parent is not None and parent.isValid() else len(self._ids)
 
     def id(self, row: int) -> int:
@@ -156,10 +153,6 @@ class TileModel(QAbstractListModel):
             self._ask(row // BLOCK)
         return self._tiles.get(self._ids[row])
 
-    def read(self, session: SortingSession, ids: Sequence[int]) -> dict[int, SampleTile]:
-        """Return the details of tiles; on the worker's thread."""
-        return session.tiles.of(ids)
-
     def read_stack(
         self, samples: Sequence[int], take: Callable[[Sequence[SampleTile]], None]
     ) -> None:
@@ -170,21 +163,21 @@ class TileModel(QAbstractListModel):
             if generation == self.generation:
                 take([tiles[sample] for sample in samples if sample in tiles])
 
-        self._worker.ask(lambda session: self.read(session, samples), came)
+        self._worker.ask(lambda session: session.tiles.of(samples), came)
 
     def _ask(self, block: int) -> None:
         self._asked.add(block)
         some = list(self._ids[block * BLOCK : (block + 1) * BLOCK])
         generation = self.generation
         self._worker.ask(
-            lambda session: self.read(session, some),
+            lambda session: session.tiles.of(some),
             lambda tiles: self._take(block, generation, tiles),
             lambda error: self._fail(block, generation, error),
         )
 
     def _take(self, block: int, generation: int, tiles: dict[int, SampleTile]) -> None:
         first, last = block, block
-        if len(self._tiles) > MOST_KEPT:
+        if len(self._tiles) > MAX_KEPT_TILES:
             # What is painted is asked for anew: all of it may be in sight.
             self._tiles.clear()
             self._asked &= {block} if generation == self.generation else set()
@@ -195,7 +188,6 @@ class TileModel(QAbstractListModel):
             self.dataChanged.emit(self.index(first * BLOCK), self.index(end))
 
     def _fail(self, block: int, generation: int, error: GleansetError) -> None:
-        """Ask anew when it is painted again; say what was wrong."""
         if generation == self.generation:
             self._asked.discard(block)
         self._worker.say(str(error), bad=True)
@@ -219,7 +211,6 @@ class TileModel(QAbstractListModel):
         return found or UNMARKED
 
     def set_state(self, rows: Iterable[int], state: TileState) -> None:
-        """Mark tiles, in place: nothing moves."""
         changed = sorted(rows)
         for row in changed:
             if state == UNMARKED:
@@ -230,8 +221,7 @@ class TileModel(QAbstractListModel):
             self.dataChanged.emit(self.index(changed[0]), self.index(changed[-1]))
 
     def proposal(self, row: int) -> TileProposal:
-        """Return what is proposed for a tile."""
-        return self.proposed.get(self._ids[row], NO_STEP)
+        return self.proposed.get(self._ids[row], NO_PROPOSAL)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return texts for screen readers; pictures are painted by the view from `tile`."""

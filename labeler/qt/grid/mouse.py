@@ -1,20 +1,111 @@
 """The mouse on a grid: click, range, rubber band, drag, and painting over neighbours.
 
 A press that slips a little is still a click: within 200 ms by up to 24 pixels, as long as it ends
-on the same tile. A click that costs a selection of several can be taken back.
+on the same tile. A click that costs a selection of several can be taken back. However many tiles
+are dragged, their files are looked up at the drop.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
+from typing import Any
 
-from PySide6.QtCore import QItemSelectionModel, QObject, QPoint, QRect, Qt, Signal
-from PySide6.QtGui import QMouseEvent
+from PySide6.QtCore import (
+    QItemSelectionModel,
+    QMetaType,
+    QMimeData,
+    QObject,
+    QPoint,
+    QRect,
+    Qt,
+    QUrl,
+    Signal,
+)
+from PySide6.QtGui import QDrag, QMouseEvent, QPainter, QPixmap
 from PySide6.QtWidgets import QRubberBand
 
-from labeler.qt.edge_scroll import EdgeScroll
+from labeler.qt.grid.painter import paint_tile
 from labeler.qt.grid.tile_view import TileView
+from labeler.qt.widgets import EdgeScroll
+
+TILES = "application/x-gleanset-tiles"
+FILES = "text/uri-list"
+PICTURE = 96
+SHOWN = 3
+BESIDE = 14
+
+Paths = Callable[[Sequence[int]], list[str]]
+"""The files of samples, by their ids."""
+
+
+class TileMimeData(QMimeData):
+    """What is dragged: samples by their ids, and the way to their files."""
+
+    def __init__(self, ids: Sequence[int], paths: Paths) -> None:
+        super().__init__()
+        self.ids = ids
+        self._paths = paths
+
+    def formats(self) -> list[str]:
+        """Return ours first; files for everybody else."""
+        return [TILES, FILES]
+
+    def hasFormat(self, mime: str) -> bool:
+        return mime in (TILES, FILES)
+
+    def retrieveData(self, mime: str, kind: QMetaType | QMetaType.Type) -> Any:
+        """Look the files up: called at the drop."""
+        if mime == FILES:
+            return [QUrl.fromLocalFile(path) for path in self._paths(self.ids)]
+        return str(len(self.ids)).encode() if mime == TILES else None
+
+
+class TileDrag:
+    """Drags tiles, one drag at a time in the whole program: Qt has one mouse."""
+
+    under_way = False
+
+    @classmethod
+    def start(cls, view: TileView, rows: Sequence[int], paths: Paths) -> None:
+        """Drag tiles until they are dropped. Others may copy, and never move our files."""
+        if cls.under_way:
+            return  # a large drag may still be ending
+        drag = QDrag(view)
+        drag.setMimeData(TileMimeData(view.tiles.ids(rows), paths))
+        drag.setPixmap(drag_picture(view, rows))
+        drag.setHotSpot(QPoint(-BESIDE, -BESIDE))  # what lies below the pointer stays readable
+        cls.under_way = True
+        try:
+            drag.exec(Qt.DropAction.CopyAction | Qt.DropAction.LinkAction, Qt.DropAction.CopyAction)
+        finally:
+            cls.under_way = False
+
+
+def drag_picture(view: TileView, rows: Sequence[int]) -> QPixmap:
+    """Return a picture of at most three faces and the number of all, whatever that is."""
+    ratio = view.devicePixelRatioF()
+    picture = QPixmap(round((PICTURE + 40) * ratio), round((PICTURE + 20) * ratio))
+    picture.setDevicePixelRatio(ratio)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    for place, row in reversed(list(enumerate(rows[:SHOWN]))):
+        plain = view.appearance(row)._replace(selected=False, pointed=False)
+        paint_tile(painter, QRect(place * 10, place * 6, PICTURE, PICTURE), plain, view.palette())
+    if len(rows) > 1:
+        text = f"{len(view.tiles.ids(rows)):,}"
+        font = painter.font()
+        font.setBold(True)
+        painter.setFont(font)
+        box = painter.fontMetrics().boundingRect(text).adjusted(-8, -4, 8, 4)
+        box.moveBottomRight(QPoint(PICTURE + 36, PICTURE + 18))
+        painter.fillRect(box, view.palette().highlight())
+        painter.setPen(view.palette().highlightedText().color())
+        painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
+    painter.end()
+    return picture
+
 
 Select = QItemSelectionModel.SelectionFlag
 Modifier = Qt.KeyboardModifier
@@ -65,14 +156,12 @@ class TileMouse(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether a band is being drawn."""
         return self._gesture is Gesture.BAND
 
     def _row_at(self, point: QPoint) -> int:
         return self._view.indexAt(point).row()
 
     def press(self, event: QMouseEvent) -> None:
-        """Begin a click, a drag or a band."""
         if event.button() != Qt.MouseButton.LeftButton:
             return
         self._from, self._since = event.position().toPoint(), time.monotonic()
@@ -81,7 +170,6 @@ class TileMouse(QObject):
         self._before = self._view.selected_rows() if event.modifiers() else []
 
     def move(self, event: QMouseEvent) -> None:
-        """Point, sweep, or go on with what the press began."""
         point = self.at = event.position().toPoint()
         self.leads = True
         row = self._row_at(point)
@@ -123,7 +211,6 @@ class TileMouse(QObject):
             self._view.select_ranges([(row, row) for row in self._before], Select.Select)
 
     def _scrolled(self) -> None:
-        """Let a band take what came under it."""
         if self._gesture is Gesture.BAND:
             self._draw_band(self._end)
 
@@ -165,7 +252,6 @@ class TileMouse(QObject):
         self.anchor = row
 
     def extend_to(self, row: int) -> None:
-        """Select from the anchor to a tile."""
         first, last = sorted((max(self.anchor, 0), row))
         self._view.select_ranges([(first, last)], Select.ClearAndSelect)
 

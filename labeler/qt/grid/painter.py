@@ -14,8 +14,7 @@ from labeler.qt.theme import backdrop, blend
 Role = QPalette.ColorRole
 OUTLINE = 3
 OPACITY = {TileMark.IN: 1.0, TileMark.LIFTED: 0.45, TileMark.SENT: 0.35, TileMark.DONE: 0.35}
-NAMED = 0.7
-"""The opacity of a face under whose name a stray is still to be found."""
+NAMED_OPACITY = 0.7
 
 
 class TileAppearance(NamedTuple):
@@ -41,7 +40,7 @@ def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QP
     gone = tile.state.kind in (TileMark.SENT, TileMark.DONE)
     mark = (tile.state.key or ("→" if gone else "")).upper()
     named = gone and tile.caption == tile.state.target != ""
-    painter.setOpacity(NAMED if named else OPACITY[tile.state.kind])
+    painter.setOpacity(NAMED_OPACITY if named else OPACITY[tile.state.kind])
     painter.setPen(palette.color(Role.Text))
     draw_fitted(painter, rect, tile.picture)
     painter.setOpacity(1.0)
@@ -61,7 +60,6 @@ def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QP
 
 
 def _plates(painter: QPainter, rect: QRect, palette: QPalette) -> QRect:
-    """Two edges behind the picture: this is a stack."""
     step = max(3, rect.width() // 32)
     for number in (2, 1):
         plate = QRect(
@@ -83,7 +81,6 @@ def _diagonal(painter: QPainter, rect: QRect, palette: QPalette) -> None:
 
 
 def _letter(painter: QPainter, rect: QRect, key: str, palette: QPalette) -> None:
-    """The key that sent it, large: readable without colour."""
     side = max(22, min(rect.width(), rect.height()) * 2 // 5)
     box = QRectF(0, 0, side, side)
     box.moveCenter(QRectF(rect).center())

@@ -5,13 +5,14 @@ The selection is kept by ranges: all of 100,000 tiles is one range.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from math import isqrt
 
 from PySide6.QtCore import (
     QItemSelection,
     QItemSelectionModel,
     QModelIndex,
+    QObject,
     QPersistentModelIndex,
     QPoint,
     QRect,
@@ -30,70 +31,73 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QAbstractItemView, QAbstractScrollArea, QListView
 
+from gleanset.db.sorting import SampleTile
 from labeler.qt.grid.layout import GAP, HEADING, GridLayout, PlacedSection
 from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.painter import TileAppearance, paint_tile
-from labeler.qt.grid.stack_player import StackPlayer
 from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.theme import backdrop, focus_ring
+from labeler.qt.widgets import timer
+
+TURN_MS = 400
+MAX_STACK_FACES = 40
+
+
+class StackPlayer(QObject):
+    """`turned` (row) comes when a tile shows another face."""
+
+    turned = Signal(int)
+
+    def __init__(self, model: TileModel, parent: QObject) -> None:
+        super().__init__(parent)
+        self._model, self._row = model, -1
+        self._faces: Sequence[SampleTile] = ()
+        self._timer = timer(self, self._turn, TURN_MS)
+
+    def point_at(self, row: int) -> None:
+        """Show the faces of this tile's stack; -1 for none."""
+        self._timer.stop()
+        self._row, self._faces = row, ()
+        if row >= 0 and len(samples := sorted(self._model.ids([row]))) > 1:
+            every = -(-len(samples) // MAX_STACK_FACES)
+            self._model.read_stack(samples[::every], lambda faces: self._begin(row, faces))
+
+    def face(self, row: int) -> SampleTile | None:
+        return self._faces[0] if self._faces and row == self._row else None
+
+    def _begin(self, row: int, faces: Sequence[SampleTile]) -> None:
+        if row == self._row and len(faces) > 1:
+            self._faces = faces
+            self.turned.emit(row)
+            self._timer.start()
+
+    def _turn(self) -> None:
+        self._faces = self._faces[1:]
+        self.turned.emit(self._row)
+        if self._faces:
+            self._timer.start()
+
 
 Select = QItemSelectionModel.SelectionFlag
-
-
-class RangeSelection(QListView):
-    """A list whose rows are selected by (first, last)."""
-
-    def select_ranges(self, ranges: Iterable[tuple[int, int]], command: Select) -> None:
-        """Select rows by ranges; each end is included."""
-        selection, model = QItemSelection(), self.model()
-        for first, last in ranges:
-            selection.select(model.index(first, 0), model.index(last, 0))
-        self.selectionModel().select(selection, command)
-
-    def selected_ranges(self) -> list[tuple[int, int]]:
-        """Return what is selected, as ranges."""
-        chosen = self.selectionModel().selection()
-        parts = (chosen.at(number) for number in range(chosen.size()))
-        return [(part.top(), part.bottom()) for part in parts if part.isValid()]
-
-    def selected_rows(self) -> list[int]:
-        """Return the selected rows, in order."""
-        rows: set[int] = set()
-        for first, last in self.selected_ranges():
-            rows.update(range(first, last + 1))
-        return sorted(rows)
-
-    def selectAll(self) -> None:
-        """Select everything."""
-        if self.model().rowCount():
-            self.select_ranges([(0, self.model().rowCount() - 1)], Select.ClearAndSelect)
-
-    def invert_selection(self) -> None:
-        """Select what is not selected, and the other way round."""
-        if self.model().rowCount():
-            self.select_ranges([(0, self.model().rowCount() - 1)], Select.Toggle)
 
 
 Index = QModelIndex | QPersistentModelIndex
 SMALLEST, LARGEST, USUAL = 48, 480, 104
 ZOOM = 1.15
-WHEEL_LINES = 3
-"""Single steps that a notch of the wheel is."""
-
+STEPS_PER_WHEEL_NOTCH = 3
 NEARLY_ALL = 0.75
 """The part of a tile that has to be painted at once before it counts as seen."""
 
 
-class TileView(RangeSelection):
+class TileView(QListView):
     """Tiles in sections, a list to screen readers; subclasses add what mouse and keys do.
 
-    `pointed` (row, -1) follows the mouse or the keyboard, whichever moved last; `side_changed`
-    is the zoom; `arranged` comes when tiles lie elsewhere than before, laid out or scrolled.
+    `pointed` (row, -1) follows the mouse or the keyboard, whichever moved last; `arranged` comes
+    when tiles lie elsewhere than before, laid out or scrolled.
     """
 
     pointed = Signal(int)
     arranged = Signal()
-    side_changed = Signal(int)
 
     def __init__(self, model: TileModel, thumbs: ThumbnailLoader) -> None:
         super().__init__()
@@ -103,7 +107,7 @@ class TileView(RangeSelection):
         self._thumbs = thumbs
         self._shows: dict[str, set[int]] = {}
         """The tiles that were painted with each sample's picture, or without it as yet."""
-        self._tiles, self._player = model, StackPlayer(model, self)
+        self.tiles, self._player = model, StackPlayer(model, self)
         self.seen: set[int] = set()
         """The samples that were painted, with their pictures, since they are shown."""
         self.setModel(model)
@@ -118,11 +122,6 @@ class TileView(RangeSelection):
         thumbs.ready.connect(self._thumb_ready)
         self._player.turned.connect(self._paint_anew)
 
-    @property
-    def tiles(self) -> TileModel:
-        """The model."""
-        return self._tiles
-
     def _model_shown(self) -> None:
         self.seen.clear()
         self._shows.clear()
@@ -132,14 +131,14 @@ class TileView(RangeSelection):
 
     def lay_out(self) -> None:
         """Compute the grid anew: for another width, size or content."""
-        self._grid = GridLayout(self._tiles.sections, self.viewport().width(), self.side)
+        self._grid = GridLayout(self.tiles.sections, self.viewport().width(), self.side)
         bar, height = self.verticalScrollBar(), self.viewport().height()
         bar.setRange(0, max(0, self._grid.height - height))
         # A line that is cut by an edge is nearly whole after the next step: none is passed over.
         line = max((place.cell for place in self._grid.placed), default=self.side)
         step = max(height - line // 2 - GAP, height // 4, 1)
         bar.setPageStep(step)
-        bar.setSingleStep(max(1, min(self.side, step // WHEEL_LINES)))
+        bar.setSingleStep(max(1, min(self.side, step // STEPS_PER_WHEEL_NOTCH)))
         self.viewport().update()
         self.arranged.emit()
 
@@ -152,7 +151,6 @@ class TileView(RangeSelection):
             self.lay_out()
             if top > 0:
                 self.verticalScrollBar().setValue(self._grid.rect(top).top() - GAP)
-            self.side_changed.emit(side)
 
     def zoom(self, factor: float) -> None:
         """Make tiles larger or smaller by as much as is seen: columns swallow a smaller step."""
@@ -163,8 +161,8 @@ class TileView(RangeSelection):
 
     def fit(self, smallest: int, largest: int) -> None:
         """The largest tiles with which everything is seen at once; scroll where that is not so."""
-        size, sections = self.viewport().size(), self._tiles.sections
-        area = size.width() * size.height() // max(1, self._tiles.rowCount())
+        size, sections = self.viewport().size(), self.tiles.sections
+        area = size.width() * size.height() // max(1, self.tiles.rowCount())
         sides = range(min(largest, isqrt(area)), smallest, -4)
         fitting = (
             n for n in sides if GridLayout(sections, size.width(), n).height <= size.height()
@@ -176,6 +174,33 @@ class TileView(RangeSelection):
         """Return how many tiles of such a side are seen at once, in one section."""
         size, cell = self.viewport().size(), side + GAP
         return ((size.width() - GAP) // cell) * ((size.height() - GAP) // cell)
+
+    # -- the selection, by ranges
+
+    def select_ranges(self, ranges: Iterable[tuple[int, int]], command: Select) -> None:
+        selection, model = QItemSelection(), self.tiles
+        for first, last in ranges:
+            selection.select(model.index(first, 0), model.index(last, 0))
+        self.selectionModel().select(selection, command)
+
+    def selected_ranges(self) -> list[tuple[int, int]]:
+        chosen = self.selectionModel().selection()
+        parts = (chosen.at(number) for number in range(chosen.size()))
+        return [(part.top(), part.bottom()) for part in parts if part.isValid()]
+
+    def selected_rows(self) -> list[int]:
+        rows: set[int] = set()
+        for first, last in self.selected_ranges():
+            rows.update(range(first, last + 1))
+        return sorted(rows)
+
+    def selectAll(self) -> None:
+        if self.tiles.rowCount():
+            self.select_ranges([(0, self.tiles.rowCount() - 1)], Select.ClearAndSelect)
+
+    def invert_selection(self) -> None:
+        if self.tiles.rowCount():
+            self.select_ranges([(0, self.tiles.rowCount() - 1)], Select.Toggle)
 
     # -- what was seen
 
@@ -195,11 +220,10 @@ class TileView(RangeSelection):
 
     def unseen(self, rows: Iterable[int] | None = None) -> list[int]:
         """Return which of these tiles, or of all, were not painted since they are shown."""
-        rows = range(self._tiles.rowCount()) if rows is None else rows
-        return [row for row in rows if self._tiles.id(row) not in self.seen]
+        rows = range(self.tiles.rowCount()) if rows is None else rows
+        return [row for row in rows if self.tiles.id(row) not in self.seen]
 
     def look_from(self, row: int) -> None:
-        """Scroll until a tile is in the uppermost line."""
         self.verticalScrollBar().setValue(self._grid.rect(row).top() - GAP)
 
     # -- what Qt asks of every item view
@@ -212,21 +236,18 @@ class TileView(RangeSelection):
         """Do nothing: scroll bars are set in `lay_out`."""
 
     def visualRect(self, index: Index) -> QRect:
-        """Return where a tile is in the viewport."""
         rect = self._grid.rect(index.row()) if index.isValid() else QRect()
         return rect.translated(0, -self.verticalOffset())
 
     def indexAt(self, point: QPoint) -> QModelIndex:
-        """Return the tile under a point of the viewport."""
         row = self._grid.row_at(point + QPoint(0, self.verticalOffset()))
-        return self._tiles.index(row) if row >= 0 else QModelIndex()
+        return self.tiles.index(row) if row >= 0 else QModelIndex()
 
     def scrollTo(
         self,
         index: Index,
         hint: QAbstractItemView.ScrollHint = QAbstractItemView.ScrollHint.EnsureVisible,
     ) -> None:
-        """Bring a tile into sight, with as little movement as will do."""
         rect, height = self.visualRect(index), self.viewport().height()
         bar = self.verticalScrollBar()
         if rect.top() < GAP:
@@ -240,21 +261,17 @@ class TileView(RangeSelection):
         self.arranged.emit()
 
     def horizontalOffset(self) -> int:
-        """Return 0: never scrolled sideways."""
         return 0
 
     def verticalOffset(self) -> int:
-        """Return how far the content is scrolled."""
         return self.verticalScrollBar().value()
 
     def isIndexHidden(self, index: Index) -> bool:
-        """Return False: no tile is hidden."""
         return False
 
     def moveCursor(
         self, action: QAbstractItemView.CursorAction, modifiers: Qt.KeyboardModifier
     ) -> QModelIndex:
-        """Return where a key of movement leads."""
         moves = QAbstractItemView.CursorAction
         steps = {
             moves.MoveLeft: (-1, 0),
@@ -264,13 +281,13 @@ class TileView(RangeSelection):
             moves.MovePrevious: (-1, 0),
             moves.MoveNext: (1, 0),
         }
-        last = self._tiles.rowCount() - 1
+        last = self.tiles.rowCount() - 1
         row = max(self.currentIndex().row(), 0)
         if action in (moves.MoveHome, moves.MoveEnd):
             row = 0 if action == moves.MoveHome else last
         elif action in steps and self.currentIndex().isValid():
             row = self._grid.moved(row, *steps[action])
-        return self._tiles.index(row) if last >= 0 else QModelIndex()
+        return self.tiles.index(row) if last >= 0 else QModelIndex()
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """Choose no tile by focus alone (Qt would), so the first arrow key leads to the first."""
@@ -278,16 +295,13 @@ class TileView(RangeSelection):
         self.viewport().update()
 
     def setSelection(self, rect: QRect, command: Select) -> None:
-        """Select the tiles that touch an area of the viewport."""
         area = rect.normalized().translated(0, self.verticalOffset())
         self.select_ranges(self._grid.ranges(area), command)
 
     def visualRegionForSelection(self, selection: QItemSelection) -> QRegion:
-        """Return what to paint again after a change: all that is seen."""
         return QRegion(self.viewport().rect())
 
     def section_rows(self, row: int) -> range:
-        """Return the tiles of the section that a tile is in."""
         place = self._grid.of(row)
         return range(place.first, place.first + place.section.count) if place else range(0)
 
@@ -310,14 +324,14 @@ class TileView(RangeSelection):
             self.pointed.emit(row)
 
     def _paint_anew(self, row: int) -> None:
-        if 0 <= row < self._tiles.rowCount():
-            self.update(self._tiles.index(row))
+        if 0 <= row < self.tiles.rowCount():
+            self.update(self.tiles.index(row))
 
     def target_rows(self) -> list[int]:
         """Return what a key acts on: the selection, or else the tile that is pointed at."""
         chosen = self.selected_rows()
         return chosen or (
-            self.meant([self.point]) if 0 <= self.point < self._tiles.rowCount() else []
+            self.meant([self.point]) if 0 <= self.point < self.tiles.rowCount() else []
         )
 
     def meant(self, rows: list[int]) -> list[int]:
@@ -331,8 +345,8 @@ class TileView(RangeSelection):
             tuple(self.selected_ranges()),
             self._grid.rect(0).width(),
             self.verticalOffset(),
-            tuple(self._tiles.id(row) for row in self.in_sight()),
-            tuple(self._tiles.states.items()),
+            tuple(self.tiles.id(row) for row in self.in_sight()),
+            tuple(self.tiles.states.items()),
         )
 
     # -- painting
@@ -347,12 +361,10 @@ class TileView(RangeSelection):
         return ""
 
     def heading(self, place: PlacedSection) -> str:
-        """Return the line over a section that has a title."""
         return place.section.title
 
     def appearance(self, row: int) -> TileAppearance:
-        """Return how a tile looks now."""
-        tile, ratio = self._player.face(row) or self._tiles.tile(row), self.devicePixelRatioF()
+        tile, ratio = self._player.face(row) or self.tiles.tile(row), self.devicePixelRatioF()
         side = self._grid.rect(row).width()
         picture = self._thumbs.get(tile.seen, side, ratio) if tile else None
         if tile:
@@ -360,15 +372,14 @@ class TileView(RangeSelection):
         chosen = self.selectionModel().isRowSelected(row, QModelIndex())
         return TileAppearance(
             picture,
-            self._tiles.state(row),
-            self._tiles.proposal(row),
+            self.tiles.state(row),
+            self.tiles.proposal(row),
             chosen,
             row == self.point,
             self.caption(row),
         )
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint what is seen, and nothing else."""
         painter = QPainter(self.viewport())
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
         palette, offset = self.palette(), self.verticalOffset()
@@ -377,19 +388,16 @@ class TileView(RangeSelection):
             self._shows.clear()
         area = event.region().translated(0, offset)
         self._headings(painter, area.boundingRect(), offset)
-        for row in self._rows_in(area):
+        # A few of all where a few have changed.
+        ranges = (pair for part in area for pair in self._grid.ranges(part))  # type: ignore[attr-defined]
+        for row in sorted({row for first, last in ranges for row in range(first, last + 1)}):
             rect, look = self._grid.rect(row), self.appearance(row)
             paint_tile(painter, rect.translated(0, -offset), look, palette)
             painted = area.intersected(rect).boundingRect()
             if look.picture is not None and self._is_in(rect, painted):
-                self.seen.add(self._tiles.id(row))
+                self.seen.add(self.tiles.id(row))
         focus_ring(painter, self.viewport().rect(), palette, focused=self.hasFocus())
         painter.end()
-
-    def _rows_in(self, area: QRegion) -> list[int]:
-        """Return the tiles that touch an area: a few of all where a few have changed."""
-        ranges = (pair for part in area for pair in self._grid.ranges(part))  # type: ignore[attr-defined]
-        return sorted({row for first, last in ranges for row in range(first, last + 1)})
 
     def _headings(self, painter: QPainter, area: QRect, offset: int) -> None:
         palette, lit = self.palette(), self.lit_section()
@@ -407,7 +415,6 @@ class TileView(RangeSelection):
                 painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, text)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Lay out anew for another width."""
         QAbstractItemView.resizeEvent(self, event)
         self.lay_out()
 
@@ -421,7 +428,6 @@ class TileView(RangeSelection):
 
 
 def _paint_lit(painter: QPainter, box: QRect, palette: QPalette) -> None:
-    """Paint the frame and the heading of a section that is the target."""
     frame = box.adjusted(-GAP + 1, 1, -1, -1)
     painter.fillRect(
         QRect(frame.left(), frame.top(), frame.width(), HEADING - 2), palette.highlight()

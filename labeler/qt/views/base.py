@@ -1,17 +1,18 @@
-"""What every view of the window is, and what it is given."""
+"""What every view of the window is, what it is given, and the tuple of all views."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from importlib import import_module
 from typing import NamedTuple
 
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QTabBar, QWidget
 
-from labeler.qt.detail_panel import DetailPanel
-from labeler.qt.measuring import Measuring
-from labeler.qt.pictures import ThumbnailLoader
-from labeler.qt.session_worker import SessionWorker
+from labeler.qt.pictures import DetailPanel, ThumbnailLoader
+from labeler.qt.session_worker import Measuring, SessionWorker
+from labeler.qt.translations import tr
 
 
 class WindowActs(NamedTuple):
@@ -84,7 +85,6 @@ class LabelerView(QWidget):
         return False
 
     def take_focus(self) -> None:
-        """Bring the keys to where they act."""
         self.home.setFocus()
 
     def touch(self) -> None:
@@ -103,3 +103,70 @@ class LabelerView(QWidget):
 
     def flush(self) -> None:
         """Hand over to the worker what a person did and is not saved yet."""
+
+
+class ViewKind(NamedTuple):
+    """A view that can be chosen: `name` on the command line, `title` in the window, a key.
+
+    `view` is its class, as `module:name` under `labeler.qt.views`: it is imported when it is
+    shown first.
+    """
+
+    name: str
+    title: str
+    key: str
+    view: str
+
+    def load(self) -> type[LabelerView]:
+        """Load what the view is made of, which takes longer than making it."""
+        module, _, name = self.view.partition(":")
+        found: type[LabelerView] = getattr(import_module(f"labeler.qt.views.{module}"), name)
+        return found
+
+    def shown_title(self) -> str:
+        return tr(self.title)
+
+
+VIEWS: tuple[ViewKind, ...] = (
+    ViewKind("sorting", "Grid", "F2", "sorting:SortingView"),
+    ViewKind("pages", "Class pages", "G", "class_pages:ClassPagesView"),
+    ViewKind("duplicates", "Duplicates", "F3", "duplicates:DuplicatesView"),
+    ViewKind("crop", "Crop", "F4", "crop:CropView"),
+    ViewKind("review", "Review", "F5", "review:ReviewView"),
+    ViewKind("numbers", "Numbers", "F6", "numbers:NumbersView"),
+)
+
+
+def view_named(name: str) -> ViewKind | None:
+    """Return a view by the name that `--view` takes."""
+    return next((kind for kind in VIEWS if kind.name == name), None)
+
+
+class ViewTabs(QTabBar):
+    """A tab for each view, in their order. Where there is no room for keys, tooltips say them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setExpanding(False)
+        self.setDrawBase(False)
+        self.setUsesScrollButtons(False)
+        self.setElideMode(Qt.TextElideMode.ElideRight)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setAccessibleName(self.tr("Views"))
+        for number, kind in enumerate(VIEWS):
+            self.addTab(kind.shown_title())
+            self.setTabToolTip(number, f"{kind.shown_title()}  {kind.key}")
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show keys where all titles have room beside them."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        for with_keys in (True, False):
+            for number, kind in enumerate(VIEWS):
+                key = f"  {kind.key}" if with_keys else ""
+                self.setTabText(number, kind.shown_title() + key)
+            if self.sizeHint().width() <= self.width():
+                break

@@ -1,12 +1,17 @@
-"""Class pages: everybody who may be Miku at once; Enter files all that are not marked."""
+"""Class pages: everybody who may be Miku at once; Enter files all that are not marked.
+
+Faces that nobody has touched come in groups once they are measured, and in better ones once a
+network has seen them.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from functools import partial
 from itertools import accumulate
 
-from PySide6.QtCore import QTimer
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
@@ -14,64 +19,106 @@ from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
-from labeler.qt.views.notices import FaceSearchState, all_sorted, making_pages, no_faces
-from labeler.qt.views.page_grid import PageGrid
+from labeler.qt.views.notices import all_sorted, making_pages
+from labeler.qt.views.page_grid import PageGrid, PageNaming
 from labeler.qt.views.page_header import PageHeader, PageHints
-from labeler.qt.views.page_naming import PageNaming
 from labeler.qt.views.sending import PagedView
-from labeler.qt.views.untouched_overview import UntouchedOverview
 from labeler.qt.widgets import pile
 from labeler.sorting.groups import moved
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, StepKind, StepResult
 
+LOOK_MS = 500
+MOUSE_REST_SECONDS = 1.5
+
+
+class UntouchedOverview(QObject):
+    """Watches the page of a grid, from `shown` until somebody does something.
+
+    `better` (a page) comes where there is one by then; `anew` makes it, for a number of faces.
+    """
+
+    better = Signal(object)
+
+    def __init__(
+        self,
+        grid: PageGrid,
+        anew: Callable[[SortingSession, ClassPage, int], ClassPage | None],
+    ) -> None:
+        super().__init__(grid)
+        self._grid, self._worker, self._anew = grid, grid.worker, anew
+        self._page: ClassPage | None = None
+        self._moved_at = 0.0
+        self._asked = False
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._look)
+        grid.mouse.moved_over.connect(self._moved)
+
+    def shown(self, page: ClassPage | None) -> None:
+        watched = page is not None and page.kind in (PageKind.GROUPS, PageKind.PLAIN)
+        self._page = page if watched else None
+        if watched:
+            self._timer.start(LOOK_MS)
+        else:
+            self._timer.stop()
+
+    def touch(self) -> None:
+        self.shown(None)
+
+    def _moved(self) -> None:
+        self._moved_at = time.monotonic()
+
+    def _rests(self) -> bool:
+        return time.monotonic() - self._moved_at >= MOUSE_REST_SECONDS
+
+    def _look(self) -> None:
+        page, room = self._page, self._grid.room()
+        if page is None or page is not self._grid.page:
+            self.touch()
+        elif self._rests() and not self._asked and self._grid.isVisible():
+            self._asked = True
+            self._worker.ask(
+                lambda session: self._anew(session, page, room),
+                lambda better: self._offer(page, better),
+                lambda error: self._offer(page, None),
+            )
+
+    def _offer(self, page: ClassPage, better: ClassPage | None) -> None:
+        self._asked = False
+        if better is not None and page is self._page is self._grid.page and self._rests():
+            self.better.emit(better)
+            if page.kind is PageKind.GROUPS:
+                text = self.tr("The groups were made anew: a network has seen the faces by now")
+                self._worker.say(text)
+
 
 class KeptPages:
-    """Keeps pages with what was lifted on them, under the names that classes have now."""
+    """Pages that can be shown again, under the names that classes have now.
+
+    Those that a step (by its root) has filed, those `earlier` than the one that is shown, and what
+    was `lifted` on each.
+    """
 
     def __init__(self) -> None:
-        self._filed: dict[int, ClassPage] = {}
-        self._earlier: list[ClassPage] = []
-        self._lifted: dict[ClassPage, Sequence[int]] = {}
+        self.filed: dict[int, ClassPage] = {}
+        self.earlier: list[ClassPage] = []
+        self.lifted: dict[ClassPage, Sequence[int]] = {}
 
     def file(self, root: int, page: ClassPage) -> None:
-        """Keep a page that step `root` has filed."""
-        self._filed[root] = page
-        self._earlier.append(page)
-
-    def leave(self, page: ClassPage) -> None:
-        """Keep a page that was skipped."""
-        self._earlier.append(page)
-
-    def filed_by(self, root: int) -> ClassPage | None:
-        """Return the page that a step has filed."""
-        return self._filed.get(root)
-
-    def turn_back(self) -> ClassPage | None:
-        """Return the page before this one; None for none."""
-        return self._earlier.pop() if self._earlier else None
-
-    def keep_lifted(self, page: ClassPage | None, rows: Sequence[int]) -> None:
-        """Keep what is lifted on a page, for when it is turned back to."""
-        if page is not None and rows:
-            self._lifted[page] = rows
-
-    def lifted_on(self, page: ClassPage) -> Sequence[int]:
-        """Return what was lifted on a page that is shown again."""
-        return self._lifted.pop(page, ())
+        self.filed[root] = page
+        self.earlier.append(page)
 
     def rename(self, names: Mapping[str, str]) -> None:
-        """Call classes as they are called now."""
-        self._filed = {root: page.renamed(names) for root, page in self._filed.items()}
-        self._earlier = [page.renamed(names) for page in self._earlier]
-        self._lifted = {page.renamed(names): rows for page, rows in self._lifted.items()}
+        self.filed = {root: page.renamed(names) for root, page in self.filed.items()}
+        self.earlier = [page.renamed(names) for page in self.earlier]
+        self.lifted = {page.renamed(names): rows for page, rows in self.lifted.items()}
 
     def forget(self, gone: Set[str]) -> None:
         """Keep no page that names a class which is gone."""
-        self._filed = {root: page for root, page in self._filed.items() if not page.labels & gone}
-        self._earlier = [page for page in self._earlier if not page.labels & gone]
-        self._lifted = {page: rows for page, rows in self._lifted.items() if not page.labels & gone}
+        self.filed = {root: page for root, page in self.filed.items() if not page.labels & gone}
+        self.earlier = [page for page in self.earlier if not page.labels & gone]
+        self.lifted = {page: rows for page, rows in self.lifted.items() if not page.labels & gone}
 
 
 class ClassPagesView(PagedView):
@@ -85,6 +132,7 @@ class ClassPagesView(PagedView):
         self.page: ClassPage | None = None
         self._pages: Pages | None = None  # made and used on the worker's thread only
         self._kept = KeptPages()
+        self._came_by_itself = False
         self.header, self.hints = PageHeader(), PageHints(self.worker)
         self.names = PageNaming(self.view, self.header.name, self.name_page)
         self._untouched = UntouchedOverview(
@@ -92,7 +140,7 @@ class ClassPagesView(PagedView):
         )
         self.header.name.ended.connect(self._name_was_last)
         pile(self, self.header, self.view, self.hints)
-        self._untouched.better.connect(self.show_page)
+        self._untouched.better.connect(self._show_better)
         context.measuring.left.connect(self._measuring)
         self.model.dataChanged.connect(self._say)
         self.header.filed.connect(self.file_page)
@@ -102,7 +150,6 @@ class ClassPagesView(PagedView):
         self.worker.classes_changed.connect(self._leave_out)
 
     def enter(self) -> None:
-        """Show a page, the same as before if there is one."""
         self.take_focus()
         if self.page is None:
             self.next_page()
@@ -110,11 +157,9 @@ class ClassPagesView(PagedView):
             self.model.refresh()
 
     def touch(self) -> None:
-        """Keep the page as it is from now on."""
         self._untouched.touch()
 
     def looks(self) -> Hashable:
-        """Return what is pointed at, chosen and seen, and whether another page comes."""
         return super().looks(), self._asked
 
     # -- pages
@@ -126,7 +171,6 @@ class ClassPagesView(PagedView):
         return self._pages
 
     def next_page(self) -> None:
-        """Show another page as soon as it is there."""
         self._asked = True
         progress = self.worker.last
         if not self.model.rowCount() and (progress is None or progress.counts.waiting):
@@ -146,17 +190,15 @@ class ClassPagesView(PagedView):
             self.worker.ask(lambda session: self.work(session).all_measured())
 
     def _failed(self, error: GleansetError) -> None:
-        """Expect no name for a page that does not come."""
         self.view.name_until, self.view.waits = 0.0, False
         self.empty.show_notice(None)
         super()._failed(error)
 
     def show_page(self, page: ClassPage | None) -> None:
-        """Show a page, or that nothing is left."""
-        self._asked = False
+        self._asked = self._came_by_itself = False
         if page is not None and page == self.page:
             self.worker.say(self.tr("There is no other page"))
-        self._kept.keep_lifted(self.page, self.marked(TileMark.LIFTED))
+        self._keep_lifted()
         writing, self.page = self.names.under_way, page
         self.forget_sent()
         self.view.show_page(page, self.worker.keys)
@@ -164,15 +206,18 @@ class ClassPagesView(PagedView):
         self.note_shown()
         self._note_label()
         if page is not None:
-            self.model.set_state(self._kept.lifted_on(page), TileState(TileMark.LIFTED))
+            self.model.set_state(self._kept.lifted.pop(page, ()), TileState(TileMark.LIFTED))
         self._say()
         self._explain()
         self._show_sureness(page)
         self.names.page_came(writing)
         self._untouched.shown(page)
 
+    def _show_better(self, page: ClassPage) -> None:
+        self.show_page(page)
+        self._came_by_itself = True
+
     def _note_label(self) -> None:
-        """Highlight the class of the page, unless that is what a person is to say."""
         page = self.page
         told = page is not None and page.kind is PageKind.CLASS
         self.note_place((page.label or "") if page is not None and told else "")
@@ -184,21 +229,19 @@ class ClassPagesView(PagedView):
             self.worker.ask(lambda s: self.work(s).sureness(page.label), show)
 
     def _explain(self) -> None:
-        """Say what to do next where no page is left."""
         counts = self.worker.last.counts if self.worker.last else None
         if self.page is not None or counts is None:
             self.empty.show_notice(None)
         elif counts.total:
             self.empty.show_notice(all_sorted(self, counts))
         else:
-            self.worker.ask(lambda session: FaceSearchState.of(session.dataset), self._no_faces)
+            self.explain_no_faces()
 
-    def _no_faces(self, search: FaceSearchState) -> None:
-        if self.page is None:
-            self.empty.show_notice(no_faces(self, search))
+    def _keep_lifted(self) -> None:
+        if self.page is not None and (rows := self.marked(TileMark.LIFTED)):
+            self._kept.lifted[self.page] = rows
 
     def marked(self, *marks: TileMark) -> list[int]:
-        """Return the tiles that are marked so."""
         return [row for row, state in self.model.states.items() if state.kind in marks]
 
     def _say(self) -> None:
@@ -211,17 +254,11 @@ class ClassPagesView(PagedView):
     def file_page(self) -> None:
         """File all that are not marked, once all of them have been seen: the key is Enter."""
         first = self.view.shown.first_step if self.view.shown is not None else ""
-        if first and not self._something_said():
+        # Faces that are pulled out of groups without a name would leave an overview as it is.
+        if first and not self.marked(TileMark.SENT, TileMark.DONE):
             self.worker.say(first)
         elif self._may_be_filed():
             self._file(None)
-
-    def _something_said(self) -> bool:
-        """Return whether an overview may be left: faces were sent.
-
-        Faces that are pulled out of groups without a name would leave it as it is.
-        """
-        return bool(self.marked(TileMark.SENT, TileMark.DONE))
 
     # -- names
 
@@ -257,11 +294,9 @@ class ClassPagesView(PagedView):
 
     def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
         """Send tiles; several of a group that was named at once count as filed with the page."""
-        if self._untouched.only_just_made:
-            self.worker.say(self.tr("This page has only just come: look at it, then once more"))
-            return
+        if self._came_by_itself and self.only_just_shown():
+            return  # meant for the groups before
         whole = self.view.has_groups and len(rows) > 1
-        self.view.note_naming(rows)
         super().send_rows(rows, target, WITH_PAGE if whole else how)
 
     def _page_key(self, key: str) -> None:
@@ -272,7 +307,7 @@ class ClassPagesView(PagedView):
             self.name_page(label)
 
     def _file(self, label: str | None) -> None:
-        self._kept.keep_lifted(self.page, self.marked(TileMark.LIFTED))
+        self._keep_lifted()
         self.names.page_filed()
         page, self.page = self.page, None
         assert page is not None
@@ -293,19 +328,19 @@ class ClassPagesView(PagedView):
         if page is None:
             self.worker.say(self.tr("There is no other page"))
             return
-        self._kept.leave(page)
+        self._kept.earlier.append(page)
         self.worker.ask(lambda session: self.work(session).skip(page))
         self.next_page()
 
     def _turn_back(self) -> None:
-        if (page := self._kept.turn_back()) is not None:
-            self.show_page(page)
+        if self._kept.earlier:
+            self.show_page(self._kept.earlier.pop())
         else:
             self.worker.say(self.tr("There is no earlier page"))
 
     def taken_back(self, done: StepResult) -> None:
         """Turn to a page that was undone; turn on where it was done again."""
-        page = self._kept.filed_by(done.root)
+        page = self._kept.filed.get(done.root)
         if page is not None and done.kind is StepKind.UNDO:
             self.show_page(page)
         elif page is not None:
@@ -324,7 +359,6 @@ class ClassPagesView(PagedView):
             self.header.show_sureness(self.page, self.header.bars.counts)
 
     def _leave_out(self, gone: set[str]) -> None:
-        """Know new classes by name, and show no page of one that is gone, whoever deleted it."""
         self.names.offer_known()
         self._kept.forget(gone)
         if self.page is not None and self.page.labels & gone:
@@ -333,7 +367,6 @@ class ClassPagesView(PagedView):
     # -- tiles
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
-        """Carry out what a page knows besides sending."""
         plain: dict[GridCommand, Callable[[], object]] = {
             GridCommand.ENTER: self.file_page,
             GridCommand.NEXT_PAGE: self.skip_page,
@@ -398,7 +431,6 @@ class ClassPagesView(PagedView):
             return
         if name := self.view.name_of(onto):
             self.send_rows(rows, name, WITH_PAGE)
-            self.view.note_naming(rows, self.view.section_rows(onto))
             return
         self._show_instead(page, moved(page, rows, onto), without=rows)
 

@@ -33,8 +33,13 @@ from labeler.qt.pictures import PictureLoader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.views.base import LabelerView, ViewContext
-from labeler.qt.views.empty import EmptyNotice
-from labeler.qt.views.notices import FaceSearchState, no_faces, no_missed_images, no_such_image
+from labeler.qt.views.notices import (
+    EmptyNotice,
+    FaceSearchState,
+    no_faces,
+    no_missed_images,
+    no_such_image,
+)
 from labeler.qt.widgets import HEAD, beside, hint_label, pile, timer, title_label
 from labeler.sorting.session import NO_STEP, SortingSession, StepKind, StepResult
 
@@ -82,8 +87,6 @@ class CropSaving(QObject):
         self._decide(sha256, work, then, failed)
 
     def take_away(self, sha256: str, draft: BoxDraft) -> None:
-        """Take a sample away."""
-
         def work(session: SortingSession) -> StepResult:
             key = self._sample_of(draft)
             if key is None:  # it could not be saved before
@@ -98,8 +101,6 @@ class CropSaving(QObject):
         self._decide(sha256, work, lambda done: self._leaving.discard(draft.id), failed)
 
     def label(self, sha256: str, draft: BoxDraft, target: str) -> None:
-        """Give the sample that a box is, or is about to be, a class."""
-
         def work(session: SortingSession) -> StepResult:
             key = self._sample_of(draft)
             if key is None:
@@ -121,7 +122,6 @@ class CropSaving(QObject):
         self._worker.ask(lambda session: sheet(session.dataset, sha256), self.read.emit)
 
     def _sample_of(self, draft: BoxDraft) -> str | None:
-        """Return the sample that a box is by now. On the worker's thread."""
         return self._newest.get(draft.id, draft.kept.key if draft.kept else None)
 
     def _rested(self, draft: BoxDraft) -> None:
@@ -157,7 +157,7 @@ class CropView(LabelerView):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.canvas, self.title = CropCanvas(self.worker), title_label()
-        self.which, self.text = QComboBox(), QLineEdit()
+        self.which, self.text = QComboBox(), QLineEdit(clearButtonEnabled=True)
         self._images: list[str] = []
         self._at = 0
         self._sheet: ImageBoxes | None = None
@@ -178,7 +178,6 @@ class CropView(LabelerView):
         self.which.setAccessibleName(self.tr("Which images"))
         self.text.setPlaceholderText(self.tr("Name or hash of an image"))
         self.text.setAccessibleName(self.tr("Name or hash of an image"))
-        self.text.setClearButtonEnabled(True)
         self.text.setMinimumWidth(em(self, 14))
         hint = hint_label(
             self.tr(
@@ -206,12 +205,10 @@ class CropView(LabelerView):
     # -- images
 
     def enter(self) -> None:
-        """Read which images there are; the one that was shown stays."""
         self.reload()
         self.take_focus()
 
     def reload(self) -> None:
-        """Ask for the images."""
         which, text = self.which.currentData(), self.text.text()
         which = ALL if text.strip() else which
         self.worker.ask(lambda session: images(session.dataset, which, text), self._listed)
@@ -238,7 +235,6 @@ class CropView(LabelerView):
         self._ask(self._images[self._at])
 
     def _explain(self) -> None:
-        """Say what to do next where there is no image to be shown."""
         if self.text.text().strip():
             self.empty.show_notice(no_such_image(self.text.clear))
         else:
@@ -251,7 +247,6 @@ class CropView(LabelerView):
         self.empty.show_notice(every if search.images else no_faces(self, search))
 
     def _go_on(self) -> None:
-        """The button was let go: what waited for that."""
         later, self._later = self._later, None
         if later is not None:
             later()
@@ -300,15 +295,12 @@ class CropView(LabelerView):
             self.canvas.show_image(shown, (self._sheet.width, self._sheet.height), words)
 
     def settled(self) -> bool:
-        """Return False until the image is there."""
         return super().settled() and not self._loader.busy
 
     def flush(self) -> None:
-        """Save what was moved."""
         self.save()
 
     def looks(self) -> Hashable:
-        """Return the image, its boxes, and what is seen of it."""
         canvas = self.canvas
         if self._sheet is None:
             return self._goal  # a notice covers the rest
@@ -319,7 +311,6 @@ class CropView(LabelerView):
     # -- boxes
 
     def save(self) -> None:
-        """Keep what was drawn or moved."""
         self._rest.stop()
         if self._sheet is not None:
             self._saving.save(self._sheet.sha256)
@@ -330,7 +321,6 @@ class CropView(LabelerView):
         return False
 
     def _stepped(self, done: StepResult) -> None:
-        """An undo or a redo shows on the boxes."""
         if done.kind is not StepKind.STEP:
             self._again()
 
@@ -349,7 +339,6 @@ class CropView(LabelerView):
             self._delete()
 
     def _new(self) -> None:
-        """Make a box in the middle, for the keyboard."""
         if self._sheet is not None and not self.canvas.image.isNull():
             width, height = self._sheet.width, self._sheet.height
             side = max(16, min(width, height) // 4)
@@ -369,7 +358,6 @@ class CropView(LabelerView):
             self.worker.say(self.tr("Choose a saved box first, and the key of a class"))
 
     def send(self, target: str) -> bool:
-        """Give the current box a class."""
         if self.canvas.current < 0 or self.canvas.busy or self._sheet is None:
             return False
         self.save()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 
 from PySide6.QtCore import QRect
-from PySide6.QtWidgets import QProgressBar, QPushButton
+from PySide6.QtWidgets import QProgressBar
 
 from gleanset import Dataset
 from gleanset.db.duplicates import GroupMember
@@ -25,7 +25,7 @@ from labeler.qt.views.base import ViewContext
 from labeler.qt.views.enlarged import BlinkComparison
 from labeler.qt.views.notices import comparing, no_copies
 from labeler.qt.views.sending import PAGES, PagedView
-from labeler.qt.widgets import HEAD, beside, hint_label, pile, title_label
+from labeler.qt.widgets import HEAD, beside, button, hint_label, pile, title_label
 from labeler.sorting.grid_rows import SET_ASIDE
 from labeler.sorting.session import SortingSession, StepResult
 
@@ -49,7 +49,6 @@ class GroupGrid(GestureView):
         return super().appearance(row)._replace(selected=self.member(row)[1] == 0)
 
     def caption(self, row: int) -> str:
-        """Return size, format where they differ, and the decision it carries."""
         number, place = self.member(row)
         if number < 0:
             return ""
@@ -108,18 +107,14 @@ class DuplicatesView(PagedView):
         self.hint = hint_label(
             self.tr("Click: keep that one · B: blink · K: not the same · PgDn: later")
         )
-        self.accept_button = QPushButton(self.tr("Enter: set these aside"))
-        self.look_button = QPushButton(self.tr("Look for duplicates"))
-        self.cancel_button = QPushButton(self.tr("Cancel"))
-        self.aside_button = QPushButton()
-        self.aside_button.clicked.connect(lambda: self.acts.show_place(SET_ASIDE))
+        self.accept_button = button(self.tr("Enter: set these aside"), self.accept_page)
+        self.look_button = button(self.tr("Look for duplicates"), self.search)
+        self.cancel_button = button(self.tr("Cancel"), self._working.cancel)
+        self.aside_button = button("", lambda: self.acts.show_place(SET_ASIDE))
         self.aside_button.hide()
         self.worker.progressed.connect(self._count_aside)
         self.blink = BlinkComparison(self.view, context.thumbs)
         self._lay_out()
-        self.accept_button.clicked.connect(self.accept_page)
-        self.look_button.clicked.connect(self.search)
-        self.cancel_button.clicked.connect(self._working.cancel)
         self._working.done.connect(self._planned)
         self._working.failed.connect(self._search_failed)
         self._working.progressed.connect(self._progressed)
@@ -141,24 +136,20 @@ class DuplicatesView(PagedView):
             self.view.fit_page()
 
     def enter(self) -> None:
-        """Show the groups; read them where something has changed."""
         self.take_focus()
         self._count_aside()
         if self._stale:
             self._plan()
 
     def looks(self) -> Hashable:
-        """Return what is pointed at and seen, what blinks, and whether copies are looked for."""
         return super().looks(), self.blink.isVisible(), self.blink.second, self._working.busy
 
     def _count_aside(self) -> None:
-        """Say how many copies are set aside; the button leads to them."""
         count = self.worker.last.counts.aside if self.worker.last else 0
         self.aside_button.setText(self.tr("Set aside: {count}").format(count=f"{count:,}"))
         self.aside_button.setVisible(count > 0)
 
     def settled(self) -> bool:
-        """Return False while groups are being made."""
         return super().settled() and not self._working.busy and self.bar.isHidden()
 
     # -- finding
@@ -220,7 +211,6 @@ class DuplicatesView(PagedView):
 
     @property
     def page(self) -> list[DuplicateGroup]:
-        """The groups that are shown."""
         return self.groups[: self._fit]
 
     def _show(self) -> None:
@@ -262,7 +252,6 @@ class DuplicatesView(PagedView):
         self.empty.show_notice(None if count else no_copies(self.search))
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
-        """Carry out what can be done with groups; labels are not given here."""
         if command is GridCommand.ENTER:
             self.accept_page()
         elif command in PAGES:
@@ -275,7 +264,6 @@ class DuplicatesView(PagedView):
             self._do(command, rows[0], *self.view.member(rows[0]))
 
     def _turn_pages(self, pages: int) -> None:
-        """Show the groups of the next page, or the one before."""
         if len(self.groups) <= self._fit:
             self.worker.say(self.tr("These are all groups that are left"))
             return
@@ -287,7 +275,9 @@ class DuplicatesView(PagedView):
         if command is GridCommand.ENLARGE:
             self.enlarged.show_row(row)
         elif command is GridCommand.KEEP_ALL:
-            self._keep_all(number)
+            group = self.groups[number]
+            if self.view.all_seen(self.model.row_of(member.id) for member in group.members):
+                self._decide(lambda s: s.adopt(keep_all(s.dataset, group)), [group])
         elif command is GridCommand.BLINK:
             self._blink(number, place)
         else:
@@ -326,12 +316,6 @@ class DuplicatesView(PagedView):
         aside = sum(len(group.members) - 1 for group in page)
         self._decide(lambda session: session.adopt(accept(session.dataset, page), aside), page)
 
-    def _keep_all(self, number: int) -> None:
-        group = self.groups[number]
-        if not self.view.all_seen(self.model.row_of(member.id) for member in group.members):
-            return
-        self._decide(lambda session: session.adopt(keep_all(session.dataset, group)), [group])
-
     def _decide(
         self, work: Callable[[SortingSession], StepResult], decided: Sequence[DuplicateGroup]
     ) -> None:
@@ -355,7 +339,6 @@ class DuplicatesView(PagedView):
         self._plan()
 
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
-        """Class keys mean nothing here."""
         self.model.set_state(rows, UNMARKED)
         self.worker.say(self.tr("Labels are not given here: copies are"))
 

@@ -45,14 +45,12 @@ class Overlay(QWidget):
         self.hide()
 
     def cover(self) -> None:
-        """Show it, and let it have the keys."""
         self.setGeometry(self._over.rect())
         self.show()
         self.raise_()
         self.setFocus()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Put it away with a click."""
         self.end()
 
     def end(self) -> None:
@@ -61,7 +59,6 @@ class Overlay(QWidget):
         self._over.setFocus()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Stay as large as the grid."""
         if event.type() == QEvent.Type.Resize and self.isVisible():
             self.setGeometry(self._over.rect())
         return False
@@ -74,8 +71,8 @@ class EnlargedFace(Overlay):
     """
 
     def __init__(self, view: GestureView) -> None:
-        self.codes = ClassKeyReader(view.worker)
         super().__init__(view, tr("The face in its picture"))
+        self.codes = ClassKeyReader(view.worker, self)
         self._view, self._worker = view, view.worker
         self._id = -1
         self._walk, self.at = PictureWalk(), 0
@@ -116,7 +113,6 @@ class EnlargedFace(Overlay):
 
     @property
     def shown(self) -> WholePicture:
-        """The picture that is shown."""
         return self._walk.pictures[self.at]
 
     @property
@@ -126,7 +122,6 @@ class EnlargedFace(Overlay):
 
     @property
     def ready(self) -> bool:
-        """Whether the picture is there."""
         return not isinstance(self._picture, str)
 
     def _loaded(self, path: Path, image: QImage | str) -> None:
@@ -139,14 +134,12 @@ class EnlargedFace(Overlay):
             self.update()
 
     def _replaced(self) -> None:
-        """Put it away where its face is not in the grid any more."""
         if self.isVisible() and self.row < 0:
             self.end()
 
     # -- painting
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint the picture as large as there is room, boxes on it, and a line of words below."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), backdrop(self.palette()))
         painter.setPen(self.palette().text().color())
@@ -216,20 +209,14 @@ class EnlargedFace(Overlay):
         return f"{proposed.label}?" if proposed.label else ""
 
     def looks(self) -> tuple[bool, int, int]:
-        """Return what a key may change: whether it is there, of which face, and which frame."""
         return self.isVisible(), self._id, self.at
 
     def hint(self) -> str:
-        """Return which keys do what."""
         if len(self._walk.pictures) > 1:
             return self.tr("← →: the video · ↑ ↓: other faces · keys of classes · Esc: back")
         return self.tr("← → ↑ ↓: other faces · keys of classes · Esc: back")
 
     # -- keys and mouse
-
-    def event(self, event: QEvent) -> bool:
-        """Let the second key of a code be no shortcut of the window."""
-        return self.codes.overrides(event) or super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Act on the face, step, or put it away; nothing reaches the grid below by accident."""
@@ -240,15 +227,12 @@ class EnlargedFace(Overlay):
         if code is None:
             return
         if code:
-            self._class_key(code)
+            if self.row >= 0:
+                self._view.keyed.emit([self.row], code, False)
         elif event.key() in (Key.Key_Escape, Key.Key_Space):
             self.end()
         elif not self._stepped(event.key()) and not self._command(event.key()):
             self._worker.say(self.tr("This key does nothing here: Esc leads back to the faces"))
-
-    def _class_key(self, code: str) -> None:
-        if self.row >= 0:
-            self._view.keyed.emit([self.row], code, False)
 
     def _command(self, key: int) -> bool:
         command = COMMANDS.get(Key(key))
@@ -257,7 +241,6 @@ class EnlargedFace(Overlay):
         return command in ACTS
 
     def _stepped(self, key: int) -> bool:
-        """Go to a frame, or to another face of the grid; whether the key was for that."""
         across = {Key.Key_Left: -1, Key.Key_Right: 1}.get(Key(key), 0)
         down = {Key.Key_Up: -1, Key.Key_Down: 1}.get(Key(key), 0)
         if across and len(self._walk.pictures) > 1:
@@ -295,8 +278,7 @@ class BlinkComparison(Overlay):
         self._thumbs = thumbs
         self._pair: tuple[tuple[SampleRegion, str], ...] = ()
         self.second = False
-        self._timer = QTimer(self)
-        self._timer.setInterval(BLINK_MS)
+        self._timer = QTimer(self, interval=BLINK_MS)
         self._timer.timeout.connect(self.turn)
         thumbs.ready.connect(self._came)
 
@@ -307,7 +289,6 @@ class BlinkComparison(Overlay):
         self._timer.start()
 
     def turn(self) -> None:
-        """Show the other one."""
         if self.pictures() is not None:
             self.second = not self.second
             self.update()
@@ -323,7 +304,6 @@ class BlinkComparison(Overlay):
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint one of the two, as large as there is room, and which it is."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), backdrop(self.palette()))
         painter.setPen(self.palette().text().color())
@@ -348,6 +328,5 @@ class BlinkComparison(Overlay):
             self.end()
 
     def end(self) -> None:
-        """Put it away."""
         self._timer.stop()
         super().end()

@@ -5,19 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt
+from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QGridLayout,
     QGroupBox,
     QHBoxLayout,
+    QHeaderView,
     QLabel,
     QLineEdit,
     QProgressBar,
-    QPushButton,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTreeWidget,
+    QTreeWidgetItem,
     QVBoxLayout,
 )
 
 from gleanset import Dataset
+from gleanset.db.sorting import ClassCount
 from gleanset.errors import UsageError
 from gleanset.records import SPLITS
 from gleanset.work.progress import Progress
@@ -26,16 +33,115 @@ from labeler.export.formats import format_names
 from labeler.export.job import export
 from labeler.export.options import NAMES, ExportOptions
 from labeler.numbers import Numbers, numbers_of
-from labeler.qt.classes.table import ClassTable
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.translations import counted
+from labeler.qt.theme import focus_ring, trough
+from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import LabelerView, ViewContext
-from labeler.qt.views.confidence_bars import ConfidenceBars
-from labeler.qt.views.empty import EmptyNotice
-from labeler.qt.views.notices import no_classes
-from labeler.qt.widgets import below, beside, timer
+from labeler.qt.views.notices import EmptyNotice, no_classes
+from labeler.qt.views.page_header import ConfidenceBars
+from labeler.qt.widgets import below, beside, button, timer
 from labeler.sorting.session import SortingProgress
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
+
+Index = QModelIndex | QPersistentModelIndex
+Role = Qt.ItemDataRole
+NAME, COUNT, BAR = range(3)
+AT_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+SHARE = Role.UserRole
+"""How large a class is against the largest one, 0..1."""
+
+
+class BarDelegate(QStyledItemDelegate):
+    """Draws the size of a class as a bar."""
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
+        """Return a height for a bar: this column decides how high all rows are."""
+        return QSize(120, max(24, round(1.8 * option.fontMetrics.height())))
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        bar: QRect = option.rect.adjusted(4, 5, -4, -5)
+        painter.fillRect(bar, trough(option.palette))
+        bar.setWidth(round(bar.width() * index.data(SHARE)))
+        painter.fillRect(bar, option.palette.highlight())
+
+
+def class_texts(row: ClassCount, numbers: Numbers, plan: SplitPlan | None) -> dict[str, str]:
+    """Return the columns of a class; a split that is only planned takes the place of the kept one.
+
+    The first three columns stand as `NAME`, `COUNT` and `BAR` say.
+    """
+    parts = (plan.table if plan else numbers.kept).get(row.name)
+    close = plan.closeness.get(row.name) if plan else None
+    return {
+        tr("Class"): row.name,
+        tr("Labelled"): f"{row.count:,}",
+        tr("Size"): "",
+        **{part: f"{parts[part]:,}" if parts else "" for part in SPLITS},
+        tr("Off by"): f"{close.deviation:.1f}" if close else "",
+    }
+
+
+class ClassTable(QTreeWidget):
+    """A row for each class.
+
+    It is a tree without branches: a table view has a corner that screen readers find no name for.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        titles = list(class_texts(ClassCount(0, "", 0), Numbers({}), None))
+        self.setHeaderLabels(titles)
+        self._bar = BarDelegate(self)
+        self.setItemDelegateForColumn(BAR, self._bar)
+        self.setAccessibleName(self.tr("Classes"))
+        self.setTabKeyNavigation(False)
+        self.setAlternatingRowColors(True)
+        self.setRootIsDecorated(False)
+        self.setItemsExpandable(False)
+        self.setUniformRowHeights(True)
+        header = self.header()
+        header.setSectionsMovable(False)
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        for column in (NAME, BAR):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+        for column in range(len(titles)):  # above numbers it stands at the right as they do
+            if column not in (NAME, BAR):
+                self.headerItem().setTextAlignment(column, AT_RIGHT)
+
+    @property
+    def chosen(self) -> str:
+        items = self.selectedItems()
+        return items[0].text(NAME) if items else ""
+
+    def show_numbers(
+        self, rows: tuple[ClassCount, ...], numbers: Numbers, plan: SplitPlan | None
+    ) -> None:
+        """Show other numbers; the class that is selected stays so."""
+        chosen = self.chosen
+        most = max((row.count for row in rows), default=0)
+        self.clear()
+        for row in rows:
+            texts = class_texts(row, numbers, plan)
+            item = QTreeWidgetItem(self, list(texts.values()))
+            item.setData(BAR, SHARE, row.count / most if most else 0.0)
+            for number, (title, text) in list(enumerate(texts.items()))[COUNT:]:
+                item.setTextAlignment(number, AT_RIGHT)
+                item.setData(number, Role.AccessibleTextRole, f"{row.name}, {title}: {text or '–'}")
+            if row.name == chosen:
+                self.setCurrentItem(item)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        port = self.viewport()
+        focus_ring(QPainter(port), port.rect(), self.palette(), focused=self.hasFocus())
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Leave letters and digits to the window: there is nothing here to be found by them."""
+        if event.text().isalnum():
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
 
 
 class ExportBox(QGroupBox):
@@ -47,21 +153,18 @@ class ExportBox(QGroupBox):
         self._worker = worker
         self.working = worker.task(self.tr("an export is being written"))
         self.format, self.names, self.folder = QComboBox(), QComboBox(), QLineEdit()
-        self.size_text, self.bar, self.result = QLineEdit(), QProgressBar(), QLabel()
+        self.size_text = QLineEdit(placeholderText=self.tr("as it is"))
+        self.bar, self.result = QProgressBar(), QLabel(wordWrap=True)
         self.format.addItems(format_names())
         self.names.addItems(NAMES)
         self.folder.setText("imagefolder")
-        self.size_text.setPlaceholderText(self.tr("as it is"))
         self.bar.setAccessibleName(self.tr("Progress of the export"))
         self.bar.hide()
-        self.result.setWordWrap(True)
-        self.start_button = QPushButton(self.tr("Export"))
-        self.cancel_button = QPushButton(self.tr("Cancel"))
+        self.start_button = button(self.tr("Export"), self.start)
+        self.cancel_button = button(self.tr("Cancel"), self.working.cancel)
         self.cancel_button.hide()
         self._lay_out()
         self.format.currentTextChanged.connect(self.folder.setText)
-        self.start_button.clicked.connect(self.start)
-        self.cancel_button.clicked.connect(self.working.cancel)
         self.working.done.connect(self._done)
         self.working.failed.connect(self._failed)
         self.working.progressed.connect(self._progressed)
@@ -87,12 +190,10 @@ class ExportBox(QGroupBox):
         grid.setColumnStretch(1, 1)
 
     def target(self) -> Path:
-        """Return the folder that is written."""
         folder = Path(self.folder.text().strip() or self.format.currentText()).expanduser()
         return self._worker.root.absolute() / "exports" / folder
 
     def start(self) -> None:
-        """Export, on a thread of its own."""
         try:
             options = ExportOptions(
                 format=self.format.currentText(),
@@ -152,18 +253,16 @@ class NumbersView(LabelerView):
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.table, self.sorted, self.split_text = ClassTable(), QLabel(), QLabel()
-        self.sure, self.sure_text = ConfidenceBars(wide=True), QLabel()
-        self.plan_button = QPushButton(self.tr("What would go where?"))
-        self.keep_button = QPushButton(self.tr("Split so"))
+        self.table, self.sure = ClassTable(), ConfidenceBars(wide=True)
+        self.sorted, self.split_text, self.sure_text = (QLabel(wordWrap=True) for _ in range(3))
+        self.plan_button = button(self.tr("What would go where?"), self.preview)
+        self.keep_button = button(self.tr("Split so"), self.keep)
         self.keep_button.hide()
         self.export_box = ExportBox(self.worker)
         self._plan: SplitPlan | None = None
         self._numbers = Numbers({})
         self._splitting = self.worker.task(self.tr("a split is being made"))
         self._recount = timer(self, self._read, RECOUNT_MS)
-        for label in (self.sorted, self.split_text, self.sure_text):
-            label.setWordWrap(True)
         self._lay_out()
         self._connect()
         self.empty = EmptyNotice(self.table)
@@ -185,18 +284,14 @@ class NumbersView(LabelerView):
     def _connect(self) -> None:
         self.worker.progressed.connect(self._progressed)
         self.table.selectionModel().selectionChanged.connect(self._show_sureness)
-        self.plan_button.clicked.connect(self.preview)
-        self.keep_button.clicked.connect(self.keep)
         self._splitting.done.connect(self._split)
         self._splitting.failed.connect(self._failed)
 
     def enter(self) -> None:
-        """Count anew."""
         self._read()
         self.take_focus()
 
     def settled(self) -> bool:
-        """Return False while a split is being planned."""
         return super().settled() and not self._splitting.busy
 
     def _progressed(self, progress: SortingProgress) -> None:
@@ -222,7 +317,6 @@ class NumbersView(LabelerView):
             self.split_text.setText(kept if numbers.kept else self.tr("Nothing is split yet."))
 
     def _show_sureness(self) -> None:
-        """Show how sure the proposals are for the class that is chosen in the table, or for all."""
         name, each = self.table.chosen, self._numbers.proposed
         counts = (
             each.get(name, ()) if name else [sum(some) for some in zip(*each.values(), strict=True)]

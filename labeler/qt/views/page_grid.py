@@ -1,14 +1,14 @@
-"""The grid of one class page: what its tiles are, how large, and which letters are a name."""
+"""The grid of one class page: what its tiles are, how large, and how a name is typed for them."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import chain, count
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from PySide6.QtCore import QEvent, QPoint, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, Signal
 from PySide6.QtGui import (
     QDragEnterEvent,
     QDragLeaveEvent,
@@ -17,14 +17,17 @@ from PySide6.QtGui import (
     QInputMethodEvent,
     QKeyEvent,
 )
+from PySide6.QtWidgets import QLineEdit
 
-from labeler.qt.grid.drag import TileMimeData
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import PlacedSection
 from labeler.qt.grid.model import TileMark, TileModel, TileProposal
+from labeler.qt.grid.mouse import TileMimeData
+from labeler.qt.name_field import NameCompletion, NameField
 from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.views.page_kinds import ShownPage, shown_page
+from labeler.qt.views.page_header import ShownPage, shown_page
+from labeler.sorting.names import known_names
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.session import Place
 
@@ -32,8 +35,7 @@ USUAL = 56
 """Of a face in logical pixels: a page has as many as there is room for in the usual size; doubtful
 ones make the others smaller, few faces are shown larger."""
 
-FEWEST, MOST = 24, 240
-"""Faces on a page, however small or large the window is."""
+MIN_PAGE_FACES, MAX_PAGE_FACES = 24, 240
 PLAIN = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
 
 
@@ -69,9 +71,6 @@ class PageGrid(GestureView):
         super().__init__(model, thumbs, worker)
         self.setAcceptDrops(True)
         self.viewport().setAcceptDrops(True)
-        self._namings: dict[int, int] = {}
-        """The number of the gesture that named each sample."""
-        self._numbers = count()
         model.dataChanged.connect(self._light)
 
     def event(self, event: QEvent) -> bool:
@@ -94,7 +93,6 @@ class PageGrid(GestureView):
             super().keyPressEvent(event)
 
     def inputMethodEvent(self, event: QInputMethodEvent) -> None:
-        """Hand what an input method has composed to the field as well."""
         super().inputMethodEvent(event)
         if event.commitString() and self._expects_name():
             self.typed.emit(event.commitString())
@@ -118,7 +116,6 @@ class PageGrid(GestureView):
         return stop and self.has_groups and not (first or self.codes.waits or self.composing)
 
     def show_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
-        """Show a page, or nothing."""
         self._take(page, keys)
         self.waits = False
         self.tiles.only_waiting = True
@@ -133,7 +130,6 @@ class PageGrid(GestureView):
         self.point_at_next_group()
 
     def rename(self, page: ClassPage, keys: dict[str, str]) -> None:
-        """Show the page under other names of classes: no tile moves."""
         self._take(page, keys)
         self.tiles.retitle(shown_page(page, keys).sections, proposals_of(page))
         self.lay_out()
@@ -144,7 +140,7 @@ class PageGrid(GestureView):
 
     def room(self) -> int:
         """Return how many faces make a page that fills the window."""
-        return min(max(self.room_for(USUAL), FEWEST), MOST)
+        return min(max(self.room_for(USUAL), MIN_PAGE_FACES), MAX_PAGE_FACES)
 
     @property
     def has_groups(self) -> bool:
@@ -153,7 +149,6 @@ class PageGrid(GestureView):
 
     @property
     def files(self) -> bool:
-        """Whether Enter files the page."""
         return self.shown is None or self.shown.files
 
     # -- the group that is pointed at
@@ -176,42 +171,35 @@ class PageGrid(GestureView):
         return super().target_rows() or self._left_of(self.group)
 
     def meant(self, rows: list[int]) -> list[int]:
-        """Return the rest of the group of each tile; of a tile that was named, all that were named
-        with it. A tile that was lifted is meant alone.
+        """Return the rest of the group of each tile; of a tile that was named, all of the group
+        that have its name. A tile that was lifted is meant alone.
         """
         if not self.has_groups:
             return rows
-        groups = (
-            self.unmarked(self.section_rows(row)) if self.unmarked([row]) else self._named_with(row)
-            for row in rows
-        )
-        return [*dict.fromkeys(chain.from_iterable(groups))]
+        meant: dict[int, None] = {}
+        for row in rows:
+            group, name = self.section_rows(row), self._named(row)
+            if name is not None:
+                meant |= dict.fromkeys(other for other in group if self._named(other) == name)
+            else:
+                meant |= dict.fromkeys(self.unmarked(group) if self.unmarked([row]) else [row])
+        return [*meant]
 
     def sweep(self, row: int) -> None:
         """Add what the mouse came over; a group that has a name keeps it."""
-        if row < 0 or self._naming(row) < 0:
+        if row < 0 or self._named(row) is None:
             super().sweep(row)
 
-    def note_naming(self, rows: Sequence[int], group: range = range(0)) -> None:
-        """Note that tiles were named at once; `group`: under the name that this group has."""
-        number = max(map(self._naming, group), default=-1)
-        number = number if number >= 0 else next(self._numbers)
-        self._namings |= dict.fromkeys((self.tiles.id(row) for row in rows), number)
-
-    def _naming(self, row: int) -> int:
-        """Return which naming a tile is of; -1 for none that is still in force."""
-        named = self.tiles.state(row).kind in (TileMark.SENT, TileMark.DONE)
-        return self._namings.get(self.tiles.id(row), -1) if named else -1
-
-    def _named_with(self, row: int) -> list[int]:
-        naming, group = self._naming(row), self.section_rows(row)
-        return [other for other in group if self._naming(other) == naming] if naming >= 0 else [row]
+    def _named(self, row: int) -> str | None:
+        """Return the class or place that a tile was sent to; None for a tile without a name."""
+        state = self.tiles.state(row)
+        return state.target if state.kind in (TileMark.SENT, TileMark.DONE) else None
 
     def _left_of(self, group: range) -> list[int]:
         """Return the tiles of a group without a mark; where none is left, most of those named."""
-        namings = Counter(naming for row in group if (naming := self._naming(row)) >= 0)
-        most = namings.most_common(1)[0][0] if namings else -1
-        return self.unmarked(group) or [row for row in group if 0 <= most == self._naming(row)]
+        names = Counter(name for row in group if (name := self._named(row)) is not None)
+        most = names.most_common(1)[0][0] if names else ""
+        return self.unmarked(group) or [row for row in group if self._named(row) == most]
 
     def lit_section(self) -> range:
         """Return the group that a drop or a key would change as a whole."""
@@ -241,26 +229,22 @@ class PageGrid(GestureView):
 
     def name_of(self, row: int) -> str:
         """Return the class or place that most of the group of a tile were sent to; '' for none."""
-        targets = (self.tiles.state(tile).target for tile in self.section_rows(row))
-        sent = Counter(filter(None, targets))
+        sent = Counter(filter(None, map(self._named, self.section_rows(row))))
         return sent.most_common(1)[0][0] if sent else ""
 
     def heading(self, place: PlacedSection) -> str:
-        """Return a group's name once it has one."""
         name = self.name_of(place.first) if self.has_groups else ""
         if not name:
             return super().heading(place)
         return f"{self.worker.keys.get(name, '').upper()}  {name}".strip()
 
     def caption(self, row: int) -> str:
-        """Return the class that a tile was sent to; what Enter gives stands above the tiles."""
         target = self.tiles.state(row).target
         return "" if target in list(Place) else target
 
     # -- a group dropped on another one
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Take tiles of an overview, for another of its groups, and nothing else."""
         mime = event.mimeData()
         if self.has_groups and isinstance(mime, TileMimeData):
             event.setDropAction(Qt.DropAction.CopyAction)
@@ -269,17 +253,14 @@ class PageGrid(GestureView):
             event.ignore()
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
-        """Light the group below, which a drop goes to."""
         self._light_drop(self._dropped_on(event))
         event.setDropAction(Qt.DropAction.CopyAction)
         event.setAccepted(bool(self.drop_group))
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
-        """Light nothing any more."""
         self._light_drop(range(0))
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Put what was dropped together with the group that is lit."""
         group, mime = self.drop_group or self._dropped_on(event), event.mimeData()
         self._light_drop(range(0))
         event.setAccepted(bool(group))
@@ -288,7 +269,6 @@ class PageGrid(GestureView):
             self.dropped_on_group.emit(self._carried(mime), group[0])
 
     def _carried(self, mime: TileMimeData) -> list[int]:
-        """Return the tiles that are dragged."""
         return sorted({row for one in mime.ids if (row := self.tiles.row_of(one)) >= 0})
 
     def _dropped_on(self, event: QDropEvent) -> range:
@@ -309,3 +289,93 @@ def proposals_of(page: ClassPage) -> dict[int, TileProposal]:
         t.rows[0]: TileProposal(t.proposal.label, t.proposal.confidence or None, len(t.rows))
         for t in page.tiles
     }
+
+
+NAME_MOMENT = 0.7
+"""Seconds for which letters still belong to a name after a page has taken the focus from it."""
+
+
+class PageNaming(QObject):
+    """Takes a name for the page of a grid, in a field; `then` is called with what it means.
+
+    A name is for the page that was shown when it was begun, and for what was pointed at then.
+    """
+
+    def __init__(self, grid: PageGrid, field: NameField, then: Callable[[str], None]) -> None:
+        super().__init__(field)
+        self._grid, self._field, self._then = grid, field, then
+        self.completion = NameCompletion(field)
+        self._text = ""
+        self._typed_for: ClassPage | None = None
+        field.named.connect(self._named)
+        field.textChanged.connect(self._changed)
+        field.left.connect(self._left)
+        field.unfocused.connect(lambda: grid.hold_point(False))
+        grid.typed.connect(self.typed)
+
+    def offer_known(self) -> None:
+        self._grid.worker.ask(lambda session: known_names(session.dataset), self.completion.offer)
+
+    def write(self) -> None:
+        """Let a name be typed, for what is pointed at now, wherever the mouse goes meanwhile."""
+        self._grid.hold_point(bool(self._grid.target_rows()))
+        self._field.setVisible(True)
+        self._field.setFocus()
+
+    def typed(self, text: str) -> None:
+        """Put letters that were pressed over the faces where a name is written."""
+        if self._grid.has_groups and not self._grid.target_rows():
+            self.say_no_group()
+            return
+        self.write()
+        self._field.insert(text)
+
+    def say_no_group(self) -> None:
+        self._grid.worker.say(self.tr("No group is pointed at: point at one, then type its name"))
+
+    def clear(self) -> None:
+        self._field.clear()
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a name is being typed, or what is typed before the next page is one."""
+        return self._field.hasFocus() or self._grid.name_until == math.inf
+
+    def page_filed(self) -> None:
+        """Take what is typed before the next page as a name, where the field was empty."""
+        if self._field.hasFocus() and not self._field.text():
+            self._grid.setFocus()
+            self._grid.name_until = math.inf
+
+    def page_renamed(self, before: ClassPage) -> None:
+        """Know the page that is shown by its new name."""
+        if self._typed_for is before:
+            self._typed_for = self._grid.page
+
+    def page_came(self, writing: bool) -> None:
+        """Bring the keys to the faces, unless a name is being typed; `writing`: until now."""
+        if writing and self._field.text():
+            self._field.setFocus()
+        else:
+            writes_elsewhere = isinstance(self._grid.window().focusWidget(), QLineEdit)
+            if writing or (self._grid.isVisible() and not writes_elsewhere):
+                self._grid.setFocus()
+        if writing:
+            self._grid.name_until = time.monotonic() + NAME_MOMENT
+
+    def _changed(self, text: str) -> None:
+        if not self._text:
+            self._typed_for = self._grid.page
+        self._text = text
+
+    def _left(self) -> None:
+        self._grid.worker.say(self.tr("No name was typed"))
+        self._grid.setFocus()
+
+    def _named(self, name: str) -> None:
+        if self._typed_for is not self._grid.page:
+            self._typed_for = self._grid.page
+            text = self.tr("Typed before this page came: Enter again names these faces {name}")
+            self._grid.worker.say(text.format(name=name))
+        else:
+            self._then(self.completion.meant(name))

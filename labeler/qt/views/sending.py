@@ -1,23 +1,141 @@
-"""What views of faces share: keys, drops and commands that send tiles somewhere; their pages."""
+"""What views of faces share: keys, drops, menus and commands that send tiles; their pages."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QObject, QPoint
+from PySide6.QtCore import QEvent, QObject, QPoint, Qt, QUrl
+from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import QLabel, QMenu, QWidget, QWidgetAction
 
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
 from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileState
+from labeler.qt.session_worker import SessionWorker
 from labeler.qt.views.base import LabelerView, ViewContext
-from labeler.qt.views.empty import EmptyNotice
 from labeler.qt.views.enlarged import EnlargedFace
-from labeler.qt.views.tile_menu import TileMenu
+from labeler.qt.views.notices import EmptyNotice, FaceSearchState, no_faces
 from labeler.qt.widgets import timer
+from labeler.sorting.sample_images import originals_at_hand
 from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
+
+if TYPE_CHECKING:
+    from labeler.sorting.proposals import ProposalReasons
+
+
+class TileMenu(QMenu):
+    """The menu of some faces; `tiles` are those that are known, the first is the one pointed at."""
+
+    def __init__(self, parent: QWidget, worker: SessionWorker, tiles: list[SampleTile]) -> None:
+        super().__init__(parent)
+        self._worker, self._tiles = worker, tiles
+        self._why: QMenu | None = None
+
+    def show_at(self, point: QPoint) -> None:
+        self.aboutToHide.connect(self.deleteLater)
+        self.popup(point)
+
+    def add_sending(self, send: Callable[[str], object]) -> None:
+        keys = self._worker.keys
+        classes = self.addMenu(self.tr("Send to class"))
+        classes.setEnabled(bool(keys))
+        for name, key in keys.items():
+            text = f"{name}\t{key.upper()}".replace("&", "&&")
+            classes.addAction(text, partial(send, name))
+        places = (
+            (self.tr("Later"), "L", Place.LATER),
+            (self.tr("Other faces"), "O", Place.OTHER),
+            (self.tr("Not a face"), "Del", Place.REJECT),
+            (self.tr("Back to the queue"), "Q", Place.QUEUE),
+        )
+        for text, key, place in places:
+            self.addAction(f"{text}\t{key}", partial(send, place.target))
+        self.addSeparator()
+
+    def add_looking(
+        self,
+        enlarge: Callable[[], object],
+        show_class: Callable[[str], object],
+        show_moment: Callable[[int, str], object],
+    ) -> None:
+        self.addAction(self.tr("Enlarge") + "\t" + self.tr("Space"), enlarge)
+        if not self._tiles:
+            return
+        first = self._tiles[0]
+        self.addAction(self.tr("Open the whole picture"), lambda: self._files(open_file))
+        if first.label:
+            text = self.tr("Show the class {label}").format(label=first.label).replace("&", "&&")
+            self.addAction(text, lambda: show_class(str(first.label)))
+        title = first.title or first.key[:8]
+        self.addAction(self.tr("Show its moment"), lambda: show_moment(first.id, title))
+        self._why = self.addMenu(self.tr("Why was this proposed?"))
+        self._why.aboutToShow.connect(self._ask_why)
+        self._line("…")
+        self.addSeparator()
+        names, copy = (
+            [tile.title or tile.key for tile in self._tiles],
+            partial(copy_text, self._worker),
+        )
+        self.addAction(self.tr("Copy the name"), lambda: copy(names))
+        self.addAction(self.tr("Copy the path"), lambda: self._files(copy))
+
+    # -- files
+
+    def _files(self, then: Callable[[list[str]], None]) -> None:
+        seen = [tile.seen for tile in self._tiles]
+        self._worker.ask(lambda session: originals_at_hand(session.dataset, seen), then)
+
+    # -- why
+
+    def _ask_why(self) -> None:
+        sample = self._tiles[0].id
+        from labeler.sorting.proposals import reasons_for
+
+        self._worker.ask(lambda session: reasons_for(session, sample), self._tell_why)
+
+    def _tell_why(self, reasons: ProposalReasons) -> None:
+        if self._why is None:
+            return
+        self._why.clear()
+        for name, sure in reasons.presorted:
+            text = self.tr("The presort says {label}, {percent} %")
+            self._line(text.format(label=name, percent=round(sure * 100)))
+        if reasons.hint:
+            self._line(self.tr("Where it is from it is called {hint}").format(hint=reasons.hint))
+        for name, alike in reasons.alike:
+            text = self.tr("It looks like a face of {label} ({likeness})")
+            self._line(text.format(label=name, likeness=f"{alike:.2f}"))
+        for name in reasons.refused:
+            self._line(self.tr("Somebody said that it is not {label}").format(label=name))
+        if self._why.isEmpty():
+            self._line(self.tr("Nothing is known of it yet"))
+
+    def _line(self, text: str) -> None:
+        """Add a line that is read, and not chosen: not a greyed entry either."""
+        assert self._why is not None
+        words, line = QLabel(text), QWidgetAction(self._why)
+        words.setMargin(6)
+        words.setTextFormat(Qt.TextFormat.PlainText)
+        line.setText(text)
+        line.setDefaultWidget(words)
+        self._why.addAction(line)
+
+
+def open_file(paths: list[str]) -> None:
+    """Open the first of some files with the desktop's own program."""
+    QDesktopServices.openUrl(QUrl.fromLocalFile(paths[0]))
+
+
+def copy_text(worker: SessionWorker, lines: list[str]) -> None:
+    """Put lines on the clipboard, and say so."""
+    QGuiApplication.clipboard().setText("\n".join(lines))
+    worker.say(lines[0] if len(lines) == 1 else f"{lines[0]} … ({len(lines):,})")
+
 
 PLACES = {
     GridCommand.REJECT: Place.REJECT,
@@ -25,15 +143,9 @@ PLACES = {
     GridCommand.OTHER: Place.OTHER,
     GridCommand.QUEUE: Place.QUEUE,
 }
-OF_CLASSES = ("rename-class", "merge-class", "delete-class")
-"""Operations that change the labels that faces are shown with, wherever they are."""
-
-ENTER_DEAD = 0.3
-"""Seconds for which Enter does nothing after a page has appeared by itself."""
-
-REFIT_MS = 120
-"""So long the size of a window stands still before its page is fitted to it."""
-
+CLASS_OPERATIONS = ("rename-class", "merge-class", "delete-class")
+ENTER_DEAD_SECONDS = 0.3
+REFIT_AFTER_MS = 120
 PAGES = {GridCommand.NEXT_PAGE: 1, GridCommand.PREVIOUS_PAGE: -1}
 UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
 """Places that decide nothing: faces may go there unseen."""
@@ -77,13 +189,11 @@ class SendingView(LabelerView):
         self.send_rows(rows, target, BY_SWEEP if swept else BY_HAND)
 
     def key_of(self, target: str) -> str:
-        """Return the letter of a class or a place; empty for none."""
         if target.startswith(":"):
             return LETTERS[Place(target[1:])]
         return self.worker.keys.get(target, "")
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
-        """Carry out a command of the grid; subclasses know more of them."""
         if command is GridCommand.ENLARGE:
             self.enlarged.show_row(rows[0])
         elif command in PLACES:
@@ -99,7 +209,6 @@ class SendingView(LabelerView):
             self._say_where(command)
 
     def _turn_pages(self, pages: int) -> None:
-        """Scroll by what is seen at once."""
         bar = self.view.verticalScrollBar()
         before = bar.value()
         bar.setValue(before + pages * bar.pageStep())
@@ -108,7 +217,6 @@ class SendingView(LabelerView):
             self.worker.say(ends[pages > 0])
 
     def _say_where(self, command: GridCommand) -> None:
-        """Say where a key means something that does nothing here."""
         where = {
             GridCommand.SPLIT: self.tr("S opens a stack on class pages (G)"),
             GridCommand.BLINK: self.tr("B shows two copies in turn, in Duplicates (F3)"),
@@ -118,14 +226,13 @@ class SendingView(LabelerView):
             self.worker.say(where[command])
 
     def send(self, target: str) -> bool:
-        """Send what is selected or pointed at."""
         rows = self.view.target_rows()
         if rows:
             self.send_rows(rows, target, BY_HAND)
         return bool(rows)
 
     def send_ids(self, ids: Sequence[int], target: str) -> None:
-        """Send what was dropped on the class list."""
+        """Send samples, wherever their tiles are by now."""
         if rows := self._rows_of(set(ids)):
             self.send_rows(rows, target, BY_HAND)
 
@@ -159,24 +266,17 @@ class SendingView(LabelerView):
         self.worker.decide(decision, done, failed, of)
 
     def _shown_ids(self, rows: Iterable[int]) -> list[int]:
-        """Return the samples that tiles are known by, wherever those stand later."""
         return [self.model.id(row) for row in rows]
 
     def _show_menu(self, rows: list[int], point: QPoint) -> None:
-        """Show what can be done with faces; the first row is the one that is pointed at."""
         shown = self._shown_ids(rows)
         tiles = [tile for row in rows if (tile := self.model.tile(row)) is not None]
         menu = TileMenu(self.view, self.worker, tiles)
         if self.sends:
-            menu.add_sending(lambda target: self._send_shown(shown, target))
-        menu.add_looking(
-            lambda: self._enlarge(shown[0]), self.acts.show_place, self.acts.show_moment
-        )
+            menu.add_sending(partial(self.send_ids, shown))
+        enlarge = partial(self._enlarge, shown[0])
+        menu.add_looking(enlarge, self.acts.show_place, self.acts.show_moment)
         menu.show_at(point)
-
-    def _send_shown(self, shown: list[int], target: str) -> None:
-        if rows := self._rows_of(shown):
-            self.send_rows(rows, target, BY_HAND)
 
     def _enlarge(self, sample: int) -> None:
         if (row := self.model.row_of(sample)) >= 0:
@@ -188,7 +288,7 @@ class SendingView(LabelerView):
     def _stepped(self, done: StepResult) -> None:
         """An undo or a redo of something that is still on the screen shows there."""
         operation = done.operation.first()
-        if operation.kind in OF_CLASSES:
+        if operation.kind in CLASS_OPERATIONS:
             self.model.refresh()
             self.class_changed(operation)
         if done.kind is StepKind.STEP or not self.isVisible():
@@ -204,6 +304,15 @@ class SendingView(LabelerView):
     def class_changed(self, operation: Operation) -> None:
         """React to a class that was renamed, merged or deleted, or to an undo of that."""
 
+    def explain_no_faces(self) -> None:
+        """Say what to do next in a dataset without samples."""
+
+        def explain(search: FaceSearchState) -> None:
+            if not self.model.rowCount():
+                self.empty.show_notice(no_faces(self, search))
+
+        self.worker.ask(lambda session: FaceSearchState.of(session.dataset), explain)
+
     def names_now(self, operation: Operation) -> dict[str, str]:
         """Return the names that are gone with such an operation, and how these classes are called
         now.
@@ -218,11 +327,9 @@ class SendingView(LabelerView):
         """React to a step that was undone or redone; subclasses may turn to its page."""
 
     def forget_sent(self) -> None:
-        """Forget what was sent: something else is shown now."""
         self._sent.clear()
 
     def flush(self) -> None:
-        """Count a class key that is still held."""
         self.view.end_stroke()
 
     def undo(self) -> bool:
@@ -230,11 +337,9 @@ class SendingView(LabelerView):
         return self.view.mouse.restore_lost()
 
     def hold_targets(self, hold: bool) -> None:
-        """Keep pointing at the same face while a name is typed for it."""
         self.view.hold_point(hold)
 
     def looks(self) -> Hashable:
-        """Return what is pointed at, chosen and seen, and what is enlarged."""
         return self.view.looks(), self.enlarged.looks()
 
     def _pointed(self, row: int) -> None:
@@ -260,7 +365,6 @@ class SendingView(LabelerView):
             self.context.details.point(None)
 
     def show_details(self, row: int, tile: SampleTile) -> None:
-        """Show a tile in the detail panel."""
         self.context.details.point(tile)
 
 
@@ -271,37 +375,33 @@ class PagedView(SendingView):
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.view.set_lifts()
+        self.view.mouse.lifts = True
         self._shown_at, self._asked = 0.0, False
-        self._refit = timer(self, self.fit_page, REFIT_MS)
+        self._refit = timer(self, self.fit_page, REFIT_AFTER_MS)
         self.view.viewport().installEventFilter(self)
 
     def settled(self) -> bool:
-        """Return False until a page that was asked for is there, and fits the window."""
         return super().settled() and not self._refit.isActive() and not self._asked
 
     def _failed(self, error: GleansetError) -> None:
-        """Say why no other page comes."""
         self._asked = False
         self.worker.say(str(error), bad=True)
 
     def fit_page(self) -> None:
-        """Make the tiles of the page as large as there is room."""
         self.view.fit_page()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Fit the page where it has more or less room, once that stays."""
         if watched is self.view.viewport() and event.type() == QEvent.Type.Resize:
-            self._refit.start(REFIT_MS)
+            self._refit.start(REFIT_AFTER_MS)
         return super().eventFilter(watched, event)
 
     def note_shown(self) -> None:
-        """Note that another page has come."""
         self._shown_at = time.monotonic()
 
     def only_just_shown(self) -> bool:
         """Return whether nobody can have looked at the page yet, and say so."""
-        just = time.monotonic() - self._shown_at < ENTER_DEAD
+        just = time.monotonic() - self._shown_at < ENTER_DEAD_SECONDS
         if just:
             self.worker.say(self.tr("This page has only just come: look at it, then once more"))
         return just

@@ -18,8 +18,8 @@ from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.translations import singular
 from labeler.qt.views.base import ViewContext
-from labeler.qt.views.filter_bar import FilterBar, FilteredView
-from labeler.qt.views.notices import FaceSearchState, no_faces, nothing_fits, of_place
+from labeler.qt.views.notices import nothing_fits, of_place
+from labeler.qt.views.review import FilterBar, FilteredView
 from labeler.qt.widgets import beside, name_part, pile
 from labeler.sorting.grid_rows import (
     ALL_PLACES,
@@ -103,7 +103,6 @@ class SortingView(FilteredView):
     # -- what is asked for
 
     def enter(self) -> None:
-        """Show the place anew: what was sent away is gone now."""
         self.read_choices()
         self.open_place(self.place)
         self.take_focus()
@@ -114,19 +113,16 @@ class SortingView(FilteredView):
         self.bar.show_place(self.place)
 
     def open_place(self, place: str) -> bool:
-        """Show a class, or a place besides classes."""
         self.place = place
         self.bar.show_place(place)
         self.reload()
         return True
 
     def question(self) -> GridQuestion:
-        """Return what a person asks for now."""
         order = str(self.order.currentData())
         return GridQuestion(self.place, self.bar.wanted(), order, self.turned.isChecked())
 
     def reload(self) -> None:
-        """Read what is asked for; only the last answer counts."""
         self._asked += 1
         asked = self.question()
         if asked.order == LIKENESS:
@@ -138,7 +134,6 @@ class SortingView(FilteredView):
             )
 
     def _compare(self) -> None:
-        """Put look-alikes side by side, on a thread of their own: decisions do not wait for it."""
         number, asked = self._asked, self.question()
         if self._comparing.start(lambda dataset, ended: (number, grid_rows(dataset, asked))):
             self.title.setText(self.tr("Comparing faces …"))
@@ -151,7 +146,6 @@ class SortingView(FilteredView):
             self._compare()  # something else was asked for meanwhile
 
     def settled(self) -> bool:
-        """Return False while faces are compared."""
         return super().settled() and not self._comparing.busy
 
     def _narrowed(self) -> None:
@@ -163,7 +157,6 @@ class SortingView(FilteredView):
         self.reload()
 
     def _show_filters(self, shown: bool) -> None:
-        """Show the bar; putting it away asks for nothing any more."""
         self.bar.setVisible(shown)
         if not shown and self.bar.wanted() != ANYTHING:
             self.bar.clear()
@@ -196,21 +189,16 @@ class SortingView(FilteredView):
         self._explain()
 
     def _explain(self) -> None:
-        """Say what to do next where nothing is shown."""
         counts, asked = self.worker.last.counts if self.worker.last else None, self._shown
         if self.model.rowCount() or counts is None:
             self.empty.show_notice(None)
         elif asked.chosen != ANYTHING:
             self.empty.show_notice(nothing_fits(self.bar.clear))
         elif not counts.total and asked.target != SET_ASIDE:
-            self.worker.ask(lambda session: FaceSearchState.of(session.dataset), self._no_faces)
+            self.explain_no_faces()
         else:
             name, key = self.bar.place_name(), self.key_of(asked.target) if asked.label else ""
             self.empty.show_notice(of_place(self, asked.target, name, key, counts))
-
-    def _no_faces(self, search: FaceSearchState) -> None:
-        if not self.model.rowCount():
-            self.empty.show_notice(no_faces(self, search))
 
     def _sections(self, rows: OrderedRows) -> list[Section]:
         if len(rows.sections) <= 1 and self._shown.order not in ("proposal", "source", "time"):
@@ -321,7 +309,6 @@ class SortingView(FilteredView):
             self.worker.say(self.tr("These are set aside as copies: Q or K takes them back first"))
 
     def _take_back(self, rows: Sequence[int]) -> None:
-        """Let copies count again: they are no copies, says the person."""
         if not rows:
             self.worker.say(self.tr("Point at a face first"))
             return
@@ -332,7 +319,6 @@ class SortingView(FilteredView):
         )
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
-        """Let Enter read the place anew and K take copies back, besides what all grids know."""
         if command is GridCommand.ENTER:
             self.enter()
             self.worker.say(self.tr("Shown anew"))

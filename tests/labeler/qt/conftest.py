@@ -18,10 +18,10 @@ else:
         _mouse_is_elsewhere,
         _settings_of_its_own,
         application,
-        at_grid,
         drawn_few,
         few,
         opened,
+        person,
         stand_in,
         unnamed,
     )

@@ -58,23 +58,6 @@ class Answerer(QObject):
         view.select_ranges([(0, int(rest) - 1)], Select.ClearAndSelect)
         return True
 
-    def do_open(self, rest: str) -> int:
-        """Show what is in a class; how many that are."""
-        self.window.class_panel.chosen.emit(rest)
-        settle(self.window)
-        return int(self.window.view.model.rowCount())  # type: ignore[attr-defined]
-
-    def do_pages(self, rest: str) -> bool:
-        """Show class pages."""
-        self.window.show_view("pages")
-        settle(self.window)
-        return True
-
-    def do_decided(self, rest: str) -> int:
-        """How many decisions were made."""
-        settle(self.window)
-        return self.window.worker.decided
-
     def do_saved(self, rest: str) -> str:
         """What can be undone, when all is saved."""
         settle(self.window)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-import pytest
-from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import (
     QContextMenuEvent,
     QDrag,
@@ -25,30 +25,43 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QWidget
 
 from labeler.qt.classes.keys import _FIRST_DIGIT
-from labeler.qt.grid import drag
+from labeler.qt.grid import mouse
 from labeler.qt.grid.model import TileModel
-from labeler.qt.views.base import LabelerView
+from labeler.qt.grid.tile_view import TileView
+from labeler.qt.views.base import VIEWS, LabelerView
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.duplicates import DuplicatesView
 from labeler.qt.views.page_grid import PageGrid
-from labeler.qt.views.sending import ENTER_DEAD, PagedView, SendingView
+from labeler.qt.views.sending import ENTER_DEAD_SECONDS, PagedView, SendingView
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.keys import DIGITS
 
 if TYPE_CHECKING:
     from drawn_faces import FaceSet
 
-    from labeler.sorting.page_layout import ClassPage
 
 Key, Button = Qt.Key, Qt.MouseButton
+VIEW_NAMES = [kind.name for kind in VIEWS]
 SHORTEST, LONGEST = 0.001, 0.02
 """So many seconds lie between two looks at a window that works."""
 
-SIZES = [
-    (1280, 720),
-    pytest.param((1920, 1080), marks=pytest.mark.long),
-    pytest.param((2560, 1440), marks=pytest.mark.long),
-]
+KEYS = (
+    Key.Key_Return,
+    Key.Key_Space,
+    Key.Key_Escape,
+    Key.Key_Delete,
+    Key.Key_PageUp,
+    Key.Key_PageDown,
+    Key.Key_Home,
+    Key.Key_End,
+    Key.Key_Left,
+    Key.Key_Right,
+    Key.Key_Up,
+    Key.Key_Down,
+    Key.Key_F1,
+    Key.Key_F8,
+    Key.Key_F9,
+)
 
 Stand = Callable[..., None]
 """What the fixture `stand_in` gives: code that is run in place of our own programs."""
@@ -99,10 +112,27 @@ def coming(view: LabelerView) -> bool:
     return shown and bool(view.view.unseen(view.view.in_sight()))
 
 
+@contextmanager
+def painting() -> Iterator[set[int]]:
+    """Give the samples that come to the screen with their pictures, noted where that is done."""
+    found: set[int] = set()
+    appearance = TileView.appearance
+
+    def noted(view: TileView, row: int) -> object:
+        look = appearance(view, row)
+        there = view.visualRect(view.tiles.index(row))
+        if look.picture is not None and view.viewport().rect().intersects(there):
+            found.update(view.tiles.ids([row]))
+        return look
+
+    with patch.object(TileView, "appearance", noted):
+        yield found
+
+
 def alive(view: PagedView) -> None:
     """Past the moment in which Enter is dead."""
     shown = view._shown_at
-    until(lambda: time.monotonic() - shown > ENTER_DEAD)
+    until(lambda: time.monotonic() - shown > ENTER_DEAD_SECONDS)
 
 
 def hover(widget: QWidget, point: QPoint, buttons: Qt.MouseButton = Button.NoButton) -> None:
@@ -169,6 +199,20 @@ def drop_over(widget: QWidget, drag: QDrag, point: QPoint) -> Qt.DropAction:
     return event.dropAction()
 
 
+def drop_files(
+    widget: QWidget, paths: Sequence[Path | str], point: QPoint | None = None
+) -> QDropEvent:
+    """Hold files over a widget and let them go, by default over its middle."""
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
+    where, copy, left = point or widget.rect().center(), Qt.DropAction.CopyAction, Qt.MouseButton
+    for kind in (QDragEnterEvent, QDragMoveEvent):
+        QApplication.sendEvent(widget, kind(where, copy, mime, left.LeftButton, NONE))
+    event = QDropEvent(QPointF(where), copy, mime, left.LeftButton, NONE)
+    QApplication.sendEvent(widget, event)
+    return event
+
+
 def shifted_digit(widget: QWidget, digit: str, kind: QEvent.Type) -> None:
     """A digit with Shift as most keyboards give it: a sign, whose place is that of the digit."""
     number = DIGITS.index(digit)
@@ -183,6 +227,30 @@ def class_pages(person: Person) -> ClassPagesView:
     view = person.window.view
     assert isinstance(view, ClassPagesView)
     return view
+
+
+def ready(person: Person) -> ClassPagesView:
+    """Return the class pages once a page is past the moment in which Enter is dead."""
+    view = class_pages(person)
+    until(lambda: view.page is not None)
+    settle(person.window)
+    alive(view)
+    return view
+
+
+def double_click(person: Person, row: int) -> None:
+    """As a window gets it: the second press comes as a double click."""
+    tiles, place = person.view.view.viewport(), person.place(row)
+    QTest.mouseClick(tiles, Button.LeftButton, pos=place)
+    QTest.mouseDClick(tiles, Button.LeftButton, pos=place)
+    QTest.mouseRelease(tiles, Button.LeftButton, pos=place)
+
+
+def messages(window: LabelerWindow) -> list[str]:
+    """Return a list of what the status bar says from now on."""
+    said: list[str] = []
+    window.worker.message.connect(lambda text, bad: said.append(text))
+    return said
 
 
 class Person:
@@ -233,6 +301,15 @@ class Person:
         if isinstance(self.view, DuplicatesView):
             alive(self.view)
         QTest.keyClick(self.view.view, Key.Key_Return)
+        settle(self.window)
+
+    def add_class(self, name: str) -> None:
+        self.window.worker.decide(lambda session: session.add_class(name))
+        settle(self.window)
+
+    def undo(self) -> None:
+        self.window.undo()
+        settle(self.window)
 
     def click(self, row: int, what: str = "click", modifiers: Qt.KeyboardModifier = NONE) -> None:
         self.gestures[what] += 1
@@ -262,7 +339,7 @@ class Person:
                 return begun[-1]
 
         start, tiles = self.place(row), self.view.view.viewport()
-        with patch.object(drag, "QDrag", Carried):
+        with patch.object(mouse, "QDrag", Carried):
             QTest.mousePress(tiles, Button.LeftButton, NONE, start)
             for far in (4, 12, 30):
                 hover(tiles, start - QPoint(far, 0), Button.LeftButton)
@@ -277,13 +354,6 @@ class Person:
         if view.page is None or view.page.kind != "groups":
             self.press("n", "find")
         self._type(view.header.name, name)
-
-    def introduce(self, row: int, name: str) -> None:
-        """Point at the first face of somebody: / and a name make a class of it."""
-        self.point(row)
-        self.press("/", "find")
-        self._type(self.window.class_panel.field, name)
-        settle(self.window)  # its key is known by then
 
     def _type(self, field: QLineEdit, name: str) -> None:
         self.gestures["name"] += len(name) + 1
@@ -312,93 +382,41 @@ class Person:
         counts = self.window.worker.last.counts
         return counts.total - counts.waiting - counts.later
 
-    def sort_pages(self, enough: float = math.inf) -> None:
-        """Class pages until nothing is left, or `enough` faces are sorted."""
+    def sort_pages(self) -> None:
+        """Class pages until nothing is left."""
         view = class_pages(self)
-        settle(self.window)
-        while view.page is not None and self.sorted < enough:
+        while view.page is not None:
             self.one_page()
 
     def one_page(self) -> None:
-        """Everybody on this page goes where they belong."""
+        """Everybody on this page goes where they belong; the classes are there."""
         view = class_pages(self)
         page = view.page
         assert page is not None
         true = [self.who(row) for row in range(len(page.tiles))]
-        most, number = Counter(true).most_common(1)[0]
-        wanted = [page.label or tile.proposal.label or most for tile in page.tiles]
-        whole = page.kind == "class" and most != page.label and number > 0.6 * len(true)
-        if whole:
-            wanted = [most] * len(true)
+        wanted = [page.label or tile.proposal.label for tile in page.tiles]
         if page.kind == "groups":
-            wanted = self._name_groups(page, true)
-        wrong = [row for row, who in enumerate(true) if who != wanted[row]]
-        for stroke in self._strokes(wrong, true):
-            self._mend(stroke, true[stroke[0]])
+            wanted = self._name_groups(page.groups, true)
+        for row, who in enumerate(true):
+            if who != wanted[row]:
+                if page.kind == "groups":  # out of the name of its group first
+                    self.click(row)
+                self.send(row, who)
         alive(view)
-        self._see_all(view)
-        if not whole:
-            self.enter()
-        elif most in self.keys:
-            self.press(self.keys[most], "page key", SHIFT)
-        else:
-            self.write(most)
-        settle(self.window)
+        self.see_all()
+        self.enter()
 
-    def _name_groups(self, page: ClassPage, true: list[str]) -> list[str]:
+    def _name_groups(self, groups: Sequence[int], true: list[str]) -> list[str | None]:
         """Point at each group and say who most of it are; return what each tile is said to be."""
-        said: list[str] = []
-        for size in page.groups:
+        said: list[str | None] = []
+        for size in groups:
             most = Counter(true[len(said) :][:size]).most_common(1)[0][0]
-            if key := self.keys.get(most):
-                self.point(len(said))
-                self.press(key, "send", SHIFT)
-            else:
-                self.point(len(said))
-                self.write(most)
-            settle(self.window)  # its key is known by then
+            self.send(len(said), most)
             said += [most] * size
         return said
 
-    def _strokes(self, wrong: list[int], true: list[str]) -> list[list[int]]:
-        """Put neighbours in one line who are the same together: a held key sends them at once."""
-        strokes: list[list[int]] = []
-        for row in wrong:
-            last = strokes[-1] if strokes else [-2]
-            alike = row == last[-1] + 1 and true[row] == true[last[0]]
-            if alike and self._height(row) == self._height(last[0]):
-                last.append(row)
-            else:
-                strokes.append([row])
-        return strokes
-
-    def _height(self, row: int) -> int:
-        return self.view.view.visualRect(self.view.model.index(row)).top()
-
-    def _mend(self, stroke: list[int], who: str) -> None:
-        first, *others = stroke
-        grid, key = self.view.view, self.keys.get(who, "")
-        if class_pages(self).view.has_groups:  # out of the name of its group first
-            for row in stroke:
-                self.click(row)
-            others = []
-        if not key:
-            self.introduce(first, who)
-        elif others and len(key) == 1 and not class_pages(self).view.has_groups:
-            self.point(first)
-            self.gestures["stroke"] += 1
-            QTest.keyPress(grid, key)
-            for row in others:
-                self.point(row)
-            QTest.keyRelease(grid, key)
-            return
-        else:
-            self.send(first, who)
-        for row in others:
-            self.send(row, who)
-
-    def _see_all(self, view: ClassPagesView) -> None:
+    def see_all(self) -> None:
         """Scrolling is not counted; a page that fits needs none."""
-        while unseen := view.view.unseen():
-            view.view.look_from(unseen[0])
+        while unseen := self.view.view.unseen():
+            self.view.view.look_from(unseen[0])
             settle(self.window)

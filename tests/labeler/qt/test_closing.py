@@ -1,21 +1,31 @@
-"""Closing: nothing that a person decided is lost without a word."""
+"""The end of a window, be it closed, interrupted or killed: nothing is lost without a word."""
 
 from __future__ import annotations
 
+import os
+import random
+import signal
+import subprocess
+import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet
+from drawn_faces import FaceSet, add_classes
+from many_faces import make_many
 from other_program import locked
 from person import NONE, SHIFT, Opened, Person, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
-from sorting_book import by_id
+from sorting_book import NAMES, Book, by_id, found, next_gesture, replayed
+from tools_for_tests import python_path
 
 from gleanset import Dataset
 from gleanset.db.regions import BoxedSamples
 from gleanset.db.sorting import SampleTiles
+from gleanset.db.views import EVERYWHERE, OrderedSamples
 from labeler.qt.views.crop import CropView
 from labeler.qt.views.numbers import NumbersView
 from labeler.qt.window import LabelerWindow
@@ -34,10 +44,8 @@ def labels(faces: FaceSet) -> list[str]:
 
 
 def test_a_decision_made_while_closing_waits_for_a_busy_dataset(
-    opened: Opened, few: FaceSet
+    person: Person, few: FaceSet
 ) -> None:
-    person = Person(opened(few.root), few)
-    settle(person.window)
     with locked(few.root):
         person.send(0, "rei")
         assert not person.window.close()
@@ -49,19 +57,15 @@ def test_a_decision_made_while_closing_waits_for_a_busy_dataset(
 
 
 def test_a_key_that_is_still_held_counts_when_the_window_closes(
-    opened: Opened, few: FaceSet
+    person: Person, few: FaceSet
 ) -> None:
-    person = Person(opened(few.root), few)
-    settle(person.window)
     person.point(0)
     QTest.keyPress(person.view.view, person.keys["rei"], NONE)
     assert person.window.close()
     assert labels(few) == ["rei"]
 
 
-def test_closing_twice_gives_up_and_does_not_hang(opened: Opened, few: FaceSet) -> None:
-    person = Person(opened(few.root), few)
-    settle(person.window)
+def test_closing_twice_gives_up_and_does_not_hang(person: Person, few: FaceSet) -> None:
     with locked(few.root):
         person.send(0, "rei")
         assert not person.window.close()
@@ -71,7 +75,6 @@ def test_closing_twice_gives_up_and_does_not_hang(opened: Opened, few: FaceSet) 
 
 def test_a_refused_decision_keeps_the_window_open_once(opened: Opened, few: FaceSet) -> None:
     window = opened(few.root)
-    settle(window)
     window.worker.decide(lambda session: session.add_class("rei"))
     assert not window.close()
     assert "there is a class 'rei' already" in message(window)
@@ -122,10 +125,8 @@ def test_an_export_that_is_under_way_is_finished_first(opened: Opened, few: Face
     assert len(list((few.root / "exports").rglob("*.jpg"))) == 60
 
 
-def test_what_could_not_be_saved_at_the_end_is_counted(opened: Opened, few: FaceSet) -> None:
+def test_what_could_not_be_saved_at_the_end_is_counted(person: Person, few: FaceSet) -> None:
     """Where nobody can be asked: the session of the desktop ends."""
-    person = Person(opened(few.root), few)
-    settle(person.window)
     worker = person.window.worker
     worker.ask(lambda session: session.dataset.db.rows("PRAGMA busy_timeout=20"))
     with locked(few.root):
@@ -138,7 +139,6 @@ def test_what_could_not_be_saved_at_the_end_is_counted(opened: Opened, few: Face
 def test_nothing_begins_or_is_told_once_the_worker_has_ended(opened: Opened, few: FaceSet) -> None:
     """Its thread may still be at something that takes long."""
     window = opened(few.root)
-    settle(window)
     begun, go_on, told = threading.Event(), threading.Event(), []
 
     def long_question(session: SortingSession) -> None:
@@ -160,11 +160,9 @@ def test_nothing_begins_or_is_told_once_the_worker_has_ended(opened: Opened, few
 
 @pytest.mark.parametrize("how", ["key", "sweep"])
 def test_a_held_key_means_the_faces_that_were_shown_when_it_was_pressed(
-    opened: Opened, few: FaceSet, how: str
+    person: Person, few: FaceSet, how: str
 ) -> None:
     """The answer to an earlier question shows other faces while a key is held."""
-    person = Person(opened(few.root), few)
-    settle(person.window)
     person.send(0, "hana")
     settle(person.window)
     seen = [person.view.model.id(row) for row in (1, 2)]
@@ -180,3 +178,91 @@ def test_a_held_key_means_the_faces_that_were_shown_when_it_was_pressed(
     with Dataset.open(few.root) as dataset:
         rei = SampleTiles(dataset.db).labelled("rei")
     assert rei == (seen if how == "sweep" else seen[:1])
+
+
+SAMPLES = 6
+HERE = Path(__file__).parent
+
+
+def killed(root: Path, seed: int, seconds: float) -> int:
+    """How many gestures were saved for certain before the kill."""
+    paths = python_path(HERE, HERE.parent)
+    with subprocess.Popen(
+        [sys.executable, HERE / "window_child.py", root, str(SAMPLES), str(seed)],
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(1) == b"!"
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        return len(process.stdout.read())
+
+
+def kill_often(root: Path, times: int) -> int:
+    make_many(root, SAMPLES)
+    add_classes(root, NAMES)
+    with Dataset.open(root) as dataset:
+        tiles = SortingSession(dataset).tiles
+        keys = tiles.keys_of(OrderedSamples(dataset.db).rows(EVERYWHERE).ids)
+    book = Book(dict.fromkeys(range(SAMPLES), ":queue"))
+    dice, total = random.Random(2), 0
+    for seed in range(times):
+        # Undoing what made the classes would take their keys away: the book begins after it.
+        book.done, book.undone = [], []
+        _forget_history(root)
+        done = killed(root, seed, dice.uniform(0, 0.6))
+        again = random.Random(seed)
+        replayed(book, again, done, SAMPLES)
+        with Dataset.open(root) as dataset:
+            seen = found(dataset, keys)
+        if seen != book.state:
+            book.play(next_gesture(again, book, SAMPLES))
+        assert seen == book.state
+        total += done
+    return total
+
+
+def _forget_history(root: Path) -> None:
+    """Steps of earlier spells stay in the journal; here they cannot be undone any more."""
+    with Dataset.open(root) as dataset, dataset.db.write():
+        for table in ("decision", "change", "step"):
+            dataset.db.run(f"DELETE FROM {table}")
+
+
+@pytest.mark.slow
+def test_kill_9_of_a_window(tmp_path: Path) -> None:
+    assert kill_often(tmp_path / "d", 2) > 0
+
+
+WINDOW = """
+from PySide6.QtCore import QTimer
+from labeler.qt.app import make_application
+application = make_application()
+QTimer.singleShot(0, lambda: print("shown", flush=True))
+from labeler.cli import main
+main()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent to whole consoles there")
+@pytest.mark.parametrize("folder", ["dataset", "empty"])
+def test_ctrl_c_closes_the_window_in_good_order(
+    dataset: Dataset, tmp_path: Path, folder: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "window.py").write_text(WINDOW)
+    window = subprocess.Popen(
+        [sys.executable, tmp_path / "window.py", "-d", tmp_path / folder],
+        env={**os.environ, "PYTHONPATH": python_path(), "QT_QPA_PLATFORM": "offscreen"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with window:
+        assert window.stdout is not None
+        assert window.stdout.readline() == "shown\n"
+        window.send_signal(signal.SIGINT)
+        _, said = window.communicate(timeout=60)
+    assert (window.returncode, "Traceback" in said) == (130, False), said
+    assert "what was done is kept" in said

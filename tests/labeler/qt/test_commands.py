@@ -1,7 +1,8 @@
-"""Commands that the window starts: what they tell, how they end, that none is left behind."""
+"""Commands that the window starts, and what it learns with one of them."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,12 +10,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from person import until
+from drawn_faces import FaceSet
+from person import Opened, Stand, settle, until
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QApplication
 from tools_for_tests import eventually, is_running, python_path
 
+from gleanset import Dataset
+from gleanset.db.journal import Choice
+from gleanset.db.proposals import Proposals
 from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
+from labeler.qt.status_bar import LearningButton, LearningState
+from labeler.qt.window import LabelerWindow
 
 Make = Callable[..., OwnCommand]
 
@@ -38,14 +45,12 @@ def make(
         one.stop()
 
 
-def heard(command: OwnCommand) -> tuple[list[CommandStage], list[str], list[CommandEnd]]:
+def heard(command: OwnCommand) -> tuple[list[CommandStage], list[CommandEnd]]:
     stages: list[CommandStage] = []
-    said: list[str] = []
     ends: list[CommandEnd] = []
     command.staged.connect(stages.append)
-    command.message.connect(said.append)
     command.ended.connect(ends.append)
-    return stages, said, ends
+    return stages, ends
 
 
 def test_what_a_command_tells_and_how_it_ends(make: Make) -> None:
@@ -59,14 +64,10 @@ def test_what_a_command_tells_and_how_it_ends(make: Make) -> None:
         "print('own: no network\\n  -> plug it in', file=sys.stderr)\n"
         "sys.exit(3)\n"
     )
-    stages, said, ends = heard(command)
+    stages, ends = heard(command)
     command.start()
     until(lambda: bool(ends))
-    assert stages == [
-        CommandStage("features", 3, 7, False),
-        CommandStage("features", 7, None, True),
-    ]
-    assert said == ["a word"]
+    assert stages == [CommandStage("features", 3, 7), CommandStage("features", 7, None)]
     assert ends[0].code == 3
     assert "['word', '--progress', 'json']" in ends[0].words
     assert ends[0].words.endswith("plug it in")
@@ -77,12 +78,12 @@ def test_what_does_not_want_to_end_is_killed(make: Make, tmp_path: Path) -> None
     command = make(
         "import pathlib, signal, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "print('{\"message\": \"here\"}', file=__import__('sys').stderr, flush=True)\n"
+        "print('{\"stage\": \"here\"}', file=__import__('sys').stderr, flush=True)\n"
         "time.sleep(60)\n"
     )
-    _, said, ends = heard(command)
+    stages, ends = heard(command)
     command.start()
-    until(lambda: bool(said))
+    until(lambda: bool(stages))
     process = command._process
     assert process is not None
     number = process.processId()
@@ -99,7 +100,7 @@ from labeler.qt.commands import OwnCommand
 application = QCoreApplication([])
 owner = QObject()
 command = OwnCommand(["own_command"], owner)
-command.message.connect(lambda text: print(text, flush=True))
+command.staged.connect(lambda stage: print(int(stage.done), flush=True))
 command.start()
 application.exec()
 """
@@ -109,7 +110,7 @@ application.exec()
 def test_none_is_left_behind_where_the_window_is_killed(tmp_path: Path) -> None:
     (tmp_path / "own_command.py").write_text(
         "import json, os, sys\n"
-        "print(json.dumps({'message': str(os.getpid())}), file=sys.stderr, flush=True)\n"
+        "print(json.dumps({'stage': 'here', 'done': os.getpid()}), file=sys.stderr, flush=True)\n"
         "sys.stdin.read()\n"
     )
     path = python_path(tmp_path)
@@ -125,3 +126,85 @@ def test_none_is_left_behind_where_the_window_is_killed(tmp_path: Path) -> None:
         assert is_running(number)
         window.kill()
     assert eventually(lambda: not is_running(number))
+
+
+def button_of(window: LabelerWindow) -> LearningButton:
+    found = window.statusBar().findChildren(LearningButton)
+    assert len(found) == 1
+    return found[0]
+
+
+TELLS = f"""
+import json, sys
+for told in {json.dumps([{"stage": "features", "done": 120, "total": 3000}])}:
+    print(json.dumps(told), file=sys.stderr, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_the_status_bar_says_what_learning_is_at(
+    few: FaceSet, opened: Opened, stand_in: Stand
+) -> None:
+    stand_in(baseline=TELLS)
+    window = opened(few.root)
+    button = button_of(window)
+    assert button.text() == "Learning is off"
+    assert button.switch.isChecked()
+    assert button.now.isEnabled()
+    window.learning.begin()
+    until(lambda: window.learning.total == 3000)
+    assert button.text() == "Looking at faces: 120 of 3,000"
+    assert button.accessibleName() == button.text()
+    assert not button.now.isEnabled()
+    # Switched off, it stays off in windows to come.
+    button.switch.trigger()
+    assert not window.learning.at_work
+    assert button.text() == "Learning is off"
+    other = opened(few.root)
+    other.learning.begin()
+    settle(other)
+    assert not other.learning.at_work
+    assert not button_of(other).switch.isChecked()
+
+
+def test_what_is_missing_is_said_once_with_what_it_would_bring(
+    few: FaceSet, opened: Opened, stand_in: Stand
+) -> None:
+    stand_in(baseline="print('baseline: no torch', file=sys.stderr)\nsys.exit(6)\n")
+    said: list[str] = []
+    for _ in range(2):
+        window = opened(few.root)
+        window.worker.message.connect(lambda text, bad: said.append(text))
+        window.learning.begin()
+        until(lambda shown=window: shown.learning.state is LearningState.MISSING)
+        button = button_of(window)
+        assert button.text() == "Cannot learn"
+        assert "[transfer]" in button.toolTip()
+    assert [text for text in said if "Proposals would improve" in text] == said
+    assert len(said) == 1
+
+
+@pytest.mark.slow
+def test_a_window_learns_by_itself(few: FaceSet, opened: Opened) -> None:
+    """Vectors by the real command, then from each step: the rest is suggested, nothing moves."""
+    pytest.importorskip("sklearn")
+    with Dataset.open(few.root) as dataset:
+        samples = [one.key for one in dataset.samples.by_key()]
+        window = opened(few.root, "pages")
+        window.learning.begin()
+        until(lambda: button_of(window).text() == "Faces were looked at", 240)
+        settle(window)
+        shown = list(window.view.model._ids)  # type: ignore[attr-defined]
+        before = Proposals(dataset.db).newest()
+        assert before is not None
+        assert not any(one.proposals for one in Proposals(dataset.db).each())
+
+        dataset.journal.step("Page", [Choice(key, "label", few.truth[key]) for key in samples[:24]])
+        until(lambda: any(one.proposals for one in Proposals(dataset.db).each()), 60)
+        suggested = {one.sample: one.proposals for one in Proposals(dataset.db).each()}
+        right = [suggested[key][0].label == few.truth[key] for key in samples[24:]]
+        assert sum(right) > 0.8 * len(right)
+        until(lambda: button_of(window).text() == "Up to date", 60)
+        assert list(window.view.model._ids) == shown  # type: ignore[attr-defined]
+        window.close()
+        assert not window.learning.at_work

@@ -57,10 +57,14 @@ def spot(view: CropView, x: float, y: float) -> QPoint:
     return view.canvas.mapFromScene(QPointF(x, y))
 
 
-def drag(view: CropView, start: QPoint, end: QPoint) -> None:
+def press_and_pull(view: CropView, start: QPoint, end: QPoint) -> None:
     QTest.mousePress(view.canvas.viewport(), Button.LeftButton, NONE, start)
     hover(view.canvas.viewport(), (start + end) / 2, Button.LeftButton)
     hover(view.canvas.viewport(), end, Button.LeftButton)
+
+
+def drag(view: CropView, start: QPoint, end: QPoint) -> None:
+    press_and_pull(view, start, end)
     QTest.mouseRelease(view.canvas.viewport(), Button.LeftButton, NONE, end)
 
 
@@ -192,12 +196,6 @@ def test_a_lost_file_says_so(opened: Opened, few: FaceSet) -> None:
     assert view.canvas.image.isNull()
     drag(view, QPoint(50, 50), QPoint(200, 200))
     assert view.canvas.boxes == [] or view.canvas.boxes[0].kept is not None
-
-
-def press_and_pull(view: CropView, start: QPoint, end: QPoint) -> None:
-    QTest.mousePress(view.canvas.viewport(), Button.LeftButton, NONE, start)
-    hover(view.canvas.viewport(), (start + end) / 2, Button.LeftButton)
-    hover(view.canvas.viewport(), end, Button.LeftButton)
 
 
 def test_an_answer_while_a_new_box_is_drawn_leaves_it_alone(window: LabelerWindow) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet
-from person import SIZES as WINDOWS
-from person import Opened, Person, alive, has_tile, hold, settle, until
+from person import Opened, Person, alive, has_tile, messages, settle, until
 from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
@@ -166,8 +165,7 @@ def test_what_another_program_decided_is_left_alone(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:
         finder = DuplicateFinder(dataset, workers=1)
         finder.apply(finder.plan())
-    said: list[str] = []
-    person.window.worker.message.connect(lambda text, bad: said.append(text))
+    said = messages(person.window)
     alive(view)
     view.accept_page()
     until(lambda: bool(said))
@@ -200,50 +198,11 @@ def test_decisions_that_differ_wait_for_a_click(person: Person) -> None:
     assert found == {"hana"}
 
 
-@pytest.mark.parametrize("size", WINDOWS)
-def test_rows_fill_the_height(person: Person, size: tuple[int, int]) -> None:
-    view, window = view_of(person), person.window
-    grid = view.view
-    window.resize(*size)
-
-    def lowest() -> int:
-        return grid.visualRect(view.model.index(view.model.rowCount() - 1)).bottom()
-
-    until(lambda: 0.8 * grid.viewport().height() < lowest() <= grid.viewport().height())
-    assert len(view.page) == GROUPS
-    view.groups = view.groups * 5
-    view._show()
-    settle(window)
-    assert len(view.page) >= size[1] // 160
-    assert grid.verticalScrollBar().maximum() == 0
-    assert lowest() > 0.8 * grid.viewport().height()
-
-
-def test_enter_shows_what_is_below_before_it_sets_copies_aside(person: Person) -> None:
-    """A group with more copies than the window has room for."""
-    view, window = view_of(person), person.window
-    window.resize(620, 330)
-    until(lambda: not view._refit.isActive())
-    settle(window)
-    view._fit = GROUPS
-    view.view.set_side(300)
-    view.model.show([member.id for group in view.groups for member in group.members])
-    settle(window)
-    unseen = len(view.view.unseen())
-    assert unseen
-    alive(view)
-    QTest.keyClick(view.view, Key.Key_Return)
-    settle(window)
-    assert aside(person) == []
-    assert window.statusBar().currentMessage().startswith(f"{unseen} faces were not shown yet")
-
-
 def test_what_was_set_aside_is_seen_and_taken_back(person: Person) -> None:
     """The button leads to the copies; Q says that one is none, for ever, and an undo forgets it."""
     view = view_of(person)
     ready(person.window)
     person.enter()
-    settle(person.window)
     until(lambda: view.aside_button.isVisible())
     gone = keys_aside(person)
     rail = person.window.class_panel.model
@@ -256,8 +215,7 @@ def test_what_was_set_aside_is_seen_and_taken_back(person: Person) -> None:
     assert person.window.shown_name == "sorting"
     assert person.view.model.rowCount() == len(gone) > 1
     assert f"Set aside as copies · {len(gone)} faces" in person.view.title.text()
-    person.window.worker.decide(lambda session: session.add_class("somebody"))
-    settle(person.window)
+    person.add_class("somebody")
     person.point(0)
     person.press(person.keys["somebody"], "key")  # a copy gets no label
     assert "Q or K takes them back" in person.window.statusBar().currentMessage()
@@ -269,33 +227,15 @@ def test_what_was_set_aside_is_seen_and_taken_back(person: Person) -> None:
     assert f"· {len(gone) - 1} faces" in person.view.title.text()
     assert rail.row(rail.rowCount() - 1).count == len(gone) - 1
     person.enter()
-    settle(person.window)
     assert person.view.model.rowCount() == len(gone) - 1
     with Dataset.open(person.window.worker.root) as dataset:  # no search sets it aside again
         finder = DuplicateFinder(dataset, workers=1)
         finder.search()
         finder.apply(finder.plan())
     assert key not in keys_aside(person)
-    person.window.undo()
-    settle(person.window)
+    person.undo()
 
 
 def keys_aside(person: Person) -> set[str]:
     with Dataset.open(person.window.worker.root) as dataset:
         return {sample.key for sample in dataset.samples.each() if not sample.kept}
-
-
-def test_keys_held_decide_of_one_page_and_one_group(person: Person) -> None:
-    view = view_of(person)
-    person.point(0)
-    hold(view.view, Key.Key_K, "k")
-    settle(person.window)
-    assert (len(view.groups), person.window.worker.decided) == (GROUPS - 1, 1)
-    view._fit = 1  # a page holds one group
-    view._room = lambda: 1  # type: ignore[method-assign]
-    view._show()
-    settle(person.window)
-    alive(view)
-    hold(view.view, Key.Key_Return)
-    settle(person.window)
-    assert (len(view.groups), person.window.worker.decided) == (GROUPS - 2, 2)

@@ -15,10 +15,9 @@ from PySide6.QtWidgets import QApplication, QPushButton
 from sorting_book import by_id
 
 from gleanset import Dataset
-from labeler.qt.status_bar import MessageBar
+from labeler.qt.views.base import VIEWS
 from labeler.qt.views.class_pages import ClassPagesView
-from labeler.qt.views.empty import EmptyNotice
-from labeler.qt.views.registry import VIEWS
+from labeler.qt.views.notices import EmptyNotice
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import Place, SortingSession
 
@@ -50,9 +49,7 @@ def sorted_window(few: FaceSet, opened: Opened) -> LabelerWindow:
         session = SortingSession(dataset)
         session.add_class("nobody")
         session.file_each(by_id(session, few.truth), "all")
-    window = opened(few.root)
-    settle(window)
-    return window
+    return opened(few.root)
 
 
 def test_every_view_of_an_empty_dataset_says_what_to_do(opened: Opened, tmp_path: Path) -> None:
@@ -125,7 +122,7 @@ def test_while_pages_are_made_it_says_so_and_keeps_a_name(
     opened: Opened, drawn_few: FaceSet, tmp_path: Path
 ) -> None:
     faces = copied(drawn_few, tmp_path / "d", named=False)
-    window = opened(faces.root, "pages")
+    window = opened(faces.root, "pages", at_rest=False)
     QApplication.processEvents()
     assert notice(window).title.text() == "Pages are being made …"
     assert notice(window).isVisible()
@@ -162,24 +159,3 @@ def test_another_program_that_finds_faces_is_seen(opened: Opened, tmp_path: Path
     with Dataset.create(tmp_path / "d") as dataset, dataset.stage("facecrop"):
         add_image(dataset, "one")
         assert title(opened(tmp_path / "d")) == "Faces are being looked for …"
-
-
-def test_a_message_that_is_too_long_is_elided_and_can_be_read(opened: Opened, few: FaceSet) -> None:
-    window, said = opened(few.root, size=(1100, 700)), "It <b>failed</b>: " + "a long story " * 30
-    settle(window)
-    bar = window.statusBar()
-    assert isinstance(bar, MessageBar)
-    window.worker.say("Short", bad=True)
-    assert bar.shown_message() == "Short"
-    window.worker.say(said, bad=True)
-    assert bar.shown_message().startswith("It <b>failed</b>: a long story")
-    assert bar.shown_message().endswith("…")
-    assert "&lt;b&gt;failed" in bar.toolTip()
-    assert bar.fontMetrics().horizontalAdvance(bar.shown_message()) < window.status.sorted.x()
-
-
-def test_control_q_closes_the_window(opened: Opened, few: FaceSet) -> None:
-    window = opened(few.root)
-    settle(window)
-    QTest.keyClick(window.windowHandle(), Qt.Key.Key_Q, Qt.KeyboardModifier.ControlModifier)
-    assert not window.isVisible()

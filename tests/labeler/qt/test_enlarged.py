@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, copied, drawn_once, labels, propose
-from person import CONTROL, SIZES, Opened, Person, click, right_click, settle, until
+from person import CONTROL, Opened, Person, click, double_click, right_click, settle, until
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QMenu
 
 from labeler.qt.views.enlarged import EnlargedFace
-from labeler.qt.views.tile_menu import TileMenu
+from labeler.qt.views.sending import TileMenu
 
 Key, Left = Qt.Key, Qt.MouseButton.LeftButton
 
@@ -38,22 +38,17 @@ def enlarged(person: Person, row: int, how: str = "space") -> EnlargedFace:
         person.point(row)
         QTest.keyClick(person.view.view, Key.Key_Space)
     else:
-        tiles, place = person.view.view.viewport(), person.place(row)
-        QTest.mouseClick(tiles, Left, pos=place)
-        QTest.mouseDClick(tiles, Left, pos=place)
-        QTest.mouseRelease(tiles, Left, pos=place)
+        double_click(person, row)
     face = person.view.enlarged
     until(lambda: face.isVisible() and face.ready)
     return face
 
 
 @pytest.mark.parametrize("how", ["space", "double click"])
-@pytest.mark.parametrize("size", SIZES, ids=str)
 def test_a_face_is_enlarged_with_its_box_and_its_film(
-    opened: Opened, film: FaceSet, size: tuple[int, int], how: str
+    opened: Opened, film: FaceSet, how: str
 ) -> None:
-    person = Person(opened(film.root, size=size), film)
-    settle(person.window)
+    person = Person(opened(film.root), film)
     face = enlarged(person, 4, how)
     assert face.geometry() == person.view.view.rect()
     key = person.view.model.tile(4).key
@@ -84,7 +79,6 @@ def test_a_face_is_enlarged_with_its_box_and_its_film(
 
 def test_from_face_to_face_and_no_key_reaches_the_grid(opened: Opened, few: FaceSet) -> None:
     person = Person(opened(few.root), few)
-    settle(person.window)
     face = enlarged(person, 2)
     assert "frame" not in face.words()
     for key in (Key.Key_Right, Key.Key_Down, Key.Key_Up):
@@ -126,9 +120,7 @@ def submenu(menu: QMenu, text: str) -> QMenu:
 @pytest.fixture
 def person(opened: Opened, film: FaceSet) -> Person:
     propose(film, 1.0)
-    person = Person(opened(film.root, size=(1280, 720)), film)
-    settle(person.window)
-    return person
+    return Person(opened(film.root, size=(1280, 720)), film)
 
 
 def test_one_face_or_the_selection_is_sent_by_the_menu(person: Person) -> None:

@@ -15,8 +15,7 @@ def finish(person: Person, faces: FaceSet) -> int:
 
 
 @pytest.mark.parametrize("how", ["drag", "send"])
-def test_one_by_one_costs_a_gesture_each(opened: Opened, few: FaceSet, how: str) -> None:
-    person = Person(opened(few.root), few)
+def test_one_by_one_costs_a_gesture_each(person: Person, few: FaceSet, how: str) -> None:
     person.one_by_one(how)
     assert dict(person.gestures) == {how: len(few.truth)}
     assert finish(person, few) == len(few.truth)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, labels
-from person import CONTROL, NONE, SHIFT, Opened, Person, hover, settle, until
-from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt
-from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QGuiApplication, QKeyEvent
+from person import CONTROL, NONE, SHIFT, Opened, Person, hover, messages, settle, until
+from PySide6.QtCore import QEvent, QPoint, Qt
+from PySide6.QtGui import QGuiApplication, QKeyEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication
 from sorting_book import ids_of
 
 from gleanset import Dataset
@@ -25,11 +25,6 @@ from labeler.sorting.session import SortingSession
 Key, Button = Qt.Key, Qt.MouseButton
 
 
-@pytest.fixture
-def person(at_grid: Person) -> Person:
-    return at_grid
-
-
 def steps(person: Person) -> list[str]:
     with Dataset.open(person.window.worker.root) as dataset:
         return [step.name for step in SampleTiles(dataset.db).steps()][
@@ -37,19 +32,8 @@ def steps(person: Person) -> list[str]:
         ]  # four were for the classes
 
 
-def drop(widget: QWidget, mime: QMimeData, point: QPoint) -> QDropEvent:
-    """A real drag over a widget that ends in a drop."""
-    actions, none = Qt.DropAction.CopyAction, NONE
-    for kind in (QDragEnterEvent, QDragMoveEvent):
-        QApplication.sendEvent(widget, kind(point, actions, mime, Button.LeftButton, none))
-    event = QDropEvent(QPointF(point), actions, mime, Button.LeftButton, none)
-    QApplication.sendEvent(widget, event)
-    return event
-
-
 def test_a_key_with_nothing_pointed_at_says_so(person: Person) -> None:
-    said: list[str] = []
-    person.window.worker.message.connect(lambda text, bad: said.append(text))
+    said = messages(person.window)
     person.press(person.keys["rei"], "key")
     person.press("7", "key")
     settle(person.window)
@@ -210,7 +194,6 @@ def test_a_full_disk_keeps_the_decision_until_there_is_room(
     folder = small_disk("size=12m") / "few"
     shutil.copytree(few.root, folder)
     person = Person(opened(folder), few)
-    settle(person.window)
     waiting: list[str] = []
     person.window.worker.waiting.connect(waiting.append)
     ballast = folder.parent / "ballast"

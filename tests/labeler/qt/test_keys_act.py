@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from drawn_faces import FaceSet, hint, labels
-from person import NONE, Opened, Person, alive, settle, until
-from polish import VIEW_NAMES
+from person import KEYS, NONE, VIEW_NAMES, Opened, Person, ready, settle, until
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtGui import QContextMenuEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
-from walker import KEYS
 
-from labeler.qt.views.class_pages import ClassPagesView
+from labeler.qt.keyboard import parts
 from labeler.qt.window import LabelerWindow
 
 Key, Button = Qt.Key, Qt.MouseButton
@@ -57,21 +57,6 @@ def said(window: LabelerWindow) -> str:
 
 def on_faces(person: Person) -> bool:
     return person.window.focusWidget() is person.view.view
-
-
-def ready(person: Person) -> ClassPagesView:
-    """A page that is past the moment in which nothing is filed."""
-    view = person.window.view
-    assert isinstance(view, ClassPagesView)
-    until(lambda: view.page is not None)
-    settle(person.window)
-    alive(view)
-    return view
-
-
-@pytest.fixture
-def person(at_grid: Person) -> Person:
-    return at_grid
 
 
 def test_keys_act_after_a_name_in_the_rail(person: Person) -> None:
@@ -127,23 +112,6 @@ def test_keys_act_after_a_click_in_the_rail_its_menu_and_a_new_name(person: Pers
     assert set(labels(window.worker.root).values()) == {None}
 
 
-@pytest.mark.parametrize("name", ["nagisa", "2B", "Gumi Lola"])
-def test_a_name_is_no_command(unnamed: Person, name: str) -> None:
-    view, window = ready(unnamed), unnamed.window
-    assert view.page is not None
-    assert view.page.kind == "groups"
-    assert on_faces(unnamed)
-    move(window, place_of(unnamed, 0))
-    faces = sum(len(tile.rows) for tile in view.page.tiles[: view.page.groups[0]])
-    press(window, *name[:2])
-    move(window, place_of(unnamed, view.page.groups[0]))  # another group
-    press(window, *name[2:], Key.Key_Return)
-    found = [label for label in labels(window.worker.root).values() if label]
-    assert found == [name] * faces
-    assert unnamed.sorted == faces  # and nothing went to other faces or elsewhere
-    assert on_faces(unnamed)
-
-
 def test_letters_before_a_page_has_come_name_nothing_unseen(unnamed: Person) -> None:
     """They stay in the field, and are no commands on the page that comes."""
     view, window = ready(unnamed), unnamed.window
@@ -174,7 +142,6 @@ def test_letters_before_a_page_has_come_name_nothing_unseen(unnamed: Person) -> 
 def test_the_face_under_a_mouse_at_rest_is_pointed_at(opened: Opened, few: FaceSet) -> None:
     hint(few, 0.97)
     person = Person(opened(few.root, "pages"), few)
-    settle(person.window)
     view = ready(person)
     move(person.window, place_of(person, 2))
     press(person.window, Key.Key_Return)
@@ -185,24 +152,10 @@ def test_the_face_under_a_mouse_at_rest_is_pointed_at(opened: Opened, few: FaceS
     assert view.model.state(view.view.point).target == other
 
 
-def test_n_makes_a_class(opened: Opened, few: FaceSet) -> None:
-    window = opened(few.root)
-    settle(window)
-    for view in ("sorting", "review", "numbers"):
-        window.show_view(view)
-        settle(window)
-        press(window, "n")
-        assert isinstance(window.focusWidget(), QLineEdit)
-        press(window, *view, Key.Key_Return)
-        assert window.worker.last is not None
-        assert view in window.worker.last.keys
-
-
 @pytest.mark.parametrize("name", VIEW_NAMES)
 def test_every_key_acts_or_says_why(opened: Opened, few: FaceSet, name: str) -> None:
     hint(few, 0.97)
     window = opened(few.root, name, (1000, 640))
-    settle(window)
     told: list[str] = []
     window.worker.message.connect(lambda text, bad: told.append(text))
     for key in (*PRINTABLE, *FUNCTION, Key.Key_Backspace, *KEYS):
@@ -222,3 +175,14 @@ def seen(window: LabelerWindow) -> bytes:
     """What is on the screen, without the status bar."""
     picture = window.grab(window.centralWidget().geometry()).toImage()
     return bytes(picture.constBits())
+
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_docs_name_the_same_keys() -> None:
+    page = (ROOT / "docs" / "labeling.md").read_text(encoding="utf-8")
+    part = page.split("## All keys")[1].split("\n## ")[0]
+    rows = [line.strip("| \n").split(" | ") for line in part.splitlines() if line.startswith("| ")]
+    wanted = [line for name, keys in parts() for line in ([name, ""], *map(list, keys))]
+    assert [row if len(row) == 2 else [row[0].strip(" |"), ""] for row in rows] == wanted

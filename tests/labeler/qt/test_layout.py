@@ -8,7 +8,14 @@ from itertools import combinations, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeler.qt.grid.layout import BETWEEN, BROAD, GAP, HEADING, GridLayout, Section
+from labeler.qt.grid.layout import (
+    GAP,
+    HEADING,
+    MIN_SECTION_COLUMNS,
+    SECTION_GAP,
+    GridLayout,
+    Section,
+)
 
 SIDE = 56
 COUNTS = st.lists(st.integers(1, 60), min_size=1, max_size=7)
@@ -29,8 +36,8 @@ def divisions(counts: Sequence[int]) -> Iterator[list[Sequence[int]]]:
 def fewest_lines(shelf: Sequence[int], width: int) -> int | None:
     """Return with how many lines sections fit beside each other: every number is tried."""
     for lines in range(1, max(shelf) + 1):
-        columns = sum(max(-(-count // lines), min(count, BROAD)) for count in shelf)
-        if columns * (SIDE + GAP) + BETWEEN * (len(shelf) - 1) <= width - GAP:
+        columns = sum(max(-(-count // lines), min(count, MIN_SECTION_COLUMNS)) for count in shelf)
+        if columns * (SIDE + GAP) + SECTION_GAP * (len(shelf) - 1) <= width - GAP:
             return lines
     return None
 

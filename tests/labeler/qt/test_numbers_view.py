@@ -14,8 +14,7 @@ from sorting_book import by_id
 
 from gleanset import Dataset
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.qt.classes.table import BAR, SHARE
-from labeler.qt.views.numbers import NumbersView
+from labeler.qt.views.numbers import BAR, SHARE, NumbersView
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import SortingSession
 from labeler.splits.plan import apply_split, plan_split
@@ -45,7 +44,6 @@ def split(labelled: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> FaceSe
 
 def shown(opened: Opened, faces: FaceSet, to: Path) -> NumbersView:
     window = opened(copied(faces, to, named=False).root, "numbers")
-    settle(window)
     view = window.view
     assert isinstance(view, NumbersView)
     until(lambda: view.table.topLevelItemCount() > 0)
@@ -154,17 +152,3 @@ def test_a_cancelled_export_leaves_nothing(split_view: NumbersView) -> None:
     assert box.working._thread is not None
     assert not box.working._thread.is_alive()
     assert not any(path.is_dir() for path in Path(window.worker.root / "exports").glob("*"))
-
-
-def test_the_look_panel_is_there_where_it_says_something(view: NumbersView) -> None:
-    window = window_of(view)
-    assert not window.details.isVisible()
-    window.show_view("review")
-    assert window.details.isVisible()
-    QTest.keyClick(window.view, Qt.Key.Key_F9)
-    assert not window.details.isVisible()
-    window.show_view("crop")
-    window.show_view("sorting")
-    assert not window.details.isVisible()  # put away by hand, it stays away
-    QTest.keyClick(window.view, Qt.Key.Key_F9)
-    assert window.details.isVisible()

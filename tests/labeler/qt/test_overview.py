@@ -10,19 +10,15 @@ from person import (
     alive,
     class_pages,
     drop_over,
-    hold,
     hover,
     settle,
     shifted_digit,
 )
 from PySide6.QtCore import QEvent, QPoint, Qt
-from PySide6.QtGui import QDrag, QFontMetrics, QImage, QPainter, QPixmap
+from PySide6.QtGui import QDrag
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
 
-from labeler.qt.grid.drag import TileMimeData
-from labeler.qt.grid.model import TileMark, TileProposal, TileState
-from labeler.qt.grid.painter import TileAppearance, caption_words, paint_tile
+from labeler.qt.grid.mouse import TileMimeData
 
 Key = Qt.Key
 
@@ -47,7 +43,6 @@ def named(person: Person, name: str) -> int:
 def leave(person: Person) -> None:
     alive(class_pages(person))
     person.enter()
-    settle(person.window)
 
 
 def test_a_name_and_a_key_name_groups_and_a_click_leaves_one_out(person: Person) -> None:
@@ -157,19 +152,9 @@ def test_the_whole_box_of_a_group_is_the_group_and_lights_up(person: Person) -> 
     assert view.lit_section() == one
 
 
-def test_the_empty_end_of_a_group_is_the_group(person: Person) -> None:
-    view = class_pages(person).view
-    for place in view._grid.placed:
-        rows = range(place.first, place.first + place.section.count)
-        end = place.box.bottomRight() - QPoint(8, 8)
-        hover(view.viewport(), end - QPoint(0, view.verticalOffset()))
-        assert view.target_rows() == [*rows]
-
-
 @pytest.mark.parametrize("key", ["1", "Rin"])
 def test_a_group_that_was_named_wrongly_is_renamed_as_a_group(person: Person, key: str) -> None:
-    person.window.worker.decide(lambda session: session.add_class("Rin"))
-    settle(person.window)
+    person.add_class("Rin")
     rows = group_rows(person, 1)
     person.click(rows[2])  # another one, which is left out
     person.point(rows[0])
@@ -225,14 +210,6 @@ def test_over_nothing_a_name_is_refused_and_names_nobody(person: Person) -> None
     assert named(person, "Miku") == view.page.groups[0]
 
 
-def test_a_mouse_that_rests_on_a_group_still_points_at_it_once_it_is_named(person: Person) -> None:
-    rows = group_rows(person, 0)
-    person.point(rows[0])
-    person.write("Mik")
-    person.write("Miku")
-    assert (named(person, "Mik"), named(person, "Miku")) == (0, len(rows))
-
-
 def test_with_keys_alone_the_next_name_is_for_the_next_group(person: Person) -> None:
     one, other = group_rows(person, 0), group_rows(person, 1)
     person.write("Miku")
@@ -249,20 +226,6 @@ def test_a_full_stop_says_that_nobody_of_a_group_is_collected(person: Person) ->
     settle(person.window)
     assert person.window.worker.last is not None
     assert person.window.worker.last.counts.other == len(rows)
-
-
-def test_keys_held_on_an_overview_decide_once(person: Person) -> None:
-    person.point(group_rows(person, 0)[0])
-    hold(class_pages(person).view, Key.Key_Period, ".")
-    settle(person.window)
-    assert person.window.worker.decided == 1
-    person.point(group_rows(person, 1)[0])
-    for letter in "Miku":
-        QTest.keyClick(person.window.focusWidget(), letter)
-    hold(class_pages(person).header.name, Key.Key_Return)
-    settle(person.window)
-    assert person.window.worker.decided == 2
-    assert named(person, "Miku") == len(group_rows(person, 1))
 
 
 def test_an_overview_without_a_name_is_not_left_by_enter(person: Person) -> None:
@@ -322,55 +285,5 @@ def test_a_group_dropped_on_another_one_becomes_one_with_it(person: Person) -> N
     drop_on(person, third, 0)
     assert named(person, "Miku") == len(one) + len(other) + len(third)
     for _ in range(2):
-        person.window.undo()
-        settle(person.window)
+        person.undo()
     assert named(person, "Miku") == 0
-
-
-def test_every_name_that_was_given_stands_on_its_tile(person: Person) -> None:
-    view = class_pages(person)
-    first = view.page.groups[0]
-    person.click(1)  # is left out
-    person.point(0)
-    person.write("rin")
-    settle(person.window)
-    drop_on(person, [first], 0)  # and one of another group is put together with it
-    settle(person.window)
-    person.point(first + 1)
-    person.write("Miku")
-    settle(person.window)
-    shown = [(view.model.tile(n), view.view.caption(n)) for n in range(len(view.page.tiles))]
-    given = {tile.key: name for tile, name in shown if tile is not None}
-    assert list(given.values()).count("rin") == first  # one more, and one left out
-    assert len(given) == len(view.page.tiles)
-    leave(person)
-    kept = labels(person.window.worker.root)
-    assert {key: kept[key] or "" for key in given} == given
-    assert {"rin", "Miku", ""} == set(given.values())
-
-
-def test_a_stray_is_still_seen_under_the_name_of_its_group(application: QApplication) -> None:
-    """A tile as small as they get: two thirds of the face stay, and most of its colour."""
-    face, shown = QPixmap(52, 52), QImage(52, 52, QImage.Format.Format_RGB32)
-    face.fill(Qt.GlobalColor.red)
-    shown.fill(Qt.GlobalColor.white)
-    tile = TileAppearance(
-        face,
-        TileState(TileMark.SENT, "", "raora"),
-        TileProposal(None, None, 1),
-        selected=False,
-        pointed=False,
-        caption="raora",
-    )
-    painter = QPainter(shown)
-    paint_tile(painter, shown.rect(), tile, application.palette())
-    painter.end()
-    colours = [shown.pixelColor(x, y) for x in range(52) for y in range(52)]
-    assert sum(one.red() - one.blue() > 120 for one in colours) > 52 * 52 * 2 / 3
-
-
-def test_on_small_tiles_the_beginning_of_a_name_can_be_read(application: QApplication) -> None:
-    metrics = QFontMetrics(application.font())
-    width = metrics.horizontalAdvance("Hatsune")
-    assert caption_words(metrics, "Hatsune Miku", "1", width).startswith("Hats")
-    assert caption_words(metrics, "Rei", "1", width) == "1 Rei"

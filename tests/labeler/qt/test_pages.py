@@ -1,4 +1,4 @@
-"""Class pages: what Enter files, what it must not, and how a page comes back."""
+"""Class pages: what Enter files, what it must not, how a page comes back and follows classes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, add_classes, copied, drawn_once, hint, labels
-from person import Opened, Person, alive, class_pages, hold, settle, until
-from PySide6.QtCore import QEvent, Qt
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from person import Opened, Person, alive, class_pages, double_click, hold, ready, settle, until
+from PySide6.QtCore import Qt
 
 from gleanset import Dataset
+from labeler.classes import ClassEditor
 from labeler.qt.grid.model import UNMARKED
-from labeler.qt.views.sending import ENTER_DEAD
+from labeler.qt.views import sending
+from labeler.qt.views.page_header import shown_page
+from labeler.qt.views.sending import ENTER_DEAD_SECONDS
 from labeler.sorting import page_layout
+from labeler.sorting.page_layout import ClassPage, PageKind, PageTile
+from labeler.sorting.proposals import ClassProposal
 from labeler.sorting.session import SortingSession
 
 Key = Qt.Key
@@ -38,15 +40,7 @@ def person(
     few = FaceSet(tmp_path / "two", drawn_two.truth)
     add_classes(few.root, [*few.names, "sora"])
     hint(few, 0.9)
-    person = Person(opened(few.root, "pages"), few)
-    settle(person.window)
-    return person
-
-
-def ready(person: Person) -> None:
-    """Past the moment in which Enter is dead."""
-    until(lambda: class_pages(person).page is not None)
-    alive(class_pages(person))
+    return Person(opened(few.root, "pages"), few)
 
 
 def counted(person: Person) -> int:
@@ -69,7 +63,6 @@ def test_enter_files_what_is_not_marked(person: Person) -> None:
     rows = len(page.tiles)
     assert f"all {rows - 2} to {page.label}" in view.header.file_button.text()
     person.enter()
-    settle(person.window)
     assert counted(person) == rows - 1
     assert person.window.status.undo.text() == f"Undo: {rows - 2} faces to {page.label}"
     # What was lifted is never proposed as this class again.
@@ -97,10 +90,8 @@ def test_undo_turns_back_to_the_page(person: Person) -> None:
     view, page = class_pages(person), class_pages(person).page
     ready(person)
     person.enter()
-    settle(person.window)
     assert view.page != page
-    person.window.undo()
-    settle(person.window)
+    person.undo()
     assert view.page == page
     assert counted(person) == 0
     person.window.worker.redo()
@@ -109,20 +100,14 @@ def test_undo_turns_back_to_the_page(person: Person) -> None:
     assert counted(person) > 0
 
 
-def test_enter_is_dead_at_first_and_does_not_repeat(person: Person) -> None:
+def test_enter_is_dead_on_a_page_that_has_just_come(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "ENTER_DEAD_SECONDS", 60)
     view, page = class_pages(person), class_pages(person).page
-    ready(person)
     view.show_page(page)
     person.enter()
-    assert view.page is page
-    ready(person)
-    for _ in range(5):
-        repeated = QKeyEvent(
-            QEvent.Type.KeyPress, Key.Key_Return, Qt.KeyboardModifier.NoModifier, "\r", True
-        )
-        QApplication.sendEvent(view.view, repeated)
-    settle(person.window)
-    assert counted(person) == 0
+    assert (view.page, counted(person)) == (page, 0)
 
 
 def test_another_window_decides_meanwhile(person: Person) -> None:
@@ -136,7 +121,6 @@ def test_another_window_decides_meanwhile(person: Person) -> None:
     until(lambda: class_pages(person).model.state(0).kind == "done")
     ready(person)
     person.enter()
-    settle(person.window)
     assert labels(person.window.worker.root)[key] == "sora"
 
 
@@ -153,12 +137,10 @@ def test_the_header_follows_a_rename_and_enter_files_to_the_new_name(person: Per
     assert view.model.proposal(0).label == "Ayanami"
     ready(person)
     person.enter()
-    settle(person.window)
     named = {name for name in labels(person.window.worker.root).values() if name}
     assert named == {"Ayanami"}
     assert label not in person.keys
-    person.window.undo()
-    settle(person.window)
+    person.undo()
     assert view.page is not None
     assert view.page.label == "Ayanami"
 
@@ -180,9 +162,7 @@ def test_a_page_that_is_skipped_comes_last(person: Person) -> None:
 def of_stacks(opened: Opened, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Person:
     faces = copied(drawn_once(tmp_path_factory, 24, classes=2, frames=3), tmp_path / "d")
     hint(faces, 0.9, together=3)
-    person = Person(opened(faces.root, "pages"), faces)
-    settle(person.window)
-    return person
+    return Person(opened(faces.root, "pages"), faces)
 
 
 def test_a_stack_is_opened_by_a_key_or_the_mouse(of_stacks: Person) -> None:
@@ -211,37 +191,6 @@ def test_a_stack_is_opened_by_a_key_or_the_mouse(of_stacks: Person) -> None:
     assert counted(person) == 0
 
 
-def test_a_stack_that_is_pointed_at_shows_its_faces_once_around(of_stacks: Person) -> None:
-    person = of_stacks
-    grid, page = person.view.view, class_pages(person).page
-    stack = next(row for row, tile in enumerate(page.tiles) if len(tile.rows) == 3)
-    shown: list[int] = []
-
-    def look() -> bool:
-        face = grid._player.face(stack)
-        if face is not None and face.id not in shown:
-            shown.append(face.id)
-        return bool(shown) and face is None
-
-    person.point(stack)
-    until(look)
-    assert shown == sorted(page.tiles[stack].rows)
-    other = next(row for row, tile in enumerate(page.tiles) if len(tile.rows) == 3 and row != stack)
-    for pointed, rests in ((other, stack), (stack, other)):
-        person.point(pointed)
-        until(lambda row=pointed: grid._player.face(row) is not None)  # type: ignore[misc]
-        assert grid._player.face(rests) is None
-    assert counted(person) == 0
-
-
-def double_click(person: Person, row: int) -> None:
-    """As a window gets it: the second press comes as a double click."""
-    tiles, place = person.view.view.viewport(), person.place(row)
-    QTest.mouseClick(tiles, Qt.MouseButton.LeftButton, pos=place)
-    QTest.mouseDClick(tiles, Qt.MouseButton.LeftButton, pos=place)
-    QTest.mouseRelease(tiles, Qt.MouseButton.LeftButton, pos=place)
-
-
 @pytest.mark.parametrize("marked", [False, True])
 def test_enter_held_files_one_page(person: Person, marked: bool) -> None:
     view = class_pages(person)
@@ -253,14 +202,13 @@ def test_enter_held_files_one_page(person: Person, marked: bool) -> None:
         if person.window.worker.decided > 1:
             return True
         shown = view.page not in (None, page) and not view.view.unseen()
-        return shown and time.monotonic() - view._shown_at > ENTER_DEAD + 0.2
+        return shown and time.monotonic() - view._shown_at > ENTER_DEAD_SECONDS + 0.2
 
     hold(view.view, Key.Key_Return, marked=marked, enough=next_page_alive)
     settle(person.window)
     assert (person.sorted, person.window.worker.decided) == (len(page.rows), 1)
     alive(view)
     person.enter()  # the next press files the next one
-    settle(person.window)
     assert person.window.worker.decided == 2
 
 
@@ -271,3 +219,56 @@ def test_keys_held_on_faces_decide_once(person: Person) -> None:
     hold(view.view, Key.Key_1, "1")
     settle(person.window)
     assert person.window.worker.decided == 2
+
+
+def classes(person: Person) -> set[str]:
+    with Dataset.open(person.window.worker.root) as dataset:
+        return set(dataset.classes.names())
+
+
+def elsewhere(person: Person) -> tuple[Dataset, ClassEditor]:
+    dataset = Dataset.open(person.window.worker.root)
+    return dataset, ClassEditor(dataset)
+
+
+def test_a_class_that_is_deleted_elsewhere_has_no_page_here(person: Person) -> None:
+    view = class_pages(person)
+    dataset, editor = elsewhere(person)
+    ready(person)
+    person.enter()
+    with dataset.db.write():
+        dataset.db.run("UPDATE origin SET hint=NULL")
+    ready(person)
+    person.enter()  # a page of each: from now on it is learnt who is who
+    assert view.page is not None
+    label = sorted(view.page.labels)[0]
+    with dataset:
+        editor.delete(label)
+    until(lambda: label not in person.keys)
+    settle(person.window)
+    assert label not in view.header.title.text()
+    if view.page is not None:
+        assert label not in view.page.labels
+        ready(person)
+        person.enter()
+    assert label not in classes(person)
+
+
+def test_a_class_that_is_gone_is_not_filed_before_anybody_has_looked(person: Person) -> None:
+    """Enter is quicker than the window, which looks twice a second."""
+    view = class_pages(person)
+    ready(person)
+    label = str(view.page and view.page.label)
+    dataset, editor = elsewhere(person)
+    with dataset:
+        editor.delete(label)
+        person.enter()
+    assert label not in classes(person)
+    assert not any(labels(person.window.worker.root).values())
+
+
+def test_a_face_stays_below_its_own_class_where_two_become_one() -> None:
+    tiles = tuple(PageTile((n,), ClassProposal(((of, 0.9),))) for n, of in enumerate("aabbbc"))
+    page = ClassPage(PageKind.LEFT, None, tiles).renamed({"a": "c"})
+    above = [part.title for part in shown_page(page, {}).sections for _ in range(part.count)]
+    assert above == [f"{name}?" for name in "ccbbbc"]

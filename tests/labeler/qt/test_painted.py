@@ -6,14 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from drawn_faces import FaceSet, hint, labels
-from person import NONE, SIZES, Opened, Person, alive, has_tile, hover, settle, until
-from PySide6.QtCore import QPoint, QPointF, Qt
+from person import Opened, Person, alive, class_pages, has_tile, hover, painting, settle, until
+from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
-from walker import painting
 
 from labeler.qt.views import page_grid
-from labeler.qt.views.class_pages import ClassPagesView
 
 Key, Button = Qt.Key, Qt.MouseButton
 SMALL = (620, 330)
@@ -22,7 +19,7 @@ SMALL = (620, 330)
 @pytest.fixture
 def long_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of sixty faces, which a small window has to scroll through."""
-    monkeypatch.setattr(page_grid, "FEWEST", 60)
+    monkeypatch.setattr(page_grid, "MIN_PAGE_FACES", 60)
     monkeypatch.setattr(page_grid.PageGrid, "smallest", 72)
 
 
@@ -35,8 +32,7 @@ def painted() -> Iterator[set[int]]:
 def pages(opened: Opened, few: FaceSet, size: tuple[int, int]) -> Person:
     hint(FaceSet(few.root, one_class(few)), 1.0)
     person = Person(opened(few.root, "pages", size), few)
-    settle(person.window)
-    alive(view_of(person))
+    alive(class_pages(person))
     return person
 
 
@@ -44,12 +40,6 @@ def one_class(few: FaceSet) -> dict[str, str]:
     """As if all but one face were of one class: a full page."""
     first, *others = few.truth
     return {first: "hana", **dict.fromkeys(others, "rei")}
-
-
-def view_of(person: Person) -> ClassPagesView:
-    view = person.window.view
-    assert isinstance(view, ClassPagesView)
-    return view
 
 
 def filed(person: Person) -> int:
@@ -66,7 +56,7 @@ def test_enter_shows_what_is_below_before_it_files(
     opened: Opened, few: FaceSet, painted: set[int]
 ) -> None:
     person = pages(opened, few, SMALL)
-    view = view_of(person)
+    view = class_pages(person)
     page = view.page
     assert page is not None
     first = set(page.rows) - painted
@@ -86,42 +76,6 @@ def test_enter_shows_what_is_below_before_it_files(
     assert set(page.rows) <= painted
 
 
-@pytest.mark.usefixtures("long_pages")
-@pytest.mark.parametrize(
-    "by", ["bar", *(pytest.param(by, marks=pytest.mark.long) for by in ("wheel", "keys"))]
-)
-def test_scrolling_paints_and_counts(
-    opened: Opened, few: FaceSet, painted: set[int], by: str
-) -> None:
-    person = pages(opened, few, SMALL)
-    grid, window = view_of(person).view, person.window
-    bar = grid.verticalScrollBar()
-    left = len(grid.unseen())
-    assert left
-    for _ in range(80):
-        if by == "wheel":
-            middle = grid.viewport().mapTo(window, grid.viewport().rect().center())
-            QTest.wheelEvent(window.windowHandle(), QPointF(middle), QPoint(0, -120))
-        elif by == "bar":
-            below = QPoint(bar.width() // 2, bar.height() - 4)
-            QTest.mouseClick(
-                window.windowHandle(), Button.LeftButton, NONE, bar.mapTo(window, below)
-            )
-        else:
-            QTest.keyClick(window.windowHandle(), Key.Key_Down)
-        QApplication.processEvents()
-        settle(window)
-        if bar.value() == bar.maximum():
-            break
-    settle(window)
-    assert grid.unseen() == []
-    page = view_of(person).page
-    assert page is not None
-    assert set(page.rows) <= painted
-    key(person, Key.Key_Return)
-    assert filed(person) == len(page.rows)
-
-
 def test_a_picture_that_has_not_come_is_not_seen(
     opened: Opened, few: FaceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,8 +87,8 @@ def test_a_picture_that_has_not_come_is_not_seen(
         ThumbnailLoader, "get", lambda *which, **how: None if late[0] else get(*which, **how)
     )
     hint(few, 0.97)
-    person = Person(opened(few.root, "pages"), few)
-    view = view_of(person)
+    person = Person(opened(few.root, "pages", at_rest=False), few)
+    view = class_pages(person)
     until(lambda: view.page is not None and has_tile(view.model, 0))
     alive(view)
     QTest.keyClick(view.view, Key.Key_Return)
@@ -154,7 +108,6 @@ def test_a_selection_is_filed_when_all_of_it_was_shown(
     opened: Opened, few: FaceSet, painted: set[int]
 ) -> None:
     person = Person(opened(few.root, "sorting", SMALL), few)
-    settle(person.window)
     grid = person.view.view
     grid.selectAll()
     key(person, Key.Key_1)
@@ -165,18 +118,3 @@ def test_a_selection_is_filed_when_all_of_it_was_shown(
     key(person, Key.Key_1)
     assert filed(person) == 60
     assert len(painted) == 60
-
-
-@pytest.mark.parametrize("size", SIZES)
-def test_a_page_fills_the_window(opened: Opened, few: FaceSet, size: tuple[int, int]) -> None:
-    person = pages(opened, few, size)
-    view = view_of(person)
-    grid, page = view.view, view.page
-    assert page is not None
-    assert grid.verticalScrollBar().maximum() == 0
-    covered = sum(
-        grid.visualRect(view.model.index(row)).width() ** 2 for row in range(len(page.tiles))
-    )
-    room = grid.viewport().width() * grid.viewport().height()
-    assert covered > 0.5 * room
-    assert grid.room() > size[0] * size[1] // 16_000 * 0.4

@@ -7,7 +7,6 @@ import select
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn_faces import FaceSet, hint, labels
+from drawn_faces import FaceSet, labels
 from PIL import Image
 from tools_for_tests import eventually, python_path
 from virtual_display import Display, display
@@ -127,26 +126,6 @@ def forget_classes_steps(root: Path) -> None:
             dataset.db.run(f"DELETE FROM {table}")
 
 
-def test_one_tile_onto_a_class_and_between_classes(shown: Shown) -> None:
-    first = next(iter(shown.faces.truth))
-    shown.drag("tile 0", "rail rei")
-    assert shown.saves("1 face to rei")
-    assert shown.sorted_as() == {first: "rei"}
-    assert shown.ask("open rei") == 1
-    shown.drag("tile 0", "rail hana")
-    assert shown.saves("1 face to hana")
-    assert shown.sorted_as() == {first: "hana"}
-    assert shown.steps() == ["1 face to rei", "1 face to hana"]
-
-
-def test_a_slip_and_a_drop_beside_change_nothing(shown: Shown) -> None:
-    x, y = shown.place("tile 2")
-    shown.screen.drag((x, y), (x + 8, y + 4), wait=0)
-    shown.screen.drag((x, y), shown.place("tile 9"))
-    assert shown.ask("saved") == ""
-    assert shown.sorted_as() == {}
-
-
 def test_kill_9_in_the_middle_of_a_drag_loses_nothing(shown: Shown) -> None:
     first = next(iter(shown.faces.truth))
     shown.drag("tile 0", "rail rei")
@@ -161,20 +140,6 @@ def test_kill_9_in_the_middle_of_a_drag_loses_nothing(shown: Shown) -> None:
     shown.screen.hand("mouseup", "1")
     assert shown.sorted_as() == {first: "rei"}
     assert shown.steps() == ["1 face to rei"]
-
-
-def test_the_row_under_the_mouse_says_what_a_drop_does(shown: Shown) -> None:
-    shown.ask("select 3")
-    start, end = shown.place("tile 1"), shown.place("rail rei")
-    shown.screen.hand("mousemove", *start, "sleep", "0.5", "mousedown", "1", "sleep", "0.3")
-    for part in range(1, 9):
-        way = [a + (b - a) * part // 8 for a, b in zip(start, end, strict=True)]
-        shown.screen.hand("mousemove", *way, "sleep", "0.1")
-    shown.screen.hand("mousemove", end[0] + 2, end[1])
-    assert eventually(lambda: shown.ask("drop_text") == "Drop 3 → rei", 60)
-    shown.screen.hand("key", "Escape", "sleep", "0.3", "mouseup", "1")
-    assert shown.ask("saved") == ""
-    assert shown.sorted_as() == {}
 
 
 def pictures(folder: Path) -> list[Path]:
@@ -211,23 +176,3 @@ def test_tiles_dragged_out_are_real_files_to_copy(shown: Shown) -> None:
         with Image.open(file) as picture:
             picture.load()
     assert shown.ask("saved") == ""
-
-
-def test_enter_held_by_a_hand_files_one_page(screen: Display, few: FaceSet) -> None:
-    """On a busy machine Qt takes one in eight of X11's repeats for presses of their own."""
-    hint(few, 0.9)
-    forget_classes_steps(few.root)
-    with running(screen, sys.executable, HERE / "drag_child.py", few.root) as process:
-        shown = Shown(screen, few, process)
-        assert shown.ask("pages")
-        screen.hand("mousemove", *shown.place("tile 0"))
-
-        def press(seconds: float) -> int:
-            """Hold Enter, which does nothing before a page is seen; what was decided by then."""
-            screen.hand("keydown", "Return")
-            time.sleep(seconds)
-            screen.hand("keyup", "Return")
-            return int(shown.ask("decided"))
-
-        assert eventually(lambda: press(3) == 1, 60)
-        assert eventually(lambda: press(0.05) == 2, 60)

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import pytest
 from drawn_faces import FaceSet, labels
-from person import Opened, Person, hold, settle, until
+from person import Opened, Person, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from sorting_book import by_id
 
 from gleanset import Dataset
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
-from gleanset.db.regions import QualityMeasures
 from gleanset.db.runs import Doubt, Doubts
 from labeler.qt.views.review import ReviewView
-from labeler.quality.flags import flags_of
 from labeler.sorting.session import SortingSession
 
 Key = Qt.Key
@@ -96,8 +94,7 @@ def test_enter_takes_the_suggestion_and_k_keeps_the_label(
     settle(person.window)
     assert set(keys_of(view)) == set(found[2:])
     person.window.undo()
-    person.window.undo()
-    settle(person.window)
+    person.undo()
     view.reload()
     settle(person.window)
     assert labels(reviewed.root)[found[0]] != reviewed.truth[found[0]]
@@ -120,28 +117,3 @@ def test_filters_narrow_the_wall(opened: Opened, reviewed: FaceSet) -> None:
     wanted = {key for key, label in given.items() if label == reviewed.names[0]}
     until(lambda: view.model.rowCount() == len(wanted))
     assert set(keys_of(view)) == wanted
-
-
-def test_flags_are_walls_too(opened: Opened, few: FaceSet) -> None:
-    from labeler.quality.assessment import assess_quality
-
-    with Dataset.open(few.root) as dataset:
-        assess_quality(dataset, workers=1)
-        measured = QualityMeasures(dataset.db).of(list(few.truth))
-    flagged = {key for key, quality in measured.items() if flags_of(quality)}
-    person = Person(opened(few.root, "review"), few)
-    view = shown(person, "flags")
-    assert set(keys_of(view)) == flagged
-    assert 0 < len(flagged) == sum(section.count for section in view.model.sections)
-    assert "Tiny" in " ".join(section.title for section in view.model.sections)
-
-
-def test_keys_held_in_review_decide_once(opened: Opened, reviewed: FaceSet) -> None:
-    person = Person(opened(reviewed.root, "review"), reviewed)
-    view = shown(person, "model")
-    person.point(0)
-    hold(view.view, Key.Key_Return)
-    person.point(1)
-    hold(view.view, Key.Key_K, "k")
-    settle(person.window)
-    assert person.window.worker.decided == 2

@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, labels
-from dropping import drop_files
-from person import Opened, Stand, settle, until
+from person import Opened, Stand, drop_files, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from tools_for_tests import picture
 
 from gleanset import Dataset
-from labeler.qt.file_drops import ImportSheet
-from labeler.qt.taking import TakingBar, TakingState
+from labeler.qt.taking import ImportSheet, TakingBar, TakingState
 from labeler.qt.window import LabelerWindow
 from tools.sample.character import CAST
 from tools.sample.scene import paint_scene, plan_scene
@@ -75,7 +73,6 @@ def test_a_drop_shows_what_harvest_would_do_and_runs_it(
             file.write_bytes(picture(seed + 2 * (name == "yui")))
     (tmp_path / "in" / "notes.txt").write_text("not an image")
     window = opened(few.root)
-    settle(window)
     drop_files(window, [tmp_path / "in"])
     sheet = asked(window)
     words = sheet.question.summary.text()
@@ -99,7 +96,6 @@ def test_a_drop_shows_what_harvest_would_do_and_runs_it(
 
 def test_escape_takes_nothing_in(opened: Opened, few: FaceSet, scenes: Path) -> None:
     window = opened(few.root)
-    settle(window)
     drop_files(window, [scenes])
     sheet = asked(window)
     assert sheet.question.search.isChecked()
@@ -111,7 +107,6 @@ def test_escape_takes_nothing_in(opened: Opened, few: FaceSet, scenes: Path) -> 
 
 def test_what_harvest_refuses_is_shown_and_not_taken_in(opened: Opened, few: FaceSet) -> None:
     window = opened(few.root)
-    settle(window)
     drop_files(window, [few.root])
     sheet = asked(window)
     assert not sheet.take.isEnabled()
@@ -122,7 +117,6 @@ def test_what_harvest_refuses_is_shown_and_not_taken_in(opened: Opened, few: Fac
 def taking_in(opened: Opened, few: FaceSet, scenes: Path) -> LabelerWindow:
     """A window that takes a folder in as it was offered."""
     window = opened(few.root)
-    settle(window)
     drop_files(window, [scenes])
     asked(window).accept()
     return window
@@ -188,7 +182,7 @@ def test_closing_waits_for_it_and_closing_twice_stops_it(
     stand_in(harvest=WAITS, facecrop=FACECROP)
     window = taking_in(opened, few, scenes)
     until(lambda: window.taking.stage is not None)
-    command = window.taking._command
+    command = window.taking.queue.command
     assert command is not None
     assert command._process is not None
     number = command._process.processId()
@@ -205,7 +199,6 @@ def test_a_video_on_a_class_hints_at_it(
     stand_in(harvest=HARVEST, facecrop=FACECROP)
     (tmp_path / "clip.mp4").write_bytes(b"")
     window = opened(few.root)
-    settle(window)
     window.class_panel.list.files_dropped.emit([str(tmp_path / "clip.mp4")], "hana")
     asked(window).accept()
     until(lambda: window.taking.state is TakingState.DONE)
@@ -230,12 +223,11 @@ def test_a_real_video_and_real_pictures_become_faces(opened: Opened, tmp_path: P
     (scenes / "2.png").unlink()
     Dataset.create(tmp_path / "made").close()
     window = opened(tmp_path / "made")
-    settle(window)
     drop_files(window, [clip, scenes])
     sheet = asked(window)
     assert sheet.question.summary.text() == "1 new picture  ·  1 video\nHints: scenes 1"
     sheet.accept()
-    until(lambda: not window.taking.running)
+    until(lambda: not window.taking.running, 240)
     assert window.taking.whys == []
     until(lambda: window.view.model.rowCount() == 4)  # type: ignore[attr-defined]
     settle(window)
@@ -245,5 +237,5 @@ def test_a_real_video_and_real_pictures_become_faces(opened: Opened, tmp_path: P
     # Again: all of it is known.
     drop_files(window, [clip, scenes])
     asked(window).accept()
-    until(lambda: not window.taking.running)
+    until(lambda: not window.taking.running, 240)
     assert bar_of(window).text.text() == "Taken in  ·  no new face found"

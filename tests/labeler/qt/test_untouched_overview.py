@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn_faces import FaceSet, labels
-from person import Person, alive, class_pages, settle, until
+from person import Person, alive, class_pages, messages, settle, until
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -20,8 +20,8 @@ from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.sorting import SortingQueue
 from labeler.qt import window
-from labeler.qt.views import untouched_overview
-from labeler.qt.views.sending import ENTER_DEAD
+from labeler.qt.views import class_pages as pages_module
+from labeler.qt.views import sending
 from labeler.sorting.page_layout import ClassPage
 
 ANEW = "The groups were made anew: a network has seen the faces by now"
@@ -29,7 +29,7 @@ ANEW = "The groups were made anew: a network has seen the faces by now"
 
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(untouched_overview, "LOOK_MS", 40)
+    monkeypatch.setattr(pages_module, "LOOK_MS", 40)
 
 
 @pytest.fixture
@@ -77,10 +77,8 @@ def test_faces_stand_in_a_plain_grid_until_all_are_measured(
     with Dataset.open(tmp_path / "d") as dataset:
         dataset.db.run("DELETE FROM quality")
     person = Person(opened(tmp_path / "d", "pages"), FaceSet(tmp_path / "d", drawn_few.truth))
-    settle(person.window)
     view, before, titles = class_pages(person), page_of(person), set[str]()
-    said: list[str] = []
-    person.window.worker.message.connect(lambda text, bad: said.append(text))
+    said = messages(person.window)
     assert (before.kind, len(before.tiles)) == ("plain", 60)
     assert view.header.title.text() == (
         "Faces are being compared: groups of look-alikes come by themselves"
@@ -120,7 +118,7 @@ def test_who_only_watches_sees_better_groups_and_why(person: Person) -> None:
     look_on(0.3)
     assert page_of(person) is after
     view = class_pages(person)
-    until(lambda: not view._untouched.only_just_made)
+    alive(view)
     person.point(0)
     person.write("Miku")
     settle(person.window)
@@ -145,19 +143,18 @@ def test_what_was_touched_stays(person: Person) -> None:
         assert page_of(person) is before
 
 
-@pytest.mark.timed
-def test_a_key_that_was_meant_for_the_groups_before_is_not_taken(person: Person) -> None:
-    view, before = class_pages(person), page_of(person)
-    said: list[str] = []
-    person.window.worker.message.connect(lambda text, bad: said.append(text))
-    person.window.worker.decide(lambda session: session.add_class("Miku"))
-    settle(person.window)
+def test_a_key_that_was_meant_for_the_groups_before_is_not_taken(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "ENTER_DEAD_SECONDS", 60)
+    view, before, said = class_pages(person), page_of(person), messages(person.window)
+    person.add_class("Miku")
     view._untouched.shown(before)
     presort(person)
     until(lambda: page_of(person) is not before)
     view.send_rows([0], "Miku", "by hand")
     assert said[-1] == "This page has only just come: look at it, then once more"
-    look_on(ENTER_DEAD)
+    monkeypatch.setattr(sending, "ENTER_DEAD_SECONDS", 0)
     settle(person.window)
     view.send_rows([0], "Miku", "by hand")
     settle(person.window)

@@ -50,31 +50,32 @@ def few(drawn_few: FaceSet, tmp_path: Path) -> FaceSet:
 def unnamed(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> Person:
     """Somebody before the overview of faces of whom nothing is known; there is no class."""
     faces = copied(drawn_few, tmp_path / "d", named=False)
-    somebody = Person(opened(faces.root, "pages"), faces)
-    settle(somebody.window)
-    return somebody
+    return Person(opened(faces.root, "pages"), faces)
 
 
 @pytest.fixture
-def at_grid(opened: Opened, few: FaceSet) -> Person:
+def person(opened: Opened, few: FaceSet) -> Person:
     """Somebody before the grid of all faces, with their classes."""
-    somebody = Person(opened(few.root), few)
-    settle(somebody.window)
-    return somebody
+    return Person(opened(few.root), few)
 
 
 @pytest.fixture
 def opened(application: QApplication) -> Iterator[Opened]:
-    """`opened(root, view)`: a window that is shown; all are closed at the end."""
+    """`opened(root, view)`: a window that is shown and at rest; all are closed at the end."""
     windows: list[LabelerWindow] = []
 
     def make(
-        root: Path, view: str = "sorting", size: tuple[int, int] = (1440, 900)
+        root: Path,
+        view: str = "sorting",
+        size: tuple[int, int] = (1440, 900),
+        at_rest: bool = True,
     ) -> LabelerWindow:
         window = LabelerWindow(root, view)
         window.resize(*size)
         window.show()
         windows.append(window)
+        if at_rest:
+            settle(window)
         return window
 
     yield make

@@ -1,16 +1,18 @@
-"""Codes of two keys, redo, and what is done with classes by menu, under real events."""
+"""The list of classes: its field, its menu, codes of two keys, and drops on rows that scroll."""
 
 from __future__ import annotations
 
 import pytest
 from drawn_faces import FaceSet, labels
-from person import CONTROL, Opened, Person, click, right_click, settle
-from PySide6.QtCore import QPoint, Qt
+from person import CONTROL, NONE, Opened, Person, click, right_click, settle, until
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QDragEnterEvent, QDragLeaveEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QLineEdit, QMenu
+from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 
 from gleanset import Dataset
-from labeler.qt.classes.menu import ClassMenu
+from labeler.qt.classes.panel import ClassListView, ClassMenu
+from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.views.sorting import SortingView
 from labeler.sorting.grid_rows import ALL_PLACES
 from labeler.sorting.keys import CODES, KEYS
@@ -26,9 +28,7 @@ def person(opened: Opened, few: FaceSet) -> Person:
         session = SortingSession(dataset)
         for number in range(len(KEYS) + 8):
             session.add_class(f"extra {number:02}")
-    person = Person(opened(few.root, size=(1280, 720)), few)
-    settle(person.window)
-    return person
+    return Person(opened(few.root, size=(1280, 720)), few)
 
 
 def coded(person: Person, code: str) -> str:
@@ -76,7 +76,6 @@ def test_a_class_is_deleted_and_comes_back(person: Person) -> None:
     settle(person.window)
     key = person.keys["rei"]
     person.enter()
-    settle(person.window)
     click(class_menu(person, "rei"), "Delete: 3 faces")
     settle(person.window)
     assert "rei" not in person.keys
@@ -112,8 +111,7 @@ def test_a_class_gets_a_show_and_the_grid_is_filtered_by_it(person: Person) -> N
     settle(person.window)
     assert view.model.rowCount() == 2
     assert {view.model.tile(row).label for row in range(2)} == {"rei"}  # type: ignore[union-attr]
-    person.window.undo()
-    settle(person.window)
+    person.undo()
     assert {row.show for row in person.window.worker.last.counts.classes} == {None}
 
 
@@ -167,23 +165,95 @@ def test_classes_are_sorted_and_stay_so(opened: Opened, person: Person) -> None:
     assert list(person.keys) == own  # keys are as before
     person.window.close()
     again = opened(person.window.worker.root)
-    settle(again)
     assert again.class_panel.model.order == "recent"
     model = again.class_panel.model
     assert model.row(0).target == "rei"
     sort_by(Person(again, FaceSet(person.window.worker.root, person.truth)), "In their own")
 
 
-def test_no_row_moves_while_somebody_holds_it(person: Person) -> None:
-    sort_by(person, "By number")
-    model = person.window.class_panel.model
-    model.holds = lambda: True
-    before = names(person)
-    for row in range(3):
-        person.send(row, before[-1])
+def write(person: Person, text: str) -> None:
+    person.press("/", "find")
+    settle(person.window)  # the names are known by now
+    QTest.keyClicks(person.window.focusWidget(), text)
+
+
+def test_a_search_that_finds_classes_makes_none(person: Person) -> None:
+    before, name = list(person.keys), next(iter(person.keys))
+    person.point(0)
+    write(person, name[:2])
+    field = person.window.class_panel.field
+    QTest.keyClick(field, Key.Key_Return)
     settle(person.window)
-    assert names(person) == before
-    model.holds = lambda: False
-    person.send(5, before[-1])
+    assert (field.text(), list(person.keys)) == (name[:2], before)
+    assert "is no class" in person.window.statusBar().currentMessage()
+    QTest.keyClicks(field, "xyz")
+    QTest.keyClick(field, Key.Key_Return)
     settle(person.window)
-    assert names(person)[0] == before[-1]
+    assert name[:2] + "xyz" in person.keys
+
+
+COPY = Qt.DropAction.CopyAction
+
+
+class Held:
+    """Two faces that are held over the rail, as a desktop tells a window of it."""
+
+    def __init__(self, person: Person) -> None:
+        self.rail: ClassListView = person.window.class_panel.list
+        self._mime = TileMimeData(person.view.model.ids([3, 8]), person.window.worker.paths)
+        self._at = QPoint()
+
+    def over(self, point: QPoint) -> None:
+        self._at = point
+        for kind in (QDragEnterEvent, QDragMoveEvent):
+            event = kind(point, COPY, self._mime, Qt.MouseButton.LeftButton, NONE)
+            QApplication.sendEvent(self.rail.viewport(), event)
+
+    def let_go(self) -> Qt.DropAction:
+        button = Qt.MouseButton.LeftButton
+        event = QDropEvent(QPointF(self._at), COPY, self._mime, button, NONE)
+        event.setDropAction(Qt.DropAction.IgnoreAction)
+        QApplication.sendEvent(self.rail.viewport(), event)
+        return event.dropAction()
+
+    def leave(self) -> None:
+        QApplication.sendEvent(self.rail.viewport(), QDragLeaveEvent())
+
+    @property
+    def lit(self) -> str:
+        row = self.rail.model().row(self.rail.drop_row)
+        return row.target if row else ""
+
+    @property
+    def beneath(self) -> str:
+        row = self.rail.model().row(self.rail.indexAt(self._at).row())
+        return row.target if row else ""
+
+    @property
+    def far(self) -> int:
+        return self.rail.verticalScrollBar().value()
+
+
+def held_names(person: Person) -> set[str]:
+    return {name for name in labels(person.window.worker.root).values() if name}
+
+
+def test_the_rail_scrolls_on_while_the_mouse_rests_and_takes_the_drop_where_it_is_lit(
+    person: Person,
+) -> None:
+    held = Held(person)
+    bottom = QPoint(60, held.rail.viewport().height() - 6)
+    held.over(bottom)
+    first = held.lit
+    until(lambda: held.far > 150)  # nothing is sent to the window meanwhile
+    assert held.lit == held.beneath != first
+    lit = held.lit
+    assert held.rail.drop_text == f"Drop 2 → {lit}"
+    assert held.let_go() == COPY
+    settle(person.window)
+    assert held_names(person) == {lit}
+    still = held.far
+    for _ in range(20):
+        QApplication.processEvents()
+    assert held.far == still
+    assert held.rail.drop_row == -1

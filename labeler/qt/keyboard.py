@@ -1,13 +1,11 @@
-"""The sheet of keys, laid over the window, gone at the next key or click; and the word in the
-status bar where a key press changed nothing: no key dies silently.
-"""
+"""The keyboard of a window: the sheet of keys, late repeats, and keys that changed nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
 import shiboken6
-from PySide6.QtCore import QObject, Qt, QTimer
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -24,10 +22,110 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from labeler.qt.classes.keys import ALONE
 from labeler.qt.grid.tile_view import TileView
+from labeler.qt.name_field import ENTER
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import larger, muted_text
 from labeler.qt.translations import tr
+
+Type = QEvent.Type
+TOUCHES = (
+    Type.ShortcutOverride,
+    Type.KeyPress,
+    Type.MouseButtonPress,
+    Type.MouseButtonDblClick,
+    Type.Wheel,
+    Type.InputMethod,
+    Type.Drop,
+)
+
+
+class InputFilter(QObject):
+    """Marks late repeats of held keys, and stops Enter from repeating.
+
+    X11 sends a release and a press with one timestamp for each repeat of a held key. Qt marks them
+    as repeats only where both are in its queue already, which on a busy machine they are not.
+
+    `touched` comes with every key, button, notch of the wheel and drop in the window, before it
+    takes effect; `key_pressed` (the event) once for each key press that is not a repeat.
+    """
+
+    touched = Signal()
+    key_pressed = Signal(object)
+
+    def __init__(self, window: QWidget) -> None:
+        super().__init__(window)
+        self._window = window
+        self._press: tuple[int, int] | None = None  # key and timestamp of the last press
+        self._release: tuple[int, int] | None = None
+        # While a window is being built there is no input, but very many events.
+        QTimer.singleShot(0, self, self._watch)
+
+    def _watch(self) -> None:
+        application = QCoreApplication.instance()
+        assert application is not None
+        application.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Report input to the window, and pass late repeats on as repeats, not as shortcuts."""
+        if event.type() in TOUCHES and isinstance(watched, QWidget) and self._is_ours(watched):
+            self._report(event)
+        return isinstance(event, QKeyEvent) and self._filter_key(watched, event)
+
+    def _is_ours(self, widget: QWidget | None) -> bool:
+        while widget is not None and widget is not self._window:
+            widget = widget.parentWidget()  # menus and dialogs are windows of their own
+        return widget is not None
+
+    def _report(self, event: QEvent) -> None:
+        if not isinstance(event, QKeyEvent):
+            self.touched.emit()
+            return
+        press = (event.key(), event.timestamp())
+        # A key comes as an override of shortcuts first, then as itself, to each parent.
+        again = press == self._press or self._is_late(event)
+        if not again and not event.isAutoRepeat() and event.key() not in ALONE:
+            self._press = press
+            self.touched.emit()
+            self.key_pressed.emit(event)
+
+    def _is_late(self, event: QKeyEvent) -> bool:
+        """Return whether a press has the timestamp of the last release: a repeat to X11."""
+        return event.timestamp() > 0 and (event.key(), event.timestamp()) == self._release
+
+    def _filter_key(self, watched: QObject, event: QKeyEvent) -> bool:
+        repeats = event.isAutoRepeat()
+        late = self._is_late(event) and not repeats
+        if event.type() == Type.KeyRelease and not repeats:
+            self._press, self._release = None, (event.key(), event.timestamp())
+        elif event.type() == Type.ShortcutOverride and late:
+            event.accept()
+            return True
+        elif event.type() == Type.KeyPress and (late or repeats) and event.key() in ENTER:
+            return True
+        elif event.type() == Type.KeyPress and late:
+            repeat = _marked(event)
+            QCoreApplication.sendEvent(watched, repeat)
+            event.setAccepted(repeat.isAccepted())
+            return True
+        return False
+
+
+def _marked(event: QKeyEvent) -> QKeyEvent:
+    made = QKeyEvent(
+        event.type(),
+        event.key(),
+        event.modifiers(),
+        event.nativeScanCode(),
+        event.nativeVirtualKey(),
+        event.nativeModifiers(),
+        event.text(),
+        autorep=True,
+    )
+    made.setTimestamp(event.timestamp())
+    return made
+
 
 Part = tuple[str, tuple[tuple[str, str], ...]]
 """A part of the sheet: its name, keys and what they do."""
@@ -121,7 +219,6 @@ class KeySheet(QFrame):
         columns.addLayout(_column(pages, others))
 
     def toggle(self) -> None:
-        """Show it, or put it away."""
         if self.isVisible():
             self.hide()
             return
@@ -136,16 +233,13 @@ class KeySheet(QFrame):
         painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Put it away at any key."""
         self.hide()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Put it away at any click."""
         self.hide()
 
 
 def _column(*shown: Part) -> QGridLayout:
-    """Return parts of the sheet below each other."""
     grid, line = QGridLayout(), 0
     grid.setHorizontalSpacing(20)
     grid.setVerticalSpacing(3)
@@ -199,7 +293,6 @@ class KeyWitness(QObject):
         worker.message.connect(self._said)
 
     def pressed(self, event: QKeyEvent) -> None:
-        """Note how everything is: a key comes next."""
         self._check()
         self._key = key_name(event)
         self._told, self._before = False, self._state()

@@ -1,19 +1,21 @@
-"""The keyboard alone, screen readers, input methods: what is pressed, and what is read out."""
+"""The keyboard alone, screen readers, input methods, contrast: what is pressed, read and seen."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 from drawn_faces import FaceSet, hint, labels
-from person import NONE, SHIFT, Opened, Person, alive, settle, until
-from polish import VIEW_NAMES
+from numpy.typing import NDArray
+from person import NONE, SHIFT, VIEW_NAMES, Opened, Person, alive, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtGui import (
     QAccessible,
     QAccessibleAnnouncementEvent,
     QAccessibleEvent,
     QAction,
+    QImage,
     QInputMethodEvent,
     QShortcut,
 )
@@ -24,12 +26,14 @@ from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QApplication,
     QComboBox,
+    QLabel,
     QLineEdit,
     QWidget,
 )
 
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles
+from labeler.qt.theme import show_theme
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.window import LabelerWindow
 
@@ -190,15 +194,13 @@ def test_pages_and_results_are_read_out(opened: Opened, few: FaceSet, heard: lis
     first = view.header.title.text()
     heard.clear()
     alive(view)
-    person._see_all(view)
+    person.see_all()
     person.enter()
-    settle(person.window)
     assert any(" to " in text for text in heard), heard  # what was filed
     assert any(view.header.title.text() in text for text in heard), heard  # the next page
     assert view.header.title.text() != first
     heard.clear()
-    person.window.undo()
-    settle(person.window)
+    person.undo()
     assert heard
 
 
@@ -229,3 +231,43 @@ def test_keys_belong_to_the_input_method_while_it_composes(
 def steps(window: LabelerWindow) -> int:
     with Dataset.open(window.worker.root) as dataset:
         return len(SampleTiles(dataset.db).steps())
+
+
+def luminance(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """WCAG 2.2, relative luminance."""
+    part = colours / 255.0
+    linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+    found: NDArray[np.float64] = linear @ np.array((0.2126, 0.7152, 0.0722))
+    return found
+
+
+def text_contrast(widget: QWidget) -> float:
+    """The best contrast with the commonest colour: that of strokes that smoothing leaves whole."""
+    corner = widget.mapTo(widget.window(), widget.rect().topLeft())
+    picture = widget.window().grab(widget.rect().translated(corner)).toImage()
+    picture = picture.convertToFormat(QImage.Format.Format_RGB32)
+    rows = np.frombuffer(picture.constBits(), np.uint8).reshape(-1, 4)[:, 2::-1]
+    kinds, counts = np.unique(rows, axis=0, return_counts=True)
+    all_of = luminance(kinds)
+    under = all_of[counts.argmax()]
+    high, low = np.maximum(under, all_of), np.minimum(under, all_of)
+    return float(((high + 0.05) / (low + 0.05)).max())
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_text_has_contrast(opened: Opened, few: FaceSet, colours: str) -> None:
+    show_theme(colours)
+    try:
+        window = opened(few.root, size=(1100, 700))
+        checked: set[QWidget] = set()  # what all views share is looked at once
+        for view in VIEW_NAMES:
+            window.show_view(view)
+            settle(window)
+            for widget in {*window.findChildren(QLabel), *window.findChildren(QAbstractButton)}:
+                shown = widget.isVisible() and widget.isEnabled() and widget.text().strip()
+                if shown and widget not in checked and not widget.visibleRegion().isEmpty():
+                    assert text_contrast(widget) >= 4.5, (view, widget)
+                    checked.add(widget)
+        assert len(checked) > 20
+    finally:
+        show_theme("")
