@@ -80,7 +80,7 @@ class FrameHarvest:
             with (self.progress or Progress()).video_time("frames", total) as advance:
                 files = tuple(video.path for video in inputs if isinstance(video, VideoFile))
                 run = _Run(self, writer, intake, scratch, advance)
-                run.over(inputs, _place(dataset.workers(self.workers, files=files)))
+                run.over(inputs, dataset.workers(self.workers, files=files))
             writer.settle()
             remove_downloads(dataset)
             intake.finish()
@@ -91,10 +91,8 @@ class FrameHarvest:
         return result
 
 
-def _place(workers: Processes | Cluster) -> Threads | Cluster:
-    if isinstance(workers, Processes):
-        return Threads(workers.number or max(cores() // _CORES_EACH, 1), stop=end_all)
-    return replace(workers, seconds_per_item=math.inf)
+class _Stopped(Exception):
+    """The run was interrupted: a thread that samples a video ends."""
 
 
 class _Run:
@@ -108,24 +106,34 @@ class _Run:
     ) -> None:
         self._dataset, self._harvest, self._writer = harvest.dataset, harvest, writer
         self._intake, self._scratch, self._advance = intake, scratch, advance
-        self._lock = Lock()
+        self._lock, self._stopped = Lock(), False
         self._bad: list[UnusableInput] = []
         self._good = 0
         self._met: set[str] = set()
 
-    def over(self, inputs: list[VideoInput], workers: Threads | Cluster) -> None:
+    def over(self, inputs: list[VideoInput], workers: Processes | Cluster) -> None:
         """Sample all of them, some at once; with a limit one after another."""
-        here = isinstance(workers, Threads)
-        at_once = workers.number if isinstance(workers, Threads) else math.inf
+        threads: Threads | None = None
+        if isinstance(workers, Processes):
+            number = workers.number or max(cores() // _CORES_EACH, 1)
+            threads = Threads(number, stop=self._stop)
+        at_once = threads.number if threads else math.inf
         if self._writer.limit.left is not None:
             at_once = 1
-        tasks = self._tasks(inputs, self._advance_shared if here else None)
-        outcomes = run_over(sample_video, tasks, workers, lambda in_flight: in_flight < at_once)
-        for outcome in outcomes:
+        # A video takes the time that it takes.
+        place = threads or replace(workers, seconds_per_item=math.inf)
+        tasks = self._tasks(inputs, self._advance_shared if threads else None)
+        for outcome in run_over(sample_video, tasks, place, lambda in_flight: in_flight < at_once):
             self._take(outcome)
+
+    def _stop(self) -> None:
+        self._stopped = True
+        end_all()
 
     def _advance_shared(self, seconds: float) -> None:
         with self._lock:
+            if self._stopped:
+                raise _Stopped
             self._advance(seconds)
 
     def _tasks(

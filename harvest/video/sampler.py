@@ -178,9 +178,6 @@ class VideoSegment:
                 self._fingerprints.append((time, code))
 
 
-# Seconds of video from report to report of progress.
-_STEP_SECONDS = 10.0
-
 Keep = Callable[[bytes, Measured], None]
 
 
@@ -229,9 +226,10 @@ def _facts(video: Path, _size: int, _changed: int) -> VideoFacts:
 
 
 class VideoSampler:
-    """Samples one video. `keep` stores a frame; `advance` gets the seconds that are done.
+    """Samples one video. `keep` stores a frame.
 
-    A `follower` chooses the frames where the sampling leaves that to what is seen.
+    `advance` gets the seconds that are done since its last call, and may raise to end it. A
+    `follower` chooses the frames where the sampling leaves that to what is seen.
     """
 
     def __init__(
@@ -263,6 +261,7 @@ class VideoSampler:
         crop = find_bars(self._video, facts) if self._sampling.crop_bars else None
         plan = make_plan(self._sampling, facts, crop)
         for begin, end in stretches(self._sampling, facts.start):
+            self._advance(0.0)
             if not self._chooser.full:
                 self._sample_segment(replace(plan, since=begin, until=end))
         self._report(math.inf)
@@ -311,6 +310,5 @@ class VideoSampler:
 
     def _report(self, time: float) -> None:
         gone = min(max(time - self._facts.start, 0.0), self._facts.seconds or 0.0)
-        if gone - self._gone >= _STEP_SECONDS or time == math.inf:
-            self._advance(max(gone - self._gone, 0.0))
-            self._gone = max(gone, self._gone)
+        self._advance(max(gone - self._gone, 0.0))
+        self._gone = max(gone, self._gone)

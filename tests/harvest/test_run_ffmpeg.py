@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tools_for_tests import eventually, python
+from tools_for_tests import drawn_video, eventually, python
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable
+from gleanset.work.progress import Progress
 from harvest.frames import harvest_frames
 from harvest.video import probe_ffmpeg
 from harvest.video.inputs import VideoFile
@@ -117,3 +120,29 @@ def test_an_interrupt_ends_what_other_threads_wait_for() -> None:
     end_all()
     thread.join(60)
     assert told == [-9]
+
+
+class Interrupting(Progress):
+    """Interrupts the main thread at the first step of a video."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = 0
+
+    @contextlib.contextmanager
+    def video_time(self, what: str, total: float | None) -> Iterator[Callable[[float], None]]:
+        yield self._step
+
+    def _step(self, _: float) -> None:
+        self.steps += 1
+        if self.steps == 1:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def test_an_interrupt_ends_a_video_before_its_end(dataset: Dataset, tmp_path: Path) -> None:
+    film = drawn_video(tmp_path / "film.mp4", "testsrc=s=64x64:r=10:d=60", "-g", "10")
+    sampling = Sampling("around", 0.5, around=tuple(map(float, range(60))), reach=0.2)
+    progress = Interrupting()
+    with pytest.raises(KeyboardInterrupt):
+        harvest_frames(dataset, [VideoFile(film)], sampling, progress=progress)
+    assert 0 < progress.steps < 60, "each time asked for is a step, and one of ffmpeg"
