@@ -56,12 +56,6 @@ def checked_protected(text: str) -> str:
     return text
 
 
-def checked_name(name: str) -> str:
-    """Return the name of a preset. Raises `UsageError`."""
-    check_preset(name)
-    return name
-
-
 def option_text(value: object) -> str:
     """Spell a value of TOML as on a command line."""
     if isinstance(value, list):
@@ -77,7 +71,7 @@ Preset = Annotated[
         f"How to train: {PRESETS}.",
         metavar="NAME",
         show_default=True,
-        parse=checked_name,
+        parse=check_preset,
         more=partial(plugin_words, "presets", preset_names()),
     ),
 ]
@@ -122,16 +116,7 @@ class SweepRequest(Request, frozen=True, kw_only=True):
     """What `baseline sweep` is asked."""
 
     COMMAND = "baseline sweep"
-    preset: Annotated[
-        str,
-        Param(
-            f"How to train: {PRESETS}.",
-            metavar="NAME",
-            show_default=True,
-            parse=checked_name,
-            more=partial(plugin_words, "presets", preset_names()),
-        ),
-    ] = "simple"
+    preset: Preset = "simple"
     options: Annotated[
         tuple[str, ...],
         Param(
@@ -234,7 +219,6 @@ class PredictRequest(Request, frozen=True, kw_only=True):
             path=True,
         ),
     ] = None
-    watch: Annotated[bool, Param("Go on with files that come, until Ctrl-C.")] = False
     fail: Annotated[bool, Param("End with exit code 3 where a file is rejected.")] = False
 
 

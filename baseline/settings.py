@@ -15,8 +15,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from baseline.features.backbone_names import has_embedding, pinned_names
-from baseline.features.hub_embedding import Ask
+from baseline.features.backbone_names import Ask, has_embedding, pinned_names
 from gleanset.config import TomlTable, did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import load_plugin, made_by, plugin_names
@@ -175,11 +174,6 @@ def preset_names() -> list[str]:
     return sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml"))
 
 
-def every_preset() -> list[str]:
-    """Return these, and those of other packages."""
-    return [*(names := preset_names()), *plugin_names("presets", names)]
-
-
 def checked_preset_values(name: str, brought: Any) -> dict[str, Any]:
     """Return the settings of another package's preset. Raises what is wrong with them."""
     if not isinstance(brought, Mapping):
@@ -190,8 +184,8 @@ def checked_preset_values(name: str, brought: Any) -> dict[str, Any]:
     return dict(brought)
 
 
-def check_preset(name: str) -> None:
-    """Raise UsageError where no preset has that name."""
+def check_preset(name: str) -> str:
+    """Return the name of a preset. Raises `UsageError` where no preset has that name."""
     names = preset_names()
     if name == "auto":
         raise UsageError(
@@ -199,9 +193,10 @@ def check_preset(name: str) -> None:
             "docs/training.md says which preset is for what; start with --preset transfer",
         )
     if name not in names and load_plugin("presets", name, checked_preset_values) is None:
-        names = every_preset()
+        names = [*names, *plugin_names("presets", names)]
         near = did_you_mean(name, names, _NEAREST)
         raise UsageError(f"There is no preset '{name}'.{near}", _list(names))
+    return name
 
 
 def load_preset(name: str, overrides: Mapping[str, str], ask: Ask | None = None) -> Settings:
@@ -264,13 +259,12 @@ def _explained(shape: type[Settings], values: Mapping[str, object], message: str
             f"The settings are wrong: {message}.",
             f"Those of method '{shape.__struct_config__.tag}' are all to be given: {keys}",
         )
-    words = _words(_kinds(shape)[key])
+    words = _words(get_type_hints(shape)[key])
     expected = f"Choose {' or '.join(words)}" if words else _plainly(problem)
     return UsageError(f"The setting '{key}' cannot be '{values[key]}'.", expected)
 
 
 def _words(kind: Any) -> list[str]:
-    """Return what can be chosen where a setting is one of some words; nothing where it is not."""
     parts = get_args(kind)
     words = [word for one in (kind, *parts) for word in get_args(one) if isinstance(word, str)]
     return [*words, "a whole number"] if int in parts and words else words
@@ -307,33 +301,15 @@ def _joined(settings: Settings) -> Settings:
     return settings
 
 
-def idle_settings(settings: Settings) -> set[str]:
-    """Return the names of settings that have no say beside the others."""
-    if not isinstance(settings, Transfer):
-        return set()
-    return UNUSED_BY_HEAD[settings.head]
-
-
 def _check_used(settings: Settings, overrides: Mapping[str, str]) -> None:
-    """Raise `UsageError` for an option that would change nothing."""
-    idle = idle_settings(settings) & set(overrides)
-    if not idle or not isinstance(settings, Transfer):
+    if not isinstance(settings, Transfer):
         return
-    if settings.head == "logistic":
+    if idle := UNUSED_BY_HEAD[settings.head] & set(overrides):
+        heads = [head for head, unused in UNUSED_BY_HEAD.items() if not idle & unused]
         raise UsageError(
-            f"'{min(idle)}' has no meaning for a logistic head: it is solved, not descended to.",
-            "Add -o head=linear or -o head=mlp, or set -o strength=…",
+            f"'{min(idle)}' has no meaning for a {settings.head} head.",
+            f"Add -o head={' or -o head='.join(heads)}" if heads else "Leave some of them away",
         )
-    if "dense" in idle:
-        raise UsageError("'dense' is the width of an mlp head.", "Add -o head=mlp")
-    raise UsageError(
-        f"'{min(idle)}' has no meaning for a head that descends.",
-        "Add -o head=logistic, or set -o weight_decay=…",
-    )
-
-
-def _kinds(shape: type[Settings]) -> dict[str, Any]:
-    return get_type_hints(shape)
 
 
 def _known(shape: type[Settings], key: str) -> None:
@@ -351,12 +327,11 @@ def _list(names: Iterable[str]) -> str:
 
 
 def _from_text(shape: type[Settings], key: str, text: str) -> object:
-    """Return the value that `text` stands for. Raises `UsageError` where it stands for none."""
     value: object = text.strip()
     if key == "blocks":
         value = [part.strip() for part in text.strip("[] ").split(",")]
     try:
-        return msgspec.convert(value, _kinds(shape)[key], strict=False)
+        return msgspec.convert(value, get_type_hints(shape)[key], strict=False)
     except msgspec.ValidationError as error:
         problem = str(error).partition(" - at ")[0]
         raise _explained(shape, {key: text}, f"{problem} - at `$.{key}`") from error

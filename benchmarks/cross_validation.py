@@ -22,9 +22,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from baseline.data.grouped_split import deal_folds
+from baseline.data.samples import deal_folds
 from baseline.judge.intervals import share_interval
-from baseline.train.fold_run import SWOLLEN
+from baseline.train.trials import SWOLLEN
 from gleanset.binomial import Interval
 
 WIDTH, UNSEEN = 8, 1000

@@ -12,7 +12,7 @@ independent pictures as the true variance makes of the sample; for anything else
 1.96 true standard errors. A bound counts as the interval from 0 up to it.
 
 A case is a function of a `World` and a random generator that returns a `Trial`; `@case` registers
-it. `tests/baseline/judge/test_interval_coverage.py` runs a small fixed version of every case.
+it. `tests/baseline/judge/test_intervals.py` runs a small fixed version of every case.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from baseline.data.pixels import picture_of
 from baseline.data.samples import pixel_sources
 from baseline.features.features import FeatureSpec
 from baseline.features.texture import are_drawn, expected_weights
-from baseline.presort.likeness import components_of, weighed
+from baseline.presort.presorter import components_of, weighed
 from baseline.settings import Transfer, load_preset
 from curation.likeness.descriptor import DescriptorSpace, descriptor
 from curation.likeness.grouping import MEAN_SIZE, grouped

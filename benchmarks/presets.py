@@ -26,13 +26,11 @@ from kept_rows import KeptRows, Row
 from labelled_tree import DATA, add_pictures, of_tree, split
 from PIL import Image
 
-from baseline.data.grouped_split import with_val
-from baseline.data.samples import find_examples
+from baseline.data.samples import find_examples, with_val
 from baseline.features.features import FeatureSpec, features_of
 from baseline.settings import load_preset
-from baseline.train.inference import network_outputs
 from baseline.train.methods.registry import fit_method
-from baseline.train.methods.training_data import TrainingData
+from baseline.train.methods.training_data import TrainingData, network_outputs
 from baseline.train.train_run import train_run
 from gleanset import Dataset
 from tools.sample.character import random_character, random_expression

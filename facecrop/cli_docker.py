@@ -53,7 +53,6 @@ def states() -> dict[str, dict[str, str]]:
 
 
 def _names() -> list[str]:
-    """Return the engines we know, and the one that the environment names."""
     from facecrop.run_docker import ENGINE_SETTING, ENGINES
 
     return list(dict.fromkeys([*ENGINES, *filter(None, [os.environ.get(ENGINE_SETTING)])]))
@@ -85,7 +84,6 @@ def build_context() -> Path:
 
 
 def _tried(engine: str, image: str) -> Result:
-    """Start the container and test it; what it said of itself."""
     from facecrop.detectors.animeface_docker import AnimeFaceContainer
 
     made = AnimeFaceContainer(engine, image)

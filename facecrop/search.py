@@ -216,7 +216,6 @@ def find_faces(
 
 
 def _retired(dataset: Dataset) -> int:
-    """Samples that waited and whose face another search does not find."""
     return dataset.samples.counts("status").get(("retired",), 0)
 
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from baseline.extras import can_transfer
-from baseline.presort.words import SURE
+from baseline.presort import SURE
 from curation.by_hand import PRESORT, by_hand, window_here
 from facecrop.request import whole_instead
 from gleanset import Dataset

@@ -11,12 +11,15 @@ from drawn_patterns import CLASSES, patterns
 from PIL import Image
 
 from baseline.data.samples import find_examples, load_arrays
-from baseline.judge.answers import DecisionRule, save_decision_rule
-from baseline.judge.familiarity import fit_feature_scale, save_feature_scale
+from baseline.judge.answers import (
+    DecisionRule,
+    fit_feature_scale,
+    save_decision_rule,
+    save_feature_scale,
+)
 from baseline.settings import Settings, load_preset
 from baseline.train.networks import build_net, learnt
-from baseline.train.storage import save_model
-from baseline.train.trained_net import TrainedNet
+from baseline.train.trained_net import TrainedNet, save_model
 from baseline.use.model import load
 from gleanset import Dataset
 from gleanset.db.journal import Choice

@@ -8,10 +8,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from baseline.judge.answers import DecisionRule
-from baseline.judge.familiarity import FeatureScale
-from baseline.use.engines.base import ModelFacts
-from baseline.use.export.card import KEY, card_of
+from baseline.judge.answers import DecisionRule, FeatureScale
+from baseline.use.engines.base import KEY, ModelFacts, card_of
 from gleanset.db.faces import CropMethod
 
 CLASSES = ("blue", "green", "red")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from baseline.data.pixels import Pixels
-from baseline.use.engines.onnx_engine import OnnxEngine
+from baseline.use.engines.exported_engines import OnnxEngine
 from baseline.use.model import Model, PictureAnswer
 from facecrop.detectors.drawnface import MODEL
 from gleanset.config import did_you_mean

@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from PIL.Image import Image
 
+from baseline.use.crops import PicturePart
 from baseline.use.model import Model, PictureAnswer
-from baseline.use.picture_parts import PicturePart
 from baseline.use.predict import part_to_json
 from gleanset.errors import Unreadable
 from gleanset.images.cut import encode, within

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from baseline.use.picture_parts import NO_FACE
+from baseline.use.crops import NO_FACE
 from gleanset.db.classes import class_name
 from gleanset.db.visitors import REMOVAL, Claim
 from gleanset.errors import Unreadable, UsageError

@@ -11,7 +11,6 @@ draws them from its own generator, a cached view from the seed, the sample's key
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,26 +94,15 @@ def augment(x: Pixels, random: np.random.Generator, kind: Kind) -> Pixels:
     return changed(x, random.random((len(x), DRAWS)), LIMITS[kind])
 
 
-def augmented_views(x: Pixels, keys: Sequence[str], views: int, kind: Kind, seed: int) -> Pixels:
-    """Return changed copies of pictures N x C x H x W, `views` of each: N x views x C x H x W.
-
-    View v of a sample depends on `seed`, its key, v and `kind` alone, so it can be cached.
-    """
-    drawn = np.stack([view_numbers(key, view, seed) for key in keys for view in range(views)])
-    limits = Limits(0, 0, dark=0, blur=0, jpeg=0) if kind == "none" else LIMITS[kind]
-    made = changed(np.repeat(x, views, axis=0), drawn, limits, mirror=kind != "none")
-    return made.reshape(len(x), views, *x.shape[1:])
-
-
 def view_numbers(key: str, view: int, seed: int) -> Numbers:
     """Return the numbers in 0..1 that decide how view `view` of the sample `key` is changed."""
     return np.random.default_rng((seed, zlib.crc32(key.encode()), view)).random(DRAWS)
 
 
-def changed(x: Pixels, drawn: Numbers, limits: Limits, *, mirror: bool = True) -> Pixels:
+def changed(x: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
     """Return copies of `x` (N x C x H x W), each changed by its row of `drawn` (N x DRAWS)."""
     out = np.empty((len(x), *x.shape[2:], x.shape[1]), np.uint8)
-    maps = _maps(drawn, x.shape[3], x.shape[2], limits, mirror)
+    maps = _maps(drawn, x.shape[3], x.shape[2], limits)
     for i, picture in enumerate(x.transpose(0, 2, 3, 1)):
         moved = cv2.warpAffine(
             np.ascontiguousarray(picture),
@@ -128,14 +116,14 @@ def changed(x: Pixels, drawn: Numbers, limits: Limits, *, mirror: bool = True) -
     return out.transpose(0, 3, 1, 2)
 
 
-def _maps(drawn: Numbers, width: int, height: int, limits: Limits, mirror: bool) -> Numbers:
+def _maps(drawn: Numbers, width: int, height: int, limits: Limits) -> Numbers:
     """Return affine maps from a changed picture's pixels to the original's, N x 2 x 3."""
     either = drawn * 2 - 1
     zoom = 1 + limits.zoom * either[:, _ZOOM]
     stretch = 1 + limits.stretch * either[:, _STRETCH]
     turn = np.deg2rad(limits.turn * either[:, _TURN])
     shear = np.tan(np.deg2rad(limits.shear * either[:, _SHEAR]))
-    side = np.where(mirror & (drawn[:, _MIRROR] < 0.5), -1.0, 1.0)
+    side = np.where(drawn[:, _MIRROR] < 0.5, -1.0, 1.0)
     cos, sin = np.cos(turn), np.sin(turn)
     turned = np.array([[cos, -sin], [sin, cos]])
     ones, none = np.ones_like(zoom), np.zeros_like(zoom)
@@ -183,7 +171,6 @@ def _recorded(picture: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
 
 
 def _as_jpeg(picture: Pixels, quality: int) -> Pixels:
-    """Return the picture as it looks after being saved as a JPEG."""
     # OpenCV takes the channels for blue, green, red: in any other order it would spare other hues.
     swapped = picture if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, ::-1])
     _, data = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -28,6 +27,8 @@ GATHERED = 32
 LAST = 0.5
 """What the last layer's features count beside the earlier ones': there are more of them. Chosen by
 cross-validation on two sets (docs/experiments.md)."""
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+"""How the names of tensors end that a batch norm counts while it learns."""
 TINY = 1e-6
 """A variance that keeps the gradient of a spread finite."""
 
@@ -56,20 +57,6 @@ class FeaturePart(NamedTuple):
         return sum(self.layers)
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkLayer:
-    """One layer: its name in the weights, its kind, the shape of what it gives of a picture.
-
-    `macs` are multiply-accumulates for one picture, of convolutions and dense layers alone.
-    """
-
-    name: str
-    kind: str
-    shape: tuple[int, ...]
-    parameters: int
-    macs: int
-
-
 class PictureShape(NamedTuple):
     """Channels (1 or 3) of pictures, and their side in pixels."""
 
@@ -80,8 +67,7 @@ class PictureShape(NamedTuple):
 FeatureExtractor: TypeAlias = Callable[[Array], FeatureArray]
 """Turns pictures N x C x size x size (uint8, or float32 in 0..1) into features N x D.
 
-Raises `InputUnusable` where the weights give no numbers, `UsageError` where not even one picture
-fits into memory.
+Raises `InputUnusable` where the weights give no numbers, `UsageError` where the memory is full.
 """
 
 
@@ -132,6 +118,11 @@ class Backbone(ABC):
         """Its weights; nothing where it has none, or before it has any."""
         return self._state
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers of it were learnt."""
+        return sum(v.size for name, v in self.state.items() if not name.endswith(STATISTICS))
+
     def fill(self, state: State) -> None:
         """Take weights. Raises `ValueError` where they are those of another network."""
         refuse_misfit(state, self.shapes)
@@ -149,10 +140,6 @@ class Backbone(ABC):
 
         `padded` says that a vector must not depend on its company to the last digit.
         """
-
-    @abstractmethod
-    def network_layers(self, shape: PictureShape) -> list[NetworkLayer]:
-        """Return the layers that hold weights, in the order in which a picture passes them."""
 
 
 def refuse_misfit(state: State, shapes: Shapes) -> None:

@@ -1,7 +1,7 @@
 """Backbones by their names: networks of timm, embeddings, those that come along, or several.
 
-A name says which: `efficientnet_lite0`, `colours` (`colour_backbone.py`), `faces`
-(`identity_backbone.py`), or some as `efficientnet_lite0+colours` (`backbone_names.py` has the
+A name says which: `efficientnet_lite0`, `colours` and `faces`
+(`shipped_backbones.py`), or some as `efficientnet_lite0+colours` (`backbone_names.py` has the
 spelling).
 """
 
@@ -15,23 +15,31 @@ from types import ModuleType
 import numpy as np
 
 from baseline.extras import need_torch
-from baseline.features import efficientnet_lite
 from baseline.features.backbone import (
     Array,
     Backbone,
     FeatureExtractor,
-    NetworkLayer,
     PictureShape,
     State,
     Weights,
 )
-from baseline.features.backbone_names import COLOURS, FACES, JOIN, backbone_names
-from baseline.features.colour_backbone import ColourBackbone
-from baseline.features.efficientnet_lite import BODY, LiteBackbone
-from baseline.features.embedding_graph import EmbeddingGraph
-from baseline.features.hub_embedding import is_embedding, refuse_own_file
-from baseline.features.identity_backbone import IdentityBackbone
+from baseline.features.backbone_names import (
+    COLOURS,
+    FACES,
+    JOIN,
+    backbone_names,
+    is_embedding,
+    refuse_own_file,
+)
 from baseline.features.onnx_backbone import OnnxBackbone
+from baseline.features.shipped_backbones import (
+    BODY,
+    LITE,
+    ColourBackbone,
+    IdentityBackbone,
+    LiteBackbone,
+    random_state,
+)
 from baseline.features.stored_weights import fitting, packaged_weights, weights_in_file
 from baseline.settings import Precision
 from gleanset.errors import UsageError
@@ -88,9 +96,10 @@ class SideBySide(Backbone):
         each = [one.extractor(shape, precision, padded=padded) for one in self.members]
         return lambda pictures: np.concatenate([extract(pictures) for extract in each], 1)
 
-    def network_layers(self, shape: PictureShape) -> list[NetworkLayer]:
-        """Return those of all members."""
-        return [layer for one in self.members for layer in one.network_layers(shape)]
+    @property
+    def parameters(self) -> int:
+        """Those of all members."""
+        return sum(member.parameters for member in self.members)
 
 
 def bare_backbone(name: str, kept: Path | None = None, seed: int = 0) -> Backbone:
@@ -109,17 +118,16 @@ def _bare(name: str, kept: Path | None, seed: int) -> Backbone:
         return ColourBackbone()
     if name == FACES:
         return IdentityBackbone(kept)
-    if name == efficientnet_lite.NAME:
+    if name == LITE:
         return LiteBackbone()
     if is_embedding(name):
-        return OnnxBackbone(EmbeddingGraph.open(name, kept))
+        return OnnxBackbone.open(name, kept)
     backbone: Backbone = _timm().TimmBackbone(name, kept, seed)
     return backbone
 
 
 def _timm() -> ModuleType:
-    """Return the module of timm's networks, which takes seconds to import."""
-    need_torch(f"a network other than {efficientnet_lite.NAME}")
+    need_torch(f"a network other than {LITE}")
     return import_module("baseline.features.timm_backbone")
 
 
@@ -144,19 +152,17 @@ def load_backbone(name: str, weights: str, seed: int = 0) -> tuple[Backbone, Wei
 
 
 def _given(members: Sequence[Backbone], wanted: Iterator[str], seed: int) -> Iterator[Weights]:
-    """Give the networks the next weights each; yield where those of all members are from."""
     for member in members:
         if member.shapes:
             yield _filled(member, next(wanted), seed)
         elif isinstance(member, OnnxBackbone):
-            yield Weights(f"hub {member.graph.spec.name}", member.graph.spec.sha256)
+            yield Weights(f"hub {member.name}", member.spec.sha256)
 
 
 def _filled(member: Backbone, weights: str, seed: int) -> Weights:
-    """Give a network its weights, which others name without `BODY`."""
     if weights == "none":
         if isinstance(member, LiteBackbone):
-            member.fill(efficientnet_lite.random_state(seed))
+            member.fill(random_state(member.shapes, seed))
         return Weights("none", None)
     shapes = {name.removeprefix(BODY): shape for name, shape in member.shapes.items()}
     state: State
@@ -172,7 +178,6 @@ def _filled(member: Backbone, weights: str, seed: int) -> Weights:
 
 
 def _joined(weights: Sequence[Weights]) -> Weights:
-    """Return what is said of the weights of all networks together."""
     if not weights:
         return Weights("none", None)
     digests = [one.sha256 or "" for one in weights]

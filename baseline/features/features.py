@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 import numpy as np
@@ -111,7 +110,8 @@ def features_of(
     names = {sample.key: _names(sample, spec) for sample in samples}
     for member in members:
         member.vectors = member.store.read([name for row in names.values() for name in row])
-    missing = [s for s in _once(samples) if any(_lacking(members, name) for name in names[s.key])]
+    once = {sample.key: sample for sample in samples}.values()
+    missing = [s for s in once if any(_lacking(members, name) for name in names[s.key])]
     if missing:
         wanted = list(_wanted(dataset, missing, names, members))
         workers, bars = dataset.workers(), progress or Progress()
@@ -143,7 +143,8 @@ class _Member:
 
     @classmethod
     def of(cls, dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Self:
-        return cls(spec, backbone, VectorStore(_folder(dataset, spec, backbone)))
+        folder = dataset.cache / "features" / features_name(spec, backbone)
+        return cls(spec, backbone, VectorStore(folder))
 
     def extractor(self) -> FeatureExtractor:
         return self.backbone.extractor(self.spec.shape, self.spec.precision)
@@ -151,10 +152,6 @@ class _Member:
 
 def _lacking(members: Sequence[_Member], name: bytes) -> bool:
     return any(name not in member.vectors for member in members)
-
-
-def _folder(dataset: Dataset, spec: FeatureSpec, backbone: Backbone) -> Path:
-    return dataset.cache / "features" / features_name(spec, backbone)
 
 
 def features_name(spec: FeatureSpec, backbone: Backbone) -> str:
@@ -169,7 +166,6 @@ def features_name(spec: FeatureSpec, backbone: Backbone) -> str:
 
 
 def _names(sample: Sample, spec: FeatureSpec) -> list[bytes]:
-    """Return a name for each view, of all that decides its pixels."""
     changes = (
         repr((spec.augment, LIMITS[spec.augment], VIEW_SEED)) if spec.augment != "none" else ""
     )
@@ -177,10 +173,6 @@ def _names(sample: Sample, spec: FeatureSpec) -> list[bytes]:
         vector_name((sample.key, *sample.box, sample.angle, view, changes if view else ""))
         for view in spec.all_views
     ]
-
-
-def _once(samples: Sequence[Sample]) -> list[Sample]:
-    return list({sample.key: sample for sample in samples}.values())
 
 
 def _wanted(
@@ -199,7 +191,6 @@ def _compute(
     names: Names,
     progress: Progress,
 ) -> None:
-    """Make what each member lacks of the views, a batch at a time; pictures are read once."""
     extractors = [member.extractor() for member in members]
     for batch in gathered(_read_views(spec, wanted, names, progress), GATHERED):
         for member, extractor in zip(members, extractors, strict=True):
@@ -267,7 +258,6 @@ def _compute_on_nodes(
     progress: Progress,
     cluster: Cluster,
 ) -> None:
-    """Have other machines read the pictures and make the features, in this one's precision."""
     make = MakeFeatures(spec, tuple(features_name(spec, member.backbone) for member in members))
     with cluster.keep("") as nodes:
         alone: list[ViewRequest] = []
@@ -297,7 +287,6 @@ def _keep(
 def _read_views(
     spec: FeatureSpec, wanted: Sequence[ViewRequest], names: Names, progress: Progress
 ) -> Iterator[tuple[bytes, Pixels]]:
-    """Yield (name, pixels) of each view; samples that cannot be read are left out."""
     outcomes = run_over(_reader(spec), wanted, readers_for(len(wanted) * len(spec.all_views)))
     for outcome in progress.over(outcomes, "features", total=len(wanted)):
         if outcome.result is not None:

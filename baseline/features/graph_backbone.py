@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,10 +19,9 @@ from baseline.features.backbone import (
     Array,
     Backbone,
     FeatureArray,
-    NetworkLayer,
     PictureShape,
 )
-from baseline.features.batching import is_out_of_memory, no_memory
+from baseline.features.batching import full_memory_explained
 from baseline.settings import Precision
 from gleanset.errors import InputUnusable
 from gleanset.platform import cores
@@ -57,10 +55,6 @@ class GraphBackbone(Backbone):
         """Return what makes features of pictures of a shape; always in float32."""
         return GraphExtractor(self, shape)
 
-    def network_layers(self, shape: PictureShape) -> list[NetworkLayer]:
-        """Return the layers that hold weights, in the order in which a picture passes them."""
-        return layers_in(self.model(shape))
-
     def model(self, shape: PictureShape) -> ModelProto:
         """Return its graph as a model of `PICTURES`. Raises `MissingComponent` without onnx."""
         need_graphs()
@@ -86,12 +80,8 @@ class GraphExtractor:
         return vectors
 
     def _of_one(self, picture: Array) -> FeatureArray:
-        try:
+        with full_memory_explained(1):
             vector: FeatureArray = self._session.run(None, {PICTURES: as_floats(picture[None])})[0]
-        except Exception as error:  # onnxruntime has a kind of its own for each way to fail
-            if is_out_of_memory(error):
-                raise no_memory() from error
-            raise
         return vector
 
 
@@ -119,31 +109,3 @@ def no_numbers() -> InputUnusable:
         "the backbone gives values that are no numbers",
         "take other weights, or compute exactly: -o precision=fp32",
     )
-
-
-KINDS = ("Conv", "Gemm", "BatchNormalization")
-"""Operators that are layers."""
-
-
-def layers_in(model: ModelProto) -> list[NetworkLayer]:
-    """Return the layers of a graph whose one input are pictures."""
-    import onnx.shape_inference
-
-    inferred = onnx.shape_inference.infer_shapes(model).graph
-    shapes = {
-        value.name: tuple(side.dim_value for side in value.type.tensor_type.shape.dim)
-        for value in (*inferred.value_info, *inferred.output)
-    }
-    held = {tensor.name: tuple(tensor.dims) for tensor in inferred.initializer}
-    layers = []
-    for node in inferred.node:
-        if node.op_type not in KINDS or node.input[1] not in held:
-            continue
-        shape = shapes.get(node.output[0], ())[1:]
-        tensors = [prod(held[name]) for name in node.input[1:] if name in held]
-        learnt = tensors[:2] if node.op_type == "BatchNormalization" else tensors
-        places = prod(shape[1:]) if node.op_type == "Conv" else 1
-        macs = 0 if node.op_type == "BatchNormalization" else tensors[0] * places
-        name = node.input[1].partition("/")[2].removesuffix(".weight")
-        layers.append(NetworkLayer(name, node.op_type, shape, sum(learnt), macs))
-    return layers

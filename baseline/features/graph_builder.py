@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,12 +51,21 @@ class GraphBuilder:
         self._tensors.append(numpy_helper.from_array(np.asarray(numbers, order="C"), name))
         return name
 
-    def embed(self, model: ModelProto, value: str) -> str:
-        """Add the whole graph of a model with one input, which is `value`, and one output.
+    def embed(
+        self, model: ModelProto, value: str, weights: Mapping[str, Array] = MappingProxyType({})
+    ) -> str:
+        """Add the whole graph of a model, whose first input is `value`; return its output.
 
-        Of an older opset it is converted. Raises `InputUnusable` where that cannot be.
+        Its other inputs are `weights`. Of an older opset it is converted. Raises `InputUnusable`
+        where that cannot be.
         """
-        part = _prefixed(_converted(model, self.opset), f"{self.scope}/")
+        for name, numbers in weights.items():
+            self.hold(numbers, name)
+        prefix = f"{self.scope}/"
+        part = onnx.compose.add_prefix(_converted(model, self.opset), prefix)
+        for number, node in enumerate(part.graph.node):
+            # Files often name no node, and quantising tells by names which are left alone.
+            node.name = node.name or f"{prefix}{number}"
         first, last = part.graph.input[0].name, part.graph.output[0].name
         self._nodes.append(helper.make_node("Identity", [value], [first], name=f"{first}/in"))
         self._nodes.extend(part.graph.node)
@@ -101,17 +111,6 @@ def _converted(model: ModelProto, opset: int) -> ModelProto:
             f"{opset}: {error}",
             "take a file of a newer opset from its publisher",
         ) from error
-
-
-def _prefixed(model: ModelProto, prefix: str) -> ModelProto:
-    """Return a graph whose names all begin with `prefix`; every node has one.
-
-    Files often name no node, and quantising tells by names which nodes are left alone.
-    """
-    model = onnx.compose.add_prefix(model, prefix)
-    for number, node in enumerate(model.graph.node):
-        node.name = node.name or f"{prefix}{number}"
-    return model
 
 
 def float_pictures(name: str, shape: PictureShape) -> ValueInfoProto:

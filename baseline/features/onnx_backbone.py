@@ -1,18 +1,28 @@
-"""An embedding model as a backbone: images are brought to what it takes, inside."""
+"""An embedding model of a hub as a backbone: its graph, fetched once, and what it is given."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import weakref
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from baseline.features.backbone import FeaturePart, NetworkLayer, PictureShape
-from baseline.features.embedding_graph import EmbeddingGraph
+from baseline.extras import need_graphs
+from baseline.features.backbone import FeaturePart, PictureShape
+from baseline.features.backbone_names import EmbeddingSpec, parse, pinned_embedding
 from baseline.features.graph_backbone import GraphBackbone, integers
+from gleanset.errors import InputUnusable
+from gleanset.files.fetch import Published, fetched
+from gleanset.files.hub import ask_hub
+from gleanset.files.store import sha256_of
+from gleanset.work.onnx_session import onnx_session
 
 if TYPE_CHECKING:
     from baseline.features.graph_builder import GraphBuilder
+
 
 SCOPE, PREPARING = "embedding", "as_embedding_takes_it"
 """Scopes of the file's own operators, and of those before them."""
@@ -21,43 +31,100 @@ SCOPE, PREPARING = "embedding", "as_embedding_takes_it"
 class OnnxBackbone(GraphBackbone):
     """A network of an ONNX file of a hub. It does not learn.
 
-    Pictures are scaled by `bilinear_weights` where the file takes another size, and normalised as
-    the file's details say: all of it by plain operators, so that an export holds the same.
+    `data` is the publisher's file, `embedding` the part that leads to it, `side` the height
+    and width of its input. Pictures are scaled by `bilinear_weights` where the file takes another
+    size, and normalised as the file's details say: all of it by plain operators, so that an export
+    holds the same.
     """
 
-    def __init__(self, graph: EmbeddingGraph) -> None:
-        self.graph, self.opset = graph, graph.opset
-        self.name = graph.spec.name
-        self.parts = (FeaturePart(self.name, True, (graph.width,)),)
-        self.emphasis = np.ones(graph.width)
+    def __init__(self, spec: EmbeddingSpec, data: bytes) -> None:
+        """Raise `InputUnusable` for a file that cannot serve."""
+        from baseline.features.graph_builder import opset_of
+
+        self.spec, self.data, self.name = spec, data, spec.name
+        kind = spec.kind
+        try:
+            self.embedding, sides = _embedding_part(data)
+            height, width = sides[2:4] if kind.layout == "nchw" else sides[1:3]
+            self.side = height or kind.side, width or kind.side
+            features = _features(self.embedding, kind.layout, self.side)
+        except Exception as error:  # protobuf and onnxruntime have kinds of their own
+            raise InputUnusable(
+                f"{spec.name} cannot be a backbone: {error}", "take another: baseline backbones"
+            ) from error
+        self.opset = opset_of(self.embedding)
+        self.parts = (FeaturePart(self.name, True, (features,)),)
+        self.emphasis = np.ones(features)
+
+    @classmethod
+    def open(cls, name: str, kept: Path | None = None) -> OnnxBackbone:
+        """Return the backbone of a pinned name, its file from `kept` (a run's folder) if there.
+
+        Raises `InputUnusable` for a file that cannot serve, `MissingComponent` without onnx or
+        where the file cannot be fetched.
+        """
+        opened = _OPEN.get(name)
+        if opened is None:
+            need_graphs()
+            spec = parse(pinned_embedding(name, ask_hub))
+            opened = _OPEN[name] = cls(spec, _bytes_of(spec, kept))
+        return opened
 
     @property
     def identity(self) -> tuple[object, ...]:
         """The file's hash, and all that decides what it is given."""
-        kind = self.graph.spec.kind
+        kind = self.spec.kind
         taken = (kind.layout, kind.mean, kind.std, kind.range, kind.colours)
-        return ("embedding", self.graph.spec.sha256, self.graph.side, taken)
+        return ("embedding", self.spec.sha256, self.side, taken)
 
     @property
     def kept_files(self) -> dict[str, bytes]:
         """The publisher's file."""
-        return {self.graph.spec.file_name: self.graph.data}
+        return {self.spec.file_name: self.data}
 
-    def network_layers(self, shape: PictureShape) -> list[NetworkLayer]:
-        """Return one: the whole of it."""
-        numbers = self.graph.numbers
-        return [NetworkLayer(self.name, type(self).__name__, (self.width,), numbers, 0)]
+    @property
+    def parameters(self) -> int:
+        """How many numbers of it were learnt."""
+        return sum(prod(tensor.dims) for tensor in self.embedding.graph.initializer)
+
+    @property
+    def words(self) -> str:
+        """What it takes and gives, in a line."""
+        kind, (height, width) = self.spec.kind, self.side
+        values = f"0..{kind.range}"
+        if kind.mean and kind.std:
+            values += f" less {_numbers(kind.mean)} by {_numbers(kind.std)}"
+        return (
+            f"{self.spec.name}: takes {width} x {height}, {kind.colours.upper()} in {values}, "
+            f"{kind.layout.upper()}; gives {self.width} features"
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """Return the same for the metrics."""
+        kind = self.spec.kind
+        return {
+            "name": self.spec.name,
+            "model": str(self.spec.file),
+            "sha256": self.spec.sha256,
+            "layout": kind.layout,
+            "side": self.side,
+            "colours": kind.colours,
+            "range": kind.range,
+            "mean": kind.mean,
+            "std": kind.std,
+            "width": self.width,
+        }
 
     def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
         """Add the file's graph, and before it what brings pictures to what that takes."""
-        digest = self.graph.spec.sha256[:8]
+        digest = self.spec.sha256[:8]
         graph.scope = f"{PREPARING}-{digest}"
         taken = self._as_taken(graph, pictures, shape)
         graph.scope = f"{SCOPE}-{digest}"
-        return graph.embed(self.graph.model, taken)
+        return graph.embed(self.embedding, taken)
 
     def _as_taken(self, graph: GraphBuilder, value: str, shape: PictureShape) -> str:
-        side, kind = self.graph.side, self.graph.spec.kind
+        side, kind = self.side, self.spec.kind
         if shape.channels == 1:
             value = graph.add("Expand", value, integers(1, 3, 1, 1))
         if side != (shape.size, shape.size):
@@ -71,6 +138,61 @@ class OnnxBackbone(GraphBackbone):
                 value = graph.add(operator, value, np.array(numbers, np.float32).reshape(3, 1, 1))
         nhwc = kind.layout == "nhwc"
         return graph.add("Transpose", value, perm=[0, 2, 3, 1]) if nhwc else value
+
+
+_OPEN: weakref.WeakValueDictionary[str, OnnxBackbone] = weakref.WeakValueDictionary()
+"""Those in use by their names, so that a large one is in memory once."""
+
+
+def _bytes_of(spec: EmbeddingSpec, kept: Path | None) -> bytes:
+    path = kept / spec.file_name if kept else None
+    if path is None or not path.is_file():
+        otherwise = "download it into the cache of the hub: hf download"
+        path = fetched(Published(str(spec.file), spec.sha256), otherwise)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputUnusable(
+            f"the backbone {path} cannot be read: {error.strerror}", "put the file back"
+        ) from error
+    if sha256_of(data) != spec.sha256:
+        raise InputUnusable(
+            f"{path} is another file than the one meant: its SHA-256 is {sha256_of(data)}, "
+            f"not {spec.sha256}",
+            "put the file back",
+        )
+    return data
+
+
+def _embedding_part(data: bytes) -> tuple[Any, list[int]]:
+    """Return the part of a model that leads to its last output, and the sides of its input.
+
+    A side that is free is 0. Raises `ValueError`, and what onnx raises.
+    """
+    import onnx
+    from onnx.utils import Extractor
+
+    whole = onnx.load_model_from_string(data)
+    held = {tensor.name for tensor in whole.graph.initializer}
+    if any(tensor.data_location == tensor.EXTERNAL for tensor in whole.graph.initializer):
+        raise ValueError("its numbers are in other files, which are not read")
+    taken = next(value for value in whole.graph.input if value.name not in held)
+    sides = [side.dim_value for side in taken.type.tensor_type.shape.dim]
+    return Extractor(whole).extract_model([taken.name], [whole.graph.output[-1].name]), sides
+
+
+def _features(model: Any, layout: str, side: tuple[int, int]) -> int:
+    session = onnx_session(model.SerializeToString())
+    shape = (2, 3, *side) if layout == "nchw" else (2, *side, 3)
+    answer = session.run(None, {session.get_inputs()[0].name: np.zeros(shape, np.float32)})[0]
+    if answer.ndim != 2 or len(answer) != 2:
+        shown = " x ".join(map(str, answer.shape))
+        raise ValueError(f"its last output is {shown}, not N x features")
+    return int(answer.shape[1])
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return "/".join(f"{value:.3g}" for value in values)
 
 
 def bilinear_weights(old: int, new: int) -> npt.NDArray[np.float32]:

@@ -108,7 +108,6 @@ def _in_shape(numbers: Array, shape: tuple[int, ...]) -> Array:
 
 
 def _texts(stream: io.BytesIO) -> list[str]:
-    """Return the texts in the pickle that the stream is at, and go behind it."""
     said = pickletools.genops(stream)
     return [text for code, text, _ in said if code.name == "BINUNICODE" and text is not None]
 

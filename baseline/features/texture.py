@@ -71,7 +71,7 @@ def expected_weights(
     weights: Mapping[str, float]
     if not are_drawn(dataset, samples, progress):
         weights, why = PHOTOS, "these are photographs"
-    elif elongation(samples) > SQUARE:
+    elif samples and _elongation(samples) > SQUARE:
         weights, why = LONG, "these are drawings far from square"
     else:
         weights, why = DRAWN, "these are drawings"
@@ -79,10 +79,7 @@ def expected_weights(
     return PartWeights((1.0, *each), why, {})
 
 
-def elongation(samples: Sequence[Sample]) -> float:
-    """Return how many times as long as wide samples are, as they are cut: their geometric mean."""
-    if not samples:
-        return 1.0
+def _elongation(samples: Sequence[Sample]) -> float:
     sides = np.log([(one.box.width, one.box.height) for one in samples])
     return float(np.exp(np.abs(sides[:, 0] - sides[:, 1]).mean()))
 
@@ -120,5 +117,4 @@ def photo_likenesses(
 
 
 def _photo_likeness(source: PixelSource) -> float:
-    """Return how likely the sample is a photo, 0..1. Raises `Unreadable`."""
     return photo_likeness(picture_of(source).convert("RGB"))

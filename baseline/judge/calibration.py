@@ -57,34 +57,26 @@ class ScoreCalibration:
 
     def describe(self) -> str:
         """Say what was done, in a sentence."""
-        return self._describe_temperature() + self._describe_shift()
-
-    @property
-    def _fitted(self) -> bool:
-        return self.pictures > 1
-
-    def _describe_temperature(self) -> str:
-        if not self._fitted:
-            return "scores are left as the network gives them: there is nothing to calibrate by"
+        if self.pictures < 2:
+            words = "scores are left as the network gives them: there is nothing to calibrate by"
+            balanced = "; classes were balanced in training: rare ones may be given too much"
+            return words + ("" if self.share is None else balanced)
         source = f"{count(self.pictures, 'picture')} ({count(self.moments, 'moment')}) of val"
+        words = f"temperature {self.temperature:.2f}, by {source}"
         if abs(self.temperature - 1) <= _ALIKE:
             left = f"temperature left at {self.temperature:.2f}"
-            return f"{left}: {source} show no sure need of another"
-        return f"temperature {self.temperature:.2f}, by {source}"
-
-    def _describe_shift(self) -> str:
+            words = f"{left}: {source} show no sure need of another"
         if self.share is None:
-            return ""
-        if not self._fitted:
-            return "; classes were balanced in training: rare ones may be given too much"
+            return words
         if self.share < _ALIKE:
             return (
-                "; classes were balanced in training: nothing is taken back, for val shows no sure "
-                "effect of it"
+                f"{words}; classes were balanced in training: nothing is taken back, for val shows "
+                "no sure effect of it"
             )
         return (
-            f"; classes were balanced in training, of whose effect {percent(self.share)} are taken "
-            "back, as far as val shows it: probabilities are for classes as common as in train"
+            f"{words}; classes were balanced in training, of whose effect {percent(self.share)} "
+            "are taken back, as far as val shows it: probabilities are for classes as common as in "
+            "train"
         )
 
 

@@ -19,7 +19,7 @@ from baseline.judge.intervals import (
 )
 from baseline.judge.metrics import classification_metrics
 from baseline.judge.outputs import Outputs, load_outputs, softmax
-from baseline.judge.run_figures import read_layers, read_metrics, weights_size
+from baseline.judge.run_figures import read_metrics, weights_size
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.binomial import Interval, few
@@ -30,7 +30,7 @@ from gleanset.errors import InputUnusable
 class ComparedRun:
     """One run. All figures are of its calibrated scores, as it answers.
 
-    `seconds` is the whole training, `parameters` None where the run did not record its layers,
+    `seconds` is the whole training, `parameters` None where the run did not record them,
     `size` bytes of weights; `against` compares it with the first run.
     """
 
@@ -141,7 +141,7 @@ def _read(dataset: Dataset, name: str, split: str) -> _JudgedOutputs:
 def _row(run: _JudgedOutputs, moments: Sequence[str], first: _JudgedOutputs) -> ComparedRun:
     scores, y = run.outputs.logits, run.outputs.y
     figures = classification_metrics(scores, y, run.outputs.keys, run.classes, 0)
-    metrics, layers = read_metrics(run.folder), read_layers(run.folder)
+    metrics = read_metrics(run.folder)
     return ComparedRun(
         run=run.run,
         preset=str(metrics.settings.get("preset", "?")),
@@ -151,7 +151,7 @@ def _row(run: _JudgedOutputs, moments: Sequence[str], first: _JudgedOutputs) -> 
         ece=calibration_error(softmax(scores), y).ece,
         macro_f1=figures.macro_f1,
         seconds=metrics.seconds,
-        parameters=sum(layer.parameters for layer in layers) if layers else None,
+        parameters=metrics.parameters,
         size=weights_size(run.folder),
         against=None
         if run is first

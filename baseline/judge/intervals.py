@@ -79,7 +79,7 @@ def share_at_most(
     as an average picture's. It is multiplied by `swollen`, for what else than the pictures makes
     the share wander.
     """
-    from scipy.special import ndtri
+    from scipy.special import ndtri, stdtrit
 
     sums, sizes = _by_moment(hits.astype(np.float64), groups)
     moments = _effective(sizes)
@@ -89,11 +89,12 @@ def share_at_most(
         return _exact_limit(0.0, moments / swollen, confidence)
     if share == 1 or len(sizes) < 2:
         return 1.0
-    sums, sizes = _with_part(sums, sizes, 1.0)
+    part = _FEW_HIT * float((sizes**2).sum() / sizes.sum())
+    sums, sizes = np.append(sums, part), np.append(sizes, part)
     enlarged, variance = float(sums.sum() / sizes.sum()), _variance(sums, sizes)
     worth = min(total, enlarged * (1 - enlarged) / variance) if variance > 0 else total
     # A variance that few moments tell is known as badly as Student's t has it.
-    known = (float(ndtri(confidence)) / _t_quantile(moments - 1, confidence)) ** 2
+    known = (float(ndtri(confidence)) / float(stdtrit(moments - 1, confidence))) ** 2
     return _exact_limit(share, worth * known / swollen, confidence)
 
 
@@ -129,32 +130,15 @@ def difference_interval(gain: Floats, groups: Groups) -> Interval:
 
 
 def _by_moment(values: Floats, groups: Groups) -> tuple[Floats, Floats]:
-    """Return the sum of `values` (N) in each moment, and how many there are."""
     numbers = group_numbers(groups)
     sums: Floats = np.bincount(numbers, values).astype(np.float64)
     return sums, np.bincount(numbers).astype(np.float64)
 
 
-def _with_part(sums: Floats, sizes: Floats, value: float) -> tuple[Floats, Floats]:
-    """Return the same with a part of a moment more, all of this value, as large as the moment of an
-    average picture.
-    """
-    part = _FEW_HIT * float((sizes**2).sum() / sizes.sum())
-    return np.append(sums, value * part), np.append(sizes, part)
-
-
 def _variance(sums: Floats, sizes: Floats) -> float:
-    """Return the variance of sum of sums / sum of sizes."""
     count, total = len(sizes), sizes.sum()
     off = sums - sums.sum() / total * sizes
     return float((off**2).sum() / total**2 * count / (count - 1))
-
-
-def _t_quantile(freedom: float, confidence: float) -> float:
-    """Return the quantile of Student's t with so many degrees of freedom."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, confidence))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Finding pictures of the same class by their embeddings, and telling pairs of one class apart.
+"""Finding pictures of the same class by their embeddings.
 
 The gallery is what would be known: the pictures of train. Pictures of one moment are never
 compared with each other, for finding the next frame of the same scene is no achievement.
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from baseline.judge.intervals import share_interval
 from baseline.judge.outputs import Indices, Outputs, Scores
@@ -22,9 +21,6 @@ _AT_ONCE = 256
 _NEVER = -2.0
 """Below every cosine: the likeness of what is not compared."""
 _FIRST = 5
-PAIRS = 2_000_000
-"""More pairs than that are thinned out: the figures would not change in their third digit."""
-_POINTS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +33,6 @@ class Embeddings:
 
     def __len__(self) -> int:
         return len(self.y)
-
-
-@dataclass(frozen=True, slots=True)
-class VerificationMetrics:
-    """The ROC over `pairs` of pictures, of which `same` are of one class: is it the same, or not?
-
-    `curve` are points (false, true positive rate).
-    """
-
-    pairs: int
-    same: int
-    auc: float
-    equal_error_rate: float
-    curve: tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +51,6 @@ class RetrievalMetrics:
     recall_at_5: float
     mean_average_precision: float
     interval: Interval | None
-    verification: VerificationMetrics | None = None
     split: str = ""
     against: str = ""
 
@@ -117,48 +98,4 @@ def retrieval_metrics(queries: Embeddings, gallery: Embeddings) -> RetrievalMetr
         recall_at_5=float(ranked.any(1).mean()),
         mean_average_precision=precision / len(ranked),
         interval=share_interval(ranked[:, 0], groups) if several else None,
-        verification=verification_metrics(queries, gallery),
     )
-
-
-def verification_metrics(
-    queries: Embeddings, gallery: Embeddings, seed: int = 0
-) -> VerificationMetrics | None:
-    """Compare every query with every picture of the gallery, but for those of its moment.
-
-    None where all pairs are of one kind.
-    """
-    from scipy.optimize import brentq
-    from sklearn.metrics import auc, roc_curve
-
-    scores, same = _pairs(queries, gallery, seed)
-    if same.all() or not same.any():
-        return None
-    false, true, _ = roc_curve(same, scores, drop_intermediate=False)
-    at = np.union1d(
-        np.linspace(0, len(false) - 1, _POINTS).round().astype(int),
-        np.searchsorted(true, np.linspace(0, 1, _POINTS)),
-    )
-    return VerificationMetrics(
-        pairs=len(same),
-        same=int(same.sum()),
-        auc=float(auc(false, true)),
-        equal_error_rate=float(brentq(lambda x: 1 - x - np.interp(x, false, true), 0, 1)),
-        curve=tuple(zip(false[at].tolist(), true[at].tolist(), strict=True)),
-    )
-
-
-def _pairs(
-    queries: Embeddings, gallery: Embeddings, seed: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    """Return the cosines of pairs, at most about `PAIRS`, and which are of one class."""
-    random = np.random.default_rng(seed)
-    share = min(1.0, PAIRS / max(1, len(queries) * len(gallery)))
-    scores, alike = [np.zeros(0, np.float32)], [np.zeros(0, np.bool_)]
-    for _, cosines, same in _likeness(queries, gallery):
-        chosen = cosines > _NEVER
-        if share < 1:
-            chosen &= random.random(cosines.shape, dtype=np.float32) < share
-        scores.append(cosines[chosen])
-        alike.append(same[chosen])
-    return np.concatenate(scores), np.concatenate(alike)

@@ -6,22 +6,26 @@ torch is not needed.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from baseline.data.copy_search import is_clear, unlearnt_words
-from baseline.data.runs import METRICS, NETWORK, SETTINGS, WEIGHTS, read_part, write_part
-from baseline.features.backbone import NetworkLayer
+from baseline.data.runs import METRICS, NETWORK, SETTINGS, WEIGHTS, read_part
 from baseline.judge.calibration import ScoreCalibration
 from baseline.judge.metrics import SplitFigures
 from baseline.judge.retrieval import RetrievalMetrics
 from baseline.settings import UNUSED_BY_HEAD
+from gleanset import Dataset
+from gleanset.db.duplicates import Pairs
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count
+
+if TYPE_CHECKING:
+    from baseline.data.samples import Examples
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,7 @@ class RunFigures:
     seconds: float = 0.0
     device: str | None = None
     precision: str | None = None
+    parameters: int | None = None
     training: dict[str, Any] = field(default_factory=dict)
     temperature: float | None = None
     calibration: ScoreCalibration | None = None
@@ -133,7 +138,7 @@ def read_metrics(folder: Path) -> RunFigures:
     path = folder / METRICS
     try:
         # By way of `json`: a figure that is no number may be written as NaN.
-        return msgspec.convert(json.loads(path.read_bytes()), RunFigures, strict=False)
+        figures = msgspec.convert(json.loads(path.read_bytes()), RunFigures, strict=False)
     except FileNotFoundError:
         raise InputUnusable(
             f"run {folder.name} has no figures: {path} is missing",
@@ -141,16 +146,20 @@ def read_metrics(folder: Path) -> RunFigures:
         ) from None
     except (OSError, ValueError, TypeError) as error:
         raise InputUnusable(f"{path} cannot be read: {error}", "baseline train") from error
+    if figures.parameters is None:
+        figures = replace(figures, parameters=_recorded_parameters(folder))
+    return figures
 
 
-def save_layers(folder: Path, layers: list[NetworkLayer], *, scratch: Path | None = None) -> None:
-    """Write `network.json`. Raises what the disk raises."""
-    write_part(folder, NETWORK, layers, scratch=scratch)
+class _RecordedLayer(msgspec.Struct):
+    parameters: int
 
 
-def read_layers(folder: Path) -> list[NetworkLayer]:
-    """Return the layers of a run's network; none where the run did not record them."""
-    return read_part(folder, NETWORK, list[NetworkLayer], "train again: baseline train") or []
+def _recorded_parameters(folder: Path) -> int | None:
+    """Return the parameters of a run of an earlier version, which recorded its layers."""
+    mend = "train again: baseline train"
+    layers = read_part(folder, NETWORK, list[_RecordedLayer], mend)
+    return sum(layer.parameters for layer in layers) if layers else None
 
 
 def weights_size(folder: Path) -> int | None:
@@ -163,3 +172,35 @@ def weights_size(folder: Path) -> int | None:
         return (folder / Path(described.get("weights", WEIGHTS)).name).stat().st_size
     except (OSError, ValueError, TypeError, AttributeError):
         return None
+
+
+def copy_search(dataset: Dataset, examples: Examples, split: str) -> dict[str, int]:
+    """Return in how many `pictures`, learnt from or of `split`, copies were `searched` for.
+
+    `torn` are those of the split that are of a moment that train has, too.
+    """
+    keys = {sample.key for part in {"train", split} for sample in examples.splits[part]}
+    searched = Pairs(dataset.db).count_searched(keys)
+    return {"pictures": len(keys), "searched": searched, "torn": examples.straddling(split)}
+
+
+def is_clear(search: Mapping[str, Any] | None) -> bool:
+    """Return whether copies were looked for in all pictures, and no moment is torn.
+
+    None is what a run of before has noted.
+    """
+    return search is not None and search["searched"] == search["pictures"] and not search["torn"]
+
+
+def unlearnt_words(search: Mapping[str, Any] | None) -> str:
+    """Say how far pictures of test are ones that a run has not learnt."""
+    if search and search["torn"]:
+        of = "a scene, a post or a look that it learnt"
+        return f"{search['torn']} of them of {of}: no true test"
+    if is_clear(search):
+        return "none of which it learnt, nor a near copy that was found"
+    looks = "labeler split looks for them"
+    if not search or not search["searched"]:
+        return f"nobody looked for near copies of them among those it learnt ({looks})"
+    of = f"{search['searched']:,} of {count(search['pictures'], 'picture')}"
+    return f"near copies of those it learnt were looked for in {of} only ({looks})"

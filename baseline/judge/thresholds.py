@@ -92,7 +92,13 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
     rule = fit_recall_thresholds(val, protected, before)
     unfamiliar = before.chosen.unfamiliar
     if request.unknown_rate is not None:
-        unfamiliar = _familiarity_threshold(val, request.unknown_rate)
+        if val.familiarity is None:
+            raise InputUnusable(
+                "the run does not keep what its features are like, so nothing can be unfamiliar "
+                "to it",
+                "train again: baseline train",
+            )
+        unfamiliar = choose_familiarity(val.familiarity, val.moments, request.unknown_rate)
         rule = rule.but(unfamiliar_below=unfamiliar.below)
     kept = tuple(recall_threshold(val, name, share, rule) for name, share in protected.items())
     return rule.but(chosen=ChosenThresholds(kept, unfamiliar))
@@ -172,15 +178,6 @@ def recall_threshold(
         others_kept=None if its.all() else float((now == y)[~its].mean()),
         others_before=None if its.all() else float((before == y)[~its].mean()),
     )
-
-
-def _familiarity_threshold(val: SplitAnswers, wanted: float) -> FamiliarityThreshold:
-    if val.familiarity is None:
-        raise InputUnusable(
-            "the run does not keep what its features are like, so nothing can be unfamiliar to it",
-            "train again: baseline train",
-        )
-    return choose_familiarity(val.familiarity, val.moments, wanted)
 
 
 def choose_familiarity(familiarity: Floats, moments: Groups, wanted: float) -> FamiliarityThreshold:

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from baseline.data.copy_search import unlearnt_words
 from baseline.judge.judging import reuse_warning
 from baseline.judge.metrics import ClassScore, SplitFigures
-from baseline.judge.run_figures import read_metrics
+from baseline.judge.run_figures import read_metrics, unlearnt_words
 from gleanset.errors import InputUnusable
 from gleanset.html.words import count
 
 if TYPE_CHECKING:
     from baseline.judge.compare import ComparedRun
-    from baseline.judge.reevaluate import Reevaluation
+    from baseline.judge.judging import Reevaluation
 
 Words = dict[str, Any]
 PAIRS = 3
@@ -58,7 +57,6 @@ def training_words(done: Mapping[str, Any], folder: Path, root: Path) -> Words:
 
 
 def _learnt(done: Mapping[str, Any]) -> str:
-    """Say how much was learnt from, of what, and how long it went on."""
     data = done["data"]
     words = f"{count(data['train'], 'picture')} of {count(done['classes'], 'class', 'classes')}"
     if "epochs" in done:
@@ -91,7 +89,6 @@ def right_words(split: str, figures: SplitFigures, copies: Mapping[str, Any] | N
 
 
 def _confused(figures: SplitFigures) -> str:
-    """Say which classes are taken for which, the commonest mistake first."""
     if figures.right == figures.count:
         return "nothing"
     pairs = figures.confused(PAIRS)
@@ -151,7 +148,6 @@ def judged_words(judged: Reevaluation) -> Words:
 
 
 def _of_class(score: ClassScore, split: str) -> str:
-    """Say how well a class is known; one that was only added to a gallery has nothing to judge."""
     if not score.support:
         return f"not judged: no picture of it is in {split}"
     return (

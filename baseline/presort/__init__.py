@@ -1,5 +1,8 @@
 """Proposals for samples without a label, an order of likeness, and what to label next.
 
-`likeness` makes vectors, `propose` says what comes of them, by `curation/likeness/recommend.py`;
-`presorter` stores it all.
+`presorter` makes vectors and stores what `propose` says of them, by
+`curation/likeness/recommend.py`.
 """
+
+SURE = 0.95
+"""The confidence from which `labeler accept proposals` takes a proposal, where nothing is said."""

@@ -1,26 +1,126 @@
-"""Presorts a dataset: vectors by which samples are compared, suggested classes, and an order."""
+"""What a presort compares samples by: principal components of each part of the features, weighed.
+
+The weights are those that the texture of the pictures lets expect (`features/texture.py`).
+"""
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from baseline.features.features import FeatureSpec
+from baseline.features.backbone import Backbone, FeaturePart
+from baseline.features.features import FeatureSpec, features_of
+from baseline.features.scaling import Scaling, one_thread
 from baseline.features.texture import expected_weights
-from baseline.presort.likeness import components_of, weighed
+from baseline.presort import SURE
 from baseline.presort.propose import label_next, propose
 from baseline.settings import Settings, Transfer
-from baseline.train.methods.part_weights import weights_by_setting
+from baseline.train.methods.logistic import weights_by_setting
+from curation.by_hand import STACKS, by_hand, window_here
 from curation.likeness.recommend import teaching
 from curation.likeness.vectors import FACT, forget_spaces, sample_name, write_space
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.journal import unseen_labels
-from gleanset.db.proposals import PresortSamples, Proposals
+from gleanset.db.proposals import PresortSamples, Proposals, proposed_samples
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.records import Region
+from gleanset.html.words import count
+from gleanset.records import Region, Sample
 from gleanset.work.progress import Progress
+
+FeatureRows = npt.NDArray[np.float32]
+WIDTH = 128
+"""Components of a network's features; of colours half as many tell as much."""
+SEEN = 5000
+"""Samples by which the axes are found, at most."""
+PAGE = 25_000
+
+
+def weighed(
+    components: FeatureRows, parts: Sequence[FeaturePart], weights: Sequence[float]
+) -> FeatureRows:
+    """Return components (N x D) with each part times its weight, each row of length 1."""
+    each = np.repeat(weights, [part.width for part in parts])
+    found = components * each.astype(np.float32)
+    scaled: FeatureRows = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+    return scaled
+
+
+class PrincipalAxes(NamedTuple):
+    """What standardised features (N x D) are projected on: `axes` D x width."""
+
+    scaling: Scaling
+    axes: FeatureRows
+
+    def project(self, features: FeatureRows) -> FeatureRows:
+        """Return the components, N x width."""
+        found: FeatureRows = (self.scaling.applied(features) @ self.axes).astype(np.float32)
+        return found
+
+
+def principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAxes:
+    """Return the directions in which what `backbone` made (N x D) differs most, once scaled."""
+    scaling = Scaling.of(features, backbone)
+    scaled = scaling.applied(features).astype(np.float64)
+    with one_thread():
+        # Of the two tables of products the smaller one: both give the same directions.
+        few = len(scaled) < scaled.shape[1]
+        values, found = np.linalg.eigh(scaled @ scaled.T if few else scaled.T @ scaled)
+        most = sum(WIDTH if part.standardised else WIDTH // 2 for part in backbone.parts)
+        keep = [i for i in np.argsort(-values)[:most] if values[i] > values.max() * 1e-9]
+        axes = scaled.T @ found[:, keep] / np.sqrt(values[keep]) if few else found[:, keep]
+    # So long that what is projected on them has a variance of 1 in all.
+    axes /= np.sqrt(max(float(np.square(scaled @ axes).sum()) / len(scaled), 1e-12))
+    return PrincipalAxes(scaling, axes.astype(np.float32))
+
+
+class SampleComponents(NamedTuple):
+    """Components (N x D) of the samples `keys` that can be read; `parts` are those of a row."""
+
+    keys: list[str]
+    components: FeatureRows
+    parts: tuple[FeaturePart, ...]
+
+
+def components_of(
+    dataset: Dataset, samples: Sequence[Sample], spec: FeatureSpec, progress: Progress
+) -> SampleComponents:
+    """Return the components of samples; those of unreadable ones are left out.
+
+    Raises what features raise, where none of those that decide the axes can be read.
+    """
+    backbone = spec.load()
+    some = samples[:: max(1, -(-len(samples) // SEEN))]
+    seen = features_of(dataset, some, spec, progress, backbone).plain
+    ends = np.cumsum([member.width for member in backbone.members]).tolist()
+    columns = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+    axes = [
+        principal_axes(seen[:, own], member)
+        for own, member in zip(columns, backbone.members, strict=True)
+    ]
+    parts = tuple(
+        part._replace(layers=(basis.axes.shape[1],))
+        for part, basis in zip(backbone.parts, axes, strict=True)
+    )
+    keys: list[str] = []
+    pages: list[FeatureRows] = [np.zeros((0, sum(part.width for part in parts)), np.float32)]
+    for start in range(0, len(samples), PAGE):
+        with suppress(InputUnusable):  # nothing of this page can be read, but of others
+            page = samples[start : start + PAGE]
+            found = features_of(dataset, page, spec, progress, backbone)
+            made = [
+                basis.project(found.plain[:, own]) for own, basis in zip(columns, axes, strict=True)
+            ]
+            keys += found.keys
+            pages.append(np.concatenate(made, axis=1))
+    return SampleComponents(keys, np.concatenate(pages), parts)
+
 
 STAGE = "presort"
 
@@ -91,3 +191,95 @@ def _presorted(dataset: Dataset, settings: Transfer, progress: Progress) -> dict
             "sorting": round(time.monotonic() - seen, 2),
         },
     }
+
+
+SHOWN = 8
+"""Letters of a sample's id that are shown."""
+DOUBTFUL = 0.5
+"""Below it a proposal is wrong more likely than right."""
+
+
+def presort_words(dataset: Dataset, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the `figures` of a presort as lines for a person."""
+    waiting = dataset.samples.counts("status", "kept").get(("queue", "kept"), 0)
+    sure = [one.proposals[0].confidence for one in proposed_samples(dataset.db) if one.waits]
+    lines = {"looked at": _looked_at(figures, waiting)}
+    if "classes" in figures:
+        lines |= _proposed(figures, sure, waiting)
+    else:
+        lines["proposals"] = (
+            f"none: that takes two classes with labels; {count(figures['clusters'], 'stack')} of "
+            "look-alikes were put together, to be named at once: labeler label NAME --stack ID"
+        )
+    if asked := figures.get("label_next"):
+        lines["label next"] = " ".join(key[:SHOWN] for key in asked)
+    return lines | {"next": _next(dataset, sure, waiting, "classes" in figures)}
+
+
+def _looked_at(figures: Mapping[str, Any], waiting: int) -> str:
+    words = (
+        f"{count(figures['samples'], 'sample')}, {figures['labelled']:,} of them with a label; "
+        f"{waiting:,} {'waits' if waiting == 1 else 'wait'} for one"
+    )
+    unread = figures.get("unreadable", 0)
+    return words + (f"; {count(unread, 'picture')} could not be read" if unread else "")
+
+
+def _proposed(figures: Mapping[str, Any], sure: Sequence[float], waiting: int) -> dict[str, str]:
+    lines = {}
+    if figures["held_out"]:
+        lines["tried"] = (
+            f"{100 * figures['accuracy']:.1f} % right on {count(figures['held_out'], 'sample')} "
+            "with a label, none of them learnt by who answered"
+        )
+    if not waiting:
+        return lines | {"proposals": "none: nothing waits for a label"}
+    lines["proposals"] = (
+        f"for {len(sure):,} of {waiting:,}, about {_wrong(sure):.0f} of them wrong if "
+        f"{_all_known(figures)}"
+    )
+    if taken := [one for one in sure if one >= SURE]:
+        lines["sure"] = (
+            f"{len(taken):,} at {100 * SURE:.0f} % or more, about {_wrong(taken):.1f} of them "
+            "wrong, if so"
+        )
+    if doubtful := sum(one < DOUBTFUL for one in sure):
+        lines["likely wrong"] = f"{doubtful:,} below {100 * DOUBTFUL:.0f} %"
+    return lines | {"unknown": _unknown(figures["of_no_class_at_most"], sure)}
+
+
+def _wrong(sure: Sequence[float]) -> float:
+    return sum(1 - one for one in sure)
+
+
+def _all_known(figures: Mapping[str, Any]) -> str:
+    classes = figures["classes"]
+    words = "all are of this class" if classes == 1 else f"all are of these {classes:,} classes"
+    return f"{words} or like what was rejected" if figures["rejected"] else words
+
+
+def _unknown(share: float | None, sure: Sequence[float]) -> str:
+    """Say how many are wrong with those of no class, of whom there is at most this share.
+
+    Nothing is known of them where nothing was rejected: who labels may have left them out.
+    """
+    if share is None:
+        return "how many are of no class, for nothing was rejected so far; they are wrong besides"
+    return (
+        f"how many are of no class; at most {wrong_at_most(share, sure):,} are wrong with them, if "
+        "they are as frequent as in what was decided"
+    )
+
+
+def wrong_at_most(share: float, sure: Sequence[float]) -> int:
+    """Return how many of the proposals are wrong at most where this share is of no class."""
+    return math.ceil(_wrong(sure) + share * (len(sure) - _wrong(sure)))
+
+
+def _next(dataset: Dataset, sure: Sequence[float], waiting: int, learnt: bool) -> list[str]:
+    found = [by_hand(dataset)] if waiting else []
+    if waiting and window_here() and not learnt:
+        found.append(f"{STACKS} {dataset.option}")
+    if any(one >= SURE for one in sure):
+        found.append(f"labeler accept proposals --above {SURE:g} {dataset.option}")
+    return [line for line in found if line] or [f"gleanset status {dataset.option}"]

@@ -136,7 +136,6 @@ def _doubts(learnt: LearntClasses, vectors: Rows) -> Floats:
 def _ordered(
     samples: Sequence[PresortSample], vectors: Rows, learnt: LearntClasses | None
 ) -> LikenessOrder:
-    """Return the order of likeness; what a model thinks draws samples together."""
     names = np.array([sample.track or sample.key for sample in samples])
     _, firsts, track = np.unique(names, return_index=True, return_inverse=True)
     pulled = told_by_tracks(vectors, _members(track))
@@ -151,7 +150,6 @@ def _ordered(
 
 
 def _members(numbers: Indices) -> list[Indices]:
-    """Return the rows of each number."""
     order = np.argsort(numbers, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
 
@@ -177,9 +175,6 @@ def _presorted(
     odd: Floats,
     learnt: LearntClasses | None,
 ) -> list[PresortedSample]:
-    """Return what is said of the samples that a window has a place for: not of what was rejected,
-    nor of copies that were set aside.
-    """
     proposed = learnt.likeliest if learnt is not None else [[]] * len(samples)
     return [
         PresortedSample(
@@ -195,7 +190,6 @@ def _presorted(
 
 
 def _facts(learnt: LearntClasses) -> dict[str, object]:
-    """Figures: how good on labels that were held out, and what to expect of the proposals."""
     classes, taught = len(learnt.classes), learnt.taught
     return {
         "classes": classes,
@@ -207,7 +201,6 @@ def _facts(learnt: LearntClasses) -> dict[str, object]:
 
 
 def _judged(held: HeldOut, y: Indices) -> dict[str, object]:
-    """Return how many there are, the share right, and how far confidence is from it (ECE)."""
     if not len(held.at):
         return {"held_out": 0, "accuracy": None, "ece": None}
     own, probabilities = y[held.at], held.probabilities

@@ -8,25 +8,32 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from baseline.data.grouped_split import with_val
 from baseline.data.runs import forget_checkpoint, read_part, write_part
-from baseline.data.samples import Examples
-from baseline.judge.outputs import Outputs, load_outputs, save_outputs
+from baseline.data.samples import Examples, held_out_folds, with_val
+from baseline.judge.answers import ChosenThresholds, DecisionRule, FeatureScale, outputs_familiarity
+from baseline.judge.outputs import Outputs, joined_outputs, load_outputs, save_outputs
+from baseline.judge.thresholds import choose_familiarity
 from baseline.settings import Settings, Transfer, Triplet
-from baseline.train.callbacks import TrainingCallback
-from baseline.train.inference import feature_scale, split_outputs, with_distances
-from baseline.train.methods.pretrained import pretrained_backbone
+from baseline.train.callbacks import TrainingCallback, TrainingResult
+from baseline.train.methods.frozen import pretrained_backbone
 from baseline.train.methods.registry import fit_method
-from baseline.train.methods.training_data import TrainingData
+from baseline.train.methods.training_data import (
+    TrainingData,
+    feature_scale,
+    split_outputs,
+    with_distances,
+)
+from baseline.train.trained_net import TrainedNet
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
@@ -129,7 +136,6 @@ def _fold_result(dataset: Dataset, settings: Settings, fold: Fold) -> FoldResult
 
 
 def _train(data: TrainingData, held_out: str) -> tuple[Outputs, int]:
-    """Return predictions for a split, with distances where features stand for images."""
     fitted = fit_method(data, data.settings)
     outputs = split_outputs(fitted.net, data, held_out)
     if not np.isfinite(outputs.logits).all():
@@ -161,3 +167,84 @@ def _make_features(
             backbone = pretrained_backbone(settings, TrainingCallback())[0]
             data.train_features(backbone)
             data.features("val", backbone)
+
+
+KNOWN_LOST = 0.1
+"""The share of known pictures that may be called unknown, so that strangers are."""
+UNKNOWN_FOLDS = 5
+ENOUGH = 100
+"""Moments of val by which a threshold is chosen as well as by folds."""
+MOST_FOLDED = 2000
+"""Pictures of train up to which learning folds takes seconds."""
+MOST_STRANGERS = 500
+
+
+def with_unknown_rule(
+    data: TrainingData,
+    trained: TrainingResult[TrainedNet],
+    val: Outputs,
+    scale: FeatureScale | None,
+    rule: DecisionRule,
+) -> DecisionRule:
+    """Return the rule with its threshold of familiarity; unchanged where no promise can be made.
+
+    `val` are the outputs of the trained network, with their distances by `scale`; None is that of a
+    gallery. Raises what the disk raises.
+    """
+    moments, gallery = data.examples.moments, scale is None
+
+    def familiarity(outputs: Outputs) -> dict[str, float]:
+        values = outputs_familiarity(outputs, data.classes, rule, gallery=gallery)
+        return {} if values is None else dict(zip(outputs.keys, values.tolist(), strict=True))
+
+    held, judged = dict[str, float](), familiarity(val)
+    few = len({moments[key] for key in judged}) < ENOUGH
+    if few and data.frozen_backbone and len(data.examples.splits["train"]) <= MOST_FOLDED:
+        with suppress(InputUnusable, UsageError):  # too few pictures for folds: val alone decides
+            held = familiarity(_held_out(data, _as_chosen(data.settings, trained.facts)))
+    if not (judged := judged | held):
+        return rule
+    groups = [moments[key] for key in judged]
+    chosen = choose_familiarity(np.array(list(judged.values())), groups, KNOWN_LOST)
+    if not chosen.promised:
+        return rule
+    rejected = _rejected(data, trained.net)
+    strangers = familiarity(with_distances(rejected, scale)) if rejected else {}
+    chosen = msgspec.structs.replace(
+        chosen,
+        folds=UNKNOWN_FOLDS if held else 0,
+        strangers=len(strangers),
+        strangers_unknown=sum(value < chosen.below for value in strangers.values()),
+    )
+    return rule.but(unfamiliar_below=chosen.below, chosen=ChosenThresholds(unfamiliar=chosen))
+
+
+def _as_chosen(settings: Settings, facts: Mapping[str, Any]) -> Settings:
+    """Return settings that name what a training chose by itself, so that folds need not."""
+    chosen = {name: value for name, value in facts.items() if name == "strength"}
+    if weights := list(facts.get("parts", {}).values())[1:]:
+        chosen["part_weights"] = ",".join(f"{weight:g}" for weight in weights)
+    return msgspec.structs.replace(settings, **chosen)
+
+
+def _held_out(data: TrainingData, settings: Settings) -> Outputs:
+    train, val = (data.examples.splits[split] for split in ("train", "val"))
+    only = replace(data.examples, splits={"train": train, "val": (), "test": ()})
+    folds = [
+        Fold(replace(part, splits=part.splits | {"val": val}))
+        for part in held_out_folds(only, UNKNOWN_FOLDS, data.settings.seed)
+    ]
+    results = cross_validate(data.dataset, settings, folds, data.progress, "folds for unknown")
+    return joined_outputs([result.outputs for result in results])
+
+
+def _rejected(data: TrainingData, net: TrainedNet) -> Outputs | None:
+    rejected = (one for one in data.dataset.samples.by_key() if one.status == "rejected")
+    # They go by the name of some class, for pictures are read with one.
+    named = (replace(one, label=data.classes[0]) for one in rejected if one.kept)
+    examples = replace(data.examples, splits={"train": tuple(islice(named, MOST_STRANGERS))})
+    material = TrainingData(data.dataset, examples, data.settings, data.progress)
+    try:
+        return split_outputs(net, material, "train")
+    except InputUnusable:
+        return None

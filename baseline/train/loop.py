@@ -1,44 +1,126 @@
-"""The loop of gradient descent: epoch by epoch, watched on val, saved now and then.
+"""The state of a training after an epoch, in one file, so that a killed training can be resumed.
 
-On the CPU the same seed, settings, samples and machine give the same figures to the last digit,
-whether it ran in one go or was killed and resumed after an epoch: each step draws its random
-numbers by the run's seed, the epoch and the step.
+safetensors with the figures as JSON in its header: numbers and text, never code. One file that is
+replaced as a whole, so a kill at any instruction leaves the last one or the new one.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+import safetensors.torch
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from baseline.data.samples import Arrays
-from baseline.features.batching import is_out_of_memory
+from baseline.data.runs import CHECKPOINT_FILE
+from baseline.data.samples import Arrays, class_weights
+from baseline.features.batching import full_memory_explained
 from baseline.features.compute import choose_compute, reproducible, to_network
 from baseline.judge.run_figures import EpochReport
 from baseline.settings import DescentSettings, Finetune, Simple
 from baseline.train.batches import (
     BatchPlace,
     BatchSampler,
+    Classify,
     LabelledSamples,
+    Objective,
     PictureSamples,
     batch_loader,
     random_at,
     sampler_for,
 )
 from baseline.train.callbacks import StepReport, TrainingCallback, TrainingResult
-from baseline.train.checkpoint import Checkpointer, TrainingState, training_tag
-from baseline.train.class_balance import class_weights
-from baseline.train.objective import Classify, Objective
 from gleanset.errors import UsageError
+from gleanset.files.atomic import write_atomic
+
+FORMAT = "4"
+State = dict[str, torch.Tensor]
+SECONDS_BETWEEN_SAVES = 10.0
+"""At least: a save of a large network takes a second."""
+
+
+@dataclass
+class TrainingState:
+    """How far a training has come: `epoch` is the next one."""
+
+    best: State = field(default_factory=dict)
+    epoch: int = 1
+    history: list[EpochReport] = field(default_factory=list)
+    best_epoch: int = 0
+    best_loss: float = math.inf
+
+
+def training_tag(net: nn.Module, *facts: object) -> str:
+    """Return a hash of what makes a training this one: its network's shape and all of `facts`."""
+    digest = hashlib.sha256()
+    for name, value in net.state_dict().items():
+        digest.update(f"{name} {tuple(value.shape)}\n".encode())
+    for fact in facts:
+        digest.update(fact if isinstance(fact, bytes) else repr(fact).encode())
+    return digest.hexdigest()
+
+
+def save_checkpoint(folder: Path, states: Mapping[str, State], known: object) -> None:
+    """Write tensors and JSON values into `folder`, which is made. Raises DiskFull, NotWritable."""
+    plain = {
+        f"{part}/{name}": value.detach().cpu().contiguous()
+        for part, state in states.items()
+        for name, value in state.items()
+    }
+    data = safetensors.torch.save(plain, {"format": FORMAT, "known": json.dumps(known)})
+    write_atomic(folder / CHECKPOINT_FILE, data)
+
+
+def load_checkpoint(folder: Path) -> tuple[dict[str, State], Any] | None:
+    """Return what was saved in `folder`; None where there is nothing, or nothing whole."""
+    states: dict[str, State] = {}
+    try:
+        with safe_open(folder / CHECKPOINT_FILE, framework="pt") as file:
+            notes = file.metadata() or {}
+            if notes.get("format") != FORMAT:
+                return None
+            for path in file.keys():  # noqa: SIM118 - it is no dictionary
+                part, _, name = path.partition("/")
+                # Copied: no file that is mapped can be replaced on Windows.
+                states.setdefault(part, {})[name] = file.get_tensor(path).clone()
+            return states, json.loads(notes["known"])
+    except (OSError, SafetensorError, ValueError, KeyError):
+        return None
+
+
+def optimiser_state(optimiser: torch.optim.Optimizer) -> State:
+    """Return the tensors of an optimiser, named `<number of the weight>/<name>`."""
+    return {
+        f"{number}/{name}": value
+        for number, values in optimiser.state_dict()["state"].items()
+        for name, value in values.items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def fill_optimiser(optimiser: torch.optim.Optimizer, saved: State) -> None:
+    """Put the tensors back, in the order in memory that their weights have."""
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    state: dict[int, State] = {}
+    for place, value in saved.items():
+        number, _, name = place.partition("/")
+        weight = weights[int(number)]
+        if value.shape == weight.shape:
+            value = torch.empty_like(weight).copy_(value)
+        state.setdefault(int(number), {})[name] = value
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+
 
 Network = TypeVar("Network", bound=nn.Module)
 TICK = 0.25
@@ -105,15 +187,8 @@ def train_network(
     """
     with reproducible(task.settings.seed):
         run = _Trainer(task, watch or TrainingCallback(), place)
-        try:
+        with full_memory_explained(run.largest_batch):
             run.carry_out()
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise UsageError(
-                f"out of memory with {run.largest_batch} images at once",
-                "take smaller batches (-o batch=…) or images (-o size=…), or a smaller network",
-            ) from error
         return run.finish()
 
 
@@ -147,18 +222,10 @@ def learning_rate_factor(step: int, steps: int) -> float:
 
 
 def _share(step: int, begin: int, end: int) -> float:
-    """Return the share of the peak rate at `step` of weights that learn from `begin` on."""
     return learning_rate_factor(step - begin, end - begin)
 
 
-def seed_at(*place: int) -> int:
-    """Return a well-mixed 63-bit seed for `place`, such as (seed, epoch, step)."""
-    return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
-
-
 class _Trainer(Generic[Network]):
-    """The moving parts of one training."""
-
     def __init__(
         self, task: TrainingTask[Network], watch: TrainingCallback, place: Path | None
     ) -> None:
@@ -185,14 +252,14 @@ class _Trainer(Generic[Network]):
         self.groups = [(start, weights) for start, weights in groups if weights]
         self.optimiser = build_optimiser([weights for _, weights in self.groups], self.settings)
         val = b"" if self.val is None else self.val.y.tobytes()
-        tag = training_tag(self.net, self.settings, task.frozen_epochs, task.train.y.tobytes(), val)
-        self.checkpointer = Checkpointer(place, tag, self.net, self.optimiser, self.scaler)
+        facts = self.settings, task.frozen_epochs, task.train.y.tobytes(), val
+        self.place, self.tag = place, training_tag(self.net, *facts)
+        self.next_save = time.monotonic() + SECONDS_BETWEEN_SAVES
 
     def carry_out(self) -> None:
         """Train from the last checkpoint, or the beginning, to the last epoch."""
+        self._resume()
         state = self.state
-        if self.checkpointer.resume(state):
-            self.watch.say(f"resumed after epoch {state.epoch - 1}")
         total = self.steps * self.settings.epochs
         # Each group's rate begins to rise when the group begins to learn.
         shares: list[Callable[[int], float]] = [
@@ -208,16 +275,42 @@ class _Trainer(Generic[Network]):
         while state.epoch <= self.settings.epochs and not self._patience_lost():
             self._epoch()
             state.epoch += 1
-            self.checkpointer.save_if_due(state)
-        self.checkpointer.save(state)
+            if time.monotonic() >= self.next_save:
+                self._save()
+        self._save()
+
+    def _resume(self) -> None:
+        saved = load_checkpoint(self.place) if self.place is not None else None
+        if saved is None or saved[1]["tag"] != self.tag:
+            return
+        states, known = saved
+        self.net.load_state_dict(states["net"])
+        fill_optimiser(self.optimiser, states.get("optimiser", {}))
+        self.scaler.load_state_dict(known["scaler"])
+        figures = known["figures"]
+        figures["history"] = [EpochReport(**report) for report in figures["history"]]
+        self.state = TrainingState(states.get("best", {}), **figures)
+        self.watch.say(f"resumed after epoch {self.state.epoch - 1}")
+
+    def _save(self) -> None:
+        if self.place is None:
+            return
+        states = {
+            "net": self.net.state_dict(),
+            "best": self.state.best,
+            "optimiser": optimiser_state(self.optimiser),
+        }
+        figures = {name: value for name, value in vars(self.state).items() if name != "best"}
+        figures["history"] = [asdict(report) for report in self.state.history]
+        known = {"tag": self.tag, "scaler": self.scaler.state_dict(), "figures": figures}
+        save_checkpoint(self.place, states, known)
+        self.next_save = time.monotonic() + SECONDS_BETWEEN_SAVES
 
     def _rate(self, step: int) -> float:
-        """Return the learning rate of the weights that learn from the start, at `step` from 0."""
         share = learning_rate_factor(step, self.steps * self.settings.epochs)
         return self.settings.learning_rate * share
 
     def _epoch(self) -> None:
-        """Train for an epoch, then validate."""
         state = self.state
         self.net.train()
         if self.task.frozen is not None and self.resting_epochs:
@@ -228,8 +321,15 @@ class _Trainer(Generic[Network]):
         sums, waited = self._learn()
         loss, accuracy = _means(sums)  # on a GPU this waits for it, so that the time is true
         seconds = time.perf_counter() - start
-        self._check_finite(loss)
-        val_loss, val_accuracy = self._validate()
+        if not math.isfinite(loss):
+            raise UsageError(
+                f"Training went astray in epoch {state.epoch}: the loss is {loss}.",
+                f"Learn slower: -o learning_rate={self.settings.learning_rate / 10:g}",
+            )
+        val_loss = val_accuracy = None
+        if self.val is not None:
+            net = self.net.eval()
+            val_loss, val_accuracy = self.task.objective.judge(net, self.val, VALIDATION_BATCH)
         report = EpochReport(
             state.epoch,
             loss,
@@ -246,7 +346,6 @@ class _Trainer(Generic[Network]):
         self.watch.epoch(report)
 
     def _learn(self) -> tuple[torch.Tensor, float]:
-        """Train for an epoch; its sums (`_step`), and the seconds waited for batches."""
         epoch, seed = self.state.epoch, self.settings.seed
         plan = self.task.sampler(random_at(seed, epoch))
         self.places[:] = [(epoch, number, index) for number, index in enumerate(plan)]
@@ -255,7 +354,8 @@ class _Trainer(Generic[Network]):
         ready = ticked = time.perf_counter()
         for step, (x, y) in enumerate(self.batches):
             waited += time.perf_counter() - ready
-            sums += self._step(x, y, seed_at(seed, epoch, step))
+            mixed = np.random.SeedSequence((seed, epoch, step)).generate_state(1, np.uint64)[0]
+            sums += self._step(x, y, int(mixed >> 1))
             self.schedule.step()
             if time.perf_counter() - ticked > TICK:
                 ticked = time.perf_counter()
@@ -289,18 +389,6 @@ class _Trainer(Generic[Network]):
             StepReport(self.state.epoch, done, images, *_means(sums), self._rate(done - 1))
         )
 
-    def _check_finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise UsageError(
-                f"Training went astray in epoch {self.state.epoch}: the loss is {loss}.",
-                f"Learn slower: -o learning_rate={self.settings.learning_rate / 10:g}",
-            )
-
-    def _validate(self) -> tuple[float | None, float | None]:
-        if self.val is None:
-            return None, None
-        return self.task.objective.judge(self.net.eval(), self.val, VALIDATION_BATCH)
-
     def _keep_best(self, report: EpochReport) -> None:
         loss = report.val_loss if self.stops_early else None
         if loss is not None and not loss < self.state.best_loss:
@@ -310,7 +398,6 @@ class _Trainer(Generic[Network]):
         self.state.best = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
 
     def _patience_lost(self) -> bool:
-        """Return whether val has not improved for `patience` epochs with all weights awake."""
         done = len(self.state.history)
         since = max(self.state.best_epoch, self.resting_epochs)
         return self.stops_early and done - since >= self.settings.patience
@@ -339,6 +426,5 @@ class _Trainer(Generic[Network]):
 
 
 def _means(sums: torch.Tensor) -> tuple[float, float]:
-    """Return mean loss and accuracy of the sums of `_step`."""
     loss, weight, right, count = sums.tolist()
     return (loss / weight, right / count) if count else (math.nan, math.nan)

@@ -17,10 +17,10 @@ from torch.nn import functional
 
 from baseline.features.backbone import Backbone
 from baseline.features.backbones import SideBySide, bare_backbone
-from baseline.features.identity_backbone import IdentityBackbone
+from baseline.features.shipped_backbones import IdentityBackbone
 from baseline.features.small_network import DEVIATION, MEAN, LastMaps, SmallBackbone
 from baseline.features.timm_backbone import LearningBackbone, TimmBackbone, TimmNetwork, take_state
-from baseline.judge.familiarity import GALLERY_SCALE
+from baseline.judge.answers import GALLERY_SCALE
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback
 from baseline.train.trained_net import TrainedNet, with_backbone
@@ -47,7 +47,6 @@ class ColourLayout(LearningBackbone):
 
 
 def _averaged(x: torch.Tensor) -> torch.Tensor:
-    """Return pictures averaged by area, in three colours: N x 3 x SIDE x SIDE."""
     rows, columns = (torch.from_numpy(formula.area_weights(n)).to(x.device) for n in x.shape[2:])
     return (rows @ x.float() @ columns.T).expand(-1, 3, -1, -1)
 

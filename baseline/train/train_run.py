@@ -12,9 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from baseline.data.augment_sheet import write_sheet
-from baseline.data.copy_search import copy_search
-from baseline.data.grouped_split import with_val
 from baseline.data.runs import (
     ROOM,
     TRAINED_ON,
@@ -23,9 +20,8 @@ from baseline.data.runs import (
     new_run_id,
     run_folder,
 )
-from baseline.data.samples import find_examples, prior_shift
-from baseline.judge.answers import BLIND
-from baseline.judge.familiarity import save_feature_scale
+from baseline.data.samples import find_examples, prior_shift, with_val
+from baseline.judge.answers import BLIND, save_feature_scale
 from baseline.judge.judging import (
     TEST,
     JudgedRun,
@@ -35,16 +31,18 @@ from baseline.judge.judging import (
     straddle_warning,
 )
 from baseline.judge.report.page import write_report
-from baseline.judge.run_figures import RunFigures, save_layers, write_metrics
+from baseline.judge.run_figures import RunFigures, copy_search, write_metrics
 from baseline.settings import Settings, load_preset
-from baseline.train.callbacks import TrainingResult
-from baseline.train.inference import feature_scale, split_outputs, with_distances
+from baseline.train.callbacks import RunLogger, TrainingResult
+from baseline.train.cross_validation import with_unknown_rule
 from baseline.train.methods.registry import fit_method, need_for
-from baseline.train.methods.training_data import TrainingData
-from baseline.train.run_logger import RunLogger
-from baseline.train.storage import save_model
-from baseline.train.trained_net import TrainedNet
-from baseline.train.unknown_rule import with_unknown_rule
+from baseline.train.methods.training_data import (
+    TrainingData,
+    feature_scale,
+    split_outputs,
+    with_distances,
+)
+from baseline.train.trained_net import TrainedNet, save_model
 from baseline.use.crops import save_crops
 from gleanset import Dataset
 from gleanset.db.faces import crop_methods
@@ -120,13 +118,11 @@ def _train_and_judge(
     scratch: Path,
     say: Say,
 ) -> dict[str, object]:
-    """Fill the folder of a run; return what the catalogue keeps of it."""
     started = time.monotonic()
     folder = run_folder(data.dataset, run_id)
     with RunLogger(folder, data.progress, say) as logger:
         if val_notice is not None:
             logger.say(val_notice)
-        write_sheet(data.dataset, data.examples, data.settings, folder)
         trained = fit_method(data, data.settings, logger)
     _save_net(data, trained.net, folder, scratch)
     outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
@@ -138,7 +134,11 @@ def _train_and_judge(
     calibration, rule = fitted_rule(outputs["val"], data.examples, shift)
     rule = with_unknown_rule(data, trained, outputs["val"], scale, rule)
     judged = judge_run(data.dataset, run_id, data.examples, outputs, rule, scratch)
-    _warn(judged, say)
+    if words := reuse_warning(judged.looks):
+        say(words)
+    for split in ("val", "test"):
+        if split in judged.splits and (words := judged.splits[split].few):
+            say(f"{split} has {words}")
     counts = {split: len(part) for split, part in outputs.items()}
     unreadable = sum(data.examples.counts().values()) - sum(counts.values())
     copies = copy_search(data.dataset, data.examples, TEST)
@@ -157,6 +157,7 @@ def _train_and_judge(
         seconds=round(time.monotonic() - started, 3),
         device=trained.device,
         precision=trained.precision,
+        parameters=trained.net.parameters,
         training=dict(trained.facts),
         copies=copies,
         temperature=calibration.temperature,
@@ -176,21 +177,10 @@ def _train_and_judge(
 
 
 def _save_net(data: TrainingData, net: TrainedNet, folder: Path, scratch: Path) -> None:
-    """Write the network, what it has learnt from, and what it is made of."""
     keys = [sample.key for sample in data.examples.splits["train"]]
     write_atomic(folder / TRAINED_ON, json.dumps(sorted(set(keys))).encode(), scratch=scratch)
     save_crops(folder, crop_methods(data.dataset.db, iter(keys)), scratch=scratch)
-    save_layers(folder, net.layers, scratch=scratch)
     save_model(folder, net, data.settings, data.classes, scratch=scratch)
-
-
-def _warn(judged: JudgedRun, say: Say) -> None:
-    """Say what a person should know before believing the figures."""
-    if words := reuse_warning(judged.looks):
-        say(words)
-    for split in ("val", "test"):
-        if split in judged.splits and (words := judged.splits[split].few):
-            say(f"{split} has {words}")
 
 
 def _summary(
@@ -199,7 +189,6 @@ def _summary(
     counts: Mapping[str, int],
     judged: JudgedRun,
 ) -> dict[str, object]:
-    """Return what a run gave, without what differs from one machine or day to another."""
     # What was solved at once has no epochs.
     epochs = {"epochs": len(trained.history), "best_epoch": trained.best_epoch}
     return {

@@ -5,28 +5,37 @@ Whatever learnt it (`baseline/train/methods/`), it is judged, saved, used and ex
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+import safetensors.numpy
+from safetensors import SafetensorError
 
+from baseline.data.runs import SETTINGS, WEIGHTS
 from baseline.features.backbone import (
     Array,
     Backbone,
     FeatureArray,
     FeatureExtractor,
-    NetworkLayer,
     PictureShape,
     State,
 )
 from baseline.features.backbones import bare_backbone
 from baseline.features.scaling import Scaling
 from baseline.features.small_network import SmallBackbone
-from baseline.judge.familiarity import GALLERY_SCALE
-from baseline.settings import Settings, Simple, Triplet
+from baseline.judge.answers import GALLERY_SCALE
+from baseline.settings import Settings, Simple, Triplet, settings_from
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.atomic import write_atomic
+from gleanset.installation import update_command
 
 GALLERY = "head.vectors"
 BACKBONE, PROJECTION, HEAD = "backbone.", "projection.1", "head.{}"
@@ -61,11 +70,6 @@ class LinearLayer(NamedTuple):
             f"{name}.weight": self.weight.astype(np.float32),
             f"{name}.bias": self.bias.astype(np.float32),
         }
-
-    def row(self, name: str) -> NetworkLayer:
-        """Return what is told of it."""
-        size = self.weight.size
-        return NetworkLayer(name, "Linear", self.bias.shape, size + self.bias.size, size)
 
     @classmethod
     def of(cls, state: State, name: str, width: int) -> LinearLayer:
@@ -171,7 +175,10 @@ class TrainedNet:
         """Map features (N x width) to embeddings (N x D)."""
         if self.projection is None:
             return features
-        return of_length_one(self.projection(features))
+        vectors = self.projection(features)
+        # One of nothing stays nothing.
+        unit: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return unit
 
     @property
     def width(self) -> int:
@@ -186,18 +193,11 @@ class TrainedNet:
         return {**backbone, **projection, **self.head.state}
 
     @property
-    def layers(self) -> list[NetworkLayer]:
-        """What it consists of, in the order in which a picture passes through."""
-        prefix, head = _prefix(self.backbone), self.head
-        rows = [
-            replace(layer, name=f"{prefix}{layer.name}")
-            for layer in self.backbone.network_layers(self.shape)
-        ]
-        rows += [self.projection.row(PROJECTION)] if self.projection else []
-        if isinstance(head, ClassHead):
-            return rows + [layer.row(_head(n)) for n, layer in enumerate(head.layers)]
-        size = head.vectors.size
-        return [*rows, NetworkLayer("head", type(head).__name__, (head.classes,), size, size)]
+    def parameters(self) -> int:
+        """How many numbers were learnt, or are known pictures."""
+        projection = self.projection.tensors(PROJECTION) if self.projection else {}
+        own = {**projection, **self.head.state}
+        return self.backbone.parameters + sum(value.size for value in own.values())
 
 
 def trained_net(settings: Settings, state: State, kept: Path | None = None) -> TrainedNet:
@@ -241,24 +241,12 @@ def _head_in(state: State, width: int) -> ClassHead | GalleryHead:
     return ClassHead(tuple(layers))
 
 
-def refuse_other_classes(net: TrainedNet, classes: int) -> None:
-    """Raise `ValueError` where a network does not tell so many classes apart."""
-    if net.head.classes != classes:
-        raise ValueError(f"it tells {net.head.classes} classes apart, not {classes}")
-
-
 def _prefix(backbone: Backbone) -> str:
     return "" if isinstance(backbone, SmallBackbone) else BACKBONE
 
 
 def _head(number: int) -> str:
     return HEAD.format(FIRST + STEP * number)
-
-
-def of_length_one(vectors: Floats) -> Floats:
-    """Return vectors (N x D) of length 1; one of nothing stays nothing."""
-    unit: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return unit
 
 
 def by_class(embedded: Floats, y: npt.NDArray[np.int64], classes: int) -> Floats:
@@ -272,3 +260,142 @@ def by_class(embedded: Floats, y: npt.NDArray[np.int64], classes: int) -> Floats
     return np.stack(
         [np.resize(group, nothing.shape) if len(group) else nothing for group in groups]
     )
+
+
+FORMAT = 3
+"""Of `settings.json`, raised when a network comes to be built otherwise; others are refused."""
+
+# Not what somebody keeps beside them, such as weights-best.safetensors.
+_OUR_WEIGHTS = re.compile(r"weights(-[0-9a-f]{16})?\.safetensors")
+_MEND = "Train again: baseline train"
+
+
+def save_model(
+    folder: Path,
+    model: TrainedNet,
+    settings: Settings,
+    classes: Sequence[str],
+    *,
+    scratch: Path | None = None,
+) -> None:
+    """Write the model into `folder`, which is made; each file is whole or not there at all.
+
+    Unfinished files lie in `scratch`, a folder on the same disk. Where another model is there
+    already, its weights stay until the settings name the new ones. Raises NotWritable or DiskFull
+    where the disk refuses.
+    """
+    state = {name: np.ascontiguousarray(value) for name, value in model.state.items()}
+    weights = safetensors.numpy.save(state)
+    digest = hashlib.sha256(weights).hexdigest()
+    described = {
+        "format": FORMAT,
+        "classes": list(classes),
+        "settings": settings.to_json(),
+        "weights": _name_beside(folder, digest),
+        "weights_sha256": digest,
+    }
+    if isinstance(model.head, GalleryHead):
+        described["known"] = model.head.known
+    path = folder / str(described["weights"])
+    for name, data in model.backbone.kept_files.items():
+        # Named by what they hold: one that is there is not written again.
+        if not (folder / name).is_file():
+            write_atomic(folder / name, data, scratch=scratch)
+    write_atomic(path, weights, scratch=scratch)
+    # Last, because a folder counts as a model once it has its settings.
+    text = json.dumps(described, indent=2, ensure_ascii=False)
+    write_atomic(folder / SETTINGS, text.encode(), scratch=scratch)
+    for old in folder.glob("weights*.safetensors"):
+        if old != path and _OUR_WEIGHTS.fullmatch(old.name):
+            old.unlink(missing_ok=True)
+
+
+def _name_beside(folder: Path, digest: str) -> str:
+    """Return a name for weights that leaves alone those of another model in the same folder."""
+    try:
+        described = json.loads((folder / SETTINGS).read_bytes())
+        there = (described.get("weights", WEIGHTS), described["weights_sha256"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return WEIGHTS
+    if there[1] == digest:
+        return str(there[0])
+    return WEIGHTS if there[0] != WEIGHTS else f"weights-{digest[:16]}.safetensors"
+
+
+def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
+    """Return the model of `folder`, ready to predict, its settings and its classes.
+
+    Raises InputUnusable that says which file is missing or damaged.
+    """
+    described = _described(folder)
+    try:
+        # The penalty was a setting once; nothing that predicts goes by it.
+        known = {key: value for key, value in described["settings"].items() if key != "penalty"}
+        settings = settings_from(known)
+        classes = tuple(str(name) for name in described["classes"])
+        digest = described["weights_sha256"]
+        path = folder / Path(described.get("weights", WEIGHTS)).name
+    except (KeyError, TypeError, AttributeError, UsageError) as error:
+        raise _damaged(folder / SETTINGS, error) from error
+    weights = _read(path)
+    if hashlib.sha256(weights).hexdigest() != digest:
+        raise _damaged(path, f"its bytes are not those that {SETTINGS} describes")
+    net = _filled(path, settings, len(classes), weights)
+    if isinstance(net.head, GalleryHead):
+        net.head = replace(net.head, known=_known_samples(folder, described))
+    return net, settings, classes
+
+
+def _known_samples(folder: Path, described: dict[str, Any]) -> tuple[tuple[str, ...], ...]:
+    try:
+        return tuple(tuple(map(str, row)) for row in described["known"])
+    except (KeyError, TypeError) as error:
+        raise _damaged(folder / SETTINGS, f"its known pictures cannot be read ({error})") from error
+
+
+def _filled(path: Path, settings: Settings, classes: int, weights: bytes) -> TrainedNet:
+    try:
+        state = safetensors.numpy.load(weights)
+    except (SafetensorError, KeyError) as error:
+        raise _damaged(path, error) from error
+    # The bytes are those that were saved: it is the network that differs.
+    misfit = InputUnusable(
+        f"{path} does not fit the network that {SETTINGS} describes: {SETTINGS} was changed, "
+        "or this version of timm builds another backbone by that name.",
+        _MEND,
+    )
+    try:
+        net = trained_net(settings, state, path.parent)
+    except ValueError as error:
+        raise misfit from error
+    if net.head.classes != classes:
+        raise misfit
+    return net
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    path = folder / SETTINGS
+    try:
+        described = json.loads(_read(path))
+    except ValueError as error:
+        raise _damaged(path, error) from error
+    if not isinstance(described, dict) or not isinstance(described.get("format"), int):
+        raise _damaged(path, "it does not describe a model")
+    if described["format"] > FORMAT:
+        raise InputUnusable(f"{path} was written by a newer Gleanset.", update_command())
+    if described["format"] < FORMAT:
+        raise InputUnusable(f"{path} was written by an older Gleanset.", _MEND)
+    return described
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputUnusable(f"There is no trained model here: {path} is missing.", _MEND) from None
+    except OSError as error:
+        raise InputUnusable(f"{path} cannot be read: {error.strerror}.", _MEND) from error
+
+
+def _damaged(path: Path, why: object) -> InputUnusable:
+    return InputUnusable(f"{path} is damaged: {why}.", _MEND)

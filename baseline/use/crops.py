@@ -6,21 +6,30 @@ its card. A model of before says that it does not know.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import glob
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
+import numpy as np
+from PIL import Image
 
+from baseline.data.pixels import Pixels, fitted, read_bytes
 from baseline.data.runs import read_part, write_part
+from baseline.settings import Fit
 from baseline.use.engines.base import ModelFacts
-from baseline.use.picture_parts import ReadParts
-from facecrop.detectors import DetectorSpec
+from facecrop.detectors import Detector, DetectorSpec
 from facecrop.detectors.options import RecordedDetector, dataset_detector, spec_of, with_pins
 from gleanset.db.faces import WHOLE, CropMethod
-from gleanset.errors import UsageError
-from gleanset.images.cut import CutSettings
+from gleanset.errors import Unreadable, UsageError
+from gleanset.images.cut import Array, CutSettings, cut, region
+from gleanset.images.decode import decode
+from gleanset.records import Box, Face
 from gleanset.settings import CropSettings, Settings, read_settings
+from gleanset.tree import ignored_reason, walk_tree
 
 FILE = "crops.json"
 UNKNOWN = (
@@ -74,7 +83,6 @@ class CropPlan:
         return f"; it learnt from {', '.join(one.words for one in self.learnt)}"
 
     def _is(self, method: CropMethod) -> bool:
-        """Return whether pictures are cut in just that way."""
         if self.read.detector is None:
             return method.detector == WHOLE and bool(method.cut) == self.read.cutting.square
         told = (method.detector, method.settings, method.cut)
@@ -103,8 +111,11 @@ def crop_plan_for(facts: ModelFacts, dataset: Path | None, detector: str | None 
     """
     learnt, asked = facts.crops, detector is not None
     why = "asked" if asked else "recorded" if learnt is not None else "not recorded"
-    if detector == WHOLE or not (asked or _mostly_faces(learnt)):
-        read = ReadParts(facts.size, cutting=_whole_cut(learnt), fit=facts.fit)
+    whole = [method for method in learnt or () if method.detector == WHOLE]
+    mostly_faces = 2 * sum(one.samples for one in whole) < sum(one.samples for one in learnt or ())
+    if detector == WHOLE or not (asked or mostly_faces):
+        cutting = CutSettings.parse(whole[0].cut) if whole and whole[0].cut else CutSettings()
+        read = ReadParts(facts.size, cutting=cutting, fit=facts.fit)
         return CropPlan(read, why, "", learnt)
     faces = next((method for method in learnt or () if method.of_faces), None)
     if faces is None and not asked:
@@ -122,28 +133,101 @@ def crop_plan_for(facts: ModelFacts, dataset: Path | None, detector: str | None 
         if method and method.detector != WHOLE and method.cut
     ]
     cutting = CutSettings.parse(parts[0].cut) if parts else CutSettings.of(own)
-    or_whole = not asked and any(method.detector == WHOLE for method in learnt or ())
+    or_whole = not asked and bool(whole)
     # Built, so that what it lacks is said now and not of each picture.
     settings = spec.recorded
     read = ReadParts(facts.size, spec, cutting, or_whole, facts.fit)
     return CropPlan(read, why, settings, learnt)
 
 
-def _mostly_faces(learnt: tuple[CropMethod, ...] | None) -> bool:
-    """Return whether more of the samples are parts of pictures than whole ones."""
-    whole = sum(one.samples for one in learnt or () if one.detector == WHOLE)
-    return 2 * whole < sum(one.samples for one in learnt or ())
-
-
-def _whole_cut(learnt: tuple[CropMethod, ...] | None) -> CutSettings:
-    cut = next((one.cut for one in learnt or () if one.detector == WHOLE), "")
-    return CutSettings.parse(cut) if cut else CutSettings()
-
-
 def _detector(faces: CropMethod | None, own: CropSettings, asked: str | None) -> DetectorSpec:
-    """Return that which was asked for, else the model's, else the dataset's."""
     written = asked or (faces.detector if faces else own.detector)
     spec = spec_of(written)
     if faces is not None and spec.name == faces.detector:
         return RecordedDetector.of(spec.name, faces.settings).spec(dict(spec.settings))
     return dataset_detector(own, written)
+
+
+NO_FACE = "no face found"
+Look = Callable[[Detector, Array], list[Face]]
+_look_alone: Look = lambda detector, pixels: detector.detect(pixels)  # noqa: E731
+
+
+class PicturePart(NamedTuple):
+    """What is predicted: a face in its box, who found it and how sure, or the whole picture."""
+
+    pixels: Pixels
+    box: Box | None = None
+    score: float | None = None
+    found_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadParts:
+    """Reads one file as parts of size x size; with a `detector`, its faces. Picklable.
+
+    With `or_whole` a picture in which it finds none is one part as a whole.
+    """
+
+    size: int
+    detector: DetectorSpec | None = None
+    cutting: CutSettings = field(default_factory=CutSettings)
+    or_whole: bool = False
+    fit: Fit = "stretch"
+
+    def __call__(self, path: str) -> list[PicturePart]:
+        """Return the parts, at least one. Raises `Unreadable`."""
+        return self.parts(decode(read_bytes(Path(path))).pixels)
+
+    def parts(self, picture: Image.Image, look: Look = _look_alone) -> list[PicturePart]:
+        """Return the parts of an upright RGB picture, at least one. Raises `Unreadable`."""
+        if self.detector is None:
+            return [self._whole(picture)]
+        pixels = np.asarray(picture)
+        faces = look(self.detector.build(), pixels)
+        if not faces and not self.or_whole:
+            raise Unreadable(NO_FACE, f"by {self.detector.name}")
+        return self.faces(pixels, faces) or [self._whole(picture)]
+
+    def faces(self, pixels: Array, faces: Iterable[Face]) -> list[PicturePart]:
+        """Return faces that are known already, cut as those that were learnt from."""
+        return [self._face(pixels, face) for face in faces]
+
+    def _face(self, pixels: Array, face: Face) -> PicturePart:
+        place = region(face, self.cutting, pixels.shape[1], pixels.shape[0])
+        shown = fitted(cut(pixels, place.box, place.angle), self.size, self.fit)
+        return PicturePart(shown, face.box, face.score, face.detector)
+
+    def _whole(self, picture: Image.Image) -> PicturePart:
+        whole = Box(0, 0, picture.width, picture.height)
+        cutting = replace(self.cutting, level=False) if self.detector is None else CutSettings()
+        place = region(Face("whole", whole, 1.0), cutting, picture.width, picture.height)
+        shown = picture if place.box == whole else cut(picture, place.box)
+        return PicturePart(fitted(shown, self.size, self.fit))
+
+
+def files_of(names: Iterable[str], ignored: Counter[str]) -> Iterator[str]:
+    """Yield the files that are meant: as named, all images below a folder, or fitting a pattern.
+
+    Other files in folders are counted in `ignored`. A name that fits nothing is given as it is, so
+    that it ends up among the rejections; so does a folder that cannot be read.
+    """
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            yield from _images_below(path, ignored)
+        elif path.exists() or not glob.has_magic(name):
+            yield name
+        else:
+            yield from sorted(glob.glob(name, recursive=True)) or [name]  # noqa: PTH207 - also absolute
+
+
+def _images_below(root: Path, ignored: Counter[str]) -> Iterator[str]:
+    unreadable: list[OSError] = []
+    for folder, _, files in walk_tree(root, ignored, unreadable.append, links=True):
+        for path in (folder / name for name in files):
+            if (reason := ignored_reason(path)) is None:
+                yield str(path)
+            else:
+                ignored[reason] += 1
+    yield from (str(error.filename) for error in unreadable)

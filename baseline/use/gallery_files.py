@@ -8,16 +8,16 @@ can be put back by adding those files again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from baseline.data.pixels import read_bytes
 from baseline.train.methods.gallery import add_to_gallery, gallery_of, remove_from_gallery
-from baseline.train.storage import load_model
+from baseline.train.trained_net import load_model
+from baseline.use.crops import PicturePart, ReadParts
 from baseline.use.model import Model
-from baseline.use.picture_parts import PicturePart, ReadParts
 from gleanset.db.rows import now
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import disk_errors, write_atomic
@@ -39,7 +39,6 @@ def listed(folder: Path) -> dict[str, int]:
 
 
 def _known(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Return the known pictures of each class."""
     net, _, classes = load_model(folder)
     return dict(zip(classes, gallery_of(net).known, strict=True))
 
@@ -65,8 +64,9 @@ def add_files(
         gallery_of(engine.net)
         keys, parts, rejected = _read(folder, paths, read, progress or Progress(), scratch)
         if not keys:
+            reasons = ", ".join(sorted({one["reason"] for one in rejected}))
             raise InputUnusable(
-                f"none of {len(rejected)} pictures can be used: {_reasons(rejected)}",
+                f"none of {len(rejected)} pictures can be used: {reasons or 'nothing was named'}",
                 "name other pictures",
             )
         embedded = Model(engine).embed_pixels(np.stack([part.pixels for part in parts]))
@@ -94,7 +94,6 @@ def remove_class(folder: Path, name: str) -> dict[str, object]:
 def _read(
     folder: Path, paths: Iterable[str], read: ReadParts, progress: Progress, scratch: Path
 ) -> tuple[list[str], list[PicturePart], list[dict[str, str]]]:
-    """Names and pixels of what can be used, each file kept; and what cannot, with the reason."""
     keys: list[str] = []
     parts: list[PicturePart] = []
     rejected: list[dict[str, str]] = []
@@ -116,13 +115,8 @@ def _read(
 
 
 def _note(folder: Path, change: dict[str, object], scratch: Path) -> None:
-    """Append to the journal of changes, as a whole."""
     path = folder / PLACE / CHANGES
     with disk_errors(path):
         before = path.read_bytes() if path.is_file() else b""
     line = json.dumps({"at": now(), **change}, ensure_ascii=False) + "\n"
     write_atomic(path, before + line.encode(), scratch=scratch)
-
-
-def _reasons(rejected: Sequence[dict[str, str]]) -> str:
-    return ", ".join(sorted({one["reason"] for one in rejected})) or "nothing was named"

@@ -15,18 +15,15 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from baseline.data.pixels import PictureInput, Pixels, as_image
 from baseline.data.runs import dataset_of_run
-from baseline.features.batching import BatchSize, in_batches
-from baseline.judge.answers import UNKNOWN, DecisionRule, decide
-from baseline.judge.familiarity import familiarity_of
-from baseline.use.crops import CropPlan, crop_plan_for
+from baseline.features.batching import batches_of
+from baseline.judge.answers import UNKNOWN, decide, familiarity_of
+from baseline.use.crops import CropPlan, PicturePart, crop_plan_for
 from baseline.use.engines.base import Floats, InferenceEngine, ModelFacts, NetworkOutputs
-from baseline.use.picture_parts import PicturePart
 from gleanset.errors import InputUnusable
 from gleanset.records import Box
 
@@ -60,7 +57,7 @@ class PictureAnswer:
     `label` is None where it does not know; `predictions` come surest first, `nearest` are the
     most similar known pictures of a model with a gallery. `box` is the face that was judged, in
     pixels of the upright picture; None where that is the whole picture. `familiarity` says how much
-    the picture looks like what was learnt from (`baseline.judge.familiarity`); None where
+    the picture looks like what was learnt from (`baseline.judge.answers`); None where
     the model is of a time before that was kept. A model that `tells_strangers` answers None to
     what is not familiar enough; another names a class whatever it is shown.
     """
@@ -150,7 +147,8 @@ class Model:
         # The temperature is inside the engine, so here the scores are logarithms.
         scores = np.log(np.maximum(outputs.probabilities, np.finfo(np.float32).tiny))
         familiarity = self._familiarity(outputs, scores)
-        decided = decide(scores, self.classes, _unscaled(self.facts.answers), familiarity)
+        rule = self.facts.answers.but(temperature=1.0, offsets={})
+        decided = decide(scores, self.classes, rule, familiarity)
         answers = [
             self._answer(outputs, row, int(label), top) for row, label in enumerate(decided.classes)
         ]
@@ -174,9 +172,7 @@ class Model:
         return self._forward(pixels).embeddings
 
     def _forward(self, pixels: Pixels) -> NetworkOutputs:
-        """Return what the network says of any number of pictures, as many at once as fit."""
-        batch = BatchSize(self._at_once)
-        parts = list(in_batches(len(pixels), batch, lambda part: self._engine(pixels[part])))
+        parts = [self._engine(pixels[part]) for part in batches_of(len(pixels), self._at_once)]
         likeness = [part.likeness for part in parts if part.likeness is not None]
         return NetworkOutputs(
             np.concatenate([part.probabilities for part in parts]),
@@ -185,7 +181,6 @@ class Model:
         )
 
     def _batches(self, pictures: Iterable[PictureInput]) -> Iterator[list[PicturePart]]:
-        """Return one part of each picture: of several faces the largest."""
         rest = iter(pictures)
         while batch := [max(self._parts(one), key=_area) for one in islice(rest, BATCH)]:
             yield batch
@@ -206,7 +201,6 @@ class Model:
         )
 
     def _familiarity(self, outputs: NetworkOutputs, scores: Floats) -> NDArray[np.float64] | None:
-        """Return the familiarity of each picture; None where the model cannot tell."""
         if outputs.likeness is not None:
             nearest: NDArray[np.float64] = outputs.likeness.max((1, 2)).astype(np.float64)
             return nearest
@@ -228,11 +222,6 @@ def _area(part: PicturePart) -> int:
     return part.box.width * part.box.height if part.box else 0
 
 
-def _unscaled(answers: DecisionRule) -> DecisionRule:
-    """Return the same thresholds for scores that the temperature is applied to already."""
-    return msgspec.structs.replace(answers, temperature=1.0, offsets={}, chosen={})
-
-
 def load(path: str | Path, detector: str | None = None) -> Model:
     """Return the model in a run's folder, or in an exported `.onnx` or `.tflite` file.
 
@@ -249,11 +238,11 @@ def engine_of(path: Path) -> InferenceEngine:
     Raises `InputUnusable` for what is none of them, `MissingComponent` without its runtime.
     """
     if path.suffix == ".onnx":
-        from baseline.use.engines.onnx_engine import OnnxEngine
+        from baseline.use.engines.exported_engines import OnnxEngine
 
         return OnnxEngine(path)
     if path.suffix == ".tflite":
-        from baseline.use.engines.litert_engine import LiteRtEngine
+        from baseline.use.engines.exported_engines import LiteRtEngine
 
         return LiteRtEngine(path)
     if not path.is_dir():

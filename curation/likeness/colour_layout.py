@@ -9,8 +9,8 @@ Shares are taken as square roots, so that Euclidean distance is Hellinger's (Swa
 should know to improve object retrieval", 2012, for the root). As no bin has an edge, a small shift,
 tint or shadow changes the numbers a little, and so do other floats.
 
-The formula serves numpy and PyTorch; `baseline/features/colour_backbone.py` is the same as a graph
-of ONNX, and a test holds all together.
+The formula serves numpy and PyTorch; `baseline/features/shipped_backbones.py` is the same as a
+graph of ONNX, and a test holds all together.
 """
 
 from __future__ import annotations

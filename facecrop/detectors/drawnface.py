@@ -107,7 +107,6 @@ class DrawnFace:
                     yield Sighting(look, rect, score)
 
     def _has_say(self, look: int, rect: FloatBox, longest: int) -> bool:
-        """Return whether a look can see a face of that size."""
         side = math.sqrt(rect.width * rect.height)
         if look == len(PARTS):
             return side >= LARGE * longest

@@ -29,7 +29,7 @@ from facecrop.detectors.weights import weights_file
 from gleanset.errors import UsageError
 from gleanset.files.hub import is_on_hub, pinned
 from gleanset.files.store import sha256_of
-from gleanset.records import Face, overlap
+from gleanset.records import Face
 from gleanset.work.onnx_session import onnx_session
 
 Array: TypeAlias = npt.NDArray[np.float32]
@@ -85,11 +85,10 @@ def suppress_overlaps(
     boxes: list[tuple[FloatBox, float]], most: float
 ) -> list[tuple[FloatBox, float]]:
     """Keep the surest of boxes that share more than `most` (intersection over union)."""
-    kept: list[tuple[FloatBox, float]] = []
-    for rect, score in sorted(boxes, key=lambda box: -box[1]):
-        if all(overlap(rect, other) <= most for other, _ in kept):
-            kept.append((rect, score))
-    return kept
+    import cv2  # help pages do without
+
+    rects, scores = [rect for rect, _ in boxes], [score for _, score in boxes]
+    return [boxes[int(row)] for row in cv2.dnn.NMSBoxes(rects, scores, 0.0, most)]
 
 
 def are_scores(answer: Array, layout: OutputLayout) -> bool:

@@ -23,6 +23,8 @@ from gleanset.work.stage import WAITING, hold
 STAGE = "gc"
 _BACKUPS = "catalog.sqlite.before-*"
 _HALF = ".partial"
+_EARLIER_RUNS = ("folds-*", "sweep-*")
+"""In `runs/`: what earlier versions kept of trainings that were only measured."""
 
 
 def collect(
@@ -60,7 +62,7 @@ class _Waste:
         """(path, bytes) of everything, removed unless it is only simulated."""
         yield from self._strays()
         yield from self._left_by_stages()
-        for path in (*self._backups(), *self._partials()):
+        for path in (*self._backups(), *self._partials(), *self._earlier_runs()):
             yield from self._removed(path)
 
     def _strays(self) -> Iterator[tuple[Path, int]]:
@@ -120,6 +122,12 @@ class _Waste:
         for path in strays:
             if last_changed(path) <= self._latest and not any(one in path.parents for one in kept):
                 yield path
+
+    def _earlier_runs(self) -> Iterator[Path]:
+        for pattern in _EARLIER_RUNS:
+            for path in sorted(self._dataset.runs_folder.glob(pattern)):
+                if path.is_dir() and last_changed(path) <= self._latest:
+                    yield path
 
     def _removed(self, path: Path) -> Iterator[tuple[Path, int]]:
         size = _size(path)

@@ -19,10 +19,7 @@ from console_blocks import Command, NamedFile, Step
 
 _LOG = logging.getLogger(__name__)
 # They run until they are closed, or until Ctrl-C.
-_STAYS = re.compile(
-    r"^(webapp serve\b|labeler( --?[a-z].*)?$|gleanset demo .*--serve"
-    r"|baseline .*--watch\b)"
-)
+_STAYS = re.compile(r"^(webapp serve\b|labeler( --?[a-z].*)?$|gleanset demo .*--serve)")
 # A server is left running when it has said its address, which may take an export of its model.
 _SERVES = re.compile(r"^(webapp serve|gleanset demo)\b")
 _ADDRESS, _SERVED_SECONDS, _SHOWN_SECONDS, _ENDED_SECONDS = "http://127.0.0.1", 300, 8, 30

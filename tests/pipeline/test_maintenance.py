@@ -239,6 +239,22 @@ def test_gc_removes_old_strays_and_spares_what_is_new_or_known(root: Path) -> No
     assert house(root, "gc", "--older", "soon").code == 2
 
 
+def test_gc_removes_the_folders_of_measurements_by_earlier_versions(dataset: Dataset) -> None:
+    kept, young, *old = (
+        dataset.runs_folder / name
+        for name in ("20200101-120000-folds", "sweep-new", "folds-0123", "sweep-simple-0123abcd")
+    )
+    for folder in (kept, young, *old):
+        folder.mkdir(parents=True)
+        (folder / "table.json").write_bytes(b"{}")
+    for folder in (kept, *old):
+        os.utime(folder / "table.json", (0, 0))
+        os.utime(folder, (0, 0))
+    assert collect(dataset, 7 * 86400.0, simulate=True)["would_remove"] == 2
+    assert collect(dataset, 7 * 86400.0, simulate=False) == {"removed": 2, "bytes": 4}
+    assert sorted(dataset.runs_folder.iterdir()) == [kept, young]
+
+
 def backup(dataset: Dataset, name: str, days: float, changed: float) -> Path:
     """A copy made so many days ago, as the catalogue knows; its file says `changed` days."""
     path = dataset.root / f"catalog.sqlite.before-{name}"

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from tools_for_tests import run_here
 from web_requests import Serve, picture_of, settings_of
 
-from baseline.use.picture_parts import ReadParts
+from baseline.use.crops import ReadParts
 from facecrop.detectors import DetectorSpec, Pixels
 from facecrop.detectors.drawnface import DrawnFace
 from gleanset import Dataset

@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
+from baseline.data.runs import METRICS, read_part
 from baseline.judge.answers import load_decision_rule
 from baseline.judge.calibration import ConfidenceBin
 from baseline.judge.metrics import SplitFigures
-from baseline.judge.run_figures import RunFigures, read_layers, read_metrics, weights_size
+from baseline.judge.run_figures import RunFigures, read_metrics, weights_size
 from baseline.use.crops import load_crops
 from gleanset import Dataset
 from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
+from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.charts import Line, curves, interval_bar, tag
 from gleanset.html.fill import as_bytes, templates
@@ -80,7 +83,6 @@ def run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     judged = [(name, figures) for name, figures in metrics.splits.items() if name != "train"]
     main = main_section(dataset, thumbnails, *judged[-1]) if judged else None
     looks = SplitEvaluations(dataset.db)
-    pairs = metrics.retrieval and metrics.retrieval.verification
     return {
         **shared_values(dataset, folder, thumbnails),
         "m": metrics,
@@ -89,12 +91,8 @@ def run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
         "looks": looks.of_run(folder.name, "test"),
         "answers": answers,
         "curves": list(epoch_curves(metrics)),
-        "roc": roc(pairs.curve, "Same class or not, by likeness of two pictures")
-        if pairs
-        else None,
         "searched": looks.searched_doubts(folder.name),
         "crops": load_crops(folder),
-        "layers": read_layers(folder),
         "size": weights_size(folder),
     }
 
@@ -144,7 +142,6 @@ def main_section(
 def _doubted_pictures(
     dataset: Dataset, thumbnails: Thumbnails, doubts: Sequence[Doubt]
 ) -> list[JudgedPicture]:
-    """Return the clearest labels in doubt, each with what it is thought to be."""
     return [
         JudgedPicture(
             _picture_of(dataset, thumbnails, doubt.sample),
@@ -157,13 +154,11 @@ def _doubted_pictures(
 
 
 def _picture_of(dataset: Dataset, thumbnails: Thumbnails, key: str) -> Thumbnail | None:
-    """Return the picture of a sample; None for one that is gone."""
     sample = dataset.samples.get(key)
     return thumbnails.of_sample(sample) if sample else None
 
 
 def _summary(metrics: RunFigures, main: MainSection | None) -> str:
-    """Return the whole story in one sentence."""
     preset = metrics.settings.get("preset", "?")
     start = f"Preset “{preset}”, {count(len(metrics.classes), 'class', 'classes')}"
     if main is None:
@@ -219,7 +214,6 @@ def reliability(bins: Sequence[ConfidenceBin], words: str) -> Markup:
 
 
 def _bar(part: ConfidenceBin, full: int) -> Markup:
-    """Draw a bar; its width says how many answers it stands for."""
     words = (
         f"confidence {percent(part.low)} to {percent(part.high)}: {part.count} answers, "
         f"{percent(part.accuracy)} right, {percent(part.confidence)} sure"
@@ -232,19 +226,12 @@ def _bar(part: ConfidenceBin, full: int) -> Markup:
     return tag("rect", tag("title", words), **place, rx=2, class_="reliable")
 
 
-def roc(points: Points, words: str) -> Markup:
-    """Draw the true positive rate by the false positive rate."""
-    chance = tag("line", x1=x_at(0), x2=x_at(1), y1=y_at(0), y2=y_at(1), class_="best")
-    return _square(words, "false alarms", "found", [chance, _line(points)])
-
-
-def _line(points: Points) -> Markup:
-    path = " ".join(f"{x_at(x):.1f},{y_at(y):.1f}" for x, y in points)
-    return tag("polyline", points=path, class_="curve val")
-
-
 def _square(words: str, x: str, y: str, inside: Iterable[Markup]) -> Markup:
-    parts = [tag("title", words), *_axes(), *inside, *_names(x, y)]
+    names = (
+        tag("text", x, x=SIDE - RIGHT, y=SIDE - 6, class_="tick end legend"),
+        tag("text", y, x=4, y=14, class_="tick legend"),
+    )
+    parts = [tag("title", words), *_axes(), *inside, *names]
     return tag("svg", *parts, viewBox=f"0 0 {SIDE} {SIDE}", role="img", class_="chart square")
 
 
@@ -259,10 +246,77 @@ def _axes() -> Iterable[Markup]:
         )
 
 
-def _names(x: str, y: str) -> Iterable[Markup]:
-    yield tag("text", x, x=SIDE - RIGHT, y=SIDE - 6, class_="tick end legend")
-    yield tag("text", y, x=4, y=14, class_="tick legend")
-
-
 def _percent(share: float) -> str:
     return f"{share * 100:.4g}"
+
+
+@dataclass(frozen=True, slots=True)
+class FoldFigures:
+    """What the network of one fold came to on the pictures it had not learnt from."""
+
+    count: int
+    moments: int
+    accuracy: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FoldsSummary:
+    """What a cross-validation came to; the catalogue keeps it.
+
+    `judged` pictures of so many `moments` were right with a share of `accuracy`, between `at_least`
+    and `at_most` with 95 % confidence, and `spread` from fold to fold. `not_judged` could not be
+    held out, `test` were not looked at.
+    """
+
+    folds: list[FoldFigures]
+    judged: int
+    moments: int
+    effective_moments: float
+    not_judged: int
+    test: int
+    accuracy: float
+    at_least: float
+    at_most: float
+    spread: float
+    log_loss: float
+    macro_f1: float
+    doubts: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoldMetrics:
+    """The content of `metrics.json`."""
+
+    classes: list[str]
+    settings: dict[str, Any]
+    summary: FoldsSummary
+    held_out: SplitFigures
+
+
+def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = None) -> Path:
+    """Write `runs/<id>/report.html`; its absolute path.
+
+    Raises `InputUnusable` where the run cannot be read, `NotWritable` or `DiskFull`.
+    """
+    folder, thumbnails = dataset.runs_folder / run_id, Thumbnails(dataset)
+    metrics = _read(folder)
+    overall = metrics.summary.accuracy
+    values = {
+        **shared_values(dataset, folder, thumbnails),
+        "m": metrics,
+        "main": main_section(dataset, thumbnails, "the held-out folds", metrics.held_out),
+        "bars": [
+            "" if share is None else interval_bar(share, share, share, overall, percent(share))
+            for share in (row.accuracy for row in metrics.summary.folds)
+        ],
+    }
+    return write_page((folder / REPORT).absolute(), "folds.html.jinja", values, scratch=scratch)
+
+
+def _read(folder: Path) -> FoldMetrics:
+    mend = "measure again: baseline train --folds K -o seed=1"
+    metrics = read_part(folder, METRICS, FoldMetrics, mend)
+    if metrics is None:
+        raise InputUnusable(f"{folder / METRICS} is missing", mend)
+    return metrics

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from baseline.data.samples import check_classes
 from baseline.features.compute import reproducible
 from baseline.settings import Finetune
 from baseline.train.batches import batch_size_for
 from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.class_balance import check_classes
 from baseline.train.loop import TrainingTask, classifier_task, train_network
-from baseline.train.methods.pretrained import pretrained_backbone
+from baseline.train.methods.frozen import pretrained_backbone
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import BackboneNet, Net, build_net, keep_norms, learnt
 from baseline.train.trained_net import TrainedNet

@@ -1,4 +1,4 @@
-"""What a method learns on whose backbone stays as it is: features on one scale, made once."""
+"""Backbones that come with the weights of others, and what is said of them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,45 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from baseline.data.samples import check_classes, class_weights
 from baseline.features.backbone import Backbone
+from baseline.features.backbone_names import JOIN
+from baseline.features.backbones import load_backbone
+from baseline.features.onnx_backbone import OnnxBackbone
 from baseline.features.scaling import Scaling
-from baseline.settings import Transfer, Triplet
+from baseline.settings import Finetune, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback
-from baseline.train.class_balance import check_classes, class_weights
-from baseline.train.methods.logistic import Classes, Floats, TrainRows
-from baseline.train.methods.part_weights import choose_part_weights, weights_by_setting
-from baseline.train.methods.pretrained import pretrained_backbone
+from baseline.train.methods.logistic import (
+    Classes,
+    Floats,
+    TrainRows,
+    choose_part_weights,
+    weights_by_setting,
+)
 from baseline.train.methods.training_data import TrainingData
+
+
+def pretrained_backbone(
+    settings: Transfer | Finetune | Triplet, watch: TrainingCallback
+) -> tuple[Backbone, dict[str, Any]]:
+    """Return the backbone with the weights that the settings name, and the facts about them."""
+    backbone, weights = load_backbone(settings.backbone, settings.weights, settings.seed)
+    names = JOIN.join(member.name for member in backbone.members)
+    watch.say(f"{names} with weights: {weights.source}")
+    facts = {"backbone": names, "weights": weights.source, "weights_sha256": weights.sha256}
+    return backbone, facts | _embeddings(backbone, settings.size, watch)
+
+
+def _embeddings(backbone: Backbone, size: int, watch: TrainingCallback) -> dict[str, Any]:
+    embeddings = [one for one in backbone.members if isinstance(one, OnnxBackbone)]
+    for embedding in embeddings:
+        watch.say(embedding.words)
+        if min(embedding.side) > size:
+            watch.say(
+                f"pictures are read at {size} x {size}: -o size={min(embedding.side)} shows "
+                f"{embedding.spec.name} all it can see"
+            )
+    return {"embeddings": [embedding.to_json() for embedding in embeddings]} if embeddings else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from baseline.train.storage import load_model, save_model
-from baseline.train.trained_net import GalleryHead, TrainedNet, by_class
+from baseline.train.trained_net import GalleryHead, TrainedNet, by_class, load_model, save_model
 from gleanset.errors import UsageError
 
 MOST = 64

@@ -5,16 +5,15 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from baseline.data.samples import class_weights
 from baseline.features.compute import reproducible
 from baseline.settings import Transfer
-from baseline.train.batches import FeatureSamples, sampler_for
+from baseline.train.batches import Classify, FeatureSamples, sampler_for
 from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.class_balance import class_weights
 from baseline.train.loop import TrainingTask, train_network
 from baseline.train.methods.frozen import FrozenFeatures
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import class_head
-from baseline.train.objective import Classify
 from baseline.train.trained_net import ClassHead, LinearLayer
 
 

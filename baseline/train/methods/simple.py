@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from baseline.data.samples import check_classes
 from baseline.features.compute import reproducible
 from baseline.settings import Simple
 from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.class_balance import check_classes
 from baseline.train.loop import classifier_task, train_network
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import build_net, learnt

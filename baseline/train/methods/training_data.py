@@ -1,9 +1,9 @@
-"""What a method learns from: the samples of a dataset as pictures or as features, on demand."""
+"""What a method learns from, as pictures or features, and what a network says of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,13 @@ import numpy.typing as npt
 
 from baseline.data.samples import Arrays, Examples, load_arrays
 from baseline.features.backbone import Backbone, FeaturePart
+from baseline.features.batching import batches_of
 from baseline.features.features import Features, FeatureSpec, features_of
 from baseline.features.texture import PartWeights, expected_weights
-from baseline.settings import Settings, Transfer, Triplet, views_of
+from baseline.judge.answers import GALLERY_SCALE, FeatureScale, fit_feature_scale
+from baseline.judge.outputs import Indices, Outputs, Scores
+from baseline.settings import Settings, Simple, Transfer, Triplet, views_of
+from baseline.train.trained_net import GalleryHead, TrainedNet
 from gleanset import Dataset
 from gleanset.work.progress import Progress
 
@@ -79,3 +83,77 @@ class TrainingData:
         """
         names = np.array([self.examples.moments[key] for key in keys])
         return np.unique(names, return_inverse=True)[1]
+
+
+BATCH = 128
+"""Pictures that are in memory at once."""
+FEATURE_BATCH = 4096
+"""Feature vectors that go through a head at once."""
+
+
+def split_outputs(net: TrainedNet, data: TrainingData, split: str) -> Outputs:
+    """Return what `net` says of a split of `data`, without the pictures that cannot be read.
+
+    Raises `InputUnusable` where no picture of the split can be read.
+    """
+    if data.frozen_backbone and not isinstance(data.settings, Simple):
+        seen = data.features(split, net.backbone)
+        return feature_outputs(net, seen.plain, data.classes_of(split, seen.keys), seen.keys)
+    return network_outputs(net, data.arrays(split))
+
+
+def feature_scale(net: TrainedNet, train: Outputs) -> FeatureScale | None:
+    """Return where the embeddings of train are, each image counted once; None for a gallery."""
+    if isinstance(net.head, GalleryHead):
+        return None
+    vectors = train.unique().embeddings
+    assert vectors is not None, "a network's outputs have embeddings"
+    return fit_feature_scale(vectors)
+
+
+def with_distances(outputs: Outputs, scale: FeatureScale | None) -> Outputs:
+    """Return outputs with the distances of their embeddings; unchanged without a scale."""
+    if scale is None or outputs.distances is not None:
+        return outputs
+    assert outputs.embeddings is not None, "a network's outputs have embeddings"
+    return replace(outputs, distances=scale.distances(outputs.embeddings))
+
+
+def feature_outputs(
+    net: TrainedNet, features: npt.NDArray[np.float32], y: Indices, keys: tuple[str, ...]
+) -> Outputs:
+    """Return scores and embeddings by what the backbone gave before: `features` N x width."""
+    embedded = net.embed_features(features)
+    # Of nothing there is one empty part, which tells the shapes.
+    parts = batches_of(max(len(keys), 1), FEATURE_BATCH)
+    scores = [_scores(net, embedded[part], keys[part]) for part in parts]
+    return Outputs(np.concatenate(scores), y, keys, embedded)
+
+
+def network_outputs(net: TrainedNet, arrays: Arrays) -> Outputs:
+    """Return scores and embeddings of `net` for every picture.
+
+    A picture that the gallery of a net knows is not compared with itself.
+    """
+    # Of nothing there is one empty part, which tells the shape.
+    parts = batches_of(max(len(arrays), 1), BATCH)
+    features = np.concatenate([net.features(arrays.x[part]) for part in parts])
+    return feature_outputs(net, features, arrays.y, arrays.keys)
+
+
+def _scores(net: TrainedNet, embedded: Scores, keys: Sequence[str]) -> Scores:
+    """Return the scores of embeddings (N x D), without the likeness of a known picture to
+    itself.
+    """
+    head, scores = net.head, net.head(embedded)
+    if not isinstance(head, GalleryHead) or not head.known:
+        return scores
+    places = {key: (c, r) for c, row in enumerate(head.known) for r, key in enumerate(row)}
+    for row, key in enumerate(keys):
+        if key in places:
+            owner, rank = places[key]
+            likeness = head.vectors[owner] @ embedded[row]
+            # The same one repeats where a class has fewer known pictures than another.
+            likeness[rank :: len(head.known[owner])] = -1
+            scores[row, owner] = GALLERY_SCALE * likeness.max()
+    return scores

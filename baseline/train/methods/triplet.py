@@ -12,6 +12,7 @@ from sklearn.utils.extmath import randomized_svd
 from torch import nn
 from torch.nn import functional
 
+from baseline.data.samples import check_classes
 from baseline.features.backbone import PictureShape
 from baseline.features.compute import reproducible
 from baseline.features.scaling import one_thread
@@ -24,13 +25,11 @@ from baseline.train.batches import (
     plain_batches,
 )
 from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.class_balance import check_classes
 from baseline.train.loop import VALIDATION_BATCH, TrainingTask, train_network
-from baseline.train.methods.frozen import FrozenFeatures
+from baseline.train.methods.frozen import FrozenFeatures, pretrained_backbone
 from baseline.train.methods.gallery import gallery_of, make_gallery
 from baseline.train.methods.head_descent import linear_layers
 from baseline.train.methods.logistic import TrainRows, Whitening
-from baseline.train.methods.pretrained import pretrained_backbone
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import (
     EmbeddingNet,
@@ -76,7 +75,9 @@ class BatchHard:
         """
         embedded = functional.normalize(self.embed(net, x).float(), dim=1)
         loss: torch.Tensor = self.loss(embedded, y, self.miner(embedded, y))
-        return loss * len(y), _found_again(embedded.detach(), y)
+        likeness = embedded.detach() @ embedded.detach().T
+        likeness.fill_diagonal_(-2.0)
+        return loss * len(y), (y[likeness.argmax(1)] == y).sum()
 
     def judge(self, net: nn.Module, material: LabelledSamples, batch: int) -> tuple[float, float]:
         """Cross entropy in nats and recall@1 of `material` against the known pictures."""
@@ -99,13 +100,6 @@ class BatchHard:
             if material is self.known and count >= MOST_KNOWN:
                 break
         return torch.cat(parts), torch.cat(labels)
-
-
-def _found_again(embedded: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Return how many have one of their own class as the nearest other picture."""
-    likeness = embedded @ embedded.T
-    likeness.fill_diagonal_(-2.0)
-    return (y[likeness.argmax(1)] == y).sum()
 
 
 def fit_triplet(

@@ -1,4 +1,4 @@
-"""What every engine is: it takes pictures, and says what a model makes of them.
+"""What every engine is, and the card of an exported file: JSON inside the file and beside it.
 
 It takes pictures as uint8 N x size x size x 3 (RGB) and may be called from several threads.
 """
@@ -6,16 +6,19 @@ It takes pictures as uint8 N x size x size x 3 (RGB) and may be called from seve
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from baseline.data.pixels import Pixels
-from baseline.judge.answers import DecisionRule
-from baseline.judge.familiarity import FeatureScale
+from baseline.judge.answers import DecisionRule, FeatureScale
 from baseline.settings import Fit
 from gleanset.db.faces import CropMethod
+from gleanset.errors import InputUnusable
+from gleanset.installation import update_command
 
 Floats = npt.NDArray[np.float32]
 
@@ -59,3 +62,119 @@ class InferenceEngine(Protocol):
 
     def __call__(self, pictures: Pixels) -> NetworkOutputs:
         """Return what the model says of pictures, uint8 N x size x size x 3."""
+
+
+KEY = "gleanset"
+"""The name of the JSON in an ONNX file's metadata."""
+FILE = f"{KEY}.json"
+"""The name of the same JSON in the zip behind a LiteRT file."""
+FORMAT = 5
+"""Since 2 a card says how pictures were cut, since 3 what is unfamiliar, since 4 how a picture
+becomes a square, since 5 which ONNX files are inside."""
+SQUARES: dict[Fit, str] = {
+    "stretch": "scaled to size x size without keeping its proportions",
+    "crop": "cut to a square (the middle of a wide picture, the upper end of a tall one) and "
+    "scaled to size x size",
+}
+INPUT = (
+    "uint8 N x size x size x 3, RGB, {square} "
+    "(bilinear with antialiasing); scaling to 0..1, normalising and greying are done inside"
+)
+SHARED = ("run", "size", "classes", "known", "crops", "scale", "fit")
+RULE = ("temperature", "unknown_below", "thresholds", "offsets", "unfamiliar_below")
+"""Fields of a card that are those of `ModelFacts` and of its decision rule."""
+OUTPUTS = {
+    "probabilities": "float32 N x classes, in the order of classes, calibrated: they sum to 1",
+    "embedding": "float32 N x D, what the classes are told apart by",
+    "likeness": "float32 N x classes x K, cosine likeness to the known pictures of each class",
+}
+
+
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A description for whoever uses the file without Gleanset.
+
+    Scores are divided by `temperature` and `offsets` are added, both inside the model. Below
+    `unknown_below` the answer is "unknown"; a class in `thresholds` is answered unless all others
+    together have more than that probability. Below a familiarity of `unfamiliar_below` the answer
+    is "unknown" as well: that is the greatest likeness of a model with known pictures, and else the
+    greatest of the probabilities to the power of 1 / (2 x distance), divided by their sum, where
+    distance is the root of the mean square of (embedding - mean) / deviation, both of `scale`.
+    `crops` are the ways in which the pictures that it learnt from were cut, the commonest first,
+    and `pictures` says it in words; None where that is not recorded. `weights` are the ONNX files
+    inside: where each is from, its SHA-256, and what it is given. `checked` tells how far the
+    answers were from the run's when it was written.
+    """
+
+    format: int
+    run: str
+    precision: str
+    classes: tuple[str, ...]
+    size: int
+    input: str
+    outputs: dict[str, str]
+    temperature: float
+    unknown_below: float | None
+    thresholds: dict[str, float]
+    known: tuple[tuple[str, ...], ...] | None = None
+    checked: dict[str, float | int | str] = {}
+    pictures: str | None = None
+    crops: tuple[CropMethod, ...] | None = None
+    offsets: dict[str, float] = {}
+    unfamiliar_below: float | None = None
+    scale: FeatureScale | None = None
+    fit: Fit = "stretch"
+    weights: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is needed to use the model; its calibration is inside."""
+        return ModelFacts(answers=DecisionRule(**_named(RULE, self)), **_named(SHARED, self))
+
+    def to_json(self) -> str:
+        """Return the text that is stored."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1).decode()
+
+
+def _named(names: tuple[str, ...], source: object) -> dict[str, Any]:
+    return {name: getattr(source, name) for name in names}
+
+
+def card_of(facts: ModelFacts, precision: str) -> Card:
+    """Return the description of a model before it is checked."""
+    outputs = [name for name in OUTPUTS if name != "likeness" or facts.known is not None]
+    return Card(
+        format=FORMAT,
+        precision=precision,
+        input=INPUT.format(square=SQUARES[facts.fit]),
+        outputs={name: OUTPUTS[name] for name in outputs},
+        pictures=_pictures(facts),
+        **_named(SHARED, facts),
+        **_named(RULE, facts.answers),
+    )
+
+
+def _pictures(facts: ModelFacts) -> str:
+    if facts.crops is None:
+        return "how the pictures that it learnt from were cut is not recorded"
+    return (
+        f"it learnt from {', '.join(method.words for method in facts.crops)}: cut pictures alike "
+        "before they are scaled"
+    )
+
+
+def read_card(text: str | bytes | None, path: Path) -> Card:
+    """Return the description in a file. Raises `InputUnusable` where it is none of ours."""
+    try:
+        if msgspec.json.decode(text or b"", type=_Version).format > FORMAT:
+            raise InputUnusable(f"{path} was written by a newer Gleanset", update_command())
+        return msgspec.json.decode(text or b"", type=Card)
+    except msgspec.DecodeError as error:
+        raise InputUnusable(
+            f"{path} is no model that Gleanset exported: {error}", "write one: baseline export"
+        ) from error
+
+
+class _Version(msgspec.Struct, frozen=True):
+    """All that is read of a card whose other fields may be unknown."""
+
+    format: int

@@ -13,11 +13,9 @@ import numpy as np
 from baseline.data.pixels import Pixels
 from baseline.features.backbone import FeatureArray
 from baseline.features.graph_backbone import as_floats
-from baseline.judge.answers import load_decision_rule
-from baseline.judge.familiarity import load_feature_scale
+from baseline.judge.answers import load_decision_rule, load_feature_scale
 from baseline.settings import Settings
-from baseline.train.storage import load_model
-from baseline.train.trained_net import GalleryHead, TrainedNet
+from baseline.train.trained_net import GalleryHead, TrainedNet, load_model
 from baseline.use.crops import load_crops
 from baseline.use.engines.base import ModelFacts, NetworkOutputs
 

@@ -16,11 +16,9 @@ import numpy.typing as npt
 from baseline.data.pixels import Pixels, ReadPixels, readers_for
 from baseline.data.runs import dataset_of_run, find_run_folder
 from baseline.data.samples import pixel_sources
-from baseline.features.embedding_graph import EmbeddingGraph
 from baseline.features.onnx_backbone import OnnxBackbone
-from baseline.use.engines.base import InferenceEngine
+from baseline.use.engines.base import Card, InferenceEngine, card_of
 from baseline.use.engines.run_engine import RunEngine
-from baseline.use.export.card import Card, card_of
 from baseline.use.model import Model
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
@@ -184,9 +182,9 @@ def export_run(
     return _kept(out, file, writer)
 
 
-def embedded_in(engine: RunEngine) -> list[EmbeddingGraph]:
-    """Return the graphs of embeddings that a run is built on."""
-    return [one.graph for one in engine.net.backbone.members if isinstance(one, OnnxBackbone)]
+def embedded_in(engine: RunEngine) -> list[OnnxBackbone]:
+    """Return the embeddings that a run is built on."""
+    return [one for one in engine.net.backbone.members if isinstance(one, OnnxBackbone)]
 
 
 class ExportedFile(NamedTuple):
@@ -258,7 +256,6 @@ def _kept(out: Path, file: ExportedFile, writer: FormatWriter) -> dict[str, obje
 
 
 def _to_check(labelled: Sequence[Sample]) -> list[Sample]:
-    """Choose pictures of val, then of train, then of test, whose labels are not looked at."""
     chosen: list[Sample] = []
     for split in ("val", "train", "test"):
         chosen += _spread(labelled, split, MOST_CHECKED - len(chosen))
@@ -271,14 +268,12 @@ def _to_check(labelled: Sequence[Sample]) -> list[Sample]:
 
 
 def _spread(labelled: Sequence[Sample], split: str, most: int) -> list[Sample]:
-    """Return at most so many samples of a split; their keys are hashes, so the first are any."""
     return [sample for sample in labelled if sample.split == split][: max(most, 0)]
 
 
 def _seen(
     dataset: Dataset, engine: InferenceEngine, samples: Sequence[Sample], progress: Progress
 ) -> CheckedPictures:
-    """Return what can be read of the samples; the labels of val alone."""
     read = ReadPixels(engine.facts.size, "RGB", engine.facts.fit)
     wanted = list(pixel_sources(dataset, samples))
     outcomes = run_over(read, wanted, readers_for(len(wanted)))
@@ -307,14 +302,13 @@ class FormatWriter(NamedTuple):
 def writer_of(ending: str) -> FormatWriter:
     """Return the writer of files with this ending. Raises `MissingComponent`."""
     if ending == ".onnx":
-        from baseline.use.engines.onnx_engine import OnnxEngine
+        from baseline.use.engines.exported_engines import OnnxEngine
         from baseline.use.export import onnx_file
 
-        onnx_file.need_onnx()
         # One thread, as in a server: with more, how quick it is depends on who else computes.
         one_thread = functools.partial(OnnxEngine, threads=1)
         return FormatWriter(onnx_file.OnnxFiles(), onnx_file.with_card, one_thread)
-    from baseline.use.engines.litert_engine import LiteRtEngine
+    from baseline.use.engines.exported_engines import LiteRtEngine
     from baseline.use.export import litert_file
 
     litert_file.need_litert()

@@ -22,9 +22,9 @@ from baseline.data.pixels import Pixels
 from baseline.features.timm_backbone import take_state
 from baseline.train.networks import KnownPictures, Net, build_net
 from baseline.train.trained_net import GalleryHead
+from baseline.use.engines.base import FILE, Card
 from baseline.use.engines.run_engine import LUMA, RunEngine
 from baseline.use.export import quiet_converters
-from baseline.use.export.card import FILE, Card
 from gleanset.errors import MissingComponent
 from gleanset.installation import install_command
 
@@ -157,7 +157,6 @@ def _int8_recipe(static: list[dict[str, object]]) -> list[dict[str, object]]:
 
 
 def _float16_recipe() -> list[dict[str, object]]:
-    """Return weights of every operation in half the bits; it is computed in float32."""
     weights = {"num_bits": 16, "symmetric": True, "granularity": "TENSORWISE", "dtype": "FLOAT"}
     return [
         {

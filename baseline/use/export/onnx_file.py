@@ -1,7 +1,7 @@
-"""Writing a network as an ONNX file: float32, float16, or int8 calibrated on pictures.
+"""A run as an ONNX file: its graph, in float32, float16, or int8 calibrated on pictures.
 
-Operators are of `OPSET`, or of that of an embedding inside, where it is newer; the number of
-pictures is free.
+The graph is what is done to pictures, the backbones, the head and the probabilities. Operators are
+of `OPSET`, or of that of an embedding inside, where it is newer; the number of pictures is free.
 """
 
 from __future__ import annotations
@@ -11,21 +11,134 @@ import tempfile
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto
 
 from baseline.data.pixels import Pixels
-from baseline.features.colour_backbone import SCOPE as COLOURS
+from baseline.features.backbone import OPSET, Backbone, PictureShape
+from baseline.features.graph_backbone import GraphBackbone
+from baseline.features.graph_builder import GraphBuilder, Output, byte_pictures
 from baseline.features.onnx_backbone import PREPARING
-from baseline.use.engines.run_engine import RunEngine
+from baseline.features.shipped_backbones import COLOUR_SCOPE
+from baseline.judge.answers import GALLERY_SCALE
+from baseline.train.trained_net import GalleryHead, LinearLayer, TrainedNet
+from baseline.use.engines.base import KEY, Card
+from baseline.use.engines.run_engine import LUMA, RunEngine
 from baseline.use.export import quiet_converters
-from baseline.use.export.card import KEY, Card
-from baseline.use.export.run_graph import graph_of
 from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.installation import install_command
 
-EXACT = (COLOURS, PREPARING)
+if TYPE_CHECKING:
+    from baseline.features.timm_backbone import TimmBackbone
+
+
+PICTURES = "pictures"
+
+
+def graph_of(run: RunEngine) -> ModelProto:
+    """Return the model of `PICTURES` (uint8 N x size x size x 3) that answers as the run does.
+
+    Raises `InputUnusable` for an embedding that cannot be brought to the operators of the rest,
+    `MissingComponent` without what writes a network of timm.
+    """
+    net = run.net
+    graphs = [one for one in net.backbone.members if isinstance(one, GraphBackbone)]
+    graph = GraphBuilder(max([OPSET, *(one.opset for one in graphs)]))
+    pictures = _scaled(graph, net.shape)
+    each = [_features(graph, one, pictures, net.shape) for one in net.backbone.members]
+    graph.scope = "head"
+    embedded = each[0] if len(each) == 1 else graph.add("Concat", *each, axis=1)
+    if net.projection:
+        embedded = _linear(graph, embedded, net.projection)
+        length = graph.add("ReduceL2", embedded, np.array([1], np.int64), keepdims=1)
+        floor = np.array(1e-12, np.float32)
+        embedded = graph.add("Div", embedded, graph.add("Max", length, floor))
+    scores, likeness = _scores(graph, net, embedded)
+    outputs = {"probabilities": Output(_probabilities(graph, run, scores), (net.head.classes,))}
+    outputs["embedding"] = Output(embedded, (net.width,))
+    outputs |= {"likeness": likeness} if likeness else {}
+    return graph.model(byte_pictures(PICTURES, net.shape.size), outputs)
+
+
+def _scaled(graph: GraphBuilder, shape: PictureShape) -> str:
+    graph.scope = "scaling"
+    values = graph.add("Cast", PICTURES, to=TensorProto.FLOAT)
+    first = graph.add("Transpose", values, perm=[0, 3, 1, 2])
+    scaled = graph.add("Div", first, np.array(255, np.float32))
+    if shape.channels == 3:
+        return scaled
+    weighed = graph.add("Mul", scaled, np.array(LUMA, np.float32)[:, None, None])
+    return graph.add("ReduceSum", weighed, np.array([1], np.int64), keepdims=1)
+
+
+def _features(graph: GraphBuilder, member: Backbone, pictures: str, shape: PictureShape) -> str:
+    if isinstance(member, GraphBackbone):
+        return member.add_to(graph, pictures, shape)
+    from baseline.features.timm_backbone import TimmBackbone
+
+    assert isinstance(member, TimmBackbone)
+    graph.scope = member.name
+    return graph.embed(_written_by_torch(member, shape, graph.opset), pictures)
+
+
+def _written_by_torch(member: TimmBackbone, shape: PictureShape, opset: int) -> ModelProto:
+    if find_spec("onnxscript") is None:
+        raise MissingComponent(
+            f"to export the network {member.name} onnxscript is needed, which is not installed",
+            install_command("onnx"),
+        )
+    import torch
+
+    # Two pictures, for an example of one would fix their number.
+    example = torch.zeros(2, shape.channels, shape.size, shape.size)
+    count = torch.export.Dim("pictures", min=1)
+    with quiet_converters(), tempfile.TemporaryDirectory(prefix="gleanset-") as place:
+        path = Path(place) / "network.onnx"
+        torch.onnx.export(
+            member.network,
+            (example,),
+            str(path),
+            dynamo=True,
+            opset_version=opset,
+            verbose=False,
+            external_data=False,
+            dynamic_shapes={"x": {0: count}},
+        )
+        return onnx.load(path)
+
+
+def _linear(graph: GraphBuilder, value: str, layer: LinearLayer) -> str:
+    weight, bias = layer.tensors("").values()
+    return graph.add("Gemm", value, weight, bias, transB=1)
+
+
+def _scores(graph: GraphBuilder, net: TrainedNet, embedded: str) -> tuple[str, Output | None]:
+    """Add scores N x classes, and where there is a gallery likenesses N x classes x K."""
+    head = net.head
+    if isinstance(head, GalleryHead):
+        classes, known, width = head.vectors.shape
+        flat = graph.add("MatMul", embedded, head.vectors.reshape(classes * known, width).T)
+        likeness = graph.add("Reshape", flat, np.array([0, classes, known], np.int64))
+        best = graph.add("ReduceMax", likeness, np.array([2], np.int64), keepdims=0)
+        scores = graph.add("Mul", best, np.array(GALLERY_SCALE, np.float32))
+        return scores, Output(likeness, (classes, known))
+    for number, layer in enumerate(head.layers):
+        embedded = _linear(graph, graph.add("Relu", embedded) if number else embedded, layer)
+    return embedded, None
+
+
+def _probabilities(graph: GraphBuilder, run: RunEngine, scores: str) -> str:
+    temperature = np.array(run.facts.answers.temperature, np.float32)
+    scores = graph.add("Div", scores, temperature)
+    if run.offsets.any():
+        scores = graph.add("Add", scores, run.offsets)
+    return graph.add("Softmax", scores, axis=1)
+
+
+EXACT = (COLOUR_SCOPE, PREPARING)
 """Scopes whose products int8 would spoil: the colour layout's small shares, and scaling."""
 PRODUCTS = ["Gemm", "MatMul"]
 QUANTISED = ["Conv", *PRODUCTS, "Clip", "Relu", "Add"]
@@ -35,14 +148,6 @@ PICTURE = 3
 """Channels of a picture."""
 CALIBRATION = 100
 """Pictures that int8 ranges are measured on; more change little (see docs/use.md)."""
-
-
-def need_onnx() -> None:
-    """Raise `MissingComponent` where something is not installed that writing or checking needs."""
-    if find_spec("onnx") is None:
-        raise MissingComponent(
-            "ONNX export needs onnx, which is not installed", install_command("onnx")
-        )
 
 
 class OnnxFiles:
@@ -69,8 +174,6 @@ class OnnxFiles:
 
 def with_card(model: bytes, card: Card) -> bytes:
     """Return the same model with its description and labels inside."""
-    import onnx
-
     loaded = onnx.load_model_from_string(model)
     onnx.helper.set_model_props(loaded, {KEY: card.to_json(), "labels": "\n".join(card.classes)})
     loaded.producer_name = "gleanset"
@@ -79,9 +182,6 @@ def with_card(model: bytes, card: Card) -> bytes:
 
 
 def _halved(path: Path) -> Path:
-    """Convert weights and sums to half the bits; pictures and answers keep their types."""
-    import onnx
-
     halves = import_module("onnxruntime.transformers.float16")
     with quiet_converters():
         model = halves.convert_float_to_float16(onnx.load(path), keep_io_types=True)
@@ -111,8 +211,6 @@ def _quantised(path: Path, calibration: Pixels) -> Path:
     the answers takes features in float32, too, which have no range in common. Raises
     `InputUnusable` where nothing is left.
     """
-    import onnx
-
     tools = import_module("onnxruntime.quantization")
     shapes = import_module("onnxruntime.quantization.shape_inference")
     ready, target = path.with_name("ready.onnx"), path.with_name("int8.onnx")
@@ -156,7 +254,6 @@ def _kept_in_float32(noted: Any, ready: Any) -> list[str]:
 
 
 def _of_the_picture(graph: Any) -> list[str]:
-    """Return the names of the convolutions that take the channels of a picture, and all of them."""
     channels = {entry.name: entry.dims[1] for entry in graph.initializer if len(entry.dims) == 4}
     return [
         node.name
@@ -186,8 +283,6 @@ def _of_the_answers(graph: Any) -> list[str]:
 
 
 class _CalibrationReader:
-    """Hands calibration pictures to onnxruntime, one at a time."""
-
     def __init__(self, pictures: Pixels) -> None:
         self._rest = iter(pictures)
 

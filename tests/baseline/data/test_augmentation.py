@@ -6,14 +6,8 @@ import colorsys
 
 import numpy as np
 import pytest
-from drawn_dataset import fill
-from PIL import Image
 
-from baseline.data.augment_sheet import SHEET, write_sheet
-from baseline.data.augmentation import LIMITS, Kind, augment, augmented_views, changed, view_numbers
-from baseline.data.samples import find_examples
-from baseline.settings import load_preset
-from gleanset import Dataset
+from baseline.data.augmentation import LIMITS, Kind, augment, changed, view_numbers
 
 
 def faces(count: int, channels: int = 3, side: int = 48) -> np.ndarray:
@@ -40,20 +34,16 @@ def test_shape_type_and_reproducible_by_generator(kind: Kind, channels: int) -> 
 def test_none_changes_nothing() -> None:
     x = faces(3)
     assert np.array_equal(augment(x, np.random.default_rng(0), "none"), x)
-    views = augmented_views(x, ["a", "b", "c"], 2, "none", 0)
-    assert np.array_equal(views, np.stack((x, x), axis=1))
 
 
 def test_a_view_depends_on_seed_key_and_number_alone() -> None:
-    x, keys = faces(4), ["k1", "k2", "k3", "k4"]
-    views = augmented_views(x, keys, 3, "photos", 5)
-    assert views.shape == (4, 3, *x.shape[1:])
-    alone = augmented_views(x[2:3], ["k3"], 3, "photos", 5)
-    assert np.array_equal(views[2], alone[0])
-    assert not np.array_equal(views[2, 0], views[2, 1])
-    assert not np.array_equal(views, augmented_views(x, keys, 3, "photos", 6))
-    drawn = view_numbers("k3", 1, 5)[None]
-    assert np.array_equal(views[2, 1], changed(x[2:3], drawn, LIMITS["photos"])[0])
+    x = faces(2)
+    drawn = [view_numbers(*place) for place in (("k1", 0, 5), ("k1", 1, 5), ("k1", 0, 6))]
+    first, second, other = (changed(x[:1], row[None], LIMITS["photos"]) for row in drawn)
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+    beside = changed(x, np.stack([drawn[0], drawn[1]]), LIMITS["photos"])
+    assert np.array_equal(beside[0], first[0])
 
 
 def test_characters_keep_their_hue_and_photos_do_not() -> None:
@@ -107,15 +97,3 @@ def test_photos_lose_a_part_now_and_then() -> None:
     assert touched.mean() == pytest.approx(LIMITS["photos"].erase, abs=0.02)
     area = (made != whole).mean((1, 2, 3))[touched]
     assert 0.02 < float(area.mean()) < 0.16
-
-
-def test_a_run_draws_what_training_does_to_pictures(dataset: Dataset) -> None:
-    fill(dataset, 3)
-    examples, root = find_examples(dataset), dataset.root
-    write_sheet(dataset, examples, load_preset("simple", {"size": "32", "augment": "none"}), root)
-    assert not (root / SHEET).exists()
-    write_sheet(dataset, examples, load_preset("simple", {"size": "32"}), root)
-    with Image.open(root / SHEET) as sheet:
-        assert sheet.width == 7 * 38 + 6
-        first, copy = (sheet.crop((left, 6, left + 32, 38)) for left in (6, 44))
-        assert first.tobytes() != copy.tobytes()

@@ -21,7 +21,7 @@ from baseline.judge.answers import DecisionRule, save_decision_rule
 from baseline.settings import Fit, load_preset
 from baseline.train.networks import build_net
 from baseline.train.networks import learnt as made_by
-from baseline.train.storage import save_model
+from baseline.train.trained_net import save_model
 from baseline.use.export.export_run import export_run
 from gleanset import Dataset
 from gleanset.db.journal import Choice

@@ -12,9 +12,8 @@ from filelock import FileLock
 from PIL import Image
 from tools_for_tests import WITHOUT_POSIX
 
-from baseline.data import pixel_cache
-from baseline.data.pixel_cache import decode_all
-from baseline.data.pixels import PixelSource, ReadPixels
+from baseline.data import pixels
+from baseline.data.pixels import PixelSource, ReadPixels, decode_all
 from gleanset import Box
 from gleanset.files.atomic import PARTIAL
 from gleanset.work.progress import Progress
@@ -84,7 +83,7 @@ def test_what_cannot_be_read_is_left_out_and_tried_again(tmp_path: Path) -> None
 def test_old_files_and_what_a_kill_has_left_make_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pixel_cache, "KEPT", 1)
+    monkeypatch.setattr(pixels, "KEPT", 1)
     made, cache = sources(tmp_path, 3), tmp_path / "cache"
     cache.mkdir()
     left = cache / f"{PARTIAL}0123456789abcdef"
@@ -100,7 +99,7 @@ def test_old_files_and_what_a_kill_has_left_make_room(
 def test_what_is_still_mapped_keeps_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pixel_cache, "KEPT", 1)
+    monkeypatch.setattr(pixels, "KEPT", 1)
     made, cache = sources(tmp_path, 3), tmp_path / "cache"
     held = [decode_all(cache, [source], GREY) for source in made[:2]]
     left = cache / f"{PARTIAL}0123456789abcdef"

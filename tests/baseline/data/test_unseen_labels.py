@@ -9,15 +9,13 @@ from pathlib import Path
 import pytest
 from drawn_dataset import fill
 
-from baseline.data.grouped_split import with_val
-from baseline.data.samples import find_examples
+from baseline.data.samples import find_examples, with_val
 from baseline.judge.outputs import load_outputs
 from baseline.judge.words import training_words
 from baseline.settings import load_preset
 from baseline.train.cross_validation import HELD_OUT
-from baseline.train.doubts import search_doubts
-from baseline.train.fold_run import DealtFolds, run_cross_validation
 from baseline.train.train_run import train_run
+from baseline.train.trials import DealtFolds, run_cross_validation, search_doubts
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, Choice, unseen_labels
 from gleanset.settings import SplitSettings

@@ -22,6 +22,7 @@ from baseline.presort.presorter import presort
 from baseline.settings import load_preset
 from baseline.train.train_run import train_preset
 from baseline.use.export.export_run import export_run
+from curation.likeness.colour_layout import WIDTH as COLOURS
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.store import sha256_of_file
@@ -68,10 +69,8 @@ def test_a_run_is_whole_without_the_hub_and_held_to_its_file(
         "ccip: takes 16 x 16, RGB in 0..1 less 0.481/0.458/0.408"
         in (folder / "log.txt").read_text()
     )
-    layers = json.loads((folder / "network.json").read_text())
-    assert [x["parameters"] for x in layers if x["kind"] == "OnnxBackbone"] == [
-        WIDTH * 27 + WIDTH**2
-    ]
+    head = 3 * (WIDTH + COLOURS + 1)
+    assert metrics["parameters"] == WIDTH * 27 + WIDTH**2 + head
     answers = list(baseline.load(folder).answers(pictures_of(root)))
     assert len({answer.predictions[0].label for answer in answers}) == 3
     # The same again, and a presort by it, ask nobody: the dataset holds to the file.

@@ -21,10 +21,9 @@ from baseline.data import pixels
 from baseline.features import features
 from baseline.features.backbone import PictureShape
 from baseline.features.backbones import load_backbone
-from baseline.features.efficientnet_lite import LiteBackbone
-from baseline.features.extraction import Extractor, folded
 from baseline.features.features import Features, FeatureSpec, features_of
-from baseline.features.timm_backbone import TimmNetwork
+from baseline.features.shipped_backbones import LiteBackbone
+from baseline.features.timm_backbone import Extractor, TimmNetwork, folded
 from baseline.settings import Precision
 from curation.likeness import vectors as store
 from gleanset import Dataset
@@ -236,27 +235,18 @@ def test_nothing_is_folded_where_it_would_change_the_outcome() -> None:
 
 
 class Narrow(nn.Module):
-    """Has memory for so many pictures and no more."""
-
-    def __init__(self, room: int) -> None:
-        super().__init__()
-        self.room = room
+    """Has no memory."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if len(x) > self.room:
-            raise torch.OutOfMemoryError
-        return x.mean((2, 3))
+        raise torch.OutOfMemoryError
 
 
-def test_a_full_memory_is_answered_by_smaller_passes() -> None:
-    pictures = np.random.default_rng(0).integers(0, 256, (21, 3, 8, 8), np.uint8)
-    extractor = Extractor(Narrow(5), PictureShape(3, 8), "fp32")
-    expected = pictures.mean((2, 3)) / 255
-    assert np.allclose(extractor(pictures), expected, atol=1e-6)
-    assert extractor.batch == 4
-    extractor.net.room = 0  # type: ignore[assignment]
-    with pytest.raises(UsageError, match="not even suffice for 1 picture"):
-        extractor(pictures)
+def test_a_full_memory_says_what_to_change() -> None:
+    extractor = Extractor(nn.AvgPool2d(8), PictureShape(3, 8), "fp32")
+    extractor.net = Narrow()
+    with pytest.raises(UsageError, match="out of memory with 32 images at once") as caught:
+        extractor(np.zeros((21, 3, 8, 8), np.uint8))
+    assert "-o size=" in caught.value.mend
 
 
 def test_weights_that_give_no_numbers_are_told() -> None:

@@ -12,13 +12,11 @@ from drawn_dataset import fill
 
 from baseline.features.backbone import Backbone, FeaturePart, PictureShape
 from baseline.features.backbones import SideBySide, bare_backbone, load_backbone
-from baseline.features.colour_backbone import ColourBackbone
 from baseline.features.features import FeatureSpec, features_of
-from baseline.features.identity_backbone import IdentityBackbone
 from baseline.features.scaling import Scaling
+from baseline.features.shipped_backbones import ColourBackbone, IdentityBackbone
 from baseline.features.texture import PartWeights
-from baseline.train.methods.logistic import TrainRows
-from baseline.train.methods.part_weights import choose_part_weights, weights_by_setting
+from baseline.train.methods.logistic import TrainRows, choose_part_weights, weights_by_setting
 from baseline.train.networks import ColourLayout, DrawnIdentity
 from curation.likeness.colour_layout import WIDTH, averaged, colour_layout
 from curation.likeness.identity import identity_vector

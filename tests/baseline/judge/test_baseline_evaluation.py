@@ -11,7 +11,7 @@ from drawn_patterns import CLASSES, none, patterns
 
 from baseline.judge.metrics import SplitFigures, classification_metrics
 from baseline.settings import load_preset
-from baseline.train.inference import feature_outputs, network_outputs
+from baseline.train.methods.training_data import feature_outputs, network_outputs
 from baseline.train.networks import build_net, learnt
 from baseline.train.trained_net import GalleryHead
 

@@ -48,19 +48,6 @@ def test_runs_are_compared_on_what_they_share(dataset: Dataset, tmp_path: Path) 
     assert good.parameters is None
 
 
-def test_runs_are_compared_by_the_moments_of_now(dataset: Dataset) -> None:
-    fill(dataset, CLASSES, each=12)
-    judged_run(dataset, "good", skill=4.0)
-    judged_run(dataset, "poor", skill=0.0, seed=3)
-    apart = compare(dataset, ["good", "poor"], "train").runs[1].against
-    with dataset.db.write():
-        dataset.db.run("UPDATE origin SET post='one and the same'")
-    tied = compare(dataset, ["good", "poor"], "train").runs[1].against
-    assert apart is not None
-    assert tied is not None
-    assert (apart.interval is None, tied.interval is None) == (False, True)
-
-
 def test_a_label_that_changed_between_is_left_out(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     judged_run(dataset, "before")

@@ -23,16 +23,15 @@ from baseline.judge.answers import (
     load_decision_rule,
     rule_scores,
     save_decision_rule,
+    save_feature_scale,
 )
-from baseline.judge.familiarity import save_feature_scale
 from baseline.judge.judging import fitted_rule, judge_run
 from baseline.judge.outputs import load_outputs, softmax
 from baseline.judge.run_figures import read_metrics
 from baseline.settings import load_preset
-from baseline.train.inference import feature_scale, network_outputs
 from baseline.train.methods.registry import fit_method
-from baseline.train.methods.training_data import TrainingData
-from baseline.train.storage import save_model
+from baseline.train.methods.training_data import TrainingData, feature_scale, network_outputs
+from baseline.train.trained_net import save_model
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -200,21 +199,6 @@ def test_accuracy_is_that_of_the_answers_that_users_get(
     baseline("evaluate", "--forget")
     kept = read_metrics(folder).splits["test"]
     assert (kept.unknown_answers, kept.answer_accuracy) == (0, kept.accuracy)
-
-
-def test_a_run_that_can_no_longer_answer_unknown_says_so(
-    trained: Dataset, baseline: Baseline
-) -> None:
-    tiny = [word for key, value in TINY.items() for word in ("-o", f"{key}={value}")]
-    lost = "one could answer unknown; this run names a class for every picture"
-    assert lost not in baseline("train", *tiny, "-o", "epochs=1")[2]
-    baseline("evaluate", "--unknown-rate", "5%", "one")
-    trained.runs.begin("later", "baseline", {})
-    trained.runs.end("later", "done", {})
-    shutil.copytree(trained.root / "runs" / "one", trained.root / "runs" / "later")
-    code, _, err = baseline("train", *tiny, "-o", "epochs=2")
-    assert code == 0
-    assert lost.replace("one could", "later could") in " ".join(err.split())
 
 
 WRONG = [

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 from judged_runs import answers, fill, judged_run
 
-from baseline.data.grouped_split import held_out_folds, with_val
-from baseline.data.samples import find_examples, prior_shift
+from baseline.data.samples import find_examples, held_out_folds, prior_shift, with_val
 from baseline.judge.answers import decide, load_decision_rule
 from baseline.judge.judging import fitted_rule, judge_run, split_metrics
 from baseline.judge.metrics import BULK, PERSON, sample_context, source_kind
 from baseline.judge.outputs import Outputs, load_outputs, softmax
 from baseline.judge.run_figures import read_metrics
 from baseline.settings import load_preset
-from baseline.train.doubts import suspect_labels
+from baseline.train.trials import suspect_labels
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.journal import Choice

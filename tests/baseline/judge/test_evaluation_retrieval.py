@@ -1,4 +1,4 @@
-"""Retrieval and verification, against scikit-learn and by hand."""
+"""Retrieval, against scikit-learn and by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from baseline.judge.retrieval import (
     Embeddings,
     retrieval_metrics,
     unit_embeddings,
-    verification_metrics,
 )
 
 
@@ -44,15 +43,6 @@ def test_agrees_with_sklearn_query_by_query() -> None:
     assert figures.recall_at_1 == np.mean([same[i, row[0]] for i, row in enumerate(order)])
     assert figures.recall_at_5 == np.mean([same[i, row[:5]].any() for i, row in enumerate(order)])
 
-    pairs = figures.verification
-    assert pairs is not None
-    scores, truth = cosines[others], same[others]
-    assert pairs.auc == pytest.approx(metrics.roc_auc_score(truth, scores), abs=1e-6)
-    false, true, _ = metrics.roc_curve(truth, scores, drop_intermediate=False)
-    crossing = np.argmin(np.abs(false - (1 - true)))
-    assert pairs.equal_error_rate == pytest.approx(false[crossing], abs=0.02)
-    assert (pairs.curve[0], pairs.curve[-1]) == ((0, 0), (1, 1))
-
 
 def test_the_next_frame_of_a_scene_does_not_count() -> None:
     embeddings = np.array([[1, 0], [1, 0.01], [0, 1], [0.1, 1]])
@@ -69,9 +59,6 @@ def test_the_next_frame_of_a_scene_does_not_count() -> None:
 def test_nothing_to_find() -> None:
     lone = vectors(np.eye(3), np.arange(3))
     assert retrieval_metrics(lone, lone) is None
-    assert verification_metrics(lone, lone) is None
-    same = vectors(np.eye(3), np.zeros(3, np.int64))
-    assert verification_metrics(same, same) is None
     empty = vectors(np.zeros((0, 3)), np.zeros(0, np.int64))
     assert retrieval_metrics(empty, empty) is None
 

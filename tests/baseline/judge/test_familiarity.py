@@ -9,9 +9,11 @@ import pytest
 from scipy.special import ndtr
 
 from baseline.data.pixels import Pixels
-from baseline.judge.answers import UNKNOWN, DecisionRule, decide
-from baseline.judge.familiarity import (
+from baseline.judge.answers import (
     FILE,
+    UNKNOWN,
+    DecisionRule,
+    decide,
     familiarity_of,
     fit_feature_scale,
     load_feature_scale,

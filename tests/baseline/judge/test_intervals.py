@@ -1,12 +1,15 @@
-"""Intervals and bounds in moments, against what scipy and textbooks say."""
+"""Intervals and bounds: by hand, and as often right as they promise."""
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from tools_for_tests import ROOT
 
 from baseline.judge.intervals import (
     compare_paired,
@@ -17,6 +20,9 @@ from baseline.judge.intervals import (
     share_at_most,
     share_interval,
 )
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from interval_coverage import CASES, Case, measure
 
 shares = st.integers(2, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -93,3 +99,26 @@ def test_a_few_large_moments_decide_how_much_is_known() -> None:
     # No scene is missed, eight stills are: of the scenes that says little.
     low, _ = share_interval(groups < 92, groups)
     assert low < 0.93
+
+
+RUNS = 40
+EACH = 4
+"""Worlds of each case, spread over all it has."""
+
+
+@pytest.mark.parametrize("one", CASES.values(), ids=lambda one: one.name)
+def test_intervals_and_bounds_hold_the_truth_as_often_as_promised(one: Case) -> None:
+    step = max(1, len(one.worlds) // EACH)
+    rows = [measure(one, world, RUNS) for world in one.worlds[step // 2 :: step]]
+    told = [row for row in rows if row is not None]
+    assert told
+    assert not [row for row in told if not row.kept]
+    # All together, luck has less to do with it.
+    assert sum(row.covered for row in told) / len(told) >= one.promised - 0.02
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for name in CASES if "drawn" in name])
+def test_every_drawn_world_is_covered(name: str) -> None:
+    rows = [measure(CASES[name], world, 200) for world in CASES[name].worlds]
+    assert not [row for row in rows if row is None or not row.kept]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from judged_runs import fill, judged_run
@@ -17,7 +16,7 @@ from baseline.judge.answers import (
     save_decision_rule,
 )
 from baseline.judge.report.page import write_report
-from baseline.judge.run_figures import read_layers, save_layers
+from baseline.judge.run_figures import read_metrics
 from baseline.settings import load_preset
 from baseline.train.networks import build_net, learnt
 from baseline.use.crops import save_crops
@@ -37,8 +36,6 @@ def page_of(dataset: Dataset, run: str) -> tuple[str, html.HtmlElement]:
 def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     folder, _ = judged_run(dataset, "one", skill=0.5)
-    settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
-    save_layers(folder, learnt(build_net(settings, len(CLASSES)), settings).layers)
     sample = next(dataset.samples.by_key())
     other = next(name for name in CLASSES if name != sample.label)
     Doubts(dataset.db).replace([Doubt(sample.key, str(sample.label), other, 0.9, 0.8, "one")])
@@ -56,7 +53,6 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
         "retrieval",
         "doubts",
         "training",
-        "network",
     ]
     assert not page.xpath("//script|//link[not(@rel='icon')]|//iframe|//*[@onerror]")
     assert all(image.get("src", "").startswith("data:image/jpeg") for image in page.iter("img"))
@@ -73,7 +69,6 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
     ):
         assert words in said
     assert len(page.xpath("//section[@id='doubts']//img")) == 1
-    assert len(page.xpath("//section[@id='network']//table")) == 1
     ids = {element.get("id") for element in page.xpath("//*[@id]")}
     assert {a.get("href")[1:] for a in page.xpath("//nav//a")} <= ids
 
@@ -113,14 +108,13 @@ def test_what_cannot_be_read_is_told(dataset: Dataset) -> None:
         write_report(dataset, "none")
 
 
-def test_layers_are_counted_as_the_network_has_them(tmp_path: Path) -> None:
+def test_parameters_are_counted_as_the_network_has_them(dataset: Dataset) -> None:
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
     net = build_net(settings, 3)
-    layers = learnt(net, settings).layers
-    assert sum(layer.parameters for layer in layers) == sum(p.numel() for p in net.parameters())
-    assert layers[-1].shape == (3,)
-    convolutions = [layer for layer in layers if layer.kind == "Conv"]
-    assert convolutions[0].macs == 9 * 3 * 4 * 32 * 32
-    assert convolutions[1].macs == 9 * 4 * 8 * 16 * 16
-    save_layers(tmp_path, layers)
-    assert [row.name for row in read_layers(tmp_path)] == [layer.name for layer in layers]
+    assert learnt(net, settings).parameters == sum(p.numel() for p in net.parameters())
+    fill(dataset, CLASSES[:2])
+    folder, _ = judged_run(dataset, "one")
+    assert read_metrics(folder).parameters is None
+    # As an earlier version recorded them, layer by layer.
+    (folder / "network.json").write_text('[{"name": "a", "parameters": 3}, {"parameters": 40}]')
+    assert read_metrics(folder).parameters == 43

@@ -12,8 +12,7 @@ from click.testing import CliRunner
 from filled import fill
 
 from baseline.cli import commands
-from baseline.presort.presorter import presort
-from baseline.presort.words import presort_words
+from baseline.presort.presorter import presort, presort_words
 from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.db.changes import Change, Changes, Curation, Placement
@@ -73,12 +72,6 @@ def test_the_window_suggests_what_another_presort_would(tmp_path: Path) -> None:
         assert {one.sample: one.proposals for one in Proposals(dataset.db).each()} == suggested
         new = fill(dataset, 2, seed=5, labelled=False)
         assert learn(dataset).without_vectors == len(new)
-
-
-def test_following_says_that_the_window_does_it(tmp_path: Path) -> None:
-    ran = CliRunner().invoke(commands, ["presort", "--follow", "-d", str(tmp_path)])
-    assert isinstance(ran.exception, UsageError)
-    assert "the labeler's window learns by itself" in str(ran.exception)
 
 
 def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from drawn_patterns import patterns
 from baseline.data.samples import find_examples
 from baseline.features.compute import reproducible
 from baseline.settings import Simple, load_preset
-from baseline.train import checkpoint
+from baseline.train import loop
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.loop import classifier_task, train_network
 from baseline.train.methods.registry import fit_method
@@ -45,7 +45,7 @@ class Told(TrainingCallback):
 
 def main(folder: Path, result: Path, options: dict[str, str]) -> str:
     """Train and write the result down; what was said, as lines."""
-    checkpoint.SECONDS_BETWEEN_SAVES = 0  # every epoch is saved
+    loop.SECONDS_BETWEEN_SAVES = 0  # every epoch is saved
     torch.set_num_threads(1)
     watch, rest = Told(), dict(options)
     if root := rest.pop("dataset", ""):

@@ -99,9 +99,9 @@ def test_missing_setting_is_named() -> None:
 def test_an_option_that_would_change_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match="'batch' has no meaning for a logistic head"):
         load_preset("transfer", {"batch": "5"})
-    with pytest.raises(UsageError, match="width of an mlp"):
+    with pytest.raises(UsageError, match="'dense' has no meaning for a linear head"):
         load_preset("transfer", {"head": "linear", "dense": "5"})
-    with pytest.raises(UsageError, match="'strength' has no meaning for a head that descends"):
+    with pytest.raises(UsageError, match="'strength' has no meaning for a mlp head"):
         load_preset("transfer", {"head": "mlp", "strength": "1"})
     assert load_preset("transfer", {"head": "mlp", "dense": "5", "batch": "8"})
     with pytest.raises(UsageError, match="no setting 'blocks'"):

@@ -10,9 +10,9 @@ from small_training import train_small
 
 from baseline.data.runs import SETTINGS, WEIGHTS
 from baseline.settings import Settings, Simple, load_preset
-from baseline.train.inference import network_outputs
+from baseline.train.methods.training_data import network_outputs
 from baseline.train.networks import build_net, learnt
-from baseline.train.storage import FORMAT, load_model, save_model
+from baseline.train.trained_net import FORMAT, load_model, save_model
 from gleanset.errors import InputUnusable, NotWritable
 
 TINY = {"size": "32", "blocks": "4,8", "dense": "8", "epochs": "1"}

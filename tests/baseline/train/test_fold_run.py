@@ -18,7 +18,7 @@ from baseline.data.samples import find_foldable
 from baseline.judge.outputs import load_outputs
 from baseline.settings import load_preset
 from baseline.train.cross_validation import HELD_OUT, cross_validate
-from baseline.train.fold_run import SWOLLEN, DealtFolds, run_cross_validation
+from baseline.train.trials import SWOLLEN, DealtFolds, run_cross_validation
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.runs import Doubts, SplitEvaluations
@@ -71,7 +71,6 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
     done = train(dataset, "--folds", "2", "--json")
     told = json.loads(done.stdout)
     assert re.search(r"1 training on 42 pictures; stopped", done.stderr)
-    assert any("; about" in line and line.endswith("to go") for line in said)
     assert told["run"] == stopped.id
     assert (told["judged"], told["moments"], told["test"], len(told["folds"])) == (42, 21, 6, 2)
     assert [one["count"] for one in told["folds"]] == pytest.approx([21, 21], abs=3)

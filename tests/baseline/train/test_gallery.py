@@ -17,10 +17,9 @@ from test_methods import PACKAGED, TINY, accuracy, trained
 from tools_for_tests import python_path
 
 from baseline.data.runs import SETTINGS
-from baseline.judge.familiarity import GALLERY_SCALE
+from baseline.judge.answers import GALLERY_SCALE
 from baseline.settings import load_preset
 from baseline.train.callbacks import TrainingResult
-from baseline.train.inference import network_outputs
 from baseline.train.methods.gallery import (
     MOST,
     add_to_gallery,
@@ -29,10 +28,9 @@ from baseline.train.methods.gallery import (
     remove_from_gallery,
     representatives,
 )
-from baseline.train.methods.training_data import TrainingData
+from baseline.train.methods.training_data import TrainingData, network_outputs
 from baseline.train.networks import build_net, learnt
-from baseline.train.storage import load_model, save_model
-from baseline.train.trained_net import GalleryHead, TrainedNet
+from baseline.train.trained_net import GalleryHead, TrainedNet, load_model, save_model
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 
@@ -134,7 +132,7 @@ import json, os, signal, sys
 from pathlib import Path
 import numpy as np
 from baseline.train.methods.gallery import add_to_gallery
-from baseline.train.storage import load_model
+from baseline.train.trained_net import load_model
 
 folder, fsync = Path(sys.argv[1]), os.fsync
 

@@ -17,15 +17,13 @@ from baseline.data.runs import run_folder
 from baseline.data.samples import find_examples
 from baseline.features.graph_backbone import GraphExtractor
 from baseline.judge.answers import load_decision_rule, rule_scores
+from baseline.judge.judging import reevaluate
 from baseline.judge.outputs import softmax
-from baseline.judge.reevaluate import reevaluate
 from baseline.settings import Settings, load_preset
-from baseline.train.doubts import search_doubts
-from baseline.train.inference import network_outputs, split_outputs
-from baseline.train.methods.training_data import TrainingData
-from baseline.train.storage import load_model
-from baseline.train.sweep import sweep
+from baseline.train.methods.training_data import TrainingData, network_outputs, split_outputs
 from baseline.train.train_run import train_run
+from baseline.train.trained_net import load_model
+from baseline.train.trials import search_doubts, sweep
 from gleanset import Dataset
 from gleanset.records import SPLITS
 

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from drawn_patterns import CLASSES, none, patterns
+from drawn_patterns import CLASSES, patterns
 from small_training import train_small
 
 from baseline.data.samples import Arrays
@@ -15,9 +15,8 @@ from baseline.judge.metrics import SplitFigures, classification_metrics
 from baseline.judge.run_figures import EpochReport
 from baseline.settings import Simple, load_preset
 from baseline.train.callbacks import TrainingResult
-from baseline.train.class_balance import check_classes
 from baseline.train.networks import Net
-from gleanset.errors import InputUnusable, UsageError
+from gleanset.errors import UsageError
 
 SMALL = {"size": "32", "blocks": "8,16,32", "dense": "32", "batch": "16", "dropout": "0.1"}
 
@@ -124,21 +123,6 @@ def _blurred(arrays: Arrays) -> Arrays:
     """Hardly tellable from noise, so that guessing the frequent class pays."""
     noise = np.random.default_rng(0).normal(0, 40, arrays.x.shape)
     return replace(arrays, x=(arrays.x * 0.5 + noise + 60).clip(0, 255).astype(np.uint8))
-
-
-@pytest.mark.parametrize(
-    ("counts", "classes", "says"),
-    [
-        ((5,), ("stripes",), "at least 2 classes"),
-        ((0, 0, 0), CLASSES, "train split is empty"),
-        ((5, 0, 5), CLASSES, "No training picture for: disc"),
-    ],
-)
-def test_says_what_is_missing(counts: tuple[int, ...], classes: tuple[str, ...], says: str) -> None:
-    pictures = patterns(counts, 1) if sum(counts) else none()
-    with pytest.raises(InputUnusable, match=says) as caught:
-        check_classes(pictures.y, classes)
-    assert caught.value.mend
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "adamax", "sgd"])

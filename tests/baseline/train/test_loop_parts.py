@@ -11,15 +11,18 @@ import pytest
 import torch
 from drawn_patterns import none, patterns
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
 
 from baseline.data.runs import forget_checkpoint
+from baseline.features.batching import is_out_of_memory
 from baseline.features.compute import reproducible
 from baseline.judge.run_figures import EpochReport
 from baseline.settings import Simple, load_preset
-from baseline.train import batches, checkpoint
+from baseline.train import batches, loop
 from baseline.train.batches import (
     Batches,
     BatchPlace,
+    Classify,
     FeatureSamples,
     LabelledSamples,
     PictureSamples,
@@ -28,12 +31,10 @@ from baseline.train.batches import (
     classes_by_pictures,
     shuffled,
 )
-from baseline.train.callbacks import TrainingCallback
-from baseline.train.checkpoint import load_checkpoint
-from baseline.train.loop import TrainingTask, classifier_task, train_network
+from baseline.train.callbacks import EVENTS, LOG, RunLogger, TrainingCallback
+from baseline.train.loop import TrainingTask, classifier_task, load_checkpoint, train_network
 from baseline.train.networks import build_net
-from baseline.train.objective import Classify
-from baseline.train.run_logger import EVENTS, LOG, RunLogger
+from gleanset.errors import UsageError
 
 SMALL = {"size": "32", "blocks": "8,16", "dense": "16", "batch": "16", "epochs": "3"}
 
@@ -169,7 +170,7 @@ class Interrupts(Classify):
 def test_a_stopped_training_is_resumed_after_its_last_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN_SAVES", 0)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", 0)
     arrays, wish = patterns((12, 12, 12), 1), settings(optimiser="sgd")
 
     def go(place: Path, objective: Classify) -> list[tuple[float, float | None, float]]:
@@ -187,3 +188,30 @@ def test_a_stopped_training_is_resumed_after_its_last_epoch(
     assert saved is not None
     assert saved[1]["figures"]["epoch"] == 2
     assert go(tmp_path / "stopped", Interrupts(torch.ones(3))) == calm
+
+
+class Narrow(nn.Module):
+    """A network on a device without memory for a batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(1, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_too_little_memory_for_a_batch_says_what_to_change() -> None:
+    settings = load_preset("simple", {"size": "32", "batch": "32", "epochs": "2"})
+    assert isinstance(settings, Simple)
+    with pytest.raises(UsageError, match="out of memory with 10 images at once") as caught:
+        train_network(classifier_task(Narrow(), patterns((40, 40, 40), 1), none(), settings))
+    assert "-o batch=" in caught.value.mend
+
+
+def test_what_says_that_memory_is_full() -> None:
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
+    assert is_out_of_memory(RuntimeError("could not create a primitive"))
+    assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for conv"))
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

@@ -20,12 +20,10 @@ from baseline.features.backbones import load_backbone
 from baseline.features.scaling import Scaling
 from baseline.settings import load_preset
 from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.inference import network_outputs
 from baseline.train.methods.logistic import Classes, Floats, TrainRows, choose_strength, solve
 from baseline.train.methods.registry import fit_method
-from baseline.train.methods.training_data import TrainingData
-from baseline.train.storage import load_model, save_model
-from baseline.train.trained_net import LinearLayer, TrainedNet
+from baseline.train.methods.training_data import TrainingData, network_outputs
+from baseline.train.trained_net import LinearLayer, TrainedNet, load_model, save_model
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 
@@ -62,19 +60,6 @@ def accuracy(net: TrainedNet, test: Arrays) -> float:
     return float((network_outputs(net, test).logits.argmax(1) == test.y).mean())
 
 
-def test_simple(dataset: Dataset) -> None:
-    options = {
-        "size": "32",
-        "blocks": "8,16,32",
-        "dense": "32",
-        "epochs": "12",
-        "learning_rate": "0.01",
-        "patience": "12",
-    }
-    fitted, material = trained(dataset, "simple", options)
-    assert accuracy(fitted.net, material.arrays("test")) > 0.8
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -99,12 +84,6 @@ def test_transfer_with_each_head(dataset: Dataset, tmp_path: Path, options: dict
     test = material.arrays("test")
     before, now = (network_outputs(net, test).logits for net in (fitted.net, again))
     assert np.array_equal(before, now)
-
-
-def test_a_strength_that_is_set_is_taken(dataset: Dataset) -> None:
-    fitted, _ = trained(dataset, "transfer", TINY | {"views": "1", "strength": "0.02"})
-    assert fitted.facts["strength"] == 0.02
-    assert fitted.facts["strength_by"] == "settings"
 
 
 @pytest.mark.parametrize("epochs", [1, pytest.param(4, marks=pytest.mark.long)])

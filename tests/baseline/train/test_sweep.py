@@ -9,16 +9,14 @@ import pytest
 from filled import fill
 from tools_for_tests import run_here
 
-from baseline.data.grouped_split import with_val
-from baseline.data.samples import find_examples
+from baseline.data.samples import find_examples, with_val
 from baseline.judge.outputs import Outputs, load_outputs
 from baseline.train.cross_validation import FOLDER, HELD_OUT, RESULT
-from baseline.train.sweep import (
-    PLOT,
+from baseline.train.trials import (
     Cell,
-    ValidationAnswers,
     best_command,
     cells_of,
+    compared_with_best,
     ranked,
     read_grid,
     sweep,
@@ -58,33 +56,31 @@ def test_cells_are_ranked_and_the_best_is_a_command() -> None:
     ]
 
 
-def answers(keys: str, wrong: str = "") -> Outputs:
-    """Predictions for samples called by single letters, some of which are mistaken."""
+def answered(keys: str, wrong: str = "") -> Cell:
+    """A cell with predictions for samples called by single letters, some of which are mistaken."""
     logits = np.array([[key in wrong, key not in wrong] for key in keys], np.float32)
-    return Outputs(logits, np.ones(len(keys), np.int64), tuple(keys))
+    outputs = Outputs(logits, np.ones(len(keys), np.int64), tuple(keys))
+    return Cell({}, float(outputs.right.mean()), 0.1, outputs=outputs)
 
 
 def test_differences_of_a_sweep_are_noise_by_moments_and_not_by_pictures() -> None:
     """Sixteen pictures more are no luck where each is a moment, and can be where they are two."""
-    best, other = Cell({"a": "1"}, 1.0), Cell({"a": "2"}, 0.84)
-    hits = {best.name: np.ones(100, np.bool_), other.name: np.arange(100) >= 16}
-    alone = ValidationAnswers(hits, tuple(map(str, range(100))))
-    scenes = ValidationAnswers(hits, tuple(str(n // 8 if n < 16 else n) for n in range(100)))
-    assert not alone.level(best, other)
-    assert scenes.level(best, other)
-    narrow, wide = alone.interval(other), scenes.interval(other)
-    assert narrow is not None
-    assert wide is not None
-    assert wide.high - wide.low > narrow.high - narrow.low
-    assert ValidationAnswers(hits, ("one",) * 100).interval(best) is None
+    keys = "".join(map(chr, range(1000, 1100)))
+    cells = [answered(keys), answered(keys, keys[:16]), Cell({}, failed="x")]
+    alone = compared_with_best(cells, {key: key for key in keys})
+    scenes = {key: str(n // 8 if n < 16 else n) for n, key in enumerate(keys)}
+    assert alone["level_with_best"] == 0
+    assert compared_with_best(cells, scenes)["level_with_best"] == 1
+    wide = compared_with_best(cells[1:], scenes)["interval"]
+    narrow = compared_with_best(cells[1:], {key: key for key in keys})["interval"]
+    assert wide[1] - wide[0] > narrow[1] - narrow[0]
+    assert compared_with_best(cells, dict.fromkeys(keys, "one"))["interval"] is None
 
 
 def test_what_a_cell_could_not_read_is_left_out_of_the_comparison() -> None:
-    val = ValidationAnswers.of(
-        {"x": answers("abc", "b"), "y": answers("ab")}, dict(zip("abc", "123", strict=True))
-    )
-    assert val.moments == ("1", "2")
-    assert val.right["x"].tolist() == [True, False]
+    moments = dict(zip("abc", "123", strict=True))
+    compared = compared_with_best([answered("abc", "b"), answered("ab")], moments)
+    assert (compared["val"], compared["moments"]) == (2, 2)
 
 
 TINY = ("-o", "size=32", "-o", "blocks=4,8", "-o", "dense=8", "-o", "epochs=1")
@@ -106,9 +102,7 @@ def test_a_sweep_over_a_dataset(dataset: Dataset) -> None:
     assert "no numbers" in done["cells"][1]["failed"]
     assert "the loss is" in done["cells"][2]["failed"]
     assert done["command"].startswith("baseline train --preset simple -o size=32 -o blocks=4,8")
-    [folder] = (dataset.root / "runs").iterdir()
-    assert Path(done["plot"]) == folder / PLOT
-    assert (folder / PLOT).read_bytes().startswith(b"\x89PNG")
+    assert not (dataset.root / "runs").exists()
     # What is known is not trained again: the seconds are those of the first time.
     again = run_here(*line, *where, cwd=dataset.root).json
     assert again == done

@@ -24,7 +24,7 @@ from tools_for_tests import Ran, python_path, run_here
 
 from baseline.data.runs import METRICS, ROOM, run_folder
 from baseline.data.samples import find_examples, load_arrays
-from baseline.judge.reevaluate import reevaluate
+from baseline.judge.judging import reevaluate
 from baseline.judge.run_figures import read_metrics
 from baseline.judge.words import training_words
 from baseline.settings import Settings, load_preset
@@ -42,10 +42,8 @@ FILES = {
     METRICS,
     "trained_on.json",
     "answers.json",
-    "augmentation.jpg",
     "crops.json",
     "familiarity.json",
-    "network.json",
     "outputs.npz",
     "events",
     "log.txt",
@@ -202,7 +200,7 @@ def train_in_a_process(root: Path, options: dict[str, object]) -> subprocess.Pop
     """The command in a process of its own, that waits at each line of its log to be looked at."""
     words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
     code = (
-        "import time, torch; from baseline.train.run_logger import RunLogger as L; write = L.write;"
+        "import time, torch; from baseline.train.callbacks import RunLogger as L; write = L.write;"
         "L.write = lambda *line: (write(*line), time.sleep(0.1)); torch.set_num_threads(1);"
         "from baseline.cli import main; main()"
     )
@@ -282,7 +280,7 @@ def test_what_cannot_be_trained_on_is_told_and_leaves_no_finished_run(dataset: D
         train_run(dataset, QUICK)
     [failed] = runs(dataset)
     assert (failed.status, "error" in failed.result) == ("failed", True)
-    assert files(dataset) == {failed.id: {"log.txt", "augmentation.jpg"}}
+    assert files(dataset) == {failed.id: {"log.txt"}}
     assert "at least 2 classes" in (run_folder(dataset, failed.id) / "log.txt").read_text()
 
 

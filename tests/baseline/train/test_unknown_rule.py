@@ -10,14 +10,13 @@ from drawn_dataset import EIGHT_TO_ONE, fill, put_whole
 from PIL import Image
 
 from baseline.data.runs import run_folder
-from baseline.judge.answers import BLIND, load_decision_rule
-from baseline.judge.familiarity import familiarity_of, fit_feature_scale
+from baseline.judge.answers import BLIND, familiarity_of, fit_feature_scale, load_decision_rule
+from baseline.judge.judging import reevaluate
 from baseline.judge.outputs import Floats, Indices
-from baseline.judge.reevaluate import reevaluate
 from baseline.judge.thresholds import RuleRequest, choose_familiarity
 from baseline.settings import load_preset
+from baseline.train.cross_validation import KNOWN_LOST, UNKNOWN_FOLDS
 from baseline.train.train_run import train_run
-from baseline.train.unknown_rule import FOLDS, KNOWN_LOST
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 
@@ -48,9 +47,9 @@ def test_a_threshold_chosen_by_folds_costs_the_known_no_more_than_promised(momen
     for _ in range(40):
         middles = random.normal(0, 1.2, (classes, 12))
         x, groups = world(moments, middles, random)
-        fold = random.permutation(np.arange(moments) // classes % FOLDS)[groups]
+        fold = random.permutation(np.arange(moments) // classes % UNKNOWN_FOLDS)[groups]
         held, names = [], []
-        for number in range(FOLDS):
+        for number in range(UNKNOWN_FOLDS):
             away = fold == number
             held.append(familiar((x[~away], groups[~away]), x[away], classes))
             names.append(groups[away])
@@ -81,7 +80,7 @@ def test_a_run_has_its_rule_and_keeps_it_until_a_person_chooses(tmp_path: Path) 
         chosen = rule.chosen.unfamiliar
         assert chosen is not None
         # All of train was held out once, and val was never learnt from.
-        assert (chosen.count, chosen.folds, chosen.promised) == (18, FOLDS, True)
+        assert (chosen.count, chosen.folds, chosen.promised) == (18, UNKNOWN_FOLDS, True)
         assert rule.unfamiliar_below == chosen.below
         assert (chosen.strangers, result["unknown"]) == (2, chosen.describe())
         assert "of 2 pictures that were rejected" in chosen.describe()

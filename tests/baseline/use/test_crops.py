@@ -16,12 +16,10 @@ from tools_for_tests import run_here
 import baseline
 from baseline.cli import commands
 from baseline.judge.answers import DecisionRule
-from baseline.use.crops import FILE, UNKNOWN, crop_plan_for, save_crops
-from baseline.use.engines.base import ModelFacts
-from baseline.use.export.card import card_of
+from baseline.use.crops import FILE, UNKNOWN, ReadParts, crop_plan_for, save_crops
+from baseline.use.engines.base import ModelFacts, card_of
 from baseline.use.export.onnx_file import with_card
 from baseline.use.model import engine_of
-from baseline.use.picture_parts import ReadParts
 from facecrop.detectors import DetectorSpec
 from facecrop.search import find_faces
 from gleanset import Dataset

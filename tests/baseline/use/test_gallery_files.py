@@ -17,12 +17,12 @@ from baseline.judge.run_figures import weights_size
 from baseline.settings import load_preset
 from baseline.train.methods.gallery import make_gallery
 from baseline.train.networks import build_net, learnt
-from baseline.train.storage import save_model
+from baseline.train.trained_net import save_model
+from baseline.use.crops import ReadParts
 from baseline.use.export import export_run as export_module
 from baseline.use.export.export_run import export_run
 from baseline.use.gallery_files import CHANGES, PLACE, add_files, listed, remove_class
 from baseline.use.model import engine_of
-from baseline.use.picture_parts import ReadParts
 from gleanset import Dataset
 from gleanset.errors import DatasetBusy, InputUnusable, UsageError
 from gleanset.work.stage import stage

@@ -13,7 +13,7 @@ from PIL import Image
 
 import baseline
 from baseline.judge.outputs import softmax
-from baseline.train.storage import load_model
+from baseline.train.trained_net import load_model
 from gleanset.errors import InputUnusable, Unreadable
 
 ROOT = Path(__file__).parents[3]

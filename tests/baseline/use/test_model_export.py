@@ -16,10 +16,15 @@ import baseline
 from baseline.cli import commands
 from baseline.data.pixels import Pixels
 from baseline.data.samples import find_examples, load_arrays
-from baseline.judge.answers import DecisionRule, load_decision_rule, save_decision_rule
-from baseline.judge.familiarity import load_feature_scale, outputs_familiarity
-from baseline.train.inference import network_outputs, with_distances
-from baseline.train.storage import load_model
+from baseline.judge.answers import (
+    DecisionRule,
+    load_decision_rule,
+    load_feature_scale,
+    outputs_familiarity,
+    save_decision_rule,
+)
+from baseline.train.methods.training_data import network_outputs, with_distances
+from baseline.train.trained_net import load_model
 from baseline.use.engines.base import ModelFacts, NetworkOutputs
 from baseline.use.export.export_run import alike, compare, export_run, quicker, refuse_unequal
 from gleanset import Dataset

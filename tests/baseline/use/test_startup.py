@@ -17,7 +17,6 @@ from gleanset import Dataset
 LIBRARIES = frozenset(
     {
         "cv2",
-        "matplotlib",
         "numpy",
         "onnx",
         "onnxruntime",
@@ -47,11 +46,6 @@ def loaded_by(*words: str) -> set[str]:
     assert done.returncode == 0, done.stderr
     modules = set(json.loads(done.stdout.splitlines()[-1]))
     return modules & (LIBRARIES | {"torch._dynamo", "torch._inductor"})
-
-
-def test_help_loads_no_library() -> None:
-    assert loaded_by("--help") == set()
-    assert loaded_by("predict", "--help") == set()
 
 
 def test_no_help_page_loads_a_library() -> None:

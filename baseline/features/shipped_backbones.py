@@ -1,0 +1,196 @@
+"""Backbones whose graphs come along: EfficientNet-Lite0, colour layouts, identities of drawn faces.
+
+`tools/backbone_graphs.py` makes the files of `graphs/`; those of `curation/likeness/` say how they
+were trained.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from baseline.extras import need_graphs
+from baseline.features.backbone import (
+    LAST,
+    Array,
+    FeaturePart,
+    PictureShape,
+    Shapes,
+    State,
+)
+from baseline.features.backbone_names import COLOURS, FACES
+from baseline.features.graph_backbone import GraphBackbone, area_averaged, integers
+from curation.likeness import colour_layout as formula
+from curation.likeness import identity
+from curation.likeness.colour_layout import area_weights
+from gleanset.files.store import sha256_of
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+    from baseline.features.graph_builder import GraphBuilder
+
+GRAPHS = Path(__file__).with_name("graphs")
+
+
+@cache
+def shipped_graph(name: str) -> ModelProto:
+    """Return the model in `graphs/`. Raises `MissingComponent` without onnx."""
+    need_graphs()
+    import onnx
+
+    return onnx.load(GRAPHS / f"{name}.onnx")
+
+
+LITE = "efficientnet_lite0"
+BODY = "body."
+"""What the names of its tensors begin with in a run."""
+MEAN, DEVIATION = 0.5, 0.5
+"""What the network was trained with, of values in 0..1."""
+WIDTHS = (32, 48, 80, 224, 640, 1280)
+"""Features of each described stage, and those before the classes."""
+
+
+class LiteBackbone(GraphBackbone):
+    """EfficientNet-Lite0 without its classes; weights are filled in from elsewhere.
+
+    Features are those before its classes, and the mean and spread of each earlier stage's maps:
+    what is near to the pixels (colours, textures) tells characters apart, and the last layers have
+    forgotten it (docs/experiments.md has the figures).
+    """
+
+    def __init__(self) -> None:
+        self.name = LITE
+        self.parts = (FeaturePart(LITE, True, WIDTHS),)
+        self.emphasis = np.repeat((1.0, LAST), (sum(WIDTHS[:-1]), WIDTHS[-1]))
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Name and normalisation."""
+        return (LITE, [MEAN] * 3, [DEVIATION] * 3)
+
+    @property
+    def shapes(self) -> Shapes:
+        """The shapes of its weights by the names of the tensors, in their order."""
+        return {
+            f"{BODY}{value.name}": tuple(
+                side.dim_value for side in value.type.tensor_type.shape.dim
+            )
+            for value in shipped_graph(LITE).graph.input[1:]
+        }
+
+    def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
+        """Add its operators; return the value of the features."""
+        graph.scope = LITE
+        weights = {name.removeprefix(BODY): value for name, value in self._state.items()}
+        return graph.embed(shipped_graph(LITE), pictures, weights)
+
+
+def random_state(shapes: Shapes, seed: int) -> State:
+    """Return weights to learn from nothing with, as timm draws them (He et al., 2015)."""
+    random, state = np.random.default_rng(seed), dict[str, Array]()
+    for name, shape in shapes.items():
+        if len(shape) == 4:
+            receives = shape[0] * shape[2] * shape[3] / (shape[0] if shape[1] == 1 else 1)
+            state[name] = random.normal(0, (2 / receives) ** 0.5, shape).astype(np.float32)
+        else:
+            usual = np.ones if name.endswith(("weight", "running_var")) else np.zeros
+            state[name] = usual(shape, np.float32)
+    return state
+
+
+COLOUR_SCOPE = "colour_layout"
+
+
+class ColourBackbone(GraphBackbone):
+    """Makes colour layouts, the numbers of `curation/likeness/colour_layout.py`."""
+
+    def __init__(self) -> None:
+        self.name = COLOURS
+        self.parts = (FeaturePart(COLOURS, False, (formula.WIDTH,)),)
+        self.emphasis = np.ones(formula.WIDTH)
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Name and version of the formula."""
+        return (COLOURS, formula.VERSION)
+
+    def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
+        """Add its operators; return the value of the layouts."""
+        graph.scope = COLOUR_SCOPE
+        averaged = area_averaged(graph, pictures, area_weights(shape.size))
+        return graph.embed(shipped_graph(COLOURS), averaged)
+
+
+IDENTITY_SCOPE = "identity"
+FILE = "identity.onnx"
+
+
+class IdentityBackbone(GraphBackbone):
+    """Makes the vectors of `curation/likeness/identity.py`. It does not learn.
+
+    A run keeps the weights it was trained on, in its folder `kept`.
+    """
+
+    def __init__(self, kept: Path | None = None) -> None:
+        self.name = FACES
+        self.parts = (FeaturePart(FACES, False, (identity.WIDTH,)),)
+        self.emphasis = np.ones(identity.WIDTH)
+        own = kept / FILE if kept else None
+        self._data = (own if own and own.is_file() else identity.WEIGHTS).read_bytes()
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Name and hash of the weights."""
+        return (FACES, sha256_of(self._data))
+
+    @property
+    def kept_files(self) -> dict[str, bytes]:
+        """The weights."""
+        return {FILE: self._data}
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers of it were learnt: they are float16."""
+        return len(self._data) // 2
+
+    @property
+    def layers_held(self) -> list[tuple[Array, Array]]:
+        """The weights and biases of its convolutions and of its last layer, in their order."""
+        import onnx
+
+        graph = onnx.load_model_from_string(self._data).graph
+        casts = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Cast"}
+        held = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+
+        def exact(name: str) -> Array:
+            return held[casts.get(name, name)].astype(np.float32)
+
+        return [
+            (exact(node.input[1]), exact(node.input[2]))
+            for node in graph.node
+            if node.op_type in ("Conv", "Gemm")
+        ]
+
+    def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
+        """Add its operators; return the value of the vectors."""
+        import onnx
+
+        graph.scope = f"{IDENTITY_SCOPE}/taken"
+        sides = area_weights(shape.size) * np.float32(255**0.5)
+        upright = area_averaged(graph, pictures, sides)
+        ends = (integers(-1), integers(np.iinfo(np.int64).min), integers(3), integers(-1))
+        both = graph.add("Concat", upright, graph.add("Slice", upright, *ends), axis=0)
+        graph.scope = IDENTITY_SCOPE
+        vectors = graph.embed(onnx.load_model_from_string(self._data), both)
+        paired = graph.add("Reshape", vectors, integers(2, -1, self.width))
+        total = graph.add("ReduceSum", _unit(graph, paired), integers(0), keepdims=0)
+        return _unit(graph, total)
+
+
+def _unit(graph: GraphBuilder, rows: str) -> str:
+    length = graph.add("ReduceL2", rows, integers(-1), keepdims=1)
+    return graph.add("Div", rows, graph.add("Max", length, np.array(1e-6, np.float32)))

@@ -1,0 +1,233 @@
+"""Makes the ONNX graphs of `baseline/features/graphs/`: the colour layout, and EfficientNet-Lite0.
+
+    python tools/backbone_graphs.py --out baseline/features/graphs
+
+`colours.onnx` is the formula of `curation/likeness/colour_layout.py`, of images averaged to SIDE x
+SIDE pixels. `efficientnet_lite0.onnx` has no weights: they are inputs of the graph, named as timm
+names them. (Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
+2019; the lite form has no squeezing and takes ReLU6, as TensorFlow published it in 2020.)
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper
+
+from baseline.features.backbone import TINY, Array, PictureShape
+from baseline.features.graph_backbone import NORM, PICTURES, integers
+from baseline.features.graph_builder import GraphBuilder, Output, float_pictures
+from curation.likeness import colour_layout as formula
+
+DIFFERENCES, SCALES = ((0, 1, 0), (1, -1, 0), (0, 1, -1)), (116, 500, 200)
+"""Lightness (less 16), a* and b* of bent XYZ: what is taken of it, by rows, and how many times."""
+
+
+def colour_graph() -> ModelProto:
+    """Return the model of images N x 3 x SIDE x SIDE in 0..1, which gives their colour layouts."""
+    graph = GraphBuilder()
+    lab = _lab(graph, graph.add("Reshape", PICTURES, integers(0, 3, -1)))
+    common = graph.add("ReduceMean", lab, integers(2), keepdims=1)
+    usual = _floats((formula.USUAL_LIGHTNESS, 0, 0))[:, None]
+    tint = graph.add("Mul", graph.add("Sub", common, usual), _floats(formula.EVENED))
+    even = graph.add("Sub", lab, tint)
+    tone = _soft_bins(graph, even, 0, formula.LIGHTNESS, formula.TONES)
+    red, yellow = (_soft_bins(graph, even, n, formula.TINT, formula.TINTS) for n in (1, 2))
+    colours = _products(graph, tone, _products(graph, red, yellow))
+    shares = graph.add("MatMul", formula.cell_weights(), colours)
+    roots = graph.add("Sqrt", graph.add("Add", shares, _floats(formula.FLOOR)))
+    layouts = graph.add("Flatten", graph.add("Sub", roots, _floats(formula.FLOOR**0.5)), axis=1)
+    pictures = float_pictures(PICTURES, PictureShape(3, formula.SIDE))
+    return graph.model(pictures, {"features": Output(layouts, (formula.WIDTH,))})
+
+
+def _floats(numbers: object) -> Array:
+    return np.array(numbers, np.float32)
+
+
+def _lab(graph: GraphBuilder, rgb: str) -> str:
+    """Add CIE Lab of sRGB in 0..1: both N x 3 x pixels."""
+    shifted = graph.add("Div", graph.add("Add", rgb, _floats(0.055)), _floats(1.055))
+    bent = graph.add("Pow", graph.add("Relu", shifted), _floats(2.4))
+    dark = graph.add("LessOrEqual", rgb, _floats(0.04045))
+    linear = graph.add("Where", dark, graph.add("Div", rgb, _floats(12.92)), bent)
+    to_xyz = _floats(formula.TO_XYZ) / _floats(formula.WHITE)[:, None]
+    xyz = graph.add("MatMul", to_xyz, linear)
+    root = graph.add("Pow", graph.add("Max", xyz, _floats(formula.CUBE)), _floats(1 / 3))
+    scaled = graph.add("Mul", xyz, _floats(formula.LINEAR))
+    line = graph.add("Add", scaled, _floats(formula.OFFSET))
+    light = graph.add("Greater", xyz, _floats(formula.CUBE))
+    apart = graph.add("MatMul", _floats(DIFFERENCES), graph.add("Where", light, root, line))
+    scaled = graph.add("Mul", apart, _floats(SCALES)[:, None])
+    return graph.add("Sub", scaled, _floats((16, 0, 0))[:, None])
+
+
+def _soft_bins(
+    graph: GraphBuilder, lab: str, axis: int, ends: tuple[float, float], count: int
+) -> str:
+    """Add how much each value of an axis counts for `count` centres: N x pixels x count."""
+    values = graph.add("Gather", lab, integers(axis)[0], axis=1)
+    low, high = ends
+    shifted = graph.add("Sub", values, _floats(low))
+    scaled = graph.add("Mul", shifted, _floats((count - 1) / (high - low)))
+    at = graph.add("Clip", scaled, _floats(0), _floats(count - 1))
+    apart = graph.add("Sub", graph.add("Unsqueeze", at, integers(-1)), _floats(range(count)))
+    return graph.add("Relu", graph.add("Sub", _floats(1), graph.add("Abs", apart)))
+
+
+def _products(graph: GraphBuilder, first: str, second: str) -> str:
+    """Add the products of all pairs: N x pixels x (a times b)."""
+    one, other = (
+        graph.add("Unsqueeze", value, integers(axis)) for value, axis in ((first, 3), (second, 2))
+    )
+    return graph.add("Reshape", graph.add("Mul", one, other), integers(0, 0, -1))
+
+
+STEM, TOP = 32, 1280
+"""Channels of the first maps and of the features."""
+MEAN, DEVIATION = 0.5, 0.5
+"""What the network was trained with, of values in 0..1."""
+EPSILON = 1e-3
+"""Of batch norms, as TensorFlow has it."""
+SIDES = integers(2, 3)
+SIX = np.array(0, np.float32), np.array(6, np.float32)
+"""Bounds of ReLU6."""
+
+
+class Stage(NamedTuple):
+    """Blocks in a row: the first goes down by `stride`; maps are widened `expand` times within."""
+
+    blocks: int
+    kernel: int
+    stride: int
+    expand: int
+    channels: int
+
+
+STAGES = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+TAPPED = (0, 1, 2, 4, 6)
+"""Stages after which maps are described: the last ones of each size."""
+
+
+class Convolution(NamedTuple):
+    """A convolution and the batch norm after it, by the names of their tensors."""
+
+    name: str
+    norm: str
+    before: int
+    after: int
+    kernel: int = 1
+    stride: int = 1
+    groups: int = 1
+    active: bool = True
+
+
+FIRST = Convolution("conv_stem", "bn1", 3, STEM, 3, 2)
+LAST = Convolution("conv_head", "bn2", STAGES[-1].channels, TOP)
+
+
+def _blocks() -> Iterator[tuple[int, bool, list[Convolution]]]:
+    """Yield each block: its stage, whether its input is added to what it gives, and its layers."""
+    before = STEM
+    for number, (blocks, kernel, stride, expand, channels) in enumerate(STAGES):
+        for index in range(blocks):
+            place, step = f"blocks.{number}.{index}", stride if index == 0 else 1
+            wide = before * expand
+            last = "conv_pw" if expand == 1 else "conv_pwl"
+            layers = [
+                Convolution("conv_dw", "", wide, wide, kernel, step, groups=wide),
+                Convolution(last, "", wide, channels, active=False),
+            ]
+            if expand > 1:
+                layers.insert(0, Convolution("conv_pw", "", before, wide))
+            named = [
+                layer._replace(name=f"{place}.{layer.name}", norm=f"{place}.bn{order}")
+                for order, layer in enumerate(layers, start=1)
+            ]
+            yield number, step == 1 and before == channels, named
+            before = channels
+
+
+def lite_graph() -> ModelProto:
+    """Return EfficientNet-Lite0 without its classes, of images N x 1 or 3 x height x width in 0..1.
+
+    It gives the mean and spread of each described stage's maps, and what comes before the classes.
+    """
+    graph = GraphBuilder()
+    shapes: dict[str, tuple[int, ...]] = {}
+    maps = graph.add("Div", graph.add("Sub", PICTURES, _number([MEAN] * 3)), _number(DEVIATION))
+    maps = _convolved(graph, maps, FIRST, shapes)
+    described: list[str] = []
+    rows = list(_blocks())
+    for place, (stage, returns, layers) in enumerate(rows):
+        before = maps
+        for layer in layers:
+            maps = _convolved(graph, maps, layer, shapes)
+        maps = graph.add("Add", maps, before) if returns else maps
+        ends = place + 1 == len(rows) or rows[place + 1][0] != stage
+        if ends and stage in TAPPED:
+            described += _mean_and_spread(graph, maps)
+    maps = _convolved(graph, maps, LAST, shapes)
+    described.append(graph.add("ReduceMean", maps, SIDES, keepdims=0))
+    features = graph.add("Concat", *described, axis=1)
+    width = sum(2 * STAGES[number].channels for number in TAPPED) + TOP
+    sides = ["n", "channels", "height", "width"]
+    pictures = helper.make_tensor_value_info(PICTURES, TensorProto.FLOAT, sides)
+    model = graph.model(pictures, {"features": Output(features, (width,))})
+    model.graph.input.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in shapes.items()
+    )
+    return model
+
+
+def _number(value: float | list[float]) -> Array:
+    return np.array(value, np.float32).reshape(-1, 1, 1)
+
+
+def _convolved(
+    graph: GraphBuilder, maps: str, layer: Convolution, shapes: dict[str, tuple[int, ...]]
+) -> str:
+    """Add a convolution, its norm and its activation; note the shapes of its weights."""
+    weight, *norm = f"{layer.name}.weight", *(f"{layer.norm}.{part}" for part in NORM)
+    shapes[weight] = layer.after, layer.before // layer.groups, layer.kernel, layer.kernel
+    shapes |= dict.fromkeys(norm, (layer.after,))
+    # As TensorFlow pads: where a side does not come out even, at its end.
+    sides = {"strides": [layer.stride] * 2, "kernel_shape": [layer.kernel] * 2}
+    maps = graph.add("Conv", maps, weight, group=layer.groups, auto_pad="SAME_UPPER", **sides)
+    maps = graph.add("BatchNormalization", maps, *norm, epsilon=EPSILON)
+    return graph.add("Clip", maps, *SIX) if layer.active else maps
+
+
+def _mean_and_spread(graph: GraphBuilder, maps: str) -> tuple[str, str]:
+    mean = graph.add("ReduceMean", maps, SIDES, keepdims=0)
+    squares = graph.add("ReduceMean", graph.add("Mul", maps, maps), SIDES, keepdims=0)
+    variance = graph.add("Sub", squares, graph.add("Mul", mean, mean))
+    kept = graph.add("Add", graph.add("Relu", variance), np.array(TINY, np.float32))
+    return mean, graph.add("Sqrt", kept)
+
+
+def main() -> None:
+    """Write both files."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
+    folder = parser.parse_args().out
+    folder.mkdir(exist_ok=True)
+    for name, model in (("colours", colour_graph()), ("efficientnet_lite0", lite_graph())):
+        (folder / f"{name}.onnx").write_bytes(model.SerializeToString())
+
+
+if __name__ == "__main__":
+    main()
