@@ -390,10 +390,7 @@ def lines(predicted: Predicted) -> list[str]:
 
 
 class _Tally:
-    """What was said of files: shown as it comes, counted, and kept where it ends as one object.
-
-    What is in `also` gets each, too.
-    """
+    """What was said of files: shown as it comes, counted, and kept for JSON; `also` gets each."""
 
     def __init__(self, job: CommandJob) -> None:
         self._job = job

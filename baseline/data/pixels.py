@@ -298,10 +298,7 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 
 
 def _make_room(folder: Path) -> None:
-    """Remove the files that were not used for longest, and what a kill has left.
-
-    Nobody else is at work here: a file without a name yet is nobody's.
-    """
+    """Remove the files that were not used for longest, and what a kill has left."""
     by_use = sorted(folder.glob("*.pixels"), key=lambda path: path.stat().st_mtime)
     for path in (*by_use[:-KEPT], *folder.glob(f"{PARTIAL}*")):
         with suppress(OSError):  # Windows keeps what another process has mapped

@@ -15,9 +15,8 @@ import numpy.typing as npt
 from baseline.data.augmentation import LIMITS, Kind
 from baseline.data.pixels import VIEW_SEED, Pixels, ReadPixels, ReadViews, ViewRequest, readers_for
 from baseline.data.samples import no_readable_picture, pixel_sources
-from baseline.features.backbone import GATHERED, Backbone, FeatureExtractor, PictureShape
+from baseline.features.backbone import GATHERED, Backbone, FeatureExtractor, PictureShape, gathered
 from baseline.features.backbones import load_backbone
-from baseline.features.batching import gathered
 from baseline.settings import Fit, Precision, Transfer, Triplet
 from curation.likeness.vectors import Vector, VectorStore, vector_name
 from gleanset import Dataset

@@ -20,8 +20,8 @@ from baseline.features.backbone import (
     Backbone,
     FeatureArray,
     PictureShape,
+    full_memory_explained,
 )
-from baseline.features.batching import full_memory_explained
 from baseline.settings import Precision
 from gleanset.errors import InputUnusable
 from gleanset.platform import cores

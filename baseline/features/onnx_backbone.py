@@ -165,10 +165,7 @@ def _bytes_of(spec: EmbeddingSpec, kept: Path | None) -> bytes:
 
 
 def _embedding_part(data: bytes) -> tuple[Any, list[int]]:
-    """Return the part of a model that leads to its last output, and the sides of its input.
-
-    A side that is free is 0. Raises `ValueError`, and what onnx raises.
-    """
+    """Return the part of a model that leads to its last output, and its input's sides (0: free)."""
     import onnx
     from onnx.utils import Extractor
 

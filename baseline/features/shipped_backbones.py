@@ -1,4 +1,4 @@
-"""Backbones whose graphs come along: EfficientNet-Lite0, colour layouts, identities of drawn faces.
+"""Backbones that are graphs of ours: the small network, and three that come along.
 
 `tools/backbone_graphs.py` makes the files of `graphs/`; those of `curation/likeness/` say how they
 were trained.
@@ -7,6 +7,7 @@ were trained.
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ from baseline.features.backbone import (
     State,
 )
 from baseline.features.backbone_names import COLOURS, FACES
-from baseline.features.graph_backbone import GraphBackbone, area_averaged, integers
+from baseline.features.graph_backbone import NORM, GraphBackbone, area_averaged, integers
+from baseline.settings import Simple
 from curation.likeness import colour_layout as formula
 from curation.likeness import identity
 from curation.likeness.colour_layout import area_weights
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
     from baseline.features.graph_builder import GraphBuilder
+
 
 GRAPHS = Path(__file__).with_name("graphs")
 
@@ -48,7 +51,7 @@ def shipped_graph(name: str) -> ModelProto:
 LITE = "efficientnet_lite0"
 BODY = "body."
 """What the names of its tensors begin with in a run."""
-MEAN, DEVIATION = 0.5, 0.5
+LITE_MEAN, LITE_DEVIATION = 0.5, 0.5
 """What the network was trained with, of values in 0..1."""
 WIDTHS = (32, 48, 80, 224, 640, 1280)
 """Features of each described stage, and those before the classes."""
@@ -70,7 +73,7 @@ class LiteBackbone(GraphBackbone):
     @property
     def identity(self) -> tuple[object, ...]:
         """Name and normalisation."""
-        return (LITE, [MEAN] * 3, [DEVIATION] * 3)
+        return (LITE, [LITE_MEAN] * 3, [LITE_DEVIATION] * 3)
 
     @property
     def shapes(self) -> Shapes:
@@ -194,3 +197,55 @@ class IdentityBackbone(GraphBackbone):
 def _unit(graph: GraphBuilder, rows: str) -> str:
     length = graph.add("ReduceL2", rows, integers(-1), keepdims=1)
     return graph.add("Div", rows, graph.add("Max", length, np.array(1e-6, np.float32)))
+
+
+GRID = 4
+"""The last maps are averaged to a grid of about so many cells a side (4 to 7)."""
+MEAN, DEVIATION = 0.5, 0.25
+"""What it is given of values in 0..1."""
+
+
+class LastMaps:
+    """The last maps of a network with these settings: `side`, and cells of `kernel` x `kernel`."""
+
+    def __init__(self, settings: Simple) -> None:
+        self.side = settings.size // 2 ** len(settings.blocks)
+        # A fixed kernel, for adaptive pooling cannot be exported to every format.
+        self.kernel = max(1, self.side // GRID)
+        self.values = settings.blocks[-1] * (self.side // self.kernel) ** 2
+
+
+class SmallBackbone(GraphBackbone):
+    """Blocks of convolutions, and the dense layer before the classes."""
+
+    def __init__(self, settings: Simple) -> None:
+        self.name, self.settings = "simple", settings
+        self.parts = (FeaturePart(self.name, True, (settings.dense,)),)
+        self.emphasis = np.ones(settings.dense)
+
+    @property
+    def shapes(self) -> Shapes:
+        """The shapes of its weights by the names of the tensors."""
+        settings, shapes = self.settings, dict[str, tuple[int, ...]]()
+        for number, (before, after) in enumerate(pairwise((settings.channels, *settings.blocks))):
+            shapes[f"features.{number}.0.weight"] = (after, before, 3, 3)
+            shapes |= {f"features.{number}.2.{part}": (after,) for part in NORM}
+        shapes["neck.1.weight"] = (settings.dense, LastMaps(settings).values)
+        return shapes | {"neck.1.bias": (settings.dense,)}
+
+    def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
+        """Add its operators; return the value of the dense layer."""
+        graph.scope = self.name
+        state = {name: graph.hold(self._state[name], name) for name in self.shapes}
+        shifted = graph.add("Sub", pictures, np.array(MEAN, np.float32))
+        maps = graph.add("Div", shifted, np.array(DEVIATION, np.float32))
+        for number in range(len(self.settings.blocks)):
+            weight = state[f"features.{number}.0.weight"]
+            maps = graph.add("Conv", maps, weight, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+            maps = graph.add("MaxPool", maps, kernel_shape=[2, 2], strides=[2, 2])
+            norm = (state[f"features.{number}.2.{part}"] for part in NORM)
+            maps = graph.add("Relu", graph.add("BatchNormalization", maps, *norm, epsilon=1e-5))
+        cell = [LastMaps(self.settings).kernel] * 2
+        maps = graph.add("AveragePool", maps, kernel_shape=cell, strides=cell)
+        layer = state["neck.1.weight"], state["neck.1.bias"]
+        return graph.add("Relu", graph.add("Gemm", graph.add("Flatten", maps), *layer, transB=1))

@@ -18,11 +18,10 @@ from baseline.data.pixels import PixelSource, picture_of
 from baseline.data.samples import pixel_sources
 from baseline.features.backbone import FeaturePart
 from baseline.features.backbone_names import COLOURS, FACES
-from curation.likeness.vectors import VectorStore, sample_name
 from gleanset import Dataset
 from gleanset.images.photo_likeness import photo_likeness
 from gleanset.platform import cores
-from gleanset.records import Region, Sample
+from gleanset.records import Sample
 from gleanset.work.pool import Threads, run_over
 from gleanset.work.progress import Progress
 
@@ -32,8 +31,6 @@ PHOTOS = {COLOURS: 0.5, FACES: 0.0}
 """Weights beside the first part in drawings about square, in others, and in photographs."""
 SQUARE = 1.2
 """How many times as long as wide pictures about square are on geometric average, at most."""
-FORMAT = 1
-"""Raised when the same picture comes to be another kind of texture."""
 LOOKED_AT = 100
 """Pictures by which drawings are told from photographs."""
 
@@ -87,33 +84,11 @@ def _elongation(samples: Sequence[Sample]) -> float:
 def are_drawn(dataset: Dataset, samples: Sequence[Sample], progress: Progress) -> bool:
     """Return whether most of the pictures are drawings, as far as their texture tells."""
     some = samples[:: max(1, -(-len(samples) // LOOKED_AT))]
-    photos = [likeness > 0.5 for likeness in photo_likenesses(dataset, some, progress)]
+    # Threads: so few pictures are read before a process has begun.
+    outcomes = run_over(_photo_likeness, pixel_sources(dataset, some), Threads(cores()))
+    bar = progress.over(outcomes, "drawing or photo", total=len(some))
+    photos = [outcome.result > 0.5 for outcome in bar if outcome.result is not None]
     return 2 * sum(photos) < len(photos)
-
-
-def photo_likenesses(
-    dataset: Dataset, samples: Sequence[Sample], progress: Progress
-) -> list[float]:
-    """Return how likely a photo each one is that can be read, 0..1; told once, and kept."""
-    store = VectorStore(dataset.cache / "features" / f"texture-{FORMAT}")
-    names = {
-        sample.key: sample_name(sample.key, Region(sample.box, sample.angle)) for sample in samples
-    }
-    vectors = store.read(names.values())
-    missing = [sample for sample in samples if names[sample.key] not in vectors]
-    if missing:
-        # Threads: so few pictures are read before a process has begun.
-        outcomes = run_over(_photo_likeness, pixel_sources(dataset, missing), Threads(cores()))
-        try:
-            for sample in progress.over(outcomes, "drawing or photo", total=len(missing)):
-                if sample.result is not None:
-                    name = names[sample.item.key]
-                    vectors[name] = np.array([sample.result], np.float32)
-                    store.add(name, vectors[name])
-        finally:
-            store.flush()
-    told = (vectors.get(names[sample.key]) for sample in samples)
-    return [float(likeness[0]) for likeness in told if likeness is not None]
 
 
 def _photo_likeness(source: PixelSource) -> float:

@@ -30,11 +30,12 @@ from baseline.features.backbone import (
     Shapes,
     State,
     Weights,
+    batches_of,
+    full_memory_explained,
     is_count,
     refuse_misfit,
 )
 from baseline.features.backbone_names import is_of_hub
-from baseline.features.batching import batches_of, full_memory_explained
 from baseline.features.compute import choose_compute, reproducible, to_network
 from baseline.features.graph_backbone import no_numbers
 from baseline.features.stored_weights import DEFAULT, PACKAGED, digest_of

@@ -135,9 +135,7 @@ def fit_calibration(
 
 
 def _lowest(cost: Callable[[float], float]) -> float:
-    """Return the logarithm of the temperature where `cost` is least: by a grid first, for it may
-    dip twice.
-    """
+    """Return the log temperature where `cost` is least, by a grid first: it may dip twice."""
     from scipy.optimize import minimize_scalar
 
     grid = np.linspace(np.log(COLDEST), np.log(HOTTEST), _GRID + 1)
@@ -151,9 +149,7 @@ def _lowest(cost: Callable[[float], float]) -> float:
 def _lowest_of_two(
     cost: Callable[[float, float], float], log_temperature: float
 ) -> tuple[float, float]:
-    """Return the logarithm of a temperature, begun at one without a shift, and the share of the
-    shift.
-    """
+    """Return a log temperature, begun at one without a shift, and the share of the shift."""
     from scipy.optimize import minimize
 
     starts = [(log_temperature, 0.0), (log_temperature, 0.5), (0.0, 1.0)]

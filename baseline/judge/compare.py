@@ -70,10 +70,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class _JudgedOutputs:
-    """What one run answers, its scores calibrated.
-
-    Labels are told by class names, for runs may number them otherwise.
-    """
+    """What one run answers, calibrated; labels are class names: runs may number them otherwise."""
 
     run: str
     folder: Path

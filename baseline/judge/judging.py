@@ -30,17 +30,19 @@ from baseline.judge.calibration import (
 from baseline.judge.intervals import effective_moments, group_numbers, several_interval
 from baseline.judge.metrics import (
     AnswerFigures,
+    RetrievalMetrics,
     SampleContext,
     SplitFigures,
     class_scores,
     classification_metrics,
     empty_split,
     mean_log_loss,
+    retrieval_metrics,
     sample_context,
     subgroup_metrics,
+    unit_embeddings,
 )
 from baseline.judge.outputs import Floats, Outputs, load_outputs, save_outputs, softmax
-from baseline.judge.retrieval import RetrievalMetrics, retrieval_metrics, unit_embeddings
 from baseline.judge.run_figures import copy_search, read_metrics, write_metrics
 from baseline.judge.thresholds import RuleRequest, SplitAnswers, choose_rule
 from baseline.train.methods.training_data import TrainingData, split_outputs, with_distances
@@ -317,11 +319,7 @@ def _answers_now(
 
 
 def _check_unseen(dataset: Dataset, run: str, folder: Path, examples: Examples, split: str) -> None:
-    """A split made anew may hold moments that an older run has learnt from.
-
-    A copy or the next frame tells as much as the picture itself. Moments that are in train and in
-    `split` at once are the fault of the split, and not of the run: `straddle` tells of them.
-    """
+    """Refuse images whose groups the run has learnt from, where the split was made since."""
     file = folder / TRAINED_ON
     if split == "train" or not file.is_file():
         return

@@ -15,8 +15,7 @@ import msgspec
 
 from baseline.data.runs import METRICS, NETWORK, SETTINGS, WEIGHTS, read_part
 from baseline.judge.calibration import ScoreCalibration
-from baseline.judge.metrics import SplitFigures
-from baseline.judge.retrieval import RetrievalMetrics
+from baseline.judge.metrics import RetrievalMetrics, SplitFigures
 from baseline.settings import UNUSED_BY_HEAD
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs

@@ -130,9 +130,7 @@ def fit_recall_thresholds(
 def _least(
     its: Outputs, classes: tuple[str, ...], name: str, wanted: float, rule: DecisionRule
 ) -> float:
-    """Return the lowest threshold that keeps so much of a class, whose pictures are `its`, those
-    of other classes being set.
-    """
+    """Return the lowest threshold that keeps so much of a class, whose pictures are `its`."""
     number = classes.index(name)
     never, always = (
         decide(its.logits, classes, rule.but(thresholds=rule.thresholds | {name: end})).classes

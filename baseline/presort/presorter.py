@@ -259,10 +259,6 @@ def _all_known(figures: Mapping[str, Any]) -> str:
 
 
 def _unknown(share: float | None, sure: Sequence[float]) -> str:
-    """Say how many are wrong with those of no class, of whom there is at most this share.
-
-    Nothing is known of them where nothing was rejected: who labels may have left them out.
-    """
     if share is None:
         return "how many are of no class, for nothing was rejected so far; they are wrong besides"
     return (

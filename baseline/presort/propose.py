@@ -123,8 +123,7 @@ def propose(
 
 
 def _doubts(learnt: LearntClasses, vectors: Rows) -> Floats:
-    """Return how odd each sample is for its class; of a labelled one, how little is thought of its
-    label by what had not learnt it."""
+    """Return how odd each sample is for its class, or how little is thought of its label."""
     rows, y, alone = learnt.taught.rows, learnt.taught.y, learnt.alone
     kind = learnt.probabilities.argmax(1)
     kind[rows] = y
@@ -157,11 +156,7 @@ def _members(numbers: Indices) -> list[Indices]:
 def _rejected_share_at_most(
     samples: Sequence[PresortSample], moments: Mapping[str, str]
 ) -> float | None:
-    """Return the share of samples of no class that is not exceeded with 95 % confidence.
-
-    As far as those that wait are like what was decided; None where nothing was rejected: a person
-    may have met nobody of no class, or left them out.
-    """
+    """Return the share of no class that is not exceeded with 95 % confidence, if known."""
     decided = [one for one in samples if one.label or one.status == "rejected"]
     rejected = np.array([one.status == "rejected" for one in decided])
     if not rejected.any():

@@ -25,7 +25,6 @@ from baseline.judge.outputs import Outputs, joined_outputs, load_outputs, save_o
 from baseline.judge.thresholds import choose_familiarity
 from baseline.settings import Settings, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.methods.frozen import pretrained_backbone
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import (
     TrainingData,
@@ -33,6 +32,7 @@ from baseline.train.methods.training_data import (
     split_outputs,
     with_distances,
 )
+from baseline.train.methods.transfer import pretrained_backbone
 from baseline.train.trained_net import TrainedNet
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
@@ -149,11 +149,7 @@ def _train(data: TrainingData, held_out: str) -> tuple[Outputs, int]:
 def _make_features(
     dataset: Dataset, settings: Settings, folds: Sequence[Fold], progress: Progress
 ) -> None:
-    """Extract the features of all samples in one pass, where the folds learn from features.
-
-    Otherwise each fold would extract a part of them, and load the backbone again. Samples that no
-    fold trains on have no augmented views.
-    """
+    """Extract the features of all samples in one pass, where the folds learn from features."""
     splits = [split for fold in folds for split in fold.examples.splits.items()]
     learnt = {sample.key: sample for name, part in splits if name == "train" for sample in part}
     others = {sample.key: sample for _, part in splits for sample in part}

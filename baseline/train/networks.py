@@ -17,8 +17,13 @@ from torch.nn import functional
 
 from baseline.features.backbone import Backbone
 from baseline.features.backbones import SideBySide, bare_backbone
-from baseline.features.shipped_backbones import IdentityBackbone
-from baseline.features.small_network import DEVIATION, MEAN, LastMaps, SmallBackbone
+from baseline.features.shipped_backbones import (
+    DEVIATION,
+    MEAN,
+    IdentityBackbone,
+    LastMaps,
+    SmallBackbone,
+)
 from baseline.features.timm_backbone import LearningBackbone, TimmBackbone, TimmNetwork, take_state
 from baseline.judge.answers import GALLERY_SCALE
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet

@@ -30,7 +30,7 @@ from baseline.features.backbone import (
 )
 from baseline.features.backbones import bare_backbone
 from baseline.features.scaling import Scaling
-from baseline.features.small_network import SmallBackbone
+from baseline.features.shipped_backbones import SmallBackbone
 from baseline.judge.answers import GALLERY_SCALE
 from baseline.settings import Settings, Simple, Triplet, settings_from
 from gleanset.errors import InputUnusable, UsageError

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from baseline.data.pixels import PictureInput, Pixels, as_image
 from baseline.data.runs import dataset_of_run
-from baseline.features.batching import batches_of
+from baseline.features.backbone import batches_of
 from baseline.judge.answers import UNKNOWN, decide, familiarity_of
 from baseline.use.crops import CropPlan, PicturePart, crop_plan_for
 from baseline.use.engines.base import Floats, InferenceEngine, ModelFacts, NetworkOutputs

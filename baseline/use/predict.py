@@ -14,7 +14,7 @@ from typing import NamedTuple, TextIO
 
 import numpy as np
 
-from baseline.features.batching import gathered
+from baseline.features.backbone import gathered
 from baseline.use.crops import PicturePart, ReadParts
 from baseline.use.model import Model, PictureAnswer
 from gleanset.db.classes import class_name

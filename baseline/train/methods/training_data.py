@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.data.samples import Arrays, Examples, load_arrays
-from baseline.features.backbone import Backbone, FeaturePart
-from baseline.features.batching import batches_of
+from baseline.features.backbone import Backbone, FeaturePart, batches_of
 from baseline.features.features import Features, FeatureSpec, features_of
 from baseline.features.texture import PartWeights, expected_weights
 from baseline.judge.answers import GALLERY_SCALE, FeatureScale, fit_feature_scale
@@ -142,9 +141,7 @@ def network_outputs(net: TrainedNet, arrays: Arrays) -> Outputs:
 
 
 def _scores(net: TrainedNet, embedded: Scores, keys: Sequence[str]) -> Scores:
-    """Return the scores of embeddings (N x D), without the likeness of a known picture to
-    itself.
-    """
+    """Return the scores of embeddings, without the likeness of a known picture to itself."""
     head, scores = net.head, net.head(embedded)
     if not isinstance(head, GalleryHead) or not head.known:
         return scores

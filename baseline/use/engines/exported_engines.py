@@ -45,23 +45,20 @@ class OnnxEngine:
 
     def _refuse_misfit(self, name: Path) -> None:
         """Raise `InputUnusable` where a black picture gets another answer than the card says."""
-        facts = self.facts
-        takes = [(one.name, list(one.shape[1:])) for one in self._session.get_inputs()]
-        if takes != [("pictures", [facts.size, facts.size, 3])]:
-            raise _misfit(name, f"it takes {takes}, not pictures of {facts.size} x {facts.size}")
+        facts, size = self.facts, self.facts.size
         try:
-            outputs = self(np.zeros((1, facts.size, facts.size, 3), np.uint8))
+            outputs = self(np.zeros((1, size, size, 3), np.uint8))
         except Exception as error:  # onnxruntime has a kind of its own for each way to fail
-            raise _misfit(name, f"it cannot judge a picture: {error}") from error
-        expected = (1, len(facts.classes))
-        found = [outputs.probabilities.shape]
-        found += [] if outputs.likeness is None else [outputs.likeness.shape[:2]]
-        if any(shape != expected for shape in found):
-            raise _misfit(name, f"it tells {found[0][-1]} classes, and has {expected[1]} labels")
-        if (outputs.likeness is None) != (facts.known is None):
-            raise _misfit(name, "its known pictures are told in one place alone")
-        if facts.scale is not None and outputs.embeddings.shape[1:] != (len(facts.scale.mean),):
-            raise _misfit(name, "its embeddings have another length than their scale")
+            why = f"it cannot judge a picture of {size} x {size}: {error}"
+            raise _misfit(name, why) from error
+        told, labels = outputs.probabilities.shape[1], len(facts.classes)
+        if told != labels:
+            raise _misfit(name, f"it tells {told} classes, and has {labels} labels")
+        known = None if facts.known is None else (1, labels)
+        likeness = None if outputs.likeness is None else outputs.likeness.shape[:2]
+        width = outputs.embeddings.shape[1]
+        if likeness != known or (facts.scale and len(facts.scale.mean) != width):
+            raise _misfit(name, "its known pictures or its scale are those of another model")
 
 
 def _misfit(name: Path, why: str) -> InputUnusable:

@@ -200,10 +200,7 @@ class ExportedFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Export:
-    """A run on its way into a file: `calibration` N x size x size x 3 is for int8 alone.
-
-    `progress` is told what is done, for each step takes seconds.
-    """
+    """A run on its way into a file; `calibration` N x size x size x 3 is for int8 alone."""
 
     engine: RunEngine
     writer: FormatWriter

@@ -147,10 +147,7 @@ def _quantised(path: Path, precision: str, calibration: Pixels) -> Path:
 
 
 def _int8_recipe(static: list[dict[str, object]]) -> list[dict[str, object]]:
-    """Return the library's recipe, but for what int8 would spoil: that stays in float32.
-
-    The last rule that fits an operation holds; names are those of the modules it comes from.
-    """
+    """Return the library's recipe, but for `EXACT`: the last rule that fits an operation holds."""
     same = {"algorithm_key": "no_quantize", "op_config": static[0]["op_config"]}
     kept = [same | {"regex": regex, "operation": operation} for regex, operation in EXACT]
     return [*static, *kept]

@@ -238,11 +238,7 @@ def _quantised(path: Path, calibration: Pixels) -> Path:
 
 
 def _kept_in_float32(noted: Any, ready: Any) -> list[str]:
-    """Return the names of nodes that int8 would spoil, or make slower.
-
-    `noted` is the graph as it was built, `ready` the one that is quantised, whose normalisations
-    are part of its convolutions.
-    """
+    """Return the nodes that int8 would spoil, of the graph as `noted` and, folded, as `ready`."""
     made_by = {value: node.op_type for node in ready.node for value in node.output}
     exact = [node.name for node in noted.node if node.name.startswith(EXACT)]
     other_sums = [

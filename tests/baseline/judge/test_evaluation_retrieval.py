@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from baseline.judge.outputs import Outputs
-from baseline.judge.retrieval import (
+from baseline.judge.metrics import (
     Embeddings,
     retrieval_metrics,
     unit_embeddings,
 )
+from baseline.judge.outputs import Outputs
 
 
 def vectors(embeddings: np.ndarray, y: np.ndarray, moments: np.ndarray | None = None) -> Embeddings:

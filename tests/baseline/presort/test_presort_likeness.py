@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from baseline.features.texture import (
     PHOTOS,
     are_drawn,
     expected_weights,
-    photo_likenesses,
 )
 from baseline.presort.presorter import presort, wrong_at_most
 from baseline.presort.propose import PresortResult, propose
@@ -91,21 +89,6 @@ def test_colours_count_less_in_drawings_far_from_square(tmp_path: Path) -> None:
         squares = [one for one in samples if one.box.width == one.box.height]
         expected = expected_weights(PARTS, dataset, squares, Progress())
         assert expected.weights == (1.0, *DRAWN.values())
-
-
-def test_what_texture_tells_is_told_once(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path) as dataset:
-        fill(dataset, 2, labelled=False)
-        first, *others = dataset.samples.by_key()
-        told = photo_likenesses(dataset, [first], Progress())
-        assert told[0] > 0.5
-        all_told = photo_likenesses(dataset, [*others, first], Progress())
-        assert len(all_told) == 1 + len(others)
-        shutil.rmtree(tmp_path / "images")
-        assert photo_likenesses(dataset, [first], Progress()) == told
-        assert photo_likenesses(dataset, [first, *others], Progress()) == told + all_told[:-1]
-        shutil.rmtree(tmp_path / "cache" / "features")
-        assert not photo_likenesses(dataset, [first], Progress())
 
 
 WIDTH, CLASSES, STRANGE, EACH = 24, 4, 2, 30
