@@ -162,13 +162,15 @@ def suspect_labels(probabilities: Floats, y: Indices) -> list[SuspectLabel]:
     sure = np.where(probabilities >= own, probabilities, -1.0)
     suggested = sure.argmax(1)
     rows = np.flatnonzero((sure.max(1) > 0) & (suggested != y))
-    found = []
+    suspects = []
     for row in map(int, rows):
         confidence = float(probabilities[row, suggested[row]])
         margin = confidence - float(probabilities[row, y[row]])
-        found.append(SuspectLabel(row, int(suggested[row]), confidence, margin))
+        suspects.append(SuspectLabel(row, int(suggested[row]), confidence, margin))
     # Below its label a class is no suggestion, however much above its mean.
-    return sorted((one for one in found if one.margin > 0), key=lambda one: (-one.margin, one.row))
+    return sorted(
+        (one for one in suspects if one.margin > 0), key=lambda one: (-one.margin, one.row)
+    )
 
 
 SWOLLEN = 1.5

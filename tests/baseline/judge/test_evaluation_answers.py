@@ -13,7 +13,7 @@ from scipy.special import ndtr
 
 from baseline.data.pixels import Pixels
 from baseline.judge.answers import (
-    FILE,
+    SCALE_FILE,
     UNKNOWN,
     ChosenThresholds,
     DecisionRule,
@@ -302,7 +302,7 @@ def test_the_scale_is_kept_beside_the_weights(tmp_path: Path) -> None:
     scale = fit_feature_scale(np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32))
     save_feature_scale(tmp_path, scale)
     assert load_feature_scale(tmp_path) == scale
-    (tmp_path / FILE).write_text('{"mean": [1]}')
+    (tmp_path / SCALE_FILE).write_text('{"mean": [1]}')
     with pytest.raises(InputUnusable, match="train again"):
         load_feature_scale(tmp_path)
 
