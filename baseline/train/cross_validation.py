@@ -25,6 +25,7 @@ from baseline.judge.outputs import Outputs, joined_outputs, load_outputs, save_o
 from baseline.judge.thresholds import choose_familiarity
 from baseline.settings import Settings, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback, TrainingResult
+from baseline.train.methods.frozen import pretrained_backbone
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import (
     TrainingData,
@@ -32,7 +33,6 @@ from baseline.train.methods.training_data import (
     split_outputs,
     with_distances,
 )
-from baseline.train.methods.transfer import pretrained_backbone
 from baseline.train.trained_net import TrainedNet
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError

@@ -10,8 +10,8 @@ from baseline.settings import Finetune
 from baseline.train.batches import batch_size_for
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.loop import TrainingTask, classifier_task, train_network
+from baseline.train.methods.frozen import pretrained_backbone
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.methods.transfer import pretrained_backbone
 from baseline.train.networks import BackboneNet, Net, build_net, keep_norms, learnt
 from baseline.train.trained_net import TrainedNet
 

@@ -11,8 +11,8 @@ from baseline.settings import Transfer
 from baseline.train.batches import Classify, FeatureSamples, sampler_for
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.loop import TrainingTask, train_network
+from baseline.train.methods.frozen import FrozenFeatures
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.methods.transfer import FrozenFeatures
 from baseline.train.networks import class_head
 from baseline.train.trained_net import ClassHead, LinearLayer
 
