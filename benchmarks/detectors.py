@@ -10,6 +10,7 @@ union of 0.5 or 0.3, or its centre in the face. docs/detectors.md says how image
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 from collections import defaultdict
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ from annotated_faces import CRITERIA, match_faces, read_annotations, sum_tallies
 from facecrop.detectors import DetectorSpec
 from facecrop.detectors.options import all_names, spec_of
 from gleanset.images.decode import decode
-from gleanset.platform import peak_memory
 from gleanset.records import Face
 from gleanset.work.pool import Processes, run_over
 
@@ -37,7 +37,8 @@ class TimedSearch:
         pixels = np.asarray(decode(Path(path).read_bytes()).pixels)
         detector, start = self.spec.build(), time.process_time()
         faces = detector.detect(pixels)
-        return faces, time.process_time() - start, peak_memory()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return faces, time.process_time() - start, peak
 
 
 def main() -> None:

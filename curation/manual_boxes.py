@@ -33,12 +33,7 @@ def parse_box(text: str) -> Box:
 
 
 def add_boxes(dataset: Dataset, text: str, boxes: Sequence[Box]) -> dict[str, object]:
-    """Make these boxes faces of the image that `text` names, each with a sample, in one step.
-
-    They are cut as the image's other faces are, stay whatever a detector finds later, and
-    can be undone. Raises `UsageError` for an image or box that is none, and `InputUnusable`
-    where the image cannot be read.
-    """
+    """Add boxes as faces of an image, in one step. Raises `UsageError`, `InputUnusable`."""
     image = dataset.images.resolve(text)
     by_key = {sample_key(image.sha256, box): box for box in (inside(b, image) for b in boxes)}
     wanted = [box for key, box in by_key.items() if not _in_use(dataset, key)]

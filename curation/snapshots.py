@@ -23,12 +23,7 @@ def take_snapshot(dataset: Dataset, name: str, note: str = "") -> Snapshot:
 
 
 def restore_snapshot(dataset: Dataset, name: str) -> Snapshot:
-    """Replace the catalogue by a snapshot; return the snapshot that keeps the present one.
-
-    `dataset` is closed: open it again. One transaction of SQLite replaces everything, so a process
-    that is killed leaves one of the two. Raises `UsageError`, and `DatasetBusy` while another
-    process has the catalogue open.
-    """
+    """Replace the catalogue by a snapshot, closing `dataset`; return a snapshot of the present."""
     snapshots, who = Snapshots(dataset.root), dataset.journal.who
     with dataset.stage(RESTORE) as scratch, snapshots.opened(name) as snapshot:
         staged = scratch / CATALOGUE

@@ -73,12 +73,7 @@ def plan_take_down(
 
 
 def take_down(dataset: Dataset, plan: TakeDown, reason: str) -> None:
-    """Remove the bytes and the rows, those of snapshots too; a tombstone keeps each away.
-
-    The files go first and the rows last, in one transaction, so that a take-down that was
-    stopped can be given again, and no harvest brings a file back in between. Exports and runs
-    made earlier are not touched.
-    """
+    """Remove files and rows, in snapshots too; can be repeated after an interruption."""
     reports = Store(dataset.root / "web" / "reports", dataset.cache)
     for sha256 in plan.images:
         with dataset.db.write():

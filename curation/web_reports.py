@@ -17,17 +17,15 @@ from curation.moments import find_moments
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import VISITOR, Choice
-from gleanset.db.regions import SampleRegion
 from gleanset.db.samples import SplitGroups
 from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports, SimilarImage
 from gleanset.errors import InputUnusable, Unreadable, UsageError
-from gleanset.files.store import GONE, Store, bytes_of
+from gleanset.files.store import Store
 from gleanset.images.cut import CutSettings, Cutter, sample_key, with_margin
 from gleanset.images.decode import decode, size_said
 from gleanset.images.staging import StageBytes
 from gleanset.operations import operation
-from gleanset.records import HAND, REPORT_SOURCE, Box, Face, FaceCrop, Measured, Origin, Region
-from gleanset.settings import read_settings
+from gleanset.records import HAND, REPORT_SOURCE, Box, Face, FaceCrop, Measured, Origin
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -141,15 +139,31 @@ def copies_of(dataset: Dataset, report: Report) -> list[SimilarImage]:
 
 
 def picture_of_report(dataset: Dataset, report: Report) -> bytes:
-    """Return the bytes of its picture. Raises `InputUnusable`."""
-    pictures, claim = ReportPictures.at(dataset.root), report.claim
+    """Return the bytes of its image, among the images once accepted. Raises `InputUnusable`."""
+    claim = report.claim
+    stores = (report_store(dataset.root, dataset.cache), dataset.originals(dataset.cache))
+    waiting, accepted = (store.path(claim.sha256, claim.format) for store in stores)
     try:
-        return pictures.path(claim.sha256, claim.format).read_bytes()
-    except (OSError, Unreadable) as error:
+        return (waiting if waiting.is_file() else accepted).read_bytes()
+    except OSError as error:
         raise InputUnusable(
             f"the picture of report {report.id} cannot be read: {error}",
             f"webapp reports refuse {report.id}",
         ) from error
+
+
+def face_of_report(dataset: Dataset, report: Report, side: int) -> Image.Image:
+    """Return its face with a margin, `side` pixels long. Raises `InputUnusable`, `Unreadable`."""
+    data, box = picture_of_report(dataset, report), report.claim.box
+    part = max(box.width, box.height) / max(*size_said(io.BytesIO(data)), 1)
+    picture = decode(data, at_least=math.ceil(side / max(part, 0.01)))
+    scale = picture.pixels.width / picture.width
+    x, y, width, height = with_margin(box, MARGIN, picture.width, picture.height)
+    left, top = math.floor(x * scale), math.floor(y * scale)
+    right, bottom = math.ceil((x + width) * scale), math.ceil((y + height) * scale)
+    face = picture.pixels.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
+    times = side / max(face.size)
+    return face.resize([max(1, round(length * times)) for length in face.size])
 
 
 def _refuse_disputed(
@@ -219,48 +233,3 @@ def _taken(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured
     whole = report.claim.box == Box(0, 0, measured.width, measured.height)
     face = Face("whole" if whole else HAND, report.claim.box, 1.0)
     return measured, cutter.cut(measured.sha256, pixels, face)
-
-
-def reported_region(report: Report) -> SampleRegion:
-    """Return what a report is about, as of a sample whose row is negative: it is none."""
-    claim = report.claim
-    key, region = f"report-{report.id}", Region(claim.box)
-    return SampleRegion(-report.id, key, claim.sha256, claim.format, 0, 0, region)
-
-
-class ReportPictures:
-    """Reads faces of reports where they wait, or among the images; keeps none on the disk."""
-
-    def __init__(self, stores: Sequence[Store]) -> None:
-        self._stores = stores
-
-    @classmethod
-    def at(cls, root: Path) -> ReportPictures:
-        """Return those of a dataset. What was accepted and undone is among its images."""
-        cache = root / "cache"
-        originals = Store(root / read_settings(root).store.images, cache)
-        return cls([report_store(root, cache), originals])
-
-    def path(self, sha256: str, kind: str) -> Path:
-        """Return the file of a picture. Raises `Unreadable` where it is gone."""
-        paths = (store.path(sha256, kind) for store in self._stores)
-        there = next((path for path in paths if path.is_file()), None)
-        if there is None:
-            raise Unreadable(GONE, sha256)
-        return there
-
-    def fitted(self, seen: SampleRegion, side: int) -> Image.Image:
-        """Return the face with some margin, its longer side of so many pixels. Raises
-        `Unreadable`.
-        """
-        path, box = self.path(seen.image, seen.format), seen.region.box
-        data = bytes_of(path)
-        part = max(box.width, box.height) / max(*size_said(io.BytesIO(data)), 1)
-        picture = decode(data, at_least=math.ceil(side / max(part, 0.01)))
-        scale = picture.pixels.width / picture.width
-        x, y, width, height = with_margin(box, MARGIN, picture.width, picture.height)
-        left, top = math.floor(x * scale), math.floor(y * scale)
-        right, bottom = math.ceil((x + width) * scale), math.ceil((y + height) * scale)
-        face = picture.pixels.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
-        times = side / max(face.size)
-        return face.resize([max(1, round(one * times)) for one in face.size])

@@ -123,11 +123,7 @@ class MissingComponent(GleansetError):
 
 
 class Unreadable(Exception):
-    """One picture that cannot be used. Caught where it happens and kept as a `Rejection`.
-
-    `reason` is one of a small, countable vocabulary ("truncated", "too large", ...);
-    `detail` is for the person who wants to know more.
-    """
+    """An image that cannot be used; `reason` is one of few words, for counts, `detail` is free."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason, detail)

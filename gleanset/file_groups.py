@@ -39,11 +39,7 @@ _FEWEST, _SHARE, _MOST_OF_ONE = 3, 0.2, 10
 
 @dataclass(frozen=True, slots=True)
 class GroupBy:
-    """What `--group-by` says: the folder that a file lies in (no `pattern`), or its name.
-
-    The first group of the regular expression `pattern`, which is searched for in a file name, is
-    the name of its group.
-    """
+    """`--group-by`: the folder of a file, or the first group of a `pattern` in its name."""
 
     pattern: str | None = None
 
@@ -70,11 +66,7 @@ class GroupBy:
 
 
 class FileGroups:
-    """Gives files their groups, and counts what it gave.
-
-    `names` are those of all files, where `by` is a regular expression: each is looked at once, in
-    a process that may not take too long. Raises `UsageError` where none matches, or that happens.
-    """
+    """Gives files their groups; a `by` pattern needs all `names`. Raises `UsageError`."""
 
     def __init__(self, by: GroupBy | None = None, names: Iterable[str] = ()) -> None:
         self._by = by

@@ -36,11 +36,7 @@ class Near(NamedTuple):
 
 
 class Distinct(NamedTuple):
-    """Each hash once: its value, the first position that has it, and `equal` pairs.
-
-    `equal` ties every other position with the same hash to the first one: a star, whose
-    number of edges grows with the blob and not with its square.
-    """
+    """Each hash once with its first position, and `equal` pairs: a star around the first."""
 
     hashes: Hashes
     first: Numbers

@@ -76,16 +76,6 @@ def user_name() -> str:
         return "someone"
 
 
-def peak_memory() -> int:
-    """Return the most bytes this process ever had in memory; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def sync_folder(folder: Path) -> None:
     """Make a rename in `folder` survive a power cut; nothing where a folder cannot be opened."""
     if not hasattr(os, "O_DIRECTORY"):
@@ -98,11 +88,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def replace_file(source: Path, target: Path) -> None:
-    """Rename a file over another one, which may be gone, at once.
-
-    Windows refuses that while anybody has either of them open, such as a reader or a scanner for
-    viruses: there it is tried again for a while.
-    """
+    """Rename a file over another one; on Windows again for a while, if one of them is open."""
     until = time.monotonic() + _PATIENCE
     while True:
         try:

@@ -111,11 +111,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Image(Measured):
-    """One original file with every place where it was found.
-
-    `width` and `height` are those of the upright image, `orientation` is the EXIF value 1..8 of the
-    stored bytes, `phash` the 64-bit perceptual hash, `sharpness` the variance of the Laplacian.
-    """
+    """An original file, its state (ok or missing), and every place where it was found."""
 
     state: str
     origins: tuple[Origin, ...] = ()
@@ -135,11 +131,7 @@ HAND = "hand"
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One detected box. `score` is in 0..1; higher is more certain.
-
-    `evidence` has further output of the detector as JSON values. It is not compared: equal faces
-    may have different evidence.
-    """
+    """A detected box; `evidence` is further output of the detector, which is not compared."""
 
     detector: str
     box: Box
@@ -162,11 +154,7 @@ class FaceCrop:
 
 @dataclass(frozen=True, slots=True)
 class FaceTrack:
-    """A face that was followed through a scene of a video.
-
-    It was seen from `begun` to `ended` (seconds), in so many `frames` of those that were searched.
-    Its `name` is one among the tracks of its sampling of the video.
-    """
+    """A face followed through a scene from `begun` to `ended` (seconds), seen in `frames`."""
 
     name: str
     begun: float

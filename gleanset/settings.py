@@ -216,7 +216,7 @@ def read_settings(root: Path | None) -> Settings:
     """`dataset.toml`, if there is a dataset, over it the user's own settings, then the environment.
 
     The environment is `GLEANSET_<TABLE>_<KEY>`, such as `GLEANSET_CROP_MARGIN=0.4`; a list is
-    written with commas (`GLEANSET_SPLIT_HOLD_OUT=source=pixiv,source=bing`) or as in TOML.
+    written with commas (`GLEANSET_SPLIT_HOLD_OUT=source=pixiv,source=bing`).
     """
     own = Settings() if root is None else read_toml(root / FILE, Settings)
     merged = msgspec.to_builtins(own)
@@ -254,23 +254,9 @@ def _from_environment() -> dict[str, Any]:
             name = f"GLEANSET_{table}_{field.name}".upper()
             if value := os.environ.get(name):
                 is_list = get_origin(get_type_hints(shape)[field.name]) in (list, tuple)
-                settings.setdefault(table, {})[field.name] = (
-                    _listed(name, value) if is_list else value
-                )
+                items = [item.strip() for item in value.split(",") if item.strip()]
+                settings.setdefault(table, {})[field.name] = items if is_list else value
     return settings
-
-
-def _listed(name: str, text: str) -> list[Any]:
-    if not text.lstrip().startswith("["):
-        return [item.strip() for item in text.split(",") if item.strip()]
-    try:
-        items: list[Any] = tomllib.loads(f"items = {text}")["items"]
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(
-            f"the environment variable {name} is no TOML array: {error}",
-            f'write {name}=first,second or {name}=\'["first", "second"]\'',
-        ) from error
-    return items
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:

@@ -120,11 +120,7 @@ def _tables_in(folder: Path) -> Iterator[Path]:
 
 
 def source_rows(folder: Path) -> SourceRows:
-    """Return what the table of a folder says, by path; empty where there is no table.
-
-    Columns are file, author, licence, page and group; `file` is a path below the folder. Raises
-    `InputUnusable` for a table that cannot be read.
-    """
+    """Return the table of a folder (`COLUMNS`) by path, if any. Raises `InputUnusable`."""
     table = next((path for path in _tables_in(folder) if path.is_file()), None)
     if table is None:
         return {}

@@ -148,11 +148,7 @@ def count_files(folder: Path) -> int:
 
 
 def ignored_reason(path: Path, name: str = "") -> str | None:
-    """Return why a file is not tried as an image; None where it may be one.
-
-    Its name (of the path, or another) decides, else how it begins. What cannot be opened is tried,
-    and rejected then.
-    """
+    """Return why a file is not tried as an image, by its name or beginning, if so."""
     if (reason := named_reason(name or path.name)) is not None:
         return reason
     # Here, because it loads Pillow.

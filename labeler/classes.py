@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.changes import Changes
-from gleanset.db.classes import alias_name, class_name
+from gleanset.db.classes import Changes, alias_name, class_name
 from gleanset.db.journal import MERGED, Choice
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError

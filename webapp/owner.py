@@ -14,13 +14,12 @@ from PIL import Image
 from pydantic import BaseModel, Field
 
 from curation.web_reports import (
-    ReportPictures,
     accept_reports,
     class_of,
     copies_of,
+    face_of_report,
     picture_of_report,
     refuse_reports,
-    reported_region,
     rivals_of,
 )
 from gleanset import Dataset
@@ -110,8 +109,8 @@ def picture(here: Here, number: RowNumber, part: str) -> Response:
         if part != "face":
             data, kind = picture_of_report(dataset, report), report.claim.format
             return Response(data, 200, UNCACHED, Image.MIME[kind])
-        pixels = ReportPictures.at(dataset.root).fitted(reported_region(report), FACE_SIDE)
-        return Response(encode(pixels), 200, UNCACHED, "image/jpeg")
+        face = face_of_report(dataset, report, FACE_SIDE)
+        return Response(encode(face), 200, UNCACHED, "image/jpeg")
 
 
 @router.post("/decisions")

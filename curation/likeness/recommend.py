@@ -80,11 +80,7 @@ class Trust(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one kind of evidence says of N samples: `votes` N x classes.
-
-    A row adds up to 1, or to 0 where nothing is said. Of a sample that is learnt from all but its
-    own label speaks.
-    """
+    """Votes N x classes of one kind of evidence; rows add up to 1, or 0 for none."""
 
     votes: Floats
     trust: Trust
@@ -433,11 +429,7 @@ def learn_classes(
     moments: Mapping[str, str],
     unseen: Collection[str] = (),
 ) -> LearntClasses | None:
-    """Learn from the decided ones of samples with vectors N x D of length 1, and propose for all.
-
-    `moments` are those of what teaches (`teaching`), by key. Labels of samples (keys) that are
-    `unseen` judge nothing. None where there are no two kinds to tell apart.
-    """
+    """Learn from decided samples with unit vectors N x D; None without two kinds to learn."""
     classes, taught = _taught(samples, moments, unseen)
     if not classes or not taught.learnable:
         return None

@@ -67,7 +67,6 @@ class VectorStore:
         self._names: list[bytes] = []
         self._vectors: list[Vector] = []
         self._written = time.monotonic()
-        self._read: set[str] = set()
 
     def read(self, names: Collection[bytes]) -> dict[bytes, Vector]:
         """Return those of the vectors that are there."""
@@ -75,13 +74,11 @@ class VectorStore:
         rows = (row for path in self._files() for row in _rows(path))
         return {name: vector for name, vector in rows if name in wanted}
 
-    def new_files(self) -> Iterator[tuple[VectorFile, list[bytes]]]:
-        """Yield files not yielded before, with names of their vectors; removes damaged ones."""
+    def files(self) -> Iterator[tuple[VectorFile, list[bytes]]]:
+        """Yield files with the names of their vectors; removes damaged ones."""
         for path in self._files():
-            if path.name not in self._read:
-                self._read.add(path.name)
-                if (data := _whole(path)) is not None:
-                    yield _opened(path, data)
+            if (data := _whole(path)) is not None:
+                yield _opened(path, data)
 
     def names(self) -> set[bytes]:
         """Return the names of the vectors that are there, without looking for damage."""
@@ -159,15 +156,9 @@ def sample_name(key: str, region: Region) -> bytes:
     return vector_name((key, *region.box, region.angle))
 
 
-def write_space(
-    dataset: Dataset, names: Sequence[bytes], rows: Rows, name: str | None = None
-) -> str:
-    """Write vectors of unit length (N x D) in a folder of their own; return its name.
-
-    With the `name` of one that is there they are added to it. They are in force once the facts of
-    the newest presort name it. Raises `DiskFull` or `NotWritable`.
-    """
-    name = name or secrets.token_hex(8)
+def write_space(dataset: Dataset, names: Sequence[bytes], rows: Rows) -> str:
+    """Write unit vectors (N x D) to a new folder, and return its name."""
+    name = secrets.token_hex(8)
     store = VectorStore(dataset.cache / FOLDER / name)
     for sample, row in zip(names, rows, strict=True):
         store.add(sample, row)
@@ -187,33 +178,27 @@ class LikenessSpace:
 
     def __init__(self, name: str, store: VectorStore) -> None:
         self.name = name
-        self._store = store
         self._rows: dict[bytes, int] = {}
         self._files: list[VectorFile] = []
         self._ends: list[int] = []
-        self.read_on()
+        for file, names in store.files():
+            start = self._ends[-1] if self._ends else 0
+            self._rows.update((sample, start + row) for row, sample in enumerate(names))
+            self._files.append(file)
+            self._ends.append(start + file.many)
 
     @classmethod
     def of(cls, dataset: Dataset, known: Self | None = None) -> Self | None:
-        """Return the vectors of the newest presort, if any; `known` ones are only read on."""
+        """Return the vectors of the newest presort, if any; `known` ones are not read again."""
         newest = Proposals(dataset.db).newest()
         name = newest.facts.get(FACT) if newest else None
         if not isinstance(name, str):
             return None
         if known is not None and known.name == name:
-            known.read_on()
             return known
         # A name from the catalogue is no path.
         found = cls(name, VectorStore(dataset.cache / FOLDER / Path(name).name))
         return found if found._rows else None
-
-    def read_on(self) -> None:
-        """Learn of what was added."""
-        for file, names in self._store.new_files():
-            start = self._ends[-1] if self._ends else 0
-            self._rows.update((name, start + row) for row, name in enumerate(names))
-            self._files.append(file)
-            self._ends.append(start + file.many)
 
     @property
     def width(self) -> int:

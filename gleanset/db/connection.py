@@ -35,12 +35,9 @@ def is_read_only(path: Path) -> bool:
 
 
 def mode_for_reading(path: Path) -> str:
-    """Return how to open it (https://www.sqlite.org/wal.html#readonly).
-
-    SQLite cannot make the index of a write-ahead log there. Without a log nobody is writing,
-    and it may take the file as it is; with one it needs the index that the writer made.
-    """
+    """Return how to open a read-only file (https://www.sqlite.org/wal.html#readonly)."""
     log = path.with_name(f"{path.name}-wal")
+    # Without a log nobody is writing, and SQLite may take the file as it is.
     return "ro" if log.is_file() and log.stat().st_size else "ro&immutable=1"
 
 
@@ -454,11 +451,7 @@ _TRIES = 5
 
 
 def copy_catalogue(catalogue: Path, target: Path) -> None:
-    """Copy a catalogue, with what only its write-ahead log has, and bring the copy up to date.
-
-    Raises what opening it raises (`CatalogueCorrupt`, `DatasetNewer`), and `DatasetBusy` where
-    it never stands still.
-    """
+    """Copy a catalogue with its log and upgrade the copy. Raises as opening, or `DatasetBusy`."""
     try:
         if not any(_copied(catalogue, target) for _ in range(_TRIES)):
             raise DatasetBusy(

@@ -174,12 +174,7 @@ class Faces(Table):
         cut: str = "",
         small: Iterable[Face] = (),
     ) -> None:
-        """Put one image's faces in place of its earlier ones, whichever detector found them.
-
-        A sample keeps its key, and with it its label, as long as its face box stays. Samples
-        that are not found any more are retired, unless a decision was made on them or a
-        person gave them. `small` faces get no sample. `cut` is how they all were cut.
-        """
+        """Replace an image's faces by new ones; labelled samples and those by hand stay."""
         with self._db.write():
             image = self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
             self._put_aside(image)
@@ -398,12 +393,7 @@ WHOLE = "whole"
 
 @dataclass(frozen=True, slots=True)
 class CropMethod:
-    """One way in which `samples` samples were cut.
-
-    `detector` is that of a face, `whole` or `hand`; `settings` are the detector's and `cut` is the
-    spelling of `gleanset.images.cut.CutSettings`, each empty where it is not known. A whole image
-    has no cut unless it was made square.
-    """
+    """How `samples` samples were cropped: detector (or whole, hand), its settings, and crop."""
 
     detector: str
     settings: str

@@ -327,12 +327,7 @@ class FetchEnd(NamedTuple):
 
 
 class FetchYield(NamedTuple):
-    """What one source gave for one query, hint or video.
-
-    `added` are images that nobody had found before, `duplicate` the places that showed an
-    image which was there already, `images` how many it gave in all. `reasons` are those for
-    which other places were rejected, the most frequent first.
-    """
+    """What a source gave for a query: images in all, added, duplicates, and rejections."""
 
     source: str
     asked: str

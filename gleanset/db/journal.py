@@ -12,8 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from gleanset.db.changes import OF_SAMPLES, Changes, Curation
-from gleanset.db.classes import LabelClasses
+from gleanset.db.classes import OF_SAMPLES, Changes, Curation, LabelClasses
 from gleanset.db.connection import Connection, Row
 from gleanset.db.rows import dump, now, record_of
 from gleanset.errors import UsageError
@@ -99,10 +98,10 @@ _IF_FOUND = (
 class Journal:
     """The `step`, `decision` and `class` tables and the state they give to samples."""
 
-    def __init__(self, db: Connection, who: str | None = None) -> None:
+    def __init__(self, db: Connection) -> None:
         self._db = db
         self._classes = LabelClasses(db)
-        self.who = who or user_name()
+        self.who = user_name()
 
     def step(self, operation: Operation | str, choices: Sequence[Choice]) -> int:
         """Apply a step, atomically; its number. The last choice per sample counts. `UsageError`."""

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from gleanset.db.changes import OF_CLASSES, OF_SAMPLES
+from gleanset.db.classes import OF_CLASSES, OF_SAMPLES
 from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.faces import HAS_CROP, IN_FORCE
 from gleanset.db.journal import add_step, operation_of
@@ -123,11 +123,7 @@ class Maintenance(Table):
         return bool(self._db.number(sql, (sha256,)))
 
     def forget(self, sha256: str, reason: str) -> None:
-        """Take an image and all that refers to it out of the catalogue, for good.
-
-        A tombstone and the place it was fetched from stay, so that it does not come back. Its
-        decisions go as well: the one case in which the journal loses lines.
-        """
+        """Remove an image with its decisions for good; a tombstone keeps it away."""
         with self._db.write():
             number = self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
             self._db.run("INSERT OR REPLACE INTO tombstone VALUES(?,?)", (sha256, clean(reason)))

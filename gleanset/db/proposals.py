@@ -215,11 +215,7 @@ _LIKE = (
 
 
 class ProposedSample(NamedTuple):
-    """A sample (key) with its proposals, the surest first, in the classes as merged now.
-
-    `waits` says whether nobody has decided it, or put it off. The other fields are those of a
-    `PresortedSample`.
-    """
+    """A sample with proposals in the classes as merged now; `waits` for a decision."""
 
     sample: str
     status: str

@@ -103,11 +103,7 @@ class SplitEvaluations(Table):
         )
 
     def add(self, run: str, split: str, samples: Iterable[str], why: str) -> EvaluationCounts:
-        """Record a look ('train', 'evaluate', 'doubts'); what there was before it.
-
-        Earlier figures of the same run are not among these: nothing was chosen by them. The look
-        that ends a training is one, also where a kill made the training end twice.
-        """
+        """Record an evaluation (train, evaluate, doubts); the earlier ones by other runs."""
         data = fingerprint(samples)
         with self._db.write():
             known = self._db.number(
@@ -137,11 +133,7 @@ def fingerprint(samples: Iterable[str]) -> str:
 
 
 class Doubt(NamedTuple):
-    """The label of a sample (`label`) is likely wrong, `suggested` likelier.
-
-    `confidence` is the probability of `suggested`, calibrated, by a network that had not learnt
-    this sample; `margin` by how much it is above that of `label`. `run` names the settings.
-    """
+    """A label that is likely wrong; `margin` is how much likelier the `suggested` class is."""
 
     sample: str
     label: str

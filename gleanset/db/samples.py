@@ -54,11 +54,7 @@ _UNSEEN = ("hint", "duplicate")
 
 
 class HintedSample(NamedTuple):
-    """A sample that waits: how many classes are hinted at, and how many faces could be meant.
-
-    `faces` are those of the image with the fewest among those with a hint. `decided` is what
-    was said of its copies: classes, or 'rejected'.
-    """
+    """A waiting sample: number of classes hinted at, faces meant, and labels of its duplicates."""
 
     key: str
     hint: str | None
@@ -183,14 +179,12 @@ class Samples(Table):
         *,
         label: str | None = None,
         status: str | None = None,
-        split: str | None = None,
         hint: str | None = None,
     ) -> Iterator[Sample]:
         """Yield samples with all of these traits, by arrival of their images."""
         traits = {
             "s.label=(SELECT id FROM class WHERE name=?)": label,
             "s.status=?": status,
-            "s.split=?": split,
             "EXISTS(SELECT 1 FROM origin WHERE image=s.image AND hint=?)": hint,
         }
         chosen = {test: value for test, value in traits.items() if value is not None}

@@ -163,7 +163,7 @@ CREATE INDEX decision_sample ON decision(sample);
 CREATE TABLE change(  -- changed something else of a sample, class, plan or request
     id INTEGER PRIMARY KEY,
     step INTEGER NOT NULL REFERENCES step(id),
-    what TEXT NOT NULL,  -- a column, as changes.py names them
+    what TEXT NOT NULL,  -- a column, as classes.py names them
     item INTEGER NOT NULL,  -- the row
     before, after);
 CREATE INDEX change_step ON change(step);
@@ -422,11 +422,7 @@ ALTER TABLE quality DROP COLUMN label;
 
 
 class CatalogueSchema(NamedTuple):
-    """`tables` are those of a new catalogue; `steps`, by ascending names, bring an older one there.
-
-    A catalogue knows which step it has come to. It can be opened from step `oldest` on. Each
-    statement ends a line.
-    """
+    """`tables` of a new catalogue, and `steps` that upgrade one that came to `oldest` or later."""
 
     tables: str
     oldest: str

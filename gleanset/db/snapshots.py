@@ -144,7 +144,7 @@ def carry_over(present: Connection, restored: Connection) -> None:
 
 
 def snapshot_name(text: str) -> str:
-    """Return the name of a snapshot, in NFC. Raises `UsageError` for one that cannot be a file."""
+    """Return a snapshot's name in NFC. Raises `UsageError` if it cannot be a file."""
     name = unicodedata.normalize("NFC", text)
     if name != (tidy := safe_name(text.lstrip("-"))):
         raise UsageError(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from gleanset.db.changes import Change, Changes
+from gleanset.db.classes import Change, Changes
 from gleanset.db.connection import Row, Table
 from gleanset.db.rows import (
     box_of,

@@ -88,11 +88,7 @@ def on_hub(package: str) -> dict[str, Any]:
 
 
 def ask_hub(file: HubFile) -> HubPin:
-    """Return what the hub has under that name now; nothing is fetched.
-
-    Raises `UsageError` where there is no such file, `MissingComponent` where the hub cannot be
-    asked, `InputUnusable` for a file that it cannot vouch for, or that is too large.
-    """
+    """Return commit and hash. Raises `UsageError`, `MissingComponent`, `InputUnusable`."""
     hub = _client()
     try:
         facts = hub.get_hf_file_metadata(file.url, token=False)

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 
 VIDEOS = frozenset(
@@ -187,14 +187,8 @@ def split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
     return frozenset(splits)
 
 
-def visible_files(
-    root: Path, unreadable: Callable[[OSError], object] | None = None
-) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield each folder with the names of those in it and of its files, both in order.
-
-    What is hidden is left out, and so is a folder whose name the caller takes out of the first
-    list. Links to folders are not followed: they may lead round in a circle.
-    """
-    for here, folders, files in os.walk(root, onerror=unreadable):
+def visible_files(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder with its folders, which may be removed, and files; none hidden."""
+    for here, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield Path(here), folders, sorted(name for name in files if not name.startswith("."))

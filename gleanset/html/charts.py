@@ -73,11 +73,7 @@ class Axes:
 def curves(
     title: str, lines: Sequence[Line], *, kept: int | None = None, as_percent: bool = False
 ) -> Markup | None:
-    """Curves over epochs with axes, gridlines and a legend; None when there is no point.
-
-    `kept` is the epoch whose weights were kept; it is marked. With `as_percent`, y runs from 0 to 1
-    and is written in %.
-    """
+    """Return curves over epochs, with the `kept` one marked; None without points."""
     drawn = [line for line in lines if line.finite()]
     if not drawn:
         return None

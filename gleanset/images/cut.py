@@ -68,11 +68,7 @@ class CutSettings:
 
 
 def sample_key(sha256: str, box: Box) -> str:
-    """Return the key of a sample: 32 hex digits from its image and the box of its face.
-
-    It does not depend on margin or detector, so a label survives a new cut or a new
-    detection that finds the same box.
-    """
+    """Return the key of a sample: 32 hex digits of its image and face box, not of its crop."""
     text = f"{sha256}:{box.x},{box.y},{box.width},{box.height}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 import warnings
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
@@ -76,24 +74,6 @@ _KNOWN_BUT_REFUSED = (
 
 _AVIF = (b"ftypavif", b"ftypavis")
 
-# Pillow's decoders answer broken files with whatever they stumbled over.
-_BROKEN = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    TypeError,
-    IndexError,
-    KeyError,
-    OverflowError,
-    ArithmeticError,
-    AttributeError,
-    struct.error,
-    zlib.error,
-    RuntimeError,
-    AssertionError,
-)
-
 # EXIF orientation to the transposition that makes the picture upright (EXIF 2.3, tag 0x0112).
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -109,11 +89,7 @@ _ORIENTATION_TAG = 0x0112
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """A decoded picture: upright `pixels`, RGB unless grey was asked for, and what its file says.
-
-    `width` and `height` are those of the full upright picture; `pixels` may be smaller
-    when a smaller decoding was asked for.
-    """
+    """Upright `pixels`, RGB or grey, perhaps smaller than the full `width` and `height`."""
 
     pixels: Image.Image
     format: str
@@ -169,7 +145,7 @@ def _decoded_once(data: bytes, at_least: int | None, mode: Mode, most_pixels: in
         raise _unknown(data, formats) from error
     except MemoryError as error:
         raise Unreadable("too large", "not enough memory to decode it") from error
-    except _BROKEN as error:
+    except Exception as error:  # Pillow's decoders raise whatever they stumble over
         raise Unreadable(_reason(str(error)), f"{type(error).__name__}: {error}") from error
 
 
@@ -207,15 +183,17 @@ def size_said(place: Path | io.BytesIO) -> tuple[int, int]:
             try:
                 with Image.open(file, formats=formats) as image:
                     return image.size
-            except _BROKEN:
+            except Exception:
                 file.seek(0)
                 for candidate in repaired(file.read(MAX_BYTES), MAX_PIXELS):
-                    with suppress(*_BROKEN), Image.open(io.BytesIO(candidate)) as image:
+                    with suppress(Exception), Image.open(io.BytesIO(candidate)) as image:
                         return image.size
                 raise
+    except Unreadable:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unreadable("too large", str(error)) from error
-    except (*_BROKEN, MemoryError) as error:
+    except Exception as error:
         raise Unreadable(_reason(str(error)), f"{type(error).__name__}: {error}") from error
 
 

@@ -132,11 +132,7 @@ _SPACES = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}
 
 
 def as_srgb(image: Image.Image) -> Image.Image:
-    """Return the picture in sRGB, with its transparency where it has any.
-
-    Itself where it has no profile, one of sRGB, or one that is broken or of another kind of
-    picture: a profile never costs us the picture.
-    """
+    """Return an image in sRGB; unchanged with a broken profile, which must not cost the image."""
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or not 0 < len(profile) <= MOST_BYTES:
         return image

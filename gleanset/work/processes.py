@@ -11,7 +11,6 @@ come to ignore it; and a pool may end while one is starting. Either would show a
 from __future__ import annotations
 
 import gc
-import inspect
 import multiprocessing
 import os
 import signal
@@ -81,7 +80,7 @@ class WorkerPool:
     def schedule(self, function: Callable[[Any], Any], item: Any) -> Future[Any]:
         """Have an item done by the next worker that is free; `BrokenProcessPool` if all die."""
         if getattr(multiprocessing.current_process(), "_inheriting", False):
-            raise _script_begun_again()
+            raise _workers_die()
         while True:
             if self._workers is None:
                 self._workers = _Workers(self._number, self._job)
@@ -190,26 +189,10 @@ def worker_pool(number: int, seconds_per_item: float, job: str) -> Iterator[Work
 
 
 def _workers_die() -> GleansetError:
-    if _every_worker_runs_the_script():
-        return _script_begun_again()
     return GleansetError(
-        "the worker processes end as soon as they begin, most often for want of memory",
-        "close other programs and run the command again, with --workers 1 where it has that",
-    )
-
-
-def _every_worker_runs_the_script() -> bool:
-    program = sys.modules["__main__"]
-    try:
-        return program.__spec__ is None and "__name__" not in inspect.getsource(program)
-    except (OSError, TypeError):
-        return False
-
-
-def _script_begun_again() -> GleansetError:
-    return GleansetError(
-        "every worker process imports the script, which starts worker processes again",
-        "put what the script does behind: if __name__ == '__main__':",
+        "the worker processes end as soon as they begin",
+        "close other programs and try --workers 1; put what a script of your own does behind: "
+        "if __name__ == '__main__':",
     )
 
 

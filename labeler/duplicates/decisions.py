@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from gleanset import Dataset
-from gleanset.db.changes import Curation, Placement
+from gleanset.db.classes import Curation, Placement
 from gleanset.db.duplicates import NOT, SAME, GroupMember, Pairs
 from gleanset.db.journal import Choice
 from gleanset.db.samples import SplitGroups

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.changes import Curation
+from gleanset.db.classes import Curation
 from gleanset.db.duplicates import (
     DOUBTFUL,
     EVEN,

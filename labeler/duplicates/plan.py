@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from gleanset.db.changes import Placement
+from gleanset.db.classes import Placement
 from gleanset.db.duplicates import (
     BY_PERSON,
     SAME,

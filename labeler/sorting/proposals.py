@@ -12,8 +12,7 @@ import numpy as np
 
 from curation.likeness.recommend import TOP, learn_classes, likeness_to, teaching
 from curation.moments import moments_of
-from gleanset.db.changes import Changes
-from gleanset.db.classes import class_name
+from gleanset.db.classes import Changes, class_name
 from gleanset.db.journal import unseen_labels
 from gleanset.db.proposals import PresortSample, PresortSamples, Proposals
 from gleanset.db.sorting import ClassCount, SampleFeatures, SortingQueue

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.changes import Change, Changes
+from gleanset.db.classes import Change, Changes
 from gleanset.db.journal import Choice, did_anything, last_between
 from gleanset.db.regions import SampleRegion
 from gleanset.db.sorting import (

@@ -1,14 +1,18 @@
-"""The descriptor that needs no network: who is alike, and what is no descriptor."""
+"""The descriptor of faces: colours, edges and the identity vector tell people apart."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-from test_colour_layout import face
 
-from curation.likeness.colour_layout import averaged
+from curation.likeness import colour_layout as colours
+from curation.likeness.colour_layout import averaged, colour_layout
 from curation.likeness.descriptor import (
     DIRECTIONS,
     WIDTH,
@@ -17,7 +21,60 @@ from curation.likeness.descriptor import (
     edge_layout,
     uncentred,
 )
+from curation.likeness.identity import WEIGHTS, identity_vector
+from curation.likeness.identity import WIDTH as IDENTITY
 from tools.sample.character import CAST
+from tools.sample.scene import face_box, paint_scene, plan_scene
+
+Picture = npt.NDArray[np.uint8]
+
+
+@cache
+def face(who: int, seed: int) -> Picture:
+    """A drawn face with a margin around it."""
+    scene = plan_scene([CAST[who]], seed, (320, 240))
+    box = face_box(scene.figures[0])
+    more = round(0.3 * box.width)
+    left, top = max(0, box.x - more), max(0, box.y - more)
+    cut = (left, top, box.x + box.width + more, box.y + box.height + more)
+    return np.asarray(paint_scene(scene).convert("RGB").crop(cut))
+
+
+def described(picture: Picture) -> npt.NDArray[np.float32]:
+    return colour_layout(averaged(np.ascontiguousarray(picture)))
+
+
+def far(first: Picture, second: Picture) -> float:
+    return float(np.linalg.norm(described(first) - described(second)))
+
+
+def test_faces_of_one_character_are_nearer_than_those_of_others() -> None:
+    seen = [[face(who, seed) for seed in range(4)] for who in range(len(CAST))]
+    same = [far(own[0], other) for own in seen for other in own[1:]]
+    others = [far(seen[0][0], other) for group in seen[1:] for other in group]
+    assert np.median(same) < 0.8 * np.median(others)
+
+
+@pytest.mark.parametrize("light", [(1.0, 0.92, 0.84), (0.85, 0.85, 0.85), (0.9, 0.95, 1.0)])
+def test_tint_shadow_and_a_small_shift_change_little(light: tuple[float, float, float]) -> None:
+    own = face(0, 0)
+    lit = np.rint(own * np.array(light)).astype(np.uint8)
+    shifted = np.roll(own, len(own) // 40, axis=0)
+    other = min(far(own, face(who, 0)) for who in range(1, len(CAST)))
+    assert far(own, lit) < 0.6 * other
+    assert far(own, shifted) < 0.3 * other
+
+
+def test_any_size_and_shape_gives_numbers_of_nearly_the_same_face() -> None:
+    own = face(1, 1)
+    for picture in (own, own[::2, ::2], own[:, :17], own[:1, :1], np.zeros((3000, 5, 3), np.uint8)):
+        told = described(picture)
+        assert told.shape == (colours.WIDTH,)
+        assert told.dtype == np.float32
+        assert np.isfinite(told).all()
+        assert 0 <= told.min() <= told.max() <= 1
+    assert far(own, own[::2, ::2]) < 0.5
+
 
 SEEDS = 4
 
@@ -79,3 +136,45 @@ def test_edges_tell_which_way_they_run_and_where() -> None:
 def test_any_size_has_one(size: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     assert len(descriptor(noise)) == WIDTH
+
+
+def alike(space: DescriptorSpace) -> tuple[float, float]:
+    """How much alike pictures of one character are on average, and those of two."""
+    vectors, _ = space.vectors(stored())
+    cosines, who = vectors @ vectors.T, np.arange(len(vectors)) // SEEDS
+    same = who[:, None] == who[None]
+    return float(cosines[same].mean()), float(cosines[~same].mean())
+
+
+def test_people_are_further_apart_by_it_than_by_colours_and_edges_alone() -> None:
+    plain, known = (DescriptorSpace(stored(), photos) for photos in (True, False))
+    assert right(known) >= right(plain)
+    (same, others), (as_they_are, between) = alike(known), alike(plain)
+    assert same - others > as_they_are - between
+
+
+def test_photographs_are_compared_without_it() -> None:
+    space = DescriptorSpace(stored(), photos=True)
+    vectors, there = space.vectors(stored())
+    assert there.all()
+    assert vectors.shape == (len(CAST) * SEEDS, WIDTH)
+    assert not vectors[:, -IDENTITY:].any()
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_a_face_and_its_mirror_image_have_the_same_vector_in_any_thread() -> None:
+    small = averaged(face(0, 0))
+    expected = identity_vector(small)
+    assert np.isclose(np.linalg.norm(expected), 1, atol=1e-5)
+    assert np.allclose(identity_vector(small[:, ::-1]), expected, atol=1e-4)
+    others = [averaged(face(who, 1)) for who in range(len(CAST))] * 5
+    alone = [identity_vector(each) for each in others]
+    with ThreadPoolExecutor(4) as threads:
+        assert np.array_equal(list(threads.map(identity_vector, others)), alone)
+
+
+def test_the_card_is_of_what_comes_along() -> None:
+    card = json.loads(WEIGHTS.with_suffix(".json").read_text(encoding="utf-8"))
+    data = WEIGHTS.read_bytes()
+    assert card["sha256"] == hashlib.sha256(data).hexdigest()
+    assert card["bytes"] == len(data) < 4_000_000

@@ -38,35 +38,7 @@ def test_the_tests_have_every_extra_that_can_stand_beside_the_others() -> None:
     assert installed_by("test") == set(EXTRAS) - {"litert"}
 
 
-PACKAGE = """
-[project]
-name = "nothing-much"
-version = "1"
-[build-system]
-requires = []
-build-backend = "backend"
-backend-path = ["."]
-"""
-# What pip asks for an editable install, without a package of a registry.
-BACKEND = """
-import zipfile
-def build_editable(folder, *_):
-    name = "nothing_much-1-py3-none-any.whl"
-    with zipfile.ZipFile(f"{folder}/{name}", "w") as wheel:
-        for file, text in (
-            ("METADATA", "Metadata-Version: 2.1\\nName: nothing-much\\nVersion: 1\\n"),
-            ("WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"),
-            ("RECORD", ""),
-        ):
-            wheel.writestr(f"nothing_much-1.dist-info/{file}", text)
-    return name
-def get_requires_for_build_editable(*_):
-    return []
-"""
 SAY = "import runpy, sys; boot = runpy.run_path(sys.argv[1]); boot['say_how_much']()"
-INSTALL = f"""{SAY}
-sys.exit(boot["install_packages"](["--editable", sys.argv[2]], compiled=True))
-"""
 needs_shell = pytest.mark.skipif(os.name == "nt", reason="programs here are shell scripts")
 
 
@@ -93,18 +65,3 @@ def test_it_is_said_how_much_comes_and_what_makes_it_less(tmp_path: Path, uv: st
     told = bootstrapped(tmp_path, SAY, uv)
     assert "GB to fetch" in told
     assert (BOOTSTRAP["PYTORCH"] in told) == (not uv and sys.platform == "linux")
-
-
-@needs_shell
-@pytest.mark.parametrize("uv", [pytest.param("exit 2", marks=pytest.mark.long), "exit 0"])
-def test_uv_chooses_the_build_of_pytorch_and_pip_stands_in(tmp_path: Path, uv: str) -> None:
-    (tmp_path / "pyproject.toml").write_text(PACKAGE)
-    (tmp_path / "backend.py").write_text(BACKEND)
-    python = tmp_path / "venv" / "bin" / "python"
-    if uv == "exit 2":
-        subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    told = bootstrapped(tmp_path, INSTALL, uv)
-    asked = (tmp_path / "asked").read_text().split()
-    assert asked[:4] == ["pip", "install", "--python", str(python)]
-    assert asked[4:] == ["--torch-backend", "auto", "--editable", str(tmp_path)]
-    assert ("Successfully installed nothing-much" in told) == (uv == "exit 2")

@@ -1,4 +1,4 @@
-"""Every console command: exit codes, where the result goes, help, the dataset it takes."""
+"""What all command lines share: options, help, exit codes, output, interrupts."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ import pytest
 from tools_for_tests import Ran, command, eventually, picture, python_path, run_here
 
 from gleanset import Dataset
+from gleanset.cli import key_values
+from gleanset.errors import UsageError
 
 MODULES = ("pipeline.cli", "harvest.cli", "facecrop.cli", "labeler.cli", "baseline.cli")
 
@@ -84,17 +86,6 @@ def test_help_and_version_end_well(module: str) -> None:
     for arguments in (["-h"], ["--help"], ["--version"]):
         done = run_here(module, *arguments)
         assert (done.code, bool(done.stdout), done.stderr) == (0, True, "")
-
-
-def test_click_completes_commands_of_every_program(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("_GLEANSET_COMPLETE", "bash_complete")
-    for line, number, offered in (
-        ("gleanset har", 1, "plain,harvest"),
-        ("gleanset labeler export --form", 3, "plain,--format"),
-    ):
-        monkeypatch.setenv("COMP_WORDS", line)
-        monkeypatch.setenv("COMP_CWORD", str(number))
-        assert run_here("pipeline.cli").stdout.split() == [offered]
 
 
 @pytest.mark.parametrize(
@@ -391,3 +382,30 @@ def test_the_runtime_of_networks_keeps_no_identifier_and_sends_nothing(tmp_path:
     env |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-B", "-c", script], env=env, check=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_last_one_of_a_key_wins_and_values_may_hold_anything() -> None:
+    given = ("epochs=10", " lr = 0.1", "epochs=20", "note=a=b", "empty=")
+    assert key_values(given, "epochs=10") == {
+        "epochs": "20",
+        "lr": "0.1",
+        "note": "a=b",
+        "empty": "",
+    }
+    assert key_values(["bing.size=large"], "bing.size=large") == {"bing.size": "large"}
+
+
+@pytest.mark.parametrize(
+    ("text", "example"),
+    [
+        ("epochs", "epochs=10"),
+        ("=10", "epochs=10"),
+        ("size=large", "bing.size=large"),
+        (".size=large", "bing.size=large"),
+        ("bing.=large", "bing.size=large"),
+    ],
+)
+def test_anything_else_names_what_to_write(text: str, example: str) -> None:
+    with pytest.raises(UsageError, match=f"not {'SOURCE.' * ('.' in example)}KEY=VALUE") as raised:
+        key_values([text], example)
+    assert example in str(raised.value)

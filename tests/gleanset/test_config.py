@@ -186,7 +186,6 @@ def test_the_user_wins_over_the_dataset_and_the_environment_over_both(
     [
         ("source=pixiv", ["source=pixiv"]),
         ("source=pixiv, source=bing", ["source=pixiv", "source=bing"]),
-        ('["video=one, two.mkv"]', ["video=one, two.mkv"]),
     ],
 )
 def test_a_list_can_come_from_the_environment(
@@ -195,22 +194,6 @@ def test_a_list_can_come_from_the_environment(
     write_settings(tmp_path, Settings())
     monkeypatch.setenv("GLEANSET_SPLIT_HOLD_OUT", text)
     assert list(read_settings(tmp_path).split.hold_out) == held
-
-
-@pytest.mark.parametrize("text", ["[1", "[1]"])
-def test_a_wrong_list_in_the_environment_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
-    write_settings(tmp_path, Settings())
-    monkeypatch.setenv("GLEANSET_SPLIT_HOLD_OUT", text)
-    with pytest.raises(RecipeError, match="GLEANSET_SPLIT_HOLD_OUT "):
-        read_settings(tmp_path)
-
-
-def test_the_user_wins_also_with_a_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "dataset.toml").write_text("[net]\nthreads = 64\n")
-    user_file(monkeypatch, tmp_path, f"[net]\nthreads = {Settings().net.threads}\n")
-    assert read_settings(tmp_path).net.threads == Settings().net.threads
 
 
 @pytest.mark.parametrize(
@@ -227,10 +210,3 @@ def test_a_wrong_environment_is_told(
             read_settings(tmp_path)
     else:
         assert read_settings(tmp_path) == Settings()
-
-
-def test_a_wrong_user_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_settings(tmp_path, Settings())
-    user_file(monkeypatch, tmp_path, "[crop]\nmargn = 1\n")
-    with pytest.raises(RecipeError, match=r"settings\.toml, line 2.*margn"):
-        read_settings(tmp_path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import random
 import struct
 import time
 import zlib
@@ -145,14 +144,6 @@ def test_sixteen_bits_are_scaled() -> None:
     big_endian = Image.frombytes("I;16B", (16, 16), ramp.astype(">u2").tobytes())
     found = array(decode(saved(big_endian, "TIFF")))
     assert np.abs(found[..., 0] - expected).max() <= 1
-
-
-def test_whole_numbers_of_32_bits_and_floats_are_scaled() -> None:
-    ramp = np.linspace(0, 65535, 256).reshape(16, 16)
-    for values in (ramp.astype(np.int32), ramp.astype(np.float32), (ramp / 65535).astype("f4")):
-        found = array(decode(saved(Image.fromarray(values), "TIFF")))
-        assert np.abs(found[..., 0] - ramp / 257).max() <= 1
-        assert (found[..., 0] == found[..., 2]).all()
 
 
 @pytest.mark.parametrize(
@@ -416,16 +407,6 @@ def test_mutated_bytes_succeed_or_are_unreadable(
         start = int(place**2 * len(data))
         data[start : start + len(new)] = new
     _decode_or_refuse(bytes(data[: int(len(data) * cut)]))
-
-
-def test_thousands_of_flipped_bytes_in_headers() -> None:
-    rng = random.Random(1)
-    for seed in SEEDS:
-        for _ in range(100):
-            data = bytearray(seed)
-            for _ in range(rng.randint(1, 4)):
-                data[rng.randrange(min(len(data), 400))] = rng.choice((0, 1, 127, 128, 255))
-            _decode_or_refuse(bytes(data))
 
 
 def _decode_or_refuse(data: bytes) -> bool:

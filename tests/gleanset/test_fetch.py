@@ -11,7 +11,7 @@ import pytest
 from publisher import Publisher, serving
 
 from gleanset.errors import DiskFull, MissingComponent
-from gleanset.files.fetch import Published, cache_folder, fetched
+from gleanset.files.fetch import Published, fetched
 
 DATA = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -35,14 +35,6 @@ def test_a_file_is_fetched_once(publisher: Publisher, tmp_path: Path) -> None:
     assert path.name == f"{SHA256[:16]}-weights.xml"
     assert fetched(weights(publisher), folder=tmp_path / "new" / "cache") == path
     assert publisher.asked == [None]
-
-
-def test_it_lies_in_the_users_cache(
-    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert fetched(weights(publisher)).is_relative_to(tmp_path)
-    assert cache_folder().is_relative_to(tmp_path)
 
 
 def test_what_broke_off_goes_on_where_it_was(publisher: Publisher, tmp_path: Path) -> None:
@@ -84,12 +76,6 @@ def test_a_damaged_copy_is_fetched_again(publisher: Publisher, tmp_path: Path) -
     path = fetched(weights(publisher), folder=tmp_path)
     path.write_bytes(DATA[:-1])
     assert fetched(weights(publisher), folder=tmp_path).read_bytes() == DATA
-
-
-def test_a_refusal_is_told(publisher: Publisher, tmp_path: Path) -> None:
-    publisher.status = 404
-    with pytest.raises(MissingComponent, match="answered 404"):
-        fetched(weights(publisher), folder=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,3 @@ def test_more_pairs_than_fit_at_a_time_come_in_parts(monkeypatch: pytest.MonkeyP
     by_two = list(NearHashes(equal, 1).among(equal))
     assert len(by_two) > 2
     assert len(told(by_two)) == 50 * 50
-
-
-def test_nothing_to_compare() -> None:
-    none = np.zeros(0, dtype=np.uint64)
-    assert told(list(near_pairs(none, 8))) == {}
-    assert told(list(NearHashes(none, 8).among(array([1])))) == {}
-    assert told(list(NearHashes(array([1]), 8).among(none))) == {}

@@ -56,15 +56,6 @@ def test_an_image_found_again_is_one_image_with_two_origins(dataset: Dataset) ->
     assert dataset.images.count() == 1
 
 
-def test_one_place_under_two_queries_keeps_both_hints(dataset: Dataset) -> None:
-    origins = [Origin("bing", "u", query=q, hint=h) for q, h in (("a", "x"), ("b", "y"))]
-    for origin in [*origins, *origins]:
-        dataset.images.add(measured(1), origin)
-    found = dataset.images.get(sha(1))
-    assert found is not None
-    assert found.origins == tuple(origins)
-
-
 def test_an_origin_needs_its_image(dataset: Dataset) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         dataset.images.add_origin(sha(404), Origin("test", "1"))
@@ -107,15 +98,6 @@ def test_a_rejection_is_kept_once_with_its_newest_reason(dataset: Dataset) -> No
     assert dataset.rejections.by_reason() == {"a": {"empty": 1}, "b": {"empty": 1}}
     dataset.rejections.clear("a", "x")
     assert list(dataset.rejections.each()) == [Rejection("b", "x", "empty")]
-
-
-def test_many_rejections_are_listed_once_each(dataset: Dataset) -> None:
-    with dataset.db.write():
-        for number in range(1100):
-            dataset.rejections.add(Rejection("s" * (number % 3), f"{number:05}", "bad"))
-    listed = [(r.stage, r.what) for r in dataset.rejections.each()]
-    assert len(listed) == 1100
-    assert listed == sorted(set(listed))
 
 
 def test_text_that_sqlite_cannot_keep_is_spelled_out(dataset: Dataset) -> None:

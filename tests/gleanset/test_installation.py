@@ -10,13 +10,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
 from tools_for_tests import ROOT
 
 from gleanset.installation import install_command, restore_command, update_command
 
 CLONE = str(ROOT)
-ROOMS = ["gleanset", "harvest", "facecrop", "labeler", "baseline", "webapp", "pipeline"]
 COMMANDS = "install_command('train'), reinstall_command(), update_command()"
 
 
@@ -82,11 +80,3 @@ def test_a_package_of_an_index_is_named_alone(tmp_path: Path) -> None:
     install, _, update = hints(tmp_path / "site", None)
     assert install[-1] == "gleanset[train]"
     assert update[-2:] == ["--upgrade", "gleanset"]
-
-
-@pytest.mark.parametrize(
-    "room", ["gleanset", "harvest", "facecrop", "labeler", "baseline", "webapp", "pipeline"]
-)
-def test_no_hint_assumes_a_package_index(room: str) -> None:
-    sources = {path.name: path.read_text("utf-8") for path in (ROOT / room).rglob("*.py")}
-    assert [name for name, text in sources.items() if "pip install 'gleanset" in text] == []

@@ -203,17 +203,6 @@ def rescan(dataset: Dataset, number: int, *, found: bool) -> None:
     dataset.faces.record(sha(number), "test", "", [cut(number)] if found else [])
 
 
-def test_undo_brings_a_label_back_that_was_cleared_after_its_face_was_lost(
-    dataset: Dataset, keys: list[str]
-) -> None:
-    dataset.journal.step("Label", [Choice(keys[0], "label", "cat")])
-    rescan(dataset, 0, found=False)
-    dataset.journal.step("Clear", [Choice(keys[0], "clear")])
-    assert states(dataset)[0] == ("retired", None)
-    assert dataset.journal.undo() == Undone(named("Clear"), 1, 0)
-    assert states(dataset)[0] == ("labelled", "cat")
-
-
 class Over(Exception):
     """Ends a transaction, so that nothing of it stays."""
 
@@ -269,29 +258,6 @@ def test_undo_and_redo_restore_labels_in_every_order_with_searches(
                 walked.take(letter, place)
                 assert states(dataset)[0] == walked.state, "".join(letters[: place + 1])
             raise Over
-
-
-def test_what_was_decided_while_it_was_not_found_is_found_after_an_undo(
-    dataset: Dataset, keys: list[str]
-) -> None:
-    rescan(dataset, 0, found=False)
-    dataset.journal.step("Label", [Choice(keys[0], "label", "cat")])
-    rescan(dataset, 0, found=True)
-    assert dataset.journal.undo() == Undone(named("Label"), 1, 0)
-    assert states(dataset)[0] == ("queue", None)
-
-
-def test_a_redo_finds_unchanged_what_was_decided_after_its_face_was_lost(
-    dataset: Dataset, keys: list[str]
-) -> None:
-    rescan(dataset, 0, found=False)
-    dataset.journal.step("Clear", [Choice(keys[0], "clear")])
-    dataset.journal.step("Label", [Choice(keys[0], "label", "cat")])
-    dataset.journal.undo()
-    undone = dataset.db.number("SELECT max(id) FROM step")
-    dataset.journal.undo()
-    assert dataset.journal.undo(undone).restored == 1
-    assert states(dataset)[0] == ("labelled", "cat")
 
 
 def test_a_label_of_a_box_that_was_taken_away_since_does_not_come_back(dataset: Dataset) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,11 +44,6 @@ def test_a_missing_module_is_noticed() -> None:
     assert "No module named 'resource'" in without_posix(code)
 
 
-def test_without_affinity_all_processors_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert platform.cores() == os.cpu_count()
-
-
 @pytest.mark.parametrize("error", [ImportError, KeyError, OSError])
 def test_without_a_login_name_somebody_decides(
     monkeypatch: pytest.MonkeyPatch, error: type[Exception]
@@ -61,22 +55,11 @@ def test_without_a_login_name_somebody_decides(
     assert platform.user_name() == "someone"
 
 
-def test_without_resource_the_memory_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "resource", None)
-    assert platform.peak_memory() == 0
-
-
 def test_without_folders_to_open_a_rename_is_not_synced(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delattr(os, "O_DIRECTORY", raising=False)
     platform.sync_folder(tmp_path / "is not even looked at")
-
-
-def test_without_a_mask_of_signals_nothing_is_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(signal, "pthread_sigmask", raising=False)
-    with platform.interrupts_blocked():
-        assert signal.getsignal(signal.SIGINT) is not None
 
 
 DEAF = """

@@ -9,7 +9,7 @@ from pathlib import Path
 from catalogue_rows import add_sample, sha
 
 from gleanset import Dataset
-from gleanset.db.changes import Change, Changes
+from gleanset.db.classes import Change, Changes
 from gleanset.db.connection import Connection
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance

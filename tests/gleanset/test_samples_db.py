@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from itertools import product
@@ -19,7 +18,6 @@ from gleanset.records import Origin, Sample
 VALUES: dict[str, tuple[str | None, ...]] = {
     "label": (None, "cat", "dog", "never"),
     "status": (None, "queue", "labelled", "rejected", "retired"),
-    "split": (None, "train", "test"),
     "hint": (None, "cat", "dog"),
 }
 
@@ -69,9 +67,7 @@ def brute_force(
         sample.key
         for sample in samples
         if traits["hint"] in hints[sample.image]
-        and all(
-            traits[name] in (None, getattr(sample, name)) for name in ("label", "status", "split")
-        )
+        and all(traits[name] in (None, getattr(sample, name)) for name in ("label", "status"))
     ]
 
 
@@ -87,12 +83,6 @@ def test_samples_of_any_traits_equal_brute_force(filled: Dataset) -> None:
         assert sorted(sample.key for sample in filled.samples.each(**traits)) == expected, traits
         sizes.append(len(expected))
     assert sum(size > 10 for size in sizes) > 10, "the filter was tried on something"
-
-
-def test_samples_come_by_image(filled: Dataset) -> None:
-    order: list[str] = list(dict.fromkeys(s.image for s in filled.samples.each()))
-    number = [row[0] for row in filled.db.rows("SELECT sha256 FROM image ORDER BY id")]
-    assert order == [sha256 for sha256 in number if sha256 in order]
 
 
 def test_a_list_goes_on_while_others_are_added(
@@ -197,14 +187,6 @@ def _statuses(dataset: Dataset) -> dict[int, str]:
     return {sample.box.x: sample.status for sample in dataset.samples.each()}
 
 
-def test_faces_are_listed_from_left_to_right(dataset: Dataset) -> None:
-    for number in (2, 1):
-        add_image(dataset, number)
-        dataset.faces.record(sha(number), "test", "", [cut(number, x) for x in (30, 10, 20)])
-    listed = [(found.image, found.face.box.x) for found in dataset.faces.each()]
-    assert listed == [(sha(n), x) for n in (1, 2) for x in (10, 20, 30)]
-
-
 def test_splits_are_written_and_taken_back(dataset: Dataset) -> None:
     keys = [add_sample(dataset, number) for number in range(4)]
     dataset.samples.set_splits(
@@ -221,13 +203,6 @@ def test_splits_are_written_and_taken_back(dataset: Dataset) -> None:
 
 def _splits(dataset: Dataset) -> list[tuple[str | None, str | None]]:
     return [(sample.moment, sample.split) for sample in dataset.samples.each()]
-
-
-def test_counts_agree_with_the_samples(filled: Dataset) -> None:
-    samples = list(filled.samples.each())
-    counted = filled.samples.counts("status", "label")
-    assert counted == Counter((sample.status, sample.label) for sample in samples)
-    assert filled.samples.count() == len(samples)
 
 
 def test_ties_name_every_origin_of_the_labelled(dataset: Dataset) -> None:

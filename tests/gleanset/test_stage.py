@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 from threading import Event
 
 import pytest
@@ -15,7 +13,6 @@ from tools_for_tests import python
 from gleanset import Dataset
 from gleanset.errors import DatasetBusy, NotWritable
 from gleanset.files.atomic import write_atomic
-from gleanset.work.stage import stage
 
 HOLD = (
     "import sys; from gleanset import Dataset\n"
@@ -72,15 +69,6 @@ def test_workers_that_outlive_a_killed_command_hinder_nobody(dataset: Dataset) -
             worker.result()
 
 
-def test_the_same_process_is_refused_too(dataset: Dataset) -> None:
-    with dataset.stage("facecrop") as scratch:
-        (scratch / "mine").write_bytes(b"x")
-        with pytest.raises(DatasetBusy):
-            dataset.stage("facecrop").__enter__()
-        assert (scratch / "mine").exists()
-    assert not scratch.exists()
-
-
 def test_a_failure_frees_the_stage(dataset: Dataset) -> None:
 
     def fail() -> None:
@@ -95,11 +83,6 @@ def test_a_failure_frees_the_stage(dataset: Dataset) -> None:
         pass
 
 
-def test_two_datasets_do_not_hinder_each_other(tmp_path: Path) -> None:
-    with stage(tmp_path / "a", "x") as one, stage(tmp_path / "b", "x") as two:
-        assert one != two
-
-
 def test_programs_that_a_stage_starts_do_not_hold_it(dataset: Dataset) -> None:
     with dataset.stage("x"):
         child = subprocess.Popen(["sleep", "30"], close_fds=False)
@@ -109,9 +92,3 @@ def test_programs_that_a_stage_starts_do_not_hold_it(dataset: Dataset) -> None:
     finally:
         child.kill()
         child.wait()
-
-
-def test_a_read_only_disk_is_told(small_disk: Callable[[str], Path]) -> None:
-    disk = small_disk("size=1m,ro")
-    with pytest.raises(NotWritable):
-        stage(disk / "cache", "x").__enter__()

@@ -9,7 +9,7 @@ from labeler_makers import add_faces, add_image
 
 from curation.likeness.grouping import grouped
 from gleanset import Dataset
-from gleanset.db.changes import Change, Changes
+from gleanset.db.classes import Change, Changes
 from gleanset.operations import operation
 from labeler.likeness import Vectors
 from labeler.sorting.groups import LikenessGroup, divided, likeness_groups, moved, overview

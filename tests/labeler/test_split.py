@@ -12,7 +12,7 @@ import pytest
 from labeler_makers import Group, add_faces, add_groups, add_image, label, plain
 
 from gleanset import Dataset, Origin
-from gleanset.db.changes import Curation
+from gleanset.db.classes import Curation
 from gleanset.db.duplicates import Pairs
 from gleanset.db.images import VideoName
 from gleanset.db.journal import Choice

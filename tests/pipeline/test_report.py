@@ -18,7 +18,7 @@ from PIL import Image
 from stored_pictures import store
 
 from gleanset import Dataset
-from gleanset.db.changes import Curation, Placement
+from gleanset.db.classes import Curation, Placement
 from gleanset.db.journal import Choice
 from gleanset.db.runs import SplitEvaluations
 from gleanset.db.statistics import RepeatFinds, Statistics

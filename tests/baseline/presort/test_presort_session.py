@@ -15,7 +15,7 @@ from baseline.cli import commands
 from baseline.presort.presorter import presort, presort_words
 from baseline.settings import load_preset
 from gleanset import Dataset
-from gleanset.db.changes import Change, Changes, Curation, Placement
+from gleanset.db.classes import Change, Changes, Curation, Placement
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PresortedSample, PresortSamples, Proposals
 from gleanset.errors import InputUnusable, UsageError
