@@ -13,6 +13,10 @@ SOURCE = "import"
 """The source of what `labeler import` takes in, and the provenance of its labels."""
 
 
+def _checked_groups(text: str) -> str:
+    return str(GroupBy.parse(text))
+
+
 class ImportRequest(Request, frozen=True, kw_only=True):
     """`labeler import`: labelled pictures, and what is said of them."""
 
@@ -22,6 +26,6 @@ class ImportRequest(Request, frozen=True, kw_only=True):
     class_level: Annotated[Count | None, Param(LEVEL_HELP, metavar="N")] = None
     group_by: Annotated[
         str | None,
-        Param(GROUP_BY_HELP, metavar="folder|REGEX", parse=lambda text: str(GroupBy.parse(text))),
+        Param(GROUP_BY_HELP, metavar="folder|REGEX", parse=_checked_groups),
     ] = None
     workers: Annotated[WorkerCount | None, Param("Worker processes.")] = None
