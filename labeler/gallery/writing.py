@@ -25,7 +25,6 @@ from gleanset.db.duplicates import ImageHashes, Pairs
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import as_bytes, templates
-from gleanset.images.contact_sheet import fitted
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.gallery.chosen import (
@@ -226,4 +225,8 @@ def _sheet(pictures: Sequence[SampleFile], workers: Processes) -> PictureSheet:
 
 def small_picture(item: SheetItem, side: int) -> Image.Image:
     """Return a sample's picture, its longer side of `side` pixels. Raises `Unreadable`."""
-    return fitted(read_pixels(item.file, side, "RGB"), side).convert("RGB")
+    pixels = read_pixels(item.file, side, "RGB")
+    scale = side / max(pixels.size)
+    width, height = (max(round(length * scale), 1) for length in pixels.size)
+    kind = Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.BICUBIC
+    return pixels.resize((width, height), kind).convert("RGB")
