@@ -25,6 +25,12 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent
 # `bootstrap.py test --all` says so, for tests that try examples.
 AT_LENGTH = "GLEANSET_TESTS_AT_LENGTH" in os.environ
+# SQL that turns the table of quality into that of a catalogue of before 0030.
+OUTLIERS_BEFORE = """
+ALTER TABLE quality ADD COLUMN outlier REAL;
+ALTER TABLE quality ADD COLUMN label INTEGER;
+CREATE INDEX quality_outlier ON quality(outlier, sample) WHERE outlier IS NOT NULL;
+"""
 WITHOUT_POSIX = os.name == "nt" or "without_posix" in os.environ.get("PYTHONPATH", "")
 
 
@@ -191,7 +197,7 @@ def is_running(pid: int) -> bool:
     return False
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
+def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
     """Whether something comes true in time, also where the machine stalls."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

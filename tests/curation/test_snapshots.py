@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from catalogue_rows import add_image, add_sample, sha
+from tools_for_tests import OUTLIERS_BEFORE
 
 from curation import take_downs
 from curation.snapshots import restore_snapshot, take_snapshot
@@ -254,6 +255,7 @@ def test_a_snapshot_of_an_older_catalogue_is_upgraded_as_it_is_restored(
             "ALTER TABLE run ADD COLUMN snapshot TEXT NOT NULL DEFAULT '{}';"
             "DROP INDEX report_once; DROP INDEX report_sha256;"
             "CREATE TABLE takedown(id, at, page, sha256, phash, words, reason, contact, status)"
+            f";{OUTLIERS_BEFORE}"
         )
     label(dataset, "owl", *keys)
     restore_snapshot(dataset, "v1")

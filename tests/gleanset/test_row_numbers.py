@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from catalogue_rows import add_sample, sha
+from tools_for_tests import OUTLIERS_BEFORE
 
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes
@@ -123,7 +124,7 @@ def test_an_upgrade_loses_no_row(oldest: Path) -> None:
     assert all(len(before[name]) == len(after[name]) for name in changed)
 
 
-TAKEDOWNS_BEFORE = """
+TAKEDOWNS_BEFORE = f"""{OUTLIERS_BEFORE}
 DROP TABLE report;
 CREATE TABLE report(id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL,
     sha256 TEXT NOT NULL, format TEXT NOT NULL,
@@ -142,7 +143,7 @@ INSERT INTO takedown VALUES
      'pending'),
     (2, 'then', '', 'cd', -5, '', 'mine', '', 'refused');
 INSERT INTO step(id, at, who, kind, arguments)
-    VALUES(7, 'then', 'me', 'refuse-take-downs', '{"count": 1}');
+    VALUES(7, 'then', 'me', 'refuse-take-downs', '{{"count": 1}}');
 INSERT INTO change(step, what, item, before, after) VALUES(7, 'takedown', 2, 'pending', 'refused');
 DELETE FROM migration;
 INSERT INTO migration VALUES('0028-no-checks', 'then');
@@ -170,7 +171,7 @@ def test_requests_to_remove_an_image_become_reports(dataset: Dataset) -> None:
         assert upgraded.db.number("SELECT max(id) FROM report") == 7, "no number is given again"
 
 
-PRESORTS_BEFORE = """
+PRESORTS_BEFORE = f"""{OUTLIERS_BEFORE}
 ALTER TABLE pair DROP COLUMN relation;
 ALTER TABLE quality ADD COLUMN text REAL;
 DROP TABLE presort;
@@ -186,9 +187,9 @@ CREATE TABLE presorted(  -- a sample in it
     outlier REAL,  -- 0 for a typical picture of these, 1 for an odd one
     ask INTEGER);
 CREATE INDEX presorted_place ON presorted(place, sample);
-INSERT INTO presort VALUES(7, 'then', NULL, '{"known": []}');
+INSERT INTO presort VALUES(7, 'then', NULL, '{{"known": []}}');
 INSERT INTO presorted SELECT id, 3, 4, 0.25, 5 FROM sample;
-ALTER TABLE run ADD COLUMN snapshot TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE run ADD COLUMN snapshot TEXT NOT NULL DEFAULT '{{}}';
 DROP TABLE snapshot;
 CREATE TABLE snapshot(id INTEGER PRIMARY KEY);
 CREATE TABLE snapshot_sample(sample INTEGER PRIMARY KEY);

@@ -332,14 +332,24 @@ class TestCommand:
         google = web.google(20)
         google.hold = threading.Event()
         arguments = self.arguments(google, tmp_path / "set", 5)
-        with subprocess.Popen(
-            command("harvest.cli", *arguments),
-            env={**os.environ, "PYTHONPATH": python_path()},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        ) as running_command:
-            assert eventually(lambda: any("/p/" in path for path in web.server.asked))
+        with (
+            (tmp_path / "messages").open("w") as messages,
+            subprocess.Popen(
+                command("harvest.cli", *arguments),
+                env={**os.environ, "PYTHONPATH": python_path()},
+                stdout=subprocess.DEVNULL,
+                stderr=messages,
+                start_new_session=True,
+            ) as running_command,
+        ):
+            assert eventually(
+                lambda: (
+                    any("/p/" in path for path in web.server.asked)
+                    or running_command.poll() is not None
+                ),
+                120,
+            )
+            assert running_command.poll() is None, (tmp_path / "messages").read_text()
             assert len(web.left()) > 3
             send(running_command.pid, signal)
             running_command.wait(60)

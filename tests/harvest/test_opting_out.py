@@ -454,9 +454,9 @@ def test_patterns_of_paths() -> None:
     assert not PathRule("/a%2A", reserved=True).matches("/abc")
     assert PathRule("*", reserved=True).matches("/")
     slow = PathRule("/" + "a*" * 900 + "b", reserved=True)
-    begun = time.perf_counter()
+    begun = time.thread_time()
     assert not slow.matches("/" + "a" * 100_000)
-    assert time.perf_counter() - begun < 1
+    assert time.thread_time() - begun < 1
 
 
 XMP_JPEG = b"\xff\xd8\xff\xe1\xff\xfehttp://ns.adobe.com/xap/"
