@@ -66,15 +66,15 @@ MOST_PARAMETERS = 6
 # Most lines of Python of each room, blank lines and docstrings included, rounded up to 500. One
 # rises only with an entry in docs/scope.md.
 CEILINGS = {
-    "gleanset and curation": 17_500,
-    "harvest": 13_500,
+    "gleanset and curation": 16_000,
+    "harvest": 13_000,
     "facecrop": 3_000,
-    "labeler": 28_000,
-    "labeler/qt": 12_500,
-    "baseline": 15_500,
+    "labeler": 26_000,
+    "labeler/qt": 11_500,
+    "baseline": 14_000,
     "pipeline": 5_000,
     "webapp": 4_000,
-    "tests": 60_500,
+    "tests": 57_000,
     "benchmarks and tools": 12_000,
 }
 # Names that do not say what they hold.

@@ -138,9 +138,8 @@ def test_the_commands_do_it_all(empty: Dataset, labeler: Labeler) -> None:
     assert (refused.returncode, "xargs" in refused.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("word", ["delete", "remove"])
 def test_samples_of_a_deleted_class_are_in_no_split_until_an_undo(
-    empty: Dataset, labeler: Labeler, word: str
+    empty: Dataset, labeler: Labeler
 ) -> None:
     labelled(empty, hana=3, rei=3)
     keys = [sample.key for sample in empty.samples.by_key()]
@@ -148,7 +147,7 @@ def test_samples_of_a_deleted_class_are_in_no_split_until_an_undo(
         {key: (key, "test") for key in keys}, "by hand", dict.fromkeys(keys, 1)
     )
     before = {sample.key: sample for sample in empty.samples.by_key()}
-    done = labeler("classes", word, "hana", "-d", empty.root, "--json")
+    done = labeler("classes", "delete", "hana", "-d", empty.root, "--json")
     assert json.loads(done.stdout)["back_in_queue"] == 3, done.stderr
     for sample in empty.samples.by_key():
         placed = (sample.split, sample.fold, sample.moment)
