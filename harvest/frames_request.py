@@ -68,6 +68,18 @@ def check_videos(videos: tuple[str, ...], root: Path, command: str) -> None:
     find_inputs([video for video in videos if not is_address(video)], root)
 
 
+def check_programs(videos: tuple[str, ...]) -> None:
+    """Raise `MissingComponent` without ffmpeg, or without yt-dlp where a video is an address."""
+    from harvest.video.inputs import is_address
+    from harvest.video.run_ffmpeg import find_ffmpeg
+
+    find_ffmpeg()
+    if any(map(is_address, videos)):
+        from harvest.video.remote import need_yt_dlp
+
+        need_yt_dlp()
+
+
 def video_inputs(
     videos: tuple[str, ...],
     root: Path,

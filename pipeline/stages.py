@@ -21,7 +21,7 @@ from gleanset.db.connection import CATALOGUE
 from gleanset.errors import GleansetError, Incomplete, RecipeError, UsageError
 from gleanset.settings import Settings, SplitSettings, WorkSettings, add_web
 from gleanset.work.progress import Progress
-from harvest.frames_request import FramesRequest
+from harvest.frames_request import FramesRequest, check_programs
 from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
 from harvest.sources import source_named
 from labeler.acceptance import apply_hints, plan_hints
@@ -301,6 +301,8 @@ class Gathering:
         request.check(root)
         if isinstance(request, KeywordRequest):
             request.check_ready()
+        if isinstance(request, FramesRequest | EpisodesRequest):
+            check_programs(request.videos)
 
     def _stage(self, part: Source) -> Callable[[Dataset], Result]:
         return lambda dataset: self.request(part).run(dataset, self.progress)

@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,6 +30,13 @@ from harvest.video.inputs import InputResult, SampledBefore, UnusableInput, Vide
 _log = logging.getLogger(__name__)
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _HINT = "run it again: a download is resumed; update what knows the site: pip install -U yt-dlp"
+
+
+def need_yt_dlp() -> None:
+    """Raise `MissingComponent` where yt-dlp is not installed."""
+    if find_spec("yt_dlp") is None:
+        hint = install_command("video")
+        raise MissingComponent("videos of the web need the package yt-dlp", hint)
 
 
 def remove_downloads(dataset: Dataset) -> None:
@@ -113,12 +121,10 @@ def _settings(client: Client, folder: Path) -> dict[str, Any]:
 def _download(page: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Download the videos of a page; return what yt-dlp says of each. Raises `Unreachable`."""
     os.environ.setdefault("YTDLP_NO_PLUGINS", "1")
-    try:
-        from yt_dlp import YoutubeDL
-        from yt_dlp.utils import YoutubeDLError
-    except ImportError as error:
-        hint = install_command("video")
-        raise MissingComponent("videos of the web need the package yt-dlp", hint) from error
+    need_yt_dlp()
+    from yt_dlp import YoutubeDL
+    from yt_dlp.utils import YoutubeDLError
+
     # yt-dlp sets the level of urllib3's log for the whole process.
     urllib3_log = logging.getLogger("urllib3")
     level = urllib3_log.level

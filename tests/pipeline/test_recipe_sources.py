@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -148,23 +149,37 @@ def test_what_is_wrong_with_a_search_is_said_before_anything_is_begun(
     assert not (path.parent / "made").exists()
 
 
+@pytest.mark.parametrize("words", [["--simulate"], []])
 @pytest.mark.parametrize(
     ("wanted", "code", "missing"),
     [
         ('[[keyword]]\nkeywords = ["a"]\nsource = ["flickr"]\n', 5, "harvest login flickr"),
         ('[[keyword]]\nkeywords = ["a"]\nsource = ["bing", "pixiv"]\n', 5, "login pixiv"),
         ('[split]\n[train]\npreset = "simple"\n', 6, "[train]"),
+        ('[[frames]]\nvideos = ["clip.mp4"]\n', 6, "no ffmpeg"),
+        ('[[episodes]]\nvideos = ["https://example.org/v"]\n', 6, "no ffmpeg"),
+        ('[[frames]]\nvideos = ["https://example.org/v"]\n', 6, "need the package yt-dlp"),
     ],
 )
 def test_what_is_missing_is_said_before_anything_is_begun(
-    recipe: Write, monkeypatch: pytest.MonkeyPatch, wanted: str, code: int, missing: str
+    recipe: Write,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: str,
+    code: int,
+    missing: str,
+    words: list[str],
 ) -> None:
     for name in VARIABLES.values():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(recipe("").parent))
     monkeypatch.setattr("baseline.extras.LEARNT", ("no_such_package",))
+    monkeypatch.setitem(sys.modules, "yt_dlp", None)
     path = recipe(wanted)
-    ran = run(path, "--simulate")
+    (path.parent / "clip.mp4").touch()
+    if "ffmpeg" in missing:
+        monkeypatch.setenv("PATH", "")
+        monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "no-such-ffmpeg")
+    ran = run(path, *words)
     assert (ran.code, missing in ran.stderr) == (code, True), ran.stderr
     assert not (path.parent / "made").exists()
 
