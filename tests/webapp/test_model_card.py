@@ -110,6 +110,25 @@ def test_it_tells_what_the_run_itself_recorded(serve: Serve, run: Path) -> None:
     assert (told["date"], told["preset"]) == ("2026-11-20", "simple")
 
 
+def test_an_image_that_is_answered_unknown_is_not_right(serve: Serve, run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    # Without the rule for unknown, each of the 16 images would be right.
+    metrics["test"] |= {
+        "accuracy": 1.0,
+        "intervals": {"accuracy": [0.8, 1.0]},
+        "answers": {
+            "right": 15,
+            "unknown": 1,
+            "classes": metrics["test"]["classes"],
+            "interval": [0.7, 0.99],
+        },
+    }
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    measured = card(serve, run)["measured"]
+    names = ("accuracy", "unknown", "accuracy_before_unknown", "interval")
+    assert [measured[name] for name in names] == [15 / 16, 1 / 16, 1.0, [0.7, 0.99]]
+
+
 def test_the_card_says_what_telling_strangers_costs(serve: Serve, run: Path) -> None:
     assert (card(serve, run)["tells_strangers"], card(serve, run)["strangers"]) == (False, None)
     write_model(run / "served.onnx", unfamiliar_below=0.6)
