@@ -52,7 +52,7 @@ class HostSlots:
     At most `per_host` requests are under way on one host, their starts `delay` seconds apart, or
     more where `slow_down` was called. `changed` is told of every slot that becomes free for a
     scheduler, and of `close`; its lock guards all of this. Of more than `MAX_HOSTS` hosts, the
-    idle one that was not asked for the longest time is forgotten.
+    idle one that was not asked for the longest time is forgotten, but none that is left alone.
     """
 
     def __init__(self, per_host: int, delay: float) -> None:
@@ -178,10 +178,15 @@ class HostSlots:
         if slots is None:
             slots = _Slots(self._delay, threading.Condition(self._lock))
             if len(self._hosts) >= MAX_HOSTS:
-                idle = (name for name, other in self._hosts.items() if other.is_idle)
-                self._hosts.pop(next(idle, ""), None)
+                self._forget_idle_host()
         self._hosts[host] = slots  # the last one: that used most recently
         return slots
+
+    def _forget_idle_host(self) -> None:
+        for name, slots in self._hosts.items():
+            if slots.is_idle and not self._is_left_alone(slots):
+                del self._hosts[name]
+                return
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

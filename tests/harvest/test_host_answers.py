@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from pathlib import Path
 
@@ -112,6 +113,26 @@ def test_refusals_count_in_a_row_only() -> None:
         slots.note_answer("a", is_refusal=True)
     assert slots.refuses("a")
     assert not slots.refuses("b")
+
+
+def test_only_idle_hosts_are_forgotten_the_least_recent_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("harvest.http.throttle.MAX_HOSTS", 5)
+    slots = HostSlots(per_host=1, delay=0)
+    slots.acquire("in use")
+    slots.hold("resting", 600)
+    while not slots.refuses("refusing"):
+        slots.note_answer("refusing", is_refusal=True)
+    for host in ("idle", "idle later", "new"):
+        slots.slow_down(host, 600)
+    assert slots.acquire("in use") == math.inf
+    assert slots.pause("resting") > 0
+    assert slots.refuses("refusing")
+    for host, is_known in (("idle later", True), ("idle", False)):
+        assert slots.acquire(host) == 0
+        slots.release(host)
+        assert (slots.acquire(host) > 0) == is_known
 
 
 def test_an_address_that_many_are_sent_to_is_no_image(host: Host, dataset: Dataset) -> None:
