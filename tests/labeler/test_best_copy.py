@@ -68,6 +68,10 @@ def stored(image: Image.Image, kind: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
+def dithered(p: Image.Image) -> Image.Image:
+    return p.quantize(64, dither=Image.Dither.FLOYDSTEINBERG, palette=p.quantize(64))
+
+
 ALTERED: dict[str, Callable[[Image.Image], bytes]] = {
     "enlarged": lambda p: stored(p.resize((p.width * 3 // 2, p.height * 3 // 2), LANCZOS)),
     "enlarged and sharpened": lambda p: stored(sharpened_double(p)),
@@ -88,6 +92,7 @@ ALTERED: dict[str, Callable[[Image.Image], bytes]] = {
     "grey": lambda p: stored(p.convert("L")),
     "letterbox": lambda p: stored(ImageOps.expand(p, (0, 40), "black")),
     "mirror": lambda p: stored(ImageOps.mirror(p)),
+    "dithered GIF": lambda p: stored(dithered(p), "GIF"),
 }
 
 

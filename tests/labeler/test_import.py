@@ -103,6 +103,15 @@ def test_names_that_are_nearly_the_same_are_asked_about(
     assert labels(empty)["Bees"] == 2
 
 
+def test_names_that_differ_by_a_voicing_mark_are_two_classes(
+    empty: Dataset, tmp_path: Path
+) -> None:
+    for number, name in enumerate(("タイキ", "ダイキ", "ダイキ")):
+        write(tmp_path / "tree" / name / f"{number}.jpg", number)
+    assert run(empty, tmp_path / "tree")["added"] == 3
+    assert labels(empty) == {"タイキ": 1, "ダイキ": 2}
+
+
 def test_the_same_picture_in_two_classes_is_disputed_and_waits(
     empty: Dataset, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ import pytest
 from drawn_faces import FaceSet, add_classes
 from many_faces import make_many
 from other_program import locked
-from person import NONE, SHIFT, Opened, Person, settle, until
+from person import CONTROL, NONE, SHIFT, Opened, Person, settle, until
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
@@ -62,6 +62,13 @@ def test_a_key_that_is_still_held_counts_when_the_window_closes(
     person.point(0)
     QTest.keyPress(person.view.view, person.keys["rei"], NONE)
     assert person.window.close()
+    assert labels(few) == ["rei"]
+
+
+def test_ctrl_q_closes_the_window(person: Person, few: FaceSet) -> None:
+    person.send(0, "rei")
+    QTest.keyClick(person.view.view, Key.Key_Q, CONTROL)
+    until(lambda: not person.window.isVisible())
     assert labels(few) == ["rei"]
 
 

@@ -8,7 +8,7 @@ import pytest
 from drawn_faces import FaceSet, hint, labels
 from person import KEYS, NONE, VIEW_NAMES, Opened, Person, ready, settle, until
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QContextMenuEvent
+from PySide6.QtGui import QContextMenuEvent, QPalette
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 
@@ -80,6 +80,36 @@ def test_a_name_goes_to_the_face_it_was_begun_for(person: Person) -> None:
     assert person.view.model.state(3).target == "nagisa"
     assert person.view.model.state(9).target == ""
     assert person.view.view.point == 9
+
+
+def highlighted(window: LabelerWindow) -> list[str]:
+    """The classes and places whose rows have the colour of the selection."""
+    model, view = window.class_panel.model, window.class_panel.list
+    pixels = view.viewport().grab().toImage()
+    colour = view.palette().color(QPalette.ColorRole.Highlight)
+    rows = [row for number in range(model.rowCount()) if (row := model.row(number))]
+    corners = [view.visualRect(model.index(number)).topLeft() for number in range(len(rows))]
+    return [
+        row.target
+        for row, corner in zip(rows, corners, strict=True)
+        if pixels.pixelColor((corner + QPoint(1, 1)) * pixels.devicePixelRatio()) == colour
+    ]
+
+
+def test_the_row_of_the_place_that_is_shown_is_highlighted(person: Person) -> None:
+    window = person.window
+    for name in ("rei", "hana"):
+        click_rail(window, name)
+        assert highlighted(window) == [name]
+    window.worker.decide(lambda session: session.rename_class("hana", "Hana K."))
+    settle(window)
+    assert highlighted(window) == ["Hana K."]
+    window.show_view("numbers")
+    settle(window)
+    assert highlighted(window) == []
+    window.show_view("sorting")
+    settle(window)
+    assert highlighted(window) == ["Hana K."]
 
 
 def test_keys_act_after_a_click_in_the_rail_its_menu_and_a_new_name(person: Person) -> None:
