@@ -321,19 +321,37 @@ def _asked(ask: Callable[[int], ResultPage[T] | None], position: int) -> ResultP
     return page
 
 
-def until_repeated(pages: Iterable[Sequence[Item]]) -> Pages:
-    """Yield pages until one brings nothing new: past their end some sites repeat the last one."""
+def until_repeated(ask: Callable[[int], ResultPage[Candidate]], start: int) -> Pages:
+    """Yield the pages of a list past whose end the site repeats the last one.
+
+    A page that brings nothing new is asked for again. If it stays so, it is the end where it shows
+    the newest results, else a `Gap`: an earlier page was sent again.
+    """
     seen: set[str] = set()
-    for page in pages:
-        keys = {
-            item.key if isinstance(item, Skipped) else item.origin.key
-            for item in page
-            if not isinstance(item, Gap)
-        }
-        if keys <= seen and not any(isinstance(item, Gap) for item in page):
+    newest: set[str] = set()
+
+    def ask_again(position: int) -> ResultPage[Candidate]:
+        page = ask(position)
+        keys = _keys(page)
+        return ask(position) if keys and keys <= seen else page
+
+    for page in listed(ask_again, start):
+        keys = _keys(page)
+        if keys and keys <= seen:
+            if not keys & newest:
+                yield [Gap("an earlier page came again")]
             return
+        newest = keys - seen or newest
         seen |= keys
-        yield page
+        yield page.items
+
+
+def _keys(page: ResultPage[Candidate]) -> set[str]:
+    return {
+        item.key if isinstance(item, Skipped) else item.origin.key
+        for item in page.items
+        if not isinstance(item, Gap)
+    }
 
 
 def in_windows(

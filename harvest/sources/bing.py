@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 
 from lxml import html
 from lxml.etree import ParserError
@@ -23,7 +23,6 @@ from harvest.sources.base import (
     Skipped,
     Source,
     changed,
-    listed,
     until_repeated,
     width_and_height,
 )
@@ -34,31 +33,54 @@ _BROWSER = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
     "Chrome/138.0.0.0 Safari/537.36"
 )
-# "No results" in the languages of the markets; the page around it is short and has no results.
+# "No results for …" or "no results were found" in the languages of the markets. Parts of it such as
+# "not found", "results for" or "no results" also stand on pages of another kind.
 _NO_RESULTS = (
-    *("there are no results for", "no results found for", "did not match any"),
-    *("keine ergebnisse", "aucun résultat", "geen resultaten", "inga resultat", "ingen resultat"),
-    *("no hay resultados", "encontraron resultados", "encontrado resultados", "ningún resultado"),
-    *("nessun risultato", "non ci sono risultati", "não há resultados", "nenhum resultado"),
-    *("brak wyników", "nie znaleziono", "žádné výsledky", "žiadne výsledky", "nincs találat"),
-    *("nincsenek találatok", "ei tuloksia", "ei hakutuloksia", "sonuç bulunamadı", "sonuç yok"),
-    *("niciun rezultat", "nu există rezultate", "nema rezultata", "няма резултати"),
-    *("нет результатов", "ничего не найдено", "результатов не найдено", "не найдены"),
-    *("немає результатів", "нічого не знайдено", "αποτελέσματα για", "βρέθηκαν αποτελέσματα"),
-    *("結果は見つかりません", "結果はありません", "結果がありません", "結果が見つかりません"),
-    *("没有与此相关的结果", "没有找到", "找不到", "没有结果", "沒有結果", "沒有與此相關的結果"),
-    *(
-        "결과가 없습니다",
-        "결과를 찾을 수 없",
-        "không có kết quả",
-        "không tìm thấy",
-        "tidak ada hasil",
-    ),
-    *("ไม่พบผลลัพธ์", "ไม่มีผลลัพธ์", "لا توجد نتائج", "אין תוצאות", "לא נמצאו תוצאות", "कोई परिणाम नहीं"),
+    *("there are no results for", "no results found for", "no results were found for"),
+    *("did not match any image", "did not match any results", "did not match any documents"),
+    *("keine ergebnisse für", "keine ergebnisse gefunden", "geen resultaten voor"),
+    *("geen resultaten gevonden", "aucun résultat pour", "aucun résultat trouvé"),
+    *("aucun résultat n'a été trouvé", "aucun résultat ne correspond"),
+    *("inga resultat för", "inga resultat hittades", "hittade inga resultat"),
+    *("ingen resultater for", "ingen resultater fundet", "ingen resultater funnet"),
+    *("fandt ingen resultater", "fant ingen resultater"),
+    *("no hay resultados para", "no se encontraron resultados", "no se han encontrado resultados"),
+    *("no se encontró ningún resultado", "no se ha encontrado ningún resultado"),
+    *("nessun risultato per", "nessun risultato trovato", "non ci sono risultati per"),
+    *("non sono stati trovati risultati", "não há resultados para", "nenhum resultado para"),
+    *("nenhum resultado encontrado", "nenhum resultado foi encontrado"),
+    *("não foram encontrados resultados", "brak wyników dla", "nie znaleziono wyników"),
+    *("nie znaleziono żadnych wyników", "žádné výsledky pro", "neexistují žádné výsledky"),
+    *("nebyly nalezeny žádné výsledky", "žiadne výsledky pre", "neexistujú žiadne výsledky"),
+    *("nenašli sa žiadne výsledky", "nincs találat a következő", "nincs találat a(z)"),
+    *("nincsenek találatok a következő", "nincsenek találatok a(z)"),
+    *("ei tuloksia haulle", "ei hakutuloksia haulle", "ei löytynyt tuloksia"),
+    *("ei löytynyt hakutuloksia", "için sonuç yok", "sonuç bulunamadı"),
+    *("niciun rezultat pentru", "nu există rezultate pentru", "nu s-au găsit rezultate"),
+    *("nema rezultata za", "няма резултати за", "не са намерени резултати"),
+    *("нет результатов для", "нет результатов по запросу", "результатов не найдено"),
+    *("результаты не найдены", "по вашему запросу ничего не найдено", "немає результатів для"),
+    *("немає результатів за запитом", "результатів не знайдено"),
+    *("за вашим запитом нічого не знайдено", "δεν υπάρχουν αποτελέσματα για"),
+    *("δεν βρέθηκαν αποτελέσματα", "結果は見つかりませんでした", "結果が見つかりませんでした"),
+    *("に一致する結果は見つかりません", "結果はありません", "結果がありません"),
+    *("没有与此相关的结果", "没有找到相关结果", "没有找到任何结果", "没有找到结果"),
+    *("找不到相关结果", "找不到任何结果", "找不到结果", "沒有與此相關的結果", "沒有找到相關結果"),
+    *("沒有找到任何結果", "沒有找到結果", "找不到相關結果", "找不到任何結果", "找不到結果"),
+    *("에 대한 결과가 없습니다", "검색 결과가 없습니다", "결과를 찾을 수 없습니다"),
+    *("không có kết quả cho", "không có kết quả nào", "không tìm thấy kết quả"),
+    *("tidak ada hasil untuk", "tidak ada hasil yang ditemukan", "tidak ditemukan hasil"),
+    *("ไม่พบผลลัพธ์สำหรับ", "ไม่มีผลลัพธ์สำหรับ", "لا توجد نتائج ل", "لم يتم العثور على نتائج"),
+    *("لم يتم العثور على أي نتائج", "אין תוצאות עבור", "לא נמצאו תוצאות"),
+    *("के लिए कोई परिणाम नहीं", "कोई परिणाम नहीं मिला", "कोई परिणाम नहीं मिले"),
 )
 _NO_RESULTS_BOX = "//*[contains(@class, 'nores') or contains(@class, 'no_res')]//text()"
-_TURNED_AWAY = ("turnstile", "captcha", "unusual traffic", "please solve the challenge")
-_CONSENT = ("consent", "before you continue", "one last step", "verify you are", "accept cookies")
+_TURNED_AWAY = (
+    *("turnstile", "captcha", "unusual traffic", "please solve the challenge"),
+    *("before you continue", "one last step", "verify you are"),
+)
+# A banner on a page of any kind may say so too.
+_CONSENT = ("consent", "accept cookies")
 # Bing frames the words of the query with these two private characters.
 _HIGHLIGHT = dict.fromkeys((0xE000, 0xE001))
 _SIZE_TEXT = re.compile(r"(\d+)\s*[×x]\s*(\d+)")
@@ -117,12 +139,12 @@ class Bing(Source):
 
         def ask(first: int) -> ResultPage[Candidate]:
             page = self._page(query, settings, client, first)
-            if first == 1 and _says_none(page):
+            if first == 1 and _says_none(page, query):
                 # Bing says so of a good query now and then.
                 page = self._page(query, settings, client, first)
             return _read(page, query, first)
 
-        yield from until_repeated(page.items for page in listed(ask, 1))
+        yield from until_repeated(ask, 1)
 
     def _page(self, query: Query, settings: Mapping[str, str], client: Client, first: int) -> Page:
         endpoint = Endpoint(settings["endpoint"])
@@ -144,16 +166,20 @@ def _read(page: Page, query: Query, first: int) -> ResultPage[Candidate]:
     items = [_candidate(result, query) for result in results]
     if any(isinstance(item, Candidate) for item in items):
         return ResultPage(items, first + len(results))
-    if _says_none(page):
+    is_none = _says_none(page, query)
+    if is_none and first == 1:
         return ResultPage([], None)
-    if not results and _is_turned_away(page):
+    if not results and _is_turned_away(page, query):
         raise Blocked(
             f"Bing wants a person to solve a captcha or consent before it shows {query.text!r} "
             f"({page.url}).",
             "Wait some hours, use another network, a smaller --limit or another source.",
         )
-    is_blank = not _visible_text(page) and not _is_turned_away(page)
-    what = "an empty page" if is_blank else "a page without the results we know"
+    what = "a page without the results we know"
+    if is_none:
+        what = '"no results" in the middle of a list'
+    elif not results and not _visible_text(page):
+        what = "an empty page"
     return ResultPage([], first, changed("Bing", query.text, f"{what} ({page.url})"))
 
 
@@ -200,22 +226,39 @@ def _visible_text(page: Page) -> str:
     if tree is None:
         return ""
     words = tree.xpath("//text()[not(parent::script or parent::style)]")
-    return " ".join(" ".join(words).split()).casefold()
+    return " ".join(" ".join(words).split()).casefold().replace("’", "'")
 
 
-def _says_none(page: Page) -> bool:
-    tree, text = _tree(page), _visible_text(page)
-    if tree is None or _results(page):
+def _says_none(page: Page, query: Query) -> bool:
+    if _results(page) or _is_turned_away(page, query):
         return False
-    in_box = "".join(tree.xpath(_NO_RESULTS_BOX)).strip()
-    return bool(in_box) or any(sentence in text for sentence in _NO_RESULTS)
+    return _has_box(page) or _says(_visible_text(page), _NO_RESULTS, query)
 
 
-def _is_turned_away(page: Page) -> bool:
+def _has_box(page: Page) -> bool:
+    tree = _tree(page)
+    return tree is not None and bool("".join(tree.xpath(_NO_RESULTS_BOX)).strip())
+
+
+def _is_turned_away(page: Page, query: Query) -> bool:
     # Not the whole address: the query in it may well be "captcha".
-    source = (urlsplit(page.url).path + page.text).casefold()
-    text = _visible_text(page)
-    return any(mark in source for mark in _TURNED_AWAY) or any(mark in text for mark in _CONSENT)
+    shown = [urlsplit(page.url).path.casefold(), _visible_text(page)]
+    if not _has_box(page):
+        shown.append(page.text.casefold())
+        return _says("\n".join(shown), (*_TURNED_AWAY, *_CONSENT), query)
+    # In a page that says that it has nothing, scripts and a banner mean no refusal.
+    tree = _tree(page)
+    if tree is not None:
+        shown += tree.xpath("//@class | //@id | //iframe/@src | //form/@action")
+    return _says("\n".join(shown).casefold(), _TURNED_AWAY, query)
+
+
+def _says(text: str, sentences: Iterable[str], query: Query) -> bool:
+    """Whether one of the sentences is in a text other than as a part of the query."""
+    asked = " ".join(query.text.split()).casefold()
+    forms = {asked, quote(asked).casefold(), quote_plus(asked).casefold()} - {""}
+    echoes = sum(text.count(form) for form in forms)
+    return any(text.count(words) > echoes * asked.count(words) for words in sentences)
 
 
 def _candidate(result: html.HtmlElement, query: Query) -> Candidate | Skipped:

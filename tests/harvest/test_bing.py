@@ -10,10 +10,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from faulty_server import Behaviour, FaultyServer
 
-from gleanset.errors import Blocked, Changed, GleansetError
+from gleanset.errors import Blocked, Changed, GleansetError, Incomplete
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, DownloadLimits
 from harvest.sources import Query, source_named
+from pipeline.sample_site import SearchResult, search_page
 
 ANSWERS = Path(__file__).parent / "answers" / "bing"
 BING = source_named("bing")
@@ -119,12 +120,124 @@ def test_no_results_is_believed_the_second_time(site: FaultyServer, client: Clie
         "没有与此相关的结果: qwx",
         "qwx에 대한 결과가 없습니다",
         "Нет результатов для qwx",
+        "Nie znaleziono wyników dla qwx",
+        "No se encontraron resultados para qwx",
+        "Δεν βρέθηκαν αποτελέσματα για qwx",
+        "Δεν υπάρχουν αποτελέσματα για qwx",
+        "找不到任何结果: qwx",
+        "Không tìm thấy kết quả cho qwx",
     ],
 )
 def test_no_results_in_other_languages(site: FaultyServer, client: Client, sentence: str) -> None:
     body = f"<html><body><p>{sentence}</p></body></html>".encode()
     site.behaviours["/x/images/async"] = lambda h: h.answer(body=body)
     assert list(BING.candidates(query(site, market="de-DE"), client)) == []
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Αποτελέσματα για cats",
+        "Βρέθηκαν αποτελέσματα",
+        "Se encontraron resultados",
+        "Nie znaleziono strony",
+        "找不到网页",
+        "Không tìm thấy trang",
+        "Страницы не найдены",
+        "Keine Ergebnisse? Seite neu laden",
+    ],
+)
+def test_words_of_other_pages_are_not_no_results(
+    site: FaultyServer, client: Client, sentence: str
+) -> None:
+    body = f"<html><body><p>{sentence}</p></body></html>".encode()
+    site.behaviours["/x/images/async"] = lambda h: h.answer(body=body)
+    with pytest.raises(Changed):
+        list(BING.candidates(query(site), client))
+
+
+NONE = "There are no results for"
+
+
+@pytest.mark.parametrize(
+    ("text", "body", "error"),
+    [
+        ("cats", f"<h1>Before you continue</h1><p>{NONE} cats</p>", Blocked),
+        ("cats", f"<p>We need your consent</p><p>{NONE} cats</p>", Blocked),
+        ("cats", f"<div class='cf-turnstile'></div><p>{NONE} cats</p>", Blocked),
+        ("cats", f"<h1>One last step</h1><p class='no_res'>{NONE} cats</p>", Blocked),
+        ("cats", f"<div id='captcha'></div><p class='no_res'>{NONE} cats</p>", Blocked),
+        # The words of the query, said again, are neither a refusal nor "no results".
+        ("captcha", f"<p>{NONE} captcha</p>", None),
+        ("captcha art", f"<a href='?q=captcha+art'>x</a><p>{NONE} captcha art</p>", None),
+        ("One last step", f"<p class='no_res'>{NONE} <b>one last step</b></p>", None),
+        ("no hay resultados para", "<h1>no hay resultados para</h1>", Changed),
+    ],
+)
+def test_a_refusal_wins_over_no_results(
+    site: FaultyServer, client: Client, text: str, body: str, error: type[GleansetError] | None
+) -> None:
+    page = f"<html><body>{body}</body></html>".encode()
+    site.behaviours["/x/images/async"] = lambda h: h.answer(body=page)
+    found = BING.candidates(query(site, text), client)
+    if error is None:
+        assert list(found) == []
+        return
+    with pytest.raises(error):
+        list(found)
+
+
+def test_no_results_in_the_middle_is_not_the_end(site: FaultyServer, client: Client) -> None:
+    found = ask(site, client, "normal", "no_results", "second")
+    assert [c.url for c in found[5:]] == ["https://img.example/later.png"]
+    site.hits.clear()
+    site.behaviours["/x/images/async"] = pages("normal", "no_results")
+    candidates = BING.candidates(query(site), client)
+    assert len([next(candidates) for _ in range(5)]) == 5
+    with pytest.raises(Changed, match="in the middle"):
+        next(candidates)
+
+
+def numbered(order: list[list[int]]) -> Behaviour:
+    """Serves pages with these results one after the other, then the last one for ever."""
+
+    def page(numbers: list[int]) -> bytes:
+        results = [
+            SearchResult("", f"/p/{n}.jpg", f"picture {n}", f"/post/{n}", "") for n in numbers
+        ]
+        return search_page("cats", results, 1, 35, "https://img.example").encode()
+
+    return lambda h: h.answer(body=page(order[min(h.count(), len(order)) - 1]))
+
+
+@pytest.mark.parametrize(
+    ("order", "asked", "complete"),
+    [
+        # The end: the last page again, in another order, or with a part of the one before.
+        ([[1, 2, 3], [4, 5], [4, 5]], 4, True),
+        ([[1, 2, 3], [4, 5], [5, 4]], 4, True),
+        ([[1, 2, 3], [4, 5], [3, 4, 5]], 4, True),
+        # The new results of the last page are what it must show, not those it shares.
+        ([[1, 2, 3], [3, 4, 5], [1, 2, 3]], 4, False),
+        # An earlier page by mistake, once or for ever.
+        ([[1, 2, 3], [1, 2, 3], [4, 5]], 5, True),
+        ([[1, 2, 3], [4], [1, 2, 3], [5], [5]], 6, True),
+        ([[1, 2, 3], [4, 5], [1, 2, 3]], 4, False),
+    ],
+)
+def test_the_end_is_the_last_page_again(
+    site: FaultyServer, client: Client, order: list[list[int]], asked: int, complete: bool
+) -> None:
+    site.behaviours["/x/images/async"] = numbered(order)
+    found = BING.candidates(query(site), client)
+    expected = len({n for numbers in order for n in numbers})
+    assert len([next(found) for _ in range(expected)]) == expected
+    if complete:
+        assert next(found, None) is None
+    else:
+        with pytest.raises(Incomplete, match="an earlier page came again"):
+            next(found)
+    assert len(site.asked) == asked
 
 
 def test_results_that_cannot_be_read_are_counted(site: FaultyServer, client: Client) -> None:
