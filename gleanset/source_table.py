@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
+import os
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from pathlib import Path, PurePath, PurePosixPath
+from typing import IO, NamedTuple
 
 from gleanset.credit import NOTHING, Credit, credit_text, page_address
 from gleanset.errors import InputUnusable
@@ -44,7 +46,7 @@ class SourceTables:
         self._rows: dict[Path, SourceRows] = {}
         self._folded: dict[Path, dict[str, list[Path]]] = {}
         self._unmatched: dict[Path, set[Path]] = {}
-        self._siblings: dict[Path, Counter[str]] = {}
+        self._siblings: dict[Path, Counter[Path | str]] = {}
 
     def of(self, path: Path) -> SourceTableRow:
         """Return what the tables say of a file, the nearest first. Raises `InputUnusable`."""
@@ -61,11 +63,19 @@ class SourceTables:
     def read(self, folder: Path) -> None:
         """Read the table of a folder, so that rows of it that match no file are known."""
         if folder not in self._rows:
-            rows = self._rows[folder] = source_rows(folder)
+            rows = self._rows[folder] = self.rows_in(folder)
             self._unmatched[folder] = set(rows)
             folded = self._folded[folder] = {}
             for path in rows:
                 folded.setdefault(_folded(path), []).append(path)
+
+    def rows_in(self, folder: Path) -> SourceRows:
+        """Return the table of a folder, if any; an archive overrides it."""
+        return source_rows(folder)
+
+    def files_in(self, folder: Path) -> Iterable[Path]:
+        """Return the files of a folder; an archive overrides it."""
+        return folder.iterdir() if folder.is_dir() else ()
 
     def unmatched(self) -> list[str]:
         """Return the names in rows that match no file, each with its table."""
@@ -74,7 +84,7 @@ class SourceTables:
             for folder, paths in self._unmatched.items()
             for path in sorted(paths)
             # One that nobody asked about, such as an image without a class, is there all the same.
-            if not path.exists() and self._count_alike(path) != 1
+            if not self._count_siblings(path)[path] and self._count_alike(path) != 1
         ]
 
     def _row(self, folder: Path, path: Path) -> SourceTableRow:
@@ -89,11 +99,15 @@ class SourceTables:
         return rows[name]
 
     def _count_alike(self, path: Path) -> int:
+        return self._count_siblings(path)[_folded(path)]
+
+    def _count_siblings(self, path: Path) -> Counter[Path | str]:
+        """Count the files beside a path, each by its path and by its folded name."""
         folder = path.parent
         if folder not in self._siblings:
-            names = folder.iterdir() if folder.is_dir() else ()
-            self._siblings[folder] = Counter(map(_folded, names))
-        return self._siblings[folder][_folded(path)]
+            paths = list(self.files_in(folder))
+            self._siblings[folder] = Counter([*paths, *map(_folded, paths)])
+        return self._siblings[folder]
 
 
 def unmatched_summary(names: Sequence[str]) -> dict[str, object]:
@@ -108,7 +122,7 @@ def _folded(path: Path) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
 
 
-def is_source_table(path: Path) -> bool:
+def is_source_table(path: PurePath) -> bool:
     """Return whether a file is the table of its folder; its name may have capitals."""
     return path.name.lower() == NAME
 
@@ -124,11 +138,18 @@ def source_rows(folder: Path) -> SourceRows:
     table = next((path for path in _tables_in(folder) if path.is_file()), None)
     if table is None:
         return {}
+    return parse_table(table, lambda: table.open("rb"))
+
+
+def parse_table(table: Path, open_table: Callable[[], IO[bytes]]) -> SourceRows:
+    """Return the rows of an open table by path. Raises `InputUnusable`."""
     try:
-        if table.stat().st_size > LARGEST:
-            raise InputUnusable(f"{table} is too large", "leave rows of other folders out")
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            return dict(_rows(table, csv.DictReader(file)))
+        with open_table() as file:
+            if file.seek(0, os.SEEK_END) > LARGEST:
+                raise InputUnusable(f"{table} is too large", "leave rows of other folders out")
+            file.seek(0)
+            text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+            return dict(_rows(table, csv.DictReader(text)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputUnusable(
             f"{table} cannot be read: {error}",

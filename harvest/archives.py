@@ -6,6 +6,7 @@ decodes. A damaged archive gives what comes before the damage, then one rejectio
 
 from __future__ import annotations
 
+import io
 import stat
 import struct
 import tarfile
@@ -27,7 +28,8 @@ from gleanset.files.names import ARCHIVES, printable, split_folders
 from gleanset.files.store import sha256_of_file
 from gleanset.images.decode import MAX_BYTES
 from gleanset.records import Origin
-from gleanset.tree import ARCHIVE, ignored_reason, ignored_summary, junk_reason, named_reason
+from gleanset.source_table import NAME, SourceRows, SourceTables, is_source_table, parse_table
+from gleanset.tree import ARCHIVE, TABLE, ignored_reason, ignored_summary, junk_reason, named_reason
 from harvest.folder import (
     AS_THEY_COME,
     EXCLUDED,
@@ -146,6 +148,7 @@ def members(
         stem = PurePosixPath(file_name)
         while stem.suffix.lower() in ARCHIVES:
             stem = stem.with_suffix("")
+        tables = _ArchiveTables(path, entries)
         loose = () if folders or hinting.level is None else (stem.name,)
         for name, _, read in entries:
             parts = _parts(name)
@@ -154,12 +157,17 @@ def members(
             if any(is_excluded(place, options.exclude) for place in (below, *below.parents)):
                 ignored[EXCLUDED] += 1
                 continue
-            if reason := next(filter(None, map(junk_reason, parts)), None) or named_reason(name):
+            reason = next(filter(None, map(junk_reason, parts)), None)
+            if reason is None and is_source_table(below):
+                reason = TABLE
+                tables.read(path / below.parent)
+            if reason := reason or named_reason(name):
                 ignored[NESTED if reason == ARCHIVE else reason] += 1
                 continue
             *inside, title = parts or (file_name,)
             hint = hinting.of(inside or loose)
-            group = hinting.group_of(title, f"{key}:{'/'.join(inside)}", inside)
+            table_row = tables.of(path / below)
+            group = table_row.group or hinting.group_of(title, f"{key}:{'/'.join(inside)}", inside)
             origin = Origin(
                 "archive",
                 key=f"{key}:{name}" + (f"#{repeats[name]}" if repeats[name] > 1 else ""),
@@ -169,13 +177,14 @@ def members(
                 hint=hint,
                 post=group,
             )
-            stated = [options.credit]
+            credit = table_row.credit
             if row := metadata.get(name.rpartition(".")[0]):
                 origin = row.complete(origin)
-                stated.append(row.credit)
+                credit = credit.completed(row.credit)
+            stated = [options.credit] if credit == NOTHING and not row else [options.credit, credit]
             stamp = f"{hint or ''}{said_stamp(group, *stated)}"
-            credit = row.credit if row else NOTHING
             yield FoundPicture(Path(title), origin, stamp, credit), read
+        options.unmatched.extend(tables.unmatched())
 
 
 def names_inside(path: Path) -> Iterator[str]:
@@ -197,6 +206,35 @@ def _metadata(entries: list[ArchiveEntry]) -> dict[str, ImageMetadata]:
                 if row := parse_metadata(_checked(read)):
                     rows[stem] = row
     return rows
+
+
+class _ArchiveTables(SourceTables):
+    """The tables of an archive, as if it were a folder of its name."""
+
+    def __init__(self, path: Path, entries: Iterable[ArchiveEntry]) -> None:
+        super().__init__(path)
+        self._tables: dict[Path, ArchiveEntry] = {}
+        self._files: dict[Path, list[Path]] = {}
+        for entry in entries:
+            file = path.joinpath(*_parts(entry.name))
+            self._files.setdefault(file.parent, []).append(file)
+            # As in a folder, the name in lower case comes first.
+            if file.name == NAME or (is_source_table(file) and file.parent not in self._tables):
+                self._tables[file.parent] = entry
+
+    def rows_in(self, folder: Path) -> SourceRows:
+        if (entry := self._tables.get(folder)) is None:
+            return {}
+        table = self.top.joinpath(*_parts(entry.name))
+        try:
+            data = _checked(entry.read)
+        except Unreadable as error:
+            hint = "unpack the archive, then name its folder"
+            raise InputUnusable(f"{table} cannot be read: {error.detail}", hint) from error
+        return parse_table(table, partial(io.BytesIO, data))
+
+    def files_in(self, folder: Path) -> Iterable[Path]:
+        return self._files.get(folder, ())
 
 
 @contextmanager

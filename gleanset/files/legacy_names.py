@@ -7,18 +7,21 @@ import unicodedata
 from collections.abc import Iterable
 
 _ENCODINGS = (
-    *("utf-8", "cp437", "cp850", "cp932", "gbk", "cp950", "cp949", "euc_jp"),
+    *("utf-8", "cp437", "cp850", "cp932", "gb18030", "cp950", "big5hkscs", "cp949", "euc_jp"),
     *("cp866", "cp1251", "cp1252", "cp852"),
 )
 # Lead bytes of an encoding's common characters, and the bits that one of them costs.
 _COMMON = {
     "cp932": (0x88, 0x98, 10.0),
-    "gbk": (0xB0, 0xD7, 10.0),
+    "gb18030": (0xB0, 0xD7, 10.0),
     "cp950": (0xA4, 0xC6, 10.5),
+    "big5hkscs": (0xA4, 0xC6, 10.5),
     "cp949": (0xB0, 0xC8, 8.5),
     "euc_jp": (0xB0, 0xCF, 10.5),
 }
-_KANA = {"cp932": 6.0, "euc_jp": 6.5, "gbk": 12.0}
+# The encoding that another one extends, and the bits that each character costs that it lacks.
+_EXTENDED = {"gb18030": ("gbk", 16.0), "big5hkscs": ("cp950", 9.0)}
+_KANA = {"cp932": 6.0, "euc_jp": 6.5, "gb18030": 12.0}
 _ALPHABETS = {"LATIN": ("À", "ÿ"), "CYRILLIC": ("А", "я"), "GREEK": ("Ά", "ώ")}
 # Of hangul: a, ae, eo, e, yeo, o, u, eu, i; none, g, n, l, m, b, s, ng.
 _VOWELS, _FINALS = (0, 1, 4, 5, 6, 8, 13, 18, 20), (0, 1, 4, 8, 16, 17, 19, 21)
@@ -71,6 +74,7 @@ def _costs(text: str, encoding: str) -> Iterable[float]:
     scripts = ["", *map(_script, text), ""]
     for at, character in enumerate(text, start=1):
         script, beside = scripts[at], (scripts[at - 1], scripts[at + 1])
+        yield _extension_cost(character, encoding)
         if character.isascii():
             yield 4.0
         elif script in _ALPHABETS:
@@ -85,6 +89,11 @@ def _costs(text: str, encoding: str) -> Iterable[float]:
             yield 16.0
 
 
+def _extension_cost(character: str, encoding: str) -> float:
+    smaller, bits = _EXTENDED.get(encoding, ("utf-8", 0.0))
+    return 0.0 if character.encode(smaller, "ignore") else bits
+
+
 def _wide_cost(character: str, script: str, encoding: str) -> float:
     if script in ("HIRAGANA", "KATAKANA"):
         return _KANA.get(encoding, 13.0)
@@ -94,7 +103,7 @@ def _wide_cost(character: str, script: str, encoding: str) -> float:
         vowel, final = divmod((ord(character) - 0xAC00) % 588, 28)
         bits += (0.0 if vowel in _VOWELS else 1.5) + (0.0 if final in _FINALS else 3.0)
     # GBK and code page 949 have the characters of the smaller standard they extend here.
-    extended = encoding in ("gbk", "cp949") and raw[1] < 0xA1
+    extended = encoding in ("gb18030", "cp949") and raw[1] < 0xA1
     return bits + (0.0 if first <= raw[0] <= last else 5.0) + (9.0 if extended else 0.0)
 
 

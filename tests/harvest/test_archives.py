@@ -125,6 +125,9 @@ def test_two_members_of_one_name_are_two(dataset: Dataset, tmp_path: Path) -> No
         ("euc_jp", ["花子/さくら.png", "ソフィア/表.png"]),
         ("euc_jp", ["花子/一枚目.png", "初音ミク/写真.png", "猫/1.png"]),
         ("gbk", ["初音ミク/图片1.png", "新建文件夹/照片.jpg"]),
+        # Characters of GB18030 in four bytes, and of Hong Kong, are not in gbk and cp950.
+        ("gb18030", ["图片/𠮷野家.png", "新建文件夹/㐂.jpg", "王芳/自拍.jpg"]),
+        ("big5hkscs", ["香港/深水埗.jpg", "照片/啲貓.png", "新資料夾/餐廳.jpg"]),
         ("cp437", ["Bäume/schön.jpg", "été/garçon.jpg"]),
         ("cp866", ["кошки/фото.jpg", "Новая папка/1.jpg"]),
         ("cp1251", ["кошки/фото.jpg", "собаки/лето.jpg"]),

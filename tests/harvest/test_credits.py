@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pillow
 from PIL import PngImagePlugin
+from test_archives import packed
 from tools_for_tests import picture, run_here
 
 from gleanset import Dataset
 from gleanset.credit import NOTHING, Credit, checked_page, credit_text, page_address
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.embedded_credit import credit_of
+from gleanset.tree import TABLE
+from harvest.archives import harvest_archives
 from harvest.folder import PictureOptions, harvest_folders
 
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -138,30 +141,49 @@ def test_a_table_that_cannot_be_read_stops_it_with_the_mend(
     (tmp_path / "sources.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputUnusable, match=why):
         harvest_folders(dataset, [tmp_path], PictureOptions(workers=1))
+    archive = packed(tmp_path / "a.zip", {"Sources.csv": text.encode("latin-1")})
+    with pytest.raises(InputUnusable, match=why):
+        harvest_archives(dataset, [archive])
 
 
 def test_rows_match_by_unicode_form_and_case_and_the_others_are_named(tmp_path: Path) -> None:
-    place, root = tmp_path / "mine", tmp_path / "d"
+    place = tmp_path / "mine"
     names = [unicodedata.normalize("NFD", "が.jpg"), "2.JPG", "Two.jpg", "two.jpg", "x/Ä.jpg"]
     (place / "x").mkdir(parents=True)
     (place / "empty").mkdir()
     for seed, name in enumerate(names):
         (place / name).write_bytes(picture(seed))
     rows = ["が.jpg", "2.jpg", "TWO.jpg", "two.jpg", f"X/{unicodedata.normalize('NFD', 'ä')}.JPG"]
-    text = "".join(f"{name},{number}\n" for number, name in enumerate([*rows, "gone.png"]))
-    (place / "sources.csv").write_text("file,author\n" + text, encoding="utf-8")
+    text = "file,author,licence,page,group\n"
+    for n, name in enumerate([*rows, "gone.png"]):
+        text += f"{name},{n},CC0,https://a.example/{n},day\n"
+    (place / "sources.csv").write_text(text, encoding="utf-8")
     (place / "empty" / "Sources.CSV").write_text("file,author\nalso.jpg,a\n")
-    done = run_here("harvest.cli", "folder", place, "-d", root, "--json")
-    # TWO.jpg could be two files: neither is taken for it.
-    assert done.json["rows_without_file"] == 3
-    assert done.json["rows_without_file_names"]["files"] == [
-        "mine/sources.csv: TWO.jpg",
-        "mine/sources.csv: gone.png",
-        "empty/sources.csv: also.jpg",
-    ]
-    with Dataset.open(root) as dataset:
-        found = {unicodedata.normalize("NFC", n): c.author for n, c in told_of(dataset).items()}
-    assert found == {"が.jpg": "0", "2.JPG": "1", "Two.jpg": None, "two.jpg": "3", "Ä.jpg": "4"}
+    paths = [path for path in sorted(place.rglob("*")) if path.is_file()]
+    files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in paths}
+    files["__MACOSX/mine/sources.csv"] = b"not a table"
+    archives = [packed(tmp_path / name, files) for name in ("a.zip", "a.tar.gz")]
+    for source in (place, *archives):
+        root = tmp_path / f"{source.name}-dataset"
+        done = run_here("harvest.cli", "folder", source, "-d", root, "--json")
+        assert done.json["ignored_reasons"][TABLE] == 2
+        # TWO.jpg could be two files: neither is taken for it.
+        assert done.json["rows_without_file"] == 3
+        assert sorted(done.json["rows_without_file_names"]["files"]) == [
+            "empty/sources.csv: also.jpg",
+            "mine/sources.csv: TWO.jpg",
+            "mine/sources.csv: gone.png",
+        ]
+        with Dataset.open(root) as dataset:
+            found = {unicodedata.normalize("NFC", n): c for n, c in told_of(dataset).items()}
+            assert [i.origins[0].post for i in dataset.images.each()].count("day") == 4
+        assert found == {
+            "が.jpg": Credit("0", "CC0", "https://a.example/0"),
+            "2.JPG": Credit("1", "CC0", "https://a.example/1"),
+            "Two.jpg": NOTHING,
+            "two.jpg": Credit("3", "CC0", "https://a.example/3"),
+            "Ä.jpg": Credit("4", "CC0", "https://a.example/4"),
+        }
     imported = run_here("labeler.cli", "import", place, "-d", tmp_path / "e", "--json")
     assert imported.json["rows_without_file_names"]["files"][:2] == [
         "mine/sources.csv: TWO.jpg",
