@@ -160,7 +160,7 @@ class Walk:
             keys, name = self._some(), self.dice.choice([*NAMES, self._class()])
             told = self._run("labeler", "label", name, *keys)
             assert told["decided"] == len(keys)
-            said = Said("labelled", self.book.find_or_make(name))
+            said = Said("labelled", self.book.find_or_make(self.book.resolved(name)))
             self.book.take([(key, said, "person") for key in keys])
 
     def reject(self) -> None:

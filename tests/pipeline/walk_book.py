@@ -343,6 +343,7 @@ class Book:
         """What another said, as a class of ours; a new one is in use from now on."""
         if name is None:
             return said
+        name = self.resolved(name)
         if self.named(name) is None:
             self.classes[len(self.classes) + 1] = Label(name)
         return said._replace(label=self.find_or_make(name))
