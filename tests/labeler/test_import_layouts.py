@@ -442,24 +442,28 @@ LAYOUTS: dict[str, Callable[[Path, str], None]] = {
 }
 
 
+COUNTED = ("added", "duplicate", "known", "rejected", "ignored")
+
+
 @pytest.mark.posix("links")
-@settings(max_examples=examples(40, 400))
+@settings(max_examples=examples(15, 400), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(sorted(LAYOUTS)), st.sampled_from("xyz")), unique=True))
 def test_of_random_trees_every_file_is_accounted_for(parts: list[tuple[str, str]]) -> None:
-    with TemporaryDirectory() as made:
-        root = Path(made)
+    with TemporaryDirectory() as made, Dataset.create(Path(made) / "set") as dataset:
+        root = Path(made) / "tree"
+        root.mkdir()
         for layout, name in parts:
             LAYOUTS[layout](root, name)
         paths = [path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()]
-        try:
-            files = read_labelled(root)
-        except InputUnusable:
-            return
-        labelled = {image.path for image in files.pictures}
-        assert not labelled & files.refused.keys()
-        assert files.tree.count() == len(paths)
-        ignored = files.ignored_counts().total()
-        assert len(labelled) + len(files.refused) + ignored == len(paths)
+        for again in (False, True):
+            try:
+                found = run(dataset, root)
+            except InputUnusable:
+                assert not dataset.images.count(), "it was refused and imported"
+                return
+            counts = Counter({key: found.get(key, 0) for key in COUNTED})
+            assert counts.total() == found["files"] == len(paths)
+            assert not (again and found["added"])
 
 
 def test_boxes_that_are_cut_are_those_that_were_drawn(empty: Dataset, tmp_path: Path) -> None:
