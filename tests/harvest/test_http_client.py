@@ -61,7 +61,9 @@ def test_every_fault_has_its_reason_and_its_tries(
 @pytest.mark.parametrize("path", ["/drip-body", "/drip-headers"])
 def test_a_slow_drip_is_cut_off_by_the_total(site: FaultyServer, path: str) -> None:
     began = time.monotonic()
-    with Client(replace(QUICK, total=0.6), allow_private=True) as client:
+    limits = replace(QUICK, total=0.6)
+    # Without a look at the rules, for which a busy machine may need as long.
+    with Client(limits, allow_private=True, ignore_robots=frozenset({"all"})) as client:
         assert reason(client, site.url + path) == "too slow"
     assert 0.5 < time.monotonic() - began < 60
     assert site.hits[path] == 1
