@@ -252,7 +252,7 @@ class TestBrowser:
         assert web.left()
         with pytest.raises(KeyboardInterrupt):
             found.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
-        assert web.left() == []
+        assert eventually(lambda: web.left() == []), web.left()
 
     def test_a_browser_that_does_not_start_is_a_missing_component(self, web: Site) -> None:
         with pytest.raises(MissingComponent, match="does not start"):
@@ -313,7 +313,7 @@ class TestCommand:
         assert len(done.stdout.splitlines()) == 1
         assert "ownload" not in done.stderr
         assert list(here.iterdir()) == []
-        assert web.left() == []
+        assert eventually(lambda: web.left() == []), web.left()
         listed = run_here("pipeline.cli", "list", "images", "-d", tmp_path / "set")
         assert "Katze №0 — 猫 & more" in listed.stdout
 
