@@ -195,10 +195,10 @@ _BY_TEST = "choosing the best run by test makes its figure too good: choose by -
 )
 @options_of(EvaluateRequest)
 def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
-    """Judge a run (the newest by default) on the samples as they are now; its report is made anew.
+    """Judge a run (the newest by default) on the present samples, and write its report again.
 
     Thresholds are chosen on val and stored with the run, so that predict and the exported model
-    answer by them. Every look at test is counted, and those of other runs are told.
+    answer by them. Each evaluation on test is counted, also those of other runs.
     """
     need_transfer()
     from baseline.judge.judging import reevaluate
@@ -240,7 +240,7 @@ def _wishes(request: EvaluateRequest) -> RuleRequest:
 def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
     """Compare runs (all finished ones by default) on the pictures they were all judged on.
 
-    Nothing is computed anew: 'baseline evaluate' judges a run on the samples as they are. Each
+    Nothing is computed again: 'baseline evaluate' judges a run on the present samples. Each
     run is held against the first one, with an interval and an exact test of
     its moments. All figures are of what predict answers, by the calibrated scores of the run.
     """
@@ -269,7 +269,7 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
 def doubts(job: CommandJob, request: DoubtsRequest) -> Result:
     """Find labels that are likely wrong, by networks that had not learnt the picture.
 
-    Trains anew with the settings of a run (the newest by default), on whole moments, over all
+    Trains again with the settings of a run (the newest by default), on whole moments, over all
     labelled samples. The labels in doubt are stored for review and shown in the run's report.
     """
     need_transfer()
@@ -337,9 +337,9 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
     """Say what is on pictures: files, folders, or patterns such as 'holiday/*.jpg'.
 
     Pictures are cut as those were that the model learnt from: of faces it finds each and answers
-    for it. What is done is told, and --detector says otherwise. Confidences are calibrated
+    for it. A message says which detector runs; --detector names another. Confidences are calibrated
     where the run has a val split; "unknown" is answered as the run's answers.json has it. What
-    cannot be read is told with the reason, and the rest goes on.
+    cannot be read is reported with the reason, and the others go on.
     """
     from baseline.use.crops import files_of
     from baseline.use.model import load
@@ -368,7 +368,7 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
     result |= {"copied": dict(folders.counts)} if folders else {}
     if request.fail and tally.rejected:
         what = f"{tally.rejected} files could not be used"
-        raise DoneInPart(what, "the reasons are told with them", result)
+        raise DoneInPart(what, "their reasons are in the result", result)
     return result
 
 

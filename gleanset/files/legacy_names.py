@@ -90,7 +90,9 @@ def _costs(text: str, encoding: str) -> Iterable[float]:
 
 
 def _extension_cost(character: str, encoding: str) -> float:
-    smaller, bits = _EXTENDED.get(encoding, ("utf-8", 0.0))
+    if encoding not in _EXTENDED:
+        return 0.0
+    smaller, bits = _EXTENDED[encoding]
     return 0.0 if character.encode(smaller, "ignore") else bits
 
 
