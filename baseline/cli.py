@@ -300,8 +300,8 @@ def doubts(job: CommandJob, request: DoubtsRequest) -> Result:
     }
     if job.as_json:
         return values | {"samples": samples}
-    mend = "labeler --view review, or labeler label CLASS SAMPLE"
-    return values | ({"clearest": shown, "to_mend": mend} if shown else {})
+    fix = "labeler --view review, or labeler label CLASS SAMPLE"
+    return values | ({"clearest": shown, "to_fix": fix} if shown else {})
 
 
 FILES = (".onnx", ".tflite")

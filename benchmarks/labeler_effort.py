@@ -247,7 +247,7 @@ class Person:
             else:
                 self._stage = f"wrong on {page.kind} pages"
                 whole = whole or (self._of_the_whole(page, seen) if not done else None)
-                self._mend([(one, whole or one.said) for one in seen])
+                self._fix([(one, whole or one.said) for one in seen])
             done |= {one.row for one in seen}
             if not self.view.view.unseen():
                 break
@@ -284,7 +284,7 @@ class Person:
             self._name_each(most, some, "ctrl+Return" if leaves else "Return")
             self._stage = "strays of groups"
             for mine in some:
-                self._mend([(one, most) for one in mine])
+                self._fix([(one, most) for one in mine])
 
     def _only_a_name(self, who: str, groups: list[list[SeenTile]]) -> bool:
         """Whether these are one group of somebody new, and of nobody else."""
@@ -317,7 +317,7 @@ class Person:
         other = page.kind == "class" and most != page.label and number > MOST_OTHERS * len(seen)
         return most if other and most != NO_FACE else None
 
-    def _mend(self, seen: list[tuple[SeenTile, str | None]]) -> None:
+    def _fix(self, seen: list[tuple[SeenTile, str | None]]) -> None:
         """Send those whose class is not what they are said to be, neighbours together."""
         wrong = [
             (one.row, self.truth[one.key]) for one, said in seen if self.truth[one.key] != said

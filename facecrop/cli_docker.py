@@ -46,7 +46,7 @@ def docker(job: CommandJob, what: str, base: str | None, engine: str | None) -> 
 
 
 def states() -> dict[str, dict[str, str]]:
-    """Return each engine's `state`, and the `mend` where it is not "ready"."""
+    """Return each engine's `state`, and the `hint` where it is not "ready"."""
     from facecrop.detectors.animeface_docker import image_name
 
     return {name: _state(name, image_name()) for name in _names()}
@@ -65,7 +65,7 @@ def _state(name: str, image: str) -> dict[str, str]:
         trouble: GleansetError | None = find_engines(name)[0].trouble(image)
     except GleansetError as error:
         trouble = error
-    return {"state": trouble.what, "mend": trouble.mend} if trouble else {"state": "ready"}
+    return {"state": trouble.what, "hint": trouble.fix} if trouble else {"state": "ready"}
 
 
 def build_context() -> Path:

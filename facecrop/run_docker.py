@@ -47,8 +47,8 @@ def explained(name: str, words: str, image: str) -> MissingComponent:
     """Return the error for the `words` that the engine `name` printed when asked for `image`."""
     lowered = words.lower()
     if _NO_IMAGE.search(lowered):
-        mend = "build it with: facecrop docker build"
-        return ImageNotBuilt(f"{name} has no image {image}", mend)
+        fix = "build it with: facecrop docker build"
+        return ImageNotBuilt(f"{name} has no image {image}", fix)
     if _NOT_PERMITTED.search(lowered):
         return MissingComponent(
             f"you are not permitted to use {name}: {last_line(words)}",
@@ -56,8 +56,8 @@ def explained(name: str, words: str, image: str) -> MissingComponent:
             "or install podman, which needs no rights",
         )
     if _NOT_RUNNING.search(lowered):
-        mend = f"start it with: {_START.get(name, _START['docker'])}"
-        return MissingComponent(f"{name} is installed but is not running", mend)
+        fix = f"start it with: {_START.get(name, _START['docker'])}"
+        return MissingComponent(f"{name} is installed but is not running", fix)
     return MissingComponent(
         f"{name} does not work here: {last_line(words)}", f"see what `{name} info` says"
     )

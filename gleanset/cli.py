@@ -202,13 +202,13 @@ _OUR_COMMAND = re.compile(
 
 
 def _name_dataset(error: GleansetError, folder: Path | None) -> None:
-    if folder is None or re.search(r" (-d|--dataset) ", error.mend):
+    if folder is None or re.search(r" (-d|--dataset) ", error.fix):
         return
-    before, pipe, after = error.mend.partition(" | ")
+    before, pipe, after = error.fix.partition(" | ")
     if _OUR_COMMAND.search(before):
-        error.mend = f"{before} -d {shlex.quote(str(folder))}{pipe}{after}"
+        error.fix = f"{before} -d {shlex.quote(str(folder))}{pipe}{after}"
     elif _OUR_COMMAND.search(after):
-        error.mend += f" -d {shlex.quote(str(folder))}"
+        error.fix += f" -d {shlex.quote(str(folder))}"
 
 
 def _checked_place(_: click.Context, __: click.Parameter, place: str | None) -> str | None:

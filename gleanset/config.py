@@ -1,4 +1,4 @@
-"""TOML that people write: typed, checked, and when wrong answered with key, line and mend.
+"""TOML that people write: typed, checked, and when wrong answered with key, line and fix.
 
 The shape of a file is a `msgspec.Struct` that forbids unknown fields; msgspec does the
 checking, this module turns its verdict into lines a person can act on: all mistakes at once.
@@ -79,7 +79,7 @@ def read_toml(path: Path, shape: type[T]) -> T:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}", "mend that line") from error
+        raise RecipeError(f"{path} is not valid TOML: {error}", "fix that line") from error
     drop_gone(data, shape)
     if mistakes := list(_mistakes(data, shape, ())):
         raise _told(path, text, mistakes)
@@ -102,7 +102,7 @@ class _Mistake(NamedTuple):
 
     place: tuple[str, ...]
     what: str
-    mend: str
+    fix: str
     named: bool = True
 
 
@@ -139,8 +139,8 @@ def _mistakes_of_table(
                 (*place, key), f"{key!r} looks like a credential", NO_SECRETS, named=False
             )
         else:
-            mend = f"{did_you_mean(key, shapes)}known keys: {', '.join(sorted(shapes))}"
-            yield _Mistake((*place, key), f"there is no key {key!r} here", mend, named=False)
+            fix = f"{did_you_mean(key, shapes)}known keys: {', '.join(sorted(shapes))}"
+            yield _Mistake((*place, key), f"there is no key {key!r} here", fix, named=False)
     for field in msgspec.structs.fields(struct):
         if field.required and field.name not in table:
             yield _Mistake(place, f"the key {field.name!r} is missing", f"write {field.name} = …")
@@ -165,7 +165,7 @@ def _refused(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mistak
         try:
             param.parse(item)
         except UsageError as error:
-            yield _Mistake(place, error.what, error.mend)
+            yield _Mistake(place, error.what, error.fix)
 
 
 def _allowed(value: object, shape: Any) -> str:
@@ -192,12 +192,12 @@ def did_you_mean(word: str, known: Iterable[str], form: str = "did you mean {!r}
 
 
 def _told(path: Path, text: str, mistakes: Sequence[_Mistake]) -> RecipeError:
-    lines = sorted((line_of(text, list(m.place)), _said(m), m.mend) for m in mistakes)
+    lines = sorted((line_of(text, list(m.place)), _said(m), m.fix) for m in mistakes)
     if len(lines) == 1:
-        line, said, mend = lines[0]
-        return RecipeError(f"{path}, line {line}: {said}", mend)
-    listed = [f"  line {line}: {said}; {mend}" for line, said, mend in lines]
-    return RecipeError("\n".join((f"{path} has {len(lines)} mistakes:", *listed)), "mend them all")
+        line, said, fix = lines[0]
+        return RecipeError(f"{path}, line {line}: {said}", fix)
+    listed = [f"  line {line}: {said}; {fix}" for line, said, fix in lines]
+    return RecipeError("\n".join((f"{path} has {len(lines)} mistakes:", *listed)), "fix them all")
 
 
 def _said(mistake: _Mistake) -> str:

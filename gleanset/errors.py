@@ -1,6 +1,6 @@
-"""Everything that a user can mend, as exceptions; every rejection of one item, as a value.
+"""Everything that a user can fix, as exceptions; every rejection of one item, as a value.
 
-A `GleansetError` says what happened, to what, and the command or setting that mends it.
+A `GleansetError` says what happened, to what, and the command or setting that fixes it.
 Its `exit_code` is the one documented for the command lines. Any other exception that
 leaves a command is a bug of ours and is shown as a traceback.
 """
@@ -11,19 +11,19 @@ from typing import Any
 
 
 class GleansetError(Exception):
-    """An error that the user can mend. `what` happened, and the `mend` for it."""
+    """An error that the user can fix. `what` happened, and the `fix` for it."""
 
     exit_code = 3
     result: dict[str, Any] | None = None
     """Printed before it, as that of any command, where there is one all the same."""
 
-    def __init__(self, what: str, mend: str = "") -> None:
-        super().__init__(what, mend)
+    def __init__(self, what: str, fix: str = "") -> None:
+        super().__init__(what, fix)
         self.what = what
-        self.mend = mend
+        self.fix = fix
 
     def __str__(self) -> str:
-        return f"{self.what}\n  -> {self.mend}" if self.mend else self.what
+        return f"{self.what}\n  -> {self.fix}" if self.fix else self.what
 
 
 class UsageError(GleansetError):
@@ -59,8 +59,8 @@ class CatalogueCorrupt(InputUnusable):
 class DoneInPart(InputUnusable):
     """A command did its work, and the exit code says that something was wrong or left out."""
 
-    def __init__(self, what: str, mend: str, result: dict[str, Any]) -> None:
-        super().__init__(what, mend)
+    def __init__(self, what: str, fix: str, result: dict[str, Any]) -> None:
+        super().__init__(what, fix)
         self.result = result
 
 
@@ -93,8 +93,8 @@ class Changed(SiteError):
 class RateLimited(SiteError):
     """Asked too often; `retry_after` in seconds where the site said so."""
 
-    def __init__(self, what: str, mend: str = "", retry_after: float | None = None) -> None:
-        super().__init__(what, mend)
+    def __init__(self, what: str, fix: str = "", retry_after: float | None = None) -> None:
+        super().__init__(what, fix)
         self.retry_after = retry_after
 
 
@@ -105,8 +105,8 @@ class Unreachable(SiteError):
 class Incomplete(SiteError):
     """A search whose end was not seen: there are results that were not listed."""
 
-    def __init__(self, what: str, mend: str = "", result: dict[str, Any] | None = None) -> None:
-        super().__init__(what, mend)
+    def __init__(self, what: str, fix: str = "", result: dict[str, Any] | None = None) -> None:
+        super().__init__(what, fix)
         self.result = result
 
 

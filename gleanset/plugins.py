@@ -88,7 +88,7 @@ def answerable(kind: str, name: str) -> Iterator[None]:
         yield
     except GleansetError as error:
         if isinstance(error, Changed) and (package := made_by(kind, name)):
-            error.mend = f"pip install --upgrade {package.partition(' ')[0]}"
+            error.fix = f"pip install --upgrade {package.partition(' ')[0]}"
         raise
     except Exception as error:
         if not (package := made_by(kind, name)):

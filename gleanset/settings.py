@@ -234,7 +234,7 @@ def read_settings(root: Path | None) -> Settings:
         problem, _, place = str(error).partition(" - at `$.")
         name = f"GLEANSET_{place.rstrip('`').partition('[')[0].replace('.', '_').upper()}"
         raise RecipeError(
-            f"the environment variable {name} has a wrong value: {problem}", "unset or mend it"
+            f"the environment variable {name} has a wrong value: {problem}", "unset or fix it"
         ) from error
 
 

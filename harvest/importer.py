@@ -229,9 +229,9 @@ class Importer:
             self.tally["not_asked"] += 1
             return
         self.tally["rejected"] += 1
-        self.reasons[f"{reason}{_mend(reason, detail)}"] += 1
+        self.reasons[f"{reason}{_fix(reason, detail)}"] += 1
         if self._notes.refused is not None:
-            self._notes.refused.append(f"{short_name(origin.key)}: {reason}{_mend(reason, detail)}")
+            self._notes.refused.append(f"{short_name(origin.key)}: {reason}{_fix(reason, detail)}")
 
     def _record(
         self,
@@ -305,7 +305,7 @@ def _chunks(items: Iterable[Candidate], most: int) -> Iterator[list[Candidate]]:
         raise trouble
 
 
-def _mend(reason: str, detail: str) -> str:
+def _fix(reason: str, detail: str) -> str:
     return f" ({detail})" if reason == "unsupported format" else ""
 
 

@@ -196,7 +196,7 @@ def raise_incomplete(ends: Sequence[SearchEnd[Places]], result: dict[str, object
         end, error = incomplete[0]
         more = f", and {len(incomplete) - 1} more searches" if len(incomplete) > 1 else ""
         what = f"search incomplete: {end.source} {end.keyword!r}{more}: {error.what}"
-        raise Incomplete(what, error.mend, result)
+        raise Incomplete(what, error.fix, result)
 
 
 def harvest_searches(

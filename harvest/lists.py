@@ -167,7 +167,7 @@ def _cells(file: Path, lines: Iterator[str], kind: str) -> Iterator[list[str]]:
         yield from rows
     except csv.Error as error:
         raise InputUnusable(
-            f"line {rows.line_num} of {file}: {error}", "mend it, or look for a quote never closed"
+            f"line {rows.line_num} of {file}: {error}", "fix it, or look for a quote never closed"
         ) from error
 
 

@@ -43,16 +43,16 @@ def verify(job: CommandJob, repair: bool) -> Result:
 
     with job.open(rehearse=not repair) as dataset:
         counts = check(dataset, repair=repair, progress=job.progress)
-    for finding, mend in _MENDS.items():
+    for finding, fix in _FIXES.items():
         if counts[finding]:
-            job.say(f"{finding}: {mend}")
+            job.say(f"{finding}: {fix}")
     if wrong := unsound(counts):
-        mend = "run again the harvest that they came from" if repair else "gleanset verify --repair"
-        raise DoneInPart(wrong, f"{mend}; a copy elsewhere helps where neither can", counts)
+        fix = "run again the harvest that they came from" if repair else "gleanset verify --repair"
+        raise DoneInPart(wrong, f"{fix}; a copy elsewhere helps where neither can", counts)
     return counts
 
 
-_MENDS = {
+_FIXES = {
     "gone_crops": "facecrop run cuts them again",
     "damaged_crops": "facecrop run cuts them again, once they are put aside (--repair)",
     "disputed_labels": "labeler accept hints leaves them to you again",
@@ -179,7 +179,7 @@ def doctor(job: CommandJob) -> None:
 
     def lines_of(part: Component) -> list[str]:
         line = f"{'ok' if part.ok else '--'}  {part.name:<10}  {part.there}"
-        return [line] if part.ok else [line, f"    for {part.purpose}", f"    -> {part.mend}"]
+        return [line] if part.ok else [line, f"    for {part.purpose}", f"    -> {part.hint}"]
 
     parts = []
     for part in examine_components(job.root):
@@ -191,7 +191,7 @@ def doctor(job: CommandJob) -> None:
         job.show_json({"parts": [asdict(part) for part in parts]})
     if lacking := [part for part in parts if part.needed and not part.ok]:
         names = " and ".join(part.name for part in lacking)
-        raise MissingComponent(f"{names}: little works without", lacking[0].mend)
+        raise MissingComponent(f"{names}: little works without", lacking[0].hint)
 
 
 @click.command(

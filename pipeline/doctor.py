@@ -28,13 +28,13 @@ PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_C
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One part. `there` is what was found, or what is wrong; then `mend` says what helps."""
+    """One part. `there` is what was found, or what is wrong; then `hint` says what helps."""
 
     name: str
     purpose: str
     ok: bool
     there: str
-    mend: str = ""
+    hint: str = ""
     needed: bool = False
 
 
@@ -89,8 +89,8 @@ def _plugins() -> Iterator[Component]:
     )
     for plugin, _, error in chain.from_iterable(tried):
         purpose = PURPOSES[plugin.kind].format(plugin.name)
-        there, mend = (error.what, error.mend) if error else (f"of {plugin.made_by}", "")
-        yield Component(plugin.name, purpose, error is None, there, mend)
+        there, hint = (error.what, error.hint) if error else (f"of {plugin.made_by}", "")
+        yield Component(plugin.name, purpose, error is None, there, hint)
 
 
 PURPOSES = {
@@ -105,7 +105,7 @@ def _part(name: str, purpose: str, look: Look, *, needed: bool = False) -> Compo
     try:
         return Component(name, purpose, True, look(), needed=needed)
     except GleansetError as error:
-        return Component(name, purpose, False, error.what, error.mend, needed)
+        return Component(name, purpose, False, error.what, error.hint, needed)
     except Exception as error:  # a broken installation may raise anything on import
         what = f"it is broken: {type(error).__name__}: {error}"
         return Component(name, purpose, False, what, reinstall_command(), needed)
@@ -161,7 +161,7 @@ def _container() -> str:
     if ready := [name for name, state in told.items() if state["state"] == "ready"]:
         return f"{ready[0]} has the image"
     name, state = next(iter(told.items()))
-    raise MissingComponent(f"{name}: {state['state']}", state["mend"])
+    raise MissingComponent(f"{name}: {state['state']}", state["hint"])
 
 
 def _google() -> str:

@@ -95,10 +95,10 @@ def _check_filled_in(path: Path) -> None:
     if blanks:
         at = next(n for n, line in enumerate(lines, start=1) if BLANK in line)
         told = "; ".join(dict.fromkeys(blanks))
-        raise RecipeError(f"{path}, line {at}: to be filled in by you: {told!r}", _mend(path))
+        raise RecipeError(f"{path}, line {at}: to be filled in by you: {told!r}", _fix(path))
 
 
-def _mend(path: Path) -> str:
+def _fix(path: Path) -> str:
     if path.resolve().parent != bundled() / "recipes":
         return "write your own there (the recipe's first lines say what), and run it again"
     # What comes with the program is shared, and goes with the next version.

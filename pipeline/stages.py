@@ -150,8 +150,8 @@ def raise_found(checks: Iterable[Check]) -> None:
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        told = [f"  {error.what}; {error.mend}".rstrip("; ") for error in errors]
-        raise RecipeError("\n".join(("the recipe cannot be carried out:", *told)), "mend them all")
+        told = [f"  {error.what}; {error.fix}".rstrip("; ") for error in errors]
+        raise RecipeError("\n".join(("the recipe cannot be carried out:", *told)), "fix them all")
 
 
 def _check_split(recipe: Recipe, root: Path) -> None:
@@ -246,7 +246,7 @@ def run_recipe(
                 incomplete.append(error)
                 results[name] = error.result
     if incomplete:
-        raise Incomplete(incomplete[0].what, incomplete[0].mend, results)
+        raise Incomplete(incomplete[0].what, incomplete[0].fix, results)
     return results
 
 

@@ -36,14 +36,14 @@ class SentReport(BaseModel, extra="forbid"):
 
 
 class Problem(BaseModel):
-    """What was refused (RFC 9457): `reason` is one of few, `detail` and `mend` are for people."""
+    """What was refused (RFC 9457): `reason` is one of few, `detail` and `hint` are for people."""
 
     type: str
     title: str
     status: int
     detail: str
     reason: str
-    mend: str
+    fix: str
 
 
 class PictureError(BaseModel):

@@ -32,7 +32,7 @@ def shown_classes(known: Sequence[str], web: WebSettings) -> tuple[str, ...]:
         if name not in known:
             raise UsageError(
                 f"{name!r} is to be shown on the page, and is no class of the model",
-                f"{did_you_mean(name, known)}mend classes in [web] of dataset.toml, or --class; "
+                f"{did_you_mean(name, known)}fix classes in [web] of dataset.toml, or --class; "
                 f"it knows: {', '.join(known)}",
             )
     return tuple(name for name in known if not web.classes or name in web.classes)

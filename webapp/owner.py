@@ -56,9 +56,9 @@ def owner_only(request: Request, here: Here, response: Response) -> None:
     """Raise `RefusedRequest` for who does not know the owner's token."""
     response.headers.update(UNCACHED)
     if not here.settings.is_owner(token_in(request.headers, OWNER_COOKIE)):
-        mend = "open the address that `webapp serve --owner` printed"
+        fix = "open the address that `webapp serve --owner` printed"
         headers = {"www-authenticate": "Bearer"}
-        raise RefusedRequest(401, "owner's token needed", "only the owner sees this", mend, headers)
+        raise RefusedRequest(401, "owner's token needed", "only the owner sees this", fix, headers)
 
 
 router = APIRouter(prefix=OWNER_API, dependencies=[Depends(owner_only)], include_in_schema=False)

@@ -15,19 +15,19 @@ PROBLEM = "application/problem+json"
 
 
 class RefusedRequest(Exception):
-    """A request that is refused: `reason` is one of few, `detail` and `mend` are for a person."""
+    """A request that is refused: `reason` is one of few, `detail` and `hint` are for a person."""
 
     def __init__(
         self,
         status: int,
         reason: str,
         detail: str = "",
-        mend: str = "",
+        fix: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> None:
         # All of them: it travels between processes.
-        super().__init__(status, reason, detail, mend, headers)
-        self.status, self.reason, self.detail, self.mend = status, reason, detail, mend
+        super().__init__(status, reason, detail, fix, headers)
+        self.status, self.reason, self.detail, self.fix = status, reason, detail, fix
         self.headers = dict(headers or {})
 
     def response(self) -> Response:
@@ -40,7 +40,7 @@ class RefusedRequest(Exception):
             "status": self.status,
             "detail": self.detail,
             "reason": self.reason,
-            "mend": self.mend,
+            "hint": self.fix,
         }
         body = msgspec.json.encode(problem)
         return Response(body, self.status, self.headers, media_type=PROBLEM)

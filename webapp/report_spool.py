@@ -48,8 +48,8 @@ def writable(root: Path) -> Iterator[Dataset]:
             status, reason, retry = 503, "busy", {"retry-after": "2"}
         elif isinstance(error, errors.DiskFull | errors.NotWritable):
             status, reason = 503, "cannot keep it"
-        what, mend = getattr(error, "what", str(error)), getattr(error, "mend", "")
-        raise RefusedRequest(status, reason, what, mend, retry) from error
+        what, fix = getattr(error, "what", str(error)), getattr(error, "fix", "")
+        raise RefusedRequest(status, reason, what, fix, retry) from error
 
 
 class ReportSpool:

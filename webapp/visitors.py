@@ -78,7 +78,7 @@ def _class_name(claimed: str) -> str:
     try:
         name = class_name(claimed)
     except UsageError as error:
-        raise RefusedRequest(422, "no name of a class", error.what, error.mend) from error
+        raise RefusedRequest(422, "no name of a class", error.what, error.fix) from error
     # What Windows keeps for devices, and what the page answers where it does not know.
     if kept_name(name) == f"_{name}" or name.casefold() in UNKNOWN:
         raise RefusedRequest(422, "no name of a class", f"{name!r} is the name of no class")

@@ -35,7 +35,7 @@ def run_folder(dataset: Dataset, run_id: str) -> Path:
     return dataset.runs_folder / run_id
 
 
-def read_part(folder: Path, name: str, kind: type[T], mend: str) -> T | None:
+def read_part(folder: Path, name: str, kind: type[T], fix: str) -> T | None:
     """Return what a JSON file of a run says; None where it is not there. Raises `InputUnusable`."""
     path = folder / name
     try:
@@ -43,7 +43,7 @@ def read_part(folder: Path, name: str, kind: type[T], mend: str) -> T | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        raise InputUnusable(f"{path} cannot be read: {error}", mend) from error
+        raise InputUnusable(f"{path} cannot be read: {error}", fix) from error
 
 
 def write_part(folder: Path, name: str, value: object, *, scratch: Path | None = None) -> None:

@@ -235,7 +235,7 @@ SHARE = 0.125
 FEWEST = 8
 """Pictures from which a class can spare one for val: of three, one is a third of what there is to
 learn from (docs/experiments.md)."""
-_MEND = "give it a share of its own: labeler split --ratio 8:1:1"
+_FIX = "give it a share of its own: labeler split --ratio 8:1:1"
 
 
 def with_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
@@ -252,7 +252,7 @@ def with_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     seen = [sample for sample in train if sample.key not in examples.unseen]
     taken = _taken(seen, moments, seed)
     if not taken:
-        return examples, f"val is empty and nothing can be cut from train for it; {_MEND}"
+        return examples, f"val is empty and nothing can be cut from train for it; {_FIX}"
     parts = {
         name: tuple(s for s in train if (moments[s.key] in taken) is (name == "val"))
         for name in ("train", "val")
@@ -262,7 +262,7 @@ def with_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     parts["val"] = tuple(judges.values())
     told = (
         f"val is empty: {len(parts['val'])} of the {len({s.key for s in train})} pictures of train "
-        f"(whole moments) watch the training instead of teaching it; {_MEND}"
+        f"(whole moments) watch the training instead of teaching it; {_FIX}"
     )
     return replace(examples, splits=examples.splits | parts), told
 

@@ -136,7 +136,7 @@ def load_backbone(name: str, weights: str, seed: int = 0) -> tuple[Backbone, Wei
 
     Weights are 'packaged', 'hub', 'none' (drawn by the seed), or a file's path. Of several side by
     side each network has its own (`packaged+hub`), or all have the same. Raises `UsageError`,
-    `InputUnusable` or `MissingComponent`, with the mend.
+    `InputUnusable` or `MissingComponent`, with a fix.
     """
     backbone = bare_backbone(name, seed=seed)
     networks = sum(bool(member.shapes) for member in backbone.members)

@@ -51,7 +51,7 @@ def packaged_weights(name: str, shapes: Shapes) -> tuple[dict[str, Array], Weigh
     """Return the weights of a network by the names of its tensors, which have these `shapes`.
 
     A checkpoint has other names, the same layers in the same order, and at its end the classes,
-    which are left out. Raises `UsageError`, `InputUnusable` or `MissingComponent`, with the mend.
+    which are left out. Raises `UsageError`, `InputUnusable` or `MissingComponent`, with a fix.
     """
     checkpoint = PACKAGED.get(name)
     if checkpoint is None:

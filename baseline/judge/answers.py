@@ -209,8 +209,8 @@ def save_decision_rule(folder: Path, rule: DecisionRule, *, scratch: Path | None
 
 def load_decision_rule(folder: Path) -> DecisionRule:
     """Return the rule in a run's folder; the plain one where there is none. `InputUnusable`."""
-    mend = "choose them anew: baseline evaluate RUN"
-    return read_part(folder, FILE, DecisionRule, mend) or DecisionRule()
+    fix = "choose them anew: baseline evaluate RUN"
+    return read_part(folder, FILE, DecisionRule, fix) or DecisionRule()
 
 
 SCALE_FILE = "familiarity.json"

@@ -247,7 +247,7 @@ def mean_log_loss(logits: Scores, y: Indices) -> float:
 
 
 def empty_split(why: str, then: str = "") -> InputUnusable:
-    """Return the error of a split without pictures; `then` is what follows the mend."""
+    """Return the error of a split without pictures; `then` is what follows the fix."""
     return InputUnusable(why, f"give it a share: labeler split --ratio 8:1:1{then}")
 
 

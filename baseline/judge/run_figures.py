@@ -156,8 +156,8 @@ class _RecordedLayer(msgspec.Struct):
 
 def _recorded_parameters(folder: Path) -> int | None:
     """Return the parameters of a run of an earlier version, which recorded its layers."""
-    mend = "train again: baseline train"
-    layers = read_part(folder, NETWORK, list[_RecordedLayer], mend)
+    fix = "train again: baseline train"
+    layers = read_part(folder, NETWORK, list[_RecordedLayer], fix)
     return sum(layer.parameters for layer in layers) if layers else None
 
 

@@ -267,7 +267,7 @@ FORMAT = 3
 
 # Not what somebody keeps beside them, such as weights-best.safetensors.
 _OUR_WEIGHTS = re.compile(r"weights(-[0-9a-f]{16})?\.safetensors")
-_MEND = "Train again: baseline train"
+_FIX = "Train again: baseline train"
 
 
 def save_model(
@@ -362,7 +362,7 @@ def _filled(path: Path, settings: Settings, classes: int, weights: bytes) -> Tra
     misfit = InputUnusable(
         f"{path} does not fit the network that {SETTINGS} describes: {SETTINGS} was changed, "
         "or this version of timm builds another backbone by that name.",
-        _MEND,
+        _FIX,
     )
     try:
         net = trained_net(settings, state, path.parent)
@@ -384,7 +384,7 @@ def _described(folder: Path) -> dict[str, Any]:
     if described["format"] > FORMAT:
         raise InputUnusable(f"{path} was written by a newer Gleanset.", update_command())
     if described["format"] < FORMAT:
-        raise InputUnusable(f"{path} was written by an older Gleanset.", _MEND)
+        raise InputUnusable(f"{path} was written by an older Gleanset.", _FIX)
     return described
 
 
@@ -392,10 +392,10 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise InputUnusable(f"There is no trained model here: {path} is missing.", _MEND) from None
+        raise InputUnusable(f"There is no trained model here: {path} is missing.", _FIX) from None
     except OSError as error:
-        raise InputUnusable(f"{path} cannot be read: {error.strerror}.", _MEND) from error
+        raise InputUnusable(f"{path} cannot be read: {error.strerror}.", _FIX) from error
 
 
 def _damaged(path: Path, why: object) -> InputUnusable:
-    return InputUnusable(f"{path} is damaged: {why}.", _MEND)
+    return InputUnusable(f"{path} is damaged: {why}.", _FIX)

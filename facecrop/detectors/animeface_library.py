@@ -124,7 +124,7 @@ SELFTEST_FACE = Box(55, 66, 88, 88)
 SELFTEST_OVERLAP = 0.7
 """Least part of both boxes together (intersection over union) that they must share."""
 
-_MEND = f"pip install --force-reinstall animeface=={KNOWN_VERSION}"
+_FIX = f"pip install --force-reinstall animeface=={KNOWN_VERSION}"
 
 Rectangle: TypeAlias = tuple[int, int, int, int]
 ColourPart: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=255)]
@@ -158,23 +158,23 @@ def checked_search() -> LibrarySearch:
 
 
 def self_test(
-    search: LibrarySearch, picture: Path, expected: Box, tested: str = "", mend: str = _MEND
+    search: LibrarySearch, picture: Path, expected: Box, tested: str = "", fix: str = _FIX
 ) -> None:
     """Raise `MissingComponent` unless `search` finds `expected`, and no other face.
 
-    `tested` and `mend` are for its text, where not the package in this process is tested.
+    `tested` and `fix` are for its text, where not the package in this process is tested.
     """
     with Image.open(picture) as image:
         pixels = np.asarray(image.convert("RGB"))
     try:
         boxes = [Box(*result["face_box"]) for result in search(pixels)]
     except (NotImplementedError, TypeError, KeyError) as error:
-        raise MissingComponent(_complaint(f"failed: {error!r}", tested), mend) from error
+        raise MissingComponent(_complaint(f"failed: {error!r}", tested), fix) from error
     if len(boxes) != 1:
-        raise MissingComponent(_complaint(f"found {len(boxes)} faces instead of 1", tested), mend)
+        raise MissingComponent(_complaint(f"found {len(boxes)} faces instead of 1", tested), fix)
     if overlap(boxes[0], expected) < SELFTEST_OVERLAP:
         said = f"found {tuple(boxes[0])} instead of {tuple(expected)}"
-        raise MissingComponent(_complaint(said, tested), mend)
+        raise MissingComponent(_complaint(said, tested), fix)
 
 
 def _load_search() -> LibrarySearch:
@@ -185,7 +185,7 @@ def _load_search() -> LibrarySearch:
     except ImportError as error:
         raise MissingComponent(
             f"animeface cannot be loaded: {error}",
-            f"{_MEND} (built for Linux on x86-64 and macOS on arm64, Python 3.11 to 3.13), or take "
+            f"{_FIX} (built for Linux on x86-64 and macOS on arm64, Python 3.11 to 3.13), or take "
             "--detector drawnface, which works everywhere",
         ) from error
     # Another version may be built for another Pillow: it gets the image of the Pillow here.

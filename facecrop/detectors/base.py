@@ -48,13 +48,13 @@ def number(name: str, value: str | float, low: float, high: float) -> float:
 
     Raises `UsageError` if it is not a number or out of range.
     """
-    mend = f"give a number from {low:g} to {high:g}"
+    fix = f"give a number from {low:g} to {high:g}"
     try:
         found = float(value)
     except ValueError:
-        raise UsageError(f"{name} {value!r} is not a number", mend) from None
+        raise UsageError(f"{name} {value!r} is not a number", fix) from None
     if not low <= found <= high:
-        raise UsageError(f"{name} {found:g} is out of range", mend)
+        raise UsageError(f"{name} {found:g} is out of range", fix)
     return found
 
 

@@ -111,11 +111,11 @@ class LbpCascade:
 
 
 def _opencv() -> Any:
-    mend = "pip install 'opencv-python-headless>=4.8,<5'"
+    fix = "pip install 'opencv-python-headless>=4.8,<5'"
     try:
         import cv2
     except ImportError as error:
-        raise MissingComponent(f"OpenCV cannot be loaded: {error}", mend) from error
+        raise MissingComponent(f"OpenCV cannot be loaded: {error}", fix) from error
     if not hasattr(cv2, "CascadeClassifier"):
-        raise MissingComponent(f"OpenCV {cv2.__version__} has no cascades any more", mend)
+        raise MissingComponent(f"OpenCV {cv2.__version__} has no cascades any more", fix)
     return cv2

@@ -163,7 +163,7 @@ class RecordedDetector:
             DetectorSpec.of(name)
         except UsageError as error:
             came = f"it came with the package {package}; " if package else ""
-            raise UsageError(error.what, f"{came}{error.mend}") from error
+            raise UsageError(error.what, f"{came}{error.fix}") from error
         files = {k: recorded.pop(k) for k in FILES if k in recorded and not is_on_hub(recorded[k])}
         if LBPCASCADE.sha256.startswith(files.get("cascade", "-")):
             del files["cascade"]

@@ -34,8 +34,8 @@ def weights_file(value: str, sha256: str, option: str, published: Published | No
         return fetched(Published.checked(value, known, setting), otherwise)
     if value:
         if not (path := Path(value).expanduser()).is_file():
-            mend = f"check the name given with {option.rstrip()}"
-            raise UsageError(f"there is no file {path}", mend)
+            fix = f"check the name given with {option.rstrip()}"
+            raise UsageError(f"there is no file {path}", fix)
         return path.absolute()
     if published is None:
         raise UsageError("no model was given", f"name its file with {option}FILE")

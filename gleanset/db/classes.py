@@ -299,8 +299,8 @@ class LabelClasses:
         if row is None:
             raise UsageError(f"there is no class {old!r}")
         if self._db.number("SELECT 1 FROM class WHERE name=?", (new,)):
-            mend = "merge the two: labeler classes merge, or the menu of a class in the window"
-            raise UsageError(f"there is a class {new!r} already", mend)
+            fix = "merge the two: labeler classes merge, or the menu of a class in the window"
+            raise UsageError(f"there is a class {new!r} already", fix)
         self._changes.make(step, [Change("name", row, new)])
 
     def set_show(self, step: int, name: str, show: str | None) -> None:

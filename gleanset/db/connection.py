@@ -73,10 +73,10 @@ class Connection:
         self._may_be_empty = create
         self._busy_seconds = busy_seconds
         self._depth = 0
-        self._mended = _Mended(path)
+        self._fixed = _Fixed(path)
         self._frozen, self._exclusive = frozen, exclusive
         self.read_only = frozen or is_read_only(path)
-        with self._mended:
+        with self._fixed:
             mode = mode_for_reading(path) if self.read_only else "rwc" if create else "rw"
             self._sql = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}",
@@ -184,7 +184,7 @@ class Connection:
     def write(self) -> Iterator[None]:
         """One immediate transaction; inside another one it simply joins it."""
         self.refuse_if_read_only()
-        with self._mended:
+        with self._fixed:
             if self._depth == 0:
                 self._sql.execute("BEGIN IMMEDIATE")
             self._depth += 1
@@ -211,12 +211,12 @@ class Connection:
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Execute one statement inside `write()`; the id of an inserted row."""
-        with self._mended:
+        with self._fixed:
             return self._execute(sql, values).lastrowid or 0
 
     def change(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Execute one statement inside `write()`; how many rows it changed."""
-        with self._mended:
+        with self._fixed:
             return self._execute(sql, values).rowcount
 
     def insert(
@@ -227,12 +227,12 @@ class Connection:
 
     def many(self, sql: str, values: Iterator[Sequence[Any]] | Sequence[Sequence[Any]]) -> None:
         """Execute one statement for many rows inside `write()`."""
-        with self._mended:
+        with self._fixed:
             self._sql.executemany(sql, values)
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of a query whose answer is small."""
-        with self._mended:
+        with self._fixed:
             return self._execute(sql, values).fetchall()
 
     def rows_in(self, sql: str, items: Collection[Any], rest: str = "") -> Iterator[Row]:
@@ -298,7 +298,7 @@ class Connection:
 
     def first(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """Return the first row of a query, or None."""
-        with self._mended:
+        with self._fixed:
             row: Row | None = self._execute(sql, values).fetchone()
             return row
 
@@ -316,13 +316,13 @@ class Connection:
 
     def optimise(self) -> None:
         """Let SQLite gather statistics where they are out of date; quick, by samples."""
-        with self._mended:
+        with self._fixed:
             self._sql.execute("PRAGMA analysis_limit=1000")
             self._sql.execute("PRAGMA optimize")
 
     def attach(self, path: Path, name: str) -> None:
         """Put another catalogue beside this one, to be read as `name.table`."""
-        with self._mended:
+        with self._fixed:
             mode = mode_for_reading(path) if is_read_only(path) else "ro"
             self._sql.execute(
                 f"ATTACH DATABASE ? AS {name}", (f"{path.absolute().as_uri()}?mode={mode}",)
@@ -330,27 +330,27 @@ class Connection:
 
     def detach(self, name: str) -> None:
         """Take it away again."""
-        with self._mended:
+        with self._fixed:
             self._sql.execute(f"DETACH DATABASE {name}")
 
     def copy_to(self, target: Path) -> None:
         """Copy the catalogue as it is now to a new file. Raises `DiskFull`."""
-        with _Mended(target), closing(sqlite3.connect(target)) as copy:
+        with _Fixed(target), closing(sqlite3.connect(target)) as copy:
             self._sql.backup(copy)
 
     def overwrite_with(self, source: Path) -> None:
         """Replace everything by another catalogue, in one transaction."""
-        with self._mended, closing(sqlite3.connect(source)) as other:
+        with self._fixed, closing(sqlite3.connect(source)) as other:
             other.backup(self._sql)
 
     def end_log(self) -> None:
         """Leave WAL mode, so that the catalogue is one file that can be read where it is."""
-        with self._mended:
+        with self._fixed:
             self._sql.execute("PRAGMA journal_mode=DELETE")
 
     def compact(self) -> None:
         """Give free pages back to the disk; takes as long as copying the catalogue."""
-        with self._mended:
+        with self._fixed:
             self._sql.execute("VACUUM")
 
     def close(self) -> None:
@@ -378,7 +378,7 @@ def mapping_of(rows: Iterable[Row]) -> dict[Any, Any]:
     return {row[0]: row[1] if len(row) == 2 else tuple(row)[1:] for row in rows}
 
 
-class _Mended:
+class _Fixed:
     """Turns SQLite's errors into ours. No generator: it stands around every statement."""
 
     def __init__(self, path: Path) -> None:
@@ -397,7 +397,7 @@ _PRIMARY_CODE = 0xFF
 
 
 def translated(error: sqlite3.Error, path: Path) -> GleansetError | None:
-    """Return the error a user can mend behind SQLite's own, or None where it is a bug of ours."""
+    """Return the error a user can fix behind SQLite's own, or None where it is a bug of ours."""
     # Errors that Python's module raises itself have no code: they are bugs of ours.
     code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR
     match code & _PRIMARY_CODE:
@@ -462,7 +462,7 @@ def copy_catalogue(catalogue: Path, target: Path) -> None:
         raise (translated(error, catalogue) or error) from error
     except GleansetError as error:
         what = error.what.replace(str(target), str(catalogue))
-        raise type(error)(what, error.mend) from error
+        raise type(error)(what, error.fix) from error
 
 
 def _copied(catalogue: Path, target: Path) -> bool:

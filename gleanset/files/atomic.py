@@ -78,7 +78,7 @@ def _write_synced(partial: Path, data: bytes) -> None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what the disk says into an error with the mend in it."""
+    """Turn what the disk says into an error with a fix in it."""
     try:
         yield
     except OSError as error:

@@ -188,7 +188,7 @@ def _short(error: Exception) -> str:
 
 
 def _fail(file: Published, why: str, otherwise: str, cause: Exception | None = None) -> NoReturn:
-    mend = "check the net and HTTPS_PROXY and run the command again (it goes on where it was)"
+    fix = "check the net and HTTPS_PROXY and run the command again (it goes on where it was)"
     raise MissingComponent(
-        f"{file.url} could not be fetched: {why}", f"{mend}; or {otherwise}" if otherwise else mend
+        f"{file.url} could not be fetched: {why}", f"{fix}; or {otherwise}" if otherwise else fix
     ) from cause

@@ -27,7 +27,7 @@ _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?!\.)){0,95}"
 _PATH = rf"{_PART}(?:/{_PART}){{0,9}}"
 _NAME = re.compile(rf"{PREFIX}({_PART}/{_PART})/({_PATH})(?:@({_PATH}))?")
 _COMMIT, _SHA256 = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{64}")
-_MEND = (
+_FIX = (
     "check its page, the net, HTTPS_PROXY and HF_ENDPOINT, or download the file and name that; a "
     "dataset that used it once needs no net"
 )
@@ -96,12 +96,12 @@ def ask_hub(file: HubFile) -> HubPin:
         kinds = hub.errors.EntryNotFoundError, hub.errors.RevisionNotFoundError
         unknown = isinstance(error, (*kinds, hub.errors.RepositoryNotFoundError))
         why = f"the hub shows no {file}: {str(error).strip().rpartition(chr(10))[2]}"
-        raise (UsageError if unknown else MissingComponent)(why, _MEND) from error
+        raise (UsageError if unknown else MissingComponent)(why, _FIX) from error
     commit, sha256 = str(facts.commit_hash), str(facts.etag)
     asked = file.revision if _COMMIT.fullmatch(file.revision) else commit
     if not (_COMMIT.fullmatch(commit) and _SHA256.fullmatch(sha256) and commit == asked):
         told = f"of it the hub tells commit '{commit}' and SHA-256 '{sha256}'"
-        raise InputUnusable(f"{file} cannot be checked: {told}", _MEND)
+        raise InputUnusable(f"{file} cannot be checked: {told}", _FIX)
     if (facts.size or 0) > MOST_BYTES:
         raise InputUnusable(f"{file} has more than {MOST_BYTES / 1e9:g} GB", "name a smaller one")
     return HubPin(commit, sha256)
@@ -122,6 +122,6 @@ def _client() -> Any:
     try:
         import huggingface_hub.errors
     except ImportError as error:
-        mend = install_command("onnx")
-        raise MissingComponent(f"hub: needs huggingface_hub: {error}", mend) from error
+        fix = install_command("onnx")
+        raise MissingComponent(f"hub: needs huggingface_hub: {error}", fix) from error
     return huggingface_hub

@@ -20,8 +20,8 @@ def onnx_session(model: bytes, threads: int = 1) -> Any:
     try:
         runtime: Any = import_module("onnxruntime")  # half of our commands do without
     except ImportError as error:
-        mend = "pip install --force-reinstall onnxruntime"
-        raise MissingComponent(f"onnxruntime cannot be loaded: {error}", mend) from error
+        fix = "pip install --force-reinstall onnxruntime"
+        raise MissingComponent(f"onnxruntime cannot be loaded: {error}", fix) from error
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _FATAL

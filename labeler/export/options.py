@@ -134,12 +134,12 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Check what does not go together. Raises `UsageError`."""
         super().__post_init__()
-        for hinders, what, mend in self._contradictions():
+        for hinders, what, fix in self._contradictions():
             if hinders:
-                raise UsageError(what, mend)
+                raise UsageError(what, fix)
 
     def _contradictions(self) -> Iterator[tuple[object, str, str]]:
-        """Yield what cannot be asked for together: whether it was, why not, and the mend."""
+        """Yield what cannot be asked for together: whether it was, why not, and the fix."""
         here, sharded, boxed = f"in the format {self.format}", self.sharded, self.boxed
         yield (
             not sharded and self.shard_size,

@@ -195,7 +195,7 @@ class Taking(QObject):
 
 
 def last_error(words: str) -> str:
-    """Return what a command said when it ended: its error and how to mend it, without its name."""
+    """Return what a command said when it ended: its error and how to fix it, without its name."""
     lines = words.splitlines()
     for number in range(len(lines) - 1, -1, -1):
         name, colon, rest = lines[number].partition(": ")

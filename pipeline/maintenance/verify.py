@@ -120,14 +120,14 @@ class _Keeper:
         if reason is None:
             if item.state == "missing":
                 self._sound_again(item)
-        elif self._mended(item):
+        elif self._fixed(item):
             self.tally["repaired"] += 1
         else:
             self.dataset.rejections.add(Rejection(STAGE, item.sha256, reason, detail))
             if item.state == "ok":
                 self.upkeep.mark_missing(item.sha256)
 
-    def _mended(self, item: StoredImage) -> bool:
+    def _fixed(self, item: StoredImage) -> bool:
         if self.store.hash_of(item.sha256, item.format) != item.sha256:
             data = self._sound_copy(item.sha256)
             self.store.put_aside(self.store.path(item.sha256, item.format))

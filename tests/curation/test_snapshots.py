@@ -107,7 +107,7 @@ def test_a_change_that_only_the_log_has_is_in_the_snapshot(dataset: Dataset) -> 
 def test_a_name_never_becomes_another_path(dataset: Dataset, name: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
         take_snapshot(dataset, name)
-    assert hint in caught.value.mend or hint == "such"
+    assert hint in caught.value.fix or hint == "such"
     assert list(dataset.root.rglob("*.sqlite")) == [dataset.root / "catalog.sqlite"]
     for use in (Snapshots(dataset.root).remove, lambda name: restore_snapshot(dataset, name)):
         with pytest.raises(UsageError, match="no such snapshot"):
@@ -237,7 +237,7 @@ def test_a_damaged_snapshot_is_named_and_can_be_removed(
     for use in (lambda: restore_snapshot(dataset, "v1"), lambda: [*Snapshots(dataset.root).each()]):
         with pytest.raises(CatalogueCorrupt) as caught:
             use()
-        assert caught.value.mend == "remove it: gleanset snapshot --remove v1"
+        assert caught.value.fix == "remove it: gleanset snapshot --remove v1"
     assert labels(dataset.root) == ["owl"] * 4
     Snapshots(dataset.root).remove("v1")
     assert Snapshots(dataset.root).names() == []

@@ -129,14 +129,14 @@ def test_a_missing_package_is_told_with_its_mend(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "animeface", None)  # how Python marks "not to be had"
     with pytest.raises(MissingComponent, match="cannot be loaded") as caught:
         checked_search.__wrapped__()
-    assert "pip install" in caught.value.mend
+    assert "pip install" in caught.value.fix
 
 
 def test_the_self_test_notices_that_nothing_is_seen(tmp_path: Path) -> None:
     blank = save(tmp_path / "blank.png", np.full((256, 256, 3), 200, np.uint8))
     with pytest.raises(MissingComponent, match="found 0 faces") as caught:
         self_test(checked_search(), blank, SELFTEST_FACE)
-    assert "pip install" in caught.value.mend
+    assert "pip install" in caught.value.fix
     assert "animeface 2" in caught.value.what
     assert "pillow" in caught.value.what
 

@@ -116,7 +116,7 @@ def test_silence_has_an_end(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch)
 def test_a_wrong_image_is_told_with_its_mend(engine: FakeEngine, mode: str, what: str) -> None:
     with pytest.raises(MissingComponent, match=what) as caught:
         AnimeFaceDocker(engine=str(engine(mode)), image="image")
-    assert "facecrop docker build" in caught.value.mend
+    assert "facecrop docker build" in caught.value.fix
     assert caught.value.exit_code == 6
 
 
@@ -129,7 +129,7 @@ def test_an_image_that_sees_nothing_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(MissingComponent, match="found 0 faces instead of 1") as caught:
         AnimeFaceDocker(engine=str(program), image="blind")
     assert "the image blind in podman" in caught.value.what
-    assert "facecrop docker build" in caught.value.mend
+    assert "facecrop docker build" in caught.value.fix
 
 
 @pytest.mark.slow

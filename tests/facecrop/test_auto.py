@@ -160,4 +160,4 @@ def test_whoever_names_the_ensemble_is_told_what_to_name(
     write_settings(dataset.root, Settings(crop=CropSettings(detector="ensemble")))
     with Dataset.open(dataset.root) as dataset, pytest.raises(UsageError) as refused:
         asked(dataset, **request_)
-    assert "--detector drawnface" in refused.value.mend
+    assert "--detector drawnface" in refused.value.fix

@@ -99,7 +99,7 @@ def test_what_a_detector_found_is_rejected_and_not_removed(dataset: Dataset) -> 
     (sample,) = samples(dataset)
     with pytest.raises(UsageError, match="found by whole") as caught:
         remove_samples(dataset, [sample.key])
-    assert "labeler label --reject" in caught.value.mend
+    assert "labeler label --reject" in caught.value.fix
     with pytest.raises(UsageError, match="no sample"):
         remove_samples(dataset, ["nothing"])
 

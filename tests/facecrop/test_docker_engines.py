@@ -64,7 +64,7 @@ def refused(image: str = "i", wanted: str = "") -> MissingComponent:
     with pytest.raises(MissingComponent) as caught:
         choose_engine(image, wanted)
     assert caught.value.exit_code == 6
-    assert caught.value.mend
+    assert caught.value.fix
     return caught.value
 
 
@@ -75,7 +75,7 @@ def facecrop(*args: str) -> Ran:
 def test_no_engine_at_all(path: Path) -> None:
     error = refused()
     assert error.what == "there is no docker and no podman on this machine"
-    assert "apt-get install podman" in error.mend
+    assert "apt-get install podman" in error.fix
 
 
 @pytest.mark.parametrize("version", NOT_RUNNING)
@@ -84,7 +84,7 @@ def test_an_engine_that_is_not_running(path: Path, version: str) -> None:
     engine(path, name, NOT_RUNNING[version])
     error = refused()
     assert error.what == f"{name} is installed but is not running"
-    assert "start" in error.mend
+    assert "start" in error.fix
 
 
 @pytest.mark.parametrize("version", NOT_PERMITTED)
@@ -92,7 +92,7 @@ def test_an_engine_that_we_may_not_use(path: Path, version: str) -> None:
     engine(path, "docker", NOT_PERMITTED[version])
     error = refused()
     assert error.what.startswith("you are not permitted to use docker")
-    assert "usermod -aG docker" in error.mend
+    assert "usermod -aG docker" in error.fix
 
 
 @pytest.mark.parametrize("version", NO_IMAGE)
@@ -102,14 +102,14 @@ def test_an_image_that_is_not_built(path: Path, version: str) -> None:
     error = refused()
     assert isinstance(error, ImageNotBuilt)
     assert error.what == f"{name} has no image i"
-    assert "facecrop docker build" in error.mend
+    assert "facecrop docker build" in error.fix
 
 
 def test_an_engine_that_fails_in_its_own_way(path: Path) -> None:
     engine(path, "docker", "something\n\x1b[31mthe disk is on fire\x07\n", code=125)
     error = refused()
     assert error.what == "docker does not work here: [31mthe disk is on fire"
-    assert "docker info" in error.mend
+    assert "docker info" in error.fix
 
 
 def test_an_engine_that_never_answers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ def test_commands_end_with_6_and_the_mend(path: Path) -> None:
 def test_the_state_of_every_engine_is_known(path: Path) -> None:
     engine(path, "docker", NO_IMAGE["docker 28"])
     found = states()
-    assert found["docker"]["mend"] == "build it with: facecrop docker build"
+    assert found["docker"]["hint"] == "build it with: facecrop docker build"
     assert found["podman"]["state"] == "there is no podman on this machine"
 
 

@@ -109,7 +109,7 @@ def test_without_a_file_it_comes_from_the_users_cache(
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     with pytest.raises(MissingComponent, match="could not be fetched") as error:
         detector_named("lbpcascade", threshold=0.01)
-    assert "--cascade FILE" in error.value.mend
+    assert "--cascade FILE" in error.value.fix
     cached = cache_folder() / f"{LBPCASCADE.sha256[:16]}-{LBPCASCADE.name}"
     cached.write_bytes(Path(cascade).read_bytes())
     found = detector_named("lbpcascade", threshold=0.01)

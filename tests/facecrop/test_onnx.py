@@ -92,7 +92,7 @@ def test_several_classes_without_names_are_asked_about(tmp_path: Path) -> None:
     model = red_model(tmp_path / "two.onnx", classes=3, names={0: "cat", 1: "dog", 2: "owl"})
     with pytest.raises(UsageError, match="3 kinds of things apart: 0 cat, 1 dog, 2 owl") as error:
         detector_named("onnx", model=str(model))
-    assert "onnx.face=" in error.value.mend
+    assert "onnx.face=" in error.value.fix
 
 
 @pytest.mark.parametrize("shape", [[1, 1000], [1, 64, 64, 3], [2, 5, 84], [1, 5, 80], [1, 84, 4]])
@@ -100,7 +100,7 @@ def test_other_models_are_refused(tmp_path: Path, shape: list[int]) -> None:
     model = other_model(tmp_path / "other.onnx", shape)
     with pytest.raises(UsageError, match="no face model: its answer has the shape") as error:
         detector_named("onnx", model=str(model))
-    assert "YOLO" in error.value.mend
+    assert "YOLO" in error.value.fix
 
 
 @pytest.mark.parametrize("value", [17.0, -3.0, float("nan")])
@@ -120,7 +120,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "w.bin").unlink()
     with pytest.raises(UsageError, match=r"apart\.onnx is no ONNX model: .*[Ee]xternal") as error:
         detector_named("onnx", model=str(apart))
-    assert "in one file" in error.value.mend
+    assert "in one file" in error.value.fix
     with pytest.raises(UsageError, match="there is no file"):
         detector_named("onnx", model=str(tmp_path / "none.onnx"))
     with pytest.raises(UsageError, match="no model was given"):
@@ -141,6 +141,6 @@ def test_a_model_is_fetched_by_address_and_hash(
         assert list((tmp_path / "cache" / "gleanset").rglob("*red.onnx"))
         with pytest.raises(UsageError, match="needs its SHA-256") as usage:
             detector_named("onnx", model=url)
-        assert "onnx.sha256=" in usage.value.mend
+        assert "onnx.sha256=" in usage.value.fix
         with pytest.raises(MissingComponent, match="not the file it should be"):
             detector_named("onnx", model=url, sha256="0" * 64)

@@ -1,4 +1,4 @@
-"""`dataset.toml` and its sisters: what is wrong is named with key, line and mend."""
+"""`dataset.toml` and its sisters: what is wrong is named with key, line and fix."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def test_a_wrong_key_is_named_with_its_line_and_what_was_meant(
 ) -> None:
     error = told(tmp_path, text)
     assert f"line {line}: there is no key {key!r}" in error.what
-    assert f"did you mean {meant!r}?" in error.mend
-    assert meant in error.mend.partition("known keys:")[2]
+    assert f"did you mean {meant!r}?" in error.fix
+    assert meant in error.fix.partition("known keys:")[2]
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_a_value_of_a_few_is_told_with_those_and_the_one_that_was_meant(tmp_path
         stages: list[Literal["faces", "dedup"]] = msgspec.field(default_factory=list)
 
     error = told(tmp_path, "colour = 'grayscal'", Chosen)
-    assert error.mend == "did you mean 'grayscale'? allowed: grayscale, rgb"
+    assert error.fix == "did you mean 'grayscale'? allowed: grayscale, rgb"
     error = told(tmp_path, "stages = ['faces', 'dedupe']", Chosen)
-    assert error.mend == "did you mean 'dedup'? allowed: faces, dedup"
+    assert error.fix == "did you mean 'dedup'? allowed: faces, dedup"
 
 
 def test_what_is_no_toml_is_told_with_its_line(tmp_path: Path) -> None:

@@ -358,7 +358,7 @@ def test_a_path_that_is_too_long_for_sqlite(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     with pytest.raises(NotWritable, match="SQLite opens at most 504") as caught:
         Dataset.create(folder)
-    assert "shorter path" in caught.value.mend
+    assert "shorter path" in caught.value.fix
     assert "chmod" not in str(caught.value)
 
 

@@ -67,7 +67,7 @@ def test_a_wrong_beginning_is_thrown_away(
 def test_a_wrong_checksum_leaves_nothing(publisher: Publisher, tmp_path: Path) -> None:
     with pytest.raises(MissingComponent, match=f"SHA-256 is {SHA256}") as error:
         fetched(weights(publisher, "0" * 64), "give a copy of it", tmp_path)
-    assert "give a copy of it" in error.value.mend
+    assert "give a copy of it" in error.value.fix
     assert error.value.exit_code == 6
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".lock"]
 
@@ -95,8 +95,8 @@ def test_no_net_is_told(publisher: Publisher, tmp_path: Path) -> None:
         fetched(Published(url, SHA256), "give a copy of it", tmp_path)
     assert "Connection refused" in error.value.what
     assert "HTTPConnection" not in error.value.what, "no Python where a person reads"
-    assert "HTTPS_PROXY" in error.value.mend
-    assert "give a copy of it" in error.value.mend
+    assert "HTTPS_PROXY" in error.value.fix
+    assert "give a copy of it" in error.value.fix
 
 
 def test_a_wrong_certificate_setting_is_told(

@@ -116,7 +116,7 @@ def test_a_missing_ray_names_the_package_to_install(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingComponent) as caught:
         list(run_over(pool_jobs.double, [1], Cluster("127.0.0.1:9", (tmp_path,))))
-    assert caught.value.mend == install_command("cluster")
+    assert caught.value.fix == install_command("cluster")
 
 
 @NEEDS_RAY

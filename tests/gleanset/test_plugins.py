@@ -85,7 +85,7 @@ def test_a_plugin_that_cannot_be_used_names_its_package_and_the_others_work(
     assert re.search(why, raised.value.what)
     assert raised.value.what.isprintable()
     assert "the detector nothing of gleanset-x 1.0 cannot be used" in raised.value.what
-    assert "pip install --upgrade gleanset-x" in raised.value.mend
+    assert "pip install --upgrade gleanset-x" in raised.value.fix
     assert DetectorSpec.of("good").build().settings == "threshold=0.5"
     assert DetectorSpec.of("whole").build().name == "whole"
     tried = {plugin.made_by: error for plugin, _, error in tried_plugins(*ALL, as_it_is)}

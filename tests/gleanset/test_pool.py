@@ -60,7 +60,7 @@ def test_a_bad_item_is_a_failure_and_the_rest_goes_on(
 def test_what_the_user_must_mend_ends_the_run(workers: Workers) -> None:
     with pytest.raises(DiskFull, match="no space left for x") as caught:
         list(run_over(pool_jobs.out_of_space, range(10_000_000), workers))
-    assert caught.value.mend == "free some"
+    assert caught.value.fix == "free some"
 
 
 def test_errors_keep_what_they_carry_on_their_way_out_of_a_process(processes: Processes) -> None:

@@ -86,7 +86,7 @@ def assert_no_worker_begins(count: int) -> None:
     start = time.monotonic()
     with pytest.raises(GleansetError, match="end as soon as they begin") as caught:
         list(run_over(pool_jobs.double, range(count), Processes(2)))
-    assert "--workers 1" in caught.value.mend
+    assert "--workers 1" in caught.value.fix
     assert time.monotonic() - start < 60
 
 
@@ -101,8 +101,8 @@ def test_a_script_that_every_worker_runs_is_told_so(tmp_path: Path) -> None:
 
     plain = ran(begin + work)
     assert plain.code == 1
-    mend = plain.stderr.rstrip().rpartition("behind: ")[2]
-    assert ran(f"{begin}{mend} {work}").stdout == "[1]\n"
+    fix = plain.stderr.rstrip().rpartition("behind: ")[2]
+    assert ran(f"{begin}{fix} {work}").stdout == "[1]\n"
 
 
 @pytest.mark.usefixtures("_no_server")

@@ -266,7 +266,7 @@ def test_turned_away_is_not_nothing(
     with pytest.raises(error, match="'cats'") as caught:
         ask(site, client, name)
     assert type(caught.value) is error
-    assert caught.value.mend
+    assert caught.value.fix
     assert len(site.asked) == asked
 
 

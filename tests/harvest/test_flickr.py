@@ -232,7 +232,7 @@ def test_an_answer_of_another_shape_is_never_an_empty_list(
     with pytest.raises(error) as caught:
         ask(api, client)
     assert caught.type is error
-    assert caught.value.mend
+    assert caught.value.fix
     # A page that counts photos and lists none is asked for again.
     assert len(api.forms) == (3 if told == listing(total=40) else 1)
 

@@ -81,7 +81,7 @@ def test_what_is_not_there_is_told(
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputUnusable, match=said) as caught:
         found(given)
-    assert caught.value.mend
+    assert caught.value.fix
 
 
 def animated(path: Path, kind: str, frames: int) -> Path:

@@ -85,7 +85,7 @@ WRONG: list[dict[str, Any]] = [
 def test_what_makes_no_sense_is_refused(wish: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as caught:
         FramesRequest(videos=("a",), **wish).sampling()
-    assert caught.value.mend
+    assert caught.value.fix
 
 
 def understood(*args: str) -> FramesRequest:
@@ -128,6 +128,6 @@ def test_an_option_that_was_removed_says_what_to_use() -> None:
     done = CliRunner().invoke(frames, ["--at", "3f9a0b"])
     assert isinstance(done.exception, UsageError)
     assert "--at" in done.exception.what
-    assert "ffplay" in done.exception.mend
+    assert "ffplay" in done.exception.fix
     other = CliRunner().invoke(frames, ["--simulate", "--", "--at"])
     assert not isinstance(other.exception, UsageError)

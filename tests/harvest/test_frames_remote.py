@@ -234,7 +234,7 @@ def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "yt_dlp", None)
     with pytest.raises(MissingComponent, match="yt-dlp") as caught:
         only("https://example.org/v", tmp_path)
-    assert caught.value.mend == install_command("video")
+    assert caught.value.fix == install_command("video")
 
 
 @pytest.mark.slow

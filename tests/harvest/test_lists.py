@@ -191,4 +191,4 @@ def test_without_pyarrow_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(MissingComponent, match="pyarrow") as caught:
         check_list(tmp_path / "l.parquet")
-    assert caught.value.mend == install_command("parquet")
+    assert caught.value.fix == install_command("parquet")

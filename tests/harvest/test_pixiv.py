@@ -309,7 +309,7 @@ def test_turned_away_is_not_nothing(
         ask(pixiv, client)
     assert type(caught.value) is kind
     assert caught.value.exit_code == 4
-    assert caught.value.mend
+    assert caught.value.fix
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])

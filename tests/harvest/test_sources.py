@@ -148,7 +148,7 @@ def refusal(source: Source, site: RecordedSite, client: Client) -> str:
     """The class of the error that ends the search; it names what mends it."""
     with pytest.raises(GleansetError) as caught:
         list(ask(source, site, client))
-    assert caught.value.mend
+    assert caught.value.fix
     return type(caught.value).__name__
 
 

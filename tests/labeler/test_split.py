@@ -289,7 +289,7 @@ def test_more_folds_than_groups_are_refused(empty: Dataset) -> None:
     add_groups(empty, [Group(f"scene-{n}", CLASSES[n % 2], 4) for n in range(3)])
     with pytest.raises(UsageError, match="2 of 5 folds would be empty") as refused:
         plan_split(empty, SplitSettings(folds=5))
-    assert "--folds 3" in refused.value.mend
+    assert "--folds 3" in refused.value.fix
     assert not plan_split(empty, SplitSettings(folds=3)).empty
 
 
@@ -312,4 +312,4 @@ def test_an_empty_split_and_small_test_classes_are_reported(empty: Dataset) -> N
 def test_a_ratio_of_two_parts_says_how_to_write_it(text: str, hint: str) -> None:
     with pytest.raises(UsageError, match="not a ratio") as refused:
         parse_ratio(text)
-    assert hint in refused.value.mend
+    assert hint in refused.value.fix

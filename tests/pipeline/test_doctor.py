@@ -50,9 +50,9 @@ def test_what_is_there_and_what_mends_the_rest(doctor: Doctor, tmp_path: Path) -
     assert found["drawnface"]["ok"]
     assert found["animeface"]["ok"] is (find_spec("animeface") is not None)
     assert "fetched when it is first used" in found["cascade"]["there"]
-    assert found["flickr"]["mend"] == "harvest login flickr"
+    assert found["flickr"]["hint"] == "harvest login flickr"
     assert found["window"]["ok"] is has_display()
-    assert all(part["mend"] for part in found.values() if not part["ok"])
+    assert all(part["hint"] for part in found.values() if not part["ok"])
     assert list(tmp_path.iterdir()) == [], "it changes nothing"
 
 
@@ -70,7 +70,7 @@ def test_without_what_is_needed_the_exit_code_says_so(doctor: Doctor, tmp_path: 
     done = doctor("--json", PATH=str(tmp_path), IMAGEIO_FFMPEG_EXE="/nowhere/ffmpeg")
     assert done.code == 6
     assert parts(done)["ffmpeg"]["needed"]
-    assert "apt-get install ffmpeg" in parts(done)["ffmpeg"]["mend"]
+    assert "apt-get install ffmpeg" in parts(done)["ffmpeg"]["hint"]
     assert "apt-get install ffmpeg" in done.stderr
 
 
@@ -78,4 +78,4 @@ def test_without_what_is_needed_the_exit_code_says_so(doctor: Doctor, tmp_path: 
 def test_a_disk_without_space_is_told(doctor: Doctor) -> None:
     found = parts(doctor("--json", "-d", "/proc/nobody/here"))
     assert not found["disk"]["ok"]
-    assert "-d" in found["disk"]["mend"]
+    assert "-d" in found["disk"]["hint"]

@@ -333,20 +333,20 @@ def test_a_dataset_of_before_follows_faces_as_it_did_and_no_episode_twice(
 
 
 @pytest.mark.parametrize(
-    ("found_by", "mend"),
+    ("found_by", "hint"),
     [
         ("ensemble:threshold=0.5", "--detector drawnface"),
         ("onnx:model=0123456789ab,threshold=0.25", "--detector onnx:model=FILE"),
     ],
 )
 def test_where_the_detector_of_before_cannot_be_had_it_is_said_what_to_name(
-    dataset: Dataset, found_by: str, mend: str
+    dataset: Dataset, found_by: str, fix: str
 ) -> None:
     recorded = f"mode=seen every=0.3333333333 asked={found_by};per_track=4"
     dataset.videos.record(VideoName("0" * 64, "a.mkv"), recorded, 60.0, 9)
     with pytest.raises(UsageError) as refused:
         EpisodesRequest(videos=("a.mkv",))._spec(dataset)
-    assert mend in refused.value.mend
+    assert fix in refused.value.fix
 
 
 def test_a_recipe_has_a_table_of_episodes(tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ def test_conditions(filled: Dataset, kind: str, conditions: list[str], expected:
 
 
 @pytest.mark.parametrize(
-    ("kind", "condition", "mend"),
+    ("kind", "condition", "hint"),
     [
         ("samples", "", "FIELD=VALUE"),
         ("samples", "la bel=hana", "FIELD=VALUE"),
@@ -244,11 +244,11 @@ def test_conditions(filled: Dataset, kind: str, conditions: list[str], expected:
     ],
 )
 def test_wrong_conditions_are_refused_with_their_mend(
-    filled: Dataset, kind: str, condition: str, mend: str
+    filled: Dataset, kind: str, condition: str, fix: str
 ) -> None:
     with pytest.raises(UsageError) as error:
         lines(filled, kind, condition)
-    assert mend in str(error.value)
+    assert fix in str(error.value)
     assert error.value.exit_code == 2
 
 

@@ -82,7 +82,7 @@ def test_where_animeface_is_not_built_nothing_needs_it() -> None:
     assert doctor.code == 0, doctor.stderr
     assert (parts["drawnface"]["ok"], parts["drawnface"]["needed"]) == (True, True)
     assert (parts["animeface"]["ok"], parts["animeface"]["needed"]) == (False, False)
-    assert "--detector drawnface" in parts["animeface"]["mend"]
+    assert "--detector drawnface" in parts["animeface"]["hint"]
     told = without_posix("-m", "facecrop", "detectors", packages="animeface").stdout
     assert re.search(r"drawnface: [^:]*The\s+default\.", told), told
 

@@ -85,7 +85,7 @@ def test_exports_without_splits_and_of_reports_alone(mixed: Dataset, tmp_path: P
     for form in ("imagefolder", "webdataset", "coco"):
         with pytest.raises(InputUnusable) as refused:
             export(mixed, tmp_path / form, ExportOptions(format=form), workers=1)
-        assert "--with-reports" in refused.value.mend
+        assert "--with-reports" in refused.value.fix
 
 
 def test_gallery_and_report_of_a_dataset(mixed: Dataset, tmp_path: Path) -> None:

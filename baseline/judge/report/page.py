@@ -315,8 +315,8 @@ def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = 
 
 
 def _read(folder: Path) -> FoldMetrics:
-    mend = "measure again: baseline train --folds K -o seed=1"
-    metrics = read_part(folder, METRICS, FoldMetrics, mend)
+    fix = "measure again: baseline train --folds K -o seed=1"
+    metrics = read_part(folder, METRICS, FoldMetrics, fix)
     if metrics is None:
-        raise InputUnusable(f"{folder / METRICS} is missing", mend)
+        raise InputUnusable(f"{folder / METRICS} is missing", fix)
     return metrics

@@ -32,14 +32,14 @@ def checked_template(text: str) -> str:
     try:
         named = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
     except ValueError as error:
-        raise UsageError(f"the caption {text!r} cannot be read: {error}", _MEND) from error
+        raise UsageError(f"the caption {text!r} cannot be read: {error}", _FIX) from error
     if (unknown := named - {*FIELDS}) or "\n" in text:
         what = f"has no {{{min(unknown)}}}" if unknown else "has more than one line"
-        raise UsageError(f"the caption {text!r} {what}", _MEND)
+        raise UsageError(f"the caption {text!r} {what}", _FIX)
     return text
 
 
-_MEND = f"write for instance 'portrait of {CLASS}, {{tags}}'; there are: {', '.join(FIELDS)}"
+_FIX = f"write for instance 'portrait of {CLASS}, {{tags}}'; there are: {', '.join(FIELDS)}"
 
 
 def caption(items: Sequence[ExportItem], template: str) -> str:

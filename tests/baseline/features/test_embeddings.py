@@ -123,7 +123,7 @@ def test_what_cannot_be_is_said(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(MissingComponent) as caught:
         backbone_of(NAME)
-    assert "[transfer]" in caught.value.mend
+    assert "[transfer]" in caught.value.fix
 
 
 NETWORK = "mobilenetv3_small_050"
@@ -176,4 +176,4 @@ def test_a_hub_out_of_reach_is_told_with_the_mend(files: dict[str, bytes]) -> No
     assert settings.backbone == "hf-hub:timm/gone.a1"  # type: ignore[union-attr]
     with pytest.raises(MissingComponent, match="could not be fetched from the hub") as caught:
         load_backbone("hf-hub:timm/gone.a1", "hub")
-    assert "weights=packaged" in caught.value.mend
+    assert "weights=packaged" in caught.value.fix

@@ -128,7 +128,7 @@ def test_unreadable_pictures_are_left_out(dataset: Dataset) -> None:
     assert len(found.vectors) == 11
     with pytest.raises(InputUnusable, match="none of the 1 pictures") as error:
         features_of(dataset, [lost], SPEC)
-    assert error.value.mend
+    assert error.value.fix
     assert features_of(dataset, [], SPEC).vectors.shape[:2] == (0, 2)
 
 
@@ -246,7 +246,7 @@ def test_a_full_memory_says_what_to_change() -> None:
     extractor.net = Narrow()
     with pytest.raises(UsageError, match="out of memory with 32 images at once") as caught:
         extractor(np.zeros((21, 3, 8, 8), np.uint8))
-    assert "-o size=" in caught.value.mend
+    assert "-o size=" in caught.value.fix
 
 
 def test_weights_that_give_no_numbers_are_told() -> None:

@@ -73,14 +73,14 @@ def test_wrong_value_names_key_and_expectation(key: str, text: str, expected: st
     with pytest.raises(UsageError) as caught:
         load_preset("simple", {key: text})
     assert f"'{key}'" in caught.value.what
-    assert expected in caught.value.mend
+    assert expected in caught.value.fix
 
 
 def test_unknown_key_suggests_and_lists() -> None:
     with pytest.raises(UsageError) as caught:
         load_preset("simple", {"epoch": "5"})
     assert "Did you mean 'epochs'?" in caught.value.what
-    assert "learning_rate" in caught.value.mend
+    assert "learning_rate" in caught.value.fix
     with pytest.raises(UsageError):
         load_preset("simple", {"preset": "other"})
 
@@ -88,7 +88,7 @@ def test_unknown_key_suggests_and_lists() -> None:
 def test_unknown_preset() -> None:
     with pytest.raises(UsageError, match="Did you mean 'simple'") as caught:
         load_preset("simpel", {})
-    assert "simple" in caught.value.mend
+    assert "simple" in caught.value.fix
 
 
 def test_settings_survive_json() -> None:
@@ -127,7 +127,7 @@ def test_fewer_pictures_are_given_more_views() -> None:
     for wrong in ("many", "65", "-1"):
         with pytest.raises(UsageError, match="'views' cannot be") as refused:
             load_preset("transfer", {"views": wrong})
-        assert refused.value.mend == "Choose auto or a whole number"
+        assert refused.value.fix == "Choose auto or a whole number"
 
 
 def test_more_blocks_than_the_picture_has_room_for() -> None:

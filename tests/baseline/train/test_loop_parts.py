@@ -206,7 +206,7 @@ def test_too_little_memory_for_a_batch_says_what_to_change() -> None:
     assert isinstance(settings, Simple)
     with pytest.raises(UsageError, match="out of memory with 10 images at once") as caught:
         train_network(classifier_task(Narrow(), patterns((40, 40, 40), 1), none(), settings))
-    assert "-o batch=" in caught.value.mend
+    assert "-o batch=" in caught.value.fix
 
 
 def test_what_says_that_memory_is_full() -> None:

@@ -131,7 +131,7 @@ def test_one_class_and_an_empty_class_are_told_before_any_work(tmp_path: Path, p
         fill(dataset, 4, classes=1)
         with pytest.raises(InputUnusable, match="at least 2 classes") as error:
             trained(dataset, preset, options)
-        assert error.value.mend
+        assert error.value.fix
     with Dataset.create(tmp_path / "empty") as dataset:
         fill(dataset, 4)
         moved = {

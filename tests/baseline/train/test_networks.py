@@ -124,7 +124,7 @@ def test_weights_that_are_refused(tmp_path: Path) -> None:
         load_backbone("resnet18", "packaged")
     with pytest.raises(UsageError, match="knows no backbone 'resnet_50'") as caught:
         load_backbone("resnet_50", "none")
-    assert "resnet" in caught.value.mend
+    assert "resnet" in caught.value.fix
 
 
 TINY = {"size": "32", "blocks": "4,8", "dense": "8", "epochs": "1"}
@@ -192,7 +192,7 @@ def test_wrong_settings_are_damage(saved: Path, change: dict[str, object], messa
     (saved / SETTINGS).write_text(json.dumps(described))
     with pytest.raises(InputUnusable, match=message) as error:
         load_model(saved)
-    assert error.value.mend
+    assert error.value.fix
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path, settings: Settings) -> None:

@@ -298,7 +298,7 @@ def test_all_pictures_lost_is_an_error_with_its_mend(small: Dataset) -> None:
     shutil.rmtree(small.root / "images")
     with pytest.raises(InputUnusable, match="can be read") as error:
         train_run(small, QUICK)
-    assert "images folder" in error.value.mend
+    assert "images folder" in error.value.fix
 
 
 def test_the_commands_and_their_exit_codes(dataset: Dataset) -> None:

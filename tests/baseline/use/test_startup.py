@@ -104,7 +104,7 @@ if __name__ == "__main__":
     ):
         done = CliRunner().invoke(commands, [*words, "-d", root])
         error = done.exception
-        print(words[0], done.exit_code, getattr(error, "mend", error))
+        print(words[0], done.exit_code, getattr(error, "fix", error))
     print(*sorted({"torch", "timm"} & set(sys.modules)))
 """
 

@@ -70,7 +70,7 @@ def test_what_the_hub_cannot_vouch_for_is_not_fetched(
     hub.headers = headers
     with pytest.raises(InputUnusable, match=words) as error:
         ask_hub(HubFile.parse(NAME))
-    assert error.value.mend
+    assert error.value.fix
 
 
 def test_names_of_nothing_and_no_net_are_told(hub: Hub) -> None:
@@ -84,4 +84,4 @@ def test_names_of_nothing_and_no_net_are_told(hub: Hub) -> None:
     hub.server_close()
     with pytest.raises(MissingComponent, match="shows no hub:") as error:
         ask_hub(HubFile.parse(NAME))
-    assert "HF_ENDPOINT" in error.value.mend
+    assert "HF_ENDPOINT" in error.value.fix

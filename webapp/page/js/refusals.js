@@ -5,10 +5,10 @@ import { currentLanguage, words } from "./words.js";
 // Of these the server tells how much it takes.
 const LIMITS = ["too large", "too many faces"];
 
-/** A sentence for a person: `reason` is one of few, `detail` and `mend` are the server's English words. */
-export function refusal(reason, detail = "", mend = "") {
+/** A sentence for a person: `reason` is one of few, `detail` and `hint` are the server's English words. */
+export function refusal(reason, detail = "", hint = "") {
   const sentence = sentences()[reason];
-  if (!sentence) return [reason, detail, mend].filter(Boolean).join(" – ");
+  if (!sentence) return [reason, detail, hint].filter(Boolean).join(" – ");
   return LIMITS.includes(reason) && detail && currentLanguage() === "en" ? `${sentence} (${detail})` : sentence;
 }
 

@@ -7,8 +7,8 @@ const PATIENCE_SECONDS = 60;
 
 /** What a server refused, or that it cannot be reached (`status` 0). */
 export class ServerError extends Error {
-  constructor(status, reason, detail = "", mend = "") {
-    super(refusal(reason, detail, mend));
+  constructor(status, reason, detail = "", hint = "") {
+    super(refusal(reason, detail, hint));
     Object.assign(this, { status, reason, detail });
   }
 }
@@ -25,7 +25,7 @@ async function asked(path, options) {
     if (answer.ok) return answer;
   } while (performance.now() - begun < 1000 * PATIENCE_SECONDS && await welcomeAgain(answer, options?.signal));
   const told = await answer.json().catch(() => ({}));
-  throw new ServerError(answer.status, told.reason ?? `HTTP ${answer.status}`, told.detail, told.mend);
+  throw new ServerError(answer.status, told.reason ?? `HTTP ${answer.status}`, told.detail, told.hint);
 }
 
 /** Wait as long as the server asks to, unless `signal` ends it; whether it does: it has too much to do, or was asked too often. */
