@@ -89,7 +89,7 @@ def _plugins() -> Iterator[Component]:
     )
     for plugin, _, error in chain.from_iterable(tried):
         purpose = PURPOSES[plugin.kind].format(plugin.name)
-        there, hint = (error.what, error.hint) if error else (f"of {plugin.made_by}", "")
+        there, hint = (error.what, error.fix) if error else (f"of {plugin.made_by}", "")
         yield Component(plugin.name, purpose, error is None, there, hint)
 
 
@@ -105,7 +105,7 @@ def _part(name: str, purpose: str, look: Look, *, needed: bool = False) -> Compo
     try:
         return Component(name, purpose, True, look(), needed=needed)
     except GleansetError as error:
-        return Component(name, purpose, False, error.what, error.hint, needed)
+        return Component(name, purpose, False, error.what, error.fix, needed)
     except Exception as error:  # a broken installation may raise anything on import
         what = f"it is broken: {type(error).__name__}: {error}"
         return Component(name, purpose, False, what, reinstall_command(), needed)

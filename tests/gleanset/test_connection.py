@@ -319,7 +319,7 @@ try:
         measured = Measured(sha256, "JPEG", 1, 1, 1, 1, 1, number, 0.0)
         dataset.images.add(measured, Origin("test", sha256))
 except DiskFull as error:
-    print("ulimit" in error.mend, dataset.images.count() > 0)
+    print("ulimit" in error.fix, dataset.images.count() > 0)
 """
     told, _ = python(code, tmp_path / "d").communicate(timeout=60)
     assert told.strip() == "True True"
