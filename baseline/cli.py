@@ -37,7 +37,7 @@ from gleanset.terminal import shown_name, table
 from gleanset.tree import ignored_summary
 
 if TYPE_CHECKING:
-    from baseline.judge.thresholds import RuleRequest
+    from baseline.evaluation.thresholds import RuleRequest
     from baseline.use.crops import CropPlan
     from baseline.use.engines.base import ModelFacts
     from baseline.use.predict import Predicted
@@ -64,8 +64,8 @@ def train(job: CommandJob, request: TrainRequest) -> Result:
         return {"settings": load_preset(request.preset, request.texts()).to_json()}
     need_transfer()
     from baseline.data.runs import run_folder
-    from baseline.judge.report.page import REPORT
-    from baseline.judge.words import training_words
+    from baseline.evaluation.report.page import REPORT
+    from baseline.evaluation.summary import training_words
     from baseline.train.train_run import train_preset
 
     with job.open() as dataset:
@@ -201,9 +201,9 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
     answer by them. Each evaluation on test is counted, also those of other runs.
     """
     need_transfer()
-    from baseline.judge.judging import reevaluate
-    from baseline.judge.report.page import write_report
-    from baseline.judge.words import judged_values, judged_warnings, judged_words
+    from baseline.evaluation.evaluate import reevaluate
+    from baseline.evaluation.report.page import write_report
+    from baseline.evaluation.summary import judged_values, judged_warnings, judged_words
 
     wishes = _wishes(request)
     split = request.split or ("val" if wishes.any else "test")
@@ -217,7 +217,7 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
 
 
 def _wishes(request: EvaluateRequest) -> RuleRequest:
-    from baseline.judge.thresholds import RuleRequest
+    from baseline.evaluation.thresholds import RuleRequest
 
     rate = request.unknown_rate
     wishes = RuleRequest(
@@ -245,8 +245,8 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
     its moments. All figures are of what predict answers, by the calibrated scores of the run.
     """
     from baseline.data.runs import finished_runs
-    from baseline.judge.compare import compare as compare_runs
-    from baseline.judge.words import COMPARED, compared_cells
+    from baseline.evaluation.compare import compare as compare_runs
+    from baseline.evaluation.summary import COMPARED, compared_cells
 
     with job.open() as dataset:
         comparison = compare_runs(dataset, request.runs or finished_runs(dataset), request.split)
@@ -274,7 +274,7 @@ def doubts(job: CommandJob, request: DoubtsRequest) -> Result:
     """
     need_transfer()
     from baseline.data.runs import finished_run
-    from baseline.judge.report.page import write_report
+    from baseline.evaluation.report.page import write_report
     from baseline.train.trials import search_doubts
 
     with job.open() as dataset, dataset.stage("baseline"):

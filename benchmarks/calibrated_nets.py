@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from baseline.judge.outputs import log_softmax, softmax
+from baseline.evaluation.outputs import log_softmax, softmax
 
 RARE = 0.08
 """Share of the rare class."""

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.data.samples import deal_folds
-from baseline.judge.intervals import share_interval
+from baseline.evaluation.intervals import share_interval
 from baseline.train.trials import SWOLLEN
 from gleanset.binomial import Interval
 

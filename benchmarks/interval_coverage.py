@@ -12,7 +12,7 @@ independent pictures as the true variance makes of the sample; for anything else
 1.96 true standard errors. A bound counts as the interval from 0 up to it.
 
 A case is a function of a `World` and a random generator that returns a `Trial`; `@case` registers
-it. `tests/baseline/judge/test_intervals.py` runs a small fixed version of every case.
+it. `tests/baseline/evaluation/test_intervals.py` runs a small fixed version of every case.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from interval_worlds import DrawnWorld, drawn_worlds
 from scipy.special import betaincinv, ndtri
 from scipy.stats import norm
 
-from baseline.judge.answers import DecisionRule, decide
-from baseline.judge.intervals import compare_paired, group_numbers, share_interval
-from baseline.judge.metrics import subgroup_metrics
-from baseline.judge.outputs import Floats, Indices, Outputs
-from baseline.judge.thresholds import RuleRequest, SplitAnswers, choose_rule
+from baseline.evaluation.decision_rule import DecisionRule, decide
+from baseline.evaluation.intervals import compare_paired, group_numbers, share_interval
+from baseline.evaluation.metrics import subgroup_metrics
+from baseline.evaluation.outputs import Floats, Indices, Outputs
+from baseline.evaluation.thresholds import RuleRequest, SplitAnswers, choose_rule
 from gleanset.errors import InputUnusable
 
 MOMENTS = (6, 12, 25, 100)

@@ -155,9 +155,9 @@ def confusion(dataset: Dataset) -> Iterator[Line]:
 
 def _wrong_answers(dataset: Dataset, run: str) -> Iterator[Line]:
     # What judges is loaded for this alone.
-    from baseline.judge.metrics import mistakes_in
-    from baseline.judge.outputs import load_outputs, log_softmax
-    from baseline.judge.run_figures import read_metrics
+    from baseline.evaluation.metrics import mistakes_in
+    from baseline.evaluation.outputs import load_outputs, log_softmax
+    from baseline.evaluation.run_metrics import read_metrics
 
     folder = dataset.runs_folder / run
     for split, said in load_outputs(folder).items():

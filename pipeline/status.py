@@ -176,7 +176,7 @@ def accepted_reports(dataset: Dataset) -> int:
 def _has_new_reports(dataset: Dataset, newest: Run) -> bool:
     if not accepted_reports(dataset):
         return False
-    from baseline.judge.run_figures import read_metrics
+    from baseline.evaluation.run_metrics import read_metrics
 
     try:
         trained_on = read_metrics(dataset.runs_folder / newest.id).data.get("splits")

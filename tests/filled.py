@@ -11,7 +11,7 @@ from drawn_patterns import CLASSES, patterns
 from PIL import Image
 
 from baseline.data.samples import find_examples, load_arrays
-from baseline.judge.answers import (
+from baseline.evaluation.decision_rule import (
     DecisionRule,
     fit_feature_scale,
     save_decision_rule,

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from baseline.judge.answers import DecisionRule, FeatureScale
+from baseline.evaluation.decision_rule import DecisionRule, FeatureScale
 from baseline.use.engines.base import KEY, ModelFacts, card_of
 from gleanset.db.faces import CropMethod
 

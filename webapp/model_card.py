@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from baseline.data.runs import METRICS, TRAINED_ON, dataset_of_run
-from baseline.judge.answers import DecisionRule, load_decision_rule
-from baseline.judge.metrics import SplitFigures
-from baseline.judge.run_figures import RunFigures, read_metrics
+from baseline.evaluation.decision_rule import DecisionRule, load_decision_rule
+from baseline.evaluation.metrics import SplitFigures
+from baseline.evaluation.run_metrics import RunFigures, read_metrics
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.statistics import Statistics

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from baseline.judge.outputs import load_outputs
+from baseline.evaluation.outputs import load_outputs
 from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.html.thumbnails import Thumbnails

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.data.pixels import Pixels, PixelSource, ReadPixels, decode_all
-from baseline.judge.outputs import Indices
+from baseline.evaluation.outputs import Indices
 from baseline.settings import Settings, Triplet
 from curation.moments import moments_of
 from gleanset import Dataset

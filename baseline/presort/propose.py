@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from baseline.judge.calibration import calibration_error
-from baseline.judge.intervals import share_at_most
+from baseline.evaluation.calibration import calibration_error
+from baseline.evaluation.intervals import share_at_most
 from curation.likeness.grouping import SOME, group_numbers, main_directions, told_by_tracks, walked
 from curation.likeness.recommend import (
     Floats,

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from baseline.judge.run_figures import EpochReport
+from baseline.evaluation.run_metrics import EpochReport
 from gleanset.files.atomic import disk_errors
 from gleanset.work.progress import Progress, ProgressMeter
 

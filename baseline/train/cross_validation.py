@@ -20,9 +20,14 @@ import numpy as np
 
 from baseline.data.runs import forget_checkpoint, read_part, write_part
 from baseline.data.samples import Examples, held_out_folds, with_val
-from baseline.judge.answers import ChosenThresholds, DecisionRule, FeatureScale, outputs_familiarity
-from baseline.judge.outputs import Outputs, joined_outputs, load_outputs, save_outputs
-from baseline.judge.thresholds import choose_familiarity
+from baseline.evaluation.decision_rule import (
+    ChosenThresholds,
+    DecisionRule,
+    FeatureScale,
+    outputs_familiarity,
+)
+from baseline.evaluation.outputs import Outputs, joined_outputs, load_outputs, save_outputs
+from baseline.evaluation.thresholds import choose_familiarity
 from baseline.settings import Settings, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.methods.frozen import pretrained_backbone

@@ -25,9 +25,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from baseline.data.runs import CHECKPOINT_FILE
 from baseline.data.samples import Arrays, class_weights
+from baseline.evaluation.run_metrics import EpochReport
 from baseline.features.backbone import full_memory_explained
 from baseline.features.compute import choose_compute, reproducible, to_network
-from baseline.judge.run_figures import EpochReport
 from baseline.settings import DescentSettings, Finetune, Simple
 from baseline.train.batches import (
     BatchPlace,

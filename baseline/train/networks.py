@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import Backbone
 from baseline.features.backbones import SideBySide, bare_backbone
 from baseline.features.shipped_backbones import (
@@ -25,7 +26,6 @@ from baseline.features.shipped_backbones import (
     SmallBackbone,
 )
 from baseline.features.timm_backbone import LearningBackbone, TimmBackbone, TimmNetwork, take_state
-from baseline.judge.answers import GALLERY_SCALE
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback
 from baseline.train.trained_net import TrainedNet, with_backbone

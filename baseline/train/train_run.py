@@ -21,8 +21,8 @@ from baseline.data.runs import (
     run_folder,
 )
 from baseline.data.samples import find_examples, prior_shift, with_val
-from baseline.judge.answers import BLIND, save_feature_scale
-from baseline.judge.judging import (
+from baseline.evaluation.decision_rule import BLIND, save_feature_scale
+from baseline.evaluation.evaluate import (
     TEST,
     JudgedRun,
     fitted_rule,
@@ -30,8 +30,8 @@ from baseline.judge.judging import (
     reuse_warning,
     straddle_warning,
 )
-from baseline.judge.report.page import write_report
-from baseline.judge.run_figures import RunFigures, copy_search, write_metrics
+from baseline.evaluation.report.page import write_report
+from baseline.evaluation.run_metrics import RunFigures, copy_search, write_metrics
 from baseline.settings import Settings, load_preset
 from baseline.train.callbacks import RunLogger, TrainingResult
 from baseline.train.cross_validation import with_unknown_rule

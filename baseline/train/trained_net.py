@@ -20,6 +20,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from baseline.data.runs import SETTINGS, WEIGHTS
+from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import (
     Array,
     Backbone,
@@ -31,7 +32,6 @@ from baseline.features.backbone import (
 from baseline.features.backbones import bare_backbone
 from baseline.features.scaling import Scaling
 from baseline.features.shipped_backbones import SmallBackbone
-from baseline.judge.answers import GALLERY_SCALE
 from baseline.settings import Settings, Simple, Triplet, settings_from
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic

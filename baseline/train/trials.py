@@ -30,16 +30,23 @@ from baseline.data.samples import (
     prior_shift,
     with_val,
 )
-from baseline.judge.calibration import fit_calibration
-from baseline.judge.intervals import (
+from baseline.evaluation.calibration import fit_calibration
+from baseline.evaluation.intervals import (
     compare_paired,
     effective_moments,
     several_interval,
     share_interval,
 )
-from baseline.judge.metrics import classification_metrics, empty_split, mean_log_loss
-from baseline.judge.outputs import Floats, Indices, Outputs, joined_outputs, save_outputs, softmax
-from baseline.judge.report.page import (
+from baseline.evaluation.metrics import classification_metrics, empty_split, mean_log_loss
+from baseline.evaluation.outputs import (
+    Floats,
+    Indices,
+    Outputs,
+    joined_outputs,
+    save_outputs,
+    softmax,
+)
+from baseline.evaluation.report.page import (
     REPORT,
     FoldFigures,
     FoldMetrics,

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from baseline.data.pixels import PictureInput, Pixels, as_image
 from baseline.data.runs import dataset_of_run
+from baseline.evaluation.decision_rule import UNKNOWN, decide, familiarity_of
 from baseline.features.backbone import batches_of
-from baseline.judge.answers import UNKNOWN, decide, familiarity_of
 from baseline.use.crops import CropPlan, PicturePart, crop_plan_for
 from baseline.use.engines.base import Floats, InferenceEngine, ModelFacts, NetworkOutputs
 from gleanset.errors import InputUnusable
@@ -57,7 +57,7 @@ class PictureAnswer:
     `label` is None where it does not know; `predictions` come surest first, `nearest` are the
     most similar known pictures of a model with a gallery. `box` is the face that was judged, in
     pixels of the upright picture; None where that is the whole picture. `familiarity` says how much
-    the picture looks like what was learnt from (`baseline.judge.answers`); None where
+    the picture looks like what was learnt from (`baseline.evaluation.decision_rule`); None where
     the model is of a time before that was kept. A model that `tells_strangers` answers None to
     what is not familiar enough; another names a class whatever it is shown.
     """

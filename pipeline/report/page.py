@@ -12,8 +12,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from baseline.judge.report.page import MainSection, epoch_curves, main_section
-from baseline.judge.run_figures import RunFigures, read_metrics
+from baseline.evaluation.report.page import MainSection, epoch_curves, main_section
+from baseline.evaluation.run_metrics import RunFigures, read_metrics
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations

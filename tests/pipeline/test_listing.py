@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from tools_for_tests import picture, run_here
 
-from baseline.judge.outputs import Outputs, save_outputs
-from baseline.judge.run_figures import RunFigures, write_metrics
+from baseline.evaluation.outputs import Outputs, save_outputs
+from baseline.evaluation.run_metrics import RunFigures, write_metrics
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
 from gleanset.db.runs import Doubt, Doubts

@@ -11,7 +11,7 @@ from stored_pictures import store
 from tools_for_tests import pixels, run_here
 
 from baseline.data.samples import find_examples
-from baseline.judge.run_figures import RunFigures, write_metrics
+from baseline.evaluation.run_metrics import RunFigures, write_metrics
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
 from curation.web_reports import accept_reports, report_store

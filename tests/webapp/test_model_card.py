@@ -11,7 +11,7 @@ import pytest
 from model_of_colours import CLASSES, write_model
 from web_requests import Serve
 
-from baseline.judge.answers import (
+from baseline.evaluation.decision_rule import (
     ChosenThresholds,
     DecisionRule,
     FamiliarityThreshold,

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.data.samples import Arrays, Examples, load_arrays
+from baseline.evaluation.decision_rule import GALLERY_SCALE, FeatureScale, fit_feature_scale
+from baseline.evaluation.outputs import Indices, Outputs, Scores
 from baseline.features.backbone import Backbone, FeaturePart, batches_of
 from baseline.features.features import Features, FeatureSpec, features_of
 from baseline.features.texture import PartWeights, expected_weights
-from baseline.judge.answers import GALLERY_SCALE, FeatureScale, fit_feature_scale
-from baseline.judge.outputs import Indices, Outputs, Scores
 from baseline.settings import Settings, Simple, Transfer, Triplet, views_of
 from baseline.train.trained_net import GalleryHead, TrainedNet
 from gleanset import Dataset

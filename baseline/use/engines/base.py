@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.data.pixels import Pixels
-from baseline.judge.answers import DecisionRule, FeatureScale
+from baseline.evaluation.decision_rule import DecisionRule, FeatureScale
 from baseline.settings import Fit
 from gleanset.db.faces import CropMethod
 from gleanset.errors import InputUnusable

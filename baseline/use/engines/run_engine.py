@@ -11,9 +11,9 @@ from typing import Self
 import numpy as np
 
 from baseline.data.pixels import Pixels
+from baseline.evaluation.decision_rule import load_decision_rule, load_feature_scale
 from baseline.features.backbone import FeatureArray
 from baseline.features.graph_backbone import as_floats
-from baseline.judge.answers import load_decision_rule, load_feature_scale
 from baseline.settings import Settings
 from baseline.train.trained_net import GalleryHead, TrainedNet, load_model
 from baseline.use.crops import load_crops

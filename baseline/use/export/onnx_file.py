@@ -18,12 +18,12 @@ import onnx
 from onnx import ModelProto, TensorProto
 
 from baseline.data.pixels import Pixels
+from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import OPSET, Backbone, PictureShape
 from baseline.features.graph_backbone import GraphBackbone
 from baseline.features.graph_builder import GraphBuilder, Output, byte_pictures
 from baseline.features.onnx_backbone import PREPARING
 from baseline.features.shipped_backbones import COLOUR_SCOPE
-from baseline.judge.answers import GALLERY_SCALE
 from baseline.train.trained_net import GalleryHead, LinearLayer, TrainedNet
 from baseline.use.engines.base import KEY, Card
 from baseline.use.engines.run_engine import LUMA, RunEngine

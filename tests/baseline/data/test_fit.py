@@ -21,8 +21,8 @@ from baseline.data import pixels
 from baseline.data.pixels import PixelSource, ReadPixels, decode_all, fitted
 from baseline.data.runs import SETTINGS
 from baseline.data.samples import find_examples, load_arrays
+from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
 from baseline.features.features import FeatureSpec, features_of
-from baseline.judge.answers import DecisionRule, save_decision_rule
 from baseline.settings import Fit, load_preset
 from baseline.train.networks import build_net
 from baseline.train.networks import learnt as made_by

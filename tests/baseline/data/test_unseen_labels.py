@@ -10,8 +10,8 @@ import pytest
 from drawn_dataset import fill
 
 from baseline.data.samples import find_examples, with_val
-from baseline.judge.outputs import load_outputs
-from baseline.judge.words import training_words
+from baseline.evaluation.outputs import load_outputs
+from baseline.evaluation.summary import training_words
 from baseline.settings import load_preset
 from baseline.train.cross_validation import HELD_OUT
 from baseline.train.train_run import train_run

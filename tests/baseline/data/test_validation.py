@@ -12,9 +12,9 @@ from drawn_dataset import fill
 from msgspec.structs import replace as replace_settings
 
 from baseline.data.samples import find_examples, with_val
-from baseline.judge.judging import reevaluate
-from baseline.judge.run_figures import copy_search, is_clear, read_metrics, unlearnt_words
-from baseline.judge.words import training_words
+from baseline.evaluation.evaluate import reevaluate
+from baseline.evaluation.run_metrics import copy_search, is_clear, read_metrics, unlearnt_words
+from baseline.evaluation.summary import training_words
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
 from gleanset import Dataset

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pytest
 
-from baseline.judge.calibration import calibration_error
-from baseline.judge.outputs import Floats, Indices
+from baseline.evaluation.calibration import calibration_error
+from baseline.evaluation.outputs import Floats, Indices
 from baseline.presort.propose import PresortResult, propose
 from curation.likeness.recommend import Taught, shared_names
 from gleanset.db.proposals import PresortSample

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from drawn_patterns import none
 
 from baseline.data.samples import Arrays
+from baseline.evaluation.run_metrics import EpochReport
 from baseline.features.compute import reproducible
-from baseline.judge.run_figures import EpochReport
 from baseline.settings import Simple
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.loop import classifier_task, train_network

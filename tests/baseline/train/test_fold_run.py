@@ -15,7 +15,7 @@ from drawn_dataset import fill
 from tools_for_tests import ROOT, run_here
 
 from baseline.data.samples import find_foldable
-from baseline.judge.outputs import load_outputs
+from baseline.evaluation.outputs import load_outputs
 from baseline.settings import load_preset
 from baseline.train.cross_validation import HELD_OUT, cross_validate
 from baseline.train.trials import SWOLLEN, DealtFolds, run_cross_validation

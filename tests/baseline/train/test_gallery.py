@@ -17,7 +17,7 @@ from test_methods import PACKAGED, TINY, accuracy, trained
 from tools_for_tests import python_path
 
 from baseline.data.runs import SETTINGS
-from baseline.judge.answers import GALLERY_SCALE
+from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.settings import load_preset
 from baseline.train.callbacks import TrainingResult
 from baseline.train.methods.gallery import (

@@ -15,10 +15,10 @@ from baseline.cli import commands
 from baseline.data.pixels import Pixels
 from baseline.data.runs import run_folder
 from baseline.data.samples import find_examples
+from baseline.evaluation.decision_rule import load_decision_rule, rule_scores
+from baseline.evaluation.evaluate import reevaluate
+from baseline.evaluation.outputs import softmax
 from baseline.features.graph_backbone import GraphExtractor
-from baseline.judge.answers import load_decision_rule, rule_scores
-from baseline.judge.judging import reevaluate
-from baseline.judge.outputs import softmax
 from baseline.settings import Settings, load_preset
 from baseline.train.methods.training_data import TrainingData, network_outputs, split_outputs
 from baseline.train.train_run import train_run

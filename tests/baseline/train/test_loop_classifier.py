@@ -11,8 +11,8 @@ from drawn_patterns import CLASSES, patterns
 from small_training import train_small
 
 from baseline.data.samples import Arrays
-from baseline.judge.metrics import SplitFigures, classification_metrics
-from baseline.judge.run_figures import EpochReport
+from baseline.evaluation.metrics import SplitFigures, classification_metrics
+from baseline.evaluation.run_metrics import EpochReport
 from baseline.settings import Simple, load_preset
 from baseline.train.callbacks import TrainingResult
 from baseline.train.networks import Net

@@ -14,9 +14,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from baseline.data.runs import forget_checkpoint
+from baseline.evaluation.run_metrics import EpochReport
 from baseline.features.backbone import is_out_of_memory
 from baseline.features.compute import reproducible
-from baseline.judge.run_figures import EpochReport
 from baseline.settings import Simple, load_preset
 from baseline.train import batches, loop
 from baseline.train.batches import (

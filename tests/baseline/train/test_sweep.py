@@ -10,7 +10,7 @@ from filled import fill
 from tools_for_tests import run_here
 
 from baseline.data.samples import find_examples, with_val
-from baseline.judge.outputs import Outputs, load_outputs
+from baseline.evaluation.outputs import Outputs, load_outputs
 from baseline.train.cross_validation import FOLDER, HELD_OUT, RESULT
 from baseline.train.trials import (
     Cell,

@@ -24,9 +24,9 @@ from tools_for_tests import Ran, python_path, run_here
 
 from baseline.data.runs import METRICS, ROOM, run_folder
 from baseline.data.samples import find_examples, load_arrays
-from baseline.judge.judging import reevaluate
-from baseline.judge.run_figures import read_metrics
-from baseline.judge.words import training_words
+from baseline.evaluation.evaluate import reevaluate
+from baseline.evaluation.run_metrics import read_metrics
+from baseline.evaluation.summary import training_words
 from baseline.settings import Settings, load_preset
 from baseline.train.train_run import train_run
 from gleanset import Box, Dataset, Face

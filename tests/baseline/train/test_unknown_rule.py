@@ -10,10 +10,15 @@ from drawn_dataset import EIGHT_TO_ONE, fill, put_whole
 from PIL import Image
 
 from baseline.data.runs import run_folder
-from baseline.judge.answers import BLIND, familiarity_of, fit_feature_scale, load_decision_rule
-from baseline.judge.judging import reevaluate
-from baseline.judge.outputs import Floats, Indices
-from baseline.judge.thresholds import RuleRequest, choose_familiarity
+from baseline.evaluation.decision_rule import (
+    BLIND,
+    familiarity_of,
+    fit_feature_scale,
+    load_decision_rule,
+)
+from baseline.evaluation.evaluate import reevaluate
+from baseline.evaluation.outputs import Floats, Indices
+from baseline.evaluation.thresholds import RuleRequest, choose_familiarity
 from baseline.settings import load_preset
 from baseline.train.cross_validation import KNOWN_LOST, UNKNOWN_FOLDS
 from baseline.train.train_run import train_run

@@ -15,7 +15,7 @@ from tools_for_tests import run_here
 
 import baseline
 from baseline.cli import commands
-from baseline.judge.answers import DecisionRule
+from baseline.evaluation.decision_rule import DecisionRule
 from baseline.use.crops import FILE, UNKNOWN, ReadParts, crop_plan_for, save_crops
 from baseline.use.engines.base import ModelFacts, card_of
 from baseline.use.export.onnx_file import with_card

@@ -13,7 +13,7 @@ from filled import fill
 
 import baseline
 from baseline.data.runs import WEIGHTS
-from baseline.judge.run_figures import weights_size
+from baseline.evaluation.run_metrics import weights_size
 from baseline.settings import load_preset
 from baseline.train.methods.gallery import make_gallery
 from baseline.train.networks import build_net, learnt

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import baseline
-from baseline.judge.outputs import softmax
+from baseline.evaluation.outputs import softmax
 from baseline.train.trained_net import load_model
 from gleanset.errors import InputUnusable, Unreadable
 

@@ -16,7 +16,7 @@ import baseline
 from baseline.cli import commands
 from baseline.data.pixels import Pixels
 from baseline.data.samples import find_examples, load_arrays
-from baseline.judge.answers import (
+from baseline.evaluation.decision_rule import (
     DecisionRule,
     load_decision_rule,
     load_feature_scale,

@@ -1,5 +1,5 @@
 // What a model answers: a class, or "unknown" (null), by the thresholds of its card. The rule of
-// baseline/judge/decision_rule.py and familiarity.py.
+// baseline/evaluation/decision_rule.py and familiarity.py.
 
 const SOFTER = 2;
 

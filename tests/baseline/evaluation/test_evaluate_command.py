@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from judged_runs import fill, write_figures
+from evaluated_runs import fill, write_figures
 from tools_for_tests import run_here
 
 from baseline.data.samples import find_examples, load_arrays
-from baseline.judge.answers import (
+from baseline.evaluation.decision_rule import (
     UNKNOWN,
     DecisionRule,
     decide,
@@ -25,9 +25,9 @@ from baseline.judge.answers import (
     save_decision_rule,
     save_feature_scale,
 )
-from baseline.judge.judging import fitted_rule, judge_run
-from baseline.judge.outputs import load_outputs, softmax
-from baseline.judge.run_figures import read_metrics
+from baseline.evaluation.evaluate import fitted_rule, judge_run
+from baseline.evaluation.outputs import load_outputs, softmax
+from baseline.evaluation.run_metrics import read_metrics
 from baseline.settings import load_preset
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData, feature_scale, network_outputs

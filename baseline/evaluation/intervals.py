@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from baseline.judge.outputs import Floats, Indices
+from baseline.evaluation.outputs import Floats, Indices
 from gleanset.binomial import Interval
 
 # scipy is imported where it is used: whoever predicts need not wait for it.

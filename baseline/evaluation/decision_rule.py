@@ -18,9 +18,9 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from baseline.data.runs import read_part, write_part
+from baseline.evaluation.calibration import calibrated_scores
+from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, softmax
 from baseline.features.scaling import standardising
-from baseline.judge.calibration import calibrated_scores
-from baseline.judge.outputs import Floats, Indices, Outputs, Scores, softmax
 from gleanset.html.words import count, percent
 
 FILE = "answers.json"

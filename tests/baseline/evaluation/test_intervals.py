@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from tools_for_tests import ROOT
 
-from baseline.judge.intervals import (
+from baseline.evaluation.intervals import (
     compare_paired,
     difference_interval,
     effective_moments,

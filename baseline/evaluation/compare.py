@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from baseline.data.runs import ROOM
-from baseline.judge.answers import load_decision_rule, rule_scores
-from baseline.judge.calibration import calibration_error
-from baseline.judge.intervals import (
+from baseline.evaluation.calibration import calibration_error
+from baseline.evaluation.decision_rule import load_decision_rule, rule_scores
+from baseline.evaluation.intervals import (
     PairedComparison,
     compare_paired,
     effective_moments,
     several_interval,
 )
-from baseline.judge.metrics import classification_metrics
-from baseline.judge.outputs import Outputs, load_outputs, softmax
-from baseline.judge.run_figures import read_metrics, weights_size
+from baseline.evaluation.metrics import classification_metrics
+from baseline.evaluation.outputs import Outputs, load_outputs, softmax
+from baseline.evaluation.run_metrics import read_metrics, weights_size
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.binomial import Interval, few

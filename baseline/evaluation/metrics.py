@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from baseline.judge.calibration import CalibrationError, ClasswiseError, ConfidenceBin
-from baseline.judge.intervals import several_interval, share_interval
-from baseline.judge.outputs import Floats, Indices, Outputs, Scores, log_softmax
+from baseline.evaluation.calibration import CalibrationError, ClasswiseError, ConfidenceBin
+from baseline.evaluation.intervals import several_interval, share_interval
+from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, log_softmax
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, Interval, few
 from gleanset.db.journal import label_provenances

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from baseline.judge.outputs import Floats, Indices, Scores, log_softmax
+from baseline.evaluation.outputs import Floats, Indices, Scores, log_softmax
 from gleanset.binomial import FEW
 from gleanset.html.words import count, percent
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluated_runs import answers, fill, judged_run
 from hypothesis import given
 from hypothesis import strategies as st
-from judged_runs import answers, fill, judged_run
 from scipy import stats
 
 from baseline.data.samples import find_examples
-from baseline.judge.compare import compare
-from baseline.judge.intervals import randomization_p
-from baseline.judge.outputs import load_outputs, save_outputs
+from baseline.evaluation.compare import compare
+from baseline.evaluation.intervals import randomization_p
+from baseline.evaluation.outputs import load_outputs, save_outputs
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from baseline.judge.calibration import (
+from baseline.evaluation.calibration import (
     COLDEST,
     HOTTEST,
     calibration_error,
     classwise_error,
     fit_calibration,
 )
-from baseline.judge.outputs import log_softmax, softmax
+from baseline.evaluation.outputs import log_softmax, softmax
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
 from calibrated_nets import Net, draw, learn_balanced

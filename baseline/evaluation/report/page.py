@@ -13,10 +13,10 @@ from typing import Any
 from markupsafe import Markup
 
 from baseline.data.runs import METRICS, read_part
-from baseline.judge.answers import load_decision_rule
-from baseline.judge.calibration import ConfidenceBin
-from baseline.judge.metrics import SplitFigures
-from baseline.judge.run_figures import RunFigures, read_metrics, weights_size
+from baseline.evaluation.calibration import ConfidenceBin
+from baseline.evaluation.decision_rule import load_decision_rule
+from baseline.evaluation.metrics import SplitFigures
+from baseline.evaluation.run_metrics import RunFigures, read_metrics, weights_size
 from baseline.use.crops import load_crops
 from gleanset import Dataset
 from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
@@ -71,7 +71,7 @@ def write_page(
     path: Path, template: str, values: dict[str, object], *, scratch: Path | None = None
 ) -> Path:
     """Fill a template and write it; everything from outside is escaped, in text and attributes."""
-    page = templates("baseline.judge.report").get_template(template).render(values)
+    page = templates("baseline.evaluation.report").get_template(template).render(values)
     write_atomic(path, as_bytes(page), scratch=scratch)
     return path
 

@@ -11,10 +11,10 @@ from PIL import Image
 from stored_pictures import store
 
 from baseline.data.samples import Examples, find_examples
-from baseline.judge.calibration import ScoreCalibration
-from baseline.judge.judging import JudgedRun, fitted_rule, judge_run
-from baseline.judge.outputs import Outputs
-from baseline.judge.run_figures import RunFigures, write_metrics
+from baseline.evaluation.calibration import ScoreCalibration
+from baseline.evaluation.evaluate import JudgedRun, fitted_rule, judge_run
+from baseline.evaluation.outputs import Outputs
+from baseline.evaluation.run_metrics import RunFigures, write_metrics
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.records import Origin

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from baseline.judge.answers import (
+from baseline.evaluation.decision_rule import (
     UNKNOWN,
     ChosenThresholds,
     DecisionRule,
@@ -17,9 +17,9 @@ from baseline.judge.answers import (
     RecallThreshold,
     decide,
 )
-from baseline.judge.intervals import Groups, effective_moments, group_numbers, share_at_most
-from baseline.judge.metrics import empty_split
-from baseline.judge.outputs import Floats, Indices, Outputs
+from baseline.evaluation.intervals import Groups, effective_moments, group_numbers, share_at_most
+from baseline.evaluation.metrics import empty_split
+from baseline.evaluation.outputs import Floats, Indices, Outputs
 from gleanset.binomial import needed_for
 from gleanset.errors import InputUnusable, UsageError
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from judged_runs import answers, fill, judged_run
+from evaluated_runs import answers, fill, judged_run
 
 from baseline.data.samples import find_examples, held_out_folds, prior_shift, with_val
-from baseline.judge.answers import decide, load_decision_rule
-from baseline.judge.judging import fitted_rule, judge_run, split_metrics
-from baseline.judge.metrics import BULK, PERSON, sample_context, source_kind
-from baseline.judge.outputs import Outputs, load_outputs, softmax
-from baseline.judge.run_figures import read_metrics
+from baseline.evaluation.decision_rule import decide, load_decision_rule
+from baseline.evaluation.evaluate import fitted_rule, judge_run, split_metrics
+from baseline.evaluation.metrics import BULK, PERSON, sample_context, source_kind
+from baseline.evaluation.outputs import Outputs, load_outputs, softmax
+from baseline.evaluation.run_metrics import read_metrics
 from baseline.settings import load_preset
 from baseline.train.trials import suspect_labels
 from curation.moments import moments_of

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from baseline.data.pixels import Pixels
-from baseline.judge.answers import (
+from baseline.evaluation.decision_rule import (
     SCALE_FILE,
     UNKNOWN,
     ChosenThresholds,
@@ -26,9 +26,9 @@ from baseline.judge.answers import (
     save_decision_rule,
     save_feature_scale,
 )
-from baseline.judge.intervals import share_at_most
-from baseline.judge.outputs import Floats, Indices, Outputs, load_outputs, save_outputs
-from baseline.judge.thresholds import (
+from baseline.evaluation.intervals import share_at_most
+from baseline.evaluation.outputs import Floats, Indices, Outputs, load_outputs, save_outputs
+from baseline.evaluation.thresholds import (
     RuleRequest,
     SplitAnswers,
     choose_familiarity,

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 
 import pytest
-from judged_runs import fill, judged_run
+from evaluated_runs import fill, judged_run
 from lxml import html
 
-from baseline.judge.answers import (
+from baseline.evaluation.decision_rule import (
     ChosenThresholds,
     DecisionRule,
     FamiliarityThreshold,
     RecallThreshold,
     save_decision_rule,
 )
-from baseline.judge.report.page import write_report
-from baseline.judge.run_figures import read_metrics
+from baseline.evaluation.report.page import write_report
+from baseline.evaluation.run_metrics import read_metrics
 from baseline.settings import load_preset
 from baseline.train.networks import build_net, learnt
 from baseline.use.crops import save_crops

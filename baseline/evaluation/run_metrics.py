@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from baseline.data.runs import METRICS, NETWORK, SETTINGS, WEIGHTS, read_part
-from baseline.judge.calibration import ScoreCalibration
-from baseline.judge.metrics import RetrievalMetrics, SplitFigures
+from baseline.evaluation.calibration import ScoreCalibration
+from baseline.evaluation.metrics import RetrievalMetrics, SplitFigures
 from baseline.settings import UNUSED_BY_HEAD
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs

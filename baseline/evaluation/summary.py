@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from baseline.judge.judging import reuse_warning
-from baseline.judge.metrics import ClassScore, SplitFigures
-from baseline.judge.run_figures import read_metrics, unlearnt_words
+from baseline.evaluation.evaluate import reuse_warning
+from baseline.evaluation.metrics import ClassScore, SplitFigures
+from baseline.evaluation.run_metrics import read_metrics, unlearnt_words
 from gleanset.errors import InputUnusable
 from gleanset.html.words import count
 
 if TYPE_CHECKING:
-    from baseline.judge.compare import ComparedRun
-    from baseline.judge.judging import Reevaluation
+    from baseline.evaluation.compare import ComparedRun
+    from baseline.evaluation.evaluate import Reevaluation
 
 Words = dict[str, Any]
 PAIRS = 3

@@ -12,14 +12,14 @@ import torch
 from drawn_patterns import CLASSES, none, patterns
 from sklearn import metrics
 
-from baseline.judge.metrics import (
+from baseline.evaluation.metrics import (
     Embeddings,
     SplitFigures,
     classification_metrics,
     retrieval_metrics,
     unit_embeddings,
 )
-from baseline.judge.outputs import Outputs
+from baseline.evaluation.outputs import Outputs
 from baseline.settings import load_preset
 from baseline.train.methods.training_data import feature_outputs, network_outputs
 from baseline.train.networks import build_net, learnt

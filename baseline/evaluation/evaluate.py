@@ -9,7 +9,14 @@ from pathlib import Path
 
 from baseline.data.runs import TRAINED_ON, finished_run, run_folder
 from baseline.data.samples import Examples, find_examples
-from baseline.judge.answers import (
+from baseline.evaluation.calibration import (
+    CalibrationError,
+    ScoreCalibration,
+    calibration_error,
+    classwise_error,
+    fit_calibration,
+)
+from baseline.evaluation.decision_rule import (
     UNKNOWN,
     ChosenThresholds,
     DecisionRule,
@@ -20,15 +27,8 @@ from baseline.judge.answers import (
     rule_scores,
     save_decision_rule,
 )
-from baseline.judge.calibration import (
-    CalibrationError,
-    ScoreCalibration,
-    calibration_error,
-    classwise_error,
-    fit_calibration,
-)
-from baseline.judge.intervals import effective_moments, group_numbers, several_interval
-from baseline.judge.metrics import (
+from baseline.evaluation.intervals import effective_moments, group_numbers, several_interval
+from baseline.evaluation.metrics import (
     AnswerFigures,
     RetrievalMetrics,
     SampleContext,
@@ -42,9 +42,9 @@ from baseline.judge.metrics import (
     subgroup_metrics,
     unit_embeddings,
 )
-from baseline.judge.outputs import Floats, Outputs, load_outputs, save_outputs, softmax
-from baseline.judge.run_figures import copy_search, read_metrics, write_metrics
-from baseline.judge.thresholds import RuleRequest, SplitAnswers, choose_rule
+from baseline.evaluation.outputs import Floats, Outputs, load_outputs, save_outputs, softmax
+from baseline.evaluation.run_metrics import copy_search, read_metrics, write_metrics
+from baseline.evaluation.thresholds import RuleRequest, SplitAnswers, choose_rule
 from baseline.train.methods.training_data import TrainingData, split_outputs, with_distances
 from baseline.train.trained_net import GalleryHead, load_model
 from curation.moments import moments_of
