@@ -14,6 +14,7 @@ from labelled_pictures import encoded, put
 from PIL import Image, ImageDraw, ImageOps
 from test_moments import drawing, need
 from test_verification import cel, hue_turned
+from tools_for_tests import run_here
 
 from gleanset import Dataset, Origin
 from gleanset.db.duplicates import Pairs
@@ -107,6 +108,33 @@ def test_the_result_counts_and_names_what_it_could_not_read(found: Audit) -> Non
         "b": "test/cat/same.jpg",
         "splits": ["train", "test"],
         "labels": ["cat", "cat"],
+    }
+
+
+@pytest.mark.posix("pipes and links")
+def test_the_numbers_of_a_summary_add_up_to_the_files(leaky: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(leaky, tree, symlinks=True, ignore=shutil.ignore_patterns("pipe.jpg", "up"))
+    (tree / "Validation/up").symlink_to("..")
+    os.mkfifo(tree / "val-pipe.jpg")
+    save(drawing(1), tmp_path / "elsewhere/1.jpg")
+    (tree / "test/linked").symlink_to(tmp_path / "elsewhere")
+    (tree / "test/broken").symlink_to("nowhere")
+    (tree / "dog.txt").write_text("text")
+    save(drawing(2), tree / "@eaDir/deep/2.jpg")
+    Dataset.create(tree / "val/set").close()
+    below = [path for path in tree.rglob("*") if path.is_symlink() or not path.is_dir()]
+    summary = run_here("labeler.cli", "audit", tree, "--json", "--workers", "1").json
+    images = sum(summary["pictures"].values())
+    assert images + summary["ignored"] == len(below)  # the folder behind a link has one file
+    assert sum(summary["ignored_reasons"].values()) == summary["ignored"]
+    assert sum(summary["reasons"].values()) == summary["unreadable"] == len(summary["not_read"])
+    assert summary["ignored_reasons"]["linked folder: name the link itself to read it"] == 1
+    assert {row["file"] for row in summary["not_read"]} == {
+        "Validation/-rf\n.png",
+        "Validation/empty.jpg",
+        "Validation/loop.jpg",
+        "test/broken",
     }
 
 

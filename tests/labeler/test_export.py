@@ -17,6 +17,8 @@ from PIL import Image
 from tools_for_tests import python_path, run_here
 
 from gleanset import Box, Dataset, Origin
+from gleanset.db.classes import Curation, Placement
+from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
 from gleanset.db.samples import Balances, SampleWeight
 from gleanset.errors import InputUnusable
@@ -205,21 +207,25 @@ def test_simulate_counts_by_class_and_split_and_writes_none(empty: Dataset, tmp_
 
 @pytest.mark.parametrize("form", ["imagefolder", "webdataset"])
 def test_what_stays_out_is_counted_by_reason(empty: Dataset, tmp_path: Path, form: str) -> None:
-    keys = [put(empty, encoded(picture(n)), f"{n}.jpg")[0] for n in range(4)]
-    licensed = Origin("folder", "4", title="4.jpg", licence="CC0")
-    put(empty, encoded(picture(4)), "4.jpg", origin=licensed)
-    queued, unsplit = keys[:2]
-    empty.journal.step("back", [Choice(queued, "add")])
+    keys = [put(empty, encoded(picture(n)), f"{n}.jpg")[0] for n in range(6)]
+    licensed = Origin("folder", "6", title="6.jpg", licence="CC0")
+    put(empty, encoded(picture(6)), "6.jpg", origin=licensed)
+    queued, unsplit, duplicate, queued_duplicate = keys[:4]
+    step = empty.journal.step("back", [Choice(queued, "add"), Choice(queued_duplicate, "add")])
+    rows = Pairs(empty.db).numbers([duplicate, queued_duplicate])
+    Curation(empty.db).place(step, [Placement(row, False, keys[4], "copy") for row in rows])
     splits = {s.key: (s.key, s.split) for s in empty.samples.by_key() if s.key != unsplit}
     empty.samples.set_splits(splits, "by hand")
     words = ("export", tmp_path / "out", "--format", form, "--licence", "cc0", "-d", empty.root)
     for also in (["--simulate"], []):
-        told = run_here("labeler.cli", *words, *also, "--json").json
-        assert told["left_out"] == {
+        summary = run_here("labeler.cli", *words, *also, "--json").json
+        assert summary["left_out"] == {
             "not labelled yet": 1,
+            "duplicates": 2,
             "labelled, without a split": 1,
             "of another licence": 2,
         }
+    assert summary["exported"] + sum(summary["left_out"].values()) == empty.samples.count()
 
 
 def test_copies_of_a_balance_never_take_the_name_of_another_image(
