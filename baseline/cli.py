@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from baseline.extras import need_transfer
+from baseline.extras import require_transfer
 from baseline.request import (
     CompareRunsRequest,
-    DoubtsRequest,
     EvaluateRequest,
     ExportRequest,
-    KnownPicturesRequest,
+    GalleryImagesRequest,
+    LabelIssuesRequest,
     PredictRequest,
     PresortCommandRequest,
     SweepRequest,
     TrainRequest,
-    protected_of,
-    share_of,
+    parse_protected_class,
+    parse_share,
 )
 from baseline.settings import load_preset
 from gleanset.cli import CommandJob, Result, gone_option, group, job_options
@@ -62,10 +62,10 @@ def train(job: CommandJob, request: TrainRequest) -> Result:
     request.check()
     if job.simulate:
         return {"settings": load_preset(request.preset, request.texts()).to_json()}
-    need_transfer()
+    require_transfer()
     from baseline.data.runs import run_folder
     from baseline.evaluation.report.page import REPORT
-    from baseline.evaluation.summary import training_words
+    from baseline.evaluation.summary import summarize_training
     from baseline.train.train_run import train_preset
 
     with job.open() as dataset:
@@ -75,12 +75,12 @@ def train(job: CommandJob, request: TrainRequest) -> Result:
         folder = run_folder(dataset, str(done["run"]))
         report = folder.absolute() / REPORT
     done |= {"report": str(report)} if report.is_file() else {}
-    return done if job.as_json else training_words(done, folder, job.root)
+    return done if job.as_json else summarize_training(done, folder, job.root)
 
 
 def _cross_validate(job: CommandJob, request: TrainRequest, folds: int) -> Result:
     request.check()
-    need_transfer()
+    require_transfer()
     from baseline.train.trials import plan_folds, run_cross_validation
 
     with job.open() as dataset:
@@ -107,12 +107,12 @@ def sweep(job: CommandJob, request: SweepRequest) -> Result:
 
     Test is never looked at. A sweep that is stopped goes on where it was.
     """
-    from baseline.train.trials import cells_of, read_grid
+    from baseline.train.trials import expand_grid, parse_grid
 
-    cells = cells_of(request.preset, read_grid(request.options))
+    cells = expand_grid(request.preset, parse_grid(request.options))
     if job.simulate:
         return {"trainings": len(cells), "cells": [_setting_words(cell) for cell in cells]}
-    need_transfer()
+    require_transfer()
     from baseline.train.trials import sweep as carry_out
 
     with job.open() as dataset:
@@ -161,15 +161,15 @@ def presort(job: CommandJob, request: PresortCommandRequest) -> Result:
 
     The labeler's window runs it for new samples, and learns from labels by itself.
     """
-    need_transfer()
+    require_transfer()
     options = {key: str(value) for key, value in request.options.items()}
     load_preset("transfer", options)
     from baseline.presort.presorter import presort as run
-    from baseline.presort.presorter import presort_words
+    from baseline.presort.presorter import summarize_presort
 
     with job.open() as dataset:
         figures = run(dataset, load_preset("transfer", options, dataset.pin_of), job.progress)
-        return figures if job.as_json else presort_words(dataset, figures)
+        return figures if job.as_json else summarize_presort(dataset, figures)
 
 
 SHOWN = 20
@@ -200,19 +200,23 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
     Thresholds are chosen on val and stored with the run, so that predict and the exported model
     answer by them. Each evaluation on test is counted, also those of other runs.
     """
-    need_transfer()
-    from baseline.evaluation.evaluate import reevaluate
+    require_transfer()
+    from baseline.evaluation.evaluate import reevaluate_run
     from baseline.evaluation.report.page import write_report
-    from baseline.evaluation.summary import judged_values, judged_warnings, judged_words
+    from baseline.evaluation.summary import (
+        evaluation_to_json,
+        list_evaluation_warnings,
+        summarize_evaluation,
+    )
 
     wishes = _wishes(request)
     split = request.split or ("val" if wishes.any else "test")
     with job.open() as dataset, dataset.stage("baseline-evaluate"):
-        judged = reevaluate(dataset, request.run, split, wishes, job.progress)
+        judged = reevaluate_run(dataset, request.run, split, wishes, job.progress)
         report = write_report(dataset, judged.run)
-    for line in judged_warnings(judged):
+    for line in list_evaluation_warnings(judged):
         job.say(f"baseline: {line}")
-    result = judged_values(judged) if job.as_json else judged_words(judged)
+    result = evaluation_to_json(judged) if job.as_json else summarize_evaluation(judged)
     return result | {"report": str(report)}
 
 
@@ -221,7 +225,8 @@ def _wishes(request: EvaluateRequest) -> RuleRequest:
 
     rate = request.unknown_rate
     wishes = RuleRequest(
-        dict(map(protected_of, request.protect)), None if rate is None else share_of(rate)
+        dict(map(parse_protected_class, request.protect)),
+        None if rate is None else parse_share(rate),
     )
     if request.forget and wishes.any:
         raise UsageError("--forget drops what the other options choose", "give them apart")
@@ -244,12 +249,14 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
     run is held against the first one, with an interval and an exact test of
     its moments. All figures are of what predict answers, by the calibrated scores of the run.
     """
-    from baseline.data.runs import finished_runs
+    from baseline.data.runs import list_finished_runs
     from baseline.evaluation.compare import compare as compare_runs
-    from baseline.evaluation.summary import COMPARED, compared_cells
+    from baseline.evaluation.summary import COMPARISON_COLUMNS, format_comparison_row
 
     with job.open() as dataset:
-        comparison = compare_runs(dataset, request.runs or finished_runs(dataset), request.split)
+        comparison = compare_runs(
+            dataset, request.runs or list_finished_runs(dataset), request.split
+        )
     if comparison.split == "test" and len(comparison.runs) > 1:
         job.say(f"baseline: {_BY_TEST}")
     if comparison.few:
@@ -258,28 +265,28 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
     if not job.as_json:
         del values["runs"]
         if not job.progress.quiet:
-            for line in table([COMPARED, *map(compared_cells, comparison.runs)]):
+            for line in table([COMPARISON_COLUMNS, *map(format_comparison_row, comparison.runs)]):
                 job.show(line)
     return values
 
 
 @commands.command(epilog="Example: baseline doubts --folds 5 -d my-dataset")
 @job_options()
-@options_of(DoubtsRequest)
-def doubts(job: CommandJob, request: DoubtsRequest) -> Result:
+@options_of(LabelIssuesRequest)
+def doubts(job: CommandJob, request: LabelIssuesRequest) -> Result:
     """Find labels that are likely wrong, by networks that had not learnt the picture.
 
     Trains again with the settings of a run (the newest by default), on whole moments, over all
     labelled samples. The labels in doubt are stored for review and shown in the run's report.
     """
-    need_transfer()
-    from baseline.data.runs import finished_run
+    require_transfer()
+    from baseline.data.runs import find_finished_run
     from baseline.evaluation.report.page import write_report
-    from baseline.train.trials import search_doubts
+    from baseline.train.trials import find_label_issues
 
     with job.open() as dataset, dataset.stage("baseline"):
-        name, folder = finished_run(dataset, request.run)
-        search = search_doubts(dataset, name, folder, request.folds, job.progress)
+        name, folder = find_finished_run(dataset, request.run)
+        search = find_label_issues(dataset, name, folder, request.folds, job.progress)
         report = write_report(dataset, name)
         samples = [
             doubt._asdict() | {"path": found_at(dataset, doubt.sample)} for doubt in search.doubts
@@ -310,15 +317,15 @@ FILES = (".onnx", ".tflite")
 def _run_folder(job: CommandJob, run: str | None) -> Path:
     from baseline.data.runs import find_run_folder
 
-    need_transfer()
+    require_transfer()
     return find_run_folder(job.root, run)
 
 
 def _crop_plan(job: CommandJob, facts: ModelFacts, place: Path, detector: str | None) -> CropPlan:
-    from baseline.data.runs import dataset_of_run
+    from baseline.data.runs import find_run_dataset
     from baseline.use.crops import crop_plan_for
 
-    cropping = crop_plan_for(facts, dataset_of_run(place, job.root), detector)
+    cropping = crop_plan_for(facts, find_run_dataset(place, job.root), detector)
     job.say(cropping.words)
     return cropping
 
@@ -447,7 +454,7 @@ def export(job: CommandJob, request: ExportRequest) -> Result:
     names = request.names
     if len(names) > 2:
         raise UsageError(f"{len(names)} names are too many", "write: baseline export [RUN] OUT")
-    need_transfer()
+    require_transfer()
     from baseline.use.export.export_run import export_run
 
     run = names[0] if len(names) == 2 else None
@@ -456,8 +463,8 @@ def export(job: CommandJob, request: ExportRequest) -> Result:
 
 @commands.command(epilog="Example: baseline gallery --class mei new/*.png -d my-dataset")
 @job_options()
-@options_of(KnownPicturesRequest)
-def gallery(job: CommandJob, request: KnownPicturesRequest) -> Result:
+@options_of(GalleryImagesRequest)
+def gallery(job: CommandJob, request: GalleryImagesRequest) -> Result:
     """Tell which pictures a triplet run knows, and change them: a new class needs no training.
 
     With --class pictures are made known: files, folders, or patterns such as 'new/*.jpg'. They are

@@ -7,39 +7,39 @@ from importlib.util import find_spec
 from gleanset.errors import MissingComponent
 from gleanset.installation import install_command
 
-COMPUTED = ("onnx", "safetensors")
-SOLVED = ("scipy", "sklearn", "threadpoolctl")
-LEARNT = ("torch", "timm")
+GRAPH_PACKAGES = ("onnx", "safetensors")
+SOLVER_PACKAGES = ("scipy", "sklearn", "threadpoolctl")
+TORCH_PACKAGES = ("torch", "timm")
 
 
-def need_graphs() -> None:
+def require_graphs() -> None:
     """Raise `MissingComponent` where something is missing that networks are computed by."""
-    _need("networks are computed by", COMPUTED, "transfer")
+    _need("networks are computed by", GRAPH_PACKAGES, "transfer")
 
 
-def need_transfer() -> None:
+def require_transfer() -> None:
     """Raise `MissingComponent` where something is missing that `transfer` and presorts need."""
-    _need("learning on features needs", (*COMPUTED, *SOLVED), "transfer")
+    _need("learning on features needs", (*GRAPH_PACKAGES, *SOLVER_PACKAGES), "transfer")
 
 
-def need_torch(what: str = "learning by gradients") -> None:
+def require_torch(what: str = "learning by gradients") -> None:
     """Raise `MissingComponent` where something is missing that networks learn by."""
-    _need(f"{what} needs", LEARNT, "train")
+    _need(f"{what} needs", TORCH_PACKAGES, "train")
 
 
 def can_export() -> bool:
     """Return whether runs can be written as ONNX files here."""
-    return all(find_spec(name) for name in COMPUTED)
+    return all(find_spec(name) for name in GRAPH_PACKAGES)
 
 
 def can_transfer() -> bool:
     """Return whether `transfer` can learn here."""
-    return all(find_spec(name) for name in (*COMPUTED, *SOLVED))
+    return all(find_spec(name) for name in (*GRAPH_PACKAGES, *SOLVER_PACKAGES))
 
 
 def has_torch() -> bool:
     """Return whether networks can learn here."""
-    return all(find_spec(name) for name in LEARNT)
+    return all(find_spec(name) for name in TORCH_PACKAGES)
 
 
 def _need(what: str, packages: tuple[str, ...], extra: str) -> None:

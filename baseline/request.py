@@ -24,7 +24,7 @@ Split = Literal["train", "val", "test"]
 Plain = str | int | float | bool
 
 
-def share_of(text: str) -> float:
+def parse_share(text: str) -> float:
     """Parse `99.9%` or `0.999` as 0.999. Raises `UsageError`."""
     number, percents = text.strip().removesuffix("%"), text.strip().endswith("%")
     try:
@@ -36,30 +36,30 @@ def share_of(text: str) -> float:
     return share
 
 
-def checked_share(text: str) -> str:
+def check_share(text: str) -> str:
     """Return the text of a share as it is. Raises `UsageError`."""
-    share_of(text)
+    parse_share(text)
     return text
 
 
-def protected_of(text: str) -> tuple[str, float]:
+def parse_protected_class(text: str) -> tuple[str, float]:
     """Parse `photo=99.9%` as ('photo', 0.999). Raises `UsageError`."""
     name, equals, share = text.rpartition("=")
     if not equals or not name:
         raise UsageError(f"--protect {text}: not CLASS=SHARE", "write for instance photo=99.9%")
-    return name.strip(), share_of(share)
+    return name.strip(), parse_share(share)
 
 
-def checked_protected(text: str) -> str:
+def check_protected_class(text: str) -> str:
     """Return the text of a protected class as it is. Raises `UsageError`."""
-    protected_of(text)
+    parse_protected_class(text)
     return text
 
 
-def option_text(value: object) -> str:
+def format_option(value: object) -> str:
     """Spell a value of TOML as on a command line."""
     if isinstance(value, list):
-        return ",".join(map(option_text, value))
+        return ",".join(map(format_option, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -105,7 +105,7 @@ class TrainRequest(Request, frozen=True, kw_only=True):
 
     def texts(self) -> dict[str, str]:
         """Return the options as on a command line."""
-        return {key: option_text(value) for key, value in self.options.items()}
+        return {key: format_option(value) for key, value in self.options.items()}
 
     def check(self) -> None:
         """Raise the `UsageError` of options that the preset refuses."""
@@ -151,7 +151,7 @@ class EvaluateRequest(Request, frozen=True, kw_only=True):
             "Choose a threshold on val that leaves so many pictures of a class their name, "
             "such as photo=99.9%. May be repeated.",
             metavar="CLASS=SHARE",
-            parse=checked_protected,
+            parse=check_protected_class,
         ),
     ] = ()
     unknown_rate: Annotated[
@@ -160,7 +160,7 @@ class EvaluateRequest(Request, frozen=True, kw_only=True):
             "Choose on val what is too unfamiliar: of known pictures at most so many are answered "
             "'unknown', such as 5%, so that pictures of no class are.",
             metavar="SHARE",
-            parse=checked_share,
+            parse=check_share,
         ),
     ] = None
     forget: Annotated[bool, Param("Forget the thresholds that were chosen before.")] = False
@@ -174,7 +174,7 @@ class CompareRunsRequest(Request, frozen=True, kw_only=True):
     split: Annotated[Split, Param("The pictures to compare them on.", show_default=True)] = "test"
 
 
-class DoubtsRequest(Request, frozen=True, kw_only=True):
+class LabelIssuesRequest(Request, frozen=True, kw_only=True):
     """What `baseline doubts` is asked."""
 
     COMMAND = "baseline doubts"
@@ -240,7 +240,7 @@ class ExportRequest(Request, frozen=True, kw_only=True):
     ] = "fp32"
 
 
-class KnownPicturesRequest(Request, frozen=True, kw_only=True):
+class GalleryImagesRequest(Request, frozen=True, kw_only=True):
     """What `baseline gallery` is asked."""
 
     COMMAND = "baseline gallery"

@@ -30,7 +30,7 @@ Fit = Literal["stretch", "crop"]
 """How a picture that is no square becomes one: its proportions are given up, or what stands out."""
 
 Views = Annotated[int, Meta(ge=0, le=64)]
-VIEWS = {500: 8, 2000: 4}
+AUTO_VIEWS = {500: 8, 2000: 4}
 """Augmented views that 'auto' gives each of at most so many pictures; 2 where there are more. (The
 fewer, the more views tell of what differs within a class; the more, the longer each view takes.)"""
 Weights = Annotated[str, Meta(pattern=r"^(auto|\d+(\.\d+)?(,\d+(\.\d+)?)*)$")]
@@ -59,7 +59,7 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
         return str(self.__struct_config__.tag)
 
     @property
-    def by_gradients(self) -> bool:
+    def uses_gradients(self) -> bool:
         """Whether what learns by these settings descends along gradients."""
         return True
 
@@ -69,12 +69,12 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
         return 1 if self.colour == "grayscale" else 3
 
     def to_json(self) -> dict[str, object]:
-        """Return the settings as JSON values, which `settings_from` reads back."""
+        """Return the settings as JSON values, which `parse_settings` reads back."""
         plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(self))
         return plain if self.plugin else {k: v for k, v in plain.items() if k != "plugin"}
 
 
-class DescentSettings(CommonSettings, frozen=True):
+class GradientSettings(CommonSettings, frozen=True):
     """What a method is told that learns by gradient descent."""
 
     optimiser: Literal["adam", "adamw", "adamax", "sgd"]
@@ -85,7 +85,7 @@ class DescentSettings(CommonSettings, frozen=True):
     weight_decay: NotNegative
 
 
-class Simple(DescentSettings, frozen=True, tag="simple"):
+class Simple(GradientSettings, frozen=True, tag="simple"):
     """A small convolutional network trained from nothing."""
 
     blocks: Annotated[tuple[Count, ...], Meta(min_length=1)]
@@ -93,12 +93,12 @@ class Simple(DescentSettings, frozen=True, tag="simple"):
     batch: Annotated[int, Meta(ge=2)]
 
 
-class Transfer(DescentSettings, frozen=True, tag="transfer"):
+class Transfer(GradientSettings, frozen=True, tag="transfer"):
     """A head on the features of a backbone that stays as it is.
 
     With head 'logistic' nothing descends: `strength` is the inverse of the penalty as in
     scikit-learn's `C`, and 0 lets it be chosen; `train/methods/logistic.py` has the penalty.
-    `views` are augmented ones besides the plain one; 'auto' goes by `VIEWS`.
+    `views` are augmented ones besides the plain one; 'auto' goes by `AUTO_VIEWS`.
     `part_weights` is 'auto', or the weight of each backbone after the first: `0.5` or `0.5,1`.
     """
 
@@ -112,12 +112,12 @@ class Transfer(DescentSettings, frozen=True, tag="transfer"):
     part_weights: Weights = "auto"
 
     @property
-    def by_gradients(self) -> bool:
+    def uses_gradients(self) -> bool:
         """Whether the head descends along gradients."""
         return self.head != "logistic"
 
 
-class Finetune(DescentSettings, frozen=True, tag="finetune"):
+class Finetune(GradientSettings, frozen=True, tag="finetune"):
     """A backbone that learns as well, after `warm_up` epochs of its head alone."""
 
     backbone: str
@@ -126,7 +126,7 @@ class Finetune(DescentSettings, frozen=True, tag="finetune"):
     batch: Annotated[int, Meta(ge=2)]
 
 
-class Triplet(DescentSettings, frozen=True, tag="triplet"):
+class Triplet(GradientSettings, frozen=True, tag="triplet"):
     """An embedding in which pictures of one class lie together.
 
     A batch is `classes_per_batch` x `pictures_per_class`. `learn` is what is trained: the
@@ -153,7 +153,7 @@ METHODS: dict[str, type[Settings]] = {
 }
 _NOT_ITS_OWN = {"preset", "plugin"}
 _DESCENT = {"optimiser", "learning_rate", "epochs", "patience", "dropout", "weight_decay", "batch"}
-UNUSED_BY_HEAD = {
+UNUSED_SETTINGS_BY_HEAD = {
     "logistic": _DESCENT | {"dense"},
     "linear": {"strength", "dense"},
     "mlp": {"strength"},
@@ -161,11 +161,11 @@ UNUSED_BY_HEAD = {
 """Settings of `Transfer` that have no say, by its head."""
 
 
-def views_of(settings: Transfer | Triplet, pictures: int) -> int:
+def resolve_views(settings: Transfer | Triplet, pictures: int) -> int:
     """Return how many augmented views each of so many pictures of train is given."""
     if settings.views != "auto":
         return settings.views
-    return next((views for most, views in VIEWS.items() if pictures <= most), 2)
+    return next((views for most, views in AUTO_VIEWS.items() if pictures <= most), 2)
 
 
 def preset_names() -> list[str]:
@@ -174,13 +174,13 @@ def preset_names() -> list[str]:
     return sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml"))
 
 
-def checked_preset_values(name: str, brought: Any) -> dict[str, Any]:
+def validate_preset_values(name: str, brought: Any) -> dict[str, Any]:
     """Return the settings of another package's preset. Raises what is wrong with them."""
     if not isinstance(brought, Mapping):
         raise TypeError("it is no mapping of settings")
     if own := _NOT_ITS_OWN & brought.keys():
         raise TypeError(f"it says {min(own)!r}, which is not for it to say")
-    settings_from({"preset": name, **brought})
+    parse_settings({"preset": name, **brought})
     return dict(brought)
 
 
@@ -192,7 +192,7 @@ def check_preset(name: str) -> str:
             "there is no preset 'auto' any more",
             "docs/training.md says which preset is for what; start with --preset transfer",
         )
-    if name not in names and load_plugin("presets", name, checked_preset_values) is None:
+    if name not in names and load_plugin("presets", name, validate_preset_values) is None:
         names = [*names, *plugin_names("presets", names)]
         near = did_you_mean(name, names, _NEAREST)
         raise UsageError(f"There is no preset '{name}'.{near}", _list(names))
@@ -212,7 +212,7 @@ def load_preset(name: str, overrides: Mapping[str, str], ask: Ask | None = None)
         values[key] = _from_text(shape, key, value)
     if "backbone" in values:
         values["backbone"] = pinned_names(str(values["backbone"]), ask)
-    settings = settings_from({"preset": name} | values)
+    settings = parse_settings({"preset": name} | values)
     _check_used(settings, overrides)
     return settings
 
@@ -220,7 +220,7 @@ def load_preset(name: str, overrides: Mapping[str, str], ask: Ask | None = None)
 def _preset_values(name: str) -> dict[str, Any]:
     check_preset(name)
     if name not in preset_names():
-        values = load_plugin("presets", name, checked_preset_values) or {}
+        values = load_plugin("presets", name, validate_preset_values) or {}
         return {**values, "plugin": made_by("presets", name)}
     file = resources.files("baseline") / "presets" / f"{name}.toml"
     try:
@@ -229,7 +229,7 @@ def _preset_values(name: str) -> dict[str, Any]:
         raise UsageError(f"The preset '{name}' cannot be read: {error}.", f"Mend {file}") from error
 
 
-def settings_from(values: Mapping[str, object]) -> Settings:
+def parse_settings(values: Mapping[str, object]) -> Settings:
     """Check plain values (of a TOML or JSON file) and make Settings of them.
 
     Raises UsageError that names the first key that is unknown, missing or wrong.
@@ -304,8 +304,8 @@ def _joined(settings: Settings) -> Settings:
 def _check_used(settings: Settings, overrides: Mapping[str, str]) -> None:
     if not isinstance(settings, Transfer):
         return
-    if idle := UNUSED_BY_HEAD[settings.head] & set(overrides):
-        heads = [head for head, unused in UNUSED_BY_HEAD.items() if not idle & unused]
+    if idle := UNUSED_SETTINGS_BY_HEAD[settings.head] & set(overrides):
+        heads = [head for head, unused in UNUSED_SETTINGS_BY_HEAD.items() if not idle & unused]
         raise UsageError(
             f"'{min(idle)}' has no meaning for a {settings.head} head.",
             f"Add -o head={' or -o head='.join(heads)}" if heads else "Leave some of them away",

@@ -22,9 +22,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from baseline.data.samples import deal_folds
+from baseline.data.samples import assign_folds
 from baseline.evaluation.intervals import share_interval
-from baseline.train.trials import SWOLLEN
+from baseline.train.trials import FOLD_VARIANCE_INFLATION
 from gleanset.binomial import Interval
 
 WIDTH, UNSEEN = 8, 1000
@@ -90,12 +90,12 @@ def fold_of(pictures: Pictures, folds: int, random: np.random.Generator) -> Numb
     for moment, label in zip(pictures.moments.tolist(), pictures.y.tolist(), strict=True):
         members.setdefault(str(moment), []).append(SimpleNamespace(label=str(label)))
     names = [str(name) for name in random.permutation(sorted(members))]
-    dealt = deal_folds(members, names, folds)  # type: ignore[arg-type]
+    dealt = assign_folds(members, names, folds)  # type: ignore[arg-type]
     fold = {int(name): place for place, part in enumerate(dealt) for name in part}
     return np.array([fold[moment] for moment in pictures.moments.tolist()])
 
 
-VARIANCES = (1.0, 1.25, SWOLLEN, 2.25)
+VARIANCES = (1.0, 1.25, FOLD_VARIANCE_INFLATION, 2.25)
 
 
 class Trial(NamedTuple):

@@ -31,7 +31,7 @@ from scipy.stats import norm
 
 from baseline.evaluation.decision_rule import DecisionRule, decide
 from baseline.evaluation.intervals import compare_paired, group_numbers, share_interval
-from baseline.evaluation.metrics import subgroup_metrics
+from baseline.evaluation.metrics import compute_subgroup_metrics
 from baseline.evaluation.outputs import Floats, Indices, Outputs
 from baseline.evaluation.thresholds import RuleRequest, SplitAnswers, choose_rule
 from gleanset.errors import InputUnusable
@@ -190,7 +190,9 @@ def _part(world: World, random: np.random.Generator) -> Trial | None:
     named = dict(zip(told.keys, map(str, told.y), strict=True))
     found = {
         part.name: part
-        for part in subgroup_metrics(told, named, dict(zip(told.keys, moments, strict=True)))
+        for part in compute_subgroup_metrics(
+            told, named, dict(zip(told.keys, moments, strict=True))
+        )
     }
     part = found.get("1")
     if part is None or part.interval is None:

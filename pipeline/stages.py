@@ -11,10 +11,10 @@ from pathlib import Path
 
 import msgspec
 
-from baseline.extras import need_transfer
+from baseline.extras import require_transfer
 from baseline.request import TrainRequest
 from baseline.settings import check_preset, load_preset
-from baseline.train.methods.registry import need_for
+from baseline.train.methods.registry import require_packages
 from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.db.connection import CATALOGUE
@@ -104,7 +104,7 @@ class Stages:
             yield partial(recipe.export.target, root)
             yield recipe.export.options
         if recipe.train:
-            yield need_transfer
+            yield require_transfer
             yield recipe.train.check
             yield partial(_check_packages, recipe.train)
         if recipe.web and recipe.web.run and not RUN_ID.fullmatch(recipe.web.run):
@@ -166,7 +166,7 @@ def _check_split(recipe: Recipe, root: Path) -> None:
 
 
 def _check_packages(part: TrainRequest) -> None:
-    need_for(load_preset(part.preset, part.texts()))
+    require_packages(load_preset(part.preset, part.texts()))
 
 
 def _has_split(root: Path) -> bool:

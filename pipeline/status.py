@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from baseline.extras import can_transfer
-from baseline.presort import SURE
+from baseline.presort import MIN_ACCEPT_CONFIDENCE
 from curation.by_hand import PRESORT, by_hand, window_here
 from facecrop.request import whole_instead
 from gleanset import Dataset
@@ -110,7 +110,7 @@ def _sure_proposals(dataset: Dataset, counts: _Counts, where: str) -> str | None
     if sum(each.get(9, 0) for each in tenths) * MIN_SHARE_TO_LABEL < counts.labelled:
         return None
     with suppress(InputUnusable):  # nothing is proposed, or a class has come since
-        if plan_acceptance(dataset, SURE, ()).choices:
+        if plan_acceptance(dataset, MIN_ACCEPT_CONFIDENCE, ()).choices:
             return f"labeler {where}" if window_here() else f"labeler accept proposals {where}"
     return None
 

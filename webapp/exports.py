@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from baseline.data.runs import WEIGHTS, dataset_of_run, find_run_folder, newest_run_folder
+from baseline.data.runs import WEIGHTS, find_newest_run_folder, find_run_dataset, find_run_folder
 from baseline.extras import can_export
 from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.work.pool import Processes, run_over
@@ -25,7 +25,7 @@ def served_file(
     """
     if run is not None and run.endswith(".onnx"):
         return Path(run).resolve()
-    folder = find_run_folder(root, run) if run else newest_run_folder(root, wanted)
+    folder = find_run_folder(root, run) if run else find_newest_run_folder(root, wanted)
     return exported(folder.resolve(), progress)
 
 
@@ -68,5 +68,5 @@ def _exported_here(task: tuple[Path, Path]) -> dict[str, object]:
     from baseline.use.export.export_run import AUTO, export_run
 
     folder, out = task
-    root = dataset_of_run(folder) or folder
+    root = find_run_dataset(folder) or folder
     return export_run(root, str(folder), out, AUTO, Progress(quiet=True))

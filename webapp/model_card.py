@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from baseline.data.runs import METRICS, TRAINED_ON, dataset_of_run
+from baseline.data.runs import METRICS, TRAINED_ON, find_run_dataset
 from baseline.evaluation.decision_rule import DecisionRule, load_decision_rule
-from baseline.evaluation.metrics import SplitFigures
-from baseline.evaluation.run_metrics import RunFigures, read_metrics
+from baseline.evaluation.metrics import SplitMetrics
+from baseline.evaluation.run_metrics import RunMetrics, read_metrics
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.statistics import Statistics
@@ -63,7 +63,7 @@ def _run_folder(file: Path) -> Path | None:
     return folder if file.name == FILE and (folder / METRICS).is_file() else None
 
 
-def _metrics(folder: Path | None) -> RunFigures | None:
+def _metrics(folder: Path | None) -> RunMetrics | None:
     if folder is None:
         return None
     try:
@@ -72,7 +72,7 @@ def _metrics(folder: Path | None) -> RunFigures | None:
         return None
 
 
-def _classes(names: tuple[str, ...], metrics: RunFigures | None) -> list[Told]:
+def _classes(names: tuple[str, ...], metrics: RunMetrics | None) -> list[Told]:
     support = {
         split: {one.name: one.support for one in figures.classes}
         for split, figures in (metrics.splits.items() if metrics else ())
@@ -80,11 +80,11 @@ def _classes(names: tuple[str, ...], metrics: RunFigures | None) -> list[Told]:
     return [{"name": name, **{s: support.get(s, {}).get(name) for s in SPLITS}} for name in names]
 
 
-def _measured(metrics: RunFigures | None) -> Told | None:
+def _measured(metrics: RunMetrics | None) -> Told | None:
     for split in ("test", "val"):
         figures = metrics.splits.get(split) if metrics else None
         if figures is not None:
-            clear = metrics is not None and metrics.clear_of_copies
+            clear = metrics is not None and metrics.has_no_copies
             return {"split": split, **_figures(figures), "clear_of_copies": clear}
     return None
 
@@ -99,7 +99,7 @@ def _strangers(folder: Path | None, rule: DecisionRule) -> Told | None:
     return msgspec.to_builtins(chosen) if same else None
 
 
-def _figures(figures: SplitFigures) -> Told:
+def _figures(figures: SplitMetrics) -> Told:
     return {
         "pictures": figures.count,
         "moments": figures.moments,
@@ -126,7 +126,7 @@ def _figures(figures: SplitFigures) -> Told:
 
 def _history(folder: Path | None) -> Told:
     unknown: Told = {"preset": None, "date": None, "learnt_from": None}
-    root = dataset_of_run(folder) if folder else None
+    root = find_run_dataset(folder) if folder else None
     if folder is None or root is None:
         return unknown
     try:

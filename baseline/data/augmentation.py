@@ -22,7 +22,7 @@ Kind = Literal["none", "characters", "photos"]
 Pixels = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.float64]
 
-DRAWS = 24
+NUMBERS_PER_IMAGE = 24
 """Numbers in 0..1 that are drawn for a picture. Each change has its own, used or not."""
 (
     _MIRROR,
@@ -91,12 +91,12 @@ def augment(x: Pixels, random: np.random.Generator, kind: Kind) -> Pixels:
     """
     if kind == "none":
         return x
-    return changed(x, random.random((len(x), DRAWS)), LIMITS[kind])
+    return changed(x, random.random((len(x), NUMBERS_PER_IMAGE)), LIMITS[kind])
 
 
-def view_numbers(key: str, view: int, seed: int) -> Numbers:
+def draw_view_numbers(key: str, view: int, seed: int) -> Numbers:
     """Return the numbers in 0..1 that decide how view `view` of the sample `key` is changed."""
-    return np.random.default_rng((seed, zlib.crc32(key.encode()), view)).random(DRAWS)
+    return np.random.default_rng((seed, zlib.crc32(key.encode()), view)).random(NUMBERS_PER_IMAGE)
 
 
 def changed(x: Pixels, drawn: Numbers, limits: Limits) -> Pixels:

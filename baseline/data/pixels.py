@@ -36,15 +36,19 @@ if TYPE_CHECKING:
     from baseline.data.augmentation import Kind
 
 
-EACH = 100
+IMAGES_PER_PROCESS = 100
 """Pictures that are read in about the time that a process takes to start."""
 
 Pixels = npt.NDArray[np.uint8]
 
 
-def readers_for(pictures: int) -> Processes | Threads:
+def choose_readers(pictures: int) -> Processes | Threads:
     """Return as many processes as so many pictures keep busy; a thread reads a few sooner."""
-    return Processes(min(cores(), pictures // EACH)) if pictures >= EACH else Threads(1)
+    return (
+        Processes(min(cores(), pictures // IMAGES_PER_PROCESS))
+        if pictures >= IMAGES_PER_PROCESS
+        else Threads(1)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class PixelSource:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadPixels:
+class PixelReader:
     """Reads one sample as `size` x `size` pixels; picklable, runs in worker processes."""
 
     size: int
@@ -68,12 +72,12 @@ class ReadPixels:
 
     def __call__(self, source: PixelSource) -> Pixels:
         """uint8, C x size x size. Raises `Unreadable`."""
-        image = picture_of(source).convert(self.mode)
-        values = np.asarray(resized(image, self.size, self.fit), dtype=np.uint8)
+        image = read_crop(source).convert(self.mode)
+        values = np.asarray(resize_to_square(image, self.size, self.fit), dtype=np.uint8)
         return values[None] if values.ndim == 2 else values.transpose(2, 0, 1).copy()
 
 
-def picture_of(source: PixelSource) -> Image.Image:
+def read_crop(source: PixelSource) -> Image.Image:
     """Return the pixels of a sample in its own size. Raises `Unreadable`."""
     try:
         return decode(bytes_of(source.crop)).pixels
@@ -82,14 +86,14 @@ def picture_of(source: PixelSource) -> Image.Image:
         return cut(decode(bytes_of(source.original)).pixels, source.box, source.angle)
 
 
-def resized(image: Image.Image, size: int, fit: Fit = "stretch") -> Image.Image:
+def resize_to_square(image: Image.Image, size: int, fit: Fit = "stretch") -> Image.Image:
     """Return the picture as size x size pixels: all that a model sees."""
     oblong = image.width != image.height
-    shown = image.crop(upper_square(*image.size)) if fit == "crop" and oblong else image
+    shown = image.crop(square_crop_box(*image.size)) if fit == "crop" and oblong else image
     return shown.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
-def upper_square(width: int, height: int) -> tuple[int, int, int, int]:
+def square_crop_box(width: int, height: int) -> tuple[int, int, int, int]:
     """Return the largest square (left, top, right, bottom) of a picture: the middle of a wide one,
     the upper end of a tall one, where heads are.
     """
@@ -111,13 +115,13 @@ class ViewRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class ReadViews:
+class ViewReader:
     """Reads views of a sample: number 0 is the plain picture, the others are changed by `kind`.
 
     How a view is changed depends on the key of the sample and the view's number alone.
     """
 
-    read: ReadPixels
+    read: PixelReader
     kind: Kind
 
     def __call__(self, wanted: ViewRequest) -> Pixels:
@@ -129,23 +133,23 @@ class ReadViews:
         if view == 0:
             return plain
         # Imported here: only augmented views need OpenCV.
-        from baseline.data.augmentation import LIMITS, changed, view_numbers
+        from baseline.data.augmentation import LIMITS, changed, draw_view_numbers
 
-        numbers = view_numbers(key, view, VIEW_SEED)
+        numbers = draw_view_numbers(key, view, VIEW_SEED)
         made: Pixels = changed(plain[None], numbers[None], LIMITS[self.kind])[0]
         return made
 
 
-PictureInput: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
+ImageInput: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 """A path, the bytes of a file, an image of Pillow, or uint8 pixels H x W x 3 (RGB) or H x W."""
 
 
-def fitted(image: Image.Image, size: int, fit: Fit) -> Pixels:
+def to_square_pixels(image: Image.Image, size: int, fit: Fit) -> Pixels:
     """Return an upright RGB image as size x size x 3, made a square as in training."""
-    return np.asarray(resized(image, size, fit), dtype=np.uint8)
+    return np.asarray(resize_to_square(image, size, fit), dtype=np.uint8)
 
 
-def as_image(picture: PictureInput) -> Image.Image:
+def to_rgb_image(picture: ImageInput) -> Image.Image:
     """Return the picture upright, RGB, transparency on white. Raises `Unreadable`."""
     if isinstance(picture, Image.Image):
         return _flat(ImageOps.exif_transpose(picture))
@@ -184,7 +188,7 @@ def _from_array(pixels: npt.NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")
 
 
-KEPT = 6
+MAX_CACHED_FILES = 6
 """Files that stay when new ones come: three splits in two sizes. Older ones make room."""
 
 
@@ -199,7 +203,7 @@ class Decoded:
 def decode_all(
     folder: Path,
     sources: Sequence[PixelSource],
-    read: ReadPixels,
+    read: PixelReader,
     progress: Progress | None = None,
 ) -> Decoded:
     """Return the pixels of sources, in their order, without those that cannot be read.
@@ -247,7 +251,7 @@ def _mapped(path: Path, shape: tuple[int, int, int], rows: tuple[int, ...]) -> D
 
 
 def _decode(
-    path: Path, sources: Sequence[PixelSource], read: ReadPixels, progress: Progress
+    path: Path, sources: Sequence[PixelSource], read: PixelReader, progress: Progress
 ) -> tuple[int, ...]:
     places: dict[str, list[int]] = {}
     for row, source in enumerate(sources):
@@ -255,7 +259,7 @@ def _decode(
     unique = {source.key: source for source in sources}
     there: set[int] = set()
     with path.open("xb+") as file:
-        outcomes = run_over(read, list(unique.values()), readers_for(len(unique)))
+        outcomes = run_over(read, list(unique.values()), choose_readers(len(unique)))
         for outcome in progress.over(outcomes, "load", total=len(unique)):
             if outcome.result is None:
                 continue
@@ -281,7 +285,7 @@ def _close_gaps(file: BinaryIO, rows: Sequence[int], length: int) -> None:
     file.truncate(len(rows) * length)
 
 
-def _digest(sources: Iterable[PixelSource], read: ReadPixels) -> str:
+def _digest(sources: Iterable[PixelSource], read: PixelReader) -> str:
     digest = hashlib.sha256(f"{read.size} {read.mode} {read.fit}\n".encode())
     for source in sources:
         stamps = (_stamp(source.crop), _stamp(source.original))
@@ -300,6 +304,6 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 def _make_room(folder: Path) -> None:
     """Remove the files that were not used for longest, and what a kill has left."""
     by_use = sorted(folder.glob("*.pixels"), key=lambda path: path.stat().st_mtime)
-    for path in (*by_use[:-KEPT], *folder.glob(f"{PARTIAL}*")):
+    for path in (*by_use[:-MAX_CACHED_FILES], *folder.glob(f"{PARTIAL}*")):
         with suppress(OSError):  # Windows keeps what another process has mapped
             path.unlink(missing_ok=True)

@@ -17,8 +17,8 @@ from gleanset.files.atomic import PARTIAL, write_atomic
 from gleanset.records import Run
 from gleanset.settings import FILE as DATASET
 
-ROOM = "baseline"
-FOLDS_ROOM = "cross-validation"
+TRAINING_KIND = "baseline"
+CROSS_VALIDATION_KIND = "cross-validation"
 """That of runs which only measured, by folds, and have no network."""
 METRICS = "metrics.json"
 NETWORK = "network.json"
@@ -35,7 +35,7 @@ def run_folder(dataset: Dataset, run_id: str) -> Path:
     return dataset.runs_folder / run_id
 
 
-def read_part(folder: Path, name: str, kind: type[T], fix: str) -> T | None:
+def read_run_json(folder: Path, name: str, kind: type[T], fix: str) -> T | None:
     """Return what a JSON file of a run says; None where it is not there. Raises `InputUnusable`."""
     path = folder / name
     try:
@@ -46,13 +46,13 @@ def read_part(folder: Path, name: str, kind: type[T], fix: str) -> T | None:
         raise InputUnusable(f"{path} cannot be read: {error}", fix) from error
 
 
-def write_part(folder: Path, name: str, value: object, *, scratch: Path | None = None) -> None:
+def write_run_json(folder: Path, name: str, value: object, *, scratch: Path | None = None) -> None:
     """Write a JSON file of a run, whole. Raises NotWritable or DiskFull."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=1)
     write_atomic(folder / name, text, scratch=scratch)
 
 
-def forget_checkpoint(folder: Path) -> None:
+def remove_checkpoint(folder: Path) -> None:
     """Remove what was saved in `folder`, what a kill has left of a save, and the folder."""
     for path in (folder / CHECKPOINT_FILE, *folder.glob(f"{PARTIAL}*")):
         path.unlink(missing_ok=True)
@@ -60,7 +60,7 @@ def forget_checkpoint(folder: Path) -> None:
         folder.rmdir()
 
 
-def new_run_id(dataset: Dataset, name: str) -> str:
+def make_run_id(dataset: Dataset, name: str) -> str:
     """Return `<time>-<name>`, with a number behind it when that is taken."""
     stamped = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{name}"
     number = 1
@@ -70,7 +70,7 @@ def new_run_id(dataset: Dataset, name: str) -> str:
 
 
 @contextmanager
-def ending_told(dataset: Dataset, run_id: str) -> Iterator[None]:
+def record_run_end(dataset: Dataset, run_id: str) -> Iterator[None]:
     """Tell the catalogue how a run ended that failed or was interrupted in here."""
     try:
         yield
@@ -82,7 +82,7 @@ def ending_told(dataset: Dataset, run_id: str) -> Iterator[None]:
         raise
 
 
-def finished_runs(dataset: Dataset, wanted: str | None = None) -> list[str]:
+def list_finished_runs(dataset: Dataset, wanted: str | None = None) -> list[str]:
     """Return the ids of all runs that ended well, oldest first: of `wanted`, a run's own id or a
     preset, where that is given. Raises `InputUnusable` if none.
     """
@@ -96,10 +96,10 @@ def finished_runs(dataset: Dataset, wanted: str | None = None) -> list[str]:
     return names
 
 
-def finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
+def find_finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
     """Return the run of that id, or the newest, and its folder. Raises `InputUnusable`."""
-    run = dataset.runs.get(run_id) if run_id else dataset.runs.newest(ROOM)
-    if run is not None and run.room == FOLDS_ROOM:
+    run = dataset.runs.get(run_id) if run_id else dataset.runs.newest(TRAINING_KIND)
+    if run is not None and run.room == CROSS_VALIDATION_KIND:
         raise InputUnusable(
             f"{run.id} measured by folds, and kept no network",
             f"train one: baseline train --preset {run.settings.get('preset')} {dataset.option}",
@@ -117,20 +117,20 @@ def find_run_folder(root: Path, run: str | None) -> Path:
     if run is not None and (Path(run) / SETTINGS).is_file():
         return Path(run)
     with Dataset.open(root) as dataset:
-        return finished_run(dataset, run)[1]
+        return find_finished_run(dataset, run)[1]
 
 
-def newest_run_folder(root: Path, wanted: str | None = None) -> Path:
+def find_newest_run_folder(root: Path, wanted: str | None = None) -> Path:
     """Return the folder of the newest run that ended well, of the dataset in `root`.
 
     `wanted` names the run itself or a preset, of which it is the newest. Raises `InputUnusable` or
     `DatasetMissing`.
     """
     with Dataset.open(root) as dataset:
-        return dataset.runs_folder / finished_runs(dataset, wanted)[-1]
+        return dataset.runs_folder / list_finished_runs(dataset, wanted)[-1]
 
 
-def dataset_of_run(folder: Path, root: Path | None = None) -> Path | None:
+def find_run_dataset(folder: Path, root: Path | None = None) -> Path | None:
     """Return the folder of the dataset that a run lies in, else `root`; None if that is none."""
     own = folder.resolve().parent.parent
     found = own if (own / DATASET).is_file() else root
@@ -138,7 +138,7 @@ def dataset_of_run(folder: Path, root: Path | None = None) -> Path | None:
 
 
 def _is_finished(run: Run) -> bool:
-    return run.room == ROOM and run.status == "done"
+    return run.room == TRAINING_KIND and run.status == "done"
 
 
 def _no_run(root: Path, run_id: str | None) -> InputUnusable:

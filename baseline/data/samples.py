@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from baseline.data.pixels import Pixels, PixelSource, ReadPixels, decode_all
+from baseline.data.pixels import PixelReader, Pixels, PixelSource, decode_all
 from baseline.evaluation.outputs import Indices
 from baseline.settings import Settings, Triplet
 from curation.moments import moments_of
@@ -30,7 +30,7 @@ class Examples:
     `moments` names what must not be learnt from and judged by at once, by sample key.
 
     Train is as `labeler balance` has it: samples left out or repeated, and the `weights` of the
-    classes in the loss where it gave some. `natural` counts the samples of train by class before.
+    classes in the loss where it gave some. `class_counts` counts train by class before.
     `unseen` are the samples (keys) whose labels nobody has looked at: they teach and never judge.
     """
 
@@ -38,7 +38,7 @@ class Examples:
     splits: dict[str, tuple[Sample, ...]]
     moments: Mapping[str, str]
     weights: tuple[float, ...] = ()
-    natural: Mapping[str, int] = field(default_factory=dict)
+    class_counts: Mapping[str, int] = field(default_factory=dict)
     unseen: frozenset[str] = frozenset()
 
     def fingerprint(self) -> str:
@@ -63,7 +63,7 @@ class Examples:
         labels = {sample.key: str(sample.label) for sample in self.splits[split]}
         return np.array([index[labels[key]] for key in keys], dtype=np.int64)
 
-    def straddling(self, split: str) -> int:
+    def count_leaked_samples(self, split: str) -> int:
         """Return how many samples of `split` are of a moment that train has, too."""
         learnt = {self.moments[sample.key] for sample in self.splits["train"]}
         return sum(self.moments[sample.key] in learnt for sample in self.splits[split])
@@ -87,7 +87,7 @@ def find_examples(dataset: Dataset) -> Examples:
         )
     classes = tuple(sorted({str(sample.label) for sample in chosen}))
     by_split = {split: tuple(s for s in chosen if s.split == split) for split in SPLITS}
-    natural = Counter(str(sample.label) for sample in by_split["train"])
+    class_counts = Counter(str(sample.label) for sample in by_split["train"])
     shares = Balances(dataset.db).shares()
     by_split["train"] = tuple(
         sample
@@ -96,10 +96,10 @@ def find_examples(dataset: Dataset) -> Examples:
     )
     moments = moments_of(dataset.db, [sample.key for sample in chosen])
     weights = _class_weights(by_split["train"], classes, shares)
-    return Examples(classes, by_split, moments, weights, natural, _unseen(dataset))
+    return Examples(classes, by_split, moments, weights, class_counts, _unseen(dataset))
 
 
-def find_foldable(dataset: Dataset) -> Examples:
+def find_fold_examples(dataset: Dataset) -> Examples:
     """Find what folds are dealt of, as train: train and val, and never what is in test.
 
     Where the split is one into folds, or nothing has a split, that is every labelled sample.
@@ -119,9 +119,9 @@ def find_foldable(dataset: Dataset) -> Examples:
         )
     classes = tuple(sorted({str(sample.label) for sample in chosen}))
     moments = moments_of(dataset.db, [sample.key for sample in chosen])
-    natural = Counter(str(sample.label) for sample in chosen)
+    class_counts = Counter(str(sample.label) for sample in chosen)
     parts: dict[str, tuple[Sample, ...]] = {"train": tuple(chosen), "val": (), "test": ()}
-    return Examples(classes, parts, moments, (), natural, unseen)
+    return Examples(classes, parts, moments, (), class_counts, unseen)
 
 
 def _unseen(dataset: Dataset) -> frozenset[str]:
@@ -153,15 +153,15 @@ def load_arrays(
     """
     samples = examples.splits[split]
     sources = list(pixel_sources(dataset, samples))
-    read = ReadPixels(settings.size, "L" if settings.channels == 1 else "RGB", settings.fit)
+    read = PixelReader(settings.size, "L" if settings.channels == 1 else "RGB", settings.fit)
     decoded = decode_all(dataset.cache / "pixels", sources, read, progress)
     keys = tuple(sources[row].key for row in decoded.rows)
     if samples and not keys:
-        raise no_readable_picture(len(samples), split)
+        raise unreadable_images_error(len(samples), split)
     return Arrays(decoded.x, examples.classes_of(split, keys), keys)
 
 
-def no_readable_picture(count: int, split: str = "") -> InputUnusable:
+def unreadable_images_error(count: int, split: str = "") -> InputUnusable:
     """Return the error for `count` pictures (of a split) none of which can be read."""
     place = f" of {split}" if split else ""
     return InputUnusable(
@@ -211,7 +211,7 @@ Floats = npt.NDArray[np.float64]
 _SAME = 1e-9
 
 
-def prior_shift(examples: Examples, settings: Settings) -> Floats:
+def compute_prior_shift(examples: Examples, settings: Settings) -> Floats:
     """Return log(share in train / share as it was learnt) of each class, less its mean.
 
     Empty where they are the same, and for triplets: likenesses to known pictures hold no prior.
@@ -224,7 +224,7 @@ def prior_shift(examples: Examples, settings: Settings) -> Floats:
         learnt = np.ones_like(learnt)
     elif examples.weights:
         learnt = learnt * np.array(examples.weights)
-    there = np.array([examples.natural.get(name, counts[name]) for name in examples.classes])
+    there = np.array([examples.class_counts.get(name, counts[name]) for name in examples.classes])
     shift = np.log(there / there.sum()) - np.log(learnt / learnt.sum())
     shift -= shift.mean()
     return shift if np.abs(shift).max() > _SAME else np.zeros(0)
@@ -232,18 +232,18 @@ def prior_shift(examples: Examples, settings: Settings) -> Floats:
 
 SHARE = 0.125
 """Of each class in train, about."""
-FEWEST = 8
+MIN_CLASS_SIZE = 8
 """Pictures from which a class can spare one for val: of three, one is a third of what there is to
 learn from (docs/experiments.md)."""
 _FIX = "give it a share of its own: labeler split --ratio 8:1:1"
 
 
-def with_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
+def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     """Return the examples, where val is empty with one cut from train; and what to say of it.
 
-    No moment is on both sides, and every class keeps most of its pictures in train. A class of a
-    single moment, or of fewer than `FEWEST` pictures, stays in train as a whole. Labels that nobody
-    has looked at are not counted, and never are val.
+    No moment is on both sides, and every class keeps most of its pictures in train. A class of
+    a single group, or of fewer than `MIN_CLASS_SIZE` images, stays in train as a whole. Unseen labels
+    are not counted, and never are val.
     """
     train = examples.splits["train"]
     if examples.splits["val"] or not train:
@@ -276,7 +276,7 @@ def _taken(train: Sequence[Sample], moments: Mapping[str, str], seed: int) -> se
     there: Counter[str] = Counter()
     for size in sizes.values():
         there.update(size)
-    most = {label: round(SHARE * n) if n >= FEWEST else 0 for label, n in there.items()}
+    most = {label: round(SHARE * n) if n >= MIN_CLASS_SIZE else 0 for label, n in there.items()}
     taken, have = set(), Counter[str]()
     for name in np.random.default_rng(seed).permutation(sorted(sizes)).tolist():
         if all(have[label] + n <= most[label] for label, n in sizes[name].items()):
@@ -288,7 +288,7 @@ def _taken(train: Sequence[Sample], moments: Mapping[str, str], seed: int) -> se
 Moments = dict[str, list[Sample]]
 
 
-def held_out_folds(
+def make_folds(
     examples: Examples, folds: int, seed: int, dealt: Mapping[str, int] | None = None
 ) -> Iterator[Examples]:
     """Yield the examples of each fold: the fold as test, the rest as train, nothing as val.
@@ -303,7 +303,7 @@ def held_out_folds(
     for key in sorted(samples):
         moments[examples.moments[key]].append(samples[key])
     names = [str(name) for name in np.random.default_rng(seed).permutation(sorted(moments))]
-    judging = judging_moments(examples, dealt)
+    judging = find_holdout_moments(examples, dealt)
     judged = [name for name in names if name in judging]
     if len(judged) < folds or len(examples.classes) < 2:
         raise InputUnusable(
@@ -312,7 +312,7 @@ def held_out_folds(
             "label more pictures, or take fewer folds: --folds 2",
         )
     parts = (
-        _as_dealt(judging, judged, folds, dealt) if dealt else deal_folds(judging, judged, folds)
+        _as_dealt(judging, judged, folds, dealt) if dealt else assign_folds(judging, judged, folds)
     )
     for fold in parts:
         held = _spared(moments, fold, names)
@@ -325,7 +325,7 @@ def held_out_folds(
         yield replace(examples, splits=splits, weights=())
 
 
-def judging_moments(examples: Examples, dealt: Mapping[str, int] | None = None) -> Moments:
+def find_holdout_moments(examples: Examples, dealt: Mapping[str, int] | None = None) -> Moments:
     """Return the moments that folds can hold out, with the samples that somebody has looked at.
 
     Their classes have several moments. Where samples were `dealt` before, others are not judged.
@@ -341,7 +341,7 @@ def judging_moments(examples: Examples, dealt: Mapping[str, int] | None = None) 
     return {name: found for name, found in seen.items() if name not in lone}
 
 
-def stratified_group_folds(
+def split_stratified_groups(
     y: Indices, groups: Indices, most: int, seed: int
 ) -> list[tuple[Indices, Indices]]:
     """Cut rows into (the rest, a fold), whole groups at a time, classes alike in each.
@@ -361,7 +361,7 @@ def stratified_group_folds(
         return list(cut.split(y, y, groups))
 
 
-def deal_folds(
+def assign_folds(
     moments: Mapping[str, Sequence[Sample]], names: Sequence[str], folds: int
 ) -> list[list[str]]:
     """Deal the moments out so that every fold has about as many samples of each class."""
@@ -412,7 +412,7 @@ def _samples(moments: Moments, names: Sequence[str]) -> tuple[Sample, ...]:
     return tuple(sorted(found, key=lambda sample: sample.key))
 
 
-def class_weights(
+def compute_class_weights(
     y: npt.NDArray[np.int64], classes: int, balance: str, weights: Sequence[float] = ()
 ) -> npt.NDArray[np.float32]:
     """Return the weight of each class in the loss, float32.

@@ -17,16 +17,16 @@ from baseline.evaluation.outputs import Floats, Indices, Scores, log_softmax
 from gleanset.binomial import FEW
 from gleanset.html.words import count, percent
 
-COLDEST, HOTTEST = 0.05, 20.0
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 SPREAD = 0.6
 """Scale of the prior on the logarithm of the temperature: Student's t of 2 degrees of freedom,
 whose tails let a network be as loud as much evidence says."""
 SHARE = 0.5
 """Deviation of the prior on the share of the shift, which is held at none."""
-HALF = 15
+HALF_EVIDENCE_GROUPS = 15
 """Moments whose evidence counts half; that of M counts M / (M + HALF) of what it says. A handful
 without a mistake is likely even where the network is too sure."""
-WORTH = 20.0
+MIN_EVIDENCE_NATS = 20.0
 """Evidence that changes scores at all: so many nats, divided by the number of moments. Where those
 are few, chance alone makes some temperature look better than 1."""
 BINS = 15
@@ -53,7 +53,7 @@ class ScoreCalibration:
 
     def apply(self, logits: Scores) -> Floats:
         """Return the scores N x C whose softmax are the probabilities."""
-        return calibrated_scores(logits, self.temperature, self.offsets)
+        return calibrate_scores(logits, self.temperature, self.offsets)
 
     def describe(self) -> str:
         """Say what was done, in a sentence."""
@@ -80,7 +80,7 @@ class ScoreCalibration:
         )
 
 
-def calibrated_scores(logits: Scores, temperature: float, offsets: Sequence[float] = ()) -> Floats:
+def calibrate_scores(logits: Scores, temperature: float, offsets: Sequence[float] = ()) -> Floats:
     """Return the scores N x C divided by the temperature, `offsets` (C, or none) added.
 
     Their softmax are the calibrated probabilities.
@@ -97,7 +97,7 @@ def fit_calibration(
     `moments` (N) names what is right or wrong together: frames of one scene are one witness. Every
     picture weighs alike, as in the log loss, but they are as much evidence as their moments.
     `shift` (C, or empty) is the logarithm of how much rarer each class is than was learnt
-    (`prior_shift`).
+    (`compute_prior_shift`).
     """
     pictures, classes = logits.shape
     witnesses = len(set(moments))
@@ -113,7 +113,7 @@ def fit_calibration(
         calibrated = log_softmax(scores / np.exp(log_temperature) + share * added)
         return float(-calibrated[np.arange(pictures), y].mean())
 
-    evidence = witnesses**2 / (witnesses + HALF)
+    evidence = witnesses**2 / (witnesses + HALF_EVIDENCE_GROUPS)
 
     def cost(log_temperature: float, share: float) -> float:
         """The negative logarithm of the posterior, less a constant."""
@@ -123,7 +123,7 @@ def fit_calibration(
     best, share = _lowest(lambda at: cost(at, 0.0)), 0.0
     if shifted:
         best, share = _lowest_of_two(cost, best)
-    if witnesses * (loss(0.0, 0.0) - loss(best, share)) < WORTH / witnesses:
+    if witnesses * (loss(0.0, 0.0) - loss(best, share)) < MIN_EVIDENCE_NATS / witnesses:
         best, share = 0.0, 0.0
     return ScoreCalibration(
         temperature=float(np.exp(best)),
@@ -138,7 +138,7 @@ def _lowest(cost: Callable[[float], float]) -> float:
     """Return the log temperature where `cost` is least, by a grid first: it may dip twice."""
     from scipy.optimize import minimize_scalar
 
-    grid = np.linspace(np.log(COLDEST), np.log(HOTTEST), _GRID + 1)
+    grid = np.linspace(np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE), _GRID + 1)
     costs = [cost(float(log_temperature)) for log_temperature in grid]
     at = int(np.argmin(costs))
     near = grid[max(at - 1, 0)], grid[min(at + 1, _GRID)]
@@ -153,7 +153,7 @@ def _lowest_of_two(
     from scipy.optimize import minimize
 
     starts = [(log_temperature, 0.0), (log_temperature, 0.5), (0.0, 1.0)]
-    ends = ((np.log(COLDEST), np.log(HOTTEST)), (0.0, 1.0))
+    ends = ((np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)), (0.0, 1.0))
     fits = [
         minimize(lambda at: cost(*at), start, method="L-BFGS-B", bounds=ends) for start in starts
     ]

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from baseline.data.runs import ROOM
+from baseline.data.runs import TRAINING_KIND
 from baseline.evaluation.calibration import calibration_error
-from baseline.evaluation.decision_rule import load_decision_rule, rule_scores
+from baseline.evaluation.decision_rule import calibrate_with_rule, load_decision_rule
 from baseline.evaluation.intervals import (
     PairedComparison,
     compare_paired,
     effective_moments,
-    several_interval,
+    share_interval_or_none,
 )
-from baseline.evaluation.metrics import classification_metrics
+from baseline.evaluation.metrics import compute_classification_metrics
 from baseline.evaluation.outputs import Outputs, load_outputs, softmax
 from baseline.evaluation.run_metrics import read_metrics, weights_size
 from curation.moments import moments_of
@@ -121,7 +121,7 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
 
 def _read(dataset: Dataset, name: str, split: str) -> _JudgedOutputs:
     run = dataset.runs.get(name)
-    if run is None or run.status != "done" or run.room != ROOM:
+    if run is None or run.status != "done" or run.room != TRAINING_KIND:
         raise InputUnusable(f"there is no finished run {name}", "see: gleanset list runs")
     folder = dataset.runs_folder / name
     outputs = load_outputs(folder).get(split)
@@ -131,19 +131,19 @@ def _read(dataset: Dataset, name: str, split: str) -> _JudgedOutputs:
             f"judge it: baseline evaluate {name} --split {split} {dataset.option}",
         )
     classes = tuple(read_metrics(folder).classes)
-    scores = rule_scores(outputs.logits, classes, load_decision_rule(folder))
+    scores = calibrate_with_rule(outputs.logits, classes, load_decision_rule(folder))
     return _JudgedOutputs(name, folder, classes, replace(outputs, logits=scores))
 
 
 def _row(run: _JudgedOutputs, moments: Sequence[str], first: _JudgedOutputs) -> ComparedRun:
     scores, y = run.outputs.logits, run.outputs.y
-    figures = classification_metrics(scores, y, run.outputs.keys, run.classes, 0)
+    figures = compute_classification_metrics(scores, y, run.outputs.keys, run.classes, 0)
     metrics = read_metrics(run.folder)
     return ComparedRun(
         run=run.run,
         preset=str(metrics.settings.get("preset", "?")),
         accuracy=figures.accuracy,
-        interval=several_interval(run.outputs.right, moments),
+        interval=share_interval_or_none(run.outputs.right, moments),
         log_loss=figures.log_loss,
         ece=calibration_error(softmax(scores), y).ece,
         macro_f1=figures.macro_f1,

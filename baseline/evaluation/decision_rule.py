@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from baseline.data.runs import read_part, write_part
-from baseline.evaluation.calibration import calibrated_scores
+from baseline.data.runs import read_run_json, write_run_json
+from baseline.evaluation.calibration import calibrate_scores
 from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, softmax
 from baseline.features.scaling import standardising
 from gleanset.html.words import count, percent
@@ -115,7 +115,9 @@ class FamiliarityThreshold(msgspec.Struct, frozen=True):
         return f"{words}; to promise {100 * self.wanted:.4g} %, val needs {self.needed:,} moments"
 
 
-BLIND = "it cannot tell strangers: too little was held out to promise that the known stay known"
+NO_UNKNOWN_RULE = (
+    "it cannot tell strangers: too little was held out to promise that the known stay known"
+)
 
 
 class ChosenThresholds(msgspec.Struct, frozen=True):
@@ -148,7 +150,7 @@ class DecisionRule(msgspec.Struct, frozen=True):
     unfamiliar_below: float | None = None
 
     @property
-    def says_unknown(self) -> bool:
+    def can_answer_unknown(self) -> bool:
         """Whether there are pictures that it answers "unknown"."""
         return self.unknown_below is not None or self.unfamiliar_below is not None
 
@@ -172,10 +174,10 @@ class Decisions(NamedTuple):
     probabilities: Floats
 
 
-def rule_scores(logits: Scores, classes: Sequence[str], rule: DecisionRule) -> Scores:
+def calibrate_with_rule(logits: Scores, classes: Sequence[str], rule: DecisionRule) -> Scores:
     """Return the scores (N x C) whose softmax are the probabilities that are answered."""
     offsets = rule.class_offsets(classes)
-    return calibrated_scores(logits, rule.temperature, offsets).astype(np.float32)
+    return calibrate_scores(logits, rule.temperature, offsets).astype(np.float32)
 
 
 def decide(
@@ -185,7 +187,7 @@ def decide(
     familiarity: Floats | None = None,
 ) -> Decisions:
     """Decide what is answered to each row of scores (N x C), by its `familiarity` (N) if known."""
-    probabilities = softmax(rule_scores(logits, classes, rule))
+    probabilities = softmax(calibrate_with_rule(logits, classes, rule))
     ranked = probabilities.copy()
     for name, threshold in rule.thresholds.items():
         if name in classes:
@@ -204,19 +206,19 @@ def decide(
 
 def save_decision_rule(folder: Path, rule: DecisionRule, *, scratch: Path | None = None) -> None:
     """Write `answers.json`, whole. Raises NotWritable or DiskFull."""
-    write_part(folder, FILE, rule, scratch=scratch)
+    write_run_json(folder, FILE, rule, scratch=scratch)
 
 
 def load_decision_rule(folder: Path) -> DecisionRule:
     """Return the rule in a run's folder; the plain one where there is none. `InputUnusable`."""
     fix = "choose them anew: baseline evaluate RUN"
-    return read_part(folder, FILE, DecisionRule, fix) or DecisionRule()
+    return read_run_json(folder, FILE, DecisionRule, fix) or DecisionRule()
 
 
 SCALE_FILE = "familiarity.json"
 GALLERY_SCALE = 20.0
 """Scores of a gallery are so many times the similarity to the nearest known image of a class."""
-SOFTER = 2.0
+FAMILIARITY_TEMPERATURE = 2.0
 """By what scores are divided besides: how far the other classes are behind counts for more than in
 a probability. Chosen on two sets, confirmed on two others (docs/experiments.md)."""
 
@@ -254,7 +256,7 @@ def fit_feature_scale(embeddings: Scores) -> FeatureScale:
     return FeatureScale(*short)
 
 
-def familiarity_of(scores: npt.NDArray[np.floating], distances: Floats) -> Floats:
+def compute_familiarity(scores: npt.NDArray[np.floating], distances: Floats) -> Floats:
     """Return the familiarity (N, 0..1) of calibrated scores, or log probabilities (N x C).
 
     A network was taught to tell its classes apart, not what else there is. What gives a stranger
@@ -262,12 +264,12 @@ def familiarity_of(scores: npt.NDArray[np.floating], distances: Floats) -> Float
     divided by how much farther they lie, and the probability that its answer is left is its
     familiarity (docs/experiments.md has what that gains, and what else was tried).
     """
-    farther = SOFTER * np.maximum(distances, 1e-6)[:, None]
+    farther = FAMILIARITY_TEMPERATURE * np.maximum(distances, 1e-6)[:, None]
     familiarity: Floats = softmax(scores.astype(np.float64) / farther).max(1)
     return familiarity
 
 
-def outputs_familiarity(
+def compute_output_familiarity(
     outputs: Outputs, classes: Sequence[str], rule: DecisionRule, *, gallery: bool
 ) -> Floats | None:
     """Return the familiarity of N images; None without the distances that it is computed from.
@@ -279,12 +281,14 @@ def outputs_familiarity(
         return similarity
     if outputs.distances is None:
         return None
-    return familiarity_of(rule_scores(outputs.logits, classes, rule), outputs.distances)
+    return compute_familiarity(
+        calibrate_with_rule(outputs.logits, classes, rule), outputs.distances
+    )
 
 
 def save_feature_scale(folder: Path, scale: FeatureScale, *, scratch: Path | None = None) -> None:
     """Write `familiarity.json` beside the weights. Raises NotWritable or DiskFull."""
-    write_part(folder, SCALE_FILE, scale, scratch=scratch)
+    write_run_json(folder, SCALE_FILE, scale, scratch=scratch)
 
 
 def load_feature_scale(folder: Path) -> FeatureScale | None:
@@ -292,4 +296,4 @@ def load_feature_scale(folder: Path) -> FeatureScale | None:
 
     Raises `InputUnusable` for a damaged file.
     """
-    return read_part(folder, SCALE_FILE, FeatureScale, "train again: baseline train")
+    return read_run_json(folder, SCALE_FILE, FeatureScale, "train again: baseline train")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from baseline.data.runs import TRAINED_ON, finished_run, run_folder
+from baseline.data.runs import TRAINED_ON, find_finished_run, run_folder
 from baseline.data.samples import Examples, find_examples
 from baseline.evaluation.calibration import (
     CalibrationError,
@@ -20,30 +20,30 @@ from baseline.evaluation.decision_rule import (
     UNKNOWN,
     ChosenThresholds,
     DecisionRule,
+    calibrate_with_rule,
+    compute_output_familiarity,
     decide,
     load_decision_rule,
     load_feature_scale,
-    outputs_familiarity,
-    rule_scores,
     save_decision_rule,
 )
-from baseline.evaluation.intervals import effective_moments, group_numbers, several_interval
+from baseline.evaluation.intervals import effective_moments, group_numbers, share_interval_or_none
 from baseline.evaluation.metrics import (
-    AnswerFigures,
+    AnswerMetrics,
     RetrievalMetrics,
     SampleContext,
-    SplitFigures,
-    class_scores,
-    classification_metrics,
-    empty_split,
+    SplitMetrics,
+    compute_class_scores,
+    compute_classification_metrics,
+    compute_retrieval_metrics,
+    compute_subgroup_metrics,
+    empty_split_error,
+    load_sample_context,
     mean_log_loss,
-    retrieval_metrics,
-    sample_context,
-    subgroup_metrics,
-    unit_embeddings,
+    normalize_embeddings,
 )
 from baseline.evaluation.outputs import Floats, Outputs, load_outputs, save_outputs, softmax
-from baseline.evaluation.run_metrics import copy_search, read_metrics, write_metrics
+from baseline.evaluation.run_metrics import read_metrics, summarize_copy_search, write_metrics
 from baseline.evaluation.thresholds import RuleRequest, SplitAnswers, choose_rule
 from baseline.train.methods.training_data import TrainingData, split_outputs, with_distances
 from baseline.train.trained_net import GalleryHead, load_model
@@ -59,26 +59,26 @@ TEST = "test"
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedRun:
-    """The figures of each split, and some for all of them, as `RunFigures` has them.
+class RunEvaluation:
+    """The figures of each split, and some for all of them, as `RunMetrics` has them.
 
     `looks` are those at test before this one; None where there is no test split.
     """
 
-    splits: Mapping[str, SplitFigures]
+    splits: Mapping[str, SplitMetrics]
     gap: Mapping[str, float]
     retrieval: RetrievalMetrics | None
     looks: EvaluationCounts | None
 
 
-def judge_run(
+def evaluate_run(
     dataset: Dataset,
     run_id: str,
     examples: Examples,
     outputs: Mapping[str, Outputs],
     rule: DecisionRule,
     scratch: Path | None = None,
-) -> JudgedRun:
+) -> RunEvaluation:
     """Judge a new run on its splits by its rule, and keep what later questions need in its folder.
 
     Written are `outputs.npz` and `answers.json`; the look at test is recorded. Splits without
@@ -86,7 +86,7 @@ def judge_run(
     raises.
     """
     samples = [sample for part in examples.splits.values() for sample in part]
-    context = sample_context(dataset, samples, examples.moments)
+    context = load_sample_context(dataset, samples, examples.moments)
     folder = run_folder(dataset, run_id)
     outputs = {split: part.unique() for split, part in outputs.items() if len(part)}
     save_outputs(folder, outputs, scratch=scratch)
@@ -94,23 +94,23 @@ def judge_run(
     splits = {}
     for split, part in outputs.items():
         gallery = part.distances is None
-        familiarity = outputs_familiarity(part, examples.classes, rule, gallery=gallery)
-        splits[split] = split_metrics(part, examples.classes, context, rule, familiarity)
+        familiarity = compute_output_familiarity(part, examples.classes, rule, gallery=gallery)
+        splits[split] = compute_split_metrics(part, examples.classes, context, rule, familiarity)
     right = {split: figures.accuracy for split, figures in splits.items()}
     learnt = right.pop("train", None)
     gap = {} if learnt is None else {split: learnt - share for split, share in right.items()}
     looks = None
     if TEST in outputs:
         looks = SplitEvaluations(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train")
-    return JudgedRun(splits, gap, embedding_metrics(outputs, context), looks)
+    return RunEvaluation(splits, gap, evaluate_embeddings(outputs, context), looks)
 
 
-def fitted_rule(
+def fit_decision_rule(
     val: Outputs | None, examples: Examples, shift: Floats | None = None
 ) -> tuple[ScoreCalibration, DecisionRule]:
     """Fit the calibration on val, none without pictures there; and the rule that applies it.
 
-    `shift` is what balancing the classes may have done to the scores (`prior_shift`).
+    `shift` is what balancing the classes may have done to the scores (`compute_prior_shift`).
     """
     fitted = ScoreCalibration(share=0.0 if shift is not None and len(shift) else None)
     if val is not None and len(val):
@@ -121,31 +121,31 @@ def fitted_rule(
     return fitted, DecisionRule(fitted.temperature, offsets=offsets)
 
 
-def answer_figures(
+def compute_answer_metrics(
     outputs: Outputs,
     classes: Sequence[str],
     rule: DecisionRule,
     familiarity: Floats | None,
     groups: Sequence[str],
-) -> AnswerFigures:
+) -> AnswerMetrics:
     """Return what users get under a rule, by the `familiarity` of N images and their groups."""
     answers = decide(outputs.logits, classes, rule, familiarity).classes
     right = answers == outputs.y
-    return AnswerFigures(
+    return AnswerMetrics(
         int(right.sum()),
         int((answers == UNKNOWN).sum()),
-        class_scores(outputs.y, answers, classes),
-        several_interval(right, groups),
+        compute_class_scores(outputs.y, answers, classes),
+        share_interval_or_none(right, groups),
     )
 
 
-def split_metrics(
+def compute_split_metrics(
     outputs: Outputs,
     classes: Sequence[str],
     context: SampleContext,
     rule: DecisionRule,
     familiarity: Floats | None = None,
-) -> SplitFigures:
+) -> SplitMetrics:
     """Return the figures of one split, their interval, calibration, and those of its parts.
 
     All is by calibrated scores; `uncalibrated` holds log loss and calibration error of the scores
@@ -153,12 +153,12 @@ def split_metrics(
     `familiarity` of the images (N) is known.
     """
     groups, plain = context.groups(outputs.keys), rule.without_thresholds()
-    answered = replace(outputs, logits=rule_scores(outputs.logits, classes, plain))
-    figures = classification_metrics(answered.logits, answered.y, answered.keys, classes)
+    answered = replace(outputs, logits=calibrate_with_rule(outputs.logits, classes, plain))
+    figures = compute_classification_metrics(answered.logits, answered.y, answered.keys, classes)
     probabilities = softmax(answered.logits)
     before = calibration_error(softmax(outputs.logits), outputs.y)
     after = calibration_error(probabilities, outputs.y)
-    interval = several_interval(answered.right, groups)
+    interval = share_interval_or_none(answered.right, groups)
     return replace(
         figures,
         moments=len(set(groups)),
@@ -170,13 +170,13 @@ def split_metrics(
             before.ece, before.bins, mean_log_loss(outputs.logits, outputs.y)
         ),
         classwise=classwise_error(probabilities, outputs.y, groups, classes),
-        kinds=subgroup_metrics(answered, context.kinds, context.moments),
-        labels=subgroup_metrics(answered, context.givers, context.moments),
-        answers=answer_figures(outputs, classes, rule, familiarity, groups),
+        kinds=compute_subgroup_metrics(answered, context.kinds, context.moments),
+        labels=compute_subgroup_metrics(answered, context.givers, context.moments),
+        answers=compute_answer_metrics(outputs, classes, rule, familiarity, groups),
     )
 
 
-def embedding_metrics(
+def evaluate_embeddings(
     outputs: Mapping[str, Outputs], context: SampleContext
 ) -> RetrievalMetrics | None:
     """Return how test (or val) finds its classes in train, or in itself where there is no train."""
@@ -188,9 +188,9 @@ def embedding_metrics(
     queries, gallery = held[split], held[against]
     # Numbers of moments that mean the same in both.
     numbers = group_numbers(context.groups((*queries.keys, *gallery.keys)))
-    figures = retrieval_metrics(
-        unit_embeddings(queries, numbers[: len(queries)]),
-        unit_embeddings(gallery, numbers[len(queries) :]),
+    figures = compute_retrieval_metrics(
+        normalize_embeddings(queries, numbers[: len(queries)]),
+        normalize_embeddings(gallery, numbers[len(queries) :]),
     )
     return figures and replace(figures, split=split, against=against)
 
@@ -206,9 +206,9 @@ def reuse_warning(looks: EvaluationCounts | None) -> str:
     )
 
 
-def straddle_warning(examples: Examples, split: str) -> str:
+def leak_warning(examples: Examples, split: str) -> str:
     """Return a warning where pictures of `split` are of moments that train has, too."""
-    number = examples.straddling(split)
+    number = examples.count_leaked_samples(split)
     if not number or split == "train":
         return ""
     return (
@@ -222,20 +222,20 @@ def straddle_warning(examples: Examples, split: str) -> str:
 class Reevaluation:
     """The figures of `split` as it is now; `looks` at it before, where that is test.
 
-    `chosen` are the thresholds that were asked for now, `copies` is the split's `copy_search`, and
-    `warning` says where the split itself has moments on both sides.
+    `chosen` are the thresholds requested now, `copies` is from `summarize_copy_search`, and
+    `warning` reports groups on both sides of the split.
     """
 
     run: str
     split: str
-    figures: SplitFigures
+    figures: SplitMetrics
     chosen: ChosenThresholds
     copies: Mapping[str, int]
     looks: EvaluationCounts | None
     warning: str
 
 
-def reevaluate(
+def reevaluate_run(
     dataset: Dataset,
     run_id: str | None,
     split: str,
@@ -247,7 +247,7 @@ def reevaluate(
     Raises `InputUnusable` when there is no such run, no picture in the split, a class that the
     run does not know, or when it has learnt from the moments of some of these pictures.
     """
-    run, folder = finished_run(dataset, run_id)
+    run, folder = find_finished_run(dataset, run_id)
     wanted = {split, "val"} if request and request.any and not request.forget else {split}
     examples, outputs, gallery = _answers_now(dataset, run, folder, wanted, progress)
     looks = None
@@ -258,28 +258,28 @@ def reevaluate(
     save_outputs(folder, load_outputs(folder) | outputs)
     rule = load_decision_rule(folder)
     samples = [sample for part in wanted for sample in examples.splits[part]]
-    context = sample_context(dataset, samples, examples.moments)
+    context = load_sample_context(dataset, samples, examples.moments)
     chosen = ChosenThresholds()
     classes = examples.classes
     if request and request.any:
         val = outputs.get("val", outputs[split])
         moments = group_numbers(context.groups(val.keys))
-        familiarity = outputs_familiarity(val, classes, rule, gallery=gallery)
+        familiarity = compute_output_familiarity(val, classes, rule, gallery=gallery)
         answers = SplitAnswers(val, classes, moments, familiarity)
         rule = choose_rule(answers, request, rule)
         chosen = rule.chosen
         save_decision_rule(folder, rule)
         _update_answers(dataset, folder, rule, gallery)
     judged = outputs[split]
-    familiarity = outputs_familiarity(judged, classes, rule, gallery=gallery)
+    familiarity = compute_output_familiarity(judged, classes, rule, gallery=gallery)
     return Reevaluation(
         run,
         split,
-        split_metrics(judged, classes, context, rule, familiarity),
+        compute_split_metrics(judged, classes, context, rule, familiarity),
         chosen,
-        copy_search(dataset, examples, split),
+        summarize_copy_search(dataset, examples, split),
         looks,
-        straddle_warning(examples, split),
+        leak_warning(examples, split),
     )
 
 
@@ -290,8 +290,8 @@ def _update_answers(dataset: Dataset, folder: Path, rule: DecisionRule, gallery:
         if (part := outputs.get(split)) is not None:
             moments = moments_of(dataset.db, part.keys)
             groups = [moments[key] for key in part.keys]
-            familiarity = outputs_familiarity(part, metrics.classes, rule, gallery=gallery)
-            answers = answer_figures(part, metrics.classes, rule, familiarity, groups)
+            familiarity = compute_output_familiarity(part, metrics.classes, rule, gallery=gallery)
+            answers = compute_answer_metrics(part, metrics.classes, rule, familiarity, groups)
             splits[split] = replace(figures, answers=answers)
     train, val, test = (splits.get(split) for split in SPLITS)
     write_metrics(folder, replace(metrics, train=train, val=val, test=test))
@@ -312,7 +312,7 @@ def _answers_now(
     for split in splits:
         _check_unseen(dataset, run, folder, examples, split)
     if empty := [split for split in sorted(splits) if not examples.splits[split]]:
-        raise empty_split(f"there is no picture in {empty[0]}", f" {dataset.option}")
+        raise empty_split_error(f"there is no picture in {empty[0]}", f" {dataset.option}")
     data = TrainingData(dataset, examples, settings, progress or Progress())
     outputs = {s: split_outputs(net, data, s).unique() for s in sorted(splits)}
     return examples, outputs, isinstance(net.head, GalleryHead)

@@ -34,7 +34,7 @@ _END = 0.975
 """The confidence of either end of a 95 % interval."""
 _FEW_HIT = 0.7
 """The part of a moment of hits by which the variance of a share is taken to be larger."""
-LUCK = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 
 
 def group_numbers(names: Groups) -> Indices:
@@ -54,30 +54,30 @@ def _effective(sizes: Floats) -> float:
     return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
 
 
-def several_interval(right: Flags, groups: Groups) -> Interval | None:
+def share_interval_or_none(right: Flags, groups: Groups) -> Interval | None:
     """Return `share_interval` of several moments; None for a single one, which bounds nothing."""
     return share_interval(right, groups) if len(set(groups)) > 1 else None
 
 
-def share_interval(right: Flags, groups: Groups, swollen: float = 1.0) -> Interval:
+def share_interval(right: Flags, groups: Groups, variance_inflation: float = 1.0) -> Interval:
     """Return the 95 % interval of the share of `right` (N), whose moments are `groups` (N).
 
-    `swollen` is as for `share_at_most`.
+    `variance_inflation` is as for `share_at_most`.
     """
-    missed = share_at_most(~right, groups, _END, swollen)
-    return Interval(1 - missed, share_at_most(right, groups, _END, swollen))
+    missed = share_at_most(~right, groups, _END, variance_inflation)
+    return Interval(1 - missed, share_at_most(right, groups, _END, variance_inflation))
 
 
 def share_at_most(
-    hits: Flags, groups: Groups, confidence: float = 0.95, swollen: float = 1.0
+    hits: Flags, groups: Groups, confidence: float = 0.95, variance_inflation: float = 1.0
 ) -> float:
     """Return the share of hits among pictures that is not exceeded with this confidence.
 
     `hits` and their moments `groups` are N long. Where no picture hits, nothing
     tells how alike those of a moment are, and every moment counts as one case. Where few moments
     hit they tell little of it: the variance is that with a part of a moment of hits added, as large
-    as an average picture's. It is multiplied by `swollen`, for what else than the pictures makes
-    the share wander.
+    as an average picture's. It is multiplied by `variance_inflation`, for
+    variation that the images do not show.
     """
     from scipy.special import ndtri, stdtrit
 
@@ -86,7 +86,7 @@ def share_at_most(
     total = float(sizes.sum())
     share = float(sums.sum() / total) if total else 1.0
     if share == 0:
-        return _exact_limit(0.0, moments / swollen, confidence)
+        return _exact_limit(0.0, moments / variance_inflation, confidence)
     if share == 1 or len(sizes) < 2:
         return 1.0
     part = _FEW_HIT * float((sizes**2).sum() / sizes.sum())
@@ -95,7 +95,7 @@ def share_at_most(
     worth = min(total, enlarged * (1 - enlarged) / variance) if variance > 0 else total
     # A variance that few moments tell is known as badly as Student's t has it.
     known = (float(ndtri(confidence)) / float(stdtrit(moments - 1, confidence))) ** 2
-    return _exact_limit(share, worth * known / swollen, confidence)
+    return _exact_limit(share, worth * known / variance_inflation, confidence)
 
 
 def _exact_limit(share: float, cases: float, confidence: float) -> float:
@@ -160,7 +160,7 @@ class PairedComparison:
     def clear(self) -> bool:
         """Whether both agree that it is no luck."""
         beyond = self.interval is not None and (self.interval.low > 0 or self.interval.high < 0)
-        return beyond and self.p < LUCK
+        return beyond and self.p < SIGNIFICANCE_LEVEL
 
 
 def compare_paired(this: Flags, other: Flags, moments: Sequence[str]) -> PairedComparison:
@@ -173,11 +173,11 @@ def compare_paired(this: Flags, other: Flags, moments: Sequence[str]) -> PairedC
         difference_interval(gain, groups) if groups.any() else None,
         only_this,
         only_other,
-        randomization_p(np.bincount(groups, gain).astype(np.int64).tolist()),
+        randomization_test(np.bincount(groups, gain).astype(np.int64).tolist()),
     )
 
 
-def randomization_p(gains: Iterable[int]) -> float:
+def randomization_test(gains: Iterable[int]) -> float:
     """Return how often the sum of `gains` would be as far from 0 if runs were swapped at random.
 
     A gain is by how many pictures of a moment one run is ahead; each has either sign with

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from baseline.evaluation.calibration import CalibrationError, ClasswiseError, ConfidenceBin
-from baseline.evaluation.intervals import several_interval, share_interval
+from baseline.evaluation.intervals import share_interval, share_interval_or_none
 from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, log_softmax
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, Interval, few
@@ -74,7 +74,7 @@ class SubgroupMetrics:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerFigures:
+class AnswerMetrics:
     """What users get: answers under the whole decision rule, "unknown" among them.
 
     `right` of the split's images are answered with their class and `unknown` with "unknown", which
@@ -89,7 +89,7 @@ class AnswerFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class SplitFigures:
+class SplitMetrics:
     """The figures of one split; those from `moments` on are of a run that was judged as a whole.
 
     `log_loss` is the mean cross entropy in nats, unweighted; `macro_f1` the plain mean over
@@ -120,7 +120,7 @@ class SplitFigures:
     classwise: ClasswiseError | None = None
     kinds: tuple[SubgroupMetrics, ...] = ()
     labels: tuple[SubgroupMetrics, ...] = ()
-    answers: AnswerFigures | None = None
+    answers: AnswerMetrics | None = None
 
     @property
     def right(self) -> int:
@@ -199,24 +199,24 @@ class SplitFigures:
         return sorted(pairs, key=lambda pair: (-pair.count, pair.true, pair.answered))[:most]
 
 
-def classification_metrics(
+def compute_classification_metrics(
     logits: Scores, y: Indices, keys: Sequence[str], classes: Sequence[str], worst: int = 20
-) -> SplitFigures:
+) -> SplitMetrics:
     """Return the figures of `logits` (N x classes) against the true classes `y` (N).
 
     At most `worst` mistakes are listed. Raises InputUnusable where there is no picture.
     """
     if not len(y):
-        raise empty_split("there is no picture to evaluate on")
+        raise empty_split_error("there is no picture to evaluate on")
     from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 
     numbers = range(len(classes))
     log_probabilities = log_softmax(logits)
     predicted = log_probabilities.argmax(1)
     confusion = confusion_matrix(y, predicted, labels=numbers)
-    scores = class_scores(y, predicted, classes)
+    scores = compute_class_scores(y, predicted, classes)
     top = len(classes) > TOP
-    return SplitFigures(
+    return SplitMetrics(
         count=len(y),
         accuracy=float(confusion.trace() / len(y)),
         log_loss=mean_log_loss(logits, y),
@@ -226,12 +226,14 @@ def classification_metrics(
         else None,
         classes=scores,
         confusion=confusion.tolist(),
-        mistakes=mistakes_in(log_probabilities, y, keys, classes)[:worst],
+        mistakes=list_mistakes(log_probabilities, y, keys, classes)[:worst],
         commonest_class=float(confusion.sum(1).max() / len(y)),
     )
 
 
-def class_scores(y: Indices, predicted: Indices, classes: Sequence[str]) -> tuple[ClassScore, ...]:
+def compute_class_scores(
+    y: Indices, predicted: Indices, classes: Sequence[str]
+) -> tuple[ClassScore, ...]:
     """Return precision, recall, F1 and support of each class; other numbers are of no class."""
     from sklearn.metrics import precision_recall_fscore_support
 
@@ -246,12 +248,12 @@ def mean_log_loss(logits: Scores, y: Indices) -> float:
     return float(-log_softmax(logits)[np.arange(len(y)), y].mean())
 
 
-def empty_split(why: str, then: str = "") -> InputUnusable:
+def empty_split_error(why: str, then: str = "") -> InputUnusable:
     """Return the error of a split without pictures; `then` is what follows the fix."""
     return InputUnusable(why, f"give it a share: labeler split --ratio 8:1:1{then}")
 
 
-def mistakes_in(
+def list_mistakes(
     log_probabilities: Floats, y: Indices, keys: Sequence[str], classes: Sequence[str]
 ) -> tuple[Misclassification, ...]:
     """Return the wrong answers, the surest first."""
@@ -270,7 +272,7 @@ _DRAWN = ("pixiv", "booru", "deviantart", "artstation", "zerochan", "e621", "kon
 """Words in the hosts of sites where people show drawings."""
 
 
-def subgroup_metrics(
+def compute_subgroup_metrics(
     outputs: Outputs, names: Mapping[str, str], moments: Mapping[str, str]
 ) -> tuple[SubgroupMetrics, ...]:
     """Return the metrics of each name that `names` gives to the keys, the largest part first."""
@@ -279,12 +281,12 @@ def subgroup_metrics(
     parts = []
     for name in dict.fromkeys(named.tolist()):
         at = np.flatnonzero(named == name)
-        interval = several_interval(right[at], [moments[outputs.keys[i]] for i in at])
+        interval = share_interval_or_none(right[at], [moments[outputs.keys[i]] for i in at])
         parts.append(SubgroupMetrics(name, len(at), float(right[at].mean()), interval))
     return tuple(sorted(parts, key=lambda part: (-part.count, part.name)))
 
 
-def source_kind(origins: Sequence[Origin]) -> str:
+def classify_source(origins: Sequence[Origin]) -> str:
     """Return screenshot, illustration, photo or other.
 
     A frame of a video is a screenshot wherever else it was found; what a web search found is
@@ -327,7 +329,7 @@ class SampleContext:
         return [self.moments[key] for key in keys]
 
 
-def sample_context(
+def load_sample_context(
     dataset: Dataset, samples: Sequence[Sample], moments: Mapping[str, str]
 ) -> SampleContext:
     """Return what the catalogue knows of these samples, whose `moments` are known by key."""
@@ -335,7 +337,7 @@ def sample_context(
     kinds = {sample.image: "" for sample in samples}
     for sha256 in kinds:
         image = dataset.images.get(sha256)
-        kinds[sha256] = source_kind(image.origins if image else ())
+        kinds[sha256] = classify_source(image.origins if image else ())
     return SampleContext(
         moments=moments,
         kinds={sample.key: kinds[sample.image] for sample in samples},
@@ -382,7 +384,7 @@ class RetrievalMetrics:
     against: str = ""
 
 
-def unit_embeddings(outputs: Outputs, moments: Indices) -> Embeddings:
+def normalize_embeddings(outputs: Outputs, moments: Indices) -> Embeddings:
     """Return the embeddings scaled to length 1; one of length 0 stays as it is, like nothing."""
     assert outputs.embeddings is not None
     long = outputs.embeddings.astype(np.float32)
@@ -399,7 +401,7 @@ def _likeness(queries: Embeddings, gallery: Embeddings) -> Iterator[tuple[slice,
         yield part, np.where(apart, cosines, _NEVER), (queries.y[part, None] == gallery.y) & apart
 
 
-def retrieval_metrics(queries: Embeddings, gallery: Embeddings) -> RetrievalMetrics | None:
+def compute_retrieval_metrics(queries: Embeddings, gallery: Embeddings) -> RetrievalMetrics | None:
     """Return how well queries find their class; None where none has its class in the gallery."""
     from sklearn.metrics import label_ranking_average_precision_score
 

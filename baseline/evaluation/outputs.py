@@ -64,7 +64,7 @@ class Outputs:
         return self if len(first) == len(self) else self.at(np.sort(first).astype(np.int64))
 
 
-def joined_outputs(parts: Sequence[Outputs]) -> Outputs:
+def concatenate_outputs(parts: Sequence[Outputs]) -> Outputs:
     """Return the outputs of several networks one after another, without embeddings."""
     filled = [part for part in parts if len(part)] or parts[:1]
     distances = [part.distances for part in filled if part.distances is not None]

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from baseline.data.runs import METRICS, NETWORK, SETTINGS, WEIGHTS, read_part
+from baseline.data.runs import METRICS, NETWORK, SETTINGS, WEIGHTS, read_run_json
 from baseline.evaluation.calibration import ScoreCalibration
-from baseline.evaluation.metrics import RetrievalMetrics, SplitFigures
-from baseline.settings import UNUSED_BY_HEAD
+from baseline.evaluation.metrics import RetrievalMetrics, SplitMetrics
+from baseline.settings import UNUSED_SETTINGS_BY_HEAD
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.errors import InputUnusable
@@ -49,11 +49,12 @@ class EpochReport:
 
 
 @dataclass(frozen=True, slots=True)
-class RunFigures:
+class RunMetrics:
     """The content of `metrics.json`.
 
     `data` is how many pictures there were, `training` what the method says of itself, `gap` by how
-    much the accuracy on train is above that on other splits, `copies` the `copy_search` of test.
+    much the accuracy on train is above that on other splits, `copies` is from
+    `summarize_copy_search` of test.
     """
 
     classes: list[str]
@@ -68,30 +69,30 @@ class RunFigures:
     training: dict[str, Any] = field(default_factory=dict)
     temperature: float | None = None
     calibration: ScoreCalibration | None = None
-    train: SplitFigures | None = None
-    val: SplitFigures | None = None
-    test: SplitFigures | None = None
+    train: SplitMetrics | None = None
+    val: SplitMetrics | None = None
+    test: SplitMetrics | None = None
     gap: dict[str, float] = field(default_factory=dict)
     retrieval: RetrievalMetrics | None = None
     copies: dict[str, int] | None = None
 
     @property
-    def clear_of_copies(self) -> bool:
+    def has_no_copies(self) -> bool:
         """Whether near copies were looked for in all that was learnt and judged by, and none is
         left.
         """
-        return is_clear(self.copies)
+        return is_free_of_copies(self.copies)
 
     @property
-    def unlearnt(self) -> str:
+    def copies_note(self) -> str:
         """How far pictures of test are ones that it has not learnt, as a sentence."""
-        words = unlearnt_words(self.copies)
+        words = describe_copy_search(self.copies)
         return f"{words[0].upper()}{words[1:]}."
 
     @property
     def settings_used(self) -> dict[str, Any]:
         """The settings that had a say: a head that was solved did not descend."""
-        idle = UNUSED_BY_HEAD["logistic"] if "strength" in self.training else set()
+        idle = UNUSED_SETTINGS_BY_HEAD["logistic"] if "strength" in self.training else set()
         return {key: value for key, value in self.settings.items() if key not in idle}
 
     @property
@@ -120,24 +121,24 @@ class RunFigures:
         return f"; beside {first[0]} (1) {beside} was weighed in, by {self.training['parts_by']}"
 
     @property
-    def splits(self) -> dict[str, SplitFigures]:
+    def splits(self) -> dict[str, SplitMetrics]:
         """The splits that were judged."""
         named = {"train": self.train, "val": self.val, "test": self.test}
         return {name: figures for name, figures in named.items() if figures is not None}
 
 
-def write_metrics(folder: Path, figures: RunFigures, *, scratch: Path | None = None) -> None:
+def write_metrics(folder: Path, figures: RunMetrics, *, scratch: Path | None = None) -> None:
     """Write `metrics.json`. Raises NotWritable or DiskFull."""
     text = json.dumps(msgspec.to_builtins(figures), ensure_ascii=False, indent=1)
     write_atomic(folder / METRICS, text.encode(), scratch=scratch)
 
 
-def read_metrics(folder: Path) -> RunFigures:
+def read_metrics(folder: Path) -> RunMetrics:
     """Return the figures of a run. Raises `InputUnusable`."""
     path = folder / METRICS
     try:
         # By way of `json`: a figure that is no number may be written as NaN.
-        figures = msgspec.convert(json.loads(path.read_bytes()), RunFigures, strict=False)
+        figures = msgspec.convert(json.loads(path.read_bytes()), RunMetrics, strict=False)
     except FileNotFoundError:
         raise InputUnusable(
             f"run {folder.name} has no figures: {path} is missing",
@@ -157,7 +158,7 @@ class _RecordedLayer(msgspec.Struct):
 def _recorded_parameters(folder: Path) -> int | None:
     """Return the parameters of a run of an earlier version, which recorded its layers."""
     fix = "train again: baseline train"
-    layers = read_part(folder, NETWORK, list[_RecordedLayer], fix)
+    layers = read_run_json(folder, NETWORK, list[_RecordedLayer], fix)
     return sum(layer.parameters for layer in layers) if layers else None
 
 
@@ -173,17 +174,21 @@ def weights_size(folder: Path) -> int | None:
         return None
 
 
-def copy_search(dataset: Dataset, examples: Examples, split: str) -> dict[str, int]:
+def summarize_copy_search(dataset: Dataset, examples: Examples, split: str) -> dict[str, int]:
     """Return in how many `pictures`, learnt from or of `split`, copies were `searched` for.
 
     `torn` are those of the split that are of a moment that train has, too.
     """
     keys = {sample.key for part in {"train", split} for sample in examples.splits[part]}
     searched = Pairs(dataset.db).count_searched(keys)
-    return {"pictures": len(keys), "searched": searched, "torn": examples.straddling(split)}
+    return {
+        "pictures": len(keys),
+        "searched": searched,
+        "torn": examples.count_leaked_samples(split),
+    }
 
 
-def is_clear(search: Mapping[str, Any] | None) -> bool:
+def is_free_of_copies(search: Mapping[str, Any] | None) -> bool:
     """Return whether copies were looked for in all pictures, and no moment is torn.
 
     None is what a run of before has noted.
@@ -191,12 +196,12 @@ def is_clear(search: Mapping[str, Any] | None) -> bool:
     return search is not None and search["searched"] == search["pictures"] and not search["torn"]
 
 
-def unlearnt_words(search: Mapping[str, Any] | None) -> str:
+def describe_copy_search(search: Mapping[str, Any] | None) -> str:
     """Say how far pictures of test are ones that a run has not learnt."""
     if search and search["torn"]:
         of = "a scene, a post or a look that it learnt"
         return f"{search['torn']} of them of {of}: no true test"
-    if is_clear(search):
+    if is_free_of_copies(search):
         return "none of which it learnt, nor a near copy that was found"
     looks = "labeler split looks for them"
     if not search or not search["searched"]:

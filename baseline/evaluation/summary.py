@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from baseline.evaluation.evaluate import reuse_warning
-from baseline.evaluation.metrics import ClassScore, SplitFigures
-from baseline.evaluation.run_metrics import read_metrics, unlearnt_words
+from baseline.evaluation.metrics import ClassScore, SplitMetrics
+from baseline.evaluation.run_metrics import describe_copy_search, read_metrics
 from gleanset.errors import InputUnusable
 from gleanset.html.words import count
 
@@ -35,7 +35,7 @@ TOLD = ("unknown", "report")
 NOT_JUDGED = "unknown: there is no picture in test or val to judge it by"
 
 
-def training_words(done: Mapping[str, Any], folder: Path, root: Path) -> Words:
+def summarize_training(done: Mapping[str, Any], folder: Path, root: Path) -> Words:
     """Return the result of a run, whose files are in `folder`, as lines for a person."""
     judged = next((split for split in ("test", "val") if done.get(split)), None)
     lines: Words = {"run": str(done["run"])}
@@ -47,7 +47,7 @@ def training_words(done: Mapping[str, Any], folder: Path, root: Path) -> Words:
         with suppress(InputUnusable):  # the files of the run are gone
             figures = read_metrics(folder).splits.get(judged)
     if judged is not None and figures is not None:
-        lines |= right_words(judged, figures, done.get("copies"))
+        lines |= summarize_accuracy(judged, figures, done.get("copies"))
         lines["confused"] = _confused(figures)
     lines |= {name: str(done[name]) for name in TOLD if done.get(name)}
     commands = ["baseline predict PICTURE", "webapp serve"]
@@ -69,14 +69,16 @@ def _learnt(done: Mapping[str, Any]) -> str:
     return words
 
 
-def right_words(split: str, figures: SplitFigures, copies: Mapping[str, Any] | None) -> Words:
+def summarize_accuracy(
+    split: str, figures: SplitMetrics, copies: Mapping[str, Any] | None
+) -> Words:
     """Say how many are right, whether these pictures are a test, and what that is worth.
 
-    `copies` is the `copy_search` of the split.
+    `copies` is the `summarize_copy_search` of the split.
     """
     share = 100 * figures.answer_accuracy
     of = f"{share:.1f} % of {count(figures.count, 'picture')} of {split}"
-    lines = {"right": f"{of}, {KNOWN.get(split) or unlearnt_words(copies)}"}
+    lines = {"right": f"{of}, {KNOWN.get(split) or describe_copy_search(copies)}"}
     if words := figures.before_unknown:
         lines["rule for unknown"] = words
     if figures.intervals:
@@ -88,7 +90,7 @@ def right_words(split: str, figures: SplitFigures, copies: Mapping[str, Any] | N
     return lines
 
 
-def _confused(figures: SplitFigures) -> str:
+def _confused(figures: SplitMetrics) -> str:
     if figures.right == figures.count:
         return "nothing"
     pairs = figures.confused(PAIRS)
@@ -99,14 +101,14 @@ def _confused(figures: SplitFigures) -> str:
     )
 
 
-def judged_warnings(judged: Reevaluation) -> list[str]:
+def list_evaluation_warnings(judged: Reevaluation) -> list[str]:
     """Return what a person should know before believing the figures."""
     few = judged.figures.few
     words = [reuse_warning(judged.looks), judged.warning, few and f"{judged.split} has {few}"]
     return [line for line in [*words, *judged.chosen.describe()] if line]
 
 
-def judged_values(judged: Reevaluation) -> Words:
+def evaluation_to_json(judged: Reevaluation) -> Words:
     """Return all figures of a run that was judged again as JSON values."""
     figures: Words = msgspec.to_builtins(judged.figures)
     # As `baseline train --json`: all of them are of the answers, but for what says otherwise.
@@ -122,14 +124,14 @@ def judged_values(judged: Reevaluation) -> Words:
     return plain
 
 
-def judged_words(judged: Reevaluation) -> Words:
+def summarize_evaluation(judged: Reevaluation) -> Words:
     """Return the figures of a run that was judged again as lines for a person."""
     figures, before, classwise = (
         judged.figures,
         judged.figures.uncalibrated,
         judged.figures.classwise,
     )
-    lines = {"run": judged.run, **right_words(judged.split, figures, judged.copies)}
+    lines = {"run": judged.run, **summarize_accuracy(judged.split, figures, judged.copies)}
     lines["macro F1"] = f"{figures.macro_f1:.3f}"
     if before is not None:
         lines["probabilities"] = (
@@ -156,14 +158,14 @@ def _of_class(score: ClassScore, split: str) -> str:
     )
 
 
-COMPARED = (
+COMPARISON_COLUMNS = (
     *("run", "accuracy", "95 %", "against first", "p", "log loss", "ECE", "macro F1", "seconds"),
     *("parameters", "MB"),
 )
 
 
-def compared_cells(row: ComparedRun) -> tuple[str, ...]:
-    """Return the cells of a compared run, under `COMPARED`."""
+def format_comparison_row(row: ComparedRun) -> tuple[str, ...]:
+    """Return the cells of a compared run, under `COMPARISON_COLUMNS`."""
     range_ = f"{row.interval.low:.3f}-{row.interval.high:.3f}" if row.interval else "-"
     against, p = "-", "-"
     if row.against is not None:

@@ -18,7 +18,7 @@ from baseline.evaluation.decision_rule import (
     decide,
 )
 from baseline.evaluation.intervals import Groups, effective_moments, group_numbers, share_at_most
-from baseline.evaluation.metrics import empty_split
+from baseline.evaluation.metrics import empty_split_error
 from baseline.evaluation.outputs import Floats, Indices, Outputs
 from gleanset.binomial import needed_for
 from gleanset.errors import InputUnusable, UsageError
@@ -100,7 +100,9 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
             )
         unfamiliar = choose_familiarity(val.familiarity, val.moments, request.unknown_rate)
         rule = rule.but(unfamiliar_below=unfamiliar.below)
-    kept = tuple(recall_threshold(val, name, share, rule) for name, share in protected.items())
+    kept = tuple(
+        measure_recall_threshold(val, name, share, rule) for name, share in protected.items()
+    )
     return rule.but(chosen=ChosenThresholds(kept, unfamiliar))
 
 
@@ -154,7 +156,7 @@ def _least(
     return least
 
 
-def recall_threshold(
+def measure_recall_threshold(
     val: SplitAnswers, name: str, wanted: float, rule: DecisionRule
 ) -> RecallThreshold:
     """Return what all thresholds in force do to a class on val."""
@@ -232,4 +234,4 @@ def _others_at_most(unknown: npt.NDArray[np.bool_], groups: Indices) -> float:
 
 
 def _empty_val() -> InputUnusable:
-    return empty_split("val is empty, so no threshold can be chosen", ", then train again")
+    return empty_split_error("val is empty, so no threshold can be chosen", ", then train again")

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import numpy as np
 
-from baseline.extras import need_torch
+from baseline.extras import require_torch
 from baseline.features.backbone import (
     Array,
     Backbone,
@@ -127,7 +127,7 @@ def _bare(name: str, kept: Path | None, seed: int) -> Backbone:
 
 
 def _timm() -> ModuleType:
-    need_torch(f"a network other than {LITE}")
+    require_torch(f"a network other than {LITE}")
     return import_module("baseline.features.timm_backbone")
 
 

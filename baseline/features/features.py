@@ -13,8 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.data.augmentation import LIMITS, Kind
-from baseline.data.pixels import VIEW_SEED, Pixels, ReadPixels, ReadViews, ViewRequest, readers_for
-from baseline.data.samples import no_readable_picture, pixel_sources
+from baseline.data.pixels import (
+    VIEW_SEED,
+    PixelReader,
+    Pixels,
+    ViewReader,
+    ViewRequest,
+    choose_readers,
+)
+from baseline.data.samples import pixel_sources, unreadable_images_error
 from baseline.features.backbone import GATHERED, Backbone, FeatureExtractor, PictureShape, gathered
 from baseline.features.backbones import load_backbone
 from baseline.settings import Fit, Precision, Transfer, Triplet
@@ -127,7 +134,7 @@ def features_of(
                 member.store.flush()
     vectors = _stacked(samples, names, members, len(spec.all_views))
     if samples and not vectors.keys:
-        raise no_readable_picture(len(samples), split)
+        raise unreadable_images_error(len(samples), split)
     return vectors
 
 
@@ -244,9 +251,9 @@ def _extractors(spec: FeatureSpec, names: tuple[str, ...]) -> tuple[FeatureExtra
     return tuple(member.extractor(spec.shape, spec.precision) for member in members)
 
 
-def _reader(spec: FeatureSpec) -> ReadViews:
+def _reader(spec: FeatureSpec) -> ViewReader:
     mode = "L" if spec.channels == 1 else "RGB"
-    return ReadViews(ReadPixels(spec.size, mode, spec.fit), spec.augment)
+    return ViewReader(PixelReader(spec.size, mode, spec.fit), spec.augment)
 
 
 def _compute_on_nodes(
@@ -286,7 +293,7 @@ def _keep(
 def _read_views(
     spec: FeatureSpec, wanted: Sequence[ViewRequest], names: Names, progress: Progress
 ) -> Iterator[tuple[bytes, Pixels]]:
-    outcomes = run_over(_reader(spec), wanted, readers_for(len(wanted) * len(spec.all_views)))
+    outcomes = run_over(_reader(spec), wanted, choose_readers(len(wanted) * len(spec.all_views)))
     for outcome in progress.over(outcomes, "features", total=len(wanted)):
         if outcome.result is not None:
             row = names[outcome.item.source.key]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baseline.extras import need_graphs
+from baseline.extras import require_graphs
 from baseline.features.backbone import (
     OPSET,
     Array,
@@ -57,7 +57,7 @@ class GraphBackbone(Backbone):
 
     def model(self, shape: PictureShape) -> ModelProto:
         """Return its graph as a model of `PICTURES`. Raises `MissingComponent` without onnx."""
-        need_graphs()
+        require_graphs()
         from baseline.features.graph_builder import GraphBuilder, Output, float_pictures
 
         graph = GraphBuilder(self.opset)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from baseline.extras import need_graphs
+from baseline.extras import require_graphs
 from baseline.features.backbone import FeaturePart, PictureShape
 from baseline.features.backbone_names import EmbeddingSpec, parse, pinned_embedding
 from baseline.features.graph_backbone import GraphBackbone, integers
@@ -65,7 +65,7 @@ class OnnxBackbone(GraphBackbone):
         """
         opened = _OPEN.get(name)
         if opened is None:
-            need_graphs()
+            require_graphs()
             spec = parse(pinned_embedding(name, ask_hub))
             opened = _OPEN[name] = cls(spec, _bytes_of(spec, kept))
         return opened

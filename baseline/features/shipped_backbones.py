@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from baseline.extras import need_graphs
+from baseline.extras import require_graphs
 from baseline.features.backbone import (
     LAST,
     Array,
@@ -42,7 +42,7 @@ GRAPHS = Path(__file__).with_name("graphs")
 @cache
 def shipped_graph(name: str) -> ModelProto:
     """Return the model in `graphs/`. Raises `MissingComponent` without onnx."""
-    need_graphs()
+    require_graphs()
     import onnx
 
     return onnx.load(GRAPHS / f"{name}.onnx")

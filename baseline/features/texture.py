@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from baseline.data.pixels import PixelSource, picture_of
+from baseline.data.pixels import PixelSource, read_crop
 from baseline.data.samples import pixel_sources
 from baseline.features.backbone import FeaturePart
 from baseline.features.backbone_names import COLOURS, FACES
@@ -92,4 +92,4 @@ def are_drawn(dataset: Dataset, samples: Sequence[Sample], progress: Progress) -
 
 
 def _photo_likeness(source: PixelSource) -> float:
-    return photo_likeness(picture_of(source).convert("RGB"))
+    return photo_likeness(read_crop(source).convert("RGB"))

@@ -4,5 +4,5 @@
 `curation/likeness/recommend.py`.
 """
 
-SURE = 0.95
+MIN_ACCEPT_CONFIDENCE = 0.95
 """The confidence from which `labeler accept proposals` takes a proposal, where nothing is said."""

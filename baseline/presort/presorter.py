@@ -18,10 +18,10 @@ from baseline.features.backbone import Backbone, FeaturePart
 from baseline.features.features import FeatureSpec, features_of
 from baseline.features.scaling import Scaling, one_thread
 from baseline.features.texture import expected_weights
-from baseline.presort import SURE
-from baseline.presort.propose import label_next, propose
+from baseline.presort import MIN_ACCEPT_CONFIDENCE
+from baseline.presort.propose import choose_label_next, propose
 from baseline.settings import Settings, Transfer
-from baseline.train.methods.logistic import weights_by_setting
+from baseline.train.methods.logistic import parse_part_weights
 from curation.by_hand import STACKS, by_hand, window_here
 from curation.likeness.recommend import teaching
 from curation.likeness.vectors import FACT, forget_spaces, sample_name, write_space
@@ -42,7 +42,7 @@ SEEN = 5000
 PAGE = 25_000
 
 
-def weighed(
+def weight_components(
     components: FeatureRows, parts: Sequence[FeaturePart], weights: Sequence[float]
 ) -> FeatureRows:
     """Return components (N x D) with each part times its weight, each row of length 1."""
@@ -64,7 +64,7 @@ class PrincipalAxes(NamedTuple):
         return found
 
 
-def principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAxes:
+def fit_principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAxes:
     """Return the directions in which what `backbone` made (N x D) differs most, once scaled."""
     scaling = Scaling.of(features, backbone)
     scaled = scaling.applied(features).astype(np.float64)
@@ -88,7 +88,7 @@ class SampleComponents(NamedTuple):
     parts: tuple[FeaturePart, ...]
 
 
-def components_of(
+def compute_components(
     dataset: Dataset, samples: Sequence[Sample], spec: FeatureSpec, progress: Progress
 ) -> SampleComponents:
     """Return the components of samples; those of unreadable ones are left out.
@@ -101,7 +101,7 @@ def components_of(
     ends = np.cumsum([member.width for member in backbone.members]).tolist()
     columns = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
     axes = [
-        principal_axes(seen[:, own], member)
+        fit_principal_axes(seen[:, own], member)
         for own, member in zip(columns, backbone.members, strict=True)
     ]
     parts = tuple(
@@ -155,9 +155,9 @@ def _presorted(dataset: Dataset, settings: Transfer, progress: Progress) -> dict
             f"see what comes next: gleanset status {dataset.option}",
         )
     spec = FeatureSpec.of(settings, views=0)
-    measured = components_of(dataset, crops, spec, progress)
+    measured = compute_components(dataset, crops, spec, progress)
     seen = time.monotonic()
-    weights = weights_by_setting(settings.part_weights, measured.parts)
+    weights = parse_part_weights(settings.part_weights, measured.parts)
     if weights is None:
         weights = expected_weights(measured.parts, dataset, crops, progress)
     regions = {sample.key: Region(sample.box, sample.angle) for sample in crops}
@@ -167,7 +167,7 @@ def _presorted(dataset: Dataset, settings: Transfer, progress: Progress) -> dict
         sample for sample in known if sample.key in row_of and regions[sample.key] == sample.region
     ]
     rows = np.array([row_of[sample.key] for sample in chosen], np.int64)
-    vectors = weighed(measured.components[rows], measured.parts, weights.weights)
+    vectors = weight_components(measured.components[rows], measured.parts, weights.weights)
     names = [sample_name(sample.key, sample.region) for sample in chosen]
     space = write_space(dataset, names, vectors)
     moments = moments_of(dataset.db, teaching(chosen))
@@ -185,7 +185,7 @@ def _presorted(dataset: Dataset, settings: Transfer, progress: Progress) -> dict
     return {
         "presort": number,
         **facts,
-        "label_next": label_next(made.presorted, waiting),
+        "label_next": choose_label_next(made.presorted, waiting),
         "seconds": {
             "features": round(seen - started, 2),
             "sorting": round(time.monotonic() - seen, 2),
@@ -199,7 +199,7 @@ DOUBTFUL = 0.5
 """Below it a proposal is wrong more likely than right."""
 
 
-def presort_words(dataset: Dataset, figures: Mapping[str, Any]) -> dict[str, Any]:
+def summarize_presort(dataset: Dataset, figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `figures` of a presort as lines for a person."""
     waiting = dataset.samples.counts("status", "kept").get(("queue", "kept"), 0)
     sure = [one.proposals[0].confidence for one in proposed_samples(dataset.db) if one.waits]
@@ -238,10 +238,10 @@ def _proposed(figures: Mapping[str, Any], sure: Sequence[float], waiting: int) -
         f"for {len(sure):,} of {waiting:,}, about {_wrong(sure):.0f} of them wrong if "
         f"{_all_known(figures)}"
     )
-    if taken := [one for one in sure if one >= SURE]:
+    if taken := [one for one in sure if one >= MIN_ACCEPT_CONFIDENCE]:
         lines["sure"] = (
-            f"{len(taken):,} at {100 * SURE:.0f} % or more, about {_wrong(taken):.1f} of them "
-            "wrong, if so"
+            f"{len(taken):,} at {100 * MIN_ACCEPT_CONFIDENCE:.0f} % or more, "
+            f"about {_wrong(taken):.1f} of them wrong, if so"
         )
     if doubtful := sum(one < DOUBTFUL for one in sure):
         lines["likely wrong"] = f"{doubtful:,} below {100 * DOUBTFUL:.0f} %"
@@ -262,12 +262,12 @@ def _unknown(share: float | None, sure: Sequence[float]) -> str:
     if share is None:
         return "how many are of no class, for nothing was rejected so far; they are wrong besides"
     return (
-        f"how many are of no class; at most {wrong_at_most(share, sure):,} are wrong with them, if "
-        "they are as frequent as in what was decided"
+        f"how many are of no class; at most {max_wrong_count(share, sure):,} are wrong with them, "
+        "if they are as frequent as in what was decided"
     )
 
 
-def wrong_at_most(share: float, sure: Sequence[float]) -> int:
+def max_wrong_count(share: float, sure: Sequence[float]) -> int:
     """Return how many of the proposals are wrong at most where this share is of no class."""
     return math.ceil(_wrong(sure) + share * (len(sure) - _wrong(sure)))
 
@@ -276,6 +276,6 @@ def _next(dataset: Dataset, sure: Sequence[float], waiting: int, learnt: bool) -
     found = [by_hand(dataset)] if waiting else []
     if waiting and window_here() and not learnt:
         found.append(f"{STACKS} {dataset.option}")
-    if any(one >= SURE for one in sure):
-        found.append(f"labeler accept proposals --above {SURE:g} {dataset.option}")
+    if any(one >= MIN_ACCEPT_CONFIDENCE for one in sure):
+        found.append(f"labeler accept proposals --above {MIN_ACCEPT_CONFIDENCE:g} {dataset.option}")
     return [line for line in found if line] or [f"gleanset status {dataset.option}"]

@@ -26,7 +26,7 @@ from curation.likeness.recommend import (
 from gleanset.db.proposals import PresortedSample, PresortSample
 
 
-def label_next(
+def choose_label_next(
     presorted: Sequence[PresortedSample], waiting: Collection[str], most: int = 10
 ) -> list[str]:
     """Return samples (keys) that are `waiting` and whose labels would teach the most.
@@ -48,7 +48,7 @@ def label_next(
     return list(firsts.values())[:most]
 
 
-def oddness(vectors: Rows, kind: Indices) -> Floats:
+def outlier_scores(vectors: Rows, kind: Indices) -> Floats:
     """Return how far each sample is from the middle of its kind: 0 typical, 0.5 far out, up to 1.
 
     The distance in robust standard deviations (median, 1.4826 MAD) above the median of its kind,
@@ -112,7 +112,7 @@ def propose(
     order = _ordered(samples, vectors, learnt)
     if learnt is None:
         facts: dict[str, object] = {"clusters": len(np.unique(order.group))}
-        odd = oddness(vectors, order.group)
+        odd = outlier_scores(vectors, order.group)
     else:
         facts = _facts(learnt)
         facts["of_no_class_at_most"] = _rejected_share_at_most(samples, moments)
@@ -127,7 +127,7 @@ def _doubts(learnt: LearntClasses, vectors: Rows) -> Floats:
     rows, y, alone = learnt.taught.rows, learnt.taught.y, learnt.alone
     kind = learnt.probabilities.argmax(1)
     kind[rows] = y
-    odd = oddness(vectors, kind)
+    odd = outlier_scores(vectors, kind)
     odd[rows[alone.at]] = 1 - alone.probabilities[np.arange(len(alone.at)), y[alone.at]]
     return odd
 

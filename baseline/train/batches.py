@@ -44,7 +44,7 @@ class LabelledSamples(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PictureSamples:
+class ImageSamples:
     """Pictures as uint8 arrays, augmented as they are taken."""
 
     arrays: Arrays
@@ -76,7 +76,7 @@ class FeatureSamples:
         return torch.from_numpy(self.x[index, views])
 
 
-BatchPlace = tuple[int, int, Index]
+BatchKey = tuple[int, int, Index]
 """A batch of a training: its epoch, its number there, and its samples."""
 
 
@@ -87,20 +87,20 @@ class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     samples: LabelledSamples
     seed: int
 
-    def __getitem__(self, place: BatchPlace) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, place: BatchKey) -> tuple[torch.Tensor, torch.Tensor]:
         epoch, number, index = place
-        x = self.samples.take(index, random_at(self.seed, epoch, number))
+        x = self.samples.take(index, make_generator(self.seed, epoch, number))
         return x, torch.from_numpy(self.samples.y[index])
 
 
 def batch_loader(
-    samples: LabelledSamples, seed: int, places: Sequence[BatchPlace], *, on_gpu: bool
+    samples: LabelledSamples, seed: int, places: Sequence[BatchKey], *, on_gpu: bool
 ) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
     """Return what loads the batches at `places`, which may be others in each epoch.
 
     On the CPU the network needs the cores itself; features are ready at once.
     """
-    workers = min(MAX_WORKERS, cores() - 1) if on_gpu and isinstance(samples, PictureSamples) else 0
+    workers = min(MAX_WORKERS, cores() - 1) if on_gpu and isinstance(samples, ImageSamples) else 0
     return DataLoader(
         Batches(samples, seed),
         batch_size=None,
@@ -111,23 +111,23 @@ def batch_loader(
     )
 
 
-def random_at(*place: int) -> np.random.Generator:
+def make_generator(*place: int) -> np.random.Generator:
     """Return a generator for `place`, such as (seed, epoch, step)."""
     return np.random.default_rng(place)
 
 
-def plain_batches(
-    material: LabelledSamples, net: nn.Module, batch: int
+def iterate_batches(
+    samples: LabelledSamples, net: nn.Module, batch: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Yield all samples in their order, unchanged, with their classes, on the device of `net`."""
     device = next(net.parameters()).device
-    count = len(material.y)
+    count = len(samples.y)
     for index in np.array_split(np.arange(count), max(1, -(-count // batch))):
-        x = to_network(material.take(index, None), device)
-        yield x, torch.from_numpy(material.y[index]).to(device)
+        x = to_network(samples.take(index, None), device)
+        yield x, torch.from_numpy(samples.y[index]).to(device)
 
 
-def shuffled(count: int, batch: int) -> BatchSampler:
+def shuffled_batches(count: int, batch: int) -> BatchSampler:
     """Return a sampler that gives every sample once an epoch."""
 
     def plan(random: np.random.Generator) -> list[Index]:
@@ -136,7 +136,7 @@ def shuffled(count: int, batch: int) -> BatchSampler:
     return plan
 
 
-def balanced(y: npt.NDArray[np.int64], batch: int) -> BatchSampler:
+def balanced_batches(y: npt.NDArray[np.int64], batch: int) -> BatchSampler:
     """Return a sampler of as many samples an epoch as there are, (nearly) as many of each class.
 
     A rare class is gone through again and again, each time in a new order, so that none of its
@@ -155,7 +155,7 @@ def balanced(y: npt.NDArray[np.int64], batch: int) -> BatchSampler:
     return plan
 
 
-def classes_by_pictures(y: npt.NDArray[np.int64], classes: int, pictures: int) -> BatchSampler:
+def class_batches(y: npt.NDArray[np.int64], classes: int, pictures: int) -> BatchSampler:
     """Return a sampler of batches of `classes` classes with `pictures` samples of each, in turn.
 
     For losses over pairs or triplets (P x K sampling; Hermans et al., In Defense of the Triplet
@@ -175,13 +175,13 @@ def classes_by_pictures(y: npt.NDArray[np.int64], classes: int, pictures: int) -
     return plan
 
 
-def sampler_for(y: np.ndarray, balance: str, batch: int) -> BatchSampler:
+def choose_sampler(y: np.ndarray, balance: str, batch: int) -> BatchSampler:
     """Return a sampler of about `batch` samples, fewer in a small set; balanced if asked."""
-    size = batch_size_for(len(y), batch)
-    return balanced(y, size) if balance == "sampling" else shuffled(len(y), size)
+    size = choose_batch_size(len(y), batch)
+    return balanced_batches(y, size) if balance == "sampling" else shuffled_batches(len(y), size)
 
 
-def batch_size_for(count: int, batch: int) -> int:
+def choose_batch_size(count: int, batch: int) -> int:
     """Return how many of `count` samples a batch takes where it may have `batch`."""
     return min(batch, max(8, count // STEPS_AN_EPOCH))
 
@@ -207,12 +207,12 @@ class Objective(Protocol):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the loss summed over the samples, and how many are right: two scalars."""
 
-    def judge(self, net: nn.Module, material: LabelledSamples, batch: int) -> tuple[float, float]:
+    def judge(self, net: nn.Module, samples: LabelledSamples, batch: int) -> tuple[float, float]:
         """Return loss (lower is better) and accuracy on samples not learnt from."""
 
 
 @dataclass(slots=True)
-class Classify:
+class CrossEntropyObjective:
     """Cross entropy, weighted by class."""
 
     weights: torch.Tensor
@@ -230,15 +230,15 @@ class Classify:
         loss = functional.cross_entropy(logits.float(), y, weights, reduction="sum")
         return loss, (logits.detach().argmax(1) == y).sum()
 
-    def judge(self, net: nn.Module, material: LabelledSamples, batch: int) -> tuple[float, float]:
+    def judge(self, net: nn.Module, samples: LabelledSamples, batch: int) -> tuple[float, float]:
         """Return mean weighted cross entropy and accuracy, in float32 whatever training runs in."""
         loss = weight = right = 0.0
         with torch.inference_mode():
-            for x, y in plain_batches(material, net, batch):
+            for x, y in iterate_batches(samples, net, batch):
                 summed, hits = self.terms(net, x, y)
                 loss, weight = loss + float(summed), weight + float(self.weigh(y))
                 right += int(hits)
-        return loss / weight, right / len(material.y)
+        return loss / weight, right / len(samples.y)
 
     def _beside(self, y: torch.Tensor) -> torch.Tensor:
         """Return the weights where `y` is; moved once, for a GPU would wait in every step."""

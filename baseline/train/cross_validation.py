@@ -18,19 +18,19 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from baseline.data.runs import forget_checkpoint, read_part, write_part
-from baseline.data.samples import Examples, held_out_folds, with_val
+from baseline.data.runs import read_run_json, remove_checkpoint, write_run_json
+from baseline.data.samples import Examples, ensure_val, make_folds
 from baseline.evaluation.decision_rule import (
     ChosenThresholds,
     DecisionRule,
     FeatureScale,
-    outputs_familiarity,
+    compute_output_familiarity,
 )
-from baseline.evaluation.outputs import Outputs, joined_outputs, load_outputs, save_outputs
+from baseline.evaluation.outputs import Outputs, concatenate_outputs, load_outputs, save_outputs
 from baseline.evaluation.thresholds import choose_familiarity
 from baseline.settings import Settings, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.methods.frozen import pretrained_backbone
+from baseline.train.methods.frozen import load_pretrained_backbone
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import (
     TrainingData,
@@ -78,7 +78,7 @@ class _KeptResult(msgspec.Struct):
 
 def folds_with_val(parts: Iterable[Examples], seed: int) -> list[Fold]:
     """Return a fold for each part, with a val that is cut from its train."""
-    return [Fold(with_val(part, seed)[0]) for part in parts]
+    return [Fold(ensure_val(part, seed)[0]) for part in parts]
 
 
 def cross_validate(
@@ -93,14 +93,14 @@ def cross_validate(
     Raises what training raises: `UsageError` where it diverges.
     """
     progress = progress or Progress(quiet=True)
-    missing = [fold for fold in folds if not is_kept(dataset, settings, fold)]
+    missing = [fold for fold in folds if not is_cached(dataset, settings, fold)]
     if len(missing) > 1:
         _make_features(dataset, settings, missing, progress)
     results = (_fold_result(dataset, settings, fold) for fold in folds)
     yield from progress.over(results, name, len(folds), " trainings")
 
 
-def is_kept(dataset: Dataset, settings: Settings, fold: Fold) -> bool:
+def is_cached(dataset: Dataset, settings: Settings, fold: Fold) -> bool:
     """Return whether the predictions of a training are known already."""
     return (_training_folder(dataset, settings, fold) / RESULT).is_file()
 
@@ -126,7 +126,7 @@ def _fold_result(dataset: Dataset, settings: Settings, fold: Fold) -> FoldResult
         scores = np.zeros((0, len(fold.examples.classes)), np.float32)
         return FoldResult(Outputs(scores, np.zeros(0, np.int64), ()))
     folder = _training_folder(dataset, settings, fold)
-    kept = read_part(folder, RESULT, _KeptResult, f"remove {folder}, and run it again")
+    kept = read_run_json(folder, RESULT, _KeptResult, f"remove {folder}, and run it again")
     if kept is not None and (outputs := load_outputs(folder).get(HELD_OUT)) is not None:
         return FoldResult(outputs, kept.epochs, kept.seconds)
     start = time.monotonic()
@@ -135,8 +135,8 @@ def _fold_result(dataset: Dataset, settings: Settings, fold: Fold) -> FoldResult
     result = FoldResult(outputs, epochs, round(time.monotonic() - start, 2))
     save_outputs(folder, {HELD_OUT: outputs})
     # Last, because a training counts as done once it has its result.
-    write_part(folder, RESULT, _KeptResult(result.epochs, result.seconds))
-    forget_checkpoint(folder)
+    write_run_json(folder, RESULT, _KeptResult(result.epochs, result.seconds))
+    remove_checkpoint(folder)
     return result
 
 
@@ -165,22 +165,22 @@ def _make_features(
     data = TrainingData(dataset, examples, settings, progress)
     if data.frozen_backbone and isinstance(settings, Transfer | Triplet):
         with suppress(UsageError, InputUnusable):  # the training itself reports it
-            backbone = pretrained_backbone(settings, TrainingCallback())[0]
+            backbone = load_pretrained_backbone(settings, TrainingCallback())[0]
             data.train_features(backbone)
             data.features("val", backbone)
 
 
-KNOWN_LOST = 0.1
+MAX_KNOWN_REJECTED = 0.1
 """The share of known pictures that may be called unknown, so that strangers are."""
 UNKNOWN_FOLDS = 5
-ENOUGH = 100
+MIN_VAL_GROUPS = 100
 """Moments of val by which a threshold is chosen as well as by folds."""
-MOST_FOLDED = 2000
+MAX_IMAGES_TO_FOLD = 2000
 """Pictures of train up to which learning folds takes seconds."""
-MOST_STRANGERS = 500
+MAX_REJECTED_SAMPLES = 500
 
 
-def with_unknown_rule(
+def add_unknown_rule(
     data: TrainingData,
     trained: TrainingResult[TrainedNet],
     val: Outputs,
@@ -195,18 +195,18 @@ def with_unknown_rule(
     moments, gallery = data.examples.moments, scale is None
 
     def familiarity(outputs: Outputs) -> dict[str, float]:
-        values = outputs_familiarity(outputs, data.classes, rule, gallery=gallery)
+        values = compute_output_familiarity(outputs, data.classes, rule, gallery=gallery)
         return {} if values is None else dict(zip(outputs.keys, values.tolist(), strict=True))
 
     held, judged = dict[str, float](), familiarity(val)
-    few = len({moments[key] for key in judged}) < ENOUGH
-    if few and data.frozen_backbone and len(data.examples.splits["train"]) <= MOST_FOLDED:
+    few = len({moments[key] for key in judged}) < MIN_VAL_GROUPS
+    if few and data.frozen_backbone and len(data.examples.splits["train"]) <= MAX_IMAGES_TO_FOLD:
         with suppress(InputUnusable, UsageError):  # too few pictures for folds: val alone decides
             held = familiarity(_held_out(data, _as_chosen(data.settings, trained.facts)))
     if not (judged := judged | held):
         return rule
     groups = [moments[key] for key in judged]
-    chosen = choose_familiarity(np.array(list(judged.values())), groups, KNOWN_LOST)
+    chosen = choose_familiarity(np.array(list(judged.values())), groups, MAX_KNOWN_REJECTED)
     if not chosen.promised:
         return rule
     rejected = _rejected(data, trained.net)
@@ -233,17 +233,17 @@ def _held_out(data: TrainingData, settings: Settings) -> Outputs:
     only = replace(data.examples, splits={"train": train, "val": (), "test": ()})
     folds = [
         Fold(replace(part, splits=part.splits | {"val": val}))
-        for part in held_out_folds(only, UNKNOWN_FOLDS, data.settings.seed)
+        for part in make_folds(only, UNKNOWN_FOLDS, data.settings.seed)
     ]
     results = cross_validate(data.dataset, settings, folds, data.progress, "folds for unknown")
-    return joined_outputs([result.outputs for result in results])
+    return concatenate_outputs([result.outputs for result in results])
 
 
 def _rejected(data: TrainingData, net: TrainedNet) -> Outputs | None:
     rejected = (one for one in data.dataset.samples.by_key() if one.status == "rejected")
     # They go by the name of some class, for pictures are read with one.
     named = (replace(one, label=data.classes[0]) for one in rejected if one.kept)
-    examples = replace(data.examples, splits={"train": tuple(islice(named, MOST_STRANGERS))})
+    examples = replace(data.examples, splits={"train": tuple(islice(named, MAX_REJECTED_SAMPLES))})
     material = TrainingData(data.dataset, examples, data.settings, data.progress)
     try:
         return split_outputs(net, material, "train")

@@ -24,21 +24,21 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from baseline.data.runs import CHECKPOINT_FILE
-from baseline.data.samples import Arrays, class_weights
+from baseline.data.samples import Arrays, compute_class_weights
 from baseline.evaluation.run_metrics import EpochReport
 from baseline.features.backbone import full_memory_explained
 from baseline.features.compute import choose_compute, reproducible, to_network
-from baseline.settings import DescentSettings, Finetune, Simple
+from baseline.settings import Finetune, GradientSettings, Simple
 from baseline.train.batches import (
-    BatchPlace,
+    BatchKey,
     BatchSampler,
-    Classify,
+    CrossEntropyObjective,
+    ImageSamples,
     LabelledSamples,
     Objective,
-    PictureSamples,
     batch_loader,
-    random_at,
-    sampler_for,
+    choose_sampler,
+    make_generator,
 )
 from baseline.train.callbacks import StepReport, TrainingCallback, TrainingResult
 from gleanset.errors import UsageError
@@ -61,7 +61,7 @@ class TrainingState:
     best_loss: float = math.inf
 
 
-def training_tag(net: nn.Module, *facts: object) -> str:
+def compute_training_tag(net: nn.Module, *facts: object) -> str:
     """Return a hash of what makes a training this one: its network's shape and all of `facts`."""
     digest = hashlib.sha256()
     for name, value in net.state_dict().items():
@@ -99,7 +99,7 @@ def load_checkpoint(folder: Path) -> tuple[dict[str, State], Any] | None:
         return None
 
 
-def optimiser_state(optimiser: torch.optim.Optimizer) -> State:
+def get_optimiser_state(optimiser: torch.optim.Optimizer) -> State:
     """Return the tensors of an optimiser, named `<number of the weight>/<name>`."""
     return {
         f"{number}/{name}": value
@@ -109,7 +109,7 @@ def optimiser_state(optimiser: torch.optim.Optimizer) -> State:
     }
 
 
-def fill_optimiser(optimiser: torch.optim.Optimizer, saved: State) -> None:
+def load_optimiser_state(optimiser: torch.optim.Optimizer, saved: State) -> None:
     """Put the tensors back, in the order in memory that their weights have."""
     weights = [weight for group in optimiser.param_groups for weight in group["params"]]
     state: dict[int, State] = {}
@@ -123,14 +123,14 @@ def fill_optimiser(optimiser: torch.optim.Optimizer, saved: State) -> None:
 
 
 Network = TypeVar("Network", bound=nn.Module)
-TICK = 0.25
+REPORT_INTERVAL_SECONDS = 0.25
 """Seconds between two looks at how the epoch goes: on a GPU every look makes it wait."""
 VALIDATION_BATCH = 128
 """Samples at once in validation: a bound on memory."""
 MIN_VAL_TO_STOP = 50
 """Validation samples under which nothing is stopped or chosen by their loss: of six photos it is
 noise, and ended trainings after a third of their course (docs/experiments.md)."""
-WARM_UP = 0.15
+WARM_UP_SHARE = 0.15
 """Share of all steps in which the learning rate rises to its peak."""
 
 
@@ -145,13 +145,13 @@ class TrainingTask(Generic[Network]):
     train: LabelledSamples
     objective: Objective
     sampler: BatchSampler
-    settings: DescentSettings
+    settings: GradientSettings
     val: LabelledSamples | None = None
     frozen: nn.Module | None = None
     frozen_epochs: int = 0
 
 
-def classifier_task(
+def make_classifier_task(
     net: Network,
     train: Arrays,
     val: Arrays,
@@ -163,37 +163,37 @@ def classifier_task(
     Each class has pictures in `train`. `weights` are those of the classes in the loss, in their
     order; none means all alike.
     """
-    per_class = class_weights(train.y, int(train.y.max()) + 1, settings.balance, weights)
+    per_class = compute_class_weights(train.y, int(train.y.max()) + 1, settings.balance, weights)
     return TrainingTask(
         net,
-        PictureSamples(train, settings.augment),
-        Classify(torch.from_numpy(per_class)),
-        sampler_for(train.y, settings.balance, settings.batch),
+        ImageSamples(train, settings.augment),
+        CrossEntropyObjective(torch.from_numpy(per_class)),
+        choose_sampler(train.y, settings.balance, settings.batch),
         settings,
-        PictureSamples(val),
+        ImageSamples(val),
     )
 
 
 def train_network(
-    task: TrainingTask[Network], watch: TrainingCallback | None = None, place: Path | None = None
+    task: TrainingTask[Network], callback: TrainingCallback | None = None, place: Path | None = None
 ) -> TrainingResult[Network]:
     """Train the network of `task` (in place), and put its best weights back.
 
     With fewer than `MIN_VAL_TO_STOP` samples in val there is no early stopping and the last
     weights are kept: the rate has fallen to nothing by then. `place` is a folder for
     checkpoints: a training that was killed goes on after the last epoch saved there, until
-    `forget_checkpoint`. Raises UsageError where the settings make the loss infinite, or the memory
+    `remove_checkpoint`. Raises UsageError where the settings make the loss infinite, or the memory
     does not suffice.
     """
     with reproducible(task.settings.seed):
-        run = _Trainer(task, watch or TrainingCallback(), place)
+        run = _Trainer(task, callback or TrainingCallback(), place)
         with full_memory_explained(run.largest_batch):
             run.carry_out()
         return run.finish()
 
 
 def build_optimiser(
-    groups: Sequence[list[nn.Parameter]], settings: DescentSettings
+    groups: Sequence[list[nn.Parameter]], settings: GradientSettings
 ) -> torch.optim.Optimizer:
     """Return the optimiser over groups of weights, which a schedule may begin in the middle of."""
     rate = settings.learning_rate
@@ -215,7 +215,7 @@ def learning_rate_factor(step: int, steps: int) -> float:
     (Loshchilov and Hutter, SGDR, 2017, without restarts; the rise as in Goyal et al., 2017.)
     Before step 0 it is nothing.
     """
-    warm = max(1, round(WARM_UP * steps))
+    warm = max(1, round(WARM_UP_SHARE * steps))
     if step < warm:
         return max(0, step + 1) / warm
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
@@ -227,17 +227,17 @@ def _share(step: int, begin: int, end: int) -> float:
 
 class _Trainer(Generic[Network]):
     def __init__(
-        self, task: TrainingTask[Network], watch: TrainingCallback, place: Path | None
+        self, task: TrainingTask[Network], callback: TrainingCallback, place: Path | None
     ) -> None:
-        self.task, self.settings, self.watch = task, task.settings, watch
+        self.task, self.settings, self.callback = task, task.settings, callback
         self.compute = choose_compute(task.settings.precision)
         self.net = task.net.to(self.compute.device)
         self.val = task.val if task.val is not None and len(task.val.y) else None
         self.stops_early = self.val is not None and len(self.val.y) >= MIN_VAL_TO_STOP
-        first = task.sampler(random_at(task.settings.seed, 1))
+        first = task.sampler(make_generator(task.settings.seed, 1))
         self.steps, self.images = len(first), sum(len(index) for index in first)
         self.largest_batch = max(len(index) for index in first)
-        self.places: list[BatchPlace] = []
+        self.places: list[BatchKey] = []
         on_gpu = self.compute.device.type == "cuda"
         self.batches = batch_loader(task.train, task.settings.seed, self.places, on_gpu=on_gpu)
         self.scaler = self.compute.scaler()
@@ -253,7 +253,7 @@ class _Trainer(Generic[Network]):
         self.optimiser = build_optimiser([weights for _, weights in self.groups], self.settings)
         val = b"" if self.val is None else self.val.y.tobytes()
         facts = self.settings, task.frozen_epochs, task.train.y.tobytes(), val
-        self.place, self.tag = place, training_tag(self.net, *facts)
+        self.place, self.tag = place, compute_training_tag(self.net, *facts)
         self.next_save = time.monotonic() + SECONDS_BETWEEN_SAVES
 
     def carry_out(self) -> None:
@@ -267,11 +267,11 @@ class _Trainer(Generic[Network]):
         ]
         self.schedule = LambdaLR(self.optimiser, shares, (state.epoch - 1) * self.steps - 1)
         if self.val is not None and not self.stops_early:
-            self.watch.say(
+            self.callback.say(
                 f"val has {len(self.val.y)} pictures, too few to stop by: all epochs are gone "
                 "through and the last weights kept"
             )
-        self.watch.begin(self.images, self.settings.epochs, (state.epoch - 1) * self.images)
+        self.callback.begin(self.images, self.settings.epochs, (state.epoch - 1) * self.images)
         while state.epoch <= self.settings.epochs and not self._patience_lost():
             self._epoch()
             state.epoch += 1
@@ -285,12 +285,12 @@ class _Trainer(Generic[Network]):
             return
         states, known = saved
         self.net.load_state_dict(states["net"])
-        fill_optimiser(self.optimiser, states.get("optimiser", {}))
+        load_optimiser_state(self.optimiser, states.get("optimiser", {}))
         self.scaler.load_state_dict(known["scaler"])
         figures = known["figures"]
         figures["history"] = [EpochReport(**report) for report in figures["history"]]
         self.state = TrainingState(states.get("best", {}), **figures)
-        self.watch.say(f"resumed after epoch {self.state.epoch - 1}")
+        self.callback.say(f"resumed after epoch {self.state.epoch - 1}")
 
     def _save(self) -> None:
         if self.place is None:
@@ -298,7 +298,7 @@ class _Trainer(Generic[Network]):
         states = {
             "net": self.net.state_dict(),
             "best": self.state.best,
-            "optimiser": optimiser_state(self.optimiser),
+            "optimiser": get_optimiser_state(self.optimiser),
         }
         figures = {name: value for name, value in vars(self.state).items() if name != "best"}
         figures["history"] = [asdict(report) for report in self.state.history]
@@ -343,11 +343,11 @@ class _Trainer(Generic[Network]):
         )
         state.history.append(report)
         self._keep_best(report)
-        self.watch.epoch(report)
+        self.callback.epoch(report)
 
     def _learn(self) -> tuple[torch.Tensor, float]:
         epoch, seed = self.state.epoch, self.settings.seed
-        plan = self.task.sampler(random_at(seed, epoch))
+        plan = self.task.sampler(make_generator(seed, epoch))
         self.places[:] = [(epoch, number, index) for number, index in enumerate(plan)]
         sums = torch.zeros(4, dtype=torch.float64, device=self.compute.device)
         waited = 0.0
@@ -357,7 +357,7 @@ class _Trainer(Generic[Network]):
             mixed = np.random.SeedSequence((seed, epoch, step)).generate_state(1, np.uint64)[0]
             sums += self._step(x, y, int(mixed >> 1))
             self.schedule.step()
-            if time.perf_counter() - ticked > TICK:
+            if time.perf_counter() - ticked > REPORT_INTERVAL_SECONDS:
                 ticked = time.perf_counter()
                 self._tick(step + 1, sums)
             ready = time.perf_counter()
@@ -385,7 +385,7 @@ class _Trainer(Generic[Network]):
         before = self.state.epoch - 1
         images = before * self.images + step * self.images // self.steps
         done = before * self.steps + step
-        self.watch.tick(
+        self.callback.tick(
             StepReport(self.state.epoch, done, images, *_means(sums), self._rate(done - 1))
         )
 

@@ -28,7 +28,7 @@ from baseline.features.shipped_backbones import (
 from baseline.features.timm_backbone import LearningBackbone, TimmBackbone, TimmNetwork, take_state
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback
-from baseline.train.trained_net import TrainedNet, with_backbone
+from baseline.train.trained_net import TrainedNet, assemble_net
 from curation.likeness import colour_layout as formula
 
 
@@ -161,7 +161,7 @@ class BackboneNet(Net):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = class_head(settings, width, classes)
+        self.head = build_class_head(settings, width, classes)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Return the features themselves: N x width."""
@@ -169,7 +169,7 @@ class BackboneNet(Net):
         return features
 
 
-def class_head(settings: Transfer | Finetune, width: int, classes: int) -> nn.Sequential:
+def build_class_head(settings: Transfer | Finetune, width: int, classes: int) -> nn.Sequential:
     """Build what decides by features (N x width): one layer, or two for an 'mlp' head."""
     drop = nn.Dropout(settings.dropout)
     if isinstance(settings, Transfer) and settings.head == "mlp":
@@ -187,7 +187,7 @@ class EmbeddingNet(Net):
         super().__init__()
         self.backbone = backbone
         self.projection = projection(settings, width)
-        self.head = KnownPictures(known)
+        self.head = NearestImageHead(known)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Return embeddings of length 1: N x embedding."""
@@ -199,7 +199,7 @@ def projection(settings: Triplet, width: int) -> nn.Sequential:
     return nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(width, settings.embedding))
 
 
-class KnownPictures(nn.Module):
+class NearestImageHead(nn.Module):
     """Scores a class by its most similar known picture: `vectors` is classes x K x D."""
 
     vectors: torch.Tensor
@@ -215,7 +215,7 @@ class KnownPictures(nn.Module):
         return GALLERY_SCALE * likeness.reshape(-1, classes, known).amax(2)
 
 
-class SideNetworks(LearningBackbone):
+class ConcatenatedNetworks(LearningBackbone):
     """Several networks, the features of which follow each other."""
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
@@ -227,10 +227,12 @@ class SideNetworks(LearningBackbone):
         return torch.cat([member(x) for member in self.backbones], 1)
 
 
-def learning_backbone(backbone: Backbone) -> LearningBackbone:
+def make_trainable_backbone(backbone: Backbone) -> LearningBackbone:
     """Return a network that makes the features of a backbone, with its weights, and can learn."""
     if isinstance(backbone, SideBySide):
-        return SideNetworks([learning_backbone(member) for member in backbone.members])
+        return ConcatenatedNetworks(
+            [make_trainable_backbone(member) for member in backbone.members]
+        )
     if isinstance(backbone, TimmBackbone):
         return copy.deepcopy(backbone.network)
     if isinstance(backbone, IdentityBackbone):
@@ -251,7 +253,7 @@ def build_net(settings: Settings, classes: int, backbone: Backbone | None = None
     if isinstance(settings, Simple):
         return SmallNet(settings, classes).to(memory_format=torch.channels_last)
     made = backbone or bare_backbone(settings.backbone)
-    learning = learning_backbone(made)
+    learning = make_trainable_backbone(made)
     if isinstance(settings, Triplet):
         known = torch.zeros(classes, 1, settings.embedding)
         net = EmbeddingNet(settings, learning, made.width, known)
@@ -260,16 +262,16 @@ def build_net(settings: Settings, classes: int, backbone: Backbone | None = None
     return net.to(memory_format=torch.channels_last)
 
 
-def learnt(net: Net, settings: Settings, backbone: Backbone | None = None) -> TrainedNet:
+def to_trained_net(net: Net, settings: Settings, backbone: Backbone | None = None) -> TrainedNet:
     """Return what a network has learnt; `backbone` is what it was built on, which takes weights."""
     state = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
     if isinstance(settings, Simple):
-        return with_backbone(SmallBackbone(settings), settings, state)
-    return with_backbone(backbone or bare_backbone(settings.backbone), settings, state)
+        return assemble_net(SmallBackbone(settings), settings, state)
+    return assemble_net(backbone or bare_backbone(settings.backbone), settings, state)
 
 
-def keep_norms(
-    backbone: LearningBackbone, weights: str, batch: int, watch: TrainingCallback
+def configure_batch_norm(
+    backbone: LearningBackbone, weights: str, batch: int, callback: TrainingCallback
 ) -> str:
     """Let batch norms go on with their pretrained statistics where batches are small.
 
@@ -278,5 +280,5 @@ def keep_norms(
     """
     backbone.keeps_norms = weights != "none" and batch < SMALL_BATCH
     if backbone.keeps_norms:
-        watch.say(f"batches of {batch} are small: batch norms keep their pretrained statistics")
+        callback.say(f"batches of {batch} are small: batch norms keep their pretrained statistics")
     return "kept" if backbone.keeps_norms else "learnt"

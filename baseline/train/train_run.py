@@ -13,29 +13,29 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from baseline.data.runs import (
-    ROOM,
     TRAINED_ON,
-    ending_told,
-    forget_checkpoint,
-    new_run_id,
+    TRAINING_KIND,
+    make_run_id,
+    record_run_end,
+    remove_checkpoint,
     run_folder,
 )
-from baseline.data.samples import find_examples, prior_shift, with_val
-from baseline.evaluation.decision_rule import BLIND, save_feature_scale
+from baseline.data.samples import compute_prior_shift, ensure_val, find_examples
+from baseline.evaluation.decision_rule import NO_UNKNOWN_RULE, save_feature_scale
 from baseline.evaluation.evaluate import (
     TEST,
-    JudgedRun,
-    fitted_rule,
-    judge_run,
+    RunEvaluation,
+    evaluate_run,
+    fit_decision_rule,
+    leak_warning,
     reuse_warning,
-    straddle_warning,
 )
 from baseline.evaluation.report.page import write_report
-from baseline.evaluation.run_metrics import RunFigures, copy_search, write_metrics
+from baseline.evaluation.run_metrics import RunMetrics, summarize_copy_search, write_metrics
 from baseline.settings import Settings, load_preset
 from baseline.train.callbacks import RunLogger, TrainingResult
-from baseline.train.cross_validation import with_unknown_rule
-from baseline.train.methods.registry import fit_method, need_for
+from baseline.train.cross_validation import add_unknown_rule
+from baseline.train.methods.registry import fit_method, require_packages
 from baseline.train.methods.training_data import (
     TrainingData,
     feature_scale,
@@ -86,27 +86,31 @@ def train_run(
     what finding examples, training and the disk raise; the run then is `failed` in the catalogue,
     or `interrupted` by Ctrl-C.
     """
-    need_for(settings)
-    with dataset.stage(ROOM) as scratch:
+    require_packages(settings)
+    with dataset.stage(TRAINING_KIND) as scratch:
         examples = find_examples(dataset)
         if waiting := dataset.samples.count_waiting_for_split():
             left = count(waiting, "labelled sample")
             say(f"not used: {left} in no split yet; to use them: labeler split {dataset.option}")
         facts = {**settings.to_json(), "data": examples.fingerprint()}
-        if (done := dataset.runs.finished(ROOM, facts)) is not None:
+        if (done := dataset.runs.finished(TRAINING_KIND, facts)) is not None:
             say(f"known already, nothing was trained: run {done.id} (-o seed=1 trains another)")
-            return {"run": done.id, **done.result, "copies": copy_search(dataset, examples, TEST)}
+            return {
+                "run": done.id,
+                **done.result,
+                "copies": summarize_copy_search(dataset, examples, TEST),
+            }
         for split in ("val", "test"):
-            if warning := straddle_warning(examples, split):
+            if warning := leak_warning(examples, split):
                 say(warning)
-        examples, val_notice = with_val(examples, settings.seed)
-        run = dataset.runs.begin(new_run_id(dataset, settings.preset), ROOM, facts)
+        examples, val_notice = ensure_val(examples, settings.seed)
+        run = dataset.runs.begin(make_run_id(dataset, settings.preset), TRAINING_KIND, facts)
         checkpoints = run_folder(dataset, run.id) / CHECKPOINT
         data = TrainingData(dataset, examples, settings, progress or Progress(), checkpoints)
-        with ending_told(dataset, run.id):
+        with record_run_end(dataset, run.id):
             result = _train_and_judge(data, run.id, val_notice, scratch, say)
         dataset.runs.end(run.id, "done", result)
-        forget_checkpoint(checkpoints)
+        remove_checkpoint(checkpoints)
         write_report(dataset, run.id, scratch=scratch)
     return {"run": run.id, **result}
 
@@ -130,10 +134,10 @@ def _train_and_judge(
     if scale is not None:
         save_feature_scale(folder, scale, scratch=scratch)
         outputs = {split: with_distances(part, scale) for split, part in outputs.items()}
-    shift = prior_shift(data.examples, data.settings)
-    calibration, rule = fitted_rule(outputs["val"], data.examples, shift)
-    rule = with_unknown_rule(data, trained, outputs["val"], scale, rule)
-    judged = judge_run(data.dataset, run_id, data.examples, outputs, rule, scratch)
+    shift = compute_prior_shift(data.examples, data.settings)
+    calibration, rule = fit_decision_rule(outputs["val"], data.examples, shift)
+    rule = add_unknown_rule(data, trained, outputs["val"], scale, rule)
+    judged = evaluate_run(data.dataset, run_id, data.examples, outputs, rule, scratch)
     if words := reuse_warning(judged.looks):
         say(words)
     for split in ("val", "test"):
@@ -141,8 +145,8 @@ def _train_and_judge(
             say(f"{split} has {words}")
     counts = {split: len(part) for split, part in outputs.items()}
     unreadable = sum(data.examples.counts().values()) - sum(counts.values())
-    copies = copy_search(data.dataset, data.examples, TEST)
-    figures = RunFigures(
+    copies = summarize_copy_search(data.dataset, data.examples, TEST)
+    figures = RunMetrics(
         classes=list(data.classes),
         settings=data.settings.to_json(),
         data={
@@ -171,7 +175,7 @@ def _train_and_judge(
     taught = {sample.key for sample in data.examples.splits["train"]}
     also = {"unreadable": unreadable, "unseen_labels": len(taught & data.examples.unseen)}
     noted = {name: number for name, number in also.items() if number}
-    unknown = rule.chosen.unfamiliar.describe() if rule.chosen.unfamiliar else BLIND
+    unknown = rule.chosen.unfamiliar.describe() if rule.chosen.unfamiliar else NO_UNKNOWN_RULE
     described = {"calibration": calibration.describe(), "unknown": unknown, "copies": copies}
     return summary | described | noted
 
@@ -187,7 +191,7 @@ def _summary(
     data: TrainingData,
     trained: TrainingResult[TrainedNet],
     counts: Mapping[str, int],
-    judged: JudgedRun,
+    judged: RunEvaluation,
 ) -> dict[str, object]:
     # What was solved at once has no epochs.
     epochs = {"epochs": len(trained.history), "best_epoch": trained.best_epoch}

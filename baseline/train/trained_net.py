@@ -32,7 +32,7 @@ from baseline.features.backbone import (
 from baseline.features.backbones import bare_backbone
 from baseline.features.scaling import Scaling
 from baseline.features.shipped_backbones import SmallBackbone
-from baseline.settings import Settings, Simple, Triplet, settings_from
+from baseline.settings import Settings, Simple, Triplet, parse_settings
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.installation import update_command
@@ -200,7 +200,7 @@ class TrainedNet:
         return self.backbone.parameters + sum(value.size for value in own.values())
 
 
-def trained_net(settings: Settings, state: State, kept: Path | None = None) -> TrainedNet:
+def build_trained_net(settings: Settings, state: State, kept: Path | None = None) -> TrainedNet:
     """Return the network of these settings and weights, by the names of their tensors.
 
     `kept` is the folder of a run that keeps what backbones are built from. Raises `ValueError`
@@ -210,10 +210,10 @@ def trained_net(settings: Settings, state: State, kept: Path | None = None) -> T
         backbone: Backbone = SmallBackbone(settings)
     else:
         backbone = bare_backbone(settings.backbone, kept)
-    return with_backbone(backbone, settings, state)
+    return assemble_net(backbone, settings, state)
 
 
-def with_backbone(backbone: Backbone, settings: Settings, state: State) -> TrainedNet:
+def assemble_net(backbone: Backbone, settings: Settings, state: State) -> TrainedNet:
     """Return the network of a backbone, which takes its part of the weights.
 
     Raises `ValueError` where they are those of another network.
@@ -249,7 +249,7 @@ def _head(number: int) -> str:
     return HEAD.format(FIRST + STEP * number)
 
 
-def by_class(embedded: Floats, y: npt.NDArray[np.int64], classes: int) -> Floats:
+def stack_by_class(embedded: Floats, y: npt.NDArray[np.int64], classes: int) -> Floats:
     """Return embeddings N x D as classes x K x D; a class with fewer than K repeats its own.
 
     One without any gets zeros, which are like nothing.
@@ -331,7 +331,7 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
     try:
         # The penalty was a setting once; nothing that predicts goes by it.
         known = {key: value for key, value in described["settings"].items() if key != "penalty"}
-        settings = settings_from(known)
+        settings = parse_settings(known)
         classes = tuple(str(name) for name in described["classes"])
         digest = described["weights_sha256"]
         path = folder / Path(described.get("weights", WEIGHTS)).name
@@ -365,7 +365,7 @@ def _filled(path: Path, settings: Settings, classes: int, weights: bytes) -> Tra
         _FIX,
     )
     try:
-        net = trained_net(settings, state, path.parent)
+        net = build_trained_net(settings, state, path.parent)
     except ValueError as error:
         raise misfit from error
     if net.head.classes != classes:

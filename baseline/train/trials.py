@@ -21,36 +21,47 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from baseline.data.runs import FOLDS_ROOM, METRICS, ROOM, ending_told, new_run_id, run_folder
+from baseline.data.runs import (
+    CROSS_VALIDATION_KIND,
+    METRICS,
+    TRAINING_KIND,
+    make_run_id,
+    record_run_end,
+    run_folder,
+)
 from baseline.data.samples import (
     Examples,
+    compute_prior_shift,
+    ensure_val,
     find_examples,
-    find_foldable,
-    held_out_folds,
-    prior_shift,
-    with_val,
+    find_fold_examples,
+    make_folds,
 )
 from baseline.evaluation.calibration import fit_calibration
 from baseline.evaluation.intervals import (
     compare_paired,
     effective_moments,
-    several_interval,
     share_interval,
+    share_interval_or_none,
 )
-from baseline.evaluation.metrics import classification_metrics, empty_split, mean_log_loss
+from baseline.evaluation.metrics import (
+    compute_classification_metrics,
+    empty_split_error,
+    mean_log_loss,
+)
 from baseline.evaluation.outputs import (
     Floats,
     Indices,
     Outputs,
-    joined_outputs,
+    concatenate_outputs,
     save_outputs,
     softmax,
 )
 from baseline.evaluation.report.page import (
     REPORT,
-    FoldFigures,
-    FoldMetrics,
-    FoldsSummary,
+    CrossValidationMetrics,
+    CrossValidationSummary,
+    FoldScore,
     write_folds_report,
 )
 from baseline.settings import Settings, load_preset
@@ -60,7 +71,7 @@ from baseline.train.cross_validation import (
     FoldResult,
     cross_validate,
     folds_with_val,
-    is_kept,
+    is_cached,
     training_key,
 )
 from baseline.train.trained_net import load_model
@@ -75,7 +86,7 @@ from gleanset.work.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
-class DoubtSearch:
+class LabelIssueSearch:
     """A search for wrong labels: `judged` of `labelled` samples have an out-of-fold answer.
 
     `accuracy` is the share of these answers that agree with the label.
@@ -89,9 +100,9 @@ class DoubtSearch:
     doubts: tuple[Doubt, ...]
 
 
-def search_doubts(
+def find_label_issues(
     dataset: Dataset, run: str, folder: Path, folds: int, progress: Progress | None = None
-) -> DoubtSearch:
+) -> LabelIssueSearch:
     """Train once for each fold with the settings of a run, and keep the labels in doubt.
 
     The labels of test are looked at, too, which counts as a look at test. Raises
@@ -106,25 +117,25 @@ def search_doubts(
         "test": (),
     }
     everything = replace(examples, splits=splits, unseen=frozenset(), weights=())
-    parts = held_out_folds(everything, folds, settings.seed)
+    parts = make_folds(everything, folds, settings.seed)
     results = cross_validate(
         dataset, settings, folds_with_val(parts, settings.seed), progress or Progress()
     )
-    outputs = joined_outputs([result.outputs for result in results])
+    outputs = concatenate_outputs([result.outputs for result in results])
     order = sorted(range(len(outputs)), key=outputs.keys.__getitem__)
     outputs = outputs.at(np.array(order, np.int64))
     groups = [examples.moments[key] for key in outputs.keys]
-    shift, unseen = prior_shift(examples, settings), examples.unseen
-    doubts = doubts_in(outputs, groups, examples.classes, run, shift, unseen)
+    shift, unseen = compute_prior_shift(examples, settings), examples.unseen
+    doubts = list_label_issues(outputs, groups, examples.classes, run, shift, unseen)
     if test := examples.splits["test"]:
         SplitEvaluations(dataset.db).add(run, "test", [sample.key for sample in test], "doubts")
     Doubts(dataset.db).replace(doubts)
     judges = [row for row, key in enumerate(outputs.keys) if key not in unseen]
     agree = float(outputs.right[judges].mean()) if judges else 0.0
-    return DoubtSearch(run, folds, len(samples), len(outputs), agree, tuple(doubts))
+    return LabelIssueSearch(run, folds, len(samples), len(outputs), agree, tuple(doubts))
 
 
-def doubts_in(
+def list_label_issues(
     outputs: Outputs,
     moments: Sequence[str],
     classes: tuple[str, ...],
@@ -143,7 +154,7 @@ def doubts_in(
     probabilities = softmax(fitted.apply(outputs.logits))
     return [
         Doubt(outputs.keys[row], classes[outputs.y[row]], classes[other], sure, margin, run)
-        for row, other, sure, margin in suspect_labels(probabilities, outputs.y)
+        for row, other, sure, margin in find_suspect_labels(probabilities, outputs.y)
     ]
 
 
@@ -159,7 +170,7 @@ class SuspectLabel(NamedTuple):
     margin: float
 
 
-def suspect_labels(probabilities: Floats, y: Indices) -> list[SuspectLabel]:
+def find_suspect_labels(probabilities: Floats, y: Indices) -> list[SuspectLabel]:
     """Return the off-diagonal of the confident joint, the widest margin first."""
     classes = probabilities.shape[1]
     sums = np.bincount(y, probabilities[np.arange(len(y)), y], minlength=classes)
@@ -180,7 +191,7 @@ def suspect_labels(probabilities: Floats, y: Indices) -> list[SuspectLabel]:
     )
 
 
-SWOLLEN = 1.5
+FOLD_VARIANCE_INFLATION = 1.5
 """By so much the variance of the share right is taken to be larger than that of one network on
 these pictures: folds share what they learnt from (benchmarks/cross_validation.py)."""
 Say = Callable[[str], None]
@@ -227,7 +238,7 @@ class CrossValidation:
 
 
 @dataclass(frozen=True, slots=True)
-class DealtFolds:
+class FoldPlan:
     """Folds of the labelled samples of train and val, or of the split where that is in folds.
 
     `examples` has all samples as train; `by_split` says whether the folds are those of the split.
@@ -239,18 +250,18 @@ class DealtFolds:
     by_split: bool
 
     @classmethod
-    def of(cls, dataset: Dataset, settings: Settings, folds: int) -> DealtFolds:
+    def of(cls, dataset: Dataset, settings: Settings, folds: int) -> FoldPlan:
         """Deal the folds. Raises `InputUnusable` where there are fewer groups than folds,
         `UsageError` where the split has another number of folds.
         """
-        examples = find_foldable(dataset)
+        examples = find_fold_examples(dataset)
         dealt = {sample.key: sample.fold for sample in examples.splits["train"] if sample.fold}
         if dealt and (split_folds := max(dealt.values())) != folds:
             raise UsageError(
                 f"the split is one into {split_folds} folds, not {folds}",
                 f"take those: --folds {split_folds}; or split again: labeler split",
             )
-        parts = held_out_folds(examples, folds, 0, dealt or None)
+        parts = make_folds(examples, folds, 0, dealt or None)
         dealt_folds = tuple(folds_with_val(parts, settings.seed))
         return cls(dataset, examples, dealt_folds, bool(dealt))
 
@@ -261,7 +272,7 @@ class DealtFolds:
 
     def missing(self, settings: Settings) -> list[Fold]:
         """Return the folds whose predictions are not known yet."""
-        return [fold for fold in self.folds if not is_kept(self.dataset, settings, fold)]
+        return [fold for fold in self.folds if not is_cached(self.dataset, settings, fold)]
 
     def digest(self, settings: Settings) -> str:
         """Return a hash of the trainings."""
@@ -271,7 +282,7 @@ class DealtFolds:
 
 def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> dict[str, Any]:
     """Return what would be trained. Raises as `run_cross_validation`."""
-    dealt = DealtFolds.of(dataset, settings, folds)
+    dealt = FoldPlan.of(dataset, settings, folds)
     judged = [sample.key for fold in dealt.folds for sample in fold.examples.splits["test"]]
     return {
         "settings": settings.to_json(),
@@ -297,15 +308,15 @@ def run_cross_validation(
     are fewer groups than folds or nothing to learn from, `UsageError` where the split has
     another number of folds, and what training raises.
     """
-    with dataset.stage(ROOM) as scratch:
-        dealt = DealtFolds.of(dataset, settings, folds)
+    with dataset.stage(TRAINING_KIND) as scratch:
+        dealt = FoldPlan.of(dataset, settings, folds)
         facts = {**settings.to_json(), "folds": folds, "data": dealt.digest(settings)}
-        if (done := dataset.runs.finished(FOLDS_ROOM, facts)) is not None:
+        if (done := dataset.runs.finished(CROSS_VALIDATION_KIND, facts)) is not None:
             say(f"known already, nothing was trained: {done.id} (-o seed=1 trains others)")
             return CrossValidation(done.id, run_folder(dataset, done.id), done.result)
-        fresh = new_run_id(dataset, f"{settings.preset}-folds")
-        run = dataset.runs.begin(fresh, FOLDS_ROOM, facts)
-        with ending_told(dataset, run.id):
+        fresh = make_run_id(dataset, f"{settings.preset}-folds")
+        run = dataset.runs.begin(fresh, CROSS_VALIDATION_KIND, facts)
+        with record_run_end(dataset, run.id):
             results = _train(dealt, settings, progress or Progress(), say)
             result = _judge(dealt, settings, results, run.id, scratch)
         dataset.runs.end(run.id, "done", result)
@@ -315,7 +326,7 @@ def run_cross_validation(
     return CrossValidation(run.id, run_folder(dataset, run.id), result)
 
 
-def _train(dealt: DealtFolds, settings: Settings, progress: Progress, say: Say) -> list[FoldResult]:
+def _train(dealt: FoldPlan, settings: Settings, progress: Progress, say: Say) -> list[FoldResult]:
     missing = dealt.missing(settings)
     if missing:
         say(
@@ -333,25 +344,31 @@ def _train(dealt: DealtFolds, settings: Settings, progress: Progress, say: Say) 
 
 
 def _judge(
-    dealt: DealtFolds,
+    dealt: FoldPlan,
     settings: Settings,
     results: Sequence[FoldResult],
     run: str,
     scratch: Path,
 ) -> dict[str, Any]:
-    outputs, examples = joined_outputs([result.outputs for result in results]), dealt.examples
+    outputs, examples = concatenate_outputs([result.outputs for result in results]), dealt.examples
     groups = [examples.moments[key] for key in outputs.keys]
-    interval = share_interval(outputs.right, groups, SWOLLEN) if len(set(groups)) > 1 else UNKNOWN
-    judged = classification_metrics(outputs.logits, outputs.y, outputs.keys, examples.classes)
-    shift = prior_shift(examples, settings)
-    doubts = doubts_in(outputs, groups, examples.classes, run, shift)
+    interval = (
+        share_interval(outputs.right, groups, FOLD_VARIANCE_INFLATION)
+        if len(set(groups)) > 1
+        else UNKNOWN
+    )
+    judged = compute_classification_metrics(
+        outputs.logits, outputs.y, outputs.keys, examples.classes
+    )
+    shift = compute_prior_shift(examples, settings)
+    doubts = list_label_issues(outputs, groups, examples.classes, run, shift)
     # Where the split is one into folds, one of them is test now.
     now = {one.key for one in examples.splits["train"] if one.split == "test"}
     if seen := now & set(outputs.keys):
         SplitEvaluations(dealt.dataset.db).add(run, "test", seen, "folds")
     Doubts(dealt.dataset.db).replace(doubts)
     folds = [
-        FoldFigures(
+        FoldScore(
             len(result.outputs),
             len({examples.moments[key] for key in result.outputs.keys}),
             result.accuracy,
@@ -361,7 +378,7 @@ def _judge(
     ]
     shares = [fold.accuracy for fold in folds if fold.accuracy is not None]
     in_test = dealt.dataset.samples.counts("split", "status", "kept")
-    summary = FoldsSummary(
+    summary = CrossValidationSummary(
         folds=folds,
         judged=len(outputs),
         moments=len(set(groups)),
@@ -384,7 +401,7 @@ def _judge(
         effective_moments=summary.effective_moments,
         intervals={"accuracy": interval},
     )
-    metrics = FoldMetrics(list(examples.classes), settings.to_json(), summary, figures)
+    metrics = CrossValidationMetrics(list(examples.classes), settings.to_json(), summary, figures)
     text = json.dumps(msgspec.to_builtins(metrics), ensure_ascii=False, indent=1)
     write_atomic(folder / METRICS, text.encode(), scratch=scratch)
     kept: dict[str, Any] = msgspec.to_builtins(summary)
@@ -411,7 +428,7 @@ GRIDS: dict[str, Grid] = {
 """What is tried for a method where nothing is said."""
 
 
-def read_grid(options: Sequence[str]) -> dict[str, list[str]]:
+def parse_grid(options: Sequence[str]) -> dict[str, list[str]]:
     """Read `dropout=0.2,0.5` as {'dropout': ['0.2', '0.5']}. Raises `UsageError`.
 
     A value that has commas itself is separated from the next by a semicolon.
@@ -429,7 +446,7 @@ def read_grid(options: Sequence[str]) -> dict[str, list[str]]:
     return grid
 
 
-def cells_of(preset: str, asked: Grid) -> list[dict[str, str]]:
+def expand_grid(preset: str, asked: Grid) -> list[dict[str, str]]:
     """Return the options of every cell. Options with one value hold in all of them.
 
     Raises `UsageError` for an option that the preset does not know, and for a grid too large.
@@ -472,7 +489,7 @@ class Cell:
         return {name: getattr(self, name) for name in self.__slots__ if name != "outputs"}
 
 
-def ranked(cells: Sequence[Cell]) -> list[Cell]:
+def rank_cells(cells: Sequence[Cell]) -> list[Cell]:
     """Sort cells best first: by accuracy on val, then by log loss; what failed comes last."""
 
     def key(cell: Cell) -> tuple[float, float]:
@@ -482,7 +499,7 @@ def ranked(cells: Sequence[Cell]) -> list[Cell]:
     return sorted(cells, key=key)
 
 
-def compared_with_best(cells: Sequence[Cell], moments: Mapping[str, str]) -> dict[str, Any]:
+def compare_with_best(cells: Sequence[Cell], moments: Mapping[str, str]) -> dict[str, Any]:
     """Return the interval of the best cell, and how many others may be as good by luck.
 
     They are compared on the samples of val that every cell could read; `moments` has those of val
@@ -495,7 +512,7 @@ def compared_with_best(cells: Sequence[Cell], moments: Mapping[str, str]) -> dic
         right[[row for row, key in enumerate(keys) if key in shared]]
         for keys, right in (best, *others)
     ]
-    interval = several_interval(rights[0], names)
+    interval = share_interval_or_none(rights[0], names)
     return {
         "val": len(names),
         "moments": len(set(names)),
@@ -506,7 +523,7 @@ def compared_with_best(cells: Sequence[Cell], moments: Mapping[str, str]) -> dic
     }
 
 
-def best_command(preset: str, best: Cell, root: Path) -> list[str]:
+def build_best_command(preset: str, best: Cell, root: Path) -> list[str]:
     """Return the words of the command that trains with the best cell."""
     options = [word for key, value in best.options.items() for word in ("-o", f"{key}={value}")]
     return ["baseline", "train", "--preset", preset, *options, "-d", str(root)]
@@ -526,10 +543,10 @@ def sweep(
     every cell fails, and what the disk raises.
     """
     progress = progress or Progress()
-    with dataset.stage(ROOM):
+    with dataset.stage(TRAINING_KIND):
         # The command that is recommended cuts the same val from train, where there is none.
         seeds = {load_preset(preset, cell).seed for cell in cells}
-        examples, notice = with_val(find_examples(dataset), min(seeds))
+        examples, notice = ensure_val(find_examples(dataset), min(seeds))
         if notice is not None and len(seeds) > 1:
             raise UsageError(
                 "the seed also decides what is cut from train for val, which is empty",
@@ -538,12 +555,12 @@ def sweep(
         if notice is not None:
             say(notice)
         if not examples.splits["val"]:
-            raise empty_split("val is empty: there is nothing to choose by")
+            raise empty_split_error("val is empty: there is nothing to choose by")
         results: list[Cell] = []
         for options in progress.over(cells, "sweep", len(cells), " trainings"):
             results.append(_train_cell(dataset, preset, options, examples))
             say(results[-1].words)
-    results = ranked(results)
+    results = rank_cells(results)
     best = results[0]
     if best.accuracy is None:
         raise InputUnusable(
@@ -554,8 +571,8 @@ def sweep(
         "cells": [cell.to_json() for cell in results],
         "best": best.options,
         "accuracy": best.accuracy,
-        **compared_with_best(results, examples.moments),
-        "command": shlex.join(best_command(preset, best, dataset.root)),
+        **compare_with_best(results, examples.moments),
+        "command": shlex.join(build_best_command(preset, best, dataset.root)),
     }
 
 

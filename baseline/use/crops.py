@@ -17,8 +17,8 @@ import msgspec
 import numpy as np
 from PIL import Image
 
-from baseline.data.pixels import Pixels, fitted, read_bytes
-from baseline.data.runs import read_part, write_part
+from baseline.data.pixels import Pixels, read_bytes, to_square_pixels
+from baseline.data.runs import read_run_json, write_run_json
 from baseline.settings import Fit
 from baseline.use.engines.base import ModelFacts
 from facecrop.detectors import Detector, DetectorSpec
@@ -40,7 +40,7 @@ UNKNOWN = (
 
 def save_crops(folder: Path, methods: Iterable[CropMethod], *, scratch: Path | None = None) -> None:
     """Keep with a run how its training pictures were cut. Raises what the disk raises."""
-    write_part(folder, FILE, list(methods), scratch=scratch)
+    write_run_json(folder, FILE, list(methods), scratch=scratch)
 
 
 def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
@@ -48,7 +48,7 @@ def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
 
     Raises `InputUnusable`.
     """
-    return read_part(folder, FILE, tuple[CropMethod, ...], "train again")
+    return read_run_json(folder, FILE, tuple[CropMethod, ...], "train again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ class ReadParts:
 
     def _face(self, pixels: Array, face: Face) -> PicturePart:
         place = region(face, self.cutting, pixels.shape[1], pixels.shape[0])
-        shown = fitted(cut(pixels, place.box, place.angle), self.size, self.fit)
+        shown = to_square_pixels(cut(pixels, place.box, place.angle), self.size, self.fit)
         return PicturePart(shown, face.box, face.score, face.detector)
 
     def _whole(self, picture: Image.Image) -> PicturePart:
@@ -203,7 +203,7 @@ class ReadParts:
         cutting = replace(self.cutting, level=False) if self.detector is None else CutSettings()
         place = region(Face("whole", whole, 1.0), cutting, picture.width, picture.height)
         shown = picture if place.box == whole else cut(picture, place.box)
-        return PicturePart(fitted(shown, self.size, self.fit))
+        return PicturePart(to_square_pixels(shown, self.size, self.fit))
 
 
 def files_of(names: Iterable[str], ignored: Counter[str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from baseline.data.pixels import read_bytes
-from baseline.train.methods.gallery import add_to_gallery, gallery_of, remove_from_gallery
+from baseline.train.methods.gallery import add_to_gallery, get_gallery_head, remove_from_gallery
 from baseline.train.trained_net import load_model
 from baseline.use.crops import PicturePart, ReadParts
 from baseline.use.model import Model
@@ -40,7 +40,7 @@ def listed(folder: Path) -> dict[str, int]:
 
 def _known(folder: Path) -> dict[str, tuple[str, ...]]:
     net, _, classes = load_model(folder)
-    return dict(zip(classes, gallery_of(net).known, strict=True))
+    return dict(zip(classes, get_gallery_head(net).known, strict=True))
 
 
 def add_files(
@@ -61,7 +61,7 @@ def add_files(
 
     with stage(folder / "cache", PLACE) as scratch:
         engine = RunEngine.of(folder)
-        gallery_of(engine.net)
+        get_gallery_head(engine.net)
         keys, parts, rejected = _read(folder, paths, read, progress or Progress(), scratch)
         if not keys:
             reasons = ", ".join(sorted({one["reason"] for one in rejected}))

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from baseline.data.pixels import PictureInput, Pixels, as_image
-from baseline.data.runs import dataset_of_run
-from baseline.evaluation.decision_rule import UNKNOWN, decide, familiarity_of
+from baseline.data.pixels import ImageInput, Pixels, to_rgb_image
+from baseline.data.runs import find_run_dataset
+from baseline.evaluation.decision_rule import UNKNOWN, compute_familiarity, decide
 from baseline.features.backbone import batches_of
 from baseline.use.crops import CropPlan, PicturePart, crop_plan_for
 from baseline.use.engines.base import Floats, InferenceEngine, ModelFacts, NetworkOutputs
@@ -98,7 +98,7 @@ class Model:
         Raises `UsageError` where no detector finds again what the model learnt from: `load` it
         with a detector, or `whole`.
         """
-        dataset = dataset_of_run(self._place) if self._place else None
+        dataset = find_run_dataset(self._place) if self._place else None
         return crop_plan_for(self.facts, dataset, self._detector)
 
     @property
@@ -111,17 +111,17 @@ class Model:
         """The classes it tells apart, in alphabetical order."""
         return self.facts.classes
 
-    def predict(self, picture: PictureInput, top: int = 5) -> list[Prediction]:
+    def predict(self, picture: ImageInput, top: int = 5) -> list[Prediction]:
         """Return the `top` likeliest classes, surest first, as in `answer`. Raises `Unreadable`."""
         return list(self.answer(picture, top).predictions)
 
     def predict_many(
-        self, pictures: Iterable[PictureInput], top: int = 5
+        self, pictures: Iterable[ImageInput], top: int = 5
     ) -> Iterator[list[Prediction]]:
         """Return the same for many pictures, in their order, a batch in memory at a time."""
         return (list(answer.predictions) for answer in self.answers(pictures, top))
 
-    def answer(self, picture: PictureInput, top: int = 5) -> PictureAnswer:
+    def answer(self, picture: ImageInput, top: int = 5) -> PictureAnswer:
         """Return the class or None for "unknown", the likeliest classes, the nearest known.
 
         Of several faces the largest answers. Raises `Unreadable`, also where a face is looked
@@ -129,13 +129,13 @@ class Model:
         """
         return next(self.answers([picture], top))
 
-    def faces(self, picture: PictureInput, top: int = 5) -> list[PictureAnswer]:
+    def faces(self, picture: ImageInput, top: int = 5) -> list[PictureAnswer]:
         """Return an answer for each face, in reading order; one for a picture judged whole."""
         parts = self._parts(picture)
         told = self.answers_to(np.stack([part.pixels for part in parts]), top)
         return [replace(one, box=part.box) for one, part in zip(told, parts, strict=True)]
 
-    def answers(self, pictures: Iterable[PictureInput], top: int = 5) -> Iterator[PictureAnswer]:
+    def answers(self, pictures: Iterable[ImageInput], top: int = 5) -> Iterator[PictureAnswer]:
         """Return the same for many pictures, in their order. Raises `Unreadable` at a bad one."""
         for batch in self._batches(pictures):
             told = self.answers_to(np.stack([part.pixels for part in batch]), top)
@@ -159,7 +159,7 @@ class Model:
             for answer, known in zip(answers, familiarity, strict=True)
         ]
 
-    def embed(self, pictures: Iterable[PictureInput]) -> Floats:
+    def embed(self, pictures: Iterable[ImageInput]) -> Floats:
         """Return what the classes are told apart by: float32 N x D, of length 1 from triplet."""
         parts = [
             self.embed_pixels(np.stack([part.pixels for part in batch]))
@@ -180,15 +180,15 @@ class Model:
             np.concatenate(likeness) if likeness else None,
         )
 
-    def _batches(self, pictures: Iterable[PictureInput]) -> Iterator[list[PicturePart]]:
+    def _batches(self, pictures: Iterable[ImageInput]) -> Iterator[list[PicturePart]]:
         rest = iter(pictures)
         while batch := [max(self._parts(one), key=_area) for one in islice(rest, BATCH)]:
             yield batch
 
-    def _parts(self, picture: PictureInput) -> list[PicturePart]:
+    def _parts(self, picture: ImageInput) -> list[PicturePart]:
         read = self.cropping.read
         with self._one_search if read.detector else nullcontext():
-            return read.parts(as_image(picture))
+            return read.parts(to_rgb_image(picture))
 
     def _answer(self, outputs: NetworkOutputs, row: int, label: int, top: int) -> PictureAnswer:
         sure = outputs.probabilities[row]
@@ -206,7 +206,7 @@ class Model:
             return nearest
         if self.facts.scale is None:
             return None
-        return familiarity_of(scores, self.facts.scale.distances(outputs.embeddings))
+        return compute_familiarity(scores, self.facts.scale.distances(outputs.embeddings))
 
     def _nearest(self, likeness: Floats) -> tuple[KnownPicture, ...]:
         known = self.facts.known or ()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from baseline.evaluation.report.page import MainSection, epoch_curves, main_section
-from baseline.evaluation.run_metrics import RunFigures, read_metrics
+from baseline.evaluation.report.page import MainSection, build_main_section, draw_epoch_curves
+from baseline.evaluation.run_metrics import RunMetrics, read_metrics
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
@@ -30,7 +30,7 @@ from pipeline.report.origins import LeftOut, OriginsSection, origins, rejections
 ROOM = "baseline"
 
 
-def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunFigures] | None:
+def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunMetrics] | None:
     """Return the id of a run and its figures; None where nothing was trained yet.
 
     Raises `InputUnusable` for a run that is not there or whose figures cannot be read.
@@ -220,24 +220,24 @@ class TrainingSection:
 
 
 def gather_training(
-    dataset: Dataset, run: str, metrics: RunFigures, present: ClassesSection, thumbnails: Thumbnails
+    dataset: Dataset, run: str, metrics: RunMetrics, present: ClassesSection, thumbnails: Thumbnails
 ) -> TrainingSection:
     """Gather sections 5 and 6; `present` is the dataset as it is now."""
     judged = metrics.test
     return TrainingSection(
         run=run,
         preset=str(metrics.settings.get("preset", "unknown")),
-        curves=list(epoch_curves(metrics)),
+        curves=list(draw_epoch_curves(metrics)),
         facts=list(_facts(metrics)),
         settings=[(key.replace("_", " "), _value(v)) for key, v in metrics.settings_used.items()],
         changed=_changed(dataset, metrics, present),
         course=metrics.course,
-        test=main_section(dataset, thumbnails, "test", judged) if judged else None,
+        test=build_main_section(dataset, thumbnails, "test", judged) if judged else None,
         looks=SplitEvaluations(dataset.db).of_run(run, "test"),
     )
 
 
-def _facts(metrics: RunFigures) -> Iterator[tuple[str, str]]:
+def _facts(metrics: RunMetrics) -> Iterator[tuple[str, str]]:
     for split in SPLITS:
         if isinstance(size := metrics.data.get(split), int):
             yield f"{split} pictures", number(size)
@@ -260,14 +260,14 @@ def _value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _changed(dataset: Dataset, metrics: RunFigures, present: ClassesSection) -> str:
+def _changed(dataset: Dataset, metrics: RunMetrics, present: ClassesSection) -> str:
     if (then := metrics.data.get("splits")) is not None:
         same = then == dataset.samples.fingerprint_of_splits()
         return "" if same else "Labels or splits have changed since this run."
     return _other_counts(metrics, present)
 
 
-def _other_counts(metrics: RunFigures, present: ClassesSection) -> str:
+def _other_counts(metrics: RunMetrics, present: ClassesSection) -> str:
     """Return the same of an older run, of which nothing but the sizes of its splits is known."""
     then = {split: metrics.data.get(split) for split in SPLITS}
     same_classes = sorted(metrics.classes) == sorted(row.name for row in present.rows)

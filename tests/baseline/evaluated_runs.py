@@ -12,9 +12,9 @@ from stored_pictures import store
 
 from baseline.data.samples import Examples, find_examples
 from baseline.evaluation.calibration import ScoreCalibration
-from baseline.evaluation.evaluate import JudgedRun, fitted_rule, judge_run
+from baseline.evaluation.evaluate import RunEvaluation, evaluate_run, fit_decision_rule
 from baseline.evaluation.outputs import Outputs
-from baseline.evaluation.run_metrics import RunFigures, write_metrics
+from baseline.evaluation.run_metrics import RunMetrics, write_metrics
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.records import Origin
@@ -66,24 +66,24 @@ def judged_run(
     skill: float = 2.0,
     seed: int = 0,
     only: Sequence[str] = ("train", "val", "test"),
-) -> tuple[Path, JudgedRun]:
+) -> tuple[Path, RunEvaluation]:
     """A finished run with that name; its folder, and what was judged."""
     examples = find_examples(dataset)
     folder = dataset.root / "runs" / name
     dataset.runs.begin(name, "baseline", {"name": name})
     outputs = {s: told for s, told in answers(examples, skill, seed).items() if s in only}
-    calibration, rule = fitted_rule(outputs.get("val"), examples)
-    judged = judge_run(dataset, name, examples, outputs, rule)
+    calibration, rule = fit_decision_rule(outputs.get("val"), examples)
+    judged = evaluate_run(dataset, name, examples, outputs, rule)
     write_figures(folder, examples, judged, calibration)
     dataset.runs.end(name, "done", {})
     return folder, judged
 
 
 def write_figures(
-    folder: Path, examples: Examples, judged: JudgedRun, calibration: ScoreCalibration
+    folder: Path, examples: Examples, judged: RunEvaluation, calibration: ScoreCalibration
 ) -> None:
     """Leave what was judged where a report reads it."""
-    figures = RunFigures(
+    figures = RunMetrics(
         classes=list(examples.classes),
         settings={"preset": "simple", "size": 32},
         data=dict(examples.counts()),

@@ -14,7 +14,7 @@ import pytest
 from tools_for_tests import picture, run_here
 
 from baseline.evaluation.outputs import Outputs, save_outputs
-from baseline.evaluation.run_metrics import RunFigures, write_metrics
+from baseline.evaluation.run_metrics import RunMetrics, write_metrics
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
 from gleanset.db.runs import Doubt, Doubts
@@ -312,7 +312,7 @@ def test_labels_in_doubt_are_named_with_their_files_and_mended_without_a_window(
         scores = np.array([[-2, 2], [3, -3]], np.float32)
         answers = Outputs(scores, np.array([0, 1]), (wrong, other))
         save_outputs(folder, {"test": answers})
-        write_metrics(folder, RunFigures(["hana", "rei"], {}, {}))
+        write_metrics(folder, RunMetrics(["hana", "rei"], {}, {}))
         dataset.runs.end(run.id, "done", {})
         files = {
             key: {"path": line["path"], "picture": str(dataset.image_path(line["image"], "JPEG"))}

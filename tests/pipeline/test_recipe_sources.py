@@ -172,7 +172,7 @@ def test_what_is_missing_is_said_before_anything_is_begun(
     for name in VARIABLES.values():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(recipe("").parent))
-    monkeypatch.setattr("baseline.extras.LEARNT", ("no_such_package",))
+    monkeypatch.setattr("baseline.extras.TORCH_PACKAGES", ("no_such_package",))
     monkeypatch.setitem(sys.modules, "yt_dlp", None)
     path = recipe(wanted)
     (path.parent / "clip.mp4").touch()

@@ -11,7 +11,7 @@ from stored_pictures import store
 from tools_for_tests import pixels, run_here
 
 from baseline.data.samples import find_examples
-from baseline.evaluation.run_metrics import RunFigures, write_metrics
+from baseline.evaluation.run_metrics import RunMetrics, write_metrics
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
 from curation.web_reports import accept_reports, report_store
@@ -127,7 +127,7 @@ def record_training(dataset: Dataset, name: str) -> None:
     run = dataset.runs.begin(name, "baseline", facts)
     (dataset.runs_folder / run.id).mkdir(parents=True)
     data = {"splits": dataset.samples.fingerprint_of_splits()}
-    write_metrics(dataset.runs_folder / run.id, RunFigures([*NAMES], {}, data))
+    write_metrics(dataset.runs_folder / run.id, RunMetrics([*NAMES], {}, data))
     dataset.runs.end(run.id, "done", {})
     with dataset.db.write():  # reports are accepted in a later second
         dataset.db.run("UPDATE run SET started='2020-01-01T00:00:00Z' WHERE id=?", (run.id,))

@@ -33,7 +33,7 @@ def portraits_of(number: int, seed: int, each: int) -> Canvas:
     )
 
 
-def write_part(task: tuple[Path, int, int, int]) -> str:
+def write_run_json(task: tuple[Path, int, int, int]) -> str:
     """Draw a part of so many people from `first` on, unless it is there; return what was done."""
     path, first, seed, each = task
     if path.exists():
@@ -69,7 +69,7 @@ def main() -> None:
         for part in range(asked.people // PART)
     ]
     with multiprocessing.get_context("spawn").Pool(asked.processes) as pool:
-        for line in pool.imap_unordered(write_part, tasks):
+        for line in pool.imap_unordered(write_run_json, tasks):
             print(line, flush=True)
     if asked.sheet:
         some = np.load(tasks[0][0], mmap_mode="r")[:12]

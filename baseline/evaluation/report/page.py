@@ -12,11 +12,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from baseline.data.runs import METRICS, read_part
+from baseline.data.runs import METRICS, read_run_json
 from baseline.evaluation.calibration import ConfidenceBin
 from baseline.evaluation.decision_rule import load_decision_rule
-from baseline.evaluation.metrics import SplitFigures
-from baseline.evaluation.run_metrics import RunFigures, read_metrics, weights_size
+from baseline.evaluation.metrics import SplitMetrics
+from baseline.evaluation.run_metrics import RunMetrics, read_metrics, weights_size
 from baseline.use.crops import load_crops
 from gleanset import Dataset
 from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
@@ -28,12 +28,12 @@ from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count, percent
 
 REPORT = "report.html"
-WORST = 20
-DOUBTED = 40
+MAX_MISTAKES = 20
+MAX_ISSUES = 40
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedPicture:
+class ReportImage:
     """A picture with two names of classes and a probability."""
 
     thumbnail: Thumbnail | None
@@ -47,9 +47,9 @@ class MainSection:
     """The split that a report is about, with its drawings."""
 
     name: str
-    figures: SplitFigures
+    figures: SplitMetrics
     bar: Markup
-    mistakes: list[JudgedPicture]
+    mistakes: list[ReportImage]
     before: Markup | None = None
     after: Markup | None = None
 
@@ -63,7 +63,7 @@ def write_report(
     """
     folder = dataset.runs_folder / run_id
     path = (target or folder / REPORT).absolute()
-    values = run_values(dataset, folder)
+    values = collect_run_values(dataset, folder)
     return write_page(path, "page.html.jinja", values, scratch=scratch)
 
 
@@ -76,12 +76,12 @@ def write_page(
     return path
 
 
-def run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
+def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     """Return all that the report of the run in `folder` shows. Raises `InputUnusable`."""
     metrics, thumbnails = read_metrics(folder), Thumbnails(dataset)
     answers = load_decision_rule(folder)
     judged = [(name, figures) for name, figures in metrics.splits.items() if name != "train"]
-    main = main_section(dataset, thumbnails, *judged[-1]) if judged else None
+    main = build_main_section(dataset, thumbnails, *judged[-1]) if judged else None
     looks = SplitEvaluations(dataset.db)
     return {
         **shared_values(dataset, folder, thumbnails),
@@ -90,7 +90,7 @@ def run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
         "main": main,
         "looks": looks.of_run(folder.name, "test"),
         "answers": answers,
-        "curves": list(epoch_curves(metrics)),
+        "curves": list(draw_epoch_curves(metrics)),
         "searched": looks.searched_doubts(folder.name),
         "crops": load_crops(folder),
         "size": weights_size(folder),
@@ -103,16 +103,16 @@ def shared_values(dataset: Dataset, folder: Path, thumbnails: Thumbnails) -> dic
     return {
         "run": folder.name,
         "dataset": dataset.name,
-        "doubts": _doubted_pictures(dataset, thumbnails, doubts[:DOUBTED]),
+        "doubts": _doubted_pictures(dataset, thumbnails, doubts[:MAX_ISSUES]),
         "doubted": len(doubts),
     }
 
 
-def main_section(
+def build_main_section(
     dataset: Dataset,
     thumbnails: Thumbnails,
     name: str,
-    figures: SplitFigures,
+    figures: SplitMetrics,
 ) -> MainSection:
     """Return the section of a split."""
     interval, base = figures.answer_interval, figures.commonest_class
@@ -126,24 +126,24 @@ def main_section(
         figures=figures,
         bar=interval_bar(figures.answer_accuracy, *interval, base, words),
         mistakes=[
-            JudgedPicture(
+            ReportImage(
                 _picture_of(dataset, thumbnails, slip.key),
                 slip.true,
                 slip.predicted,
                 slip.confidence,
             )
-            for slip in figures.mistakes[:WORST]
+            for slip in figures.mistakes[:MAX_MISTAKES]
         ],
-        before=reliability(plain.bins, "Before scaling") if plain else None,
-        after=reliability(figures.bins, "After scaling") if figures.bins else None,
+        before=draw_reliability(plain.bins, "Before scaling") if plain else None,
+        after=draw_reliability(figures.bins, "After scaling") if figures.bins else None,
     )
 
 
 def _doubted_pictures(
     dataset: Dataset, thumbnails: Thumbnails, doubts: Sequence[Doubt]
-) -> list[JudgedPicture]:
+) -> list[ReportImage]:
     return [
-        JudgedPicture(
+        ReportImage(
             _picture_of(dataset, thumbnails, doubt.sample),
             doubt.label,
             doubt.suggested,
@@ -158,7 +158,7 @@ def _picture_of(dataset: Dataset, thumbnails: Thumbnails, key: str) -> Thumbnail
     return thumbnails.of_sample(sample) if sample else None
 
 
-def _summary(metrics: RunFigures, main: MainSection | None) -> str:
+def _summary(metrics: RunMetrics, main: MainSection | None) -> str:
     preset = metrics.settings.get("preset", "?")
     start = f"Preset “{preset}”, {count(len(metrics.classes), 'class', 'classes')}"
     if main is None:
@@ -173,7 +173,7 @@ def _summary(metrics: RunFigures, main: MainSection | None) -> str:
     )
 
 
-def epoch_curves(metrics: RunFigures) -> Iterator[tuple[str, Markup]]:
+def draw_epoch_curves(metrics: RunMetrics) -> Iterator[tuple[str, Markup]]:
     """Yield the curves of the epochs that are recorded, each after its heading."""
     epochs, kept = metrics.epochs, metrics.best_epoch or None
     for words, figure, shares in (
@@ -205,7 +205,7 @@ def y_at(value: float) -> float:
     return SIDE - BOTTOM - value * (SIDE - TOP - BOTTOM)
 
 
-def reliability(bins: Sequence[ConfidenceBin], words: str) -> Markup:
+def draw_reliability(bins: Sequence[ConfidenceBin], words: str) -> Markup:
     """Draw bars of the share right by confidence, against the diagonal where both agree."""
     full = max((part.count for part in bins), default=0)
     bars = (_bar(part, full) for part in bins if part.count)
@@ -251,7 +251,7 @@ def _percent(share: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class FoldFigures:
+class FoldScore:
     """What the network of one fold came to on the pictures it had not learnt from."""
 
     count: int
@@ -261,7 +261,7 @@ class FoldFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class FoldsSummary:
+class CrossValidationSummary:
     """What a cross-validation came to; the catalogue keeps it.
 
     `judged` pictures of so many `moments` were right with a share of `accuracy`, between `at_least`
@@ -269,7 +269,7 @@ class FoldsSummary:
     held out, `test` were not looked at.
     """
 
-    folds: list[FoldFigures]
+    folds: list[FoldScore]
     judged: int
     moments: int
     effective_moments: float
@@ -285,13 +285,13 @@ class FoldsSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class FoldMetrics:
+class CrossValidationMetrics:
     """The content of `metrics.json`."""
 
     classes: list[str]
     settings: dict[str, Any]
-    summary: FoldsSummary
-    held_out: SplitFigures
+    summary: CrossValidationSummary
+    held_out: SplitMetrics
 
 
 def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = None) -> Path:
@@ -305,7 +305,7 @@ def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = 
     values = {
         **shared_values(dataset, folder, thumbnails),
         "m": metrics,
-        "main": main_section(dataset, thumbnails, "the held-out folds", metrics.held_out),
+        "main": build_main_section(dataset, thumbnails, "the held-out folds", metrics.held_out),
         "bars": [
             "" if share is None else interval_bar(share, share, share, overall, percent(share))
             for share in (row.accuracy for row in metrics.summary.folds)
@@ -314,9 +314,9 @@ def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = 
     return write_page((folder / REPORT).absolute(), "folds.html.jinja", values, scratch=scratch)
 
 
-def _read(folder: Path) -> FoldMetrics:
+def _read(folder: Path) -> CrossValidationMetrics:
     fix = "measure again: baseline train --folds K -o seed=1"
-    metrics = read_part(folder, METRICS, FoldMetrics, fix)
+    metrics = read_run_json(folder, METRICS, CrossValidationMetrics, fix)
     if metrics is None:
         raise InputUnusable(f"{folder / METRICS} is missing", fix)
     return metrics

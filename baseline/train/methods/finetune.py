@@ -7,29 +7,35 @@ from dataclasses import replace
 from baseline.data.samples import check_classes
 from baseline.features.compute import reproducible
 from baseline.settings import Finetune
-from baseline.train.batches import batch_size_for
+from baseline.train.batches import choose_batch_size
 from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.loop import TrainingTask, classifier_task, train_network
-from baseline.train.methods.frozen import pretrained_backbone
+from baseline.train.loop import TrainingTask, make_classifier_task, train_network
+from baseline.train.methods.frozen import load_pretrained_backbone
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.networks import BackboneNet, Net, build_net, keep_norms, learnt
+from baseline.train.networks import (
+    BackboneNet,
+    Net,
+    build_net,
+    configure_batch_norm,
+    to_trained_net,
+)
 from baseline.train.trained_net import TrainedNet
 
 
 def fit_finetune(
-    material: TrainingData, settings: Finetune, watch: TrainingCallback
+    data: TrainingData, settings: Finetune, callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
     """Train head, then all, on the pictures of train, watched on those of val."""
-    train = material.arrays("train")
-    check_classes(train.y, material.classes)
-    backbone, facts = pretrained_backbone(settings, watch)
+    train = data.arrays("train")
+    check_classes(train.y, data.classes)
+    backbone, facts = load_pretrained_backbone(settings, callback)
     with reproducible(settings.seed):
-        net = build_net(settings, len(material.classes), backbone)
+        net = build_net(settings, len(data.classes), backbone)
     assert isinstance(net, BackboneNet)
-    batch = batch_size_for(len(train), settings.batch)
-    facts["norms"] = keep_norms(net.backbone, settings.weights, batch, watch)
-    val, weights = material.arrays("val"), material.examples.weights
-    task: TrainingTask[Net] = classifier_task(net, train, val, settings, weights)
+    batch = choose_batch_size(len(train), settings.batch)
+    facts["norms"] = configure_batch_norm(net.backbone, settings.weights, batch, callback)
+    val, weights = data.arrays("val"), data.examples.weights
+    task: TrainingTask[Net] = make_classifier_task(net, train, val, settings, weights)
     resting = replace(task, frozen=net.backbone, frozen_epochs=settings.warm_up)
-    fitted = train_network(resting, watch, material.place)
-    return fitted.with_net(learnt(fitted.net, settings, backbone), facts)
+    fitted = train_network(resting, callback, data.place)
+    return fitted.with_net(to_trained_net(fitted.net, settings, backbone), facts)

@@ -25,7 +25,7 @@ from scipy.linalg import cholesky, solve_triangular
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from baseline.data.samples import stratified_group_folds
+from baseline.data.samples import split_stratified_groups
 from baseline.features.backbone import FeaturePart
 from baseline.features.scaling import one_thread
 from baseline.features.texture import PartWeights
@@ -73,7 +73,7 @@ class TrainRows:
         """Return rows to learn from and to judge by, groups kept whole; none for too few."""
         if len(np.unique(self.y)) < 2:
             return []
-        folds = stratified_group_folds(self.y, self.groups, FOLDS, seed)
+        folds = split_stratified_groups(self.y, self.groups, FOLDS, seed)
         return [(learnt, held) for learnt, held in folds if len(np.unique(self.y[learnt])) > 1]
 
     def each_view(self) -> TrainRows:
@@ -233,7 +233,7 @@ VARIANCE = 1000.0
 PART_STRENGTHS = (1.0, 10.0, 100.0)
 
 
-def weights_by_setting(setting: str, parts: Sequence[FeaturePart]) -> PartWeights | None:
+def parse_part_weights(setting: str, parts: Sequence[FeaturePart]) -> PartWeights | None:
     """Return the weights that a setting has: of each part after the first; None for 'auto'.
 
     Raises `UsageError` where they do not fit the parts.

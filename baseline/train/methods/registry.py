@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
-from baseline.extras import need_torch, need_transfer
+from baseline.extras import require_torch, require_transfer
 from baseline.settings import Settings
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.methods.training_data import TrainingData
@@ -14,7 +14,7 @@ from baseline.train.trained_net import TrainedNet
 TrainingMethod = Callable[[TrainingData, Settings, TrainingCallback], TrainingResult[TrainedNet]]
 
 
-def method_named(name: str) -> TrainingMethod:
+def load_method(name: str) -> TrainingMethod:
     """Return `fit_<name>` of `<name>.py` beside this module, as `settings.METHODS` has it.
 
     It is imported now and not before: some methods need libraries that take seconds.
@@ -24,15 +24,15 @@ def method_named(name: str) -> TrainingMethod:
     return method
 
 
-def need_for(settings: Settings) -> None:
+def require_packages(settings: Settings) -> None:
     """Raise `MissingComponent` where something is not installed that these settings need."""
-    need_transfer()
-    if settings.by_gradients:
-        need_torch()
+    require_transfer()
+    if settings.uses_gradients:
+        require_torch()
 
 
 def fit_method(
-    material: TrainingData, settings: Settings, watch: TrainingCallback | None = None
+    data: TrainingData, settings: Settings, callback: TrainingCallback | None = None
 ) -> TrainingResult[TrainedNet]:
     """Train by the method that `settings` are of.
 
@@ -40,5 +40,5 @@ def fit_method(
     the material has fewer than two classes or a class without pictures in train, and what
     loading weights raises.
     """
-    need_for(settings)
-    return method_named(settings.method)(material, settings, watch or TrainingCallback())
+    require_packages(settings)
+    return load_method(settings.method)(data, settings, callback or TrainingCallback())

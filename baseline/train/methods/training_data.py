@@ -15,7 +15,7 @@ from baseline.evaluation.outputs import Indices, Outputs, Scores
 from baseline.features.backbone import Backbone, FeaturePart, batches_of
 from baseline.features.features import Features, FeatureSpec, features_of
 from baseline.features.texture import PartWeights, expected_weights
-from baseline.settings import Settings, Simple, Transfer, Triplet, views_of
+from baseline.settings import Settings, Simple, Transfer, Triplet, resolve_views
 from baseline.train.trained_net import GalleryHead, TrainedNet
 from gleanset import Dataset
 from gleanset.work.progress import Progress
@@ -58,7 +58,7 @@ class TrainingData:
     def train_features(self, backbone: Backbone) -> Features:
         """Return what `backbone` sees of train, in the plain view and those of the settings."""
         assert isinstance(self.settings, Transfer | Triplet)
-        views = views_of(self.settings, len(self.examples.splits["train"]))
+        views = resolve_views(self.settings, len(self.examples.splits["train"]))
         return self.features("train", backbone, views)
 
     def features(self, split: str, backbone: Backbone, views: int = 0) -> Features:

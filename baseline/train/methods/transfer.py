@@ -17,17 +17,17 @@ from baseline.train.trained_net import ClassHead, LinearLayer, TrainedNet
 
 
 def fit_transfer(
-    material: TrainingData, settings: Transfer, watch: TrainingCallback
+    data: TrainingData, settings: Transfer, callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
     """Learn a head: solved as a logistic regression, or by descent as 'linear' or 'mlp'."""
-    frozen = FrozenFeatures.of(material, settings, watch)
+    frozen = FrozenFeatures.of(data, settings, callback)
     if settings.head == "logistic":
-        fitted = _solved(frozen, settings, watch)
+        fitted = _solved(frozen, settings, callback)
     else:
         # Imported here: what is solved does without PyTorch.
-        from baseline.train.methods.head_descent import descended_head
+        from baseline.train.methods.head_descent import fit_descent_head
 
-        fitted = descended_head(frozen, material, settings, watch)
+        fitted = fit_descent_head(frozen, data, settings, callback)
     first, *rest = fitted.net.layers
     head = ClassHead((first.after(frozen.scaling), *rest))
     net = TrainedNet(frozen.backbone, head, PictureShape(settings.channels, settings.size))
@@ -35,7 +35,7 @@ def fit_transfer(
 
 
 def _solved(
-    frozen: FrozenFeatures, settings: Transfer, watch: TrainingCallback
+    frozen: FrozenFeatures, settings: Transfer, callback: TrainingCallback
 ) -> TrainingResult[ClassHead]:
     layers = frozen.backbone.layers
     rows = replace(frozen.rows, x=frozen.rows.x.astype(np.float64))
@@ -47,7 +47,7 @@ def _solved(
             "strength_by": chosen.by,
             "strengths_tried": {str(k): v for k, v in chosen.losses.items()},
         }
-        watch.say(f"strength {chosen.strength:g}, by {chosen.by}")
+        callback.say(f"strength {chosen.strength:g}, by {chosen.by}")
     solved = solve(rows, facts["strength"], layers)
     facts["converged"] = solved.converged
     head = ClassHead((LinearLayer(solved.coefficients, solved.bias),))

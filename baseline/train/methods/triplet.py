@@ -19,27 +19,27 @@ from baseline.features.scaling import one_thread
 from baseline.settings import Triplet
 from baseline.train.batches import (
     FeatureSamples,
+    ImageSamples,
     LabelledSamples,
-    PictureSamples,
-    classes_by_pictures,
-    plain_batches,
+    class_batches,
+    iterate_batches,
 )
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.loop import VALIDATION_BATCH, TrainingTask, train_network
-from baseline.train.methods.frozen import FrozenFeatures, pretrained_backbone
-from baseline.train.methods.gallery import gallery_of, make_gallery
+from baseline.train.methods.frozen import FrozenFeatures, load_pretrained_backbone
+from baseline.train.methods.gallery import build_gallery, get_gallery_head
 from baseline.train.methods.head_descent import linear_layers
 from baseline.train.methods.logistic import TrainRows, Whitening
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import (
     EmbeddingNet,
-    KnownPictures,
+    NearestImageHead,
     build_net,
-    keep_norms,
-    learnt,
+    configure_batch_norm,
     projection,
+    to_trained_net,
 )
-from baseline.train.trained_net import TrainedNet, by_class
+from baseline.train.trained_net import TrainedNet, stack_by_class
 
 MOST_KNOWN = 2000
 """Pictures of train that validation compares with, at most."""
@@ -47,7 +47,7 @@ MOST_KNOWN = 2000
 Embed = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 
 
-class BatchHard:
+class BatchHardObjective:
     """For each picture its farthest of the class and its nearest of another one, in the batch.
 
     (Hermans et al., In Defense of the Triplet Loss, 2017.) `embed` gives what is compared, before
@@ -84,8 +84,8 @@ class BatchHard:
         with torch.inference_mode():
             known, owners = self._embedded(net, self.known, batch)
             asked, truth = self._embedded(net, material, batch)
-            vectors = by_class(known.numpy(), owners.numpy(), self.classes)
-            scores = KnownPictures(torch.from_numpy(vectors))(asked)
+            vectors = stack_by_class(known.numpy(), owners.numpy(), self.classes)
+            scores = NearestImageHead(torch.from_numpy(vectors))(asked)
         loss = float(functional.cross_entropy(scores, truth))
         return loss, float((scores.argmax(1) == truth).float().mean())
 
@@ -93,7 +93,7 @@ class BatchHard:
         self, net: nn.Module, material: LabelledSamples, batch: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         parts, labels, count = [], [], 0
-        for x, y in plain_batches(material, net, batch):
+        for x, y in iterate_batches(material, net, batch):
             parts.append(functional.normalize(self.embed(net, x).float(), dim=1).cpu())
             labels.append(y.cpu())
             count += len(y)
@@ -103,27 +103,27 @@ class BatchHard:
 
 
 def fit_triplet(
-    material: TrainingData, settings: Triplet, watch: TrainingCallback
+    material: TrainingData, settings: Triplet, callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
     """Learn the projection of features, or with learn 'all' the backbone as well."""
     if settings.learn == "all":
-        return _whole(material, settings, watch)
-    return _projection(material, settings, watch)
+        return _whole(material, settings, callback)
+    return _projection(material, settings, callback)
 
 
 def _projection(
-    material: TrainingData, settings: Triplet, watch: TrainingCallback
+    material: TrainingData, settings: Triplet, callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
-    frozen = FrozenFeatures.of(material, settings, watch)
+    frozen = FrozenFeatures.of(material, settings, callback)
     train = FeatureSamples(frozen.rows.x, frozen.rows.y)
     with reproducible(settings.seed):
         learning = projection(settings, frozen.backbone.width)
-    start_at_discriminants(train.x, train.y, learning[1])  # type: ignore[arg-type]
-    objective = BatchHard(settings.margin, train, len(material.classes), _embed_features)
+    initialize_with_discriminants(train.x, train.y, learning[1])  # type: ignore[arg-type]
+    objective = BatchHardObjective(settings.margin, train, len(material.classes), _embed_features)
     samples = train, FeatureSamples(*frozen.val(material))
-    fitted = _descended(learning, samples, objective, material, settings, watch)
+    fitted = _descended(learning, samples, objective, material, settings, callback)
     embedded = _all_of(learning, train, _embed_features)
-    head = make_gallery(embedded, train.y, frozen.keys, len(material.classes))
+    head = build_gallery(embedded, train.y, frozen.keys, len(material.classes))
     (layer,) = linear_layers(learning)
     shape = PictureShape(settings.channels, settings.size)
     net = TrainedNet(frozen.backbone, head, shape, layer.after(frozen.scaling))
@@ -131,45 +131,47 @@ def _projection(
 
 
 def _whole(
-    material: TrainingData, settings: Triplet, watch: TrainingCallback
+    material: TrainingData, settings: Triplet, callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
     keys = tuple(sample.key for sample in material.examples.splits["train"])
     check_classes(material.classes_of("train", keys), material.classes)
-    backbone, facts = pretrained_backbone(settings, watch)
+    backbone, facts = load_pretrained_backbone(settings, callback)
     with reproducible(settings.seed):
         net = build_net(settings, len(material.classes), backbone)
     assert isinstance(net, EmbeddingNet)
     train = material.arrays("train")
     check_classes(train.y, material.classes)
     batch = settings.classes_per_batch * settings.pictures_per_class
-    facts["norms"] = keep_norms(net.backbone, settings.weights, batch, watch)
-    pictures, val = PictureSamples(train, settings.augment), PictureSamples(material.arrays("val"))
-    objective = BatchHard(settings.margin, pictures, len(material.classes), _embed_pictures)
-    fitted = _descended(net, (pictures, val), objective, material, settings, watch)
+    facts["norms"] = configure_batch_norm(net.backbone, settings.weights, batch, callback)
+    pictures, val = ImageSamples(train, settings.augment), ImageSamples(material.arrays("val"))
+    objective = BatchHardObjective(
+        settings.margin, pictures, len(material.classes), _embed_pictures
+    )
+    fitted = _descended(net, (pictures, val), objective, material, settings, callback)
     embedded = _all_of(net, pictures, _embed_pictures)
-    made = learnt(net, settings, backbone)
-    made.head = make_gallery(embedded, train.y, train.keys, len(material.classes))
+    made = to_trained_net(net, settings, backbone)
+    made.head = build_gallery(embedded, train.y, train.keys, len(material.classes))
     return _finished(fitted, made, facts)
 
 
 def _descended(
     learning: nn.Module,
-    samples: tuple[FeatureSamples | PictureSamples, FeatureSamples | PictureSamples],
-    objective: BatchHard,
+    samples: tuple[FeatureSamples | ImageSamples, FeatureSamples | ImageSamples],
+    objective: BatchHardObjective,
     material: TrainingData,
     settings: Triplet,
-    watch: TrainingCallback,
+    callback: TrainingCallback,
 ) -> TrainingResult[nn.Module]:
     train, val = samples
-    plan = classes_by_pictures(train.y, settings.classes_per_batch, settings.pictures_per_class)
+    plan = class_batches(train.y, settings.classes_per_batch, settings.pictures_per_class)
     task = TrainingTask(learning, train, objective, plan, settings, val)
-    return train_network(task, watch, material.place)
+    return train_network(task, callback, material.place)
 
 
 def _finished(
     fitted: TrainingResult[nn.Module], net: TrainedNet, facts: dict[str, Any]
 ) -> TrainingResult[TrainedNet]:
-    known = [len(keys) for keys in gallery_of(net).known]
+    known = [len(keys) for keys in get_gallery_head(net).known]
     return fitted.with_net(net, facts | {"known_pictures": sum(known), "known_most": max(known)})
 
 
@@ -183,12 +185,12 @@ def _embed_pictures(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return embedded
 
 
-def _all_of(net: nn.Module, material: FeatureSamples | PictureSamples, embed: Any) -> Any:
+def _all_of(net: nn.Module, material: FeatureSamples | ImageSamples, embed: Any) -> Any:
     """Embeddings of length 1 of all samples in the plain view, float32 N x D."""
     with torch.inference_mode():
         parts = [
             functional.normalize(embed(net, x).float(), dim=1).cpu().numpy()
-            for x, _ in plain_batches(material, net, VALIDATION_BATCH)
+            for x, _ in iterate_batches(material, net, VALIDATION_BATCH)
         ]
     return np.concatenate(parts)
 
@@ -202,7 +204,7 @@ Floats = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int64]
 
 
-def start_at_discriminants(x: npt.NDArray[np.float32], y: Classes, layer: nn.Linear) -> None:
+def initialize_with_discriminants(x: npt.NDArray[np.float32], y: Classes, layer: nn.Linear) -> None:
     """Begin `layer` as discriminants of `x` (N x views x D, standardised) by the classes `y`.
 
     There are fewer discriminants than classes; the other rows are directions in which pictures

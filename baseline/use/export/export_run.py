@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from baseline.data.pixels import Pixels, ReadPixels, readers_for
-from baseline.data.runs import dataset_of_run, find_run_folder
+from baseline.data.pixels import PixelReader, Pixels, choose_readers
+from baseline.data.runs import find_run_dataset, find_run_folder
 from baseline.data.samples import pixel_sources
 from baseline.features.onnx_backbone import OnnxBackbone
 from baseline.use.engines.base import Card, InferenceEngine, card_of
@@ -167,7 +167,7 @@ def export_run(
             "export it as ONNX: OUT.onnx; or train on a network of timm: -o backbone=…",
         )
     writer = writer_of(out.suffix)
-    with Dataset.open(dataset_of_run(folder, root) or root) as dataset:
+    with Dataset.open(find_run_dataset(folder, root) or root) as dataset:
         labelled = list(dataset.samples.in_splits())
         checked = _seen(dataset, engine, _to_check(labelled), progress)
         calibration = (
@@ -271,9 +271,9 @@ def _spread(labelled: Sequence[Sample], split: str, most: int) -> list[Sample]:
 def _seen(
     dataset: Dataset, engine: InferenceEngine, samples: Sequence[Sample], progress: Progress
 ) -> CheckedPictures:
-    read = ReadPixels(engine.facts.size, "RGB", engine.facts.fit)
+    read = PixelReader(engine.facts.size, "RGB", engine.facts.fit)
     wanted = list(pixel_sources(dataset, samples))
-    outcomes = run_over(read, wanted, readers_for(len(wanted)))
+    outcomes = run_over(read, wanted, choose_readers(len(wanted)))
     bar = progress.over(outcomes, "pictures", total=len(wanted))
     pixels = {one.item.key: one.result for one in bar if one.result is not None}
     kept = [sample for sample in samples if sample.key in pixels]

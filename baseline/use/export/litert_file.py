@@ -20,7 +20,7 @@ from torch import nn
 
 from baseline.data.pixels import Pixels
 from baseline.features.timm_backbone import take_state
-from baseline.train.networks import KnownPictures, Net, build_net
+from baseline.train.networks import NearestImageHead, Net, build_net
 from baseline.train.trained_net import GalleryHead
 from baseline.use.engines.base import FILE, Card
 from baseline.use.engines.run_engine import LUMA, RunEngine
@@ -113,7 +113,7 @@ class InferenceNet(nn.Module):
             scores = scores + self.offsets
         outputs = (torch.softmax(scores, 1), embedded.float())
         head = self.net.head
-        if not isinstance(head, KnownPictures):
+        if not isinstance(head, NearestImageHead):
             return outputs
         classes, known, width = head.vectors.shape
         flat = embedded @ head.vectors.reshape(classes * known, width).T
@@ -124,7 +124,7 @@ def net_of(run: RunEngine) -> Net:
     """Return the network of a run in PyTorch."""
     net = build_net(run.settings, len(run.facts.classes), run.net.backbone)
     if isinstance(run.net.head, GalleryHead):
-        net.head = KnownPictures(torch.from_numpy(run.net.head.vectors))
+        net.head = NearestImageHead(torch.from_numpy(run.net.head.vectors))
     take_state(net, run.net.state)
     # The converter takes some weights whose channels are last for others.
     return net.to(memory_format=torch.contiguous_format)

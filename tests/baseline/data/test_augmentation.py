@@ -7,7 +7,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from baseline.data.augmentation import LIMITS, Kind, augment, changed, view_numbers
+from baseline.data.augmentation import LIMITS, Kind, augment, changed, draw_view_numbers
 
 
 def faces(count: int, channels: int = 3, side: int = 48) -> np.ndarray:
@@ -38,7 +38,7 @@ def test_none_changes_nothing() -> None:
 
 def test_a_view_depends_on_seed_key_and_number_alone() -> None:
     x = faces(2)
-    drawn = [view_numbers(*place) for place in (("k1", 0, 5), ("k1", 1, 5), ("k1", 0, 6))]
+    drawn = [draw_view_numbers(*place) for place in (("k1", 0, 5), ("k1", 1, 5), ("k1", 0, 6))]
     first, second, other = (changed(x[:1], row[None], LIMITS["photos"]) for row in drawn)
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, other)

@@ -18,7 +18,7 @@ from tools_for_tests import WITHOUT_POSIX
 
 import baseline
 from baseline.data import pixels
-from baseline.data.pixels import PixelSource, ReadPixels, decode_all, fitted
+from baseline.data.pixels import PixelReader, PixelSource, decode_all, fitted
 from baseline.data.runs import SETTINGS
 from baseline.data.samples import find_examples, load_arrays
 from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
@@ -129,7 +129,7 @@ def test_prediction_and_export_see_what_training_saw_and_runs_of_before_stretch(
     assert not np.allclose(old.embed(paths), expected)
 
 
-GREY = ReadPixels(16, "L")
+GREY = PixelReader(16, "L")
 
 
 def sources(folder: Path, count: int, channels: int = 3) -> list[PixelSource]:
@@ -157,7 +157,7 @@ class Counting(Progress):
 
 def test_decoded_once_mapped_and_anew_where_size_or_file_are_others(tmp_path: Path) -> None:
     made, cache, count = sources(tmp_path, 3), tmp_path / "cache", Counting()
-    rgb, wanted = ReadPixels(16, "RGB"), [*made, made[0]]
+    rgb, wanted = PixelReader(16, "RGB"), [*made, made[0]]
     first = decode_all(cache, wanted, rgb, count)
     assert count.seen == 3
     assert first.rows == (0, 1, 2, 3)
@@ -168,7 +168,7 @@ def test_decoded_once_mapped_and_anew_where_size_or_file_are_others(tmp_path: Pa
     assert np.array_equal(decode_all(cache, wanted, rgb, count).x, first.x)
     assert count.seen == 3
     assert decode_all(cache, [], rgb).x.shape == (0, 3, 16, 16)
-    assert decode_all(cache, made, ReadPixels(8, "L"), count).x.shape == (3, 1, 8, 8)
+    assert decode_all(cache, made, PixelReader(8, "L"), count).x.shape == (3, 1, 8, 8)
     Image.new("RGB", (16, 16), (7, 7, 7)).save(made[0].original)
     os.utime(made[0].original, ns=(1, 1))
     assert (decode_all(cache, wanted, rgb, count).x[0] == 7).all()
@@ -194,7 +194,7 @@ def test_what_cannot_be_read_is_left_out_and_tried_again(tmp_path: Path) -> None
 def test_old_files_and_what_a_kill_has_left_make_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pixels, "KEPT", 1)
+    monkeypatch.setattr(pixels, "MAX_CACHED_FILES", 1)
     made, cache = sources(tmp_path, 3), tmp_path / "cache"
     cache.mkdir()
     left = cache / f"{PARTIAL}0123456789abcdef"
@@ -210,7 +210,7 @@ def test_old_files_and_what_a_kill_has_left_make_room(
 def test_what_is_still_mapped_keeps_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pixels, "KEPT", 1)
+    monkeypatch.setattr(pixels, "MAX_CACHED_FILES", 1)
     made, cache = sources(tmp_path, 3), tmp_path / "cache"
     held = [decode_all(cache, [source], GREY) for source in made[:2]]
     left = cache / f"{PARTIAL}0123456789abcdef"

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from drawn_dataset import fill
 
-from baseline.data.samples import find_examples, with_val
+from baseline.data.samples import ensure_val, find_examples
 from baseline.evaluation.outputs import load_outputs
-from baseline.evaluation.summary import training_words
+from baseline.evaluation.summary import summarize_training
 from baseline.settings import load_preset
 from baseline.train.cross_validation import HELD_OUT
 from baseline.train.train_run import train_run
-from baseline.train.trials import DealtFolds, run_cross_validation, search_doubts
+from baseline.train.trials import FoldPlan, find_label_issues, run_cross_validation
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, Choice, unseen_labels
 from gleanset.settings import SplitSettings
@@ -55,13 +55,13 @@ def test_val_and_folds_hold_none_of_them(dataset: Dataset) -> None:
     taught = {one.key for one in examples.splits["train"]}
     assert len(taught & unseen) == 15
     assert not {one.key for name in ("val", "test") for one in examples.splits[name]} & unseen
-    cut, told = with_val(replace(examples, splits=examples.splits | {"val": ()}), 0)
+    cut, told = ensure_val(replace(examples, splits=examples.splits | {"val": ()}), 0)
     assert told is not None
     assert cut.splits["val"]
     assert not {one.key for one in cut.splits["val"]} & unseen
     moments = [{examples.moments[s.key] for s in cut.splits[name]} for name in ("train", "val")]
     assert not moments[0] & moments[1]
-    folds = [fold.examples for fold in DealtFolds.of(dataset, PRESET, 3).folds]
+    folds = [fold.examples for fold in FoldPlan.of(dataset, PRESET, 3).folds]
     judged = {one.key for fold in folds for one in fold.splits["test"]}
     assert judged
     assert not judged & unseen
@@ -93,8 +93,8 @@ def test_training_says_how_many_there_are_and_doubts_look_at_them(dataset: Datas
     done = train_run(dataset, PRESET)
     assert done["unseen_labels"] == 15
     folder = dataset.runs_folder / str(done["run"])
-    told = training_words(done, folder, dataset.root)
+    told = summarize_training(done, folder, dataset.root)
     assert "nobody has looked at 15 labels of these" in told["learnt from"]
-    found = search_doubts(dataset, str(done["run"]), folder, 3)
+    found = find_label_issues(dataset, str(done["run"]), folder, 3)
     there = sum(len(part) for part in examples.splits.values())
     assert found.judged == found.labelled == there, "also what nobody has looked at"

@@ -11,10 +11,15 @@ import pytest
 from drawn_dataset import fill
 from msgspec.structs import replace as replace_settings
 
-from baseline.data.samples import find_examples, with_val
-from baseline.evaluation.evaluate import reevaluate
-from baseline.evaluation.run_metrics import copy_search, is_clear, read_metrics, unlearnt_words
-from baseline.evaluation.summary import training_words
+from baseline.data.samples import ensure_val, find_examples
+from baseline.evaluation.evaluate import reevaluate_run
+from baseline.evaluation.run_metrics import (
+    describe_copy_search,
+    is_free_of_copies,
+    read_metrics,
+    summarize_copy_search,
+)
+from baseline.evaluation.summary import summarize_training
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
 from gleanset import Dataset
@@ -24,14 +29,14 @@ from labeler.duplicates.finder import DuplicateFinder
 def test_a_val_that_is_there_is_left_alone(dataset: Dataset) -> None:
     fill(dataset, 10)
     examples = find_examples(dataset)
-    assert with_val(examples, 0) == (examples, None)
+    assert ensure_val(examples, 0) == (examples, None)
 
 
 @pytest.mark.damages("a split that was made elsewhere")
 def test_val_is_cut_from_train_by_moment_and_says_so(dataset: Dataset) -> None:
     fill(dataset, 32, parts=("train",) * 7 + ("test",), moment=2)
     before = find_examples(dataset)
-    after, told = with_val(before, 0)
+    after, told = ensure_val(before, 0)
     assert told is not None
     assert "val is empty" in told
     assert "labeler split --ratio" in told
@@ -43,14 +48,14 @@ def test_val_is_cut_from_train_by_moment_and_says_so(dataset: Dataset) -> None:
     assert len(Counter(str(s.label) for s in val)) == 3
     assert after.splits["test"] == before.splits["test"]
     assert str(len(val)) in told
-    assert with_val(before, 0)[0] == after
-    assert with_val(before, 1)[0] != after
+    assert ensure_val(before, 0)[0] == after
+    assert ensure_val(before, 1)[0] != after
     assert after.fingerprint() != before.fingerprint()
 
 
 def test_a_class_of_one_moment_stays_in_train(dataset: Dataset) -> None:
     fill(dataset, 6, parts=("train",), moment=6)
-    examples, told = with_val(find_examples(dataset), 0)
+    examples, told = ensure_val(find_examples(dataset), 0)
     assert not examples.splits["val"]
     assert told is not None
     assert "nothing can be cut" in told
@@ -61,7 +66,7 @@ def test_copies_made_by_balancing_are_one_picture(dataset: Dataset) -> None:
     examples = find_examples(dataset)
     doubled = tuple(s for s in examples.splits["train"] for _ in range(2))
     repeated = replace(examples, splits=examples.splits | {"train": doubled})
-    after, _ = with_val(repeated, 0)
+    after, _ = ensure_val(repeated, 0)
     keys = [s.key for s in after.splits["val"]]
     assert len(keys) == len(set(keys)) == 6
     assert not set(keys) & {s.key for s in after.splits["train"]}
@@ -81,36 +86,38 @@ def dataset(tmp_path: Path) -> Iterator[Dataset]:
 def test_train_evaluate_and_report_say_whether_copies_were_looked_for(dataset: Dataset) -> None:
     done = train_run(dataset, PRESET)
     folder = dataset.runs_folder / str(done["run"])
-    told = training_words(done, folder, dataset.root)
+    told = summarize_training(done, folder, dataset.root)
     assert CLAIM not in told["right"]
     assert "nobody looked for near copies" in told["right"]
     page = (folder / "report.html").read_text()
     assert "Nobody looked for near copies" in page
-    assert not read_metrics(folder).clear_of_copies
+    assert not read_metrics(folder).has_no_copies
     DuplicateFinder(dataset).search_labelled()
     again = train_run(dataset, PRESET)
     assert again["run"] == done["run"], "nothing is trained for that"
     assert "copies" in again
-    found = reevaluate(dataset, str(done["run"]), "test").copies
+    found = reevaluate_run(dataset, str(done["run"]), "test").copies
     assert found == again["copies"]
     new = train_run(dataset, replace_settings(PRESET, seed=1))
     folder = dataset.runs_folder / str(new["run"])
     metrics = read_metrics(folder)
-    told = training_words(new, folder, dataset.root)
-    assert (CLAIM in told["right"]) == metrics.clear_of_copies == is_clear(found)
+    told = summarize_training(new, folder, dataset.root)
+    assert (CLAIM in told["right"]) == metrics.has_no_copies == is_free_of_copies(found)
 
 
 def test_each_state_has_its_words(dataset: Dataset) -> None:
     examples = find_examples(dataset)
-    nobody = copy_search(dataset, examples, "test")
+    nobody = summarize_copy_search(dataset, examples, "test")
     assert nobody["searched"] == nobody["torn"] == 0
     every = nobody | {"searched": nobody["pictures"]}
-    assert unlearnt_words(every).startswith(CLAIM)
+    assert describe_copy_search(every).startswith(CLAIM)
     for found in (None, nobody, nobody | {"searched": 1}, every | {"torn": 2}):
-        assert CLAIM not in unlearnt_words(found)
-        assert not is_clear(found)
-    assert f"in 1 of {nobody['pictures']} pictures only" in unlearnt_words(nobody | {"searched": 1})
-    assert "2 of them of a scene" in unlearnt_words(every | {"torn": 2})
+        assert CLAIM not in describe_copy_search(found)
+        assert not is_free_of_copies(found)
+    assert f"in 1 of {nobody['pictures']} pictures only" in describe_copy_search(
+        nobody | {"searched": 1}
+    )
+    assert "2 of them of a scene" in describe_copy_search(every | {"torn": 2})
     one = examples.splits["test"][0]
     joined = {**examples.moments, one.key: examples.moments[examples.splits["train"][0].key]}
-    assert copy_search(dataset, replace(examples, moments=joined), "test")["torn"] == 1
+    assert summarize_copy_search(dataset, replace(examples, moments=joined), "test")["torn"] == 1

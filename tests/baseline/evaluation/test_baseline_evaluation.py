@@ -14,10 +14,10 @@ from sklearn import metrics
 
 from baseline.evaluation.metrics import (
     Embeddings,
-    SplitFigures,
-    classification_metrics,
-    retrieval_metrics,
-    unit_embeddings,
+    SplitMetrics,
+    compute_classification_metrics,
+    compute_retrieval_metrics,
+    normalize_embeddings,
 )
 from baseline.evaluation.outputs import Outputs
 from baseline.settings import load_preset
@@ -42,7 +42,7 @@ KEYS = [f"k{i}" for i in range(6)]
 
 def test_figures_by_hand() -> None:
     logits = (np.log(PROBABILITIES) + 3).astype(np.float32)
-    result = classification_metrics(logits, TRUE, KEYS, "abc")
+    result = compute_classification_metrics(logits, TRUE, KEYS, "abc")
     assert result.accuracy == pytest.approx(3 / 6)
     losses = [-math.log(p) for p in (0.8, 0.3, 0.5, 0.7, 0.05, 0.4)]
     assert result.log_loss == pytest.approx(sum(losses) / 6, rel=1e-6)
@@ -67,7 +67,9 @@ def test_the_commonest_confusions_come_first() -> None:
     y = np.array([0] * 7 + [1] * 13 + [2] * 4)
     answered = [0] * 5 + [1] * 2 + [1] * 9 + [2] * 4 + [0] + [2] * 3
     logits = np.eye(3, dtype=np.float32)[answered]
-    pairs = classification_metrics(logits, y, [str(n) for n in range(24)], "abc").confused(2)
+    pairs = compute_classification_metrics(logits, y, [str(n) for n in range(24)], "abc").confused(
+        2
+    )
     assert [(one.true, one.answered, one.count, one.total) for one in pairs] == [
         ("b", "c", 4, 13),
         ("a", "b", 2, 7),
@@ -76,7 +78,7 @@ def test_the_commonest_confusions_come_first() -> None:
 
 def test_class_without_pictures_counts_for_nothing() -> None:
     logits = np.array([[9, 0, 0], [0, 9, 0]], np.float32)
-    result = classification_metrics(logits, np.array([0, 1]), ["x", "y"], "abc")
+    result = compute_classification_metrics(logits, np.array([0, 1]), ["x", "y"], "abc")
     assert result.macro_f1 == result.accuracy == 1
     assert result.classes[2].support == 0
 
@@ -86,9 +88,9 @@ def test_model_on_pictures_and_json() -> None:
     model = learnt(build_net(settings, 3), settings)
     pictures = patterns((4, 4, 4), 1)
     told = network_outputs(model, pictures)
-    result = classification_metrics(told.logits, told.y, told.keys, CLASSES)
+    result = compute_classification_metrics(told.logits, told.y, told.keys, CLASSES)
     assert result.count == 12
-    assert msgspec.convert(json.loads(msgspec.json.encode(result)), SplitFigures) == result
+    assert msgspec.convert(json.loads(msgspec.json.encode(result)), SplitMetrics) == result
     assert network_outputs(model, none()).logits.shape == (0, 3)
 
 
@@ -125,7 +127,7 @@ def test_a_known_picture_is_not_compared_with_itself() -> None:
 def vectors(embeddings: np.ndarray, y: np.ndarray, moments: np.ndarray | None = None) -> Embeddings:
     keys = tuple(str(i) for i in range(len(y)))
     outputs = Outputs(np.zeros((len(y), 1), np.float32), y, keys, embeddings.astype(np.float32))
-    return unit_embeddings(outputs, np.arange(len(y)) if moments is None else moments)
+    return normalize_embeddings(outputs, np.arange(len(y)) if moments is None else moments)
 
 
 def clusters(classes: int, each: int, noise: float, seed: int = 0) -> Embeddings:
@@ -144,7 +146,7 @@ def test_agrees_with_sklearn_query_by_query() -> None:
         metrics.average_precision_score(same[i, others[i]], cosines[i, others[i]])
         for i in range(40)
     ]
-    figures = retrieval_metrics(drawn, drawn)
+    figures = compute_retrieval_metrics(drawn, drawn)
     assert figures is not None
     assert figures.mean_average_precision == pytest.approx(np.mean(average))
     order = [np.flatnonzero(others[i])[np.argsort(-cosines[i, others[i]])] for i in range(40)]
@@ -156,25 +158,25 @@ def test_the_next_frame_of_a_scene_does_not_count() -> None:
     embeddings = np.array([[1, 0], [1, 0.01], [0, 1], [0.1, 1]])
     y = np.array([0, 0, 1, 1])
     alone, scenes = np.arange(4), np.array([0, 0, 1, 2])
-    figures = retrieval_metrics(*[vectors(embeddings, y, alone)] * 2)
+    figures = compute_retrieval_metrics(*[vectors(embeddings, y, alone)] * 2)
     assert figures is not None
     assert (figures.queries, figures.recall_at_1) == (4, 1)
-    honest = retrieval_metrics(*[vectors(embeddings, y, scenes)] * 2)
+    honest = compute_retrieval_metrics(*[vectors(embeddings, y, scenes)] * 2)
     assert honest is not None
     assert honest.queries == 2  # the two of class 0 have nothing left to be found
 
 
 def test_nothing_to_find() -> None:
     lone = vectors(np.eye(3), np.arange(3))
-    assert retrieval_metrics(lone, lone) is None
+    assert compute_retrieval_metrics(lone, lone) is None
     empty = vectors(np.zeros((0, 3)), np.zeros(0, np.int64))
-    assert retrieval_metrics(empty, empty) is None
+    assert compute_retrieval_metrics(empty, empty) is None
 
 
 def test_frames_are_no_more_witnesses_than_their_moments() -> None:
     """Four scenes are four, however many frames they have."""
     many = clusters(4, 50, 0.1)
     scenes = Embeddings(many.unit, many.y, many.y)
-    figures = retrieval_metrics(scenes, Embeddings(many.unit, many.y, many.y + 4))
+    figures = compute_retrieval_metrics(scenes, Embeddings(many.unit, many.y, many.y + 4))
     assert figures is not None
     assert (figures.recall_at_1, figures.interval) == (1, (pytest.approx(0.025 ** (1 / 4)), 1))

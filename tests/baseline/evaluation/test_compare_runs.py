@@ -15,7 +15,7 @@ from scipy import stats
 
 from baseline.data.samples import find_examples
 from baseline.evaluation.compare import compare
-from baseline.evaluation.intervals import randomization_p
+from baseline.evaluation.intervals import randomization_test
 from baseline.evaluation.outputs import load_outputs, save_outputs
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -27,7 +27,7 @@ CLASSES = ("cat", "owl", "狐")
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_with_one_picture_a_moment_the_exact_test_is_mcnemars(one: int, other: int) -> None:
     expected = stats.binomtest(one, one + other, 0.5).pvalue if one + other else 1.0
-    assert randomization_p([1] * one + [-1] * other) == pytest.approx(expected)
+    assert randomization_test([1] * one + [-1] * other) == pytest.approx(expected)
 
 
 def test_runs_are_compared_on_what_they_share(dataset: Dataset, tmp_path: Path) -> None:

@@ -19,13 +19,13 @@ from baseline.data.samples import find_examples, load_arrays
 from baseline.evaluation.decision_rule import (
     UNKNOWN,
     DecisionRule,
+    calibrate_with_rule,
     decide,
     load_decision_rule,
-    rule_scores,
     save_decision_rule,
     save_feature_scale,
 )
-from baseline.evaluation.evaluate import fitted_rule, judge_run
+from baseline.evaluation.evaluate import evaluate_run, fit_decision_rule
 from baseline.evaluation.outputs import load_outputs, softmax
 from baseline.evaluation.run_metrics import read_metrics
 from baseline.settings import load_preset
@@ -66,8 +66,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scale = feature_scale(fitted.net, outputs["train"])
         assert scale is not None
         save_feature_scale(folder, scale)
-        calibration, rule = fitted_rule(outputs["val"], examples)
-        judged = judge_run(dataset, "one", examples, outputs, rule)
+        calibration, rule = fit_decision_rule(outputs["val"], examples)
+        judged = evaluate_run(dataset, "one", examples, outputs, rule)
         (folder / "trained_on.json").write_text(json.dumps(arrays["train"].keys))
         write_figures(folder, examples, judged, calibration)
         dataset.runs.end("one", "done", {})
@@ -182,7 +182,7 @@ def test_accuracy_is_that_of_the_answers_that_users_get(
     folder = trained.root / "runs" / "one"
     outputs = load_outputs(folder)["test"]
     plain = load_decision_rule(folder)
-    confidences = softmax(rule_scores(outputs.logits, CLASSES, plain)).max(1)
+    confidences = softmax(calibrate_with_rule(outputs.logits, CLASSES, plain)).max(1)
     rule = plain.but(unknown_below=float(np.median(confidences)))
     save_decision_rule(folder, rule)
     answers = decide(outputs.logits, CLASSES, rule).classes

@@ -18,8 +18,8 @@ from baseline.evaluation.decision_rule import (
     ChosenThresholds,
     DecisionRule,
     RecallThreshold,
+    compute_familiarity,
     decide,
-    familiarity_of,
     fit_feature_scale,
     load_decision_rule,
     load_feature_scale,
@@ -34,7 +34,7 @@ from baseline.evaluation.thresholds import (
     choose_familiarity,
     choose_rule,
     fit_recall_thresholds,
-    recall_threshold,
+    measure_recall_threshold,
 )
 from baseline.use.engines.base import ModelFacts, NetworkOutputs
 from baseline.use.model import Model
@@ -61,7 +61,7 @@ def protected_alone(
 ) -> RecallThreshold:
     judged = on(told, names=names)
     answers = fit_recall_thresholds(judged, {"photo": wanted}, DecisionRule(temperature))
-    return recall_threshold(judged, "photo", wanted, answers)
+    return measure_recall_threshold(judged, "photo", wanted, answers)
 
 
 @settings(max_examples=60)
@@ -176,8 +176,8 @@ def test_protected_classes_take_what_is_theirs_and_the_likelier_wins() -> None:
         np.float32
     )
     assert decide(logits, CLASSES, DecisionRule()).classes.tolist() == [0, 2, 0]
-    recall_threshold = DecisionRule(thresholds={"photo": 0.85, "gone": 0.5})
-    assert decide(logits, CLASSES, recall_threshold).classes.tolist() == [1, 1, 0]
+    measure_recall_threshold = DecisionRule(thresholds={"photo": 0.85, "gone": 0.5})
+    assert decide(logits, CLASSES, measure_recall_threshold).classes.tolist() == [1, 1, 0]
     both = DecisionRule(thresholds={"photo": 1.0, "猫": 1.0})
     assert decide(logits, CLASSES, both).classes.tolist() == [1, 2, 1]
     unsure = DecisionRule(unknown_below=0.5)
@@ -288,12 +288,12 @@ def test_what_lies_farther_out_is_less_familiar() -> None:
     assert near < 1 < far
     assert far == pytest.approx(wide, rel=0.2)
     scores = np.array([[4.0, 0, 0]] * 3)
-    told = familiarity_of(scores, scale.distances(out))
+    told = compute_familiarity(scores, scale.distances(out))
     assert told[0] > told[1]
     assert ((told > 1 / 3) & (told <= 1)).all()
     # Scores or their log probabilities: the same.
-    assert familiarity_of(scores - 7, distances[:3]) == pytest.approx(
-        familiarity_of(scores, distances[:3])
+    assert compute_familiarity(scores - 7, distances[:3]) == pytest.approx(
+        compute_familiarity(scores, distances[:3])
     )
 
 

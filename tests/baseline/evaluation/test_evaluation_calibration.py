@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from baseline.evaluation.calibration import (
-    COLDEST,
-    HOTTEST,
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
     calibration_error,
     classwise_error,
     fit_calibration,
@@ -73,7 +73,7 @@ scores = st.integers(2, 5).flatmap(
 def test_any_scores_give_a_temperature_within_bounds(logits: np.ndarray, seed: int) -> None:
     y = np.random.default_rng(seed).integers(0, logits.shape[1], len(logits))
     fitted = fit_calibration(logits, y, alone(len(y)))
-    assert COLDEST * 0.999 <= fitted.temperature <= HOTTEST * 1.001
+    assert MIN_TEMPERATURE * 0.999 <= fitted.temperature <= MAX_TEMPERATURE * 1.001
     told = calibration_error(softmax(logits, fitted.temperature), y)
     assert 0 <= told.ece <= 1
     assert sum(one.count for one in told.bins) == len(y)
@@ -126,7 +126,7 @@ NETS = [
 
 def _plain_temperature(logits: np.ndarray, y: np.ndarray) -> float:
     """The temperature that makes the images likeliest, without a prior."""
-    tried = np.geomspace(COLDEST, HOTTEST, 200)
+    tried = np.geomspace(MIN_TEMPERATURE, MAX_TEMPERATURE, 200)
     losses = [-log_softmax(logits, at)[np.arange(len(y)), y].mean() for at in tried]
     return float(tried[int(np.argmin(losses))])
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from evaluated_runs import answers, fill, judged_run
 
-from baseline.data.samples import find_examples, held_out_folds, prior_shift, with_val
+from baseline.data.samples import compute_prior_shift, ensure_val, find_examples, make_folds
 from baseline.evaluation.decision_rule import decide, load_decision_rule
-from baseline.evaluation.evaluate import fitted_rule, judge_run, split_metrics
-from baseline.evaluation.metrics import BULK, PERSON, sample_context, source_kind
+from baseline.evaluation.evaluate import compute_split_metrics, evaluate_run, fit_decision_rule
+from baseline.evaluation.metrics import BULK, PERSON, classify_source, load_sample_context
 from baseline.evaluation.outputs import Outputs, load_outputs, softmax
 from baseline.evaluation.run_metrics import read_metrics
 from baseline.settings import load_preset
-from baseline.train.trials import suspect_labels
+from baseline.train.trials import find_suspect_labels
 from curation.moments import moments_of
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -75,8 +75,8 @@ def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> N
     taught["val"] = taught["train"]
     folder = dataset.root / "runs" / "one"
     dataset.runs.begin("one", "baseline", {})
-    calibration, rule = fitted_rule(taught["val"], examples, shift)
-    judged = judge_run(dataset, "one", examples, taught, rule)
+    calibration, rule = fit_decision_rule(taught["val"], examples, shift)
+    judged = evaluate_run(dataset, "one", examples, taught, rule)
     kept = load_decision_rule(folder)
     assert calibration.share == pytest.approx(1, abs=0.25)
     assert kept.offsets == pytest.approx(
@@ -91,10 +91,10 @@ def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> N
     assert owl.expected == pytest.approx(given.probabilities[:, 1].mean())
     assert owl.expected < 0.3 * softmax(taught["test"].logits)[:, 1].mean()
     assert told.log_loss < told.uncalibrated.log_loss
-    again = split_metrics(
+    again = compute_split_metrics(
         load_outputs(folder)["test"],
         CLASSES,
-        sample_context(dataset, examples.splits["test"], examples.moments),
+        load_sample_context(dataset, examples.splits["test"], examples.moments),
         kept,
     )
     assert again == told
@@ -117,15 +117,15 @@ def test_the_shift_is_that_of_whoever_balanced(
     dataset.journal.step("Reject", [Choice(s.key, "reject") for s in thinned])
     apply_balance(dataset, plan_balance(dataset, BalanceSettings(method=method)))
     examples = find_examples(dataset)
-    assert examples.natural["owl"] == 8
-    common = [examples.natural[name] for name in ("cat", "狐")]
+    assert examples.class_counts["owl"] == 8
+    common = [examples.class_counts[name] for name in ("cat", "狐")]
     settings = load_preset("transfer", {"balance": balance})
-    shift = prior_shift(examples, settings)
+    shift = compute_prior_shift(examples, settings)
     if owls is None:
         assert len(shift) == 0
     else:
         assert np.exp(shift[1] - shift[0]) == pytest.approx(owls / common[0], rel=0.01)
-    assert len(prior_shift(examples, load_preset("triplet", {}))) == 0
+    assert len(compute_prior_shift(examples, load_preset("triplet", {}))) == 0
 
 
 def test_copies_that_balancing_made_count_once() -> None:
@@ -140,7 +140,7 @@ def test_labels_of_a_person_are_judged_apart(dataset: Dataset) -> None:
     examples = find_examples(dataset)
     tests = examples.splits["test"]
     dataset.journal.step("Looked", [Choice(tests[0].key, "label", str(tests[0].label))])
-    context = sample_context(dataset, tests, examples.moments)
+    context = load_sample_context(dataset, tests, examples.moments)
     assert context.givers == {s.key: BULK for s in tests} | {tests[0].key: PERSON}
     _, judged = judged_run(dataset, "one")
     told = judged.splits["test"]
@@ -161,7 +161,7 @@ def test_labels_of_a_person_are_judged_apart(dataset: Dataset) -> None:
     ],
 )
 def test_kinds_of_sources(origins: list[Origin], kind: str) -> None:
-    assert source_kind(origins) == kind
+    assert classify_source(origins) == kind
 
 
 def test_folds_hold_each_sample_once_and_no_moment_twice(
@@ -171,8 +171,8 @@ def test_folds_hold_each_sample_once_and_no_moment_twice(
     examples = find_examples(dataset)
     everything = {s.key for part in examples.splits.values() for s in part}
     held: list[str] = []
-    for held_out in held_out_folds(examples, 4, seed=1):
-        part = with_val(held_out, seed=1)[0]
+    for held_out in make_folds(examples, 4, seed=1):
+        part = ensure_val(held_out, seed=1)[0]
         moments = {
             split: {examples.moments[s.key] for s in found} for split, found in part.splits.items()
         }
@@ -195,11 +195,11 @@ def test_folds_bounds_and_intervals_take_the_moments_of_now(dataset: Dataset) ->
     dataset.samples.set_splits(keys, "made elsewhere")
     examples = find_examples(dataset)
     moments = moments_of(dataset.db)
-    for part in held_out_folds(examples, 4, seed=1):
+    for part in make_folds(examples, 4, seed=1):
         learnt, held = ({moments[s.key] for s in part.splits[name]} for name in ("train", "test"))
         assert not learnt & held
     train = examples.splits["train"]
-    assert sample_context(dataset, train, examples.moments).groups([s.key for s in train]) == [
+    assert load_sample_context(dataset, train, examples.moments).groups([s.key for s in train]) == [
         moments[s.key] for s in train
     ]
     folder, _ = judged_run(dataset, "one")
@@ -214,7 +214,7 @@ def test_a_class_of_one_moment_always_stays_in_train(dataset: Dataset) -> None:
     lone = {name: tuple(s for s in part if s.label != "owl") for name, part in found.splits.items()}
     owl = next(s for s in found.splits["train"] if s.label == "owl")
     examples = replace(found, splits={**lone, "train": (*lone["train"], owl)})
-    for part in held_out_folds(examples, 3, seed=0):
+    for part in make_folds(examples, 3, seed=0):
         assert owl in part.splits["train"]
 
 
@@ -224,7 +224,7 @@ def test_planted_wrong_labels_are_found(dataset: Dataset) -> None:
     told = answers(find_examples(dataset), skill=6.0)["train"]
     y, wrong = told.y.copy(), np.random.default_rng(0).permutation(len(told))[::9]
     y[wrong] = (y[wrong] + 1) % 3
-    found = suspect_labels(softmax(told.logits), y)
+    found = find_suspect_labels(softmax(told.logits), y)
     assert {one.row for one in found} >= set(wrong.tolist())
     assert len(found) <= len(wrong) + 3
     assert {one.row for one in found[: len(wrong)]} == set(wrong.tolist())

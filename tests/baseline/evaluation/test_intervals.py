@@ -15,10 +15,10 @@ from baseline.evaluation.intervals import (
     compare_paired,
     difference_interval,
     effective_moments,
-    randomization_p,
-    several_interval,
+    randomization_test,
     share_at_most,
     share_interval,
+    share_interval_or_none,
 )
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -52,7 +52,7 @@ def test_one_moment_bounds_nothing_and_no_picture_either() -> None:
     assert share_at_most(np.arange(9) < 3, one) == 1
     assert share_at_most(one > 0, one) == pytest.approx(0.95)
     assert share_at_most(np.zeros(0, bool), np.zeros(0, np.int64)) == 1
-    assert several_interval(one > 0, one) is None
+    assert share_interval_or_none(one > 0, one) is None
 
 
 def test_the_exact_test_takes_moments_for_cases() -> None:
@@ -63,9 +63,9 @@ def test_the_exact_test_takes_moments_for_cases() -> None:
     assert told.p == pytest.approx(2 * 0.5**3)
     assert not told.clear
     assert compare_paired(this, other, [str(i) for i in range(40)]).clear
-    assert randomization_p([]) == 1
+    assert randomization_test([]) == 1
     # By hand: 3 of the 8 signs of 1, 1, 2 give a sum of at least 2, and as many -2 or less.
-    assert randomization_p([1, -1, 2]) == pytest.approx(6 / 8)
+    assert randomization_test([1, -1, 2]) == pytest.approx(6 / 8)
 
 
 @pytest.mark.parametrize("count", [12, 25, 100])

@@ -100,10 +100,10 @@ def test_processes_read_many_pictures_as_a_thread_reads_a_few(
 ) -> None:
     wanted = samples(dataset)
     few = features_of(dataset, wanted, SPEC)
-    assert isinstance(pixels.readers_for(24), Threads)
+    assert isinstance(pixels.choose_readers(24), Threads)
     shards(dataset)[0].unlink()
-    monkeypatch.setattr(pixels, "EACH", 8)
-    assert isinstance(pixels.readers_for(24), Processes)
+    monkeypatch.setattr(pixels, "IMAGES_PER_PROCESS", 8)
+    assert isinstance(pixels.choose_readers(24), Processes)
     assert equal(features_of(dataset, wanted, SPEC), few)
 
 

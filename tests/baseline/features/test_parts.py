@@ -16,7 +16,7 @@ from baseline.features.features import FeatureSpec, features_of
 from baseline.features.scaling import Scaling
 from baseline.features.shipped_backbones import ColourBackbone, IdentityBackbone
 from baseline.features.texture import PartWeights
-from baseline.train.methods.logistic import TrainRows, choose_part_weights, weights_by_setting
+from baseline.train.methods.logistic import TrainRows, choose_part_weights, parse_part_weights
 from baseline.train.networks import ColourLayout, DrawnIdentity
 from curation.likeness.colour_layout import WIDTH, averaged, colour_layout
 from curation.likeness.identity import identity_vector
@@ -145,9 +145,9 @@ def test_parts_have_the_variance_of_their_weights() -> None:
     assert spread[20:].sum() == pytest.approx(0.25 * spread[:20].sum(), rel=1e-4)
     without = Scaling.of(x, Maker, (1.0, 0.0))  # type: ignore[arg-type]
     assert not without.applied(x)[..., 20:].any()
-    assert weights_by_setting("auto", PARTS) is None
+    assert parse_part_weights("auto", PARTS) is None
     with pytest.raises(UsageError, match="2 weights"):
-        weights_by_setting("0.5,1", PARTS)
+        parse_part_weights("0.5,1", PARTS)
 
 
 def test_one_picture_a_class_takes_what_is_expected() -> None:

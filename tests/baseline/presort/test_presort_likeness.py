@@ -17,7 +17,7 @@ from baseline.features.texture import (
     are_drawn,
     expected_weights,
 )
-from baseline.presort.presorter import presort, wrong_at_most
+from baseline.presort.presorter import max_wrong_count, presort
 from baseline.presort.propose import PresortResult, propose
 from baseline.settings import load_preset
 from curation.likeness.recommend import Rows
@@ -143,7 +143,7 @@ def test_no_more_are_wrong_than_is_told_where_those_of_no_class_were_rejected(mo
         decided[np.random.default_rng(seed).permutation(len(kind))[:moments]] = True
         made = proposed(vectors, kind, decided)
         sure, right = sure_and_right(made, kind, ~decided)
-        most.append(wrong_at_most(float(str(made.facts["of_no_class_at_most"])), sure.tolist()))
+        most.append(max_wrong_count(float(str(made.facts["of_no_class_at_most"])), sure.tolist()))
         were.append(int((~right).sum()))
         expected.append(float((1 - sure).sum()))
     assert np.mean(np.array(were) <= most) >= 0.9

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from filled import fill
 
 from baseline.cli import commands
-from baseline.presort.presorter import presort, presort_words
+from baseline.presort.presorter import presort, summarize_presort
 from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes, Curation, Placement
@@ -128,7 +128,7 @@ def test_only_what_can_be_shown_here_is_next(
             figures |= {"of_no_class_at_most": None}
         stack = [PresortedSample(key, place, (), 0, 0.1) for place, key in enumerate(truth)]
         Proposals(dataset.db).replace(stack, {})
-        told = presort_words(dataset, figures)["next"]
+        told = summarize_presort(dataset, figures)["next"]
         stacks = f"labeler gallery stacks.html --stacks {dataset.option}"
         shown = [f"labeler {dataset.option}"] if window else [stacks]
         assert told == [*shown, *([stacks] if window and not learnt else [])]
@@ -140,14 +140,14 @@ def test_what_is_of_no_class_is_told_as_far_as_it_is_known(tmp_path: Path) -> No
         keys = sorted(truth)
         dataset.journal.step("Page", [Choice(key, "label", truth[key]) for key in keys[:8]])
         figures = presort(dataset, SETTINGS)
-        told = presort_words(dataset, figures)
+        told = summarize_presort(dataset, figures)
         # Who labels may have met nobody of no class, or left them out.
         assert figures["of_no_class_at_most"] is None
         assert told["proposals"].endswith("wrong if all are of these 3 classes")
         assert told["unknown"].endswith("nothing was rejected so far; they are wrong besides")
 
         dataset.journal.step("Reject", [Choice(key, "reject") for key in keys[8:10]])
-        told = presort_words(dataset, presort(dataset, SETTINGS))
+        told = summarize_presort(dataset, presort(dataset, SETTINGS))
         most = re.search(r"at most (\d+) are wrong with them", told["unknown"])
         expected = re.search(r"about (\d+) of them wrong if all are", told["proposals"])
         assert most
@@ -155,7 +155,7 @@ def test_what_is_of_no_class_is_told_as_far_as_it_is_known(tmp_path: Path) -> No
         assert int(expected[1]) < int(most[1]) <= 14
 
         dataset.journal.step("Reject", [Choice(key, "reject") for key in keys[10:14]])
-        told = presort_words(dataset, presort(dataset, SETTINGS))
+        told = summarize_presort(dataset, presort(dataset, SETTINGS))
         assert "of these 3 classes or like what was rejected" in told["proposals"]
 
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from baseline.presort.propose import PresortResult, label_next, oddness
+from baseline.presort.propose import PresortResult, choose_label_next, outlier_scores
 from baseline.presort.propose import propose as propose_by_moments
 from curation.likeness.recommend import BACKGROUND
 from gleanset.db.proposals import PresortedSample, PresortSample
@@ -83,7 +83,7 @@ def test_without_labels_there_is_an_order_and_clusters() -> None:
     for row, one in told.items():
         groups.setdefault(one.cluster, set()).add(truth[row])
     assert all(len(names) == 1 for names in groups.values())
-    asked = label_next(found.presorted, {one.sample for one in found.presorted}, 12)
+    asked = choose_label_next(found.presorted, {one.sample for one in found.presorted}, 12)
     assert {truth[int(row)] for row in asked} == set(CLASSES)
     assert len({told[int(row)].cluster for row in asked}) == len(asked) == 12
 
@@ -172,18 +172,18 @@ def test_what_to_label_next_is_uncertain_and_of_different_clusters() -> None:
     found = propose(sortables(truth, every(7, truth)), vectors)
     told = by_key(found)
     waiting = {one.sample for one in found.presorted if one.proposals}
-    asked = [int(key) for key in label_next(found.presorted, waiting)]
+    asked = [int(key) for key in choose_label_next(found.presorted, waiting)]
     assert len({told[row].cluster for row in asked}) == len(asked) == 10
     sure = [told[row].proposals[0].confidence for row in asked]
     assert sure == sorted(sure)
     assert sure[-1] < np.mean([told[int(row)].proposals[0].confidence for row in waiting])
-    assert label_next(found.presorted, ()) == []
+    assert choose_label_next(found.presorted, ()) == []
 
 
 def test_odd_ones_stand_out() -> None:
     vectors, truth = blobs(30, noise=0.1)
     vectors[7] = -vectors[7]
-    odd = oddness(vectors, np.array([CLASSES.index(label) for label in truth]))
+    odd = outlier_scores(vectors, np.array([CLASSES.index(label) for label in truth]))
     assert odd[7] > 0.9
     assert np.median(odd) < 0.1
     assert odd.argmax() == 7

@@ -23,7 +23,7 @@ from baseline.features.compute import reproducible
 from baseline.settings import Simple, load_preset
 from baseline.train import loop
 from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.loop import classifier_task, train_network
+from baseline.train.loop import make_classifier_task, train_network
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.networks import build_net, learnt
@@ -47,11 +47,11 @@ def main(folder: Path, result: Path, options: dict[str, str]) -> str:
     """Train and write the result down; what was said, as lines."""
     loop.SECONDS_BETWEEN_SAVES = 0  # every epoch is saved
     torch.set_num_threads(1)
-    watch, rest = Told(), dict(options)
+    callback, rest = Told(), dict(options)
     if root := rest.pop("dataset", ""):
-        fitted = by_preset(Path(root), folder, rest.pop("preset"), rest, watch)
+        fitted = by_preset(Path(root), folder, rest.pop("preset"), rest, callback)
     else:
-        fitted = small(folder, rest, watch)
+        fitted = small(folder, rest, callback)
     clocks = ("seconds", "images_per_second", "data_wait")
     epochs = [{k: v for k, v in asdict(e).items() if k not in clocks} for e in fitted.history]
     weights = b"".join(value.tobytes() for value in fitted.net.state.values())
@@ -62,31 +62,33 @@ def main(folder: Path, result: Path, options: dict[str, str]) -> str:
         "weights": hashlib.sha256(weights).hexdigest(),
     }
     result.write_text(json.dumps(told))
-    return "\n".join(watch.lines)
+    return "\n".join(callback.lines)
 
 
 def small(
-    folder: Path, options: dict[str, str], watch: TrainingCallback
+    folder: Path, options: dict[str, str], callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
     """A network whose first layers rest for two epochs."""
     settings = load_preset("simple", TINY | options)
     assert isinstance(settings, Simple)
     with reproducible(settings.seed):
         net = build_net(settings, 3)
-    task = classifier_task(net, patterns((40, 24, 16), 1), patterns((8, 8, 8), 2), settings)
+    task = make_classifier_task(net, patterns((40, 24, 16), 1), patterns((8, 8, 8), 2), settings)
     resting = replace(task, frozen=net.get_submodule("features"), frozen_epochs=2)
-    fitted = train_network(resting, watch, folder)
+    fitted = train_network(resting, callback, folder)
     return fitted.with_net(learnt(fitted.net, settings))
 
 
 def by_preset(
-    root: Path, folder: Path, preset: str, options: dict[str, str], watch: TrainingCallback
+    root: Path, folder: Path, preset: str, options: dict[str, str], callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
     """Any method, as `baseline train` fits it."""
     with Dataset.open(root) as dataset:
         settings = load_preset(preset, options)
         return fit_method(
-            TrainingData(dataset, find_examples(dataset), settings, place=folder), settings, watch
+            TrainingData(dataset, find_examples(dataset), settings, place=folder),
+            settings,
+            callback,
         )
 
 

@@ -11,7 +11,7 @@ from baseline.evaluation.run_metrics import EpochReport
 from baseline.features.compute import reproducible
 from baseline.settings import Simple
 from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.loop import classifier_task, train_network
+from baseline.train.loop import make_classifier_task, train_network
 from baseline.train.networks import Net, build_net
 
 
@@ -34,5 +34,5 @@ def train_small(
     """Train from nothing; `on_epoch` is called after every epoch."""
     with reproducible(settings.seed):
         net = build_net(settings, int(train.y.max()) + 1)
-    task = classifier_task(net, train, none() if val is None else val, settings)
+    task = make_classifier_task(net, train, none() if val is None else val, settings)
     return train_network(task, EpochCallback(on_epoch))

@@ -18,11 +18,11 @@ from baseline.settings import (
     Transfer,
     Triplet,
     load_preset,
+    parse_settings,
     preset_names,
-    settings_from,
-    views_of,
+    resolve_views,
 )
-from baseline.train.methods.registry import method_named
+from baseline.train.methods.registry import load_method
 from gleanset.errors import UsageError
 
 
@@ -93,16 +93,16 @@ def test_unknown_preset() -> None:
 
 def test_settings_survive_json() -> None:
     settings = load_preset("simple", {"blocks": "4,8", "learning_rate": "0.02"})
-    assert settings_from(json.loads(json.dumps(settings.to_json()))) == settings
+    assert parse_settings(json.loads(json.dumps(settings.to_json()))) == settings
 
 
 def test_missing_setting_is_named() -> None:
     values = load_preset("simple", {}).to_json()
     del values["epochs"]
     with pytest.raises(UsageError, match="missing required field `epochs`"):
-        settings_from(values)
+        parse_settings(values)
     with pytest.raises(UsageError, match="no method 'magic'"):
-        settings_from({"method": "magic"})
+        parse_settings({"method": "magic"})
 
 
 def test_an_option_that_would_change_nothing_is_refused() -> None:
@@ -120,10 +120,10 @@ def test_an_option_that_would_change_nothing_is_refused() -> None:
 def test_fewer_pictures_are_given_more_views() -> None:
     auto = load_preset("transfer", {})
     assert isinstance(auto, Transfer)
-    assert [views_of(auto, n) for n in (10, 500, 501, 2000, 2001, 10**6)] == [8, 8, 4, 4, 2, 2]
+    assert [resolve_views(auto, n) for n in (10, 500, 501, 2000, 2001, 10**6)] == [8, 8, 4, 4, 2, 2]
     given = load_preset("transfer", {"views": "3"})
     assert isinstance(given, Transfer)
-    assert views_of(given, 10) == views_of(given, 10**6) == 3
+    assert resolve_views(given, 10) == resolve_views(given, 10**6) == 3
     for wrong in ("many", "65", "-1"):
         with pytest.raises(UsageError, match="'views' cannot be") as refused:
             load_preset("transfer", {"views": wrong})
@@ -183,7 +183,7 @@ def test_the_page_has_the_settings_of_every_method(method: str) -> None:
 
 
 def test_every_method_has_its_module() -> None:
-    assert [method_named(name).__name__ for name in METHODS] == [f"fit_{name}" for name in METHODS]
+    assert [load_method(name).__name__ for name in METHODS] == [f"fit_{name}" for name in METHODS]
 
 
 def test_the_page_names_only_what_is_there() -> None:

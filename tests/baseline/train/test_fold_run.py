@@ -14,11 +14,11 @@ import pytest
 from drawn_dataset import fill
 from tools_for_tests import ROOT, run_here
 
-from baseline.data.samples import find_foldable
+from baseline.data.samples import find_fold_examples
 from baseline.evaluation.outputs import load_outputs
 from baseline.settings import load_preset
 from baseline.train.cross_validation import HELD_OUT, cross_validate
-from baseline.train.trials import SWOLLEN, DealtFolds, run_cross_validation
+from baseline.train.trials import FOLD_VARIANCE_INFLATION, FoldPlan, run_cross_validation
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.runs import Doubts, SplitEvaluations
@@ -104,7 +104,7 @@ def test_features_are_made_in_one_pass_and_a_plan_tells_the_time(dataset: Datase
     planned = train(dataset, "--folds", "3", "-s", "--json").json
     assert (planned["trainings"], planned["pictures"], planned["moments"]) == (3, 42, 21)
     assert list(dataset.runs.each()) == []
-    dealt, kept = DealtFolds.of(dataset, PRESET, 3), dict[Path, int]()
+    dealt, kept = FoldPlan.of(dataset, PRESET, 3), dict[Path, int]()
     for number, _ in enumerate(cross_validate(dataset, PRESET, dealt.folds)):
         there = (dataset.cache / "features").rglob("*")
         now = {path: path.stat().st_mtime_ns for path in there}
@@ -123,14 +123,14 @@ def test_a_split_into_folds_is_taken_as_it_is_and_nothing_split_is_all_taken(
     parts = {1: "train", 2: "val", 3: "test"}
     plan = {one.key: (str(one.moment), parts[folds[one.key]]) for one in placed}
     dataset.samples.set_splits(plan, "folds", folds)
-    dealt = DealtFolds.of(dataset, PRESET, 3)
+    dealt = FoldPlan.of(dataset, PRESET, 3)
     assert dealt.keys == folds.keys()
     held = [{folds[s.key] for s in fold.examples.splits["test"]} for fold in dealt.folds]
     assert held == [{1}, {2}, {3}]
     with pytest.raises(UsageError, match="into 3 folds, not 5"):
-        DealtFolds.of(dataset, PRESET, 5)
+        FoldPlan.of(dataset, PRESET, 5)
     dataset.samples.set_splits({}, "none")
-    assert len(find_foldable(dataset).splits["train"]) == 48
+    assert len(find_fold_examples(dataset).splits["train"]) == 48
 
 
 def test_what_cannot_be_is_refused_before_anything_is_trained(dataset: Dataset) -> None:
@@ -145,6 +145,6 @@ def test_the_interval_covers_what_such_networks_get_on_other_pictures() -> None:
         for world in (World(6, 2, 0.5, 0.8), World(18, 3, 0.9, 0.3)):
             for _ in range(30):
                 found = trial(world, learn, 5, random)
-                low, high = found.intervals[SWOLLEN]
+                low, high = found.intervals[FOLD_VARIANCE_INFLATION]
                 covered.append(low <= found.of_folds <= high)
     assert np.mean(covered) >= 0.95

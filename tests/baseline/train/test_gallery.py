@@ -21,12 +21,12 @@ from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.settings import load_preset
 from baseline.train.callbacks import TrainingResult
 from baseline.train.methods.gallery import (
-    MOST,
+    MAX_KNOWN_IMAGES,
     add_to_gallery,
-    gallery_of,
-    make_gallery,
+    build_gallery,
+    choose_representatives,
+    get_gallery_head,
     remove_from_gallery,
-    representatives,
 )
 from baseline.train.methods.training_data import TrainingData, network_outputs
 from baseline.train.networks import build_net, learnt
@@ -59,7 +59,7 @@ def saved(fitted: TrainingResult[TrainedNet], material: TrainingData, folder: Pa
 
 
 def known_in(folder: Path) -> tuple[tuple[str, ...], ...]:
-    return gallery_of(load_model(folder)[0]).known
+    return get_gallery_head(load_model(folder)[0]).known
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ for writes in range(0, 12, 2):
 def test_an_addition_that_is_killed_leaves_the_old_gallery_or_the_new(tmp_path: Path) -> None:
     settings = load_preset("triplet", TINY)
     net, known = learnt(build_net(settings, 3), settings), [f"k{n}" for n in range(12)]
-    net.head = make_gallery(unit(12, 128, 0), np.arange(12) % 3, known, 3)
+    net.head = build_gallery(unit(12, 128, 0), np.arange(12) % 3, known, 3)
     copy = tmp_path / "run"
     copy.mkdir()
     save_model(copy, net, settings, ("disc", "cross", "stripes"))
@@ -201,16 +201,16 @@ def test_learning_the_backbone_as_well(dataset: Dataset, tmp_path: Path) -> None
 
 
 def test_the_known_are_bounded_and_stand_for_the_rest() -> None:
-    centres = unit(MOST, 32, 0)
-    near = np.repeat(centres, 3, axis=0) + 0.01 * unit(3 * MOST, 32, 1)
+    centres = unit(MAX_KNOWN_IMAGES, 32, 0)
+    near = np.repeat(centres, 3, axis=0) + 0.01 * unit(3 * MAX_KNOWN_IMAGES, 32, 1)
     x = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
-    chosen = representatives(x, MOST)
-    assert sorted(set(chosen // 3)) == list(range(MOST))
+    chosen = choose_representatives(x, MAX_KNOWN_IMAGES)
+    assert sorted(set(chosen // 3)) == list(range(MAX_KNOWN_IMAGES))
     y = np.zeros(len(x), np.int64)
     y[-1] = 1
     keys = [*(f"k{n}" for n in range(len(x) - 2)), "k0", "other"]
-    head = make_gallery(x, y, keys, 2)
-    assert [len(row) for row in head.known] == [MOST, 1]
-    assert len(set(head.known[0])) == MOST
-    assert head.vectors.shape == (2, MOST, 32)
+    head = build_gallery(x, y, keys, 2)
+    assert [len(row) for row in head.known] == [MAX_KNOWN_IMAGES, 1]
+    assert len(set(head.known[0])) == MAX_KNOWN_IMAGES
+    assert head.vectors.shape == (2, MAX_KNOWN_IMAGES, 32)
     assert (head.vectors[1] == head.vectors[1, :1]).all()

@@ -15,15 +15,15 @@ from baseline.cli import commands
 from baseline.data.pixels import Pixels
 from baseline.data.runs import run_folder
 from baseline.data.samples import find_examples
-from baseline.evaluation.decision_rule import load_decision_rule, rule_scores
-from baseline.evaluation.evaluate import reevaluate
+from baseline.evaluation.decision_rule import calibrate_with_rule, load_decision_rule
+from baseline.evaluation.evaluate import reevaluate_run
 from baseline.evaluation.outputs import softmax
 from baseline.features.graph_backbone import GraphExtractor
 from baseline.settings import Settings, load_preset
 from baseline.train.methods.training_data import TrainingData, network_outputs, split_outputs
 from baseline.train.train_run import train_run
 from baseline.train.trained_net import load_model
-from baseline.train.trials import search_doubts, sweep
+from baseline.train.trials import find_label_issues, sweep
 from gleanset import Dataset
 from gleanset.records import SPLITS
 
@@ -69,11 +69,11 @@ def test_one_extraction_feeds_learning_and_judging(
     assert sum(extracted) == counts["train"] * views + counts["val"] + counts["test"]
     extracted.clear()
     for split in SPLITS:
-        reevaluate(dataset, run, split)
+        reevaluate_run(dataset, run, split)
     sweep(dataset, settings.preset, [FROZEN[settings.preset]])
     assert extracted == []
     # Folds learn from samples of val and test as well, which wants their one changed view.
-    search_doubts(dataset, run, run_folder(dataset, run), 2)
+    find_label_issues(dataset, run, run_folder(dataset, run), 2)
     assert sum(extracted) <= counts["val"] + counts["test"]
     assert not (dataset.cache / "pixels").exists()  # no picture was decoded for a whole network
 
@@ -108,7 +108,7 @@ def test_cached_features_say_what_the_exported_network_says(
     net, _, classes = load_model(folder)
     data = TrainingData(dataset, find_examples(dataset), settings)
     told = split_outputs(net, data, "test")
-    expected = softmax(rule_scores(told.logits, classes, load_decision_rule(folder)))
+    expected = softmax(calibrate_with_rule(told.logits, classes, load_decision_rule(folder)))
     samples = {sample.key: sample for sample in data.examples.splits["test"]}
     files = [dataset.image_path(samples[key].image, "PNG") for key in told.keys]
     model = baseline.load(out)

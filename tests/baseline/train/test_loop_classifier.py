@@ -11,7 +11,7 @@ from drawn_patterns import CLASSES, patterns
 from small_training import train_small
 
 from baseline.data.samples import Arrays
-from baseline.evaluation.metrics import SplitFigures, classification_metrics
+from baseline.evaluation.metrics import SplitMetrics, compute_classification_metrics
 from baseline.evaluation.run_metrics import EpochReport
 from baseline.settings import Simple, load_preset
 from baseline.train.callbacks import TrainingResult
@@ -33,8 +33,10 @@ def predict_logits(net: Net, arrays: Arrays) -> np.ndarray:
         return net(x).numpy()
 
 
-def evaluate(net: Net, arrays: Arrays, classes: tuple[str, ...]) -> SplitFigures:
-    return classification_metrics(predict_logits(net, arrays), arrays.y, arrays.keys, classes)
+def evaluate(net: Net, arrays: Arrays, classes: tuple[str, ...]) -> SplitMetrics:
+    return compute_classification_metrics(
+        predict_logits(net, arrays), arrays.y, arrays.keys, classes
+    )
 
 
 def figures(trained: TrainingResult[Net]) -> list[tuple[float | None, ...]]:

@@ -19,15 +19,15 @@ from killed_training import main
 from tools_for_tests import ROOT, python_path
 
 from baseline.data.runs import CHECKPOINT_FILE as FILE
-from baseline.data.runs import forget_checkpoint
+from baseline.data.runs import remove_checkpoint
 from baseline.features.compute import reproducible
 from baseline.settings import Simple, load_preset
 from baseline.train import loop
 from baseline.train.loop import (
     build_optimiser,
-    fill_optimiser,
+    get_optimiser_state,
     load_checkpoint,
-    optimiser_state,
+    load_optimiser_state,
     save_checkpoint,
 )
 from baseline.train.networks import build_net
@@ -160,9 +160,9 @@ def test_what_was_saved_is_found_and_forgotten(tmp_path: Path) -> None:
     (tmp_path / "run" / FILE).write_bytes(b"no checkpoint")
     assert torch.equal(found[0]["net"]["w"], weights)
     assert load_checkpoint(tmp_path / "run") is None
-    forget_checkpoint(tmp_path / "run")
+    remove_checkpoint(tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    forget_checkpoint(tmp_path / "run")
+    remove_checkpoint(tmp_path / "run")
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "adamax", "sgd"])
@@ -183,11 +183,11 @@ def test_an_optimiser_goes_on_as_it_would_have(optimiser: str) -> None:
     step(net, first)
     other.load_state_dict(net.state_dict())
     second = build_optimiser([list(other.parameters())], settings)
-    fill_optimiser(
+    load_optimiser_state(
         second,
         {
             k: v.clone(memory_format=torch.contiguous_format)
-            for k, v in optimiser_state(first).items()
+            for k, v in get_optimiser_state(first).items()
         },
     )
     for mover, moved in ((first, net), (second, other)):

@@ -49,11 +49,11 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 
 def trained(
-    dataset: Dataset, preset: str, options: dict[str, str], watch: TrainingCallback | None = None
+    dataset: Dataset, preset: str, options: dict[str, str], callback: TrainingCallback | None = None
 ) -> tuple[TrainingResult[TrainedNet], TrainingData]:
     settings = load_preset(preset, options)
     material = TrainingData(dataset, find_examples(dataset), settings)
-    return fit_method(material, settings, watch), material
+    return fit_method(material, settings, callback), material
 
 
 def accuracy(net: TrainedNet, test: Arrays) -> float:

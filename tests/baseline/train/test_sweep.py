@@ -9,16 +9,16 @@ import pytest
 from filled import fill
 from tools_for_tests import run_here
 
-from baseline.data.samples import find_examples, with_val
+from baseline.data.samples import ensure_val, find_examples
 from baseline.evaluation.outputs import Outputs, load_outputs
 from baseline.train.cross_validation import FOLDER, HELD_OUT, RESULT
 from baseline.train.trials import (
     Cell,
-    best_command,
-    cells_of,
-    compared_with_best,
-    ranked,
-    read_grid,
+    build_best_command,
+    compare_with_best,
+    expand_grid,
+    parse_grid,
+    rank_cells,
     sweep,
 )
 from gleanset import Dataset
@@ -26,32 +26,32 @@ from gleanset.errors import UsageError
 
 
 def test_a_grid_is_read_from_words_and_else_the_preset_has_one() -> None:
-    grid = read_grid(["dropout=0.2,0.5", "blocks=32,64;32,64,128", "epochs=3"])
+    grid = parse_grid(["dropout=0.2,0.5", "blocks=32,64;32,64,128", "epochs=3"])
     assert grid == {"dropout": ["0.2", "0.5"], "blocks": ["32,64", "32,64,128"], "epochs": ["3"]}
-    cells = cells_of("simple", grid)
+    cells = expand_grid("simple", grid)
     assert len(cells) == 4
     assert {"dropout": "0.5", "blocks": "32,64", "epochs": "3"} in cells
-    usual = cells_of("simple", {"epochs": ["2"]})
+    usual = expand_grid("simple", {"epochs": ["2"]})
     assert len(usual) == 8
     assert all(cell["epochs"] == "2" for cell in usual)
     for words in ("dropout", "=1", "dropout=", "dropout=,"):
         with pytest.raises(UsageError, match="not KEY=VALUE"):
-            read_grid([words])
+            parse_grid([words])
 
 
 def test_a_wrong_value_and_too_many_are_told_before_anything_is_trained() -> None:
     with pytest.raises(UsageError, match="dropout"):
-        cells_of("simple", {"dropout": ["0.2", "2"]})
+        expand_grid("simple", {"dropout": ["0.2", "2"]})
     with pytest.raises(UsageError, match="'margin'"):
-        cells_of("simple", {"margin": ["0.1", "0.2"]})
+        expand_grid("simple", {"margin": ["0.1", "0.2"]})
     with pytest.raises(UsageError, match="201 trainings"):
-        cells_of("simple", {"seed": [str(n) for n in range(201)]})
+        expand_grid("simple", {"seed": [str(n) for n in range(201)]})
 
 
 def test_cells_are_ranked_and_the_best_is_a_command() -> None:
     cells = [Cell({"a": "1"}, 0.9, 0.5), Cell({"a": "2"}, 0.9, 0.4), Cell({}, failed="x")]
-    assert ranked(cells) == [cells[1], cells[0], cells[2]], "ties go to the lower log loss"
-    assert best_command("simple", cells[1], Path("my data"))[2:] == [
+    assert rank_cells(cells) == [cells[1], cells[0], cells[2]], "ties go to the lower log loss"
+    assert build_best_command("simple", cells[1], Path("my data"))[2:] == [
         *("--preset", "simple", "-o", "a=2", "-d", "my data")
     ]
 
@@ -67,19 +67,19 @@ def test_differences_of_a_sweep_are_noise_by_moments_and_not_by_pictures() -> No
     """Sixteen pictures more are no luck where each is a moment, and can be where they are two."""
     keys = "".join(map(chr, range(1000, 1100)))
     cells = [answered(keys), answered(keys, keys[:16]), Cell({}, failed="x")]
-    alone = compared_with_best(cells, {key: key for key in keys})
+    alone = compare_with_best(cells, {key: key for key in keys})
     scenes = {key: str(n // 8 if n < 16 else n) for n, key in enumerate(keys)}
     assert alone["level_with_best"] == 0
-    assert compared_with_best(cells, scenes)["level_with_best"] == 1
-    wide = compared_with_best(cells[1:], scenes)["interval"]
-    narrow = compared_with_best(cells[1:], {key: key for key in keys})["interval"]
+    assert compare_with_best(cells, scenes)["level_with_best"] == 1
+    wide = compare_with_best(cells[1:], scenes)["interval"]
+    narrow = compare_with_best(cells[1:], {key: key for key in keys})["interval"]
     assert wide[1] - wide[0] > narrow[1] - narrow[0]
-    assert compared_with_best(cells, dict.fromkeys(keys, "one"))["interval"] is None
+    assert compare_with_best(cells, dict.fromkeys(keys, "one"))["interval"] is None
 
 
 def test_what_a_cell_could_not_read_is_left_out_of_the_comparison() -> None:
     moments = dict(zip("abc", "123", strict=True))
-    compared = compared_with_best([answered("abc", "b"), answered("ab")], moments)
+    compared = compare_with_best([answered("abc", "b"), answered("ab")], moments)
     assert (compared["val"], compared["moments"]) == (2, 2)
 
 
@@ -110,8 +110,8 @@ def test_a_sweep_over_a_dataset(dataset: Dataset) -> None:
 
 def test_a_stopped_sweep_goes_on_with_the_cell_that_is_missing(dataset: Dataset) -> None:
     fill(dataset, 10)
-    grid = read_grid([*TINY[1::2], "learning_rate=0.01,0.02"])
-    cells = cells_of("simple", grid)
+    grid = parse_grid([*TINY[1::2], "learning_rate=0.01,0.02"])
+    cells = expand_grid("simple", grid)
 
     def stop(line: str) -> None:
         raise KeyboardInterrupt
@@ -135,7 +135,7 @@ def test_a_sweep_cuts_val_by_the_seed_of_the_command_it_recommends(dataset: Data
     where = ("-d", str(dataset.root), "--json")
     done = run_here(*line, "-o", "seed=7", *where).json
     assert "-o seed=7" in done["command"]
-    cut, _ = with_val(find_examples(dataset), 7)
+    cut, _ = ensure_val(find_examples(dataset), 7)
     [training, *_] = (dataset.cache / FOLDER).iterdir()
     assert {*load_outputs(training)[HELD_OUT].keys} == {one.key for one in cut.splits["val"]}
     varied = run_here(*line, "-o", "seed=1,2", *where)

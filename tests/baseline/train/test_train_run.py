@@ -22,11 +22,11 @@ from msgspec.structs import replace
 from PIL import Image
 from tools_for_tests import Ran, python_path, run_here
 
-from baseline.data.runs import METRICS, ROOM, run_folder
+from baseline.data.runs import METRICS, TRAINING_KIND, run_folder
 from baseline.data.samples import find_examples, load_arrays
-from baseline.evaluation.evaluate import reevaluate
+from baseline.evaluation.evaluate import reevaluate_run
 from baseline.evaluation.run_metrics import read_metrics
-from baseline.evaluation.summary import training_words
+from baseline.evaluation.summary import summarize_training
 from baseline.settings import Settings, load_preset
 from baseline.train.train_run import train_run
 from gleanset import Box, Dataset, Face
@@ -85,7 +85,7 @@ def timeless(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def runs(dataset: Dataset) -> list[Run]:
-    return [run for run in dataset.runs.each() if run.room == ROOM]
+    return [run for run in dataset.runs.each() if run.room == TRAINING_KIND]
 
 
 def files(dataset: Dataset) -> dict[str, set[str]]:
@@ -128,7 +128,7 @@ def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
     assert result["calibration"] == kept.calibration.describe()
     assert "2 pictures (2 moments) of val" in str(result["calibration"])
 
-    judged = reevaluate(small, None, "test")
+    judged = reevaluate_run(small, None, "test")
     assert (judged.run, judged.figures) == (run.id, kept.test)
     assert judged.looks is not None
     assert (judged.looks.times, judged.looks.runs) == (0, ())  # its own look does not count
@@ -243,7 +243,7 @@ def stopped_in_a_process(dataset: Dataset, how: signal.Signals) -> Run:
         process.wait()
     (run,) = runs(dataset)
     with pytest.raises(InputUnusable, match="no finished run"):
-        reevaluate(dataset, None, "test")
+        reevaluate_run(dataset, None, "test")
     return run
 
 
@@ -366,13 +366,13 @@ def test_what_is_confused_most_is_told_and_what_a_run_without_test_lacks(tmp_pat
         "val": share | {"at_least": 0.4, "at_most": 0.9},
         "test": None,
     }
-    words = training_words(done, tmp_path, Path("my pets"))
+    words = summarize_training(done, tmp_path, Path("my pets"))
     assert words["confused"] == f"{names[0]} taken for cat: 3 of 8; dog taken for cat: 2 of 4"
     assert words["right"] == "68.4 % of 19 pictures of val, which it was tuned by: no true test"
     assert words["next"][0] == "labeler split --ratio 8:1:1 -d 'my pets'"
     assert all(len(line) <= 80 for line in readable(words))
     # The figures of a run whose folder is gone are those of the catalogue.
-    alone = training_words(done | {"val": None}, tmp_path / "gone", Path("pets"))
+    alone = summarize_training(done | {"val": None}, tmp_path / "gone", Path("pets"))
     assert "no picture in test or val" in alone["right"]
 
 

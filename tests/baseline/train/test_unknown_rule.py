@@ -11,16 +11,16 @@ from PIL import Image
 
 from baseline.data.runs import run_folder
 from baseline.evaluation.decision_rule import (
-    BLIND,
-    familiarity_of,
+    NO_UNKNOWN_RULE,
+    compute_familiarity,
     fit_feature_scale,
     load_decision_rule,
 )
-from baseline.evaluation.evaluate import reevaluate
+from baseline.evaluation.evaluate import reevaluate_run
 from baseline.evaluation.outputs import Floats, Indices
 from baseline.evaluation.thresholds import RuleRequest, choose_familiarity
 from baseline.settings import load_preset
-from baseline.train.cross_validation import KNOWN_LOST, UNKNOWN_FOLDS
+from baseline.train.cross_validation import MAX_KNOWN_REJECTED, UNKNOWN_FOLDS
 from baseline.train.train_run import train_run
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -43,7 +43,7 @@ def familiar(learnt: tuple[Floats, Indices], seen: Floats, classes: int) -> Floa
     x, groups = learnt
     head = LogisticRegression(max_iter=200).fit(x, groups % classes)
     scale = fit_feature_scale(x.astype(np.float32))
-    return familiarity_of(head.decision_function(seen), scale.distances(seen))
+    return compute_familiarity(head.decision_function(seen), scale.distances(seen))
 
 
 @pytest.mark.parametrize("moments", [20, 60])
@@ -58,13 +58,13 @@ def test_a_threshold_chosen_by_folds_costs_the_known_no_more_than_promised(momen
             away = fold == number
             held.append(familiar((x[~away], groups[~away]), x[away], classes))
             names.append(groups[away])
-        chosen = choose_familiarity(np.concatenate(held), np.concatenate(names), KNOWN_LOST)
+        chosen = choose_familiarity(np.concatenate(held), np.concatenate(names), MAX_KNOWN_REJECTED)
         assert chosen.promised
         others, _ = world(120, middles, random)
         strangers, _ = world(120, random.normal(0, 1.2, (classes, 12)), random)
         lost.append((familiar((x, groups), others, classes) < chosen.below).mean())
         strange.append((familiar((x, groups), strangers, classes) < chosen.below).mean())
-    assert np.mean(lost) <= KNOWN_LOST + 2 * np.std(lost) / len(lost) ** 0.5
+    assert np.mean(lost) <= MAX_KNOWN_REJECTED + 2 * np.std(lost) / len(lost) ** 0.5
     assert np.mean(strange) > 3 * np.mean(lost)  # the promise is not kept by never saying unknown
 
 
@@ -91,13 +91,13 @@ def test_a_run_has_its_rule_and_keeps_it_until_a_person_chooses(tmp_path: Path) 
         assert "of 2 pictures that were rejected" in chosen.describe()
 
         protected = str(next(dataset.samples.in_splits()).label)
-        reevaluate(dataset, run, "val", RuleRequest({protected: 0.5}))
+        reevaluate_run(dataset, run, "val", RuleRequest({protected: 0.5}))
         assert load_decision_rule(folder).chosen.unfamiliar == chosen
-        reevaluate(dataset, run, "val", RuleRequest({}, unknown_rate=0.4))
+        reevaluate_run(dataset, run, "val", RuleRequest({}, unknown_rate=0.4))
         by_hand = load_decision_rule(folder).chosen.unfamiliar
         assert by_hand is not None
         assert (by_hand.wanted, by_hand.folds, by_hand.count) == (0.4, 0, 2)
-        reevaluate(dataset, run, "val", RuleRequest({}, forget=True))
+        reevaluate_run(dataset, run, "val", RuleRequest({}, forget=True))
         assert load_decision_rule(folder).unfamiliar_below is None
 
 
@@ -106,4 +106,4 @@ def test_too_few_pictures_promise_nothing_and_it_is_said(tmp_path: Path) -> None
         filled(dataset, 4)
         result = train_run(dataset, load_preset("transfer", TINY | {"strength": "1"}))
         assert load_decision_rule(run_folder(dataset, str(result["run"]))).unfamiliar_below is None
-        assert result["unknown"] == BLIND
+        assert result["unknown"] == NO_UNKNOWN_RULE

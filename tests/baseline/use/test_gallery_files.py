@@ -15,7 +15,7 @@ import baseline
 from baseline.data.runs import WEIGHTS
 from baseline.evaluation.run_metrics import weights_size
 from baseline.settings import load_preset
-from baseline.train.methods.gallery import make_gallery
+from baseline.train.methods.gallery import build_gallery
 from baseline.train.networks import build_net, learnt
 from baseline.train.trained_net import save_model
 from baseline.use.crops import ReadParts
@@ -47,7 +47,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pixels = np.stack([_pixels(dataset, key) for key in known])
         embedded = net.embed(pixels.transpose(0, 3, 1, 2))
         y = np.array([["disc", "stripes"].index(truth[key]) for key in known])
-        net.head = make_gallery(embedded, y, known, 2)
+        net.head = build_gallery(embedded, y, known, 2)
         dataset.runs.begin(RUN, "baseline", settings.to_json())
         save_model(root / "runs" / RUN, net, settings, ("disc", "stripes"))
         dataset.runs.end(RUN, "done", {})
@@ -61,9 +61,9 @@ def _pixels(dataset: Dataset, key: str) -> np.ndarray:
 
 
 def baseline_image(path: Path) -> np.ndarray:
-    from baseline.data.pixels import as_image, fitted
+    from baseline.data.pixels import to_rgb_image, to_square_pixels
 
-    return fitted(as_image(path), 32, "stretch")
+    return to_square_pixels(to_rgb_image(path), 32, "stretch")
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from baseline.data.pixels import Pixels
 from baseline.data.samples import find_examples, load_arrays
 from baseline.evaluation.decision_rule import (
     DecisionRule,
+    compute_output_familiarity,
     load_decision_rule,
     load_feature_scale,
-    outputs_familiarity,
     save_decision_rule,
 )
 from baseline.train.methods.training_data import network_outputs, with_distances
@@ -85,7 +85,7 @@ def test_the_unfamiliar_are_unknown_to_the_file_as_to_the_run(
         examples = find_examples(dataset)
         arrays = load_arrays(dataset, examples, settings, "val")
     outputs = with_distances(network_outputs(net, arrays), scale)
-    judged = outputs_familiarity(outputs, classes, rule, gallery=False)
+    judged = compute_output_familiarity(outputs, classes, rule, gallery=False)
     assert judged is not None
     plain = [np.ascontiguousarray(x.transpose(1, 2, 0)) for x in arrays.x]
     if settings.channels == 1:
