@@ -18,7 +18,7 @@ from baseline.evaluation.decision_rule import (
     save_feature_scale,
 )
 from baseline.settings import Settings, load_preset
-from baseline.train.networks import build_net, learnt
+from baseline.train.networks import build_net, to_trained_net
 from baseline.train.trained_net import TrainedNet, save_model
 from baseline.use.model import load
 from gleanset import Dataset
@@ -58,7 +58,7 @@ def train_small(dataset: Dataset) -> tuple[TrainedNet, Settings]:
             optimiser.zero_grad()
             torch.nn.functional.cross_entropy(net(x), y).backward()
             optimiser.step()
-    return learnt(net, settings), settings
+    return to_trained_net(net, settings), settings
 
 
 def make_patterns(folder: Path) -> None:

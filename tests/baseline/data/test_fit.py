@@ -18,14 +18,14 @@ from tools_for_tests import WITHOUT_POSIX
 
 import baseline
 from baseline.data import pixels
-from baseline.data.pixels import PixelReader, PixelSource, decode_all, fitted
+from baseline.data.pixels import PixelReader, PixelSource, decode_all, to_square_pixels
 from baseline.data.runs import SETTINGS
 from baseline.data.samples import find_examples, load_arrays
 from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
 from baseline.features.features import FeatureSpec, features_of
 from baseline.settings import Fit, load_preset
 from baseline.train.networks import build_net
-from baseline.train.networks import learnt as made_by
+from baseline.train.networks import to_trained_net as made_by
 from baseline.train.trained_net import save_model
 from baseline.use.export.export_run import export_run
 from gleanset import Box, Dataset
@@ -71,9 +71,9 @@ def test_a_square_is_the_upper_end_of_a_tall_picture_and_the_middle_of_a_wide_on
     sides: tuple[int, int], square: tuple[int, int, int, int]
 ) -> None:
     picture = noise(*sides)
-    expected = fitted(picture.crop(square), SIZE, "stretch")
-    assert np.array_equal(fitted(picture, SIZE, "crop"), expected)
-    whole = np.array_equal(fitted(picture, SIZE, "stretch"), expected)
+    expected = to_square_pixels(picture.crop(square), SIZE, "stretch")
+    assert np.array_equal(to_square_pixels(picture, SIZE, "crop"), expected)
+    whole = np.array_equal(to_square_pixels(picture, SIZE, "stretch"), expected)
     assert whole == (sides[0] == sides[1])
 
 

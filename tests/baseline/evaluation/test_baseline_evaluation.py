@@ -22,7 +22,7 @@ from baseline.evaluation.metrics import (
 from baseline.evaluation.outputs import Outputs
 from baseline.settings import load_preset
 from baseline.train.methods.training_data import feature_outputs, network_outputs
-from baseline.train.networks import build_net, learnt
+from baseline.train.networks import build_net, to_trained_net
 from baseline.train.trained_net import GalleryHead
 
 # Six pictures: a right, a taken for b, b right twice, c taken for b and for a.
@@ -85,7 +85,7 @@ def test_class_without_pictures_counts_for_nothing() -> None:
 
 def test_model_on_pictures_and_json() -> None:
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
-    model = learnt(build_net(settings, 3), settings)
+    model = to_trained_net(build_net(settings, 3), settings)
     pictures = patterns((4, 4, 4), 1)
     told = network_outputs(model, pictures)
     result = compute_classification_metrics(told.logits, told.y, told.keys, CLASSES)
@@ -97,7 +97,7 @@ def test_model_on_pictures_and_json() -> None:
 def test_embeddings_come_with_the_scores_that_they_give() -> None:
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
     net, pictures = build_net(settings, 3), patterns((3, 3, 3), 1)
-    told = network_outputs(learnt(net, settings), pictures)
+    told = network_outputs(to_trained_net(net, settings), pictures)
     assert told.embeddings is not None
     assert told.embeddings.shape == (9, 8)
     with torch.inference_mode():
@@ -113,7 +113,7 @@ def test_a_known_picture_is_not_compared_with_itself() -> None:
     vectors = np.array([[[1.0, 0], [0, 1]], [[0.6, 0.8], [0.6, 0.8]]], np.float32)
     embedded, y = np.array([[1, 0], [0, 1], [1, 0]], np.float32), np.array([0, 0, 1])
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "2"})
-    net = learnt(build_net(settings, 2), settings)
+    net = to_trained_net(build_net(settings, 2), settings)
     keys = ("one", "two", "new")
     net.head = GalleryHead(vectors)
     assert feature_outputs(net, embedded, y, keys).logits.argmax(1).tolist() == [0, 0, 0]

@@ -18,7 +18,7 @@ from baseline.evaluation.decision_rule import (
 from baseline.evaluation.report.page import write_report
 from baseline.evaluation.run_metrics import read_metrics
 from baseline.settings import load_preset
-from baseline.train.networks import build_net, learnt
+from baseline.train.networks import build_net, to_trained_net
 from baseline.use.crops import save_crops
 from gleanset import Dataset
 from gleanset.db.faces import crop_methods
@@ -111,7 +111,7 @@ def test_what_cannot_be_read_is_told(dataset: Dataset) -> None:
 def test_parameters_are_counted_as_the_network_has_them(dataset: Dataset) -> None:
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
     net = build_net(settings, 3)
-    assert learnt(net, settings).parameters == sum(p.numel() for p in net.parameters())
+    assert to_trained_net(net, settings).parameters == sum(p.numel() for p in net.parameters())
     fill(dataset, CLASSES[:2])
     folder, _ = judged_run(dataset, "one")
     assert read_metrics(folder).parameters is None

@@ -26,7 +26,7 @@ from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.loop import make_classifier_task, train_network
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData
-from baseline.train.networks import build_net, learnt
+from baseline.train.networks import build_net, to_trained_net
 from baseline.train.trained_net import TrainedNet
 from gleanset import Dataset
 
@@ -76,7 +76,7 @@ def small(
     task = make_classifier_task(net, patterns((40, 24, 16), 1), patterns((8, 8, 8), 2), settings)
     resting = replace(task, frozen=net.get_submodule("features"), frozen_epochs=2)
     fitted = train_network(resting, callback, folder)
-    return fitted.with_net(learnt(fitted.net, settings))
+    return fitted.with_net(to_trained_net(fitted.net, settings))
 
 
 def by_preset(

@@ -29,7 +29,7 @@ from baseline.train.methods.gallery import (
     remove_from_gallery,
 )
 from baseline.train.methods.training_data import TrainingData, network_outputs
-from baseline.train.networks import build_net, learnt
+from baseline.train.networks import build_net, to_trained_net
 from baseline.train.trained_net import GalleryHead, TrainedNet, load_model, save_model
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
@@ -164,7 +164,7 @@ for writes in range(0, 12, 2):
 @pytest.mark.long
 def test_an_addition_that_is_killed_leaves_the_old_gallery_or_the_new(tmp_path: Path) -> None:
     settings = load_preset("triplet", TINY)
-    net, known = learnt(build_net(settings, 3), settings), [f"k{n}" for n in range(12)]
+    net, known = to_trained_net(build_net(settings, 3), settings), [f"k{n}" for n in range(12)]
     net.head = build_gallery(unit(12, 128, 0), np.arange(12) % 3, known, 3)
     copy = tmp_path / "run"
     copy.mkdir()

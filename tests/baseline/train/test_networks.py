@@ -20,7 +20,7 @@ from baseline.features.stored_weights import DEFAULT as PACKAGED
 from baseline.features.timm_backbone import TimmBackbone, TimmNetwork, take_state
 from baseline.settings import Settings, Simple, load_preset, preset_names
 from baseline.train.methods.training_data import network_outputs
-from baseline.train.networks import EmbeddingNet, build_net, learnt
+from baseline.train.networks import EmbeddingNet, build_net, to_trained_net
 from baseline.train.trained_net import FORMAT, GalleryHead, load_model, save_model
 from gleanset.errors import InputUnusable, NotWritable, UsageError
 
@@ -39,7 +39,7 @@ def test_every_preset_has_a_network_of_pictures_to_scores(preset: str, colour: s
     assert embedded.shape[0] == 2
     assert scores.shape == (2, 3)
     # What has learnt says the same without gradients.
-    made = learnt(net, settings)
+    made = to_trained_net(net, settings)
     assert np.allclose(made.embed(pictures.numpy()), embedded, rtol=1e-4, atol=1e-4)
     assert np.allclose(made.head(made.embed(pictures.numpy())), scores, rtol=1e-4, atol=1e-4)
     if isinstance(net, EmbeddingNet):
@@ -137,14 +137,16 @@ def settings() -> Settings:
 
 @pytest.fixture
 def saved(tmp_path: Path, settings: Settings) -> Path:
-    save_model(tmp_path / "run", learnt(build_net(settings, 3), settings), settings, CLASSES)
+    save_model(
+        tmp_path / "run", to_trained_net(build_net(settings, 3), settings), settings, CLASSES
+    )
     return tmp_path / "run"
 
 
 def test_loaded_model_gives_the_same_logits(tmp_path: Path, settings: Settings) -> None:
     pictures = patterns((6, 6, 6), 1)
     assert isinstance(settings, Simple)
-    net = learnt(train_small(pictures, settings).net, settings)
+    net = to_trained_net(train_small(pictures, settings).net, settings)
     save_model(tmp_path, net, settings, CLASSES)
     model, found, classes = load_model(tmp_path)
     assert (found, classes) == (settings, CLASSES)
@@ -153,7 +155,7 @@ def test_loaded_model_gives_the_same_logits(tmp_path: Path, settings: Settings) 
 
 
 def test_saving_again_replaces_and_leaves_nothing_else(saved: Path, settings: Settings) -> None:
-    save_model(saved, learnt(build_net(settings, 3), settings), settings, ("a", "b", "猫"))
+    save_model(saved, to_trained_net(build_net(settings, 3), settings), settings, ("a", "b", "猫"))
     assert load_model(saved)[2] == ("a", "b", "猫")
     named = json.loads((saved / SETTINGS).read_text())["weights"]
     assert sorted(p.name for p in saved.iterdir()) == sorted([SETTINGS, named])
@@ -199,7 +201,10 @@ def test_folder_that_cannot_be_made(tmp_path: Path, settings: Settings) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(NotWritable):
         save_model(
-            tmp_path / "file" / "run", learnt(build_net(settings, 3), settings), settings, CLASSES
+            tmp_path / "file" / "run",
+            to_trained_net(build_net(settings, 3), settings),
+            settings,
+            CLASSES,
         )
 
 
@@ -209,7 +214,7 @@ def test_failed_write_keeps_the_old_file(saved: Path, settings: Settings) -> Non
     (saved / SETTINGS).mkdir()
     (saved / SETTINGS / "in the way").write_bytes(b"")
     with pytest.raises(InputUnusable):
-        save_model(saved, learnt(build_net(settings, 3), settings), settings, CLASSES)
+        save_model(saved, to_trained_net(build_net(settings, 3), settings), settings, CLASSES)
     assert (saved / WEIGHTS).stat().st_size == len(before)
     assert not list(saved.glob(".*"))
 
@@ -217,6 +222,6 @@ def test_failed_write_keeps_the_old_file(saved: Path, settings: Settings) -> Non
 def test_weights_that_somebody_keeps_beside_them_stay(saved: Path, settings: Settings) -> None:
     (saved / "weights-best.safetensors").write_bytes(b"mine")
     (saved / f"weights-{16 * 'a'}.safetensors").write_bytes(b"of an earlier save")
-    save_model(saved, learnt(build_net(settings, 3), settings), settings, CLASSES)
+    save_model(saved, to_trained_net(build_net(settings, 3), settings), settings, CLASSES)
     assert (saved / "weights-best.safetensors").read_bytes() == b"mine"
     assert not (saved / f"weights-{16 * 'a'}.safetensors").exists()

@@ -16,7 +16,7 @@ from baseline.data.runs import WEIGHTS
 from baseline.evaluation.run_metrics import weights_size
 from baseline.settings import load_preset
 from baseline.train.methods.gallery import build_gallery
-from baseline.train.networks import build_net, learnt
+from baseline.train.networks import build_net, to_trained_net
 from baseline.train.trained_net import save_model
 from baseline.use.crops import ReadParts
 from baseline.use.export import export_run as export_module
@@ -43,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         known = [key for key, label in truth.items() if label != "cross"]
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
-            net = learnt(build_net(settings, 2), settings)
+            net = to_trained_net(build_net(settings, 2), settings)
         pixels = np.stack([_pixels(dataset, key) for key in known])
         embedded = net.embed(pixels.transpose(0, 3, 1, 2))
         y = np.array([["disc", "stripes"].index(truth[key]) for key in known])
