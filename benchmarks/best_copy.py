@@ -164,7 +164,7 @@ def main() -> None:
         finder = DuplicateFinder(dataset)
         print(finder.search())
         plan = finder.plan()
-        aside = {kinds[key] for group in plan.groups for key in group.others}
+        aside = {kinds[key] for group in plan.sets for key in group.others}
         lost = [
             number
             for number, kind in kinds.values()
@@ -173,18 +173,18 @@ def main() -> None:
         print(f"originals kept: {given.number - len(lost)} of {given.number}")
         instead = Counter(
             f"{kinds[group.kept][1]} ({kinds[group.kept][0]}: {group.reason})"
-            for group in plan.groups
+            for group in plan.sets
             if any(kinds[key][1] == "original" for key in group.others)
         )
         print("kept instead:", *instead, sep="\n  ")
         found = Counter(kind for _, kind in aside)
         print("set aside of each kind:", {kind: found[kind] for kind in ALTERED})
-        mixed = sum(len({kinds[m.key][0] for m in group.members}) > 1 for group in plan.groups)
+        mixed = sum(len({kinds[m.key][0] for m in group.members}) > 1 for group in plan.sets)
         print(
-            f"groups: {len(plan.groups)}, of several originals: {mixed}, doubts: {len(plan.doubts)}"
+            f"groups: {len(plan.sets)}, of several originals: {mixed}, doubts: {len(plan.doubts)}"
         )
         refused: Counter[str] = Counter()
-        for group in plan.groups:
+        for group in plan.sets:
             views = [
                 prepare(
                     decode(

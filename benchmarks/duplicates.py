@@ -30,7 +30,7 @@ from duplicate_pictures import COPIES, encoded
 
 from gleanset.errors import Unreadable
 from gleanset.images.decode import decode
-from labeler.duplicates.candidates import batch_of, candidates_within, columns_of
+from labeler.duplicates.candidates import find_candidates_within, make_batch, to_columns
 from labeler.duplicates.hashes import describe, prepare
 from labeler.duplicates.verification import compare
 
@@ -128,7 +128,7 @@ def main() -> None:
     started = time.process_time()
     looks = [describe(picture, number) for number, picture in enumerate(pictures)]
     each = 1000 * (time.process_time() - started) / len(rows)
-    pairs = candidates_within(batch_of(columns_of(looks)))
+    pairs = find_candidates_within(make_batch(to_columns(looks)))
     views = [prepare(picture) for picture in pictures]
     started = time.process_time()
     verdicts = {pair: compare(views[pair[0]], views[pair[1]]) for pair in pairs}

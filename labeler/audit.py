@@ -29,7 +29,7 @@ from gleanset.records import SPLITS
 from gleanset.tree import ignored_reason, ignored_summary, walk_tree
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
-from labeler.duplicates.candidates import CandidateSearch, batch_of, columns_of, negatives_of
+from labeler.duplicates.candidates import CandidateSearch, make_batch, negate_hashes, to_columns
 from labeler.duplicates.hashes import GREY_SIZE, describe
 from labeler.duplicates.verification import FilePair, Verdict, compare_files
 from labeler.sample_pixels import SampleFile, decode_region, sample_file
@@ -235,10 +235,10 @@ def _candidates(
     for picture in sorted(pictures, key=_rank):
         if picture.number in known and picture.number not in again:
             of[picture.split].append(known[picture.number].look)
-    batches = [batch_of(columns_of(hashes)) for hashes in of.values()]
+    batches = [make_batch(to_columns(hashes)) for hashes in of.values()]
     inverted_of: dict[tuple[int, int], bool] = {}
     for inverted in (True, False):
-        told = [negatives_of(batch) if inverted else batch for batch in batches]
+        told = [negate_hashes(batch) if inverted else batch for batch in batches]
         searches = [CandidateSearch(batch) for batch in told]
         for old, new in combinations(range(len(batches)), 2):
             inverted_of |= dict.fromkeys(searches[new].among(batches[old]), inverted)

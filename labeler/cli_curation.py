@@ -50,7 +50,7 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
     (labeler groups --conflicts). Nothing is deleted, and labeler undo takes it back. With
     --simulate what was found is remembered, and nothing is set aside.
     """
-    from labeler.duplicates.decisions import conflict_files
+    from labeler.duplicates.decisions import conflict_summary
     from labeler.duplicates.finder import DuplicateFinder
 
     with job.open() as dataset:
@@ -65,7 +65,7 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
         result |= {"unreadable": counts.failed} if counts.failed else {}
         if known and not counts.described:
             result["note"] = _KNOWN if job.simulate else f"{_KNOWN}; what it calls for is done"
-        return result | conflict_files(dataset, plan)
+        return result | conflict_summary(dataset, plan)
 
 
 _PAIR = "SAMPLE SAMPLE"
@@ -102,7 +102,7 @@ def groups(
             return {"step": judge(dataset, a, b, same=bool(same)), "same": bool(same)}
     with job.open(rehearse=True) as dataset:
         plan = DuplicateFinder(dataset, progress=job.progress).plan()
-        for group in plan.groups:
+        for group in plan.sets:
             contradictory = group.conflict or group.hints
             if (conflicts and contradictory) or not (conflicts or doubtful):
                 line = {
@@ -249,7 +249,7 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
     in [split] of dataset.toml. Labelled samples that labeler dedup has not compared are compared
     first, so that copies stay together; also with --simulate what is found is remembered.
     """
-    from labeler.duplicates.decisions import conflicting_labels
+    from labeler.duplicates.decisions import conflicting_label_summary
     from labeler.duplicates.finder import DuplicateFinder
     from labeler.splits.plan import apply_split, plan_split
     from labeler.splits.split_spec import split_summary
@@ -272,7 +272,7 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
         plan = plan_split(dataset, msgspec.structs.replace(own, **asked))
         if not job.simulate:
             apply_split(dataset, plan)
-        told = plan.result() | copies | conflicting_labels(dataset)
+        told = plan.result() | copies | conflicting_label_summary(dataset)
         if not job.as_json and told.get("tied"):
             told["tied"] = _tied_files(dataset, plan)
         return told if job.as_json else split_summary(told)

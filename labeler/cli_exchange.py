@@ -93,7 +93,7 @@ def export(
     Complete shards of a stopped run are kept.
     """
     from gleanset.db.samples import Balances
-    from labeler.duplicates.decisions import conflicting_labels
+    from labeler.duplicates.decisions import conflicting_label_summary
     from labeler.export.job import export as export_to_folder
     from labeler.export.job import would_export
     from labeler.export.tree import check_ours, place_of
@@ -115,7 +115,7 @@ def export(
             done = export_to_url(dataset, str(out), request, workers=number, progress=progress)
         else:
             done = export_to_folder(dataset, target, request, workers=number, progress=progress)
-        done |= conflicting_labels(dataset)
+        done |= conflicting_label_summary(dataset)
         if isinstance(failed := done.get("failed"), dict):
             if not job.as_json:
                 lines = [f"{short_name(path)}: {why}" for path, why in failed.items()]

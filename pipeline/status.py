@@ -23,7 +23,7 @@ from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_of
 from gleanset.records import Run
 from labeler.acceptance import plan_acceptance, why_left
-from labeler.duplicates.decisions import conflicting_labels
+from labeler.duplicates.decisions import conflicting_label_summary
 from labeler.importing.request import SOURCE as IMPORT
 
 SERVE = "webapp serve"
@@ -264,7 +264,7 @@ def _left_out(dataset: Dataset) -> dict[str, object]:
     reasons = dataset.rejections.by_reason()
     see = {"rejections_are_listed_by": rejections_of(dataset)} if reasons else {}
     told: dict[str, object] = {"rejections": reasons, **see}
-    return told | conflicting_labels(dataset)
+    return told | conflicting_label_summary(dataset)
 
 
 def page_command(dataset: Dataset) -> dict[str, str]:

@@ -55,7 +55,7 @@ class Common(NamedTuple):
     part_b: float
 
 
-def align(a: Points, b: Points) -> Fit | None:
+def estimate_alignment(a: Points, b: Points) -> Fit | None:
     """Pair off points that are each other's best match, and find the motion most agree on.
 
     By RANSAC (Fischler and Bolles, 1981); None where too few points agree.
@@ -90,7 +90,7 @@ def _plausible(matrix: Matrix) -> bool:
     return bool(np.linalg.det(matrix[:, :2]) > 0 and small > large / 2 and small > 0.05)
 
 
-def frame_on_frame(a: Grey, b: Grey, uneven: float = EVEN) -> Fit | None:
+def fit_frames(a: Grey, b: Grey, uneven: float = EVEN) -> Fit | None:
     """Lay frame on frame, when the shapes of two pictures differ by no more than `uneven`."""
     (ha, wa), (hb, wb) = a.shape, b.shape
     if abs(wa * hb - wb * ha) > uneven * max(wa * hb, wb * ha):
@@ -98,7 +98,7 @@ def frame_on_frame(a: Grey, b: Grey, uneven: float = EVEN) -> Fit | None:
     return Fit(np.array([[wa / wb, 0, 0], [0, ha / hb, 0]], dtype=np.float64), 0)
 
 
-def common_part(a: Grey, b: Grey, matrix: Matrix) -> Common | None:
+def crop_common_part(a: Grey, b: Grey, matrix: Matrix) -> Common | None:
     """Lay b on a and cut out what both show, at the resolution of the poorer one."""
     (ha, wa), (hb, wb) = a.shape, b.shape
     corners = cv2.transform(np.array([[[0, 0], [wb, 0], [wb, hb], [0, hb]]], np.float64), matrix)[0]
@@ -186,7 +186,7 @@ def _warp(grey: Grey, matrix: Matrix, size: tuple[int, int]) -> Grey:
     return laid.astype(np.uint8)
 
 
-def refined(common: Common) -> Common:
+def refine_alignment(common: Common) -> Common:
     """Move b by fractions of a pixel, until it lies on a as well as it can.
 
     By the enhanced correlation coefficient (Evangelidis and Psarakis, "Parametric image alignment

@@ -1,8 +1,8 @@
-"""Which samples may be duplicates: pairs that are worth a second look.
+"""Candidate pairs of duplicates, found by perceptual hashes.
 
-Two pictures are candidates when their whole hashes are near, plain or mirrored, or when at
-least two of their points agree in hash, turn and scale. Everything is bounded: a sample brings
-its nearest few candidates, so thousands of equal pictures form a chain of stars and no square.
+Two images are candidates when their whole-image hashes are near, plain or mirrored, or when at
+least two of their points agree in hash, angle and scale. The number of candidates per sample is
+bounded, so thousands of equal images do not produce a quadratic number of pairs.
 """
 
 from __future__ import annotations
@@ -17,27 +17,32 @@ from gleanset.db.duplicates import HashColumns, SampleHashes
 from gleanset.db.rows import signed
 from gleanset.hamming import Near, NearHashes, distinct, near_pairs, rank_in_run
 
-WHOLE_DISTANCE = 8
-POINT_DISTANCE = 4
-AGREEING = 2
-NEAREST = 8
-MOST_BY_POINTS = 30
-# So many pictures that share one point say nothing by it (a logo, a corner of a frame).
-_COMMON = 100
-# A sample with this many all but equal ones before it is found through them.
-_ALL_BUT_EQUAL = 4
-# Turns and scales are compared in cells of an eighth of a turn and 0.6 of a doubling.
-_TURN_CELL = 32
-_SCALE_CELL = 10
+MAX_WHOLE_DISTANCE = 8
+"""Bits that may differ between near whole-image hashes; `MAX_POINT_DISTANCE` is for points."""
 
-# Frequencies of a negative have the other sign, but for the mean, which is the first bit.
-_ALL_BUT_THE_MEAN = np.uint64(2**63 - 1)
+MAX_POINT_DISTANCE = 4
+MIN_AGREEING_POINTS = 2
+MAX_CANDIDATES_BY_HASH = 8
+MAX_CANDIDATES_BY_POINTS = 30
+MAX_IMAGES_PER_POINT = 100
+"""A point shared by more images is not informative (a logo, a corner of a frame)."""
+
+# A sample that has MAX_CANDIDATES_BY_HASH earlier neighbours this near is reached through them.
+_NEARLY_EQUAL_DISTANCE = 4
+# Motions are compared in cells of an eighth of a turn and 0.6 of a doubling.
+_ANGLE_CELL = 32
+_SCALE_CELL = 10
+# Negating an image flips the sign of each frequency except the mean, which is the first bit.
+_ALL_BITS_BUT_MEAN = np.uint64(2**63 - 1)
 
 Rows = npt.NDArray[np.int64]
 
 
 class Batch(NamedTuple):
-    """Samples (rows, n) with their hashes; `owner` says whose each of the m points is (0..n-1)."""
+    """Hashes of n samples (catalogue rows) as arrays.
+
+    `owner` is the position (0..n-1) of the sample that each of the m points belongs to.
+    """
 
     samples: Rows
     plain: npt.NDArray[np.uint64]
@@ -47,14 +52,14 @@ class Batch(NamedTuple):
     shapes: npt.NDArray[np.uint8]
 
 
-def by_content(hashes: HashColumns) -> HashColumns:
-    """Return the same in an order that does not depend on which sample came first."""
+def sort_by_content(hashes: HashColumns) -> HashColumns:
+    """Sort by hashes, so that the order does not depend on which sample came first."""
     rows = sorted(zip(*hashes, strict=True), key=lambda row: row[1:])
     return HashColumns(*map(list, zip(*rows, strict=True))) if rows else hashes
 
 
-def batch_of(hashes: HashColumns) -> Batch:
-    """Stored hashes as arrays."""
+def make_batch(hashes: HashColumns) -> Batch:
+    """Convert stored hashes to arrays."""
     counts = np.fromiter(map(len, hashes.points), np.int64, len(hashes.points)) // 8
     return Batch(
         np.array(hashes.samples, dtype=np.int64),
@@ -66,146 +71,163 @@ def batch_of(hashes: HashColumns) -> Batch:
     )
 
 
-def negatives_of(batch: Batch) -> Batch:
-    """Return whole hashes as the negatives of these pictures have them; points are left out."""
+def negate_hashes(batch: Batch) -> Batch:
+    """Return the whole-image hashes of the negatives of these images, without points."""
     return Batch(
         batch.samples,
-        batch.plain ^ _ALL_BUT_THE_MEAN,
-        batch.flipped ^ _ALL_BUT_THE_MEAN,
+        batch.plain ^ _ALL_BITS_BUT_MEAN,
+        batch.flipped ^ _ALL_BITS_BUT_MEAN,
         batch.points[:0],
         batch.owner[:0],
         batch.shapes[:0],
     )
 
 
-def columns_of(hashes: Sequence[SampleHashes]) -> HashColumns:
-    """Hashes that were made just now, as they are stored."""
+def to_columns(hashes: Sequence[SampleHashes]) -> HashColumns:
+    """Convert new hashes to the form in which they are stored."""
     return HashColumns(
-        [one.sample for one in hashes],
-        [signed(one.plain) for one in hashes],
-        [signed(one.flipped) for one in hashes],
-        [one.points for one in hashes],
-        [one.shapes for one in hashes],
+        [row.sample for row in hashes],
+        [signed(row.plain) for row in hashes],
+        [signed(row.flipped) for row in hashes],
+        [row.points for row in hashes],
+        [row.shapes for row in hashes],
     )
 
 
-def whole_near(a: tuple[int, int], b: tuple[int, int]) -> bool:
-    """Return whether two whole hashes, (plain, flipped), are near, or one and a mirrored one."""
-    return min((a[0] ^ b[0]).bit_count(), (a[0] ^ b[1]).bit_count()) <= WHOLE_DISTANCE
+def have_near_hashes(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    """Return whether two (plain, mirrored) hashes are near, in either orientation."""
+    return min((a[0] ^ b[0]).bit_count(), (a[0] ^ b[1]).bit_count()) <= MAX_WHOLE_DISTANCE
 
 
-def candidates_within(new: Batch) -> set[tuple[int, int]]:
-    """Pairs of samples of one batch."""
-    once = distinct(new.plain)
-    straight = _joined(near_pairs(new.plain, WHOLE_DISTANCE))
-    turned = _joined(NearHashes(new.flipped[once.first], WHOLE_DISTANCE).among(once.hashes))
-    a, b = once.first[turned.a], once.first[turned.b]
-    turned = Near(np.minimum(a, b), np.maximum(a, b), turned.distance)
-    apart = turned.a != turned.b
-    whole = _nearest(_joined([straight, Near(*(part[apart] for part in turned))]), by_later=True)
-    dense = np.bincount(whole.b[whole.distance <= _ALL_BUT_EQUAL], minlength=len(new.samples))
-    few = _telling(new, dense < NEAREST)
-    pairs = _agreeing(few, few, NearHashes(few.points, POINT_DISTANCE).within())
-    return _keys(new, new, whole.a, whole.b) | _keys(new, new, *pairs)
+def find_candidates_within(new: Batch) -> set[tuple[int, int]]:
+    """Return candidate pairs of samples of one batch."""
+    unique = distinct(new.plain)
+    straight = _concatenate(near_pairs(new.plain, MAX_WHOLE_DISTANCE))
+    mirrored = _concatenate(
+        NearHashes(new.flipped[unique.first], MAX_WHOLE_DISTANCE).among(unique.hashes)
+    )
+    a, b = unique.first[mirrored.a], unique.first[mirrored.b]
+    mirrored = Near(np.minimum(a, b), np.maximum(a, b), mirrored.distance)
+    different = mirrored.a != mirrored.b
+    whole = _keep_nearest(
+        _concatenate([straight, Near(*(part[different] for part in mirrored))]), by_later=True
+    )
+    dense = np.bincount(
+        whole.b[whole.distance <= _NEARLY_EQUAL_DISTANCE], minlength=len(new.samples)
+    )
+    informative = _drop_common_points(new, dense < MAX_CANDIDATES_BY_HASH)
+    pairs = _pairs_by_points(
+        informative, informative, NearHashes(informative.points, MAX_POINT_DISTANCE).within()
+    )
+    return _to_row_pairs(new, new, whole.a, whole.b) | _to_row_pairs(new, new, *pairs)
 
 
 class CandidateSearch:
-    """Finds which pictures of other batches may be copies of those of one batch."""
+    """Finds candidate copies of the samples of one batch in other batches."""
 
     def __init__(self, new: Batch) -> None:
-        self._new, self._telling = new, _telling(new)
-        self._points = NearHashes(self._telling.points, POINT_DISTANCE)
-        self._whole = [NearHashes(hashes, WHOLE_DISTANCE) for hashes in (new.plain, new.flipped)]
+        self._new, self._informative = new, _drop_common_points(new)
+        self._points = NearHashes(self._informative.points, MAX_POINT_DISTANCE)
+        self._whole = [
+            NearHashes(hashes, MAX_WHOLE_DISTANCE) for hashes in (new.plain, new.flipped)
+        ]
 
     def among(self, old: Batch) -> set[tuple[int, int]]:
-        """Return pairs of a sample of this batch and one of `old`."""
+        """Return candidate pairs of a sample of this batch and one of `old`."""
         new = self._new
-        found = [search.among(old.plain) for search in self._whole]
-        whole = _nearest(_joined(near for some in found for near in some), by_later=False)
-        pairs = _agreeing(self._telling, old, self._points.among(old.points, _COMMON))
-        return _keys(new, old, whole.a, whole.b) | _keys(new, old, *pairs)
+        matches = [search.among(old.plain) for search in self._whole]
+        whole = _keep_nearest(
+            _concatenate(near for part in matches for near in part), by_later=False
+        )
+        pairs = _pairs_by_points(
+            self._informative, old, self._points.among(old.points, MAX_IMAGES_PER_POINT)
+        )
+        return _to_row_pairs(new, old, whole.a, whole.b) | _to_row_pairs(new, old, *pairs)
 
 
-def _keys(left: Batch, right: Batch, a: Rows, b: Rows) -> set[tuple[int, int]]:
+def _to_row_pairs(left: Batch, right: Batch, a: Rows, b: Rows) -> set[tuple[int, int]]:
     pairs = zip(left.samples[a].tolist(), right.samples[b].tolist(), strict=True)
     return {(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]}
 
 
-def _joined(parts: Iterable[Near]) -> Near:
-    """Several answers as one; trimmed on the way, so that memory stays bounded."""
-    kept = [np.zeros(0, dtype=np.int64)] * 3
+def _concatenate(parts: Iterable[Near]) -> Near:
+    """Concatenate results, trimming them along the way to bound memory."""
+    columns = [np.zeros(0, dtype=np.int64)] * 3
     for part in parts:
-        kept = [np.concatenate(pair) for pair in zip(kept, part, strict=True)]
-        if len(kept[0]) > 4_000_000:
-            kept = list(_nearest(Near(*kept), by_later=True))
-    return Near(*kept)
+        columns = [np.concatenate(pair) for pair in zip(columns, part, strict=True)]
+        if len(columns[0]) > 4_000_000:
+            columns = list(_keep_nearest(Near(*columns), by_later=True))
+    return Near(*columns)
 
 
-def _nearest(near: Near, *, by_later: bool) -> Near:
-    """For each sample (the later of a pair, or the new one) its nearest few."""
+def _keep_nearest(near: Near, *, by_later: bool) -> Near:
+    """Keep the nearest few for each sample (the later one of a pair, or the new one)."""
     mine, other = (near.b, near.a) if by_later else (near.a, near.b)
     order = np.lexsort((other, near.distance, mine))
-    chosen = order[rank_in_run(mine[order]) < NEAREST]
+    chosen = order[rank_in_run(mine[order]) < MAX_CANDIDATES_BY_HASH]
     return Near(near.a[chosen], near.b[chosen], near.distance[chosen])
 
 
-def _telling(batch: Batch, which: npt.NDArray[np.bool_] | None = None) -> Batch:
-    """Return the points of some samples; of a hash that too many share only the first ones."""
+def _drop_common_points(batch: Batch, selected: npt.NDArray[np.bool_] | None = None) -> Batch:
+    """Return a batch with the points of selected samples, and only the first copies of common
+    points.
+    """
     keep = np.ones(len(batch.points), dtype=np.bool_)
-    # Hardly any is that common, and a plain sort takes half the time of an order.
+    # Few points are that common, and a plain sort takes half the time of an argsort.
     values = np.sort(batch.points)
-    ahead = values[_COMMON:]
-    common = np.flatnonzero(np.isin(batch.points, ahead[ahead == values[: len(ahead)]]))
+    shifted = values[MAX_IMAGES_PER_POINT:]
+    common = np.flatnonzero(np.isin(batch.points, shifted[shifted == values[: len(shifted)]]))
     order = common[np.argsort(batch.points[common], kind="stable")]
-    keep[order] = rank_in_run(batch.points[order]) < _COMMON
-    if which is not None:
-        keep &= which[batch.owner]
+    keep[order] = rank_in_run(batch.points[order]) < MAX_IMAGES_PER_POINT
+    if selected is not None:
+        keep &= selected[batch.owner]
     return batch._replace(
         points=batch.points[keep], owner=batch.owner[keep], shapes=batch.shapes[keep]
     )
 
 
-def _agreeing(left: Batch, right: Batch, points: Iterable[Near]) -> tuple[Rows, Rows]:
-    """Positions of pairs of samples of which enough points agree, from the near points of both."""
+def _pairs_by_points(left: Batch, right: Batch, points: Iterable[Near]) -> tuple[Rows, Rows]:
+    """Return positions of pairs of samples with enough agreeing points."""
     parts: list[Rows] = []
     for near in points:
         a, b = left.owner[near.a], right.owner[near.b]
-        real = a != b if left is right else np.ones(len(a), dtype=np.bool_)
-        cells = _cells(left.shapes[near.a[real]], right.shapes[near.b[real]])
-        parts.append(np.column_stack([a[real] * len(right.samples) + b[real], cells]))
+        is_other = a != b if left is right else np.ones(len(a), dtype=np.bool_)
+        cells = _motion_cells(left.shapes[near.a[is_other]], right.shapes[near.b[is_other]])
+        parts.append(np.column_stack([a[is_other] * len(right.samples) + b[is_other], cells]))
     rows = np.concatenate(parts) if parts else np.zeros((0, 5), dtype=np.int64)
     votes: dict[int, int] = {}
     for cell in range(1, 5):
         keys, counts = np.unique(rows[:, 0] * 32768 + rows[:, cell], return_counts=True)
-        enough = counts >= AGREEING
-        pairs, most = (keys[enough] // 32768).tolist(), counts[enough].tolist()
-        for pair, number in zip(pairs, most, strict=True):
+        enough = counts >= MIN_AGREEING_POINTS
+        pairs, maxima = (keys[enough] // 32768).tolist(), counts[enough].tolist()
+        for pair, number in zip(pairs, maxima, strict=True):
             votes[pair] = max(number, votes.get(pair, 0))
-    return _most_voted(votes, len(right.samples))
+    return _keep_most_votes(votes, len(right.samples))
 
 
-def _most_voted(votes: dict[int, int], columns: int) -> tuple[Rows, Rows]:
+def _keep_most_votes(votes: dict[int, int], columns: int) -> tuple[Rows, Rows]:
     pairs = np.array(list(votes), dtype=np.int64)
     number = np.array(list(votes.values()), dtype=np.int64)
     order = np.lexsort((pairs, -number, pairs // max(1, columns)))
     pairs = pairs[order]
-    pairs = pairs[rank_in_run(pairs // max(1, columns)) < MOST_BY_POINTS]
+    pairs = pairs[rank_in_run(pairs // max(1, columns)) < MAX_CANDIDATES_BY_POINTS]
     return pairs // max(1, columns), pairs % max(1, columns)
 
 
-def _cells(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> Rows:
-    """For n pairs of points the n x 4 cells (two overlapping grids each way) of their motion.
+def _motion_cells(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> Rows:
+    """Return n x 4 cells (two overlapping grids in each dimension) of the motions of n point pairs.
 
-    Shapes are (scale, angle, mirrored); points agree when they fall into one cell.
+    Shapes are (scale, angle, mirrored); points agree when their motions are in the same cell.
     """
     left, right = a.astype(np.int64), b.astype(np.int64)
     mirrored = left[:, 2] ^ right[:, 2]
-    # In a mirror an angle becomes half a turn less itself.
-    turn = np.where(mirrored == 1, 128 - left[:, 1], left[:, 1]) - right[:, 1]
+    # Mirroring turns an angle into half a turn minus the angle.
+    rotation = np.where(mirrored == 1, 128 - left[:, 1], left[:, 1]) - right[:, 1]
     scale = left[:, 0] - right[:, 0] + 256
     cells = [
-        (mirrored * 8 + (turn + shift) % 256 // _TURN_CELL) * 128 + (scale + grow) // _SCALE_CELL
-        for shift in (0, _TURN_CELL // 2)
-        for grow in (0, _SCALE_CELL // 2)
+        (mirrored * 8 + (rotation + shift) % 256 // _ANGLE_CELL) * 128
+        + (scale + offset) // _SCALE_CELL
+        for shift in (0, _ANGLE_CELL // 2)
+        for offset in (0, _SCALE_CELL // 2)
     ]
     return np.column_stack(cells) if len(a) else np.zeros((0, 4), dtype=np.int64)

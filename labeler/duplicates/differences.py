@@ -95,13 +95,13 @@ def find_lettering(common: Common, lost_a: Floats, lost_b: Floats) -> Mask:
     lettering: Mask = np.zeros(common.a.shape, np.bool_)
     for change, light, dark in ((brighter, lost_b, lost_a), (-brighter, lost_a, lost_b)):
         drawn, against = (change > limit) & common.where, (-change > limit) & common.where
-        for piece in pieces_of(drawn, 12):
+        for piece in find_pieces(drawn, 12):
             if _is_line(piece, drawn, against, (light, dark)):
                 piece.grown(4, lettering.shape).put_on(lettering)
     return lettering
 
 
-def pieces_of(drawn: Mask, least: int = 3) -> list[Piece]:
+def find_pieces(drawn: Mask, least: int = 3) -> list[Piece]:
     """Find connected pieces of what is drawn: small gaps between pixels do not part them.
 
     Those of fewer than `least` pixels are left out.
@@ -136,7 +136,7 @@ def _difference(common: Common) -> tuple[Floats, Floats]:
     Along edges more is allowed, for none lies exactly on the other.
     """
     a, b = common.a.astype(np.float32), common.b.astype(np.float32)
-    slope, level = robust_light(common)
+    slope, level = fit_brightness(common)
     change = b - np.float32(slope) * a - np.float32(level)
     change -= _far_blurred(change, max(a.shape) / 16)
     steep = cv2.magnitude(
@@ -145,17 +145,19 @@ def _difference(common: Common) -> tuple[Floats, Floats]:
     return change, (np.float32(_FAINTEST) + np.float32(0.9 * abs(slope)) * steep).astype(np.float32)
 
 
-def robust_light(common: Common) -> tuple[float, float]:
+def fit_brightness(common: Common) -> tuple[float, float]:
     """Return the slope and level that make b of a, as `robust_line` finds them.
 
     Every other row and column tells it as well as all.
     """
     every = slice(None, None, 2), slice(None, None, 2)
     where = common.where[every]
-    return robust_line(common.a[every][where], common.b[every][where])
+    return fit_robust_line(common.a[every][where], common.b[every][where])
 
 
-def robust_line(source: npt.NDArray[Number], wanted: npt.NDArray[Number]) -> tuple[float, float]:
+def fit_robust_line(
+    source: npt.NDArray[Number], wanted: npt.NDArray[Number]
+) -> tuple[float, float]:
     """Return slope and level of a line through points: of the 72 % that it explains best."""
     x, y = source.astype(np.float64), wanted.astype(np.float64)
     slope = level = 0.0
@@ -226,7 +228,7 @@ class _Change(NamedTuple):
     off: Mask
 
 
-def is_laid_over(common: Common) -> bool:
+def is_overlaid(common: Common) -> bool:
     """Tell whether one picture is the other with a sticker or a veil on it, whichever it is."""
     return _is_on_b(common) or _is_on_b(common._replace(a=common.b, b=common.a))
 
@@ -240,7 +242,7 @@ def _is_on_b(common: Common) -> bool:
 
 def _change(common: Common) -> _Change:
     a, b = common.a.astype(np.float32), common.b.astype(np.float32)
-    slope, level = robust_light(common)
+    slope, level = fit_brightness(common)
     clean = (np.float32(slope) * a + np.float32(level)).astype(np.float32)
     around = np.ones((3, 3), np.uint8)
     span = cv2.dilate(clean, around) - cv2.erode(clean, around)
@@ -252,7 +254,7 @@ def _change(common: Common) -> _Change:
 def _is_sticker(change: _Change, where: Mask) -> bool:
     # Single pixels and thin lines are the rims of what was scaled.
     drawn = _without(change.off, cv2.MORPH_OPEN)
-    piece = max(pieces_of(drawn, 12), key=lambda one: one.mask.sum(), default=None)
+    piece = max(find_pieces(drawn, 12), key=lambda one: one.mask.sum(), default=None)
     if piece is None:
         return False
     high, wide = (part / min(where.shape) for part in piece.mask.shape)
@@ -274,10 +276,10 @@ def _is_veil(change: _Change, common: Common) -> bool:
     rows, columns = np.nonzero(veiled)
     if len(rows) < _FEWEST or max(map(_reach, (rows, columns), veiled.shape)) < _WIDE:
         return False
-    slope, level = robust_line(change.clean[veiled], common.b[veiled])
+    slope, level = fit_robust_line(change.clean[veiled], common.b[veiled])
     # Thin letters cover half of most of their pixels: those that are covered more tell.
     more = veiled & (np.abs(change.by) >= np.abs((slope - 1) * change.clean + level))
-    slope, level = robust_line(change.clean[more], common.b[more])
+    slope, level = fit_robust_line(change.clean[more], common.b[more])
     if not _SHEER <= 1 - slope <= _OPAQUE:
         return False
     under = np.float32(slope) * change.clean + np.float32(level)
@@ -349,12 +351,12 @@ class _Lost(NamedTuple):
     summed: Floats
 
 
-def edges_of_both(common: Common) -> tuple[Edges, Edges]:
+def compute_edge_pair(common: Common) -> tuple[Edges, Edges]:
     """Return the edges of two aligned pictures."""
-    return edges_of(common.a, common.where), edges_of(common.b, common.where)
+    return compute_edges(common.a, common.where), compute_edges(common.b, common.where)
 
 
-def replaced_windows(common: Common, edges: tuple[Edges, Edges]) -> float:
+def measure_replaced_windows(common: Common, edges: tuple[Edges, Edges]) -> float:
     """Return the windows, per mille, in which each picture lacks edges of the other.
 
     Edges are compared as normalised gradients (Haber and Modersitzki, "Intensity gradient based
@@ -372,7 +374,7 @@ def replaced_windows(common: Common, edges: tuple[Edges, Edges]) -> float:
     return float(1000 * np.count_nonzero(strong & lacking) / max(1, inside.shape[1]))
 
 
-def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> StrongestChange:
+def find_strongest_change(common: Common, edges: tuple[Edges, Edges]) -> StrongestChange:
     """Find what is drawn differently at one place, and marks.
 
     Copies stay below 0.5 at 256 pixels a side, another mouth is 1 to 10. `common` should be
@@ -400,7 +402,7 @@ def strongest_change(common: Common, edges: tuple[Edges, Edges]) -> StrongestCha
     )
 
 
-def edges_of(grey: Grey, where: Mask) -> Edges:
+def compute_edges(grey: Grey, where: Mask) -> Edges:
     """Return the normalised gradient of a picture; `where` is what its noise is taken from."""
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
     x: Floats = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8).astype(np.float32, copy=False)
@@ -459,7 +461,7 @@ def _window(values: Floats) -> Floats:
 
 def _added(mine: _Lost, other: _Lost) -> Iterator[Piece]:
     """Find the places where one has edges and the other has none to put in their stead."""
-    for piece in pieces_of(mine.summed > _DENSE):
+    for piece in find_pieces(mine.summed > _DENSE):
         if piece.of(mine.plain).sum() >= _ONE_SIDED * piece.of(other.plain).sum():
             yield piece
 

@@ -34,24 +34,24 @@ from gleanset.work.pool import Outcome, Workers, run_batches
 from gleanset.work.progress import Progress
 from labeler.duplicates.candidates import (
     CandidateSearch,
-    batch_of,
-    by_content,
-    candidates_within,
-    whole_near,
+    find_candidates_within,
+    have_near_hashes,
+    make_batch,
+    sort_by_content,
 )
-from labeler.duplicates.contested import contested_pairs
-from labeler.duplicates.grouping import Pair, loose, worth
+from labeler.duplicates.contradictions import find_contested_pairs
+from labeler.duplicates.duplicate_sets import Pair, quality_score, untied_pairs
 from labeler.duplicates.hashes import GREY_SIZE, VERSION, hash_sample
 from labeler.duplicates.originals import find_originals
 from labeler.duplicates.plan import DuplicatePlan, make_plan
 from labeler.duplicates.verification import (
-    Comparisons,
+    BatchVerdicts,
+    ComparisonBatch,
+    ComparisonQueue,
     FilePair,
-    Star,
-    StarVerdicts,
     Verdict,
+    compare_batch,
     compare_files,
-    compare_star,
 )
 from labeler.sample_pixels import SampleFile, read_pixels, sample_file
 
@@ -233,10 +233,10 @@ class DuplicateFinder:
     def _propose(self) -> None:
         """Find candidates of what is new among everything; each block is one transaction."""
         while block := next(self._hashes.pages(searched=False, size=BLOCK), None):
-            new = batch_of(by_content(block))
-            pairs, search = candidates_within(new), CandidateSearch(new)
+            new = make_batch(sort_by_content(block))
+            pairs, search = find_candidates_within(new), CandidateSearch(new)
             for page in self._hashes.pages(searched=True, size=PAGE):
-                pairs |= search.among(batch_of(page))
+                pairs |= search.among(make_batch(page))
             with self._dataset.db.write():
                 self._pairs.propose(sorted(pairs))
                 self._hashes.searched(block.samples)
@@ -256,23 +256,25 @@ class DuplicateFinder:
             contested, missing = self._contested()
             unseen = self._pairs.unseen()
             known = [p for p, equal in self._pairs.known().items() if equal and p not in contested]
-            due = loose(unseen, known)
+            due = untied_pairs(unseen, known)
             if not due and not missing:
                 looks = _NoLooks(self._pairs)
                 make_plan(self._pairs, looks)
                 missing = looks.missing
-            comparisons = Comparisons(self._middles_first(due, [*unseen, *known]), due, known)
+            comparisons = ComparisonQueue(self._middles_first(due, [*unseen, *known]), due, known)
             self._pairs.tie(due, tied=False)
-            alone = [Star(self._file_pairs([pair]), ((0, 1),)) for pair in sorted(missing)]
+            alone = [
+                ComparisonBatch(self._file_pairs([pair]), ((0, 1),)) for pair in sorted(missing)
+            ]
             with self._progress.meter("second look", len(due) + len(alone), " pairs") as meter:
                 while stars := alone or [
-                    Star(
+                    ComparisonBatch(
                         self._file_pairs(pairs),
                         tuple((comparisons.group(a), comparisons.group(b)) for a, b in pairs),
                     )
                     for pairs in comparisons.next_round()
                 ]:
-                    for batch in run_batches(compare_star, stars, processes):
+                    for batch in run_batches(compare_batch, stars, processes):
                         new = [
                             _settled(*row) for o in batch if o.result for row in o.result.verdicts
                         ]
@@ -290,7 +292,7 @@ class DuplicateFinder:
     def _contested(self) -> tuple[set[Pair], set[Pair]]:
         looks = _NoLooks(self._pairs)
         said = {pair for pair, equal in self._pairs.by_person().items() if equal}
-        contested = contested_pairs(self._pairs.relations(), looks.judge) - said
+        contested = find_contested_pairs(self._pairs.relations(), looks.judge) - said
         return contested, looks.missing
 
     def _middles_first(self, due: list[Pair], pairs: list[Pair]) -> list[int]:
@@ -306,18 +308,18 @@ class DuplicateFinder:
         near = Counter(
             row
             for a, b in beside
-            if a in whole and b in whole and whole_near(whole[a], whole[b])
+            if a in whole and b in whole and have_near_hashes(whole[a], whole[b])
             for row in (a, b)
         )
         members = self._pairs.members(rows)
 
         def rank(row: int) -> tuple[float, bool, float, str]:
             bordered = members[row].filled < _WHOLE
-            return -near[row], bordered, -worth(members[row]), members[row].key
+            return -near[row], bordered, -quality_score(members[row]), members[row].key
 
         return sorted(rows, key=rank)
 
-    def _forget_unreadable(self, outcome: Outcome[Star, StarVerdicts]) -> int:
+    def _forget_unreadable(self, outcome: Outcome[ComparisonBatch, BatchVerdicts]) -> int:
         """Forget the hashes of what cannot be read any more, and its pairs that are open.
 
         When the file is back, it is hashed like a new one. Returns how many pairs failed.

@@ -70,15 +70,15 @@ class Points(NamedTuple):
     descriptors: Floats
 
 
-def grey_of(pixels: Image.Image) -> Grey:
+def to_grey(pixels: Image.Image) -> Grey:
     """Return the picture in grey, at most 384 pixels a side, without uniform borders."""
     small = pixels if pixels.mode == "L" else pixels.convert("L")
     small = small.copy()
     small.thumbnail((GREY_SIZE, GREY_SIZE), Image.Resampling.BOX)
-    return trimmed(np.asarray(small))
+    return trim_borders(np.asarray(small))
 
 
-def trimmed(grey: Grey) -> Grey:
+def trim_borders(grey: Grey) -> Grey:
     """Cut uniform rows and columns off the edges, unless next to nothing would be left."""
     values = grey.astype(np.float32)
     rows = np.flatnonzero(values.std(axis=1) > _FLAT)
@@ -91,7 +91,7 @@ def trimmed(grey: Grey) -> Grey:
     return np.ascontiguousarray(box)
 
 
-def points_of(grey: Grey, at: int = SIFT_SIZE) -> Points:
+def find_points(grey: Grey, at: int = SIFT_SIZE) -> Points:
     """Find the SIFT points of a trimmed grey picture scaled to `at` pixels, the strongest first."""
     scale = at / max(grey.shape)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -119,12 +119,12 @@ def describe(pixels: Image.Image, sample: int = 0) -> SampleHashes:
     A point's shape is three bytes: its scale in sixteenths of a doubling, its angle in 256ths of
     a turn, and whether its mirror image was hashed.
     """
-    grey = grey_of(pixels)
+    grey = to_grey(pixels)
     # Of this size the hash is made: so the picture is scaled once and not twice.
     picture = Image.fromarray(grey).resize((_HASHED, _HASHED), Image.Resampling.LANCZOS)
     flipped = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    points = points_of(grey)
-    hashes, mirrored = hash_points(points.descriptors[:POINTS])
+    points = find_points(grey)
+    hashes, mirrored = hash_descriptors(points.descriptors[:POINTS])
     turns = np.floor(points.angles[:POINTS] / ANGLE_STEP).astype(np.int64) % 256
     scales = np.clip(np.log2(np.maximum(points.sizes[:POINTS], 1)) * SCALE_STEP, 0, 255)
     shapes = np.stack([part.astype(np.uint8) for part in (scales, turns, mirrored)], axis=1)
@@ -132,13 +132,13 @@ def describe(pixels: Image.Image, sample: int = 0) -> SampleHashes:
         sample,
         dct_hash(picture),
         dct_hash(flipped),
-        round(share_of(pixels, grey), 3),
+        round(visible_fraction(pixels, grey), 3),
         hashes.astype("<u8").tobytes(),
         shapes.tobytes(),
     )
 
 
-def share_of(pixels: Image.Image, grey: Grey) -> float:
+def visible_fraction(pixels: Image.Image, grey: Grey) -> float:
     """Return the part of a picture, 0..1, that its trimmed grey version shows."""
     shrunk = min(1.0, GREY_SIZE / max(pixels.size))
     area = max(1.0, pixels.width * shrunk) * max(1.0, pixels.height * shrunk)
@@ -151,7 +151,7 @@ def hash_sample(item: tuple[SampleRegion, SampleFile]) -> SampleHashes:
     return describe(read_pixels(file, GREY_SIZE, "L"), seen.id)
 
 
-def hash_points(descriptors: Floats) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
+def hash_descriptors(descriptors: Floats) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
     """Hash n x 128 descriptors to 64 bits each; the second array says which were mirrored first.
 
     The bits are signs of random projections (Charikar, "Similarity estimation techniques from
@@ -204,10 +204,10 @@ class PreparedImage:
     @cached_property
     def points(self) -> Points:
         """The strongest points; of a page of text or a plain cartoon searched for more finely."""
-        points = points_of(self.grey)
+        points = find_points(self.grey)
         finer = min(2 * SIFT_SIZE, max(self.grey.shape))
         if len(points.places) < POINTS and finer > SIFT_SIZE:
-            points = points_of(self.grey, finer)
+            points = find_points(self.grey, finer)
         return points
 
     @cached_property
@@ -260,10 +260,10 @@ class _Mirrored(PreparedImage):
 
 def prepare(pixels: Image.Image, colours: Callable[[], Image.Image] | None = None) -> PreparedImage:
     """Make a picture ready for comparing; `colours` where `pixels` themselves have none."""
-    grey = grey_of(pixels)
+    grey = to_grey(pixels)
     if colours is None and pixels.mode != "L":
         colours = lambda: pixels  # noqa: E731
-    return PreparedImage(grey, share_of(pixels, grey), colours)
+    return PreparedImage(grey, visible_fraction(pixels, grey), colours)
 
 
 def hue_histogram(colours: Image.Image) -> npt.NDArray[np.float64]:

@@ -118,7 +118,7 @@ def _lost(large: Copy, small: Copy) -> float:
     return _unexplained(part, laid, repeated)
 
 
-def better_of(a: Copy, b: Copy) -> str:
+def choose_original(a: Copy, b: Copy) -> str:
     """Return FIRST or SECOND where one of two copies of one size was made of the other, or EVEN.
 
     Of equal pixels the larger file: a palette, or what a program made smaller, came later.

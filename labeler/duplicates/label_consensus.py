@@ -1,4 +1,4 @@
-"""The label of a group of copies: people's decisions stand above labels from hints."""
+"""The label of a duplicate set: decisions of people override labels from weak labels."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from gleanset.db.duplicates import GroupMember
 from gleanset.db.journal import Choice
 from gleanset.db.samples import withdrawn
 
-DECIDED = {"labelled": "label", "rejected": "reject"}
+ACTION_BY_STATUS = {"labelled": "label", "rejected": "reject"}
 
 
 class LabelConsensus(NamedTuple):
-    """The decisions that count in a group, its hints in dispute, and labels without support.
+    """Decisions that count in a duplicate set, disputed weak labels, and unsupported labels.
 
-    `hints` is empty unless the group is disputed: its hints name several classes, and no
-    person gave a label. `unsupported` are members (rows) whose label comes from a hint alone, and
-    that a person or another hint contradicts.
+    `hints` is empty unless the set is disputed: its weak labels name several classes, and no person
+    gave a label. `unsupported` are members (rows) whose label comes only from a weak label and that
+    a person or another weak label contradicts.
     """
 
     decisions: tuple[str, ...]
@@ -26,53 +26,57 @@ class LabelConsensus(NamedTuple):
 
     @property
     def conflict(self) -> bool:
-        """Whether people, or a person and a hint, contradict each other."""
+        """Whether decisions of people, or of a person and a weak label, contradict each other."""
         return len(self.decisions) > 1
 
 
-def label_consensus(group: Sequence[GroupMember]) -> LabelConsensus:
-    """Weigh the labels and hints of all members of a group."""
-    labelled = [member for member in group if member.status == "labelled"]
-    given = {member.label for member in labelled if not member.by_hint}
-    hints = frozenset[str]().union(*(member.hints for member in group))
-    disputed = not given and len(hints) > 1
-    counted = given if given or disputed else {member.label for member in labelled}
-    rejected = {member.status for member in group if member.status == "rejected"}
+def label_consensus(members: Sequence[GroupMember]) -> LabelConsensus:
+    """Combine the labels and weak labels of all members of a duplicate set."""
+    labelled = [member for member in members if member.status == "labelled"]
+    labels_by_person = {member.label for member in labelled if not member.by_hint}
+    hints = frozenset[str]().union(*(member.hints for member in members))
+    disputed = not labels_by_person and len(hints) > 1
+    accepted_labels = (
+        labels_by_person if labels_by_person or disputed else {member.label for member in labelled}
+    )
+    rejected = {member.status for member in members if member.status == "rejected"}
     return LabelConsensus(
-        tuple(sorted({str(label) for label in counted} | rejected)),
+        tuple(sorted({str(label) for label in accepted_labels} | rejected)),
         tuple(sorted(hints)) if disputed else (),
         frozenset(
-            member.id for member in labelled if member.by_hint and member.label not in counted
+            member.id
+            for member in labelled
+            if member.by_hint and member.label not in accepted_labels
         ),
     )
 
 
-def without_unsupported(
-    group: Iterable[GroupMember], unsupported: frozenset[int]
+def drop_unsupported_labels(
+    members: Iterable[GroupMember], unsupported: frozenset[int]
 ) -> list[GroupMember]:
-    """Return the members as they are once labels without support are taken back."""
+    """Return the members as they are once unsupported labels are cleared."""
     return [
         member._replace(status="queue", label=None) if member.id in unsupported else member
-        for member in group
+        for member in members
     ]
 
 
 def label_changes(
     best: GroupMember, others: Sequence[GroupMember], consensus: LabelConsensus
 ) -> list[Choice]:
-    """Return what changes of the labels where no decision contradicts another.
+    """Return the label changes of a duplicate set whose decisions do not contradict each other.
 
-    The best copy takes over the decision that its copies carry; labels without support go. One
-    that nobody has looked at stays so, until a copy has it from somebody who has.
+    The best copy takes over the decision of its copies, and unsupported labels are cleared. A label
+    that no person has seen stays so until it comes from a copy whose label a person has seen.
     """
-    back = [withdrawn(m.key) for m in (best, *others) if m.id in consensus.unsupported]
-    best, *others = without_unsupported([best, *others], consensus.unsupported)
-    givers = [member for member in others if member.status in DECIDED]
-    giver = min(givers, key=lambda member: bool(member.unseen), default=None)
-    if consensus.conflict or giver is None:
-        return back
-    if best.status in DECIDED and bool(best.unseen) <= bool(giver.unseen):
-        return back
-    said_by = giver.unseen or "duplicate"
-    taken = Choice(best.key, DECIDED[giver.status], giver.label, said_by)
-    return [*(choice for choice in back if choice.sample != best.key), taken]
+    cleared = [withdrawn(m.key) for m in (best, *others) if m.id in consensus.unsupported]
+    best, *others = drop_unsupported_labels([best, *others], consensus.unsupported)
+    sources = [member for member in others if member.status in ACTION_BY_STATUS]
+    source = min(sources, key=lambda member: bool(member.unseen), default=None)
+    if consensus.conflict or source is None:
+        return cleared
+    if best.status in ACTION_BY_STATUS and bool(best.unseen) <= bool(source.unseen):
+        return cleared
+    provenance = source.unseen or "duplicate"
+    inherited = Choice(best.key, ACTION_BY_STATUS[source.status], source.label, provenance)
+    return [*(choice for choice in cleared if choice.sample != best.key), inherited]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gleanset.db.duplicates import EVEN, SECOND
-from labeler.duplicates.image_detail import Copy, better_of, is_enlarged, read_copy
+from labeler.duplicates.image_detail import Copy, choose_original, is_enlarged, read_copy
 from labeler.sample_pixels import SampleFile
 
 # So many copies of one size have a majority.
@@ -62,7 +62,7 @@ def _originals(copies: Sequence[Copy], places: Sequence[int]) -> list[int]:
         places = _nearest_to_median(copies, [p for p in places if copies[p].size == size])
     best, equals = places[0], list[int]()
     for place in places[1:]:
-        verdict = better_of(copies[best], copies[place])
+        verdict = choose_original(copies[best], copies[place])
         if verdict == SECOND:
             best, equals = place, []
         elif verdict == EVEN:

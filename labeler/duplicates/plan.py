@@ -1,6 +1,6 @@
-"""What to do about duplicates, as a plain value: who is kept, who is set aside, which labels move.
+"""Plans for duplicates: which copies are kept, which are marked, and which labels move.
 
-Making a plan writes nothing: the pairs that had to be compared for it come with it.
+Making a plan writes nothing; comparisons that were made for it are part of it.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from gleanset.db.duplicates import (
 )
 from gleanset.db.journal import Choice
 from gleanset.operations import Operation, operation
-from labeler.duplicates.contested import contested_pairs, is_refusal, suspects
-from labeler.duplicates.grouping import Pair, find_groups, loose
+from labeler.duplicates.contradictions import find_contested_pairs, is_refusal, possible_refusals
+from labeler.duplicates.duplicate_sets import Pair, find_duplicate_sets, untied_pairs
 from labeler.duplicates.label_consensus import (
-    DECIDED,
+    ACTION_BY_STATUS,
     LabelConsensus,
+    drop_unsupported_labels,
     label_changes,
     label_consensus,
-    without_unsupported,
 )
-from labeler.duplicates.ranking import FindOriginal, alterations, rank_copies, why_kept
+from labeler.duplicates.ranking import FindOriginal, explain_choice, find_alterations, rank_copies
 
 
 @dataclass(frozen=True, slots=True)
-class DuplicateGroup:
-    """Samples that show one picture, from the plan to the window to the journal.
+class DuplicateSet:
+    """Samples that show the same image.
 
-    `members` begin with the one to keep, `reason` says why it is kept. `decisions` are the labels
-    and rejections that count; where there are several, nobody is set aside until a person has
-    settled it. `hints` are the classes that the members were found as, where they differ and no
-    person has said which it is: the group has no label then. Of a `doubtful` pair it is not sure
-    that both show the same; `contested` is one that other copies contradict.
+    `members` begin with the best copy, and `reason` says why it is kept. `decisions` are the labels
+    and rejections that count; if there are several, no member is marked as duplicate until a person
+    has resolved it. `hints` are the weak labels if they differ and no person has given a label: the
+    set has no label then. In a `doubtful` pair it is uncertain whether both are copies; a
+    `contested` one is contradicted by other copies.
     """
 
     members: tuple[GroupMember, ...]
@@ -52,17 +52,17 @@ class DuplicateGroup:
 
     @property
     def kept(self) -> str:
-        """The key of the sample to keep."""
+        """The key of the best copy."""
         return self.members[0].key
 
     @property
     def others(self) -> tuple[str, ...]:
-        """The keys of the samples to set aside."""
+        """The keys of the duplicates."""
         return tuple(member.key for member in self.members[1:])
 
     @property
     def name(self) -> str:
-        """The smallest key: it stays when another one becomes the best."""
+        """The smallest key, which stays the same when another copy becomes the best."""
         return min(member.key for member in self.members)
 
     @property
@@ -72,14 +72,14 @@ class DuplicateGroup:
 
     @property
     def settled(self) -> bool:
-        """Whether no person is needed: that they are the same, and whose decision counts."""
+        """Whether no decision of a person is needed."""
         if not (self.conflict or self.doubtful):
             return True
-        decided = not self.conflict or self.members[0].status in DECIDED
+        decided = not self.conflict or self.members[0].status in ACTION_BY_STATUS
         return self.reason == BY_PERSON and decided
 
-    def with_best(self, key: str) -> DuplicateGroup:
-        """Return the group with another member to keep, chosen by a person."""
+    def with_best(self, key: str) -> DuplicateSet:
+        """Return the set with another best copy, chosen by a person."""
         first = [member for member in self.members if member.key == key]
         rest = [member for member in self.members if member.key != key]
         return replace(self, members=(*first, *rest), reason=BY_PERSON) if first else self
@@ -87,59 +87,63 @@ class DuplicateGroup:
 
 @dataclass(frozen=True)
 class DuplicatePlan:
-    """The groups, and what has to change so that the catalogue says the same.
+    """Duplicate sets, and the changes that bring the catalogue in line with them.
 
-    `doubts` are pairs that look the same but for a small place: nobody is set aside for them until
-    a person has said what they are. `compared` are verdicts that the catalogue does not have yet,
-    `preferred` which copy of a pair (rows) is better.
+    `doubts` are pairs that may be copies: neither is marked until a person has decided. `compared`
+    are verdicts that the catalogue does not have yet, `preferred` says which copy of a pair (rows)
+    is better.
     """
 
-    groups: list[DuplicateGroup] = field(default_factory=list)
-    doubts: list[DuplicateGroup] = field(default_factory=list)
+    sets: list[DuplicateSet] = field(default_factory=list)
+    doubts: list[DuplicateSet] = field(default_factory=list)
     places: list[Placement] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
     compared: list[PairVerdict] = field(default_factory=list)
     preferred: dict[Pair, str] = field(default_factory=dict)
 
     @property
-    def conflicts(self) -> list[DuplicateGroup]:
-        """The groups that wait for a person."""
-        return [group for group in self.groups if group.conflict]
+    def conflicts(self) -> list[DuplicateSet]:
+        """The sets that need a decision of a person."""
+        return [duplicate_set for duplicate_set in self.sets if duplicate_set.conflict]
 
     @property
-    def disputed(self) -> list[DuplicateGroup]:
-        """The groups whose hints name several classes: a person has to give the label."""
-        return [group for group in self.groups if group.hints]
+    def disputed(self) -> list[DuplicateSet]:
+        """The sets whose weak labels name several classes: a person has to give the label."""
+        return [duplicate_set for duplicate_set in self.sets if duplicate_set.hints]
 
-    def open_groups(self) -> list[DuplicateGroup]:
-        """Return what is not yet as the plan wants it: groups, conflicts, doubtful pairs."""
+    def open_sets(self) -> list[DuplicateSet]:
+        """Return sets that are not yet as planned: changed ones, conflicts, and doubtful pairs."""
         changed = {place.sample for place in self.places}
-        groups = [
-            group
-            for group in self.groups
-            if group.conflict or any(member.id in changed for member in group.members)
+        sets = [
+            duplicate_set
+            for duplicate_set in self.sets
+            if duplicate_set.conflict
+            or any(member.id in changed for member in duplicate_set.members)
         ]
-        return sorted([*groups, *self.doubts], key=lambda group: (group.conflict, group.doubtful))
+        return sorted(
+            [*sets, *self.doubts],
+            key=lambda duplicate_set: (duplicate_set.conflict, duplicate_set.doubtful),
+        )
 
     def agrees_with(self, other: DuplicatePlan) -> bool:
-        """Tell whether both plans would do the same to the same groups."""
+        """Return whether both plans do the same to the same sets."""
         return self._outline() == other._outline()
 
     def _outline(self) -> tuple[object, ...]:
-        groups = [(g.kept, g.others, g.reason, g.decisions, g.hints) for g in self.groups]
+        sets = [(g.kept, g.others, g.reason, g.decisions, g.hints) for g in self.sets]
         doubts = [sorted([pair.kept, *pair.others]) for pair in self.doubts]
-        return groups, doubts, self.places, self.choices
+        return sets, doubts, self.places, self.choices
 
     def operation(self) -> Operation:
-        """Return what carrying it out is, for the journal."""
+        """Return the plan as an operation of the journal."""
         return operation("set-aside", count=sum(not place.kept for place in self.places))
 
     def result(self) -> dict[str, object]:
         """Return the counts that a command prints."""
-        settled = [group for group in self.groups if not group.conflict]
+        settled = [duplicate_set for duplicate_set in self.sets if not duplicate_set.conflict]
         return {
-            "groups": len(self.groups),
-            "set_aside": sum(len(group.others) for group in settled),
+            "groups": len(self.sets),
+            "set_aside": sum(len(duplicate_set.others) for duplicate_set in settled),
             "changed": len(self.places),
             "labels_moved": sum(choice.action != "clear" for choice in self.choices),
             "conflicts": len(self.conflicts),
@@ -149,147 +153,162 @@ class DuplicatePlan:
         }
 
 
-class Looks(Protocol):
-    """Compares pairs of samples (rows, a < b) where nobody has; `verdicts` are those it made."""
+class PairComparer(Protocol):
+    """Compares pairs of samples (rows, a < b); `verdicts` are the comparisons it has made."""
 
     verdicts: dict[Pair, PairVerdict]
 
     def judge(self, a: int, b: int) -> PairVerdict | None:
-        """Return whether they are copies; None where one of them cannot be read."""
+        """Return the verdict on two samples; None if one of them cannot be read."""
 
     def original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
-        """Return the original among copies (rows), the first of equal ones."""
+        """Return the original among copies (rows); the first of equal ones."""
 
 
-def make_plan(pairs: Pairs, looks: Looks) -> DuplicatePlan:
-    """Group what is known to be the same; what the plan needs besides is compared by `looks`."""
+def make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
+    """Plan the duplicate sets; pairs that have no verdict yet are compared by `comparer`."""
     while True:
-        number = len(looks.verdicts)
-        plan = _make_plan(pairs, looks)
-        if len(looks.verdicts) == number:
+        number = len(comparer.verdicts)
+        plan = _make_plan(pairs, comparer)
+        if len(comparer.verdicts) == number:
             return plan
 
 
-def _make_plan(pairs: Pairs, looks: Looks) -> DuplicatePlan:
-    known, by_person = pairs.known(), pairs.by_person()
+def _make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
+    verdicts_by_pair, by_person = pairs.known(), pairs.by_person()
     close = pairs.closeness()
     relations = pairs.relations()
-    relations |= {pair: one.relation for pair, one in looks.verdicts.items() if one.verdict == SAME}
-    contested = contested_pairs(relations, looks.judge)
-    open_ = contested - {pair for pair, equal in by_person.items() if equal}
-    same = {
-        pair: close.get(pair, 1.0) for pair, equal in known.items() if equal and pair not in open_
+    relations |= {
+        pair: one.relation for pair, one in comparer.verdicts.items() if one.verdict == SAME
     }
-    # Who tied them may be gone meanwhile: they are compared now.
-    same |= dict.fromkeys(set(loose(pairs.tied_by_others(), same)) - open_, 1.0)
-    grouped = pairs.grouped()
-    unsure = {*pairs.doubtful(), *open_ - by_person.keys()}
-    members = pairs.members({row for pair in [*same, *unsure] for row in pair} | grouped)
-    chosen = pairs.chosen()
+    contested = find_contested_pairs(relations, comparer.judge)
+    open_pairs = contested - {pair for pair, equal in by_person.items() if equal}
+    same_pairs = {
+        pair: close.get(pair, 1.0)
+        for pair, equal in verdicts_by_pair.items()
+        if equal and pair not in open_pairs
+    }
+    # The samples that connected these pairs may have been removed, so they are compared now.
+    same_pairs |= dict.fromkeys(
+        set(untied_pairs(pairs.tied_by_others(), same_pairs)) - open_pairs, 1.0
+    )
+    previously_grouped = pairs.grouped()
+    unsure_pairs = {*pairs.doubtful(), *open_pairs - by_person.keys()}
+    members = pairs.members(
+        {row for pair in [*same_pairs, *unsure_pairs] for row in pair} | previously_grouped
+    )
+    chosen_by_person = pairs.chosen()
 
     def compare(a: int, b: int) -> bool:
-        verdict = None if (a, b) in open_ else looks.judge(a, b)
+        verdict = None if (a, b) in open_pairs else comparer.judge(a, b)
         return verdict is not None and verdict.verdict == SAME
 
-    refused: set[Pair] = set()
+    refused_pairs: set[Pair] = set()
 
-    def agree(group: list[int], row: int) -> bool:
-        """Tell whether no member refuses a sample; as good as equal to the centre none does."""
-        pairs = [p for p in suspects(relations, group, row) if not by_person.get(p)]
-        # All of them are asked about, so that they are compared at once.
-        verdicts = [looks.judge(*pair) for pair in pairs]
+    def agree(copies: list[int], row: int) -> bool:
+        pairs = [p for p in possible_refusals(relations, copies, row) if not by_person.get(p)]
+        # Ask for all verdicts first, so that missing ones are compared in one batch.
+        verdicts = [comparer.judge(*pair) for pair in pairs]
         if not any(verdict and is_refusal(verdict) for verdict in verdicts):
             return True
-        refused.add((min(group[0], row), max(group[0], row)))
+        refused_pairs.add((min(copies[0], row), max(copies[0], row)))
         return False
 
     plan = DuplicatePlan()
-    stands_for = {row: row for row in members}
-    placed: set[int] = set()
-    for found in find_groups(members, same, by_person, compare, agree):
-        group, consensus = _group(found, close, relations, chosen, looks.original)
-        plan.groups.append(group)
-        plan.choices.extend(label_changes(group.members[0], group.members[1:], consensus))
-        for place in placements(group):
-            _move(plan, members[place.sample], place)
-        rows = {member.id for member in group.members}
-        stands_for |= dict.fromkeys(rows, group.members[0].id)
-        placed |= rows
-    for row in sorted(grouped - placed):
-        _move(plan, members[row], Placement(row, True, None, "no longer a duplicate of anything"))
-    for pair in _questions(unsure | refused, by_person, stands_for, close):
-        doubt = _doubt((members[pair[0]], members[pair[1]]), relations)
-        plan.doubts.append(replace(doubt, contested=pair in open_ | refused))
+    representative = {row: row for row in members}
+    planned_rows: set[int] = set()
+    for members_of_set in find_duplicate_sets(members, same_pairs, by_person, compare, agree):
+        duplicate_set, consensus = _make_set(
+            members_of_set, close, relations, chosen_by_person, comparer.original
+        )
+        plan.sets.append(duplicate_set)
+        plan.choices.extend(
+            label_changes(duplicate_set.members[0], duplicate_set.members[1:], consensus)
+        )
+        for place in plan_placements(duplicate_set):
+            _add_placement(plan, members[place.sample], place)
+        rows = {member.id for member in duplicate_set.members}
+        representative |= dict.fromkeys(rows, duplicate_set.members[0].id)
+        planned_rows |= rows
+    for row in sorted(previously_grouped - planned_rows):
+        _add_placement(
+            plan, members[row], Placement(row, True, None, "no longer a duplicate of anything")
+        )
+    for pair in _open_questions(unsure_pairs | refused_pairs, by_person, representative, close):
+        doubt = _doubtful_pair((members[pair[0]], members[pair[1]]), relations)
+        plan.doubts.append(replace(doubt, contested=pair in open_pairs | refused_pairs))
     plan.doubts.sort(key=lambda doubt: sorted(member.key for member in doubt.members))
     return plan
 
 
-def _group(
+def _make_set(
     cluster: Sequence[GroupMember],
     close: Mapping[Pair, float],
     relations: Mapping[Pair, Relation],
-    chosen: set[int],
+    chosen_by_person: set[int],
     original: FindOriginal,
-) -> tuple[DuplicateGroup, LabelConsensus]:
-    """Choose the best of a group that begins with its centre, and the label it should have."""
+) -> tuple[DuplicateSet, LabelConsensus]:
+    """Choose the best copy of a set that begins with its hub, and its label."""
     consensus = label_consensus(cluster)
-    supported = without_unsupported(cluster, consensus.unsupported)
+    supported = drop_unsupported_labels(cluster, consensus.unsupported)
     ordered = rank_copies(supported, relations, close, original)
-    best, *others = sorted(ordered, key=lambda member: member.id not in chosen)
-    altered = alterations(supported, relations, close)
-    reason = BY_PERSON if best.id in chosen else why_kept(best, others, altered)
-    as_found = {member.id: member for member in cluster}
-    members = tuple(as_found[member.id] for member in (best, *others))
-    return DuplicateGroup(members, reason, consensus.decisions, consensus.hints), consensus
+    best, *others = sorted(ordered, key=lambda member: member.id not in chosen_by_person)
+    altered = find_alterations(supported, relations, close)
+    reason = BY_PERSON if best.id in chosen_by_person else explain_choice(best, others, altered)
+    original_members = {member.id: member for member in cluster}
+    members = tuple(original_members[member.id] for member in (best, *others))
+    return DuplicateSet(members, reason, consensus.decisions, consensus.hints), consensus
 
 
-def placements(group: DuplicateGroup, *, settled: bool = False) -> list[Placement]:
-    """Return what becomes of each member: in a conflict everyone stays until it is `settled`."""
-    best, *others = group.members
-    all_stay = group.conflict and not settled
+def plan_placements(duplicate_set: DuplicateSet, *, settled: bool = False) -> list[Placement]:
+    """Return the placement of each member; in a conflict all stay until it is `settled`."""
+    best, *others = duplicate_set.members
+    all_stay = duplicate_set.conflict and not settled
     why = (
         "copies with different decisions: a person has to say"
         if all_stay
         else f"a copy of {best.key}"
     )
     return [
-        Placement(best.id, True, group.name, f"kept: {group.reason}"),
-        *(Placement(other.id, all_stay, group.name, why) for other in others),
+        Placement(best.id, True, duplicate_set.name, f"kept: {duplicate_set.reason}"),
+        *(Placement(other.id, all_stay, duplicate_set.name, why) for other in others),
     ]
 
 
-def _move(plan: DuplicatePlan, member: GroupMember, place: Placement) -> None:
+def _add_placement(plan: DuplicatePlan, member: GroupMember, place: Placement) -> None:
     if (member.kept, member.group) != (place.kept, place.group):
         plan.places.append(place)
 
 
-def _questions(
-    unsure: Iterable[Pair],
+def _open_questions(
+    unsure_pairs: Iterable[Pair],
     by_person: Iterable[Pair],
-    stands_for: Mapping[int, int],
+    representative: Mapping[int, int],
     close: Mapping[Pair, float],
 ) -> list[Pair]:
-    """Return one compared pair for every two groups that no person has judged yet."""
+    """Return one compared pair for each two sets that no person has judged yet."""
 
-    def groups(pair: Pair) -> frozenset[int]:
-        return frozenset(stands_for.get(row, row) for row in pair)
+    def sets(pair: Pair) -> frozenset[int]:
+        return frozenset(representative.get(row, row) for row in pair)
 
     def rank(pair: Pair) -> tuple[int, float, Pair]:
-        return sum(stands_for[row] != row for row in pair), -close.get(pair, 0.0), pair
+        return sum(representative[row] != row for row in pair), -close.get(pair, 0.0), pair
 
-    judged = {groups(pair) for pair in by_person}
+    judged = {sets(pair) for pair in by_person}
     first: dict[frozenset[int], Pair] = {}
-    for pair in sorted(unsure, key=rank):
-        if len(groups(pair)) > 1 and groups(pair) not in judged:
-            first.setdefault(groups(pair), pair)
+    for pair in sorted(unsure_pairs, key=rank):
+        if len(sets(pair)) > 1 and sets(pair) not in judged:
+            first.setdefault(sets(pair), pair)
     return list(first.values())
 
 
-def _doubt(
+def _doubtful_pair(
     pair: tuple[GroupMember, GroupMember], relations: Mapping[Pair, Relation]
-) -> DuplicateGroup:
-    """Return a pair that may be the same, the better copy first."""
+) -> DuplicateSet:
+    """Return a pair that may be copies, the better one first."""
     best, other = rank_copies(pair, relations, {}, lambda rows, mirrored: rows[0])
-    decided = {member.label or member.status for member in pair if member.status in DECIDED}
-    reason = why_kept(best, [other], alterations(pair, relations, {}))
-    return DuplicateGroup((best, other), reason, tuple(sorted(decided)), doubtful=True)
+    decided = {
+        member.label or member.status for member in pair if member.status in ACTION_BY_STATUS
+    }
+    reason = explain_choice(best, [other], find_alterations(pair, relations, {}))
+    return DuplicateSet((best, other), reason, tuple(sorted(decided)), doubtful=True)

@@ -1,9 +1,9 @@
-"""The best copy of a group: the original, as far as the files can tell it from altered copies.
+"""Ranking the copies of a duplicate set: the original first, as far as files can show it.
 
-First what is known without a look: size, storage, and how each copy differs from the centre of its
-group. A crop, a mark, a screenshot or a mirror image counts like so many halvings of the pixels.
-Then the full pixels of those that show the whole are compared (`originals`). Of equals the
-earliest is kept.
+First the metadata: size, storage, and how each copy differs from the hub of its set. A crop, a
+mark, a screenshot or a mirror image is equivalent to losing some doublings of the pixels. Then the
+pixels of those that show the whole image are compared (`originals`). Among equals the earliest is
+kept.
 """
 
 from __future__ import annotations
@@ -13,10 +13,15 @@ from math import log2
 from statistics import median
 
 from gleanset.db.duplicates import GroupMember, Relation
-from labeler.duplicates.grouping import DECIDED, LOSSLESS, Pair, standing
+from labeler.duplicates.duplicate_sets import (
+    DECIDED_STATUSES,
+    LOSSLESS_FORMATS,
+    Pair,
+    metadata_score,
+)
 
-# What an alteration costs, in doublings of the number of pixels.
-_COSTS = {
+# In doublings of the number of pixels.
+_ALTERATION_COSTS = {
     "cropped": 4.0,
     "marked": 2.0,
     "framed": 2.0,
@@ -24,109 +29,128 @@ _COSTS = {
     "bordered": 0.5,
     "changed": 0.5,
 }
-# Copies with these are not compared by their full pixels, which do not lie on each other.
-_SPOILED = {"cropped", "marked", "framed", "bordered"}
-# Bytes for each pixel that count: of lossless formats, of GIF, at least and at most of others.
-_LOSSLESS_BYTES, _GIF_BYTES, _LEAST_BYTES, _MOST_BYTES = 2.0, 0.1, 0.05, 1.0
-# A crop shows less than this part of the largest extent, a border is more than this. So many
-# copies tell by their majority whether there is one.
-_CROP, _BORDER, _MANY = 0.95, 0.03, 5
-# Of so many copies the full pixels are read.
-_MOST_READ = 32
+# Pixels of copies with these alterations cannot be aligned, so they are not compared.
+_NOT_COMPARABLE = {"cropped", "marked", "framed", "bordered"}
+# Bytes per pixel that count for quality; the last two clip those of other lossy formats.
+_LOSSLESS_BYTES, _GIF_BYTES, _MIN_BYTES, _MAX_BYTES = 2.0, 0.1, 0.05, 1.0
+# A crop shows less than this part of the largest extent.
+_MAX_CROP_EXTENT = 0.95
+# A border is larger than this part of the image.
+_MIN_BORDER = 0.03
+# From this number of copies on, the median shows whether there is a border.
+_MIN_MAJORITY_COPIES = 5
+_MAX_COMPARED_COPIES = 32
 
-# Finds the original of copies (rows), mirrored or not, by their pixels; of equals the first.
 FindOriginal = Callable[[Sequence[int], Sequence[bool]], int]
+"""Returns the original of copies (rows), mirrored or not, by pixels; the first of equals."""
 
 
 def rank_copies(
-    group: Sequence[GroupMember],
+    members: Sequence[GroupMember],
     relations: Mapping[Pair, Relation],
     overlaps: Mapping[Pair, float],
     original: FindOriginal,
 ) -> list[GroupMember]:
-    """Return the members of a group, the best first. `group` begins with its centre.
+    """Return the members of a duplicate set, the best copy first. It begins with its hub.
 
-    `overlaps` are the parts that pairs have in common, 0..1.
+    `overlaps` are the parts (0..1) that pairs have in common.
     """
-    altered = alterations(group, relations, overlaps)
-    seen = _from_centre(group, relations)
+    altered = find_alterations(members, relations, overlaps)
+    hub_relations = _relations_to_hub(members, relations)
 
     def score(member: GroupMember) -> float:
-        shown = overlaps.get(_pair(group[0], member), 1.0) if "framed" in altered[member.id] else 1
-        cost = sum(_COSTS[way] for way in altered[member.id])
-        return _size(member) + log2(max(0.01, shown)) - cost
+        visible = (
+            overlaps.get(_pair(members[0], member), 1.0) if "framed" in altered[member.id] else 1
+        )
+        cost = sum(_ALTERATION_COSTS[way] for way in altered[member.id])
+        return _size_score(member) + log2(max(0.01, visible)) - cost
 
-    order = sorted(group, key=lambda member: (-round(score(member), 2), member.id))
-    # Of many copies the pixels of most tell which are altered.
-    hindrances = _SPOILED if len(group) < _MANY else _SPOILED - {"marked"}
-    clean = [member for member in order if not altered[member.id] & hindrances][:_MOST_READ]
-    if order[0] not in clean or len(clean) < 2:
+    order = sorted(members, key=lambda member: (-round(score(member), 2), member.id))
+    # With many copies, the median of their pixels shows which ones are marked.
+    disqualifying = (
+        _NOT_COMPARABLE if len(members) < _MIN_MAJORITY_COPIES else _NOT_COMPARABLE - {"marked"}
+    )
+    comparable = [member for member in order if not altered[member.id] & disqualifying][
+        :_MAX_COMPARED_COPIES
+    ]
+    if order[0] not in comparable or len(comparable) < 2:
         return order
-    mirrored = [bool((seen[clean[0].id] ^ seen[one.id]) & Relation.MIRRORED) for one in clean]
-    best = original([member.id for member in clean], mirrored)
+    mirrored = [
+        bool((hub_relations[comparable[0].id] ^ hub_relations[member.id]) & Relation.MIRRORED)
+        for member in comparable
+    ]
+    best = original([member.id for member in comparable], mirrored)
     return sorted(order, key=lambda member: member.id != best)
 
 
-def alterations(
-    group: Sequence[GroupMember],
+def find_alterations(
+    members: Sequence[GroupMember],
     relations: Mapping[Pair, Relation],
     overlaps: Mapping[Pair, float],
 ) -> dict[int, set[str]]:
-    """Return what was done to each member, from how it differs from the centre, the first one.
+    """Return the alterations of each member, from how it differs from the hub, the first one.
 
-    Where most others differ from the centre in the same way, it is the centre that was altered.
+    Where most members differ from the hub in the same way, it is the hub that was altered.
     """
-    centre, others = group[0], group[1:]
-    seen = _from_centre(group, relations)
+    hub, others = members[0], members[1:]
+    hub_relations = _relations_to_hub(members, relations)
 
-    def most(flag: Relation, number: int) -> bool:
-        return 2 * sum(bool(relation & flag) for relation in seen.values()) > number
+    def is_majority(flag: Relation, number: int) -> bool:
+        return 2 * sum(bool(relation & flag) for relation in hub_relations.values()) > number
 
-    marked, framed = (most(way, len(others)) for way in (Relation.MARKED_A, Relation.FRAMED_A))
-    mirrored, changed = (most(way, len(group)) for way in (Relation.MIRRORED, Relation.CHANGED))
-    turned = sum(bool(relation & Relation.MIRRORED) for relation in seen.values())
-    parts = [member.filled for member in group]
-    # Noise hides a border: of many copies most tell whether there is one.
-    filled = median(parts) if len(parts) >= _MANY else max(parts)
-    extents = {m.id: _extent(seen[m.id], overlaps.get(_pair(centre, m), 1.0)) for m in group}
-    for member in group:
-        if abs(member.filled - filled) > _BORDER:  # how much of it is border is not certain
+    marked, framed = (
+        is_majority(way, len(others)) for way in (Relation.MARKED_A, Relation.FRAMED_A)
+    )
+    mirrored, changed = (
+        is_majority(way, len(members)) for way in (Relation.MIRRORED, Relation.CHANGED)
+    )
+    mirrored_count = sum(bool(relation & Relation.MIRRORED) for relation in hub_relations.values())
+    parts = [member.filled for member in members]
+    # Noise hides a border, so the median of many copies is more reliable.
+    filled = median(parts) if len(parts) >= _MIN_MAJORITY_COPIES else max(parts)
+    extents = {
+        m.id: _extent(hub_relations[m.id], overlaps.get(_pair(hub, m), 1.0)) for m in members
+    }
+    for member in members:
+        if abs(member.filled - filled) > _MIN_BORDER:  # how much of it is border is not certain
             extents[member.id] = min(1.0, extents[member.id])
 
-    # With the border, whose part in a border of another colour or in a crop is not known.
-    frames = {member.id: extents[member.id] / max(0.01, member.filled) for member in group}
+    # Extents including the border.
+    frames = {member.id: extents[member.id] / max(0.01, member.filled) for member in members}
     several = list(frames.values())
-    frame = median(several) if len(several) >= _MANY else min(several)
+    frame = median(several) if len(several) >= _MIN_MAJORITY_COPIES else min(several)
 
     def ways(member: GroupMember) -> dict[str, bool]:
-        relation = seen[member.id]
+        relation = hub_relations[member.id]
         return {
-            "cropped": frames[member.id] < _CROP * max(extents.values()),
+            "cropped": frames[member.id] < _MAX_CROP_EXTENT * max(extents.values()),
             "marked": bool(relation & Relation.MARKED_B)
             or (marked and not relation & Relation.MARKED_A),
             "framed": bool(relation & Relation.FRAMED_B)
             or (framed and not relation & Relation.FRAMED_A),
-            "mirrored": bool(relation & Relation.MIRRORED) != mirrored and 2 * turned != len(group),
-            "bordered": member.filled < 1 - _BORDER and frames[member.id] > (1 + _BORDER) * frame,
+            "mirrored": bool(relation & Relation.MIRRORED) != mirrored
+            and 2 * mirrored_count != len(members),
+            "bordered": member.filled < 1 - _MIN_BORDER
+            and frames[member.id] > (1 + _MIN_BORDER) * frame,
             "changed": bool(relation & Relation.CHANGED) != changed,
         }
 
-    return {member.id: {way for way, true in ways(member).items() if true} for member in group}
+    return {member.id: {way for way, true in ways(member).items() if true} for member in members}
 
 
-def _from_centre(
-    group: Sequence[GroupMember], relations: Mapping[Pair, Relation]
+def _relations_to_hub(
+    members: Sequence[GroupMember], relations: Mapping[Pair, Relation]
 ) -> dict[int, Relation]:
     """Return how each member differs from the first one, which is `a`."""
-    centre, seen = group[0], {group[0].id: Relation(0)}
-    for member in group[1:]:
-        relation = relations.get(_pair(centre, member), Relation(0))
-        seen[member.id] = relation if centre.id < member.id else relation.swapped
-    return seen
+    hub, hub_relations = members[0], {members[0].id: Relation(0)}
+    for member in members[1:]:
+        relation = relations.get(_pair(hub, member), Relation(0))
+        hub_relations[member.id] = relation if hub.id < member.id else relation.swapped
+    return hub_relations
 
 
 def _extent(relation: Relation, overlap: float) -> float:
-    """Return how much a member shows, the centre being 1; what surrounds it does not count."""
+    """Return how much a member shows relative to the hub; what surrounds it does not count."""
     if relation & Relation.MORE_A and not relation & (Relation.FRAMED_A | Relation.MORE_B):
         return overlap
     if relation & Relation.MORE_B and not relation & (Relation.FRAMED_B | Relation.MORE_A):
@@ -134,40 +158,43 @@ def _extent(relation: Relation, overlap: float) -> float:
     return 1.0
 
 
-def _size(member: GroupMember) -> float:
-    """Return the number of pixels in doublings, with what storage and a person's word add."""
+def _size_score(member: GroupMember) -> float:
+    """Return the number of pixels in doublings, adjusted by storage and metadata."""
     pixels = max(1.0, member.width * member.height * member.filled)
-    stored = min(_MOST_BYTES, max(_LEAST_BYTES, member.bytes_per_pixel))
+    stored = min(_MAX_BYTES, max(_MIN_BYTES, member.bytes_per_pixel))
     stored = {"GIF": _GIF_BYTES}.get(member.format, stored)
-    stored = _LOSSLESS_BYTES if member.format in LOSSLESS else stored
-    return log2(pixels) + 0.5 * log2(stored) + standing(member)
+    stored = _LOSSLESS_BYTES if member.format in LOSSLESS_FORMATS else stored
+    return log2(pixels) + 0.5 * log2(stored) + metadata_score(member)
 
 
 def _pair(first: GroupMember, second: GroupMember) -> Pair:
     return min(first.id, second.id), max(first.id, second.id)
 
 
-def why_kept(
+def explain_choice(
     kept: GroupMember, others: Sequence[GroupMember], altered: Mapping[int, set[str]]
 ) -> str:
-    """Say in which ways a copy is better than the best of the others, as a short text."""
-    rival = max(others, key=lambda member: (_size(member), -member.id))
-    mine, theirs = (m.width * m.height * m.filled for m in (kept, rival))
+    """Return a short text that says why a copy is better than the best of the others."""
+    rival = max(others, key=lambda member: (_size_score(member), -member.id))
+    kept_pixels, rival_pixels = (m.width * m.height * m.filled for m in (kept, rival))
     sizes = f"{kept.width} x {kept.height}, the next {rival.width} x {rival.height}"
-    lossless = [m.format in LOSSLESS for m in (kept, rival)]
-    spoiled = altered.get(rival.id, set()) - altered.get(kept.id, set())
-    ways = {
-        f"larger ({sizes})": mine > 1.05 * theirs,
-        f"not enlarged ({sizes})": theirs > 1.05 * mine and not spoiled & _SPOILED,
-        "no border": "bordered" in spoiled,
-        "not cropped": "cropped" in spoiled,
-        "no mark": "marked" in spoiled,
-        "nothing around it": "framed" in spoiled,
+    lossless = [m.format in LOSSLESS_FORMATS for m in (kept, rival)]
+    disadvantages = altered.get(rival.id, set()) - altered.get(kept.id, set())
+    advantages = {
+        f"larger ({sizes})": kept_pixels > 1.05 * rival_pixels,
+        f"not enlarged ({sizes})": rival_pixels > 1.05 * kept_pixels
+        and not disadvantages & _NOT_COMPARABLE,
+        "no border": "bordered" in disadvantages,
+        "not cropped": "cropped" in disadvantages,
+        "no mark": "marked" in disadvantages,
+        "nothing around it": "framed" in disadvantages,
         f"stored without loss ({kept.format})": lossless == [True, False],
         "less compressed": not any(lossless) and kept.bytes_per_pixel > 1.1 * rival.bytes_per_pixel,
-        "has a decision": bool(kept.status in DECIDED and rival.status not in DECIDED),
+        "has a decision": bool(
+            kept.status in DECIDED_STATUSES and rival.status not in DECIDED_STATUSES
+        ),
         f"licence known ({kept.licence})": bool(kept.licence and not rival.licence),
         f"source known ({kept.source})": bool(kept.source and not rival.source),
     }
-    better = [way for way, true in ways.items() if true]
-    return ", ".join(better) or "copies of equal worth: the earliest"
+    applicable = [text for text, applies in advantages.items() if applies]
+    return ", ".join(applicable) or "equal quality: the earliest"

@@ -32,22 +32,22 @@ from labeler.duplicates.alignment import (
     SURE,
     Common,
     Fit,
-    align,
-    common_part,
-    frame_on_frame,
+    crop_common_part,
+    estimate_alignment,
+    fit_frames,
     is_framed,
-    refined,
+    refine_alignment,
 )
-from labeler.duplicates.contested import DETAIL
+from labeler.duplicates.contradictions import MIN_SHARED_PART
 from labeler.duplicates.differences import (
     Edges,
     StrongestChange,
-    edges_of_both,
-    is_laid_over,
-    replaced_windows,
-    strongest_change,
+    compute_edge_pair,
+    find_strongest_change,
+    is_overlaid,
+    measure_replaced_windows,
 )
-from labeler.duplicates.grouping import Pair
+from labeler.duplicates.duplicate_sets import Pair
 from labeler.duplicates.hashes import GREY_SIZE, PreparedImage, prepare
 from labeler.sample_pixels import SampleFile, read_pixels
 
@@ -126,7 +126,7 @@ def compare(a: PreparedImage, b: PreparedImage, *, one_film: bool = False) -> Ve
     if a.flat or b.flat:
         return _NOTHING
     verdict = _both_ways(a, b, one_film)
-    if verdict.why != _DETAIL or not hues_differ(a.hues, b.hues):
+    if verdict.why != _DETAIL or not have_different_hues(a.hues, b.hues):
         return verdict
     by_value = _both_ways(a.by_value, b.by_value, one_film)
     return by_value if by_value.same else verdict
@@ -182,7 +182,7 @@ def _framed(a: PreparedImage, b: PreparedImage, one_film: bool) -> Verdict | Non
     if likeness < _LIKELY:
         return None
     other = b.mirrored if mirrored else b
-    fit = frame_on_frame(a.grey, other.grey, SQUEEZED if likeness > _SURELY else EVEN)
+    fit = fit_frames(a.grey, other.grey, SQUEEZED if likeness > _SURELY else EVEN)
     return _judge(a, other, fit, mirrored, one_film) if fit else None
 
 
@@ -190,11 +190,11 @@ def _compared(
     a: PreparedImage, b: PreparedImage, framed: Verdict | None, *, mirrored: bool, one_film: bool
 ) -> Verdict:
     """Compare by points and, where few agree, frame on frame: `framed` may have done that."""
-    fit = align(a.points, b.points)
+    fit = estimate_alignment(a.points, b.points)
     verdicts = [_judge(a, b, fit, mirrored, one_film)] if fit else []
     if framed is not None and framed.mirrored == mirrored:
         verdicts.append(framed)
-    elif (fit is None or fit.points < SURE) and (frame := frame_on_frame(a.grey, b.grey)):
+    elif (fit is None or fit.points < SURE) and (frame := fit_frames(a.grey, b.grey)):
         verdicts.append(_judge(a, b, frame, mirrored, one_film))
     return min(
         verdicts,
@@ -210,14 +210,14 @@ _ELSEWHERE = "something else is shown in places"
 
 
 def _judge(a: PreparedImage, b: PreparedImage, fit: Fit, mirrored: bool, one_film: bool) -> Verdict:
-    common = common_part(a.grey, b.grey, fit.matrix)
+    common = crop_common_part(a.grey, b.grey, fit.matrix)
     if common is None:
         return _NOTHING
     overlap = float(min(common.part_a, common.part_b))
     if max(common.part_a, common.part_b) < CONTAINED:
         return _NOTHING._replace(overlap=round(overlap, 3), points=fit.points, why=_OVERLAP)
-    edges = edges_of_both(common)
-    replaced = replaced_windows(common, edges)
+    edges = compute_edge_pair(common)
+    replaced = measure_replaced_windows(common, edges)
 
     def verdict(same: bool, why: str, doubtful: bool = False) -> Verdict:
         return Verdict(
@@ -225,15 +225,15 @@ def _judge(a: PreparedImage, b: PreparedImage, fit: Fit, mirrored: bool, one_fil
         )
 
     # A page of text loses more with its empty border than was cut off by a crop.
-    if min(common.part_a / b.filled, common.part_b / a.filled) < DETAIL:
+    if min(common.part_a / b.filled, common.part_b / a.filled) < MIN_SHARED_PART:
         return verdict(False, "one is a detail of the other")
     if replaced > (CHANGED_IN_FILM if one_film else MORE_CHANGED):
-        return verdict(False, _ELSEWHERE, not one_film and is_laid_over(common))
+        return verdict(False, _ELSEWHERE, not one_film and is_overlaid(common))
     change = _different(common, edges)
     if replaced > CHANGED:
-        return verdict(False, _ELSEWHERE, change.strength <= 1 or is_laid_over(common))
+        return verdict(False, _ELSEWHERE, change.strength <= 1 or is_overlaid(common))
     if change.strength > 1:
-        doubtful = not one_film and (change.strength <= DOUBT or is_laid_over(common))
+        doubtful = not one_film and (change.strength <= DOUBT or is_overlaid(common))
         return verdict(False, _DETAIL, doubtful)
     relation = _extent(a, b, fit, common) | _details(change, replaced)
     same = verdict(True, "the same picture, mirrored" if mirrored else "the same picture")
@@ -269,14 +269,14 @@ def _different(common: Common, edges: tuple[Edges, Edges]) -> StrongestChange:
     The alignment is refined where there seems to be something.
     """
     most = float(SPOT * (max(common.a.shape) / SIDE) ** SPOT_POWER)
-    change = strongest_change(common, edges)
+    change = find_strongest_change(common, edges)
     if change.strength > _PLAIN * most:
-        fine = refined(common)
-        change = strongest_change(fine, edges_of_both(fine))
+        fine = refine_alignment(common)
+        change = find_strongest_change(fine, compute_edge_pair(fine))
     return change._replace(strength=change.strength / most)
 
 
-def hues_differ(
+def have_different_hues(
     mine: npt.NDArray[np.float64] | None, theirs: npt.NDArray[np.float64] | None
 ) -> bool:
     """Tell whether two pictures have their colours at different hues, from `hue_histogram`."""
@@ -292,7 +292,7 @@ MOST = 32
 Places = npt.NDArray[np.int64]
 
 
-class Star(NamedTuple):
+class ComparisonBatch(NamedTuple):
     """Comparisons among some pictures, in the order in which they are made; for one worker.
 
     `tied` has for each pair the sets that its two pictures are in when nothing is compared yet.
@@ -302,7 +302,7 @@ class Star(NamedTuple):
     tied: tuple[Pair, ...]
 
 
-class StarVerdicts(NamedTuple):
+class BatchVerdicts(NamedTuple):
     """The verdicts of the comparisons of a star; of a `failed` pair one picture cannot be read.
 
     The pairs that are in neither have their ends tied by others.
@@ -312,7 +312,7 @@ class StarVerdicts(NamedTuple):
     failed: list[FilePair]
 
 
-def compare_star(star: Star) -> StarVerdicts:
+def compare_batch(star: ComparisonBatch) -> BatchVerdicts:
     """Compare pairs whose ends no earlier one has tied, in a worker process."""
     verdicts, failed, sets = [], [], DisjointSets()
     number = {tie: sets.add() for ties in star.tied for tie in ties}
@@ -327,10 +327,10 @@ def compare_star(star: Star) -> StarVerdicts:
         verdicts.append((pair, verdict))
         if verdict.same:
             sets.join(number[a], number[b])
-    return StarVerdicts(verdicts, failed)
+    return BatchVerdicts(verdicts, failed)
 
 
-class Comparisons:
+class ComparisonQueue:
     """The pairs that are still to be compared, given what is known to be the same.
 
     `order` are the samples (rows) of `open_` pairs, the best middles first; `same` are pairs, too.

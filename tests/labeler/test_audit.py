@@ -238,7 +238,7 @@ def test_frames_of_one_film_are_no_copies_by_what_makes_other_pictures_some(
     finder.search()
     assert [leak.kind for leak in told if leak.kind != "alike"] == []
     plan = finder.plan()
-    assert (plan.groups, plan.doubts) == ([], [])
+    assert (plan.sets, plan.doubts) == ([], [])
 
 
 @pytest.mark.slow

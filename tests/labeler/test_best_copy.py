@@ -16,7 +16,7 @@ from gleanset.db.duplicates import GroupMember, Pairs, Relation
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.hashes import prepare
 from labeler.duplicates.originals import find_originals
-from labeler.duplicates.ranking import alterations
+from labeler.duplicates.ranking import find_alterations
 from labeler.duplicates.verification import compare
 from labeler.sample_pixels import SampleFile
 
@@ -205,7 +205,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
                 names[add_picture(dataset, f"{kind} {name}", data)] = (kind, name)
         finder = DuplicateFinder(dataset, workers=1)
         finder.search()
-        groups = finder.plan().groups
+        groups = finder.plan().sets
         assert all(len({names[m.key][0] for m in group.members}) == 1 for group in groups)
         return dict(names[group.kept] for group in groups)
 
@@ -224,7 +224,7 @@ def test_what_was_found_out_is_not_found_out_again(dataset: Dataset) -> None:
     assert list(plan.preferred.values()) == ["second"]
     finder.apply(plan)
     again = finder.plan()
-    assert (again.preferred, again.groups[0].kept) == ({}, plan.groups[0].kept)
+    assert (again.preferred, again.sets[0].kept) == ({}, plan.sets[0].kept)
     assert Pairs(dataset.db).by_person() == {}
 
 
@@ -237,22 +237,22 @@ def member(row: int) -> GroupMember:
 def test_what_most_copies_have_against_the_centre_was_done_to_the_centre() -> None:
     group = [member(row) for row in (2, 1, 3, 4)]
     mirrored = {(1, 2): Relation.MIRRORED, (2, 3): Relation.MIRRORED, (2, 4): Relation.MIRRORED}
-    assert alterations(group, mirrored, {})[2] == {"mirrored"}
-    assert alterations(group, mirrored, {})[3] == set()
+    assert find_alterations(group, mirrored, {})[2] == {"mirrored"}
+    assert find_alterations(group, mirrored, {})[3] == set()
     marked = {(1, 2): Relation.MARKED_B, (2, 3): Relation.MARKED_A, (2, 4): Relation(0)}
-    ways = alterations(group, marked, {})
+    ways = find_alterations(group, marked, {})
     assert (ways[1], ways[2], ways[3], ways[4]) == (set(), {"marked"}, set(), {"marked"})
     noisy = member(5)._replace(filled=1.0)
     framed = [one._replace(filled=0.8) for one in group]
-    ways = alterations([*framed, noisy], {(2, 5): Relation.MORE_B}, {(2, 5): 0.8})
+    ways = find_alterations([*framed, noisy], {(2, 5): Relation.MORE_B}, {(2, 5): 0.8})
     assert set().union(*(ways[one.id] for one in framed)) == set()
     crops = {(1, 2): Relation.MORE_A, (2, 3): Relation.MORE_A}
-    ways = alterations(group[:3], crops, {(1, 2): 0.8, (2, 3): 0.8})
+    ways = find_alterations(group[:3], crops, {(1, 2): 0.8, (2, 3): 0.8})
     assert (ways[1], ways[2], ways[3]) == (set(), {"cropped"}, {"cropped"})
     # A letterbox around an image with a white border of its own shows no more than that.
     whites = [one._replace(filled=0.84) for one in [*group, member(5)]]
     boxed = {(2, 6): Relation.MORE_B}
-    ways = alterations([*whites, member(6)._replace(filled=0.82)], boxed, {(2, 6): 0.81})
+    ways = find_alterations([*whites, member(6)._replace(filled=0.82)], boxed, {(2, 6): 0.81})
     assert (ways[1], ways[6]) == (set(), {"bordered"})
 
 

@@ -12,7 +12,7 @@ from test_verification import cel
 
 from gleanset import Dataset
 from gleanset.db.duplicates import NOT, SAME, Pairs, PairVerdict, Relation
-from labeler.duplicates.contested import contested_pairs
+from labeler.duplicates.contradictions import find_contested_pairs
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.hashes import prepare
@@ -84,7 +84,7 @@ def test_what_only_a_common_part_ties_is_a_question(
         a, b = sorted(member.id for member in doubt.members)
         assert doubt.contested
         assert pairs.compared(a, b) is not None
-    for group in plan.groups:
+    for group in plan.sets:
         for one, other in combinations([keys[member.key] for member in group.members], 2):
             assert compare(prepare(images[one]), prepare(images[other])).same
     assert finder.search() == (0, 0, 0, 0)
@@ -94,7 +94,7 @@ def named(plan: DuplicatePlan, keys: Mapping[str, str]) -> tuple[set[tuple[str, 
     """Groups and doubtful pairs by the names of their members."""
     return tuple(
         {tuple(sorted(keys[member.key] for member in group.members)) for group in groups}
-        for groups in (plan.groups, plan.doubts)
+        for groups in (plan.sets, plan.doubts)
     )
 
 
@@ -123,13 +123,13 @@ def test_copies_of_one_image_that_refuse_each_other_are_not_in_one_group(dataset
     same = [verdict(centre, one, SAME, 1.0), verdict(centre, other, SAME, 5.0)]
     pairs.settle([*same, verdict(one, other, NOT, 20.0)])
     plan = DuplicateFinder(dataset, workers=1).plan()
-    (group,), (doubt,) = plan.groups, plan.doubts
+    (group,), (doubt,) = plan.sets, plan.doubts
     assert {member.id for member in group.members} == {centre, one}
     assert (doubt.contested, {member.id for member in doubt.members}) == (True, {centre, other})
     # Two crops that have less in common with each other contradict nothing.
     pairs.settle([verdict(one, other, NOT, 20.0, overlap=0.3)])
     plan = DuplicateFinder(dataset, workers=1).plan()
-    assert ([len(group.members) for group in plan.groups], plan.doubts) == ([3], [])
+    assert ([len(group.members) for group in plan.sets], plan.doubts) == ([3], [])
 
 
 def rows_of(dataset: Dataset, keys: Mapping[str, object]) -> dict[str, int]:
@@ -145,10 +145,10 @@ def test_what_shows_no_more_than_a_copy_is_not_asked_about() -> None:
         return PairVerdict(a, b, 0.0, 1.0, SAME if b < 200 else NOT)
 
     crops = {(1, row): Relation.MORE_A for row in range(2, 100)}
-    assert contested_pairs(crops, verdict) == set()
+    assert find_contested_pairs(crops, verdict) == set()
     assert asked == []
     marked = {(1, row): Relation.MARKED_B for row in range(100, 150)}
-    assert contested_pairs(crops | marked, verdict) == set()
+    assert find_contested_pairs(crops | marked, verdict) == set()
     assert len(asked) == 49, "each with the first, of which it is an equal copy"
     other = {(1, 200): Relation.MARKED_B}
-    assert contested_pairs(crops | marked | other, verdict) == {*marked, *other}
+    assert find_contested_pairs(crops | marked | other, verdict) == {*marked, *other}

@@ -109,7 +109,7 @@ def test_who_chooses_a_copy_in_a_conflict_chooses_its_label(empty: Dataset) -> N
     accept_hints(empty)
     copies(empty, one, other)
     empty.journal.step("Reject", [Choice(other, "reject")])
-    (group,) = DuplicateFinder(empty).plan().open_groups()
+    (group,) = DuplicateFinder(empty).plan().open_sets()
     assert group.decisions == ("hana", "rejected")
     accept(empty, [group.with_best(one)])
     assert labels(empty) == {one: "hana", other: "hana"}

@@ -11,14 +11,14 @@ from duplicate_pictures import COPIES, add_picture, drawing, encoded
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from labeler.duplicates.decisions import judge
+from labeler.duplicates.duplicate_sets import Pair
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.duplicates.grouping import Pair
-from labeler.duplicates.verification import MOST, Comparisons
+from labeler.duplicates.verification import MOST, ComparisonQueue
 
 KINDS = ("small", "grey", "vivid", "letterbox", "squeezed")
 
 
-def looks(comparisons: Comparisons, same: Callable[[int, int], bool]) -> list[Pair]:
+def looks(comparisons: ComparisonQueue, same: Callable[[int, int], bool]) -> list[Pair]:
     """The pairs that are compared when `same` tells what comparing them says."""
     made = []
     while stars := comparisons.next_round():
@@ -34,22 +34,22 @@ def looks(comparisons: Comparisons, same: Callable[[int, int], bool]) -> list[Pa
 def test_copies_of_one_picture_are_compared_with_the_best_alone() -> None:
     copies = list(range(100, 114))
     pairs = list(combinations(copies, 2))
-    made = looks(Comparisons(list(reversed(copies)), pairs, []), lambda a, b: True)
+    made = looks(ComparisonQueue(list(reversed(copies)), pairs, []), lambda a, b: True)
     assert made == [(other, 113) for other in reversed(copies[:-1])]
-    assert looks(Comparisons(copies, pairs, made), lambda a, b: False) == []
+    assert looks(ComparisonQueue(copies, pairs, made), lambda a, b: False) == []
 
 
 def test_who_is_refused_by_the_middle_is_compared_with_the_others() -> None:
     order = [1, 2, 3, 4]
     made = looks(
-        Comparisons(order, list(combinations(order, 2)), []), lambda a, b: (a, b) != (1, 4)
+        ComparisonQueue(order, list(combinations(order, 2)), []), lambda a, b: (a, b) != (1, 4)
     )
     assert made == [(1, 2), (1, 3), (1, 4), (2, 4)]
 
 
 def test_many_more_than_a_star_holds_are_all_tied() -> None:
     order = list(range(1, 10 * MOST))
-    comparisons = Comparisons(
+    comparisons = ComparisonQueue(
         order, [(a, a + b) for a in order for b in (1, 7) if a + b in order], []
     )
     assert len(looks(comparisons, lambda a, b: True)) == len(order) - 1
@@ -75,7 +75,7 @@ def looked(dataset: Dataset) -> list[str]:
 
 
 def grouped(dataset: Dataset) -> list[set[str]]:
-    return [{g.kept, *g.others} for g in DuplicateFinder(dataset, workers=1).plan().groups]
+    return [{g.kept, *g.others} for g in DuplicateFinder(dataset, workers=1).plan().sets]
 
 
 def verdicts(dataset: Dataset) -> set[str]:
@@ -112,5 +112,5 @@ def test_whom_a_person_parts_from_the_best_is_looked_at_again(
 
 
 def grouped_best(dataset: Dataset) -> tuple[str, str]:
-    (group,) = DuplicateFinder(dataset, workers=1).plan().groups
+    (group,) = DuplicateFinder(dataset, workers=1).plan().sets
     return group.kept, group.others[0]

@@ -145,16 +145,16 @@ def test_a_doubtful_pair_waits_for_a_person(dataset: Dataset, doubtful: tuple[st
     finder = DuplicateFinder(dataset, workers=1)
     assert finder.search() == (2, 1, 0, 0)
     plan, pairs = finder.plan(), Pairs(dataset.db)
-    assert (plan.groups, doubts(plan), plan.result()["doubtful"]) == ([], [doubtful], 1)
+    assert (plan.sets, doubts(plan), plan.result()["doubtful"]) == ([], [doubtful], 1)
     assert finder.apply(plan) is None
     assert list(pairs.tied().values()) == [True]  # never in train and in test
     judge(dataset, *doubtful, same=True)
     settled = finder.plan()
-    assert (settled.doubts, len(settled.groups)) == ([], 1)
+    assert (settled.doubts, len(settled.sets)) == ([], 1)
     dataset.journal.undo()
     assert doubts(finder.plan()) == [doubtful]
     judge(dataset, *doubtful, same=False)
-    assert (finder.plan().doubts, finder.plan().groups) == ([], [])
+    assert (finder.plan().doubts, finder.plan().sets) == ([], [])
     assert list(pairs.tied().values()) == [False]
     assert finder.search() == (0, 0, 0, 0)
 
@@ -164,9 +164,9 @@ def test_a_doubt_is_asked_once_for_a_group(dataset: Dataset, doubtful: tuple[str
     finder = DuplicateFinder(dataset, workers=1)
     finder.search()
     plan = finder.plan()
-    assert [len(group.others) for group in plan.groups] == [1]
+    assert [len(group.others) for group in plan.sets] == [1]
     (doubt,) = doubts(plan)
-    assert plan.groups[0].kept in doubt
+    assert plan.sets[0].kept in doubt
     judge(dataset, *doubt, same=False)
     assert finder.plan().doubts == []
 
@@ -189,7 +189,7 @@ def test_pairs_of_a_lost_file_do_not_wait_for_ever(dataset: Dataset) -> None:
     assert [r.what for r in dataset.rejections.each()] == [lost]
     path.write_bytes(bytes_)
     assert finder.search().same == 1
-    assert [group.kept for group in finder.plan().groups] == [good]
+    assert [group.kept for group in finder.plan().sets] == [good]
 
 
 WORK = """
@@ -202,7 +202,7 @@ with Dataset.open(sys.argv[1]) as dataset:
 
 
 def groups(dataset: Dataset) -> list[tuple[str, tuple[str, ...]]]:
-    return [(g.kept, g.others) for g in DuplicateFinder(dataset).plan().groups]
+    return [(g.kept, g.others) for g in DuplicateFinder(dataset).plan().sets]
 
 
 @pytest.mark.slow

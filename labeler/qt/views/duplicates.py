@@ -16,7 +16,7 @@ from gleanset.db.duplicates import GroupMember
 from gleanset.errors import GleansetError
 from gleanset.work.progress import Progress
 from labeler.duplicates.decisions import accept, keep_all
-from labeler.duplicates.plan import DuplicateGroup
+from labeler.duplicates.plan import DuplicateSet
 from labeler.qt.grid.gesture_view import GestureView, GridCommand, Select
 from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.model import UNMARKED
@@ -33,7 +33,7 @@ from labeler.sorting.session import SortingSession, StepResult
 class GroupGrid(GestureView):
     """The first copy of each group is ticked; each says its size and format."""
 
-    groups: Sequence[DuplicateGroup] = ()
+    groups: Sequence[DuplicateSet] = ()
     largest = 400
 
     def member(self, row: int) -> tuple[int, int]:
@@ -99,7 +99,7 @@ class DuplicatesView(PagedView):
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.groups: list[DuplicateGroup] = []
+        self.groups: list[DuplicateSet] = []
         self._stale, self._decided = True, False
         self._fit = 1
         self._working = self.worker.task()
@@ -159,7 +159,7 @@ class DuplicatesView(PagedView):
         self._plan(search=True)
 
     def _plan(self, search: bool = False) -> None:
-        def work(dataset: Dataset, progress: Progress) -> list[DuplicateGroup]:
+        def work(dataset: Dataset, progress: Progress) -> list[DuplicateSet]:
             # Loading OpenCV takes a while: the window does not wait for it.
             from labeler.duplicates.finder import DuplicateFinder
 
@@ -168,7 +168,7 @@ class DuplicatesView(PagedView):
                 finder.search()
             plan = finder.plan()
             finder.remember(plan)
-            return plan.open_groups()
+            return plan.open_sets()
 
         if self._working.start(work):
             self._stale = self._decided = False
@@ -195,7 +195,7 @@ class DuplicatesView(PagedView):
         self._say()
         self.worker.say(why, bad=True)
 
-    def _planned(self, groups: list[DuplicateGroup]) -> None:
+    def _planned(self, groups: list[DuplicateSet]) -> None:
         if self._decided:  # something was, since this plan was begun
             self._plan()
             return
@@ -210,7 +210,7 @@ class DuplicatesView(PagedView):
     # -- pages
 
     @property
-    def page(self) -> list[DuplicateGroup]:
+    def page(self) -> list[DuplicateSet]:
         return self.groups[: self._fit]
 
     def _show(self) -> None:
@@ -237,7 +237,7 @@ class DuplicatesView(PagedView):
                 return max(1, len(sections) - 1)
         return max(1, len(sections))
 
-    def _reason(self, group: DuplicateGroup) -> str:
+    def _reason(self, group: DuplicateSet) -> str:
         if group.conflict and not group.settled:
             return "⚠ " + self.tr("Decisions differ ({all}): click the copy that is right").format(
                 all=", ".join(group.decisions)
@@ -317,7 +317,7 @@ class DuplicatesView(PagedView):
         self._decide(lambda session: session.adopt(accept(session.dataset, page), aside), page)
 
     def _decide(
-        self, work: Callable[[SortingSession], StepResult], decided: Sequence[DuplicateGroup]
+        self, work: Callable[[SortingSession], StepResult], decided: Sequence[DuplicateSet]
     ) -> None:
         # By their members: several doubtful pairs may have the same name.
         gone = {frozenset(member.id for member in group.members) for group in decided}

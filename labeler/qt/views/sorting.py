@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QComboBox, QToolButton
 
 from gleanset.db.views import ANYTHING, FilterChoices, OrderedRows
 from gleanset.operations import Operation
-from labeler.duplicates.decisions import take_back
+from labeler.duplicates.decisions import restore_duplicates
 from labeler.qt.grid.gesture_view import GridCommand, Select
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
@@ -315,7 +315,7 @@ class SortingView(FilteredView):
         ids = self.model.ids(rows)
         self.model.set_state(rows, TileState(TileMark.SENT, "✓"))
         self.decide_rows(
-            rows, lambda session: session.adopt(take_back(session.dataset, ids), len(ids))
+            rows, lambda session: session.adopt(restore_duplicates(session.dataset, ids), len(ids))
         )
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:

@@ -123,7 +123,7 @@ def test_a_click_keeps_another_copy_for_good(person: Person) -> None:
     ready(person.window)
     with Dataset.open(person.window.worker.root) as dataset:
         plan = DuplicateFinder(dataset, workers=1).plan()
-        assert all("chosen" not in group.reason for group in plan.groups)
+        assert all("chosen" not in group.reason for group in plan.sets)
 
 
 def test_k_keeps_all_of_a_group_and_is_remembered(person: Person) -> None:
