@@ -31,14 +31,14 @@ from gleanset.records import Origin
 from gleanset.source_table import NAME, SourceRows, SourceTables, is_source_table, parse_table
 from gleanset.tree import ARCHIVE, TABLE, ignored_reason, ignored_summary, junk_reason, named_reason
 from harvest.folder import (
-    AS_THEY_COME,
+    DEFAULT_OPTIONS,
     EXCLUDED,
-    FoundPicture,
-    PictureOptions,
-    checked_folder,
+    ImageFile,
+    ImportOptions,
+    credit_stamp,
+    import_images,
     is_excluded,
-    said_stamp,
-    take_pictures,
+    resolve_folder,
 )
 from harvest.img2dataset import MAX_METADATA_BYTES, ImageMetadata, parse_metadata, shards_in
 from harvest.importer import Importer
@@ -80,7 +80,7 @@ def is_archive(path: Path) -> bool:
         raise InputUnusable(f"cannot read {path}: {error.strerror}", "chmod u+r it") from error
 
 
-def split_places(places: Iterable[Path], own: Path) -> tuple[list[Path], list[Path]]:
+def split_archives(places: Iterable[Path], own: Path) -> tuple[list[Path], list[Path]]:
     """Return folders and single images, and archives; `own` is the dataset.
 
     The shards in a folder that img2dataset wrote are archives. Raises `InputUnusable` for anything
@@ -91,15 +91,15 @@ def split_places(places: Iterable[Path], own: Path) -> tuple[list[Path], list[Pa
     for place in places:
         if place.is_file() and is_archive(place):
             archives.append(place.absolute())
-        elif shards := shards_in(checked_folder(place, own)):
+        elif shards := shards_in(resolve_folder(place, own)):
             archives += [shard.absolute() for shard in shards]
         else:
-            trees.append(checked_folder(place, own))
+            trees.append(resolve_folder(place, own))
     return trees, archives
 
 
 def harvest_archives(
-    dataset: Dataset, archives: Iterable[Path], options: PictureOptions = AS_THEY_COME
+    dataset: Dataset, archives: Iterable[Path], options: ImportOptions = DEFAULT_OPTIONS
 ) -> dict[str, object]:
     """Add every image inside some archives; return the counts.
 
@@ -107,7 +107,7 @@ def harvest_archives(
     """
     ignored: Counter[str] = Counter()
 
-    def new(intake: Importer, scratch: Path) -> Generator[FoundPicture, None, None]:
+    def new(intake: Importer, scratch: Path) -> Generator[ImageFile, None, None]:
         every = (member for archive in archives for member in members(archive, options, ignored))
         for number, (picture, read) in enumerate(every):
             if intake.knows(picture.origin, picture.stamp):
@@ -125,12 +125,12 @@ def harvest_archives(
             else:
                 yield picture._replace(path=path, copied=True, refused=refused)
 
-    return take_pictures(dataset, STAGE, new, options) | ignored_summary(ignored)
+    return import_images(dataset, STAGE, new, options) | ignored_summary(ignored)
 
 
 def members(
-    path: Path, options: PictureOptions, ignored: Counter[str]
-) -> Iterator[tuple[FoundPicture, Callable[[], bytes]]]:
+    path: Path, options: ImportOptions, ignored: Counter[str]
+) -> Iterator[tuple[ImageFile, Callable[[], bytes]]]:
     """Yield what may be an image, and what reads it, in order; count the others in `ignored`.
 
     An archive without folders is a class folder itself. Raises `InputUnusable`.
@@ -182,12 +182,12 @@ def members(
                 origin = row.complete(origin)
                 credit = credit.completed(row.credit)
             stated = [options.credit] if credit == NOTHING and not row else [options.credit, credit]
-            stamp = f"{hint or ''}{said_stamp(group, *stated)}"
-            yield FoundPicture(Path(title), origin, stamp, credit), read
+            stamp = f"{hint or ''}{credit_stamp(group, *stated)}"
+            yield ImageFile(Path(title), origin, stamp, credit), read
         options.unmatched.extend(tables.unmatched())
 
 
-def names_inside(path: Path) -> Iterator[str]:
+def member_names(path: Path) -> Iterator[str]:
     """Yield the name of every member, without its folders."""
     with _opened(path) as entries:
         yield from (parts[-1] for entry in entries if (parts := _parts(entry.name)))

@@ -18,8 +18,8 @@ from gleanset.errors import GleansetError
 from gleanset.plugins import answerable
 from gleanset.records import Candidate, Origin
 from harvest.http import Client
-from harvest.http.scheduler import MOST_PENDING
-from harvest.importer import Seen
+from harvest.http.scheduler import MAX_PENDING
+from harvest.importer import VisitState
 from harvest.selection import Selection
 from harvest.sources import Query, Source
 
@@ -29,19 +29,19 @@ _CLOSE_SECONDS = 10.0
 _MAX_READY = 500
 
 
-class KnownPlaces(Protocol):
+class VisitLog(Protocol):
     """Knows and counts the places of candidates: an `Importer`, or the preview's stand-in."""
 
     tally: Counter[str]
 
-    def seen(self, origin: Origin) -> Seen:
+    def seen(self, origin: Origin) -> VisitState:
         """Return what is known of a place; count it where it needs no download."""
 
-    def met_again(self, origin: Origin) -> None:
+    def count_repeat(self, origin: Origin) -> None:
         """Count a place that this run has just visited."""
 
 
-Places = TypeVar("Places", bound=KnownPlaces)
+Places = TypeVar("Places", bound=VisitLog)
 
 
 class CandidateQueue(Generic[Places]):
@@ -108,7 +108,7 @@ class CandidateQueue(Generic[Places]):
         copies = self._copies.pop(_place(candidate))
         self._waiting -= len(copies)
         for copy in copies:
-            self.places.met_again(copy.origin)
+            self.places.count_repeat(copy.origin)
 
     def _next(self, missing: float) -> Candidate | None:
         candidate = next(self._candidates, None)
@@ -117,7 +117,7 @@ class CandidateQueue(Generic[Places]):
 
     @property
     def _full(self) -> bool:
-        return self._exhausted or self._waiting >= MOST_PENDING
+        return self._exhausted or self._waiting >= MAX_PENDING
 
     def _missing(self) -> float:
         # Candidates under way count: a known one behind them waits as well.
@@ -125,9 +125,9 @@ class CandidateQueue(Generic[Places]):
 
     def _sort(self, candidate: Candidate) -> None:
         seen = self.places.seen(candidate.origin)
-        if seen is Seen.AGAIN and self.limit is not None:
+        if seen is VisitState.AGAIN and self.limit is not None:
             self._failed.append(candidate)
-        elif seen is not Seen.KNOWN:
+        elif seen is not VisitState.KNOWN:
             self._make_ready(candidate)
 
     def _make_ready(self, *new: Candidate) -> None:
@@ -145,7 +145,7 @@ def _place(candidate: Candidate) -> tuple[str, str]:
     return candidate.origin.source, candidate.origin.key
 
 
-class ImagesFound(set[str]):
+class SourceImages(set[str]):
     """The images of one source; `common` are those of all sources."""
 
     def __init__(self, common: set[str]) -> None:
@@ -315,11 +315,11 @@ class SharedQueue(Generic[Places]):
         duplicates = sum(len(queue.images) for queue in queues) - len(self._images)
         active = [queue for queue in queues if not queue.ended]
         left = self._limit + duplicates - sum(len(queue.images) for queue in queues if queue.ended)
-        for queue, share in zip(active, equal_shares(left, len(active)), strict=True):
+        for queue, share in zip(active, split_evenly(left, len(active)), strict=True):
             queue.limit = share
 
 
-def equal_shares(total: int, number: int) -> Sequence[int]:
+def split_evenly(total: int, number: int) -> Sequence[int]:
     """Return equal whole parts; where they cannot be equal, the first ones are one larger."""
     if not number:
         return []

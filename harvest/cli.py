@@ -210,9 +210,9 @@ def check(job: CommandJob, request: CheckRequest) -> Result | None:
     "blocked", "ratelimited" or "unreachable" (exit code 4, as "changed").
     """
     from harvest.check import check_source
-    from harvest.sources import source_named
+    from harvest.sources import load_source
 
-    site = source_named(request.source)
+    site = load_source(request.source)
     chosen = source_settings(request.options, (site.name,))[site.name]
     # A dataset may say who to write to about our requests.
     try:
@@ -236,26 +236,26 @@ def check(job: CommandJob, request: CheckRequest) -> Result | None:
 @options_of(LoginRequest)
 def login(job: CommandJob, request: LoginRequest) -> Result:
     """Log in to a site once; the secret goes to the keyring, never into a dataset."""
-    from harvest.sources import Query, source_named
+    from harvest.sources import Query, load_source
 
     chosen = source_settings(request.options, (request.site,))[request.site]
-    where = source_named(request.site).settings(Query("", options=chosen))
+    where = load_source(request.site).settings(Query("", options=chosen))
     if others := [name for name in chosen if not name.endswith("endpoint")]:
         raise UsageError(f"-o {request.site}.{others[0]} has no say in a login.", "Leave it out.")
     if request.site == "flickr":
-        from harvest.sources.flickr.api import login_flickr
+        from harvest.sources.flickr.api import log_in_to_flickr
 
         if request.token_stdin:
             raise UsageError(
                 "Flickr has no refresh token", "run harvest login flickr and answer its questions"
             )
-        return login_flickr(answered, endpoint=where["endpoint"])
+        return log_in_to_flickr(answered, endpoint=where["endpoint"])
     import webbrowser
 
-    from harvest.sources.pixiv.login import login_pixiv
+    from harvest.sources.pixiv.login import log_in_to_pixiv
 
     token = sys.stdin.readline() if request.token_stdin else None
-    return login_pixiv(
+    return log_in_to_pixiv(
         answered,
         webbrowser.open,
         token,

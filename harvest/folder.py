@@ -43,7 +43,7 @@ STAGE = "harvest-folder"
 EXCLUDED = "excluded"
 
 
-class FoundPicture(NamedTuple):
+class ImageFile(NamedTuple):
     """A file worth trying, its origin, and a stamp that changes when the file does.
 
     `credit` is what a `sources.csv` says of it. A `copied` one is removed when it was tried; in
@@ -58,7 +58,7 @@ class FoundPicture(NamedTuple):
     refused: tuple[str, str] | None = None
 
 
-class CreditedPicture(NamedTuple):
+class StagedImage(NamedTuple):
     """A picture that was staged, what its file says of who made it, and why it would be kept back.
 
     Pictures of one's own are not: whoever has them knows what they may do.
@@ -69,7 +69,7 @@ class CreditedPicture(NamedTuple):
     reserved: str | None = None
 
 
-class FolderHints(NamedTuple):
+class HintRule(NamedTuple):
     """What pictures are hinted to be: the class folder on `level`, or without it one label.
 
     `groups` says which of them belong together; `splits` are outermost folders that are no classes.
@@ -91,7 +91,7 @@ class FolderHints(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureOptions:
+class ImportOptions:
     """How pictures are taken in.
 
     With `hints` the class folder on that level is the hint, else `label`. `credit` is that of the
@@ -114,16 +114,16 @@ class PictureOptions:
     progress: Progress | None = None
 
     @property
-    def hinting(self) -> FolderHints:
+    def hinting(self) -> HintRule:
         """What the pictures are hinted to be."""
-        return FolderHints(self.label, self.class_level if self.hints else None, self.groups)
+        return HintRule(self.label, self.class_level if self.hints else None, self.groups)
 
 
-AS_THEY_COME = PictureOptions()
+DEFAULT_OPTIONS = ImportOptions()
 
 
 def harvest_folders(
-    dataset: Dataset, folders: Iterable[Path], options: PictureOptions = AS_THEY_COME
+    dataset: Dataset, folders: Iterable[Path], options: ImportOptions = DEFAULT_OPTIONS
 ) -> dict[str, object]:
     """Add every picture under some folders, and pictures named themselves; the counts.
 
@@ -131,23 +131,23 @@ def harvest_folders(
     before are skipped unless they, or what is said of them, changed. Raises `InputUnusable` for a
     folder that is not there.
     """
-    roots = [checked_folder(folder, dataset.root) for folder in folders]
+    roots = [resolve_folder(folder, dataset.root) for folder in folders]
     ignored: Counter[str] = Counter()
 
-    def new(intake: Importer, _: Path) -> Generator[FoundPicture, None, None]:
+    def new(intake: Importer, _: Path) -> Generator[ImageFile, None, None]:
         for root in roots:
             for picture in walk(root, options, ignored):
                 if not intake.knows(picture.origin, picture.stamp):
                     yield picture
 
-    return take_pictures(dataset, STAGE, new, options) | ignored_summary(ignored)
+    return import_images(dataset, STAGE, new, options) | ignored_summary(ignored)
 
 
-def take_pictures(
+def import_images(
     dataset: Dataset,
     stage: str,
-    new: Callable[[Importer, Path], Generator[FoundPicture, None, None]],
-    options: PictureOptions,
+    new: Callable[[Importer, Path], Generator[ImageFile, None, None]],
+    options: ImportOptions,
 ) -> dict[str, object]:
     """Take in the pictures that `new` yields, which may use a scratch folder; the counts."""
     notes = FileNotes(options.groups, options.refused, options.hints)
@@ -170,17 +170,17 @@ class _Keep:
     def __init__(self, keep: StageFile) -> None:
         self._keep = keep
 
-    def __call__(self, picture: FoundPicture) -> CreditedPicture:
+    def __call__(self, picture: ImageFile) -> StagedImage:
         if picture.refused is not None:
             raise Unreadable(*picture.refused)
         data = self._keep.read(picture.path)
         measured = self._keep.keep(data)
         reserved = next((wish.reason for wish in reservations_in(data)), None)
-        return CreditedPicture(measured, credit_of(data), reserved)
+        return StagedImage(measured, credit_of(data), reserved)
 
 
 def _take(
-    intake: Importer, outcome: Outcome[FoundPicture, CreditedPicture], options: PictureOptions
+    intake: Importer, outcome: Outcome[ImageFile, StagedImage], options: ImportOptions
 ) -> None:
     """Take what a worker made of a file; who made it says a table, else the file, else options."""
     item, picture = outcome.item, outcome.result
@@ -195,7 +195,7 @@ def _take(
     intake.take(origin, measured, item.stamp)
 
 
-def checked_folder(folder: Path, own: Path) -> Path:
+def resolve_folder(folder: Path, own: Path) -> Path:
     """Return an absolute path that `walk` can begin at. Raises `InputUnusable`."""
     if not folder.exists():
         placeholder = "write the name of a folder with your images for DIR"
@@ -218,7 +218,7 @@ def checked_folder(folder: Path, own: Path) -> Path:
     return folder.resolve() if ".." in folder.parts else folder.absolute()
 
 
-def walk(root: Path, options: PictureOptions, ignored: Counter[str]) -> Iterator[FoundPicture]:
+def walk(root: Path, options: ImportOptions, ignored: Counter[str]) -> Iterator[ImageFile]:
     """Yield every file under `root` that may be an image, in a fixed order; count the others.
 
     A `root` without folders is a class folder itself, and so is the folder of a `root` that is a
@@ -232,14 +232,14 @@ def walk(root: Path, options: PictureOptions, ignored: Counter[str]) -> Iterator
 
     def picture(
         path: Path, hint: str | None, inside: Sequence[str] = (), beside: Set[str] = frozenset()
-    ) -> FoundPicture:
+    ) -> ImageFile:
         row = tables.of(path)
         group = row.group or hinting.group_of(path.name, printable(path.parent), inside)
         below = path.relative_to(root) if path != root else Path(path.name)
         origin = _origin(path, below, hint, group)
         origin, credit = _with_metadata(path, beside, origin, row.credit)
-        stamp = _stamp(path, origin, said_stamp(group, credit, options.credit))
-        return FoundPicture(path, origin, stamp, credit if stamp else NOTHING)
+        stamp = _stamp(path, origin, credit_stamp(group, credit, options.credit))
+        return ImageFile(path, origin, stamp, credit if stamp else NOTHING)
 
     if root.is_file():
         yield picture(root, hinting.of((root.parent.name,)))
@@ -288,7 +288,7 @@ def _included(
         yield folder, folders, kept
 
 
-def names_in(root: Path, exclude: Sequence[str] = ()) -> Iterator[str]:
+def image_names(root: Path, exclude: Sequence[str] = ()) -> Iterator[str]:
     """Yield the name of every file that may be an image."""
     if root.is_file():
         yield root.name
@@ -318,7 +318,7 @@ def _stamp(path: Path, origin: Origin, credits_stamp: str) -> str:
     return f"{status.st_size}:{status.st_mtime_ns}:{origin.hint or ''}{credits_stamp}"
 
 
-def said_stamp(group: str | None, *parts: Credit) -> str:
+def credit_stamp(group: str | None, *parts: Credit) -> str:
     """Return a stamp that changes with what is said of a picture; empty where nothing is."""
     texts = [text or "" for credit in parts for text in credit] + ([group] if group else [])
     return ":" + hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12] if any(texts) else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.work.progress import Progress
-from harvest.request import NO_PROGRESS, AllowPrivate, Label, Result, Workers, client_of
+from harvest.request import NO_PROGRESS, AllowPrivate, Label, Result, Workers, client_factory
 from harvest.video.options import SamplingTable
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def video_inputs(
     # Only here: what the web needs takes as long to load as all the rest.
     from harvest.video.remote import VideoAddress
 
-    client = client_of(dataset, allow_private)
+    client = client_factory(dataset, allow_private)
 
     def address(url: str) -> VideoAddress:
         if dataset is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gleanset.errors import InputUnusable
 from gleanset.records import Candidate, Origin
-from harvest.lists import kind_of, text_of
+from harvest.lists import list_suffix, open_list
 
 # Numbers of messages, of gallery_dl/extractor/message.py.
 _ERROR, _URL, _QUEUE = -1, 3, 6
@@ -20,7 +20,7 @@ _PAGES = ("post_url", "page_url", "permalink", "permalink_url", "webpage_url", "
 
 def is_gallery_dl(file: Path) -> bool:
     """Return whether a list is one of gallery-dl's, by its name."""
-    return kind_of(file) == ".json"
+    return list_suffix(file) == ".json"
 
 
 def read_gallery_dl(file: Path, label: str | None = None) -> Iterator[Candidate]:
@@ -46,7 +46,7 @@ def read_gallery_dl(file: Path, label: str | None = None) -> Iterator[Candidate]
 
 
 def _messages(file: Path) -> Iterator[Any]:
-    with text_of(file) as stream:
+    with open_list(file) as stream:
         text = stream.read().lstrip()
     while text:
         array, end = JSONDecoder().raw_decode(text)

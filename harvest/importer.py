@@ -47,7 +47,7 @@ PASSING = frozenset(
 _LOOKED_UP = 64
 
 
-class Seen(Enum):
+class VisitState(Enum):
     """What earlier runs know of a place."""
 
     NEW = "new"
@@ -55,11 +55,11 @@ class Seen(Enum):
     KNOWN = "known"
 
 
-def seen_by(state: str | None) -> Seen:
+def visit_state(state: str | None) -> VisitState:
     """Return what a state of `Fetches` says of a place."""
     if state is None or state == "unsettled":
-        return Seen.NEW
-    return Seen.AGAIN if state == "failed" else Seen.KNOWN
+        return VisitState.NEW
+    return VisitState.AGAIN if state == "failed" else VisitState.KNOWN
 
 
 class FileNotes(NamedTuple):
@@ -105,7 +105,7 @@ class Importer:
         self.reasons: Counter[str] = Counter()
         self.hints: Counter[str] = Counter()
 
-    def looked_up(self, candidates: Iterable[Candidate], source: str) -> Iterator[Candidate]:
+    def prefetch_states(self, candidates: Iterable[Candidate], source: str) -> Iterator[Candidate]:
         """Yield candidates of one source, whose places are looked up some at a time.
 
         `seen` knows them then: asking the catalogue for each would hold up the downloads.
@@ -116,9 +116,9 @@ class Importer:
 
     def knows(self, origin: Origin, stamp: str = "") -> bool:
         """Return whether a place was visited before; a known image gets the new origin as well."""
-        return self.seen(origin, stamp) is Seen.KNOWN
+        return self.seen(origin, stamp) is VisitState.KNOWN
 
-    def seen(self, origin: Origin, stamp: str = "") -> Seen:
+    def seen(self, origin: Origin, stamp: str = "") -> VisitState:
         """Return what is known of a place; `AGAIN` where a reason to fail may have passed."""
         fetches = self._dataset.fetches
         if origin.key in self._states:
@@ -126,7 +126,7 @@ class Importer:
             state = self._states.pop(origin.key)
         else:
             state = fetches.state(origin.source, origin.key, stamp)
-        if (seen := seen_by(state)) is not Seen.KNOWN:
+        if (seen := visit_state(state)) is not VisitState.KNOWN:
             return seen
         self.tally["known"] += 1
         image = fetches.image(origin.source, origin.key) if state == "done" else None
@@ -138,14 +138,14 @@ class Importer:
                         self._note_hint(image, origin)
             self._note_replaced(image, origin)
             self._met(image, origin)
-        return Seen.KNOWN
+        return VisitState.KNOWN
 
-    def met_again(self, origin: Origin) -> None:
+    def count_repeat(self, origin: Origin) -> None:
         """Note a place that this run has just visited: nobody is asked for it twice."""
-        if self.seen(origin) is not Seen.KNOWN:
+        if self.seen(origin) is not VisitState.KNOWN:
             self.tally["known"] += 1
 
-    def take_download(self, outcome: Outcome[Candidate, Measured]) -> bool:
+    def record_download(self, outcome: Outcome[Candidate, Measured]) -> bool:
         """Record what became of a download; a failed one is kept for another try.
 
         An address to which several different results are sent is a notice of their host, such as

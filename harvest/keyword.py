@@ -17,18 +17,18 @@ from gleanset.errors import (
     RateLimited,
     UsageError,
 )
-from harvest.candidates import ImagesFound, Places, SharedQueue, SourceQueue
+from harvest.candidates import Places, SharedQueue, SourceImages, SourceQueue
 from harvest.downloads import Downloader, DownloadRun
 from harvest.http import Client
 from harvest.importer import Importer, counts
-from harvest.lists import checked_file, read_lines
+from harvest.lists import check_file_exists, read_lines
 from harvest.selection import ALL, Selection
 from harvest.sources import Query, Source
 
 STAGE = "harvest-keyword"
 LIMIT = 100
 # After these a source is not asked for the next keyword either: it would say the same.
-FINAL_REFUSALS = (RateLimited, NeedsLogin, MissingComponent)
+FINAL_ERRORS = (RateLimited, NeedsLogin, MissingComponent)
 
 Keyword = tuple[str, str | None]
 
@@ -52,7 +52,7 @@ def read_keywords(
     """
     found: list[Keyword] = [(word.strip(), own) for word, own in keywords if word.strip()]
     if file is not None:
-        found += [(word, own or label) for word, own in read_lines(checked_file(file))]
+        found += [(word, own or label) for word, own in read_lines(check_file_exists(file))]
     if not found:
         raise UsageError("there is no keyword", "name some, or a file of them with -i FILE")
     return list(dict.fromkeys(found))
@@ -85,7 +85,7 @@ def _query(keyword: str, label: str | None, options: Mapping[str, str], source: 
 
 
 @dataclass(frozen=True, slots=True)
-class SearchEnd(Generic[Places]):
+class SearchResult(Generic[Places]):
     """One source after one keyword: `error` ended it, `is_short`: the keyword lacks images."""
 
     keyword: str
@@ -104,7 +104,7 @@ def run_searches(
     client: Client,
     open_queue: OpenQueue[Places],
     drive: Callable[[SharedQueue[Places], str], None],
-) -> Iterator[SearchEnd[Places]]:
+) -> Iterator[SearchResult[Places]]:
     """Search keywords one after another, all sources of one together; yield how each ended.
 
     `open_queue` begins to ask a source, whose images go into a set; `drive` takes the candidates
@@ -113,7 +113,7 @@ def run_searches(
     given_up: dict[str, GleansetError] = {}
     for search in searches:
         images: set[str] = set()
-        queues = {pair[0].name: open_queue(pair, ImagesFound(images)) for pair in search.asked}
+        queues = {pair[0].name: open_queue(pair, SourceImages(images)) for pair in search.asked}
         active = {name: queue for name, queue in queues.items() if name not in given_up}
         try:
             drive(SharedQueue(limit, active, images), search.keyword)
@@ -127,7 +127,7 @@ def run_searches(
         is_short = len(images) < limit
         for name, queue in queues.items():
             error = queue.error or given_up.get(name)
-            if isinstance(error, FINAL_REFUSALS):
+            if isinstance(error, FINAL_ERRORS):
                 given_up[name] = error
             unasked = queue.places.tally["not_asked"]
             if error is None and is_short and unasked:
@@ -135,17 +135,17 @@ def run_searches(
                     f"{unasked} images were not asked for, because their hosts refuse requests",
                     "Try them again later with: harvest retry",
                 )
-            yield SearchEnd(search.keyword, name, queue.places, error, is_short)
+            yield SearchResult(search.keyword, name, queue.places, error, is_short)
 
 
-def run_result(ends: Sequence[SearchEnd[Importer]]) -> dict[str, object]:
+def summarize_run(ends: Sequence[SearchResult[Importer]]) -> dict[str, object]:
     """Return the counts of a run, by keyword and source where there are several.
 
     When every source refused and nothing was found, the first error is raised: a refusal is never
     an empty result. Raises `Incomplete`, with the counts, where a keyword lacks images because the
     end of a list was not seen.
     """
-    errors = first_errors(ends)
+    errors = first_errors_by_source(ends)
     result = _counts(ends)
     had = any(n for end in ends for n in end.places.tally.values())
     raise_if_all_refused(errors, ends, had=had)
@@ -158,11 +158,11 @@ def run_result(ends: Sequence[SearchEnd[Importer]]) -> dict[str, object]:
                 value: _counts([end for end in ends if getattr(end, key) == value], status=True)
                 for value in values
             }
-    raise_incomplete(ends, result)
+    raise_if_incomplete(ends, result)
     return result
 
 
-def _counts(ends: Sequence[SearchEnd[Importer]], *, status: bool = False) -> dict[str, object]:
+def _counts(ends: Sequence[SearchResult[Importer]], *, status: bool = False) -> dict[str, object]:
     tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
     reasons: Counter[str] = Counter()
     for end in ends:
@@ -172,7 +172,7 @@ def _counts(ends: Sequence[SearchEnd[Importer]], *, status: bool = False) -> dic
     return ({"status": (errors or ["ok"])[0]} if status else {}) | counts(tally, reasons)
 
 
-def first_errors(ends: Sequence[SearchEnd[Places]]) -> dict[str, GleansetError]:
+def first_errors_by_source(ends: Sequence[SearchResult[Places]]) -> dict[str, GleansetError]:
     """Return the first error of each source that had one."""
     errors: dict[str, GleansetError] = {}
     for end in ends:
@@ -182,14 +182,14 @@ def first_errors(ends: Sequence[SearchEnd[Places]]) -> dict[str, GleansetError]:
 
 
 def raise_if_all_refused(
-    errors: Mapping[str, GleansetError], ends: Sequence[SearchEnd[Places]], *, had: bool
+    errors: Mapping[str, GleansetError], ends: Sequence[SearchResult[Places]], *, had: bool
 ) -> None:
     """Raise the first error where all sources refused and nothing was had."""
     if not had and errors and errors.keys() == {end.source for end in ends}:
         raise next(iter(errors.values()))
 
 
-def raise_incomplete(ends: Sequence[SearchEnd[Places]], result: dict[str, object]) -> None:
+def raise_if_incomplete(ends: Sequence[SearchResult[Places]], result: dict[str, object]) -> None:
     """Raise `Incomplete` with a result where searches that lack images ended in an error."""
     incomplete = [(end, end.error) for end in ends if end.error is not None and end.is_short]
     if incomplete:
@@ -210,9 +210,9 @@ def harvest_searches(
     """Download up to `limit` distinct images for each keyword, over all its sources; the counts.
 
     Each source brings an equal share; what it cannot fill passes to the others. Raises as
-    `run_result`.
+    `summarize_run`.
     """
-    ends: list[SearchEnd[Importer]] = []
+    ends: list[SearchResult[Importer]] = []
     with dataset.stage(STAGE) as scratch, run.open_client() as client:
         downloader = Downloader(dataset, client, scratch, run)
 
@@ -223,7 +223,7 @@ def harvest_searches(
         def download(queue: SharedQueue[Importer], keyword: str) -> None:
             downloader.run(
                 queue,
-                lambda outcome: queue.places(outcome.item).take_download(outcome),
+                lambda outcome: queue.places(outcome.item).record_download(outcome),
                 keyword,
                 limit,
                 queue.progress,
@@ -232,4 +232,4 @@ def harvest_searches(
         for end in run_searches(asked, limit, client, open_queue, download):
             end.places.finish()
             ends.append(end)
-    return run_result(ends)
+    return summarize_run(ends)

@@ -44,7 +44,7 @@ class Row(NamedTuple):
     page: str | None = None
 
 
-def known_columns(columns: Columns) -> dict[str, str]:
+def check_columns(columns: Columns) -> dict[str, str]:
     """Return the columns without what goes without saying. Raises `UsageError` for others."""
     for what in columns:
         if what not in Row._fields:
@@ -55,7 +55,7 @@ def known_columns(columns: Columns) -> dict[str, str]:
     return {what: name for what, name in columns.items() if (what, name) != ("url", "url")}
 
 
-def checked_file(file: Path) -> Path:
+def check_file_exists(file: Path) -> Path:
     """Return the file itself. Raises `InputUnusable` where there is none."""
     if not file.is_file():
         raise InputUnusable(f"there is no file {file}", "check its name")
@@ -68,7 +68,7 @@ def check_list(file: Path, columns: Columns = PLAIN) -> None:
     Raises `InputUnusable` where it is not there, cannot be read or lacks a column,
     `MissingComponent` without what reads it, `UsageError` for columns of a list of lines.
     """
-    checked_file(file)
+    check_file_exists(file)
     next(read_rows(file, columns), None)
 
 
@@ -78,7 +78,7 @@ def read_rows(file: Path, columns: Columns = PLAIN) -> Iterator[Row]:
     Rows without an address are passed over. A row of a table that ends before its address is
     one with all its text for an address: it is rejected by name, and not lost.
     """
-    kind = kind_of(file)
+    kind = list_suffix(file)
     if kind == ".parquet":
         yield from _parquet_rows(file, columns)
     elif kind in _DIALECTS:
@@ -100,7 +100,7 @@ def read_lines(file: Path) -> Iterator[tuple[str, str | None]]:
     yield from _split(_lines(file))
 
 
-def kind_of(file: Path) -> str:
+def list_suffix(file: Path) -> str:
     """Return what the end of a list's name says of it, `.gz` left out."""
     return Path(file.name.lower().removesuffix(".gz")).suffix
 
@@ -205,7 +205,7 @@ def _index(file: Path, what: str, wanted: str, names: Sequence[str]) -> int:
 
 
 def _lines(file: Path) -> Iterator[str]:
-    with text_of(file) as stream:
+    with open_list(file) as stream:
         number = 0
         while line := stream.readline(LONGEST):
             number += 1
@@ -221,7 +221,7 @@ def _too_long(file: Path, what: str) -> InputUnusable:
 
 
 @contextmanager
-def text_of(file: Path) -> Iterator[io.TextIOWrapper]:
+def open_list(file: Path) -> Iterator[io.TextIOWrapper]:
     """The text of a list, uncompressed as it is read."""
     try:
         with file.open("rb") as raw:

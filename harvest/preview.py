@@ -18,14 +18,14 @@ from gleanset.terminal import readable
 from gleanset.tree import ignored_summary
 from harvest.archives import members
 from harvest.candidates import CandidateQueue, SharedQueue, SourceQueue
-from harvest.folder import PictureOptions, walk
+from harvest.folder import ImportOptions, walk
 from harvest.http import Client
-from harvest.importer import Seen, seen_by
+from harvest.importer import VisitState, visit_state
 from harvest.keyword import (
     Search,
-    first_errors,
+    first_errors_by_source,
     raise_if_all_refused,
-    raise_incomplete,
+    raise_if_incomplete,
     run_searches,
 )
 from harvest.lists import PLAIN, Columns
@@ -64,7 +64,7 @@ class Preview:
 
     def take_file(self, line: str, origin: Origin, stamp: str) -> None:
         """Show a file, or count one that is known."""
-        if seen_by(self.state(origin, stamp)) is Seen.KNOWN:
+        if visit_state(self.state(origin, stamp)) is VisitState.KNOWN:
             self.known += 1
         else:
             self.take(line)
@@ -87,7 +87,7 @@ def preview_searches(
     """
     wakes: SimpleQueue[None] = SimpleQueue()
 
-    def show(queue: SharedQueue[PreviewedPlaces], _: str) -> None:
+    def show(queue: SharedQueue[PreviewVisits], _: str) -> None:
         while (candidate := queue.take()) is not None or queue.asking or not wakes.empty():
             if candidate is None:
                 wakes.get()
@@ -95,12 +95,12 @@ def preview_searches(
                 queue.places(candidate).take(candidate)
                 queue.settled(candidate)
 
-    def open_queue(pair: tuple[Source, Query], images: set[str]) -> SourceQueue[PreviewedPlaces]:
-        places = PreviewedPlaces(preview, images)
+    def open_queue(pair: tuple[Source, Query], images: set[str]) -> SourceQueue[PreviewVisits]:
+        places = PreviewVisits(preview, images)
         return SourceQueue(pair, client, selection, places, images, lambda: wakes.put(None))
 
     ends = list(run_searches(asked, limit, client, open_queue, show))
-    preview.errors |= first_errors(ends)
+    preview.errors |= first_errors_by_source(ends)
     raise_if_all_refused(preview.errors, ends, had=bool(preview.new + preview.known))
     skipped: Counter[str] = Counter()
     for end in ends:
@@ -108,11 +108,11 @@ def preview_searches(
     names = dict.fromkeys(end.source for end in ends)
     states = {name: {"status": str(preview.errors.get(name, "ok"))} for name in names}
     result = preview.result(skipped) | ({"sources": states} if preview.errors else {})
-    raise_incomplete(ends, result)
+    raise_if_incomplete(ends, result)
     return result
 
 
-class PreviewedPlaces:
+class PreviewVisits:
     """Stands in for an `Importer`: shows what would be downloaded, should all be images.
 
     `images` takes up their addresses, as an importer notes their hashes.
@@ -123,17 +123,17 @@ class PreviewedPlaces:
         self._images = images
         self.tally: Counter[str] = Counter()
 
-    def seen(self, origin: Origin) -> Seen:
+    def seen(self, origin: Origin) -> VisitState:
         """Return what is known of a place, and count it where it needs no download."""
         # What was shown would be there by now.
         state = "done" if origin.url in self._images else self._view.state(origin)
-        if (seen := seen_by(state)) is Seen.KNOWN:
+        if (seen := visit_state(state)) is VisitState.KNOWN:
             self._view.known += 1
             if state == "done":
                 self._images.add(origin.url or origin.key)
         return seen
 
-    def met_again(self, origin: Origin) -> None:
+    def count_repeat(self, origin: Origin) -> None:
         """Count a place that was shown before."""
         self._view.known += 1
 
@@ -152,7 +152,7 @@ def preview_urls(
 ) -> Result:
     """Show the addresses of some lists that were not visited yet, should all be images."""
     images: set[str] = set()
-    places = PreviewedPlaces(preview, images)
+    places = PreviewVisits(preview, images)
     candidates = (c for file in files for c in read_list(file, label, columns))
     queue = CandidateQueue(candidates, places, images, limit)
     while (candidate := queue.take()) is not None:
@@ -164,7 +164,7 @@ def preview_urls(
 def preview_folders(
     preview: Preview,
     places: tuple[Iterable[Path], Iterable[Path]],
-    options: PictureOptions,
+    options: ImportOptions,
     summary: Callable[[], Mapping[str, object]],
 ) -> Result:
     """Show the files that would be tried in some folders, and the members of some archives.

@@ -31,14 +31,14 @@ from gleanset.request import Count, Request, WorkerCount, several
 from gleanset.settings import NetSettings, read_settings
 from gleanset.source_table import unmatched_summary
 from gleanset.work.progress import Progress
-from harvest.lists import known_columns
-from harvest.robots_words import WORDS, RobotsWord
+from harvest.lists import check_columns
+from harvest.robots_words import WORDS, OptOutSignal
 from harvest.selection import Selection, parse_range
 from harvest.source_names import SOURCES
 
 if TYPE_CHECKING:
     from gleanset import Dataset
-    from harvest.folder import PictureOptions
+    from harvest.folder import ImportOptions
     from harvest.http import Client
     from harvest.keyword import Search
     from harvest.preview import Preview
@@ -93,7 +93,7 @@ class Downloads(Request, frozen=True, kw_only=True):
     """What all that downloads is asked: the manners."""
 
     ignore_robots: Annotated[
-        tuple[RobotsWord, ...],
+        tuple[OptOutSignal, ...],
         Param(
             f"What a host may say to robots in vain: {', '.join(WORDS)}.",
             metavar="WORD",
@@ -104,10 +104,10 @@ class Downloads(Request, frozen=True, kw_only=True):
 
     def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
         """Return what opens the downloader, with the dataset's settings for the net."""
-        return client_of(dataset, self.allow_private, self.ignore_robots)
+        return client_factory(dataset, self.allow_private, self.ignore_robots)
 
 
-def client_of(
+def client_factory(
     dataset: Dataset | None, allow_private: bool, ignore_robots: tuple[str, ...] = ()
 ) -> Callable[[], Client]:
     """Return what opens a client, with what the dataset, or the user, says of the net."""
@@ -150,14 +150,14 @@ def source_settings(options: Mapping[str, Any], asked: tuple[str, ...]) -> Setti
 
 
 def _settings_of(settings: Settings, site: str, key: str) -> dict[str, str]:
-    from harvest.sources import source_named
+    from harvest.sources import load_source
 
     if site in settings:
         return settings[site]
     near = did_you_mean(site, settings, "{}")
     if not near:
         # A name that no source has is said to be that, with the nearest one.
-        source_named(site)
+        load_source(site)
     guess = f"Did you mean {near}.{key}? " if near else ""
     raise UsageError(
         f"-o {site}.{key}: {site} is not asked, only {', '.join(settings)}.",
@@ -247,11 +247,11 @@ class KeywordRequest(Downloads, frozen=True, kw_only=True):
 
     def sites(self) -> list[Source]:
         """Return the sources. Raises `UsageError` for unknown ones, and where there is none."""
-        from harvest.sources import source_named
+        from harvest.sources import load_source
 
         if not self.source:
             raise UsageError("no source is named", "write for instance --source bing")
-        return [source_named(name) for name in several(self.source)]
+        return [load_source(name) for name in several(self.source)]
 
     def selection(self) -> Selection:
         """Return which results are meant."""
@@ -344,7 +344,7 @@ class UrlsRequest(Downloads, frozen=True, kw_only=True):
             option="--column",
             metavar="WHAT=NAME",
             example="caption=TEXT",
-            parse=known_columns,
+            parse=check_columns,
         ),
     ] = msgspec.field(default_factory=dict)
     limit: Annotated[Count | None, Param("Stop at that many distinct images.")] = None
@@ -383,7 +383,7 @@ class UrlsRequest(Downloads, frozen=True, kw_only=True):
         return preview_urls(view, self.files, self.label, self.limit, self.columns)
 
 
-FolderLevel = Annotated[int, msgspec.Meta(ge=0)]
+ClassLevel = Annotated[int, msgspec.Meta(ge=0)]
 
 
 def _checked_groups(text: str) -> str:
@@ -401,7 +401,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
     ]
     hints_from_folders: Annotated[bool, Param("Names of class folders are hints.")] = False
     class_level: Annotated[
-        FolderLevel | None, Param(f"{LEVEL_HELP} 0: the innermost.", metavar="N")
+        ClassLevel | None, Param(f"{LEVEL_HELP} 0: the innermost.", metavar="N")
     ] = None
     exclude: Annotated[
         tuple[str, ...], Param("Leave out folders and files of that name or path.", metavar="GLOB")
@@ -437,22 +437,22 @@ class FolderRequest(Request, frozen=True, kw_only=True):
 
         Raises `UsageError` for a level where no folder hints.
         """
-        from harvest.archives import split_places
+        from harvest.archives import split_archives
 
         if self.class_level is not None and not self.hints_from_folders:
             raise UsageError(
                 "a class level was given, and folders are not to hint at classes",
                 "add --hints-from-folders, in a recipe hints_from_folders = true",
             )
-        split_places(self.places, root)
+        split_archives(self.places, root)
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
         """Take the pictures in."""
-        from harvest.archives import harvest_archives, split_places
+        from harvest.archives import harvest_archives, split_archives
         from harvest.folder import harvest_folders
         from harvest.importer import combined
 
-        trees, archives = split_places(self.places, dataset.root)
+        trees, archives = split_archives(self.places, dataset.root)
         groups = self._groups(trees, archives)
         refused: list[str] = []
         reserved: list[str] = []
@@ -471,27 +471,27 @@ class FolderRequest(Request, frozen=True, kw_only=True):
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
         """Show the files that would be tried, and every member of the archives."""
-        from harvest.archives import split_places
+        from harvest.archives import split_archives
         from harvest.preview import preview_folders
 
-        trees, archives = split_places(self.places, root)
+        trees, archives = split_archives(self.places, root)
         groups = self._groups(trees, archives)
         return preview_folders(view, (trees, archives), self._options(groups), groups.summary)
 
     def _groups(self, trees: Sequence[Path], archives: Sequence[Path]) -> FileGroups:
-        from harvest.archives import names_inside
-        from harvest.folder import names_in
+        from harvest.archives import member_names
+        from harvest.folder import image_names
 
         by = None if self.group_by is None else GroupBy.parse(self.group_by)
         if by is None or by.pattern is None:
             return FileGroups(by)
-        names = [name for tree in trees for name in names_in(tree, self.exclude)]
-        return FileGroups(by, [*names, *(name for path in archives for name in names_inside(path))])
+        names = [name for tree in trees for name in image_names(tree, self.exclude)]
+        return FileGroups(by, [*names, *(name for path in archives for name in member_names(path))])
 
-    def _options(self, groups: FileGroups) -> PictureOptions:
-        from harvest.folder import PictureOptions
+    def _options(self, groups: FileGroups) -> ImportOptions:
+        from harvest.folder import ImportOptions
 
-        return PictureOptions(
+        return ImportOptions(
             hints=self.hints_from_folders,
             class_level=1 if self.class_level is None else self.class_level,
             label=self.label,
@@ -523,7 +523,7 @@ class CheckRequest(Request, frozen=True, kw_only=True):
 
     def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
         """Return what opens the client; a page that is asked for once needs no manners more."""
-        return client_of(dataset, self.allow_private)
+        return client_factory(dataset, self.allow_private)
 
 
 class LoginRequest(Request, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ RobotsTag = Literal["noai", "noimageai", "noml", "noindex", "noimageindex"]
 # Who may reserve what is made of a picture: its host by the first two, its file by the others.
 Reservation = Literal["tdm-reservation", "content-signal", "iptc", "c2pa"]
 # What a person may choose to ignore.
-RobotsWord = Literal["robots.txt", RobotsTag, Reservation, "all"]
+OptOutSignal = Literal["robots.txt", RobotsTag, Reservation, "all"]
 
 TAGS: tuple[str, ...] = get_args(RobotsTag)
-WORDS: tuple[str, ...] = get_args(RobotsWord)
+WORDS: tuple[str, ...] = get_args(OptOutSignal)

@@ -50,7 +50,7 @@ _Answer = TypeVar("_Answer")
 _seen: set[str] = set()
 
 
-class Vault:
+class SecretStore:
     """The three places as one. `patience`: seconds that the keyring may take to answer.
 
     `folder` holds the file; by default the user's configuration folder.
@@ -117,7 +117,7 @@ class Vault:
         return answers[0] if answers else None
 
 
-_vault = Vault()
+_vault = SecretStore()
 
 
 def secret(name: str) -> str | None:
@@ -128,12 +128,12 @@ def secret(name: str) -> str | None:
     return _vault.read(name)
 
 
-def keep_secret(name: str, value: str) -> str:
+def store_secret(name: str, value: str) -> str:
     """Store a secret in the keyring, else in the file; where it is now, in words."""
     return _vault.keep(name, value)
 
 
-def redacted(text: str) -> str:
+def redact_secrets(text: str) -> str:
     """Return `text` with every secret that this program has handled replaced by `***`."""
     known = _seen | {os.environ.get(variable, "").strip() for variable in VARIABLES.values()}
     long_enough = [value for value in known if len(value) >= _SHORTEST]
@@ -213,7 +213,7 @@ class Ask(Protocol):
         """Return the answer."""
 
 
-def checked_answer(pasted: str, what: str) -> str:
+def check_pasted_secret(pasted: str, what: str) -> str:
     """Return what a person pasted, without spaces around it; `what` it is goes into the error.
 
     Raises `NeedsLogin` for a text that can be no key or token.
@@ -227,12 +227,12 @@ def checked_answer(pasted: str, what: str) -> str:
     return text
 
 
-def keep_login(site: str, secrets: Mapping[str, str], **details: object) -> dict[str, object]:
+def store_login(site: str, secrets: Mapping[str, str], **details: object) -> dict[str, object]:
     """Store secrets that were tried, by their names; return the result of the command.
 
-    `details` are what else it tells. Raises what `keep_secret` raises.
+    `details` are what else it tells. Raises what `store_secret` raises.
     """
-    places = dict.fromkeys(keep_secret(name, value) for name, value in secrets.items())
+    places = dict.fromkeys(store_secret(name, value) for name, value in secrets.items())
     result = {"logged_in": site, "kept_in": " and ".join(places), **details}
     # The environment goes before what is kept: an old value there would be used on.
     if any(secret(name) != value for name, value in secrets.items()):

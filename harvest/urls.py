@@ -19,7 +19,7 @@ from harvest.http.robots import PAGE_SAYS
 from harvest.http.scheduler import IterableQueue
 from harvest.importer import combined
 from harvest.keyword import STAGE as SEARCHED
-from harvest.lists import PLAIN, Columns, check_list, checked_file, read_rows
+from harvest.lists import PLAIN, Columns, check_file_exists, check_list, read_rows
 
 STAGE = "harvest-urls"
 
@@ -47,9 +47,9 @@ def harvest_urls(
         # Without a limit the images are not asked for, and a list may be long.
         importer = downloader.importer(STAGE, None if limit is None else images)
         candidates = (c for file in lists for c in read_list(file, label, columns))
-        new = importer.looked_up(candidates, "urls")
+        new = importer.prefetch_states(candidates, "urls")
         queue = CandidateQueue(new, importer, images, limit)
-        downloader.run(queue, importer.take_download, "images", limit)
+        downloader.run(queue, importer.record_download, "images", limit)
         importer.finish()
     return importer.result()
 
@@ -63,7 +63,7 @@ def check(file: Path, columns: Columns = PLAIN) -> None:
             f"{file} is a list of gallery-dl, which has no columns", "leave --column out"
         )
     else:
-        checked_file(file)
+        check_file_exists(file)
 
 
 def read_list(
@@ -115,7 +115,7 @@ def _retry_stage(
         downloader = Downloader(dataset, client, scratch, run)
         importer = downloader.importer(stage)
         queue = IterableQueue(_candidates(dataset, stage, reason, client))
-        downloader.run(queue, importer.take_download, f"retry {stage}")
+        downloader.run(queue, importer.record_download, f"retry {stage}")
         importer.finish()
     return importer.result()
 

@@ -78,11 +78,11 @@ def _plugins() -> Iterator[Component]:
     from facecrop.detector_names import DETECTORS
     from facecrop.detectors import checked_detector_class
     from harvest.source_names import SOURCES
-    from harvest.sources import checked_source
+    from harvest.sources import check_source_class
     from labeler.export.formats import FORMS, checked_format
 
     tried = (
-        tried_plugins("sources", SOURCES, checked_source),
+        tried_plugins("sources", SOURCES, check_source_class),
         tried_plugins("detectors", DETECTORS, checked_detector_class),
         tried_plugins("presets", preset_names(), validate_preset_values),
         tried_plugins("exports", FORMS, checked_format),
@@ -172,10 +172,10 @@ def _google() -> str:
 
 
 def _login(secret: str) -> str:
-    from harvest.secrets import Vault
+    from harvest.secrets import SecretStore
 
     site = secret.partition(".")[0]
-    if Vault(patience=PATIENCE).read(secret) is None:
+    if SecretStore(patience=PATIENCE).read(secret) is None:
         raise MissingComponent("nobody is logged in", f"harvest login {site}")
     return "logged in"
 

@@ -23,7 +23,7 @@ from gleanset.settings import Settings, SplitSettings, WorkSettings, add_web
 from gleanset.work.progress import Progress
 from harvest.frames_request import FramesRequest, check_programs
 from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
-from harvest.sources import source_named
+from harvest.sources import load_source
 from labeler.acceptance import apply_hints, plan_hints
 from labeler.balance import BalanceSettings, apply_balance, plan_balance
 from labeler.duplicates.finder import DuplicateFinder
@@ -290,7 +290,7 @@ class Gathering:
         `root` is where the dataset will be.
         """
         for option in self.options:
-            yield partial(source_named, option.partition(".")[0])
+            yield partial(load_source, option.partition(".")[0])
         recipe = self.recipe
         parts: list[Source] = [*recipe.folder, *recipe.urls, *recipe.keyword, *recipe.frames]
         for part in (*parts, *recipe.episodes):

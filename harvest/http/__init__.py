@@ -1,7 +1,7 @@
 """The one polite downloader: every source and every download goes through `Client`."""
 
 from harvest.http.client import Client, Page
-from harvest.http.policy import DownloadLimits, unreachable
-from harvest.http.throttle import Closed, retry_after
+from harvest.http.policy import DownloadLimits, unreachable_error
+from harvest.http.throttle import Closed, parse_retry_after
 
-__all__ = ["Client", "Closed", "DownloadLimits", "Page", "retry_after", "unreachable"]
+__all__ = ["Client", "Closed", "DownloadLimits", "Page", "parse_retry_after", "unreachable_error"]

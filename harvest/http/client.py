@@ -1,6 +1,6 @@
 """The client that every source and every download goes through.
 
-`fetch_once` makes a single request and never waits: the caller holds a slot of the host, and waits,
+`fetch_step` makes a single request and never waits: the caller holds a slot of the host, and waits,
 or does something else, where it returns `RetryLater`. The state that lives from one request to the
 next (address, attempts, redirects, network time) is in the `Fetch` itself.
 
@@ -24,20 +24,20 @@ from urllib3.util import Timeout
 from gleanset import __version__
 from gleanset.errors import Unreadable, UsageError
 from gleanset.work.pool import failed_outcome
-from harvest.http.connections import ConnectionPools, Deadline, DeadlineWatch, spelled_private
+from harvest.http.connections import ConnectionPools, Deadline, DeadlineWatcher, is_private_literal
 from harvest.http.policy import (
-    HOST_WIDE,
+    HOST_WIDE_STATUSES,
     RETRY_STATUSES,
     DownloadLimits,
     FetchPolicy,
     TransientFailure,
-    classify,
+    classify_error,
     looks_like_html,
-    unreachable,
+    unreachable_error,
 )
 from harvest.http.robots import RobotsPolicy
-from harvest.http.throttle import Closed, HostSlots, PassingTrouble, backoff, retry_after
-from harvest.http.urls import host_of, redirected, tidy
+from harvest.http.throttle import Closed, HostSlots, RetryableError, backoff, parse_retry_after
+from harvest.http.urls import get_host, normalize_url, resolve_redirect
 
 Answer = TypeVar("Answer")
 _CHUNK = 262_144
@@ -55,7 +55,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class HttpAnswer:
+class HttpResponse:
     """The answer to a request, after content decoding. `headers` ignore case."""
 
     status: int
@@ -93,7 +93,7 @@ class Fetch:
     @property
     def host(self) -> str:
         """The host to be asked next."""
-        return host_of(self.url)
+        return get_host(self.url)
 
 
 class Client:
@@ -119,7 +119,7 @@ class Client:
         self.slots = HostSlots(self.limits.per_host, self.limits.delay)
         self.logins: dict[object, Any] = {}  # what sources remember while the client lives
         self._pools = ConnectionPools(self.limits.per_host)
-        self._watch = DeadlineWatch()
+        self._watch = DeadlineWatcher()
 
     def __enter__(self) -> Self:
         return self
@@ -158,14 +158,14 @@ class Client:
         if referer:
             # A broken page address must not cost the image that was found on it.
             with suppress(Unreadable):
-                headers["Referer"] = tidy(referer)
+                headers["Referer"] = normalize_url(referer)
         return self._prepare(url, FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True))
 
-    def prepare_rules(self, file: str) -> Fetch:
+    def prepare_rules_fetch(self, file: str) -> Fetch:
         """Return the fetch of a file in which a host says what it allows."""
         return self._prepare(file, self.robots.policy)
 
-    def accept(self, answer: HttpAnswer) -> bytes:
+    def accept(self, answer: HttpResponse) -> bytes:
         """Return the file that an answer brings. Raises `Unreadable` where it brings none."""
         if answer.status >= 300:
             raise Unreadable(f"http {answer.status}", answer.url)
@@ -173,7 +173,7 @@ class Client:
             raise Unreadable("empty", answer.url)
         if looks_like_html(answer.data):
             raise Unreadable("not an image", f"{answer.url}: a web page")
-        self.robots.check_picture(answer.url, answer.data)
+        self.robots.check_image_bytes(answer.url, answer.data)
         return answer.data
 
     def page(
@@ -197,12 +197,12 @@ class Client:
             answer = self.fetch(url, policy, pace)
         except Unreadable as error:
             detail = error.detail.removeprefix(f"{url}: ")
-            raise unreachable(url, f"{error.reason} ({detail})") from error
+            raise unreachable_error(url, f"{error.reason} ({detail})") from error
         page = Page(answer.status, _text(answer), answer.url, answer.headers)
         self.robots.note_page(page.url, page.text)
         return page
 
-    def fetch(self, url: str, policy: FetchPolicy, pace: float = 0.0) -> HttpAnswer:
+    def fetch(self, url: str, policy: FetchPolicy, pace: float = 0.0) -> HttpResponse:
         """Fetch in this thread, and wait wherever a host wants it: the last answer.
 
         Robots rules are not asked for. `pace`: seconds between two requests to the host. Raises
@@ -212,13 +212,13 @@ class Client:
         self.slots.slow_down(fetch.host, pace)
         while True:
             with self.slots.turn(fetch.host):
-                outcome = self.fetch_once(fetch)
-            if isinstance(outcome, HttpAnswer):
+                outcome = self.fetch_step(fetch)
+            if isinstance(outcome, HttpResponse):
                 return outcome
             self.slots.sleep(outcome.seconds)
 
-    def retrying(self, host: str, call: Callable[[], Answer]) -> Answer:
-        """Return what `call` returns; where it raises `PassingTrouble`, hold its host and repeat.
+    def call_with_retries(self, host: str, call: Callable[[], Answer]) -> Answer:
+        """Return what `call` returns; where it raises `RetryableError`, hold its host and repeat.
 
         Raises the trouble's error after the last retry, or when the site wants a longer pause than
         the limits allow: to come back earlier would be rude.
@@ -227,7 +227,7 @@ class Client:
         while True:
             try:
                 return call()
-            except PassingTrouble as trouble:
+            except RetryableError as trouble:
                 wait = trouble.wait
                 if wait is None:
                     wait = backoff(attempt, self.limits.backoff)
@@ -236,7 +236,7 @@ class Client:
                 self.slots.hold(host, wait)
                 attempt += 1
 
-    def fetch_once(self, fetch: Fetch) -> HttpAnswer | RetryLater:
+    def fetch_step(self, fetch: Fetch) -> HttpResponse | RetryLater:
         """Make the next request of a fetch; the caller holds a slot of its host.
 
         A status to be retried that stays after the last retry is returned like any other. What a
@@ -252,7 +252,7 @@ class Client:
             return self._again(fetch, None)
         finally:
             self._watch.remove(fetch.deadline)
-        self.slots.note_answer(fetch.host, is_refusal=answer.status in HOST_WIDE)
+        self.slots.note_answer(fetch.host, is_refusal=answer.status in HOST_WIDE_STATUSES)
         location = answer.headers.get("Location")
         follows = fetch.policy.follow_redirects and answer.status in _REDIRECTS
         if follows and location is not None:
@@ -262,12 +262,12 @@ class Client:
             return self._again(fetch, answer)
         return answer
 
-    def _again(self, fetch: Fetch, answer: HttpAnswer | None) -> RetryLater:
+    def _again(self, fetch: Fetch, answer: HttpResponse | None) -> RetryLater:
         limits = fetch.policy.limits
-        asked = retry_after(answer.headers) if answer else None
+        asked = parse_retry_after(answer.headers) if answer else None
         seconds = backoff(fetch.attempts, limits.backoff) if asked is None else asked
         seconds = min(seconds, limits.max_wait)
-        if answer and answer.status in HOST_WIDE:
+        if answer and answer.status in HOST_WIDE_STATUSES:
             self.slots.hold(fetch.host, seconds)
         fetch.attempts += 1
         fetch.redirects = 0
@@ -276,7 +276,7 @@ class Client:
 
     def _follow(self, fetch: Fetch, location: str) -> RetryLater:
         most = fetch.policy.limits.max_redirects
-        fetch.url = redirected(fetch.url, location)
+        fetch.url = resolve_redirect(fetch.url, location)
         fetch.redirects += 1
         if fetch.redirects > most:
             raise Unreadable("bad redirect", f"more than {most} in a row, at last to {fetch.url}")
@@ -284,38 +284,38 @@ class Client:
         return RetryLater(fetch.host, 0.0)
 
     def _checked(self, url: str) -> str:
-        if not self.allow_private and spelled_private(host_of(url)):
+        if not self.allow_private and is_private_literal(get_host(url)):
             raise Unreadable("private address", url)
         return url
 
-    def learn_robots(self, file: str, answer: HttpAnswer | Exception) -> None:
+    def record_host_rules(self, file: str, answer: HttpResponse | Exception) -> None:
         """Note what a file says in which a host says what it allows, or why it was not read.
 
         Raises an error again that ends the run, as `failed_outcome` does.
         """
         if isinstance(answer, Exception):
-            self.robots.learn_failure(file, failed_outcome(file, answer))
+            self.robots.record_failure(file, failed_outcome(file, answer))
             return
         try:
             delay = self.robots.learn(file, answer.status, answer.data)
         except Exception as error:
-            self.learn_robots(file, error)
+            self.record_host_rules(file, error)
         else:
             # The rules were a request, too.
-            self.slots.slow_down(host_of(file), delay or 0.0)
-            self.slots.hold(host_of(file), delay or 0.0)
+            self.slots.slow_down(get_host(file), delay or 0.0)
+            self.slots.hold(get_host(file), delay or 0.0)
 
-    def _request(self, fetch: Fetch) -> HttpAnswer:
+    def _request(self, fetch: Fetch) -> HttpResponse:
         url, in_body = fetch.url, False
         with fetch.deadline:
             try:
                 with self._open(fetch) as response:
                     in_body = True
                     data = self._body(response, fetch)
-                    return HttpAnswer(response.status, response.headers, data, url)
+                    return HttpResponse(response.status, response.headers, data, url)
             except (HTTPError, OSError, UnicodeError) as error:
                 self._raise_if_over(fetch, error)
-                raise classify(error, url, in_body) from error
+                raise classify_error(error, url, in_body) from error
 
     @contextmanager
     def _open(self, fetch: Fetch) -> Iterator[BaseHTTPResponse]:
@@ -366,7 +366,7 @@ class Client:
             raise Unreadable("too slow", f"{fetch.url}: more than {most:g} s") from cause
 
     def _prepare(self, url: str, policy: FetchPolicy) -> Fetch:
-        start = self._checked(tidy(url))
+        start = self._checked(normalize_url(url))
         return Fetch(start, policy, Deadline(policy.limits.total, self.allow_private), start)
 
     def _headers(self, accept: str) -> dict[str, str]:
@@ -386,7 +386,7 @@ def _user_agent(contact: str | None) -> str:
     return f"{name} (+{contact})"
 
 
-def _text(answer: HttpAnswer) -> str:
+def _text(answer: HttpResponse) -> str:
     _, _, charset = answer.headers.get("Content-Type", "").lower().partition("charset=")
     try:
         return answer.data.decode(charset.partition(";")[0].strip(" \"'") or "utf-8", "replace")

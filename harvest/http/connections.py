@@ -3,7 +3,7 @@
 Whether an address is private (server-side request forgery) is decided on the numeric address that
 is handed to `connect`, after the name was resolved: no name server can lead us into the local
 network. Behind a proxy the proxy resolves; then only what the URL itself spells out can be judged
-(`spelled_private`).
+(`is_private_literal`).
 
 The environment is read once, when the client is made, as curl and requests do: `HTTP_PROXY`,
 `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` (lower case wins), `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`,
@@ -48,7 +48,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
 _V4_COMPATIBLE = ipaddress.IPv6Network("::/96")  # RFC 4291, 2.5.5.1
 # Hosts whose connections are kept alive. Image searches lead to many hosts, few images each.
 _KEPT_HOSTS = 64
-# From check to check of a `DeadlineWatch`.
+# From check to check of a `DeadlineWatcher`.
 _CHECK_SECONDS = 0.1
 # The `deadline` of the request that a thread makes: urllib3 opens connections deep inside a call
 # and takes no argument for them.
@@ -59,7 +59,7 @@ class Deadline:
     """The seconds that all requests of one fetch may take on the network together.
 
     Entered once per request, in the thread that makes it; waiting between two requests does not
-    count. On `cut`, which a `DeadlineWatch` calls when the time is up, the socket in use is shut
+    count. On `cut`, which a `DeadlineWatcher` calls when the time is up, the socket in use is shut
     down, which ends even a server that sends one byte of a header now and then.
     `allow_private`: whether its connections may lead to private addresses.
     """
@@ -114,7 +114,7 @@ def _current_deadline() -> Deadline | None:
     return deadline
 
 
-class DeadlineWatch:
+class DeadlineWatcher:
     """Cuts fetches whose time is up, in one thread: a timer for each costs more. Thread-safe."""
 
     def __init__(self) -> None:
@@ -169,7 +169,7 @@ def is_private(address: str) -> bool:
     return not ip.is_global or ip.is_multicast
 
 
-def spelled_private(host: str) -> bool:
+def is_private_literal(host: str) -> bool:
     """Return whether a URL's host names a private address without asking a name server.
 
     Understands `127.1`, `2130706433`, `0x7f000001`, `0177.0.0.1`, as `connect` would.
@@ -183,9 +183,9 @@ def spelled_private(host: str) -> bool:
         return False
 
 
-def resolves_private(host: str) -> bool:
+def resolves_to_private(host: str) -> bool:
     """Return whether a host is spelled as, or its name leads to, a private address."""
-    if spelled_private(host):
+    if is_private_literal(host):
         return True
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -286,7 +286,7 @@ class ConnectionPools:
         self._options: dict[str, Any] = {
             "num_pools": _KEPT_HOSTS,
             "maxsize": per_host,
-            "ssl_context": trusted_certificates(),
+            "ssl_context": load_ca_certificates(),
         }
         for proxy in {self._proxy_of("http"), self._proxy_of("https")}:
             self._manager(proxy)
@@ -353,7 +353,7 @@ class ConnectionPools:
         )
 
 
-def trusted_certificates() -> ssl.SSLContext:
+def load_ca_certificates() -> ssl.SSLContext:
     """Return the certificates to trust. Raises `UsageError` when a named bundle is not there."""
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         if not (bundle := os.environ.get(variable)):

@@ -53,10 +53,10 @@ class Headers(Protocol):
         """Return the values of one, whatever its case."""
 
 
-def header_refusal(headers: Headers, heeded: frozenset[str], agent: str) -> str | None:
+def header_opt_out(headers: Headers, heeded: frozenset[str], agent: str) -> str | None:
     """Return the reason why the headers of a picture keep it back, of the words heeded."""
     tags = headers.getlist("X-Robots-Tag")
-    if tags and (directive := refused_by(tags, heeded & _TAGS, agent)):
+    if tags and (directive := first_directive(tags, heeded & _TAGS, agent)):
         return f"robots tag {directive}"
     if TDM in heeded and "1" in map(str.strip, headers.getlist(TDM)):
         return TDM
@@ -73,7 +73,7 @@ def _training_allowed(preferences: str) -> bool | None:
     return not any(answer.startswith("n") for answer in answers) if answers else None
 
 
-def refused_by(lines: Sequence[str], heeded: frozenset[str], agent: str) -> str | None:
+def first_directive(lines: Sequence[str], heeded: frozenset[str], agent: str) -> str | None:
     """Return the first of `heeded` that the header lines say to us or to everyone, or None."""
     for said in _said_to(agent, lines):
         directive = _LONGHAND.get(said, said)
@@ -100,7 +100,7 @@ def _is_agent(name: str) -> bool:
     return name not in _VALUED and " " not in name and not name.isdigit()
 
 
-def page_refusal(html: str, agent: str) -> str | None:
+def page_opt_out(html: str, agent: str) -> str | None:
     """Return the word by which a page keeps its pictures back, in a meta element of its head."""
     for meta in _META.finditer(html, 0, _MOST_OF_PAGE):
         said = {
@@ -108,14 +108,14 @@ def page_refusal(html: str, agent: str) -> str | None:
         }
         name, content = said.get("name", "").lower(), said.get("content", "")
         if name in ("robots", agent):
-            if directive := refused_by([content], frozenset(OF_PAGES), agent):
+            if directive := first_directive([content], frozenset(OF_PAGES), agent):
                 return directive
         elif name == TDM and content.strip() == "1":
             return TDM
     return None
 
 
-def signals_in(text: str) -> Protego | None:
+def parse_content_signals(text: str) -> Protego | None:
     """Return which addresses a robots.txt keeps from training, as rules of another robots.txt.
 
     Groups and paths mean the same there, so whoever reads the one may read the other.
@@ -163,7 +163,7 @@ class PathRule(NamedTuple):
         return not ended or (path.endswith(last) and len(path) - len(last) >= at)
 
 
-def tdm_rules(data: bytes) -> tuple[PathRule, ...]:
+def parse_tdm_rules(data: bytes) -> tuple[PathRule, ...]:
     """Return the rules of a tdmrep.json; none of what is no such file, or says neither 0 nor 1."""
     try:
         entries = json.loads(data)

@@ -81,7 +81,7 @@ class FetchPolicy:
 # Too many requests, and the server's own passing troubles.
 RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
 # The two answers with which a server speaks about the whole host.
-HOST_WIDE = frozenset({429, 503})
+HOST_WIDE_STATUSES = frozenset({429, 503})
 
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<body")
 
@@ -93,7 +93,7 @@ class TransientFailure(Unreadable):
 _SHOWN = re.compile(r"^<?\w+\(host=[^)]*\)>?: ")
 
 
-def classify(error: Exception, url: str, in_body: bool) -> Unreadable:
+def classify_error(error: Exception, url: str, in_body: bool) -> Unreadable:
     """Return what an exception of urllib3 means; `TransientFailure` where a retry may help.
 
     `in_body`: the answer had begun when it happened.
@@ -117,7 +117,7 @@ def classify(error: Exception, url: str, in_body: bool) -> Unreadable:
     return TransientFailure("connection failed", detail)
 
 
-def unreachable(where: str, why: str) -> Unreachable:
+def unreachable_error(where: str, why: str) -> Unreachable:
     """Return the error for a site that gave no answer; `why` in words."""
     what = f"{where} could not be asked: {why}."
     if "private address" in why:

@@ -28,14 +28,14 @@ from harvest.http.opt_outs import (
     TDM,
     Headers,
     PathRule,
-    header_refusal,
+    header_opt_out,
     is_reserved,
-    page_refusal,
-    signals_in,
-    tdm_rules,
+    page_opt_out,
+    parse_content_signals,
+    parse_tdm_rules,
 )
 from harvest.http.policy import RETRY_STATUSES, DownloadLimits, FetchPolicy
-from harvest.http.urls import origin_of, tidy
+from harvest.http.urls import get_url_origin, normalize_url
 from harvest.robots_words import WORDS
 
 if TYPE_CHECKING:
@@ -124,8 +124,8 @@ class _KnownRules:
 class RobotsPolicy:
     """What hosts and pictures ask of robots, obeyed but for what `ignored` names. Thread-safe.
 
-    It fetches nothing: whoever asks for a picture first fetches what `missing_file` names with
-    `policy`, and hands in the answer. Raises `UsageError` for a word to be ignored that is none.
+    Fetches nothing: before an image the caller fetches what `missing_rules_file` names with
+    `policy`, and records the response. Raises `UsageError` for an unknown signal.
     """
 
     def __init__(
@@ -138,14 +138,14 @@ class RobotsPolicy:
         self._not_reserved: tuple[PathRule, ...] | None = None if TDM in self.heeded else ()
         self._pages: dict[str, str] = {}
 
-    def missing_file(self, url: str) -> str | None:
+    def missing_rules_file(self, url: str) -> str | None:
         """Return the address of what must be read before this tidy address, None if nothing."""
         if (known := self._of(url)) is None:
-            return origin_of(url) + _ROBOTS_FILE
-        return None if known.is_complete else origin_of(url) + _TDM_FILE
+            return get_url_origin(url) + _ROBOTS_FILE
+        return None if known.is_complete else get_url_origin(url) + _TDM_FILE
 
     def _of(self, url: str) -> _HostRules | None:
-        known = self._known.of(origin_of(url))
+        known = self._known.of(get_url_origin(url))
         if known is not None and time.monotonic() < known.until:
             return known
         if "robots.txt" in self.heeded:
@@ -164,7 +164,7 @@ class RobotsPolicy:
         from protego import Protego
 
         rules = Protego.parse(text) if text else None
-        signals = signals_in(text) if SIGNAL in self.heeded else None
+        signals = parse_content_signals(text) if SIGNAL in self.heeded else None
         size = min(len(data), _MOST_BYTES) * ((rules is not None) + (signals is not None))
         until = time.monotonic() + _FRESH
         reserved = self._not_reserved
@@ -172,7 +172,7 @@ class RobotsPolicy:
         delay = rules.crawl_delay(AGENT) if rules else None
         return min(delay, _MOST_DELAY) if delay else None
 
-    def learn_failure(self, file: str, failed: Outcome[str, Any]) -> None:
+    def record_failure(self, file: str, failed: Outcome[str, Any]) -> None:
         """Note that there was no answer, or none that could be read."""
         if file.endswith(_TDM_FILE):
             self._learn_reserved(file, b"")
@@ -186,12 +186,12 @@ class RobotsPolicy:
     def _learn_reserved(self, file: str, data: bytes) -> None:
         if (known := self._of(file)) is None:
             return  # what its robots.txt said was forgotten meanwhile: it is asked again, then this
-        rules = tdm_rules(data)
+        rules = parse_tdm_rules(data)
         size = known.size + (len(data) if rules else 0)
         self._keep(file, replace(known, reserved=rules, size=size))
 
     def _keep(self, url: str, rules: _HostRules) -> None:
-        self._known.keep(origin_of(url), rules)
+        self._known.keep(get_url_origin(url), rules)
 
     def check(self, url: str) -> bool:
         """Return whether all that must be known for this tidy address is, or need not be.
@@ -207,10 +207,10 @@ class RobotsPolicy:
 
     def check_headers(self, url: str, headers: Headers) -> None:
         """Raise `Unreadable` when the headers of a picture say so."""
-        if reason := header_refusal(headers, self.heeded, AGENT):
+        if reason := header_opt_out(headers, self.heeded, AGENT):
             raise Unreadable(reason, url)
 
-    def check_picture(self, url: str, data: bytes) -> None:
+    def check_image_bytes(self, url: str, data: bytes) -> None:
         """Raise `Unreadable` when the file of a picture says so itself."""
         for word, reason, words in reservations_in(data):
             if word in self.heeded:
@@ -218,7 +218,7 @@ class RobotsPolicy:
 
     def note_page(self, url: str, html: str) -> None:
         """Note what a page says of its pictures that was asked for anyhow."""
-        if (word := page_refusal(html, AGENT)) in self.heeded and len(self._pages) < _MOST_PAGES:
+        if (word := page_opt_out(html, AGENT)) in self.heeded and len(self._pages) < _MOST_PAGES:
             self._pages[_page_key(url)] = word
 
     def check_page(self, url: str | None) -> None:
@@ -233,7 +233,7 @@ class RobotsPolicy:
 
 def _page_key(url: str) -> str:
     try:
-        return tidy(url)
+        return normalize_url(url)
     except Unreadable:
         return url
 

@@ -24,12 +24,12 @@ from gleanset.errors import Unreadable
 from gleanset.records import Candidate
 from gleanset.work.pool import IN_FLIGHT_PER_WORKER, Outcome, failed_outcome
 from harvest.host_answers import NOT_ASKED, RedirectedOutcome
-from harvest.http.client import Client, Fetch, HttpAnswer, RetryLater
-from harvest.http.urls import host_of, origin_of
+from harvest.http.client import Client, Fetch, HttpResponse, RetryLater
+from harvest.http.urls import get_host, get_url_origin
 
 Result = TypeVar("Result")
 # Candidates in the queues at most: what stands behind so many of one slow host must wait.
-MOST_PENDING = 1000
+MAX_PENDING = 1000
 # Candidates taken for each request that may be under way, so that no thread waits for the
 # next while a batch is recorded.
 _AHEAD = 16
@@ -159,7 +159,7 @@ class Scheduler(Generic[Result]):
         """Take candidates while threads need them; return whether there is anything to wait for."""
         starving = self._starving
         most = self._pending + self._requests if starving else _AHEAD * self._requests
-        while self._pending < min(most, MOST_PENDING) and (taken := self._taken(queue)):
+        while self._pending < min(most, MAX_PENDING) and (taken := self._taken(queue)):
             self._starving = False
             self._pending += 1
             self._add(taken)
@@ -275,7 +275,7 @@ class Scheduler(Generic[Result]):
                 return True
             try:
                 if not self._robots.check(url):
-                    return origin_of(url) not in self._reading
+                    return get_url_origin(url) not in self._reading
                 job.allowed = url
             except Exception as error:
                 queue.popleft()
@@ -286,12 +286,12 @@ class Scheduler(Generic[Result]):
     def _pop(self, host: str) -> DownloadJob:
         """Take the first job of a host, or one that fetches what must be read before it."""
         queue = self._queues.pop(host)
-        file = None if queue[0].is_cleared else self._robots.missing_file(queue[0].fetch.url)
+        file = None if queue[0].is_cleared else self._robots.missing_rules_file(queue[0].fetch.url)
         if file is None:
             job = queue.popleft()
         else:
-            self._reading.add(origin_of(file))
-            job = DownloadJob(self._client.prepare_rules(file), rules=file)
+            self._reading.add(get_url_origin(file))
+            job = DownloadJob(self._client.prepare_rules_fetch(file), rules=file)
         if queue:
             # At the end of the row, so that hosts take turns.
             self._queues[host] = queue
@@ -300,7 +300,7 @@ class Scheduler(Generic[Result]):
     def _advance(self, job: DownloadJob) -> None:
         host = job.fetch.host
         try:
-            answer = self._client.fetch_once(job.fetch)
+            answer = self._client.fetch_step(job.fetch)
         except Exception as error:
             self._give_back(host, done=job.candidate is not None)
             self._fail(job, error)
@@ -343,11 +343,11 @@ class Scheduler(Generic[Result]):
         else:
             self._learn(job, error)
 
-    def _learn(self, job: DownloadJob, answer: HttpAnswer | Exception) -> None:
-        self._client.learn_robots(job.rules, answer)
+    def _learn(self, job: DownloadJob, answer: HttpResponse | Exception) -> None:
+        self._client.record_host_rules(job.rules, answer)
         with self._slots.changed:
-            self._reading.discard(origin_of(job.rules))
-            host = host_of(job.rules)
+            self._reading.discard(get_url_origin(job.rules))
+            host = get_host(job.rules)
             # At once, as rules may be forgotten for those of others before its turn comes; and
             # first in the row, as there may be another file to be read.
             queue = self._queues.pop(host, deque())

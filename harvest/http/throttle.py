@@ -189,7 +189,7 @@ class HostSlots:
                 return
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
+def parse_retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds from now that `Retry-After` asks for (RFC 9110, 10.2.3), or None."""
     value = headers.get("Retry-After", "").strip()
     if value.isdecimal():
@@ -209,7 +209,7 @@ def backoff(attempt: int, base: float) -> float:
     return base * 2.0**attempt * random.uniform(1.0, 1.5)  # noqa: S311
 
 
-class PassingTrouble(Exception):
+class RetryableError(Exception):
     """A call failed in a way that may be over soon.
 
     `error` is what to raise if it is not; `wait` are the seconds that the site asked for.

@@ -15,7 +15,7 @@ _QUERY_SAFE = _PATH_SAFE + "?"
 _USUAL_PORT = {"http": ":80", "https": ":443"}
 
 
-def tidy(url: str) -> str:
+def normalize_url(url: str) -> str:
     """Return the address with everything quoted that must be; tidying twice changes nothing.
 
     Non-ASCII hosts become IDNA, the fragment and any user name are dropped.
@@ -33,20 +33,20 @@ def tidy(url: str) -> str:
     return urlunsplit((scheme, host + port, path, query, ""))
 
 
-def redirected(url: str, location: str) -> str:
+def resolve_redirect(url: str, location: str) -> str:
     """Return where `Location` leads from `url`. Raises `Unreadable("bad redirect")`."""
     try:
-        return tidy(urljoin(url, _as_utf8(location)))
+        return normalize_url(urljoin(url, _as_utf8(location)))
     except (Unreadable, ValueError) as error:
         raise Unreadable("bad redirect", f"{url} -> {location}") from error
 
 
-def host_of(url: str) -> str:
+def get_host(url: str) -> str:
     """Return the bare host of a tidy address: lower case, without port and brackets."""
     return urlsplit(url).hostname or ""
 
 
-def origin_of(url: str) -> str:
+def get_url_origin(url: str) -> str:
     """Scheme, host and port of a tidy address, without the port that goes without saying."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.removesuffix(_USUAL_PORT[parts.scheme])}"

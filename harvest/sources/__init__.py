@@ -13,11 +13,11 @@ from harvest.source_names import SOURCES
 from harvest.sources.base import Endpoint, Option, Pages, Query, Source, changed
 
 
-def source_named(name: str) -> Source:
+def load_source(name: str) -> Source:
     """Return the source called `name`. Raises `UsageError` that names the nearest one."""
     if name in SOURCES:
         return _own(name)
-    if source := load_plugin("sources", name, checked_source):
+    if source := load_plugin("sources", name, check_source_class):
         return source
     if name == "gallery_dl":
         raise UsageError(
@@ -34,7 +34,7 @@ def _own(name: str) -> Source:
     return source
 
 
-def checked_source(name: str, brought: Any) -> Source:
+def check_source_class(name: str, brought: Any) -> Source:
     """Return the source that another package's class makes. Raises `TypeError` where it is none."""
     if not (isinstance(brought, type) and issubclass(brought, Source)):
         raise TypeError("it is no class that inherits from harvest.sources.Source")
@@ -56,6 +56,6 @@ __all__ = [
     "Query",
     "Source",
     "changed",
-    "checked_source",
-    "source_named",
+    "check_source_class",
+    "load_source",
 ]

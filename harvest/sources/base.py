@@ -1,8 +1,8 @@
 """What a source is: a name, an example, its options, and one generator of pages of candidates.
 
 Here is also what sources share: how options are checked, what an answer means by its status or its
-shape, and how the pages of a search are walked to their end (`listed`, `until_repeated`,
-`in_windows`). A search whose end was not seen raises; it never just stops.
+shape, and how the pages of a search are walked to their end (`listed`, `pages_until_repeated`,
+`pages_in_windows`). A search whose end was not seen raises; it never just stops.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from gleanset.errors import (
     UsageError,
 )
 from gleanset.records import Candidate
-from harvest.http import Client, Page, retry_after
-from harvest.secrets import redacted
+from harvest.http import Client, Page, parse_retry_after
+from harvest.secrets import redact_secrets
 
 T = TypeVar("T")
 W = TypeVar("W")
@@ -227,13 +227,13 @@ class Source(ABC):
         except msgspec.ValidationError as error:
             raise changed(self.name, query.text, f"JSON of another shape: {error}") from error
         except msgspec.DecodeError as error:
-            raise no_data(self.name, query.text, page) from error
+            raise no_data_error(self.name, query.text, page) from error
 
 
 def refusal(what: str, page: Page) -> RateLimited | Blocked | Unreachable | Changed:
     """Return the error that an answer means by its status; `what` happened, in words."""
     if page.status == 429:
-        wait = retry_after(page.headers)
+        wait = parse_retry_after(page.headers)
         after = f"in {wait:.0f} seconds" if wait else "in some minutes"
         return RateLimited(
             what, f"Run the same command again {after}: it goes on where it stopped.", wait
@@ -250,7 +250,7 @@ def changed(site: str, asked: str, answer: str) -> Changed:
     return Changed(f"{site} answered {asked!r} with {answer}.", _UPDATE)
 
 
-def no_data(site: str, asked: str, page: Page) -> GleansetError:
+def no_data_error(site: str, asked: str, page: Page) -> GleansetError:
     """Return the error for a text where data was asked for: a guard's page, or a new shape."""
     if page.status < 429 and any(mark in page.text.casefold() for mark in _CHALLENGE):
         return Blocked(
@@ -264,9 +264,9 @@ def no_data(site: str, asked: str, page: Page) -> GleansetError:
     return changed(site, asked, f"{text} ({page.url})")
 
 
-def speakable(text: str) -> str:
+def redact_site_text(text: str) -> str:
     """Return a text of a site that may be shown: short, and nothing that looks like a token."""
-    return _SECRET_LIKE.sub("***", redacted(text))[:200]
+    return _SECRET_LIKE.sub("***", redact_secrets(text))[:200]
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +321,7 @@ def _asked(ask: Callable[[int], ResultPage[T] | None], position: int) -> ResultP
     return page
 
 
-def until_repeated(ask: Callable[[int], ResultPage[Candidate]], start: int) -> Pages:
+def pages_until_repeated(ask: Callable[[int], ResultPage[Candidate]], start: int) -> Pages:
     """Yield the pages of a list past whose end the site repeats the last one.
 
     A page that brings nothing new is asked for again. If it stays so, it is the end where it shows
@@ -354,7 +354,7 @@ def _keys(page: ResultPage[Candidate]) -> set[str]:
     }
 
 
-def in_windows(
+def pages_in_windows(
     search: W,
     pages: Callable[[W], Iterator[ResultPage[T]]],
     narrowed: Callable[[W, list[T]], tuple[W | None, str]],
@@ -407,7 +407,7 @@ def days(text: str) -> tuple[date | None, date | None]:
     return span
 
 
-def width_and_height(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
     """Return the two numbers of a text such as 800x600."""
     sides = [int(side) for side in text.replace("×", "x").split("x") if side.isdecimal()]
     if len(sides) != 2 or 0 in sides:

@@ -23,8 +23,8 @@ from harvest.sources.base import (
     Skipped,
     Source,
     changed,
-    until_repeated,
-    width_and_height,
+    pages_until_repeated,
+    parse_size,
 )
 
 _PAGE = 35
@@ -122,7 +122,7 @@ class Bing(Source):
             "size",
             f"{', '.join(_SIZE_WORDS)}, or at least WIDTHxHEIGHT pixels",
             words=_SIZE_WORDS,
-            parse=width_and_height,
+            parse=parse_size,
         ),
         Option(
             "colour", "all colours, black and white, or one that prevails", "", _FILTERS["colour"]
@@ -144,7 +144,7 @@ class Bing(Source):
                 page = self._page(query, settings, client, first)
             return _read(page, query, first)
 
-        yield from until_repeated(ask, 1)
+        yield from pages_until_repeated(ask, 1)
 
     def _page(self, query: Query, settings: Mapping[str, str], client: Client, first: int) -> Page:
         endpoint = Endpoint(settings["endpoint"])
@@ -204,7 +204,7 @@ def _params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str
 
 
 def _custom_size(size: str) -> str:
-    width, height = width_and_height(size)
+    width, height = parse_size(size)
     return f"imagesize-custom_{width}_{height}"
 
 

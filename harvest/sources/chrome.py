@@ -77,7 +77,7 @@ def find_driver(path: str, options: ChromeOptions) -> str:
         ) from error
 
 
-def new_folder() -> str:
+def make_browser_folder() -> str:
     """Make an empty temporary folder in which a browser can live. Raises `OSError`."""
     parent = tempfile.gettempdir()
     if os.name == "posix" and len(os.fsencode(parent)) > _LONGEST_PARENT:
@@ -85,7 +85,7 @@ def new_folder() -> str:
     return tempfile.mkdtemp(prefix="gleanset-google-", dir=parent)
 
 
-class KeptDriver(Service):
+class SupervisedDriver(Service):
     """chromedriver under its keeper, with every file of the browser in one folder."""
 
     def __init__(self, driver: str, folder: str) -> None:

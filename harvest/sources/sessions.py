@@ -16,10 +16,10 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from gleanset.errors import Unreadable
-from harvest.http import Client, Page, unreachable
+from harvest.http import Client, Page, unreachable_error
 from harvest.http.policy import FetchPolicy, TransientFailure
-from harvest.http.throttle import PassingTrouble
-from harvest.sources.base import speakable
+from harvest.http.throttle import RetryableError
+from harvest.sources.base import redact_site_text
 
 # What an answer means: the error to be raised, None for a good one.
 Judge = Callable[[Page], Exception | None]
@@ -32,7 +32,7 @@ def open_session(client: Client, pace: float, judge: Judge) -> requests.Session:
     """Return a session under the client's name; `pace` are the seconds between requests.
 
     Its requests return good answers only: they raise what `judge` returns for an answer,
-    `PassingTrouble` where there was none, `Unreachable` for a private address or a certificate
+    `RetryableError` where there was none, `Unreachable` for a private address or a certificate
     that is not trusted, `Closed` after the client was closed.
     """
     session = requests.Session()
@@ -87,10 +87,10 @@ class _ClientAdapter(BaseAdapter):
 def _trouble(url: str, error: Unreadable) -> Exception:
     where = _without_query(url)
     # A detail begins with the whole address, in which there may be a key.
-    detail = speakable(error.detail.removeprefix(url).removeprefix(": "))
-    trouble = unreachable(where, f"{error.reason} ({detail})" if detail else error.reason)
+    detail = redact_site_text(error.detail.removeprefix(url).removeprefix(": "))
+    trouble = unreachable_error(where, f"{error.reason} ({detail})" if detail else error.reason)
     passing = isinstance(error, TransientFailure) or error.reason in _PASSING
-    return PassingTrouble(trouble) if passing else trouble
+    return RetryableError(trouble) if passing else trouble
 
 
 def _as_text(header: str | bytes) -> str:

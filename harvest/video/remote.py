@@ -23,8 +23,8 @@ from gleanset.files.store import sha256_of, sha256_of_file
 from gleanset.installation import install_command
 from gleanset.records import Origin
 from harvest.http import Client
-from harvest.http.connections import resolves_private
-from harvest.http.urls import host_of, tidy
+from harvest.http.connections import resolves_to_private
+from harvest.http.urls import get_host, normalize_url
 from harvest.video.inputs import InputResult, SampledBefore, UnusableInput, VideoAtHand
 
 _log = logging.getLogger(__name__)
@@ -65,7 +65,8 @@ class VideoAddress:
             return
         own = (self.cache or folder) / sha256_of(self.shown.encode())[:16]
         with self.open_client() as client:
-            if not client.allow_private and resolves_private(host_of(tidy(self.shown))):
+            host = get_host(normalize_url(self.shown))
+            if not client.allow_private and resolves_to_private(host):
                 yield UnusableInput(self.shown, "private address", "needs --allow-private")
                 return
             settings = _settings(client, own)

@@ -16,7 +16,7 @@ from gleanset.errors import Unreadable
 from gleanset.images import plugin_formats
 from gleanset.images.decode import MAX_PIXELS, decode, size_said
 from gleanset.images.plugin_formats import is_camera_raw, jxl_size
-from harvest.folder import PictureOptions, harvest_folders
+from harvest.folder import ImportOptions, harvest_folders
 
 NEEDS_EXTRA = "needs [formats], see gleanset doctor"
 
@@ -151,7 +151,7 @@ def test_they_are_harvested_with_their_own_endings(dataset: Dataset, tmp_path: P
     (tmp_path / "in").mkdir()
     for kind, name in (("HEIF", "phone.HEIC"), ("JXL", "b.jxl")):
         (tmp_path / "in" / name).write_bytes(made(kind))
-    assert harvest_folders(dataset, [tmp_path / "in"], PictureOptions(workers=1))["added"] == 2
+    assert harvest_folders(dataset, [tmp_path / "in"], ImportOptions(workers=1))["added"] == 2
     assert {image.format for image in dataset.images.each()} == {"HEIF", "JXL"}
     stored = {path.suffix for path in (dataset.root / "images").rglob("*.*")}
     assert stored == {".heic", ".jxl"}

@@ -21,7 +21,7 @@ from gleanset.errors import GleansetError, UsageError
 from gleanset.plugins import plugin_names, plugin_words, tried_plugins
 from harvest.candidates import search_source
 from harvest.http import Client, DownloadLimits
-from harvest.sources import Query, source_named
+from harvest.sources import Query, load_source
 from labeler.export.options import ExportOptions
 
 GOOD = """
@@ -166,7 +166,7 @@ def test_a_source_that_fails_is_named(packages: PluginPackages, pages: str, why:
     with Client(DownloadLimits()) as client:
         failed = "the source nothing of gleanset-x 1.0 failed"
         with pytest.raises(GleansetError, match=failed) as raised:
-            list(search_source(source_named("nothing"), Query("owl"), client))
+            list(search_source(load_source("nothing"), Query("owl"), client))
     assert why in str(raised.value)
 
 

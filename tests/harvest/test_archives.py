@@ -20,8 +20,8 @@ from gleanset import Dataset, Image
 from gleanset.errors import DiskFull, InputUnusable
 from gleanset.tree import HIDDEN, NOT_AN_IMAGE, SYSTEM
 from harvest import archives
-from harvest.archives import NESTED, harvest_archives, members, split_places
-from harvest.folder import AS_THEY_COME, PictureOptions
+from harvest.archives import NESTED, harvest_archives, members, split_archives
+from harvest.folder import DEFAULT_OPTIONS, ImportOptions
 
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, "ignored": 0}
 PICTURES = {"cats/a.jpg": 1, "cats/old/b.jpg": 2, "dogs/c.jpg": 3, "d.jpg": 4}
@@ -59,7 +59,7 @@ def pictures(count: int = 4) -> dict[str, bytes]:
 
 
 def harvest(dataset: Dataset, *paths: Path, **options: object) -> dict[str, object]:
-    return harvest_archives(dataset, paths, PictureOptions(workers=1, **options))  # type: ignore[arg-type]
+    return harvest_archives(dataset, paths, ImportOptions(workers=1, **options))  # type: ignore[arg-type]
 
 
 def images(dataset: Dataset) -> dict[str, Image]:
@@ -74,7 +74,7 @@ def reasons(dataset: Dataset) -> dict[str, str]:
 def listed(path: Path) -> list[str]:
     return [
         picture.origin.key.partition(":")[2]
-        for picture, _ in members(path, AS_THEY_COME, Counter())
+        for picture, _ in members(path, DEFAULT_OPTIONS, Counter())
     ]
 
 
@@ -362,19 +362,19 @@ def test_what_is_no_zip_or_tar_is_said_before_any_work(tmp_path: Path) -> None:
         assert wrong in done.stderr
         assert hint in done.stderr
     assert not (tmp_path / "d").exists()
-    assert split_places([good, tmp_path], tmp_path / "d") == ([tmp_path], [good])
+    assert split_archives([good, tmp_path], tmp_path / "d") == ([tmp_path], [good])
 
 
 READ_MEMBERS = """
 import sys, tracemalloc
 from collections import Counter
 from pathlib import Path
-from harvest.archives import members, names_inside
-from harvest.folder import AS_THEY_COME
+from harvest.archives import members, member_names
+from harvest.folder import DEFAULT_OPTIONS
 path = Path(sys.argv[1])
 tracemalloc.start()
-assert len(list(names_inside(path))) == 400
-for _, read in members(path, AS_THEY_COME, Counter()):
+assert len(list(member_names(path))) == 400
+for _, read in members(path, DEFAULT_OPTIONS, Counter()):
     assert read()
 print(tracemalloc.get_traced_memory()[1])
 """
@@ -398,10 +398,10 @@ import sys
 from pathlib import Path
 from gleanset import Dataset
 from harvest.archives import harvest_archives
-from harvest.folder import PictureOptions
+from harvest.folder import ImportOptions
 if __name__ == "__main__":
     with Dataset.create(sys.argv[1]) as dataset:
-        print(harvest_archives(dataset, [Path(sys.argv[2])], PictureOptions(hints=True, workers=2)))
+        print(harvest_archives(dataset, [Path(sys.argv[2])], ImportOptions(hints=True, workers=2)))
 """
 
 

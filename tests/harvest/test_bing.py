@@ -13,11 +13,11 @@ from faulty_server import Behaviour, FaultyServer
 from gleanset.errors import Blocked, Changed, GleansetError, Incomplete
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, DownloadLimits
-from harvest.sources import Query, source_named
+from harvest.sources import Query, load_source
 from pipeline.sample_site import SearchResult, search_page
 
 ANSWERS = Path(__file__).parent / "answers" / "bing"
-BING = source_named("bing")
+BING = load_source("bing")
 
 
 @pytest.fixture

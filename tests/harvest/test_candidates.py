@@ -19,11 +19,11 @@ from tools_for_tests import command, eventually, python_path
 from gleanset import Dataset
 from gleanset.errors import GleansetError
 from gleanset.records import Candidate, Origin
-from harvest.candidates import CandidateQueue, ImagesFound, SharedQueue
+from harvest.candidates import CandidateQueue, SharedQueue, SourceImages
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
 from harvest.keyword import harvest_searches, searches
-from harvest.preview import Preview, PreviewedPlaces, preview_searches
+from harvest.preview import Preview, PreviewVisits, preview_searches
 from harvest.selection import ALL
 from harvest.sources import Pages, Query, Source
 
@@ -111,12 +111,12 @@ def test_previews_ask_all_sites_at_once(bing: SmallBing) -> None:
     assert sorted(url.rpartition("?")[2] for url in shown) == ["quick"] * 5 + ["slow"] * 5
 
 
-class Simulated(CandidateQueue[PreviewedPlaces]):
+class Simulated(CandidateQueue[PreviewVisits]):
     """A source without a site: results come, and downloads end, when a die says so."""
 
     def __init__(self, numbers: list[int], common: set[str], die: random.Random) -> None:
-        images = ImagesFound(common)
-        places = PreviewedPlaces(Preview(None, lambda _: None), set())
+        images = SourceImages(common)
+        places = PreviewVisits(Preview(None, lambda _: None), set())
         super().__init__([], places, images, 0)
         self.visited = 0
         self.under_way: list[Candidate] = []

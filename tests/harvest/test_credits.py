@@ -18,7 +18,7 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.embedded_credit import credit_of
 from gleanset.tree import TABLE
 from harvest.archives import harvest_archives
-from harvest.folder import PictureOptions, harvest_folders
+from harvest.folder import ImportOptions, harvest_folders
 
 XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
@@ -116,7 +116,7 @@ def test_a_table_wins_over_the_file_and_that_over_the_options(
     )
     (place / "deep" / "sources.csv").write_text("file,author\nd.jpg,near\n")
     given = Credit("me", "my own", "https://me.example")
-    done = harvest_folders(dataset, [place], PictureOptions(credit=given, workers=1))
+    done = harvest_folders(dataset, [place], ImportOptions(credit=given, workers=1))
     assert (done["added"], done["rejected"]) == (4, 0), "a table is no picture"
     assert told_of(dataset) == {
         "a.jpg": given,
@@ -140,7 +140,7 @@ def test_a_table_that_cannot_be_read_stops_it_with_the_mend(
     (tmp_path / "a.jpg").write_bytes(picture(11))
     (tmp_path / "sources.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputUnusable, match=why):
-        harvest_folders(dataset, [tmp_path], PictureOptions(workers=1))
+        harvest_folders(dataset, [tmp_path], ImportOptions(workers=1))
     archive = packed(tmp_path / "a.zip", {"Sources.csv": text.encode("latin-1")})
     with pytest.raises(InputUnusable, match=why):
         harvest_archives(dataset, [archive])

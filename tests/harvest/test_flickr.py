@@ -25,7 +25,7 @@ from gleanset.errors import (
 )
 from gleanset.records import Candidate
 from harvest.http import Client, DownloadLimits
-from harvest.sources import Query, source_named
+from harvest.sources import Query, load_source
 from harvest.sources.flickr.source import Flickr
 
 REST = "/x/services/rest/"
@@ -324,7 +324,7 @@ def test_no_tokens_are_stored(
 def test_the_registered_source_makes_3600_calls_an_hour(api: FlickrServer, client: Client) -> None:
     api.reply = lambda form, number: listing(photo(number), pages=2, total=501)
     query, start = Query("owl", options={"endpoint": f"{api.url}/x"}), time.monotonic()
-    assert len(list(source_named("flickr").candidates(query, client))) == 2
+    assert len(list(load_source("flickr").candidates(query, client))) == 2
     assert time.monotonic() - start >= 1
 
 

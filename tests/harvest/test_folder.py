@@ -28,7 +28,7 @@ from gleanset.tree import (
     TABLE,
     VIDEO,
 )
-from harvest.folder import PictureOptions, harvest_folders, walk
+from harvest.folder import ImportOptions, harvest_folders, walk
 from labeler.acceptance import apply_hints, plan_hints
 
 WHOLE = ("truncated_jpeg.jpg", "unknown_compression_method.png", "png_decompression_dos.png")
@@ -49,7 +49,7 @@ def put(path: Path, seed: int) -> None:
 
 
 def harvest(dataset: Dataset, *folders: Path, **options: object) -> dict[str, object]:
-    return harvest_folders(dataset, folders, PictureOptions(workers=1, **options))  # type: ignore[arg-type]
+    return harvest_folders(dataset, folders, ImportOptions(workers=1, **options))  # type: ignore[arg-type]
 
 
 def images(dataset: Dataset) -> dict[str, Image]:
@@ -78,15 +78,15 @@ def test_pictures_are_added_with_their_place(dataset: Dataset, folder: Path) -> 
 @pytest.mark.parametrize(
     ("options", "hints"),
     [
-        (PictureOptions(hints=True), ["cats", "cats", "dogs", None]),
-        (PictureOptions(hints=True, class_level=2), [None, "old", None, None]),
-        (PictureOptions(hints=True, class_level=0), ["cats", "old", "dogs", None]),
-        (PictureOptions(label="x"), ["x"] * 4),
-        (PictureOptions(), [None] * 4),
+        (ImportOptions(hints=True), ["cats", "cats", "dogs", None]),
+        (ImportOptions(hints=True, class_level=2), [None, "old", None, None]),
+        (ImportOptions(hints=True, class_level=0), ["cats", "old", "dogs", None]),
+        (ImportOptions(label="x"), ["x"] * 4),
+        (ImportOptions(), [None] * 4),
     ],
 )
 def test_the_hint_is_the_class_folder_or_the_label_or_none(
-    folder: Path, options: PictureOptions, hints: list[str | None]
+    folder: Path, options: ImportOptions, hints: list[str | None]
 ) -> None:
     met = {picture.path.name: picture.origin.hint for picture in walk(folder, options, Counter())}
     assert [met[name] for name in ("a.jpg", "b.jpg", "c.png", "d.jpg")] == hints

@@ -14,7 +14,7 @@ from tools_for_tests import picture, run_here
 
 from gleanset.errors import InputUnusable, UsageError
 from harvest.gallery_dl import read_gallery_dl
-from harvest.sources import source_named
+from harvest.sources import load_source
 
 RECORDED = Path(__file__).parent / "answers" / "gallery_dl.json"
 
@@ -72,4 +72,4 @@ def test_other_json_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_the_source_of_before_says_what_to_use() -> None:
     with pytest.raises(UsageError, match=r"gallery-dl -j URL \| harvest urls -"):
-        source_named("gallery_dl")
+        load_source("gallery_dl")

@@ -9,12 +9,12 @@ import pytest
 from google_page import Shown, link, page, script
 
 from gleanset.errors import UsageError
-from harvest.sources import Query, source_named
+from harvest.sources import Query, load_source
 from harvest.sources.chrome import proxy_switches
 from harvest.sources.google.page import GooglePage, GoogleResult, results, state
-from harvest.sources.google.source import search_address
+from harvest.sources.google.source import build_search_url
 
-GOOGLE = source_named("google")
+GOOGLE = load_source("google")
 
 
 # The parser
@@ -101,7 +101,7 @@ def test_states(view: GooglePage, expected: str) -> None:
 def asked(**options: str) -> dict[str, str]:
     pytest.importorskip("google_images_download")
     settings = GOOGLE.settings(Query("x", options=options))
-    address = search_address("cats, dogs & Größe", settings)
+    address = build_search_url("cats, dogs & Größe", settings)
     return {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
 
 

@@ -23,7 +23,7 @@ from tools_for_tests import command, eventually, python_path, run_here
 from gleanset.errors import Blocked, GleansetError, Incomplete, MissingComponent, Unreachable
 from gleanset.records import Candidate, Origin
 from harvest.http import Client
-from harvest.sources import Query, Source, source_named
+from harvest.sources import Query, Source, load_source
 from harvest.sources.google import Google
 from harvest.sources.google.browser import GoogleBrowser
 from harvest.sources.google.page import GooglePage
@@ -90,7 +90,7 @@ class TestBrowser:
     @pytest.mark.usefixtures("one_browser")
     def test_every_result_to_the_end_of_the_page(self, web: Site) -> None:
         google = web.google(CHUNK * 2 + 3)
-        found = list(web.search(source_named("google")))
+        found = list(web.search(load_source("google")))
         assert [(c.url, c.width, c.height) for c in found] == [
             (one.url, one.width, one.height) for one in google.shown
         ]
@@ -181,9 +181,9 @@ class TestBrowser:
     def test_an_answer_given_in_a_window_lets_it_go_on(self, web: Site) -> None:
         google = self._consent(web)
         code = (
-            "from harvest.http import Client; from harvest.sources import Query, source_named\n"
+            "from harvest.http import Client; from harvest.sources import Query, load_source\n"
             "import sys; options = {'endpoint': sys.argv[1], 'window': 'yes'}\n"
-            "google, query = source_named('google'), Query('cats', None, options)\n"
+            "google, query = load_source('google'), Query('cats', None, options)\n"
             "with Client(allow_private=True) as client:\n"
             "    for found in google.candidates(query, client):\n"
             "        print(found.url)\n"

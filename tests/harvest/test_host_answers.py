@@ -15,7 +15,7 @@ from gleanset.errors import Incomplete
 from gleanset.records import Candidate, Origin
 from gleanset.work.progress import Progress
 from harvest.downloads import DownloadRun
-from harvest.folder import PictureOptions, harvest_folders
+from harvest.folder import ImportOptions, harvest_folders
 from harvest.host_answers import NOT_ASKED, NOTICE
 from harvest.http import Client, DownloadLimits
 from harvest.http.throttle import HostSlots
@@ -166,7 +166,7 @@ def test_a_persons_own_file_stays(host: Host, dataset: Dataset, tmp_path: Path) 
     own = tmp_path / "own"
     own.mkdir()
     (own / "mine.jpg").write_bytes(REMOVED)
-    harvest_folders(dataset, [own], PictureOptions(progress=Progress(quiet=True)))
+    harvest_folders(dataset, [own], ImportOptions(progress=Progress(quiet=True)))
     host.harvest(dataset, *(f"/gone/{n}.jpg" for n in range(5)))
     [image] = dataset.images.each()
     assert [origin.source for origin in image.origins] == ["folder"]

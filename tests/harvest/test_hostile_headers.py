@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from faulty_server import PICTURE, FaultyServer, Handler, fetch
 
-from harvest.http import Client, DownloadLimits, retry_after
+from harvest.http import Client, DownloadLimits, parse_retry_after
 
 QUICK = DownloadLimits(backoff=0.001, max_wait=0.01, retries=1, total=5, read=2)
 FAR_AWAY = "Mon, 01 Jan 2024 00:00:00 +99999999999999"
@@ -142,5 +142,5 @@ def test_pages_of_a_site_may_say_anything(site: FaultyServer, seed: int) -> None
         with Client(QUICK, allow_private=True) as client:
             page = client.page(f"{site.url}/p")
             assert page.status == 200
-            wait = retry_after(page.headers)
+            wait = parse_retry_after(page.headers)
             assert wait is None or wait >= 0

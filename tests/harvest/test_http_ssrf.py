@@ -10,8 +10,8 @@ from faulty_server import FaultyServer, download
 
 from gleanset.errors import Unreachable, Unreadable
 from harvest.http import Client, DownloadLimits
-from harvest.http.connections import spelled_private
-from harvest.http.urls import tidy
+from harvest.http.connections import is_private_literal
+from harvest.http.urls import normalize_url
 
 QUICK = DownloadLimits(retries=0)
 
@@ -55,7 +55,7 @@ PRIVATE = [
 
 @pytest.mark.parametrize("host", PRIVATE)
 def test_private_spellings_are_seen_through(host: str) -> None:
-    assert spelled_private(host)
+    assert is_private_literal(host)
 
 
 @pytest.mark.parametrize("host", PRIVATE)
@@ -107,8 +107,8 @@ def test_a_page_at_home_names_the_switch(site: FaultyServer) -> None:
     ],
 )
 def test_tidy_makes_addresses_fit_and_keeps_fit_ones(raw: str, tidied: str) -> None:
-    assert tidy(raw) == tidied
-    assert tidy(tidied) == tidied
+    assert normalize_url(raw) == tidied
+    assert normalize_url(tidied) == tidied
 
 
 def _lying_name_server(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:

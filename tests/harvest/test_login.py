@@ -18,8 +18,8 @@ from pixiv_site import BAD_TOKEN, Answer, PixivSite, account, error
 
 from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited
 from harvest.secrets import secret
-from harvest.sources.flickr.api import login_flickr
-from harvest.sources.pixiv.login import catch_in_browser, login_pixiv
+from harvest.sources.flickr.api import log_in_to_flickr
+from harvest.sources.pixiv.login import catch_code_in_browser, log_in_to_pixiv
 
 REST = "/services/rest/"
 
@@ -73,7 +73,7 @@ def pixiv(
     token: str | None = None,
     catch: Callable[[str], str | None] = no_code,
 ) -> dict[str, object]:
-    return login_pixiv(person.ask, person.open_browser, token, catch_code=catch, **site.options)
+    return log_in_to_pixiv(person.ask, person.open_browser, token, catch_code=catch, **site.options)
 
 
 def takes(site: PixivSite, code: str, token: str) -> None:
@@ -203,7 +203,9 @@ def test_a_real_browser_gives_the_code_away(site: PixivSite, chromium: tuple[str
     site.behaviours["/callback"] = redirect("pixiv://account/login?code=good_1-a&via=login")
     takes(site, "good_1-a", "my-token")
     person = Person("never asked")
-    pixiv(site, person, catch=lambda url: catch_in_browser(url, patience=30, arguments=chromium))
+    pixiv(
+        site, person, catch=lambda url: catch_code_in_browser(url, patience=30, arguments=chromium)
+    )
     assert secret("pixiv.refresh_token") == "my-token"
     assert person.asked == []
 
@@ -211,7 +213,7 @@ def test_a_real_browser_gives_the_code_away(site: PixivSite, chromium: tuple[str
 @pytest.mark.slow
 def test_a_login_that_never_ends_is_given_up(site: PixivSite, chromium: tuple[str, ...]) -> None:
     site.behaviours["/login"] = lambda h: h.answer(200, b"log in", Content_Type="text/html")
-    assert catch_in_browser(f"{site.url}/login", patience=0.5, arguments=chromium) is None
+    assert catch_code_in_browser(f"{site.url}/login", patience=0.5, arguments=chromium) is None
 
 
 def test_without_a_screen_no_window_is_tried(
@@ -220,12 +222,12 @@ def test_without_a_screen_no_window_is_tried(
     monkeypatch.setattr("sys.platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    assert catch_in_browser(site.url) is None
+    assert catch_code_in_browser(site.url) is None
     assert site.asked == []
 
 
 def flickr(site: PixivSite, person: Person) -> dict[str, object]:
-    return login_flickr(person.ask, endpoint=f"{site.url}/flickr")
+    return log_in_to_flickr(person.ask, endpoint=f"{site.url}/flickr")
 
 
 def echo(site: PixivSite, status: int, body: object, kind: str = "application/json") -> None:

@@ -15,7 +15,7 @@ from gleanset import Dataset
 from gleanset.work.progress import Progress
 from harvest.archives import harvest_archives
 from harvest.downloads import DownloadRun
-from harvest.folder import PictureOptions, harvest_folders
+from harvest.folder import ImportOptions, harvest_folders
 from harvest.http import Client
 from harvest.keyword import harvest_searches
 from harvest.sources import Query
@@ -47,16 +47,14 @@ def from_keyword(site: FaultyServer, folder: Path) -> Harvest:
 def from_folder(site: FaultyServer, folder: Path) -> Harvest:
     for number in range(PICTURES):
         (folder / f"{number}.jpg").write_bytes(picture(number))
-    return lambda dataset: harvest_folders(dataset, [folder], PictureOptions(workers=1))
+    return lambda dataset: harvest_folders(dataset, [folder], ImportOptions(workers=1))
 
 
 def from_archive(site: FaultyServer, folder: Path) -> Harvest:
     with zipfile.ZipFile(folder / "all.zip", "w") as archive:
         for number in range(PICTURES):
             archive.writestr(f"{number}.jpg", picture(number))
-    return lambda dataset: harvest_archives(
-        dataset, [folder / "all.zip"], PictureOptions(workers=1)
-    )
+    return lambda dataset: harvest_archives(dataset, [folder / "all.zip"], ImportOptions(workers=1))
 
 
 @pytest.mark.parametrize("made", [from_urls, from_keyword, from_folder, from_archive])

@@ -25,7 +25,7 @@ from gleanset.records import Candidate, Measured, Origin
 from gleanset.work.pool import Outcome
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
-from harvest.http.opt_outs import PathRule, page_refusal, tdm_rules
+from harvest.http.opt_outs import PathRule, page_opt_out, parse_tdm_rules
 from harvest.http.scheduler import IterableQueue, Scheduler
 from harvest.importer import Importer
 from harvest.request import FolderRequest
@@ -286,7 +286,7 @@ NEAR: dict[str, Says] = {
 }
 
 
-def host_of(name: str) -> str:
+def get_host(name: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in name) + ".example"
 
 
@@ -309,7 +309,7 @@ CASES = {name: says for name, (_, says) in OPTED_OUT.items()} | NEAR
 @pytest.fixture
 def web(site: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> FaultyServer:
     """Every host there is."""
-    hosts = {host_of(name): says for name, says in CASES.items()}
+    hosts = {get_host(name): says for name, says in CASES.items()}
     assert len(hosts) == len(CASES)
     site.behaviours.clear()
     site.otherwise = lambda h: answer(hosts[str(urlsplit(h.path).hostname)], h)
@@ -318,7 +318,7 @@ def web(site: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> FaultyServer:
 
 
 def address(name: str) -> str:
-    return f"http://{host_of(name)}/art/owl.jpg"
+    return f"http://{get_host(name)}/art/owl.jpg"
 
 
 def outcomes(client: Client, *candidates: Candidate) -> dict[str, Outcome[Candidate, bytes]]:
@@ -379,7 +379,7 @@ PAGES = {
 
 @pytest.mark.parametrize(("word", "html"), PAGES.values(), ids=PAGES)
 def test_what_a_page_says(word: str | None, html: str) -> None:
-    assert page_refusal(f"<!doctype html><html><head>{html}</head>", "gleanset") == word
+    assert page_opt_out(f"<!doctype html><html><head>{html}</head>", "gleanset") == word
 
 
 def test_a_page_that_was_read_anyhow_keeps_its_pictures(
@@ -413,7 +413,7 @@ def test_trying_again_does_not_forget_what_a_page_said(
         Candidate(url, origin), None, "page says noml", ""
     )
     with dataset.stage("harvest-urls") as scratch:
-        Importer(dataset, "harvest-urls", dataset.originals(scratch)).take_download(refused)
+        Importer(dataset, "harvest-urls", dataset.originals(scratch)).record_download(refused)
     again = DownloadRun(lambda: Client(QUICK, allow_private=True))
     assert retry(dataset, again) == {"nothing_to_retry": True} | dict.fromkeys(
         ("added", "duplicate", "rejected"), 0
@@ -481,8 +481,8 @@ def test_hostile_bytes_say_nothing_and_cost_little(data: bytes) -> None:
 
 def test_hostile_lists_of_rules_are_bounded() -> None:
     many = json.dumps([{"location": "/" + "x" * 5000, "tdm-reservation": 1}] * 20).encode()
-    assert tdm_rules(many) == ()
+    assert parse_tdm_rules(many) == ()
     assert (
-        len(tdm_rules(json.dumps([{"location": "/", "tdm-reservation": 1}] * 9000).encode()))
+        len(parse_tdm_rules(json.dumps([{"location": "/", "tdm-reservation": 1}] * 9000).encode()))
         == 1000
     )

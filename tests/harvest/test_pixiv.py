@@ -22,8 +22,8 @@ from gleanset.errors import (
 )
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, DownloadLimits
-from harvest.sources import Query, source_named
-from harvest.sources.pixiv.source import Pixiv, with_buckets
+from harvest.sources import Query, load_source
+from harvest.sources.pixiv.source import Pixiv, add_bookmark_tags
 
 PIXIV = Pixiv(pause=0)
 TOKEN = "my-refresh-token"
@@ -109,7 +109,7 @@ def test_the_app_asks_with_a_token_and_no_imitated_browser(
 
 
 def test_the_registered_source_takes_its_time(pixiv: PixivSite, client: Client) -> None:
-    source = source_named("pixiv")
+    source = load_source("pixiv")
     answers(pixiv, found(work(1), next_offset=30), found(work(2)))
     began = time.monotonic()
     assert len(list(source.candidates(Query("猫", options=pixiv.options), client))) == 2
@@ -214,7 +214,7 @@ def test_works_that_are_all_hidden_hide_what_is_behind(pixiv: PixivSite, client:
     ],
 )
 def test_bookmarks_are_looked_for_by_the_visitors_tags(bookmarks: int, word: str) -> None:
-    assert with_buckets("猫", bookmarks) == word
+    assert add_bookmark_tags("猫", bookmarks) == word
 
 
 def test_a_search_goes_on_past_its_cap_by_date(pixiv: PixivSite, client: Client) -> None:

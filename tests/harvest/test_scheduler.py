@@ -13,7 +13,7 @@ from gleanset.errors import Unreachable
 from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
 from harvest.http import Client, DownloadLimits
-from harvest.http.scheduler import MOST_PENDING, IterableQueue, Scheduler
+from harvest.http.scheduler import MAX_PENDING, IterableQueue, Scheduler
 
 ANYTHING = frozenset({"all"})
 # The same server under two names, which are two hosts.
@@ -154,7 +154,7 @@ def test_a_long_list_is_not_held_in_memory(site: FaultyServer) -> None:
     read: Counter[str] = Counter()
 
     def listed() -> Iterator[str]:
-        for number in range(20 * MOST_PENDING):
+        for number in range(20 * MAX_PENDING):
             read["lines"] += 1
             yield f"{SLOW}/{number}"
 
@@ -168,7 +168,7 @@ def test_a_long_list_is_not_held_in_memory(site: FaultyServer) -> None:
         )
         batches = Scheduler(client, bytes, 2).run(IterableQueue(lines))
         assert next(batches)[0].result == b"picture"
-        assert read["lines"] <= MOST_PENDING + 10
+        assert read["lines"] <= MAX_PENDING + 10
         batches.close()
 
 

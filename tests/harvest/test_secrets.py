@@ -19,7 +19,7 @@ from keyring.errors import PasswordDeleteError
 
 from gleanset.errors import NeedsLogin
 from harvest import secrets
-from harvest.secrets import SERVICE, Vault, keep_secret, redacted, secret
+from harvest.secrets import SERVICE, SecretStore, redact_secrets, secret, store_secret
 
 KEY = "flickr.key"
 needs_modes = pytest.mark.skipif(os.name != "posix", reason="needs the modes of POSIX files")
@@ -76,7 +76,7 @@ def _own_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     # One that found a keyring hanging asks it no more.
-    monkeypatch.setattr(secrets, "_vault", Vault())
+    monkeypatch.setattr(secrets, "_vault", SecretStore())
     before = keyring.get_keyring()
     keyring.set_keyring(FailKeyring())
     yield
@@ -115,7 +115,7 @@ def test_the_environment_goes_first(
 
 
 def test_a_working_keyring_is_used_and_no_file(ring: Memory, file: Path) -> None:
-    assert keep_secret(KEY, " abc123 ") == "the system's keyring"
+    assert store_secret(KEY, " abc123 ") == "the system's keyring"
     assert ring.kept == {("gleanset", KEY): "abc123"}
     assert not file.exists()
     assert secret(KEY) == "abc123"
@@ -128,10 +128,10 @@ def test_without_a_keyring_a_private_file_is_used(
     keyring.set_keyring(backend())
     before = os.umask(0)
     try:
-        assert keep_secret(KEY, "abc123") == str(file)
+        assert store_secret(KEY, "abc123") == str(file)
     finally:
         os.umask(before)
-    keep_secret("pixiv.refresh_token", "r-1")
+    store_secret("pixiv.refresh_token", "r-1")
     assert json.loads(file.read_text()) == {KEY: "abc123", "pixiv.refresh_token": "r-1"}
     assert [path.name for path in file.parent.iterdir()] == ["secrets.json"]
     if os.name == "posix":
@@ -143,7 +143,7 @@ def test_without_a_keyring_a_private_file_is_used(
 def test_a_keyring_that_hangs_costs_its_patience_once(tmp_path: Path) -> None:
     hanging = Hanging()
     keyring.set_keyring(hanging)
-    vault = Vault(tmp_path, patience=0.2)
+    vault = SecretStore(tmp_path, patience=0.2)
     try:
         assert vault.keep(KEY, "abc123") == str(tmp_path / "secrets.json")
         assert vault.read(KEY) == "abc123"
@@ -156,9 +156,9 @@ def test_a_keyring_that_hangs_costs_its_patience_once(tmp_path: Path) -> None:
 @needs_modes
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o602, 0o666])
 def test_a_file_open_to_others_is_refused(file: Path, mode: int) -> None:
-    keep_secret(KEY, "abc123")
+    store_secret(KEY, "abc123")
     file.chmod(mode)
-    for attempt in (lambda: secret(KEY), lambda: keep_secret(KEY, "x")):
+    for attempt in (lambda: secret(KEY), lambda: store_secret(KEY, "x")):
         with pytest.raises(NeedsLogin, match=r"chmod 600 .*secrets\.json") as caught:
             attempt()
         assert "abc123" not in str(caught.value)
@@ -178,8 +178,8 @@ def test_a_damaged_file_is_told_without_its_text(file: Path, text: str) -> None:
 
 
 def test_known_secrets_are_taken_out_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    keep_secret(KEY, "k3y/with+signs")
+    store_secret(KEY, "k3y/with+signs")
     monkeypatch.setenv("PIXIV_REFRESH_TOKEN", "t0ken-of-pixiv")
     told = "key k3y/with+signs, quoted k3y%2Fwith%2Bsigns, token t0ken-of-pixiv, and the rest"
-    assert redacted(told) == "key ***, quoted ***, token ***, and the rest"
-    assert "k3y" not in repr(Vault())
+    assert redact_secrets(told) == "key ***, quoted ***, token ***, and the rest"
+    assert "k3y" not in repr(SecretStore())

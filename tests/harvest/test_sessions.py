@@ -15,7 +15,7 @@ from harvest.http import Client, Closed, DownloadLimits
 from harvest.secrets import VARIABLES
 from harvest.sources import Query, Source
 from harvest.sources.flickr import Flickr
-from harvest.sources.flickr.api import login_flickr
+from harvest.sources.flickr.api import log_in_to_flickr
 from harvest.sources.pixiv import Pixiv
 from harvest.sources.sessions import open_session
 
@@ -76,7 +76,7 @@ def test_a_redirect_into_the_private_is_refused(
 def test_an_endpoint_written_for_a_login_may_be_at_home(site: FaultyServer) -> None:
     site.otherwise = lambda h: h.answer(body=b'{"stat": "fail", "code": 100, "message": "no"}')
     with pytest.raises(GleansetError, match="does not accept the API key"):
-        login_flickr(lambda question, *, hidden=False: "k" * 32, endpoint=site.url)
+        log_in_to_flickr(lambda question, *, hidden=False: "k" * 32, endpoint=site.url)
     assert site.connections == 1
 
 

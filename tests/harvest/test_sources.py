@@ -17,7 +17,7 @@ from gleanset.records import Candidate
 from harvest.http import Client, DownloadLimits
 from harvest.secrets import VARIABLES
 from harvest.source_names import SOURCES as NAMES
-from harvest.sources import Query, Source, source_named
+from harvest.sources import Query, Source, load_source
 from harvest.sources.flickr import Flickr
 from harvest.sources.google import Google
 from harvest.sources.pixiv import Pixiv
@@ -55,7 +55,7 @@ GOOGLE = [
     pytest.mark.skipif(bool(PROGRAMS), reason=f"not installed: {', '.join(PROGRAMS)}"),
 ]
 MARKS: dict[str, list[pytest.MarkDecorator]] = {"google": GOOGLE}
-SOURCES = list(map(source_named, NAMES))
+SOURCES = list(map(load_source, NAMES))
 
 each_source = pytest.mark.parametrize(
     "source",
@@ -172,7 +172,7 @@ def test_the_normal_answer_has_several_candidates(source: Source) -> None:
 def test_a_source_with_a_key_records_what_a_bad_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(VARIABLES, "bing.key", "BING_KEY")
     with pytest.raises(pytest.fail.Exception, match=r"answers/bing/bad_key\.json"):
-        recorded(source_named("bing"), "bad_key")
+        recorded(load_source("bing"), "bad_key")
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)

@@ -21,7 +21,7 @@ from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals, stacks
 from gleanset.db.visitors import ACCEPTED, REMOVAL, Claim, Reports
-from harvest.folder import PictureOptions, harvest_folders
+from harvest.folder import ImportOptions, harvest_folders
 from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
 from labeler.sorting.session import LATER, SortingSession
@@ -44,7 +44,7 @@ def tree(folder: Path, classes: dict[str, int], start: int = 0) -> Path:
 
 def harvested(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
     new = tree(place / "new", {"cat": 6, "owls": 6}, 30)
-    harvest_folders(dataset, [new], PictureOptions(hints=hints, workers=1))
+    harvest_folders(dataset, [new], ImportOptions(hints=hints, workers=1))
 
 
 def searched(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
@@ -104,12 +104,12 @@ def labelled_since_a_split(dataset: Dataset, place: Path) -> None:
 
 def harvested_since_a_split(dataset: Dataset, place: Path) -> None:
     split(dataset, place)
-    harvest_folders(dataset, [tree(place / "later", {"owls": 2}, 50)], PictureOptions(workers=1))
+    harvest_folders(dataset, [tree(place / "later", {"owls": 2}, 50)], ImportOptions(workers=1))
 
 
 def without_their_files(dataset: Dataset, place: Path) -> None:
     split(dataset, place)
-    harvest_folders(dataset, [tree(place / "later", {"owls": 2}, 50)], PictureOptions(workers=1))
+    harvest_folders(dataset, [tree(place / "later", {"owls": 2}, 50)], ImportOptions(workers=1))
     for image in dataset.images.each():
         if image.origins[0].path is not None:
             dataset.image_path(image.sha256, image.format).unlink()

@@ -25,21 +25,21 @@ from gleanset.errors import (
     Unreachable,
     UsageError,
 )
-from harvest.http import Client, Page, retry_after
-from harvest.http.throttle import PassingTrouble
-from harvest.http.urls import host_of
-from harvest.secrets import FLICKR_KEYS_PAGE, LOGIN_HELP, Ask, checked_answer, keep_login
+from harvest.http import Client, Page, parse_retry_after
+from harvest.http.throttle import RetryableError
+from harvest.http.urls import get_host
+from harvest.secrets import FLICKR_KEYS_PAGE, LOGIN_HELP, Ask, check_pasted_secret, store_login
 from harvest.sources.base import (
     Endpoint,
     Gap,
     ResultPage,
     Skipped,
     changed,
-    in_windows,
     listed,
-    no_data,
+    no_data_error,
+    pages_in_windows,
+    redact_site_text,
     refusal,
-    speakable,
 )
 
 HOST = "https://api.flickr.com"
@@ -124,7 +124,7 @@ class FlickrApi:
 
     def _call(self, method: Callable[..., Any], **params: str) -> Any:
         # Signed anew each time, as Flickr takes no signature twice.
-        return self._client.retrying(host_of(self._url), lambda: method(**params))
+        return self._client.call_with_retries(get_host(self._url), lambda: method(**params))
 
     def _trouble(self, page: Page) -> Exception | None:
         if page.status != 200:
@@ -132,15 +132,15 @@ class FlickrApi:
             if page.status == 401 or "oauth_problem=" in page.text:
                 return self._bad_key(f"it answered {page.status}")
             error = refusal(f"Flickr answered {page.status} to {self.asked!r} ({page.url}).", page)
-            return _passing(error, retry_after(page.headers))
+            return _passing(error, parse_retry_after(page.headers))
         try:
             answer = json.loads(page.text)
         except ValueError:
-            return no_data("Flickr", self.asked, page)
+            return no_data_error("Flickr", self.asked, page)
         if not isinstance(answer, dict):
             return changed("Flickr", self.asked, "JSON of another shape")
         if answer.get("stat") == "fail":
-            return self._failed(answer.get("code"), speakable(str(answer.get("message"))))
+            return self._failed(answer.get("code"), redact_site_text(str(answer.get("message"))))
         return None
 
     def _failed(self, code: object, message: str) -> Exception:
@@ -170,17 +170,17 @@ def _library() -> Any:
 
 def _passing(error: GleansetError, wait: float | None = None) -> Exception:
     passing = isinstance(error, RateLimited | Unreachable)
-    return PassingTrouble(error, wait) if passing else error
+    return RetryableError(error, wait) if passing else error
 
 
-def every_page(
+def iterate_pages(
     api: FlickrApi, params: Mapping[str, str]
 ) -> Iterator[Sequence[Photo | Skipped | Gap]]:
     """Yield every page of results; photos may come twice.
 
     First the query as it is, in its own order; what is beyond the cap comes the newest first.
     """
-    for page in in_windows(params, partial(_shown, api), _older):
+    for page in pages_in_windows(params, partial(_shown, api), _older):
         yield page.items
 
 
@@ -229,19 +229,19 @@ def _older(params: Mapping[str, str], last: list[Photo]) -> tuple[Mapping[str, s
     return {**params, "max_upload_date": str(min(oldest, before - 1))}, lost
 
 
-def login_flickr(ask: Ask, *, endpoint: str = HOST) -> dict[str, object]:
+def log_in_to_flickr(ask: Ask, *, endpoint: str = HOST) -> dict[str, object]:
     """Ask for the API key and its secret, try them, keep them; return the command's result.
 
     Raises `NeedsLogin` when Flickr refuses them, `RateLimited`, `Blocked`, `Unreachable`,
     `Changed`, and `MissingComponent` without flickrapi.
     """
     question = f"Flickr API key (one is made at {FLICKR_KEYS_PAGE})"
-    key = checked_answer(ask(question, hidden=True), "key")
-    signing = checked_answer(ask("Its secret", hidden=True), "secret")
+    key = check_pasted_secret(ask(question, hidden=True), "key")
+    signing = check_pasted_secret(ask("Its secret", hidden=True), "secret")
     # An endpoint that the person wrote may well be on this machine.
     with (
         Client(allow_private=endpoint != HOST) as client,
         closing(FlickrApi("a login", client, 0, Endpoint(endpoint), (key, signing))) as api,
     ):
         api.check_keys()
-    return keep_login("flickr", {"flickr.key": key, "flickr.secret": signing})
+    return store_login("flickr", {"flickr.key": key, "flickr.secret": signing})

@@ -23,7 +23,7 @@ from harvest.sources.base import (
     days,
     number,
 )
-from harvest.sources.flickr.api import HOST, NEWEST_FIRST, FlickrApi, Photo, every_page
+from harvest.sources.flickr.api import HOST, NEWEST_FIRST, FlickrApi, Photo, iterate_pages
 
 # 3,600 calls an hour are one a second.
 _PACE = 1.0
@@ -152,7 +152,7 @@ class Flickr(Source):
         endpoint = Endpoint(settings["endpoint"])
         api = FlickrApi(query.text, client, self._pace, endpoint, _keys())
         any_readable = False
-        for photos in every_page(api, _params(query.text, settings)):
+        for photos in iterate_pages(api, _params(query.text, settings)):
             items = [
                 photo if isinstance(photo, Skipped | Gap) else _candidate(photo, query, settings)
                 for photo in photos

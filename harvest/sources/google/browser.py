@@ -25,8 +25,14 @@ from selenium.webdriver.remote.remote_connection import RemoteConnection
 from urllib3.exceptions import HTTPError
 
 from gleanset.errors import MissingComponent, Unreachable
-from harvest.http import Closed, unreachable
-from harvest.sources.chrome import KeptDriver, find_chrome, find_driver, new_folder, proxy_switches
+from harvest.http import Closed, unreachable_error
+from harvest.sources.chrome import (
+    SupervisedDriver,
+    find_chrome,
+    find_driver,
+    make_browser_folder,
+    proxy_switches,
+)
 from harvest.sources.google.page import GooglePage
 
 _LOADING = 30.0
@@ -77,12 +83,12 @@ class GoogleBrowser:
         self._options = _options(settings)
         driver = find_driver(settings.chromedriver, self._options)
         try:
-            self._folder = new_folder()
+            self._folder = make_browser_folder()
         except OSError as error:
             raise _will_not_start(error) from error
         profile = settings.profile or f"{self._folder}/profile"
         self._options.add_argument(f"--user-data-dir={profile}")
-        self._service = KeptDriver(driver, self._folder)
+        self._service = SupervisedDriver(driver, self._folder)
         self._page: Remote | None = None
         self._pending: set[str] = set()
         self._any_failed = False
@@ -244,7 +250,7 @@ def _errors() -> Iterator[None]:
 
 def _unreachable(text: str) -> Unreachable:
     reason = _NET_ERROR.search(text)
-    return unreachable("The site", reason[1] if reason else "the browser does not say why")
+    return unreachable_error("The site", reason[1] if reason else "the browser does not say why")
 
 
 def _will_not_start(error: Exception) -> MissingComponent:

@@ -17,8 +17,8 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from gleanset.errors import Blocked, Changed, MissingComponent
 from gleanset.installation import install_command
 from gleanset.records import Candidate, Origin
-from harvest.http import Client, Page, unreachable
-from harvest.http.connections import spelled_private
+from harvest.http import Client, Page, unreachable_error
+from harvest.http.connections import is_private_literal
 from harvest.sources.base import (
     Endpoint,
     Gap,
@@ -28,7 +28,7 @@ from harvest.sources.base import (
     Source,
     changed,
     days,
-    width_and_height,
+    parse_size,
 )
 from harvest.sources.google.page import GooglePage, GoogleResult, results, state
 
@@ -117,7 +117,7 @@ class Google(Source):
             "size",
             f"{', '.join(WORDS['size'])}, or exactly WIDTHxHEIGHT pixels",
             words=WORDS["size"],
-            parse=width_and_height,
+            parse=parse_size,
         ),
         Option("colour", "all colours, or one that prevails", "", WORDS["colour"]),
         Option("type", "kind of picture", "", WORDS["type"]),
@@ -141,7 +141,7 @@ class Google(Source):
 
     def check_ready(self, settings: Mapping[str, str]) -> None:
         """Raise `MissingComponent` without the packages or a browser."""
-        search_address(self.example, settings)
+        build_search_url(self.example, settings)
         try:
             from harvest.sources.chrome import find_chrome
         except ImportError as error:
@@ -155,9 +155,9 @@ class Google(Source):
         """
         # The browser connects by itself; the rule of the client holds for it as well.
         endpoint = settings["endpoint"]
-        if not client.allow_private and spelled_private(urlsplit(endpoint).hostname or ""):
-            raise unreachable(endpoint, "private address")
-        address = search_address(query.text, settings)
+        if not client.allow_private and is_private_literal(urlsplit(endpoint).hostname or ""):
+            raise unreachable_error(endpoint, "private address")
+        address = build_search_url(query.text, settings)
         with _browser(settings, client) as browser:
             browser.open(address)
             page = self._first_page(browser, query, settings["window"] == "yes")
@@ -213,13 +213,13 @@ def _browser(settings: Mapping[str, str], client: Client) -> GoogleBrowser:
     return GoogleBrowser(options, client.wait)
 
 
-def search_address(text: str, settings: Mapping[str, str]) -> str:
+def build_search_url(text: str, settings: Mapping[str, str]) -> str:
     """Return the address of the search for `text`.
 
     Raises `MissingComponent` without the package, `Changed` when it no longer builds addresses as
     it did.
     """
-    own = own_filters(settings)
+    own = extra_filters(settings)
     try:
         package = import_module(_MODULE)
         builder = package.googleimagesdownload()
@@ -246,11 +246,11 @@ def _extra_missing(error: ImportError) -> Exception:
     )
 
 
-def own_filters(settings: Mapping[str, str]) -> list[str]:
+def extra_filters(settings: Mapping[str, str]) -> list[str]:
     """Return the filters that the package does not know."""
     filters = [words[settings[name]] for name, words in _OWN.items() if settings[name] in words]
     if (size := settings["size"]) not in WORDS["size"] | {"": ""}:
-        width, height = width_and_height(size)
+        width, height = parse_size(size)
         filters.append(f"isz:ex,iszw:{width},iszh:{height}")
     if (span := settings["date"]) not in WORDS["date"] | {"": ""}:
         first, last = (f"{day:%m/%d/%Y}" if day else "" for day in days(span))

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from gleanset.errors import Changed, GleansetError, MissingComponent, NeedsLogin
-from harvest.http import Client, Page, retry_after
-from harvest.http.throttle import PassingTrouble
-from harvest.http.urls import host_of
+from harvest.http import Client, Page, parse_retry_after
+from harvest.http.throttle import RetryableError
+from harvest.http.urls import get_host
 from harvest.secrets import LOGIN_HELP
-from harvest.sources.base import Endpoint, no_data, refusal, speakable
+from harvest.sources.base import Endpoint, no_data_error, redact_site_text, refusal
 
 if TYPE_CHECKING:
     from pixivpy3 import AppPixivAPI
@@ -214,8 +214,8 @@ class PixivApi:
     ) -> Response:
         where = self._endpoints.url(url)
         headers = {**self._app.additional_headers, **(headers or {})}
-        return self._client.retrying(
-            host_of(where), lambda: self._session.request(method, where, params, data, headers)
+        return self._client.call_with_retries(
+            get_host(where), lambda: self._session.request(method, where, params, data, headers)
         )
 
 
@@ -264,7 +264,7 @@ def _next_offset(next_url: object, offset: int) -> int | None:
 def _trouble(page: Page) -> Exception | None:
     error = _complaint(page)
     if isinstance(error, GleansetError) and page.status in _PASSING:
-        return PassingTrouble(error, retry_after(page.headers))
+        return RetryableError(error, parse_retry_after(page.headers))
     return error
 
 
@@ -274,7 +274,7 @@ def _complaint(page: Page) -> Exception | None:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        return no_data("Pixiv", "a question of its app", page)
+        return no_data_error("Pixiv", "a question of its app", page)
     if page.status == 200 and not body.get("error") and not body.get("has_error"):
         return None
     message = " ".join(_sentences(body))
@@ -290,7 +290,7 @@ def _complaint(page: Page) -> Exception | None:
         )
     if "rate limit" in lower:
         page = replace(page, status=429)
-    words = f": {speakable(message)}" if message else ""
+    words = f": {redact_site_text(message)}" if message else ""
     return refusal(f"Pixiv answered {page.status}{words} ({page.url}).", page)
 
 

@@ -23,7 +23,7 @@ from urllib.parse import urlencode
 
 from gleanset.errors import MissingComponent, NeedsLogin
 from harvest.http import Client
-from harvest.secrets import Ask, checked_answer, keep_login
+from harvest.secrets import Ask, check_pasted_secret, store_login
 from harvest.sources.base import Endpoint
 from harvest.sources.pixiv.api import AUTH_HOST, HOST, Endpoints, PixivApi
 
@@ -54,7 +54,7 @@ Reload {url} in the browser, with the network list still open, and paste the new
 """
 
 
-def login_pixiv(
+def log_in_to_pixiv(
     ask: Ask,
     open_browser: Callable[[str], bool],
     token: str | None = None,
@@ -66,7 +66,7 @@ def login_pixiv(
     """Log in to Pixiv once, and keep the refresh token that stands for it from then on.
 
     `token` is an existing refresh token: nothing is asked then. Otherwise `catch_code` (by
-    default `catch_in_browser`) opens the login page in a browser of its own and watches for the
+    default `catch_code_in_browser`) opens the login page in its own browser and watches for the
     code; where it cannot, the page is opened by `open_browser`, and the person is told how to
     copy the code. Returns the command's result. Raises `NeedsLogin`, `RateLimited`, `Blocked`,
     `Unreachable`, `Changed`, `MissingComponent`.
@@ -79,9 +79,9 @@ def login_pixiv(
     ):
         login = PixivLogin(api, endpoints)
         if token is None:
-            token = login.token_from_browser(ask, open_browser, catch_code or catch_in_browser)
-        account = login.verify(checked_answer(token, "refresh token"))
-        return keep_login("pixiv", {"pixiv.refresh_token": api.token}, account=account)
+            token = login.token_from_browser(ask, open_browser, catch_code or catch_code_in_browser)
+        account = login.verify(check_pasted_secret(token, "refresh token"))
+        return store_login("pixiv", {"pixiv.refresh_token": api.token}, account=account)
 
 
 class PixivLogin:
@@ -92,7 +92,7 @@ class PixivLogin:
         self._verifier = secrets.token_urlsafe(32)
         self.url = endpoints.api.url("/web/v1/login?") + urlencode(
             {
-                "code_challenge": challenge(self._verifier),
+                "code_challenge": code_challenge(self._verifier),
                 "code_challenge_method": "S256",
                 "client": "pixiv-android",
             }
@@ -132,7 +132,7 @@ class PixivLogin:
         )
 
     def _token_in(self, answer: str) -> str | None:
-        if code := code_in(answer):
+        if code := extract_code(answer):
             return self._exchanged(code)
         # A bare code and a refresh token look alike; only the code is in a hurry.
         return self._exchanged(answer) or self._renewed(answer)
@@ -147,19 +147,19 @@ class PixivLogin:
         return None
 
 
-def challenge(verifier: str) -> str:
+def code_challenge(verifier: str) -> str:
     """Return the S256 challenge of a verifier (RFC 7636, 4.2)."""
     digest = hashlib.sha256(verifier.encode()).digest()
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def code_in(line: str) -> str | None:
+def extract_code(line: str) -> str | None:
     """Return the login code in an address such as `pixiv://account/login?code=…&via=login`."""
     found = _CODE.search(line)
     return found[1] if found else None
 
 
-def catch_in_browser(
+def catch_code_in_browser(
     url: str, *, patience: float = PATIENCE, arguments: tuple[str, ...] = ()
 ) -> str | None:
     """Open `url` in a visible Chrome or Chromium and return the code that Pixiv's login ends with.

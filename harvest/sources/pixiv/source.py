@@ -25,9 +25,9 @@ from harvest.sources.base import (
     Skipped,
     Source,
     day,
-    in_windows,
     listed,
     number,
+    pages_in_windows,
 )
 from harvest.sources.pixiv.api import (
     AUTH_HOST,
@@ -117,7 +117,7 @@ class Pixiv(Source):
             int(settings["bookmarks"] or 0), settings["r18"], settings["ai"], settings["type"]
         )
         api = self._api(settings, client)
-        for works in every_page(api, _search(query.text, settings, selection.bookmarks)):
+        for works in iterate_pages(api, _search(query.text, settings, selection.bookmarks)):
             for work in works:
                 if isinstance(work, Skipped | Gap):
                     yield [work]
@@ -147,7 +147,7 @@ def _token() -> str:
 def _search(text: str, settings: Mapping[str, str], bookmarks: int) -> PixivSearch:
     by_tag = settings["target"] != "title"
     return PixivSearch(
-        with_buckets(text, bookmarks) if by_tag else text,
+        add_bookmark_tags(text, bookmarks) if by_tag else text,
         _TARGETS[settings["target"]],
         _SORTS[settings["sort"]],
         day(settings["since"]) if settings["since"] else None,
@@ -162,7 +162,7 @@ def _pictures(
     animated = work.type == "ugoira" and settings["ugoira"] == "frames"
     # What was deleted meanwhile has no frames left, but perhaps its first one.
     if animated and (count := api.frames(work.id)):
-        yield from candidates(work, text, hint, frame_urls(work, count))
+        yield from candidates(work, text, hint, ugoira_frame_urls(work, count))
     else:
         shown = 1 if settings["pages"] == "first" else None
         yield from candidates(work, text, hint, work.originals[:shown])
@@ -226,7 +226,7 @@ class Work(msgspec.Struct):
         return _AI.get(self.illust_ai_type)
 
 
-def read_work(value: Any) -> Work | None:
+def parse_work(value: Any) -> Work | None:
     """Return the work that a JSON value describes, or None when it has another shape."""
     if isinstance(value, dict):
         # What is null is not told.
@@ -275,7 +275,7 @@ def candidates(
         yield Candidate(url, _origin(work, key, url, query, hint), *size, referer=REFERER)
 
 
-def frame_urls(work: Work, count: int) -> list[str]:
+def ugoira_frame_urls(work: Work, count: int) -> list[str]:
     """Return the addresses of a ugoira's first `count` frames: they differ by their number only."""
     [first] = work.originals
     before, mark, after = first.rpartition(_FIRST_FRAME)
@@ -304,7 +304,7 @@ def _origin(work: Work, key: str, url: str, query: str, hint: str | None) -> Ori
     )
 
 
-def with_buckets(text: str, bookmarks: int) -> str:
+def add_bookmark_tags(text: str, bookmarks: int) -> str:
     """Return the words to search for to find works with at least that many bookmarks.
 
     Only the site's paying members can filter by bookmarks. The tags of the visitors
@@ -318,9 +318,9 @@ def with_buckets(text: str, bookmarks: int) -> str:
     return f"{words} ({' OR '.join(tags)})" if len(tags) > 1 else f"{words} {tags[0]}"
 
 
-def every_page(api: PixivApi, search: PixivSearch) -> Iterator[Sequence[Work | Skipped | Gap]]:
+def iterate_pages(api: PixivApi, search: PixivSearch) -> Iterator[Sequence[Work | Skipped | Gap]]:
     """Yield every page of works, also past the number that one search reaches."""
-    for page in in_windows(search, partial(_pages, api), _next_window):
+    for page in pages_in_windows(search, partial(_pages, api), _next_window):
         yield page.items
 
 
@@ -340,7 +340,7 @@ def _pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]]:
 
 
 def _shown(value: Any) -> Work | Skipped:
-    work = read_work(value)
+    work = parse_work(value)
     if work is None:
         number = value.get("id") if isinstance(value, dict) else None
         return Skipped(str(number or value), "unreadable")

@@ -27,7 +27,7 @@ from gleanset.db.faces import CropMethod, crop_methods
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.images.cut import CutSettings
 from gleanset.settings import CropSettings, Settings, write_settings
-from harvest.folder import PictureOptions, harvest_folders
+from harvest.folder import ImportOptions, harvest_folders
 
 SAMPLE = Path(__file__).parents[3] / "datasets" / "sample" / "pictures"
 CUT = CutSettings(0.5, square=True)
@@ -76,7 +76,7 @@ def predict(*words: object) -> Result:
 
 def test_it_is_known_how_pictures_were_cut(dataset: Dataset, with_face: Path) -> None:
     shutil.copy(with_face, (dataset.root / "some").with_suffix(".jpg"))
-    harvest_folders(dataset, [dataset.root / "some.jpg"], PictureOptions(workers=1))
+    harvest_folders(dataset, [dataset.root / "some.jpg"], ImportOptions(workers=1))
     find_faces(dataset, DETECTOR, CUT, workers=1)
     (method,) = crop_methods(dataset.db, [sample.key for sample in dataset.samples.by_key()])
     assert (method.detector, method.settings) == ("animeface", "threshold=0.6")
