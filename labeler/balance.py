@@ -1,6 +1,6 @@
-"""Balancing the classes of train, after the split: val and test stay as the world is.
+"""Balancing the classes of train after the split; val and test are not changed.
 
-Copying before a split would put copies of one picture on both sides of it.
+Oversampling before a split would put copies of an image on both sides.
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ from gleanset.db.samples import Balances, SampleWeight
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
 from gleanset.request import Count, Request
-from labeler.splits.allocate import one_per_moment_first, seeded
+from labeler.splits.allocate import shuffle_key, spread_groups
 
 Method = Literal["down", "copies", "augment", "weights", "off"]
 
 
 class BalanceSettings(Request, frozen=True, kw_only=True):
-    """`labeler balance`, and `[balance]` of a recipe: classes of train that count alike."""
+    """Settings of `labeler balance`, and of `[balance]` in a recipe."""
 
     COMMAND: ClassVar[str] = "labeler balance"
 
     method: Annotated[
         Method,
         Param(
-            "down: leave some out. copies: repeat some (exported as NAME_balancing). "
-            "augment: repeat them mirrored, shifted and shaded. weights: a column and a loss "
-            "that count each class alike. off: as they are.",
+            "down: leave samples out. copies: repeat samples (exported as NAME_balancing). "
+            "augment: repeat them mirrored, cropped and shaded. weights: a column and loss weights "
+            "that give all classes the same total. off: no balancing.",
             show_default=True,
         ),
     ] = "weights"
     target: Annotated[
         Count | None,
         Param(
-            "Samples a class. Default: as the smallest (down), the largest (copies, augment) or "
-            "the mean class (weights) has.",
+            "Samples in each class. Default: those of the smallest (down), the largest (copies, "
+            "augment) or the mean class (weights).",
             metavar="N",
         ),
     ] = None
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` where a target makes no sense."""
+        """Raise `UsageError` for a target without a method."""
         super().__post_init__()
         if self.target is not None and self.method == "off":
-            raise UsageError("balancing that is off has no target", "leave the target out")
+            raise UsageError("--method off has no target", "leave out --target")
 
 
 @dataclass
 class BalancePlan:
-    """What each class has in train, what it will count for, and how that comes about."""
+    """Copies and weights of samples in train, and the resulting counts by class."""
 
     settings: str
     shares: dict[str, SampleWeight] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class BalancePlan:
     where: str = ""
 
     def result(self) -> dict[str, object]:
-        """As a command returns it; `fill` are the searches that would bring what is short."""
+        """Return the result of the command; `fill` are searches for the missing images."""
         short = {label: self.target - int(row["before"]) for label, row in self.table.items()}
         fill = [
             f"harvest keyword {shlex.quote(label)} --label {shlex.quote(label)} --limit {number} "
@@ -74,13 +74,12 @@ class BalancePlan:
         return {"target": self.target, "classes": self.table} | ({"fill": fill} if fill else {})
 
 
-def plan_balance(dataset: Dataset, wanted: BalanceSettings) -> BalancePlan:
-    """Return how to bring every class of train to a number of samples.
+def plan_balance(dataset: Dataset, balance: BalanceSettings) -> BalancePlan:
+    """Plan how every class of train gets `target` samples.
 
-    By default that is the smallest class for `down`, the largest for copies, and the mean for
-    weights. `down` drops the last of each moment first; classes below the target are left as
-    they are. `copies` and `augment` repeat samples in turn and drop none. `weights` give each
-    class the same total without touching a sample. Raises `InputUnusable` without a split.
+    `down` first drops repeated samples of a group; smaller classes are not changed. `copies` and
+    `augment` repeat samples in turn. `weights` give each class the same total weight. Raises
+    `InputUnusable` without a split.
     """
     classes: dict[str, list[Sample]] = defaultdict(list)
     for sample in dataset.samples.in_splits():
@@ -88,21 +87,23 @@ def plan_balance(dataset: Dataset, wanted: BalanceSettings) -> BalancePlan:
             classes[str(sample.label)].append(sample)
     if not classes:
         raise InputUnusable(
-            "nothing is in train yet, so there is nothing to balance",
-            f"split first: labeler split {dataset.option}",
+            "nothing to balance: train has no samples yet",
+            f"labeler split {dataset.option}",
         )
-    method = wanted.method
-    goal = wanted.target or _usual_target(method, [len(samples) for samples in classes.values()])
-    settings = f"method={method} target={goal}"
-    plan = BalancePlan(settings, target=goal, where=f"-d {shlex.quote(str(dataset.root))}")
-    # Here, for it takes numpy: the command line imports this module whenever it starts.
+    method = balance.method
+    target = balance.target or _default_target(
+        method, [len(samples) for samples in classes.values()]
+    )
+    settings = f"method={method} target={target}"
+    plan = BalancePlan(settings, target=target, where=f"-d {shlex.quote(str(dataset.root))}")
+    # Imported late, because every start of the command line imports this module.
     from curation.moments import moments_of
 
     moments = moments_of(dataset.db)
     for label, samples in sorted(classes.items()):
-        shuffled = sorted(samples, key=lambda sample: seeded(0, sample.key))
-        ordered = one_per_moment_first(shuffled, lambda sample: moments[sample.key])
-        shares = _shares(method, ordered, goal)
+        shuffled = sorted(samples, key=lambda sample: shuffle_key(0, sample.key))
+        ordered = spread_groups(shuffled, lambda sample: moments[sample.key])
+        shares = _shares(method, ordered, target)
         plan.shares |= shares
         counts = [shares.get(sample.key, SampleWeight(1, 1.0)) for sample in samples]
         plan.table[label] = {
@@ -114,11 +115,11 @@ def plan_balance(dataset: Dataset, wanted: BalanceSettings) -> BalancePlan:
 
 
 def apply_balance(dataset: Dataset, plan: BalancePlan) -> None:
-    """Put the plan in force, for exports and training."""
+    """Store a plan, which exports and training then use."""
     Balances(dataset.db).replace(plan.shares, plan.settings)
 
 
-def _usual_target(method: Method, sizes: Sequence[int]) -> int:
+def _default_target(method: Method, sizes: Sequence[int]) -> int:
     if method == "down":
         return min(sizes)
     return max(sizes) if method in ("copies", "augment") else round(sum(sizes) / len(sizes))
@@ -133,8 +134,8 @@ def _shares(method: Method, ordered: Sequence[Sample], target: int) -> dict[str,
     if method in ("copies", "augment") and target > size:
         times, rest = divmod(target, size)
         return {
-            sample.key: SampleWeight(times + (place < rest), 1.0)
-            for place, sample in enumerate(ordered)
-            if times + (place < rest) > 1
+            sample.key: SampleWeight(times + (position < rest), 1.0)
+            for position, sample in enumerate(ordered)
+            if times + (position < rest) > 1
         }
     return {}

@@ -1,7 +1,7 @@
-"""Editing the classes of a dataset: each edit is one step of the journal, which undo takes back.
+"""Editing the classes of a dataset; each edit is a step of the journal, which can be undone.
 
-A name that another class goes by, an alias, is a class that was merged into it: what is typed,
-hinted or imported under that name means the other one.
+An alias is another name of a class, for instance that of a merged class. Typed, weak and imported
+labels with that name mean the class.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from gleanset.operations import operation
 
 
 class ClassEdit(NamedTuple):
-    """The number of the step, and how many samples or classes it changed."""
+    """The number of the step, and the number of samples it changed."""
 
     step: int
     changed: int = 0
 
 
 class ClassEditor:
-    """Edits the classes of one dataset. All names may be those that a class had before."""
+    """Editor for the classes of a dataset; all names may be aliases."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset, self._classes = dataset, dataset.classes
         self._tiles = SampleTiles(dataset.db)
 
     def add(self, name: str) -> ClassEdit:
-        """Make a class. `UsageError` where it is there already."""
+        """Create a class. Raises `UsageError` if it exists."""
         name = class_name(name)
         with self._dataset.db.write():
             step = self._dataset.journal.step(operation("new-class", name=name), [])
@@ -39,7 +39,7 @@ class ClassEditor:
         return ClassEdit(step)
 
     def rename(self, old: str, new: str) -> ClassEdit:
-        """Give a class another name, which no other class may have."""
+        """Rename a class. Raises `UsageError` if the new name is in use."""
         new = class_name(new)
         with self._dataset.db.write():
             old = self._classes.resolved(old)
@@ -48,7 +48,7 @@ class ClassEditor:
         return ClassEdit(step)
 
     def set_show(self, name: str, show: str) -> ClassEdit:
-        """Say which show a class is of; an empty one for none. `UsageError` where it is no name."""
+        """Set the show of a class; empty for none. Raises `UsageError` for an invalid name."""
         show = class_name(show) if show.strip() else ""
         kind = "class-show" if show else "class-no-show"
         with self._dataset.db.write():
@@ -59,7 +59,7 @@ class ClassEditor:
         return ClassEdit(step)
 
     def merge(self, old: str, into: str) -> ClassEdit:
-        """Put all samples of a class into another one, whose alias its name is from now on."""
+        """Move all samples of a class into another one, of which its name becomes an alias."""
         with self._dataset.db.write():
             old, into = self._classes.resolved(old), self._classes.resolved(into)
             samples = self._tiles.keys_of(self._tiles.labelled(old))
@@ -70,7 +70,7 @@ class ClassEditor:
         return ClassEdit(step, len(samples))
 
     def delete(self, name: str) -> ClassEdit:
-        """Delete a class: its samples wait again, also those set aside, and are in no split."""
+        """Delete a class; its samples, also duplicates, are queued and lose their split."""
         with self._dataset.db.write():
             name = self._classes.resolved(name)
             rows = self._tiles.labelled(name)
@@ -83,7 +83,7 @@ class ClassEditor:
         return ClassEdit(step, len(samples))
 
     def add_alias(self, alias: str, name: str) -> ClassEdit:
-        """Let another name mean a class. `UsageError` where that name is a class in use."""
+        """Add an alias of a class. Raises `UsageError` if it is the name of another class."""
         alias = alias_name(alias)
         with self._dataset.db.write():
             name = self._classes.resolved(name)
@@ -93,23 +93,23 @@ class ClassEditor:
         return ClassEdit(step)
 
     def remove_alias(self, alias: str) -> ClassEdit:
-        """Let a name mean no class any more. `UsageError` where it is no alias."""
+        """Remove an alias. Raises `UsageError` if it is not an alias."""
         alias = alias_name(alias)
         with self._dataset.db.write():
             name = self._classes.meaning_of(alias)
             if alias in (name, *self._classes.names()):
-                raise UsageError(f"{alias!r} is no alias", "see them: labeler classes list")
+                raise UsageError(f"{alias!r} is not an alias", "list them: labeler classes list")
             step = self._dataset.journal.step(operation("remove-alias", alias=alias, name=name), [])
             self._classes.hide(step, alias)
         return ClassEdit(step)
 
     def _alias(self, step: int, alias: str, name: str) -> None:
         if self._classes.id_of(name) is None:
-            raise UsageError(f"there is no class {name!r}", "make it: labeler classes add NAME")
+            raise UsageError(f"there is no class {name!r}", "create it: labeler classes add NAME")
         if self._classes.meaning_of(alias) in self._classes.names():
             raise UsageError(
-                f"there is a class {alias!r} already, or it means another one",
-                "merge the two: labeler classes merge OLD INTO",
+                f"{alias!r} is already a class or an alias",
+                "merge the classes: labeler classes merge OLD INTO",
             )
         self._classes.find_or_make_alias(alias)
         self._classes.merge(step, alias, name)

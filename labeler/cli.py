@@ -19,28 +19,28 @@ from labeler.cli_window import WindowGroup, add_window
 
 @click.group(cls=CommandGroup, epilog="Example: labeler classes list -d my-dataset")
 def classes() -> None:
-    """See, make, rename, merge and delete classes; `labeler undo` takes an edit back.
+    """List, create, rename, merge and delete classes; `labeler undo` reverts an edit.
 
-    Their order stands in dataset.toml, under [keys].
+    Their order is in dataset.toml, under [keys].
     """
 
 
 @classes.command("list", epilog="Example: labeler classes list --json -d my-dataset")
 @job_options()
 def list_classes(job: CommandJob) -> Result:
-    """List the classes in their order: key in the window, samples, show, other names."""
+    """List the classes with their samples, key in the window, show and aliases."""
     from gleanset.db.classes import aliases
     from gleanset.db.sorting import SampleTiles
     from labeler.sorting.keys import ClassKeys
 
     with job.open() as dataset:
         counts = {row.name: row for row in SampleTiles(dataset.db).counts().classes}
-        keys, others = ClassKeys(dataset).of(list(counts)), aliases(dataset.db)
+        keys, aliases_of = ClassKeys(dataset).of(list(counts)), aliases(dataset.db)
     if not job.as_json:
         for name, key in keys.items():
-            more = f"  of {show}" if (show := counts[name].show) else ""
-            also = f"  also {', '.join(others[name])}" if name in others else ""
-            job.tell(f"{counts[name].count:7}  {key:2}  {name}{more}{also}")
+            of_show = f"  of {show}" if (show := counts[name].show) else ""
+            also = f"  also {', '.join(aliases_of[name])}" if name in aliases_of else ""
+            job.tell(f"{counts[name].count:7}  {key:2}  {name}{of_show}{also}")
         return {"classes": len(keys)}
     rows = [
         {
@@ -48,7 +48,7 @@ def list_classes(job: CommandJob) -> Result:
             "samples": counts[name].count,
             "key": key or None,
             "show": counts[name].show,
-            "aliases": others.get(name, []),
+            "aliases": aliases_of.get(name, []),
         }
         for name, key in keys.items()
     ]
@@ -58,13 +58,13 @@ def list_classes(job: CommandJob) -> Result:
 @classes.command(epilog="Example: labeler classes add hana --show K-On --alias はな -d my-dataset")
 @job_options()
 @click.argument("name")
-@click.option("--show", help="The show that it is of; an empty one for none.")
+@click.option("--show", help="The show of the class; empty for none.")
 @click.option(
     "--alias",
     "aliases",
     multiple=True,
     metavar="NAME",
-    help="Another name that means it, in hints, in imports, and where names are typed.",
+    help="Another name of the class in weak labels, imports and typed names; repeatable.",
 )
 @gone_option(
     "--from",
@@ -73,7 +73,7 @@ def list_classes(job: CommandJob) -> Result:
     hint="for each line of a file: xargs -d '\\n' -n 1 labeler classes add < FILE",
 )
 def add(job: CommandJob, name: str, show: str | None, aliases: tuple[str, ...]) -> Result:
-    """Make a class, which has no samples yet; or say more of one that is there."""
+    """Create a class, or set the show and aliases of an existing one."""
     from labeler.classes import ClassEditor
 
     with job.open() as dataset:
@@ -92,7 +92,7 @@ def add(job: CommandJob, name: str, show: str | None, aliases: tuple[str, ...]) 
 @click.argument("old")
 @click.argument("new")
 def rename(job: CommandJob, old: str, new: str) -> Result:
-    """Give a class another name; its old one still means it."""
+    """Rename a class; its old name becomes an alias."""
     from labeler.classes import ClassEditor
 
     with job.open() as dataset:
@@ -104,7 +104,7 @@ def rename(job: CommandJob, old: str, new: str) -> Result:
 @click.argument("old")
 @click.argument("into")
 def merge(job: CommandJob, old: str, into: str) -> Result:
-    """Put all samples of class OLD into class INTO; OLD means INTO from now on."""
+    """Move all samples of class OLD to class INTO; OLD becomes an alias of INTO."""
     from labeler.classes import ClassEditor
 
     with job.open() as dataset:
@@ -116,50 +116,48 @@ def merge(job: CommandJob, old: str, into: str) -> Result:
 @job_options()
 @click.argument("name")
 def delete(job: CommandJob, name: str) -> Result:
-    """Delete a class: its samples go back to the queue, and are in no split.
-
-    Of an alias only the alias goes: it means the class no more.
-    """
+    """Delete a class, or an alias; samples of a class are queued and lose their split."""
     from gleanset.db.classes import aliases
     from gleanset.db.samples import Hints
     from labeler.classes import ClassEditor
 
     with job.open() as dataset:
         editor = ClassEditor(dataset)
-        if any(name in others for others in aliases(dataset.db).values()):
+        if any(name in names for names in aliases(dataset.db).values()):
             return {"step": editor.remove_alias(name).step}
         edit = editor.delete(name)
-        hinted = name in Hints(dataset.db).names()
-    drop = {"next": f"labeler hints drop {shlex.quote(name)} {dataset.option}"} if hinted else {}
-    return {"step": edit.step, "back_in_queue": edit.changed} | drop
+        is_weak_label = name in Hints(dataset.db).names()
+    command = f"labeler hints drop {shlex.quote(name)} {dataset.option}"
+    next_step = {"next": command} if is_weak_label else {}
+    return {"step": edit.step, "back_in_queue": edit.changed} | next_step
 
 
 @click.group(cls=CommandGroup, epilog="Example: labeler hints drop Downloads -d my-dataset")
 def hints() -> None:
-    """Names of classes that folders, lists and searches gave images."""
+    """Weak labels: class names from folders, lists and searches."""
 
 
 @hints.command(epilog="Example: labeler hints drop Downloads -d my-dataset")
 @job_options()
 @click.argument("name")
 def drop(job: CommandJob, name: str) -> Result:
-    """Forget a hint for good: `labeler accept hints` makes no class of it any more.
+    """Remove a weak label, so that `labeler accept hints` no longer creates its class.
 
-    Labels stay as they are. Only a harvest with other options, or of new files, brings it back.
+    Labels do not change. Only a harvest with other options, or of new files, adds it again.
     """
     from gleanset.db.samples import Hints
 
     with job.open() as dataset:
         if not (number := Hints(dataset.db).drop(name)):
             known = ", ".join(Hints(dataset.db).names()[:10]) or "none"
-            raise UsageError(f"there is no hint {name!r}", f"the hints are: {known}")
+            raise UsageError(f"there is no hint {name!r}", f"hints: {known}")
     return {"dropped_from_images": number}
 
 
 commands = group(
     "labeler",
-    "Label, split and export a dataset. Without a command, or with a folder in its place, it opens "
-    "the window.",
+    "Label, split and export a dataset. Without a command, or with a folder instead, it opens the "
+    "window.",
     WindowGroup,
 )
 for part in (classes, hints, *CURATION, *EXCHANGE):
@@ -175,27 +173,27 @@ add_window(commands)
     type=click.FloatRange(0, 1),
     default=0.95,
     show_default=True,
-    help="Least confidence of a proposal that is accepted, 0 to 1.",
+    help="Minimum confidence of accepted predictions, 0 to 1.",
 )
 @click.option(
     "--class",
     "classes",
     multiple=True,
     metavar="NAME",
-    help="Only proposals of this class; may be given again.",
+    help="Only predictions of this class; repeatable.",
 )
 def accept(job: CommandJob, what: str, above: float, classes: tuple[str, ...]) -> Result:
-    """Label samples without a look at them: by their hints, or by what a model proposes.
+    """Label samples automatically, by their weak labels or by the predictions of a model.
 
     \b
-    hints      samples whose image has one undisputed hint and one face
-    proposals  samples whose proposal is sure enough
+    hints      samples whose image has one undisputed weak label and one face
+    proposals  samples with a prediction of at least --above
 
-    The hints of a picture and of all its copies are one question; a label from a hint is taken
-    back where another hint disputes it since. `baseline presort` makes the proposals, `gleanset
-    list proposals` prints them. Their labels are marked as the model's, and `likely_wrong` says how
-    many are expected to be wrong, if all are of a class that has labels. All others stay in the
-    queue, by reason; one `labeler undo` takes all of it back.
+    Weak labels of all copies of an image are considered together; if one disputes an accepted label
+    later, the label is withdrawn. `baseline presort` makes the predictions, `gleanset list
+    proposals` prints them. Their labels have the provenance "model", and `likely_wrong` is the
+    expected number of errors among samples of known classes. Other samples stay in the queue, by
+    reason. `labeler undo` reverts everything.
     """
     from labeler.acceptance import accept_proposals
 
@@ -210,18 +208,18 @@ def _accept_hints(dataset: Dataset, *, simulate: bool) -> Result:
 
     if not dataset.samples.count():
         raise InputUnusable(
-            "there are no samples yet, so there is nothing to label",
-            f"see what comes next: gleanset status {dataset.option}",
+            "nothing to label: there are no samples yet",
+            f"see the next step: gleanset status {dataset.option}",
         )
     plan = plan_hints(dataset)
     if not simulate:
         apply_hints(dataset, plan)
-    # Who is sent here for labels, and finds none, is told where to look.
-    then = {} if plan.choices else {"next": f"gleanset status {dataset.option}"}
+    next_steps = {} if plan.choices else {"next": f"gleanset status {dataset.option}"}
     if plan.left["disputed hint"]:
-        see = f"labeler groups --conflicts {dataset.option}"
-        then["disputed"] = f"{see}; without a folder: labeler hints drop NAME {dataset.option}"
-    return plan.result() | then
+        list_command = f"labeler groups --conflicts {dataset.option}"
+        drop_command = f"labeler hints drop NAME {dataset.option}"
+        next_steps["disputed"] = f"{list_command}; to ignore a weak label: {drop_command}"
+    return plan.result() | next_steps
 
 
 @commands.command(epilog="Example: labeler label hana --stack 5d0c2e71 -d my-dataset")
@@ -233,10 +231,10 @@ def _accept_hints(dataset: Dataset, *, simulate: bool) -> Result:
     "stacks",
     multiple=True,
     metavar="ID",
-    help="All that wait in a stack of look-alikes, as of `labeler gallery OUT --stacks`.",
+    help="All queued samples of a cluster, see `labeler gallery OUT --stacks`.",
 )
 @click.option(
-    "--reject", is_flag=True, help="Without LABEL: set the SAMPLEs aside, they are no face of it."
+    "--reject", is_flag=True, help="Without LABEL: reject the SAMPLEs, which show no class."
 )
 def label(
     job: CommandJob,
@@ -245,11 +243,11 @@ def label(
     stacks: tuple[str, ...],
     reject: bool,
 ) -> Result:
-    """Give samples a label by hand; their ids, or beginnings, as of `gleanset list samples`.
+    """Label samples by id, or the beginning of an id, see `gleanset list samples`.
 
-    A class that is not there yet is made. One whose name is nearly that of another class, or of a
-    hint, is taken for a slip and refused until `labeler classes add` has made it. What strayed
-    into a stack is named by its own id afterwards.
+    An unknown class is created. If its name is nearly that of another class or weak label, it is
+    refused as a typo until `labeler classes add` has created it. Wrong samples of a cluster can be
+    labelled by id afterwards.
     """
     from gleanset.db.journal import Choice
     from gleanset.db.proposals import stack_named
@@ -257,24 +255,24 @@ def label(
     if reject:
         samples = (label, *samples) if label else samples
     elif label is None:
-        raise UsageError("no label is named", "write: labeler label LABEL SAMPLE, or add --reject")
+        raise UsageError("missing LABEL", "labeler label LABEL SAMPLE, or add --reject")
     if not samples and not stacks:
-        raise UsageError("nothing is named to label", "name SAMPLEs, or a stack: --stack ID")
+        raise UsageError("missing SAMPLE", "name samples, or a cluster: --stack ID")
     with job.open() as dataset:
-        waiting = (key for stack in stacks for key in stack_named(dataset.db, stack).waiting)
-        keys = [dataset.samples.named(name) for name in dict.fromkeys([*samples, *waiting])]
+        queued = (key for stack in stacks for key in stack_named(dataset.db, stack).waiting)
+        keys = [dataset.samples.named(name) for name in dict.fromkeys([*samples, *queued])]
         if reject or label is None:
             choices = [Choice(key, "reject") for key in keys]
-            did = operation("reject-by-command", count=len(keys))
+            step = operation("reject-by-command", count=len(keys))
         else:
-            _refuse_slips(dataset, label)
+            _check_typo(dataset, label)
             choices = [Choice(key, "label", label) for key in keys]
-            did = operation("label-by-command", count=len(keys), label=label)
-        return {"step": dataset.journal.step(did, choices), "decided": len(keys)}
+            step = operation("label-by-command", count=len(keys), label=label)
+        return {"step": dataset.journal.step(step, choices), "decided": len(keys)}
 
 
-def _refuse_slips(dataset: Dataset, label: str) -> None:
-    """Refuse a name that nothing ever had and that is nearly one that is known (`UsageError`)."""
+def _check_typo(dataset: Dataset, label: str) -> None:
+    """Raise `UsageError` for a new class name that is nearly a known one."""
     from gleanset.db.samples import Hints
     from labeler.sorting.names import nearly
 
@@ -282,23 +280,27 @@ def _refuse_slips(dataset: Dataset, label: str) -> None:
     known = {*dataset.classes.names(), *Hints(dataset.db).names()}
     if dataset.classes.id_of(label) is not None or name in known:
         return
-    if (meant := nearly(name, sorted(known))) is not None:
+    if (similar_name := nearly(name, sorted(known))) is not None:
         raise UsageError(
             f"there is no class {name!r}",
-            f"did you mean {meant!r}? Else make it: labeler classes add {shlex.quote(name)}",
+            f"did you mean {similar_name!r}? To create it: labeler classes add {shlex.quote(name)}",
         )
 
 
 @commands.command(epilog="Example: labeler undo -d my-dataset")
 @job_options()
 def undo(job: CommandJob) -> Result:
-    """Undo the last step of decisions that was not undone yet."""
+    """Undo the last step that is not undone yet."""
     with job.open() as dataset:
-        done = dataset.journal.undo()
-    result = {"undone": done.name, "restored": done.restored, "changed_since": done.changed_since}
-    return result | ({"splits_put_back": done.splits} if done.splits else {})
+        undone = dataset.journal.undo()
+    result = {
+        "undone": undone.name,
+        "restored": undone.restored,
+        "changed_since": undone.changed_since,
+    }
+    return result | ({"splits_put_back": undone.splits} if undone.splits else {})
 
 
 def main() -> NoReturn:
-    """The console script."""
+    """Run the `labeler` command."""
     run_main(commands)

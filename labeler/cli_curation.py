@@ -1,4 +1,4 @@
-"""`labeler dedup|groups|audit|quality|split|balance`: from samples to a training set."""
+"""`labeler dedup`, `groups`, `audit`, `quality`, `split` and `balance`."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from labeler.splits.plan import SplitPlan
 
 
-_SHOWN = 50
-_KNOWN = (
-    "no sample is new: what an earlier labeler dedup, or its --simulate, found of them was kept"
+_MAX_LINES = 50
+_NO_NEW_SAMPLES = (
+    "no new samples: the results of an earlier labeler dedup, or its --simulate, are used"
 )
-_SMALL = "the same but for a small place, or for what is laid over it"
-_CONTESTED = "they share a part, which images that are not the same have as well"
-_PERHAPS = (
-    "all but a small place is the same. dedup sets nobody aside for that, and the next split "
-    "keeps both on one side; labeler groups --same or --differ says what it is"
+_SMALL_DIFFERENCE = "equal except for a small area or an overlay"
+_SHARED_PART = "they share a part that also occurs in images that are not the same"
+_POSSIBLE_COPY_NOTE = (
+    "equal except for a small area. dedup does not mark these as duplicates, and the next split "
+    "keeps both in one split; decide: labeler groups --same or --differ"
 )
 _FOLDER = click.Path(path_type=Path)
 
@@ -41,14 +41,13 @@ _FOLDER = click.Path(path_type=Path)
 @job_options(simulate=True, on=True)
 @workers_option
 def dedup(job: CommandJob, workers: int | None) -> Result:
-    """Find copies of one picture, keep the best of each and set the others aside.
+    """Find copies of images, keep the best copy and mark the others as duplicates.
 
-    Copies may be cropped, framed, mirrored, marked, recoloured or compressed again. Where only a
-    small place differs, nothing is set aside and the pair waits for you (labeler groups
-    --doubtful); of faces under a hundred pixels a side such a change may be too small to see.
-    Labels move to the copy that is kept; copies with different labels or hints wait for you
-    (labeler groups --conflicts). Nothing is deleted, and labeler undo takes it back. With
-    --simulate what was found is remembered, and nothing is set aside.
+    Copies may be cropped, framed, mirrored, watermarked, recolored or re-encoded. Pairs that differ
+    only in a small area are not marked, but listed by labeler groups --doubtful; in faces of less
+    than 100 pixels such a difference may be too small to detect. Labels move to the best copy;
+    copies with different labels are listed by labeler groups --conflicts. Nothing is deleted, and
+    labeler undo reverts it. --simulate stores the comparisons, but marks nothing.
     """
     from labeler.duplicates.decisions import conflict_summary
     from labeler.duplicates.finder import DuplicateFinder
@@ -64,7 +63,8 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
         result |= {"pairs": counts.compared, **plan.result()}
         result |= {"unreadable": counts.failed} if counts.failed else {}
         if known and not counts.described:
-            result["note"] = _KNOWN if job.simulate else f"{_KNOWN}; what it calls for is done"
+            applied = "" if job.simulate else " and applied"
+            result["note"] = f"{_NO_NEW_SAMPLES}{applied}"
         return result | conflict_summary(dataset, plan)
 
 
@@ -73,12 +73,10 @@ _PAIR = "SAMPLE SAMPLE"
 
 @click.command(cls=Command, epilog="Example: labeler groups --conflicts -d my-dataset | jq .")
 @job_options()
-@click.option(
-    "--conflicts", is_flag=True, help="Only those whose copies are labelled or hinted differently."
-)
-@click.option("--doubtful", is_flag=True, help="Only pairs of which you have to say what they are.")
-@click.option("--same", nargs=2, metavar=_PAIR, help="Say that two samples show the same picture.")
-@click.option("--differ", nargs=2, metavar=_PAIR, help="Say that two samples are not the same.")
+@click.option("--conflicts", is_flag=True, help="Only sets with different labels or weak labels.")
+@click.option("--doubtful", is_flag=True, help="Only undecided pairs.")
+@click.option("--same", nargs=2, metavar=_PAIR, help="Mark two samples as copies of one image.")
+@click.option("--differ", nargs=2, metavar=_PAIR, help="Mark two samples as different images.")
 def groups(
     job: CommandJob,
     conflicts: bool,
@@ -86,12 +84,11 @@ def groups(
     same: tuple[str, str] | None,
     differ: tuple[str, str] | None,
 ) -> Result | None:
-    """Print the duplicate groups, one JSON object a line: who is kept, and why.
+    """Print duplicate sets as JSON lines: the best copy, the duplicates, and the reason.
 
-    Where the copies are labelled differently, say which label is right: labeler label CLASS SAMPLE.
-    `files` are where they came from, the kept one first. Last come the doubtful pairs, both of
-    which are kept: say what they are with --same or --differ. That is remembered for ever;
-    labeler dedup carries it out.
+    If copies are labelled differently, label the right one: labeler label CLASS SAMPLE. `files` are
+    the original paths, the best copy first. Undecided pairs come last, and both samples are kept:
+    decide with --same or --differ, then run labeler dedup. Such decisions are permanent.
     """
     from labeler.duplicates.decisions import judge
     from labeler.duplicates.finder import DuplicateFinder
@@ -117,7 +114,7 @@ def groups(
                 job.show_json(line)
         for doubt in [] if conflicts and not doubtful else plan.doubts:
             samples = [member.key for member in sorted(doubt.members, key=lambda m: m.id)]
-            reason = _CONTESTED if doubt.contested else _SMALL
+            reason = _SHARED_PART if doubt.contested else _SMALL_DIFFERENCE
             line = {"doubtful": True, "samples": samples, "reason": reason}
             line["files"] = [found_at(dataset, key) for key in samples]
             job.show_json(line)
@@ -134,7 +131,7 @@ def groups(
     what="it prints the pairs",
     hint="their files, for any viewer: labeler audit --json | jq .pairs",
 )
-@click.option("--fail", is_flag=True, help="End with exit code 3 where there is a leak.")
+@click.option("--fail", is_flag=True, help="Exit with code 3 if there is a leak.")
 @workers_option
 def audit(
     job: CommandJob,
@@ -143,19 +140,19 @@ def audit(
     fail: bool,
     workers: int | None,
 ) -> Result:
-    """Find pictures of one split that are in another one as well.
+    """Find leaks: images of one split, or copies of them, that are in another split.
 
-    TREE has folders train, val or test on its first level (or images/train and so on), of any
-    tool. Without TREE it is the dataset itself. With OTHER all pictures of TREE, which may be a
-    dataset, are compared with all of OTHER. Nothing is changed. What differs in a small place only
-    is perhaps a copy; what is only alike is not a leak.
+    TREE has folders train, val or test on its first level (or images/train and so on). Default:
+    the dataset itself. With OTHER, all images of TREE, which may be a dataset, are compared with
+    those of OTHER. Nothing is changed. Images that differ only in a small area are possible copies;
+    images that are only alike are not leaks.
     """
     result: dict[str, Any] = _audit(job, tree, other, workers or 0).result()
-    shown = result if job.as_json else _readable(result)
+    shown = result if job.as_json else _printable_result(result)
     if fail and result["leaks"]:
         raise DoneInPart(
-            f"{result['leaks']} pairs of pictures are in two splits",
-            "see the pairs above; split by moments: labeler dedup, then labeler split",
+            f"{result['leaks']} leaks: pairs of images in two splits",
+            "split again: labeler dedup, then labeler split",
             shown,
         )
     return shown
@@ -166,31 +163,31 @@ def _audit(job: CommandJob, tree: Path | None, other: Path | None, workers: int)
         AuditSet,
         KnownPairs,
         add_tree,
+        collect_dataset,
+        collect_tree,
+        find_group_leaks,
         find_leaks,
-        of_dataset,
-        of_tree,
-        straddling,
     )
 
     root = tree if tree is not None and (tree / FILE).is_file() else None
     if tree is not None and root is None:
-        audited = of_tree(tree) if other is None else AuditSet()
+        audited = collect_tree(tree) if other is None else AuditSet()
         if other is not None:
             add_tree(audited, tree, "first")
             add_tree(audited, other, "second")
         return find_leaks(audited, workers=workers, progress=job.progress)
     with Dataset.open(root) if root else job.open() as dataset:
-        audited = of_dataset(dataset, None if other is None else "dataset")
+        audited = collect_dataset(dataset, None if other is None else "dataset")
         if other is not None:
             add_tree(audited, other, "second")
             return find_leaks(audited, workers=workers, progress=job.progress)
-        also = list(straddling(dataset, audited.pictures))
-        before = KnownPairs.of(dataset, audited.pictures)
+        also = list(find_group_leaks(dataset, audited.pictures))
+        before = KnownPairs.from_dataset(dataset, audited.pictures)
         return find_leaks(audited, workers=workers, progress=job.progress, also=also, before=before)
 
 
-def _readable(result: dict[str, Any]) -> Result:
-    from labeler.audit import PERHAPS
+def _printable_result(result: dict[str, Any]) -> Result:
+    from labeler.audit import POSSIBLE_COPY
 
     lines = [
         f"{shown_name(pair['a'])}  =  {shown_name(pair['b'])}  ({pair['kind']}"
@@ -199,13 +196,17 @@ def _readable(result: dict[str, Any]) -> Result:
         for pair in result["pairs"]
     ]
     files = [f"{shown_name(row['file'])}: {row['reason']}" for row in result["not_read"]]
-    note = {"note": f"{PERHAPS}: {_PERHAPS}"} if PERHAPS in result["kinds"] else {}
-    return note | result | {"pairs": _few(lines), "not_read": _few(files)}
+    note = (
+        {"note": f"{POSSIBLE_COPY}: {_POSSIBLE_COPY_NOTE}"}
+        if POSSIBLE_COPY in result["kinds"]
+        else {}
+    )
+    return note | result | {"pairs": _shorten(lines), "not_read": _shorten(files)}
 
 
-def _few(lines: list[str]) -> list[str]:
-    more = [f"and {len(lines) - _SHOWN} more: see --json"] if len(lines) > _SHOWN else []
-    return lines[:_SHOWN] + more
+def _shorten(lines: list[str]) -> list[str]:
+    more = [f"and {len(lines) - _MAX_LINES} more: see --json"] if len(lines) > _MAX_LINES else []
+    return lines[:_MAX_LINES] + more
 
 
 @click.command(cls=Command, epilog="Example: labeler quality -d my-dataset")
@@ -217,7 +218,7 @@ def _few(lines: list[str]) -> list[str]:
 def quality(job: CommandJob, workers: int | None) -> Result:
     """Measure samples and count those that are blurred, black, white or tiny.
 
-    Only what is new or was cut anew is measured. Nothing is decided: list them with
+    Only new and re-cropped samples are measured, and no labels change. List the samples with
     `gleanset list samples --where flags=blurred`.
     """
     from labeler.quality.assessment import assess_quality
@@ -225,8 +226,8 @@ def quality(job: CommandJob, workers: int | None) -> Result:
     with job.open() as dataset:
         if not dataset.samples.count():
             raise InputUnusable(
-                "there are no samples yet, so there is nothing to measure",
-                f"see what comes next: gleanset status {dataset.option}",
+                "nothing to measure: there are no samples yet",
+                f"see the next step: gleanset status {dataset.option}",
             )
         counts = assess_quality(dataset, workers=workers or 0, progress=job.progress)
         return dataclasses.asdict(counts)
@@ -242,59 +243,57 @@ def quality(job: CommandJob, workers: int | None) -> Result:
 )
 @options_of(SplitSettings)
 def split(job: CommandJob, request: SplitSettings) -> Result:
-    """Assign labelled samples to train, val and test, keeping every moment whole.
+    """Assign labelled samples to train, val and test, keeping each group in one split.
 
-    Run again with the same settings it places what is new, and nothing leaves val or test; where
-    a new picture ties a moment of train to one of test, that of train is left out. Defaults are
-    in [split] of dataset.toml. Labelled samples that labeler dedup has not compared are compared
-    first, so that copies stay together; also with --simulate what is found is remembered.
+    With unchanged settings only new samples are assigned, and val and test are kept; if a new image
+    connects a group of train with one of test, the one of train is left out. Defaults are in
+    [split] of dataset.toml. Samples that were not compared by labeler dedup are compared first, so
+    that copies stay together; the comparisons are stored, also with --simulate.
     """
     from labeler.duplicates.decisions import conflicting_label_summary
     from labeler.duplicates.finder import DuplicateFinder
     from labeler.splits.plan import apply_split, plan_split
     from labeler.splits.split_spec import split_summary
 
-    asked = {
+    options = {
         name: getattr(request, name)
         for name in request.__struct_fields__
         if click.get_current_context().get_parameter_source(name) == ParameterSource.COMMANDLINE
     }
-    ways = {"ratio", "counts", "folds"} & asked.keys()
-    if len(ways) > 1:
-        raise UsageError(
-            "--ratio, --counts and --folds are three ways of splitting", "give one of them"
-        )
+    methods = {"ratio", "counts", "folds"} & options.keys()
+    if len(methods) > 1:
+        raise UsageError("--ratio, --counts and --folds exclude each other", "use one of them")
     with job.open() as dataset:
-        own = dataset.settings.split
-        if ways:  # another way than that of dataset.toml
-            own = msgspec.structs.replace(own, counts=None, folds=0, fold=1)
+        settings = dataset.settings.split
+        if methods:  # replaces the method of dataset.toml
+            settings = msgspec.structs.replace(settings, counts=None, folds=0, fold=1)
         copies = DuplicateFinder(dataset, progress=job.progress).search_labelled()
-        plan = plan_split(dataset, msgspec.structs.replace(own, **asked))
+        plan = plan_split(dataset, msgspec.structs.replace(settings, **options))
         if not job.simulate:
             apply_split(dataset, plan)
-        told = plan.result() | copies | conflicting_label_summary(dataset)
-        if not job.as_json and told.get("tied"):
-            told["tied"] = _tied_files(dataset, plan)
-        return told if job.as_json else split_summary(told)
+        result = plan.result() | copies | conflicting_label_summary(dataset)
+        if not job.as_json and result.get("tied"):
+            result["tied"] = _tied_files(dataset, plan)
+        return result if job.as_json else split_summary(result)
 
 
 def _tied_files(dataset: Dataset, plan: SplitPlan) -> Result:
-    left = plan.left_by_ties()
-    few = list(left.items())[:FEW]
-    lines = [f"{short_name(found_at(dataset, key))}: {why}" for key, why in few]
-    see = "gleanset list samples --where split=null"
-    told = few_files(lines, for_dataset(dataset, see), len(left))
-    return {"note": "another --seed splits everything anew and leaves none of them out"} | told
+    tied = plan.tied_samples()
+    first = list(tied.items())[:FEW]
+    lines = [f"{short_name(found_at(dataset, key))}: {reason}" for key, reason in first]
+    command = for_dataset(dataset, "gleanset list samples --where split=null")
+    note = "another --seed makes a new split, which leaves none of them out"
+    return {"note": note} | few_files(lines, command, len(tied))
 
 
 @click.command(cls=Command, epilog="Example: labeler balance --method copies -d my-dataset")
 @job_options(simulate=True)
 @options_of(BalanceSettings)
 def balance(job: CommandJob, request: BalanceSettings) -> Result:
-    """Bring the classes of train to one size, for exports and training.
+    """Balance the classes of train for exports and training.
 
-    Only after the split and only in train, so that no copy of a picture is on both sides. Says
-    what each class lacks and the search that would fill it. Split again, balance again.
+    Run it after each labeler split: val and test are not changed, and no image is on both sides.
+    Prints what each class lacks, and the searches that would fill it.
     """
     from labeler.balance import apply_balance, plan_balance
 

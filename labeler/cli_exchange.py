@@ -1,4 +1,4 @@
-"""`labeler import|export|gallery`: labelled pictures in; trees and pages out."""
+"""`labeler import`, `labeler export` and `labeler gallery`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gleanset.errors import DatasetMissing, DoneInPart
 from gleanset.named_files import few_files, rejections_of, short_name
 from gleanset.records import SPLITS
 from gleanset.request import options_of
-from labeler.export.options import ALL, ExportOptions
+from labeler.export.options import ALL_SAMPLES, ExportOptions
 from labeler.gallery.request import GalleryRequest
 from labeler.importing.request import ImportRequest
 from labeler.splits.split_spec import class_table
 
 if TYPE_CHECKING:
-    from labeler.export.job import WouldExport
+    from labeler.export.job import ExportPreview
 
 
 @click.command(
@@ -31,29 +31,29 @@ if TYPE_CHECKING:
 @job_options(simulate=True)
 @options_of(ImportRequest)
 def import_(job: CommandJob, request: ImportRequest) -> Result:
-    """Import labelled images: a class tree, COCO, YOLO, Pascal VOC, metadata.jsonl or a CSV.
+    """Import labelled images from class folders, COCO, YOLO, Pascal VOC, metadata.jsonl or CSV.
 
-    Class folders are the outermost ones, with train|val|test above them or not, or those of
-    --class-level. Boxes become faces. An export of this dataset is read back: what was moved into
-    another class folder is relabelled. A sources.csv beside the pictures says who made them
-    (columns file, author, licence, page) and which belong together (group); importing again adds
-    that to what is there. It is one step: labeler undo takes it back.
+    Class folders are the outermost folders (below train|val|test, if there are any) or those at
+    --class-level. Boxes become faces. An export of this dataset is read back: images that were
+    moved to another class folder are relabelled. A sources.csv next to the images gives the credit
+    (columns file, author, licence, page) and the group of each image; importing again updates
+    both. labeler undo reverts an import.
     """
     from labeler.importing.job import import_labelled
-    from labeler.importing.reading import check_place
+    from labeler.importing.reading import check_importable
 
-    check_place(Path(request.path))
+    check_importable(Path(request.path))
     with _rehearsed(job) if job.simulate else job.create() as dataset:
         return import_labelled(dataset, request, simulate=job.simulate, progress=job.progress)
 
 
 @contextmanager
 def _rehearsed(job: CommandJob) -> Iterator[Dataset]:
-    """Give the dataset, or where there is none an empty one that is thrown away."""
+    """Open the dataset, or a temporary empty one if it does not exist."""
     try:
         dataset = job.open()
     except DatasetMissing:
-        with TemporaryDirectory(prefix="gleanset-") as aside, Dataset.create(aside) as empty:
+        with TemporaryDirectory(prefix="gleanset-") as folder, Dataset.create(folder) as empty:
             yield empty
         return
     with dataset:
@@ -85,60 +85,60 @@ def export(
     out: str | None,
     workers: int | None,
 ) -> Result | None:
-    """Write the labelled samples that have a split as other tools read them (docs/export.md).
+    """Export the labelled samples that have a split in a format of another tool (docs/export.md).
 
-    Without OUT among the dataset's exports. OUT is swapped in when it is complete. A URL, such as
-    s3://BUCKET/PREFIX, is filled from the dataset's cache, and each file there is checked. Run
-    again, it writes and sends only what has changed. It never replaces a person's own files.
-    Complete shards of a stopped run are kept.
+    Default for OUT: a folder in the dataset's exports. OUT is replaced once the export is complete;
+    other files in it are never replaced. A URL, such as s3://BUCKET/PREFIX, is uploaded from the
+    dataset's cache and verified by checksum. Unchanged files are not written or sent again, and
+    complete shards of an interrupted export are kept.
     """
     from gleanset.db.samples import Balances
     from labeler.duplicates.decisions import conflicting_label_summary
     from labeler.export.job import export as export_to_folder
-    from labeler.export.job import would_export
-    from labeler.export.tree import check_ours, place_of
+    from labeler.export.job import simulate_export
+    from labeler.export.tree import check_replaceable, resolve_target
     from labeler.export.upload import UploadTarget, export_to_url, is_url
 
     with job.open() as dataset:
-        if not request.balances and Balances(dataset.db).settings():
-            job.say("labeler: with boxes every picture is there once: the balance is left out")
+        if not request.applies_balance and Balances(dataset.db).settings():
+            job.say("labeler: the balance does not apply to exports with boxes or without split")
         target = Path(out or dataset.root / dataset.settings.store.exports / request.format)
         to_url = out is not None and is_url(out)
         if job.simulate:
             if to_url:
-                UploadTarget.at(str(out)).check_ours()
+                UploadTarget.from_url(str(out)).check_replaceable()
             else:
-                check_ours(place_of(target))
-            return _simulated(job, would_export(dataset, request))
+                check_replaceable(resolve_target(target))
+            return _preview_result(job, simulate_export(dataset, request))
         number, progress = workers or 0, job.progress
         if to_url:
-            done = export_to_url(dataset, str(out), request, workers=number, progress=progress)
+            result = export_to_url(dataset, str(out), request, workers=number, progress=progress)
         else:
-            done = export_to_folder(dataset, target, request, workers=number, progress=progress)
-        done |= conflicting_label_summary(dataset)
-        if isinstance(failed := done.get("failed"), dict):
+            result = export_to_folder(dataset, target, request, workers=number, progress=progress)
+        result |= conflicting_label_summary(dataset)
+        if isinstance(failed := result.get("failed"), dict):
             if not job.as_json:
-                lines = [f"{short_name(path)}: {why}" for path, why in failed.items()]
-                done["failed"] = few_files(lines, rejections_of(dataset, "export"))
-            raise left_out(len(failed), done)
-        return done
+                lines = [f"{short_name(path)}: {reason}" for path, reason in failed.items()]
+                result["failed"] = few_files(lines, rejections_of(dataset, "export"))
+            raise unreadable_images_error(len(failed), result)
+        return result
 
 
-def _simulated(job: CommandJob, planned: WouldExport) -> Result:
-    rows = planned.classes.values()
-    parts = [split for split in (*SPLITS, ALL) if any(row[split] for row in rows)]
-    classes = {label: {p: row[p] for p in parts} for label, row in planned.classes.items()}
-    result: Result = {"would_export": len(planned.paths)}
+def _preview_result(job: CommandJob, preview: ExportPreview) -> Result:
+    rows = preview.classes.values()
+    parts = [split for split in (*SPLITS, ALL_SAMPLES) if any(row[split] for row in rows)]
+    classes = {label: {p: row[p] for p in parts} for label, row in preview.classes.items()}
+    result: Result = {"would_export": len(preview.paths)}
     result["classes"] = classes if job.as_json else class_table(parts, classes)
-    result |= {"left_out": planned.left_out} if planned.left_out else {}
-    return result | ({"paths": planned.paths} if job.as_json or job.verbose else {})
+    result |= {"left_out": preview.left_out} if preview.left_out else {}
+    return result | ({"paths": preview.paths} if job.as_json or job.verbose else {})
 
 
-def left_out(pictures: int, result: Result) -> DoneInPart:
-    """Return what ends a command that did all else, but could not read some pictures."""
+def unreadable_images_error(count: int, result: Result) -> DoneInPart:
+    """Return the error of a command that left out unreadable images."""
     return DoneInPart(
-        f"{pictures} pictures cannot be read and were left out",
-        "gleanset verify says what is wrong with their files; --repair mends what can be",
+        f"left out {count} unreadable images",
+        "check their files: gleanset verify; repair them: gleanset verify --repair",
         result,
     )
 
@@ -157,20 +157,19 @@ def left_out(pictures: int, result: Result) -> DoneInPart:
 )
 @options_of(GalleryRequest)
 def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> Result:
-    """A page to look through: every class with its faces, and filters.
+    """Write a page with the faces of each class and filters.
 
-    Labels in doubt and duplicates are marked. OUT.html is one file that loads nothing and can be
-    sent to anybody; it does not hold what a camera wrote into the pictures. Samples that are new
-    are measured first, as `labeler quality` does; labels in doubt are found by `baseline doubts`.
-    --stacks shows what has no label yet, as `baseline presort` put it together: `labeler label NAME
-    --stack ID` names a stack at once.
+    Label issues (from `baseline doubts`) and duplicates are marked. OUT.html is a self-contained
+    file without camera metadata, which can be sent to other people. New samples are measured first,
+    as by `labeler quality`. --stacks shows the clusters of queued samples from `baseline presort`:
+    `labeler label NAME --stack ID` labels a cluster at once.
     """
     from labeler.gallery.writing import write_gallery
 
     with job.open(rehearse=True) as dataset:
         written = write_gallery(dataset, out, request, job.progress)
         if written["unreadable"]:
-            raise left_out(written["unreadable"], written)
+            raise unreadable_images_error(written["unreadable"], written)
         return written
 
 

@@ -250,7 +250,7 @@ def run(
     RECIPE is a file, or the name of one that comes with Gleanset (gleanset recipes).
     """
     from gleanset import Dataset
-    from labeler.cli_exchange import left_out
+    from labeler.cli_exchange import unreadable_images_error
     from pipeline.recipe import read_recipe, recipe_at
     from pipeline.report import write_report
     from pipeline.stages import Gathering, Stages, run_recipe
@@ -269,7 +269,7 @@ def run(
     told = result if job.as_json else _for_a_person(result)
     exported = result.get("export")
     if isinstance(exported, dict) and exported.get("failed"):
-        raise left_out(len(exported["failed"]), told)
+        raise unreadable_images_error(len(exported["failed"]), told)
     return told
 
 

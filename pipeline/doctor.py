@@ -79,13 +79,13 @@ def _plugins() -> Iterator[Component]:
     from facecrop.detectors import checked_detector_class
     from harvest.source_names import SOURCES
     from harvest.sources import check_source_class
-    from labeler.export.formats import FORMS, checked_format
+    from labeler.export.formats import FORMATS, check_plugin_format
 
     tried = (
         tried_plugins("sources", SOURCES, check_source_class),
         tried_plugins("detectors", DETECTORS, checked_detector_class),
         tried_plugins("presets", preset_names(), validate_preset_values),
-        tried_plugins("exports", FORMS, checked_format),
+        tried_plugins("exports", FORMATS, check_plugin_format),
     )
     for plugin, _, error in chain.from_iterable(tried):
         purpose = PURPOSES[plugin.kind].format(plugin.name)

@@ -98,7 +98,7 @@ class Stages:
     def _checks_of_what_follows(self, root: Path) -> Iterator[Check]:
         recipe = self.recipe
         if recipe.split:
-            yield partial(SplitSpec.of, recipe.split)
+            yield partial(SplitSpec.from_settings, recipe.split)
         yield partial(_check_split, recipe, root)
         if recipe.export:
             yield partial(recipe.export.target, root)

@@ -22,7 +22,7 @@ from gleanset.db.visitors import REMOVAL, Reports, spooled_reports
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_of
 from gleanset.records import Run
-from labeler.acceptance import plan_acceptance, why_left
+from labeler.acceptance import acceptance_obstacle, plan_acceptance
 from labeler.duplicates.decisions import conflicting_label_summary
 from labeler.importing.request import SOURCE as IMPORT
 
@@ -70,7 +70,7 @@ def _towards_labels(dataset: Dataset, counts: _Counts, where: str) -> str:
         return search
     if not counts.labelled and (instead := whole_instead(dataset)) is not None:
         return instead[0]
-    if any(why_left(one) is None for one in Hints(dataset.db).waiting()):
+    if any(acceptance_obstacle(sample) is None for sample in Hints(dataset.db).waiting()):
         return f"labeler accept hints {where}"
     if counts.queue and (line := _by_hand(dataset)) is not None:
         return line

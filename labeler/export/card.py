@@ -1,4 +1,4 @@
-"""What is counted of an export, and the dataset card (`README.md`) that goes with every one."""
+"""Statistics of an export, and its dataset card (`README.md`)."""
 
 from __future__ import annotations
 
@@ -16,41 +16,34 @@ from gleanset.db.samples import Balances
 from gleanset.html.words import count
 from gleanset.records import SPLITS
 from labeler.export.item import ExportItem
-from labeler.export.options import ALL, ExportOptions
+from labeler.export.options import ALL_SAMPLES, ExportOptions
 from labeler.export.plan import UNCHANGED
-from labeler.export.rows import feature_lines
+from labeler.export.rows import format_features
 
 UNKNOWN = "unknown"
-MOST_COMPARED = 50_000
-"""Of an export with more samples, a card does not look for moments again."""
-_GIVEN = {
+MAX_COMPARED_SAMPLES = 50_000
+"""The card of a larger export does not check for groups in several splits."""
+_LABEL_SOURCES = {
     PERSON: "given or looked at by a person",
     "hint": "taken over from a search or the name of a folder",
     "import": "that came with imported pictures",
     MODEL: "proposed by a model and accepted without a look",
     VISITOR: "claimed by visitors of a page and accepted without a look",
 }
-_SUCH = "(one scene, one post or group, one picture found twice)"
-"""What a moment is."""
+_GROUP_KINDS = "(one scene, one post or group, one picture found twice)"
 
 
 class CardFacts:
-    """What a card counts. Items may be added some at a time, none is kept.
+    """Counts for the card and the result; items are added in batches and not stored.
 
-    `undecided` is how many pictures have a sample that nobody has decided on, where an export has
-    boxes, `reports` how many samples from reports are left out. `row` is one of its tables, where
-    these are for `datasets`.
+    `undecided` counts images with an undecided sample (exports with boxes), `reports` samples left
+    out because they come from web reports. `row` is an example row of the tables for `datasets`.
     """
 
-    def __init__(
-        self,
-        options: ExportOptions,
-        undecided: int = 0,
-        reports: int = 0,
-    ) -> None:
+    def __init__(self, options: ExportOptions, undecided: int = 0, reports: int = 0) -> None:
         self.options, self.undecided, self.reports = options, undecided, reports
         self.items = self.pictures = self.copies = self.unknown = self.made = 0
-        self.say_where = self.turned = 0
+        self.with_gps = self.rotated_by_exif = 0
         self.changes: Counter[str] = Counter()
         self.row: Mapping[str, object] = {}
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -62,9 +55,9 @@ class CardFacts:
         self.endings: set[str] = set()
 
     def add(self, db: Connection, items: Sequence[ExportItem]) -> None:
-        """Count items whose files no other call tells of."""
+        """Count items; all samples of one file must be in the same call."""
         self.items += len(items)
-        self._add_pictures({item.path: item for item in items}.values())
+        self._add_files({item.path: item for item in items}.values())
         for item in items:
             split, origin = str(item.sample.split), item.origin
             self.counts[str(item.sample.label), split] += 1
@@ -73,23 +66,23 @@ class CardFacts:
             self.licences[origin.licence or UNKNOWN] += 1
             self.copies += item.copy > 0
             self.unknown += not origin.licence
-            self.made += any(one.ai for one in item.image.origins)
+            self.made += any(origin.ai for origin in item.image.origins)
         for method in crop_methods(db, [item.sample.key for item in items]):
             self.methods[replace(method, samples=0)] += method.samples
-        if self.items <= MOST_COMPARED:
+        if self.items <= MAX_COMPARED_SAMPLES:
             self.split_of |= {item.sample.key: str(item.sample.split) for item in items}
 
-    def _add_pictures(self, items: Collection[ExportItem]) -> None:
+    def _add_files(self, items: Collection[ExportItem]) -> None:
         self.pictures += len(items)
         for item in items:
             self.changes[item.changes] += 1
-            self.say_where += item.says_where
-            self.turned += item.turned
+            self.with_gps += item.has_gps
+            self.rotated_by_exif += item.rotated_by_exif
             self.endings.add(item.path.rpartition(".")[2])
 
     def result(self, failed: Mapping[str, str]) -> dict[str, object]:
-        """Return what a command says; `failed` are pictures that could not be read, and why."""
-        missing = [
+        """Return the result of the command; `failed` has the reason by unreadable image."""
+        missing_classes = [
             f"{label}: nothing in {split}"
             for split in sorted(self.splits)
             for label in self.labels
@@ -97,42 +90,46 @@ class CardFacts:
         ]
         counts = {
             "exported": self.items,
-            **({"pictures": self.pictures} if self.options.boxed else {}),
+            **({"pictures": self.pictures} if self.options.has_boxes else {}),
             **({} if self.options.no_split else {"splits": dict(sorted(self.splits.items()))}),
             "changes": dict(sorted(self.changes.items())),
         }
-        more = {"notes": self.notes, "short": sorted(missing), "failed": dict(failed)}
-        return counts | {name: value for name, value in more.items() if value}
+        problems = {
+            "notes": self.notes,
+            "short": sorted(missing_classes),
+            "failed": dict(failed),
+        }
+        return counts | {name: value for name, value in problems.items() if value}
 
     @property
     def notes(self) -> list[str]:
-        """What a person has to know before using the export, as sentences."""
+        """Warnings for the users of the export."""
         return list(_notes(self))
 
     @property
     def known_licences(self) -> set[str]:
-        """The licences that some picture has."""
+        """The licences that at least one image has."""
         return self.licences.keys() - {UNKNOWN}
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """The splits, or the one part of an export that has none."""
-        return (ALL,) if self.options.no_split else SPLITS
+        """The splits, or `ALL_SAMPLES` for an export without splits."""
+        return (ALL_SAMPLES,) if self.options.no_split else SPLITS
 
     @property
     def labels(self) -> list[str]:
-        """The classes, by name."""
+        """The sorted class names."""
         return sorted({label for label, _ in self.counts})
 
 
 def _notes(facts: CardFacts) -> Iterator[str]:
-    if number := facts.say_where:
+    if number := facts.with_gps:
         says = "says where it was" if number == 1 else "say where they were"
         yield (
             f"{count(number, 'picture')} {says} taken (GPS); --strip-metadata leaves that out "
             "and no pixel changes"
         )
-    if number := facts.turned:
+    if number := facts.rotated_by_exif:
         stands = "stands" if number == 1 else "stand"
         yield (
             f"{count(number, 'picture')} {stands} upright by EXIF alone, which torchvision does "
@@ -148,62 +145,63 @@ def _notes(facts: CardFacts) -> Iterator[str]:
         yield f"{count(number, 'picture')} {has} a face that nobody has decided on: {what}"
     if facts.reports:
         yield f"{count(facts.reports, 'sample')} from reports left out (--with-reports adds them)"
-    for split in facts.options.form.cannot_do_without:
+    for split in facts.options.form.required_splits:
         if not facts.splits[split]:
             yield f"nothing is in {split}, and what reads {facts.options.format} needs it"
 
 
 def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
-    """Return the card in Markdown, with the front matter that the Hugging Face hub reads."""
+    """Return the card as Markdown with front matter for the Hugging Face hub."""
     name, settings = dataset.name, dataset.settings
     parts = [
         front_matter(name, facts),
-        f"# {_plain(name)}",
-        *([_plain(settings.description)] if settings.description else []),
+        f"# {_escape_markdown(name)}",
+        *([_escape_markdown(settings.description)] if settings.description else []),
         "## General information",
-        f"{described_as(facts)} {_moments(dataset, facts)}",
-        f"- Made by: {_plain(settings.contact or 'not said')}\n"
+        f"{describe_export(facts)} {_describe_groups(dataset, facts)}",
+        f"- Made by: {_escape_markdown(settings.contact or 'not said')}\n"
         f"- Task: {_task(facts).replace('-', ' ')}\n"
-        f"- Licences: {_plain(', '.join(sorted(facts.licences)))} (each picture has its own)\n"
+        f"- Licences: {_escape_markdown(', '.join(sorted(facts.licences)))} "
+        "(each picture has its own)\n"
         "- For programs: `croissant.json` ([Croissant](https://mlcommons.org/croissant) 1.0)",
         "## Structure",
         _class_table(facts),
-        _read_back(facts),
+        _reading_example(facts),
         "## Sources",
-        _counted(facts.sources, "source"),
-        _counted(facts.licences, "licence"),
+        _count_table(facts.sources, "source"),
+        _count_table(facts.licences, "licence"),
         "Author, licence and page of every file, and what was changed of it: `LICENSES.csv`.",
         "## Processing",
-        _listed(processing_lines(dataset, facts)),
+        _bullet_list(processing_lines(dataset, facts)),
         "## Annotations",
-        _listed(annotation_lines(dataset, facts)),
+        _bullet_list(annotation_lines(dataset, facts)),
         "## Personal information and known limits",
-        _listed(limit_lines(facts)),
-        *(["## Contact", _plain(settings.contact)] if settings.contact else []),
+        _bullet_list(limit_lines(facts)),
+        *(["## Contact", _escape_markdown(settings.contact)] if settings.contact else []),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def described_as(facts: CardFacts) -> str:
-    """Return what an export is, in a sentence."""
-    split = "" if facts.options.no_split else "and split "
-    return f"{_what(facts)} of {len(facts.labels)} classes, collected {split}with Gleanset."
+def describe_export(facts: CardFacts) -> str:
+    """Return a sentence with the size and origin of an export."""
+    contents = f"{_describe_contents(facts)} of {len(facts.labels)} classes"
+    return f"{contents}, collected {'' if facts.options.no_split else 'and split '}with Gleanset."
 
 
-def _listed(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {_plain(line)}" for line in lines)
+def _bullet_list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {_escape_markdown(line)}" for line in lines)
 
 
 def _task(facts: CardFacts) -> str:
-    return "object-detection" if facts.options.boxed else "image-classification"
+    return "object-detection" if facts.options.has_boxes else "image-classification"
 
 
-def _read_back(facts: CardFacts) -> str:
+def _reading_example(facts: CardFacts) -> str:
     options = facts.options
     split = next((split for split in facts.parts if facts.splits[split]), SPLITS[0])
     name = "validation" if split == "val" else split
     lines = options.form.reading.format(split, name, "." if options.no_split else split)
-    table = f" and {there}" if (there := options.form.says_paths) else ""
+    table = f" and {there}" if (there := options.form.original_path_field) else ""
     return (
         f"In this folder:\n\n```python\n{lines}\n```\n\n"
         f"`original_path` in `LICENSES.csv`{table} is the path that a picture's file came with, "
@@ -213,7 +211,7 @@ def _read_back(facts: CardFacts) -> str:
 
 def _class_table(facts: CardFacts) -> str:
     rows = [
-        f"| {_plain(label)} | "
+        f"| {_escape_markdown(label)} | "
         + " | ".join(str(facts.counts[label, split]) for split in facts.parts)
         + " |"
         for label in facts.labels
@@ -222,39 +220,41 @@ def _class_table(facts: CardFacts) -> str:
     return "\n".join([f"| class | {' | '.join(facts.parts)} |", ruled, *rows])
 
 
-def _counted(values: Counter[str], what: str) -> str:
+def _count_table(values: Counter[str], column: str) -> str:
     rows = [
-        f"| {_plain(value)} | {number} | {100 * number / values.total():.0f} % |"
+        f"| {_escape_markdown(value)} | {number} | {100 * number / values.total():.0f} % |"
         for value, number in sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))
     ]
-    return "\n".join([f"| {what} | pictures | share |", "|---|---|---|", *rows])
+    return "\n".join([f"| {column} | pictures | share |", "|---|---|---|", *rows])
 
 
-def _what(facts: CardFacts) -> str:
+def _describe_contents(facts: CardFacts) -> str:
     pictures = count(facts.pictures, "picture")
-    if facts.options.boxed:
+    if facts.options.has_boxes:
         return f"{count(facts.items, 'sample')} in {pictures}"
     copies = facts.copies
     return pictures + (f" ({count(copies, 'copy', 'copies')} to balance train)" if copies else "")
 
 
-def _moments(dataset: Dataset, facts: CardFacts) -> str:
-    if facts.items > MOST_COMPARED:
-        return f"Whether moments {_SUCH} lie in two splits was not looked at again."
-    copies = _copies(Pairs(dataset.db).count_searched(facts.split_of), len(facts.split_of))
+def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
+    if facts.items > MAX_COMPARED_SAMPLES:
+        return f"Whether moments {_GROUP_KINDS} lie in two splits was not looked at again."
+    copies = _describe_duplicate_search(
+        Pairs(dataset.db).count_searched(facts.split_of), len(facts.split_of)
+    )
     if facts.options.no_split:
         return f"It is not split. {copies}"
     moments = moments_of(dataset.db, facts.split_of)
-    found: dict[str, set[str]] = defaultdict(set)
+    splits_of: dict[str, set[str]] = defaultdict(set)
     for key, split in facts.split_of.items():
-        found[moments[key]].add(split)
-    if not (torn := sum(len(splits) > 1 for splits in found.values())):
-        return f"No moment {_SUCH} that was found lies in two splits. {copies}"
-    lie = "lies" if torn == 1 else "lie"
-    return f"{count(torn, 'moment')} {_SUCH} {lie} in several splits. {copies}"
+        splits_of[moments[key]].add(split)
+    if not (leaking := sum(len(splits) > 1 for splits in splits_of.values())):
+        return f"No moment {_GROUP_KINDS} that was found lies in two splits. {copies}"
+    lie = "lies" if leaking == 1 else "lie"
+    return f"{count(leaking, 'moment')} {_GROUP_KINDS} {lie} in several splits. {copies}"
 
 
-def _copies(searched: int, samples: int) -> str:
+def _describe_duplicate_search(searched: int, samples: int) -> str:
     if searched == samples:
         return "Near copies were looked for in all of it."
     if not searched:
@@ -263,38 +263,39 @@ def _copies(searched: int, samples: int) -> str:
 
 
 def annotation_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
-    """Yield who gave how many of the labels."""
-    if facts.items > MOST_COMPARED:
+    """Yield the number of labels by provenance."""
+    if facts.items > MAX_COMPARED_SAMPLES:
         yield "who gave the labels was not counted"
         return
     provenances = label_provenances(dataset.db)
     givers = Counter(giver_of(provenances.get(key, "")) for key in facts.split_of)
     for giver, number in sorted(givers.items(), key=lambda pair: (-pair[1], pair[0])):
-        yield f"{count(number, 'label')} {_GIVEN[giver]}"
+        yield f"{count(number, 'label')} {_LABEL_SOURCES[giver]}"
 
 
 def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
-    """Yield what was done to the pictures."""
+    """Yield how the images were processed."""
     options = facts.options
     size = options.size or "as large as they are"
     methods = [replace(method, samples=samples) for method, samples in facts.methods.items()]
-    methods.sort(key=lambda one: (-one.samples, one.detector, one.settings, one.cut))
+    methods.sort(key=lambda method: (-method.samples, method.detector, method.settings, method.cut))
     yield from (method.words for method in methods)
     split = "none" if options.no_split else dataset.samples.split_settings() or "by hand"
     yield f"split: {split}"
-    yield f"export: {options.made_as}, pictures {size}" + (", grey" if options.grayscale else "")
-    for what, number in sorted(facts.changes.items()):
-        came = "byte for byte as it came" if number == 1 else "byte for byte as they came"
-        yield f"files: {count(number, 'picture')}, {came if what == UNCHANGED else what}"
-    balanced = Balances(dataset.db).settings()
-    if options.balances and balanced and not balanced.startswith("method=off"):
-        yield f"train is balanced: {balanced}"
+    grey = ", grey" if options.grayscale else ""
+    yield f"export: {options.format_label}, pictures {size}{grey}"
+    for changes, number in sorted(facts.changes.items()):
+        unchanged = "byte for byte as it came" if number == 1 else "byte for byte as they came"
+        yield f"files: {count(number, 'picture')}, {unchanged if changes == UNCHANGED else changes}"
+    balance = Balances(dataset.db).settings()
+    if options.applies_balance and balance and not balance.startswith("method=off"):
+        yield f"train is balanced: {balance}"
     if options.licences:
         yield f"only pictures with a licence like {', '.join(options.licences)}"
 
 
 def limit_lines(facts: CardFacts) -> Iterator[str]:
-    """Yield what a user of an export should know, in sentences."""
+    """Yield the known limits of an export, as sentences."""
     counts: Counter[str] = Counter()
     for (label, _), number in facts.counts.items():
         counts[label] += number
@@ -306,10 +307,9 @@ def limit_lines(facts: CardFacts) -> Iterator[str]:
     yield "Whether pictures show people, and whether these agreed to it, was not looked at."
 
 
-def _plain(text: str) -> str:
-    """Text on one line that means nothing to Markdown or HTML."""
-    tidy = " ".join(text.split()).replace("<", "&lt;").replace(">", "&gt;")
-    return "".join(f"\\{c}" if c in "\\`*_[]|#" else c for c in tidy)
+def _escape_markdown(text: str) -> str:
+    line = " ".join(text.split()).replace("<", "&lt;").replace(">", "&gt;")
+    return "".join(f"\\{c}" if c in "\\`*_[]|#" else c for c in line)
 
 
 HUB_LICENCES = frozenset(
@@ -323,14 +323,14 @@ HUB_LICENCES = frozenset(
         "cc-by-nd-4.0",
     }
 )
-"""Licences of pictures that the hub of Hugging Face has a name for."""
+"""Image licences with an identifier on the Hugging Face hub."""
 
 
 def front_matter(name: str, facts: CardFacts) -> str:
-    """Return it: name, licence, task, which files are which split, what columns they have."""
+    """Return the YAML front matter: name, licence, task, files by split, columns."""
     bounds = (1_000, 10_000, 100_000, 1_000_000)
-    words = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "n>1M")
-    size = words[sum(facts.items >= bound for bound in bounds)]
+    categories = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "n>1M")
+    size = categories[sum(facts.items >= bound for bound in bounds)]
     quoted = name.replace("\\", "").replace('"', "'")
     lines = [
         f'pretty_name: "{quoted}"',
@@ -343,14 +343,15 @@ def front_matter(name: str, facts: CardFacts) -> str:
         for split in filter(facts.splits.__contains__, SPLITS):
             name = "validation" if split == "val" else split
             lines.append(f'  - split: {name}\n    path: "{files.format(split)}"')
-        lines += feature_lines(facts.row, facts.labels)
+        lines += format_features(facts.row, facts.labels)
     return "---\n" + "\n".join(lines) + "\n---"
 
 
 def _front_licence(licences: Counter[str]) -> list[str]:
-    (only, *more) = licences
-    if not more and only.lower() in HUB_LICENCES:
-        return [f"license: {only.lower()}"]
-    if not more and only == UNKNOWN:
-        return ["license: unknown"]
+    if len(licences) == 1:
+        (licence,) = licences
+        if licence.lower() in HUB_LICENCES:
+            return [f"license: {licence.lower()}"]
+        if licence == UNKNOWN:
+            return ["license: unknown"]
     return ["license: other", "license_name: of-each-picture", "license_link: LICENSES.csv"]

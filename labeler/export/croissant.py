@@ -1,9 +1,8 @@
-"""`croissant.json` and the card, which go with every export: what is in it, for all readers.
+"""`croissant.json`, which describes every export to other tools.
 
-The format is Croissant 1.0 (docs.mlcommons.org/croissant), with what its vocabulary for
-responsible AI (RAI 1.0) has for where data came from and what was done to them. A record of
-`pictures` is a file, or a row of a table, with its class, split, licence and origin. How many there
-are of each class, split, licence and source are records as well.
+The format is Croissant 1.0 (docs.mlcommons.org/croissant), with provenance in its vocabulary for
+responsible AI (RAI 1.0). A record of `pictures` is a file, or a row of a table, with its class,
+split, licence and source. The counts by class, split, licence and source are records as well.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from labeler.export.card import (
     CardFacts,
     annotation_lines,
     dataset_card,
-    described_as,
+    describe_export,
     limit_lines,
     processing_lines,
 )
-from labeler.export.rows import LICENCES, write_text
+from labeler.export.rows import LICENCE_FILE, write_text
 
 CROISSANT = "croissant.json"
 _PARQUET = "application/x-parquet"
 _VERSIONS = ("http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0")
 _ENCODINGS = {ENDINGS["webdataset"]: "application/x-tar", ENDINGS["parquet"]: _PARQUET}
 _MIMES = {"jpg": "image/jpeg", "jpeg": "image/jpeg", "tif": "image/tiff", "svg": "image/svg+xml"}
-_OURS = """
+_CROISSANT_TERMS = """
     citeAs column conformsTo equivalentProperty extract field fileObject fileProperty fileSet
     format includes isLiveDataset jsonPath key md5 parentField path recordSet references regex
     repeated replace samplingRate separator source subField transform
@@ -43,38 +42,40 @@ _CONTEXT: dict[str, object] = {
     "cr": "http://mlcommons.org/croissant/",
     "rai": "http://mlcommons.org/croissant/RAI/",
     "dct": "http://purl.org/dc/terms/",
-    **{name: f"cr:{name}" for name in _OURS.split()},
+    **{name: f"cr:{name}" for name in _CROISSANT_TERMS.split()},
     "conformsTo": "dct:conformsTo",
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "examples": {"@id": "cr:examples", "@type": "@json"},
 }
-"""What the names in such a file stand for, as the specification has it."""
+"""The JSON-LD context of the specification."""
 _URL_OF_SPLIT = {"train": "cr:TrainingSplit", "val": "cr:ValidationSplit", "test": "cr:TestSplit"}
 _CREDIT = ("author", "licence", "source", "page", "title", "changes", "original_path")
 
 Node = dict[str, object]
 
 
-def write_about(
+def write_descriptions(
     dataset: Dataset, folder: Path, facts: CardFacts, shards: Mapping[str, str] | None = None
 ) -> None:
-    """Write what an export says of itself; `shards` are their files, each with its SHA-256."""
+    """Write the card and `croissant.json`; `shards` are files with their SHA-256."""
     write_text(folder / "README.md", dataset_card(dataset, facts))
-    text = json.dumps(
-        _described(dataset, folder, facts, shards or {}), ensure_ascii=False, indent=1
-    )
+    description = _describe(dataset, folder, facts, shards or {})
+    text = json.dumps(description, ensure_ascii=False, indent=1)
     write_text(folder / CROISSANT, f"{text}\n")
 
 
-def _described(dataset: Dataset, folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Node:
+def _describe(dataset: Dataset, folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Node:
     licences = sorted(facts.known_licences)
+    images = [_image_records(facts)] if _has_records(facts) else []
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": list(_VERSIONS),
         "name": dataset.name,
-        "description": " ".join(filter(None, (dataset.settings.description, described_as(facts)))),
+        "description": " ".join(
+            filter(None, (dataset.settings.description, describe_export(facts)))
+        ),
         **({"license": licences} if licences else {}),
         "rai:dataCollection": ", ".join(
             f"{source}: {number}" for source, number in sorted(facts.sources.items())
@@ -83,14 +84,14 @@ def _described(dataset: Dataset, folder: Path, facts: CardFacts, shards: Mapping
         "rai:dataAnnotationProtocol": list(annotation_lines(dataset, facts)),
         "rai:dataLimitations": list(limit_lines(facts)),
         "distribution": list(_files(folder, facts, shards)),
-        "recordSet": [*([_pictures(facts)] if _has_records(facts) else []), *_counts(facts)],
+        "recordSet": [*images, *_count_records(facts)],
     }
 
 
 def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterator[Node]:
-    yield _file(LICENCES, "text/csv", sha256_of_file(folder / LICENCES))
+    yield _file(LICENCE_FILE, "text/csv", sha256_of_file(folder / LICENCE_FILE))
     endings = sorted(facts.endings)
-    pictures: Node = {
+    images: Node = {
         "@type": "cr:FileSet",
         "@id": "files",
         "name": "files",
@@ -99,19 +100,19 @@ def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterato
     }
     if _is_table(facts):
         table = {"encodingFormat": _PARQUET, "includes": ["*.parquet"]}
-        yield pictures | table
+        yield images | table
         return
     encoding = _ENCODINGS.get(facts.options.form.ending, "application/octet-stream")
     yield from (_file(name, encoding, sha256) for name, sha256 in shards.items())
     if _has_records(facts):
-        yield pictures | ({"containedIn": [{"@id": name} for name in shards]} if shards else {})
+        yield images | ({"containedIn": [{"@id": name} for name in shards]} if shards else {})
 
 
 def _has_records(facts: CardFacts) -> bool:
-    """Return whether pictures can be read out of the files: of shards, out of those of ours."""
+    """Return whether Croissant can describe the images; of shards only in our own formats."""
     options = facts.options
-    ours = "plugin" not in options.recorded and options.form.ending in _ENCODINGS
-    return not options.sharded or ours
+    is_known = "plugin" not in options.marker_facts and options.form.ending in _ENCODINGS
+    return not options.is_sharded or is_known
 
 
 def _is_table(facts: CardFacts) -> bool:
@@ -129,51 +130,51 @@ def _file(name: str, encoding: str, sha256: str) -> Node:
     }
 
 
-def _pictures(facts: CardFacts) -> Node:
-    form, split = facts.options.form, {} if facts.options.no_split else {"split": "split"}
+def _image_records(facts: CardFacts) -> Node:
+    split = {} if facts.options.no_split else {"split": "split"}
+    columns = {"label": "label", **split, **{name: name for name in _CREDIT}}
     if _is_table(facts):
-        of_row = {"label": "class", **split, **{name: name for name in _CREDIT}}
+        columns["label"] = "class"
         fields = [
             _field("pictures", "file", _cell("image", {"jsonPath": "path"})),
             _field("pictures", "image", _cell("image", {"jsonPath": "bytes"}), "sc:ImageObject"),
-            *(_field("pictures", name, _cell(column)) for name, column in of_row.items()),
+            *(_field("pictures", name, _cell(column)) for name, column in columns.items()),
         ]
     else:
-        known = "filename" if form.pictures == "shards" else "fullpath"
-        of_row = {"label": "label", **split, **{name: name for name in _CREDIT}}
-        # As text: a path would equal no cell.
-        file = _part_of_file(known) | {"transform": {"regex": "(.*)"}}
+        path_property = "filename" if facts.options.is_sharded else "fullpath"
+        # The regex turns the path into text, which can be compared with cells.
+        file = _file_property(path_property) | {"transform": {"regex": "(.*)"}}
         fields = [
             _field("pictures", "file", file) | {"references": _licence_cell("file")},
-            _field("pictures", "image", _part_of_file("content"), "sc:ImageObject"),
-            *(_field("pictures", name, _licence_cell(column)) for name, column in of_row.items()),
+            _field("pictures", "image", _file_property("content"), "sc:ImageObject"),
+            *(_field("pictures", name, _licence_cell(column)) for name, column in columns.items()),
         ]
     return _records("pictures", fields, "file")
 
 
-def _counts(facts: CardFacts) -> Iterator[Node]:
+def _count_records(facts: CardFacts) -> Iterator[Node]:
     classes: list[Node] = [
         {"name": label, **{part: facts.counts[label, part] for part in facts.parts}}
         for label in facts.labels
     ]
-    yield _counted("classes", classes)
+    yield _inline_records("classes", classes)
     if not facts.options.no_split:
         splits: list[Node] = [
             {"name": split, "url": _URL_OF_SPLIT[split], "pictures": facts.splits[split]}
             for split in SPLITS
             if facts.splits[split]
         ]
-        yield _counted("splits", splits) | {"dataType": "cr:Split"}
-    for what, counts in (("licences", facts.licences), ("sources", facts.sources)):
-        yield _counted(what, [{"name": n, "pictures": k} for n, k in sorted(counts.items())])
+        yield _inline_records("splits", splits) | {"dataType": "cr:Split"}
+    for name, counts in (("licences", facts.licences), ("sources", facts.sources)):
+        rows: list[Node] = [{"name": n, "pictures": k} for n, k in sorted(counts.items())]
+        yield _inline_records(name, rows)
 
 
-def _counted(what: str, rows: Sequence[Node]) -> Node:
-    """Return records that stand in the file itself."""
-    kinds = {"name": "sc:Text", "url": "sc:URL"}
-    fields = [_field(what, name, None, kinds.get(name, "sc:Integer")) for name in rows[0]]
-    data = [{f"{what}/{name}": value for name, value in row.items()} for row in rows]
-    return _records(what, fields, "name") | {"data": data}
+def _inline_records(records: str, rows: Sequence[Node]) -> Node:
+    types = {"name": "sc:Text", "url": "sc:URL"}
+    fields = [_field(records, name, None, types.get(name, "sc:Integer")) for name in rows[0]]
+    data = [{f"{records}/{name}": value for name, value in row.items()} for row in rows]
+    return _records(records, fields, "name") | {"data": data}
 
 
 def _records(name: str, fields: Sequence[Node], key: str) -> Node:
@@ -191,8 +192,8 @@ def _field(records: str, name: str, source: Node | None, kind: str = "sc:Text") 
     return node if source is None else node | {"source": source}
 
 
-def _part_of_file(what: str) -> Node:
-    return {"fileSet": {"@id": "files"}, "extract": {"fileProperty": what}}
+def _file_property(name: str) -> Node:
+    return {"fileSet": {"@id": "files"}, "extract": {"fileProperty": name}}
 
 
 def _cell(column: str, transform: Node | None = None) -> Node:
@@ -201,4 +202,4 @@ def _cell(column: str, transform: Node | None = None) -> Node:
 
 
 def _licence_cell(column: str) -> Node:
-    return {"fileObject": {"@id": LICENCES}, "extract": {"column": column}}
+    return {"fileObject": {"@id": LICENCE_FILE}, "extract": {"column": column}}

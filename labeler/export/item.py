@@ -1,4 +1,4 @@
-"""One sample of an export, and how its picture comes about."""
+"""One sample of an export, and how its file is made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 
 from gleanset.records import Box, Image, Origin, Sample
 
-Way = Literal["original", "stripped", "crop", "made"]
+FileMethod = Literal["original", "stripped", "crop", "made"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class ExportItem:
 
     In an export with boxes `face` is the box without padding in pixels of the original, and `path`
     that of the whole image, which several samples may share. `copy` counts the copies for
-    oversampling from 1; `changed` ones are augmented. `way` and `changes` state how the file is
-    made; then `says_where` states whether it contains a GPS position.
+    oversampling from 1. `method` and `changes` state how the file is made; `has_gps`, whether it
+    contains a GPS position, is known once it is written.
     """
 
     sample: Sample
@@ -29,42 +29,43 @@ class ExportItem:
     original: Path
     crop: Path
     path: str
-    way: Way
+    method: FileMethod
     changes: str
     copy: int = 0
-    changed: bool = False
+    augmented: bool = False
     weight: float = 1.0
-    says_where: bool = False
+    has_gps: bool = False
 
     @property
     def origin(self) -> Origin:
-        """The origin to name: one with a licence or an author where there is one."""
-        return max(self.image.origins, key=lambda o: (bool(o.licence), bool(o.author)))
+        """The origin to credit, preferably with a licence and an author."""
+        return max(
+            self.image.origins, key=lambda origin: (bool(origin.licence), bool(origin.author))
+        )
 
     @property
     def original_path(self) -> str:
-        """The path that its file came with, below the folder that was named; empty for no file."""
+        """The path of the imported file; see the function."""
         return original_path((self.origin, *self.image.origins))
 
     @property
-    def turned(self) -> bool:
-        """Whether its file stands upright only for readers that know EXIF."""
-        return self.way in ("original", "stripped") and self.image.orientation > 1
+    def rotated_by_exif(self) -> bool:
+        """Whether the file is upright only for readers that apply the EXIF orientation."""
+        return self.method in ("original", "stripped") and self.image.orientation > 1
 
-    def digest(self, pixels: str) -> str:
-        """Return what is equal for pictures with equal bytes; `pixels` are those of the options."""
+    def digest(self, pixel_settings: str) -> str:
+        """Return a hash of everything that determines the bytes of the file."""
         region = (*self.sample.box, self.sample.angle)
-        change = f" {self.copy}" if self.changed else ""
-        text = f"{self.image.sha256} {region} {pixels} {self.way}{change}"
+        copy = f" {self.copy}" if self.augmented else ""
+        text = f"{self.image.sha256} {region} {pixel_settings} {self.method}{copy}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def original_path(origins: Iterable[Origin]) -> str:
-    """Return the path of the file that a picture came from, as the first that has one says.
+    """Return the path of the imported file, relative to the folder or archive it was in.
 
-    It is below the folder that was named, or inside the archive; the name alone for what came
-    before that was kept. Empty for what came from no file of its own.
+    Only its name where the path was not recorded; empty for images that were not files.
     """
-    of_files = [one for one in origins if one.path is not None and one.video is None]
-    told = [one.original_path for one in of_files] + [one.title for one in of_files]
-    return next(filter(None, told), "")
+    files = [origin for origin in origins if origin.path is not None and origin.video is None]
+    paths = [origin.original_path for origin in files] + [origin.title for origin in files]
+    return next(filter(None, paths), "")

@@ -1,4 +1,4 @@
-"""Carrying out an export: plan, pictures, what the format adds, card, swap."""
+"""Running an export: plan, images, the files of the format, card, swap."""
 
 from __future__ import annotations
 
@@ -16,30 +16,36 @@ from gleanset.plugins import answerable
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.card import CardFacts
-from labeler.export.croissant import write_about
-from labeler.export.formats.captions import caption, caption_digest
+from labeler.export.croissant import write_descriptions
+from labeler.export.formats.captions import caption_digest, format_caption
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
-from labeler.export.pictures import ExportFile, WrittenFile, check_links, write_picture
 from labeler.export.plan import (
-    count_left_out_reports,
-    for_splits,
-    left_out,
+    count_left_out,
+    count_private_samples,
     plan_boxes,
     plan_export,
+    resolve_split_option,
 )
-from labeler.export.rows import class_numbers, table_row, told_of, with_folds, write_licences
+from labeler.export.rendering import ExportFile, WrittenFile, check_links, write_image
+from labeler.export.rows import has_folds, number_classes, sample_facts, table_row, write_licences
 from labeler.export.shards import (
     STAGE,
-    none_readable,
-    note_failed,
-    planned_shards,
+    none_readable_error,
+    plan_shards,
+    record_failures,
     write_shards,
 )
-from labeler.export.tree import kept_files, mark, marked, place_of, replacing
+from labeler.export.tree import (
+    kept_files_summary,
+    read_marker,
+    replace_tree,
+    resolve_target,
+    write_marker,
+)
 
 
-class WouldExport(NamedTuple):
+class ExportPreview(NamedTuple):
     """The paths of an export, its samples by class and split, and those left out by reason."""
 
     paths: list[str]
@@ -47,30 +53,27 @@ class WouldExport(NamedTuple):
     left_out: dict[str, int]
 
 
-def plan(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportItem], int]:
-    """Return the samples of an export without shards, and how many pictures lack a decision.
-
-    Raises `InputUnusable`.
-    """
-    if options.boxed:
-        return plan_boxes(dataset, options)
-    return plan_export(dataset, options), 0
-
-
-def would_export(dataset: Dataset, options: ExportOptions) -> WouldExport:
-    """Return what an export would write. Raises what it would raise."""
-    options = for_splits(dataset, options)
-    if options.sharded:
-        shards = list(planned_shards(dataset, options))
+def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
+    """Return the content of an export without writing it. Raises as `export`."""
+    options = resolve_split_option(dataset, options)
+    if options.is_sharded:
+        shards = list(plan_shards(dataset, options))
         items = [item for shard in shards for item in shard.items]
         paths = [f"{shard.name}/{item.sample.key}" for shard in shards for item in shard.items]
     else:
-        items, _ = plan(dataset, options)
+        items, _ = _plan_items(dataset, options)
         paths = [item.path for item in items]
     classes: dict[str, Counter[str]] = defaultdict(Counter)
     for item in items:
         classes[str(item.sample.label)][str(item.sample.split)] += 1
-    return WouldExport(paths, dict(sorted(classes.items())), left_out(dataset, options))
+    return ExportPreview(paths, dict(sorted(classes.items())), count_left_out(dataset, options))
+
+
+def _plan_items(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportItem], int]:
+    """Return the items of an export without shards, and the number of undecided images."""
+    if options.has_boxes:
+        return plan_boxes(dataset, options)
+    return plan_export(dataset, options), 0
 
 
 def export(
@@ -81,76 +84,75 @@ def export(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Write an export beside `target` and swap it in when it is whole; the counts.
+    """Write an export next to `target`, swap it in once it is complete, and return the counts.
 
-    A folder that holds anything but an earlier export is left alone, and so is an earlier
-    export when not one picture can be read: `InputUnusable`. Equal data gives equal bytes.
+    Equal data gives equal bytes. Raises `InputUnusable` if the folder holds other files than an
+    earlier export, or if no image can be read; then nothing is changed.
     """
-    asked = options or ExportOptions()
-    options = for_splits(dataset, asked)
-    target = place_of(target)
+    requested_options = options or ExportOptions()
+    options = resolve_split_option(dataset, requested_options)
+    target = resolve_target(target)
     progress = progress or Progress()
     if options.form.check is not None:
         with answerable("exports", options.format):
-            options.form.check()  # what lacks is said before anything is written
-    # Where nothing can be written nobody else is at work either.
-    held = nullcontext() if dataset.read_only else dataset.stage(STAGE)
-    if options.sharded:
-        with held, replacing(target, going_on=True) as new:
-            found = write_shards(dataset, new.folder, target, options, workers, progress)
-        found |= {"left_out": out} if (out := left_out(dataset, options)) else {}
-        return {"to": str(target)} | found | kept_files(new, target)
-    with held, replacing(target) as new:
+            options.form.check()
+    # A read-only dataset needs no lock, because no other process can write to it.
+    lock = nullcontext() if dataset.read_only else dataset.stage(STAGE)
+    stays_out = count_left_out(dataset, options)
+    left_out = {"left_out": stays_out} if stays_out else {}
+    if options.is_sharded:
+        with lock, replace_tree(target, resume=True) as new:
+            counts = write_shards(dataset, new.folder, target, options, workers, progress)
+        return {"to": str(target)} | counts | left_out | kept_files_summary(new, target)
+    with lock, replace_tree(target) as new:
         folder = new.folder
-        items, undecided = plan(dataset, options)
+        items, undecided = _plan_items(dataset, options)
         if options.link:
             check_links(items, folder)
-        files = _files(items, options, marked(target), target)
-        write = partial(write_picture, folder=folder, options=options)
-        done, failed = _write_all(write, files, Processes(workers), progress)
-        note_failed(dataset, failed)
+        files = _plan_files(items, options, read_marker(target), target)
+        write = partial(write_image, folder=folder, options=options)
+        done, failed = _write_files(write, files, Processes(workers), progress)
+        record_failures(dataset, failed)
         written = [
-            replace(item, changes=file.changes, says_where=file.says_where)
+            replace(item, changes=file.changes, has_gps=file.has_gps)
             for item in items
             if (file := done.get(item.path)) is not None
         ]
-        reports = count_left_out_reports(dataset, options)
+        reports = count_private_samples(dataset, options)
         facts = CardFacts(options, undecided, reports)
         facts.add(dataset.db, written)
-        facts.row = table_row(told_of(written[0], class_numbers(written), with_folds(written)))
+        facts.row = table_row(sample_facts(written[0], number_classes(written), has_folds(written)))
         if options.form.write is not None:
             with answerable("exports", options.format):
                 options.form.write(folder, written)
         write_licences(folder, written)
-        write_about(dataset, folder, facts)
-        shown = {item.path: _shown(item, options, done[item.path]) for item in written}
-        facts_of_all: dict[str, Any] = {**options.recorded, "caption": options.template}
-        facts_of_all |= {"no_split": options.no_split, "pictures": shown}
-        mark(folder, facts_of_all)
+        write_descriptions(dataset, folder, facts)
+        marker: dict[str, Any] = {**options.marker_facts, "caption": options.template}
+        entries = {item.path: _marker_entry(item, options, done[item.path]) for item in written}
+        write_marker(folder, marker | {"no_split": options.no_split, "pictures": entries})
     result = {"to": str(target)} | facts.result(failed)
-    if options != asked:
-        result["split"] = "none yet, so all labelled images are in it"
-    result |= {"left_out": out} if (out := left_out(dataset, options)) else {}
-    return result | kept_files(new, target)
+    if options != requested_options:
+        result["split"] = "none yet, so all labelled images are exported"
+    return result | left_out | kept_files_summary(new, target)
 
 
-def _files(
-    items: Sequence[ExportItem], options: ExportOptions, before: Mapping[str, Any], target: Path
+def _plan_files(
+    items: Sequence[ExportItem], options: ExportOptions, marker: Mapping[str, Any], target: Path
 ) -> list[ExportFile]:
-    """Return the files to write, each with the one of the last export that shows the same."""
+    """Return the files to write, each with the equal file of the earlier export in `target`."""
     earlier: dict[str, tuple[Path, str, str]] = {}
-    for name, told in before.get("pictures", {}).items():
-        # A marker may have been edited: only what lies in the tree is taken from it.
-        if not leads_out(name) and "changes" in told:
-            found = target / name, str(told.get("sha256")), str(told["changes"])
-            earlier[str(told.get("shows"))] = found
+    for name, entry in marker.get("pictures", {}).items():
+        # The marker may have been edited: its paths must not lead out of the tree.
+        if not leads_out(name) and "changes" in entry:
+            file = target / name, str(entry.get("sha256")), str(entry["changes"])
+            earlier[str(entry.get("shows"))] = file
     return [
-        ExportFile(item, earlier.get(item.digest(options.pixels)))
+        ExportFile(item, earlier.get(item.digest(options.pixel_settings)))
         for item in {item.path: item for item in items}.values()
     ]
 
 
-def _write_all(
+def _write_files(
     write: Callable[[ExportFile], WrittenFile],
     files: Sequence[ExportFile],
     workers: Processes,
@@ -166,19 +168,21 @@ def _write_all(
         else:
             failed[path] = f"{outcome.reason}: {outcome.detail}"
     if not done:
-        raise none_readable(failed)
+        raise none_readable_error(failed)
     return done, failed
 
 
-def _shown(item: ExportItem, options: ExportOptions, written: WrittenFile) -> dict[str, object]:
-    """Return what the marker keeps of a picture, to recognise or link it later."""
-    facts: dict[str, object] = {
+def _marker_entry(
+    item: ExportItem, options: ExportOptions, written: WrittenFile
+) -> dict[str, object]:
+    """Return the entry of an image in the marker, to recognize or link it later."""
+    entry: dict[str, object] = {
         "sample": item.sample.key,
         "label": item.sample.label,
-        "shows": item.digest(options.pixels),
+        "shows": item.digest(options.pixel_settings),
         "sha256": written.sha256,
         "changes": written.changes,
     }
     if options.format == "captions":
-        facts["caption"] = caption_digest(caption([item], options.template))
-    return facts
+        entry["caption"] = caption_digest(format_caption([item], options.template))
+    return entry

@@ -1,4 +1,4 @@
-"""What is told of each sample of an export, in whatever format, and the table of licences."""
+"""The facts of each sample that all formats write, and the table of licences."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from gleanset.files.shards import dtype_of
 from gleanset.records import SPLITS
 from labeler.export.item import ExportItem
 
-LICENCES = "LICENSES.csv"
-LICENCE = (
+LICENCE_FILE = "LICENSES.csv"
+LICENCE_COLUMNS = (
     "sha256",
     "author",
     "licence",
@@ -26,49 +26,45 @@ LICENCE = (
     "label",
     "split",
 )
-"""What a manifest and LICENSES.csv say of each picture, besides the name of its file."""
+"""Columns of `LICENSES.csv` and fields of a shard's manifest, besides the file name."""
 
 
-def by_split(items: Sequence[ExportItem]) -> Iterator[tuple[str, list[ExportItem]]]:
-    """Yield the splits that have images, each with its items by path and sample."""
+def items_by_split(items: Sequence[ExportItem]) -> Iterator[tuple[str, list[ExportItem]]]:
+    """Yield each split that has samples, with its items sorted by path and sample."""
     for split in SPLITS:
-        chosen = [item for item in items if item.sample.split == split]
-        if chosen:
-            yield split, sorted(chosen, key=lambda item: (item.path, item.sample.key))
+        members = [item for item in items if item.sample.split == split]
+        if members:
+            yield split, sorted(members, key=lambda item: (item.path, item.sample.key))
 
 
-def class_numbers(items: Sequence[ExportItem], first: int = 0) -> dict[str, int]:
-    """Return the classes by name, each with its number."""
+def number_classes(items: Sequence[ExportItem], first: int = 0) -> dict[str, int]:
+    """Return the number of each class, in the order of their names."""
     labels = sorted({str(item.sample.label) for item in items})
     return {label: number for number, label in enumerate(labels, start=first)}
 
 
-def with_folds(items: Sequence[ExportItem]) -> bool:
+def has_folds(items: Sequence[ExportItem]) -> bool:
     """Return whether the samples were split into folds."""
     return any(item.sample.fold for item in items)
 
 
-def told_of(item: ExportItem, classes: Mapping[str, int], folds: bool) -> dict[str, object]:
-    """Return all that is told of a sample, besides what its picture's bytes decide."""
+def sample_facts(item: ExportItem, classes: Mapping[str, int], folds: bool) -> dict[str, object]:
+    """Return all facts of a sample, except those that depend on the bytes of its file."""
     return {
-        **described(item, folds),
+        **sample_row(item, folds),
         "title": item.origin.title or "",
         "split": str(item.sample.split),
         "class": classes[str(item.sample.label)],
     }
 
 
-def described(item: ExportItem, folds: bool) -> dict[str, str | float]:
-    """Return the row of an image; with `folds` its fold from 1 (0: none)."""
-    return {**_row(item), "fold": item.sample.fold or 0} if folds else _row(item)
+def sample_row(item: ExportItem, folds: bool) -> dict[str, str | float]:
+    """Return the row of a sample without its path; with `folds` also its fold from 1 (0: none).
 
-
-def _row(item: ExportItem) -> dict[str, str | float]:
-    """Return what a row says of a picture, besides its place.
-
-    Nothing is null: readers take a column of nulls alone for one of another type.
+    No value is null, because readers infer another type for a column of nulls.
     """
     origin, box = item.origin, item.sample.box
+    fold = {"fold": item.sample.fold or 0} if folds else {}
     return {
         "label": str(item.sample.label),
         "sample": item.sample.key,
@@ -85,22 +81,23 @@ def _row(item: ExportItem) -> dict[str, str | float]:
         "licence": origin.licence or "",
         "changes": item.changes,
         "weight": item.weight,
+        **fold,
     }
 
 
-BESIDE: Mapping[str, Column] = {"file_name": "string"}
-"""A picture by its path from the table on; `datasets` calls the column `image`."""
+PATH_COLUMN: Mapping[str, Column] = {"file_name": "string"}
+"""The path of an image relative to the table; `datasets` loads it as the column `image`."""
 
 
-def table_row(facts: Mapping[str, object], *more: str) -> dict[str, object]:
-    """Return what is told of a sample as columns: the class by its number, its name beside it."""
-    named = {"label": facts["class"], "class": facts["label"]}
-    rest = {name: value for name, value in facts.items() if name not in named}
-    return named | rest | dict.fromkeys(more, "")
+def table_row(facts: Mapping[str, object], *empty_columns: str) -> dict[str, object]:
+    """Return facts as columns for `datasets`: `label` is the class number, `class` its name."""
+    classes = {"label": facts["class"], "class": facts["label"]}
+    others = {name: value for name, value in facts.items() if name not in classes}
+    return classes | others | dict.fromkeys(empty_columns, "")
 
 
-def feature_lines(row: Mapping[str, object], classes: Sequence[str]) -> Iterator[str]:
-    """Yield the columns of such rows as YAML, as the front matter of a card has them."""
+def format_features(row: Mapping[str, object], classes: Sequence[str]) -> Iterator[str]:
+    """Yield the features of table rows as YAML lines for the front matter of a card."""
     yield from ("dataset_info:", "  features:", "  - name: image", "    dtype: image")
     for name, value in row.items():
         yield f"  - name: {name}"
@@ -113,41 +110,42 @@ def feature_lines(row: Mapping[str, object], classes: Sequence[str]) -> Iterator
 
 
 def write_licences(folder: Path, items: Sequence[ExportItem]) -> None:
-    """Write `LICENSES.csv`: author, licence, origin and changes of each file."""
-    numbers = class_numbers(items)
+    """Write `LICENSES.csv`: author, licence, source and changes of each file."""
+    numbers = number_classes(items)
     labels: dict[str, set[str]] = defaultdict(set)
     for item in items:
         labels[item.path].add(str(item.sample.label))
     rows = (
-        {"file": path, **told_of(item, numbers, folds=False), "label": ", ".join(sorted(inside))}
+        {"file": path}
+        | sample_facts(item, numbers, folds=False)
+        | {"label": ", ".join(sorted(labels[path]))}
         for path, item in sorted({item.path: item for item in items}.items())
-        if (inside := labels[path])
     )
-    write_sheet(folder / LICENCES, ("file", *LICENCE[1:]), rows)  # without the hash
+    write_rows(folder / LICENCE_FILE, ("file", *LICENCE_COLUMNS[1:]), rows)  # without the hash
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text, the same bytes on every system."""
+    """Write a text file with equal bytes on every operating system."""
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_sheet(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Write rows as CSV; no cell is read as a formula by spreadsheets."""
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write rows as CSV, with cells that spreadsheets do not take for formulas."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        sheet = csv.writer(file, lineterminator="\n")
-        sheet.writerow(columns)
-        sheet.writerows([no_formula(row[column]) for column in columns] for row in rows)
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([escape_formula(row[column]) for column in columns] for row in rows)
 
 
-def no_formula(value: object) -> object:
-    """Return text that a spreadsheet does not take for a formula; numbers as they are."""
-    return f"'{value}" if isinstance(value, str) and _is_risky(value) else value
+def escape_formula(value: object) -> object:
+    """Prefix text that a spreadsheet would take for a formula with an apostrophe."""
+    return f"'{value}" if isinstance(value, str) and _is_formula(value) else value
 
 
-def from_cell(text: str) -> str:
-    """Return the text that `no_formula` made a cell of."""
-    return text[1:] if text[:1] == "'" and _is_risky(text[1:]) else text
+def unescape_formula(text: str) -> str:
+    """Reverse `escape_formula`."""
+    return text[1:] if text[:1] == "'" and _is_formula(text[1:]) else text
 
 
-def _is_risky(text: str) -> bool:
+def _is_formula(text: str) -> bool:
     return text.lstrip("'")[:1] in tuple("=+-@\t\r")

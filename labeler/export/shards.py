@@ -1,8 +1,8 @@
 """Shards: the samples of an export in files of about equal size, each written by one worker.
 
-Which sample comes into which shard is decided before anything is written, by key and by what its
-picture is expected to take: so shards are written side by side, and equal data gives equal bytes.
-A shard counts as written when its manifest is there, which comes last; then it is kept.
+Samples are assigned to shards in advance, by key and expected size. So shards are written in
+parallel, and equal data gives equal bytes. A shard is complete once its manifest exists, which is
+written last; complete shards are kept.
 """
 
 from __future__ import annotations
@@ -26,49 +26,56 @@ from gleanset.records import Rejection, Sample
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.card import CardFacts
-from labeler.export.croissant import write_about
+from labeler.export.croissant import write_descriptions
 from labeler.export.formats.base import ENDING, ShardRecord
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions
-from labeler.export.pictures import linked, make_picture, picture_size
 from labeler.export.plan import (
-    count_left_out_reports,
-    each_item,
-    nothing_to_export,
+    count_private_samples,
+    iter_items,
+    nothing_to_export_error,
     private_images,
 )
-from labeler.export.rows import LICENCE, LICENCES, table_row, told_of, write_sheet, write_text
-from labeler.export.tree import mark
+from labeler.export.rendering import link_or_copy, render_image, rendered_size
+from labeler.export.rows import (
+    LICENCE_COLUMNS,
+    LICENCE_FILE,
+    sample_facts,
+    table_row,
+    write_rows,
+    write_text,
+)
+from labeler.export.tree import write_marker
 
 STAGE = "export"
-MEASURED = 32
-"""So many pictures are made to know how large they come out; keys being hashes, they are random."""
+MEASURED_IMAGES = 32
+"""Images rendered to estimate sizes. Keys are hashes, so the first ones are a random sample."""
 
-SECONDS_PER_SHARD = 6 * 3600.0
-BESIDE = 3_000
-"""About the bytes that a shard takes for a sample besides its picture."""
+SHARD_TIMEOUT_SECONDS = 6 * 3600.0
+BYTES_PER_SAMPLE = 3_000
+"""Approximate overhead of a sample in a shard, besides its image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """What one shard is to hold. `name` has no ending."""
+    """Planned content of one shard; `name` has no extension."""
 
     name: str
     split: str
     items: tuple[ExportItem, ...]
 
     def facts(self, classes: Mapping[str, int], folds: bool) -> list[dict[str, object]]:
-        """Return what the shard says of each item, without what its picture decides."""
-        return [told_of(item, classes, folds) for item in self.items]
+        """Return the `sample_facts` of each item."""
+        return [sample_facts(item, classes, folds) for item in self.items]
 
 
 @dataclass(frozen=True, slots=True)
 class ShardManifest:
-    """What is in a shard, as it stands in the JSON file beside it.
+    """Content of a shard, stored as JSON next to it.
 
-    `of` is a hash of all that it was to hold. `pictures` has a row a picture with its licence and
-    hash; of those that could not be read `failed` has the reason, by their place in the dataset.
-    `say_where` are the pictures whose files say where they were taken.
+    `of` is the hash of the planned content. `pictures` has a row for each image with its licence
+    and hash, `failed` the reason for each unreadable image by path. `say_where` are the images that
+    contain a GPS position.
     """
 
     shard: str
@@ -84,59 +91,58 @@ class ShardManifest:
 
     @property
     def summary(self) -> dict[str, object]:
-        """What the manifest of all shards says of this one."""
+        """The entry of this shard in the manifest of the export."""
         left_out = ("of", "pictures", "failed", "say_where")
-        told = {name: value for name, value in asdict(self).items() if name not in left_out}
-        return told | {"pictures": len(self.pictures)}
+        entry = {name: value for name, value in asdict(self).items() if name not in left_out}
+        return entry | {"pictures": len(self.pictures)}
 
 
 @dataclass(frozen=True, slots=True)
-class PictureSizes:
-    """About how many bytes pictures take, by what the catalogue alone tells: crops may be gone."""
+class SizeEstimate:
+    """Estimates file sizes from the catalogue alone, because crops may be missing."""
 
     options: ExportOptions
     bytes_per_pixel: float = 1.0
 
-    def of(self, item: ExportItem) -> float:
-        """Return the bytes expected of a sample in a shard."""
-        if item.way in ("original", "stripped"):
-            return BESIDE + item.image.bytes
-        return BESIDE + self.pixels(item.sample) * self.bytes_per_pixel
+    def estimate_bytes(self, item: ExportItem) -> float:
+        """Return the expected bytes of a sample in a shard."""
+        if item.method in ("original", "stripped"):
+            return BYTES_PER_SAMPLE + item.image.bytes
+        return BYTES_PER_SAMPLE + self.count_pixels(item.sample) * self.bytes_per_pixel
 
-    def pixels(self, sample: Sample) -> int:
-        """Return how many pixels a picture is written with."""
-        width, height = self.options.sides or (sample.box.width, sample.box.height)
+    def count_pixels(self, sample: Sample) -> int:
+        """Return the number of pixels of an exported image."""
+        width, height = self.options.target_size or (sample.box.width, sample.box.height)
         return width * height
 
 
-def cut_into_shards(
-    items: Iterable[ExportItem], sizes: PictureSizes, options: ExportOptions
+def pack_shards(
+    items: Iterable[ExportItem], sizes: SizeEstimate, options: ExportOptions
 ) -> Iterator[Shard]:
-    """Yield shards as they are full; of each split one is open at a time."""
-    opened: dict[str, list[ExportItem]] = {}
-    taken: Counter[str] = Counter()
-    weight: dict[str, float] = {}
-    limit = options.size_of_shard
+    """Yield each shard once it is full; one shard of each split is open at a time."""
+    open_items: dict[str, list[ExportItem]] = {}
+    shard_numbers: Counter[str] = Counter()
+    open_bytes: dict[str, float] = {}
+    limit = options.shard_limit
     for item in items:
-        split, size = str(item.sample.split), sizes.of(item)
-        chosen = opened.setdefault(split, [])
-        if chosen and not limit.has_room(len(chosen), weight.get(split, 0.0) + size):
-            yield Shard(f"{split}-{taken[split]:06}", split, tuple(chosen))
-            taken[split] += 1
-            chosen.clear()
-            weight[split] = 0.0
-        chosen.append(item)
-        weight[split] = weight.get(split, 0.0) + size
-    for split, chosen in opened.items():
-        yield Shard(f"{split}-{taken[split]:06}", split, tuple(chosen))
+        split, size = str(item.sample.split), sizes.estimate_bytes(item)
+        members = open_items.setdefault(split, [])
+        if members and not limit.has_room(len(members), open_bytes[split] + size):
+            yield Shard(f"{split}-{shard_numbers[split]:06}", split, tuple(members))
+            shard_numbers[split] += 1
+            members.clear()
+            open_bytes[split] = 0.0
+        members.append(item)
+        open_bytes[split] = open_bytes.get(split, 0.0) + size
+    for split, members in open_items.items():
+        yield Shard(f"{split}-{shard_numbers[split]:06}", split, tuple(members))
 
 
 @dataclass(frozen=True, slots=True)
 class ShardWriter:
-    """Writes shards into `folder`; picklable. One that `folder` or `earlier` has is kept.
+    """Writes shards into `folder` in worker processes; equal shards there or in `earlier` are kept.
 
-    `classes` are their numbers by name; with `folds` the number of its fold is told of each
-    sample.
+    `classes` has the number of each class; with `folds` samples are written with their fold.
     """
 
     folder: Path
@@ -146,49 +152,52 @@ class ShardWriter:
     folds: bool = False
 
     def __call__(self, shard: Shard) -> ShardManifest:
-        """Return what is in the shard, once it is on the disk."""
-        of, name = self.digest_of(shard), f"{shard.name}{self.options.form.ending}"
+        """Write a shard unless it exists; return its manifest."""
+        digest, name = self.digest(shard), f"{shard.name}{self.options.form.ending}"
         with disk_errors(self.folder / name):
-            for place in (self.folder, self.earlier):
-                if (found := written_shard(place, shard.name)) and found.of == of:
-                    if place != self.folder:
-                        linked(place / found.shard, self.folder / found.shard)
-                        write_manifest(self.folder, shard.name, found)
-                    return found
-            return self._written(shard, name, of)
+            for folder in (self.folder, self.earlier):
+                manifest = read_complete_manifest(folder, shard.name)
+                if manifest is not None and manifest.of == digest:
+                    if folder != self.folder:
+                        link_or_copy(folder / manifest.shard, self.folder / manifest.shard)
+                        write_manifest(self.folder, shard.name, manifest)
+                    return manifest
+            return self._write(shard, name, digest)
 
-    def digest_of(self, shard: Shard) -> str:
-        """Return the hash of all that a shard is to hold, as its manifest has it."""
+    def digest(self, shard: Shard) -> str:
+        """Return the hash of the planned content of a shard."""
         facts = shard.facts(self.classes, self.folds)
-        shows = [item.digest(self.options.pixels) for item in shard.items]
-        what = json.dumps([self.options.made_as, LICENCE, list(self.classes), shows, facts])
-        return hashlib.sha256(what.encode()).hexdigest()
+        digests = [item.digest(self.options.pixel_settings) for item in shard.items]
+        content = json.dumps(
+            [self.options.format_label, LICENCE_COLUMNS, list(self.classes), digests, facts]
+        )
+        return hashlib.sha256(content.encode()).hexdigest()
 
-    def _written(self, shard: Shard, name: str, of: str) -> ShardManifest:
+    def _write(self, shard: Shard, name: str, digest: str) -> ShardManifest:
         facts = shard.facts(self.classes, self.folds)
         open_shard = self.options.form.open_shard
-        assert open_shard is not None, "only what has shards is written into some"
-        pictures: list[dict[str, str]] = []
+        assert open_shard is not None, "the format has shards"
+        images: list[dict[str, str]] = []
         failed: dict[str, str] = {}
         classes: Counter[str] = Counter()
         licences: Counter[str] = Counter()
-        say_where: list[str] = []
+        files_with_gps: list[str] = []
         with (
             whole_file(self.folder / name) as partial,
             open_shard(partial, list(self.classes), facts[0]) as put,
         ):
             for item, row in zip(shard.items, facts, strict=True):
                 try:
-                    made = make_picture(item, self.options)
+                    image = render_image(item, self.options)
                 except Unreadable as error:
                     failed[item.path] = f"{error.reason}: {error.detail}"
                     continue
-                row = row | {"sha256": sha256_of(made.data), "changes": made.changes}
-                file = file_name(item)
-                put(ShardRecord(file, made.data, row))
-                if made.says_where:
-                    say_where.append(file)
-                pictures.append({"file": file} | {key: str(row[key]) for key in LICENCE})
+                row = row | {"sha256": sha256_of(image.data), "changes": image.changes}
+                file = shard_file_name(item)
+                put(ShardRecord(file, image.data, row))
+                if image.has_gps:
+                    files_with_gps.append(file)
+                images.append({"file": file} | {key: str(row[key]) for key in LICENCE_COLUMNS})
                 classes[str(item.sample.label)] += 1
                 licences[item.origin.licence or "unknown"] += 1
         path = self.folder / name
@@ -197,53 +206,55 @@ class ShardWriter:
             shard.split,
             sha256_of_file(path),
             path.stat().st_size,
-            of,
+            digest,
             dict(sorted(classes.items())),
             dict(sorted(licences.items())),
-            pictures,
+            images,
             failed,
-            say_where,
+            files_with_gps,
         )
         write_manifest(self.folder, shard.name, manifest)
         return manifest
 
 
-def file_name(item: ExportItem) -> str:
-    """Return what a picture is called in a shard."""
-    # Names end at their first dot here; the sample's key has none, and is nobody else's.
+def shard_file_name(item: ExportItem) -> str:
+    """Return the file name of an image in a shard."""
+    # WebDataset takes a name up to its first dot as the key of the sample.
     copy = f"_{item.copy}" if item.copy else ""
     return f"{item.sample.key}{copy}.{item.path.rpartition('.')[2]}"
 
 
 def write_manifest(folder: Path, name: str, manifest: ShardManifest) -> None:
-    """Write the file that says that a shard is whole."""
+    """Write the manifest, which marks a shard as complete."""
     text = json.dumps(asdict(manifest), ensure_ascii=False, indent=1)
     write_atomic(folder / f"{name}.json", f"{text}\n".encode())
 
 
 def read_manifest(folder: Path, name: str) -> ShardManifest | None:
-    """Return the manifest of a shard; None where there is none of ours."""
+    """Return the manifest of a shard; None if there is no valid one."""
     try:
         return ShardManifest(**json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
 
-def written_shard(folder: Path, name: str) -> ShardManifest | None:
-    """Return the manifest of a shard that is whole, unchanged and lacks nothing, else None."""
-    found = read_manifest(folder, name)
-    if found is None or found.failed or not re.fullmatch(re.escape(name) + ENDING, found.shard):
+def read_complete_manifest(folder: Path, name: str) -> ShardManifest | None:
+    """Return the manifest of a shard that is unchanged and has all its images, else None."""
+    manifest = read_manifest(folder, name)
+    if manifest is None or manifest.failed:
+        return None
+    if not re.fullmatch(re.escape(name) + ENDING, manifest.shard):
         return None
     try:
-        return found if sha256_of_file(folder / found.shard) == found.sha256 else None
+        return manifest if sha256_of_file(folder / manifest.shard) == manifest.sha256 else None
     except OSError:
         return None
 
 
-def planned_shards(dataset: Dataset, options: ExportOptions, workers: int = 0) -> Iterator[Shard]:
+def plan_shards(dataset: Dataset, options: ExportOptions, workers: int = 0) -> Iterator[Shard]:
     """Yield the shards of an export, one in memory at a time. Raises `InputUnusable`."""
-    sizes = _sizes(dataset, options, workers)
-    return cut_into_shards(each_item(dataset, options), sizes, options)
+    sizes = _estimate_sizes(dataset, options, workers)
+    return pack_shards(iter_items(dataset, options), sizes, options)
 
 
 def write_shards(
@@ -254,122 +265,121 @@ def write_shards(
     workers: int,
     progress: Progress,
 ) -> dict[str, object]:
-    """Write the shards of an export, with all that goes beside them; the counts.
+    """Write the shards of an export and the files next to them; return the counts.
 
-    What an earlier run left whole there, or in the export at `earlier` that this one replaces, is
-    kept. Raises `InputUnusable` where there is nothing to write, `GleansetError` where a worker
-    died.
+    Complete shards of an interrupted run, or of the export at `earlier` that is being replaced, are
+    kept. Raises `InputUnusable` if there is nothing to write, `GleansetError` if a worker died.
     """
     names, folds = _classes(dataset, options)
     numbers = {name: number for number, name in enumerate(names)}
     write = ShardWriter(folder, earlier, options, numbers, folds)
-    pool = Processes(workers, SECONDS_PER_SHARD)
-    reports = count_left_out_reports(dataset, options)
+    pool = Processes(workers, SHARD_TIMEOUT_SECONDS)
+    reports = count_private_samples(dataset, options)
     facts = CardFacts(options, reports=reports)
     shards: list[str] = []
     failed: dict[str, str] = {}
-    outcomes = run_over(write, planned_shards(dataset, options, workers), pool)
+    outcomes = run_over(write, plan_shards(dataset, options, workers), pool)
     for outcome in progress.over(outcomes, "export", unit=" shards"):
         if (manifest := outcome.result) is None:
             raise GleansetError(
                 f"shard {outcome.item.name} was not written: {outcome.reason}: {outcome.detail}",
-                "run the same command again: the shards that are written are kept",
+                "run the same command again: complete shards are kept",
             )
         shards.append(outcome.item.name)
         failed |= manifest.failed
         facts.row = table_row(outcome.item.facts(write.classes, write.folds)[0], "sha256")
-        facts.add(dataset.db, _as_written(outcome.item, manifest))
-        note_failed(dataset, manifest.failed)
+        facts.add(dataset.db, _written_items(outcome.item, manifest))
+        record_failures(dataset, manifest.failed)
     if not facts.items:
-        raise none_readable(failed)
+        raise none_readable_error(failed)
     write_text(folder / "classes.txt", "\n".join(names) + "\n")
-    _finish(dataset, folder, sorted(shards), options, facts)
+    _write_summaries(dataset, folder, sorted(shards), options, facts)
     return facts.result(failed) | {"shards": len(shards)}
 
 
-def _as_written(shard: Shard, manifest: ShardManifest) -> list[ExportItem]:
-    told = {row["file"]: row["changes"] for row in manifest.pictures}
+def _written_items(shard: Shard, manifest: ShardManifest) -> list[ExportItem]:
+    changes = {row["file"]: row["changes"] for row in manifest.pictures}
     return [
-        replace(item, changes=told[name], says_where=name in manifest.say_where)
+        replace(item, changes=changes[name], has_gps=name in manifest.say_where)
         for item in shard.items
-        if (name := file_name(item)) in told
+        if (name := shard_file_name(item)) in changes
     ]
 
 
-def note_failed(dataset: Dataset, failed: Mapping[str, str]) -> None:
-    """Keep which pictures could not be read, and why, where something can be written."""
+def record_failures(dataset: Dataset, failed: Mapping[str, str]) -> None:
+    """Record unreadable images as rejections, unless the dataset is read-only."""
     if not dataset.read_only:
-        for path, why in failed.items():
-            dataset.rejections.add(Rejection(STAGE, path, "cannot be read", why))
+        for path, reason in failed.items():
+            dataset.rejections.add(Rejection(STAGE, path, "cannot be read", reason))
 
 
-def none_readable(failed: Mapping[str, str]) -> InputUnusable:
-    """Return the error of an export of which no picture can be read."""
+def none_readable_error(failed: Mapping[str, str]) -> InputUnusable:
+    """Return the error for an export whose images are all unreadable."""
     return InputUnusable(
-        f"none of the {len(failed)} pictures can be read; the first: {min(failed.values())}",
-        "put the images folder of the dataset back",
+        f"none of the {len(failed)} images can be read; the first: {min(failed.values())}",
+        "restore the images folder of the dataset",
     )
 
 
 def _classes(dataset: Dataset, options: ExportOptions) -> tuple[list[str], bool]:
-    """Return the classes of an export by name, and whether its split was one into folds."""
+    """Return the sorted classes of an export, and whether its samples have folds."""
     private = private_images(dataset, options)
-    # What a licence leaves out is known of the image alone.
+    # Licences require loading the images.
     samples = (
-        (item.sample for item in each_item(dataset, options))
+        (item.sample for item in iter_items(dataset, options))
         if options.licences
-        else (one for one in dataset.samples.in_splits() if one.image not in private)
+        else (sample for sample in dataset.samples.in_splits() if sample.image not in private)
     )
     names, folds = set[str](), False
     for sample in samples:
         names.add(str(sample.label))
         folds = folds or bool(sample.fold)
     if not names:
-        raise nothing_to_export(dataset, options)
+        raise nothing_to_export_error(dataset, options)
     return sorted(names), folds
 
 
-def _sizes(dataset: Dataset, options: ExportOptions, workers: int) -> PictureSizes:
-    first = list(islice(each_item(dataset, options), MEASURED))
-    made = [item for item in first if item.way in ("crop", "made")]
-    measure = partial(picture_size, options=options)
-    outcomes = run_over(measure, made, Processes(workers))
-    sizes = {one.item.path: one.result for one in outcomes if one.result is not None}
-    by_pixels = PictureSizes(options)
-    pixels = sum(by_pixels.pixels(item.sample) for item in made if item.path in sizes)
-    return PictureSizes(options, sum(sizes.values()) / pixels) if pixels else by_pixels
+def _estimate_sizes(dataset: Dataset, options: ExportOptions, workers: int) -> SizeEstimate:
+    first = list(islice(iter_items(dataset, options), MEASURED_IMAGES))
+    encoded = [item for item in first if item.method in ("crop", "made")]
+    measure = partial(rendered_size, options=options)
+    outcomes = run_over(measure, encoded, Processes(workers))
+    sizes = {o.item.path: o.result for o in outcomes if o.result is not None}
+    default = SizeEstimate(options)
+    pixels = sum(default.count_pixels(item.sample) for item in encoded if item.path in sizes)
+    return SizeEstimate(options, sum(sizes.values()) / pixels) if pixels else default
 
 
-def _finish(
+def _write_summaries(
     dataset: Dataset, folder: Path, shards: list[str], options: ExportOptions, facts: CardFacts
 ) -> None:
-    """Write what goes with all shards, and remove what no shard of this export is."""
-    ours = {"classes.txt", "manifest.json"}
-    ours |= {f"{name}{ending}" for name in shards for ending in (options.form.ending, ".json")}
+    """Write the files for all shards, and remove files that do not belong to this export."""
+    expected = {"classes.txt", "manifest.json"}
+    expected |= {f"{name}{ending}" for name in shards for ending in (options.form.ending, ".json")}
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name not in ours:
+        elif path.name not in expected:
             path.unlink()
-    about = {
-        **options.recorded,
+    content = {
+        **options.marker_facts,
         "pictures": facts.items,
-        "shards": [manifest.summary for manifest in _manifests(folder, shards)],
+        "shards": [manifest.summary for manifest in _read_manifests(folder, shards)],
     }
-    write_text(folder / "manifest.json", json.dumps(about, ensure_ascii=False, indent=1))
-    pictures = (
-        {"shard": manifest.shard, **summaries}
-        for manifest in _manifests(folder, shards)
-        for summaries in manifest.pictures
+    write_text(folder / "manifest.json", json.dumps(content, ensure_ascii=False, indent=1))
+    rows = (
+        {"shard": manifest.shard, **row}
+        for manifest in _read_manifests(folder, shards)
+        for row in manifest.pictures
     )
-    write_sheet(folder / LICENCES, ("shard", "file", *LICENCE), pictures)
-    files = {manifest.shard: manifest.sha256 for manifest in _manifests(folder, shards)}
-    write_about(dataset, folder, facts, files)
-    mark(folder, {"format": options.format, "pictures": {}})
+    write_rows(folder / LICENCE_FILE, ("shard", "file", *LICENCE_COLUMNS), rows)
+    files = {manifest.shard: manifest.sha256 for manifest in _read_manifests(folder, shards)}
+    write_descriptions(dataset, folder, facts, files)
+    write_marker(folder, {"format": options.format, "pictures": {}})
 
 
-def _manifests(folder: Path, shards: Iterable[str]) -> Iterator[ShardManifest]:
+def _read_manifests(folder: Path, shards: Iterable[str]) -> Iterator[ShardManifest]:
     for name in shards:
         manifest = read_manifest(folder, name)
-        assert manifest is not None, "it was just written"
+        assert manifest is not None, "just written"
         yield manifest

@@ -78,8 +78,8 @@ def export_to_url(
     if options.link:
         raise UsageError(f"nothing can be linked into {url}", "leave --link out")
     progress = progress or Progress()
-    target = UploadTarget.at(url)
-    target.check_ours()
+    target = UploadTarget.from_url(url)
+    target.check_replaceable()
     with ExitStack() as held:
         if dataset.read_only:
             cache = Path(held.enter_context(TemporaryDirectory(prefix="gleanset-export-")))
@@ -103,7 +103,7 @@ class UploadTarget:
     root: str
 
     @classmethod
-    def at(cls, url: str) -> UploadTarget:
+    def from_url(cls, url: str) -> UploadTarget:
         """Open a URL. Raises `MissingComponent` without its driver, and `UsageError`."""
         scheme, url = url.partition("://")[0], url.rstrip("/")
         missing = f"install the fsspec driver of {scheme}://, such as gcsfs for gs://"
@@ -123,7 +123,7 @@ class UploadTarget:
             ) from error
         return cls(url, filesystem, root.rstrip("/"))
 
-    def check_ours(self) -> set[str]:
+    def check_replaceable(self) -> set[str]:
         """Return the files of an earlier export, all there are. Raises `InputUnusable`."""
         with self._errors():
             paths = self.filesystem.find(self.root)
@@ -142,7 +142,7 @@ class UploadTarget:
 
     def upload(self, folder: Path, progress: Progress) -> int:
         """Send the export in `folder`, and remove what is left of an earlier one; files sent."""
-        there = self.check_ours()
+        there = self.check_replaceable()
         new = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
         first = sorted(new - {MARKER, _SENT_LAST})
         with self._errors():
@@ -164,13 +164,13 @@ class UploadTarget:
     def _send(self, folder: Path, name: str) -> bool:
         """Send a file until the server holds it as it is; False where it did already."""
         source, digests = folder / name, _digests(folder / name)
-        if self._holds(name, source, digests):
+        if self._has_file(name, source, digests):
             return False
         for pause in (*_PAUSES_SECONDS, None):
             problem = "the server holds other bytes than were sent"
             try:
                 self.filesystem.put_file(str(source), self._path(name))
-                if self._holds(name, source, digests):
+                if self._has_file(name, source, digests):
                     return True
             except (FileNotFoundError, PermissionError):
                 raise
@@ -183,7 +183,7 @@ class UploadTarget:
                 time.sleep(pause)
         raise Unreachable(f"{self.url}/{name}: {problem}", "run the same command again")
 
-    def _holds(self, name: str, source: Path, digests: set[str]) -> bool:
+    def _has_file(self, name: str, source: Path, digests: set[str]) -> bool:
         """Return whether the server has a file: by its own checksum, else by reading it back."""
         try:
             info = self.filesystem.info(self._path(name))

@@ -1,4 +1,4 @@
-"""What `labeler gallery` is asked."""
+"""Arguments of `labeler gallery`."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from gleanset.request import Request
 
 
 class GalleryRequest(Request, frozen=True, kw_only=True):
-    """`labeler gallery`: which samples it shows; by default all labelled ones."""
+    """Samples that `labeler gallery` shows; by default all labelled ones."""
 
     COMMAND: ClassVar[str] = "labeler gallery"
 
     names: Annotated[
         tuple[str, ...],
         Param(
-            "Only this class; may be repeated.",
+            "Only this class; repeatable.",
             metavar="NAME",
             option="--class",
         ),
     ] = ()
-    stacks: Annotated[
-        bool, Param("Show what waits, in the stacks of look-alikes of a presort.")
-    ] = False
-    with_reports: Annotated[
-        bool, Param("Also show images that users of the page sent with a report.")
-    ] = False
+    stacks: Annotated[bool, Param("Show queued samples in the clusters of the latest presort.")] = (
+        False
+    )
+    with_reports: Annotated[bool, Param("Also show images that were sent with web reports.")] = (
+        False
+    )
     limit: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=20_000)],
         Param(
-            "Samples that are shown, of each class a like share; what is marked comes first.",
+            "Maximum number of samples, divided equally among classes; marked samples first.",
             show_default=True,
         ),
     ] = 2000
@@ -42,4 +42,4 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
         """Raise `UsageError` for a class of stacks."""
         super().__post_init__()
         if self.stacks and self.names:
-            raise UsageError("what is in a stack has no class yet", "leave --class out")
+            raise UsageError("--stacks shows samples without a class", "leave out --class")

@@ -17,12 +17,12 @@ from labeler.importing.labelled import (
     ImageFinder,
     ImportTree,
     LabelledFiles,
-    PictureSource,
-    around,
-    class_text,
-    frame_of,
-    rectangle,
-    text_of,
+    SourceInfo,
+    bounding_box,
+    box_from_size,
+    parse_frame,
+    parse_name,
+    read_text_file,
 )
 
 TABLES = ("images", "annotations", "categories")
@@ -36,12 +36,12 @@ class _Image:
 
 
 def read_coco(tree: ImportTree) -> LabelledFiles | None:
-    """Read the COCO files of a folder; None where there is none.
+    """Read the COCO files of a folder; None if there are none.
 
-    An annotation that cannot be used costs only itself. Raises `InputUnusable` where none can.
+    Unusable annotations are dropped. Raises `InputUnusable` if no annotation is usable.
     """
     damaged: list[Path] = []
-    documents = dict(_documents(tree, damaged))
+    documents = dict(_read_documents(tree, damaged))
     if not documents:
         return None
     labelled = _read(documents, tree)
@@ -52,7 +52,7 @@ def read_coco(tree: ImportTree) -> LabelledFiles | None:
 
 def read_coco_file(tree: ImportTree, file: Path) -> LabelledFiles:
     """Read one COCO file, as `read_coco`."""
-    return _read({file: _checked(file)}, tree)
+    return _read({file: _read_document(file)}, tree)
 
 
 def _read(documents: Mapping[Path, dict[str, Any]], tree: ImportTree) -> LabelledFiles:
@@ -60,7 +60,7 @@ def _read(documents: Mapping[Path, dict[str, Any]], tree: ImportTree) -> Labelle
     finder = ImageFinder(tree)
     for file, document in documents.items():
         labelled.tables.add(file)
-        images = _images(document, file, finder, labelled)
+        images = _read_images(document, file, finder, labelled)
         _annotate(document, file, images, labelled)
     if not labelled.pictures:
         reasons = ", ".join(sorted({reason for _, reason in labelled.dropped}))
@@ -68,19 +68,17 @@ def _read(documents: Mapping[Path, dict[str, Any]], tree: ImportTree) -> Labelle
             f"{len(labelled.missing)} images are not below {tree.root}" if labelled.missing else ""
         )
         raise InputUnusable(
-            f"no annotation can be used in {min(documents)}: "
-            f"{reasons or missing or 'there is none'}",
-            "name the folder that holds the images and the COCO file, whose images, annotations "
-            "and categories refer to each other",
+            f"no usable annotation in {min(documents)}: {reasons or missing or 'there is none'}",
+            "name the folder with the images and the COCO file, and check the ids in the file",
         )
     return labelled
 
 
-def _documents(tree: ImportTree, damaged: list[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _read_documents(tree: ImportTree, damaged: list[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the COCO files of a folder; add those that are not JSON to `damaged`."""
-    for file in tree.ending(".json"):
+    for file in tree.iter_files(".json"):
         try:
-            document = json.loads(text_of(file))
+            document = json.loads(read_text_file(file))
         except (ValueError, RecursionError, InputUnusable):
             damaged.append(file)
             continue
@@ -88,15 +86,15 @@ def _documents(tree: ImportTree, damaged: list[Path]) -> Iterator[tuple[Path, di
             yield file, document
 
 
-def _checked(file: Path) -> dict[str, Any]:
+def _read_document(file: Path) -> dict[str, Any]:
     try:
-        document = json.loads(text_of(file))
+        document = json.loads(read_text_file(file))
     except (ValueError, RecursionError) as error:
         raise InputUnusable(f"{file} is not JSON: {error}", "name a COCO file") from error
     if not _is_coco(document):
         raise InputUnusable(f"{file} is not a COCO file", f"it needs the lists {', '.join(TABLES)}")
     if _is_panoptic(document):
-        raise InputUnusable(f"{file} has {PANOPTIC}, not boxes", "name the file of instances")
+        raise InputUnusable(f"{file} has {PANOPTIC}, not boxes", "name the file with instances")
     return dict(document)
 
 
@@ -109,12 +107,12 @@ def _is_panoptic(document: dict[str, Any]) -> bool:
     return bool(rows) and all(isinstance(row, dict) and "segments_info" in row for row in rows)
 
 
-def _images(
+def _read_images(
     document: dict[str, Any], file: Path, finder: ImageFinder, labelled: LabelledFiles
 ) -> dict[object, _Image | None]:
-    """Return the images of a document by their ids; None for one that is missing.
+    """Return the images of a document by id; None for missing ones.
 
-    An id of several images is left out: merged files number them twice.
+    Ids of several images, as in badly merged files, are left out.
     """
     images: dict[object, _Image | None] = {}
     repeated: set[object] = set()
@@ -124,14 +122,14 @@ def _images(
         if not isinstance(name, str):
             labelled.drop(file, "image without file_name")
             continue
-        path = finder.named(name, file)
+        path = finder.find_by_path(name, file)
         if path is None:
             labelled.missing.append(name)
         else:
             labelled.ignored.setdefault(path, "listed without an annotation")
             labelled.sources[path] = _source(row, licences.get(_key(row.get("license"))))
         key = _key(row.get("id"))
-        image = None if path is None else _Image(path, frame_of(row))
+        image = None if path is None else _Image(path, parse_frame(row))
         if key in images and images[key] != image:
             repeated.add(key)
         images[key] = image
@@ -148,8 +146,8 @@ def _annotate(
 ) -> None:
     names: dict[object, str | None] = {}
     for row in _rows(document, "categories"):
-        key, name = _key(row.get("id")), class_text(row.get("name"))
-        # An id of several classes says none.
+        key, name = _key(row.get("id")), parse_name(row.get("name"))
+        # An id of several classes is ambiguous.
         names[key] = name if key is not None and names.get(key, name) == name else None
     for row in _rows(document, "annotations"):
         key = _key(row.get("image_id"))
@@ -161,16 +159,19 @@ def _annotate(
 
 
 def _licence(row: Mapping[str, Any]) -> str | None:
-    name, url = class_text(row.get("name")), class_text(row.get("url"))
+    name, url = parse_name(row.get("name")), parse_name(row.get("url"))
     return f"{name} ({url})" if name and url else name or url
 
 
-def _source(row: Mapping[str, Any], licence: str | None) -> PictureSource:
-    author = credit_text(class_text(row.get("author")))
-    pages = (page_address(class_text(row.get(key))) for key in ("page", "flickr_url", "coco_url"))
+def _source(row: Mapping[str, Any], licence: str | None) -> SourceInfo:
+    author = credit_text(parse_name(row.get("author")))
+    pages = (page_address(parse_name(row.get(key))) for key in ("page", "flickr_url", "coco_url"))
     credit = Credit(author, credit_text(licence), next(filter(None, pages), None))
-    title, original_path = class_text(row.get("title")), class_text(row.get("original_path"))
-    return PictureSource(credit, title, original_path)
+    title, original_path = (
+        parse_name(row.get("title")),
+        parse_name(row.get("original_path")),
+    )
+    return SourceInfo(credit, title, original_path)
 
 
 def _rows(document: dict[str, Any], table: str) -> Iterator[dict[str, Any]]:
@@ -179,34 +180,34 @@ def _rows(document: dict[str, Any], table: str) -> Iterator[dict[str, Any]]:
 
 
 def _key(value: object) -> object:
-    """Return an id as a text, so that 1, 1.0 (as pandas writes it) and "1" are the same."""
+    """Return an id as text, so that 1, 1.0 (as pandas writes it) and "1" are equal."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
 def _box(row: dict[str, Any]) -> Rectangle | None:
-    """Return the box of an annotation, else that around its polygons; None for the whole image.
+    """Return the box of an annotation or its polygons; None for the whole image.
 
-    Raises `ValueError` with the reason why it cannot be used.
+    Raises `ValueError` with the reason for an unusable annotation.
     """
     if row.get("iscrowd") in (1, True, "1"):
         raise ValueError("crowd (iscrowd), not one object")
     polygons = row.get("segmentation")
     if bbox := row.get("bbox"):
         try:
-            return rectangle(bbox)
+            return box_from_size(bbox)
         except ValueError:
             if not polygons:
                 raise
     if polygons:
-        return around(_points(polygons))
+        return bounding_box(_flatten_polygons(polygons))
     if row.get("keypoints"):
         raise ValueError("keypoints without bbox")
     return None
 
 
-def _points(polygons: Any) -> list[float]:
+def _flatten_polygons(polygons: Any) -> list[float]:
     try:
         parts = polygons if isinstance(polygons[0], list) else [polygons]
         return [float(number) for part in parts for number in part]

@@ -1,4 +1,4 @@
-"""`labeler import`: what is found becomes images, samples and decisions."""
+"""`labeler import`: adding labelled images as images, samples and decisions."""
 
 from __future__ import annotations
 
@@ -28,62 +28,62 @@ from gleanset.source_table import SourceTables, unmatched_summary
 from gleanset.tree import ignored_summary
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
-from labeler.export.tree import marked
+from labeler.export.tree import read_marker
 from labeler.importing.labelled import (
     FRACTIONS,
     Frame,
     ImportTree,
     LabelledFiles,
-    LabelledPicture,
-    PictureSource,
+    LabelledImage,
+    SourceInfo,
 )
-from labeler.importing.reading import not_by_folders, read_labelled
+from labeler.importing.reading import class_level_error, read_labelled
 from labeler.importing.request import SOURCE, ImportRequest
-from labeler.importing.round_trip import find_moves, is_of
+from labeler.importing.round_trip import find_moves, is_export_of
 from labeler.sorting.names import folded
 
 
-def place_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box:
-    """Return a box of an image whose size was `frame`, in whole pixels of the upright image.
+def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box:
+    """Convert a box relative to `frame` into whole pixels of the upright image.
 
-    Raises `Unreadable` for a box outside, and for a frame that the image was not scaled from.
+    Raises `Unreadable` for a box outside of the image, and for a frame of another shape.
     """
     size: Frame = (image.width, image.height)
     stored: Frame = size if image.orientation < 5 else (image.height, image.width)
     if frame is None or frame == size:
-        placed = box
+        converted = box
     elif frame == stored:
-        placed = _upright(box, frame, image.orientation)
-    elif frame == FRACTIONS or _same_shape(frame, size):
-        placed = _scaled(box, frame, size)
-    elif _same_shape(frame, stored):
-        placed = _upright(_scaled(box, frame, stored), stored, image.orientation)
+        converted = _rotate_box(box, frame, image.orientation)
+    elif frame == FRACTIONS or _has_same_aspect(frame, size):
+        converted = _scale_box(box, frame, size)
+    elif _has_same_aspect(frame, stored):
+        converted = _rotate_box(_scale_box(box, frame, stored), stored, image.orientation)
     else:
         raise Unreadable(
             "another size than annotated",
             f"{image.width} x {image.height}, annotated at {frame[0]:g} x {frame[1]:g}",
         )
-    x, y, width, height = map(round, placed)
-    part = within(Box(x, y, width, height), image.width, image.height)
-    if part is None:
+    x, y, width, height = map(round, converted)
+    clipped = within(Box(x, y, width, height), image.width, image.height)
+    if clipped is None:
         raise Unreadable(
             "box outside", f"{(x, y, width, height)} in {image.width} x {image.height} pixels"
         )
-    return part
+    return clipped
 
 
-def _same_shape(frame: Frame, size: Frame) -> bool:
-    """Return whether an image may be scaled from a frame, its sides rounded to whole pixels."""
+def _has_same_aspect(frame: Frame, size: Frame) -> bool:
+    """Return whether two sizes have the same aspect ratio, up to rounding."""
     return abs(frame[0] * size[1] - frame[1] * size[0]) <= frame[0] + frame[1]
 
 
-def _scaled(box: Rectangle, frame: Frame, size: Frame) -> Rectangle:
-    across, down = size[0] / frame[0], size[1] / frame[1]
-    return box[0] * across, box[1] * down, box[2] * across, box[3] * down
+def _scale_box(box: Rectangle, frame: Frame, size: Frame) -> Rectangle:
+    scale_x, scale_y = size[0] / frame[0], size[1] / frame[1]
+    return box[0] * scale_x, box[1] * scale_y, box[2] * scale_x, box[3] * scale_y
 
 
-def _upright(box: Rectangle, frame: Frame, orientation: int) -> Rectangle:
-    """Turn a box of the stored pixels as EXIF orientations 5 to 8 turn these."""
+def _rotate_box(box: Rectangle, frame: Frame, orientation: int) -> Rectangle:
+    """Convert a box from stored to upright pixels for EXIF orientations 5 to 8."""
     x, y, width, height = box
     right, bottom = frame[0] - x - width, frame[1] - y - height
     left = {5: y, 6: bottom, 7: bottom, 8: y}[orientation]
@@ -94,8 +94,8 @@ def _upright(box: Rectangle, frame: Frame, orientation: int) -> Rectangle:
 STAGE = "import"
 
 
-class Intake(NamedTuple):
-    """What is taken in: from which folder or file, with how many processes, and who is told."""
+class ImportSource(NamedTuple):
+    """The folder or file to import, the number of processes, and where progress is reported."""
 
     path: Path
     workers: int
@@ -103,11 +103,8 @@ class Intake(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ImportedPicture:
-    """What a worker gives back: the image, and a sample with its label for each box.
-
-    `dropped` has the reasons of boxes that were left out.
-    """
+class ImportedImage:
+    """Result of a worker: the image, its crops with labels, and the reasons of dropped boxes."""
 
     measured: Measured
     cuts: tuple[tuple[FaceCrop, str], ...]
@@ -115,14 +112,14 @@ class ImportedPicture:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureImport:
-    """Stores a picture and cuts its boxes; picklable."""
+class ImageImporter:
+    """Stores an image and crops its boxes in a worker process."""
 
     keep: StageFile
     cutter: Cutter
 
-    def __call__(self, item: LabelledPicture) -> ImportedPicture:
-        """Raises `Unreadable` for what is not an image, or has no box that can be used."""
+    def __call__(self, item: LabelledImage) -> ImportedImage:
+        """Import one image. Raises `Unreadable` if it is not an image or no box is usable."""
         measured = self.keep(item.path)
         whole = Box(0, 0, measured.width, measured.height)
         data = self.keep.keep.store.read(measured.sha256, measured.format)
@@ -131,7 +128,7 @@ class PictureImport:
         cuts, dropped = [], list[Unreadable]()
         for box, label in item.labels:
             try:
-                place = place_box(box, item.frame, image) if box else whole
+                place = convert_box(box, item.frame, image) if box else whole
             except Unreadable as error:
                 dropped.append(error)
                 continue
@@ -139,7 +136,7 @@ class PictureImport:
             cuts.append((self.cutter.cut(measured.sha256, pixels, face), label))
         if dropped and not cuts:
             raise dropped[0]
-        return ImportedPicture(measured, tuple(cuts), tuple(error.reason for error in dropped))
+        return ImportedImage(measured, tuple(cuts), tuple(error.reason for error in dropped))
 
 
 def import_labelled(
@@ -149,27 +146,27 @@ def import_labelled(
     simulate: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Take labelled pictures in as one step that can be undone; the counts.
+    """Import labelled images as one step that can be undone; return the counts.
 
-    An export of this dataset is read back, anything else is added. A sample that has a decision
-    keeps it, and one in several classes goes into the queue: both are `disputed` where the labels
-    differ. Raises `InputUnusable` for what holds no labelled pictures, `UsageError` for a level
-    where no folder names a class, and for names in which no group is found.
+    An export of this dataset is read back, everything else is added. A decided sample keeps its
+    label, and a sample with several labels is queued; both are `disputed` if the labels differ.
+    Raises `InputUnusable` if there are no labelled images, `UsageError` for a level without class
+    folders or a pattern that matches no group.
     """
     path, progress = Path(request.path).absolute(), progress or Progress()
     class_level = request.class_level
     group_by = None if request.group_by is None else GroupBy.parse(request.group_by)
-    intake = Intake(path, request.workers or 0, progress)
-    if is_of(dataset, marked(path)):
-        return _read_back(dataset, request, intake, simulate=simulate)
+    intake = ImportSource(path, request.workers or 0, progress)
+    if is_export_of(dataset, read_marker(path)):
+        return _read_own_export(dataset, request, intake, simulate=simulate)
     files = read_labelled(path, class_level)
     groups = FileGroups(group_by, (picture.path.name for picture in files.pictures))
     level = (class_level or 1) if files.kind in ("tree", "export") else None
     tables = SourceTables(files.tree.root)
     tables.read(files.tree.root)
-    labelled = list(_with_sources(files, tables, level, groups))
-    ours = bool(marked(files.tree.root))
-    _check_names(dataset, files.classes(), told_apart=ours)
+    labelled = list(_add_sources(files, tables, level, groups))
+    ours = bool(read_marker(files.tree.root))
+    _check_class_names(dataset, files.count_classes(), distinct=ours)
     result: dict[str, object] = {"kind": files.kind, "files": files.tree.count()}
     result |= unmatched_summary(tables.unmatched())
     if files.note:
@@ -184,25 +181,25 @@ def import_labelled(
             groups.note(_origin(picture))
         result["would_import"] = len(labelled)
         result |= {"rejected": len(files.refused)} if files.refused else {}
-        result["labels"] = dict(sorted(files.classes().items()))
+        result["labels"] = dict(sorted(files.count_classes().items()))
     else:
-        _note_unreadable(dataset, files.tree)
-        taken = _take_in(dataset, files, labelled, intake, groups)
+        _record_unreadable(dataset, files.tree)
+        taken = _import_images(dataset, files, labelled, intake, groups)
         result |= {**taken, "labels": dict(sorted(taken["labels"].items()))}
-        if takes_splits and (splits := _take_splits(dataset, files)):
+        if takes_splits and (splits := _import_splits(dataset, files)):
             result["splits"] = splits
-    result |= _left_out(files)
+    result |= _unused_summary(files)
     return result | groups.summary()
 
 
-def _note_unreadable(dataset: Dataset, tree: ImportTree) -> None:
+def _record_unreadable(dataset: Dataset, tree: ImportTree) -> None:
     for error in tree.unreadable:
         path = printable(Path(str(error.filename)))
         dataset.rejections.add(Rejection(STAGE, path, "cannot be read", str(error.strerror)))
 
 
-def _left_out(files: LabelledFiles) -> dict[str, object]:
-    summary = ignored_summary(files.ignored_counts())
+def _unused_summary(files: LabelledFiles) -> dict[str, object]:
+    summary = ignored_summary(files.count_ignored())
     if files.tree.unreadable:
         summary["unreadable_folders"] = len(files.tree.unreadable)
     if files.missing:
@@ -215,8 +212,8 @@ def _left_out(files: LabelledFiles) -> dict[str, object]:
     return summary
 
 
-def _take_splits(dataset: Dataset, files: LabelledFiles) -> dict[str, int]:
-    """Give samples the split that they had in an export; return how many each has."""
+def _import_splits(dataset: Dataset, files: LabelledFiles) -> dict[str, int]:
+    """Assign the splits of an export to imported samples; return the counts."""
     split_of = {str(path): source.split for path, source in files.sources.items() if source.split}
     by_image = {
         image.sha256: split_of[str(origin.path)]
@@ -233,11 +230,11 @@ def _take_splits(dataset: Dataset, files: LabelledFiles) -> dict[str, int]:
     return dict(sorted(Counter(splits.values()).items()))
 
 
-def _with_sources(
+def _add_sources(
     files: LabelledFiles, tables: SourceTables, level: int | None, groups: FileGroups
-) -> Iterator[LabelledPicture]:
+) -> Iterator[LabelledImage]:
     for picture in files.pictures:
-        known = files.sources.get(picture.path, PictureSource())
+        known = files.sources.get(picture.path, SourceInfo())
         source = tables.of(picture.path)
         inside = picture.path.parent.relative_to(tables.top).parts
         group = source.group or groups.of(
@@ -258,10 +255,10 @@ def _with_sources(
         )
 
 
-def _check_names(dataset: Dataset, labels: Iterable[str], *, told_apart: bool = False) -> None:
-    """Refuse what is not a class name, or nearly that of another class: nothing is imported yet.
+def _check_class_names(dataset: Dataset, labels: Iterable[str], *, distinct: bool = False) -> None:
+    """Refuse invalid class names, and names that are nearly equal.
 
-    Names that another dataset has `told_apart` are only compared with the classes that are here.
+    Names that are `distinct` in another dataset are only compared with classes of this dataset.
     """
     there = set(dataset.classes.names())
     known = set(there)
@@ -273,36 +270,36 @@ def _check_names(dataset: Dataset, labels: Iterable[str], *, told_apart: bool = 
             two = [*make, f"labeler classes add {other}"]
             raise UsageError(
                 f"{label!r} and {twins[0]!r} are nearly the same name",
-                f"one class: {' && '.join(one)}; two classes: {' && '.join(two)}; then import "
-                "again",
+                f"to import them as one class, first run: {' && '.join(one)}; as two: "
+                f"{' && '.join(two)}",
             )
-        known |= set() if told_apart else {label}
+        known |= set() if distinct else {label}
 
 
-def _read_back(
+def _read_own_export(
     dataset: Dataset,
     request: ImportRequest,
-    intake: Intake,
+    intake: ImportSource,
     *,
     simulate: bool,
 ) -> dict[str, object]:
     if request.class_level is not None:
-        raise not_by_folders(intake.path)
+        raise class_level_error(intake.path)
     if request.group_by is not None:
         raise UsageError(
-            f"{intake.path} is an export of this dataset, which knows what belongs together",
-            "leave --group-by out",
+            f"{intake.path} is an export of this dataset, whose groups are known",
+            "leave out --group-by",
         )
     moves = find_moves(dataset, intake.path)
     result = moves.result() | ignored_summary(moves.ignored)
     labels = [*moves.relabelled.values(), *(n for f in moves.added for _, n in f.labels)]
-    _check_names(dataset, labels)
+    _check_class_names(dataset, labels)
     if simulate:
         return result
-    for name, said in moves.disputed.items():
-        dataset.rejections.add(Rejection(STAGE, str(intake.path / name), "disputed", said))
+    for name, detail in moves.disputed.items():
+        dataset.rejections.add(Rejection(STAGE, str(intake.path / name), "disputed", detail))
     if moves.disputed:
-        lines = [f"{short_name(name)}: {said}" for name, said in moves.disputed.items()]
+        lines = [f"{short_name(name)}: {detail}" for name, detail in moves.disputed.items()]
         result["disputed_files"] = few_files(lines, rejections_of(dataset, STAGE))
     moved = [
         Choice(key, "label", dataset.classes.resolved(label), SOURCE)
@@ -314,35 +311,35 @@ def _read_back(
             dataset.journal.step(did, moved)
     else:
         files = LabelledFiles("our export", ImportTree(intake.path), "")
-        taken = _take_in(dataset, files, moves.added, intake, FileGroups(), moved)
+        taken = _import_images(dataset, files, moves.added, intake, FileGroups(), moved)
         labels = Counter(moves.relabelled.values()) + taken.pop("labels")
         taken["disputed"] += len(moves.disputed)
         result |= {"labels": dict(sorted(labels.items())), **taken}
     return result
 
 
-def _take_in(
+def _import_images(
     dataset: Dataset,
     files: LabelledFiles,
-    pictures: Sequence[LabelledPicture],
-    intake: Intake,
+    pictures: Sequence[LabelledImage],
+    intake: ImportSource,
     groups: FileGroups,
     moved: Sequence[Choice] = (),
 ) -> dict[str, Any]:
-    """Add images with labelled samples, in one step with what was `moved`; return the counts."""
+    """Add images with labelled samples, in one step with `moved`; return the counts."""
     tally: Counter[str] = Counter(added=0, duplicate=0)
-    wanted: dict[str, dict[str, str]] = {}
+    labels_of: dict[str, dict[str, str]] = {}
     refused = dict(files.refused)
     with dataset.stage(STAGE) as scratch:
         cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(scratch))
         store = dataset.originals(scratch)
-        take = PictureImport(StageFile(StageBytes(store)), cutter)
-        outcomes = run_over(take, pictures, Processes(intake.workers))
+        importer = ImageImporter(StageFile(StageBytes(store)), cutter)
+        outcomes = run_over(importer, pictures, Processes(intake.workers))
         for outcome in intake.progress.over(outcomes, "import", total=len(pictures)):
             path = outcome.item.path
             try:
                 picture = outcome.unwrap()
-                new = _publish(dataset, store, picture, _origin(outcome.item), wanted)
+                new = _store_image(dataset, store, picture, _origin(outcome.item), labels_of)
             except Unreadable as error:
                 refused[path] = (error.reason, error.detail)
                 continue
@@ -350,24 +347,24 @@ def _take_in(
             for reason in picture.dropped:
                 files.drop(path, reason)
             groups.note(_origin(outcome.item))
-        for path, why in refused.items():
-            dataset.rejections.add(Rejection(STAGE, printable(path), *why))
-        disputed = _decide(dataset, wanted, intake.path, moved)
+        for path, problem in refused.items():
+            dataset.rejections.add(Rejection(STAGE, printable(path), *problem))
+        disputed = _label_samples(dataset, labels_of, intake.path, moved)
     lines = [f"{short_name(str(path))}: {reason}" for path, (reason, _) in refused.items()]
     if refused and not (tally.total() or moved):
         raise InputUnusable(
             f"none of the {len(refused)} images could be read, such as {lines[0]}",
-            f"see why: {rejections_of(dataset, STAGE)}",
+            f"list the reasons: {rejections_of(dataset, STAGE)}",
         )
-    labels = Counter(label for said in wanted.values() if len(said) == 1 for label in said)
-    told = {**tally, "rejected": len(refused), "labels": labels, "disputed": len(disputed)}
-    see = rejections_of(dataset, STAGE)
+    labels = Counter(label for names in labels_of.values() if len(names) == 1 for label in names)
+    counts = {**tally, "rejected": len(refused), "labels": labels, "disputed": len(disputed)}
+    list_command = rejections_of(dataset, STAGE)
     if disputed:
-        told["disputed_files"] = few_files(disputed, see)
-    return told | ({"rejected_files": few_files(lines, see)} if lines else {})
+        counts["disputed_files"] = few_files(disputed, list_command)
+    return counts | ({"rejected_files": few_files(lines, list_command)} if lines else {})
 
 
-def _origin(picture: LabelledPicture) -> Origin:
+def _origin(picture: LabelledImage) -> Origin:
     path, credit = str(picture.path), picture.credit
     return Origin(
         SOURCE,
@@ -382,63 +379,60 @@ def _origin(picture: LabelledPicture) -> Origin:
     )
 
 
-def _publish(
+def _store_image(
     dataset: Dataset,
     store: Store,
-    taken: ImportedPicture,
+    image: ImportedImage,
     origin: Origin,
-    wanted: dict[str, dict[str, str]],
+    labels_of: dict[str, dict[str, str]],
 ) -> bool:
-    """Store a picture with its samples; True when it is new. Raises `Unreadable`."""
+    """Store an image with its samples; return whether it is new. Raises `Unreadable`."""
     with dataset.db.write():
         try:
-            new = dataset.take_original(store, taken.measured, origin)
-        except Unreadable as refused:
-            if refused.reason == "forgotten":
-                # It leaves no crop either: what was taken down has no sample.
-                for cut, _ in taken.cuts:
+            new = dataset.take_original(store, image.measured, origin)
+        except Unreadable as error:
+            if error.reason == "forgotten":
+                # A removed image must not leave crops.
+                for cut, _ in image.cuts:
                     dataset.crop_path(cut.key).unlink(missing_ok=True)
             raise
         if not new:
-            dataset.images.note_said(taken.measured.sha256, origin)
-        for cut, label in taken.cuts:
-            dataset.faces.add_by_hand(taken.measured.sha256, cut)
-            wanted.setdefault(cut.key, {})[dataset.classes.resolved(label)] = origin.key
+            dataset.images.note_said(image.measured.sha256, origin)
+        for cut, label in image.cuts:
+            dataset.faces.add_by_hand(image.measured.sha256, cut)
+            labels_of.setdefault(cut.key, {})[dataset.classes.resolved(label)] = origin.key
         dataset.rejections.clear(STAGE, origin.key)
     return new
 
 
-def _decide(
-    dataset: Dataset, wanted: dict[str, dict[str, str]], path: Path, moved: Sequence[Choice]
+def _label_samples(
+    dataset: Dataset, labels_of: dict[str, dict[str, str]], path: Path, moved: Sequence[Choice]
 ) -> list[str]:
-    """Label what nobody has decided on and has one class; return what is said of the others.
-
-    These are in dispute, and their files are rejections, with what is said of each.
-    """
+    """Label undecided samples with one class; record all others as disputed and describe them."""
     choices, disputed = list(moved), list[str]()
-    for key, paths in wanted.items():
+    for key, paths in labels_of.items():
         sample = dataset.samples.get(key)
         undecided = sample is None or sample.status in ("queue", "retired")
         if undecided and len(paths) == 1:
             choices.append(Choice(key, "label", min(paths), SOURCE))
         elif undecided:
-            # Who decides sees in the journal what was said.
+            # The journal shows the labels to the person who decides.
             choices.append(Choice(key, "add", provenance=" or ".join(sorted(paths))))
-            disputed.append(_dispute(dataset, paths, None))
+            disputed.append(_record_dispute(dataset, paths, None))
         elif sample is not None and paths.keys() != {sample.label}:
-            disputed.append(_dispute(dataset, paths, sample.label or sample.status))
+            disputed.append(_record_dispute(dataset, paths, sample.label or sample.status))
     if choices:
         did = operation("import", count=len(choices), folder=path.name)
         dataset.journal.step(did, choices)
     return disputed
 
 
-def _dispute(dataset: Dataset, paths: dict[str, str], decided: str | None) -> str:
-    """Note the files that say of a sample what others do not; return what is said, in a line."""
-    others = {label: short_name(path) for label, path in paths.items() if label != decided}
-    for label in others:
-        rest = [f"{also} says {what}" for what, also in others.items() if what != label]
-        detail = f"it says {label}, " + (f"decided is {decided}" if decided else ", ".join(rest))
+def _record_dispute(dataset: Dataset, paths: dict[str, str], decided: str | None) -> str:
+    """Record the files with differing labels of a sample as rejections; return a description."""
+    files = {label: short_name(path) for label, path in paths.items() if label != decided}
+    for label in files:
+        others = [f"{file}: {other}" for other, file in files.items() if other != label]
+        detail = f"label {label}, " + (f"decided: {decided}" if decided else ", ".join(others))
         dataset.rejections.add(Rejection(STAGE, paths[label], "disputed", detail))
-    told = ", ".join(f"{file} says {label}" for label, file in sorted(others.items()))
-    return f"{told}, decided is {decided}" if decided else told
+    description = ", ".join(f"{file}: {label}" for label, file in sorted(files.items()))
+    return f"{description}, decided: {decided}" if decided else description

@@ -1,4 +1,4 @@
-"""Labelled images, as the readers of other tools' files return them."""
+"""Labelled images as returned by the readers of all layouts."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ FRACTIONS = (1.0, 1.0)
 """The frame of boxes in fractions of the image."""
 
 Frame = tuple[float, float]
-"""Width and height of the image in whose pixels boxes are given."""
+"""Image width and height that box coordinates refer to."""
 
 
-class PictureSource(NamedTuple):
-    """What a table says of an image: where it came from, and its split in an export of ours."""
+class SourceInfo(NamedTuple):
+    """Credit and names of an image in a table, and its split in an export of Gleanset."""
 
     credit: Credit = NOTHING
     title: str | None = None
@@ -39,11 +39,11 @@ class PictureSource(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPicture:
-    """An image with its labels: each of a box, or of the whole image (None).
+class LabelledImage:
+    """An image with labels, each of a box or of the whole image (None).
 
-    Boxes are in pixels of `frame`; without one in pixels of the upright image. `original_path` is
-    its path below the folder that was named.
+    Boxes are relative to `frame`, or in pixels of the upright image without one. `original_path`
+    is relative to the imported folder.
     """
 
     path: Path
@@ -57,7 +57,7 @@ class LabelledPicture:
 
 @dataclass
 class ImportTree:
-    """The files below a folder: `images`, `others` that may hold labels, and what is ignored."""
+    """The files below a folder: `images`, `others` that may contain labels, and `ignored` ones."""
 
     root: Path
     images: list[Path] = field(default_factory=list)
@@ -66,8 +66,8 @@ class ImportTree:
     unreadable: list[OSError] = field(default_factory=list)
 
     @classmethod
-    def of(cls, root: Path) -> Self:
-        """Walk a folder; linked folders are entered."""
+    def from_folder(cls, root: Path) -> Self:
+        """List the files of a folder, including linked folders."""
         tree = cls(root)
         walk = walk_tree(root, tree.ignored, tree.unreadable.append, links=True)
         for path in (folder / name for folder, _, files in walk for name in files):
@@ -82,82 +82,81 @@ class ImportTree:
         return tree
 
     def count(self) -> int:
-        """Return how many files there are."""
+        """Return the number of files."""
         return len(self.images) + len(self.others) + self.ignored.total()
 
-    def ending(self, *endings: str) -> Iterator[Path]:
-        """Yield the other files whose lower-case names end so, those nearest to the root first."""
+    def iter_files(self, *endings: str) -> Iterator[Path]:
+        """Yield other files with such lower-case endings, those nearest to the root first."""
         for path in sorted(self.others, key=lambda path: len(path.parts)):
             if path.name.lower().endswith(endings):
                 yield path
 
 
 class ImageFinder:
-    """Finds the image that a table names, only among those below a folder."""
+    """Finds the images that tables refer to, only below one folder."""
 
     def __init__(self, tree: ImportTree) -> None:
         self._root = tree.root
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         self._by_stem: dict[str, list[Path]] = defaultdict(list)
         for path in tree.images:
-            self._by_name[_folded(path.name)].append(path)
-            self._by_stem[_folded(path.stem)].append(path)
+            self._by_name[_fold_name(path.name)].append(path)
+            self._by_stem[_fold_name(path.stem)].append(path)
 
-    def named(self, name: str, table: Path) -> Path | None:
-        """Return the image that fits a path best; a part of the path may be elsewhere.
+    def find_by_path(self, name: str, table: Path) -> Path | None:
+        """Return the image that matches a path best, which may be of another computer.
 
-        Separators may be those of Windows, and the path one of another computer. None where no
-        image has that name, or several fit as well.
+        None if no image has that name, or several match equally well.
         """
         parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")]
         if not parts:
             return None
-        last = _folded(parts[-1])
+        last = _fold_name(parts[-1])
         paths = self._by_name.get(last) or self._by_stem.get(last) or []
-        return self._best(paths, parts, table)
+        return self._best_match(paths, parts, table)
 
-    def beside(self, table: Path) -> Path | None:
-        """Return the image with the stem of a file, in its folder or one called images."""
-        below = PurePosixPath(*table.relative_to(self._root).parts).with_suffix("")
-        return self._best(self._by_stem.get(_folded(table.stem), ()), below.parts, table)
+    def find_sibling(self, table: Path) -> Path | None:
+        """Return the image with the stem of a file, in the same folder or one called images."""
+        stem = PurePosixPath(*table.relative_to(self._root).parts).with_suffix("")
+        return self._best_match(self._by_stem.get(_fold_name(table.stem), ()), stem.parts, table)
 
-    def _best(self, paths: Sequence[Path], parts: Sequence[str], table: Path) -> Path | None:
+    def _best_match(self, paths: Sequence[Path], parts: Sequence[str], table: Path) -> Path | None:
         scores = [(self._score(path, parts, table), path) for path in paths]
-        best = max((score for score, _ in scores), default=None)
-        chosen = [path for score, path in scores if score == best]
-        return chosen[0] if len(chosen) == 1 else None
+        best_score = max((score for score, _ in scores), default=None)
+        matches = [path for score, path in scores if score == best_score]
+        return matches[0] if len(matches) == 1 else None
 
     def _score(self, path: Path, parts: Sequence[str], table: Path) -> tuple[int, ...]:
         inside = path.relative_to(self._root).parts
         above = table.relative_to(self._root).parts[:-1]
-        words = set(re.split(r"[\W_]+", _folded(table.stem)))
-        is_name = _folded(parts[-1]) == _folded(path.name)
+        words = set(re.split(r"[\W_]+", _fold_name(table.stem)))
+        is_name = _fold_name(parts[-1]) == _fold_name(path.name)
         last = PurePosixPath(parts[-1]).stem if is_name else parts[-1]
         return (
-            _common(reversed((*inside[:-1], path.stem)), reversed((*parts[:-1], last))),
+            _common_length(reversed((*inside[:-1], path.stem)), reversed((*parts[:-1], last))),
             int(path.name == parts[-1]),
-            sum(_folded(part) in words for part in inside[:-1]),
-            _common(inside, above),
-            int(any("images" in _folded(part) for part in inside[:-1])),
+            sum(_fold_name(part) in words for part in inside[:-1]),
+            _common_length(inside, above),
+            int(any("images" in _fold_name(part) for part in inside[:-1])),
             -len(inside),
         )
 
 
-def _common(first: Iterable[str], second: Iterable[str]) -> int:
+def _common_length(first: Iterable[str], second: Iterable[str]) -> int:
     number = 0
     for a, b in zip(first, second, strict=False):
-        if _folded(a) != _folded(b):
+        if _fold_name(a) != _fold_name(b):
             break
         number += 1
     return number
 
 
-def _folded(name: str) -> str:
+def _fold_name(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def visible_images(root: Path, ignored: Counter[str]) -> Iterator[Path]:
-    """Yield the images below a folder by their paths; the other files are counted by reason."""
+def iter_images(root: Path, ignored: Counter[str]) -> Iterator[Path]:
+    """Yield the images below a folder, sorted; other files are counted by reason."""
     walk = walk_tree(root, ignored)
     for path in sorted(folder / name for folder, _, files in walk for name in files):
         if (reason := ignored_reason(path)) is None:
@@ -168,10 +167,11 @@ def visible_images(root: Path, ignored: Counter[str]) -> Iterator[Path]:
 
 @dataclass
 class LabelledFiles:
-    """What a reader made of a folder. `unlabelled` says why any other image has no label.
+    """Labels that a reader collected from a folder.
 
-    `refused` has the reason and the detail of images whose label cannot be used, `missing` names
-    without an image, and `dropped` annotations that were left out, with the reason of each.
+    `unlabelled` is the reason for images without a label. `refused` has the reason and detail for
+    images with an unusable label, `missing` the names without an image, `dropped` the unusable
+    annotations with their reasons.
     """
 
     kind: str
@@ -184,14 +184,14 @@ class LabelledFiles:
     dropped: list[tuple[str, str]] = field(default_factory=list)
     splits: frozenset[str] = frozenset()
     note: str = ""
-    sources: dict[Path, PictureSource] = field(default_factory=dict)
+    sources: dict[Path, SourceInfo] = field(default_factory=dict)
     _labels: dict[Path, dict[tuple[Rectangle | None, str], None]] = field(default_factory=dict)
     _frames: dict[Path, Frame] = field(default_factory=dict)
 
     def label(
         self, path: Path, label: str, box: Rectangle | None = None, frame: Frame | None = None
     ) -> None:
-        """Add a label of an image, or of a box in it; twice the same is one."""
+        """Add a label of an image, or of a box in it; repeated labels count once."""
         self._labels.setdefault(path, {})[box, label] = None
         if frame is not None:
             self._frames[path] = frame
@@ -203,7 +203,7 @@ class LabelledFiles:
         read_box: Callable[[], Rectangle | None],
         frame: Frame | None,
     ) -> None:
-        """Add a label of a box; an annotation that cannot be used is dropped."""
+        """Add a label of a box; an unusable annotation is dropped."""
         try:
             box = read_box()
         except ValueError as error:
@@ -215,29 +215,29 @@ class LabelledFiles:
                 self.label(path, label, box, frame)
 
     def drop(self, path: Path, reason: str) -> None:
-        """Note an annotation of an image, or in a table, that is left out."""
+        """Record an unusable annotation of an image, or in a table."""
         self.ignored[path] = "no annotation can be used"
         self.dropped.append((short_name(str(path)), reason))
 
     @property
-    def pictures(self) -> list[LabelledPicture]:
-        """The images with labels, in the order of their paths."""
+    def pictures(self) -> list[LabelledImage]:
+        """The images with labels, sorted by path."""
         return [
-            LabelledPicture(path, tuple(labels), self._frames.get(path))
+            LabelledImage(path, tuple(labels), self._frames.get(path))
             for path, labels in sorted(self._labels.items())
             if path not in self.refused
         ]
 
-    def listed(self) -> list[Path]:
-        """Return the images that a table names, with a label or without."""
+    def listed_images(self) -> list[Path]:
+        """Return the images that a table lists, with or without a label."""
         return [path for path in self.tree.images if path in self._labels or path in self.ignored]
 
-    def classes(self) -> Counter[str]:
-        """Return how many labels there are of each class."""
+    def count_classes(self) -> Counter[str]:
+        """Return the number of labels by class."""
         return Counter(label for picture in self.pictures for _, label in picture.labels)
 
-    def ignored_counts(self) -> Counter[str]:
-        """Return how many files of the folder are neither labelled nor refused, by reason."""
+    def count_ignored(self) -> Counter[str]:
+        """Return the number of files that are neither labelled nor refused, by reason."""
         counts = Counter(self.tree.ignored)
         for path in self.tree.images:
             if path not in self._labels and path not in self.refused:
@@ -247,30 +247,30 @@ class LabelledFiles:
         return counts
 
 
-def text_of(file: Path) -> str:
-    """Return a text in UTF-8, or in UTF-16 with a mark. Raises `InputUnusable`."""
+def read_text_file(file: Path) -> str:
+    """Read a text in UTF-8, or in UTF-16 with a byte order mark. Raises `InputUnusable`."""
     try:
         if file.stat().st_size > MAX_TEXT_BYTES:
             raise InputUnusable(f"{file} is larger than {MAX_TEXT_BYTES} bytes", "split it")
         data = file.read_bytes()
-        marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-        text = data.decode("utf-16" if marked else "utf-8-sig")
+        is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputUnusable(f"cannot read {file}: {error}", "save it as UTF-8") from error
     if "\0" in text:
-        raise InputUnusable(f"cannot read {file}: not a text in UTF-8", "save it as UTF-8")
+        raise InputUnusable(f"cannot read {file}: not UTF-8 text", "save it as UTF-8")
     return text
 
 
 def has_coordinates(line: str) -> bool:
-    """Return whether a line is mostly numbers, as in label files of many forms."""
+    """Return whether a line is mostly numbers, as in many label formats."""
     parts = [part for part in re.split(r"[\s,;]+", line) if part]
     numbers = sum(_NUMBER.fullmatch(part) is not None for part in parts)
     return numbers >= _MIN_NUMBERS and 2 * numbers > len(parts)
 
 
-def rectangle(values: Any) -> Rectangle:
-    """Return `[x, y, width, height]` as numbers. Raises `ValueError` with what is wrong."""
+def box_from_size(values: Any) -> Rectangle:
+    """Parse `[x, y, width, height]`. Raises `ValueError` with the reason."""
     try:
         x, y, width, height = map(float, values)
     except (TypeError, ValueError, OverflowError) as error:
@@ -282,43 +282,43 @@ def rectangle(values: Any) -> Rectangle:
     return x, y, width, height
 
 
-def corners(values: Sequence[Any]) -> Rectangle:
-    """Return the box of its left, top, right and bottom. Raises `ValueError` as `rectangle`."""
+def box_from_corners(values: Sequence[Any]) -> Rectangle:
+    """Parse `[left, top, right, bottom]`. Raises `ValueError` with the reason."""
     try:
         left, top, right, bottom = map(float, values)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError("not a box of xmin, ymin, xmax, ymax") from error
-    return rectangle((left, top, right - left, bottom - top))
+    return box_from_size((left, top, right - left, bottom - top))
 
 
-def around(points: Sequence[float]) -> Rectangle:
-    """Return the box around points, given as x, y, x, y, …. Raises `ValueError`."""
+def bounding_box(points: Sequence[float]) -> Rectangle:
+    """Return the bounding box of points x, y, x, y, …. Raises `ValueError` with the reason."""
     if len(points) < 2 or len(points) % 2:
         raise ValueError("not a polygon")
-    across, down = points[::2], points[1::2]
-    return corners((min(across), min(down), max(across), max(down)))
+    xs, ys = points[::2], points[1::2]
+    return box_from_corners((min(xs), min(ys), max(xs), max(ys)))
 
 
-def frame_of(row: Mapping[str, Any]) -> Frame | None:
-    """Return the width and height that a row says of its image; None where it does not."""
+def parse_frame(row: Mapping[str, Any]) -> Frame | None:
+    """Return the image size in a row; None if it has no valid one."""
     try:
         width, height = float(row["width"]), float(row["height"])
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
-    good = 1 <= width <= MAX_COORDINATE and 1 <= height <= MAX_COORDINATE
-    return (width, height) if good else None
+    is_valid = 1 <= width <= MAX_COORDINATE and 1 <= height <= MAX_COORDINATE
+    return (width, height) if is_valid else None
 
 
-def class_text(value: Any) -> str | None:
-    """Return a class name; None for what is not one: nothing, a list, a record, a fraction."""
+def parse_name(value: Any) -> str | None:
+    """Return a name from text or an integer; None for any other value."""
     if isinstance(value, str):
         return value.strip() or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def refuse_leading_out(name: str, folder: Path) -> None:
-    """Raise `InputUnusable` for a name that leads out of its folder."""
+def check_inside_folder(name: str, folder: Path) -> None:
+    """Raise `InputUnusable` for a path that leads out of its folder."""
     if leads_out(name):
         raise InputUnusable(
-            f"{name!r} leads out of {folder}", "name images by their path below that folder"
+            f"{name!r} leads out of {folder}", "use image paths relative to that folder"
         )

@@ -10,7 +10,7 @@ from gleanset.files.names import LEVEL_HELP
 from gleanset.request import Count, Request, WorkerCount
 
 SOURCE = "import"
-"""The source of what `labeler import` takes in, and the provenance of its labels."""
+"""The source of imported images, and the provenance of their labels."""
 
 
 def _checked_groups(text: str) -> str:
@@ -18,7 +18,7 @@ def _checked_groups(text: str) -> str:
 
 
 class ImportRequest(Request, frozen=True, kw_only=True):
-    """`labeler import`: labelled pictures, and what is said of them."""
+    """Arguments of `labeler import`."""
 
     COMMAND: ClassVar[str] = "labeler import"
 

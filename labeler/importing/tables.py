@@ -1,4 +1,4 @@
-"""Tables of labels: Hugging Face's metadata files, and CSV files beside images."""
+"""Tables of labels: metadata files of Hugging Face, and CSV files next to images."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from labeler.importing.labelled import (
     ImageFinder,
     ImportTree,
     LabelledFiles,
-    class_text,
-    corners,
-    frame_of,
-    rectangle,
-    refuse_leading_out,
-    text_of,
+    box_from_corners,
+    box_from_size,
+    check_inside_folder,
+    parse_frame,
+    parse_name,
+    read_text_file,
 )
 
 IMAGE_COLUMNS = (
@@ -47,13 +47,13 @@ _SAMPLED_ROWS = 50
 
 
 def read_metadata(tree: ImportTree) -> LabelledFiles | None:
-    """Read `metadata.jsonl`, else `metadata.parquet` files; None where there are none.
+    """Read `metadata.jsonl`, else `metadata.parquet` files; None if there are none.
 
-    A row whose label cannot be used refuses its image. Raises `InputUnusable` for a file that is
-    damaged, and where no row has a label.
+    An image with an unusable label is refused. Raises `InputUnusable` for a damaged file, and if no
+    row has a label.
     """
-    for name, read in (("metadata.jsonl", _jsonl), ("metadata.parquet", _parquet)):
-        if files := [file for file in tree.ending(name) if file.name == name]:
+    for name, read in (("metadata.jsonl", _read_jsonl), ("metadata.parquet", _read_parquet)):
+        if files := [file for file in tree.iter_files(name) if file.name == name]:
             labelled = LabelledFiles("metadata", tree, f"not in {name}")
             finder = ImageFinder(tree)
             for file in files:
@@ -67,18 +67,18 @@ def read_metadata(tree: ImportTree) -> LabelledFiles | None:
     return None
 
 
-def _jsonl(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> None:
-    """Read lines of `file_name` with `label`, or with `objects` of boxes and categories."""
-    for number, line in enumerate(text_of(file).split("\n"), start=1):
+def _read_jsonl(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> None:
+    """Read lines with `file_name` and `label`, or `objects` with boxes and categories."""
+    for number, line in enumerate(read_text_file(file).split("\n"), start=1):
         if not line.strip():
             continue
         row = _json_object(line, f"{file}, line {number}")
         if not isinstance(name := row.get("file_name"), str):
             raise InputUnusable(f"{file}, line {number} has no file_name", "add it")
-        if (image := _image(name, file, finder, labelled)) is None:
+        if (image := _find_image(name, file, finder, labelled)) is None:
             continue
         try:
-            labels = _labels(row)
+            labels = _row_labels(row)
         except ValueError as error:
             detail = f"{file.name}, line {number}: {error}"
             labelled.refused[image] = ("unusable label", detail)
@@ -86,38 +86,38 @@ def _jsonl(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> None:
         labelled.ignored[image] = "row without a label"
         for values, label in labels:
             box = partial(_box, values)
-            labelled.annotate(image, label, box, values and frame_of(row))
+            labelled.annotate(image, label, box, values and parse_frame(row))
 
 
-def _labels(row: Mapping[str, Any]) -> list[tuple[Any, str]]:
-    """Return the boxes of a row, each with its class; None in the place of a box for the image."""
-    if (objects := row.get("objects")) and (boxes := [*_objects(objects)]):
+def _row_labels(row: Mapping[str, Any]) -> list[tuple[Any, str]]:
+    """Return the boxes of a row with their classes; the box of a whole image is None."""
+    if (objects := row.get("objects")) and (boxes := [*_parse_objects(objects)]):
         return boxes
     value = row.get("label")
-    return [] if value in (None, "", []) else [(None, _one_class(value))]
+    return [] if value in (None, "", []) else [(None, _parse_single_class(value))]
 
 
 def _box(values: Any) -> Rectangle | None:
-    return None if values is None else rectangle(values)
+    return None if values is None else box_from_size(values)
 
 
-def _image(name: str, file: Path, finder: ImageFinder, labelled: LabelledFiles) -> Path | None:
-    refuse_leading_out(name, file.parent)
-    if (image := finder.named(name, file)) is None:
+def _find_image(name: str, file: Path, finder: ImageFinder, labelled: LabelledFiles) -> Path | None:
+    check_inside_folder(name, file.parent)
+    if (image := finder.find_by_path(name, file)) is None:
         labelled.missing.append(name)
     return image
 
 
-def _one_class(value: Any) -> str:
+def _parse_single_class(value: Any) -> str:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    if (label := class_text(value)) is None:
+    if (label := parse_name(value)) is None:
         raise ValueError(f"{value!r} is not one class")
     return label
 
 
-def _objects(objects: Any) -> Iterator[tuple[Any, str]]:
-    """Yield boxes with their classes, given as lists side by side or as a list of objects."""
+def _parse_objects(objects: Any) -> Iterator[tuple[Any, str]]:
+    """Yield boxes with their classes, from parallel lists or a list of objects."""
     boxes: Any
     names: Any
     if isinstance(objects, list):
@@ -131,15 +131,15 @@ def _objects(objects: Any) -> Iterator[tuple[Any, str]]:
         categories = len(names) if isinstance(names, list) else 0
         raise ValueError(f"{number} boxes and {categories} categories")
     for box, name in zip(boxes, names, strict=True):
-        yield box or (), _one_class(name)
+        yield box or (), _parse_single_class(name)
 
 
 def _category(row: Mapping[str, Any]) -> Any:
     return next((row[name] for name in _CATEGORIES if name in row), None)
 
 
-def _parquet(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> None:
-    """Read columns of `file_name`, and the name of the class in `class`, else `label`."""
+def _read_parquet(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> None:
+    """Read the columns `file_name` and `class` (else `label`)."""
     columns = {name for name, single in single_columns(file) if single}
     column = "class" if "class" in columns else "label"
     if missing := {"file_name", column} - columns:
@@ -147,17 +147,17 @@ def _parquet(file: Path, finder: ImageFinder, labelled: LabelledFiles) -> None:
     for name, label in read_texts(file, ["file_name", column]):
         if name is None:
             raise InputUnusable(f"{file} has a row without file_name", "add it")
-        if (image := _image(name, file, finder, labelled)) is not None:
+        if (image := _find_image(name, file, finder, labelled)) is not None:
             labelled.ignored[image] = "row without a label"
             if label:
                 labelled.label(image, label)
 
 
 def read_csv(tree: ImportTree) -> LabelledFiles | None:
-    """Read CSV files that name images and their classes; None where there are none."""
+    """Read CSV files with columns of images and classes; None if there are none."""
     labelled = LabelledFiles("csv", tree, "not in a table")
     finder = ImageFinder(tree)
-    for file in tree.ending(".csv", ".tsv"):
+    for file in tree.iter_files(".csv", ".tsv"):
         try:
             rows = list(_csv_rows(file))
         except (InputUnusable, csv.Error):
@@ -167,7 +167,7 @@ def read_csv(tree: ImportTree) -> LabelledFiles | None:
             (
                 column
                 for column in IMAGE_COLUMNS
-                if any(finder.named(row.get(column) or "", file) for row in sampled)
+                if any(finder.find_by_path(row.get(column) or "", file) for row in sampled)
             ),
             "",
         )
@@ -180,7 +180,7 @@ def read_csv(tree: ImportTree) -> LabelledFiles | None:
 
 
 def _csv_rows(file: Path) -> Iterator[dict[str, str]]:
-    lines = text_of(file).splitlines(keepends=True)
+    lines = read_text_file(file).splitlines(keepends=True)
     separator = max(",;\t", key=(lines[0] if lines else "").count)
     reader = csv.reader(lines, delimiter=separator)
     names = [name.strip().lower() for name in next(reader, [])]
@@ -197,7 +197,7 @@ def _read_row(
     name, label = ((row.get(column) or "").strip() for column in columns)
     if not name:
         return
-    if (image := finder.named(name, file)) is None:
+    if (image := finder.find_by_path(name, file)) is None:
         labelled.missing.append(name)
     elif not label:
         labelled.ignored[image] = "row without a label"
@@ -207,13 +207,16 @@ def _read_row(
 
 
 def _csv_box(row: Mapping[str, str]) -> tuple[Callable[[], Rectangle | None], Frame | None]:
-    for names, read in (*((n, corners) for n in _CORNERS), *((n, rectangle) for n in _SIZES)):
+    for names, read in (
+        *((n, box_from_corners) for n in _CORNERS),
+        *((n, box_from_size) for n in _SIZES),
+    ):
         if set(names) <= row.keys():
             return partial(read, [row[n] for n in names]), (
-                None if "width" in names else frame_of(row)
+                None if "width" in names else parse_frame(row)
             )
     if row.get("bbox"):
-        return partial(rectangle, _NUMBER.findall(row["bbox"])), frame_of(row)
+        return partial(box_from_size, _NUMBER.findall(row["bbox"])), parse_frame(row)
     return (lambda: None), None
 
 

@@ -1,4 +1,4 @@
-"""YOLO: a text for each image, with class numbers and boxes in fractions of the image."""
+"""YOLO: a text file for each image, with class numbers and boxes as fractions of the image."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from labeler.importing.labelled import (
     ImageFinder,
     ImportTree,
     LabelledFiles,
-    around,
+    bounding_box,
+    box_from_size,
     has_coordinates,
-    rectangle,
-    text_of,
+    read_text_file,
 )
 
 _LINE = re.compile(r"\s*\d+(?:\s+-?\d*\.?\d+(?:[eE][-+]?\d+)?){4,}\s*")
@@ -34,9 +34,9 @@ _NAME_LISTS = (".names", "classes.txt", "_darknet.labels", "obj.names")
 
 
 def read_yolo(tree: ImportTree) -> LabelledFiles | None:
-    """Read the YOLO labels of a folder; None where there are none.
+    """Read the YOLO labels of a folder; None if there are none.
 
-    Raises `InputUnusable` where no file names the classes.
+    Raises `InputUnusable` if no file lists the classes.
     """
     labels = dict(_label_files(tree))
     if not any(_LINE.fullmatch(line) for _, lines in labels.values() for line in lines):
@@ -46,14 +46,14 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
     if not names:
         raise InputUnusable(
             f"YOLO labels without class names: {tree.root}",
-            "add data.yaml with names, or classes.txt with a name on each line; or, where folders "
-            "name the classes, import with --class-level 1",
+            "add data.yaml with names, or classes.txt with a name on each line; if folders name "
+            "the classes: --class-level 1",
         )
-    keypoints = any("kpt_shape" in text_of(file) for file in tree.ending("data.yaml"))
+    keypoints = any("kpt_shape" in read_text_file(file) for file in tree.iter_files("data.yaml"))
     for file, (image, lines) in labels.items():
         labelled.tables.add(file)
         labelled.ignored[image] = "YOLO label file without a box"
-        nearest = next((above for above in file.parents if above in names), min(names))
+        nearest = next((folder for folder in file.parents if folder in names), min(names))
         for line in lines:
             if not _LINE.fullmatch(line):
                 labelled.drop(image, "not a line of YOLO")
@@ -66,33 +66,33 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
 
 def _label_files(tree: ImportTree) -> Iterator[tuple[Path, tuple[Path, list[str]]]]:
     finder = ImageFinder(tree)
-    for file in tree.ending(".txt"):
+    for file in tree.iter_files(".txt"):
         lines = _label_lines(file)
-        if lines is not None and (image := finder.beside(file)) is not None:
+        if lines is not None and (image := finder.find_sibling(file)) is not None:
             yield file, (image, lines)
 
 
 def _label_lines(file: Path) -> list[str] | None:
-    """Return the lines of a YOLO label file; None for any other text."""
+    """Return the lines of a YOLO label file; None for any other text file."""
     try:
-        lines = [line for line in text_of(file).splitlines() if line.strip()]
+        lines = [line for line in read_text_file(file).splitlines() if line.strip()]
     except InputUnusable:
         return None
-    # A damaged line costs itself alone.
+    # A damaged line is dropped without refusing the file.
     return lines if all(_LINE.fullmatch(line) or has_coordinates(line) for line in lines) else None
 
 
 def _box(values: list[float], keypoints: bool) -> Rectangle:
     if len(values) > 5 and len(values) % 2 == 0 and not keypoints:
-        return around(values)
+        return bounding_box(values)
     x, y, width, height = values[:4]
-    return rectangle((x - width / 2, y - height / 2, width, height))
+    return box_from_size((x - width / 2, y - height / 2, width, height))
 
 
 def _class_names(tree: ImportTree, labelled: LabelledFiles) -> dict[Path, Mapping[int, str]]:
     names: dict[Path, Mapping[int, str]] = {}
-    for file in tree.ending(".yaml", ".yml", *_NAME_LISTS):
-        text = text_of(file)
+    for file in tree.iter_files(".yaml", ".yml", *_NAME_LISTS):
+        text = read_text_file(file)
         if file.suffix.lower() in (".yaml", ".yml"):
             listed = _yaml_names(text)
         else:
@@ -105,7 +105,7 @@ def _class_names(tree: ImportTree, labelled: LabelledFiles) -> dict[Path, Mappin
 
 
 def _yaml_names(text: str) -> dict[int, str]:
-    """Return `names` of a data.yaml, which is a list or numbered, on one line or several."""
+    """Return `names` of a data.yaml: a list or a mapping, in flow or block style."""
     names: dict[int, str] = {}
     if match := _YAML_FLOW.search(text):
         entries = _YAML_ENTRY.finditer(match[1])

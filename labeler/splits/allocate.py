@@ -1,9 +1,9 @@
-"""Allocation of moments to parts: every class comes as near to its shares as whole moments allow.
+"""Allocating groups to parts so that each class comes close to its shares.
 
-First the largest moments, each where its classes lack most; then moments are moved and
-exchanged as long as that brings the classes closer (sum of squared deviations over classes and
-parts; of equals the one whose parts as wholes are closer). Moments of the same make are
-interchangeable, so the second step looks at kinds of moments and not at each of them.
+A greedy pass places the largest groups first, each where its classes lack most. A local search then
+moves and exchanges groups while that reduces the sum of squared deviations over classes and parts
+(ties: over whole parts). Groups with equal class counts are interchangeable, so the search works on
+kinds of groups.
 """
 
 from __future__ import annotations
@@ -18,36 +18,36 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def seeded(seed: int, key: str) -> str:
-    """Return what to sort by for an order that a seed decides."""
+def shuffle_key(seed: int, key: str) -> str:
+    """Return a sort key for a shuffled order that depends on the seed."""
     return hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()
 
 
-def one_per_moment_first(ordered: Iterable[T], moment: Callable[[T], str]) -> list[T]:
-    """Bring one item of each moment before any has two; beyond that the order stays."""
-    seen: Counter[str] = Counter()
-    turns: list[tuple[int, int, T]] = []
-    for place, item in enumerate(ordered):
-        name = moment(item)
-        turns.append((seen[name], place, item))
-        seen[name] += 1
-    return [item for *_, item in sorted(turns, key=lambda turn: turn[:2])]
+def spread_groups(ordered: Iterable[T], group_of: Callable[[T], str]) -> list[T]:
+    """Move the first item of each group before the second items, and so on; otherwise stable."""
+    counts: Counter[str] = Counter()
+    ranks: list[tuple[int, int, T]] = []
+    for position, item in enumerate(ordered):
+        group = group_of(item)
+        ranks.append((counts[group], position, item))
+        counts[group] += 1
+    return [item for *_, item in sorted(ranks, key=lambda rank: rank[:2])]
 
 
-# Class by class counts first; how large the parts are as wholes only settles ties.
-_WHOLE = 1e-6
-_LEAST_GAIN = 1e-9
-# Beyond so many kinds of moments in a class exchanging one for one is close enough.
-_FEW_KINDS = 7
-# Of more kinds than this the smallest do: they are what closes the last gap.
-_MANY_KINDS = 30
+# The sizes of whole parts only break ties between classes.
+_TIE_WEIGHT = 1e-6
+_MIN_GAIN = 1e-9
+# With more kinds of groups in a class, only single groups are exchanged.
+_MAX_KINDS_FOR_PAIRS = 7
+# Of more kinds, only the smallest are exchanged, because they close the last gap.
+_MAX_KINDS = 30
 
 Sizes = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class MomentSizes:
-    """A moment to place: how many of each class it has, and the parts (indices) open to it."""
+class PlaceableGroup:
+    """A group to place, with its class counts and the parts (indices) it may go to."""
 
     key: str
     sizes: Sizes
@@ -61,48 +61,48 @@ class MomentSizes:
 
 @dataclass
 class PartTable:
-    """How many of each class every part has and should have; `have` grows as items are placed."""
+    """Target and current samples of each class (key) in each part (index)."""
 
     want: Mapping[str, Sequence[float]]
     have: dict[str, list[int]] = field(default_factory=dict)
-    _whole: list[float] = field(default_factory=list)
+    _excess: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         parts = len(next(iter(self.want.values())))
-        self._whole = [-sum(row[part] for row in self.want.values()) for part in range(parts)]
+        self._excess = [-sum(row[part] for row in self.want.values()) for part in range(parts)]
         for label in self.want:
             self.have.setdefault(label, [0] * parts)
             for part, number in enumerate(self.have[label]):
-                self._whole[part] += number
+                self._excess[part] += number
 
-    def put(self, sizes: Sizes, part: int, times: int = 1) -> None:
-        """Place an item, or with -1 take it away."""
+    def add(self, sizes: Sizes, part: int, times: int = 1) -> None:
+        """Add a group to a part, or remove it with `times=-1`."""
         for label, number in sizes:
             self.have[label][part] += times * number
-            self._whole[part] += times * number
+            self._excess[part] += times * number
 
     def cost(self, change: Mapping[str, int], part: int) -> float:
-        """Return how much further from its share a part gets with so many more of each class."""
+        """Return the increase of squared deviation for a change of the class counts of a part."""
         total = sum(change.values())
-        found = _WHOLE * total * (2 * self._whole[part] + total)
+        cost = _TIE_WEIGHT * total * (2 * self._excess[part] + total)
         for label, number in change.items():
-            missing = self.have[label][part] - self.want[label][part]
-            found += number * (2 * missing + number)
-        return found
+            excess = self.have[label][part] - self.want[label][part]
+            cost += number * (2 * excess + number)
+        return cost
 
 
-def allocate(items: Sequence[MomentSizes], table: PartTable, seed: int) -> dict[str, int]:
-    """Return the part (index) of each moment; `table` has what is placed already, and is updated.
+def allocate(items: Sequence[PlaceableGroup], table: PartTable, seed: int) -> dict[str, int]:
+    """Return the part (index) of each group; `table` has the groups placed before and is updated.
 
-    The same for the same items in any order.
+    The result does not depend on the order of items.
     """
-    shuffled = {item.key: seeded(seed, item.key) for item in items}
+    shuffled = {item.key: shuffle_key(seed, item.key) for item in items}
     kinds: dict[tuple[Sizes, tuple[int, ...]], dict[int, list[str]]] = {}
     for item in sorted(items, key=lambda item: (-item.weight, shuffled[item.key])):
         change = dict(item.sizes)
-        # Of equally needy ones the later part: a class without test cannot be judged.
+        # Ties go to the later part, because a class without test samples cannot be evaluated.
         part = min(item.parts, key=lambda p: (round(table.cost(change, p), 9), -p * (p > 0)))
-        table.put(item.sizes, part)
+        table.add(item.sizes, part)
         kinds.setdefault((item.sizes, item.parts), {}).setdefault(part, []).append(item.key)
     _LocalSearch(table, kinds).run()
     return {key: part for rows in kinds.values() for part, keys in rows.items() for key in keys}
@@ -114,68 +114,68 @@ class _LocalSearch:
     ) -> None:
         self._table = table
         self._kinds = list(kinds.items())
-        self._of_class: dict[str, list[int]] = defaultdict(list)
+        self._kinds_of_class: dict[str, list[int]] = defaultdict(list)
         for number, ((sizes, _), _) in enumerate(self._kinds):
             for label, _ in sizes:
-                self._of_class[label].append(number)
+                self._kinds_of_class[label].append(number)
 
     def run(self) -> None:
-        """Class by class, again while a class changed something that another one shares."""
-        waiting = sorted(self._of_class)
-        while waiting:
-            label, changed = waiting.pop(), set[str]()
-            while touched := self._improve(self._of_class[label]):
+        """Improve class by class, and again the classes that share a changed group."""
+        pending = sorted(self._kinds_of_class)
+        while pending:
+            label, changed = pending.pop(), set[str]()
+            while touched := self._improve(self._kinds_of_class[label]):
                 changed |= touched
-            waiting += sorted(changed - {label} - set(waiting))
+            pending += sorted(changed - {label} - set(pending))
 
     def _improve(self, numbers: list[int]) -> set[str]:
-        """Make the best exchange among these kinds; the classes it touched, none if there is none.
+        """Make the best exchange of up to two groups of these kinds between two parts.
 
-        An exchange takes a handful of moments from one part to another and a handful back.
+        Return the classes that changed.
         """
-        numbers = numbers[-_MANY_KINDS:]  # they come from the largest to the smallest
-        handfuls = list(_handfuls(numbers, 2 if len(numbers) <= _FEW_KINDS else 1))
+        numbers = numbers[-_MAX_KINDS:]  # sorted from the largest to the smallest
+        subsets = list(_subsets(numbers, 2 if len(numbers) <= _MAX_KINDS_FOR_PAIRS else 1))
         parts = range(len(next(iter(self._table.want.values()))))
-        best, least = None, -_LEAST_GAIN
+        best, min_cost = None, -_MIN_GAIN
         for a, b in ((a, b) for a in parts for b in parts if a != b):
-            there = [h for h in handfuls if self._has(h, a, b)]
-            back = [h for h in handfuls if self._has(h, b, a)] if a < b else []
-            for out, into in product(there, [(), *back]):
-                gain = self._gain(out, into, a, b)
-                if gain < least:
-                    best, least = (out, into, a, b), gain
-        return self._carry_out(*best) if best else set()
+            movable = [subset for subset in subsets if self._can_move(subset, a, b)]
+            returnable = [s for s in subsets if self._can_move(s, b, a)] if a < b else []
+            for out, into in product(movable, [(), *returnable]):
+                cost = self._cost(out, into, a, b)
+                if cost < min_cost:
+                    best, min_cost = (out, into, a, b), cost
+        return self._exchange(*best) if best else set()
 
-    def _has(self, handful: tuple[int, ...], a: int, b: int) -> bool:
-        """Return whether part `a` holds these, and all of them may go to `b`."""
+    def _can_move(self, subset: tuple[int, ...], a: int, b: int) -> bool:
+        """Return whether part `a` has these groups and all of them may go to `b`."""
         return all(
             len(self._kinds[number][1].get(a, ())) >= count and b in self._kinds[number][0][1]
-            for number, count in Counter(handful).items()
+            for number, count in Counter(subset).items()
         )
 
-    def _gain(self, out: tuple[int, ...], into: tuple[int, ...], a: int, b: int) -> float:
+    def _cost(self, out: tuple[int, ...], into: tuple[int, ...], a: int, b: int) -> float:
         change: Counter[str] = Counter()
-        for handful, sign in ((out, 1), (into, -1)):
-            for number in handful:
+        for subset, sign in ((out, 1), (into, -1)):
+            for number in subset:
                 for label, count in self._kinds[number][0][0]:
                     change[label] += sign * count
-        less = {label: -count for label, count in change.items()}
-        return self._table.cost(change, b) + self._table.cost(less, a)
+        reverse = {label: -count for label, count in change.items()}
+        return self._table.cost(change, b) + self._table.cost(reverse, a)
 
-    def _carry_out(self, out: tuple[int, ...], into: tuple[int, ...], a: int, b: int) -> set[str]:
+    def _exchange(self, out: tuple[int, ...], into: tuple[int, ...], a: int, b: int) -> set[str]:
         touched = set()
-        for handful, source, target in ((out, a, b), (into, b, a)):
-            for number in handful:
+        for subset, source, target in ((out, a, b), (into, b, a)):
+            for number in subset:
                 (sizes, _), rows = self._kinds[number]
-                self._table.put(sizes, source, -1)
-                self._table.put(sizes, target)
+                self._table.add(sizes, source, -1)
+                self._table.add(sizes, target)
                 rows.setdefault(target, []).append(rows[source].pop())
                 touched |= {label for label, _ in sizes}
         return touched
 
 
-def _handfuls(numbers: list[int], most: int) -> Iterator[tuple[int, ...]]:
-    for place, number in enumerate(numbers):
+def _subsets(numbers: list[int], max_size: int) -> Iterator[tuple[int, ...]]:
+    for position, number in enumerate(numbers):
         yield (number,)
-        if most > 1:
-            yield from ((number, other) for other in numbers[place:])
+        if max_size > 1:
+            yield from ((number, other) for other in numbers[position:])

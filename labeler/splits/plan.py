@@ -1,7 +1,7 @@
-"""Train, val and test, assigned by moment: reproducible, and stable when data is added.
+"""Assigning train, val and test by group: reproducible, and stable when data is added.
 
-A plan is a plain value: which sample goes where, and how close that comes to what was asked. What
-is held out, or was somewhere in the last split, is settled before anything is placed.
+A plan is a plain value: the split of each sample, and how close that is to the requested shares.
+Held-out groups and those of the previous split are fixed before the others are placed.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from gleanset.html.words import count
 from gleanset.named_files import first_lines
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
-from labeler.splits.allocate import MomentSizes, PartTable, allocate
+from labeler.splits.allocate import PartTable, PlaceableGroup, allocate
 from labeler.splits.split_spec import SPARE, SplitSpec
 
-# Where a new picture ties moments of several splits together: test stays test.
+# Precedence if a new image connects groups of several splits.
 _STRONGEST_FIRST = ("test", "val", "train")
 
 
 @dataclass(frozen=True)
-class StickyMoment:
-    """What is settled of a moment before others are placed.
+class FixedPart:
+    """Constraints on a group before the others are placed.
 
-    `part` is where it stays, None where it is free; `left` are samples left out, with the reason.
-    `tied`: it hangs together with one of another part now. `only_train`: it was left out before,
-    and must not turn up in test. `held`: it is held out and counts for no share.
+    `part` is its part, None if it is free; `left` has the reason for each sample that is left out.
+    `tied`: it was in several parts before. `only_train`: it was left out before and must not
+    become test. `held`: it is held out and does not count for the shares.
     """
 
     part: str | None = None
@@ -45,8 +45,8 @@ class StickyMoment:
     held: bool = False
 
 
-def held_out(moment: Moment, spec: SplitSpec) -> StickyMoment | None:
-    """Fix a moment with something that is held out: that is test, the rest of it is left out."""
+def fix_held_out(moment: Moment, spec: SplitSpec) -> FixedPart | None:
+    """Put held-out samples of a group into test and leave out its others; None if it has none."""
     held = {
         member.key
         for member in moment.members
@@ -56,31 +56,31 @@ def held_out(moment: Moment, spec: SplitSpec) -> StickyMoment | None:
     if not held:
         return None
     left = {m.key: "tied to what is held out" for m in moment.members if m.key not in held}
-    return StickyMoment("test", left, held=True)
+    return FixedPart("test", left, held=True)
 
 
-def as_before(moment: Moment, spec: SplitSpec) -> StickyMoment:
-    """Keep a moment where it was. The sides of one that was torn are left out, but for one.
+def keep_previous(moment: Moment, spec: SplitSpec) -> FixedPart:
+    """Keep a group in its previous part.
 
-    Between test, val and train that is the strongest; between folds the one with most samples.
-    A sample that has a moment but no part was left out before, and only train takes it back.
+    If it was in several, one is kept (the first of test, val and train, or the fold with most
+    samples) and samples of the others are left out. A sample with a group but no part was left out
+    before and can only return to train.
     """
     everyone = (*moment.members, *moment.copies)
-    before = Counter(part for m in everyone if (part := _part(m, spec)) is not None)
-    out = {m.key for m in moment.members if _part(m, spec) is None and m.moment is not None}
-    if not before:
-        return StickyMoment(only_train=bool(out))
+    previous = Counter(part for m in everyone if (part := _part(m, spec)) is not None)
+    excluded = {m.key for m in moment.members if _part(m, spec) is None and m.moment is not None}
+    if not previous:
+        return FixedPart(only_train=bool(excluded))
     if spec.folds:
-        part = min(before, key=lambda part: (-before[part], int(part)))
+        part = min(previous, key=lambda part: (-previous[part], int(part)))
     else:
-        part = next(part for part in _STRONGEST_FIRST if part in before)
-    back = part == "train"
+        part = next(part for part in _STRONGEST_FIRST if part in previous)
     left = {
         m.key: f"tied to {'fold ' if spec.folds else ''}{part}"
         for m in moment.members
-        if _part(m, spec) not in (None, part) or (m.key in out and not back)
+        if _part(m, spec) not in (None, part) or (m.key in excluded and part != "train")
     }
-    return StickyMoment(part, left, tied=len(before) > 1)
+    return FixedPart(part, left, tied=len(previous) > 1)
 
 
 def _part(member: MomentMember, spec: SplitSpec) -> str | None:
@@ -89,16 +89,16 @@ def _part(member: MomentMember, spec: SplitSpec) -> str | None:
     return member.split
 
 
-_SHOWN = 20
-FEW_TEST = 5
-"""Test images of a class below which a split warns of it."""
+_MAX_LISTED = 20
+MIN_TEST_IMAGES = 5
+"""A split warns of classes with fewer test images."""
 CONFLICT = "copies labelled differently (labeler groups --conflicts)"
-NO_JUDGE = "nobody has looked at the label, so it judges nothing"
-SPARED = "more than was asked for"
+UNSEEN_LABEL = "nobody has looked at the label, so it judges nothing"
+SURPLUS = "more than was asked for"
 
 
 class Closeness(NamedTuple):
-    """What a class was asked to have in each part and has, and the largest difference."""
+    """Requested and actual samples of a class in each part, and the largest difference."""
 
     asked: tuple[float, ...]
     got: tuple[int, ...]
@@ -107,12 +107,11 @@ class Closeness(NamedTuple):
 
 @dataclass
 class SplitPlan:
-    """Which moment goes where. `splits` has (moment, split) of each labelled sample.
+    """A planned split; `splits` has the group and split of each labelled sample.
 
-    `left` has the reason for each that has no split, `tied` counts the moments that hang
-    together across splits since the last one. `unseen` are the samples whose labels nobody has
-    looked at, `judged_by` says how many labels of val and test came from whom. `empty` are the
-    splits or folds that should have some samples and have none.
+    `left` has the reason for each sample without a split, `tied` counts groups that were in several
+    splits before. `unseen` are samples whose labels no person has seen, `judged_by` the number of
+    val and test labels by provenance. `empty` describes splits or folds without samples.
     """
 
     settings: str
@@ -131,7 +130,7 @@ class SplitPlan:
     empty: list[str] = field(default_factory=list)
 
     def count(self, moments: Sequence[Moment], spec: SplitSpec) -> None:
-        """Fill the tables: how many of each class every split, and every fold, has."""
+        """Fill the tables of samples by class and split, and by class and fold."""
         members = [member for moment in moments for member in moment.members]
         for label in sorted({str(member.label) for member in members}):
             self.table[label] = dict.fromkeys(SPLITS, 0)
@@ -143,12 +142,12 @@ class SplitPlan:
             if (fold := self.folds.get(member.key)) is not None:
                 self.by_fold[str(member.label)][str(fold)] += 1
 
-    def left_by_ties(self) -> dict[str, str]:
-        """Return the samples that are left out because they hang together with others, and why."""
+    def tied_samples(self) -> dict[str, str]:
+        """Return the samples that are left out because of their group, with the reason."""
         return {key: why for key, why in sorted(self.left.items()) if "tied to" in why}
 
     def result(self) -> dict[str, object]:
-        """Return it as a command does; `short` lists the splits that lack a class."""
+        """Return the result of the command; `short` lists the splits that lack a class."""
         totals: Counter[str] = Counter()
         for row in self.table.values():
             totals.update(row)
@@ -158,8 +157,8 @@ class SplitPlan:
             for split in SPLITS
             if totals[split] and not row[split]
         ]
-        tied = [f"{key}: {why}" for key, why in self.left_by_ties().items()]
-        more_tied = [f"and {len(tied) - _SHOWN} more"] if len(tied) > _SHOWN else []
+        tied = [f"{key}: {why}" for key, why in self.tied_samples().items()]
+        more_tied = [f"and {len(tied) - _MAX_LISTED} more"] if len(tied) > _MAX_LISTED else []
         inside = sum(self.splits[key][1] is not None for key in self.unseen)
         closeness = {
             label: {
@@ -169,11 +168,11 @@ class SplitPlan:
             }
             for label, row in self.closeness.items()
         }
-        more: dict[str, object] = {
+        details: dict[str, object] = {
             "empty": self.empty,
             "folds": self.by_fold,
             "left_out": dict(sorted(Counter(self.left.values()).items())),
-            "tied": tied[:_SHOWN] + more_tied,
+            "tied": tied[:_MAX_LISTED] + more_tied,
             "short": short,
             "few_test_images": self._small_sample_warning(),
             "labels_nobody_looked_at": {"in_train": inside, "left_out": len(self.unseen) - inside}
@@ -189,47 +188,47 @@ class SplitPlan:
             "moments_tied_since": self.tied,
             "classes": self.table,
             "closeness": closeness,
-        } | {key: value for key, value in more.items() if value}
+        } | {key: value for key, value in details.items() if value}
 
     def _small_sample_warning(self) -> list[str]:
-        few = {label: n for label, row in self.table.items() if 0 < (n := row["test"]) < FEW_TEST}
-        if not few:
+        counts = {label: row["test"] for label, row in self.table.items()}
+        small = [f"{label}: {n}" for label, n in counts.items() if 0 < n < MIN_TEST_IMAGES]
+        if not small:
             return []
-        what = f"fewer than {FEW_TEST} test images: the accuracy of such a class says little"
-        return [what, ", ".join(first_lines([f"{label}: {n}" for label, n in few.items()]))]
+        warning = f"fewer than {MIN_TEST_IMAGES} test images: the accuracy is uncertain"
+        return [warning, ", ".join(first_lines(small))]
 
 
 def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
-    """Assign every labelled sample; with unchanged settings none leaves val or test.
+    """Assign every labelled sample to a split; with unchanged settings previous splits are kept.
 
-    Raises `InputUnusable` when nothing is labelled, and `UsageError` for settings that make no
-    sense.
+    Raises `InputUnusable` if nothing is labelled, `UsageError` for invalid settings.
     """
     evidence = SplitGroups(dataset.db)
-    spec = _by_content(SplitSpec.of(settings), evidence)
+    spec = _resolve_held_out(SplitSpec.from_settings(settings), evidence)
     moments = find_moments(evidence.each(), Pairs(dataset.db).tied())
     if not moments:
         raise InputUnusable(
-            "nothing is labelled yet, so there is nothing to split",
-            f"see what comes next: gleanset status {dataset.option}",
+            "nothing to split: no sample is labelled yet",
+            f"see the next step: gleanset status {dataset.option}",
         )
-    again = spec.places_as(dataset.samples.split_settings())
-    given = label_provenances(dataset.db)
-    unseen = {key for key, provenance in given.items() if provenance in UNSEEN}
+    again = spec.has_same_placement(dataset.samples.split_settings())
+    provenances = label_provenances(dataset.db)
+    unseen = {key for key, provenance in provenances.items() if provenance in UNSEEN}
     conflicting = evidence.conflicting()
-    plan = plan_moments(moments, spec, again=again, conflicting=conflicting, unseen=unseen)
+    plan = plan_groups(moments, spec, again=again, conflicting=conflicting, unseen=unseen)
     judging = sorted(key for key, (_, split) in plan.splits.items() if split in ("val", "test"))
-    plan.judged_by = dict(Counter(giver_of(given.get(key, "")) for key in judging))
+    plan.judged_by = dict(Counter(giver_of(provenances.get(key, "")) for key in judging))
     plan.not_searched = evidence.not_searched()
     return plan
 
 
 def apply_split(dataset: Dataset, plan: SplitPlan) -> None:
-    """Write the plan, whole or not at all."""
+    """Write a plan in one transaction."""
     dataset.samples.set_splits(plan.splits, plan.settings, plan.folds)
 
 
-def plan_moments(
+def plan_groups(
     moments: Sequence[Moment],
     spec: SplitSpec,
     *,
@@ -237,101 +236,102 @@ def plan_moments(
     conflicting: Sequence[str] = (),
     unseen: Collection[str] = (),
 ) -> SplitPlan:
-    """Split these moments; with `again` what their members have of the last one is kept.
+    """Split groups; with `again` the previous parts of their members are kept.
 
-    Copies that are labelled differently are `conflicting`: nothing is learnt from or judged by
-    them until a person has settled which label is right. Labels that are `unseen` judge nothing:
-    shares are those of all others, and these go to train, or nowhere.
-
-    Videos that `spec` holds out are named by content (SHA-256). Raises `InputUnusable` when
-    everything is held out, `UsageError` for more folds than groups.
+    Copies with different labels (`conflicting`) are left out until a person decides. Samples with
+    `unseen` labels do not evaluate: they do not count for the shares, and go to train or nowhere.
+    Held-out videos are named by content (SHA-256). Raises `InputUnusable` if everything is held
+    out, `UsageError` for more folds than groups.
     """
     judging = [
         replace(moment, members=members)
         for moment in moments
         if (members := tuple(m for m in moment.members if m.key not in unseen))
     ]
-    held = {m.key: kept for m in judging if (kept := held_out(m, spec)) is not None}
-    fixed = held | {
-        m.key: as_before(m, spec) if again else StickyMoment() for m in judging if m.key not in held
+    held = {m.key: fixed for m in judging if (fixed := fix_held_out(m, spec)) is not None}
+    fixed_parts = held | {
+        moment.key: keep_previous(moment, spec) if again else FixedPart()
+        for moment in judging
+        if moment.key not in held
     }
     plan = SplitPlan(
         settings=spec.settings,
         moments=len(moments),
         largest_moment=max(len(moment.members) for moment in moments),
-        tied=sum(kept.tied for kept in fixed.values()),
+        tied=sum(fixed.tied for fixed in fixed_parts.values()),
         unseen=frozenset(m.key for moment in moments for m in moment.members if m.key in unseen),
     )
-    plan.left = {key: why for kept in fixed.values() for key, why in kept.left.items()}
+    plan.left = {key: why for fixed in fixed_parts.values() for key, why in fixed.left.items()}
     plan.left |= dict.fromkeys(conflicting, CONFLICT)
-    placed = {key: kept.part for key, kept in fixed.items() if kept.part is not None}
+    placed = {key: fixed.part for key, fixed in fixed_parts.items() if fixed.part is not None}
     for moment in judging:
-        if not _sizes(moment, plan.left):
+        if not _count_classes(moment, plan.left):
             placed.setdefault(moment.key, SPARE)
-    _place_free(judging, spec, fixed, placed, plan)
-    _check_folds(spec, placed)
+    _place_free(judging, spec, fixed_parts, placed, plan)
+    _check_fold_count(spec, placed)
     for moment in judging:
         part = placed[moment.key]
         for member in moment.members:
             left = member.key in plan.left
             if part == SPARE and not left:
-                plan.left[member.key] = SPARED
+                plan.left[member.key] = SURPLUS
             plan.splits[member.key] = (moment.key, None if left else spec.split_of(part))
             if spec.folds and not left:
                 plan.folds[member.key] = int(part)
-    _enter_unseen(plan, moments, placed, spec)
+    _place_unseen(plan, moments, placed, spec)
     plan.count(moments, spec)
     plan.empty = _empty_parts(plan, spec, len(placed))
-    if spec.hold_out and all(kept.held for kept in fixed.values()):
+    if spec.hold_out and all(fixed.held for fixed in fixed_parts.values()):
         raise InputUnusable(
-            "everything is held out, so nothing is left to train on", "hold out less"
+            "nothing to train on: everything is held out", "hold out fewer sources or videos"
         )
     return plan
 
 
-def _check_folds(spec: SplitSpec, placed: Mapping[str, str]) -> None:
+def _check_fold_count(spec: SplitSpec, placed: Mapping[str, str]) -> None:
     groups = sum(part != SPARE for part in placed.values())
     if groups < spec.folds:
         fewer = f"--folds {groups}" if groups > 1 else "--ratio 8:1:1"
         raise UsageError(
-            f"{spec.folds - groups} of {spec.folds} folds would be empty: {_groups(groups)}",
+            f"{spec.folds - groups} of {spec.folds} folds would be empty: "
+            f"{_describe_group_count(groups)}",
             f"ask for fewer folds: labeler split {fewer}; or add images of other scenes",
         )
 
 
-def _groups(number: int) -> str:
+def _describe_group_count(number: int) -> str:
     return f"the images are of {count(number, 'group')} that must stay together"
 
 
 def _empty_parts(plan: SplitPlan, spec: SplitSpec, groups: int) -> list[str]:
-    """Return the splits or folds that should have samples and have none, with the reason."""
+    """Return the requested splits or folds without samples, with the reason."""
     totals: Counter[str] = Counter()
     for row in (plan.by_fold if spec.folds else plan.table).values():
         totals.update(row)
     numbers: Sequence[Fraction | int | None] = spec.counts or spec.shares
     parts = spec.parts if spec.folds else SPLITS
-    asked = [part for part, number in zip(parts, numbers, strict=True) if number != 0]
-    word = "fold " if spec.folds else ""
-    return [f"{word}{part}: {_groups(groups)}" for part in asked if not totals[part]]
+    requested = [part for part, number in zip(parts, numbers, strict=True) if number != 0]
+    prefix, reason = "fold " if spec.folds else "", _describe_group_count(groups)
+    return [f"{prefix}{part}: {reason}" for part in requested if not totals[part]]
 
 
-def _enter_unseen(
+def _place_unseen(
     plan: SplitPlan, moments: Sequence[Moment], placed: Mapping[str, str], spec: SplitSpec
 ) -> None:
-    """Put labels that nobody has looked at into train, where that lacks some and may have them."""
+    """Put samples with unseen labels into train, up to its requested count."""
     seen = [m for moment in moments for m in moment.members if m.key in plan.splits]
     have = Counter(str(m.label) for m in seen if plan.splits[m.key][1] == "train")
     for moment in moments:
         part = placed.get(moment.key)
         if part is None or (part == SPARE and not spec.counts):
-            split = None if held_out(moment, spec) else "train"
+            split = None if fix_held_out(moment, spec) else "train"
         else:
             split = spec.split_of(part)
         for member in (m for m in moment.members if m.key in plan.unseen):
             label = str(member.label)
             full = spec.counts and spec.counts[0] is not None and have[label] >= spec.counts[0]
             if member.key not in plan.left and (split != "train" or full):
-                plan.left[member.key] = SPARED if part == SPARE or full else NO_JUDGE
+                plan.left[member.key] = SURPLUS if part == SPARE or full else UNSEEN_LABEL
             goes = None if member.key in plan.left else split
             plan.splits[member.key] = moment.key, goes
             have[label] += goes == "train"
@@ -340,60 +340,61 @@ def _enter_unseen(
 def _place_free(
     moments: Sequence[Moment],
     spec: SplitSpec,
-    fixed: dict[str, StickyMoment],
+    fixed_parts: dict[str, FixedPart],
     placed: dict[str, str],
     plan: SplitPlan,
 ) -> None:
-    """Place what has no part yet, and note how close each class came."""
-    sized = [(m, _sizes(m, plan.left)) for m in moments if not fixed[m.key].held]
-    there = [(moment, sizes) for moment, sizes in sized if sizes]
+    """Place the groups without a part, and record how close each class comes to its shares."""
+    sized = [(m, _count_classes(m, plan.left)) for m in moments if not fixed_parts[m.key].held]
+    placeable = [(moment, sizes) for moment, sizes in sized if sizes]
     totals: Counter[str] = Counter()
-    for _, sizes in there:
+    for _, sizes in placeable:
         totals.update(sizes)
     want = {label: spec.want(size) for label, size in sorted(totals.items())}
     if not want:
         return
     table = PartTable(want)
     items = []
-    for moment, sizes in there:
+    for moment, sizes in placeable:
         row = tuple(sorted(sizes.items()))
         if moment.key in placed:
-            table.put(row, spec.parts.index(placed[moment.key]))
+            table.add(row, spec.parts.index(placed[moment.key]))
         else:
-            items.append(MomentSizes(moment.key, row, _open(fixed[moment.key], row, want, spec)))
+            parts = _allowed_parts(fixed_parts[moment.key], row, want, spec)
+            items.append(PlaceableGroup(moment.key, row, parts))
     for key, part in allocate(items, table, spec.seed).items():
         placed[key] = spec.parts[part]
-    for label, asked in want.items():
-        far = max(abs(w - h) for w, h in zip(asked, table.have[label], strict=True))
-        plan.closeness[label] = Closeness(asked, tuple(table.have[label]), far)
+    for label, targets in want.items():
+        deviation = max(abs(w - h) for w, h in zip(targets, table.have[label], strict=True))
+        plan.closeness[label] = Closeness(targets, tuple(table.have[label]), deviation)
 
 
-def _open(
-    kept: StickyMoment,
+def _allowed_parts(
+    fixed: FixedPart,
     sizes: Sequence[tuple[str, int]],
     want: dict[str, tuple[float, ...]],
     spec: SplitSpec,
 ) -> tuple[int, ...]:
-    """Return the parts that a moment may go to: those that any of its classes has a share in."""
+    """Return the parts (indices) in which any class of the group has a share."""
     return tuple(
         number
         for number, part in enumerate(spec.parts)
         if any(want[label][number] > 0 for label, _ in sizes)
-        and (not kept.only_train or spec.folds or part in ("train", SPARE))
+        and (not fixed.only_train or spec.folds or part in ("train", SPARE))
     )
 
 
-def _sizes(moment: Moment, left: dict[str, str]) -> Counter[str]:
+def _count_classes(moment: Moment, left: dict[str, str]) -> Counter[str]:
     return Counter(str(m.label) for m in moment.members if m.key not in left)
 
 
-def _by_content(spec: SplitSpec, evidence: SplitGroups) -> SplitSpec:
-    """Name videos by content. Raises `UsageError` for a source or video that is not there."""
+def _resolve_held_out(spec: SplitSpec, evidence: SplitGroups) -> SplitSpec:
+    """Replace video names by content hashes. Raises `UsageError` for unknown names."""
     videos, sources = evidence.videos(), evidence.sources()
     named = []
     for kind, name in spec.hold_out:
         if kind == "source":
-            _must_be_there(name, sources, "source")
+            _check_known(name, sources, "source")
             named.append((kind, name))
             continue
         hashes = [
@@ -402,12 +403,12 @@ def _by_content(spec: SplitSpec, evidence: SplitGroups) -> SplitSpec:
             if name in (title, title.rpartition(".")[0])
             or (len(name) >= 8 and sha.startswith(name))
         ]
-        _must_be_there(name if not hashes else None, sorted(videos.values()), "video")
+        _check_known(name if not hashes else None, sorted(videos.values()), "video")
         named += [("video", sha) for sha in hashes]
     return replace(spec, hold_out=tuple(named))
 
 
-def _must_be_there(name: str | None, known: Sequence[str], what: str) -> None:
+def _check_known(name: str | None, known: Sequence[str], what: str) -> None:
     if name is not None and name not in known:
-        there = ", ".join(known[:20]) or "none"
-        raise UsageError(f"there is no {what} {name!r} in this dataset", f"there are: {there}")
+        listed = ", ".join(known[:20]) or "none"
+        raise UsageError(f"there is no {what} {name!r} in this dataset", f"known: {listed}")

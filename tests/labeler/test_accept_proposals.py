@@ -16,7 +16,7 @@ from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Region
-from labeler.acceptance import NONE_REJECTED, OTHERS_WRONG, accept_proposals
+from labeler.acceptance import NO_REJECTED_SAMPLES, OTHER_CLASSES, accept_proposals
 from pipeline.listing import listing
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
@@ -57,7 +57,7 @@ def test_only_what_is_sure_enough_and_waits_is_accepted(
         "left_in_queue": 1,
         "labels": {"hana": 2, "rei": 2},
         "left": {"not sure enough": 1},
-        "note": NONE_REJECTED,
+        "note": NO_REJECTED_SAMPLES,
     }
     assert done.likely_wrong == pytest.approx(0.01 + 0.03 + 0.04 + 0.04)
     new = list(empty.journal.each())[before:]
@@ -91,10 +91,10 @@ def test_what_is_unlike_the_labelled_images_stays_in_the_queue(empty: Dataset) -
     plan = accept_proposals(empty, 0.95, ())
     assert [choice.sample for choice in plan.choices] == [alike]
     assert plan.left == {"unlike the labelled images of its class": 1}
-    assert plan.result()["note"] == NONE_REJECTED
+    assert plan.result()["note"] == NO_REJECTED_SAMPLES
     empty.journal.step("Reject", [Choice(stranger, "reject")])
     empty.journal.step("Back", [Choice(alike, "clear")])
-    assert accept_proposals(empty, 0.95, ()).result()["note"] == OTHERS_WRONG
+    assert accept_proposals(empty, 0.95, ()).result()["note"] == OTHER_CLASSES
 
 
 def test_of_one_class_only_also_by_a_name_it_had_before(
@@ -114,7 +114,7 @@ def test_what_was_learnt_before_a_class_had_a_name_is_not_accepted(
 ) -> None:
     standings = list(Proposals(empty.db).each())
     Proposals(empty.db).replace(standings, {"known": ["hana"]})  # rei was named since
-    with pytest.raises(InputUnusable, match="learnt before rei had a name") as refused:
+    with pytest.raises(InputUnusable, match="older than the class rei") as refused:
         accept_proposals(empty, 0.95, ())
     assert f"baseline presort -d {empty.root}" in str(refused.value)
     Proposals(empty.db).replace(standings, {"known": ["hana", "rei"]})

@@ -19,7 +19,14 @@ from tools_for_tests import run_here
 from gleanset import Dataset, Origin
 from gleanset.db.duplicates import Pairs
 from gleanset.errors import InputUnusable
-from labeler.audit import Audit, KnownPairs, find_leaks, of_dataset, of_tree, straddling
+from labeler.audit import (
+    Audit,
+    KnownPairs,
+    collect_dataset,
+    collect_tree,
+    find_group_leaks,
+    find_leaks,
+)
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
 
@@ -45,7 +52,7 @@ def save(image: Image.Image, path: Path, **options: int) -> None:
 
 
 def audited(tree: Path) -> Audit:
-    return find_leaks(of_tree(tree), workers=1)
+    return find_leaks(collect_tree(tree), workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -173,14 +180,14 @@ def test_a_class_that_is_a_link_leaks_like_any_other(tmp_path: Path) -> None:
 def test_splits_on_the_second_level(tmp_path: Path) -> None:
     for split, seed in (("train", 1), ("valid", 2), ("valid", 1)):
         save(drawing(seed), tmp_path / f"images/{split}/{seed}.jpg")
-    assert of_tree(tmp_path).sizes() == {"train": 1, "val": 2}
+    assert collect_tree(tmp_path).sizes() == {"train": 1, "val": 2}
 
 
 @pytest.mark.parametrize("name", ["nowhere", "train"])
 def test_what_is_no_tree_of_splits_names_the_mend(tmp_path: Path, name: str) -> None:
     save(drawing(1), tmp_path / "train/train/1.jpg")  # a class may be called so
     with pytest.raises(InputUnusable, match=r"audit TREE OTHER|check its name"):
-        of_tree(tmp_path / name)
+        collect_tree(tmp_path / name)
 
 
 def test_the_dataset_itself(empty: Dataset) -> None:
@@ -193,8 +200,8 @@ def test_the_dataset_itself(empty: Dataset) -> None:
     )  # type: ignore[arg-type]
     put(empty, encoded(drawing(3)), "d", split="test", origin=Origin("video", "d", time=2, **frame))  # type: ignore[arg-type]
     put(empty, encoded(drawing(4)), "e", split="test")
-    audited = of_dataset(empty)
-    audit = find_leaks(audited, workers=1, also=straddling(empty, audited.pictures))
+    audited = collect_dataset(empty)
+    audit = find_leaks(audited, workers=1, also=find_group_leaks(empty, audited.pictures))
     assert [leak.kind for leak in audit.leaks] == ["copy", "moment"]
     assert audit.result()["leaking"] == {"test in train": 2}
 
@@ -220,7 +227,7 @@ def test_of_a_dataset_it_says_what_dedup_and_people_say(empty: Dataset, labeler:
     kinds = {(pair["a"], pair["b"]): pair["kind"] for pair in again["pairs"]}
     assert kinds == {one: "alike", other: "perhaps a copy", third: "copy"}
     assert again["leaks"] == 2
-    assert "--differ says what it is" in done.stdout.replace("\n  ", " ")
+    assert "labeler groups --same or --differ" in done.stdout.replace("\n  ", " ")
 
 
 def test_frames_of_one_film_are_no_copies_by_what_makes_other_pictures_some(
@@ -230,9 +237,9 @@ def test_frames_of_one_film_are_no_copies_by_what_makes_other_pictures_some(
         origin = Origin("video", name, video="f" * 64)
         data = encoded(image.convert("L"), quality=95)
         put(empty, data, name, split=split, origin=origin)
-    audited = of_dataset(empty)
+    audited = collect_dataset(empty)
     assert [leak.kind for leak in find_leaks(audited, workers=1).leaks] == ["perhaps a copy"]
-    before = KnownPairs.of(empty, audited.pictures)
+    before = KnownPairs.from_dataset(empty, audited.pictures)
     told = find_leaks(audited, workers=1, before=before).leaks
     finder = DuplicateFinder(empty, workers=1)
     finder.search()

@@ -77,7 +77,7 @@ def test_pictures_with_captions_of_others_are_read(tmp_path: Path) -> None:
     found = read_labelled(tmp_path)
     assert found.kind == "captions"
     assert [one.labels for one in found.pictures] == [((None, "hana"),), ((None, "rei"),)]
-    assert found.ignored_counts() == {"without a caption": 1, "file with labels": 2}
+    assert found.count_ignored() == {"without a caption": 1, "file with labels": 2}
 
 
 @pytest.mark.parametrize("template", [None, "{class} in the rain, {tags}", "{class} {tags}"])

@@ -93,10 +93,10 @@ def test_what_cannot_be_is_refused_with_the_mend_and_nothing_changes(empty: Data
     labelled(empty, hana=1, rei=1)
     editor, before = ClassEditor(empty), empty.journal.count()
     for edit, why in (
-        (lambda: editor.add_alias("rei", "hana"), "there is a class 'rei' already"),
+        (lambda: editor.add_alias("rei", "hana"), "'rei' is already a class"),
         (lambda: editor.add_alias("x", "nobody"), "there is no class 'nobody'"),
-        (lambda: editor.remove_alias("hana"), "'hana' is no alias"),
-        (lambda: editor.remove_alias("nobody"), "'nobody' is no alias"),
+        (lambda: editor.remove_alias("hana"), "'hana' is not an alias"),
+        (lambda: editor.remove_alias("nobody"), "'nobody' is not an alias"),
         (lambda: editor.delete("nobody"), "there is no class 'nobody'"),
     ):
         with pytest.raises(UsageError, match=why):

@@ -62,10 +62,10 @@ def test_the_best_is_kept_and_undo_brings_the_others_back(
     assert not {"looked_at_before", "note"} & first.keys()
     assert len(plan_export(empty)) == 3
     again = told(labeler("dedup", "--simulate", *where))
-    assert str(again["note"]).endswith("its --simulate, found of them was kept")
+    assert str(again["note"]).endswith("its --simulate, are used")
     found = told(labeler("dedup", *where))
     assert (found["looked_at"], found["looked_at_before"]) == (0, 3)
-    assert str(found["note"]).endswith("what it calls for is done")
+    assert str(found["note"]).endswith("are used and applied")
     assert (found["groups"], found["set_aside"], found["conflicts"]) == (1, 1, 0)
     assert told(labeler("dedup", *where))["changed"] == 0
     group = told(labeler("groups", "-d", empty.root))

@@ -52,7 +52,7 @@ def test_an_import_names_what_is_disputed_and_what_is_no_picture(
     empty: Dataset, tree: Path
 ) -> None:
     text = said(run_here("labeler.cli", "import", tree, "-d", empty.root))
-    assert "hana/0.jpg says hana, rei/same.jpg says rei" in text
+    assert "hana/0.jpg: hana, rei/same.jpg: rei" in text
     assert "rei/no picture.jpg: not an image" in text
     assert r"'rei/bad\x1b[31m.jpg': not an image" in text
     see = next(line for line in text.splitlines() if "gleanset list" in line)
@@ -63,7 +63,7 @@ def test_an_import_names_what_is_disputed_and_what_is_no_picture(
         "no picture.jpg": "not an image",
         "bad\x1b[31m.jpg": "not an image",
     }
-    assert rows["same.jpg"]["detail"] == "it says rei, hana/0.jpg says hana"
+    assert rows["same.jpg"]["detail"] == "label rei, hana/0.jpg: hana"
 
 
 def test_a_dispute_that_is_over_is_forgotten(empty: Dataset, tree: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_dispute_that_is_over_is_forgotten(empty: Dataset, tree: Path) -> None
     key = next(one.key for one in empty.samples.by_key() if one.status == "queue")
     run_here("labeler.cli", "label", "rei", key, "-d", empty.root)
     text = said(run_here("labeler.cli", *line))
-    assert "hana/0.jpg says hana, decided is rei" in text
+    assert "hana/0.jpg: hana, decided: rei" in text
     (tree / "hana" / "0.jpg").unlink()
     assert "disputed files" not in said(run_here("labeler.cli", *line))
 

@@ -174,7 +174,7 @@ def test_what_is_left_out_is_exit_3_and_told_also_when_quiet(
     next(i for i in plan_export(empty) if "lost" in i.path).original.unlink()
     ran = run_here("labeler.cli", "export", tmp_path / "out", "-q", *form, "-d", empty.root)
     assert (ran.code, ran.stdout) == (3, "")
-    assert "1 pictures cannot be read and were left out" in ran.stderr
+    assert "left out 1 unreadable images" in ran.stderr
     assert "gleanset verify" in ran.stderr
     assert tree(tmp_path / "out")
 

@@ -16,7 +16,7 @@ from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from labeler.export.job import export
-from labeler.export.options import BOXED, ExportOptions
+from labeler.export.options import BOX_FORMATS, ExportOptions
 
 SIZE = (120, 80)
 CAT = "猫 - 'a' #1, [b]"
@@ -106,7 +106,7 @@ def test_names_that_differ_in_their_ending_alone_keep_their_boxes_apart(
     assert {path.stem for path in (tmp_path / "out/labels/train").iterdir()} == set(stems)
 
 
-@pytest.mark.parametrize("format_", BOXED)
+@pytest.mark.parametrize("format_", BOX_FORMATS)
 def test_a_picture_with_a_face_nobody_decided_on_is_left_out_and_told(
     empty: Dataset, drawn: dict[str, list[Box]], tmp_path: Path, format_: str
 ) -> None:

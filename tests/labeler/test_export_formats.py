@@ -25,10 +25,10 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.decode import decode
 from gleanset.settings import CropSettings, SplitSettings
 from labeler.export.croissant import CROISSANT
-from labeler.export.formats import FORMS
+from labeler.export.formats import FORMATS
 from labeler.export.job import export
 from labeler.export.options import ExportOptions, parse_size
-from labeler.export.rows import no_formula
+from labeler.export.rows import escape_formula
 from labeler.export.tree import MARKER
 from labeler.importing.reading import read_labelled
 from labeler.splits.plan import apply_split, plan_split
@@ -108,7 +108,7 @@ READERS: dict[str, tuple[str, Callable[[Any], Counter[str]]]] = {
 )
 @pytest.mark.parametrize(
     "format_",
-    [name for name in FORMS if name in READERS or not name.startswith(("yolo", "captions"))],
+    [name for name in FORMATS if name in READERS or not name.startswith(("yolo", "captions"))],
 )
 def test_the_lines_of_a_card_read_the_export(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
@@ -119,7 +119,7 @@ def test_the_lines_of_a_card_read_the_export(
         monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     card = card_of(dataset, tmp_path / "out", format=format_)
     assert "license: other" in card
-    assert ("class_label:" in card) == bool(FORMS[format_].data_files)
+    assert ("class_label:" in card) == bool(FORMATS[format_].data_files)
     (lines,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
     monkeypatch.chdir(tmp_path / "out")
     names: dict[str, Any] = {}
@@ -176,7 +176,7 @@ def test_csv_tells_every_picture_and_no_formula(dataset: Dataset, tmp_path: Path
             path = row.get("path") or row["file"]
             assert (tmp_path / "out" / path).is_file()
             assert row["author"].startswith("'=cmd")
-    assert no_formula("") == ""
+    assert escape_formula("") == ""
 
 
 def test_folds_are_told_where_there_are_folds(empty: Dataset, tmp_path: Path) -> None:
@@ -206,18 +206,18 @@ def card_of(dataset: Dataset, out: Path, **options: Any) -> str:
     return (out / "README.md").read_text(encoding="utf-8")
 
 
-def described(dataset: Dataset, out: Path, **options: Any) -> dict[str, Any]:
+def sample_row(dataset: Dataset, out: Path, **options: Any) -> dict[str, Any]:
     run(dataset, out, **options)
     told = json.loads((out / CROISSANT).read_text(encoding="utf-8"))
     assert isinstance(told, dict)
     return told
 
 
-@pytest.mark.parametrize("format_", FORMS)
+@pytest.mark.parametrize("format_", FORMATS)
 def test_every_form_says_for_programs_what_is_in_it(
     dataset: Dataset, tmp_path: Path, format_: str
 ) -> None:
-    told = described(dataset, out := tmp_path / "out", format=format_)
+    told = sample_row(dataset, out := tmp_path / "out", format=format_)
     records = {one["name"]: one for one in told["recordSet"]}
     rows = {
         row["classes/name"]: {split: row[f"classes/{split}"] for split in SPLITS}
@@ -241,7 +241,7 @@ def test_every_form_says_for_programs_what_is_in_it(
 
 
 # What it depends on leaves files open, and warns of itself.
-@pytest.mark.parametrize("format_", FORMS)
+@pytest.mark.parametrize("format_", FORMATS)
 def test_texts_have_the_same_line_ends_on_every_system(
     dataset: Dataset, tmp_path: Path, format_: str
 ) -> None:
@@ -252,7 +252,7 @@ def test_texts_have_the_same_line_ends_on_every_system(
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("format_", FORMS)
+@pytest.mark.parametrize("format_", FORMATS)
 def test_mlcroissant_validates_every_form_and_reads_its_pictures(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
 ) -> None:
@@ -268,7 +268,7 @@ def test_mlcroissant_validates_every_form_and_reads_its_pictures(
         for row in read.records("pictures")
     ]
     found = Counter((row["split"].decode(), row["label"].decode()) for row in rows)
-    if FORMS[format_].pictures == "whole":
+    if FORMATS[format_].pictures == "whole":
         in_pictures = {(s.image, str(s.split), str(s.label)) for s in dataset.samples.in_splits()}
         assert found == Counter((split, label) for _, split, label in in_pictures)
     else:
@@ -362,14 +362,14 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="boxes refer"):
         ExportOptions(format="coco", size="3x3")
     wrong_ones: list[tuple[str, dict[str, Any]]] = [
-        ("keep every byte", {"file": "original", "grayscale": True}),
-        ("keep every byte", {"file": "original", "strip_metadata": True}),
-        ("leave unchanged", {"link": True, "file": "jpeg"}),
-        ("leave unchanged", {"link": True, "strip_metadata": True}),
-        ("packed", {"link": True, "format": "parquet"}),
-        ("several classes", {"names": "prefix-count", "format": "coco"}),
-        ("named by their keys", {"names": "prefix-count", "format": "webdataset"}),
-        ("no boxes", {"undecided": True}),
+        ("original files keep", {"file": "original", "grayscale": True}),
+        ("original files keep", {"file": "original", "strip_metadata": True}),
+        ("only unchanged", {"link": True, "file": "jpeg"}),
+        ("only unchanged", {"link": True, "strip_metadata": True}),
+        ("packs images", {"link": True, "format": "parquet"}),
+        ("by their original names", {"names": "prefix-count", "format": "coco"}),
+        ("by their keys", {"names": "prefix-count", "format": "webdataset"}),
+        ("has no boxes", {"undecided": True}),
         ("has no shards", {"shard_size": "2"}),
     ]
     for why, options in wrong_ones:

@@ -15,7 +15,7 @@ from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from labeler.export.job import export
 from labeler.export.options import ExportOptions
-from labeler.export.tree import MARKER, mark, replacing
+from labeler.export.tree import MARKER, replace_tree, write_marker
 
 T = TypeVar("T")
 
@@ -35,10 +35,10 @@ def test_a_link_to_a_folder_stays_one(empty: Dataset, tmp_path: Path) -> None:
 
 def test_a_whole_disk_is_refused(empty: Dataset) -> None:
     mixed(empty)
-    with pytest.raises(InputUnusable, match="a whole disk"):
+    with pytest.raises(InputUnusable, match="the root of a disk"):
         export(empty, Path("/"), ExportOptions())
     ran = run_here("labeler.cli", "export", "/", "--simulate", "-d", empty.root)
-    assert "a whole disk" in ran.stderr
+    assert "the root of a disk" in ran.stderr
 
 
 @pytest.mark.slow
@@ -72,15 +72,15 @@ def test_files_added_or_changed_while_it_runs_are_kept(
     if not at_once:
         monkeypatch.setattr("labeler.export.tree.exchange_paths", lambda path, other: False)
     out = tmp_path / "out"
-    with replacing(out) as new:
+    with replace_tree(out) as new:
         for name in ("a.txt", "b.txt", "gone.txt", "folder"):
             (new.folder / name).write_text("first")
-        mark(new.folder, {})
-    with replacing(out) as new:
+        write_marker(new.folder, {})
+    with replace_tree(out) as new:
         for name in ("a.txt", "b.txt", "folder/x.txt"):
             (new.folder / name).parent.mkdir(exist_ok=True)
             (new.folder / name).write_text("second")
-        mark(new.folder, {})
+        write_marker(new.folder, {})
         (out / "b.txt").write_text("edited meanwhile")
         (out / "mine").mkdir()
         (out / "mine" / "notes.txt").write_text("mine")

@@ -111,7 +111,7 @@ def test_every_picture_is_in_one_shard_with_its_licence_and_hash(
     found: Counter[str] = Counter()
     text = (out / "LICENSES.csv").read_text(encoding="utf-8")
     licences = list(csv.DictReader(io.StringIO(text)))
-    told_of = {(row["shard"], row["file"]): row for row in licences}
+    rows = {(row["shard"], row["file"]): row for row in licences}
     for name, one in shards.items():
         assert one["sha256"] == hashlib.sha256((out / name).read_bytes()).hexdigest()
         assert one["bytes"] == (out / name).stat().st_size
@@ -124,7 +124,7 @@ def test_every_picture_is_in_one_shard_with_its_licence_and_hash(
             found[sample.key] += 1
             assert (told["split"], one["split"]) == (sample.split, sample.split)
             assert told["sha256"] == hashlib.sha256(data).hexdigest()
-            row = told_of[name, file]
+            row = rows[name, file]
             assert (row["sha256"], row["licence"]) == (told["sha256"], told["licence"])
             assert (row["author"], told["author"]) == ("'=cmd()", "=cmd()")
             assert told["title"].startswith("№ ")

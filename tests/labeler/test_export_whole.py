@@ -220,13 +220,13 @@ def test_links_take_no_space_and_cannot_be_written(
         for path in (tmp_path / "out").rglob("*")
         if path.suffix in (".jpg", ".png", ".webp", ".bmp")
     ]
-    linked = [path for path in out if path.stat().st_ino in originals]
-    assert len(linked) == len(album)
-    assert {path.name for path in out} - {path.name for path in linked} == {
+    links = [path for path in out if path.stat().st_ino in originals]
+    assert len(links) == len(album)
+    assert {path.name for path in out} - {path.name for path in links} == {
         "longer.jpg",  # some readers write such a file anew, in its place
         "face_1.jpg",
     }
-    for path in linked:
+    for path in links:
         assert bool(path.stat().st_mode & 0o222) == WITHOUT_POSIX
         assert path.read_bytes() in album.values()
     # Copies are no links, also where the export before had some.

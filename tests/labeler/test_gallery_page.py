@@ -23,8 +23,14 @@ from gleanset import Dataset, Origin
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.work.progress import Progress
-from labeler.gallery.chosen import MARKS, GalleryChoice, choose, fair_shares, sections_of
 from labeler.gallery.request import GalleryRequest
+from labeler.gallery.selection import (
+    MARKS,
+    GallerySelection,
+    divide_limit,
+    group_samples,
+    select_samples,
+)
 from labeler.gallery.writing import write_gallery
 from labeler.quality.assessment import assess_quality
 from labeler.quality.flags import FLAGS
@@ -67,9 +73,9 @@ def sorted_faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
         yield made
 
 
-def chosen(dataset: Dataset, **asked: Any) -> GalleryChoice:
+def chosen(dataset: Dataset, **asked: Any) -> GallerySelection:
     request = GalleryRequest(**asked)
-    return choose(dataset, sections_of(dataset, request), request)
+    return select_samples(dataset, group_samples(dataset, request), request)
 
 
 def facts_of(page: str) -> dict[str, Any]:
@@ -80,9 +86,9 @@ def facts_of(page: str) -> dict[str, Any]:
 
 
 def test_shares_are_fair_and_use_what_small_classes_leave() -> None:
-    assert fair_shares({"a": 100, "b": 3, "c": 100}, 43) == {"a": 20, "b": 3, "c": 20}
-    assert fair_shares({"a": 2, "b": 3}, 2000) == {"a": 2, "b": 3}
-    assert sum(fair_shares({str(n): 9 for n in range(7)}, 20).values()) == 20
+    assert divide_limit({"a": 100, "b": 3, "c": 100}, 43) == {"a": 20, "b": 3, "c": 20}
+    assert divide_limit({"a": 2, "b": 3}, 2000) == {"a": 2, "b": 3}
+    assert sum(divide_limit({str(n): 9 for n in range(7)}, 20).values()) == 20
 
 
 def test_what_is_marked_is_shown_first(sorted_faces: Dataset) -> None:

@@ -161,7 +161,7 @@ def test_a_polygon_gives_its_bounding_box_and_never_the_whole_image(tmp_path: Pa
     files = read_labelled(tmp_path)
     boxes = [box for box, _ in files.pictures[0].labels]
     assert boxes == [(10, 10, 40, 40), (1, 6, 24, 40)]
-    assert files.ignored_counts() == {"file with labels": 1, "not an image": 2}
+    assert files.count_ignored() == {"file with labels": 1, "not an image": 2}
 
 
 @pytest.mark.parametrize("place", ["beside", "folders", "roboflow"])
@@ -195,7 +195,7 @@ def test_yolo_labels_have_their_names(tmp_path: Path, place: str, names: str) ->
         pytest.approx((0.1, 0.1, 0.2, 0.4)),
     ]
     assert first.frame == FRACTIONS
-    assert files.ignored_counts() == {
+    assert files.count_ignored() == {
         "YOLO label file without a box": 1,
         "without a YOLO label file": 1,
         "file with labels": 4,
@@ -223,7 +223,7 @@ def test_pascal_voc_is_read_and_its_masks_are_not(tmp_path: Path) -> None:
     (image,) = files.pictures
     assert (files.kind, labels(files)) == ("voc", {"JPEGImages/1.jpg": ["cat"]})
     assert (image.labels[0][0], image.frame) == ((9, 8, 51, 42), (100, 80))
-    assert files.ignored_counts().total() == files.tree.count() - 1
+    assert files.count_ignored().total() == files.tree.count() - 1
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_a_csv_beside_images_names_their_classes(tmp_path: Path, text: str) -> N
     files = read_labelled(tmp_path)
     assert labels(files) == {"images/0.jpg": ["cat"], "images/1.jpg": ["dog"]}
     assert len(files.missing) == 1
-    assert files.ignored_counts() == {"not in a table": 1, "file with labels": 1}
+    assert files.count_ignored() == {"not in a table": 1, "file with labels": 1}
 
 
 def test_boxes_of_a_csv_are_in_its_own_frame(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_boxes_of_a_csv_are_in_its_own_frame(tmp_path: Path) -> None:
 )
 def test_folders_that_only_hold_images_are_not_classes(tmp_path: Path, names: tuple[str]) -> None:
     put(tmp_path, *names)
-    with pytest.raises(InputUnusable, match="names no class"):
+    with pytest.raises(InputUnusable, match="is not a class name"):
         read_labelled(tmp_path)
     assert labels(read_labelled(tmp_path, 1))
 
@@ -281,7 +281,7 @@ def test_classes_that_are_deeper_are_pointed_at(
         read_labelled(tmp_path / "set")
     put(tmp_path, "pets/animals/cat/1.jpg", "pets/animals/dog/2.jpg")
     files = read_labelled(tmp_path / "pets")
-    assert files.classes() == {"animals": 2}
+    assert files.count_classes() == {"animals": 2}
     assert "cat, dog; if those are the classes" in files.note
     assert "--class-level 2" in files.note
     assert read_labelled(tmp_path / "pets", 1).note == ""
@@ -303,7 +303,7 @@ def test_a_class_may_be_called_as_a_split_is(
     tmp_path: Path, names: tuple[str, ...], classes: set[str]
 ) -> None:
     put(tmp_path, *names)
-    assert set(read_labelled(tmp_path).classes()) == classes
+    assert set(read_labelled(tmp_path).count_classes()) == classes
     hinted = {found.origin.hint for found in walk(tmp_path, ImportOptions(hints=True), Counter())}
     assert hinted - {None} == classes
 
@@ -337,7 +337,7 @@ def test_a_row_of_metadata_is_read_or_refuses_its_image(
         assert (reason, labels(files)) == ("unusable label", {"b.jpg": ["yui"]})
         assert detail.startswith("metadata.jsonl, line 1")
         assert found in detail
-    assert files.ignored_counts() == {"not in metadata.jsonl": 1, "file with labels": 1}
+    assert files.count_ignored() == {"not in metadata.jsonl": 1, "file with labels": 1}
 
 
 def test_captions_are_read_in_utf_16_and_named_in_other_encodings(tmp_path: Path) -> None:
@@ -540,7 +540,7 @@ def test_texts_of_coordinates_are_no_captions(line: str, tmp_path: Path) -> None
     put(tmp_path, "b.txt", text="hana, 3 of 4 stars")
     files = read_labelled(tmp_path)
     assert labels(files) == {"b.png": ["hana"]}
-    assert [why for why, _ in files.refused.values()] == ["labels of another form"]
+    assert [why for why, _ in files.refused.values()] == ["labels in another format"]
 
 
 def test_a_damaged_line_of_yolo_costs_only_itself(tmp_path: Path) -> None:
@@ -597,4 +597,4 @@ def test_a_box_of_a_metadata_row_costs_only_itself(tmp_path: Path) -> None:
 
 def test_training_and_testing_are_splits(tmp_path: Path) -> None:
     put(tmp_path, "training/cat/1.png", "testing/dog/2.png")
-    assert read_labelled(tmp_path).classes() == {"cat": 1, "dog": 1}
+    assert read_labelled(tmp_path).count_classes() == {"cat": 1, "dog": 1}

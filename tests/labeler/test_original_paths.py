@@ -11,7 +11,7 @@ from labelled_pictures import encoded, picture
 
 from gleanset import Dataset, Origin
 from harvest.request import FolderRequest
-from labeler.export.formats import FORMS
+from labeler.export.formats import FORMATS
 from labeler.export.item import original_path
 from labeler.export.job import export
 from labeler.export.options import ExportOptions
@@ -72,7 +72,7 @@ def split(empty: Dataset, tree: Path) -> Dataset:
 
 
 def test_every_licence_table_has_it(split: Dataset, tmp_path: Path) -> None:
-    for name in FORMS:
+    for name in FORMATS:
         out = tmp_path / name
         export(split, out, ExportOptions(format=name), workers=1)
         with (out / "LICENSES.csv").open(encoding="utf-8", newline="") as file:

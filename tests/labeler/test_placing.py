@@ -10,7 +10,7 @@ from PIL import Image
 from gleanset.errors import Unreadable
 from gleanset.images.decode import DecodedImage, decode
 from gleanset.records import Box
-from labeler.importing.job import place_box
+from labeler.importing.job import convert_box
 from labeler.importing.labelled import FRACTIONS
 
 STORED = (100, 20, 40, 60)
@@ -37,7 +37,7 @@ def red_share(image: DecodedImage, box: Box) -> float:
 @pytest.mark.parametrize("orientation", [1, 5, 6, 7, 8])
 def test_a_box_follows_exif_and_scaling(orientation: int, size: tuple[int, int]) -> None:
     image = turned(orientation, size)
-    box = place_box(STORED, (200, 160), image)
+    box = convert_box(STORED, (200, 160), image)
     assert red_share(image, box) > 0.85
     assert box.width * box.height == pytest.approx(2400 * (size[0] / 200) ** 2, rel=0.1)
 
@@ -45,18 +45,18 @@ def test_a_box_follows_exif_and_scaling(orientation: int, size: tuple[int, int])
 def test_a_box_of_the_upright_image_stays(  # as annotation tools that turn images write it
 ) -> None:
     image = turned(6)
-    assert place_box((10, 20, 30, 40), (160, 200), image) == Box(10, 20, 30, 40)
-    assert place_box((5, 10, 15, 20), (80, 100), image) == Box(10, 20, 30, 40)
-    assert place_box((0.25, 0.1, 0.5, 0.2), FRACTIONS, image) == Box(40, 20, 80, 40)
-    assert place_box((10.4, 20, 30, 40), None, image) == Box(10, 20, 30, 40)
+    assert convert_box((10, 20, 30, 40), (160, 200), image) == Box(10, 20, 30, 40)
+    assert convert_box((5, 10, 15, 20), (80, 100), image) == Box(10, 20, 30, 40)
+    assert convert_box((0.25, 0.1, 0.5, 0.2), FRACTIONS, image) == Box(40, 20, 80, 40)
+    assert convert_box((10.4, 20, 30, 40), None, image) == Box(10, 20, 30, 40)
 
 
 @pytest.mark.parametrize("frame", [(200, 200), (160, 90), (1000, 100)])
 def test_another_shape_is_refused(frame: tuple[float, float]) -> None:
     with pytest.raises(Unreadable, match="another size than annotated"):
-        place_box((1, 1, 9, 9), frame, turned(1))
+        convert_box((1, 1, 9, 9), frame, turned(1))
 
 
 def test_a_box_outside_is_refused() -> None:
     with pytest.raises(Unreadable, match="box outside"):
-        place_box((300, 300, 9, 9), (200, 160), turned(1))
+        convert_box((300, 300, 9, 9), (200, 160), turned(1))

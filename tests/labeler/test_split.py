@@ -215,8 +215,8 @@ def test_an_episode_is_held_out_and_what_hangs_on_it_left_out(sources: Dataset) 
         ({"folds": 3, "hold_out": ["source=bing"]}, "leave hold-out out"),
         ({"folds": 3, "counts": "1:1:1"}, "leave counts out"),
         ({"hold_out": ["pixiv"]}, "source=pixiv"),
-        ({"hold_out": ["source=nowhere"]}, "there are: site"),
-        ({"hold_out": ["video=nothing"]}, "there are: none"),
+        ({"hold_out": ["source=nowhere"]}, "known: site"),
+        ({"hold_out": ["video=nothing"]}, "known: none"),
     ],
 )
 def test_wishes_that_make_no_sense_name_the_mend(

@@ -15,8 +15,8 @@ from curation.moments import find_moments
 from gleanset.db.samples import GroupEvidence
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import SplitSettings
-from labeler.splits.allocate import MomentSizes, PartTable, allocate
-from labeler.splits.plan import SplitPlan, held_out, plan_moments
+from labeler.splits.allocate import PartTable, PlaceableGroup, allocate
+from labeler.splits.plan import SplitPlan, fix_held_out, plan_groups
 from labeler.splits.split_spec import SplitSpec
 
 SEEDS = st.integers(0, 2**32)
@@ -49,13 +49,13 @@ def split(
     if not moments:
         return None
     try:
-        return plan_moments(moments, SplitSpec.of(wish), again=again)
+        return plan_groups(moments, SplitSpec.from_settings(wish), again=again)
     except UsageError:
         assert wish.folds
         return None
     except InputUnusable:
-        checked = SplitSpec.of(wish)
-        assert all(held_out(moment, checked) for moment in moments)
+        checked = SplitSpec.from_settings(wish)
+        assert all(fix_held_out(moment, checked) for moment in moments)
         return None
 
 
@@ -86,7 +86,7 @@ def test_the_same_seed_gives_the_same_split_in_any_order(seed: int, wish: SplitS
         return
     keys = sorted({t.key for t in ties}, key=lambda key: Random(key + str(seed)).random())
     mixed = [row for key in keys for row in ties if row.key == key]
-    assert plan_moments(find_moments(mixed), SplitSpec.of(wish)).splits == one.splits
+    assert plan_groups(find_moments(mixed), SplitSpec.from_settings(wish)).splits == one.splits
 
 
 @given(SEEDS, WISHES)
@@ -149,7 +149,7 @@ def test_shares_are_as_close_as_whole_moments_allow(seed: int) -> None:
     want = [sum(sizes) * share / sum(shares) for share in shares]
     table = PartTable({"hana": want})
     allocate(
-        [MomentSizes(str(n), (("hana", size),), open_) for n, size in enumerate(sizes)], table, 0
+        [PlaceableGroup(str(n), (("hana", size),), open_) for n, size in enumerate(sizes)], table, 0
     )
     best = min(_squares(sizes, parts, want) for parts in product(open_, repeat=len(sizes)))
     closest = min(_largest(sizes, parts, want) for parts in product(open_, repeat=len(sizes)))
@@ -174,6 +174,6 @@ def _largest(sizes: list[int], parts: tuple[int, ...], want: list[float]) -> flo
 
 
 def test_singles_come_out_exactly_also_by_the_thousand() -> None:
-    items = [MomentSizes(f"{n}", (("hana", 1),), (0, 1, 2)) for n in range(20_000)]
+    items = [PlaceableGroup(f"{n}", (("hana", 1),), (0, 1, 2)) for n in range(20_000)]
     table = PartTable({"hana": [16_000.0, 2_000.0, 2_000.0]})
     assert Counter(allocate(items, table, 0).values()) == {0: 16_000, 1: 2_000, 2: 2_000}

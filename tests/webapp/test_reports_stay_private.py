@@ -21,8 +21,8 @@ from gleanset.errors import InputUnusable
 from gleanset.files.store import sha256_of
 from gleanset.settings import WebSettings
 from gleanset.work.progress import Progress
-from labeler.export.formats import FORMS
-from labeler.export.job import export, would_export
+from labeler.export.formats import FORMATS
+from labeler.export.job import export, simulate_export
 from labeler.export.options import ExportOptions
 from labeler.gallery.request import GalleryRequest
 from labeler.gallery.writing import write_gallery
@@ -64,7 +64,7 @@ def files_with(folder: Path, data: bytes) -> list[str]:
     return [path.name for path in files if any(part in path.read_bytes() for part in needles)]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_exports_of_every_form(mixed: Dataset, tmp_path: Path, form: str) -> None:
     counts = export(mixed, tmp_path / "out", ExportOptions(format=form), workers=1)
     assert counts["exported"] == 2
@@ -73,7 +73,7 @@ def test_exports_of_every_form(mixed: Dataset, tmp_path: Path, form: str) -> Non
     options = ExportOptions(format=form, with_reports=True)
     assert export(mixed, tmp_path / "all", options, workers=1)["exported"] == 4
     assert files_with(tmp_path / "all", SENT)
-    planned = would_export(mixed, ExportOptions(format=form))
+    planned = simulate_export(mixed, ExportOptions(format=form))
     assert len(planned.paths) == 2
 
 

@@ -3,12 +3,12 @@
 import json
 
 from labeler.export.formats import ExportFormat
-from labeler.export.rows import by_split
+from labeler.export.rows import items_by_split
 
 
 def write(folder, items):
     """Write `<split>.json` beside the pictures, which lie there already."""
-    for split, chosen in by_split(items):
+    for split, chosen in items_by_split(items):
         pictures = {}
         for item in chosen:
             left, top, width, height = item.face

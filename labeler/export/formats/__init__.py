@@ -1,7 +1,4 @@
-"""The formats of exports: each is a file here, its import and a line below.
-
-Those of other packages are asked for by their names.
-"""
+"""Registry of export formats, including those of plugins."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from labeler.export.formats.captions import CAPTIONS, CAPTIONS_WHOLE
 from labeler.export.formats.tables import HUGGINGFACE, PARQUET, WEBDATASET
 from labeler.export.formats.trees import COCO, CSV, IMAGEFOLDER, YOLO_CLASSIFY, YOLO_DETECT
 
-FORMS: dict[str, ExportFormat] = {
+FORMATS: dict[str, ExportFormat] = {
     "imagefolder": IMAGEFOLDER,
     "csv": CSV,
     "captions": CAPTIONS,
@@ -29,35 +26,35 @@ FORMS: dict[str, ExportFormat] = {
 }
 
 
-def format_named(name: str) -> ExportFormat:
-    """Return the format of that name, ours or another package's. Raises `UsageError`."""
-    if form := FORMS.get(name) or load_plugin("exports", name, checked_format):
+def get_format(name: str) -> ExportFormat:
+    """Return a built-in format or one of a plugin. Raises `UsageError`."""
+    if form := FORMATS.get(name) or load_plugin("exports", name, check_plugin_format):
         return form
-    names = format_names()
+    names = list_formats()
     hint = did_you_mean(name, names, "Did you mean {}? ")
     raise UsageError(f"there is no format called {name!r}", f"{hint}Known: {', '.join(names)}")
 
 
-def format_names() -> list[str]:
-    """Return the formats of Gleanset, and those of other packages."""
-    return [*FORMS, *plugin_names("exports", FORMS)]
+def list_formats() -> list[str]:
+    """Return the names of the built-in formats and those of plugins."""
+    return [*FORMATS, *plugin_names("exports", FORMATS)]
 
 
-def format_of_marker(name: object) -> ExportFormat | None:
-    """Return the format that an export says it has; None where it is not there, or left out."""
+def find_format(name: object) -> ExportFormat | None:
+    """Return the format named in a marker; None if it is missing or not installed."""
     try:
-        return format_named(str(name))
+        return get_format(str(name))
     except UsageError:
         return None
 
 
-def checked_format(name: str, brought: Any) -> ExportFormat:
-    """Return what another package calls a format. Raises `TypeError` where it is none."""
-    if not isinstance(brought, ExportFormat):
-        raise TypeError("it is no labeler.export.formats.ExportFormat")
-    if brought.pictures not in get_args(Pictures):
-        raise TypeError(f"its pictures are {brought.pictures!r}, not {get_args(Pictures)}")
-    sharded = brought.pictures == "shards"
-    if sharded != (brought.open_shard is not None) or (sharded and brought.write is not None):
-        raise TypeError("open_shard is for shards, and write for all else")
-    return brought
+def check_plugin_format(name: str, plugin: Any) -> ExportFormat:
+    """Return a plugin's format. Raises `TypeError` if it is not valid."""
+    if not isinstance(plugin, ExportFormat):
+        raise TypeError("it is not a labeler.export.formats.ExportFormat")
+    if plugin.pictures not in get_args(Pictures):
+        raise TypeError(f"its pictures are {plugin.pictures!r}, not {get_args(Pictures)}")
+    is_sharded = plugin.pictures == "shards"
+    if is_sharded != (plugin.open_shard is not None) or (is_sharded and plugin.write is not None):
+        raise TypeError("open_shard is for shards, and write for all other formats")
+    return plugin

@@ -1,4 +1,4 @@
-"""What a format of exports is: what it adds to the pictures, and how that is read."""
+"""Definition of an export format: the files it adds, and how they are read."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from labeler.export.item import ExportItem
 __all__ = ["ENDING", "ExportFormat", "OpenShard", "Pictures", "Put", "ShardRecord"]
 
 Pictures = Literal["class folders", "whole", "shards"]
-"""How they lie in an export: see `ExportFormat`."""
+"""Arrangement of the images in an export: see `ExportFormat`."""
 ENDING = r"\.[a-z0-9]{1,16}(\.[a-z0-9]{1,16})?"
-"""What shards may end in."""
+"""Pattern of the extensions of shards."""
 OpenShard = Callable[[Path, Sequence[str], Mapping[str, object]], AbstractContextManager[Put]]
-"""Gives what puts records into a new file: of its path, the classes, and what one record tells."""
+"""Opens a new shard for records, given its path, the classes, and the facts of one record."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,25 +27,25 @@ class ExportFormat:
 
     `pictures` states the arrangement: class folders, whole images with boxes, or `shards`. `about`
     is for the help; `reading` are the lines of Python that read a split ({0} as an export names it,
-    {1} as the Hugging Face hub does), `says_paths` names the field with the original path.
+    {1} as the Hugging Face hub does), `original_path_field` names the field with the original path.
 
     `write` adds the format's own files to a tree. `open_shard` opens a shard, whose name ends in
-    `ending`. `data_files` are those of a split for `datasets`. `cannot_do_without` are the splits
-    that the tool needs, `left_by_reader` is a pattern of files that it leaves in the tree. With
-    `names_by_stem` no two names differ only in their extension; with `may_have_no_split` no split
+    `ending`. `data_files` are those of a split for `datasets`. `required_splits` are the splits
+    that the tool needs, `reader_file_pattern` matches files that it leaves in the tree. With
+    `has_unique_stems` no two names differ only in their extension; with `split_optional` no split
     is needed. `check` raises an error if the format cannot be written here.
     """
 
     pictures: Pictures
     about: str
     reading: str
-    says_paths: str = ""
+    original_path_field: str = ""
     write: Callable[[Path, Sequence[ExportItem]], None] | None = None
     open_shard: OpenShard | None = None
     ending: str = ""
     data_files: str = ""
-    cannot_do_without: tuple[str, ...] = ()
-    left_by_reader: str = ""
-    names_by_stem: bool = False
-    may_have_no_split: bool = False
+    required_splits: tuple[str, ...] = ()
+    reader_file_pattern: str = ""
+    has_unique_stems: bool = False
+    split_optional: bool = False
     check: Callable[[], object] | None = None

@@ -1,7 +1,7 @@
-"""Captions, as those who train generators of pictures have them: `picture.jpg`, `picture.txt`.
+"""Captions for training image generators: `name.jpg` with `name.txt`.
 
-The text of a picture is made of a template. Cut faces lie in class folders; of whole pictures one
-text names all who are in it.
+The text is made from a template. Crops are in class folders; the caption of a whole image names all
+classes in it.
 """
 
 from __future__ import annotations
@@ -23,36 +23,37 @@ TEMPLATE = "{class}, {tags}"
 CLASS = "{class}"
 FIELDS = ("class", "tags", "title", "author", "split")
 _VALUE = "\0"
-"""Stands for a value while commas are removed."""
+"""Placeholder for a value while commas are removed."""
 _EMPTY = re.compile(r"(?:,\s*)+(?=,|$)|^(?:\s*,)+")
 
 
-def checked_template(text: str) -> str:
-    """Return a template as it was written. Raises `UsageError` for what is none."""
+def check_template(text: str) -> str:
+    """Return a caption template. Raises `UsageError` if it is not valid."""
     try:
-        named = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+        fields = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
     except ValueError as error:
         raise UsageError(f"the caption {text!r} cannot be read: {error}", _FIX) from error
-    if (unknown := named - {*FIELDS}) or "\n" in text:
-        what = f"has no {{{min(unknown)}}}" if unknown else "has more than one line"
-        raise UsageError(f"the caption {text!r} {what}", _FIX)
+    if unknown := fields - {*FIELDS}:
+        raise UsageError(f"a caption has no field {{{min(unknown)}}}: {text!r}", _FIX)
+    if "\n" in text:
+        raise UsageError(f"a caption has only one line: {text!r}", _FIX)
     return text
 
 
-_FIX = f"write for instance 'portrait of {CLASS}, {{tags}}'; there are: {', '.join(FIELDS)}"
+_FIX = f"for example: 'portrait of {CLASS}, {{tags}}'; fields: {', '.join(FIELDS)}"
 
 
-def caption(items: Sequence[ExportItem], template: str) -> str:
-    """Return the caption of one image, with the samples in it; what is not known is left out."""
+def format_caption(items: Sequence[ExportItem], template: str) -> str:
+    """Return the caption of one image, given its samples; unknown fields are left out."""
     first = items[0]
     values = {
-        "class": ", ".join(_distinct(str(item.sample.label) for item in items)),
-        "tags": ", ".join(_distinct(tag for o in first.image.origins for tag in o.tags)),
+        "class": ", ".join(dict.fromkeys(str(item.sample.label) for item in items)),
+        "tags": ", ".join(dict.fromkeys(tag for o in first.image.origins for tag in o.tags)),
         "title": first.origin.title or "",
         "author": first.origin.author or "",
         "split": first.sample.split or "",
     }
-    # Commas are removed around missing values, never inside of one.
+    # Commas are removed around missing values, but not inside of values.
     frame, texts = "", list[str]()
     for text, name, *_ in Formatter().parse(template):
         frame += text
@@ -63,44 +64,41 @@ def caption(items: Sequence[ExportItem], template: str) -> str:
     return "".join(chain(*zip_longest(frame.split(_VALUE), texts, fillvalue="")))
 
 
-def _distinct(words: Iterable[str]) -> list[str]:
-    return [*dict.fromkeys(words)]
-
-
 def write_captions(folder: Path, items: Sequence[ExportItem], template: str = TEMPLATE) -> None:
-    """Captions: a text beside each picture."""
-    for path, some in groupby(sorted(items, key=lambda item: item.path), lambda item: item.path):
-        text = caption(list(some), template)
-        write_text(caption_file(folder / path), f"{text}\n")
+    """Write a text file next to each image."""
+    ordered = sorted(items, key=lambda item: item.path)
+    for path, members in groupby(ordered, lambda item: item.path):
+        text = format_caption(list(members), template)
+        write_text(caption_path(folder / path), f"{text}\n")
 
 
-def caption_file(image: Path) -> Path:
-    """Return where the caption of an image is."""
+def caption_path(image: Path) -> Path:
+    """Return the path of the caption of an image."""
     return image.with_suffix(".txt")
 
 
 def caption_digest(text: str) -> str:
-    """Return what the marker keeps of a caption, to know whether it was edited."""
+    """Return the hash of a caption, which the marker keeps to detect edits."""
     return sha256_of(text.strip().encode())[:16]
 
 
-def caption_class(text: str, label: str | None, classes: Iterable[str], template: str) -> str:
-    """Return the class that an edited caption begins with, where its template does.
+def parse_caption_class(text: str, label: str | None, classes: Iterable[str], template: str) -> str:
+    """Return the class at the start of an edited caption, given a template that starts with it.
 
-    `label` is the class that it had. A class name may have commas in it: those in `classes` are
-    recognised, anything else ends at the text that follows in the template, or at a comma.
+    `label` is its previous class. Class names in `classes` may contain commas; a new name ends at
+    the next text of the template, or at a comma.
     """
     after = next((t for t, *_ in Formatter().parse(template.removeprefix(CLASS))), "")
     ends = (after, ",") if after.strip(", ") == after.strip() else (",",)
-    known = [
+    candidates = [
         name
         for name in classes
         if text == name or text.startswith(tuple(f"{name}{end}" for end in ends if end))
     ]
-    if label in known:
+    if label in candidates:
         return str(label)
     first = text.partition(after if after.strip(" ,") else ",")[0].partition(",")[0].strip()
-    return max(known, key=len, default=first)
+    return max(candidates, key=len, default=first)
 
 
 _READING = (
@@ -112,8 +110,8 @@ CAPTIONS = ExportFormat(
     about="the same with a text beside each picture",
     reading=_READING % "",
     write=write_captions,
-    names_by_stem=True,
-    may_have_no_split=True,
+    has_unique_stems=True,
+    split_optional=True,
 )
 CAPTIONS_WHOLE = replace(
     CAPTIONS,

@@ -29,7 +29,7 @@ from gleanset.errors import UsageError
 from gleanset.records import SPLITS
 from gleanset.work.progress import Progress
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.export.formats import format_names
+from labeler.export.formats import list_formats
 from labeler.export.job import export
 from labeler.export.options import NAMES, ExportOptions
 from labeler.numbers import Numbers, numbers_of
@@ -155,7 +155,7 @@ class ExportBox(QGroupBox):
         self.format, self.names, self.folder = QComboBox(), QComboBox(), QLineEdit()
         self.size_text = QLineEdit(placeholderText=self.tr("as it is"))
         self.bar, self.result = QProgressBar(), QLabel(wordWrap=True)
-        self.format.addItems(format_names())
+        self.format.addItems(list_formats())
         self.names.addItems(NAMES)
         self.folder.setText("imagefolder")
         self.bar.setAccessibleName(self.tr("Progress of the export"))

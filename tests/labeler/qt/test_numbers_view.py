@@ -123,7 +123,7 @@ def test_export_from_the_window(split_view: NumbersView) -> None:
     assert "60 pictures written" in exported(view, "32x32")
     assert len(list((exports / "imagefolder").rglob("*.jpg"))) == 60
     assert view.export_box.start_button.isVisible()
-    assert "keeps the sizes of its pictures" in exported(view, "32x32", "yolo-detect")
+    assert "keeps image sizes" in exported(view, "32x32", "yolo-detect")
     exported(view, "", "yolo-detect")
     assert (exports / "yolo-detect" / "data.yaml").is_file()
 

@@ -1,0 +1,253 @@
+"""Writing the pictures of an export: copied where they can be, made anew where asked."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from PIL import Image, ImageEnhance, ImageOps
+
+from gleanset.errors import InputUnusable, Unreadable
+from gleanset.files.atomic import disk_errors
+from gleanset.files.store import GONE, bytes_of, sha256_of
+from gleanset.images.cut import cut, encode
+from gleanset.images.decode import decode
+from gleanset.images.embedded_metadata import file_says_where, says_where, without_metadata
+from gleanset.platform import forbid_writing
+from labeler.export.item import ExportItem
+from labeler.export.options import ExportOptions, Fit
+from labeler.export.plan import UNCHANGED, describe_reencoding
+
+MAX_CROPPED_SHARE = 0.08
+"""Of the width and height, in an augmented copy."""
+MAX_BRIGHTNESS_CHANGE = 0.15
+
+_END_OF_JPEG = b"\xff\xd9"
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedImage:
+    """The bytes of an exported image, and a description of its changes."""
+
+    data: bytes
+    changes: str
+
+    @property
+    def has_gps(self) -> bool:
+        """Whether it contains a GPS position; only unchanged files can."""
+        return self.changes == UNCHANGED and says_where(self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """Hash and size of a file of an export, its changes, and whether it has a GPS position."""
+
+    sha256: str
+    bytes: int
+    changes: str
+    has_gps: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFile:
+    """One file to write in a worker process.
+
+    `earlier` is the equal file of the export that is being replaced, with its expected hash and
+    its changes; it is linked instead of rendered.
+    """
+
+    item: ExportItem
+    earlier: tuple[Path, str, str] | None = None
+
+
+def render_image(item: ExportItem, options: ExportOptions) -> RenderedImage:
+    """Return the image of an item as it is exported.
+
+    Raises `Unreadable` if neither the crop nor the original can be read, or the original has
+    changed.
+    """
+    if item.method == "crop" and (data := _read_crop(item.crop)) is not None:
+        return RenderedImage(data, item.changes)
+    if item.method in ("original", "stripped"):
+        data = _read_original(item)
+        if item.method == "original":
+            return RenderedImage(data, item.changes)
+        try:
+            return RenderedImage(without_metadata(data, item.image.orientation), item.changes)
+        except Unreadable:  # the metadata cannot be separated from the pixels
+            encoded = _encode(decode(data).pixels, item.path)
+            return RenderedImage(encoded, describe_reencoding(item.image))
+    pixels = _decode_sample(item, options)
+    if item.augmented:
+        pixels = augment(pixels, f"{item.sample.key}:{item.copy}")
+    if options.grayscale:
+        pixels = pixels.convert("L")
+    if (size := options.target_size) is not None:
+        pixels = _resize(pixels, size, options.fit)
+    return RenderedImage(_encode(pixels, item.path), item.changes)
+
+
+def _decode_sample(item: ExportItem, options: ExportOptions) -> Image.Image:
+    sample = item.sample
+    if options.has_boxes:
+        return decode(bytes_of(item.original)).pixels
+    if sample.detector != "whole" and (crop := _read_crop(item.crop)) is not None:
+        return decode(crop).pixels
+    return cut(decode(bytes_of(item.original)).pixels, sample.box, sample.angle)
+
+
+def rendered_size(item: ExportItem, options: ExportOptions) -> int:
+    """Return the size of an exported image in bytes. Raises as `render_image`."""
+    return len(render_image(item, options).data)
+
+
+def write_image(file: ExportFile, folder: Path, options: ExportOptions) -> WrittenFile:
+    """Write an image below `folder`. Raises as `render_image`."""
+    item, target = file.item, folder / file.item.path
+    with disk_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if options.link and _link_original(item, target):
+            image, has_gps = item.image, file_says_where(target)
+            return WrittenFile(image.sha256, image.bytes, item.changes, has_gps)
+        if (linked := _link_earlier_file(file, target)) is not None:
+            return linked
+        if item.method == "crop" and link_or_copy(item.crop, target):
+            return _file_record(RenderedImage(target.read_bytes(), item.changes))
+        rendered = render_image(item, options)
+        target.write_bytes(rendered.data)
+    return _file_record(rendered)
+
+
+def augment(image: Image.Image, seed: str) -> Image.Image:
+    """Return an image mirrored, cropped and shaded at random; equal seeds give equal images.
+
+    Hue and shape are kept, because they distinguish classes.
+    """
+    random = Random(seed)  # noqa: S311 - not a secret
+    if random.random() < 0.5:
+        image = ImageOps.mirror(image)
+    width, height = image.size
+    crop, shade = MAX_CROPPED_SHARE, MAX_BRIGHTNESS_CHANGE
+    left, top = random.uniform(0, crop * width), random.uniform(0, crop * height)
+    box = (left, top, left + (1 - crop) * width, top + (1 - crop) * height)
+    image = image.resize(image.size, Image.Resampling.BICUBIC, box=box)
+    return ImageEnhance.Brightness(image).enhance(random.uniform(1 - shade, 1 + shade))
+
+
+def _resize(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+    method = Image.Resampling.LANCZOS
+    if fit == "crop":
+        return ImageOps.fit(image, size, method)
+    if fit == "pad":
+        return ImageOps.pad(image, size, method, color="white")
+    return image.resize(size, method)
+
+
+def _encode(image: Image.Image, path: str) -> bytes:
+    if path.endswith(".jpg"):
+        return encode(image)
+    buffer = io.BytesIO()
+    clean = image.copy()
+    clean.info = {}
+    if path.endswith(".webp"):
+        clean.save(buffer, "WEBP", lossless=True)
+    else:
+        clean.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _file_record(image: RenderedImage) -> WrittenFile:
+    return WrittenFile(sha256_of(image.data), len(image.data), image.changes, image.has_gps)
+
+
+def _link_earlier_file(file: ExportFile, target: Path) -> WrittenFile | None:
+    """Link the file of the earlier export; None if there is none or it has changed."""
+    if file.earlier is None:
+        return None
+    path, sha256, changes = file.earlier
+    try:
+        data = path.read_bytes()
+        # A hard link to an original is reused only by exports with links.
+        source = file.item.original
+        is_original = source.exists() and path.samefile(source)
+        if sha256_of(data) != sha256 or is_original or not link_or_copy(path, target):
+            return None
+    except OSError:
+        return None
+    return _file_record(RenderedImage(data, changes))
+
+
+def _link_original(item: ExportItem, target: Path) -> bool:
+    """Link an unchanged original, and make it read-only so that edits cannot reach the dataset.
+
+    A JPEG with trailing bytes is copied, because some readers rewrite such files in place.
+    """
+    source = item.original
+    if item.method != "original":
+        return False
+    try:
+        with source.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - len(_END_OF_JPEG)))
+            if size != item.image.bytes or (
+                item.image.format == "JPEG" and file.read() != _END_OF_JPEG
+            ):
+                return False
+        os.link(source, target)
+    except OSError:  # missing, or the maximum number of links is reached
+        return False
+    forbid_writing(target)
+    return True
+
+
+def check_links(items: Sequence[ExportItem], folder: Path) -> None:
+    """Check that originals can be linked into a folder. Raises `InputUnusable`."""
+    originals = (item.original for item in items if item.method == "original")
+    source = next(originals, None)
+    if source is None:
+        return
+    trial = folder / ".trial"
+    try:
+        os.link(str(source), trial)
+        trial.unlink()
+    except OSError as error:
+        raise InputUnusable(
+            f"{source} cannot be linked into {folder.parent}: {error.strerror}",
+            "export to a folder on the dataset's disk, or leave --link out",
+        ) from error
+
+
+def link_or_copy(source: Path, target: Path) -> bool:
+    """Hard-link a file, or copy it where links are not possible; False if there is no source."""
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        try:
+            shutil.copyfile(source, target)
+        except FileNotFoundError:
+            return False
+    return True
+
+
+def _read_original(item: ExportItem) -> bytes:
+    data = bytes_of(item.original)
+    if sha256_of(data) != item.image.sha256:
+        raise Unreadable("file is damaged", "its bytes have changed since it was imported")
+    return data
+
+
+def _read_crop(file: Path) -> bytes | None:
+    """Return the bytes of a crop; None if it does not exist. Raises `Unreadable`."""
+    try:
+        return bytes_of(file)
+    except Unreadable as error:
+        if error.reason == GONE:
+            return None
+        raise

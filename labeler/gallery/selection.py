@@ -1,0 +1,189 @@
+"""Selecting the samples of a gallery: marked ones, and the best of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from curation.moments import moments_of
+from gleanset import Dataset
+from gleanset.db.duplicates import Pairs
+from gleanset.db.journal import giver_of, label_provenances
+from gleanset.db.proposals import stacks
+from gleanset.db.regions import Quality, QualityMeasures
+from gleanset.db.runs import Doubt, Doubts
+from gleanset.db.sorting import SortingQueue
+from gleanset.errors import InputUnusable, UsageError
+from gleanset.named_files import for_dataset
+from gleanset.records import Sample
+from labeler.gallery.request import GalleryRequest
+from labeler.quality.flags import flags_of
+from labeler.splits.allocate import spread_groups
+
+DOUBT, DUPLICATE = "doubt", "duplicate"
+MARKS = (DOUBT, DUPLICATE)
+"""Flags with a visible mark in a gallery."""
+
+MAX_MARKED_SHARE = 0.5
+"""Largest share of marked samples in a class that is not shown completely."""
+
+Sections = Mapping[str, Sequence[Sample]]
+"""Samples by class, or by the id of their cluster."""
+
+
+class GalleryEntry(NamedTuple):
+    """A sample shown under `label`, with its quality flags and `MARKS`.
+
+    `decided` is the provenance: person, model, hint, import or visitor; None for queued samples.
+    """
+
+    sample: Sample
+    label: str
+    flags: tuple[str, ...]
+    decided: str | None
+    doubt: Doubt | None = None
+
+
+class ClassCounts(NamedTuple):
+    """Number of samples in a class that are not duplicates, and how many have each mark."""
+
+    kept: int
+    marked: dict[str, int]
+
+
+class GallerySelection(NamedTuple):
+    """Entries to show, section by section, and the counts of each section."""
+
+    shown: list[GalleryEntry]
+    counts: dict[str, ClassCounts]
+
+
+def private_images(dataset: Dataset, request: GalleryRequest) -> frozenset[str]:
+    """Return the hashes of images that are hidden because they were sent with web reports."""
+    return frozenset() if request.with_reports else dataset.images.only_reported()
+
+
+def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[Sample]]:
+    """Return the samples of each class, or of each cluster of the latest presort.
+
+    Raises `InputUnusable` if there are none, `UsageError` for an unknown class.
+    """
+    private = private_images(dataset, request)
+    if request.stacks:
+        return _clusters(dataset, private)
+    sections: dict[str, list[Sample]] = {}
+    for sample in dataset.samples.each(status="labelled"):
+        if sample.kept and sample.image not in private:
+            sections.setdefault(str(sample.label), []).append(sample)
+    if not sections and private:
+        raise InputUnusable(
+            "nothing to show: all labelled images were sent with web reports",
+            "show them too: --with-reports",
+        )
+    if not sections:
+        raise InputUnusable(
+            "nothing to show: no sample is labelled yet",
+            f"see the next step: gleanset status {dataset.option}",
+        )
+    if unknown := [name for name in request.names if name not in sections]:
+        raise UsageError(
+            f"there are no samples of a class {unknown[0]!r}",
+            f"classes: {', '.join(sections)}",
+        )
+    return {name: sections[name] for name in (dict.fromkeys(request.names) or sorted(sections))}
+
+
+def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]]:
+    waiting = stacks(dataset.db)
+    if not waiting and not SortingQueue(dataset.db).waiting(1):
+        raise InputUnusable(
+            "no sample is queued for labelling",
+            for_dataset(dataset, "see the next step: gleanset status"),
+        )
+    if not waiting:
+        raise InputUnusable(
+            "there are no clusters: no queued sample was presorted",
+            for_dataset(dataset, "make them: baseline presort"),
+        )
+    sections = {
+        stack.id: [
+            sample
+            for sample in filter(None, map(dataset.samples.get, stack.waiting))
+            if sample.image not in private
+        ]
+        for stack in waiting
+    }
+    return {name: samples for name, samples in sections.items() if samples}
+
+
+def select_samples(
+    dataset: Dataset, sections: Sections, request: GalleryRequest
+) -> GallerySelection:
+    """Select entries from sections with equal shares of the limit."""
+    selection = GallerySelection([], {})
+    moments = moments_of(dataset.db)
+    sizes = {name: len(samples) for name, samples in sections.items()}
+    shares = divide_limit(sizes, request.limit)
+    for name, share in shares.items():
+        samples = sections[name]
+        if not request.stacks:
+            samples = order_by_quality(dataset, samples, moments)
+        entries = list(_make_entries(dataset, name, samples))
+        marks = {mark: sum(mark in entry.flags for entry in entries) for mark in MARKS}
+        selection.counts[name] = ClassCounts(len(entries), marks)
+        selection.shown.extend(_select_share(entries, share))
+    return selection
+
+
+def order_by_quality(
+    dataset: Dataset, samples: Sequence[Sample], moments: Mapping[str, str]
+) -> list[Sample]:
+    """Return samples without flags and sharp ones first, one of each group before the second."""
+
+    def rank(measured: tuple[Sample, Quality | None]) -> tuple[bool, float, str]:
+        sample, quality = measured
+        if quality is None:
+            return True, -sample.sharpness, sample.key
+        return bool(flags_of(quality)), quality.blur, sample.key
+
+    ranked = sorted(QualityMeasures(dataset.db).beside(samples), key=rank)
+    return spread_groups(
+        (sample for sample, _ in ranked), lambda sample: moments.get(sample.key, sample.key)
+    )
+
+
+def divide_limit(sizes: Mapping[str, int], limit: int) -> dict[str, int]:
+    """Divide `limit` equally; what a small section does not need goes to the others."""
+    shares = dict.fromkeys(sizes, 0)
+    for position, name in enumerate(sorted(sizes, key=lambda name: sizes[name])):
+        shares[name] = min(sizes[name], (limit - sum(shares.values())) // (len(sizes) - position))
+    return shares
+
+
+def _make_entries(
+    dataset: Dataset, label: str, samples: Sequence[Sample]
+) -> Iterator[GalleryEntry]:
+    keys = [sample.key for sample in samples]
+    doubts = Doubts(dataset.db).of(keys)
+    provenances = label_provenances(dataset.db, Pairs(dataset.db).numbers(keys))
+    for sample, quality in QualityMeasures(dataset.db).beside(samples):
+        doubt = doubts.get(sample.key)
+        flags = (
+            *([DOUBT] if doubt else []),
+            *([DUPLICATE] if sample.group is not None else []),
+            *(flags_of(quality) if quality else []),
+        )
+        decided = giver_of(provenances.get(sample.key, "")) if sample.label else None
+        yield GalleryEntry(sample, label, flags, decided, doubt)
+
+
+def _select_share(entries: Sequence[GalleryEntry], share: int) -> list[GalleryEntry]:
+    """Return `share` entries: marked ones up to `MAX_MARKED_SHARE`, then the first others."""
+    if share >= len(entries):
+        return list(entries)
+    marked = [index for index, entry in enumerate(entries) if set(entry.flags) & set(MARKS)]
+    marked.sort(key=lambda index: MARKS.index(entries[index].flags[0]))
+    selected = set(marked[: int(share * MAX_MARKED_SHARE)])
+    others = (index for index in range(len(entries)) if index not in selected)
+    selected |= {index for index, _ in zip(others, range(share - len(selected)), strict=False)}
+    return [entries[index] for index in sorted(selected)]
