@@ -137,58 +137,58 @@ def parts() -> tuple[Part, ...]:
         (
             tr("Faces"),
             (
-                ("1–9, 0, w, e …", tr("This face, or the selection, is of that class")),
-                (", 1", tr("Classes beyond the first: two keys, one after the other")),
-                ("1 + move", tr("Hold a class key and sweep over neighbours")),
-                ("Del, O, L, Q", tr("Not a face, another face, later, back to the queue")),
-                ("N, /", tr("Name a class, find one")),
+                ("1–9, 0, w, e …", tr("Label the face or the selection with that class")),
+                (", 1", tr("More classes: two keys in sequence")),
+                ("1 + move", tr("Hold a class key and sweep over faces to label them")),
+                ("Del, O, L, Q", tr("Not a face, unlisted person, skip, back to queue")),
+                ("N, /", tr("New class, find a class")),
                 ("Drag", tr("Onto a class, into another window, or out as files")),
                 (
                     "Double click, Space",
-                    tr("Enlarge a face in its picture, with the frames beside it"),
+                    tr("Enlarge a face in its image, with neighbouring frames"),
                 ),
-                ("Right click", tr("What can be done with a face, or with a class")),
-                ("Click, Ctrl + Space", tr("Page: take a face out, or put it back. Grid: select")),
+                ("Right click", tr("Context menu of a face or a class")),
+                ("Click, Ctrl + Space", tr("Class page: exclude or include a face. Grid: select")),
                 ("Arrows, Shift + arrows", tr("Move, select")),
-                ("Ctrl + A, Ctrl + I, Esc", tr("Select all, invert, select nothing")),
-                ("Ctrl + wheel, Ctrl + plus", tr("Larger and smaller faces")),
+                ("Ctrl + A, Ctrl + I, Esc", tr("Select all, invert selection, clear selection")),
+                ("Ctrl + wheel, Ctrl + plus", tr("Larger or smaller thumbnails")),
             ),
         ),
         (
             tr("Class pages"),
             (
-                ("Enter", tr("File the page as proposed: all that are not marked")),
-                ("Shift + 1", tr("The whole page, or the group of an overview, is of that class")),
+                ("Enter", tr("Accept the page: label all unmarked faces as suggested")),
+                ("Shift + 1", tr("Label the whole page, or a cluster, with that class")),
                 (
                     "A – Z, 0 – 9",
-                    tr("Overview: the name of a group. Enter: as typed, Tab completes"),
+                    tr("Clusters page: type a name. Enter accepts, Tab completes"),
                 ),
-                ("Ctrl + Enter", tr("Overview: the last name, and file the page")),
-                ("PgDn, PgUp", tr("Skip this page, the page before")),
-                ("−", tr("Overview: take a group apart")),
-                (".", tr("Overview: a group of nobody you collect")),
-                ("S", tr("Page: the faces of a stack one by one")),
+                ("Ctrl + Enter", tr("Clusters page: accept the name and the page")),
+                ("PgDn, PgUp", tr("Skip this page, previous page")),
+                ("−", tr("Clusters page: split a cluster")),
+                (".", tr("Clusters page: unlisted person")),
+                ("S", tr("Class page: unstack similar faces")),
             ),
         ),
         (
             tr("Other views"),
             (
-                ("Enter", tr("Duplicates: set the others aside. Review: as suggested")),
-                ("K", tr("Duplicates: not the same. Review: the label is right")),
-                ("B", tr("Duplicates: two copies in turn")),
+                ("Enter", tr("Duplicates: keep the best copies. Review: accept suggestion")),
+                ("K", tr("Duplicates: not duplicates. Review: keep the label")),
+                ("B", tr("Duplicates: blink between two images")),
                 ("Ctrl + F", tr("Grid: filters")),
             ),
         ),
         (
             tr("Window"),
             (
-                ("Ctrl + Z, Ctrl + Y", tr("Undo, do again")),
+                ("Ctrl + Z, Ctrl + Y", tr("Undo, redo")),
                 ("F2 – F6", tr("Grid, duplicates, crop, review, numbers")),
-                ("G, F9", tr("Grid or class pages, hide the look panel")),
+                ("G, F9", tr("Grid or class pages, toggle the details panel")),
                 ("F2 (in the class list)", tr("Rename a class")),
                 ("Ctrl + ,", tr("Settings")),
                 ("Ctrl + Q", tr("Quit")),
-                ("?, F1", tr("This sheet")),
+                ("?, F1", tr("Show these shortcuts")),
             ),
         ),
     )
@@ -206,10 +206,10 @@ class KeySheet(QFrame):
         super().__init__(window, Qt.WindowType.Popup)
         self._over = window
         self.setAutoFillBackground(True)
-        self.setAccessibleName(self.tr("Keys"))
+        self.setAccessibleName(self.tr("Keyboard shortcuts"))
         whole, columns = QVBoxLayout(self), QHBoxLayout()
         whole.setContentsMargins(24, 18, 24, 18)
-        title = QLabel(self.tr("Keys"))
+        title = QLabel(self.tr("Keyboard shortcuts"))
         title.setFont(larger(title.font(), TITLE))
         whole.addWidget(title)
         whole.addLayout(columns)
@@ -309,7 +309,7 @@ class KeyWitness(QObject):
     def _check(self) -> None:
         key, self._key = self._key, ""
         if key and not self._told and self._window.isVisible() and self._state() == self._before:
-            self._worker.say(self.tr("{key} does nothing here · F1 shows all keys").format(key=key))
+            self._worker.say(self.tr("{key} does nothing here · F1: all shortcuts").format(key=key))
 
 
 def key_name(event: QKeyEvent) -> str:

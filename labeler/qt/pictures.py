@@ -296,12 +296,12 @@ class DetailPanel(QWidget):
 
     def __init__(self, thumbs: ThumbnailLoader) -> None:
         super().__init__()
-        self._face = SamplePicture(thumbs, SQUARE, self.tr("The face, large"))
-        self._frame = SamplePicture(thumbs, WIDE, self.tr("The picture it is in"))
+        self._face = SamplePicture(thumbs, SQUARE, self.tr("Enlarged face"))
+        self._frame = SamplePicture(thumbs, WIDE, self.tr("Full image"))
         self._about, self._top = plain_label(), plain_label()
-        neighbour = self.tr("A sure neighbour")
+        neighbour = self.tr("Similar labelled face")
         self._near = [SamplePicture(thumbs, SQUARE, neighbour) for _ in range(4)]
-        self._near_label = plain_label(self.tr("Nearest of those decided"))
+        self._near_label = plain_label(self.tr("Most similar labelled faces"))
         for label in (self._about, self._top, self._near_label):
             label.setMinimumWidth(1)  # a long word would push the faces from below the mouse
         self._lay_out()
@@ -341,15 +341,15 @@ class DetailPanel(QWidget):
         box = QRect(*tile.seen.region.box) if tile else None
         self._frame.show_seen(whole(tile.seen) if tile else None, box)
         self._frame.setVisible(tile is not None and not _is_whole(tile.seen))
-        nothing = self.tr("Point at a face: here it is shown large, with where it is from.")
+        nothing = self.tr("Point at a face to see it enlarged, with its source.")
         self._about.setText(self._words(tile) if tile else nothing)
         self.show_proposals(())
         self.show_neighbours(())
 
     def _words(self, tile: SampleTile) -> str:
-        text = self.tr("{w} x {h} of {width} x {height} pixels")
+        text = self.tr("{w} x {h} px of {width} x {height} px")
         if _is_whole(tile.seen):
-            text = self.tr("{width} x {height} pixels")
+            text = self.tr("{width} x {height} px")
         box = tile.seen.region.box
         size = text.format(
             w=box.width, h=box.height, width=tile.seen.width, height=tile.seen.height

@@ -58,32 +58,32 @@ class Welcome(QWidget):
         self.setWindowTitle(self.tr("Gleanset labeler"))
         self.place, self.name = QLineEdit(), QLineEdit()
         self.where, self.problem = plain_label(), plain_label()
-        self.take, self.question = QCheckBox(self.tr("Take in what is there")), ImportQuestion()
-        self.browse = button(self.tr("Choose …"), self._choose_place)
+        self.take, self.question = QCheckBox(self.tr("Import existing files")), ImportQuestion()
+        self.browse = button(self.tr("Choose…"), self._choose_place)
         choose = self._choose_files
         mode = QFileDialog.FileMode
-        self.files = button(self.tr("Pictures and videos …"), lambda: choose(mode.ExistingFiles))
-        self.folders = button(self.tr("A folder …"), lambda: choose(mode.Directory))
-        self.make = button(self.tr("Make the dataset"), self.make_dataset)
+        self.files = button(self.tr("Images and videos…"), lambda: choose(mode.ExistingFiles))
+        self.folders = button(self.tr("Folder…"), lambda: choose(mode.Directory))
+        self.make = button(self.tr("Create dataset"), self.make_dataset)
         self.datasets = QListWidget()
         self.open_button = button(self.tr("Open"), self._open_chosen)
-        self.other = button(self.tr("Another one …"), self._choose_dataset)
+        self.other = button(self.tr("Other…"), self._choose_dataset)
         self.settings = button(self.tr("Settings"), self.show_settings)
         self._lay_out()
         self._connect()
         self._list_datasets()
         self._begin_in(self.folder)
         enlarge_targets(self)
-        drops = DropWatch(self, self.tr("Drop them here: they will be taken in"))
+        drops = DropWatch(self, self.tr("Drop here to import"))
         drops.dropped.connect(self.drop)
 
     def _lay_out(self) -> None:
-        title = plain_label(self.tr("There is no dataset in {folder}").format(folder=self.folder))
+        title = plain_label(self.tr("No dataset in {folder}").format(folder=self.folder))
         title.setFont(larger(title.font(), LARGER, bold=False))
         intro = plain_label(
             self.tr(
-                "A dataset is a folder that keeps pictures, the faces in them and what you decide. "
-                "Nothing is written before you press the button."
+                "A dataset is a folder with images, detected faces and your "
+                "labels. Nothing is written until you press the button."
             )
         )
         both = QHBoxLayout()
@@ -96,14 +96,14 @@ class Welcome(QWidget):
         self.setLayout(column)
 
     def _making(self) -> QGroupBox:
-        box = QGroupBox(self.tr("Make a dataset"))
+        box = QGroupBox(self.tr("New dataset"))
         form, inner = QFormLayout(), QVBoxLayout(box)
-        form.addRow(self.tr("In"), beside(self.place, self.browse, grows=self.place))
+        form.addRow(self.tr("Location"), beside(self.place, self.browse, grows=self.place))
         form.addRow(self.tr("Name"), self.name)
-        self.place.setAccessibleName(self.tr("In"))
+        self.place.setAccessibleName(self.tr("Location"))
         self.name.setAccessibleName(self.tr("Name"))
         self.make.setDefault(True)
-        hint = plain_label(self.tr("Drop pictures, videos or folders here to take them in"))
+        hint = plain_label(self.tr("Drop images, videos or folders here to import them"))
         hint.setAlignment(Qt.AlignmentFlag.AlignCenter)
         hint.setFrameShape(QFrame.Shape.StyledPanel)
         inner.addLayout(form)
@@ -116,7 +116,7 @@ class Welcome(QWidget):
     def _opening(self) -> QGroupBox:
         box = QGroupBox(self.tr("Open a dataset"))
         inner = QVBoxLayout(box)
-        self.datasets.setAccessibleName(self.tr("Datasets that were opened before"))
+        self.datasets.setAccessibleName(self.tr("Recent datasets"))
         self.datasets.setWordWrap(True)
         inner.addWidget(self.datasets, 1)
         inner.addLayout(beside(self.other, None, self.open_button))
@@ -192,7 +192,7 @@ class Welcome(QWidget):
         self._dropped += [path for path in paths if path not in self._dropped]
         if not sort_paths(self._dropped):
             self._dropped = []
-            self.complain(self.tr("There is no picture and no video in that"))
+            self.complain(self.tr("No images or videos found"))
             return
         self.complain("")
         self._ask_about(self._dropped)
@@ -210,18 +210,18 @@ class Welcome(QWidget):
         target = self.target()
         there = target is not None and is_dataset(target)
         own = target in self.question.dropped.folders
-        self.make.setText(self.tr("Open") if there else self.tr("Make the dataset"))
+        self.make.setText(self.tr("Open") if there else self.tr("Create dataset"))
         self.make.setEnabled(target is not None and not (own and self.take.isChecked()))
         if target is None:
-            text = self.tr("Write a name without / in it")
+            text = self.tr("Enter a name without /")
         elif there:
-            text = self.tr("There is a dataset in {folder} already").format(folder=target)
+            text = self.tr("{folder} already contains a dataset").format(folder=target)
         elif own and self.take.isChecked():
-            text = self.tr("The pictures cannot lie in the dataset itself: write another name")
+            text = self.tr("The imported folder cannot be the dataset itself: enter another name")
         else:
             text = self.tr(
-                "It will be made in {folder}. Pictures are copied into it; your files stay as they "
-                "are."
+                "The dataset is created in {folder}. Images are copied; the "
+                "originals are not changed."
             ).format(folder=target)
         self.where.setText(text)
 
@@ -254,7 +254,7 @@ class Welcome(QWidget):
         dialog.fileSelected.connect(self.place.setText)
 
     def _choose_files(self, mode: QFileDialog.FileMode) -> None:
-        dialog = choosing(self, self.tr("Take in"), str(self.folder), mode)
+        dialog = choosing(self, self.tr("Import"), str(self.folder), mode)
         dialog.filesSelected.connect(lambda names: self.drop([Path(name) for name in names]))
 
     def _choose_dataset(self) -> None:
@@ -265,7 +265,7 @@ class Welcome(QWidget):
         if is_dataset(path):
             self._open(path)
         else:
-            text = self.tr("There is no dataset in {folder}")
+            text = self.tr("No dataset in {folder}")
             self.complain(text.format(folder=path))
 
     def show_settings(self) -> None:

@@ -231,7 +231,7 @@ class SessionWorker(QObject):
     def under_way(self) -> str:
         """Return what would be lost if everything ended now; empty for nothing."""
         if self.unsaved:
-            return self.tr("not everything is saved yet")
+            return self.tr("changes are being saved")
         busy = (task.description for task in self._tasks if task.busy)
         return next(filter(None, (*busy, *(ask() for ask in self._others))), "")
 
@@ -334,7 +334,7 @@ class SessionWorker(QObject):
         if slow and self.unsaved and not self._slow and not self.stuck:
             # SQLite itself says so after half a minute only.
             self.stuck = self._slow = True
-            self.waiting.emit(self.tr("another program may be writing here; it is tried on"))
+            self.waiting.emit(self.tr("another process may be writing to the dataset; retrying"))
         if not self._pending:
             self.ask(lambda session: session.poll(), self._polled)
 

@@ -139,7 +139,7 @@ class SettingsSheet(QDialog):
         self.language, self.theme = QComboBox(), QComboBox()
         self.datasets = QComboBox()
         self.open_button = button(self.tr("Open"), lambda: self._open(self.datasets.currentData()))
-        self.other = button(self.tr("Another one …"), self._choose_dataset)
+        self.other = button(self.tr("Other…"), self._choose_dataset)
         self._fill()
         self._lay_out()
         self.theme.currentIndexChanged.connect(self._change_theme)
@@ -147,12 +147,12 @@ class SettingsSheet(QDialog):
         self.finished.connect(self._change_language)
 
     def _fill(self) -> None:
-        self.language.addItem(self.tr("That of the desktop"), None)
+        self.language.addItem(self.tr("System default"), None)
         for language, name in LANGUAGE_NAMES.items():
             self.language.addItem(name, language)
         self.language.setCurrentIndex(max(self.language.findData(self._kept.language()), 0))
         names = {
-            Theme.DESKTOP: self.tr("Those of the desktop"),
+            Theme.DESKTOP: self.tr("System default"),
             Theme.LIGHT: self.tr("Light"),
             Theme.DARK: self.tr("Dark"),
         }
@@ -175,7 +175,7 @@ class SettingsSheet(QDialog):
         self.language.setAccessibleName(self.tr("Language"))
         self.theme.setAccessibleName(self.tr("Colours"))
         self.datasets.setAccessibleName(self.tr("Dataset"))
-        note = QLabel(self.tr("Another language is shown as soon as this is closed."))
+        note = QLabel(self.tr("The language changes when this dialog is closed."))
         answers = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         answers.rejected.connect(self.reject)
         column.addLayout(form)

@@ -115,11 +115,11 @@ class StatusTexts(QObject):
     def _stepped(self, done: StepResult) -> None:
         words = {
             StepKind.UNDO: self.tr("Undone: {what}"),
-            StepKind.REDO: self.tr("Done again: {what}"),
+            StepKind.REDO: self.tr("Redone: {what}"),
         }
         text = words.get(done.kind, "{what}").format(what=step_words(done.operation))
         if done.changed_since:
-            text += self.tr(" · {count} had been changed since").format(count=done.changed_since)
+            text += self.tr(" · {count} already changed since").format(count=done.changed_since)
         self._said(text, False)
 
     def _said(self, text: str, bad: bool) -> None:
@@ -127,9 +127,13 @@ class StatusTexts(QObject):
         announce(self._bar, text)
 
     def measuring(self, left: int) -> None:
-        text = singular(self.tr("Measuring {left} faces"), left).format(left=f"{left:,}")
+        text = singular(self.tr("Computing embeddings: {left} faces left"), left).format(
+            left=f"{left:,}"
+        )
         if not left and self.work.text():
-            self._bar.showMessage(self.tr("All faces are measured: G shows look-alikes"), 8000)
+            self._bar.showMessage(
+                self.tr("Embeddings computed: press G for clusters of similar faces"), 8000
+            )
         self.work.setText(text if left else "")
 
     def _waiting(self, why: str) -> None:
@@ -285,10 +289,10 @@ class Learning(QObject):
 
     def _fail(self, why: str) -> None:
         self._set(LearningState.FAILED, why)
-        self._worker.say(self.tr("Cannot learn: {why}").format(why=why))
+        self._worker.say(self.tr("Cannot update suggestions: {why}").format(why=why))
 
     def gain(self) -> str:
-        better = self.tr("Proposals would improve while you sort: {command}")
+        better = self.tr("To update suggestions while you sort, run: {command}")
         return better.format(command=install_command("transfer"))
 
 
@@ -306,9 +310,9 @@ class LearningButton(MenuButton):
         self._learning = learning
         self.setAutoRaise(True)
         menu = QMenu(self)
-        self.switch = QAction(self.tr("Learn from what is sorted"), menu)
+        self.switch = QAction(self.tr("Update suggestions while sorting"), menu)
         self.switch.setCheckable(True)
-        self.now = QAction(self.tr("Learn now"), menu)
+        self.now = QAction(self.tr("Update suggestions now"), menu)
         self.switch.triggered.connect(learning.want)
         self.now.triggered.connect(learning.learn_now)
         menu.addAction(self.switch)
@@ -320,23 +324,23 @@ class LearningButton(MenuButton):
     def show_state(self) -> None:
         learning = self._learning
         words = {
-            LearningState.OFF: self.tr("Learning is off"),
-            LearningState.BEGINNING: self.tr("Learning begins"),
-            LearningState.LOOKING: self.tr("Looking at faces: {done} of {total}").format(
+            LearningState.OFF: self.tr("Suggestion updates off"),
+            LearningState.BEGINNING: self.tr("Starting…"),
+            LearningState.LOOKING: self.tr("Computing features: {done} of {total}").format(
                 done=f"{learning.done:,}", total=f"{learning.total:,}"
             )
             if learning.total
-            else self.tr("Learning begins"),
+            else self.tr("Starting…"),
             LearningState.SOLVING: self.tr("Updating suggestions…"),
             LearningState.RESTING: self.tr("Up to date")
             if learning.learnt
-            else self.tr("Faces were looked at"),
-            LearningState.MISSING: self.tr("Cannot learn"),
-            LearningState.FAILED: self.tr("Cannot learn"),
+            else self.tr("Features computed"),
+            LearningState.MISSING: self.tr("Suggestions unavailable"),
+            LearningState.FAILED: self.tr("Suggestions unavailable"),
         }
         self.setText(words[learning.state])
         self.setAccessibleName(words[learning.state])
-        usual = self.tr("Proposals are made anew from what you sort; they show with the next page")
+        usual = self.tr("Suggestions are updated from your labels and appear on the next page")
         why = learning.gain() if learning.state is LearningState.MISSING else learning.why
         self.setToolTip(why or usual)
         self.switch.setChecked(learning.wanted)

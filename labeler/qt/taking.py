@@ -118,7 +118,7 @@ class Taking(QObject):
         self.queue.staged.connect(self._staged)
         self.queue.ended.connect(self._ended)
         self.queue.emptied.connect(self._emptied)
-        worker.watch(lambda: self.tr("pictures are being taken in") if self.running else "")
+        worker.watch(lambda: self.tr("an import is running") if self.running else "")
 
     def _forget(self) -> None:
         self.state = TakingState.RESTING
@@ -222,7 +222,7 @@ class TakingBar(QFrame):
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.bar.setAccessibleName(self.tr("Progress of taking in"))
+        self.bar.setAccessibleName(self.tr("Import progress"))
         self.bar.setFixedWidth(220)
         parts = (self.text, self.bar, self.again, self.stop, self.close_button)
         self.setLayout(beside(*parts, grows=self.text, margins=(8, 4, 8, 4)))
@@ -238,9 +238,7 @@ class TakingBar(QFrame):
         self.stop.setVisible(running)
         ended = state in (TakingState.STOPPED, TakingState.FAILED)
         self.again.setVisible(ended and taking.can_go_on)
-        self.again.setText(
-            self.tr("Go on") if state is TakingState.STOPPED else self.tr("Try again")
-        )
+        self.again.setText(self.tr("Resume") if state is TakingState.STOPPED else self.tr("Retry"))
         self.close_button.setVisible(not running)
         self.text.setText(self._doing() if running else self._came_of(state))
         stage = taking.stage
@@ -254,11 +252,11 @@ class TakingBar(QFrame):
         taking, stage = self._taking, self._taking.stage
         at, count = taking.step
         words = {
-            "files": self.tr("Taking pictures in: {done}"),
-            "frames": self.tr("Taking frames of videos: {done} of {total} seconds"),
-            "faces": self.tr("Looking for faces: {done} of {total} images"),
+            "files": self.tr("Importing images: {done}"),
+            "frames": self.tr("Extracting frames: {done} of {total} seconds"),
+            "faces": self.tr("Detecting faces: {done} of {total} images"),
         }
-        text = self.tr("Beginning")
+        text = self.tr("Starting…")
         if stage is not None:
             text = words.get(stage.name, text)
             done, total = f"{stage.done:,.0f}", f"{stage.total or 0:,.0f}"
@@ -270,17 +268,17 @@ class TakingBar(QFrame):
     def _came_of(self, state: TakingState) -> str:
         taking = self._taking
         if state is TakingState.STOPPED:
-            parts = [self.tr("Stopped; what was taken in is kept")]
+            parts = [self.tr("Stopped; imported images are kept")]
         elif taking.whys:
-            parts = [self.tr("Not everything could be taken in")]
+            parts = [self.tr("Import incomplete")]
         else:
-            parts = [self.tr("Taken in")]
+            parts = [self.tr("Import finished")]
         if taking.images:
             parts.append(counted(self.tr("{count} new images"), taking.images))
         if taking.faces:
-            parts.append(counted(self.tr("{count} faces found"), taking.faces))
+            parts.append(counted(self.tr("{count} faces detected"), taking.faces))
         elif state is TakingState.DONE:
-            parts.append(self.tr("no new face found"))
+            parts.append(self.tr("no new faces"))
         return "  ·  ".join([*parts, *taking.whys])
 
 
@@ -298,12 +296,14 @@ class ImportQuestion(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.summary, self.meaning = plain_label(), plain_label()
-        self.hints = QCheckBox(self.tr("Folders have the names of those who are in them"))
+        self.hints = QCheckBox(self.tr("Folder names are class names"))
         self.hints.setToolTip(
-            self.tr("The names are hints: they are offered when you sort, and decide nothing")
+            self.tr(
+                "Names become weak labels: suggested while sorting, never applied automatically"
+            )
         )
-        self.search = QRadioButton(self.tr("Find the faces in them"))
-        self.whole = QRadioButton(self.tr("Whole pictures, or faces that are cut already"))
+        self.search = QRadioButton(self.tr("Detect faces"))
+        self.whole = QRadioButton(self.tr("Whole images, or faces that are already cropped"))
         self.dropped = DroppedPaths()
         self._label: str | None = None
         self.result: SimulatedImport | None = None
@@ -323,7 +323,7 @@ class ImportQuestion(QWidget):
         (self.whole if look_like_faces(dropped) else self.search).setChecked(True)
         self._explain()
         self.hints.hide()
-        self.summary.setText(self.tr("Looking at the files …"))
+        self.summary.setText(self.tr("Scanning files…"))
         self._counts = SimulatedImport()
         self._simulation.stop()
         commands = dropped.harvest(root, hints=True, label=label)
@@ -360,28 +360,28 @@ class ImportQuestion(QWidget):
         parts = [
             counted(text, count)
             for count, text in (
-                (result.images, self.tr("{count} new pictures")),
-                (result.known, self.tr("{count} known already")),
+                (result.images, self.tr("{count} new images")),
+                (result.known, self.tr("{count} already in the dataset")),
                 (videos, self.tr("{count} videos")),
                 (result.ignored.total(), self.tr("{count} ignored")),
             )
             if count
         ]
         if not self.has_something:
-            parts = [self.tr("There is no picture and no video in that")]
+            parts = [self.tr("No images or videos found")]
         lines = ["  ·  ".join(parts)]
         if result.hints:
             most = result.hints.most_common(MAX_SHOWN_HINTS)
             names = ", ".join(f"{name} {count:,}" for name, count in most)
             names += ", …" if len(result.hints) > MAX_SHOWN_HINTS else ""
-            lines.append(self.tr("Hints: {names}").format(names=names))
+            lines.append(self.tr("Weak labels: {names}").format(names=names))
         return "\n".join(lines)
 
     def _explain(self) -> None:
         if self.whole.isChecked():
-            text = self.tr("Each picture, and each frame of a video, is a tile.")
+            text = self.tr("Each image and each video frame becomes a tile.")
         else:
-            text = self.tr("They are searched beside the window: each face is a tile.")
+            text = self.tr("Runs in the background; each face becomes a tile.")
         self.meaning.setText(text)
 
     def plan(self) -> ImportPlan:
@@ -399,12 +399,12 @@ class ImportSheet(QDialog):
         self, parent: QWidget, dropped: DroppedPaths, root: Path, label: str | None = None
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle(self.tr("Take in"))
+        self.setWindowTitle(self.tr("Import"))
         self.question = ImportQuestion()
         keys = QDialogButtonBox.StandardButton
         self.answers = QDialogButtonBox(keys.Ok | keys.Cancel)
         self.take = self.answers.button(keys.Ok)
-        self.take.setText(self.tr("Take in"))
+        self.take.setText(self.tr("Import"))
         self.take.setEnabled(False)
         self.question.counted.connect(self._counted)
         self.answers.accepted.connect(self.accept)
@@ -413,7 +413,7 @@ class ImportSheet(QDialog):
         self.finished.connect(self.question.stop)
         self.finished.connect(self.deleteLater)
         note = plain_label(
-            self.tr("They are copied into the dataset; your files stay as they are.")
+            self.tr("Files are copied into the dataset; the originals are not changed.")
         )
         column = QVBoxLayout(self)
         for part in (self.question, note, self.answers):
@@ -488,7 +488,7 @@ class FileDrops(QObject):
         super().__init__(window)
         self._window, self._worker, self._taking = window, worker, taking
         self.sheet: ImportSheet | None = None
-        text = self.tr("Drop them here: you are asked what they are. Or onto a class")
+        text = self.tr("Drop here to import, or drop onto a class")
         DropWatch(window, text).dropped.connect(self.offer)
 
     def on_row(self, names: Sequence[str], target: str) -> None:
@@ -499,7 +499,7 @@ class FileDrops(QObject):
         """Ask what files are, and take them in, as hints of a class."""
         dropped = sort_paths(paths)
         if not dropped:
-            self._worker.say(self.tr("There is no picture and no video in that"), bad=True)
+            self._worker.say(self.tr("No images or videos found"), bad=True)
             return
         self.end()
         self.sheet = ImportSheet(self._window, dropped, self._worker.root, label)
@@ -521,7 +521,7 @@ class FileDrops(QObject):
         self._choose(QFileDialog.FileMode.Directory)
 
     def _choose(self, mode: QFileDialog.FileMode) -> None:
-        dialog = choosing(self._window, self.tr("Take in"), mode=mode)
+        dialog = choosing(self._window, self.tr("Import"), mode=mode)
         dialog.filesSelected.connect(lambda names: self.offer([Path(name) for name in names]))
 
 
@@ -531,9 +531,9 @@ class AddButton(MenuButton):
     def __init__(self, drops: FileDrops) -> None:
         super().__init__()
         self.setText(self.tr("Add"))
-        self.setToolTip(self.tr("Take pictures, videos or folders in: drop them here as well"))
+        self.setToolTip(self.tr("Import images, videos or folders; or drop them on the window"))
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         menu = QMenu(self)
-        menu.addAction(self.tr("Pictures and videos …"), drops.choose_files)
-        menu.addAction(self.tr("A folder …"), drops.choose_folder)
+        menu.addAction(self.tr("Images and videos…"), drops.choose_files)
+        menu.addAction(self.tr("Folder…"), drops.choose_folder)
         self.setMenu(menu)

@@ -121,8 +121,8 @@ def warn_of_missing_fonts(worker: SessionWorker, language: str) -> None:
         if lacks_letters(language, [row.name for row in progress.counts.classes]):
             worker.progressed.disconnect(check)
             text = tr(
-                "No font on this computer has Japanese or Chinese letters: install one, "
-                "such as fonts-noto-cjk"
+                "No font with Japanese or Chinese characters is installed: install "
+                "one, such as fonts-noto-cjk"
             )
             worker.say(text, bad=True)
 

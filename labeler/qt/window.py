@@ -66,7 +66,9 @@ class CloseRequest(QObject):
             return False
         why = self._worker.under_way()
         if why:
-            text = self.tr("Wait: {why}. The window closes after that; close it again to give up")
+            text = self.tr(
+                "Please wait: {why}. The window then closes; close again to discard unsaved changes"
+            )
             self._worker.say(text.format(why=why), bad=True)
             self._timer.start()
         return not why
@@ -178,10 +180,10 @@ class LabelerWindow(QMainWindow):
         self._action(self.tr("Undo"), QKeySequence.StandardKey.Undo, self.undo)
         self._action(self.tr("Redo"), "Ctrl+Shift+Z", self.worker.redo, "Ctrl+Y")
         self._action(self.tr("Quit"), "Ctrl+Q", self.close)
-        self._action(self.tr("Keys"), "F1", self.sheet.toggle)
-        self._action(self.tr("Keys"), "?", self.sheet.toggle)
+        self._action(self.tr("Keyboard shortcuts"), "F1", self.sheet.toggle)
+        self._action(self.tr("Keyboard shortcuts"), "?", self.sheet.toggle)
         self._action(self.tr("Find a class"), "/", self._name_class)
-        self._action(self.tr("Look panel"), "F9", self._toggle_details)
+        self._action(self.tr("Details panel"), "F9", self._toggle_details)
         self._action(self.tr("Settings"), "Ctrl+,", self.show_settings)
         for kind in VIEWS:
             self._action(kind.shown_title(), kind.key, partial(self._view_key, kind.name))
@@ -262,7 +264,7 @@ class LabelerWindow(QMainWindow):
             shown = self.stack.currentWidget() is self._made.get(name)
             self.show_view("sorting" if shown else name)
         elif self.view.place.startswith(":"):
-            self.worker.say(self.tr("This is the grid; F2 renames a class that is shown in it"))
+            self.worker.say(self.tr("F2 renames a class that the grid shows"))
         else:
             self.class_panel.rename(self.view.place)
 

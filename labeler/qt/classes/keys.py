@@ -111,13 +111,13 @@ class ClassKeyReader(QObject):
 
     def _too_late(self) -> None:
         self.forget()
-        self._worker.say(self.tr("No second key came: nothing was done"))
+        self._worker.say(self.tr("No second key pressed: nothing changed"))
 
     def _say_awaited(self, first: str) -> None:
         codes = [(key, name) for name, key in self._worker.keys.items() if len(key) == 2]
         seconds = sorted((key[1], name) for key, name in codes if key[0] == first)
         text = self.tr("No class has a key that begins with {key}")
         if seconds:
-            text = self.tr("{key} and then: {classes}")
+            text = self.tr("{key}, then: {classes}")
         classes = " · ".join(f"{key.upper()} {name}" for key, name in seconds)
         self._worker.say(text.format(key=first, classes=classes))

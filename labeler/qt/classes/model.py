@@ -90,14 +90,12 @@ class ClassListModel(QAbstractListModel):
             )
             if self._filter.casefold() in name.casefold()
         ]
-        aside = ClassListRow(
-            SET_ASIDE, self.tr("Set aside as copies"), "", counts.aside, takes=False
-        )
+        aside = ClassListRow(SET_ASIDE, self.tr("Duplicates"), "", counts.aside, takes=False)
         return [
             *classes,
             ClassListRow(Place.REJECT.target, self.tr("Not a face"), "⌫", counts.rejected),
-            ClassListRow(Place.OTHER.target, self.tr("Other faces"), "O", counts.other),
-            ClassListRow(Place.LATER.target, self.tr("Later"), "L", counts.later),
+            ClassListRow(Place.OTHER.target, self.tr("Unlisted person"), "O", counts.other),
+            ClassListRow(Place.LATER.target, self.tr("Skipped"), "L", counts.later),
             ClassListRow(Place.QUEUE.target, self.tr("Not sorted yet"), "Q", counts.waiting),
             *([aside] if counts.aside else []),
         ]

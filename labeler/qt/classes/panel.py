@@ -69,7 +69,7 @@ class ClassMenu(QMenu):
         super().__init__(parent)
         self._worker, self._name = worker, row.target
         self._keys = dict(worker.keys)
-        self.addAction(self.tr("Show its faces"), self.opened.emit)
+        self.addAction(self.tr("Show faces"), self.opened.emit)
         self.addAction(self.tr("Rename (F2)"), rename)
         self._key_menu()
         self._show_menu()
@@ -89,7 +89,7 @@ class ClassMenu(QMenu):
         menu = self.addMenu(self.tr("Key"))
         self._add_keys(menu, KEYS)
         for prefix in PREFIXES:
-            codes = menu.addMenu(self.tr("{key} and another key").format(key=prefix))
+            codes = menu.addMenu(self.tr("{key}, then another key").format(key=prefix))
             self._add_keys(codes, [prefix + second for second in SECONDS])
 
     def _add_keys(self, menu: QMenu, keys: str | list[str]) -> None:
@@ -106,14 +106,14 @@ class ClassMenu(QMenu):
                 menu.addAction(other, partial(self._merge, other))
 
     def _show_menu(self) -> None:
-        menu = self.addMenu(self.tr("Of show"))
+        menu = self.addMenu(self.tr("Series"))
         classes = self._worker.last.counts.classes if self._worker.last else ()
         now = next((row.show or "" for row in classes if row.name == self._name), "")
         for show in sorted({row.show for row in classes if row.show}):
             self._add_show(menu, show, show, now)
         self._add_show(menu, self.tr("none"), "", now)
-        field = QLineEdit(placeholderText=self.tr("Another show"))
-        field.setAccessibleName(self.tr("Another show"))
+        field = QLineEdit(placeholderText=self.tr("Another series"))
+        field.setAccessibleName(self.tr("Another series"))
         another = QWidgetAction(menu)
         another.setDefaultWidget(field)
         menu.addAction(another)
@@ -396,8 +396,8 @@ class ClassPanel(QWidget):
         self.model = ClassListModel(worker, self)
         self.list = ClassListView(self.model, thumbs)
         self.field = NameField()
-        self.field.setPlaceholderText(self.tr("Find or name a class (/)"))
-        self.field.setAccessibleName(self.tr("Find a class, or name a new one"))
+        self.field.setPlaceholderText(self.tr("Find or create a class (/)"))
+        self.field.setAccessibleName(self.tr("Find a class, or type a new name"))
         self.field.setClearButtonEnabled(True)
         self.add = button(self.tr("+ New class"), self._add)
         self.sort = MenuButton()
@@ -427,10 +427,10 @@ class ClassPanel(QWidget):
         """Let the classes be sorted; the way is remembered."""
         menu, group = QMenu(self.sort), QActionGroup(self)
         names = {
-            ClassOrder.OWN: self.tr("In their own order"),
+            ClassOrder.OWN: self.tr("Custom order"),
             ClassOrder.NAME: self.tr("By name"),
             ClassOrder.NUMBER: self.tr("By number of faces"),
-            ClassOrder.RECENT: self.tr("Last used first"),
+            ClassOrder.RECENT: self.tr("Most recently used"),
         }
         kept = str(QSettings().value(SORTED, ClassOrder.OWN))
         for order, name in names.items():
@@ -441,7 +441,7 @@ class ClassPanel(QWidget):
             action.triggered.connect(lambda checked=False, order=order: self._sort_by(order))
         self.sort.setText("⇅")
         self.sort.setMenu(menu)
-        name_part(self.sort, self.tr("Sort the classes"))
+        name_part(self.sort, self.tr("Sort classes"))
         if kept in list(ClassOrder):
             self.model.sort_by(ClassOrder(kept))
 
@@ -476,8 +476,8 @@ class ClassPanel(QWidget):
         )
         if self._completion.is_new(text) and alike:
             words = self.tr(
-                "{name} is no class, but is in the names of {count}: Tab or a click takes one, + "
-                "makes it a new class"
+                "No class is named {name}, but {count} names contain it: press Tab "
+                "or click to pick one, + to create it"
             )
             self._worker.say(words.format(name=text, count=alike))
             return

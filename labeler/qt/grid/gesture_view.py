@@ -136,11 +136,11 @@ class GestureView(TileView):
         if not unseen:
             return True
         if unseen[0] in self.in_sight():
-            text = self.tr("{count} pictures are still coming: once more in a moment")
+            text = self.tr("{count} images are still loading: try again in a moment")
         else:
             self.mouse.leads = False  # what is pointed at stays, though the tiles move
             self.look_from(unseen[0])
-            text = self.tr("{count} faces were not shown yet: look at them, then once more")
+            text = self.tr("{count} faces were not shown yet: scroll to them, then try again")
         self.worker.say(counted(text, len(unseen)))
         return False
 
@@ -206,7 +206,7 @@ class GestureView(TileView):
             return
         rows = self.target_rows()
         if not rows:
-            self.worker.say(self.tr("Point at a face first: key {key} did nothing").format(key=key))
+            self.worker.say(self.tr("Point at a face first: {key} did nothing").format(key=key))
             return
         if not self.all_seen(rows):
             return

@@ -238,9 +238,9 @@ class TileModel(QAbstractListModel):
         tile, proposed, state = self._tiles.get(self._ids[row]), self.proposal(row), self.state(row)
         parts = [self.tr("Face {number} of {count}").format(number=row + 1, count=len(self._ids))]
         if proposed.count > 1:
-            parts.append(self.tr("a stack of {count}").format(count=proposed.count))
+            parts.append(self.tr("stack of {count}").format(count=proposed.count))
         if proposed.label is not None:
-            parts.append(self.tr("proposed {label}").format(label=proposed.label))
+            parts.append(self.tr("suggested: {label}").format(label=proposed.label))
         if proposed.confidence is not None:
             parts.append(
                 self.tr("{percent} percent").format(percent=round(proposed.confidence * 100))
@@ -248,7 +248,7 @@ class TileModel(QAbstractListModel):
         if tile is not None and tile.label:
             parts.append(tile.label)
         if state.kind is TileMark.LIFTED:
-            parts.append(self.tr("lifted"))
+            parts.append(self.tr("excluded"))
         elif state.kind in (TileMark.SENT, TileMark.DONE):
-            parts.append(self.tr("sent to {target}").format(target=state.target))
+            parts.append(self.tr("moved to {target}").format(target=state.target))
         return ", ".join(parts)

@@ -89,7 +89,7 @@ class UntouchedOverview(QObject):
         if better is not None and page is self._page is self._grid.page and self._rests():
             self.better.emit(better)
             if page.kind is PageKind.GROUPS:
-                text = self.tr("The groups were made anew: a network has seen the faces by now")
+                text = self.tr("Clusters updated with new features")
                 self._worker.say(text)
 
 
@@ -197,7 +197,7 @@ class ClassPagesView(PagedView):
     def show_page(self, page: ClassPage | None) -> None:
         self._asked = self._came_by_itself = False
         if page is not None and page == self.page:
-            self.worker.say(self.tr("There is no other page"))
+            self.worker.say(self.tr("No other page"))
         self._keep_lifted()
         writing, self.page = self.names.under_way, page
         self.forget_sent()
@@ -287,7 +287,7 @@ class ClassPagesView(PagedView):
     def _may_be_filed(self) -> bool:
         """Return whether a person can have seen the page; else say why it is not filed."""
         if self.page is None:
-            self.worker.say(self.tr("There is no page to file"))
+            self.worker.say(self.tr("No page to accept"))
         else:
             return not self.only_just_shown() and self.view.all_seen()
         return False
@@ -326,7 +326,7 @@ class ClassPagesView(PagedView):
         """Show another page for PgDn; this one comes again at the end."""
         page = self.page
         if page is None:
-            self.worker.say(self.tr("There is no other page"))
+            self.worker.say(self.tr("No other page"))
             return
         self._kept.earlier.append(page)
         self.worker.ask(lambda session: self.work(session).skip(page))
@@ -336,7 +336,7 @@ class ClassPagesView(PagedView):
         if self._kept.earlier:
             self.show_page(self._kept.earlier.pop())
         else:
-            self.worker.say(self.tr("There is no earlier page"))
+            self.worker.say(self.tr("No earlier page"))
 
     def taken_back(self, done: StepResult) -> None:
         """Turn to a page that was undone; turn on where it was done again."""
@@ -403,7 +403,7 @@ class ClassPagesView(PagedView):
             return
         ids = self.model.ids(rows)
         if len(ids) <= len(rows):
-            self.worker.say(self.tr("Point at a stack of faces first"))
+            self.worker.say(self.tr("Point at a stack first"))
         else:
             self.worker.ask(lambda session: self.work(session).split(ids))
             self.next_page()
@@ -438,7 +438,7 @@ class ClassPagesView(PagedView):
         """Take the group that is pointed at apart; what was done with its faces stays."""
         page = self.page
         if page is None or not rows:
-            self.worker.say(self.tr("Point at a group first"))
+            self.worker.say(self.tr("Point at a cluster first"))
             return
         number = next(n for n, end in enumerate(accumulate(page.groups)) if rows[0] < end)
 

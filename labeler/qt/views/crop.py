@@ -173,16 +173,17 @@ class CropView(LabelerView):
         self.home = self.canvas
 
     def _lay_out(self) -> None:
-        self.which.addItem(self.tr("No face found"), MISSED)
+        self.which.addItem(self.tr("No face detected"), MISSED)
         self.which.addItem(self.tr("All images"), ALL)
-        self.which.setAccessibleName(self.tr("Which images"))
-        self.text.setPlaceholderText(self.tr("Name or hash of an image"))
-        self.text.setAccessibleName(self.tr("Name or hash of an image"))
+        self.which.setAccessibleName(self.tr("Images to show"))
+        self.text.setPlaceholderText(self.tr("Image name or hash"))
+        self.text.setAccessibleName(self.tr("Image name or hash"))
         self.text.setMinimumWidth(em(self, 14))
         hint = hint_label(
             self.tr(
-                "Drag: a new box · arrows: 1 pixel, Shift 10, Ctrl: size · [ ]: level · N: new · "
-                "Del: take away · a class key: its class · Enter, PgDn: next image"
+                "Drag: new box · arrows: move 1 px (Shift: 10, Ctrl: resize) · [ "
+                "]: rotate · N: new · Del: delete · class key: label · Enter, "
+                "PgDn: next image"
             )
         )
         head = beside(self.title, self.which, self.text, grows=self.title, margins=HEAD)
@@ -334,7 +335,7 @@ class CropView(LabelerView):
         elif command is CropCommand.LEAVE:
             self.canvas.choose(-1)
         elif self.canvas.current < 0:
-            self.worker.say(self.tr("Choose a box first: click it, or press Tab"))
+            self.worker.say(self.tr("Select a box first: click it or press Tab"))
         else:
             self._delete()
 
@@ -355,7 +356,7 @@ class CropView(LabelerView):
     def _keyed(self, key: str) -> None:
         target = self.worker.class_of(key)
         if target is None or not self.send(target):
-            self.worker.say(self.tr("Choose a saved box first, and the key of a class"))
+            self.worker.say(self.tr("Select a saved box first, then press a class key"))
 
     def send(self, target: str) -> bool:
         if self.canvas.current < 0 or self.canvas.busy or self._sheet is None:

@@ -105,10 +105,10 @@ class DuplicatesView(PagedView):
         self._working = self.worker.task()
         self.title, self.bar = title_label(), QProgressBar()
         self.hint = hint_label(
-            self.tr("Click: keep that one · B: blink · K: not the same · PgDn: later")
+            self.tr("Click: keep this one · B: blink · K: not duplicates · PgDn: skip")
         )
-        self.accept_button = button(self.tr("Enter: set these aside"), self.accept_page)
-        self.look_button = button(self.tr("Look for duplicates"), self.search)
+        self.accept_button = button(self.tr("Enter: mark as duplicates"), self.accept_page)
+        self.look_button = button(self.tr("Find duplicates"), self.search)
         self.cancel_button = button(self.tr("Cancel"), self._working.cancel)
         self.aside_button = button("", lambda: self.acts.show_place(SET_ASIDE))
         self.aside_button.hide()
@@ -146,7 +146,7 @@ class DuplicatesView(PagedView):
 
     def _count_aside(self) -> None:
         count = self.worker.last.counts.aside if self.worker.last else 0
-        self.aside_button.setText(self.tr("Set aside: {count}").format(count=f"{count:,}"))
+        self.aside_button.setText(self.tr("Show duplicates: {count}").format(count=f"{count:,}"))
         self.aside_button.setVisible(count > 0)
 
     def settled(self) -> bool:
@@ -183,7 +183,7 @@ class DuplicatesView(PagedView):
             self.empty.show_notice(comparing())
         if busy:
             self.bar.setRange(0, 0)
-            self.title.setText(self.tr("Looking for copies …"))
+            self.title.setText(self.tr("Finding duplicates…"))
 
     def _progressed(self, what: str, done: int, total: int) -> None:
         self.bar.setRange(0, total)
@@ -239,16 +239,16 @@ class DuplicatesView(PagedView):
 
     def _reason(self, group: DuplicateSet) -> str:
         if group.conflict and not group.settled:
-            return "⚠ " + self.tr("Decisions differ ({all}): click the copy that is right").format(
+            return "⚠ " + self.tr("Conflicting labels ({all}): click the correct one").format(
                 all=", ".join(group.decisions)
             )
         if group.doubtful and not group.settled:
-            return "? " + self.tr("The same?  Click the copy to keep, or K: they are not the same")
-        return self.tr("Kept: {reason}").format(reason=group.reason)
+            return "? " + self.tr("Duplicates?  Click the one to keep, or press K if they are not")
+        return self.tr("Best copy: {reason}").format(reason=group.reason)
 
     def _say(self) -> None:
         count = len(self.groups)
-        self.title.setText(self.tr("Groups left: {count}").format(count=f"{count:,}"))
+        self.title.setText(self.tr("Duplicate sets left: {count}").format(count=f"{count:,}"))
         self.empty.show_notice(None if count else no_copies(self.search))
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
@@ -257,15 +257,17 @@ class DuplicatesView(PagedView):
         elif command in PAGES:
             self._turn_pages(PAGES[command])
         elif command not in OF_COPIES:
-            self.worker.say(self.tr("Labels are not given here: copies are"))
+            self.worker.say(
+                self.tr("This view only marks duplicates: label faces in the grid (F2)")
+            )
         elif not rows:
-            self.worker.say(self.tr("Point at a copy first"))
+            self.worker.say(self.tr("Point at an image first"))
         else:
             self._do(command, rows[0], *self.view.member(rows[0]))
 
     def _turn_pages(self, pages: int) -> None:
         if len(self.groups) <= self._fit:
-            self.worker.say(self.tr("These are all groups that are left"))
+            self.worker.say(self.tr("All remaining sets are shown"))
             return
         place = pages * self._fit
         self.groups = self.groups[place:] + self.groups[:place]
@@ -310,7 +312,7 @@ class DuplicatesView(PagedView):
         page = [group for group in self.page if group.settled]
         if not page:
             self.worker.say(
-                self.tr("Nothing to accept: where decisions differ, click a copy first")
+                self.tr("Nothing to accept: click the correct image where labels conflict")
             )
             return
         aside = sum(len(group.members) - 1 for group in page)
@@ -340,7 +342,7 @@ class DuplicatesView(PagedView):
 
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
         self.model.set_state(rows, UNMARKED)
-        self.worker.say(self.tr("Labels are not given here: copies are"))
+        self.worker.say(self.tr("This view only marks duplicates: label faces in the grid (F2)"))
 
     def taken_back(self, done: StepResult) -> None:
         """Show the groups that come back with an undo."""

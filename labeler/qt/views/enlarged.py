@@ -71,7 +71,7 @@ class EnlargedFace(Overlay):
     """
 
     def __init__(self, view: GestureView) -> None:
-        super().__init__(view, tr("The face in its picture"))
+        super().__init__(view, tr("Face in its image"))
         self.codes = ClassKeyReader(view.worker, self)
         self._view, self._worker = view, view.worker
         self._id = -1
@@ -103,7 +103,7 @@ class EnlargedFace(Overlay):
 
     def _turn_to(self, place: int) -> None:
         if not self._walk.pictures:
-            self._picture = self.tr("This face is gone")
+            self._picture = self.tr("This face no longer exists")
             self.update()
             return
         self.at = min(max(place, 0), len(self._walk.pictures) - 1)
@@ -213,8 +213,8 @@ class EnlargedFace(Overlay):
 
     def hint(self) -> str:
         if len(self._walk.pictures) > 1:
-            return self.tr("← →: the video · ↑ ↓: other faces · keys of classes · Esc: back")
-        return self.tr("← → ↑ ↓: other faces · keys of classes · Esc: back")
+            return self.tr("← →: video frames · ↑ ↓: other faces · class keys · Esc: back")
+        return self.tr("← → ↑ ↓: other faces · class keys · Esc: back")
 
     # -- keys and mouse
 
@@ -232,7 +232,7 @@ class EnlargedFace(Overlay):
         elif event.key() in (Key.Key_Escape, Key.Key_Space):
             self.end()
         elif not self._stepped(event.key()) and not self._command(event.key()):
-            self._worker.say(self.tr("This key does nothing here: Esc leads back to the faces"))
+            self._worker.say(self.tr("This key does nothing here: press Esc to return to the grid"))
 
     def _command(self, key: int) -> bool:
         command = COMMANDS.get(Key(key))
@@ -274,7 +274,7 @@ class BlinkComparison(Overlay):
     """
 
     def __init__(self, parent: QWidget, thumbs: ThumbnailLoader) -> None:
-        super().__init__(parent, tr("Two copies in turn"))
+        super().__init__(parent, tr("Blink comparison"))
         self._thumbs = thumbs
         self._pair: tuple[tuple[SampleRegion, str], ...] = ()
         self.second = False

@@ -126,8 +126,8 @@ class EmptyNotice(QWidget):
         words.setCursorPosition(0)
         words.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
         words.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys are for the view
-        words.setAccessibleName(self.tr("Command for a terminal"))
-        name_part(copy, self.tr("Copy the command"))
+        words.setAccessibleName(self.tr("Terminal command"))
+        name_part(copy, self.tr("Copy command"))
         return _in_a_row(words, copy)
 
     def _fit(self) -> None:
@@ -159,7 +159,7 @@ def to_view(view: LabelerView, name: str, text: str) -> NextStep:
 
 def to_queue(view: LabelerView) -> NextStep:
     """Return a step that leads to what is not sorted."""
-    text = tr("Go to what is not sorted")
+    text = tr("Go to unsorted faces")
     return NextStep(text, lambda: view.acts.show_place(Place.QUEUE.target))
 
 
@@ -170,7 +170,7 @@ def to_pages(view: LabelerView) -> NextStep:
 
 def making_pages() -> Notice:
     """The first page is not there yet."""
-    return Notice(tr("Pages are being made …"), tr("A name that you type meanwhile is kept."))
+    return Notice(tr("Preparing pages…"), tr("You can already type a name."))
 
 
 class FaceSearchState(NamedTuple):
@@ -187,30 +187,30 @@ class FaceSearchState(NamedTuple):
 def no_faces(view: LabelerView, search: FaceSearchState) -> Notice:
     """A dataset without samples: with images, or without any."""
     if view.acts.takes_in() or search.at_work:
-        return Notice(tr("Faces are being looked for …"), tr("They appear here as they are found."))
+        return Notice(tr("Detecting faces…"), tr("They appear here as they are detected."))
     if not search.images:
         return Notice(
-            tr("There are no faces here yet"),
-            tr("Drop pictures, folders or videos onto this window, or choose them:"),
+            tr("No faces yet"),
+            tr("Drop images, folders or videos here, or choose them:"),
             (
-                NextStep(tr("A folder …"), view.acts.choose_folder),
-                NextStep(tr("Pictures and videos …"), view.acts.choose_files),
+                NextStep(tr("Folder…"), view.acts.choose_folder),
+                NextStep(tr("Images and videos…"), view.acts.choose_files),
             ),
         )
     return Notice(
-        tr("No faces were found in the pictures yet"),
-        counted(tr("{count} pictures are here."), search.images),
+        tr("No faces detected yet"),
+        counted(tr("{count} images are in the dataset."), search.images),
         (
-            NextStep(tr("Find the faces in them"), view.acts.find_faces),
-            to_view(view, "crop", tr("Draw boxes by hand")),
+            NextStep(tr("Detect faces"), view.acts.find_faces),
+            to_view(view, "crop", tr("Draw boxes manually")),
         ),
     )
 
 
 def all_sorted(view: LabelerView, counts: LabelCounts) -> Notice:
     """Nothing waits any more."""
-    text = tr("{count} faces have their place.")
-    later, done = tr("Show what was put off: {count}"), counts.total - counts.later
+    text = tr("{count} faces are sorted.")
+    later, done = tr("Show skipped faces: {count}"), counts.total - counts.later
     place = Place.LATER.target
     put_off = NextStep(counted(later, counts.later), lambda: view.acts.show_place(place))
     return Notice(
@@ -218,9 +218,9 @@ def all_sorted(view: LabelerView, counts: LabelCounts) -> Notice:
         counted(text, done),
         (
             *([put_off] if counts.later else []),
-            to_view(view, "review", tr("Look at it again")),
-            to_view(view, "duplicates", tr("Look for copies")),
-            to_view(view, "numbers", tr("Split and export it")),
+            to_view(view, "review", tr("Review labels")),
+            to_view(view, "duplicates", tr("Find duplicates")),
+            to_view(view, "numbers", tr("Split and export")),
         ),
     )
 
@@ -231,36 +231,36 @@ def of_place(view: LabelerView, target: str, name: str, key: str, counts: LabelC
         return all_sorted(view, counts)
     words = {
         Place.LATER.target: (
-            tr("Nothing was put off"),
-            tr("L puts a face off: it waits here."),
+            tr("No skipped faces"),
+            tr("Press L to keep a face here for later."),
         ),
         Place.OTHER.target: (
-            tr("Nobody is here"),
-            tr("O sends a face of somebody you do not collect here."),
+            tr("No unlisted people"),
+            tr("Press O to move faces of people without a class here."),
         ),
         Place.REJECT.target: (
-            tr("Nothing was rejected"),
-            tr("Del sends here what is no face; Q takes it back."),
+            tr("No rejected faces"),
+            tr("Press Del to move a face here, Q to move it back."),
         ),
         SET_ASIDE: (
-            tr("No copies are set aside"),
-            tr("Copies of a picture can be found; the best one is kept."),
+            tr("No duplicates"),
+            tr("Finding duplicates keeps the best copy of each image."),
         ),
     }
-    look = to_view(view, "duplicates", tr("Look for copies"))
+    look = to_view(view, "duplicates", tr("Find duplicates"))
     if target in words:
         title, text = words[target]
         return Notice(title, text, (look,) if target == SET_ASIDE else (to_queue(view),))
-    how = tr("Point at a face and press {key}, or drag faces onto the row at the left.")
-    how = how.format(key=key.upper()) if key else tr("Drag faces onto the row at the left.")
-    title = tr("No face is {name} yet").format(name=name)
+    how = tr("Point at a face and press {key}, or drag faces onto its row on the left.")
+    how = how.format(key=key.upper()) if key else tr("Drag faces onto its row on the left.")
+    title = tr("No faces of {name} yet").format(name=name)
     return Notice(title, how, (to_queue(view), to_pages(view)))
 
 
 def nothing_fits(clear: Callable[[], object]) -> Notice:
     """Filters that leave nothing."""
-    text = tr("Clear the filters")
-    title = tr("Nothing fits the filters")
+    text = tr("Clear filters")
+    title = tr("No faces match the filters")
     return Notice(title, "", (NextStep(text, clear),))
 
 
@@ -269,32 +269,32 @@ def of_wall(view: LabelerView, wall: str, root: Path) -> Notice:
     whole = str(root)
     notices: dict[str, Notice] = {
         "model": Notice(
-            tr("No label differs from what the model says"),
-            tr("The model says more once it has learnt anew."),
+            tr("No label differs from its prediction"),
+            tr("Update the suggestions to compare labels with newer predictions."),
             (
-                NextStep(tr("Learn now"), view.acts.learn),
+                NextStep(tr("Update suggestions now"), view.acts.learn),
                 command("baseline", "presort", "-d", whole),
             ),
         ),
         "doubts": Notice(
-            tr("No label is in doubt"),
-            tr("Labels that are likely wrong are searched for in a terminal:"),
+            tr("No label issues"),
+            tr("To find label issues, run:"),
             (command("baseline", "doubts", "-d", whole),),
         ),
         "page": Notice(
-            tr("Nothing was filed with a page"),
-            tr("Here is what Enter filed on class pages."),
+            tr("No labels accepted by page"),
+            tr("Faces accepted with Enter on class pages appear here."),
             (to_pages(view),),
         ),
         "flags": Notice(
-            tr("Nothing is flagged"),
-            tr("Blurred, black, tiny and odd pictures are searched for in a terminal:"),
+            tr("No quality issues"),
+            tr("To find blurred, black, tiny and unusual images, run:"),
             (command("labeler", "quality", "-d", whole),),
         ),
     }
     nothing = Notice(
-        tr("Nothing is labelled yet"),
-        tr("Sort some faces first: then look at them again."),
+        tr("No labels yet"),
+        tr("Sort some faces first, then review them here."),
         (to_pages(view), to_queue(view)),
     )
     return notices.get(wall, nothing)
@@ -303,40 +303,40 @@ def of_wall(view: LabelerView, wall: str, root: Path) -> Notice:
 def no_copies(look: Callable[[], object]) -> Notice:
     """No groups of copies are left to be decided."""
     return Notice(
-        tr("No copies wait for you"),
-        tr("Pictures that came since the last search have to be compared first."),
-        (NextStep(tr("Look for duplicates"), look),),
+        tr("No duplicates to review"),
+        tr("Images added since the last search are not compared yet."),
+        (NextStep(tr("Find duplicates"), look),),
     )
 
 
 def comparing() -> Notice:
     """Copies are being looked for."""
-    return Notice(tr("Looking for copies …"))
+    return Notice(tr("Finding duplicates…"))
 
 
 def no_missed_images(view: LabelerView, show_all: Callable[[], object]) -> Notice:
     """No image without a face."""
     return Notice(
-        tr("There is no image in which no face was found"),
+        tr("Every image has a detected face"),
         tr("Boxes can be drawn on any image."),
         (
             NextStep(tr("Show all images"), show_all),
-            NextStep(tr("Find faces in images that came since"), view.acts.find_faces),
+            NextStep(tr("Detect faces in new images"), view.acts.find_faces),
         ),
     )
 
 
 def no_such_image(clear: Callable[[], object]) -> Notice:
     """A search among images that finds none."""
-    title = tr("There is no such image")
-    text = tr("Clear the search")
+    title = tr("No matching image")
+    text = tr("Clear search")
     return Notice(title, "", (NextStep(text, clear),))
 
 
 def no_classes(view: LabelerView) -> Notice:
     """No class yet: there is nothing to count."""
     return Notice(
-        tr("There are no classes yet"),
-        tr("Name somebody on a class page, or press N over a face in the grid."),
+        tr("No classes yet"),
+        tr("Type a name on a class page, or press N over a face in the grid."),
         (to_pages(view), to_queue(view)),
     )

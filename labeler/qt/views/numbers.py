@@ -77,7 +77,7 @@ def class_texts(row: ClassCount, numbers: Numbers, plan: SplitPlan | None) -> di
         tr("Labelled"): f"{row.count:,}",
         tr("Size"): "",
         **{part: f"{parts[part]:,}" if parts else "" for part in SPLITS},
-        tr("Off by"): f"{close.deviation:.1f}" if close else "",
+        tr("Deviation"): f"{close.deviation:.1f}" if close else "",
     }
 
 
@@ -151,14 +151,14 @@ class ExportBox(QGroupBox):
         super().__init__()
         self.setTitle(self.tr("Export"))
         self._worker = worker
-        self.working = worker.task(self.tr("an export is being written"))
+        self.working = worker.task(self.tr("an export is running"))
         self.format, self.names, self.folder = QComboBox(), QComboBox(), QLineEdit()
-        self.size_text = QLineEdit(placeholderText=self.tr("as it is"))
+        self.size_text = QLineEdit(placeholderText=self.tr("original"))
         self.bar, self.result = QProgressBar(), QLabel(wordWrap=True)
         self.format.addItems(list_formats())
         self.names.addItems(NAMES)
         self.folder.setText("imagefolder")
-        self.bar.setAccessibleName(self.tr("Progress of the export"))
+        self.bar.setAccessibleName(self.tr("Export progress"))
         self.bar.hide()
         self.start_button = button(self.tr("Export"), self.start)
         self.cancel_button = button(self.tr("Cancel"), self.working.cancel)
@@ -227,14 +227,14 @@ class ExportBox(QGroupBox):
         self._at_work(False)
         count = result["exported"]
         assert isinstance(count, int)
-        text = self.tr("{count} pictures written to {folder}")
+        text = self.tr("{count} images exported to {folder}")
         written = counted(text, count, folder=result["to"])
         notes = result.get("notes", [])
         assert isinstance(notes, list)
         self.result.setText("\n".join([written, *notes]))
         if failed := result.get("failed"):
             assert isinstance(failed, dict)
-            text = self.tr("{count} pictures cannot be read")
+            text = self.tr("{count} images could not be read")
             self._worker.say(counted(text, len(failed)), bad=True)
 
     def _failed(self, why: str) -> None:
@@ -255,13 +255,13 @@ class NumbersView(LabelerView):
         super().__init__(context)
         self.table, self.sure = ClassTable(), ConfidenceBars(wide=True)
         self.sorted, self.split_text, self.sure_text = (QLabel(wordWrap=True) for _ in range(3))
-        self.plan_button = button(self.tr("What would go where?"), self.preview)
-        self.keep_button = button(self.tr("Split so"), self.keep)
+        self.plan_button = button(self.tr("Preview split"), self.preview)
+        self.keep_button = button(self.tr("Apply split"), self.keep)
         self.keep_button.hide()
         self.export_box = ExportBox(self.worker)
         self._plan: SplitPlan | None = None
         self._numbers = Numbers({})
-        self._splitting = self.worker.task(self.tr("a split is being made"))
+        self._splitting = self.worker.task(self.tr("a split is being computed"))
         self._recount = timer(self, self._read, RECOUNT_MS)
         self._lay_out()
         self._connect()
@@ -269,7 +269,7 @@ class NumbersView(LabelerView):
         self.home = self.table
 
     def _lay_out(self) -> None:
-        split, work = QGroupBox(self.tr("Split")), QGroupBox(self.tr("Work so far"))
+        split, work = QGroupBox(self.tr("Split")), QGroupBox(self.tr("Progress"))
         buttons = beside(self.plan_button, self.keep_button)
         QVBoxLayout(split).addLayout(below(buttons, self.split_text, None))
         texts = below(self.sorted, self.sure_text, self.sure, grows=self.sure)
@@ -313,17 +313,17 @@ class NumbersView(LabelerView):
         self.sorted.setText(text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}"))
         self.empty.show_notice(None if rows else no_classes(self))
         if self._plan is None:
-            kept = self.tr("The table shows the split in force.")
-            self.split_text.setText(kept if numbers.kept else self.tr("Nothing is split yet."))
+            kept = self.tr("The table shows the current split.")
+            self.split_text.setText(kept if numbers.kept else self.tr("No split yet."))
 
     def _show_sureness(self) -> None:
         name, each = self.table.chosen, self._numbers.proposed
         counts = (
             each.get(name, ()) if name else [sum(some) for some in zip(*each.values(), strict=True)]
         )
-        what = self.tr("How sure {label} is, of all that wait") if name else ""
+        what = self.tr("Confidence of {label}, all unsorted faces") if name else ""
         self.sure.show_counts(what.format(label=name), counts)
-        text = self.tr("How sure the proposals are, from 0 to 100 %: {label}")
+        text = self.tr("Suggestion confidence, 0 to 100 %: {label}")
         self.sure_text.setText(text.format(label=name or self.tr("all classes")))
         self.sure_text.setVisible(any(counts))
 
@@ -345,7 +345,7 @@ class NumbersView(LabelerView):
         if self._splitting.start(work):
             self.plan_button.setEnabled(False)
             self.keep_button.hide()
-            self.split_text.setText(self.tr("Working …"))
+            self.split_text.setText(self.tr("Working…"))
 
     def _split(self, plan: SplitPlan | None) -> None:
         self._plan = plan
@@ -358,15 +358,15 @@ class NumbersView(LabelerView):
     def _plan_words(self, plan: SplitPlan) -> str:
         totals = {part: sum(row[part] for row in plan.table.values()) for part in SPLITS}
         shares = " : ".join(f"{totals[part]:,}" for part in SPLITS)
-        text = self.tr("{moments} moments stay whole, the largest has {largest}")
+        text = self.tr("{moments} groups are kept together, largest: {largest} samples")
         lines = [
-            self.tr("train : val : test would be {shares}").format(shares=shares),
+            self.tr("train : val : test = {shares}").format(shares=shares),
             text.format(moments=f"{plan.moments:,}", largest=plan.largest_moment),
         ]
         if plan.left:
-            lines.append(counted(self.tr("{count} samples are left out"), len(plan.left)))
+            lines.append(counted(self.tr("{count} samples are excluded"), len(plan.left)))
         if plan.not_searched:
-            text = self.tr("Look for duplicates first (F3): {count} are not compared")
+            text = self.tr("Find duplicates first (F3): {count} not compared")
             lines.append(text.format(count=f"{plan.not_searched:,}"))
         return "\n".join(lines)
 

@@ -331,7 +331,7 @@ class PageNaming(QObject):
         self._field.insert(text)
 
     def say_no_group(self) -> None:
-        self._grid.worker.say(self.tr("No group is pointed at: point at one, then type its name"))
+        self._grid.worker.say(self.tr("Point at a cluster first, then type its name"))
 
     def clear(self) -> None:
         self._field.clear()
@@ -375,7 +375,9 @@ class PageNaming(QObject):
     def _named(self, name: str) -> None:
         if self._typed_for is not self._grid.page:
             self._typed_for = self._grid.page
-            text = self.tr("Typed before this page came: Enter again names these faces {name}")
+            text = self.tr(
+                "Typed before this page appeared: press Enter again to name these faces {name}"
+            )
             self._grid.worker.say(text.format(name=name))
         else:
             self._then(self.completion.meant(name))

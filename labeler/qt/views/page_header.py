@@ -52,7 +52,7 @@ class ConfidenceBars(QWidget):
             for tenth, count in reversed(list(enumerate(counts)))
             if count
         ]
-        text = self.tr("How sure the proposals are")
+        text = self.tr("Suggestion confidence")
         self.setToolTip("\n".join([title or text, *words]))
         self.setAccessibleName(f"{text}: {title}" if title else text)
         self.setAccessibleDescription(", ".join(words))
@@ -116,11 +116,10 @@ def _one_class(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
     sections: tuple[Section, ...] = (Section("", len(page.tiles)),)
     if page.doubtful:
         sections = (
-            Section(tr("Doubtful first"), page.doubtful, DOUBTFUL_SCALE),
-            Section(tr("Sure"), len(page.tiles) - page.doubtful),
+            Section(tr("Low confidence"), page.doubtful, DOUBTFUL_SCALE),
+            Section(tr("High confidence"), len(page.tiles) - page.doubtful),
         )
-    action = tr("Enter: all {count} to {label}").replace("{label}", page.label or "")
-    title = _title_of_proposals(page)
+    title, action = _title_of_proposals(page), tr("Enter: all correct ({count})")
     return ShownPage(page, title, sections, action, usual_hints(), tr("Who is this? (N)"))
 
 
@@ -131,17 +130,17 @@ def _several_classes(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
         Section(f"{keys.get(label, '').upper()}  {label}?".strip(), len([*run]), beside=True)
         for label, run in runs
     )
-    action = tr("Enter: file all {count} as shown")
+    action = tr("Enter: all correct ({count})")
     return ShownPage(page, _title_of_proposals(page), sections, action, usual_hints())
 
 
 def _groups(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
-    alike, alone = tr("{count} alike"), tr("Like nobody here")
+    alike, alone = tr("{count} similar"), tr("No similar face")
     several, count = len(page.groups) > 1, len(page.tiles)
-    title = tr("Who is this?  {count} that look alike: type the name")
+    title = tr("Who is this?  {count} similar faces: type the name")
     if several:
         count = len(page.groups)
-        title = tr("Who are they?  {count} groups that look alike: point at one and type its name")
+        title = tr("Who are they?  {count} clusters: point at one and type its name")
     return ShownPage(
         page,
         title.format(count=count),
@@ -149,14 +148,15 @@ def _groups(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
             Section(alone if size == 1 else alike.format(count=size), size, beside=several)
             for size in page.groups
         ),
-        tr("Enter: go on"),
+        tr("Enter: next page"),
         tr(
-            "A name, or Shift and a class key, is for the whole group · Ctrl+Enter with the "
-            "last name files the page · click leaves a face out · − takes a group apart · . "
-            "nobody you collect · Ctrl+Z takes back · F1 shows all keys"
+            "A name, or Shift and a class key, labels the whole cluster · "
+            "Ctrl+Enter: accept the last name and the page · click: exclude a face "
+            "· −: split the cluster · .: unlisted person · Ctrl+Z: undo · F1: all "
+            "shortcuts"
         ),
-        tr("Type who this is"),
-        tr("Point at a group and type who this is"),
+        tr("Type a name"),
+        tr("Point at a cluster and type its name"),
         has_groups=True,
     )
 
@@ -166,12 +166,12 @@ def _plain(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
         page,
         title_of_plain(None),
         (Section("", len(page.tiles)),),
-        tr("Enter: go on"),
+        tr("Enter: next page"),
         tr(
-            "Point at a face and press / for its name, or the key of its class · Enter files "
-            "nothing and goes on · Ctrl+Z takes back · F1 shows all keys"
+            "Point at a face and press / to name it, or a class key · Enter: next "
+            "page, labels nothing · Ctrl+Z: undo · F1: all shortcuts"
         ),
-        first_step=tr("Point at a face and press / for its name"),
+        first_step=tr("Point at a face and press / to name it"),
         compares=True,
     )
 
@@ -179,10 +179,10 @@ def _plain(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
 def title_of_plain(left: int | None) -> str:
     """Return the title of faces without vectors; `left` are still to be compared, if known."""
     if left == 0:
-        return tr("Faces that cannot be compared: point at one and press / for its name")
+        return tr("Faces that cannot be compared: point at one and press / to name it")
     if not left:
-        return tr("Faces are being compared: groups of look-alikes come by themselves")
-    text = tr("Faces are being compared, {left} to go: groups of look-alikes come by themselves")
+        return tr("Comparing faces…  Clusters appear automatically")
+    text = tr("Comparing faces, {left} left…  Clusters appear automatically")
     return text.format(left=f"{left:,}")
 
 
@@ -190,11 +190,11 @@ def _title_of_proposals(page: ClassPage) -> str:
     """Say whose page it is, and how many may be wrong where such proposals were tested."""
     labels, wrong = page.labels, round(page.expected_wrong)
     if not page.tested:
-        how = tr("not tested yet: look at each")
+        how = tr("accuracy unknown: check each face")
     elif wrong:
         how = tr("about {wrong} may be wrong").format(wrong=wrong)
     else:
-        how = tr("probably all right")
+        how = tr("probably all correct")
     text = tr("{label}?  {count} of {all} · {how}")
     if len(labels) > 1:
         text = tr("Several classes · {count} of {all} · {how}")
@@ -205,8 +205,8 @@ def _title_of_proposals(page: ClassPage) -> str:
 def usual_hints() -> str:
     """Return what a newcomer can do on most pages."""
     return tr(
-        "Enter files all that are not marked · point at a wrong one and press the key of "
-        "its class · Ctrl+Z takes back · F1 shows all keys"
+        "Enter: accept all unmarked faces · point at a wrong one and press its "
+        "class key · Ctrl+Z: undo · F1: all shortcuts"
     )
 
 
@@ -285,7 +285,7 @@ class PageHeader(QWidget):
         shown = self._shown
         if shown is None or shown.page is not page:
             return
-        title = self.tr("How sure {label} is, of all that wait").format(label=page.label)
+        title = self.tr("Confidence of {label}, all unsorted faces").format(label=page.label)
         counts = all_of if shown.files else ()
         self.bars.show_counts(title if page.label else "", counts, page.sureness)
 

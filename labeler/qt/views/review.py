@@ -78,7 +78,7 @@ class FilterBar(QWidget):
         self.size_box.setSuffix(self.tr(" px"))
         self.score_box.setRange(0, 1)
         self.score_box.setSingleStep(0.05)
-        self.text.setPlaceholderText(self.tr("Title, query, author, tag …"))
+        self.text.setPlaceholderText(self.tr("Title, query, author, tag…"))
         self.text.setClearButtonEnabled(True)
         self._timer = timer(self, self.changed.emit, TYPING_MS)
         of_images = (self.source, self.video, self.licence)
@@ -114,12 +114,12 @@ class FilterBar(QWidget):
             (self.tr("Episode"), self.video),
             (self.tr("Text"), self.text),
             (self.tr("Licence"), self.licence),
-            (self.tr("Size from"), self.size_box),
-            (self.tr("Score from"), self.score_box),
-            (self.tr("Proposal"), self.proposal),
+            (self.tr("Min. size"), self.size_box),
+            (self.tr("Min. score"), self.score_box),
+            (self.tr("Suggestion"), self.proposal),
             (self.tr("Quality"), self.flag),
-            (self.tr("Of show"), self.show_of),
-            (self.tr("Moment"), self.moment),
+            (self.tr("Series"), self.show_of),
+            (self.tr("Group"), self.moment),
         )
         for number, (name, part) in enumerate(parts, len(first)):
             line, place = divmod(number, ACROSS)
@@ -164,7 +164,7 @@ class FilterBar(QWidget):
         self.moment.clear()
         self.moment.addItem(self.tr("all"), None)
         if sample is not None:
-            self.moment.addItem(self.tr("that of {title}").format(title=title), sample)
+            self.moment.addItem(self.tr("group of {title}").format(title=title), sample)
             self.moment.setCurrentIndex(1)
         self._show_part(self.moment, sample is not None)  # only a face's menu can choose one
         self.moment.blockSignals(False)
@@ -253,11 +253,11 @@ class FilteredView(SendingView):
 def walls() -> list[tuple[str, object]]:
     """Return what can be looked at again: the title of each wall, and its name."""
     return [
-        (tr("Classes, outliers first"), "outliers"),
-        (tr("The model says otherwise"), "model"),
-        (tr("Labels that are likely wrong"), "doubts"),
-        (tr("Filed with a page, least sure first"), "page"),
-        (tr("Quality flags"), "flags"),
+        (tr("By class, outliers first"), "outliers"),
+        (tr("Predicted as another class"), "model"),
+        (tr("Label issues"), "doubts"),
+        (tr("Accepted by page, lowest confidence first"), "page"),
+        (tr("Quality issues"), "flags"),
         (tr("Everything"), "all"),
     ]
 
@@ -344,9 +344,9 @@ class ReviewView(FilteredView):
         words = counted(self.tr("{count} faces"), count)
         if not count:
             return words
-        hint = self.tr("Enter: as suggested · K: the label is right · a class key: that class")
+        hint = self.tr("Enter: accept suggestion · K: keep label · class key: relabel")
         if self._wall is None or not self._wall.suggested:
-            hint = self.tr("K: the label is right · a class key: that class")
+            hint = self.tr("K: keep label · class key: relabel")
         return f"{words}   ·   {hint}"
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
@@ -361,7 +361,7 @@ class ReviewView(FilteredView):
         suggested = self._wall.suggested if self._wall else {}
         chosen = [row for row in rows if self.model.id(row) in suggested]
         if not chosen:
-            self.worker.say(self.tr("Point at a face with a suggestion, or select some, first"))
+            self.worker.say(self.tr("Point at or select faces with a suggestion first"))
             return
         if not self.view.all_seen(chosen):
             return

@@ -42,16 +42,16 @@ class TileMenu(QMenu):
 
     def add_sending(self, send: Callable[[str], object]) -> None:
         keys = self._worker.keys
-        classes = self.addMenu(self.tr("Send to class"))
+        classes = self.addMenu(self.tr("Label as"))
         classes.setEnabled(bool(keys))
         for name, key in keys.items():
             text = f"{name}\t{key.upper()}".replace("&", "&&")
             classes.addAction(text, partial(send, name))
         places = (
-            (self.tr("Later"), "L", Place.LATER),
-            (self.tr("Other faces"), "O", Place.OTHER),
+            (self.tr("Skip"), "L", Place.LATER),
+            (self.tr("Unlisted person"), "O", Place.OTHER),
             (self.tr("Not a face"), "Del", Place.REJECT),
-            (self.tr("Back to the queue"), "Q", Place.QUEUE),
+            (self.tr("Back to queue"), "Q", Place.QUEUE),
         )
         for text, key, place in places:
             self.addAction(f"{text}\t{key}", partial(send, place.target))
@@ -67,13 +67,13 @@ class TileMenu(QMenu):
         if not self._tiles:
             return
         first = self._tiles[0]
-        self.addAction(self.tr("Open the whole picture"), lambda: self._files(open_file))
+        self.addAction(self.tr("Open full image"), lambda: self._files(open_file))
         if first.label:
-            text = self.tr("Show the class {label}").format(label=first.label).replace("&", "&&")
+            text = self.tr("Show class {label}").format(label=first.label).replace("&", "&&")
             self.addAction(text, lambda: show_class(str(first.label)))
         title = first.title or first.key[:8]
-        self.addAction(self.tr("Show its moment"), lambda: show_moment(first.id, title))
-        self._why = self.addMenu(self.tr("Why was this proposed?"))
+        self.addAction(self.tr("Show its group"), lambda: show_moment(first.id, title))
+        self._why = self.addMenu(self.tr("Why this suggestion?"))
         self._why.aboutToShow.connect(self._ask_why)
         self._line("…")
         self.addSeparator()
@@ -81,8 +81,8 @@ class TileMenu(QMenu):
             [tile.title or tile.key for tile in self._tiles],
             partial(copy_text, self._worker),
         )
-        self.addAction(self.tr("Copy the name"), lambda: copy(names))
-        self.addAction(self.tr("Copy the path"), lambda: self._files(copy))
+        self.addAction(self.tr("Copy name"), lambda: copy(names))
+        self.addAction(self.tr("Copy path"), lambda: self._files(copy))
 
     # -- files
 
@@ -103,17 +103,17 @@ class TileMenu(QMenu):
             return
         self._why.clear()
         for name, sure in reasons.presorted:
-            text = self.tr("The presort says {label}, {percent} %")
+            text = self.tr("Model: {label}, {percent} %")
             self._line(text.format(label=name, percent=round(sure * 100)))
         if reasons.hint:
-            self._line(self.tr("Where it is from it is called {hint}").format(hint=reasons.hint))
+            self._line(self.tr("Weak label: {hint}").format(hint=reasons.hint))
         for name, alike in reasons.alike:
-            text = self.tr("It looks like a face of {label} ({likeness})")
-            self._line(text.format(label=name, likeness=f"{alike:.2f}"))
+            text = self.tr("Similar to a face of {label} ({similarity})")
+            self._line(text.format(label=name, similarity=f"{alike:.2f}"))
         for name in reasons.refused:
-            self._line(self.tr("Somebody said that it is not {label}").format(label=name))
+            self._line(self.tr("Marked as not {label}").format(label=name))
         if self._why.isEmpty():
-            self._line(self.tr("Nothing is known of it yet"))
+            self._line(self.tr("No information yet"))
 
     def _line(self, text: str) -> None:
         """Add a line that is read, and not chosen: not a greyed entry either."""
@@ -213,14 +213,14 @@ class SendingView(LabelerView):
         before = bar.value()
         bar.setValue(before + pages * bar.pageStep())
         if bar.value() == before:
-            ends = (self.tr("This is the beginning"), self.tr("This is the end"))
+            ends = (self.tr("Already at the top"), self.tr("Already at the end"))
             self.worker.say(ends[pages > 0])
 
     def _say_where(self, command: GridCommand) -> None:
         where = {
-            GridCommand.SPLIT: self.tr("S opens a stack on class pages (G)"),
-            GridCommand.BLINK: self.tr("B shows two copies in turn, in Duplicates (F3)"),
-            GridCommand.KEEP_ALL: self.tr("K is for Duplicates (F3) and Review (F5)"),
+            GridCommand.SPLIT: self.tr("S unstacks faces on class pages (G)"),
+            GridCommand.BLINK: self.tr("B blinks between two images in Duplicates (F3)"),
+            GridCommand.KEEP_ALL: self.tr("K works in Duplicates (F3) and Review (F5)"),
         }
         if command in where:
             self.worker.say(where[command])
@@ -403,5 +403,7 @@ class PagedView(SendingView):
         """Return whether nobody can have looked at the page yet, and say so."""
         just = time.monotonic() - self._shown_at < ENTER_DEAD_SECONDS
         if just:
-            self.worker.say(self.tr("This page has only just come: look at it, then once more"))
+            self.worker.say(
+                self.tr("This page has just appeared: check it, then press Enter again")
+            )
         return just

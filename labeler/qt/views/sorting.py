@@ -68,28 +68,28 @@ class SortingView(FilteredView):
     def _places(self) -> list[tuple[str, object]]:
         return [
             (self.tr("Not sorted yet"), Place.QUEUE.target),
-            (self.tr("Later"), Place.LATER.target),
-            (self.tr("Other faces"), Place.OTHER.target),
+            (self.tr("Skipped"), Place.LATER.target),
+            (self.tr("Unlisted person"), Place.OTHER.target),
             (self.tr("Not a face"), Place.REJECT.target),
-            (self.tr("Set aside as copies"), SET_ASIDE),
+            (self.tr("Duplicates"), SET_ASIDE),
             (self.tr("All faces"), ALL_PLACES),
         ]
 
     def _lay_out(self) -> None:
         for title, name in (
-            (self.tr("As they came"), "arrival"),
-            (self.tr("By proposal"), "proposal"),
-            (self.tr("By likeness"), "likeness"),
-            (self.tr("By time"), "time"),
+            (self.tr("By order added"), "arrival"),
+            (self.tr("By suggestion"), "proposal"),
+            (self.tr("By similarity"), "likeness"),
+            (self.tr("By video time"), "time"),
             (self.tr("By source"), "source"),
-            (self.tr("By score"), "score"),
+            (self.tr("By detection score"), "score"),
             (self.tr("By size"), "size"),
         ):
             self.order.addItem(title, name)
-        name_part(self.order, self.tr("Order"))
+        name_part(self.order, self.tr("Sort by"))
         self.turned.setCheckable(True)
         self.turned.setText("↓")
-        name_part(self.turned, self.tr("Turn the order round"))
+        name_part(self.turned, self.tr("Reverse order"))
         self.more.setCheckable(True)
         self.more.setText(self.tr("Filters"))
         self.more.setToolTip(self.tr("Filters (Ctrl+F)"))
@@ -136,7 +136,7 @@ class SortingView(FilteredView):
     def _compare(self) -> None:
         number, asked = self._asked, self.question()
         if self._comparing.start(lambda dataset, ended: (number, grid_rows(dataset, asked))):
-            self.title.setText(self.tr("Comparing faces …"))
+            self.title.setText(self.tr("Comparing faces…"))
 
     def _compared(self, answer: tuple[int, OrderedRows]) -> None:
         number, rows = answer
@@ -204,9 +204,9 @@ class SortingView(FilteredView):
         if len(rows.sections) <= 1 and self._shown.order not in ("proposal", "source", "time"):
             return [Section("", len(rows.ids))]
         nothing = {
-            "proposal": self.tr("Nothing is proposed"),
-            "source": self.tr("Of no source"),
-            "time": self.tr("Of no video"),
+            "proposal": self.tr("No suggestion"),
+            "source": self.tr("No source"),
+            "time": self.tr("Not from a video"),
         }.get(self._shown.order, "")
         question = "?" if self._shown.order == "proposal" else ""
         return [
@@ -223,9 +223,9 @@ class SortingView(FilteredView):
         text = singular(text, self._count if self._shown.chosen == ANYTHING else whole or 0)
         text = text.format(name=name, count=f"{self._count:,}", all=f"{whole or 0:,}")
         if self._shown.target == SET_ASIDE:
-            text += self.tr("  ·  Q or K: they are no copies, take them back")
+            text += self.tr("  ·  Q or K: not a duplicate, restore")
         if self._new:
-            text += self.tr("  ·  {count} more since: Enter shows them").format(count=self._new)
+            text += self.tr("  ·  {count} new: press Enter to show them").format(count=self._new)
         self.title.setText(text)
 
     # -- what changes while it is shown
@@ -306,7 +306,9 @@ class SortingView(FilteredView):
             self._take_back(rows)
         else:
             self.model.set_state(rows, UNMARKED)
-            self.worker.say(self.tr("These are set aside as copies: Q or K takes them back first"))
+            self.worker.say(
+                self.tr("These are marked as duplicates: press Q or K to restore them first")
+            )
 
     def _take_back(self, rows: Sequence[int]) -> None:
         if not rows:
@@ -321,7 +323,7 @@ class SortingView(FilteredView):
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENTER:
             self.enter()
-            self.worker.say(self.tr("Shown anew"))
+            self.worker.say(self.tr("Refreshed"))
         elif command is GridCommand.KEEP_ALL and self._shown.target == SET_ASIDE:
             self._take_back(rows)
         else:

@@ -94,7 +94,7 @@ def test_a_class_gets_a_show_and_the_grid_is_filtered_by_it(person: Person) -> N
         person.send(row, name)
     settle(person.window)
     shows = next(
-        menu for menu in class_menu(person, "rei").findChildren(QMenu) if menu.title() == "Of show"
+        menu for menu in class_menu(person, "rei").findChildren(QMenu) if menu.title() == "Series"
     )
     shows.popup(person.window.mapToGlobal(QPoint(60, 60)))
     QTest.keyClicks(shows.findChild(QLineEdit), "Night  Train")
@@ -119,7 +119,7 @@ def test_the_grid_follows_a_rename_and_a_merge(person: Person) -> None:
     person.send(0, "rei")
     person.send(1, "hana")
     settle(person.window)
-    click(class_menu(person, "rei"), "Show its faces")
+    click(class_menu(person, "rei"), "Show faces")
     settle(person.window)
     person.window.worker.decide(lambda session: session.rename_class("rei", "Ayanami"))
     settle(person.window)

@@ -50,7 +50,7 @@ def test_a_decision_made_while_closing_waits_for_a_busy_dataset(
         person.send(0, "rei")
         assert not person.window.close()
         assert person.window.isVisible()
-        assert "not everything is saved yet" in message(person.window)
+        assert "changes are being saved" in message(person.window)
         assert labels(few) == []
     until(lambda: not person.window.isVisible())
     assert labels(few) == ["rei"]
@@ -119,7 +119,7 @@ def test_an_export_that_is_under_way_is_finished_first(opened: Opened, few: Face
     settle(window)
     view.export_box.start()
     assert not window.close()
-    assert "an export is being written" in message(window)
+    assert "an export is running" in message(window)
     # It fails, for nothing is split yet: a person has to see that.
     until(lambda: not view.export_box.working.busy, 60)
     assert window.isVisible()

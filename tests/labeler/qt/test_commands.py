@@ -148,7 +148,7 @@ def test_the_status_bar_says_what_learning_is_at(
     stand_in(baseline=TELLS)
     window = opened(few.root)
     button = button_of(window)
-    assert button.text() == "Learning is off"
+    assert button.text() == "Suggestion updates off"
     assert button.switch.isChecked()
     assert button.now.isEnabled()
     window.learning.begin()
@@ -159,7 +159,7 @@ def test_the_status_bar_says_what_learning_is_at(
     # Switched off, it stays off in windows to come.
     button.switch.trigger()
     assert not window.learning.at_work
-    assert button.text() == "Learning is off"
+    assert button.text() == "Suggestion updates off"
     other = opened(few.root)
     other.learning.begin()
     settle(other)
@@ -178,7 +178,7 @@ def test_what_is_missing_is_said_once_with_what_it_would_bring(
         window.learning.begin()
         until(lambda shown=window: shown.learning.state is LearningState.MISSING)
         button = button_of(window)
-        assert button.text() == "Cannot learn"
+        assert button.text() == "Suggestions unavailable"
         assert "[transfer]" in button.toolTip()
     assert [text for text in said if "Proposals would improve" in text] == said
     assert len(said) == 1
@@ -192,7 +192,7 @@ def test_a_window_learns_by_itself(few: FaceSet, opened: Opened) -> None:
         samples = [one.key for one in dataset.samples.by_key()]
         window = opened(few.root, "pages")
         window.learning.begin()
-        until(lambda: button_of(window).text() == "Faces were looked at", 240)
+        until(lambda: button_of(window).text() == "Features computed", 240)
         settle(window)
         shown = list(window.view.model._ids)  # type: ignore[attr-defined]
         before = Proposals(dataset.db).newest()

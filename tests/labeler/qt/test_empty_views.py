@@ -61,17 +61,17 @@ def test_every_view_of_an_empty_dataset_says_what_to_do(opened: Opened, tmp_path
         said[kind.name] = title(window)
         assert notice(window).notice.steps, kind.name  # type: ignore[union-attr]
     assert said == {
-        "sorting": "There are no faces here yet",
-        "pages": "There are no faces here yet",
-        "duplicates": "No copies wait for you",
-        "crop": "There are no faces here yet",
-        "review": "Nothing is labelled yet",
-        "numbers": "There are no classes yet",
+        "sorting": "No faces yet",
+        "pages": "No faces yet",
+        "duplicates": "No duplicates to review",
+        "crop": "No faces yet",
+        "review": "No labels yet",
+        "numbers": "No classes yet",
     }
     window.show_view("review")
     wall = window.view.bar.wall  # type: ignore[attr-defined]
     wall.setCurrentIndex(wall.findData("doubts"))
-    until(lambda: title(window) == "No label is in doubt")
+    until(lambda: title(window) == "No label issues")
     press(window, "Copy")
     copied = QGuiApplication.clipboard().text()
     assert copied == f"baseline doubts -d '{window.worker.root}'"
@@ -82,7 +82,7 @@ def test_faces_are_looked_for_from_where_there_are_none(opened: Opened, few: Fac
         settings.write('[crop]\ndetector = "drawnface"\n')  # what has searched them is not here
     window = opened(few.root, "crop")
     title(window)
-    press(window, "Find faces in images that came since")
+    press(window, "Detect faces in new images")
     assert window.taking.running
     until(lambda: not window.taking.running)
     assert (window.taking.state, window.taking.whys) == ("done", [])
@@ -91,29 +91,29 @@ def test_faces_are_looked_for_from_where_there_are_none(opened: Opened, few: Fac
 def test_buttons_lead_on(sorted_window: LabelerWindow) -> None:
     window = sorted_window
     assert title(window) == "Everything is sorted"
-    press(window, "Look at it again")
+    press(window, "Review labels")
     assert (window.shown_name, title(window)) == ("review", "")
     assert window.focusWidget() is window.view.home
     window.class_panel.chosen.emit("nobody")
     assert window.shown_name == "review"
-    assert title(window) == "Nothing fits the filters"
-    press(window, "Clear the filters")
+    assert title(window) == "No faces match the filters"
+    press(window, "Clear filters")
     until(lambda: title(window) == "")
     window.show_view("sorting")
     places = {
         "nobody": "No face is nobody yet",
-        Place.LATER.target: "Nothing was put off",
-        Place.OTHER.target: "Nobody is here",
-        Place.REJECT.target: "Nothing was rejected",
+        Place.LATER.target: "No skipped faces",
+        Place.OTHER.target: "No unlisted people",
+        Place.REJECT.target: "No rejected faces",
     }
     for place, said in places.items():
         window.class_panel.chosen.emit(place)
         assert title(window) == said
-        press(window, "Go to what is not sorted")
+        press(window, "Go to unsorted faces")
         assert title(window) == "Everything is sorted"
     window.show_view("pages")
     assert title(window) == "Everything is sorted"
-    press(window, "Split and export it")
+    press(window, "Split and export")
     assert window.shown_name == "numbers"
     assert title(window) == ""
 
@@ -124,7 +124,7 @@ def test_while_pages_are_made_it_says_so_and_keeps_a_name(
     faces = copied(drawn_few, tmp_path / "d", named=False)
     window = opened(faces.root, "pages", at_rest=False)
     QApplication.processEvents()
-    assert notice(window).title.text() == "Pages are being made …"
+    assert notice(window).title.text() == "Preparing pages…"
     assert notice(window).isVisible()
     for letter in "Gin":  # G and N are keys of the window
         QTest.keyClick(window.focusWidget(), letter)
@@ -146,16 +146,16 @@ def test_while_faces_are_looked_for_it_does_not_say_that_there_are_none(
     with Dataset.create(tmp_path / "d") as dataset:
         add_image(dataset, "one")
     window = opened(tmp_path / "d")
-    assert title(window) == "No faces were found in the pictures yet"
-    press(window, "Find the faces in them")
+    assert title(window) == "No faces detected yet"
+    press(window, "Detect faces")
     for name in ("sorting", "pages"):
         window.show_view(name)
-        assert title(window) == "Faces are being looked for …"
+        assert title(window) == "Detecting faces…"
     until(lambda: not window.taking.running)
-    assert title(window) == "No faces were found in the pictures yet"
+    assert title(window) == "No faces detected yet"
 
 
 def test_another_program_that_finds_faces_is_seen(opened: Opened, tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "d") as dataset, dataset.stage("facecrop"):
         add_image(dataset, "one")
-        assert title(opened(tmp_path / "d")) == "Faces are being looked for …"
+        assert title(opened(tmp_path / "d")) == "Detecting faces…"

@@ -124,25 +124,25 @@ def person(opened: Opened, film: FaceSet) -> Person:
 
 
 def test_one_face_or_the_selection_is_sent_by_the_menu(person: Person) -> None:
-    click(submenu(menu_of(person, 3), "Send to class"), "rei")
+    click(submenu(menu_of(person, 3), "Label as"), "rei")
     settle(person.window)
     assert list(named(person).values()) == ["rei"]
     for row in (5, 6):
         person.click(row, modifiers=CONTROL)
-    click(submenu(menu_of(person, 6), "Send to class"), "hana")
+    click(submenu(menu_of(person, 6), "Label as"), "hana")
     settle(person.window)
     assert sorted(named(person).values()) == ["hana", "hana", "rei"]
     person.click(8, modifiers=CONTROL)
-    click(menu_of(person, 9), "Later")  # beside the selection: that face alone
+    click(menu_of(person, 9), "Skip")  # beside the selection: that face alone
     settle(person.window)
     assert person.window.worker.last.counts.later == 1
     assert person.view.model.state(9).target == "later"
     click(menu_of(person, 10), "Not a face")
-    click(menu_of(person, 11), "Other faces")
+    click(menu_of(person, 11), "Unlisted person")
     settle(person.window)
     counts = person.window.worker.last.counts
     assert (counts.rejected, counts.other) == (1, 1)
-    click(menu_of(person, 10), "Back to the queue")
+    click(menu_of(person, 10), "Back to queue")
     settle(person.window)
     assert person.window.worker.last.counts.rejected == 0
 
@@ -150,12 +150,12 @@ def test_one_face_or_the_selection_is_sent_by_the_menu(person: Person) -> None:
 def test_the_menu_looks_closer(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     files: list[str] = []
     monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: files.append(url.toLocalFile()))
-    click(menu_of(person, 3), "Open the whole picture")
+    click(menu_of(person, 3), "Open full image")
     until(lambda: bool(files))
     assert Path(files[0]).is_file()
-    click(menu_of(person, 3), "Copy the name")
+    click(menu_of(person, 3), "Copy name")
     assert QGuiApplication.clipboard().text() == person.view.model.tile(3).title
-    click(menu_of(person, 3), "Copy the path")
+    click(menu_of(person, 3), "Copy path")
     until(lambda: QGuiApplication.clipboard().text() == files[0])
     click(menu_of(person, 3), "Enlarge")
     assert person.view.enlarged.isVisible()
@@ -168,7 +168,7 @@ def test_the_menu_looks_closer(person: Person, monkeypatch: pytest.MonkeyPatch) 
     click(menu_of(person, 4), "Show the class rei")
     settle(person.window)
     assert person.view.model.rowCount() == 2
-    click(menu_of(person, 0), "Show its moment")
+    click(menu_of(person, 0), "Show its group")
     settle(person.window)
     assert person.view.model.rowCount() == 3  # the frames of one shot
     assert "All faces · 3 of 24 faces" in person.view.title.text()

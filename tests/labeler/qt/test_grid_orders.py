@@ -147,7 +147,7 @@ def test_filters_by_keys_alone(person: Person) -> None:
     settle(person.window)
     assert view.title.text() == "Not sorted yet · 0 of 59 faces"
     person.enter()
-    assert view.empty.title.text() == "Nothing fits the filters"
+    assert view.empty.title.text() == "No faces match the filters"
     assert view.empty.isVisible()
     undo(person)
     assert view.title.text() == "Not sorted yet · 1 of 60 faces"

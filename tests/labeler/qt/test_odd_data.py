@@ -131,7 +131,7 @@ def test_a_locked_catalogue_holds_up_nothing_but_the_saving(person: Person, few:
     assert time.monotonic() - told < 20
     person.window.close()
     assert person.window.isVisible()
-    assert "not everything is saved yet" in person.window.statusBar().currentMessage()
+    assert "changes are being saved" in person.window.statusBar().currentMessage()
     free.set()
     thread.join()
     until(lambda: not person.window.isVisible())

@@ -56,7 +56,7 @@ def test_enter_files_what_is_not_marked(person: Person) -> None:
     person.click(2)  # and back
     person.send(3, next(name for name in person.keys if name != page.label))
     settle(person.window)
-    assert view.model.state(1).kind == "lifted"
+    assert view.model.state(1).kind == "excluded"
     assert view.model.state(2).kind == "in"
     assert counted(person) == 1  # what was sent is saved at once, the page is not
     ready(person)
@@ -82,7 +82,7 @@ def test_nothing_is_said_of_errors_before_a_page_was_decided(person: Person) -> 
         assert "not tested yet" in header.title.text()
         person.one_page()
     wrong = round(class_pages(person).page.expected_wrong)
-    how = f"about {wrong} may be wrong" if wrong else "probably all right"
+    how = f"about {wrong} may be wrong" if wrong else "probably all correct"
     assert header.title.text().endswith(f" · {how}")
 
 
@@ -133,7 +133,7 @@ def test_the_header_follows_a_rename_and_enter_files_to_the_new_name(person: Per
     settle(person.window)
     assert view.header.title.text().startswith("Ayanami?")
     assert f"all {tiles - 1} to Ayanami" in view.header.file_button.text()
-    assert view.model.state(1).kind == "lifted"
+    assert view.model.state(1).kind == "excluded"
     assert view.model.proposal(0).label == "Ayanami"
     ready(person)
     person.enter()

@@ -110,7 +110,7 @@ def test_dropped_pictures_are_offered_and_a_dropped_dataset_is_opened(
     (tmp_path / "empty").mkdir()
     welcome = welcomed(program, tmp_path / "empty")
     drop_files(welcome, [tmp_path / "nothing.txt"])
-    assert welcome.problem.text() == "There is no picture and no video in that"
+    assert welcome.problem.text() == "No images or videos found"
     drop_files(welcome, [faces / "hana"])
     drop_files(welcome, [faces / "rei" / "0.png"])
     until(lambda: welcome.take.isChecked())

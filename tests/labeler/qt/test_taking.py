@@ -151,7 +151,7 @@ def test_it_is_stopped_at_once_and_goes_on_with_a_click(
     QTest.keyClick(window.view.home, "1")  # the window works meanwhile
     QTest.mouseClick(bar_of(window).stop, Qt.MouseButton.LeftButton)
     assert not window.taking.running
-    assert bar_of(window).text.text() == "Stopped; what was taken in is kept"
+    assert bar_of(window).text.text() == "Stopped; imported images are kept"
     stand_in(harvest=HARVEST)
     QTest.mouseClick(bar_of(window).again, Qt.MouseButton.LeftButton)
     until(lambda: window.taking.state is TakingState.DONE)
@@ -172,7 +172,7 @@ def test_what_fails_is_said_with_its_mend_and_the_rest_is_done(
     assert bar_of(window).text.text() == (
         "Not everything could be taken in  ·  4 faces found  ·  no space left -> make some"
     )
-    assert bar_of(window).again.text() == "Try again"
+    assert bar_of(window).again.text() == "Retry"
     assert bar_of(window).again.isVisible()
 
 
@@ -187,7 +187,7 @@ def test_closing_waits_for_it_and_closing_twice_stops_it(
     assert command._process is not None
     number = command._process.processId()
     assert not window.close()
-    assert "pictures are being taken in" in window.statusBar().currentMessage()
+    assert "an import is running" in window.statusBar().currentMessage()
     assert window.close()
     with pytest.raises(OSError):
         os.kill(number, 0)

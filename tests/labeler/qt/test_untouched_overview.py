@@ -24,7 +24,7 @@ from labeler.qt.views import class_pages as pages_module
 from labeler.qt.views import sending
 from labeler.sorting.page_layout import ClassPage
 
-ANEW = "The groups were made anew: a network has seen the faces by now"
+ANEW = "Clusters updated with new features"
 
 
 @pytest.fixture(autouse=True)
@@ -80,15 +80,13 @@ def test_faces_stand_in_a_plain_grid_until_all_are_measured(
     view, before, titles = class_pages(person), page_of(person), set[str]()
     said = messages(person.window)
     assert (before.kind, len(before.tiles)) == ("plain", 60)
-    assert view.header.title.text() == (
-        "Faces are being compared: groups of look-alikes come by themselves"
-    )
+    assert view.header.title.text() == ("Comparing faces…  Clusters appear automatically")
     assert not view.header.name.isVisible()
     alive(view)
     QTest.keyClick(view.view, Qt.Key.Key_Return)
     view.name_page("Miku")  # as by a name that was begun for the page before
     settle(person.window)
-    assert said[0] == "Point at a face and press / for its name"
+    assert said[0] == "Point at a face and press / to name it"
     assert page_of(person) is before
     assert set(labels(tmp_path / "d").values()) == {None}
     view._untouched.shown(before)  # nobody has touched it
@@ -153,7 +151,7 @@ def test_a_key_that_was_meant_for_the_groups_before_is_not_taken(
     presort(person)
     until(lambda: page_of(person) is not before)
     view.send_rows([0], "Miku", "by hand")
-    assert said[-1] == "This page has only just come: look at it, then once more"
+    assert said[-1] == "This page has just appeared: check it, then press Enter again"
     monkeypatch.setattr(sending, "ENTER_DEAD_SECONDS", 0)
     settle(person.window)
     view.send_rows([0], "Miku", "by hand")
