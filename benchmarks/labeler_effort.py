@@ -66,7 +66,7 @@ KEY, POINT, PRESS, THINK, SCAN = 0.28, 1.1, 0.1, 1.35, 0.15
 """Seconds: of the keystroke-level model, and for a look at a face."""
 STEP = 12
 """Pixels between two places of a mouse that moves."""
-STILL_LEARNING = ("beginning", "looking", "solving")
+STILL_LEARNING = ("starting", "features", "updating")
 PATIENCE = 120.0
 """Seconds after which a window that does not come to rest is a fault."""
 NO_FACE = ""
@@ -169,7 +169,7 @@ class Person:
             if time.monotonic() > latest:
                 raise SystemExit("the window does not come to rest")
             QApplication.processEvents()
-            quiet = quiet + 1 if self.window.view.settled() else 0
+            quiet = quiet + 1 if self.window.view.is_settled() else 0
             time.sleep(0.004)
 
     def _place(self, row: int) -> tuple[int, int]:
@@ -355,7 +355,7 @@ class Person:
     @property
     def keys(self) -> Mapping[str, Sequence[str]]:
         """The keys of the classes, as the rail shows them, and that for what is no face."""
-        progress = self.window.worker.last
+        progress = self.window.worker.progress
         return {NO_FACE: ["Delete"]} | ({} if progress is None else progress.keys)
 
 

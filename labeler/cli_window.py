@@ -98,7 +98,7 @@ def show(job: CommandJob, wished: WindowWishes) -> Result | None:
     """Open the window until it is closed, or take a picture of it."""
     try:
         from gleanset.platform import has_display
-        from labeler.qt.app import open_window, take_picture
+        from labeler.qt.app import open_window, save_screenshot
     except ImportError as error:
         raise MissingComponent(
             f"the window needs PySide6, which cannot be loaded ({error})",
@@ -113,7 +113,7 @@ def show(job: CommandJob, wished: WindowWishes) -> Result | None:
     size = parse_size(wished.size)
     if wished.screenshot is not None:
         written = [
-            take_picture(job.root, view, file, wished.language, theme=theme, size=size)
+            save_screenshot(job.root, view, file, wished.language, theme=theme, size=size)
             for view, theme, file in wished.pictures()
         ]
         return written[0] if len(written) == 1 else {"written": len(written)}

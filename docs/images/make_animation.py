@@ -86,7 +86,7 @@ class FilmedPerson(Person):
     @property
     def waiting(self) -> int:
         """How many faces nobody has named yet."""
-        progress = self.window.worker.last
+        progress = self.window.worker.progress
         assert progress is not None
         return progress.counts.waiting
 

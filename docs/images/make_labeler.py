@@ -31,7 +31,7 @@ from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.db.runs import Doubt, Doubts
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
-from labeler.qt.app import SIZE, make_application, picture_of
+from labeler.qt.app import SIZE, make_application, render_window
 from labeler.qt.theme import show_theme
 from labeler.qt.translations import install
 from labeler.qt.views.base import VIEWS
@@ -129,7 +129,7 @@ def point_at_something(application: QApplication, window: LabelerWindow, view: s
 
     def let(seconds: float) -> None:
         end = time.monotonic() + seconds
-        while time.monotonic() < end or not window.view.settled():
+        while time.monotonic() < end or not window.view.is_settled():
             application.processEvents()
             time.sleep(0.005)
 
@@ -198,7 +198,7 @@ def main(folder: Path) -> None:
                 window.show()
                 point_at_something(application, window, view)
                 file = folder / f"labeler-{view}{suffix}.png"
-                picture_of(application, window, file, 60)
+                render_window(application, window, file, 60)
                 window.shut_down()
                 window.deleteLater()
                 smaller(file)

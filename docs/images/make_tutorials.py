@@ -29,7 +29,7 @@ from reader import Reader
 from tutorial_sites import at_tutorial, printed
 from web_browser import chromium, until
 
-from labeler.qt.app import take_picture
+from labeler.qt.app import save_screenshot
 
 IMAGES = Path(__file__).resolve().parent
 ROOT = IMAGES.parents[1]
@@ -45,7 +45,7 @@ def window(view: str, folder: str) -> Shot:
 
     def take(reader: Reader) -> Image.Image:
         file = reader.home / "window.png"
-        take_picture(reader.home / folder, view, file, "en", theme="light")
+        save_screenshot(reader.home / folder, view, file, "en", theme="light")
         return Image.open(file)
 
     return take

@@ -1,4 +1,4 @@
-"""Open the window, or render it into a picture."""
+"""Open the window, or render it into an image file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject, QTimer
 from PySide6.QtWidgets import QApplication
 
-from gleanset.errors import DatasetBusy, MissingComponent, NotWritable, UsageError
+from gleanset.errors import DatasetBusy, MissingComponent, NotWritable
 from gleanset.platform import has_display
 from labeler.qt.theme import show_theme
 from labeler.qt.translations import install
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from labeler.qt.window import LabelerWindow
 
 
-HEARD_MS = 250
-"""So long Ctrl-C waits at most to be heard: Qt waits for events outside of Python."""
+SIGNAL_POLL_MS = 250
 
 
 class CtrlC(QObject):
-    """Closes the windows on Ctrl-C as their own button does; `pressed` tells whether it came."""
+    """Closes all windows on Ctrl-C as their close button does."""
 
     def __init__(self, application: QApplication) -> None:
         super().__init__(application)
         self.pressed = False
         self._before = signal.getsignal(signal.SIGINT)
         if self._before is not signal.default_int_handler:
-            # A script that ignores it goes on ignoring it.
+            # A script that ignores it continues to ignore it.
             return
         signal.signal(signal.SIGINT, self._press)
-        self._listen = QTimer(self)
-        self._listen.timeout.connect(lambda: None)  # Python runs handlers of signals by the way
-        self._listen.start(HEARD_MS)
+        # Qt waits for events outside of Python, which runs signal handlers only in between.
+        self._poll = QTimer(self)
+        self._poll.timeout.connect(lambda: None)
+        self._poll.start(SIGNAL_POLL_MS)
 
     def release(self) -> None:
         """Let Ctrl-C raise `KeyboardInterrupt` again."""
@@ -48,25 +48,25 @@ class CtrlC(QObject):
 
     def _press(self, _number: int, _frame: FrameType | None) -> None:
         self.pressed = True
-        # Not in the midst of whatever was interrupted.
+        # Later: the handler interrupts arbitrary code.
         QTimer.singleShot(0, self, QApplication.closeAllWindows)
 
 
 SIZE = (1440, 900)
-SWITCH_SECONDS = 0.0005
-"""So long a thread that computes in Python may let the window's wait: by default ten times that."""
+THREAD_SWITCH_SECONDS = 0.0005
+"""A tenth of Python's default, so that computing threads do not delay the window's thread."""
 
-PICTURE_SETTLE_SECONDS = 60.0
-POINT_SECONDS = 3.0
-REST = 15
+MAX_SETTLE_SECONDS = 60.0
+HOVER_SETTLE_SECONDS = 3.0
+SETTLED_ROUNDS = 15
 
 
 def needs_display() -> None:
-    """Raise `MissingComponent` where a window could not be shown: Qt itself would abort."""
+    """Raise `MissingComponent` if there is no display: Qt itself would abort."""
     if not has_display():
         raise MissingComponent(
-            "there is no display to open a window on",
-            "log in to a desktop, use ssh -X, or run it in a virtual one: xvfb-run -a labeler",
+            "no display to open a window on",
+            "log in to a desktop, use ssh -X, or run it in a virtual display: xvfb-run -a labeler",
         )
 
 
@@ -78,14 +78,13 @@ def open_window(
     theme: str | None = None,
     size: tuple[int, int] | None = None,
 ) -> int:
-    """Show the window until it is closed; return the exit code. `view`: by default the last one.
+    """Show the window until it is closed; return the exit code.
 
-    Where there is no dataset, it is a window that offers to make one. Raises `KeyboardInterrupt`
-    where Ctrl-C closed it: everything is saved then.
+    `view` is by default the last one. Without a dataset, the window offers to create one. Raises
+    `KeyboardInterrupt` if Ctrl-C closed it, after saving everything.
     """
     needs_display()
     application = make_application()
-    from labeler.qt.app import CtrlC
     from labeler.qt.program import Program
 
     program = Program(application, language, theme=theme, size=size)
@@ -99,14 +98,14 @@ def open_window(
     if lost:
         raise DatasetBusy(
             f"{lost} decisions could not be saved to {root} and are lost",
-            "open the window again: the faces they were about stand as before",
+            "open the window again and repeat them",
         )
     if ctrl_c.pressed:
         raise KeyboardInterrupt
     return code
 
 
-def take_picture(
+def save_screenshot(
     root: Path,
     view: str,
     file: Path,
@@ -117,52 +116,47 @@ def take_picture(
 ) -> dict[str, object]:
     """Render a view without a display into a PNG file; `size` is that of the window."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    # What that platform cannot do is nothing to a picture.
+    # Warnings about what that platform cannot do are irrelevant here.
     os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")
     application = make_application()
     if theme is not None:
         show_theme(theme)
     install(application, language)
-    from labeler.qt.views.base import VIEWS, view_named
     from labeler.qt.window import LabelerWindow
 
-    if view_named(view) is None:
-        raise UsageError(
-            f"there is no view {view!r}", f"choose one of {', '.join(kind.name for kind in VIEWS)}"
-        )
     window = LabelerWindow(root, view)
     try:
         window.resize(*(size or SIZE))
         window.show()
-        return picture_of(application, window, file, PICTURE_SETTLE_SECONDS)
+        return render_window(application, window, file, MAX_SETTLE_SECONDS)
     finally:
         window.shut_down()
         window.deleteLater()
 
 
-def picture_of(
-    application: QApplication, window: LabelerWindow, file: Path, seconds: float
+def render_window(
+    application: QApplication, window: LabelerWindow, file: Path, timeout: float
 ) -> dict[str, object]:
-    """Wait until the view has settled, at most so long, and write a PNG."""
-    _wait(application, window, time.monotonic() + seconds)
-    _point_at_first(window)
-    _wait(application, window, time.monotonic() + POINT_SECONDS)
-    picture = window.grab()
-    if not picture.save(str(file), "PNG"):
-        raise NotWritable(f"cannot write {file}", "name another file")
-    return {"written": str(file), "width": picture.width(), "height": picture.height()}
+    """Wait until the view is settled, at most `timeout` seconds, and write a PNG file."""
+    _wait_until_settled(application, window, timeout)
+    _point_at_first_tile(window)
+    _wait_until_settled(application, window, HOVER_SETTLE_SECONDS)
+    image = window.grab()
+    if not image.save(str(file), "PNG"):
+        raise NotWritable(f"cannot write {file}", "choose another file")
+    return {"written": str(file), "width": image.width(), "height": image.height()}
 
 
-def _wait(application: QApplication, window: LabelerWindow, end: float) -> None:
-    still = 0
-    while time.monotonic() < end and still < REST:
+def _wait_until_settled(application: QApplication, window: LabelerWindow, timeout: float) -> None:
+    end, rounds = time.monotonic() + timeout, 0
+    while time.monotonic() < end and rounds < SETTLED_ROUNDS:
         application.processEvents()
-        still = still + 1 if window.view.settled() else 0
+        rounds = rounds + 1 if window.view.is_settled() else 0
         time.sleep(0.02)
 
 
-def _point_at_first(window: LabelerWindow) -> None:
-    """Point at a tile: the detail panel is empty while nothing is pointed at."""
+def _point_at_first_tile(window: LabelerWindow) -> None:
+    # Otherwise the details panel is empty.
     from labeler.qt.grid.tile_view import TileView
 
     for grid in window.view.findChildren(TileView):
@@ -172,10 +166,10 @@ def _point_at_first(window: LabelerWindow) -> None:
 
 
 def make_application() -> QApplication:
-    """Return the program's one `QApplication`, made where there is none."""
-    there = QApplication.instance()
-    sys.setswitchinterval(SWITCH_SECONDS)
-    made = there if isinstance(there, QApplication) else QApplication(sys.argv[:1])
-    made.setOrganizationName("gleanset")
-    made.setApplicationName("labeler")
-    return made
+    """Return the `QApplication` of the process, made if there is none."""
+    existing = QApplication.instance()
+    sys.setswitchinterval(THREAD_SWITCH_SECONDS)
+    application = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
+    application.setOrganizationName("gleanset")
+    application.setApplicationName("labeler")
+    return application

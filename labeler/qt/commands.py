@@ -43,7 +43,7 @@ class CommandEnd(NamedTuple):
     result: Mapping[str, object] = MappingProxyType({})
 
 
-class OwnCommand(QObject):
+class CommandProcess(QObject):
     """One command, such as `("baseline", "presort", "-d", root)`.
 
     `staged` (CommandStage) says how far it is; `ended` (CommandEnd) comes when it ended by itself.

@@ -197,7 +197,7 @@ def parts() -> tuple[Part, ...]:
 TITLE = 1.4
 
 
-class KeySheet(QFrame):
+class ShortcutsPopup(QFrame):
     """A panel in the middle of the window. It is a popup: Qt gives it all keys and clicks until it
     is put away.
     """
@@ -279,20 +279,20 @@ def who(widget: QWidget | None) -> int:
     return int(shiboken6.getCppPointer(widget)[0]) if widget is not None else 0
 
 
-class KeyWitness(QObject):
+class IdleKeyWatcher(QObject):
     """Compares what a window is before and after each key: `looks` tells, beside the focus."""
 
     def __init__(
-        self, window: QWidget, worker: SessionWorker, looks: Callable[[], Hashable]
+        self, window: QWidget, worker: SessionWorker, key_state: Callable[[], Hashable]
     ) -> None:
         super().__init__(window)
-        self._window, self._worker, self._looks = window, worker, looks
+        self._window, self._worker, self._key_state = window, worker, key_state
         self._key = ""
         self._before: Hashable = None
         self._told = False
         worker.message.connect(self._said)
 
-    def pressed(self, event: QKeyEvent) -> None:
+    def press(self, event: QKeyEvent) -> None:
         self._check()
         self._key = key_name(event)
         self._told, self._before = False, self._state()
@@ -304,12 +304,20 @@ class KeyWitness(QObject):
     def _state(self) -> Hashable:
         focus = QApplication.focusWidget()
         popup = QApplication.activePopupWidget()
-        return who(focus), state_of(focus), who(popup), self._worker.decided, self._looks()
+        return (
+            who(focus),
+            state_of(focus),
+            who(popup),
+            self._worker.decision_count,
+            self._key_state(),
+        )
 
     def _check(self) -> None:
         key, self._key = self._key, ""
         if key and not self._told and self._window.isVisible() and self._state() == self._before:
-            self._worker.say(self.tr("{key} does nothing here · F1: all shortcuts").format(key=key))
+            self._worker.show_message(
+                self.tr("{key} does nothing here · F1: all shortcuts").format(key=key)
+            )
 
 
 def key_name(event: QKeyEvent) -> str:

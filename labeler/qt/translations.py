@@ -124,7 +124,7 @@ def warn_of_missing_fonts(worker: SessionWorker, language: str) -> None:
                 "No font with Japanese or Chinese characters is installed: install "
                 "one, such as fonts-noto-cjk"
             )
-            worker.say(text, bad=True)
+            worker.show_message(text, bad=True)
 
     worker.progressed.connect(check)
 

@@ -1,7 +1,4 @@
-"""The window: class list, views, detail panel, status bar; undo, redo, the keys of views; closing.
-
-Closing waits until everything is saved: nothing is lost without a word.
-"""
+"""The window: class list, views, details panel, status bar; undo, view keys and closing."""
 
 from __future__ import annotations
 
@@ -24,230 +21,232 @@ from PySide6.QtWidgets import (
 from gleanset import Dataset
 from labeler.qt.classes.keys import ALONE
 from labeler.qt.classes.panel import ClassPanel
-from labeler.qt.keyboard import InputFilter, KeySheet, KeyWitness
+from labeler.qt.file_import import AddButton, BackgroundImport, FileDropHandler, ImportBar
+from labeler.qt.images import DetailPanel, ThumbnailLoader
+from labeler.qt.keyboard import IdleKeyWatcher, InputFilter, ShortcutsPopup
 from labeler.qt.name_field import ENTER
-from labeler.qt.pictures import DetailPanel, ThumbnailLoader
-from labeler.qt.session_worker import Measuring, SessionWorker
-from labeler.qt.settings import SettingsSheet, WindowState
+from labeler.qt.session_worker import EmbeddingTask, SessionWorker
+from labeler.qt.settings import SettingsDialog, WindowState
 from labeler.qt.status_bar import Learning, LearningButton, MessageBar, StatusTexts
-from labeler.qt.taking import AddButton, FileDrops, Taking, TakingBar
-from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs, WindowActs
-from labeler.qt.views.sending import SendingView
-from labeler.qt.views.sorting import SortingView
+from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs, WindowActions
+from labeler.qt.views.grid import GridView
+from labeler.qt.views.labeling import LabelingView
 from labeler.qt.widgets import beside, enlarge_targets, keep_focus, pile, tab_last
 
-CLOSE_WAIT_SECONDS = 0.5
-RETRY_MS = 100
+CLOSE_TIMEOUT_SECONDS = 0.5
+CLOSE_RETRY_MS = 100
 
 
 class CloseRequest(QObject):
-    """Asked once, the window closes as soon as it may; asked again, it gives up what is not saved.
+    """Closes the window as soon as everything is saved, or at once if asked a second time.
 
-    Bad news meanwhile, a decision that is refused or an export that fails, keep it open: a person
-    has to see that. `flush` hands over what is not saved yet.
+    An error in the meantime, such as a refused decision or a failed export, keeps the window open.
+    `flush` passes unsaved changes to the worker.
     """
 
     def __init__(self, window: QWidget, worker: SessionWorker, flush: Callable[[], object]) -> None:
         super().__init__(window)
         self._window, self._worker, self._flush = window, worker, flush
-        self._bad = 0
-        self._timer = QTimer(self, interval=RETRY_MS)
-        self._timer.timeout.connect(self._try_again)
-        worker.message.connect(self._said)
+        self._error_count = 0
+        self._timer = QTimer(self, interval=CLOSE_RETRY_MS)
+        self._timer.timeout.connect(self._retry)
+        worker.message.connect(self._note_message)
 
     def may_close(self) -> bool:
-        """Return whether the window may close now; otherwise it is said why not."""
+        """Return whether the window may close now; otherwise show a message."""
         if self._timer.isActive():
             return True
-        before = self._bad
+        errors_before = self._error_count
         self._flush()
-        self._worker.settle(CLOSE_WAIT_SECONDS)
-        if self._bad > before:
+        self._worker.wait_until_saved(CLOSE_TIMEOUT_SECONDS)
+        if self._error_count > errors_before:
             return False
-        why = self._worker.under_way()
-        if why:
+        if unfinished := self._worker.unfinished_work():
             text = self.tr(
                 "Please wait: {why}. The window then closes; close again to discard unsaved changes"
             )
-            self._worker.say(text.format(why=why), bad=True)
+            self._worker.show_message(text.format(why=unfinished), bad=True)
             self._timer.start()
-        return not why
+        return not unfinished
 
-    def _try_again(self) -> None:
-        if not self._worker.under_way():
+    def _retry(self) -> None:
+        if not self._worker.unfinished_work():
             self._window.close()
 
-    def _said(self, text: str, bad: bool) -> None:
-        self._bad += bad
+    def _note_message(self, text: str, bad: bool) -> None:
         if bad:
+            self._error_count += 1
             self._timer.stop()
 
 
-MEASURE_MS = 1500
-PRELOAD_VIEW_MS = 300
-ENDS_TEXT = (*ENTER, Qt.Key.Key_Escape)
-"""Keys that end the typing of a text; whatever else they mean, they mean it the next time."""
+EMBEDDING_DELAY_MS = 1500
+PRELOAD_DELAY_MS = 300
+TEXT_END_KEYS = (*ENTER, Qt.Key.Key_Escape)
+"""Keys that end the input of a text and do nothing else."""
 
 SIZE = (1440, 900)
 NARROW_WIDTH = 1100
-"""A window of fewer logical pixels begins without the look panel: F9 shows it."""
+"""In a narrower window (logical pixels) the details panel is hidden until F9 is pressed."""
 
 
 class LabelerWindow(QMainWindow):
-    """One dataset in one window. `root` must be a dataset; `view` is by default the last one.
+    """The window of one dataset. `view` is by default the last one shown.
 
-    `anew` (a dataset's folder) asks for another window in its place.
+    `reopen_requested` (a dataset's folder) asks for another window in place of this one.
     """
 
-    anew = Signal(object)
+    reopen_requested = Signal(object)
 
     def __init__(self, root: Path, view: str | None = None) -> None:
         super().__init__()
         self.shown_name = ""
-        with Dataset.open(root) as dataset:  # says at once what cannot be opened
-            self.thumbs = ThumbnailLoader.of(dataset)
+        with Dataset.open(root) as dataset:  # raises at once if it cannot be opened
+            self.thumbs = ThumbnailLoader.from_dataset(dataset)
         self.worker = SessionWorker(root)
-        self.measuring = Measuring(self.worker)
+        self.embedding_task = EmbeddingTask(self.worker)
         self._state = WindowState(root)
         self.details, self._details_wanted, self._wide = DetailPanel(self.thumbs), True, True
         self.class_panel = ClassPanel(self.worker, self.thumbs)
         self.tabs, self.stack = ViewTabs(), QStackedWidget()
-        self._made: dict[str, LabelerView] = {}
+        self._views: dict[str, LabelerView] = {}
         self.setWindowTitle(self.tr("{name} – Gleanset labeler").format(name=root.absolute().name))
-        self.taking = Taking(self.worker)
-        self.drops = FileDrops(self, self.worker, self.taking)
+        self.imports = BackgroundImport(self.worker)
+        self.drops = FileDropHandler(self, self.worker, self.imports)
         self._lay_out()
         self.learning = Learning(self.worker, self._state)
-        self._learns = LearningButton(self.learning)
-        acts = WindowActs(
-            self._name_class,
-            self._choose,
-            self.show_view,
-            self._show_moment,
-            self.drops.choose_files,
-            self.drops.choose_folder,
-            self.taking.find_faces,
-            lambda: self.taking.running,
-            self.learning.learn_now,
+        self._learning_button = LearningButton(self.learning)
+        self.context = ViewContext(
+            self.worker,
+            self.thumbs,
+            self.details,
+            self.embedding_task,
+            self.imports,
+            self.drops,
+            WindowActions(
+                self._name_class,
+                self._open_place,
+                self.show_view,
+                self._show_group,
+                self.learning.update_now,
+            ),
         )
-        self.context = ViewContext(self.worker, self.thumbs, self.details, self.measuring, acts)
         self.setStatusBar(MessageBar())
-        self.statusBar().addPermanentWidget(self._learns)
+        self.statusBar().addPermanentWidget(self._learning_button)
         self.status = StatusTexts(self.statusBar(), self.worker, self.undo)
-        self.sheet = KeySheet(self)
-        self._closing = CloseRequest(self, self.worker, self.flush)
+        self.sheet = ShortcutsPopup(self)
+        self._close_request = CloseRequest(self, self.worker, self.flush)
         self._input = InputFilter(self)
-        self.witness = KeyWitness(self, self.worker, self.looks)
-        self._handing_on = self._untouched = self._takes = False
-        self._actions()
+        self.idle_keys = IdleKeyWatcher(self, self.worker, self.key_state)
+        self._forwarding = self._untouched = self._was_importing = False
+        self._add_actions()
         self._connect()
         self._state.restore(self, self.split)
         enlarge_targets(self)
         keep_focus(self)
         self.show_view(view or self._state.view())
-        QTimer.singleShot(MEASURE_MS, self, self.measuring.begin)
-        QTimer.singleShot(PRELOAD_VIEW_MS, self, self._load_views)
+        QTimer.singleShot(EMBEDDING_DELAY_MS, self, self.embedding_task.begin)
+        QTimer.singleShot(PRELOAD_DELAY_MS, self, self._preload_views)
 
     def _lay_out(self) -> None:
         middle = QWidget()
-        add, settings, bar = AddButton(self.drops), QToolButton(), TakingBar(self.taking)
+        add, settings, bar = AddButton(self.drops), QToolButton(), ImportBar(self.imports)
         settings.setText(self.tr("Settings"))
         settings.setToolTip(self.tr("Language, colours, dataset (Ctrl+,)"))
         settings.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         settings.clicked.connect(self.show_settings)
         buttons = (add, settings)
-        self._after_view = (*buttons, bar.again, bar.stop, bar.close_button)
+        self._tab_after_view = (*buttons, bar.again, bar.stop, bar.close_button)
         head = beside(self.tabs, *buttons, grows=self.tabs, margins=(0, 4, 6, 0))
         pile(middle, head, self.stack, bar, grows=self.stack)
         self.split = QSplitter()
-        for part, share in ((self.class_panel, 0), (middle, 1), (self.details, 0)):
+        for part, stretch in ((self.class_panel, 0), (middle, 1), (self.details, 0)):
             self.split.addWidget(part)
-            self.split.setStretchFactor(self.split.count() - 1, share)
+            self.split.setStretchFactor(self.split.count() - 1, stretch)
         self.resize(*SIZE)
         self.split.setSizes([260, 940, 240])
         self.setCentralWidget(self.split)
 
-    def _action(
-        self, text: str, keys: str | QKeySequence.StandardKey, do: Callable[[], object], *more: str
+    def _add_action(
+        self, text: str, act: Callable[[], object], *keys: str | QKeySequence.StandardKey
     ) -> None:
-        made = QAction(text, self)
-        made.setShortcuts([QKeySequence(keys), *map(QKeySequence, more)])
-        made.setAutoRepeat(False)
-        made.triggered.connect(lambda checked=False: do())
-        self.addAction(made)
+        action = QAction(text, self, autoRepeat=False)
+        action.setShortcuts([QKeySequence(key) for key in keys])
+        action.triggered.connect(lambda checked=False: act())
+        self.addAction(action)
 
-    def _actions(self) -> None:
-        self._action(self.tr("Undo"), QKeySequence.StandardKey.Undo, self.undo)
-        self._action(self.tr("Redo"), "Ctrl+Shift+Z", self.worker.redo, "Ctrl+Y")
-        self._action(self.tr("Quit"), "Ctrl+Q", self.close)
-        self._action(self.tr("Keyboard shortcuts"), "F1", self.sheet.toggle)
-        self._action(self.tr("Keyboard shortcuts"), "?", self.sheet.toggle)
-        self._action(self.tr("Find a class"), "/", self._name_class)
-        self._action(self.tr("Details panel"), "F9", self._toggle_details)
-        self._action(self.tr("Settings"), "Ctrl+,", self.show_settings)
+    def _add_actions(self) -> None:
+        self._add_action(self.tr("Undo"), self.undo, QKeySequence.StandardKey.Undo)
+        self._add_action(self.tr("Redo"), self.worker.redo, "Ctrl+Shift+Z", "Ctrl+Y")
+        self._add_action(self.tr("Quit"), self.close, "Ctrl+Q")
+        self._add_action(self.tr("Keyboard shortcuts"), self.sheet.toggle, "F1")
+        self._add_action(self.tr("Keyboard shortcuts"), self.sheet.toggle, "?")
+        self._add_action(self.tr("Find a class"), self._name_class, "/")
+        self._add_action(self.tr("Details panel"), self._toggle_details, "F9")
+        self._add_action(self.tr("Settings"), self.show_settings, "Ctrl+,")
         for kind in VIEWS:
-            self._action(kind.shown_title(), kind.key, partial(self._view_key, kind.name))
+            act = partial(self._press_view_key, kind.name)
+            self._add_action(kind.translated_title(), act, kind.key)
 
     def _connect(self) -> None:
-        self._input.touched.connect(self._touched)
-        self._input.key_pressed.connect(self.witness.pressed)
-        self.class_panel.field.left.connect(self._back_to_faces)
-        self.class_panel.field.unfocused.connect(lambda: self.view.hold_targets(False))
-        self.class_panel.list.itemDelegate().closeEditor.connect(self._back_to_faces)
+        self._input.touched.connect(self._note_input)
+        self._input.key_pressed.connect(self.idle_keys.press)
+        self.class_panel.field.left.connect(self._focus_view)
+        self.class_panel.field.unfocused.connect(lambda: self.view.freeze_targets(False))
+        self.class_panel.list.itemDelegate().closeEditor.connect(self._focus_view)
         self.tabs.currentChanged.connect(lambda number: self.show_view(VIEWS[number].name))
-        self.class_panel.chosen.connect(self._choose)
-        self.class_panel.named.connect(self._named)
+        self.class_panel.chosen.connect(self._open_place)
+        self.class_panel.named.connect(self._create_or_send)
         self.class_panel.list.tiles_dropped.connect(self._tiles_dropped)
-        self.class_panel.list.files_dropped.connect(self.drops.on_row)
-        self.taking.came.connect(self.measuring.begin)
-        self.taking.changed.connect(self._taking_changed)
-        self.worker.outside.connect(self._show_first)
-        self.measuring.left.connect(self.status.measuring)
+        self.class_panel.list.files_dropped.connect(self.drops.drop_on_row)
+        self.imports.images_added.connect(self.embedding_task.begin)
+        self.imports.changed.connect(self._import_changed)
+        self.worker.changed_outside.connect(self._show_first_faces)
+        self.embedding_task.left.connect(self.status.show_embedding_progress)
 
     # -- views
 
     @property
     def view(self) -> LabelerView:
-        shown = self.stack.currentWidget()
-        assert isinstance(shown, LabelerView)
-        return shown
+        view = self.stack.currentWidget()
+        assert isinstance(view, LabelerView)
+        return view
 
     def show_view(self, name: str) -> None:
-        """Show a view, made when it is shown first."""
-        kind = next((k for k in VIEWS if k.name == name), VIEWS[0])
-        if kind.name not in self._made:
-            self._make(kind)
+        """Show a view, which is made when it is first shown."""
+        kind = next((kind for kind in VIEWS if kind.name == name), VIEWS[0])
+        if kind.name not in self._views:
+            self._make_view(kind)
         self.shown_name = kind.name
         if self.tabs.currentIndex() != VIEWS.index(kind):
-            self.tabs.setCurrentIndex(VIEWS.index(kind))  # comes back here
-        elif self.stack.currentWidget() is not self._made[kind.name] or not self.isVisible():
-            self.stack.setCurrentWidget(self._made[kind.name])
+            self.tabs.setCurrentIndex(VIEWS.index(kind))  # calls this method again
+        elif self.stack.currentWidget() is not self._views[kind.name] or not self.isVisible():
+            self.stack.setCurrentWidget(self._views[kind.name])
             self.details.setVisible(self._details_wanted and self.view.shows_details)
             self.view.enter()
             self._show_place()
 
     def _show_place(self) -> None:
-        self.class_panel.list.show_place(self.view.shown_place)
+        self.class_panel.list.show_place(self.view.current_place)
 
-    def _make(self, kind: ViewKind) -> None:
-        made = self._made[kind.name] = kind.load()(self.context)
-        made.place_shown.connect(self._show_place)
-        self.stack.addWidget(made)
-        enlarge_targets(made)
-        keep_focus(made)
-        for part in (*self._after_view, self._learns, self.status.undo):
+    def _make_view(self, kind: ViewKind) -> None:
+        view = self._views[kind.name] = kind.load()(self.context)
+        view.place_changed.connect(self._show_place)
+        self.stack.addWidget(view)
+        enlarge_targets(view)
+        keep_focus(view)
+        for part in (*self._tab_after_view, self._learning_button, self.status.undo):
             tab_last(part)
-        if isinstance(made, SortingView):
-            self._state.restore_grid(made)
+        if isinstance(view, GridView):
+            self._state.restore_grid(view)
 
-    def _load_views(self, number: int = 0) -> None:
-        """Load one view after the other: together they would hold up who asks for one."""
+    def _preload_views(self, number: int = 0) -> None:
+        # One at a time: all together would block the window.
         VIEWS[number].load()
         if number + 1 < len(VIEWS):
-            QTimer.singleShot(PRELOAD_VIEW_MS, self, partial(self._load_views, number + 1))
+            QTimer.singleShot(PRELOAD_DELAY_MS, self, partial(self._preload_views, number + 1))
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Fold the look panel as a window becomes narrow, and unfold it as it becomes wide."""
+        """Hide the details panel when a window becomes narrow, show it when it becomes wide."""
         super().resizeEvent(event)
         wide = event.size().width() >= NARROW_WIDTH
         if wide != self._wide:
@@ -258,133 +257,136 @@ class LabelerWindow(QMainWindow):
         self._details_wanted = not self.details.isVisible()
         self.details.setVisible(self._details_wanted)
 
-    def _view_key(self, name: str) -> None:
-        """The key of the view that is shown leads back to the grid; there it renames a class."""
-        if name != "sorting" or not isinstance(self.view, SortingView):
-            shown = self.stack.currentWidget() is self._made.get(name)
-            self.show_view("sorting" if shown else name)
+    def _press_view_key(self, name: str) -> None:
+        # The key of the current view returns to the grid; there F2 renames a class.
+        if name != "sorting" or not isinstance(self.view, GridView):
+            is_current = self.stack.currentWidget() is self._views.get(name)
+            self.show_view("sorting" if is_current else name)
         elif self.view.place.startswith(":"):
-            self.worker.say(self.tr("F2 renames a class that the grid shows"))
+            self.worker.show_message(self.tr("F2 renames a class that the grid shows"))
         else:
             self.class_panel.rename(self.view.place)
 
     # -- keys
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Hand on to the faces what nobody took, and let N name a class."""
+        """Forward unhandled keys to the faces; N names a class."""
         home, focus = self.view.home, self.focusWidget()
-        ends_text = event.key() in ENDS_TEXT and isinstance(focus, QLineEdit | QAbstractSpinBox)
+        ends_text = event.key() in TEXT_END_KEYS and isinstance(focus, QLineEdit | QAbstractSpinBox)
         if event.key() in ALONE:
             return
         if ends_text:
-            self.view.take_focus()
-        elif focus is not home and not self._handing_on:
-            self._hand_on(home, event)
+            self.view.focus_home()
+        elif focus is not home and not self._forwarding:
+            self._forward(home, event)
         elif event.key() == Qt.Key.Key_N and not event.modifiers():
             self._name_class()
 
-    def _hand_on(self, home: QWidget, event: QKeyEvent) -> None:
-        self._handing_on = True
+    def _forward(self, home: QWidget, event: QKeyEvent) -> None:
+        self._forwarding = True
         try:
-            # What covers the faces has their keys.
+            # An overlay on the faces is their focus proxy.
             QCoreApplication.sendEvent(home.focusProxy() or home, event)
         finally:
-            self._handing_on = False
+            self._forwarding = False
         if event.isAccepted() and self.focusWidget() is not self.class_panel.field:
-            self.view.take_focus()
+            self.view.focus_home()
 
     def _name_class(self) -> None:
         self.class_panel.field.setFocus()
-        self.view.hold_targets(True)
+        self.view.freeze_targets(True)
 
-    def _back_to_faces(self) -> None:
-        self.view.take_focus()
+    def _focus_view(self) -> None:
+        self.view.focus_home()
 
-    def looks(self) -> Hashable:
+    def key_state(self) -> Hashable:
         shown = (self.shown_name, self.sheet.isVisible(), self.details.isVisible())
-        return (*shown, self.view.looks())
+        return (*shown, self.view.key_state())
 
     def show_settings(self) -> None:
-        sheet = SettingsSheet(self, self.worker.root)
-        sheet.wanted.connect(self.anew)
-        sheet.open()
+        dialog = SettingsDialog(self, self.worker.root)
+        dialog.reopen_requested.connect(self.reopen_requested)
+        dialog.open()
 
     # -- undo and places
 
     def undo(self) -> None:
-        """Take back what the view has lost first, then the last step."""
+        """Undo in the view first (a lost selection), then the last step."""
         if not self.view.undo():
             self.worker.undo()
 
-    def _choose(self, target: str) -> None:
+    def _open_place(self, target: str) -> None:
         if not self.view.open_place(target):
             self.show_view("sorting")
             self.view.open_place(target)
-        self.view.take_focus()
+        self.view.focus_home()
 
-    def _show_moment(self, sample: int, title: str) -> None:
+    def _show_group(self, sample: int, title: str) -> None:
         self.show_view("sorting")
-        if isinstance(self.view, SortingView):
-            self.view.show_moment(sample, title)
+        if isinstance(self.view, GridView):
+            self.view.show_group(sample, title)
 
-    def _named(self, name: str) -> None:
+    def _create_or_send(self, name: str) -> None:
         if name and not self.view.send(name):
             self.worker.decide(lambda session: session.add_class(name))
-        self.view.take_focus()
+        self.view.focus_home()
 
-    # -- drops
+    # -- drops and imports
 
     def _tiles_dropped(self, ids: list[int], target: str) -> None:
-        if isinstance(self.view, SendingView) and self.view.model.row_of(ids[0]) >= 0:
+        if isinstance(self.view, LabelingView) and self.view.model.row_of(ids[0]) >= 0:
             self.view.send_ids(ids, target)
         else:
             self.worker.decide(lambda session: session.to(ids, target), of=[target])
 
-    def _taking_changed(self) -> None:
-        """Say anew why nothing is shown, once an import begins or ends."""
-        before, self._takes = self._takes, self.taking.running
-        view, typing = self.view, isinstance(self.focusWidget(), QLineEdit)
-        shows_why = isinstance(view, SendingView) and view.empty.isVisible()
-        if before != self._takes and shows_why and not typing:
+    def _is_typing(self) -> bool:
+        return isinstance(self.focusWidget(), QLineEdit)
+
+    def _import_changed(self) -> None:
+        # An empty view explains itself differently while an import runs.
+        before, self._was_importing = self._was_importing, self.imports.running
+        view = self.view
+        is_empty = isinstance(view, LabelingView) and view.empty.isVisible()
+        if before != self._was_importing and is_empty and not self._is_typing():
             view.enter()
 
-    def _show_first(self) -> None:
-        """Show the first faces that another program adds, until a person does something."""
-        view, typing = self.view, isinstance(self.focusWidget(), QLineEdit)
-        if isinstance(view, SendingView) and not typing:
+    def _show_first_faces(self) -> None:
+        # Show faces that another process adds to an empty view, until the user does something.
+        view = self.view
+        if isinstance(view, LabelingView) and not self._is_typing():
             self._untouched |= not view.model.rowCount()
             if self._untouched:
                 view.enter()
 
-    def _touched(self) -> None:
+    def _note_input(self) -> None:
         self._untouched = False
-        self.view.touch()
+        self.view.note_input()
 
-    # -- coming and going
+    # -- closing
 
     def closeEvent(self, event: QCloseEvent) -> None:
-        """Remember the place and end; not before everything is saved, unless it is given up."""
-        if not self._closing.may_close():
+        """Close once everything is saved or discarded; remember the state of the window."""
+        if not self._close_request.may_close():
             event.ignore()
             return
-        grid = self._made.get("sorting")
-        self._state.keep(
-            self, self.split, self.shown_name, grid if isinstance(grid, SortingView) else None
+        grid = self._views.get("sorting")
+        self._state.save(
+            self, self.split, self.shown_name, grid if isinstance(grid, GridView) else None
         )
         self.shut_down(give_up=True)
         for part in (self.worker, self.thumbs):
-            part.deleteLater()  # what is connected to them keeps the window in memory
+            part.deleteLater()  # connections to them would keep the window in memory
         super().closeEvent(event)
 
     def flush(self) -> None:
-        for view in self._made.values():
+        for view in self._views.values():
             view.flush()
 
     def shut_down(self, give_up: bool = False) -> None:
-        """End the threads; every decision is saved first, unless they are given up."""
+        """End the threads after saving all decisions, or discard them with `give_up`."""
         self.learning.end()
-        self.drops.end()
-        self.taking.queue.stop()
+        self.drops.close_dialog()
+        self.imports.queue.stop()
         self.flush()
         self.worker.close(give_up)
         self.thumbs.close()

@@ -111,7 +111,7 @@ class ClassKeyReader(QObject):
 
     def _too_late(self) -> None:
         self.forget()
-        self._worker.say(self.tr("No second key pressed: nothing changed"))
+        self._worker.show_message(self.tr("No second key pressed: nothing changed"))
 
     def _say_awaited(self, first: str) -> None:
         codes = [(key, name) for name, key in self._worker.keys.items() if len(key) == 2]
@@ -120,4 +120,4 @@ class ClassKeyReader(QObject):
         if seconds:
             text = self.tr("{key}, then: {classes}")
         classes = " · ".join(f"{key.upper()} {name}" for key, name in seconds)
-        self._worker.say(text.format(key=first, classes=classes))
+        self._worker.show_message(text.format(key=first, classes=classes))

@@ -119,8 +119,8 @@ class ClassListModel(QAbstractListModel):
         self._renew()
 
     def _renew(self) -> None:
-        if self.worker.last is not None:
-            self.take(self.worker.last)
+        if self.worker.progress is not None:
+            self.take(self.worker.progress)
 
     def note_use(self) -> None:
         """Ask which classes were used last, where that sorts them."""
@@ -136,7 +136,7 @@ class ClassListModel(QAbstractListModel):
         self._renew()
 
     def _ask_portraits(self) -> None:
-        if self.worker.last is not None and (counts := self.worker.last.counts.classes):
+        if self.worker.progress is not None and (counts := self.worker.progress.counts.classes):
             self.worker.ask(lambda session: session.portraits(counts), self._show_portraits)
 
     def _show_portraits(self, portraits: dict[str, list[SampleRegion]]) -> None:

@@ -41,8 +41,8 @@ from PySide6.QtWidgets import (
 
 from labeler.qt.classes.model import ClassListModel, ClassListRow, ClassOrder
 from labeler.qt.grid.mouse import TileMimeData
+from labeler.qt.images import ThumbnailLoader
 from labeler.qt.name_field import NameCompletion, NameField
-from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import backdrop, em, muted_text
 from labeler.qt.translations import counted
@@ -107,7 +107,7 @@ class ClassMenu(QMenu):
 
     def _show_menu(self) -> None:
         menu = self.addMenu(self.tr("Series"))
-        classes = self._worker.last.counts.classes if self._worker.last else ()
+        classes = self._worker.progress.counts.classes if self._worker.progress else ()
         now = next((row.show or "" for row in classes if row.name == self._name), "")
         for show in sorted({row.show for row in classes if row.show}):
             self._add_show(menu, show, show, now)
@@ -479,7 +479,7 @@ class ClassPanel(QWidget):
                 "No class is named {name}, but {count} names contain it: press Tab "
                 "or click to pick one, + to create it"
             )
-            self._worker.say(words.format(name=text, count=alike))
+            self._worker.show_message(words.format(name=text, count=alike))
             return
         self.field.clear()
         self.named.emit(self._completion.meant(text))

@@ -26,7 +26,7 @@ from labeler.qt.classes.keys import ClassKeyReader
 from labeler.qt.grid.model import TileMark, TileModel, TileState
 from labeler.qt.grid.mouse import TileDrag, TileMouse
 from labeler.qt.grid.tile_view import ZOOM, TileView
-from labeler.qt.pictures import ThumbnailLoader
+from labeler.qt.images import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import counted
 
@@ -141,7 +141,7 @@ class GestureView(TileView):
             self.mouse.leads = False  # what is pointed at stays, though the tiles move
             self.look_from(unseen[0])
             text = self.tr("{count} faces were not shown yet: scroll to them, then try again")
-        self.worker.say(counted(text, len(unseen)))
+        self.worker.show_message(counted(text, len(unseen)))
         return False
 
     # -- keys
@@ -196,7 +196,7 @@ class GestureView(TileView):
             return False
         if event.key() in (Key.Key_A, Key.Key_I):
             count = sum(last - first + 1 for first, last in self.selected_ranges())
-            self.worker.say(self.tr("{count} selected").format(count=f"{count:,}"))
+            self.worker.show_message(self.tr("{count} selected").format(count=f"{count:,}"))
         return True
 
     def class_key(self, key: str, shift: bool) -> None:
@@ -206,7 +206,9 @@ class GestureView(TileView):
             return
         rows = self.target_rows()
         if not rows:
-            self.worker.say(self.tr("Point at a face first: {key} did nothing").format(key=key))
+            self.worker.show_message(
+                self.tr("Point at a face first: {key} did nothing").format(key=key)
+            )
             return
         if not self.all_seen(rows):
             return
@@ -271,7 +273,7 @@ class GestureView(TileView):
         """Enlarge the face that is pointed at; with Ctrl select it, or lift it."""
         rows = self.selected_rows() or [self.point] * (self.point >= 0)
         if not rows:
-            self.worker.say(self.tr("Point at a face first"))
+            self.worker.show_message(self.tr("Point at a face first"))
         elif not mark:
             self.commanded.emit(GridCommand.ENLARGE, [self.point if self.point >= 0 else rows[0]])
         elif self.mouse.lifts:

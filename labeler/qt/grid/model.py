@@ -190,7 +190,7 @@ class TileModel(QAbstractListModel):
     def _fail(self, block: int, generation: int, error: GleansetError) -> None:
         if generation == self.generation:
             self._asked.discard(block)
-        self._worker.say(str(error), bad=True)
+        self._worker.show_message(str(error), bad=True)
 
     def refresh(self) -> None:
         """Read what is shown anew, in place: somebody changed something.

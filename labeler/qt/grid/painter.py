@@ -8,7 +8,7 @@ from PySide6.QtCore import QPoint, QRect, QRectF, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPalette, QPen, QPixmap
 
 from labeler.qt.grid.model import TileMark, TileProposal, TileState
-from labeler.qt.pictures import BrokenThumbnail, draw_fitted
+from labeler.qt.images import BrokenThumbnail, draw_fitted
 from labeler.qt.theme import backdrop, blend
 
 Role = QPalette.ColorRole

@@ -35,7 +35,7 @@ from gleanset.db.sorting import SampleTile
 from labeler.qt.grid.layout import GAP, HEADING, GridLayout, PlacedSection
 from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.painter import TileAppearance, paint_tile
-from labeler.qt.pictures import ThumbnailLoader
+from labeler.qt.images import ThumbnailLoader
 from labeler.qt.theme import backdrop, focus_ring
 from labeler.qt.widgets import timer
 
@@ -338,7 +338,7 @@ class TileView(QListView):
         """Return the tiles that are meant where some are pointed at; here these alone."""
         return rows
 
-    def looks(self) -> Hashable:
+    def key_state(self) -> Hashable:
         """Return what is pointed at, chosen and seen, to compare before and after a key."""
         return (
             self.point,

@@ -1,4 +1,4 @@
-"""What every view of the window is, what it is given, and the tuple of all views."""
+"""Base class of the views, their context, and the list of all views."""
 
 from __future__ import annotations
 
@@ -10,106 +10,101 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QTabBar, QWidget
 
-from labeler.qt.pictures import DetailPanel, ThumbnailLoader
-from labeler.qt.session_worker import Measuring, SessionWorker
+from labeler.qt.file_import import BackgroundImport, FileDropHandler
+from labeler.qt.images import DetailPanel, ThumbnailLoader
+from labeler.qt.session_worker import EmbeddingTask, SessionWorker
 from labeler.qt.translations import tr
 
 
-class WindowActs(NamedTuple):
+class WindowActions(NamedTuple):
     """What a view can ask of its window."""
 
     name_class: Callable[[], object]
-    """Show the field in which a class is named."""
+    """Focus the field in which a class is named."""
     show_place: Callable[[str], object]
-    """Show a class or a place."""
+    """Show a class, or a place such as `:later`."""
     show_view: Callable[[str], object]
-    show_moment: Callable[[int, str], object]
-    """Show all faces of the moment of a sample (row) with a title."""
-    choose_files: Callable[[], object]
-    choose_folder: Callable[[], object]
-    find_faces: Callable[[], object]
-    takes_in: Callable[[], bool]
-    """Whether pictures are being imported, or faces looked for."""
-    learn: Callable[[], object]
+    show_group: Callable[[int, str], object]
+    """Show all faces of the group of a sample (row), under a title."""
+    update_suggestions: Callable[[], object]
 
 
 class ViewContext(NamedTuple):
-    """What every view gets: the session's worker, thumbnails, the panel at the right, what
-    measures new samples, and what the window does for it.
-    """
+    """What every view gets from its window."""
 
     worker: SessionWorker
     thumbs: ThumbnailLoader
     details: DetailPanel
-    measuring: Measuring
-    acts: WindowActs
+    embedding_task: EmbeddingTask
+    imports: BackgroundImport
+    drops: FileDropHandler
+    actions: WindowActions
 
 
 class LabelerView(QWidget):
-    """One view: a widget in the middle of the window; `home` is where keys act.
+    """One view in the middle of the window; keys act in its widget `home`.
 
-    The window calls `enter` whenever the view is shown, `send` when something was dropped on or
-    chosen in the class list, and asks `settled` before it takes a picture of itself.
+    The window calls `enter` when the view is shown, `send` for drops on and choices in the class
+    list, and waits for `is_settled` before a screenshot.
     """
 
-    place_shown = Signal(str)
-    """Another class or place is shown; empty for none."""
+    place_changed = Signal(str)
+    """The class or place that is shown; '' for none."""
 
-    shown_place = ""
+    current_place = ""
     shows_details = True
-    """Whether it shows faces in the panel at the right."""
+    """Whether the details panel is shown next to the view."""
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__()
-        self.context, self.worker, self.acts = context, context.worker, context.acts
+        self.context, self.worker = context, context.worker
+        self.window_actions = context.actions
         self.home: QWidget = self
 
     def enter(self) -> None:
-        """Read what the view needs, and put the focus where keys act: it is shown."""
+        """Read what the view shows, and focus `home`."""
 
     def open_place(self, place: str) -> bool:
-        """Show a class, or a place such as `:later`; False where the view cannot."""
+        """Show a class, or a place such as `:later`; return False if the view cannot."""
         return False
 
-    def note_place(self, place: str) -> None:
-        """Tell the class list which of its rows is shown."""
-        self.shown_place = place
-        self.place_shown.emit(place)
+    def set_current_place(self, place: str) -> None:
+        self.current_place = place
+        self.place_changed.emit(place)
 
     def send(self, target: str) -> bool:
-        """Send what is selected or pointed at to a place of the class list; False for nothing."""
+        """Send the selected faces, or the one pointed at, to a class or place."""
         return False
 
     def undo(self) -> bool:
-        """Undo something of the view's own (a lost selection); False where there is nothing."""
+        """Undo something in the view itself (a lost selection); return False for nothing."""
         return False
 
-    def take_focus(self) -> None:
+    def focus_home(self) -> None:
         self.home.setFocus()
 
-    def touch(self) -> None:
-        """Note that a person is about to do something: a key or a button comes next."""
+    def note_input(self) -> None:
+        """React to input that is about to arrive: a key or a mouse button."""
 
-    def hold_targets(self, hold: bool) -> None:
+    def freeze_targets(self, frozen: bool) -> None:
         """Keep pointing at the same faces while a name is typed for them."""
 
-    def looks(self) -> Hashable:
-        """Return what a key may change in the view, to compare before and after."""
+    def key_state(self) -> Hashable:
+        """Return everything that a key may change, for comparison before and after."""
         return None
 
-    def settled(self) -> bool:
-        """Return whether everything is there that is to be seen."""
+    def is_settled(self) -> bool:
+        """Return whether everything visible is loaded."""
         return not self.context.worker.busy and not self.context.thumbs.waiting
 
     def flush(self) -> None:
-        """Hand over to the worker what a person did and is not saved yet."""
+        """Pass unsaved changes to the worker."""
 
 
 class ViewKind(NamedTuple):
-    """A view that can be chosen: `name` on the command line, `title` in the window, a key.
+    """A view: its name on the command line, title, key and class (`module:name`).
 
-    `view` is its class, as `module:name` under `labeler.qt.views`: it is imported when it is
-    shown first.
+    The module is imported when the view is first shown.
     """
 
     name: str
@@ -118,17 +113,17 @@ class ViewKind(NamedTuple):
     view: str
 
     def load(self) -> type[LabelerView]:
-        """Load what the view is made of, which takes longer than making it."""
+        """Import the class, which takes longer than making the view."""
         module, _, name = self.view.partition(":")
-        found: type[LabelerView] = getattr(import_module(f"labeler.qt.views.{module}"), name)
-        return found
+        view: type[LabelerView] = getattr(import_module(f"labeler.qt.views.{module}"), name)
+        return view
 
-    def shown_title(self) -> str:
+    def translated_title(self) -> str:
         return tr(self.title)
 
 
 VIEWS: tuple[ViewKind, ...] = (
-    ViewKind("sorting", "Grid", "F2", "sorting:SortingView"),
+    ViewKind("sorting", "Grid", "F2", "grid:GridView"),
     ViewKind("pages", "Class pages", "G", "class_pages:ClassPagesView"),
     ViewKind("duplicates", "Duplicates", "F3", "duplicates:DuplicatesView"),
     ViewKind("crop", "Crop", "F4", "crop:CropView"),
@@ -137,13 +132,8 @@ VIEWS: tuple[ViewKind, ...] = (
 )
 
 
-def view_named(name: str) -> ViewKind | None:
-    """Return a view by the name that `--view` takes."""
-    return next((kind for kind in VIEWS if kind.name == name), None)
-
-
 class ViewTabs(QTabBar):
-    """A tab for each view, in their order. Where there is no room for keys, tooltips say them."""
+    """One tab for each view, with its key where there is room, otherwise in the tooltip."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,12 +144,11 @@ class ViewTabs(QTabBar):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName(self.tr("Views"))
         for number, kind in enumerate(VIEWS):
-            self.addTab(kind.shown_title())
-            self.setTabToolTip(number, f"{kind.shown_title()}  {kind.key}")
+            self.addTab(kind.translated_title())
+            self.setTabToolTip(number, f"{kind.translated_title()}  {kind.key}")
         self._fit()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Show keys where all titles have room beside them."""
         super().resizeEvent(event)
         self._fit()
 
@@ -167,6 +156,6 @@ class ViewTabs(QTabBar):
         for with_keys in (True, False):
             for number, kind in enumerate(VIEWS):
                 key = f"  {kind.key}" if with_keys else ""
-                self.setTabText(number, kind.shown_title() + key)
+                self.setTabText(number, kind.translated_title() + key)
             if self.sizeHint().width() <= self.width():
                 break

@@ -19,10 +19,10 @@ from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
+from labeler.qt.views.labeling import PagedView
 from labeler.qt.views.notices import all_sorted, making_pages
 from labeler.qt.views.page_grid import PageGrid, PageNaming
 from labeler.qt.views.page_header import PageHeader, PageHints
-from labeler.qt.views.sending import PagedView
 from labeler.qt.widgets import pile
 from labeler.sorting.groups import moved
 from labeler.sorting.page_layout import ClassPage, PageKind
@@ -33,7 +33,7 @@ LOOK_MS = 500
 MOUSE_REST_SECONDS = 1.5
 
 
-class UntouchedOverview(QObject):
+class ClustersRefresh(QObject):
     """Watches the page of a grid, from `shown` until somebody does something.
 
     `better` (a page) comes where there is one by then; `anew` makes it, for a number of faces.
@@ -63,7 +63,7 @@ class UntouchedOverview(QObject):
         else:
             self._timer.stop()
 
-    def touch(self) -> None:
+    def stop(self) -> None:
         self.shown(None)
 
     def _moved(self) -> None:
@@ -75,7 +75,7 @@ class UntouchedOverview(QObject):
     def _look(self) -> None:
         page, room = self._page, self._grid.room()
         if page is None or page is not self._grid.page:
-            self.touch()
+            self.stop()
         elif self._rests() and not self._asked and self._grid.isVisible():
             self._asked = True
             self._worker.ask(
@@ -90,10 +90,10 @@ class UntouchedOverview(QObject):
             self.better.emit(better)
             if page.kind is PageKind.GROUPS:
                 text = self.tr("Clusters updated with new features")
-                self._worker.say(text)
+                self._worker.show_message(text)
 
 
-class KeptPages:
+class PageHistory:
     """Pages that can be shown again, under the names that classes have now.
 
     Those that a step (by its root) has filed, those `earlier` than the one that is shown, and what
@@ -131,17 +131,17 @@ class ClassPagesView(PagedView):
         super().__init__(context)
         self.page: ClassPage | None = None
         self._pages: Pages | None = None  # made and used on the worker's thread only
-        self._kept = KeptPages()
+        self._kept = PageHistory()
         self._came_by_itself = False
         self.header, self.hints = PageHeader(), PageHints(self.worker)
         self.names = PageNaming(self.view, self.header.name, self.name_page)
-        self._untouched = UntouchedOverview(
+        self._untouched = ClustersRefresh(
             self.view, lambda session, page, room: self.work(session).anew(page, room)
         )
         self.header.name.ended.connect(self._name_was_last)
         pile(self, self.header, self.view, self.hints)
         self._untouched.better.connect(self._show_better)
-        context.measuring.left.connect(self._measuring)
+        context.embedding_task.left.connect(self._measuring)
         self.model.dataChanged.connect(self._say)
         self.header.filed.connect(self.file_page)
         self.header.skipped.connect(self.skip_page)
@@ -150,17 +150,17 @@ class ClassPagesView(PagedView):
         self.worker.classes_changed.connect(self._leave_out)
 
     def enter(self) -> None:
-        self.take_focus()
+        self.focus_home()
         if self.page is None:
             self.next_page()
         else:
             self.model.refresh()
 
-    def touch(self) -> None:
-        self._untouched.touch()
+    def note_input(self) -> None:
+        self._untouched.stop()
 
-    def looks(self) -> Hashable:
-        return super().looks(), self._asked
+    def key_state(self) -> Hashable:
+        return super().key_state(), self._asked
 
     # -- pages
 
@@ -172,7 +172,7 @@ class ClassPagesView(PagedView):
 
     def next_page(self) -> None:
         self._asked = True
-        progress = self.worker.last
+        progress = self.worker.progress
         if not self.model.rowCount() and (progress is None or progress.counts.waiting):
             self.view.waits = True
             self.empty.show_notice(making_pages())
@@ -197,13 +197,13 @@ class ClassPagesView(PagedView):
     def show_page(self, page: ClassPage | None) -> None:
         self._asked = self._came_by_itself = False
         if page is not None and page == self.page:
-            self.worker.say(self.tr("No other page"))
+            self.worker.show_message(self.tr("No other page"))
         self._keep_lifted()
         writing, self.page = self.names.under_way, page
-        self.forget_sent()
+        self.clear_sent()
         self.view.show_page(page, self.worker.keys)
         self.hints.turn(self.view.shown)
-        self.note_shown()
+        self.record_shown()
         self._note_label()
         if page is not None:
             self.model.set_state(self._kept.lifted.pop(page, ()), TileState(TileMark.LIFTED))
@@ -220,7 +220,7 @@ class ClassPagesView(PagedView):
     def _note_label(self) -> None:
         page = self.page
         told = page is not None and page.kind is PageKind.CLASS
-        self.note_place((page.label or "") if page is not None and told else "")
+        self.set_current_place((page.label or "") if page is not None and told else "")
 
     def _show_sureness(self, page: ClassPage | None) -> None:
         self.header.bars.show_counts("", ())
@@ -229,13 +229,13 @@ class ClassPagesView(PagedView):
             self.worker.ask(lambda s: self.work(s).sureness(page.label), show)
 
     def _explain(self) -> None:
-        counts = self.worker.last.counts if self.worker.last else None
+        counts = self.worker.progress.counts if self.worker.progress else None
         if self.page is not None or counts is None:
             self.empty.show_notice(None)
         elif counts.total:
             self.empty.show_notice(all_sorted(self, counts))
         else:
-            self.explain_no_faces()
+            self.show_no_faces()
 
     def _keep_lifted(self) -> None:
         if self.page is not None and (rows := self.marked(TileMark.LIFTED)):
@@ -256,7 +256,7 @@ class ClassPagesView(PagedView):
         first = self.view.shown.first_step if self.view.shown is not None else ""
         # Faces that are pulled out of groups without a name would leave an overview as it is.
         if first and not self.marked(TileMark.SENT, TileMark.DONE):
-            self.worker.say(first)
+            self.worker.show_message(first)
         elif self._may_be_filed():
             self._file(None)
 
@@ -273,7 +273,7 @@ class ClassPagesView(PagedView):
             elif self.view.all_seen(rows):
                 self.names.clear()
                 self.send_rows(rows, label, WITH_PAGE)
-                self.take_focus()
+                self.focus_home()
                 self.view.point_at_next_group()
         elif self.view.files and self._may_be_filed():
             self.names.clear()
@@ -287,22 +287,22 @@ class ClassPagesView(PagedView):
     def _may_be_filed(self) -> bool:
         """Return whether a person can have seen the page; else say why it is not filed."""
         if self.page is None:
-            self.worker.say(self.tr("No page to accept"))
+            self.worker.show_message(self.tr("No page to accept"))
         else:
-            return not self.only_just_shown() and self.view.all_seen()
+            return not self.is_too_recent() and self.view.all_seen()
         return False
 
     def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
         """Send tiles; several of a group that was named at once count as filed with the page."""
-        if self._came_by_itself and self.only_just_shown():
+        if self._came_by_itself and self.is_too_recent():
             return  # meant for the groups before
         whole = self.view.has_groups and len(rows) > 1
         super().send_rows(rows, target, WITH_PAGE if whole else how)
 
     def _page_key(self, key: str) -> None:
-        label = self.worker.class_of(key)
+        label = self.worker.class_for_key(key)
         if label is None:
-            self.worker.say(self.tr("No class has the key {key}").format(key=key.upper()))
+            self.worker.show_message(self.tr("No class has the key {key}").format(key=key.upper()))
         else:
             self.name_page(label)
 
@@ -326,7 +326,7 @@ class ClassPagesView(PagedView):
         """Show another page for PgDn; this one comes again at the end."""
         page = self.page
         if page is None:
-            self.worker.say(self.tr("No other page"))
+            self.worker.show_message(self.tr("No other page"))
             return
         self._kept.earlier.append(page)
         self.worker.ask(lambda session: self.work(session).skip(page))
@@ -336,9 +336,9 @@ class ClassPagesView(PagedView):
         if self._kept.earlier:
             self.show_page(self._kept.earlier.pop())
         else:
-            self.worker.say(self.tr("No earlier page"))
+            self.worker.show_message(self.tr("No earlier page"))
 
-    def taken_back(self, done: StepResult) -> None:
+    def step_reverted(self, done: StepResult) -> None:
         """Turn to a page that was undone; turn on where it was done again."""
         page = self._kept.filed.get(done.root)
         if page is not None and done.kind is StepKind.UNDO:
@@ -348,7 +348,7 @@ class ClassPagesView(PagedView):
 
     def class_changed(self, operation: Operation) -> None:
         """Call a class by its new name on all pages that are kept."""
-        page, names = self.page, self.names_now(operation)
+        page, names = self.page, self.current_names(operation)
         self._kept.rename(names)
         if page is not None and names:
             self.page = page.renamed(names)
@@ -403,7 +403,7 @@ class ClassPagesView(PagedView):
             return
         ids = self.model.ids(rows)
         if len(ids) <= len(rows):
-            self.worker.say(self.tr("Point at a stack first"))
+            self.worker.show_message(self.tr("Point at a stack first"))
         else:
             self.worker.ask(lambda session: self.work(session).split(ids))
             self.next_page()
@@ -438,7 +438,7 @@ class ClassPagesView(PagedView):
         """Take the group that is pointed at apart; what was done with its faces stays."""
         page = self.page
         if page is None or not rows:
-            self.worker.say(self.tr("Point at a cluster first"))
+            self.worker.show_message(self.tr("Point at a cluster first"))
             return
         number = next(n for n, end in enumerate(accumulate(page.groups)) if rows[0] < end)
 

@@ -29,13 +29,13 @@ from labeler.cropping.session import (
 )
 from labeler.qt.crop.boxes import BoxDraft, brought_up_to_date
 from labeler.qt.crop.canvas import CropCanvas, CropCommand
-from labeler.qt.pictures import PictureLoader
+from labeler.qt.images import ImageLoader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.notices import (
+    DetectionState,
     EmptyNotice,
-    FaceSearchState,
     no_faces,
     no_missed_images,
     no_such_image,
@@ -81,7 +81,7 @@ class CropSaving(QObject):
         def failed(error: GleansetError) -> None:
             self._rested(draft)
             self._give_up(draft)
-            self._worker.say(str(error), bad=True)
+            self._worker.show_message(str(error), bad=True)
 
         self._under_way[draft.id] += 1
         self._decide(sha256, work, then, failed)
@@ -95,7 +95,7 @@ class CropSaving(QObject):
 
         def failed(error: GleansetError) -> None:
             self._leaving.discard(draft.id)
-            self._worker.say(str(error), bad=True)
+            self._worker.show_message(str(error), bad=True)
 
         self._leaving.add(draft.id)
         self._decide(sha256, work, lambda done: self._leaving.discard(draft.id), failed)
@@ -164,7 +164,7 @@ class CropView(LabelerView):
         self._goal = ""
         self._later: Callable[[], None] | None = None
         self._saving = CropSaving(self.worker, self.canvas)
-        self._loader = PictureLoader(self.worker)
+        self._loader = ImageLoader(self.worker)
         self._rest = timer(self, self.save, REST_MS)
         self._typing = timer(self, self.reload, TYPING_MS)
         self._lay_out()
@@ -200,14 +200,14 @@ class CropView(LabelerView):
         self.text.textChanged.connect(self._typing.start)
         self._loader.loaded.connect(self._loaded)
         self._saving.read.connect(self._read)
-        self.worker.outside.connect(self._again)
+        self.worker.changed_outside.connect(self._again)
         self.worker.stepped.connect(self._stepped)
 
     # -- images
 
     def enter(self) -> None:
         self.reload()
-        self.take_focus()
+        self.focus_home()
 
     def reload(self) -> None:
         which, text = self.which.currentData(), self.text.text()
@@ -239,9 +239,9 @@ class CropView(LabelerView):
         if self.text.text().strip():
             self.empty.show_notice(no_such_image(self.text.clear))
         else:
-            self.worker.ask(lambda session: FaceSearchState.of(session.dataset), self._no_images)
+            self.worker.ask(lambda session: DetectionState.of(session.dataset), self._no_images)
 
-    def _no_images(self, search: FaceSearchState) -> None:
+    def _no_images(self, search: DetectionState) -> None:
         if self._images:
             return
         every = no_missed_images(self, lambda: self.which.setCurrentIndex(1))
@@ -295,13 +295,13 @@ class CropView(LabelerView):
             shown, words = (QImage(), image) if isinstance(image, str) else (image, "")
             self.canvas.show_image(shown, (self._sheet.width, self._sheet.height), words)
 
-    def settled(self) -> bool:
-        return super().settled() and not self._loader.busy
+    def is_settled(self) -> bool:
+        return super().is_settled() and not self._loader.busy
 
     def flush(self) -> None:
         self.save()
 
-    def looks(self) -> Hashable:
+    def key_state(self) -> Hashable:
         canvas = self.canvas
         if self._sheet is None:
             return self._goal  # a notice covers the rest
@@ -335,7 +335,7 @@ class CropView(LabelerView):
         elif command is CropCommand.LEAVE:
             self.canvas.choose(-1)
         elif self.canvas.current < 0:
-            self.worker.say(self.tr("Select a box first: click it or press Tab"))
+            self.worker.show_message(self.tr("Select a box first: click it or press Tab"))
         else:
             self._delete()
 
@@ -354,9 +354,9 @@ class CropView(LabelerView):
             self._saving.take_away(self._sheet.sha256, gone)
 
     def _keyed(self, key: str) -> None:
-        target = self.worker.class_of(key)
+        target = self.worker.class_for_key(key)
         if target is None or not self.send(target):
-            self.worker.say(self.tr("Select a saved box first, then press a class key"))
+            self.worker.show_message(self.tr("Select a saved box first, then press a class key"))
 
     def send(self, target: str) -> bool:
         if self.canvas.current < 0 or self.canvas.busy or self._sheet is None:

@@ -22,15 +22,15 @@ from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.model import UNMARKED
 from labeler.qt.grid.painter import TileAppearance
 from labeler.qt.views.base import ViewContext
-from labeler.qt.views.enlarged import BlinkComparison
+from labeler.qt.views.labeling import PAGES, PagedView
 from labeler.qt.views.notices import comparing, no_copies
-from labeler.qt.views.sending import PAGES, PagedView
+from labeler.qt.views.overlays import BlinkOverlay
 from labeler.qt.widgets import HEAD, beside, button, hint_label, pile, title_label
 from labeler.sorting.grid_rows import SET_ASIDE
 from labeler.sorting.session import SortingSession, StepResult
 
 
-class GroupGrid(GestureView):
+class DuplicateSetGrid(GestureView):
     """The first copy of each group is ticked; each says its size and format."""
 
     groups: Sequence[DuplicateSet] = ()
@@ -93,8 +93,8 @@ what room is left makes them larger."""
 class DuplicatesView(PagedView):
     """Pages of groups. Finding and grouping run on a thread of their own."""
 
-    grids = GroupGrid
-    view: GroupGrid
+    grids = DuplicateSetGrid
+    view: DuplicateSetGrid
     sends = False
 
     def __init__(self, context: ViewContext) -> None:
@@ -102,7 +102,7 @@ class DuplicatesView(PagedView):
         self.groups: list[DuplicateSet] = []
         self._stale, self._decided = True, False
         self._fit = 1
-        self._working = self.worker.task()
+        self._working = self.worker.create_task()
         self.title, self.bar = title_label(), QProgressBar()
         self.hint = hint_label(
             self.tr("Click: keep this one · B: blink · K: not duplicates · PgDn: skip")
@@ -110,15 +110,15 @@ class DuplicatesView(PagedView):
         self.accept_button = button(self.tr("Enter: mark as duplicates"), self.accept_page)
         self.look_button = button(self.tr("Find duplicates"), self.search)
         self.cancel_button = button(self.tr("Cancel"), self._working.cancel)
-        self.aside_button = button("", lambda: self.acts.show_place(SET_ASIDE))
+        self.aside_button = button("", lambda: self.window_actions.show_place(SET_ASIDE))
         self.aside_button.hide()
         self.worker.progressed.connect(self._count_aside)
-        self.blink = BlinkComparison(self.view, context.thumbs)
+        self.blink = BlinkOverlay(self.view, context.thumbs)
         self._lay_out()
         self._working.done.connect(self._planned)
         self._working.failed.connect(self._search_failed)
         self._working.progressed.connect(self._progressed)
-        self.worker.outside.connect(self._outside)
+        self.worker.changed_outside.connect(self._outside)
         self._at_work(False)
 
     def _lay_out(self) -> None:
@@ -130,27 +130,27 @@ class DuplicatesView(PagedView):
     def fit_page(self) -> None:
         """Show as many groups as there is room for now, the same first."""
         if self._room() != self._fit:
-            self.note_shown()
+            self.record_shown()
             self._show()
         else:
             self.view.fit_page()
 
     def enter(self) -> None:
-        self.take_focus()
+        self.focus_home()
         self._count_aside()
         if self._stale:
             self._plan()
 
-    def looks(self) -> Hashable:
-        return super().looks(), self.blink.isVisible(), self.blink.second, self._working.busy
+    def key_state(self) -> Hashable:
+        return super().key_state(), self.blink.isVisible(), self.blink.second, self._working.busy
 
     def _count_aside(self) -> None:
-        count = self.worker.last.counts.aside if self.worker.last else 0
+        count = self.worker.progress.counts.aside if self.worker.progress else 0
         self.aside_button.setText(self.tr("Show duplicates: {count}").format(count=f"{count:,}"))
         self.aside_button.setVisible(count > 0)
 
-    def settled(self) -> bool:
-        return super().settled() and not self._working.busy and self.bar.isHidden()
+    def is_settled(self) -> bool:
+        return super().is_settled() and not self._working.busy and self.bar.isHidden()
 
     # -- finding
 
@@ -193,7 +193,7 @@ class DuplicatesView(PagedView):
         self._at_work(False)
         self._stale = True
         self._say()
-        self.worker.say(why, bad=True)
+        self.worker.show_message(why, bad=True)
 
     def _planned(self, groups: list[DuplicateSet]) -> None:
         if self._decided:  # something was, since this plan was begun
@@ -201,7 +201,7 @@ class DuplicatesView(PagedView):
             return
         self.groups = groups
         self._at_work(False)
-        self.note_shown()
+        self.record_shown()
         self._show()
 
     def _outside(self) -> None:
@@ -257,17 +257,17 @@ class DuplicatesView(PagedView):
         elif command in PAGES:
             self._turn_pages(PAGES[command])
         elif command not in OF_COPIES:
-            self.worker.say(
+            self.worker.show_message(
                 self.tr("This view only marks duplicates: label faces in the grid (F2)")
             )
         elif not rows:
-            self.worker.say(self.tr("Point at an image first"))
+            self.worker.show_message(self.tr("Point at an image first"))
         else:
             self._do(command, rows[0], *self.view.member(rows[0]))
 
     def _turn_pages(self, pages: int) -> None:
         if len(self.groups) <= self._fit:
-            self.worker.say(self.tr("All remaining sets are shown"))
+            self.worker.show_message(self.tr("All remaining sets are shown"))
             return
         place = pages * self._fit
         self.groups = self.groups[place:] + self.groups[:place]
@@ -307,11 +307,11 @@ class DuplicatesView(PagedView):
 
     def accept_page(self) -> None:
         """Set the others of every group of the page aside, not of one that has just come."""
-        if self.only_just_shown() or not self.view.all_seen():
+        if self.is_too_recent() or not self.view.all_seen():
             return
         page = [group for group in self.page if group.settled]
         if not page:
-            self.worker.say(
+            self.worker.show_message(
                 self.tr("Nothing to accept: click the correct image where labels conflict")
             )
             return
@@ -336,14 +336,16 @@ class DuplicatesView(PagedView):
 
     def _not_decided(self, error: GleansetError) -> None:
         """Show the groups as they are: those of the page were taken away too early."""
-        self.worker.say(str(error), bad=True)
+        self.worker.show_message(str(error), bad=True)
         self._stale = True
         self._plan()
 
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
         self.model.set_state(rows, UNMARKED)
-        self.worker.say(self.tr("This view only marks duplicates: label faces in the grid (F2)"))
+        self.worker.show_message(
+            self.tr("This view only marks duplicates: label faces in the grid (F2)")
+        )
 
-    def taken_back(self, done: StepResult) -> None:
+    def step_reverted(self, done: StepResult) -> None:
         """Show the groups that come back with an undo."""
         self._plan()

@@ -154,13 +154,13 @@ def command(*words: str) -> NextStep:
 
 def to_view(view: LabelerView, name: str, text: str) -> NextStep:
     """Return a step that leads to another view."""
-    return NextStep(text, lambda: view.acts.show_view(name))
+    return NextStep(text, lambda: view.window_actions.show_view(name))
 
 
 def to_queue(view: LabelerView) -> NextStep:
     """Return a step that leads to what is not sorted."""
     text = tr("Go to unsorted faces")
-    return NextStep(text, lambda: view.acts.show_place(Place.QUEUE.target))
+    return NextStep(text, lambda: view.window_actions.show_place(Place.QUEUE.target))
 
 
 def to_pages(view: LabelerView) -> NextStep:
@@ -173,35 +173,35 @@ def making_pages() -> Notice:
     return Notice(tr("Preparing pages…"), tr("You can already type a name."))
 
 
-class FaceSearchState(NamedTuple):
+class DetectionState(NamedTuple):
     """How many images there are, and whether a process finds faces in them now."""
 
     images: int
     at_work: bool
 
     @classmethod
-    def of(cls, dataset: Dataset) -> FaceSearchState:
+    def of(cls, dataset: Dataset) -> DetectionState:
         return cls(dataset.images.count(), is_at_work(dataset.cache, "facecrop"))
 
 
-def no_faces(view: LabelerView, search: FaceSearchState) -> Notice:
+def no_faces(view: LabelerView, search: DetectionState) -> Notice:
     """A dataset without samples: with images, or without any."""
-    if view.acts.takes_in() or search.at_work:
+    if view.context.imports.running or search.at_work:
         return Notice(tr("Detecting faces…"), tr("They appear here as they are detected."))
     if not search.images:
         return Notice(
             tr("No faces yet"),
             tr("Drop images, folders or videos here, or choose them:"),
             (
-                NextStep(tr("Folder…"), view.acts.choose_folder),
-                NextStep(tr("Images and videos…"), view.acts.choose_files),
+                NextStep(tr("Folder…"), view.context.drops.choose_folder),
+                NextStep(tr("Images and videos…"), view.context.drops.choose_files),
             ),
         )
     return Notice(
         tr("No faces detected yet"),
         counted(tr("{count} images are in the dataset."), search.images),
         (
-            NextStep(tr("Detect faces"), view.acts.find_faces),
+            NextStep(tr("Detect faces"), view.context.imports.detect_faces),
             to_view(view, "crop", tr("Draw boxes manually")),
         ),
     )
@@ -212,7 +212,7 @@ def all_sorted(view: LabelerView, counts: LabelCounts) -> Notice:
     text = tr("{count} faces are sorted.")
     later, done = tr("Show skipped faces: {count}"), counts.total - counts.later
     place = Place.LATER.target
-    put_off = NextStep(counted(later, counts.later), lambda: view.acts.show_place(place))
+    put_off = NextStep(counted(later, counts.later), lambda: view.window_actions.show_place(place))
     return Notice(
         tr("Everything is sorted"),
         counted(text, done),
@@ -272,7 +272,7 @@ def of_wall(view: LabelerView, wall: str, root: Path) -> Notice:
             tr("No label differs from its prediction"),
             tr("Update the suggestions to compare labels with newer predictions."),
             (
-                NextStep(tr("Update suggestions now"), view.acts.learn),
+                NextStep(tr("Update suggestions now"), view.window_actions.update_suggestions),
                 command("baseline", "presort", "-d", whole),
             ),
         ),
@@ -321,7 +321,7 @@ def no_missed_images(view: LabelerView, show_all: Callable[[], object]) -> Notic
         tr("Boxes can be drawn on any image."),
         (
             NextStep(tr("Show all images"), show_all),
-            NextStep(tr("Detect faces in new images"), view.acts.find_faces),
+            NextStep(tr("Detect faces in new images"), view.context.imports.detect_faces),
         ),
     )
 

@@ -151,7 +151,7 @@ class ExportBox(QGroupBox):
         super().__init__()
         self.setTitle(self.tr("Export"))
         self._worker = worker
-        self.working = worker.task(self.tr("an export is running"))
+        self.working = worker.create_task(self.tr("an export is running"))
         self.format, self.names, self.folder = QComboBox(), QComboBox(), QLineEdit()
         self.size_text = QLineEdit(placeholderText=self.tr("original"))
         self.bar, self.result = QProgressBar(), QLabel(wordWrap=True)
@@ -235,12 +235,12 @@ class ExportBox(QGroupBox):
         if failed := result.get("failed"):
             assert isinstance(failed, dict)
             text = self.tr("{count} images could not be read")
-            self._worker.say(counted(text, len(failed)), bad=True)
+            self._worker.show_message(counted(text, len(failed)), bad=True)
 
     def _failed(self, why: str) -> None:
         self._at_work(False)
         self.result.setText(why)
-        self._worker.say(why, bad=True)
+        self._worker.show_message(why, bad=True)
 
 
 RECOUNT_MS = 400
@@ -261,7 +261,7 @@ class NumbersView(LabelerView):
         self.export_box = ExportBox(self.worker)
         self._plan: SplitPlan | None = None
         self._numbers = Numbers({})
-        self._splitting = self.worker.task(self.tr("a split is being computed"))
+        self._splitting = self.worker.create_task(self.tr("a split is being computed"))
         self._recount = timer(self, self._read, RECOUNT_MS)
         self._lay_out()
         self._connect()
@@ -289,10 +289,10 @@ class NumbersView(LabelerView):
 
     def enter(self) -> None:
         self._read()
-        self.take_focus()
+        self.focus_home()
 
-    def settled(self) -> bool:
-        return super().settled() and not self._splitting.busy
+    def is_settled(self) -> bool:
+        return super().is_settled() and not self._splitting.busy
 
     def _progressed(self, progress: SortingProgress) -> None:
         if self.isVisible():
@@ -303,7 +303,7 @@ class NumbersView(LabelerView):
 
     def _show(self, numbers: Numbers) -> None:
         self._numbers = numbers
-        progress = self.worker.last
+        progress = self.worker.progress
         if progress is None:
             return
         rows = progress.counts.classes
@@ -373,7 +373,7 @@ class NumbersView(LabelerView):
     def _failed(self, why: str) -> None:
         self.plan_button.setEnabled(True)
         self.split_text.setText(why)
-        self.worker.say(why, bad=True)
+        self.worker.show_message(why, bad=True)
 
 
 def _planned(dataset: Dataset, progress: Progress) -> SplitPlan:

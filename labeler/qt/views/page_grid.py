@@ -23,8 +23,8 @@ from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import PlacedSection
 from labeler.qt.grid.model import TileMark, TileModel, TileProposal
 from labeler.qt.grid.mouse import TileMimeData
+from labeler.qt.images import ThumbnailLoader
 from labeler.qt.name_field import NameCompletion, NameField
-from labeler.qt.pictures import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.views.page_header import ShownPage, shown_page
 from labeler.sorting.names import known_names
@@ -331,7 +331,7 @@ class PageNaming(QObject):
         self._field.insert(text)
 
     def say_no_group(self) -> None:
-        self._grid.worker.say(self.tr("Point at a cluster first, then type its name"))
+        self._grid.worker.show_message(self.tr("Point at a cluster first, then type its name"))
 
     def clear(self) -> None:
         self._field.clear()
@@ -369,7 +369,7 @@ class PageNaming(QObject):
         self._text = text
 
     def _left(self) -> None:
-        self._grid.worker.say(self.tr("No name was typed"))
+        self._grid.worker.show_message(self.tr("No name was typed"))
         self._grid.setFocus()
 
     def _named(self, name: str) -> None:
@@ -378,6 +378,6 @@ class PageNaming(QObject):
             text = self.tr(
                 "Typed before this page appeared: press Enter again to name these faces {name}"
             )
-            self._grid.worker.say(text.format(name=name))
+            self._grid.worker.show_message(text.format(name=name))
         else:
             self._then(self.completion.meant(name))

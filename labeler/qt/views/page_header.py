@@ -301,6 +301,6 @@ class PageHints(QLabel):
 
     def turn(self, shown: ShownPage | None) -> None:
         """Show or hide the hints for another page: only now may the room for tiles change."""
-        progress = self._worker.last
+        progress = self._worker.progress
         self.setVisible(progress is None or progress.counts.sorted < HINTS_UNTIL_SORTED)
         self.setText(usual_hints() if shown is None else shown.hints)

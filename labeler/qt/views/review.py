@@ -28,8 +28,8 @@ from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TileProposal, TileState
 from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import ViewContext
+from labeler.qt.views.labeling import LabelingView
 from labeler.qt.views.notices import nothing_fits, of_wall
-from labeler.qt.views.sending import SendingView
 from labeler.qt.widgets import pile, timer, title_label
 from labeler.quality.flags import FLAGS
 from labeler.review.session import Wall, keep_labels, take_suggestions, wall
@@ -89,7 +89,7 @@ class FilterBar(QWidget):
             self.wall.addItem(title, name)
         self.wall.setVisible(bool(walls))
         self.offer(FilterChoices((), (), ()), ())
-        self.show_moment(None, "")
+        self.show_group(None, "")
         for box in (*self._boxes, self.wall, self.label):
             box.currentIndexChanged.connect(self._timer.start)
         for number in (self.size_box, self.score_box):
@@ -158,7 +158,7 @@ class FilterBar(QWidget):
         box.setCurrentIndex(max(box.findData(kept), 0))
         box.blockSignals(False)
 
-    def show_moment(self, sample: int | None, title: str) -> None:
+    def show_group(self, sample: int | None, title: str) -> None:
         """Ask only for the moment of a sample (row); None for those of all."""
         self.moment.blockSignals(True)
         self.moment.clear()
@@ -193,7 +193,7 @@ class FilterBar(QWidget):
             box.setCurrentIndex(0)
         if not self._by_place:
             self.label.setCurrentIndex(0)
-        self.show_moment(None, "")
+        self.show_group(None, "")
         self.size_box.setValue(0)
         self.score_box.setValue(0)
         self.text.clear()
@@ -219,7 +219,7 @@ class FilterBar(QWidget):
         )
 
 
-class FilteredView(SendingView):
+class FilteredView(LabelingView):
     """Faces that the filters of a `bar` leave; only the last answer to what is asked counts."""
 
     bar: FilterBar
@@ -289,13 +289,13 @@ class ReviewView(FilteredView):
     def enter(self) -> None:
         self.read_choices()
         self.reload()
-        self.take_focus()
+        self.focus_home()
 
     def class_changed(self, operation: Operation) -> None:
         """Call a class by its new name; no face moves."""
         self.read_choices()
         if self._wall is not None:
-            self._wall = self._wall.renamed(self.names_now(operation))
+            self._wall = self._wall.renamed(self.current_names(operation))
             self.model.retitle(self._sections(self._wall), self._proposed(self._wall))
             self.view.lay_out()
 
@@ -317,8 +317,8 @@ class ReviewView(FilteredView):
 
     def _show(self, shown: Wall) -> None:
         self._wall = shown
-        self.note_place(self.bar.label.currentData() or "")
-        self.forget_sent()
+        self.set_current_place(self.bar.label.currentData() or "")
+        self.clear_sent()
         self.model.show(shown.ids, self._sections(shown), self._proposed(shown))
         self.title.setText(self._words(len(shown.ids)))
         name = self.bar.wall_name()
@@ -361,7 +361,7 @@ class ReviewView(FilteredView):
         suggested = self._wall.suggested if self._wall else {}
         chosen = [row for row in rows if self.model.id(row) in suggested]
         if not chosen:
-            self.worker.say(self.tr("Point at or select faces with a suggestion first"))
+            self.worker.show_message(self.tr("Point at or select faces with a suggestion first"))
             return
         if not self.view.all_seen(chosen):
             return
@@ -373,7 +373,7 @@ class ReviewView(FilteredView):
 
     def _keep(self, rows: Sequence[int]) -> None:
         if not rows:
-            self.worker.say(self.tr("Point at a face first"))
+            self.worker.show_message(self.tr("Point at a face first"))
             return
         if not self.view.all_seen(rows):
             return

@@ -61,13 +61,13 @@ class Answerer(QObject):
     def do_saved(self, rest: str) -> str:
         """What can be undone, when all is saved."""
         settle(self.window)
-        last = self.window.worker.last
+        last = self.window.worker.progress
         return last.undo.name if last and last.undo else ""
 
     def do_question(self, _: str) -> bool:
         """Whether the question about dropped files can be answered."""
-        sheet = self.window.drops.sheet
-        return sheet is not None and sheet.isVisible() and sheet.take.isEnabled()
+        sheet = self.window.drops.dialog
+        return sheet is not None and sheet.isVisible() and sheet.import_button.isEnabled()
 
     def do_drop_text(self, rest: str) -> str:
         """What the lit row of the rail says."""

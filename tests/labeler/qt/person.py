@@ -31,8 +31,8 @@ from labeler.qt.grid.tile_view import TileView
 from labeler.qt.views.base import VIEWS, LabelerView
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.duplicates import DuplicatesView
+from labeler.qt.views.labeling import ENTER_DEAD_SECONDS, LabelingView, PagedView
 from labeler.qt.views.page_grid import PageGrid
-from labeler.qt.views.sending import ENTER_DEAD_SECONDS, PagedView, SendingView
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.keys import DIGITS
 
@@ -99,7 +99,7 @@ def settle(window: LabelerWindow, seconds: float = 60) -> None:
         assert time.monotonic() < end, "the window does not come to rest"
         QApplication.processEvents()
         view = window.view
-        quiet = quiet + 1 if view.settled() and not coming(view) else 0
+        quiet = quiet + 1 if view.is_settled() and not coming(view) else 0
         pause = SHORTEST if quiet else min(pause * 1.1, LONGEST)
         time.sleep(pause)
 
@@ -108,7 +108,7 @@ def coming(view: LabelerView) -> bool:
     """Whether a picture that is in sight is not painted yet; nothing is under the sheet of keys."""
     window = view.window()
     covered = isinstance(window, LabelerWindow) and window.sheet.isVisible()
-    shown = isinstance(view, SendingView) and view.view.isVisible() and not covered
+    shown = isinstance(view, LabelingView) and view.view.isVisible() and not covered
     return shown and bool(view.view.unseen(view.view.in_sight()))
 
 
@@ -261,15 +261,15 @@ class Person:
         self.gestures: Counter[str] = Counter()
 
     @property
-    def view(self) -> SendingView:
+    def view(self) -> LabelingView:
         shown = self.window.view
-        assert isinstance(shown, SendingView)
+        assert isinstance(shown, LabelingView)
         return shown
 
     @property
     def keys(self) -> dict[str, str]:
-        assert self.window.worker.last is not None
-        return self.window.worker.last.keys
+        assert self.window.worker.progress is not None
+        return self.window.worker.progress.keys
 
     def who(self, row: int) -> str:
         until(lambda: has_tile(self.view.model, row))
@@ -378,8 +378,8 @@ class Person:
     @property
     def sorted(self) -> int:
         """How many faces have a label or a place by now."""
-        assert self.window.worker.last is not None
-        counts = self.window.worker.last.counts
+        assert self.window.worker.progress is not None
+        counts = self.window.worker.progress.counts
         return counts.total - counts.waiting - counts.later
 
     def sort_pages(self) -> None:

@@ -73,7 +73,7 @@ def active(window: LabelerWindow) -> LabelerWindow:
     window.activateWindow()
     until(window.isActiveWindow)
     settle(window)
-    until(lambda: window.view.settled())
+    until(lambda: window.view.is_settled())
     return window
 
 

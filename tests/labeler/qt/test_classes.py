@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 from gleanset import Dataset
 from labeler.qt.classes.panel import ClassListView, ClassMenu
 from labeler.qt.grid.mouse import TileMimeData
-from labeler.qt.views.sorting import SortingView
+from labeler.qt.views.grid import GridView
 from labeler.sorting.grid_rows import ALL_PLACES
 from labeler.sorting.keys import CODES, KEYS
 from labeler.sorting.session import SortingSession
@@ -102,7 +102,7 @@ def test_a_class_gets_a_show_and_the_grid_is_filtered_by_it(person: Person) -> N
     settle(person.window)
     assert said(person) == "rei is of Night Train"
     view = person.view
-    assert isinstance(view, SortingView)
+    assert isinstance(view, GridView)
     view.enter()
     settle(person.window)
     view.more.setChecked(True)
@@ -112,7 +112,7 @@ def test_a_class_gets_a_show_and_the_grid_is_filtered_by_it(person: Person) -> N
     assert view.model.rowCount() == 2
     assert {view.model.tile(row).label for row in range(2)} == {"rei"}  # type: ignore[union-attr]
     person.undo()
-    assert {row.show for row in person.window.worker.last.counts.classes} == {None}
+    assert {row.show for row in person.window.worker.progress.counts.classes} == {None}
 
 
 def test_the_grid_follows_a_rename_and_a_merge(person: Person) -> None:
@@ -157,7 +157,7 @@ def test_classes_are_sorted_and_stay_so(opened: Opened, person: Person) -> None:
     assert names(person) == sorted(own)
     sort_by(person, "By number")
     assert names(person)[:2] == ["yuki", "extra 05"]
-    sort_by(person, "Last used")
+    sort_by(person, "Most recently")
     assert names(person)[:2] == ["extra 05", "yuki"]
     person.send(6, "rei")
     settle(person.window)
@@ -168,7 +168,7 @@ def test_classes_are_sorted_and_stay_so(opened: Opened, person: Person) -> None:
     assert again.class_panel.model.order == "recent"
     model = again.class_panel.model
     assert model.row(0).target == "rei"
-    sort_by(Person(again, FaceSet(person.window.worker.root, person.truth)), "In their own")
+    sort_by(Person(again, FaceSet(person.window.worker.root, person.truth)), "Custom")
 
 
 def write(person: Person, text: str) -> None:
@@ -185,7 +185,7 @@ def test_a_search_that_finds_classes_makes_none(person: Person) -> None:
     QTest.keyClick(field, Key.Key_Return)
     settle(person.window)
     assert (field.text(), list(person.keys)) == (name[:2], before)
-    assert "is no class" in person.window.statusBar().currentMessage()
+    assert "No class is named" in person.window.statusBar().currentMessage()
     QTest.keyClicks(field, "xyz")
     QTest.keyClick(field, Key.Key_Return)
     settle(person.window)

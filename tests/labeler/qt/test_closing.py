@@ -140,7 +140,7 @@ def test_what_could_not_be_saved_at_the_end_is_counted(person: Person, few: Face
         for row in range(3):
             person.send(row, "rei")
         worker.close()
-    assert worker.lost == 3
+    assert worker.lost_count == 3
 
 
 def test_nothing_begins_or_is_told_once_the_worker_has_ended(opened: Opened, few: FaceSet) -> None:
@@ -152,7 +152,7 @@ def test_nothing_begins_or_is_told_once_the_worker_has_ended(opened: Opened, few
         begun.set()
         go_on.wait(60)
 
-    task = window.worker.task()
+    task = window.worker.create_task()
     window.worker.ask(long_question, told.append)
     assert begun.wait(60)
     window.worker.close()

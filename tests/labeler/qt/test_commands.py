@@ -19,11 +19,11 @@ from tools_for_tests import eventually, is_running, python_path
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import Proposals
-from labeler.qt.commands import CommandEnd, CommandStage, OwnCommand
+from labeler.qt.commands import CommandEnd, CommandProcess, CommandStage
 from labeler.qt.status_bar import LearningButton, LearningState
 from labeler.qt.window import LabelerWindow
 
-Make = Callable[..., OwnCommand]
+Make = Callable[..., CommandProcess]
 
 
 @pytest.fixture
@@ -33,11 +33,11 @@ def make(
     """`make(code)`: a command that runs the code, of a module of its own."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     owner = QObject()
-    made: list[OwnCommand] = []
+    made: list[CommandProcess] = []
 
-    def command(code: str) -> OwnCommand:
+    def command(code: str) -> CommandProcess:
         (tmp_path / "own_command.py").write_text(code)
-        made.append(OwnCommand(["own_command", "word"], owner))
+        made.append(CommandProcess(["own_command", "word"], owner))
         return made[-1]
 
     yield command
@@ -45,7 +45,7 @@ def make(
         one.stop()
 
 
-def heard(command: OwnCommand) -> tuple[list[CommandStage], list[CommandEnd]]:
+def heard(command: CommandProcess) -> tuple[list[CommandStage], list[CommandEnd]]:
     stages: list[CommandStage] = []
     ends: list[CommandEnd] = []
     command.staged.connect(stages.append)
@@ -153,7 +153,7 @@ def test_the_status_bar_says_what_learning_is_at(
     assert button.now.isEnabled()
     window.learning.begin()
     until(lambda: window.learning.total == 3000)
-    assert button.text() == "Looking at faces: 120 of 3,000"
+    assert button.text() == "Computing features: 120 of 3,000"
     assert button.accessibleName() == button.text()
     assert not button.now.isEnabled()
     # Switched off, it stays off in windows to come.
@@ -180,7 +180,7 @@ def test_what_is_missing_is_said_once_with_what_it_would_bring(
         button = button_of(window)
         assert button.text() == "Suggestions unavailable"
         assert "[transfer]" in button.toolTip()
-    assert [text for text in said if "Proposals would improve" in text] == said
+    assert [text for text in said if "To update suggestions" in text] == said
     assert len(said) == 1
 
 

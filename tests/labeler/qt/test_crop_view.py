@@ -42,7 +42,7 @@ def view_of(window: LabelerWindow) -> CropView:
 def ready(window: LabelerWindow) -> None:
     settle(window)
     view = view_of(window)
-    until(lambda: not view.canvas.image.isNull() and not view.worker.unsaved)
+    until(lambda: not view.canvas.image.isNull() and not view.worker.unsaved_count)
     settle(window)
 
 
@@ -99,7 +99,7 @@ def test_a_drawn_box_is_a_sample_at_once(window: LabelerWindow) -> None:
 
 def test_moving_keeps_the_label(window: LabelerWindow) -> None:
     view, box = view_of(window), draw(window)
-    key = next(iter(window.worker.last.keys.items()))
+    key = next(iter(window.worker.progress.keys.items()))
     QTest.keyClick(view.canvas, key[1])
     ready(window)
     assert kept(window)[0].label == key[0]
@@ -229,7 +229,7 @@ def test_a_refusal_while_a_new_box_is_drawn_leaves_it_alone(
         patched.setattr(crop, "put", refuse)
         drag(view, spot(view, 20, 10), spot(view, 60, 50))
         press_and_pull(view, spot(view, 70, 60), spot(view, 80, 70))
-        until(lambda: not view.worker.unsaved)
+        until(lambda: not view.worker.unsaved_count)
         settle(window)
         assert len(view.canvas.boxes) == 1
     end = spot(view, 90, 80)
@@ -242,7 +242,7 @@ def test_a_refusal_while_a_new_box_is_drawn_leaves_it_alone(
 
 def test_a_label_given_before_a_move_is_saved_moves_along(window: LabelerWindow) -> None:
     view, first = view_of(window), draw(window)
-    name, key = next(iter(window.worker.last.keys.items()))
+    name, key = next(iter(window.worker.progress.keys.items()))
     QTest.keyClick(view.canvas, Key.Key_Right, SHIFT)  # not saved before the keys rest
     QTest.keyClick(view.canvas, key)
     QTest.keyClick(view.canvas, Key.Key_Down, SHIFT)
@@ -259,7 +259,7 @@ def test_a_label_given_before_a_move_is_saved_moves_along(window: LabelerWindow)
 def test_a_key_brings_back_no_class_that_is_gone(window: LabelerWindow) -> None:
     """The window looks twice a second at what others do; a hand may be quicker."""
     draw(window)
-    gone = next(iter(window.worker.last.keys))
+    gone = next(iter(window.worker.progress.keys))
     with Dataset.open(window.worker.root) as dataset:
         ClassEditor(dataset).delete(gone)
         assert view_of(window).send(gone)
@@ -271,14 +271,14 @@ def test_a_key_brings_back_no_class_that_is_gone(window: LabelerWindow) -> None:
 
 def test_a_box_that_is_deleted_or_labelled_while_it_is_saved(window: LabelerWindow) -> None:
     view = view_of(window)
-    name, key = next(iter(window.worker.last.keys.items()))
+    name, key = next(iter(window.worker.progress.keys.items()))
     with locked(window.worker.root):
         drag(view, spot(view, 20, 10), spot(view, 60, 50))
         QTest.keyClick(view.canvas, key)
         drag(view, spot(view, 70, 60), spot(view, 90, 80))
         QTest.keyClick(view.canvas, Key.Key_Delete)
         assert len(view.canvas.boxes) == 1
-    until(lambda: not view.worker.unsaved)
+    until(lambda: not view.worker.unsaved_count)
     ready(window)
     (box,) = kept(window)
     assert near(box, 20, 10, 40, 40)

@@ -86,7 +86,7 @@ def aside(person: Person) -> list[int]:
 
 def test_enter_accepts_the_page_and_undo_brings_it_back(person: Person) -> None:
     view = view_of(person)
-    assert "Groups left: 3" in view.title.text()
+    assert "Duplicate sets left: 3" in view.title.text()
     assert view.model.rowCount() == GROUPS * len(SIZES)
     until(lambda: has_tile(view.model, 0))
     assert view.view.caption(0) == "320 x 240"
@@ -96,11 +96,11 @@ def test_enter_accepts_the_page_and_undo_brings_it_back(person: Person) -> None:
     person.enter()
     ready(person.window)
     assert aside(person) == [160] * 3 + [240] * 3
-    assert "No copies" in view.empty.title.text()
+    assert "No duplicates" in view.empty.title.text()
     person.window.undo()
     ready(person.window)
     assert aside(person) == []
-    assert "Groups left: 3" in view.title.text()
+    assert "Duplicate sets left: 3" in view.title.text()
 
 
 def test_a_click_keeps_another_copy_for_good(person: Person) -> None:
@@ -131,13 +131,13 @@ def test_k_keeps_all_of_a_group_and_is_remembered(person: Person) -> None:
     person.point(4)
     person.press("k", "keep all")
     ready(person.window)
-    assert "Groups left: 2" in view.title.text()
+    assert "Duplicate sets left: 2" in view.title.text()
     view.search()
     ready(person.window)
-    assert "Groups left: 2" in view.title.text()
+    assert "Duplicate sets left: 2" in view.title.text()
     person.window.undo()
     ready(person.window)
-    assert "Groups left: 3" in view.title.text()
+    assert "Duplicate sets left: 3" in view.title.text()
 
 
 def test_b_shows_two_in_turn(person: Person) -> None:
@@ -187,7 +187,7 @@ def test_decisions_that_differ_wait_for_a_click(person: Person) -> None:
     assert view.model.sections[-1].title.startswith("⚠")
     person.enter()
     ready(person.window)
-    assert "Groups left: 1" in view.title.text()
+    assert "Duplicate sets left: 1" in view.title.text()
     place = [member.label for member in view.groups[0].members].index("hana")
     person.click(place)
     person.enter()
@@ -209,16 +209,16 @@ def test_what_was_set_aside_is_seen_and_taken_back(person: Person) -> None:
     row = rail.row(rail.rowCount() - 1)
     assert row is not None
     assert (row.name, row.count, row.takes) == ("Duplicates", len(gone), False)
-    assert view.aside_button.text() == f"Set aside: {len(gone)}"
+    assert view.aside_button.text() == f"Show duplicates: {len(gone)}"
     QTest.mouseClick(view.aside_button, Qt.MouseButton.LeftButton)
     settle(person.window)
     assert person.window.shown_name == "sorting"
     assert person.view.model.rowCount() == len(gone) > 1
-    assert f"Set aside as copies · {len(gone)} faces" in person.view.title.text()
+    assert f"Duplicates · {len(gone)} faces" in person.view.title.text()
     person.add_class("somebody")
     person.point(0)
     person.press(person.keys["somebody"], "key")  # a copy gets no label
-    assert "Q or K takes them back" in person.window.statusBar().currentMessage()
+    assert "Q or K to restore them" in person.window.statusBar().currentMessage()
     key = person.view.model.tile(0).key
     person.point(0)
     person.press(Key.Key_Q, "back")

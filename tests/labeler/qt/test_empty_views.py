@@ -31,7 +31,7 @@ def notice(window: LabelerWindow) -> EmptyNotice:
 def title(window: LabelerWindow) -> str:
     """What is said over the view; empty where something is shown."""
     settle(window)
-    until(window.view.settled)
+    until(window.view.is_settled)
     return notice(window).title.text() if notice(window).isVisible() else ""
 
 
@@ -83,9 +83,9 @@ def test_faces_are_looked_for_from_where_there_are_none(opened: Opened, few: Fac
     window = opened(few.root, "crop")
     title(window)
     press(window, "Detect faces in new images")
-    assert window.taking.running
-    until(lambda: not window.taking.running)
-    assert (window.taking.state, window.taking.whys) == ("done", [])
+    assert window.imports.running
+    until(lambda: not window.imports.running)
+    assert (window.imports.state, window.imports.errors) == ("done", [])
 
 
 def test_buttons_lead_on(sorted_window: LabelerWindow) -> None:
@@ -101,7 +101,7 @@ def test_buttons_lead_on(sorted_window: LabelerWindow) -> None:
     until(lambda: title(window) == "")
     window.show_view("sorting")
     places = {
-        "nobody": "No face is nobody yet",
+        "nobody": "No faces of nobody yet",
         Place.LATER.target: "No skipped faces",
         Place.OTHER.target: "No unlisted people",
         Place.REJECT.target: "No rejected faces",
@@ -151,7 +151,7 @@ def test_while_faces_are_looked_for_it_does_not_say_that_there_are_none(
     for name in ("sorting", "pages"):
         window.show_view(name)
         assert title(window) == "Detecting faces…"
-    until(lambda: not window.taking.running)
+    until(lambda: not window.imports.running)
     assert title(window) == "No faces detected yet"
 
 

@@ -12,8 +12,8 @@ from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QMenu
 
-from labeler.qt.views.enlarged import EnlargedFace
-from labeler.qt.views.sending import TileMenu
+from labeler.qt.views.labeling import FaceMenu
+from labeler.qt.views.overlays import EnlargedFaceOverlay
 
 Key, Left = Qt.Key, Qt.MouseButton.LeftButton
 
@@ -33,7 +33,7 @@ def named(person: Person) -> dict[str, str]:
     return {key: name for key, name in labels(person.window.worker.root).items() if name}
 
 
-def enlarged(person: Person, row: int, how: str = "space") -> EnlargedFace:
+def enlarged(person: Person, row: int, how: str = "space") -> EnlargedFaceOverlay:
     if how == "space":
         person.point(row)
         QTest.keyClick(person.view.view, Key.Key_Space)
@@ -90,7 +90,7 @@ def test_from_face_to_face_and_no_key_reaches_the_grid(opened: Opened, few: Face
     assert "does nothing here" in person.window.statusBar().currentMessage()
     QTest.keyClick(face, Key.Key_L)
     settle(person.window)
-    assert person.window.worker.last.counts.later == 1
+    assert person.window.worker.progress.counts.later == 1
     assert person.view.model.state(3).target == "later"
     # A field that has no use for a key hands it on to what is seen, and not to the tiles below.
     person.window.class_panel.field.setFocus()
@@ -104,9 +104,9 @@ def test_from_face_to_face_and_no_key_reaches_the_grid(opened: Opened, few: Face
 # -- the menu
 
 
-def menu_of(person: Person, row: int) -> TileMenu:
+def menu_of(person: Person, row: int) -> FaceMenu:
     right_click(person.view.view.viewport(), person.place(row))
-    menu = person.view.view.findChildren(TileMenu)[-1]
+    menu = person.view.view.findChildren(FaceMenu)[-1]
     assert menu.isVisible()
     return menu
 
@@ -135,16 +135,16 @@ def test_one_face_or_the_selection_is_sent_by_the_menu(person: Person) -> None:
     person.click(8, modifiers=CONTROL)
     click(menu_of(person, 9), "Skip")  # beside the selection: that face alone
     settle(person.window)
-    assert person.window.worker.last.counts.later == 1
+    assert person.window.worker.progress.counts.later == 1
     assert person.view.model.state(9).target == "later"
     click(menu_of(person, 10), "Not a face")
     click(menu_of(person, 11), "Unlisted person")
     settle(person.window)
-    counts = person.window.worker.last.counts
+    counts = person.window.worker.progress.counts
     assert (counts.rejected, counts.other) == (1, 1)
     click(menu_of(person, 10), "Back to queue")
     settle(person.window)
-    assert person.window.worker.last.counts.rejected == 0
+    assert person.window.worker.progress.counts.rejected == 0
 
 
 def test_the_menu_looks_closer(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +165,7 @@ def test_the_menu_looks_closer(person: Person, monkeypatch: pytest.MonkeyPatch) 
     settle(person.window)
     person.view.model.refresh()
     settle(person.window)
-    click(menu_of(person, 4), "Show the class rei")
+    click(menu_of(person, 4), "Show class rei")
     settle(person.window)
     assert person.view.model.rowCount() == 2
     click(menu_of(person, 0), "Show its group")
@@ -178,9 +178,9 @@ def test_why_a_class_is_proposed(person: Person) -> None:
     person.send(0, person.who(0))
     settle(person.window)
     menu = menu_of(person, 1)
-    why = submenu(menu, "Why was this")
+    why = submenu(menu, "Why this")
     until(lambda: len(why.actions()) > 1)
     lines = [action.text() for action in why.actions()]
-    assert lines[0] == f"The presort says {person.who(1)}, 100 %"
-    assert lines[1].startswith(f"It looks like a face of {person.who(0)} (")
+    assert lines[0] == f"Model: {person.who(1)}, 100 %"
+    assert lines[1].startswith(f"Similar to a face of {person.who(0)} (")
     menu.close()

@@ -154,13 +154,13 @@ def test_nothing_moves_while_others_write(person: Person) -> None:
         for key in keys[:20]:
             other.file(ids_of(other, [key]), "yuki")
             QApplication.processEvents()
-    until(lambda: person.window.worker.last.counts.labelled == 20)
+    until(lambda: person.window.worker.progress.counts.labelled == 20)
     settle(person.window)
     assert rects(person) == moved
     view.verticalScrollBar().setValue(0)
     assert rects(person) == before
     # Somebody else's step is not ours to undo.
-    assert person.window.worker.last.undo.name.startswith("New class")
+    assert person.window.worker.progress.undo.name.startswith("New class")
 
 
 def test_two_windows_lose_nothing(opened: Opened, few: FaceSet) -> None:
@@ -178,7 +178,7 @@ def test_two_windows_lose_nothing(opened: Opened, few: FaceSet) -> None:
     settle(one.window)
     left = [name for name in labels(few.root).values() if name]
     assert len(left) == 30
-    until(lambda: two.window.worker.last.counts.labelled == 30)
+    until(lambda: two.window.worker.progress.counts.labelled == 30)
 
 
 def fill(ballast: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_full_disk_keeps_the_decision_until_there_is_room(
     shutil.copytree(few.root, folder)
     person = Person(opened(folder), few)
     waiting: list[str] = []
-    person.window.worker.waiting.connect(waiting.append)
+    person.window.worker.save_delayed.connect(waiting.append)
     ballast = folder.parent / "ballast"
     fill(ballast)
     for row in range(40):

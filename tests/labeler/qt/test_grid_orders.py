@@ -15,7 +15,7 @@ from sorting_book import ids_of
 
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
-from labeler.qt.views.sorting import SortingView
+from labeler.qt.views.grid import GridView
 from labeler.sorting.session import SortingSession
 
 Key = Qt.Key
@@ -27,9 +27,9 @@ def person(opened: Opened, few: FaceSet) -> Person:
     return Person(opened(few.root), few)
 
 
-def grid(person: Person) -> SortingView:
+def grid(person: Person) -> GridView:
     view = person.window.view
-    assert isinstance(view, SortingView)
+    assert isinstance(view, GridView)
     return view
 
 
@@ -100,12 +100,12 @@ def test_another_program_moves_nothing_and_is_told_of(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:
         other = SortingSession(dataset)
         other.to(ids_of(other, list(person.truth)[:1]), ":queue")
-    until(lambda: "1 more since" in grid(person).title.text())
+    until(lambda: "1 new:" in grid(person).title.text())
     assert agree(person) == 60
     assert keys_shown(person) == first
     person.enter()
     assert agree(person) == grid(person).model.rowCount() == 60
-    assert "since" not in grid(person).title.text()
+    assert "new:" not in grid(person).title.text()
 
 
 def test_order_by_proposal_has_a_section_for_each(person: Person) -> None:
@@ -162,7 +162,7 @@ def test_look_alikes_are_side_by_side(opened: Opened, few: FaceSet) -> None:
     person, truth = Person(opened(few.root), few), few.truth
     before = [truth[key] for key in keys_shown(person)]
     choose(grid(person).order, "likeness")
-    until(grid(person).settled)
+    until(grid(person).is_settled)
     settle(person.window)
     after = [truth[key] for key in keys_shown(person)]
     assert sorted(after) == sorted(before)

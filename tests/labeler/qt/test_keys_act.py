@@ -191,12 +191,12 @@ def test_every_key_acts_or_says_why(opened: Opened, few: FaceSet, name: str) -> 
     for key in (*PRINTABLE, *FUNCTION, Key.Key_Backspace, *KEYS):
         window.sheet.hide()
         window.show_view(name)
-        window.view.take_focus()
+        window.view.focus_home()
         settle(window)
-        before, steps = seen(window), window.worker.last.saved if window.worker.last else 0
+        before, steps = seen(window), window.worker.progress.saved if window.worker.progress else 0
         told.clear()
         press(window, key)
-        after = window.worker.last.saved if window.worker.last else 0
+        after = window.worker.progress.saved if window.worker.progress else 0
         assert told or window.sheet.isVisible() or seen(window) != before or after != steps, key
     assert not any("a bug" in text for text in told)
 

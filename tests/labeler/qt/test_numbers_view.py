@@ -92,10 +92,10 @@ def test_how_many_each_class_has(view: NumbersView) -> None:
 
 
 def test_a_split_is_shown_before_it_is_kept(view: NumbersView) -> None:
-    assert "Nothing is split yet" in view.split_text.text()
+    assert "No split yet" in view.split_text.text()
     assert "nothing to export" in exported(view)
     preview(view)
-    assert "moments stay whole" in view.split_text.text()
+    assert "groups are kept together" in view.split_text.text()
     shown = [[int(text) for text in column(view, number)] for number in (3, 4, 5)]
     assert sum(map(sum, shown)) == 60
     assert splits(view) == {None}

@@ -25,13 +25,13 @@ from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset
 from labeler import cli_window
-from labeler.qt import pictures
+from labeler.qt import images as pictures
+from labeler.qt.file_import import ImportState
 from labeler.qt.grid import model as tile_model
 from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.mouse import drag_picture
 from labeler.qt.grid.tile_view import Select
-from labeler.qt.pictures import BrokenThumbnail
-from labeler.qt.taking import TakingState
+from labeler.qt.images import BrokenThumbnail
 from labeler.qt.views.base import VIEWS
 from labeler.qt.window import LabelerWindow
 
@@ -59,11 +59,11 @@ def test_odd_pictures_are_shown_or_refused_with_a_reason(opened: Opened, tmp_pat
     Dataset.create(tmp_path / "new").close()
     window = opened(tmp_path / "new")
     drop_files(window, [tmp_path / "odd"])
-    until(lambda: window.drops.sheet is not None and window.drops.sheet.take.isEnabled())
-    assert window.drops.sheet is not None
-    window.drops.sheet.question.whole.setChecked(True)
-    window.drops.sheet.accept()
-    until(lambda: window.taking.state is TakingState.DONE)
+    until(lambda: window.drops.dialog is not None and window.drops.dialog.import_button.isEnabled())
+    assert window.drops.dialog is not None
+    window.drops.dialog.form.whole.setChecked(True)
+    window.drops.dialog.accept()
+    until(lambda: window.imports.state is ImportState.DONE)
     settle(window)
     with Dataset.open(tmp_path / "new") as dataset:
         refused = {Path(one.what).name: one.reason for one in dataset.rejections.each()}
@@ -127,7 +127,7 @@ def test_a_locked_catalogue_holds_up_nothing_but_the_saving(person: Person, few:
     assert list(labels(few.root).values()).count("rei") == 0
     # SQLite waits for half a minute; a person is told within seconds, and closing waits for it.
     saved, told = person.window.status.saved, time.monotonic()
-    until(lambda: "another program may be writing here" in saved.text())
+    until(lambda: "another process may be writing" in saved.text())
     assert time.monotonic() - told < 20
     person.window.close()
     assert person.window.isVisible()

@@ -72,9 +72,9 @@ def test_a_name_and_a_key_name_groups_and_a_click_leaves_one_out(person: Person)
     page = view.page
     leave(person)
     assert view.page is not page
-    assert person.window.worker.last is not None
+    assert person.window.worker.progress is not None
     sorted_ = named(person, "Miku") + named(person, "Rin")
-    assert person.window.worker.last.counts.waiting == len(person.truth) - sorted_
+    assert person.window.worker.progress.counts.waiting == len(person.truth) - sorted_
 
 
 def test_the_last_name_files_the_page_as_well(person: Person) -> None:
@@ -88,8 +88,8 @@ def test_the_last_name_files_the_page_as_well(person: Person) -> None:
     QTest.keyClick(view.header.name, Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
     assert named(person, "Miku") == page.groups[0]
     assert view.page is not page
-    assert person.window.worker.last is not None
-    assert person.window.worker.last.counts.waiting == len(person.truth) - page.groups[0]
+    assert person.window.worker.progress is not None
+    assert person.window.worker.progress.counts.waiting == len(person.truth) - page.groups[0]
 
 
 @pytest.mark.parametrize("name", ["2", "Mi", "L"])
@@ -196,12 +196,12 @@ def test_over_nothing_a_name_is_refused_and_names_nobody(person: Person) -> None
     person.point(0)
     hover(view.view.viewport(), below)
     QTest.keyClick(person.window.focusWidget(), "m")
-    assert "No group is pointed at" in person.window.statusBar().currentMessage()
+    assert "Point at a cluster first" in person.window.statusBar().currentMessage()
     assert (view.header.name.text(), person.window.focusWidget()) == ("", view.view)
     QTest.mouseClick(view.header.name, Qt.MouseButton.LeftButton)
     QTest.keyClicks(view.header.name, "Miku")
     QTest.keyClick(view.header.name, Key.Key_Return)
-    assert "No group is pointed at" in person.window.statusBar().currentMessage()
+    assert "Point at a cluster first" in person.window.statusBar().currentMessage()
     person.press("1", "key", SHIFT)
     settle(person.window)
     assert (person.sorted, view.header.name.text()) == (0, "Miku")
@@ -224,8 +224,8 @@ def test_a_full_stop_says_that_nobody_of_a_group_is_collected(person: Person) ->
     person.point(rows[0])
     person.press(".", "place")
     settle(person.window)
-    assert person.window.worker.last is not None
-    assert person.window.worker.last.counts.other == len(rows)
+    assert person.window.worker.progress is not None
+    assert person.window.worker.progress.counts.other == len(rows)
 
 
 def test_an_overview_without_a_name_is_not_left_by_enter(person: Person) -> None:
@@ -234,7 +234,7 @@ def test_an_overview_without_a_name_is_not_left_by_enter(person: Person) -> None
     person.click(group_rows(person, 0)[0])  # to leave one out names nobody
     leave(person)
     assert view.page is page
-    assert "type who this is" in person.window.statusBar().currentMessage()
+    assert "type its name" in person.window.statusBar().currentMessage()
     assert person.window.focusWidget() is view.view
 
 

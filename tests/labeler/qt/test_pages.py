@@ -14,9 +14,9 @@ from PySide6.QtCore import Qt
 from gleanset import Dataset
 from labeler.classes import ClassEditor
 from labeler.qt.grid.model import UNMARKED
-from labeler.qt.views import sending
+from labeler.qt.views import labeling as sending
+from labeler.qt.views.labeling import ENTER_DEAD_SECONDS
 from labeler.qt.views.page_header import shown_page
-from labeler.qt.views.sending import ENTER_DEAD_SECONDS
 from labeler.sorting import page_layout
 from labeler.sorting.page_layout import ClassPage, PageKind, PageTile
 from labeler.sorting.proposals import ClassProposal
@@ -61,7 +61,7 @@ def test_enter_files_what_is_not_marked(person: Person) -> None:
     assert counted(person) == 1  # what was sent is saved at once, the page is not
     ready(person)
     rows = len(page.tiles)
-    assert f"all {rows - 2} to {page.label}" in view.header.file_button.text()
+    assert f"all correct ({rows - 2})" in view.header.file_button.text()
     person.enter()
     assert counted(person) == rows - 1
     assert person.window.status.undo.text() == f"Undo: {rows - 2} faces to {page.label}"
@@ -74,12 +74,12 @@ def test_enter_files_what_is_not_marked(person: Person) -> None:
 
 def test_nothing_is_said_of_errors_before_a_page_was_decided(person: Person) -> None:
     header = class_pages(person).header
-    assert header.title.text().endswith(" · not tested yet: look at each")
+    assert header.title.text().endswith(" · accuracy unknown: check each face")
     assert not any(digit in header.title.text().partition("·")[2] for digit in "0123456789")
     ready(person)
     person.one_page()  # the other class is not tested either, or several are, of which one is
     while class_pages(person).page is not None and not class_pages(person).page.tested:
-        assert "not tested yet" in header.title.text()
+        assert "accuracy unknown" in header.title.text()
         person.one_page()
     wrong = round(class_pages(person).page.expected_wrong)
     how = f"about {wrong} may be wrong" if wrong else "probably all correct"
@@ -132,7 +132,7 @@ def test_the_header_follows_a_rename_and_enter_files_to_the_new_name(person: Per
     person.window.worker.decide(lambda session: session.rename_class(str(label), "Ayanami"))
     settle(person.window)
     assert view.header.title.text().startswith("Ayanami?")
-    assert f"all {tiles - 1} to Ayanami" in view.header.file_button.text()
+    assert f"all correct ({tiles - 1})" in view.header.file_button.text()
     assert view.model.state(1).kind == "excluded"
     assert view.model.proposal(0).label == "Ayanami"
     ready(person)
@@ -199,17 +199,17 @@ def test_enter_held_files_one_page(person: Person, marked: bool) -> None:
     alive(view)
 
     def next_page_alive() -> bool:
-        if person.window.worker.decided > 1:
+        if person.window.worker.decision_count > 1:
             return True
         shown = view.page not in (None, page) and not view.view.unseen()
         return shown and time.monotonic() - view._shown_at > ENTER_DEAD_SECONDS + 0.2
 
     hold(view.view, Key.Key_Return, marked=marked, enough=next_page_alive)
     settle(person.window)
-    assert (person.sorted, person.window.worker.decided) == (len(page.rows), 1)
+    assert (person.sorted, person.window.worker.decision_count) == (len(page.rows), 1)
     alive(view)
     person.enter()  # the next press files the next one
-    assert person.window.worker.decided == 2
+    assert person.window.worker.decision_count == 2
 
 
 def test_keys_held_on_faces_decide_once(person: Person) -> None:
@@ -218,7 +218,7 @@ def test_keys_held_on_faces_decide_once(person: Person) -> None:
     hold(view.view, Key.Key_Delete)
     hold(view.view, Key.Key_1, "1")
     settle(person.window)
-    assert person.window.worker.decided == 2
+    assert person.window.worker.decision_count == 2
 
 
 def classes(person: Person) -> set[str]:

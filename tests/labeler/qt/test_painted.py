@@ -80,7 +80,7 @@ def test_a_picture_that_has_not_come_is_not_seen(
     opened: Opened, few: FaceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that is slow: placeholders are painted, and Enter files nothing."""
-    from labeler.qt.pictures import ThumbnailLoader
+    from labeler.qt.images import ThumbnailLoader
 
     get, late = ThumbnailLoader.get, [True]
     monkeypatch.setattr(
@@ -92,7 +92,7 @@ def test_a_picture_that_has_not_come_is_not_seen(
     until(lambda: view.page is not None and has_tile(view.model, 0))
     alive(view)
     QTest.keyClick(view.view, Key.Key_Return)
-    assert "still coming" in person.window.statusBar().currentMessage()
+    assert "still loading" in person.window.statusBar().currentMessage()
     hover(view.view.viewport(), view.view.visualRect(view.model.index(0)).center())
     QTest.keyClick(view.view, "1")
     assert view.model.states == {}

@@ -16,10 +16,10 @@ from tools_for_tests import picture
 from gleanset import Dataset
 from labeler import cli_window
 from labeler.cli import commands
+from labeler.qt.file_import import ImportState
 from labeler.qt.program import Program, Welcome
-from labeler.qt.settings import Preferences, SettingsSheet, Theme
+from labeler.qt.settings import Preferences, SettingsDialog, Theme
 from labeler.qt.status_bar import Learning
-from labeler.qt.taking import TakingState
 from labeler.qt.theme import is_dark
 from labeler.qt.translations import install
 from labeler.qt.window import LabelerWindow
@@ -68,10 +68,10 @@ def everything(folder: Path) -> list[Path]:
 def test_nothing_is_written_before_a_person_says_so(program: Program, faces: Path) -> None:
     before = everything(faces)
     welcome = welcomed(program, faces)
-    assert "There is no dataset" in welcome.findChildren(type(welcome.where))[0].text()
+    assert "No dataset in" in welcome.findChildren(type(welcome.target_text))[0].text()
     until(lambda: welcome.take.isVisible())
-    assert welcome.question.summary.text() == "4 new pictures\nHints: hana 2, rei 2"
-    assert "faces-dataset" in welcome.where.text()
+    assert welcome.form.summary.text() == "4 new images\nWeak labels: hana 2, rei 2"
+    assert "faces-dataset" in welcome.target_text.text()
     welcome.close()
     assert everything(faces) == before
 
@@ -87,13 +87,13 @@ def test_what_lies_there_is_taken_in_by_one_click(program: Program, faces: Path)
     root = faces / "faces-dataset"
     assert window.worker.root == root
     assert program.welcome is None
-    until(lambda: window.taking.state is TakingState.DONE)
+    until(lambda: window.imports.state is ImportState.DONE)
     settle(window)
     assert window.view.model.rowCount() == 4  # type: ignore[attr-defined]
     assert [path for path in everything(faces) if root not in (path, *path.parents)] == before
     with Dataset.open(root) as dataset:
         assert dataset.settings.name == "faces-dataset"
-    assert Preferences().recent()[0] == root
+    assert Preferences().recent_datasets()[0] == root
 
 
 def test_an_empty_folder_becomes_the_dataset_by_enter(program: Program, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_dropped_pictures_are_offered_and_a_dropped_dataset_is_opened(
     drop_files(welcome, [faces / "hana"])
     drop_files(welcome, [faces / "rei" / "0.png"])
     until(lambda: welcome.take.isChecked())
-    assert welcome.question.summary.text() == "3 new pictures\nHints: hana 2"
+    assert welcome.form.summary.text() == "3 new images\nWeak labels: hana 2"
     assert welcome.problem.text() == ""
     drop_files(welcome, [few.root])
     until(lambda: program.window is not None)
@@ -127,8 +127,8 @@ def test_datasets_that_lie_there_or_were_opened_before_are_listed(
     program: Program, few: FaceSet, tmp_path: Path
 ) -> None:
     Dataset.create(tmp_path / "in" / "one").close()
-    Preferences().note_opened(tmp_path / "gone")
-    Preferences().note_opened(few.root)
+    Preferences().add_recent(tmp_path / "gone")
+    Preferences().add_recent(few.root)
     welcome = welcomed(program, tmp_path / "in")
     listed = [welcome.datasets.item(n).text().split("\n")[0] for n in range(2)]
     assert listed == ["one", few.root.name]
@@ -144,14 +144,14 @@ def test_what_cannot_be_opened_or_made_says_why(
     program: Program, tmp_path: Path, few: FaceSet
 ) -> None:
     (few.root / "catalog.sqlite").write_bytes(b"no catalogue at all" * 1000)
-    Preferences().note_opened(few.root)
+    Preferences().add_recent(few.root)
     welcome = welcomed(program, tmp_path / "new")
     welcome.datasets.setCurrentRow(0)
     QTest.mouseClick(welcome.open_button, LEFT)
     until(lambda: "damaged" in welcome.problem.text() or "catalog" in welcome.problem.text())
     assert program.welcome is welcome
     (tmp_path / "file").write_text("no folder")
-    welcome.place.setText(str(tmp_path / "file"))
+    welcome.location.setText(str(tmp_path / "file"))
     QTest.mouseClick(welcome.make, LEFT)
     assert "choose another place" in welcome.problem.text()
 
@@ -170,9 +170,9 @@ def test_a_folder_in_the_place_of_a_command_is_opened(
 DOWN = Qt.Key.Key_Down
 
 
-def settings_of(window: LabelerWindow) -> SettingsSheet:
+def settings_of(window: LabelerWindow) -> SettingsDialog:
     QTest.keyClick(window.view.home, Qt.Key.Key_Comma, Qt.KeyboardModifier.ControlModifier)
-    return window.findChildren(SettingsSheet)[-1]
+    return window.findChildren(SettingsDialog)[-1]
 
 
 def test_the_colours_change_at_once_and_stay(opened: Opened, few: FaceSet) -> None:
@@ -206,7 +206,7 @@ def test_another_language_is_shown_as_soon_as_the_settings_are_closed(
     assert again is not None
     assert again.isVisible()
     assert not window.isVisible()
-    assert again.tabs.tabToolTip(0) == "一覧  F2"
+    assert again.tabs.tabToolTip(0) == "グリッド  F2"
     assert again.shown_name == "pages"
     assert Preferences().language() == "ja"
 
@@ -215,7 +215,7 @@ def test_another_dataset_takes_the_place_of_this_one(
     program: Program, few: FaceSet, tmp_path: Path
 ) -> None:
     Dataset.create(tmp_path / "other").close()
-    Preferences().note_opened(tmp_path / "other")
+    Preferences().add_recent(tmp_path / "other")
     window = program.open(few.root)
     settle(window)
     sheet = settings_of(window)
@@ -231,15 +231,15 @@ def test_another_dataset_takes_the_place_of_this_one(
     assert program.window is not None
     assert program.window.worker.root == tmp_path / "other"
     assert not window.isVisible()
-    assert Preferences().recent()[:2] == [tmp_path / "other", few.root]
+    assert Preferences().recent_datasets()[:2] == [tmp_path / "other", few.root]
 
 
 def test_what_is_under_way_is_not_cut_short(program: Program, few: FaceSet) -> None:
     window = program.open(few.root)
     settle(window)
     busy = ["files are being taken in"]
-    window.worker.watch(lambda: busy[0])
-    window.anew.emit(few.root)
+    window.worker.add_unfinished_check(lambda: busy[0])
+    window.reopen_requested.emit(few.root)
     until(lambda: "Not now" in window.statusBar().currentMessage())
     assert program.window is window
     assert window.isVisible()

@@ -84,7 +84,7 @@ class Shown:
     def sorted_as(self) -> dict[str, str]:
         return {key: name for key, name in labels(self.faces.root).items() if name}
 
-    def takes_in(self) -> None:
+    def is_importing(self) -> None:
         """Answer the question about dropped files."""
         assert eventually(lambda: self.ask("question"), 60)
         self.screen.hand("key", "Return")
@@ -158,7 +158,7 @@ def test_files_of_another_program_are_copied_and_never_moved(shown: Shown, tmp_p
         shown.screen.drag(SOURCE, shown.place("rail hana"), arrived=lambda: "hana" in lit())
         assert heard(other) == {"done": "CopyAction"}
         # Only now may it end: the data is fetched after the drop.
-        shown.takes_in()
+        shown.is_importing()
     assert eventually(lambda: shown.hints() == ["hana", "hana"], 60)
     assert all(path.is_file() for path in files)
 

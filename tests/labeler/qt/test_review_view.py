@@ -110,7 +110,7 @@ def test_filters_narrow_the_wall(opened: Opened, reviewed: FaceSet) -> None:
     assert keys_of(view) == [list(reviewed.truth)[7]]
     view.bar.text.setText("no such title %_")
     until(lambda: view.model.rowCount() == 0)
-    assert "Nothing fits" in view.empty.title.text()
+    assert "No faces match" in view.empty.title.text()
     view.bar.text.clear()
     person.window.class_panel.chosen.emit(reviewed.names[0])
     given = labels(reviewed.root)

@@ -89,7 +89,7 @@ def test_the_window_speaks_japanese(
     try:
         assert install(application, "ja") == "ja"
         window = opened(few.root)
-        assert window.tabs.tabText(0) == "一覧  F2"
+        assert window.tabs.tabText(0) == "グリッド  F2"
         assert window.status.sorted.text() == "60 中 0 を整理済み"
         assert "未整理" in window.view.title.text()
     finally:
@@ -110,7 +110,7 @@ def test_missing_letters_are_noticed(
     ("did", "english", "told"),
     [
         (operation("label", count=45, label="Miku"), "45 faces to Miku", "45 枚を Miku へ"),
-        (operation("later", count=1), "1 face to later", "1 枚を あとで へ"),
+        (operation("later", count=1), "1 face to later", "1 枚をスキップ"),
         (
             operation("rename-class", old="Anna to Rin", new="Go"),
             "Rename Anna to Rin to Go",

@@ -21,7 +21,7 @@ from gleanset.db.proposals import Proposals
 from gleanset.db.sorting import SortingQueue
 from labeler.qt import window
 from labeler.qt.views import class_pages as pages_module
-from labeler.qt.views import sending
+from labeler.qt.views import labeling as sending
 from labeler.sorting.page_layout import ClassPage
 
 ANEW = "Clusters updated with new features"
@@ -90,8 +90,8 @@ def test_faces_stand_in_a_plain_grid_until_all_are_measured(
     assert page_of(person) is before
     assert set(labels(tmp_path / "d").values()) == {None}
     view._untouched.shown(before)  # nobody has touched it
-    person.window.measuring.left.connect(lambda left: titles.add(view.header.title.text()))
-    person.window.measuring.begin()
+    person.window.embedding_task.left.connect(lambda left: titles.add(view.header.title.text()))
+    person.window.embedding_task.begin()
     until(lambda: page_of(person) is not before)
     settle(person.window)
     assert page_of(person).kind == "groups"

@@ -23,7 +23,7 @@ from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QPushButton
 from gleanset import Dataset
 from labeler.qt.grid.tile_view import TileView
 from labeler.qt.views.base import VIEWS
-from labeler.qt.views.sending import SendingView
+from labeler.qt.views.labeling import LabelingView
 from labeler.qt.window import LabelerWindow
 
 Key, Button = Qt.Key, Qt.MouseButton
@@ -69,7 +69,7 @@ class Walk(RuleBasedStateMachine):
         self.dataset.close()
         self.window.close()
         self.window.deleteLater()
-        assert self.window.worker.lost == 0
+        assert self.window.worker.lost_count == 0
 
     def now(self) -> set[int]:
         asked = "SELECT id FROM sample WHERE status IN ('labelled', 'rejected')"
@@ -97,20 +97,20 @@ class Walk(RuleBasedStateMachine):
         QTest.keyClick(self.window.windowHandle(), key, held)
         QApplication.processEvents()
 
-    def looks(self) -> tuple[object, ...]:
+    def key_state(self) -> tuple[object, ...]:
         """What a person sees, without the status bar, and what was saved."""
         shown = self.window.grab(self.window.centralWidget().geometry()).toImage()
-        last = self.window.worker.last
+        last = self.window.worker.progress
         return id(self.window.focusWidget()), bytes(shown.constBits()), last and last.saved
 
     @rule(key=st.sampled_from((*LETTERS, *KEYS, *KEYS)), chord=st.none() | st.sampled_from(CHORDS))
     def key(self, key: Qt.Key | str, chord: tuple[Qt.Key, Qt.KeyboardModifier] | None) -> None:
-        before = self.looks()
+        before = self.key_state()
         self.said.clear()
         self.press(*(chord or (key,)))
         popped_up = QApplication.activePopupWidget() is not None
         self.rest()
-        assert popped_up or self.said or self.looks() != before, "it neither acted nor said why"
+        assert popped_up or self.said or self.key_state() != before, "it neither acted nor said why"
 
     @rule(kind=st.sampled_from(VIEWS))
     def view(self, kind: object) -> None:
@@ -163,7 +163,7 @@ class Walk(RuleBasedStateMachine):
     def click_button(self, number: int) -> None:
         view = self.window.view
         buttons = [one for one in view.findChildren(QPushButton) if one.isVisible()]
-        if isinstance(view, SendingView) and buttons:  # none that writes files
+        if isinstance(view, LabelingView) and buttons:  # none that writes files
             button = buttons[number % len(buttons)]
             place = button.mapTo(self.window, button.rect().center())
             QTest.mouseClick(self.window.windowHandle(), Button.LeftButton, NONE, place)
@@ -184,7 +184,7 @@ class Walk(RuleBasedStateMachine):
     @rule(number=ANY, onto=ANY)
     def drag(self, number: int, onto: int) -> None:
         view, rail = self.window.view, self.window.class_panel.model
-        if not isinstance(view, SendingView) or view.view.mouse.busy:
+        if not isinstance(view, LabelingView) or view.view.mouse.busy:
             return
         tiles = view.view.viewport()
         places = {row: self.person.place(row) for row in view.view.in_sight()}

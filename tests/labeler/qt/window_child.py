@@ -45,7 +45,7 @@ def main(root: Path, samples: int, seed: int) -> None:
         if gesture.kind == "to":
             ranges = [(row, row) for row in gesture.samples]
             view.select_ranges(ranges, Select.ClearAndSelect)
-            keys = window.worker.last.keys if window.worker.last else {}
+            keys = window.worker.progress.keys if window.worker.progress else {}
             QTest.keyClick(view, keys.get(gesture.target) or letters[gesture.target])
         else:
             (window.worker.undo if gesture.kind == "undo" else window.worker.redo)()

@@ -18,8 +18,8 @@ from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileState
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.views.base import LabelerView, ViewContext
-from labeler.qt.views.enlarged import EnlargedFace
-from labeler.qt.views.notices import EmptyNotice, FaceSearchState, no_faces
+from labeler.qt.views.notices import DetectionState, EmptyNotice, no_faces
+from labeler.qt.views.overlays import EnlargedFaceOverlay
 from labeler.qt.widgets import timer
 from labeler.sorting.sample_images import originals_at_hand
 from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from labeler.sorting.proposals import ProposalReasons
 
 
-class TileMenu(QMenu):
+class FaceMenu(QMenu):
     """The menu of some faces; `tiles` are those that are known, the first is the one pointed at."""
 
     def __init__(self, parent: QWidget, worker: SessionWorker, tiles: list[SampleTile]) -> None:
@@ -134,7 +134,7 @@ def open_file(paths: list[str]) -> None:
 def copy_text(worker: SessionWorker, lines: list[str]) -> None:
     """Put lines on the clipboard, and say so."""
     QGuiApplication.clipboard().setText("\n".join(lines))
-    worker.say(lines[0] if len(lines) == 1 else f"{lines[0]} … ({len(lines):,})")
+    worker.show_message(lines[0] if len(lines) == 1 else f"{lines[0]} … ({len(lines):,})")
 
 
 PLACES = {
@@ -153,7 +153,7 @@ UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
 LETTERS = {Place.REJECT: "⌫", Place.LATER: "L", Place.OTHER: "O", Place.QUEUE: "Q"}
 
 
-class SendingView(LabelerView):
+class LabelingView(LabelerView):
     """Point and press, drag, sweep: each is saved at once, and the tile stays where it was."""
 
     grids: type[GestureView] = GestureView
@@ -176,15 +176,15 @@ class SendingView(LabelerView):
         self.model.dataChanged.connect(self._details_came)
         self.model.sections_changed.connect(self._others_shown)
         self.view.menu_asked.connect(self._show_menu)
-        self.enlarged = EnlargedFace(self.view)
-        context.worker.outside.connect(self.model.refresh)
+        self.enlarged = EnlargedFaceOverlay(self.view)
+        context.worker.changed_outside.connect(self.model.refresh)
         context.worker.stepped.connect(self._stepped)
 
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
-        target = self.worker.class_of(key)
+        target = self.worker.class_for_key(key)
         if target is None:
             self.model.set_state(rows, UNMARKED)
-            self.worker.say(self.tr("No class has the key {key}").format(key=key.upper()))
+            self.worker.show_message(self.tr("No class has the key {key}").format(key=key.upper()))
             return
         self.send_rows(rows, target, BY_SWEEP if swept else BY_HAND)
 
@@ -200,11 +200,11 @@ class SendingView(LabelerView):
             if rows:
                 self.send_rows(rows, PLACES[command].target, BY_HAND)
             else:
-                self.worker.say(self.tr("Point at a face first"))
+                self.worker.show_message(self.tr("Point at a face first"))
         elif command in PAGES:
             self._turn_pages(PAGES[command])
         elif command is GridCommand.NEW:
-            self.acts.name_class()
+            self.window_actions.name_class()
         else:
             self._say_where(command)
 
@@ -214,7 +214,7 @@ class SendingView(LabelerView):
         bar.setValue(before + pages * bar.pageStep())
         if bar.value() == before:
             ends = (self.tr("Already at the top"), self.tr("Already at the end"))
-            self.worker.say(ends[pages > 0])
+            self.worker.show_message(ends[pages > 0])
 
     def _say_where(self, command: GridCommand) -> None:
         where = {
@@ -223,7 +223,7 @@ class SendingView(LabelerView):
             GridCommand.KEEP_ALL: self.tr("K works in Duplicates (F3) and Review (F5)"),
         }
         if command in where:
-            self.worker.say(where[command])
+            self.worker.show_message(where[command])
 
     def send(self, target: str) -> bool:
         rows = self.view.target_rows()
@@ -261,7 +261,7 @@ class SendingView(LabelerView):
 
         def failed(error: GleansetError) -> None:
             self.model.set_state(self._rows_of(shown), UNMARKED)
-            self.worker.say(str(error), bad=True)
+            self.worker.show_message(str(error), bad=True)
 
         self.worker.decide(decision, done, failed, of)
 
@@ -271,11 +271,11 @@ class SendingView(LabelerView):
     def _show_menu(self, rows: list[int], point: QPoint) -> None:
         shown = self._shown_ids(rows)
         tiles = [tile for row in rows if (tile := self.model.tile(row)) is not None]
-        menu = TileMenu(self.view, self.worker, tiles)
+        menu = FaceMenu(self.view, self.worker, tiles)
         if self.sends:
             menu.add_sending(partial(self.send_ids, shown))
         enlarge = partial(self._enlarge, shown[0])
-        menu.add_looking(enlarge, self.acts.show_place, self.acts.show_moment)
+        menu.add_looking(enlarge, self.window_actions.show_place, self.window_actions.show_group)
         menu.show_at(point)
 
     def _enlarge(self, sample: int) -> None:
@@ -299,21 +299,21 @@ class SendingView(LabelerView):
             )
             self.view.scrollTo(self.model.index(rows[0]))
         self.model.refresh()
-        self.taken_back(done)
+        self.step_reverted(done)
 
     def class_changed(self, operation: Operation) -> None:
         """React to a class that was renamed, merged or deleted, or to an undo of that."""
 
-    def explain_no_faces(self) -> None:
+    def show_no_faces(self) -> None:
         """Say what to do next in a dataset without samples."""
 
-        def explain(search: FaceSearchState) -> None:
+        def explain(search: DetectionState) -> None:
             if not self.model.rowCount():
                 self.empty.show_notice(no_faces(self, search))
 
-        self.worker.ask(lambda session: FaceSearchState.of(session.dataset), explain)
+        self.worker.ask(lambda session: DetectionState.of(session.dataset), explain)
 
-    def names_now(self, operation: Operation) -> dict[str, str]:
+    def current_names(self, operation: Operation) -> dict[str, str]:
         """Return the names that are gone with such an operation, and how these classes are called
         now.
         """
@@ -323,10 +323,10 @@ class SendingView(LabelerView):
         now = next((name for name in names if name in keys), None)
         return {} if now is None else {name: now for name in names if name not in keys}
 
-    def taken_back(self, done: StepResult) -> None:
+    def step_reverted(self, done: StepResult) -> None:
         """React to a step that was undone or redone; subclasses may turn to its page."""
 
-    def forget_sent(self) -> None:
+    def clear_sent(self) -> None:
         self._sent.clear()
 
     def flush(self) -> None:
@@ -336,11 +336,11 @@ class SendingView(LabelerView):
         """Bring back a selection that a slip has cost."""
         return self.view.mouse.restore_lost()
 
-    def hold_targets(self, hold: bool) -> None:
+    def freeze_targets(self, hold: bool) -> None:
         self.view.hold_point(hold)
 
-    def looks(self) -> Hashable:
-        return self.view.looks(), self.enlarged.looks()
+    def key_state(self) -> Hashable:
+        return self.view.key_state(), self.enlarged.key_state()
 
     def _pointed(self, row: int) -> None:
         """Show in the panel what is pointed at, once it is known; what the mouse left stays."""
@@ -368,7 +368,7 @@ class SendingView(LabelerView):
         self.context.details.point(tile)
 
 
-class PagedView(SendingView):
+class PagedView(LabelingView):
     """Pages of as many tiles as the window has room for, which Enter files: not before they could
     be looked at. A click lifts a tile rather than selects it.
     """
@@ -380,12 +380,12 @@ class PagedView(SendingView):
         self._refit = timer(self, self.fit_page, REFIT_AFTER_MS)
         self.view.viewport().installEventFilter(self)
 
-    def settled(self) -> bool:
-        return super().settled() and not self._refit.isActive() and not self._asked
+    def is_settled(self) -> bool:
+        return super().is_settled() and not self._refit.isActive() and not self._asked
 
     def _failed(self, error: GleansetError) -> None:
         self._asked = False
-        self.worker.say(str(error), bad=True)
+        self.worker.show_message(str(error), bad=True)
 
     def fit_page(self) -> None:
         self.view.fit_page()
@@ -396,14 +396,14 @@ class PagedView(SendingView):
             self._refit.start(REFIT_AFTER_MS)
         return super().eventFilter(watched, event)
 
-    def note_shown(self) -> None:
+    def record_shown(self) -> None:
         self._shown_at = time.monotonic()
 
-    def only_just_shown(self) -> bool:
+    def is_too_recent(self) -> bool:
         """Return whether nobody can have looked at the page yet, and say so."""
         just = time.monotonic() - self._shown_at < ENTER_DEAD_SECONDS
         if just:
-            self.worker.say(
+            self.worker.show_message(
                 self.tr("This page has just appeared: check it, then press Enter again")
             )
         return just

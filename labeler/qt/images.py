@@ -71,7 +71,7 @@ class ThumbnailLoader(QObject):
             thread.start()
 
     @classmethod
-    def of(cls, dataset: Dataset) -> ThumbnailLoader:
+    def from_dataset(cls, dataset: Dataset) -> ThumbnailLoader:
         cache = dataset.cache
         return cls(ThumbnailCache(cache, dataset.originals(cache), dataset.crops(cache)))
 
@@ -203,7 +203,7 @@ def load(path: Path) -> QImage | str:
     return as_image(picture)
 
 
-class PictureLoader(QObject):
+class ImageLoader(QObject):
     """`loaded` (path, image or why there is none) answers the last `ask`; no other one."""
 
     loaded = Signal(object, object)
@@ -211,7 +211,7 @@ class PictureLoader(QObject):
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__(worker)
         self._wanted: Path | None = None
-        self._task = worker.task()
+        self._task = worker.create_task()
         self._task.done.connect(self._done)
 
     @property
@@ -237,7 +237,7 @@ MAX_PICTURE_HEIGHT = 512
 UNBROKEN_LETTERS = 8
 
 
-class SamplePicture(QWidget):
+class SampleImage(QWidget):
     """One picture that is fetched when it is painted, with a box drawn into it if wanted.
 
     It is as wide as there is room, and `shape` times as high.
@@ -296,11 +296,11 @@ class DetailPanel(QWidget):
 
     def __init__(self, thumbs: ThumbnailLoader) -> None:
         super().__init__()
-        self._face = SamplePicture(thumbs, SQUARE, self.tr("Enlarged face"))
-        self._frame = SamplePicture(thumbs, WIDE, self.tr("Full image"))
+        self._face = SampleImage(thumbs, SQUARE, self.tr("Enlarged face"))
+        self._frame = SampleImage(thumbs, WIDE, self.tr("Full image"))
         self._about, self._top = plain_label(), plain_label()
         neighbour = self.tr("Similar labelled face")
-        self._near = [SamplePicture(thumbs, SQUARE, neighbour) for _ in range(4)]
+        self._near = [SampleImage(thumbs, SQUARE, neighbour) for _ in range(4)]
         self._near_label = plain_label(self.tr("Most similar labelled faces"))
         for label in (self._about, self._top, self._near_label):
             label.setMinimumWidth(1)  # a long word would push the faces from below the mouse

@@ -37,7 +37,7 @@ T = TypeVar("T")
 NOTHING = OrderedRows(array("q"), ())
 
 
-class SortingView(FilteredView):
+class GridView(FilteredView):
     """Everything of a class, or of what waits: drag, point and press, select, relabel.
 
     The title counts what the catalogue has now, as the class list does; tiles that were sent away
@@ -51,19 +51,19 @@ class SortingView(FilteredView):
         self._shown = GridQuestion(self.place)
         self._rows = NOTHING
         self._count = self._new = 0
-        self._comparing = self.worker.task()
+        self._comparing = self.worker.create_task()
         self.order = QComboBox()
         self.turned, self.more = QToolButton(), QToolButton()
         self.bar = FilterBar(places=self._places())
         self._lay_out()
         self._comparing.done.connect(self._compared)
-        self._comparing.failed.connect(lambda why: self.worker.say(why, bad=True))
+        self._comparing.failed.connect(lambda why: self.worker.show_message(why, bad=True))
         self.order.currentIndexChanged.connect(self.reload)
         self.turned.toggled.connect(self._turn)
         self.more.toggled.connect(self._show_filters)
         self.bar.changed.connect(self._narrowed)
         self.worker.progressed.connect(self._recount)
-        self.worker.outside.connect(self._look_again)
+        self.worker.changed_outside.connect(self._look_again)
 
     def _places(self) -> list[tuple[str, object]]:
         return [
@@ -105,7 +105,7 @@ class SortingView(FilteredView):
     def enter(self) -> None:
         self.read_choices()
         self.open_place(self.place)
-        self.take_focus()
+        self.focus_home()
 
     def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
         """Offer classes in the person's own order; the place that is shown stays chosen."""
@@ -145,8 +145,8 @@ class SortingView(FilteredView):
         elif self.question().order == LIKENESS:
             self._compare()  # something else was asked for meanwhile
 
-    def settled(self) -> bool:
-        return super().settled() and not self._comparing.busy
+    def is_settled(self) -> bool:
+        return super().is_settled() and not self._comparing.busy
 
     def _narrowed(self) -> None:
         self.place = self.bar.place()
@@ -166,18 +166,18 @@ class SortingView(FilteredView):
         self.bar.text.setFocus()
         self.bar.text.selectAll()
 
-    def show_moment(self, sample: int, title: str) -> None:
+    def show_group(self, sample: int, title: str) -> None:
         """Show all faces of the moment that a sample (row) is of."""
         self.more.setChecked(True)
-        self.bar.show_moment(sample, title)
+        self.bar.show_group(sample, title)
         self.open_place(ALL_PLACES)
 
     # -- what is shown
 
     def _opened(self, asked: GridQuestion, rows: OrderedRows) -> None:
-        self.forget_sent()
+        self.clear_sent()
         self._shown, self._rows = asked, rows
-        self.note_place(asked.target)
+        self.set_current_place(asked.target)
         self.model.only_waiting = asked.target == Place.QUEUE.target
         self.model.only_label = asked.label
         self.model.show(rows.ids, self._sections(rows))
@@ -189,13 +189,13 @@ class SortingView(FilteredView):
         self._explain()
 
     def _explain(self) -> None:
-        counts, asked = self.worker.last.counts if self.worker.last else None, self._shown
+        counts, asked = self.worker.progress.counts if self.worker.progress else None, self._shown
         if self.model.rowCount() or counts is None:
             self.empty.show_notice(None)
         elif asked.chosen != ANYTHING:
             self.empty.show_notice(nothing_fits(self.bar.clear))
         elif not counts.total and asked.target != SET_ASIDE:
-            self.explain_no_faces()
+            self.show_no_faces()
         else:
             name, key = self.bar.place_name(), self.key_of(asked.target) if asked.label else ""
             self.empty.show_notice(of_place(self, asked.target, name, key, counts))
@@ -215,7 +215,10 @@ class SortingView(FilteredView):
         ]
 
     def _say(self) -> None:
-        name, counts = self.bar.place_name(), self.worker.last.counts if self.worker.last else None
+        name, counts = (
+            self.bar.place_name(),
+            self.worker.progress.counts if self.worker.progress else None,
+        )
         whole = known_count(counts, self._shown.target) if counts is not None else None
         text = self.tr("{name} · {count} faces")
         if self._shown.chosen != ANYTHING and whole is not None:
@@ -252,14 +255,14 @@ class SortingView(FilteredView):
 
     def class_changed(self, operation: Operation) -> None:
         """Follow the class that is shown to its new name."""
-        name = self.names_now(operation).get(self.place)
+        name = self.current_names(operation).get(self.place)
         self.read_choices()
         if name is not None and self._shown.target == self.place:
             self.place = name
             self.bar.show_place(name)
             self.reload()
 
-    def taken_back(self, done: StepResult) -> None:
+    def step_reverted(self, done: StepResult) -> None:
         """Bring back at once what an undo brings to this place, and is not shown."""
         shown = self._rows
         self._read_again(lambda rows: brought_back(shown, rows), self._bring_back)
@@ -306,13 +309,13 @@ class SortingView(FilteredView):
             self._take_back(rows)
         else:
             self.model.set_state(rows, UNMARKED)
-            self.worker.say(
+            self.worker.show_message(
                 self.tr("These are marked as duplicates: press Q or K to restore them first")
             )
 
     def _take_back(self, rows: Sequence[int]) -> None:
         if not rows:
-            self.worker.say(self.tr("Point at a face first"))
+            self.worker.show_message(self.tr("Point at a face first"))
             return
         ids = self.model.ids(rows)
         self.model.set_state(rows, TileState(TileMark.SENT, "✓"))
@@ -323,7 +326,7 @@ class SortingView(FilteredView):
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENTER:
             self.enter()
-            self.worker.say(self.tr("Refreshed"))
+            self.worker.show_message(self.tr("Refreshed"))
         elif command is GridCommand.KEEP_ALL and self._shown.target == SET_ASIDE:
             self._take_back(rows)
         else:

@@ -16,7 +16,7 @@ from gleanset.db.sorting import SampleTile
 from labeler.qt.classes.keys import ClassKeyReader
 from labeler.qt.grid.gesture_view import COMMANDS, GestureView, GridCommand
 from labeler.qt.grid.model import TileMark
-from labeler.qt.pictures import BrokenThumbnail, PictureLoader, ThumbnailLoader, draw_fitted
+from labeler.qt.images import BrokenThumbnail, ImageLoader, ThumbnailLoader, draw_fitted
 from labeler.qt.theme import backdrop, draw_box, em
 from labeler.qt.translations import tr
 from labeler.qt.widgets import announce
@@ -64,7 +64,7 @@ class Overlay(QWidget):
         return False
 
 
-class EnlargedFace(Overlay):
+class EnlargedFaceOverlay(Overlay):
     """Shown with `show_row`, put away with Esc, Space or a click.
 
     Left and right lead through the video, up and down from face to face of the grid.
@@ -77,7 +77,7 @@ class EnlargedFace(Overlay):
         self._id = -1
         self._walk, self.at = PictureWalk(), 0
         self._picture: QPixmap | str = "…"
-        self._loader = PictureLoader(view.worker)
+        self._loader = ImageLoader(view.worker)
         self._loader.loaded.connect(self._loaded)
         view.tiles.dataChanged.connect(self._changed)
         view.tiles.sections_changed.connect(self._replaced)
@@ -208,7 +208,7 @@ class EnlargedFace(Overlay):
             return tile.label
         return f"{proposed.label}?" if proposed.label else ""
 
-    def looks(self) -> tuple[bool, int, int]:
+    def key_state(self) -> tuple[bool, int, int]:
         return self.isVisible(), self._id, self.at
 
     def hint(self) -> str:
@@ -232,7 +232,9 @@ class EnlargedFace(Overlay):
         elif event.key() in (Key.Key_Escape, Key.Key_Space):
             self.end()
         elif not self._stepped(event.key()) and not self._command(event.key()):
-            self._worker.say(self.tr("This key does nothing here: press Esc to return to the grid"))
+            self._worker.show_message(
+                self.tr("This key does nothing here: press Esc to return to the grid")
+            )
 
     def _command(self, key: int) -> bool:
         command = COMMANDS.get(Key(key))
@@ -266,7 +268,7 @@ class EnlargedFace(Overlay):
 BLINK_MS = 500
 
 
-class BlinkComparison(Overlay):
+class BlinkOverlay(Overlay):
     """Lies over its parent until a key or a click; B or Space turns by hand from then on.
 
     Nothing is shown before both pictures are there: the one before is never taken for one of

@@ -1,4 +1,4 @@
-"""Files dropped on the window: asked about once, taken in beside it, with a way to stop."""
+"""Files dropped on the window: asked about once, imported next to it, with a way to stop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PySide6.QtTest import QTest
 from tools_for_tests import picture
 
 from gleanset import Dataset
-from labeler.qt.taking import ImportSheet, TakingBar, TakingState
+from labeler.qt.file_import import ImportBar, ImportDialog, ImportState
 from labeler.qt.window import LabelerWindow
 from tools.sample.character import CAST
 from tools.sample.scene import paint_scene, plan_scene
@@ -45,7 +45,7 @@ print('{"images": 3, "faces": 4}')
 
 @pytest.fixture
 def scenes(tmp_path: Path) -> Path:
-    """A folder of large pictures."""
+    """A folder of large images."""
     folder = tmp_path / "scenes"
     folder.mkdir()
     for number in range(3):
@@ -53,14 +53,14 @@ def scenes(tmp_path: Path) -> Path:
     return folder
 
 
-def asked(window: LabelerWindow) -> ImportSheet:
-    until(lambda: window.drops.sheet is not None and window.drops.sheet.question.result is not None)
-    assert window.drops.sheet is not None
-    return window.drops.sheet
+def asked(window: LabelerWindow) -> ImportDialog:
+    until(lambda: window.drops.dialog is not None and window.drops.dialog.form.result is not None)
+    assert window.drops.dialog is not None
+    return window.drops.dialog
 
 
-def bar_of(window: LabelerWindow) -> TakingBar:
-    return window.findChildren(TakingBar)[0]
+def bar_of(window: LabelerWindow) -> ImportBar:
+    return window.findChildren(ImportBar)[0]
 
 
 def test_a_drop_shows_what_harvest_would_do_and_runs_it(
@@ -75,14 +75,14 @@ def test_a_drop_shows_what_harvest_would_do_and_runs_it(
     window = opened(few.root)
     drop_files(window, [tmp_path / "in"])
     sheet = asked(window)
-    words = sheet.question.summary.text()
-    assert words == "4 new pictures  ·  1 ignored\nHints: mai 2, yui 2"
-    assert sheet.question.whole.isChecked()
-    assert sheet.question.hints.isChecked()
+    words = sheet.form.summary.text()
+    assert words == "4 new images  ·  1 ignored\nWeak labels: mai 2, yui 2"
+    assert sheet.form.whole.isChecked()
+    assert sheet.form.names.isChecked()
     QTest.keyClick(sheet, Qt.Key.Key_Return)
-    until(lambda: window.taking.state is TakingState.DONE)
+    until(lambda: window.imports.state is ImportState.DONE)
     settle(window)
-    assert bar_of(window).text.text() == "Taken in  ·  4 new images  ·  4 faces found"
+    assert bar_of(window).text.text() == "Import finished  ·  4 new images  ·  4 faces detected"
     with Dataset.open(few.root) as dataset:
         origins = [o for i in dataset.images.each() for o in i.origins if o.hint]
         assert dataset.samples.count() == 64
@@ -90,7 +90,7 @@ def test_a_drop_shows_what_harvest_would_do_and_runs_it(
     assert {o.source for o in origins} == {"folder"}
     drop_files(window, [tmp_path / "in"])
     sheet = asked(window)
-    assert sheet.question.summary.text().startswith("4 known already  ·  1 ignored\n")
+    assert sheet.form.summary.text().startswith("4 already in the dataset  ·  1 ignored\n")
     sheet.reject()
 
 
@@ -98,10 +98,10 @@ def test_escape_takes_nothing_in(opened: Opened, few: FaceSet, scenes: Path) -> 
     window = opened(few.root)
     drop_files(window, [scenes])
     sheet = asked(window)
-    assert sheet.question.search.isChecked()
+    assert sheet.form.detect.isChecked()
     QTest.keyClick(sheet, Qt.Key.Key_Escape)
-    assert window.drops.sheet is None
-    assert window.taking.state is TakingState.RESTING
+    assert window.drops.dialog is None
+    assert window.imports.state is ImportState.RESTING
     assert not bar_of(window).isVisible()
 
 
@@ -109,12 +109,12 @@ def test_what_harvest_refuses_is_shown_and_not_taken_in(opened: Opened, few: Fac
     window = opened(few.root)
     drop_files(window, [few.root])
     sheet = asked(window)
-    assert not sheet.take.isEnabled()
-    assert sheet.question.summary.text()
+    assert not sheet.import_button.isEnabled()
+    assert sheet.form.summary.text()
     sheet.reject()
 
 
-def taking_in(opened: Opened, few: FaceSet, scenes: Path) -> LabelerWindow:
+def importing_window(opened: Opened, few: FaceSet, scenes: Path) -> LabelerWindow:
     """A window that takes a folder in as it was offered."""
     window = opened(few.root)
     drop_files(window, [scenes])
@@ -128,11 +128,11 @@ def test_commands_follow_each_other_and_what_came_of_them_is_said(
     videos = '"candidates": 3, "ignored_reasons": {"video: use harvest frames": 1}'
     stand_in(harvest=HARVEST.replace('"candidates": 3', videos), facecrop=FACECROP)
     (scenes / "clip.mp4").write_bytes(b"")
-    window = taking_in(opened, few, scenes)
+    window = importing_window(opened, few, scenes)
     assert bar_of(window).isVisible()
     assert bar_of(window).stop.isVisible()
-    until(lambda: window.taking.state is TakingState.DONE)
-    assert bar_of(window).text.text() == "Taken in  ·  6 new images  ·  4 faces found"
+    until(lambda: window.imports.state is ImportState.DONE)
+    assert bar_of(window).text.text() == "Import finished  ·  6 new images  ·  4 faces detected"
     calls = (tmp_path / "programs" / "calls").read_text().splitlines()
     names = [(Path(line.split()[0]).stem, line.split()[1]) for line in calls]
     assert "--simulate" in calls[0]
@@ -145,17 +145,17 @@ def test_it_is_stopped_at_once_and_goes_on_with_a_click(
     opened: Opened, few: FaceSet, scenes: Path, stand_in: Stand
 ) -> None:
     stand_in(harvest=WAITS, facecrop=FACECROP)
-    window = taking_in(opened, few, scenes)
-    until(lambda: window.taking.stage is not None)
-    assert bar_of(window).text.text() == "Taking pictures in: 30  ·  step 1 of 2"
+    window = importing_window(opened, few, scenes)
+    until(lambda: window.imports.stage is not None)
+    assert bar_of(window).text.text() == "Importing images: 30  ·  step 1 of 2"
     QTest.keyClick(window.view.home, "1")  # the window works meanwhile
     QTest.mouseClick(bar_of(window).stop, Qt.MouseButton.LeftButton)
-    assert not window.taking.running
+    assert not window.imports.running
     assert bar_of(window).text.text() == "Stopped; imported images are kept"
     stand_in(harvest=HARVEST)
     QTest.mouseClick(bar_of(window).again, Qt.MouseButton.LeftButton)
-    until(lambda: window.taking.state is TakingState.DONE)
-    assert bar_of(window).text.text() == "Taken in  ·  3 new images  ·  4 faces found"
+    until(lambda: window.imports.state is ImportState.DONE)
+    assert bar_of(window).text.text() == "Import finished  ·  3 new images  ·  4 faces detected"
 
 
 def test_what_fails_is_said_with_its_mend_and_the_rest_is_done(
@@ -167,10 +167,10 @@ def test_what_fails_is_said_with_its_mend_and_the_rest_is_done(
         "print('harvest: no space left\\n  -> make some', file=sys.stderr)\nsys.exit(3)\n",
         facecrop=FACECROP,
     )
-    window = taking_in(opened, few, scenes)
-    until(lambda: window.taking.state is TakingState.FAILED)
+    window = importing_window(opened, few, scenes)
+    until(lambda: window.imports.state is ImportState.FAILED)
     assert bar_of(window).text.text() == (
-        "Not everything could be taken in  ·  4 faces found  ·  no space left -> make some"
+        "Import incomplete  ·  4 faces detected  ·  no space left -> make some"
     )
     assert bar_of(window).again.text() == "Retry"
     assert bar_of(window).again.isVisible()
@@ -180,9 +180,9 @@ def test_closing_waits_for_it_and_closing_twice_stops_it(
     opened: Opened, few: FaceSet, scenes: Path, stand_in: Stand
 ) -> None:
     stand_in(harvest=WAITS, facecrop=FACECROP)
-    window = taking_in(opened, few, scenes)
-    until(lambda: window.taking.stage is not None)
-    command = window.taking.queue.command
+    window = importing_window(opened, few, scenes)
+    until(lambda: window.imports.stage is not None)
+    command = window.imports.queue.command
     assert command is not None
     assert command._process is not None
     number = command._process.processId()
@@ -201,7 +201,7 @@ def test_a_video_on_a_class_hints_at_it(
     window = opened(few.root)
     window.class_panel.list.files_dropped.emit([str(tmp_path / "clip.mp4")], "hana")
     asked(window).accept()
-    until(lambda: window.taking.state is TakingState.DONE)
+    until(lambda: window.imports.state is ImportState.DONE)
     assert "--label hana" in (tmp_path / "programs" / "calls").read_text()
     assert set(labels(few.root).values()) == {None}
 
@@ -225,10 +225,10 @@ def test_a_real_video_and_real_pictures_become_faces(opened: Opened, tmp_path: P
     window = opened(tmp_path / "made")
     drop_files(window, [clip, scenes])
     sheet = asked(window)
-    assert sheet.question.summary.text() == "1 new picture  ·  1 video\nHints: scenes 1"
+    assert sheet.form.summary.text() == "1 new image  ·  1 video\nWeak labels: scenes 1"
     sheet.accept()
-    until(lambda: not window.taking.running, 240)
-    assert window.taking.whys == []
+    until(lambda: not window.imports.running, 240)
+    assert window.imports.errors == []
     until(lambda: window.view.model.rowCount() == 4)  # type: ignore[attr-defined]
     settle(window)
     with Dataset.open(tmp_path / "made") as dataset:
@@ -237,5 +237,5 @@ def test_a_real_video_and_real_pictures_become_faces(opened: Opened, tmp_path: P
     # Again: all of it is known.
     drop_files(window, [clip, scenes])
     asked(window).accept()
-    until(lambda: not window.taking.running, 240)
-    assert bar_of(window).text.text() == "Taken in  ·  no new face found"
+    until(lambda: not window.imports.running, 240)
+    assert bar_of(window).text.text() == "Import finished  ·  no new faces"
