@@ -1,4 +1,4 @@
-"""Images for widgets, decoded on threads, no larger than a screen; and the panel at the right."""
+"""Thumbnails and images, decoded on threads; the details panel on the right."""
 
 from __future__ import annotations
 
@@ -29,43 +29,44 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-THREADS = 2
+THREAD_COUNT = 2
 CACHE_BYTES = 64_000_000
-MAX_WAITING_THUMBNAILS = 600
-RETRY_BROKEN_MS = 5000
-Name = tuple[str, Region, int]
+MAX_WAITING = 600
+RETRY_MS = 5000
+ThumbnailKey = tuple[str, Region, int]
+"""Sample key, region and side in pixels."""
 
 
 class BrokenThumbnail(NamedTuple):
-    """A picture that cannot be shown, and why."""
+    """Why an image cannot be shown, and when that was found out."""
 
     reason: str
-    known_at: float = 0.0
+    failed_at: float = 0.0
 
     def age_ms(self) -> float:
-        return 1000 * (time.monotonic() - self.known_at)
+        return 1000 * (time.monotonic() - self.failed_at)
 
 
 class ThumbnailLoader(QObject):
-    """`get` gives what is there and asks for what is not; `ready` (key) tells when it came."""
+    """Cache of thumbnails that are loaded on threads; `ready` (sample key) after each."""
 
     ready = Signal(str)
-    _made = Signal(object, object)
+    _loaded = Signal(object, object)
 
-    def __init__(self, thumbs: ThumbnailCache) -> None:
+    def __init__(self, files: ThumbnailCache) -> None:
         super().__init__()
-        self._thumbs = thumbs
-        self._kept: OrderedDict[Name, QPixmap | BrokenThumbnail] = OrderedDict()
-        self._sides: set[int] = set()  # in which thumbnails were made: a few
+        self._files = files
+        self._cache: OrderedDict[ThumbnailKey, QPixmap | BrokenThumbnail] = OrderedDict()
+        self._sides: set[int] = set()  # that occur in the cache: a few
         self._bytes = 0
-        self._wanted: OrderedDict[Name, SampleRegion] = OrderedDict()
-        self._under_way: set[Name] = set()
-        self._more = threading.Condition()
+        self._requests: OrderedDict[ThumbnailKey, SampleRegion] = OrderedDict()
+        self._loading: set[ThumbnailKey] = set()
+        self._condition = threading.Condition()
         self._ended = False
-        self._made.connect(self._take, Qt.ConnectionType.QueuedConnection)
+        self._loaded.connect(self._store, Qt.ConnectionType.QueuedConnection)
         self._threads = [
             threading.Thread(target=self._run, name=f"thumbs-{n}", daemon=True)
-            for n in range(THREADS)
+            for n in range(THREAD_COUNT)
         ]
         for thread in self._threads:
             thread.start()
@@ -77,140 +78,142 @@ class ThumbnailLoader(QObject):
 
     @property
     def waiting(self) -> int:
-        return len(self._wanted) + len(self._under_way)
+        return len(self._requests) + len(self._loading)
 
     def get(
         self, seen: SampleRegion, side: float, ratio: float = 1.0
     ) -> QPixmap | BrokenThumbnail | None:
-        """Return the picture of a sample for a tile of `side` logical pixels; None while it
-        comes.
+        """Return the thumbnail for a tile of `side` logical pixels; request a missing one.
+
+        Until it is loaded, return one of another size, or None.
         """
-        name = (seen.key, seen.region, min(max(1, round(side * ratio)), SIDES[-1]))
-        picture = self._kept.get(name)
-        if picture is None:
-            self._want(name, seen)
-            return self._another_size(seen)
-        self._kept.move_to_end(name)
-        if isinstance(picture, BrokenThumbnail) and picture.age_ms() >= RETRY_BROKEN_MS:
-            self._want(name, seen)
-        return picture
+        key = (seen.key, seen.region, min(max(1, round(side * ratio)), SIDES[-1]))
+        thumbnail = self._cache.get(key)
+        if thumbnail is None:
+            self._request(key, seen)
+            return self._other_size(seen)
+        self._cache.move_to_end(key)
+        if isinstance(thumbnail, BrokenThumbnail) and thumbnail.age_ms() >= RETRY_MS:
+            self._request(key, seen)
+        return thumbnail
 
-    def _another_size(self, seen: SampleRegion) -> QPixmap | BrokenThumbnail | None:
-        sizes = ((seen.key, seen.region, side) for side in self._sides)
-        return next((self._kept[name] for name in sizes if name in self._kept), None)
+    def _other_size(self, seen: SampleRegion) -> QPixmap | BrokenThumbnail | None:
+        keys = ((seen.key, seen.region, side) for side in self._sides)
+        return next((self._cache[key] for key in keys if key in self._cache), None)
 
-    def _want(self, name: Name, seen: SampleRegion) -> None:
-        with self._more:
-            if name in self._under_way:
+    def _request(self, key: ThumbnailKey, seen: SampleRegion) -> None:
+        with self._condition:
+            if key in self._loading:
                 return
-            self._wanted[name] = seen
-            self._wanted.move_to_end(name)
-            while len(self._wanted) > MAX_WAITING_THUMBNAILS:
-                self._wanted.popitem(last=False)
-            self._more.notify()
+            self._requests[key] = seen
+            self._requests.move_to_end(key)
+            while len(self._requests) > MAX_WAITING:
+                self._requests.popitem(last=False)
+            self._condition.notify()
 
     def _run(self) -> None:
-        """One thread: the latest request first, for that is what is on the screen now."""
+        # The latest request first: it is on the screen now.
         lower_thread_priority()
         while True:
-            with self._more:
-                while not self._wanted and not self._ended:
-                    self._more.wait()
+            with self._condition:
+                while not self._requests and not self._ended:
+                    self._condition.wait()
                 if self._ended:
                     return
-                name, seen = self._wanted.popitem()
-                self._under_way.add(name)
+                key, seen = self._requests.popitem()
+                self._loading.add(key)
             try:
-                made: QImage | BrokenThumbnail = as_image(self._thumbs.fitted(seen, name[2]))
+                thumbnail: QImage | BrokenThumbnail = to_qimage(self._files.fitted(seen, key[2]))
             except Unreadable as error:
-                made = BrokenThumbnail(error.reason, time.monotonic())
-            except Exception as error:  # whatever it is, one tile shows it
-                made = BrokenThumbnail(str(error), time.monotonic())
+                thumbnail = BrokenThumbnail(error.reason, time.monotonic())
+            except Exception as error:  # whatever it is, only this tile shows it
+                thumbnail = BrokenThumbnail(str(error), time.monotonic())
             with suppress(RuntimeError):
-                self._made.emit(name, made)
+                self._loaded.emit(key, thumbnail)
 
-    def _take(self, name: Name, made: QImage | BrokenThumbnail) -> None:
-        kept = QPixmap.fromImage(made) if isinstance(made, QImage) else made
-        self._under_way.discard(name)
-        if (before := self._kept.pop(name, None)) is not None:
-            self._bytes -= _size(before)
-        self._kept[name] = kept
-        self._sides.add(name[2])
-        self._bytes += _size(kept)
-        while self._bytes > CACHE_BYTES and len(self._kept) > 1:
-            self._bytes -= _size(self._kept.popitem(last=False)[1])
-        self.ready.emit(name[0])
-        if isinstance(made, BrokenThumbnail):
-            # A disk may be there again, and a file mended: who shows it asks anew.
-            QTimer.singleShot(RETRY_BROKEN_MS, self, lambda: self.ready.emit(name[0]))
+    def _store(self, key: ThumbnailKey, loaded: QImage | BrokenThumbnail) -> None:
+        thumbnail = QPixmap.fromImage(loaded) if isinstance(loaded, QImage) else loaded
+        self._loading.discard(key)
+        if (before := self._cache.pop(key, None)) is not None:
+            self._bytes -= _byte_size(before)
+        self._cache[key] = thumbnail
+        self._sides.add(key[2])
+        self._bytes += _byte_size(thumbnail)
+        while self._bytes > CACHE_BYTES and len(self._cache) > 1:
+            self._bytes -= _byte_size(self._cache.popitem(last=False)[1])
+        self.ready.emit(key[0])
+        if isinstance(loaded, BrokenThumbnail):
+            # The disk may be back and the file repaired: whoever shows it requests it again.
+            QTimer.singleShot(RETRY_MS, self, lambda: self.ready.emit(key[0]))
 
     def close(self) -> None:
-        """End the threads; what is not begun is dropped."""
-        with self._more:
+        """End the threads and drop all requests."""
+        with self._condition:
             self._ended = True
-            self._wanted.clear()
-            self._more.notify_all()
+            self._requests.clear()
+            self._condition.notify_all()
         for thread in self._threads:
             thread.join()
-        self._kept.clear()
+        self._cache.clear()
         self._bytes = 0
 
 
 def draw_fitted(
-    painter: QPainter, area: QRect, picture: QPixmap | BrokenThumbnail | str | None
+    painter: QPainter, area: QRect, image: QPixmap | BrokenThumbnail | str | None
 ) -> QRect:
-    """Draw a picture as large as there is room, or words in its place; return where it lies."""
-    if isinstance(picture, QPixmap):
+    """Draw an image as large as it fits, or text in its place; return the rectangle."""
+    if isinstance(image, QPixmap):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        size = picture.size().scaled(area.size(), Qt.AspectRatioMode.KeepAspectRatio)
-        place = QRect(QPoint(), size)
-        place.moveCenter(area.center())
-        painter.drawPixmap(place, picture)
-        return place
-    words = f"⚠ {picture.reason}" if isinstance(picture, BrokenThumbnail) else picture
+        size = image.size().scaled(area.size(), Qt.AspectRatioMode.KeepAspectRatio)
+        rect = QRect(QPoint(), size)
+        rect.moveCenter(area.center())
+        painter.drawPixmap(rect, image)
+        return rect
+    text = f"⚠ {image.reason}" if isinstance(image, BrokenThumbnail) else image
     centred = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-    painter.drawText(area.adjusted(4, 4, -4, -4), centred, words or "")
+    painter.drawText(area.adjusted(4, 4, -4, -4), centred, text or "")
     return area
 
 
-def as_image(pixels: Image.Image) -> QImage:
-    """Return RGB pixels as Qt paints them."""
+def to_qimage(pixels: Image.Image) -> QImage:
+    """Convert an RGB image to the format that Qt paints."""
     data = pixels.tobytes()
     width, height = pixels.size
     image = QImage(data, width, height, 3 * width, QImage.Format.Format_RGB888)
     return image.convertToFormat(QImage.Format.Format_RGB32)
 
 
-def _size(kept: QPixmap | BrokenThumbnail) -> int:
-    return kept.width() * kept.height() * 4 if isinstance(kept, QPixmap) else 100
+def _byte_size(thumbnail: QPixmap | BrokenThumbnail) -> int:
+    if isinstance(thumbnail, QPixmap):
+        return thumbnail.width() * thumbnail.height() * 4
+    return 100
 
 
-MAX_SHOWN_SIDE = 2048
+MAX_LOADED_SIDE = 2048
 
 
 def load(path: Path) -> QImage | str:
-    """Return the pixels of a file, not larger than a screen; or why there are none."""
-    # What reads pictures takes a while to load, and no view begins with a whole one.
-    from gleanset.images.decode import decode
+    """Return an image no larger than a screen, or the reason why it cannot be read."""
+    from gleanset.images.decode import decode  # slow to import, and no view starts with an image
 
     try:
-        picture = decode(path.read_bytes(), at_least=MAX_SHOWN_SIDE).pixels
+        pixels = decode(path.read_bytes(), at_least=MAX_LOADED_SIDE).pixels
     except OSError as error:
         return f"⚠ {error.strerror}"
     except Unreadable as error:
         return f"⚠ {error.reason}"
-    picture.thumbnail((MAX_SHOWN_SIDE, MAX_SHOWN_SIDE))
-    return as_image(picture)
+    pixels.thumbnail((MAX_LOADED_SIDE, MAX_LOADED_SIDE))
+    return to_qimage(pixels)
 
 
 class ImageLoader(QObject):
-    """`loaded` (path, image or why there is none) answers the last `ask`; no other one."""
+    """Loads one whole image at a time; `loaded` (path, image or error) for the last `ask` only."""
 
     loaded = Signal(object, object)
 
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__(worker)
-        self._wanted: Path | None = None
+        self._requested: Path | None = None
         self._task = worker.create_task()
         self._task.done.connect(self._done)
 
@@ -219,134 +222,122 @@ class ImageLoader(QObject):
         return self._task.busy
 
     def ask(self, path: Path) -> None:
-        """Load a picture, instead of the one that was asked for before."""
-        self._wanted = path
+        """Load an image in place of the one requested before."""
+        self._requested = path
         self._task.start(lambda dataset, progress: (path, load(path)))
 
     def _done(self, answer: tuple[Path, QImage | str]) -> None:
         path, image = answer
-        if path == self._wanted:
+        if path == self._requested:
             self.loaded.emit(path, image)
-        elif self._wanted is not None:
-            self.ask(self._wanted)
+        elif self._requested is not None:
+            self.ask(self._requested)
 
 
 HOVER_MS = 150
 SQUARE, WIDE = 1.0, 0.5625
-MAX_PICTURE_HEIGHT = 512
-UNBROKEN_LETTERS = 8
+MAX_IMAGE_HEIGHT = 512
+MAX_UNBROKEN_LETTERS = 8
 
 
 class SampleImage(QWidget):
-    """One picture that is fetched when it is painted, with a box drawn into it if wanted.
-
-    It is as wide as there is room, and `shape` times as high.
-    """
+    """One region of an image, with an optional box; `shape` is the height per width."""
 
     def __init__(self, thumbs: ThumbnailLoader, shape: float, name: str) -> None:
         super().__init__()
         self._thumbs = thumbs
         self._shape = shape
-        self._seen: SampleRegion | None = None
+        self._region: SampleRegion | None = None
         self._box: QRect | None = None
         self.setAccessibleName(name)
         policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
-        thumbs.ready.connect(self._came)
+        thumbs.ready.connect(self._thumbnail_ready)
 
     def hasHeightForWidth(self) -> bool:
         return True
 
     def heightForWidth(self, width: int) -> int:
-        return min(round(width * self._shape), MAX_PICTURE_HEIGHT)
+        return min(round(width * self._shape), MAX_IMAGE_HEIGHT)
 
     def sizeHint(self) -> QSize:
         return QSize(48, self.heightForWidth(48))
 
-    def show_seen(self, seen: SampleRegion | None, box: QRect | None = None) -> None:
-        """Show a region of an image; `box` in the image's own pixels."""
-        self._seen, self._box = seen, box
+    def show_region(self, region: SampleRegion | None, box: QRect | None = None) -> None:
+        """Show a region of an image; `box` is in pixels of the image."""
+        self._region, self._box = region, box
         self.update()
 
-    def _came(self, key: str) -> None:
-        if self._seen is not None and self._seen.key == key:
+    def _thumbnail_ready(self, key: str) -> None:
+        if self._region is not None and self._region.key == key:
             self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        if self._seen is None:
+        if self._region is None:
             return
-        side = max(self.width(), self.height())
-        picture = self._thumbs.get(self._seen, side, self.devicePixelRatioF())
-        place = draw_fitted(painter, self.rect(), picture)
-        if isinstance(picture, QPixmap):
-            self._draw_box(painter, place)
-
-    def _draw_box(self, painter: QPainter, target: QRect) -> None:
-        if self._box is None or self._seen is None:
-            return
-        scale = target.width() / max(1, self._seen.region.box.width)
-        box = QRect(self._box.topLeft() * scale, self._box.bottomRight() * scale)
-        draw_box(painter, box.translated(target.topLeft()), self.palette(), 2)
+        painter, side = QPainter(self), max(self.width(), self.height())
+        thumbnail = self._thumbs.get(self._region, side, self.devicePixelRatioF())
+        rect = draw_fitted(painter, self.rect(), thumbnail)
+        if self._box is not None and isinstance(thumbnail, QPixmap):
+            scale = rect.width() / max(1, self._region.region.box.width)
+            box = QRect(self._box.topLeft() * scale, self._box.bottomRight() * scale)
+            draw_box(painter, box.translated(rect.topLeft()), self.palette(), 2)
 
 
 class DetailPanel(QWidget):
-    """Follows what is pointed at, a little later, so that sweeping does not flicker."""
+    """Shows the face that is pointed at, after a short delay so that sweeping does not flicker."""
 
     def __init__(self, thumbs: ThumbnailLoader) -> None:
         super().__init__()
         self._face = SampleImage(thumbs, SQUARE, self.tr("Enlarged face"))
         self._frame = SampleImage(thumbs, WIDE, self.tr("Full image"))
-        self._about, self._top = plain_label(), plain_label()
-        neighbour = self.tr("Similar labelled face")
-        self._near = [SampleImage(thumbs, SQUARE, neighbour) for _ in range(4)]
-        self._near_label = plain_label(self.tr("Most similar labelled faces"))
-        for label in (self._about, self._top, self._near_label):
-            label.setMinimumWidth(1)  # a long word would push the faces from below the mouse
+        self._about, self._suggestions = plain_label(), plain_label()
+        name = self.tr("Similar labelled face")
+        self._neighbours = [SampleImage(thumbs, SQUARE, name) for _ in range(4)]
+        self._neighbours_label = plain_label(self.tr("Most similar labelled faces"))
+        for label in (self._about, self._suggestions, self._neighbours_label):
+            label.setMinimumWidth(1)  # a long word must not widen the panel
         self._lay_out()
-        self._due: Callable[[], None] | None = None
-        self.shown: int | None = None
-        self._timer = timer(self, self._show_due, HOVER_MS)
+        self._show_pending: Callable[[], None] = lambda: None
+        self.shown_id: int | None = None
+        self._timer = timer(self, lambda: self._show_pending(), HOVER_MS)
         self.show_tile(None)
 
     def _lay_out(self) -> None:
-        faces = beside(*self._near)
-        faces.setSpacing(4)
-        texts = (self._about, self._top, self._near_label)
-        whole = below(self._face, self._frame, *texts, faces, None)
-        whole.setContentsMargins(8, 8, 8, 8)
-        whole.setSpacing(8)
-        self.setLayout(whole)
+        neighbours = beside(*self._neighbours)
+        neighbours.setSpacing(4)
+        texts = (self._about, self._suggestions, self._neighbours_label)
+        column = below(self._face, self._frame, *texts, neighbours, None)
+        column.setContentsMargins(8, 8, 8, 8)
+        column.setSpacing(8)
+        self.setLayout(column)
 
-    def point(self, tile: SampleTile | None, more: Callable[[], None] | None = None) -> None:
-        """Show a tile in a moment; `more` then asks for its neighbours."""
+    def point(
+        self, tile: SampleTile | None, ask_neighbours: Callable[[], object] = lambda: None
+    ) -> None:
+        """Show a tile after the delay, then call `ask_neighbours`."""
 
         def show() -> None:
             self.show_tile(tile)
-            if more is not None:
-                more()
+            ask_neighbours()
 
-        self._due = show
+        self._show_pending = show
         self._timer.start()
 
-    def _show_due(self) -> None:
-        if self._due is not None:
-            self._due()
-
     def show_tile(self, tile: SampleTile | None) -> None:
-        self.shown = tile.id if tile else None
-        self._face.show_seen(tile.seen if tile else None)
+        self.shown_id = tile.id if tile else None
+        self._face.show_region(tile.seen if tile else None)
         self._face.setVisible(tile is not None)
         box = QRect(*tile.seen.region.box) if tile else None
-        self._frame.show_seen(whole(tile.seen) if tile else None, box)
+        self._frame.show_region(whole(tile.seen) if tile else None, box)
         self._frame.setVisible(tile is not None and not _is_whole(tile.seen))
-        nothing = self.tr("Point at a face to see it enlarged, with its source.")
-        self._about.setText(self._words(tile) if tile else nothing)
-        self.show_proposals(())
+        hint = self.tr("Point at a face to see it enlarged, with its source.")
+        self._about.setText(self._describe(tile) if tile else hint)
+        self.show_suggestions(())
         self.show_neighbours(())
 
-    def _words(self, tile: SampleTile) -> str:
+    def _describe(self, tile: SampleTile) -> str:
         text = self.tr("{w} x {h} px of {width} x {height} px")
         if _is_whole(tile.seen):
             text = self.tr("{width} x {height} px")
@@ -354,26 +345,30 @@ class DetailPanel(QWidget):
         size = text.format(
             w=box.width, h=box.height, width=tile.seen.width, height=tile.seen.height
         )
-        title = tile.title or ""  # it may go on in another line after each few letters
-        starts = range(0, len(title), UNBROKEN_LETTERS)
-        title = "\u200b".join(title[at : at + UNBROKEN_LETTERS] for at in starts)
+        # Zero-width spaces let a long file name wrap.
+        title, step = tile.title or "", MAX_UNBROKEN_LETTERS
+        title = "\u200b".join(title[at : at + step] for at in range(0, len(title), step))
         return "\n".join(part for part in (title, tile.label, size) if part)
 
-    def show_proposals(self, top: Sequence[tuple[str, str, float]]) -> None:
-        self._top.setText(
-            "\n".join(f"{key or '·'}  {label}  {round(sure * 100)} %" for key, label, sure in top)
+    def show_suggestions(self, top: Sequence[tuple[str, str, float]]) -> None:
+        """Show suggested classes: key, label and confidence of each."""
+        self._suggestions.setText(
+            "\n".join(
+                f"{key or '·'}  {label}  {round(confidence * 100)} %"
+                for key, label, confidence in top
+            )
         )
 
-    def show_neighbours(self, near: Sequence[SampleTile], of: int | None = None) -> None:
-        """The nearest samples that were decided on; nothing where another than `of` is shown."""
-        if of is not None and of != self.shown:
+    def show_neighbours(self, tiles: Sequence[SampleTile], of: int | None = None) -> None:
+        """Show the nearest labelled samples, if the sample `of` is still shown."""
+        if of is not None and of != self.shown_id:
             return
-        self._near_label.setVisible(bool(near))
-        for place, picture in enumerate(self._near):
-            picture.setVisible(place < len(near))
-            picture.show_seen(near[place].seen if place < len(near) else None)
+        self._neighbours_label.setVisible(bool(tiles))
+        for number, image in enumerate(self._neighbours):
+            image.setVisible(number < len(tiles))
+            image.show_region(tiles[number].seen if number < len(tiles) else None)
 
 
-def _is_whole(seen: SampleRegion) -> bool:
-    box = seen.region.box
-    return (box.width, box.height) == (seen.width, seen.height)
+def _is_whole(region: SampleRegion) -> bool:
+    box = region.region.box
+    return (box.width, box.height) == (region.width, region.height)

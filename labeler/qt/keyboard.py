@@ -1,4 +1,4 @@
-"""The keyboard of a window: the sheet of keys, late repeats, and keys that changed nothing."""
+"""The keyboard of a window: list of shortcuts, late key repeats, keys without effect."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from labeler.qt.theme import larger, muted_text
 from labeler.qt.translations import tr
 
 Type = QEvent.Type
-TOUCHES = (
+INPUT_EVENTS = (
     Type.ShortcutOverride,
     Type.KeyPress,
     Type.MouseButtonPress,
@@ -42,13 +42,13 @@ TOUCHES = (
 
 
 class InputFilter(QObject):
-    """Marks late repeats of held keys, and stops Enter from repeating.
+    """Marks late repeats of held keys, and keeps Enter from repeating.
 
     X11 sends a release and a press with one timestamp for each repeat of a held key. Qt marks them
-    as repeats only where both are in its queue already, which on a busy machine they are not.
+    as repeats only if both are in its queue, which is not so on a busy machine.
 
-    `touched` comes with every key, button, notch of the wheel and drop in the window, before it
-    takes effect; `key_pressed` (the event) once for each key press that is not a repeat.
+    `touched` is emitted for every input event in the window before it takes effect, `key_pressed`
+    (QKeyEvent) once for each key press that is not a repeat.
     """
 
     touched = Signal()
@@ -59,21 +59,26 @@ class InputFilter(QObject):
         self._window = window
         self._press: tuple[int, int] | None = None  # key and timestamp of the last press
         self._release: tuple[int, int] | None = None
-        # While a window is being built there is no input, but very many events.
-        QTimer.singleShot(0, self, self._watch)
+        # A window that is being built gets no input, but very many events.
+        QTimer.singleShot(0, self, self._install)
 
-    def _watch(self) -> None:
+    def _install(self) -> None:
         application = QCoreApplication.instance()
         assert application is not None
         application.installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Report input to the window, and pass late repeats on as repeats, not as shortcuts."""
-        if event.type() in TOUCHES and isinstance(watched, QWidget) and self._is_ours(watched):
+        """Report input in the window; pass late repeats on as repeats, not as shortcuts."""
+        if (
+            event.type() in INPUT_EVENTS
+            and isinstance(watched, QWidget)
+            and self._is_inside(watched)
+        ):
             self._report(event)
         return isinstance(event, QKeyEvent) and self._filter_key(watched, event)
 
-    def _is_ours(self, widget: QWidget | None) -> bool:
+    def _is_inside(self, watched: QObject) -> bool:
+        widget = watched if isinstance(watched, QWidget) else None
         while widget is not None and widget is not self._window:
             widget = widget.parentWidget()  # menus and dialogs are windows of their own
         return widget is not None
@@ -83,15 +88,15 @@ class InputFilter(QObject):
             self.touched.emit()
             return
         press = (event.key(), event.timestamp())
-        # A key comes as an override of shortcuts first, then as itself, to each parent.
-        again = press == self._press or self._is_late(event)
-        if not again and not event.isAutoRepeat() and event.key() not in ALONE:
+        # Each key press is also sent as a ShortcutOverride, and to each parent.
+        repeated = press == self._press or self._is_late(event)
+        if not repeated and not event.isAutoRepeat() and event.key() not in ALONE:
             self._press = press
             self.touched.emit()
             self.key_pressed.emit(event)
 
     def _is_late(self, event: QKeyEvent) -> bool:
-        """Return whether a press has the timestamp of the last release: a repeat to X11."""
+        # X11 sends a repeat as a press with the timestamp of the last release.
         return event.timestamp() > 0 and (event.key(), event.timestamp()) == self._release
 
     def _filter_key(self, watched: QObject, event: QKeyEvent) -> bool:
@@ -105,15 +110,15 @@ class InputFilter(QObject):
         elif event.type() == Type.KeyPress and (late or repeats) and event.key() in ENTER:
             return True
         elif event.type() == Type.KeyPress and late:
-            repeat = _marked(event)
+            repeat = _as_repeat(event)
             QCoreApplication.sendEvent(watched, repeat)
             event.setAccepted(repeat.isAccepted())
             return True
         return False
 
 
-def _marked(event: QKeyEvent) -> QKeyEvent:
-    made = QKeyEvent(
+def _as_repeat(event: QKeyEvent) -> QKeyEvent:
+    repeat = QKeyEvent(
         event.type(),
         event.key(),
         event.modifiers(),
@@ -123,16 +128,16 @@ def _marked(event: QKeyEvent) -> QKeyEvent:
         event.text(),
         autorep=True,
     )
-    made.setTimestamp(event.timestamp())
-    return made
+    repeat.setTimestamp(event.timestamp())
+    return repeat
 
 
-Part = tuple[str, tuple[tuple[str, str], ...]]
-"""A part of the sheet: its name, keys and what they do."""
+Shortcuts = tuple[str, tuple[tuple[str, str], ...]]
+"""Title of a section, and its keys with what they do."""
 
 
-def parts() -> tuple[Part, ...]:
-    """Return what keys there are, in the language that is shown."""
+def shortcut_sections() -> tuple[Shortcuts, ...]:
+    """Return all shortcuts in the current language."""
     return (
         (
             tr("Faces"),
@@ -194,40 +199,38 @@ def parts() -> tuple[Part, ...]:
     )
 
 
-TITLE = 1.4
+TITLE_SCALE = 1.4
 
 
 class ShortcutsPopup(QFrame):
-    """A panel in the middle of the window. It is a popup: Qt gives it all keys and clicks until it
-    is put away.
-    """
+    """Popup with all shortcuts in the middle of the window; any key or click closes it."""
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window, Qt.WindowType.Popup)
-        self._over = window
+        self._owner = window
         self.setAutoFillBackground(True)
         self.setAccessibleName(self.tr("Keyboard shortcuts"))
-        whole, columns = QVBoxLayout(self), QHBoxLayout()
-        whole.setContentsMargins(24, 18, 24, 18)
+        outer, columns = QVBoxLayout(self), QHBoxLayout()
+        outer.setContentsMargins(24, 18, 24, 18)
         title = QLabel(self.tr("Keyboard shortcuts"))
-        title.setFont(larger(title.font(), TITLE))
-        whole.addWidget(title)
-        whole.addLayout(columns)
+        title.setFont(larger(title.font(), TITLE_SCALE))
+        outer.addWidget(title)
+        outer.addLayout(columns)
         columns.setSpacing(36)
-        faces, pages, others, window_keys = parts()
+        faces, pages, views, window_keys = shortcut_sections()
         columns.addLayout(_column(faces, window_keys))
-        columns.addLayout(_column(pages, others))
+        columns.addLayout(_column(pages, views))
 
     def toggle(self) -> None:
         if self.isVisible():
             self.hide()
             return
         self.adjustSize()
-        self.move(self._over.mapToGlobal(self._over.rect().center()) - self.rect().center())
+        self.move(self._owner.mapToGlobal(self._owner.rect().center()) - self.rect().center())
         self.show()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw a frame that parts it from what lies below, be that light or dark."""
+        """Draw a frame that is visible on light and dark windows."""
         painter = QPainter(self)
         painter.setPen(muted_text(self.palette()))
         painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
@@ -239,12 +242,12 @@ class ShortcutsPopup(QFrame):
         self.hide()
 
 
-def _column(*shown: Part) -> QGridLayout:
+def _column(*sections: Shortcuts) -> QGridLayout:
     grid, line = QGridLayout(), 0
     grid.setHorizontalSpacing(20)
     grid.setVerticalSpacing(3)
     grid.setColumnStretch(1, 1)
-    for name, rows in shown:
+    for name, rows in sections:
         heading = QLabel(name)
         heading.setFont(larger(heading.font(), 1.0))
         heading.setContentsMargins(0, 10, 0, 2)
@@ -258,10 +261,10 @@ def _column(*shown: Part) -> QGridLayout:
     return grid
 
 
-def state_of(widget: QWidget | None) -> Hashable:
-    """Return what a key may change in the widget that has the focus."""
+def _focus_state(widget: QWidget | None) -> Hashable:
+    # What a key may change in the widget that has the focus.
     if isinstance(widget, QAbstractSpinBox):
-        return widget.text(), state_of(widget.lineEdit())
+        return widget.text(), _focus_state(widget.lineEdit())
     if isinstance(widget, QLineEdit):
         return widget.text(), widget.cursorPosition(), widget.selectedText()
     if isinstance(widget, QAbstractButton):
@@ -274,13 +277,16 @@ def state_of(widget: QWidget | None) -> Hashable:
     return None
 
 
-def who(widget: QWidget | None) -> int:
-    """Return which widget it is: Python may make another object of the same one."""
+def _widget_id(widget: QWidget | None) -> int:
+    # PySide may wrap the same widget in different Python objects.
     return int(shiboken6.getCppPointer(widget)[0]) if widget is not None else 0
 
 
 class IdleKeyWatcher(QObject):
-    """Compares what a window is before and after each key: `looks` tells, beside the focus."""
+    """Says so in the status bar when a key had no effect.
+
+    Compares `key_state`, the focus and the popups of a window before and after each key.
+    """
 
     def __init__(
         self, window: QWidget, worker: SessionWorker, key_state: Callable[[], Hashable]
@@ -289,37 +295,38 @@ class IdleKeyWatcher(QObject):
         self._window, self._worker, self._key_state = window, worker, key_state
         self._key = ""
         self._before: Hashable = None
-        self._told = False
-        worker.message.connect(self._said)
+        self._has_message = False
+        worker.message.connect(self._note_message)
 
     def press(self, event: QKeyEvent) -> None:
         self._check()
         self._key = key_name(event)
-        self._told, self._before = False, self._state()
+        self._has_message, self._before = False, self._state()
         QTimer.singleShot(0, self, self._check)
 
-    def _said(self, text: str, bad: bool) -> None:
-        self._told = True
+    def _note_message(self, text: str, bad: bool) -> None:
+        self._has_message = True
 
     def _state(self) -> Hashable:
         focus = QApplication.focusWidget()
         popup = QApplication.activePopupWidget()
         return (
-            who(focus),
-            state_of(focus),
-            who(popup),
+            _widget_id(focus),
+            _focus_state(focus),
+            _widget_id(popup),
             self._worker.decision_count,
             self._key_state(),
         )
 
     def _check(self) -> None:
         key, self._key = self._key, ""
-        if key and not self._told and self._window.isVisible() and self._state() == self._before:
-            self._worker.show_message(
-                self.tr("{key} does nothing here · F1: all shortcuts").format(key=key)
-            )
+        if not key or self._has_message or not self._window.isVisible():
+            return
+        if self._state() == self._before:
+            text = self.tr("{key} does nothing here · F1: all shortcuts")
+            self._worker.show_message(text.format(key=key))
 
 
 def key_name(event: QKeyEvent) -> str:
-    """Return a key with what is held, in the words of the desktop: `Ctrl+K`."""
+    """Return a key with its modifiers as the desktop writes it: `Ctrl+K`."""
     return QKeySequence(event.keyCombination()).toString(QKeySequence.SequenceFormat.NativeText)

@@ -1,7 +1,6 @@
-"""Class pages: everybody who may be Miku at once; Enter files all that are not marked.
+"""Class pages: the faces suggested for one class at a time; Enter accepts all unmarked ones.
 
-Faces that nobody has touched come in groups once they are measured, and in better ones once a
-network has seen them.
+Faces without suggestions are shown as clusters, which are updated as better features arrive.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.labeling import PagedView
-from labeler.qt.views.notices import all_sorted, making_pages
+from labeler.qt.views.notices import all_sorted, preparing_pages
 from labeler.qt.views.page_grid import PageGrid, PageNaming
 from labeler.qt.views.page_header import PageHeader, PageHints
 from labeler.qt.widgets import pile
@@ -29,75 +28,75 @@ from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, StepKind, StepResult
 
-LOOK_MS = 500
+REFRESH_MS = 500
 MOUSE_REST_SECONDS = 1.5
 
 
 class ClustersRefresh(QObject):
-    """Watches the page of a grid, from `shown` until somebody does something.
+    """Replaces an untouched clusters page when `rebuild` finds a better one.
 
-    `better` (a page) comes where there is one by then; `anew` makes it, for a number of faces.
+    `rebuild` takes the page and the number of faces that fit; `refreshed` (a page).
     """
 
-    better = Signal(object)
+    refreshed = Signal(object)
 
     def __init__(
         self,
         grid: PageGrid,
-        anew: Callable[[SortingSession, ClassPage, int], ClassPage | None],
+        rebuild: Callable[[SortingSession, ClassPage, int], ClassPage | None],
     ) -> None:
         super().__init__(grid)
-        self._grid, self._worker, self._anew = grid, grid.worker, anew
+        self._grid, self._worker, self._rebuild = grid, grid.worker, rebuild
         self._page: ClassPage | None = None
         self._moved_at = 0.0
-        self._asked = False
+        self._is_loading = False
         self._timer = QTimer(self)
-        self._timer.timeout.connect(self._look)
-        grid.mouse.moved_over.connect(self._moved)
+        self._timer.timeout.connect(self._check)
+        grid.mouse.moved_over.connect(self._note_move)
 
-    def shown(self, page: ClassPage | None) -> None:
-        watched = page is not None and page.kind in (PageKind.GROUPS, PageKind.PLAIN)
-        self._page = page if watched else None
-        if watched:
-            self._timer.start(LOOK_MS)
+    def watch(self, page: ClassPage | None) -> None:
+        is_watched = page is not None and page.kind in (PageKind.GROUPS, PageKind.PLAIN)
+        self._page = page if is_watched else None
+        if is_watched:
+            self._timer.start(REFRESH_MS)
         else:
             self._timer.stop()
 
     def stop(self) -> None:
-        self.shown(None)
+        self.watch(None)
 
-    def _moved(self) -> None:
+    def _note_move(self) -> None:
         self._moved_at = time.monotonic()
 
-    def _rests(self) -> bool:
+    def _mouse_rests(self) -> bool:
         return time.monotonic() - self._moved_at >= MOUSE_REST_SECONDS
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         page, room = self._page, self._grid.room()
         if page is None or page is not self._grid.page:
             self.stop()
-        elif self._rests() and not self._asked and self._grid.isVisible():
-            self._asked = True
+        elif self._mouse_rests() and not self._is_loading and self._grid.isVisible():
+            self._is_loading = True
             self._worker.ask(
-                lambda session: self._anew(session, page, room),
-                lambda better: self._offer(page, better),
+                lambda session: self._rebuild(session, page, room),
+                lambda other: self._offer(page, other),
                 lambda error: self._offer(page, None),
             )
 
-    def _offer(self, page: ClassPage, better: ClassPage | None) -> None:
-        self._asked = False
-        if better is not None and page is self._page is self._grid.page and self._rests():
-            self.better.emit(better)
+    def _offer(self, page: ClassPage, other: ClassPage | None) -> None:
+        self._is_loading = False
+        if other is not None and page is self._page is self._grid.page and self._mouse_rests():
+            self.refreshed.emit(other)
             if page.kind is PageKind.GROUPS:
                 text = self.tr("Clusters updated with new features")
                 self._worker.show_message(text)
 
 
 class PageHistory:
-    """Pages that can be shown again, under the names that classes have now.
+    """Pages that can be shown again, with the current names of their classes.
 
-    Those that a step (by its root) has filed, those `earlier` than the one that is shown, and what
-    was `lifted` on each.
+    `filed` are those accepted by a step (by its root), `earlier` those before the current one,
+    `lifted` the excluded rows of each.
     """
 
     def __init__(self) -> None:
@@ -114,40 +113,40 @@ class PageHistory:
         self.earlier = [page.renamed(names) for page in self.earlier]
         self.lifted = {page.renamed(names): rows for page, rows in self.lifted.items()}
 
-    def forget(self, gone: Set[str]) -> None:
-        """Keep no page that names a class which is gone."""
+    def remove(self, gone: Set[str]) -> None:
+        """Remove the pages of classes that no longer exist."""
         self.filed = {root: page for root, page in self.filed.items() if not page.labels & gone}
         self.earlier = [page for page in self.earlier if not page.labels & gone]
         self.lifted = {page: rows for page, rows in self.lifted.items() if not page.labels & gone}
 
 
 class ClassPagesView(PagedView):
-    """Nothing moves until Enter; what is sent elsewhere is saved at once and stays in place."""
+    """Tiles stay in place until Enter; what is sent elsewhere is saved at once."""
 
-    grids = PageGrid
+    grid_class = PageGrid
     view: PageGrid
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.page: ClassPage | None = None
         self._pages: Pages | None = None  # made and used on the worker's thread only
-        self._kept = PageHistory()
-        self._came_by_itself = False
+        self._history = PageHistory()
+        self._is_refreshed = False
         self.header, self.hints = PageHeader(), PageHints(self.worker)
         self.names = PageNaming(self.view, self.header.name, self.name_page)
-        self._untouched = ClustersRefresh(
-            self.view, lambda session, page, room: self.work(session).anew(page, room)
+        self._refresh = ClustersRefresh(
+            self.view, lambda session, page, room: self.pages(session).anew(page, room)
         )
         self.header.name.ended.connect(self._name_was_last)
         pile(self, self.header, self.view, self.hints)
-        self._untouched.better.connect(self._show_better)
-        context.embedding_task.left.connect(self._measuring)
-        self.model.dataChanged.connect(self._say)
+        self._refresh.refreshed.connect(self._show_refreshed)
+        context.embedding_task.left.connect(self._show_embedding_progress)
+        self.model.dataChanged.connect(self._show_header)
         self.header.filed.connect(self.file_page)
         self.header.skipped.connect(self.skip_page)
         self.view.page_key.connect(self._page_key)
-        self.view.dropped_on_group.connect(self._put_together)
-        self.worker.classes_changed.connect(self._leave_out)
+        self.view.dropped_on_group.connect(self._join_clusters)
+        self.worker.classes_changed.connect(self._remove_classes)
 
     def enter(self) -> None:
         self.focus_home()
@@ -157,37 +156,38 @@ class ClassPagesView(PagedView):
             self.model.refresh()
 
     def note_input(self) -> None:
-        self._untouched.stop()
+        self._refresh.stop()
 
     def key_state(self) -> Hashable:
-        return super().key_state(), self._asked
+        return super().key_state(), self._is_loading
 
     # -- pages
 
-    def work(self, session: SortingSession) -> Pages:
-        """Return the pages of a session; on the worker's thread."""
+    def pages(self, session: SortingSession) -> Pages:
+        """Return the pages of a session; call it on the worker's thread."""
         if self._pages is None:
             self._pages = Pages(session)
         return self._pages
 
     def next_page(self) -> None:
-        self._asked = True
+        self._is_loading = True
         progress = self.worker.progress
         if not self.model.rowCount() and (progress is None or progress.counts.waiting):
             self.view.waits = True
-            self.empty.show_notice(making_pages())
-        QTimer.singleShot(0, self, self._ask)  # a window that is being opened has its size by then
+            self.empty.show_notice(preparing_pages())
+        QTimer.singleShot(0, self, self._ask)  # a new window has its size by then
 
     def _ask(self) -> None:
         room = self.view.room()
-        self.worker.ask(lambda session: self.work(session).next(room), self.show_page, self._failed)
+        self.worker.ask(
+            lambda session: self.pages(session).next(room), self.show_page, self._failed
+        )
         self.names.offer_known()
 
-    def _measuring(self, left: int) -> None:
-        """Say how many faces are still to be measured; what is left at the end cannot be read."""
+    def _show_embedding_progress(self, left: int) -> None:
         self.header.show_left(left)
-        if not left:
-            self.worker.ask(lambda session: self.work(session).all_measured())
+        if not left:  # faces that still have no embedding cannot be read
+            self.worker.ask(lambda session: self.pages(session).all_measured())
 
     def _failed(self, error: GleansetError) -> None:
         self.view.name_until, self.view.waits = 0.0, False
@@ -195,40 +195,40 @@ class ClassPagesView(PagedView):
         super()._failed(error)
 
     def show_page(self, page: ClassPage | None) -> None:
-        self._asked = self._came_by_itself = False
+        self._is_loading = self._is_refreshed = False
         if page is not None and page == self.page:
             self.worker.show_message(self.tr("No other page"))
-        self._keep_lifted()
-        writing, self.page = self.names.under_way, page
+        self._store_lifted()
+        was_typing, self.page = self.names.is_typing, page
         self.clear_sent()
         self.view.show_page(page, self.worker.keys)
-        self.hints.turn(self.view.shown)
+        self.hints.show_page(self.view.shown)
         self.record_shown()
-        self._note_label()
+        self._update_place()
         if page is not None:
-            self.model.set_state(self._kept.lifted.pop(page, ()), TileState(TileMark.LIFTED))
-        self._say()
-        self._explain()
-        self._show_sureness(page)
-        self.names.page_came(writing)
-        self._untouched.shown(page)
+            self.model.set_state(self._history.lifted.pop(page, ()), TileState(TileMark.LIFTED))
+        self._show_header()
+        self._show_notice()
+        self._show_confidence(page)
+        self.names.page_shown(was_typing)
+        self._refresh.watch(page)
 
-    def _show_better(self, page: ClassPage) -> None:
+    def _show_refreshed(self, page: ClassPage) -> None:
         self.show_page(page)
-        self._came_by_itself = True
+        self._is_refreshed = True
 
-    def _note_label(self) -> None:
+    def _update_place(self) -> None:
         page = self.page
-        told = page is not None and page.kind is PageKind.CLASS
-        self.set_current_place((page.label or "") if page is not None and told else "")
+        is_class = page is not None and page.kind is PageKind.CLASS
+        self.set_current_place((page.label or "") if page is not None and is_class else "")
 
-    def _show_sureness(self, page: ClassPage | None) -> None:
+    def _show_confidence(self, page: ClassPage | None) -> None:
         self.header.bars.show_counts("", ())
         if page is not None:
-            show = partial(self.header.show_sureness, page)
-            self.worker.ask(lambda s: self.work(s).sureness(page.label), show)
+            show = partial(self.header.show_confidence, page)
+            self.worker.ask(lambda s: self.pages(s).sureness(page.label), show)
 
-    def _explain(self) -> None:
+    def _show_notice(self) -> None:
         counts = self.worker.progress.counts if self.worker.progress else None
         if self.page is not None or counts is None:
             self.empty.show_notice(None)
@@ -237,35 +237,34 @@ class ClassPagesView(PagedView):
         else:
             self.show_no_faces()
 
-    def _keep_lifted(self) -> None:
+    def _store_lifted(self) -> None:
         if self.page is not None and (rows := self.marked(TileMark.LIFTED)):
-            self._kept.lifted[self.page] = rows
+            self._history.lifted[self.page] = rows
 
     def marked(self, *marks: TileMark) -> list[int]:
         return [row for row, state in self.model.states.items() if state.kind in marks]
 
-    def _say(self) -> None:
-        going = 0
+    def _show_header(self) -> None:
+        count = 0
         if self.page is not None:
-            out = set(self.marked(TileMark.LIFTED, TileMark.SENT))
-            going = sum(len(t.rows) for n, t in enumerate(self.page.tiles) if n not in out)
-        self.header.show_page(self.view.shown, going)
+            marked = set(self.marked(TileMark.LIFTED, TileMark.SENT))
+            tiles = enumerate(self.page.tiles)
+            count = sum(len(tile.rows) for n, tile in tiles if n not in marked)
+        self.header.show_page(self.view.shown, count)
 
     def file_page(self) -> None:
-        """File all that are not marked, once all of them have been seen: the key is Enter."""
+        """Accept all unmarked faces, once all of them were shown (Enter)."""
         first = self.view.shown.first_step if self.view.shown is not None else ""
-        # Faces that are pulled out of groups without a name would leave an overview as it is.
+        # Excluding faces from unnamed clusters decides nothing.
         if first and not self.marked(TileMark.SENT, TileMark.DONE):
             self.worker.show_message(first)
-        elif self._may_be_filed():
+        elif self._can_be_filed():
             self._file(None)
 
     # -- names
 
     def name_page(self, label: str) -> None:
-        """File the whole page as one class, a new one or one that was not proposed; on an
-        overview the group that is pointed at.
-        """
+        """Label the whole page as one class; on a clusters page the cluster pointed at."""
         if self.view.has_groups:
             rows = self.view.target_rows()
             if not rows:
@@ -275,17 +274,17 @@ class ClassPagesView(PagedView):
                 self.send_rows(rows, label, WITH_PAGE)
                 self.focus_home()
                 self.view.point_at_next_group()
-        elif self.view.files and self._may_be_filed():
+        elif self.view.files and self._can_be_filed():
             self.names.clear()
             self._file(label)
 
     def _name_was_last(self) -> None:
-        """File the overview whose group got a name; any other page is filed with its name."""
+        # Ctrl+Enter: other pages are filed with their name already.
         if self.page is not None and self.view.has_groups:
             self.file_page()
 
-    def _may_be_filed(self) -> bool:
-        """Return whether a person can have seen the page; else say why it is not filed."""
+    def _can_be_filed(self) -> bool:
+        # Only what the user can have seen is filed.
         if self.page is None:
             self.worker.show_message(self.tr("No page to accept"))
         else:
@@ -293,9 +292,9 @@ class ClassPagesView(PagedView):
         return False
 
     def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
-        """Send tiles; several of a group that was named at once count as filed with the page."""
-        if self._came_by_itself and self.is_too_recent():
-            return  # meant for the groups before
+        """Send tiles; a cluster named as a whole counts as filed with the page."""
+        if self._is_refreshed and self.is_too_recent():
+            return  # meant for the clusters shown before
         whole = self.view.has_groups and len(rows) > 1
         super().send_rows(rows, target, WITH_PAGE if whole else how)
 
@@ -307,73 +306,72 @@ class ClassPagesView(PagedView):
             self.name_page(label)
 
     def _file(self, label: str | None) -> None:
-        self._keep_lifted()
+        self._store_lifted()
         self.names.page_filed()
         page, self.page = self.page, None
         assert page is not None
         lifted, sent = self.marked(TileMark.LIFTED), self.marked(TileMark.SENT)
-        self._asked = True
-        known = ({label} if label else page.labels) & self.worker.keys.keys()
+        self._is_loading = True
+        classes = ({label} if label else page.labels) & self.worker.keys.keys()
 
         def carry_out(session: SortingSession) -> StepResult:
-            session.refuse_gone(known)
-            return self.work(session).file(page, lifted, sent, label)
+            session.refuse_gone(classes)
+            return self.pages(session).file(page, lifted, sent, label)
 
-        self.worker.decide(carry_out, lambda done: self._kept.file(done.root, page))
+        self.worker.decide(carry_out, lambda done: self._history.file(done.root, page))
         self.next_page()
 
     def skip_page(self) -> None:
-        """Show another page for PgDn; this one comes again at the end."""
+        """Show the next page (PgDn); this one is shown again at the end."""
         page = self.page
         if page is None:
             self.worker.show_message(self.tr("No other page"))
             return
-        self._kept.earlier.append(page)
-        self.worker.ask(lambda session: self.work(session).skip(page))
+        self._history.earlier.append(page)
+        self.worker.ask(lambda session: self.pages(session).skip(page))
         self.next_page()
 
-    def _turn_back(self) -> None:
-        if self._kept.earlier:
-            self.show_page(self._kept.earlier.pop())
+    def _show_earlier(self) -> None:
+        if self._history.earlier:
+            self.show_page(self._history.earlier.pop())
         else:
             self.worker.show_message(self.tr("No earlier page"))
 
-    def step_reverted(self, done: StepResult) -> None:
-        """Turn to a page that was undone; turn on where it was done again."""
-        page = self._kept.filed.get(done.root)
-        if page is not None and done.kind is StepKind.UNDO:
+    def step_reverted(self, step: StepResult) -> None:
+        """Show the page that was undone; the next one if it was redone."""
+        page = self._history.filed.get(step.root)
+        if page is not None and step.kind is StepKind.UNDO:
             self.show_page(page)
         elif page is not None:
             self.next_page()
 
     def class_changed(self, operation: Operation) -> None:
-        """Call a class by its new name on all pages that are kept."""
         page, names = self.page, self.current_names(operation)
-        self._kept.rename(names)
+        self._history.rename(names)
         if page is not None and names:
             self.page = page.renamed(names)
             self.names.page_renamed(page)
             self.view.rename(self.page, self.worker.keys)
-            self._note_label()
-            self._say()
-            self.header.show_sureness(self.page, self.header.bars.counts)
+            self._update_place()
+            self._show_header()
+            self.header.show_confidence(self.page, self.header.bars.counts)
 
-    def _leave_out(self, gone: set[str]) -> None:
+    def _remove_classes(self, gone: set[str]) -> None:
         self.names.offer_known()
-        self._kept.forget(gone)
+        self._history.remove(gone)
         if self.page is not None and self.page.labels & gone:
             self.next_page()
 
     # -- tiles
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
-        plain: dict[GridCommand, Callable[[], object]] = {
+        page_commands: dict[GridCommand, Callable[[], object]] = {
             GridCommand.ENTER: self.file_page,
             GridCommand.NEXT_PAGE: self.skip_page,
-            GridCommand.PREVIOUS_PAGE: self._turn_back,
+            GridCommand.PREVIOUS_PAGE: self._show_earlier,
         }
-        if command in plain:
-            plain[command]()
+        if command in page_commands:
+            page_commands[command]()
         elif command is GridCommand.LIFT:
             self._lift(rows)
         elif command is GridCommand.NEW and self.header.name.isVisible():
@@ -382,10 +380,10 @@ class ClassPagesView(PagedView):
             self._split(rows)
         else:
             super().commanded(command, rows)
-        self._say()
+        self._show_header()
 
     def _lift(self, rows: list[int]) -> None:
-        """Take tiles out of what Enter files, or put them back: a click, or Space."""
+        # A click or Ctrl+Space excludes tiles from what Enter accepts, or includes them again.
         lifted = [row for row in rows if self.model.state(row).kind is TileMark.IN]
         back = [row for row in rows if self.model.state(row).kind is TileMark.LIFTED]
         self.model.set_state(lifted, TileState(TileMark.LIFTED))
@@ -395,9 +393,7 @@ class ClassPagesView(PagedView):
             self.model.set_state(sent, UNMARKED)
 
     def _split(self, rows: list[int]) -> None:
-        """Show the samples of a stack one by one: S, or a double click; on an overview a group in
-        two.
-        """
+        # S or a double click: unstack faces, or split a cluster.
         if self.view.has_groups:
             self._divide(rows)
             return
@@ -405,59 +401,60 @@ class ClassPagesView(PagedView):
         if len(ids) <= len(rows):
             self.worker.show_message(self.tr("Point at a stack first"))
         else:
-            self.worker.ask(lambda session: self.work(session).split(ids))
+            self.worker.ask(lambda session: self.pages(session).split(ids))
             self.next_page()
 
     def show_details(self, row: int, tile: SampleTile) -> None:
-        """Show the first three proposals in the panel, and the nearest of those decided."""
+        """Show suggestions and the most similar labelled faces in the panel."""
         details, page = self.context.details, self.page
         top = page.tiles[row].proposal.top if page and row < len(page.tiles) else ()
 
-        def more() -> None:
-            details.show_proposals([(self.key_of(label), label, sure) for label, sure in top])
+        def ask_neighbours() -> None:
+            details.show_suggestions(
+                [(self.key_of(label), label, confidence) for label, confidence in top]
+            )
             self.worker.ask(
-                lambda s: list(s.tiles.of(self.work(s).nearest(tile.id)).values()),
-                lambda near: details.show_neighbours(near, tile.id),
+                lambda s: list(s.tiles.of(self.pages(s).nearest(tile.id)).values()),
+                lambda tiles: details.show_neighbours(tiles, tile.id),
             )
 
-        details.point(tile, more)
+        details.point(tile, ask_neighbours)
 
-    # -- groups: two become one, and one becomes two
+    # -- joining and splitting clusters
 
-    def _put_together(self, rows: list[int], onto: int) -> None:
-        """Join what was dropped to the group of another tile: under its name where it has one."""
+    def _join_clusters(self, rows: list[int], onto: int) -> None:
+        # Dropped tiles join the cluster of another tile, with its name if it has one.
         page = self.page
         if page is None or page.kind is not PageKind.GROUPS:
             return
         if name := self.view.name_of(onto):
             self.send_rows(rows, name, WITH_PAGE)
             return
-        self._show_instead(page, moved(page, rows, onto), without=rows)
+        self._replace_page(page, moved(page, rows, onto), without=rows)
 
     def _divide(self, rows: list[int]) -> None:
-        """Take the group that is pointed at apart; what was done with its faces stays."""
         page = self.page
         if page is None or not rows:
             self.worker.show_message(self.tr("Point at a cluster first"))
             return
         number = next(n for n, end in enumerate(accumulate(page.groups)) if rows[0] < end)
 
-        def show(parted: ClassPage) -> None:
-            self._asked = False
-            self._show_instead(page, parted)
+        def show(split_page: ClassPage) -> None:
+            self._is_loading = False
+            self._replace_page(page, split_page)
 
-        self._asked = True
-        self.worker.ask(lambda session: self.work(session).divide(page, number), show, self._failed)
+        self._is_loading = True
+        self.worker.ask(
+            lambda session: self.pages(session).divide(page, number), show, self._failed
+        )
 
-    def _show_instead(self, page: ClassPage, other: ClassPage, without: Sequence[int] = ()) -> None:
-        """Show the faces of a page in other groups, unless it was left; what was done with them
-        stays, but for those `without`.
-        """
+    def _replace_page(self, page: ClassPage, other: ClassPage, without: Sequence[int] = ()) -> None:
+        # Keep the marks of all tiles, except those of the rows `without`.
         if self.page is page:
-            done = {self.model.id(row): state for row, state in self.model.states.items()}
+            states = {self.model.id(row): state for row, state in self.model.states.items()}
             moved_ids = {self.model.id(row) for row in without}
             self.show_page(other)
-            self._untouched.shown(None)
-            for sample, state in done.items():
+            self._refresh.watch(None)
+            for sample, state in states.items():
                 if sample not in moved_ids:
                     self.model.set_state([self.model.row_of(sample)], state)

@@ -37,8 +37,8 @@ from labeler.qt.views.notices import (
     DetectionState,
     EmptyNotice,
     no_faces,
+    no_matching_image,
     no_missed_images,
-    no_such_image,
 )
 from labeler.qt.widgets import HEAD, beside, hint_label, pile, timer, title_label
 from labeler.sorting.session import NO_STEP, SortingSession, StepKind, StepResult
@@ -237,9 +237,11 @@ class CropView(LabelerView):
 
     def _explain(self) -> None:
         if self.text.text().strip():
-            self.empty.show_notice(no_such_image(self.text.clear))
+            self.empty.show_notice(no_matching_image(self.text.clear))
         else:
-            self.worker.ask(lambda session: DetectionState.of(session.dataset), self._no_images)
+            self.worker.ask(
+                lambda session: DetectionState.from_dataset(session.dataset), self._no_images
+            )
 
     def _no_images(self, search: DetectionState) -> None:
         if self._images:

@@ -22,8 +22,8 @@ from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.model import UNMARKED
 from labeler.qt.grid.painter import TileAppearance
 from labeler.qt.views.base import ViewContext
-from labeler.qt.views.labeling import PAGES, PagedView
-from labeler.qt.views.notices import comparing, no_copies
+from labeler.qt.views.labeling import PAGE_STEPS, PagedView
+from labeler.qt.views.notices import finding_duplicates, no_duplicates
 from labeler.qt.views.overlays import BlinkOverlay
 from labeler.qt.widgets import HEAD, beside, button, hint_label, pile, title_label
 from labeler.sorting.grid_rows import SET_ASIDE
@@ -93,9 +93,9 @@ what room is left makes them larger."""
 class DuplicatesView(PagedView):
     """Pages of groups. Finding and grouping run on a thread of their own."""
 
-    grids = DuplicateSetGrid
+    grid_class = DuplicateSetGrid
     view: DuplicateSetGrid
-    sends = False
+    can_label = False
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
@@ -180,7 +180,7 @@ class DuplicatesView(PagedView):
         self.look_button.setVisible(not busy)
         self.accept_button.setVisible(bool(self.groups) and not busy)
         if busy and not self.groups:
-            self.empty.show_notice(comparing())
+            self.empty.show_notice(finding_duplicates())
         if busy:
             self.bar.setRange(0, 0)
             self.title.setText(self.tr("Finding duplicates…"))
@@ -249,13 +249,13 @@ class DuplicatesView(PagedView):
     def _say(self) -> None:
         count = len(self.groups)
         self.title.setText(self.tr("Duplicate sets left: {count}").format(count=f"{count:,}"))
-        self.empty.show_notice(None if count else no_copies(self.search))
+        self.empty.show_notice(None if count else no_duplicates(self.search))
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENTER:
             self.accept_page()
-        elif command in PAGES:
-            self._turn_pages(PAGES[command])
+        elif command in PAGE_STEPS:
+            self._turn_pages(PAGE_STEPS[command])
         elif command not in OF_COPIES:
             self.worker.show_message(
                 self.tr("This view only marks duplicates: label faces in the grid (F2)")

@@ -1,4 +1,4 @@
-"""The grid: one place of the class list, all of it or what filters leave, in a chosen order."""
+"""The grid: the faces of one class or place, filtered and sorted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.translations import singular
 from labeler.qt.views.base import ViewContext
-from labeler.qt.views.notices import nothing_fits, of_place
+from labeler.qt.views.notices import empty_place, no_matching_faces
 from labeler.qt.views.review import FilterBar, FilteredView
 from labeler.qt.widgets import beside, name_part, pile
 from labeler.sorting.grid_rows import (
@@ -34,14 +34,13 @@ from labeler.sorting.grid_rows import (
 from labeler.sorting.session import Place, SortingProgress, StepResult
 
 T = TypeVar("T")
-NOTHING = OrderedRows(array("q"), ())
+NO_ROWS = OrderedRows(array("q"), ())
 
 
 class GridView(FilteredView):
-    """Everything of a class, or of what waits: drag, point and press, select, relabel.
+    """Faces of a class or place. Tiles that were sent elsewhere stay until it is opened again.
 
-    The title counts what the catalogue has now, as the class list does; tiles that were sent away
-    stay where they are until the place is opened anew. What an undo brings back comes at once.
+    The title shows the current count, as the class list does. Undone faces return at once.
     """
 
     def __init__(self, context: ViewContext) -> None:
@@ -49,21 +48,21 @@ class GridView(FilteredView):
         self.place = Place.QUEUE.target
         self.scrolled = 0
         self._shown = GridQuestion(self.place)
-        self._rows = NOTHING
-        self._count = self._new = 0
+        self._rows = NO_ROWS
+        self._count = self._new_count = 0
         self._comparing = self.worker.create_task()
         self.order = QComboBox()
-        self.turned, self.more = QToolButton(), QToolButton()
+        self.reverse, self.more = QToolButton(), QToolButton()
         self.bar = FilterBar(places=self._places())
         self._lay_out()
-        self._comparing.done.connect(self._compared)
-        self._comparing.failed.connect(lambda why: self.worker.show_message(why, bad=True))
+        self._comparing.done.connect(self._show_compared)
+        self._comparing.failed.connect(lambda error: self.worker.show_message(error, bad=True))
         self.order.currentIndexChanged.connect(self.reload)
-        self.turned.toggled.connect(self._turn)
+        self.reverse.toggled.connect(self._reverse_order)
         self.more.toggled.connect(self._show_filters)
-        self.bar.changed.connect(self._narrowed)
+        self.bar.changed.connect(self._filters_changed)
         self.worker.progressed.connect(self._recount)
-        self.worker.changed_outside.connect(self._look_again)
+        self.worker.changed_outside.connect(self._count_new)
 
     def _places(self) -> list[tuple[str, object]]:
         return [
@@ -87,20 +86,20 @@ class GridView(FilteredView):
         ):
             self.order.addItem(title, name)
         name_part(self.order, self.tr("Sort by"))
-        self.turned.setCheckable(True)
-        self.turned.setText("↓")
-        name_part(self.turned, self.tr("Reverse order"))
+        self.reverse.setCheckable(True)
+        self.reverse.setText("↓")
+        name_part(self.reverse, self.tr("Reverse order"))
         self.more.setCheckable(True)
         self.more.setText(self.tr("Filters"))
         self.more.setToolTip(self.tr("Filters (Ctrl+F)"))
         shortcut = QShortcut(QKeySequence("Ctrl+F"), self)
         shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        shortcut.activated.connect(self._find)
-        parts = (self.title, self.order, self.turned, self.more)
+        shortcut.activated.connect(self._focus_search)
+        parts = (self.title, self.order, self.reverse, self.more)
         pile(self, beside(*parts, grows=self.title, margins=(0, 2, 6, 2)), self.bar, self.view)
         self.bar.hide()
 
-    # -- what is asked for
+    # -- what to show
 
     def enter(self) -> None:
         self.read_choices()
@@ -108,7 +107,7 @@ class GridView(FilteredView):
         self.focus_home()
 
     def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
-        """Offer classes in the person's own order; the place that is shown stays chosen."""
+        """Offer classes in the order of the user; keep the current place."""
         super().offer(traits, list(self.worker.keys) or classes)
         self.bar.show_place(self.place)
 
@@ -120,141 +119,147 @@ class GridView(FilteredView):
 
     def question(self) -> GridQuestion:
         order = str(self.order.currentData())
-        return GridQuestion(self.place, self.bar.wanted(), order, self.turned.isChecked())
+        return GridQuestion(self.place, self.bar.sample_filter(), order, self.reverse.isChecked())
 
     def reload(self) -> None:
-        self._asked += 1
-        asked = self.question()
-        if asked.order == LIKENESS:
+        self._request += 1
+        question = self.question()
+        if question.order == LIKENESS:
             self._compare()
         else:
             self.ask_last(
-                lambda session: grid_rows(session.dataset, asked),
-                lambda rows: self._opened(asked, rows),
+                lambda session: grid_rows(session.dataset, question),
+                lambda rows: self._show_rows(question, rows),
             )
 
     def _compare(self) -> None:
-        number, asked = self._asked, self.question()
-        if self._comparing.start(lambda dataset, ended: (number, grid_rows(dataset, asked))):
+        number, question = self._request, self.question()
+        if self._comparing.start(lambda dataset, ended: (number, grid_rows(dataset, question))):
             self.title.setText(self.tr("Comparing faces…"))
 
-    def _compared(self, answer: tuple[int, OrderedRows]) -> None:
+    def _show_compared(self, answer: tuple[int, OrderedRows]) -> None:
         number, rows = answer
-        if number == self._asked:
-            self._opened(self.question(), rows)
+        if number == self._request:
+            self._show_rows(self.question(), rows)
         elif self.question().order == LIKENESS:
-            self._compare()  # something else was asked for meanwhile
+            self._compare()  # the order or filters changed meanwhile
 
     def is_settled(self) -> bool:
         return super().is_settled() and not self._comparing.busy
 
-    def _narrowed(self) -> None:
+    def _filters_changed(self) -> None:
         self.place = self.bar.place()
         self.reload()
 
-    def _turn(self, turned: bool) -> None:
-        self.turned.setText("↑" if turned else "↓")
+    def _reverse_order(self, reverse: bool) -> None:
+        self.reverse.setText("↑" if reverse else "↓")
         self.reload()
 
     def _show_filters(self, shown: bool) -> None:
         self.bar.setVisible(shown)
-        if not shown and self.bar.wanted() != ANYTHING:
+        if not shown and self.bar.sample_filter() != ANYTHING:
             self.bar.clear()
 
-    def _find(self) -> None:
+    def _focus_search(self) -> None:
         self.more.setChecked(True)
         self.bar.text.setFocus()
         self.bar.text.selectAll()
 
     def show_group(self, sample: int, title: str) -> None:
-        """Show all faces of the moment that a sample (row) is of."""
+        """Show all faces of the group of a sample (row)."""
         self.more.setChecked(True)
         self.bar.show_group(sample, title)
         self.open_place(ALL_PLACES)
 
     # -- what is shown
 
-    def _opened(self, asked: GridQuestion, rows: OrderedRows) -> None:
+    def _show_rows(self, question: GridQuestion, rows: OrderedRows) -> None:
         self.clear_sent()
-        self._shown, self._rows = asked, rows
-        self.set_current_place(asked.target)
-        self.model.only_waiting = asked.target == Place.QUEUE.target
-        self.model.only_label = asked.label
+        self._shown, self._rows = question, rows
+        self.set_current_place(question.target)
+        self.model.only_waiting = question.target == Place.QUEUE.target
+        self.model.only_label = question.label
         self.model.show(rows.ids, self._sections(rows))
         if self.scrolled:
             self.view.verticalScrollBar().setValue(self.scrolled)
             self.scrolled = 0
-        self._new, self._count = 0, len(rows.ids)
-        self._say()
-        self._explain()
+        self._new_count, self._count = 0, len(rows.ids)
+        self._show_title()
+        self._show_notice()
 
-    def _explain(self) -> None:
-        counts, asked = self.worker.progress.counts if self.worker.progress else None, self._shown
+    def _show_notice(self) -> None:
+        counts, question = (
+            self.worker.progress.counts if self.worker.progress else None,
+            self._shown,
+        )
         if self.model.rowCount() or counts is None:
             self.empty.show_notice(None)
-        elif asked.chosen != ANYTHING:
-            self.empty.show_notice(nothing_fits(self.bar.clear))
-        elif not counts.total and asked.target != SET_ASIDE:
+        elif question.chosen != ANYTHING:
+            self.empty.show_notice(no_matching_faces(self.bar.clear))
+        elif not counts.total and question.target != SET_ASIDE:
             self.show_no_faces()
         else:
-            name, key = self.bar.place_name(), self.key_of(asked.target) if asked.label else ""
-            self.empty.show_notice(of_place(self, asked.target, name, key, counts))
+            name, key = (
+                self.bar.place_name(),
+                self.key_of(question.target) if question.label else "",
+            )
+            self.empty.show_notice(empty_place(self, question.target, name, key, counts))
 
     def _sections(self, rows: OrderedRows) -> list[Section]:
         if len(rows.sections) <= 1 and self._shown.order not in ("proposal", "source", "time"):
             return [Section("", len(rows.ids))]
-        nothing = {
+        untitled = {
             "proposal": self.tr("No suggestion"),
             "source": self.tr("No source"),
             "time": self.tr("Not from a video"),
         }.get(self._shown.order, "")
         question = "?" if self._shown.order == "proposal" else ""
         return [
-            Section(f"{f'{title}{question}' if title else nothing}  ·  {count:,}", count)
+            Section(f"{f'{title}{question}' if title else untitled}  ·  {count:,}", count)
             for title, count in rows.sections
         ]
 
-    def _say(self) -> None:
+    def _show_title(self) -> None:
         name, counts = (
             self.bar.place_name(),
             self.worker.progress.counts if self.worker.progress else None,
         )
-        whole = known_count(counts, self._shown.target) if counts is not None else None
+        total = known_count(counts, self._shown.target) if counts is not None else None
         text = self.tr("{name} · {count} faces")
-        if self._shown.chosen != ANYTHING and whole is not None:
+        if self._shown.chosen != ANYTHING and total is not None:
             text = self.tr("{name} · {count} of {all} faces")
-        text = singular(text, self._count if self._shown.chosen == ANYTHING else whole or 0)
-        text = text.format(name=name, count=f"{self._count:,}", all=f"{whole or 0:,}")
+        text = singular(text, self._count if self._shown.chosen == ANYTHING else total or 0)
+        text = text.format(name=name, count=f"{self._count:,}", all=f"{total or 0:,}")
         if self._shown.target == SET_ASIDE:
             text += self.tr("  ·  Q or K: not a duplicate, restore")
-        if self._new:
-            text += self.tr("  ·  {count} new: press Enter to show them").format(count=self._new)
+        if self._new_count:
+            text += self.tr("  ·  {count} new: press Enter to show them").format(
+                count=self._new_count
+            )
         self.title.setText(text)
 
-    # -- what changes while it is shown
+    # -- changes while it is shown
 
     def _recount(self, progress: SortingProgress) -> None:
-        """Count anew after every step: the title says what the class list says."""
         if not self.isVisible():
             return
-        asked, known = self._shown, known_count(progress.counts, self._shown.target)
-        if asked.chosen == ANYTHING and known is not None:
-            self._counted(asked, known)
+        question, count = self._shown, known_count(progress.counts, self._shown.target)
+        if question.chosen == ANYTHING and count is not None:
+            self._show_count(question, count)
         else:
             self.worker.ask(
-                lambda session: grid_count(session.dataset, asked),
-                lambda count: self._counted(asked, count),
+                lambda session: grid_count(session.dataset, question),
+                lambda count: self._show_count(question, count),
             )
 
-    def _counted(self, asked: GridQuestion, count: int) -> None:
-        if asked == self._shown:
+    def _show_count(self, question: GridQuestion, count: int) -> None:
+        if question == self._shown:
             self._count = count
-            self._say()
+            self._show_title()
             if not self.model.rowCount():
-                self._explain()
+                self._show_notice()
 
     def class_changed(self, operation: Operation) -> None:
-        """Follow the class that is shown to its new name."""
         name = self.current_names(operation).get(self.place)
         self.read_choices()
         if name is not None and self._shown.target == self.place:
@@ -262,58 +267,59 @@ class GridView(FilteredView):
             self.bar.show_place(name)
             self.reload()
 
-    def step_reverted(self, done: StepResult) -> None:
-        """Bring back at once what an undo brings to this place, and is not shown."""
+    def step_reverted(self, step: StepResult) -> None:
+        """Show at once the faces that an undo brings to this place."""
         shown = self._rows
-        self._read_again(lambda rows: brought_back(shown, rows), self._bring_back)
+        self._read_again(lambda rows: brought_back(shown, rows), self._show_returned)
 
-    def _look_again(self) -> None:
-        """Another program has changed something: say what is new here, and move nothing."""
+    def _count_new(self) -> None:
+        # Changes of another process are counted in the title; no tile moves.
         if self.isVisible():
-            self._read_again(lambda rows: rows, self._note_new)
+            self._read_again(lambda rows: rows, self._show_new_count)
 
-    def _read_again(self, made: Callable[[OrderedRows], T], then: Callable[[T], None]) -> None:
-        """Read what is shown once more, and show `then` what is `made` of it beside the window."""
-        asked = self._shown
-        plain = asked._replace(order="arrival") if asked.order == LIKENESS else asked
-        self.ask_last(lambda session: made(grid_rows(session.dataset, plain)), then)
+    def _read_again(self, convert: Callable[[OrderedRows], T], then: Callable[[T], None]) -> None:
+        # `convert` runs on the worker's thread.
+        question = self._shown
+        if question.order == LIKENESS:
+            question = question._replace(order="arrival")
+        self.ask_last(lambda session: convert(grid_rows(session.dataset, question)), then)
 
-    def _note_new(self, rows: OrderedRows) -> None:
-        self._new = len(self.model.missing(rows.ids))
+    def _show_new_count(self, rows: OrderedRows) -> None:
+        self._new_count = len(self.model.missing(rows.ids))
         self._count = len(rows.ids)
-        self._say()
+        self._show_title()
 
-    def _bring_back(self, answer: tuple[OrderedRows, int] | None) -> None:
-        """Show what is missing where its order puts it; all other tiles keep theirs."""
+    def _show_returned(self, answer: tuple[OrderedRows, int] | None) -> None:
+        # Missing faces get the place of their order; all other tiles keep theirs.
         if answer is None:
             return
-        together, first = answer
+        rows, first = answer
         bar = self.view.verticalScrollBar()
-        before, chosen = bar.value(), [self.model.id(row) for row in self.view.selected_rows()]
-        self._rows, seen = together, set(self.view.seen)
-        self.model.renew(self._rows.ids, self._sections(self._rows))
+        scrolled, selected = bar.value(), self._ids(self.view.selected_rows())
+        self._rows, seen = rows, set(self.view.seen)
+        self.model.renew(rows.ids, self._sections(rows))
         self.view.seen |= seen
-        bar.setValue(before)
-        rows = self._rows_of(chosen)
-        self.view.select_ranges([(row, row) for row in rows], Select.ClearAndSelect)
+        bar.setValue(scrolled)
+        ranges = [(row, row) for row in self._rows_of(selected)]
+        self.view.select_ranges(ranges, Select.ClearAndSelect)
         self.view.scrollTo(self.model.index(self.model.row_of(first)))
-        self._new = 0
-        self._say()
-        self._explain()
+        self._new_count = 0
+        self._show_title()
+        self._show_notice()
 
     def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
-        """Send tiles; of copies that were set aside there is only a way back."""
+        """Send tiles; duplicates can only be restored."""
         if self._shown.target != SET_ASIDE:
             super().send_rows(rows, target, how)
         elif target == Place.QUEUE.target:
-            self._take_back(rows)
+            self._restore_duplicates(rows)
         else:
             self.model.set_state(rows, UNMARKED)
             self.worker.show_message(
                 self.tr("These are marked as duplicates: press Q or K to restore them first")
             )
 
-    def _take_back(self, rows: Sequence[int]) -> None:
+    def _restore_duplicates(self, rows: Sequence[int]) -> None:
         if not rows:
             self.worker.show_message(self.tr("Point at a face first"))
             return
@@ -328,6 +334,6 @@ class GridView(FilteredView):
             self.enter()
             self.worker.show_message(self.tr("Refreshed"))
         elif command is GridCommand.KEEP_ALL and self._shown.target == SET_ASIDE:
-            self._take_back(rows)
+            self._restore_duplicates(rows)
         else:
             super().commanded(command, rows)

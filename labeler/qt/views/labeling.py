@@ -1,4 +1,4 @@
-"""What views of faces share: keys, drops, menus and commands that send tiles; their pages."""
+"""Base of the views in which faces are labelled: keys, drops, menus, commands, pages."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 
 
 class FaceMenu(QMenu):
-    """The menu of some faces; `tiles` are those that are known, the first is the one pointed at."""
+    """Context menu of faces; `tiles` are the loaded ones, first the one pointed at."""
 
     def __init__(self, parent: QWidget, worker: SessionWorker, tiles: list[SampleTile]) -> None:
         super().__init__(parent)
         self._worker, self._tiles = worker, tiles
-        self._why: QMenu | None = None
+        self._reasons_menu: QMenu | None = None
 
     def show_at(self, point: QPoint) -> None:
         self.aboutToHide.connect(self.deleteLater)
         self.popup(point)
 
-    def add_sending(self, send: Callable[[str], object]) -> None:
+    def add_label_actions(self, send: Callable[[str], object]) -> None:
         keys = self._worker.keys
         classes = self.addMenu(self.tr("Label as"))
         classes.setEnabled(bool(keys))
@@ -57,128 +57,119 @@ class FaceMenu(QMenu):
             self.addAction(f"{text}\t{key}", partial(send, place.target))
         self.addSeparator()
 
-    def add_looking(
+    def add_view_actions(
         self,
         enlarge: Callable[[], object],
         show_class: Callable[[str], object],
-        show_moment: Callable[[int, str], object],
+        show_group: Callable[[int, str], object],
     ) -> None:
         self.addAction(self.tr("Enlarge") + "\t" + self.tr("Space"), enlarge)
         if not self._tiles:
             return
         first = self._tiles[0]
-        self.addAction(self.tr("Open full image"), lambda: self._files(open_file))
+        self.addAction(self.tr("Open full image"), lambda: self._with_files(open_file))
         if first.label:
             text = self.tr("Show class {label}").format(label=first.label).replace("&", "&&")
             self.addAction(text, lambda: show_class(str(first.label)))
         title = first.title or first.key[:8]
-        self.addAction(self.tr("Show its group"), lambda: show_moment(first.id, title))
-        self._why = self.addMenu(self.tr("Why this suggestion?"))
-        self._why.aboutToShow.connect(self._ask_why)
-        self._line("…")
+        self.addAction(self.tr("Show its group"), lambda: show_group(first.id, title))
+        self._reasons_menu = self.addMenu(self.tr("Why this suggestion?"))
+        self._reasons_menu.aboutToShow.connect(self._ask_reasons)
+        self._add_line("…")
         self.addSeparator()
-        names, copy = (
-            [tile.title or tile.key for tile in self._tiles],
-            partial(copy_text, self._worker),
-        )
+        names = [tile.title or tile.key for tile in self._tiles]
+        copy = partial(copy_text, self._worker)
         self.addAction(self.tr("Copy name"), lambda: copy(names))
-        self.addAction(self.tr("Copy path"), lambda: self._files(copy))
+        self.addAction(self.tr("Copy path"), lambda: self._with_files(copy))
 
-    # -- files
+    def _with_files(self, act: Callable[[list[str]], None]) -> None:
+        regions = [tile.seen for tile in self._tiles]
+        self._worker.ask(lambda session: originals_at_hand(session.dataset, regions), act)
 
-    def _files(self, then: Callable[[list[str]], None]) -> None:
-        seen = [tile.seen for tile in self._tiles]
-        self._worker.ask(lambda session: originals_at_hand(session.dataset, seen), then)
-
-    # -- why
-
-    def _ask_why(self) -> None:
+    def _ask_reasons(self) -> None:
         sample = self._tiles[0].id
         from labeler.sorting.proposals import reasons_for
 
-        self._worker.ask(lambda session: reasons_for(session, sample), self._tell_why)
+        self._worker.ask(lambda session: reasons_for(session, sample), self._show_reasons)
 
-    def _tell_why(self, reasons: ProposalReasons) -> None:
-        if self._why is None:
+    def _show_reasons(self, reasons: ProposalReasons) -> None:
+        if self._reasons_menu is None:
             return
-        self._why.clear()
-        for name, sure in reasons.presorted:
+        self._reasons_menu.clear()
+        for name, confidence in reasons.presorted:
             text = self.tr("Model: {label}, {percent} %")
-            self._line(text.format(label=name, percent=round(sure * 100)))
+            self._add_line(text.format(label=name, percent=round(confidence * 100)))
         if reasons.hint:
-            self._line(self.tr("Weak label: {hint}").format(hint=reasons.hint))
-        for name, alike in reasons.alike:
+            self._add_line(self.tr("Weak label: {hint}").format(hint=reasons.hint))
+        for name, similarity in reasons.alike:
             text = self.tr("Similar to a face of {label} ({similarity})")
-            self._line(text.format(label=name, similarity=f"{alike:.2f}"))
+            self._add_line(text.format(label=name, similarity=f"{similarity:.2f}"))
         for name in reasons.refused:
-            self._line(self.tr("Marked as not {label}").format(label=name))
-        if self._why.isEmpty():
-            self._line(self.tr("No information yet"))
+            self._add_line(self.tr("Marked as not {label}").format(label=name))
+        if self._reasons_menu.isEmpty():
+            self._add_line(self.tr("No information yet"))
 
-    def _line(self, text: str) -> None:
-        """Add a line that is read, and not chosen: not a greyed entry either."""
-        assert self._why is not None
-        words, line = QLabel(text), QWidgetAction(self._why)
-        words.setMargin(6)
-        words.setTextFormat(Qt.TextFormat.PlainText)
+    def _add_line(self, text: str) -> None:
+        # Text to read: a disabled entry would be grey.
+        assert self._reasons_menu is not None
+        label, line = QLabel(text), QWidgetAction(self._reasons_menu)
+        label.setMargin(6)
+        label.setTextFormat(Qt.TextFormat.PlainText)
         line.setText(text)
-        line.setDefaultWidget(words)
-        self._why.addAction(line)
+        line.setDefaultWidget(label)
+        self._reasons_menu.addAction(line)
 
 
 def open_file(paths: list[str]) -> None:
-    """Open the first of some files with the desktop's own program."""
+    """Open the first file with the default program of the desktop."""
     QDesktopServices.openUrl(QUrl.fromLocalFile(paths[0]))
 
 
 def copy_text(worker: SessionWorker, lines: list[str]) -> None:
-    """Put lines on the clipboard, and say so."""
+    """Copy lines to the clipboard and show a message."""
     QGuiApplication.clipboard().setText("\n".join(lines))
     worker.show_message(lines[0] if len(lines) == 1 else f"{lines[0]} … ({len(lines):,})")
 
 
-PLACES = {
+PLACE_COMMANDS = {
     GridCommand.REJECT: Place.REJECT,
     GridCommand.LATER: Place.LATER,
     GridCommand.OTHER: Place.OTHER,
     GridCommand.QUEUE: Place.QUEUE,
 }
 CLASS_OPERATIONS = ("rename-class", "merge-class", "delete-class")
-ENTER_DEAD_SECONDS = 0.3
-REFIT_AFTER_MS = 120
-PAGES = {GridCommand.NEXT_PAGE: 1, GridCommand.PREVIOUS_PAGE: -1}
+ENTER_DELAY_SECONDS = 0.3
+REFIT_DELAY_MS = 120
+PAGE_STEPS = {GridCommand.NEXT_PAGE: 1, GridCommand.PREVIOUS_PAGE: -1}
 UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
-"""Places that decide nothing: faces may go there unseen."""
+"""Places that are not decisions: faces may be sent there without having been shown."""
 
-LETTERS = {Place.REJECT: "⌫", Place.LATER: "L", Place.OTHER: "O", Place.QUEUE: "Q"}
+PLACE_LETTERS = {Place.REJECT: "⌫", Place.LATER: "L", Place.OTHER: "O", Place.QUEUE: "Q"}
 
 
 class LabelingView(LabelerView):
-    """Point and press, drag, sweep: each is saved at once, and the tile stays where it was."""
+    """Grid of faces to label; every gesture is saved at once, and tiles stay where they are."""
 
-    grids: type[GestureView] = GestureView
-    """What shows the tiles."""
-
-    sends = True
-    """Whether faces can be sent to classes here."""
+    grid_class: type[GestureView] = GestureView
+    can_label = True
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.model = TileModel(self.worker, self)
-        self.view = self.grids(self.model, context.thumbs, self.worker)
+        self.view = self.grid_class(self.model, context.thumbs, self.worker)
         self.home = self.view
         self.empty = EmptyNotice(self.view)
         self._sent: dict[int, list[int]] = {}
         self.view.keyed.connect(self._keyed)
         self.view.commanded.connect(self.commanded)
-        self.view.pointed.connect(self._pointed)
-        self._untold = False
-        self.model.dataChanged.connect(self._details_came)
-        self.model.sections_changed.connect(self._others_shown)
+        self.view.pointed.connect(self._show_pointed)
+        self._details_pending = False
+        self.model.dataChanged.connect(self._show_pending_details)
+        self.model.sections_changed.connect(self._clear_details_if_idle)
         self.view.menu_asked.connect(self._show_menu)
         self.enlarged = EnlargedFaceOverlay(self.view)
         context.worker.changed_outside.connect(self.model.refresh)
-        context.worker.stepped.connect(self._stepped)
+        context.worker.stepped.connect(self._show_step)
 
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
         target = self.worker.class_for_key(key)
@@ -190,23 +181,23 @@ class LabelingView(LabelerView):
 
     def key_of(self, target: str) -> str:
         if target.startswith(":"):
-            return LETTERS[Place(target[1:])]
+            return PLACE_LETTERS[Place(target[1:])]
         return self.worker.keys.get(target, "")
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENLARGE:
             self.enlarged.show_row(rows[0])
-        elif command in PLACES:
+        elif command in PLACE_COMMANDS:
             if rows:
-                self.send_rows(rows, PLACES[command].target, BY_HAND)
+                self.send_rows(rows, PLACE_COMMANDS[command].target, BY_HAND)
             else:
                 self.worker.show_message(self.tr("Point at a face first"))
-        elif command in PAGES:
-            self._turn_pages(PAGES[command])
+        elif command in PAGE_STEPS:
+            self._turn_pages(PAGE_STEPS[command])
         elif command is GridCommand.NEW:
             self.window_actions.name_class()
         else:
-            self._say_where(command)
+            self._explain_command(command)
 
     def _turn_pages(self, pages: int) -> None:
         bar = self.view.verticalScrollBar()
@@ -216,14 +207,14 @@ class LabelingView(LabelerView):
             ends = (self.tr("Already at the top"), self.tr("Already at the end"))
             self.worker.show_message(ends[pages > 0])
 
-    def _say_where(self, command: GridCommand) -> None:
-        where = {
+    def _explain_command(self, command: GridCommand) -> None:
+        texts = {
             GridCommand.SPLIT: self.tr("S unstacks faces on class pages (G)"),
             GridCommand.BLINK: self.tr("B blinks between two images in Duplicates (F3)"),
             GridCommand.KEEP_ALL: self.tr("K works in Duplicates (F3) and Review (F5)"),
         }
-        if command in where:
-            self.worker.show_message(where[command])
+        if command in texts:
+            self.worker.show_message(texts[command])
 
     def send(self, target: str) -> bool:
         rows = self.view.target_rows()
@@ -232,12 +223,12 @@ class LabelingView(LabelerView):
         return bool(rows)
 
     def send_ids(self, ids: Sequence[int], target: str) -> None:
-        """Send samples, wherever their tiles are by now."""
+        """Send samples by their ids: their rows may have changed."""
         if rows := self._rows_of(set(ids)):
             self.send_rows(rows, target, BY_HAND)
 
     def send_rows(self, rows: Sequence[int], target: str, how: str) -> None:
-        """Send tiles that were seen: marked now, saved at once, moved only at the next page."""
+        """Send tiles that were shown; they stay in place until the next page."""
         if target in UNDECIDED or self.view.all_seen(rows):
             ids = self.model.ids(rows)
             state = TileState(TileMark.SENT, self.key_of(target), target.lstrip(":"))
@@ -250,81 +241,81 @@ class LabelingView(LabelerView):
         decision: Callable[[SortingSession], StepResult],
         of: Sequence[str] = (),
     ) -> None:
-        """Carry out what was decided of tiles that are marked so: an undo puts them back, and where
-        it cannot be saved they stand as before.
+        """Run a decision on tiles that are marked already.
+
+        The marks are removed when it is undone or cannot be saved.
         """
-        shown = self._shown_ids(rows)
+        ids = self._ids(rows)
         self.view.selectionModel().clearSelection()
 
         def done(step: StepResult) -> None:
-            self._sent[step.root] = shown
+            self._sent[step.root] = ids
 
         def failed(error: GleansetError) -> None:
-            self.model.set_state(self._rows_of(shown), UNMARKED)
+            self.model.set_state(self._rows_of(ids), UNMARKED)
             self.worker.show_message(str(error), bad=True)
 
         self.worker.decide(decision, done, failed, of)
 
-    def _shown_ids(self, rows: Iterable[int]) -> list[int]:
+    def _ids(self, rows: Iterable[int]) -> list[int]:
         return [self.model.id(row) for row in rows]
 
     def _show_menu(self, rows: list[int], point: QPoint) -> None:
-        shown = self._shown_ids(rows)
+        ids = self._ids(rows)
         tiles = [tile for row in rows if (tile := self.model.tile(row)) is not None]
         menu = FaceMenu(self.view, self.worker, tiles)
-        if self.sends:
-            menu.add_sending(partial(self.send_ids, shown))
-        enlarge = partial(self._enlarge, shown[0])
-        menu.add_looking(enlarge, self.window_actions.show_place, self.window_actions.show_group)
+        if self.can_label:
+            menu.add_label_actions(partial(self.send_ids, ids))
+        enlarge = partial(self._enlarge, ids[0])
+        menu.add_view_actions(
+            enlarge, self.window_actions.show_place, self.window_actions.show_group
+        )
         menu.show_at(point)
 
     def _enlarge(self, sample: int) -> None:
         if (row := self.model.row_of(sample)) >= 0:
             self.enlarged.show_row(row)
 
-    def _rows_of(self, shown: Iterable[int]) -> list[int]:
-        return sorted(row for sample in shown if (row := self.model.row_of(sample)) >= 0)
+    def _rows_of(self, ids: Iterable[int]) -> list[int]:
+        return sorted(row for sample in ids if (row := self.model.row_of(sample)) >= 0)
 
-    def _stepped(self, done: StepResult) -> None:
-        """An undo or a redo of something that is still on the screen shows there."""
-        operation = done.operation.first()
+    def _show_step(self, step: StepResult) -> None:
+        operation = step.operation.first()
         if operation.kind in CLASS_OPERATIONS:
             self.model.refresh()
             self.class_changed(operation)
-        if done.kind is StepKind.STEP or not self.isVisible():
+        if step.kind is StepKind.STEP or not self.isVisible():
             return
-        if rows := self._rows_of(self._sent.get(done.root, ())):
+        if rows := self._rows_of(self._sent.get(step.root, ())):
             self.model.set_state(
-                rows, UNMARKED if done.kind is StepKind.UNDO else TileState(TileMark.SENT, "→")
+                rows, UNMARKED if step.kind is StepKind.UNDO else TileState(TileMark.SENT, "→")
             )
             self.view.scrollTo(self.model.index(rows[0]))
         self.model.refresh()
-        self.step_reverted(done)
+        self.step_reverted(step)
 
     def class_changed(self, operation: Operation) -> None:
-        """React to a class that was renamed, merged or deleted, or to an undo of that."""
+        """React to a renamed, merged or deleted class, or to the undo of that."""
 
     def show_no_faces(self) -> None:
-        """Say what to do next in a dataset without samples."""
+        """Explain what to do in a dataset without samples."""
 
         def explain(search: DetectionState) -> None:
             if not self.model.rowCount():
                 self.empty.show_notice(no_faces(self, search))
 
-        self.worker.ask(lambda session: DetectionState.of(session.dataset), explain)
+        self.worker.ask(lambda session: DetectionState.from_dataset(session.dataset), explain)
 
     def current_names(self, operation: Operation) -> dict[str, str]:
-        """Return the names that are gone with such an operation, and how these classes are called
-        now.
-        """
+        """Map the class names that an operation removed to the current ones."""
         keys = self.worker.keys
         arguments = (operation.arguments.get(name) for name in ("new", "old", "into"))
         names = [str(name) for name in arguments if name is not None]
-        now = next((name for name in names if name in keys), None)
-        return {} if now is None else {name: now for name in names if name not in keys}
+        current = next((name for name in names if name in keys), None)
+        return {} if current is None else {name: current for name in names if name not in keys}
 
-    def step_reverted(self, done: StepResult) -> None:
-        """React to a step that was undone or redone; subclasses may turn to its page."""
+    def step_reverted(self, step: StepResult) -> None:
+        """React to a step that was undone or redone."""
 
     def clear_sent(self) -> None:
         self._sent.clear()
@@ -333,34 +324,33 @@ class LabelingView(LabelerView):
         self.view.end_stroke()
 
     def undo(self) -> bool:
-        """Bring back a selection that a slip has cost."""
+        """Restore a selection that an accidental click cleared."""
         return self.view.mouse.restore_lost()
 
-    def freeze_targets(self, hold: bool) -> None:
-        self.view.hold_point(hold)
+    def freeze_targets(self, frozen: bool) -> None:
+        self.view.hold_point(frozen)
 
     def key_state(self) -> Hashable:
         return self.view.key_state(), self.enlarged.key_state()
 
-    def _pointed(self, row: int) -> None:
-        """Show in the panel what is pointed at, once it is known; what the mouse left stays."""
+    def _show_pointed(self, row: int) -> None:
+        # When the mouse leaves the tiles, the details of the last one stay.
         tile = self.model.tile(row) if row >= 0 else None
-        self._untold = row >= 0 and tile is None
+        self._details_pending = row >= 0 and tile is None
         if tile is not None and self.isVisible():
             self.show_details(row, tile)
-        elif self._untold:
-            self._show_nothing()
+        elif self._details_pending:
+            self._clear_details()
 
-    def _details_came(self) -> None:
-        if self._untold:
-            self._pointed(self.view.point)
+    def _show_pending_details(self) -> None:
+        if self._details_pending:
+            self._show_pointed(self.view.point)
 
-    def _others_shown(self) -> None:
-        """Leave no face of before in the panel where nothing is pointed at any more."""
+    def _clear_details_if_idle(self) -> None:
         if self.view.point < 0:
-            self._show_nothing()
+            self._clear_details()
 
-    def _show_nothing(self) -> None:
+    def _clear_details(self) -> None:
         if self.isVisible():
             self.context.details.point(None)
 
@@ -369,41 +359,42 @@ class LabelingView(LabelerView):
 
 
 class PagedView(LabelingView):
-    """Pages of as many tiles as the window has room for, which Enter files: not before they could
-    be looked at. A click lifts a tile rather than selects it.
+    """Pages as large as the window, accepted with Enter once they could be seen.
+
+    A click excludes a tile instead of selecting it.
     """
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.view.mouse.lifts = True
-        self._shown_at, self._asked = 0.0, False
-        self._refit = timer(self, self.fit_page, REFIT_AFTER_MS)
+        self._shown_at, self._is_loading = 0.0, False
+        self._refit = timer(self, self.fit_page, REFIT_DELAY_MS)
         self.view.viewport().installEventFilter(self)
 
     def is_settled(self) -> bool:
-        return super().is_settled() and not self._refit.isActive() and not self._asked
+        return super().is_settled() and not self._refit.isActive() and not self._is_loading
 
     def _failed(self, error: GleansetError) -> None:
-        self._asked = False
+        self._is_loading = False
         self.worker.show_message(str(error), bad=True)
 
     def fit_page(self) -> None:
         self.view.fit_page()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Fit the page where it has more or less room, once that stays."""
+        """Fit the page after the window was resized."""
         if watched is self.view.viewport() and event.type() == QEvent.Type.Resize:
-            self._refit.start(REFIT_AFTER_MS)
+            self._refit.start(REFIT_DELAY_MS)
         return super().eventFilter(watched, event)
 
     def record_shown(self) -> None:
         self._shown_at = time.monotonic()
 
     def is_too_recent(self) -> bool:
-        """Return whether nobody can have looked at the page yet, and say so."""
-        just = time.monotonic() - self._shown_at < ENTER_DEAD_SECONDS
-        if just:
+        """Return whether the page appeared just now, and say so."""
+        too_recent = time.monotonic() - self._shown_at < ENTER_DELAY_SECONDS
+        if too_recent:
             self.worker.show_message(
                 self.tr("This page has just appeared: check it, then press Enter again")
             )
-        return just
+        return too_recent

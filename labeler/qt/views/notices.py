@@ -1,4 +1,4 @@
-"""What a view says when it has nothing to show: why, and what to do next, with its button."""
+"""Notices of empty views: why nothing is shown, and buttons for what to do next."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from labeler.sorting.grid_rows import ALL_PLACES, SET_ASIDE
 from labeler.sorting.session import Place
 
 FOCUS_RING = 3
-WIDTH, LARGER = 34, 1.35
+WIDTH_EM, TITLE_SCALE = 34, 1.35
 
 
 class NextStep(NamedTuple):
-    """What to do next: a button that does it, or a command for a terminal, to be copied."""
+    """A button with its action, or a terminal command to copy."""
 
     text: str = ""
     do: Callable[[], object] | None = None
@@ -48,7 +48,7 @@ class NextStep(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """Why there is nothing, and what to do next, the likeliest first."""
+    """Why a view is empty, and what to do next, the most likely first."""
 
     title: str
     text: str = ""
@@ -56,16 +56,13 @@ class Notice(NamedTuple):
 
 
 class EmptyNotice(QWidget):
-    """Lies over the faces, the table or the canvas while there is nothing on them.
-
-    Keys stay with what is below.
-    """
+    """Covers an empty view; the view below keeps the keys."""
 
     def __init__(self, below: QAbstractScrollArea) -> None:
         super().__init__(below.viewport())
         self._below, self._bars = below, below.verticalScrollBarPolicy()
         self.notice: Notice | None = None
-        self._made: list[QWidget] = []
+        self._widgets: list[QWidget] = []
         self.title, self.text = plain_label(), plain_label()
         self._column = QVBoxLayout()
         whole = QVBoxLayout(self)
@@ -75,7 +72,7 @@ class EmptyNotice(QWidget):
         self._column.setSpacing(em(self, 0.6))
         for label in (self.title, self.text):
             label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
-            label.setFixedWidth(em(self, WIDTH))
+            label.setFixedWidth(em(self, WIDTH_EM))
             self._column.addWidget(label)
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Window)
@@ -90,45 +87,42 @@ class EmptyNotice(QWidget):
             self.notice = notice
             return
         self.notice = notice
-        self.title.setFont(larger(self.font(), LARGER))
+        self.title.setFont(larger(self.font(), TITLE_SCALE))
         self.title.setText(notice.title)
         self.text.setText(notice.text)
         self.text.setVisible(bool(notice.text))
-        self._make(notice)
+        self._add_widgets(notice)
         self._fit()
         self.raise_()
         announce(self, f"{notice.title} {notice.text}")
 
-    def _make(self, notice: Notice) -> None:
-        for old in self._made:
+    def _add_widgets(self, notice: Notice) -> None:
+        for old in self._widgets:
             old.setParent(None)
             old.deleteLater()
         buttons = [button(step.text, step.do) for step in notice.steps if step.do is not None]
         commands = [self._command(step) for step in notice.steps if step.command]
-        self._made = [*([_in_a_row(None, *buttons, None)] if buttons else []), *commands]
-        for part in self._made:
+        self._widgets = [*([_in_a_row(None, *buttons, None)] if buttons else []), *commands]
+        for part in self._widgets:
             self._column.addWidget(part)
         enlarge_targets(self)
         keep_focus(self)
-        before: QWidget = self._below  # Tab comes to them after what they lie on
-        for part in self._made:
-            for made in part.findChildren(QPushButton):
-                QWidget.setTabOrder(before, made)
-                before = made
+        before: QWidget = self._below  # in the order of Tab, they follow the view
+        for part in self._widgets:
+            for push_button in part.findChildren(QPushButton):
+                QWidget.setTabOrder(before, push_button)
+                before = push_button
 
     def _command(self, step: NextStep) -> QWidget:
-        """What can only be done in a terminal: the words to type there, and a button that copies
-        them.
-        """
-        words = QLineEdit(step.command, readOnly=True)
+        field = QLineEdit(step.command, readOnly=True)
         clipboard = QGuiApplication.clipboard()
         copy = button(self.tr("Copy"), lambda: clipboard.setText(step.command))
-        words.setCursorPosition(0)
-        words.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
-        words.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys are for the view
-        words.setAccessibleName(self.tr("Terminal command"))
+        field.setCursorPosition(0)
+        field.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        field.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # keys belong to the view
+        field.setAccessibleName(self.tr("Terminal command"))
         name_part(copy, self.tr("Copy command"))
-        return _in_a_row(words, copy)
+        return _in_a_row(field, copy)
 
     def _fit(self) -> None:
         self.setGeometry(
@@ -142,50 +136,50 @@ class EmptyNotice(QWidget):
 
 
 def _in_a_row(*parts: QWidget | None) -> QWidget:
-    made = QWidget()
-    made.setLayout(beside(*parts))
-    return made
+    row = QWidget()
+    row.setLayout(beside(*parts))
+    return row
 
 
 def command(*words: str) -> NextStep:
-    """Return a step that only a terminal can do."""
+    """Return a step for a terminal command."""
     return NextStep(command=shlex.join(words))
 
 
 def to_view(view: LabelerView, name: str, text: str) -> NextStep:
-    """Return a step that leads to another view."""
+    """Return a step that shows another view."""
     return NextStep(text, lambda: view.window_actions.show_view(name))
 
 
 def to_queue(view: LabelerView) -> NextStep:
-    """Return a step that leads to what is not sorted."""
+    """Return a step that shows the unsorted faces."""
     text = tr("Go to unsorted faces")
     return NextStep(text, lambda: view.window_actions.show_place(Place.QUEUE.target))
 
 
 def to_pages(view: LabelerView) -> NextStep:
-    """Return a step that leads to the class pages."""
+    """Return a step that shows the class pages."""
     return to_view(view, "pages", tr("Go to class pages"))
 
 
-def making_pages() -> Notice:
-    """The first page is not there yet."""
+def preparing_pages() -> Notice:
+    """Return the notice until the first page is there."""
     return Notice(tr("Preparing pages…"), tr("You can already type a name."))
 
 
 class DetectionState(NamedTuple):
-    """How many images there are, and whether a process finds faces in them now."""
+    """Number of images, and whether a process detects faces in them now."""
 
     images: int
     at_work: bool
 
     @classmethod
-    def of(cls, dataset: Dataset) -> DetectionState:
+    def from_dataset(cls, dataset: Dataset) -> DetectionState:
         return cls(dataset.images.count(), is_at_work(dataset.cache, "facecrop"))
 
 
 def no_faces(view: LabelerView, search: DetectionState) -> Notice:
-    """A dataset without samples: with images, or without any."""
+    """Return the notice of a dataset without samples."""
     if view.context.imports.running or search.at_work:
         return Notice(tr("Detecting faces…"), tr("They appear here as they are detected."))
     if not search.images:
@@ -208,16 +202,15 @@ def no_faces(view: LabelerView, search: DetectionState) -> Notice:
 
 
 def all_sorted(view: LabelerView, counts: LabelCounts) -> Notice:
-    """Nothing waits any more."""
-    text = tr("{count} faces are sorted.")
-    later, done = tr("Show skipped faces: {count}"), counts.total - counts.later
-    place = Place.LATER.target
-    put_off = NextStep(counted(later, counts.later), lambda: view.window_actions.show_place(place))
+    """Return the notice when no face is unsorted."""
+    text, show = tr("{count} faces are sorted."), view.window_actions.show_place
+    skipped, done = tr("Show skipped faces: {count}"), counts.total - counts.later
+    skipped_step = NextStep(counted(skipped, counts.later), lambda: show(Place.LATER.target))
     return Notice(
         tr("Everything is sorted"),
         counted(text, done),
         (
-            *([put_off] if counts.later else []),
+            *([skipped_step] if counts.later else []),
             to_view(view, "review", tr("Review labels")),
             to_view(view, "duplicates", tr("Find duplicates")),
             to_view(view, "numbers", tr("Split and export")),
@@ -225,11 +218,11 @@ def all_sorted(view: LabelerView, counts: LabelCounts) -> Notice:
     )
 
 
-def of_place(view: LabelerView, target: str, name: str, key: str, counts: LabelCounts) -> Notice:
-    """A class, or a place besides classes, with nobody in it."""
+def empty_place(view: LabelerView, target: str, name: str, key: str, counts: LabelCounts) -> Notice:
+    """Return the notice of a class or place without faces."""
     if target in (Place.QUEUE.target, ALL_PLACES):
         return all_sorted(view, counts)
-    words = {
+    texts = {
         Place.LATER.target: (
             tr("No skipped faces"),
             tr("Press L to keep a face here for later."),
@@ -247,39 +240,37 @@ def of_place(view: LabelerView, target: str, name: str, key: str, counts: LabelC
             tr("Finding duplicates keeps the best copy of each image."),
         ),
     }
-    look = to_view(view, "duplicates", tr("Find duplicates"))
-    if target in words:
-        title, text = words[target]
-        return Notice(title, text, (look,) if target == SET_ASIDE else (to_queue(view),))
-    how = tr("Point at a face and press {key}, or drag faces onto its row on the left.")
-    how = how.format(key=key.upper()) if key else tr("Drag faces onto its row on the left.")
+    find = to_view(view, "duplicates", tr("Find duplicates"))
+    if target in texts:
+        title, text = texts[target]
+        return Notice(title, text, (find,) if target == SET_ASIDE else (to_queue(view),))
+    text = tr("Point at a face and press {key}, or drag faces onto its row on the left.")
+    text = text.format(key=key.upper()) if key else tr("Drag faces onto its row on the left.")
     title = tr("No faces of {name} yet").format(name=name)
-    return Notice(title, how, (to_queue(view), to_pages(view)))
+    return Notice(title, text, (to_queue(view), to_pages(view)))
 
 
-def nothing_fits(clear: Callable[[], object]) -> Notice:
-    """Filters that leave nothing."""
-    text = tr("Clear filters")
-    title = tr("No faces match the filters")
-    return Notice(title, "", (NextStep(text, clear),))
+def no_matching_faces(clear: Callable[[], object]) -> Notice:
+    """Return the notice when filters leave nothing."""
+    return Notice(tr("No faces match the filters"), "", (NextStep(tr("Clear filters"), clear),))
 
 
-def of_wall(view: LabelerView, wall: str, root: Path) -> Notice:
-    """A wall of the review without anything on it."""
-    whole = str(root)
+def empty_wall(view: LabelerView, wall: str, root: Path) -> Notice:
+    """Return the notice of an empty list of the review."""
+    folder = str(root)
     notices: dict[str, Notice] = {
         "model": Notice(
             tr("No label differs from its prediction"),
             tr("Update the suggestions to compare labels with newer predictions."),
             (
                 NextStep(tr("Update suggestions now"), view.window_actions.update_suggestions),
-                command("baseline", "presort", "-d", whole),
+                command("baseline", "presort", "-d", folder),
             ),
         ),
         "doubts": Notice(
             tr("No label issues"),
             tr("To find label issues, run:"),
-            (command("baseline", "doubts", "-d", whole),),
+            (command("baseline", "doubts", "-d", folder),),
         ),
         "page": Notice(
             tr("No labels accepted by page"),
@@ -289,33 +280,33 @@ def of_wall(view: LabelerView, wall: str, root: Path) -> Notice:
         "flags": Notice(
             tr("No quality issues"),
             tr("To find blurred, black, tiny and unusual images, run:"),
-            (command("labeler", "quality", "-d", whole),),
+            (command("labeler", "quality", "-d", folder),),
         ),
     }
-    nothing = Notice(
+    no_labels = Notice(
         tr("No labels yet"),
         tr("Sort some faces first, then review them here."),
         (to_pages(view), to_queue(view)),
     )
-    return notices.get(wall, nothing)
+    return notices.get(wall, no_labels)
 
 
-def no_copies(look: Callable[[], object]) -> Notice:
-    """No groups of copies are left to be decided."""
+def no_duplicates(find: Callable[[], object]) -> Notice:
+    """Return the notice when no duplicate set is left."""
     return Notice(
         tr("No duplicates to review"),
         tr("Images added since the last search are not compared yet."),
-        (NextStep(tr("Find duplicates"), look),),
+        (NextStep(tr("Find duplicates"), find),),
     )
 
 
-def comparing() -> Notice:
-    """Copies are being looked for."""
+def finding_duplicates() -> Notice:
+    """Return the notice while duplicates are searched for."""
     return Notice(tr("Finding duplicates…"))
 
 
 def no_missed_images(view: LabelerView, show_all: Callable[[], object]) -> Notice:
-    """No image without a face."""
+    """Return the notice when every image has a face."""
     return Notice(
         tr("Every image has a detected face"),
         tr("Boxes can be drawn on any image."),
@@ -326,15 +317,13 @@ def no_missed_images(view: LabelerView, show_all: Callable[[], object]) -> Notic
     )
 
 
-def no_such_image(clear: Callable[[], object]) -> Notice:
-    """A search among images that finds none."""
-    title = tr("No matching image")
-    text = tr("Clear search")
-    return Notice(title, "", (NextStep(text, clear),))
+def no_matching_image(clear: Callable[[], object]) -> Notice:
+    """Return the notice when a search finds no image."""
+    return Notice(tr("No matching image"), "", (NextStep(tr("Clear search"), clear),))
 
 
 def no_classes(view: LabelerView) -> Notice:
-    """No class yet: there is nothing to count."""
+    """Return the notice of a dataset without classes."""
     return Notice(
         tr("No classes yet"),
         tr("Type a name on a class page, or press N over a face in the grid."),

@@ -1,7 +1,4 @@
-"""A face enlarged: its whole picture with the box, and the frames of its video before and after.
-
-It lies over a grid. Keys of classes and places act on the face, whichever frame is shown.
-"""
+"""Overlays on a grid: a face in its full image and video, and the comparison of two duplicates."""
 
 from __future__ import annotations
 
@@ -23,29 +20,29 @@ from labeler.qt.widgets import announce
 from labeler.sorting.sample_images import PictureWalk, WholePicture, walk_from
 
 Key = Qt.Key
-ACTS = (
+FACE_COMMANDS = (
     GridCommand.REJECT,
     GridCommand.LATER,
     GridCommand.OTHER,
     GridCommand.QUEUE,
     GridCommand.KEEP_ALL,
 )
-"""Commands that mean one face; all others wait until it is put away."""
+"""Commands that work on an enlarged face."""
 
 
 class Overlay(QWidget):
-    """Lies over a grid, as large as that, until a click or a key puts it away."""
+    """Covers a widget until a click or a key closes it."""
 
-    def __init__(self, over: QWidget, name: str) -> None:
-        super().__init__(over)
-        self._over = over
+    def __init__(self, owner: QWidget, name: str) -> None:
+        super().__init__(owner)
+        self._owner = owner
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(name)
-        over.installEventFilter(self)
+        owner.installEventFilter(self)
         self.hide()
 
     def cover(self) -> None:
-        self.setGeometry(self._over.rect())
+        self.setGeometry(self._owner.rect())
         self.show()
         self.raise_()
         self.setFocus()
@@ -54,20 +51,21 @@ class Overlay(QWidget):
         self.end()
 
     def end(self) -> None:
-        """Put it away; the keys are the grid's again."""
+        """Close the overlay and return the keys to its owner."""
         self.hide()
-        self._over.setFocus()
+        self._owner.setFocus()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Resize and self.isVisible():
-            self.setGeometry(self._over.rect())
+            self.setGeometry(self._owner.rect())
         return False
 
 
 class EnlargedFaceOverlay(Overlay):
-    """Shown with `show_row`, put away with Esc, Space or a click.
+    """One face in its full image; closed with Esc, Space or a click.
 
-    Left and right lead through the video, up and down from face to face of the grid.
+    Left and right step through the frames of the video, up and down through the faces of the grid.
+    Class keys act on the face, whichever frame is shown.
     """
 
     def __init__(self, view: GestureView) -> None:
@@ -75,65 +73,65 @@ class EnlargedFaceOverlay(Overlay):
         self.codes = ClassKeyReader(view.worker, self)
         self._view, self._worker = view, view.worker
         self._id = -1
-        self._walk, self.at = PictureWalk(), 0
-        self._picture: QPixmap | str = "…"
+        self._frames, self.at = PictureWalk(), 0
+        self._image: QPixmap | str = "…"
         self._loader = ImageLoader(view.worker)
         self._loader.loaded.connect(self._loaded)
-        view.tiles.dataChanged.connect(self._changed)
-        view.tiles.sections_changed.connect(self._replaced)
+        view.tiles.dataChanged.connect(self._repaint)
+        view.tiles.sections_changed.connect(self._close_if_gone)
 
     # -- what is shown
 
     def show_row(self, row: int) -> None:
-        """Enlarge a tile; of a stack its first face."""
+        """Enlarge the first face of a tile."""
         self._id = self._view.tiles.id(row)
-        self._walk, self.at, self._picture = PictureWalk(), 0, "…"
-        self._view.setFocusProxy(self)  # no key may act on the tiles that it covers
+        self._frames, self.at, self._image = PictureWalk(), 0, "…"
+        self._view.setFocusProxy(self)  # keys must not act on the covered tiles
         self.cover()
         sample = self._id
         self._worker.ask(
-            lambda session: (sample, walk_from(session.dataset, sample)), self._walk_came
+            lambda session: (sample, walk_from(session.dataset, sample)), self._show_frames
         )
 
-    def _walk_came(self, answer: tuple[int, PictureWalk]) -> None:
-        sample, walk = answer
+    def _show_frames(self, answer: tuple[int, PictureWalk]) -> None:
+        sample, frames = answer
         if sample == self._id and self.isVisible():
-            self._walk = walk
-            self._turn_to(walk.place)
+            self._frames = frames
+            self._show_frame(frames.place)
 
-    def _turn_to(self, place: int) -> None:
-        if not self._walk.pictures:
-            self._picture = self.tr("This face no longer exists")
+    def _show_frame(self, index: int) -> None:
+        if not self._frames.pictures:
+            self._image = self.tr("This face no longer exists")
             self.update()
             return
-        self.at = min(max(place, 0), len(self._walk.pictures) - 1)
+        self.at = min(max(index, 0), len(self._frames.pictures) - 1)
         self._loader.ask(self.shown.path)
-        announce(self, self.words())
+        announce(self, self.caption())
         self.update()
 
     @property
     def shown(self) -> WholePicture:
-        return self._walk.pictures[self.at]
+        return self._frames.pictures[self.at]
 
     @property
     def row(self) -> int:
-        """The tile of the face, -1 where it is not in the grid any more."""
+        """Row of the face; -1 if it is no longer in the grid."""
         return self._view.tiles.row_of(self._id)
 
     @property
     def ready(self) -> bool:
-        return not isinstance(self._picture, str)
+        return not isinstance(self._image, str)
 
     def _loaded(self, path: Path, image: QImage | str) -> None:
-        if self.isVisible() and self._walk.pictures and path == self.shown.path:
-            self._picture = image if isinstance(image, str) else QPixmap.fromImage(image)
+        if self.isVisible() and self._frames.pictures and path == self.shown.path:
+            self._image = image if isinstance(image, str) else QPixmap.fromImage(image)
             self.update()
 
-    def _changed(self) -> None:
+    def _repaint(self) -> None:
         if self.isVisible():
             self.update()
 
-    def _replaced(self) -> None:
+    def _close_if_gone(self) -> None:
         if self.isVisible() and self.row < 0:
             self.end()
 
@@ -145,20 +143,20 @@ class EnlargedFaceOverlay(Overlay):
         painter.setPen(self.palette().text().color())
         line = em(self, 1.7)
         area = self.rect().adjusted(4, 4, -4, -2 * line)
-        place = draw_fitted(painter, area, self._picture)
+        target = draw_fitted(painter, area, self._image)
         if self.ready:
             for face in self.shown.frame.faces:
-                self._draw_box(painter, place, face)
+                self._draw_box(painter, target, face)
         centre = Qt.AlignmentFlag.AlignCenter
         painter.setPen(self.palette().text().color())
         lower = QRect(0, self.height() - 2 * line, self.width(), line)
         elided = Qt.TextElideMode.ElideRight
-        words = painter.fontMetrics().elidedText(self.words(), elided, lower.width() - 8)
-        painter.drawText(lower, centre, words)
+        caption = painter.fontMetrics().elidedText(self.caption(), elided, lower.width() - 8)
+        painter.drawText(lower, centre, caption)
         painter.drawText(lower.translated(0, line), centre, self.hint())
 
     def box_on_screen(self, target: QRect, face: FrameFace) -> QRect:
-        """Return where the box of a face is, of a picture that is painted into `target`."""
+        """Return the box of a face when the image is painted into `target`."""
         across = target.width() / max(1, self.shown.frame.width)
         down = target.height() / max(1, self.shown.frame.height)
         x, y, width, height = face.box
@@ -170,35 +168,35 @@ class EnlargedFaceOverlay(Overlay):
         )
 
     def _draw_box(self, painter: QPainter, target: QRect, face: FrameFace) -> None:
-        """A box in a frame of the ground's colour; of other faces a thin one with the class."""
+        # Other faces of the image get a thin box with their class.
         own, box = face.id == self._id, self.box_on_screen(target, face)
         palette = self.palette()
         draw_box(painter, box, palette, 3 if own else 1)
         if face.label and not own:
             metrics = painter.fontMetrics()
-            place = metrics.boundingRect(face.label).adjusted(-4, -1, 4, 1)
-            place.moveTopLeft(box.bottomLeft())
-            painter.fillRect(place, palette.base())
+            plate = metrics.boundingRect(face.label).adjusted(-4, -1, 4, 1)
+            plate.moveTopLeft(box.bottomLeft())
+            painter.fillRect(plate, palette.base())
             painter.setPen(palette.text().color())
-            painter.drawText(place, Qt.AlignmentFlag.AlignCenter, face.label)
+            painter.drawText(plate, Qt.AlignmentFlag.AlignCenter, face.label)
 
-    def words(self) -> str:
-        """Return what became of the face, its picture's name, and which frame is shown."""
+    def caption(self) -> str:
+        """Return the label of the face, the name of its image and the frame shown."""
         row = self.row
         tile = self._view.tiles.tile(row) if row >= 0 else None
-        parts = [self._standing(row, tile), tile.title if tile else ""]
-        if len(self._walk.pictures) > 1:
+        parts = [self._label_text(row, tile), tile.title if tile else ""]
+        if len(self._frames.pictures) > 1:
             text = self.tr("frame {number} of {count}")
-            count = len(self._walk.pictures)
+            count = len(self._frames.pictures)
             parts.append(text.format(number=self.at + 1, count=count))
-            if self.at != self._walk.place:
-                parts.append(f"{self.at - self._walk.place:+d}")
-        time = self.shown.frame.time if self._walk.pictures else None
+            if self.at != self._frames.place:
+                parts.append(f"{self.at - self._frames.place:+d}")
+        time = self.shown.frame.time if self._frames.pictures else None
         if time is not None:
             parts.append(f"{int(time) // 60}:{time % 60:04.1f}")
         return "   ·   ".join(part for part in parts if part)
 
-    def _standing(self, row: int, tile: SampleTile | None) -> str:
+    def _label_text(self, row: int, tile: SampleTile | None) -> str:
         if row < 0:
             return ""
         state, proposed = self._view.tiles.state(row), self._view.tiles.proposal(row)
@@ -212,14 +210,14 @@ class EnlargedFaceOverlay(Overlay):
         return self.isVisible(), self._id, self.at
 
     def hint(self) -> str:
-        if len(self._walk.pictures) > 1:
+        if len(self._frames.pictures) > 1:
             return self.tr("← →: video frames · ↑ ↓: other faces · class keys · Esc: back")
         return self.tr("← → ↑ ↓: other faces · class keys · Esc: back")
 
     # -- keys and mouse
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Act on the face, step, or put it away; nothing reaches the grid below by accident."""
+        """Act on the face, step or close; no key reaches the grid below."""
         event.accept()
         if event.isAutoRepeat() and event.key() not in (Key.Key_Left, Key.Key_Right):
             return
@@ -231,22 +229,22 @@ class EnlargedFaceOverlay(Overlay):
                 self._view.keyed.emit([self.row], code, False)
         elif event.key() in (Key.Key_Escape, Key.Key_Space):
             self.end()
-        elif not self._stepped(event.key()) and not self._command(event.key()):
+        elif not self._step(event.key()) and not self._run_command(event.key()):
             self._worker.show_message(
                 self.tr("This key does nothing here: press Esc to return to the grid")
             )
 
-    def _command(self, key: int) -> bool:
+    def _run_command(self, key: int) -> bool:
         command = COMMANDS.get(Key(key))
-        if command in ACTS and self.row >= 0:
+        if command in FACE_COMMANDS and self.row >= 0:
             self._view.commanded.emit(command, [self.row])
-        return command in ACTS
+        return command in FACE_COMMANDS
 
-    def _stepped(self, key: int) -> bool:
+    def _step(self, key: int) -> bool:
         across = {Key.Key_Left: -1, Key.Key_Right: 1}.get(Key(key), 0)
         down = {Key.Key_Up: -1, Key.Key_Down: 1}.get(Key(key), 0)
-        if across and len(self._walk.pictures) > 1:
-            self._turn_to(self.at + across)
+        if across and len(self._frames.pictures) > 1:
+            self._show_frame(self.at + across)
         elif across or down:
             row = min(max(self.row + across + down, 0), self._view.tiles.rowCount() - 1)
             if row != self.row and row >= 0:
@@ -256,23 +254,22 @@ class EnlargedFaceOverlay(Overlay):
         return bool(across or down)
 
     def end(self) -> None:
-        """Put it away; what was enlarged is pointed at."""
+        """Close, and point at the face in the grid."""
         self.codes.forget()
-        self._picture = "…"
+        self._image = "…"
         self._view.setFocusProxy(None)  # type: ignore[arg-type]  # the stub knows no None
         super().end()
         if self.row >= 0:
-            self._view.set_point(self.row)  # covered, the grid has lost the mouse
+            self._view.set_point(self.row)  # the covered grid has lost the mouse
 
 
 BLINK_MS = 500
 
 
 class BlinkOverlay(Overlay):
-    """Lies over its parent until a key or a click; B or Space turns by hand from then on.
+    """Shows two images in turn; B and Space switch by hand from then on.
 
-    Nothing is shown before both pictures are there: the one before is never taken for one of
-    these.
+    Nothing is painted until both are loaded.
     """
 
     def __init__(self, parent: QWidget, thumbs: ThumbnailLoader) -> None:
@@ -281,8 +278,8 @@ class BlinkOverlay(Overlay):
         self._pair: tuple[tuple[SampleRegion, str], ...] = ()
         self.second = False
         self._timer = QTimer(self, interval=BLINK_MS)
-        self._timer.timeout.connect(self.turn)
-        thumbs.ready.connect(self._came)
+        self._timer.timeout.connect(self.switch)
+        thumbs.ready.connect(self._thumbnail_ready)
 
     def show_pair(self, *pair: tuple[SampleRegion, str]) -> None:
         """Show two samples in turn, each with a line of text."""
@@ -290,18 +287,18 @@ class BlinkOverlay(Overlay):
         self.cover()
         self._timer.start()
 
-    def turn(self) -> None:
-        if self.pictures() is not None:
+    def switch(self) -> None:
+        if self.thumbnails() is not None:
             self.second = not self.second
             self.update()
 
-    def pictures(self) -> list[QPixmap | BrokenThumbnail] | None:
-        """Return both pictures, or None while one of them comes."""
-        pictures = [self._thumbs.get(seen, 512) for seen, _ in self._pair]
-        there = [picture for picture in pictures if picture is not None]
-        return there if len(there) == len(pictures) else None
+    def thumbnails(self) -> list[QPixmap | BrokenThumbnail] | None:
+        """Return both images, or None while one is loading."""
+        thumbnails = [self._thumbs.get(region, 512) for region, _ in self._pair]
+        loaded = [thumbnail for thumbnail in thumbnails if thumbnail is not None]
+        return loaded if len(loaded) == len(thumbnails) else None
 
-    def _came(self, key: str) -> None:
+    def _thumbnail_ready(self, key: str) -> None:
         if self.isVisible():
             self.update()
 
@@ -312,20 +309,20 @@ class BlinkOverlay(Overlay):
         line = em(self, 2)
         area = self.rect().adjusted(line, line, -line, -2 * line)
         text = QRect(0, self.height() - 2 * line, self.width(), 2 * line)
-        both = self.pictures()
-        if both is None:
+        thumbnails = self.thumbnails()
+        if thumbnails is None:
             draw_fitted(painter, area, "…")
             return
-        draw_fitted(painter, area, both[self.second])
-        words = self._pair[self.second][1]
+        draw_fitted(painter, area, thumbnails[self.second])
+        caption = self._pair[self.second][1]
         mark = ("●○", "○●")[self.second]
-        painter.drawText(text, Qt.AlignmentFlag.AlignCenter, f"{mark}   {words}")
+        painter.drawText(text, Qt.AlignmentFlag.AlignCenter, f"{mark}   {caption}")
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Turn by hand with B and Space; end it with every other key."""
+        """Switch with B and Space; close with every other key."""
         if event.key() in (Qt.Key.Key_B, Qt.Key.Key_Space):
             self._timer.stop()
-            self.turn()
+            self.switch()
         else:
             self.end()
 

@@ -1,4 +1,4 @@
-"""What a page says of itself: title, sections, how sure its proposals are, what Enter does."""
+"""The header of a class page: title, confidence, name field, buttons; and the hints below."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ BAR_WIDTH, BAR_GAP = 6, 1
 
 
 class ConfidenceBars(QWidget):
-    """Ten bars, the surest at the right; the part of each that is shown below is in colour.
+    """Histogram of confidences in ten bars; the part of the current page is highlighted.
 
-    It says its counts by its tooltip and to screen readers, and is hidden without any.
+    The tooltip and screen readers get the counts. Hidden if all are 0.
     """
 
     def __init__(self, *, wide: bool = False) -> None:
@@ -43,9 +43,9 @@ class ConfidenceBars(QWidget):
         return self.sizeHint()
 
     def show_counts(self, title: str, counts: Sequence[int], shown: Sequence[int] = ()) -> None:
-        """Show ten counts; `shown` are those of what is to be seen below, `title` says of whom."""
+        """Show ten counts under a title; `shown` are those of the current page."""
         self.counts, self.shown = tuple(counts), tuple(shown)
-        words = [
+        lines = [
             self.tr("{low}–{high} %: {count}").format(
                 low=10 * tenth, high=10 * tenth + 10, count=f"{count:,}"
             )
@@ -53,36 +53,36 @@ class ConfidenceBars(QWidget):
             if count
         ]
         text = self.tr("Suggestion confidence")
-        self.setToolTip("\n".join([title or text, *words]))
+        self.setToolTip("\n".join([title or text, *lines]))
         self.setAccessibleName(f"{text}: {title}" if title else text)
-        self.setAccessibleDescription(", ".join(words))
+        self.setAccessibleDescription(", ".join(lines))
         self.setVisible(any(counts))
         self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter, palette = QPainter(self), self.palette()
-        most, line = max((*self.counts, 1)), self.height() - 2
-        painter.fillRect(0, line, self.width(), 1, trough(palette))
-        wide = (self.width() - BAR_GAP) / TENTHS
+        highest, base = max((*self.counts, 1)), self.height() - 2
+        painter.fillRect(0, base, self.width(), 1, trough(palette))
+        step = (self.width() - BAR_GAP) / TENTHS
         for tenth, count in enumerate(self.counts):
-            left, right = round(BAR_GAP + tenth * wide), round((tenth + 1) * wide)
+            left, right = round(BAR_GAP + tenth * step), round((tenth + 1) * step)
             for number, colour in (
                 (count, muted_text(palette)),
                 (self.shown[tenth] if self.shown else 0, palette.highlight().color()),
             ):
-                high = max(1, round(number / most * (line - 1))) if number else 0
-                painter.fillRect(QRect(left, line - high, max(1, right - left), high), colour)
+                height = max(1, round(number / highest * (base - 1))) if number else 0
+                painter.fillRect(QRect(left, base - height, max(1, right - left), height), colour)
 
 
-DOUBTFUL_SCALE = 1.5
+LOW_CONFIDENCE_SCALE = 1.5
 
 
 class ShownPage(NamedTuple):
     """A page as the window shows it.
 
-    `action` is what Enter does with `{count}` tiles. Where it does not file them, `first_step` says
-    what is to be done before it goes on. On a page that `has_groups`, letters are a name, and a
-    gesture means the whole of a group. Faces of one that `compares` have no vectors yet.
+    `action` is the text of the Enter button for `{count}` tiles. If Enter does not file them,
+    `first_step` says what the user has to do first. `has_groups`: a clusters page, on which letters
+    are a name and gestures act on whole clusters. `compares`: its faces have no embeddings yet.
     """
 
     page: ClassPage
@@ -97,45 +97,45 @@ class ShownPage(NamedTuple):
 
     @property
     def files(self) -> bool:
-        """Whether Enter files the tiles that are not marked."""
+        """Whether Enter files the unmarked tiles."""
         return not self.first_step
 
 
 def shown_page(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
-    """Return what a page is in the window; `keys` are those of the classes."""
-    make = {
-        PageKind.CLASS: _one_class,
-        PageKind.LEFT: _several_classes,
-        PageKind.GROUPS: _groups,
-        PageKind.PLAIN: _plain,
+    """Describe a page for the window; `keys` are those of the classes."""
+    describe = {
+        PageKind.CLASS: _describe_class_page,
+        PageKind.LEFT: _describe_mixed_page,
+        PageKind.GROUPS: _describe_clusters_page,
+        PageKind.PLAIN: _describe_uncompared_page,
     }[page.kind]
-    return make(page, keys)
+    return describe(page, keys)
 
 
-def _one_class(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
+def _describe_class_page(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
     sections: tuple[Section, ...] = (Section("", len(page.tiles)),)
     if page.doubtful:
         sections = (
-            Section(tr("Low confidence"), page.doubtful, DOUBTFUL_SCALE),
+            Section(tr("Low confidence"), page.doubtful, LOW_CONFIDENCE_SCALE),
             Section(tr("High confidence"), len(page.tiles) - page.doubtful),
         )
-    title, action = _title_of_proposals(page), tr("Enter: all correct ({count})")
+    title, action = _suggestions_title(page), tr("Enter: all correct ({count})")
     return ShownPage(page, title, sections, action, usual_hints(), tr("Who is this? (N)"))
 
 
-def _several_classes(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
-    # Of two classes that became one meanwhile the tiles may lie apart.
+def _describe_mixed_page(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
+    # If two classes were merged meanwhile, their tiles are not contiguous.
     runs = groupby(tile.proposal.label or "" for tile in page.tiles)
     sections = tuple(
         Section(f"{keys.get(label, '').upper()}  {label}?".strip(), len([*run]), beside=True)
         for label, run in runs
     )
     action = tr("Enter: all correct ({count})")
-    return ShownPage(page, _title_of_proposals(page), sections, action, usual_hints())
+    return ShownPage(page, _suggestions_title(page), sections, action, usual_hints())
 
 
-def _groups(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
-    alike, alone = tr("{count} similar"), tr("No similar face")
+def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
+    similar, single = tr("{count} similar"), tr("No similar face")
     several, count = len(page.groups) > 1, len(page.tiles)
     title = tr("Who is this?  {count} similar faces: type the name")
     if several:
@@ -145,7 +145,7 @@ def _groups(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
         page,
         title.format(count=count),
         tuple(
-            Section(alone if size == 1 else alike.format(count=size), size, beside=several)
+            Section(single if size == 1 else similar.format(count=size), size, beside=several)
             for size in page.groups
         ),
         tr("Enter: next page"),
@@ -161,10 +161,10 @@ def _groups(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
     )
 
 
-def _plain(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
+def _describe_uncompared_page(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
     return ShownPage(
         page,
-        title_of_plain(None),
+        uncompared_title(None),
         (Section("", len(page.tiles)),),
         tr("Enter: next page"),
         tr(
@@ -176,8 +176,8 @@ def _plain(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
     )
 
 
-def title_of_plain(left: int | None) -> str:
-    """Return the title of faces without vectors; `left` are still to be compared, if known."""
+def uncompared_title(left: int | None) -> str:
+    """Return the title of a page without embeddings; `left` are to be computed, if known."""
     if left == 0:
         return tr("Faces that cannot be compared: point at one and press / to name it")
     if not left:
@@ -186,40 +186,37 @@ def title_of_plain(left: int | None) -> str:
     return text.format(left=f"{left:,}")
 
 
-def _title_of_proposals(page: ClassPage) -> str:
-    """Say whose page it is, and how many may be wrong where such proposals were tested."""
+def _suggestions_title(page: ClassPage) -> str:
     labels, wrong = page.labels, round(page.expected_wrong)
     if not page.tested:
-        how = tr("accuracy unknown: check each face")
+        quality = tr("accuracy unknown: check each face")
     elif wrong:
-        how = tr("about {wrong} may be wrong").format(wrong=wrong)
+        quality = tr("about {wrong} may be wrong").format(wrong=wrong)
     else:
-        how = tr("probably all correct")
+        quality = tr("probably all correct")
     text = tr("{label}?  {count} of {all} · {how}")
     if len(labels) > 1:
         text = tr("Several classes · {count} of {all} · {how}")
-    count, all_of = f"{len(page.rows):,}", f"{page.of:,}"
-    return text.format(label=next(iter(labels), ""), count=count, all=all_of, how=how)
+    count, total = f"{len(page.rows):,}", f"{page.of:,}"
+    return text.format(label=next(iter(labels), ""), count=count, all=total, how=quality)
 
 
 def usual_hints() -> str:
-    """Return what a newcomer can do on most pages."""
+    """Return the hints for most pages."""
     return tr(
         "Enter: accept all unmarked faces · point at a wrong one and press its "
         "class key · Ctrl+Z: undo · F1: all shortcuts"
     )
 
 
-LINES, LINE = 2.1, 1.1
-"""Room for two lines of title beside the controls, for one above them; always, so that no page
-moves with its title.
-"""
+TITLE_EM, NARROW_TITLE_EM = 2.1, 1.1
+"""Fixed heights of the title next to and above the controls: no page moves with its title."""
 NARROW_HEADER_WIDTH = 760
-HINTS_UNTIL_SORTED = 100
+MAX_SORTED_FOR_HINTS = 100
 
 
 class PageHeader(QWidget):
-    """`filed` and `skipped` are the buttons; `name` is the field."""
+    """Header of a class page; `filed` and `skipped` are the clicks on its buttons."""
 
     filed = Signal()
     skipped = Signal()
@@ -239,18 +236,18 @@ class PageHeader(QWidget):
         self._layout.setContentsMargins(*HEAD)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         controls = beside(self.bars, self.name, self.file_button, self.skip_button)
-        controls.addStrut(self.skip_button.sizeHint().height())  # also while all of it is hidden
+        controls.addStrut(self.skip_button.sizeHint().height())  # also if all of them are hidden
         self._layout.addWidget(self.title, 1)
         self._layout.addLayout(controls)
         self.show_page(None, 0)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Put the title above the controls where there is little room beside them."""
+        """Place the title above the controls in a narrow window."""
         super().resizeEvent(event)
         narrow = event.size().width() < NARROW_HEADER_WIDTH
-        ways = QBoxLayout.Direction
-        self._layout.setDirection(ways.TopToBottom if narrow else ways.LeftToRight)
-        self.title.setMinimumHeight(em(self, LINE if narrow else LINES))
+        direction = QBoxLayout.Direction
+        self._layout.setDirection(direction.TopToBottom if narrow else direction.LeftToRight)
+        self.title.setMinimumHeight(em(self, NARROW_TITLE_EM if narrow else TITLE_EM))
 
     def show_left(self, left: int) -> None:
         self._left = left
@@ -258,10 +255,10 @@ class PageHeader(QWidget):
             self._show_title(self._shown)
 
     def _show_title(self, shown: ShownPage) -> None:
-        self.title.setText(title_of_plain(self._left) if shown.compares else shown.title)
+        self.title.setText(uncompared_title(self._left) if shown.compares else shown.title)
 
-    def show_page(self, shown: ShownPage | None, going: int) -> None:
-        """Say what the page is, and how many tiles Enter would file."""
+    def show_page(self, shown: ShownPage | None, count: int) -> None:
+        """Show a page, of which Enter would file `count` faces."""
         self._shown = shown
         for part in (self.file_button, self.skip_button):
             part.setVisible(shown is not None)
@@ -272,35 +269,36 @@ class PageHeader(QWidget):
         else:
             self._show_title(shown)
             self.name.setPlaceholderText(shown.placeholder)
-            self.file_button.setEnabled(going > 0 or not shown.files)
-            self.file_button.setText(shown.action.replace("{count}", str(going)))
+            self.file_button.setEnabled(count > 0 or not shown.files)
+            self.file_button.setText(shown.action.replace("{count}", str(count)))
         if self.title.text() != self._announced:
             self._announced = self.title.text()
             announce(self, self._announced)
 
-    def show_sureness(self, page: ClassPage, all_of: Sequence[int]) -> None:
-        """Show how sure the proposals of a page are among `all_of` that wait: ten counts; of
-        another page than is shown, nothing.
+    def show_confidence(self, page: ClassPage, counts: Sequence[int]) -> None:
+        """Show the confidences of a page among the counts of all unsorted faces.
+
+        Ignored if another page is shown by now.
         """
         shown = self._shown
         if shown is None or shown.page is not page:
             return
         title = self.tr("Confidence of {label}, all unsorted faces").format(label=page.label)
-        counts = all_of if shown.files else ()
-        self.bars.show_counts(title if page.label else "", counts, page.sureness)
+        title = title if page.label else ""
+        self.bars.show_counts(title, counts if shown.files else (), page.sureness)
 
 
 class PageHints(QLabel):
-    """What there is to do, below the page, until somebody has done it for a while."""
+    """Hints below the page, until enough faces are sorted."""
 
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__()
         self._worker = worker
         self.setMargin(6)
-        self.setWordWrap(True)  # in one line it would be the widest part of the window
+        self.setWordWrap(True)  # in one line it would widen the window
 
-    def turn(self, shown: ShownPage | None) -> None:
-        """Show or hide the hints for another page: only now may the room for tiles change."""
+    def show_page(self, shown: ShownPage | None) -> None:
+        """Show or hide the hints; the room for tiles may change only with the page."""
         progress = self._worker.progress
-        self.setVisible(progress is None or progress.counts.sorted < HINTS_UNTIL_SORTED)
+        self.setVisible(progress is None or progress.counts.sorted < MAX_SORTED_FOR_HINTS)
         self.setText(usual_hints() if shown is None else shown.hints)

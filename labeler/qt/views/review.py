@@ -1,7 +1,7 @@
-"""The one bar of filters, of the grid and of the review alike, and the review itself.
+"""The filter bar of the grid and the review, and the review of labels.
 
-A second look: outliers, disagreements, flags, or whatever a search finds. The keys are those of
-sorting. Enter takes what is suggested for what is chosen, K confirms the labels it has.
+The review shows outliers, contradicted labels, quality issues or search results. Enter accepts the
+suggestions of the selected faces, K keeps their labels.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from labeler.qt.grid.model import TileMark, TileProposal, TileState
 from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.labeling import LabelingView
-from labeler.qt.views.notices import nothing_fits, of_wall
+from labeler.qt.views.notices import empty_wall, no_matching_faces
 from labeler.qt.widgets import pile, timer, title_label
 from labeler.quality.flags import FLAGS
 from labeler.review.session import Wall, keep_labels, take_suggestions, wall
@@ -37,11 +37,11 @@ from labeler.sorting.session import SortingSession
 
 T = TypeVar("T")
 TYPING_MS = 300
-ACROSS = 4
+FILTERS_PER_ROW = 4
 
 
 def flag_name(name: str) -> str:
-    """Return what a quality flag is called in the person's language."""
+    """Return the translated name of a quality flag."""
     names = {
         "blurred": tr("Blurred"),
         "black": tr("Nearly black"),
@@ -52,14 +52,14 @@ def flag_name(name: str) -> str:
 
 
 Choices = Sequence[tuple[str, object]]
-"""What is shown, and what it stands for."""
+"""Texts and the values that they stand for."""
 
 
 class FilterBar(QWidget):
-    """`changed` comes when a person chose something else, a moment after the last letter.
+    """Filters of faces; `changed` shortly after the last input.
 
-    `places` stand before the classes, where one of them or a class is always chosen; without them
-    the class is a filter as the others. `walls` are what else can be looked at.
+    With `places`, a place or a class is always chosen; otherwise the class is a filter like the
+    others. `walls` are the lists of the review.
     """
 
     changed = Signal()
@@ -83,7 +83,7 @@ class FilterBar(QWidget):
         self._timer = timer(self, self.changed.emit, TYPING_MS)
         of_images = (self.source, self.video, self.licence)
         self._boxes = (*of_images, self.proposal, self.flag, self.moment, self.show_of)
-        """The boxes whose first entry asks for nothing."""
+        """The boxes whose first entry means no filter."""
         self._lay_out(bool(walls))
         for title, name in walls:
             self.wall.addItem(title, name)
@@ -122,19 +122,19 @@ class FilterBar(QWidget):
             (self.tr("Group"), self.moment),
         )
         for number, (name, part) in enumerate(parts, len(first)):
-            line, place = divmod(number, ACROSS)
-            wide = part is self.wall  # it takes the place before, too
+            row, column = divmod(number, FILTERS_PER_ROW)
+            wide = part is self.wall  # over two columns
             label = QLabel(name)
             label.setBuddy(part)
             part.setAccessibleName(name)
             part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             self._labels[part] = label
-            grid.addWidget(label, line, 2 * (place - wide))
-            grid.addWidget(part, line, 2 * (place - wide) + 1, 1, 1 + 2 * wide)
-            grid.setColumnStretch(2 * place + 1, 2 if place == 0 else 1)
+            grid.addWidget(label, row, 2 * (column - wide))
+            grid.addWidget(part, row, 2 * (column - wide) + 1, 1, 1 + 2 * wide)
+            grid.setColumnStretch(2 * column + 1, 2 if column == 0 else 1)
 
     def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
-        """Offer what can be chosen; what is chosen stays chosen."""
+        """Fill the boxes; the current choices are kept."""
         names: Choices = [(name, name) for name in classes]
         for box, values in (
             (self.source, [(name, name) for name in traits.sources]),
@@ -150,23 +150,23 @@ class FilterBar(QWidget):
 
     @staticmethod
     def _fill(box: QComboBox, values: Choices) -> None:
-        kept = box.currentData()
+        current = box.currentData()
         box.blockSignals(True)
         box.clear()
         for name, value in values:
             box.addItem(name, value)
-        box.setCurrentIndex(max(box.findData(kept), 0))
+        box.setCurrentIndex(max(box.findData(current), 0))
         box.blockSignals(False)
 
     def show_group(self, sample: int | None, title: str) -> None:
-        """Ask only for the moment of a sample (row); None for those of all."""
+        """Filter by the group of a sample (row); None for no filter."""
         self.moment.blockSignals(True)
         self.moment.clear()
         self.moment.addItem(self.tr("all"), None)
         if sample is not None:
             self.moment.addItem(self.tr("group of {title}").format(title=title), sample)
             self.moment.setCurrentIndex(1)
-        self._show_part(self.moment, sample is not None)  # only a face's menu can choose one
+        self._show_part(self.moment, sample is not None)  # only the menu of a face can choose one
         self.moment.blockSignals(False)
 
     def _show_part(self, part: QWidget, shown: bool) -> None:
@@ -174,7 +174,7 @@ class FilterBar(QWidget):
             widget.setVisible(shown)
 
     def show_place(self, target: str) -> None:
-        """Choose a class or a place, which is shown already."""
+        """Select the current class or place without emitting `changed`."""
         self.label.blockSignals(True)
         if self.label.findData(target) < 0:
             self.label.addItem(target, target)
@@ -188,7 +188,7 @@ class FilterBar(QWidget):
         return self.label.currentText()
 
     def clear(self) -> None:
-        """Ask for nothing any more; the place and the wall stay."""
+        """Remove all filters; the place and the wall stay."""
         for box in self._boxes:
             box.setCurrentIndex(0)
         if not self._by_place:
@@ -203,7 +203,7 @@ class FilterBar(QWidget):
     def wall_name(self) -> str:
         return str(self.wall.currentData())
 
-    def wanted(self) -> SampleFilter:
+    def sample_filter(self) -> SampleFilter:
         return SampleFilter(
             None if self._by_place else self.label.currentData(),
             self.source.currentData(),
@@ -220,13 +220,13 @@ class FilterBar(QWidget):
 
 
 class FilteredView(LabelingView):
-    """Faces that the filters of a `bar` leave; only the last answer to what is asked counts."""
+    """Faces that match the filters of a `bar`; only the last request is shown."""
 
     bar: FilterBar
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self._asked = 0
+        self._request = 0
         self.title = title_label()
         self.title.setMargin(6)
 
@@ -240,18 +240,18 @@ class FilteredView(LabelingView):
         self.bar.offer(traits, classes)
 
     def ask_last(self, read: Callable[[SortingSession], T], then: Callable[[T], object]) -> None:
-        """Read something, and show it unless something else was asked for since."""
-        number = self._asked
+        """Read something, and pass it to `then` unless another request followed."""
+        number = self._request
 
         def answered(answer: T) -> None:
-            if number == self._asked:
+            if number == self._request:
                 then(answer)
 
         self.worker.ask(read, answered)
 
 
 def walls() -> list[tuple[str, object]]:
-    """Return what can be looked at again: the title of each wall, and its name."""
+    """Return the title and the name of each list of the review."""
     return [
         (tr("By class, outliers first"), "outliers"),
         (tr("Predicted as another class"), "model"),
@@ -263,20 +263,20 @@ def walls() -> list[tuple[str, object]]:
 
 
 class ReviewGrid(GestureView):
-    """Tiles that say what they may be instead."""
+    """Tiles with the suggested class as their caption."""
 
     def caption(self, row: int) -> str:
-        proposed = self.tiles.proposal(row)
-        if proposed.label is None:
+        suggestion = self.tiles.proposal(row)
+        if suggestion.label is None:
             return ""
-        sure = f" {round(proposed.confidence * 100)} %" if proposed.confidence else ""
-        return f"→ {proposed.label}{sure}"
+        percent = f" {round(suggestion.confidence * 100)} %" if suggestion.confidence else ""
+        return f"→ {suggestion.label}{percent}"
 
 
 class ReviewView(FilteredView):
-    """A wall with its filters. What is relabelled stays in place until the next look."""
+    """A list of faces to review; relabelled ones stay in place until it is read again."""
 
-    grids = ReviewGrid
+    grid_class = ReviewGrid
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
@@ -284,7 +284,7 @@ class ReviewView(FilteredView):
         self._wall: Wall | None = None
         pile(self, self.bar, self.title, self.view)
         self.bar.changed.connect(self.reload)
-        self.worker.classes_changed.connect(self._leave_out)
+        self.worker.classes_changed.connect(self._remove_classes)
 
     def enter(self) -> None:
         self.read_choices()
@@ -292,42 +292,41 @@ class ReviewView(FilteredView):
         self.focus_home()
 
     def class_changed(self, operation: Operation) -> None:
-        """Call a class by its new name; no face moves."""
         self.read_choices()
         if self._wall is not None:
             self._wall = self._wall.renamed(self.current_names(operation))
-            self.model.retitle(self._sections(self._wall), self._proposed(self._wall))
+            self.model.retitle(self._sections(self._wall), self._suggestions(self._wall))
             self.view.lay_out()
 
-    def _leave_out(self, gone: set[str]) -> None:
+    def _remove_classes(self, gone: set[str]) -> None:
         if self._wall is not None and any(s.label in gone for s in self._wall.suggested.values()):
             self.reload()
 
     def open_place(self, place: str) -> bool:
-        """Show only one class. Places besides classes belong to the grid."""
+        """Show only one class; other places belong to the grid."""
         if place.startswith(":"):
             return False
         self.bar.label.setCurrentIndex(max(self.bar.label.findData(place), 0))
         return True
 
     def reload(self) -> None:
-        name, wanted = self.bar.wall_name(), self.bar.wanted()
-        self._asked += 1
-        self.ask_last(lambda session: wall(session.dataset, name, wanted), self._show)
+        name, chosen = self.bar.wall_name(), self.bar.sample_filter()
+        self._request += 1
+        self.ask_last(lambda session: wall(session.dataset, name, chosen), self._show)
 
     def _show(self, shown: Wall) -> None:
         self._wall = shown
         self.set_current_place(self.bar.label.currentData() or "")
         self.clear_sent()
-        self.model.show(shown.ids, self._sections(shown), self._proposed(shown))
-        self.title.setText(self._words(len(shown.ids)))
+        self.model.show(shown.ids, self._sections(shown), self._suggestions(shown))
+        self.title.setText(self._title_text(len(shown.ids)))
         name = self.bar.wall_name()
         if len(shown.ids):
             self.empty.show_notice(None)
-        elif self.bar.wanted() != ANYTHING:
-            self.empty.show_notice(nothing_fits(self.bar.clear))
+        elif self.bar.sample_filter() != ANYTHING:
+            self.empty.show_notice(no_matching_faces(self.bar.clear))
         else:
-            self.empty.show_notice(of_wall(self, name, self.worker.root))
+            self.empty.show_notice(empty_wall(self, name, self.worker.root))
 
     def _sections(self, shown: Wall) -> list[Section]:
         named = flag_name if self.bar.wall_name() == "flags" else str
@@ -337,27 +336,27 @@ class ReviewView(FilteredView):
         ]
 
     @staticmethod
-    def _proposed(shown: Wall) -> dict[int, TileProposal]:
+    def _suggestions(shown: Wall) -> dict[int, TileProposal]:
         return {sample: TileProposal(*suggested) for sample, suggested in shown.suggested.items()}
 
-    def _words(self, count: int) -> str:
-        words = counted(self.tr("{count} faces"), count)
+    def _title_text(self, count: int) -> str:
+        text = counted(self.tr("{count} faces"), count)
         if not count:
-            return words
+            return text
         hint = self.tr("Enter: accept suggestion · K: keep label · class key: relabel")
         if self._wall is None or not self._wall.suggested:
             hint = self.tr("K: keep label · class key: relabel")
-        return f"{words}   ·   {hint}"
+        return f"{text}   ·   {hint}"
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENTER:
-            self._take(rows)
+            self._accept_suggestions(rows)
         elif command is GridCommand.KEEP_ALL:
-            self._keep(rows)
+            self._keep_labels(rows)
         else:
             super().commanded(command, rows)
 
-    def _take(self, rows: Sequence[int]) -> None:
+    def _accept_suggestions(self, rows: Sequence[int]) -> None:
         suggested = self._wall.suggested if self._wall else {}
         chosen = [row for row in rows if self.model.id(row) in suggested]
         if not chosen:
@@ -371,7 +370,7 @@ class ReviewView(FilteredView):
             self.model.set_state([row], TileState(TileMark.SENT, self.key_of(label), label))
         self.decide_rows(chosen, lambda session: take_suggestions(session, ids, suggested))
 
-    def _keep(self, rows: Sequence[int]) -> None:
+    def _keep_labels(self, rows: Sequence[int]) -> None:
         if not rows:
             self.worker.show_message(self.tr("Point at a face first"))
             return

@@ -31,7 +31,7 @@ from labeler.qt.grid.tile_view import TileView
 from labeler.qt.views.base import VIEWS, LabelerView
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.duplicates import DuplicatesView
-from labeler.qt.views.labeling import ENTER_DEAD_SECONDS, LabelingView, PagedView
+from labeler.qt.views.labeling import ENTER_DELAY_SECONDS, LabelingView, PagedView
 from labeler.qt.views.page_grid import PageGrid
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.keys import DIGITS
@@ -132,7 +132,7 @@ def painting() -> Iterator[set[int]]:
 def alive(view: PagedView) -> None:
     """Past the moment in which Enter is dead."""
     shown = view._shown_at
-    until(lambda: time.monotonic() - shown > ENTER_DEAD_SECONDS)
+    until(lambda: time.monotonic() - shown > ENTER_DELAY_SECONDS)
 
 
 def hover(widget: QWidget, point: QPoint, buttons: Qt.MouseButton = Button.NoButton) -> None:

@@ -147,13 +147,13 @@ def test_b_shows_two_in_turn(person: Person) -> None:
     person.press("b", "blink")
     blink = view.blink
     assert blink.isVisible()
-    until(lambda: blink.pictures() is not None)
+    until(lambda: blink.thumbnails() is not None)
     QTest.keyClick(blink, Key.Key_B)
     assert blink.second
     QTest.keyClick(blink, Key.Key_Space)
     assert not blink.second
     first = blink.grab().toImage()
-    blink.turn()
+    blink.switch()
     assert blink.grab().toImage() != first
     QTest.keyClick(blink, Key.Key_Escape)
     assert not blink.isVisible()

@@ -53,7 +53,7 @@ def test_a_face_is_enlarged_with_its_box_and_its_film(
     assert face.geometry() == person.view.view.rect()
     key = person.view.model.tile(4).key
     assert face.shown.frame.faces[0].id == person.view.model.id(4)
-    assert "frame 5 of 24" in face.words()
+    assert "frame 5 of 24" in face.caption()
     image = face.grab().toImage()
     box = {
         image.pixelColor(x, y).name() for x in range(image.width()) for y in (image.height() // 2,)
@@ -62,12 +62,12 @@ def test_a_face_is_enlarged_with_its_box_and_its_film(
     QTest.keyClick(face, Key.Key_Right)
     QTest.keyClick(face, Key.Key_Right)
     until(lambda: face.ready and face.at == 6)
-    assert "frame 7 of 24   ·   +2" in face.words()
+    assert "frame 7 of 24   ·   +2" in face.caption()
     # A class key means the face that was enlarged, whichever frame is shown.
     QTest.keyClick(face, person.keys[person.truth[key]])
     settle(person.window)
     assert named(person) == {key: person.truth[key]}
-    assert f"→ {person.truth[key]}" in face.words()
+    assert f"→ {person.truth[key]}" in face.caption()
     QTest.keyClick(face, Key.Key_Z, CONTROL)
     settle(person.window)
     assert named(person) == {}
@@ -80,7 +80,7 @@ def test_a_face_is_enlarged_with_its_box_and_its_film(
 def test_from_face_to_face_and_no_key_reaches_the_grid(opened: Opened, few: FaceSet) -> None:
     person = Person(opened(few.root), few)
     face = enlarged(person, 2)
-    assert "frame" not in face.words()
+    assert "frame" not in face.caption()
     for key in (Key.Key_Right, Key.Key_Down, Key.Key_Up):
         QTest.keyClick(face, key)
     until(lambda: face.ready)

@@ -124,7 +124,7 @@ def test_order_by_proposal_has_a_section_for_each(person: Person) -> None:
         part = shown[first : first + section.count]
         assert {said[key] for key in part} == {section.title.split("?")[0]}
         first += section.count
-    QTest.mouseClick(view.turned, Qt.MouseButton.LeftButton)
+    QTest.mouseClick(view.reverse, Qt.MouseButton.LeftButton)
     settle(person.window)
     assert view.model.rowCount() == 60
     person.send(3, "rei")

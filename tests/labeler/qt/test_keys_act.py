@@ -12,7 +12,7 @@ from PySide6.QtGui import QContextMenuEvent, QPalette
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 
-from labeler.qt.keyboard import parts
+from labeler.qt.keyboard import shortcut_sections
 from labeler.qt.window import LabelerWindow
 
 Key, Button = Qt.Key, Qt.MouseButton
@@ -214,5 +214,5 @@ def test_the_docs_name_the_same_keys() -> None:
     page = (ROOT / "docs" / "labeling.md").read_text(encoding="utf-8")
     part = page.split("## All keys")[1].split("\n## ")[0]
     rows = [line.strip("| \n").split(" | ") for line in part.splitlines() if line.startswith("| ")]
-    wanted = [line for name, keys in parts() for line in ([name, ""], *map(list, keys))]
+    wanted = [line for name, keys in shortcut_sections() for line in ([name, ""], *map(list, keys))]
     assert [row if len(row) == 2 else [row[0].strip(" |"), ""] for row in rows] == wanted

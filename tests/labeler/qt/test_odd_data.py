@@ -25,7 +25,7 @@ from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset
 from labeler import cli_window
-from labeler.qt import images as pictures
+from labeler.qt import images as images
 from labeler.qt.file_import import ImportState
 from labeler.qt.grid import model as tile_model
 from labeler.qt.grid.model import TileModel
@@ -272,7 +272,7 @@ def test_details_that_come_too_late_leave_no_block_blank(
 def test_a_picture_that_cannot_be_read_for_a_moment_is_shown_when_it_can(
     opened: Opened, few: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "RETRY_BROKEN_MS", 200)
+    monkeypatch.setattr(images, "RETRY_MS", 200)
     for name in ("images", "crops"):
         shutil.move(few.root / name, tmp_path / name)
     person = Person(opened(few.root, at_rest=False), few)
@@ -281,10 +281,10 @@ def test_a_picture_that_cannot_be_read_for_a_moment_is_shown_when_it_can(
     until(lambda: isinstance(grid.appearance(0).picture, BrokenThumbnail))
     for name in ("images", "crops"):
         shutil.move(tmp_path / name, few.root / name)
-    until(lambda: grid._thumbs._kept and not broken(person))
+    until(lambda: grid._thumbs._cache and not broken(person))
     assert isinstance(grid.appearance(0).picture, QPixmap)
 
 
 def broken(person: Person) -> bool:
-    kept = person.window.thumbs._kept.values()
+    kept = person.window.thumbs._cache.values()
     return any(isinstance(picture, BrokenThumbnail) for picture in kept)

@@ -15,7 +15,7 @@ from gleanset import Dataset
 from labeler.classes import ClassEditor
 from labeler.qt.grid.model import UNMARKED
 from labeler.qt.views import labeling as sending
-from labeler.qt.views.labeling import ENTER_DEAD_SECONDS
+from labeler.qt.views.labeling import ENTER_DELAY_SECONDS
 from labeler.qt.views.page_header import shown_page
 from labeler.sorting import page_layout
 from labeler.sorting.page_layout import ClassPage, PageKind, PageTile
@@ -103,7 +103,7 @@ def test_undo_turns_back_to_the_page(person: Person) -> None:
 def test_enter_is_dead_on_a_page_that_has_just_come(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "ENTER_DEAD_SECONDS", 60)
+    monkeypatch.setattr(sending, "ENTER_DELAY_SECONDS", 60)
     view, page = class_pages(person), class_pages(person).page
     view.show_page(page)
     person.enter()
@@ -202,7 +202,7 @@ def test_enter_held_files_one_page(person: Person, marked: bool) -> None:
         if person.window.worker.decision_count > 1:
             return True
         shown = view.page not in (None, page) and not view.view.unseen()
-        return shown and time.monotonic() - view._shown_at > ENTER_DEAD_SECONDS + 0.2
+        return shown and time.monotonic() - view._shown_at > ENTER_DELAY_SECONDS + 0.2
 
     hold(view.view, Key.Key_Return, marked=marked, enough=next_page_alive)
     settle(person.window)

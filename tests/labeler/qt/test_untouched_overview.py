@@ -89,7 +89,7 @@ def test_faces_stand_in_a_plain_grid_until_all_are_measured(
     assert said[0] == "Point at a face and press / to name it"
     assert page_of(person) is before
     assert set(labels(tmp_path / "d").values()) == {None}
-    view._untouched.shown(before)  # nobody has touched it
+    view._refresh.watch(before)  # nobody has touched it
     person.window.embedding_task.left.connect(lambda left: titles.add(view.header.title.text()))
     person.window.embedding_task.begin()
     until(lambda: page_of(person) is not before)
@@ -133,7 +133,7 @@ def test_what_was_touched_stays(person: Person) -> None:
         lambda: QTest.wheelEvent(handle, place.toPointF(), QPoint(0, -120)),
     )
     for touch in gestures:
-        view._untouched.shown(before)
+        view._refresh.watch(before)
         touch()
         presort(person)
         settle(person.window)
@@ -144,15 +144,15 @@ def test_what_was_touched_stays(person: Person) -> None:
 def test_a_key_that_was_meant_for_the_groups_before_is_not_taken(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "ENTER_DEAD_SECONDS", 60)
+    monkeypatch.setattr(sending, "ENTER_DELAY_SECONDS", 60)
     view, before, said = class_pages(person), page_of(person), messages(person.window)
     person.add_class("Miku")
-    view._untouched.shown(before)
+    view._refresh.watch(before)
     presort(person)
     until(lambda: page_of(person) is not before)
     view.send_rows([0], "Miku", "by hand")
     assert said[-1] == "This page has just appeared: check it, then press Enter again"
-    monkeypatch.setattr(sending, "ENTER_DEAD_SECONDS", 0)
+    monkeypatch.setattr(sending, "ENTER_DELAY_SECONDS", 0)
     settle(person.window)
     view.send_rows([0], "Miku", "by hand")
     settle(person.window)
