@@ -1,7 +1,7 @@
-"""Our own commands, started by the window: the one module here that may use `QProcess`.
+"""Commands of Gleanset started by the window; the only module that may use `QProcess`.
 
-A command tells how far it is by `--progress json`. It is ended with the window. Where the window is
-killed, it does its work to the end.
+Progress is read from `--progress json`. A command ends with its window, but runs to its end if the
+window is killed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KILL_MS = 5000
 
 
 class CommandStage(NamedTuple):
-    """How far a command is with something; `total` is None where it is not known."""
+    """Progress of one stage of a command; `total` is None if unknown."""
 
     name: str
     done: float
@@ -36,7 +36,7 @@ class CommandStage(NamedTuple):
 
 
 class CommandEnd(NamedTuple):
-    """How a command ended by itself: its exit code, what it said last, and its result."""
+    """Exit code, last lines on stderr, and JSON result of a command."""
 
     code: int
     words: str
@@ -44,10 +44,10 @@ class CommandEnd(NamedTuple):
 
 
 class CommandProcess(QObject):
-    """One command, such as `("baseline", "presort", "-d", root)`.
+    """Process of one command, such as `("baseline", "presort", "-d", root)`.
 
-    `staged` (CommandStage) says how far it is; `ended` (CommandEnd) comes when it ended by itself.
-    One that `answers` is asked for its result.
+    `staged` (CommandStage) reports progress; `ended` (CommandEnd) is emitted unless it was stopped.
+    With `answers`, its JSON result is read.
     """
 
     staged = Signal(object)
@@ -72,7 +72,7 @@ class CommandProcess(QObject):
         return self._process is not None
 
     def stop(self) -> None:
-        """End it and wait for no more than an instant; it is killed where that is not enough."""
+        """Terminate the process, or kill it if it does not end at once."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -91,7 +91,7 @@ class CommandProcess(QObject):
         process = self._process = QProcess(self)
         process.setProcessEnvironment(_environment())
         if sys.platform != "win32":
-            # Ctrl-C in the window's terminal is the window's: it ends its commands itself.
+            # Ctrl-C in the terminal is for the window, which stops its commands itself.
             process.setUnixProcessParameters(QProcess.UnixProcessFlag.CreateNewSession)
         if not self._answers:
             process.setStandardOutputFile(QProcess.nullDevice())
@@ -99,7 +99,7 @@ class CommandProcess(QObject):
         process.finished.connect(self._finished)
         process.errorOccurred.connect(self._failed)
         module, *rest = [*self._words, *(["--json"] if self._answers else [])]
-        # Not the current folder: whatever lies there is no program of ours.
+        # -P: never import modules from the current folder.
         process.start(sys.executable, ["-P", "-m", module, *rest, "--progress", "json"])
         if self._low_priority and process.waitForStarted():
             lower_process_priority(process.processId())
@@ -110,10 +110,10 @@ class CommandProcess(QObject):
         data = self._rest + _bytes(self._process.readAllStandardError())
         *lines, self._rest = data.split(b"\n")
         for line in lines:
-            self._take(line.decode("utf-8", "replace").rstrip("\r"))
+            self._read_line(line.decode("utf-8", "replace").rstrip("\r"))
 
-    def _take(self, line: str) -> None:
-        report = _object_in(line)
+    def _read_line(self, line: str) -> None:
+        report = _parse_object(line)
         if "stage" in report:
             total, done = report.get("total"), report.get("done")
             self.staged.emit(
@@ -139,17 +139,16 @@ class CommandProcess(QObject):
         self._process.deleteLater()
         self._process = None
         crash = status is QProcess.ExitStatus.CrashExit
-        result = _object_in(output.strip().rpartition("\n")[2])
+        result = _parse_object(output.strip().rpartition("\n")[2])
         self.ended.emit(CommandEnd(BUG_EXIT_CODE if crash else code, "\n".join(self._last), result))
 
 
-def _object_in(line: str) -> dict[str, object]:
-    """Return the JSON object that a line is; an empty one where it is none."""
+def _parse_object(line: str) -> dict[str, object]:
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _bytes(array: QByteArray) -> bytes:
@@ -158,10 +157,10 @@ def _bytes(array: QByteArray) -> bytes:
 
 
 def _environment() -> QProcessEnvironment:
-    """Return ours, with the folder of our programs where Python would not find them by itself."""
-    found = QProcessEnvironment.systemEnvironment()
+    # Adds the folder of Gleanset to PYTHONPATH if it is not installed.
+    variables = QProcessEnvironment.systemEnvironment()
     home = str(Path(gleanset.__file__).resolve().parent.parent)
     if home not in {*site.getsitepackages(), site.getusersitepackages()}:
-        before = found.value("PYTHONPATH")
-        found.insert("PYTHONPATH", os.pathsep.join(filter(None, (home, before))))
-    return found
+        before = variables.value("PYTHONPATH")
+        variables.insert("PYTHONPATH", os.pathsep.join(filter(None, (home, before))))
+    return variables

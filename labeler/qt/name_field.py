@@ -1,4 +1,4 @@
-"""A field for a name, which takes no key that it has no use for."""
+"""A field for class names, with completion."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from labeler.sorting.names import KnownName, completions, exact_name
 
 Key, Standard = Qt.Key, QKeySequence.StandardKey
 ENTER = (Key.Key_Return, Key.Key_Enter)
-OF_TEXT = frozenset(
+EDITING_KEYS = frozenset(
     (
         Key.Key_Left,
         Key.Key_Right,
@@ -23,15 +23,15 @@ OF_TEXT = frozenset(
         Key.Key_Space,
     )
 )
-"""Keys that mean nothing while no letter is there."""
+"""Keys that an empty field leaves to the faces."""
 
 
 class NameField(QLineEdit):
-    """`named` (text) comes with Enter, `left` with Esc, and with Enter where nothing was typed;
-    `ended` once a name was taken that came with Ctrl+Enter: it was the last.
+    """Line edit for a name.
 
-    `begun` comes with the focus, `unfocused` whenever it goes elsewhere. While the field is empty,
-    keys that move or delete are left to the faces, and Ctrl+Z takes back a step.
+    Signals: `named` (text) with Enter; `left` with Esc, or Enter in an empty field; `ended` after
+    Ctrl+Enter, when the name was accepted; `begun` and `unfocused` as the focus comes and goes.
+    An empty field leaves editing keys to the faces, and undo to the window.
     """
 
     named = Signal(str)
@@ -41,7 +41,7 @@ class NameField(QLineEdit):
     unfocused = Signal()
 
     def event(self, event: QEvent) -> bool:
-        """Leave undo and redo to the window while there is no text to change."""
+        """Leave undo and redo to the window while the field is empty."""
         undo = (
             event.type() == QEvent.Type.ShortcutOverride
             and isinstance(event, QKeyEvent)
@@ -53,7 +53,7 @@ class NameField(QLineEdit):
         return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Take letters; Enter and Esc end it, and mean nothing to anybody else."""
+        """Edit the text; Enter and Esc end the input."""
         if event.key() in ENTER:
             text = self.text().strip()
             if text:
@@ -65,7 +65,7 @@ class NameField(QLineEdit):
         elif event.key() == Key.Key_Escape:
             self.clear()
             self.left.emit()
-        elif not self.text() and event.key() in OF_TEXT:
+        elif not self.text() and event.key() in EDITING_KEYS:
             event.ignore()
         else:
             super().keyPressEvent(event)
@@ -79,16 +79,15 @@ class NameField(QLineEdit):
         self.unfocused.emit()
 
 
-_STEPS = {Qt.Key.Key_Tab: 1, Qt.Key.Key_Down: 1, Qt.Key.Key_Backtab: -1, Qt.Key.Key_Up: -1}
+_COMPLETION_STEPS = {Key.Key_Tab: 1, Key.Key_Down: 1, Key.Key_Backtab: -1, Key.Key_Up: -1}
 _MARGIN = 6
 
 
 class NameCompletion(QObject):
-    """Completes what is typed in a field, where a person asks for it; Enter takes what is there.
+    """Completes a name on request; Enter accepts the text as it is.
 
-    Tab and the arrows down and up lead through the names that begin so, or of which a later word
-    does; a click on the hint takes the first. The hint says that a name is a new one, or which
-    class is meant by one that is written otherwise.
+    Tab and the arrow keys step through names with a word that starts with the text, a click on the
+    hint takes the first. The hint says whether the name is new, or which class an alias means.
     """
 
     def __init__(self, field: QLineEdit) -> None:
@@ -110,8 +109,8 @@ class NameCompletion(QObject):
         self._edited(self._field.text())
         self._show_hint(self._field.text())
 
-    def meant(self, text: str) -> str:
-        """Return the class that a text names, however it is written; the text for a new one."""
+    def resolve(self, text: str) -> str:
+        """Return the class that a name or alias means, or the text for a new class."""
         known = exact_name(text, self._names)
         return known.label if known else text
 
@@ -133,15 +132,14 @@ class NameCompletion(QObject):
         self._place_hint()
 
     def _place_hint(self) -> None:
-        """Put the hint at the right end of the field, as far as the text leaves room."""
-        written = self._field.fontMetrics().horizontalAdvance(self._field.text()) + 3 * _MARGIN
-        room = max(0, self._field.width() - written - _MARGIN)
+        text_width = self._field.fontMetrics().horizontalAdvance(self._field.text()) + 3 * _MARGIN
+        room = max(0, self._field.width() - text_width - _MARGIN)
         width = min(self.hint.sizeHint().width(), room)
         left = self._field.width() - width - _MARGIN
         self.hint.setGeometry(left, 0, width, self._field.height())
 
-    def _take(self, step: int) -> bool:
-        """Write the next matching name, or the one before, into the field; whether there is any."""
+    def _complete(self, step: int) -> bool:
+        # Write the next or previous matching name into the field.
         if not self._matching:
             return False
         first = self._at < 0 and step < 0
@@ -150,17 +148,17 @@ class NameCompletion(QObject):
         return True
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Turn to another name for Tab and the arrows, and for a click on the hint."""
+        """Complete on Tab, arrow keys and clicks on the hint."""
         if watched is self.hint:
-            clicked = event.type() == QEvent.Type.MouseButtonPress and self._take(1)
+            clicked = event.type() == QEvent.Type.MouseButtonPress and self._complete(1)
             if clicked and isinstance(event, QMouseEvent):
                 self._field.setFocus()
             return clicked
         if event.type() == QEvent.Type.Resize:
             self._place_hint()
         if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
-            step = _STEPS.get(Qt.Key(event.key()), 0)
+            step = _COMPLETION_STEPS.get(Qt.Key(event.key()), 0)
             if step and self._field.text():
-                # Tab would leave the field, and with it the name half typed.
-                return self._take(step) or event.key() == Qt.Key.Key_Tab
+                # Tab must not leave the field with a half-typed name.
+                return self._complete(step) or event.key() == Qt.Key.Key_Tab
         return super().eventFilter(watched, event)

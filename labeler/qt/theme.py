@@ -1,7 +1,4 @@
-"""Colours and sizes, all derived from the palette and the font: light, dark and large alike.
-
-Which palette it is says the desktop, or a person: `show_theme`.
-"""
+"""Colours and sizes, derived from the palette and the font; the light and the dark theme."""
 
 from __future__ import annotations
 
@@ -42,9 +39,9 @@ _FAINT = 0x8A8A8A
 
 
 def show_theme(name: str) -> None:
-    """Show all windows "light" or "dark" from now on; with an empty name as the desktop does.
+    """Apply the theme "light" or "dark" to all windows; '' follows the desktop.
 
-    Desktops that know colour schemes give the colours; where there is none, ours are taken.
+    The colours are those of the desktop, or our own if it has no such colour scheme.
     """
     application = QApplication.instance()
     assert isinstance(application, QApplication)
@@ -56,7 +53,7 @@ def show_theme(name: str) -> None:
 
 
 def is_dark(palette: QPalette) -> bool:
-    """Return whether text is lighter than what it is written on."""
+    """Return whether text is lighter than its background."""
     ground, text = palette.color(Role.Window), palette.color(Role.WindowText)
     return ground.lightness() < text.lightness()
 
@@ -77,7 +74,7 @@ def blend(under: QColor, over: QColor, share: float) -> QColor:
 
 @lru_cache(maxsize=256)
 def _blended(under: int, over: int, share: float) -> int:
-    """Mix two colours, as QRgb; a window asks for the same few with every tile it paints."""
+    # Colours as QRgb. Cached: every tile is painted with the same few.
     mixed = 0
     for shift in (16, 8, 0):
         a, b = under >> shift & 0xFF, over >> shift & 0xFF
@@ -86,49 +83,47 @@ def _blended(under: int, over: int, share: float) -> int:
 
 
 def backdrop(palette: QPalette) -> QColor:
-    """Return what pictures lie on: a little apart from white paper and from black hair."""
+    """Return the background of images, distinct from white paper and black hair."""
     return blend(palette.color(Role.Base), palette.color(Role.Text), 0.14)
 
 
 def trough(palette: QPalette) -> QColor:
-    """Return the ground of bars, of which only a part is full."""
+    """Return the background of bars."""
     return blend(palette.color(Role.Base), palette.color(Role.Text), 0.2)
 
 
 def muted_text(palette: QPalette) -> QColor:
-    """Text of less weight, still at 4.5 : 1 on the window."""
+    """Return the colour of secondary text, with a contrast of at least 4.5:1."""
     return blend(palette.color(Role.Window), palette.color(Role.WindowText), 0.72)
 
 
 def edge(palette: QPalette) -> QColor:
-    """Thin lines between parts."""
+    """Return the colour of thin lines between parts."""
     return blend(palette.color(Role.Window), palette.color(Role.WindowText), 0.18)
 
 
 def em(widget: QWidget, times: float = 1.0) -> int:
-    """Return so many times the height of a line of text, in logical pixels."""
+    """Return a multiple of the height of a text line, in logical pixels."""
     return round(QFontMetrics(widget.font()).height() * times)
 
 
 def larger(font: QFont, times: float, *, bold: bool = True) -> QFont:
-    """Return a font so many times as large."""
-    made = QFont(font)
-    made.setPointSizeF(font.pointSizeF() * times)
-    made.setBold(bold)
-    return made
+    """Return a scaled font."""
+    scaled = QFont(font)
+    scaled.setPointSizeF(font.pointSizeF() * times)
+    scaled.setBold(bold)
+    return scaled
 
 
 def draw_box(painter: QPainter, rect: QRect, palette: QPalette, width: int) -> None:
-    """Draw a box of the highlight, `width` pixels wide, in a frame that parts it from a picture."""
+    """Draw a box in the highlight colour, with a border that is visible on any image."""
     for role, thickness in ((Role.Base, width + 3), (Role.Highlight, width)):
         painter.setPen(QPen(palette.color(role), thickness))
         painter.drawRect(rect)
 
 
 def focus_ring(painter: QPainter, rect: QRect, palette: QPalette, *, focused: bool) -> None:
-    """A frame that says that keys go here; of text colour there is enough to be seen on any
-    ground.
-    """
+    """Draw a frame around the widget that has the keyboard focus."""
     if focused:
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(blend(backdrop(palette), palette.color(Role.Text), 0.6), 2))

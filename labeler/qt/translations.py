@@ -1,7 +1,7 @@
-"""The person's language: English is in the source, the others in `words/*.toml`.
+"""Languages of the window: English texts are in the source, translations in `words/*.toml`.
 
-A catalogue maps each English text to its translation, wherever it stands; what it lacks is shown
-in English. Texts of Qt itself come from Qt's own catalogues.
+A catalogue maps English texts to translations; missing ones are shown in English. Texts of Qt
+itself come from Qt's catalogues.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _CJK = (
 STEP_TEXTS = {
     kind: text.replace("{faces}", "{count} faces") for kind, text in TEXTS.items() if kind != NAMED
 }
-"""The texts of steps as catalogues have them: with a number, whose noun is each language's own."""
+"""Texts of steps as they are in the catalogues: with a number instead of "N faces"."""
 
 
 class Words(QTranslator):
-    """One catalogue."""
+    """Translator with one catalogue."""
 
     def __init__(self, language: str, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -47,7 +47,7 @@ class Words(QTranslator):
         self._words: dict[str, str] = tomllib.loads(text)
 
     def isEmpty(self) -> bool:
-        """Return False: Qt leaves empty translators out."""
+        """Return whether the catalogue is empty: Qt ignores empty translators."""
         return not self._words
 
     def translate(
@@ -57,56 +57,53 @@ class Words(QTranslator):
         disambiguation: str | None = None,
         n: int = -1,
     ) -> str | None:
-        """Return the translation of a text, or None: '' would be shown, and Qt's own not asked."""
+        """Return the translation, or None so that Qt asks its own catalogue."""
         return self._words.get(sourceText)
 
 
 def languages() -> list[str]:
-    """Return the languages that can be chosen."""
+    """Return the available languages."""
     return [ENGLISH, *sorted(path.stem for path in WORDS.glob("*.toml"))]
 
 
-def language_for(wanted: str | None) -> str:
-    """Return the catalogue for a name such as `ja`, `zh` or `zh_CN.UTF-8`; without one the
-    system's.
+def language_for(locale: str | None) -> str:
+    """Return the catalogue of a locale such as `ja`, `zh` or `zh_CN.UTF-8`.
 
-    Raises `UsageError` for a language that was asked for and is not there.
+    None stands for the languages of the system. Raises `UsageError` for an unknown language.
     """
-    names = [wanted] if wanted else QLocale.system().uiLanguages()
-    other_script: set[str] = set()
+    names = [locale] if locale else QLocale.system().uiLanguages()
+    excluded: set[str] = set()
     for name in names:
-        tidy = name.replace("-", "_").split(".")[0]
-        spoken = tidy.split("_")[0]
+        tag = name.replace("-", "_").split(".")[0]
+        code = tag.split("_")[0]
         for language in languages():
-            if spoken != language.split("_")[0] or spoken in other_script:
+            if code != language.split("_")[0] or code in excluded:
                 continue
-            if QLocale(tidy).script() == QLocale(language).script():
+            if QLocale(tag).script() == QLocale(language).script():
                 return language
-            other_script.add(spoken)  # a system names `zh` after `zh_TW`
-    if wanted:
-        raise UsageError(
-            f"there is no language {wanted!r}", f"choose one of {', '.join(languages())}"
-        )
+            excluded.add(code)  # another script; a system lists `zh` after `zh_TW`
+    if locale:
+        raise UsageError(f"unknown language: {locale!r}", f"choose one of {', '.join(languages())}")
     return ENGLISH
 
 
-def install(application: QApplication, wanted: str | None = None) -> str:
-    """Show everything in a language from now on; return which one it is."""
-    language = language_for(wanted)
+def install(application: QApplication, locale: str | None = None) -> str:
+    """Install the translators of a language and return its name."""
+    language = language_for(locale)
     for old in application.findChildren(QTranslator):
         application.removeTranslator(old)
         old.deleteLater()
     if language != ENGLISH:
-        of_qt = QTranslator(application)
+        qt_translator = QTranslator(application)
         folder = QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)
-        if of_qt.load(f"qtbase_{language}", folder):
-            application.installTranslator(of_qt)
+        if qt_translator.load(f"qtbase_{language}", folder):
+            application.installTranslator(qt_translator)
         application.installTranslator(Words(language, application))
     return language
 
 
-def lacks_letters(language: str, names: list[str]) -> bool:
-    """Return whether no font can show the letters of a language, or of the names of classes."""
+def lacks_glyphs(language: str, names: list[str]) -> bool:
+    """Return whether no font has the characters of a language or of class names."""
     scripts = _SCRIPTS.get(language, ())
     if any(0x2E80 <= ord(letter) <= 0xD7FF for name in names for letter in name):
         scripts = (*scripts, *_CJK)
@@ -115,10 +112,10 @@ def lacks_letters(language: str, names: list[str]) -> bool:
 
 
 def warn_of_missing_fonts(worker: SessionWorker, language: str) -> None:
-    """Say, once, that letters will be shown as boxes, and what to do about it."""
+    """Warn once if characters would be shown as boxes."""
 
     def check(progress: SortingProgress) -> None:
-        if lacks_letters(language, [row.name for row in progress.counts.classes]):
+        if lacks_glyphs(language, [row.name for row in progress.counts.classes]):
             worker.progressed.disconnect(check)
             text = tr(
                 "No font with Japanese or Chinese characters is installed: install "
@@ -130,12 +127,12 @@ def warn_of_missing_fonts(worker: SessionWorker, language: str) -> None:
 
 
 def tr(text: str) -> str:
-    """Return a text in the person's language; the text itself where there is no other."""
+    """Return the translation of a text, or the text itself."""
     return QCoreApplication.translate("", text)
 
 
 def step_words(operation: Operation) -> str:
-    """Return what is shown of a step; its English text where there is no other."""
+    """Return the translated description of a step."""
     if operation.kind == UNDO:
         return tr("Undo: {what}").format(what=step_words(operation.undone()))
     template = STEP_TEXTS.get(operation.kind, "")
@@ -156,14 +153,15 @@ _VERBS = {
 
 
 def singular(text: str, count: int) -> str:
-    """Return an English text as it is said of one: `{count} faces` becomes `{count} face`, with the
-    verb behind it. Other languages here have one form.
+    """Return the singular of an English text if `count` is 1: `{count} faces` -> `{count} face`.
+
+    The other languages have only one form.
     """
     if count != 1:
         return text
-    return _NOUN.sub(lambda found: found[1] + _VERBS.get(found[2] or "", ""), text, count=1)
+    return _NOUN.sub(lambda match: match[1] + _VERBS.get(match[2] or "", ""), text, count=1)
 
 
 def counted(text: str, count: int, **values: object) -> str:
-    """Return a text as it is said of so many, with the number and other values in it."""
+    """Format a text with a count, in the singular or the plural."""
     return singular(text, count).format(count=f"{count:,}", **values)

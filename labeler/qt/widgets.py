@@ -1,4 +1,4 @@
-"""What all parts of the window are built with: rows, columns, buttons, scrolling, accessibility."""
+"""Helpers for layouts, buttons, labels, focus, accessibility and scrolling."""
 
 from __future__ import annotations
 
@@ -25,92 +25,92 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-TAB = Qt.FocusPolicy.TabFocus
+TAB_FOCUS = Qt.FocusPolicy.TabFocus
 MIN_TARGET_SIZE = 24
-"""WCAG 2.2, target size (minimum)."""
+"""Pixels, WCAG 2.2 target size (minimum)."""
 
-KINDS = (QAbstractButton, QComboBox, QAbstractSpinBox, QLineEdit)
+CONTROLS = (QAbstractButton, QComboBox, QAbstractSpinBox, QLineEdit)
 ARROW = " ▾"
 Part = QWidget | QLayout | None
-"""What stands in a row or a column; None is room that grows."""
+"""An element of a row or a column; None is a stretch."""
 
 Margins = tuple[int, int, int, int]
 NO_MARGINS: Margins = (0, 0, 0, 0)
 HEAD: Margins = (6, 4, 6, 4)
-"""Left, top, right and bottom of the line above a view."""
+"""Margins of the line above a view: left, top, right, bottom."""
 
 
 def beside(*parts: Part, grows: Part = None, margins: Margins = NO_MARGINS) -> QHBoxLayout:
-    """Return parts side by side; the one that `grows` gets the room that is left."""
-    made = QHBoxLayout()
-    made.setContentsMargins(*margins)
-    _fill(made, parts, grows)
-    return made
+    """Return a row of parts; `grows` gets the remaining space."""
+    row = QHBoxLayout()
+    row.setContentsMargins(*margins)
+    _fill(row, parts, grows)
+    return row
 
 
 def below(*parts: Part, grows: Part = None) -> QVBoxLayout:
-    """Return parts below each other; the one that `grows` gets the room that is left."""
-    made = QVBoxLayout()
-    made.setContentsMargins(*NO_MARGINS)
-    _fill(made, parts, grows)
-    return made
+    """Return a column of parts; `grows` gets the remaining space."""
+    column = QVBoxLayout()
+    column.setContentsMargins(*NO_MARGINS)
+    _fill(column, parts, grows)
+    return column
 
 
 def pile(widget: QWidget, *parts: Part, grows: Part = None) -> QVBoxLayout:
-    """Fill a widget with parts below each other, without gaps."""
-    made = below(*parts, grows=grows)
-    made.setSpacing(0)
-    widget.setLayout(made)
-    return made
+    """Set a column of parts without gaps as the layout of a widget."""
+    column = below(*parts, grows=grows)
+    column.setSpacing(0)
+    widget.setLayout(column)
+    return column
 
 
 def _fill(layout: QBoxLayout, parts: tuple[Part, ...], grows: Part) -> None:
     for part in parts:
-        share = 1 if part is grows else 0
+        stretch = 1 if part is grows else 0
         if isinstance(part, QWidget):
-            layout.addWidget(part, share)
+            layout.addWidget(part, stretch)
         elif isinstance(part, QLayout):
-            layout.addLayout(part, share)
+            layout.addLayout(part, stretch)
         else:
             layout.addStretch(1)
 
 
 def button(text: str, act: Callable[[], object]) -> QPushButton:
-    """Return a button that acts when it is clicked."""
-    made = QPushButton(text)
-    made.clicked.connect(lambda checked=False: act())
-    return made
+    """Return a button that calls `act` when clicked."""
+    push_button = QPushButton(text)
+    push_button.clicked.connect(lambda checked=False: act())
+    return push_button
 
 
 def plain_label(text: str = "") -> QLabel:
-    """Return a label that wraps its text, whatever signs are in it."""
+    """Return a label that wraps plain text."""
     return QLabel(text, wordWrap=True, textFormat=Qt.TextFormat.PlainText)
 
 
 def title_label() -> QLabel:
-    """Return a label that makes no window wider, however much it says."""
+    """Return a label whose text does not widen the window."""
     label = QLabel()
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     return label
 
 
 def hint_label(text: str = "") -> QLabel:
-    """Return the lines below a view that say what there is to do."""
-    # In one line it would be the widest part of the window.
+    """Return a label for the hints below a view."""
+    # In one line it would widen the window.
     return QLabel(text, margin=6, wordWrap=True)
 
 
 def name_part(part: QWidget, name: str) -> None:
-    """Say what a control is, by its tooltip and to screen readers."""
+    """Set the tooltip and the accessible name of a control."""
     part.setToolTip(name)
     part.setAccessibleName(name)
 
 
 def timer(owner: QObject, act: Callable[[], object], milliseconds: int = 0) -> QTimer:
-    """Return a timer that acts once, so long after it was started last."""
-    made = QTimer(owner, singleShot=True, interval=milliseconds)
-    made.timeout.connect(act)
-    return made
+    """Return a single-shot timer that calls `act`."""
+    single_shot = QTimer(owner, singleShot=True, interval=milliseconds)
+    single_shot.timeout.connect(act)
+    return single_shot
 
 
 def choosing(
@@ -119,7 +119,7 @@ def choosing(
     begin: str = "",
     mode: QFileDialog.FileMode = QFileDialog.FileMode.Directory,
 ) -> QFileDialog:
-    """Show a dialog in which a folder, or files, are chosen; nothing waits for it."""
+    """Open a non-blocking dialog to choose a folder or files."""
     dialog = QFileDialog(parent, title, begin)
     dialog.setFileMode(mode)
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -128,14 +128,14 @@ def choosing(
 
 
 class MenuButton(QToolButton):
-    """A click opens its menu. It says so behind its text: Qt paints its arrow over the text."""
+    """Button that opens its menu, with an arrow after its text."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
 
     def initStyleOption(self, option: QStyleOptionToolButton) -> None:
-        """Leave the arrow out that lies over the last letter, and write one of our own."""
+        # Qt paints its own arrow over the last letter.
         super().initStyleOption(option)
         option.features &= ~QStyleOptionToolButton.ToolButtonFeature.HasMenu
         option.text = self.text() + ARROW
@@ -145,46 +145,45 @@ class MenuButton(QToolButton):
 
 
 def announce(widget: QWidget, text: str) -> None:
-    """Have a line read out, where a screen reader is running."""
+    """Announce a text to a running screen reader."""
     if text and QAccessible.isActive():
         QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(widget, text))
 
 
 def enlarge_targets(widget: QWidget) -> None:
-    """Make all controls in a widget at least so high; those inside other controls follow them."""
+    """Give all controls in a widget the minimum target size."""
     for part in widget.findChildren(QWidget):
-        if isinstance(part, KINDS) and not isinstance(part.parent(), KINDS):
+        if isinstance(part, CONTROLS) and not isinstance(part.parent(), CONTROLS):
             part.setMinimumHeight(max(part.minimumHeight(), MIN_TARGET_SIZE))
 
 
 def keep_focus(widget: QWidget) -> None:
-    """Let Tab alone bring the focus to buttons and choices: after a click, keys act as before."""
+    """Focus buttons and combo boxes by Tab only: a click keeps the focus elsewhere."""
     for part in widget.findChildren(QWidget):
-        if isinstance(part, (QAbstractButton, QComboBox)) and part.focusPolicy() & TAB:
-            part.setFocusPolicy(TAB)
+        if isinstance(part, (QAbstractButton, QComboBox)) and part.focusPolicy() & TAB_FOCUS:
+            part.setFocusPolicy(TAB_FOCUS)
 
 
 def tab_last(widget: QWidget) -> None:
-    """Let Tab come to a widget after everything else in its window."""
+    """Move a widget to the end of the tab order of its window."""
     last = widget.window().previousInFocusChain()
-    while last is not None and (last is widget or not last.focusPolicy() & TAB):
+    while last is not None and (last is widget or not last.focusPolicy() & TAB_FOCUS):
         last = last.previousInFocusChain()
     if last is not None:
         QWidget.setTabOrder(last, widget)
 
 
 SCROLL_EDGE = 24
-"""Logical pixels inside the upper and lower edge that scroll; farther out it is faster."""
+"""Height in logical pixels of the areas at the edges that scroll."""
 
 SCROLL_TICK_MS = 30
 MIN_SCROLL, MAX_SCROLL = 3, 30
 
 
 class EdgeScroll(QObject):
-    """Scrolls an area for as long as `hold` has said that the mouse is at its edge.
+    """Scrolls an area while the mouse is at its edge, faster farther out.
 
-    `edge` is how far inside that begins, in logical pixels; 0 is beyond the area alone. Whoever
-    follows what lies under the mouse listens to the scroll bar.
+    `edge` is the height of the scrolling area in logical pixels; 0: only outside of the widget.
     """
 
     def __init__(self, area: QAbstractScrollArea, edge: int = SCROLL_EDGE) -> None:
@@ -195,7 +194,7 @@ class EdgeScroll(QObject):
         self._timer.timeout.connect(self._tick)
 
     def hold(self, point: QPoint) -> None:
-        """Note where the mouse is, in the viewport; scroll while that is at an edge."""
+        """Report the position of the mouse in the viewport; scroll while it is at an edge."""
         self._speed = self._speed_at(point.y(), self._area.viewport().height())
         if not self._speed:
             self._timer.stop()
@@ -204,11 +203,11 @@ class EdgeScroll(QObject):
 
     def _speed_at(self, y: int, height: int) -> int:
         edge = min(self._edge, height // 4)
-        deep = max(edge - y, 0) or min(height - 1 - edge - y, 0)  # how far into it; above is +
-        if not deep:
+        depth = max(edge - y, 0) or min(height - 1 - edge - y, 0)  # positive at the top
+        if not depth:
             return 0
-        size = min(MAX_SCROLL, MIN_SCROLL + abs(deep) // 3)
-        return -size if deep > 0 else size
+        size = min(MAX_SCROLL, MIN_SCROLL + abs(depth) // 3)
+        return -size if depth > 0 else size
 
     def stop(self) -> None:
         self._speed = 0

@@ -482,4 +482,4 @@ class ClassPanel(QWidget):
             self._worker.show_message(words.format(name=text, count=alike))
             return
         self.field.clear()
-        self.named.emit(self._completion.meant(text))
+        self.named.emit(self._completion.resolve(text))

@@ -1,7 +1,6 @@
-"""Images without a face, or any: draw a box, and it is a sample at once.
+"""The crop view: draw and edit boxes on images; each box is a sample.
 
-A box that was moved with keys is saved when the keys rest; one that was drawn or dragged, when
-the button is let go.
+A box is saved when the mouse button is released, or shortly after the last key that moved it.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ from labeler.sorting.session import NO_STEP, SortingSession, StepKind, StepResul
 
 
 class CropSaving(QObject):
-    """Hands the boxes of a canvas to the worker. `read` (ImageBoxes): after a change."""
+    """Saves the boxes of a canvas; `read` (ImageBoxes) after each change."""
 
     read = Signal(object)
 
@@ -53,12 +52,12 @@ class CropSaving(QObject):
         super().__init__()
         self._worker, self._canvas = worker, canvas
         self._keys: dict[int, str] = {}
-        self._newest: dict[int, str] = {}  # the same, on the worker's thread
-        self._under_way: Counter[int] = Counter()
-        self._leaving: set[int] = set()
+        self._newest: dict[int, str] = {}  # like `_keys`, but of the worker's thread
+        self._saving_count: Counter[int] = Counter()
+        self._deleting: set[int] = set()
 
     def save(self, sha256: str) -> None:
-        """Keep every box that was changed, but for the one under the mouse."""
+        """Save all changed boxes, except the one that the mouse holds."""
         for box in self._canvas.boxes:
             if box.changed and box.id != self._canvas.held:
                 sent = replace(box, sent=box.place)
@@ -75,36 +74,36 @@ class CropSaving(QObject):
             return session.adopt(drawn[-1].step, 1)
 
         def then(done: StepResult) -> None:
-            self._rested(draft)
+            self._count_saved(draft)
             self._keys[draft.id] = drawn[-1].key
 
         def failed(error: GleansetError) -> None:
-            self._rested(draft)
-            self._give_up(draft)
+            self._count_saved(draft)
+            self._revert(draft)
             self._worker.show_message(str(error), bad=True)
 
-        self._under_way[draft.id] += 1
+        self._saving_count[draft.id] += 1
         self._decide(sha256, work, then, failed)
 
-    def take_away(self, sha256: str, draft: BoxDraft) -> None:
+    def delete(self, sha256: str, draft: BoxDraft) -> None:
         def work(session: SortingSession) -> StepResult:
             key = self._sample_of(draft)
-            if key is None:  # it could not be saved before
+            if key is None:  # it was never saved
                 return NO_STEP
             return session.adopt(take_away(session.dataset, key).step, 1)
 
         def failed(error: GleansetError) -> None:
-            self._leaving.discard(draft.id)
+            self._deleting.discard(draft.id)
             self._worker.show_message(str(error), bad=True)
 
-        self._leaving.add(draft.id)
-        self._decide(sha256, work, lambda done: self._leaving.discard(draft.id), failed)
+        self._deleting.add(draft.id)
+        self._decide(sha256, work, lambda done: self._deleting.discard(draft.id), failed)
 
     def label(self, sha256: str, draft: BoxDraft, target: str) -> None:
         def work(session: SortingSession) -> StepResult:
             key = self._sample_of(draft)
             if key is None:
-                raise UsageError("a box that was not saved has no class", "draw it anew")
+                raise UsageError("the box was not saved", "draw it again")
             key = in_use(session.dataset, key).key
             return session.to(list(session.tiles.rows_of([key]).values()), target)
 
@@ -124,12 +123,12 @@ class CropSaving(QObject):
     def _sample_of(self, draft: BoxDraft) -> str | None:
         return self._newest.get(draft.id, draft.kept.key if draft.kept else None)
 
-    def _rested(self, draft: BoxDraft) -> None:
-        self._under_way[draft.id] -= 1
-        self._under_way += Counter()  # without those that are zero
+    def _count_saved(self, draft: BoxDraft) -> None:
+        self._saving_count[draft.id] -= 1
+        self._saving_count += Counter()  # removes zeros
 
-    def _give_up(self, draft: BoxDraft) -> None:
-        """Put a box that could not be saved back where it was, unless it was moved since."""
+    def _revert(self, draft: BoxDraft) -> None:
+        # Unless the box was moved again since.
         boxes = self._canvas.boxes
         if not any(box.id == draft.id and box.place == draft.place for box in boxes):
             return
@@ -138,19 +137,19 @@ class CropSaving(QObject):
         else:
             self._canvas.replace_box(replace(BoxDraft.of(draft.kept), id=draft.id))
 
-    def bring_up_to_date(self, kept: ImageBoxes) -> None:
-        """Show the boxes as they are kept now; what a person is at stays."""
-        leaving = {self._keys.get(number) for number in self._leaving}
-        staying = [box for box in kept.boxes if box.key not in leaving]
-        busy = {*self._under_way, self._canvas.held}
+    def show_saved(self, saved: ImageBoxes) -> None:
+        """Show the saved boxes; those that are being edited stay."""
+        deleting = {self._keys.get(number) for number in self._deleting}
+        staying = [box for box in saved.boxes if box.key not in deleting]
+        busy = {*self._saving_count, self._canvas.held}
         self._canvas.renew(brought_up_to_date(self._canvas.boxes, staying, self._keys, busy))
 
 
-REST_MS, TYPING_MS = 700, 300
+SAVE_DELAY_MS, TYPING_MS = 700, 300
 
 
 class CropView(LabelerView):
-    """One image after another: PgDn and PgUp turn, Enter saves and turns."""
+    """Boxes of one image after another: PgDn, PgUp and Enter turn to another image."""
 
     shows_details = False
 
@@ -159,13 +158,13 @@ class CropView(LabelerView):
         self.canvas, self.title = CropCanvas(self.worker), title_label()
         self.which, self.text = QComboBox(), QLineEdit(clearButtonEnabled=True)
         self._images: list[str] = []
-        self._at = 0
+        self._index = 0
         self._sheet: ImageBoxes | None = None
-        self._goal = ""
-        self._later: Callable[[], None] | None = None
+        self._requested = ""
+        self._deferred: Callable[[], None] | None = None
         self._saving = CropSaving(self.worker, self.canvas)
         self._loader = ImageLoader(self.worker)
-        self._rest = timer(self, self.save, REST_MS)
+        self._save_timer = timer(self, self.save, SAVE_DELAY_MS)
         self._typing = timer(self, self.reload, TYPING_MS)
         self._lay_out()
         self._connect()
@@ -191,17 +190,17 @@ class CropView(LabelerView):
 
     def _connect(self) -> None:
         self.canvas.edited.connect(self.save)
-        self.canvas.rested.connect(self._go_on)
-        self.canvas.nudged.connect(self._rest.start)
+        self.canvas.rested.connect(self._run_deferred)
+        self.canvas.nudged.connect(self._save_timer.start)
         self.canvas.chosen.connect(self.save)
         self.canvas.commanded.connect(self._commanded)
         self.canvas.keyed.connect(self._keyed)
         self.which.currentIndexChanged.connect(self.reload)
         self.text.textChanged.connect(self._typing.start)
         self._loader.loaded.connect(self._loaded)
-        self._saving.read.connect(self._read)
-        self.worker.changed_outside.connect(self._again)
-        self.worker.stepped.connect(self._stepped)
+        self._saving.read.connect(self._show_sheet)
+        self.worker.changed_outside.connect(self._reload_image)
+        self.worker.stepped.connect(self._step_finished)
 
     # -- images
 
@@ -212,90 +211,90 @@ class CropView(LabelerView):
     def reload(self) -> None:
         which, text = self.which.currentData(), self.text.text()
         which = ALL if text.strip() else which
-        self.worker.ask(lambda session: images(session.dataset, which, text), self._listed)
+        self.worker.ask(lambda session: images(session.dataset, which, text), self._show_list)
 
-    def _listed(self, images_there: list[str]) -> None:
-        self._images = images_there
-        self.turn_to(images_there.index(self._goal) if self._goal in images_there else 0)
+    def _show_list(self, hashes: list[str]) -> None:
+        self._images = hashes
+        self.turn_to(hashes.index(self._requested) if self._requested in hashes else 0)
 
-    def turn_to(self, place: int) -> None:
-        """Show an image of the list; not while a button is held."""
+    def turn_to(self, index: int) -> None:
+        """Show an image of the list, once no mouse button is held."""
         if self.canvas.busy:
-            self._later = lambda: self.turn_to(place)
+            self._deferred = lambda: self.turn_to(index)
             return
         self.save()
         if not self._images:
-            self._sheet, self._goal = None, ""
+            self._sheet, self._requested = None, ""
             self.canvas.show_boxes([], -1)
             self.canvas.show_image(QImage(), (1, 1))
             self.title.setText(self.which.currentText())
-            self._explain()
+            self._show_notice()
             return
         self.empty.show_notice(None)
-        self._at = min(max(place, 0), len(self._images) - 1)
-        self._ask(self._images[self._at])
+        self._index = min(max(index, 0), len(self._images) - 1)
+        self._ask(self._images[self._index])
 
-    def _explain(self) -> None:
+    def _show_notice(self) -> None:
         if self.text.text().strip():
             self.empty.show_notice(no_matching_image(self.text.clear))
         else:
             self.worker.ask(
-                lambda session: DetectionState.from_dataset(session.dataset), self._no_images
+                lambda session: DetectionState.from_dataset(session.dataset),
+                self._show_detection_notice,
             )
 
-    def _no_images(self, search: DetectionState) -> None:
+    def _show_detection_notice(self, search: DetectionState) -> None:
         if self._images:
             return
-        every = no_missed_images(self, lambda: self.which.setCurrentIndex(1))
-        self.empty.show_notice(every if search.images else no_faces(self, search))
+        notice = no_missed_images(self, lambda: self.which.setCurrentIndex(1))
+        self.empty.show_notice(notice if search.images else no_faces(self, search))
 
-    def _go_on(self) -> None:
-        later, self._later = self._later, None
-        if later is not None:
-            later()
+    def _run_deferred(self) -> None:
+        deferred, self._deferred = self._deferred, None
+        if deferred is not None:
+            deferred()
 
     def _ask(self, sha256: str) -> None:
-        self._goal = sha256
-        self.worker.ask(lambda session: sheet(session.dataset, sha256), self._read)
+        self._requested = sha256
+        self.worker.ask(lambda session: sheet(session.dataset, sha256), self._show_sheet)
 
-    def _again(self) -> None:
-        if self._sheet is not None and self._goal == self._sheet.sha256 and self.isVisible():
-            self._ask(self._goal)
+    def _reload_image(self) -> None:
+        if self._sheet is not None and self._requested == self._sheet.sha256 and self.isVisible():
+            self._ask(self._requested)
 
-    def _read(self, sheet_now: ImageBoxes) -> None:
-        """An image as it is now; nothing where another one was asked for since."""
-        if sheet_now.sha256 != self._goal:
+    def _show_sheet(self, boxes: ImageBoxes) -> None:
+        if boxes.sha256 != self._requested:
             return
-        if self._sheet is not None and self._sheet.sha256 == sheet_now.sha256:
-            self._sheet = sheet_now
-            self._saving.bring_up_to_date(sheet_now)
-            self._say()
+        if self._sheet is not None and self._sheet.sha256 == boxes.sha256:
+            self._sheet = boxes
+            self._saving.show_saved(boxes)
+            self._show_title()
         elif self.canvas.busy:
-            self._later = lambda: self._read(sheet_now)
+            self._deferred = lambda: self._show_sheet(boxes)
         else:
-            self._open(sheet_now)
+            self._open(boxes)
 
     def _open(self, opened: ImageBoxes) -> None:
-        self.save()  # what was drawn on the image before this one
+        self.save()  # of the previous image
         self._sheet = opened
         self.canvas.show_image(QImage(), (opened.width, opened.height), "…")
         self._loader.ask(opened.path)
         self.canvas.show_boxes([], -1)
-        self._saving.bring_up_to_date(opened)
+        self._saving.show_saved(opened)
         self.canvas.choose(min(0, len(self.canvas.boxes) - 1))
-        self._say()
+        self._show_title()
 
-    def _say(self) -> None:
+    def _show_title(self) -> None:
         shown, text = self._sheet, self.tr("{number} of {count}  ·  {name}  ·  {width} x {height}")
         assert shown is not None
-        number, count = f"{self._at + 1:,}", f"{len(self._images):,}"
+        number, count = f"{self._index + 1:,}", f"{len(self._images):,}"
         size = {"width": shown.width, "height": shown.height}
         self.title.setText(text.format(number=number, count=count, name=shown.title, **size))
 
     def _loaded(self, path: Path, image: QImage | str) -> None:
         if self._sheet is not None and path == self._sheet.path:
-            shown, words = (QImage(), image) if isinstance(image, str) else (image, "")
-            self.canvas.show_image(shown, (self._sheet.width, self._sheet.height), words)
+            shown, error = (QImage(), image) if isinstance(image, str) else (image, "")
+            self.canvas.show_image(shown, (self._sheet.width, self._sheet.height), error)
 
     def is_settled(self) -> bool:
         return super().is_settled() and not self._loader.busy
@@ -306,15 +305,15 @@ class CropView(LabelerView):
     def key_state(self) -> Hashable:
         canvas = self.canvas
         if self._sheet is None:
-            return self._goal  # a notice covers the rest
+            return self._requested  # a notice covers the canvas
         boxes = tuple((box.box, box.angle) for box in canvas.boxes)
         across, down = canvas.horizontalScrollBar().value(), canvas.verticalScrollBar().value()
-        return self._goal, canvas.current, boxes, canvas.transform().m11(), across, down
+        return self._requested, canvas.current, boxes, canvas.transform().m11(), across, down
 
     # -- boxes
 
     def save(self) -> None:
-        self._rest.stop()
+        self._save_timer.stop()
         if self._sheet is not None:
             self._saving.save(self._sheet.sha256)
 
@@ -323,15 +322,15 @@ class CropView(LabelerView):
         self.save()
         return False
 
-    def _stepped(self, done: StepResult) -> None:
-        if done.kind is not StepKind.STEP:
-            self._again()
+    def _step_finished(self, step: StepResult) -> None:
+        if step.kind is not StepKind.STEP:
+            self._reload_image()
 
     def _commanded(self, command: CropCommand) -> None:
         if command is CropCommand.NEXT_PAGE:
-            self.turn_to(self._at + 1)
+            self.turn_to(self._index + 1)
         elif command is CropCommand.PREVIOUS_PAGE:
-            self.turn_to(self._at - 1)
+            self.turn_to(self._index - 1)
         elif command is CropCommand.NEW:
             self._new()
         elif command is CropCommand.LEAVE:
@@ -353,7 +352,7 @@ class CropView(LabelerView):
         gone = self.canvas.boxes[self.canvas.current]
         self.canvas.remove_current(self.canvas.current)
         if gone.sent is not None and self._sheet is not None:
-            self._saving.take_away(self._sheet.sha256, gone)
+            self._saving.delete(self._sheet.sha256, gone)
 
     def _keyed(self, key: str) -> None:
         target = self.worker.class_for_key(key)

@@ -1,4 +1,4 @@
-"""The numbers: samples of each class, confidence of proposals, the split to come, the export."""
+"""The numbers view: samples of each class, confidence of suggestions, split and export."""
 
 from __future__ import annotations
 
@@ -46,29 +46,29 @@ from labeler.splits.plan import SplitPlan, apply_split, plan_split
 Index = QModelIndex | QPersistentModelIndex
 Role = Qt.ItemDataRole
 NAME, COUNT, BAR = range(3)
-AT_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-SHARE = Role.UserRole
-"""How large a class is against the largest one, 0..1."""
+ALIGN_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+SHARE_ROLE = Role.UserRole
+"""Size of a class relative to the largest one, 0..1."""
 
 
 class BarDelegate(QStyledItemDelegate):
     """Draws the size of a class as a bar."""
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """Return a height for a bar: this column decides how high all rows are."""
+        # This column decides the height of all rows.
         return QSize(120, max(24, round(1.8 * option.fontMetrics.height())))
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         bar: QRect = option.rect.adjusted(4, 5, -4, -5)
         painter.fillRect(bar, trough(option.palette))
-        bar.setWidth(round(bar.width() * index.data(SHARE)))
+        bar.setWidth(round(bar.width() * index.data(SHARE_ROLE)))
         painter.fillRect(bar, option.palette.highlight())
 
 
 def class_texts(row: ClassCount, numbers: Numbers, plan: SplitPlan | None) -> dict[str, str]:
-    """Return the columns of a class; a split that is only planned takes the place of the kept one.
+    """Return the columns of a class by title; a planned split replaces the current one.
 
-    The first three columns stand as `NAME`, `COUNT` and `BAR` say.
+    The first three columns are `NAME`, `COUNT` and `BAR`.
     """
     parts = (plan.table if plan else numbers.kept).get(row.name)
     close = plan.closeness.get(row.name) if plan else None
@@ -84,7 +84,7 @@ def class_texts(row: ClassCount, numbers: Numbers, plan: SplitPlan | None) -> di
 class ClassTable(QTreeWidget):
     """A row for each class.
 
-    It is a tree without branches: a table view has a corner that screen readers find no name for.
+    A tree without branches: a table view has a corner button without an accessible name.
     """
 
     def __init__(self) -> None:
@@ -105,30 +105,30 @@ class ClassTable(QTreeWidget):
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         for column in (NAME, BAR):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
-        for column in range(len(titles)):  # above numbers it stands at the right as they do
+        for column in range(len(titles)):  # aligned like the numbers below
             if column not in (NAME, BAR):
-                self.headerItem().setTextAlignment(column, AT_RIGHT)
+                self.headerItem().setTextAlignment(column, ALIGN_RIGHT)
 
     @property
-    def chosen(self) -> str:
+    def selected_class(self) -> str:
         items = self.selectedItems()
         return items[0].text(NAME) if items else ""
 
     def show_numbers(
         self, rows: tuple[ClassCount, ...], numbers: Numbers, plan: SplitPlan | None
     ) -> None:
-        """Show other numbers; the class that is selected stays so."""
-        chosen = self.chosen
-        most = max((row.count for row in rows), default=0)
+        """Show numbers; the selected class stays selected."""
+        selected = self.selected_class
+        largest = max((row.count for row in rows), default=0)
         self.clear()
         for row in rows:
             texts = class_texts(row, numbers, plan)
             item = QTreeWidgetItem(self, list(texts.values()))
-            item.setData(BAR, SHARE, row.count / most if most else 0.0)
+            item.setData(BAR, SHARE_ROLE, row.count / largest if largest else 0.0)
             for number, (title, text) in list(enumerate(texts.items()))[COUNT:]:
-                item.setTextAlignment(number, AT_RIGHT)
+                item.setTextAlignment(number, ALIGN_RIGHT)
                 item.setData(number, Role.AccessibleTextRole, f"{row.name}, {title}: {text or '–'}")
-            if row.name == chosen:
+            if row.name == selected:
                 self.setCurrentItem(item)
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -137,7 +137,7 @@ class ClassTable(QTreeWidget):
         focus_ring(QPainter(port), port.rect(), self.palette(), focused=self.hasFocus())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Leave letters and digits to the window: there is nothing here to be found by them."""
+        """Leave letters and digits to the window: there is no search by typing here."""
         if event.text().isalnum():
             event.ignore()
         else:
@@ -145,7 +145,7 @@ class ClassTable(QTreeWidget):
 
 
 class ExportBox(QGroupBox):
-    """The format, the folder, the size; relative folders lie in the dataset's `exports/`."""
+    """Form of an export; relative folders are in the dataset's `exports/`."""
 
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__()
@@ -211,9 +211,9 @@ class ExportBox(QGroupBox):
 
         if self.working.start(work):
             self.result.setText("")
-            self._at_work(True)
+            self._show_busy(True)
 
-    def _at_work(self, busy: bool) -> None:
+    def _show_busy(self, busy: bool) -> None:
         self.bar.setRange(0, 0)
         for part in (self.bar, self.cancel_button):
             part.setVisible(busy)
@@ -224,7 +224,7 @@ class ExportBox(QGroupBox):
         self.bar.setValue(done)
 
     def _done(self, result: dict[str, object]) -> None:
-        self._at_work(False)
+        self._show_busy(False)
         count = result["exported"]
         assert isinstance(count, int)
         text = self.tr("{count} images exported to {folder}")
@@ -237,32 +237,34 @@ class ExportBox(QGroupBox):
             text = self.tr("{count} images could not be read")
             self._worker.show_message(counted(text, len(failed)), bad=True)
 
-    def _failed(self, why: str) -> None:
-        self._at_work(False)
-        self.result.setText(why)
-        self._worker.show_message(why, bad=True)
+    def _failed(self, error: str) -> None:
+        self._show_busy(False)
+        self.result.setText(error)
+        self._worker.show_message(error, bad=True)
 
 
-RECOUNT_MS = 400
+RECOUNT_DELAY_MS = 400
 
 
 class NumbersView(LabelerView):
-    """Numbers follow what other windows decide; a planned split is only kept when asked."""
+    """Numbers of all classes, the split and the export; a split is applied only on request."""
 
     shows_details = False
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
-        self.table, self.sure = ClassTable(), ConfidenceBars(wide=True)
-        self.sorted, self.split_text, self.sure_text = (QLabel(wordWrap=True) for _ in range(3))
+        self.table, self.bars = ClassTable(), ConfidenceBars(wide=True)
+        self.sorted, self.split_text, self.confidence_text = (
+            QLabel(wordWrap=True) for _ in range(3)
+        )
         self.plan_button = button(self.tr("Preview split"), self.preview)
-        self.keep_button = button(self.tr("Apply split"), self.keep)
-        self.keep_button.hide()
+        self.apply_button = button(self.tr("Apply split"), self.apply)
+        self.apply_button.hide()
         self.export_box = ExportBox(self.worker)
         self._plan: SplitPlan | None = None
         self._numbers = Numbers({})
         self._splitting = self.worker.create_task(self.tr("a split is being computed"))
-        self._recount = timer(self, self._read, RECOUNT_MS)
+        self._recount = timer(self, self._read, RECOUNT_DELAY_MS)
         self._lay_out()
         self._connect()
         self.empty = EmptyNotice(self.table)
@@ -270,9 +272,9 @@ class NumbersView(LabelerView):
 
     def _lay_out(self) -> None:
         split, work = QGroupBox(self.tr("Split")), QGroupBox(self.tr("Progress"))
-        buttons = beside(self.plan_button, self.keep_button)
+        buttons = beside(self.plan_button, self.apply_button)
         QVBoxLayout(split).addLayout(below(buttons, self.split_text, None))
-        texts = below(self.sorted, self.sure_text, self.sure, grows=self.sure)
+        texts = below(self.sorted, self.confidence_text, self.bars, grows=self.bars)
         QVBoxLayout(work).addLayout(texts)
         boxes = QHBoxLayout()
         for box in (work, split, self.export_box):
@@ -283,8 +285,8 @@ class NumbersView(LabelerView):
 
     def _connect(self) -> None:
         self.worker.progressed.connect(self._progressed)
-        self.table.selectionModel().selectionChanged.connect(self._show_sureness)
-        self._splitting.done.connect(self._split)
+        self.table.selectionModel().selectionChanged.connect(self._show_confidence)
+        self._splitting.done.connect(self._show_split)
         self._splitting.failed.connect(self._failed)
 
     def enter(self) -> None:
@@ -308,54 +310,56 @@ class NumbersView(LabelerView):
             return
         rows = progress.counts.classes
         self.table.show_numbers(rows, numbers, self._plan)
-        self._show_sureness()
+        self._show_confidence()
         counts, text = progress.counts, self.tr("{done} of {total} sorted")
         self.sorted.setText(text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}"))
         self.empty.show_notice(None if rows else no_classes(self))
         if self._plan is None:
-            kept = self.tr("The table shows the current split.")
-            self.split_text.setText(kept if numbers.kept else self.tr("No split yet."))
+            current = self.tr("The table shows the current split.")
+            self.split_text.setText(current if numbers.kept else self.tr("No split yet."))
 
-    def _show_sureness(self) -> None:
-        name, each = self.table.chosen, self._numbers.proposed
+    def _show_confidence(self) -> None:
+        name, proposed = self.table.selected_class, self._numbers.proposed
         counts = (
-            each.get(name, ()) if name else [sum(some) for some in zip(*each.values(), strict=True)]
+            proposed.get(name, ())
+            if name
+            else [sum(tenths) for tenths in zip(*proposed.values(), strict=True)]
         )
-        what = self.tr("Confidence of {label}, all unsorted faces") if name else ""
-        self.sure.show_counts(what.format(label=name), counts)
+        title = self.tr("Confidence of {label}, all unsorted faces") if name else ""
+        self.bars.show_counts(title.format(label=name), counts)
         text = self.tr("Suggestion confidence, 0 to 100 %: {label}")
-        self.sure_text.setText(text.format(label=name or self.tr("all classes")))
-        self.sure_text.setVisible(any(counts))
+        self.confidence_text.setText(text.format(label=name or self.tr("all classes")))
+        self.confidence_text.setVisible(any(counts))
 
     # -- the split
 
     def preview(self) -> None:
-        """Plan a split as `dataset.toml` has it, and only show it."""
-        self._begin(_planned)
+        """Plan a split with the settings of `dataset.toml`, and show it."""
+        self._begin(_search_and_plan)
 
-    def keep(self) -> None:
-        """Plan it anew, so that the newest labels count, and write it."""
+    def apply(self) -> None:
+        """Plan the split again with the latest labels, and write it."""
 
         def work(dataset: Dataset, progress: Progress) -> None:
-            apply_split(dataset, _planned(dataset, progress))
+            apply_split(dataset, _search_and_plan(dataset, progress))
 
         self._begin(work)
 
     def _begin(self, work: Callable[[Dataset, Progress], SplitPlan | None]) -> None:
         if self._splitting.start(work):
             self.plan_button.setEnabled(False)
-            self.keep_button.hide()
+            self.apply_button.hide()
             self.split_text.setText(self.tr("Working…"))
 
-    def _split(self, plan: SplitPlan | None) -> None:
+    def _show_split(self, plan: SplitPlan | None) -> None:
         self._plan = plan
         self.plan_button.setEnabled(True)
-        self.keep_button.setVisible(plan is not None)
+        self.apply_button.setVisible(plan is not None)
         self._read()
         if plan is not None:
-            self.split_text.setText(self._plan_words(plan))
+            self.split_text.setText(self._plan_text(plan))
 
-    def _plan_words(self, plan: SplitPlan) -> str:
+    def _plan_text(self, plan: SplitPlan) -> str:
         totals = {part: sum(row[part] for row in plan.table.values()) for part in SPLITS}
         shares = " : ".join(f"{totals[part]:,}" for part in SPLITS)
         text = self.tr("{moments} groups are kept together, largest: {largest} samples")
@@ -370,13 +374,13 @@ class NumbersView(LabelerView):
             lines.append(text.format(count=f"{plan.not_searched:,}"))
         return "\n".join(lines)
 
-    def _failed(self, why: str) -> None:
+    def _failed(self, error: str) -> None:
         self.plan_button.setEnabled(True)
-        self.split_text.setText(why)
-        self.worker.show_message(why, bad=True)
+        self.split_text.setText(error)
+        self.worker.show_message(error, bad=True)
 
 
-def _planned(dataset: Dataset, progress: Progress) -> SplitPlan:
-    """Look for copies, and plan a split as `dataset.toml` has it."""
+def _search_and_plan(dataset: Dataset, progress: Progress) -> SplitPlan:
+    """Find duplicates of labelled samples, then plan a split with the dataset's settings."""
     DuplicateFinder(dataset, progress=progress).search_labelled()
     return plan_split(dataset, dataset.settings.split)

@@ -372,4 +372,4 @@ class PageNaming(QObject):
             )
             self._grid.worker.show_message(text.format(name=name))
         else:
-            self._name_page(self.completion.meant(name))
+            self._name_page(self.completion.resolve(name))

@@ -124,7 +124,7 @@ def test_an_export_that_is_under_way_is_finished_first(opened: Opened, few: Face
     until(lambda: not view.export_box.working.busy, 60)
     assert window.isVisible()
     assert message(window) == view.export_box.result.text() != ""
-    view.keep()
+    view.apply()
     until(lambda: not view._splitting.busy, 60)
     view.export_box.start()
     assert not window.close()

@@ -339,7 +339,7 @@ def test_keys_held_turn_one_image_make_one_box_and_delete_one(window: LabelerWin
     view = view_of(window)
     hold(view.canvas, Key.Key_Return)
     ready(window)
-    assert view._at == 1
+    assert view._index == 1
     hold(view.canvas, Key.Key_N, "n")
     assert len(view.canvas.boxes) == 1
     drag(view, spot(view, 5, 5), spot(view, 40, 40))

@@ -106,10 +106,10 @@ def test_enter_accepts_the_page_and_undo_brings_it_back(person: Person) -> None:
 def test_a_click_keeps_another_copy_for_good(person: Person) -> None:
     view = view_of(person)
     until(lambda: has_tile(view.model, 8))
-    widths = [member.width for member in view.groups[0].members]
+    widths = [member.width for member in view.sets[0].members]
     place = widths.index(160)
     person.click(place)
-    assert view.groups[0].members[0].width == 160
+    assert view.sets[0].members[0].width == 160
     assert "chosen by a person" in view.model.sections[0].title
     person.enter()
     ready(person.window)
@@ -177,18 +177,18 @@ def test_decisions_that_differ_wait_for_a_click(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:
         from labeler.sorting.session import SortingSession
 
-        keys = [member.key for member in view.groups[0].members]
+        keys = [member.key for member in view.sets[0].members]
         session = SortingSession(dataset)
         session.file(ids_of(session, keys[:1]), "rin")
         session.file(ids_of(session, keys[1:2]), "hana")
     view._plan()
     ready(person.window)
-    assert view.groups[-1].decisions == ("hana", "rin")
+    assert view.sets[-1].decisions == ("hana", "rin")
     assert view.model.sections[-1].title.startswith("⚠")
     person.enter()
     ready(person.window)
     assert "Duplicate sets left: 1" in view.title.text()
-    place = [member.label for member in view.groups[0].members].index("hana")
+    place = [member.label for member in view.sets[0].members].index("hana")
     person.click(place)
     person.enter()
     ready(person.window)
@@ -203,14 +203,14 @@ def test_what_was_set_aside_is_seen_and_taken_back(person: Person) -> None:
     view = view_of(person)
     ready(person.window)
     person.enter()
-    until(lambda: view.aside_button.isVisible())
+    until(lambda: view.duplicates_button.isVisible())
     gone = keys_aside(person)
     rail = person.window.class_panel.model
     row = rail.row(rail.rowCount() - 1)
     assert row is not None
     assert (row.name, row.count, row.takes) == ("Duplicates", len(gone), False)
-    assert view.aside_button.text() == f"Show duplicates: {len(gone)}"
-    QTest.mouseClick(view.aside_button, Qt.MouseButton.LeftButton)
+    assert view.duplicates_button.text() == f"Show duplicates: {len(gone)}"
+    QTest.mouseClick(view.duplicates_button, Qt.MouseButton.LeftButton)
     settle(person.window)
     assert person.window.shown_name == "sorting"
     assert person.view.model.rowCount() == len(gone) > 1

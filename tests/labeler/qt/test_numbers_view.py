@@ -99,7 +99,7 @@ def test_a_split_is_shown_before_it_is_kept(view: NumbersView) -> None:
     shown = [[int(text) for text in column(view, number)] for number in (3, 4, 5)]
     assert sum(map(sum, shown)) == 60
     assert splits(view) == {None}
-    QTest.mouseClick(view.keep_button, Button.LeftButton)
+    QTest.mouseClick(view.apply_button, Button.LeftButton)
     until(lambda: not view._splitting.busy)
     settle(window_of(view))
     assert splits(view) == {"train", "val", "test"}

@@ -21,7 +21,7 @@ from labeler.qt.translations import (
     STEP_TEXTS,
     WORDS,
     install,
-    lacks_letters,
+    lacks_glyphs,
     language_for,
     languages,
     singular,
@@ -101,9 +101,9 @@ def test_missing_letters_are_noticed(
     application: QApplication, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(translations.QFontDatabase, "families", lambda script: [])
-    assert lacks_letters("ja", [])
-    assert lacks_letters("en", ["涼宮"])
-    assert not lacks_letters("en", ["Miku"])
+    assert lacks_glyphs("ja", [])
+    assert lacks_glyphs("en", ["涼宮"])
+    assert not lacks_glyphs("en", ["Miku"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,111 @@
+"""Long texts of the status bar are elided with a tooltip; Qt formats every translated text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from drawn_faces import FaceSet, hint
+from person import VIEW_NAMES, Opened, Person, settle
+from PySide6.QtCore import QtMsgType, qInstallMessageHandler
+from PySide6.QtGui import QTextDocument
+from PySide6.QtWidgets import QApplication, QLabel, QToolButton
+
+from labeler.qt.status_bar import MessageBar
+from labeler.qt.translations import install
+
+LONG = "the disk /mnt/a-network-drive/with-a-long-name is full: " * 8 + "make room on it"
+
+
+def plain(tooltip: str) -> str:
+    document = QTextDocument()
+    document.setHtml(tooltip)
+    return document.toPlainText()
+
+
+@pytest.mark.parametrize("width", [800, 1440])
+def test_a_long_message_is_elided_with_a_tooltip(opened: Opened, few: FaceSet, width: int) -> None:
+    window = opened(few.root, size=(width, 600))
+    bar = window.statusBar()
+    assert isinstance(bar, MessageBar)
+    window.worker.show_message(LONG, bad=True)
+    assert bar.currentMessage() == LONG
+    assert plain(bar.toolTip()) == LONG
+    shown = bar.elided_message()
+    assert shown.endswith("…")
+    assert LONG.startswith(shown.removesuffix("…"))
+    assert bar.fontMetrics().horizontalAdvance(shown) <= bar._message_rect().width()
+    window.worker.show_message("short")
+    assert bar.elided_message() == "short"
+
+
+def test_long_parts_are_elided_with_a_tooltip(person: Person) -> None:
+    status = person.window.status
+    person.window.worker.save_delayed.emit(LONG)
+    assert status.saved.text().endswith("…")
+    assert plain(status.saved.toolTip()).endswith(LONG.strip())
+    person.window.worker.save_delayed.emit("")
+    assert (status.saved.text(), status.saved.toolTip()) == ("saved", "")
+    person.window.worker.decide(lambda session: session.add_class("a long name " * 20))
+    settle(person.window)
+    assert status.undo.text().endswith("…")
+    assert ("a long name " * 20).strip() in plain(status.undo.toolTip())
+
+
+@pytest.mark.parametrize("language", ["en", "ja", "zh_CN"])
+def test_parts_fit_a_small_window(
+    application: QApplication, opened: Opened, few: FaceSet, language: str
+) -> None:
+    try:
+        install(application, language)
+        window = opened(few.root, size=(800, 600))
+        window.worker.decide(lambda session: session.add_class("a long name " * 20))
+        window.worker.save_delayed.emit(LONG)
+        settle(window)
+        bar = window.statusBar()
+        for part in (*bar.findChildren(QLabel), *bar.findChildren(QToolButton)):
+            if part.isVisible() and part.text():
+                assert bar.rect().contains(part.geometry()), part.text()
+                assert part.width() >= part.sizeHint().width() or part.toolTip(), part.text()
+    finally:
+        install(application, "en")
+
+
+@pytest.fixture
+def qt_messages() -> Iterator[list[str]]:
+    messages: list[str] = []
+
+    def note(kind: QtMsgType, context: object, message: str) -> None:
+        messages.append(message)
+
+    before = qInstallMessageHandler(note)
+    yield messages
+    qInstallMessageHandler(before)
+
+
+@pytest.mark.parametrize("language", ["ja", "zh_CN"])
+def test_qt_formats_every_translated_text(
+    application: QApplication,
+    opened: Opened,
+    few: FaceSet,
+    language: str,
+    qt_messages: list[str],
+) -> None:
+    hint(few, 0.97)
+    try:
+        install(application, language)
+        window = opened(few.root)
+        for name in VIEW_NAMES:
+            window.show_view(name)
+            settle(window)
+        window.sheet.toggle()
+        application.processEvents()
+        window.sheet.toggle()
+        window.show_settings()
+        window.drops.offer([few.root])
+        application.processEvents()
+        window.drops.close_dialog()
+        settle(window)
+    finally:
+        install(application, "en")
+    assert [text for text in qt_messages if "QString::arg" in text] == []
