@@ -251,7 +251,7 @@ def test_a_minus_takes_a_group_apart_and_keeps_what_was_done(person: Person) -> 
     assert parted is not None
     assert len(parted.groups) == len(whole.groups) + 1
     assert parted.groups[0] + parted.groups[1] == whole.groups[0]
-    assert view.model.state(view.model.row_of(lifted)).kind == "excluded"
+    assert view.model.state(view.model.row_of(lifted)).kind == "lifted"
 
 
 def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:

@@ -56,7 +56,7 @@ def test_enter_files_what_is_not_marked(person: Person) -> None:
     person.click(2)  # and back
     person.send(3, next(name for name in person.keys if name != page.label))
     settle(person.window)
-    assert view.model.state(1).kind == "excluded"
+    assert view.model.state(1).kind == "lifted"
     assert view.model.state(2).kind == "in"
     assert counted(person) == 1  # what was sent is saved at once, the page is not
     ready(person)
@@ -133,7 +133,7 @@ def test_the_header_follows_a_rename_and_enter_files_to_the_new_name(person: Per
     settle(person.window)
     assert view.header.title.text().startswith("Ayanami?")
     assert f"all correct ({tiles - 1})" in view.header.file_button.text()
-    assert view.model.state(1).kind == "excluded"
+    assert view.model.state(1).kind == "lifted"
     assert view.model.proposal(0).label == "Ayanami"
     ready(person)
     person.enter()
