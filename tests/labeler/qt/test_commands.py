@@ -96,10 +96,10 @@ def test_what_does_not_want_to_end_is_killed(make: Make, tmp_path: Path) -> None
 WINDOW = """
 import sys
 from PySide6.QtCore import QCoreApplication, QObject
-from labeler.qt.commands import OwnCommand
+from labeler.qt.commands import CommandProcess
 application = QCoreApplication([])
 owner = QObject()
-command = OwnCommand(["own_command"], owner)
+command = CommandProcess(["own_command"], owner)
 command.staged.connect(lambda stage: print(int(stage.done), flush=True))
 command.start()
 application.exec()
@@ -158,12 +158,12 @@ def test_the_status_bar_says_what_learning_is_at(
     assert not button.now.isEnabled()
     # Switched off, it stays off in windows to come.
     button.switch.trigger()
-    assert not window.learning.at_work
+    assert not window.learning.running
     assert button.text() == "Suggestion updates off"
     other = opened(few.root)
     other.learning.begin()
     settle(other)
-    assert not other.learning.at_work
+    assert not other.learning.running
     assert not button_of(other).switch.isChecked()
 
 
@@ -207,4 +207,4 @@ def test_a_window_learns_by_itself(few: FaceSet, opened: Opened) -> None:
         until(lambda: button_of(window).text() == "Up to date", 60)
         assert list(window.view.model._ids) == shown  # type: ignore[attr-defined]
         window.close()
-        assert not window.learning.at_work
+        assert not window.learning.running

@@ -101,7 +101,7 @@ def test_escape_takes_nothing_in(opened: Opened, few: FaceSet, scenes: Path) -> 
     assert sheet.form.detect.isChecked()
     QTest.keyClick(sheet, Qt.Key.Key_Escape)
     assert window.drops.dialog is None
-    assert window.imports.state is ImportState.RESTING
+    assert window.imports.state is ImportState.IDLE
     assert not bar_of(window).isVisible()
 
 

@@ -120,7 +120,7 @@ def exported(view: NumbersView, size: str = "", kind: str = "imagefolder") -> st
 def test_export_from_the_window(split_view: NumbersView) -> None:
     view, exports = split_view, split_view.worker.root / "exports"
     assert "is not a size" in exported(view, "nonsense")
-    assert "60 pictures written" in exported(view, "32x32")
+    assert "60 images exported" in exported(view, "32x32")
     assert len(list((exports / "imagefolder").rglob("*.jpg"))) == 60
     assert view.export_box.start_button.isVisible()
     assert "keeps image sizes" in exported(view, "32x32", "yolo-detect")
@@ -135,7 +135,7 @@ def test_one_picture_that_cannot_be_read_is_one(split_view: NumbersView) -> None
     next((root / "images").rglob("*.*")).unlink()
     shutil.rmtree(root / "crops", ignore_errors=True)
     exported(split_view, "32x32")
-    assert said[-1] == "1 picture cannot be read"
+    assert said[-1] == "1 image could not be read"
 
 
 def test_a_cancelled_export_leaves_nothing(split_view: NumbersView) -> None:
