@@ -81,31 +81,31 @@ class ThumbnailLoader(QObject):
         return len(self._requests) + len(self._loading)
 
     def get(
-        self, seen: SampleRegion, side: float, ratio: float = 1.0
+        self, region: SampleRegion, side: float, ratio: float = 1.0
     ) -> QPixmap | BrokenThumbnail | None:
         """Return the thumbnail for a tile of `side` logical pixels; request a missing one.
 
         Until it is loaded, return one of another size, or None.
         """
-        key = (seen.key, seen.region, min(max(1, round(side * ratio)), SIDES[-1]))
+        key = (region.key, region.region, min(max(1, round(side * ratio)), SIDES[-1]))
         thumbnail = self._cache.get(key)
         if thumbnail is None:
-            self._request(key, seen)
-            return self._other_size(seen)
+            self._request(key, region)
+            return self._other_size(region)
         self._cache.move_to_end(key)
         if isinstance(thumbnail, BrokenThumbnail) and thumbnail.age_ms() >= RETRY_MS:
-            self._request(key, seen)
+            self._request(key, region)
         return thumbnail
 
-    def _other_size(self, seen: SampleRegion) -> QPixmap | BrokenThumbnail | None:
-        keys = ((seen.key, seen.region, side) for side in self._sides)
+    def _other_size(self, region: SampleRegion) -> QPixmap | BrokenThumbnail | None:
+        keys = ((region.key, region.region, side) for side in self._sides)
         return next((self._cache[key] for key in keys if key in self._cache), None)
 
-    def _request(self, key: ThumbnailKey, seen: SampleRegion) -> None:
+    def _request(self, key: ThumbnailKey, region: SampleRegion) -> None:
         with self._condition:
             if key in self._loading:
                 return
-            self._requests[key] = seen
+            self._requests[key] = region
             self._requests.move_to_end(key)
             while len(self._requests) > MAX_WAITING:
                 self._requests.popitem(last=False)
@@ -120,10 +120,10 @@ class ThumbnailLoader(QObject):
                     self._condition.wait()
                 if self._ended:
                     return
-                key, seen = self._requests.popitem()
+                key, region = self._requests.popitem()
                 self._loading.add(key)
             try:
-                thumbnail: QImage | BrokenThumbnail = to_qimage(self._files.fitted(seen, key[2]))
+                thumbnail: QImage | BrokenThumbnail = to_qimage(self._files.fitted(region, key[2]))
             except Unreadable as error:
                 thumbnail = BrokenThumbnail(error.reason, time.monotonic())
             except Exception as error:  # whatever it is, only this tile shows it

@@ -252,31 +252,31 @@ class SessionWorker(QObject):
     def ask(
         self,
         work: Callable[[SortingSession], T],
-        then: Callable[[T], None] | None = None,
-        failed: Callable[[GleansetError], None] | None = None,
+        on_result: Callable[[T], None] | None = None,
+        on_error: Callable[[GleansetError], None] | None = None,
     ) -> None:
-        """Read something. Errors go to `failed`, by default to `message`."""
-        self._put(_Job(work, then, failed, decides=False))
+        """Read something. Errors go to `on_error`, by default to `message`."""
+        self._put(_Job(work, on_result, on_error, decides=False))
 
     def decide(
         self,
         work: Callable[[SortingSession], StepResult],
-        then: Callable[[StepResult], None] | None = None,
-        failed: Callable[[GleansetError], None] | None = None,
-        of: Iterable[str] = (),
+        on_result: Callable[[StepResult], None] | None = None,
+        on_error: Callable[[GleansetError], None] | None = None,
+        classes: Iterable[str] = (),
     ) -> None:
         """Make a decision, retried until it is saved.
 
-        Refused if a class of `of` exists now and is removed before the decision runs.
+        Refused if one of `classes` exists now and is removed before the decision runs.
         """
         self.decision_count += 1
-        classes = set(of) & self.keys.keys()
+        existing = set(classes) & self.keys.keys()
 
         def checked(session: SortingSession) -> StepResult:
-            session.refuse_gone(classes)
+            session.refuse_gone(existing)
             return work(session)
 
-        self._put(_Job(checked, then, failed, decides=True))
+        self._put(_Job(checked, on_result, on_error, decides=True))
 
     def paths(self, ids: Sequence[int]) -> list[str]:
         """Return the files of samples, for a drop outside; the only call that blocks."""

@@ -19,7 +19,7 @@ from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.labeling import PagedView
-from labeler.qt.views.notices import all_sorted, preparing_pages
+from labeler.qt.views.notices import Notice, all_sorted
 from labeler.qt.views.page_grid import PageGrid, PageNaming
 from labeler.qt.views.page_header import PageHeader, PageHints
 from labeler.qt.widgets import pile
@@ -113,11 +113,13 @@ class PageHistory:
         self.earlier = [page.renamed(names) for page in self.earlier]
         self.lifted = {page.renamed(names): rows for page, rows in self.lifted.items()}
 
-    def remove(self, gone: Set[str]) -> None:
+    def remove(self, classes: Set[str]) -> None:
         """Remove the pages of classes that no longer exist."""
-        self.filed = {root: page for root, page in self.filed.items() if not page.labels & gone}
-        self.earlier = [page for page in self.earlier if not page.labels & gone]
-        self.lifted = {page: rows for page, rows in self.lifted.items() if not page.labels & gone}
+        self.filed = {root: page for root, page in self.filed.items() if not page.labels & classes}
+        self.earlier = [page for page in self.earlier if not page.labels & classes]
+        self.lifted = {
+            page: rows for page, rows in self.lifted.items() if not page.labels & classes
+        }
 
 
 class ClassPagesView(PagedView):
@@ -174,7 +176,8 @@ class ClassPagesView(PagedView):
         progress = self.worker.progress
         if not self.model.rowCount() and (progress is None or progress.counts.waiting):
             self.view.waits = True
-            self.empty.show_notice(preparing_pages())
+            text = self.tr("You can already type a name.")
+            self.empty.show_notice(Notice(self.tr("Preparing pages…"), text))
         QTimer.singleShot(0, self, self._ask)  # a new window has its size by then
 
     def _ask(self) -> None:
@@ -202,7 +205,7 @@ class ClassPagesView(PagedView):
         was_typing, self.page = self.names.is_typing, page
         self.clear_sent()
         self.view.show_page(page, self.worker.keys)
-        self.hints.show_page(self.view.shown)
+        self.hints.show_page(self.view.description)
         self.record_shown()
         self._update_place()
         if page is not None:
@@ -250,11 +253,12 @@ class ClassPagesView(PagedView):
             marked = set(self.marked(TileMark.LIFTED, TileMark.SENT))
             tiles = enumerate(self.page.tiles)
             count = sum(len(tile.rows) for n, tile in tiles if n not in marked)
-        self.header.show_page(self.view.shown, count)
+        self.header.show_page(self.view.description, count)
 
     def file_page(self) -> None:
         """Accept all unmarked faces, once all of them were shown (Enter)."""
-        first = self.view.shown.first_step if self.view.shown is not None else ""
+        description = self.view.description
+        first = description.first_step if description is not None else ""
         # Excluding faces from unnamed clusters decides nothing.
         if first and not self.marked(TileMark.SENT, TileMark.DONE):
             self.worker.show_message(first)
@@ -356,10 +360,10 @@ class ClassPagesView(PagedView):
             self._show_header()
             self.header.show_confidence(self.page, self.header.bars.counts)
 
-    def _remove_classes(self, gone: set[str]) -> None:
+    def _remove_classes(self, classes: set[str]) -> None:
         self.names.offer_known()
-        self._history.remove(gone)
-        if self.page is not None and self.page.labels & gone:
+        self._history.remove(classes)
+        if self.page is not None and self.page.labels & classes:
             self.next_page()
 
     # -- tiles

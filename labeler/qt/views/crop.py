@@ -73,7 +73,7 @@ class CropSaving(QObject):
             self._newest[draft.id] = drawn[-1].key
             return session.adopt(drawn[-1].step, 1)
 
-        def then(done: StepResult) -> None:
+        def saved(step: StepResult) -> None:
             self._count_saved(draft)
             self._keys[draft.id] = drawn[-1].key
 
@@ -83,7 +83,7 @@ class CropSaving(QObject):
             self._worker.show_message(str(error), bad=True)
 
         self._saving_count[draft.id] += 1
-        self._decide(sha256, work, then, failed)
+        self._decide(sha256, work, saved, failed)
 
     def delete(self, sha256: str, draft: BoxDraft) -> None:
         def work(session: SortingSession) -> StepResult:
@@ -97,7 +97,7 @@ class CropSaving(QObject):
             self._worker.show_message(str(error), bad=True)
 
         self._deleting.add(draft.id)
-        self._decide(sha256, work, lambda done: self._deleting.discard(draft.id), failed)
+        self._decide(sha256, work, lambda step: self._deleting.discard(draft.id), failed)
 
     def label(self, sha256: str, draft: BoxDraft, target: str) -> None:
         def work(session: SortingSession) -> StepResult:
@@ -107,17 +107,17 @@ class CropSaving(QObject):
             key = in_use(session.dataset, key).key
             return session.to(list(session.tiles.rows_of([key]).values()), target)
 
-        self._decide(sha256, work, None, None, of=[target])
+        self._decide(sha256, work, None, None, [target])
 
     def _decide(
         self,
         sha256: str,
         work: Callable[[SortingSession], StepResult],
-        then: Callable[[StepResult], None] | None,
-        failed: Callable[[GleansetError], None] | None,
-        of: Sequence[str] = (),
+        on_result: Callable[[StepResult], None] | None,
+        on_error: Callable[[GleansetError], None] | None,
+        classes: Sequence[str] = (),
     ) -> None:
-        self._worker.decide(work, then, failed, of)
+        self._worker.decide(work, on_result, on_error, classes)
         self._worker.ask(lambda session: sheet(session.dataset, sha256), self.read.emit)
 
     def _sample_of(self, draft: BoxDraft) -> str | None:

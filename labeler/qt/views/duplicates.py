@@ -23,7 +23,7 @@ from labeler.qt.grid.model import UNMARKED
 from labeler.qt.grid.painter import TileAppearance
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.labeling import PAGE_STEPS, PagedView
-from labeler.qt.views.notices import finding_duplicates, no_duplicates
+from labeler.qt.views.notices import Notice, no_duplicates
 from labeler.qt.views.overlays import BlinkOverlay
 from labeler.qt.widgets import HEAD, beside, button, hint_label, pile, title_label
 from labeler.sorting.grid_rows import SET_ASIDE
@@ -185,7 +185,7 @@ class DuplicatesView(PagedView):
         self.search_button.setVisible(not busy)
         self.accept_button.setVisible(bool(self.sets) and not busy)
         if busy and not self.sets:
-            self.empty.show_notice(finding_duplicates())
+            self.empty.show_notice(Notice(self.tr("Finding duplicates…")))
         if busy:
             self.bar.setRange(0, 0)
             self.title.setText(self.tr("Finding duplicates…"))
@@ -336,7 +336,7 @@ class DuplicatesView(PagedView):
 
         # A running search does not know of this decision.
         self._plan_outdated |= self._working.busy
-        self.worker.decide(work, failed=self._decision_failed)
+        self.worker.decide(work, on_error=self._decision_failed)
 
     def _decision_failed(self, error: GleansetError) -> None:
         self.worker.show_message(str(error), bad=True)

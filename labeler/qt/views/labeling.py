@@ -239,7 +239,7 @@ class LabelingView(LabelerView):
         self,
         rows: Iterable[int],
         decision: Callable[[SortingSession], StepResult],
-        of: Sequence[str] = (),
+        classes: Sequence[str] = (),
     ) -> None:
         """Run a decision on tiles that are marked already.
 
@@ -248,14 +248,14 @@ class LabelingView(LabelerView):
         ids = self._ids(rows)
         self.view.selectionModel().clearSelection()
 
-        def done(step: StepResult) -> None:
+        def saved(step: StepResult) -> None:
             self._sent[step.root] = ids
 
         def failed(error: GleansetError) -> None:
             self.model.set_state(self._rows_of(ids), UNMARKED)
             self.worker.show_message(str(error), bad=True)
 
-        self.worker.decide(decision, done, failed, of)
+        self.worker.decide(decision, saved, failed, classes)
 
     def _ids(self, rows: Iterable[int]) -> list[int]:
         return [self.model.id(row) for row in rows]

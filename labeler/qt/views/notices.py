@@ -162,11 +162,6 @@ def to_pages(view: LabelerView) -> NextStep:
     return to_view(view, "pages", tr("Go to class pages"))
 
 
-def preparing_pages() -> Notice:
-    """Return the notice until the first page is there."""
-    return Notice(tr("Preparing pages…"), tr("You can already type a name."))
-
-
 class DetectionState(NamedTuple):
     """Number of images, and whether a process detects faces in them now."""
 
@@ -298,11 +293,6 @@ def no_duplicates(find: Callable[[], object]) -> Notice:
         tr("Images added since the last search are not compared yet."),
         (NextStep(tr("Find duplicates"), find),),
     )
-
-
-def finding_duplicates() -> Notice:
-    """Return the notice while duplicates are searched for."""
-    return Notice(tr("Finding duplicates…"))
 
 
 def no_missed_images(view: LabelerView, show_all: Callable[[], object]) -> Notice:

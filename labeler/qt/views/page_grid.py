@@ -26,7 +26,7 @@ from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.name_field import NameCompletion, NameField
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.views.page_header import ShownPage, shown_page
+from labeler.qt.views.page_header import PageDescription, describe_page
 from labeler.sorting.names import known_names
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.session import Place
@@ -50,7 +50,7 @@ class PageGrid(GestureView):
     """Tiles, and one of the group that they were dropped on."""
 
     page: ClassPage | None = None
-    shown: ShownPage | None = None
+    description: PageDescription | None = None
     keys: Mapping[str, str] = MappingProxyType({})
     waits = False
     """Whether the first page is still being prepared."""
@@ -115,7 +115,7 @@ class PageGrid(GestureView):
         tiles = page.tiles if page is not None else ()
         self.tiles.show(
             [tile.rows[0] for tile in tiles],  # of each stack the first sample
-            self.shown.sections if self.shown is not None else (),
+            self.description.sections if self.description is not None else (),
             suggestions_by_sample(page) if page is not None else {},
             {tile.rows[0]: tile.rows for tile in tiles},
         )
@@ -124,12 +124,12 @@ class PageGrid(GestureView):
 
     def rename(self, page: ClassPage, keys: dict[str, str]) -> None:
         self._set_page(page, keys)
-        self.tiles.retitle(shown_page(page, keys).sections, suggestions_by_sample(page))
+        self.tiles.retitle(describe_page(page, keys).sections, suggestions_by_sample(page))
         self.lay_out()
 
     def _set_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
         self.page, self.keys = page, keys
-        self.shown = None if page is None else shown_page(page, keys)
+        self.description = None if page is None else describe_page(page, keys)
 
     def room(self) -> int:
         """Return how many faces make a page that fills the window."""
@@ -138,11 +138,11 @@ class PageGrid(GestureView):
     @property
     def has_groups(self) -> bool:
         """Whether this is a clusters page, on which a gesture acts on a whole cluster."""
-        return self.shown is not None and self.shown.has_groups
+        return self.description is not None and self.description.has_groups
 
     @property
     def files(self) -> bool:
-        return self.shown is None or self.shown.files
+        return self.description is None or self.description.files
 
     # -- the cluster that is pointed at
 

@@ -30,7 +30,7 @@ class ConfidenceBars(QWidget):
     def __init__(self, *, wide: bool = False) -> None:
         super().__init__()
         self.counts: tuple[int, ...] = ()
-        self.shown: tuple[int, ...] = ()
+        self.page_counts: tuple[int, ...] = ()
         grows = QSizePolicy.Policy.Expanding if wide else QSizePolicy.Policy.Fixed
         self.setSizePolicy(grows, grows)
         self._lines = 4.0 if wide else 1.5
@@ -42,9 +42,11 @@ class ConfidenceBars(QWidget):
     def minimumSizeHint(self) -> QSize:
         return self.sizeHint()
 
-    def show_counts(self, title: str, counts: Sequence[int], shown: Sequence[int] = ()) -> None:
-        """Show ten counts under a title; `shown` are those of the current page."""
-        self.counts, self.shown = tuple(counts), tuple(shown)
+    def show_counts(
+        self, title: str, counts: Sequence[int], page_counts: Sequence[int] = ()
+    ) -> None:
+        """Show ten counts under a title; `page_counts` count the current page."""
+        self.counts, self.page_counts = tuple(counts), tuple(page_counts)
         lines = [
             self.tr("{low}–{high} %: {count}").format(
                 low=10 * tenth, high=10 * tenth + 10, count=f"{count:,}"
@@ -68,7 +70,7 @@ class ConfidenceBars(QWidget):
             left, right = round(BAR_GAP + tenth * step), round((tenth + 1) * step)
             for number, colour in (
                 (count, muted_text(palette)),
-                (self.shown[tenth] if self.shown else 0, palette.highlight().color()),
+                (self.page_counts[tenth] if self.page_counts else 0, palette.highlight().color()),
             ):
                 height = max(1, round(number / highest * (base - 1))) if number else 0
                 painter.fillRect(QRect(left, base - height, max(1, right - left), height), colour)
@@ -77,7 +79,7 @@ class ConfidenceBars(QWidget):
 LOW_CONFIDENCE_SCALE = 1.5
 
 
-class ShownPage(NamedTuple):
+class PageDescription(NamedTuple):
     """A page as the window shows it.
 
     `action` is the text of the Enter button for `{count}` tiles. If Enter does not file them,
@@ -101,7 +103,7 @@ class ShownPage(NamedTuple):
         return not self.first_step
 
 
-def shown_page(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
+def describe_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
     """Describe a page for the window; `keys` are those of the classes."""
     describe = {
         PageKind.CLASS: _describe_class_page,
@@ -112,7 +114,7 @@ def shown_page(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
     return describe(page, keys)
 
 
-def _describe_class_page(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
+def _describe_class_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
     sections: tuple[Section, ...] = (Section("", len(page.tiles)),)
     if page.doubtful:
         sections = (
@@ -120,10 +122,10 @@ def _describe_class_page(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
             Section(tr("High confidence"), len(page.tiles) - page.doubtful),
         )
     title, action = _suggestions_title(page), tr("Enter: all correct ({count})")
-    return ShownPage(page, title, sections, action, usual_hints(), tr("Who is this? (N)"))
+    return PageDescription(page, title, sections, action, usual_hints(), tr("Who is this? (N)"))
 
 
-def _describe_mixed_page(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
+def _describe_mixed_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
     # If two classes were merged meanwhile, their tiles are not contiguous.
     runs = groupby(tile.proposal.label or "" for tile in page.tiles)
     sections = tuple(
@@ -131,17 +133,17 @@ def _describe_mixed_page(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
         for label, run in runs
     )
     action = tr("Enter: all correct ({count})")
-    return ShownPage(page, _suggestions_title(page), sections, action, usual_hints())
+    return PageDescription(page, _suggestions_title(page), sections, action, usual_hints())
 
 
-def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
+def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
     similar, single = tr("{count} similar"), tr("No similar face")
     several, count = len(page.groups) > 1, len(page.tiles)
     title = tr("Who is this?  {count} similar faces: type the name")
     if several:
         count = len(page.groups)
         title = tr("Who are they?  {count} clusters: point at one and type its name")
-    return ShownPage(
+    return PageDescription(
         page,
         title.format(count=count),
         tuple(
@@ -161,8 +163,8 @@ def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> ShownPa
     )
 
 
-def _describe_uncompared_page(page: ClassPage, keys: Mapping[str, str]) -> ShownPage:
-    return ShownPage(
+def _describe_uncompared_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
+    return PageDescription(
         page,
         uncompared_title(None),
         (Section("", len(page.tiles)),),
@@ -227,7 +229,7 @@ class PageHeader(QWidget):
         self.bars = ConfidenceBars()
         self._announced = ""
         self._left: int | None = None
-        self._shown: ShownPage | None = None
+        self._description: PageDescription | None = None
         self.file_button = button("", self.filed.emit)
         self.skip_button = button(self.tr("Skip (PgDn)"), self.skipped.emit)
         self.name.setAccessibleName(self.tr("Who is this?"))
@@ -251,26 +253,28 @@ class PageHeader(QWidget):
 
     def show_left(self, left: int) -> None:
         self._left = left
-        if self._shown is not None:
-            self._show_title(self._shown)
+        if self._description is not None:
+            self._show_title(self._description)
 
-    def _show_title(self, shown: ShownPage) -> None:
-        self.title.setText(uncompared_title(self._left) if shown.compares else shown.title)
+    def _show_title(self, description: PageDescription) -> None:
+        self.title.setText(
+            uncompared_title(self._left) if description.compares else description.title
+        )
 
-    def show_page(self, shown: ShownPage | None, count: int) -> None:
+    def show_page(self, description: PageDescription | None, count: int) -> None:
         """Show a page, of which Enter would file `count` faces."""
-        self._shown = shown
+        self._description = description
         for part in (self.file_button, self.skip_button):
-            part.setVisible(shown is not None)
-        asks = shown is not None and bool(shown.placeholder)
+            part.setVisible(description is not None)
+        asks = description is not None and bool(description.placeholder)
         self.name.setVisible(asks or bool(self.name.text()))
-        if shown is None:
+        if description is None:
             self.title.setText(self.tr("Class pages"))
         else:
-            self._show_title(shown)
-            self.name.setPlaceholderText(shown.placeholder)
-            self.file_button.setEnabled(count > 0 or not shown.files)
-            self.file_button.setText(shown.action.replace("{count}", str(count)))
+            self._show_title(description)
+            self.name.setPlaceholderText(description.placeholder)
+            self.file_button.setEnabled(count > 0 or not description.files)
+            self.file_button.setText(description.action.replace("{count}", str(count)))
         if self.title.text() != self._announced:
             self._announced = self.title.text()
             announce(self, self._announced)
@@ -280,12 +284,12 @@ class PageHeader(QWidget):
 
         Ignored if another page is shown by now.
         """
-        shown = self._shown
-        if shown is None or shown.page is not page:
+        description = self._description
+        if description is None or description.page is not page:
             return
         title = self.tr("Confidence of {label}, all unsorted faces").format(label=page.label)
         title = title if page.label else ""
-        self.bars.show_counts(title, counts if shown.files else (), page.sureness)
+        self.bars.show_counts(title, counts if description.files else (), page.sureness)
 
 
 class PageHints(QLabel):
@@ -297,8 +301,8 @@ class PageHints(QLabel):
         self.setMargin(6)
         self.setWordWrap(True)  # in one line it would widen the window
 
-    def show_page(self, shown: ShownPage | None) -> None:
+    def show_page(self, description: PageDescription | None) -> None:
         """Show or hide the hints; the room for tiles may change only with the page."""
         progress = self._worker.progress
         self.setVisible(progress is None or progress.counts.sorted < MAX_SORTED_FOR_HINTS)
-        self.setText(usual_hints() if shown is None else shown.hints)
+        self.setText(usual_hints() if description is None else description.hints)

@@ -16,7 +16,7 @@ from labeler.classes import ClassEditor
 from labeler.qt.grid.model import UNMARKED
 from labeler.qt.views import labeling as sending
 from labeler.qt.views.labeling import ENTER_DELAY_SECONDS
-from labeler.qt.views.page_header import shown_page
+from labeler.qt.views.page_header import describe_page
 from labeler.sorting import page_layout
 from labeler.sorting.page_layout import ClassPage, PageKind, PageTile
 from labeler.sorting.proposals import ClassProposal
@@ -270,5 +270,5 @@ def test_a_class_that_is_gone_is_not_filed_before_anybody_has_looked(person: Per
 def test_a_face_stays_below_its_own_class_where_two_become_one() -> None:
     tiles = tuple(PageTile((n,), ClassProposal(((of, 0.9),))) for n, of in enumerate("aabbbc"))
     page = ClassPage(PageKind.LEFT, None, tiles).renamed({"a": "c"})
-    above = [part.title for part in shown_page(page, {}).sections for _ in range(part.count)]
+    above = [part.title for part in describe_page(page, {}).sections for _ in range(part.count)]
     assert above == [f"{name}?" for name in "ccbbbc"]
