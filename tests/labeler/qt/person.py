@@ -77,7 +77,7 @@ NONE, SHIFT, CONTROL = (
 
 
 def until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    """Let the window work until something holds; what takes long is looked after less often."""
+    """Process events until a condition holds, polling less often as time passes."""
     end, pause = time.monotonic() + seconds, SHORTEST
     while not holds():
         assert time.monotonic() < end, "it did not happen in time"
@@ -87,12 +87,12 @@ def until(holds: Callable[[], bool], seconds: float = 60) -> None:
 
 
 def has_tile(model: TileModel, row: int) -> bool:
-    """Whether a model has got that far, and the details of that tile."""
+    """Return whether the details of a row are loaded."""
     return model.rowCount() > row and model.tile(row) is not None
 
 
 def settle(window: LabelerWindow, seconds: float = 60) -> None:
-    """Until the worker has nothing to do, and the view has what it shows and fits the window."""
+    """Wait until the worker is idle and the view is completely painted."""
     quiet = 0
     end, pause = time.monotonic() + seconds, SHORTEST
     while quiet < 4:
@@ -105,7 +105,7 @@ def settle(window: LabelerWindow, seconds: float = 60) -> None:
 
 
 def coming(view: LabelerView) -> bool:
-    """Whether a picture that is in sight is not painted yet; nothing is under the sheet of keys."""
+    """Return whether a visible image is not painted yet."""
     window = view.window()
     covered = isinstance(window, LabelerWindow) and window.sheet.isVisible()
     shown = isinstance(view, LabelingView) and view.view.isVisible() and not covered
@@ -114,7 +114,7 @@ def coming(view: LabelerView) -> bool:
 
 @contextmanager
 def painting() -> Iterator[set[int]]:
-    """Give the samples that come to the screen with their pictures, noted where that is done."""
+    """Yield the set of samples whose images are painted meanwhile."""
     found: set[int] = set()
     appearance = TileView.appearance
 
@@ -130,7 +130,7 @@ def painting() -> Iterator[set[int]]:
 
 
 def alive(view: PagedView) -> None:
-    """Past the moment in which Enter is dead."""
+    """Wait until Enter is accepted on a new page."""
     shown = view._shown_at
     until(lambda: time.monotonic() - shown > ENTER_DELAY_SECONDS)
 
@@ -171,14 +171,14 @@ def hold(
 
 
 def right_click(widget: QWidget, point: QPoint) -> None:
-    """Ask for the menu of what is there."""
+    """Open the context menu at a point."""
     there = widget.mapToGlobal(point)
     asked = QContextMenuEvent(QContextMenuEvent.Reason.Mouse, point, there, NONE)
     QApplication.sendEvent(widget, asked)
 
 
 def click(menu: QMenu, text: str) -> None:
-    """Choose the first entry that begins so; the window is active again, as on a desktop."""
+    """Choose the first menu entry with a prefix, and activate the window again."""
     window = menu.parentWidget().window()
     action = next(entry for entry in menu.actions() if entry.text().startswith(text))
     QTest.mouseClick(menu, Button.LeftButton, NONE, menu.actionGeometry(action).center())
@@ -187,7 +187,7 @@ def click(menu: QMenu, text: str) -> None:
 
 
 def drop_over(widget: QWidget, drag: QDrag, point: QPoint) -> Qt.DropAction:
-    """What a desktop does from here on: it tells who is under the mouse, and that it was let go."""
+    """Send the events of a drag over a widget and of its drop."""
     copy, mime = Qt.DropAction.CopyAction, drag.mimeData()
     for kind in (QDragEnterEvent, QDragMoveEvent):
         over = kind(point, copy, mime, Button.LeftButton, NONE)
@@ -202,7 +202,7 @@ def drop_over(widget: QWidget, drag: QDrag, point: QPoint) -> Qt.DropAction:
 def drop_files(
     widget: QWidget, paths: Sequence[Path | str], point: QPoint | None = None
 ) -> QDropEvent:
-    """Hold files over a widget and let them go, by default over its middle."""
+    """Drop files on a widget, by default on its centre."""
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
     where, copy, left = point or widget.rect().center(), Qt.DropAction.CopyAction, Qt.MouseButton
@@ -214,7 +214,7 @@ def drop_files(
 
 
 def shifted_digit(widget: QWidget, digit: str, kind: QEvent.Type) -> None:
-    """A digit with Shift as most keyboards give it: a sign, whose place is that of the digit."""
+    """Send Shift and a digit as most keyboards do: a symbol with the scan code of the digit."""
     number = DIGITS.index(digit)
     code = ord("!@#$%^&*()"[number])
     sign = chr(code)
@@ -223,14 +223,14 @@ def shifted_digit(widget: QWidget, digit: str, kind: QEvent.Type) -> None:
 
 
 def class_pages(person: Person) -> ClassPagesView:
-    """Return the class pages that somebody is at."""
+    """Return the class pages view of a user."""
     view = person.window.view
     assert isinstance(view, ClassPagesView)
     return view
 
 
 def ready(person: Person) -> ClassPagesView:
-    """Return the class pages once a page is past the moment in which Enter is dead."""
+    """Return the class pages view once Enter is accepted."""
     view = class_pages(person)
     until(lambda: view.page is not None)
     settle(person.window)
@@ -239,7 +239,7 @@ def ready(person: Person) -> ClassPagesView:
 
 
 def double_click(person: Person, row: int) -> None:
-    """As a window gets it: the second press comes as a double click."""
+    """Double-click a row as Qt delivers it."""
     tiles, place = person.view.view.viewport(), person.place(row)
     QTest.mouseClick(tiles, Button.LeftButton, pos=place)
     QTest.mouseDClick(tiles, Button.LeftButton, pos=place)
@@ -247,14 +247,14 @@ def double_click(person: Person, row: int) -> None:
 
 
 def messages(window: LabelerWindow) -> list[str]:
-    """Return a list of what the status bar says from now on."""
+    """Return a list that collects the messages of the status bar."""
     said: list[str] = []
     window.worker.message.connect(lambda text, bad: said.append(text))
     return said
 
 
 class Person:
-    """Knows who is who, and sorts; `gestures` is what it cost."""
+    """Scripted user who knows the true classes; `gestures` counts keys and clicks."""
 
     def __init__(self, window: LabelerWindow, faces: FaceSet) -> None:
         self.window, self.truth = window, faces.truth

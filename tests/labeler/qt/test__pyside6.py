@@ -1,4 +1,4 @@
-"""Whether the window can be tested here at all, and with a release that is known to be sound."""
+"""Whether PySide6 is installed, in a version without known faults."""
 
 from __future__ import annotations
 

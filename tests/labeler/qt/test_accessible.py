@@ -1,4 +1,4 @@
-"""The keyboard alone, screen readers, input methods, contrast: what is pressed, read and seen."""
+"""Accessibility: keyboard only, screen readers, input methods, contrast."""
 
 from __future__ import annotations
 

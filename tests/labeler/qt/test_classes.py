@@ -1,4 +1,4 @@
-"""The list of classes: its field, its menu, codes of two keys, and drops on rows that scroll."""
+"""The class list: its field, menu, two-key codes and drops on rows."""
 
 from __future__ import annotations
 

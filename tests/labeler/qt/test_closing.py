@@ -1,4 +1,4 @@
-"""The end of a window, be it closed, interrupted or killed: nothing is lost without a word."""
+"""Closing, interrupting and killing the window never loses a decision silently."""
 
 from __future__ import annotations
 

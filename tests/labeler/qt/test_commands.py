@@ -1,4 +1,4 @@
-"""Commands that the window starts, and what it learns with one of them."""
+"""Commands that the window starts, and the suggestion updates."""
 
 from __future__ import annotations
 

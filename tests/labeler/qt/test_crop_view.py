@@ -1,4 +1,4 @@
-"""The crop view: boxes by mouse and by keyboard, each a sample at once."""
+"""The crop view: boxes by mouse and keyboard, saved at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The duplicates view: pages of groups, another keeper, not the same, and back."""
+"""The duplicates view: pages of sets, another best copy, not duplicates, undo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A view that has nothing to show says why, and its buttons lead on."""
+"""Empty views explain why, and their buttons lead on."""
 
 from __future__ import annotations
 

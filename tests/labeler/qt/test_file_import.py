@@ -1,4 +1,4 @@
-"""Files dropped on the window: asked about once, imported next to it, with a way to stop."""
+"""Import of dropped files: one dialog, commands in the background, stop and resume."""
 
 from __future__ import annotations
 

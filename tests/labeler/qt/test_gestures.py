@@ -1,4 +1,4 @@
-"""How many gestures sorting costs: a scripted person at the real window, with real keys."""
+"""How many gestures sorting takes, by a scripted user in the real window."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Orders and filters of the grid, and counts that agree whatever happens, under real keys."""
+"""Orders, filters and counts of the grid under real keys."""
 
 from __future__ import annotations
 

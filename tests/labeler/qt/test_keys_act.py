@@ -1,4 +1,4 @@
-"""No key dies: the focus comes back to the faces, names are no commands, and the rest says why."""
+"""Every key acts or says why not; names are not commands; the focus returns."""
 
 from __future__ import annotations
 

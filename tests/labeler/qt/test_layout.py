@@ -1,4 +1,4 @@
-"""Sections that share shelves: in their order, over nothing else, and as little high as can be."""
+"""Layout of sections in shelves: in order, without overlap, as low as possible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers view: counts, splits that are only shown, exports with a way out."""
+"""The numbers view: counts, previewed splits, exports that can be cancelled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What guards data: odd images, disks and other programs; what is left behind; the network."""
+"""Odd images, disks and other processes; memory; the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Class pages: what Enter files, what it must not, how a page comes back and follows classes."""
+"""Class pages: what Enter files, undo, and renamed classes."""
 
 from __future__ import annotations
 

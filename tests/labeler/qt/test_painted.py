@@ -1,4 +1,4 @@
-"""A page is what you see: nothing is filed that was not painted, and pages fill the window."""
+"""Nothing is filed that was not painted, and pages fill the window."""
 
 from __future__ import annotations
 

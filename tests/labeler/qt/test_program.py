@@ -1,4 +1,4 @@
-"""The windows of one program: without a dataset, with other settings, with another dataset."""
+"""The windows of the program: welcome, settings, other datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Real mouse drags: a real window on a display of its own, and xdotool as the hand."""
+"""Real mouse drags, by xdotool on a display of its own."""
 
 from __future__ import annotations
 

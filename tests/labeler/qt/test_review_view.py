@@ -1,4 +1,4 @@
-"""The review view: walls, filters, and what the keys do on them."""
+"""The review view: lists, filters and keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every text of the window is in every catalogue, with the same names in braces."""
+"""Every text of the window is in every catalogue, with the same placeholders."""
 
 from __future__ import annotations
 

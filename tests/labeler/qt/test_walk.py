@@ -1,4 +1,4 @@
-"""Random gestures in every view: what was filed was painted, no key dies, nothing is a bug."""
+"""Random gestures in every view: only painted faces are filed, and nothing fails."""
 
 from __future__ import annotations
 

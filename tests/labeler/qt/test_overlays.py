@@ -1,4 +1,4 @@
-"""A face enlarged in its picture, and the menu of faces, under real events at every size."""
+"""The overlay of an enlarged face and the context menu, with real events at every size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The overview: groups of look-alikes, each named, corrected and left with real keys and clicks."""
+"""The clusters page: clusters are named, corrected and skipped with real keys and clicks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first overview is made anew once a network has seen the faces, and never under a hand."""
+"""An untouched clusters page is rebuilt with better features, never while it is being used."""
 
 from __future__ import annotations
 
