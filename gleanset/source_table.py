@@ -8,7 +8,6 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, NamedTuple
 
@@ -34,15 +33,37 @@ SAYS_NOTHING = SourceTableRow()
 SourceRows = Mapping[Path, SourceTableRow]
 
 
+def list_folder(folder: Path) -> Iterable[Path]:
+    """Return the files and folders in a folder; none if it cannot be listed."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return ()
+
+
+def open_table_file(table: Path) -> IO[bytes]:
+    """Open a table on disk."""
+    return table.open("rb")
+
+
 class SourceTables:
     """The tables of a folder and of those below it; each is read when a file is asked about.
+
+    `list_files` and `open_file` access the folders, or the members of an archive.
 
     A file that no row names exactly has the row whose name differs in case or Unicode form alone,
     where there is one such row and one such file: other systems write names in another form.
     """
 
-    def __init__(self, top: Path) -> None:
+    def __init__(
+        self,
+        top: Path,
+        list_files: Callable[[Path], Iterable[Path]] = list_folder,
+        open_file: Callable[[Path], IO[bytes]] = open_table_file,
+    ) -> None:
         self.top = top
+        self._list_files = list_files
+        self._open_file = open_file
         self._rows: dict[Path, SourceRows] = {}
         self._folded: dict[Path, dict[str, list[Path]]] = {}
         self._unmatched: dict[Path, set[Path]] = {}
@@ -63,19 +84,11 @@ class SourceTables:
     def read(self, folder: Path) -> None:
         """Read the table of a folder, so that rows of it that match no file are known."""
         if folder not in self._rows:
-            rows = self._rows[folder] = self.rows_in(folder)
+            rows = self._rows[folder] = source_rows(folder, self._list_files, self._open_file)
             self._unmatched[folder] = set(rows)
             folded = self._folded[folder] = {}
             for path in rows:
                 folded.setdefault(_folded(path), []).append(path)
-
-    def rows_in(self, folder: Path) -> SourceRows:
-        """Return the table of a folder, if any; an archive overrides it."""
-        return source_rows(folder)
-
-    def files_in(self, folder: Path) -> Iterable[Path]:
-        """Return the files of a folder; an archive overrides it."""
-        return folder.iterdir() if folder.is_dir() else ()
 
     def unmatched(self) -> list[str]:
         """Return the names in rows that match no file, each with its table."""
@@ -105,7 +118,7 @@ class SourceTables:
         """Count the files beside a path, each by its path and by its folded name."""
         folder = path.parent
         if folder not in self._siblings:
-            paths = list(self.files_in(folder))
+            paths = list(self._list_files(folder))
             self._siblings[folder] = Counter([*paths, *map(_folded, paths)])
         return self._siblings[folder]
 
@@ -127,24 +140,18 @@ def is_source_table(path: PurePath) -> bool:
     return path.name.lower() == NAME
 
 
-def _tables_in(folder: Path) -> Iterator[Path]:
-    yield folder / NAME
-    with suppress(OSError):
-        yield from filter(is_source_table, sorted(folder.iterdir()))
-
-
-def source_rows(folder: Path) -> SourceRows:
-    """Return the table of a folder (`COLUMNS`) by path, if any. Raises `InputUnusable`."""
-    table = next((path for path in _tables_in(folder) if path.is_file()), None)
+def source_rows(
+    folder: Path,
+    list_files: Callable[[Path], Iterable[Path]] = list_folder,
+    open_file: Callable[[Path], IO[bytes]] = open_table_file,
+) -> SourceRows:
+    """Return the rows of a folder's table (`COLUMNS`) by path, if any. Raises `InputUnusable`."""
+    tables = sorted(filter(is_source_table, list_files(folder)), key=lambda p: (p.name != NAME, p))
+    table = next((path for path in tables if not path.is_dir()), None)
     if table is None:
         return {}
-    return parse_table(table, lambda: table.open("rb"))
-
-
-def parse_table(table: Path, open_table: Callable[[], IO[bytes]]) -> SourceRows:
-    """Return the rows of an open table by path. Raises `InputUnusable`."""
     try:
-        with open_table() as file:
+        with open_file(table) as file:
             if file.seek(0, os.SEEK_END) > LARGEST:
                 raise InputUnusable(f"{table} is too large", "leave rows of other folders out")
             file.seek(0)

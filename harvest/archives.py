@@ -1,7 +1,7 @@
 """Zip and tar archives of images, read member by member with the standard library.
 
 No name inside becomes a path: a member is copied into a numbered scratch file that a worker
-decodes. A damaged archive gives what comes before the damage, then one rejection without a name.
+decodes. A damaged archive yields what comes before the damage, then one rejection without a name.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gleanset.files.names import ARCHIVES, printable, split_folders
 from gleanset.files.store import sha256_of_file
 from gleanset.images.decode import MAX_BYTES
 from gleanset.records import Origin
-from gleanset.source_table import NAME, SourceRows, SourceTables, is_source_table, parse_table
+from gleanset.source_table import SourceTables, is_source_table
 from gleanset.tree import ARCHIVE, TABLE, ignored_reason, ignored_summary, junk_reason, named_reason
 from harvest.folder import (
     DEFAULT_OPTIONS,
@@ -45,19 +45,20 @@ from harvest.importer import Importer
 
 STAGE = "harvest-archive"
 NESTED = "archive inside an archive: unpack it first"
-# Images hardly shrink: what unpacks to more times its size is a bomb. A small archive of drawings
-# may shrink that much, so the first bytes are free.
+# Images hardly compress: an archive that unpacks to more times its size is a bomb. A small archive
+# of drawings may compress that well, so the first bytes are free.
 MAX_RATIO, FREE_BYTES = 100, 500_000_000
-# Of zip, and of tar compressed by gzip, bzip2 or xz.
+# Zip, and tar compressed by gzip, bzip2 or xz.
 _MAGICS = (b"PK\3\4", b"PK\5\6", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
 # tarfile reads a long name or attribute at once.
 _MAX_HEADER_BYTES = 1_000_000
-# zipfile unpacks other methods without a bound on what comes out at once.
+# zipfile unpacks other methods without a limit on the size of the result.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # General purpose flags, and the extra field of Info-ZIP (APPNOTE.TXT, 4.4.4 and 4.6.9).
 _ENCRYPTED, _UTF8, _UNICODE_PATH = 0x1, 0x800, 0x7075
 
 
+# Name (bytes where its encoding is unknown), unpacked size, reader.
 RawEntry = tuple[str | bytes, int, Callable[[], bytes]]
 
 
@@ -67,6 +68,12 @@ class ArchiveEntry(NamedTuple):
     name: str
     size: int
     read: Callable[[], bytes]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Folders and name, without what would leave the archive."""
+        path = PurePosixPath(self.name)
+        return tuple(part for part in path.parts if part not in ("/", ".."))
 
 
 def is_archive(path: Path) -> bool:
@@ -80,21 +87,21 @@ def is_archive(path: Path) -> bool:
         raise InputUnusable(f"cannot read {path}: {error.strerror}", "chmod u+r it") from error
 
 
-def split_archives(places: Iterable[Path], own: Path) -> tuple[list[Path], list[Path]]:
-    """Return folders and single images, and archives; `own` is the dataset.
+def split_archives(paths: Iterable[Path], root: Path) -> tuple[list[Path], list[Path]]:
+    """Return folders and single images, then archives; `root` is the dataset.
 
-    The shards in a folder that img2dataset wrote are archives. Raises `InputUnusable` for anything
-    else, before any work.
+    The shards in a folder that img2dataset wrote are archives. Raises `InputUnusable` for any
+    other path.
     """
     trees: list[Path] = []
     archives: list[Path] = []
-    for place in places:
-        if place.is_file() and is_archive(place):
-            archives.append(place.absolute())
-        elif shards := shards_in(resolve_folder(place, own)):
+    for path in paths:
+        if path.is_file() and is_archive(path):
+            archives.append(path.absolute())
+        elif shards := shards_in(resolve_folder(path, root)):
             archives += [shard.absolute() for shard in shards]
         else:
-            trees.append(resolve_folder(place, own))
+            trees.append(resolve_folder(path, root))
     return trees, archives
 
 
@@ -103,55 +110,52 @@ def harvest_archives(
 ) -> dict[str, object]:
     """Add every image inside some archives; return the counts.
 
-    Members seen before are skipped, wherever the archive is now.
+    Members imported before are skipped, even when the archive was moved.
     """
     ignored: Counter[str] = Counter()
 
-    def new(intake: Importer, scratch: Path) -> Generator[ImageFile, None, None]:
-        every = (member for archive in archives for member in members(archive, options, ignored))
-        for number, (picture, read) in enumerate(every):
-            if intake.knows(picture.origin, picture.stamp):
+    def find_new(importer: Importer, scratch: Path) -> Generator[ImageFile, None, None]:
+        members = (m for archive in archives for m in find_members(archive, options, ignored))
+        for number, (image, read) in enumerate(members):
+            if importer.is_known(image.origin, image.stamp):
                 continue
-            path, data, refused = scratch / str(number), b"", None
+            path, data, rejection = scratch / str(number), b"", None
             try:
                 data = _checked(read)
             except Unreadable as error:
-                refused = (error.reason, error.detail)
+                rejection = (error.reason, error.detail)
             with disk_errors(path):
                 path.write_bytes(data)
-            if refused is None and (reason := ignored_reason(path, picture.path.name)):
+            if rejection is None and (reason := ignored_reason(path, image.path.name)):
                 ignored[reason] += 1
                 path.unlink()
             else:
-                yield picture._replace(path=path, copied=True, refused=refused)
+                yield image._replace(path=path, is_temporary=True, rejection=rejection)
 
-    return import_images(dataset, STAGE, new, options) | ignored_summary(ignored)
+    return import_images(dataset, STAGE, find_new, options) | ignored_summary(ignored)
 
 
-def members(
+def find_members(
     path: Path, options: ImportOptions, ignored: Counter[str]
 ) -> Iterator[tuple[ImageFile, Callable[[], bytes]]]:
-    """Yield what may be an image, and what reads it, in order; count the others in `ignored`.
+    """Yield each member that may be an image, with a function that reads it, in archive order.
 
-    An archive without folders is a class folder itself. Raises `InputUnusable`.
+    Other members are counted in `ignored`. An archive without folders is a class folder itself.
+    Raises `InputUnusable`.
     """
     try:
         key = sha256_of_file(path)[:16]
     except OSError as error:
         raise InputUnusable(f"cannot read {path}: {error.strerror}", "check the disk") from error
     file_name, repeats = printable(Path(path.name)), Counter[str]()
-    with _opened(path) as entries:
-        metadata = _metadata(entries)
-        folders = [parts[:-1] for entry in entries if len(parts := _parts(entry.name)) > 1]
-        folders = [parts for parts in folders if not junk_reason(parts[0])]
-        hinting = options.hinting._replace(splits=split_folders(folders))
-        stem = PurePosixPath(file_name)
-        while stem.suffix.lower() in ARCHIVES:
-            stem = stem.with_suffix("")
-        tables = _ArchiveTables(path, entries)
-        loose = () if folders or hinting.level is None else (stem.name,)
-        for name, _, read in entries:
-            parts = _parts(name)
+    with _open_archive(path) as entries:
+        metadata = _read_metadata(entries)
+        folders = _folders(entries)
+        hint_rule = options.hint_rule._replace(splits=split_folders(folders))
+        tables = _source_tables(path, entries)
+        loose = () if folders or hint_rule.level is None else (_archive_stem(file_name),)
+        for entry in entries:
+            name, parts = entry.name, entry.parts
             repeats[name] += 1
             below = PurePosixPath(*parts)
             if any(is_excluded(place, options.exclude) for place in (below, *below.parents)):
@@ -165,9 +169,9 @@ def members(
                 ignored[NESTED if reason == ARCHIVE else reason] += 1
                 continue
             *inside, title = parts or (file_name,)
-            hint = hinting.of(inside or loose)
-            table_row = tables.of(path / below)
-            group = table_row.group or hinting.group_of(title, f"{key}:{'/'.join(inside)}", inside)
+            hint = hint_rule.hint_for(inside or loose)
+            row = tables.of(path / below)
+            group = row.group or hint_rule.group_for(title, f"{key}:{'/'.join(inside)}", inside)
             origin = Origin(
                 "archive",
                 key=f"{key}:{name}" + (f"#{repeats[name]}" if repeats[name] > 1 else ""),
@@ -177,86 +181,86 @@ def members(
                 hint=hint,
                 post=group,
             )
-            credit = table_row.credit
-            if row := metadata.get(name.rpartition(".")[0]):
-                origin = row.complete(origin)
-                credit = credit.completed(row.credit)
-            stated = [options.credit] if credit == NOTHING and not row else [options.credit, credit]
-            stamp = f"{hint or ''}{credit_stamp(group, *stated)}"
-            yield ImageFile(Path(title), origin, stamp, credit), read
-        options.unmatched.extend(tables.unmatched())
+            credit = row.credit
+            if image_metadata := metadata.get(name.rpartition(".")[0]):
+                origin = image_metadata.complete(origin)
+                credit = credit.completed(image_metadata.credit)
+            has_credit = image_metadata or credit != NOTHING
+            parts_of_stamp = (options.credit, credit) if has_credit else (options.credit,)
+            stamp = f"{hint or ''}{credit_stamp(group, *parts_of_stamp)}"
+            yield ImageFile(Path(title), origin, stamp, credit), entry.read
+        options.unmatched_rows.extend(tables.unmatched())
+
+
+def _folders(entries: Iterable[ArchiveEntry]) -> list[tuple[str, ...]]:
+    folders = (parts[:-1] for entry in entries if len(parts := entry.parts) > 1)
+    return [parts for parts in folders if not junk_reason(parts[0])]
+
+
+def _archive_stem(file_name: str) -> str:
+    stem = PurePosixPath(file_name)
+    while stem.suffix.lower() in ARCHIVES:
+        stem = stem.with_suffix("")
+    return stem.name
 
 
 def member_names(path: Path) -> Iterator[str]:
     """Yield the name of every member, without its folders."""
-    with _opened(path) as entries:
-        yield from (parts[-1] for entry in entries if (parts := _parts(entry.name)))
+    with _open_archive(path) as entries:
+        yield from (parts[-1] for entry in entries if (parts := entry.parts))
 
 
-def _parts(name: str) -> tuple[str, ...]:
-    return tuple(part for part in PurePosixPath(name).parts if part not in ("/", ".."))
-
-
-def _metadata(entries: list[ArchiveEntry]) -> dict[str, ImageMetadata]:
+def _read_metadata(entries: list[ArchiveEntry]) -> dict[str, ImageMetadata]:
     rows = {}
     for name, size, read in entries:
-        stem, _, ending = name.rpartition(".")
-        if ending == "json" and size <= MAX_METADATA_BYTES:
-            with suppress(Unreadable):  # rejected in its turn
+        stem, _, suffix = name.rpartition(".")
+        if suffix == "json" and size <= MAX_METADATA_BYTES:
+            with suppress(Unreadable):  # rejected when its turn comes
                 if row := parse_metadata(_checked(read)):
                     rows[stem] = row
     return rows
 
 
-class _ArchiveTables(SourceTables):
-    """The tables of an archive, as if it were a folder of its name."""
+def _source_tables(path: Path, entries: Iterable[ArchiveEntry]) -> SourceTables:
+    """Return the tables of an archive, as if it were a folder of its name."""
+    files: dict[Path, list[Path]] = {}
+    readers: dict[Path, Callable[[], bytes]] = {}
+    for entry in entries:
+        file = path.joinpath(*entry.parts)
+        files.setdefault(file.parent, []).append(file)
+        if is_source_table(file):
+            readers[file] = entry.read
 
-    def __init__(self, path: Path, entries: Iterable[ArchiveEntry]) -> None:
-        super().__init__(path)
-        self._tables: dict[Path, ArchiveEntry] = {}
-        self._files: dict[Path, list[Path]] = {}
-        for entry in entries:
-            file = path.joinpath(*_parts(entry.name))
-            self._files.setdefault(file.parent, []).append(file)
-            # As in a folder, the name in lower case comes first.
-            if file.name == NAME or (is_source_table(file) and file.parent not in self._tables):
-                self._tables[file.parent] = entry
-
-    def rows_in(self, folder: Path) -> SourceRows:
-        if (entry := self._tables.get(folder)) is None:
-            return {}
-        table = self.top.joinpath(*_parts(entry.name))
+    def open_table(table: Path) -> IO[bytes]:
         try:
-            data = _checked(entry.read)
+            return io.BytesIO(_checked(readers[table]))
         except Unreadable as error:
-            hint = "unpack the archive, then name its folder"
-            raise InputUnusable(f"{table} cannot be read: {error.detail}", hint) from error
-        return parse_table(table, partial(io.BytesIO, data))
+            fix = "unpack the archive, then name its folder"
+            raise InputUnusable(f"{table} cannot be read: {error.detail}", fix) from error
 
-    def files_in(self, folder: Path) -> Iterable[Path]:
-        return self._files.get(folder, ())
+    return SourceTables(path, lambda folder: files.get(folder, ()), open_table)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[list[ArchiveEntry]]:
+def _open_archive(path: Path) -> Iterator[list[ArchiveEntry]]:
     """Open an archive and list its files; the last entry says why the archive ends early."""
     raw: list[RawEntry] = []
     left = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
     with path.open("rb") as file:
         is_zip = file.read(2) == b"PK" or zipfile.is_zipfile(file)
         file.seek(0)
-        unchecked = _zipped(file) if is_zip else _tarred(file)
+        unchecked = _list_zip(file) if is_zip else _list_tar(file)
         try:
             while (entry := _checked(next, unchecked, None)) is not None:
                 name, size, read = entry
-                # zipfile and tarfile give no more of a member than its header says.
+                # zipfile and tarfile read no more of a member than its header says.
                 if (left := left - max(size, tarfile.BLOCKSIZE)) < 0:
-                    _refuse("archive bomb", "it unpacks to far more than its size")
+                    _reject("archive bomb", "it unpacks to far more than its size")
                 if size > MAX_BYTES:
-                    read = partial(_refuse, "too large", f"more than {MAX_BYTES} bytes")
+                    read = partial(_reject, "too large", f"more than {MAX_BYTES} bytes")
                 raw.append((name, size, read))
         except Unreadable as end:
-            raw.append(("", 0, partial(_refuse, end.reason, f"the archive: {end.detail}")))
+            raw.append(("", 0, partial(_reject, end.reason, f"the archive: {end.detail}")))
         texts = decode_names(name for name, *_ in raw if isinstance(name, bytes))
         # Some Windows programs write their own separator.
         yield [
@@ -271,22 +275,22 @@ def _checked(call: Callable[..., Any], *arguments: Any) -> Any:
         return call(*arguments)
     except Unreadable:
         raise
-    except Exception as error:  # zipfile and tarfile raise whatever they meet
+    except Exception as error:  # zipfile and tarfile let errors of every kind through
         text = str(error).lower()
         ended = isinstance(error, EOFError) or "unexpected end" in text or "truncated" in text
         detail = f"{type(error).__name__}: {error}"
         raise Unreadable("cut off" if ended else "damaged", detail) from error
 
 
-def _refuse(reason: str, detail: str) -> NoReturn:
+def _reject(reason: str, detail: str) -> NoReturn:
     raise Unreadable(reason, detail)
 
 
-def _zipped(file: IO[bytes]) -> Iterator[RawEntry]:
+def _list_zip(file: IO[bytes]) -> Iterator[RawEntry]:
     archive = zipfile.ZipFile(file)
     for info in archive.infolist():
         if not info.is_dir():
-            yield _zip_name(info), info.file_size, partial(_read_zipped, archive, info)
+            yield _zip_name(info), info.file_size, partial(_read_zip_member, archive, info)
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str | bytes:
@@ -303,7 +307,7 @@ def _zip_name(info: zipfile.ZipInfo) -> str | bytes:
     return raw
 
 
-def _read_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+def _read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
         raise Unreadable("not a file", "a link or a device")
     if info.flag_bits & _ENCRYPTED:
@@ -313,26 +317,32 @@ def _read_zipped(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     return archive.read(info)
 
 
-def _tarred(file: IO[bytes]) -> Iterator[RawEntry]:
+def _list_tar(file: IO[bytes]) -> Iterator[RawEntry]:
     archive = tarfile.open(fileobj=file, tarinfo=_TarHeader, encoding="utf-8")  # noqa: SIM115
-    for info in archive:
-        if not info.isdir():
-            name = info.name.encode("utf-8", "surrogateescape")
-            yield name, info.size, partial(_read_tarred, archive, info)
-    archive.fileobj.seek(archive.offset)
-    if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+    data = archive.fileobj
+    while (info := archive.next()) is not None:
+        archive.members.clear()  # type: ignore[attr-defined] # tarfile keeps every header
+        if info.isdir():
+            continue
+        read: Callable[[], bytes] = partial(_read_tar_member, data, info.offset_data, info.size)
+        if info.issparse() or not info.isreg():
+            read = partial(_reject, "not a file", "a link, a device or a sparse file")
+        yield info.name.encode("utf-8", "surrogateescape"), info.size, read
+    data.seek(archive.offset)
+    if data.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise Unreadable("cut off", "it ends without an end mark, or in a damaged header")
 
 
-def _read_tarred(archive: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
-    file = None if info.issparse() or not info.isreg() else archive.extractfile(info)
-    if file is None:
-        raise Unreadable("not a file", "a link, a device or a sparse file")
-    return file.read()
+def _read_tar_member(data: Any, offset: int, size: int) -> bytes:
+    data.seek(offset)
+    content: bytes = data.read(size)
+    if len(content) < size:
+        raise Unreadable("cut off", "unexpected end of data")
+    return content
 
 
 class _TarHeader(tarfile.TarInfo):
-    """A header whose long name or attributes are bounded: tarfile reads them at once."""
+    """A header whose long name or attributes are limited: tarfile reads them at once."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:

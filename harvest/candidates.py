@@ -1,6 +1,6 @@
-"""Candidates that still need a download: of a list, of one source, of several sources in turn.
+"""Candidates that still need a download, from a list, one source, or several sources in turn.
 
-A source is asked in a thread of its own, so that a slow site delays no other one.
+Each source is asked in its own thread, so that a slow site does not delay the others.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from threading import Condition, Thread
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 
@@ -24,72 +24,70 @@ from harvest.selection import Selection
 from harvest.sources import Query, Source
 
 # Ending a search also ends its browser.
-_CLOSE_SECONDS = 10.0
+_CLOSE_TIMEOUT_SECONDS = 10.0
 # Results fetched ahead of the downloads.
-_MAX_READY = 500
+_MAX_RESULTS_AHEAD = 500
 
 
 class VisitLog(Protocol):
-    """Knows and counts the places of candidates: an `Importer`, or the preview's stand-in."""
+    """Knows and counts visited items: an `Importer`, or the stand-in of a preview."""
 
     tally: Counter[str]
+    reasons: Counter[str]
 
-    def seen(self, origin: Origin) -> VisitState:
-        """Return what is known of a place; count it where it needs no download."""
+    def look_up(self, origin: Origin) -> VisitState:
+        """Return what is known of an item, and count a known one."""
 
     def count_repeat(self, origin: Origin) -> None:
-        """Count a place that this run has just visited."""
+        """Count an item that this run has just visited."""
 
 
-Places = TypeVar("Places", bound=VisitLog)
-
-
-class CandidateQueue(Generic[Places]):
+class CandidateQueue:
     """The candidates that still need a download, up to `limit` distinct images.
 
-    Known candidates count before anything behind them is begun, so that a resumed run ends with
+    Known candidates count before anything behind them is started, so that a resumed run ends with
     the same images as an uninterrupted one. For the same reason candidates that failed before are
-    tried again only when the others are not enough. `images` are the distinct images met so far.
+    tried only when the others do not suffice. `images` are the distinct images so far.
     """
 
     def __init__(
         self,
         candidates: Iterable[Candidate],
-        places: Places,
+        visits: VisitLog,
         images: set[str],
         limit: int | None = None,
     ) -> None:
-        self.places = places
+        self.visits = visits
         self.images = images
         self.limit = limit
         self._candidates = iter(candidates)
         self._failed: list[Candidate] = []
         self._ready: deque[Candidate] = deque()
-        # Candidates of the same place wait for the one that is ready or under way.
-        self._copies: dict[tuple[str, str], list[Candidate]] = {}
+        # Repeats of an item wait for the candidate that is ready or under way.
+        self._repeats: dict[tuple[str, str], list[Candidate]] = {}
         self._waiting = 0
         self._exhausted = False
         self._pending = 0
 
     @property
-    def ended(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether nothing is left, whatever the limit, and nothing is under way."""
         return self._exhausted and not self._ready and not self._pending
 
     @property
-    def asking(self) -> bool:
+    def is_searching(self) -> bool:
         """Whether more may come without another candidate being settled."""
         return False
 
-    def take(self) -> Candidate | None:
+    def pop_candidate(self) -> Candidate | None:
         """Return the next candidate that is needed if all those under way succeed.
 
-        A search ends early when more images than are wanted were not requested because their
+        A search ends early when more images than the limit were not requested because their
         hosts refuse.
         """
-        if self.limit is not None and self.places.tally["not_asked"] > self.limit:
+        if self.limit is not None and self.visits.tally["not_asked"] > self.limit:
             self._exhausted = True
-        while (missing := self._missing()) > 0 and not self._ready and not self._full:
+        while (missing := self._missing()) > 0 and not self._ready and not self._is_full:
             candidate = self._next(missing)
             if candidate is not None:
                 self._sort(candidate)
@@ -102,13 +100,13 @@ class CandidateQueue(Generic[Places]):
         self._pending += 1
         return self._ready.popleft()
 
-    def settled(self, candidate: Candidate) -> None:
+    def mark_settled(self, candidate: Candidate) -> None:
         """Note that the outcome of a candidate is recorded."""
         self._pending -= 1
-        copies = self._copies.pop(_place(candidate))
-        self._waiting -= len(copies)
-        for copy in copies:
-            self.places.count_repeat(copy.origin)
+        repeats = self._repeats.pop(_item_key(candidate))
+        self._waiting -= len(repeats)
+        for repeat in repeats:
+            self.visits.count_repeat(repeat.origin)
 
     def _next(self, missing: float) -> Candidate | None:
         candidate = next(self._candidates, None)
@@ -116,7 +114,7 @@ class CandidateQueue(Generic[Places]):
         return candidate
 
     @property
-    def _full(self) -> bool:
+    def _is_full(self) -> bool:
         return self._exhausted or self._waiting >= MAX_PENDING
 
     def _missing(self) -> float:
@@ -124,66 +122,66 @@ class CandidateQueue(Generic[Places]):
         return math.inf if self.limit is None else self.limit - len(self.images) - self._pending
 
     def _sort(self, candidate: Candidate) -> None:
-        seen = self.places.seen(candidate.origin)
-        if seen is VisitState.AGAIN and self.limit is not None:
+        state = self.visits.look_up(candidate.origin)
+        if state is VisitState.FAILED and self.limit is not None:
             self._failed.append(candidate)
-        elif seen is not VisitState.KNOWN:
+        elif state is not VisitState.KNOWN:
             self._make_ready(candidate)
 
     def _make_ready(self, *new: Candidate) -> None:
         for candidate in (*self._failed, *new):
-            if (copies := self._copies.get(_place(candidate))) is not None:
-                copies.append(candidate)
+            if (repeats := self._repeats.get(_item_key(candidate))) is not None:
+                repeats.append(candidate)
                 self._waiting += 1
             else:
-                self._copies[_place(candidate)] = []
+                self._repeats[_item_key(candidate)] = []
                 self._ready.append(candidate)
         self._failed.clear()
 
 
-def _place(candidate: Candidate) -> tuple[str, str]:
+def _item_key(candidate: Candidate) -> tuple[str, str]:
     return candidate.origin.source, candidate.origin.key
 
 
 class SourceImages(set[str]):
-    """The images of one source; `common` are those of all sources."""
+    """The images of one source; changes also apply to `all_images`."""
 
-    def __init__(self, common: set[str]) -> None:
+    def __init__(self, all_images: set[str]) -> None:
         super().__init__()
-        self._common = common
+        self._all_images = all_images
 
     def add(self, name: str) -> None:
-        """Add an image for this source and for all."""
+        """Add an image."""
         super().add(name)
-        self._common.add(name)
+        self._all_images.add(name)
 
     def discard(self, name: object) -> None:
-        """Remove an image from both."""
+        """Remove an image."""
         super().discard(name)
-        self._common.discard(str(name))
+        self._all_images.discard(str(name))
 
 
 def search_source(
     source: Source, query: Query, client: Client, skipped: Counter[str] | None = None
 ) -> Generator[Candidate, None, None]:
-    """Yield the candidates of a source, checked; raises what the source raises.
+    """Yield the validated candidates of a source; raises what the source raises.
 
     `skipped` counts results that the site lists and the source does not yield.
     """
     with answerable("sources", source.name):
-        for offer in source.candidates(query, client, skipped):
+        for result in source.candidates(query, client, skipped):
             # A plugin may return fields of the wrong type.
-            candidate = msgspec.convert(msgspec.to_builtins(offer), Candidate)
+            candidate = msgspec.convert(msgspec.to_builtins(result), Candidate)
             if candidate.origin.source != source.name:
-                raise ValueError(f"it gives pictures of {candidate.origin.source!r}")
+                raise ValueError(f"it returns images of {candidate.origin.source!r}")
             yield candidate
 
 
-class SourceQueue(CandidateQueue[Places]):
-    """What one source finds for a query, asked in a thread, never for more than is missing.
+class SourceQueue(CandidateQueue):
+    """The results of one source for a query, searched in a thread, never more than are missing.
 
-    `wake` is called in the thread whenever there is something new. `error` is why the end of the
-    results was not seen.
+    `wake` is called in the thread whenever there is something new. `error` ended the search before
+    the end of the results.
     """
 
     def __init__(
@@ -191,40 +189,40 @@ class SourceQueue(CandidateQueue[Places]):
         search: tuple[Source, Query],
         client: Client,
         selection: Selection,
-        places: Places,
+        visits: VisitLog,
         images: set[str],
         wake: Callable[[], None],
     ) -> None:
         self.error: GleansetError | None = None
         self._skipped: Counter[str] = Counter()
         self._search = search_source(*search, client, self._skipped)
-        super().__init__(selection.among(self._search, self._leave_out), places, images, limit=0)
+        super().__init__(selection.select(self._search, self._skipped), visits, images, limit=0)
         self._wake = wake
         self._arrived: deque[Candidate] = deque()
         self._wanted = 0.0
-        self._over = self._closed = False
+        self._is_over = self._closed = False
         self._bug: Exception | None = None
         self._changed = Condition()
         self._thread = Thread(target=self._run, name="gleanset-source", daemon=True)
         self._thread.start()
 
     @property
-    def asking(self) -> bool:
+    def is_searching(self) -> bool:
         """Whether the site is being asked for more; `wake` will be called."""
         with self._changed:
-            return not self._over and len(self._arrived) < self._wanted
+            return not self._is_over and len(self._arrived) < self._wanted
 
     def close(self) -> None:
         """End the search and count what it skipped. To interrupt it, close its client first."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self._thread.join(_CLOSE_SECONDS)
-        self.places.tally.update(self._skipped)
+        self._thread.join(_CLOSE_TIMEOUT_SECONDS)
+        self.visits.tally.update(self._skipped)
 
     def _next(self, missing: float) -> Candidate | None:
         with self._changed:
-            self._wanted = min(missing, _MAX_READY)
+            self._wanted = min(missing, _MAX_RESULTS_AHEAD)
             self._changed.notify_all()
             if self._arrived:
                 self._wanted -= 1
@@ -232,14 +230,14 @@ class SourceQueue(CandidateQueue[Places]):
             if self._bug is not None:
                 bug, self._bug = self._bug, None
                 raise bug
-            self._exhausted = self._over
+            self._exhausted = self._is_over
             return None
 
     def _run(self) -> None:
         try:
             # A source may hold a browser open, which must be closed in this thread.
             with closing(self._search):
-                while self._is_wanted() and (result := next(self._candidates, None)) is not None:
+                while self._wait_until_wanted() and (result := next(self._candidates, None)):
                     with self._changed:
                         self._arrived.append(result)
                         self._wake()
@@ -249,72 +247,63 @@ class SourceQueue(CandidateQueue[Places]):
             self._bug = error
         finally:
             with self._changed:
-                self._over = True
+                self._is_over = True
                 self._wake()
 
-    def _is_wanted(self) -> bool:
+    def _wait_until_wanted(self) -> bool:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or len(self._arrived) < self._wanted)
             return not self._closed
 
-    def _leave_out(self) -> None:
-        self._skipped["filtered"] += 1
 
-
-class SharedQueue(Generic[Places]):
+class SharedQueue:
     """The queues of several sources, by name, which bring `limit` images together.
 
-    The limit of each queue is an equal part of what the ended sources leave, and of duplicates
-    between sources. It only grows, by what was found and not by when. So every source goes equally
-    far however fast its site is, and a resumed run ends at the same place.
+    The limit of each queue is an equal share of what finished sources leave, and of duplicates
+    between sources. It only grows, and depends on the images found, not on time. So every source
+    goes equally far however fast its site is, and a resumed run ends at the same place.
     """
 
-    def __init__(
-        self, limit: int, queues: Mapping[str, CandidateQueue[Places]], images: set[str]
-    ) -> None:
+    def __init__(self, limit: int, queues: Mapping[str, CandidateQueue], images: set[str]) -> None:
         self._limit = limit
         self._queues = queues
         self._images = images
         self._turns = deque(queues.values())
 
     @property
-    def asking(self) -> bool:
+    def is_searching(self) -> bool:
         """Whether a site is being asked for more."""
-        return any(queue.asking for queue in self._turns)
+        return any(queue.is_searching for queue in self._turns)
 
-    def take(self) -> Candidate | None:
+    def pop_candidate(self) -> Candidate | None:
         """Return the next candidate that a source needs; the sources take turns."""
         before = None
         while before != (now := self._progress()):
             before = now
             for _ in self._queues:
-                self._divide()
+                self._set_limits()
                 self._turns.rotate(-1)
-                if (candidate := self._turns[-1].take()) is not None:
+                if (candidate := self._turns[-1].pop_candidate()) is not None:
                     return candidate
         return None
 
-    def settled(self, candidate: Candidate) -> None:
+    def mark_settled(self, candidate: Candidate) -> None:
         """Note that the outcome of a candidate is recorded."""
-        self._queues[candidate.origin.source].settled(candidate)
+        self._queues[candidate.origin.source].mark_settled(candidate)
 
-    def places(self, candidate: Candidate) -> Places:
-        """Return what counts the places of the candidate's source."""
-        return self._queues[candidate.origin.source].places
-
-    def progress(self) -> str:
+    def describe_progress(self) -> str:
         """Return the number of images of each source."""
         return ", ".join(f"{name} {len(queue.images)}" for name, queue in self._queues.items())
 
     def _progress(self) -> tuple[int, int]:
         queues = self._queues.values()
-        return sum(len(queue.images) for queue in queues), sum(queue.ended for queue in queues)
+        return sum(len(q.images) for q in queues), sum(q.is_finished for q in queues)
 
-    def _divide(self) -> None:
+    def _set_limits(self) -> None:
         queues = self._queues.values()
         duplicates = sum(len(queue.images) for queue in queues) - len(self._images)
-        active = [queue for queue in queues if not queue.ended]
-        left = self._limit + duplicates - sum(len(queue.images) for queue in queues if queue.ended)
+        active = [queue for queue in queues if not queue.is_finished]
+        left = self._limit + duplicates - sum(len(q.images) for q in queues if q.is_finished)
         for queue, share in zip(active, split_evenly(left, len(active)), strict=True):
             queue.limit = share
 

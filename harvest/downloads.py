@@ -1,7 +1,7 @@
-"""The loop that lists, searches and retries share: candidates are downloaded and recorded.
+"""The download loop shared by lists, searches and retries.
 
-The `Scheduler` fetches them, its threads measure and stage the files, and the `Importer` of a
-candidate records it.
+The `Scheduler` fetches candidates, its threads measure and stage the files, and the `Importer` of
+a candidate records it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from gleanset.images.staging import StageBytes
 from gleanset.records import Candidate, Measured
 from gleanset.work.pool import Outcome
 from gleanset.work.progress import Progress
-from harvest.host_answers import RedirectTargets
 from harvest.http import Client
 from harvest.http.scheduler import JobQueue, Scheduler
 from harvest.importer import Importer
+from harvest.redirects import RedirectTargets
 
 
 class DownloadRun(NamedTuple):
@@ -33,7 +33,6 @@ class Downloader:
     """Downloads candidates into a dataset, several requests at a time."""
 
     def __init__(self, dataset: Dataset, client: Client, scratch: Path, run: DownloadRun) -> None:
-        self.client = client
         self._dataset = dataset
         self._progress = run.progress or Progress()
         self._store = dataset.originals(scratch)
@@ -41,11 +40,11 @@ class Downloader:
         self._targets = RedirectTargets()
 
     def importer(self, stage: str, images: set[str] | None = None) -> Importer:
-        """Return the importer of one stage, which adds the images that it meets to `images`."""
+        """Return an importer for one stage, which adds the images it meets to `images`."""
         return Importer(self._dataset, stage, self._store, images, targets=self._targets)
 
     def wake(self) -> None:
-        """Let `run` look at its queue again; for threads that add to it."""
+        """Make `run` look at its queue again; for threads that add to it."""
         self._scheduler.wake()
 
     def run(
@@ -58,7 +57,7 @@ class Downloader:
     ) -> None:
         """Download the candidates of a queue; outcomes of a batch share one transaction.
 
-        `what`, `total` and `note` are shown with the progress.
+        The progress shows `what`, `total` and `note()`.
         """
         with closing(self._scheduler.run(queue)) as batches:
             for batch in self._progress.batches(batches, what, total, note=note):

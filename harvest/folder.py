@@ -1,4 +1,4 @@
-"""Existing folders of pictures."""
+"""Existing folders of images."""
 
 from __future__ import annotations
 
@@ -44,35 +44,35 @@ EXCLUDED = "excluded"
 
 
 class ImageFile(NamedTuple):
-    """A file worth trying, its origin, and a stamp that changes when the file does.
+    """A file that may be an image, its origin, and a stamp that changes with the file.
 
-    `credit` is what a `sources.csv` says of it. A `copied` one is removed when it was tried; in
-    the place of one that could not be copied stands why it was `refused`.
+    `credit` is from a `sources.csv` or metadata. A temporary file is removed after the import.
+    `rejection`: reason and detail for a file that could not be copied.
     """
 
     path: Path
     origin: Origin
     stamp: str
     credit: Credit = NOTHING
-    copied: bool = False
-    refused: tuple[str, str] | None = None
+    is_temporary: bool = False
+    rejection: tuple[str, str] | None = None
 
 
 class StagedImage(NamedTuple):
-    """A picture that was staged, what its file says of who made it, and why it would be kept back.
+    """A staged image, with the credit and the opt-out signal in its file.
 
-    Pictures of one's own are not: whoever has them knows what they may do.
+    A user's own files are imported despite an opt-out signal; it is only reported.
     """
 
     measured: Measured
     credit: Credit
-    reserved: str | None = None
+    opt_out: str | None = None
 
 
 class HintRule(NamedTuple):
-    """What pictures are hinted to be: the class folder on `level`, or without it one label.
+    """How files get their weak label: the class folder on `level`, or without it `label`.
 
-    `groups` says which of them belong together; `splits` are outermost folders that are no classes.
+    `groups` assigns files to groups; `splits` are outermost folders that are not classes.
     """
 
     label: str | None = None
@@ -80,25 +80,24 @@ class HintRule(NamedTuple):
     groups: FileGroups | None = None
     splits: frozenset[str] | None = None
 
-    def of(self, folders: Sequence[str]) -> str | None:
-        """Return the hint of a picture that these folders lead to, None where it has none."""
+    def hint_for(self, folders: Sequence[str]) -> str | None:
+        """Return the weak label of an image below these folders, if any."""
         return self.label if self.level is None else class_folder(folders, self.level, self.splits)
 
-    def group_of(self, name: str, folder: str, inside: Sequence[str]) -> str | None:
-        """Return the group of a file in a `folder`, to which the folders `inside` lead."""
+    def group_for(self, name: str, folder: str, inside: Sequence[str]) -> str | None:
+        """Return the group of a file in `folder`, which is below the folders `inside`."""
         groups = self.groups
         return groups.of(name, folder, inside, self.level, self.splits) if groups else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
-    """How pictures are taken in.
+    """How files are imported.
 
-    With `hints` the class folder on that level is the hint, else `label`. `credit` is that of the
-    pictures of which nothing else is said; `groups` say which belong together, where no
-    `sources.csv` does. To `refused` is added which files were rejected, and why, to `reserved`
-    which say that machines shall not learn from them, to `unmatched` which rows of a `sources.csv`
-    match no file.
+    With `hints` the class folder on `class_level` is the weak label, else `label`. `credit` and
+    `groups` apply where a `sources.csv` and the file itself say nothing. The import appends to
+    `rejected_files`, `opted_out_files` and `unmatched_rows` (rows of a `sources.csv` without a
+    file).
     """
 
     hints: bool = False
@@ -107,15 +106,15 @@ class ImportOptions:
     credit: Credit = NOTHING
     groups: FileGroups | None = None
     exclude: tuple[str, ...] = ()
-    refused: list[str] | None = None
-    reserved: list[str] | None = None
-    unmatched: list[str] = field(default_factory=list)
+    rejected_files: list[str] = field(default_factory=list)
+    opted_out_files: list[str] = field(default_factory=list)
+    unmatched_rows: list[str] = field(default_factory=list)
     workers: int = 0
     progress: Progress | None = None
 
     @property
-    def hinting(self) -> HintRule:
-        """What the pictures are hinted to be."""
+    def hint_rule(self) -> HintRule:
+        """How files get their weak label."""
         return HintRule(self.label, self.class_level if self.hints else None, self.groups)
 
 
@@ -125,147 +124,146 @@ DEFAULT_OPTIONS = ImportOptions()
 def harvest_folders(
     dataset: Dataset, folders: Iterable[Path], options: ImportOptions = DEFAULT_OPTIONS
 ) -> dict[str, object]:
-    """Add every picture under some folders, and pictures named themselves; the counts.
+    """Import all images below some folders, and single image files; return the counts.
 
-    Who made a picture says a `sources.csv`, else the file itself, else the options. Files seen
-    before are skipped unless they, or what is said of them, changed. Raises `InputUnusable` for a
-    folder that is not there.
+    The credit of an image comes from a `sources.csv`, else from its file, else from the options.
+    Files imported before are skipped unless they or their credit changed. Raises `InputUnusable`
+    for a folder that does not exist.
     """
     roots = [resolve_folder(folder, dataset.root) for folder in folders]
     ignored: Counter[str] = Counter()
 
-    def new(intake: Importer, _: Path) -> Generator[ImageFile, None, None]:
+    def find_new(importer: Importer, _: Path) -> Generator[ImageFile, None, None]:
         for root in roots:
-            for picture in walk(root, options, ignored):
-                if not intake.knows(picture.origin, picture.stamp):
-                    yield picture
+            for image in find_images(root, options, ignored):
+                if not importer.is_known(image.origin, image.stamp):
+                    yield image
 
-    return import_images(dataset, STAGE, new, options) | ignored_summary(ignored)
+    return import_images(dataset, STAGE, find_new, options) | ignored_summary(ignored)
 
 
 def import_images(
     dataset: Dataset,
     stage: str,
-    new: Callable[[Importer, Path], Generator[ImageFile, None, None]],
+    find_new: Callable[[Importer, Path], Generator[ImageFile, None, None]],
     options: ImportOptions,
 ) -> dict[str, object]:
-    """Take in the pictures that `new` yields, which may use a scratch folder; the counts."""
-    notes = FileNotes(options.groups, options.refused, options.hints)
+    """Import the files that `find_new(importer, scratch folder)` yields; return the counts."""
+    notes = FileNotes(options.groups, options.rejected_files, options.hints)
     with dataset.stage(stage) as scratch:
         store = dataset.originals(scratch)
-        intake = Importer(dataset, stage, store, notes=notes)
-        keep = _Keep(StageFile(StageBytes(store)))
-        # Closed here: an error would keep the archive that it reads open.
-        with closing(new(intake, scratch)) as pictures:
-            outcomes = run_over(keep, pictures, Processes(options.workers))
+        importer = Importer(dataset, stage, store, notes=notes)
+        stage_file = _StageImage(StageFile(StageBytes(store)))
+        # Closed here: an error would keep the archive open that it reads.
+        with closing(find_new(importer, scratch)) as images:
+            outcomes = run_over(stage_file, images, Processes(options.workers))
             for outcome in (options.progress or Progress()).over(outcomes, "files", unit=" files"):
-                _take(intake, outcome, options)
-                if outcome.item.copied:
+                _record(importer, outcome, options)
+                if outcome.item.is_temporary:
                     outcome.item.path.unlink(missing_ok=True)
-        intake.finish()
-    return intake.result()
+        importer.finish()
+    return importer.result()
 
 
-class _Keep:
-    def __init__(self, keep: StageFile) -> None:
-        self._keep = keep
+class _StageImage:
+    def __init__(self, stage: StageFile) -> None:
+        self._stage = stage
 
-    def __call__(self, picture: ImageFile) -> StagedImage:
-        if picture.refused is not None:
-            raise Unreadable(*picture.refused)
-        data = self._keep.read(picture.path)
-        measured = self._keep.keep(data)
-        reserved = next((wish.reason for wish in reservations_in(data)), None)
-        return StagedImage(measured, credit_of(data), reserved)
+    def __call__(self, image: ImageFile) -> StagedImage:
+        if image.rejection is not None:
+            raise Unreadable(*image.rejection)
+        data = self._stage.read(image.path)
+        measured = self._stage.keep(data)
+        opt_out = next((signal.reason for signal in reservations_in(data)), None)
+        return StagedImage(measured, credit_of(data), opt_out)
 
 
-def _take(
-    intake: Importer, outcome: Outcome[ImageFile, StagedImage], options: ImportOptions
+def _record(
+    importer: Importer, outcome: Outcome[ImageFile, StagedImage], options: ImportOptions
 ) -> None:
-    """Take what a worker made of a file; who made it says a table, else the file, else options."""
-    item, picture = outcome.item, outcome.result
-    credit = item.credit.completed(picture.credit if picture else NOTHING)
+    item, image = outcome.item, outcome.result
+    credit = item.credit.completed(image.credit if image else NOTHING)
     credit = credit.completed(options.credit)
-    if picture and picture.reserved and options.reserved is not None:
-        options.reserved.append(f"{short_name(item.origin.key)}: {picture.reserved}")
-    measured = Outcome(item, picture.measured if picture else None, outcome.reason, outcome.detail)
+    if image and image.opt_out:
+        options.opted_out_files.append(f"{short_name(item.origin.key)}: {image.opt_out}")
+    measured = Outcome(item, image.measured if image else None, outcome.reason, outcome.detail)
     origin = replace(
         item.origin, author=credit.author, licence=credit.licence, page_url=credit.page
     )
-    intake.take(origin, measured, item.stamp)
+    importer.record(origin, measured, item.stamp)
 
 
-def resolve_folder(folder: Path, own: Path) -> Path:
-    """Return an absolute path that `walk` can begin at. Raises `InputUnusable`."""
+def resolve_folder(folder: Path, root: Path) -> Path:
+    """Return the absolute path of a folder or image. Raises `InputUnusable`."""
     if not folder.exists():
-        placeholder = "write the name of a folder with your images for DIR"
-        hint = placeholder if folder == Path("DIR") else "check its name"
-        raise InputUnusable(f"there is no folder {folder}", hint)
+        placeholder = "replace DIR by the name of a folder with images"
+        fix = placeholder if folder == Path("DIR") else "check its name"
+        raise InputUnusable(f"there is no folder {folder}", fix)
     if folder.is_file() and (reason := ignored_reason(folder)) is not None:
-        hints = {
+        fixes = {
             VIDEO: f"harvest frames {shlex.quote(str(folder))}",
             PACKED: "unpack it first, then name its folder",
         }
         raise InputUnusable(
             f"{folder} is not a folder, an image, a zip or a tar",
-            hints.get(reason, "name a folder, an image, a zip, or a tar (plain, gz, bz2 or xz)"),
+            fixes.get(reason, "name a folder, an image, a zip, or a tar (plain, gz, bz2 or xz)"),
         )
-    if folder.resolve() == own.resolve():
+    if folder.resolve() == root.resolve():
         raise InputUnusable(
             f"{folder} is the dataset itself", "name another folder for the dataset with -d DIR"
         )
-    # A hint must be a name, and the same file must have the same path in every run.
+    # A weak label must be a name, and the same file must have the same path in every run.
     return folder.resolve() if ".." in folder.parts else folder.absolute()
 
 
-def walk(root: Path, options: ImportOptions, ignored: Counter[str]) -> Iterator[ImageFile]:
+def find_images(root: Path, options: ImportOptions, ignored: Counter[str]) -> Iterator[ImageFile]:
     """Yield every file under `root` that may be an image, in a fixed order; count the others.
 
     A `root` without folders is a class folder itself, and so is the folder of a `root` that is a
-    file, which is all there is. Folders that may not be listed come last, so that they are rejected
-    and not forgotten. With another `credit` the files count as changed. Raises `InputUnusable` for
-    a `sources.csv` that cannot be read.
+    file. Folders that cannot be listed come last, to be rejected. With another `credit` the files
+    count as changed. Raises `InputUnusable` for a `sources.csv` that cannot be read.
     """
-    closed: list[OSError] = []
-    hinting = options.hinting
+    unlisted: list[OSError] = []
+    hint_rule = options.hint_rule
     tables = SourceTables(root.parent if root.is_file() else root)
 
-    def picture(
-        path: Path, hint: str | None, inside: Sequence[str] = (), beside: Set[str] = frozenset()
+    def image_file(
+        path: Path, hint: str | None, inside: Sequence[str] = (), siblings: Set[str] = frozenset()
     ) -> ImageFile:
         row = tables.of(path)
-        group = row.group or hinting.group_of(path.name, printable(path.parent), inside)
+        group = row.group or hint_rule.group_for(path.name, printable(path.parent), inside)
         below = path.relative_to(root) if path != root else Path(path.name)
-        origin = _origin(path, below, hint, group)
-        origin, credit = _with_metadata(path, beside, origin, row.credit)
+        origin, credit = _with_metadata(
+            path, siblings, _origin(path, below, hint, group), row.credit
+        )
         stamp = _stamp(path, origin, credit_stamp(group, credit, options.credit))
         return ImageFile(path, origin, stamp, credit if stamp else NOTHING)
 
     if root.is_file():
-        yield picture(root, hinting.of((root.parent.name,)))
+        yield image_file(root, hint_rule.hint_for((root.parent.name,)))
         return
-    if hinting.level is not None:
-        hinting = hinting._replace(splits=splits_below(root))
+    if hint_rule.level is not None:
+        hint_rule = hint_rule._replace(splits=splits_below(root))
     loose: tuple[str, ...] = ()
-    for folder, folders, files in _included(root, options.exclude, ignored, closed):
+    for folder, folders, files in _walk_included(root, options.exclude, ignored, unlisted):
         if folder == root and not folders:
             loose = (root.name,)
         inside = folder.relative_to(root).parts
         tables.read(folder)
-        beside = frozenset(files)
+        siblings = frozenset(files)
         for path in map(folder.joinpath, files):
             if reason := TABLE if is_source_table(path) else ignored_reason(path):
                 ignored[reason] += 1
             else:
-                yield picture(path, hinting.of(inside or loose), inside, beside)
-    options.unmatched.extend(tables.unmatched())
-    yield from (picture(Path(os.fsdecode(error.filename)), hinting.label) for error in closed)
+                yield image_file(path, hint_rule.hint_for(inside or loose), inside, siblings)
+    options.unmatched_rows.extend(tables.unmatched())
+    yield from (image_file(Path(os.fsdecode(e.filename)), hint_rule.label) for e in unlisted)
 
 
 def _with_metadata(
-    path: Path, beside: Set[str], origin: Origin, credit: Credit
+    path: Path, siblings: Set[str], origin: Origin, credit: Credit
 ) -> tuple[Origin, Credit]:
-    if path.stem + SUFFIX not in beside or (metadata := read_metadata(path)) is None:
+    if path.stem + SUFFIX not in siblings or (metadata := read_metadata(path)) is None:
         return origin, credit
     return metadata.complete(origin), credit.completed(metadata.credit)
 
@@ -275,17 +273,17 @@ def is_excluded(below: PurePath, exclude: Sequence[str]) -> bool:
     return any(fnmatchcase(text, p) for p in exclude for text in (below.name, below.as_posix()))
 
 
-def _included(
-    root: Path, exclude: Sequence[str], ignored: Counter[str], closed: list[OSError]
+def _walk_included(
+    root: Path, exclude: Sequence[str], ignored: Counter[str], unlisted: list[OSError]
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
-    for folder, folders, files in walk_tree(root, ignored, closed.append):
+    for folder, folders, files in walk_tree(root, ignored, unlisted.append):
         below = folder.relative_to(root)
         for name in [name for name in folders if is_excluded(below / name, exclude)]:
             folders.remove(name)
             ignored[EXCLUDED] += count_files(folder / name)
-        kept = [name for name in files if not is_excluded(below / name, exclude)]
-        ignored[EXCLUDED] += len(files) - len(kept)
-        yield folder, folders, kept
+        included = [name for name in files if not is_excluded(below / name, exclude)]
+        ignored[EXCLUDED] += len(files) - len(included)
+        yield folder, folders, included
 
 
 def image_names(root: Path, exclude: Sequence[str] = ()) -> Iterator[str]:
@@ -293,7 +291,7 @@ def image_names(root: Path, exclude: Sequence[str] = ()) -> Iterator[str]:
     if root.is_file():
         yield root.name
         return
-    for folder, _, files in _included(root, exclude, Counter(), []):
+    for folder, _, files in _walk_included(root, exclude, Counter(), []):
         yield from (name for name in files if ignored_reason(folder / name) is None)
 
 
@@ -319,6 +317,6 @@ def _stamp(path: Path, origin: Origin, credits_stamp: str) -> str:
 
 
 def credit_stamp(group: str | None, *parts: Credit) -> str:
-    """Return a stamp that changes with what is said of a picture; empty where nothing is."""
+    """Return a stamp that changes with the group and the credits; empty without any."""
     texts = [text or "" for credit in parts for text in credit] + ([group] if group else [])
     return ":" + hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12] if any(texts) else ""

@@ -378,9 +378,9 @@ class FrameWriter:
         origin = self._origin(task.video, frame)
         sha256 = frame.measured.sha256
         stamp = sha256[:16]
-        if not self._intake.knows(origin, stamp):
+        if not self._intake.is_known(origin, stamp):
             outcome = Outcome(origin.key, frame.measured)
-            self._intake.take(origin, outcome, stamp, store=task.store)
+            self._intake.record(origin, outcome, stamp, store=task.store)
         if self._follower is not None and frame.faces:
             self._follower.record(self._dataset, sha256, origin, frame.faces)
 

@@ -1,4 +1,4 @@
-"""What `gallery-dl -j URL` writes, as a list of addresses: images of the sites that it knows."""
+"""The output of `gallery-dl -j URL` as a list of candidates."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gleanset.errors import InputUnusable
 from gleanset.records import Candidate, Origin
 from harvest.lists import list_suffix, open_list
 
-# Numbers of messages, of gallery_dl/extractor/message.py.
+# Message types in gallery_dl/extractor/message.py.
 _ERROR, _URL, _QUEUE = -1, 3, 6
 _POSTS = ("tweet_id", "post_id", "gallery_id", "album_id", "chapter_id", "id")
 _AUTHORS = ("author", "artist", "artists", "tags_artist", "creator", "user", "username")
@@ -19,30 +19,30 @@ _PAGES = ("post_url", "page_url", "permalink", "permalink_url", "webpage_url", "
 
 
 def is_gallery_dl(file: Path) -> bool:
-    """Return whether a list is one of gallery-dl's, by its name."""
+    """Return whether a list was written by gallery-dl, by its suffix."""
     return list_suffix(file) == ".json"
 
 
 def read_gallery_dl(file: Path, label: str | None = None) -> Iterator[Candidate]:
-    """Yield the images that gallery-dl found; `label` is their hint.
+    """Yield the images that gallery-dl found; `label` is their weak label.
 
-    Raises `InputUnusable` for other JSON, and in the end where gallery-dl left something out.
+    Raises `InputUnusable` for other JSON, and at the end if entries are not images.
     """
     pages = 0
     try:
         for kind, *fields in _messages(file):
             if kind == _ERROR:
-                why = f"gallery-dl broke off: {fields[0]['error']}: {fields[0]['message']}"
-                raise InputUnusable(why, "run it again; what came is kept")
+                what = f"gallery-dl stopped: {fields[0]['error']}: {fields[0]['message']}"
+                raise InputUnusable(what, "run it again; images found so far are kept")
             pages += int(kind) == _QUEUE
             if kind == _URL:
                 yield _candidate(str(fields[0]), dict(fields[1]), label)
     except (ValueError, TypeError, LookupError, RecursionError) as error:
-        hint = "write it with: gallery-dl -j URL > FILE.json"
-        raise InputUnusable(f"{file} is not the JSON of gallery-dl", hint) from error
+        fix = "gallery-dl -j URL > FILE.json"
+        raise InputUnusable(f"{file} is not the JSON of gallery-dl", fix) from error
     if pages:
         what = f"{pages} entries of {file} are pages and not images"
-        raise InputUnusable(what, "let gallery-dl go through them: gallery-dl -J URL")
+        raise InputUnusable(what, "let gallery-dl follow them: gallery-dl -J URL")
 
 
 def _messages(file: Path) -> Iterator[Any]:
@@ -81,7 +81,7 @@ def _text(metadata: Mapping[str, Any], names: Iterable[str]) -> str | None:
 
 
 def _words(value: Any) -> list[str]:
-    """Return names out of a text, a list, a dictionary with a name, or one of lists."""
+    """Return the names in a text, a list, a dictionary with a name, or a dictionary of lists."""
     if isinstance(value, str):
         return [w for part in value.split("," if "," in value else None) if (w := part.strip())]
     if isinstance(value, Mapping):

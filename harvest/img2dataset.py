@@ -1,6 +1,6 @@
-"""What img2dataset says of each image it downloaded, in a KEY.json beside KEY.jpg.
+"""Metadata that img2dataset writes for each image, in a KEY.json next to KEY.jpg.
 
-Its output formats `webdataset` and `files` have it: https://github.com/rom1504/img2dataset.
+In its output formats `webdataset` and `files`: https://github.com/rom1504/img2dataset.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _SHARD = re.compile(r"\d+\.tar")
 
 
 class ImageMetadata(NamedTuple):
-    """The URL that an image came from, its caption, and its author and licence where given."""
+    """URL, caption and credit of an image."""
 
     url: str
     caption: str | None
     credit: Credit
 
     def complete(self, origin: Origin) -> Origin:
-        """Return the origin of the image's file with what is known of it."""
+        """Return the origin of the image file with URL and caption added."""
         return replace(origin, url=self.url, title=self.caption or origin.title)
 
 
 def parse_metadata(data: bytes) -> ImageMetadata | None:
-    """Return the metadata of an image; None for any other JSON, or none."""
+    """Return the metadata of an image; None for other files."""
     try:
         row = json.loads(data)
     except (ValueError, RecursionError):
@@ -48,11 +48,11 @@ def parse_metadata(data: bytes) -> ImageMetadata | None:
 
 
 def read_metadata(image: Path) -> ImageMetadata | None:
-    """Return what is said beside an image file; None where that is nothing."""
+    """Return the metadata next to an image file, if any."""
     path = image.with_suffix(SUFFIX)
     try:
-        small = path.stat().st_size <= MAX_METADATA_BYTES
-        return parse_metadata(path.read_bytes()) if small else None
+        is_small = path.stat().st_size <= MAX_METADATA_BYTES
+        return parse_metadata(path.read_bytes()) if is_small else None
     except OSError:
         return None
 

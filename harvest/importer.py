@@ -1,7 +1,7 @@
-"""Import images: the one way into a dataset, wherever they come from.
+"""Importing images: the only way into a dataset.
 
-Workers read or download, decode, measure and stage the bytes; here the parent publishes each
-file with its rows, so that a run may be killed at any moment and simply be started again.
+Workers read or download, decode, measure and stage files. The importer, in the parent process,
+publishes each file together with its rows, so that a run may be killed at any moment and restarted.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from gleanset.files.store import Store
 from gleanset.named_files import short_name
 from gleanset.records import Candidate, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
-from harvest.host_answers import NOT_ASKED, NOTICE, RedirectedOutcome, RedirectTargets
+from harvest.redirects import NOT_ASKED, NOTICE, RedirectedOutcome, RedirectTargets
 
-# Reasons that tell of us and not of the item: the next run tries again.
-UNSETTLED = frozenset({"private address", "cannot be read", "internal error", NOT_ASKED})
-# Reasons that pass: runs that come upon the item again try it again, a few times.
-PASSING = frozenset(
+# Failures on our side: the next run tries the item again.
+UNSETTLED_REASONS = frozenset({"private address", "cannot be read", "internal error", NOT_ASKED})
+# Temporary failures: a run that meets the item again retries it, a few times.
+TEMPORARY_REASONS = frozenset(
     {
         "connection failed",
         "timed out",
@@ -41,35 +41,32 @@ PASSING = frozenset(
         "robots.txt could not be read",
     }
 )
-
-
-# Places looked up at a time.
-_LOOKED_UP = 64
+_LOOKUP_BATCH = 64
 
 
 class VisitState(Enum):
-    """What earlier runs know of a place."""
+    """What earlier runs know of an item."""
 
     NEW = "new"
-    AGAIN = "again"
+    FAILED = "failed"
     KNOWN = "known"
 
 
-def visit_state(state: str | None) -> VisitState:
-    """Return what a state of `Fetches` says of a place."""
-    if state is None or state == "unsettled":
+def visit_state(fetch_state: str | None) -> VisitState:
+    """Return the visit state for a state in the fetch table."""
+    if fetch_state is None or fetch_state == "unsettled":
         return VisitState.NEW
-    return VisitState.AGAIN if state == "failed" else VisitState.KNOWN
+    return VisitState.FAILED if fetch_state == "failed" else VisitState.KNOWN
 
 
 class FileNotes(NamedTuple):
-    """What is noted of files: `groups` that are met, and `refused`, which were rejected and why.
+    """What the importer records about local files: their `groups`, and messages of rejected ones.
 
-    With `by_folder` hints are names of folders: a file has one, which another run may change.
+    With `by_folder` weak labels are names of folders: a file has one, which a later run may change.
     """
 
     groups: FileGroups | None = None
-    refused: list[str] | None = None
+    rejected_files: list[str] | None = None
     by_folder: bool = False
 
 
@@ -77,10 +74,10 @@ NO_NOTES = FileNotes()
 
 
 class Importer:
-    """Records what became of each candidate and counts it.
+    """Records the outcome of each candidate and counts it.
 
-    What it takes was staged in `store`. `images`, where there is one, takes up the hashes that
-    are met, for callers that stop at a number of them; several importers may share it.
+    Images were staged in `store`. `images`, if given, receives the hashes of all images met, for
+    callers that stop at a number of them; importers may share it.
     """
 
     def __init__(
@@ -106,68 +103,69 @@ class Importer:
         self.hints: Counter[str] = Counter()
 
     def prefetch_states(self, candidates: Iterable[Candidate], source: str) -> Iterator[Candidate]:
-        """Yield candidates of one source, whose places are looked up some at a time.
+        """Yield the candidates of one source after looking them up in batches.
 
-        `seen` knows them then: asking the catalogue for each would hold up the downloads.
+        One query for each candidate would hold up the downloads.
         """
-        for chunk in _chunks(candidates, _LOOKED_UP):
-            self._states |= self._dataset.fetches.states(source, [c.origin.key for c in chunk])
-            yield from chunk
+        for batch in _batches(candidates, _LOOKUP_BATCH):
+            self._states |= self._dataset.fetches.states(source, [c.origin.key for c in batch])
+            yield from batch
 
-    def knows(self, origin: Origin, stamp: str = "") -> bool:
-        """Return whether a place was visited before; a known image gets the new origin as well."""
-        return self.seen(origin, stamp) is VisitState.KNOWN
+    def is_known(self, origin: Origin, stamp: str = "") -> bool:
+        """Return whether an item is known; a known image gets the new origin as well."""
+        return self.look_up(origin, stamp) is VisitState.KNOWN
 
-    def seen(self, origin: Origin, stamp: str = "") -> VisitState:
-        """Return what is known of a place; `AGAIN` where a reason to fail may have passed."""
+    def look_up(self, origin: Origin, stamp: str = "") -> VisitState:
+        """Return what is known of an item, and count a known one."""
         fetches = self._dataset.fetches
         if origin.key in self._states:
-            # Once: the second time it may have been recorded meanwhile.
-            state = self._states.pop(origin.key)
+            # Only once: by the next time it may have been recorded.
+            fetch_state = self._states.pop(origin.key)
         else:
-            state = fetches.state(origin.source, origin.key, stamp)
-        if (seen := visit_state(state)) is not VisitState.KNOWN:
-            return seen
+            fetch_state = fetches.state(origin.source, origin.key, stamp)
+        if (state := visit_state(fetch_state)) is not VisitState.KNOWN:
+            return state
         self.tally["known"] += 1
-        image = fetches.image(origin.source, origin.key) if state == "done" else None
+        image = fetches.image(origin.source, origin.key) if fetch_state == "done" else None
         if image is not None:
-            # A file with the same stamp has its origin: a hint that was dropped since stays away.
+            # A file with the same stamp has its origin: a weak label dropped since stays away.
             if not stamp:
                 with self._dataset.db.write():
                     if self._dataset.images.add_origin(image, origin):
                         self._note_hint(image, origin)
             self._note_replaced(image, origin)
-            self._met(image, origin)
+            self._note_image(image, origin)
         return VisitState.KNOWN
 
     def count_repeat(self, origin: Origin) -> None:
-        """Note a place that this run has just visited: nobody is asked for it twice."""
-        if self.seen(origin) is not VisitState.KNOWN:
+        """Count an item that this run has just visited."""
+        if self.look_up(origin) is not VisitState.KNOWN:
             self.tally["known"] += 1
 
     def record_download(self, outcome: Outcome[Candidate, Measured]) -> bool:
-        """Record what became of a download; a failed one is kept for another try.
+        """Record the outcome of a download; a failed candidate is kept for `harvest retry`.
 
-        An address to which several different results are sent is a notice of their host, such as
-        "removed.png", and an image of none of them.
+        An address to which several different candidates are redirected is a notice of their host,
+        such as "removed.png", and not an image.
         """
         candidate = outcome.item
         kept = None if outcome.result else json.dumps(msgspec.to_builtins(candidate))
-        if isinstance(outcome, RedirectedOutcome) and outcome.result is not None:
-            image = outcome.result.sha256
-            if self._targets.is_notice(outcome.final_url, candidate.url):
-                self._store.discard(image, outcome.result.format)
-                self._targets.undo_imports(outcome.final_url)
-                self._dataset.remove_notice(image, f"{NOTICE}: {outcome.final_url}")
-                self._reject(candidate.origin, NOTICE, outcome.final_url, "", None)
-                return False
-            added = self.tally["added"]
-            if taken := self.take(candidate.origin, outcome):
-                was_new = self.tally["added"] > added
-                undo = partial(self._retract, image, candidate.origin, outcome.final_url, was_new)
-                self._targets.note_import(outcome.final_url, undo)
-            return taken
-        return self.take(candidate.origin, outcome, candidate=kept)
+        if not isinstance(outcome, RedirectedOutcome) or outcome.result is None:
+            return self.record(candidate.origin, outcome, candidate=kept)
+        image, target = outcome.result.sha256, outcome.final_url
+        if self._targets.is_notice(target, candidate.url):
+            self._store.discard(image, outcome.result.format)
+            self._targets.undo_imports(target)
+            self._dataset.remove_notice(image, f"{NOTICE}: {target}")
+            self._reject(candidate.origin, NOTICE, target, "", None)
+            return False
+        added = self.tally["added"]
+        if is_imported := self.record(candidate.origin, outcome):
+            was_new = self.tally["added"] > added
+            self._targets.add_import(
+                target, partial(self._retract, image, candidate.origin, target, was_new)
+            )
+        return is_imported
 
     def _retract(self, image: str, origin: Origin, target: str, was_new: bool) -> None:
         with self._dataset.db.write():
@@ -178,7 +176,7 @@ class Importer:
         if self._images is not None:
             self._images.discard(image)
 
-    def take(
+    def record(
         self,
         origin: Origin,
         outcome: Outcome[Any, Measured],
@@ -186,20 +184,20 @@ class Importer:
         candidate: str | None = None,
         store: Store | None = None,
     ) -> bool:
-        """Record one outcome in one transaction; return whether it gave an image.
+        """Record one outcome in one transaction; return whether an image was imported.
 
-        `candidate` is kept with a failure, for another try. `store` is where it was staged, if
-        not in that of all.
+        `candidate` is kept with a failure, for another try. `store` is where the image was staged,
+        if not in the common one.
         """
         try:
             measured = outcome.unwrap()
-            new = self._publish(measured, origin, stamp, store or self._store)
-        except Unreadable as refused:
-            self._reject(origin, refused.reason, refused.detail, stamp, candidate)
+            is_new = self._publish(measured, origin, stamp, store or self._store)
+        except Unreadable as error:
+            self._reject(origin, error.reason, error.detail, stamp, candidate)
             return False
-        self.tally["added" if new else "duplicate"] += 1
-        self._met(measured.sha256, origin)
-        if not new:
+        self.tally["added" if is_new else "duplicate"] += 1
+        self._note_image(measured.sha256, origin)
+        if not is_new:
             self._note_hint(measured.sha256, origin)
             self._note_replaced(measured.sha256, origin)
         if self._notes.by_folder and origin.hint is None:
@@ -208,32 +206,33 @@ class Importer:
 
     def _publish(self, measured: Measured, origin: Origin, stamp: str, store: Store) -> bool:
         with self._dataset.db.write():
-            new = self._dataset.take_original(store, measured, origin)
-            if not new:
+            is_new = self._dataset.take_original(store, measured, origin)
+            if not is_new:
                 self._dataset.images.note_said(measured.sha256, origin)
-            self._record(origin, "done", stamp, measured.sha256)
+            self._record_state(origin, "done", stamp, measured.sha256)
             self._dataset.rejections.clear(self._stage, origin.key, origin.source)
-        return new
+        return is_new
 
     def _reject(
         self, origin: Origin, reason: str, detail: str, stamp: str, candidate: str | None
     ) -> None:
-        state = _state_after(reason, of_the_net=origin.url is not None)
+        state = _state_after(reason, is_download=origin.url is not None)
         with self._dataset.db.write():
             self._dataset.rejections.add(
                 Rejection(self._stage, origin.key, reason, detail, origin.source)
             )
             if state is not None:
-                self._record(origin, state, stamp, None, candidate)
+                self._record_state(origin, state, stamp, None, candidate)
         if reason == NOT_ASKED:
             self.tally["not_asked"] += 1
             return
         self.tally["rejected"] += 1
-        self.reasons[f"{reason}{_fix(reason, detail)}"] += 1
-        if self._notes.refused is not None:
-            self._notes.refused.append(f"{short_name(origin.key)}: {reason}{_fix(reason, detail)}")
+        shown = f"{reason} ({detail})" if reason == "unsupported format" else reason
+        self.reasons[shown] += 1
+        if self._notes.rejected_files is not None:
+            self._notes.rejected_files.append(f"{short_name(origin.key)}: {shown}")
 
-    def _record(
+    def _record_state(
         self,
         origin: Origin,
         state: str,
@@ -241,13 +240,13 @@ class Importer:
         image: str | None,
         candidate: str | None = None,
     ) -> None:
-        self._states.pop(origin.key, None)  # looked up before
+        self._states.pop(origin.key, None)
         place = (origin.url, origin.query)
         self._dataset.fetches.record(
             FetchEnd(origin.source, origin.key, state, stamp, image, *place, candidate)
         )
 
-    def _met(self, image: str, origin: Origin) -> None:
+    def _note_image(self, image: str, origin: Origin) -> None:
         if self._images is not None:
             self._images.add(image)
         if self._notes.groups is not None:
@@ -266,58 +265,54 @@ class Importer:
             self._replaced.append((image, origin))
 
     def finish(self) -> None:
-        """Take labels back that were accepted from hints, where those of this run disagree.
+        """Retract labels accepted from weak labels that this run contradicts.
 
-        Then what another folder hinted of the same file before is forgotten.
+        Then remove the weak label that another folder gave the same file before.
         """
-        if back := retract_disputed(self._dataset.db, self._hinted):
-            self.tally["taken_back"] = back
+        if retracted := retract_disputed(self._dataset.db, self._hinted):
+            self.tally["taken_back"] = retracted
         self._hinted.clear()
         with self._dataset.db.write():
             for image, origin in self._replaced:
-                # What a folder above a file, or the archive it is in, may have hinted.
+                # The names that a folder above a file, or its archive, may have given it.
                 inside = origin.key.partition(":")[2] if origin.source == "archive" else ""
-                above = PurePath(origin.path or "")
-                names = {*above.parts, *PurePath(inside).parts, above.name.partition(".")[0]}
+                path = PurePath(origin.path or "")
+                names = {*path.parts, *PurePath(inside).parts, path.name.partition(".")[0]}
                 self._dataset.images.drop_hints(image, origin, names)
         self._replaced.clear()
 
     def result(self) -> dict[str, object]:
-        """Return the numbers of this run, as commands return them."""
+        """Return the counts of this run, as commands return them."""
         hints = {"hints": dict(self.hints.most_common())} if self.hints else {}
         return counts(self.tally, self.reasons) | hints
 
 
-def _chunks(items: Iterable[Candidate], most: int) -> Iterator[list[Candidate]]:
-    """Yield items so many at a time; what is raised in between comes after those before it."""
-    some = iter(items)
-    trouble: Exception | None = None
-    while trouble is None:
-        chunk: list[Candidate] = []
+def _batches(candidates: Iterable[Candidate], size: int) -> Iterator[list[Candidate]]:
+    """Yield candidates in lists; an error is raised after the candidates before it."""
+    iterator = iter(candidates)
+    error: Exception | None = None
+    while error is None:
+        batch: list[Candidate] = []
         try:
-            chunk.extend(islice(some, most))
-        except Exception as error:
-            trouble = error
-        if not chunk:
+            batch.extend(islice(iterator, size))
+        except Exception as failure:
+            error = failure
+        if not batch:
             break
-        yield chunk
-    if trouble is not None:
-        raise trouble
-
-
-def _fix(reason: str, detail: str) -> str:
-    return f" ({detail})" if reason == "unsupported format" else ""
+        yield batch
+    if error is not None:
+        raise error
 
 
 def counts(tally: Mapping[str, int], reasons: Counter[str]) -> dict[str, object]:
-    """Return the numbers of a run, with the most frequent reasons first where there are any."""
+    """Return the counts of a run, with the reasons of rejections, the most frequent first."""
     result: dict[str, object] = dict(tally)
     if reasons:
         result["reasons"] = dict(reasons.most_common())
     return result
 
 
-def combined(*results: dict[str, object]) -> dict[str, object]:
+def merge_counts(*results: dict[str, object]) -> dict[str, object]:
     """Return the counts of several runs as those of one."""
     total: Counter[str] = Counter()
     tables: dict[str, Counter[str]] = {}
@@ -327,14 +322,14 @@ def combined(*results: dict[str, object]) -> dict[str, object]:
                 total[name] += value
             elif isinstance(value, dict):
                 tables.setdefault(name, Counter()).update(value)
-    # Not most_common for the counts: they keep the order that every command shows.
+    # Not most_common for the counts: every command shows them in the same order.
     return {**total, **{name: dict(table.most_common()) for name, table in tables.items()}}
 
 
-def _state_after(reason: str, *, of_the_net: bool) -> str | None:
-    """Return the state to be recorded for a rejected item; None where nothing is."""
-    if not of_the_net:
-        return None if reason in UNSETTLED else "rejected"
-    if reason in UNSETTLED:
-        return "unsettled"
-    return "failed" if reason in PASSING or reason.startswith("http 5") else "rejected"
+def _state_after(reason: str, *, is_download: bool) -> str | None:
+    """Return the state to record for a rejected item; None for no record."""
+    if reason in UNSETTLED_REASONS:
+        return "unsettled" if is_download else None
+    if is_download and (reason in TEMPORARY_REASONS or reason.startswith("http 5")):
+        return "failed"
+    return "rejected"

@@ -1,4 +1,4 @@
-"""Search keywords: what sites find for them, downloaded."""
+"""Keyword searches: what sites find for keywords, downloaded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic
 
 from gleanset import Dataset
 from gleanset.errors import (
@@ -17,17 +16,19 @@ from gleanset.errors import (
     RateLimited,
     UsageError,
 )
-from harvest.candidates import Places, SharedQueue, SourceImages, SourceQueue
+from gleanset.records import Candidate, Measured
+from gleanset.work.pool import Outcome
+from harvest.candidates import SharedQueue, SourceImages, SourceQueue, VisitLog
 from harvest.downloads import Downloader, DownloadRun
 from harvest.http import Client
 from harvest.importer import Importer, counts
 from harvest.lists import check_file_exists, read_lines
-from harvest.selection import ALL, Selection
+from harvest.selection import ALL_RESULTS, Selection
 from harvest.sources import Query, Source
 
 STAGE = "harvest-keyword"
-LIMIT = 100
-# After these a source is not asked for the next keyword either: it would say the same.
+DEFAULT_LIMIT = 100
+# After these errors a source is not asked for the next keyword: it would fail again.
 FINAL_ERRORS = (RateLimited, NeedsLogin, MissingComponent)
 
 Keyword = tuple[str, str | None]
@@ -35,90 +36,85 @@ Keyword = tuple[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One keyword, and what each source is asked for it."""
+    """One keyword, with the query for each source."""
 
     keyword: str
-    asked: tuple[tuple[Source, Query], ...]
+    queries: tuple[tuple[Source, Query], ...]
 
 
 def read_keywords(
     keywords: Sequence[Keyword], file: Path | None, label: str | None
 ) -> list[Keyword]:
-    """Return keywords with their labels: those given, then those of a file, each once.
+    """Return the given keywords with their labels, then those of a file, without repeats.
 
-    One a line; a tab and a label may follow, else it has `label`; `#` begins a comment. Raises
-    `InputUnusable` for a file that is not there or may not be read, `UsageError` when there is no
-    keyword at all.
+    The file has one keyword a line, optionally followed by a tab and a label (default: `label`);
+    `#` begins a comment. Raises `InputUnusable` for a file that cannot be read, `UsageError`
+    without any keyword.
     """
-    found: list[Keyword] = [(word.strip(), own) for word, own in keywords if word.strip()]
+    words: list[Keyword] = [(word.strip(), own) for word, own in keywords if word.strip()]
     if file is not None:
-        found += [(word, own or label) for word, own in read_lines(check_file_exists(file))]
-    if not found:
+        words += [(word, own or label) for word, own in read_lines(check_file_exists(file))]
+    if not words:
         raise UsageError("there is no keyword", "name some, or a file of them with -i FILE")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(words))
 
 
-def searches(
+def plan_searches(
     keywords: Sequence[Keyword],
     sources: Sequence[Source],
     options: Mapping[str, Mapping[str, str]],
 ) -> list[Search]:
-    """Return every keyword for every source, with the options of each.
+    """Return the searches of every keyword on every source, with the options of each source.
 
-    Raises `UsageError` for an option that a source does not have, before any request.
+    Raises `UsageError` for an unknown option, before any request.
     """
-    return [
-        Search(
-            word,
-            tuple(
-                (site, _query(word, label, options.get(site.name, {}), site)) for site in sources
-            ),
-        )
-        for word, label in keywords
-    ]
-
-
-def _query(keyword: str, label: str | None, options: Mapping[str, str], source: Source) -> Query:
-    query = Query(keyword, label or (keyword if source.hints else None), options)
-    source.settings(query)
-    return query
+    searches = []
+    for word, label in keywords:
+        queries = []
+        for source in sources:
+            hint = label or (word if source.hints else None)
+            query = Query(word, hint, options.get(source.name, {}))
+            source.settings(query)  # raises for unknown options
+            queries.append((source, query))
+        searches.append(Search(word, tuple(queries)))
+    return searches
 
 
 @dataclass(frozen=True, slots=True)
-class SearchResult(Generic[Places]):
-    """One source after one keyword: `error` ended it, `is_short`: the keyword lacks images."""
+class SearchResult:
+    """One source after one keyword: `error` ended it; `is_short`: the keyword lacks images."""
 
     keyword: str
     source: str
-    places: Places
+    visits: VisitLog
     error: GleansetError | None
     is_short: bool
 
 
-OpenQueue = Callable[[tuple[Source, Query], set[str]], SourceQueue[Places]]
+OpenQueue = Callable[[tuple[Source, Query], set[str]], SourceQueue]
 
 
 def run_searches(
     searches: Iterable[Search],
     limit: int,
     client: Client,
-    open_queue: OpenQueue[Places],
-    drive: Callable[[SharedQueue[Places], str], None],
-) -> Iterator[SearchResult[Places]]:
-    """Search keywords one after another, all sources of one together; yield how each ended.
+    open_queue: OpenQueue,
+    process: Callable[[SharedQueue, str], None],
+) -> Iterator[SearchResult]:
+    """Search keyword by keyword, all sources of one together; yield how each search ended.
 
-    `open_queue` begins to ask a source, whose images go into a set; `drive` takes the candidates
-    of a keyword.
+    `open_queue` starts a search whose images go into a set; `process` handles the candidates of
+    a keyword.
     """
-    given_up: dict[str, GleansetError] = {}
+    failed_sources: dict[str, GleansetError] = {}
     for search in searches:
         images: set[str] = set()
-        queues = {pair[0].name: open_queue(pair, SourceImages(images)) for pair in search.asked}
-        active = {name: queue for name, queue in queues.items() if name not in given_up}
+        queues = {pair[0].name: open_queue(pair, SourceImages(images)) for pair in search.queries}
+        active = {name: queue for name, queue in queues.items() if name not in failed_sources}
         try:
-            drive(SharedQueue(limit, active, images), search.keyword)
+            process(SharedQueue(limit, active, images), search.keyword)
         except BaseException:
-            # Ends what the sources wait for.
+            # Interrupts the sources, which may be waiting.
             client.close()
             raise
         finally:
@@ -126,110 +122,108 @@ def run_searches(
                 queue.close()
         is_short = len(images) < limit
         for name, queue in queues.items():
-            error = queue.error or given_up.get(name)
+            error = queue.error or failed_sources.get(name)
             if isinstance(error, FINAL_ERRORS):
-                given_up[name] = error
-            unasked = queue.places.tally["not_asked"]
-            if error is None and is_short and unasked:
+                failed_sources[name] = error
+            not_requested = queue.visits.tally["not_asked"]
+            if error is None and is_short and not_requested:
                 error = Incomplete(
-                    f"{unasked} images were not asked for, because their hosts refuse requests",
-                    "Try them again later with: harvest retry",
+                    f"{not_requested} images were not requested: their hosts refuse requests",
+                    "try them again later: harvest retry",
                 )
-            yield SearchResult(search.keyword, name, queue.places, error, is_short)
+            yield SearchResult(search.keyword, name, queue.visits, error, is_short)
 
 
-def summarize_run(ends: Sequence[SearchResult[Importer]]) -> dict[str, object]:
+def summarize_run(results: Sequence[SearchResult]) -> dict[str, object]:
     """Return the counts of a run, by keyword and source where there are several.
 
-    When every source refused and nothing was found, the first error is raised: a refusal is never
-    an empty result. Raises `Incomplete`, with the counts, where a keyword lacks images because the
-    end of a list was not seen.
+    When every source failed and nothing was found, the first error is raised: a refusal is never
+    an empty result. Raises `Incomplete`, with the counts, where a keyword lacks images because a
+    search did not reach the end of its results.
     """
-    errors = first_errors_by_source(ends)
-    result = _counts(ends)
-    had = any(n for end in ends for n in end.places.tally.values())
-    raise_if_all_refused(errors, ends, had=had)
-    if not had and not errors:
-        result["no_results"] = True
+    errors = first_errors_by_source(results)
+    summary = _counts(results)
+    has_results = any(n for result in results for n in result.visits.tally.values())
+    raise_if_all_failed(errors, results, has_results=has_results)
+    if not has_results and not errors:
+        summary["no_results"] = True
     for name, key in (("keywords", "keyword"), ("sources", "source")):
-        values = dict.fromkeys(getattr(end, key) for end in ends)
+        values = dict.fromkeys(getattr(result, key) for result in results)
         if len(values) > 1 or errors:
-            result[name] = {
-                value: _counts([end for end in ends if getattr(end, key) == value], status=True)
+            summary[name] = {
+                value: _counts([r for r in results if getattr(r, key) == value], status=True)
                 for value in values
             }
-    raise_if_incomplete(ends, result)
-    return result
+    raise_if_incomplete(results, summary)
+    return summary
 
 
-def _counts(ends: Sequence[SearchResult[Importer]], *, status: bool = False) -> dict[str, object]:
+def _counts(results: Sequence[SearchResult], *, status: bool = False) -> dict[str, object]:
     tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
     reasons: Counter[str] = Counter()
-    for end in ends:
-        tally.update(end.places.tally)
-        reasons.update(end.places.reasons)
-    errors = [str(end.error) for end in ends if end.error is not None]
+    for result in results:
+        tally.update(result.visits.tally)
+        reasons.update(result.visits.reasons)
+    errors = [str(result.error) for result in results if result.error is not None]
     return ({"status": (errors or ["ok"])[0]} if status else {}) | counts(tally, reasons)
 
 
-def first_errors_by_source(ends: Sequence[SearchResult[Places]]) -> dict[str, GleansetError]:
+def first_errors_by_source(results: Sequence[SearchResult]) -> dict[str, GleansetError]:
     """Return the first error of each source that had one."""
     errors: dict[str, GleansetError] = {}
-    for end in ends:
-        if end.error is not None:
-            errors.setdefault(end.source, end.error)
+    for result in results:
+        if result.error is not None:
+            errors.setdefault(result.source, result.error)
     return errors
 
 
-def raise_if_all_refused(
-    errors: Mapping[str, GleansetError], ends: Sequence[SearchResult[Places]], *, had: bool
+def raise_if_all_failed(
+    errors: Mapping[str, GleansetError], results: Sequence[SearchResult], *, has_results: bool
 ) -> None:
-    """Raise the first error where all sources refused and nothing was had."""
-    if not had and errors and errors.keys() == {end.source for end in ends}:
+    """Raise the first error if all sources failed and nothing was found."""
+    if not has_results and errors and errors.keys() == {result.source for result in results}:
         raise next(iter(errors.values()))
 
 
-def raise_if_incomplete(ends: Sequence[SearchResult[Places]], result: dict[str, object]) -> None:
-    """Raise `Incomplete` with a result where searches that lack images ended in an error."""
-    incomplete = [(end, end.error) for end in ends if end.error is not None and end.is_short]
+def raise_if_incomplete(results: Sequence[SearchResult], summary: dict[str, object]) -> None:
+    """Raise `Incomplete` with a summary if searches that lack images ended in an error."""
+    incomplete = [(r, r.error) for r in results if r.error is not None and r.is_short]
     if incomplete:
-        end, error = incomplete[0]
+        first, error = incomplete[0]
         more = f", and {len(incomplete) - 1} more searches" if len(incomplete) > 1 else ""
-        what = f"search incomplete: {end.source} {end.keyword!r}{more}: {error.what}"
-        raise Incomplete(what, error.fix, result)
+        what = f"search incomplete: {first.source} {first.keyword!r}{more}: {error.what}"
+        raise Incomplete(what, error.fix, summary)
 
 
 def harvest_searches(
     dataset: Dataset,
-    asked: Sequence[Search],
+    searches: Sequence[Search],
     run: DownloadRun,
     *,
-    limit: int = LIMIT,
-    selection: Selection = ALL,
+    limit: int = DEFAULT_LIMIT,
+    selection: Selection = ALL_RESULTS,
 ) -> dict[str, object]:
-    """Download up to `limit` distinct images for each keyword, over all its sources; the counts.
+    """Download up to `limit` distinct images for each keyword, over all its sources.
 
-    Each source brings an equal share; what it cannot fill passes to the others. Raises as
-    `summarize_run`.
+    Each source brings an equal share; what it cannot fill passes to the others. Returns and raises
+    as `summarize_run`.
     """
-    ends: list[SearchResult[Importer]] = []
+    results: list[SearchResult] = []
+    importers: dict[str, Importer] = {}
     with dataset.stage(STAGE) as scratch, run.open_client() as client:
         downloader = Downloader(dataset, client, scratch, run)
 
-        def open_queue(pair: tuple[Source, Query], images: set[str]) -> SourceQueue[Importer]:
-            importer = downloader.importer(STAGE, images)
+        def open_queue(pair: tuple[Source, Query], images: set[str]) -> SourceQueue:
+            importer = importers[pair[0].name] = downloader.importer(STAGE, images)
             return SourceQueue(pair, client, selection, importer, images, downloader.wake)
 
-        def download(queue: SharedQueue[Importer], keyword: str) -> None:
-            downloader.run(
-                queue,
-                lambda outcome: queue.places(outcome.item).record_download(outcome),
-                keyword,
-                limit,
-                queue.progress,
-            )
+        def record(outcome: Outcome[Candidate, Measured]) -> bool:
+            return importers[outcome.item.origin.source].record_download(outcome)
 
-        for end in run_searches(asked, limit, client, open_queue, download):
-            end.places.finish()
-            ends.append(end)
-    return summarize_run(ends)
+        def download(queue: SharedQueue, keyword: str) -> None:
+            downloader.run(queue, record, keyword, limit, queue.describe_progress)
+            for importer in importers.values():
+                importer.finish()
+
+        results = list(run_searches(searches, limit, client, open_queue, download))
+    return summarize_run(results)

@@ -1,7 +1,7 @@
-"""Lists of addresses as other programs write them, read as streams: lines, tables, Parquet.
+"""Lists of URLs as other programs write them, read as streams: lines, tables, Parquet.
 
-The end of a name says what is in a file: `.csv` and `.tsv` are tables whose first line names
-their columns, `.parquet` is one, all else is lines. `.gz` behind it says that it is compressed.
+The suffix determines the format: `.csv` and `.tsv` are tables with a header line, `.parquet` is a
+table, everything else is lines. An additional `.gz` means compressed.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from gleanset.config import did_you_mean
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.parquet import read_texts, single_columns
 
-LONGEST = 1_000_000
-"""No line and no cell of a list has so many characters: what is longer is no list."""
+MAX_LINE_CHARS = 1_000_000
+"""Lists with longer lines or cells are rejected."""
 
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
-_ADDRESS = re.compile(r"\s*https?://", re.IGNORECASE)
+_URL = re.compile(r"\s*https?://", re.IGNORECASE)
 
 
 Columns = Mapping[str, str]
-"""The names of the columns that say what a `Row` has; they are also found in other case (`URL`)."""
-PLAIN: Columns = {}
+"""Column names by field of `Row`; they also match in another case (`URL`)."""
+DEFAULT_COLUMNS: Columns = {}
 
 
 class Row(NamedTuple):
-    """What a list says of one picture, as it stands there."""
+    """One row of a list, as written there."""
 
     url: str
     label: str | None = None
@@ -45,63 +45,64 @@ class Row(NamedTuple):
 
 
 def check_columns(columns: Columns) -> dict[str, str]:
-    """Return the columns without what goes without saying. Raises `UsageError` for others."""
+    """Return the columns that differ from the default. Raises `UsageError` for unknown fields."""
     for what in columns:
         if what not in Row._fields:
             raise UsageError(
-                f"a list has no column that says {what!r}",
-                f"{did_you_mean(what, Row._fields)}there are: {', '.join(Row._fields)}",
+                f"unknown list field: {what}",
+                f"{did_you_mean(what, Row._fields)}fields: {', '.join(Row._fields)}",
             )
     return {what: name for what, name in columns.items() if (what, name) != ("url", "url")}
 
 
 def check_file_exists(file: Path) -> Path:
-    """Return the file itself. Raises `InputUnusable` where there is none."""
+    """Return the file itself. Raises `InputUnusable` if it does not exist."""
     if not file.is_file():
         raise InputUnusable(f"there is no file {file}", "check its name")
     return file
 
 
-def check_list(file: Path, columns: Columns = PLAIN) -> None:
-    """Look at the beginning of a list.
+def check_list(file: Path, columns: Columns = DEFAULT_COLUMNS) -> None:
+    """Check the beginning of a list.
 
-    Raises `InputUnusable` where it is not there, cannot be read or lacks a column,
-    `MissingComponent` without what reads it, `UsageError` for columns of a list of lines.
+    Raises `InputUnusable` if it does not exist, cannot be read or lacks a column,
+    `MissingComponent` without the package that reads it, `UsageError` for columns of a list of
+    lines.
     """
     check_file_exists(file)
     next(read_rows(file, columns), None)
 
 
-def read_rows(file: Path, columns: Columns = PLAIN) -> Iterator[Row]:
+def read_rows(file: Path, columns: Columns = DEFAULT_COLUMNS) -> Iterator[Row]:
     """Yield the rows of a list, read lazily; raises as `check_list`.
 
-    Rows without an address are passed over. A row of a table that ends before its address is
-    one with all its text for an address: it is rejected by name, and not lost.
+    Rows without a URL are skipped. A row that ends before its URL column has all its text as URL,
+    so that it is rejected by name and not lost.
     """
     kind = list_suffix(file)
     if kind == ".parquet":
         yield from _parquet_rows(file, columns)
     elif kind in _DIALECTS:
         yield from _table_rows(file, columns, kind)
-    elif columns != PLAIN:
+    elif columns != DEFAULT_COLUMNS:
         raise UsageError(
-            f"{file} is a list of lines, which has no columns",
-            "leave --column out, or name it .csv, .tsv or .parquet if it is a table",
+            f"{file} is a list of lines, without columns",
+            "leave --column out, or rename a table to .csv, .tsv or .parquet",
         )
     else:
         yield from (Row(url, label) for url, label in read_lines(file))
 
 
 def read_lines(file: Path) -> Iterator[tuple[str, str | None]]:
-    """Yield what stands on each line, with what stands behind its tab.
+    """Yield the text of each line, and what follows its tab.
 
-    `#` begins a comment. Raises `InputUnusable` for what cannot be read as lines of text.
+    `#` begins a comment. Raises `InputUnusable` for a file that is not text.
     """
     yield from _split(_lines(file))
 
 
 def list_suffix(file: Path) -> str:
-    """Return what the end of a list's name says of it, `.gz` left out."""
+    """Return the suffix of a list in lower case, without `.gz`."""
     return Path(file.name.lower().removesuffix(".gz")).suffix
 
 
@@ -113,36 +114,33 @@ def _split(lines: Iterator[str]) -> Iterator[tuple[str, str | None]]:
 
 
 def _parquet_rows(file: Path, columns: Columns) -> Iterator[Row]:
-    there = single_columns(file)
-    found = _found(file, columns, [name for name, _ in there])
-    if lists := [there[index][0] for index in found.values() if not there[index][1]]:
-        raise InputUnusable(f"column {lists[0]!r} of {file} holds no single values")
-    wanted = sorted({there[index][0] for index in found.values()})
-    place = {what: wanted.index(there[index][0]) for what, index in found.items()}
-    for number, cells in enumerate(read_texts(file, wanted), start=1):
-        if any(cell is not None and len(cell) >= LONGEST for cell in cells):
+    schema = single_columns(file)
+    indices = _find_columns(file, columns, [name for name, _ in schema])
+    for name, is_single in (schema[index] for index in indices.values()):
+        if not is_single:
+            raise InputUnusable(f"column {name!r} of {file} holds lists, not single values")
+    names = sorted({schema[index][0] for index in indices.values()})
+    indices = {field: names.index(schema[index][0]) for field, index in indices.items()}
+    for number, cells in enumerate(read_texts(file, names), start=1):
+        if any(cell is not None and len(cell) >= MAX_LINE_CHARS for cell in cells):
             raise _too_long(file, f"a cell of row {number}")
-        if row := _row(place, cells):
+        if row := _row(indices, cells):
             yield row
 
 
-class _Csv(csv.excel):
-    """Commas, and quotes around a cell that has some."""
-
-
 class _Tsv(csv.excel_tab):
-    """Tabs, and no quotes (IANA, text/tab-separated-values): one may begin a caption."""
+    """Tabs without quotes (IANA, text/tab-separated-values): a quote may begin a caption."""
 
     quoting = csv.QUOTE_NONE
 
 
-_DIALECTS: dict[str, type[csv.Dialect]] = {".csv": _Csv, ".tsv": _Tsv}
+_DIALECTS: dict[str, type[csv.Dialect]] = {".csv": csv.excel, ".tsv": _Tsv}
 
 
 def _table_rows(file: Path, columns: Columns, kind: str) -> Iterator[Row]:
     lines = _lines(file)
     first = next(lines, "")
-    if columns == PLAIN and _ADDRESS.match(first):
+    if columns == DEFAULT_COLUMNS and _URL.match(first):
         if kind == ".csv" and len(next(csv.reader([first]))) > 1:
             raise InputUnusable(
                 f"the first line of {file} does not name its columns",
@@ -150,85 +148,89 @@ def _table_rows(file: Path, columns: Columns, kind: str) -> Iterator[Row]:
             )
         yield from (Row(url, label) for url, label in _split(chain([first], lines)))
         return
-    rows = _cells(file, chain([first], lines), kind)
+    rows = _read_cells(file, chain([first], lines), kind)
     names = [name.strip() for name in next(rows, [])]
     if not any(names):
         return
-    place = _found(file, columns, names)
+    indices = _find_columns(file, columns, names)
     for cells in rows:
-        if row := _row(place, cells):
+        if row := _row(indices, cells):
             yield row
 
 
-def _cells(file: Path, lines: Iterator[str], kind: str) -> Iterator[list[str]]:
+def _read_cells(file: Path, lines: Iterator[str], kind: str) -> Iterator[list[str]]:
     rows = csv.reader(lines, _DIALECTS[kind])
-    csv.field_size_limit(LONGEST)
+    csv.field_size_limit(MAX_LINE_CHARS)
     try:
         yield from rows
     except csv.Error as error:
         raise InputUnusable(
-            f"line {rows.line_num} of {file}: {error}", "fix it, or look for a quote never closed"
+            f"line {rows.line_num} of {file}: {error}",
+            "fix it, or look for a missing closing quote",
         ) from error
 
 
-def _row(place: Mapping[str, int], cells: Sequence[str | None]) -> Row | None:
-    if place["url"] >= len(cells):
+def _row(indices: Mapping[str, int], cells: Sequence[str | None]) -> Row | None:
+    if indices["url"] >= len(cells):
         text = " ".join(cell for cell in cells if cell).strip()
         return Row(text) if text else None
-    told = {
-        what: (cells[index] or "").strip() or None
-        for what, index in place.items()
+    fields = {
+        field: (cells[index] or "").strip() or None
+        for field, index in indices.items()
         if index < len(cells)
     }
-    return Row(url, **told) if (url := told.pop("url")) else None
+    return Row(url, **fields) if (url := fields.pop("url")) else None
 
 
-def _found(file: Path, columns: Columns, names: Sequence[str]) -> dict[str, int]:
-    wanted = {"url": "url", **columns}
-    return {what: _index(file, what, name, names) for what, name in wanted.items()}
+def _find_columns(file: Path, columns: Columns, names: Sequence[str]) -> dict[str, int]:
+    """Return the index of the column of each field."""
+    fields = {"url": "url", **columns}
+    return {field: _find_column(file, field, name, names) for field, name in fields.items()}
 
 
-def _index(file: Path, what: str, wanted: str, names: Sequence[str]) -> int:
-    same = [index for index, name in enumerate(names) if name == wanted] or [
-        index for index, name in enumerate(names) if name.casefold() == wanted.casefold()
+def _find_column(file: Path, field: str, column: str, names: Sequence[str]) -> int:
+    matches = [index for index, name in enumerate(names) if name == column] or [
+        index for index, name in enumerate(names) if name.casefold() == column.casefold()
     ]
-    if len(same) == 1:
-        return same[0]
-    there = ", ".join(name[:80] for name in names[:50])
-    if same:
-        raise InputUnusable(f"{file} has several columns {wanted!r}; there are: {there}")
-    guess = did_you_mean(wanted, list(names), "did you mean {}? ")
+    if len(matches) == 1:
+        return matches[0]
+    shown = ", ".join(name[:80] for name in names[:50])
+    if matches:
+        raise InputUnusable(f"{file} has several columns {column!r}; columns: {shown}")
+    guess = did_you_mean(column, list(names), "did you mean {}? ")
     raise InputUnusable(
-        f"{file} has no column {wanted!r}; there are: {there}",
-        f"{guess}name another one: --column {what}=NAME",
+        f"{file} has no column {column!r}; columns: {shown}",
+        f"{guess}name another one: --column {field}=NAME",
     )
 
 
 def _lines(file: Path) -> Iterator[str]:
     with open_list(file) as stream:
         number = 0
-        while line := stream.readline(LONGEST):
+        while line := stream.readline(MAX_LINE_CHARS):
             number += 1
-            if len(line) == LONGEST:
+            if len(line) == MAX_LINE_CHARS:
                 raise _too_long(file, f"line {number}")
             yield line
 
 
 def _too_long(file: Path, what: str) -> InputUnusable:
     return InputUnusable(
-        f"{what} of {file} has more than {LONGEST:,} characters", "check that it is a list"
+        f"{what} of {file} has more than {MAX_LINE_CHARS:,} characters", "check that it is a list"
     )
 
 
 @contextmanager
 def open_list(file: Path) -> Iterator[io.TextIOWrapper]:
-    """The text of a list, uncompressed as it is read."""
+    """Open the text of a list, decompressing it while it is read."""
     try:
         with file.open("rb") as raw:
-            stream = _uncompressed(file, raw)
+            stream = _decompress(file, raw)
             if b"\0" in stream.peek(1):
-                raise InputUnusable(f"{file} is no text: it holds NUL bytes", "save it as UTF-8")
-            # Some Windows programs begin a file with a mark; `utf-8-sig` reads over it.
+                raise InputUnusable(
+                    f"{file} is not a text file: it has NUL bytes", "save it as UTF-8"
+                )
+            # Some Windows programs begin a file with a byte order mark; `utf-8-sig` skips it.
             yield io.TextIOWrapper(stream, encoding="utf-8-sig", errors="backslashreplace")
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise InputUnusable(
@@ -238,16 +240,15 @@ def open_list(file: Path) -> Iterator[io.TextIOWrapper]:
         raise InputUnusable(f"cannot read {file}: {error.strerror}", "chmod u+r it") from error
 
 
-def _uncompressed(file: Path, raw: io.BufferedReader) -> io.BufferedReader | gzip.GzipFile:
-    """Return what is in a list, which must be what its name says."""
+def _decompress(file: Path, raw: io.BufferedReader) -> io.BufferedReader | gzip.GzipFile:
     head = raw.peek(len(_PARQUET))
     if file.suffix.lower() == ".gz":
         if not head.startswith(_GZIP):
             raise InputUnusable(f"{file} is not compressed by gzip", "name it without .gz")
         return gzip.GzipFile(fileobj=raw)
-    for magic, ending in ((_GZIP, ".gz"), (_PARQUET, ".parquet")):
+    for magic, suffix in ((_GZIP, ".gz"), (_PARQUET, ".parquet")):
         if head.startswith(magic):
             raise InputUnusable(
-                f"{file} is no text, but what {ending} stands for", f"name it {file.name}{ending}"
+                f"{file} is not text but a {suffix} file", f"rename it to {file.name}{suffix}"
             )
     return raw

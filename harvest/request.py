@@ -1,12 +1,12 @@
-"""What each `harvest` command is asked: see `gleanset.request` for all that comes from it.
+"""Requests: the arguments of each `harvest` command (see `gleanset.request`).
 
-Beside its fields a request has
+Besides its fields a request has
 
-- `check(root)`, which raises what is wrong before a dataset is made at `root`;
-- `run(dataset, progress)`, which carries it out and returns its counts;
-- `preview(view, root, dataset)`, which shows what `run` would fetch, and fetches none of it.
+- `check(root)`, which raises errors before a dataset is created at `root`;
+- `run(dataset, progress)`, which carries it out and returns the counts;
+- `preview(view, root, dataset)`, which shows what `run` would fetch, without fetching it.
 
-Modules that do the work are imported when it is done: the commands' help needs none of them.
+Modules that do the work are imported late: the help of the commands does not need them.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from gleanset.files.names import LEVEL_HELP
 from gleanset.named_files import few_files, rejections_of
 from gleanset.plugins import plugin_words
 from gleanset.request import Count, Request, WorkerCount, several
-from gleanset.settings import NetSettings, read_settings
+from gleanset.settings import read_settings
 from gleanset.source_table import unmatched_summary
 from gleanset.work.progress import Progress
 from harvest.lists import check_columns
-from harvest.robots_words import WORDS, OptOutSignal
+from harvest.opt_out_signals import SIGNALS, OptOutSignal
 from harvest.selection import Selection, parse_range
 from harvest.source_names import SOURCES
 
@@ -50,7 +50,7 @@ NO_PROGRESS = Progress(quiet=True)
 Label = Annotated[
     str | None,
     Param(
-        "The class these images hint at (a hint is not a label).",
+        "Weak label of these images: a class to suggest, not a decision.",
         metavar="CLASS",
         parse=class_name,
         common=True,
@@ -62,12 +62,12 @@ Workers = Annotated[
 ]
 AllowPrivate = Annotated[
     bool,
-    Param("Also fetch from this machine and private networks.", common=True, in_files=False),
+    Param("Allow downloads from this machine and private networks.", common=True, in_files=False),
 ]
 SourceOptions = Annotated[
     dict[str, str | int | dict[str, str | int]],
     Param(
-        "A setting of a source, such as bing.size=large.",
+        "Setting of a source, such as bing.size=large.",
         option="--option",
         short="-o",
         metavar="SOURCE.KEY=VALUE",
@@ -77,25 +77,25 @@ SourceOptions = Annotated[
 
 
 class HarvestRequest(Protocol):
-    """What all requests that get images in can do; see the top of this module."""
+    """Methods of all requests that collect images; see the top of this module."""
 
     def check(self, root: Path) -> None:
-        """Raise the `GleansetError` of what cannot be, for a dataset at `root`."""
+        """Raise the `GleansetError` of an invalid request for a dataset at `root`."""
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
-        """Harvest into a dataset; return the counts of what happened."""
+        """Harvest into a dataset; return the counts."""
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
-        """Show what would be harvested; return the numbers. Without a dataset all is new."""
+        """Show what would be harvested; return the counts. Without a dataset all is new."""
 
 
-class Downloads(Request, frozen=True, kw_only=True):
-    """What all that downloads is asked: the manners."""
+class DownloadRequest(Request, frozen=True, kw_only=True):
+    """Options of all commands that download images."""
 
     ignore_robots: Annotated[
         tuple[OptOutSignal, ...],
         Param(
-            f"What a host may say to robots in vain: {', '.join(WORDS)}.",
+            f"Opt-out signals to ignore: {', '.join(SIGNALS)}.",
             metavar="WORD",
             common=True,
         ),
@@ -103,105 +103,100 @@ class Downloads(Request, frozen=True, kw_only=True):
     allow_private: AllowPrivate = False
 
     def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
-        """Return what opens the downloader, with the dataset's settings for the net."""
+        """Return a function that opens the client, with the network settings of the dataset."""
         return client_factory(dataset, self.allow_private, self.ignore_robots)
 
 
 def client_factory(
     dataset: Dataset | None, allow_private: bool, ignore_robots: tuple[str, ...] = ()
 ) -> Callable[[], Client]:
-    """Return what opens a client, with what the dataset, or the user, says of the net."""
+    """Return a function that opens a client, with the network settings of dataset or user."""
     from harvest.http import Client, DownloadLimits
 
-    net = _net(dataset)
+    net = dataset.settings.net if dataset else read_settings(None).net
     return lambda: Client(
-        DownloadLimits.of(net),
+        DownloadLimits.from_settings(net),
         allow_private=allow_private,
         contact=net.contact,
         ignore_robots=frozenset(ignore_robots),
     )
 
 
-def _net(dataset: Dataset | None) -> NetSettings:
-    return dataset.settings.net if dataset else read_settings(None).net
+SourceSettings = dict[str, dict[str, str]]
 
 
-Settings = dict[str, dict[str, str]]
+def source_settings(options: Mapping[str, Any], sources: tuple[str, ...]) -> SourceSettings:
+    """Return the options by source; those of a single source may lack its name.
 
-
-def source_settings(options: Mapping[str, Any], asked: tuple[str, ...]) -> Settings:
-    """Return the options of each source that is asked; those of an only one may lack its name.
-
-    Raises `UsageError` for those of another.
+    Raises `UsageError` for options of other sources.
     """
-    settings: Settings = {name: {} for name in asked}
+    settings: SourceSettings = {name: {} for name in sources}
     for name, value in options.items():
         if isinstance(value, dict):
             for key, text in value.items():
                 _settings_of(settings, name, key)[key] = str(text)
-        elif len(asked) == 1:
-            settings[asked[0]][name] = str(value)
+        elif len(sources) == 1:
+            settings[sources[0]][name] = str(value)
         else:
             raise UsageError(
-                f"options.{name}: of which source?",
-                f'write options = {{ {", ".join(asked[:1])}.{name} = "{value}" }}',
+                f"options.{name}: the source is missing",
+                f'write options = {{ {", ".join(sources[:1])}.{name} = "{value}" }}',
             )
     return settings
 
 
-def _settings_of(settings: Settings, site: str, key: str) -> dict[str, str]:
+def _settings_of(settings: SourceSettings, site: str, key: str) -> dict[str, str]:
     from harvest.sources import load_source
 
     if site in settings:
         return settings[site]
     near = did_you_mean(site, settings, "{}")
     if not near:
-        # A name that no source has is said to be that, with the nearest one.
-        load_source(site)
-    guess = f"Did you mean {near}.{key}? " if near else ""
+        load_source(site)  # raises for an unknown name
+    guess = f"did you mean {near}.{key}? " if near else ""
     raise UsageError(
-        f"-o {site}.{key}: {site} is not asked, only {', '.join(settings)}.",
-        f"{guess}Leave it out, or ask {site} too.",
+        f"-o {site}.{key}: {site} is not searched, only {', '.join(settings)}",
+        f"{guess}leave it out, or add --source {site}",
     )
 
 
-def _checked_range(text: str) -> str:
+def _check_range(text: str) -> str:
     parse_range(text)
     return text
 
 
-def _checked_filter(text: str) -> str:
+def _check_filter(text: str) -> str:
     from harvest.result_filter import parse_filter
 
     parse_filter(text)
     return text
 
 
-def _stripped(keyword: Any) -> Any:
+def _strip_keyword(keyword: Any) -> Any:
     if isinstance(keyword, str):
         return keyword.strip()
     text, label = keyword
     return text.strip(), class_name(label) if label.strip() else ""
 
 
-class KeywordRequest(Downloads, frozen=True, kw_only=True):
-    """`harvest keyword`: what some sites find for some keywords.
+class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
+    """`harvest keyword`: search sites for keywords.
 
-    A keyword may be a pair, of the words to search and a label; without that and without `label`
-    each is its own hint. One text of `source` may name several with commas. The options of an only
-    source may lack its name.
+    A keyword may be a pair of search words and a label; without it and without `label` the keyword
+    is its own weak label. `source` may name several sources, separated by commas. Options of a
+    single source may lack its name.
     """
 
     COMMAND: ClassVar[str] = "harvest keyword"
 
     keywords: Annotated[
         tuple[str | tuple[str, str], ...],
-        Param(metavar="[KEYWORD]...", argument=True, parse=_stripped),
+        Param(metavar="[KEYWORD]...", argument=True, parse=_strip_keyword),
     ] = ()
     source: Annotated[
         str | tuple[str, ...],
         Param(
-            f"A site to search: {', '.join(SOURCES)}. Repeat it, or write several with commas.",
+            f"Site to search: {', '.join(SOURCES)}. Repeat it, or separate several by commas.",
             metavar="NAME",
             show_default=True,
             more=partial(plugin_words, "sources", SOURCES),
@@ -210,14 +205,14 @@ class KeywordRequest(Downloads, frozen=True, kw_only=True):
     limit: Annotated[
         Count | None,
         Param(
-            "Distinct images for each keyword, over all sources together.",
+            "Distinct images per keyword, over all sources together.",
             show_default="100, or the whole --range",
         ),
     ] = None
     input: Annotated[
         str | None,
         Param(
-            "Keywords from a file: one a line, then perhaps a tab and a label.",
+            "File of keywords: one a line, optionally followed by a tab and a label.",
             short="-i",
             metavar="FILE",
             path=True,
@@ -225,84 +220,87 @@ class KeywordRequest(Downloads, frozen=True, kw_only=True):
     ] = None
     range: Annotated[
         str | None,
-        Param("Only these results of each query.", metavar="A-B", parse=_checked_range),
+        Param("Only these results of each query.", metavar="A-B", parse=_check_range),
     ] = None
     filter: Annotated[
         str | None,
         Param(
-            "Only results of which the site tells this, such as 'width >= 800 and not ai'; also "
+            "Only results that meet a condition, such as 'width >= 800 and not ai'; also "
             "title, author, licence, tags, rating, url, page_url, len() and lower().",
             metavar="EXPR",
-            parse=_checked_filter,
+            parse=_check_filter,
         ),
     ] = None
     options: SourceOptions = msgspec.field(default_factory=dict)
     label: Label = None
 
     def __post_init__(self) -> None:
-        """Spell the sources each once, and their options by their names."""
+        """Split and deduplicate the sources."""
         super().__post_init__()
         names = (name.strip() for text in self.source for name in text.split(","))
         msgspec.structs.force_setattr(self, "source", tuple(dict.fromkeys(filter(None, names))))
 
-    def sites(self) -> list[Source]:
-        """Return the sources. Raises `UsageError` for unknown ones, and where there is none."""
+    def load_sources(self) -> list[Source]:
+        """Return the sources. Raises `UsageError` for unknown ones, and without any."""
         from harvest.sources import load_source
 
         if not self.source:
-            raise UsageError("no source is named", "write for instance --source bing")
+            raise UsageError("no source is named", "add --source bing")
         return [load_source(name) for name in several(self.source)]
 
     def selection(self) -> Selection:
-        """Return which results are meant."""
+        """Return which results to use."""
         from harvest.result_filter import parse_filter
 
         first, last = (1, None) if self.range is None else parse_range(self.range)
         return Selection(first, last, None if self.filter is None else parse_filter(self.filter))
 
     def searches(self) -> list[Search]:
-        """Return every keyword with what each source is asked for it.
+        """Return every keyword with the query for each source.
 
-        Raises `UsageError` for names and options that do not exist and where there is no keyword,
-        `InputUnusable` for a file that cannot be read.
+        Raises `UsageError` for unknown sources and options and without a keyword, `InputUnusable`
+        for a file that cannot be read.
         """
-        from harvest.keyword import read_keywords, searches
+        from harvest.keyword import plan_searches, read_keywords
 
-        sites = self.sites()
+        sources = self.load_sources()
         pairs = [(text, self.label) if isinstance(text, str) else text for text in self.keywords]
         words = read_keywords(pairs, Path(self.input) if self.input else None, self.label)
-        asked = tuple(site.name for site in sites)
-        return searches(words, sites, source_settings(self.options, asked))
+        names = tuple(source.name for source in sources)
+        return plan_searches(words, sources, source_settings(self.options, names))
 
-    def over(self, options: Mapping[str, str]) -> KeywordRequest:
-        """Return the same with other options ('bing.size': 'large') of the sources it asks."""
+    def with_options(self, options: Mapping[str, str]) -> KeywordRequest:
+        """Return the same request with other options, such as 'bing.size': 'large'."""
         settings = source_settings(self.options, several(self.source))
         for name, value in options.items():
             site, _, key = name.partition(".")
             if site in settings:
                 settings[site][key] = value
-        named: dict[str, Any] = {site: own for site, own in settings.items() if own}
-        return msgspec.structs.replace(self, options=named)
+        changed: dict[str, Any] = {site: own for site, own in settings.items() if own}
+        return msgspec.structs.replace(self, options=changed)
 
-    def most(self) -> int:
-        """Return the images for each keyword; a range that was asked for is meant whole."""
-        from harvest.keyword import LIMIT
+    def images_per_keyword(self) -> int:
+        """Return the limit for each keyword: by default the whole range, if there is one."""
+        from harvest.keyword import DEFAULT_LIMIT
 
-        size = self.selection().size
-        return self.limit or (LIMIT if size is None else size * len(self.source))
+        max_results = self.selection().max_results
+        return self.limit or (
+            DEFAULT_LIMIT if max_results is None else max_results * len(self.source)
+        )
 
     def check(self, root: Path) -> None:
-        """Raise what is wrong, before any request."""
+        """Raise the errors of the arguments, before any request."""
         self.searches()
 
     def check_ready(self) -> None:
-        """Raise `NeedsLogin` or `MissingComponent` for what a source needs and is not here."""
+        """Raise `NeedsLogin` or `MissingComponent` if a source lacks something."""
         from harvest.sources import Query
 
-        sites = self.sites()
-        options = source_settings(self.options, tuple(site.name for site in sites))
-        for site in sites:
-            site.check_ready(site.settings(Query(site.example, options=options[site.name])))
+        sources = self.load_sources()
+        options = source_settings(self.options, tuple(source.name for source in sources))
+        for source in sources:
+            query = Query(source.example, options=options[source.name])
+            source.check_ready(source.settings(query))
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
         """Search and download."""
@@ -316,20 +314,21 @@ class KeywordRequest(Downloads, frozen=True, kw_only=True):
             dataset,
             searches,
             DownloadRun(self.client(dataset), progress),
-            limit=self.most(),
+            limit=self.images_per_keyword(),
             selection=self.selection(),
         )
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
-        """Ask the sites, and show the addresses that would be downloaded."""
+        """Search the sites, and show the addresses that would be downloaded."""
         from harvest.preview import preview_searches
 
         with self.client(dataset)() as client:
-            return preview_searches(view, self.searches(), client, self.most(), self.selection())
+            limit = self.images_per_keyword()
+            return preview_searches(view, self.searches(), client, limit, self.selection())
 
 
-class UrlsRequest(Downloads, frozen=True, kw_only=True):
-    """`harvest urls`: every address of some lists."""
+class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
+    """`harvest urls`: download the addresses in lists."""
 
     COMMAND: ClassVar[str] = "harvest urls"
 
@@ -339,28 +338,28 @@ class UrlsRequest(Downloads, frozen=True, kw_only=True):
     columns: Annotated[
         dict[str, str],
         Param(
-            "In a table: which column says what, such as caption=TEXT; also url (by default url), "
-            "label, licence, author and page.",
+            "Column of a table, such as caption=TEXT; also for url (default: url), label, licence, "
+            "author and page.",
             option="--column",
             metavar="WHAT=NAME",
             example="caption=TEXT",
             parse=check_columns,
         ),
     ] = msgspec.field(default_factory=dict)
-    limit: Annotated[Count | None, Param("Stop at that many distinct images.")] = None
+    limit: Annotated[Count | None, Param("Stop at this number of distinct images.")] = None
     label: Label = None
 
     @property
     def files(self) -> list[Path]:
-        """The lists."""
+        """The paths of the lists."""
         return list(map(Path, several(self.file)))
 
     def check(self, root: Path) -> None:
-        """Raise what is wrong with the beginning of a list."""
-        from harvest.urls import check
+        """Raise the errors at the beginning of a list."""
+        from harvest.urls import check_urls
 
         for file in self.files:
-            check(file, self.columns)
+            check_urls(file, self.columns)
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
         """Download."""
@@ -377,7 +376,7 @@ class UrlsRequest(Downloads, frozen=True, kw_only=True):
         )
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
-        """Show the addresses that were not visited yet, should all be images."""
+        """Show the new addresses, as if all were images."""
         from harvest.preview import preview_urls
 
         return preview_urls(view, self.files, self.label, self.limit, self.columns)
@@ -386,12 +385,12 @@ class UrlsRequest(Downloads, frozen=True, kw_only=True):
 ClassLevel = Annotated[int, msgspec.Meta(ge=0)]
 
 
-def _checked_groups(text: str) -> str:
+def _check_groups(text: str) -> str:
     return str(GroupBy.parse(text))
 
 
 class FolderRequest(Request, frozen=True, kw_only=True):
-    """`harvest folder`: pictures in folders, single ones, and zip or tar archives."""
+    """`harvest folder`: import folders, single images, and zip or tar archives."""
 
     COMMAND: ClassVar[str] = "harvest folder"
 
@@ -399,82 +398,80 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         str | tuple[str, ...],
         Param(metavar="DIR|FILE|ARCHIVE...", argument=True, required=True, path=True),
     ]
-    hints_from_folders: Annotated[bool, Param("Names of class folders are hints.")] = False
+    hints_from_folders: Annotated[bool, Param("Use the names of class folders as weak labels.")] = (
+        False
+    )
     class_level: Annotated[
         ClassLevel | None, Param(f"{LEVEL_HELP} 0: the innermost.", metavar="N")
     ] = None
     exclude: Annotated[
-        tuple[str, ...], Param("Leave out folders and files of that name or path.", metavar="GLOB")
+        tuple[str, ...], Param("Exclude folders and files with this name or path.", metavar="GLOB")
     ] = ()
     label: Label = None
     group_by: Annotated[
-        str | None, Param(GROUP_BY_HELP, metavar="folder|REGEX", parse=_checked_groups)
+        str | None, Param(GROUP_BY_HELP, metavar="folder|REGEX", parse=_check_groups)
     ] = None
     author: Annotated[
-        str | None, Param("Who made the pictures, where nothing else says it.", parse=credit_text)
+        str | None, Param("Author of images without another credit.", parse=credit_text)
     ] = None
     licence: Annotated[
         str | None,
-        Param("What may be done with them, such as CC-BY-4.0 or 'my own'.", parse=credit_text),
+        Param("Licence of these images, such as CC-BY-4.0 or 'my own'.", parse=credit_text),
     ] = None
     page: Annotated[
-        str | None, Param("The page that they are from.", metavar="URL", parse=checked_page)
+        str | None, Param("Page that these images are from.", metavar="URL", parse=checked_page)
     ] = None
     workers: Workers = None
 
     @property
-    def places(self) -> list[Path]:
-        """What was named."""
+    def paths(self) -> list[Path]:
+        """The folders, images and archives."""
         return list(map(Path, several(self.path)))
 
     @property
     def credit(self) -> Credit:
-        """Who made the pictures of which nothing else is said."""
+        """Credit of images without another one."""
         return Credit(self.author, self.licence, self.page)
 
     def check(self, root: Path) -> None:
-        """Raise `InputUnusable` for what is none of these, and for the dataset itself.
+        """Raise `InputUnusable` for other paths, and for the dataset itself.
 
-        Raises `UsageError` for a level where no folder hints.
+        Raises `UsageError` for a class level without weak labels from folders.
         """
         from harvest.archives import split_archives
 
         if self.class_level is not None and not self.hints_from_folders:
             raise UsageError(
-                "a class level was given, and folders are not to hint at classes",
+                "--class-level has no effect without --hints-from-folders",
                 "add --hints-from-folders, in a recipe hints_from_folders = true",
             )
-        split_archives(self.places, root)
+        split_archives(self.paths, root)
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
-        """Take the pictures in."""
+        """Import the images."""
         from harvest.archives import harvest_archives, split_archives
         from harvest.folder import harvest_folders
-        from harvest.importer import combined
+        from harvest.importer import merge_counts
 
-        trees, archives = split_archives(self.places, dataset.root)
+        trees, archives = split_archives(self.paths, dataset.root)
         groups = self._groups(trees, archives)
-        refused: list[str] = []
-        reserved: list[str] = []
-        options = replace(
-            self._options(groups), refused=refused, reserved=reserved, progress=progress
-        )
-        taken = [harvest_folders(dataset, trees, options)] if trees else []
-        taken += [harvest_archives(dataset, archives, options)] if archives else []
-        done = combined(*taken) | unmatched_summary(options.unmatched)
-        if refused:
-            done["rejected_files"] = few_files(refused, rejections_of(dataset))
-        if reserved:
-            done["reserved"] = len(reserved)
-            done["reserved_files"] = few_files(reserved, "docs/legal.md")
-        return done | groups.summary()
+        options = replace(self._options(groups), progress=progress)
+        results = [harvest_folders(dataset, trees, options)] if trees else []
+        results += [harvest_archives(dataset, archives, options)] if archives else []
+        counts = merge_counts(*results) | unmatched_summary(options.unmatched_rows)
+        if options.rejected_files:
+            counts["rejected_files"] = few_files(options.rejected_files, rejections_of(dataset))
+        if options.opted_out_files:
+            counts["reserved"] = len(options.opted_out_files)
+            counts["reserved_files"] = few_files(options.opted_out_files, "docs/legal.md")
+        return counts | groups.summary()
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
-        """Show the files that would be tried, and every member of the archives."""
+        """Show the files that would be read, and every member of the archives."""
         from harvest.archives import split_archives
         from harvest.preview import preview_folders
 
-        trees, archives = split_archives(self.places, root)
+        trees, archives = split_archives(self.paths, root)
         groups = self._groups(trees, archives)
         return preview_folders(view, (trees, archives), self._options(groups), groups.summary)
 
@@ -502,18 +499,18 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         )
 
 
-class RetryRequest(Downloads, frozen=True, kw_only=True):
-    """`harvest retry`: what failed before, from lists and searches."""
+class RetryRequest(DownloadRequest, frozen=True, kw_only=True):
+    """`harvest retry`: retry failed downloads of lists and searches."""
 
     COMMAND: ClassVar[str] = "harvest retry"
 
     reason: Annotated[
-        str | None, Param("Only what failed for this reason, such as 'http 403'.")
+        str | None, Param("Only downloads that failed for this reason, such as 'http 403'.")
     ] = None
 
 
 class CheckRequest(Request, frozen=True, kw_only=True):
-    """`harvest check`: one small real query to a site."""
+    """`harvest check`: send a site one small real query."""
 
     COMMAND: ClassVar[str] = "harvest check"
 
@@ -522,17 +519,17 @@ class CheckRequest(Request, frozen=True, kw_only=True):
     allow_private: AllowPrivate = False
 
     def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
-        """Return what opens the client; a page that is asked for once needs no manners more."""
+        """Return a function that opens the client."""
         return client_factory(dataset, self.allow_private)
 
 
 class LoginRequest(Request, frozen=True, kw_only=True):
-    """`harvest login`: an account of a site."""
+    """`harvest login`: log in to a site."""
 
     COMMAND: ClassVar[str] = "harvest login"
 
     site: Annotated[Literal["flickr", "pixiv"], Param(argument=True, required=True)]
-    token_stdin: Annotated[
-        bool, Param("Take a refresh token that you have from standard input.")
-    ] = False
+    token_stdin: Annotated[bool, Param("Read an existing refresh token from standard input.")] = (
+        False
+    )
     options: SourceOptions = msgspec.field(default_factory=dict)

@@ -1,8 +1,8 @@
-"""The expressions of `--filter`, evaluated by simpleeval with what is listed here, nothing else.
+"""The expressions of `--filter`, evaluated by simpleeval with the operators listed here.
 
-A filter is tried for a candidate with every field, so that a wrong one is found before the first
-request. What a site did not tell is unknown: arithmetic with it is unknown, and no comparison with
-it holds, but for `x == None` and `x != None`.
+A filter is tested on a candidate with every field, so that an invalid one is rejected before the
+first request. Fields that a site did not provide are unknown: arithmetic with them is unknown, and
+no comparison is true except `x == None`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.records import Candidate, Origin
 
-LONGEST = 500
+MAX_FILTER_CHARS = 500
 FIELDS = (
     *("width", "height", "title", "author", "licence"),
     *("tags", "ai", "rating", "url", "page_url"),
 )
 _ERRORS = (InvalidExpression, TypeError, ValueError, LookupError, AttributeError, RecursionError)
-_TOLD = Origin(
+_SAMPLE_ORIGIN = Origin(
     *("x", "x"),
     page_url="x",
     author="x",
@@ -35,7 +35,7 @@ _TOLD = Origin(
     rating="x",
     ai=True,
 )
-_SAMPLE = Candidate("x", _TOLD, 640, 480)
+_SAMPLE = Candidate("x", _SAMPLE_ORIGIN, 640, 480)
 
 
 class _Unknown:
@@ -46,8 +46,10 @@ class _Unknown:
 UNKNOWN = _Unknown()
 
 
-def _between(types: tuple[type, ...], work: Callable[..., Any], unknown: Any) -> Callable[..., Any]:
-    """Return an operator between values of one type; `unknown` is its result with unknown ones."""
+def _typed(
+    types: tuple[type, ...], function: Callable[..., Any], unknown: Any
+) -> Callable[..., Any]:
+    """Return an operator on values of one type; `unknown` is its result for unknown values."""
 
     def checked(*values: Any) -> Any:
         if UNKNOWN in values:
@@ -56,20 +58,20 @@ def _between(types: tuple[type, ...], work: Callable[..., Any], unknown: Any) ->
             shown = " and ".join(type(value).__name__ for value in values)
             raise TypeError(f"not possible with {shown}")
         try:
-            return work(*values)
+            return function(*values)
         except (ZeroDivisionError, OverflowError):
             return UNKNOWN
 
     return checked
 
 
-def _arithmetic(work: Callable[..., Any]) -> Callable[..., Any]:
-    # No powers, no shifts and no texts: they make values that fill the memory.
-    return _between((float | int,), work, UNKNOWN)  # type: ignore[arg-type]
+def _arithmetic(function: Callable[..., Any]) -> Callable[..., Any]:
+    # No powers, shifts and texts: their results may fill the memory.
+    return _typed((float | int,), function, UNKNOWN)  # type: ignore[arg-type]
 
 
-def _order(work: Callable[..., Any]) -> Callable[..., Any]:
-    return _between((float | int, str), work, unknown=False)  # type: ignore[arg-type]
+def _order(function: Callable[..., Any]) -> Callable[..., Any]:
+    return _typed((float | int, str), function, unknown=False)  # type: ignore[arg-type]
 
 
 def _lower(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
@@ -95,8 +97,8 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Not: operator.not_,
 }
 _FUNCTIONS = {
-    "len": _between((str, tuple, list), len, UNKNOWN),
-    "lower": _between((str, tuple), _lower, UNKNOWN),
+    "len": _typed((str, tuple, list), len, UNKNOWN),
+    "lower": _typed((str, tuple), _lower, UNKNOWN),
 }
 _NODES = (
     *(ast.Name, ast.Constant, ast.Tuple, ast.List, ast.UnaryOp, ast.BinOp, ast.BoolOp),
@@ -106,52 +108,51 @@ _NODES = (
 
 class _Filter(EvalWithCompoundTypes):  # type: ignore[misc]
     def __init__(self, candidate: Candidate) -> None:
-        told = {name: getattr(candidate.origin, name, None) for name in FIELDS}
-        told |= {name: getattr(candidate, name) for name in ("width", "height", "url")}
-        names = {name: UNKNOWN if value is None else value for name, value in told.items()}
+        fields = {name: getattr(candidate.origin, name, None) for name in FIELDS}
+        fields |= {name: getattr(candidate, name) for name in ("width", "height", "url")}
+        names = {name: UNKNOWN if value is None else value for name, value in fields.items()}
         super().__init__(_OPERATORS, _FUNCTIONS, names)
         for node in {*self.nodes}.difference(_NODES):
             del self.nodes[node]
         self.nodes[ast.BoolOp] = self._eval_all
 
     def _eval_all(self, node: ast.BoolOp) -> bool:
-        """Evaluate every part: a mistake behind `or` is a mistake."""
+        """Evaluate every part, so that an error after `or` is reported."""
         values = [bool(self._eval(value)) for value in node.values]
         return all(values) if isinstance(node.op, ast.And) else any(values)
 
 
 def parse_filter(text: str) -> Callable[[Candidate], bool]:
-    """Return the test that `text` describes. Raises `UsageError`."""
-    tree = _tree(text)
+    """Return the condition in `text` as a function. Raises `UsageError`."""
+    tree = _parse(text)
     try:
         result = _Filter(_SAMPLE).eval(text, tree)
     except _ERRORS as error:
         near = did_you_mean(getattr(error, "name", None) or "", FIELDS, ", did you mean {!r}?")
-        raise _wrong(text, f"{error}{near}") from None
+        raise _filter_error(text, f"{error}{near}") from None
     if not isinstance(result, bool | int | float | str | tuple):
-        raise _wrong(text, "it is not a condition")
+        raise _filter_error(text, "not a condition")
 
-    def holds(candidate: Candidate) -> bool:
+    def is_met(candidate: Candidate) -> bool:
         try:
             return bool(_Filter(candidate).eval(text, tree))
         except _ERRORS:
             return False
 
-    return holds
+    return is_met
 
 
-def _tree(text: str) -> ast.expr:
-    if len(text) > LONGEST:
-        raise _wrong(text, f"it has more than {LONGEST} characters")
+def _parse(text: str) -> ast.expr:
+    if len(text) > MAX_FILTER_CHARS:
+        raise _filter_error(text, f"more than {MAX_FILTER_CHARS} characters")
     try:
         with warnings.catch_warnings():
-            # Odd escapes and the like are the person's business.
             warnings.simplefilter("ignore")
             return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise _wrong(text, "it is no expression") from None
+        raise _filter_error(text, "not an expression") from None
 
 
-def _wrong(text: str, why: str) -> UsageError:
-    hint = f"Write for instance 'width >= 800 and not ai'. Fields: {', '.join(FIELDS)}."
-    return UsageError(f"--filter {text[:LONGEST]!r}: {why}", hint)
+def _filter_error(text: str, why: str) -> UsageError:
+    fix = f"write for instance 'width >= 800 and not ai'; fields: {', '.join(FIELDS)}"
+    return UsageError(f"--filter {text[:MAX_FILTER_CHARS]!r}: {why}", fix)

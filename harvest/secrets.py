@@ -1,7 +1,7 @@
-"""Where keys and tokens live: the environment, the system's keyring, or a file of 0600.
+"""Keys and tokens, stored in the environment, the system's keyring, or a file with mode 0600.
 
-They never go into a flag, a log, a dataset or the text of an error; `redacted` cleans texts
-that other programs wrote.
+They never appear in an option, a log, a dataset or an error message; `redact_secrets` removes them
+from texts of other programs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import stat
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,8 +19,7 @@ from urllib.parse import quote
 import platformdirs
 
 from gleanset.errors import NeedsLogin, UsageError
-from gleanset.files.atomic import PARTIAL, disk_errors
-from gleanset.platform import replace_file, sync_folder
+from gleanset.files.atomic import disk_errors, whole_file
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -32,209 +30,191 @@ VARIABLES = {
     "pixiv.refresh_token": "PIXIV_REFRESH_TOKEN",
 }
 FLICKR_KEYS_PAGE = "https://www.flickr.com/services/apps/create/"
-# What a site's error says to whoever is not logged in.
+# Fixes in errors of a site without a login.
 LOGIN_HELP = {
-    "flickr": "Run harvest login flickr, or set FLICKR_API_KEY and FLICKR_API_SECRET. A key is "
-    f"made at {FLICKR_KEYS_PAGE} (new ones need Flickr Pro).",
-    "pixiv": "Run harvest login pixiv, or set PIXIV_REFRESH_TOKEN.",
+    "flickr": "run harvest login flickr, or set FLICKR_API_KEY and FLICKR_API_SECRET; create a key "
+    f"at {FLICKR_KEYS_PAGE} (new ones need Flickr Pro)",
+    "pixiv": "run harvest login pixiv, or set PIXIV_REFRESH_TOKEN",
 }
 SERVICE = "gleanset"
 FILE = "secrets.json"
-# A keyring may ask the person to unlock it, but one without a screen may also hang for ever.
-_PATIENCE, _WAIT = 20.0, 0.25
-# Anything shorter is no key of any site, and would be cut out of ordinary words.
-_SHORTEST = 4
+# A keyring may ask the user to unlock it; without a screen it may hang.
+_KEYRING_TIMEOUT_SECONDS, _WAIT_SECONDS = 20.0, 0.25
+# Shorter texts are not keys of any site, and would be removed from ordinary words.
+_MIN_SECRET_LENGTH = 4
 
-_Answer = TypeVar("_Answer")
-# What this process has handed out or stored, for `redacted`.
-_seen: set[str] = set()
+_Result = TypeVar("_Result")
+# Secrets read or stored by this process, for `redact_secrets`.
+_known_secrets: set[str] = set()
 
 
 class SecretStore:
-    """The three places as one. `patience`: seconds that the keyring may take to answer.
+    """The environment, the keyring and the file as one store.
 
-    `folder` holds the file; by default the user's configuration folder.
+    `patience`: seconds to wait for the keyring. `folder` of the file: by default the user's
+    configuration folder.
     """
 
-    def __init__(self, folder: Path | None = None, patience: float = _PATIENCE) -> None:
+    def __init__(
+        self, folder: Path | None = None, patience: float = _KEYRING_TIMEOUT_SECONDS
+    ) -> None:
         self._folder = folder
         self._patience = patience
-        self._no_keyring = False
+        self._is_keyring_hung = False
 
     def read(self, name: str) -> str | None:
-        """Return the secret, None where there is none. Raises `NeedsLogin` for an unsafe file."""
+        """Return the secret, if any. Raises `NeedsLogin` for an unsafe or damaged file."""
         variable = VARIABLES.get(name, "")
         value = os.environ.get(variable, "").strip() or self._from_keyring(name)
         value = value or _read_file(self.file).get(name)
         if value:
-            _seen.add(value)
+            _known_secrets.add(value)
         return value or None
 
-    def keep(self, name: str, value: str) -> str:
-        """Store a secret; where it is now, in words."""
+    def store(self, name: str, value: str) -> str:
+        """Store a secret; return where it is stored, for display."""
         value = value.strip()
         if not value:
-            raise UsageError(f"The secret {name} is empty.", "Give its value.")
-        _seen.add(value)
-        if self._to_keyring(name, value):
-            # An older value in the file would be found once the keyring is gone.
-            self._drop_from_file(name)
+            raise UsageError(f"the secret {name} is empty", "give its value")
+        _known_secrets.add(value)
+        self._ask_keyring(lambda ring: ring.set_password(SERVICE, name, value))
+        in_file = _read_file(self.file)
+        # Some keyrings accept everything and store nothing.
+        if self._from_keyring(name) == value:
+            # An older value in the file would be used once the keyring is gone.
+            if in_file.pop(name, None) is not None:
+                _write_file(self.file, in_file)
             return "the system's keyring"
-        _write_file(self.file, _read_file(self.file) | {name: value})
+        _write_file(self.file, in_file | {name: value})
         return str(self.file)
 
     @property
     def file(self) -> Path:
-        """Return the file that is used where no keyring works."""
+        """The file that is used without a working keyring."""
         return (self._folder or Path(platformdirs.user_config_dir("gleanset"))) / FILE
 
     def _from_keyring(self, name: str) -> str | None:
-        return self._ask(lambda ring: ring.get_password(SERVICE, name)) or None
+        return self._ask_keyring(lambda ring: ring.get_password(SERVICE, name)) or None
 
-    def _to_keyring(self, name: str, value: str) -> bool:
-        self._ask(lambda ring: ring.set_password(SERVICE, name, value))
-        # Some keyrings take everything and keep nothing.
-        return self._from_keyring(name) == value
-
-    def _drop_from_file(self, name: str) -> None:
-        kept = _read_file(self.file)
-        if kept.pop(name, None) is not None:
-            _write_file(self.file, kept)
-
-    def _ask(self, call: Callable[[KeyringBackend], _Answer]) -> _Answer | None:
-        """Return what the keyring says; None where it is absent, raises or hangs."""
-        if self._no_keyring:
+    def _ask_keyring(self, call: Callable[[KeyringBackend], _Result]) -> _Result | None:
+        """Return the result of a keyring call; None without a keyring, or if it fails or hangs."""
+        if self._is_keyring_hung:
             return None
-        answers: list[_Answer] = []
-        # No pool: its threads would be waited for at the end of the program.
-        asking = threading.Thread(target=_answer_of, args=(call, answers), daemon=True)
-        asking.start()
-        # In short waits: a machine that was asleep meanwhile has not used its patience up.
-        for _ in range(max(1, round(self._patience / _WAIT))):
-            asking.join(min(_WAIT, self._patience))
-        # One that hangs is not asked again, each time would cost the same patience.
-        self._no_keyring = asking.is_alive()
-        return answers[0] if answers else None
+        results: list[_Result] = []
+
+        def run() -> None:
+            # The text of a backend's error might contain the secret.
+            with suppress(Exception):
+                import keyring
+
+                results.append(call(keyring.get_keyring()))
+
+        # Not a pool: the end of the program would wait for its threads.
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        # In short waits, so that the time of a suspended machine does not count.
+        for _ in range(max(1, round(self._patience / _WAIT_SECONDS))):
+            thread.join(min(_WAIT_SECONDS, self._patience))
+        self._is_keyring_hung = thread.is_alive()
+        return results[0] if results else None
 
 
-_vault = SecretStore()
+_store = SecretStore()
 
 
-def secret(name: str) -> str | None:
-    """Return the secret called `name`: from the environment, else the keyring, else the file.
+def read_secret(name: str) -> str | None:
+    """Return a secret from the environment, else the keyring, else the file.
 
-    Raises `NeedsLogin` when the file may be read by others or is damaged.
+    Raises `NeedsLogin` when others can read the file or it is damaged.
     """
-    return _vault.read(name)
+    return _store.read(name)
 
 
 def store_secret(name: str, value: str) -> str:
-    """Store a secret in the keyring, else in the file; where it is now, in words."""
-    return _vault.keep(name, value)
+    """Store a secret in the keyring, else in the file; return where, for display."""
+    return _store.store(name, value)
 
 
 def redact_secrets(text: str) -> str:
-    """Return `text` with every secret that this program has handled replaced by `***`."""
-    known = _seen | {os.environ.get(variable, "").strip() for variable in VARIABLES.values()}
-    long_enough = [value for value in known if len(value) >= _SHORTEST]
-    spelled = {form for value in long_enough for form in (value, quote(value, safe=""))}
-    for value in sorted(spelled, key=len, reverse=True):
+    """Return `text` with every secret known to this process replaced by `***`."""
+    values = _known_secrets | {os.environ.get(name, "").strip() for name in VARIABLES.values()}
+    long_values = [value for value in values if len(value) >= _MIN_SECRET_LENGTH]
+    forms = {form for value in long_values for form in (value, quote(value, safe=""))}
+    for value in sorted(forms, key=len, reverse=True):
         text = text.replace(value, "***")
     return text
-
-
-def _answer_of(call: Callable[[KeyringBackend], _Answer], answers: list[_Answer]) -> None:
-    # Whatever a backend raises, it is of no use, and its text might hold the secret.
-    with suppress(Exception):
-        import keyring
-
-        answers.append(call(keyring.get_keyring()))
 
 
 def _read_file(path: Path) -> dict[str, str]:
     try:
         with path.open(encoding="utf-8") as file:
             _check_private(path, os.fstat(file.fileno()))
-            kept = json.load(file)
+            values = json.load(file)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise NeedsLogin(
-            f"The file of secrets {path} cannot be read: {error.strerror}.", f"chmod 600 {path}"
+            f"cannot read the secrets in {path}: {error.strerror}", f"chmod 600 {path}"
         ) from error
     except ValueError:
-        # Not chained: the exception carries the whole text of the file.
+        # Not chained: the exception holds the whole text of the file.
         raise _damaged(path) from None
-    if not isinstance(kept, dict) or not all(isinstance(value, str) for value in kept.values()):
+    if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
         raise _damaged(path)
-    return kept
+    return values
 
 
 def _check_private(path: Path, status: os.stat_result) -> None:
     others = stat.S_IRWXG | stat.S_IRWXO
     if os.name == "posix" and status.st_mode & others:
         raise NeedsLogin(
-            f"The file of secrets {path} can be read or written by others, so it is not used.",
-            f"Run chmod 600 {path}, and change the keys in it if the machine is shared.",
+            f"other users can read or write the secrets in {path}",
+            f"run chmod 600 {path}, and change the keys if the machine is shared",
         )
 
 
 def _damaged(path: Path) -> NeedsLogin:
     return NeedsLogin(
-        f"The file of secrets {path} is damaged.", "Delete it and run harvest login again."
+        f"the file of secrets {path} is damaged", "delete it and run harvest login again"
     )
 
 
-def _write_file(path: Path, kept: dict[str, str]) -> None:
-    # Not `write_atomic`: this file must be private before its first byte is written.
+def _write_file(path: Path, values: dict[str, str]) -> None:
     with disk_errors(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Its mode is 0600 from the start, whatever the umask.
-        handle, name = tempfile.mkstemp(prefix=PARTIAL, dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(kept, file, indent=2)
-                file.flush()
-                os.fsync(file.fileno())
-            replace_file(Path(name), path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+    with whole_file(path) as partial:
+        partial.touch(mode=0o600)  # private before its first byte is written
+        partial.write_text(json.dumps(values, indent=2), encoding="utf-8")
 
 
 class Ask(Protocol):
-    """Puts a question to the person; `hidden` answers are not shown while typed.
-
-    A front end that cannot get an answer raises what ends its program.
-    """
+    """Asks the user a question; `hidden` answers are not shown while typed."""
 
     def __call__(self, question: str, *, hidden: bool = False) -> str:
         """Return the answer."""
 
 
 def check_pasted_secret(pasted: str, what: str) -> str:
-    """Return what a person pasted, without spaces around it; `what` it is goes into the error.
+    """Return a pasted key or token without surrounding spaces; `what` names it in the error.
 
-    Raises `NeedsLogin` for a text that can be no key or token.
+    Raises `NeedsLogin` for a text that cannot be one.
     """
     text = pasted.strip()
     if not text or not text.isascii() or not text.isprintable():
         raise NeedsLogin(
-            f"That is no {what}: it is empty or has characters that no {what} has.",
-            "Run the same command again and paste it whole.",
+            f"not a valid {what}: it is empty or has invalid characters",
+            "run the same command again and paste it whole",
         )
     return text
 
 
 def store_login(site: str, secrets: Mapping[str, str], **details: object) -> dict[str, object]:
-    """Store secrets that were tried, by their names; return the result of the command.
-
-    `details` are what else it tells. Raises what `store_secret` raises.
-    """
+    """Store verified secrets by name; return the result of the command with `details`."""
     places = dict.fromkeys(store_secret(name, value) for name, value in secrets.items())
     result = {"logged_in": site, "kept_in": " and ".join(places), **details}
-    # The environment goes before what is kept: an old value there would be used on.
-    if any(secret(name) != value for name, value in secrets.items()):
-        result["note"] = "another value is set in the environment and goes before the kept one"
+    # The environment takes precedence: an old value there would still be used.
+    if any(read_secret(name) != value for name, value in secrets.items()):
+        result["note"] = (
+            "the environment has another value, which takes precedence over the stored one"
+        )
     return result

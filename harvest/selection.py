@@ -1,8 +1,9 @@
-"""Which results of a query are meant: by their number (`--range`), and by a test (`--filter`)."""
+"""Which results of a query to use: by number (`--range`) and by a condition (`--filter`)."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -10,39 +11,35 @@ from itertools import islice
 from gleanset.errors import UsageError
 from gleanset.records import Candidate
 
-Test = Callable[[Candidate], bool]
-
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Results number `first` to `last` (counted from 1, both included) for which `test` holds."""
+    """Results number `first` to `last` (from 1, both included) that meet `condition`."""
 
     first: int = 1
     last: int | None = None
-    test: Test | None = None
+    condition: Callable[[Candidate], bool] | None = None
 
     @property
-    def size(self) -> int | None:
-        """How many results that can be at most, where it has an end."""
+    def max_results(self) -> int | None:
+        """The number of results at most, if the range has an end."""
         return None if self.last is None else self.last - self.first + 1
 
-    def among(
-        self, results: Iterable[Candidate], left_out: Callable[[], None] = lambda: None
-    ) -> Iterator[Candidate]:
-        """Yield the results meant; `left_out` is called for each one that fails the test."""
+    def select(self, results: Iterable[Candidate], skipped: Counter[str]) -> Iterator[Candidate]:
+        """Yield the selected results; count those that fail the condition as `filtered`."""
         for candidate in islice(results, self.first - 1, self.last):
-            if self.test is None or self.test(candidate):
+            if self.condition is None or self.condition(candidate):
                 yield candidate
             else:
-                left_out()
+                skipped["filtered"] += 1
 
 
-ALL = Selection()
+ALL_RESULTS = Selection()
 
 
 def parse_range(text: str) -> tuple[int, int | None]:
-    """'11-20', '11-', '-20' or '11' as first and last. Raises `UsageError`."""
-    # More digits than a slice can count would be no number of a result.
+    """Parse '11-20', '11-', '-20' or '11' as first and last. Raises `UsageError`."""
+    # More digits than a slice can count cannot be the number of a result.
     match = re.fullmatch(r"(\d{0,9})(-?)(\d{0,9})", text.replace(" ", ""), re.ASCII)
     if match and (match[1] or match[3]):
         first = int(match[1] or 1)

@@ -1,4 +1,4 @@
-"""Lists of URLs, each row of which is downloaded; and `harvest retry` of what failed."""
+"""Lists of URLs to download, and `harvest retry` for failed downloads."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from harvest.candidates import CandidateQueue
 from harvest.downloads import Downloader, DownloadRun
 from harvest.gallery_dl import is_gallery_dl, read_gallery_dl
 from harvest.http import Client
-from harvest.http.robots import PAGE_SAYS
 from harvest.http.scheduler import IterableQueue
-from harvest.importer import combined
-from harvest.keyword import STAGE as SEARCHED
-from harvest.lists import PLAIN, Columns, check_file_exists, check_list, read_rows
+from harvest.importer import merge_counts
+from harvest.keyword import STAGE as KEYWORD_STAGE
+from harvest.lists import DEFAULT_COLUMNS, Columns, check_file_exists, check_list, read_rows
 
 STAGE = "harvest-urls"
+# Images that a person removed stay away.
+_REMOVED = "forgotten"
 
 
 def harvest_urls(
@@ -30,35 +31,35 @@ def harvest_urls(
     run: DownloadRun,
     *,
     label: str | None = None,
-    columns: Columns = PLAIN,
+    columns: Columns = DEFAULT_COLUMNS,
     limit: int | None = None,
 ) -> dict[str, object]:
-    """Download every URL of some lists; return the counts of what happened.
+    """Download every URL of some lists; return the counts.
 
-    `limit` is the number of distinct images to stop at. Raises `InputUnusable` for a list that is
-    not there.
+    Stops at `limit` distinct images. Raises `InputUnusable` for a list that does not exist.
     """
     lists = list(files)
     for file in lists:
-        check(file, columns)
+        check_urls(file, columns)
     images: set[str] = set()
     with dataset.stage(STAGE) as scratch, run.open_client() as client:
         downloader = Downloader(dataset, client, scratch, run)
-        # Without a limit the images are not asked for, and a list may be long.
+        # Without a limit nobody reads the hashes, and a list may be long.
         importer = downloader.importer(STAGE, None if limit is None else images)
         candidates = (c for file in lists for c in read_list(file, label, columns))
-        new = importer.prefetch_states(candidates, "urls")
-        queue = CandidateQueue(new, importer, images, limit)
+        queue = CandidateQueue(
+            importer.prefetch_states(candidates, "urls"), importer, images, limit
+        )
         downloader.run(queue, importer.record_download, "images", limit)
         importer.finish()
     return importer.result()
 
 
-def check(file: Path, columns: Columns = PLAIN) -> None:
-    """Look at the beginning of a list; raises as `check_list`."""
+def check_urls(file: Path, columns: Columns = DEFAULT_COLUMNS) -> None:
+    """Check the beginning of a list; raises as `check_list`."""
     if not is_gallery_dl(file):
         check_list(file, columns)
-    elif columns != PLAIN:
+    elif columns != DEFAULT_COLUMNS:
         raise UsageError(
             f"{file} is a list of gallery-dl, which has no columns", "leave --column out"
         )
@@ -67,11 +68,11 @@ def check(file: Path, columns: Columns = PLAIN) -> None:
 
 
 def read_list(
-    file: Path, label: str | None = None, columns: Columns = PLAIN
+    file: Path, label: str | None = None, columns: Columns = DEFAULT_COLUMNS
 ) -> Iterator[Candidate]:
-    """Yield the candidates of a list, read lazily; `label` is the hint of those without one.
+    """Yield the candidates of a list, read lazily; `label` is the default weak label.
 
-    Raises as `check`.
+    Raises as `check_urls`.
     """
     if is_gallery_dl(file):
         yield from read_gallery_dl(file, label)
@@ -90,18 +91,16 @@ def read_list(
         yield Candidate(row.url, origin)
 
 
-# What a person has thrown away stays away.
-_FINAL = "forgotten"
-
-
 def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> dict[str, object]:
-    """Try every failed download again, or those that failed for `reason`; return the counts.
+    """Retry every failed download, or those that failed for `reason`; return the counts.
 
     What succeeds loses its rejection; what fails again keeps its new reason.
     """
     with run.open_client() as client:
-        results = [_retry_stage(dataset, client, stage, reason, run) for stage in (STAGE, SEARCHED)]
-    counts = combined(*results)
+        results = [
+            _retry_stage(dataset, client, stage, reason, run) for stage in (STAGE, KEYWORD_STAGE)
+        ]
+    counts = merge_counts(*results)
     counts.pop("known")
     if not any(counts.values()):
         counts["nothing_to_retry"] = True
@@ -114,19 +113,14 @@ def _retry_stage(
     with dataset.stage(stage) as scratch:
         downloader = Downloader(dataset, client, scratch, run)
         importer = downloader.importer(stage)
-        queue = IterableQueue(_candidates(dataset, stage, reason, client))
+        queue = IterableQueue(_failed_candidates(dataset, stage, reason))
         downloader.run(queue, importer.record_download, f"retry {stage}")
         importer.finish()
     return importer.result()
 
 
-def _candidates(
-    dataset: Dataset, stage: str, reason: str | None, client: Client
-) -> Iterator[Candidate]:
+def _failed_candidates(dataset: Dataset, stage: str, reason: str | None) -> Iterator[Candidate]:
     for failed in dataset.fetches.failed():
-        wanted = failed.stage == stage and reason in (None, failed.reason)
-        # What a page said of its images still holds; the page is not asked again.
-        _, page_says, word = failed.reason.partition(PAGE_SAYS)
-        opted_out = page_says and client.heeds(word)
-        if wanted and failed.candidate and failed.reason != _FINAL and not opted_out:
+        is_selected = failed.stage == stage and reason in (None, failed.reason)
+        if is_selected and failed.candidate and failed.reason != _REMOVED:
             yield msgspec.convert(json.loads(failed.candidate), Candidate)

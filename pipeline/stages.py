@@ -313,7 +313,9 @@ class Gathering:
         if isinstance(placed, FolderRequest):
             return placed
         allowed = msgspec.structs.replace(placed, allow_private=self.allow_private)
-        return allowed.over(self.options) if isinstance(allowed, KeywordRequest) else allowed
+        return (
+            allowed.with_options(self.options) if isinstance(allowed, KeywordRequest) else allowed
+        )
 
 
 def _short(names: str | tuple[str, ...] | list[str]) -> str:

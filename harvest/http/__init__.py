@@ -1,4 +1,4 @@
-"""The one polite downloader: every source and every download goes through `Client`."""
+"""The polite downloader: every source and every download goes through `Client`."""
 
 from harvest.http.client import Client, Page
 from harvest.http.policy import DownloadLimits, unreachable_error

@@ -1,11 +1,10 @@
 """Connections: through a proxy or not, to public addresses only, and within a deadline.
 
-Whether an address is private (server-side request forgery) is decided on the numeric address that
-is handed to `connect`, after the name was resolved: no name server can lead us into the local
-network. Behind a proxy the proxy resolves; then only what the URL itself spells out can be judged
-(`is_private_literal`).
+Whether an address is private (server-side request forgery) is decided on the numeric address
+passed to `connect`, after the name was resolved: no name server can lead into the local network. A
+proxy resolves names itself; then only an address in the URL can be checked (`is_private_literal`).
 
-The environment is read once, when the client is made, as curl and requests do: `HTTP_PROXY`,
+The environment is read once, when the client is created, as by curl and requests: `HTTP_PROXY`,
 `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` (lower case wins), `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE`,
 `SSL_CERT_FILE`.
 """
@@ -47,41 +46,41 @@ from gleanset.errors import UsageError
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
 _V4_COMPATIBLE = ipaddress.IPv6Network("::/96")  # RFC 4291, 2.5.5.1
 # Hosts whose connections are kept alive. Image searches lead to many hosts, few images each.
-_KEPT_HOSTS = 64
-# From check to check of a `DeadlineWatcher`.
-_CHECK_SECONDS = 0.1
-# The `deadline` of the request that a thread makes: urllib3 opens connections deep inside a call
-# and takes no argument for them.
+_MAX_KEPT_HOSTS = 64
+# Interval between checks of a `DeadlineWatcher`.
+_CHECK_INTERVAL_SECONDS = 0.1
+# The `deadline` of the current request of a thread: urllib3 opens connections deep inside a call
+# and passes no argument to them.
 _thread = threading.local()
 
 
 class Deadline:
-    """The seconds that all requests of one fetch may take on the network together.
+    """The network time in seconds of all requests of one fetch together.
 
-    Entered once per request, in the thread that makes it; waiting between two requests does not
-    count. On `cut`, which a `DeadlineWatcher` calls when the time is up, the socket in use is shut
-    down, which ends even a server that sends one byte of a header now and then.
-    `allow_private`: whether its connections may lead to private addresses.
+    Entered once per request, in the thread that makes it; waiting between requests does not count.
+    `cancel`, which a `DeadlineWatcher` calls when the time is over, shuts down the socket in use:
+    this also ends a server that sends single bytes. `allow_private`: whether its connections may
+    lead to private addresses.
     """
 
     def __init__(self, seconds: float, allow_private: bool = False) -> None:
         self.allow_private = allow_private
-        self.over = False
+        self.is_over = False
         self.expires = math.inf
-        self._left = seconds
+        self._remaining = seconds
         self._began = 0.0
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
 
     @property
-    def left(self) -> float:
-        """Seconds of network time that remain, at least a moment."""
+    def remaining(self) -> float:
+        """Remaining seconds of network time, at least a millisecond."""
         running = 0.0 if self.expires == math.inf else time.monotonic() - self._began
-        return max(self._left - running, 0.001)
+        return max(self._remaining - running, 0.001)
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
-        self.expires = self._began + self._left
+        self.expires = self._began + self._remaining
         _thread.deadline = self
         return self
 
@@ -90,19 +89,19 @@ class Deadline:
         self.expires = math.inf
         with self._lock:
             self._socket = None
-        self._left -= time.monotonic() - self._began
+        self._remaining -= time.monotonic() - self._began
 
     def register(self, sock: socket.socket) -> None:
-        """Remember the socket in use, to be shut down when the time is up."""
+        """Set the socket in use, to be shut down when the time is over."""
         with self._lock:
             self._socket = sock
-        if self.over:
-            self.cut()
+        if self.is_over:
+            self.cancel()
 
-    def cut(self) -> None:
-        """End the request under way, and every later one, at once."""
+    def cancel(self) -> None:
+        """End the current request, and every later one, at once."""
         with self._lock:
-            self.over = True
+            self.is_over = True
             if self._socket is not None:
                 # Not SSLSocket.shutdown: it forgets its TLS state under the reading thread.
                 with suppress(OSError):
@@ -115,7 +114,7 @@ def _current_deadline() -> Deadline | None:
 
 
 class DeadlineWatcher:
-    """Cuts fetches whose time is up, in one thread: a timer for each costs more. Thread-safe."""
+    """Cancels fetches whose time is over, in one thread. Thread-safe."""
 
     def __init__(self) -> None:
         self._deadlines: set[Deadline] = set()
@@ -124,7 +123,7 @@ class DeadlineWatcher:
         self._thread: threading.Thread | None = None
 
     def add(self, deadline: Deadline) -> None:
-        """Begin to watch a fetch."""
+        """Start watching a fetch."""
         with self._lock:
             self._deadlines.add(deadline)
             if self._thread is None:
@@ -132,45 +131,45 @@ class DeadlineWatcher:
                 self._thread.start()
 
     def remove(self, deadline: Deadline) -> None:
-        """Stop watching a fetch that has ended."""
+        """Stop watching a fetch."""
         with self._lock:
             self._deadlines.discard(deadline)
 
-    def cut_all(self) -> None:
-        """End every fetch, and the watch."""
+    def cancel_all(self) -> None:
+        """Cancel every fetch, and stop watching."""
         self._ended.set()
         with self._lock:
             for deadline in self._deadlines:
-                deadline.cut()
+                deadline.cancel()
 
     def _run(self) -> None:
-        while not self._ended.wait(_CHECK_SECONDS):
+        while not self._ended.wait(_CHECK_INTERVAL_SECONDS):
             now = time.monotonic()
             with self._lock:
                 for deadline in self._deadlines:
                     if deadline.expires <= now:
-                        deadline.cut()
+                        deadline.cancel()
 
 
 class PrivateAddress(HTTPError):
-    """The name leads to this machine or a private network."""
+    """A name resolves to this machine or a private network."""
 
 
 def is_private(address: str) -> bool:
-    """Return whether a numeric address is anything but a public unicast one.
+    """Return whether a numeric address is not a public unicast one.
 
-    IPv4 inside IPv6 (mapped, compatible, NAT64, 6to4, Teredo) is judged as that IPv4.
+    IPv4 inside IPv6 (mapped, compatible, NAT64, 6to4, Teredo) counts as that IPv4 address.
     Raises `ValueError` for what is not a numeric address.
     """
     ip = ipaddress.ip_address(address)
-    inner = _inner(ip) if isinstance(ip, IPv6Address) else None
+    inner = _embedded_ipv4(ip) if isinstance(ip, IPv6Address) else None
     if inner is not None:
         return is_private(str(inner))
     return not ip.is_global or ip.is_multicast
 
 
 def is_private_literal(host: str) -> bool:
-    """Return whether a URL's host names a private address without asking a name server.
+    """Return whether the host of a URL is a private address, without resolving names.
 
     Understands `127.1`, `2130706433`, `0x7f000001`, `0177.0.0.1`, as `connect` would.
     """
@@ -184,17 +183,17 @@ def is_private_literal(host: str) -> bool:
 
 
 def resolves_to_private(host: str) -> bool:
-    """Return whether a host is spelled as, or its name leads to, a private address."""
+    """Return whether a host is, or resolves to, a private address."""
     if is_private_literal(host):
         return True
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):  # nowhere, or a proxy knows
+        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):  # unknown, or resolved by a proxy
         return False
-    return any(is_private(str(entry[4][0])) for entry in found)
+    return any(is_private(str(entry[4][0])) for entry in addresses)
 
 
-def _inner(ip: IPv6Address) -> IPv4Address | None:
+def _embedded_ipv4(ip: IPv6Address) -> IPv4Address | None:
     if ip.ipv4_mapped is not None:
         return ip.ipv4_mapped
     if ip.sixtofour is not None:
@@ -209,7 +208,7 @@ def _inner(ip: IPv6Address) -> IPv4Address | None:
 class _Guarded(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         try:
-            sock = self._connected(self._addresses())
+            sock = self._connect(self._resolve())
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
         except TimeoutError as error:
@@ -226,13 +225,13 @@ class _Guarded(HTTPConnection):
             deadline.register(self.sock)
         super().request(*args, **options)
 
-    def _addresses(self) -> list[str]:
+    def _resolve(self) -> list[str]:
         host = self._dns_host.strip("[]")
         try:
-            found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
+            entries = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
         except UnicodeError as error:
             raise LocationParseError(host) from error
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in entries))
         deadline = _current_deadline()
         if self.proxy is not None or (deadline is not None and deadline.allow_private):
             return addresses
@@ -241,18 +240,18 @@ class _Guarded(HTTPConnection):
             raise PrivateAddress(f"{self.host} is {', '.join(addresses)}")
         return public
 
-    def _connected(self, addresses: list[str]) -> socket.socket:
-        patience = self.timeout if isinstance(self.timeout, int | float) else None
-        until = time.monotonic() + patience if patience is not None else None
+    def _connect(self, addresses: list[str]) -> socket.socket:
+        timeout = self.timeout if isinstance(self.timeout, int | float) else None
+        until = time.monotonic() + timeout if timeout is not None else None
         failure: OSError = OSError("no address")
         for address in addresses:
-            left = None if until is None else max(until - time.monotonic(), 0.001)
+            remaining = None if until is None else max(until - time.monotonic(), 0.001)
             try:
-                sock = create_connection((address, self.port), left, None, self.socket_options)
+                sock = create_connection((address, self.port), remaining, None, self.socket_options)
             except OSError as error:
                 failure = error
             else:
-                sock.settimeout(patience)
+                sock.settimeout(timeout)
                 return sock
         raise failure
 
@@ -262,19 +261,19 @@ class _GuardedTLS(_Guarded, HTTPSConnection):
 
 
 class GuardedPool(HTTPConnectionPool):
-    """urllib3's pool, over guarded connections."""
+    """urllib3's pool with guarded connections."""
 
     ConnectionCls = _Guarded
 
 
 class GuardedTLSPool(HTTPSConnectionPool):
-    """urllib3's TLS pool, over guarded connections."""
+    """urllib3's TLS pool with guarded connections."""
 
     ConnectionCls = _GuardedTLS
 
 
 class ConnectionPools:
-    """The pools to ask through: one manager for straight, one for each proxy in use.
+    """Connection pools: one manager for direct connections, one for each proxy in use.
 
     Raises `UsageError` when a proxy or a certificate file of the environment is unusable.
     """
@@ -284,7 +283,7 @@ class ConnectionPools:
         self._managers: dict[str | None, PoolManager] = {}
         self._lock = threading.Lock()
         self._options: dict[str, Any] = {
-            "num_pools": _KEPT_HOSTS,
+            "num_pools": _MAX_KEPT_HOSTS,
             "maxsize": per_host,
             "ssl_context": load_ca_certificates(),
         }
@@ -292,7 +291,7 @@ class ConnectionPools:
             self._manager(proxy)
 
     def proxy_for(self, url: str) -> str | None:
-        """Return the proxy to ask for this address, None for straight."""
+        """Return the proxy for this address; None for a direct connection."""
         parts = urlsplit(url)
         proxy = self._proxy_of(parts.scheme)
         if proxy is None or self._bypassed(parts.hostname or "", parts.port):
@@ -300,7 +299,7 @@ class ConnectionPools:
         return proxy
 
     def manager_for(self, url: str) -> PoolManager:
-        """Return the pools to ask for this address."""
+        """Return the pools for this address."""
         return self._manager(self.proxy_for(url))
 
     def close(self) -> None:
@@ -319,7 +318,7 @@ class ConnectionPools:
         named = f"{host}:{port}" if port and ":" not in host else host
         if proxy_bypass_environment(named, self._proxies):
             return True
-        # NO_PROXY=10.0.0.0/8 is understood by curl and requests, not by urllib.
+        # curl and requests understand NO_PROXY=10.0.0.0/8, urllib does not.
         for entry in self._proxies.get("no", "").split(","):
             with suppress(ValueError):
                 network = ipaddress.ip_network(entry.strip().strip("[]"), strict=False)
@@ -330,18 +329,19 @@ class ConnectionPools:
     def _manager(self, proxy: str | None) -> PoolManager:
         with self._lock:
             if proxy not in self._managers:
-                manager = PoolManager(**self._options) if proxy is None else self._through(proxy)
+                manager = (
+                    PoolManager(**self._options) if proxy is None else self._proxy_manager(proxy)
+                )
                 manager.pool_classes_by_scheme = {"http": GuardedPool, "https": GuardedTLSPool}
                 self._managers[proxy] = manager
             return self._managers[proxy]
 
-    def _through(self, proxy: str) -> ProxyManager:
+    def _proxy_manager(self, proxy: str) -> ProxyManager:
         parts = urlsplit(proxy)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(
-                f"The proxy {parts.scheme}://{parts.hostname or ''} cannot be used: "
-                "only http and https proxies are understood.",
-                "Set HTTP_PROXY and HTTPS_PROXY to http://host:port, or unset them and ALL_PROXY.",
+                f"the proxy {parts.scheme}://{parts.hostname or ''} is not an http or https proxy",
+                "set HTTP_PROXY and HTTPS_PROXY to http://host:port, or unset them and ALL_PROXY",
             )
         headers = None
         if parts.username:
@@ -354,7 +354,7 @@ class ConnectionPools:
 
 
 def load_ca_certificates() -> ssl.SSLContext:
-    """Return the certificates to trust. Raises `UsageError` when a named bundle is not there."""
+    """Return an SSL context with the certificates to trust. Raises `UsageError`."""
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         if not (bundle := os.environ.get(variable)):
             continue
@@ -364,13 +364,13 @@ def load_ca_certificates() -> ssl.SSLContext:
             return ssl.create_default_context(cafile=bundle)
         except (OSError, ssl.SSLError) as error:
             raise UsageError(
-                f"{variable} names {bundle}, which cannot be read as certificates: {error}.",
-                f"Point {variable} at a PEM file, or unset it to use the system's certificates.",
+                f"{variable} names {bundle}, which has no readable certificates: {error}",
+                f"set {variable} to a PEM file, or unset it to use the system's certificates",
             ) from error
-    return _system_trust()
+    return _system_ssl_context()
 
 
 @cache
-def _system_trust() -> ssl.SSLContext:
-    # Reading the system's bundle takes a tenth of a second; a context may be shared.
+def _system_ssl_context() -> ssl.SSLContext:
+    # Reading the system's bundle takes 0.1 s; a context may be shared.
     return ssl.create_default_context()

@@ -1,14 +1,14 @@
-"""What hosts and pages say against machines that learn, read out of their answers.
+"""Opt-out signals in the headers and files of hosts.
 
-- `X-Robots-Tag` is `[agent:] directive, directive`, in as many headers as a host likes; without
-  an agent it is for everyone (developers.google.com/search/docs, "Robots meta tag"). `noai` and
-  `noimageai` are DeviantArt's of 2022, `noml` is Mojeek's.
-- TDMRep (w3.org/community/reports/tdmrep): `tdm-reservation: 1` as a header or a meta element, and
-  rules for paths in a file of the host, of which the first that matches holds.
-- `Content-Signal` (contentsignals.org) and `Content-Usage` (IETF, aipref-attach) stand in groups of
-  a robots.txt, perhaps with a path, or in a header.
+- `X-Robots-Tag` is `[agent:] directive, directive`, in any number of headers; without an agent it
+  applies to all (developers.google.com/search/docs, "Robots meta tag"). `noai` and `noimageai` are
+  from DeviantArt (2022), `noml` from Mojeek.
+- TDMRep (w3.org/community/reports/tdmrep): `tdm-reservation: 1` as a header, and rules for paths in
+  a file of the host, of which the first match applies.
+- `Content-Signal` (contentsignals.org) and `Content-Usage` (IETF, aipref-attach), in groups of a
+  robots.txt, optionally with a path, or in a header.
 
-All of it comes from outside: what is malformed says nothing.
+All of it is untrusted: malformed input is ignored.
 """
 
 from __future__ import annotations
@@ -16,162 +16,139 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from harvest.robots_words import TAGS
+from urllib3 import HTTPHeaderDict
+
+from harvest.opt_out_signals import ROBOTS_TAGS
 
 if TYPE_CHECKING:
     from protego import Protego
 
 TDM = "tdm-reservation"
-SIGNAL = "content-signal"
+CONTENT_SIGNAL = "content-signal"
 NO_TRAINING = "content-signal ai-train=no"
-OF_PAGES = ("noai", "noimageai", "noml", "noimageindex")
-"""What a page says of the pictures on it, too: `noindex` is about the page alone."""
 
-# Directives with a colon of their own, which are no agents.
-_VALUED = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
-_LONGHAND = {"none": "noindex"}
-_TAGS = frozenset(TAGS)
-_SIGNALS = ("Content-Signal", "Content-Usage")
+# Directives with a colon, which are not agents.
+_VALUED_DIRECTIVES = frozenset(
+    {"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"}
+)
+_SYNONYMS = {"none": "noindex"}
+_TAGS = frozenset(ROBOTS_TAGS)
+_SIGNAL_HEADERS = ("Content-Signal", "Content-Usage")
 _TRAINING = re.compile(r"(?:^|[\s,;])(?:ai-train|train-ai|ai)\s*=\s*(no?|y(?:es)?)\s*(?=$|[,;\s])")
 _SIGNAL_LINE = re.compile(r"\s*(?:content-signal|content-usage)\s*:\s*(/\S*)?(.*)", re.I)
 _ACCESS_LINE = re.compile(r"\s*(?:dis)?allow\s*:", re.I)
-_NOTHING = "Crawl-delay: 0"
-_FOR_ALL = ("User-agent: *", _NOTHING)
-_META = re.compile(r"<meta\s([^<>]{1,1000})>", re.I)
-_ATTRIBUTE = re.compile(r"""([a-z-]{1,20})\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.I)
-_MOST_OF_PAGE = 200_000
-_MOST_RULES, _LONGEST_RULE = 1000, 2000
+_NO_RULE = "Crawl-delay: 0"
+_MAX_RULES, _MAX_PATTERN_CHARS = 1000, 2000
 
 
-class Headers(Protocol):
-    """The headers of an answer, each of which may come several times."""
-
-    def getlist(self, key: str) -> list[str]:
-        """Return the values of one, whatever its case."""
-
-
-def header_opt_out(headers: Headers, heeded: frozenset[str], agent: str) -> str | None:
-    """Return the reason why the headers of a picture keep it back, of the words heeded."""
+def header_opt_out(headers: HTTPHeaderDict, respected: frozenset[str], agent: str) -> str | None:
+    """Return the reason why the headers of an image opt it out, if they do."""
     tags = headers.getlist("X-Robots-Tag")
-    if tags and (directive := first_directive(tags, heeded & _TAGS, agent)):
+    if tags and (directive := first_directive(tags, respected & _TAGS, agent)):
         return f"robots tag {directive}"
-    if TDM in heeded and "1" in map(str.strip, headers.getlist(TDM)):
+    if TDM in respected and "1" in map(str.strip, headers.getlist(TDM)):
         return TDM
-    if SIGNAL in heeded and any(
-        _training_allowed(value) is False for name in _SIGNALS for value in headers.getlist(name)
-    ):
-        return NO_TRAINING
+    if CONTENT_SIGNAL in respected:
+        values = (value for name in _SIGNAL_HEADERS for value in headers.getlist(name))
+        if any(_allows_training(value) is False for value in values):
+            return NO_TRAINING
     return None
 
 
-def _training_allowed(preferences: str) -> bool | None:
-    """Return what preferences say of training, the strictest of them; None where nothing."""
-    answers = _TRAINING.findall(preferences.lower())
-    return not any(answer.startswith("n") for answer in answers) if answers else None
+def _allows_training(preferences: str) -> bool | None:
+    """Return the strictest preference for training; None without any."""
+    values = _TRAINING.findall(preferences.lower())
+    return not any(value.startswith("n") for value in values) if values else None
 
 
-def first_directive(lines: Sequence[str], heeded: frozenset[str], agent: str) -> str | None:
-    """Return the first of `heeded` that the header lines say to us or to everyone, or None."""
-    for said in _said_to(agent, lines):
-        directive = _LONGHAND.get(said, said)
-        if directive in heeded:
+def first_directive(lines: Sequence[str], directives: frozenset[str], agent: str) -> str | None:
+    """Return the first of `directives` in header lines that applies to `agent`, if any."""
+    for text in _directives_for(agent, lines):
+        directive = _SYNONYMS.get(text, text)
+        if directive in directives:
             return directive
     return None
 
 
-def _said_to(agent: str, lines: Sequence[str]) -> Iterator[str]:
+def _directives_for(agent: str, lines: Sequence[str]) -> Iterator[str]:
     for line in lines:
-        ours = True
+        applies = True
         for part in line.lower().split(","):
             name, colon, rest = part.strip().partition(":")
             if colon and _is_agent(name.strip()):
-                # It speaks to this agent up to the next one in the line.
-                ours = name.partition("/")[0].strip() in ("*", agent)
+                # It applies to this agent up to the next one in the line.
+                applies = name.partition("/")[0].strip() in ("*", agent)
                 part = rest
-            if ours:
+            if applies:
                 yield part.strip()
 
 
 def _is_agent(name: str) -> bool:
     # The date of `unavailable_after` may have a comma, and always has colons.
-    return name not in _VALUED and " " not in name and not name.isdigit()
-
-
-def page_opt_out(html: str, agent: str) -> str | None:
-    """Return the word by which a page keeps its pictures back, in a meta element of its head."""
-    for meta in _META.finditer(html, 0, _MOST_OF_PAGE):
-        said = {
-            name.lower(): "".join(values) for name, *values in _ATTRIBUTE.findall(meta.group(1))
-        }
-        name, content = said.get("name", "").lower(), said.get("content", "")
-        if name in ("robots", agent):
-            if directive := first_directive([content], frozenset(OF_PAGES), agent):
-                return directive
-        elif name == TDM and content.strip() == "1":
-            return TDM
-    return None
+    return name not in _VALUED_DIRECTIVES and " " not in name and not name.isdigit()
 
 
 def parse_content_signals(text: str) -> Protego | None:
-    """Return which addresses a robots.txt keeps from training, as rules of another robots.txt.
+    """Return the addresses that a robots.txt excludes from training, as rules of a robots.txt.
 
-    Groups and paths mean the same there, so whoever reads the one may read the other.
+    Groups and paths of content signals mean the same as those of access rules.
     """
-    if not any(name.lower() in text.lower() for name in _SIGNALS):
+    if not any(name.lower() in text.lower() for name in _SIGNAL_HEADERS):
         return None
     from protego import Protego
 
-    # What stands above all groups is no rule, but a wish that can only be meant for all.
-    return Protego.parse("\n".join((*_FOR_ALL, *map(_as_access, text.splitlines()))))
+    # Signals above all groups apply to all agents.
+    lines = ["User-agent: *", _NO_RULE, *map(_as_access_rule, text.splitlines())]
+    return Protego.parse("\n".join(lines))
 
 
-def _as_access(line: str) -> str:
+def _as_access_rule(line: str) -> str:
     if signal := _SIGNAL_LINE.match(line):
         path, preferences = signal.group(1), signal.group(2).partition("#")[0]
-        allowed = _training_allowed(preferences)
-        # Of two that are said of the same path the stricter holds: all is allowed anyhow.
-        if allowed is None or (allowed and path is None):
-            return _NOTHING
-        return f"{'Allow' if allowed else 'Disallow'}: {path or '/'}"
-    # A group that says nothing of training is a group all the same.
-    return _NOTHING if _ACCESS_LINE.match(line) else line
+        is_allowed = _allows_training(preferences)
+        # The stricter of two signals for the same path applies: everything else is allowed anyway.
+        if is_allowed is None or (is_allowed and path is None):
+            return _NO_RULE
+        return f"{'Allow' if is_allowed else 'Disallow'}: {path or '/'}"
+    # A group without signals is still a group.
+    return _NO_RULE if _ACCESS_LINE.match(line) else line
 
 
 class PathRule(NamedTuple):
-    """A rule of a tdmrep.json: whether what lies at a pattern of paths is reserved."""
+    """A rule of a tdmrep.json: whether paths that match a pattern are reserved."""
 
     pattern: str
     reserved: bool
 
     def matches(self, path: str) -> bool:
-        """Return whether a path begins as the pattern does, in which `*` is anything."""
-        ended = self.pattern.endswith("$")
+        """Return whether a path begins like the pattern; `*` matches anything, `$` the end."""
+        is_anchored = self.pattern.endswith("$")
         first, *others = map(unquote, self.pattern.removesuffix("$").split("*"))
-        if ended and not others:
+        if is_anchored and not others:
             return path == first
         if not path.startswith(first):
             return False
-        last = others.pop() if ended else ""
-        at = len(first)
-        for piece in others:
-            if (there := path.find(piece, at)) < 0:
+        last = others.pop() if is_anchored else ""
+        position = len(first)
+        for part in others:
+            if (start := path.find(part, position)) < 0:
                 return False
-            at = there + len(piece)
-        return not ended or (path.endswith(last) and len(path) - len(last) >= at)
+            position = start + len(part)
+        return not is_anchored or (path.endswith(last) and len(path) - len(last) >= position)
 
 
 def parse_tdm_rules(data: bytes) -> tuple[PathRule, ...]:
-    """Return the rules of a tdmrep.json; none of what is no such file, or says neither 0 nor 1."""
+    """Return the valid rules of a tdmrep.json; none for any other file."""
     try:
         entries = json.loads(data)
     except (ValueError, RecursionError):
         return ()
     if not isinstance(entries, list):
         return ()
-    return tuple(rule for entry in entries[:_MOST_RULES] if (rule := _rule(entry)) is not None)
+    return tuple(rule for entry in entries[:_MAX_RULES] if (rule := _rule(entry)) is not None)
 
 
 def _rule(entry: object) -> PathRule | None:
@@ -180,13 +157,13 @@ def _rule(entry: object) -> PathRule | None:
     pattern, value = entry.get("location"), entry.get(TDM)
     if isinstance(value, bool) or value not in (0, 1, "0", "1"):
         return None
-    if not isinstance(pattern, str) or len(pattern) > _LONGEST_RULE:
+    if not isinstance(pattern, str) or len(pattern) > _MAX_PATTERN_CHARS:
         return None
     return PathRule(pattern, value in (1, "1"))
 
 
 def is_reserved(rules: Sequence[PathRule], url: str) -> bool:
-    """Return what the first rule says that matches an address; False where none does."""
+    """Return what the first rule that matches an address says; False without a match."""
     parts = urlsplit(url)
     path = unquote(f"{parts.path}?{parts.query}" if parts.query else parts.path)
     return next((rule.reserved for rule in rules if rule.matches(path)), False)

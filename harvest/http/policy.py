@@ -1,4 +1,4 @@
-"""The bounds of downloading, what a fetch sends and accepts, and what its failures mean."""
+"""Limits of downloads, what a fetch sends and accepts, and the meaning of its failures."""
 
 from __future__ import annotations
 
@@ -28,19 +28,18 @@ from harvest.http.connections import PrivateAddress
 
 @dataclass(frozen=True, slots=True)
 class DownloadLimits:
-    """Bounds of the downloader. Times are seconds, sizes are bytes.
+    """Limits of the downloader. Timeouts and delays are in seconds, sizes in bytes.
 
-    `total` is the time one download may spend on the network, redirects and retries
-    included, waiting for its turn not. `max_bytes` holds after content decoding as well.
-    `per_host` is the number of requests under way on one host at a time, `delay` the time
-    between two starts on it. `max_wait` caps what a host may ask for in `Retry-After`.
-    `robots` is the time that reading a robots.txt may spend on the network; one that could
-    not be read is asked for again `robots_again` seconds later.
+    `total_timeout` is the network time of one download, with redirects and retries, without
+    waiting for its turn. `max_bytes` also holds after content decoding. `per_host` is the number
+    of simultaneous requests to a host, `delay` the time between two starts. `max_wait` caps
+    `Retry-After`. A robots.txt has `robots_timeout`; one that could not be read is requested again
+    after `robots_retry_delay`.
     """
 
-    connect: float = 10.0
-    read: float = 20.0
-    total: float = 60.0
+    connect_timeout: float = 10.0
+    read_timeout: float = 20.0
+    total_timeout: float = 60.0
     max_bytes: int = 50_000_000
     max_redirects: int = 5
     per_host: int = 6
@@ -48,23 +47,22 @@ class DownloadLimits:
     retries: int = 3
     backoff: float = 0.5
     max_wait: float = 60.0
-    robots: float = 15.0
-    robots_again: float = 60.0
+    robots_timeout: float = 15.0
+    robots_retry_delay: float = 60.0
 
     @classmethod
-    def of(cls, net: NetSettings) -> Self:
-        """Return the limits that a dataset's `[net]` settings ask for."""
-        return cls(total=net.seconds, per_host=net.per_host, delay=net.delay)
+    def from_settings(cls, net: NetSettings) -> Self:
+        """Return the limits in the `[net]` settings of a dataset."""
+        return cls(total_timeout=net.seconds, per_host=net.per_host, delay=net.delay)
 
 
 @dataclass(frozen=True, slots=True)
 class FetchPolicy:
-    """What to send, and how to treat what comes back.
+    """What to send, and how to handle the response.
 
-    `retry_statuses` are tried again, as often as the limits allow. With `error_bodies` the body
-    of an error is read as well. `clipped`: of a body over `limits.max_bytes` the beginning
-    (and a little more) will do. `robots`: what hosts say to robots is obeyed. Without
-    `follow_redirects` a redirect is an answer like any other.
+    `retry_statuses` are retried as often as the limits allow. `error_bodies`: the body of an error
+    is read as well. `clipped`: of a body over `limits.max_bytes` the beginning suffices. `robots`:
+    opt-out signals in headers are respected. Without `follow_redirects` a redirect is returned.
     """
 
     headers: Mapping[str, str]
@@ -78,28 +76,26 @@ class FetchPolicy:
     body: bytes | str | None = None
 
 
-# Too many requests, and the server's own passing troubles.
+# Too many requests, and temporary errors of the server.
 RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
-# The two answers with which a server speaks about the whole host.
+# The two statuses that concern the whole host.
 HOST_WIDE_STATUSES = frozenset({429, 503})
 
-_HTML = (b"<!doctype html", b"<html", b"<head", b"<body")
+_HTML_BEGINNINGS = (b"<!doctype html", b"<html", b"<head", b"<body")
+# urllib3 begins messages with the repr of the connection.
+_CONNECTION_REPR = re.compile(r"^<?\w+\(host=[^)]*\)>?: ")
 
 
 class TransientFailure(Unreadable):
-    """A request failed in a way that may go well the next time."""
-
-
-_SHOWN = re.compile(r"^<?\w+\(host=[^)]*\)>?: ")
+    """A request failed in a way that may succeed the next time."""
 
 
 def classify_error(error: Exception, url: str, in_body: bool) -> Unreadable:
-    """Return what an exception of urllib3 means; `TransientFailure` where a retry may help.
+    """Return the meaning of an exception of urllib3; `TransientFailure` where a retry may help.
 
-    `in_body`: the answer had begun when it happened.
+    `in_body`: it happened after the response had begun.
     """
-    # urllib3 begins with the connection as Python shows it, which tells a person nothing.
-    detail = f"{url}: {_SHOWN.sub('', str(error))}"
+    detail = f"{url}: {_CONNECTION_REPR.sub('', str(error))}"
     if isinstance(error, PrivateAddress):
         return Unreadable("private address", detail)
     if isinstance(error, LocationParseError | UnicodeError):
@@ -112,29 +108,29 @@ def classify_error(error: Exception, url: str, in_body: bool) -> Unreadable:
         return Unreadable("cut off", detail)
     if in_body:
         return TransientFailure("cut off", detail)
-    if _final(error):
+    if _is_permanent(error):
         return Unreadable("connection failed", detail)
     return TransientFailure("connection failed", detail)
 
 
 def unreachable_error(where: str, why: str) -> Unreachable:
-    """Return the error for a site that gave no answer; `why` in words."""
-    what = f"{where} could not be asked: {why}."
+    """Return the error for a site that did not respond."""
+    what = f"{where} could not be reached: {why}"
     if "private address" in why:
-        return Unreachable(what, "Add --allow-private if this address is meant.")
-    return Unreachable(what, "Check the network and HTTP_PROXY/HTTPS_PROXY, or try again later.")
+        return Unreachable(what, "add --allow-private if this address is intended")
+    return Unreachable(what, "check the network and HTTP_PROXY/HTTPS_PROXY, or try again later")
 
 
 def looks_like_html(data: bytes) -> bool:
-    """Return whether a body is a web page, by its first bytes; names and headers lie."""
+    """Return whether a body begins like a web page; file names and headers are unreliable."""
     head = data[:2048].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for opening, closing in ((b"<?xml", b"?>"), (b"<!--", b"-->")):
         if head.startswith(opening):
             head = head.partition(closing)[2].lstrip()
-    return head.startswith(_HTML)
+    return head.startswith(_HTML_BEGINNINGS)
 
 
-def _final(error: Exception) -> bool:
+def _is_permanent(error: Exception) -> bool:
     if isinstance(error, ProxyError):
         return False
     if isinstance(error, NameResolutionError):

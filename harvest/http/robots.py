@@ -1,13 +1,13 @@
-"""What a host asks of programs such as ours: its robots.txt (RFC 9309), tdmrep.json and headers.
+"""What a host asks of robots: its robots.txt (RFC 9309), tdmrep.json and headers.
 
-What counts as no answer to the question for a robots.txt, and what then happens:
+Failures to read a robots.txt:
 
-- 4xx but 429, a circle of redirects: there are no rules, everything may be asked (2.3.1.3).
-- 429, 5xx, too slow, cut off: nothing may be asked for `robots_again` seconds (2.3.1.4).
+- 4xx except 429, a redirect loop: there are no rules, everything is allowed (2.3.1.3).
+- 429, 5xx, too slow, cut off: nothing is allowed for `robots_retry_delay` seconds (2.3.1.4).
 - no connection at all: the same, and the reason is that of the connection.
 
-A host that may be asked for anything is asked for its `/.well-known/tdmrep.json` next, once; where
-that is no such file, for whatever reason, nothing is reserved (TDMRep, "TDM File").
+A host without objections is then asked for its `/.well-known/tdmrep.json`, once; without a valid
+file nothing is reserved (TDMRep, "TDM File").
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from urllib3 import HTTPHeaderDict
+
 from gleanset.errors import Unreadable, UsageError
 from gleanset.images.embedded_reservation import reservations_in
 from gleanset.work.pool import Outcome
 from harvest.http.opt_outs import (
+    CONTENT_SIGNAL,
     NO_TRAINING,
-    SIGNAL,
     TDM,
-    Headers,
     PathRule,
     header_opt_out,
     is_reserved,
-    page_opt_out,
     parse_content_signals,
     parse_tdm_rules,
 )
 from harvest.http.policy import RETRY_STATUSES, DownloadLimits, FetchPolicy
-from harvest.http.urls import get_url_origin, normalize_url
-from harvest.robots_words import WORDS
+from harvest.http.urls import get_url_origin
+from harvest.opt_out_signals import SIGNALS
 
 if TYPE_CHECKING:
     from protego import Protego
@@ -44,27 +44,22 @@ if TYPE_CHECKING:
 AGENT = "gleanset"
 _ROBOTS_FILE, _TDM_FILE = "/robots.txt", "/.well-known/tdmrep.json"
 
-_MOST_BYTES = 500 * 1024  # RFC 9309, 2.5
-# Of the texts of all hosts together, each counted as so many bytes at least. Parsed, a text is 7
-# times as large in memory, one of the shortest rules 40 times.
-_MOST_KEPT = 2 * 1024 * 1024
-_SIZE_OF_ONE = 1024
-_FRESH = 86_400.0  # RFC 9309, 2.4
-_MOST_DELAY = 30.0
-# The picture would fail in the same way: its host, not its robots.txt, is what is wrong.
-_OF_THE_HOST = frozenset({"private address", "connection failed", "bad url"})
-# A page that keeps its pictures back is remembered; of so many at most.
-_MOST_PAGES = 10_000
-PAGE_SAYS = "page says "
-"""How the reason begins of what a page said, which a download alone cannot know again."""
+_MAX_FILE_BYTES = 500 * 1024  # RFC 9309, 2.5
+# Of the texts of all hosts together. Parsed, a text is 7 times as large in memory, one of the
+# shortest rules 40 times; therefore each entry counts as at least `_ENTRY_BYTES`.
+_MAX_CACHED_BYTES = 2 * 1024 * 1024
+_ENTRY_BYTES = 1024
+_CACHE_SECONDS = 86_400.0  # RFC 9309, 2.4
+_MAX_CRAWL_DELAY_SECONDS = 30.0
+# Reasons that concern the host and not its robots.txt: an image would fail in the same way.
+_HOST_REASONS = frozenset({"private address", "connection failed", "bad url"})
 
 
 @dataclass(frozen=True, slots=True)
 class _HostRules:
-    """What one host said, believed `until` (monotonic). Neither rules nor reason: go ahead.
+    """The rules of one host, valid `until` (monotonic). Without rules and reason all is allowed.
 
-    `signals` are rules of what must not be learnt from, `reserved` those of its tdmrep.json; None
-    as long as it has to be asked for that.
+    `signals` are content signals, `reserved` the rules of its tdmrep.json; None until it is read.
     """
 
     until: float = math.inf
@@ -90,39 +85,39 @@ class _HostRules:
             raise Unreadable(TDM, f"{url}: {_TDM_FILE}")
 
 
-class _KnownRules:
-    """What hosts said, as much as fits; the least recently used makes room. Thread-safe.
+class _RulesCache:
+    """Rules of hosts, up to a size; the least recently used are dropped. Thread-safe.
 
-    Rules of hosts that are about to be asked for their second file stay as long as possible.
+    Incomplete rules, of hosts whose second file is about to be read, are dropped last.
     """
 
     def __init__(self) -> None:
-        self._rules: dict[str, _HostRules] = {}  # in the order in which they were last used
+        self._rules: dict[str, _HostRules] = {}  # the most recently used last
         self._size = 0
         self._lock = Lock()
 
-    def of(self, origin: str) -> _HostRules | None:
+    def get(self, origin: str) -> _HostRules | None:
         with self._lock:
             if (rules := self._rules.pop(origin, None)) is not None:
                 self._rules[origin] = rules
             return rules
 
-    def keep(self, origin: str, rules: _HostRules) -> None:
+    def add(self, origin: str, rules: _HostRules) -> None:
         with self._lock:
             self._drop(origin)
             self._rules[origin] = rules
-            self._size += rules.size + _SIZE_OF_ONE
-            while self._size > _MOST_KEPT:
+            self._size += rules.size + _ENTRY_BYTES
+            while self._size > _MAX_CACHED_BYTES:
                 complete = (name for name, other in self._rules.items() if other.is_complete)
                 self._drop(next(complete, next(iter(self._rules))))
 
     def _drop(self, origin: str) -> None:
         if (rules := self._rules.pop(origin, None)) is not None:
-            self._size -= rules.size + _SIZE_OF_ONE
+            self._size -= rules.size + _ENTRY_BYTES
 
 
 class RobotsPolicy:
-    """What hosts and pictures ask of robots, obeyed but for what `ignored` names. Thread-safe.
+    """Opt-out signals of hosts and images, except the `ignored` ones. Thread-safe.
 
     Fetches nothing: before an image the caller fetches what `missing_rules_file` names with
     `policy`, and records the response. Raises `UsageError` for an unknown signal.
@@ -131,130 +126,112 @@ class RobotsPolicy:
     def __init__(
         self, limits: DownloadLimits, user_agent: str, ignored: Iterable[str] = ()
     ) -> None:
-        self.heeded = frozenset(WORDS) - _checked_words(ignored)
+        self.respected = frozenset(SIGNALS) - _parse_ignored(ignored)
         self.policy = _robots_policy(limits, user_agent)
-        self._again = limits.robots_again
-        self._known = _KnownRules()
-        self._not_reserved: tuple[PathRule, ...] | None = None if TDM in self.heeded else ()
-        self._pages: dict[str, str] = {}
+        self._retry_delay = limits.robots_retry_delay
+        self._cache = _RulesCache()
+        self._no_reservations: tuple[PathRule, ...] | None = None if TDM in self.respected else ()
 
     def missing_rules_file(self, url: str) -> str | None:
-        """Return the address of what must be read before this tidy address, None if nothing."""
-        if (known := self._of(url)) is None:
+        """Return the address of the file to read before this normalized address, if any."""
+        if (rules := self._get(url)) is None:
             return get_url_origin(url) + _ROBOTS_FILE
-        return None if known.is_complete else get_url_origin(url) + _TDM_FILE
+        return None if rules.is_complete else get_url_origin(url) + _TDM_FILE
 
-    def _of(self, url: str) -> _HostRules | None:
-        known = self._known.of(get_url_origin(url))
-        if known is not None and time.monotonic() < known.until:
-            return known
-        if "robots.txt" in self.heeded:
+    def _get(self, url: str) -> _HostRules | None:
+        rules = self._cache.get(get_url_origin(url))
+        if rules is not None and time.monotonic() < rules.until:
+            return rules
+        if "robots.txt" in self.respected:
             return None
-        return _HostRules(reserved=self._not_reserved)
+        return _HostRules(reserved=self._no_reservations)
 
-    def learn(self, file: str, status: int, data: bytes) -> float | None:
-        """Note the answer to the question for a file; the delay that it asks for, if any."""
+    def record_rules(self, file: str, status: int, data: bytes) -> float | None:
+        """Record the response to the request for a file; return its crawl delay, if any."""
         if file.endswith(_TDM_FILE):
-            self._learn_reserved(file, data if status < 300 else b"")
+            self._record_reservations(file, data if status < 300 else b"")
             return None
         if status in RETRY_STATUSES or status >= 500:
             self._forbid(file, f"{file}: http {status}")
             return None
-        text = _text(data) if status < 300 else ""
+        text = _decode_rules(data) if status < 300 else ""
         from protego import Protego
 
         rules = Protego.parse(text) if text else None
-        signals = parse_content_signals(text) if SIGNAL in self.heeded else None
-        size = min(len(data), _MOST_BYTES) * ((rules is not None) + (signals is not None))
-        until = time.monotonic() + _FRESH
-        reserved = self._not_reserved
-        self._keep(file, _HostRules(until, rules, size=size, signals=signals, reserved=reserved))
+        signals = parse_content_signals(text) if CONTENT_SIGNAL in self.respected else None
+        size = min(len(data), _MAX_FILE_BYTES) * ((rules is not None) + (signals is not None))
+        until = time.monotonic() + _CACHE_SECONDS
+        reserved = self._no_reservations
+        self._add(file, _HostRules(until, rules, size=size, signals=signals, reserved=reserved))
         delay = rules.crawl_delay(AGENT) if rules else None
-        return min(delay, _MOST_DELAY) if delay else None
+        return min(delay, _MAX_CRAWL_DELAY_SECONDS) if delay else None
 
-    def record_failure(self, file: str, failed: Outcome[str, Any]) -> None:
-        """Note that there was no answer, or none that could be read."""
+    def record_failure(self, file: str, failure: Outcome[str, Any]) -> None:
+        """Record that a file could not be read."""
         if file.endswith(_TDM_FILE):
-            self._learn_reserved(file, b"")
-        elif failed.reason == "bad redirect":
-            self._keep(file, _HostRules(time.monotonic() + _FRESH, reserved=self._not_reserved))
-        elif failed.reason in _OF_THE_HOST:
-            self._forbid(file, failed.detail, failed.reason)
+            self._record_reservations(file, b"")
+        elif failure.reason == "bad redirect":
+            until = time.monotonic() + _CACHE_SECONDS
+            self._add(file, _HostRules(until, reserved=self._no_reservations))
+        elif failure.reason in _HOST_REASONS:
+            self._forbid(file, failure.detail, failure.reason)
         else:
-            self._forbid(file, f"{failed.detail} ({failed.reason})")
+            self._forbid(file, f"{failure.detail} ({failure.reason})")
 
-    def _learn_reserved(self, file: str, data: bytes) -> None:
-        if (known := self._of(file)) is None:
-            return  # what its robots.txt said was forgotten meanwhile: it is asked again, then this
-        rules = parse_tdm_rules(data)
-        size = known.size + (len(data) if rules else 0)
-        self._keep(file, replace(known, reserved=rules, size=size))
+    def _record_reservations(self, file: str, data: bytes) -> None:
+        if (rules := self._get(file)) is None:
+            return  # its robots.txt was dropped from the cache: both files are read again
+        reserved = parse_tdm_rules(data)
+        size = rules.size + (len(data) if reserved else 0)
+        self._add(file, replace(rules, reserved=reserved, size=size))
 
-    def _keep(self, url: str, rules: _HostRules) -> None:
-        self._known.keep(get_url_origin(url), rules)
+    def _add(self, url: str, rules: _HostRules) -> None:
+        self._cache.add(get_url_origin(url), rules)
 
-    def check(self, url: str) -> bool:
-        """Return whether all that must be known for this tidy address is, or need not be.
+    def _forbid(self, url: str, detail: str, reason: str = "robots.txt could not be read") -> None:
+        until = time.monotonic() + self._retry_delay
+        self._add(url, _HostRules(until, reason=reason, detail=detail))
 
-        Raises `Unreadable` when the host is against it: `robots.txt disallows`, `robots.txt could
-        not be read`, `content-signal ai-train=no`, `tdm-reservation`, or why its host cannot be
-        asked for anything.
+    def check_url(self, url: str) -> bool:
+        """Return whether all rules for this normalized address are known.
+
+        Raises `Unreadable` when the host objects: `robots.txt disallows`, `robots.txt could not be
+        read`, `content-signal ai-train=no`, `tdm-reservation`, or why the host cannot be reached.
         """
-        if (known := self._of(url)) is None:
+        if (rules := self._get(url)) is None:
             return False
-        known.check(url)
-        return known.is_complete
+        rules.check(url)
+        return rules.is_complete
 
-    def check_headers(self, url: str, headers: Headers) -> None:
-        """Raise `Unreadable` when the headers of a picture say so."""
-        if reason := header_opt_out(headers, self.heeded, AGENT):
+    def check_headers(self, url: str, headers: HTTPHeaderDict) -> None:
+        """Raise `Unreadable` for an opt-out signal in the headers of an image."""
+        if reason := header_opt_out(headers, self.respected, AGENT):
             raise Unreadable(reason, url)
 
     def check_image_bytes(self, url: str, data: bytes) -> None:
-        """Raise `Unreadable` when the file of a picture says so itself."""
-        for word, reason, words in reservations_in(data):
-            if word in self.heeded:
+        """Raise `Unreadable` for an opt-out signal in the file of an image."""
+        for signal, reason, words in reservations_in(data):
+            if signal in self.respected:
                 raise Unreadable(reason, f"{url}: {words}")
 
-    def note_page(self, url: str, html: str) -> None:
-        """Note what a page says of its pictures that was asked for anyhow."""
-        if (word := page_opt_out(html, AGENT)) in self.heeded and len(self._pages) < _MOST_PAGES:
-            self._pages[_page_key(url)] = word
 
-    def check_page(self, url: str | None) -> None:
-        """Raise `Unreadable` when the page of a picture was seen and keeps it back."""
-        if url and self._pages and (word := self._pages.get(_page_key(url))):
-            raise Unreadable(f"{PAGE_SAYS}{word}", url)
-
-    def _forbid(self, url: str, detail: str, reason: str = "robots.txt could not be read") -> None:
-        until = time.monotonic() + self._again
-        self._keep(url, _HostRules(until, reason=reason, detail=detail))
-
-
-def _page_key(url: str) -> str:
-    try:
-        return normalize_url(url)
-    except Unreadable:
-        return url
-
-
-def _checked_words(words: Iterable[str]) -> frozenset[str]:
-    ignored = frozenset(words)
-    if unknown := sorted(ignored.difference(WORDS)):
+def _parse_ignored(signals: Iterable[str]) -> frozenset[str]:
+    ignored = frozenset(signals)
+    if unknown := sorted(ignored.difference(SIGNALS)):
         raise UsageError(
-            f"There is nothing called {', '.join(unknown)} to be ignored.",
-            f"Name some of {', '.join(WORDS[:-1])}, or {WORDS[-1]}.",
+            f"unknown opt-out signal: {', '.join(unknown)}",
+            f"name some of {', '.join(SIGNALS[:-1])}, or {SIGNALS[-1]}",
         )
-    return frozenset(WORDS) if "all" in ignored else ignored
+    return frozenset(SIGNALS) if "all" in ignored else ignored
 
 
 def _robots_policy(limits: DownloadLimits, user_agent: str) -> FetchPolicy:
-    # Every download of the host waits for this answer: it gets less time and fewer tries.
-    shorter = replace(
+    # Every download from the host waits for this response: it gets less time and fewer retries.
+    robots_limits = replace(
         limits,
-        total=min(limits.total, limits.robots),
-        max_wait=min(limits.max_wait, limits.robots),
-        max_bytes=_MOST_BYTES,
+        total_timeout=min(limits.total_timeout, limits.robots_timeout),
+        max_wait=min(limits.max_wait, limits.robots_timeout),
+        max_bytes=_MAX_FILE_BYTES,
         max_redirects=max(limits.max_redirects, 5),
         retries=min(limits.retries, 1),
     )
@@ -264,11 +241,12 @@ def _robots_policy(limits: DownloadLimits, user_agent: str) -> FetchPolicy:
         "Accept-Encoding": "gzip, deflate",
     }
     # The body of a 404 is read as well: a connection with an unread body cannot be kept.
-    return FetchPolicy(headers, RETRY_STATUSES, shorter, error_bodies=True, clipped=True)
+    return FetchPolicy(headers, RETRY_STATUSES, robots_limits, error_bodies=True, clipped=True)
 
 
-def _text(data: bytes) -> str:
-    if len(data) > _MOST_BYTES:
-        # Half a line would say something else: `Disallow: /` of `Disallow: /private`.
-        data = data[: max(data.rfind(b"\n", 0, _MOST_BYTES), data.rfind(b"\r", 0, _MOST_BYTES)) + 1]
+def _decode_rules(data: bytes) -> str:
+    if len(data) > _MAX_FILE_BYTES:
+        # Half a line may mean something else: `Disallow: /` of `Disallow: /private`.
+        end = max(data.rfind(b"\n", 0, _MAX_FILE_BYTES), data.rfind(b"\r", 0, _MAX_FILE_BYTES))
+        data = data[: end + 1]
     return data.decode("utf-8-sig", "replace")

@@ -1,10 +1,9 @@
-"""Which download is asked for next: a queue for each host, and threads that serve all of them.
+"""Schedules downloads: a queue for each host, and threads that serve all of them.
 
-A host that may not be asked for now (it said so in `Retry-After`, its robots.txt wants a delay, as
-many requests as it may see are under way) holds up only its own queue; so the order is not that of
-the list. Attempts, rests, redirects and robots rules all pass through the queues: after one
-request a job is finished, or goes back to the queue of the host that it needs next. No thread ever
-waits for one host while another may be asked.
+A host that may not be asked now (`Retry-After`, a crawl delay, all its slots taken) holds up only
+its own queue, so downloads do not keep the order of the list. Retries, redirects and robots rules
+pass through the queues as well: after one request a job is done, or returns to the queue of the
+host that it needs next. No thread waits for one host while another may be asked.
 """
 
 from __future__ import annotations
@@ -23,58 +22,58 @@ from typing import Generic, Protocol, TypeVar
 from gleanset.errors import Unreadable
 from gleanset.records import Candidate
 from gleanset.work.pool import IN_FLIGHT_PER_WORKER, Outcome, failed_outcome
-from harvest.host_answers import NOT_ASKED, RedirectedOutcome
 from harvest.http.client import Client, Fetch, HttpResponse, RetryLater
 from harvest.http.urls import get_host, get_url_origin
+from harvest.redirects import NOT_ASKED, RedirectedOutcome
 
 Result = TypeVar("Result")
-# Candidates in the queues at most: what stands behind so many of one slow host must wait.
+# Candidates in the queues: those behind so many of one slow host must wait.
 MAX_PENDING = 1000
-# Candidates taken for each request that may be under way, so that no thread waits for the
-# next while a batch is recorded.
-_AHEAD = 16
-# What comes within this time is given out together, to be recorded in one transaction.
+# Candidates taken for each simultaneous request, so that no thread waits for the next one while
+# a batch is recorded.
+_PENDING_PER_REQUEST = 16
+# Outcomes within this time are yielded together, to be recorded in one transaction.
 _BATCH_SECONDS = 0.1
-# More threads than requests, by this share: they measure, write and sync what has come while as
-# many requests as are allowed are under way.
-_SPARE_THREADS = 0.5
+# More threads than requests, by this share: they measure and write files while as many requests
+# as allowed are under way.
+_EXTRA_THREADS = 0.5
 
 
 class JobQueue(Protocol):
-    """Where candidates come from. Asked by the thread that runs the scheduler only."""
+    """Where candidates come from. Used only by the thread that runs the scheduler."""
 
-    def take(self) -> Candidate | None:
-        """Return the next one that is needed; None where there is none, or none for now."""
+    def pop_candidate(self) -> Candidate | None:
+        """Return the next candidate that is needed; None without one, or without one for now."""
 
-    def settled(self, candidate: Candidate) -> None:
-        """Note that what became of this one is recorded."""
+    def mark_settled(self, candidate: Candidate) -> None:
+        """Note that the outcome of a candidate is recorded."""
 
     @property
-    def asking(self) -> bool:
-        """Whether one may come without another one being settled; `wake` is called then."""
+    def is_searching(self) -> bool:
+        """Whether more may come without another candidate being settled; calls `wake` then."""
 
 
 class IterableQueue:
-    """A queue out of an iterable, all of which is needed."""
+    """A queue of an iterable whose candidates are all needed."""
 
-    asking = False
+    is_searching = False
 
     def __init__(self, candidates: Iterable[Candidate]) -> None:
         self._candidates = iter(candidates)
 
-    def take(self) -> Candidate | None:
+    def pop_candidate(self) -> Candidate | None:
         """Return the next candidate."""
         return next(self._candidates, None)
 
-    def settled(self, _: Candidate) -> None:
-        """Nothing: none depends on another."""
+    def mark_settled(self, _: Candidate) -> None:
+        """Do nothing: no candidate depends on another."""
 
 
 @dataclass(eq=False, slots=True)
 class DownloadJob:
-    """A candidate on its way. Without one it fetches `rules`, a file that says what a host allows.
+    """A candidate to download, or `rules`: a robots.txt or tdmrep.json to read.
 
-    `allowed` is the address that such rules were found not to be against.
+    `allowed` is the address that the rules of its host allow.
     """
 
     fetch: Fetch
@@ -84,16 +83,16 @@ class DownloadJob:
 
     @property
     def is_cleared(self) -> bool:
-        """Whether robots rules have nothing against its next request, or are what it fetches."""
+        """Whether the rules allow its next request, or it fetches the rules."""
         return bool(self.rules) or self.allowed == self.fetch.url
 
 
 class Scheduler(Generic[Result]):
     """Downloads candidates with at most `requests` under way; `process` turns bytes into results.
 
-    Under way, or fetched and not yet settled, are at most `IN_FLIGHT_PER_WORKER` times as many: so
-    many are asked for again after a kill. `process` runs in the same threads. Raises what it
-    raises, but for `Unreadable`, which is the failure of one item.
+    At most `IN_FLIGHT_PER_WORKER` times as many are under way or not yet settled: these are
+    downloaded again after a kill. `process` runs in the same threads. Raises its exceptions, except
+    `Unreadable`, which is the failure of one item.
     """
 
     def __init__(
@@ -108,31 +107,31 @@ class Scheduler(Generic[Result]):
         self._process = process
         self._requests = requests
         self._queues: dict[str, deque[DownloadJob]] = {}
-        self._resting: list[tuple[float, int, DownloadJob]] = []  # a heap by the time of its end
+        self._delayed: list[tuple[float, int, DownloadJob]] = []  # a heap by the time to continue
         self._number = count()
-        self._reading: set[str] = set()  # sites whose rules are being fetched
+        self._reading: set[str] = set()  # origins whose rules are being fetched
         self._under_way = 0
-        self._unsettled = 0  # candidates that need no request any more, and are not yet settled
+        self._unsettled = 0  # candidates without a further request that are not yet settled
         self._starving = False
         self._ended = False
-        self._pending = 0  # of the candidates taken, those whose outcome was not given out
-        self._trouble: Exception | None = None
+        self._pending = 0  # candidates whose outcome was not yielded yet
+        self._error: Exception | None = None
         self._events: SimpleQueue[Outcome[Candidate, Result] | BaseException | None] = SimpleQueue()
 
     def wake(self) -> None:
-        """Let `run` look at its queue again; for threads that add to it."""
+        """Make `run` look at its queue again; for threads that add to it."""
         self._events.put(None)
 
     def run(self, queue: JobQueue) -> Generator[list[Outcome[Candidate, Result]], None, None]:
-        """Download what the queue gives; yield outcomes as they come, several at a time.
+        """Download the candidates of a queue; yield lists of outcomes as they come.
 
-        They are settled when the caller asks for the next ones. What the queue raises is raised
-        when all that was taken is downloaded. Whatever ends this early closes the client.
+        Outcomes are settled when the caller asks for the next ones. An error of the queue is raised
+        after the candidates before it are downloaded. An early end closes the client.
         """
         self._ended = False
         threads = [
             threading.Thread(target=self._work, name=f"gleanset-{number}")
-            for number in range(self._requests + math.ceil(self._requests * _SPARE_THREADS))
+            for number in range(self._requests + math.ceil(self._requests * _EXTRA_THREADS))
         ]
         try:
             for thread in threads:
@@ -150,50 +149,49 @@ class Scheduler(Generic[Result]):
                 self._slots.changed.notify_all()
             for thread in threads:
                 thread.join()
-        if self._trouble is not None:
-            raise self._trouble
+        if self._error is not None:
+            raise self._error
 
     # In the thread that runs the scheduler
 
     def _fill(self, queue: JobQueue) -> bool:
         """Take candidates while threads need them; return whether there is anything to wait for."""
-        starving = self._starving
-        most = self._pending + self._requests if starving else _AHEAD * self._requests
-        while self._pending < min(most, MAX_PENDING) and (taken := self._taken(queue)):
+        limit = _PENDING_PER_REQUEST * self._requests
+        if self._starving:
+            limit = self._pending + self._requests
+        while self._pending < min(limit, MAX_PENDING) and (candidate := self._take(queue)):
             self._starving = False
             self._pending += 1
-            self._add(taken)
-        asking = self._trouble is None and queue.asking
-        return bool(self._pending or asking or not self._events.empty())
+            self._add(candidate)
+        is_searching = self._error is None and queue.is_searching
+        return bool(self._pending or is_searching or not self._events.empty())
 
-    def _taken(self, queue: JobQueue) -> Candidate | None:
+    def _take(self, queue: JobQueue) -> Candidate | None:
         try:
-            return None if self._trouble else queue.take()
-        except Exception as error:  # raised again when all that was taken is downloaded
-            self._trouble = error
+            return None if self._error else queue.pop_candidate()
+        except Exception as error:  # raised again when all pending candidates are downloaded
+            self._error = error
             return None
 
     def _settle(self, batch: list[Outcome[Candidate, Result]], queue: JobQueue) -> None:
         for outcome in batch:
-            queue.settled(outcome.item)
+            queue.mark_settled(outcome.item)
         with self._slots.changed:
             self._unsettled -= len(batch)
             self._slots.changed.notify()
 
     def _add(self, candidate: Candidate) -> None:
         try:
-            fetch = self._client.prepare(
-                candidate.url, candidate.referer, candidate.origin.page_url
-            )
+            fetch = self._client.prepare(candidate.url, candidate.referer)
         except Unreadable as error:
             with self._slots.changed:
                 self._unsettled += 1
             self._events.put(failed_outcome(candidate, error))
         else:
-            self._put_back(DownloadJob(fetch, candidate), RetryLater(fetch.host, 0.0), first=False)
+            self._requeue(DownloadJob(fetch, candidate), RetryLater(fetch.host, 0.0), first=False)
 
     def _collect(self, queue: JobQueue) -> list[Outcome[Candidate, Result]]:
-        """Wait for an outcome or a reason to look at the queue, then a moment for more."""
+        """Wait for an outcome or a wake-up, then a short time for more."""
         batch: list[Outcome[Candidate, Result]] = []
         event, until = self._events.get(), time.monotonic() + _BATCH_SECONDS
         while True:
@@ -225,7 +223,7 @@ class Scheduler(Generic[Result]):
                 if job is not None:
                     self._under_way += 1
                     if self._under_way < self._requests:
-                        # Another one finds the next job, or how long to wait for it.
+                        # Another thread finds the next job, or how long to wait for it.
                         self._slots.changed.notify()
                     return job
                 self._slots.changed.wait(None if seconds == math.inf else seconds)
@@ -233,10 +231,10 @@ class Scheduler(Generic[Result]):
 
     def _startable(self) -> tuple[DownloadJob | None, float]:
         """Return a job with a slot of its host; or None, and the seconds until there may be one."""
-        most = min(self._requests, IN_FLIGHT_PER_WORKER * self._requests - self._unsettled)
-        if self._under_way >= most:
+        limit = min(self._requests, IN_FLIGHT_PER_WORKER * self._requests - self._unsettled)
+        if self._under_way >= limit:
             return None, math.inf
-        soonest = self._return_rested()
+        soonest = self._requeue_delayed()
         for host in list(self._queues):
             if not self._is_front_allowed(self._queues[host]):
                 if not self._queues[host]:
@@ -250,31 +248,31 @@ class Scheduler(Generic[Result]):
             self.wake()
         return None, soonest
 
-    def _return_rested(self) -> float:
+    def _requeue_delayed(self) -> float:
         now = time.monotonic()
-        while self._resting and self._resting[0][0] <= now:
-            job = heappop(self._resting)[2]
+        while self._delayed and self._delayed[0][0] <= now:
+            job = heappop(self._delayed)[2]
             self._queues.setdefault(job.fetch.host, deque()).appendleft(job)
-        return self._resting[0][0] - now if self._resting else math.inf
+        return self._delayed[0][0] - now if self._delayed else math.inf
 
     def _is_front_allowed(self, queue: deque[DownloadJob]) -> bool:
-        """Return whether the first of a queue may be asked for, or the file that decides on it.
+        """Return whether the first job of a queue, or the file with its rules, may be requested.
 
-        Those that robots rules are against are done with, and those whose host refuses.
+        Jobs that the rules forbid, and those whose host refuses, fail here.
         """
         while queue:
             job = queue[0]
             url = job.fetch.url
-            if job.candidate is not None and self._slots.refuses(job.fetch.host):
+            if job.candidate is not None and self._slots.is_refusing(job.fetch.host):
                 queue.popleft()
                 self._unsettled += 1
-                why = f"{url}: its host answered 429 or 503 again and again"
-                self._fail(job, Unreadable(NOT_ASKED, why))
+                detail = f"{url}: its host answered 429 or 503 repeatedly"
+                self._fail(job, Unreadable(NOT_ASKED, detail))
                 continue
             if job.is_cleared:
                 return True
             try:
-                if not self._robots.check(url):
+                if not self._robots.check_url(url):
                     return get_url_origin(url) not in self._reading
                 job.allowed = url
             except Exception as error:
@@ -284,7 +282,7 @@ class Scheduler(Generic[Result]):
         return False
 
     def _pop(self, host: str) -> DownloadJob:
-        """Take the first job of a host, or one that fetches what must be read before it."""
+        """Take the first job of a host, or a job for the rules that must be read before it."""
         queue = self._queues.pop(host)
         file = None if queue[0].is_cleared else self._robots.missing_rules_file(queue[0].fetch.url)
         if file is None:
@@ -293,45 +291,46 @@ class Scheduler(Generic[Result]):
             self._reading.add(get_url_origin(file))
             job = DownloadJob(self._client.prepare_rules_fetch(file), rules=file)
         if queue:
-            # At the end of the row, so that hosts take turns.
+            # At the end, so that hosts take turns.
             self._queues[host] = queue
         return job
 
     def _advance(self, job: DownloadJob) -> None:
         host = job.fetch.host
         try:
-            answer = self._client.fetch_step(job.fetch)
+            response = self._client.fetch_step(job.fetch)
         except Exception as error:
-            self._give_back(host, done=job.candidate is not None)
+            self._release(host, is_done=job.candidate is not None)
             self._fail(job, error)
             return
-        done = job.candidate is not None and not isinstance(answer, RetryLater)
-        self._give_back(host, done=done)
-        if isinstance(answer, RetryLater):
-            self._put_back(job, answer)
+        is_done = job.candidate is not None and not isinstance(response, RetryLater)
+        self._release(host, is_done=is_done)
+        if isinstance(response, RetryLater):
+            self._requeue(job, response)
         elif job.candidate is None:
-            self._learn(job, answer)
+            self._record_rules(job, response)
         else:
             try:
-                outcome = Outcome(job.candidate, self._process(self._client.accept(answer)))
+                data = self._client.extract_image(response)
+                outcome = Outcome(job.candidate, self._process(data))
             except Exception as error:
                 outcome = failed_outcome(job.candidate, error)
             if job.fetch.redirects:
-                told = outcome.item, outcome.result, outcome.reason, outcome.detail
-                outcome = RedirectedOutcome(*told, answer.url)
+                fields = outcome.item, outcome.result, outcome.reason, outcome.detail
+                outcome = RedirectedOutcome(*fields, response.url)
             self._events.put(outcome)
 
-    def _give_back(self, host: str, *, done: bool) -> None:
+    def _release(self, host: str, *, is_done: bool) -> None:
         with self._slots.changed:
             self._under_way -= 1
-            self._unsettled += done
+            self._unsettled += is_done
             self._slots.release(host)
 
-    def _put_back(self, job: DownloadJob, later: RetryLater, *, first: bool = True) -> None:
+    def _requeue(self, job: DownloadJob, later: RetryLater, *, first: bool = True) -> None:
         with self._slots.changed:
             if later.seconds > 0:
                 until = time.monotonic() + later.seconds
-                heappush(self._resting, (until, next(self._number), job))
+                heappush(self._delayed, (until, next(self._number), job))
             else:
                 queue = self._queues.setdefault(later.host, deque())
                 queue.appendleft(job) if first else queue.append(job)
@@ -341,15 +340,15 @@ class Scheduler(Generic[Result]):
         if job.candidate is not None:
             self._events.put(failed_outcome(job.candidate, error))
         else:
-            self._learn(job, error)
+            self._record_rules(job, error)
 
-    def _learn(self, job: DownloadJob, answer: HttpResponse | Exception) -> None:
-        self._client.record_host_rules(job.rules, answer)
+    def _record_rules(self, job: DownloadJob, response: HttpResponse | Exception) -> None:
+        self._client.record_host_rules(job.rules, response)
         with self._slots.changed:
             self._reading.discard(get_url_origin(job.rules))
             host = get_host(job.rules)
-            # At once, as rules may be forgotten for those of others before its turn comes; and
-            # first in the row, as there may be another file to be read.
+            # Checked now, as the rules may be dropped from the cache before its turn comes; and put
+            # first, as there may be another file to read.
             queue = self._queues.pop(host, deque())
             self._is_front_allowed(queue)
             if queue:

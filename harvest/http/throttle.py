@@ -1,8 +1,7 @@
-"""How often a host is asked: slots for requests under way, delays between their starts, pauses.
+"""How often a host is asked: slots for simultaneous requests, delays between starts, pauses.
 
-Two ways lead to a slot, and both keep the same limits: a thread that has one request to make waits
-in `turn`; a scheduler, which has requests for many hosts, never waits for one of them but asks
-`acquire` and gives the slot back with `release`.
+A thread with a single request waits in `wait_for_slot`. A scheduler with requests for many hosts
+never waits for one of them: it calls `acquire` and gives the slot back with `release`.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ from email.utils import parsedate_to_datetime
 
 from gleanset.errors import GleansetError
 
-# Hosts remembered: more than robots rules are kept of, so that no delay is forgotten before them.
+# More than hosts with cached robots rules, so that no delay is forgotten before its rules.
 MAX_HOSTS = 4096
-# A host that refuses so many requests in a row, for each that may be under way, is left alone: as
-# often as one download is tried.
-_REFUSALS_PER_SLOT = 4
+# Refusals in a row, for each slot, after which a host is not asked any more: as many as the
+# attempts of one download.
+_MAX_REFUSALS_PER_SLOT = 4
 
 
 class Closed(GleansetError):
-    """The client was closed while a request waited or was under way."""
+    """The client was closed during a request or a wait."""
 
     exit_code = 130
 
@@ -47,12 +46,12 @@ class _Slots:
 
 
 class HostSlots:
-    """The slots of every host. Thread-safe; all waiting ends with `Closed` on `close`.
+    """The slots of all hosts. Thread-safe; all waiting ends with `Closed` on `close`.
 
-    At most `per_host` requests are under way on one host, their starts `delay` seconds apart, or
-    more where `slow_down` was called. `changed` is told of every slot that becomes free for a
-    scheduler, and of `close`; its lock guards all of this. Of more than `MAX_HOSTS` hosts, the
-    idle one that was not asked for the longest time is forgotten, but none that is left alone.
+    A host has at most `per_host` requests under way, their starts `delay` seconds apart, or more
+    after `slow_down`. `changed` is notified of every slot that becomes free for a scheduler, and of
+    `close`; its lock guards everything. Of more than `MAX_HOSTS` hosts, the least recently used
+    idle one is forgotten, but none that refuses requests.
     """
 
     def __init__(self, per_host: int, delay: float) -> None:
@@ -65,8 +64,8 @@ class HostSlots:
         self._ended = threading.Condition(self._lock)
 
     @contextmanager
-    def turn(self, host: str) -> Iterator[None]:
-        """Wait until this host may be asked, and keep the slot until left. Raises `Closed`."""
+    def wait_for_slot(self, host: str) -> Iterator[None]:
+        """Wait for a slot of a host and hold it within the block. Raises `Closed`."""
         with self._lock:
             self._wait_for(host)
         try:
@@ -75,13 +74,13 @@ class HostSlots:
             self.release(host)
 
     def acquire(self, host: str) -> float:
-        """Take a slot if there is one now: 0.0 when taken, else the seconds to wait for one.
+        """Take a slot if there is one: return 0.0, else the seconds to wait for one.
 
-        They are infinite where all slots are taken: `release` tells of the next one.
+        The wait is infinite when all slots are taken: `release` notifies of the next one.
         """
         with self._lock:
             slots = self._slots(host)
-            seconds = self._until_free(slots)
+            seconds = self._seconds_until_free(slots)
             if not seconds:
                 self._take(slots)
             return seconds
@@ -94,54 +93,49 @@ class HostSlots:
             slots.freed.notify()
             self.changed.notify()
 
-    def pause(self, host: str) -> float:
-        """Return the seconds until this host may be asked, as far as time goes; 0 or less: now."""
-        with self._lock:
-            return self._slots(host).not_before - time.monotonic()
+    def record_response(self, host: str, *, is_refusal: bool) -> None:
+        """Count the refusals of a host in a row; any other response resets the count.
 
-    def note_answer(self, host: str, *, is_refusal: bool) -> None:
-        """Count the refusals of a host in a row; any other answer ends the row.
-
-        Once a host is left alone it stays so: an answer to a search says nothing of downloads.
+        A host that `is_refusing` stays so: a response to a search says nothing about downloads.
         """
         with self._lock:
             slots = self._slots(host)
-            if not self._is_left_alone(slots):
+            if not self._is_refusing(slots):
                 slots.refusals = slots.refusals + 1 if is_refusal else 0
 
-    def refuses(self, host: str) -> bool:
-        """Return whether a host refused so many requests in a row that it is left alone."""
+    def is_refusing(self, host: str) -> bool:
+        """Return whether a host refused too many requests in a row."""
         with self._lock:
             slots = self._hosts.get(host)
-            return slots is not None and self._is_left_alone(slots)
+            return slots is not None and self._is_refusing(slots)
 
-    def _is_left_alone(self, slots: _Slots) -> bool:
-        return slots.refusals >= _REFUSALS_PER_SLOT * self.per_host
+    def _is_refusing(self, slots: _Slots) -> bool:
+        return slots.refusals >= _MAX_REFUSALS_PER_SLOT * self.per_host
 
     def hold(self, host: str, seconds: float) -> None:
-        """Let nobody start on this host for so long: it asked for it."""
+        """Start no request to this host for that long."""
         with self._lock:
             slots = self._slots(host)
             slots.not_before = max(slots.not_before, time.monotonic() + seconds)
 
     def slow_down(self, host: str, delay: float) -> None:
-        """Keep starts on this host at least so many seconds apart, from now on."""
+        """Keep starts on this host at least `delay` seconds apart from now on."""
         with self._lock:
             slots = self._slots(host)
             slots.delay = max(slots.delay, delay)
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long, or until `close`; return whether it is closed."""
+        """Wait that long, or until `close`; return whether the client is closed."""
         with self._lock:
             return self._ended.wait_for(lambda: self.closed, seconds)
 
     def sleep(self, seconds: float) -> None:
-        """Wait so long. Raises `Closed` at once when the client is closed meanwhile."""
+        """Wait that long. Raises `Closed` as soon as the client is closed."""
         if self.wait(seconds):
-            raise Closed("The download was stopped.")
+            raise Closed("the download was stopped")
 
     def close(self) -> None:
-        """Wake everyone who waits; nobody starts any more."""
+        """Wake all waiting threads; no request starts any more."""
         with self._lock:
             self.closed = True
             self._ended.notify_all()
@@ -153,18 +147,18 @@ class HostSlots:
         slots = self._slots(host)
         slots.waiting += 1
         try:
-            while not self.closed and (seconds := self._until_free(slots)):
+            while not self.closed and (seconds := self._seconds_until_free(slots)):
                 slots.freed.wait(None if seconds == math.inf else seconds)
             if self.closed:
-                raise Closed("The download was stopped.")
+                raise Closed("the download was stopped")
             self._take(slots)
         finally:
             slots.waiting -= 1
-            # Whoever was told of a slot and found a second one, or none any more, tells the next.
+            # One notification may stand for two free slots, or arrive too late.
             if slots.under_way < self.per_host:
                 slots.freed.notify()
 
-    def _until_free(self, slots: _Slots) -> float:
+    def _seconds_until_free(self, slots: _Slots) -> float:
         if slots.under_way >= self.per_host:
             return math.inf
         return max(slots.not_before - time.monotonic(), 0.0)
@@ -179,41 +173,38 @@ class HostSlots:
             slots = _Slots(self._delay, threading.Condition(self._lock))
             if len(self._hosts) >= MAX_HOSTS:
                 self._forget_idle_host()
-        self._hosts[host] = slots  # the last one: that used most recently
+        self._hosts[host] = slots  # the most recently used last
         return slots
 
     def _forget_idle_host(self) -> None:
         for name, slots in self._hosts.items():
-            if slots.is_idle and not self._is_left_alone(slots):
+            if slots.is_idle and not self._is_refusing(slots):
                 del self._hosts[name]
                 return
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds from now that `Retry-After` asks for (RFC 9110, 10.2.3), or None."""
+    """Return the seconds from now in `Retry-After` (RFC 9110, 10.2.3), or None."""
     value = headers.get("Retry-After", "").strip()
     if value.isdecimal():
         return float(value)
     try:
-        moment = parsedate_to_datetime(value)
+        time_of_retry = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)
+    if time_of_retry.tzinfo is None:
+        time_of_retry = time_of_retry.replace(tzinfo=UTC)
+    return max((time_of_retry - datetime.now(UTC)).total_seconds(), 0.0)
 
 
-def backoff(attempt: int, base: float) -> float:
-    """Return the seconds to wait after failed attempt 0, 1, …: doubling, with jitter of a half."""
-    # Jitter keeps threads that failed together from coming back together.
+def backoff_seconds(attempt: int, base: float) -> float:
+    """Return the wait after failed attempt 0, 1, …: doubling, with up to 50 % jitter."""
+    # Jitter keeps threads that failed together from returning together.
     return base * 2.0**attempt * random.uniform(1.0, 1.5)  # noqa: S311
 
 
 class RetryableError(Exception):
-    """A call failed in a way that may be over soon.
-
-    `error` is what to raise if it is not; `wait` are the seconds that the site asked for.
-    """
+    """Wraps the `error` of a call that may succeed later; `wait`: seconds the site asked for."""
 
     def __init__(self, error: GleansetError, wait: float | None = None) -> None:
         super().__init__(str(error))

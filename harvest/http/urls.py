@@ -1,4 +1,4 @@
-"""Addresses as they come from the net, made fit to be asked for."""
+"""URLs as found on the web, normalized for requests."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from gleanset.errors import Unreadable
 
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]+")
-# RFC 3986: sub-delims, ":", "@" and "/" stand as they are in a path, "?" in a query as well.
+# RFC 3986: sub-delims, ":", "@" and "/" are not quoted in a path, "?" in a query neither.
 _PATH_SAFE = "%/:@!$&'()*+,;=~"
 _QUERY_SAFE = _PATH_SAFE + "?"
-_USUAL_PORT = {"http": ":80", "https": ":443"}
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def normalize_url(url: str) -> str:
-    """Return the address with everything quoted that must be; tidying twice changes nothing.
+    """Return the address with everything quoted that must be; idempotent.
 
-    Non-ASCII hosts become IDNA, the fragment and any user name are dropped.
+    Non-ASCII hosts become IDNA; fragment and user name are dropped.
     Raises `Unreadable("bad url")` for anything that is not http or https with a host.
     """
     try:
         parts = urlsplit(url.strip())
         scheme, host = parts.scheme.lower(), _host(parts)
         port = f":{parts.port}" if parts.port else ""
-        path, query = _quoted(parts.path or "/", _PATH_SAFE), _quoted(parts.query, _QUERY_SAFE)
+        path, query = _quote(parts.path or "/", _PATH_SAFE), _quote(parts.query, _QUERY_SAFE)
     except ValueError as error:
         raise Unreadable("bad url", f"{url}: {error}") from error
     if scheme not in ("http", "https"):
@@ -34,41 +34,41 @@ def normalize_url(url: str) -> str:
 
 
 def resolve_redirect(url: str, location: str) -> str:
-    """Return where `Location` leads from `url`. Raises `Unreadable("bad redirect")`."""
+    """Return the target of a `Location` header. Raises `Unreadable("bad redirect")`."""
     try:
-        return normalize_url(urljoin(url, _as_utf8(location)))
+        return normalize_url(urljoin(url, _decode_header(location)))
     except (Unreadable, ValueError) as error:
         raise Unreadable("bad redirect", f"{url} -> {location}") from error
 
 
 def get_host(url: str) -> str:
-    """Return the bare host of a tidy address: lower case, without port and brackets."""
+    """Return the host of a normalized address: lower case, without port and brackets."""
     return urlsplit(url).hostname or ""
 
 
 def get_url_origin(url: str) -> str:
-    """Scheme, host and port of a tidy address, without the port that goes without saying."""
+    """Return scheme, host and port of a normalized address, without a default port."""
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.removesuffix(_USUAL_PORT[parts.scheme])}"
+    return f"{parts.scheme}://{parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])}"
 
 
 def _host(parts: SplitResult) -> str:
     name = parts.hostname or ""
     if ":" in name:
         return f"[{name}]"
-    # A fully qualified name may end in a dot, which the codec takes for an empty label.
+    # A fully qualified name may end in a dot, which the IDNA codec rejects as an empty label.
     ascii_name = name if name.isascii() else name.encode("idna").decode("ascii")
     if not _HOST_NAME.fullmatch(ascii_name):
         raise ValueError("no host, or not a host name")
     return ascii_name
 
 
-def _quoted(text: str, safe: str) -> str:
+def _quote(text: str, safe: str) -> str:
     return quote(_STRAY_PERCENT.sub("%25", text), safe=safe)
 
 
-def _as_utf8(header: str) -> str:
-    # Header bytes arrive as Latin-1; servers that do not quote mean UTF-8.
+def _decode_header(header: str) -> str:
+    # Headers are decoded as Latin-1; servers that do not quote send UTF-8.
     try:
         return header.encode("latin-1").decode("utf-8")
     except UnicodeError:

@@ -1,4 +1,4 @@
-"""Image search sites by name: those of `harvest/source_names.py`, and those of plugins."""
+"""Image search sites by name: those in `harvest/source_names.py` and those of plugins."""
 
 from __future__ import annotations
 
@@ -10,42 +10,38 @@ from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import load_plugin, plugin_names
 from harvest.source_names import SOURCES
-from harvest.sources.base import Endpoint, Option, Pages, Query, Source, changed
+from harvest.sources.base import Endpoint, Option, Pages, Query, Source, changed_error
 
 
 def load_source(name: str) -> Source:
-    """Return the source called `name`. Raises `UsageError` that names the nearest one."""
+    """Return the source with this name. Raises `UsageError` that suggests the nearest one."""
     if name in SOURCES:
-        return _own(name)
+        return _load_builtin(name)
     if source := load_plugin("sources", name, check_source_class):
         return source
-    if name == "gallery_dl":
-        raise UsageError(
-            "gallery_dl is not a source any more", "use: gallery-dl -j URL | harvest urls -"
-        )
     names = [*SOURCES, *plugin_names("sources", SOURCES)]
-    hint = did_you_mean(name, names, "Did you mean {}? ")
-    raise UsageError(f"There is no source called {name!r}.", f"{hint}Known: {', '.join(names)}.")
+    guess = did_you_mean(name, names, "did you mean {}? ")
+    raise UsageError(f"unknown source: {name}", f"{guess}sources: {', '.join(names)}")
 
 
 @cache
-def _own(name: str) -> Source:
+def _load_builtin(name: str) -> Source:
     source: Source = resolve_name(SOURCES[name])()
     return source
 
 
-def check_source_class(name: str, brought: Any) -> Source:
-    """Return the source that another package's class makes. Raises `TypeError` where it is none."""
-    if not (isinstance(brought, type) and issubclass(brought, Source)):
-        raise TypeError("it is no class that inherits from harvest.sources.Source")
-    source = brought()
+def check_source_class(name: str, source_class: Any) -> Source:
+    """Return an instance of a plugin's source class. Raises `TypeError` for an invalid one."""
+    if not (isinstance(source_class, type) and issubclass(source_class, Source)):
+        raise TypeError("it is not a subclass of harvest.sources.Source")
+    source = source_class()
     if getattr(source, "name", None) != name:
-        raise TypeError(f"its name is {getattr(source, 'name', None)!r}, and not that")
+        raise TypeError(f"its name is {getattr(source, 'name', None)!r}")
     if not isinstance(getattr(source, "example", None), str):
-        raise TypeError("it has no example, a word that it finds pictures for")
+        raise TypeError("it has no example, a word for which it finds images")
     options = getattr(source, "options", None)
-    if not (isinstance(options, tuple) and all(isinstance(one, Option) for one in options)):
-        raise TypeError("its options are no tuple of Option")
+    if not (isinstance(options, tuple) and all(isinstance(option, Option) for option in options)):
+        raise TypeError("its options are not a tuple of Option")
     return source
 
 
@@ -55,7 +51,7 @@ __all__ = [
     "Pages",
     "Query",
     "Source",
-    "changed",
+    "changed_error",
     "check_source_class",
     "load_source",
 ]

@@ -1,4 +1,4 @@
-"""Chrome or Chromium and its driver: found on this machine, kept under control, behind a proxy."""
+"""Chrome or Chromium and its driver: finding, supervising and configuring them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from selenium.webdriver.common.driver_finder import DriverFinder
 
 from gleanset.errors import MissingComponent, UsageError
 
-_KEEPER = Path(__file__).with_name("run_chromedriver.py")
+_SUPERVISOR = Path(__file__).with_name("run_chromedriver.py")
 _SCHEMES = ("http", "https")
-# A socket's path may have 107 bytes, and Chromium's own part of it is long.
-_LONGEST_PARENT = 36
+# The path of a socket may have 107 bytes, most of which Chromium needs.
+_MAX_PARENT_BYTES = 36
 _APT = "sudo apt-get install chromium chromium-driver"
-# Chromium first: a distribution's driver is made for its Chromium.
+# Chromium first: the driver of a distribution fits its Chromium.
 _CHROMES = (
     "chromium",
     "chromium-browser",
@@ -45,102 +45,100 @@ _DRIVERS = (
 
 
 def find_chrome(path: str = "") -> str:
-    """Return the path of the browser's program. Raises `MissingComponent`."""
+    """Return the path of the browser. Raises `MissingComponent`."""
     if path:
-        return _given(path, "browser", "chrome")
-    if found := next(filter(None, map(shutil.which, _CHROMES)), None):
-        return found
+        return _check_path(path, "browser", "chrome")
+    if program := next(filter(None, map(shutil.which, _CHROMES)), None):
+        return program
     raise MissingComponent(
-        "There is no Chrome or Chromium on this machine.",
-        f"Install it with: {_APT}; or say where it is: -o google.chrome=PATH",
+        "neither Chrome nor Chromium is installed",
+        f"{_APT}; or name its path: -o google.chrome=PATH",
     )
 
 
 def find_driver(path: str, options: ChromeOptions) -> str:
-    """Return the path of the driver's program.
+    """Return the path of the driver. Raises `MissingComponent`.
 
-    Only where the machine has none, selenium may fetch the one that fits the browser of
-    `options`. Raises `MissingComponent`.
+    If none is installed, selenium may download the one that fits the browser of `options`.
     """
     if path:
-        return _given(path, "chromedriver", "chromedriver")
-    if found := next(filter(None, map(shutil.which, _DRIVERS)), None):
-        return found
-    # selenium's manager reports each use to its makers unless told not to.
+        return _check_path(path, "chromedriver", "chromedriver")
+    if program := next(filter(None, map(shutil.which, _DRIVERS)), None):
+        return program
+    # selenium's manager reports each use to its makers by default.
     os.environ.setdefault("SE_AVOID_STATS", "true")
     try:
         return DriverFinder(Service(), options).get_driver_path()
     except (WebDriverException, OSError) as error:
         raise MissingComponent(
-            "There is no chromedriver on this machine, and none could be fetched.",
-            f"Install it with: {_APT}; or say where it is: -o google.chromedriver=PATH",
+            "chromedriver is not installed and could not be downloaded",
+            f"{_APT}; or name its path: -o google.chromedriver=PATH",
         ) from error
 
 
 def make_browser_folder() -> str:
-    """Make an empty temporary folder in which a browser can live. Raises `OSError`."""
+    """Create a temporary folder for the files of a browser. Raises `OSError`."""
     parent = tempfile.gettempdir()
-    if os.name == "posix" and len(os.fsencode(parent)) > _LONGEST_PARENT:
+    if os.name == "posix" and len(os.fsencode(parent)) > _MAX_PARENT_BYTES:
         parent = "/tmp"  # noqa: S108
     return tempfile.mkdtemp(prefix="gleanset-google-", dir=parent)
 
 
 class SupervisedDriver(Service):
-    """chromedriver under its keeper, with every file of the browser in one folder."""
+    """chromedriver under its supervisor, with every file of the browser in one folder."""
 
     def __init__(self, driver: str, folder: str) -> None:
-        kept = os.name == "posix"
-        self._before = ["-I", str(_KEEPER), folder, driver] if kept else []
+        is_supervised = os.name == "posix"
+        self._prefix = ["-I", str(_SUPERVISOR), folder, driver] if is_supervised else []
         homes = dict.fromkeys(("TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"), folder)
         super().__init__(
-            sys.executable if kept else driver,
+            sys.executable if is_supervised else driver,
             env={**os.environ, **homes},
-            # selenium lets a variable replace the program, which here is the keeper.
+            # selenium lets a variable replace the program, which here is the supervisor.
             driver_path_env_key="GLEANSET_NO_SUCH_VARIABLE",
-            # What is sent to our process group, such as Ctrl-C, must not end the keeper first.
+            # Signals to our process group, such as Ctrl-C, must not end the supervisor first.
             popen_kw={"start_new_session": True},
         )
 
     def command_line_args(self) -> list[str]:
-        """Return the keeper's arguments, then the driver's."""
-        return [*self._before, *super().command_line_args()]
+        """Return the arguments of the supervisor, then those of the driver."""
+        return [*self._prefix, *super().command_line_args()]
 
     def send_remote_shutdown_command(self) -> None:
-        """Do nothing: selenium asks through a proxy of the environment; ending it is enough."""
+        """Do nothing: selenium would use a proxy of the environment; ending it is enough."""
 
 
 def proxy_switches(environment: Mapping[str, str]) -> list[str]:
-    """Return the environment's proxies as switches of Chrome.
+    """Return the proxies of the environment as switches of Chrome.
 
-    `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are read, lower case first, as curl
-    does.
-    Raises `UsageError` for a proxy with a login, which Chrome does not take.
+    `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY` are read, lower case first, as by curl.
+    Raises `UsageError` for a proxy with a login, which Chrome does not support.
     """
 
-    def named(name: str) -> str:
+    def variable(name: str) -> str:
         return environment.get(name.lower()) or environment.get(name.upper()) or ""
 
-    proxies = {scheme: named(f"{scheme}_proxy") or named("all_proxy") for scheme in _SCHEMES}
-    servers = ";".join(f"{scheme}={_plain(url)}" for scheme, url in proxies.items() if url)
-    spared = named("no_proxy")
-    if not servers or spared.strip() == "*":
+    proxies = {scheme: variable(f"{scheme}_proxy") or variable("all_proxy") for scheme in _SCHEMES}
+    servers = ";".join(f"{scheme}={_proxy_server(url)}" for scheme, url in proxies.items() if url)
+    no_proxy = variable("no_proxy")
+    if not servers or no_proxy.strip() == "*":
         return ["--no-proxy-server"]
-    return [f"--proxy-server={servers}", f"--proxy-bypass-list={_spared(spared)}"]
+    return [f"--proxy-server={servers}", f"--proxy-bypass-list={_bypass_list(no_proxy)}"]
 
 
-def _plain(url: str) -> str:
+def _proxy_server(url: str) -> str:
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.username:
         raise UsageError(
-            f"Chrome cannot log in at the proxy {parts.hostname}.",
-            "Use a proxy without a login for google, or another source.",
+            f"Chrome cannot log in to the proxy {parts.hostname}",
+            "use a proxy without a login for google, or another source",
         )
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _spared(no_proxy: str) -> str:
-    """A name of NO_PROXY covers what is below it as well; Chrome wants both written."""
-    # Chrome never asks a proxy for this machine, unless told so; curl and we do.
+def _bypass_list(no_proxy: str) -> str:
+    # A name in NO_PROXY includes its subdomains; Chrome wants both listed. By default it uses no
+    # proxy for this machine; curl and our client do.
     rules = ["<-loopback>"]
     for entry in filter(None, (part.strip() for part in no_proxy.split(","))):
         name = entry.lstrip("*.")
@@ -148,10 +146,10 @@ def _spared(no_proxy: str) -> str:
     return ";".join(rules)
 
 
-def _given(path: str, what: str, option: str) -> str:
-    if found := shutil.which(str(Path(path).expanduser())):
-        return found
+def _check_path(path: str, what: str, option: str) -> str:
+    if program := shutil.which(str(Path(path).expanduser())):
+        return program
     raise MissingComponent(
-        f"There is no {what} at {path}.",
-        f"Mend -o google.{option}=PATH, or leave it out; to install it: {_APT}",
+        f"there is no {what} at {path}",
+        f"correct -o google.{option}=PATH, or leave it out; to install it: {_APT}",
     )

@@ -1,9 +1,9 @@
-"""Runs chromedriver and ends it, its browser and its files with the program that wanted it.
+"""Supervisor of chromedriver: ends it, its browser and its files with the parent process.
 
-A small program of its own, started by path: `python -I run_chromedriver.py FOLDER DRIVER ARGS`.
-Its standard input is a pipe that the parent holds. However the parent ends (also by kill -9),
-the pipe closes; then, or on SIGTERM, or when the driver ends by itself, every process of the
-browser is ended and FOLDER removed. POSIX only. Imports nothing of ours, to start at once.
+Started by path: `python -I run_chromedriver.py FOLDER DRIVER ARGS`. Its standard input is a pipe
+held by the parent. When the parent ends (even by kill -9) the pipe closes; then, or on SIGTERM, or
+when the driver ends, all processes of the browser are killed and FOLDER is removed. POSIX only.
+Imports nothing of ours, to start quickly.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import time
 from contextlib import suppress
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-_REAPING = 3.0
+_REAP_TIMEOUT_SECONDS = 3.0
 
 
 def main(folder: str, driver: str, *arguments: str) -> int:
-    """Run the driver to its end; its exit code."""
+    """Run the driver to its end; return its exit code."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     _adopt_orphans()
     try:
-        # In a group of its own, which the browser shares.
+        # In its own process group, which the browser shares.
         group = os.posix_spawn(driver, [driver, *arguments], os.environ, setpgroup=0, setsigmask=[])
         signal.signal(signal.SIGTERM, lambda *_: _kill(group))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
@@ -40,7 +40,7 @@ def main(folder: str, driver: str, *arguments: str) -> int:
 
 
 def _adopt_orphans() -> None:
-    """Make what the browser leaves behind our child, so that it can be waited for (Linux)."""
+    """Become the parent of orphans of the browser, so that they can be reaped (Linux)."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -57,8 +57,8 @@ def _kill(group: int) -> None:
 
 
 def _reap() -> None:
-    """Wait for what was killed, but not for a daemon that the browser may have started."""
-    until = time.monotonic() + _REAPING
+    """Wait for killed processes, but not for a daemon that the browser may have started."""
+    until = time.monotonic() + _REAP_TIMEOUT_SECONDS
     with suppress(ChildProcessError):
         while time.monotonic() < until:
             if os.waitpid(-1, os.WNOHANG) == (0, 0):

@@ -1,7 +1,7 @@
-"""`requests` sessions for packages (flickrapi, pixivpy3) that send through our own downloader.
+"""`requests` sessions that let packages (flickrapi, pixivpy3) send through our client.
 
-So a package's requests obey what all requests obey: private addresses, proxies, certificates,
-bounds of time and size, the pace of the host, and the end of the client.
+Their requests follow the same rules as all others: private addresses, proxies, certificates,
+limits of time and size, the pace of a host, and the closing of the client.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from harvest.http.policy import FetchPolicy, TransientFailure
 from harvest.http.throttle import RetryableError
 from harvest.sources.base import redact_site_text
 
-# What an answer means: the error to be raised, None for a good one.
-Judge = Callable[[Page], Exception | None]
+# Returns the error that a response means, None for a good one.
+CheckResponse = Callable[[Page], Exception | None]
 
-# Failures that may pass, and that a download is not tried again for.
-_PASSING = ("timed out", "too slow", "too large", "cut off")
+# Temporary failures that are not retried for a download.
+_TEMPORARY_REASONS = ("timed out", "too slow", "too large", "cut off")
 
 
-def open_session(client: Client, pace: float, judge: Judge) -> requests.Session:
-    """Return a session under the client's name; `pace` are the seconds between requests.
+def open_session(client: Client, pace: float, check: CheckResponse) -> requests.Session:
+    """Return a session with the user agent of the client; `pace`: seconds between requests.
 
-    Its requests return good answers only: they raise what `judge` returns for an answer,
-    `RetryableError` where there was none, `Unreachable` for a private address or a certificate
-    that is not trusted, `Closed` after the client was closed.
+    Its requests raise the error that `check` returns for a response, `RetryableError` without a
+    response, `Unreachable` for a private address or an untrusted certificate, `Closed` after the
+    client was closed.
     """
     session = requests.Session()
-    # Proxies and certificates are the client's; a .netrc is for other programs.
+    # The client handles proxies and certificates; a .netrc is for other programs.
     session.trust_env = False
     session.headers["User-Agent"] = client.user_agent
     for prefix in ("https://", "http://"):
-        session.mount(prefix, _ClientAdapter(client, pace, judge))
+        session.mount(prefix, _ClientAdapter(client, pace, check))
     return session
 
 
 class _ClientAdapter(BaseAdapter):
-    def __init__(self, client: Client, pace: float, judge: Judge) -> None:
+    def __init__(self, client: Client, pace: float, check: CheckResponse) -> None:
         super().__init__()
         self._client = client
         self._limits = replace(client.limits, retries=0)
         self._pace = pace
-        self._judge = judge
+        self._check = check
 
     def send(self, request: requests.PreparedRequest, *_: Any, **options: Any) -> requests.Response:
         policy = FetchPolicy(
@@ -63,34 +63,34 @@ class _ClientAdapter(BaseAdapter):
             body=request.body if isinstance(request.body, bytes | str) else None,
         )
         try:
-            answer = self._client.fetch(request.url or "", policy, self._pace)
+            fetched = self._client.fetch(request.url or "", policy, self._pace)
         except Unreadable as error:
-            raise _trouble(request.url or "", error) from None
-        text = answer.data.decode("utf-8", "replace")
-        page = Page(answer.status, text, _without_query(answer.url), answer.headers)
-        if (refused := self._judge(page)) is not None:
-            # Not chained: the package's own error may repeat a key.
-            raise refused from None
+            raise _network_error(request.url or "", error) from None
+        text = fetched.data.decode("utf-8", "replace")
+        page = Page(fetched.status, text, _without_query(fetched.url), fetched.headers)
+        if (error_of_page := self._check(page)) is not None:
+            # Not chained: the error of the package may contain a key.
+            raise error_of_page from None
         response = requests.Response()
-        response.status_code = answer.status
-        response.headers = CaseInsensitiveDict(answer.headers)
-        response.raw = io.BytesIO(answer.data)
+        response.status_code = fetched.status
+        response.headers = CaseInsensitiveDict(fetched.headers)
+        response.raw = io.BytesIO(fetched.data)
         response.encoding = "utf-8"
-        response.url = answer.url
+        response.url = fetched.url
         response.request = request
         return response
 
     def close(self) -> None:
-        """Do nothing: connections are the client's."""
+        """Do nothing: the client owns the connections."""
 
 
-def _trouble(url: str, error: Unreadable) -> Exception:
+def _network_error(url: str, error: Unreadable) -> Exception:
     where = _without_query(url)
-    # A detail begins with the whole address, in which there may be a key.
+    # The detail begins with the whole address, which may contain a key.
     detail = redact_site_text(error.detail.removeprefix(url).removeprefix(": "))
-    trouble = unreachable_error(where, f"{error.reason} ({detail})" if detail else error.reason)
-    passing = isinstance(error, TransientFailure) or error.reason in _PASSING
-    return RetryableError(trouble) if passing else trouble
+    failure = unreachable_error(where, f"{error.reason} ({detail})" if detail else error.reason)
+    is_temporary = isinstance(error, TransientFailure) or error.reason in _TEMPORARY_REASONS
+    return RetryableError(failure) if is_temporary else failure
 
 
 def _as_text(header: str | bytes) -> str:

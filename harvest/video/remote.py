@@ -114,7 +114,7 @@ def _settings(client: Client, folder: Path) -> dict[str, Any]:
         "match_filter": lambda info, **_: "it is live" if info.get("is_live") else None,
         "http_headers": {"User-Agent": client.user_agent},
         "retries": client.limits.retries,
-        "socket_timeout": client.limits.read,
+        "socket_timeout": client.limits.read_timeout,
         "sleep_interval_requests": client.limits.delay,
     }
 

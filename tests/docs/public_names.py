@@ -31,7 +31,7 @@ MEMBERS = {
         *("images.count", "images.each", "images.get"),
         *("samples.count", "samples.by_key", "samples.get", "samples.in_splits"),
     ),
-    "Source": ("pages", "read", "refuse"),
+    "Source": ("pages", "parse_json", "check_status"),
     "Client": ("page",),
 }
 """Of these classes, some members are public."""

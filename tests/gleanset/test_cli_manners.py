@@ -97,7 +97,7 @@ def test_help_and_version_end_well(module: str) -> None:
         ("harvest.cli", ["folder"], 2, "DIR"),
         ("harvest.cli", ["folder", ".", "--bogus"], 2, "--bogus"),
         ("harvest.cli", ["keyword", "x", "--limit", "0"], 2, "--limit"),
-        ("harvest.cli", ["keyword", "x", "--source", "bnig"], 2, "Did you mean bing"),
+        ("harvest.cli", ["keyword", "x", "--source", "bnig"], 2, "did you mean bing"),
         ("harvest.cli", ["keyword", "x", "-o", "bing.siez=large"], 2, "bing.size"),
         ("harvest.cli", ["keyword", "x", "-o", "nonsense"], 2, "SOURCE.KEY=VALUE"),
         ("harvest.cli", ["frames", "x", "--every", "often"], 2, "5s"),

@@ -20,7 +20,7 @@ from gleanset import Dataset, Image
 from gleanset.errors import DiskFull, InputUnusable
 from gleanset.tree import HIDDEN, NOT_AN_IMAGE, SYSTEM
 from harvest import archives
-from harvest.archives import NESTED, harvest_archives, members, split_archives
+from harvest.archives import NESTED, find_members, harvest_archives, split_archives
 from harvest.folder import DEFAULT_OPTIONS, ImportOptions
 
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, "ignored": 0}
@@ -74,7 +74,7 @@ def reasons(dataset: Dataset) -> dict[str, str]:
 def listed(path: Path) -> list[str]:
     return [
         picture.origin.key.partition(":")[2]
-        for picture, _ in members(path, DEFAULT_OPTIONS, Counter())
+        for picture, _ in find_members(path, DEFAULT_OPTIONS, Counter())
     ]
 
 
@@ -369,12 +369,12 @@ READ_MEMBERS = """
 import sys, tracemalloc
 from collections import Counter
 from pathlib import Path
-from harvest.archives import members, member_names
+from harvest.archives import find_members, member_names
 from harvest.folder import DEFAULT_OPTIONS
 path = Path(sys.argv[1])
 tracemalloc.start()
 assert len(list(member_names(path))) == 400
-for _, read in members(path, DEFAULT_OPTIONS, Counter()):
+for _, read in find_members(path, DEFAULT_OPTIONS, Counter()):
     assert read()
 print(tracemalloc.get_traced_memory()[1])
 """

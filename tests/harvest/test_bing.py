@@ -235,7 +235,7 @@ def test_the_end_is_the_last_page_again(
     if complete:
         assert next(found, None) is None
     else:
-        with pytest.raises(Incomplete, match="an earlier page came again"):
+        with pytest.raises(Incomplete, match="an earlier page was repeated"):
             next(found)
     assert len(site.asked) == asked
 

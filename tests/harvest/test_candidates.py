@@ -22,9 +22,9 @@ from gleanset.records import Candidate, Origin
 from harvest.candidates import CandidateQueue, SharedQueue, SourceImages
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
-from harvest.keyword import harvest_searches, searches
+from harvest.keyword import harvest_searches, plan_searches
 from harvest.preview import Preview, PreviewVisits, preview_searches
-from harvest.selection import ALL
+from harvest.selection import ALL_RESULTS
 from harvest.sources import Pages, Query, Source
 
 QUICK = DownloadLimits(retries=0)
@@ -63,7 +63,7 @@ def shelf(
 def harvest(dataset: Dataset, *sources: Source, limit: int = 10) -> dict[str, object]:
     return harvest_searches(
         dataset,
-        searches([("thing", None)], sources, {}),
+        plan_searches([("thing", None)], sources, {}),
         DownloadRun(lambda: Client(QUICK, allow_private=True)),
         limit=limit,
     )
@@ -104,14 +104,14 @@ def test_previews_ask_all_sites_at_once(bing: SmallBing) -> None:
 
     slow, quick = shelf(bing, "slow", range(20), wait), shelf(bing, "quick", range(20, 40))
     with Client(QUICK) as client:
-        asked = searches([("thing", None)], [slow, quick], {})
-        told = preview_searches(Preview(None, shown.append), asked, client, 10, ALL)
+        asked = plan_searches([("thing", None)], [slow, quick], {})
+        told = preview_searches(Preview(None, shown.append), asked, client, 10, ALL_RESULTS)
     assert told == {"candidates": 10}
     assert [url.rpartition("?")[2] for url in shown[:5]] == ["quick"] * 5
     assert sorted(url.rpartition("?")[2] for url in shown) == ["quick"] * 5 + ["slow"] * 5
 
 
-class Simulated(CandidateQueue[PreviewVisits]):
+class Simulated(CandidateQueue):
     """A source without a site: results come, and downloads end, when a die says so."""
 
     def __init__(self, numbers: list[int], common: set[str], die: random.Random) -> None:
@@ -124,7 +124,7 @@ class Simulated(CandidateQueue[PreviewVisits]):
         self._die = die
 
     @property
-    def asking(self) -> bool:
+    def is_searching(self) -> bool:
         return self._missing() > 0 and not self._exhausted
 
     def _next(self, missing: float) -> Candidate | None:
@@ -139,7 +139,7 @@ class Simulated(CandidateQueue[PreviewVisits]):
     def settle(self) -> None:
         candidate = self.under_way.pop(self._die.randrange(len(self.under_way)))
         self.images.add(candidate.url)
-        self.settled(candidate)
+        self.mark_settled(candidate)
 
 
 def simulate(lists: list[list[int]], limit: int, seed: int) -> tuple[list[int], int]:
@@ -148,9 +148,9 @@ def simulate(lists: list[list[int]], limit: int, seed: int) -> tuple[list[int], 
     queues = {str(n): Simulated(numbers, common, die) for n, numbers in enumerate(lists)}
     shared = SharedQueue(limit, queues, common)
     while True:
-        candidate = shared.take()
+        candidate = shared.pop_candidate()
         pending = [queue for queue in queues.values() if queue.under_way]
-        if candidate is None and not pending and not shared.asking:
+        if candidate is None and not pending and not shared.is_searching:
             return [queue.visited for queue in queues.values()], len(common)
         if pending and die.random() < 0.5:
             die.choice(pending).settle()

@@ -28,7 +28,7 @@ from gleanset.tree import (
     TABLE,
     VIDEO,
 )
-from harvest.folder import ImportOptions, harvest_folders, walk
+from harvest.folder import ImportOptions, find_images, harvest_folders
 from labeler.acceptance import apply_hints, plan_hints
 
 WHOLE = ("truncated_jpeg.jpg", "unknown_compression_method.png", "png_decompression_dos.png")
@@ -88,7 +88,10 @@ def test_pictures_are_added_with_their_place(dataset: Dataset, folder: Path) -> 
 def test_the_hint_is_the_class_folder_or_the_label_or_none(
     folder: Path, options: ImportOptions, hints: list[str | None]
 ) -> None:
-    met = {picture.path.name: picture.origin.hint for picture in walk(folder, options, Counter())}
+    met = {
+        picture.path.name: picture.origin.hint
+        for picture in find_images(folder, options, Counter())
+    }
     assert [met[name] for name in ("a.jpg", "b.jpg", "c.png", "d.jpg")] == hints
 
 

@@ -122,12 +122,3 @@ def test_similar_frames_are_skipped_by_default_by_bits_or_not_at_all() -> None:
     with pytest.raises(UsageError, match="99"):
         understood("--skip-similar", "99", "a")
     assert CliRunner().invoke(frames, ["--scenes", "0", "a"]).exit_code == 2
-
-
-def test_an_option_that_was_removed_says_what_to_use() -> None:
-    done = CliRunner().invoke(frames, ["--at", "3f9a0b"])
-    assert isinstance(done.exception, UsageError)
-    assert "--at" in done.exception.what
-    assert "ffplay" in done.exception.fix
-    other = CliRunner().invoke(frames, ["--simulate", "--", "--at"])
-    assert not isinstance(other.exception, UsageError)

@@ -12,9 +12,8 @@ import pytest
 from faulty_server import FaultyServer
 from tools_for_tests import picture, run_here
 
-from gleanset.errors import InputUnusable, UsageError
+from gleanset.errors import InputUnusable
 from harvest.gallery_dl import read_gallery_dl
-from harvest.sources import load_source
 
 RECORDED = Path(__file__).parent / "answers" / "gallery_dl.json"
 
@@ -68,8 +67,3 @@ def test_other_json_is_refused(tmp_path: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
     with pytest.raises(InputUnusable, match="not the JSON of gallery-dl"):
         list(read_gallery_dl(file))
-
-
-def test_the_source_of_before_says_what_to_use() -> None:
-    with pytest.raises(UsageError, match=r"gallery-dl -j URL \| harvest urls -"):
-        load_source("gallery_dl")

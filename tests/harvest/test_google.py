@@ -11,7 +11,7 @@ from google_page import Shown, link, page, script
 from gleanset.errors import UsageError
 from harvest.sources import Query, load_source
 from harvest.sources.chrome import proxy_switches
-from harvest.sources.google.page import GooglePage, GoogleResult, results, state
+from harvest.sources.google.page import GooglePage, GoogleResult, page_state, parse_results
 from harvest.sources.google.source import build_search_url
 
 GOOGLE = load_source("google")
@@ -24,13 +24,13 @@ def test_a_script_tells_url_size_page_and_title() -> None:
     cat = Shown(
         "https://h.example/a.jpg?w=1&h=2", "https://b.example/?p=1&q=2", 'A "cat" \\ 猫', 9, 8
     )
-    assert results(page(script([cat]))) == [GoogleResult(cat.url, 9, 8, cat.page, cat.title)]
+    assert parse_results(page(script([cat]))) == [GoogleResult(cat.url, 9, 8, cat.page, cat.title)]
 
 
 def test_links_alone_will_do() -> None:
     cat = Shown("https://h.example/ä.jpg?x=1&y=2", "https://p.example/", "A cat")
     shown = GoogleResult(cat.url, cat.width, cat.height, cat.page, cat.title)
-    assert results(f"<body>{link(cat)}</body>") == [shown]
+    assert parse_results(f"<body>{link(cat)}</body>") == [shown]
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_links_alone_will_do() -> None:
     ],
 )
 def test_escapes_are_undone(written: str, url: str) -> None:
-    assert results(page(f'x=["{written}",20,10]')) == [GoogleResult(url, 10, 20)]
+    assert parse_results(page(f'x=["{written}",20,10]')) == [GoogleResult(url, 10, 20)]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_escapes_are_undone(written: str, url: str) -> None:
     ],
 )
 def test_what_is_no_picture_is_left_out(text: str) -> None:
-    assert results(page(text)) == []
+    assert parse_results(page(text)) == []
 
 
 SEARCH = "https://www.google.com/search?q=sorry+before+you+continue"
@@ -92,7 +92,7 @@ FORM = '<form method="POST" action="https://consent.google.com/save">'
     ],
 )
 def test_states(view: GooglePage, expected: str) -> None:
-    assert state(view) == expected
+    assert page_state(view) == expected
 
 
 # The address, through the package

@@ -10,7 +10,6 @@ from unittest.mock import patch
 import pytest
 from faulty_server import FaultyServer
 from small_bing import SmallBing
-from tools_for_tests import run_here
 
 import harvest.cli
 from gleanset import Dataset
@@ -20,10 +19,10 @@ from gleanset.settings import NetSettings, Settings
 from gleanset.work.progress import Progress
 from harvest.frames_request import FramesRequest
 from harvest.http import Client
-from harvest.keyword import searches
+from harvest.keyword import plan_searches
 from harvest.preview import Preview, preview_searches
 from harvest.request import FolderRequest, KeywordRequest, UrlsRequest
-from harvest.selection import ALL
+from harvest.selection import ALL_RESULTS
 from harvest.sources import Pages, Query
 from harvest.sources.bing import Bing
 from pipeline.recipe import read_recipe
@@ -100,7 +99,7 @@ def test_the_net_is_used_as_the_settings_of_the_dataset_say(dataset: Dataset) ->
     for request in (UrlsRequest(file="x"), KeywordRequest(keywords=("cat",))):
         with request.client(dataset)() as client:
             limits = client.limits
-        assert (limits.delay, limits.per_host, limits.total) == (0.5, 2, 9)
+        assert (limits.delay, limits.per_host, limits.total_timeout) == (0.5, 2, 9)
 
 
 def test_a_label_that_is_no_class_is_refused_everywhere() -> None:
@@ -138,9 +137,9 @@ class _Refusing(Bing):
 
 
 def test_a_preview_asks_who_refused_for_good_no_more_as_a_run_does() -> None:
-    asked = searches([("a", None), ("b", None), ("c", None)], [_Refusing()], {})
+    asked = plan_searches([("a", None), ("b", None), ("c", None)], [_Refusing()], {})
     with Client() as client, pytest.raises(RateLimited):
-        preview_searches(Preview(None, print), asked, client, 3, ALL)
+        preview_searches(Preview(None, print), asked, client, 3, ALL_RESULTS)
     assert _Refusing.asked == 1
 
 
@@ -155,19 +154,3 @@ def test_a_preview_and_a_run_take_the_same(site: FaultyServer, dataset: Dataset)
     urls = {origin.url for image in dataset.images.each() for origin in image.origins}
     assert len(shown) == 3
     assert urls == set(shown)
-
-
-def test_downloads_on_a_cluster_are_refused_with_what_to_do(tmp_path: Path) -> None:
-    for line in (("keyword", "cat"), ("urls", "list.txt"), ("retry",)):
-        done = run_here("harvest.cli", *line, "--on", "ray://10.0.0.5:6379", "-d", tmp_path)
-        assert done.code == 2
-        assert "downloads are made on this machine" in done.stderr
-        assert "leave --on out" in done.stderr
-
-
-@pytest.mark.parametrize("option", [("--shards", "out"), ("--format", "parquet"), ("--catalogue",)])
-def test_options_about_shards_say_what_to_use(tmp_path: Path, option: tuple[str, ...]) -> None:
-    done = run_here("harvest.cli", "urls", "list.txt", *option, "-d", tmp_path)
-    assert done.code == 2
-    assert f"there is no {option[0]} any more" in done.stderr
-    assert "img2dataset" in done.stderr

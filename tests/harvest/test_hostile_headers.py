@@ -11,7 +11,7 @@ from faulty_server import PICTURE, FaultyServer, Handler, fetch
 
 from harvest.http import Client, DownloadLimits, parse_retry_after
 
-QUICK = DownloadLimits(backoff=0.001, max_wait=0.01, retries=1, total=5, read=2)
+QUICK = DownloadLimits(backoff=0.001, max_wait=0.01, retries=1, total_timeout=5, read_timeout=2)
 FAR_AWAY = "Mon, 01 Jan 2024 00:00:00 +99999999999999"
 HOSTS = 250
 DIGITS = "9" * 5000
@@ -121,7 +121,7 @@ def test_rules_that_break_their_reader_are_those_of_one_host(
         if "bad.example" in url:
             raise ArithmeticError("no such date")
 
-    monkeypatch.setattr("harvest.http.robots.RobotsPolicy.learn", broken)
+    monkeypatch.setattr("harvest.http.robots.RobotsPolicy.record_rules", broken)
     site.behaviours.clear()
     site.otherwise = by_the_host
     reasons = harvested(site, monkeypatch, ["bad.example"])

@@ -126,7 +126,7 @@ def test_a_slow_drip_under_tls_is_cut_off(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
     url = tls_site.url.replace("http:", "https:")
-    limits = DownloadLimits(total=0.6)
+    limits = DownloadLimits(total_timeout=0.6)
     # Without a look at the rules, for which a busy machine may need as long.
     with (
         Client(limits, allow_private=True, ignore_robots=frozenset({"all"})) as client,

@@ -19,7 +19,7 @@ from tools_for_tests import picture, run_here
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent
 from gleanset.installation import install_command
-from harvest.lists import LONGEST, check_list, read_rows
+from harvest.lists import MAX_LINE_CHARS, check_list, read_rows
 from harvest.urls import read_list
 
 ROWS = [
@@ -101,7 +101,7 @@ def test_a_missing_column_is_named_with_those_that_there_are(tmp_path: Path) -> 
     line = ("urls", tmp_path / name, "-d", tmp_path / "d", "--column", "caption=TEXTS")
     done = run_here("harvest.cli", *line)
     assert done.code == 3
-    assert "no column 'TEXTS'; there are: URL, TEXT, BY, L, C" in done.stderr
+    assert "no column 'TEXTS'; columns: URL, TEXT, BY, L, C" in done.stderr
     assert "did you mean TEXT?" in done.stderr
     assert not (tmp_path / "d").exists(), "nothing was begun"
 
@@ -112,7 +112,7 @@ WRONG: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "lists in a column": (
         "l.parquet",
         lambda: as_parquet([{"url": ["a", "b"]}]),
-        "no single values",
+        "not single values",
     ),
     "no gzip": ("l.tsv.gz", lambda: b"url\nhttp://h/1.jpg\n", "not compressed"),
     "bad gzip": (
@@ -124,8 +124,12 @@ WRONG: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "parquet without its name": ("l.csv", lambda: as_parquet(ROWS), "name it l.csv.parquet"),
     "NUL bytes": ("l.txt", lambda: b"http://h/1.jpg\n\0\0", "NUL bytes"),
     "a bomb of zeros": ("l.txt.gz", lambda: gzip.compress(bytes(5_000_000), 1), "NUL bytes"),
-    "a long line": ("l.csv", lambda: b"url\n" + b"x" * LONGEST, "line 2 of"),
-    "a long cell": ("l.parquet", lambda: as_parquet([{"url": "x" * LONGEST}]), "cell of row 1"),
+    "a long line": ("l.csv", lambda: b"url\n" + b"x" * MAX_LINE_CHARS, "line 2 of"),
+    "a long cell": (
+        "l.parquet",
+        lambda: as_parquet([{"url": "x" * MAX_LINE_CHARS}]),
+        "cell of row 1",
+    ),
     "a quote never closed": ("l.csv", lambda: b'url\n"' + b"http://h/1.jpg\n" * 80_000, "line"),
     "no names": ("l.csv", lambda: b"http://h/1.jpg,a cat\n", "does not name its columns"),
     "twice": ("l.csv", lambda: b"url,url\na,b\n", "several columns"),
@@ -148,7 +152,7 @@ def test_lists_of_before_are_still_lists(tmp_path: Path) -> None:
         (tmp_path / name).write_text("http://h/1.jpg\tcat\nhttp://h/2.jpg\n")
         found = [(row.url, row.label) for row in read_rows(tmp_path / name)]
         assert found == [("http://h/1.jpg", "cat"), ("http://h/2.jpg", None)]
-    with pytest.raises(GleansetError, match="which has no columns"):
+    with pytest.raises(GleansetError, match="without columns"):
         check_list(tmp_path / "l.txt", {"caption": "TEXT"})
 
 

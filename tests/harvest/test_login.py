@@ -17,7 +17,7 @@ from keyring.backends.null import Keyring
 from pixiv_site import BAD_TOKEN, Answer, PixivSite, account, error
 
 from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited
-from harvest.secrets import secret
+from harvest.secrets import read_secret
 from harvest.sources.flickr.api import log_in_to_flickr
 from harvest.sources.pixiv.login import catch_code_in_browser, log_in_to_pixiv
 
@@ -96,7 +96,7 @@ def test_an_existing_token_is_tried_and_kept(site: PixivSite, kept: Path) -> Non
     person = Person("never asked")
     result = pixiv(site, person, "my-token\n")
     assert result == {"logged_in": "pixiv", "account": "Gleaner", "kept_in": str(kept)}
-    assert secret("pixiv.refresh_token") == "my-token"
+    assert read_secret("pixiv.refresh_token") == "my-token"
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert (person.asked, person.opened) == ([], [])
 
@@ -122,7 +122,7 @@ def test_whatever_is_pasted_leads_to_the_token(site: PixivSite, line: str) -> No
     takes(site, "good-code_1", "my-token")
     person = Person(line)
     assert pixiv(site, person)["logged_in"] == "pixiv"
-    assert secret("pixiv.refresh_token") == "my-token"
+    assert read_secret("pixiv.refresh_token") == "my-token"
     assert person.hidden == [True]
     [url] = person.opened
     assert url in person.asked[0]
@@ -151,7 +151,7 @@ def test_an_old_code_is_explained_and_asked_again(site: PixivSite) -> None:
     person = Person("pixiv://account/login?code=old", "", "pixiv://account/login?code=good")
     pixiv(site, person)
     assert ["half a minute" in question for question in person.asked] == [True] * 3
-    assert "refused that code" in person.asked[1]
+    assert "rejected the code" in person.asked[1]
     assert len(person.opened) == 1
 
 
@@ -160,7 +160,7 @@ def test_a_caught_code_asks_nothing(site: PixivSite) -> None:
     person = Person("never asked")
     pixiv(site, person, catch=lambda _: "good")
     assert (person.asked, person.opened) == ([], [])
-    assert secret("pixiv.refresh_token") == "my-token"
+    assert read_secret("pixiv.refresh_token") == "my-token"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_real_browser_gives_the_code_away(site: PixivSite, chromium: tuple[str
     pixiv(
         site, person, catch=lambda url: catch_code_in_browser(url, patience=30, arguments=chromium)
     )
-    assert secret("pixiv.refresh_token") == "my-token"
+    assert read_secret("pixiv.refresh_token") == "my-token"
     assert person.asked == []
 
 
@@ -239,7 +239,7 @@ def test_flickrs_key_is_tried_and_kept(site: PixivSite, kept: Path) -> None:
     echo(site, 200, {"stat": "ok", "method": {"_content": "flickr.test.echo"}})
     person = Person(" my-key\n", "my-secret")
     assert flickr(site, person) == {"logged_in": "flickr", "kept_in": str(kept)}
-    assert (secret("flickr.key"), secret("flickr.secret")) == ("my-key", "my-secret")
+    assert (read_secret("flickr.key"), read_secret("flickr.secret")) == ("my-key", "my-secret")
     assert person.hidden == [True, True]
     [asked] = site.asked_for(REST)
     assert asked["method"] == "flickr.test.echo"

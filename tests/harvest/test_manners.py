@@ -26,9 +26,9 @@ from gleanset.errors import (
 from gleanset.records import Candidate, Origin
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
-from harvest.keyword import harvest_searches, searches
+from harvest.keyword import harvest_searches, plan_searches
 from harvest.result_filter import parse_filter
-from harvest.selection import ALL, Selection
+from harvest.selection import ALL_RESULTS, Selection
 from harvest.sources import Pages, Query, Source
 from harvest.urls import harvest_urls, retry
 from pipeline.listing import yields
@@ -77,9 +77,9 @@ def harvest(
     *sources: Source,
     limit: int = 10,
     words: tuple[str, ...] = ("thing",),
-    selection: Selection = ALL,
+    selection: Selection = ALL_RESULTS,
 ) -> dict[str, Any]:
-    asked = searches([(word, None) for word in words], sources, {})
+    asked = plan_searches([(word, None) for word in words], sources, {})
     run = DownloadRun(open_client)
     try:
         return harvest_searches(dataset, asked, run, limit=limit, selection=selection)
@@ -182,13 +182,13 @@ def test_keywords_from_a_file(bing: SmallBing, tmp_path: Path) -> None:
     [
         ((), 2, "no keyword"),
         (("-i", "/nowhere.txt"), 3, "no file"),
-        (("cat", "-o", "flickr.size=large"), 2, "flickr is not asked, only bing"),
-        (("cat", "-o", "bnig.size=large"), 2, "Did you mean bing.size?"),
-        (("cat", "-o", "altavista.size=large"), 2, "no source called 'altavista'"),
-        (("cat", "-o", "bing.szie=large"), 2, "Did you mean bing.size?"),
+        (("cat", "-o", "flickr.size=large"), 2, "flickr is not searched, only bing"),
+        (("cat", "-o", "bnig.size=large"), 2, "did you mean bing.size?"),
+        (("cat", "-o", "altavista.size=large"), 2, "unknown source: altavista"),
+        (("cat", "-o", "bing.szie=large"), 2, "did you mean bing.size?"),
         (("cat", "-o", "size=large"), 2, "not SOURCE.KEY=VALUE"),
-        (("cat", "--source", "bing,flikr"), 2, "Did you mean flickr?"),
-        (("cat", "--filter", "width > "), 2, "no expression"),
+        (("cat", "--source", "bing,flikr"), 2, "did you mean flickr?"),
+        (("cat", "--filter", "width > "), 2, "not an expression"),
         (("cat", "--range", "9-3"), 2, "not a range"),
         (("cat", "--ignore-robots", "everything"), 2, "everything"),
     ],
@@ -470,8 +470,8 @@ def test_yields_show_what_came_from_where(
     [
         ("normal.html", "ok", "answers 'cats' as expected"),
         ("blocked.html", "blocked", "captcha"),
-        ("changed.html", "changed", "without the results we know"),
-        ("no_results.html", "changed", "with nothing, where it always"),
+        ("changed.html", "changed", "without results in a known format"),
+        ("no_results.html", "changed", "with nothing, for a query that always"),
     ],
 )
 def test_checking_a_site(site: FaultyServer, answer: str, status: str, told: str) -> None:
@@ -494,7 +494,7 @@ def test_checking_a_site(site: FaultyServer, answer: str, status: str, told: str
     ("line", "told"),
     [
         (["flickr", "--token-stdin"], "no refresh token"),
-        (["pixiv", "-o", "pixiv.endpiont=http://x"], "Did you mean pixiv.endpoint?"),
+        (["pixiv", "-o", "pixiv.endpiont=http://x"], "did you mean pixiv.endpoint?"),
         (["pixiv", "-o", "flickr.endpoint=http://x"], "flickr is not asked"),
         (["bing"], "bing"),
     ],

@@ -21,16 +21,15 @@ from PIL import Image, PngImagePlugin
 
 from gleanset import Dataset
 from gleanset.images.embedded_reservation import reservations_in
-from gleanset.records import Candidate, Measured, Origin
+from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
 from harvest.downloads import DownloadRun
 from harvest.http import Client, DownloadLimits
-from harvest.http.opt_outs import PathRule, page_opt_out, parse_tdm_rules
+from harvest.http.opt_outs import PathRule, parse_tdm_rules
 from harvest.http.scheduler import IterableQueue, Scheduler
-from harvest.importer import Importer
+from harvest.opt_out_signals import SIGNALS
 from harvest.request import FolderRequest
-from harvest.robots_words import WORDS
-from harvest.urls import harvest_urls, retry
+from harvest.urls import harvest_urls
 
 QUICK = DownloadLimits(backoff=0.01, max_wait=0.1)
 TDM, SIGNAL = "tdm-reservation", "content-signal ai-train=no"
@@ -343,7 +342,7 @@ def test_none_is_kept_and_each_is_named(
     assert web.hits["/.well-known/tdmrep.json"] == len(CASES) - closed
 
 
-@pytest.mark.parametrize("word", [*WORDS, "none"])
+@pytest.mark.parametrize("word", [*SIGNALS, "none"])
 def test_who_has_the_right_names_what_is_ignored(web: FaultyServer, word: str) -> None:
     said = {
         "tdm-reservation": TDM,
@@ -360,67 +359,6 @@ def test_who_has_the_right_names_what_is_ignored(web: FaultyServer, word: str) -
         free = word == "all" or reason == said or (word == "robots.txt" and bool(says.robots))
         assert got[address(name)].reason == (None if free else reason), name
     assert (web.hits["/.well-known/tdmrep.json"] == 0) == (word in ("tdm-reservation", "all"))
-
-
-PAGES = {
-    "noai": ("noai", '<meta name="robots" content="index, noai">'),
-    "noimageai": ("noimageai", "<META content='NOIMAGEAI' NAME=Robots>"),
-    "noml": ("noml", '<meta name="gleanset" content=noml />'),
-    "noimageindex": ("noimageindex", '<meta name="robots" content="noimageindex">'),
-    "tdm": (TDM, '<meta name="tdm-reservation" content=" 1 ">'),
-    "another agent": (None, '<meta name="otherbot" content="noai">'),
-    "noindex is the page's": (None, '<meta name="robots" content="noindex, nofollow">'),
-    "tdm 0": (None, '<meta name="tdm-reservation" content="0">'),
-    "a description": (None, '<meta name="description" content="noai">'),
-    "in the text": (None, "<p>noai &lt;meta name=robots content=noai></p>"),
-    "malformed": (None, '<meta name="robots" content="noai"' + "x" * 2000 + ">"),
-}
-
-
-@pytest.mark.parametrize(("word", "html"), PAGES.values(), ids=PAGES)
-def test_what_a_page_says(word: str | None, html: str) -> None:
-    assert page_opt_out(f"<!doctype html><html><head>{html}</head>", "gleanset") == word
-
-
-def test_a_page_that_was_read_anyhow_keeps_its_pictures(
-    site: FaultyServer, dataset: Dataset
-) -> None:
-    body = b'<head><meta name="robots" content="noai"></head>'
-    site.behaviours["/closed"] = lambda h: h.answer(200, body, Content_Type="text/html")
-    site.behaviours["/open"] = lambda h: h.answer(200, b"<p>", Content_Type="text/html")
-    site.otherwise = lambda h: h.answer(200, PICTURE)
-    pages = {"a": "/closed?id=1", "b": "/open", "c": "/never-asked"}
-    candidates = [
-        Candidate(f"{site.url}/{n}.jpg", Origin("t", n, page_url=f"{site.url}{page}#comments"))
-        for n, page in pages.items()
-    ]
-    with Client(QUICK, allow_private=True) as client:
-        for page in ("/closed?id=1", "/open"):
-            client.page(f"{site.url}{page}")
-        reasons = [outcome.reason for outcome in outcomes(client, *candidates).values()]
-        asked = list(site.asked)
-    assert sorted(map(str, reasons)) == ["None", "None", "page says noai"]
-    assert {"/a.jpg", "/never-asked"}.isdisjoint(asked)
-
-
-def test_trying_again_does_not_forget_what_a_page_said(
-    site: FaultyServer, dataset: Dataset
-) -> None:
-    site.otherwise = lambda h: h.answer(200, PICTURE)
-    url = f"{site.url}/a.jpg"
-    origin = Origin("urls", url, url=url, page_url=f"{site.url}/page")
-    refused: Outcome[Candidate, Measured] = Outcome(
-        Candidate(url, origin), None, "page says noml", ""
-    )
-    with dataset.stage("harvest-urls") as scratch:
-        Importer(dataset, "harvest-urls", dataset.originals(scratch)).record_download(refused)
-    again = DownloadRun(lambda: Client(QUICK, allow_private=True))
-    assert retry(dataset, again) == {"nothing_to_retry": True} | dict.fromkeys(
-        ("added", "duplicate", "rejected"), 0
-    )
-    right = frozenset({"noml"})
-    retry(dataset, DownloadRun(lambda: Client(QUICK, allow_private=True, ignore_robots=right)))
-    assert dataset.images.count() == 1
 
 
 def test_of_a_folder_of_ones_own_it_is_told_and_nothing_refused(

@@ -25,7 +25,7 @@ from harvest.http import Client, DownloadLimits
 from harvest.sources import Query, load_source
 from harvest.sources.pixiv.source import Pixiv, add_bookmark_tags
 
-PIXIV = Pixiv(pause=0)
+PIXIV = Pixiv(pace=0)
 TOKEN = "my-refresh-token"
 SEARCH = "/v1/search/illust"
 

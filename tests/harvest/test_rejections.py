@@ -38,7 +38,7 @@ def met(dataset: Dataset, one: Candidate, result: bytes | str) -> None:
             else Outcome(one, StageBytes(store)(result))
         )
         told = None if outcome.result else json.dumps(msgspec.to_builtins(one))
-        Importer(dataset, STAGE, store).take(one.origin, outcome, candidate=told)
+        Importer(dataset, STAGE, store).record(one.origin, outcome, candidate=told)
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:

@@ -21,7 +21,7 @@ from faulty_server import (
 from gleanset.errors import Unreadable
 from harvest.http import Client, DownloadLimits
 from harvest.http.opt_outs import first_directive
-from harvest.robots_words import TAGS
+from harvest.opt_out_signals import ROBOTS_TAGS
 
 QUICK = DownloadLimits(backoff=0.01, max_wait=0.1)
 EVERYTHING = b"User-agent: *\nDisallow: /\n"
@@ -159,7 +159,7 @@ def test_what_cannot_be_read_costs_little_and_only_this_host(
     host.behaviours["/robots.txt"] = host.behaviours[path]
     began = time.monotonic()
     urls = [f"{server.url}/{i}.jpg" for i in range(10) for server in (host, other)]
-    with Client(replace(QUICK, robots=1), allow_private=True) as client:
+    with Client(replace(QUICK, robots_timeout=1), allow_private=True) as client:
         reasons = [outcome.reason for outcome in fetch(client, *urls)]
     assert reasons == [UNREAD, None] * 10
     assert time.monotonic() - began < 8
@@ -168,7 +168,7 @@ def test_what_cannot_be_read_costs_little_and_only_this_host(
 
 @pytest.mark.timed
 def test_it_is_asked_for_again_after_a_while(host: FaultyServer) -> None:
-    limits = replace(QUICK, retries=0, robots_again=0.3)
+    limits = replace(QUICK, retries=0, robots_retry_delay=0.3)
     says(host, b"", status=500)
     with Client(limits, allow_private=True) as client:
         assert outcome(client, f"{host.url}/a.jpg") == UNREAD
@@ -215,7 +215,7 @@ LINES: dict[str, tuple[list[str], str | None]] = {
     "none": ([], None),
     "empty": ([""], None),
     "allowed": (["all, nofollow, noarchive"], None),
-    **{tag: ([tag], tag) for tag in TAGS},
+    **{tag: ([tag], tag) for tag in ROBOTS_TAGS},
     "cases": (["NoAI"], "noai"),
     "one of several": (["nofollow , noimageai"], "noimageai"),
     "several headers": (["nofollow", "noindex"], "noindex"),
@@ -239,7 +239,7 @@ LINES: dict[str, tuple[list[str], str | None]] = {
 
 @pytest.mark.parametrize(("lines", "expected"), LINES.values(), ids=LINES)
 def test_tags(lines: list[str], expected: str | None) -> None:
-    assert first_directive(lines, frozenset(TAGS), "gleanset") == expected
+    assert first_directive(lines, frozenset(ROBOTS_TAGS), "gleanset") == expected
 
 
 def tagged(*lines: str, status: int = 200) -> Behaviour:

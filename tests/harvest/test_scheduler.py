@@ -112,7 +112,7 @@ def test_a_broken_connection_rests_outside_of_its_thread(site: FaultyServer) -> 
 def test_many_hosts_are_asked_once_for_rules_that_do_not_all_fit(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harvest.http.robots._MOST_KEPT", 16 * 1024)
+    monkeypatch.setattr("harvest.http.robots._MAX_CACHED_BYTES", 16 * 1024)
     # As a proxy the one server is every host.
     monkeypatch.setenv("http_proxy", site.url)
     asked: Counter[str] = Counter()
@@ -199,8 +199,8 @@ def test_no_more_are_taken_than_may_be(site: FaultyServer) -> None:
     class FourAtMost(IterableQueue):
         """As with a limit of four: what waits is counted among them."""
 
-        def take(self) -> Candidate | None:
-            if len(taken) == 4 or (candidate := super().take()) is None:
+        def pop_candidate(self) -> Candidate | None:
+            if len(taken) == 4 or (candidate := super().pop_candidate()) is None:
                 return None
             taken.append(candidate)
             return candidate

@@ -19,7 +19,7 @@ from keyring.errors import PasswordDeleteError
 
 from gleanset.errors import NeedsLogin
 from harvest import secrets
-from harvest.secrets import SERVICE, SecretStore, redact_secrets, secret, store_secret
+from harvest.secrets import SERVICE, SecretStore, read_secret, redact_secrets, store_secret
 
 KEY = "flickr.key"
 needs_modes = pytest.mark.skipif(os.name != "posix", reason="needs the modes of POSIX files")
@@ -76,7 +76,7 @@ def _own_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     # One that found a keyring hanging asks it no more.
-    monkeypatch.setattr(secrets, "_vault", SecretStore())
+    monkeypatch.setattr(secrets, "_store", SecretStore())
     before = keyring.get_keyring()
     keyring.set_keyring(FailKeyring())
     yield
@@ -107,18 +107,18 @@ def test_the_environment_goes_first(
     ring: Memory, monkeypatch: pytest.MonkeyPatch, name: str, variable: str
 ) -> None:
     ring.set_password(SERVICE, name, "from the keyring")
-    assert secret(name) == "from the keyring"
+    assert read_secret(name) == "from the keyring"
     monkeypatch.setenv(variable, "from-the-environment\n")
-    assert secret(name) == "from-the-environment"
+    assert read_secret(name) == "from-the-environment"
     monkeypatch.setenv(variable, "")
-    assert secret(name) == "from the keyring"
+    assert read_secret(name) == "from the keyring"
 
 
 def test_a_working_keyring_is_used_and_no_file(ring: Memory, file: Path) -> None:
     assert store_secret(KEY, " abc123 ") == "the system's keyring"
     assert ring.kept == {("gleanset", KEY): "abc123"}
     assert not file.exists()
-    assert secret(KEY) == "abc123"
+    assert read_secret(KEY) == "abc123"
 
 
 @pytest.mark.parametrize("backend", [FailKeyring, NullKeyring, Broken])
@@ -137,7 +137,7 @@ def test_without_a_keyring_a_private_file_is_used(
     if os.name == "posix":
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    assert secret(KEY) == "abc123"
+    assert read_secret(KEY) == "abc123"
 
 
 def test_a_keyring_that_hangs_costs_its_patience_once(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_keyring_that_hangs_costs_its_patience_once(tmp_path: Path) -> None:
     keyring.set_keyring(hanging)
     vault = SecretStore(tmp_path, patience=0.2)
     try:
-        assert vault.keep(KEY, "abc123") == str(tmp_path / "secrets.json")
+        assert vault.store(KEY, "abc123") == str(tmp_path / "secrets.json")
         assert vault.read(KEY) == "abc123"
         assert hanging.asked == 1
     finally:
@@ -158,12 +158,12 @@ def test_a_keyring_that_hangs_costs_its_patience_once(tmp_path: Path) -> None:
 def test_a_file_open_to_others_is_refused(file: Path, mode: int) -> None:
     store_secret(KEY, "abc123")
     file.chmod(mode)
-    for attempt in (lambda: secret(KEY), lambda: store_secret(KEY, "x")):
+    for attempt in (lambda: read_secret(KEY), lambda: store_secret(KEY, "x")):
         with pytest.raises(NeedsLogin, match=r"chmod 600 .*secrets\.json") as caught:
             attempt()
         assert "abc123" not in str(caught.value)
     file.chmod(0o600)
-    assert secret(KEY) == "abc123"
+    assert read_secret(KEY) == "abc123"
 
 
 @pytest.mark.parametrize("text", ['{"flickr.key": "abc123"', '["abc123"]', '{"a": 1}', "\xff"])
@@ -172,7 +172,7 @@ def test_a_damaged_file_is_told_without_its_text(file: Path, text: str) -> None:
     file.touch(0o600)
     file.write_bytes(text.encode("latin-1"))
     with pytest.raises(NeedsLogin, match="damaged") as caught:
-        secret(KEY)
+        read_secret(KEY)
     assert "abc123" not in repr(caught.value)
     assert caught.value.__cause__ is None
 

@@ -22,7 +22,7 @@ from harvest.sources.sessions import open_session
 QUICK = DownloadLimits(retries=0)
 SOURCES = [
     pytest.param(Flickr(pace=0), id="flickr"),
-    pytest.param(Pixiv(pause=0), id="pixiv"),
+    pytest.param(Pixiv(pace=0), id="pixiv"),
 ]
 
 
@@ -75,7 +75,7 @@ def test_a_redirect_into_the_private_is_refused(
 
 def test_an_endpoint_written_for_a_login_may_be_at_home(site: FaultyServer) -> None:
     site.otherwise = lambda h: h.answer(body=b'{"stat": "fail", "code": 100, "message": "no"}')
-    with pytest.raises(GleansetError, match="does not accept the API key"):
+    with pytest.raises(GleansetError, match="rejected the API key"):
         log_in_to_flickr(lambda question, *, hidden=False: "k" * 32, endpoint=site.url)
     assert site.connections == 1
 

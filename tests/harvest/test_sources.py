@@ -47,7 +47,7 @@ USUAL: dict[str, dict[str, Any]] = {
 QUICK: dict[str, Source] = {
     "flickr": Flickr(pace=0),
     "google": Google(first=2, more=2),
-    "pixiv": Pixiv(pause=0),
+    "pixiv": Pixiv(pace=0),
 }
 PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
 GOOGLE = [
@@ -181,5 +181,5 @@ def test_options_are_documented_and_their_defaults_are_words(source: Source) -> 
     assert source.name.isidentifier()
     for option in source.options:
         assert option.help
-        assert not option.words or option.default in {"", *option.words}
+        assert not option.choices or option.default in {"", *option.choices}
     assert source.settings(Query("x")) == {o.name: o.default for o in source.options}

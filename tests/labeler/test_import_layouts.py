@@ -16,7 +16,7 @@ from tools_for_tests import examples, run_here
 
 from gleanset import Box, Dataset
 from gleanset.errors import InputUnusable
-from harvest.folder import ImportOptions, walk
+from harvest.folder import ImportOptions, find_images
 from labeler.importing.job import import_labelled
 from labeler.importing.labelled import FRACTIONS, LabelledFiles
 from labeler.importing.reading import read_labelled
@@ -304,7 +304,8 @@ def test_a_class_may_be_called_as_a_split_is(
 ) -> None:
     put(tmp_path, *names)
     assert set(read_labelled(tmp_path).count_classes()) == classes
-    hinted = {found.origin.hint for found in walk(tmp_path, ImportOptions(hints=True), Counter())}
+    images = find_images(tmp_path, ImportOptions(hints=True), Counter())
+    hinted = {image.origin.hint for image in images}
     assert hinted - {None} == classes
 
 

@@ -129,7 +129,7 @@ WRONG_KEYWORDS = [
         'bing.size = "large"',
     ),
     ('keywords = ["a"]\noptions = { flickr.size = 800 }\n', 2, "flickr is not asked"),
-    ('keywords = ["a"]\noptions = { bing.siez = "large" }\n', 2, "Did you mean bing.size"),
+    ('keywords = ["a"]\noptions = { bing.siez = "large" }\n', 2, "did you mean bing.size"),
     ('keywords = [["a", "b", "c"]]\n', 3, "line 5"),
     ('keywords = ["a"]\nlabels = ["b"]\n', 3, "did you mean 'label'"),
     ('keywords = ["a"]\nlimit = -1\n', 3, "keyword.limit"),

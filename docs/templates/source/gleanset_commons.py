@@ -3,7 +3,7 @@
 import re
 
 from gleanset import Candidate, Origin
-from harvest.sources import Endpoint, Option, Source, changed
+from harvest.sources import Endpoint, Option, Source, changed_error
 
 ASKED = {"action": "query", "format": "json", "formatversion": "2", "generator": "search"}
 ASKED |= {"gsrnamespace": "6", "gsrlimit": "50", "prop": "imageinfo", "iiprop": "url|extmetadata"}
@@ -21,10 +21,10 @@ class Commons(Source):
         address, more = Endpoint(settings["endpoint"]).url("/w/api.php"), {"continue": ""}
         while more:
             asked = {**ASKED, "gsrsearch": query.text, **{k: str(v) for k, v in more.items()}}
-            answer = self.read(client.page(address, asked, pace=1.0), query, dict)
+            answer = self.parse_json(client.page(address, asked, pace=1.0), query, dict)
             # That nothing was found is said, too. Anything else is no empty result.
             if "batchcomplete" not in answer and "query" not in answer:
-                raise changed(self.name, query.text, "JSON of another shape")
+                raise changed_error(self.name, query.text, "JSON of another shape")
             pictures = answer.get("query", {}).get("pages", ())
             yield [candidate(found, found["imageinfo"][0], query) for found in pictures]
             more = answer.get("continue")

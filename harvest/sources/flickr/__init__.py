@@ -1,4 +1,4 @@
-"""Flickr: `source` is what it finds, `api` how it is asked, `login` how its key is kept."""
+"""Flickr: results in `source`, calls and login in `api`."""
 
 from harvest.sources.flickr.source import Flickr
 

@@ -1,4 +1,4 @@
-"""Flickr through its own API: photos with licence, author and tags, under the user's key."""
+"""Flickr through its API: photos with licence, author and tags, with the key of the user."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar
 from gleanset.errors import NeedsLogin
 from gleanset.records import Candidate, Origin
 from harvest.http import Client
-from harvest.secrets import LOGIN_HELP, secret
+from harvest.secrets import LOGIN_HELP, read_secret
 from harvest.sources.base import (
     Endpoint,
     Gap,
@@ -19,17 +19,17 @@ from harvest.sources.base import (
     Query,
     Skipped,
     Source,
-    changed,
-    days,
-    number,
+    changed_error,
+    parse_day_range,
+    parse_number,
 )
 from harvest.sources.flickr.api import HOST, NEWEST_FIRST, FlickrApi, Photo, iterate_pages
 
 # 3,600 calls an hour are one a second.
-_PACE = 1.0
-# The longer side in pixels that a size has at most, by the letter of its `url_X`. The square
-# crops `sq` and `q` are left out, they are not the picture.
-_SIDES: dict[str, float] = {
+_PACE_SECONDS = 1.0
+# The maximum longer side of a size in pixels, by the letter of its `url_X`; without the square
+# crops `sq` and `q`.
+_MAX_SIDES: dict[str, float] = {
     "t": 100,
     "s": 240,
     "n": 320,
@@ -46,9 +46,16 @@ _SIDES: dict[str, float] = {
     "6k": 6144,
     "o": math.inf,
 }
-_EXTRAS = ["license", "owner_name", "date_upload", "tags", "media", *(f"url_{x}" for x in _SIDES)]
+_EXTRAS = [
+    "license",
+    "owner_name",
+    "date_upload",
+    "tags",
+    "media",
+    *(f"url_{x}" for x in _MAX_SIDES),
+]
 
-# flickr.photos.licenses.getInfo; 11 to 16 came in June 2025.
+# flickr.photos.licenses.getInfo; 11 to 16 since June 2025.
 LICENCES: dict[str, str] = {
     "0": "All Rights Reserved",
     "1": "CC BY-NC-SA 2.0",
@@ -70,7 +77,7 @@ LICENCES: dict[str, str] = {
 }
 _CC = "1,2,3,4,5,6,9,11,12,13,14,15,16"
 _COMMERCIAL = "4,5,6,8,9,10,11,12,13"
-_WORDS: dict[str, dict[str, str]] = {
+_CHOICES: dict[str, dict[str, str]] = {
     "licence": {
         "any": "",
         "cc": _CC,
@@ -123,24 +130,37 @@ class Flickr(Source):
     name: ClassVar[str] = "flickr"
     example: ClassVar[str] = "owl"
     options: ClassVar[tuple[Option, ...]] = (
-        Option("endpoint", "address to ask instead of the site", HOST),
-        Option("size", "wanted longer side in pixels: the next one there is", "1024", parse=number),
-        Option("licence", "what the licence must allow", "any", _WORDS["licence"]),
-        Option("sort", "which come first", "relevance", _WORDS["sort"]),
-        Option("safe", "hide adult pictures", "strict", _WORDS["safe"]),
-        Option("content", "kind of picture", "photo", _WORDS["content"]),
-        Option("colour", "colour that prevails", "", _WORDS["colour"]),
-        Option("taken", "days, as 2020-01-01..2020-12-31, or open on one side", parse=days),
-        Option("uploaded", "days, as 2020-01-01..2020-12-31, or open on one side", parse=days),
+        Option("endpoint", "URL to use instead of the site", HOST),
+        Option(
+            "size",
+            "longer side in pixels: the next larger available size",
+            "1024",
+            parse=parse_number,
+        ),
+        Option("licence", "uses that the licence allows", "any", _CHOICES["licence"]),
+        Option("sort", "order of results", "relevance", _CHOICES["sort"]),
+        Option("safe", "filter for adult content", "strict", _CHOICES["safe"]),
+        Option("content", "kind of image", "photo", _CHOICES["content"]),
+        Option("colour", "dominant color", "", _CHOICES["colour"]),
+        Option(
+            "taken",
+            "days such as 2020-01-01..2020-12-31, or with one side open",
+            parse=parse_day_range,
+        ),
+        Option(
+            "uploaded",
+            "days such as 2020-01-01..2020-12-31, or with one side open",
+            parse=parse_day_range,
+        ),
         Option(
             "tags",
-            "search tags only, for any or all words (or what commas part)",
+            "search only tags, for any or all words (or parts between commas)",
             "",
-            _WORDS["tags"],
+            _CHOICES["tags"],
         ),
     )
 
-    def __init__(self, pace: float = _PACE) -> None:
+    def __init__(self, pace: float = _PACE_SECONDS) -> None:
         self._pace = pace
 
     def check_ready(self, settings: Mapping[str, str]) -> None:
@@ -148,47 +168,47 @@ class Flickr(Source):
         _keys()
 
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
-        """Yield results in the order asked for; from the 4,001st on, the newest upload first."""
+        """Yield results in the requested order; from the 4,001st on, the newest upload first."""
         endpoint = Endpoint(settings["endpoint"])
         api = FlickrApi(query.text, client, self._pace, endpoint, _keys())
-        any_readable = False
+        has_readable = False
         for photos in iterate_pages(api, _params(query.text, settings)):
             items = [
                 photo if isinstance(photo, Skipped | Gap) else _candidate(photo, query, settings)
                 for photo in photos
             ]
-            any_readable |= any(isinstance(item, Candidate) for item in items)
+            has_readable |= any(isinstance(item, Candidate) for item in items)
             unreadable = [i for i in items if isinstance(i, Skipped) and i.reason == "unreadable"]
-            if photos and not any_readable and len(unreadable) == len(items):
-                raise changed("Flickr", query.text, "photos, but none with an address")
+            if photos and not has_readable and len(unreadable) == len(items):
+                raise changed_error("Flickr", query.text, "photos without a URL")
             yield items
 
 
 def _keys() -> tuple[str, str]:
-    key, shared = secret("flickr.key"), secret("flickr.secret")
-    if not key or not shared:
+    key, key_secret = read_secret("flickr.key"), read_secret("flickr.secret")
+    if not key or not key_secret:
         raise NeedsLogin(
-            "Flickr wants an API key and its secret, and none is known.", LOGIN_HELP["flickr"]
+            "Flickr needs an API key and its secret, and none is stored", LOGIN_HELP["flickr"]
         )
-    return key, shared
+    return key, key_secret
 
 
 def _params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
-    params = {_PARAMETERS[name]: words.get(settings[name], "") for name, words in _WORDS.items()}
+    params = {_PARAMETERS[name]: words.get(settings[name], "") for name, words in _CHOICES.items()}
     params |= {"media": "photos", "extras": ",".join(_EXTRAS)}
     if settings["tags"]:
         params["tags"] = ",".join(text.split(",") if "," in text else text.split())
     else:
         params["text"] = text
-    for end, moment in _moments(settings["taken"]):
-        params[f"{end}_taken_date"] = f"{moment:%Y-%m-%d %H:%M:%S}"
-    for end, moment in _moments(settings["uploaded"]):
-        params[f"{end}_upload_date"] = f"{moment.timestamp():.0f}"
+    for end, time_of_end in _time_range(settings["taken"]):
+        params[f"{end}_taken_date"] = f"{time_of_end:%Y-%m-%d %H:%M:%S}"
+    for end, time_of_end in _time_range(settings["uploaded"]):
+        params[f"{end}_upload_date"] = f"{time_of_end.timestamp():.0f}"
     return {name: value for name, value in params.items() if value}
 
 
-def _moments(text: str) -> Iterator[tuple[str, datetime]]:
-    first, last = days(text) if text else (None, None)
+def _time_range(text: str) -> Iterator[tuple[str, datetime]]:
+    first, last = parse_day_range(text) if text else (None, None)
     for end, day, clock in (("min", first, time.min), ("max", last, time(23, 59, 59))):
         if day is not None:
             yield end, datetime.combine(day, clock, UTC)
@@ -219,24 +239,24 @@ def _candidate(photo: Photo, query: Query, settings: Mapping[str, str]) -> Candi
 
 
 def _size(photo: Photo, side: int) -> str | None:
-    """Return the letter of the smallest size not under `side`, else of the largest there is."""
-    sides = {x: _longer(photo, x) for x in _SIDES if _is_address(photo.get(f"url_{x}"))}
-    enough = [x for x in sides if sides[x] >= side]
-    if enough:
-        return min(enough, key=sides.__getitem__)
+    """Return the letter of the smallest size of at least `side`, else of the largest."""
+    sides = {x: _longer_side(photo, x) for x in _MAX_SIDES if _is_url(photo.get(f"url_{x}"))}
+    large_enough = [x for x in sides if sides[x] >= side]
+    if large_enough:
+        return min(large_enough, key=sides.__getitem__)
     return max(sides, key=sides.__getitem__, default=None)
 
 
-def _longer(photo: Photo, size: str) -> float:
+def _longer_side(photo: Photo, size: str) -> float:
     sides = [_pixels(photo, side, size) for side in ("width", "height")]
-    return max((side for side in sides if side), default=_SIDES[size])
+    return max((side for side in sides if side), default=_MAX_SIDES[size])
 
 
 def _pixels(photo: Photo, side: str, size: str) -> int | None:
-    # Numbers come as numbers or as strings, now and then as null.
+    # Numbers may be numbers, strings or null.
     pixels = str(photo.get(f"{side}_{size}") or "")
     return int(pixels) if pixels.isdecimal() else None
 
 
-def _is_address(url: object) -> bool:
+def _is_url(url: object) -> bool:
     return isinstance(url, str) and url.startswith(("https://", "http://"))

@@ -1,4 +1,4 @@
-"""Google: `source` is what it finds, `browser` how it is asked, `page` how its pages are read."""
+"""Google: results in `source`, the browser in `browser`, parsing in `page`."""
 
 from harvest.sources.google.source import Google
 

@@ -1,7 +1,7 @@
 """A real Chrome or Chromium with a page in it, driven by selenium.
 
-The browser is what it is: no other browser's user agent, automation not hidden. It gets a fresh
-profile that is removed with it, and a keeper (`run_chromedriver.py`) that ends it with us.
+The browser has its own user agent and does not hide automation. It gets a fresh profile that is
+removed with it, and a supervisor (`run_chromedriver.py`) that ends it with this process.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from harvest.sources.chrome import (
 )
 from harvest.sources.google.page import GooglePage
 
-_LOADING = 30.0
-_ANSWERING = 60
-_POLL = 0.2
+_LOAD_TIMEOUT_SECONDS = 30.0
+_DRIVER_TIMEOUT_SECONDS = 60
+_POLL_SECONDS = 0.2
 _NET_ERROR = re.compile(r"\b(ERR_[A-Z_]+)")
-_SHOWN = """return {
+_SNAPSHOT = """return {
     html: document.documentElement ? document.documentElement.outerHTML : '',
     text: document.body ? document.body.innerText : '',
     failed: location.protocol === 'chrome-error:',
     status: (performance.getEntriesByType('navigation')[0] || {}).responseStatus || 0,
 }"""
-# From the end one page up and down again: pages load more on the way to their end.
+# At the end scroll one page up and down again: pages load more when they reach their end.
 _SCROLL = """
 const end = document.documentElement.scrollHeight, seen = window.scrollY + window.innerHeight;
 window.scrollTo(0, seen >= end - 2 ? end - 2 * window.innerHeight : end);
@@ -54,15 +54,15 @@ if (more && more.offsetParent) more.click();
 """
 
 
-# In the browser's log; what the page sends of its own accord to count visits brings no results.
+# Events in the browser's log. Requests of the page that count visits bring no results.
 _FAILED, _FINISHED = "Network.loadingFailed", "Network.loadingFinished"
-_OWN_REQUESTS = ("Fetch", "XHR")
-_COUNTERS = ("/gen_204", "/client_204", "/log")
+_SCRIPT_REQUESTS = ("Fetch", "XHR")
+_COUNTER_PATHS = ("/gen_204", "/client_204", "/log")
 
 
 @dataclass(frozen=True, slots=True)
 class BrowserOptions:
-    """Which browser, and how. Empty paths are found; `profile` is a folder that is kept."""
+    """Options of the browser. Empty paths are searched for; a `profile` folder is kept."""
 
     chrome: str = ""
     chromedriver: str = ""
@@ -71,11 +71,10 @@ class BrowserOptions:
 
 
 class GoogleBrowser:
-    """One window; a context manager that ends the browser whatever happens.
+    """One window; a context manager that always ends the browser.
 
-    `wait` waits so many seconds and returns whether the search was stopped meanwhile.
-    Raises `MissingComponent` where it cannot be started, `Unreachable` when a page cannot be
-    had or the browser is gone.
+    `wait` waits some seconds and returns whether the search was stopped. Raises `MissingComponent`
+    if it does not start, `Unreachable` when a page cannot be loaded or the browser is gone.
     """
 
     def __init__(self, settings: BrowserOptions, wait: Callable[[float], bool]) -> None:
@@ -85,7 +84,7 @@ class GoogleBrowser:
         try:
             self._folder = make_browser_folder()
         except OSError as error:
-            raise _will_not_start(error) from error
+            raise _start_error(error) from error
         profile = settings.profile or f"{self._folder}/profile"
         self._options.add_argument(f"--user-data-dir={profile}")
         self._service = SupervisedDriver(driver, self._folder)
@@ -96,11 +95,11 @@ class GoogleBrowser:
     def __enter__(self) -> Self:
         try:
             self._service.start()
-            self._page = self._connected()
-            self._page.set_page_load_timeout(_LOADING)
+            self._page = self._connect()
+            self._page.set_page_load_timeout(_LOAD_TIMEOUT_SECONDS)
         except (WebDriverException, HTTPError, OSError) as error:
             self.close()
-            raise _will_not_start(error) from error
+            raise _start_error(error) from error
         except BaseException:
             self.close()
             raise
@@ -122,43 +121,49 @@ class GoogleBrowser:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def open(self, url: str) -> None:
-        """Go there and wait until the page can be read."""
+        """Open a URL and wait until the page can be read."""
         with _errors():
             self._note_requests()
             self._pending.clear()
             self._driver.get(url)
 
     def page(self) -> GooglePage:
-        """Return what is shown now."""
+        """Return a snapshot of the page."""
         with _errors():
-            shown = self._driver.execute_script(_SHOWN)
+            snapshot = self._driver.execute_script(_SNAPSHOT)
             url = self._driver.current_url
-        page = GooglePage(url, shown["html"], shown["text"], shown["status"])
-        # Not every failure to go somewhere is raised when going there.
-        if shown["failed"] and not page.status:
+        page = GooglePage(url, snapshot["html"], snapshot["text"], snapshot["status"])
+        # Not every failure is raised by `open`.
+        if snapshot["failed"] and not page.status:
             raise _unreachable(page.text)
         return page
 
     @property
-    def lacks(self) -> str:
-        """What became of the last request of the page itself, where it brought nothing."""
+    def failed_request(self) -> str:
+        """How the last request of the page failed; empty if it did not."""
         if self._pending:
-            return f"a request of the page was not answered within {_LOADING:.0f} seconds"
+            return (
+                f"a request of the page was not answered within {_LOAD_TIMEOUT_SECONDS:.0f} seconds"
+            )
         return "a request of the page failed" if self._any_failed else ""
 
     def scroll(self) -> None:
-        """Scroll towards the end of the page, and press its button for more."""
+        """Scroll towards the end of the page, and press its button for more results."""
         with _errors():
             self._driver.execute_script(_SCROLL)
 
     def watch(
-        self, done: Callable[[GooglePage], bool], quiet: float, most: float, *, scroll: bool = False
+        self,
+        is_done: Callable[[GooglePage], bool],
+        quiet_seconds: float,
+        max_seconds: float,
+        *,
+        scroll: bool = False,
     ) -> GooglePage:
-        """Return the first page that is `done`, else the last one.
+        """Return the first snapshot that `is_done`, else the last one.
 
-        The last one is that after `quiet` seconds without any change or any request of the page
-        under way, or `most` seconds in all. The quiet is counted in looks at the page, so that a
-        busy machine does not use it up.
+        Ends after `quiet_seconds` without a change or a running request of the page, or after
+        `max_seconds`. Quiet time is counted in polls, so that a busy machine does not use it up.
         """
         began = time.monotonic()
         self._any_failed = False
@@ -168,18 +173,18 @@ class GoogleBrowser:
             page = self.page()
             if last is None or page.html != last.html:
                 last, unchanged = page, 0
-                if done(page):
+                if is_done(page):
                     return page
             with _errors():
                 self._note_requests()
-            # What a request brought may be in the page only at the next look.
+            # The results of a request may be in the page only at the next poll.
             unchanged = 0 if self._pending else unchanged + 1
-            if unchanged * _POLL > quiet or time.monotonic() - began > most:
+            if unchanged * _POLL_SECONDS > quiet_seconds or time.monotonic() - began > max_seconds:
                 return page
             if scroll:
                 self.scroll()
-            if self._wait(_POLL):
-                raise Closed("The search was stopped.")
+            if self._wait(_POLL_SECONDS):
+                raise Closed("the search was stopped")
 
     def _note_requests(self) -> None:
         host = urlsplit(self._driver.current_url).netloc
@@ -189,27 +194,29 @@ class GoogleBrowser:
             number = str(params.get("requestId"))
             if event["method"] == "Network.requestWillBeSent":
                 url = urlsplit(params["request"]["url"])
-                own = params.get("type") in _OWN_REQUESTS and url.netloc == host
-                if own and not url.path.startswith(_COUNTERS):
+                is_own = params.get("type") in _SCRIPT_REQUESTS and url.netloc == host
+                if is_own and not url.path.startswith(_COUNTER_PATHS):
                     self._pending.add(number)
             elif number in self._pending:
-                bad = params.get("response", {}).get("status", 0) >= 400
-                self._any_failed |= bad or (event["method"] == _FAILED and not params["canceled"])
+                is_error = params.get("response", {}).get("status", 0) >= 400
+                self._any_failed |= is_error or (
+                    event["method"] == _FAILED and not params["canceled"]
+                )
                 if event["method"] in (_FAILED, _FINISHED):
                     self._pending.discard(number)
 
     @property
     def _driver(self) -> Remote:
         if self._page is None:
-            raise Unreachable("The browser is closed.")
+            raise Unreachable("the browser is closed")
         return self._page
 
-    def _connected(self) -> Remote:
-        # Straight: selenium would ask a proxy of the environment for its own driver.
+    def _connect(self) -> Remote:
+        # Direct: selenium would use a proxy of the environment for its own driver.
         config = ClientConfig(
             self._service.service_url,
             proxy=Proxy({"proxyType": ProxyType.DIRECT}),
-            timeout=_ANSWERING,
+            timeout=_DRIVER_TIMEOUT_SECONDS,
         )
         return Remote(RemoteConnection(client_config=config), options=self._options)
 
@@ -224,7 +231,7 @@ def _options(settings: BrowserOptions) -> ChromeOptions:
     if not settings.window:
         switches.append("--headless=new")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
-        # Chromium's sandbox refuses to work for root.
+        # Chromium's sandbox does not work for root.
         switches.append("--no-sandbox")
     for switch in switches:
         options.add_argument(switch)
@@ -237,30 +244,30 @@ def _errors() -> Iterator[None]:
         yield
     except TimeoutException as error:
         raise Unreachable(
-            f"The page did not load within {_LOADING:.0f} seconds.", "Try again later."
+            f"the page did not load within {_LOAD_TIMEOUT_SECONDS:.0f} seconds", "try again later"
         ) from error
     except (WebDriverException, HTTPError, OSError) as error:
         if _NET_ERROR.search(str(error)):
             raise _unreachable(str(error)) from error
         raise Unreachable(
-            f"The browser is gone or does not answer: {_first_line(error)}",
-            "Run the same command again; was its window closed, or memory short?",
+            f"the browser is gone or does not respond: {_first_line(error)}",
+            "run the same command again, without closing its window",
         ) from error
 
 
 def _unreachable(text: str) -> Unreachable:
     reason = _NET_ERROR.search(text)
-    return unreachable_error("The site", reason[1] if reason else "the browser does not say why")
+    return unreachable_error("the site", reason[1] if reason else "unknown reason")
 
 
-def _will_not_start(error: Exception) -> MissingComponent:
+def _start_error(error: Exception) -> MissingComponent:
     return MissingComponent(
-        f"The browser does not start: {_first_line(error)}",
-        "Browser and driver must be of the same version: sudo apt-get install chromium "
+        f"the browser does not start: {_first_line(error)}",
+        "install browser and driver in the same version: sudo apt-get install chromium "
         "chromium-driver, or -o google.chromedriver=PATH and -o google.chrome=PATH",
     )
 
 
 def _first_line(error: Exception) -> str:
-    said = getattr(error, "msg", None) or str(error)
-    return str(said).strip().partition("\n")[0][:300]
+    text = getattr(error, "msg", None) or str(error)
+    return str(text).strip().partition("\n")[0][:300]

@@ -1,8 +1,8 @@
-"""What a Google image page shows: its results, or why there are none.
+"""Parses a Google image page: its results, or why there are none.
 
-The page carries its results twice: as arrays in its scripts, `["https://host/a.jpg",H,W]` (height
+The page has its results twice: as arrays in its scripts, `["https://host/a.jpg",H,W]` (height
 first) followed by `"2003":[null,id,page,title]`, and as links `/imgres?imgurl=…`. Class names
-change from week to week and are not looked at.
+change from week to week and are not used.
 """
 
 from __future__ import annotations
@@ -32,20 +32,19 @@ _TOKEN = re.compile(
 # Scripts may write \x3d, which JSON does not know, for \u003d.
 _HEX_ESCAPE = re.compile(r"(?<!\\)\\x([0-9A-Fa-f]{2})")
 
-_NONE = ("did not match any image results", "did not match any documents")
+_NO_RESULTS_TEXT = ("did not match any image results", "did not match any documents")
 _CAPTCHA_TEXT = ("unusual traffic", "not a robot", "solve the captcha")
 _CAPTCHA_CODE = ("g-recaptcha", "captcha-form", "recaptcha/api", "recaptcha/enterprise")
 _CONSENT_TEXT = ("before you continue",)
 _CONSENT_FORM = re.compile(r'<form[^>]+action="https?://consent\.')
-_SHORT = 2000
+_MAX_REDIRECT_CHARS = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class GooglePage:
-    """What the browser shows at one moment.
+    """A snapshot of the page in the browser.
 
-    `text` is what a person could read of it; `status` is the HTTP status of the page, 0 where
-    the browser does not tell.
+    `text` is its visible text; `status` its HTTP status, 0 if the browser does not report one.
     """
 
     url: str
@@ -56,7 +55,7 @@ class GooglePage:
 
 @dataclass(frozen=True, slots=True)
 class GoogleResult:
-    """One picture that the page tells of; `width` and `height` are those of the original."""
+    """One result; `width` and `height` are those of the original."""
 
     url: str
     width: int | None
@@ -65,33 +64,33 @@ class GoogleResult:
     title: str | None = None
 
 
-def results(html: str) -> list[GoogleResult]:
-    """Return every picture once, in the page's order; what its scripts say counts before links."""
+def parse_results(html: str) -> list[GoogleResult]:
+    """Return every image once, in page order; scripts take precedence over links."""
     tree = _tree(html)
     if tree is None:
         return []
     by_url: dict[str, GoogleResult] = {}
     for script in tree.xpath("//script/text()"):
-        for result in _in_script(str(script)):
+        for result in _parse_script(str(script)):
             by_url.setdefault(result.url, result)
     for link in tree.xpath("//a[contains(@href, 'imgres?')]"):
-        for result in _in_link(link):
+        for result in _parse_link(link):
             by_url.setdefault(result.url, result)
     return list(by_url.values())
 
 
-def state(page: GooglePage) -> PageState:
-    """Return what kind of page this is; `unknown` may still become another one."""
-    if results(page.html):
+def page_state(page: GooglePage) -> PageState:
+    """Return the kind of a page; `unknown` may change while it loads."""
+    if parse_results(page.html):
         return "results"
     text = " ".join(page.text.split()).casefold()
-    # Not the whole address: the query in it may well be "sorry".
+    # Not the whole address: the query in it may be "sorry".
     parts = urlsplit(page.url)
     if "/sorry/" in f"{parts.path}/":
         return "captcha"
     if (parts.hostname or "").startswith("consent."):
         return "consent"
-    if any(sentence in text for sentence in _NONE):
+    if any(sentence in text for sentence in _NO_RESULTS_TEXT):
         return "none"
     if page.status == 429:
         return "refused"
@@ -107,27 +106,29 @@ def _is_captcha(html: str, text: str) -> bool:
         return True
     if any(mark in html for mark in _CAPTCHA_CODE):
         return True
-    return len(html) < _SHORT and "/sorry/" in html
+    return len(html) < _MAX_REDIRECT_CHARS and "/sorry/" in html
 
 
 def _tree(html: str) -> lxml_html.HtmlElement | None:
     try:
         parser = lxml_html.HTMLParser(encoding="utf-8", huge_tree=True)
-        # lxml refuses a text that declares its own encoding, bytes it takes.
+        # lxml rejects text that declares its own encoding, but not bytes.
         return lxml_html.fromstring(html.encode("utf-8", "replace"), parser=parser)
     except ParserError:
         return None
 
 
-def _in_script(script: str) -> Iterator[GoogleResult]:
+def _parse_script(script: str) -> Iterator[GoogleResult]:
     last: GoogleResult | None = None
     for token in _TOKEN.finditer(script):
         if token["url"] is None:
             if last is not None:
-                yield replace(last, page_url=_web(token["page"]), title=_title(token["title"]))
+                yield replace(
+                    last, page_url=_parse_url(token["page"]), title=_title(token["title"])
+                )
             last = None
             continue
-        url = _web(token["url"])
+        url = _parse_url(token["url"])
         if url is None or _is_thumbnail(url):
             continue
         if last is not None:
@@ -137,9 +138,9 @@ def _in_script(script: str) -> Iterator[GoogleResult]:
         yield last
 
 
-def _in_link(link: lxml_html.HtmlElement) -> Iterator[GoogleResult]:
-    asked = parse_qs(link.get("href").partition("?")[2])
-    fields = {name: values[0] for name, values in asked.items()}
+def _parse_link(link: lxml_html.HtmlElement) -> Iterator[GoogleResult]:
+    params = parse_qs(link.get("href").partition("?")[2])
+    fields = {name: values[0] for name, values in params.items()}
     url = fields.get("imgurl", "")
     if url.startswith(("http://", "https://")) and not _is_thumbnail(url):
         title = " ".join(link.xpath("string(.//img/@alt)").split()) or None
@@ -156,23 +157,23 @@ def _is_thumbnail(url: str) -> bool:
     return host.endswith(".gstatic.com") or parts.query.startswith("q=tbn")
 
 
-def _web(literal: str | None) -> str | None:
-    text = _string(literal)
+def _parse_url(literal: str | None) -> str | None:
+    text = _parse_string(literal)
     return text if text and text.startswith(("http://", "https://")) else None
 
 
 def _title(literal: str | None) -> str | None:
-    return " ".join((_string(literal) or "").split()) or None
+    return " ".join((_parse_string(literal) or "").split()) or None
 
 
-def _string(literal: str | None) -> str | None:
+def _parse_string(literal: str | None) -> str | None:
     if literal is None or not literal.startswith('"'):
         return None
     try:
         text: str = json.loads(_HEX_ESCAPE.sub(r"\\u00\1", literal), strict=False)
     except ValueError:
         return None
-    # Half of a surrogate pair is no character and could not be written anywhere.
+    # Half of a surrogate pair cannot be encoded.
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

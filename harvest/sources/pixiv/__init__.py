@@ -1,4 +1,4 @@
-"""Pixiv: `source` is what it finds, `api` how it is asked, `login` how an account is got."""
+"""Pixiv: results in `source`, calls in `api`, login in `login`."""
 
 from harvest.sources.pixiv.source import Pixiv
 

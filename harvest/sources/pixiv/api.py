@@ -1,9 +1,8 @@
-"""Pixiv's app API through pixivpy3: a login that renews itself, a page of a search.
+"""Pixiv's app API through pixivpy3: a login that renews itself, pages of a search.
 
-pixivpy3 knows what the app sends. It passes itself off as a browser and looks at no status, so
-every request of it goes through `PixivApi._request`: any endpoint, and a session of ours, which
-judges every answer. Pixiv says the same thing with several statuses: the words of the body decide
-first, the status only where the body says nothing.
+pixivpy3 knows what the app sends. It imitates a browser and ignores statuses, so all its requests
+go through `PixivApi._request`: to any endpoint, by our session, which checks every response. Pixiv
+uses several statuses for one error: the message in the body decides first, then the status.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from harvest.http import Client, Page, parse_retry_after
 from harvest.http.throttle import RetryableError
 from harvest.http.urls import get_host
 from harvest.secrets import LOGIN_HELP
-from harvest.sources.base import Endpoint, no_data_error, redact_site_text, refusal
+from harvest.sources.base import Endpoint, no_data_error, redact_site_text, status_error
 
 if TYPE_CHECKING:
     from pixivpy3 import AppPixivAPI
@@ -37,11 +36,11 @@ _APP = {
     "app-os-version": "14.6",
     "user-agent": "PixivIOSApp/7.13.3 (iOS 14.6; iPhone13,2)",
 }
-# An access token lives an hour; it is renewed while it still has this many seconds.
-_MARGIN = 120.0
-_LIFE = 3600.0
-_PASSING = frozenset({500, 502, 503, 504})
-_TOKEN_TROUBLE = ("invalid_grant", "invalid refresh token", "access token", "oauth process")
+# An access token is valid for an hour; it is renewed this many seconds before its end.
+_RENEWAL_MARGIN_SECONDS = 120.0
+_TOKEN_LIFETIME_SECONDS = 3600.0
+_TEMPORARY_STATUSES = frozenset({500, 502, 503, 504})
+_TOKEN_ERRORS = ("invalid_grant", "invalid refresh token", "access token", "oauth process")
 
 SearchTarget = Literal["partial_match_for_tags", "exact_match_for_tags", "title_and_caption"]
 SearchOrder = Literal["date_desc", "date_asc"]
@@ -49,13 +48,13 @@ SearchOrder = Literal["date_desc", "date_asc"]
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Where the API and its token service are asked."""
+    """The endpoints of the API and its token service."""
 
     api: Endpoint
     auth: Endpoint
 
     def url(self, url: str) -> str:
-        """Return an address of Pixiv's at the endpoint that takes its host's place."""
+        """Return a URL of Pixiv with its host replaced by the endpoint."""
         for host, endpoint in ((HOST, self.api), (AUTH_HOST, self.auth)):
             if url.startswith(f"{host}/"):
                 return endpoint.url(url.removeprefix(host))
@@ -64,7 +63,7 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class PixivSearch:
-    """One search in Pixiv's words; the days are the first and the last one, both included."""
+    """One search in the terms of the API; both days are included."""
 
     word: str
     target: SearchTarget
@@ -75,33 +74,33 @@ class PixivSearch:
 
 @dataclass(frozen=True, slots=True)
 class PixivPage:
-    """The works of one answer as JSON values, and where the next one begins, if anywhere."""
+    """The works of one response as JSON values, and the offset of the next page, if any."""
 
     works: list[Any]
     next_offset: int | None
 
 
 class _TokenRefused(Exception):
-    """The access token, the refresh token or the login code is wrong or too old."""
+    """The access token, the refresh token or the login code is wrong or expired."""
 
 
 class _OffsetCap(Exception):
-    """That result lies past the number that one search reaches."""
+    """The offset is beyond the results that one search lists."""
 
 
 class PixivApi:
-    """The app API with a login that renews itself. Thread-safe. `token` is the newest one.
+    """The app API with a login that renews itself. Thread-safe. `token`: latest refresh token.
 
-    Every method raises `NeedsLogin`, `RateLimited`, `Blocked`, `Changed`, `Unreachable`; making one
-    raises `MissingComponent` without pixivpy3, and `UsageError` when a certificate file of the
-    environment is unusable.
+    Every method raises `NeedsLogin`, `RateLimited`, `Blocked`, `Changed`, `Unreachable`; the
+    constructor `MissingComponent` without pixivpy3, and `UsageError` when a certificate file of
+    the environment is unusable.
     """
 
     def __init__(self, endpoints: Endpoints, client: Client, token: str, pace: float) -> None:
         self._app = _open_app(self._request)
         from harvest.sources.sessions import open_session
 
-        self._session = open_session(client, pace, _trouble)
+        self._session = open_session(client, pace, _check_response)
         self._endpoints = endpoints
         self._client = client
         self.token = token
@@ -110,7 +109,7 @@ class PixivApi:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Drop kept connections."""
+        """Close the session."""
         self._session.close()
 
     def log_in(self) -> str:
@@ -118,17 +117,18 @@ class PixivApi:
         try:
             answer = self._authorized()
         except _TokenRefused:
-            what = "Pixiv refused the refresh token: it is wrong or too old."
+            what = "Pixiv rejected the refresh token: it is wrong or expired"
             raise NeedsLogin(what, LOGIN_HELP["pixiv"]) from None
-        self.token, life = self._app.refresh_token or self.token, _LIFE
+        self.token = self._app.refresh_token or self.token
+        lifetime = _TOKEN_LIFETIME_SECONDS
         with suppress(KeyError, TypeError, ValueError):
-            life = float(answer["expires_in"])
-        self._renew_at = time.monotonic() + life - _MARGIN
+            lifetime = float(answer["expires_in"])
+        self._renew_at = time.monotonic() + lifetime - _RENEWAL_MARGIN_SECONDS
         user = answer.get("user") or answer["response"]["user"]
         return str(user.get("name") or user.get("account") or "")
 
     def exchange(self, code: str, verifier: str) -> str | None:
-        """Return the refresh token for a login code (RFC 7636), None for a code too old."""
+        """Return the refresh token for a login code (RFC 7636), None for an expired code."""
         data = {
             "client_id": self._app.client_id,
             "client_secret": self._app.client_secret,
@@ -144,13 +144,13 @@ class PixivApi:
             return None
         token = answer.get("refresh_token") or (answer.get("response") or {}).get("refresh_token")
         if not isinstance(token, str) or not token:
-            raise changed("a login without its refresh token")
+            raise changed_error("a login without its refresh token")
         return token
 
     def search(self, search: PixivSearch, offset: int) -> PixivPage | None:
-        """Return the works from `offset` on, None past what one search reaches."""
+        """Return the works from `offset` on, None beyond the results that one search lists."""
         try:
-            answer = self._logged_in(
+            answer = self._call(
                 lambda: self._app.search_illust(
                     search.word,
                     search_target=search.target,
@@ -164,19 +164,19 @@ class PixivApi:
             return None
         works = answer.get("illusts")
         if not isinstance(works, list):
-            raise changed("a search without its list of works")
+            raise changed_error("a search without its list of works")
         return PixivPage(works, _next_offset(answer.get("next_url"), offset))
 
     def frames(self, work: int) -> int:
-        """Return the number of a ugoira's frames; 0 when the work is gone or has none."""
+        """Return the number of frames of a ugoira; 0 when the work is deleted or has none."""
         try:
-            answer = self._logged_in(lambda: self._app.ugoira_metadata(work))
+            answer = self._call(lambda: self._app.ugoira_metadata(work))
             return len(answer["ugoira_metadata"]["frames"])
         except (Changed, KeyError, TypeError):
-            # One work that was deleted since is no reason to end the whole search.
+            # A work deleted since must not end the whole search.
             return 0
 
-    def _logged_in(self, call: Callable[[], Any]) -> Any:
+    def _call(self, call: Callable[[], Any]) -> Any:
         login = self._current_login()
         try:
             return call()
@@ -185,12 +185,12 @@ class PixivApi:
         try:
             return call()
         except _TokenRefused:
-            what = "Pixiv refuses the access token that it just gave."
+            what = "Pixiv rejects the access token that it just issued"
             raise NeedsLogin(what, LOGIN_HELP["pixiv"]) from None
 
     def _current_login(self, refused: int | None = None) -> int:
         with self._lock:
-            # Another thread may have made a new one while this one waited.
+            # Another thread may have renewed it while this one waited.
             if self._logins == refused or time.monotonic() >= self._renew_at:
                 self.log_in()
                 self._logins += 1
@@ -203,10 +203,10 @@ class PixivApi:
             try:
                 answer = self._app.auth(refresh_token=self.token)
             except AttributeError:
-                # It reads response.user.id of whatever JSON it was given.
-                raise changed("a login without its account") from None
+                # It reads response.user.id of any JSON.
+                raise changed_error("a login without its account") from None
         if not self._app.access_token:
-            raise changed("a login without its access token")
+            raise changed_error("a login without its access token")
         return dict(answer)
 
     def _request(
@@ -219,11 +219,11 @@ class PixivApi:
         )
 
 
-def changed(what: str) -> Changed:
-    """Return the error for an answer that came, but not in the shape we know."""
+def changed_error(what: str) -> Changed:
+    """Return the error for a response in an unknown format."""
     return Changed(
-        f"Pixiv answered with {what}.",
-        "Run pip install -U pixivpy3 and update Gleanset, or use another source until then.",
+        f"Pixiv answered with {what}",
+        "pip install -U pixivpy3 and update Gleanset, or use another source",
     )
 
 
@@ -232,18 +232,18 @@ def _open_app(request: Callable[..., Response]) -> AppPixivAPI:
         from pixivpy3 import AppPixivAPI
     except ImportError as error:
         raise MissingComponent(
-            f"Pixiv is asked through pixivpy3, which is not there ({error}).",
-            "Run pip install pixivpy3.",
+            f"Pixiv needs the Python package pixivpy3, which is not installed ({error})",
+            "pip install pixivpy3",
         ) from error
 
     class App(AppPixivAPI):
-        def requests_call(self, *sent: Any, **named: Any) -> Response:
-            return request(*sent, **named)
+        def requests_call(self, *args: Any, **kwargs: Any) -> Response:
+            return request(*args, **kwargs)
 
     app = App()
-    # In English the translations of tags help whoever reads no Japanese.
+    # For English translations of tags.
     app.set_accept_language("en-us")
-    # The session that it brings imitates a browser, and is never asked.
+    # Its own session imitates a browser, and is never used.
     app.requests.close()
     return app
 
@@ -257,49 +257,49 @@ def _next_offset(next_url: object, offset: int) -> int | None:
         return None
     ahead = parse_qs(urlsplit(str(next_url)).query).get("offset", [""])[0]
     if not ahead.isdecimal() or int(ahead) <= offset:
-        raise changed("a next page that does not lie ahead")
+        raise changed_error("a next page that is not ahead")
     return int(ahead)
 
 
-def _trouble(page: Page) -> Exception | None:
-    error = _complaint(page)
-    if isinstance(error, GleansetError) and page.status in _PASSING:
+def _check_response(page: Page) -> Exception | None:
+    error = _response_error(page)
+    if isinstance(error, GleansetError) and page.status in _TEMPORARY_STATUSES:
         return RetryableError(error, parse_retry_after(page.headers))
     return error
 
 
-def _complaint(page: Page) -> Exception | None:
+def _response_error(page: Page) -> Exception | None:
     try:
         body = json.loads(page.text)
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        return no_data_error("Pixiv", "a question of its app", page)
+        return no_data_error("Pixiv", "a call of its app API", page)
     if page.status == 200 and not body.get("error") and not body.get("has_error"):
         return None
-    message = " ".join(_sentences(body))
+    message = " ".join(_messages(body))
     lower = message.casefold()
-    if any(mark in lower for mark in _TOKEN_TROUBLE) or page.status == 401:
+    if any(mark in lower for mark in _TOKEN_ERRORS) or page.status == 401:
         return _TokenRefused()
     if "offset" in lower and "no more than" in lower:
         return _OffsetCap()
     if "invalid_client" in lower:
         return Changed(
-            f"Pixiv no longer knows the app that pixivpy3 speaks for ({page.url}).",
-            "Run pip install -U pixivpy3.",
+            f"Pixiv no longer accepts the app that pixivpy3 imitates ({page.url})",
+            "pip install -U pixivpy3",
         )
     if "rate limit" in lower:
         page = replace(page, status=429)
     words = f": {redact_site_text(message)}" if message else ""
-    return refusal(f"Pixiv answered {page.status}{words} ({page.url}).", page)
+    return status_error(f"Pixiv answered {page.status}{words} ({page.url})", page)
 
 
-def _sentences(body: Mapping[str, Any]) -> Iterator[str]:
+def _messages(body: Mapping[str, Any]) -> Iterator[str]:
     # {"error": {"message": …, "user_message": …}}, {"error": "invalid_grant", "errors":
-    # {"system": {"message": …}}} and whatever else says something.
+    # {"system": {"message": …}}} and other forms.
     for key in ("error", "errors", "system", "message", "user_message", "reason"):
         value = body.get(key)
         if isinstance(value, str) and value:
             yield value
         elif isinstance(value, dict):
-            yield from _sentences(value)
+            yield from _messages(value)

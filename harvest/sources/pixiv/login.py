@@ -1,8 +1,8 @@
-"""Pixiv's login: the code that its page gives a browser, exchanged for a refresh token.
+"""Pixiv's login: the code from its login page, exchanged for a refresh token.
 
-The page is the one of Pixiv's app (OAuth 2 with PKCE, RFC 7636). At its end it redirects to
-`pixiv://account/login?code=…`, which no browser can open; the code in it is good for half a
-minute. So it is read from a browser that we watch, or exchanged the moment it is pasted.
+The page is that of Pixiv's app (OAuth 2 with PKCE, RFC 7636). It finally redirects to
+`pixiv://account/login?code=…`, which no browser can open; the code is valid for half a minute. So
+it is read from the log of a browser, or exchanged as soon as it is pasted.
 """
 
 from __future__ import annotations
@@ -30,27 +30,26 @@ from harvest.sources.pixiv.api import AUTH_HOST, HOST, Endpoints, PixivApi
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-ATTEMPTS = 5
-PATIENCE = 600.0
-# Inside the log, which is JSON in JSON, a quote ends the address.
+MAX_ATTEMPTS = 5
+BROWSER_TIMEOUT_SECONDS = 600.0
+# In the log, which is JSON in JSON, a quote ends the URL.
 _REDIRECT = re.compile(r"pixiv://account/login\?[^\s\"\\]*?\bcode=([\w.~-]+)", re.ASCII)
 _CODE = re.compile(r"[?&]code=([\w.~-]+)", re.ASCII)
 _STEPS = """\
 Log in to Pixiv in your browser, and copy one line out of it:
   1. Open {url}
-     (it {opened} opened by itself)
+     (it {opened} opened automatically)
   2. Before you log in press F12, choose "Network" and tick "Preserve log" (in Firefox
      "Persist Logs", behind the cog wheel).
-  3. Log in. The page then stays white or says that it cannot be opened: that is right.
+  3. Log in. The page then stays white or cannot be opened: this is expected.
   4. Type "code=" into the filter of the network list. Copy the address of the entry that
      begins with pixiv://account/login?code= (or of the one with callback?…code=), and
-     paste it here. Do so within half a minute of the login; if it took longer, nothing is
-     lost: you are asked again.
-A refresh token that you already have may be pasted instead.
+     paste it here within half a minute of the login. If it took longer, you can try again.
+You can also paste an existing refresh token.
 """
-_TOO_OLD = """\
-Pixiv refused that code: it was older than half a minute, used already, or not copied whole.
-Reload {url} in the browser, with the network list still open, and paste the new line.
+_RETRY = """\
+Pixiv rejected the code: it was older than half a minute, already used, or incomplete.
+Reload {url} in the browser, with the network list open, and paste the new line.
 """
 
 
@@ -63,16 +62,15 @@ def log_in_to_pixiv(
     auth_endpoint: str = AUTH_HOST,
     catch_code: Callable[[str], str | None] | None = None,
 ) -> dict[str, object]:
-    """Log in to Pixiv once, and keep the refresh token that stands for it from then on.
+    """Log in to Pixiv and store the refresh token; return the command's result.
 
-    `token` is an existing refresh token: nothing is asked then. Otherwise `catch_code` (by
-    default `catch_code_in_browser`) opens the login page in its own browser and watches for the
-    code; where it cannot, the page is opened by `open_browser`, and the person is told how to
-    copy the code. Returns the command's result. Raises `NeedsLogin`, `RateLimited`, `Blocked`,
-    `Unreachable`, `Changed`, `MissingComponent`.
+    With an existing refresh `token` nothing is asked. Otherwise `catch_code` (default:
+    `catch_code_in_browser`) opens the login page in a browser and waits for the code; if it cannot,
+    `open_browser` opens the page, and the user is asked to copy the code. Raises `NeedsLogin`,
+    `RateLimited`, `Blocked`, `Unreachable`, `Changed`, `MissingComponent`.
     """
     endpoints = Endpoints(Endpoint(endpoint), Endpoint(auth_endpoint))
-    # An endpoint that the person wrote may well be on this machine.
+    # An endpoint given by the user may be on this machine.
     with (
         Client(allow_private=(endpoint, auth_endpoint) != (HOST, AUTH_HOST)) as client,
         closing(PixivApi(endpoints, client, "", pace=0)) as api,
@@ -85,7 +83,7 @@ def log_in_to_pixiv(
 
 
 class PixivLogin:
-    """One login: its own secret, its page, and what becomes of the code."""
+    """One login with its own code verifier."""
 
     def __init__(self, api: PixivApi, endpoints: Endpoints) -> None:
         self._api = api
@@ -104,43 +102,43 @@ class PixivLogin:
         open_browser: Callable[[str], bool],
         catch_code: Callable[[str], str | None],
     ) -> str:
-        """Return a refresh token: by a code caught in a browser, else by one that is pasted."""
+        """Return a refresh token, by a code from a browser, else by a pasted code."""
         code = catch_code(self.url)
-        if code and (token := self._exchanged(code)):
+        if code and (token := self._exchange(code)):
             return token
-        return self._pasted(ask, open_browser)
+        return self._ask_for_token(ask, open_browser)
 
     def verify(self, token: str) -> str:
-        """Try a refresh token; return its account. Raises `NeedsLogin` for a bad one.
+        """Verify a refresh token; return its account. Raises `NeedsLogin` for a bad one.
 
-        The token to keep, which the site may have replaced, is then that of the API.
+        The site may replace the token: the one to store is then `api.token`.
         """
         self._api.token = token
         return self._api.log_in()
 
-    def _pasted(self, ask: Ask, open_browser: Callable[[str], bool]) -> str:
+    def _ask_for_token(self, ask: Ask, open_browser: Callable[[str], bool]) -> str:
         opened = "was" if open_browser(self.url) else "could not be"
         question = _STEPS.format(url=self.url, opened=opened)
-        for _ in range(ATTEMPTS):
+        for _ in range(MAX_ATTEMPTS):
             answer = ask(question + "The line", hidden=True).strip()
-            if answer and (token := self._token_in(answer)):
+            if answer and (token := self._read_token(answer)):
                 return token
-            question = _TOO_OLD.format(url=self.url)
+            question = _RETRY.format(url=self.url)
         raise NeedsLogin(
-            f"Pixiv gave no login after {ATTEMPTS} tries.",
-            "Run harvest login pixiv again, or give it a refresh token that you have.",
+            f"the login to Pixiv failed {MAX_ATTEMPTS} times",
+            "run harvest login pixiv again, or paste an existing refresh token",
         )
 
-    def _token_in(self, answer: str) -> str | None:
+    def _read_token(self, answer: str) -> str | None:
         if code := extract_code(answer):
-            return self._exchanged(code)
-        # A bare code and a refresh token look alike; only the code is in a hurry.
-        return self._exchanged(answer) or self._renewed(answer)
+            return self._exchange(code)
+        # A bare code and a refresh token look alike; the code, which expires soon, is tried first.
+        return self._exchange(answer) or self._renew(answer)
 
-    def _exchanged(self, code: str) -> str | None:
+    def _exchange(self, code: str) -> str | None:
         return self._api.exchange(code, self._verifier)
 
-    def _renewed(self, token: str) -> str | None:
+    def _renew(self, token: str) -> str | None:
         with suppress(NeedsLogin):
             self.verify(token)
             return self._api.token
@@ -154,55 +152,54 @@ def code_challenge(verifier: str) -> str:
 
 
 def extract_code(line: str) -> str | None:
-    """Return the login code in an address such as `pixiv://account/login?code=…&via=login`."""
-    found = _CODE.search(line)
-    return found[1] if found else None
+    """Return the login code in a URL such as `pixiv://account/login?code=…&via=login`."""
+    match = _CODE.search(line)
+    return match[1] if match else None
 
 
 def catch_code_in_browser(
-    url: str, *, patience: float = PATIENCE, arguments: tuple[str, ...] = ()
+    url: str, *, patience: float = BROWSER_TIMEOUT_SECONDS, arguments: tuple[str, ...] = ()
 ) -> str | None:
-    """Open `url` in a visible Chrome or Chromium and return the code that Pixiv's login ends with.
+    """Open `url` in Chrome or Chromium and return the code at the end of the login.
 
-    The person logs in, as in any window; only the browser's log of where it was sent is read.
-    None where that cannot be done (no such browser, no selenium, no screen), when the
-    window was closed, and after `patience` seconds: then the code is to be copied by hand.
+    The user logs in as in any window; only the browser's log of redirects is read. Returns None
+    without browser, selenium or display, when the window was closed, and after `patience` seconds.
     """
-    if not ("--headless=new" in arguments or _has_screen()):
+    if not ("--headless=new" in arguments or _has_display()):
         return None
     try:
         from selenium.common.exceptions import WebDriverException
     except ImportError:
         return None
     try:
-        with _window(arguments) as driver:
+        with _open_window(arguments) as driver:
             driver.get(url)
-            return _watch(driver, time.monotonic() + patience)
+            return _wait_for_code(driver, time.monotonic() + patience)
     except (MissingComponent, WebDriverException):
-        # No such browser, no driver for it, or the person closed the window.
+        # No browser or driver, or the user closed the window.
         return None
 
 
-def _watch(driver: Chrome, end: float) -> str | None:
-    # Selenium gives this one method no types.
+def _wait_for_code(driver: Chrome, end: float) -> str | None:
+    # Selenium has no types for this method.
     log: Callable[[], list[dict[str, str]]] = partial(driver.get_log, "performance")
     while time.monotonic() < end:
         for entry in log():
-            if found := _REDIRECT.search(entry["message"]):
-                return found[1]
-        # A closed window raises here; the log alone would stay silent.
+            if match := _REDIRECT.search(entry["message"]):
+                return match[1]
+        # Raises if the window was closed; the log alone would not.
         _ = driver.current_window_handle
         time.sleep(0.2)
     return None
 
 
 @contextmanager
-def _window(arguments: tuple[str, ...]) -> Iterator[Chrome]:
+def _open_window(arguments: tuple[str, ...]) -> Iterator[Chrome]:
     from selenium import webdriver
 
     from harvest.sources.chrome import find_chrome, find_driver
 
-    # It logs every answer of the browser, the code among them.
+    # It logs every response of the browser, including the code.
     logging.getLogger("selenium").setLevel(logging.CRITICAL)
     options: Any = webdriver.ChromeOptions()
     options.binary_location = find_chrome()
@@ -217,7 +214,7 @@ def _window(arguments: tuple[str, ...]) -> Iterator[Chrome]:
         driver.quit()
 
 
-def _has_screen() -> bool:
+def _has_display() -> bool:
     if sys.platform in ("win32", "darwin"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

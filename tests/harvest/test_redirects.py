@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,10 @@ from gleanset.records import Candidate, Origin
 from gleanset.work.progress import Progress
 from harvest.downloads import DownloadRun
 from harvest.folder import ImportOptions, harvest_folders
-from harvest.host_answers import NOT_ASKED, NOTICE
 from harvest.http import Client, DownloadLimits
 from harvest.http.throttle import HostSlots
-from harvest.keyword import harvest_searches, searches
+from harvest.keyword import harvest_searches, plan_searches
+from harvest.redirects import NOT_ASKED, NOTICE
 from harvest.sources import Pages, Query, Source
 from harvest.urls import harvest_urls, retry
 
@@ -96,8 +97,8 @@ def test_a_host_that_refuses_does_not_hold_up_the_search_for_ever(
 ) -> None:
     host.refuses_from = 5
     source = Many(host.site.url, 5000)
-    with pytest.raises(Incomplete, match="not asked for") as caught:
-        harvest_searches(dataset, searches([("x", None)], [source], {}), RUN, limit=50)
+    with pytest.raises(Incomplete, match="not requested") as caught:
+        harvest_searches(dataset, plan_searches([("x", None)], [source], {}), RUN, limit=50)
     assert caught.value.result is not None
     assert caught.value.result["added"] == 5
     assert source.given < 1000
@@ -107,12 +108,12 @@ def test_refusals_count_in_a_row_only() -> None:
     slots = HostSlots(per_host=1, delay=0)
     for _ in range(5):
         for is_refusal in (True, True, True, False):
-            slots.note_answer("a", is_refusal=is_refusal)
-            assert not slots.refuses("a")
+            slots.record_response("a", is_refusal=is_refusal)
+            assert not slots.is_refusing("a")
     for _ in range(4):
-        slots.note_answer("a", is_refusal=True)
-    assert slots.refuses("a")
-    assert not slots.refuses("b")
+        slots.record_response("a", is_refusal=True)
+    assert slots.is_refusing("a")
+    assert not slots.is_refusing("b")
 
 
 def test_only_idle_hosts_are_forgotten_the_least_recent_first(
@@ -122,13 +123,13 @@ def test_only_idle_hosts_are_forgotten_the_least_recent_first(
     slots = HostSlots(per_host=1, delay=0)
     slots.acquire("in use")
     slots.hold("resting", 600)
-    while not slots.refuses("refusing"):
-        slots.note_answer("refusing", is_refusal=True)
+    while not slots.is_refusing("refusing"):
+        slots.record_response("refusing", is_refusal=True)
     for host in ("idle", "idle later", "new"):
         slots.slow_down(host, 600)
     assert slots.acquire("in use") == math.inf
-    assert slots.pause("resting") > 0
-    assert slots.refuses("refusing")
+    assert slots._slots("resting").not_before > time.monotonic()
+    assert slots.is_refusing("refusing")
     for host, is_known in (("idle later", True), ("idle", False)):
         assert slots.acquire(host) == 0
         slots.release(host)

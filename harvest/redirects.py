@@ -1,0 +1,62 @@
+"""Redirects that lead to a host's notice, such as "removed.png", instead of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from gleanset.records import Candidate
+from gleanset.work.pool import Outcome
+
+Result = TypeVar("Result")
+# Reasons of rejections.
+NOT_ASKED = "not asked: host refuses"
+NOTICE = "redirected to a notice"
+# Two addresses may well lead to one image; three different ones do not.
+_MIN_REDIRECTS = 3
+_MAX_TARGETS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class RedirectedOutcome(Outcome[Candidate, Result]):
+    """Outcome of a candidate that was redirected to `final_url`."""
+
+    final_url: str = ""
+
+
+class RedirectTargets:
+    """The addresses that the results of one run were redirected to."""
+
+    def __init__(self) -> None:
+        self._urls: dict[str, set[str]] = {}
+        self._undo: dict[str, list[Callable[[], None]]] = {}
+
+    def is_notice(self, target: str, url: str) -> bool:
+        """Record a redirect from `url`; return whether different images lead to `target`.
+
+        An address with the file name of the target is the same image at another place.
+        """
+        urls = self._urls.pop(target, set())
+        self._urls[target] = urls
+        if len(self._urls) > _MAX_TARGETS:
+            oldest = next(iter(self._urls))
+            del self._urls[oldest]
+            self._undo.pop(oldest, None)
+        if len(urls) < _MIN_REDIRECTS and _file_name(url) != _file_name(target):
+            urls.add(url)
+        return len(urls) >= _MIN_REDIRECTS
+
+    def add_import(self, target: str, undo: Callable[[], None]) -> None:
+        """Record that a redirected image was imported, with a function that undoes it."""
+        self._undo.setdefault(target, []).append(undo)
+
+    def undo_imports(self, target: str) -> None:
+        """Undo all imports from a target."""
+        for undo in self._undo.pop(target, []):
+            undo()
+
+
+def _file_name(url: str) -> str:
+    return urlsplit(url).path.rpartition("/")[2].casefold()
