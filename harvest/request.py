@@ -96,7 +96,7 @@ class DownloadRequest(Request, frozen=True, kw_only=True):
         tuple[OptOutSignal, ...],
         Param(
             f"Opt-out signals to ignore: {', '.join(SIGNALS)}.",
-            metavar="WORD",
+            metavar="SIGNAL",
             common=True,
         ),
     ] = ()
