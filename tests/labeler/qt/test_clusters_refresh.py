@@ -21,7 +21,7 @@ from gleanset.db.proposals import Proposals
 from gleanset.db.sorting import SortingQueue
 from labeler.qt import window
 from labeler.qt.views import class_pages as pages_module
-from labeler.qt.views import labeling as sending
+from labeler.qt.views import labeling
 from labeler.sorting.page_layout import ClassPage
 
 ANEW = "Clusters updated with new features"
@@ -29,7 +29,7 @@ ANEW = "Clusters updated with new features"
 
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages_module, "LOOK_MS", 40)
+    monkeypatch.setattr(pages_module, "REFRESH_MS", 40)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def people_in_groups(person: Person) -> list[set[str]]:
 def test_faces_stand_in_a_plain_grid_until_all_are_measured(
     opened: Opened, drawn_few: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(window, "MEASURE_MS", 60_000)  # begun by hand below
+    monkeypatch.setattr(window, "EMBEDDING_DELAY_MS", 60_000)  # begun by hand below
     shutil.copytree(drawn_few.root, tmp_path / "d")
     with Dataset.open(tmp_path / "d") as dataset:
         dataset.db.run("DELETE FROM quality")
@@ -144,7 +144,7 @@ def test_what_was_touched_stays(person: Person) -> None:
 def test_a_key_that_was_meant_for_the_groups_before_is_not_taken(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "ENTER_DELAY_SECONDS", 60)
+    monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 60)
     view, before, said = class_pages(person), page_of(person), messages(person.window)
     person.add_class("Miku")
     view._refresh.watch(before)
@@ -152,7 +152,7 @@ def test_a_key_that_was_meant_for_the_groups_before_is_not_taken(
     until(lambda: page_of(person) is not before)
     view.send_rows([0], "Miku", "by hand")
     assert said[-1] == "This page has just appeared: check it, then press Enter again"
-    monkeypatch.setattr(sending, "ENTER_DELAY_SECONDS", 0)
+    monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 0)
     settle(person.window)
     view.send_rows([0], "Miku", "by hand")
     settle(person.window)

@@ -14,7 +14,7 @@ from sorting_book import by_id
 
 from gleanset import Dataset
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.qt.views.numbers import BAR, SHARE, NumbersView
+from labeler.qt.views.numbers import BAR, SHARE_ROLE, NumbersView
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import SortingSession
 from labeler.splits.plan import apply_split, plan_split
@@ -78,7 +78,7 @@ def splits(view: NumbersView) -> set[str | None]:
 
 def preview(view: NumbersView) -> None:
     QTest.mouseClick(view.plan_button, Button.LeftButton)
-    until(lambda: not view._splitting.busy)
+    until(lambda: not view._splitting.busy, 180)
     settle(window_of(view))
 
 
@@ -86,7 +86,7 @@ def test_how_many_each_class_has(view: NumbersView) -> None:
     counts = [int(text) for text in column(view, 1)]
     assert sum(counts) == 60
     least = counts.index(min(counts))
-    share = view.table.topLevelItem(least).data(BAR, SHARE)
+    share = view.table.topLevelItem(least).data(BAR, SHARE_ROLE)
     assert share == pytest.approx(min(counts) / max(counts))
     assert view.sorted.text() == "60 of 60 sorted"
 

@@ -14,7 +14,7 @@ from PySide6.QtCore import Qt
 from gleanset import Dataset
 from labeler.classes import ClassEditor
 from labeler.qt.grid.model import UNMARKED
-from labeler.qt.views import labeling as sending
+from labeler.qt.views import labeling
 from labeler.qt.views.labeling import ENTER_DELAY_SECONDS
 from labeler.qt.views.page_header import describe_page
 from labeler.sorting import page_layout
@@ -103,7 +103,7 @@ def test_undo_turns_back_to_the_page(person: Person) -> None:
 def test_enter_is_dead_on_a_page_that_has_just_come(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "ENTER_DELAY_SECONDS", 60)
+    monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 60)
     view, page = class_pages(person), class_pages(person).page
     view.show_page(page)
     person.enter()
