@@ -157,7 +157,7 @@ class Nothing(Source):
         ("[[Candidate('http://h/1', Origin('nothing', 1))]]", "got `int` - at `$.origin.key`"),
         ("[[Candidate('http://h/1', Origin('nothing', '1', tags='a b'))]]", "got `str` - at"),
         ("1 / 0", "ZeroDivisionError"),
-        ("[[Candidate('http://h/1', Origin('bing', '1'))]]", "it gives pictures of 'bing'"),
+        ("[[Candidate('http://h/1', Origin('bing', '1'))]]", "it returns images of 'bing'"),
     ],
 )
 def test_a_source_that_fails_is_named(packages: PluginPackages, pages: str, why: str) -> None:

@@ -233,7 +233,7 @@ def test_a_search_goes_on_past_its_cap_by_date(pixiv: PixivSite, client: Client)
 
 def test_a_day_with_more_works_than_a_search_reaches_ends(pixiv: PixivSite, client: Client) -> None:
     answers(pixiv, found(work(1), next_offset=5010))
-    with pytest.raises(Incomplete, match=r"works of 2024-05-01, of which one search reaches 5,000"):
+    with pytest.raises(Incomplete, match=r"works of 2024-05-01, beyond the 5,000 of one search"):
         ask(pixiv, client, since="2024-04-29")
     ends = [asked.get("end_date") for asked in pixiv.asked_for(SEARCH)]
     assert ends == [None, "2024-05-02", "2024-05-01", "2024-04-30", "2024-04-29"]
