@@ -53,7 +53,7 @@ def test_where_gallery_dl_broke_off_is_told(tmp_path: Path) -> None:
     broken = [-1, {"error": "HttpError", "message": "403 Forbidden"}]
     found = read_gallery_dl(written(tmp_path, image, broken))
     assert next(found).url == "https://a.example/1.jpg"
-    with pytest.raises(InputUnusable, match="broke off: HttpError: 403"):
+    with pytest.raises(InputUnusable, match="stopped: HttpError: 403"):
         next(found)
     found = read_gallery_dl(written(tmp_path, [6, "https://a.example/gallery", {}], image))
     assert next(found).url == "https://a.example/1.jpg"
