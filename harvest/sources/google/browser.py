@@ -11,9 +11,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -60,32 +59,23 @@ _SCRIPT_REQUESTS = ("Fetch", "XHR")
 _COUNTER_PATHS = ("/gen_204", "/client_204", "/log")
 
 
-@dataclass(frozen=True, slots=True)
-class BrowserOptions:
-    """Options of the browser. Empty paths are searched for; a `profile` folder is kept."""
-
-    chrome: str = ""
-    chromedriver: str = ""
-    profile: str = ""
-    window: bool = False
-
-
 class GoogleBrowser:
     """One window; a context manager that always ends the browser.
 
+    `settings` are the options of the source: `chrome`, `chromedriver`, `profile` and `window`.
     `wait` waits some seconds and returns whether the search was stopped. Raises `MissingComponent`
     if it does not start, `Unreachable` when a page cannot be loaded or the browser is gone.
     """
 
-    def __init__(self, settings: BrowserOptions, wait: Callable[[float], bool]) -> None:
+    def __init__(self, settings: Mapping[str, str], wait: Callable[[float], bool]) -> None:
         self._wait = wait
         self._options = _options(settings)
-        driver = find_driver(settings.chromedriver, self._options)
+        driver = find_driver(settings["chromedriver"], self._options)
         try:
             self._folder = make_browser_folder()
         except OSError as error:
             raise _start_error(error) from error
-        profile = settings.profile or f"{self._folder}/profile"
+        profile = settings["profile"] or f"{self._folder}/profile"
         self._options.add_argument(f"--user-data-dir={profile}")
         self._service = SupervisedDriver(driver, self._folder)
         self._page: Remote | None = None
@@ -221,14 +211,14 @@ class GoogleBrowser:
         return Remote(RemoteConnection(client_config=config), options=self._options)
 
 
-def _options(settings: BrowserOptions) -> ChromeOptions:
+def _options(settings: Mapping[str, str]) -> ChromeOptions:
     options = ChromeOptions()
-    options.binary_location = find_chrome(settings.chrome)
+    options.binary_location = find_chrome(settings["chrome"])
     options.page_load_strategy = "eager"
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
     switches = ["--no-first-run", "--disable-component-update", "--disable-dev-shm-usage"]
     switches += ["--window-size=1366,900", *proxy_switches(os.environ)]
-    if not settings.window:
+    if settings["window"] != "yes":
         switches.append("--headless=new")
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         # Chromium's sandbox does not work for root.

@@ -212,21 +212,18 @@ class Google(Source):
 
 
 def _browser(settings: Mapping[str, str], client: Client) -> GoogleBrowser:
-    window = settings["window"] == "yes"
     displays = ("DISPLAY", "WAYLAND_DISPLAY")
-    if window and sys.platform == "linux" and not any(map(os.environ.get, displays)):
+    is_shown = settings["window"] == "yes"
+    if is_shown and sys.platform == "linux" and not any(map(os.environ.get, displays)):
         raise MissingComponent(
             "there is no display for the window of the browser",
             "run it on a desktop, or leave out -o google.window=yes",
         )
     try:
-        from harvest.sources.google.browser import BrowserOptions, GoogleBrowser
+        from harvest.sources.google.browser import GoogleBrowser
     except ImportError as error:
         raise _missing_package(error) from error
-    options = BrowserOptions(
-        settings["chrome"], settings["chromedriver"], settings["profile"], window
-    )
-    return GoogleBrowser(options, client.wait)
+    return GoogleBrowser(settings, client.wait)
 
 
 def build_search_url(text: str, settings: Mapping[str, str]) -> str:
