@@ -15,8 +15,8 @@ from tools_for_tests import WITHOUT_POSIX
 
 from harvest.http import Client
 from harvest.sources import Query
-from harvest.sources.google import Google
 from harvest.sources.google import source as google_source
+from harvest.sources.google.source import Google
 
 if TYPE_CHECKING:
     from harvest.sources.google.browser import GoogleBrowser

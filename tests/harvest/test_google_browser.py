@@ -24,9 +24,9 @@ from gleanset.errors import Blocked, GleansetError, Incomplete, MissingComponent
 from gleanset.records import Candidate, Origin
 from harvest.http import Client
 from harvest.sources import Query, Source, load_source
-from harvest.sources.google import Google
 from harvest.sources.google.browser import GoogleBrowser
 from harvest.sources.google.page import GooglePage
+from harvest.sources.google.source import Google
 
 GOOGLE = Google(first=2, more=2)
 PROGRAMS = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]

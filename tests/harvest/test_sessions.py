@@ -14,9 +14,9 @@ from gleanset.errors import GleansetError, Unreachable
 from harvest.http import Client, Closed, DownloadLimits
 from harvest.secrets import VARIABLES
 from harvest.sources import Query, Source
-from harvest.sources.flickr import Flickr
 from harvest.sources.flickr.api import log_in_to_flickr
-from harvest.sources.pixiv import Pixiv
+from harvest.sources.flickr.source import Flickr
+from harvest.sources.pixiv.source import Pixiv
 from harvest.sources.sessions import open_session
 
 QUICK = DownloadLimits(retries=0)

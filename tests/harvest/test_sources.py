@@ -18,9 +18,9 @@ from harvest.http import Client, DownloadLimits
 from harvest.secrets import VARIABLES
 from harvest.source_names import SOURCES as NAMES
 from harvest.sources import Query, Source, load_source
-from harvest.sources.flickr import Flickr
-from harvest.sources.google import Google
-from harvest.sources.pixiv import Pixiv
+from harvest.sources.flickr.source import Flickr
+from harvest.sources.google.source import Google
+from harvest.sources.pixiv.source import Pixiv
 
 STATES = ("normal", "empty", "blocked", "changed", "renamed", "rate_limited", "bad_key")
 HTML = {"Content-Type": "text/html"}
