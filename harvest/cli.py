@@ -25,6 +25,7 @@ from harvest.request import (
     LoginRequest,
     RetryRequest,
     UrlsRequest,
+    client_factory,
     source_settings,
 )
 
@@ -188,7 +189,10 @@ def check(job: CommandJob, request: CheckRequest) -> Result | None:
     settings = source_settings(request.options, (site.name,))[site.name]
     # A dataset may have a contact for the user agent.
     try:
-        with _open_existing(job) as dataset, request.client(dataset)() as client:
+        with (
+            _open_existing(job) as dataset,
+            client_factory(dataset, request.allow_private)() as client,
+        ):
             result = check_source(site, settings, client)
     except SiteError as error:
         if job.as_json:

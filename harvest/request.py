@@ -518,10 +518,6 @@ class CheckRequest(Request, frozen=True, kw_only=True):
     options: SourceOptions = msgspec.field(default_factory=dict)
     allow_private: AllowPrivate = False
 
-    def client(self, dataset: Dataset | None = None) -> Callable[[], Client]:
-        """Return a function that opens the client."""
-        return client_factory(dataset, self.allow_private)
-
 
 class LoginRequest(Request, frozen=True, kw_only=True):
     """`harvest login`: log in to a site."""
