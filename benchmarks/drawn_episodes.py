@@ -58,13 +58,13 @@ def draw_episodes(root: Path, number: int, seed: int) -> FaceSet:
                 buffer = io.BytesIO()
                 frame.picture.save(buffer, "PNG")
                 measured, pixels = keep(buffer.getvalue()), np.asarray(frame.picture)
-                with dataset.db.write():
+                with dataset.db.transaction():
                     dataset.take_original(keep.store, measured, origin)
                     cuts = [
                         cutter.cut(measured.sha256, pixels, Face("drawn", box, 0.9))
                         for _, box in frame.faces
                     ]
-                    dataset.faces.record(measured.sha256, "drawn", "test", cuts)
+                    dataset.faces.replace(measured.sha256, "drawn", "test", cuts)
                 truth |= {cut.key: who for cut, (who, _) in zip(cuts, frame.faces, strict=True)}
         measure(dataset)
     return FaceSet(root, truth)

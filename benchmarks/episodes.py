@@ -32,8 +32,8 @@ import cv2
 import numpy as np
 from drawn_film import FPS, write_film
 
-from curation.likeness.descriptor import DescriptorSpace, descriptor
-from curation.likeness.grouping import MEAN_SIZE, grouped, told_by_tracks
+from curation.likeness.descriptor import DescriptorSpace, compute_descriptor
+from curation.likeness.grouping import MEAN_SIZE, cluster_rows, refine_with_tracks
 from facecrop.detectors.options import spec_of
 from gleanset import Dataset
 from gleanset.images.cut import sample_key
@@ -62,13 +62,13 @@ def true_names(root: Path, truth: Truth) -> dict[str, str | None]:
         frames = _truth_of_frames(dataset, truth)
         return {
             sample_key(f.image, f.face.box): who_is_at(f.face.box, frames[f.image][1])
-            for f in dataset.faces.each()
+            for f in dataset.faces.iterate()
         }
 
 
 def _truth_of_frames(dataset: Dataset, truth: Truth) -> dict[str, Any]:
     """Return what is true of each frame (SHA-256): the number of its shot, and its faces."""
-    times = {image.sha256: image.origins[0].time or 0.0 for image in dataset.images.each()}
+    times = {image.sha256: image.origins[0].time or 0.0 for image in dataset.images.iterate()}
     last = len(truth) - 1
     return {frame: truth[min(round(time * FPS), last)] for frame, time in times.items()}
 
@@ -78,7 +78,7 @@ def judged(root: Path, truth: Truth) -> dict[str, Any]:
     names = true_names(root, truth)
     with Dataset.open(root) as dataset:
         frames = _truth_of_frames(dataset, truth)
-        samples = [s for s in dataset.samples.each() if s.track is not None]
+        samples = [s for s in dataset.samples.iterate() if s.track is not None]
         tracks: dict[str, list[str | None]] = defaultdict(list)
         shots: set[tuple[int, str]] = set()
         for sample in samples:
@@ -109,8 +109,8 @@ def _vectors(dataset: Dataset, samples: list[Any]) -> Any:
     stored = []
     for sample in samples:
         pixels = cv2.imread(str(dataset.crop_path(sample.key)))[:, :, ::-1]
-        stored.append(descriptor(np.ascontiguousarray(pixels)))
-    return DescriptorSpace(stored).vectors(stored)[0]
+        stored.append(compute_descriptor(np.ascontiguousarray(pixels)))
+    return DescriptorSpace(stored).get_vectors(stored)[0]
 
 
 def _groups(vectors: Any, names: list[str], tracks: list[str], images: list[str]) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _groups(vectors: Any, names: list[str], tracks: list[str], images: list[str]
     members: dict[str, list[int]] = defaultdict(list)
     for row, track in enumerate(tracks):
         members[track].append(row)
-    rows = told_by_tracks(vectors, members.values())
+    rows = refine_with_tracks(vectors, members.values())
     firsts = [some[0] for some in members.values()]
     seen = [{images[row] for row in some} for some in members.values()]
     beside = [
@@ -139,7 +139,7 @@ def _groups(vectors: Any, names: list[str], tracks: list[str], images: list[str]
             (", nobody told apart by a frame", rows, []),
             (", by one face of each track", vectors, []),
         ):
-            groups = grouped(space[firsts], count, apart=apart)
+            groups = cluster_rows(space[firsts], count, apart=apart)
             some = [list(members.values())[n] for n in range(len(firsts))]
             told[f"purity of {kind}{words}"] = _purity(
                 [[names[row] for n in group for row in some[n]] for group in groups]

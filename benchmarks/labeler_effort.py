@@ -423,7 +423,7 @@ def sorted_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> 
 def presorts_of(root: Path) -> int:
     """Return how often it was learnt anew beside the window: 0 where nothing was."""
     with Dataset.open(root) as dataset:
-        newest = Proposals(dataset.db).newest()
+        newest = Proposals(dataset.db).get_latest()
         return newest.id if newest is not None else 0
 
 

@@ -32,9 +32,9 @@ def add_pictures(dataset: Dataset, pictures: Iterable[tuple[str, str, str | None
         box = Box(0, 0, measured.width, measured.height)
         key = sample_key(measured.sha256, box)
         cut = FaceCrop(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
-        dataset.faces.record(measured.sha256, "whole", "", [cut])
+        dataset.faces.replace(measured.sha256, "whole", "", [cut])
         choices.append(Choice(key, "label", label))
-    dataset.journal.step("Label", choices)
+    dataset.journal.apply("Label", choices)
 
 
 def of_tree(folder: Path) -> Iterable[tuple[str, str, str | None, bytes]]:

@@ -94,14 +94,14 @@ def fill(dataset: Dataset, label: str, shot: int, pictures: list[bytes]) -> None
         box = Box(0, 0, measured.width, measured.height)
         key = sample_key(measured.sha256, box)
         cut = FaceCrop(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
-        dataset.faces.record(measured.sha256, "whole", "", [cut])
-        dataset.journal.step("Label", [Choice(key, "label", label)])
+        dataset.faces.replace(measured.sha256, "whole", "", [cut])
+        dataset.journal.apply("Label", [Choice(key, "label", label)])
 
 
 def split_naively(dataset: Dataset, seed: int) -> None:
     """Frame by frame, class by class."""
     classes: dict[str, list[str]] = defaultdict(list)
-    for sample in dataset.samples.by_key():
+    for sample in dataset.samples.iter_by_key():
         classes[str(sample.label)].append(sample.key)
     plan: dict[str, tuple[str, str | None]] = {}
     for keys in classes.values():
@@ -130,7 +130,7 @@ def features(dataset: Dataset, split: str) -> tuple[np.ndarray[Any, Any], list[s
     """HOG of every sample of a split, at unit length, and the classes."""
     hog = cv2.HOGDescriptor((SIDE, SIDE), (32, 32), (16, 16), (16, 16), 9)
     rows, labels = [], []
-    for sample in dataset.samples.in_splits():
+    for sample in dataset.samples.iter_in_splits():
         if sample.split == split:
             data = dataset.image_path(sample.image, "JPEG").read_bytes()
             grey = cv2.resize(np.asarray(decode(data).pixels.convert("L")), (SIDE, SIDE))
@@ -159,7 +159,7 @@ def one_seed(data: Path, seed: int, epochs: int) -> dict[tuple[str, str], tuple[
     ):
         for kept, label, number, pictures in shots(data, Random(seed)):
             fill(unseen if kept else seen, label, number, pictures)
-        everything = {s.key: (s.key, "test") for s in unseen.samples.by_key()}
+        everything = {s.key: (s.key, "test") for s in unseen.samples.iter_by_key()}
         unseen.samples.set_splits(everything, "all of it")  # type: ignore[arg-type]
         found = {}
         for name in ("naive", "ours"):

@@ -32,10 +32,10 @@ from baseline.features.features import FeatureSpec
 from baseline.features.texture import are_drawn, expected_weights
 from baseline.presort.presorter import compute_components, weight_components
 from baseline.settings import Transfer, load_preset
-from curation.likeness.descriptor import DescriptorSpace, descriptor
-from curation.likeness.grouping import MEAN_SIZE, grouped
-from curation.likeness.recommend import Ridge, SelfTraining, Taught
-from curation.moments import moments_of
+from curation.likeness.descriptor import DescriptorSpace, compute_descriptor
+from curation.likeness.grouping import MEAN_SIZE, cluster_rows
+from curation.likeness.recommend import Ridge, SelfTraining, TrainingRows
+from curation.moments import assign_moments
 from gleanset import Dataset
 from gleanset.records import Sample
 from gleanset.work.progress import Progress
@@ -61,14 +61,16 @@ def read_set(work: Path, name: str, folder: Path) -> NamedSet:
     with Dataset.create(work / name) as dataset:
         if not dataset.images.count():
             add_pictures(dataset, of_tree(folder))
-        samples = list(dataset.samples.by_key())
-        moments = moments_of(dataset.db, [sample.key for sample in samples])
+        samples = list(dataset.samples.iter_by_key())
+        moments = assign_moments(dataset.db, [sample.key for sample in samples])
         sources = pixel_sources(dataset, samples)
-        stored = [descriptor(np.asarray(read_crop(each).convert("RGB"))) for each in sources]
+        stored = [
+            compute_descriptor(np.asarray(read_crop(each).convert("RGB"))) for each in sources
+        ]
         photos = not are_drawn(dataset, samples, Progress())
         vectors = {
-            "plain": DescriptorSpace(stored, photos=True).vectors(stored)[0],
-            "descriptor": DescriptorSpace(stored, photos).vectors(stored)[0],
+            "plain": DescriptorSpace(stored, photos=True).get_vectors(stored)[0],
+            "descriptor": DescriptorSpace(stored, photos).get_vectors(stored)[0],
             "presort": _presorted(dataset, samples),
         }
     keys = [moments[sample.key] for sample in samples]
@@ -115,7 +117,7 @@ def named_right(names: np.ndarray, vectors: Rows, named: np.ndarray) -> list[flo
     nearest = names[named][(vectors[asked] @ vectors[named].T).argmax(axis=1)]
     classes, y = np.unique(names[named], return_inverse=True)
     seen = np.ones(len(y), np.bool_)
-    taught = Taught(np.flatnonzero(named), y, np.arange(len(y)), seen, len(classes))
+    taught = TrainingRows(np.flatnonzero(named), y, np.arange(len(y)), seen, len(classes))
     scores = Ridge.fitted(vectors[named], taught).scores(vectors[asked])
     numbers = scores.argmax(axis=1), SelfTraining.of(vectors, taught).likeliest(vectors[asked])
     answers = nearest, *(classes[number] for number in numbers)
@@ -128,7 +130,7 @@ def _right(names: np.ndarray, answers: np.ndarray) -> float:
 
 def group_quality(names: np.ndarray, vectors: Rows) -> Row:
     """Return adjusted Rand index and F1 over pairs of the groups that the window would form."""
-    groups = grouped(vectors, max(1, len(vectors) // MEAN_SIZE))
+    groups = cluster_rows(vectors, max(1, len(vectors) // MEAN_SIZE))
     pairs = [Counter(names[group].tolist()) for group in groups]
     both = sum(n * (n - 1) / 2 for counts in pairs for n in counts.values())
     joined = sum(len(group) * (len(group) - 1) / 2 for group in groups)

@@ -25,12 +25,12 @@ from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
-from curation.snapshots import take_snapshot
+from curation.snapshots import create_snapshot
 from facecrop.detectors import DetectorSpec
 from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.maintenance import contradictions
+from gleanset.db.maintenance import find_contradictions
 from gleanset.images.cut import CutSettings
 from gleanset.records import Measured, Origin
 from gleanset.settings import SplitSettings
@@ -115,7 +115,7 @@ def synthetic(start: int, count: int, rng: random.Random) -> Iterator[tuple[Meas
 
 def add_all(dataset: Dataset, rows: Iterable[tuple[Measured, Origin]]) -> None:
     """Add images in one transaction."""
-    with dataset.db.write():
+    with dataset.db.transaction():
         for row in rows:
             dataset.images.add(*row)
 
@@ -126,10 +126,10 @@ def fill(root: Path, count: int) -> float:
     words = {"count": count, "classes": CLASSES, "moment": PER_MOMENT, "look": LOOK}
     sha = _HEX.format(pad="0" * 48, n=64)
     with Dataset.create(root) as dataset:
-        with dataset.db.write():
+        with dataset.db.transaction():
             for sql in _FILL:
                 made = sql.format(**words, sha=sha)
-                dataset.db.run(
+                dataset.db.execute(
                     made.replace(" SELECT ", f" {_COUNT.format(count=count)} SELECT ", 1)
                     if " FROM n" in made
                     else made
@@ -140,7 +140,7 @@ def fill(root: Path, count: int) -> float:
 
 def _pages(dataset: Dataset) -> None:
     for label in range(5):
-        next(dataset.samples.each(label=f"class {label}"))
+        next(dataset.samples.iterate(label=f"class {label}"))
 
 
 def _add(dataset: Dataset) -> None:
@@ -148,8 +148,8 @@ def _add(dataset: Dataset) -> None:
 
 
 def _decide(dataset: Dataset) -> None:
-    some = islice(dataset.samples.each(label="class 1"), 1000)
-    dataset.journal.step("a thousand", [Choice(one.key, "label", "class 2") for one in some])
+    some = islice(dataset.samples.iterate(label="class 1"), 1000)
+    dataset.journal.apply("a thousand", [Choice(one.key, "label", "class 2") for one in some])
 
 
 def _split(dataset: Dataset) -> None:
@@ -157,7 +157,7 @@ def _split(dataset: Dataset) -> None:
 
 
 def _read(dataset: Dataset) -> None:
-    for _ in dataset.samples.in_splits():
+    for _ in dataset.samples.iter_in_splits():
         pass
 
 
@@ -165,11 +165,11 @@ QUESTIONS: dict[str, Callable[[Dataset], object]] = {
     "5 pages of 200 samples": _pages,
     "add 10,000 images": _add,
     "1,000 decisions": _decide,
-    "status: counts": lambda dataset: dataset.samples.counts("status", "label", "split"),
+    "status: counts": lambda dataset: dataset.samples.count_by("status", "label", "split"),
     "split: moments, plan, rows": _split,
     "read all for training or export": _read,
-    "a snapshot": lambda dataset: take_snapshot(dataset, "v1"),
-    "verify, rows alone": lambda dataset: contradictions(dataset.db),
+    "a snapshot": lambda dataset: create_snapshot(dataset, "v1"),
+    "verify, rows alone": lambda dataset: find_contradictions(dataset.db),
 }
 
 

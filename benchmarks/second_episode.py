@@ -31,7 +31,7 @@ from baseline.presort.presorter import presort
 from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import proposed_samples
+from gleanset.db.proposals import iter_proposed_samples
 from gleanset.db.sorting import SampleTiles
 from gleanset.work.progress import Progress
 from labeler.sorting.measuring import measured_by_parts
@@ -60,22 +60,22 @@ def named_first(root: Path, film: Path) -> set[str]:
     """Give all faces of the first film their names; return these."""
     names = true_names(root, json.loads((film / "truth.json").read_text()))
     with Dataset.open(root) as dataset:
-        keys = [sample.key for sample in dataset.samples.each()]
+        keys = [sample.key for sample in dataset.samples.iterate()]
         choices = [
             Choice(key, "label", name) if (name := names[key]) else Choice(key, "reject")
             for key in keys
         ]
-        dataset.journal.step("Label", choices)
+        dataset.journal.apply("Label", choices)
     return {name for name in names.values() if name}
 
 
 def judged(root: Path, names: dict[str, str | None]) -> list[JudgedTrack]:
     """Return what is proposed for each track that waits."""
     with Dataset.open(root) as dataset:
-        track = {sample.key: str(sample.track) for sample in dataset.samples.each()}
+        track = {sample.key: str(sample.track) for sample in dataset.samples.iterate()}
         offers: dict[str, list[ClassProposal]] = defaultdict(list)
         who = {}
-        for one in proposed_samples(dataset.db):
+        for one in iter_proposed_samples(dataset.db):
             if one.waits:
                 offers[track[one.sample]].append(ClassProposal(tuple(map(tuple, one.proposals))))
                 who[track[one.sample]] = names[one.sample]
@@ -93,7 +93,7 @@ def asked_about(dataset: Dataset) -> list[str]:
     while (page := pages.next()) is not None and page.kind is PageKind.GROUPS:
         rows += page.rows
         pages.skip(page)
-    return SampleTiles(dataset.db).keys_of(rows)
+    return SampleTiles(dataset.db).get_keys(rows)
 
 
 def figures(tracks: list[JudgedTrack], known: set[str]) -> dict[str, Any]:

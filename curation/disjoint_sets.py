@@ -17,7 +17,7 @@ class DisjointSets:
         self._parent.append(len(self._parent))
         return len(self._parent) - 1
 
-    def root(self, item: int) -> int:
+    def find(self, item: int) -> int:
         """Return the smallest item of the set that `item` is in."""
         parent = self._parent
         while parent[item] != item:
@@ -25,7 +25,7 @@ class DisjointSets:
             item = parent[item]
         return item
 
-    def join(self, a: int, b: int) -> None:
+    def merge(self, a: int, b: int) -> None:
         """Put the sets of `a` and `b` together."""
-        a, b = self.root(a), self.root(b)
+        a, b = self.find(a), self.find(b)
         self._parent[max(a, b)] = min(a, b)

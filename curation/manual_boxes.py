@@ -35,13 +35,13 @@ def parse_box(text: str) -> Box:
 def add_boxes(dataset: Dataset, text: str, boxes: Sequence[Box]) -> dict[str, object]:
     """Add boxes as faces of an image, in one step. Raises `UsageError`, `InputUnusable`."""
     image = dataset.images.resolve(text)
-    by_key = {sample_key(image.sha256, box): box for box in (inside(b, image) for b in boxes)}
+    by_key = {sample_key(image.sha256, box): box for box in (clip_box(b, image) for b in boxes)}
     wanted = [box for key, box in by_key.items() if not _in_use(dataset, key)]
     added = 0
     with dataset.stage(STAGE) as scratch:
         if wanted:
             faces = [Face(HAND, box, 1.0) for box in wanted]
-            added = _add(dataset, image, cuts_of(dataset, image, faces, scratch))
+            added = _add(dataset, image, crop_faces(dataset, image, faces, scratch))
     return {"added": added, "image": image.sha256, "samples": list(by_key)}
 
 
@@ -50,9 +50,11 @@ def _in_use(dataset: Dataset, key: str) -> bool:
     return sample is not None and sample.status != "retired"
 
 
-def cuts_of(dataset: Dataset, image: Image, faces: Sequence[Face], scratch: Path) -> list[FaceCrop]:
+def crop_faces(
+    dataset: Dataset, image: Image, faces: Sequence[Face], scratch: Path
+) -> list[FaceCrop]:
     """Cut faces as the image's other faces are cut. Raises `InputUnusable` for a lost file."""
-    as_others = dataset.scans.cut_of(image.sha256)
+    as_others = dataset.scans.get_crop_settings(image.sha256)
     own = CutSettings.of(dataset.settings.crop)
     cutter = Cutter(CutSettings.parse(as_others) if as_others else own, dataset.crops(scratch))
     pixels = _pixels(dataset, image)
@@ -60,15 +62,15 @@ def cuts_of(dataset: Dataset, image: Image, faces: Sequence[Face], scratch: Path
 
 
 def _add(dataset: Dataset, image: Image, cuts: list[FaceCrop]) -> int:
-    with dataset.db.write():
-        new = [cut.key for cut in cuts if dataset.faces.add_by_hand(image.sha256, cut)]
+    with dataset.db.transaction():
+        new = [cut.key for cut in cuts if dataset.faces.add_manual(image.sha256, cut)]
         choices = [Choice(key, "add", provenance=PROVENANCE) for key in new]
         if choices:
-            dataset.journal.step(operation("add-boxes", count=len(new)), choices)
+            dataset.journal.apply(operation("add-boxes", count=len(new)), choices)
     return len(new)
 
 
-def inside(box: Box, image: Image) -> Box:
+def clip_box(box: Box, image: Image) -> Box:
     """Return the part of a box that is in the image. Raises `UsageError` if none is."""
     part = within(box, image.width, image.height)
     if part is None:
@@ -91,12 +93,12 @@ def _pixels(dataset: Dataset, image: Image) -> Array:
 
 def remove_samples(dataset: Dataset, keys: Sequence[str]) -> dict[str, object]:
     """Remove boxes drawn by hand, in one step. Raises `UsageError` for those of a detector."""
-    with dataset.db.write():
-        keys = [dataset.samples.named(key) for key in keys]
+    with dataset.db.transaction():
+        keys = [dataset.samples.resolve_key(key) for key in keys]
         for key in keys:
             _check_by_hand(dataset, key)
         choices = [Choice(key, "remove", provenance=PROVENANCE) for key in dict.fromkeys(keys)]
-        step = dataset.journal.step(operation("remove-boxes", count=len(choices)), choices)
+        step = dataset.journal.apply(operation("remove-boxes", count=len(choices)), choices)
     return {"step": step, "removed": len(choices)}
 
 
@@ -109,9 +111,9 @@ def _check_by_hand(dataset: Dataset, key: str) -> None:
         )
 
 
-def missed(dataset: Dataset) -> Iterator[dict[str, Any]]:
+def iter_faceless_images(dataset: Dataset) -> Iterator[dict[str, Any]]:
     """Yield the images that were searched and have no face, as `gleanset list missed` has them."""
-    for sha256, kind in dataset.scans.missed():
+    for sha256, kind in dataset.scans.iter_faceless():
         image = dataset.images.get(sha256)
         if image is not None:
             file = dataset.image_path(sha256, kind)

@@ -28,7 +28,7 @@ from gleanset.db.samples import GroupEvidence, SplitGroups
 from gleanset.hamming import near_pairs
 from gleanset.images.measure import FLAT_HASHES
 
-LOOK_ALIKE = 6
+MAX_SIMILAR_BITS = 6
 NEIGHBOUR_SECONDS = 1.0
 CUTS_BETWEEN_NEIGHBOURS = 3
 """Cuts that one sampling finds within `NEIGHBOUR_SECONDS` at most. Scenes whose numbers differ by
@@ -74,18 +74,18 @@ class _Gathered:
             for (before, scene, a), (after, next_scene, b) in pairwise(sorted(frames)):
                 cut = after > before and 0 < next_scene - scene <= CUTS_BETWEEN_NEIGHBOURS
                 if after - before < NEIGHBOUR_SECONDS and not cut:
-                    self.forest.join(a, b)
+                    self.forest.merge(a, b)
         self.hashes = np.array(hashes, dtype=np.uint64)
 
     def _join(self, number: int, of_one: list[GroupEvidence]) -> None:
         for evidence in _evidence(of_one):
-            self.forest.join(self._first.setdefault(evidence, number), number)
+            self.forest.merge(self._first.setdefault(evidence, number), number)
         for tie in of_one:
             if tie.video is not None and tie.scene is not None:
                 self._frames.setdefault(tie.video, []).append((tie.time or 0.0, tie.scene, number))
 
 
-def moments_of(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
+def assign_moments(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
     """Name the moment of every sample that has or had a place in splits, and of all `keys`.
 
     Samples (keys) are joined through each other, whatever the state of those in `keys`: waiting,
@@ -95,19 +95,19 @@ def moments_of(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
     """
     asked = frozenset(keys)
     found = {key: key for key in asked}
-    for group in _components(SplitGroups(db).each(asked), Pairs(db).tied()):
+    for group in _components(SplitGroups(db).iterate(asked), Pairs(db).get_possible_duplicates()):
         name = min(m.key for m in _labelled(group) or group)
         found |= {member.key: name for member in group}
     return found
 
 
-def rows_of_moment(db: Connection, sample: int) -> tuple[int, ...]:
+def list_moment_rows(db: Connection, sample: int) -> tuple[int, ...]:
     """Return samples (rows) in the group of one, waiting ones tied to it included."""
-    (key,) = db.column("SELECT key FROM sample WHERE id=?", (sample,)) or ("",)
-    near = SplitGroups(db).may_share_moment(sample, NEIGHBOUR_SECONDS, LOOK_ALIKE)
-    moments = moments_of(db, [key, *near])
+    (key,) = db.fetch_column("SELECT key FROM sample WHERE id=?", (sample,)) or ("",)
+    near = SplitGroups(db).find_related(sample, NEIGHBOUR_SECONDS, MAX_SIMILAR_BITS)
+    moments = assign_moments(db, [key, *near])
     of_one = [other for other, moment in moments.items() if moment == moments[key]]
-    return tuple(row[0] for row in db.rows_in("SELECT id FROM sample WHERE key", of_one))
+    return tuple(row[0] for row in db.iter_rows_in("SELECT id FROM sample WHERE key", of_one))
 
 
 def find_moments(
@@ -134,16 +134,16 @@ def _components(
         if one in rows and other in rows:
             a, b = sorted((rows[one], rows[other]))
             if same:
-                forest.join(a, b)
+                forest.merge(a, b)
             else:
                 apart.add((a, b))
     flat = np.isin(gathered.hashes, np.array(FLAT_HASHES, np.uint64))
-    for pair in look_alikes(gathered.hashes, LOOK_ALIKE):
+    for pair in find_similar_pairs(gathered.hashes, MAX_SIMILAR_BITS):
         if pair not in apart and not flat[list(pair)].any():
-            forest.join(*pair)
+            forest.merge(*pair)
     found: dict[int, list[MomentMember]] = {}
     for number, member in enumerate(gathered.members):
-        found.setdefault(forest.root(number), []).append(member)
+        found.setdefault(forest.find(number), []).append(member)
     return found.values()
 
 
@@ -194,7 +194,7 @@ def _evidence(of_one: list[GroupEvidence]) -> Iterator[Hashable]:
             yield "scene", tie.video, tie.scene
 
 
-def look_alikes(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple[int, int]]:
+def find_similar_pairs(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple[int, int]]:
     """Yield pairs (i < j) of hashes within `distance` bits; equal ones as a star."""
     for near in near_pairs(hashes, distance):
         yield from zip(near.a.tolist(), near.b.tolist(), strict=True)

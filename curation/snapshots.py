@@ -16,24 +16,24 @@ BEFORE = "before-restore"
 _WAIT_SECONDS = 1.0
 
 
-def take_snapshot(dataset: Dataset, name: str, note: str = "") -> Snapshot:
+def create_snapshot(dataset: Dataset, name: str, note: str = "") -> Snapshot:
     """Copy the catalogue under a name. Raises `UsageError`, `DatasetBusy` and `DiskFull`."""
     with dataset.stage(TAKE):
-        return Snapshots(dataset.root).take(dataset.db, name, note, dataset.journal.who)
+        return Snapshots(dataset.root).create(dataset.db, name, note, dataset.journal.who)
 
 
 def restore_snapshot(dataset: Dataset, name: str) -> Snapshot:
     """Replace the catalogue by a snapshot, closing `dataset`; return a snapshot of the present."""
     snapshots, who = Snapshots(dataset.root), dataset.journal.who
-    with dataset.stage(RESTORE) as scratch, snapshots.opened(name) as snapshot:
+    with dataset.stage(RESTORE) as scratch, snapshots.open(name) as snapshot:
         staged = scratch / CATALOGUE
         snapshot.copy_to(staged)
         dataset.close()
         with closing(_open_alone(dataset)) as present:
-            kept = snapshots.take_dated(present, BEFORE, f"before {name} was restored", who)
+            kept = snapshots.create_dated(present, BEFORE, f"before {name} was restored", who)
             with closing(Connection(staged)) as restored:
                 carry_over(present, restored)
-            present.overwrite_with(staged)
+            present.restore_from(staged)
     return kept
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gleanset import Dataset
-from gleanset.db.images import possible_starts
+from gleanset.db.images import list_hash_prefixes
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.snapshots import Snapshots
 from gleanset.db.visitors import REMOVAL, Reports
@@ -15,7 +15,7 @@ from gleanset.files.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class TakeDown:
+class RemovalPlan:
     """Hashes of images to remove, how many samples they have, and reports that this settles."""
 
     images: tuple[str, ...]
@@ -28,13 +28,13 @@ class TakeDown:
         return counts | ({"reports": len(self.reports)} if self.reports else {})
 
 
-def plan_take_down(
+def plan_removal(
     dataset: Dataset,
     images: Sequence[str] = (),
     origins: Sequence[str] = (),
     authors: Sequence[str] = (),
     reports: Sequence[int] = (),
-) -> TakeDown:
+) -> RemovalPlan:
     """Return every image that is named, by itself, by a place it was found at, or by its author.
 
     One that only a snapshot has is named by its whole hash, or by place or author.
@@ -47,18 +47,22 @@ def plan_take_down(
     """
     upkeep = Maintenance(dataset.db)
     chosen: dict[str, None] = {}
-    with Snapshots(dataset.root).all_opened() as opened:
+    with Snapshots(dataset.root).open_all() as opened:
         catalogues = [upkeep, *map(Maintenance, opened)]
         for text in images:
             is_known = any(catalogue.has_hash(text.lower()) for catalogue in catalogues)
             chosen[text.lower() if is_known else _named(dataset, text)] = None
         for text in origins:
-            hashes = [sha256 for catalogue in catalogues for sha256 in catalogue.found_at(text)]
+            hashes = [
+                sha256 for catalogue in catalogues for sha256 in catalogue.find_by_origin(text)
+            ]
             chosen |= dict.fromkeys(_some(hashes, f"was found at {text!r}"))
         for text in authors:
-            hashes = [sha256 for catalogue in catalogues for sha256 in catalogue.made_by(text)]
+            hashes = [
+                sha256 for catalogue in catalogues for sha256 in catalogue.find_by_author(text)
+            ]
             chosen |= dict.fromkeys(_some(hashes, f"is by {text!r}"))
-    for report in Reports(dataset.db).waiting_ones(reports):
+    for report in Reports(dataset.db).get_pending(reports):
         if report.claim.kind != REMOVAL:
             raise UsageError(
                 f"report {report.id} does not ask for a removal",
@@ -68,29 +72,29 @@ def plan_take_down(
             chosen[report.claim.sha256] = None
     if not chosen:
         raise UsageError("nothing to forget", "name it: --image, --origin or --author")
-    samples = sum(len(upkeep.sample_keys(image)) for image in chosen)
-    return TakeDown(tuple(chosen), samples, tuple(reports))
+    samples = sum(len(upkeep.list_sample_keys(image)) for image in chosen)
+    return RemovalPlan(tuple(chosen), samples, tuple(reports))
 
 
-def take_down(dataset: Dataset, plan: TakeDown, reason: str) -> None:
+def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
     """Remove files and rows, in snapshots too; can be repeated after an interruption."""
     reports = Store(dataset.root / "web" / "reports", dataset.cache)
     for sha256 in plan.images:
-        with dataset.db.write():
+        with dataset.db.transaction():
             for file in reports.named(sha256):
                 file.unlink(missing_ok=True)
             dataset.remove_image(sha256, reason)
-    with dataset.db.write():
+    with dataset.db.transaction():
         Reports(dataset.db).remove(plan.reports)
     for key in Snapshots(dataset.root).erase_forgotten(dataset.db):
         dataset.crop_path(key).unlink(missing_ok=True)
 
 
 def _named(dataset: Dataset, text: str) -> str:
-    if dataset.images.buried(text.lower()) is not None:
+    if dataset.images.get_tombstone(text.lower()) is not None:
         return text.lower()
-    meant, starts = dataset.images.meant(text), possible_starts(text)
-    reported = {sha256 for start in starts for sha256 in Reports(dataset.db).pictures(start)}
+    meant, starts = dataset.images.find_matches(text), list_hash_prefixes(text)
+    reported = {sha256 for start in starts for sha256 in Reports(dataset.db).find_images(start)}
     reported.difference_update(meant)
     if not reported:
         return dataset.images.resolve(text).sha256

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from curation.moments import find_moments
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
-from gleanset.db.journal import VISITOR, Choice
+from gleanset.db.journal import PAGE_USER, Choice
 from gleanset.db.samples import SplitGroups
 from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports, SimilarImage
 from gleanset.errors import InputUnusable, Unreadable, UsageError
@@ -36,7 +36,7 @@ MARGIN = 0.3
 """Of a face, that is shown around it on every side."""
 
 
-def report_store(root: Path, scratch: Path) -> Store:
+def open_report_store(root: Path, scratch: Path) -> Store:
     """Return where the pictures of reports from the web lie until they are accepted."""
     return Store(root / "web" / "reports", scratch)
 
@@ -59,7 +59,7 @@ def accept_reports(
     that does not wait, or whose face others call otherwise, and `InputUnusable` where a picture
     cannot be read.
     """
-    reports = Reports(dataset.db).waiting_ones(claims)
+    reports = Reports(dataset.db).get_pending(claims)
     for report in reports:
         if report.claim.kind == REMOVAL:
             raise UsageError(
@@ -74,13 +74,13 @@ def accept_reports(
             for report, (measured, cut) in zip(reports, cuts, strict=True):
                 origin = Origin(REPORT_SOURCE, f"report-{report.id}", title=f"report {report.id}")
                 dataset.take_original(originals, measured, origin)
-                dataset.faces.add_by_hand(measured.sha256, cut)
-            said_by = VISITOR if unseen else PROVENANCE
+                dataset.faces.add_manual(measured.sha256, cut)
+            said_by = PAGE_USER if unseen else PROVENANCE
             choices = [
                 Choice(cut.key, "label", claims[one.id] or one.claim.claimed, said_by)
                 for one, (_, cut) in zip(reports, cuts, strict=True)
             ]
-            step = dataset.journal.step(operation("accept-reports", count=len(reports)), choices)
+            step = dataset.journal.apply(operation("accept-reports", count=len(reports)), choices)
             Reports(dataset.db).settle(step, [one.id for one in reports], ACCEPTED)
         _remove_taken(dataset, reports)
     waiting = _assign_splits(dataset, {cut.key for _, cut in cuts}, unseen=unseen)
@@ -95,10 +95,12 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
     must not be in val or test.
     """
     samples = dataset.samples
-    if not (settings := samples.split_settings()):
+    if not (settings := samples.get_split_settings()):
         return 0
-    trained = {label for label, split in samples.counts("label", "split") if split == "train"}
-    groups = find_moments(SplitGroups(dataset.db).each(), Pairs(dataset.db).tied())
+    trained = {label for label, split in samples.count_by("label", "split") if split == "train"}
+    groups = find_moments(
+        SplitGroups(dataset.db).iterate(), Pairs(dataset.db).get_possible_duplicates()
+    )
     plan: dict[str, tuple[str, str | None]] = {}
     waiting = 0
     for group in groups:
@@ -122,26 +124,26 @@ _BY_RATIO = re.compile(r"ratio=\S+ seed=\d+")
 
 def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
     """Refuse reports, in one step that can be undone. Raises `UsageError`."""
-    reports = Reports(dataset.db).waiting_ones(numbers)
-    with dataset.db.write():
-        step = dataset.journal.step(operation("refuse-reports", count=len(reports)), [])
+    reports = Reports(dataset.db).get_pending(numbers)
+    with dataset.db.transaction():
+        step = dataset.journal.apply(operation("refuse-reports", count=len(reports)), [])
         Reports(dataset.db).settle(step, [one.id for one in reports], REFUSED)
     return SettledReports(step, len(reports))
 
 
-def copies_of(dataset: Dataset, report: Report) -> list[SimilarImage]:
+def find_copies(dataset: Dataset, report: Report) -> list[SimilarImage]:
     """Return the images that may show what a removal report came with, the most similar first."""
     claim = report.claim
     similar = [] if claim.phash is None else Reports(dataset.db).similar_images(claim.phash)
-    if dataset.images.row_id(claim.sha256) and claim.sha256 not in {one.sha256 for one in similar}:
+    if dataset.images.get_id(claim.sha256) and claim.sha256 not in {one.sha256 for one in similar}:
         return [SimilarImage(claim.sha256, 0), *similar]
     return similar
 
 
-def picture_of_report(dataset: Dataset, report: Report) -> bytes:
+def read_report_image(dataset: Dataset, report: Report) -> bytes:
     """Return the bytes of its image, among the images once accepted. Raises `InputUnusable`."""
     claim = report.claim
-    stores = (report_store(dataset.root, dataset.cache), dataset.originals(dataset.cache))
+    stores = (open_report_store(dataset.root, dataset.cache), dataset.originals(dataset.cache))
     waiting, accepted = (store.path(claim.sha256, claim.format) for store in stores)
     try:
         return (waiting if waiting.is_file() else accepted).read_bytes()
@@ -152,9 +154,9 @@ def picture_of_report(dataset: Dataset, report: Report) -> bytes:
         ) from error
 
 
-def face_of_report(dataset: Dataset, report: Report, side: int) -> Image.Image:
+def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image:
     """Return its face with a margin, `side` pixels long. Raises `InputUnusable`, `Unreadable`."""
-    data, box = picture_of_report(dataset, report), report.claim.box
+    data, box = read_report_image(dataset, report), report.claim.box
     part = max(box.width, box.height) / max(*size_said(io.BytesIO(data)), 1)
     picture = decode(data, at_least=math.ceil(side / max(part, 0.01)))
     scale = picture.pixels.width / picture.width
@@ -174,8 +176,8 @@ def _refuse_disputed(
     """
     names = {report.id: claims[report.id] or report.claim.claimed for report in reports}
     for report in reports:
-        for rival in Reports(dataset.db).of_same_face(report):
-            name = class_of(dataset, rival)
+        for rival in Reports(dataset.db).find_same_face(report):
+            name = get_claimed_class(dataset, rival)
             together = rival.id in names and names[rival.id] != names[report.id]
             differs = name != names[report.id] and rival.id not in names
             if together or (claims[report.id] is None and differs):
@@ -187,20 +189,22 @@ def _refuse_disputed(
                 )
 
 
-def disputed(dataset: Dataset) -> dict[int, list[Report]]:
+def list_disputed_reports(dataset: Dataset) -> dict[int, list[Report]]:
     """Return the reports that wait and that others contradict, with those."""
-    rivals = {report.id: rivals_of(dataset, report) for report in Reports(dataset.db).each()}
+    rivals = {
+        report.id: find_rival_reports(dataset, report) for report in Reports(dataset.db).iterate()
+    }
     return {number: others for number, others in rivals.items() if others}
 
 
-def rivals_of(dataset: Dataset, report: Report) -> list[Report]:
+def find_rival_reports(dataset: Dataset, report: Report) -> list[Report]:
     """Return the reports, waiting or accepted, by which the same face is of another class."""
-    name = class_of(dataset, report)
-    others = Reports(dataset.db).of_same_face(report)
-    return [other for other in others if class_of(dataset, other) != name]
+    name = get_claimed_class(dataset, report)
+    others = Reports(dataset.db).find_same_face(report)
+    return [other for other in others if get_claimed_class(dataset, other) != name]
 
 
-def class_of(dataset: Dataset, report: Report) -> str:
+def get_claimed_class(dataset: Dataset, report: Report) -> str:
     """Return the class that a report claims; of an accepted one that which the face has now."""
     claim = report.claim
     if report.status == ACCEPTED:
@@ -211,16 +215,16 @@ def class_of(dataset: Dataset, report: Report) -> str:
 
 
 def _remove_taken(dataset: Dataset, reports: Sequence[Report]) -> None:
-    store = report_store(dataset.root, dataset.cache)
+    store = open_report_store(dataset.root, dataset.cache)
     for claim in (one.claim for one in reports):
-        if not Reports(dataset.db).uses(claim.sha256):
+        if not Reports(dataset.db).has_pending(claim.sha256):
             store.path(claim.sha256, claim.format).unlink(missing_ok=True)
 
 
 def _taken(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured, FaceCrop]:
     import numpy as np
 
-    data = picture_of_report(dataset, report)
+    data = read_report_image(dataset, report)
     try:
         measured = StageBytes(originals)(data)
         pixels = np.asarray(decode(data).pixels)

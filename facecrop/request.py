@@ -171,7 +171,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         from facecrop.searched_before import asked_the_same, detector_so_far
         from gleanset.db.statistics import Statistics
 
-        searches = Statistics(dataset.db).searches()
+        searches = Statistics(dataset.db).list_searches()
         auto = is_auto(self.detector or own.detector)
         so_far = detector_so_far(searches) if auto else None
         spec = with_pins(self.spec(own, so_far), pin_of)
@@ -207,7 +207,7 @@ def whole_instead(dataset: Dataset) -> tuple[str, str] | None:
 
     if Tracks(dataset.db).count():
         return None
-    searched = Statistics(dataset.db).searched_for_faces(WHOLE)
+    searched = Statistics(dataset.db).count_searched(WHOLE)
     without = searched.all - searched.with_face
     if without and searched.with_face * FEW < searched.all:
         seen = f"{searched.with_face} of {searched.all} pictures surely have"

@@ -115,7 +115,7 @@ class DatasetSearch:
 
     def __post_init__(self) -> None:
         crops = self.dataset.crops(self.dataset.cache)
-        self.dataset.scans.look_for_crops(crops.names_from)
+        self.dataset.scans.find_lost_crops(crops.names_from)
 
     @property
     def settings(self) -> str:
@@ -128,41 +128,41 @@ class DatasetSearch:
     def to_search(self) -> int:
         """Return how many images would be searched."""
         if self.left is None:
-            return self.dataset.images.count_fresh()
+            return self.dataset.images.count_unprocessed()
         return self.dataset.images.count_unscanned(*self._searches())
 
     def to_cut(self) -> int:
         """Return how many images would only be cut anew."""
         if self.left is None:
             return 0
-        return self.dataset.scans.count_to_cut(str(self.cutting), *self._searches())
+        return self.dataset.scans.count_to_crop(str(self.cutting), *self._searches())
 
     def items(self) -> Iterator[ImageToSearch]:
         """Everything that is to be done, in a fixed order, read as it is needed."""
         scans, images = self.dataset.scans, self.dataset.images
         if self.left is None:
-            for sha256, kind in images.fresh():
+            for sha256, kind in images.iter_unprocessed():
                 yield self._item(sha256, kind, search=True)
             return
-        for sha256, kind in images.unscanned(*self._searches()):
+        for sha256, kind in images.iter_unscanned(*self._searches()):
             yield self._item(sha256, kind, search=True)
-        for sha256, kind in scans.to_cut(str(self.cutting), *self._searches()):
+        for sha256, kind in scans.iter_to_crop(str(self.cutting), *self._searches()):
             yield self._item(sha256, kind, search=False)
 
     def _item(self, sha256: str, kind: str, *, search: bool) -> ImageToSearch:
-        stored = tuple(self.dataset.faces.of(sha256))
-        regions = tuple(self.dataset.scans.regions_without_face(sha256))
+        stored = tuple(self.dataset.faces.list_in_image(sha256))
+        regions = tuple(self.dataset.scans.list_regions_without_face(sha256))
         return ImageToSearch(sha256, kind, search, stored, regions)
 
     def record(self, item: ImageToSearch, faces: ImageFaces) -> None:
         """Write the rows of one image."""
         cut, search = str(self.cutting), (self.spec.name, self.settings)
-        with self.dataset.db.write():
+        with self.dataset.db.transaction():
             if not item.search:
-                search = self.dataset.scans.search_of(item.sha256)
-            self.dataset.faces.record(item.sha256, *search, faces.cuts, cut=cut, small=faces.small)
-            self.dataset.faces.cut_anew(faces.kept)
-        self.dataset.rejections.clear(STAGE, item.sha256)
+                search = self.dataset.scans.get_search(item.sha256)
+            self.dataset.faces.replace(item.sha256, *search, faces.cuts, cut=cut, small=faces.small)
+            self.dataset.faces.update_crops(faces.kept)
+        self.dataset.rejections.remove(STAGE, item.sha256)
 
     def remove_crops(self, item: ImageToSearch, faces: ImageFaces | None) -> None:
         """Remove what was cut of an image that was taken down meanwhile, with its samples."""
@@ -177,7 +177,7 @@ class DatasetSearch:
             self.dataset.rejections.add(why)
         else:
             cut = str(self.cutting)
-            self.dataset.faces.failed(item.sha256, self.spec.name, self.settings, why, cut)
+            self.dataset.faces.record_failure(item.sha256, self.spec.name, self.settings, why, cut)
 
 
 def find_faces(
@@ -201,13 +201,13 @@ def find_faces(
         search = DatasetSearch(dataset, spec, cutting, left)
         total = search.to_search() + search.to_cut()
         if left is not None:
-            dataset.scans.begin_cutting(str(cutting))
+            dataset.scans.mark_outdated_crops(str(cutting))
         plan = SearchWorker(
             spec, Cutter(cutting, dataset.crops(scratch)), dataset.originals(scratch)
         )
         batches = run_batches(plan, search.items(), dataset.workers(workers))
         for batch in (progress or Progress()).batches(batches, "faces", total=total):
-            with dataset.db.write():
+            with dataset.db.transaction():
                 for outcome in batch:
                     _record(search, outcome, tally, reasons)
     if (gone := _retired(dataset) - retired) > 0:
@@ -216,7 +216,7 @@ def find_faces(
 
 
 def _retired(dataset: Dataset) -> int:
-    return dataset.samples.counts("status").get(("retired",), 0)
+    return dataset.samples.count_by("status").get(("retired",), 0)
 
 
 def _record(
@@ -226,7 +226,7 @@ def _record(
     reasons: Counter[str],
 ) -> None:
     item, faces = outcome.item, outcome.result
-    if not search.dataset.images.row_id(item.sha256):
+    if not search.dataset.images.get_id(item.sha256):
         search.remove_crops(item, faces)
         return
     tally["images" if item.search else "recut"] += 1

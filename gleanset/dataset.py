@@ -123,7 +123,7 @@ class Dataset:
 
     def stage(self, name: str) -> AbstractContextManager[Path]:
         """Hold a stage; gives its scratch folder. Raises `NotWritable` and `DatasetBusy`."""
-        self.db.refuse_if_read_only()
+        self.db.check_writable()
         return stage(self.cache, name)
 
     def work_on(self, place: str) -> None:
@@ -159,7 +159,7 @@ class Dataset:
     @contextmanager
     def publishing(self, store: Store) -> Iterator[None]:
         """Around several `take_original`: one transaction, and their folders are synced once."""
-        with self.db.write(), store.syncing_once():
+        with self.db.transaction(), store.syncing_once():
             yield
 
     def take_original(self, store: Store, measured: Measured, origin: Origin) -> bool:
@@ -169,8 +169,8 @@ class Dataset:
         for what was taken down, which is discarded, or where the staged file is gone.
         """
         sha256, kind = measured.sha256, measured.format
-        with self.db.write():
-            if (why := self.images.buried(sha256)) is not None:
+        with self.db.transaction():
+            if (why := self.images.get_tombstone(sha256)) is not None:
                 store.discard(sha256, kind)
                 raise Unreadable("forgotten", why)
             store.publish(sha256, kind, measured.bytes)
@@ -179,8 +179,8 @@ class Dataset:
     def remove_image(self, sha256: str, reason: str) -> None:
         """Remove an image for good: files, crops and rows. A tombstone keeps it away."""
         upkeep, originals = Maintenance(self.db), self.originals(self.cache)
-        with self.db.write():
-            for key in upkeep.sample_keys(sha256):
+        with self.db.transaction():
+            for key in upkeep.list_sample_keys(sha256):
                 self.crop_path(key).unlink(missing_ok=True)
             for file in originals.named(sha256):
                 file.unlink(missing_ok=True)
@@ -223,7 +223,7 @@ class Dataset:
 
     def optimise(self) -> None:
         """Let SQLite look at the data and choose its plans accordingly (quick)."""
-        self.db.optimise()
+        self.db.optimize()
 
     def close(self) -> None:
         """Close the catalogue."""

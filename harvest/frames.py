@@ -274,7 +274,7 @@ class FrameWriter:
 
     def known(self, sha256: str) -> bool:
         """Return whether a video was sampled like this to its end; counts its frames."""
-        frames = self._dataset.videos.done(sha256, self._sampling.settings)
+        frames = self._dataset.videos.get_frame_count(sha256, self._sampling.settings)
         if frames is None:
             return False
         self._intake.tally["known"] += frames
@@ -325,7 +325,7 @@ class FrameWriter:
         fresh = {task.video.sha256 for task, _ in self._finished}
         return [
             msgspec.convert(state.get("prints", []), list[Fingerprint])
-            for sha256, state in self._dataset.videos.states(self._sampling.mode)
+            for sha256, state in self._dataset.videos.iter_states(self._sampling.mode)
             if sha256 not in fresh
         ]
 
@@ -370,7 +370,7 @@ class FrameWriter:
 
     def _store(self, task: VideoTask, picked: Sequence[StoredFrame]) -> None:
         for begin in range(0, len(picked), _BATCH_FRAMES):
-            with self._dataset.db.write():
+            with self._dataset.db.transaction():
                 for frame in picked[begin : begin + _BATCH_FRAMES]:
                     self._store_one(task, frame)
 

@@ -100,7 +100,7 @@ def video_inputs(
     def address(url: str) -> VideoAddress:
         if dataset is None:
             return VideoAddress(url, client)
-        sampled = dataset.videos.sampled_at(url, sampling.settings)
+        sampled = dataset.videos.find_by_url(url, sampling.settings)
         return VideoAddress(url, client, sampled, dataset.cache / "downloads")
 
     return find_inputs(videos, root, address)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gleanset import Dataset
-from gleanset.db.images import FetchEnd
+from gleanset.db.images import FetchOutcome
 from gleanset.db.samples import retract_disputed
 from gleanset.errors import Unreadable
 from gleanset.file_groups import FileGroups
@@ -108,7 +108,7 @@ class Importer:
         One query for each candidate would hold up the downloads.
         """
         for batch in _batches(candidates, _LOOKUP_BATCH):
-            self._states |= self._dataset.fetches.states(source, [c.origin.key for c in batch])
+            self._states |= self._dataset.fetches.get_states(source, [c.origin.key for c in batch])
             yield from batch
 
     def is_known(self, origin: Origin, stamp: str = "") -> bool:
@@ -122,15 +122,15 @@ class Importer:
             # Only once: by the next time it may have been recorded.
             fetch_state = self._states.pop(origin.key)
         else:
-            fetch_state = fetches.state(origin.source, origin.key, stamp)
+            fetch_state = fetches.get_state(origin.source, origin.key, stamp)
         if (state := visit_state(fetch_state)) is not VisitState.KNOWN:
             return state
         self.tally["known"] += 1
-        image = fetches.image(origin.source, origin.key) if fetch_state == "done" else None
+        image = fetches.get_image(origin.source, origin.key) if fetch_state == "done" else None
         if image is not None:
             # A file with the same stamp has its origin: a weak label dropped since stays away.
             if not stamp:
-                with self._dataset.db.write():
+                with self._dataset.db.transaction():
                     if self._dataset.images.add_origin(image, origin):
                         self._note_hint(image, origin)
             self._note_replaced(image, origin)
@@ -168,8 +168,8 @@ class Importer:
         return is_imported
 
     def _retract(self, image: str, origin: Origin, target: str, was_new: bool) -> None:
-        with self._dataset.db.write():
-            self._dataset.images.drop_origin(image, origin)
+        with self._dataset.db.transaction():
+            self._dataset.images.remove_origin(image, origin)
             self._reject(origin, NOTICE, target, "", None)
         self.tally["added" if was_new else "duplicate"] -= 1
         self._hinted.discard(image)
@@ -205,19 +205,19 @@ class Importer:
         return True
 
     def _publish(self, measured: Measured, origin: Origin, stamp: str, store: Store) -> bool:
-        with self._dataset.db.write():
+        with self._dataset.db.transaction():
             is_new = self._dataset.take_original(store, measured, origin)
             if not is_new:
-                self._dataset.images.note_said(measured.sha256, origin)
+                self._dataset.images.update_credit(measured.sha256, origin)
             self._record_state(origin, "done", stamp, measured.sha256)
-            self._dataset.rejections.clear(self._stage, origin.key, origin.source)
+            self._dataset.rejections.remove(self._stage, origin.key, origin.source)
         return is_new
 
     def _reject(
         self, origin: Origin, reason: str, detail: str, stamp: str, candidate: str | None
     ) -> None:
         state = _state_after(reason, is_download=origin.url is not None)
-        with self._dataset.db.write():
+        with self._dataset.db.transaction():
             self._dataset.rejections.add(
                 Rejection(self._stage, origin.key, reason, detail, origin.source)
             )
@@ -243,7 +243,7 @@ class Importer:
         self._states.pop(origin.key, None)
         place = (origin.url, origin.query)
         self._dataset.fetches.record(
-            FetchEnd(origin.source, origin.key, state, stamp, image, *place, candidate)
+            FetchOutcome(origin.source, origin.key, state, stamp, image, *place, candidate)
         )
 
     def _note_image(self, image: str, origin: Origin) -> None:
@@ -260,7 +260,7 @@ class Importer:
 
     def _note_replaced(self, image: str, origin: Origin) -> None:
         is_file = origin.source in ("folder", "archive")
-        if is_file and self._dataset.images.hinted_otherwise(image, origin):
+        if is_file and self._dataset.images.has_other_hint(image, origin):
             self._hinted.add(image)
             self._replaced.append((image, origin))
 
@@ -272,13 +272,13 @@ class Importer:
         if retracted := retract_disputed(self._dataset.db, self._hinted):
             self.tally["taken_back"] = retracted
         self._hinted.clear()
-        with self._dataset.db.write():
+        with self._dataset.db.transaction():
             for image, origin in self._replaced:
                 # The names that a folder above a file, or its archive, may have given it.
                 inside = origin.key.partition(":")[2] if origin.source == "archive" else ""
                 path = PurePath(origin.path or "")
                 names = {*path.parts, *PurePath(inside).parts, path.name.partition(".")[0]}
-                self._dataset.images.drop_hints(image, origin, names)
+                self._dataset.images.remove_hints(image, origin, names)
         self._replaced.clear()
 
     def result(self) -> dict[str, object]:

@@ -57,7 +57,7 @@ class Preview:
     def fetch_state(self, origin: Origin, stamp: str = "") -> str | None:
         """Return the state of an item in the fetch table."""
         fetches = self._dataset.fetches if self._dataset else None
-        return fetches.state(origin.source, origin.key, stamp) if fetches else None
+        return fetches.get_state(origin.source, origin.key, stamp) if fetches else None
 
     def show_new(self, line: str) -> None:
         """Show and count a new item."""
@@ -214,7 +214,9 @@ def preview_frames(
             state = "rejected"
         else:
             sha256 = sha256_of_file(source.path)
-            is_done = dataset and dataset.videos.done(sha256, sampling.settings) is not None
+            is_done = (
+                dataset and dataset.videos.get_frame_count(sha256, sampling.settings) is not None
+            )
             state = "known" if is_done or sha256 in hashes else "videos"
             hashes.add(sha256)
         counts[state] += 1

@@ -21,7 +21,7 @@ import msgspec
 
 from gleanset.config import Param, did_you_mean
 from gleanset.credit import Credit, checked_page, credit_text
-from gleanset.db.classes import class_name
+from gleanset.db.classes import normalize_class_name
 from gleanset.errors import UsageError
 from gleanset.file_groups import GROUP_BY_HELP, FileGroups, GroupBy
 from gleanset.files.names import LEVEL_HELP
@@ -52,7 +52,7 @@ Label = Annotated[
     Param(
         "Weak label of these images: a class to suggest, not a decision.",
         metavar="CLASS",
-        parse=class_name,
+        parse=normalize_class_name,
         common=True,
     ),
 ]
@@ -176,7 +176,7 @@ def _strip_keyword(keyword: Any) -> Any:
     if isinstance(keyword, str):
         return keyword.strip()
     text, label = keyword
-    return text.strip(), class_name(label) if label.strip() else ""
+    return text.strip(), normalize_class_name(label) if label.strip() else ""
 
 
 class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):

@@ -120,7 +120,7 @@ def _retry_stage(
 
 
 def _failed_candidates(dataset: Dataset, stage: str, reason: str | None) -> Iterator[Candidate]:
-    for failed in dataset.fetches.failed():
+    for failed in dataset.fetches.iter_failed():
         is_selected = failed.stage == stage and reason in (None, failed.reason)
         if is_selected and failed.candidate and failed.reason != _REMOVED:
             yield msgspec.convert(json.loads(failed.candidate), Candidate)

@@ -13,10 +13,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from gleanset import Dataset
-from gleanset.db.classes import class_name
+from gleanset.db.classes import normalize_class_name
 from gleanset.db.journal import MODEL, Choice
-from gleanset.db.proposals import Proposals, proposed_samples
-from gleanset.db.samples import HintedSample, Hints, withdrawn
+from gleanset.db.proposals import Proposals, iter_proposed_samples
+from gleanset.db.samples import HintedSample, Hints, withdraw_label
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import AUTOMATIC, operation
 
@@ -61,13 +61,13 @@ class AcceptancePlan:
 def plan_hints(dataset: Dataset) -> AcceptancePlan:
     """Plan which weak labels to accept and which labels to withdraw."""
     plan, hints = AcceptancePlan(), Hints(dataset.db)
-    for sample in hints.waiting():
+    for sample in hints.iter_waiting():
         if (reason := acceptance_obstacle(sample)) is None:
-            label = class_name(sample.hint or "")
+            label = normalize_class_name(sample.hint or "")
             plan.choices.append(Choice(sample.key, "label", label, "hint"))
         else:
             plan.left[reason] += 1
-    plan.withdrawals = [withdrawn(disputed.key) for disputed in hints.disputed()]
+    plan.withdrawals = [withdraw_label(disputed.key) for disputed in hints.list_disputed()]
     plan.left += Counter({"disputed hint": len(plan.withdrawals)})
     return plan
 
@@ -81,7 +81,7 @@ def acceptance_obstacle(sample: HintedSample) -> str | None:
     if sample.faces > 1:
         return "several faces"
     try:
-        label = class_name(sample.hint)
+        label = normalize_class_name(sample.hint)
     except UsageError:
         return "hint is not a class name"
     if any(decided_label != label for decided_label in sample.decided):
@@ -94,7 +94,7 @@ def apply_hints(dataset: Dataset, plan: AcceptancePlan) -> None:
 
     Samples that were decided since the plan was made are skipped and counted in `left`.
     """
-    with dataset.db.write():
+    with dataset.db.transaction():
         current = plan_hints(dataset)
         choices, withdrawals = set(current.choices), set(current.withdrawals)
         valid = [choice for choice in plan.choices if choice in choices]
@@ -104,7 +104,7 @@ def apply_hints(dataset: Dataset, plan: AcceptancePlan) -> None:
         plan.withdrawals = [choice for choice in plan.withdrawals if choice in withdrawals]
         for kind, decisions in ((AUTOMATIC, plan.withdrawals), ("accept-hints", plan.choices)):
             if decisions:
-                dataset.journal.step(operation(kind, count=len(decisions)), decisions)
+                dataset.journal.apply(operation(kind, count=len(decisions)), decisions)
 
 
 def accept_proposals(
@@ -113,11 +113,11 @@ def accept_proposals(
     """Apply `plan_acceptance` in one step that can be undone; return the plan."""
     if simulate:
         return plan_acceptance(dataset, above, classes)
-    with dataset.db.write():
+    with dataset.db.transaction():
         plan = plan_acceptance(dataset, above, classes)
         if plan.choices:
             did = operation("accept-proposals", count=len(plan.choices))
-            dataset.journal.step(did, plan.choices)
+            dataset.journal.apply(did, plan.choices)
     return plan
 
 
@@ -128,23 +128,23 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     an unknown class.
     """
     proposals = Proposals(dataset.db)
-    if proposals.newest() is None:
+    if proposals.get_latest() is None:
         raise InputUnusable(
             "there are no predictions yet", f"make them: baseline presort {dataset.option}"
         )
-    if unmet := proposals.not_known():
+    if unmet := proposals.list_new_classes():
         raise InputUnusable(
             f"the predictions are older than the class {unmet[0]}",
             f"update them: baseline presort -d {dataset.root}",
         )
-    requested = {dataset.classes.resolved(name) for name in classes}
-    if missing := sorted(requested - set(dataset.classes.names())):
+    requested = {dataset.classes.resolve(name) for name in classes}
+    if missing := sorted(requested - set(dataset.classes.list_names())):
         raise UsageError(f"there is no class {missing[0]!r}", "list them: labeler classes list")
     from labeler.likeness import unfamiliar_proposals
 
     plan, expected_errors = AcceptancePlan(), 0.0
-    plan.has_no_rejected = ("rejected",) not in dataset.samples.counts("status")
-    waiting = [sample for sample in proposed_samples(dataset.db) if sample.waits]
+    plan.has_no_rejected = ("rejected",) not in dataset.samples.count_by("status")
+    waiting = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
     unfamiliar = unfamiliar_proposals(
         dataset, {sample.sample: sample.proposals[0].label for sample in waiting}
     )

@@ -18,9 +18,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-from curation.moments import LOOK_ALIKE, find_moments
+from curation.moments import MAX_SIMILAR_BITS, find_moments
 from gleanset import Dataset
-from gleanset.db.duplicates import DOUBTFUL, NOT, SAME, ImageHashes, Pairs, SampleHashes
+from gleanset.db.duplicates import DOUBTFUL, NOT_SAME, SAME, ImageHashes, Pairs, SampleHashes
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.images.decode import MAX_BYTES
@@ -59,15 +59,15 @@ class KnownPairs:
     def from_dataset(cls, dataset: Dataset, pictures: Sequence[AuditImage]) -> KnownPairs:
         """Return the verdicts of a dataset. Raises `UsageError` for unknown samples."""
         pairs = Pairs(dataset.db)
-        return cls(pairs, pairs.numbers([picture.name for picture in pictures]))
+        return cls(pairs, pairs.get_ids([picture.name for picture in pictures]))
 
     def verdict(self, a: int, b: int) -> str | None:
-        """Return the verdict of `labeler dedup` or a person, as `Pairs.verdict`."""
-        return self.pairs.verdict(self.rows[a], self.rows[b])
+        """Return the verdict of `labeler dedup` or a person, as `Pairs.get_verdict`."""
+        return self.pairs.get_verdict(self.rows[a], self.rows[b])
 
     def same_video(self, a: int, b: int) -> bool:
         """Return whether both are frames of one video, which have stricter limits."""
-        return self.pairs.of_one_film(self.rows[a], self.rows[b])
+        return self.pairs.share_video(self.rows[a], self.rows[b])
 
 
 @dataclass
@@ -188,7 +188,9 @@ def _compare_pairs(
 def find_group_leaks(dataset: Dataset, pictures: Sequence[AuditImage]) -> Iterator[tuple[int, int]]:
     """Yield one pair for every two splits that contain a group of the catalogue."""
     number = {picture.name: picture.number for picture in pictures}
-    for moment in find_moments(SplitGroups(dataset.db).each(), Pairs(dataset.db).tied()):
+    for moment in find_moments(
+        SplitGroups(dataset.db).iterate(), Pairs(dataset.db).get_possible_duplicates()
+    ):
         first = {m.split: number[m.key] for m in reversed(moment.members) if m.key in number}
         yield from combinations(sorted(first.values()), 2)
 
@@ -197,12 +199,14 @@ def _pair_kind(
     verdict: Verdict, earlier_verdict: str | None, a: SampleHashes, b: SampleHashes
 ) -> str | None:
     """Return the kind of a pair; an earlier verdict takes precedence."""
-    result = earlier_verdict or (SAME if verdict.same else DOUBTFUL if verdict.doubtful else NOT)
+    result = earlier_verdict or (
+        SAME if verdict.same else DOUBTFUL if verdict.doubtful else NOT_SAME
+    )
     if result == SAME:
         return "mirrored copy" if verdict.mirrored else "copy"
     if result == DOUBTFUL:
         return POSSIBLE_COPY
-    return "alike" if (a.plain ^ b.plain).bit_count() <= LOOK_ALIKE else None
+    return "alike" if (a.plain ^ b.plain).bit_count() <= MAX_SIMILAR_BITS else None
 
 
 def _group_equal_files(
@@ -334,10 +338,10 @@ def collect_dataset(dataset: Dataset, split: str | None = None) -> AuditSet:
     Raises `InputUnusable` if there are none.
     """
     audited, originals = AuditSet(), dataset.originals(dataset.cache)
-    labelled = dataset.samples.each(status="labelled")
-    samples = list(labelled if split else dataset.samples.in_splits())
-    rows = Pairs(dataset.db).numbers([sample.key for sample in samples])
-    regions = ImageHashes(dataset.db).seen(rows)
+    labelled = dataset.samples.iterate(status="labelled")
+    samples = list(labelled if split else dataset.samples.iter_in_splits())
+    rows = Pairs(dataset.db).get_ids([sample.key for sample in samples])
+    regions = ImageHashes(dataset.db).get_regions(rows)
     for sample, row in zip(samples, rows, strict=True):
         file = sample_file(regions[row], originals)
         audited.add(sample.key, split or str(sample.split), str(sample.label), file)

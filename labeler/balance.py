@@ -82,7 +82,7 @@ def plan_balance(dataset: Dataset, balance: BalanceSettings) -> BalancePlan:
     `InputUnusable` without a split.
     """
     classes: dict[str, list[Sample]] = defaultdict(list)
-    for sample in dataset.samples.in_splits():
+    for sample in dataset.samples.iter_in_splits():
         if sample.split == "train":
             classes[str(sample.label)].append(sample)
     if not classes:
@@ -97,9 +97,9 @@ def plan_balance(dataset: Dataset, balance: BalanceSettings) -> BalancePlan:
     settings = f"method={method} target={target}"
     plan = BalancePlan(settings, target=target, where=f"-d {shlex.quote(str(dataset.root))}")
     # Imported late, because every start of the command line imports this module.
-    from curation.moments import moments_of
+    from curation.moments import assign_moments
 
-    moments = moments_of(dataset.db)
+    moments = assign_moments(dataset.db)
     for label, samples in sorted(classes.items()):
         shuffled = sorted(samples, key=lambda sample: shuffle_key(0, sample.key))
         ordered = spread_groups(shuffled, lambda sample: moments[sample.key])

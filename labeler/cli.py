@@ -29,13 +29,13 @@ def classes() -> None:
 @job_options()
 def list_classes(job: CommandJob) -> Result:
     """List the classes with their samples, key in the window, show and aliases."""
-    from gleanset.db.classes import aliases
+    from gleanset.db.classes import list_aliases
     from gleanset.db.sorting import SampleTiles
     from labeler.sorting.keys import ClassKeys
 
     with job.open() as dataset:
-        counts = {row.name: row for row in SampleTiles(dataset.db).counts().classes}
-        keys, aliases_of = ClassKeys(dataset).of(list(counts)), aliases(dataset.db)
+        counts = {row.name: row for row in SampleTiles(dataset.db).get_counts().classes}
+        keys, aliases_of = ClassKeys(dataset).of(list(counts)), list_aliases(dataset.db)
     if not job.as_json:
         for name, key in keys.items():
             of_show = f"  of {show}" if (show := counts[name].show) else ""
@@ -72,17 +72,17 @@ def list_classes(job: CommandJob) -> Result:
     what="it makes one class",
     hint="for each line of a file: xargs -d '\\n' -n 1 labeler classes add < FILE",
 )
-def add(job: CommandJob, name: str, show: str | None, aliases: tuple[str, ...]) -> Result:
+def add(job: CommandJob, name: str, show: str | None, list_aliases: tuple[str, ...]) -> Result:
     """Create a class, or set the show and aliases of an existing one."""
     from labeler.classes import ClassEditor
 
     with job.open() as dataset:
         editor, edits = ClassEditor(dataset), []
-        if (show is None and not aliases) or dataset.classes.resolved(name) not in (
-            dataset.classes.names()
+        if (show is None and not list_aliases) or dataset.classes.resolve(name) not in (
+            dataset.classes.list_names()
         ):
             edits.append(editor.add(name))
-        edits += [editor.add_alias(alias, name) for alias in aliases]
+        edits += [editor.add_alias(alias, name) for alias in list_aliases]
         edits += [] if show is None else [editor.set_show(name, show)]
         return {"step": edits[-1].step}
 
@@ -117,16 +117,16 @@ def merge(job: CommandJob, old: str, into: str) -> Result:
 @click.argument("name")
 def delete(job: CommandJob, name: str) -> Result:
     """Delete a class, or an alias; samples of a class are queued and lose their split."""
-    from gleanset.db.classes import aliases
+    from gleanset.db.classes import list_aliases
     from gleanset.db.samples import Hints
     from labeler.classes import ClassEditor
 
     with job.open() as dataset:
         editor = ClassEditor(dataset)
-        if any(name in names for names in aliases(dataset.db).values()):
+        if any(name in names for names in list_aliases(dataset.db).values()):
             return {"step": editor.remove_alias(name).step}
         edit = editor.delete(name)
-        is_weak_label = name in Hints(dataset.db).names()
+        is_weak_label = name in Hints(dataset.db).list_names()
     command = f"labeler hints drop {shlex.quote(name)} {dataset.option}"
     next_step = {"next": command} if is_weak_label else {}
     return {"step": edit.step, "back_in_queue": edit.changed} | next_step
@@ -148,8 +148,8 @@ def drop(job: CommandJob, name: str) -> Result:
     from gleanset.db.samples import Hints
 
     with job.open() as dataset:
-        if not (number := Hints(dataset.db).drop(name)):
-            known = ", ".join(Hints(dataset.db).names()[:10]) or "none"
+        if not (number := Hints(dataset.db).remove(name)):
+            known = ", ".join(Hints(dataset.db).list_names()[:10]) or "none"
             raise UsageError(f"there is no hint {name!r}", f"hints: {known}")
     return {"dropped_from_images": number}
 
@@ -250,7 +250,7 @@ def label(
     labelled by id afterwards.
     """
     from gleanset.db.journal import Choice
-    from gleanset.db.proposals import stack_named
+    from gleanset.db.proposals import get_cluster
 
     if reject:
         samples = (label, *samples) if label else samples
@@ -259,8 +259,8 @@ def label(
     if not samples and not stacks:
         raise UsageError("missing SAMPLE", "name samples, or a cluster: --stack ID")
     with job.open() as dataset:
-        queued = (key for stack in stacks for key in stack_named(dataset.db, stack).waiting)
-        keys = [dataset.samples.named(name) for name in dict.fromkeys([*samples, *queued])]
+        queued = (key for stack in stacks for key in get_cluster(dataset.db, stack).waiting)
+        keys = [dataset.samples.resolve_key(name) for name in dict.fromkeys([*samples, *queued])]
         if reject or label is None:
             choices = [Choice(key, "reject") for key in keys]
             step = operation("reject-by-command", count=len(keys))
@@ -268,7 +268,7 @@ def label(
             _check_typo(dataset, label)
             choices = [Choice(key, "label", label) for key in keys]
             step = operation("label-by-command", count=len(keys), label=label)
-        return {"step": dataset.journal.step(step, choices), "decided": len(keys)}
+        return {"step": dataset.journal.apply(step, choices), "decided": len(keys)}
 
 
 def _check_typo(dataset: Dataset, label: str) -> None:
@@ -276,9 +276,9 @@ def _check_typo(dataset: Dataset, label: str) -> None:
     from gleanset.db.samples import Hints
     from labeler.sorting.names import nearly
 
-    name = dataset.classes.resolved(label)
-    known = {*dataset.classes.names(), *Hints(dataset.db).names()}
-    if dataset.classes.id_of(label) is not None or name in known:
+    name = dataset.classes.resolve(label)
+    known = {*dataset.classes.list_names(), *Hints(dataset.db).list_names()}
+    if dataset.classes.get_id(label) is not None or name in known:
         return
     if (similar_name := nearly(name, sorted(known))) is not None:
         raise UsageError(

@@ -95,7 +95,7 @@ def groups(
 
     if pair := same or differ:
         with job.open() as dataset:
-            a, b = map(dataset.samples.named, pair)
+            a, b = map(dataset.samples.resolve_key, pair)
             return {"step": judge(dataset, a, b, same=bool(same)), "same": bool(same)}
     with job.open(rehearse=True) as dataset:
         plan = DuplicateFinder(dataset, progress=job.progress).plan()

@@ -100,7 +100,7 @@ def export(
     from labeler.export.upload import UploadTarget, export_to_url, is_url
 
     with job.open() as dataset:
-        if not request.applies_balance and Balances(dataset.db).settings():
+        if not request.applies_balance and Balances(dataset.db).get_settings():
             job.say("labeler: the balance does not apply to exports with boxes or without split")
         target = Path(out or dataset.root / dataset.settings.store.exports / request.format)
         to_url = out is not None and is_url(out)

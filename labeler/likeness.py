@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from curation.likeness.descriptor import WIDTH, DescriptorSpace
 from curation.likeness.grouping import SOME as ENOUGH
-from curation.likeness.grouping import main_directions, walked
-from curation.likeness.vectors import LikenessSpace, sample_name
+from curation.likeness.grouping import find_main_directions, order_by_proximity
+from curation.likeness.vectors import EmbeddingSpace, sample_vector_name
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.regions import QualityMeasures
@@ -62,7 +62,7 @@ class Likeness:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         self._presort = 0
-        self._learnt: LikenessSpace | None = None
+        self._learnt: EmbeddingSpace | None = None
         self._plain: DescriptorSpace | None = None
 
     def space(self, samples: Sequence[ComparableSample]) -> Space:
@@ -72,22 +72,22 @@ class Likeness:
         """
         learnt = self._newest()
         if learnt is not None and self.is_learnt(samples):
-            return lambda some: learnt.vectors(_names(some))
+            return lambda some: learnt.get_vectors(_names(some))
         return self.by_descriptor
 
     def is_learnt(self, samples: Sequence[ComparableSample]) -> bool:
         """Return whether the vectors of a presort are there for these samples."""
         learnt = self._newest()
-        return learnt is not None and learnt.share(_names(samples)) >= NEARLY_ALL
+        return learnt is not None and learnt.get_coverage(_names(samples)) >= NEARLY_ALL
 
     def by_descriptor(self, samples: Sequence[ComparableSample]) -> tuple[Vectors, There]:
         """Return the vectors of descriptors: a `Space`."""
-        return self._described().vectors([sample.descriptor for sample in samples])
+        return self._described().get_vectors([sample.descriptor for sample in samples])
 
-    def _newest(self) -> LikenessSpace | None:
-        newest = Proposals(self._dataset.db).newest()
+    def _newest(self) -> EmbeddingSpace | None:
+        newest = Proposals(self._dataset.db).get_latest()
         if newest is not None and newest.id != self._presort:
-            self._learnt = LikenessSpace.of(self._dataset, self._learnt)
+            self._learnt = EmbeddingSpace.from_dataset(self._dataset, self._learnt)
             self._presort = newest.id
         return self._learnt
 
@@ -95,9 +95,9 @@ class Likeness:
         if self._plain is not None:
             return self._plain
         measures = QualityMeasures(self._dataset.db)
-        some = measures.some_descriptors(SOME)
+        some = measures.sample_descriptors(SOME)
         known = [one for one in some if one is not None and len(one) == WIDTH]
-        space = DescriptorSpace(known, measures.are_photos(SOME))
+        space = DescriptorSpace(known, measures.is_photo_dataset(SOME))
         if len(known) >= NEARLY_ALL * len(some):
             # From here on it stays, so that what was far does not come near within a session.
             self._plain = space
@@ -111,11 +111,13 @@ def unfamiliar_proposals(dataset: Dataset, proposed: Mapping[str, str]) -> set[s
     `UNFAMILIAR_QUANTILE` of what labelled samples have to the others of their own class. Empty
     where fewer than `MIN_REFERENCES` labelled samples can be compared.
     """
-    space = LikenessSpace.of(dataset, None)
-    samples = list(dataset.samples.by_key())
+    space = EmbeddingSpace.from_dataset(dataset, None)
+    samples = list(dataset.samples.iter_by_key())
     if space is None or not samples:
         return set()
-    vectors, there = space.vectors([sample_name(s.key, Region(s.box, s.angle)) for s in samples])
+    vectors, there = space.get_vectors(
+        [sample_vector_name(s.key, Region(s.box, s.angle)) for s in samples]
+    )
     rows: dict[str, list[int]] = {}
     for row in np.flatnonzero(there).tolist():
         if samples[row].status == "labelled":
@@ -140,7 +142,7 @@ def unfamiliar_proposals(dataset: Dataset, proposed: Mapping[str, str]) -> set[s
 
 
 def _names(samples: Sequence[ComparableSample]) -> list[bytes]:
-    return [sample_name(sample.key, sample.region) for sample in samples]
+    return [sample_vector_name(sample.key, sample.region) for sample in samples]
 
 
 def by_likeness(dataset: Dataset, ids: Sequence[int]) -> array[int]:
@@ -149,18 +151,18 @@ def by_likeness(dataset: Dataset, ids: Sequence[int]) -> array[int]:
     Those that are not measured come last.
     """
     measures = QualityMeasures(dataset.db)
-    some = [each for each in measures.some_descriptors(ENOUGH) if each and len(each) == WIDTH]
+    some = [each for each in measures.sample_descriptors(ENOUGH) if each and len(each) == WIDTH]
     if not some:
         return array("q", ids)
-    space = DescriptorSpace(some, measures.are_photos(ENOUGH))
-    directions = main_directions(space.vectors(some)[0])
+    space = DescriptorSpace(some, measures.is_photo_dataset(ENOUGH))
+    directions = find_main_directions(space.get_vectors(some)[0])
     known, points = [], []
     for start in range(0, len(ids), PART):
         part = list(ids[start : start + PART])
-        stored = measures.descriptors(part)
-        vectors, there = space.vectors([stored.get(row) for row in part])
+        stored = measures.get_descriptors(part)
+        vectors, there = space.get_vectors([stored.get(row) for row in part])
         known.append(there)
         points.append(vectors[there] @ directions)
     rows, measured = np.array(ids, np.int64), np.concatenate(known)
-    order = walked(np.concatenate(points))
+    order = order_by_proximity(np.concatenate(points))
     return array("q", [*rows[measured][order].tolist(), *rows[~measured].tolist()])

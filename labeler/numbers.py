@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from gleanset.db.proposals import proposed_by_tenths
+from gleanset.db.proposals import count_proposals_by_tenth
 from gleanset.db.statistics import Statistics
 from gleanset.records import SPLITS
 from labeler.sorting.page_layout import TENTHS
@@ -28,13 +28,13 @@ def numbers_of(session: SortingSession) -> Numbers:
     """Read them."""
     dataset = session.dataset
     kept: dict[str, dict[str, int]] = {}
-    for label, by_split in Statistics(dataset.db).labelled().items():
+    for label, by_split in Statistics(dataset.db).count_labelled().items():
         del by_split[""]
         if by_split:
             kept[label] = dict.fromkeys(SPLITS, 0) | by_split
-    tenths = proposed_by_tenths(dataset.db)
+    tenths = count_proposals_by_tenth(dataset.db)
     proposed = {
-        dataset.classes.name_of(row): tuple(counts.get(tenth, 0) for tenth in range(TENTHS))
+        dataset.classes.get_name(row): tuple(counts.get(tenth, 0) for tenth in range(TENTHS))
         for row, counts in tenths.items()
     }
     return Numbers(kept, proposed)

@@ -96,10 +96,10 @@ def forget(job: CommandJob, request: ForgetRequest) -> Result:
     Only a tombstone stays, so that no harvest brings them back. This cannot be undone.
     Export again afterwards: earlier exports and trained models are not touched.
     """
-    from curation.take_downs import plan_take_down, take_down
+    from curation.take_downs import plan_removal, remove_images
 
     with job.open() as dataset:
-        plan = plan_take_down(
+        plan = plan_removal(
             dataset, request.images, request.origins, request.authors, request.reports
         )
         if job.simulate:
@@ -109,7 +109,7 @@ def forget(job: CommandJob, request: ForgetRequest) -> Result:
             raise UsageError(
                 "nothing was removed", "answer y, give -y, or name less: --simulate shows what"
             )
-        take_down(dataset, plan, request.reason)
+        remove_images(dataset, plan, request.reason)
         return {"forgotten": plan.result()}
 
 
@@ -206,20 +206,20 @@ def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Resu
 
     Images are not copied: gc keeps those that a snapshot names. dataset.toml is not part of it.
     """
-    from curation.snapshots import take_snapshot
+    from curation.snapshots import create_snapshot
     from gleanset.db.snapshots import Snapshots
 
     with job.open() as dataset:
         snapshots = Snapshots(dataset.root)
         if name is not None and remove:
-            dataset.db.refuse_if_read_only()
+            dataset.db.check_writable()
             snapshots.remove(name)
             return {"removed": name}
         if name is not None:
-            return _result(take_snapshot(dataset, name, note))
+            return _result(create_snapshot(dataset, name, note))
         if remove or note:
             raise UsageError("no snapshot was named", "write for instance: gleanset snapshot v1")
-        listed = list(snapshots.each())
+        listed = list(snapshots.iterate())
     if job.as_json:
         return {"snapshots": [_result(record) for record in listed]}
     for record in listed:

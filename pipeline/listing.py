@@ -15,16 +15,16 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from curation.manual_boxes import missed
-from curation.web_reports import copies_of, disputed
+from curation.manual_boxes import iter_faceless_images
+from curation.web_reports import find_copies, list_disputed_reports
 from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.faces import Tracks
-from gleanset.db.images import NOWHERE, PlaceFound
-from gleanset.db.proposals import PresortedSample, Proposal, proposed_samples
-from gleanset.db.proposals import stacks as stacks_that_wait
+from gleanset.db.images import NOWHERE, OriginSummary
+from gleanset.db.proposals import PresortedSample, Proposal, iter_proposed_samples
+from gleanset.db.proposals import list_clusters as stacks_that_wait
 from gleanset.db.regions import Quality, QualityMeasures
-from gleanset.db.runs import Doubt, Doubts
+from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.samples import SplitGroups
 from gleanset.db.snapshots import Snapshots
 from gleanset.db.visitors import REMOVAL, STATUSES, Claim, Reports, SimilarImage
@@ -60,7 +60,7 @@ MEASURES = [name for name in Quality._fields if name != "size"]
 
 def images(dataset: Dataset) -> Iterator[Line]:
     """Yield all images with their origins."""
-    for image in dataset.images.each():
+    for image in dataset.images.iterate():
         line = _plain(image)
         line["phash"] = f"{image.phash:016x}"
         line["origins"] = [_renamed(origin, "key", "source_id") for origin in line["origins"]]
@@ -69,7 +69,7 @@ def images(dataset: Dataset) -> Iterator[Line]:
 
 def faces(dataset: Dataset) -> Iterator[Line]:
     """Yield all faces; `landmarks` is a list of [name, x, y]."""
-    for found in dataset.faces.each():
+    for found in dataset.faces.iterate():
         yield {"image": found.image, **_face(found.face)}
 
 
@@ -84,13 +84,13 @@ def _face(face: Face) -> Line:
 
 def samples(dataset: Dataset) -> Iterator[Line]:
     """Yield all samples, those set aside included."""
-    yield from _samples(dataset, dataset.samples.by_key())
+    yield from _samples(dataset, dataset.samples.iter_by_key())
 
 
 def _samples(dataset: Dataset, samples: Iterable[Sample]) -> Iterator[Line]:
-    pairs = QualityMeasures(dataset.db).beside(samples)
+    pairs = QualityMeasures(dataset.db).join(samples)
     while page := list(islice(pairs, 500)):
-        places = dataset.images.places({sample.image for sample, _ in page})
+        places = dataset.images.get_origins({sample.image for sample, _ in page})
         for sample, quality in page:
             line = _renamed(_plain(sample), "key", "id")
             line |= {"box": list(sample.box), "phash": f"{sample.phash:016x}", "size": sample.size}
@@ -102,7 +102,7 @@ def _samples(dataset: Dataset, samples: Iterable[Sample]) -> Iterator[Line]:
 def groups(dataset: Dataset) -> Iterator[Line]:
     """Duplicate groups with the samples in them."""
     found: dict[str, list[str]] = {}
-    for sample in dataset.samples.by_key():
+    for sample in dataset.samples.iter_by_key():
         if sample.group is not None:
             found.setdefault(sample.group, []).append(sample.key)
     for group, members in sorted(found.items()):
@@ -111,7 +111,7 @@ def groups(dataset: Dataset) -> Iterator[Line]:
 
 def yields(dataset: Dataset) -> Iterator[Line]:
     """What each source gave for each keyword, hint or video, and why it gave no more."""
-    for row in dataset.fetches.yields():
+    for row in dataset.fetches.list_yields():
         line = {"source": row.source, "asked": row.asked or None, "added": row.added}
         yield line | {
             "duplicate": row.duplicate,
@@ -122,7 +122,7 @@ def yields(dataset: Dataset) -> Iterator[Line]:
 
 def proposals(dataset: Dataset) -> Iterator[Line]:
     """What the newest presort proposes: the first class with its confidence, and `others`."""
-    for found in proposed_samples(dataset.db):
+    for found in iter_proposed_samples(dataset.db):
         (label, confidence), *others = found.proposals
         line = {"sample": found.sample, "status": found.status, "waits": found.waits}
         line |= {"label": label, "confidence": confidence}
@@ -130,7 +130,7 @@ def proposals(dataset: Dataset) -> Iterator[Line]:
         yield line | {name: getattr(found, name) for name in PRESORTED}
 
 
-def stacks(dataset: Dataset) -> Iterator[Line]:
+def list_clusters(dataset: Dataset) -> Iterator[Line]:
     """Look-alikes that wait, as the newest presort put them together, the largest stack first."""
     for stack in stacks_that_wait(dataset.db):
         line = {"stack": stack.id, "size": len(stack.waiting), "decided": stack.decided}
@@ -140,7 +140,7 @@ def stacks(dataset: Dataset) -> Iterator[Line]:
 
 def doubts(dataset: Dataset) -> Iterator[Line]:
     """Labels that are likely wrong, as `baseline doubts` found them, the clearest first."""
-    yield from _with_file(dataset, (doubt._asdict() for doubt in Doubts(dataset.db).each()))
+    yield from _with_file(dataset, (doubt._asdict() for doubt in LabelIssues(dataset.db).iterate()))
 
 
 def confusion(dataset: Dataset) -> Iterator[Line]:
@@ -148,7 +148,7 @@ def confusion(dataset: Dataset) -> Iterator[Line]:
 
     Those whose label was changed since, or taken back, are left out.
     """
-    run = dataset.runs.newest("baseline")
+    run = dataset.runs.get_latest("baseline")
     if run is not None:
         yield from _with_file(dataset, _wrong_answers(dataset, run.id))
 
@@ -179,8 +179,8 @@ def _with_file(dataset: Dataset, lines: Iterator[Line]) -> Iterator[Line]:
 
 
 def _files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | None]]:
-    known = dataset.samples.pictures(keys)
-    places = dataset.images.places({sha256 for sha256, _, _ in known.values()})
+    known = dataset.samples.get_images(keys)
+    places = dataset.images.get_origins({sha256 for sha256, _, _ in known.values()})
     paths: list[str | None] = []
     pictures: list[str | None] = []
     for key in keys:
@@ -196,8 +196,8 @@ def tracks(dataset: Dataset) -> Iterator[Line]:
     """Yield the faces that were followed through a scene, by video and time; `label` is what most
     of a track are labelled.
     """
-    titles = SplitGroups(dataset.db).videos()
-    for stored in Tracks(dataset.db).each():
+    titles = SplitGroups(dataset.db).list_videos()
+    for stored in Tracks(dataset.db).iterate():
         line = _renamed(_plain(stored.track), "name", "track")
         line |= {"video": stored.video, "title": titles.get(stored.video), "scene": stored.scene}
         line |= {"label": stored.label, "waiting": len(stored.waiting)}
@@ -208,14 +208,14 @@ def reports(dataset: Dataset) -> Iterator[Line]:
     """Yield what visitors said of answers, with the reports that claim another class of a face, and
     what they want removed, with possible copies of that in the dataset.
     """
-    rivals = disputed(dataset)
+    rivals = list_disputed_reports(dataset)
     for status in STATUSES:
-        for report in Reports(dataset.db).each(status):
+        for report in Reports(dataset.db).iterate(status):
             line = {"id": report.id, "at": report.at, "status": report.status}
             line |= report.claim._asdict() | {"box": list(report.claim.box)}
             del line["phash"]
             line |= {"disputed_by": [rival.id for rival in rivals.get(report.id, ())]}
-            copies = copies_of(dataset, report) if report.claim.kind == REMOVAL else []
+            copies = find_copies(dataset, report) if report.claim.kind == REMOVAL else []
             yield line | {"copies": [copy._asdict() for copy in copies]}
 
 
@@ -223,19 +223,19 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "images": images,
     "faces": faces,
     "samples": samples,
-    "decisions": lambda dataset: map(_plain, dataset.journal.each()),
+    "decisions": lambda dataset: map(_plain, dataset.journal.iterate()),
     "groups": groups,
-    "rejections": lambda dataset: map(_plain, dataset.rejections.each()),
+    "rejections": lambda dataset: map(_plain, dataset.rejections.iterate()),
     "yields": yields,
-    "runs": lambda dataset: map(_plain, dataset.runs.each()),
+    "runs": lambda dataset: map(_plain, dataset.runs.iterate()),
     "proposals": proposals,
-    "stacks": stacks,
+    "stacks": list_clusters,
     "tracks": tracks,
     "doubts": doubts,
     "confusion": confusion,
-    "snapshots": lambda dataset: map(_plain, Snapshots(dataset.root).each()),
+    "snapshots": lambda dataset: map(_plain, Snapshots(dataset.root).iterate()),
     "reports": reports,
-    "missed": missed,
+    "missed": iter_faceless_images,
 }
 
 
@@ -272,7 +272,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
     | {name: column for name, column in _columns(Face).items() if name != "evidence"},
     "samples": _columns(Sample, key="id")
     | _HASH
-    | _columns(PlaceFound)
+    | _columns(OriginSummary)
     | _columns(Quality)
     | {"flags": ["string"]},
     "decisions": _columns(Decision),
@@ -291,7 +291,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
     "tracks": _columns(FaceTrack, name="track")
     | dict.fromkeys(("video", "title"), "string")
     | {"scene": "int64", "label": "string", "waiting": "int64", "samples": ["string"]},
-    "doubts": _columns(Doubt) | _FILE,
+    "doubts": _columns(LabelIssue) | _FILE,
     "confusion": {
         **dict.fromkeys(("sample", "label", "predicted", "split", "run"), "string"),
         "confidence": "double",

@@ -173,7 +173,7 @@ def _has_split(root: Path) -> bool:
     if not (root / CATALOGUE).is_file():
         return False
     with Dataset.open(root) as dataset:
-        return next(dataset.samples.in_splits(), None) is not None
+        return next(dataset.samples.iter_in_splits(), None) is not None
 
 
 def _told_apart(stages: Iterable[Stage]) -> Iterator[Stage]:

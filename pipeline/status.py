@@ -10,15 +10,15 @@ from typing import Any
 
 from baseline.extras import can_transfer
 from baseline.presort import MIN_ACCEPT_CONFIDENCE
-from curation.by_hand import PRESORT, by_hand, window_here
+from curation.by_hand import PRESORT_COMMAND, has_window, labelling_command
 from facecrop.request import whole_instead
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
-from gleanset.db.journal import unseen_judges, unseen_labels
-from gleanset.db.proposals import proposed_by_tenths
+from gleanset.db.journal import count_unseen_in_evaluation, get_unseen_labels
+from gleanset.db.proposals import count_proposals_by_tenth
 from gleanset.db.samples import Hints
 from gleanset.db.statistics import Statistics
-from gleanset.db.visitors import REMOVAL, Reports, spooled_reports
+from gleanset.db.visitors import REMOVAL, Reports, list_spooled_reports
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_of
 from gleanset.records import Run
@@ -46,7 +46,7 @@ def next_step(dataset: Dataset) -> str:
         # Somebody waits for an answer, and may have a right to it.
         return f"{LIST_REPORTS} {where}"
     counts = _Counts(dataset)
-    if not counts.labelled or (counts.classes < 2 and dataset.runs.newest("baseline") is None):
+    if not counts.labelled or (counts.classes < 2 and dataset.runs.get_latest("baseline") is None):
         return _towards_labels(dataset, counts, where)
     return _towards_a_model(dataset, counts, where)
 
@@ -55,7 +55,7 @@ class _Counts:
     def __init__(self, dataset: Dataset) -> None:
         labels: Counter[str | None] = Counter()
         self.queue = 0
-        rows = dataset.samples.counts("status", "kept", "label")
+        rows = dataset.samples.count_by("status", "kept", "label")
         for (status, kept, label), number in rows.items():
             if kept == "kept" and status == "labelled":
                 labels[label] += number
@@ -70,7 +70,7 @@ def _towards_labels(dataset: Dataset, counts: _Counts, where: str) -> str:
         return search
     if not counts.labelled and (instead := whole_instead(dataset)) is not None:
         return instead[0]
-    if any(acceptance_obstacle(sample) is None for sample in Hints(dataset.db).waiting()):
+    if any(acceptance_obstacle(sample) is None for sample in Hints(dataset.db).iter_waiting()):
         return f"labeler accept hints {where}"
     if counts.queue and (line := _by_hand(dataset)) is not None:
         return line
@@ -78,7 +78,7 @@ def _towards_labels(dataset: Dataset, counts: _Counts, where: str) -> str:
 
 
 def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
-    settings = dataset.samples.split_settings()
+    settings = dataset.samples.get_split_settings()
     # The first split comes after the search; later ones before it, so that nothing waits unseen.
     if not settings and (search := _search(dataset, where)) is not None:
         return search
@@ -88,7 +88,7 @@ def _towards_a_model(dataset: Dataset, counts: _Counts, where: str) -> str:
         return f"{_split_command(settings)} {where}"
     if (search := _search(dataset, where)) is not None:
         return search
-    newest = dataset.runs.newest("baseline")
+    newest = dataset.runs.get_latest("baseline")
     if (newest is None or _has_new_reports(dataset, newest)) and can_transfer():
         return f"baseline train --preset {_preset(newest)} {where}"
     if Reports(dataset.db).count():
@@ -106,18 +106,18 @@ def _split_command(settings: str) -> str:
 
 
 def _sure_proposals(dataset: Dataset, counts: _Counts, where: str) -> str | None:
-    tenths = proposed_by_tenths(dataset.db).values()
+    tenths = count_proposals_by_tenth(dataset.db).values()
     if sum(each.get(9, 0) for each in tenths) * MIN_SHARE_TO_LABEL < counts.labelled:
         return None
     with suppress(InputUnusable):  # nothing is proposed, or a class has come since
         if plan_acceptance(dataset, MIN_ACCEPT_CONFIDENCE, ()).choices:
-            return f"labeler {where}" if window_here() else f"labeler accept proposals {where}"
+            return f"labeler {where}" if has_window() else f"labeler accept proposals {where}"
     return None
 
 
 def _by_hand(dataset: Dataset) -> str | None:
-    line = by_hand(dataset)
-    return None if line and line.startswith(PRESORT) and not can_transfer() else line
+    line = labelling_command(dataset)
+    return None if line and line.startswith(PRESORT_COMMAND) and not can_transfer() else line
 
 
 def _preset(newest: Run | None) -> str:
@@ -129,7 +129,7 @@ def other_steps(dataset: Dataset, besides: str) -> list[str]:
 
     PICTURE stands for one that only the person knows.
     """
-    if dataset.read_only or dataset.runs.newest("baseline") is None:
+    if dataset.read_only or dataset.runs.get_latest("baseline") is None:
         return []
     where = dataset.option
     fit = [*([SERVE] if _can_serve(dataset) else []), "baseline predict PICTURE", EXPORT]
@@ -140,14 +140,14 @@ def other_steps(dataset: Dataset, besides: str) -> list[str]:
 
 
 def _can_serve(dataset: Dataset) -> bool:
-    return dataset.runs.newest("baseline") is not None and find_spec("fastapi") is not None
+    return dataset.runs.get_latest("baseline") is not None and find_spec("fastapi") is not None
 
 
 def _search(dataset: Dataset, where: str) -> str | None:
-    refused = dataset.rejections.by_reason().get("facecrop", {})
-    if dataset.images.count_fresh() <= sum(refused.values()):
+    refused = dataset.rejections.count_by_reason().get("facecrop", {})
+    if dataset.images.count_unprocessed() <= sum(refused.values()):
         return None
-    if (place := dataset.images.begun_import(IMPORT)) is not None and place.exists():
+    if (place := dataset.images.find_interrupted_import(IMPORT)) is not None and place.exists():
         # Faces searched in them would be samples beside those that the import makes.
         return f"labeler import {shlex.quote(str(place))} {where}"
     found = _detectors(dataset)
@@ -157,9 +157,9 @@ def _search(dataset: Dataset, where: str) -> str | None:
 
 
 def _detectors(dataset: Dataset) -> set[str | None]:
-    counts = dataset.samples.counts("status", "detector")
+    counts = dataset.samples.count_by("status", "detector")
     present = {detector for status, detector in counts if status != "retired"}
-    return present or {one.detector for one in Statistics(dataset.db).searches()}
+    return present or {one.detector for one in Statistics(dataset.db).list_searches()}
 
 
 def is_of_whole_pictures(dataset: Dataset) -> bool:
@@ -169,8 +169,8 @@ def is_of_whole_pictures(dataset: Dataset) -> bool:
 
 def accepted_reports(dataset: Dataset) -> int:
     """Return how many reports from the web page were accepted that no run has learnt from."""
-    newest = dataset.runs.newest("baseline")
-    return Reports(dataset.db).accepted_since(newest.started if newest else "")
+    newest = dataset.runs.get_latest("baseline")
+    return Reports(dataset.db).count_accepted_since(newest.started if newest else "")
 
 
 def _has_new_reports(dataset: Dataset, newest: Run) -> bool:
@@ -182,7 +182,7 @@ def _has_new_reports(dataset: Dataset, newest: Run) -> bool:
         trained_on = read_metrics(dataset.runs_folder / newest.id).data.get("splits")
     except GleansetError:
         return True
-    return bool(trained_on != dataset.samples.fingerprint_of_splits())
+    return bool(trained_on != dataset.samples.hash_splits())
 
 
 def waiting_for_split(dataset: Dataset) -> int:
@@ -190,7 +190,7 @@ def waiting_for_split(dataset: Dataset) -> int:
 
     They came after the last split, or are in val or test with a label that nobody has looked at.
     """
-    return dataset.samples.count_waiting_for_split() + unseen_judges(dataset.db)
+    return dataset.samples.count_unsplit() + count_unseen_in_evaluation(dataset.db)
 
 
 SPOKEN = ("samples", "rejections")
@@ -200,11 +200,11 @@ SPOKEN = ("samples", "rejections")
 def status(dataset: Dataset) -> dict[str, Any]:
     """Count everything, and say what could be done next."""
     samples = dataset.samples
-    by_status = {str(key[0]): number for key, number in samples.counts("status").items()}
-    labelled = Statistics(dataset.db).labelled()
-    kept = samples.counts("status", "kept")
+    by_status = {str(key[0]): number for key, number in samples.count_by("status").items()}
+    labelled = Statistics(dataset.db).count_labelled()
+    kept = samples.count_by("status", "kept")
     aside = sum(n for key, n in kept.items() if key[1] == "set aside" and key[0] != "retired")
-    also = {"set_aside": aside, "labels_nobody_looked_at": len(unseen_labels(dataset.db))}
+    also = {"set_aside": aside, "labels_nobody_looked_at": len(get_unseen_labels(dataset.db))}
     splits: dict[str, dict[str, int]] = {}
     for label, by_split in labelled.items():
         for split, number in by_split.items():
@@ -221,9 +221,9 @@ def status(dataset: Dataset) -> dict[str, Any]:
         "origins": _origins(dataset),
         **({"waiting_for_split": waiting} if (waiting := waiting_for_split(dataset)) else {}),
         **_left_out(dataset),
-        "runs": sum(1 for _ in dataset.runs.each()),
+        "runs": sum(1 for _ in dataset.runs.iterate()),
         "reports": {
-            "waiting": Reports(dataset.db).count() + len(spooled_reports(dataset.root)),
+            "waiting": Reports(dataset.db).count() + len(list_spooled_reports(dataset.root)),
             "of_them_removals": Reports(dataset.db).count(kind=REMOVAL),
             "accepted_since_training": accepted_reports(dataset),
         },
@@ -254,14 +254,14 @@ def _spoken(counts: Any) -> Any:
 
 def _origins(dataset: Dataset) -> dict[str, dict[str, int]]:
     images: dict[str, dict[str, int]] = {}
-    for row in dataset.fetches.yields():
+    for row in dataset.fetches.list_yields():
         if row.images:
             images.setdefault(row.source, {})[row.asked or "(no hint)"] = row.images
     return images
 
 
 def _left_out(dataset: Dataset) -> dict[str, object]:
-    reasons = dataset.rejections.by_reason()
+    reasons = dataset.rejections.count_by_reason()
     see = {"rejections_are_listed_by": rejections_of(dataset)} if reasons else {}
     told: dict[str, object] = {"rejections": reasons, **see}
     return told | conflicting_label_summary(dataset)
@@ -269,6 +269,6 @@ def _left_out(dataset: Dataset) -> dict[str, object]:
 
 def page_command(dataset: Dataset) -> dict[str, str]:
     """Return the command that serves the page of the model, as `serve`; nothing without a model."""
-    if dataset.runs.newest("baseline") is None:
+    if dataset.runs.get_latest("baseline") is None:
         return {}
     return {"serve": f"webapp serve -d {shlex.quote(str(dataset.root))}"}

@@ -33,5 +33,5 @@ def add_sample(dataset: Dataset, number: int, *origins: Origin, score: float = 0
     """An image with one face; the key of its sample."""
     add_image(dataset, number, *origins)
     found = cut(number, score=score)
-    dataset.faces.record(sha(number), "test", "", [found])
+    dataset.faces.replace(sha(number), "test", "", [found])
     return found.key

@@ -37,7 +37,7 @@ def fill(
     """`number` pictures of each class; `moment` neighbours of a class are of one moment."""
     drawn = patterns((number,) * classes, seed)
     choices, splits = [], {}
-    with dataset.db.write():
+    with dataset.db.transaction():
         for index, (pixels, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
             place = index % number
             post = f"{seed}/{kind}/{place // moment}"
@@ -45,5 +45,5 @@ def fill(
             key = put_whole(dataset, picture, f"{seed}/{index}", post)
             choices.append(Choice(key, "label", CLASSES[int(kind)]))
             splits[key] = (post, parts[place % len(parts)])
-        dataset.journal.step("Label", choices)
+        dataset.journal.apply("Label", choices)
         dataset.samples.set_splits(splits, "by hand")

@@ -31,13 +31,13 @@ def fill(dataset: Dataset, number: int, seed: int = 0, labelled: bool = True) ->
     """`number` pictures of each pattern as whole samples, split 8:1:1; their true classes."""
     drawn = patterns((number,) * len(CLASSES), seed, 3)
     truth: dict[str, str] = {}
-    with dataset.db.write():
+    with dataset.db.transaction():
         for index, (pixels, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
             picture = Image.fromarray(pixels.transpose(1, 2, 0))
             key = put_whole(dataset, picture, f"{seed}/{index}")
             truth[key] = CLASSES[int(kind)]
     if labelled:
-        dataset.journal.step("Label", [Choice(k, "label", name) for k, name in truth.items()])
+        dataset.journal.apply("Label", [Choice(k, "label", name) for k, name in truth.items()])
         parts = {8: "val", 9: "test"}
         splits = {key: (key, parts.get(i % 10, "train")) for i, key in enumerate(truth)}
         dataset.samples.set_splits(splits, "by hand")
@@ -69,10 +69,10 @@ def make_patterns(folder: Path) -> None:
         fill(dataset, 30)
         net, settings = train_small(dataset)
         folder = root / "runs" / RUN
-        dataset.runs.begin(RUN, "baseline", settings.to_json())
+        dataset.runs.start(RUN, "baseline", settings.to_json())
         save_model(folder, net, settings, tuple(sorted(CLASSES)))
         _make_wary(folder, sorted((root / "images").glob("*/*.png")))
-        dataset.runs.end(RUN, "done", {})
+        dataset.runs.finish(RUN, "done", {})
 
 
 def _make_wary(folder: Path, pictures: list[Path]) -> None:

@@ -12,7 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from gleanset.db.connection import CATALOGUE, Connection
-from gleanset.db.maintenance import Maintenance, contradictions
+from gleanset.db.maintenance import Maintenance, find_contradictions
 from gleanset.db.schema import SCHEMA
 from gleanset.files.store import Store
 
@@ -32,7 +32,7 @@ def complaints(catalogue: Path) -> list[str]:
     with closing(Connection(catalogue)) as db:
         wrong = [
             f"{name}: {line}"
-            for name, finding in contradictions(db).items()
+            for name, finding in find_contradictions(db).items()
             for line in finding.examples
         ]
         wrong += [f"missing file: {path}" for path in _missing(db, catalogue.parent)]
@@ -45,7 +45,7 @@ def _missing(db: Connection, root: Path) -> Iterator[Path]:
     if store.root.is_dir():
         stored = (
             store.path(one.sha256, one.format)
-            for one in Maintenance(db).stored()
+            for one in Maintenance(db).iter_images()
             if one.state == "ok"
         )
         yield from (path for path in stored if not path.exists())

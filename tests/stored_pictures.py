@@ -40,5 +40,5 @@ def sample_of(
     key = sample_key(image.sha256, face.box)
     look = int(image.sha256[:16], 16) if alone else image.phash
     cut = FaceCrop(face, key, face.box, look, image.sharpness)
-    dataset.faces.record(image.sha256, face.detector, settings, [cut])
+    dataset.faces.replace(image.sha256, face.detector, settings, [cut])
     return key

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from curation.web_reports import report_store
+from curation.web_reports import open_report_store
 from gleanset import Box, Dataset
 from gleanset.db.visitors import Claim, Reports
 from gleanset.images.staging import StageBytes
@@ -33,7 +33,7 @@ class Told(NamedTuple):
 def add_reports(root: Path, told: Sequence[Told], first: int = 0) -> None:
     """Keep reports as the server does, each of a face in a picture of its own."""
     with Dataset.open(root) as dataset, dataset.stage("reports-in") as scratch:
-        store = report_store(dataset.root, scratch)
+        store = open_report_store(dataset.root, scratch)
         for number, one in enumerate(told, first):
             shot = one.picture if one.picture is not None else number
             scene = plan_scene([CAST[shot % len(CAST)]], 500 + shot, SIZE)
@@ -45,6 +45,6 @@ def add_reports(root: Path, told: Sequence[Told], first: int = 0) -> None:
             box = Box(*face_box(scene.figures[0]))
             answer = (one.answer, one.confidence)
             claim = Claim(picture.sha256, "PNG", box, one.claimed, "a-run", *answer, one.note)
-            with dataset.db.write():
+            with dataset.db.transaction():
                 store.publish(picture.sha256, "PNG", picture.bytes)
                 Reports(dataset.db).add(claim)

@@ -105,13 +105,15 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
     `all` leaves them out; what it takes in nobody has looked at, so it stays in train. A report
     that asks for a removal is settled by: gleanset forget --report NUMBER.
     """
-    from curation.web_reports import accept_reports, disputed
+    from curation.web_reports import accept_reports, list_disputed_reports
 
     every = ALL in numbers
     with _open(job) as dataset:
         chosen = _chosen(dataset, numbers)
         removals = Reports(dataset.db).count(kind=REMOVAL)
-        left = disputed(dataset).keys() & set(chosen) if every and name is None else set()
+        left = (
+            list_disputed_reports(dataset).keys() & set(chosen) if every and name is None else set()
+        )
         named = dict.fromkeys((number for number in chosen if number not in left), name)
         settled = accept_reports(dataset, named, unseen=every) if named else None
     if left:
@@ -147,7 +149,7 @@ def _open(job: CommandJob) -> Dataset:
 
 def _chosen(dataset: Dataset, numbers: tuple[str, ...]) -> list[int]:
     if ALL in numbers:
-        every = Reports(dataset.db).each()
+        every = Reports(dataset.db).iterate()
         return [report.id for report in every if report.claim.kind != REMOVAL]
     return list(dict.fromkeys(map(int, numbers)))
 

@@ -133,7 +133,7 @@ def _history(folder: Path | None) -> Told:
         with Dataset.open(root) as dataset:
             run = dataset.runs.get(folder.name)
             keys = _learnt_from(folder)
-            origins = Statistics(dataset.db).provenance(keys) if keys is not None else None
+            origins = Statistics(dataset.db).get_provenance(keys) if keys is not None else None
     except GleansetError:
         return unknown
     return {

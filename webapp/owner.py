@@ -15,16 +15,16 @@ from pydantic import BaseModel, Field
 
 from curation.web_reports import (
     accept_reports,
-    class_of,
-    copies_of,
-    face_of_report,
-    picture_of_report,
+    crop_report_face,
+    find_copies,
+    find_rival_reports,
+    get_claimed_class,
+    read_report_image,
     refuse_reports,
-    rivals_of,
 )
 from gleanset import Dataset
 from gleanset.db.sorting import SampleTiles, SortingQueue
-from gleanset.db.visitors import PENDING, REMOVAL, Report, Reports, spooled_reports
+from gleanset.db.visitors import PENDING, REMOVAL, Report, Reports, list_spooled_reports
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cut import encode
@@ -85,18 +85,18 @@ def reports(
     spool = here.spool_for("no reports here")
     with writable(spool.root) as dataset:
         table = Reports(dataset.db)
-        waiting = [] if settled else table.waiting((claimed, after), A_PAGE)
-        shown = table.settled_last(A_PAGE) if settled else _with_rivals(dataset, waiting)
+        waiting = [] if settled else table.list_pending((claimed, after), A_PAGE)
+        shown = table.list_settled(A_PAGE) if settled else _with_rivals(dataset, waiting)
         last = {"claimed": waiting[-1].claim.claimed, "after": waiting[-1].id} if waiting else None
         claims = [report.claim for _, report in shown]
         names = {name for claim in claims for name in (claim.claimed, claim.answer) if name}
         return {
             "waiting": table.count(),
-            "spooled": len(spooled_reports(spool.root)),
+            "spooled": len(list_spooled_reports(spool.root)),
             "reports": [_line(dataset, step, report) for step, report in shown],
             "last": last,
             "known": {name: _known_faces(dataset, name) for name in names},
-            "classes": dataset.classes.names(),
+            "classes": dataset.classes.list_names(),
         }
 
 
@@ -107,9 +107,9 @@ def picture(here: Here, number: RowNumber, part: str) -> Response:
         if (report := Reports(dataset.db).get(number)) is None:
             raise RefusedRequest(404, "no such report")
         if part != "face":
-            data, kind = picture_of_report(dataset, report), report.claim.format
+            data, kind = read_report_image(dataset, report), report.claim.format
             return Response(data, 200, UNCACHED, Image.MIME[kind])
-        face = face_of_report(dataset, report, FACE_SIDE)
+        face = crop_report_face(dataset, report, FACE_SIDE)
         return Response(encode(face), 200, UNCACHED, "image/jpeg")
 
 
@@ -122,31 +122,36 @@ def decide(here: Here, decision: OwnerDecision) -> dict[str, Any]:
             step = accept_reports(dataset, decision.accept).step
         elif decision.refuse:
             step = refuse_reports(dataset, decision.refuse).step
-        elif table.of_step(step):
+        elif table.list_in_step(step):
             dataset.journal.undo(step)
         else:
             raise UsageError(f"step {step} settled no report")
-        return {"step": step, "reports": table.of_step(step)}
+        return {"step": step, "reports": table.list_in_step(step)}
 
 
 def _with_rivals(dataset: Dataset, waiting: Sequence[Report]) -> list[tuple[int, Report]]:
-    near = [[report, *rivals_of(dataset, report)] for report in waiting]
+    near = [[report, *find_rival_reports(dataset, report)] for report in waiting]
     shown = {report.id: report for reports in near for report in reports}
     return [(0, report) for report in shown.values() if report.status == PENDING]
 
 
 def _line(dataset: Dataset, step: int, report: Report) -> dict[str, Any]:
     rivals = [
-        (rival.id, class_of(dataset, rival), rival.status) for rival in rivals_of(dataset, report)
+        (rival.id, get_claimed_class(dataset, rival), rival.status)
+        for rival in find_rival_reports(dataset, report)
     ]
     own: dict[str, Any] = {"id": report.id, "at": report.at, "status": report.status, "step": step}
     if report.claim.kind == REMOVAL:
         own["copies"] = _copies(dataset, report)
-    return report.claim._asdict() | own | {"class": class_of(dataset, report), "rivals": rivals}
+    return (
+        report.claim._asdict()
+        | own
+        | {"class": get_claimed_class(dataset, report), "rivals": rivals}
+    )
 
 
 def _copies(dataset: Dataset, report: Report) -> list[dict[str, Any]]:
-    thumbnails, copies = Thumbnails(dataset, with_reports=True), copies_of(dataset, report)
+    thumbnails, copies = Thumbnails(dataset, with_reports=True), find_copies(dataset, report)
     shown = map(dataset.images.get, [copy.sha256 for copy in copies[:MAX_SHOWN_COPIES]])
     made = [None if image is None else thumbnails.of_image(image) for image in shown]
     return [
@@ -156,9 +161,9 @@ def _copies(dataset: Dataset, report: Report) -> list[dict[str, Any]]:
 
 
 def _known_faces(dataset: Dataset, name: str) -> list[str]:
-    if (row := dataset.classes.id_of(dataset.classes.resolved(name))) is None:
+    if (row := dataset.classes.get_id(dataset.classes.resolve(name))) is None:
         return []
-    keys = SampleTiles(dataset.db).keys_of(SortingQueue(dataset.db).portraits(row))
+    keys = SampleTiles(dataset.db).get_keys(SortingQueue(dataset.db).get_portraits(row))
     samples = filter(None, map(dataset.samples.get, keys))
     made = map(Thumbnails(dataset, with_reports=True).of_sample, samples)
     return [thumbnail.src for thumbnail in made if thumbnail is not None]

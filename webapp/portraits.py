@@ -40,10 +40,10 @@ def portraits(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
         return NOTHING
     try:
         with Dataset.open(Path(settings.dataset)) as dataset:
-            private = dataset.images.only_reported()
+            private = dataset.images.list_report_only()
             samples = [
                 sample
-                for sample in dataset.samples.in_splits()
+                for sample in dataset.samples.iter_in_splits()
                 if sample.label in loaded.shown and sample.image not in private
             ]
             samples.sort(key=partial(_rank, _recognised(loaded.file.parent)))

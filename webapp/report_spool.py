@@ -15,9 +15,9 @@ from typing import TypeVar
 
 import msgspec
 
-from curation.web_reports import report_store
+from curation.web_reports import open_report_store
 from gleanset import Dataset, errors
-from gleanset.db.visitors import REMOVAL, SPOOL, SPOOLED, Reports, spooled_reports
+from gleanset.db.visitors import REMOVAL, SPOOL_FOLDER, SPOOL_SUFFIX, Reports, list_spooled_reports
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import sha256_of
 from webapp.computations import KeptReport
@@ -39,8 +39,8 @@ def writable(root: Path) -> Iterator[Dataset]:
     """
     try:
         with Dataset.open(root) as dataset:
-            dataset.db.wait_at_most(SHORT_WAIT)
-            dataset.db.refuse_if_read_only()
+            dataset.db.set_busy_timeout(SHORT_WAIT)
+            dataset.db.check_writable()
             yield dataset
     except (errors.UsageError, errors.InputUnusable, errors.Unreadable) as error:
         status, reason, retry = 409, "cannot be done", dict[str, str]()
@@ -60,7 +60,7 @@ class ReportSpool:
 
     def __init__(self, root: Path, limits: RequestLimits) -> None:
         self.root, self._limits = root, limits
-        self._folder = root / SPOOL
+        self._folder = root / SPOOL_FOLDER
         self._turn = asyncio.Lock()
         self._held_up = False
 
@@ -77,9 +77,9 @@ class ReportSpool:
         claim = report.claim
         own = claim.note if claim.kind == REMOVAL else claim.claimed
         identity = msgspec.json.encode((claim.kind, claim.sha256, claim.box, own))
-        file = self._folder / f"{sha256_of(identity)}{SPOOLED}"
+        file = self._folder / f"{sha256_of(identity)}{SPOOL_SUFFIX}"
         with writable(self.root) as dataset:
-            if file.exists() or Reports(dataset.db).has(claim):
+            if file.exists() or Reports(dataset.db).contains(claim):
                 return False
             self._refuse(dataset, report)
             write_atomic(file, msgspec.msgpack.encode(report), scratch=self.root / "cache")
@@ -90,8 +90,8 @@ class ReportSpool:
     def _refuse(self, dataset: Dataset, report: KeptReport) -> None:
         if _is_buried(dataset, report):
             raise RefusedRequest(410, "taken down", "this picture was taken out of the dataset")
-        sizes = [file.stat().st_size for file in spooled_reports(self.root)]
-        kept = sum(size for _, size, _ in report_store(self.root, dataset.cache).each())
+        sizes = [file.stat().st_size for file in list_spooled_reports(self.root)]
+        kept = sum(size for _, size, _ in open_report_store(self.root, dataset.cache).each())
         taken = kept + sum(sizes) + len(report.picture)
         many = Reports(dataset.db).count() + len(sizes) >= self._limits.reports
         if many or taken > self._limits.report_bytes:
@@ -100,7 +100,7 @@ class ReportSpool:
     def take(self) -> None:
         """Let the catalogue take what waits, unless another program writes to it for long."""
         try:
-            for file in spooled_reports(self.root):
+            for file in list_spooled_reports(self.root):
                 with writable(self.root) as dataset:
                     _take(dataset, file)
             self._held_up = False
@@ -120,9 +120,9 @@ def _take(dataset: Dataset, file: Path) -> None:
         log.exception("%s is no report", file.replace(file.with_suffix(DAMAGED)))
         return
     claim = report.claim
-    with dataset.db.write():
-        reports, store = Reports(dataset.db), report_store(dataset.root, dataset.cache)
-        if not (_is_buried(dataset, report) or reports.has(claim)):
+    with dataset.db.transaction():
+        reports, store = Reports(dataset.db), open_report_store(dataset.root, dataset.cache)
+        if not (_is_buried(dataset, report) or reports.contains(claim)):
             # Beside its place, where nothing but a row makes it known.
             write_atomic(Path(str(store.path(claim.sha256, claim.format))), report.picture)
             reports.add(claim)
@@ -131,4 +131,4 @@ def _take(dataset: Dataset, file: Path) -> None:
 
 def _is_buried(dataset: Dataset, report: KeptReport) -> bool:
     hashes = (report.sent, report.claim.sha256)
-    return any(dataset.images.buried(sha256) is not None for sha256 in hashes)
+    return any(dataset.images.get_tombstone(sha256) is not None for sha256 in hashes)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from baseline.use.crops import NO_FACE
-from gleanset.db.classes import class_name
+from gleanset.db.classes import normalize_class_name
 from gleanset.db.visitors import REMOVAL, Claim
 from gleanset.errors import Unreadable, UsageError
 from gleanset.files.names import kept_name
@@ -76,7 +76,7 @@ def _bare(upload: Upload, limits: RequestLimits) -> BarePicture:
 
 def _class_name(claimed: str) -> str:
     try:
-        name = class_name(claimed)
+        name = normalize_class_name(claimed)
     except UsageError as error:
         raise RefusedRequest(422, "no name of a class", error.what, error.fix) from error
     # What Windows keeps for devices, and what the page answers where it does not know.

@@ -75,10 +75,10 @@ def record_run_end(dataset: Dataset, run_id: str) -> Iterator[None]:
     try:
         yield
     except GleansetError as error:
-        dataset.runs.end(run_id, "failed", {"error": error.what})
+        dataset.runs.finish(run_id, "failed", {"error": error.what})
         raise
     except KeyboardInterrupt:
-        dataset.runs.end(run_id, "interrupted", {})
+        dataset.runs.finish(run_id, "interrupted", {})
         raise
 
 
@@ -88,7 +88,7 @@ def list_finished_runs(dataset: Dataset, wanted: str | None = None) -> list[str]
     """
     names = [
         run.id
-        for run in dataset.runs.each()
+        for run in dataset.runs.iterate()
         if _is_finished(run) and (wanted is None or wanted in (run.id, run.settings.get("preset")))
     ]
     if not names:
@@ -98,7 +98,7 @@ def list_finished_runs(dataset: Dataset, wanted: str | None = None) -> list[str]
 
 def find_finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
     """Return the run of that id, or the newest, and its folder. Raises `InputUnusable`."""
-    run = dataset.runs.get(run_id) if run_id else dataset.runs.newest(TRAINING_KIND)
+    run = dataset.runs.get(run_id) if run_id else dataset.runs.get_latest(TRAINING_KIND)
     if run is not None and run.room == CROSS_VALIDATION_KIND:
         raise InputUnusable(
             f"{run.id} measured by folds, and kept no network",

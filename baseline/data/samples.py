@@ -14,10 +14,10 @@ import numpy.typing as npt
 from baseline.data.pixels import PixelReader, Pixels, PixelSource, decode_all
 from baseline.evaluation.outputs import Indices
 from baseline.settings import Settings, Triplet
-from curation.moments import moments_of
+from curation.moments import assign_moments
 from gleanset import Dataset
-from gleanset.db.journal import unseen_labels
-from gleanset.db.samples import AS_IT_IS, Balances, SampleWeight
+from gleanset.db.journal import get_unseen_labels
+from gleanset.db.samples import DEFAULT_WEIGHT, Balances, SampleWeight
 from gleanset.errors import InputUnusable
 from gleanset.records import SPLITS, Sample
 from gleanset.work.progress import Progress
@@ -75,9 +75,9 @@ class Examples:
 
 def find_examples(dataset: Dataset) -> Examples:
     """Find the labelled samples that have a split. Raises `InputUnusable` where there are none."""
-    chosen = list(dataset.samples.in_splits())
+    chosen = list(dataset.samples.iter_in_splits())
     if not chosen:
-        counts = dataset.samples.counts("status", "kept", "label")
+        counts = dataset.samples.count_by("status", "kept", "label")
         classes_there = [key for key in counts if key[:2] == ("labelled", "kept")]
         raise InputUnusable(
             "there is nothing to train on: no labelled sample has a split yet",
@@ -88,13 +88,13 @@ def find_examples(dataset: Dataset) -> Examples:
     classes = tuple(sorted({str(sample.label) for sample in chosen}))
     by_split = {split: tuple(s for s in chosen if s.split == split) for split in SPLITS}
     class_counts = Counter(str(sample.label) for sample in by_split["train"])
-    shares = Balances(dataset.db).shares()
+    shares = Balances(dataset.db).get_weights()
     by_split["train"] = tuple(
         sample
         for sample in by_split["train"]
-        for _ in range(shares.get(sample.key, AS_IT_IS).copies)
+        for _ in range(shares.get(sample.key, DEFAULT_WEIGHT).copies)
     )
-    moments = moments_of(dataset.db, [sample.key for sample in chosen])
+    moments = assign_moments(dataset.db, [sample.key for sample in chosen])
     weights = _class_weights(by_split["train"], classes, shares)
     return Examples(classes, by_split, moments, weights, class_counts, _unseen(dataset))
 
@@ -105,7 +105,9 @@ def find_fold_examples(dataset: Dataset) -> Examples:
     Where the split is one into folds, or nothing has a split, that is every labelled sample.
     Balances by copies and weights are left out. Raises `InputUnusable` where there are none.
     """
-    labelled = [one for one in dataset.samples.by_key() if one.status == "labelled" and one.kept]
+    labelled = [
+        one for one in dataset.samples.iter_by_key() if one.status == "labelled" and one.kept
+    ]
     split = [one for one in labelled if one.split]
     chosen = split or labelled
     unseen = _unseen(dataset)
@@ -118,14 +120,14 @@ def find_fold_examples(dataset: Dataset) -> Examples:
             f"see what comes next: gleanset status {dataset.option}",
         )
     classes = tuple(sorted({str(sample.label) for sample in chosen}))
-    moments = moments_of(dataset.db, [sample.key for sample in chosen])
+    moments = assign_moments(dataset.db, [sample.key for sample in chosen])
     class_counts = Counter(str(sample.label) for sample in chosen)
     parts: dict[str, tuple[Sample, ...]] = {"train": tuple(chosen), "val": (), "test": ()}
     return Examples(classes, parts, moments, (), class_counts, unseen)
 
 
 def _unseen(dataset: Dataset) -> frozenset[str]:
-    return frozenset(unseen_labels(dataset.db))
+    return frozenset(get_unseen_labels(dataset.db))
 
 
 def _class_weights(
@@ -134,7 +136,7 @@ def _class_weights(
     """Return the mean weight of each class; nothing where all weigh alike."""
     weighed = {label: [1.0] for label in classes}
     for sample in train:
-        weighed[str(sample.label)].append(shares.get(sample.key, AS_IT_IS).weight)
+        weighed[str(sample.label)].append(shares.get(sample.key, DEFAULT_WEIGHT).weight)
     means = tuple(sum(values[1:]) / max(len(values) - 1, 1) for values in weighed.values())
     return () if set(means) <= {1.0} else means
 

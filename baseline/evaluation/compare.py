@@ -20,7 +20,7 @@ from baseline.evaluation.intervals import (
 from baseline.evaluation.metrics import compute_classification_metrics
 from baseline.evaluation.outputs import Outputs, load_outputs, softmax
 from baseline.evaluation.run_metrics import read_metrics, weights_size
-from curation.moments import moments_of
+from curation.moments import assign_moments
 from gleanset import Dataset
 from gleanset.binomial import Interval, few
 from gleanset.errors import InputUnusable
@@ -104,7 +104,7 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
             f"these runs have no picture of {split} in common, or not with the same label",
             f"judge them on the present split: baseline evaluate RUN --split {split}",
         )
-    known = moments_of(dataset.db, keys)
+    known = assign_moments(dataset.db, keys)
     moments = [known[key] for key in keys]
     shared = [run.shared(keys) for run in judged]
     counts = np.unique([labels[0][key] for key in keys], return_counts=True)[1]

@@ -47,7 +47,7 @@ from baseline.evaluation.run_metrics import read_metrics, summarize_copy_search,
 from baseline.evaluation.thresholds import RuleRequest, SplitAnswers, choose_rule
 from baseline.train.methods.training_data import TrainingData, split_outputs, with_distances
 from baseline.train.trained_net import GalleryHead, load_model
-from curation.moments import moments_of
+from curation.moments import assign_moments
 from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.errors import InputUnusable
@@ -288,7 +288,7 @@ def _update_answers(dataset: Dataset, folder: Path, rule: DecisionRule, gallery:
     splits = metrics.splits
     for split, figures in metrics.splits.items():
         if (part := outputs.get(split)) is not None:
-            moments = moments_of(dataset.db, part.keys)
+            moments = assign_moments(dataset.db, part.keys)
             groups = [moments[key] for key in part.keys]
             familiarity = compute_output_familiarity(part, metrics.classes, rule, gallery=gallery)
             answers = compute_answer_metrics(part, metrics.classes, rule, familiarity, groups)
@@ -325,7 +325,7 @@ def _check_unseen(dataset: Dataset, run: str, folder: Path, examples: Examples, 
         return
     learnt = set(json.loads(file.read_text()))
     samples = examples.splits[split]
-    moments = moments_of(dataset.db, learnt.union(sample.key for sample in samples))
+    moments = assign_moments(dataset.db, learnt.union(sample.key for sample in samples))
     elsewhere = {moments[key] for key in learnt}
     elsewhere -= {moments[sample.key] for sample in examples.splits["train"]}
     seen = [s for s in samples if s.key in learnt or moments[s.key] in elsewhere]

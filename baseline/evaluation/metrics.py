@@ -18,7 +18,7 @@ from baseline.evaluation.intervals import share_interval, share_interval_or_none
 from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, log_softmax
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, Interval, few
-from gleanset.db.journal import label_provenances
+from gleanset.db.journal import get_label_provenances
 from gleanset.errors import InputUnusable
 from gleanset.html.words import percent
 from gleanset.records import Origin, Sample
@@ -333,7 +333,7 @@ def load_sample_context(
     dataset: Dataset, samples: Sequence[Sample], moments: Mapping[str, str]
 ) -> SampleContext:
     """Return what the catalogue knows of these samples, whose `moments` are known by key."""
-    provenances = label_provenances(dataset.db)
+    provenances = get_label_provenances(dataset.db)
     kinds = {sample.image: "" for sample in samples}
     for sha256 in kinds:
         image = dataset.images.get(sha256)

@@ -25,9 +25,9 @@ from baseline.features.backbone import (
 from baseline.features.backbone_names import COLOURS, FACES
 from baseline.features.graph_backbone import NORM, GraphBackbone, area_averaged, integers
 from baseline.settings import Simple
-from curation.likeness import colour_layout as formula
+from curation.likeness import color_layout as formula
 from curation.likeness import identity
-from curation.likeness.colour_layout import area_weights
+from curation.likeness.color_layout import compute_area_weights
 from gleanset.files.store import sha256_of
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ COLOUR_SCOPE = "colour_layout"
 
 
 class ColourBackbone(GraphBackbone):
-    """Makes colour layouts, the numbers of `curation/likeness/colour_layout.py`."""
+    """Makes colour layouts, the numbers of `curation/likeness/color_layout.py`."""
 
     def __init__(self) -> None:
         self.name = COLOURS
@@ -124,7 +124,7 @@ class ColourBackbone(GraphBackbone):
     def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
         """Add its operators; return the value of the layouts."""
         graph.scope = COLOUR_SCOPE
-        averaged = area_averaged(graph, pictures, area_weights(shape.size))
+        averaged = area_averaged(graph, pictures, compute_area_weights(shape.size))
         return graph.embed(shipped_graph(COLOURS), averaged)
 
 
@@ -183,7 +183,7 @@ class IdentityBackbone(GraphBackbone):
         import onnx
 
         graph.scope = f"{IDENTITY_SCOPE}/taken"
-        sides = area_weights(shape.size) * np.float32(255**0.5)
+        sides = compute_area_weights(shape.size) * np.float32(255**0.5)
         upright = area_averaged(graph, pictures, sides)
         ends = (integers(-1), integers(np.iinfo(np.int64).min), integers(3), integers(-1))
         both = graph.add("Concat", upright, graph.add("Slice", upright, *ends), axis=0)

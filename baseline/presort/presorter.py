@@ -22,13 +22,18 @@ from baseline.presort import MIN_ACCEPT_CONFIDENCE
 from baseline.presort.propose import choose_label_next, propose
 from baseline.settings import Settings, Transfer
 from baseline.train.methods.logistic import parse_part_weights
-from curation.by_hand import STACKS, by_hand, window_here
-from curation.likeness.recommend import teaching
-from curation.likeness.vectors import FACT, forget_spaces, sample_name, write_space
-from curation.moments import moments_of
+from curation.by_hand import STACKS_COMMAND, has_window, labelling_command
+from curation.likeness.recommend import list_training_keys
+from curation.likeness.vectors import (
+    VECTORS_FACT,
+    remove_old_vectors,
+    sample_vector_name,
+    save_vectors,
+)
+from curation.moments import assign_moments
 from gleanset import Dataset
-from gleanset.db.journal import unseen_labels
-from gleanset.db.proposals import PresortSamples, Proposals, proposed_samples
+from gleanset.db.journal import get_unseen_labels
+from gleanset.db.proposals import PresortSamples, Proposals, iter_proposed_samples
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.html.words import count
 from gleanset.records import Region, Sample
@@ -139,16 +144,16 @@ def presort(
             f"a presort learns on cached features, as transfer does, not as {settings.preset}",
             "leave --preset away, or choose a backbone: -o backbone=resnet50 -o weights=hub",
         )
-    dataset.db.refuse_if_read_only()
+    dataset.db.check_writable()
     with dataset.stage(STAGE):
         return _presorted(dataset, settings, progress or Progress())
 
 
 def _presorted(dataset: Dataset, settings: Transfer, progress: Progress) -> dict[str, object]:
     started = time.monotonic()
-    known = list(PresortSamples(dataset.db).each())
+    known = list(PresortSamples(dataset.db).iterate())
     in_use = {sample.key for sample in known}
-    crops = [crop for crop in dataset.samples.by_key() if crop.key in in_use]
+    crops = [crop for crop in dataset.samples.iter_by_key() if crop.key in in_use]
     if not crops:
         raise InputUnusable(
             "there is no sample to sort",
@@ -168,19 +173,19 @@ def _presorted(dataset: Dataset, settings: Transfer, progress: Progress) -> dict
     ]
     rows = np.array([row_of[sample.key] for sample in chosen], np.int64)
     vectors = weight_components(measured.components[rows], measured.parts, weights.weights)
-    names = [sample_name(sample.key, sample.region) for sample in chosen]
-    space = write_space(dataset, names, vectors)
-    moments = moments_of(dataset.db, teaching(chosen))
-    made = propose(chosen, vectors, moments, unseen_labels(dataset.db))
+    names = [sample_vector_name(sample.key, sample.region) for sample in chosen]
+    space = save_vectors(dataset, names, vectors)
+    moments = assign_moments(dataset.db, list_training_keys(chosen))
+    made = propose(chosen, vectors, moments, get_unseen_labels(dataset.db))
     labels = {sample.label for sample in chosen if sample.label} if "classes" in made.facts else ()
     facts = made.facts | {
         "unreadable": len(known) - len(chosen),
         "backbone": settings.backbone,
-        FACT: space,
+        VECTORS_FACT: space,
         **weights.to_json(measured.parts),
     }
     number = Proposals(dataset.db).replace(made.presorted, facts | {"known": sorted(labels)})
-    forget_spaces(dataset, but=space)
+    remove_old_vectors(dataset, but=space)
     waiting = {sample.key for sample in chosen if sample.status == "queue"}
     return {
         "presort": number,
@@ -201,8 +206,8 @@ DOUBTFUL = 0.5
 
 def summarize_presort(dataset: Dataset, figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the `figures` of a presort as lines for a person."""
-    waiting = dataset.samples.counts("status", "kept").get(("queue", "kept"), 0)
-    sure = [one.proposals[0].confidence for one in proposed_samples(dataset.db) if one.waits]
+    waiting = dataset.samples.count_by("status", "kept").get(("queue", "kept"), 0)
+    sure = [one.proposals[0].confidence for one in iter_proposed_samples(dataset.db) if one.waits]
     lines = {"looked at": _looked_at(figures, waiting)}
     if "classes" in figures:
         lines |= _proposed(figures, sure, waiting)
@@ -273,9 +278,9 @@ def max_wrong_count(share: float, sure: Sequence[float]) -> int:
 
 
 def _next(dataset: Dataset, sure: Sequence[float], waiting: int, learnt: bool) -> list[str]:
-    found = [by_hand(dataset)] if waiting else []
-    if waiting and window_here() and not learnt:
-        found.append(f"{STACKS} {dataset.option}")
+    found = [labelling_command(dataset)] if waiting else []
+    if waiting and has_window() and not learnt:
+        found.append(f"{STACKS_COMMAND} {dataset.option}")
     if any(one >= MIN_ACCEPT_CONFIDENCE for one in sure):
         found.append(f"labeler accept proposals --above {MIN_ACCEPT_CONFIDENCE:g} {dataset.option}")
     return [line for line in found if line] or [f"gleanset status {dataset.option}"]

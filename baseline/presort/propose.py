@@ -13,15 +13,21 @@ import numpy as np
 
 from baseline.evaluation.calibration import calibration_error
 from baseline.evaluation.intervals import share_at_most
-from curation.likeness.grouping import SOME, group_numbers, main_directions, told_by_tracks, walked
+from curation.likeness.grouping import (
+    SOME,
+    assign_clusters,
+    find_main_directions,
+    order_by_proximity,
+    refine_with_tracks,
+)
 from curation.likeness.recommend import (
     Floats,
     HeldOut,
     Indices,
-    LearntClasses,
+    LearnedClasses,
     Rows,
-    in_steps,
     learn_classes,
+    round_confidences,
 )
 from gleanset.db.proposals import PresortedSample, PresortSample
 
@@ -122,7 +128,7 @@ def propose(
     return PresortResult(presorted, facts)
 
 
-def _doubts(learnt: LearntClasses, vectors: Rows) -> Floats:
+def _doubts(learnt: LearnedClasses, vectors: Rows) -> Floats:
     """Return how odd each sample is for its class, or how little is thought of its label."""
     rows, y, alone = learnt.taught.rows, learnt.taught.y, learnt.alone
     kind = learnt.probabilities.argmax(1)
@@ -133,19 +139,19 @@ def _doubts(learnt: LearntClasses, vectors: Rows) -> Floats:
 
 
 def _ordered(
-    samples: Sequence[PresortSample], vectors: Rows, learnt: LearntClasses | None
+    samples: Sequence[PresortSample], vectors: Rows, learnt: LearnedClasses | None
 ) -> LikenessOrder:
     names = np.array([sample.track or sample.key for sample in samples])
     _, firsts, track = np.unique(names, return_index=True, return_inverse=True)
-    pulled = told_by_tracks(vectors, _members(track))
+    pulled = refine_with_tracks(vectors, _members(track))
     if learnt is not None:
         thought = PULL * np.sqrt(learnt.probabilities)
         pulled = np.concatenate([pulled, thought], axis=1).astype(np.float32)
     place = np.zeros(len(pulled), np.int64)
     some = pulled[:: max(1, -(-len(pulled) // SOME))]
-    place[walked(pulled @ main_directions(some))] = np.arange(len(pulled))
+    place[order_by_proximity(pulled @ find_main_directions(some))] = np.arange(len(pulled))
     # A track is in one group, and counts as one there.
-    return LikenessOrder(place, group_numbers(pulled[firsts], MOST_GROUPS)[track])
+    return LikenessOrder(place, assign_clusters(pulled[firsts], MOST_GROUPS)[track])
 
 
 def _members(numbers: Indices) -> list[Indices]:
@@ -168,14 +174,14 @@ def _presorted(
     samples: Sequence[PresortSample],
     order: LikenessOrder,
     odd: Floats,
-    learnt: LearntClasses | None,
+    learnt: LearnedClasses | None,
 ) -> list[PresortedSample]:
     proposed = learnt.likeliest if learnt is not None else [[]] * len(samples)
     return [
         PresortedSample(
             sample.key,
             int(order.place[row]),
-            in_steps(proposed[row]) if sample.status == "queue" else (),
+            round_confidences(proposed[row]) if sample.status == "queue" else (),
             int(order.group[row]),
             round(float(odd[row]), 2),
         )
@@ -184,7 +190,7 @@ def _presorted(
     ]
 
 
-def _facts(learnt: LearntClasses) -> dict[str, object]:
+def _facts(learnt: LearnedClasses) -> dict[str, object]:
     classes, taught = len(learnt.classes), learnt.taught
     return {
         "classes": classes,

@@ -240,7 +240,7 @@ def _held_out(data: TrainingData, settings: Settings) -> Outputs:
 
 
 def _rejected(data: TrainingData, net: TrainedNet) -> Outputs | None:
-    rejected = (one for one in data.dataset.samples.by_key() if one.status == "rejected")
+    rejected = (one for one in data.dataset.samples.iter_by_key() if one.status == "rejected")
     # They go by the name of some class, for pictures are read with one.
     named = (replace(one, label=data.classes[0]) for one in rejected if one.kept)
     examples = replace(data.examples, splits={"train": tuple(islice(named, MAX_REJECTED_SAMPLES))})

@@ -29,30 +29,32 @@ from baseline.features.timm_backbone import LearningBackbone, TimmBackbone, Timm
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback
 from baseline.train.trained_net import TrainedNet, assemble_net
-from curation.likeness import colour_layout as formula
+from curation.likeness import color_layout as formula
 
 
 class ColourLayout(LearningBackbone):
     """Pictures (float N x 1 or 3 x height x width in 0..1) to colour layouts, N x `WIDTH`.
 
-    These are the numbers of `curation/likeness/colour_layout.py`, for networks that learn.
+    These are the numbers of `curation/likeness/color_layout.py`, for networks that learn.
     """
 
     cells: torch.Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        cells = torch.from_numpy(formula.cell_weights().copy())
+        cells = torch.from_numpy(formula.compute_cell_weights().copy())
         self.register_buffer("cells", cells, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Describe pictures by `formula.WIDTH` numbers of 0 to 1 each."""
-        layout: torch.Tensor = formula.layout_of(_averaged(x).flatten(2), self.cells, torch)
+        layout: torch.Tensor = formula.compute_layout(_averaged(x).flatten(2), self.cells, torch)
         return layout.flatten(1)
 
 
 def _averaged(x: torch.Tensor) -> torch.Tensor:
-    rows, columns = (torch.from_numpy(formula.area_weights(n)).to(x.device) for n in x.shape[2:])
+    rows, columns = (
+        torch.from_numpy(formula.compute_area_weights(n)).to(x.device) for n in x.shape[2:]
+    )
     return (rows @ x.float() @ columns.T).expand(-1, 3, -1, -1)
 
 

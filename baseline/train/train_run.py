@@ -45,7 +45,7 @@ from baseline.train.methods.training_data import (
 from baseline.train.trained_net import TrainedNet, save_model
 from baseline.use.crops import save_crops
 from gleanset import Dataset
-from gleanset.db.faces import crop_methods
+from gleanset.db.faces import list_crop_methods
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count
 from gleanset.records import SPLITS
@@ -89,11 +89,11 @@ def train_run(
     require_packages(settings)
     with dataset.stage(TRAINING_KIND) as scratch:
         examples = find_examples(dataset)
-        if waiting := dataset.samples.count_waiting_for_split():
+        if waiting := dataset.samples.count_unsplit():
             left = count(waiting, "labelled sample")
             say(f"not used: {left} in no split yet; to use them: labeler split {dataset.option}")
         facts = {**settings.to_json(), "data": examples.fingerprint()}
-        if (done := dataset.runs.finished(TRAINING_KIND, facts)) is not None:
+        if (done := dataset.runs.find_finished(TRAINING_KIND, facts)) is not None:
             say(f"known already, nothing was trained: run {done.id} (-o seed=1 trains another)")
             return {
                 "run": done.id,
@@ -104,12 +104,12 @@ def train_run(
             if warning := leak_warning(examples, split):
                 say(warning)
         examples, val_notice = ensure_val(examples, settings.seed)
-        run = dataset.runs.begin(make_run_id(dataset, settings.preset), TRAINING_KIND, facts)
+        run = dataset.runs.start(make_run_id(dataset, settings.preset), TRAINING_KIND, facts)
         checkpoints = run_folder(dataset, run.id) / CHECKPOINT
         data = TrainingData(dataset, examples, settings, progress or Progress(), checkpoints)
         with record_run_end(dataset, run.id):
             result = _train_and_judge(data, run.id, val_notice, scratch, say)
-        dataset.runs.end(run.id, "done", result)
+        dataset.runs.finish(run.id, "done", result)
         remove_checkpoint(checkpoints)
         write_report(dataset, run.id, scratch=scratch)
     return {"run": run.id, **result}
@@ -153,7 +153,7 @@ def _train_and_judge(
             **counts,
             "unreadable": unreadable,
             "fingerprint": data.examples.fingerprint(),
-            "splits": data.dataset.samples.fingerprint_of_splits(),
+            "splits": data.dataset.samples.hash_splits(),
             "told": val_notice,
         },
         epochs=list(trained.history),
@@ -183,7 +183,7 @@ def _train_and_judge(
 def _save_net(data: TrainingData, net: TrainedNet, folder: Path, scratch: Path) -> None:
     keys = [sample.key for sample in data.examples.splits["train"]]
     write_atomic(folder / TRAINED_ON, json.dumps(sorted(set(keys))).encode(), scratch=scratch)
-    save_crops(folder, crop_methods(data.dataset.db, iter(keys)), scratch=scratch)
+    save_crops(folder, list_crop_methods(data.dataset.db, iter(keys)), scratch=scratch)
     save_model(folder, net, data.settings, data.classes, scratch=scratch)
 
 

@@ -77,7 +77,7 @@ from baseline.train.cross_validation import (
 from baseline.train.trained_net import load_model
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, few
-from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
+from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count, percent
@@ -97,7 +97,7 @@ class LabelIssueSearch:
     labelled: int
     judged: int
     accuracy: float
-    doubts: tuple[Doubt, ...]
+    doubts: tuple[LabelIssue, ...]
 
 
 def find_label_issues(
@@ -129,7 +129,7 @@ def find_label_issues(
     doubts = list_label_issues(outputs, groups, examples.classes, run, shift, unseen)
     if test := examples.splits["test"]:
         SplitEvaluations(dataset.db).add(run, "test", [sample.key for sample in test], "doubts")
-    Doubts(dataset.db).replace(doubts)
+    LabelIssues(dataset.db).replace(doubts)
     judges = [row for row, key in enumerate(outputs.keys) if key not in unseen]
     agree = float(outputs.right[judges].mean()) if judges else 0.0
     return LabelIssueSearch(run, folds, len(samples), len(outputs), agree, tuple(doubts))
@@ -142,7 +142,7 @@ def list_label_issues(
     run: str,
     shift: Floats,
     unseen: Collection[str] = (),
-) -> list[Doubt]:
+) -> list[LabelIssue]:
     """Return labels that are likely wrong by out-of-fold answers, which are calibrated first.
 
     They are not calibrated on labels that are `unseen` (keys), where there are others.
@@ -153,7 +153,7 @@ def list_label_issues(
     fitted = fit_calibration(known.logits, known.y, [moments[row] for row in rows], shift)
     probabilities = softmax(fitted.apply(outputs.logits))
     return [
-        Doubt(outputs.keys[row], classes[outputs.y[row]], classes[other], sure, margin, run)
+        LabelIssue(outputs.keys[row], classes[outputs.y[row]], classes[other], sure, margin, run)
         for row, other, sure, margin in find_suspect_labels(probabilities, outputs.y)
     ]
 
@@ -311,15 +311,15 @@ def run_cross_validation(
     with dataset.stage(TRAINING_KIND) as scratch:
         dealt = FoldPlan.of(dataset, settings, folds)
         facts = {**settings.to_json(), "folds": folds, "data": dealt.digest(settings)}
-        if (done := dataset.runs.finished(CROSS_VALIDATION_KIND, facts)) is not None:
+        if (done := dataset.runs.find_finished(CROSS_VALIDATION_KIND, facts)) is not None:
             say(f"known already, nothing was trained: {done.id} (-o seed=1 trains others)")
             return CrossValidation(done.id, run_folder(dataset, done.id), done.result)
         fresh = make_run_id(dataset, f"{settings.preset}-folds")
-        run = dataset.runs.begin(fresh, CROSS_VALIDATION_KIND, facts)
+        run = dataset.runs.start(fresh, CROSS_VALIDATION_KIND, facts)
         with record_run_end(dataset, run.id):
             results = _train(dealt, settings, progress or Progress(), say)
             result = _judge(dealt, settings, results, run.id, scratch)
-        dataset.runs.end(run.id, "done", result)
+        dataset.runs.finish(run.id, "done", result)
         write_folds_report(dataset, run.id, scratch=scratch)
     if words := few(result["moments"], result["effective_moments"]):
         say(f"there are {words}")
@@ -366,7 +366,7 @@ def _judge(
     now = {one.key for one in examples.splits["train"] if one.split == "test"}
     if seen := now & set(outputs.keys):
         SplitEvaluations(dealt.dataset.db).add(run, "test", seen, "folds")
-    Doubts(dealt.dataset.db).replace(doubts)
+    LabelIssues(dealt.dataset.db).replace(doubts)
     folds = [
         FoldScore(
             len(result.outputs),
@@ -377,7 +377,7 @@ def _judge(
         for result in results
     ]
     shares = [fold.accuracy for fold in folds if fold.accuracy is not None]
-    in_test = dealt.dataset.samples.counts("split", "status", "kept")
+    in_test = dealt.dataset.samples.count_by("split", "status", "kept")
     summary = CrossValidationSummary(
         folds=folds,
         judged=len(outputs),

@@ -80,7 +80,7 @@ class CropPlan:
         same = [one for one in self.learnt or () if self._is(one)]
         if self.learnt is None or (len(same) == 1 == len(self.learnt)):
             return ""
-        return f"; it learnt from {', '.join(one.words for one in self.learnt)}"
+        return f"; it learnt from {', '.join(one.description for one in self.learnt)}"
 
     def _is(self, method: CropMethod) -> bool:
         if self.read.detector is None:
@@ -117,11 +117,11 @@ def crop_plan_for(facts: ModelFacts, dataset: Path | None, detector: str | None 
         cutting = CutSettings.parse(whole[0].cut) if whole and whole[0].cut else CutSettings()
         read = ReadParts(facts.size, cutting=cutting, fit=facts.fit)
         return CropPlan(read, why, "", learnt)
-    faces = next((method for method in learnt or () if method.of_faces), None)
+    faces = next((method for method in learnt or () if method.is_detected), None)
     if faces is None and not asked:
         raise UsageError(
             f"this model learnt from boxes that were given by hand, which no detector finds "
-            f"({', '.join(method.words for method in learnt or ())})",
+            f"({', '.join(method.description for method in learnt or ())})",
             "say what to do: --detector NAME, or --detector whole",
         )
     known = read_settings(dataset) if dataset else Settings()

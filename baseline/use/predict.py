@@ -17,7 +17,7 @@ import numpy as np
 from baseline.features.backbone import gathered
 from baseline.use.crops import PicturePart, ReadParts
 from baseline.use.model import Model, PictureAnswer
-from gleanset.db.classes import class_name
+from gleanset.db.classes import normalize_class_name
 from gleanset.errors import UsageError
 from gleanset.files.atomic import whole_file
 from gleanset.files.names import folder_names, safe_name
@@ -218,7 +218,7 @@ def _folders(labels: Iterable[str]) -> dict[str, str]:
 
 def _is_class(label: str) -> bool:
     try:
-        return class_name(label) == label
+        return normalize_class_name(label) == label
     except UsageError:
         return False
 

@@ -1,6 +1,6 @@
 """The descriptor of a sample: what its pixels say of its look.
 
-Colours and edges by place (`colour_layout`, `edge_layout`) and the vector by which drawn people are
+Colours and edges by place (`color_layout`, edges) and the vector by which drawn people are
 told apart (`identity`), a byte a number, are kept with each sample. They are compared as vectors:
 less what all samples of the dataset have in common, for that tells nobody apart, each part of a
 length of its own. docs/experiments.md has the figures.
@@ -14,21 +14,21 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from curation.likeness import colour_layout as colours
-from curation.likeness.colour_layout import (
+from curation.likeness import color_layout as colours
+from curation.likeness.color_layout import (
     GRID,
     SIDE,
-    averaged,
-    cell_weights,
-    colour_layout,
+    average_areas,
+    color_layout,
+    compute_cell_weights,
 )
 from curation.likeness.identity import WIDTH as IDENTITY
-from curation.likeness.identity import identity_vector
+from curation.likeness.identity import compute_identity_vector
 
 DIRECTIONS = 8
 EDGES_END = colours.WIDTH + GRID * GRID * DIRECTIONS
 WIDTH = EDGES_END + IDENTITY
-PARTS = (
+BLOCKS = (
     (slice(0, colours.WIDTH), 0.7),
     (slice(colours.WIDTH, EDGES_END), 0.35),
     (slice(EDGES_END, WIDTH), 1.0),
@@ -47,16 +47,16 @@ GREY = (0.299, 0.587, 0.114)
 Floats = npt.NDArray[np.float32]
 
 
-def descriptor(pixels: npt.NDArray[np.uint8]) -> bytes:
+def compute_descriptor(pixels: npt.NDArray[np.uint8]) -> bytes:
     """Describe a picture (uint8, H x W x 3, sRGB) by `WIDTH` bytes."""
-    small = averaged(pixels)
-    known = np.clip(identity_vector(small) * STEPS + ZERO, 0, 255)
-    parts = (colour_layout(small) * 255, edge_layout(small) * 255, known)
+    small = average_areas(pixels)
+    known = np.clip(compute_identity_vector(small) * STEPS + ZERO, 0, 255)
+    parts = (color_layout(small) * 255, compute_edge_layout(small) * 255, known)
     return np.rint(np.concatenate(parts)).astype(np.uint8).tobytes()
 
 
-def edge_layout(small: Floats) -> Floats:
-    """Describe which way edges of a picture, as `averaged` gives it, run where: GRID * GRID *
+def compute_edge_layout(small: Floats) -> Floats:
+    """Describe which way edges of a picture, as `average_areas` gives it, run where: GRID * GRID *
     DIRECTIONS numbers of 0 to 1.
 
     Histograms of oriented gradients (Dalal and Triggs, "Histograms of oriented gradients for human
@@ -73,7 +73,7 @@ def edge_layout(small: Floats) -> Floats:
     directed = np.zeros((SIDE * SIDE, DIRECTIONS), np.float32)
     directed[every, first % DIRECTIONS] = (1 - second) * slope
     directed[every, (first + 1) % DIRECTIONS] = second * slope
-    cells = cell_weights() @ directed
+    cells = compute_cell_weights() @ directed
     layout: Floats = np.sqrt(cells / (cells.sum(1, keepdims=True) + FAINT)).ravel()
     return layout
 
@@ -85,9 +85,9 @@ class DescriptorSpace:
         rows = _table(one for one in some if len(one) == WIDTH)
         self._centre = rows.sum(axis=0, dtype=np.float32) / np.float32(len(rows) + PRIOR)
         # Of people the network has seen all the mean is nothing.
-        self._parts = PARTS[:2] if photos else PARTS
+        self._parts = BLOCKS[:2] if photos else BLOCKS
 
-    def vectors(self, stored: Sequence[bytes | None]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    def get_vectors(self, stored: Sequence[bytes | None]) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Return vectors N x `WIDTH`, and which exist; others, also of old length, are 0."""
         there = np.array([one is not None and len(one) == WIDTH for one in stored], np.bool_)
         rows = _table(one for one in stored if one is not None and len(one) == WIDTH)
@@ -114,6 +114,6 @@ def _table(stored: Iterable[bytes]) -> Floats:
 
 
 @cache
-def uncentred() -> DescriptorSpace:
+def uncentered_space() -> DescriptorSpace:
     """Return the space whose distances are of the pictures alone, the same in every dataset."""
     return DescriptorSpace([])

@@ -35,7 +35,7 @@ SCATTER, WITHIN = 200, 0.3
 this share of the greatest count half (docs/experiments.md)."""
 
 
-def same_track(tracks: Iterable[str | None]) -> list[list[int]]:
+def list_tracks(tracks: Iterable[str | None]) -> list[list[int]]:
     """Return the numbers of samples that are of one track, if any, track by track."""
     followed: dict[str, list[int]] = {}
     for number, track in enumerate(tracks):
@@ -44,7 +44,7 @@ def same_track(tracks: Iterable[str | None]) -> list[list[int]]:
     return list(followed.values())
 
 
-def told_by_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices]) -> Rows:
+def refine_with_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices]) -> Rows:
     """Return N rows of unit length, in which all of a track (one person) are what they are on
     average, and what differs within tracks counts less: mouths, poses and light tell nobody apart.
 
@@ -69,7 +69,9 @@ def told_by_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices]) -> 
     return np.asarray(weighed / np.maximum(lengths, 1e-9), np.float32)
 
 
-def grouped(vectors: Rows, wanted: int, apart: Iterable[tuple[int, int]] = ()) -> list[list[int]]:
+def cluster_rows(
+    vectors: Rows, wanted: int, apart: Iterable[tuple[int, int]] = ()
+) -> list[list[int]]:
     """Return `wanted` groups of rows (N x D, unit length); pairs `apart` are less alike."""
     from scipy.cluster.hierarchy import cut_tree, linkage  # takes longer to load than to run
 
@@ -86,13 +88,13 @@ def grouped(vectors: Rows, wanted: int, apart: Iterable[tuple[int, int]] = ()) -
     return list(groups.values())
 
 
-def group_numbers(vectors: Rows, most_groups: int) -> Indices:
+def assign_clusters(vectors: Rows, most_groups: int) -> Indices:
     """Return the number of the group of each row, of very many as well."""
     length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     rows: Rows = vectors / length.astype(np.float32)
     some = np.arange(len(rows))[:: max(1, -(-len(rows) // MOST))]
     wanted = min(most_groups, max(FEWEST, len(rows) // MEAN_SIZE))
-    groups = grouped(rows[some], wanted)
+    groups = cluster_rows(rows[some], wanted)
     if len(some) < len(rows):
         middles = np.stack([rows[some[group]].mean(axis=0) for group in groups])
         middles /= np.maximum(np.linalg.norm(middles, axis=1, keepdims=True), 1e-9)
@@ -103,14 +105,14 @@ def group_numbers(vectors: Rows, most_groups: int) -> Indices:
     return numbers
 
 
-def main_directions(vectors: Rows) -> Rows:
+def find_main_directions(vectors: Rows) -> Rows:
     """Return what N rows are to be multiplied with to be walked: the directions they differ in."""
     _, _, directions = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
     main: Rows = directions[:DIRECTIONS].T
     return main
 
 
-def walked(points: Rows) -> Indices:
+def order_by_proximity(points: Rows) -> Indices:
     """Return an order of points (N x D) in which near ones are neighbours, in time N log N.
 
     They are halved where they differ most, again and again, and the few that are left are walked

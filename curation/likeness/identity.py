@@ -23,7 +23,7 @@ WIDTH = 128
 Floats = npt.NDArray[np.float32]
 
 
-def identity_vector(small: Floats) -> Floats:
+def compute_identity_vector(small: Floats) -> Floats:
     """Return the unit vector of an image (`SIDE` x `SIDE` x 3, 0..255), same for its mirror."""
     upright = small.transpose(2, 0, 1)
     both = np.ascontiguousarray(np.stack([upright, upright[:, :, ::-1]]))

@@ -52,7 +52,7 @@ SURE = 0.998
 """Copies of one picture are of one class, as far as `labeler dedup` is right."""
 
 
-class Taught(NamedTuple):
+class TrainingRows(NamedTuple):
     """The samples (rows of the vectors) that are learnt from.
 
     `y` are the numbers of their classes, of which there are `classes`; `moments` number what must
@@ -91,7 +91,7 @@ class Evidence:
         spoken: Flags = self.votes.max(axis=1) > 0
         return spoken
 
-    def gains(self, taught: Taught) -> Floats:
+    def gains(self, taught: TrainingRows) -> Floats:
         """Return gains of log probabilities N x classes, leaving out each sample's own group."""
         own = self.votes[taught.rows]
         judged = own.any(axis=1) & taught.seen
@@ -105,11 +105,11 @@ class Evidence:
         without = (share.sum() - share + believed) / (met.sum() - met + moments)
         trust[taught.rows] = without[taught.moments]
         width = self.votes.shape[1]
-        gains: Floats = self.votes * log_odds(np.minimum(trust, SURE), width)[:, None]
+        gains: Floats = self.votes * compute_log_odds(np.minimum(trust, SURE), width)[:, None]
         return gains
 
 
-def log_odds(trust: Floats, classes: int) -> Floats:
+def compute_log_odds(trust: Floats, classes: int) -> Floats:
     """Return how much likelier a class is for being named, as a logarithm."""
     odds: Floats = np.log(trust) - np.log((1 - trust) / max(classes - 1, 1))
     return odds
@@ -132,7 +132,7 @@ class Recommendation(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class SharedEvidence:
     """What samples share with labelled ones: `hints`, `ties` (scenes, posts) and `copies`."""
 
     hints: Evidence
@@ -140,24 +140,24 @@ class Shared:
     copies: Evidence
 
 
-def recommend(vectors: Rows, taught: Taught, shared: Shared) -> Recommendation:
+def recommend(vectors: Rows, taught: TrainingRows, shared: SharedEvidence) -> Recommendation:
     """Learn from taught rows of unit vectors N x D, and return probabilities of all."""
     rows = taught.rows
     copied, tied = shared.copies.speaks, shared.ties.speaks
     judges = taught.seen & ~copied[rows]
     ridge, waiting = Ridge.fitted(vectors[rows], taught), SelfTraining.of(vectors, taught)
-    unlearnt = likeliest_first(ridge.without(taught.moments), waiting.without(taught.moments))
+    unlearnt = raise_likeliest(ridge.without(taught.moments), waiting.without(taught.moments))
     looks = Calibration.fitted(unlearnt, taught, judges, CAUTIOUS)
-    scores = likeliest_first(ridge.scores(vectors), waiting.likeliest(vectors))
+    scores = raise_likeliest(ridge.scores(vectors), waiting.likeliest(vectors))
     scores /= looks.temperature
-    hinted = shared.hints.gains(taught)
-    both = hinted + shared.ties.gains(taught)
-    held = unlearnt / looks.temperature + hinted[rows]
+    encode_hints = shared.hints.gains(taught)
+    both = encode_hints + shared.ties.gains(taught)
+    held = unlearnt / looks.temperature + encode_hints[rows]
     alone = Calibration.fitted(held, taught, judges, 1.0)
-    probabilities = softmax((scores + hinted) / alone.temperature)
+    probabilities = softmax((scores + encode_hints) / alone.temperature)
     if tied[rows].any():
         each = np.arange(len(rows))
-        held = likeliest_first(ridge.without(each), waiting.without(each))
+        held = raise_likeliest(ridge.without(each), waiting.without(each))
         held = held / looks.temperature + both[rows]
     beside = Calibration.fitted(held, taught, judges & tied[rows], 1.0)
     probabilities[tied] = softmax((scores + both)[tied] / beside.temperature)
@@ -174,7 +174,7 @@ class Calibration(NamedTuple):
     held_out: HeldOut
 
     @classmethod
-    def fitted(cls, held: Floats, taught: Taught, judges: Flags, usual: float) -> Self:
+    def fitted(cls, held: Floats, taught: TrainingRows, judges: Flags, usual: float) -> Self:
         """Fit it to scores M x classes of taught samples; near the `usual` where they are few."""
         at = np.flatnonzero(judges & np.isfinite(held[:, 0]))
         y, places = taught.y[at], np.arange(len(at))
@@ -192,7 +192,7 @@ class Calibration(NamedTuple):
         return cls(temperature, HeldOut(at, softmax(held[at] / temperature)))
 
 
-def evened(y: Indices) -> Floats:
+def compute_sample_weights(y: Indices) -> Floats:
     """Return what each of M taught samples weighs, by how frequent its class is: 1 on average."""
     each = np.bincount(y)[y].astype(np.float64) ** -EVENED
     weights: Floats = each / each.mean()
@@ -203,7 +203,7 @@ def evened(y: Indices) -> Floats:
 class Ridge:
     """A ridge regression onto M taught samples: `weights` D x classes about `middle` and `mean`."""
 
-    taught: Taught
+    taught: TrainingRows
     weights: Floats
     middle: Floats
     mean: Floats
@@ -214,10 +214,10 @@ class Ridge:
     arm: Floats
 
     @classmethod
-    def fitted(cls, rows: Rows, taught: Taught) -> Self:
+    def fitted(cls, rows: Rows, taught: TrainingRows) -> Self:
         """Fit it to rows M x D."""
         x, y = rows.astype(np.float64), np.eye(taught.classes)[taught.y]
-        each = evened(taught.y)
+        each = compute_sample_weights(taught.y)
         middle, mean = each @ x / each.sum(), each @ y / each.sum()
         x, weighed = x - middle, (x - middle) * each[:, None]
         inverse = np.linalg.inv(weighed.T @ x + PENALTY * np.eye(x.shape[1]))
@@ -255,14 +255,14 @@ class Ridge:
 class SelfTraining:
     """Learns in rounds from taught rows M x (D+1) and from what it thought of `others`."""
 
-    taught: Taught
+    taught: TrainingRows
     own: Rows
     others: Rows
     products: Rows
     """Of `others`, times `WAITING`."""
 
     @classmethod
-    def of(cls, vectors: Rows, taught: Taught) -> Self:
+    def of(cls, vectors: Rows, taught: TrainingRows) -> Self:
         """Prepare it for vectors N x D."""
         others = _with_ones(vectors[:: max(1, -(-len(vectors) // SOME))])
         own = _with_ones(vectors[taught.rows])
@@ -290,7 +290,7 @@ class SelfTraining:
 
     def _weights(self, known: Flags) -> Rows:
         y = self.taught.y[known]
-        weighed = self.own[known] * evened(y).astype(np.float32)[:, None]
+        weighed = self.own[known] * compute_sample_weights(y).astype(np.float32)[:, None]
         penalty = np.full(weighed.shape[1], PENALTY, np.float32)
         penalty[-1] = 1e-6  # next to none for the means
         own = weighed.T @ self.own[known] + np.diag(penalty)
@@ -307,7 +307,7 @@ def _with_ones(rows: Rows) -> Rows:
     return np.column_stack([rows, np.ones(len(rows), np.float32)])
 
 
-def likeliest_first(scores: Floats, likeliest: Indices) -> Floats:
+def raise_likeliest(scores: Floats, likeliest: Indices) -> Floats:
     """Return scores N x classes in which that of the `likeliest` class and the highest change
     places."""
     swapped, rows = scores.copy(), np.arange(len(scores))
@@ -326,7 +326,7 @@ def softmax(scores: npt.NDArray[np.floating[Any]]) -> Floats:
     return shares
 
 
-def hinted(hints: Sequence[int], classes: int) -> Evidence:
+def encode_hints(hints: Sequence[int], classes: int) -> Evidence:
     """Return what hints say: the number of a class for each sample, -1 for none."""
     named = np.array(hints, np.int64)
     votes = np.zeros((len(named), classes))
@@ -335,7 +335,7 @@ def hinted(hints: Sequence[int], classes: int) -> Evidence:
     return Evidence(votes, Trust(0.8, 5))
 
 
-def shared_names(names: Sequence[Sequence[str]], taught: Taught) -> Evidence:
+def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Evidence:
     """Return votes of samples that share a name (N); each group has one vote."""
     numbers = {name: n for n, name in enumerate(sorted({one for some in names for one in some}))}
     votes = np.zeros((len(names), taught.classes))
@@ -360,11 +360,11 @@ def shared_names(names: Sequence[Sequence[str]], taught: Taught) -> Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class LearntClasses:
+class LearnedClasses:
     """Classes and probabilities N x classes, with a column for rejected samples if many."""
 
     classes: tuple[str, ...]
-    taught: Taught
+    taught: TrainingRows
     probabilities: Floats
     alone: HeldOut
     beside: HeldOut
@@ -385,25 +385,25 @@ class LearntClasses:
         ]
 
 
-STEP = 0.1
+LOG_ODDS_STEP = 0.1
 """Of the log odds of confidences: half a step is 0.0012 at 0.975 and 0.0125 at 0.5."""
 _EDGE = 1e-4
 
 
-def in_steps(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
-    """Return proposals with log odds rounded to `STEP`, so that small changes write no row."""
+def round_confidences(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
+    """Round log odds to `LOG_ODDS_STEP`, so that small changes write no row."""
     rounded, left = [], 1.0
     for label, exact in proposals:
         inside = min(max(exact, _EDGE), 1 - _EDGE)
-        steps = round(math.log(inside / (1 - inside)) / STEP)
+        steps = round(math.log(inside / (1 - inside)) / LOG_ODDS_STEP)
         # Rounded, they could add up to more than 1.
-        sure = min(round(1 / (1 + math.exp(-STEP * steps)), 5), round(left, 5))
+        sure = min(round(1 / (1 + math.exp(-LOG_ODDS_STEP * steps)), 5), round(left, 5))
         rounded.append(Proposal(label, sure))
         left -= sure
     return tuple(rounded)
 
 
-def likeness_to(vectors: Rows, known: Flags) -> Floats:
+def estimate_membership(vectors: Rows, known: Flags) -> Floats:
     """Return how likely each of N samples is of the one class that some are `known` to be of.
 
     Those are told from all others, of whom some are of it, too: by how surely those known would be
@@ -411,14 +411,14 @@ def likeness_to(vectors: Rows, known: Flags) -> Floats:
     positive and unlabeled data", 2008).
     """
     places, seen = np.arange(len(known)), np.ones(len(known), np.bool_)
-    taught = Taught(places, np.where(known, 0, 1), places, seen, 2)
+    taught = TrainingRows(places, np.where(known, 0, 1), places, seen, 2)
     held = Ridge.fitted(vectors, taught).without(places)[:, 0]
     usual = np.nanmean(held[known]) if known.sum() > 1 and not known.all() else 1.0
     likely: Floats = np.clip(np.nan_to_num(held) / max(float(usual), 0.1), 0, 1)
     return likely
 
 
-def teaching(samples: Sequence[PresortSample]) -> list[str]:
+def list_training_keys(samples: Sequence[PresortSample]) -> list[str]:
     """Return the keys of the samples that are learnt from."""
     return [one.key for one in samples if one.label or one.status == "rejected"]
 
@@ -428,16 +428,16 @@ def learn_classes(
     vectors: Rows,
     moments: Mapping[str, str],
     unseen: Collection[str] = (),
-) -> LearntClasses | None:
+) -> LearnedClasses | None:
     """Learn from decided samples with unit vectors N x D; None without two kinds to learn."""
     classes, taught = _taught(samples, moments, unseen)
     if not classes or not taught.learnable:
         return None
     number = {name: index for index, name in enumerate(classes)}
-    shared = Shared(
-        hinted([number.get(sample.hint or "", -1) for sample in samples], taught.classes),
-        shared_names([sample.ties for sample in samples], taught),
-        shared_names([tuple(filter(None, (one.group, one.track))) for one in samples], taught),
+    shared = SharedEvidence(
+        encode_hints([number.get(sample.hint or "", -1) for sample in samples], taught.classes),
+        vote_by_name([sample.ties for sample in samples], taught),
+        vote_by_name([tuple(filter(None, (one.group, one.track))) for one in samples], taught),
     )
     made = recommend(vectors, taught, shared)
     for row, one in enumerate(samples):
@@ -445,12 +445,12 @@ def learn_classes(
         if refused := [number[name] for name in one.refused if name in number]:
             made.probabilities[row, refused] = 0
             made.probabilities[row] /= max(made.probabilities[row].sum(), 1e-12)
-    return LearntClasses(classes, taught, made.probabilities, made.alone, made.beside)
+    return LearnedClasses(classes, taught, made.probabilities, made.alone, made.beside)
 
 
 def _taught(
     samples: Sequence[PresortSample], moments: Mapping[str, str], unseen: Collection[str]
-) -> tuple[tuple[str, ...], Taught]:
+) -> tuple[tuple[str, ...], TrainingRows]:
     classes = tuple(sorted({one.label for one in samples if one.label}))
     number = {name: index for index, name in enumerate(classes)}
     rejected = [row for row, one in enumerate(samples) if one.status == "rejected"]
@@ -460,7 +460,7 @@ def _taught(
         rows, y = rows + rejected, y + [len(classes)] * len(rejected)
     keys = [samples[row].key for row in rows]
     names = np.array([moments[key] for key in keys])
-    taught = Taught(
+    taught = TrainingRows(
         np.array(rows, np.int64),
         np.array(y, np.int64),
         np.unique(names, return_inverse=True)[1].astype(np.int64),

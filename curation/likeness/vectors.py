@@ -29,8 +29,8 @@ from gleanset.db.proposals import Proposals
 from gleanset.files.atomic import write_atomic
 from gleanset.records import Region
 
-ROWS = 1024
-SECONDS = 10.0
+MAX_FILE_ROWS = 1024
+FLUSH_INTERVAL_SECONDS = 10.0
 """A file is written when it has so many vectors, or when so much work would be lost."""
 NAME = 16
 """Bytes of the name of a vector."""
@@ -49,12 +49,12 @@ class VectorFile(NamedTuple):
 
     path: Path
     start: int
-    many: int
+    size: int
     width: int
 
-    def rows(self, numbers: npt.NDArray[np.int64]) -> Vector:
+    def read_rows(self, numbers: npt.NDArray[np.int64]) -> Vector:
         """Read some of its vectors (N x width), and no others. Raises `OSError` once it is gone."""
-        stored = np.memmap(self.path, np.float32, "r", self.start, (self.many, self.width))
+        stored = np.memmap(self.path, np.float32, "r", self.start, (self.size, self.width))
         found: Vector = np.asarray(stored)[numbers]
         return found
 
@@ -74,13 +74,13 @@ class VectorStore:
         rows = (row for path in self._files() for row in _rows(path))
         return {name: vector for name, vector in rows if name in wanted}
 
-    def files(self) -> Iterator[tuple[VectorFile, list[bytes]]]:
+    def iter_files(self) -> Iterator[tuple[VectorFile, list[bytes]]]:
         """Yield files with the names of their vectors; removes damaged ones."""
         for path in self._files():
             if (data := _whole(path)) is not None:
                 yield _opened(path, data)
 
-    def names(self) -> set[bytes]:
+    def iter_names(self) -> set[bytes]:
         """Return the names of the vectors that are there, without looking for damage."""
         return {name for path in self._files() for name in _names(path)}
 
@@ -91,7 +91,10 @@ class VectorStore:
         """Keep a vector; it is on disk after a while, or after `flush`."""
         self._names.append(name)
         self._vectors.append(vector)
-        if len(self._names) >= ROWS or time.monotonic() - self._written > SECONDS:
+        if (
+            len(self._names) >= MAX_FILE_ROWS
+            or time.monotonic() - self._written > FLUSH_INTERVAL_SECONDS
+        ):
             self.flush()
 
     def flush(self) -> None:
@@ -144,36 +147,36 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
-FACT = "likeness"
+VECTORS_FACT = "likeness"
 """The fact of a presort that names the folder of its vectors."""
-FOLDER = "likeness"
+VECTORS_FOLDER = "likeness"
 
 Rows = npt.NDArray[np.float32]
 
 
-def sample_name(key: str, region: Region) -> bytes:
+def sample_vector_name(key: str, region: Region) -> bytes:
     """Return the name of the vector of a sample as it is cut now."""
     return vector_name((key, *region.box, region.angle))
 
 
-def write_space(dataset: Dataset, names: Sequence[bytes], rows: Rows) -> str:
+def save_vectors(dataset: Dataset, names: Sequence[bytes], rows: Rows) -> str:
     """Write unit vectors (N x D) to a new folder, and return its name."""
     name = secrets.token_hex(8)
-    store = VectorStore(dataset.cache / FOLDER / name)
+    store = VectorStore(dataset.cache / VECTORS_FOLDER / name)
     for sample, row in zip(names, rows, strict=True):
         store.add(sample, row)
     store.flush()
     return name
 
 
-def forget_spaces(dataset: Dataset, but: str) -> None:
+def remove_old_vectors(dataset: Dataset, but: str) -> None:
     """Remove the vectors of earlier presorts."""
-    for folder in (dataset.cache / FOLDER).glob("*"):
+    for folder in (dataset.cache / VECTORS_FOLDER).glob("*"):
         if folder.name != but:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-class LikenessSpace:
+class EmbeddingSpace:
     """The vectors in force (unit length, `width` numbers), read from disk on demand."""
 
     def __init__(self, name: str, store: VectorStore) -> None:
@@ -181,23 +184,23 @@ class LikenessSpace:
         self._rows: dict[bytes, int] = {}
         self._files: list[VectorFile] = []
         self._ends: list[int] = []
-        for file, names in store.files():
+        for file, names in store.iter_files():
             start = self._ends[-1] if self._ends else 0
             self._rows.update((sample, start + row) for row, sample in enumerate(names))
             self._files.append(file)
-            self._ends.append(start + file.many)
+            self._ends.append(start + file.size)
 
     @classmethod
-    def of(cls, dataset: Dataset, known: Self | None = None) -> Self | None:
+    def from_dataset(cls, dataset: Dataset, known: Self | None = None) -> Self | None:
         """Return the vectors of the newest presort, if any; `known` ones are not read again."""
-        newest = Proposals(dataset.db).newest()
-        name = newest.facts.get(FACT) if newest else None
+        newest = Proposals(dataset.db).get_latest()
+        name = newest.facts.get(VECTORS_FACT) if newest else None
         if not isinstance(name, str):
             return None
         if known is not None and known.name == name:
             return known
         # A name from the catalogue is no path.
-        found = cls(name, VectorStore(dataset.cache / FOLDER / Path(name).name))
+        found = cls(name, VectorStore(dataset.cache / VECTORS_FOLDER / Path(name).name))
         return found if found._rows else None
 
     @property
@@ -205,7 +208,7 @@ class LikenessSpace:
         """How many numbers a vector has."""
         return self._files[0].width if self._files else 1
 
-    def vectors(self, names: Sequence[bytes]) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    def get_vectors(self, names: Sequence[bytes]) -> tuple[Rows, npt.NDArray[np.bool_]]:
         """Return the vectors of samples (N x width), and which there are; the others are zeros."""
         rows = self._numbers(names)
         there = rows >= 0
@@ -214,12 +217,12 @@ class LikenessSpace:
         for number in set(homes[there].tolist()):
             file, mine = self._files[number], homes == number
             try:
-                vectors[mine] = file.rows(rows[mine] - (self._ends[number] - file.many))
+                vectors[mine] = file.read_rows(rows[mine] - (self._ends[number] - file.size))
             except OSError:  # a newer presort has put others in their place
                 there[mine] = False
         return vectors, there
 
-    def share(self, names: Sequence[bytes]) -> float:
+    def get_coverage(self, names: Sequence[bytes]) -> float:
         """Return how many of some samples have a vector, as a part of all."""
         return float((self._numbers(names) >= 0).mean()) if names else 0.0
 

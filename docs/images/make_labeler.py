@@ -28,7 +28,7 @@ from PySide6.QtWidgets import QApplication
 from gleanset import Dataset, Face, Origin
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
-from gleanset.db.runs import Doubt, Doubts
+from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
 from labeler.qt.app import SIZE, make_application, render_window
@@ -68,10 +68,10 @@ def draw(root: Path) -> dict[str, str]:
             pixels.save(buffer, "JPEG", quality=88)
             measured = keep(buffer.getvalue())
             origin = Origin("folder", name, title=name, hint=None)
-            with dataset.db.write():
+            with dataset.db.transaction():
                 dataset.take_original(keep.store, measured, origin)
                 cuts = [cutter.cut(measured.sha256, np.asarray(pixels), face) for face in faces]
-                dataset.faces.record(measured.sha256, "drawn", "docs", cuts)
+                dataset.faces.replace(measured.sha256, "drawn", "docs", cuts)
             truth.update((cut.key, who) for cut in cuts)
 
         for shot in range(SHOTS):
@@ -100,7 +100,7 @@ def decide(root: Path, truth: dict[str, str]) -> None:
         given = {key: truth[key] for key in keys[: len(keys) // 2]}
         wrong = dice.sample(list(given), 9)
         given |= {key: dice.choice([n for n in NAMES if n != given[key]]) for key in wrong}
-        rows = session.tiles.rows_of(keys)
+        rows = session.tiles.get_ids(keys)
         named = {rows[key]: name for key, name in given.items()}
         session.file_each(named, f"{len(given)} faces with a page")
         session.send([rows[key] for key in keys[-4:-2]], "later")
@@ -113,15 +113,15 @@ def decide(root: Path, truth: dict[str, str]) -> None:
             proposal = Proposal(said, round(sure, 3))
             standings.append(PresortedSample(key, place, (proposal,), outlier=odd))
         Proposals(dataset.db).replace(standings, {})
-        Doubts(dataset.db).replace(
-            [Doubt(key, given[key], truth[key], 0.9, 0.8, "docs") for key in wrong]
+        LabelIssues(dataset.db).replace(
+            [LabelIssue(key, given[key], truth[key], 0.9, 0.8, "docs") for key in wrong]
         )
         pairs = Pairs(dataset.db)
-        rows = pairs.numbers(keys[: 2 * COPIES])  # each picture, and after it its smaller copy
+        rows = pairs.get_ids(keys[: 2 * COPIES])  # each picture, and after it its smaller copy
         same = [(min(pair), max(pair)) for pair in zip(rows[::2], rows[1::2], strict=True)]
-        with dataset.db.write():
-            pairs.propose(same)
-        pairs.settle([PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in same])
+        with dataset.db.transaction():
+            pairs.add_candidates(same)
+        pairs.save_verdicts([PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in same])
 
 
 def point_at_something(application: QApplication, window: LabelerWindow, view: str) -> None:

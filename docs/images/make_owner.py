@@ -42,7 +42,7 @@ def main(folder: Path) -> None:
         with Dataset.create(root) as dataset:
             add_reports(root, [Told(NAMES[number % 4], picture=number) for number in range(8)])
             accept_reports(dataset, dict.fromkeys(range(1, 9)))
-            image = next(iter(dataset.images.each()))
+            image = next(iter(dataset.images.iterate()))
             mine = dataset.image_path(image.sha256, image.format).read_bytes()
         reports = [
             Told(NAMES[n % 4], answer=NAMES[n % 3], confidence=0.4 + n / 20) for n in range(8)

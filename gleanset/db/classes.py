@@ -40,10 +40,10 @@ _ROWS_MADE = {
 }
 """Tables in which an item has a row only where there is something to say of it."""
 
-OF_SAMPLES = "('mark','refused','bond','apart','split','fold','moment','copies','weight')"
+SAMPLE_CHANGE_KINDS = "('mark','refused','bond','apart','split','fold','moment','copies','weight')"
 """What is of samples, as a list of SQL."""
 
-OF_CLASSES = "('name','merged','show')"
+CLASS_CHANGE_KINDS = "('name','merged','show')"
 """What is of classes."""
 
 
@@ -58,49 +58,49 @@ class Change(NamedTuple):
 class Changes(Table):
     """The `change` and `sorting_note` tables."""
 
-    def make(self, step: int, changes: Iterable[Change]) -> None:
-        """Carry changes out as a part of a step. Call inside a write."""
+    def apply(self, step: int, changes: Iterable[Change]) -> None:
+        """Carry changes out as a part of a step. Call inside a transaction."""
         kinds: dict[str, list[tuple[int, int, str | float | None]]] = {}
         for change in changes:
             kinds.setdefault(change.what, []).append((step, change.item, change.after))
         for what, rows in kinds.items():
             table, column, key = _PLACES[what]
             if table in _ROWS_MADE:
-                self._db.many(_ROWS_MADE[table], [(item,) for _, item, _ in rows])
-            self._db.many(
+                self._db.execute_many(_ROWS_MADE[table], [(item,) for _, item, _ in rows])
+            self._db.execute_many(
                 f"INSERT INTO change(step, what, item, before, after) "
                 f"SELECT ?1, '{what}', {key}, {column}, ?3 FROM {table} WHERE {key}=?2",
                 rows,
             )
             if what == "name":
                 # Two classes may take each other's name, which no two may have at a time.
-                self._db.many(
+                self._db.execute_many(
                     "UPDATE class SET name=char(0) || id WHERE id=?",
                     [(item,) for _, item, _ in rows],
                 )
-            self._db.many(
+            self._db.execute_many(
                 f"UPDATE {table} SET {column}=?2 WHERE {key}=?1",
                 [(item, after) for _, item, after in rows],
             )
 
-    def out_of_splits(self, samples: Sequence[int]) -> list[Change]:
+    def list_split_removals(self, samples: Sequence[int]) -> list[Change]:
         """Return what takes samples out of splits, folds and moments, of those that are in some."""
         return [
             Change(what, row["id"], None)
             for what in ("split", "fold", "moment")
-            for row in self._db.rows_in(
+            for row in self._db.iter_rows_in(
                 f"SELECT id FROM sample WHERE {what} IS NOT NULL AND id", samples
             )
         ]
 
-    def take_back(self, step: int, undoing: int) -> list[tuple[str, int]]:
+    def revert(self, step: int, undoing: int) -> list[tuple[str, int]]:
         """Undo `step` as a part of `undoing`, except what changed since, which is returned."""
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT what, item, before, after FROM change WHERE step=? ORDER BY id DESC", (step,)
         )
         free = [row for row in rows if not self._is_settled(*row)]
         back = self._names_free([row for row in free if self._is_as_made(*row)])
-        self.make(undoing, [Change(row["what"], row["item"], row["before"]) for row in back])
+        self.apply(undoing, [Change(row["what"], row["item"], row["before"]) for row in back])
         gone = {(row["what"], row["item"]) for row in back}
         left = [(what, item) for what, item, *_ in free if (what, item) not in gone]
         owners = {what: table if key == "id" else key for what, (table, _, key) in _PLACES.items()}
@@ -111,15 +111,15 @@ class Changes(Table):
     ) -> bool:
         if what != "merged" or item not in (before, after):
             return False
-        row = self._db.first("SELECT merged_into FROM class WHERE id=?", (item,))
-        used = self._db.number("SELECT 1 FROM sample WHERE label=?", (item,))
+        row = self._db.fetch_one("SELECT merged_into FROM class WHERE id=?", (item,))
+        used = self._db.fetch_int("SELECT 1 FROM sample WHERE label=?", (item,))
         return row is not None and (row[0] == before or (before == item and bool(used)))
 
     def _is_as_made(
         self, what: str, item: int, before: str | float | None, after: str | float | None
     ) -> bool:
         table, column, key = _PLACES[what]
-        row = self._db.first(f"SELECT {column} FROM {table} WHERE {key}=?", (item,))
+        row = self._db.fetch_one(f"SELECT {column} FROM {table} WHERE {key}=?", (item,))
         return row is not None and bool(row[0] == after)
 
     def _names_free(self, rows: list[Row]) -> list[Row]:
@@ -128,7 +128,7 @@ class Changes(Table):
             row["item"]
             for row in rows
             if row["what"] == "name"
-            and self._db.value("SELECT id FROM class WHERE name=?", (row["before"],))
+            and self._db.fetch_value("SELECT id FROM class WHERE name=?", (row["before"],))
             not in {None, *going}
         }
         if not held:
@@ -136,18 +136,18 @@ class Changes(Table):
         # What one class keeps, another one cannot have.
         return self._names_free([r for r in rows if r["what"] != "name" or r["item"] not in held])
 
-    def refused(self, samples: Sequence[int]) -> dict[int, frozenset[int]]:
+    def get_refused_classes(self, samples: Sequence[int]) -> dict[int, frozenset[int]]:
         """Return the classes (rows) that a person refused for these samples."""
         found: dict[int, frozenset[int]] = {}
-        for row in self._db.rows_in(
+        for row in self._db.iter_rows_in(
             "SELECT sample, refused FROM sorting_note WHERE refused<>'' AND sample", samples
         ):
             found[row["sample"]] = frozenset(int(part) for part in row["refused"].split(","))
         return found
 
-    def once_called(self, name: str) -> int | None:
+    def find_former_name(self, name: str) -> int | None:
         """Return the class (row) that had this name before it was renamed; None where none had."""
-        item: int | None = self._db.value(
+        item: int | None = self._db.fetch_value(
             "SELECT item FROM change WHERE what='name' AND before=? ORDER BY id DESC LIMIT 1",
             (name,),
         )
@@ -163,58 +163,58 @@ class Placement(NamedTuple):
     reason: str
 
 
-class Curation(Table):
+class Placements(Table):
     """The `placement` and `verdict` tables."""
 
-    def place(self, step: int, rows: Sequence[Placement]) -> None:
-        """Give samples their places as a part of a step. Call inside a write."""
-        self._db.many(
+    def apply(self, step: int, rows: Sequence[Placement]) -> None:
+        """Give samples their places as a part of a step. Call inside a transaction."""
+        self._db.execute_many(
             "INSERT INTO placement(step,sample,kept,grp,before_kept,before_grp,reason) "
             "SELECT ?1,id,?3,?4,kept,grp,?5 FROM sample WHERE id=?2",
             [(step, row.sample, row.kept, row.group, row.reason) for row in rows],
         )
-        self._db.many(
+        self._db.execute_many(
             "UPDATE sample SET kept=?2, grp=?3 WHERE id=?1",
             [(row.sample, row.kept, row.group) for row in rows],
         )
 
-    def judge(self, step: int, a: int, b: int, verdict: str | None) -> None:
+    def record_verdict(self, step: int, a: int, b: int, verdict: str | None) -> None:
         """A person's word on two samples (rows), as a part of a step; None takes it back."""
         a, b = min(a, b), max(a, b)
-        before = self._db.value(
+        before = self._db.fetch_value(
             "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='person'", (a, b)
         )
         judged = {"step": step, "a": a, "b": b, "verdict": verdict}
         self._db.insert("verdict", judged | {"before_verdict": before})
         if verdict is None:
-            self._db.run("DELETE FROM pair WHERE a=? AND b=? AND kind='person'", (a, b))
+            self._db.execute("DELETE FROM pair WHERE a=? AND b=? AND kind='person'", (a, b))
         else:
             self._db.insert("pair", judged | {"kind": "person"}, "INSERT OR REPLACE")
 
-    def take_back(self, step: int, undoing: int) -> tuple[int, int]:
+    def revert(self, step: int, undoing: int) -> tuple[int, int]:
         """Undo `step` as a part of `undoing`: how many put back, and how many changed since."""
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT a.*, s.kept AS now_kept, s.grp AS now_grp FROM placement a JOIN sample s ON "
             "s.id=a.sample WHERE step=? ORDER BY a.id DESC",
             (step,),
         )
         same = [r for r in rows if (r["now_kept"], r["now_grp"]) == (r["kept"], r["grp"])]
-        self.place(
+        self.apply(
             undoing,
             [Placement(r["sample"], bool(r["before_kept"]), r["before_grp"], "undo") for r in same],
         )
-        judged = self._db.rows(
+        judged = self._db.fetch_all(
             "SELECT v.*, p.verdict AS now FROM verdict v LEFT JOIN pair p ON p.a=v.a AND p.b=v.b "
             "AND p.kind='person' WHERE v.step=? ORDER BY v.id DESC",
             (step,),
         )
         still = [r for r in judged if r["now"] == r["verdict"]]
         for row in still:
-            self.judge(undoing, row["a"], row["b"], row["before_verdict"])
+            self.record_verdict(undoing, row["a"], row["b"], row["before_verdict"])
         return len(same) + len(still), len(rows) + len(judged) - len(same) - len(still)
 
 
-def present_class(column: str, chosen: str) -> str:
+def merged_class_sql(column: str, chosen: str) -> str:
     """Return SQL for a `column` of the class that the `chosen` one was merged into, or its own."""
     return (
         "(WITH RECURSIVE chain(id, name, into_) AS (SELECT id, name, merged_into FROM class "
@@ -230,106 +230,108 @@ class LabelClasses:
         self._db = db
         self._changes = Changes(db)
 
-    def names(self) -> list[str]:
+    def list_names(self) -> list[str]:
         """Return the names of all classes that are in use, in alphabetical order."""
-        return self._db.column("SELECT name FROM class WHERE merged_into IS NULL ORDER BY name")
+        return self._db.fetch_column(
+            "SELECT name FROM class WHERE merged_into IS NULL ORDER BY name"
+        )
 
-    def as_made(self) -> list[str]:
+    def list_by_creation(self) -> list[str]:
         """Return the names of all classes that are in use, in the order they were made."""
-        return self._db.column("SELECT name FROM class WHERE merged_into IS NULL ORDER BY id")
+        return self._db.fetch_column("SELECT name FROM class WHERE merged_into IS NULL ORDER BY id")
 
-    def id_of(self, name: str) -> int | None:
+    def get_id(self, name: str) -> int | None:
         """Return the row of a class by its name, or by one that it had before it was renamed."""
-        row = self._db.number("SELECT id FROM class WHERE name=?", (name,))
-        return row or self._changes.once_called(name)
+        row = self._db.fetch_int("SELECT id FROM class WHERE name=?", (name,))
+        return row or self._changes.find_former_name(name)
 
-    def name_of(self, row: int) -> str:
+    def get_name(self, row: int) -> str:
         """Return the name of a class; empty where there is none."""
-        return self._db.value("SELECT name FROM class WHERE id=?", (row,)) or ""
+        return self._db.fetch_value("SELECT name FROM class WHERE id=?", (row,)) or ""
 
-    def resolved(self, name: str) -> str:
+    def resolve(self, name: str) -> str:
         """Return the present name of a class, which may be new. Raises `UsageError`."""
-        return class_name(self.meaning_of(name))
+        return normalize_class_name(self.resolve_alias(name))
 
-    def meaning_of(self, alias: str) -> str:
+    def resolve_alias(self, alias: str) -> str:
         """Return the class that a name means, else the name itself, which may be no class name."""
-        alias = alias_name(alias)
-        row = self.id_of(alias)
-        present = f"SELECT {present_class('name', 'id=?')}"
-        return (row and self._db.value(present, (row,))) or alias
+        alias = normalize_alias(alias)
+        row = self.get_id(alias)
+        present = f"SELECT {merged_class_sql('name', 'id=?')}"
+        return (row and self._db.fetch_value(present, (row,))) or alias
 
-    def renamed(self, name: str) -> str | None:
+    def find_renamed(self, name: str) -> str | None:
         """Return the present name of a class that once was called so; None where none was."""
-        row = self._changes.once_called(name)
-        return None if row is None else self.name_of(row)
+        row = self._changes.find_former_name(name)
+        return None if row is None else self.get_name(row)
 
-    def find_or_make(self, name: str) -> int:
+    def get_or_create(self, name: str) -> int:
         """Return the row of the class that a name means; a new one is hidden."""
-        return self.find_or_make_alias(self.resolved(name))
+        return self.get_or_create_alias(self.resolve(name))
 
-    def find_or_make_alias(self, alias: str) -> int:
+    def get_or_create_alias(self, alias: str) -> int:
         """Return the row of a name that is to mean another class, as `find_or_make`."""
-        alias = alias_name(alias)
-        found = f"SELECT {present_class('id', 'name=?')}"
-        return self._db.number(found, (alias,)) or self._add_hidden(alias)
+        alias = normalize_alias(alias)
+        found = f"SELECT {merged_class_sql('id', 'name=?')}"
+        return self._db.fetch_int(found, (alias,)) or self._add_hidden(alias)
 
     def _add_hidden(self, name: str) -> int:
         row = self._db.insert("class", {"name": name})
-        self._db.run("UPDATE class SET merged_into=id WHERE id=?", (row,))
+        self._db.execute("UPDATE class SET merged_into=id WHERE id=?", (row,))
         return row
 
-    def show(self, step: int, rows: Iterable[int]) -> None:
+    def unhide(self, step: int, rows: Iterable[int]) -> None:
         """Show those of these classes that are hidden; undoing the step hides them again."""
-        hidden = set(self._db.column("SELECT id FROM class WHERE merged_into=id"))
-        self._changes.make(
+        hidden = set(self._db.fetch_column("SELECT id FROM class WHERE merged_into=id"))
+        self._changes.apply(
             step, [Change("merged", row, None) for row in sorted(hidden & set(rows))]
         )
 
-    def make(self, step: int, name: str) -> None:
+    def create(self, step: int, name: str) -> None:
         """Make a class; undoing the step hides it. Raises `UsageError` for one that is in use."""
-        row = self._db.first("SELECT id, merged_into FROM class WHERE name=?", (name,))
+        row = self._db.fetch_one("SELECT id, merged_into FROM class WHERE name=?", (name,))
         if row is not None and row["merged_into"] is None:
             raise UsageError(f"there is a class {name!r} already")
         number = row["id"] if row else self._add_hidden(name)
-        self._changes.make(step, [Change("merged", number, None)])
+        self._changes.apply(step, [Change("merged", number, None)])
 
     def rename(self, step: int, old: str, new: str) -> None:
         """Rename a class. Raises `UsageError` for a name that is taken."""
-        row = self.id_of(old)
+        row = self.get_id(old)
         if row is None:
             raise UsageError(f"there is no class {old!r}")
-        if self._db.number("SELECT 1 FROM class WHERE name=?", (new,)):
+        if self._db.fetch_int("SELECT 1 FROM class WHERE name=?", (new,)):
             fix = "merge the two: labeler classes merge, or the menu of a class in the window"
             raise UsageError(f"there is a class {new!r} already", fix)
-        self._changes.make(step, [Change("name", row, new)])
+        self._changes.apply(step, [Change("name", row, new)])
 
     def set_show(self, step: int, name: str, show: str | None) -> None:
         """Note the show that a class is of; None for no show. Raises `UsageError` for no class."""
-        row = self.id_of(name)
+        row = self.get_id(name)
         if row is None:
             raise UsageError(f"there is no class {name!r}")
-        self._changes.make(step, [Change("show", row, show)])
+        self._changes.apply(step, [Change("show", row, show)])
 
     def merge(self, step: int, old: str, into: str) -> None:
         """Hide a class whose samples were given to another one. Raises `UsageError`."""
-        source, target = self.id_of(old), self.id_of(into)
+        source, target = self.get_id(old), self.get_id(into)
         if source is None or target is None or source == target:
             raise UsageError(f"cannot merge {old!r} into {into!r}", "name two classes that exist")
-        self._changes.make(step, [Change("merged", source, target)])
+        self._changes.apply(step, [Change("merged", source, target)])
 
     def hide(self, step: int, name: str) -> None:
         """Hide a class that no sample has any more. Raises `UsageError` where there is none."""
-        row = self.id_of(name)
+        row = self.get_id(name)
         if row is None:
             raise UsageError(f"there is no class {name!r}")
-        self._changes.make(step, [Change("merged", row, row)])
+        self._changes.apply(step, [Change("merged", row, row)])
 
 
 # What no folder may have in its name somewhere, and what turns the direction of a line round.
 _FORBIDDEN = '/\\:*?"<>|\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
 
 
-def alias_name(name: str) -> str:
+def normalize_alias(name: str) -> str:
     """Return a name in its one spelling: Unicode NFC, single spaces. Raises `UsageError`."""
     tidy = " ".join(unicodedata.normalize("NFC", name).split())
     if not any(unicodedata.category(c)[0] not in "CZ" for c in tidy) or len(tidy) > 100:
@@ -339,9 +341,9 @@ def alias_name(name: str) -> str:
     return tidy
 
 
-def class_name(name: str) -> str:
+def normalize_class_name(name: str) -> str:
     """Return a class name in its one spelling. Raises `UsageError` for one that is no folder."""
-    tidy = alias_name(name)
+    tidy = normalize_alias(name)
     wrong = [c for c in tidy if c in _FORBIDDEN]
     if wrong or tidy.startswith("."):
         raise UsageError(
@@ -351,31 +353,31 @@ def class_name(name: str) -> str:
     return tidy
 
 
-MOST = 2000
+MAX_CLASS_NAMES = 2000
 
 
-def names_in_use(db: Connection) -> list[tuple[str, str]]:
+def list_class_names(db: Connection) -> list[tuple[str, str]]:
     """Return names with their classes, most used first, then hints and keywords of images."""
-    meanings = db.mapping(
+    meanings = db.fetch_dict(
         "SELECT c.name, ifnull(i.name, c.name) FROM class c "
         "LEFT JOIN class i ON i.id=c.merged_into WHERE c.merged_into IS NOT c.id "
         "ORDER BY c.merged_into IS NOT NULL, "
         "(SELECT count(*) FROM sample s WHERE s.label=c.id) DESC, c.id"
     )
     for column in ("hint", "query"):
-        for row in db.rows(
+        for row in db.fetch_all(
             f"SELECT {column} FROM origin WHERE ifnull({column}, '')<>'' "
-            f"GROUP BY {column} ORDER BY count(*) DESC, {column} LIMIT {MOST}"
+            f"GROUP BY {column} ORDER BY count(*) DESC, {column} LIMIT {MAX_CLASS_NAMES}"
         ):
             meanings.setdefault(row[0], row[0])
     return list(meanings.items())
 
 
-def aliases(db: Connection) -> dict[str, list[str]]:
+def list_aliases(db: Connection) -> dict[str, list[str]]:
     """Return by class the names that mean it, too: of classes that were merged into it."""
     others: dict[str, list[str]] = {}
-    for row in db.rows(
-        f"SELECT m.name, {present_class('name', 'id=m.id')} FROM class m "
+    for row in db.fetch_all(
+        f"SELECT m.name, {merged_class_sql('name', 'id=m.id')} FROM class m "
         "WHERE m.merged_into IS NOT NULL AND m.merged_into<>m.id ORDER BY m.name"
     ):
         others.setdefault(row[1], []).append(row[0])

@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from gleanset.db.rows import clean, insert_of
+from gleanset.db.rows import clean, insert_sql
 from gleanset.db.schema import OLDEST_COMMIT, SCHEMA, CatalogueSchema
 from gleanset.errors import (
     CatalogueCorrupt,
@@ -34,16 +34,16 @@ def is_read_only(path: Path) -> bool:
     return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
-def mode_for_reading(path: Path) -> str:
+def read_only_mode(path: Path) -> str:
     """Return how to open a read-only file (https://www.sqlite.org/wal.html#readonly)."""
     log = path.with_name(f"{path.name}-wal")
     # Without a log nobody is writing, and SQLite may take the file as it is.
     return "ro" if log.is_file() and log.stat().st_size else "ro&immutable=1"
 
 
-BUSY_SECONDS = 30.0
+BUSY_TIMEOUT_SECONDS = 30.0
 
-PART = 500
+MAX_SQL_VALUES = 500
 """SQLite binds only so many values to one statement; older ones 999."""
 
 Row = sqlite3.Row
@@ -52,7 +52,7 @@ Progress = Callable[[str], None]
 
 
 class Connection:
-    """An open catalogue. `write()` groups statements into one transaction.
+    """An open catalogue. `transaction()` groups statements into one transaction.
 
     A `frozen` one is a file that no process writes to; it is read as it is, and not upgraded. With
     `exclusive` no other process has it open: `DatasetBusy` where one has, and for those that try.
@@ -63,7 +63,7 @@ class Connection:
         path: Path,
         *,
         create: bool = False,
-        busy_seconds: float = BUSY_SECONDS,
+        busy_seconds: float = BUSY_TIMEOUT_SECONDS,
         schema: CatalogueSchema = SCHEMA,
         frozen: bool = False,
         exclusive: bool = False,
@@ -77,7 +77,7 @@ class Connection:
         self._frozen, self._exclusive = frozen, exclusive
         self.read_only = frozen or is_read_only(path)
         with self._fixed:
-            mode = mode_for_reading(path) if self.read_only else "rwc" if create else "rw"
+            mode = read_only_mode(path) if self.read_only else "rwc" if create else "rw"
             self._sql = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}",
                 uri=True,
@@ -105,9 +105,9 @@ class Connection:
     def _bring_up_to_date(self) -> None:
         if self._come_to() == self._schema.newest or self._frozen:
             return
-        self.refuse_if_read_only()
+        self.check_writable()
         self._begin_log()
-        with self.write():
+        with self.transaction():
             # Another process may have been quicker while we waited for the lock.
             come_to = self._come_to()
             if not come_to:
@@ -137,12 +137,12 @@ class Connection:
                 return
 
     def _come_to(self) -> str:
-        tables = set(self.column("SELECT name FROM sqlite_master"))
+        tables = set(self.fetch_column("SELECT name FROM sqlite_master"))
         if "migration" not in tables:
             if tables or not self._may_be_empty:
                 raise _corrupt(self.path, "it holds other tables" if tables else "it is empty")
             return ""
-        come_to = str(self.value("SELECT ifnull(max(name), '') FROM migration"))
+        come_to = str(self.fetch_value("SELECT ifnull(max(name), '') FROM migration"))
         if come_to > self._schema.newest:
             raise DatasetNewer(
                 f"{self.path} was written by a newer Gleanset (it knows {come_to!r})",
@@ -181,9 +181,9 @@ class Connection:
             partial.replace(target)
 
     @contextmanager
-    def write(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """One immediate transaction; inside another one it simply joins it."""
-        self.refuse_if_read_only()
+        self.check_writable()
         with self._fixed:
             if self._depth == 0:
                 self._sql.execute("BEGIN IMMEDIATE")
@@ -209,43 +209,45 @@ class Connection:
             kept = [clean(value) if isinstance(value, str) else value for value in values]
             return self._sql.execute(sql, kept)
 
-    def run(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """Execute one statement inside `write()`; the id of an inserted row."""
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Execute one statement inside `transaction()`; the id of an inserted row."""
         with self._fixed:
             return self._execute(sql, values).lastrowid or 0
 
-    def change(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """Execute one statement inside `write()`; how many rows it changed."""
+    def execute_update(self, sql: str, values: Sequence[Any] = ()) -> int:
+        """Execute one statement inside `transaction()`; how many rows it changed."""
         with self._fixed:
             return self._execute(sql, values).rowcount
 
     def insert(
         self, table: str, row: Mapping[str, object], how: str = "INSERT", then: str = ""
     ) -> int:
-        """Insert a row by its columns, inside `write()`; its id. `then` is an ON CONFLICT."""
-        return self.run(insert_of(table, tuple(row), how, then), tuple(row.values()))
+        """Insert a row by its columns, inside `transaction()`; its id. `then` is an ON CONFLICT."""
+        return self.execute(insert_sql(table, tuple(row), how, then), tuple(row.values()))
 
-    def many(self, sql: str, values: Iterator[Sequence[Any]] | Sequence[Sequence[Any]]) -> None:
-        """Execute one statement for many rows inside `write()`."""
+    def execute_many(
+        self, sql: str, values: Iterator[Sequence[Any]] | Sequence[Sequence[Any]]
+    ) -> None:
+        """Execute one statement for many rows inside `transaction()`."""
         with self._fixed:
             self._sql.executemany(sql, values)
 
-    def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+    def fetch_all(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """Return all rows of a query whose answer is small."""
         with self._fixed:
             return self._execute(sql, values).fetchall()
 
-    def rows_in(self, sql: str, items: Collection[Any], rest: str = "") -> Iterator[Row]:
+    def iter_rows_in(self, sql: str, items: Collection[Any], rest: str = "") -> Iterator[Row]:
         """Yield the rows of a query whose `sql` ends with the column that is to be one of `items`.
 
-        `rest` follows behind them, such as a GROUP BY; an ORDER BY holds for `PART` items each.
+        `rest` follows, such as a GROUP BY; an ORDER BY holds for `MAX_SQL_VALUES` items each.
         """
         values = list(items)
-        for start in range(0, len(values), PART):
-            some = values[start : start + PART]
-            yield from self.rows(f"{sql} IN ({','.join('?' * len(some))}) {rest}", some)
+        for start in range(0, len(values), MAX_SQL_VALUES):
+            some = values[start : start + MAX_SQL_VALUES]
+            yield from self.fetch_all(f"{sql} IN ({','.join('?' * len(some))}) {rest}", some)
 
-    def pages(
+    def iter_pages(
         self,
         sql: str,
         key: tuple[str, ...],
@@ -265,12 +267,12 @@ class Connection:
         later = f"AND ({columns})>({','.join('?' * len(key))})"
         page = f"{sql} ORDER BY {columns} LIMIT {size}"
         after: tuple[Any, ...] = ()
-        while rows := self.rows(within.replace("{page}", page), (*values, *after)):
+        while rows := self.fetch_all(within.replace("{page}", page), (*values, *after)):
             yield rows
             page = f"{sql} {later} ORDER BY {columns} LIMIT {size}"
             after = tuple(rows[-1][name] for name in names)
 
-    def each(
+    def iter_rows(
         self,
         sql: str,
         key: tuple[str, ...],
@@ -280,41 +282,41 @@ class Connection:
         within: str = "{page}",
     ) -> Iterator[Row]:
         """Yield the rows of `pages`, a page in memory at a time."""
-        for rows in self.pages(sql, key, values, size=size, within=within):
+        for rows in self.iter_pages(sql, key, values, size=size, within=within):
             yield from rows
 
-    def mapping(self, sql: str, values: Sequence[Any] = ()) -> dict[Any, Any]:
+    def fetch_dict(self, sql: str, values: Sequence[Any] = ()) -> dict[Any, Any]:
         """Return the first column of a query with the second, or all others as a tuple."""
-        return mapping_of(self.rows(sql, values))
+        return dict_from_rows(self.fetch_all(sql, values))
 
-    def value(self, sql: str, values: Sequence[Any] = ()) -> Any:
+    def fetch_value(self, sql: str, values: Sequence[Any] = ()) -> Any:
         """Return the first column of the first row; None where there is none."""
-        row = self.first(sql, values)
+        row = self.fetch_one(sql, values)
         return None if row is None else row[0]
 
-    def column(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def fetch_column(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Return the first column of a query whose answer is small."""
-        return [row[0] for row in self.rows(sql, values)]
+        return [row[0] for row in self.fetch_all(sql, values)]
 
-    def first(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
+    def fetch_one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """Return the first row of a query, or None."""
         with self._fixed:
             row: Row | None = self._execute(sql, values).fetchone()
             return row
 
-    def number(self, sql: str, values: Sequence[Any] = ()) -> int:
+    def fetch_int(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Return the one integer that a query answers; 0 for none."""
-        return int(self.value(sql, values) or 0)
+        return int(self.fetch_value(sql, values) or 0)
 
-    def version(self) -> int:
+    def get_data_version(self) -> int:
         """Return another number whenever another connection has written; costs next to nothing."""
-        return self.number("PRAGMA data_version")
+        return self.fetch_int("PRAGMA data_version")
 
-    def wait_at_most(self, seconds: float) -> None:
+    def set_busy_timeout(self, seconds: float) -> None:
         """Let what other programs write hold this connection up no longer than so."""
-        self.number(f"PRAGMA busy_timeout={round(1000 * seconds)}")
+        self.fetch_int(f"PRAGMA busy_timeout={round(1000 * seconds)}")
 
-    def optimise(self) -> None:
+    def optimize(self) -> None:
         """Let SQLite gather statistics where they are out of date; quick, by samples."""
         with self._fixed:
             self._sql.execute("PRAGMA analysis_limit=1000")
@@ -323,7 +325,7 @@ class Connection:
     def attach(self, path: Path, name: str) -> None:
         """Put another catalogue beside this one, to be read as `name.table`."""
         with self._fixed:
-            mode = mode_for_reading(path) if is_read_only(path) else "ro"
+            mode = read_only_mode(path) if is_read_only(path) else "ro"
             self._sql.execute(
                 f"ATTACH DATABASE ? AS {name}", (f"{path.absolute().as_uri()}?mode={mode}",)
             )
@@ -338,17 +340,17 @@ class Connection:
         with _Fixed(target), closing(sqlite3.connect(target)) as copy:
             self._sql.backup(copy)
 
-    def overwrite_with(self, source: Path) -> None:
+    def restore_from(self, source: Path) -> None:
         """Replace everything by another catalogue, in one transaction."""
         with self._fixed, closing(sqlite3.connect(source)) as other:
             other.backup(self._sql)
 
-    def end_log(self) -> None:
+    def disable_wal(self) -> None:
         """Leave WAL mode, so that the catalogue is one file that can be read where it is."""
         with self._fixed:
             self._sql.execute("PRAGMA journal_mode=DELETE")
 
-    def compact(self) -> None:
+    def vacuum(self) -> None:
         """Give free pages back to the disk; takes as long as copying the catalogue."""
         with self._fixed:
             self._sql.execute("VACUUM")
@@ -357,7 +359,7 @@ class Connection:
         """Close; the write-ahead log is folded back when nobody else has it open."""
         self._sql.close()
 
-    def refuse_if_read_only(self) -> None:
+    def check_writable(self) -> None:
         """Raise `NotWritable` where nothing can be written."""
         if self.read_only:
             raise NotWritable(
@@ -373,7 +375,7 @@ class Table:
         self._db = db
 
 
-def mapping_of(rows: Iterable[Row]) -> dict[Any, Any]:
+def dict_from_rows(rows: Iterable[Row]) -> dict[Any, Any]:
     """Return the first column of rows with the second, or with all others as a tuple."""
     return {row[0]: row[1] if len(row) == 2 else tuple(row)[1:] for row in rows}
 
@@ -388,7 +390,7 @@ class _Fixed:
         """Nothing to prepare."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sqlite3.Error) and (known := translated(error, self._path)):
+        if isinstance(error, sqlite3.Error) and (known := translate_error(error, self._path)):
             raise known from error
 
 
@@ -396,7 +398,7 @@ _PRIMARY_CODE = 0xFF
 """Mask of the primary result code: https://www.sqlite.org/rescode.html#extrc."""
 
 
-def translated(error: sqlite3.Error, path: Path) -> GleansetError | None:
+def translate_error(error: sqlite3.Error, path: Path) -> GleansetError | None:
     """Return the error a user can fix behind SQLite's own, or None where it is a bug of ours."""
     # Errors that Python's module raises itself have no code: they are bugs of ours.
     code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR
@@ -459,7 +461,7 @@ def copy_catalogue(catalogue: Path, target: Path) -> None:
             )
         Connection(target).close()
     except sqlite3.Error as error:
-        raise (translated(error, catalogue) or error) from error
+        raise (translate_error(error, catalogue) or error) from error
     except GleansetError as error:
         what = error.what.replace(str(target), str(catalogue))
         raise type(error)(what, error.fix) from error

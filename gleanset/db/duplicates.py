@@ -7,9 +7,9 @@ from enum import IntFlag
 from typing import Any, NamedTuple
 
 from gleanset.db.connection import Row, Table
-from gleanset.db.journal import unseen_labels
-from gleanset.db.regions import SAMPLE_REGION, SampleRegion, same_region, sample_region
-from gleanset.db.rows import columns_of_box, signed, unsigned, values_of
+from gleanset.db.journal import get_unseen_labels
+from gleanset.db.regions import SAMPLE_REGION, SampleRegion, same_region_sql, sample_region_from_row
+from gleanset.db.rows import row_from_box, row_from_record, to_signed, to_unsigned
 from gleanset.db.samples import Hints
 from gleanset.errors import UsageError
 
@@ -35,7 +35,7 @@ class HashColumns(NamedTuple):
     shapes: Sequence[bytes] = ()
 
 
-_SAME_HASHED = f"{same_region('l')} AND l.version=?"
+_SAME_HASHED = f"{same_region_sql('l')} AND l.version=?"
 
 _AMONG = {False: "s.status!='retired'", True: "s.status='labelled'"}
 
@@ -43,9 +43,9 @@ _AMONG = {False: "s.status!='retired'", True: "s.status='labelled'"}
 class ImageHashes(Table):
     """The `sample_hash` table."""
 
-    def count_present(self, version: int) -> int:
+    def count_hashed(self, version: int) -> int:
         """Return how many samples have hashes of their present region."""
-        return self._db.number(
+        return self._db.fetch_int(
             f"SELECT count(*) FROM sample s JOIN sample_hash l ON l.sample=s.id AND {_SAME_HASHED} "
             "WHERE s.status!='retired'",
             (version,),
@@ -53,54 +53,56 @@ class ImageHashes(Table):
 
     def count_missing(self, version: int, *, labelled: bool = False) -> int:
         """Return how many samples, or labelled ones, have no hashes of their present region."""
-        return self._db.number(
+        return self._db.fetch_int(
             f"SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id AND "
             f"{_SAME_HASHED} "
             f"WHERE l.sample IS NULL AND {_AMONG[labelled]}",
             (version,),
         )
 
-    def missing(self, version: int, *, labelled: bool = False) -> Iterator[SampleRegion]:
+    def iter_missing(self, version: int, *, labelled: bool = False) -> Iterator[SampleRegion]:
         """Yield those; `put` may be called meanwhile."""
         sql = (
             f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN "
             f"sample_hash l ON l.sample=s.id AND {_SAME_HASHED} "
             f"WHERE l.sample IS NULL AND {_AMONG[labelled]}"
         )
-        return map(sample_region, self._db.each(sql, ("s.id",), (version,), size=500))
+        return map(sample_region_from_row, self._db.iter_rows(sql, ("s.id",), (version,), size=500))
 
-    def seen(self, ids: Sequence[int]) -> dict[int, SampleRegion]:
+    def get_regions(self, ids: Sequence[int]) -> dict[int, SampleRegion]:
         """Return what is needed to see these samples, by row."""
-        rows = self._db.rows_in(
+        rows = self._db.iter_rows_in(
             f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image WHERE s.id", ids
         )
-        return {row["id"]: sample_region(row) for row in rows}
+        return {row["id"]: sample_region_from_row(row) for row in rows}
 
-    def put(self, looks: Sequence[tuple[SampleRegion, SampleHashes]], version: int) -> None:
+    def save(self, looks: Sequence[tuple[SampleRegion, SampleHashes]], version: int) -> None:
         """Keep hashes. What the pixels of an earlier region said of a sample is dropped."""
-        with self._db.write():
+        with self._db.transaction():
             for seen, look in looks:
-                self._db.run(
+                self._db.execute(
                     "DELETE FROM pair WHERE (a=?1 OR b=?1) AND kind!='person' AND EXISTS("
                     "SELECT 1 FROM sample_hash WHERE sample=?1)",
                     (seen.id,),
                 )
-                row = values_of(look, plain=signed(look.plain), flipped=signed(look.flipped))
+                row = row_from_record(
+                    look, plain=to_signed(look.plain), flipped=to_signed(look.flipped)
+                )
                 row |= {"sample": seen.id, "version": version, "angle": seen.region.angle}
-                row |= columns_of_box(seen.region.box)
+                row |= row_from_box(seen.region.box)
                 self._db.insert("sample_hash", row, "INSERT OR REPLACE")
 
-    def forget(self, sample: int) -> None:
+    def delete(self, sample: int) -> None:
         """Drop the hashes of a sample, and its pairs that nobody has looked at yet."""
-        with self._db.write():
-            self._db.run("DELETE FROM sample_hash WHERE sample=?", (sample,))
-            self._db.run(
+        with self._db.transaction():
+            self._db.execute("DELETE FROM sample_hash WHERE sample=?", (sample,))
+            self._db.execute(
                 "DELETE FROM pair WHERE (a=?1 OR b=?1) AND verdict IN ('open','tied')", (sample,)
             )
 
-    def pages(self, *, searched: bool, size: int) -> Iterator[HashColumns]:
+    def iter_pages(self, *, searched: bool, size: int) -> Iterator[HashColumns]:
         """Yield hashes of samples that were or were not searched for, retired ones too."""
-        for rows in self._db.pages(
+        for rows in self._db.iter_pages(
             "SELECT sample, plain, flipped, points, shapes FROM sample_hash WHERE searched=?",
             ("sample",),
             (searched,),
@@ -109,23 +111,27 @@ class ImageHashes(Table):
             # Column by column: taking each row apart takes as long as reading it.
             yield HashColumns(*([row[place] for row in rows] for place in range(5)))
 
-    def whole(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    def get_hashes(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Return the plain and the flipped hash of these samples, by row."""
-        rows = self._db.rows_in("SELECT sample, plain, flipped FROM sample_hash WHERE sample", ids)
-        return {row[0]: (unsigned(row[1]), unsigned(row[2])) for row in rows}
+        rows = self._db.iter_rows_in(
+            "SELECT sample, plain, flipped FROM sample_hash WHERE sample", ids
+        )
+        return {row[0]: (to_unsigned(row[1]), to_unsigned(row[2])) for row in rows}
 
-    def searched(self, samples: Sequence[int]) -> None:
-        """Note that all pairs with these samples are known. Call inside a write."""
-        self._db.many("UPDATE sample_hash SET searched=1 WHERE sample=?", [(s,) for s in samples])
+    def mark_searched(self, samples: Sequence[int]) -> None:
+        """Note that all pairs with these samples are known. Call inside a transaction."""
+        self._db.execute_many(
+            "UPDATE sample_hash SET searched=1 WHERE sample=?", [(s,) for s in samples]
+        )
 
 
-SAME, NOT, DOUBTFUL = "same", "not", "doubtful"
+SAME, NOT_SAME, DOUBTFUL = "same", "not", "doubtful"
 
-OPEN, TIED = "open", "tied"
+OPEN, IMPLIED = "open", "tied"
 """Verdicts of pairs that nobody has looked at: one that is due, and one whose two samples are known
 to be the same by way of others; it is due again as soon as they are not."""
 
-BY_PERSON = "chosen by a person"
+CHOSEN_BY_PERSON = "chosen by a person"
 """Why a copy is kept that a person has chosen: no rule overrules it."""
 
 _ONE_FILM = (
@@ -160,7 +166,7 @@ class Relation(IntFlag):
         return self & ~(_OF_A | _OF_B) | Relation(of_a << 1) | Relation(of_b >> 1)
 
     @property
-    def added_to_b(self) -> bool:
+    def b_adds_content(self) -> bool:
         """Whether b shows anything that a does not."""
         return bool(self & (Relation.MORE_B | Relation.MARKED_B | Relation.CHANGED))
 
@@ -180,7 +186,7 @@ class PairVerdict(NamedTuple):
     relation: Relation = Relation(0)
 
 
-class GroupMember(NamedTuple):
+class DuplicateSetMember(NamedTuple):
     """A sample as groups see it: what decides whether it is the best, and what it carries.
 
     `hints` are the classes that its own image hints at; a label is `by_hint` where no person gave
@@ -209,9 +215,9 @@ class GroupMember(NamedTuple):
 class Pairs(Table):
     """The `pair` table."""
 
-    def propose(self, pairs: Iterable[tuple[int, int]]) -> None:
-        """Add pairs of samples of different images to compare. Call inside a write."""
-        self._db.many(
+    def add_candidates(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Add pairs of samples of different images to compare. Call inside a transaction."""
+        self._db.execute_many(
             "INSERT OR IGNORE INTO pair(a,b,kind,verdict) SELECT ?1,?2,'pixels','open' WHERE "
             "(SELECT image FROM sample WHERE id=?1)!=(SELECT image FROM sample WHERE id=?2)",
             [(min(pair), max(pair)) for pair in pairs],
@@ -222,46 +228,46 @@ class Pairs(Table):
         sql = (
             "SELECT 1 FROM sample_hash l JOIN sample s ON s.id=l.sample WHERE l.searched AND s.key"
         )
-        return sum(1 for _ in self._db.rows_in(sql, samples))
+        return sum(1 for _ in self._db.iter_rows_in(sql, samples))
 
-    def reopen(self) -> None:
+    def reopen_without_relation(self) -> None:
         """Have pairs compared again of which an earlier version did not keep how they differ."""
-        with self._db.write():
-            self._db.run(
+        with self._db.transaction():
+            self._db.execute(
                 "UPDATE pair SET verdict='open' WHERE verdict='same' AND kind='pixels' "
                 "AND relation IS NULL"
             )
 
-    def unseen(self) -> list[tuple[int, int]]:
+    def list_uncompared(self) -> list[tuple[int, int]]:
         """Return the pairs (rows, a < b) that nobody has looked at, open or tied."""
         sql = "SELECT a, b FROM pair WHERE verdict IN (?,?) ORDER BY a, b"
-        return _pairs(self._db.rows(sql, (OPEN, TIED)))
+        return _pairs(self._db.fetch_all(sql, (OPEN, IMPLIED)))
 
-    def tie(self, pairs: Iterable[tuple[int, int]], *, tied: bool) -> None:
+    def mark_implied(self, pairs: Iterable[tuple[int, int]], *, tied: bool) -> None:
         """Note which pairs that nobody has looked at need no look, or need one after all."""
-        was, now = (OPEN, TIED) if tied else (TIED, OPEN)
-        with self._db.write():
-            self._db.many(
+        was, now = (OPEN, IMPLIED) if tied else (IMPLIED, OPEN)
+        with self._db.transaction():
+            self._db.execute_many(
                 "UPDATE pair SET verdict=? WHERE a=? AND b=? AND verdict=?",
                 [(now, a, b, was) for a, b in pairs],
             )
 
-    def of_one_film(self, a: int, b: int) -> bool:
+    def share_video(self, a: int, b: int) -> bool:
         """Return whether both samples (rows) are frames of one video."""
-        return bool(self._db.number(f"SELECT {_ONE_FILM} FROM (SELECT ? AS a, ? AS b)", (a, b)))
+        return bool(self._db.fetch_int(f"SELECT {_ONE_FILM} FROM (SELECT ? AS a, ? AS b)", (a, b)))
 
-    def settle(self, settled: Sequence[PairVerdict]) -> None:
+    def save_verdicts(self, settled: Sequence[PairVerdict]) -> None:
         """Write down what second looks found."""
-        with self._db.write():
-            self._db.many(
+        with self._db.transaction():
+            self._db.execute_many(
                 "INSERT OR REPLACE INTO pair(a,b,kind,distance,overlap,verdict,relation) "
                 "VALUES(?,?,'pixels',?,?,?,?)",
                 [(s.a, s.b, s.changed, s.overlap, s.verdict, int(s.relation)) for s in settled],
             )
 
-    def known(self) -> dict[tuple[int, int], bool]:
+    def get_verdicts(self) -> dict[tuple[int, int], bool]:
         """Return whether pairs that were compared are the same; a person's verdict counts more."""
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT a, b, verdict, kind='person' AS priority FROM pair p JOIN sample s ON s.id=p.a "
             "JOIN sample t ON t.id=p.b WHERE s.status!='retired' AND "
             "t.status!='retired' AND (verdict='same' OR kind='person') ORDER BY priority, kind"
@@ -269,9 +275,9 @@ class Pairs(Table):
         # Of several verdicts the last one stays.
         return {(row[0], row[1]): row[2] == SAME for row in rows}
 
-    def doubtful(self) -> list[tuple[int, int]]:
+    def list_doubtful(self) -> list[tuple[int, int]]:
         """Pairs (rows, a < b) that the pixels leave in doubt, and of which nobody has judged."""
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT a, b FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
             "WHERE verdict='doubtful' AND s.status!='retired' AND t.status!='retired' AND NOT "
             "EXISTS(SELECT 1 FROM pair q WHERE q.a=p.a AND q.b=p.b AND q.kind='person') "
@@ -279,41 +285,43 @@ class Pairs(Table):
         )
         return _pairs(rows)
 
-    def tied(self) -> dict[tuple[int, int], bool]:
+    def get_possible_duplicates(self) -> dict[tuple[int, int], bool]:
         """Return what is `known`, with all pairs that may be copies: those must not leak."""
-        again = self._db.rows("SELECT a, b FROM pair WHERE verdict='open' AND distance NOT NULL")
-        maybe = [*self.doubtful(), *_pairs(again), *self.tied_by_others()]
-        return dict.fromkeys(maybe, True) | self.known()
+        again = self._db.fetch_all(
+            "SELECT a, b FROM pair WHERE verdict='open' AND distance NOT NULL"
+        )
+        maybe = [*self.list_doubtful(), *_pairs(again), *self.list_implied()]
+        return dict.fromkeys(maybe, True) | self.get_verdicts()
 
-    def tied_by_others(self) -> list[tuple[int, int]]:
+    def list_implied(self) -> list[tuple[int, int]]:
         """Return pairs (rows, a < b) not compared because other pairs tie them."""
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT a, b FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
             "WHERE verdict=? AND s.status!='retired' AND t.status!='retired' ORDER BY a, b",
-            (TIED,),
+            (IMPLIED,),
         )
         return _pairs(rows)
 
-    def closeness(self) -> dict[tuple[int, int], float]:
+    def get_similarities(self) -> dict[tuple[int, int], float]:
         """Return the similarity 0..1 of pairs that are the same: overlap, less changes."""
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT a, b, ifnull(overlap, 1) - 0.0125 * min(distance, 8) FROM pair "
             "WHERE kind='pixels' AND verdict='same'"
         )
         return {(row[0], row[1]): row[2] for row in rows}
 
-    def relations(self) -> dict[tuple[int, int], Relation]:
+    def get_relations(self) -> dict[tuple[int, int], Relation]:
         """Return how pairs (rows, a < b) differ that the pixels call the same."""
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT a, b, ifnull(relation, 0) FROM pair p JOIN sample s ON s.id=p.a "
             "JOIN sample t ON t.id=p.b WHERE kind='pixels' AND verdict='same' "
             "AND s.status!='retired' AND t.status!='retired' ORDER BY a, b"
         )
         return {(row[0], row[1]): Relation(row[2]) for row in rows}
 
-    def compared(self, a: int, b: int) -> PairVerdict | None:
+    def get_comparison(self, a: int, b: int) -> PairVerdict | None:
         """Return what the pixels of two samples (rows, a < b) say; None if not compared."""
-        row = self._db.first(
+        row = self._db.fetch_one(
             "SELECT a, b, distance, overlap, verdict, ifnull(relation, 0) FROM pair WHERE a=? AND "
             "b=? AND kind='pixels' AND verdict IN ('same','not','doubtful')",
             (a, b),
@@ -322,39 +330,43 @@ class Pairs(Table):
             return None
         return PairVerdict(row[0], row[1], row[2], row[3], row[4], Relation(row[5]))
 
-    def preferred(self, a: int, b: int) -> str | None:
+    def get_better_copy(self, a: int, b: int) -> str | None:
         """Return which of two copies (rows, a < b) is better by their full pixels."""
         sql = "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='detail'"
-        verdict: str | None = self._db.value(sql, (a, b))
+        verdict: str | None = self._db.fetch_value(sql, (a, b))
         return verdict
 
-    def keep_preferred(self, preferred: Mapping[tuple[int, int], str]) -> None:
+    def save_better_copies(self, preferred: Mapping[tuple[int, int], str]) -> None:
         """Write down which copy of each pair is better."""
-        with self._db.write():
-            self._db.many(
+        with self._db.transaction():
+            self._db.execute_many(
                 "INSERT OR REPLACE INTO pair(a,b,kind,verdict) VALUES(?,?,'detail',?)",
                 [(*pair, verdict) for pair, verdict in preferred.items()],
             )
 
-    def by_person(self) -> dict[tuple[int, int], bool]:
+    def get_human_verdicts(self) -> dict[tuple[int, int], bool]:
         """Return what people said of pairs (rows, a < b): whether they are the same."""
-        rows = self._db.rows("SELECT a, b, verdict FROM pair WHERE kind='person'")
+        rows = self._db.fetch_all("SELECT a, b, verdict FROM pair WHERE kind='person'")
         return {(row[0], row[1]): row[2] == SAME for row in rows}
 
-    def verdict(self, a: int, b: int) -> str | None:
+    def get_verdict(self, a: int, b: int) -> str | None:
         """Return SAME, NOT or DOUBTFUL of a pair, a person's verdict first; None if unknown."""
-        verdict: str | None = self._db.value(
+        verdict: str | None = self._db.fetch_value(
             "SELECT verdict, kind='person' AS priority FROM pair WHERE a=? AND b=? AND "
             "verdict IN ('same','not','doubtful') ORDER BY priority DESC, kind LIMIT 1",
             (min(a, b), max(a, b)),
         )
         return verdict
 
-    def members(self, ids: Iterable[int]) -> dict[int, GroupMember]:
+    def get_members(self, ids: Iterable[int]) -> dict[int, DuplicateSetMember]:
         """These samples (rows) as groups see them."""
         rows, hints = sorted(ids), Hints(self._db)
-        said, by_hint, unseen = hints.of(rows), hints.labelled(rows), unseen_labels(self._db, rows)
-        members = map(_member, self._db.rows_in(_MEMBER, rows))
+        said, by_hint, unseen = (
+            hints.get_classes(rows),
+            hints.find_labelled(rows),
+            get_unseen_labels(self._db, rows),
+        )
+        members = map(_member, self._db.iter_rows_in(_MEMBER, rows))
         return {
             one.id: one._replace(
                 hints=said.get(one.id, frozenset()),
@@ -364,34 +376,34 @@ class Pairs(Table):
             for one in members
         }
 
-    def chosen(self) -> set[int]:
+    def get_chosen_copies(self) -> set[int]:
         """Return the copies that a person chose to keep, and that are kept still."""
         sql = (
             "SELECT sample FROM placement a WHERE kept AND reason=? AND id=(SELECT max(id) FROM "
             "placement WHERE sample=a.sample)"
         )
-        return set(self._db.column(sql, (f"kept: {BY_PERSON}",)))
+        return set(self._db.fetch_column(sql, (f"kept: {CHOSEN_BY_PERSON}",)))
 
-    def numbers(self, keys: Sequence[str]) -> list[int]:
+    def get_ids(self, keys: Sequence[str]) -> list[int]:
         """Return the rows of these samples. Raises `UsageError` for one that does not exist."""
         numbers = []
         for key in keys:
-            number = self._db.number("SELECT id FROM sample WHERE key=?", (key,))
+            number = self._db.fetch_int("SELECT id FROM sample WHERE key=?", (key,))
             if not number:
                 raise UsageError(f"there is no sample {key!r} in this dataset")
             numbers.append(number)
         return numbers
 
-    def beside(self, rows: Sequence[int]) -> list[tuple[int, int]]:
+    def list_set_mates(self, rows: Sequence[int]) -> list[tuple[int, int]]:
         """Return each of some samples (rows) with each other one of its group."""
         sql = (
             "SELECT a.id, b.id FROM sample a JOIN sample b ON b.grp=a.grp AND b.id<>a.id WHERE a.id"
         )
-        return _pairs(self._db.rows_in(sql, rows, "ORDER BY a.id, b.id"))
+        return _pairs(self._db.iter_rows_in(sql, rows, "ORDER BY a.id, b.id"))
 
-    def grouped(self) -> set[int]:
+    def get_duplicate_ids(self) -> set[int]:
         """Return all samples that are in a group or set aside."""
-        return set(self._db.column("SELECT id FROM sample WHERE grp IS NOT NULL OR NOT kept"))
+        return set(self._db.fetch_column("SELECT id FROM sample WHERE grp IS NOT NULL OR NOT kept"))
 
 
 def _pairs(rows: Iterable[Row]) -> list[tuple[int, int]]:
@@ -408,6 +420,6 @@ _MEMBER = (
 )
 
 
-def _member(row: Row) -> GroupMember:
+def _member(row: Row) -> DuplicateSetMember:
     values: list[Any] = list(row)
-    return GroupMember(*values)._replace(kept=bool(row["kept"]))
+    return DuplicateSetMember(*values)._replace(kept=bool(row["kept"]))

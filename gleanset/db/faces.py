@@ -15,18 +15,18 @@ from typing import NamedTuple
 from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.images import Rejections
 from gleanset.db.rows import (
-    SEARCHED_SO,
+    MATCHES_SEARCH,
     Search,
-    box_of,
-    columns_of_box,
+    box_from_row,
     dump,
+    encode_searches,
     load,
     now,
-    record_of,
-    region_of,
-    searches_listed,
-    signed,
-    values_of,
+    record_from_row,
+    region_from_row,
+    row_from_box,
+    row_from_record,
+    to_signed,
 )
 from gleanset.html.words import count
 from gleanset.records import (
@@ -41,18 +41,20 @@ from gleanset.records import (
     overlap,
 )
 
-FOLLOWED_SHARE = 0.4
+MIN_TRACK_OVERLAP = 0.4
 """A cut that shares so much (intersection over union) with one of a track is the same face."""
 
 
 def inherit_tracks(db: Connection, image: int) -> None:
-    """Give samples of an image (row) the track of the face that they overlap. Inside a write."""
-    rows = db.rows("SELECT key, track, x, y, w, h FROM sample WHERE image=? ORDER BY key", (image,))
-    followed = [(box_of(row), str(row["track"])) for row in rows if row["track"] is not None]
+    """Give samples of an image (row) the track they overlap. Call inside a transaction."""
+    rows = db.fetch_all(
+        "SELECT key, track, x, y, w, h FROM sample WHERE image=? ORDER BY key", (image,)
+    )
+    followed = [(box_from_row(row), str(row["track"])) for row in rows if row["track"] is not None]
     for row in rows if followed else ():
-        share, track = max((overlap(box_of(row), box), name) for box, name in followed)
-        if row["track"] is None and share >= FOLLOWED_SHARE:
-            db.run("UPDATE sample SET track=? WHERE key=?", (track, row["key"]))
+        share, track = max((overlap(box_from_row(row), box), name) for box, name in followed)
+        if row["track"] is None and share >= MIN_TRACK_OVERLAP:
+            db.execute("UPDATE sample SET track=? WHERE key=?", (track, row["key"]))
 
 
 class StoredTrack(NamedTuple):
@@ -82,19 +84,19 @@ class Tracks(Table):
     """The `track` table."""
 
     def add(self, track: FaceTrack, frame: Origin, sample: str) -> None:
-        """Note that a sample (key) of a frame is of a track; what has one keeps it. In a write."""
-        row = values_of(track) | {"video": frame.video, "scene": frame.scene}
+        """Assign a sample (key) without track to a track. Call inside a transaction."""
+        row = row_from_record(track) | {"video": frame.video, "scene": frame.scene}
         self._db.insert("track", row, how="INSERT OR IGNORE")
-        self._db.run(
+        self._db.execute(
             "UPDATE sample SET track=? WHERE key=? AND track IS NULL", (track.name, sample)
         )
 
-    def each(self, names: Collection[str] | None = None) -> Iterator[StoredTrack]:
+    def iterate(self, names: Collection[str] | None = None) -> Iterator[StoredTrack]:
         """Yield the tracks that have a sample in use, by video and time; or those of some names."""
         rows = (
-            self._db.rows(f"{_TRACKS} WHERE {_IN_USE} {_ORDER}")
+            self._db.fetch_all(f"{_TRACKS} WHERE {_IN_USE} {_ORDER}")
             if names is None
-            else self._db.rows_in(f"{_TRACKS} WHERE {_IN_USE} AND t.name", names, _ORDER)
+            else self._db.iter_rows_in(f"{_TRACKS} WHERE {_IN_USE} AND t.name", names, _ORDER)
         )
         for _, some in groupby(rows, key=lambda row: str(row["name"])):
             members = list(some)
@@ -112,15 +114,15 @@ class Tracks(Table):
 
     def count(self) -> int:
         """Return how many there are."""
-        return self._db.number("SELECT count(*) FROM track")
+        return self._db.fetch_int("SELECT count(*) FROM track")
 
-    def videos(self) -> dict[str, tuple[str, float | None]]:
+    def get_videos(self) -> dict[str, tuple[str, float | None]]:
         """Return the name and length (seconds) of each video that was sampled, by its content."""
-        return self._db.mapping("SELECT sha256, name, max(duration) FROM video GROUP BY sha256")
+        return self._db.fetch_dict("SELECT sha256, name, max(duration) FROM video GROUP BY sha256")
 
-    def named(self, name: str) -> StoredTrack | None:
+    def get(self, name: str) -> StoredTrack | None:
         """Return the track of that name; None where there is none."""
-        return next(self.each([name]), None)
+        return next(self.iterate([name]), None)
 
 
 _IN_USE = "s.status<>'retired' AND s.kept"
@@ -132,7 +134,7 @@ _TRACKS = (
 _ORDER = "ORDER BY t.video, t.begun, t.name, s.image, s.key"
 
 
-IN_FORCE = (
+VALID_FACE = (
     f"NOT f.gone AND (f.detector<>'{HAND}' OR "
     "EXISTS(SELECT 1 FROM sample s WHERE s.face=f.id AND s.status<>'retired'))"
 )
@@ -142,12 +144,12 @@ NOT_FAILED = "NOT EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND what
 """SQL: no search of an image `i` for faces has failed."""
 FACELESS = (
     "i.state='ok' AND EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS("
-    f"SELECT 1 FROM face f WHERE image=i.id AND {IN_FORCE}) AND {NOT_FAILED}"
+    f"SELECT 1 FROM face f WHERE image=i.id AND {VALID_FACE}) AND {NOT_FAILED}"
 )
 """SQL: an image `i` was searched and has no face, neither found nor given by hand."""
 
 
-class FoundFace(NamedTuple):
+class ImageFace(NamedTuple):
     """A face together with the image it is in."""
 
     image: str
@@ -164,7 +166,7 @@ class StoredFace(NamedTuple):
 class Faces(Table):
     """The `face` table, and the samples that come with a face."""
 
-    def record(
+    def replace(
         self,
         sha256: str,
         detector: str,
@@ -175,14 +177,14 @@ class Faces(Table):
         small: Iterable[Face] = (),
     ) -> None:
         """Replace an image's faces by new ones; labelled samples and those by hand stay."""
-        with self._db.write():
-            image = self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
+        with self._db.transaction():
+            image = self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
             self._put_aside(image)
             for face_crop in cuts:
                 self._add(image, face_crop)
             for face in small:
                 self._add_face(image, face)
-            self._db.run("DELETE FROM scan WHERE image=?", (image,))
+            self._db.execute("DELETE FROM scan WHERE image=?", (image,))
             scan = {"image": image, "detector": detector, "settings": settings, "cut": cut}
             self._db.insert("scan", scan | {"at": now()})
             inherit_tracks(self._db, image)
@@ -190,36 +192,36 @@ class Faces(Table):
     def _put_aside(self, image: int) -> None:
         """Forget what a detector found, but for the boxes of samples that were decided on."""
         here = f"image=? AND detector<>'{HAND}'"
-        self._db.run(
+        self._db.execute(
             f"UPDATE face SET gone=1 WHERE {here} AND id IN (SELECT face FROM sample "
             "WHERE image=? AND status NOT IN ('queue','retired'))",
             (image, image),
         )
-        self._db.run(f"DELETE FROM face WHERE {here} AND NOT gone", (image,))
-        self._db.run(
+        self._db.execute(f"DELETE FROM face WHERE {here} AND NOT gone", (image,))
+        self._db.execute(
             "UPDATE sample SET face=NULL, status=iif(status='queue','retired',status) "
             f"WHERE {here}",
             (image,),
         )
 
-    def failed(
+    def record_failure(
         self, sha256: str, detector: str, settings: str, why: Rejection, cut: str = ""
     ) -> None:
         """Note that an image could not be searched, so that it is not tried for ever."""
-        with self._db.write():
-            self.record(sha256, detector, settings, [], cut=cut)
+        with self._db.transaction():
+            self.replace(sha256, detector, settings, [], cut=cut)
             Rejections(self._db).add(why)
 
-    def add_by_hand(self, sha256: str, cut: FaceCrop) -> bool:
-        """Record a box with a retired sample; False if in use already. Call inside a write."""
-        if self._db.number("SELECT 1 FROM sample WHERE key=? AND status<>'retired'", (cut.key,)):
+    def add_manual(self, sha256: str, cut: FaceCrop) -> bool:
+        """Add a box with a retired sample; False if in use. Call inside a transaction."""
+        if self._db.fetch_int("SELECT 1 FROM sample WHERE key=? AND status<>'retired'", (cut.key,)):
             return False
-        image = self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
-        self._db.run(
+        image = self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
+        self._db.execute(
             "DELETE FROM face WHERE image=? AND (x,y,w,h)=(?,?,?,?)", (image, *cut.face.box)
         )
         self._add(image, cut)
-        self._db.run("UPDATE sample SET status='retired' WHERE key=?", (cut.key,))
+        self._db.execute("UPDATE sample SET status='retired' WHERE key=?", (cut.key,))
         return True
 
     def _add(self, image: int, cut: FaceCrop) -> None:
@@ -235,25 +237,25 @@ class Faces(Table):
         )
 
     def _add_face(self, image: int, face: Face) -> int:
-        self._db.run(
+        self._db.execute(
             "DELETE FROM face WHERE image=? AND gone AND (x,y,w,h)=(?,?,?,?)", (image, *face.box)
         )
         evidence = None if face.evidence is None else dump(face.evidence)
         told = {"landmarks": dump(face.landmarks), "evidence": evidence}
         row = {"image": image, "detector": face.detector, "score": face.score}
-        return self._db.insert("face", row | columns_of_box(face.box) | told)
+        return self._db.insert("face", row | row_from_box(face.box) | told)
 
-    def cut_anew(self, cuts: Iterable[FaceCrop]) -> None:
-        """Keep new cuts of faces by hand, and of those no longer found. Call inside a write."""
-        self._db.many(
+    def update_crops(self, cuts: Iterable[FaceCrop]) -> None:
+        """Update crops of manual and lost faces. Call inside a transaction."""
+        self._db.execute_many(
             "UPDATE sample SET x=?, y=?, w=?, h=?, angle=?, phash=?, sharpness=? WHERE key=?",
             [(*_measured(cut).values(), cut.key) for cut in cuts],
         )
 
-    def of(self, sha256: str) -> list[StoredFace]:
+    def list_in_image(self, sha256: str) -> list[StoredFace]:
         """Return all faces the catalogue has of an image, from left to right."""
-        rows = self._db.rows(
-            f"SELECT f.*, {IN_FORCE} AS valid FROM face f WHERE "
+        rows = self._db.fetch_all(
+            f"SELECT f.*, {VALID_FACE} AS valid FROM face f WHERE "
             "image=(SELECT id FROM image WHERE sha256=?) ORDER BY x, y, w, h, gone",
             (sha256,),
         )
@@ -261,24 +263,24 @@ class Faces(Table):
 
     def count(self) -> int:
         """Return how many faces there are."""
-        return self._db.number(f"SELECT count(*) FROM face f WHERE {IN_FORCE}")
+        return self._db.fetch_int(f"SELECT count(*) FROM face f WHERE {VALID_FACE}")
 
-    def each(self) -> Iterator[FoundFace]:
+    def iterate(self) -> Iterator[ImageFace]:
         """Yield all faces by image, then from left to right; a page in memory at a time."""
-        for row in self._db.each(
+        for row in self._db.iter_rows(
             "SELECT id, sha256 FROM image WHERE EXISTS(SELECT 1 FROM face f WHERE f.image=image.id "
-            f"AND {IN_FORCE})",
+            f"AND {VALID_FACE})",
             ("sha256",),
             size=200,
             within="SELECT i.sha256, f.* FROM ({page}) i JOIN face f ON f.image=i.id AND "
-            f"{IN_FORCE} ORDER BY i.sha256, f.detector, f.x, f.y, f.w, f.h",
+            f"{VALID_FACE} ORDER BY i.sha256, f.detector, f.x, f.y, f.w, f.h",
         ):
-            yield FoundFace(row["sha256"], _face(row))
+            yield ImageFace(row["sha256"], _face(row))
 
 
 def _measured(cut: FaceCrop) -> dict[str, object]:
-    measures = {"angle": cut.angle, "phash": signed(cut.phash), "sharpness": cut.sharpness}
-    return columns_of_box(cut.box) | measures
+    measures = {"angle": cut.angle, "phash": to_signed(cut.phash), "sharpness": cut.sharpness}
+    return row_from_box(cut.box) | measures
 
 
 def _kind(row: Row) -> str:
@@ -292,7 +294,7 @@ def _kind(row: Row) -> str:
 def _face(row: Row) -> Face:
     marks = tuple(Landmark(*point) for point in load(row["landmarks"]))
     evidence = None if row["evidence"] is None else load(row["evidence"])
-    return record_of(Face, row, box=box_of(row), landmarks=marks, evidence=evidence)
+    return record_from_row(Face, row, box=box_from_row(row), landmarks=marks, evidence=evidence)
 
 
 HAS_CROP = "NOT (s.x=0 AND s.y=0 AND s.w=i.width AND s.h=i.height AND s.angle=0)"
@@ -300,7 +302,7 @@ HAS_CROP = "NOT (s.x=0 AND s.y=0 AND s.w=i.width AND s.h=i.height AND s.angle=0)
 
 _LOST = "image IN (SELECT image FROM temp.lost)"
 _TO_CUT = (
-    f"state='ok' AND EXISTS(SELECT 1 FROM scan c WHERE image=i.id AND {SEARCHED_SO} "
+    f"state='ok' AND EXISTS(SELECT 1 FROM scan c WHERE image=i.id AND {MATCHES_SEARCH} "
     f"AND (cut<>? AND EXISTS(SELECT 1 FROM face WHERE image=c.image) OR {_LOST}))"
 )
 
@@ -315,76 +317,76 @@ class StoredFile(NamedTuple):
 class Scans(Table):
     """The `scan` table: who searched an image, with which settings, and how it was cut."""
 
-    def look_for_crops(self, present: Callable[[str], set[str]]) -> None:
+    def find_lost_crops(self, present: Callable[[str], set[str]]) -> None:
         """Note which images lack a crop; `present` gives names by their first two digits."""
         # Outside a write: a table of this connection alone needs no lock on the catalogue.
-        self._db.run("CREATE TEMP TABLE IF NOT EXISTS lost(image INTEGER PRIMARY KEY)")
-        self._db.run("DELETE FROM temp.lost")
+        self._db.execute("CREATE TEMP TABLE IF NOT EXISTS lost(image INTEGER PRIMARY KEY)")
+        self._db.execute("DELETE FROM temp.lost")
         for start in (f"{number:02x}" for number in range(256)):
             there = present(start)
             lost = [(row["image"],) for row in self._with_crop(start) if row["key"] not in there]
-            self._db.many("INSERT OR IGNORE INTO temp.lost VALUES(?)", lost)
+            self._db.execute_many("INSERT OR IGNORE INTO temp.lost VALUES(?)", lost)
 
     def _with_crop(self, start: str) -> list[Row]:
-        return self._db.rows(
+        return self._db.fetch_all(
             "SELECT s.key, s.image FROM sample s JOIN image i ON i.id=s.image "
             f"WHERE s.key>=? AND s.key<? AND {HAS_CROP}",
             (start, start + "g"),
         )
 
-    def begin_cutting(self, cut: str) -> None:
+    def mark_outdated_crops(self, cut: str) -> None:
         """Mark crops of other settings as missing, before the first one is overwritten."""
-        with self._db.write():
-            self._db.run(
+        with self._db.transaction():
+            self._db.execute(
                 "UPDATE scan SET cut=iif(EXISTS(SELECT 1 FROM face WHERE image=scan.image) OR "
                 f"{_LOST}, '', ?1) WHERE cut<>?1 OR {_LOST}",
                 (cut,),
             )
 
-    def count_to_cut(self, cut: str, *searches: Search) -> int:
+    def count_to_crop(self, cut: str, *searches: Search) -> int:
         """Return how many images `to_cut` would give."""
-        asked = (searches_listed(searches), cut)
-        return self._db.number(f"SELECT count(*) FROM image i WHERE {_TO_CUT}", asked)
+        asked = (encode_searches(searches), cut)
+        return self._db.fetch_int(f"SELECT count(*) FROM image i WHERE {_TO_CUT}", asked)
 
-    def to_cut(self, cut: str, *searches: Search) -> Iterator[StoredFile]:
+    def iter_to_crop(self, cut: str, *searches: Search) -> Iterator[StoredFile]:
         """Yield images to crop again, by hash, after `look_for_crops` and `begin_cutting`."""
         sql = f"SELECT sha256, format FROM image i WHERE {_TO_CUT}"
-        asked = (searches_listed(searches), cut)
-        return (StoredFile(*row) for row in self._db.each(sql, ("sha256",), asked, size=500))
+        asked = (encode_searches(searches), cut)
+        return (StoredFile(*row) for row in self._db.iter_rows(sql, ("sha256",), asked, size=500))
 
-    def search_of(self, sha256: str) -> Search:
+    def get_search(self, sha256: str) -> Search:
         """Return who has searched an image, and with which settings; one was searched."""
-        (row,) = self._db.rows(
+        (row,) = self._db.fetch_all(
             "SELECT detector, settings FROM scan WHERE "
             "image=(SELECT id FROM image WHERE sha256=?) ORDER BY at DESC, detector LIMIT 1",
             (sha256,),
         )
         return row["detector"], row["settings"]
 
-    def cut_of(self, sha256: str) -> str | None:
+    def get_crop_settings(self, sha256: str) -> str | None:
         """Return how the faces of an image were cut; None where that is not known."""
-        cut: str | None = self._db.value(
+        cut: str | None = self._db.fetch_value(
             "SELECT cut FROM scan WHERE cut<>'' AND image=(SELECT id FROM image WHERE sha256=?) "
             "ORDER BY at DESC, detector",
             (sha256,),
         )
         return cut
 
-    def regions_without_face(self, sha256: str) -> list[tuple[str, Region]]:
+    def list_regions_without_face(self, sha256: str) -> list[tuple[str, Region]]:
         """Key and region of each sample of an image whose face is not known any more."""
         return [
-            (row["key"], region_of(row))
-            for row in self._db.rows(
+            (row["key"], region_from_row(row))
+            for row in self._db.fetch_all(
                 "SELECT key, x, y, w, h, angle FROM sample WHERE face IS NULL AND "
                 "image=(SELECT id FROM image WHERE sha256=?) ORDER BY key",
                 (sha256,),
             )
         ]
 
-    def missed(self) -> Iterator[StoredFile]:
+    def iter_faceless(self) -> Iterator[StoredFile]:
         """Images that were searched and have no face, neither found nor given by hand, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {FACELESS}"
-        return (StoredFile(*row) for row in self._db.each(sql, ("sha256",), size=500))
+        return (StoredFile(*row) for row in self._db.iter_rows(sql, ("sha256",), size=500))
 
 
 WHOLE = "whole"
@@ -401,12 +403,12 @@ class CropMethod:
     samples: int
 
     @property
-    def of_faces(self) -> bool:
+    def is_detected(self) -> bool:
         """Whether a detector found them, which can be asked again."""
         return self.detector not in (WHOLE, HAND)
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """For a person: how many, of what, found and cut how."""
         if self.detector == WHOLE:
             squared = f", made square ({self.cut})" if self.cut else ""
@@ -419,10 +421,10 @@ class CropMethod:
         return f"{count(self.samples, 'face')} {found}{cut}"
 
 
-def crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:
+def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:
     """Return the ways in which these samples were cut, the commonest first."""
     methods: Counter[tuple[str, str, str]] = Counter()
-    rows = db.rows_in(
+    rows = db.iter_rows_in(
         "SELECT s.detector, c.settings, c.cut, s.face IS NOT NULL AND NOT ifnull(f.gone, 0) "
         f"AND c.detector=s.detector AS found, {HAS_CROP} AS has_crop, "
         "s.x<0 OR s.y<0 OR s.x+s.w>i.width OR s.y+s.h>i.height AS beyond "

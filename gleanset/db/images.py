@@ -10,25 +10,25 @@ from typing import Any, NamedTuple
 
 from gleanset.db.connection import Row, Table
 from gleanset.db.rows import (
-    SEARCHED_SO,
+    MATCHES_SEARCH,
     Search,
     clean,
     dump,
-    insert_of,
+    encode_searches,
+    insert_sql,
     load,
     now,
-    record_of,
-    searches_listed,
-    signed,
-    unsigned,
-    values_of,
+    record_from_row,
+    row_from_record,
+    to_signed,
+    to_unsigned,
 )
 from gleanset.errors import UsageError
 from gleanset.files.store import sha256_of_file
 from gleanset.records import REPORT_SOURCE, Image, Measured, Origin, Rejection
 
 _ONCE = "INSERT OR IGNORE"
-_UNSCANNED = f"state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND {SEARCHED_SO})"
+_UNSCANNED = f"state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND {MATCHES_SEARCH})"
 _FRESH = (
     "state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS("
     "SELECT 1 FROM sample s WHERE s.image=i.id AND s.status<>'retired')"
@@ -36,22 +36,22 @@ _FRESH = (
 """SQL: no detector has searched an image `i`, and nothing of it is a sample yet."""
 
 
-def asked_of(origin: str) -> str:
+def query_sql(origin: str) -> str:
     """Return SQL for what a source was asked when it gave an origin: query, title, or hint."""
     return f"coalesce({origin}.query, iif({origin}.video IS NULL, {origin}.hint, {origin}.title))"
 
 
-def post_of(origin: str) -> str:
+def post_sql(origin: str) -> str:
     """Return SQL for the post of an origin, or the group that a person gave to own files."""
     source = f"iif({origin}.source IN ('archive', 'folder', 'import'), '', {origin}.source)"
     return f"iif({origin}.post IS NULL, NULL, {source} || ':' || {origin}.post)"
 
 
-POST = post_of("o")
+POST = post_sql("o")
 """SQL: the post that an origin `o` is of."""
 
 
-class PlaceFound(NamedTuple):
+class OriginSummary(NamedTuple):
     """Where an image came from: what its origins have of each of these first, if any."""
 
     path: str | None = None
@@ -59,7 +59,7 @@ class PlaceFound(NamedTuple):
     post: str | None = None
 
 
-NOWHERE = PlaceFound()
+NOWHERE = OriginSummary()
 
 
 class Images(Table):
@@ -67,7 +67,7 @@ class Images(Table):
 
     def add(self, measured: Measured, origin: Origin) -> bool:
         """Record an image, which is no longer missing, and one origin; whether it is new."""
-        with self._db.write():
+        with self._db.transaction():
             new = self._insert(measured)
             if not new:
                 self.mark_present(measured.sha256)
@@ -76,55 +76,59 @@ class Images(Table):
 
     def mark_present(self, sha256: str) -> None:
         """Note that the file of a missing image is there again."""
-        with self._db.write():
-            if self._db.change(
+        with self._db.transaction():
+            if self._db.execute_update(
                 "UPDATE image SET state='ok' WHERE sha256=? AND state='missing'", (sha256,)
             ):
-                self._db.run(
+                self._db.execute(
                     "DELETE FROM rejection WHERE what=? AND reason IN ('file is gone','damaged')",
                     (sha256,),
                 )
 
     def _insert(self, m: Measured) -> bool:
-        row = values_of(m, phash=signed(m.phash))
-        return bool(self._db.change(insert_of("image", tuple(row), _ONCE), tuple(row.values())))
+        row = row_from_record(m, phash=to_signed(m.phash))
+        return bool(
+            self._db.execute_update(insert_sql("image", tuple(row), _ONCE), tuple(row.values()))
+        )
 
     def add_origin(self, sha256: str, origin: Origin) -> bool:
         """Record one more place where a known image was found; whether it is a new one."""
-        row = {"image": self.row_id(sha256)} | _origin_values(origin)
-        return bool(self._db.change(insert_of("origin", tuple(row), _ONCE), tuple(row.values())))
-
-    def hinted_otherwise(self, sha256: str, origin: Origin) -> bool:
-        """Return whether the same place gave a known image with another hint, or without one."""
-        sql = "SELECT count(*) FROM origin WHERE image=? AND source=? AND key=? AND hint IS NOT ?"
-        place = (self.row_id(sha256), origin.source, origin.key, origin.hint)
-        return bool(self._db.number(sql, place))
-
-    def drop_origin(self, sha256: str, origin: Origin) -> None:
-        """Forget that an image was found at a place."""
-        self._db.run(
-            "DELETE FROM origin WHERE image=? AND source=? AND key=?",
-            (self.row_id(sha256), origin.source, clean(origin.key)),
+        row = {"image": self.get_id(sha256)} | _origin_values(origin)
+        return bool(
+            self._db.execute_update(insert_sql("origin", tuple(row), _ONCE), tuple(row.values()))
         )
 
-    def drop_hints(self, sha256: str, origin: Origin, hints: Collection[str]) -> None:
+    def has_other_hint(self, sha256: str, origin: Origin) -> bool:
+        """Return whether the same place gave a known image with another hint, or without one."""
+        sql = "SELECT count(*) FROM origin WHERE image=? AND source=? AND key=? AND hint IS NOT ?"
+        place = (self.get_id(sha256), origin.source, origin.key, origin.hint)
+        return bool(self._db.fetch_int(sql, place))
+
+    def remove_origin(self, sha256: str, origin: Origin) -> None:
+        """Forget that an image was found at a place."""
+        self._db.execute(
+            "DELETE FROM origin WHERE image=? AND source=? AND key=?",
+            (self.get_id(sha256), origin.source, clean(origin.key)),
+        )
+
+    def remove_hints(self, sha256: str, origin: Origin, hints: Collection[str]) -> None:
         """Remove those of some hints that the same place gave before `origin`."""
-        place = (self.row_id(sha256), origin.source, origin.key)
-        self._db.run(
+        place = (self.get_id(sha256), origin.source, origin.key)
+        self._db.execute(
             "DELETE FROM origin WHERE image=?1 AND source=?2 AND key=?3 AND hint IS NOT ?4 "
             "AND hint IN (SELECT value FROM json_each(?5))",
             (*place, origin.hint, dump(sorted(hints))),
         )
-        self._db.run(
+        self._db.execute(
             "DELETE FROM origin WHERE image=?1 AND source=?2 AND key=?3 AND hint IS NULL AND "
             "EXISTS(SELECT 1 FROM origin o WHERE o.image=?1 AND o.source=?2 AND o.key=?3 "
             "AND o.hint IS NOT NULL)",
             place,
         )
 
-    def note_said(self, sha256: str, origin: Origin) -> None:
+    def update_credit(self, sha256: str, origin: Origin) -> None:
         """Keep who made a known image, its licence, page, post and path, as an origin says now."""
-        self._db.run(
+        self._db.execute(
             "UPDATE origin SET author=ifnull(?3, author), licence=ifnull(?4, licence), "
             "page_url=ifnull(?5, page_url), post=ifnull(?7, post), "
             "original_path=ifnull(?8, original_path) "
@@ -135,35 +139,35 @@ class Images(Table):
                 origin.author,
                 origin.licence,
                 origin.page_url,
-                self.row_id(sha256),
+                self.get_id(sha256),
                 clean(origin.post),
                 clean(origin.original_path),
             ),
         )
 
-    def row_id(self, sha256: str) -> int:
+    def get_id(self, sha256: str) -> int:
         """Return the internal number of an image; 0 where there is none."""
-        return self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
+        return self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
 
-    def buried(self, sha256: str) -> str | None:
+    def get_tombstone(self, sha256: str) -> str | None:
         """Why this image must not come back, or None."""
-        reason: str | None = self._db.value(
+        reason: str | None = self._db.fetch_value(
             "SELECT reason FROM tombstone WHERE sha256=?", (sha256,)
         )
         return reason
 
     def count(self) -> int:
         """Return how many images there are."""
-        return self._db.number("SELECT count(*) FROM image")
+        return self._db.fetch_int("SELECT count(*) FROM image")
 
     def get(self, sha256: str) -> Image | None:
         """Return an image with its origins."""
-        row = self._db.first("SELECT * FROM image WHERE sha256=?", (sha256,))
+        row = self._db.fetch_one("SELECT * FROM image WHERE sha256=?", (sha256,))
         return self._with_origins([row])[0] if row else None
 
     def resolve(self, text: str) -> Image:
         """Return the image of a hash, its beginning, or a file. Raises `UsageError`."""
-        found = self.meant(text)
+        found = self.find_matches(text)
         if len(found) > 1:
             raise UsageError(
                 f"several images are meant by {text!r}", f"say more, for instance {found[1]}"
@@ -177,82 +181,84 @@ class Images(Table):
             )
         return image
 
-    def meant(self, text: str) -> list[str]:
+    def find_matches(self, text: str) -> list[str]:
         """Return the hashes of up to two images that `text` may mean, as in `resolve`."""
-        for start in possible_starts(text):
+        for start in list_hash_prefixes(text):
             if found := self._starting(start):
                 return found
         path = Path(text)
-        return self._db.column(
+        return self._db.fetch_column(
             "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image "
             "WHERE o.path=? ORDER BY i.sha256 LIMIT 2",
             (clean(str(path.resolve() if ".." in path.parts else path.absolute())),),
         )
 
     def _starting(self, start: str) -> list[str]:
-        return self._db.column(
+        return self._db.fetch_column(
             "SELECT sha256 FROM image WHERE sha256>=? AND sha256<? ORDER BY sha256 LIMIT 2",
             (start, start + "g"),
         )
 
-    def each(self) -> Iterator[Image]:
+    def iterate(self) -> Iterator[Image]:
         """Yield all images in the order of their hashes, a page in memory at a time."""
-        for rows in self._db.pages("SELECT * FROM image WHERE TRUE", ("sha256",), size=200):
+        for rows in self._db.iter_pages("SELECT * FROM image WHERE TRUE", ("sha256",), size=200):
             yield from self._with_origins(rows)
 
-    def places(self, hashes: Collection[str]) -> dict[str, PlaceFound]:
+    def get_origins(self, hashes: Collection[str]) -> dict[str, OriginSummary]:
         """Return where some images came from, by their hash; origins in the order of `get`."""
-        origins: dict[str, PlaceFound] = {}
-        for sha256, *place in self._db.rows_in(
-            f"SELECT i.sha256, {', '.join(PlaceFound._fields)} FROM origin o "
+        origins: dict[str, OriginSummary] = {}
+        for sha256, *place in self._db.iter_rows_in(
+            f"SELECT i.sha256, {', '.join(OriginSummary._fields)} FROM origin o "
             "JOIN image i ON i.id=o.image WHERE i.sha256",
             hashes,
             "ORDER BY i.sha256, o.source, o.key, o.query, o.hint",
         ):
             known = origins.get(sha256, NOWHERE)
-            origins[sha256] = PlaceFound(
+            origins[sha256] = OriginSummary(
                 *(one or other for one, other in zip(known, place, strict=True))
             )
         return origins
 
-    def only_reported(self) -> frozenset[str]:
+    def list_report_only(self) -> frozenset[str]:
         """Return hashes of images that only users of the page sent: these stay private."""
         sql = (
             "SELECT DISTINCT i.sha256 FROM origin r JOIN image i ON i.id=r.image WHERE r.source=?1 "
             "AND NOT EXISTS(SELECT 1 FROM origin o WHERE o.image=i.id AND o.source<>?1)"
         )
-        return frozenset(self._db.column(sql, (REPORT_SOURCE,)))
+        return frozenset(self._db.fetch_column(sql, (REPORT_SOURCE,)))
 
     def _with_origins(self, rows: list[Row]) -> list[Image]:
         origins: dict[int, list[Origin]] = {row["id"]: [] for row in rows}
-        for row in self._db.rows_in(
+        for row in self._db.iter_rows_in(
             "SELECT * FROM origin WHERE image", origins, "ORDER BY source, key, query, hint"
         ):
             origins[row["image"]].append(_origin(row))
         return [
-            record_of(Image, row, phash=unsigned(row["phash"]), origins=tuple(origins[row["id"]]))
+            record_from_row(
+                Image, row, phash=to_unsigned(row["phash"]), origins=tuple(origins[row["id"]])
+            )
             for row in rows
         ]
 
-    def unscanned(self, *searches: Search) -> Iterator[tuple[str, str]]:
+    def iter_unscanned(self, *searches: Search) -> Iterator[tuple[str, str]]:
         """Yield (hash, format) of images not searched in one of these ways, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {_UNSCANNED}"
-        asked = (searches_listed(searches),)
-        return map(tuple, self._db.each(sql, ("sha256",), asked, size=500))
+        asked = (encode_searches(searches),)
+        return map(tuple, self._db.iter_rows(sql, ("sha256",), asked, size=500))
 
     def count_unscanned(self, *searches: Search) -> int:
         """Return how many images `unscanned` would give."""
         sql = f"SELECT count(*) FROM image i WHERE {_UNSCANNED}"
-        return self._db.number(sql, (searches_listed(searches),))
+        return self._db.fetch_int(sql, (encode_searches(searches),))
 
-    def fresh(self) -> Iterator[tuple[str, str]]:
+    def iter_unprocessed(self) -> Iterator[tuple[str, str]]:
         """Yield (hash, format) of images without a search or a sample, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {_FRESH}"
-        return map(tuple, self._db.each(sql, ("sha256",), size=500))
+        return map(tuple, self._db.iter_rows(sql, ("sha256",), size=500))
 
-    def begun_import(self, source: str) -> Path | None:
+    def find_interrupted_import(self, source: str) -> Path | None:
         """Return the folder of an import that was interrupted or undone, if any."""
-        row = self._db.first(
+        row = self._db.fetch_one(
             "SELECT o.path, o.original_path FROM origin o JOIN image i ON i.id=o.image "
             f"WHERE o.source=? AND o.path IS NOT NULL AND {_FRESH} LIMIT 1",
             (source,),
@@ -262,12 +268,12 @@ class Images(Table):
         path, below = Path(row["path"]), Path(row["original_path"] or Path(row["path"]).name)
         return path.parents[len(below.parts) - 1]
 
-    def count_fresh(self) -> int:
+    def count_unprocessed(self) -> int:
         """Return how many images `fresh` would give."""
-        return self._db.number(f"SELECT count(*) FROM image i WHERE {_FRESH}")
+        return self._db.fetch_int(f"SELECT count(*) FROM image i WHERE {_FRESH}")
 
 
-def possible_starts(text: str) -> list[str]:
+def list_hash_prefixes(text: str) -> list[str]:
     """Return beginnings of hashes that a text may mean: of a file, the text, a stored name."""
     path = Path(text)
     told = [_hash_of_file(path) or "", text.lower(), path.stem]
@@ -284,17 +290,17 @@ def _hash_of_file(path: Path) -> str | None:
 def _origin_values(origin: Origin) -> dict[str, Any]:
     # macOS spells folder names in another normal form: it is the same hint.
     hint = origin.hint and unicodedata.normalize("NFC", origin.hint)
-    values = values_of(origin, hint=hint, tags=dump([clean(tag) for tag in origin.tags]))
+    values = row_from_record(origin, hint=hint, tags=dump([clean(tag) for tag in origin.tags]))
     return values | {name: clean(value) for name, value in values.items() if type(value) is str}
 
 
 def _origin(row: Row) -> Origin:
     ai = None if row["ai"] is None else bool(row["ai"])
-    return record_of(Origin, row, tags=tuple(load(row["tags"])), ai=ai)
+    return record_from_row(Origin, row, tags=tuple(load(row["tags"])), ai=ai)
 
 
 # How often a fetch that failed for a passing reason is tried by runs that come upon it again.
-TRIES = 3
+MAX_FETCH_ATTEMPTS = 3
 # What the rejections of a source's fetches are kept under.
 _STAGE = (
     "'harvest-' || CASE f.source WHEN 'urls' THEN 'urls' WHEN 'folder' THEN 'folder' "
@@ -313,7 +319,7 @@ class FailedFetch(NamedTuple):
     candidate: str
 
 
-class FetchEnd(NamedTuple):
+class FetchOutcome(NamedTuple):
     """How a fetch ended: done, rejected, failed or unsettled; `image` is the hash of its result."""
 
     source: str
@@ -347,29 +353,29 @@ class Rejections(Table):
 
     def add(self, rejection: Rejection) -> None:
         """Record a rejection; a later one of the same item and source takes its place."""
-        with self._db.write():
+        with self._db.transaction():
             what, detail = clean(rejection.what), clean(rejection.detail)
-            row = values_of(rejection, what=what, detail=detail, at=now())
+            row = row_from_record(rejection, what=what, detail=detail, at=now())
             self._db.insert("rejection", row, "INSERT OR REPLACE")
 
-    def clear(self, stage: str, what: str, source: str = "") -> None:
+    def remove(self, stage: str, what: str, source: str = "") -> None:
         """Forget a rejection, because the item was used after all."""
-        with self._db.write():
-            self._db.run(
+        with self._db.transaction():
+            self._db.execute(
                 "DELETE FROM rejection WHERE stage=? AND what=? AND source=?",
                 (stage, clean(what), source),
             )
 
-    def each(self) -> Iterator[Rejection]:
+    def iterate(self) -> Iterator[Rejection]:
         """Yield all rejections by stage, item and source, a page in memory at a time."""
         sql = "SELECT stage, what, reason, detail, source FROM rejection WHERE TRUE"
-        rows = self._db.each(sql, ("stage", "what", "source"), size=500)
+        rows = self._db.iter_rows(sql, ("stage", "what", "source"), size=500)
         return (Rejection(*row) for row in rows)
 
-    def by_reason(self) -> dict[str, dict[str, int]]:
+    def count_by_reason(self) -> dict[str, dict[str, int]]:
         """Return how many items each stage rejected for each reason."""
         found: dict[str, dict[str, int]] = {}
-        for stage, reason, number in self._db.rows(
+        for stage, reason, number in self._db.fetch_all(
             "SELECT stage, reason, count(*) FROM rejection GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
         ):
             found.setdefault(stage, {})[reason] = number
@@ -379,37 +385,37 @@ class Rejections(Table):
 class Fetches(Table):
     """The `fetch` table; a `stamp` changes with the file, `candidate` allows another try."""
 
-    def state(self, source: str, key: str, stamp: str = "") -> str | None:
+    def get_state(self, source: str, key: str, stamp: str = "") -> str | None:
         """Return done, rejected, failed (to try again) or unsettled; None if new or changed."""
-        state: str | None = self._db.value(
+        state: str | None = self._db.fetch_value(
             "SELECT iif(state='failed' AND attempts>=?, 'rejected', state) FROM fetch "
             "WHERE source=? AND key=? AND stamp=?",
-            (TRIES, source, clean(key), stamp),
+            (MAX_FETCH_ATTEMPTS, source, clean(key), stamp),
         )
         return state
 
-    def states(self, source: str, keys: Sequence[str]) -> dict[str, str | None]:
+    def get_states(self, source: str, keys: Sequence[str]) -> dict[str, str | None]:
         """Return the same for some keys of a source, none of them with a stamp."""
         marks = ",".join("?" * len(keys))
-        known = self._db.mapping(
+        known = self._db.fetch_dict(
             "SELECT key, iif(state='failed' AND attempts>=?, 'rejected', state) FROM fetch "
             f"WHERE source=? AND stamp='' AND key IN ({marks})",
-            (TRIES, source, *map(clean, keys)),
+            (MAX_FETCH_ATTEMPTS, source, *map(clean, keys)),
         )
         return {key: known.get(clean(key)) for key in keys}
 
-    def image(self, source: str, key: str) -> str | None:
+    def get_image(self, source: str, key: str) -> str | None:
         """Return the hash of the image that a finished fetch gave."""
-        sha256: str | None = self._db.value(
+        sha256: str | None = self._db.fetch_value(
             "SELECT sha256 FROM fetch JOIN image ON image.id=fetch.image WHERE source=? AND key=?",
             (source, clean(key)),
         )
         return sha256
 
-    def record(self, end: FetchEnd) -> None:
+    def record(self, end: FetchOutcome) -> None:
         """Note how the fetch of one item ended; attempts are counted."""
-        with self._db.write():
-            self._db.run(
+        with self._db.transaction():
+            self._db.execute(
                 "INSERT INTO fetch(source,key,stamp,url,query,state,candidate,image) "
                 "VALUES(?,?,?,?,?,?,?,(SELECT id FROM image WHERE sha256=?)) "
                 "ON CONFLICT(source,key) DO UPDATE SET stamp=excluded.stamp, url=excluded.url, "
@@ -427,20 +433,22 @@ class Fetches(Table):
                 ),
             )
 
-    def failed(self) -> Iterator[FailedFetch]:
+    def iter_failed(self) -> Iterator[FailedFetch]:
         """Yield downloads that gave no image, by source and key, a page in memory at a time."""
         sql = (
             "SELECT f.source, f.key, r.stage, r.reason, f.candidate FROM fetch f JOIN rejection r "
             f"ON {_OF_FETCH} WHERE f.state<>'done' AND f.url IS NOT NULL"
         )
-        return (FailedFetch(*row) for row in self._db.each(sql, ("f.source", "f.key"), size=500))
+        return (
+            FailedFetch(*row) for row in self._db.iter_rows(sql, ("f.source", "f.key"), size=500)
+        )
 
-    def yields(self) -> list[FetchYield]:
+    def list_yields(self) -> list[FetchYield]:
         """Return the yield of every source by query, hint or title of a video."""
         counts: dict[tuple[str, str], tuple[int, int, int]] = {
             (row[0], row[1]): (row[2], row[3], row[4])
-            for row in self._db.rows(
-                f"SELECT source, ifnull({asked_of('g')}, ''), "
+            for row in self._db.fetch_all(
+                f"SELECT source, ifnull({query_sql('g')}, ''), "
                 "count(DISTINCT image), count(DISTINCT iif(first, image, NULL)), "
                 "count(DISTINCT key)-count(DISTINCT iif(first, key, NULL)) FROM (SELECT *, "
                 "id IN (SELECT min(id) FROM origin GROUP BY image) AS first FROM origin) g "
@@ -448,7 +456,7 @@ class Fetches(Table):
             )
         }
         reasons: dict[tuple[str, str], dict[str, int]] = {}
-        for source, asked, reason, items in self._db.rows(
+        for source, asked, reason, items in self._db.fetch_all(
             "SELECT f.source, coalesce(f.query, json_extract(f.candidate, '$.origin.hint'), "
             "''), r.reason, count(*) "
             f"FROM fetch f JOIN rejection r ON {_OF_FETCH} "
@@ -472,33 +480,33 @@ class VideoName(NamedTuple):
 class Videos(Table):
     """The `video` table: one row for each video, by content, and sampling."""
 
-    def done(self, sha256: str, settings: str) -> int | None:
+    def get_frame_count(self, sha256: str, settings: str) -> int | None:
         """Return how many frames that sampling gave; None when it was not done to its end."""
-        frames: int | None = self._db.value(
+        frames: int | None = self._db.fetch_value(
             "SELECT frames FROM video WHERE sha256=? AND settings=? AND done", (sha256, settings)
         )
         return frames
 
-    def states(self, mode: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def iter_states(self, mode: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the content and state of each video that was sampled to its end in that mode."""
         sql = "SELECT sha256, state FROM video WHERE settings LIKE ? AND done AND state IS NOT NULL"
-        for row in self._db.rows(f"{sql} ORDER BY id", (f"mode={mode} %",)):
+        for row in self._db.fetch_all(f"{sql} ORDER BY id", (f"mode={mode} %",)):
             state = load(row["state"])
             if isinstance(state, dict):
                 yield row["sha256"], state
 
-    def sampled_at(self, url: str, settings: str) -> str | None:
+    def find_by_url(self, url: str, settings: str) -> str | None:
         """Return the content (SHA-256) of a video that was sampled to its end from that address."""
-        sha256: str | None = self._db.value(
+        sha256: str | None = self._db.fetch_value(
             "SELECT sha256 FROM video WHERE url=? AND settings=? AND done ORDER BY id DESC",
             (url, settings),
         )
         return sha256
 
-    def newest(self, mode: str) -> str:
+    def get_latest_settings(self, mode: str) -> str:
         """Return the settings of the newest sampling of that mode; empty where there is none."""
         sql = "SELECT settings FROM video WHERE settings LIKE ? ORDER BY id DESC"
-        return self._db.value(sql, (f"mode={mode} %",)) or ""
+        return self._db.fetch_value(sql, (f"mode={mode} %",)) or ""
 
     def record(
         self,
@@ -509,8 +517,8 @@ class Videos(Table):
         state: Mapping[str, object] | None = None,
     ) -> None:
         """Note that a video was sampled to its end. `duration` in seconds."""
-        with self._db.write():
-            row = values_of(video, name=clean(video.name), url=clean(video.url))
+        with self._db.transaction():
+            row = row_from_record(video, name=clean(video.name), url=clean(video.url))
             row |= {"settings": settings, "duration": duration, "frames": frames, "done": True}
             self._db.insert(
                 "video",

@@ -12,9 +12,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from gleanset.db.classes import OF_SAMPLES, Changes, Curation, LabelClasses
+from gleanset.db.classes import SAMPLE_CHANGE_KINDS, Changes, LabelClasses, Placements
 from gleanset.db.connection import Connection, Row
-from gleanset.db.rows import dump, now, record_of
+from gleanset.db.rows import dump, now, record_from_row
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, FINAL, Operation, named, undo_of
 from gleanset.platform import user_name
@@ -23,28 +23,28 @@ from gleanset.records import Decision
 MODEL = "model"
 """The provenance of a label that was proposed and accepted without a look."""
 
-VISITOR = "visitor"
+PAGE_USER = "visitor"
 """The provenance of a label that a visitor of the web page claimed, accepted without a look."""
 
-MERGED = "merge"
+MERGE = "merge"
 """The provenance of the decisions by which a class goes into another one: nobody looked anew."""
 
 
 def add_step(
     db: Connection, at: str, who: str, operation: Operation, undoes: int | None = None
 ) -> int:
-    """Append a step; its number. Call inside a write."""
+    """Append a step; its number. Call inside a transaction."""
     arguments = dump(operation.arguments)
     step = {"at": at, "who": who, "undoes": undoes, "kind": operation.kind, "arguments": arguments}
     return db.insert("step", step)
 
 
-def operation_of(row: Row) -> Operation:
+def operation_from_row(row: Row) -> Operation:
     """Return what a row with `kind` and `arguments` did."""
     return Operation(row["kind"], json.loads(row["arguments"]))
 
 
-def last_decision(column: str) -> str:
+def last_decision_sql(column: str) -> str:
     """Return SQL for a column of the last decision on a sample `s`; NULL where there is none."""
     return f"(SELECT {column} FROM decision WHERE sample=s.id ORDER BY id DESC LIMIT 1)"
 
@@ -58,7 +58,7 @@ class Choice(NamedTuple):
     provenance: str = "person"
 
 
-class Undone(NamedTuple):
+class UndoResult(NamedTuple):
     """The result of an undo: samples restored, also to `splits`, and changed since."""
 
     operation: Operation
@@ -84,7 +84,7 @@ _UNDECIDED = ("queue", "retired")
 
 # An import gives faces that no search has found: their samples wait for nobody.
 _IMPORTED = "iif(s.status='retired' AND s.face IS NOT NULL, 'remove', NULL)"
-_LAST = f"ifnull({last_decision('action')}, {_IMPORTED})"
+_LAST = f"ifnull({last_decision_sql('action')}, {_IMPORTED})"
 
 # Back in the queue comes only what has a face still, and what a search finds is never taken out.
 _IF_KNOWN = "iif(face IS NULL, 'retired', 'queue')"
@@ -103,14 +103,14 @@ class Journal:
         self._classes = LabelClasses(db)
         self.who = user_name()
 
-    def step(self, operation: Operation | str, choices: Sequence[Choice]) -> int:
+    def apply(self, operation: Operation | str, choices: Sequence[Choice]) -> int:
         """Apply a step, atomically; its number. The last choice per sample counts. `UsageError`."""
         operation = named(operation) if isinstance(operation, str) else operation
         choices = list({choice.sample: choice for choice in choices}.values())
-        with self._db.write():
+        with self._db.transaction():
             classes = self._classes_of(choices)
             step = self._new_step(operation, None)
-            self._classes.show(step, classes.values())
+            self._classes.unhide(step, classes.values())
             states = self._states([choice.sample for choice in choices])
             self._append(
                 [
@@ -123,21 +123,21 @@ class Journal:
     def _classes_of(self, choices: Sequence[Choice]) -> dict[str, int]:
         labelled = [(c.sample, c.label or "") for c in choices if c.action == "label"]
         numbers = {
-            label: self._classes.find_or_make(label) for label in {label for _, label in labelled}
+            label: self._classes.get_or_create(label) for label in {label for _, label in labelled}
         }
         return {sample: numbers[label] for sample, label in labelled}
 
-    def undo(self, step: int | None = None) -> Undone:
+    def undo(self, step: int | None = None) -> UndoResult:
         """Undo a step, by default the last one in force that can be and that a person took.
         `UsageError` when there is none, and for a take-down: what it removed is gone.
 
         A step that was undone and redone is in force again.
         """
-        with self._db.write():
+        with self._db.transaction():
             row = self._undoable(step)
-            undone = operation_of(row)
+            undone = operation_from_row(row)
             new = self._new_step(undo_of(undone), row["id"])
-            rows = self._db.rows(
+            rows = self._db.fetch_all(
                 f"SELECT d.*, s.status, s.label, {_LAST} AS last FROM decision d "
                 "JOIN sample s ON s.id=d.sample WHERE d.step=? ORDER BY d.id DESC",
                 (row["id"],),
@@ -149,9 +149,9 @@ class Journal:
                     for r in same
                 ]
             )
-            _, changed = Curation(self._db).take_back(row["id"], new)
-            left = Changes(self._db).take_back(row["id"], new)
-            self._classes.show(
+            _, changed = Placements(self._db).revert(row["id"], new)
+            left = Changes(self._db).revert(row["id"], new)
+            self._classes.unhide(
                 new, [r["before_label"] for r in same if r["before_label"] is not None]
             )
             # A sample whose label, mark and split were changed since is one.
@@ -159,15 +159,17 @@ class Journal:
             decided = {("sample", r["sample"]) for r in rows if r["sample"] not in still}
             later = len(decided.union(left)) + changed
             splits = "SELECT count(*) FROM change WHERE step=? AND what='split'"
-            return Undone(undone, self.samples_of(new), later, self._db.number(splits, (new,)))
+            return UndoResult(
+                undone, self.count_samples(new), later, self._db.fetch_int(splits, (new,))
+            )
 
-    def samples_of(self, step: int) -> int:
+    def count_samples(self, step: int) -> int:
         """Return how many samples a step changed, in whatever way."""
-        return self._db.number(
+        return self._db.fetch_int(
             "SELECT count(*) FROM (SELECT sample FROM decision WHERE step=?1 UNION "
             "SELECT sample FROM placement WHERE step=?1 UNION SELECT item FROM change WHERE "
             "step=?1 "
-            f"AND what IN {OF_SAMPLES})",
+            f"AND what IN {SAMPLE_CHANGE_KINDS})",
             (step,),
         )
 
@@ -178,7 +180,7 @@ class Journal:
             else (f"depth%2=0 AND NOT merged AND first IS NOT '{AUTOMATIC}'")
         )
         chosen += f" AND kind IS NOT '{FINAL}'"
-        row = self._db.first(
+        row = self._db.fetch_one(
             # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
             "WITH RECURSIVE chain(id, depth, first) AS (SELECT id, 0, kind FROM step WHERE undoes "
             "IS NULL UNION ALL SELECT s.id, depth+1, first FROM chain c JOIN step s ON "
@@ -197,7 +199,7 @@ class Journal:
     def _states(self, keys: Sequence[str]) -> dict[str, _State]:
         states: dict[str, _State] = {}
         for key in keys:
-            row = self._db.first(
+            row = self._db.fetch_one(
                 f"SELECT id, status, label, {_LAST} AS last FROM sample s WHERE key=?", (key,)
             )
             if row is None:
@@ -205,11 +207,11 @@ class Journal:
             states[key] = _State(row["id"], *_said(row))
         return states
 
-    def decide(self, step: int, decided: Sequence[tuple[int, str, int | None, str]]) -> None:
-        """Add decisions (row, action, class, provenance) to a step. Call inside a write."""
+    def add_decisions(self, step: int, decided: Sequence[tuple[int, str, int | None, str]]) -> None:
+        """Add decisions (row, action, class, provenance) to a step. Call inside a transaction."""
         states = {
             row["id"]: _State(row["id"], *_said(row))
-            for row in self._db.rows_in(
+            for row in self._db.iter_rows_in(
                 f"SELECT id, status, label, {_LAST} AS last FROM sample s WHERE id",
                 [row[0] for row in decided],
             )
@@ -219,7 +221,7 @@ class Journal:
         )
 
     def _append(self, rows: list[tuple[int, _State, str, int | None, str]]) -> None:
-        self._db.many(
+        self._db.execute_many(
             "INSERT INTO decision(step,sample,action,value,before_status,before_label,provenance) "
             "VALUES(?,?,?,?,?,?,?)",
             [
@@ -227,7 +229,7 @@ class Journal:
                 for step, s, action, value, why in rows
             ],
         )
-        self._db.many(
+        self._db.execute_many(
             f"UPDATE sample SET label=?1, status=CASE ?2 WHEN 'queue' THEN {_IF_KNOWN} "
             f"WHEN 'retired' THEN {_IF_FOUND} ELSE ?2 END WHERE id=?3",
             [(value, _STATUS[action], s.id) for _, s, action, value, _ in rows],
@@ -235,18 +237,18 @@ class Journal:
 
     def count(self) -> int:
         """Return how many decisions were made."""
-        return self._db.number("SELECT count(*) FROM decision")
+        return self._db.fetch_int("SELECT count(*) FROM decision")
 
-    def each(self) -> Iterator[Decision]:
+    def iterate(self) -> Iterator[Decision]:
         """Yield all decisions, oldest first, a page in memory at a time."""
-        for row in self._db.each(
+        for row in self._db.iter_rows(
             "SELECT d.id, d.step, t.kind, t.arguments, t.who, t.at, s.key AS sample, "
             "d.action, c.name AS value, d.provenance, t.undoes FROM decision d "
             "JOIN step t ON t.id=d.step JOIN sample s ON s.id=d.sample "
             "LEFT JOIN class c ON c.id=d.value WHERE TRUE",
             ("d.id",),
         ):
-            yield record_of(Decision, row, name=operation_of(row).text())
+            yield record_from_row(Decision, row, name=operation_from_row(row).text())
 
 
 class _State(NamedTuple):
@@ -276,12 +278,12 @@ def _said(row: Row) -> tuple[str, int | None]:
 
 PERSON = "person"
 
-UNSEEN = (MODEL, VISITOR)
+UNSEEN = (MODEL, PAGE_USER)
 """Provenances of labels that nobody has looked at."""
 
 _GIVERS = {
     MODEL: MODEL,
-    VISITOR: VISITOR,
+    PAGE_USER: PAGE_USER,
     "hint": "hint",
     "duplicate": "hint",
     "import": "import",
@@ -289,18 +291,18 @@ _GIVERS = {
 }
 
 
-def giver_of(provenance: str) -> str:
+def classify_provenance(provenance: str) -> str:
     """Return who gave a label: person, hint (also a copy's), import, model or visitor."""
     return _GIVERS.get(provenance, PERSON)
 
 
-def label_provenances(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:
+def get_label_provenances(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:
     """Return the provenance of labels by key, of all samples or of some (rows)."""
 
     def rows(sql: str, rest: str = "") -> Iterable[Row]:
         if samples is None:
-            return db.rows(f"{sql} {rest}")
-        return db.rows_in(f"{sql} AND s.id", samples, rest)
+            return db.fetch_all(f"{sql} {rest}")
+        return db.iter_rows_in(f"{sql} AND s.id", samples, rest)
 
     provenances: dict[str, str] = {}
     before: dict[str, dict[int, str]] = defaultdict(dict)
@@ -313,23 +315,23 @@ def label_provenances(db: Connection, samples: Collection[int] | None = None) ->
         before[key][step] = was
         if provenance == "undo":
             provenances[key] = before[key].get(undone, was)
-        elif provenance != MERGED or not was:
+        elif provenance != MERGE or not was:
             provenances[key] = provenance
     return provenances
 
 
-def unseen_labels(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:
+def get_unseen_labels(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:
     """Return labels (by key) that no person has seen, with their provenance (model, visitor)."""
-    sql = f"SELECT DISTINCT sample FROM decision WHERE provenance IN ('{MODEL}','{VISITOR}')"
-    ever = db.rows(sql) if samples is None else db.rows_in(f"{sql} AND sample", samples)
-    provenances = label_provenances(db, [row[0] for row in ever])
+    sql = f"SELECT DISTINCT sample FROM decision WHERE provenance IN ('{MODEL}','{PAGE_USER}')"
+    ever = db.fetch_all(sql) if samples is None else db.iter_rows_in(f"{sql} AND sample", samples)
+    provenances = get_label_provenances(db, [row[0] for row in ever])
     return {key: provenance for key, provenance in provenances.items() if provenance in UNSEEN}
 
 
-def unseen_judges(db: Connection) -> int:
+def count_unseen_in_evaluation(db: Connection) -> int:
     """Return how many of these stand in val or test, since a split that let them in."""
     among = "SELECT key FROM sample WHERE kept AND split IN ('val','test') AND key"
-    return sum(1 for _ in db.rows_in(among, unseen_labels(db)))
+    return sum(1 for _ in db.iter_rows_in(among, get_unseen_labels(db)))
 
 
 _PARTS = {"decision": ("sample",), "change": ("what", "item"), "placement": ("sample",)}
@@ -338,13 +340,13 @@ _PARTS = {"decision": ("sample",), "change": ("what", "item"), "placement": ("sa
 _PARTS |= {"verdict": ("a", "b")}
 
 
-def did_anything(db: Connection, step: int) -> bool:
+def has_effect(db: Connection, step: int) -> bool:
     """Return whether a step has decided or changed anything."""
     made = " UNION ALL ".join(f"SELECT 1 FROM {table} WHERE step=?1" for table in _PARTS)
-    return bool(db.number(f"SELECT EXISTS({made})", (step,)))
+    return bool(db.fetch_int(f"SELECT EXISTS({made})", (step,)))
 
 
-def last_between(db: Connection, step: int, end: int) -> Operation | None:
+def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
     """Return the last step between two that changed the same and can be undone."""
     same = " UNION ".join(
         f"SELECT o.step FROM {table} m JOIN {table} o ON o.step>m.step AND "
@@ -356,10 +358,10 @@ def last_between(db: Connection, step: int, end: int) -> Operation | None:
         " UNION SELECT o.step FROM change m JOIN change o ON o.step>m.step AND m.what='name' "
         "AND o.what IN ('name','merged') WHERE m.step=?1"
     )
-    rows = db.rows(
+    rows = db.fetch_all(
         f"SELECT * FROM step WHERE id<?2 AND id IN ({same}) AND NOT merged AND id NOT IN "
         "(SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC",
         (step, end),
     )
-    came = (operation_of(row).first() for row in rows)
+    came = (operation_from_row(row).first() for row in rows)
     return next((one for one in came if one.kind not in (AUTOMATIC, FINAL)), None)

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from gleanset.db.classes import OF_CLASSES, OF_SAMPLES
+from gleanset.db.classes import CLASS_CHANGE_KINDS, SAMPLE_CHANGE_KINDS
 from gleanset.db.connection import Connection, Row, Table
-from gleanset.db.faces import HAS_CROP, IN_FORCE
-from gleanset.db.journal import add_step, operation_of
+from gleanset.db.faces import HAS_CROP, VALID_FACE
+from gleanset.db.journal import add_step, operation_from_row
 from gleanset.db.rows import clean
 from gleanset.db.samples import Hints
 from gleanset.records import HAND
@@ -27,29 +27,29 @@ class StoredImage(NamedTuple):
 class Maintenance(Table):
     """Whole-catalogue operations."""
 
-    def damage(self) -> list[str]:
+    def check_integrity(self) -> list[str]:
         """Return what SQLite finds wrong with the catalogue itself; empty for a sound one."""
-        problems = [str(row[0]) for row in self._db.rows("PRAGMA integrity_check(20)")]
-        loose = self._db.rows("PRAGMA foreign_key_check")
+        problems = [str(row[0]) for row in self._db.fetch_all("PRAGMA integrity_check(20)")]
+        loose = self._db.fetch_all("PRAGMA foreign_key_check")
         return [line for line in problems if line != "ok"] + [
             f"a row of {row[0]} refers to a row of {row[2]} that is gone" for row in loose[:20]
         ]
 
-    def migrated_at(self, name: str) -> float | None:
+    def get_migration_time(self, name: str) -> float | None:
         """When a migration was applied, in seconds since 1970; None where it was not."""
-        at: float | None = self._db.value(
+        at: float | None = self._db.fetch_value(
             "SELECT CAST(strftime('%s', at) AS REAL) FROM migration WHERE name=?", (name,)
         )
         return at
 
-    def stored(self) -> Iterator[StoredImage]:
+    def iter_images(self) -> Iterator[StoredImage]:
         """Yield every image by hash, a page in memory at a time."""
         sql = "SELECT sha256, format, state FROM image WHERE TRUE"
-        return (StoredImage(*row) for row in self._db.each(sql, ("sha256",)))
+        return (StoredImage(*row) for row in self._db.iter_rows(sql, ("sha256",)))
 
-    def local_paths(self, sha256: str) -> list[str]:
+    def list_local_paths(self, sha256: str) -> list[str]:
         """Return the local files that an image was taken from."""
-        return self._db.column(
+        return self._db.fetch_column(
             "SELECT DISTINCT path FROM origin WHERE path IS NOT NULL AND video IS NULL AND "
             "image=(SELECT id FROM image WHERE sha256=?) ORDER BY path",
             (sha256,),
@@ -57,58 +57,58 @@ class Maintenance(Table):
 
     def mark_missing(self, sha256: str) -> None:
         """Mark an image as missing, so that a harvest fetches or samples it again."""
-        with self._db.write():
-            image = self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
-            self._db.run("UPDATE image SET state='missing' WHERE id=?", (image,))
-            self._db.run("DELETE FROM fetch WHERE image=?", (image,))
-            self._db.run(
+        with self._db.transaction():
+            image = self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
+            self._db.execute("UPDATE image SET state='missing' WHERE id=?", (image,))
+            self._db.execute("DELETE FROM fetch WHERE image=?", (image,))
+            self._db.execute(
                 "DELETE FROM video WHERE sha256 IN (SELECT video FROM origin WHERE image=?)",
                 (image,),
             )
 
-    def cut_samples(self) -> Iterator[str]:
+    def iter_cropped_samples(self) -> Iterator[str]:
         """Yield the keys of all samples in use that have a crop, a page at a time."""
         sql = (
             "SELECT s.key FROM sample s JOIN image i ON i.id=s.image WHERE s.status<>'retired' "
             f"AND i.state='ok' AND {HAS_CROP}"
         )
-        return (row[0] for row in self._db.each(sql, ("s.key",)))
+        return (row[0] for row in self._db.iter_rows(sql, ("s.key",)))
 
     def has_image(self, sha256: str, format_: str) -> bool:
         """Return whether a file of the store belongs to an image."""
         return bool(
-            self._db.number("SELECT 1 FROM image WHERE sha256=? AND format=?", (sha256, format_))
+            self._db.fetch_int("SELECT 1 FROM image WHERE sha256=? AND format=?", (sha256, format_))
         )
 
     def has_hash(self, sha256: str) -> bool:
         """Return whether an image with this hash is in the catalogue."""
-        return bool(self._db.number("SELECT 1 FROM image WHERE sha256=?", (sha256,)))
+        return bool(self._db.fetch_int("SELECT 1 FROM image WHERE sha256=?", (sha256,)))
 
     def has_sample(self, key: str) -> bool:
         """Return whether a file among the crops belongs to a sample."""
-        return bool(self._db.number("SELECT 1 FROM sample WHERE key=?", (key,)))
+        return bool(self._db.fetch_int("SELECT 1 FROM sample WHERE key=?", (key,)))
 
-    def found_at(self, url: str) -> list[str]:
+    def find_by_origin(self, url: str) -> list[str]:
         """Return the hashes of images with an origin of that URL, page URL or 'source:id'."""
         source, _, key = url.partition(":")
-        return self._db.column(
+        return self._db.fetch_column(
             "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image "
             "WHERE o.url=?1 OR o.page_url=?1 OR (o.source=?2 AND o.key=?3) "
             "ORDER BY i.sha256",
             (clean(url), source, clean(key)),
         )
 
-    def made_by(self, author: str) -> list[str]:
+    def find_by_author(self, author: str) -> list[str]:
         """Return the hashes of images with an origin of that author, as it is spelled there."""
-        return self._db.column(
+        return self._db.fetch_column(
             "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image WHERE o.author=? "
             "ORDER BY i.sha256",
             (clean(author),),
         )
 
-    def sample_keys(self, sha256: str) -> list[str]:
+    def list_sample_keys(self, sha256: str) -> list[str]:
         """Return the samples of an image: their crops have to go with it."""
-        return self._db.column(
+        return self._db.fetch_column(
             "SELECT key FROM sample WHERE image=(SELECT id FROM image WHERE sha256=?) ORDER BY key",
             (sha256,),
         )
@@ -120,34 +120,36 @@ class Maintenance(Table):
             "WHERE image=i.id AND url IS NULL) OR EXISTS(SELECT 1 FROM sample WHERE image=i.id "
             "AND status NOT IN ('queue', 'retired')))"
         )
-        return bool(self._db.number(sql, (sha256,)))
+        return bool(self._db.fetch_int(sql, (sha256,)))
 
     def forget(self, sha256: str, reason: str) -> None:
         """Remove an image with its decisions for good; a tombstone keeps it away."""
-        with self._db.write():
-            number = self._db.number("SELECT id FROM image WHERE sha256=?", (sha256,))
-            self._db.run("INSERT OR REPLACE INTO tombstone VALUES(?,?)", (sha256, clean(reason)))
-            self._db.run(
+        with self._db.transaction():
+            number = self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
+            self._db.execute(
+                "INSERT OR REPLACE INTO tombstone VALUES(?,?)", (sha256, clean(reason))
+            )
+            self._db.execute(
                 "UPDATE fetch SET image=NULL, state='rejected', candidate=NULL WHERE image=?",
                 (number,),
             )
-            for what in (sha256, *self.sample_keys(sha256)):
+            for what in (sha256, *self.list_sample_keys(sha256)):
                 # Hashes of content: no stage means anything else by them.
-                self._db.run("DELETE FROM rejection WHERE what=?", (what,))
+                self._db.execute("DELETE FROM rejection WHERE what=?", (what,))
             # No reference: the item of a change may be a class as well.
-            self._db.run(
-                f"DELETE FROM change WHERE what IN {OF_SAMPLES} AND item IN "
+            self._db.execute(
+                f"DELETE FROM change WHERE what IN {SAMPLE_CHANGE_KINDS} AND item IN "
                 "(SELECT id FROM sample WHERE image=?)",
                 (number,),
             )
-            self._db.run(
+            self._db.execute(
                 "DELETE FROM change WHERE what='report' AND item IN "
                 "(SELECT id FROM report WHERE sha256=?)",
                 (sha256,),
             )
-            self._db.run("DELETE FROM report WHERE sha256=?", (sha256,))
+            self._db.execute("DELETE FROM report WHERE sha256=?", (sha256,))
             self._delete("image", [number])
-            self._db.run(
+            self._db.execute(
                 "DELETE FROM track WHERE NOT EXISTS(SELECT 1 FROM sample WHERE track=track.name)"
             )
 
@@ -160,15 +162,15 @@ class Maintenance(Table):
             if kind == "SET NULL":
                 continue
             chosen = f"{column} IN ({marks})"
-            if self._db.number("SELECT 1 FROM pragma_table_info(?) WHERE name='id'", (other,)):
-                rows = self._db.column(f"SELECT id FROM {other} WHERE {chosen}", numbers)
+            if self._db.fetch_int("SELECT 1 FROM pragma_table_info(?) WHERE name='id'", (other,)):
+                rows = self._db.fetch_column(f"SELECT id FROM {other} WHERE {chosen}", numbers)
                 self._delete(other, rows)
             else:
-                self._db.run(f"DELETE FROM {other} WHERE {chosen}", numbers)
-        self._db.run(f"DELETE FROM {table} WHERE id IN ({marks})", numbers)
+                self._db.execute(f"DELETE FROM {other} WHERE {chosen}", numbers)
+        self._db.execute(f"DELETE FROM {table} WHERE id IN ({marks})", numbers)
 
     def _referring(self, table: str) -> list[tuple[str, str, str]]:
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             'SELECT m.name, f."from", f.on_delete FROM sqlite_master m, '
             "pragma_foreign_key_list(m.name) f WHERE m.type='table' AND f.\"table\"=?",
             (table,),
@@ -186,17 +188,17 @@ class Contradiction(NamedTuple):
     examples: tuple[str, ...] = ()
 
 
-def contradictions(db: Connection) -> dict[str, Contradiction]:
+def find_contradictions(db: Connection) -> dict[str, Contradiction]:
     """Return every kind of contradiction; reads rows only, a second for 100,000 samples."""
     found = {name: look(db) for name, look in _KINDS.items()}
     return {name: Contradiction(len(rows), tuple(rows[:_EXAMPLES])) for name, rows in found.items()}
 
 
 def _orphan_rows(db: Connection) -> list[str]:
-    loose = db.rows("PRAGMA foreign_key_check")
+    loose = db.fetch_all("PRAGMA foreign_key_check")
     found = [f"a row of {row[0]} refers to a row of {row[2]} that is gone" for row in loose]
     for words, query in _ORPHANS.items():
-        found += [f"{words}: {row[0]}" for row in db.rows(query)]
+        found += [f"{words}: {row[0]}" for row in db.fetch_all(query)]
     return found
 
 
@@ -209,17 +211,17 @@ _ORPHANS = {
     "f.id=s.face WHERE f.image<>s.image",
     "a sample labelled without a class, or the other way round": "SELECT key FROM sample "
     "WHERE (status='labelled') <> (label IS NOT NULL)",
-    "a change of a class that is gone": f"SELECT id FROM change WHERE what IN {OF_CLASSES} "
-    "AND item NOT IN (SELECT id FROM class)",
-    "a change of a sample that is gone": f"SELECT id FROM change WHERE what IN {OF_SAMPLES} "
-    "AND item NOT IN (SELECT id FROM sample)",
+    "a change of a class that is gone": "SELECT id FROM change WHERE what IN "
+    f"{CLASS_CHANGE_KINDS} AND item NOT IN (SELECT id FROM class)",
+    "a change of a sample that is gone": "SELECT id FROM change WHERE what IN "
+    f"{SAMPLE_CHANGE_KINDS} AND item NOT IN (SELECT id FROM sample)",
 }
 
 
 def _duplicate_faces(db: Connection) -> list[str]:
-    rows = db.rows(
+    rows = db.fetch_all(
         "SELECT i.sha256, f.x, f.y, f.w, f.h, count(*) FROM face f JOIN image i ON i.id=f.image "
-        f"WHERE {IN_FORCE} GROUP BY f.image, f.x, f.y, f.w, f.h HAVING count(*)>1 ORDER BY 1, 2, 3"
+        f"WHERE {VALID_FACE} GROUP BY f.image, f.x, f.y, f.w, f.h HAVING count(*)>1 ORDER BY 1,2,3"
     )
     return [f"{row[5]} times {tuple(row)[1:5]} in {row[0]}" for row in rows]
 
@@ -227,7 +229,7 @@ def _duplicate_faces(db: Connection) -> list[str]:
 def _straddling_moments(db: Connection) -> list[str]:
     straddling = []
     for trait in ("moment", "image", "grp"):
-        rows = db.rows(
+        rows = db.fetch_all(
             f"SELECT min(key), min(split), max(split) FROM sample WHERE {trait} IS NOT NULL "
             "AND split IS NOT NULL AND status='labelled' AND kept "
             f"GROUP BY {trait} HAVING count(DISTINCT split)>1 ORDER BY 1"
@@ -243,12 +245,14 @@ _NAMES = {"grp": "group of copies"}
 _KINDS: dict[str, Callable[[Connection], list[str]]] = {
     "orphan_rows": _orphan_rows,
     "duplicate_faces": _duplicate_faces,
-    "disputed_labels": lambda db: [f"{row.key} is {row.label}" for row in Hints(db).disputed()],
+    "disputed_labels": lambda db: [
+        f"{row.key} is {row.label}" for row in Hints(db).list_disputed()
+    ],
     "straddling_moments": _straddling_moments,
 }
 
 
-TAKE_IN = "take-in"
+MERGE_KIND = "take-in"
 """The operation of the step with what a merge made of the samples."""
 
 # The table that rows of `o` belong to is joined by what it is known by everywhere.
@@ -289,12 +293,12 @@ class SampleState(NamedTuple):
     provenance: str
 
 
-class Merging(Table):
-    """Our catalogue with another one beside it. Obtained by `beside`."""
+class CatalogueMerge(Table):
+    """Our catalogue with another one beside it. Obtained by `open_merge`."""
 
-    def new_images(self) -> list[tuple[str, str]]:
+    def iter_new_images(self) -> list[tuple[str, str]]:
         """(hash, format) of images that only the other has, and nobody took down here."""
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT sha256, format FROM other.image o WHERE state='ok' AND NOT "
             "EXISTS(SELECT 1 FROM main.image WHERE sha256=o.sha256 AND state='ok') AND NOT EXISTS("
             "SELECT 1 FROM main.tombstone WHERE sha256=o.sha256) ORDER BY sha256"
@@ -303,27 +307,29 @@ class Merging(Table):
 
     def count_origins(self) -> int:
         """Return how many origins `add_places` would add."""
-        return self._db.number(
+        return self._db.fetch_int(
             f"SELECT count(*) FROM other.origin o {_OUR_IMAGE} WHERE {_NEW_ORIGIN}"
         )
 
     def count_samples(self) -> int:
         """Return how many samples `add_samples` would add."""
-        return self._db.number(
+        return self._db.fetch_int(
             f"SELECT count(*) FROM other.sample o {_OUR_IMAGE} WHERE {_NEW_SAMPLE}"
         )
 
-    def forgotten_there(self) -> int:
+    def count_forgotten_there(self) -> int:
         """Return how many of our images were taken down in the other dataset."""
-        return self._db.number("SELECT count(*) FROM main.image JOIN other.tombstone USING(sha256)")
+        return self._db.fetch_int(
+            "SELECT count(*) FROM main.image JOIN other.tombstone USING(sha256)"
+        )
 
     def add_image(self, sha256: str) -> None:
-        """Take one image over, after its file. Call inside a write."""
+        """Take one image over, after its file. Call inside a transaction."""
         self._copy("image", "o.sha256=?", "", {}, (sha256,))
-        self._db.run("UPDATE main.image SET state='ok' WHERE sha256=?", (sha256,))
+        self._db.execute("UPDATE main.image SET state='ok' WHERE sha256=?", (sha256,))
 
-    def add_places(self) -> None:
-        """Origins, fetches, videos, rejections and tombstones. Call inside a write."""
+    def add_origins(self) -> None:
+        """Origins, fetches, videos, rejections and tombstones. Call inside a transaction."""
         # What was fetched there, and is not here, is still to be fetched.
         got = "(o.image IS NULL OR i.id IS NOT NULL)"
         self._copy("fetch", got, _PERHAPS_OUR_IMAGE, {"image": "i.id"})
@@ -333,7 +339,7 @@ class Merging(Table):
         self._copy("origin", "1", _OUR_IMAGE, {"image": "i.id"})
 
     def add_samples(self) -> None:
-        """Add faces and undecided samples of images not searched here. Call inside a write."""
+        """Add faces and samples of images not searched here. Call inside a transaction."""
         self._add_classes()
         self._copy("face", f"{_UNSEEN} AND {_NEW_BOX}", _OUR_IMAGE, {"image": "i.id"})
         kept = f"o.id IN (SELECT face FROM other.sample o WHERE {_DECIDED}) AND NOT ({_UNSEEN})"
@@ -347,11 +353,11 @@ class Merging(Table):
         self._copy("scan", _UNSEEN, _OUR_IMAGE, {"image": "i.id"})
 
     def _add_classes(self) -> None:
-        new = self._db.rows(
+        new = self._db.fetch_all(
             "SELECT name FROM other.class WHERE name NOT IN (SELECT name FROM main.class)"
         )
         self._copy("class", "1", "", {"merged_into": "NULL"})
-        self._db.many(
+        self._db.execute_many(
             "UPDATE main.class SET merged_into=(SELECT c.id FROM other.class o JOIN other.class t "
             "ON t.id=o.merged_into JOIN main.class c ON c.name=t.name WHERE o.name=?1) "
             "WHERE name=?1",
@@ -369,28 +375,28 @@ class Merging(Table):
         """Insert the rows `o` of a table that are not there; `own` gives columns of ours."""
         columns = [
             row["name"]
-            for row in self._db.rows(f"PRAGMA main.table_info({table})")
+            for row in self._db.fetch_all(f"PRAGMA main.table_info({table})")
             if not (row["name"] == "id" and row["type"] == "INTEGER")
         ]
         picked = ", ".join(own.get(name, f"o.{name}") for name in columns)
         order = "o.id" if table in _NUMBERED else "1"
-        self._db.run(
+        self._db.execute(
             f"INSERT OR IGNORE INTO main.{table}({','.join(columns)}) "
             f"SELECT {picked} FROM other.{table} o {joined} WHERE {where} ORDER BY {order}",
             values,
         )
 
-    def steps(self, schema: str) -> list[Row]:
+    def list_steps(self, schema: str) -> list[Row]:
         """Return the steps of `main` or `other`, oldest first, without those of merges."""
-        return self._db.rows(
-            f"WITH RECURSIVE made(id) AS (SELECT id FROM {schema}.step WHERE kind='{TAKE_IN}' "
+        return self._db.fetch_all(
+            f"WITH RECURSIVE made(id) AS (SELECT id FROM {schema}.step WHERE kind='{MERGE_KIND}' "
             f"UNION SELECT s.id FROM made JOIN {schema}.step s ON s.undoes=made.id) "
             f"SELECT * FROM {schema}.step WHERE id NOT IN (SELECT id FROM made) ORDER BY id"
         )
 
-    def lines(self, schema: str, step: int) -> dict[str, str]:
+    def get_decisions(self, schema: str, step: int) -> dict[str, str]:
         """Return the action of each decision of a step, by sample, on what both have."""
-        return self._db.mapping(
+        return self._db.fetch_dict(
             f"SELECT s.key, d.action FROM {schema}.decision d JOIN {schema}.sample s "
             f"ON s.id=d.sample WHERE d.step=? AND {_SHARED[schema]} ORDER BY d.id",
             (step,),
@@ -399,11 +405,11 @@ class Merging(Table):
     def add_step(self, step: Row, here: int | None, undoes: int | None) -> int:
         """Append a step of the other, or what step `here` lacks of it; its number."""
         if here is None:
-            taken = self._db.number("SELECT 1 FROM main.step WHERE undoes=?", (undoes,))
+            taken = self._db.fetch_int("SELECT 1 FROM main.step WHERE undoes=?", (undoes,))
             undone = None if taken else undoes
-            here = add_step(self._db, step["at"], step["who"], operation_of(step), undone)
-            self._db.run("UPDATE main.step SET merged=1 WHERE id=?", (here,))
-        self._db.run(
+            here = add_step(self._db, step["at"], step["who"], operation_from_row(step), undone)
+            self._db.execute("UPDATE main.step SET merged=1 WHERE id=?", (here,))
+        self._db.execute(
             "INSERT INTO main.decision(step,sample,action,value,before_status,before_label,"
             "provenance) SELECT ?1, s.id, d.action, "
             f"{_OUR_CLASS.format('d.value')}, d.before_status, "
@@ -415,10 +421,10 @@ class Merging(Table):
         )
         return here
 
-    def state_of(self, schema: str, key: str) -> SampleState | None:
+    def get_state(self, schema: str, key: str) -> SampleState | None:
         """Return what one of the two says of a sample now; None where it is not there."""
         last = f"(SELECT max(id) FROM {schema}.decision WHERE sample=s.id)"
-        row = self._db.first(
+        row = self._db.fetch_one(
             "SELECT s.status, c.name, ifnull(d.action, ''), ifnull(d.provenance, '') "
             f"FROM {schema}.sample s LEFT JOIN {schema}.class c ON c.id=s.label "
             f"LEFT JOIN {schema}.decision d ON d.id={last} WHERE s.key=?",
@@ -426,10 +432,10 @@ class Merging(Table):
         )
         return SampleState(*row) if row else None
 
-    def steps_about(self, key: str) -> set[int]:
+    def list_steps_of_sample(self, key: str) -> set[int]:
         """Return the steps of ours with a decision on a sample."""
         return set(
-            self._db.column(
+            self._db.fetch_column(
                 "SELECT DISTINCT step FROM main.decision WHERE sample="
                 "(SELECT id FROM main.sample WHERE key=?)",
                 (key,),
@@ -446,10 +452,10 @@ _SHARED = {
 
 
 @contextmanager
-def beside(db: Connection, other: Path) -> Iterator[Merging]:
+def open_merge(db: Connection, other: Path) -> Iterator[CatalogueMerge]:
     """Put a copy of another catalogue beside ours, as long as the block lasts."""
     db.attach(other, "other")
     try:
-        yield Merging(db)
+        yield CatalogueMerge(db)
     finally:
         db.detach("other")

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from gleanset.db.classes import LabelClasses, present_class
-from gleanset.db.connection import PART, Connection, Row, Table, mapping_of
+from gleanset.db.classes import LabelClasses, merged_class_sql
+from gleanset.db.connection import MAX_SQL_VALUES, Connection, Row, Table, dict_from_rows
 from gleanset.db.faces import Tracks
 from gleanset.db.images import POST
-from gleanset.db.rows import dump, load, now, record_of
+from gleanset.db.rows import dump, load, now, record_from_row
 from gleanset.db.samples import HINT
-from gleanset.db.sorting import PROPOSED, WAITS
+from gleanset.db.sorting import IS_WAITING, WAITING_PROPOSALS
 from gleanset.errors import UsageError
 from gleanset.records import Box, Region
 
@@ -54,20 +54,20 @@ class Presort(NamedTuple):
 class Proposals(Table):
     """The `presort`, `presorted` and `proposal` tables."""
 
-    def newest(self) -> Presort | None:
+    def get_latest(self) -> Presort | None:
         """Return the presort in force; its `id` grows with each one, so a window can watch it."""
-        row = self._db.first("SELECT * FROM presort ORDER BY id DESC LIMIT 1")
-        return record_of(Presort, row, facts=load(row["facts"])) if row else None
+        row = self._db.fetch_one("SELECT * FROM presort ORDER BY id DESC LIMIT 1")
+        return record_from_row(Presort, row, facts=load(row["facts"])) if row else None
 
-    def not_known(self) -> list[str]:
+    def list_new_classes(self) -> list[str]:
         """Return classes that got labels since the newest presort."""
-        newest = self.newest()
+        newest = self.get_latest()
         known = newest.facts.get("known") if newest else None
         if not isinstance(known, list):
             return []
         classes = LabelClasses(self._db)
-        met = {classes.id_of(str(name)) for name in known}
-        named = self._db.rows(
+        met = {classes.get_id(str(name)) for name in known}
+        named = self._db.fetch_all(
             "SELECT id, name FROM class WHERE id IN "
             "(SELECT label FROM sample WHERE status='labelled') ORDER BY name"
         )
@@ -75,20 +75,20 @@ class Proposals(Table):
 
     def replace(self, presorted: Sequence[PresortedSample], facts: Mapping[str, object]) -> int:
         """Replace all by a new presort, without samples and classes that are gone; its number."""
-        with self._db.write():
-            self._db.run("DELETE FROM proposal")
-            self._db.run("DELETE FROM presorted")
+        with self._db.transaction():
+            self._db.execute("DELETE FROM proposal")
+            self._db.execute("DELETE FROM presorted")
             self._insert(presorted)
             return self._db.insert("presort", {"at": now(), "facts": dump(facts)})
 
     def _insert(self, presorted: Sequence[PresortedSample]) -> None:
         """Write what is said of samples of which no proposal is there."""
-        self._db.many(
+        self._db.execute_many(
             "INSERT OR REPLACE INTO presorted(sample, place, cluster, outlier) "
             "SELECT id, ?, ?, ? FROM sample WHERE key=?",
             [(s.place, s.cluster, s.outlier, s.sample) for s in presorted],
         )
-        self._db.many(
+        self._db.execute_many(
             "INSERT INTO proposal(sample, rank, confidence, label) "
             "SELECT s.id, ?, ?, c.id FROM sample s, class c WHERE s.key=? AND c.name=?",
             [
@@ -98,31 +98,31 @@ class Proposals(Table):
             ],
         )
 
-    def revise(self, changed: Sequence[PresortedSample], facts: Mapping[str, object]) -> int:
+    def update(self, changed: Sequence[PresortedSample], facts: Mapping[str, object]) -> int:
         """Put a presort in the place of the newest, which differs in some samples; its number."""
-        with self._db.write():
-            self._db.many(
+        with self._db.transaction():
+            self._db.execute_many(
                 f"DELETE FROM proposal WHERE sample={_ROW}",
                 [(one.sample,) for one in changed],
             )
             self._insert(changed)
             number = self._db.insert("presort", {"at": now(), "facts": dump(facts)})
-            self._db.run(_REPLACED, (number,))
+            self._db.execute(_REPLACED, (number,))
             return number
 
-    def of(self, samples: Sequence[str]) -> dict[str, PresortedSample]:
+    def get_many(self, samples: Sequence[str]) -> dict[str, PresortedSample]:
         """Return what is said of some samples, by key; nothing of those the presort did not see."""
-        rows = list(self._db.rows_in(f"{_PRESORTED} WHERE s.key", samples))
+        rows = list(self._db.iter_rows_in(f"{_PRESORTED} WHERE s.key", samples))
         return {presorted_sample.sample: presorted_sample for presorted_sample in self._full(rows)}
 
-    def each(self) -> Iterator[PresortedSample]:
+    def iterate(self) -> Iterator[PresortedSample]:
         """Everything the presort says, by place, a page in memory at a time."""
-        for rows in self._db.pages(f"{_PRESORTED} WHERE TRUE", ("t.place", "t.sample")):
+        for rows in self._db.iter_pages(f"{_PRESORTED} WHERE TRUE", ("t.place", "t.sample")):
             yield from self._full(rows)
 
     def _full(self, rows: Sequence[Row]) -> list[PresortedSample]:
         proposals: dict[int, list[Proposal]] = {row["sample"]: [] for row in rows}
-        for row in self._db.rows_in(
+        for row in self._db.iter_rows_in(
             "SELECT p.sample, c.name, p.confidence FROM proposal p JOIN class c ON c.id=p.label "
             "WHERE p.sample",
             proposals,
@@ -130,7 +130,7 @@ class Proposals(Table):
         ):
             proposals[row["sample"]].append(Proposal(row["name"], row["confidence"]))
         return [
-            record_of(
+            record_from_row(
                 PresortedSample,
                 row,
                 sample=row["key"],
@@ -175,23 +175,27 @@ class PresortSample(NamedTuple):
 class PresortSamples(Table):
     """Read only, over several tables."""
 
-    def each(self) -> Iterator[PresortSample]:
+    def iterate(self) -> Iterator[PresortSample]:
         """Yield samples that are not retired, by key; of duplicates only labelled ones."""
-        for rows in self._db.pages(f"SELECT * FROM sample WHERE {_TAUGHT}", ("key",), within=_LIKE):
+        for rows in self._db.iter_pages(
+            f"SELECT * FROM sample WHERE {_TAUGHT}", ("key",), within=_LIKE
+        ):
             yield from self._made(rows)
 
-    def of(self, samples: Sequence[int]) -> dict[int, PresortSample | None]:
+    def get_many(self, samples: Sequence[int]) -> dict[int, PresortSample | None]:
         """Return some samples (rows) as `each` would; None for those that it leaves out."""
-        keys = mapping_of(self._db.rows_in("SELECT key, id FROM sample WHERE id", samples))
+        keys = dict_from_rows(self._db.iter_rows_in("SELECT key, id FROM sample WHERE id", samples))
         found: dict[int, PresortSample | None] = dict.fromkeys(samples)
-        for some in (samples[at : at + PART] for at in range(0, len(samples), PART)):
+        for some in (
+            samples[at : at + MAX_SQL_VALUES] for at in range(0, len(samples), MAX_SQL_VALUES)
+        ):
             page = f"SELECT * FROM sample WHERE {_TAUGHT} AND id IN ({','.join('?' * len(some))})"
-            rows = self._db.rows(_LIKE.replace("{page}", page), some)
+            rows = self._db.fetch_all(_LIKE.replace("{page}", page), some)
             found |= {keys[one.key]: one for one in self._made(rows)}
         return found
 
     def _made(self, rows: Sequence[Row]) -> Iterator[PresortSample]:
-        classes = self._db.mapping("SELECT id, name FROM class")
+        classes = self._db.fetch_dict("SELECT id, name FROM class")
         for key, status, label, group, refused, scenes, posts, hint, kept, track, *cut in rows:
             ties = tuple(sorted(tie for tie in load(scenes) + load(posts) if tie))
             numbers = (int(part) for part in (refused or "").split(",") if part)
@@ -226,9 +230,9 @@ class ProposedSample(NamedTuple):
     outlier: float | None
 
 
-def proposed_samples(db: Connection) -> Iterator[ProposedSample]:
+def iter_proposed_samples(db: Connection) -> Iterator[ProposedSample]:
     """Yield every sample that something is proposed for, by key, a page in memory at a time."""
-    pages = db.pages(
+    pages = db.iter_pages(
         "SELECT key FROM sample s WHERE EXISTS(SELECT 1 FROM proposal p WHERE p.sample=s.id)",
         ("key",),
         within=_EACH,
@@ -239,10 +243,10 @@ def proposed_samples(db: Connection) -> Iterator[ProposedSample]:
                 yield found
 
 
-_CLASS = present_class("name", "id=p.label")
+_CLASS = merged_class_sql("name", "id=p.label")
 
 _EACH = (
-    f"SELECT s.key, s.status, {WAITS} AS waits, {_CLASS} AS label, p.confidence, t.place, "
+    f"SELECT s.key, s.status, {IS_WAITING} AS waits, {_CLASS} AS label, p.confidence, t.place, "
     "t.cluster, t.outlier, (SELECT merged_into=id FROM class WHERE id=p.label) AS hidden "
     "FROM ({page}) k JOIN sample s ON s.key=k.key JOIN proposal p ON p.sample=s.id "
     "JOIN presorted t ON t.sample=s.id LEFT JOIN sorting_note m ON m.sample=s.id ORDER BY "
@@ -268,10 +272,12 @@ def _made(key: str, rows: list[Row]) -> ProposedSample | None:
 _TENTH = "min(9, CAST(p.confidence * 10 AS INT))"
 
 
-def proposed_by_tenths(db: Connection) -> dict[int, dict[int, int]]:
+def count_proposals_by_tenth(db: Connection) -> dict[int, dict[int, int]]:
     """Count waiting samples by first proposed class (row) and tenth of confidence (0..9)."""
     found: dict[int, dict[int, int]] = {}
-    for row in db.rows(f"SELECT p.label, {_TENTH}, count(*) FROM {PROPOSED} GROUP BY 1, 2"):
+    for row in db.fetch_all(
+        f"SELECT p.label, {_TENTH}, count(*) FROM {WAITING_PROPOSALS} GROUP BY 1, 2"
+    ):
         found.setdefault(row[0], {})[row[1]] = row[2]
     return found
 
@@ -279,7 +285,7 @@ def proposed_by_tenths(db: Connection) -> dict[int, dict[int, int]]:
 _LETTERS = 8
 
 
-class LookAlikeStack(NamedTuple):
+class SampleCluster(NamedTuple):
     """Look-alikes, the `waiting` ones by typicality; `id` is a hash of all of its samples."""
 
     id: str
@@ -287,19 +293,19 @@ class LookAlikeStack(NamedTuple):
     decided: int
 
 
-def stacks(db: Connection) -> list[LookAlikeStack]:
+def list_clusters(db: Connection) -> list[SampleCluster]:
     """Return the stacks in which something waits, the largest first."""
     return sorted(
         (one for one in _every(db) if one.waiting), key=lambda one: (-len(one.waiting), one.id)
     )
 
 
-def stack_named(db: Connection, name: str) -> LookAlikeStack:
+def get_cluster(db: Connection, name: str) -> SampleCluster:
     """Return the waiting stack of this id, or track of this name. Raises `UsageError`."""
     stack = next((one for one in _every(db) if one.id == name), None)
-    if stack is None and (track := Tracks(db).named(name)) is not None:
+    if stack is None and (track := Tracks(db).get(name)) is not None:
         decided = len(track.samples) - len(track.waiting)
-        stack = LookAlikeStack(name, track.waiting, decided)
+        stack = SampleCluster(name, track.waiting, decided)
     if stack is None:
         raise UsageError(
             f"there is no stack {name!r}: each presort makes them anew, of what is there then",
@@ -313,9 +319,9 @@ def stack_named(db: Connection, name: str) -> LookAlikeStack:
     return stack
 
 
-def _every(db: Connection) -> list[LookAlikeStack]:
-    rows = db.rows(
-        f"SELECT t.cluster, s.key, {WAITS} AS waits FROM presorted t JOIN sample s ON "
+def _every(db: Connection) -> list[SampleCluster]:
+    rows = db.fetch_all(
+        f"SELECT t.cluster, s.key, {IS_WAITING} AS waits FROM presorted t JOIN sample s ON "
         f"s.id=t.sample "
         "LEFT JOIN sorting_note m ON m.sample=s.id WHERE t.cluster IS NOT NULL "
         "ORDER BY t.cluster, t.outlier, s.key"
@@ -326,5 +332,5 @@ def _every(db: Connection) -> list[LookAlikeStack]:
         told = "\n".join(sorted(str(row["key"]) for row in members))
         waiting = tuple(str(row["key"]) for row in members if row["waits"])
         name = hashlib.sha256(told.encode()).hexdigest()[:_LETTERS]
-        every_stack.append(LookAlikeStack(name, waiting, len(members) - len(waiting)))
+        every_stack.append(SampleCluster(name, waiting, len(members) - len(waiting)))
     return every_stack

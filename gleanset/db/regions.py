@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from gleanset.db.connection import Row, Table, mapping_of
-from gleanset.db.rows import FAIR_ORDER, record_of, region_of
+from gleanset.db.connection import Row, Table, dict_from_rows
+from gleanset.db.rows import FAIR_ORDER, record_from_row, region_from_row
 from gleanset.db.samples import IN_USE
 from gleanset.records import Box, Region, Sample
 
@@ -32,14 +32,14 @@ SAMPLE_REGION = (
 """SQL: the fields of `SampleRegion`, of a sample `s` and its image `i`."""
 
 
-def same_region(table: str) -> str:
+def same_region_sql(table: str) -> str:
     """Return SQL: the row of `table` is about the region that its sample `s` has now."""
     return " AND ".join(f"{table}.{name}=s.{name}" for name in ("x", "y", "w", "h", "angle"))
 
 
-def sample_region(row: Row) -> SampleRegion:
+def sample_region_from_row(row: Row) -> SampleRegion:
     """Return the value of a row with the columns `SAMPLE_REGION`."""
-    return record_of(SampleRegion, row, region=region_of(row))
+    return record_from_row(SampleRegion, row, region=region_from_row(row))
 
 
 class BoxedSample(NamedTuple):
@@ -62,33 +62,33 @@ _PLACED = (
 class BoxedSamples(Table):
     """Read only."""
 
-    def images(self, text: str = "") -> list[str]:
+    def find_images(self, text: str = "") -> list[str]:
         """Return hashes of images, or those with a text in title or path, as they came."""
         if not text:
-            return self._db.column("SELECT sha256 FROM image WHERE state='ok' ORDER BY id")
-        return self._db.column(
+            return self._db.fetch_column("SELECT sha256 FROM image WHERE state='ok' ORDER BY id")
+        return self._db.fetch_column(
             "SELECT sha256 FROM image i WHERE state='ok' AND (instr(sha256, lower(?1))=1 OR "
             "EXISTS(SELECT 1 FROM origin WHERE image=i.id AND instr(lower(ifnull(title, '') || "
             "char(10) || ifnull(path, '')), lower(?1)))) ORDER BY id",
             (text,),
         )
 
-    def placed(self, sha256: str) -> list[BoxedSample]:
+    def list_in_image(self, sha256: str) -> list[BoxedSample]:
         """Return the samples in use of an image that have a face, from left to right."""
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             f"{_PLACED} s.image=(SELECT id FROM image WHERE sha256=?) ORDER BY f.x, f.y, s.id",
             (sha256,),
         )
         return [_placed(row) for row in rows]
 
-    def in_use(self, key: str) -> BoxedSample | None:
+    def get(self, key: str) -> BoxedSample | None:
         """Return a sample as it is now; None where it is in use no more, or never was."""
-        row = self._db.first(f"{_PLACED} s.key=?", (key,))
+        row = self._db.fetch_one(f"{_PLACED} s.key=?", (key,))
         return None if row is None else _placed(row)
 
-    def taken(self, key: str) -> str | None:
+    def get_status(self, key: str) -> str | None:
         """Return the status of a sample of that key; None where there never was one."""
-        status: str | None = self._db.value("SELECT status FROM sample WHERE key=?", (key,))
+        status: str | None = self._db.fetch_value("SELECT status FROM sample WHERE key=?", (key,))
         return status
 
 
@@ -121,9 +121,9 @@ _IMAGE = "SELECT i.id, i.sha256, i.format, i.width, i.height"
 class VideoFrames(Table):
     """Read only."""
 
-    def around(self, sample: int, most: int = 40) -> tuple[list[Frame], int]:
+    def get_context(self, sample: int, most: int = 40) -> tuple[list[Frame], int]:
         """Return the image of a sample with at most `most` frames before and after; its index."""
-        own = self._db.first(
+        own = self._db.fetch_one(
             f"{_IMAGE}, o.time, o.video FROM sample s JOIN image i ON i.id=s.image LEFT JOIN "
             "origin o ON o.id=(SELECT id FROM origin WHERE image=i.id AND video IS NOT NULL AND "
             "time IS NOT NULL ORDER BY id LIMIT 1) WHERE s.id=?",
@@ -136,7 +136,7 @@ class VideoFrames(Table):
         return self._full([*before, own, *after]), len(before)
 
     def _beside(self, own: Row, side: str, turn: str, most: int) -> list[Row]:
-        return self._db.rows(
+        return self._db.fetch_all(
             f"{_IMAGE}, min(o.time) AS time FROM origin o JOIN image i ON i.id=o.image "
             f"WHERE o.video=? AND i.id<>? AND (o.time, i.id){side}(?,?) "
             f"GROUP BY i.id ORDER BY time {turn}, i.id {turn} LIMIT ?",
@@ -145,7 +145,7 @@ class VideoFrames(Table):
 
     def _full(self, rows: Sequence[Row]) -> list[Frame]:
         faces: dict[int, list[FrameFace]] = {row["id"]: [] for row in rows}
-        for row in self._db.rows_in(
+        for row in self._db.iter_rows_in(
             "SELECT s.image, s.id, s.x, s.y, s.w, s.h, c.name FROM sample s LEFT JOIN class c ON "
             f"c.id=s.label WHERE {IN_USE} AND s.image",
             faces,
@@ -153,7 +153,7 @@ class VideoFrames(Table):
         ):
             image, number, x, y, width, height, label = row
             faces[image].append(FrameFace(number, Box(x, y, width, height), label))
-        return [record_of(Frame, row, faces=tuple(faces[row["id"]])) for row in rows]
+        return [record_from_row(Frame, row, faces=tuple(faces[row["id"]])) for row in rows]
 
 
 class PixelMeasures(NamedTuple):
@@ -175,7 +175,7 @@ class Quality(NamedTuple):
     size: int
 
 
-_SAME_REGION = same_region("q")
+_SAME_REGION = same_region_sql("q")
 
 _MISSING = (
     f"FROM sample s LEFT JOIN quality q ON q.sample=s.id AND {_SAME_REGION} AND q.version=? "
@@ -201,11 +201,11 @@ class QualityFlag(NamedTuple):
     at_least: bool = True
 
     @property
-    def test(self) -> str:
+    def sql(self) -> str:
         """SQL: the columns of `Quality` have the flag; NULL where it is not known."""
         return f"{self.measure}{'>=' if self.at_least else '<='}{self.threshold!r}"
 
-    def holds(self, quality: Quality) -> bool:
+    def matches(self, quality: Quality) -> bool:
         """Return whether these measures have the flag."""
         value = getattr(quality, self.measure)
         return bool(value >= self.threshold if self.at_least else value <= self.threshold)
@@ -216,21 +216,21 @@ class QualityMeasures(Table):
 
     def count_missing(self, version: int) -> int:
         """Return how many samples have no measures of their present region."""
-        return self._db.number(f"SELECT count(*) {_MISSING}", (version,))
+        return self._db.fetch_int(f"SELECT count(*) {_MISSING}", (version,))
 
-    def missing(self, version: int, first: int = 0) -> Iterator[list[int]]:
+    def iter_missing(self, version: int, first: int = 0) -> Iterator[list[int]]:
         """Yield pages of samples (rows) without measures, first a fair sample of waiting ones."""
         waiting = f"SELECT s.id {_MISSING} AND s.status='queue' AND s.kept"
-        sample = self._db.column(f"{waiting} ORDER BY {FAIR_ORDER} LIMIT ?", (version, first))
+        sample = self._db.fetch_column(f"{waiting} ORDER BY {FAIR_ORDER} LIMIT ?", (version, first))
         yield sample
         known = frozenset(sample)
-        for rows in self._db.pages(f"SELECT s.id {_MISSING}", ("s.id",), (version,), size=500):
+        for rows in self._db.iter_pages(f"SELECT s.id {_MISSING}", ("s.id",), (version,), size=500):
             yield [row[0] for row in rows if row[0] not in known]
 
-    def put(self, measured: Sequence[tuple[SampleRegion, PixelMeasures]], version: int) -> None:
+    def save(self, measured: Sequence[tuple[SampleRegion, PixelMeasures]], version: int) -> None:
         """Keep measures, and the region that they are of."""
-        with self._db.write():
-            self._db.many(
+        with self._db.transaction():
+            self._db.execute_many(
                 "INSERT OR REPLACE INTO quality(sample, version, x, y, w, h, angle, blur, darkest, "
                 "lightest, photo, traits) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
                 [
@@ -239,47 +239,47 @@ class QualityMeasures(Table):
                 ],
             )
 
-    def some_descriptors(self, most: int) -> list[bytes | None]:
+    def sample_descriptors(self, most: int) -> list[bytes | None]:
         """Return those of at most so many samples from all over the dataset; None: unmeasured."""
         return [row["traits"] for row in self._some("traits", most)]
 
-    def are_photos(self, most: int) -> bool:
+    def is_photo_dataset(self, most: int) -> bool:
         """Return whether most of some measured samples are photographs rather than drawings."""
         photos = [row["photo"] for row in self._some("photo", most) if row["photo"] is not None]
         return bool(2 * sum(likely > 0.5 for likely in photos) > len(photos))
 
     def _some(self, column: str, most: int) -> Iterator[Row]:
-        last = self._db.number("SELECT ifnull(max(id), 0) FROM sample")
-        return self._db.rows_in(
+        last = self._db.fetch_int("SELECT ifnull(max(id), 0) FROM sample")
+        return self._db.iter_rows_in(
             f"SELECT q.{column} FROM sample s LEFT JOIN quality q ON q.sample=s.id AND "
             f"{_SAME_REGION} WHERE s.status!='retired' AND s.id",
             range(1, last + 1, max(1, -(-last // most))),
         )
 
-    def descriptors(self, rows: Sequence[int]) -> dict[int, bytes]:
+    def get_descriptors(self, rows: Sequence[int]) -> dict[int, bytes]:
         """Return the descriptors of some samples (rows), of those that are measured as they are."""
-        return mapping_of(
-            self._db.rows_in(
+        return dict_from_rows(
+            self._db.iter_rows_in(
                 "SELECT s.id, q.traits FROM sample s JOIN quality q ON q.sample=s.id AND "
                 f"{_SAME_REGION} WHERE s.id",
                 rows,
             )
         )
 
-    def of(self, keys: Sequence[str]) -> dict[str, Quality]:
+    def get_many(self, keys: Sequence[str]) -> dict[str, Quality]:
         """Return the measures of these samples, where there are any."""
-        rows = self._db.rows_in(f"{_QUALITY} WHERE s.key", keys)
-        return {row["key"]: record_of(Quality, row) for row in rows}
+        rows = self._db.iter_rows_in(f"{_QUALITY} WHERE s.key", keys)
+        return {row["key"]: record_from_row(Quality, row) for row in rows}
 
-    def count(self, flags: Sequence[QualityFlag]) -> tuple[int, dict[str, int]]:
+    def count_flagged(self, flags: Sequence[QualityFlag]) -> tuple[int, dict[str, int]]:
         """Return how many samples have measures, and how many of them each flag."""
-        sums = "".join(f", ifnull(sum({flag.test}), 0)" for flag in flags)
-        (row,) = self._db.rows(
+        sums = "".join(f", ifnull(sum({flag.sql}), 0)" for flag in flags)
+        (row,) = self._db.fetch_all(
             f"SELECT count(*){sums} FROM ({_QUALITY} WHERE s.status!='retired')",
         )
         return row[0], {flag.name: row[place] for place, flag in enumerate(flags, 1)}
 
-    def beside(self, samples: Iterable[Sample]) -> Iterator[tuple[Sample, Quality | None]]:
+    def join(self, samples: Iterable[Sample]) -> Iterator[tuple[Sample, Quality | None]]:
         """Samples with their measures, in the same order, some hundred in memory at a time."""
         page: list[Sample] = []
         for sample in samples:
@@ -290,5 +290,5 @@ class QualityMeasures(Table):
         yield from self._paired(page)
 
     def _paired(self, page: list[Sample]) -> Iterator[tuple[Sample, Quality | None]]:
-        found = self.of([sample.key for sample in page]) if page else {}
+        found = self.get_many([sample.key for sample in page]) if page else {}
         yield from ((sample, found.get(sample.key)) for sample in page)

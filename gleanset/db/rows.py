@@ -20,24 +20,24 @@ FAIR_ORDER = "s.id / 16 * 2654435761 % 4294967296, s.id"
 """SQL: samples `s` by blocks of what came together, neighbouring blocks far apart: the first of
 them are a fair sample, and frames of one moment are not torn apart."""
 
-SEARCHED_SO = "detector||' '||settings IN (SELECT value FROM json_each(?))"
-"""SQL: an image was searched in one of the ways of `searches_listed`."""
+MATCHES_SEARCH = "detector||' '||settings IN (SELECT value FROM json_each(?))"
+"""SQL: an image was searched in one of the ways of `encode_searches`."""
 
 Search: TypeAlias = tuple[str, str]
 """A detector and its settings as they are recorded."""
 
 
-def searches_listed(searches: Iterable[Search]) -> str:
-    """Return ways to search as `SEARCHED_SO` takes them."""
+def encode_searches(searches: Iterable[Search]) -> str:
+    """Return ways to search as `MATCHES_SEARCH` takes them."""
     return dump([" ".join(search) for search in searches])
 
 
-def signed(value: int) -> int:
+def to_signed(value: int) -> int:
     """Return an unsigned 64-bit hash as the signed integer that SQLite stores."""
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-def unsigned(value: int) -> int:
+def to_unsigned(value: int) -> int:
     """Return the unsigned 64-bit hash behind a stored integer."""
     return value & 0xFFFF_FFFF_FFFF_FFFF
 
@@ -81,34 +81,34 @@ def field_names(kind: type) -> Iterable[str]:
     return names
 
 
-def record_of(kind: type[Record], row: Row, **own: Any) -> Record:
+def record_from_row(kind: type[Record], row: Row, **own: Any) -> Record:
     """Return a record with the columns of a row; `own` are fields that are not as they are kept."""
     kept = {name: row[name] for name in field_names(kind) if name not in own}
     return kind(**kept, **own)
 
 
-def values_of(record: object, **own: Any) -> dict[str, Any]:
+def row_from_record(record: object, **own: Any) -> dict[str, Any]:
     """Return a record by columns; `own` are those that it lacks, or that are kept otherwise."""
     return {name: getattr(record, name) for name in field_names(type(record))} | own
 
 
 @cache
-def insert_of(table: str, columns: tuple[str, ...], how: str = "INSERT", then: str = "") -> str:
+def insert_sql(table: str, columns: tuple[str, ...], how: str = "INSERT", then: str = "") -> str:
     """Return SQL that inserts a row, its values in the order of the columns."""
     marks = ",".join("?" * len(columns))
     return f"{how} INTO {table}({','.join(columns)}) VALUES({marks}) {then}"
 
 
-def box_of(row: Row) -> Box:
+def box_from_row(row: Row) -> Box:
     """Return the box of a row with the columns x, y, w and h."""
     return Box(row["x"], row["y"], row["w"], row["h"])
 
 
-def columns_of_box(box: Box) -> dict[str, object]:
+def row_from_box(box: Box) -> dict[str, object]:
     """Return a box by columns."""
     return dict(zip("xywh", box, strict=True))
 
 
-def region_of(row: Row) -> Region:
+def region_from_row(row: Row) -> Region:
     """Return the region of a row with the columns of a box, and `angle`."""
-    return Region(box_of(row), row["angle"])
+    return Region(box_from_row(row), row["angle"])

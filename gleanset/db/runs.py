@@ -7,30 +7,32 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Row, Table
-from gleanset.db.rows import dump, load, now, record_of
+from gleanset.db.rows import dump, load, now, record_from_row
 from gleanset.records import Run
 
 
 class Runs(Table):
     """The `run` table."""
 
-    def begin(self, run_id: str, room: str, settings: Mapping[str, object]) -> Run:
+    def start(self, run_id: str, room: str, settings: Mapping[str, object]) -> Run:
         """Start a run, or take up an unfinished one with the same settings."""
         text = dump(settings)
-        with self._db.write():
-            row = self._db.first(
+        with self._db.transaction():
+            row = self._db.fetch_one(
                 "SELECT * FROM run WHERE room=? AND settings=? "
                 "AND status IN ('running','interrupted') ORDER BY started DESC, rowid DESC",
                 (room, text),
             )
             if row is not None:
-                self._db.run("UPDATE run SET status='running', ended=NULL WHERE id=?", (row["id"],))
+                self._db.execute(
+                    "UPDATE run SET status='running', ended=NULL WHERE id=?", (row["id"],)
+                )
                 return _run(row)
             # Only one run of a room is at work: others that say so were killed and given up.
-            self._db.run(
+            self._db.execute(
                 "UPDATE run SET status='given up' WHERE room=? AND status='running'", (room,)
             )
-            self._db.run(
+            self._db.execute(
                 "INSERT INTO run(id,room,settings,started,status) VALUES(?,?,?,?,'running')",
                 (run_id, room, text, now()),
             )
@@ -38,43 +40,45 @@ class Runs(Table):
         assert run is not None
         return run
 
-    def end(self, run_id: str, status: str, result: Mapping[str, object]) -> None:
+    def finish(self, run_id: str, status: str, result: Mapping[str, object]) -> None:
         """Record how a run ended ('done' or 'failed') and what it gave."""
-        with self._db.write():
-            self._db.run(
+        with self._db.transaction():
+            self._db.execute(
                 "UPDATE run SET status=?, ended=?, result=? WHERE id=?",
                 (status, now(), dump(result), run_id),
             )
 
     def get(self, run_id: str) -> Run | None:
         """One run by its folder name."""
-        row = self._db.first("SELECT * FROM run WHERE id=?", (run_id,))
+        row = self._db.fetch_one("SELECT * FROM run WHERE id=?", (run_id,))
         return _run(row) if row else None
 
-    def finished(self, room: str, settings: Mapping[str, object]) -> Run | None:
+    def find_finished(self, room: str, settings: Mapping[str, object]) -> Run | None:
         """Return the newest run of these settings that ended well, if any."""
-        row = self._db.first(
+        row = self._db.fetch_one(
             "SELECT * FROM run WHERE room=? AND settings=? AND status='done' "
             "ORDER BY started DESC, rowid DESC LIMIT 1",
             (room, dump(settings)),
         )
         return _run(row) if row else None
 
-    def newest(self, room: str) -> Run | None:
+    def get_latest(self, room: str) -> Run | None:
         """Return the newest run that ended well, if any."""
-        row = self._db.first(
+        row = self._db.fetch_one(
             "SELECT * FROM run WHERE room=? AND status='done' ORDER BY started DESC, rowid DESC",
             (room,),
         )
         return _run(row) if row else None
 
-    def each(self) -> Iterator[Run]:
+    def iterate(self) -> Iterator[Run]:
         """Yield all runs, oldest first."""
-        yield from (_run(row) for row in self._db.rows("SELECT * FROM run ORDER BY started, rowid"))
+        yield from (
+            _run(row) for row in self._db.fetch_all("SELECT * FROM run ORDER BY started, rowid")
+        )
 
 
 def _run(row: Row) -> Run:
-    return record_of(Run, row, **{name: load(row[name]) for name in ("settings", "result")})
+    return record_from_row(Run, row, **{name: load(row[name]) for name in ("settings", "result")})
 
 
 class EvaluationCounts(NamedTuple):
@@ -88,25 +92,27 @@ class EvaluationCounts(NamedTuple):
 class SplitEvaluations(Table):
     """The `split_evaluation` table."""
 
-    def of_run(self, run: str, split: str) -> EvaluationCounts | None:
+    def get_for_run(self, run: str, split: str) -> EvaluationCounts | None:
         """Return all evaluations of the samples this run was first evaluated on, if any."""
-        row = self._db.first(
+        row = self._db.fetch_one(
             "SELECT data FROM split_evaluation WHERE run=? AND split=? ORDER BY id LIMIT 1",
             (run, split),
         )
         return self._looks(split, row["data"]) if row else None
 
-    def searched_doubts(self, run: str) -> bool:
+    def has_label_issue_search(self, run: str) -> bool:
         """Return whether label issues were searched for with a run's settings, in test too."""
         return bool(
-            self._db.number("SELECT 1 FROM split_evaluation WHERE run=? AND why='doubts'", (run,))
+            self._db.fetch_int(
+                "SELECT 1 FROM split_evaluation WHERE run=? AND why='doubts'", (run,)
+            )
         )
 
     def add(self, run: str, split: str, samples: Iterable[str], why: str) -> EvaluationCounts:
         """Record an evaluation (train, evaluate, doubts); the earlier ones by other runs."""
         data = fingerprint(samples)
-        with self._db.write():
-            known = self._db.number(
+        with self._db.transaction():
+            known = self._db.fetch_int(
                 "SELECT id FROM split_evaluation WHERE run=? AND split=? AND data=? AND why=? "
                 "AND why='train'",
                 (run, split, data, why),
@@ -118,7 +124,7 @@ class SplitEvaluations(Table):
         return before
 
     def _looks(self, split: str, data: str, until: int = 0, own: str = "") -> EvaluationCounts:
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT run, data FROM split_evaluation WHERE split=?1 AND (?2=0 OR id<?2) "
             "AND NOT (run=?3 AND why IN ('train','evaluate')) ORDER BY id",
             (split, until, own),
@@ -132,7 +138,7 @@ def fingerprint(samples: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(set(samples))).encode()).hexdigest()[:16]
 
 
-class Doubt(NamedTuple):
+class LabelIssue(NamedTuple):
     """A label that is likely wrong; `margin` is how much likelier the `suggested` class is."""
 
     sample: str
@@ -143,15 +149,15 @@ class Doubt(NamedTuple):
     run: str
 
 
-class Doubts(Table):
+class LabelIssues(Table):
     """The `doubt` table."""
 
-    def replace(self, doubts: Sequence[Doubt]) -> int:
+    def replace(self, doubts: Sequence[LabelIssue]) -> int:
         """Replace all label issues, without samples and classes that are gone; their number."""
-        with self._db.write():
-            self._db.run("DELETE FROM doubt")
-            seen = self._db.number("SELECT coalesce(max(id), 0) FROM decision")
-            self._db.many(
+        with self._db.transaction():
+            self._db.execute("DELETE FROM doubt")
+            seen = self._db.fetch_int("SELECT coalesce(max(id), 0) FROM decision")
+            self._db.execute_many(
                 "INSERT INTO doubt(sample, given, suggested, confidence, margin, run, seen) "
                 "SELECT s.id, g.id, w.id, ?, ?, ?, ? FROM sample s, class g, class w "
                 "WHERE s.key=? AND g.name=? AND w.name=?",
@@ -160,26 +166,26 @@ class Doubts(Table):
                     for d in doubts
                 ],
             )
-            return self._db.number("SELECT count(*) FROM doubt")
+            return self._db.fetch_int("SELECT count(*) FROM doubt")
 
     def count(self) -> int:
         """Return how many labels nobody has looked at since."""
-        return self._db.number(f"SELECT count(*) {_OPEN}")
+        return self._db.fetch_int(f"SELECT count(*) {_OPEN}")
 
-    def of(self, samples: Sequence[str]) -> dict[str, Doubt]:
+    def get_many(self, samples: Sequence[str]) -> dict[str, LabelIssue]:
         """Return the doubts about some samples, by key."""
-        rows = self._db.rows_in(f"{_DOUBT} AND s.key", samples)
-        return {row["key"]: Doubt(*row[:-1]) for row in rows}
+        rows = self._db.iter_rows_in(f"{_DOUBT} AND s.key", samples)
+        return {row["key"]: LabelIssue(*row[:-1]) for row in rows}
 
-    def each(self) -> Iterator[Doubt]:
+    def iterate(self) -> Iterator[LabelIssue]:
         """Yield all doubts nobody has looked at since, the clearest first, a page at a time."""
         margin, sample = 2.0, -1
-        while rows := self._db.rows(
+        while rows := self._db.fetch_all(
             f"{_DOUBT} AND (d.margin<?1 OR (d.margin=?1 AND d.sample>?2)) "
             "ORDER BY d.margin DESC, d.sample LIMIT 1000",
             (margin, sample),
         ):
-            yield from (Doubt(*row[:-1]) for row in rows)
+            yield from (LabelIssue(*row[:-1]) for row in rows)
             margin, sample = rows[-1]["margin"], rows[-1]["sample"]
 
 

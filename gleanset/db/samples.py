@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from gleanset.db.classes import present_class
+from gleanset.db.classes import merged_class_sql
 from gleanset.db.connection import Connection, Row, Table
-from gleanset.db.images import POST, post_of
-from gleanset.db.journal import Choice, Journal, label_provenances, unseen_labels
-from gleanset.db.rows import box_of, load, now, record_of, unsigned
+from gleanset.db.images import POST, post_sql
+from gleanset.db.journal import Choice, Journal, get_label_provenances, get_unseen_labels
+from gleanset.db.rows import box_from_row, load, now, record_from_row, to_unsigned
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, operation
 from gleanset.records import Sample
@@ -25,7 +25,7 @@ _NAMED = (
     "ifnull((SELECT id FROM class WHERE name=o.hint), (SELECT item FROM change WHERE what='name' "
     "AND before=o.hint ORDER BY id DESC LIMIT 1))"
 )
-_CLASS = f"ifnull({present_class('name', f'id={_NAMED}')}, o.hint)"
+_CLASS = f"ifnull({merged_class_sql('name', f'id={_NAMED}')}, o.hint)"
 # The images of a sample `s` and of its copies.
 _COPIES = (
     "SELECT s.image UNION SELECT g.image FROM sample g WHERE g.grp=s.grp AND g.status<>'retired'"
@@ -74,29 +74,31 @@ class DisputedLabel(NamedTuple):
 class Hints(Table):
     """Over several tables."""
 
-    def waiting(self) -> Iterator[HintedSample]:
+    def iter_waiting(self) -> Iterator[HintedSample]:
         """Yield every sample that waits for a decision, in the order of the keys."""
-        for row in self._db.each(_HINTED, ("s.key",)):
+        for row in self._db.iter_rows(_HINTED, ("s.key",)):
             yield HintedSample(*row)._replace(decided=tuple(load(row[4])))
 
-    def names(self) -> list[str]:
+    def list_names(self) -> list[str]:
         """Return every hint there is, in alphabetical order."""
-        return self._db.column("SELECT DISTINCT hint FROM origin WHERE hint NOT NULL ORDER BY hint")
+        return self._db.fetch_column(
+            "SELECT DISTINCT hint FROM origin WHERE hint NOT NULL ORDER BY hint"
+        )
 
-    def drop(self, name: str) -> int:
+    def remove(self, name: str) -> int:
         """Forget a hint of every image; return the number of images. No label changes."""
-        with self._db.write():
-            number = self._db.number(
+        with self._db.transaction():
+            number = self._db.fetch_int(
                 "SELECT count(DISTINCT image) FROM origin WHERE hint=?", (name,)
             )
             # A place that gave the image without a hint, too, is one place.
-            self._db.run("UPDATE OR IGNORE origin SET hint=NULL WHERE hint=?", (name,))
-            self._db.run("DELETE FROM origin WHERE hint=?", (name,))
+            self._db.execute("UPDATE OR IGNORE origin SET hint=NULL WHERE hint=?", (name,))
+            self._db.execute("DELETE FROM origin WHERE hint=?", (name,))
         return number
 
-    def of(self, samples: Iterable[int]) -> dict[int, frozenset[str]]:
+    def get_classes(self, samples: Iterable[int]) -> dict[int, frozenset[str]]:
         """Return the classes that the images of samples (rows) hint at, each for itself."""
-        rows = self._db.rows_in(
+        rows = self._db.iter_rows_in(
             f"SELECT s.id, json_group_array(DISTINCT {_CLASS}) FROM sample s JOIN origin o ON "
             "o.image=s.image WHERE o.hint IS NOT NULL AND s.id",
             sorted(samples),
@@ -104,20 +106,20 @@ class Hints(Table):
         )
         return {sample: frozenset(load(hints)) for sample, hints in rows}
 
-    def labelled(self, samples: Collection[int]) -> set[int]:
+    def find_labelled(self, samples: Collection[int]) -> set[int]:
         """Return which of these samples (rows) have their label from a hint, or from a copy."""
-        given = label_provenances(self._db, samples)
-        rows = self._db.rows_in("SELECT id, key FROM sample WHERE id", samples)
+        given = get_label_provenances(self._db, samples)
+        rows = self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", samples)
         return {row["id"] for row in rows if given.get(row["key"]) in _UNSEEN}
 
-    def disputed(self, images: Collection[str] | None = None) -> list[DisputedLabel]:
+    def list_disputed(self, images: Collection[str] | None = None) -> list[DisputedLabel]:
         """Return disputed labels, of all or some images, that no person has settled, by key."""
         if images is None:
-            rows = self._db.rows(_DISPUTED)
+            rows = self._db.fetch_all(_DISPUTED)
         else:
             asked = self._same_question(images)
-            rows = list(self._db.rows_in(f"{_DISPUTED} AND s.id", sorted(asked)))
-        given = label_provenances(self._db, [row["id"] for row in rows])
+            rows = list(self._db.iter_rows_in(f"{_DISPUTED} AND s.id", sorted(asked)))
+        given = get_label_provenances(self._db, [row["id"] for row in rows])
         settled = {row["question"] for row in rows if given.get(row["key"]) not in _UNSEEN}
         found = {
             DisputedLabel(row["id"], row["key"], row["label"])
@@ -127,7 +129,7 @@ class Hints(Table):
         return sorted(found, key=lambda one: one.key)
 
     def _same_question(self, images: Collection[str]) -> set[int]:
-        rows = self._db.rows_in(
+        rows = self._db.iter_rows_in(
             "SELECT s.id, g.id FROM image i JOIN sample s ON s.image=i.id "
             "LEFT JOIN sample g ON g.grp=s.grp WHERE i.sha256",
             sorted(images),
@@ -135,7 +137,7 @@ class Hints(Table):
         return {number for row in rows for number in row if number is not None}
 
 
-def withdrawn(sample: str) -> Choice:
+def withdraw_label(sample: str) -> Choice:
     """Return the choice that puts a sample back into the queue: hints dispute its label."""
     return Choice(sample, "clear", None, "hint")
 
@@ -144,10 +146,10 @@ def retract_disputed(db: Connection, images: Collection[str] | None = None) -> i
     """Clear labels that weak labels dispute, of all or some images, in one step; how many."""
     if images is not None and not images:
         return 0
-    with db.write():
-        choices = [withdrawn(disputed.key) for disputed in Hints(db).disputed(images)]
+    with db.transaction():
+        choices = [withdraw_label(disputed.key) for disputed in Hints(db).list_disputed(images)]
         if choices:
-            Journal(db).step(operation(AUTOMATIC, count=len(choices)), choices)
+            Journal(db).apply(operation(AUTOMATIC, count=len(choices)), choices)
     return len(choices)
 
 
@@ -155,7 +157,7 @@ _PAGE = 1000
 
 IN_USE = "s.kept AND s.status<>'retired'"
 
-SET_ASIDE = "NOT s.kept AND s.status<>'retired'"
+IS_DUPLICATE = "NOT s.kept AND s.status<>'retired'"
 """SQL: a sample `s` is found still and was not set aside as a copy; or was."""
 
 _SAMPLE = (
@@ -166,15 +168,15 @@ _SAMPLE = (
 )
 
 
-def newest_plan(db: Connection, table: str) -> str:
+def get_plan_settings(db: Connection, table: str) -> str:
     """Return the settings of the `split_plan` or `balance_plan` in force; empty for none."""
-    return db.value(f"SELECT settings FROM {table} ORDER BY id DESC LIMIT 1") or ""
+    return db.fetch_value(f"SELECT settings FROM {table} ORDER BY id DESC LIMIT 1") or ""
 
 
 class Samples(Table):
     """The `sample` table."""
 
-    def each(
+    def iterate(
         self,
         *,
         label: str | None = None,
@@ -188,36 +190,38 @@ class Samples(Table):
             "EXISTS(SELECT 1 FROM origin WHERE image=s.image AND hint=?)": hint,
         }
         chosen = {test: value for test, value in traits.items() if value is not None}
-        rows = self._db.column(
+        rows = self._db.fetch_column(
             f"SELECT s.id FROM sample s WHERE {' AND '.join(chosen) or 'TRUE'} "
             "ORDER BY s.image, s.id",
             tuple(chosen.values()),
         )
         for start in range(0, len(rows), _PAGE):
             numbers = rows[start : start + _PAGE]
-            by_id = {row["id"]: row for row in self._db.rows_in(f"{_SAMPLE} WHERE s.id", numbers)}
+            by_id = {
+                row["id"]: row for row in self._db.iter_rows_in(f"{_SAMPLE} WHERE s.id", numbers)
+            }
             yield from (_sample(by_id[number]) for number in numbers if number in by_id)
 
-    def by_key(self) -> Iterator[Sample]:
+    def iter_by_key(self) -> Iterator[Sample]:
         """Yield all samples of every status by their keys: the same order in every copy."""
-        return map(_sample, self._db.each(f"{_SAMPLE} WHERE TRUE", ("s.key",)))
+        return map(_sample, self._db.iter_rows(f"{_SAMPLE} WHERE TRUE", ("s.key",)))
 
-    def in_splits(self) -> Iterator[Sample]:
+    def iter_in_splits(self) -> Iterator[Sample]:
         """Yield labelled samples with a split, by key; labels no person has seen only in train."""
-        unseen = unseen_labels(self._db)
-        labelled = (s for s in self.by_key() if s.status == "labelled" and s.split and s.kept)
+        unseen = get_unseen_labels(self._db)
+        labelled = (s for s in self.iter_by_key() if s.status == "labelled" and s.split and s.kept)
         return (s for s in labelled if s.split == "train" or s.key not in unseen)
 
-    def fingerprint_of_splits(self) -> str:
+    def hash_splits(self) -> str:
         """Return a hash of the label and split of every sample."""
         digest = hashlib.sha256()
-        for sample in self.in_splits():
+        for sample in self.iter_in_splits():
             digest.update(f"{sample.key} {sample.label} {sample.split}\n".encode())
         return digest.hexdigest()[:16]
 
-    def named(self, name: str) -> str:
+    def resolve_key(self, name: str) -> str:
         """Return the key that begins so. Raises `UsageError` where none does, or more than one."""
-        keys = self._db.column(
+        keys = self._db.fetch_column(
             "SELECT key FROM sample WHERE key>=?1 AND key<?1||'~' ORDER BY key LIMIT 2", (name,)
         )
         if len(keys) == 1 or name in keys:
@@ -230,10 +234,10 @@ class Samples(Table):
 
     def get(self, key: str) -> Sample | None:
         """Return a sample by its key."""
-        row = self._db.first(f"{_SAMPLE} WHERE s.key=?", (key,))
+        row = self._db.fetch_one(f"{_SAMPLE} WHERE s.key=?", (key,))
         return _sample(row) if row else None
 
-    def counts(self, *traits: str) -> dict[tuple[str | None, ...], int]:
+    def count_by(self, *traits: str) -> dict[tuple[str | None, ...], int]:
         """Return how many samples have each combination of some of the traits below."""
         allowed = {
             "status": "s.status",
@@ -243,34 +247,34 @@ class Samples(Table):
             "kept": "iif(s.kept,'kept','set aside')",
         }
         columns = ",".join(allowed[trait] for trait in traits)
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             f"SELECT {columns}, count(*) FROM sample s LEFT JOIN class c ON c.id=s.label "
             f"GROUP BY {columns} ORDER BY {columns}"
         )
         return {tuple(row)[:-1]: row[len(traits)] for row in rows}
 
-    def pictures(self, keys: Collection[str]) -> dict[str, tuple[str, str, str]]:
+    def get_images(self, keys: Collection[str]) -> dict[str, tuple[str, str, str]]:
         """Return the image of some samples (hash, format), and the detector, by their keys."""
         sql = (
             "SELECT s.key, i.sha256, i.format, s.detector FROM sample s JOIN image i "
             "ON i.id=s.image WHERE s.key"
         )
-        return {key: tuple(picture) for key, *picture in self._db.rows_in(sql, keys)}
+        return {key: tuple(picture) for key, *picture in self._db.iter_rows_in(sql, keys)}
 
     def count(self) -> int:
         """Return the number of samples, including duplicates."""
-        return self._db.number("SELECT count(*) FROM sample")
+        return self._db.fetch_int("SELECT count(*) FROM sample")
 
-    def count_waiting_for_split(self) -> int:
+    def count_unsplit(self) -> int:
         """Return how many labelled samples came after the last split; what it left out is not."""
-        return self._db.number(
+        return self._db.fetch_int(
             "SELECT count(*) FROM sample WHERE status='labelled' AND kept AND split IS NULL AND "
             "moment IS NULL"
         )
 
-    def split_settings(self) -> str:
+    def get_split_settings(self) -> str:
         """Return the settings of the split that is in force; empty when there is none."""
-        return newest_plan(self._db, "split_plan")
+        return get_plan_settings(self._db, "split_plan")
 
     def set_splits(
         self,
@@ -280,28 +284,28 @@ class Samples(Table):
     ) -> None:
         """Write group, split and fold by sample key; all other samples lose theirs."""
         rows = [(key, *row, (folds or {}).get(key)) for key, row in plan.items()]
-        with self._db.write():
-            if settings != self.split_settings():
+        with self._db.transaction():
+            if settings != self.get_split_settings():
                 self._db.insert("split_plan", {"settings": settings, "at": now()})
-            self._db.run("CREATE TEMP TABLE IF NOT EXISTS part(key TEXT PRIMARY KEY, m, s, f)")
-            self._db.run("DELETE FROM part")
-            self._db.many("INSERT INTO part VALUES(?,?,?,?)", rows)
-            self._db.run(
+            self._db.execute("CREATE TEMP TABLE IF NOT EXISTS part(key TEXT PRIMARY KEY, m, s, f)")
+            self._db.execute("DELETE FROM part")
+            self._db.execute_many("INSERT INTO part VALUES(?,?,?,?)", rows)
+            self._db.execute(
                 "UPDATE sample SET split=NULL, moment=NULL, fold=NULL WHERE (split IS NOT NULL OR "
                 "moment IS NOT NULL OR fold IS NOT NULL) AND key NOT IN (SELECT key FROM part)"
             )
-            self._db.run(
+            self._db.execute(
                 "UPDATE sample SET moment=part.m, split=part.s, fold=part.f FROM part WHERE "
                 "part.key=sample.key AND (moment IS NOT part.m OR split IS NOT part.s OR "
                 "fold IS NOT part.f)"
             )
-            self._db.run("DELETE FROM part")
+            self._db.execute("DELETE FROM part")
 
     def add_to_splits(self, plan: Mapping[str, tuple[str, str | None]]) -> None:
         """Write (moment, split) of samples that have neither; all others keep theirs."""
         rows = [(*row, key) for key, row in plan.items()]
-        with self._db.write():
-            self._db.many(
+        with self._db.transaction():
+            self._db.execute_many(
                 "UPDATE sample SET moment=?, split=? WHERE key=? AND split IS NULL AND "
                 "moment IS NULL",
                 rows,
@@ -309,8 +313,8 @@ class Samples(Table):
 
 
 def _sample(row: Row) -> Sample:
-    kept, phash = bool(row["kept"]), unsigned(row["phash"])
-    return record_of(Sample, row, box=box_of(row), phash=phash, kept=kept)
+    kept, phash = bool(row["kept"]), to_unsigned(row["phash"])
+    return record_from_row(Sample, row, box=box_from_row(row), phash=phash, kept=kept)
 
 
 # Besides what is labelled: copies that were set aside, and what had a split until its label was
@@ -350,10 +354,10 @@ class GroupEvidence(NamedTuple):
 class SplitGroups(Table):
     """Read only, over several tables."""
 
-    def each(self, keys: Collection[str] = ()) -> Iterator[GroupEvidence]:
+    def iterate(self, keys: Collection[str] = ()) -> Iterator[GroupEvidence]:
         """Yield samples that take part or tie others, and `keys`, once per origin, by key."""
         among = "TRUE" if keys else _TIED
-        for rows in self._db.pages(
+        for rows in self._db.iter_pages(
             f"SELECT * FROM sample WHERE ({among})",
             ("key",),
             within="SELECT s.id, s.key, iif(s.status='labelled' AND s.kept, c.name, NULL), "
@@ -364,13 +368,13 @@ class SplitGroups(Table):
         ):
             for *tie, tied in rows:
                 if tied or tie[1] in keys:
-                    yield GroupEvidence(*tie)._replace(phash=unsigned(tie[7]))
+                    yield GroupEvidence(*tie)._replace(phash=to_unsigned(tie[7]))
 
-    def may_share_moment(self, sample: int, seconds: float, distance: int) -> list[str]:
+    def find_related(self, sample: int, seconds: float, distance: int) -> list[str]:
         """Return keys of all samples that may be in the group of one (row), and some more."""
         near = (
             f"b.scene=a.scene OR abs(b.time-a.time)<{seconds}",
-            f"b.post=a.post AND {post_of('b')}={post_of('a')}",
+            f"b.post=a.post AND {post_sql('b')}={post_sql('a')}",
         )
         frames, posts = (
             "s.image IN (SELECT b.image FROM sample x JOIN origin a ON a.image=x.image "
@@ -383,34 +387,34 @@ class SplitGroups(Table):
         )
         paired = "s.id IN (SELECT a FROM pair WHERE b=?1 UNION SELECT b FROM pair WHERE a=?1)"
         tests = " OR ".join([*same, frames, posts, paired])
-        tied = self._db.column(f"SELECT s.key FROM sample s WHERE {tests}", (sample,))
-        mine = self._db.number("SELECT phash FROM sample WHERE id=?", (sample,))
-        hashes = self._db.rows("SELECT key, phash FROM sample")
+        tied = self._db.fetch_column(f"SELECT s.key FROM sample s WHERE {tests}", (sample,))
+        mine = self._db.fetch_int("SELECT phash FROM sample WHERE id=?", (sample,))
+        hashes = self._db.fetch_all("SELECT key, phash FROM sample")
         return tied + [
             key
             for key, phash in hashes
-            if (unsigned(phash) ^ unsigned(mine)).bit_count() <= distance
+            if (to_unsigned(phash) ^ to_unsigned(mine)).bit_count() <= distance
         ]
 
-    def conflicting(self) -> list[str]:
+    def list_conflicting_copies(self) -> list[str]:
         """Return the keys of copies of one picture that are labelled differently."""
-        return self._db.column(
+        return self._db.fetch_column(
             "SELECT key FROM sample WHERE kept AND status='labelled' AND grp IN (SELECT grp "
             "FROM sample WHERE grp IS NOT NULL AND kept AND status='labelled' GROUP BY grp "
             "HAVING count(DISTINCT label)>1) ORDER BY key"
         )
 
-    def sources(self) -> list[str]:
+    def list_sources(self) -> list[str]:
         """Return all sources that images came from."""
-        return self._db.column("SELECT DISTINCT source FROM origin ORDER BY 1")
+        return self._db.fetch_column("SELECT DISTINCT source FROM origin ORDER BY 1")
 
-    def videos(self) -> dict[str, str]:
+    def list_videos(self) -> dict[str, str]:
         """Return all videos that were sampled: content (SHA-256) and name."""
-        return self._db.mapping("SELECT sha256, name FROM video ORDER BY name")
+        return self._db.fetch_dict("SELECT sha256, name FROM video ORDER BY name")
 
-    def not_searched(self) -> int:
+    def count_not_searched(self) -> int:
         """Return how many labelled samples were never searched for duplicates."""
-        return self._db.number(
+        return self._db.fetch_int(
             "SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id "
             "WHERE s.status='labelled' AND ifnull(l.searched,0)=0"
         )
@@ -423,32 +427,32 @@ class SampleWeight(NamedTuple):
     weight: float
 
 
-AS_IT_IS = SampleWeight(1, 1.0)
+DEFAULT_WEIGHT = SampleWeight(1, 1.0)
 
 
 class Balances(Table):
     """The `balance` table."""
 
-    def shares(self) -> dict[str, SampleWeight]:
+    def get_weights(self) -> dict[str, SampleWeight]:
         """Return the samples of train that do not count as they are, by key."""
-        shares = self._db.mapping(
+        shares = self._db.fetch_dict(
             "SELECT s.key, b.copies, b.weight FROM balance b JOIN sample s ON s.id=b.sample "
             "WHERE s.split='train' AND s.status='labelled' AND (b.copies, b.weight)<>(1, 1.0) "
             "ORDER BY s.key"
         )
         return {key: SampleWeight(*share) for key, share in shares.items()}
 
-    def settings(self) -> str:
+    def get_settings(self) -> str:
         """Return the settings of the balance in force; empty when there is none."""
-        return newest_plan(self._db, "balance_plan")
+        return get_plan_settings(self._db, "balance_plan")
 
     def replace(self, shares: Mapping[str, SampleWeight], settings: str) -> None:
         """Put a new balance in force, whole or not at all; nothing is left of an earlier one."""
-        with self._db.write():
-            self._db.run("DELETE FROM balance")
-            self._db.many(
+        with self._db.transaction():
+            self._db.execute("DELETE FROM balance")
+            self._db.execute_many(
                 "INSERT INTO balance SELECT id, ?, ? FROM sample WHERE key=?",
                 [(share.copies, share.weight, key) for key, share in shares.items()],
             )
-            if settings != self.settings():
+            if settings != self.get_settings():
                 self._db.insert("balance_plan", {"settings": settings, "at": now()})

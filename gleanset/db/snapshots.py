@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from gleanset.config import did_you_mean
 from gleanset.db.connection import CATALOGUE, Connection, Row
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.rows import clean, dump, load, now, record_of
+from gleanset.db.rows import clean, dump, load, now, record_from_row
 from gleanset.db.visitors import REMOVAL
 from gleanset.errors import CatalogueCorrupt, UsageError
 from gleanset.files.atomic import PARTIAL, disk_errors
@@ -23,7 +23,7 @@ from gleanset.files.names import safe_name
 from gleanset.platform import replace_file, sync_folder
 from gleanset.records import SPLITS, Snapshot
 
-FOLDER = "snapshots"
+SNAPSHOT_FOLDER = "snapshots"
 _ENDING = ".sqlite"
 
 
@@ -31,28 +31,28 @@ class Snapshots:
     """The snapshots of a dataset folder."""
 
     def __init__(self, root: Path) -> None:
-        self._folder = root / FOLDER
+        self._folder = root / SNAPSHOT_FOLDER
 
-    def names(self) -> list[str]:
+    def list_names(self) -> list[str]:
         """Return the names of all snapshots, in alphabetical order."""
         return sorted(path.name[: -len(_ENDING)] for path in self._folder.glob(f"[!.]*{_ENDING}"))
 
-    def each(self) -> Iterator[Snapshot]:
+    def iterate(self) -> Iterator[Snapshot]:
         """Yield all snapshots, the oldest first. Raises `CatalogueCorrupt`."""
-        yield from sorted(map(self.get, self.names()), key=lambda one: (one.at, one.name))
+        yield from sorted(map(self.get, self.list_names()), key=lambda one: (one.at, one.name))
 
     def get(self, name: str) -> Snapshot:
         """Return a snapshot. Raises `UsageError` and `CatalogueCorrupt`."""
-        with self.opened(name) as db:
-            if (row := db.first("SELECT * FROM snapshot")) is None:
+        with self.open(name) as db:
+            if (row := db.fetch_one("SELECT * FROM snapshot")) is None:
                 raise self._damaged(name, f"{self._path(name)} is not a snapshot")
-            return record_of(Snapshot, row, name=name, **load(row["counts"]))
+            return record_from_row(Snapshot, row, name=name, **load(row["counts"]))
 
     @contextmanager
-    def opened(self, name: str) -> Iterator[Connection]:
+    def open(self, name: str) -> Iterator[Connection]:
         """Open a snapshot to be read. Raises `UsageError` and `CatalogueCorrupt`."""
-        if name not in self.names():
-            known = self.names()
+        if name not in self.list_names():
+            known = self.list_names()
             listed = "list them: gleanset snapshot" if known else "make one: gleanset snapshot NAME"
             raise UsageError(f"no such snapshot: {name}", f"{did_you_mean(name, known)}{listed}")
         try:
@@ -62,62 +62,62 @@ class Snapshots:
             raise self._damaged(name, error.what) from error
 
     @contextmanager
-    def all_opened(self) -> Iterator[list[Connection]]:
+    def open_all(self) -> Iterator[list[Connection]]:
         """Open all snapshots to be read. Raises `CatalogueCorrupt`."""
         with ExitStack() as stack:
-            yield [stack.enter_context(self.opened(name)) for name in self.names()]
+            yield [stack.enter_context(self.open(name)) for name in self.list_names()]
 
-    def take(self, db: Connection, name: str, note: str = "", who: str = "") -> Snapshot:
+    def create(self, db: Connection, name: str, note: str = "", who: str = "") -> Snapshot:
         """Copy an open catalogue under a name, atomically. Raises `UsageError` and `DiskFull`."""
-        name = snapshot_name(name)
+        name = normalize_snapshot_name(name)
         # File systems that ignore case would replace the other one.
-        if name.casefold() in map(str.casefold, self.names()):
+        if name.casefold() in map(str.casefold, self.list_names()):
             raise UsageError(
                 f"snapshot exists already: {name}",
                 f"choose another name, or remove it: gleanset snapshot --remove {name}",
             )
         with _new_catalogue(self._path(name)) as new:
             db.copy_to(new)
-            with closing(Connection(new)) as copy, copy.write():
+            with closing(Connection(new)) as copy, copy.transaction():
                 row = {"at": now(), "who": who, "note": clean(note), "counts": dump(_counts(copy))}
-                copy.run("DELETE FROM snapshot")
+                copy.execute("DELETE FROM snapshot")
                 copy.insert("snapshot", row)
         return self.get(name)
 
-    def take_dated(self, db: Connection, prefix: str, note: str, who: str) -> Snapshot:
+    def create_dated(self, db: Connection, prefix: str, note: str, who: str) -> Snapshot:
         """Copy an open catalogue under a name with the present time."""
         name = f"{prefix}-{now()[:19].replace('-', '').replace(':', '')}"
-        taken, number = self.names(), 2
+        taken, number = self.list_names(), 2
         while (free := name if number == 2 else f"{name}-{number}") in taken:
             number += 1
-        return self.take(db, free, note, who)
+        return self.create(db, free, note, who)
 
     def remove(self, name: str) -> None:
         """Remove a snapshot, a damaged one too. Raises `UsageError`."""
-        if name in self.names():
+        if name in self.list_names():
             self._path(name).unlink(missing_ok=True)
         else:
-            with self.opened(name):
+            with self.open(name):
                 pass
 
     def erase_forgotten(self, present: Connection) -> set[str]:
         """Remove from all snapshots what was forgotten; return the keys of its samples."""
         keys: set[str] = set()
-        tombstones = present.rows("SELECT sha256, reason FROM tombstone")
-        for name in self.names():
-            with self.opened(name) as db:
+        tombstones = present.fetch_all("SELECT sha256, reason FROM tombstone")
+        for name in self.list_names():
+            with self.open(name) as db:
                 images = _forgotten_images(db, tombstones)
                 for sha256 in images:
-                    keys.update(Maintenance(db).sample_keys(sha256))
+                    keys.update(Maintenance(db).list_sample_keys(sha256))
                 if not images:
                     continue
                 with _new_catalogue(self._path(name)) as new:
                     db.copy_to(new)
                     with closing(Connection(new)) as copy:
                         _forget(copy, tombstones)
-                        with copy.write():
-                            copy.run("UPDATE snapshot SET counts=?", (dump(_counts(copy)),))
-                        copy.compact()
+                        with copy.transaction():
+                            copy.execute("UPDATE snapshot SET counts=?", (dump(_counts(copy)),))
+                        copy.vacuum()
         return keys
 
     def _path(self, name: str) -> Path:
@@ -129,21 +129,21 @@ class Snapshots:
 
 def carry_over(present: Connection, restored: Connection) -> None:
     """Keep removals, removal reports and used row numbers in a snapshot that is restored."""
-    _forget(restored, present.rows("SELECT sha256, reason FROM tombstone"))
-    removals = present.rows("SELECT * FROM report WHERE kind=?", (REMOVAL,))
-    sequences = present.rows("SELECT name, seq FROM sqlite_sequence")
-    with restored.write():
-        restored.run("DELETE FROM snapshot")
-        restored.run("DELETE FROM report WHERE kind=?", (REMOVAL,))
+    _forget(restored, present.fetch_all("SELECT sha256, reason FROM tombstone"))
+    removals = present.fetch_all("SELECT * FROM report WHERE kind=?", (REMOVAL,))
+    sequences = present.fetch_all("SELECT name, seq FROM sqlite_sequence")
+    with restored.transaction():
+        restored.execute("DELETE FROM snapshot")
+        restored.execute("DELETE FROM report WHERE kind=?", (REMOVAL,))
         for row in removals:
             restored.insert("report", dict(row))
         for name, number in sequences:
-            known = restored.number("SELECT seq FROM sqlite_sequence WHERE name=?", (name,))
-            restored.run("DELETE FROM sqlite_sequence WHERE name=?", (name,))
-            restored.run("INSERT INTO sqlite_sequence VALUES(?,?)", (name, max(number, known)))
+            known = restored.fetch_int("SELECT seq FROM sqlite_sequence WHERE name=?", (name,))
+            restored.execute("DELETE FROM sqlite_sequence WHERE name=?", (name,))
+            restored.execute("INSERT INTO sqlite_sequence VALUES(?,?)", (name, max(number, known)))
 
 
-def snapshot_name(text: str) -> str:
+def normalize_snapshot_name(text: str) -> str:
     """Return a snapshot's name in NFC. Raises `UsageError` if it cannot be a file."""
     name = unicodedata.normalize("NFC", text)
     if name != (tidy := safe_name(text.lstrip("-"))):
@@ -155,16 +155,18 @@ def snapshot_name(text: str) -> str:
 
 
 def _forget(db: Connection, tombstones: list[Row]) -> None:
-    with db.write():
-        db.many("INSERT OR IGNORE INTO tombstone VALUES(?,?)", [tuple(row) for row in tombstones])
+    with db.transaction():
+        db.execute_many(
+            "INSERT OR IGNORE INTO tombstone VALUES(?,?)", [tuple(row) for row in tombstones]
+        )
         for sha256, reason in _forgotten_images(db, tombstones).items():
             Maintenance(db).forget(sha256, reason)
 
 
 def _forgotten_images(db: Connection, tombstones: list[Row]) -> dict[str, str]:
     reasons = {row["sha256"]: row["reason"] for row in tombstones}
-    there = {row[0] for row in db.rows_in("SELECT sha256 FROM image WHERE sha256", reasons)}
-    there |= {row[0] for row in db.rows_in("SELECT sha256 FROM report WHERE sha256", reasons)}
+    there = {row[0] for row in db.iter_rows_in("SELECT sha256 FROM image WHERE sha256", reasons)}
+    there |= {row[0] for row in db.iter_rows_in("SELECT sha256 FROM report WHERE sha256", reasons)}
     return {sha256: reasons[sha256] for sha256 in sorted(there)}
 
 
@@ -180,7 +182,7 @@ def _counts(db: Connection) -> dict[str, int]:
         counts[split] = (
             f"SELECT count(*) FROM sample WHERE split='{split}' AND status='labelled' AND kept"
         )
-    return {name: db.number(sql) for name, sql in counts.items()}
+    return {name: db.fetch_int(sql) for name, sql in counts.items()}
 
 
 @contextmanager
@@ -191,7 +193,7 @@ def _new_catalogue(path: Path) -> Iterator[Path]:
             new = Path(folder) / CATALOGUE
             yield new
             with closing(Connection(new)) as copy:
-                copy.end_log()
+                copy.disable_wal()
             with new.open("rb+") as file:
                 os.fsync(file.fileno())
             replace_file(new, path)

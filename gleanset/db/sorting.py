@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gleanset.db.connection import Row, Table, mapping_of
+from gleanset.db.connection import Row, Table, dict_from_rows
 from gleanset.db.images import POST
-from gleanset.db.journal import operation_of
-from gleanset.db.regions import SAMPLE_REGION, SampleRegion, same_region, sample_region
+from gleanset.db.journal import operation_from_row
+from gleanset.db.regions import SAMPLE_REGION, SampleRegion, same_region_sql, sample_region_from_row
 from gleanset.db.rows import FAIR_ORDER
-from gleanset.db.samples import HINT, IN_USE, SET_ASIDE
+from gleanset.db.samples import HINT, IN_USE, IS_DUPLICATE
 from gleanset.operations import Operation
 from gleanset.records import Box, Region
 
@@ -22,7 +22,7 @@ class SampleTile(NamedTuple):
     `mark` is 'other' (a face, but of no class), 'later' or None. `title` is the name of the file.
     """
 
-    seen: SampleRegion
+    region: SampleRegion
     status: str
     label: str | None = None
     mark: str | None = None
@@ -32,12 +32,12 @@ class SampleTile(NamedTuple):
     @property
     def id(self) -> int:
         """The row of the sample."""
-        return self.seen.id
+        return self.region.id
 
     @property
     def key(self) -> str:
         """The name of the sample."""
-        return self.seen.key
+        return self.region.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,61 +92,61 @@ class StepRow(NamedTuple):
 class SampleTiles(Table):
     """Read only."""
 
-    def of(self, ids: Sequence[int]) -> dict[int, SampleTile]:
+    def get_many(self, ids: Sequence[int]) -> dict[int, SampleTile]:
         """Return the tiles of some samples, by row; nothing of those that are gone."""
-        return {row["id"]: _tile(row) for row in self._db.rows_in(f"{_TILE} WHERE s.id", ids)}
+        return {row["id"]: _tile(row) for row in self._db.iter_rows_in(f"{_TILE} WHERE s.id", ids)}
 
-    def rows_of(self, keys: Iterable[str]) -> dict[str, int]:
+    def get_ids(self, keys: Iterable[str]) -> dict[str, int]:
         """Return the rows of samples, by their names; nothing of those that are not there."""
         asked = list(keys)
-        found = mapping_of(self._db.rows_in("SELECT key, id FROM sample WHERE key", asked))
+        found = dict_from_rows(self._db.iter_rows_in("SELECT key, id FROM sample WHERE key", asked))
         return {key: found[key] for key in asked if key in found}
 
-    def marks(self, keys: Sequence[str]) -> dict[int, str | None]:
+    def get_marks(self, keys: Sequence[str]) -> dict[int, str | None]:
         """Return the marks of samples, by row."""
-        return mapping_of(
-            self._db.rows_in(
+        return dict_from_rows(
+            self._db.iter_rows_in(
                 "SELECT s.id, m.mark FROM sample s LEFT JOIN sorting_note m ON m.sample=s.id "
                 "WHERE s.key",
                 keys,
             )
         )
 
-    def keys_of(self, ids: Sequence[int]) -> list[str]:
+    def get_keys(self, ids: Sequence[int]) -> list[str]:
         """Return the names of samples (rows), in this order."""
-        found = mapping_of(self._db.rows_in("SELECT id, key FROM sample WHERE id", ids))
+        found = dict_from_rows(self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", ids))
         return [found[number] for number in ids if number in found]
 
-    def labelled(self, label: str) -> list[int]:
+    def list_labelled(self, label: str) -> list[int]:
         """Return all samples (rows) of a class, those set aside included."""
-        return self._db.column(
+        return self._db.fetch_column(
             "SELECT s.id FROM sample s JOIN class c ON c.id=s.label WHERE c.name=? "
             "ORDER BY s.image, s.id",
             (label,),
         )
 
-    def last_used(self) -> dict[int, int]:
+    def get_last_uses(self) -> dict[int, int]:
         """Return the last decision about each class (row) that one named."""
-        return self._db.mapping(
+        return self._db.fetch_dict(
             "SELECT value, max(id) FROM decision WHERE value IS NOT NULL GROUP BY value"
         )
 
-    def undoing(self, step: int) -> int:
+    def find_undoing_step(self, step: int) -> int:
         """Return the step that undid this one; 0 where none did."""
-        return self._db.number("SELECT id FROM step WHERE undoes=?", (step,))
+        return self._db.fetch_int("SELECT id FROM step WHERE undoes=?", (step,))
 
-    def counts(self) -> LabelCounts:
+    def get_counts(self) -> LabelCounts:
         """Return how many samples are in every class and place."""
-        of_class = self._db.mapping(
+        of_class = self._db.fetch_dict(
             f"SELECT s.label, count(*) FROM sample s WHERE {IN_USE} AND s.status='labelled' "
             "GROUP BY s.label"
         )
-        classes = self._db.rows(
+        classes = self._db.fetch_all(
             "SELECT id, name, show FROM class WHERE merged_into IS NULL ORDER BY id"
         )
         rest = {
             (row[0], row[1]): row[2]
-            for row in self._db.rows(
+            for row in self._db.fetch_all(
                 f"SELECT s.status, m.mark, count(*) FROM sample s LEFT JOIN sorting_note m ON "
                 f"m.sample=s.id WHERE {IN_USE} AND s.status<>'labelled' GROUP BY 1, 2"
             )
@@ -157,19 +157,23 @@ class SampleTiles(Table):
         queue = sum(n for (status, _), n in rest.items() if status == "queue")
         rejected = sum(n for (status, _), n in rest.items() if status == "rejected")
         later, other = rest.get(("queue", "later"), 0), rest.get(("rejected", "other"), 0)
-        aside = self._db.number(f"SELECT count(*) FROM sample s WHERE {SET_ASIDE}")
+        aside = self._db.fetch_int(f"SELECT count(*) FROM sample s WHERE {IS_DUPLICATE}")
         return LabelCounts(named, queue - later, later, other, rejected - other, aside)
 
-    def steps(self, after: int = 0) -> list[StepRow]:
+    def list_steps(self, after: int = 0) -> list[StepRow]:
         """Return steps after one of them, oldest first, without those of a merge."""
-        rows = self._db.rows("SELECT * FROM step WHERE id>? AND NOT merged ORDER BY id", (after,))
-        return [StepRow(row["id"], operation_of(row), row["undoes"]) for row in rows]
+        rows = self._db.fetch_all(
+            "SELECT * FROM step WHERE id>? AND NOT merged ORDER BY id", (after,)
+        )
+        return [StepRow(row["id"], operation_from_row(row), row["undoes"]) for row in rows]
 
-    def signature(self) -> tuple[int, ...]:
+    def get_signature(self) -> tuple[int, ...]:
         """Return numbers that change whenever a window has to show something else."""
-        counts = self._db.column("SELECT count(*) FROM sample GROUP BY status ORDER BY status")
-        newest = self._db.number("SELECT max(id) FROM step")
-        reported = self._db.number("SELECT max(id) FROM report")
+        counts = self._db.fetch_column(
+            "SELECT count(*) FROM sample GROUP BY status ORDER BY status"
+        )
+        newest = self._db.fetch_int("SELECT max(id) FROM step")
+        reported = self._db.fetch_int("SELECT max(id) FROM report")
         return (newest, reported, *counts)
 
 
@@ -183,7 +187,12 @@ _TILE = (
 
 def _tile(row: Row) -> SampleTile:
     return SampleTile(
-        sample_region(row), row["status"], row["label"], row["mark"], row["score"], row["title"]
+        sample_region_from_row(row),
+        row["status"],
+        row["label"],
+        row["mark"],
+        row["score"],
+        row["title"],
     )
 
 
@@ -216,79 +225,82 @@ _FEATURES = (
     "s.label, s.score, s.track FROM sample s "
     "LEFT JOIN origin o ON o.id=(SELECT id FROM origin WHERE "
     "image=s.image ORDER BY video IS NULL, id LIMIT 1) LEFT JOIN quality q ON q.sample=s.id AND "
-    f"{same_region('q')}"
+    f"{same_region_sql('q')}"
 )
 
-WAITS = "s.status='queue' AND s.kept AND m.mark IS NOT 'later'"
+IS_WAITING = "s.status='queue' AND s.kept AND m.mark IS NOT 'later'"
 """SQL: a sample `s` with its mark `m` waits for a person."""
 
-PROPOSED = (
+WAITING_PROPOSALS = (
     "proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label LEFT JOIN "
     "sorting_note m "
-    f"ON m.sample=s.id WHERE p.rank=1 AND c.merged_into IS NOT c.id AND {WAITS}"
+    f"ON m.sample=s.id WHERE p.rank=1 AND c.merged_into IS NOT c.id AND {IS_WAITING}"
 )
 
 
 class SortingQueue(Table):
     """Read only."""
 
-    def of(self, rows: Sequence[int]) -> list[SampleFeatures]:
+    def get_features(self, rows: Sequence[int]) -> list[SampleFeatures]:
         """Samples by row, in this order; nothing of those that are gone."""
         found = {
-            row["id"]: _features(row) for row in self._db.rows_in(f"{_FEATURES} WHERE s.id", rows)
+            row["id"]: _features(row)
+            for row in self._db.iter_rows_in(f"{_FEATURES} WHERE s.id", rows)
         }
         return [found[row] for row in rows if row in found]
 
-    def waiting(self, most: int) -> list[int]:
+    def list_waiting(self, most: int) -> list[int]:
         """Return the samples (rows) that wait, or a fair sample of so many where they are more."""
-        rows = self._db.column(
+        rows = self._db.fetch_column(
             "SELECT s.id FROM sample s LEFT JOIN sorting_note m ON m.sample=s.id "
-            f"WHERE {WAITS} ORDER BY {FAIR_ORDER} LIMIT ?",
+            f"WHERE {IS_WAITING} ORDER BY {FAIR_ORDER} LIMIT ?",
             (most,),
         )
         return sorted(rows)
 
-    def proposed(self) -> dict[int, int]:
+    def count_proposed(self) -> dict[int, int]:
         """Return how many samples wait whose first proposal is a class (row)."""
-        return self._db.mapping(f"SELECT p.label, count(*) FROM {PROPOSED} GROUP BY p.label")
+        return self._db.fetch_dict(
+            f"SELECT p.label, count(*) FROM {WAITING_PROPOSALS} GROUP BY p.label"
+        )
 
-    def waiting_for(self, label: int, most: int) -> list[int]:
+    def list_proposed(self, label: int, most: int) -> list[int]:
         """Return the samples that wait and are proposed as a class (row), the surest first."""
-        return self._db.column(
+        return self._db.fetch_column(
             "SELECT p.sample FROM proposal p JOIN sample s ON s.id=p.sample "
-            "LEFT JOIN sorting_note m ON m.sample=s.id "
-            f"WHERE p.rank=1 AND p.label=? AND {WAITS} ORDER BY p.confidence DESC, s.id LIMIT ?",
+            "LEFT JOIN sorting_note m ON m.sample=s.id WHERE p.rank=1 AND p.label=? "
+            f"AND {IS_WAITING} ORDER BY p.confidence DESC, s.id LIMIT ?",
             (label, most),
         )
 
-    def decided(self, classes: Sequence[int], each: int) -> list[int]:
+    def list_decided(self, classes: Sequence[int], each: int) -> list[int]:
         """Samples (rows) of each class, at most so many of each, those of later images first."""
         samples: list[int] = []
         for label in classes:
-            samples += self._db.column(
+            samples += self._db.fetch_column(
                 "SELECT id FROM sample WHERE label=? AND status='labelled' "
                 "ORDER BY image DESC, id DESC LIMIT ?",
                 (label, each),
             )
         return samples
 
-    def rejected(self, most: int) -> list[int]:
+    def list_rejected(self, most: int) -> list[int]:
         """Samples (rows) of no class, at most so many, those of later images first."""
-        return self._db.column(
+        return self._db.fetch_column(
             "SELECT id FROM sample WHERE status='rejected' AND kept "
             "ORDER BY image DESC, id DESC LIMIT ?",
             (most,),
         )
 
-    def portraits(self, label: int) -> list[int]:
+    def get_portraits(self, label: int) -> list[int]:
         """Return the most typical and the latest sample (rows) of a class."""
-        typical = self._db.value(
+        typical = self._db.fetch_value(
             "SELECT s.id FROM sample s LEFT JOIN presorted t ON t.sample=s.id "
             "WHERE s.label=? AND s.status='labelled' ORDER BY t.outlier IS NULL, t.outlier, s.id "
             "LIMIT 1",
             (label,),
         )
-        latest = self._db.value(
+        latest = self._db.fetch_value(
             "SELECT sample FROM decision WHERE value=?1 AND sample IN (SELECT id FROM sample WHERE "
             "label=?1 AND status='labelled') ORDER BY id DESC LIMIT 1",
             (label,),

@@ -10,14 +10,14 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from gleanset.db.connection import Table
-from gleanset.db.faces import FACELESS, IN_FORCE, NOT_FAILED
-from gleanset.db.images import asked_of
+from gleanset.db.faces import FACELESS, NOT_FAILED, VALID_FACE
+from gleanset.db.images import query_sql
 from gleanset.db.samples import IN_USE
 from gleanset.records import HAND
 
-FILLS = 0.1
+MIN_FILLED_SHARE = 0.1
 """A face that takes this part of a picture fills it: those of scenes take .01 to .06."""
-CUT_SIDE, CUT_SHAPE = 640, 1.6
+MAX_CROP_SIDE, MAX_CROP_ASPECT = 640, 1.6
 """Cut faces have at most so many pixels a side, and are at most so many times as long as wide."""
 
 
@@ -67,7 +67,7 @@ class ScanCount(NamedTuple):
     images: int
 
 
-class PictureProvenance(NamedTuple):
+class ImageProvenance(NamedTuple):
     """Where the images of some samples came from: how many of each source and licence.
 
     One that was found in two places counts in both; `unlicensed` have no known licence,
@@ -127,13 +127,13 @@ a pet, but a sure one in 6 of 100, and in drawings in a third at least."""
 class Statistics(Table):
     """Read-only questions to an open catalogue."""
 
-    def yields(self) -> list[SourceYield]:
+    def list_yields(self) -> list[SourceYield]:
         """By source and query, video or hint; an image with two origins counts in both."""
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT o.source, CASE WHEN o.query IS NOT NULL THEN 'search' "
             "WHEN o.video IS NOT NULL THEN 'video' WHEN o.path IS NOT NULL THEN 'folder' "
             "WHEN o.post IS NOT NULL THEN 'post' ELSE 'list' END AS kind, "
-            f"{asked_of('o')} AS asked, "
+            f"{query_sql('o')} AS asked, "
             "count(DISTINCT o.image), "
             "count(DISTINCT iif(s.status IN ('queue','labelled'), s.id, NULL)), "
             "count(DISTINCT iif(s.status='labelled', s.id, NULL)) "
@@ -141,67 +141,67 @@ class Statistics(Table):
         )
         return [SourceYield(*row) for row in rows]
 
-    def sources(self) -> int:
+    def count_sources(self) -> int:
         """Return how many different sources gave images."""
-        return self._db.number("SELECT count(DISTINCT source) FROM origin")
+        return self._db.fetch_int("SELECT count(DISTINCT source) FROM origin")
 
-    def found_again(self) -> RepeatFinds:
+    def count_duplicate_finds(self) -> RepeatFinds:
         """Return how many images were found in several places, and how many under several hints."""
-        row = self._db.first(
+        row = self._db.fetch_one(
             "SELECT count(*), coalesce(sum(hints>1), 0) FROM (SELECT count(DISTINCT hint) AS "
             "hints FROM origin GROUP BY image HAVING count(*)>1)"
         )
         return RepeatFinds(*row) if row else RepeatFinds(0, 0)
 
-    def images_found_again(self, limit: int) -> list[str]:
+    def list_duplicate_finds(self, limit: int) -> list[str]:
         """Hashes of images with several origins: disputed ones first, then by origins."""
-        return self._db.column(
+        return self._db.fetch_column(
             "SELECT i.sha256 FROM origin o JOIN image i ON i.id=o.image GROUP BY o.image "
             "HAVING count(*)>1 ORDER BY count(DISTINCT o.hint)>1 DESC, count(*) DESC, i.sha256 "
             "LIMIT ?",
             (limit,),
         )
 
-    def failures(self) -> list[FailureCount]:
+    def list_failures(self) -> list[FailureCount]:
         """Rejections by stage and reason, the most frequent first."""
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT stage, reason, count(*), min(what), detail FROM rejection GROUP BY 1, 2 "
             "ORDER BY 3 DESC, 1, 2"
         )
         return [FailureCount(*row) for row in rows]
 
-    def left_out(self) -> list[FailureCount]:
+    def list_unused(self) -> list[FailureCount]:
         """Return what later stages made no use of, though it could be read."""
         unused = []
         for stage, reason, what in _LEFT_OUT:
-            row = self._db.first(
+            row = self._db.fetch_one(
                 f"SELECT n, {_PLACE} FROM (SELECT count(*) AS n, min(image) AS first FROM ({what}))"
             )
             if row and row[0]:
                 unused.append(FailureCount(stage, reason, row[0], row[1] or "", ""))
         return sorted(unused, key=lambda failure: -failure.items)
 
-    def unsearched(self) -> int:
+    def count_unsearched(self) -> int:
         """Return how many images nobody has searched or cut yet."""
-        return self._db.number(
+        return self._db.fetch_int(
             "SELECT count(*) FROM image i WHERE state='ok' AND NOT EXISTS(SELECT 1 FROM scan "
             "WHERE image=i.id) AND NOT EXISTS(SELECT 1 FROM sample WHERE image=i.id) AND "
             f"{NOT_FAILED}"
         )
 
-    def searches(self) -> list[ScanCount]:
+    def list_searches(self) -> list[ScanCount]:
         """Return detectors with their settings, crop settings and numbers of images."""
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT detector, settings, cut, count(*) FROM scan GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         )
         return [ScanCount(*row) for row in rows]
 
-    def provenance(self, keys: Collection[str]) -> PictureProvenance:
+    def get_provenance(self, keys: Collection[str]) -> ImageProvenance:
         """Return where the images of samples came from, and under which licences."""
         sources: dict[str, set[int]] = defaultdict(set)
         licences: dict[str, set[int]] = defaultdict(set)
         images, drawn, known = set[int](), set[int](), set[str]()
-        for key, image, source, licence, ai in self._db.rows_in(
+        for key, image, source, licence, ai in self._db.iter_rows_in(
             "SELECT s.key, s.image, o.source, o.licence, o.ai FROM sample s "
             "JOIN origin o ON o.image=s.image WHERE s.key",
             keys,
@@ -213,7 +213,7 @@ class Statistics(Table):
                 licences[licence].add(image)
             if ai:
                 drawn.add(image)
-        return PictureProvenance(
+        return ImageProvenance(
             len(images),
             _by_number(sources),
             _by_number(licences),
@@ -222,9 +222,9 @@ class Statistics(Table):
             len(set(keys) - known),
         )
 
-    def labelled(self) -> dict[str, Counter[str]]:
+    def count_labelled(self) -> dict[str, Counter[str]]:
         """Count labelled samples by class and split ("" for none), without duplicates."""
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT c.name, coalesce(s.split, ''), count(*) FROM sample s JOIN class c "
             f"ON c.id=s.label WHERE {IN_USE} AND s.status='labelled' GROUP BY 1, 2 ORDER BY 1, 2"
         )
@@ -233,16 +233,16 @@ class Statistics(Table):
             found.setdefault(name, Counter())[split] = number
         return found
 
-    def searched_for_faces(self, not_by: str) -> SearchedImages:
+    def count_searched(self, not_by: str) -> SearchedImages:
         """Count images that detectors of ours but `not_by` searched, with their sure faces."""
-        row = self._db.first(
+        row = self._db.fetch_one(
             "SELECT count(*), count(face), ifnull(sum(face>=area*?), 0), "
             "ifnull(sum(longer<=? AND longer<=shorter*?), 0) FROM (SELECT i.width*i.height AS area,"
             "max(i.width, i.height) AS longer, min(i.width, i.height) AS shorter, "
-            f"(SELECT max(f.w*f.h) FROM face f WHERE f.image=i.id AND {IN_FORCE} AND {_SURE}) "
+            f"(SELECT max(f.w*f.h) FROM face f WHERE f.image=i.id AND {VALID_FACE} AND {_SURE}) "
             "AS face FROM scan c JOIN image i ON i.id=c.image WHERE c.detector<>? AND "
             "instr(c.settings, 'plugin=')=0)",
-            (FILLS, CUT_SIDE, CUT_SHAPE, not_by),
+            (MIN_FILLED_SHARE, MAX_CROP_SIDE, MAX_CROP_ASPECT, not_by),
         )
         return SearchedImages(*row) if row else SearchedImages(0, 0, 0, 0)
 

@@ -14,9 +14,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 from gleanset.db.connection import Table
-from gleanset.db.journal import last_decision
+from gleanset.db.journal import last_decision_sql
 from gleanset.db.regions import QUALITY_COLUMNS, QualityFlag
-from gleanset.db.samples import IN_USE, SET_ASIDE
+from gleanset.db.samples import IN_USE, IS_DUPLICATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class SampleFilter:
     authors, tags and paths, without regard to the case of ASCII letters. `proposal` is the class
     that the newest presort proposes first, '' for samples of which it knows none; `moment` is a
     sample (row) whose moment is asked for, `among` are the samples (rows) that
-    `curation.moments.rows_of_moment` finds of it. `show` is that of the sample's class, or, while
+    `curation.moments.list_moment_rows` finds of it. `show` is that of the sample's class, or, while
     it has none, of the class that is proposed first.
     """
 
@@ -45,10 +45,10 @@ class SampleFilter:
     among: tuple[int, ...] | None = None
 
 
-ANYTHING = SampleFilter()
+NO_FILTER = SampleFilter()
 
 
-def filter_tests(chosen: SampleFilter) -> tuple[str, list[object]]:
+def filter_sql(chosen: SampleFilter) -> tuple[str, list[object]]:
     """Return SQL that begins with AND, and its values: tests on a sample `s` and its class `c`."""
     tests, values = [], list[object]()
     of_sample = {
@@ -68,7 +68,7 @@ def filter_tests(chosen: SampleFilter) -> tuple[str, list[object]]:
         tests.append("s.id IN (SELECT value FROM json_each(?))")
         values.append(json.dumps(chosen.among))
     if chosen.flag is not None:
-        tests.append(f"EXISTS(SELECT 1 FROM ({_MEASURED}) WHERE {chosen.flag.test})")
+        tests.append(f"EXISTS(SELECT 1 FROM ({_MEASURED}) WHERE {chosen.flag.sql})")
     _add_origin(chosen, tests, values)
     return "".join(f" AND {test}" for test in tests), values
 
@@ -186,12 +186,12 @@ class OrderedRows(NamedTuple):
 class OrderedSamples(Table):
     """Samples of a place or class, in an order. Read only."""
 
-    def rows(
+    def list_rows(
         self,
         place: str,
         *,
         label: str | None = None,
-        chosen: SampleFilter = ANYTHING,
+        chosen: SampleFilter = NO_FILTER,
         order: str = ORDERS[0],
         backwards: bool = False,
     ) -> OrderedRows:
@@ -206,37 +206,37 @@ class OrderedSamples(Table):
         )
         if how.title == NO_TITLE:
             # One text in place of very many rows, for each of which threads would take turns.
-            (text,) = self._db.rows(f"SELECT group_concat(id) FROM ({asked})", values)
+            (text,) = self._db.fetch_all(f"SELECT group_concat(id) FROM ({asked})", values)
             ids = array("q", map(int, text[0].split(",") if text[0] else ()))
             return OrderedRows(ids, ((None, len(ids)),) if ids else ())
-        found = self._db.rows(asked, values)
+        found = self._db.fetch_all(asked, values)
         return OrderedRows(array("q", (row[0] for row in found)), _runs(row[1] for row in found))
 
     def count(
-        self, place: str, *, label: str | None = None, chosen: SampleFilter = ANYTHING
+        self, place: str, *, label: str | None = None, chosen: SampleFilter = NO_FILTER
     ) -> int:
         """Return how many samples of a place fit a filter."""
         where, values = self._where(place, label, chosen)
-        return self._db.number(f"SELECT count(*) FROM sample s{_TABLES}{where}", tuple(values))
+        return self._db.fetch_int(f"SELECT count(*) FROM sample s{_TABLES}{where}", tuple(values))
 
     def _where(
         self, place: str, label: str | None, chosen: SampleFilter
     ) -> tuple[str, list[object]]:
-        tests, values = filter_tests(chosen)
+        tests, values = filter_sql(chosen)
         if label is not None:
-            row = self._db.number("SELECT id FROM class WHERE name=?", (label,))
+            row = self._db.fetch_int("SELECT id FROM class WHERE name=?", (label,))
             return f" WHERE {IN_USE} AND s.status='labelled' AND s.label=?{tests}", [row, *values]
         if place == ASIDE:
-            return f" WHERE {SET_ASIDE}{tests}", values
+            return f" WHERE {IS_DUPLICATE}{tests}", values
         if place == EVERYWHERE:
             return f" WHERE {IN_USE}{tests}", values
         status, mark = PLACES[place]
         return f" WHERE {IN_USE} AND s.status=? AND {mark}{tests}", [status, *values]
 
-    def known_places(self, place: str, label: str | None = None) -> float:
+    def get_presorted_share(self, place: str, label: str | None = None) -> float:
         """Return of what part of a place the newest presort knows where it is among look-alikes."""
-        where, values = self._where(place, label, ANYTHING)
-        row = self._db.first(
+        where, values = self._where(place, label, NO_FILTER)
+        row = self._db.fetch_one(
             "SELECT count(*), count(t.place) FROM sample s LEFT JOIN presorted t ON t.sample=s.id"
             f"{_TABLES}{where}",
             tuple(values),
@@ -251,7 +251,7 @@ def _runs(titles: Iterable[str | None]) -> tuple[tuple[str | None, int], ...]:
     return tuple((title, sum(1 for _ in some)) for title, some in groupby(titles))
 
 
-REVIEWED = "review"
+REVIEW = "review"
 """The provenance of a decision that was made while looking a second time."""
 
 
@@ -277,7 +277,7 @@ _LABELLED = "s.kept AND s.status='labelled'"
 
 _SINCE = (
     # The last decision alone: one that was undone does not count.
-    f"ifnull((SELECT d.provenance='{REVIEWED}' AND e.at>=(SELECT at FROM presort ORDER BY id DESC "
+    f"ifnull((SELECT d.provenance='{REVIEW}' AND e.at>=(SELECT at FROM presort ORDER BY id DESC "
     "LIMIT 1) FROM decision d JOIN step e ON e.id=d.step WHERE d.sample=s.id ORDER BY d.id DESC "
     "LIMIT 1), 0)"
 )
@@ -306,7 +306,7 @@ _WALLS = {
     "page": (
         "SELECT s.id, c.name, (SELECT confidence FROM proposal WHERE sample=s.id AND "
         "label=s.label) AS v, NULL FROM sample s JOIN class c ON c.id=s.label "
-        f"WHERE {_LABELLED} AND {last_decision('provenance')}='with page'",
+        f"WHERE {_LABELLED} AND {last_decision_sql('provenance')}='with page'",
         "c.name, v, s.image, s.id",
     ),
     "all": (
@@ -316,26 +316,26 @@ _WALLS = {
     ),
 }
 
-WALLS = (*_WALLS, "flags")
+REVIEW_LISTS = (*_WALLS, "flags")
 
 
 class Reviews(Table):
     """Samples to look at a second time. Read only."""
 
-    def wall(self, name: str, chosen: SampleFilter = ANYTHING) -> list[ReviewItem]:
-        """Return the samples of a wall of `WALLS` but `flags`, in the order to look at them."""
+    def list_items(self, name: str, chosen: SampleFilter = NO_FILTER) -> list[ReviewItem]:
+        """Return the samples of a review list (but `flags`), most doubtful first."""
         sql, order = _WALLS[name]
-        tests, values = filter_tests(chosen)
-        rows = self._db.rows(f"{sql}{tests} ORDER BY {order}", values)
+        tests, values = filter_sql(chosen)
+        rows = self._db.fetch_all(f"{sql}{tests} ORDER BY {order}", values)
         return [ReviewItem(*row) for row in rows]
 
-    def flagged(
-        self, flags: Sequence[QualityFlag], chosen: SampleFilter = ANYTHING
+    def list_flagged(
+        self, flags: Sequence[QualityFlag], chosen: SampleFilter = NO_FILTER
     ) -> list[ReviewItem]:
         """Return the samples with a flag, each under the first that it has, the clearest first."""
-        cases = " ".join(f"WHEN {flag.test} THEN {place}" for place, flag in enumerate(flags))
-        tests, values = filter_tests(chosen)
-        rows = self._db.rows(
+        cases = " ".join(f"WHEN {flag.sql} THEN {place}" for place, flag in enumerate(flags))
+        tests, values = filter_sql(chosen)
+        rows = self._db.fetch_all(
             f"SELECT id, CASE {cases} END AS flag, label FROM (SELECT s.id, c.name AS label, "
             f"{QUALITY_COLUMNS} FROM quality q JOIN sample s ON "
             "s.id=q.sample LEFT JOIN class c ON c.id=s.label "
@@ -345,14 +345,16 @@ class Reviews(Table):
         )
         return [ReviewItem(row["id"], flags[row["flag"]].name, None, row["label"]) for row in rows]
 
-    def traits(self) -> FilterChoices:
+    def get_filter_choices(self) -> FilterChoices:
         """Return what sources, videos, licences and shows there are."""
-        sources = self._db.column("SELECT DISTINCT source FROM origin ORDER BY 1")
-        videos = self._db.rows("SELECT sha256, min(name) FROM video GROUP BY sha256 ORDER BY 2")
-        licences = self._db.column(
+        sources = self._db.fetch_column("SELECT DISTINCT source FROM origin ORDER BY 1")
+        videos = self._db.fetch_all(
+            "SELECT sha256, min(name) FROM video GROUP BY sha256 ORDER BY 2"
+        )
+        licences = self._db.fetch_column(
             "SELECT DISTINCT licence FROM origin WHERE licence IS NOT NULL ORDER BY 1"
         )
-        shows = self._db.column(
+        shows = self._db.fetch_column(
             "SELECT DISTINCT show FROM class WHERE show<>'' AND merged_into IS NULL ORDER BY 1"
         )
         named = tuple((sha256, name) for sha256, name in videos)

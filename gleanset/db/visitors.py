@@ -10,32 +10,32 @@ from typing import NamedTuple
 from gleanset.db.classes import Change, Changes
 from gleanset.db.connection import Row, Table
 from gleanset.db.rows import (
-    box_of,
+    box_from_row,
     clean,
-    columns_of_box,
     now,
-    record_of,
-    signed,
-    unsigned,
-    values_of,
+    record_from_row,
+    row_from_box,
+    row_from_record,
+    to_signed,
+    to_unsigned,
 )
 from gleanset.errors import UsageError
 from gleanset.records import Box, overlap
 
 STATUSES = PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"
 KINDS = WRONG_ANSWER, REMOVAL = "wrong answer", "removal"
-SPOOL, SPOOLED = Path("web/spool"), ".report"
+SPOOL_FOLDER, SPOOL_SUFFIX = Path("web/spool"), ".report"
 """Where reports are that are not in the catalogue yet, and how their files end."""
-SAME_FACE = 0.5
+MIN_SAME_FACE_OVERLAP = 0.5
 """Intersection over union from which two boxes, drawn by two visitors, are of one face."""
 MAX_NEAR_DUPLICATE_BITS = 8
 """Differing bits (of 64) of the perceptual hashes of possible copies: a person has to look."""
 
 
-def spooled_reports(root: Path) -> list[Path]:
+def list_spooled_reports(root: Path) -> list[Path]:
     """Return the files of reports that wait for the catalogue to take them, the oldest first."""
     files = list[tuple[int, Path]]()
-    for file in (root / SPOOL).glob(f"*{SPOOLED}"):
+    for file in (root / SPOOL_FOLDER).glob(f"*{SPOOL_SUFFIX}"):
         with suppress(FileNotFoundError):  # taken meanwhile
             files.append((file.stat().st_mtime_ns, file))
     return [file for _, file in sorted(files)]
@@ -83,14 +83,14 @@ class Reports(Table):
     def count(self, status: str = PENDING, kind: str | None = None) -> int:
         """Return the number of reports with a status, of one kind or of all."""
         sql = "SELECT count(*) FROM report WHERE status=?1 AND kind=ifnull(?2, kind)"
-        return self._db.number(sql, (status, kind))
+        return self._db.fetch_int(sql, (status, kind))
 
     def get(self, number: int) -> Report | None:
         """Return a report."""
-        row = self._db.first("SELECT * FROM report WHERE id=?", (number,))
+        row = self._db.fetch_one("SELECT * FROM report WHERE id=?", (number,))
         return None if row is None else _report(row)
 
-    def waiting_ones(self, numbers: Iterable[int]) -> list[Report]:
+    def get_pending(self, numbers: Iterable[int]) -> list[Report]:
         """Return pending reports. Raises `UsageError` for a number that is not pending."""
         waiting = []
         for number in dict.fromkeys(numbers):
@@ -100,107 +100,115 @@ class Reports(Table):
             waiting.append(report)
         return waiting
 
-    def each(self, status: str = PENDING) -> Iterator[Report]:
+    def iterate(self, status: str = PENDING) -> Iterator[Report]:
         """Yield reports, the oldest first, a page in memory at a time."""
         sql = "SELECT * FROM report WHERE status=?"
-        return map(_report, self._db.each(sql, ("id",), (status,)))
+        return map(_report, self._db.iter_rows(sql, ("id",), (status,)))
 
     def settle(self, step: int, numbers: Iterable[int], status: str) -> None:
-        """Accept or refuse reports as a part of a step. Call inside a write."""
-        Changes(self._db).make(step, [Change("report", number, status) for number in numbers])
+        """Accept or refuse reports as a part of a step. Call inside a transaction."""
+        Changes(self._db).apply(step, [Change("report", number, status) for number in numbers])
 
     def add(self, claim: Claim) -> bool:
-        """Keep a claim; False for a duplicate. Call inside a write."""
-        if self.has(claim):
+        """Keep a claim; False for a duplicate. Call inside a transaction."""
+        if self.contains(claim):
             return False
-        phash = None if claim.phash is None else signed(claim.phash)
-        row = values_of(claim, note=clean(claim.note), phash=phash, at=now())
-        row |= columns_of_box(claim.box)
+        phash = None if claim.phash is None else to_signed(claim.phash)
+        row = row_from_record(claim, note=clean(claim.note), phash=phash, at=now())
+        row |= row_from_box(claim.box)
         del row["box"]
         self._db.insert("report", row)
         return True
 
-    def has(self, claim: Claim) -> bool:
+    def contains(self, claim: Claim) -> bool:
         """Return whether this was reported before; removals with different notes differ."""
         sql = (
             "SELECT 1 FROM report WHERE kind=? AND sha256=? AND (x,y,w,h)=(?,?,?,?) AND claimed=? "
             "AND (kind=? OR note=?)"
         )
         same = (claim.kind, claim.sha256, *claim.box, claim.claimed)
-        return bool(self._db.number(sql, (*same, WRONG_ANSWER, clean(claim.note))))
+        return bool(self._db.fetch_int(sql, (*same, WRONG_ANSWER, clean(claim.note))))
 
     def remove(self, numbers: Iterable[int]) -> None:
-        """Remove reports and what steps did to them. Call inside a write."""
+        """Remove reports and what steps did to them. Call inside a transaction."""
         rows = [(number,) for number in numbers]
-        self._db.many("DELETE FROM change WHERE what='report' AND item=?", rows)
-        self._db.many("DELETE FROM report WHERE id=?", rows)
+        self._db.execute_many("DELETE FROM change WHERE what='report' AND item=?", rows)
+        self._db.execute_many("DELETE FROM report WHERE id=?", rows)
 
-    def settled_last(self, most: int) -> list[tuple[int, Report]]:
+    def list_settled(self, most: int) -> list[tuple[int, Report]]:
         """Return at most so many settled reports with their steps, the last first."""
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT r.*, max(c.step) AS step FROM change c CROSS JOIN report r ON r.id=c.item "
             "WHERE c.what='report' AND r.status<>? GROUP BY r.id ORDER BY step DESC, r.id LIMIT ?",
             (PENDING, most),
         )
         return [(row["step"], _report(row)) for row in rows]
 
-    def of_step(self, step: int) -> list[int]:
+    def list_in_step(self, step: int) -> list[int]:
         """Return the numbers of those that a step accepted, refused or let wait again."""
-        return self._db.column("SELECT item FROM change WHERE what='report' AND step=?", (step,))
+        return self._db.fetch_column(
+            "SELECT item FROM change WHERE what='report' AND step=?", (step,)
+        )
 
-    def accepted_since(self, time: str) -> int:
+    def count_accepted_since(self, time: str) -> int:
         """Return how many were accepted after a time (ISO 8601), and still are."""
-        return self._db.number(
+        return self._db.fetch_int(
             "SELECT count(*) FROM report r WHERE status=? AND kind=? AND "
             "EXISTS(SELECT 1 FROM change c JOIN step s ON s.id=c.step "
             "WHERE c.what='report' AND c.item=r.id AND s.at>?)",
             (ACCEPTED, WRONG_ANSWER, time),
         )
 
-    def waiting(self, after: tuple[str, int], most: int) -> list[Report]:
+    def list_pending(self, after: tuple[str, int], most: int) -> list[Report]:
         """Return at most so many pending reports after (class, number), in that order."""
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT * FROM report WHERE status=? AND (claimed, id)>(?,?) "
             "ORDER BY claimed, id LIMIT ?",
             (PENDING, *after, most),
         )
         return [_report(row) for row in rows]
 
-    def of_same_face(self, report: Report) -> list[Report]:
+    def find_same_face(self, report: Report) -> list[Report]:
         """Return the other reports of a wrong answer, waiting or accepted, of the same face."""
         if report.claim.kind == REMOVAL:
             return []
-        rows = self._db.rows(
+        rows = self._db.fetch_all(
             "SELECT * FROM report WHERE kind=? AND sha256=? AND id<>? AND status<>? "
             "ORDER BY claimed, id",
             (WRONG_ANSWER, report.claim.sha256, report.id, REFUSED),
         )
         others = map(_report, rows)
-        return [one for one in others if overlap(one.claim.box, report.claim.box) >= SAME_FACE]
+        return [
+            one
+            for one in others
+            if overlap(one.claim.box, report.claim.box) >= MIN_SAME_FACE_OVERLAP
+        ]
 
-    def pictures(self, start: str) -> list[str]:
+    def find_images(self, start: str) -> list[str]:
         """Return the hashes of up to two pictures of reports, of any status, that begin so."""
-        return self._db.column(
+        return self._db.fetch_column(
             "SELECT DISTINCT sha256 FROM report WHERE sha256>=? AND sha256<? ORDER BY 1 LIMIT 2",
             (start, start + "g"),
         )
 
     def similar_images(self, phash: int) -> list[SimilarImage]:
         """Return the images with a similar perceptual hash, the most similar first."""
-        rows = self._db.each("SELECT id, sha256, phash FROM image WHERE TRUE", ("id",))
+        rows = self._db.iter_rows("SELECT id, sha256, phash FROM image WHERE TRUE", ("id",))
         images = (
-            SimilarImage(row["sha256"], (unsigned(row["phash"]) ^ phash).bit_count())
+            SimilarImage(row["sha256"], (to_unsigned(row["phash"]) ^ phash).bit_count())
             for row in rows
         )
         similar = [image for image in images if image.bits <= MAX_NEAR_DUPLICATE_BITS]
         return sorted(similar, key=lambda image: (image.bits, image.sha256))
 
-    def uses(self, sha256: str) -> bool:
+    def has_pending(self, sha256: str) -> bool:
         """Return whether a report that waits is about this picture."""
         sql = "SELECT 1 FROM report WHERE sha256=? AND status=?"
-        return bool(self._db.number(sql, (sha256, PENDING)))
+        return bool(self._db.fetch_int(sql, (sha256, PENDING)))
 
 
 def _report(row: Row) -> Report:
-    phash = None if row["phash"] is None else unsigned(row["phash"])
-    return record_of(Report, row, claim=record_of(Claim, row, box=box_of(row), phash=phash))
+    phash = None if row["phash"] is None else to_unsigned(row["phash"])
+    return record_from_row(
+        Report, row, claim=record_from_row(Claim, row, box=box_from_row(row), phash=phash)
+    )

@@ -34,7 +34,7 @@ class Thumbnails:
 
     def __init__(self, dataset: Dataset, side: int = SIDE, *, with_reports: bool = False) -> None:
         self._dataset, self._side = dataset, side
-        self._private = frozenset() if with_reports else dataset.images.only_reported()
+        self._private = frozenset() if with_reports else dataset.images.list_report_only()
         self._made: dict[str, Thumbnail | None] = {}
 
     def of_sample(self, sample: Sample) -> Thumbnail | None:

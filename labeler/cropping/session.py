@@ -11,7 +11,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from curation.manual_boxes import PROVENANCE, STAGE, cuts_of, inside
+from curation.manual_boxes import PROVENANCE, STAGE, clip_box, crop_faces
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.regions import BoxedSample, BoxedSamples
@@ -46,8 +46,8 @@ class Drawn(NamedTuple):
 def images(dataset: Dataset, which: str, text: str = "") -> list[str]:
     """Return the hashes of the images without a face (`MISSED`), or of all that hold a text."""
     if which == MISSED:
-        return [stored.sha256 for stored in dataset.scans.missed()]
-    return BoxedSamples(dataset.db).images(text.strip())
+        return [stored.sha256 for stored in dataset.scans.iter_faceless()]
+    return BoxedSamples(dataset.db).find_images(text.strip())
 
 
 def sheet(dataset: Dataset, sha256: str) -> ImageBoxes:
@@ -55,7 +55,7 @@ def sheet(dataset: Dataset, sha256: str) -> ImageBoxes:
     image = dataset.images.resolve(sha256)
     title = next((origin.title for origin in image.origins if origin.title), "") or sha256[:12]
     path = dataset.image_path(image.sha256, image.format)
-    boxes = tuple(BoxedSamples(dataset.db).placed(image.sha256))
+    boxes = tuple(BoxedSamples(dataset.db).list_in_image(image.sha256))
     return ImageBoxes(image.sha256, path, title, image.width, image.height, boxes)
 
 
@@ -69,23 +69,23 @@ def put(
     the image cannot be read.
     """
     image = dataset.images.resolve(sha256)
-    part = _fresh(dataset, image, inside(box, image), angle)
+    part = _fresh(dataset, image, clip_box(box, image), angle)
     if min(part.width, part.height) < FEWEST:
         raise UsageError("the box is too small to be a face", f"draw {FEWEST} pixels or more")
     with dataset.stage(STAGE) as scratch:
         face = Face(HAND, part, 1.0, _eyes(part, angle))
-        (cut,) = cuts_of(dataset, image, [face], scratch)
-        with dataset.db.write():
-            if not dataset.faces.add_by_hand(image.sha256, cut):
+        (cut,) = crop_faces(dataset, image, [face], scratch)
+        with dataset.db.transaction():
+            if not dataset.faces.add_manual(image.sha256, cut):
                 raise UsageError("there is a sample of just this box already", "move it a little")
-            instead = BoxedSamples(dataset.db).in_use(moved) if moved else None
+            instead = BoxedSamples(dataset.db).get(moved) if moved else None
             if instead is not None and instead.label:
                 choices = [Choice(cut.key, "label", instead.label, PROVENANCE)]
             else:
                 choices = [Choice(cut.key, "add", provenance=PROVENANCE)]
             choices += [_gone(instead)] if instead is not None else []
             did = operation("move-box" if instead else "draw-box")
-            step = dataset.journal.step(did, choices)
+            step = dataset.journal.apply(did, choices)
     return Drawn(step, cut.key)
 
 
@@ -96,12 +96,12 @@ def take_away(dataset: Dataset, key: str) -> Drawn:
     """
     box = in_use(dataset, key)
     did = operation("remove-box") if box.by_hand else operation("reject", count=1)
-    return Drawn(dataset.journal.step(did, [_gone(box)]), box.key)
+    return Drawn(dataset.journal.apply(did, [_gone(box)]), box.key)
 
 
 def in_use(dataset: Dataset, key: str) -> BoxedSample:
     """Return the box of a sample as it is now. Raises `UsageError` where it is gone."""
-    box = BoxedSamples(dataset.db).in_use(key)
+    box = BoxedSamples(dataset.db).get(key)
     if box is None:
         raise UsageError("this box was taken away meanwhile", "draw it anew")
     return box
@@ -115,13 +115,13 @@ def _gone(box: BoxedSample) -> Choice:
 def _fresh(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
     """Return the box, grown by some pixels where its sample exists with another angle."""
     croppings = BoxedSamples(dataset.db)
-    if not angle and croppings.taken(sample_key(image.sha256, box)) in (None, "retired"):
+    if not angle and croppings.get_status(sample_key(image.sha256, box)) in (None, "retired"):
         return box
     for more in range(64):
         width = min(box.width + more // 2, image.width - box.x)
         height = min(box.height + (more + 1) // 2, image.height - box.y)
         grown = box._replace(width=width, height=height)
-        if croppings.taken(sample_key(image.sha256, grown)) is None:
+        if croppings.get_status(sample_key(image.sha256, grown)) is None:
             return grown
     raise UsageError("there are boxes like this already", "move it a little")
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gleanset.db.duplicates import HashColumns, SampleHashes
-from gleanset.db.rows import signed
+from gleanset.db.rows import to_signed
 from gleanset.hamming import Near, NearHashes, distinct, near_pairs, rank_in_run
 
 MAX_WHOLE_DISTANCE = 8
@@ -87,8 +87,8 @@ def to_columns(hashes: Sequence[SampleHashes]) -> HashColumns:
     """Convert new hashes to the form in which they are stored."""
     return HashColumns(
         [row.sample for row in hashes],
-        [signed(row.plain) for row in hashes],
-        [signed(row.flipped) for row in hashes],
+        [to_signed(row.plain) for row in hashes],
+        [to_signed(row.flipped) for row in hashes],
         [row.points for row in hashes],
         [row.shapes for row in hashes],
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from gleanset.db.duplicates import NOT, SAME, PairVerdict, Relation
+from gleanset.db.duplicates import NOT_SAME, SAME, PairVerdict, Relation
 from labeler.duplicates.duplicate_sets import Pair
 
 MIN_SHARED_PART = 0.35
@@ -30,9 +30,9 @@ def find_contested_pairs(same: Mapping[Pair, Relation], compare: CompareRows) ->
     """
     additions: dict[int, list[int]] = defaultdict(list)
     for (a, b), relation in sorted(same.items()):
-        if relation.added_to_b:
+        if relation.b_adds_content:
             additions[a].append(b)
-        if relation.swapped.added_to_b:
+        if relation.swapped.b_adds_content:
             additions[b].append(a)
     return {
         (min(contained, row), max(contained, row))
@@ -47,7 +47,7 @@ def is_refusal(verdict: PairVerdict) -> bool:
     Crops that only overlap do not contradict each other, nor do small details.
     """
     aligned = verdict.changed < _NOT_ALIGNED and verdict.overlap >= MIN_SHARED_PART
-    return verdict.verdict == NOT and aligned
+    return verdict.verdict == NOT_SAME and aligned
 
 
 def possible_refusals(
@@ -87,7 +87,7 @@ def _find_contradicted(rows: Sequence[int], compare: CompareRows) -> set[int]:
                 if other in consistent:
                     consistent.remove(other)
                     contradicted_rows.append(other)
-            elif not (verdict.relation.added_to_b or verdict.relation.swapped.added_to_b):
+            elif not (verdict.relation.b_adds_content or verdict.relation.swapped.b_adds_content):
                 equal[row] = other
                 break
         else:

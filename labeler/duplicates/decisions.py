@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from gleanset import Dataset
-from gleanset.db.classes import Curation, Placement
-from gleanset.db.duplicates import NOT, SAME, GroupMember, Pairs
+from gleanset.db.classes import Placement, Placements
+from gleanset.db.duplicates import NOT_SAME, SAME, DuplicateSetMember, Pairs
 from gleanset.db.journal import Choice
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import UsageError
@@ -26,21 +26,23 @@ def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
     In a conflict the decision of the copy that a person chose counts; sets without a choice are
     skipped. Raises `UsageError` if nothing is left to do.
     """
-    with dataset.db.write():
+    with dataset.db.transaction():
         unchanged = _keep_unchanged(
             dataset, [duplicate_set for duplicate_set in sets if duplicate_set.settled]
         )
         duplicates = sum(len(duplicate_set.members) - 1 for duplicate_set in unchanged)
         what = operation("set-aside", count=duplicates)
-        step = dataset.journal.step(
+        step = dataset.journal.apply(
             what, [c for duplicate_set in unchanged for c in _choices(duplicate_set)]
         )
-        curation = Curation(dataset.db)
+        curation = Placements(dataset.db)
         for duplicate_set in unchanged:
             if duplicate_set.doubtful:
-                curation.judge(step, duplicate_set.members[0].id, duplicate_set.members[1].id, SAME)
+                curation.record_verdict(
+                    step, duplicate_set.members[0].id, duplicate_set.members[1].id, SAME
+                )
         for duplicate_set in unchanged:
-            curation.place(step, plan_placements(duplicate_set, settled=True))
+            curation.apply(step, plan_placements(duplicate_set, settled=True))
     return step
 
 
@@ -51,23 +53,23 @@ def judge(dataset: Dataset, a: str, b: str, *, same: bool) -> int:
     """
     if a == b:
         raise UsageError(f"{a!r} was named twice", "name two different samples")
-    first, second = Pairs(dataset.db).numbers([a, b])
-    with dataset.db.write():
+    first, second = Pairs(dataset.db).get_ids([a, b])
+    with dataset.db.transaction():
         what = operation("same" if same else "not-same", one=a[:8], other=b[:8])
-        step = dataset.journal.step(what, [])
-        Curation(dataset.db).judge(step, first, second, SAME if same else NOT)
+        step = dataset.journal.apply(what, [])
+        Placements(dataset.db).record_verdict(step, first, second, SAME if same else NOT_SAME)
     return step
 
 
 def keep_all(dataset: Dataset, duplicate_set: DuplicateSet) -> int:
     """Record that the members of a set are not copies of each other; return the step."""
-    curation = Curation(dataset.db)
-    with dataset.db.write():
-        step = dataset.journal.step(operation("keep-all", count=len(duplicate_set.members)), [])
+    curation = Placements(dataset.db)
+    with dataset.db.transaction():
+        step = dataset.journal.apply(operation("keep-all", count=len(duplicate_set.members)), [])
         for a, b in combinations(sorted(member.id for member in duplicate_set.members), 2):
-            curation.judge(step, a, b, NOT)
+            curation.record_verdict(step, a, b, NOT_SAME)
         placed = [member for member in duplicate_set.members if member.group or not member.kept]
-        curation.place(
+        curation.apply(
             step,
             [
                 Placement(member.id, True, None, "not the same: a person said so")
@@ -83,22 +85,22 @@ def restore_duplicates(dataset: Dataset, rows: Sequence[int]) -> int:
     They are recorded as not the same as the copies, so the next search leaves them alone. Raises
     `UsageError` if none of them is marked any more.
     """
-    pairs, curation = Pairs(dataset.db), Curation(dataset.db)
-    with dataset.db.write():
-        restored = [row.id for row in pairs.members(rows).values() if not row.kept]
+    pairs, curation = Pairs(dataset.db), Placements(dataset.db)
+    with dataset.db.transaction():
+        restored = [row.id for row in pairs.get_members(rows).values() if not row.kept]
         if not restored:
             raise UsageError("none of these is set aside any more", "look at them again")
-        step = dataset.journal.step(operation("take-back-copies", count=len(restored)), [])
-        for a, b in {(min(pair), max(pair)) for pair in pairs.beside(restored)}:
-            curation.judge(step, a, b, NOT)
-        curation.place(
+        step = dataset.journal.apply(operation("take-back-copies", count=len(restored)), [])
+        for a, b in {(min(pair), max(pair)) for pair in pairs.list_set_mates(restored)}:
+            curation.record_verdict(step, a, b, NOT_SAME)
+        curation.apply(
             step, [Placement(row, True, None, "taken back: a person said so") for row in restored]
         )
     return step
 
 
 def _keep_unchanged(dataset: Dataset, sets: Sequence[DuplicateSet]) -> list[DuplicateSet]:
-    now = Pairs(dataset.db).members(
+    now = Pairs(dataset.db).get_members(
         member.id for duplicate_set in sets for member in duplicate_set.members
     )
     unchanged = [
@@ -114,7 +116,7 @@ def _keep_unchanged(dataset: Dataset, sets: Sequence[DuplicateSet]) -> list[Dupl
     return unchanged
 
 
-def _state(member: GroupMember | None) -> tuple[object, ...]:
+def _state(member: DuplicateSetMember | None) -> tuple[object, ...]:
     return () if member is None else (member.kept, member.group, member.status, member.label)
 
 
@@ -138,7 +140,7 @@ def _choices(duplicate_set: DuplicateSet) -> list[Choice]:
     ]
 
 
-def _decision(member: GroupMember) -> str:
+def _decision(member: DuplicateSetMember) -> str:
     return member.label or member.status
 
 
@@ -165,7 +167,7 @@ def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]
 
 def conflicting_label_summary(dataset: Dataset) -> dict[str, object]:
     """Return the copies of the last `labeler dedup` without a split, for differing labels."""
-    keys = SplitGroups(dataset.db).conflicting()
+    keys = SplitGroups(dataset.db).list_conflicting_copies()
     samples = [sample for key in keys if (sample := dataset.samples.get(key)) is not None]
     samples.sort(key=lambda sample: (str(sample.group), sample.key))
     lines = [f"{_name(dataset, sample.key)} is {sample.label}" for sample in samples[:FEW]]

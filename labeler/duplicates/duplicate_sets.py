@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from math import log2
 
 from curation.disjoint_sets import DisjointSets
-from gleanset.db.duplicates import GroupMember
+from gleanset.db.duplicates import DuplicateSetMember
 
 IsSame = Callable[[int, int], bool]
 """Returns whether two samples (rows, a < b) are copies."""
@@ -28,12 +28,12 @@ DECIDED_STATUSES = ("labelled", "rejected")
 
 
 def find_duplicate_sets(
-    members: Mapping[int, GroupMember],
+    members: Mapping[int, DuplicateSetMember],
     same: Mapping[Pair, float],
     by_person: Mapping[Pair, bool],
     is_same: IsSame,
     may_join: MayJoin = lambda copies, row: True,
-) -> list[list[GroupMember]]:
+) -> list[list[DuplicateSetMember]]:
     """Return sets of two or more copies, the hub first, ordered by the hubs' keys.
 
     `same` maps pairs (rows, a < b) of copies to their similarity, `by_person` has the pairs that a
@@ -45,10 +45,10 @@ def find_duplicate_sets(
         if by_person.get((a, b), True) and a in members and b in members:
             near[a][b] = near[b][a] = similarity
     remaining = {row: members[row] for row in near}
-    sets: list[list[GroupMember]] = []
+    sets: list[list[DuplicateSetMember]] = []
     by_quality = sorted(remaining.values(), key=lambda member: (-quality_score(member), member.key))
 
-    def centrality(member: GroupMember) -> tuple[int, int]:
+    def centrality(member: DuplicateSetMember) -> tuple[int, int]:
         """Return the number of copies of a sample, and their mean similarity in steps of 0.05."""
         others = near[member.id]
         return len(others), round(20 * sum(others.values()) / len(others))
@@ -65,12 +65,12 @@ def find_duplicate_sets(
 
 
 def _around(
-    hub: GroupMember,
-    remaining: Mapping[int, GroupMember],
+    hub: DuplicateSetMember,
+    remaining: Mapping[int, DuplicateSetMember],
     near: Mapping[int, Mapping[int, float]],
     by_person: Mapping[Pair, bool],
     judges: tuple[IsSame, MayJoin],
-) -> list[GroupMember]:
+) -> list[DuplicateSetMember]:
     """Collect the hub and the remaining samples that are connected to it and the same as it."""
     copies, visited = [hub], {hub.id}
     is_same, may_join = judges
@@ -104,15 +104,15 @@ def untied_pairs(pairs: Iterable[Pair], same: Iterable[Pair]) -> list[Pair]:
         for row in pair:
             if row not in number:
                 number[row] = sets.add()
-        sets.join(number[pair[0]], number[pair[1]])
+        sets.merge(number[pair[0]], number[pair[1]])
 
     def root(row: int) -> int:
-        return sets.root(number[row]) if row in number else -row
+        return sets.find(number[row]) if row in number else -row
 
     return [(a, b) for a, b in pairs if root(a) != root(b)]
 
 
-def quality_score(member: GroupMember) -> float:
+def quality_score(member: DuplicateSetMember) -> float:
     """Return the quality of a copy; one more means twice the pixels, or twice the sharpness.
 
     Uniform borders do not count as pixels. An enlarged copy loses more sharpness than it gains
@@ -126,7 +126,7 @@ def quality_score(member: GroupMember) -> float:
     return pixel_score + metadata_score(member)
 
 
-def metadata_score(member: GroupMember) -> float:
+def metadata_score(member: DuplicateSetMember) -> float:
     """Return the part of the quality score that does not depend on pixels."""
     known = 0.2 * bool(member.licence) + 0.1 * bool(member.source)
     return 0.3 * (member.status in DECIDED_STATUSES) + known

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.classes import Curation
+from gleanset.db.classes import Placements
 from gleanset.db.duplicates import (
     DOUBTFUL,
     EVEN,
     FIRST,
-    NOT,
+    NOT_SAME,
     SAME,
     SECOND,
     ImageHashes,
@@ -82,7 +82,7 @@ class _NoLooks:
 
     def judge(self, a: int, b: int) -> PairVerdict | None:
         """Return a known verdict."""
-        known = self.pairs.compared(a, b)
+        known = self.pairs.get_comparison(a, b)
         if known is None:
             self.missing.add((a, b))
         return known
@@ -104,7 +104,7 @@ class _OwnLooks:
 
     def judge(self, a: int, b: int) -> PairVerdict | None:
         """Return the verdict on two samples, made now where there is none."""
-        if known := self.verdicts.get((a, b)) or self.pairs.compared(a, b):
+        if known := self.verdicts.get((a, b)) or self.pairs.get_comparison(a, b):
             return known
         (pair,) = self.file_pairs([(a, b)])
         with suppress(Unreadable):
@@ -130,7 +130,7 @@ class _OwnLooks:
 
     def _is_preferred(self, row: int, other: int) -> bool:
         a, b = min(row, other), max(row, other)
-        verdict = self.preferred.get((a, b)) or self.pairs.preferred(a, b)
+        verdict = self.preferred.get((a, b)) or self.pairs.get_better_copy(a, b)
         return verdict in (EVEN, FIRST if row == a else SECOND)
 
 
@@ -148,7 +148,7 @@ class DuplicateFinder:
 
     def known(self) -> int:
         """Return how many samples an earlier search has hashed."""
-        return self._hashes.count_present(VERSION)
+        return self._hashes.count_hashed(VERSION)
 
     def search(self, *, labelled: bool = False) -> SearchCounts:
         """Hash what is new, search for candidates, and compare those without a verdict.
@@ -169,7 +169,7 @@ class DuplicateFinder:
 
         Return what a command says of it; nothing where all were. Raises `DatasetBusy`.
         """
-        if self._dataset.read_only or not SplitGroups(self._dataset.db).not_searched():
+        if self._dataset.read_only or not SplitGroups(self._dataset.db).count_not_searched():
             return {}
         counts = self.search(labelled=True)
         told = {"compared": counts.described, "copies": counts.same, "unreadable": counts.failed}
@@ -182,9 +182,9 @@ class DuplicateFinder:
     def remember(self, plan: DuplicatePlan) -> None:
         """Keep the verdicts that were made for a plan, so that they are not made again."""
         if plan.compared:
-            self._pairs.settle(plan.compared)
+            self._pairs.save_verdicts(plan.compared)
         if plan.preferred:
-            self._pairs.keep_preferred(plan.preferred)
+            self._pairs.save_better_copies(plan.preferred)
 
     def apply(self, plan: DuplicatePlan) -> int | None:
         """Carry a plan out as one step; its number, or None where nothing changes.
@@ -195,7 +195,7 @@ class DuplicateFinder:
         if not plan.places and not plan.choices:
             self.remember(plan)
             return None
-        with self._dataset.db.write():
+        with self._dataset.db.transaction():
             verdicts = {(one.a, one.b): one for one in plan.compared}
             looks = _OwnLooks(
                 self._pairs, self._file_pairs, self._sample_files, verdicts, dict(plan.preferred)
@@ -205,8 +205,8 @@ class DuplicateFinder:
                 raise UsageError(
                     "somebody decided something since this plan was made", "make a new plan"
                 )
-            step = self._dataset.journal.step(plan.operation(), plan.choices)
-            Curation(self._dataset.db).place(step, plan.places)
+            step = self._dataset.journal.apply(plan.operation(), plan.choices)
+            Placements(self._dataset.db).apply(step, plan.places)
             self.remember(plan)
         return step
 
@@ -218,28 +218,28 @@ class DuplicateFinder:
 
     def _describe(self, processes: Workers, labelled: bool) -> tuple[int, int]:
         total = self._hashes.count_missing(VERSION, labelled=labelled)
-        missing = self._hashes.missing(VERSION, labelled=labelled)
+        missing = self._hashes.iter_missing(VERSION, labelled=labelled)
         items = ((seen, sample_file(seen, self._originals)) for seen in missing)
         batches = run_batches(hash_sample, items, processes)
         done = failed = 0
         for batch in self._progress.batches(batches, "hashing", total, " samples"):
-            with self._dataset.db.write():
+            with self._dataset.db.transaction():
                 fine = [(o.item[0], o.result) for o in batch if o.result is not None]
-                self._hashes.put(fine, VERSION)
+                self._hashes.save(fine, VERSION)
                 failed += sum(self._rejected(outcome) for outcome in batch)
             done += len(fine)
         return done, failed
 
     def _propose(self) -> None:
         """Find candidates of what is new among everything; each block is one transaction."""
-        while block := next(self._hashes.pages(searched=False, size=BLOCK), None):
+        while block := next(self._hashes.iter_pages(searched=False, size=BLOCK), None):
             new = make_batch(sort_by_content(block))
             pairs, search = find_candidates_within(new), CandidateSearch(new)
-            for page in self._hashes.pages(searched=True, size=PAGE):
+            for page in self._hashes.iter_pages(searched=True, size=PAGE):
                 pairs |= search.among(make_batch(page))
-            with self._dataset.db.write():
-                self._pairs.propose(sorted(pairs))
-                self._hashes.searched(block.samples)
+            with self._dataset.db.transaction():
+                self._pairs.add_candidates(sorted(pairs))
+                self._hashes.mark_searched(block.samples)
 
     def _compare(self, processes: Workers) -> tuple[int, int, int]:
         """Compare what is open until every pair is settled or its ends are tied.
@@ -247,22 +247,24 @@ class DuplicateFinder:
         Pairs that others contradict tie nothing: what they would have tied is compared as well,
         and what may contradict them.
         """
-        self._pairs.reopen()
+        self._pairs.reopen_without_relation()
         settled: list[PairVerdict] = []
         failed = 0
         before = -1
         while len(settled) > before:
             before = len(settled)
             contested, missing = self._contested()
-            unseen = self._pairs.unseen()
-            known = [p for p, equal in self._pairs.known().items() if equal and p not in contested]
+            unseen = self._pairs.list_uncompared()
+            known = [
+                p for p, equal in self._pairs.get_verdicts().items() if equal and p not in contested
+            ]
             due = untied_pairs(unseen, known)
             if not due and not missing:
                 looks = _NoLooks(self._pairs)
                 make_plan(self._pairs, looks)
                 missing = looks.missing
             comparisons = ComparisonQueue(self._middles_first(due, [*unseen, *known]), due, known)
-            self._pairs.tie(due, tied=False)
+            self._pairs.mark_implied(due, tied=False)
             alone = [
                 ComparisonBatch(self._file_pairs([pair]), ((0, 1),)) for pair in sorted(missing)
             ]
@@ -278,7 +280,7 @@ class DuplicateFinder:
                         new = [
                             _settled(*row) for o in batch if o.result for row in o.result.verdicts
                         ]
-                        self._pairs.settle(new)
+                        self._pairs.save_verdicts(new)
                         settled += new
                         failed += sum(map(self._forget_unreadable, batch))
                         meter.advance(sum(len(outcome.item.pairs) for outcome in batch))
@@ -286,13 +288,13 @@ class DuplicateFinder:
                             if one.verdict == SAME and not alone:
                                 comparisons.tie(one.a, one.b)
                     alone = []
-        self._pairs.tie(set(unseen) - set(due), tied=True)
+        self._pairs.mark_implied(set(unseen) - set(due), tied=True)
         return len(settled), sum(one.verdict == SAME for one in settled), failed
 
     def _contested(self) -> tuple[set[Pair], set[Pair]]:
         looks = _NoLooks(self._pairs)
-        said = {pair for pair, equal in self._pairs.by_person().items() if equal}
-        contested = find_contested_pairs(self._pairs.relations(), looks.judge) - said
+        said = {pair for pair, equal in self._pairs.get_human_verdicts().items() if equal}
+        contested = find_contested_pairs(self._pairs.get_relations(), looks.judge) - said
         return contested, looks.missing
 
     def _middles_first(self, due: list[Pair], pairs: list[Pair]) -> list[int]:
@@ -304,14 +306,14 @@ class DuplicateFinder:
         """
         rows = {row for pair in due for row in pair}
         beside = [(a, b) for a, b in pairs if a in rows or b in rows]
-        whole = self._hashes.whole(sorted({row for pair in beside for row in pair}))
+        whole = self._hashes.get_hashes(sorted({row for pair in beside for row in pair}))
         near = Counter(
             row
             for a, b in beside
             if a in whole and b in whole and have_near_hashes(whole[a], whole[b])
             for row in (a, b)
         )
-        members = self._pairs.members(rows)
+        members = self._pairs.get_members(rows)
 
         def rank(row: int) -> tuple[float, bool, float, str]:
             bordered = members[row].filled < _WHOLE
@@ -334,30 +336,31 @@ class DuplicateFinder:
             try:
                 read_pixels(file, GREY_SIZE, "L")
             except Unreadable as error:
-                key = self._hashes.seen([row])[row].key
-                self._hashes.forget(row)
+                key = self._hashes.get_regions([row])[row].key
+                self._hashes.delete(row)
                 self._dataset.rejections.add(Rejection(STAGE, key, error.reason, error.detail))
         return len(failed)
 
     def _file_pairs(self, pairs: list[Pair]) -> tuple[FilePair, ...]:
         files = self._sample_files(sorted({row for pair in pairs for row in pair}))
-        film = self._pairs.of_one_film
+        film = self._pairs.share_video
         return tuple(FilePair((a, b), files[a], files[b], film(a, b)) for a, b in pairs)
 
     def _sample_files(self, rows: Sequence[int]) -> dict[int, SampleFile]:
         return {
-            row: sample_file(seen, self._originals) for row, seen in self._hashes.seen(rows).items()
+            row: sample_file(seen, self._originals)
+            for row, seen in self._hashes.get_regions(rows).items()
         }
 
     def _rejected(self, outcome: Outcome[tuple[SampleRegion, SampleFile], SampleHashes]) -> bool:
         key = outcome.item[0].key
         if outcome.reason is None:
-            self._dataset.rejections.clear(STAGE, key)
+            self._dataset.rejections.remove(STAGE, key)
             return False
         self._dataset.rejections.add(Rejection(STAGE, key, outcome.reason, outcome.detail))
         return True
 
 
 def _settled(pair: FilePair, verdict: Verdict) -> PairVerdict:
-    said = SAME if verdict.same else DOUBTFUL if verdict.doubtful else NOT
+    said = SAME if verdict.same else DOUBTFUL if verdict.doubtful else NOT_SAME
     return PairVerdict(*pair.rows, verdict.changed, verdict.overlap, said, verdict.relation)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from gleanset.db.duplicates import GroupMember
+from gleanset.db.duplicates import DuplicateSetMember
 from gleanset.db.journal import Choice
-from gleanset.db.samples import withdrawn
+from gleanset.db.samples import withdraw_label
 
 ACTION_BY_STATUS = {"labelled": "label", "rejected": "reject"}
 
@@ -30,7 +30,7 @@ class LabelConsensus(NamedTuple):
         return len(self.decisions) > 1
 
 
-def label_consensus(members: Sequence[GroupMember]) -> LabelConsensus:
+def label_consensus(members: Sequence[DuplicateSetMember]) -> LabelConsensus:
     """Combine the labels and weak labels of all members of a duplicate set."""
     labelled = [member for member in members if member.status == "labelled"]
     labels_by_person = {member.label for member in labelled if not member.by_hint}
@@ -52,8 +52,8 @@ def label_consensus(members: Sequence[GroupMember]) -> LabelConsensus:
 
 
 def drop_unsupported_labels(
-    members: Iterable[GroupMember], unsupported: frozenset[int]
-) -> list[GroupMember]:
+    members: Iterable[DuplicateSetMember], unsupported: frozenset[int]
+) -> list[DuplicateSetMember]:
     """Return the members as they are once unsupported labels are cleared."""
     return [
         member._replace(status="queue", label=None) if member.id in unsupported else member
@@ -62,14 +62,14 @@ def drop_unsupported_labels(
 
 
 def label_changes(
-    best: GroupMember, others: Sequence[GroupMember], consensus: LabelConsensus
+    best: DuplicateSetMember, others: Sequence[DuplicateSetMember], consensus: LabelConsensus
 ) -> list[Choice]:
     """Return the label changes of a duplicate set whose decisions do not contradict each other.
 
     The best copy takes over the decision of its copies, and unsupported labels are cleared. A label
     that no person has seen stays so until it comes from a copy whose label a person has seen.
     """
-    cleared = [withdrawn(m.key) for m in (best, *others) if m.id in consensus.unsupported]
+    cleared = [withdraw_label(m.key) for m in (best, *others) if m.id in consensus.unsupported]
     best, *others = drop_unsupported_labels([best, *others], consensus.unsupported)
     sources = [member for member in others if member.status in ACTION_BY_STATUS]
     source = min(sources, key=lambda member: bool(member.unseen), default=None)

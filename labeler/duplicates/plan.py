@@ -11,9 +11,9 @@ from typing import Protocol
 
 from gleanset.db.classes import Placement
 from gleanset.db.duplicates import (
-    BY_PERSON,
+    CHOSEN_BY_PERSON,
     SAME,
-    GroupMember,
+    DuplicateSetMember,
     Pairs,
     PairVerdict,
     Relation,
@@ -43,7 +43,7 @@ class DuplicateSet:
     `contested` one is contradicted by other copies.
     """
 
-    members: tuple[GroupMember, ...]
+    members: tuple[DuplicateSetMember, ...]
     reason: str
     decisions: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
@@ -76,13 +76,13 @@ class DuplicateSet:
         if not (self.conflict or self.doubtful):
             return True
         decided = not self.conflict or self.members[0].status in ACTION_BY_STATUS
-        return self.reason == BY_PERSON and decided
+        return self.reason == CHOSEN_BY_PERSON and decided
 
     def with_best(self, key: str) -> DuplicateSet:
         """Return the set with another best copy, chosen by a person."""
         first = [member for member in self.members if member.key == key]
         rest = [member for member in self.members if member.key != key]
-        return replace(self, members=(*first, *rest), reason=BY_PERSON) if first else self
+        return replace(self, members=(*first, *rest), reason=CHOSEN_BY_PERSON) if first else self
 
 
 @dataclass(frozen=True)
@@ -175,9 +175,9 @@ def make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
 
 
 def _make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
-    verdicts_by_pair, by_person = pairs.known(), pairs.by_person()
-    close = pairs.closeness()
-    relations = pairs.relations()
+    verdicts_by_pair, by_person = pairs.get_verdicts(), pairs.get_human_verdicts()
+    close = pairs.get_similarities()
+    relations = pairs.get_relations()
     relations |= {
         pair: one.relation for pair, one in comparer.verdicts.items() if one.verdict == SAME
     }
@@ -190,14 +190,14 @@ def _make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
     }
     # The samples that connected these pairs may have been removed, so they are compared now.
     same_pairs |= dict.fromkeys(
-        set(untied_pairs(pairs.tied_by_others(), same_pairs)) - open_pairs, 1.0
+        set(untied_pairs(pairs.list_implied(), same_pairs)) - open_pairs, 1.0
     )
-    previously_grouped = pairs.grouped()
-    unsure_pairs = {*pairs.doubtful(), *open_pairs - by_person.keys()}
-    members = pairs.members(
+    previously_grouped = pairs.get_duplicate_ids()
+    unsure_pairs = {*pairs.list_doubtful(), *open_pairs - by_person.keys()}
+    members = pairs.get_members(
         {row for pair in [*same_pairs, *unsure_pairs] for row in pair} | previously_grouped
     )
-    chosen_by_person = pairs.chosen()
+    chosen_by_person = pairs.get_chosen_copies()
 
     def compare(a: int, b: int) -> bool:
         verdict = None if (a, b) in open_pairs else comparer.judge(a, b)
@@ -242,7 +242,7 @@ def _make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
 
 
 def _make_set(
-    cluster: Sequence[GroupMember],
+    cluster: Sequence[DuplicateSetMember],
     close: Mapping[Pair, float],
     relations: Mapping[Pair, Relation],
     chosen_by_person: set[int],
@@ -254,7 +254,9 @@ def _make_set(
     ordered = rank_copies(supported, relations, close, original)
     best, *others = sorted(ordered, key=lambda member: member.id not in chosen_by_person)
     altered = find_alterations(supported, relations, close)
-    reason = BY_PERSON if best.id in chosen_by_person else explain_choice(best, others, altered)
+    reason = (
+        CHOSEN_BY_PERSON if best.id in chosen_by_person else explain_choice(best, others, altered)
+    )
     original_members = {member.id: member for member in cluster}
     members = tuple(original_members[member.id] for member in (best, *others))
     return DuplicateSet(members, reason, consensus.decisions, consensus.hints), consensus
@@ -275,7 +277,7 @@ def plan_placements(duplicate_set: DuplicateSet, *, settled: bool = False) -> li
     ]
 
 
-def _add_placement(plan: DuplicatePlan, member: GroupMember, place: Placement) -> None:
+def _add_placement(plan: DuplicatePlan, member: DuplicateSetMember, place: Placement) -> None:
     if (member.kept, member.group) != (place.kept, place.group):
         plan.places.append(place)
 
@@ -303,7 +305,7 @@ def _open_questions(
 
 
 def _doubtful_pair(
-    pair: tuple[GroupMember, GroupMember], relations: Mapping[Pair, Relation]
+    pair: tuple[DuplicateSetMember, DuplicateSetMember], relations: Mapping[Pair, Relation]
 ) -> DuplicateSet:
     """Return a pair that may be copies, the better one first."""
     best, other = rank_copies(pair, relations, {}, lambda rows, mirrored: rows[0])

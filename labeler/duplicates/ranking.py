@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import log2
 from statistics import median
 
-from gleanset.db.duplicates import GroupMember, Relation
+from gleanset.db.duplicates import DuplicateSetMember, Relation
 from labeler.duplicates.duplicate_sets import (
     DECIDED_STATUSES,
     LOSSLESS_FORMATS,
@@ -46,11 +46,11 @@ FindOriginal = Callable[[Sequence[int], Sequence[bool]], int]
 
 
 def rank_copies(
-    members: Sequence[GroupMember],
+    members: Sequence[DuplicateSetMember],
     relations: Mapping[Pair, Relation],
     overlaps: Mapping[Pair, float],
     original: FindOriginal,
-) -> list[GroupMember]:
+) -> list[DuplicateSetMember]:
     """Return the members of a duplicate set, the best copy first. It begins with its hub.
 
     `overlaps` are the parts (0..1) that pairs have in common.
@@ -58,7 +58,7 @@ def rank_copies(
     altered = find_alterations(members, relations, overlaps)
     hub_relations = _relations_to_hub(members, relations)
 
-    def score(member: GroupMember) -> float:
+    def score(member: DuplicateSetMember) -> float:
         visible = (
             overlaps.get(_pair(members[0], member), 1.0) if "framed" in altered[member.id] else 1
         )
@@ -84,7 +84,7 @@ def rank_copies(
 
 
 def find_alterations(
-    members: Sequence[GroupMember],
+    members: Sequence[DuplicateSetMember],
     relations: Mapping[Pair, Relation],
     overlaps: Mapping[Pair, float],
 ) -> dict[int, set[str]]:
@@ -120,7 +120,7 @@ def find_alterations(
     several = list(frames.values())
     frame = median(several) if len(several) >= _MIN_MAJORITY_COPIES else min(several)
 
-    def ways(member: GroupMember) -> dict[str, bool]:
+    def ways(member: DuplicateSetMember) -> dict[str, bool]:
         relation = hub_relations[member.id]
         return {
             "cropped": frames[member.id] < _MAX_CROP_EXTENT * max(extents.values()),
@@ -139,7 +139,7 @@ def find_alterations(
 
 
 def _relations_to_hub(
-    members: Sequence[GroupMember], relations: Mapping[Pair, Relation]
+    members: Sequence[DuplicateSetMember], relations: Mapping[Pair, Relation]
 ) -> dict[int, Relation]:
     """Return how each member differs from the first one, which is `a`."""
     hub, hub_relations = members[0], {members[0].id: Relation(0)}
@@ -158,7 +158,7 @@ def _extent(relation: Relation, overlap: float) -> float:
     return 1.0
 
 
-def _size_score(member: GroupMember) -> float:
+def _size_score(member: DuplicateSetMember) -> float:
     """Return the number of pixels in doublings, adjusted by storage and metadata."""
     pixels = max(1.0, member.width * member.height * member.filled)
     stored = min(_MAX_BYTES, max(_MIN_BYTES, member.bytes_per_pixel))
@@ -167,12 +167,12 @@ def _size_score(member: GroupMember) -> float:
     return log2(pixels) + 0.5 * log2(stored) + metadata_score(member)
 
 
-def _pair(first: GroupMember, second: GroupMember) -> Pair:
+def _pair(first: DuplicateSetMember, second: DuplicateSetMember) -> Pair:
     return min(first.id, second.id), max(first.id, second.id)
 
 
 def explain_choice(
-    kept: GroupMember, others: Sequence[GroupMember], altered: Mapping[int, set[str]]
+    kept: DuplicateSetMember, others: Sequence[DuplicateSetMember], altered: Mapping[int, set[str]]
 ) -> str:
     """Return a short text that says why a copy is better than the best of the others."""
     rival = max(others, key=lambda member: (_size_score(member), -member.id))

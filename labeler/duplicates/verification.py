@@ -317,7 +317,7 @@ def compare_batch(star: ComparisonBatch) -> BatchVerdicts:
     verdicts, failed, sets = [], [], DisjointSets()
     number = {tie: sets.add() for ties in star.tied for tie in ties}
     for pair, (a, b) in zip(star.pairs, star.tied, strict=True):
-        if sets.root(number[a]) == sets.root(number[b]):
+        if sets.find(number[a]) == sets.find(number[b]):
             continue
         try:
             verdict = compare_files(pair)
@@ -326,7 +326,7 @@ def compare_batch(star: ComparisonBatch) -> BatchVerdicts:
             continue
         verdicts.append((pair, verdict))
         if verdict.same:
-            sets.join(number[a], number[b])
+            sets.merge(number[a], number[b])
     return BatchVerdicts(verdicts, failed)
 
 
@@ -352,11 +352,11 @@ class ComparisonQueue:
 
     def tie(self, a: int, b: int) -> None:
         """Note that two samples (rows) are the same."""
-        self._sets.join(self._place[a], self._place[b])
+        self._sets.merge(self._place[a], self._place[b])
 
     def group(self, row: int) -> int:
         """Return the number of the set that a sample (row) is in."""
-        return self._sets.root(self._place[row])
+        return self._sets.find(self._place[row])
 
     def next_round(self) -> list[list[Pair]]:
         """Return pairs (rows, a < b), star by star, those of the middle first; [] at the end.
@@ -378,7 +378,7 @@ class ComparisonQueue:
         if not len(ends):
             return ends
         used, where = np.unique(ends, return_inverse=True)
-        roots = np.array([self._sets.root(one) for one in used.tolist()], np.int64)
+        roots = np.array([self._sets.find(one) for one in used.tolist()], np.int64)
         sides = roots[where].reshape(ends.shape)
         apart: Places = ends[sides[:, 0] != sides[:, 1]]
         return apart

@@ -6,12 +6,12 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from curation.moments import moments_of
+from curation.moments import assign_moments
 from gleanset import Dataset
 from gleanset.db.connection import Connection
 from gleanset.db.duplicates import Pairs
-from gleanset.db.faces import CropMethod, crop_methods
-from gleanset.db.journal import MODEL, PERSON, VISITOR, giver_of, label_provenances
+from gleanset.db.faces import CropMethod, list_crop_methods
+from gleanset.db.journal import MODEL, PAGE_USER, PERSON, classify_provenance, get_label_provenances
 from gleanset.db.samples import Balances
 from gleanset.html.words import count
 from gleanset.records import SPLITS
@@ -28,7 +28,7 @@ _LABEL_SOURCES = {
     "hint": "taken over from a search or the name of a folder",
     "import": "that came with imported pictures",
     MODEL: "proposed by a model and accepted without a look",
-    VISITOR: "claimed by visitors of a page and accepted without a look",
+    PAGE_USER: "claimed by visitors of a page and accepted without a look",
 }
 _GROUP_KINDS = "(one scene, one post or group, one picture found twice)"
 
@@ -67,7 +67,7 @@ class CardFacts:
             self.copies += item.copy > 0
             self.unknown += not origin.licence
             self.made += any(origin.ai for origin in item.image.origins)
-        for method in crop_methods(db, [item.sample.key for item in items]):
+        for method in list_crop_methods(db, [item.sample.key for item in items]):
             self.methods[replace(method, samples=0)] += method.samples
         if self.items <= MAX_COMPARED_SAMPLES:
             self.split_of |= {item.sample.key: str(item.sample.split) for item in items}
@@ -244,7 +244,7 @@ def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
     )
     if facts.options.no_split:
         return f"It is not split. {copies}"
-    moments = moments_of(dataset.db, facts.split_of)
+    moments = assign_moments(dataset.db, facts.split_of)
     splits_of: dict[str, set[str]] = defaultdict(set)
     for key, split in facts.split_of.items():
         splits_of[moments[key]].add(split)
@@ -267,8 +267,8 @@ def annotation_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     if facts.items > MAX_COMPARED_SAMPLES:
         yield "who gave the labels was not counted"
         return
-    provenances = label_provenances(dataset.db)
-    givers = Counter(giver_of(provenances.get(key, "")) for key in facts.split_of)
+    provenances = get_label_provenances(dataset.db)
+    givers = Counter(classify_provenance(provenances.get(key, "")) for key in facts.split_of)
     for giver, number in sorted(givers.items(), key=lambda pair: (-pair[1], pair[0])):
         yield f"{count(number, 'label')} {_LABEL_SOURCES[giver]}"
 
@@ -279,15 +279,15 @@ def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     size = options.size or "as large as they are"
     methods = [replace(method, samples=samples) for method, samples in facts.methods.items()]
     methods.sort(key=lambda method: (-method.samples, method.detector, method.settings, method.cut))
-    yield from (method.words for method in methods)
-    split = "none" if options.no_split else dataset.samples.split_settings() or "by hand"
+    yield from (method.description for method in methods)
+    split = "none" if options.no_split else dataset.samples.get_split_settings() or "by hand"
     yield f"split: {split}"
     grey = ", grey" if options.grayscale else ""
     yield f"export: {options.format_label}, pictures {size}{grey}"
     for changes, number in sorted(facts.changes.items()):
         unchanged = "byte for byte as it came" if number == 1 else "byte for byte as they came"
         yield f"files: {count(number, 'picture')}, {unchanged if changes == UNCHANGED else changes}"
-    balance = Balances(dataset.db).settings()
+    balance = Balances(dataset.db).get_settings()
     if options.applies_balance and balance and not balance.startswith("method=off"):
         yield f"train is balanced: {balance}"
     if options.licences:

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 import msgspec
 
 from gleanset import Dataset
-from gleanset.db.samples import AS_IT_IS, Balances
+from gleanset.db.samples import DEFAULT_WEIGHT, Balances
 from gleanset.errors import InputUnusable
 from gleanset.files.names import folder_names, kept_name, safe_name
 from gleanset.files.store import EXTENSIONS
@@ -145,16 +145,19 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
 
 def _iter_samples(dataset: Dataset, options: ExportOptions) -> Iterator[Sample]:
     if not options.no_split:
-        yield from dataset.samples.in_splits()
+        yield from dataset.samples.iter_in_splits()
         return
-    for sample in dataset.samples.by_key():
+    for sample in dataset.samples.iter_by_key():
         if sample.status == "labelled" and sample.kept:
             yield replace(sample, split=ALL_SAMPLES)
 
 
 def resolve_split_option(dataset: Dataset, options: ExportOptions) -> ExportOptions:
     """Return the options with `no_split` for captions of a dataset that has no split."""
-    if options.format not in CAPTION_FORMATS or next(dataset.samples.in_splits(), None) is not None:
+    if (
+        options.format not in CAPTION_FORMATS
+        or next(dataset.samples.iter_in_splits(), None) is not None
+    ):
         return options
     return msgspec.structs.replace(options, no_split=True)
 
@@ -166,7 +169,7 @@ def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
     `plan_boxes`.
     """
     counts: Counter[str] = Counter()
-    traits = dataset.samples.counts("status", "kept", "split")
+    traits = dataset.samples.count_by("status", "kept", "split")
     for (status, kept, split), number in traits.items():
         if status == "queue" and kept == "kept":
             counts["not labelled yet"] += number
@@ -209,7 +212,7 @@ def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]
 
 def _iter_by_key(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
     private = private_images(dataset, options)
-    for sample in dataset.samples.in_splits():
+    for sample in dataset.samples.iter_in_splits():
         if sample.image in private:
             continue
         image = _load_image(dataset, sample)
@@ -221,7 +224,7 @@ def _iter_by_key(dataset: Dataset, options: ExportOptions) -> Iterator[ExportIte
 def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUnusable:
     """Return the error for an export without samples."""
     if next(_iter_samples(dataset, options), None) is None:
-        has_labels = not options.no_split and ("labelled",) in dataset.samples.counts("status")
+        has_labels = not options.no_split and ("labelled",) in dataset.samples.count_by("status")
         if not has_labels:
             return InputUnusable(
                 "nothing to export: no sample is labelled yet",
@@ -247,9 +250,9 @@ def _oversample(
     dataset: Dataset, items: Iterable[ExportItem], options: ExportOptions
 ) -> Iterator[ExportItem]:
     balances = Balances(dataset.db)
-    shares, augmented = balances.shares(), balances.settings().startswith("method=augment")
+    shares, augmented = balances.get_weights(), balances.get_settings().startswith("method=augment")
     for item in items:
-        share = shares.get(item.sample.key, AS_IT_IS)
+        share = shares.get(item.sample.key, DEFAULT_WEIGHT)
         item = replace(item, weight=share.weight)
         if share.copies:
             yield item
@@ -276,7 +279,7 @@ def _make_copy(
 
 def private_images(dataset: Dataset, options: ExportOptions) -> frozenset[str]:
     """Return the hashes of images that stay out because they were sent with web reports."""
-    return frozenset() if options.with_reports else dataset.images.only_reported()
+    return frozenset() if options.with_reports else dataset.images.list_report_only()
 
 
 def count_private_samples(dataset: Dataset, options: ExportOptions) -> int:
@@ -470,7 +473,7 @@ def _samples_by_image(dataset: Dataset, options: ExportOptions) -> dict[str, lis
         if sample.group:
             set_labels[sample.group] = str(sample.label)
     samples_of: dict[str, list[Sample]] = defaultdict(list)
-    for sample in dataset.samples.by_key():
+    for sample in dataset.samples.iter_by_key():
         # In a queued image that counts as a whole no face is missing.
         is_undecided = sample.status == "queue" and sample.detector != "whole"
         if sample.image in split and (is_undecided or sample.status == "labelled"):
@@ -490,7 +493,7 @@ def _face_boxes(
     """Yield samples with their boxes without padding, clipped to the image."""
     faces = {
         sample_key(image.sha256, stored.face.box): stored.face.box
-        for stored in dataset.faces.of(image.sha256)
+        for stored in dataset.faces.list_in_image(image.sha256)
     }
     for sample in samples:
         box = within(faces.get(sample.key, sample.box), image.width, image.height)

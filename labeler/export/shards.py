@@ -328,7 +328,7 @@ def _classes(dataset: Dataset, options: ExportOptions) -> tuple[list[str], bool]
     samples = (
         (item.sample for item in iter_items(dataset, options))
         if options.licences
-        else (sample for sample in dataset.samples.in_splits() if sample.image not in private)
+        else (sample for sample in dataset.samples.iter_in_splits() if sample.image not in private)
     )
     names, folds = set[str](), False
     for sample in samples:

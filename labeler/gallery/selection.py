@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from curation.moments import moments_of
+from curation.moments import assign_moments
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
-from gleanset.db.journal import giver_of, label_provenances
-from gleanset.db.proposals import stacks
+from gleanset.db.journal import classify_provenance, get_label_provenances
+from gleanset.db.proposals import list_clusters
 from gleanset.db.regions import Quality, QualityMeasures
-from gleanset.db.runs import Doubt, Doubts
+from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.sorting import SortingQueue
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.named_files import for_dataset
@@ -41,7 +41,7 @@ class GalleryEntry(NamedTuple):
     label: str
     flags: tuple[str, ...]
     decided: str | None
-    doubt: Doubt | None = None
+    doubt: LabelIssue | None = None
 
 
 class ClassCounts(NamedTuple):
@@ -60,7 +60,7 @@ class GallerySelection(NamedTuple):
 
 def private_images(dataset: Dataset, request: GalleryRequest) -> frozenset[str]:
     """Return the hashes of images that are hidden because they were sent with web reports."""
-    return frozenset() if request.with_reports else dataset.images.only_reported()
+    return frozenset() if request.with_reports else dataset.images.list_report_only()
 
 
 def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[Sample]]:
@@ -72,7 +72,7 @@ def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[S
     if request.stacks:
         return _clusters(dataset, private)
     sections: dict[str, list[Sample]] = {}
-    for sample in dataset.samples.each(status="labelled"):
+    for sample in dataset.samples.iterate(status="labelled"):
         if sample.kept and sample.image not in private:
             sections.setdefault(str(sample.label), []).append(sample)
     if not sections and private:
@@ -94,8 +94,8 @@ def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[S
 
 
 def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]]:
-    waiting = stacks(dataset.db)
-    if not waiting and not SortingQueue(dataset.db).waiting(1):
+    waiting = list_clusters(dataset.db)
+    if not waiting and not SortingQueue(dataset.db).list_waiting(1):
         raise InputUnusable(
             "no sample is queued for labelling",
             for_dataset(dataset, "see the next step: gleanset status"),
@@ -121,7 +121,7 @@ def select_samples(
 ) -> GallerySelection:
     """Select entries from sections with equal shares of the limit."""
     selection = GallerySelection([], {})
-    moments = moments_of(dataset.db)
+    moments = assign_moments(dataset.db)
     sizes = {name: len(samples) for name, samples in sections.items()}
     shares = divide_limit(sizes, request.limit)
     for name, share in shares.items():
@@ -146,7 +146,7 @@ def order_by_quality(
             return True, -sample.sharpness, sample.key
         return bool(flags_of(quality)), quality.blur, sample.key
 
-    ranked = sorted(QualityMeasures(dataset.db).beside(samples), key=rank)
+    ranked = sorted(QualityMeasures(dataset.db).join(samples), key=rank)
     return spread_groups(
         (sample for sample, _ in ranked), lambda sample: moments.get(sample.key, sample.key)
     )
@@ -164,16 +164,16 @@ def _make_entries(
     dataset: Dataset, label: str, samples: Sequence[Sample]
 ) -> Iterator[GalleryEntry]:
     keys = [sample.key for sample in samples]
-    doubts = Doubts(dataset.db).of(keys)
-    provenances = label_provenances(dataset.db, Pairs(dataset.db).numbers(keys))
-    for sample, quality in QualityMeasures(dataset.db).beside(samples):
+    doubts = LabelIssues(dataset.db).get_many(keys)
+    provenances = get_label_provenances(dataset.db, Pairs(dataset.db).get_ids(keys))
+    for sample, quality in QualityMeasures(dataset.db).join(samples):
         doubt = doubts.get(sample.key)
         flags = (
             *([DOUBT] if doubt else []),
             *([DUPLICATE] if sample.group is not None else []),
             *(flags_of(quality) if quality else []),
         )
-        decided = giver_of(provenances.get(sample.key, "")) if sample.label else None
+        decided = classify_provenance(provenances.get(sample.key, "")) if sample.label else None
         yield GalleryEntry(sample, label, flags, decided, doubt)
 
 

@@ -191,8 +191,8 @@ def _make_sheets(
     dataset: Dataset, shown: Sequence[GalleryEntry], progress: Progress
 ) -> Iterator[ThumbnailSheet]:
     originals = dataset.originals(dataset.cache)
-    rows = Pairs(dataset.db).numbers([entry.sample.key for entry in shown])
-    regions = ImageHashes(dataset.db).seen(rows)
+    rows = Pairs(dataset.db).get_ids([entry.sample.key for entry in shown])
+    regions = ImageHashes(dataset.db).get_regions(rows)
     files = [sample_file(regions[row], originals) for row in rows]
     with (
         progress.meter("thumbnails", len(files), " images") as meter,

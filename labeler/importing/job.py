@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curation.moments import moments_of
+from curation.moments import assign_moments
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
@@ -171,7 +171,7 @@ def import_labelled(
     result |= unmatched_summary(tables.unmatched())
     if files.note:
         result["check_classes"] = files.note
-    takes_splits = ours and next(dataset.samples.in_splits(), None) is None
+    takes_splits = ours and next(dataset.samples.iter_in_splits(), None) is None
     outermost = [picture.path.relative_to(files.tree.root).parts[0] for picture in labelled]
     folders = Counter(name for name in outermost if name in files.splits)
     if folders and not takes_splits:
@@ -217,14 +217,14 @@ def _import_splits(dataset: Dataset, files: LabelledFiles) -> dict[str, int]:
     split_of = {str(path): source.split for path, source in files.sources.items() if source.split}
     by_image = {
         image.sha256: split_of[str(origin.path)]
-        for image in (dataset.images.each() if split_of else ())
+        for image in (dataset.images.iterate() if split_of else ())
         for origin in image.origins
         if str(origin.path) in split_of
     }
-    samples = (s for s in dataset.samples.by_key() if s.status == "labelled" and s.kept)
+    samples = (s for s in dataset.samples.iter_by_key() if s.status == "labelled" and s.kept)
     splits = {sample.key: by_image[sample.image] for sample in samples if sample.image in by_image}
     if splits:
-        moments = moments_of(dataset.db, splits)
+        moments = assign_moments(dataset.db, splits)
         plan = {key: (moments[key], split) for key, split in splits.items()}
         dataset.samples.set_splits(plan, "as imported")
     return dict(sorted(Counter(splits.values()).items()))
@@ -260,9 +260,9 @@ def _check_class_names(dataset: Dataset, labels: Iterable[str], *, distinct: boo
 
     Names that are `distinct` in another dataset are only compared with classes of this dataset.
     """
-    there = set(dataset.classes.names())
+    there = set(dataset.classes.list_names())
     known = set(there)
-    for label in sorted(set(map(dataset.classes.resolved, labels)) - there):
+    for label in sorted(set(map(dataset.classes.resolve, labels)) - there):
         if twins := [name for name in sorted(known) if folded(name) == folded(label) != ""]:
             twin, other = shlex.quote(twins[0]), shlex.quote(label)
             make = [] if twins[0] in there else [f"labeler classes add {twin}"]
@@ -302,13 +302,13 @@ def _read_own_export(
         lines = [f"{short_name(name)}: {detail}" for name, detail in moves.disputed.items()]
         result["disputed_files"] = few_files(lines, rejections_of(dataset, STAGE))
     moved = [
-        Choice(key, "label", dataset.classes.resolved(label), SOURCE)
+        Choice(key, "label", dataset.classes.resolve(label), SOURCE)
         for key, label in moves.relabelled.items()
     ]
     if not moves.added:
         if moved:
             did = operation("import-moves", count=len(moved), folder=intake.path.name)
-            dataset.journal.step(did, moved)
+            dataset.journal.apply(did, moved)
     else:
         files = LabelledFiles("our export", ImportTree(intake.path), "")
         taken = _import_images(dataset, files, moves.added, intake, FileGroups(), moved)
@@ -387,7 +387,7 @@ def _store_image(
     labels_of: dict[str, dict[str, str]],
 ) -> bool:
     """Store an image with its samples; return whether it is new. Raises `Unreadable`."""
-    with dataset.db.write():
+    with dataset.db.transaction():
         try:
             new = dataset.take_original(store, image.measured, origin)
         except Unreadable as error:
@@ -397,11 +397,11 @@ def _store_image(
                     dataset.crop_path(cut.key).unlink(missing_ok=True)
             raise
         if not new:
-            dataset.images.note_said(image.measured.sha256, origin)
+            dataset.images.update_credit(image.measured.sha256, origin)
         for cut, label in image.cuts:
-            dataset.faces.add_by_hand(image.measured.sha256, cut)
-            labels_of.setdefault(cut.key, {})[dataset.classes.resolved(label)] = origin.key
-        dataset.rejections.clear(STAGE, origin.key)
+            dataset.faces.add_manual(image.measured.sha256, cut)
+            labels_of.setdefault(cut.key, {})[dataset.classes.resolve(label)] = origin.key
+        dataset.rejections.remove(STAGE, origin.key)
     return new
 
 
@@ -423,7 +423,7 @@ def _label_samples(
             disputed.append(_record_dispute(dataset, paths, sample.label or sample.status))
     if choices:
         did = operation("import", count=len(choices), folder=path.name)
-        dataset.journal.step(did, choices)
+        dataset.journal.apply(did, choices)
     return disputed
 
 

@@ -105,7 +105,7 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     files = (path for path in iter_images(root, moves.ignored) if not path.is_symlink())
     digests = {path.relative_to(root).as_posix(): file_hash(path) for path in files}
     names = match_files(digests, pictures)
-    captions = EditedCaptions(root, marker, pictures, dataset.classes.names())
+    captions = EditedCaptions(root, marker, pictures, dataset.classes.list_names())
     for name, before in names.items():
         try:
             edited_class = captions.read_class(name, before)

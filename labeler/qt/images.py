@@ -327,11 +327,11 @@ class DetailPanel(QWidget):
 
     def show_tile(self, tile: SampleTile | None) -> None:
         self.shown_id = tile.id if tile else None
-        self._face.show_region(tile.seen if tile else None)
+        self._face.show_region(tile.region if tile else None)
         self._face.setVisible(tile is not None)
-        box = QRect(*tile.seen.region.box) if tile else None
-        self._frame.show_region(whole(tile.seen) if tile else None, box)
-        self._frame.setVisible(tile is not None and not _is_whole(tile.seen))
+        box = QRect(*tile.region.region.box) if tile else None
+        self._frame.show_region(whole(tile.region) if tile else None, box)
+        self._frame.setVisible(tile is not None and not _is_whole(tile.region))
         hint = self.tr("Point at a face to see it enlarged, with its source.")
         self._about.setText(self._describe(tile) if tile else hint)
         self.show_suggestions(())
@@ -339,11 +339,11 @@ class DetailPanel(QWidget):
 
     def _describe(self, tile: SampleTile) -> str:
         text = self.tr("{w} x {h} px of {width} x {height} px")
-        if _is_whole(tile.seen):
+        if _is_whole(tile.region):
             text = self.tr("{width} x {height} px")
-        box = tile.seen.region.box
+        box = tile.region.region.box
         size = text.format(
-            w=box.width, h=box.height, width=tile.seen.width, height=tile.seen.height
+            w=box.width, h=box.height, width=tile.region.width, height=tile.region.height
         )
         # Zero-width spaces let a long file name wrap.
         title, step = tile.title or "", MAX_UNBROKEN_LETTERS
@@ -366,7 +366,7 @@ class DetailPanel(QWidget):
         self._neighbours_label.setVisible(bool(tiles))
         for number, image in enumerate(self._neighbours):
             image.setVisible(number < len(tiles))
-            image.show_region(tiles[number].seen if number < len(tiles) else None)
+            image.show_region(tiles[number].region if number < len(tiles) else None)
 
 
 def _is_whole(region: SampleRegion) -> bool:

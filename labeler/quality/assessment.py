@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from curation.likeness.descriptor import descriptor
+from curation.likeness.descriptor import compute_descriptor
 from gleanset import Dataset
 from gleanset.db.regions import PixelMeasures, QualityMeasures
 from gleanset.images.photo_likeness import photo_likeness, shrunk
@@ -113,23 +113,23 @@ def assess_quality(
     Raises `DatasetBusy` when another program is at it.
     """
     counts, qualities = QualityCounts(), QualityMeasures(dataset.db)
-    due = (item for page in qualities.missing(VERSION) for item in due_samples(dataset, page))
+    due = (item for page in qualities.iter_missing(VERSION) for item in due_samples(dataset, page))
     with dataset.stage(STAGE):
         total = qualities.count_missing(VERSION)
         batches = run_batches(measure_sample, due, Processes(workers)) if total else ()
         for batch in (progress or Progress()).batches(batches, "measuring", total, " samples"):
             fine = [(o.item.seen, o.result) for o in batch if o.result is not None]
-            with dataset.db.write():
-                qualities.put(fine, VERSION)
+            with dataset.db.transaction():
+                qualities.save(fine, VERSION)
                 for outcome in batch:
                     key, reason = outcome.item.seen.key, outcome.reason
                     if reason is None:
-                        dataset.rejections.clear(STAGE, key)
+                        dataset.rejections.remove(STAGE, key)
                     else:
                         dataset.rejections.add(Rejection(STAGE, key, reason, outcome.detail))
             counts.measured += len(fine)
             counts.failed += len(batch) - len(fine)
-    counts.samples, counts.flags = qualities.count(FLAGS)
+    counts.samples, counts.flags = qualities.count_flagged(FLAGS)
     return counts
 
 
@@ -143,5 +143,5 @@ def measure_sample(due: DueSample) -> PixelMeasures:
         darkest,
         lightest,
         photo_likeness(pixels),
-        descriptor(np.asarray(pixels.convert("RGB"))),
+        compute_descriptor(np.asarray(pixels.convert("RGB"))),
     )

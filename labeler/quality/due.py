@@ -24,5 +24,5 @@ class DueSample(NamedTuple):
 def due_samples(dataset: Dataset, rows: Sequence[int]) -> Iterator[DueSample]:
     """Yield what is needed to measure some samples (rows)."""
     originals = dataset.originals(dataset.cache)
-    for seen in ImageHashes(dataset.db).seen(rows).values():
+    for seen in ImageHashes(dataset.db).get_regions(rows).values():
         yield DueSample(seen, sample_file(seen, originals))

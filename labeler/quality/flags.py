@@ -14,4 +14,4 @@ FLAGS: tuple[QualityFlag, ...] = (
 
 def flags_of(quality: Quality) -> list[str]:
     """Return the names of the flags that a sample has."""
-    return [flag.name for flag in FLAGS if flag.holds(quality)]
+    return [flag.name for flag in FLAGS if flag.matches(quality)]

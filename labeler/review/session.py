@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.views import REVIEWED, ReviewItem, Reviews, SampleFilter
+from gleanset.db.views import REVIEW, ReviewItem, Reviews, SampleFilter
 from gleanset.errors import UsageError
 from gleanset.operations import operation
 from labeler.quality.flags import FLAGS
@@ -50,7 +50,9 @@ class Wall(NamedTuple):
 def wall(dataset: Dataset, name: str, wanted: SampleFilter) -> Wall:
     """One wall of `gleanset.db.review.WALLS`."""
     reviews, wanted = Reviews(dataset.db), with_moment(dataset, wanted)
-    items = reviews.flagged(FLAGS, wanted) if name == "flags" else reviews.wall(name, wanted)
+    items = (
+        reviews.list_flagged(FLAGS, wanted) if name == "flags" else reviews.list_items(name, wanted)
+    )
     if name in ("model", "doubts"):
         return _confusions(items)
     if name == "all":
@@ -78,10 +80,10 @@ def take_suggestions(
 
     Raises `UsageError` where a class is gone by now.
     """
-    there = session.tiles.of(ids)
+    there = session.tiles.get_many(ids)
     labels = {row: suggested[row].label for row in ids if row in there and row in suggested}
     session.refuse_gone(set(labels.values()))
-    return session.file_each(labels, operation("suggested", count=len(labels)), REVIEWED)
+    return session.file_each(labels, operation("suggested", count=len(labels)), REVIEW)
 
 
 def keep_labels(session: SortingSession, seen: Mapping[int, str]) -> StepResult:
@@ -90,9 +92,9 @@ def keep_labels(session: SortingSession, seen: Mapping[int, str]) -> StepResult:
     `seen` are the labels (by row) that a person saw. What somebody changed since is left alone;
     raises `UsageError` where that is all.
     """
-    with session.dataset.db.write():
-        tiles = session.tiles.of(list(seen))
+    with session.dataset.db.transaction():
+        tiles = session.tiles.get_many(list(seen))
         labels = {row: seen[row] for row, tile in tiles.items() if tile.label == seen[row]}
         if not labels:
             raise UsageError("these labels were changed meanwhile", "look at them again")
-        return session.file_each(labels, operation("confirm", count=len(labels)), REVIEWED)
+        return session.file_each(labels, operation("confirm", count=len(labels)), REVIEW)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from gleanset.db.statistics import CUT_SHAPE, CUT_SIDE
+from gleanset.db.statistics import MAX_CROP_ASPECT, MAX_CROP_SIDE
 from gleanset.errors import Unreadable
 from gleanset.files.names import ARCHIVES, VIDEOS, visible_files
 from gleanset.tree import VIDEO
@@ -86,7 +86,7 @@ def look_like_faces(dropped: DroppedPaths, seconds: float = LOOK_SECONDS) -> boo
             short, long = sorted(size_said(path))
         except Unreadable:
             continue
-        votes.append(long <= CUT_SIDE and long <= CUT_SHAPE * short)
+        votes.append(long <= MAX_CROP_SIDE and long <= MAX_CROP_ASPECT * short)
     return 4 * sum(votes) >= 3 * len(votes) > 0
 
 

@@ -11,9 +11,9 @@ from typing import NamedTuple, TypeVar
 from gleanset import Dataset
 from gleanset.db.sorting import LabelCounts
 from gleanset.db.views import (
-    ANYTHING,
     ASIDE,
     EVERYWHERE,
+    NO_FILTER,
     ORDERS,
     OrderedRows,
     OrderedSamples,
@@ -40,7 +40,7 @@ class GridQuestion(NamedTuple):
     """Which samples, in which order of `ORDERS`. `target` is a class, or a place (`:later`)."""
 
     target: str
-    chosen: SampleFilter = ANYTHING
+    chosen: SampleFilter = NO_FILTER
     order: str = ORDERS[0]
     backwards: bool = False
 
@@ -60,15 +60,15 @@ def with_moment(dataset: Dataset, chosen: SampleFilter) -> SampleFilter:
     if chosen.moment is None:
         return chosen
     # A window shows its first faces without numpy, which takes a while to load.
-    from curation.moments import rows_of_moment
+    from curation.moments import list_moment_rows
 
-    return replace(chosen, among=rows_of_moment(dataset.db, chosen.moment))
+    return replace(chosen, among=list_moment_rows(dataset.db, chosen.moment))
 
 
 def grid_rows(dataset: Dataset, asked: GridQuestion) -> OrderedRows:
     """Return the samples. By likeness it takes a while where no presort has told look-alikes."""
     ordered = OrderedSamples(dataset.db)
-    rows = ordered.rows(
+    rows = ordered.list_rows(
         asked.place,
         label=asked.label,
         chosen=with_moment(dataset, asked.chosen),
@@ -80,7 +80,7 @@ def grid_rows(dataset: Dataset, asked: GridQuestion) -> OrderedRows:
     # A window shows its first faces without numpy, which takes a while to load.
     from labeler.likeness import NEARLY_ALL, by_likeness
 
-    if ordered.known_places(asked.place, asked.label) >= NEARLY_ALL:
+    if ordered.get_presorted_share(asked.place, asked.label) >= NEARLY_ALL:
         return rows
     ids = by_likeness(dataset, rows.ids)
     return rows._replace(ids=ids[::-1] if asked.backwards else ids)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.likeness.grouping import MEAN_SIZE, grouped
+from curation.likeness.grouping import MEAN_SIZE, cluster_rows
 from labeler.likeness import Vectors
 from labeler.sorting.page_layout import (
     HEADING,
@@ -74,7 +74,7 @@ def likeness_groups(
     wanted = max(1, len(rows) // MEAN_SIZE)
     place = {stack.number: n for n, stack in enumerate(some)}
     apart = [(place[a], place[b]) for a, b in beside if a in place and b in place]
-    clusters = grouped(rows, wanted, apart)
+    clusters = cluster_rows(rows, wanted, apart)
     groups = []
     for cluster in clusters:
         mine = [n for n in cluster if n < len(some)]
@@ -170,7 +170,7 @@ def moved(page: ClassPage, numbers: Collection[int], onto: int) -> ClassPage:
 def divided(page: ClassPage, number: int, vectors: Vectors) -> ClassPage:
     """Return an overview with one group in two; `vectors` are those of its tiles."""
     first, size = sum(page.groups[:number]), page.groups[number]
-    parts = sorted(grouped(vectors, 2), key=len, reverse=True)
+    parts = sorted(cluster_rows(vectors, 2), key=len, reverse=True)
     tiles = [page.tiles[first + n] for part in parts for n in sorted(part)]
     return page._replace(
         tiles=(*page.tiles[:first], *tiles, *page.tiles[first + size :]),

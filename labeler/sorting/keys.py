@@ -94,7 +94,7 @@ class ClassKeys:
         """Return the key of each class, in the order of the list; they stay for this session."""
         kept: dict[str, str] = {}
         for name, key in self._kept.items():
-            now = name if name in names else self._dataset.classes.renamed(name)
+            now = name if name in names else self._dataset.classes.find_renamed(name)
             if now is not None:
                 kept.setdefault(now, key)
         found = assigned(names, kept)
@@ -107,7 +107,7 @@ class ClassKeys:
         Where it can be neither read nor written now, they are the same the next time: what they
         are saved after is decided, and must not be taken for failed.
         """
-        keys = self.of(self._dataset.classes.as_made())
+        keys = self.of(self._dataset.classes.list_by_creation())
         with suppress(GleansetError):
             written = self._settings().keys
             if any(key and written.get(name) != key for name, key in keys.items()):

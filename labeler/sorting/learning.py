@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from curation.likeness.recommend import in_steps, learn_classes, teaching
-from curation.likeness.vectors import LikenessSpace, sample_name
-from curation.moments import moments_of
+from curation.likeness.recommend import learn_classes, list_training_keys, round_confidences
+from curation.likeness.vectors import EmbeddingSpace, sample_vector_name
+from curation.moments import assign_moments
 from gleanset import Dataset
-from gleanset.db.journal import unseen_labels
+from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import Presort, PresortedSample, PresortSamples, Proposals
 
 
@@ -29,27 +29,29 @@ def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> Le
 
     Without a presort, or while fewer than two classes have labels, nothing is changed.
     """
-    samples = list(PresortSamples(dataset.db).each())
-    newest, space = Proposals(dataset.db).newest(), LikenessSpace.of(dataset)
+    samples = list(PresortSamples(dataset.db).iterate())
+    newest, space = Proposals(dataset.db).get_latest(), EmbeddingSpace.from_dataset(dataset)
     if newest is None or space is None or cancelled():
         return LearningResult(len(samples))
-    vectors, there = space.vectors([sample_name(sample.key, sample.region) for sample in samples])
+    vectors, there = space.get_vectors(
+        [sample_vector_name(sample.key, sample.region) for sample in samples]
+    )
     unreadable = newest.facts.get("unreadable")
     missing = len(samples) - int(there.sum()) - (unreadable if isinstance(unreadable, int) else 0)
     known = [
         sample for sample, has_vector in zip(samples, there.tolist(), strict=True) if has_vector
     ]
-    moments = moments_of(dataset.db, teaching(known))
-    learnt = learn_classes(known, vectors[there], moments, unseen_labels(dataset.db))
+    moments = assign_moments(dataset.db, list_training_keys(known))
+    learnt = learn_classes(known, vectors[there], moments, get_unseen_labels(dataset.db))
     if learnt is None or cancelled():
         return LearningResult(max(0, missing))
     suggested = {
-        sample.key: in_steps(top) if sample.status == "queue" else ()
+        sample.key: round_confidences(top) if sample.status == "queue" else ()
         for sample, top in zip(known, learnt.likeliest, strict=True)
     }
     changed = [
         sample._replace(proposals=suggested[sample.sample])
-        for sample in Proposals(dataset.db).each()
+        for sample in Proposals(dataset.db).iterate()
         if suggested.get(sample.sample, sample.proposals) != sample.proposals
     ]
     number = _keep(dataset, newest, changed, learnt.classes)
@@ -63,9 +65,9 @@ def _keep(
     proposals, facts = Proposals(dataset.db), newest.facts | {"known": list(classes)}
     if not changed and facts == newest.facts:
         return 0
-    with dataset.db.write():
-        now = proposals.newest()
+    with dataset.db.transaction():
+        now = proposals.get_latest()
         if now is None or now.id != newest.id:
             return 0
-        proposals.revise(changed, facts)
+        proposals.update(changed, facts)
     return len(changed)

@@ -36,9 +36,9 @@ def measured_by_parts(dataset: Dataset) -> Generator[int, None, None]:
     """
     qualities = QualityMeasures(dataset.db)
     number = count_unmeasured(dataset)
-    due = _parts(dataset, chain.from_iterable(qualities.missing(VERSION, POOL)))
+    due = _parts(dataset, chain.from_iterable(qualities.iter_missing(VERSION, POOL)))
     for some, found in _here(due) if number <= ON_THIS_THREAD else _apart(due):
-        qualities.put(found, VERSION)
+        qualities.save(found, VERSION)
         yield some
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.classes import alias_name, class_name, names_in_use
+from gleanset.db.classes import list_class_names, normalize_alias, normalize_class_name
 from gleanset.errors import UsageError
 
 KATAKANA, TO_HIRAGANA = range(ord("ァ"), ord("ヶ") + 1), ord("ぁ") - ord("ァ")
@@ -29,9 +29,9 @@ class KnownName(NamedTuple):
 def known_names(dataset: Dataset) -> list[KnownName]:
     """Return what may be typed as a name, the likeliest first; only what a class may be called."""
     found = []
-    for text, label in names_in_use(dataset.db):
+    for text, label in list_class_names(dataset.db):
         with suppress(UsageError):
-            found.append(KnownName(alias_name(text), class_name(label)))
+            found.append(KnownName(normalize_alias(text), normalize_class_name(label)))
     return found
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.likeness.descriptor import uncentred
+from curation.likeness.descriptor import uncentered_space
 from gleanset.db.sorting import SampleFeatures
 from labeler.likeness import Vectors
 from labeler.sorting.proposals import ClassProposal
@@ -24,7 +24,7 @@ from labeler.sorting.proposals import ClassProposal
 TENTHS = 10
 SECONDS = 2.0
 NEARLY = 0.4
-"""Descriptors (`uncentred`) at most so far apart: .72 of the pairs of a drawn track are, and one in
+"""Descriptors (uncentered) at most so far apart: .72 of the pairs of a drawn track are, and one in
 1,900 pairs of two people, twins mostly."""
 
 
@@ -35,7 +35,7 @@ def stacks_of(likes: Sequence[SampleFeatures], split: Collection[int] = ()) -> l
     like the first one, so that a slow pan does not end at somebody else. Rows in `split` stay
     alone.
     """
-    vectors, there = uncentred().vectors([like.descriptor for like in likes])
+    vectors, there = uncentered_space().get_vectors([like.descriptor for like in likes])
     stacks: list[list[int]] = []
     open_: dict[str, list[list[int]]] = {}
     followed: dict[str, list[int]] = {}

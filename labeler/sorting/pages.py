@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.likeness.grouping import same_track, told_by_tracks
+from curation.likeness.grouping import list_tracks, refine_with_tracks
 from gleanset.db.sorting import SampleFeatures, SortingQueue
 from gleanset.operations import operation
 from labeler.likeness import NEARLY_ALL, Vectors
@@ -68,16 +68,16 @@ class WaitingPool:
             self._skipped.clear()
             fresh = rows
         others |= {self._skipped[row] for row in rows if row in self._skipped}
-        return PooledSamples(self._queue.of(fresh[:POOL]), others)
+        return PooledSamples(self._queue.get_features(fresh[:POOL]), others)
 
     def _rows(self) -> tuple[list[int], set[str | None]]:
         """Return waiting samples; of very many those of the most frequent prediction."""
         most = POOL + len(self._skipped)
-        rows = self._queue.waiting(most + 1)
-        if len(rows) > most and (proposed := self._queue.proposed()):
+        rows = self._queue.list_waiting(most + 1)
+        if len(rows) > most and (proposed := self._queue.count_proposed()):
             label = max(proposed, key=lambda row: (proposed[row], -row))
-            others = {self._session.classes.name_of(row) for row in proposed}
-            return self._queue.waiting_for(label, most), {*others}
+            others = {self._session.classes.get_name(row) for row in proposed}
+            return self._queue.list_proposed(label, most), {*others}
         return rows, {None} if len(rows) > most else set()
 
     def skip(self, page: ClassPage) -> None:
@@ -121,7 +121,7 @@ class Pages:
         self._stacks: list[Stack] = []
         self._learnt = False
         # What was decided before tells how sure a class is proposed, as a first page would.
-        counts = session.tiles.counts().classes
+        counts = session.tiles.get_counts().classes
         self._tested = {row.name for row in counts if row.count >= FIRST}
         self._unreadable: set[int] = set()
 
@@ -135,7 +135,7 @@ class Pages:
 
     def all_measured(self) -> None:
         """Note that what has no descriptor now will have none."""
-        waiting = self._queue.of(self._queue.waiting(POOL))
+        waiting = self._queue.get_features(self._queue.list_waiting(POOL))
         self._unreadable = {like.id for like in waiting if like.descriptor is None}
 
     def anew(self, page: ClassPage, room: int = ROOM) -> ClassPage | None:
@@ -143,12 +143,12 @@ class Pages:
         if page.kind is PageKind.PLAIN:
             look = self._look()
             return self._shown(look, room) if look.compared else None
-        seen = [] if self._learnt else self._queue.of(page.rows)
+        seen = [] if self._learnt else self._queue.get_features(page.rows)
         return self.next(room) if self.proposer.likeness.is_learnt(seen) else None
 
     def _look(self) -> LookAtQueue:
         likes, others = self._pool.next()
-        classes = self._session.tiles.counts().classes
+        classes = self._session.tiles.get_counts().classes
         decided = self.proposer.decided(classes)
         everybody = [*likes, *decided]
         self._learnt = self.proposer.likeness.is_learnt(everybody)
@@ -161,8 +161,8 @@ class Pages:
         named = Counter({row.name: row.count for row in classes if row.count})
         (vectors, there), known = space(likes), space(decided)[0]
         # All of a track are compared as one, by what tracks say of likeness.
-        tracks = same_track(one.track for one in everybody)
-        both = told_by_tracks(np.concatenate([vectors, known]), tracks)
+        tracks = list_tracks(one.track for one in everybody)
+        both = refine_with_tracks(np.concatenate([vectors, known]), tracks)
         vectors, known = both[: len(likes)], both[len(likes) :]
         never = sum(like.id in self._unreadable for like in likes)
         compared = bool(there.sum() >= min(MOST, NEARLY_ALL * len(there) - never))
@@ -192,7 +192,7 @@ class Pages:
         """Return an overview with one of its groups in two, by likeness."""
         first = sum(page.groups[:number])
         tiles = page.tiles[first : first + page.groups[number]]
-        likes = self._queue.of([tile.rows[0] for tile in tiles])
+        likes = self._queue.get_features([tile.rows[0] for tile in tiles])
         if len(likes) < max(2, len(tiles)):
             return page
         return divided(page, number, self.proposer.likeness.space(likes)(likes)[0])
@@ -224,7 +224,7 @@ class Pages:
             for n in lifted
             for row in page.tiles[n].rows
         }
-        with self._session.dataset.db.write():
+        with self._session.dataset.db.transaction():
             still = self._still_waiting(labels)
             no = {row: name for row, name in self._still_waiting(refused).items() if name}
             done = NO_STEP
@@ -243,7 +243,7 @@ class Pages:
 
     def _still_waiting(self, labels: Mapping[int, str]) -> dict[int, str]:
         """Return them without what another window has decided since the page was made."""
-        tiles = self._session.tiles.of(list(labels))
+        tiles = self._session.tiles.get_many(list(labels))
         return {row: labels[row] for row, tile in tiles.items() if tile.status == "queue"}
 
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.likeness.recommend import TOP, learn_classes, likeness_to, teaching
-from curation.moments import moments_of
-from gleanset.db.classes import Changes, class_name
-from gleanset.db.journal import unseen_labels
+from curation.likeness.recommend import TOP, estimate_membership, learn_classes, list_training_keys
+from curation.moments import assign_moments
+from gleanset.db.classes import Changes, normalize_class_name
+from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import PresortSample, PresortSamples, Proposals
 from gleanset.db.sorting import ClassCount, SampleFeatures, SortingQueue
 from gleanset.errors import UsageError
@@ -75,7 +75,7 @@ def of_hint(hint: str | None) -> ClassProposal:
     """Return a hint as a proposal; none where it could not be the name of a class."""
     with suppress(UsageError):
         if hint is not None:
-            return ClassProposal(((class_name(hint), HINT),))
+            return ClassProposal(((normalize_class_name(hint), HINT),))
     return NO_IDEA
 
 
@@ -91,7 +91,9 @@ class Proposer:
     def decided(self, classes: Sequence[ClassCount]) -> list[SampleFeatures]:
         """Return samples that have a class, of each class some, as they are now."""
         each = max(12, DECIDED // max(1, len(classes)))
-        self._decided = self._queue.of(self._queue.decided([row.id for row in classes], each))
+        self._decided = self._queue.get_features(
+            self._queue.list_decided([row.id for row in classes], each)
+        )
         return self._decided
 
     def proposals(
@@ -106,7 +108,7 @@ class Proposer:
         named = {row.name for row in classes if row.count}
         rows = [like.id for like in likes]
         proposed = self._learnt(likes, decided, space)
-        refused = self._session.changes.refused(rows)
+        refused = self._session.changes.get_refused_classes(rows)
         proposals = []
         for like in likes:
             proposal = proposed.get(like.id, NO_IDEA)
@@ -121,14 +123,14 @@ class Proposer:
         self, likes: Sequence[SampleFeatures], decided: Sequence[SampleFeatures], space: Space
     ) -> dict[int, ClassProposal]:
         """Return what a presort would propose now; empty before a class has a name."""
-        every = [*decided, *self._queue.of(self._queue.rejected(DECIDED)), *likes]
+        every = [*decided, *self._queue.get_features(self._queue.list_rejected(DECIDED)), *likes]
         vectors, there = space(every)
         rows = [one.id for one, known in zip(every, there.tolist(), strict=True) if known]
-        known = PresortSamples(self._db).of(rows)
+        known = PresortSamples(self._db).get_many(rows)
         usable = [n for n, one in enumerate(every) if known.get(one.id) is not None]
         samples = [one for n in usable if (one := known[every[n].id]) is not None]
-        moments = moments_of(self._db, teaching(samples))
-        learnt = learn_classes(samples, vectors[usable], moments, unseen_labels(self._db))
+        moments = assign_moments(self._db, list_training_keys(samples))
+        learnt = learn_classes(samples, vectors[usable], moments, get_unseen_labels(self._db))
         if learnt is None:
             return self._of_the_only_class([every[n] for n in usable], samples, vectors[usable])
         return {
@@ -144,7 +146,7 @@ class Proposer:
         if len(labels) != 1:
             return {}
         known = np.array([sample.label is not None for sample in samples], np.bool_)
-        likely = likeness_to(vectors, known).tolist()
+        likely = estimate_membership(vectors, known).tolist()
         return {
             one.id: ClassProposal(((str(*labels), min(MOST_SURE, sure)),))
             for one, sure in zip(every, likely, strict=True)
@@ -155,8 +157,8 @@ class Proposer:
         """Return the decided samples that are most like one, and how much, as of the last page."""
         decided = self._decided
         if decided is None:
-            decided = self.decided(self._session.tiles.counts().classes)
-        like = self._queue.of([row])
+            decided = self.decided(self._session.tiles.get_counts().classes)
+        like = self._queue.get_features([row])
         others = [one for one in decided if one.id != row]
         space = self.likeness.space([*like, *others])
         (vectors, there), (among, known) = space(like), space(others)
@@ -186,18 +188,18 @@ class ProposalReasons(NamedTuple):
 def reasons_for(session: SortingSession, sample: int) -> ProposalReasons:
     """Return what is known of a sample (row); nothing of one that is gone."""
     queue = SortingQueue(session.dataset.db)
-    found = queue.of([sample])
+    found = queue.get_features([sample])
     if not found:
         return ProposalReasons()
     one = found[0]
-    presorted = Proposals(session.dataset.db).of([one.key]).get(one.key)
-    refused = Changes(session.dataset.db).refused([sample]).get(sample, frozenset())
+    presorted = Proposals(session.dataset.db).get_many([one.key]).get(one.key)
+    refused = Changes(session.dataset.db).get_refused_classes([sample]).get(sample, frozenset())
     return ProposalReasons(
         tuple(map(tuple, presorted.proposals)) if presorted else (),  # type: ignore[arg-type]
         one.hint,
         tuple(
-            (session.classes.name_of(other.label or 0), alike)
+            (session.classes.get_name(other.label or 0), alike)
             for other, alike in Proposer(session).nearest(sample, NEAREST)
         ),
-        tuple(sorted(session.classes.name_of(row) for row in refused)),
+        tuple(sorted(session.classes.get_name(row) for row in refused)),
     )

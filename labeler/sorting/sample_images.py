@@ -33,7 +33,7 @@ def paths_of(dataset: Dataset, tiles: SampleTiles, ids: Sequence[int]) -> list[s
 
     Unreadable ones are left out, and no two have the same name.
     """
-    found = tiles.of(ids)
+    found = tiles.get_many(ids)
     taken: set[str] = set()
     tiles_there = (found[number] for number in ids if number in found)
     return [
@@ -47,7 +47,7 @@ def _named(dataset: Dataset, tile: SampleTile, path: Path, taken: set[str]) -> s
     """Return a link to a file, or a copy, whose name is not `taken` yet."""
     from labeler.export.plan import original_name
 
-    image = dataset.images.get(tile.seen.image)
+    image = dataset.images.get(tile.region.image)
     stem = name = original_name(image.origins if image else ())
     numbers = count(2)
     while name.casefold() in taken:
@@ -70,7 +70,7 @@ def _path(dataset: Dataset, tile: SampleTile) -> str:
     from gleanset.images.cut import encode
     from labeler.sample_pixels import read_pixels, sample_file
 
-    seen = tile.seen
+    seen = tile.region
     original, cut = dataset.image_path(seen.image, seen.format), dataset.crop_path(seen.key)
     if seen.region.box == Box(0, 0, seen.width, seen.height) and not seen.region.angle:
         return _local(original)
@@ -199,6 +199,6 @@ class PictureWalk(NamedTuple):
 
 def walk_from(dataset: Dataset, sample: int) -> PictureWalk:
     """Return the picture of a sample (row) and its neighbours in a video; none where it is gone."""
-    frames, place = VideoFrames(dataset.db).around(sample)
+    frames, place = VideoFrames(dataset.db).get_context(sample)
     files = (dataset.image_path(frame.sha256, frame.format) for frame in frames)
     return PictureWalk(tuple(map(WholePicture, frames, files)), place)

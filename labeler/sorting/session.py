@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes
-from gleanset.db.journal import Choice, did_anything, last_between
+from gleanset.db.journal import Choice, find_blocking_step, has_effect
 from gleanset.db.regions import SampleRegion
 from gleanset.db.sorting import (
     ClassCount,
@@ -195,13 +195,13 @@ class SortingSession:
         self.classes, self.editor = dataset.classes, ClassEditor(dataset)
         self.keys = ClassKeys(dataset)
         self._own: set[int] = set()
-        self.history = History(self.tiles.steps())
-        self._version = self.dataset.db.version()
-        self._signature = self.tiles.signature()
+        self.history = History(self.tiles.list_steps())
+        self._version = self.dataset.db.get_data_version()
+        self._signature = self.tiles.get_signature()
 
     def file(self, ids: Sequence[int], label: str, how: str = BY_HAND) -> StepResult:
         """Give samples a class, which is made when it is new."""
-        label = self.classes.resolved(label)
+        label = self.classes.resolve(label)
         keys = self._keys(ids)
         did = operation("label", count=len(keys), label=label)
         return self._step(did, [Choice(key, "label", label, how) for key in keys])
@@ -217,34 +217,34 @@ class SortingSession:
 
         One step for a whole page: `refused` are lifted samples and what was proposed for them.
         """
-        tiles = self.tiles.of(list(labels))
+        tiles = self.tiles.get_many(list(labels))
         choices = [
-            Choice(tiles[row].key, "label", self.classes.resolved(label), how)
+            Choice(tiles[row].key, "label", self.classes.resolve(label), how)
             for row, label in labels.items()
             if row in tiles
         ]
-        with self.dataset.db.write():
+        with self.dataset.db.transaction():
             done = self._step(what, choices)
             self.refuse(done.step, refused or {})
         return done
 
     def refuse_gone(self, labels: Iterable[str]) -> None:
         """Raise `UsageError` where one of these classes is gone: another window has deleted it."""
-        there = set(self.classes.names())
+        there = set(self.classes.list_names())
         for label in labels:
-            if self.classes.resolved(label) not in there:
+            if self.classes.resolve(label) not in there:
                 raise UsageError(f"{label} is no class any more", "look at the faces again")
 
     def refuse(self, step: int, refused: Mapping[int, str]) -> None:
         """Note, as a part of a step, that samples are not of these classes."""
-        there = list(self.tiles.of(list(refused)))
-        known = self.changes.refused(there)
+        there = list(self.tiles.get_many(list(refused)))
+        known = self.changes.get_refused_classes(there)
         changes = []
         for sample in there:
-            if (label := self.classes.id_of(refused[sample])) is not None:
+            if (label := self.classes.get_id(refused[sample])) is not None:
                 classes = known.get(sample, frozenset()) | {label}
                 changes.append(Change("refused", sample, ",".join(map(str, sorted(classes)))))
-        self.changes.make(step, changes)
+        self.changes.apply(step, changes)
 
     def send(self, ids: Sequence[int], place: str, how: str = BY_HAND) -> StepResult:
         """Send samples to a `Place`. Raises `UsageError` for what is none."""
@@ -262,7 +262,7 @@ class SortingSession:
         return self.file(ids, target, how)
 
     def _keys(self, ids: Sequence[int]) -> list[str]:
-        if not (keys := self.tiles.keys_of(ids)):
+        if not (keys := self.tiles.get_keys(ids)):
             raise UsageError("there is no sample left of these", "look at them again")
         return keys
 
@@ -270,18 +270,18 @@ class SortingSession:
         self, what: Operation | str, choices: list[Choice], mark: str | None = None
     ) -> StepResult:
         keys = [choice.sample for choice in choices]
-        with self.dataset.db.write():
-            step = self.dataset.journal.step(what, choices)
-            marked = self.tiles.marks(keys)
+        with self.dataset.db.transaction():
+            step = self.dataset.journal.apply(what, choices)
+            marked = self.tiles.get_marks(keys)
             changes = [Change("mark", row, mark) for row, now in marked.items() if now != mark]
-            self.changes.make(step, changes)
+            self.changes.apply(step, changes)
         return self._done(step, len(set(keys)))
 
     def _done(
         self, step: int, count: int, since: int = 0, kind: StepKind = StepKind.STEP
     ) -> StepResult:
         self._own.add(step)
-        self.history.see(self.tiles.steps(self.history.last), self._own.__contains__)
+        self.history.see(self.tiles.list_steps(self.history.last), self._own.__contains__)
         self.keys.save()
         seen = self.history.seen(step)
         return StepResult(step, count, seen.operation, since, kind, seen.root)
@@ -303,11 +303,11 @@ class SortingSession:
     def _take_back(self, step: HistoryStep | None, what: StepKind) -> StepResult:
         if step is None:
             raise UsageError(f"there is nothing to {what}")
-        with self.dataset.db.write():
+        with self.dataset.db.transaction():
             undone = self.dataset.journal.undo(step.id)
-            new = self.tiles.undoing(step.id)
-            idle = undone.changed_since and not did_anything(self.dataset.db, new)
-            if idle and (after := last_between(self.dataset.db, step.id, new)) is not None:
+            new = self.tiles.find_undoing_step(step.id)
+            idle = undone.changed_since and not has_effect(self.dataset.db, new)
+            if idle and (after := find_blocking_step(self.dataset.db, step.id, new)) is not None:
                 raise UsageError(
                     f"nothing of “{step.name}” is left to {what}: all was changed since",
                     "take back first, where it was done or by labeler undo: " + after.text(),
@@ -316,20 +316,20 @@ class SortingSession:
 
     def poll(self) -> bool:
         """Return whether another program has changed the dataset since the last call."""
-        version = self.dataset.db.version()
+        version = self.dataset.db.get_data_version()
         if version == self._version:
             return False
         self._version, before = version, self._signature
-        self._signature = self.tiles.signature()
+        self._signature = self.tiles.get_signature()
         changed = before != self._signature
         if changed:
-            self.history.see(self.tiles.steps(self.history.last), self._own.__contains__)
+            self.history.see(self.tiles.list_steps(self.history.last), self._own.__contains__)
             self.keys.follow()
         return changed
 
     def progress(self) -> SortingProgress:
         """Return where the work stands now."""
-        counts = self.tiles.counts()
+        counts = self.tiles.get_counts()
         return SortingProgress(
             counts,
             self.keys.of([row.name for row in counts.classes]),
@@ -363,14 +363,15 @@ class SortingSession:
 
     def last_used(self) -> dict[str, int]:
         """Return the last decision that named each class: the greater, the later it was used."""
-        found = self.tiles.last_used()
-        return {self.classes.name_of(row): last for row, last in found.items()}
+        found = self.tiles.get_last_uses()
+        return {self.classes.get_name(row): last for row, last in found.items()}
 
     def portraits(self, classes: Sequence[ClassCount]) -> dict[str, list[SampleRegion]]:
         """Return for each of some classes its most typical and its latest face."""
         likeness = SortingQueue(self.dataset.db)
-        found = {row.name: likeness.portraits(row.id) for row in classes}
-        tiles = self.tiles.of([one for rows in found.values() for one in rows])
+        found = {row.name: likeness.get_portraits(row.id) for row in classes}
+        tiles = self.tiles.get_many([one for rows in found.values() for one in rows])
         return {
-            name: [tiles[one].seen for one in rows if one in tiles] for name, rows in found.items()
+            name: [tiles[one].region for one in rows if one in tiles]
+            for name, rows in found.items()
         }

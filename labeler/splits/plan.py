@@ -15,7 +15,7 @@ from typing import NamedTuple
 from curation.moments import Moment, MomentMember, find_moments
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
-from gleanset.db.journal import PERSON, UNSEEN, giver_of, label_provenances
+from gleanset.db.journal import PERSON, UNSEEN, classify_provenance, get_label_provenances
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.html.words import count
@@ -206,20 +206,20 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     """
     evidence = SplitGroups(dataset.db)
     spec = _resolve_held_out(SplitSpec.from_settings(settings), evidence)
-    moments = find_moments(evidence.each(), Pairs(dataset.db).tied())
+    moments = find_moments(evidence.iterate(), Pairs(dataset.db).get_possible_duplicates())
     if not moments:
         raise InputUnusable(
             "nothing to split: no sample is labelled yet",
             f"see the next step: gleanset status {dataset.option}",
         )
-    again = spec.has_same_placement(dataset.samples.split_settings())
-    provenances = label_provenances(dataset.db)
+    again = spec.has_same_placement(dataset.samples.get_split_settings())
+    provenances = get_label_provenances(dataset.db)
     unseen = {key for key, provenance in provenances.items() if provenance in UNSEEN}
-    conflicting = evidence.conflicting()
+    conflicting = evidence.list_conflicting_copies()
     plan = plan_groups(moments, spec, again=again, conflicting=conflicting, unseen=unseen)
     judging = sorted(key for key, (_, split) in plan.splits.items() if split in ("val", "test"))
-    plan.judged_by = dict(Counter(giver_of(provenances.get(key, "")) for key in judging))
-    plan.not_searched = evidence.not_searched()
+    plan.judged_by = dict(Counter(classify_provenance(provenances.get(key, "")) for key in judging))
+    plan.not_searched = evidence.count_not_searched()
     return plan
 
 
@@ -390,7 +390,7 @@ def _count_classes(moment: Moment, left: dict[str, str]) -> Counter[str]:
 
 def _resolve_held_out(spec: SplitSpec, evidence: SplitGroups) -> SplitSpec:
     """Replace video names by content hashes. Raises `UsageError` for unknown names."""
-    videos, sources = evidence.videos(), evidence.sources()
+    videos, sources = evidence.list_videos(), evidence.list_sources()
     named = []
     for kind, name in spec.hold_out:
         if kind == "source":

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pebble import ProcessExpired
 
-from curation.likeness.colour_layout import Floats, averaged, colour_layout
+from curation.likeness.color_layout import Floats, average_areas, color_layout
 from facecrop.detectors import DetectorSpec, Pixels
 from facecrop.detectors.tiling import without_repeats
 from gleanset.images.cut import Array, Cutter, cut, grown
@@ -70,7 +70,7 @@ class FrameSearch:
         return [
             SeenFace(
                 face,
-                colour_layout(averaged(np.asarray(cut(pixels, grown(face.box, ROOM))))),
+                color_layout(average_areas(np.asarray(cut(pixels, grown(face.box, ROOM))))),
                 _look(pixels, face.box),
             )
             for face in without_repeats(self.detector.build().detect(pixels))

@@ -53,12 +53,12 @@ class FaceFollower:
         """Write the faces of a frame, and of which track each is. Call inside a write."""
         crops = [one.crop for one in faces if one.crop is not None]
         small = [one.face for one in faces if one.crop is None]
-        if not dataset.images.row_id(sha256):  # taken down, and never comes back
+        if not dataset.images.get_id(sha256):  # taken down, and never comes back
             for crop in crops:
                 dataset.crop_path(crop.key).unlink(missing_ok=True)
             return
         cut, name, settings = str(self.cutter.settings), self.detector.name, self.detector.recorded
-        dataset.faces.record(sha256, name, settings, crops, cut=cut, small=small)
+        dataset.faces.replace(sha256, name, settings, crops, cut=cut, small=small)
         # Tracks are numbered anew in each sampling of a video.
         start = hashlib.sha256(f"{frame.video} {self.sampling.settings}".encode()).hexdigest()
         for face in faces:

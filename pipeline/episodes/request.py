@@ -126,7 +126,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     def _so_far(self, dataset: Dataset | None) -> RecordedDetector | None:
         if dataset is None or self.detector != DETECTOR:
             return None
-        words = _words(dataset.videos.newest("seen"))
+        words = _words(dataset.videos.get_latest_settings("seen"))
         return _asked(words)[0] if words else None
 
     def _spec(self, dataset: Dataset | None = None) -> DetectorSpec:

@@ -102,15 +102,15 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
     """
     stored_tracks = Tracks(dataset.db)
     by_video: dict[str, list[StoredTrack]] = defaultdict(list)
-    for stored in stored_tracks.each():
+    for stored in stored_tracks.iterate():
         by_video[stored.video].append(stored)
     if not by_video:
         raise InputUnusable(
             "nobody was followed in any video of this dataset",
             f"follow the faces of some: gleanset episodes VIDEO {dataset.option}",
         )
-    videos = stored_tracks.videos()
-    left_out = dict(Videos(dataset.db).states("seen"))
+    videos = stored_tracks.get_videos()
+    left_out = dict(Videos(dataset.db).iter_states("seen"))
     thumbnails = Thumbnails(dataset, FACE)
     timelines = []
     for sha256, tracks in by_video.items():

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.db.connection import Connection
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.snapshots import FOLDER, Snapshots
+from gleanset.db.snapshots import SNAPSHOT_FOLDER, Snapshots
 from gleanset.db.visitors import Reports
 from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import PARTIAL
@@ -46,7 +46,7 @@ def collect(
             tally["bytes"] += size
             show(path)
         if not simulate:
-            dataset.db.compact()
+            dataset.db.vacuum()
     return {"would_remove" if simulate else "removed": tally["files"], "bytes": tally["bytes"]}
 
 
@@ -105,7 +105,7 @@ class _Waste:
         The catalogue knows; a file's own times may be those of another file. Of a migration
         that this catalogue has not seen, the later of them.
         """
-        told = self._upkeep.migrated_at(backup.name.partition(".before-")[2])
+        told = self._upkeep.get_migration_time(backup.name.partition(".before-")[2])
         times = backup.stat()
         return max(times.st_mtime, times.st_ctime) if told is None else told
 
@@ -114,7 +114,7 @@ class _Waste:
         strays = [
             *root.glob(f"{PARTIAL}*"),
             *root.glob(f"{_BACKUPS}{_HALF}"),
-            *(root / FOLDER).glob(f"{PARTIAL}*"),
+            *(root / SNAPSHOT_FOLDER).glob(f"{PARTIAL}*"),
             *cache.rglob(f"{PARTIAL}*"),
             *self._dataset.runs_folder.rglob(f"{PARTIAL}*"),
         ]
@@ -169,7 +169,7 @@ def orphan_files(dataset: Dataset, older_than: float = 0.0) -> Iterator[Stray]:
     reports = Store(dataset.root / "web" / "reports", dataset.cache)
     originals = dataset.originals(dataset.cache)
     crops = dataset.crops(dataset.cache)
-    with Snapshots(dataset.root).all_opened() as opened:
+    with Snapshots(dataset.root).open_all() as opened:
         catalogues = [dataset.db, *opened]
         yield from _of(originals, partial(_is_image, catalogues), older_than, False)
         yield from _of(crops, partial(_is_crop, catalogues), older_than, True)
@@ -194,12 +194,12 @@ def _is_image(catalogues: list[Connection], file: Path) -> bool:
 
 
 def _is_reported(catalogues: list[Connection], file: Path) -> bool:
-    return any(Reports(db).uses(file.stem) for db in catalogues)
+    return any(Reports(db).has_pending(file.stem) for db in catalogues)
 
 
 def remove_orphan(dataset: Dataset, stray: Stray) -> bool:
     """Remove a file that still has no row, while nobody can write one; whether it was so."""
-    with dataset.db.write():
+    with dataset.db.transaction():
         if stray.has_row(stray.file):
             return False
         stray.file.unlink(missing_ok=True)

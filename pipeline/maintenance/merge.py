@@ -14,7 +14,7 @@ from gleanset import Dataset
 from gleanset.dataset import refuse_missing
 from gleanset.db.connection import CATALOGUE, Row, copy_catalogue
 from gleanset.db.journal import Choice
-from gleanset.db.maintenance import TAKE_IN, Merging, SampleState, beside
+from gleanset.db.maintenance import MERGE_KIND, CatalogueMerge, SampleState, open_merge
 from gleanset.db.samples import retract_disputed
 from gleanset.errors import UsageError
 from gleanset.files.store import GONE, Store, sha256_of
@@ -82,14 +82,14 @@ def merge(ours: Dataset, other: Path, *, simulate: bool, progress: Progress) -> 
     with _scratch(ours, simulate) as (ours, scratch):
         copy = scratch / CATALOGUE
         copy_catalogue(other / CATALOGUE, copy)
-        with beside(ours.db, copy) as both:
+        with open_merge(ours.db, copy) as both:
             theirs = Store(other / read_settings(other).store.images, scratch)
             files = (
                 _look_at_files(ours, theirs, both)
                 if simulate
                 else _take_files(ours, theirs, both, ours.originals(scratch), progress)
             )
-            with ours.db.write():
+            with ours.db.transaction():
                 plan = plan_merge(both)
                 _apply(ours, both, plan, other.resolve().name)
                 # Their pictures may have been found as something else than ours.
@@ -108,21 +108,21 @@ def _scratch(ours: Dataset, simulate: bool) -> Iterator[tuple[Dataset, Path]]:
             yield ours, scratch
 
 
-def _look_at_files(ours: Dataset, theirs: Store, both: Merging) -> dict[str, object]:
+def _look_at_files(ours: Dataset, theirs: Store, both: CatalogueMerge) -> dict[str, object]:
     """Take rows alone; only a merge sees whether the bytes of their pictures are whole."""
-    new = both.new_images()
+    new = both.iter_new_images()
     there = [sha256 for sha256, kind in new if theirs.path(sha256, kind).is_file()]
-    with ours.db.write():
+    with ours.db.transaction():
         for sha256 in there:
             both.add_image(sha256)
     return {"images": len(there), "rejected": len(new) - len(there)}
 
 
 def _take_files(
-    ours: Dataset, theirs: Store, both: Merging, store: Store, progress: Progress
+    ours: Dataset, theirs: Store, both: CatalogueMerge, store: Store, progress: Progress
 ) -> dict[str, object]:
     counts = {"images": 0, "rejected": 0}
-    for sha256, kind in progress.over(both.new_images(), "merge"):
+    for sha256, kind in progress.over(both.iter_new_images(), "merge"):
         data = b""
         with suppress(OSError):
             data = theirs.path(sha256, kind).read_bytes()
@@ -131,44 +131,44 @@ def _take_files(
             ours.rejections.add(Rejection(STAGE, sha256, why, str(theirs.root)))
             counts["rejected"] += 1
             continue
-        with ours.db.write():
+        with ours.db.transaction():
             store.put(sha256, kind, data)
             both.add_image(sha256)
-        ours.rejections.clear(STAGE, sha256)
+        ours.rejections.remove(STAGE, sha256)
         counts["images"] += 1
     return dict(counts)
 
 
-def plan_merge(both: Merging) -> MergePlan:
+def plan_merge(both: CatalogueMerge) -> MergePlan:
     """Look at both catalogues, and change nothing."""
-    plan = MergePlan(both.count_origins(), both.count_samples(), both.forgotten_there())
+    plan = MergePlan(both.count_origins(), both.count_samples(), both.count_forgotten_there())
     touched: dict[str, None] = {}
     for taking, new in _their_steps(both):
         plan.steps.append(taking)
         plan.decisions += len(new)
         touched |= new
     shared = {taking.here for taking in plan.steps}
-    own = {step["id"] for step in both.steps("main")} - shared
+    own = {step["id"] for step in both.list_steps("main")} - shared
     for key in touched:
-        _settle(plan, both, key, decided_here=not own.isdisjoint(both.steps_about(key)))
+        _settle(plan, both, key, decided_here=not own.isdisjoint(both.list_steps_of_sample(key)))
     return plan
 
 
-def _their_steps(both: Merging) -> Iterator[tuple[TakenStep, dict[str, None]]]:
+def _their_steps(both: CatalogueMerge) -> Iterator[tuple[TakenStep, dict[str, None]]]:
     """Yield their steps about samples that both have, and the samples that are new in each.
 
     A step is the same in both where who, when and what are, and what it did to any sample: one
     may have lost lines by a take-down, or have come when not all of its pictures did.
     """
     waiting: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
-    for step in both.steps("main"):
+    for step in both.list_steps("main"):
         waiting[_identity(step)].append(step["id"])
-    for step in both.steps("other"):
-        lines = both.lines("other", step["id"])
+    for step in both.list_steps("other"):
+        lines = both.get_decisions("other", step["id"])
         if not lines:
             continue
         alike = waiting[_identity(step)]
-        known = {here: both.lines("main", here) for here in alike}
+        known = {here: both.get_decisions("main", here) for here in alike}
         here = next((one for one in alike if _same(lines, known[one])), None)
         if here is not None:
             alike.remove(here)
@@ -185,12 +185,12 @@ def _same(lines: dict[str, str], others: dict[str, str]) -> bool:
     return bool(common) and all(lines[key] == others[key] for key in common)
 
 
-def _settle(plan: MergePlan, both: Merging, key: str, *, decided_here: bool) -> None:
+def _settle(plan: MergePlan, both: CatalogueMerge, key: str, *, decided_here: bool) -> None:
     """Find what a sample becomes about which they have decided something that we do not know.
 
     `decided_here`: so have we, about what they do not know.
     """
-    ours, theirs = both.state_of("main", key), both.state_of("other", key)
+    ours, theirs = both.get_state("main", key), both.get_state("other", key)
     if theirs is None:
         return
     if ours is None:  # it comes with this merge
@@ -210,11 +210,13 @@ def _kept(key: str, state: SampleState) -> Choice:
     return Choice(key, _ACTIONS.get(state.status, undecided), state.label, state.provenance)
 
 
-def _apply(ours: Dataset, both: Merging, plan: MergePlan, name: str) -> None:
-    both.add_places()
+def _apply(ours: Dataset, both: CatalogueMerge, plan: MergePlan, name: str) -> None:
+    both.add_origins()
     both.add_samples()
     here: dict[int | None, int] = {}
     for step, known in plan.steps:
         here[step["id"]] = both.add_step(step, known, here.get(step["undoes"]))
     if plan.choices:
-        ours.journal.step(operation(TAKE_IN, dataset=name, count=len(plan.choices)), plan.choices)
+        ours.journal.apply(
+            operation(MERGE_KIND, dataset=name, count=len(plan.choices)), plan.choices
+        )

@@ -9,7 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from gleanset import Dataset
-from gleanset.db.maintenance import Maintenance, StoredImage, contradictions
+from gleanset.db.maintenance import Maintenance, StoredImage, find_contradictions
 from gleanset.errors import Unreadable
 from gleanset.files.store import GONE, UNREADABLE, Store, sha256_of, sha256_of_file
 from gleanset.images.decode import decode
@@ -58,24 +58,24 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
     with dataset.stage(STAGE) as scratch:
         keeper = _Keeper(dataset, upkeep, dataset.originals(scratch), repair)
         total = dataset.images.count()
-        outcomes = run_over(FileHashCheck(keeper.store), upkeep.stored(), Threads(2 * cores()))
+        outcomes = run_over(FileHashCheck(keeper.store), upkeep.iter_images(), Threads(2 * cores()))
         for outcome in progress.over(outcomes, "verify", total=total):
             keeper.take(outcome.item, outcome.reason, outcome.detail)
         findings: dict[str, object] = {"images": total, **keeper.tally}
         crops = dataset.crops(scratch)
         findings["gone_crops"] = sum(
             key not in there
-            for start, keys in groupby(upkeep.cut_samples(), lambda key: key[:2])
+            for start, keys in groupby(upkeep.iter_cropped_samples(), lambda key: key[:2])
             for there in (crops.names_from(start),)
             for key in keys
         )
         findings |= _check_crops(crops, repair, progress)
         findings["strays"] = sum(1 for _ in orphan_files(dataset))
-        wrong = contradictions(dataset.db)
+        wrong = find_contradictions(dataset.db)
         findings |= {name: finding.cases for name, finding in wrong.items()}
         if told := [line for finding in wrong.values() for line in finding.examples]:
             findings["contradictions"] = told
-        if damage := upkeep.damage():
+        if damage := upkeep.check_integrity():
             findings["catalogue"] = damage
     return findings
 
@@ -108,7 +108,7 @@ class _Keeper:
             self._count(reason)
             return
         # Nobody writes to the store meanwhile, nor takes the picture down.
-        with self.dataset.db.write():
+        with self.dataset.db.transaction():
             if self.upkeep.has_image(item.sha256, item.format):
                 self._count(reason)
                 self._settle(item, reason, detail)
@@ -138,7 +138,7 @@ class _Keeper:
         return True
 
     def _sound_copy(self, sha256: str) -> bytes | None:
-        for source in map(Path, self.upkeep.local_paths(sha256)):
+        for source in map(Path, self.upkeep.list_local_paths(sha256)):
             if file_hash(source) == sha256:
                 return source.read_bytes()
         copies = self.store.put_aside_before(sha256)
@@ -146,7 +146,7 @@ class _Keeper:
 
     def _sound_again(self, item: StoredImage) -> None:
         self.dataset.images.mark_present(item.sha256)
-        self.dataset.rejections.clear(STAGE, item.sha256)
+        self.dataset.rejections.remove(STAGE, item.sha256)
 
 
 def _check_crops(crops: Store, repair: bool, progress: Progress) -> dict[str, int]:

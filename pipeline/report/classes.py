@@ -105,7 +105,7 @@ class _Tally:
 def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
     """Gather section 4."""
     tally = _Tally()
-    for sample in dataset.samples.by_key():
+    for sample in dataset.samples.iter_by_key():
         # A copy that was set aside since the split is not used any more.
         if sample.status == "labelled" and sample.kept:
             tally.add(sample)
@@ -120,7 +120,7 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
         together=[_together(moment, thumbnails) for moment in shared[:GROUPS]],
         groups=len(shared),
         waiting=waiting(plan_hints(dataset)),
-        split_settings=dataset.samples.split_settings(),
+        split_settings=dataset.samples.get_split_settings(),
     )
 
 

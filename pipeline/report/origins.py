@@ -149,10 +149,10 @@ class LeftOut:
 def origins(dataset: Dataset, thumbnails: Thumbnails) -> OriginsSection:
     """Gather section 2."""
     known = Statistics(dataset.db)
-    yields = known.yields()
-    again = known.found_again()
+    yields = known.list_yields()
+    again = known.count_duplicate_finds()
     return OriginsSection(
-        known.sources(),
+        known.count_sources(),
         _source_rows(yields[:ROWS]),
         max(0, len(yields) - ROWS),
         list(_met(dataset, known, thumbnails)),
@@ -164,7 +164,7 @@ def origins(dataset: Dataset, thumbnails: Thumbnails) -> OriginsSection:
 def rejections(dataset: Dataset) -> list[LeftOut]:
     """Gather section 3: what could not be read, then what a later stage made no use of."""
     known = Statistics(dataset.db)
-    return [_left(failure) for failure in (*known.failures(), *known.left_out())]
+    return [_left(failure) for failure in (*known.list_failures(), *known.list_unused())]
 
 
 def _source_rows(yields: list[SourceYield]) -> dict[str, list[SourceRow]]:
@@ -179,7 +179,7 @@ def _source_rows(yields: list[SourceYield]) -> dict[str, list[SourceRow]]:
 
 
 def _met(dataset: Dataset, known: Statistics, thumbnails: Thumbnails) -> Iterator[FoundAgain]:
-    for sha256 in known.images_found_again(PICTURES):
+    for sha256 in known.list_duplicate_finds(PICTURES):
         image = dataset.images.get(sha256)
         if image is not None:
             yield _met_image(image, thumbnails.of_image(image))

@@ -35,7 +35,7 @@ def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunMetrics] | N
 
     Raises `InputUnusable` for a run that is not there or whose figures cannot be read.
     """
-    newest = None if run_id else dataset.runs.newest(ROOM)
+    newest = None if run_id else dataset.runs.get_latest(ROOM)
     name = run_id or (newest.id if newest else None)
     if name is None:
         return None
@@ -100,14 +100,14 @@ def gather_report(dataset: Dataset, title: str, run_id: str | None) -> DatasetRe
         unit=totals.unit,
         origins=sources,
         rejected=rejected,
-        unsearched=Statistics(dataset.db).unsearched(),
+        unsearched=Statistics(dataset.db).count_unsearched(),
         classes=sorted_,
         training=learned,
     )
 
 
 def _totals(dataset: Dataset) -> _Totals:
-    samples = dataset.samples.counts("status", "detector")
+    samples = dataset.samples.count_by("status", "detector")
     used = {key: n for key, n in samples.items() if key[0] in ("queue", "labelled")}
     # Whole pictures are not called faces.
     unit = "sample" if any(detector == WHOLE for _, detector in used) else "face"
@@ -233,7 +233,7 @@ def gather_training(
         changed=_changed(dataset, metrics, present),
         course=metrics.course,
         test=build_main_section(dataset, thumbnails, "test", judged) if judged else None,
-        looks=SplitEvaluations(dataset.db).of_run(run, "test"),
+        looks=SplitEvaluations(dataset.db).get_for_run(run, "test"),
     )
 
 
@@ -262,7 +262,7 @@ def _value(value: object) -> str:
 
 def _changed(dataset: Dataset, metrics: RunMetrics, present: ClassesSection) -> str:
     if (then := metrics.data.get("splits")) is not None:
-        same = then == dataset.samples.fingerprint_of_splits()
+        same = then == dataset.samples.hash_splits()
         return "" if same else "Labels or splits have changed since this run."
     return _other_counts(metrics, present)
 

@@ -26,7 +26,7 @@ def fill(dataset: Dataset, classes: Sequence[str], each: int = 10) -> None:
     """`each` pictures a class, labelled from hints and split 8:1:1; colour tells the class."""
     random = np.random.default_rng(0)
     choices, splits = [], {}
-    with dataset.db.write():
+    with dataset.db.transaction():
         for number in range(each * len(classes)):
             kind, place = divmod(number, each)
             data = _drawn(kind, len(classes), random)
@@ -35,7 +35,7 @@ def fill(dataset: Dataset, classes: Sequence[str], each: int = 10) -> None:
             key = store(dataset, data, Origin("folder", str(number), post=post), alone=True)
             choices.append(Choice(key, "label", classes[kind], "hint"))
             splits[key] = (post, split)
-        dataset.journal.step("Label", choices)
+        dataset.journal.apply("Label", choices)
         dataset.samples.set_splits(splits, "by hand")
 
 
@@ -70,12 +70,12 @@ def judged_run(
     """A finished run with that name; its folder, and what was judged."""
     examples = find_examples(dataset)
     folder = dataset.root / "runs" / name
-    dataset.runs.begin(name, "baseline", {"name": name})
+    dataset.runs.start(name, "baseline", {"name": name})
     outputs = {s: told for s, told in answers(examples, skill, seed).items() if s in only}
     calibration, rule = fit_decision_rule(outputs.get("val"), examples)
     judged = evaluate_run(dataset, name, examples, outputs, rule)
     write_figures(folder, examples, judged, calibration)
-    dataset.runs.end(name, "done", {})
+    dataset.runs.finish(name, "done", {})
     return folder, judged
 
 

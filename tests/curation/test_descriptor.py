@@ -11,17 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from curation.likeness import colour_layout as colours
-from curation.likeness.colour_layout import averaged, colour_layout
+from curation.likeness import color_layout as colours
+from curation.likeness.color_layout import average_areas, color_layout
 from curation.likeness.descriptor import (
     DIRECTIONS,
     WIDTH,
     DescriptorSpace,
-    descriptor,
-    edge_layout,
-    uncentred,
+    compute_descriptor,
+    compute_edge_layout,
+    uncentered_space,
 )
-from curation.likeness.identity import WEIGHTS, identity_vector
+from curation.likeness.identity import WEIGHTS, compute_identity_vector
 from curation.likeness.identity import WIDTH as IDENTITY
 from tools.sample.character import CAST
 from tools.sample.scene import face_box, paint_scene, plan_scene
@@ -41,7 +41,7 @@ def face(who: int, seed: int) -> Picture:
 
 
 def described(picture: Picture) -> npt.NDArray[np.float32]:
-    return colour_layout(averaged(np.ascontiguousarray(picture)))
+    return color_layout(average_areas(np.ascontiguousarray(picture)))
 
 
 def far(first: Picture, second: Picture) -> float:
@@ -82,12 +82,14 @@ SEEDS = 4
 @cache
 def stored() -> list[bytes]:
     """Drawn faces, `SEEDS` of each character after the other."""
-    return [descriptor(face(who, seed)) for who in range(len(CAST)) for seed in range(SEEDS)]
+    return [
+        compute_descriptor(face(who, seed)) for who in range(len(CAST)) for seed in range(SEEDS)
+    ]
 
 
 def right(space: DescriptorSpace) -> float:
     """How often the nearest other picture is of the same character."""
-    vectors, there = space.vectors(stored())
+    vectors, there = space.get_vectors(stored())
     assert there.all()
     alike = vectors @ vectors.T
     np.fill_diagonal(alike, -2)
@@ -95,27 +97,27 @@ def right(space: DescriptorSpace) -> float:
 
 
 def test_the_nearest_is_of_the_same_character_the_more_so_less_what_all_have_in_common() -> None:
-    assert right(uncentred()) > 2 / len(CAST)
-    assert right(DescriptorSpace(stored())) >= max(0.7, right(uncentred()))
+    assert right(uncentered_space()) > 2 / len(CAST)
+    assert right(DescriptorSpace(stored())) >= max(0.7, right(uncentered_space()))
 
 
 def test_vectors_have_unit_length_and_what_is_no_descriptor_has_none() -> None:
     odd = [stored()[0], None, b"", b"x" * 320, stored()[1]]
-    for space in (uncentred(), DescriptorSpace(stored()), DescriptorSpace(stored()[:1])):
-        vectors, there = space.vectors(odd)
+    for space in (uncentered_space(), DescriptorSpace(stored()), DescriptorSpace(stored()[:1])):
+        vectors, there = space.get_vectors(odd)
         assert there.tolist() == [True, False, False, False, True]
         assert np.allclose(np.linalg.norm(vectors[there], axis=1), 1, atol=1e-5)
         assert not vectors[~there].any()
-    assert uncentred().vectors([])[0].shape == (0, WIDTH)
+    assert uncentered_space().get_vectors([])[0].shape == (0, WIDTH)
     # What cannot be a descriptor has no part in what all have in common.
     alone, beside = (DescriptorSpace(some) for some in ([], [b"x" * 320]))
-    assert np.array_equal(*(space.vectors(stored())[0] for space in (alone, beside)))
+    assert np.array_equal(*(space.get_vectors(stored())[0] for space in (alone, beside)))
 
 
 def test_the_mean_of_a_few_is_not_taken_for_what_all_have_in_common() -> None:
     alone = DescriptorSpace(stored()[:1])
-    (own,), _ = alone.vectors(stored()[:1])
-    (plain,), _ = uncentred().vectors(stored()[:1])
+    (own,), _ = alone.get_vectors(stored()[:1])
+    (plain,), _ = uncentered_space().get_vectors(stored()[:1])
     assert own @ plain > 0.99
 
 
@@ -123,24 +125,27 @@ def test_edges_tell_which_way_they_run_and_where() -> None:
     level = np.zeros((112, 112, 3), np.uint8)
     level[14:28] = 255
     upright = np.ascontiguousarray(level.transpose(1, 0, 2))
-    told = [edge_layout(averaged(one)).reshape(4, 4, DIRECTIONS) for one in (level, upright)]
+    told = [
+        compute_edge_layout(average_areas(one)).reshape(4, 4, DIRECTIONS)
+        for one in (level, upright)
+    ]
     # The slope is down across a level edge: half a turn over pi.
     assert told[0].max(axis=(0, 1)).argmax() == DIRECTIONS // 2
     assert told[1].max(axis=(0, 1)).argmax() == 0
     assert told[0][0].sum() > 5 * told[0][3].sum()
     assert told[1][:, 0].sum() > 5 * told[1][:, 3].sum()
-    assert edge_layout(averaged(np.full((50, 50, 3), 99, np.uint8))).max() * 255 < 0.5
+    assert compute_edge_layout(average_areas(np.full((50, 50, 3), 99, np.uint8))).max() * 255 < 0.5
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (57, 56), (300, 200)])
 def test_any_size_has_one(size: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    assert len(descriptor(noise)) == WIDTH
+    assert len(compute_descriptor(noise)) == WIDTH
 
 
 def alike(space: DescriptorSpace) -> tuple[float, float]:
     """How much alike pictures of one character are on average, and those of two."""
-    vectors, _ = space.vectors(stored())
+    vectors, _ = space.get_vectors(stored())
     cosines, who = vectors @ vectors.T, np.arange(len(vectors)) // SEEDS
     same = who[:, None] == who[None]
     return float(cosines[same].mean()), float(cosines[~same].mean())
@@ -155,7 +160,7 @@ def test_people_are_further_apart_by_it_than_by_colours_and_edges_alone() -> Non
 
 def test_photographs_are_compared_without_it() -> None:
     space = DescriptorSpace(stored(), photos=True)
-    vectors, there = space.vectors(stored())
+    vectors, there = space.get_vectors(stored())
     assert there.all()
     assert vectors.shape == (len(CAST) * SEEDS, WIDTH)
     assert not vectors[:, -IDENTITY:].any()
@@ -163,14 +168,14 @@ def test_photographs_are_compared_without_it() -> None:
 
 
 def test_a_face_and_its_mirror_image_have_the_same_vector_in_any_thread() -> None:
-    small = averaged(face(0, 0))
-    expected = identity_vector(small)
+    small = average_areas(face(0, 0))
+    expected = compute_identity_vector(small)
     assert np.isclose(np.linalg.norm(expected), 1, atol=1e-5)
-    assert np.allclose(identity_vector(small[:, ::-1]), expected, atol=1e-4)
-    others = [averaged(face(who, 1)) for who in range(len(CAST))] * 5
-    alone = [identity_vector(each) for each in others]
+    assert np.allclose(compute_identity_vector(small[:, ::-1]), expected, atol=1e-4)
+    others = [average_areas(face(who, 1)) for who in range(len(CAST))] * 5
+    alone = [compute_identity_vector(each) for each in others]
     with ThreadPoolExecutor(4) as threads:
-        assert np.array_equal(list(threads.map(identity_vector, others)), alone)
+        assert np.array_equal(list(threads.map(compute_identity_vector, others)), alone)
 
 
 def test_the_card_is_of_what_comes_along() -> None:

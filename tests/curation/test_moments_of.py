@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from catalogue_rows import add_image, cut, sha
 
-from curation.moments import moments_of, rows_of_moment
+from curation.moments import assign_moments, list_moment_rows
 from gleanset import Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.journal import Choice
@@ -21,7 +21,7 @@ def add(dataset: Dataset, number: int, *origins: Origin, faces: int = 1) -> list
     add_image(dataset, number, *origins)
     cuts = [cut(number, 20 * place) for place in range(faces)]
     cuts = [replace(one, phash=_look(one.key)) for one in cuts]
-    dataset.faces.record(sha(number), "test", "", cuts)
+    dataset.faces.replace(sha(number), "test", "", cuts)
     return [one.key for one in cuts]
 
 
@@ -30,7 +30,7 @@ def _look(key: str) -> int:
 
 
 def label(dataset: Dataset, *keys: str) -> None:
-    dataset.journal.step("Label", [Choice(key, "label", "cat") for key in keys])
+    dataset.journal.apply("Label", [Choice(key, "label", "cat") for key in keys])
 
 
 def frame(number: int, scene: int, time: float) -> Origin:
@@ -51,18 +51,18 @@ def test_moments_are_known_before_any_split_and_of_every_sample(dataset: Dataset
     (also,) = add(dataset, 5, Origin("pixiv", "9:1", post="9"))
     (gone,) = add(dataset, 6, frame(6, 7, 95.0))
     label(dataset, faces[0], one, posted)
-    dataset.journal.step("No", [Choice(also, "reject", None)])
-    dataset.faces.record(sha(6), "test", "", [])
+    dataset.journal.apply("No", [Choice(also, "reject", None)])
+    dataset.faces.replace(sha(6), "test", "", [])
     assert dataset.samples.get(gone).status == "retired"  # type: ignore[union-attr]
     everything = [*faces, one, two, posted, also, gone, "not in this catalogue"]
     assert partition(
-        moments_of(dataset.db, everything),
+        assign_moments(dataset.db, everything),
         faces,
         [one, two, gone],
         [posted, also],
         ["not in this catalogue"],
     )
-    assert partition(moments_of(dataset.db), faces[:1], [one], [posted])
+    assert partition(assign_moments(dataset.db), faces[:1], [one], [posted])
 
 
 def test_what_waits_chains_no_moments_unless_it_is_asked_for(dataset: Dataset) -> None:
@@ -71,8 +71,8 @@ def test_what_waits_chains_no_moments_unless_it_is_asked_for(dataset: Dataset) -
         add(dataset, n, frame(n, scene=10 * n, time=n * 0.8))[0] for n in (1, 2, 3)
     )
     label(dataset, first, last)
-    assert partition(moments_of(dataset.db), [first], [last])
-    assert partition(moments_of(dataset.db, [waiting]), [first, waiting, last])
+    assert partition(assign_moments(dataset.db), [first], [last])
+    assert partition(assign_moments(dataset.db, [waiting]), [first, waiting, last])
 
 
 def test_moments_do_not_depend_on_the_order_of_arrival(dataset: Dataset) -> None:
@@ -80,27 +80,27 @@ def test_moments_do_not_depend_on_the_order_of_arrival(dataset: Dataset) -> None
     origins = {n: frame(n, scene=n // 3, time=5.0 * n) for n in range(24)}
     keys = {n: add(dataset, n, origins[n])[0] for n in random.Random(1).sample(range(24), 24)}
     label(dataset, *(keys[n] for n in range(0, 24, 2)))
-    found = moments_of(dataset.db, keys.values())
+    found = assign_moments(dataset.db, keys.values())
     for number, key in keys.items():
         scene = [keys[n] for n in range(24) if n // 3 == number // 3 and n % 2 == 0]
         assert found[key] == min(scene)
-    assert found == moments_of(dataset.db, reversed(list(keys.values())))
+    assert found == assign_moments(dataset.db, reversed(list(keys.values())))
 
 
 def test_what_is_the_same_or_looks_alike_is_one_moment(dataset: Dataset) -> None:
     one, two, three = (add(dataset, n)[0] for n in (1, 2, 3))
     label(dataset, one, two, three)
     pairs = Pairs(dataset.db)
-    rows = pairs.numbers([one, two, three])
+    rows = pairs.get_ids([one, two, three])
     a, b = sorted(rows[:2])
-    pairs.settle([PairVerdict(a, b, 0.0, 1.0, SAME)])
-    assert partition(moments_of(dataset.db), [one, two], [three])
-    with dataset.db.write():
-        dataset.db.run(
+    pairs.save_verdicts([PairVerdict(a, b, 0.0, 1.0, SAME)])
+    assert partition(assign_moments(dataset.db), [one, two], [three])
+    with dataset.db.transaction():
+        dataset.db.execute(
             "UPDATE sample SET phash=(SELECT phash FROM sample WHERE id=?) WHERE id=?",
             (rows[1], rows[2]),
         )
-    assert partition(moments_of(dataset.db), [one, two, three])
+    assert partition(assign_moments(dataset.db), [one, two, three])
 
 
 def test_the_window_has_the_same_moments_as_splits(dataset: Dataset) -> None:
@@ -109,27 +109,27 @@ def test_the_window_has_the_same_moments_as_splits(dataset: Dataset) -> None:
     frames = [add(dataset, n, frame(n, scene=10 * n, time=n * 0.8))[0] for n in (3, 4, 5)]
     other = add(dataset, 6)[0]
     keys = [*scaled, *frames, other]
-    rows = dict(zip(keys, Pairs(dataset.db).numbers(keys), strict=True))
-    with dataset.db.write():
-        dataset.db.run(
+    rows = dict(zip(keys, Pairs(dataset.db).get_ids(keys), strict=True))
+    with dataset.db.transaction():
+        dataset.db.execute(
             "UPDATE sample SET phash=(SELECT phash FROM sample WHERE id=?)+1 WHERE id=?",
             (rows[scaled[0]], rows[scaled[1]]),
         )
     for moment in (scaled, [other]):
         for key in moment:
-            assert set(rows_of_moment(dataset.db, rows[key])) == {rows[one] for one in moment}
-    assert set(rows_of_moment(dataset.db, rows[frames[0]])) == {rows[one] for one in frames[:2]}
+            assert set(list_moment_rows(dataset.db, rows[key])) == {rows[one] for one in moment}
+    assert set(list_moment_rows(dataset.db, rows[frames[0]])) == {rows[one] for one in frames[:2]}
     label(dataset, *scaled, *frames, other)
-    told = moments_of(dataset.db)
+    told = assign_moments(dataset.db)
     for key, row in rows.items():
         together = {rows[one] for one in told if told[one] == told[key]}
-        assert set(rows_of_moment(dataset.db, row)) == together
+        assert set(list_moment_rows(dataset.db, row)) == together
 
 
 def test_flat_images_are_of_no_common_moment(dataset: Dataset) -> None:
     """Blank pages look alike, and say nothing of where they came from."""
     keys = [add(dataset, n)[0] for n in (1, 2)]
     label(dataset, *keys)
-    with dataset.db.write():
-        dataset.db.run("UPDATE sample SET phash=?", (-(2**63),))
-    assert partition(moments_of(dataset.db), keys[:1], keys[1:])
+    with dataset.db.transaction():
+        dataset.db.execute("UPDATE sample SET phash=?", (-(2**63),))
+    assert partition(assign_moments(dataset.db), keys[:1], keys[1:])

@@ -11,24 +11,24 @@ from curation.likeness.recommend import (
     Ridge,
     Rows,
     SelfTraining,
-    Taught,
+    TrainingRows,
+    estimate_membership,
     learn_classes,
-    likeliest_first,
-    likeness_to,
+    raise_likeliest,
 )
 from gleanset.db.proposals import PresortSample
 
 WIDTH, CLASSES = 12, 3
 
 
-def taught(count: int) -> tuple[Rows, Taught]:
+def taught(count: int) -> tuple[Rows, TrainingRows]:
     """Samples of three classes about a middle each, three of every moment."""
     random = np.random.default_rng(1)
     y = np.sort(random.choice(CLASSES, count, p=(0.6, 0.3, 0.1)))
     rows = np.eye(WIDTH)[y] + random.normal(0, 0.3, (count, WIDTH))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     seen = np.ones(count, np.bool_)
-    return rows.astype(np.float32), Taught(
+    return rows.astype(np.float32), TrainingRows(
         np.arange(count), y, np.arange(count) // 3, seen, CLASSES
     )
 
@@ -71,12 +71,12 @@ def test_what_waits_has_a_say_in_which_class_and_none_in_how_sure() -> None:
     rows = np.eye(40)[truth] + random.normal(0, 0.25, (400, 40))
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     few = np.arange(4)
-    known = Taught(few, truth[few], few, np.ones(4, np.bool_), 4)
+    known = TrainingRows(few, truth[few], few, np.ones(4, np.bool_), 4)
     ridge = Ridge.fitted(rows[few], known).scores(rows)
     likeliest = SelfTraining.of(rows, known).likeliest(rows)
     assert (ridge.argmax(axis=1) != truth).mean() > 0.1
     assert (likeliest != truth).mean() < 0.05
-    scores = likeliest_first(ridge, likeliest)
+    scores = raise_likeliest(ridge, likeliest)
     assert (scores.argmax(axis=1) == likeliest).all()
     assert np.array_equal(np.sort(scores, axis=1), np.sort(ridge, axis=1))
 
@@ -106,6 +106,6 @@ def test_who_is_of_the_only_class_is_told_from_all_others() -> None:
     rows, known = taught(90)
     truth = known.y == 1
     labelled = truth & (np.arange(90) % 2 == 0)
-    likely = likeness_to(rows, labelled)
+    likely = estimate_membership(rows, labelled)
     assert likely[truth & ~labelled].mean() > 0.5
     assert likely[~truth].mean() < 0.2

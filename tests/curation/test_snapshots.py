@@ -16,7 +16,7 @@ from catalogue_rows import add_image, add_sample, sha
 from tools_for_tests import OUTLIERS_BEFORE
 
 from curation import take_downs
-from curation.snapshots import restore_snapshot, take_snapshot
+from curation.snapshots import create_snapshot, restore_snapshot
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
@@ -27,12 +27,12 @@ from gleanset.records import Measured, Origin
 
 
 def label(dataset: Dataset, name: str, *keys: str) -> None:
-    dataset.journal.step(f"to {name}", [Choice(key, "label", name) for key in keys])
+    dataset.journal.apply(f"to {name}", [Choice(key, "label", name) for key in keys])
 
 
 def labels(root: Path) -> list[str | None]:
     with Dataset.open(root) as dataset:
-        return [sample.label for sample in dataset.samples.by_key()]
+        return [sample.label for sample in dataset.samples.iter_by_key()]
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def keys(dataset: Dataset) -> list[str]:
     """Four samples, of which two are cats; kept as v1."""
     keys = sorted(add_sample(dataset, number) for number in range(4))
     label(dataset, "cat", *keys[:2])
-    take_snapshot(dataset, "v1", "as the folders say")
+    create_snapshot(dataset, "v1", "as the folders say")
     return keys
 
 
@@ -48,8 +48,8 @@ def test_a_snapshot_is_one_file_with_its_date_note_and_counts(
     dataset: Dataset, keys: list[str]
 ) -> None:
     label(dataset, "owl", *keys)
-    take_snapshot(dataset, "v2")
-    first, second = Snapshots(dataset.root).each()
+    create_snapshot(dataset, "v2")
+    first, second = Snapshots(dataset.root).iterate()
     assert (first.name, first.note, first.images, first.labelled) == (
         "v1",
         "as the folders say",
@@ -60,7 +60,7 @@ def test_a_snapshot_is_one_file_with_its_date_note_and_counts(
     assert first.at <= second.at
     files = sorted(path.name for path in (dataset.root / "snapshots").iterdir())
     assert files == ["v1.sqlite", "v2.sqlite"]
-    assert dataset.db.number("SELECT count(*) FROM snapshot") == 0
+    assert dataset.db.fetch_int("SELECT count(*) FROM snapshot") == 0
 
 
 def test_restoring_gives_what_was_and_restoring_the_kept_one_what_is(
@@ -71,21 +71,21 @@ def test_restoring_gives_what_was_and_restoring_the_kept_one_what_is(
     assert labels(dataset.root) == ["cat", "cat", None, None]
     assert kept.name.startswith("before-restore-20")
     with Dataset.open(dataset.root) as again:
-        assert again.db.value("PRAGMA journal_mode") == "wal"
-        assert again.classes.names() == ["cat"]
+        assert again.db.fetch_value("PRAGMA journal_mode") == "wal"
+        assert again.classes.list_names() == ["cat"]
         restore_snapshot(again, kept.name)
     assert labels(dataset.root) == ["owl"] * 4
     # Both are still there, and so is what was just replaced.
-    assert {"v1", kept.name} < set(Snapshots(dataset.root).names())
-    assert len(Snapshots(dataset.root).names()) == 3
+    assert {"v1", kept.name} < set(Snapshots(dataset.root).list_names())
+    assert len(Snapshots(dataset.root).list_names()) == 3
 
 
 def test_a_change_that_only_the_log_has_is_in_the_snapshot(dataset: Dataset) -> None:
-    dataset.db.number("PRAGMA wal_autocheckpoint=0")
+    dataset.db.fetch_int("PRAGMA wal_autocheckpoint=0")
     key = add_sample(dataset, 1)
     label(dataset, "cat", key)
     assert (dataset.root / "catalog.sqlite-wal").stat().st_size
-    assert take_snapshot(dataset, "v1").labelled == 1
+    assert create_snapshot(dataset, "v1").labelled == 1
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_change_that_only_the_log_has_is_in_the_snapshot(dataset: Dataset) -> 
 )
 def test_a_name_never_becomes_another_path(dataset: Dataset, name: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:
-        take_snapshot(dataset, name)
+        create_snapshot(dataset, name)
     assert hint in caught.value.fix or hint == "such"
     assert list(dataset.root.rglob("*.sqlite")) == [dataset.root / "catalog.sqlite"]
     for use in (Snapshots(dataset.root).remove, lambda name: restore_snapshot(dataset, name)):
@@ -115,11 +115,11 @@ def test_a_name_never_becomes_another_path(dataset: Dataset, name: str, hint: st
 
 
 def test_names_are_unique_in_any_case_and_spelling(dataset: Dataset, keys: list[str]) -> None:
-    take_snapshot(dataset, "審査.e\u0301")
-    assert "審査.\u00e9" in Snapshots(dataset.root).names()
+    create_snapshot(dataset, "審査.e\u0301")
+    assert "審査.\u00e9" in Snapshots(dataset.root).list_names()
     for name in ("v1", "V1", "審査.\u00e9"):
         with pytest.raises(UsageError, match="exists already"):
-            take_snapshot(dataset, name)
+            create_snapshot(dataset, name)
 
 
 def test_it_is_refused_while_another_process_has_the_dataset_open(
@@ -138,7 +138,7 @@ def test_it_is_refused_while_another_process_has_the_dataset_open(
             restore_snapshot(dataset, "v1")
         other.kill()
     assert labels(dataset.root) == ["owl"] * 4
-    assert Snapshots(dataset.root).names() == ["v1"]
+    assert Snapshots(dataset.root).list_names() == ["v1"]
     with Dataset.open(dataset.root) as again:
         restore_snapshot(again, "v1")
     assert labels(dataset.root) == ["cat", "cat", None, None]
@@ -147,40 +147,42 @@ def test_it_is_refused_while_another_process_has_the_dataset_open(
 def test_what_was_forgotten_is_gone_from_snapshots_and_does_not_come_back(
     dataset: Dataset, keys: list[str]
 ) -> None:
-    with Snapshots(dataset.root).opened("v1") as before:
+    with Snapshots(dataset.root).open("v1") as before:
         assert Maintenance(before).has_hash(sha(1))
-    plan = take_downs.plan_take_down(dataset, [sha(1)], [], [])
-    take_downs.take_down(dataset, plan, "asked to")
+    plan = take_downs.plan_removal(dataset, [sha(1)], [], [])
+    take_downs.remove_images(dataset, plan, "asked to")
     # Without a word to the snapshots, as a harvest does with what its author has reserved.
     dataset.remove_image(sha(2), "reserved")
-    with Snapshots(dataset.root).opened("v1") as after:
+    with Snapshots(dataset.root).open("v1") as after:
         assert not Maintenance(after).has_hash(sha(1))
     assert Snapshots(dataset.root).get("v1").images == 3
     data = (dataset.root / "snapshots" / "v1.sqlite").read_bytes()
     assert data.count(sha(1).encode()) == 1, "the tombstone alone"
     restore_snapshot(dataset, "v1")
     with Dataset.open(dataset.root) as restored:
-        assert sorted(image.sha256 for image in restored.images.each()) == sorted([sha(0), sha(3)])
-        assert restored.images.buried(sha(1)) == "asked to"
-        assert restored.images.buried(sha(2)) == "reserved"
-        assert Maintenance(restored.db).damage() == []
+        assert sorted(image.sha256 for image in restored.images.iterate()) == sorted(
+            [sha(0), sha(3)]
+        )
+        assert restored.images.get_tombstone(sha(1)) == "asked to"
+        assert restored.images.get_tombstone(sha(2)) == "reserved"
+        assert Maintenance(restored.db).check_integrity() == []
 
 
 def test_what_only_a_snapshot_has_can_be_forgotten(dataset: Dataset, keys: list[str]) -> None:
     kept = restore_of_fewer(dataset)
     with Dataset.open(dataset.root) as fewer:
-        assert not fewer.images.row_id(sha(9))
+        assert not fewer.images.get_id(sha(9))
         crop = fewer.crop_path(add_crop_of(kept, dataset.root))
         assert isinstance(crop, Path)
         crop.parent.mkdir(parents=True, exist_ok=True)
         crop.write_bytes(b"a crop")
-        plan = take_downs.plan_take_down(fewer, [sha(9)], [], [])
-        take_downs.take_down(fewer, plan, "asked to")
+        plan = take_downs.plan_removal(fewer, [sha(9)], [], [])
+        take_downs.remove_images(fewer, plan, "asked to")
         assert not crop.exists()
         restore_snapshot(fewer, kept)
     with Dataset.open(dataset.root) as back:
-        assert not back.images.row_id(sha(9))
-        assert back.images.row_id(sha(3))
+        assert not back.images.get_id(sha(9))
+        assert back.images.get_id(sha(3))
 
 
 def restore_of_fewer(dataset: Dataset) -> str:
@@ -190,27 +192,27 @@ def restore_of_fewer(dataset: Dataset) -> str:
 
 
 def add_crop_of(name: str, root: Path) -> str:
-    with Snapshots(root).opened(name) as db:
-        return Maintenance(db).sample_keys(sha(9))[0]
+    with Snapshots(root).open(name) as db:
+        return Maintenance(db).list_sample_keys(sha(9))[0]
 
 
 def test_requests_of_visitors_stay_and_no_number_is_given_again(
     dataset: Dataset, keys: list[str]
 ) -> None:
     add_sample(dataset, 9)
-    before = dataset.db.number("SELECT max(id) FROM sample")
+    before = dataset.db.fetch_int("SELECT max(id) FROM sample")
     box = Box(0, 0, 9, 9)
     Reports(dataset.db).add(Claim("0" * 64, "PNG", box, "mei", "r"))
     Reports(dataset.db).add(Claim("0" * 64, "PNG", box, "", "r", note="mine", kind=REMOVAL))
     kept = restore_snapshot(dataset, "v1")
     with Dataset.open(dataset.root) as restored:
-        assert [report.claim.kind for report in Reports(restored.db).each()] == [REMOVAL]
+        assert [report.claim.kind for report in Reports(restored.db).iterate()] == [REMOVAL]
         add_sample(restored, 10)
-        assert restored.db.number("SELECT max(id) FROM sample") > before
+        assert restored.db.fetch_int("SELECT max(id) FROM sample") > before
         restore_snapshot(restored, kept.name)
     with Dataset.open(dataset.root) as back:
         add_sample(back, 11)
-        assert back.db.number("SELECT max(id) FROM sample") > before + 1
+        assert back.db.fetch_int("SELECT max(id) FROM sample") > before + 1
 
 
 def test_a_full_disk_leaves_no_half_snapshot(dataset: Dataset, keys: list[str]) -> None:
@@ -220,12 +222,12 @@ def test_a_full_disk_leaves_no_half_snapshot(dataset: Dataset, keys: list[str]) 
     resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, limits[1]))
     try:
         with pytest.raises(DiskFull):
-            take_snapshot(dataset, "v2")
+            create_snapshot(dataset, "v2")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
     assert [path.name for path in (dataset.root / "snapshots").iterdir()] == ["v1.sqlite"]
-    take_snapshot(dataset, "v2")
+    create_snapshot(dataset, "v2")
 
 
 @pytest.mark.parametrize("data", [b"no catalogue at all", b""])
@@ -234,13 +236,16 @@ def test_a_damaged_snapshot_is_named_and_can_be_removed(
 ) -> None:
     (dataset.root / "snapshots" / "v1.sqlite").write_bytes(data)
     label(dataset, "owl", *keys)
-    for use in (lambda: restore_snapshot(dataset, "v1"), lambda: [*Snapshots(dataset.root).each()]):
+    for use in (
+        lambda: restore_snapshot(dataset, "v1"),
+        lambda: [*Snapshots(dataset.root).iterate()],
+    ):
         with pytest.raises(CatalogueCorrupt) as caught:
             use()
         assert caught.value.fix == "remove it: gleanset snapshot --remove v1"
     assert labels(dataset.root) == ["owl"] * 4
     Snapshots(dataset.root).remove("v1")
-    assert Snapshots(dataset.root).names() == []
+    assert Snapshots(dataset.root).list_names() == []
 
 
 def test_a_snapshot_of_an_older_catalogue_is_upgraded_as_it_is_restored(
@@ -268,14 +273,14 @@ def test_a_snapshot_of_an_older_catalogue_is_upgraded_as_it_is_restored(
 def many_samples(dataset: Dataset, number: int) -> list[str]:
     """Rows alone: one image without a file, and so many samples of it."""
     dataset.images.add(Measured("f" * 64, "JPEG", 1, 1, 1, 1, 1, 0, 0.0), Origin("test", "1"))
-    with dataset.db.write():
-        dataset.db.run(
+    with dataset.db.transaction():
+        dataset.db.execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<?) "
             "INSERT INTO sample(key, image, detector, x, y, w, h, phash, sharpness) "
             "SELECT printf('%032x', i), 1, 'whole', 0, 0, 1, 1, 0, 0.0 FROM n",
             (number,),
         )
-    return [sample.key for sample in dataset.samples.by_key()]
+    return [sample.key for sample in dataset.samples.iter_by_key()]
 
 
 def kill_restoring(root: Path, name: str, after: float) -> None:
@@ -294,18 +299,18 @@ def test_killed_at_any_time_the_catalogue_is_one_of_the_two(tmp_path: Path) -> N
     with Dataset.create(root) as dataset:
         all_keys = many_samples(dataset, 800)
         for name in ("v1", "v2"):
-            dataset.journal.step(name, [Choice(key, "label", name) for key in all_keys])
-            take_snapshot(dataset, name)
+            dataset.journal.apply(name, [Choice(key, "label", name) for key in all_keys])
+            create_snapshot(dataset, name)
     seen = set()
     # The last one has time to come to its end.
     for after in (0.001, 0.01, 0.02, 0.03, 60):
         kill_restoring(root, "v1", after)
         with Dataset.open(root) as dataset:
-            assert Maintenance(dataset.db).damage() == []
-            (found,) = {one.label for one in dataset.samples.by_key()}
+            assert Maintenance(dataset.db).check_integrity() == []
+            (found,) = {one.label for one in dataset.samples.iter_by_key()}
             assert dataset.samples.count() == 800
         seen.add(found)
-        names = Snapshots(root).names()
+        names = Snapshots(root).list_names()
         assert {"v1", "v2"} <= set(names)
         for name in names:
             assert Snapshots(root).get(name).labelled == 800
@@ -319,9 +324,9 @@ def test_two_processes_never_replace_each_others_snapshot(
     dataset: Dataset, keys: list[str]
 ) -> None:
     with dataset.stage("snapshot"), pytest.raises(DatasetBusy), Dataset.open(dataset.root) as other:
-        take_snapshot(other, "v2")
+        create_snapshot(other, "v2")
     add_image(dataset, 5)
-    assert take_snapshot(dataset, "v2").images == 5
+    assert create_snapshot(dataset, "v2").images == 5
 
 
 def test_snapshots_of_a_folder_that_can_only_be_read_are_listed(
@@ -334,7 +339,7 @@ def test_snapshots_of_a_folder_that_can_only_be_read_are_listed(
     (folder / "v1.sqlite").chmod(0o444)
     folder.chmod(0o555)
     try:
-        assert [one.labelled for one in Snapshots(copy).each()] == [2]
+        assert [one.labelled for one in Snapshots(copy).iterate()] == [2]
         assert [path.name for path in folder.iterdir()] == ["v1.sqlite"]
     finally:
         folder.chmod(0o755)

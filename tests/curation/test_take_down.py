@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from curation.take_downs import plan_take_down, take_down
-from curation.web_reports import report_store
+from curation.take_downs import plan_removal, remove_images
+from curation.web_reports import open_report_store
 from gleanset import Box, Dataset, Origin
 from gleanset.db.visitors import Claim, Reports
 from gleanset.errors import UsageError
@@ -21,16 +21,16 @@ BOX = Box(0, 0, 10, 10)
 def reported(dataset: Dataset, data: bytes) -> str:
     """Keep a report about a picture as the server does; the picture's hash."""
     with dataset.stage("reports-in") as scratch:
-        store = report_store(dataset.root, scratch)
+        store = open_report_store(dataset.root, scratch)
         measured = StageBytes(store)(data)
-        with dataset.db.write():
+        with dataset.db.transaction():
             store.publish(measured.sha256, measured.format, measured.bytes)
             Reports(dataset.db).add(Claim(measured.sha256, measured.format, BOX, "mei", "a-run"))
     return measured.sha256
 
 
 def named(dataset: Dataset, text: str) -> tuple[str, ...]:
-    return plan_take_down(dataset, [text], [], []).images
+    return plan_removal(dataset, [text], [], []).images
 
 
 def test_a_picture_that_is_only_in_a_report_is_taken_down(
@@ -39,13 +39,13 @@ def test_a_picture_that_is_only_in_a_report_is_taken_down(
     sha256 = reported(dataset, picture(1))
     copy = tmp_path / "copy.jpg"
     copy.write_bytes(picture(1))
-    kept = report_store(dataset.root, dataset.cache).path(sha256, "JPEG")
+    kept = open_report_store(dataset.root, dataset.cache).path(sha256, "JPEG")
     for text in (sha256, sha256.upper(), sha256[:8], str(copy), str(kept)):
         assert named(dataset, text) == (sha256,)
-    take_down(dataset, plan_take_down(dataset, [sha256[:8]], [], []), "asked to")
+    remove_images(dataset, plan_removal(dataset, [sha256[:8]], [], []), "asked to")
     assert not kept.exists()
     assert Reports(dataset.db).count() == 0
-    assert dataset.images.buried(sha256) == "asked to"
+    assert dataset.images.get_tombstone(sha256) == "asked to"
     assert named(dataset, sha256) == (sha256,), "once more does no harm"
 
 

@@ -10,12 +10,12 @@ import pytest
 
 from curation.likeness import vectors as store
 from curation.likeness.vectors import (
-    FACT,
-    LikenessSpace,
+    VECTORS_FACT,
+    EmbeddingSpace,
     VectorStore,
-    forget_spaces,
+    remove_old_vectors,
+    save_vectors,
     vector_name,
-    write_space,
 )
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
@@ -37,7 +37,7 @@ def test_a_file_that_is_damaged_is_none(tmp_path: Path) -> None:
 def test_many_vectors_come_back_equal_and_by_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "ROWS", 7)
+    monkeypatch.setattr(store, "MAX_FILE_ROWS", 7)
     names = [vector_name(("sample", number)) for number in range(20)]
     made = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
     vectors = VectorStore(tmp_path)
@@ -58,9 +58,9 @@ NAMES = [vector_name(("sample", number)) for number in range(3000)]
 
 def test_vectors_of_several_files_are_found_in_any_order(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
-        name = write_space(dataset, NAMES[:2500], MADE[:2500])
-        Proposals(dataset.db).replace([], {FACT: name})
-        space = LikenessSpace.of(dataset)
+        name = save_vectors(dataset, NAMES[:2500], MADE[:2500])
+        Proposals(dataset.db).replace([], {VECTORS_FACT: name})
+        space = EmbeddingSpace.from_dataset(dataset)
         assert space is not None
         asked = [NAMES[2700], NAMES[1400], b"nobody" * 2, NAMES[3], NAMES[1400]]
         assert space.share(asked) == 0.6
@@ -68,16 +68,16 @@ def test_vectors_of_several_files_are_found_in_any_order(tmp_path: Path) -> None
         assert there.tolist() == [False, True, False, True, True]
         assert np.array_equal(vectors[there], MADE[[1400, 3, 1400]])
         assert not vectors[~there].any()
-        assert LikenessSpace.of(dataset, space) is space
+        assert EmbeddingSpace.from_dataset(dataset, space) is space
         assert np.array_equal(space.vectors(NAMES[:2500])[0], MADE[:2500])
 
 
 def test_vectors_that_were_put_away_meanwhile_are_none(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
-        Proposals(dataset.db).replace([], {FACT: write_space(dataset, NAMES, MADE)})
-        space = LikenessSpace.of(dataset)
+        Proposals(dataset.db).replace([], {VECTORS_FACT: save_vectors(dataset, NAMES, MADE)})
+        space = EmbeddingSpace.from_dataset(dataset)
         assert space is not None
-        forget_spaces(dataset, "another")
+        remove_old_vectors(dataset, "another")
         vectors, there = space.vectors(NAMES[:9])
         assert not there.any()
         assert not vectors.any()
@@ -85,10 +85,10 @@ def test_vectors_that_were_put_away_meanwhile_are_none(tmp_path: Path) -> None:
 
 def test_what_is_not_asked_for_takes_no_memory(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
-        Proposals(dataset.db).replace([], {FACT: write_space(dataset, NAMES, MADE)})
+        Proposals(dataset.db).replace([], {VECTORS_FACT: save_vectors(dataset, NAMES, MADE)})
         tracemalloc.start()
         try:
-            space = LikenessSpace.of(dataset)
+            space = EmbeddingSpace.from_dataset(dataset)
             assert space is not None
             space.vectors(NAMES[:50])
             kept, _ = tracemalloc.get_traced_memory()

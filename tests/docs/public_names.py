@@ -28,8 +28,8 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 MEMBERS = {
     "Dataset": (
         *("open", "create", "close", "name", "root", "read_only", "image_path", "crop_path"),
-        *("images.count", "images.each", "images.get"),
-        *("samples.count", "samples.by_key", "samples.get", "samples.in_splits"),
+        *("images.count", "images.iterate", "images.get"),
+        *("samples.count", "samples.iter_by_key", "samples.get", "samples.iter_in_splits"),
     ),
     "Source": ("pages", "parse_json", "check_status"),
     "Client": ("page",),

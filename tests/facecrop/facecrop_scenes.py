@@ -53,7 +53,7 @@ def put(dataset: Dataset, picture: Image.Image, *, orientation: int = 1) -> str:
 
 
 def samples(dataset: Dataset) -> list[Sample]:
-    return sorted(dataset.samples.by_key(), key=lambda sample: sample.box)
+    return sorted(dataset.samples.iter_by_key(), key=lambda sample: sample.box)
 
 
 def crop(dataset: Dataset, sample: Sample) -> np.ndarray:

@@ -140,7 +140,7 @@ def test_a_run_goes_on_after_a_picture_that_kills(dataset: Dataset, engine: Fake
     spec = DetectorSpec.of("animeface-docker", engine=str(program), image="image")
     tally = find_faces(dataset, spec, CutSettings(margin=0.3), workers=1)
     assert (tally["images"], tally["faces"], tally["rejected"]) == (2, 1, 1)
-    rejected = list(dataset.rejections.each())
+    rejected = list(dataset.rejections.iterate())
     assert [(why.what, why.reason) for why in rejected] == [(bad, "crashed")]
     # The worker's containers end with it; ours, which tested the settings, with us.
     assert eventually(lambda: sum(not gone(pid) for pid in starts(program)) <= 1)

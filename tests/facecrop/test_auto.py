@@ -24,7 +24,7 @@ EARLIER = "close=128 overlap=0.45 size=512 threshold=0.35 weights=0123456789ab"
 def scanned(dataset: Dataset, count: int, detector: str, settings: str, first: int = 0) -> None:
     for left in range(first, first + count):
         image = put(dataset, scene(left, 200))
-        dataset.faces.record(image, detector, settings, [], cut="margin=0.3")
+        dataset.faces.replace(image, detector, settings, [], cut="margin=0.3")
 
 
 def asked(dataset: Dataset, **request: Any) -> dict[str, Any]:
@@ -100,11 +100,11 @@ def test_a_new_cut_keeps_who_found_the_face(dataset: Dataset) -> None:
     put(dataset, scene(200))
     done = FaceSearch(margin=1.0, workers=1).run(dataset)
     assert (done["detector"], done["images"], done["recut"]) == ("animeface", 1, 1)
-    assert dataset.scans.search_of(image) == ("animeface", "threshold=0.5")
+    assert dataset.scans.get_search(image) == ("animeface", "threshold=0.5")
     earlier = ("drawnface", EARLIER)
-    dataset.db.run("UPDATE scan SET detector=?, settings=?", earlier)
+    dataset.db.execute("UPDATE scan SET detector=?, settings=?", earlier)
     assert FaceSearch(margin=0.2, workers=1).run(dataset)["recut"] == 2
-    assert dataset.scans.search_of(image) == earlier
+    assert dataset.scans.get_search(image) == earlier
 
 
 def test_a_threshold_of_the_dataset_is_that_of_whom_it_keeps() -> None:
@@ -130,13 +130,13 @@ def test_a_dataset_of_the_ensemble_is_told_who_takes_its_place(dataset: Dataset)
     put(dataset, scene(100))
     FaceSearch(detector="animeface", workers=1).run(dataset)
     for table in ("scan", "face"):
-        dataset.db.run(f"UPDATE {table} SET detector='ensemble'")
+        dataset.db.execute(f"UPDATE {table} SET detector='ensemble'")
     line = ("run", "--workers", "1", "--json", "-d", dataset.root)
     told = run_here("facecrop.cli", *line)
     assert (told.code, told.stdout) == (2, "")
     assert "no detector ensemble any more" in told.stderr
     (before,) = samples(dataset)
-    dataset.journal.step("Label", [Choice(before.key, "label", "mei")])
+    dataset.journal.apply("Label", [Choice(before.key, "label", "mei")])
     line = (*line, "--detector", "drawnface")
     assert run_here("facecrop.cli", *line, "--new").json["images"] == 0
     done = run_here("facecrop.cli", *line).json

@@ -10,7 +10,7 @@ import pytest
 from facecrop_scenes import face_at, put, samples, scene
 from tools_for_tests import Ran, run_here
 
-from curation.manual_boxes import add_boxes, missed, parse_box, remove_samples
+from curation.manual_boxes import add_boxes, iter_faceless_images, parse_box, remove_samples
 from facecrop.detectors import DetectorSpec
 from facecrop.search import find_faces
 from gleanset import Box, Dataset
@@ -30,7 +30,7 @@ def search(dataset: Dataset, spec: DetectorSpec = WHOLE, margin: float = 0.5) ->
 
 
 def states(dataset: Dataset) -> dict[str, tuple[str, str | None]]:
-    return {s.key: (s.status, s.label) for s in dataset.samples.by_key()}
+    return {s.key: (s.status, s.label) for s in dataset.samples.iter_by_key()}
 
 
 def test_a_box_is_a_face_and_a_sample_at_once_and_cut_as_its_neighbours(dataset: Dataset) -> None:
@@ -43,9 +43,9 @@ def test_a_box_is_a_face_and_a_sample_at_once_and_cut_as_its_neighbours(dataset:
     assert sample is not None
     assert (sample.detector, sample.status, sample.box) == ("hand", "queue", Box(0, 5, 110, 100))
     assert dataset.crop_path(first).is_file()
-    by_hand = [f.face for f in dataset.faces.each() if f.face.detector == "hand"]
+    by_hand = [f.face for f in dataset.faces.iterate() if f.face.detector == "hand"]
     assert [f.box for f in by_hand] == [BOX, Box(350, 250, 70, 50)], "clamped to the image"
-    assert [d.action for d in dataset.journal.each()] == ["add", "add"]
+    assert [d.action for d in dataset.journal.iterate()] == ["add", "add"]
     assert add_boxes(dataset, image, [BOX])["added"] == 0, "once is enough"
 
 
@@ -57,7 +57,7 @@ def test_no_later_detection_takes_it_away(dataset: Dataset) -> None:
     result = search(dataset, ANIMEFACE)
     assert result["faces"] == 1, "the box over the left face is that face"
     assert dataset.faces.count() == 3
-    dataset.journal.step("Label", [Choice(mine, "label", "hana")])
+    dataset.journal.apply("Label", [Choice(mine, "label", "hana")])
     search(dataset)
     search(dataset, margin=0.1)
     assert {key: states(dataset)[key] for key in (mine, other)} == {
@@ -73,14 +73,14 @@ def test_taken_away_again_by_remove_or_undo_and_brought_back(dataset: Dataset) -
     image = put(dataset, scene())
     search(dataset, ANIMEFACE)
     (key,) = add_boxes(dataset, image, [BOX])["samples"]  # type: ignore[misc]
-    assert list(missed(dataset)) == []
+    assert list(iter_faceless_images(dataset)) == []
     dataset.journal.undo()
     assert states(dataset) == {key: ("retired", None)}
     assert dataset.faces.count() == 0
-    assert [line["image"] for line in missed(dataset)] == [image]
-    dataset.journal.undo(dataset.db.number("SELECT max(id) FROM step"))
+    assert [line["image"] for line in iter_faceless_images(dataset)] == [image]
+    dataset.journal.undo(dataset.db.fetch_int("SELECT max(id) FROM step"))
     assert states(dataset) == {key: ("queue", None)}
-    dataset.journal.step("Label", [Choice(key, "label", "hana")])
+    dataset.journal.apply("Label", [Choice(key, "label", "hana")])
     assert remove_samples(dataset, [key])["removed"] == 1
     assert states(dataset) == {key: ("retired", None)}
     dataset.journal.undo()
@@ -110,10 +110,12 @@ def test_images_without_a_face_are_listed_but_for_those_nobody_could_look_at(
     images = [put(dataset, scene(size=(100 + n, 80))) for n in range(4)]
     never = put(dataset, scene(size=(90, 80)))
     for image in images:
-        dataset.faces.record(image, "test", "", [])
-    dataset.faces.failed(images[1], "test", "", Rejection("facecrop", images[1], "truncated"))
+        dataset.faces.replace(image, "test", "", [])
+    dataset.faces.record_failure(
+        images[1], "test", "", Rejection("facecrop", images[1], "truncated")
+    )
     add_boxes(dataset, images[2], [BOX])
-    found = list(missed(dataset))
+    found = list(iter_faceless_images(dataset))
     assert [line["image"] for line in found] == sorted((images[0], images[3]))
     assert never not in {line["image"] for line in found}
     for line in found:
@@ -157,16 +159,18 @@ def test_an_image_is_named_by_hash_beginning_or_file(dataset: Dataset, tmp_path:
     ):
         assert dataset.images.resolve(text).sha256 == image
     known = str(tmp_path / "was" / "here.jpg")
-    with dataset.db.write():
-        dataset.db.run("UPDATE origin SET path=? WHERE key=?", (known, other))
+    with dataset.db.transaction():
+        dataset.db.execute("UPDATE origin SET path=? WHERE key=?", (known, other))
     assert dataset.images.resolve(known).sha256 == other
     stored.unlink()
     assert dataset.images.resolve(str(stored)).sha256 == image, "the file is gone, its name not"
     for text in ("", "zz", "0" * 64, str(tmp_path), "no/such.png", "a\0b", image[:3]):
         with pytest.raises(UsageError, match="there is no image"):
             dataset.images.resolve(text)
-    with dataset.db.write():
-        dataset.db.run("UPDATE image SET sha256=? WHERE sha256=?", (image[:20] + "0" * 44, other))
+    with dataset.db.transaction():
+        dataset.db.execute(
+            "UPDATE image SET sha256=? WHERE sha256=?", (image[:20] + "0" * 44, other)
+        )
     with pytest.raises(UsageError, match="several images"):
         dataset.images.resolve(image[:20])
 
@@ -176,7 +180,7 @@ def test_the_commands(tmp_path: Path) -> None:
     root = tmp_path / "dataset"
     with Dataset.create(root) as dataset:
         image = put(dataset, scene())
-        dataset.faces.record(image, "animeface", "threshold=0.5", [], cut="margin=0.3")
+        dataset.faces.replace(image, "animeface", "threshold=0.5", [], cut="margin=0.3")
     where = ("-d", str(root))
 
     def run(*words: str) -> Ran:

@@ -45,7 +45,7 @@ def test_crops_that_are_gone_come_back_byte_by_byte_without_a_search(dataset: Da
         put(dataset, scene(*lefts))
     search(dataset)
     decided, *_ = samples(dataset)
-    dataset.journal.step("Label", [Choice(decided.key, "label", "hana")])
+    dataset.journal.apply("Label", [Choice(decided.key, "label", "hana")])
     search(dataset, spec=STRICT)
     assert sorted(s.status for s in samples(dataset)) == ["labelled", "retired", "retired"]
     before, rows = crops(dataset), samples(dataset)
@@ -68,7 +68,7 @@ def test_other_cuts_need_no_search_and_other_thresholds_do(dataset: Dataset) -> 
     put(dataset, scene())
     search(dataset)
     decided, other = samples(dataset)
-    dataset.journal.step("Label", [Choice(decided.key, "label", "hana")])
+    dataset.journal.apply("Label", [Choice(decided.key, "label", "hana")])
     for cutting in (
         CutSettings(0.1),
         CutSettings(0.3, square=True),
@@ -93,11 +93,11 @@ def test_other_cuts_need_no_search_and_other_thresholds_do(dataset: Dataset) -> 
     (kept,) = (s for s in samples(dataset) if s.status == "labelled")
     assert kept.box == decided.box
     assert dataset.faces.count() == 0
-    assert list(dataset.faces.each()) == []
-    assert [face.kind for face in dataset.faces.of(kept.image)] == ["gone"]
+    assert list(dataset.faces.iterate()) == []
+    assert [face.kind for face in dataset.faces.list_in_image(kept.image)] == ["gone"]
     assert todo(dataset, PLAIN, STRICT) == (0, 0)
     search(dataset)
-    assert {face.kind for face in dataset.faces.of(kept.image)} == {"found"}
+    assert {face.kind for face in dataset.faces.list_in_image(kept.image)} == {"found"}
 
 
 def test_a_tilted_face_is_levelled_on_request(dataset: Dataset) -> None:
@@ -131,7 +131,7 @@ def test_faces_too_small_are_kept_as_faces_and_get_no_sample(dataset: Dataset) -
     assert {s.status for s in samples(dataset)} == {"retired"}
     assert search(dataset)["recut"] == 1
     assert {s.status for s in samples(dataset)} == {"queue"}
-    assert len(dataset.faces.of(image)) == 2
+    assert len(dataset.faces.list_in_image(image)) == 2
 
 
 def test_a_run_that_was_killed_while_cutting_anew_leaves_nothing_wrong(dataset: Dataset) -> None:
@@ -141,7 +141,7 @@ def test_a_run_that_was_killed_while_cutting_anew_leaves_nothing_wrong(dataset: 
     before = crops(dataset)
     # As a kill leaves it: begun, the crop overwritten, the row not written.
     DatasetSearch(dataset, SPEC, CutSettings(1.0))
-    dataset.scans.begin_cutting("margin=1")
+    dataset.scans.mark_outdated_crops("margin=1")
     for name in before:
         dataset.crop_path(Path(name).stem).write_bytes(b"another cut")
     assert todo(dataset, PLAIN) == (0, 1)

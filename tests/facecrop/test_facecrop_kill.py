@@ -44,7 +44,7 @@ def test_a_detector_that_dies_costs_one_picture_at_most(dataset: Dataset, tmp_pa
         "reasons": {"crashed": 1},
     }
     assert {s.image for s in samples(dataset)} == {*images} - {images[3]}
-    assert [(r.what, r.reason) for r in dataset.rejections.each()] == [(images[3], "crashed")]
+    assert [(r.what, r.reason) for r in dataset.rejections.iterate()] == [(images[3], "crashed")]
     again = find_faces(dataset, spec, CutSettings(0.3), workers=1)
     assert (again["images"], again["rejected"]) == (1, 1), "it may have been the memory's fault"
 
@@ -80,7 +80,7 @@ def _kill_in_the_middle(root: Path) -> int:
     try:
         with Dataset.open(root) as dataset:
             until = time.monotonic() + 60
-            while (done := dataset.db.number("SELECT count(DISTINCT image) FROM scan")) < 3:
+            while (done := dataset.db.fetch_int("SELECT count(DISTINCT image) FROM scan")) < 3:
                 assert process.poll() is None, "it ended before it could be killed"
                 assert time.monotonic() < until
                 time.sleep(0.005)

@@ -38,7 +38,7 @@ def test_a_dataset_is_searched_by_the_model_of_the_first_use(
     assert run_here("facecrop.cli", *words).json["images"] == 0
     assert not hub.asked
     hub.commits.clear()
-    (scan,) = dataset.db.rows("SELECT settings FROM scan")
+    (scan,) = dataset.db.fetch_all("SELECT settings FROM scan")
     recorded = RecordedDetector.of("onnx", scan["settings"])
     assert recorded.spec({}).build().settings == scan["settings"]
 

@@ -13,7 +13,7 @@ from facecrop_scenes import SIZE, crop, face_at, near, put, samples, scene
 from PIL import Image
 from tools_for_tests import Ran, run_here
 
-from curation.take_downs import TakeDown, take_down
+from curation.take_downs import RemovalPlan, remove_images
 from facecrop.detectors import DetectorSpec
 from facecrop.request import whole_instead
 from facecrop.search import STAGE, DatasetSearch, find_faces
@@ -41,10 +41,10 @@ def test_crops_are_named_by_their_sample_and_cut_with_the_margin(dataset: Datase
     nobody = put(dataset, scene())
     assert search(dataset) == counts(images=2, faces=2, without_face=1)
 
-    found = sorted(dataset.faces.each(), key=lambda f: f.face.box)
+    found = sorted(dataset.faces.iterate(), key=lambda f: f.face.box)
     assert [f.image for f in found] == [image, image]
     assert all(near(f.face.box, face_at(left)) for f, left in zip(found, (10, 230), strict=True))
-    assert dataset.db.number("SELECT count(DISTINCT image) FROM scan") == 2
+    assert dataset.db.fetch_int("SELECT count(DISTINCT image) FROM scan") == 2
     assert nobody not in {f.image for f in found}
 
     cuts = samples(dataset)
@@ -67,11 +67,11 @@ def test_only_what_nobody_has_looked_at_is_new(dataset: Dataset) -> None:
     search(dataset, spec=WHOLE)
     for image in (taken, undone):
         (sample,) = (one for one in samples(dataset) if one.image == image)
-        dataset.db.run(
+        dataset.db.execute(
             "DELETE FROM scan WHERE image=(SELECT id FROM image WHERE sha256=?)", (image,)
         )
         if image == undone:
-            dataset.db.run("UPDATE sample SET status='retired' WHERE key=?", (sample.key,))
+            dataset.db.execute("UPDATE sample SET status='retired' WHERE key=?", (sample.key,))
     fresh = put(dataset, scene(50))
     assert DatasetSearch(dataset, SPEC, CutSettings(), left=None).to_search() == 2
     found = find_faces(dataset, SPEC, CutSettings(), left=None, workers=1)
@@ -89,7 +89,7 @@ def test_a_picture_that_is_taken_down_while_it_is_searched_leaves_no_crop(
     def batches(*told: Any) -> Iterator[Any]:
         for number, batch in enumerate(run_batches(*told)):
             if number == 0:
-                take_down(dataset, TakeDown((image,), 0), "asked to")
+                remove_images(dataset, RemovalPlan((image,), 0), "asked to")
             yield batch
 
     monkeypatch.setattr("facecrop.search.run_batches", batches)
@@ -103,11 +103,11 @@ def test_another_margin_cuts_anew_and_keeps_the_label(dataset: Dataset) -> None:
     put(dataset, scene(100))
     search(dataset)
     (before,) = samples(dataset)
-    dataset.journal.step("Label", [Choice(before.key, "label", "hana")])
+    dataset.journal.apply("Label", [Choice(before.key, "label", "hana")])
     assert search(dataset, 0.0)["recut"] == 1
     (after,) = samples(dataset)
     assert (after.key, after.status, after.label) == (before.key, "labelled", "hana")
-    (found,) = dataset.faces.each()
+    (found,) = dataset.faces.iterate()
     assert after.box == found.face.box
     assert after.phash != before.phash
     assert crop(dataset, after).shape == (after.box.height, after.box.width, 3)
@@ -131,7 +131,7 @@ def test_a_face_that_is_not_found_any_more_is_retired_unless_it_was_decided(
     put(dataset, scene(10, 230))
     search(dataset)
     kept, other = samples(dataset)
-    dataset.journal.step("Label", [Choice(kept.key, "label", "hana")])
+    dataset.journal.apply("Label", [Choice(kept.key, "label", "hana")])
     strict = DetectorSpec.of("animeface", threshold=1)
     assert search(dataset, spec=strict) == counts(images=1, without_face=1, retired=1)
     assert [(s.key, s.status, s.label) for s in samples(dataset)] == [
@@ -149,7 +149,7 @@ def test_a_rejected_face_stays_rejected(dataset: Dataset) -> None:
     put(dataset, scene(100))
     search(dataset)
     (sample,) = samples(dataset)
-    dataset.journal.step("Reject", [Choice(sample.key, "reject")])
+    dataset.journal.apply("Reject", [Choice(sample.key, "reject")])
     search(dataset, 0.5)
     assert [s.status for s in samples(dataset)] == ["rejected"]
 
@@ -161,21 +161,21 @@ def test_a_lost_original_is_a_rejection_and_the_run_goes_on(dataset: Dataset) ->
     data = path.read_bytes()
     path.unlink()
     assert search(dataset) == counts(images=2, faces=1, rejected=1, reasons={"file is gone": 1})
-    (rejection,) = dataset.rejections.each()
+    (rejection,) = dataset.rejections.iterate()
     assert (rejection.stage, rejection.what, rejection.reason) == (STAGE, lost, "file is gone")
     path.mkdir()
     assert search(dataset)["reasons"] == {"cannot be read": 1}
     path.rmdir()
     path.write_bytes(data)
     assert search(dataset) == counts(images=1, faces=1)
-    assert list(dataset.rejections.each()) == []
+    assert list(dataset.rejections.iterate()) == []
 
 
 def test_a_damaged_original_is_not_tried_for_ever(dataset: Dataset) -> None:
     damaged = put(dataset, scene(10))
     dataset.image_path(damaged, "PNG").write_bytes(b"nothing like a picture")
     assert search(dataset)["rejected"] == 1
-    assert [(r.what, r.reason) for r in dataset.rejections.each()] == [(damaged, "not an image")]
+    assert [(r.what, r.reason) for r in dataset.rejections.iterate()] == [(damaged, "not an image")]
     assert search(dataset)["images"] == 0
 
 
@@ -202,7 +202,7 @@ def test_faces_that_the_network_is_not_sure_of_hide_no_photographs(dataset: Data
     image = put(dataset, scene(size=(600, 600)))
     for score, hint in ((0.38, True), (0.5, False)):
         face = Face("drawnface", Box(10, 10, 90, 90), score)
-        dataset.faces.record(image, "drawnface", "", [], small=[face])
+        dataset.faces.replace(image, "drawnface", "", [], small=[face])
         assert (whole_instead(dataset) is not None) == hint
 
 
@@ -220,7 +220,7 @@ def test_another_detector_takes_the_place_of_the_first(dataset: Dataset) -> None
     first = {s.key for s in samples(dataset)}
     search(dataset, spec=WHOLE)
     assert [s.detector for s in samples(dataset) if s.status == "queue"] == ["whole"]
-    assert {found.face.detector for found in dataset.faces.each()} == {"whole"}
+    assert {found.face.detector for found in dataset.faces.iterate()} == {"whole"}
     search(dataset)
     assert {s.key for s in samples(dataset) if s.status == "queue"} == first
 
@@ -229,7 +229,7 @@ def test_undoing_a_label_of_a_face_no_longer_found_retires_it(dataset: Dataset) 
     put(dataset, scene(100))
     search(dataset)
     [sample] = samples(dataset)
-    dataset.journal.step("by hand", [Choice(sample.key, "label", "hana")])
+    dataset.journal.apply("by hand", [Choice(sample.key, "label", "hana")])
     search(dataset, spec=WHOLE)
     dataset.journal.undo()
     assert {s.key: s.status for s in samples(dataset)}[sample.key] == "retired"
@@ -244,7 +244,7 @@ def test_boxes_are_those_of_the_upright_picture(dataset: Dataset, orientation: i
     assert stored is not None
     assert (stored.width, stored.height, stored.orientation) == (*SIZE, orientation)
     search(dataset)
-    (found,) = dataset.faces.each()
+    (found,) = dataset.faces.iterate()
     assert near(found.face.box, face_at(100))
     (sample,) = samples(dataset)
     box = sample.box
@@ -266,10 +266,10 @@ def test_the_command_takes_what_is_not_given_from_the_dataset(
         return run_here("facecrop.cli", *line)
 
     assert json.loads(run("--simulate").stdout) == {"would_search": 1, "would_recut": 0}
-    assert dataset.db.number("SELECT count(DISTINCT image) FROM scan") == 0
+    assert dataset.db.fetch_int("SELECT count(DISTINCT image) FROM scan") == 0
     found = json.loads(run("--detector", "animeface").stdout)
     assert found == counts(images=1, faces=1)
-    (face,) = dataset.faces.each()
+    (face,) = dataset.faces.iterate()
     assert samples(dataset)[0].box == face.face.box
     assert json.loads(run().stdout)["images"] == 1
     assert {s.detector for s in samples(dataset)} == {"animeface", "whole"}
@@ -302,7 +302,7 @@ def test_faces_in_enormous_pictures_are_cut_from_the_original(dataset: Dataset) 
         put(dataset, canvas)
     assert search(dataset) == counts(images=2, faces=3)
     expected = sorted(face_at(left, side) for faces in places.values() for left, side in faces)
-    found = sorted(found.face.box for found in dataset.faces.each())
+    found = sorted(found.face.box for found in dataset.faces.iterate())
     assert all(near(box, wanted) for box, wanted in zip(found, expected, strict=True))
     for sample in samples(dataset):
         assert crop(dataset, sample).shape[:2] == (sample.box.height, sample.box.width)

@@ -98,11 +98,11 @@ def test_a_newer_catalogue_is_refused_and_left_alone(tmp_path: Path) -> None:
 def test_an_older_catalogue_is_upgraded_after_a_whole_copy(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     old = Connection(path, create=True, schema=FIRST)
-    with old.write():
-        old.many("INSERT INTO thing VALUES(?)", [(str(n),) for n in range(5000)])
+    with old.transaction():
+        old.execute_many("INSERT INTO thing VALUES(?)", [(str(n),) for n in range(5000)])
     # The old one stays open: what is only in its write-ahead log must be in the copy too.
     new = Connection(path, schema=SECOND)
-    assert new.number("SELECT sum(size) FROM thing") == 35_000
+    assert new.fetch_int("SELECT sum(size) FROM thing") == 35_000
     new.close()
     old.close()
     copy = sqlite3.connect(tmp_path / "c.sqlite.before-2-new")
@@ -120,15 +120,15 @@ def test_a_migration_that_fails_leaves_the_catalogue_as_it_was(tmp_path: Path) -
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         Connection(path, schema=broken)
     again = Connection(path, schema=FIRST)
-    assert again.number("SELECT count(*) FROM sqlite_master WHERE name='third'") == 0
+    assert again.fetch_int("SELECT count(*) FROM sqlite_master WHERE name='third'") == 0
     again.close()
 
 
 def test_two_upgrades_at_once_end_well_and_the_copy_is_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     old = Connection(path, create=True, schema=FIRST)
-    with old.write():
-        old.many("INSERT INTO thing VALUES(?)", [("x" * 500,) for _ in range(20_000)])
+    with old.transaction():
+        old.execute_many("INSERT INTO thing VALUES(?)", [("x" * 500,) for _ in range(20_000)])
     old.close()
     code = (
         "import sys; from pathlib import Path; from gleanset.db.connection import Connection\n"
@@ -185,7 +185,7 @@ def test_a_damaged_catalogue_is_named_with_the_way_out(
     damage(path)
     before = path.read_bytes()
     with pytest.raises(CatalogueCorrupt, match="recover") as caught, Dataset.open(tmp_path) as bad:
-        list(bad.images.each())
+        list(bad.images.iterate())
     assert str(path) in caught.value.what
     assert path.read_bytes() == before
 
@@ -194,7 +194,7 @@ def test_a_damaged_catalogue_is_named_with_the_way_out(
 def test_a_fault_in_our_sql_is_not_taken_for_a_full_disk(tmp_path: Path, name: str) -> None:
     # What a message says is not what went wrong: a name in it may be any word.
     with Dataset.create(tmp_path) as dataset, pytest.raises(sqlite3.OperationalError):
-        dataset.db.rows(f"SELECT {name} FROM image")
+        dataset.db.fetch_all(f"SELECT {name} FROM image")
 
 
 def test_making_a_dataset_never_writes_into_the_catalogue_of_another_program(
@@ -225,20 +225,20 @@ def test_waiting_for_another_program_ends(tmp_path: Path) -> None:
     other = python(code, path)
     assert other.stdout
     assert other.stdout.readline() == "held\n"
-    with pytest.raises(DatasetBusy, match="wait until it has finished"), mine.write():
+    with pytest.raises(DatasetBusy, match="wait until it has finished"), mine.transaction():
         pytest.fail("there were two writers")
-    assert mine.number("SELECT count(*) FROM thing") == 0, "reading goes on"
+    assert mine.fetch_int("SELECT count(*) FROM thing") == 0, "reading goes on"
     other.communicate("\n", timeout=60)
-    with mine.write():
-        mine.run("INSERT INTO thing VALUES('later')")
-    assert mine.number("SELECT count(*) FROM thing") == 1
+    with mine.transaction():
+        mine.execute("INSERT INTO thing VALUES('later')")
+    assert mine.fetch_int("SELECT count(*) FROM thing") == 1
     mine.close()
 
 
 def test_a_write_that_fails_leaves_nothing(dataset: Dataset) -> None:
 
     def half_done() -> None:
-        with dataset.db.write():
+        with dataset.db.transaction():
             add_images(dataset, range(5))
             dataset.rejections.add(Rejection("test", "x", "bad"))
             raise ZeroDivisionError
@@ -246,7 +246,7 @@ def test_a_write_that_fails_leaves_nothing(dataset: Dataset) -> None:
     with pytest.raises(ZeroDivisionError):
         half_done()
     assert dataset.images.count() == 0
-    assert list(dataset.rejections.each()) == []
+    assert list(dataset.rejections.iterate()) == []
     add_images(dataset, range(2))
     assert dataset.images.count() == 2
 
@@ -287,9 +287,9 @@ def test_a_full_disk_is_told_and_what_was_done_is_kept(small_disk: SmallDisk, si
     with Dataset.create(root) as dataset:
         with pytest.raises(DiskFull, match="free some space"):
             add_images(dataset, range(10_000))
-        kept = len(list(dataset.images.each()))
+        kept = len(list(dataset.images.iterate()))
         # In their order, each whole or not at all.
-        assert {image.sha256 for image in dataset.images.each()} == {
+        assert {image.sha256 for image in dataset.images.iterate()} == {
             f"{number:064x}" for number in range(kept)
         }
         # The same connection, and a new one, must go on reading; and writing once there is room.
@@ -298,7 +298,7 @@ def test_a_full_disk_is_told_and_what_was_done_is_kept(small_disk: SmallDisk, si
             add_images(dataset, range(20_000, 30_000))
         kept = dataset.images.count()
     with Dataset.open(root) as again:
-        assert len(list(again.images.each())) == kept
+        assert len(list(again.images.iterate())) == kept
     subprocess.run(["mount", "-o", "remount,size=20m", str(root.parent)], check=True)
     with Dataset.open(root) as roomy:
         add_images(roomy, range(50_000, 50_010))
@@ -364,19 +364,19 @@ def test_a_path_that_is_too_long_for_sqlite(tmp_path: Path) -> None:
 
 def test_pages_come_by_key_also_where_rows_are_written_meanwhile(tmp_path: Path) -> None:
     db = Connection(tmp_path / "c.sqlite", create=True, schema=FIRST)
-    with db.write():
-        db.many("INSERT INTO thing VALUES(?)", [(f"{n:02}",) for n in range(7)])
-        db.many("INSERT INTO other VALUES(?)", [("03",), ("03",), ("05",)])
+    with db.transaction():
+        db.execute_many("INSERT INTO thing VALUES(?)", [(f"{n:02}",) for n in range(7)])
+        db.execute_many("INSERT INTO other VALUES(?)", [("03",), ("03",), ("05",)])
     sql = "SELECT name FROM thing WHERE name<>?"
     found = []
-    for rows in db.pages(sql, ("name",), ("02",), size=3):
+    for rows in db.iter_pages(sql, ("name",), ("02",), size=3):
         found.append([row[0] for row in rows])
         if len(found) == 1:
-            with db.write():
-                db.many("INSERT INTO thing VALUES(?)", [("00",), ("035",)])
+            with db.transaction():
+                db.execute_many("INSERT INTO thing VALUES(?)", [("00",), ("035",)])
     assert found == [["00", "01", "03"], ["035", "04", "05"], ["06"]]
     joined = "SELECT t.name, o.rowid AS n FROM ({page}) t JOIN other o USING(name) ORDER BY 1, 2"
-    pages = list(db.pages(f"{sql} AND name>'02'", ("name",), ("02",), size=4, within=joined))
+    pages = list(db.iter_pages(f"{sql} AND name>'02'", ("name",), ("02",), size=4, within=joined))
     assert [[tuple(row) for row in rows] for rows in pages] == [[("03", 1), ("03", 2), ("05", 3)]]
     db.close()
 
@@ -384,9 +384,11 @@ def test_pages_come_by_key_also_where_rows_are_written_meanwhile(tmp_path: Path)
 def test_pages_go_on_after_every_column_of_their_key(tmp_path: Path) -> None:
     db = Connection(tmp_path / "c.sqlite", create=True, schema=SECOND)
     there = [(f"{n % 3}", n // 3) for n in range(9)]
-    with db.write():
-        db.many("INSERT INTO thing VALUES(?,?)", there)
-    pages = db.pages("SELECT t.name, t.size FROM thing t WHERE TRUE", ("t.name", "t.size"), size=2)
+    with db.transaction():
+        db.execute_many("INSERT INTO thing VALUES(?,?)", there)
+    pages = db.iter_pages(
+        "SELECT t.name, t.size FROM thing t WHERE TRUE", ("t.name", "t.size"), size=2
+    )
     rows = [tuple(row) for page in pages for row in page]
     assert rows == sorted(there)
     db.close()
@@ -394,12 +396,12 @@ def test_pages_go_on_after_every_column_of_their_key(tmp_path: Path) -> None:
 
 def test_more_items_than_one_statement_takes_are_all_looked_for(tmp_path: Path) -> None:
     db = Connection(tmp_path / "c.sqlite", create=True, schema=FIRST)
-    with db.write():
-        db.many("INSERT INTO thing VALUES(?)", [(f"{n}",) for n in range(5000)])
+    with db.transaction():
+        db.execute_many("INSERT INTO thing VALUES(?)", [(f"{n}",) for n in range(5000)])
     names = [f"{n}" for n in range(0, 10_000, 2)]
-    rows = db.rows_in("SELECT name FROM thing WHERE name", names, "ORDER BY name DESC")
+    rows = db.iter_rows_in("SELECT name FROM thing WHERE name", names, "ORDER BY name DESC")
     assert sorted(row[0] for row in rows) == sorted(n for n in names if int(n) < 5000)
-    assert list(db.rows_in("SELECT name FROM thing WHERE name", [])) == []
+    assert list(db.iter_rows_in("SELECT name FROM thing WHERE name", [])) == []
     db.close()
 
 
@@ -414,7 +416,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def images(copy: Path) -> int:
     db = Connection(copy)
-    counted = db.number("SELECT count(*) FROM image")
+    counted = db.fetch_int("SELECT count(*) FROM image")
     db.close()
     return counted
 

@@ -9,7 +9,7 @@ import pytest
 from catalogue_rows import add_image, measured, sha
 
 from gleanset import Dataset
-from gleanset.db.images import FetchEnd, VideoName
+from gleanset.db.images import FetchOutcome, VideoName
 from gleanset.operations import operation
 from gleanset.records import Image, Measured, Origin, Rejection
 
@@ -63,24 +63,24 @@ def test_an_origin_needs_its_image(dataset: Dataset) -> None:
 
 def test_paging_visits_each_image_once(dataset: Dataset) -> None:
     numbers = random.Random(0).sample(range(10_000), 450)
-    with dataset.db.write():
+    with dataset.db.transaction():
         for number in numbers:
             add_image(dataset, number)
     expected = sorted(sha(number) for number in numbers)
-    assert [image.sha256 for image in dataset.images.each()] == expected
+    assert [image.sha256 for image in dataset.images.iterate()] == expected
 
 
 def test_what_a_detector_has_not_seen(dataset: Dataset) -> None:
     for number in range(12):
         add_image(dataset, number)
-    dataset.faces.record(sha(3), "a", "v1", [])
-    dataset.faces.failed(sha(4), "a", "v1", Rejection("facecrop", sha(4), "damaged"))
+    dataset.faces.replace(sha(3), "a", "v1", [])
+    dataset.faces.record_failure(sha(4), "a", "v1", Rejection("facecrop", sha(4), "damaged"))
     assert dataset.images.count_unscanned(("a", "v1")) == 10
     assert dataset.images.count_unscanned(("a", "v2")) == 12
     assert dataset.images.count_unscanned(("b", "v1")) == 12
     seen = []
-    for sha256, kind in dataset.images.unscanned(("a", "v1")):
-        dataset.faces.record(sha256, "a", "v1", [])
+    for sha256, kind in dataset.images.iter_unscanned(("a", "v1")):
+        dataset.faces.replace(sha256, "a", "v1", [])
         seen.append(sha256)
         assert kind == "JPEG"
     assert seen == [sha(number) for number in range(12) if number not in (3, 4)]
@@ -91,65 +91,65 @@ def test_a_rejection_is_kept_once_with_its_newest_reason(dataset: Dataset) -> No
     dataset.rejections.add(Rejection("a", "x", "truncated", "1"))
     dataset.rejections.add(Rejection("a", "x", "empty", "2"))
     dataset.rejections.add(Rejection("b", "x", "empty"))
-    assert list(dataset.rejections.each()) == [
+    assert list(dataset.rejections.iterate()) == [
         Rejection("a", "x", "empty", "2"),
         Rejection("b", "x", "empty"),
     ]
-    assert dataset.rejections.by_reason() == {"a": {"empty": 1}, "b": {"empty": 1}}
-    dataset.rejections.clear("a", "x")
-    assert list(dataset.rejections.each()) == [Rejection("b", "x", "empty")]
+    assert dataset.rejections.count_by_reason() == {"a": {"empty": 1}, "b": {"empty": 1}}
+    dataset.rejections.remove("a", "x")
+    assert list(dataset.rejections.iterate()) == [Rejection("b", "x", "empty")]
 
 
 def test_text_that_sqlite_cannot_keep_is_spelled_out(dataset: Dataset) -> None:
     odd = "a\udcffb\0c"
     dataset.images.add(measured(1), Origin("test", odd, title=odd, tags=(odd,)))
     dataset.rejections.add(Rejection("s", odd, "bad", odd))
-    dataset.fetches.record(FetchEnd("test", odd, "done", image=sha(1)))
-    assert [rejection.stage for rejection in dataset.rejections.each()] == ["s"]
-    assert dataset.fetches.image("test", odd) == sha(1)
+    dataset.fetches.record(FetchOutcome("test", odd, "done", image=sha(1)))
+    assert [rejection.stage for rejection in dataset.rejections.iterate()] == ["s"]
+    assert dataset.fetches.get_image("test", odd) == sha(1)
     found = dataset.images.get(sha(1))
     assert found is not None
     assert found.origins[0].title == "a\\xffb\ufffdc"
-    dataset.images.note_said(sha(1), Origin("test", odd, author=odd))
+    dataset.images.update_credit(sha(1), Origin("test", odd, author=odd))
     assert dataset.images.resolve(sha(1)).origins[0].author == "a\\xffb\ufffdc"
 
 
 def test_an_operation_keeps_text_that_is_not_utf_8(dataset: Dataset) -> None:
-    dataset.journal.step(operation("import", count=0, folder='a\udcff\ud83db"\\'), [])
+    dataset.journal.apply(operation("import", count=0, folder='a\udcff\ud83db"\\'), [])
     assert dataset.journal.undo().name == 'Import 0 from a\\xff\\ud83db"\\'
 
 
 def test_a_fetch_is_known_until_its_stamp_changes(dataset: Dataset) -> None:
-    assert dataset.fetches.state("folder", "/a") is None
+    assert dataset.fetches.get_state("folder", "/a") is None
     add_image(dataset, 1)
-    dataset.fetches.record(FetchEnd("folder", "/a", "done", stamp="1", image=sha(1)))
-    assert dataset.fetches.state("folder", "/a", "1") == "done"
-    assert dataset.fetches.state("folder", "/a", "2") is None
-    dataset.fetches.record(FetchEnd("folder", "/a", "rejected", stamp="2"))
-    assert dataset.fetches.state("folder", "/a", "2") == "rejected"
-    assert dataset.fetches.image("folder", "/a") is None
+    dataset.fetches.record(FetchOutcome("folder", "/a", "done", stamp="1", image=sha(1)))
+    assert dataset.fetches.get_state("folder", "/a", "1") == "done"
+    assert dataset.fetches.get_state("folder", "/a", "2") is None
+    dataset.fetches.record(FetchOutcome("folder", "/a", "rejected", stamp="2"))
+    assert dataset.fetches.get_state("folder", "/a", "2") == "rejected"
+    assert dataset.fetches.get_image("folder", "/a") is None
 
 
 def test_an_unfinished_run_is_taken_up_again(dataset: Dataset) -> None:
-    first = dataset.runs.begin("r1", "baseline", {"b": 2, "a": [1, "ü"]})
-    assert dataset.runs.begin("r2", "baseline", {"a": [1, "ü"], "b": 2}) == first
-    assert dataset.runs.finished("baseline", first.settings) is None
-    dataset.runs.end("r1", "done", {"accuracy": 0.5})
-    done = dataset.runs.finished("baseline", first.settings)
+    first = dataset.runs.start("r1", "baseline", {"b": 2, "a": [1, "ü"]})
+    assert dataset.runs.start("r2", "baseline", {"a": [1, "ü"], "b": 2}) == first
+    assert dataset.runs.find_finished("baseline", first.settings) is None
+    dataset.runs.finish("r1", "done", {"accuracy": 0.5})
+    done = dataset.runs.find_finished("baseline", first.settings)
     assert done is not None
     assert (done.id, done.result, done.status) == ("r1", {"accuracy": 0.5}, "done")
-    assert dataset.runs.begin("r2", "baseline", first.settings).id == "r2"
-    assert [run.id for run in dataset.runs.each()] == ["r1", "r2"]
-    assert dataset.runs.newest("baseline") == done
-    assert dataset.runs.newest("webapp") is None
+    assert dataset.runs.start("r2", "baseline", first.settings).id == "r2"
+    assert [run.id for run in dataset.runs.iterate()] == ["r1", "r2"]
+    assert dataset.runs.get_latest("baseline") == done
+    assert dataset.runs.get_latest("webapp") is None
 
 
 def test_a_video_is_known_by_content_and_settings(dataset: Dataset) -> None:
     dataset.videos.record(VideoName("ab", "one.mkv"), "every=5", 12.0, 3)
     dataset.videos.record(VideoName("ab", "two.mkv"), "every=5", 12.0, 4)
-    assert dataset.videos.done("ab", "every=5") == 4
-    assert dataset.videos.done("ab", "every=1") is None
-    assert dataset.videos.done("cd", "every=5") is None
+    assert dataset.videos.get_frame_count("ab", "every=5") == 4
+    assert dataset.videos.get_frame_count("ab", "every=1") is None
+    assert dataset.videos.get_frame_count("cd", "every=5") is None
 
 
 def test_counts_by_source(dataset: Dataset) -> None:
@@ -157,7 +157,7 @@ def test_counts_by_source(dataset: Dataset) -> None:
     add_image(dataset, 2, Origin("bing", "3", query="cat"))
     add_image(dataset, 3, Origin("video", "v@1", video="ff", title="ep1.mkv", hint="x"))
     add_image(dataset, 4, Origin("folder", "/x"))
-    images = {(one.source, one.asked): one.images for one in dataset.fetches.yields()}
+    images = {(one.source, one.asked): one.images for one in dataset.fetches.list_yields()}
     assert images == {
         ("bing", "cat"): 2,
         ("bing", "dog"): 1,

@@ -22,8 +22,8 @@ from hypothesis.stateful import (
 )
 
 from gleanset import Dataset
-from gleanset.db.classes import class_name
-from gleanset.db.journal import Choice, Undone
+from gleanset.db.classes import normalize_class_name
+from gleanset.db.journal import Choice, UndoResult
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
@@ -42,7 +42,7 @@ STATUS = {
 
 
 def states(dataset: Dataset) -> list[State]:
-    return [(s.status, s.label) for s in dataset.samples.each()]
+    return [(s.status, s.label) for s in dataset.samples.iterate()]
 
 
 @pytest.fixture
@@ -51,12 +51,12 @@ def keys(dataset: Dataset) -> list[str]:
 
 
 def test_a_step_is_carried_out_and_written_down(dataset: Dataset, keys: list[str]) -> None:
-    step = dataset.journal.step(
+    step = dataset.journal.apply(
         "First look",
         [Choice(keys[0], "label", "cat"), Choice(keys[1], "reject", provenance="rule")],
     )
     assert states(dataset) == [("labelled", "cat"), ("rejected", None), ("queue", None)]
-    one, two = dataset.journal.each()
+    one, two = dataset.journal.iterate()
     assert (one.step, one.name, one.sample, one.action, one.value) == (
         step,
         "First look",
@@ -72,25 +72,25 @@ def test_a_step_is_carried_out_and_written_down(dataset: Dataset, keys: list[str
 
 def test_a_step_with_an_unknown_sample_changes_nothing(dataset: Dataset, keys: list[str]) -> None:
     with pytest.raises(UsageError, match="no sample 'gone'"):
-        dataset.journal.step("x", [Choice(keys[0], "label", "cat"), Choice("gone", "reject")])
+        dataset.journal.apply("x", [Choice(keys[0], "label", "cat"), Choice("gone", "reject")])
     assert states(dataset) == [("queue", None)] * 3
     assert dataset.journal.count() == 0
-    assert dataset.classes.names() == []
+    assert dataset.classes.list_names() == []
 
 
 def test_a_label_needs_a_class(dataset: Dataset, keys: list[str]) -> None:
     with pytest.raises(UsageError, match="class"):
-        dataset.journal.step("x", [Choice(keys[0], "label")])
+        dataset.journal.apply("x", [Choice(keys[0], "label")])
     assert states(dataset) == [("queue", None)] * 3
 
 
 def test_undo_of_undo_is_redo_and_can_be_undone_again(dataset: Dataset, keys: list[str]) -> None:
-    dataset.journal.step("Label", [Choice(key, "label", "cat") for key in keys])
+    dataset.journal.apply("Label", [Choice(key, "label", "cat") for key in keys])
     before, after = [("queue", None)] * 3, [("labelled", "cat")] * 3
-    assert dataset.journal.undo() == Undone(named("Label"), 3, 0)
+    assert dataset.journal.undo() == UndoResult(named("Label"), 3, 0)
     assert states(dataset) == before
     for _ in range(3):
-        last = max(decision.step for decision in dataset.journal.each())
+        last = max(decision.step for decision in dataset.journal.iterate())
         dataset.journal.undo(last)
         assert states(dataset) == after
         # The step is in force again, so plain undo finds it.
@@ -103,9 +103,9 @@ def test_undo_of_undo_is_redo_and_can_be_undone_again(dataset: Dataset, keys: li
 def test_an_older_step_is_undone_where_nothing_came_after(
     dataset: Dataset, keys: list[str]
 ) -> None:
-    first = dataset.journal.step("Cats", [Choice(key, "label", "cat") for key in keys])
-    dataset.journal.step("Dog", [Choice(keys[0], "label", "dog")])
-    assert dataset.journal.undo(first) == Undone(named("Cats"), 2, 1)
+    first = dataset.journal.apply("Cats", [Choice(key, "label", "cat") for key in keys])
+    dataset.journal.apply("Dog", [Choice(keys[0], "label", "dog")])
+    assert dataset.journal.undo(first) == UndoResult(named("Cats"), 2, 1)
     assert states(dataset) == [("labelled", "dog"), ("queue", None), ("queue", None)]
     with pytest.raises(UsageError):
         dataset.journal.undo(first)
@@ -115,18 +115,18 @@ def test_an_older_step_is_undone_where_nothing_came_after(
 
 
 def test_the_last_of_two_choices_for_a_sample_counts(dataset: Dataset, keys: list[str]) -> None:
-    dataset.journal.step(
+    dataset.journal.apply(
         "Twice", [Choice(keys[0], "label", "cat"), Choice(keys[0], "label", "dog")]
     )
     assert states(dataset)[0] == ("labelled", "dog")
-    assert dataset.journal.undo() == Undone(named("Twice"), 1, 0)
+    assert dataset.journal.undo() == UndoResult(named("Twice"), 1, 0)
     assert states(dataset)[0] == ("queue", None)
 
 
 def test_undo_survives_a_restart(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         key = add_sample(dataset, 1)
-        dataset.journal.step("One", [Choice(key, "reject")])
+        dataset.journal.apply("One", [Choice(key, "reject")])
     with Dataset.open(tmp_path) as dataset:
         assert dataset.journal.undo().name == "One"
     with Dataset.open(tmp_path) as dataset:
@@ -147,8 +147,8 @@ def test_undo_survives_a_restart(tmp_path: Path) -> None:
     ],
 )
 def test_class_names_have_one_spelling(given: str, kept: str) -> None:
-    assert class_name(given) == kept
-    assert class_name(kept) == kept
+    assert normalize_class_name(given) == kept
+    assert normalize_class_name(kept) == kept
 
 
 @pytest.mark.parametrize(
@@ -157,50 +157,50 @@ def test_class_names_have_one_spelling(given: str, kept: str) -> None:
 )
 def test_class_names_that_cannot_be_folders_are_refused(name: str) -> None:
     with pytest.raises(UsageError, match="is not a class name"):
-        class_name(name)
+        normalize_class_name(name)
 
 
 def test_a_new_class_goes_and_comes_with_the_step_that_made_it(
     dataset: Dataset, keys: list[str]
 ) -> None:
     journal = dataset.journal
-    journal.step("a", [Choice(keys[0], "label", "hana")])
-    assert dataset.classes.names() == ["hana"]
-    assert journal.undo() == Undone(named("a"), 1, 0)
-    assert dataset.classes.names() == []
-    journal.undo(dataset.db.number("SELECT max(id) FROM step"))
-    assert dataset.classes.names() == ["hana"], "a redo brings it back"
-    redone = dataset.db.number("SELECT max(id) FROM step")
-    journal.step("b", [Choice(keys[1], "label", "hana")])
+    journal.apply("a", [Choice(keys[0], "label", "hana")])
+    assert dataset.classes.list_names() == ["hana"]
+    assert journal.undo() == UndoResult(named("a"), 1, 0)
+    assert dataset.classes.list_names() == []
+    journal.undo(dataset.db.fetch_int("SELECT max(id) FROM step"))
+    assert dataset.classes.list_names() == ["hana"], "a redo brings it back"
+    redone = dataset.db.fetch_int("SELECT max(id) FROM step")
+    journal.apply("b", [Choice(keys[1], "label", "hana")])
     assert journal.undo(redone).changed_since == 0
-    assert dataset.classes.names() == ["hana"], "another sample has it"
+    assert dataset.classes.list_names() == ["hana"], "another sample has it"
     journal.undo()
-    assert dataset.classes.names() == ["hana"], "that step did not make it"
+    assert dataset.classes.list_names() == ["hana"], "that step did not make it"
 
 
 def test_a_redo_finds_its_class_shown_by_another_step(dataset: Dataset, keys: list[str]) -> None:
     journal = dataset.journal
-    journal.step("a", [Choice(keys[0], "label", "hana")])
+    journal.apply("a", [Choice(keys[0], "label", "hana")])
     journal.undo()
-    undone = dataset.db.number("SELECT max(id) FROM step")
-    journal.step("b", [Choice(keys[0], "label", "hana")])
+    undone = dataset.db.fetch_int("SELECT max(id) FROM step")
+    journal.apply("b", [Choice(keys[0], "label", "hana")])
     assert journal.undo(undone).changed_since == 1, "the sample, and not its class as well"
-    assert dataset.classes.names() == ["hana"]
+    assert dataset.classes.list_names() == ["hana"]
 
 
 def test_an_undo_that_gives_a_hidden_class_back_shows_it(dataset: Dataset, keys: list[str]) -> None:
     journal = dataset.journal
-    first = journal.step("a", [Choice(keys[0], "label", "hana")])
-    second = journal.step("b", [Choice(keys[0], "label", "rei")])
+    first = journal.apply("a", [Choice(keys[0], "label", "hana")])
+    second = journal.apply("b", [Choice(keys[0], "label", "rei")])
     journal.undo(first)
-    assert dataset.classes.names() == ["rei"]
+    assert dataset.classes.list_names() == ["rei"]
     journal.undo(second)
-    assert dataset.classes.names() == ["hana"]
+    assert dataset.classes.list_names() == ["hana"]
 
 
 def rescan(dataset: Dataset, number: int, *, found: bool) -> None:
     """Search an image of `add_sample` once more."""
-    dataset.faces.record(sha(number), "test", "", [cut(number)] if found else [])
+    dataset.faces.replace(sha(number), "test", "", [cut(number)] if found else [])
 
 
 class Over(Exception):
@@ -229,7 +229,7 @@ class Walked:
             now: State = ("labelled", f"c{place}") if letter == "L" else ("queue", None)
             choice = Choice(self.key, "label" if letter == "L" else "clear", now[1])
             before = self.done[-1][2] if self.done else ("queue", None)
-            self.done.append((journal.step(letter, [choice]), before, now))
+            self.done.append((journal.apply(letter, [choice]), before, now))
             self.undone.clear()
         elif letter == "U" and self.done:
             self.undone.append(self.done.pop())
@@ -245,14 +245,14 @@ class Walked:
         step, *states = stack[-1]
         told = self.dataset.journal.undo(step)
         assert (told.restored, told.changed_since) == (1, 0)
-        stack[-1] = (self.dataset.db.number("SELECT max(id) FROM step"), *states)
+        stack[-1] = (self.dataset.db.fetch_int("SELECT max(id) FROM step"), *states)
 
 
 def test_undo_and_redo_restore_labels_in_every_order_with_searches(
     dataset: Dataset, keys: list[str]
 ) -> None:
     for letters in product("L", *["LCUY-+"] * 4):
-        with suppress(Over), dataset.db.write():
+        with suppress(Over), dataset.db.transaction():
             walked = Walked(dataset, keys[0])
             for place, letter in enumerate(letters):
                 walked.take(letter, place)
@@ -265,13 +265,13 @@ def test_a_label_of_a_box_that_was_taken_away_since_does_not_come_back(dataset: 
     add_sample(dataset, 0)
     box = Box(100, 0, 10, 10)
     key = sample_key(sha(0), box)
-    dataset.faces.add_by_hand(sha(0), FaceCrop(Face("hand", box, 1.0), key, box, 0, 1.0))
-    dataset.journal.step("Add", [Choice(key, "add")])
-    dataset.journal.step("Label", [Choice(key, "label", "cat")])
-    cleared = dataset.journal.step("Clear", [Choice(key, "clear")])
-    dataset.journal.step("Remove", [Choice(key, "remove")])
-    assert dataset.journal.undo(cleared) == Undone(named("Clear"), 0, 1)
-    assert dataset.journal.undo() == Undone(named("Remove"), 1, 0)
+    dataset.faces.add_manual(sha(0), FaceCrop(Face("hand", box, 1.0), key, box, 0, 1.0))
+    dataset.journal.apply("Add", [Choice(key, "add")])
+    dataset.journal.apply("Label", [Choice(key, "label", "cat")])
+    cleared = dataset.journal.apply("Clear", [Choice(key, "clear")])
+    dataset.journal.apply("Remove", [Choice(key, "remove")])
+    assert dataset.journal.undo(cleared) == UndoResult(named("Clear"), 0, 1)
+    assert dataset.journal.undo() == UndoResult(named("Remove"), 1, 0)
     rescan(dataset, 0, found=False)
     assert states(dataset)[1] == ("queue", None)
 
@@ -298,7 +298,7 @@ class JournalWalk(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         shutil.copytree(self.begun, self.folder.name, dirs_exist_ok=True)
         self.dataset = Dataset.open(self.folder.name)
-        self.keys = [sample.key for sample in self.dataset.samples.each()]
+        self.keys = [sample.key for sample in self.dataset.samples.iterate()]
         self.model: list[State] = [("queue", None)] * 4
         self.found = [True] * 4
         self.steps: list[Done] = []
@@ -321,7 +321,7 @@ class JournalWalk(RuleBasedStateMachine):
             named = label if action == "label" else None
             choices.append(Choice(self.keys[index], action, named))
             after[index] = (STATUS[action], named)
-        number = self.dataset.journal.step("Step", choices)
+        number = self.dataset.journal.apply("Step", choices)
         self._carried_out(number, after, undo=False)
 
     @precondition(lambda self: any(not step.undone for step in self.steps))
@@ -339,11 +339,11 @@ class JournalWalk(RuleBasedStateMachine):
             return
         self._undo(open_[-1], self.dataset.journal.undo())
 
-    def _undo(self, done: Done, told: Undone) -> None:
+    def _undo(self, done: Done, told: UndoResult) -> None:
         same = [i for i, state in done.after.items() if self.model[i] == state]
         assert (told.restored, told.changed_since) == (len(same), len(done.after) - len(same))
         done.undone = True
-        [number] = self.dataset.db.first("SELECT max(id) FROM step") or [0]
+        [number] = self.dataset.db.fetch_one("SELECT max(id) FROM step") or [0]
         self._carried_out(number, {i: done.before[i] for i in same}, undo=not done.undo)
 
     def _carried_out(self, number: int, after: dict[int, State], *, undo: bool) -> None:
@@ -362,7 +362,7 @@ class JournalWalk(RuleBasedStateMachine):
     @invariant()
     def the_journal_alone_tells_the_state(self) -> None:
         told = dict.fromkeys(self.keys, ("queue", None))
-        for decision in self.dataset.journal.each():
+        for decision in self.dataset.journal.iterate():
             told[decision.sample] = (STATUS[decision.action], decision.value)  # type: ignore[assignment]
         assert list(told.values()) == self.model
 
@@ -393,19 +393,19 @@ def test_the_journal_and_the_catalogue_agree_on_every_walk(
 
 
 def test_decided_samples_survive_a_new_detection(dataset: Dataset, keys: list[str]) -> None:
-    dataset.journal.step("x", [Choice(keys[0], "label", "cat"), Choice(keys[1], "reject")])
+    dataset.journal.apply("x", [Choice(keys[0], "label", "cat"), Choice(keys[1], "reject")])
     for number in range(3):
-        dataset.faces.record(sha(number), "test", "other", [])
+        dataset.faces.replace(sha(number), "test", "other", [])
     assert states(dataset) == [("labelled", "cat"), ("rejected", None), ("retired", None)]
 
 
 def test_a_step_keeps_its_kind_and_arguments(dataset: Dataset, keys: list[str]) -> None:
     did = operation("label", count=1, label="2 faces to B")
-    dataset.journal.step(did, [Choice(keys[0], "label", "2 faces to B")])
+    dataset.journal.apply(did, [Choice(keys[0], "label", "2 faces to B")])
     assert dataset.journal.undo().operation == did
-    first, undone = SampleTiles(dataset.db).steps()
+    first, undone = SampleTiles(dataset.db).list_steps()
     assert (first.operation, undone.operation) == (did, undo_of(did))
-    assert [one.name for one in dataset.journal.each()] == [
+    assert [one.name for one in dataset.journal.iterate()] == [
         "1 face to 2 faces to B",
         "Undo: 1 face to 2 faces to B",
     ]

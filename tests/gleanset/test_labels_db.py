@@ -10,9 +10,16 @@ from stored_pictures import store
 
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
-from gleanset.db.journal import MODEL, VISITOR, Choice, giver_of, label_provenances, unseen_labels
+from gleanset.db.journal import (
+    MODEL,
+    PAGE_USER,
+    Choice,
+    classify_provenance,
+    get_label_provenances,
+    get_unseen_labels,
+)
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
-from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
+from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.db.samples import Hints
 from gleanset.records import Origin
 from labeler.classes import ClassEditor
@@ -20,7 +27,9 @@ from labeler.classes import ClassEditor
 
 def keys_of(dataset: Dataset, count: int) -> list[str]:
     keys = [add_sample(dataset, number) for number in range(count)]
-    dataset.journal.step("two", [Choice(keys[0], "label", "miku"), Choice(keys[1], "label", "rin")])
+    dataset.journal.apply(
+        "two", [Choice(keys[0], "label", "miku"), Choice(keys[1], "label", "rin")]
+    )
     return keys
 
 
@@ -31,11 +40,11 @@ def test_a_presort_is_read_back_in_the_order_of_its_places(dataset: Dataset) -> 
         PresortedSample(keys[2], 1, (Proposal("rin", 0.7), Proposal("miku", 0.2)), 4, 0.25),
         PresortedSample(keys[0], 0),
     ]
-    assert proposals.newest() is None
+    assert proposals.get_latest() is None
     number = proposals.replace(told, {"labelled": 2})
-    assert list(proposals.each()) == [told[1], told[0]]
-    assert proposals.of([keys[2], keys[1]]) == {keys[2]: told[0]}
-    presort = proposals.newest()
+    assert list(proposals.iterate()) == [told[1], told[0]]
+    assert proposals.get_many([keys[2], keys[1]]) == {keys[2]: told[0]}
+    presort = proposals.get_latest()
     assert presort is not None
     assert (presort.id, presort.facts) == (number, {"labelled": 2})
 
@@ -45,8 +54,8 @@ def test_a_new_presort_leaves_nothing_of_the_old_one(dataset: Dataset) -> None:
     proposals = Proposals(dataset.db)
     first = proposals.replace([PresortedSample(keys[2], 0, (Proposal("rin", 0.9),))], {})
     assert proposals.replace([PresortedSample(keys[1], 0)], {}) > first
-    assert [standing.sample for standing in proposals.each()] == [keys[1]]
-    assert not proposals.of(keys)[keys[1]].proposals
+    assert [standing.sample for standing in proposals.iterate()] == [keys[1]]
+    assert not proposals.get_many(keys)[keys[1]].proposals
 
 
 def test_what_is_gone_is_left_out(dataset: Dataset) -> None:
@@ -54,42 +63,42 @@ def test_what_is_gone_is_left_out(dataset: Dataset) -> None:
     proposals = Proposals(dataset.db)
     told = [PresortedSample(keys[2], 0, (Proposal("nobody", 0.9),)), PresortedSample("gone", 1)]
     proposals.replace(told, {})
-    assert list(proposals.each()) == [PresortedSample(keys[2], 0)]
+    assert list(proposals.iterate()) == [PresortedSample(keys[2], 0)]
 
 
 @pytest.fixture
 def keys(dataset: Dataset, picture: Callable[..., bytes]) -> list[str]:
     """Four samples, all labelled 'cat' from their hints."""
     made = [store(dataset, picture(n), Origin("folder", str(n))) for n in range(4)]
-    dataset.journal.step("Accept", [Choice(key, "label", "cat", "hint") for key in made])
-    dataset.journal.step("Other", [Choice(made[3], "label", "owl")])
+    dataset.journal.apply("Accept", [Choice(key, "label", "cat", "hint") for key in made])
+    dataset.journal.apply("Other", [Choice(made[3], "label", "owl")])
     return sorted(made[:3])
 
 
-def doubt(key: str, margin: float = 0.5) -> Doubt:
-    return Doubt(key, "cat", "owl", 0.9, margin, "run")
+def doubt(key: str, margin: float = 0.5) -> LabelIssue:
+    return LabelIssue(key, "cat", "owl", 0.9, margin, "run")
 
 
 def test_the_clearest_comes_first_and_a_new_search_replaces(
     dataset: Dataset, keys: list[str]
 ) -> None:
-    doubts = Doubts(dataset.db)
+    doubts = LabelIssues(dataset.db)
     assert doubts.replace([doubt(keys[0], 0.2), doubt(keys[1], 0.7), doubt("gone")]) == 2
-    assert [one.sample for one in doubts.each()] == [keys[1], keys[0]]
-    assert doubts.of([keys[0], keys[2]]) == {keys[0]: doubt(keys[0], 0.2)}
+    assert [one.sample for one in doubts.iterate()] == [keys[1], keys[0]]
+    assert doubts.get_many([keys[0], keys[2]]) == {keys[0]: doubt(keys[0], 0.2)}
     assert doubts.replace([doubt(keys[2])]) == 1
-    assert [one.sample for one in doubts.each()] == [keys[2]]
+    assert [one.sample for one in doubts.iterate()] == [keys[2]]
 
 
 def test_a_doubt_ends_with_any_decision_and_comes_back_with_no_undo(
     dataset: Dataset, keys: list[str]
 ) -> None:
-    doubts = Doubts(dataset.db)
+    doubts = LabelIssues(dataset.db)
     doubts.replace([doubt(key) for key in keys])
-    dataset.journal.step("Right", [Choice(keys[0], "label", "cat")])
-    dataset.journal.step("Wrong", [Choice(keys[1], "label", "owl")])
+    dataset.journal.apply("Right", [Choice(keys[0], "label", "cat")])
+    dataset.journal.apply("Wrong", [Choice(keys[1], "label", "owl")])
     assert doubts.count() == 1
-    assert [one.sample for one in doubts.each()] == [keys[2]]
+    assert [one.sample for one in doubts.iterate()] == [keys[2]]
     dataset.journal.undo()
     assert doubts.count() == 1
 
@@ -100,8 +109,8 @@ def test_looks_are_counted_by_the_samples_that_were_seen(dataset: Dataset) -> No
     assert peeks.add("b", "test", ["y", "x"], "train") == (1, 0, ("a",))
     assert peeks.add("c", "test", ["x", "y"], "evaluate") == (2, 0, ("a", "b"))
     assert peeks.add("b", "test", ["x"], "evaluate") == (0, 2, ())
-    assert peeks.of_run("a", "test") == (3, 1, ("a", "b", "c"))
-    assert peeks.of_run("d", "test") is None
+    assert peeks.get_for_run("a", "test") == (3, 1, ("a", "b", "c"))
+    assert peeks.get_for_run("d", "test") is None
 
 
 def test_a_run_that_judges_itself_again_does_not_count_its_own_looks(dataset: Dataset) -> None:
@@ -121,46 +130,46 @@ def test_a_training_that_was_killed_and_ended_twice_looked_once(dataset: Dataset
     first = peeks.add("b", "test", ["x"], "train")
     peeks.add("c", "test", ["x"], "evaluate")
     assert peeks.add("b", "test", ["x"], "train") == first == (1, 0, ("a",))
-    assert peeks.of_run("a", "test") == (3, 0, ("a", "b", "c"))
+    assert peeks.get_for_run("a", "test") == (3, 0, ("a", "b", "c"))
 
 
 def test_a_label_is_a_persons_or_a_hints(dataset: Dataset, keys: list[str]) -> None:
-    assert {label_provenances(dataset.db)[key] for key in keys} == {"hint"}
-    dataset.journal.step("By hand", [Choice(keys[0], "label", "owl")])
-    assert label_provenances(dataset.db)[keys[0]] == "person"
+    assert {get_label_provenances(dataset.db)[key] for key in keys} == {"hint"}
+    dataset.journal.apply("By hand", [Choice(keys[0], "label", "owl")])
+    assert get_label_provenances(dataset.db)[keys[0]] == "person"
     dataset.journal.undo()
-    assert label_provenances(dataset.db)[keys[0]] == "hint"
-    dataset.journal.step("Reject", [Choice(keys[0], "reject")])
-    assert keys[0] not in label_provenances(dataset.db)
+    assert get_label_provenances(dataset.db)[keys[0]] == "hint"
+    dataset.journal.apply("Reject", [Choice(keys[0], "reject")])
+    assert keys[0] not in get_label_provenances(dataset.db)
     dataset.journal.undo()
-    assert label_provenances(dataset.db)[keys[0]] == "hint"
+    assert get_label_provenances(dataset.db)[keys[0]] == "hint"
 
 
 def test_what_nobody_looked_at_stays_so_until_somebody_does(dataset: Dataset) -> None:
-    with dataset.db.write():
-        dataset.classes.find_or_make("rei")
+    with dataset.db.transaction():
+        dataset.classes.get_or_create("rei")
     model, visitor, person = (add_sample(dataset, n) for n in range(3))
-    dataset.journal.step("Label", [Choice(model, "label", "hana", MODEL)])
-    dataset.journal.step("Label", [Choice(visitor, "label", "hana", VISITOR)])
-    dataset.journal.step("Label", [Choice(person, "label", "hana")])
-    both = {model: MODEL, visitor: VISITOR}
-    assert unseen_labels(dataset.db) == both
+    dataset.journal.apply("Label", [Choice(model, "label", "hana", MODEL)])
+    dataset.journal.apply("Label", [Choice(visitor, "label", "hana", PAGE_USER)])
+    dataset.journal.apply("Label", [Choice(person, "label", "hana")])
+    both = {model: MODEL, visitor: PAGE_USER}
+    assert get_unseen_labels(dataset.db) == both
     ClassEditor(dataset).merge("hana", "rei")
-    assert unseen_labels(dataset.db) == both, "a merge of classes is no look"
+    assert get_unseen_labels(dataset.db) == both, "a merge of classes is no look"
     dataset.journal.undo()
-    assert unseen_labels(dataset.db) == both
-    confirmed = dataset.journal.step("Confirm", [Choice(model, "label", "hana", "review")])
-    assert unseen_labels(dataset.db) == {visitor: VISITOR}
+    assert get_unseen_labels(dataset.db) == both
+    confirmed = dataset.journal.apply("Confirm", [Choice(model, "label", "hana", "review")])
+    assert get_unseen_labels(dataset.db) == {visitor: PAGE_USER}
     dataset.journal.undo(confirmed)
-    assert unseen_labels(dataset.db) == both, "what is taken back was no look"
+    assert get_unseen_labels(dataset.db) == both, "what is taken back was no look"
     dataset.journal.undo()
     dataset.journal.undo()
-    assert unseen_labels(dataset.db) == {model: MODEL}
+    assert get_unseen_labels(dataset.db) == {model: MODEL}
 
 
 def test_givers_are_few() -> None:
     told = ["person", "with page", "review", "hint", "duplicate", "import", "dropped", MODEL]
-    assert [giver_of(one) for one in told] == [
+    assert [classify_provenance(one) for one in told] == [
         *["person"] * 3, *["hint"] * 2, *["import"] * 2, MODEL
     ]  # fmt: skip
 
@@ -172,7 +181,7 @@ def labelled(dataset: Dataset, numbers: range) -> list[str]:
         for n in numbers
     ]
     given = [(k, ("hint", "person", "duplicate", "")[n % 4]) for n, k in enumerate(keys)]
-    dataset.journal.step("x", [Choice(k, "label", "cat", why) for k, why in given if why])
+    dataset.journal.apply("x", [Choice(k, "label", "cat", why) for k, why in given if why])
     return keys
 
 
@@ -194,29 +203,31 @@ def steps_of(dataset: Dataset, read: Callable[[], object]) -> int:
 @pytest.mark.damages("labels by hints that are disputed are what it is about")
 def test_those_of_a_few_are_those_of_all(dataset: Dataset) -> None:
     keys = labelled(dataset, range(12))
-    with dataset.db.write():
-        dataset.db.run("UPDATE sample SET grp='g' WHERE key IN (?,?)", (keys[0], keys[2]))
-    dataset.journal.step("y", [Choice(keys[1], "clear"), Choice(keys[4], "label", "dog", "hint")])
+    with dataset.db.transaction():
+        dataset.db.execute("UPDATE sample SET grp='g' WHERE key IN (?,?)", (keys[0], keys[2]))
+    dataset.journal.apply("y", [Choice(keys[1], "clear"), Choice(keys[4], "label", "dog", "hint")])
     dataset.journal.undo()
-    every, hints = label_provenances(dataset.db), Hints(dataset.db)
+    every, hints = get_label_provenances(dataset.db), Hints(dataset.db)
     assert every[keys[1]] == "person", "what an undo brought back has the provenance of before"
     for number, key in enumerate(keys, 1):
-        assert label_provenances(dataset.db, [number]) == {k: every[k] for k in every if k == key}
-    assert hints.labelled(range(1, 13)) == {
+        assert get_label_provenances(dataset.db, [number]) == {
+            k: every[k] for k in every if k == key
+        }
+    assert hints.find_labelled(range(1, 13)) == {
         n for n, key in enumerate(keys, 1) if every.get(key) in ("hint", "duplicate")
     }
-    disputed = hints.disputed()
+    disputed = hints.list_disputed()
     assert [one.key for one in disputed] == sorted(keys[n] for n in (0, 2, 4, 6, 8, 10))
-    assert [one.key for one in hints.disputed([sha(0)])] == sorted([keys[0], keys[2]])
-    assert hints.disputed([sha(1)]) == []
-    several = hints.disputed([sha(n) for n in range(12)])
+    assert [one.key for one in hints.list_disputed([sha(0)])] == sorted([keys[0], keys[2]])
+    assert hints.list_disputed([sha(1)]) == []
+    several = hints.list_disputed([sha(n) for n in range(12)])
     assert several == disputed
 
 
 @pytest.mark.damages("labels by hints that are disputed are what it is about")
 def test_a_few_members_are_read_alone(dataset: Dataset) -> None:
     def read() -> object:
-        return Pairs(dataset.db).members([1, 2, 3]), Hints(dataset.db).disputed([sha(0)])
+        return Pairs(dataset.db).get_members([1, 2, 3]), Hints(dataset.db).list_disputed([sha(0)])
 
     labelled(dataset, range(20))
     before, few = read(), steps_of(dataset, read)

@@ -163,7 +163,7 @@ def test_a_cluster_that_loses_a_node_gives_the_rows_of_one_machine(
 def _kill_in_the_middle(nodes: Nodes, root: Path) -> None:
     def searched() -> int:
         with Dataset.open(root) as dataset:
-            return dataset.images.count() - dataset.images.count_fresh()
+            return dataset.images.count() - dataset.images.count_unprocessed()
 
     eventually(lambda: searched() > 2, 120)
     nodes.kill_second()

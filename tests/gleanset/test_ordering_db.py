@@ -10,20 +10,20 @@ import pytest
 from catalogue_rows import add_image, cut, sha
 
 from gleanset import Dataset
-from gleanset.db.classes import Curation, Placement
+from gleanset.db.classes import Placement, Placements
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.proposals import PresortedSample, PresortSamples, Proposal, Proposals
 from gleanset.db.regions import BoxedSamples, QualityFlag
-from gleanset.db.runs import Doubt, Doubts
+from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.samples import SplitGroups
 from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.db.statistics import Statistics
 from gleanset.db.views import (
-    ANYTHING,
     ASIDE,
     EVERYWHERE,
+    NO_FILTER,
     ORDERS,
     PLACES,
     OrderedSamples,
@@ -69,24 +69,24 @@ class Drawn:
             )
             add_image(dataset, number, origin)
             cuts = [cut(number, x, dice.choice((0.1, 0.5, 0.9))) for x in range(2)]
-            dataset.faces.record(sha(number), "test", "", cuts, cut="margin=0")
+            dataset.faces.replace(sha(number), "test", "", cuts, cut="margin=0")
             for one in cuts:
                 says = (dice.choice(["cat", "dog"]), dice.random()) if dice.random() < 0.8 else None
                 raw[one.key] = (number, origin, one.face.score, says, dice.randrange(9999))
         named = zip(list(raw)[:2], ("cat", "dog"), strict=True)
-        dataset.journal.step("Classes", [Choice(key, "label", name) for key, name in named])
+        dataset.journal.apply("Classes", [Choice(key, "label", name) for key, name in named])
         standings = [
             PresortedSample(key, place, (Proposal(*says),) if says else ())
             for key, (_, _, _, says, place) in raw.items()
         ]
         Proposals(dataset.db).replace(standings, {})
-        rows = SampleTiles(dataset.db).rows_of(raw)
+        rows = SampleTiles(dataset.db).get_ids(raw)
         for key, (image, o, score, says, place) in raw.items():
             self.faces[rows[key]] = Face(
                 rows[key], image, o.source, o.video, o.time, o.scene, o.post, score, says, place
             )
         for sha256, name in FILMS.items():
-            dataset.db.run(
+            dataset.db.execute(
                 "INSERT INTO video(sha256, name, settings, frames) VALUES(?,?,'',1)", (sha256, name)
             )
 
@@ -118,7 +118,7 @@ def key_of(face: Face, order: str, sign: int) -> tuple[object, ...]:
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("order", ORDERS)
 def test_every_order(drawn: Drawn, order: str, backwards: bool) -> None:
-    found = OrderedSamples(drawn.dataset.db).rows(EVERYWHERE, order=order, backwards=backwards)
+    found = OrderedSamples(drawn.dataset.db).list_rows(EVERYWHERE, order=order, backwards=backwards)
     sign = -1 if backwards else 1
     wanted = sorted(drawn.faces.values(), key=lambda face: key_of(face, order, sign))  # type: ignore[arg-type,return-value]
     assert list(found.ids) == [face.id for face in wanted]
@@ -153,55 +153,59 @@ def test_every_filter_and_its_count(drawn: Drawn) -> None:
         ),
     ]
     for chosen, ids in wanted:
-        assert set(found.rows(EVERYWHERE, chosen=chosen).ids) == ids, chosen
+        assert set(found.list_rows(EVERYWHERE, chosen=chosen).ids) == ids, chosen
         assert found.count(EVERYWHERE, chosen=chosen) == len(ids), chosen
-    assert found.known_places(EVERYWHERE) == 1.0
+    assert found.get_presorted_share(EVERYWHERE) == 1.0
 
 
 def test_a_show_is_that_of_the_class_or_of_what_is_proposed(drawn: Drawn) -> None:
     dataset, faces = drawn.dataset, drawn.faces.values()
-    with dataset.db.write():
-        step = dataset.journal.step("Shows", [])
+    with dataset.db.transaction():
+        step = dataset.journal.apply("Shows", [])
         dataset.classes.set_show(step, "dog", "Kennel")
     found = OrderedSamples(dataset.db)
     chosen = SampleFilter(show="Kennel")
     cat, dog = list(drawn.faces)[:2]  # the others have no label yet
     offered = {f.id for f in faces if f.proposed and f.proposed[0] == "dog"}
     wanted = offered - {cat} | {dog}
-    assert set(found.rows(EVERYWHERE, chosen=chosen).ids) == wanted
+    assert set(found.list_rows(EVERYWHERE, chosen=chosen).ids) == wanted
     assert found.count(EVERYWHERE, chosen=chosen) == len(wanted)
-    assert Reviews(dataset.db).traits().shows == ("Kennel",)
+    assert Reviews(dataset.db).get_filter_choices().shows == ("Kennel",)
     dataset.journal.undo(step)
     assert found.count(EVERYWHERE, chosen=chosen) == 0
 
 
 def test_a_flag_asks_for_what_was_measured(drawn: Drawn) -> None:
     ids = list(drawn.faces)[:3]
-    with drawn.dataset.db.write():
+    with drawn.dataset.db.transaction():
         for one in ids:
-            drawn.dataset.db.run(
+            drawn.dataset.db.execute(
                 "INSERT INTO quality(sample, version, x, y, w, h, angle, blur, darkest, lightest, "
                 "photo, traits) VALUES(?,1,0,0,1,1,0,?,0,255,0,x'00')",
                 (one, 0.9 if one != ids[0] else 0.1),
             )
     chosen = SampleFilter(flag=QualityFlag("blurred", "blur", 0.6))
-    assert set(OrderedSamples(drawn.dataset.db).rows(EVERYWHERE, chosen=chosen).ids) == set(ids[1:])
+    assert set(OrderedSamples(drawn.dataset.db).list_rows(EVERYWHERE, chosen=chosen).ids) == set(
+        ids[1:]
+    )
 
 
 def test_places_and_classes_are_apart(tmp_path_factory: pytest.TempPathFactory) -> None:
     with Dataset.create(tmp_path_factory.mktemp("places") / "d") as dataset:
         drawn = Drawn(dataset)
         found, db = OrderedSamples(dataset.db), dataset.db
-        parts = {place: list(found.rows(place).ids) for place in PLACES}
-        classes = {name: list(found.rows(EVERYWHERE, label=name).ids) for name in ("cat", "dog")}
+        parts = {place: list(found.list_rows(place).ids) for place in PLACES}
+        classes = {
+            name: list(found.list_rows(EVERYWHERE, label=name).ids) for name in ("cat", "dog")
+        }
         assert [len(ids) for ids in classes.values()] == [1, 1]
         everything = sorted(one for ids in (*parts.values(), *classes.values()) for one in ids)
         assert everything == sorted(drawn.faces)
-        with db.write():
-            step = dataset.journal.step("Set aside", [])
+        with db.transaction():
+            step = dataset.journal.apply("Set aside", [])
             gone = parts["queue"][0]
-            Curation(db).place(step, [Placement(gone, False, "g", "a copy")])
-        assert list(found.rows(ASIDE).ids) == [gone]
+            Placements(db).apply(step, [Placement(gone, False, "g", "a copy")])
+        assert list(found.list_rows(ASIDE).ids) == [gone]
         assert (found.count(ASIDE), found.count("queue")) == (1, len(parts["queue"]) - 1)
 
 
@@ -210,14 +214,14 @@ def test_what_was_merged_is_proposed_as_what_it_is_now(
 ) -> None:
     with Dataset.create(tmp_path_factory.mktemp("merged") / "d") as dataset:
         drawn = Drawn(dataset)
-        with dataset.db.write():
-            step = dataset.journal.step("Merge", [])
+        with dataset.db.transaction():
+            step = dataset.journal.apply("Merge", [])
             dataset.classes.merge(step, "dog", "cat")
         found = OrderedSamples(dataset.db)
         known = {face.id for face in drawn.faces.values() if face.proposed}
-        assert set(found.rows(EVERYWHERE, chosen=SampleFilter(proposal="cat")).ids) == known
+        assert set(found.list_rows(EVERYWHERE, chosen=SampleFilter(proposal="cat")).ids) == known
         assert found.count(EVERYWHERE, chosen=SampleFilter(proposal="dog")) == 0
-        titles = [title for title, _ in found.rows(EVERYWHERE, order="proposal").sections]
+        titles = [title for title, _ in found.list_rows(EVERYWHERE, order="proposal").sections]
         assert titles == ["cat", None]
 
 
@@ -241,14 +245,14 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
             rng.shuffle(origins)
             add_image(dataset, number, *origins)
             cuts = [cut(number, x, rng.choice((0.1, 0.5, 0.9))) for x in range(2)]
-            dataset.faces.record(sha(number), "test", "", cuts, cut="margin=0")
+            dataset.faces.replace(sha(number), "test", "", cuts, cut="margin=0")
             keys += [found.key for found in cuts]
         for key in keys:
             action = rng.choice(["label", "label", "reject", ""])
             if action:
                 label = rng.choice(["cat", "dog"]) if action == "label" else None
                 choices.append(Choice(key, action, label, rng.choice(["person", "with page"])))
-        dataset.journal.step("Some", choices)
+        dataset.journal.apply("Some", choices)
         for number in rng.sample(range(20), 20):
             why = rng.choice(["broken", "small"])
             dataset.rejections.add(Rejection("test", f"{number}", why, f"detail {number}"))
@@ -261,7 +265,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
             ],
             {},
         )
-        Doubts(dataset.db).replace([Doubt(k, "cat", "dog", 0.9, 0.5, "run") for k in keys])
+        LabelIssues(dataset.db).replace(
+            [LabelIssue(k, "cat", "dog", 0.9, 0.5, "run") for k in keys]
+        )
         yield dataset
 
 
@@ -271,32 +277,35 @@ def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
     ordered = OrderedSamples(db)
     tiles, likes, reviews, upkeep = SampleTiles(db), SortingQueue(db), Reviews(db), Maintenance(db)
     lists: dict[str, Callable[[], object]] = {
-        f"{place} {order}": lambda p=place, o=order: ordered.rows(p, order=o)  # type: ignore[misc]
+        f"{place} {order}": lambda p=place, o=order: ordered.list_rows(p, order=o)  # type: ignore[misc]
         for order in ORDERS
         for place in (EVERYWHERE, *PLACES)
     }
     lists |= {
-        f"wall {w}": lambda w=w: reviews.wall(w, ANYTHING)  # type: ignore[misc]
+        f"wall {w}": lambda w=w: reviews.list_items(w, NO_FILTER)  # type: ignore[misc]
         for w in ("outliers", "model", "doubts", "page", "all")
     }
-    some = upkeep.found_at("a:0 0")
+    some = upkeep.find_by_origin("a:0 0")
     return lists | {
-        "samples": lambda: [s.key for s in dataset.samples.each(hint="x", status="labelled")],
-        "titles": lambda: [tile.title for _, tile in sorted(tiles.of(range(1, 50)).items())],
-        "labelled": lambda: tiles.labelled("cat"),
-        "waiting": lambda: (likes.waiting(9), likes.waiting_for(1, 9)),
-        "decided": lambda: likes.decided([1, 2], 5),
-        "portraits": lambda: likes.portraits(1),
-        "text": lambda: reviews.wall("all", SampleFilter(text="t1")),
-        "failures": lambda: Statistics(db).failures(),
-        "yields": lambda: Statistics(db).yields(),
-        "images": lambda: (upkeep.made_by("ana"), upkeep.local_paths(sha(3)), some),
-        "samples of an image": lambda: upkeep.sample_keys(sha(3)),
-        "ties": lambda: (list(SplitGroups(db).each()), list(PresortSamples(db).each())),
-        "faces": lambda: (dataset.faces.of(sha(3)), list(dataset.faces.each())),
-        "given": lambda: dataset.fetches.yields(),
-        "drawn on": lambda: (BoxedSamples(db).images("t1"), BoxedSamples(db).placed(sha(3))),
-        "proposals": lambda: (list(Proposals(db).each()), list(Doubts(db).each())),
+        "samples": lambda: [s.key for s in dataset.samples.iterate(hint="x", status="labelled")],
+        "titles": lambda: [tile.title for _, tile in sorted(tiles.get_many(range(1, 50)).items())],
+        "labelled": lambda: tiles.list_labelled("cat"),
+        "waiting": lambda: (likes.list_waiting(9), likes.list_proposed(1, 9)),
+        "decided": lambda: likes.list_decided([1, 2], 5),
+        "portraits": lambda: likes.get_portraits(1),
+        "text": lambda: reviews.list_items("all", SampleFilter(text="t1")),
+        "failures": lambda: Statistics(db).list_failures(),
+        "yields": lambda: Statistics(db).list_yields(),
+        "images": lambda: (upkeep.find_by_author("ana"), upkeep.list_local_paths(sha(3)), some),
+        "samples of an image": lambda: upkeep.list_sample_keys(sha(3)),
+        "ties": lambda: (list(SplitGroups(db).iterate()), list(PresortSamples(db).iterate())),
+        "faces": lambda: (dataset.faces.list_in_image(sha(3)), list(dataset.faces.iterate())),
+        "given": lambda: dataset.fetches.list_yields(),
+        "drawn on": lambda: (
+            BoxedSamples(db).find_images("t1"),
+            BoxedSamples(db).list_in_image(sha(3)),
+        ),
+        "proposals": lambda: (list(Proposals(db).iterate()), list(LabelIssues(db).iterate())),
         "origins": lambda: dataset.images.get(sha(3)),
     }
 
@@ -304,11 +313,11 @@ def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
 def test_no_list_has_its_order_by_chance(filled: Dataset) -> None:
     for name, read in every_list(filled).items():
         told = read()
-        filled.db.run("PRAGMA reverse_unordered_selects=ON")
+        filled.db.execute("PRAGMA reverse_unordered_selects=ON")
         try:
             assert read() == told, name
         finally:
-            filled.db.run("PRAGMA reverse_unordered_selects=OFF")
+            filled.db.execute("PRAGMA reverse_unordered_selects=OFF")
 
 
 @pytest.mark.parametrize("kind", ["a model", "pixels", "zoom"])
@@ -317,10 +326,12 @@ def test_a_persons_verdict_on_a_pair_counts_more_than_any_other(
 ) -> None:
     for number in range(2):
         add_image(dataset, number)
-        dataset.faces.record(sha(number), "test", "", [cut(number)])
-    with dataset.db.write():
+        dataset.faces.replace(sha(number), "test", "", [cut(number)])
+    with dataset.db.transaction():
         for said, verdict in (("person", "not"), (kind, "same")):
-            dataset.db.run("INSERT INTO pair(a,b,kind,verdict) VALUES(1,2,?,?)", (said, verdict))
+            dataset.db.execute(
+                "INSERT INTO pair(a,b,kind,verdict) VALUES(1,2,?,?)", (said, verdict)
+            )
     pairs = Pairs(dataset.db)
-    assert pairs.known() == pairs.tied() == {(1, 2): False}
-    assert pairs.verdict(1, 2) == "not"
+    assert pairs.get_verdicts() == pairs.get_possible_duplicates() == {(1, 2): False}
+    assert pairs.get_verdict(1, 2) == "not"

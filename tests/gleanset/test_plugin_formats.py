@@ -152,6 +152,6 @@ def test_they_are_harvested_with_their_own_endings(dataset: Dataset, tmp_path: P
     for kind, name in (("HEIF", "phone.HEIC"), ("JXL", "b.jxl")):
         (tmp_path / "in" / name).write_bytes(made(kind))
     assert harvest_folders(dataset, [tmp_path / "in"], ImportOptions(workers=1))["added"] == 2
-    assert {image.format for image in dataset.images.each()} == {"HEIF", "JXL"}
+    assert {image.format for image in dataset.images.iterate()} == {"HEIF", "JXL"}
     stored = {path.suffix for path in (dataset.root / "images").rglob("*.*")}
     assert stored == {".heic", ".jxl"}

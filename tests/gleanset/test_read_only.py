@@ -154,14 +154,14 @@ def test_a_log_that_the_writer_left_is_read_where_its_index_is_there(
 ) -> None:
     """The folder of somebody who is writing at the moment: what is committed is seen."""
     from gleanset import Dataset
-    from gleanset.db.connection import mode_for_reading
+    from gleanset.db.connection import read_only_mode
 
     root = tmp_path / "busy"
     shutil.copytree(made, root)
-    assert mode_for_reading(root / "catalog.sqlite") == "ro&immutable=1"
-    with Dataset.open(root) as dataset, dataset.db.write():
-        dataset.db.run("INSERT INTO tombstone VALUES('a', 'b')")
+    assert read_only_mode(root / "catalog.sqlite") == "ro&immutable=1"
+    with Dataset.open(root) as dataset, dataset.db.transaction():
+        dataset.db.execute("INSERT INTO tombstone VALUES('a', 'b')")
     with Dataset.open(root) as dataset:
-        with dataset.db.write():
-            dataset.db.run("INSERT INTO tombstone VALUES('c', 'd')")
-        assert mode_for_reading(root / "catalog.sqlite") == "ro"
+        with dataset.db.transaction():
+            dataset.db.execute("INSERT INTO tombstone VALUES('c', 'd')")
+        assert read_only_mode(root / "catalog.sqlite") == "ro"

@@ -15,7 +15,7 @@ from gleanset.db.connection import Connection
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.proposals import Presort, PresortedSample, Proposals
-from gleanset.db.runs import Doubt, Doubts
+from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.sorting import SampleTiles
 from gleanset.db.visitors import REFUSED, REMOVAL, WRONG_ANSWER, Reports
 from pipeline.listing import KINDS, listing
@@ -23,16 +23,16 @@ from pipeline.listing import KINDS, listing
 
 def test_a_doubt_ends_with_a_decision_that_comes_after_a_take_down(dataset: Dataset) -> None:
     keys = [add_sample(dataset, number) for number in range(3)]
-    dataset.journal.step("Label", [Choice(key, "label", "cat") for key in keys])
-    dataset.journal.step("Again", [Choice(keys[2], "label", "cat")])
-    doubts = Doubts(dataset.db)
-    dataset.journal.step("Owl", [Choice(keys[0], "label", "owl")])
+    dataset.journal.apply("Label", [Choice(key, "label", "cat") for key in keys])
+    dataset.journal.apply("Again", [Choice(keys[2], "label", "cat")])
+    doubts = LabelIssues(dataset.db)
+    dataset.journal.apply("Owl", [Choice(keys[0], "label", "owl")])
     dataset.journal.undo()
-    doubts.replace([Doubt(key, "cat", "owl", 0.9, 0.5, "run") for key in keys])
+    doubts.replace([LabelIssue(key, "cat", "owl", 0.9, 0.5, "run") for key in keys])
     Maintenance(dataset.db).forget(sha(2), "asked to")
     Maintenance(dataset.db).forget(sha(0), "asked to")
     assert doubts.count() == 1
-    dataset.journal.step("Looked", [Choice(keys[1], "label", "cat")])
+    dataset.journal.apply("Looked", [Choice(keys[1], "label", "cat")])
     assert doubts.count() == 0
 
 
@@ -40,34 +40,34 @@ def test_a_redo_marks_no_sample_that_came_after_a_take_down(dataset: Dataset) ->
     add_sample(dataset, 0)
     key = add_sample(dataset, 1)
     changes, tiles = Changes(dataset.db), SampleTiles(dataset.db)
-    with dataset.db.write():
-        step = dataset.journal.step("Later", [])
-        changes.make(step, [Change("mark", tiles.rows_of([key])[key], "later")])
+    with dataset.db.transaction():
+        step = dataset.journal.apply("Later", [])
+        changes.apply(step, [Change("mark", tiles.get_ids([key])[key], "later")])
     dataset.journal.undo()
     Maintenance(dataset.db).forget(sha(1), "asked to")
     other = add_sample(dataset, 2)
     assert dataset.journal.undo(step + 1).changed_since == 0
-    assert list(tiles.marks([other]).values()) == [None]
+    assert list(tiles.get_marks([other]).values()) == [None]
 
 
 def test_no_row_that_others_point_to_gets_a_number_again(dataset: Dataset) -> None:
     for number in range(3):
         add_sample(dataset, number)
-    tables = dataset.db.rows("SELECT name, sql FROM sqlite_master WHERE type='table'")
+    tables = dataset.db.fetch_all("SELECT name, sql FROM sqlite_master WHERE type='table'")
     made = {row["name"]: row["sql"] for row in tables}
     pointed = {
         row["table"]
         for name in made
-        for row in dataset.db.rows(f"PRAGMA foreign_key_list({name})")
+        for row in dataset.db.fetch_all(f"PRAGMA foreign_key_list({name})")
         if row["to"] == "id"
     } | {"decision"}
     assert pointed >= {"image", "face", "class", "sample", "step"}
     assert [name for name in sorted(pointed) if "AUTOINCREMENT" not in made[name]] == []
-    before = {name: dataset.db.number(f"SELECT max(id) FROM {name}") for name in pointed}
+    before = {name: dataset.db.fetch_int(f"SELECT max(id) FROM {name}") for name in pointed}
     Maintenance(dataset.db).forget(sha(2), "asked to")
     add_sample(dataset, 3)
     for name in ("image", "sample", "face"):
-        assert dataset.db.number(f"SELECT max(id) FROM {name}") > before[name]
+        assert dataset.db.fetch_int(f"SELECT max(id) FROM {name}") > before[name]
 
 
 RENAMED = {
@@ -93,9 +93,9 @@ def test_an_older_catalogue_keeps_all_its_rows_and_lists(oldest: Path) -> None:
     before = everything(oldest)
     (oldest.parent / "dataset.toml").touch()
     with Dataset.open(oldest.parent) as upgraded:
-        assert Maintenance(upgraded.db).damage() == []
-        assert upgraded.db.number("PRAGMA foreign_keys") == 1
-        steps = [step.name for step in SampleTiles(upgraded.db).steps()]
+        assert Maintenance(upgraded.db).check_integrity() == []
+        assert upgraded.db.fetch_int("PRAGMA foreign_keys") == 1
+        steps = [step.name for step in SampleTiles(upgraded.db).list_steps()]
         assert steps == ["Label", "Reject", "Undo: Reject", "Later", 'Rename "A to B" to C']
         listed = {kind: len(list(listing(upgraded, kind, ()))) for kind in KINDS}
         assert (listed["images"], listed["samples"], listed["decisions"]) == (4, 4, 6)
@@ -157,18 +157,18 @@ def test_requests_to_remove_an_image_become_reports(dataset: Dataset) -> None:
         file.executescript(TAKEDOWNS_BEFORE)
     with Dataset.open(catalogue.parent) as upgraded:
         reports = Reports(upgraded.db)
-        answer, waiting = reports.each()
+        answer, waiting = reports.iterate()
         assert (answer.id, answer.claim.kind, answer.claim.claimed) == (4, WRONG_ANSWER, "mei")
         assert (waiting.id, waiting.claim.kind, waiting.claim.phash) == (5, REMOVAL, None)
         assert waiting.claim.note == "the red hat\nit is mine\nhttps://a.example/1\nme@a.example"
-        (refused,) = reports.each(REFUSED)
+        (refused,) = reports.iterate(REFUSED)
         assert (refused.claim.sha256, refused.claim.phash) == ("cd", (1 << 64) - 5)
         listed = list(listing(upgraded, "reports", ()))
         assert [line["kind"] for line in listed] == [WRONG_ANSWER, REMOVAL, REMOVAL]
         upgraded.journal.undo(7)
-        assert [report.id for report in reports.each()] == [4, 5, 6]
+        assert [report.id for report in reports.iterate()] == [4, 5, 6]
         reports.add(answer.claim._replace(claimed="rin"))
-        assert upgraded.db.number("SELECT max(id) FROM report") == 7, "no number is given again"
+        assert upgraded.db.fetch_int("SELECT max(id) FROM report") == 7, "no number is given again"
 
 
 PRESORTS_BEFORE = f"""{OUTLIERS_BEFORE}
@@ -212,5 +212,5 @@ def test_a_presort_of_before_says_the_same_but_for_what_to_ask(dataset: Dataset)
         file.executescript(PRESORTS_BEFORE)
     with Dataset.open(catalogue.parent) as upgraded:
         proposals = Proposals(upgraded.db)
-        assert list(proposals.each()) == [PresortedSample(key, 3, (), 4, 0.25)]
-        assert proposals.newest() == Presort(7, "then", {"known": []})
+        assert list(proposals.iterate()) == [PresortedSample(key, 3, (), 4, 0.25)]
+        assert proposals.get_latest() == Presort(7, "then", {"known": []})

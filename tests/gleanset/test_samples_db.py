@@ -33,16 +33,16 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
         add_image(dataset, number, *(_origin(rng, n) for n in range(rng.randint(1, 3))))
         # Few different scores: paging must go on in the middle of equal ones.
         cuts = [cut(number, x, rng.choice((0.1, 0.5, 0.9))) for x in range(rng.randint(0, 3))]
-        dataset.faces.record(sha(number), "test", "", cuts)
+        dataset.faces.replace(sha(number), "test", "", cuts)
         if rng.random() < 0.1:
-            dataset.faces.record(sha(number), "test", "", cuts[:1])
+            dataset.faces.replace(sha(number), "test", "", cuts[:1])
         keys += [found.key for found in cuts]
     for key in keys:
         action = rng.choice(["label", "label", "reject", ""])
         if action:
             label = rng.choice(["cat", "dog"]) if action == "label" else None
             choices.append(Choice(key, action, label))
-    dataset.journal.step("Some", choices)
+    dataset.journal.apply("Some", choices)
     plan = {k: ("m" + k[0], rng.choice(["train", "test"])) for k in keys if rng.random() < 0.5}
     dataset.samples.set_splits(plan, "seed 0")
     yield dataset
@@ -72,15 +72,15 @@ def brute_force(
 
 
 def test_samples_of_any_traits_equal_brute_force(filled: Dataset) -> None:
-    samples, sizes = list(filled.samples.by_key()), []
+    samples, sizes = list(filled.samples.iter_by_key()), []
     hints = {
         image.sha256: {None, *(origin.hint for origin in image.origins)}
-        for image in filled.images.each()
+        for image in filled.images.iterate()
     }
     for values in product(*VALUES.values()):
         traits = dict(zip(VALUES, values, strict=True))
         expected = brute_force(samples, hints, traits)
-        assert sorted(sample.key for sample in filled.samples.each(**traits)) == expected, traits
+        assert sorted(sample.key for sample in filled.samples.iterate(**traits)) == expected, traits
         sizes.append(len(expected))
     assert sum(size > 10 for size in sizes) > 10, "the filter was tried on something"
 
@@ -91,7 +91,7 @@ def test_a_list_goes_on_while_others_are_added(
     monkeypatch.setattr("gleanset.db.samples._PAGE", 5)
     keys = [add_sample(dataset, number) for number in range(20)]
     seen = []
-    for number, sample in enumerate(dataset.samples.each()):
+    for number, sample in enumerate(dataset.samples.iterate()):
         seen.append(sample.key)
         add_sample(dataset, 20 + number)
     assert seen == keys
@@ -103,7 +103,7 @@ def test_a_sample_comes_back_with_everything(dataset: Dataset) -> None:
     found = type(found)(
         **{**{f.name: getattr(found, f.name) for f in fields(found)}, "phash": (1 << 64) - 5}
     )
-    dataset.faces.record(sha(7), "test", "", [found])
+    dataset.faces.replace(sha(7), "test", "", [found])
     sample = dataset.samples.get(found.key)
     assert sample is not None
     assert asdict(sample) == {
@@ -133,16 +133,16 @@ def test_a_hint_that_is_disputed_is_none(dataset: Dataset) -> None:
     sample = dataset.samples.get(key)
     assert sample is not None
     assert sample.hint is None
-    [hinted] = Hints(dataset.db).waiting()
+    [hinted] = Hints(dataset.db).iter_waiting()
     assert (hinted.key, hinted.hints, hinted.faces) == (key, 2, 1)
 
 
 def test_a_second_detection_replaces_retires_and_revives(dataset: Dataset) -> None:
     add_image(dataset, 1)
     cuts = [cut(1, x) for x in (0, 20, 40, 60)]
-    dataset.faces.record(sha(1), "test", "v1", cuts)
-    dataset.journal.step("x", [Choice(cuts[0].key, "label", "cat"), Choice(cuts[1].key, "reject")])
-    dataset.faces.record(sha(1), "test", "v2", [cut(1, 60, 0.9, sharpness=8.0), cut(1, 80)])
+    dataset.faces.replace(sha(1), "test", "v1", cuts)
+    dataset.journal.apply("x", [Choice(cuts[0].key, "label", "cat"), Choice(cuts[1].key, "reject")])
+    dataset.faces.replace(sha(1), "test", "v2", [cut(1, 60, 0.9, sharpness=8.0), cut(1, 80)])
     assert _statuses(dataset) == {
         0: "labelled",
         20: "rejected",
@@ -154,7 +154,7 @@ def test_a_second_detection_replaces_retires_and_revives(dataset: Dataset) -> No
     kept = dataset.samples.get(cuts[3].key)
     assert kept is not None
     assert (kept.score, kept.sharpness) == (0.9, 8.0)
-    dataset.faces.record(sha(1), "test", "v1", cuts)
+    dataset.faces.replace(sha(1), "test", "v1", cuts)
     assert _statuses(dataset) == {
         0: "labelled",
         20: "rejected",
@@ -165,7 +165,7 @@ def test_a_second_detection_replaces_retires_and_revives(dataset: Dataset) -> No
     labelled = dataset.samples.get(cuts[0].key)
     assert labelled is not None
     assert labelled.label == "cat"
-    dataset.faces.record(sha(1), "test", "v1", cuts)
+    dataset.faces.replace(sha(1), "test", "v1", cuts)
     assert dataset.faces.count() == 4
     assert dataset.samples.count() == 5
 
@@ -173,18 +173,18 @@ def test_a_second_detection_replaces_retires_and_revives(dataset: Dataset) -> No
 def test_the_last_detector_takes_the_place_of_the_one_before(dataset: Dataset) -> None:
     add_image(dataset, 1)
     one = [cut(1, 0, detector="one"), cut(1, 20, detector="one")]
-    dataset.faces.record(sha(1), "one", "", one)
-    dataset.journal.step("x", [Choice(one[0].key, "label", "cat")])
-    dataset.faces.record(sha(1), "two", "", [cut(1, 50, detector="two")])
+    dataset.faces.replace(sha(1), "one", "", one)
+    dataset.journal.apply("x", [Choice(one[0].key, "label", "cat")])
+    dataset.faces.replace(sha(1), "two", "", [cut(1, 50, detector="two")])
     assert _statuses(dataset) == {0: "labelled", 20: "retired", 50: "queue"}
-    assert [face.face.detector for face in dataset.faces.each()] == ["two"]
-    assert dataset.db.number("SELECT count(DISTINCT image) FROM scan") == 1
+    assert [face.face.detector for face in dataset.faces.iterate()] == ["two"]
+    assert dataset.db.fetch_int("SELECT count(DISTINCT image) FROM scan") == 1
     assert dataset.images.count_unscanned(("one", "")) == 1
     assert dataset.images.count_unscanned(("two", "")) == 0
 
 
 def _statuses(dataset: Dataset) -> dict[int, str]:
-    return {sample.box.x: sample.status for sample in dataset.samples.each()}
+    return {sample.box.x: sample.status for sample in dataset.samples.iterate()}
 
 
 def test_splits_are_written_and_taken_back(dataset: Dataset) -> None:
@@ -193,16 +193,16 @@ def test_splits_are_written_and_taken_back(dataset: Dataset) -> None:
         {keys[0]: ("m0", "train"), keys[1]: ("m1", "test"), keys[2]: ("m2", None)}, "seed 0"
     )
     assert _splits(dataset) == [("m0", "train"), ("m1", "test"), ("m2", None), (None, None)]
-    assert dataset.samples.split_settings() == "seed 0"
+    assert dataset.samples.get_split_settings() == "seed 0"
     dataset.samples.set_splits({keys[1]: ("m1", "val"), keys[3]: ("m3", "train")}, "seed 1")
     assert _splits(dataset) == [(None, None), ("m1", "val"), (None, None), ("m3", "train")]
-    assert dataset.samples.split_settings() == "seed 1"
+    assert dataset.samples.get_split_settings() == "seed 1"
     dataset.samples.set_splits({}, "seed 1")
     assert _splits(dataset) == [(None, None)] * 4
 
 
 def _splits(dataset: Dataset) -> list[tuple[str | None, str | None]]:
-    return [(sample.moment, sample.split) for sample in dataset.samples.each()]
+    return [(sample.moment, sample.split) for sample in dataset.samples.iterate()]
 
 
 def test_ties_name_every_origin_of_the_labelled(dataset: Dataset) -> None:
@@ -210,8 +210,8 @@ def test_ties_name_every_origin_of_the_labelled(dataset: Dataset) -> None:
     post = Origin("pixiv", "9:0", post="9")
     key = add_sample(dataset, 1, video, post)
     add_sample(dataset, 2)
-    dataset.journal.step("x", [Choice(key, "label", "cat")])
-    ties = list(SplitGroups(dataset.db).each())
+    dataset.journal.apply("x", [Choice(key, "label", "cat")])
+    ties = list(SplitGroups(dataset.db).iterate())
     assert [(t.key, t.label, t.video, t.scene, t.time, t.post) for t in ties] == [
         (key, "cat", None, None, None, "pixiv:9"),
         (key, "cat", "ff", 2, 1.5, None),

@@ -11,16 +11,18 @@ from sound_datasets import complaints
 from gleanset import Dataset, Origin
 from gleanset.db.connection import CATALOGUE
 from gleanset.db.journal import Choice
-from gleanset.db.maintenance import contradictions
+from gleanset.db.maintenance import find_contradictions
 
 
 def found(dataset: Dataset) -> dict[str, int]:
-    return {name: what.cases for name, what in contradictions(dataset.db).items() if what.cases}
+    return {
+        name: what.cases for name, what in find_contradictions(dataset.db).items() if what.cases
+    }
 
 
 def change(dataset: Dataset, sql: str, *values: object) -> None:
-    with dataset.db.write():
-        dataset.db.run(sql, values)
+    with dataset.db.transaction():
+        dataset.db.execute(sql, values)
 
 
 def hinted(dataset: Dataset, number: int, *hints: str) -> str:
@@ -39,7 +41,7 @@ def two_copies(dataset: Dataset) -> list[str]:
 def test_a_sound_catalogue_has_none_of_it(dataset: Dataset) -> None:
     hinted(dataset, 1, "hana")
     assert found(dataset) == {}
-    assert set(contradictions(dataset.db)) == {
+    assert set(find_contradictions(dataset.db)) == {
         "orphan_rows",
         "duplicate_faces",
         "disputed_labels",
@@ -52,12 +54,12 @@ def loose_label(dataset: Dataset, key: str) -> None:
 
 
 def loose_reference(dataset: Dataset, key: str) -> None:
-    dataset.db.run("PRAGMA foreign_keys=OFF")
+    dataset.db.execute("PRAGMA foreign_keys=OFF")
     change(dataset, "INSERT INTO sorting_note(sample, mark) VALUES(77, 'later')")
 
 
 def loose_change(dataset: Dataset, key: str) -> None:
-    step = dataset.journal.step("Rename", [])
+    step = dataset.journal.apply("Rename", [])
     change(dataset, "INSERT INTO change(step, what, item) VALUES(?, 'name', 9)", step)
 
 
@@ -101,10 +103,10 @@ def test_disputed_groups_with_a_label_are_found_unless_a_person_settled_them(
 ) -> None:
     one, other = two_copies(dataset)
     assert found(dataset) == {}, "without a label nothing is claimed"
-    dataset.journal.step("Accept", [Choice(one, "label", "hana", "hint")])
+    dataset.journal.apply("Accept", [Choice(one, "label", "hana", "hint")])
     assert found(dataset) == {"disputed_labels": 1}
-    assert contradictions(dataset.db)["disputed_labels"].examples == (f"{one} is hana",)
-    dataset.journal.step("Label", [Choice(other, "label", "hana")])
+    assert find_contradictions(dataset.db)["disputed_labels"].examples == (f"{one} is hana",)
+    dataset.journal.apply("Label", [Choice(other, "label", "hana")])
     assert found(dataset) == {}, "a person looked at a copy"
     dataset.journal.undo()
     assert found(dataset) == {"disputed_labels": 1}
@@ -113,7 +115,7 @@ def test_disputed_groups_with_a_label_are_found_unless_a_person_settled_them(
 @pytest.mark.damages("a label by hint where hints disagree")
 def test_disputed_hints_of_one_image_count_as_those_of_copies(dataset: Dataset) -> None:
     key = hinted(dataset, 1, "hana", "rei")
-    dataset.journal.step("Accept", [Choice(key, "label", "hana", "hint")])
+    dataset.journal.apply("Accept", [Choice(key, "label", "hana", "hint")])
     assert found(dataset) == {"disputed_labels": 1}
 
 
@@ -121,7 +123,7 @@ def test_disputed_hints_of_one_image_count_as_those_of_copies(dataset: Dataset) 
 @pytest.mark.parametrize("tie", ["moment='a'", "grp='a'", "image=1, face=NULL"])
 def test_samples_whose_moment_straddles_a_split_are_found(dataset: Dataset, tie: str) -> None:
     keys = [add_sample(dataset, number) for number in (1, 2)]
-    dataset.journal.step("Label", [Choice(key, "label", "hana") for key in keys])
+    dataset.journal.apply("Label", [Choice(key, "label", "hana") for key in keys])
     dataset.samples.set_splits({keys[0]: (keys[0], "train"), keys[1]: (keys[1], "test")}, "{}")
     assert found(dataset) == {}
     change(dataset, f"UPDATE sample SET {tie}")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tools_for_tests import eventually, python
 
-from curation.take_downs import TakeDown, take_down
+from curation.take_downs import RemovalPlan, remove_images
 from gleanset import Dataset, Origin
 from gleanset.errors import DiskFull, NotWritable, Unreadable
 from gleanset.files.atomic import write_atomic
@@ -209,7 +209,7 @@ def test_a_picture_that_is_taken_down_while_it_is_fetched_leaves_no_file(
     measured = one.stage(picture(1))
     one.record(measured)
     other.stage(picture(1))
-    take_down(dataset, TakeDown((measured.sha256,), 0), "asked to")
+    remove_images(dataset, RemovalPlan((measured.sha256,), 0), "asked to")
     with pytest.raises(Unreadable, match="forgotten"):
         other.record(measured)
     assert is_sound(dataset, 0)

@@ -24,18 +24,18 @@ def filmed(tmp_path: Path) -> Dataset:
     add_image(dataset, 21, Origin("folder", "21"))
     for number in (0, 1, 4, 8, 20, 21):
         cuts = [cut(number, x, 0.9) for x in range(2)]
-        dataset.faces.record(sha(number), "test", "", cuts, cut="margin=0")
+        dataset.faces.replace(sha(number), "test", "", cuts, cut="margin=0")
     return dataset
 
 
 def row(dataset: Dataset, number: int) -> int:
     keys = [cut(number, 0, 0.9).key]
-    return next(iter(SampleTiles(dataset.db).rows_of(keys).values()))
+    return next(iter(SampleTiles(dataset.db).get_ids(keys).values()))
 
 
 def test_frames_come_by_time_with_their_faces(filmed: Dataset) -> None:
-    filmed.journal.step("x", [Choice(cut(1, 0, 0.9).key, "label", "Miku")])
-    frames, at = VideoFrames(filmed.db).around(row(filmed, 4))
+    filmed.journal.apply("x", [Choice(cut(1, 0, 0.9).key, "label", "Miku")])
+    frames, at = VideoFrames(filmed.db).get_context(row(filmed, 4))
     assert [frame.sha256 for frame in frames] == [sha(number) for number in range(9)]
     assert at == 4
     assert [frame.time for frame in frames] == [pytest.approx(number / 3) for number in range(9)]
@@ -48,7 +48,7 @@ def test_frames_come_by_time_with_their_faces(filmed: Dataset) -> None:
     ("number", "wanted", "at"), [(4, [3, 4, 5], 1), (0, [0, 1], 0), (8, [7, 8], 1)]
 )
 def test_only_so_many_are_read(filmed: Dataset, number: int, wanted: list[int], at: int) -> None:
-    frames, place = VideoFrames(filmed.db).around(row(filmed, number), most=1)
+    frames, place = VideoFrames(filmed.db).get_context(row(filmed, number), most=1)
     assert [frame.sha256 for frame in frames] == [sha(one) for one in wanted]
     assert place == at
 
@@ -56,7 +56,7 @@ def test_only_so_many_are_read(filmed: Dataset, number: int, wanted: list[int], 
 def test_a_plain_picture_is_alone_and_another_video_is_not_mixed_in(filmed: Dataset) -> None:
     found = VideoFrames(filmed.db)
     for number in (20, 21):
-        frames, at = found.around(row(filmed, number))
+        frames, at = found.get_context(row(filmed, number))
         assert [frame.sha256 for frame in frames] == [sha(number)]
         assert at == 0
-    assert found.around(10**6) == ([], 0)
+    assert found.get_context(10**6) == ([], 0)

@@ -85,7 +85,7 @@ class SmallBing:
 
 def found(folder: Path) -> list[Image]:
     with Dataset.open(folder) as dataset:
-        return list(dataset.images.each())
+        return list(dataset.images.iterate())
 
 
 def names(folder: Path) -> set[str]:

@@ -63,12 +63,12 @@ def harvest(dataset: Dataset, *paths: Path, **options: object) -> dict[str, obje
 
 
 def images(dataset: Dataset) -> dict[str, Image]:
-    return {str(i.origins[0].title): i for i in dataset.images.each()}
+    return {str(i.origins[0].title): i for i in dataset.images.iterate()}
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:
     """By what stands behind the key of the archive."""
-    return {r.what.partition(":")[2]: r.reason for r in dataset.rejections.each()}
+    return {r.what.partition(":")[2]: r.reason for r in dataset.rejections.iterate()}
 
 
 def listed(path: Path) -> list[str]:
@@ -100,7 +100,7 @@ def test_an_archive_without_folders_is_of_one_class(dataset: Dataset, tmp_path: 
     files = {"a.jpg": picture(1), "__MACOSX/._a.jpg": b"", "b.jpg": picture(2)}
     done = harvest(dataset, packed(tmp_path / "pets.tar.gz", files), hints=True)
     assert (done["added"], done["ignored_reasons"]) == (2, {SYSTEM: 1})
-    assert {o.hint for i in dataset.images.each() for o in i.origins} == {"pets"}
+    assert {o.hint for i in dataset.images.iterate() for o in i.origins} == {"pets"}
 
 
 def test_two_members_of_one_name_are_two(dataset: Dataset, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_names_in_old_encodings_come_in(
         done = harvest(dataset, path, hints=True)
         assert done["added"] + done["duplicate"] == len(names)  # type: ignore[operator]
         assert harvest(dataset, path, hints=True)["known"] == len(names)
-    origins = [origin for image in dataset.images.each() for origin in image.origins]
+    origins = [origin for image in dataset.images.iterate() for origin in image.origins]
     assert {origin.original_path for origin in origins} == set(names)
     assert {origin.hint for origin in origins} == {name.partition("/")[0] for name in names}
 
@@ -187,7 +187,7 @@ def test_names_never_become_paths(dataset: Dataset, tmp_path: Path) -> None:
     assert before == after
     assert not Path("/etc/y.jpg").exists()
     stored_images = {p.stem for p in (dataset.root / "images").rglob("*.jpg")}
-    assert stored_images == {image.sha256 for image in dataset.images.each()}
+    assert stored_images == {image.sha256 for image in dataset.images.iterate()}
     assert {origin.hint for origin in images(dataset)["x.jpg"].origins} == {None}
     assert {origin.hint for origin in images(dataset)["w.jpg"].origins} == {"a"}
 
@@ -406,7 +406,7 @@ if __name__ == "__main__":
 
 
 def rows(dataset: Dataset) -> Iterator[tuple[str, tuple[object, ...]]]:
-    for image in dataset.images.each():
+    for image in dataset.images.iterate():
         yield image.sha256, image.origins
 
 
@@ -426,7 +426,7 @@ def test_a_killed_run_goes_on_where_it_stopped(dataset: Dataset, tmp_path: Path)
         assert harvest(killed, archive, hints=True)["known"] >= had  # type: ignore[operator]
         assert killed.images.count() == 120
         assert list(rows(killed)) == list(rows(dataset))
-        assert list(killed.rejections.each()) == list(dataset.rejections.each())
+        assert list(killed.rejections.iterate()) == list(dataset.rejections.iterate())
         assert stored(root) == 120
     assert list((root / "cache" / "scratch").rglob("*")) == []
 

@@ -67,7 +67,7 @@ def with_iptc(author: bytes, notice: bytes) -> bytes:
 
 def told_of(dataset: Dataset) -> dict[str, Credit]:
     found = {}
-    for image in dataset.images.each():
+    for image in dataset.images.iterate():
         origin = image.origins[0]
         found[str(origin.title)] = Credit(origin.author, origin.licence, origin.page_url)
     return found
@@ -176,7 +176,7 @@ def test_rows_match_by_unicode_form_and_case_and_the_others_are_named(tmp_path: 
         ]
         with Dataset.open(root) as dataset:
             found = {unicodedata.normalize("NFC", n): c for n, c in told_of(dataset).items()}
-            assert [i.origins[0].post for i in dataset.images.each()].count("day") == 4
+            assert [i.origins[0].post for i in dataset.images.iterate()].count("day") == 4
         assert found == {
             "が.jpg": Credit("0", "CC0", "https://a.example/0"),
             "2.JPG": Credit("1", "CC0", "https://a.example/1"),

@@ -54,15 +54,15 @@ def harvest(dataset: Dataset, *folders: Path, **options: object) -> dict[str, ob
 
 def images(dataset: Dataset) -> dict[str, Image]:
     """By the name of the file."""
-    return {str(i.origins[0].title): i for i in dataset.images.each()}
+    return {str(i.origins[0].title): i for i in dataset.images.iterate()}
 
 
 def labels(dataset: Dataset) -> list[str]:
-    return sorted(s.label for s in dataset.samples.by_key() if s.label is not None)
+    return sorted(s.label for s in dataset.samples.iter_by_key() if s.label is not None)
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:
-    return {Path(r.what).name: r.reason for r in dataset.rejections.each()}
+    return {Path(r.what).name: r.reason for r in dataset.rejections.iterate()}
 
 
 def test_pictures_are_added_with_their_place(dataset: Dataset, folder: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_folder_without_folders_is_a_class_folder_itself(dataset: Dataset, fol
     # The same folder, come upon from above, is no other one.
     told = CLEAN | {"added": 3, "known": 1, "without_hint": 1, "hints": {"cats": 2, "dogs": 1}}
     assert harvest(dataset, folder, hints=True) == told
-    assert [len(image.origins) for image in dataset.images.each()] == [1] * 4
+    assert [len(image.origins) for image in dataset.images.iterate()] == [1] * 4
 
 
 def test_another_class_level_replaces_the_hints(dataset: Dataset, folder: Path) -> None:
@@ -122,7 +122,7 @@ def test_labels_from_hints_that_a_class_level_changed_are_taken_back(
 ) -> None:
     harvest(dataset, folder / "cats", hints=True)
     harvest(dataset, folder, hints=True)
-    for image in list(dataset.images.each()):
+    for image in list(dataset.images.iterate()):
         sample_of(dataset, image)
     apply_hints(dataset, plan_hints(dataset))
     assert labels(dataset) == ["cats", "cats", "dogs"]
@@ -142,12 +142,16 @@ def test_other_options_store_no_file_twice(
     harvest(dataset, folder, **first)
     harvest(dataset, folder, **second)
     harvest(dataset, folder, **second, credit=Credit("me"))
-    places = Counter(o.path for i in dataset.images.each() for o in i.origins if o.hint != "mine")
-    places -= Counter(o.path for i in dataset.images.each() for o in i.origins if o.hint == "mine")
+    places = Counter(
+        o.path for i in dataset.images.iterate() for o in i.origins if o.hint != "mine"
+    )
+    places -= Counter(
+        o.path for i in dataset.images.iterate() for o in i.origins if o.hint == "mine"
+    )
     assert len(places) in (0, 1, 4)
     assert set(places.values()) <= {1}
     # Harvested without hints from folders, a file has none any more.
-    hints = {o.hint for i in dataset.images.each() for o in i.origins}
+    hints = {o.hint for i in dataset.images.iterate() for o in i.origins}
     own = {"mine"} if {"label": "mine"} in (first, second) else set()
     assert hints - {None} == own | ({"old"} if "hints" in second else set())
 
@@ -180,7 +184,7 @@ def test_a_changed_file_is_seen_again(dataset: Dataset, folder: Path) -> None:
     put(folder / "bad.jpg", 41)
     assert harvest(dataset, folder) == CLEAN | {"added": 2, "known": 3}
     assert dataset.images.count() == 6
-    assert list(dataset.rejections.each()) == []
+    assert list(dataset.rejections.iterate()) == []
 
 
 def test_a_dataset_inside_the_folder_does_not_eat_itself(folder: Path) -> None:
@@ -286,16 +290,16 @@ def test_a_hint_that_comes_later_takes_a_label_back(dataset: Dataset, tmp_path: 
     for name in ("one.jpg", "other.jpg"):
         (tmp_path / "hana" / name).write_bytes(picture(len(name)))
     harvest(dataset, tmp_path / "hana", hints=True)
-    keys = [sample_of(dataset, image) for image in list(dataset.images.each())]
-    dataset.journal.step("Accept", [Choice(key, "label", "hana", "hint") for key in keys])
+    keys = [sample_of(dataset, image) for image in list(dataset.images.iterate())]
+    dataset.journal.apply("Accept", [Choice(key, "label", "hana", "hint") for key in keys])
     (tmp_path / "rei" / "same.jpg").write_bytes(picture(len("one.jpg")))
     found = harvest(dataset, tmp_path / "rei", hints=True)
     assert (found["duplicate"], found["taken_back"]) == (1, 1)
-    assert sorted(sample.status for sample in dataset.samples.each()) == ["labelled", "queue"]
+    assert sorted(sample.status for sample in dataset.samples.iterate()) == ["labelled", "queue"]
     assert "taken_back" not in harvest(dataset, tmp_path / "rei", hints=True)
     # What the harvest did by itself is no step of the person: undo takes back what they accepted.
     dataset.journal.undo()
-    assert {sample.status for sample in dataset.samples.each()} == {"queue"}
+    assert {sample.status for sample in dataset.samples.iterate()} == {"queue"}
 
 
 def test_odd_names_come_in_and_are_known_again(tmp_path: Path) -> None:
@@ -308,7 +312,7 @@ def test_odd_names_come_in_and_are_known_again(tmp_path: Path) -> None:
     assert (done.code, done.stderr) == (0, "")
     assert done.json["added"] == len(ODD_NAMES)
     with Dataset.open(tmp_path / "d") as dataset:
-        origins = [origin for image in dataset.images.each() for origin in image.origins]
+        origins = [origin for image in dataset.images.iterate() for origin in image.origins]
         assert {origin.hint for origin in origins} == {"p-\\xe9\n"}
         titles = {origin.title for origin in origins}
         assert titles == {name.decode(errors="backslashreplace") for name in ODD_NAMES}
@@ -353,7 +357,7 @@ def test_a_picture_named_itself_is_taken(dataset: Dataset, tmp_path: Path) -> No
     assert harvest(dataset, one, hints=True)["added"] == 0
     # The same file under its folder is no second origin.
     assert harvest(dataset, tmp_path / "hana", hints=True)["added"] == 1
-    assert [o.hint for i in dataset.images.each() for o in i.origins] == ["hana", "hana"]
+    assert [o.hint for i in dataset.images.iterate() for o in i.origins] == ["hana", "hana"]
 
 
 @pytest.mark.slow
@@ -389,10 +393,10 @@ def test_what_may_not_be_read_is_told_and_read_once_it_may(tmp_path: Path) -> No
 
 def test_an_image_that_was_forgotten_does_not_come_back(dataset: Dataset, folder: Path) -> None:
     harvest(dataset, folder / "dogs")
-    [image] = dataset.images.each()
+    [image] = dataset.images.iterate()
     with Dataset.create(dataset.root.parent / "other") as other:
-        with other.db.write():
-            other.db.run("INSERT INTO tombstone VALUES(?, 'asked for')", (image.sha256,))
+        with other.db.transaction():
+            other.db.execute("INSERT INTO tombstone VALUES(?, 'asked for')", (image.sha256,))
         found = harvest(other, folder)
         assert (found["added"], found["reasons"]) == (3, {"forgotten": 1})
         assert not other.image_path(image.sha256, "PNG").exists()
@@ -411,10 +415,10 @@ def test_a_full_disk_ends_the_run_with_3(tmp_path: Path, small_disk: object) -> 
     assert "no space left" in done.stderr
     assert "Traceback" not in done.stderr
     with Dataset.open(disk / "d") as dataset:
-        kept = list(dataset.images.each())
+        kept = list(dataset.images.iterate())
         assert len(kept) < 12
         assert all(dataset.image_path(i.sha256, i.format).exists() for i in kept)
-        assert list(dataset.rejections.each()) == []
+        assert list(dataset.rejections.iterate()) == []
 
 
 # The memory of a process counts from that of its parent: a small one has to stand between.
@@ -440,10 +444,10 @@ def test_the_hostile_folder_ends_as_its_manifest_says(tmp_path: Path, shared_dat
     # Linux counts kibibytes, the largest of the program and all its workers.
     assert int(memory) < 1_000_000
     with Dataset.open(root) as dataset:
-        taken = {Path(str(o.path)).name for i in dataset.images.each() for o in i.origins}
+        taken = {Path(str(o.path)).name for i in dataset.images.iterate() for o in i.origins}
         refused = reasons(dataset)
         stored = {p.stem for p in (root / "images").rglob("*.*")}
-        assert stored == {image.sha256 for image in dataset.images.each()}
+        assert stored == {image.sha256 for image in dataset.images.iterate()}
     wrong = []
     rows = json.loads((folder / "hostile.json").read_text())
     for row in rows:

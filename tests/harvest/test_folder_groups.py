@@ -27,7 +27,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def posts(dataset: Dataset) -> dict[str, str | None]:
-    return {str(o.title): o.post for image in dataset.images.each() for o in image.origins}
+    return {str(o.title): o.post for image in dataset.images.iterate() for o in image.origins}
 
 
 def test_the_folder_that_a_picture_lies_in(dataset: Dataset, photos: Path) -> None:

@@ -45,7 +45,7 @@ def harvest(
 
 
 def origins(dataset: Dataset) -> list[Origin]:
-    found = [origin for image in dataset.images.each() for origin in image.origins]
+    found = [origin for image in dataset.images.iterate() for origin in image.origins]
     return sorted(found, key=lambda origin: (origin.title or "", origin.time or 0))
 
 
@@ -57,7 +57,7 @@ def test_a_frame_of_every_second_with_its_true_time(dataset: Dataset, counting: 
     assert harvest(dataset, counting, label="cat") == NONE | {"added": 6}
     assert times(dataset) == pytest.approx([0, 1, 2, 3, 4, 5])
     shown = []
-    for image in sorted(dataset.images.each(), key=lambda i: i.origins[0].time or 0):
+    for image in sorted(dataset.images.iterate(), key=lambda i: i.origins[0].time or 0):
         with Image.open(dataset.image_path(image.sha256, "JPEG")) as pixels:
             shown.append(float(np.asarray(pixels.convert("L")).mean()))
     # Ten frames are 30 steps of brightness, half a frame is 1.5 of them (1.164 when stretched).
@@ -130,7 +130,7 @@ def test_what_is_no_video_is_refused_with_its_name(
     for path in paths:
         assert re.search(rf"{path.name}: not a video: .+", str(caught.value))
     assert dataset.images.count() == 0
-    rejected = {rejection.what: rejection for rejection in dataset.rejections.each()}
+    rejected = {rejection.what: rejection for rejection in dataset.rejections.iterate()}
     assert rejected.keys() == set(map(str, paths))
     assert {rejection.reason for rejection in rejected.values()} == {"not a video"}
     assert all(rejection.detail for rejection in rejected.values())
@@ -168,7 +168,7 @@ def test_a_full_disk_is_told_and_the_video_not_called_done(
     with Dataset.create(disk / "d") as dataset:
         with pytest.raises(DiskFull):
             harvest(dataset, video, every=0.1)
-        assert list(dataset.rejections.each()) == []
+        assert list(dataset.rejections.iterate()) == []
         subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
         found = harvest(dataset, video, every=0.1)
         assert len(times(dataset)) == 30

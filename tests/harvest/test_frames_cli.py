@@ -56,7 +56,7 @@ def frames(
 
 def origins(root: Path) -> list[Origin]:
     with Dataset.open(root) as dataset:
-        found = [origin for image in dataset.images.each() for origin in image.origins]
+        found = [origin for image in dataset.images.iterate() for origin in image.origins]
     return sorted(found, key=lambda one: (one.title or "", one.time or 0.0))
 
 

@@ -134,7 +134,7 @@ def test_pictures_that_move(dataset: Dataset, tmp_path: Path, kind: str) -> None
     frames[0].save(path, kind, save_all=True, append_images=frames[1:], duration=250)
     plain = Sampling(mode="every", every=0.25, skip_similar=None, drop_bad=False)
     assert harvest_frames(dataset, [VideoFile(path)], plain)["added"] == 4
-    times = sorted(image.origins[0].time or 0.0 for image in dataset.images.each())
+    times = sorted(image.origins[0].time or 0.0 for image in dataset.images.iterate())
     assert times == pytest.approx([0, 0.25, 0.5, 0.75])
 
 
@@ -144,5 +144,5 @@ def test_bars_are_cut_off_when_asked(dataset: Dataset, tmp_path: Path) -> None:
     barred = "testsrc2=s=320x180:d=2:r=10,crop=320:136,pad=320:180:0:22"
     tools_for_tests.drawn_video(path, barred, "-c:v", "mpeg4")
     harvest_frames(dataset, [VideoFile(path)], Sampling(crop_bars=True, limit=1))
-    [image] = dataset.images.each()
+    [image] = dataset.images.iterate()
     assert (image.width, image.height) == (320, 136)

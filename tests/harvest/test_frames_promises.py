@@ -65,7 +65,7 @@ def listed(folder: Path) -> list[Frame]:
                 (image.width, image.height),
                 origin,
             )
-            for image in dataset.images.each()
+            for image in dataset.images.iterate()
             for origin in image.origins
         ]
     return sorted(found, key=lambda frame: (frame.origin.title or "", frame.time))

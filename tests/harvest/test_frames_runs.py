@@ -38,7 +38,7 @@ def every(seconds: float, **more: object) -> Sampling:
 def listed(dataset: Dataset) -> list[Frame]:
     return sorted(
         (one.title or "", one.time or 0.0, one.scene, one.frame, image.sha256)
-        for image in dataset.images.each()
+        for image in dataset.images.iterate()
         for one in image.origins
     )
 
@@ -85,7 +85,7 @@ def test_the_opening_of_an_earlier_run_is_left_out(dataset: Dataset, tmp_path: P
         else:
             assert 17 <= result["left_out"]["opening"] <= 19  # type: ignore[index]
             assert min(times) > 15
-    first, *others = [state["left_out"] for _, state in dataset.videos.states("every")]
+    first, *others = [state["left_out"] for _, state in dataset.videos.iter_states("every")]
     assert first == []
     for [span] in others:
         assert span == pytest.approx([0, 18], abs=1.5)
@@ -103,7 +103,7 @@ def test_a_damaged_video_is_reported_once_with_how_much_was_read(
     path.write_bytes(whole[:middle] + noise + whole[middle + size :])
     result = harvest_frames(dataset, [VideoFile(path)], every(0.5))
     assert result["reasons"] == {"damaged video": 1}
-    [rejection] = dataset.rejections.each()
+    [rejection] = dataset.rejections.iterate()
     read, of = re.fullmatch(r"read ([\d.]+) s of ([\d.]+) s: .+", rejection.detail).groups()  # type: ignore[union-attr]
     assert (float(read), float(of)) == pytest.approx((20, 20), abs=0.2)
     assert len(listed(dataset)) >= 36
@@ -135,7 +135,7 @@ def test_colours_are_those_of_the_picture(
         drawn += f",scale=out_color_matrix={matrix},format=yuv444p"
         drawn_video(path, drawn, "-colorspace", matrix, "-c:v", "ffv1")
     harvest_frames(dataset, [VideoFile(path)], every(5, format=format_, limit=1))
-    [image] = dataset.images.each()
+    [image] = dataset.images.iterate()
     with Image.open(dataset.image_path(image.sha256, image.format)) as opened:
         assert opened.size == size
         for n, colour in enumerate(colours):

@@ -48,7 +48,7 @@ def check(dataset: Dataset, *, repair: bool = False) -> dict[str, object]:
 
 
 def states(dataset: Dataset) -> set[str]:
-    return {image.state for image in dataset.images.each()}
+    return {image.state for image in dataset.images.iterate()}
 
 
 @pytest.mark.parametrize("skip_openings", [pytest.param(False, marks=pytest.mark.long), True])
@@ -65,5 +65,5 @@ def test_a_frame_that_is_missing_is_sampled_again(
     harvest_frames(dataset, map(VideoFile, episodes), wanted)
     assert states(dataset) == {"ok"}
     assert check(dataset)["sound"] == dataset.images.count() == images
-    assert not list(dataset.rejections.each())
+    assert not list(dataset.rejections.iterate())
     assert harvest_frames(dataset, map(VideoFile, episodes), wanted)["added"] == 0

@@ -40,14 +40,14 @@ def sample(dataset: Dataset, video: Path, **more: Any) -> list[float]:
     result = harvest_frames(dataset, [VideoFile(video)], wanted, workers=1)
     assert not result["rejected"]
     assert "reasons" not in result or not result["reasons"]
-    times = sorted(o.time or 0.0 for image in dataset.images.each() for o in image.origins)
+    times = sorted(o.time or 0.0 for image in dataset.images.iterate() for o in image.origins)
     return [round(time - times[0], 2) for time in times]
 
 
 def shown(dataset: Dataset) -> list[tuple[float, Image.Image]]:
     """The time and image of each frame, in order."""
     frames = []
-    for image in dataset.images.each():
+    for image in dataset.images.iterate():
         with Image.open(dataset.image_path(image.sha256, image.format)) as opened:
             pixels = opened.convert("RGB")
         frames += [(origin.time or 0.0, pixels) for origin in image.origins]
@@ -76,7 +76,7 @@ def test_joined_videos_are_read_to_the_end_on_one_clock(
     (video := tmp_path / f"joined.{suffix}").write_bytes(b"".join(parts))
     assert sample(dataset, video) == pytest.approx(range(8), abs=0.05)
     assert len({image.tobytes() for _, image in shown(dataset)}) == 8
-    assert dataset.db.value("SELECT duration FROM video") == pytest.approx(8, abs=0.3)
+    assert dataset.db.fetch_value("SELECT duration FROM video") == pytest.approx(8, abs=0.3)
 
 
 def test_a_part_of_joined_videos_is_found_by_the_clock(dataset: Dataset, tmp_path: Path) -> None:

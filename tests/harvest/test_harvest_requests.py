@@ -151,6 +151,6 @@ def test_a_preview_and_a_run_take_the_same(site: FaultyServer, dataset: Dataset)
     shown: list[str] = []
     request.preview(Preview(None, shown.append), dataset.root, None)
     request.run(dataset)
-    urls = {origin.url for image in dataset.images.each() for origin in image.origins}
+    urls = {origin.url for image in dataset.images.iterate() for origin in image.origins}
     assert len(shown) == 3
     assert urls == set(shown)

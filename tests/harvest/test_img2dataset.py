@@ -60,7 +60,7 @@ def test_the_origin_of_each_image_is_kept(form: str, tmp_path: Path) -> None:
     done = run_here("harvest.cli", "folder", folder, "-d", root, "--json")
     assert (done.code, done.json["added"]) == (0, 4), done.stderr
     with Dataset.open(root) as dataset:
-        origins = {image.origins[0].url: image.origins[0] for image in dataset.images.each()}
+        origins = {image.origins[0].url: image.origins[0] for image in dataset.images.iterate()}
     assert set(origins) == {metadata(number)["url"] for number in range(4)}
     for number in range(4):
         origin = origins[str(metadata(number)["url"])]
@@ -79,4 +79,4 @@ def test_other_json_beside_images_says_nothing(tmp_path: Path) -> None:
     done = run_here("harvest.cli", "folder", folder, "-d", root, "--json")
     assert (done.code, done.json["added"]) == (0, 4), done.stderr
     with Dataset.open(root) as dataset:
-        assert {image.origins[0].url for image in dataset.images.each()} == {None}
+        assert {image.origins[0].url for image in dataset.images.iterate()} == {None}

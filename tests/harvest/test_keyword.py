@@ -40,7 +40,7 @@ def test_the_limit_counts_distinct_images(bing: SmallBing, tmp_path: Path) -> No
     assert {f"{n}a.jpg" for n in range(21)} <= names(tmp_path)
     assert all(len(image.origins) == 2 for image in images[:-1] if "20a" not in str(image.origins))
     with Dataset.open(tmp_path) as dataset:
-        assert {r.reason for r in dataset.rejections.each()} == {"http 404"}
+        assert {r.reason for r in dataset.rejections.iterate()} == {"http 404"}
 
 
 def test_a_second_run_downloads_nothing(bing: SmallBing, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_the_command_keeps_what_a_table_says_and_asks_once(
     }
     assert len(site.asked) == asked
     with Dataset.open(tmp_path / "d") as dataset:
-        told = {o.url: (o.author, o.licence) for i in dataset.images.each() for o in i.origins}
+        told = {o.url: (o.author, o.licence) for i in dataset.images.iterate() for o in i.origins}
     assert told[f"{site.url}/1.jpg"] == ("Yuu", "CC-BY-4.0")
 
 

@@ -372,7 +372,7 @@ def fails(status: int, times: int) -> Any:
 
 def reasons(dataset: Dataset) -> dict[str, str]:
     return {
-        r.what.rpartition("/")[2].partition("?")[0]: r.reason for r in dataset.rejections.each()
+        r.what.rpartition("/")[2].partition("?")[0]: r.reason for r in dataset.rejections.iterate()
     }
 
 
@@ -418,7 +418,7 @@ def test_retry_brings_back_what_failed_with_all_that_was_told(
     assert retry(dataset, DownloadRun(open_client))["added"] == 1
     assert retry(dataset, DownloadRun(open_client))["nothing_to_retry"] is True
     assert reasons(dataset) == {}
-    origins = [o for image in dataset.images.each() for o in image.origins]
+    origins = [o for image in dataset.images.iterate() for o in image.origins]
     [one] = [o for o in origins if "/1.jpg" in str(o.url)]
     assert (one.query, one.hint, one.author, one.source) == ("thing", "thing", "me", "one")
     assert {o.hint for o in origins if o.source == "urls"} == {"seven", "eight"}
@@ -427,12 +427,14 @@ def test_retry_brings_back_what_failed_with_all_that_was_told(
 def test_what_was_thrown_away_stays_away(flaky: SmallBing, dataset: Dataset) -> None:
     source = shelf("one", flaky, 1, 2)
     harvest(dataset, source)
-    [gone] = [i.sha256 for i in dataset.images.each() if "/1.jpg" in str(i.origins[0].url)]
-    with dataset.db.write():
-        dataset.db.run("DELETE FROM origin WHERE image=?", (dataset.images.row_id(gone),))
-        dataset.db.run("UPDATE fetch SET image=NULL WHERE image=?", (dataset.images.row_id(gone),))
-        dataset.db.run("DELETE FROM image WHERE sha256=?", (gone,))
-        dataset.db.run("INSERT INTO tombstone VALUES(?, 'deleted')", (gone,))
+    [gone] = [i.sha256 for i in dataset.images.iterate() if "/1.jpg" in str(i.origins[0].url)]
+    with dataset.db.transaction():
+        dataset.db.execute("DELETE FROM origin WHERE image=?", (dataset.images.get_id(gone),))
+        dataset.db.execute(
+            "UPDATE fetch SET image=NULL WHERE image=?", (dataset.images.get_id(gone),)
+        )
+        dataset.db.execute("DELETE FROM image WHERE sha256=?", (gone,))
+        dataset.db.execute("INSERT INTO tombstone VALUES(?, 'deleted')", (gone,))
     harvest(dataset, source)
     harvest(dataset, shelf("two", flaky, 1))
     before = len(flaky.fetched)

@@ -78,7 +78,7 @@ def test_a_missing_picture_is_fetched_again_by_the_same_harvest(
     (tmp_path / "away").rename(tree)
     assert harvest(dataset)["known"] == PICTURES - 2
     assert gone.read_bytes() == data
-    assert {image.state for image in dataset.images.each()} == {"ok"}
-    assert not list(dataset.rejections.each())
+    assert {image.state for image in dataset.images.iterate()} == {"ok"}
+    assert not list(dataset.rejections.iterate())
     assert verify(dataset, repair=False, progress=Progress())["sound"] == PICTURES
     assert harvest(dataset)["known"] == PICTURES

@@ -332,9 +332,9 @@ def test_none_is_kept_and_each_is_named(
     addresses = tmp_path / "list.txt"
     addresses.write_text("\n".join(map(address, CASES)))
     harvest_urls(dataset, [addresses], DownloadRun(lambda: Client(QUICK)))
-    named = {rejection.what: rejection.reason for rejection in dataset.rejections.each()}
+    named = {rejection.what: rejection.reason for rejection in dataset.rejections.iterate()}
     assert named == {address(name): reason for name, (reason, _) in OPTED_OUT.items()}
-    kept = {origin.url for image in dataset.images.each() for origin in image.origins}
+    kept = {origin.url for image in dataset.images.iterate() for origin in image.origins}
     assert kept == set(map(address, NEAR))
     # Once for each host; and a host whose robots.txt forbids everything is not asked further.
     assert web.hits["/robots.txt"] == len(CASES)

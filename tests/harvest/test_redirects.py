@@ -79,7 +79,7 @@ class Many(Source):
 
 
 def urls(dataset: Dataset) -> set[str]:
-    return {str(origin.url) for image in dataset.images.each() for origin in image.origins}
+    return {str(origin.url) for image in dataset.images.iterate() for origin in image.origins}
 
 
 def test_a_host_that_refuses_is_left_alone_and_retried_later(host: Host, dataset: Dataset) -> None:
@@ -146,7 +146,7 @@ def test_an_address_that_many_are_sent_to_is_no_image(host: Host, dataset: Datas
         "reasons": {NOTICE: 9},
     }
     assert urls(dataset) == {f"{host.site.url}/p/{n}.jpg" for n in (1, 2)}
-    assert {r.reason for r in dataset.rejections.each()} == {NOTICE}
+    assert {r.reason for r in dataset.rejections.iterate()} == {NOTICE}
     # Nor is it in a later run, by whatever way it comes.
     assert host.harvest(dataset, "/gone/77.jpg", "/removed.jpg")["added"] == 0
 
@@ -169,5 +169,5 @@ def test_a_persons_own_file_stays(host: Host, dataset: Dataset, tmp_path: Path) 
     (own / "mine.jpg").write_bytes(REMOVED)
     harvest_folders(dataset, [own], ImportOptions(progress=Progress(quiet=True)))
     host.harvest(dataset, *(f"/gone/{n}.jpg" for n in range(5)))
-    [image] = dataset.images.each()
+    [image] = dataset.images.iterate()
     assert [origin.source for origin in image.origins] == ["folder"]

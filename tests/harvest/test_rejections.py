@@ -42,21 +42,21 @@ def met(dataset: Dataset, one: Candidate, result: bytes | str) -> None:
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:
-    return {one.source: one.reason for one in dataset.rejections.each()}
+    return {one.source: one.reason for one in dataset.rejections.iterate()}
 
 
 def test_one_address_of_two_sources_keeps_both_reasons(dataset: Dataset) -> None:
     met(dataset, candidate("http://x", "bing"), "http 403")
     met(dataset, candidate("http://x", "google"), "truncated")
     assert reasons(dataset) == {"bing": "http 403", "google": "truncated"}
-    assert {one.reason for one in dataset.fetches.failed()} == {"http 403", "truncated"}
+    assert {one.reason for one in dataset.fetches.iter_failed()} == {"http 403", "truncated"}
     told = [
         (one.source, reason, items)
-        for one in dataset.fetches.yields()
+        for one in dataset.fetches.list_yields()
         for reason, items in one.reasons.items()
     ]
     assert told == [("bing", "http 403", 1), ("google", "truncated", 1)]
-    rejected = dataset.rejections.by_reason()
+    rejected = dataset.rejections.count_by_reason()
     assert rejected == {STAGE: {"http 403": 1, "truncated": 1}}
 
 
@@ -73,7 +73,7 @@ def test_retry_sees_what_failed_for_one_source_and_not_for_the_other(
     found = retry(dataset, DownloadRun(lambda: Client(allow_private=True)))
     assert (found["added"], found["duplicate"]) == (0, 1)
     assert reasons(dataset) == {}
-    [image] = dataset.images.each()
+    [image] = dataset.images.iterate()
     assert [origin.source for origin in image.origins] == ["bing", "google"]
 
 

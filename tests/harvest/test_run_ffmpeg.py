@@ -71,7 +71,7 @@ def test_bars_that_take_too_long_are_a_rejection_and_leave_no_process(
     monkeypatch.setattr(probe_ffmpeg, "_BARS_SECONDS", 1.0)
     with pytest.raises(InputUnusable, match="too slow"):
         harvest_frames(dataset, [VideoFile(video)], Sampling(crop_bars=True))
-    assert [one.reason for one in dataset.rejections.each()] == ["too slow"]
+    assert [one.reason for one in dataset.rejections.iterate()] == ["too slow"]
     assert eventually(lambda: not is_running(int(pid.read_text())))
 
 

@@ -101,13 +101,13 @@ def harvest(
 def found_urls(dataset: Dataset, site: FaultyServer) -> set[str]:
     return {
         str(origin.url).removeprefix(site.url)
-        for image in dataset.images.each()
+        for image in dataset.images.iterate()
         for origin in image.origins
     }
 
 
 def rejected(dataset: Dataset, site: FaultyServer) -> dict[str, str]:
-    return {r.what.removeprefix(site.url): r.reason for r in dataset.rejections.each()}
+    return {r.what.removeprefix(site.url): r.reason for r in dataset.rejections.iterate()}
 
 
 def test_what_was_read_of_a_damaged_list_is_fetched(
@@ -132,7 +132,7 @@ def test_an_address_that_stands_there_often_is_asked_for_once(
     assert pictures.hits["/slow-picture"] == pictures.hits["/nothing"] == 1
     assert pictures.hits["/always-500"] == 1 + QUICK.retries
     assert (result["added"], result["rejected"], result["known"]) == (1, 2, 177)
-    hints = {origin.hint for image in dataset.images.each() for origin in image.origins}
+    hints = {origin.hint for image in dataset.images.iterate() for origin in image.origins}
     assert hints == {f"name{number}" for number in range(0, 180, 3)}
 
 
@@ -203,7 +203,7 @@ def test_hints_stand_behind_a_tab(dataset: Dataset, pictures: FaultyServer, tmp_
         "   ",
     )
     assert harvest(dataset, urls, label="other")["added"] == 4
-    hints = {str(o.url)[-5]: o.hint for image in dataset.images.each() for o in image.origins}
+    hints = {str(o.url)[-5]: o.hint for image in dataset.images.iterate() for o in image.origins}
     assert hints == {"1": "cat", "2": "two words", "3": "other", "4": "other"}
 
 
@@ -240,7 +240,7 @@ def test_an_interrupt_does_not_wait_for_slow_servers(site: FaultyServer, tmp_pat
     assert time.monotonic() - start < 25
     assert "Traceback" not in err
     with Dataset.open(tmp_path / "d") as dataset:
-        assert list(dataset.rejections.each()) == [], "nothing was wrong with them"
+        assert list(dataset.rejections.iterate()) == [], "nothing was wrong with them"
 
 
 def test_a_run_that_stopped_is_taken_up(pictures: FaultyServer, tmp_path: Path) -> None:
@@ -297,5 +297,5 @@ def noise(name: str) -> bytes:
 
 
 def assert_every_row_has_its_file(dataset: Dataset) -> None:
-    for image in dataset.images.each():
+    for image in dataset.images.iterate():
         assert dataset.image_path(image.sha256, image.format).stat().st_size == image.bytes

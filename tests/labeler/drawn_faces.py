@@ -98,10 +98,10 @@ def _add(
     measured = keep(buffer.getvalue())
     name = f"{shot:04}-{frame}.png"
     video = {"video": "film", "time": shot * 60 + frame / 3} if film else {}
-    with dataset.db.write():
+    with dataset.db.transaction():
         dataset.take_original(keep.store, measured, Origin("folder", name, title=name, **video))
         cut = cutter.cut(measured.sha256, pixels, Face("drawn", face_box(scene.figures[0]), 0.9))
-        dataset.faces.record(measured.sha256, "drawn", "test", [cut])
+        dataset.faces.replace(measured.sha256, "drawn", "test", [cut])
     return cut.key
 
 
@@ -149,8 +149,8 @@ def propose(faces: FaceSet, right: float) -> None:
 def hint(faces: FaceSet, right: float, *, together: int = 1) -> None:
     """Queries that found who they were to find so often."""
     hints = [(said, key) for key, said in guesses(faces, right, together=together)]
-    with Dataset.open(faces.root) as dataset, dataset.db.write():
-        dataset.db.many(
+    with Dataset.open(faces.root) as dataset, dataset.db.transaction():
+        dataset.db.execute_many(
             "UPDATE origin SET hint=? WHERE image=(SELECT image FROM sample WHERE key=?)", hints
         )
 
@@ -158,4 +158,4 @@ def hint(faces: FaceSet, right: float, *, together: int = 1) -> None:
 def labels(root: Path) -> dict[str, str | None]:
     """Who every sample is said to be now."""
     with Dataset.open(root) as dataset:
-        return {sample.key: sample.label for sample in dataset.samples.each()}
+        return {sample.key: sample.label for sample in dataset.samples.iterate()}

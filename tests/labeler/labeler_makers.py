@@ -47,12 +47,12 @@ def add_faces(
         key = sample_key(image, box)
         look = hash64(key) if phash is None else phash
         cuts.append(FaceCrop(Face(detector, box, 0.9), key, box, look, 1.0))
-    dataset.faces.record(image, detector, "test", cuts)
+    dataset.faces.replace(image, detector, "test", cuts)
     return [cut.key for cut in cuts]
 
 
 def label(dataset: Dataset, key: str, name: str) -> None:
-    dataset.journal.step("Label", [Choice(key, "label", name)])
+    dataset.journal.apply("Label", [Choice(key, "label", name)])
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Group:
 
 def add_groups(dataset: Dataset, groups: Sequence[Group]) -> None:
     choices = []
-    with dataset.db.write():
+    with dataset.db.transaction():
         for group in groups:
             for number in range(group.size):
                 name = f"{group.name}/{number}"
@@ -74,12 +74,12 @@ def add_groups(dataset: Dataset, groups: Sequence[Group]) -> None:
                 (key,) = add_faces(dataset, image)
                 choices.append(Choice(key, "label", group.label))
         if choices:
-            dataset.journal.step("Label", choices)
+            dataset.journal.apply("Label", choices)
 
 
 def plain(dataset: Dataset) -> dict[str, tuple[Any, ...]]:
     """All that a decision or a split may change, by sample."""
     return {
         s.key: (s.status, s.label, s.split, s.moment, s.group, s.box)
-        for s in dataset.samples.by_key()
+        for s in dataset.samples.iter_by_key()
     }

@@ -55,15 +55,15 @@ def put(
         found = Face("animeface" if boxes else "whole", face, 0.9)
         cuts.append(FaceCrop(found, key, box, phash_and_sharpness(part)[0], 1.0))
     keys = [c.key for c in cuts]
-    dataset.faces.record(measured.sha256, cuts[0].face.detector, "test", cuts)
-    dataset.journal.step("Label", [Choice(key, "label", label) for key in keys])
+    dataset.faces.replace(measured.sha256, cuts[0].face.detector, "test", cuts)
+    dataset.journal.apply("Label", [Choice(key, "label", label) for key in keys])
     assign(dataset, dict.fromkeys(keys, split))
     return keys
 
 
 def assign(dataset: Dataset, splits: dict[str, str]) -> None:
     """Give these samples their split; all others keep theirs."""
-    plan = {s.key: (s.moment or s.key, s.split) for s in dataset.samples.by_key() if s.split}
+    plan = {s.key: (s.moment or s.key, s.split) for s in dataset.samples.iter_by_key() if s.split}
     plan |= {key: (key, split) for key, split in splits.items()}
     dataset.samples.set_splits(plan, "by hand")
 

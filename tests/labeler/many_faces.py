@@ -39,8 +39,8 @@ def make_many(root: Path, number: int, each: int = 500) -> None:
                 box = Box(place % ACROSS * 32, place // ACROSS * 32, 32, 32)
                 key = sample_key(measured.sha256, box)
                 cuts.append(FaceCrop(Face("many", box, 0.9), key, box, start + place, 1.0))
-            with dataset.db.write():
+            with dataset.db.transaction():
                 dataset.take_original(
                     keep.store, measured, Origin("folder", f"{start}", title=f"{start}.jpg")
                 )
-                dataset.faces.record(measured.sha256, "many", "test", cuts)
+                dataset.faces.replace(measured.sha256, "many", "test", cuts)

@@ -60,12 +60,12 @@ class Book:
 
 def ids_of(session: SortingSession, keys: Iterable[str]) -> list[int]:
     """The ids of samples, in the order of their keys."""
-    return list(session.tiles.rows_of(keys).values())
+    return list(session.tiles.get_ids(keys).values())
 
 
 def by_id(session: SortingSession, labels: Mapping[str, str]) -> dict[int, str]:
     """Labels of samples (keys) by their ids."""
-    return {row: labels[key] for key, row in session.tiles.rows_of(labels).items()}
+    return {row: labels[key] for key, row in session.tiles.get_ids(labels).items()}
 
 
 def carry_out(session: SortingSession, keys: list[str], gesture: Gesture) -> None:
@@ -78,14 +78,14 @@ def carry_out(session: SortingSession, keys: list[str], gesture: Gesture) -> Non
 def found(dataset: Dataset, keys: list[str]) -> dict[int, str]:
     """Where every sample is in the catalogue."""
     tiles = SortingSession(dataset).tiles
-    rows = tiles.rows_of(keys)
+    rows = tiles.get_ids(keys)
     places = {
         ("queue", None): ":queue",
         ("queue", "later"): ":later",
         ("rejected", None): ":not a face",
         ("rejected", "other"): ":other",
     }
-    shown = tiles.of(list(rows.values()))
+    shown = tiles.get_many(list(rows.values()))
     return {
         number: shown[rows[key]].label or places[shown[rows[key]].status, shown[rows[key]].mark]
         for number, key in enumerate(keys)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from labeler_makers import add_faces, add_image
 
-from curation.likeness.vectors import FACT, sample_name, write_space
+from curation.likeness.vectors import VECTORS_FACT, sample_vector_name, save_vectors
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
@@ -26,10 +26,10 @@ Labeler = Callable[..., subprocess.CompletedProcess[str]]
 def proposed(empty: Dataset) -> list[str]:
     """Six samples: four proposed as hana (.99, .97, .6, and .99 but decided), two as rei (.96)."""
     keys = [add_faces(empty, add_image(empty, name), [0])[0] for name in "abcdef"]
-    empty.journal.step("Classes", [Choice(keys[0], "label", n) for n in ("hana", "rei")])
-    empty.journal.step("Classes", [Choice(keys[0], "label", "hana")])
-    empty.journal.step("Back", [Choice(keys[0], "clear")])
-    empty.journal.step("Rei", [Choice(keys[3], "label", "rei")])
+    empty.journal.apply("Classes", [Choice(keys[0], "label", n) for n in ("hana", "rei")])
+    empty.journal.apply("Classes", [Choice(keys[0], "label", "hana")])
+    empty.journal.apply("Back", [Choice(keys[0], "clear")])
+    empty.journal.apply("Rei", [Choice(keys[3], "label", "rei")])
     said = [("hana", 0.99), ("hana", 0.97), ("hana", 0.6), ("hana", 0.99), ("rei", 0.96)]
     Proposals(empty.db).replace(
         [
@@ -60,7 +60,7 @@ def test_only_what_is_sure_enough_and_waits_is_accepted(
         "note": NO_REJECTED_SAMPLES,
     }
     assert done.likely_wrong == pytest.approx(0.01 + 0.03 + 0.04 + 0.04)
-    new = list(empty.journal.each())[before:]
+    new = list(empty.journal.iterate())[before:]
     assert {(one.provenance, one.action) for one in new} == {(MODEL, "label")}
     assert {one.step for one in new} == {new[0].step}
     assert new[0].name == "Accept 4 proposals"
@@ -75,33 +75,33 @@ def test_only_what_is_sure_enough_and_waits_is_accepted(
 def test_what_is_unlike_the_labelled_images_stays_in_the_queue(empty: Dataset) -> None:
     keys = [add_faces(empty, add_image(empty, str(n)), [0])[0] for n in range(24)]
     *labelled, alike, stranger = keys
-    empty.journal.step("Hana", [Choice(key, "label", "hana") for key in labelled])
+    empty.journal.apply("Hana", [Choice(key, "label", "hana") for key in labelled])
     rng, middle = np.random.default_rng(0), np.eye(8, dtype=np.float32)
     rows = {key: middle[0] + rng.normal(0, 0.1, 8).astype(np.float32) for key in keys}
     rows |= {alike: middle[0], stranger: middle[0] + 2 * middle[1]}
-    samples = [one for one in empty.samples.by_key() if one.key in rows]
-    name = write_space(
+    samples = [one for one in empty.samples.iter_by_key() if one.key in rows]
+    name = save_vectors(
         empty,
-        [sample_name(one.key, Region(one.box, one.angle)) for one in samples],
+        [sample_vector_name(one.key, Region(one.box, one.angle)) for one in samples],
         np.stack([rows[one.key] / np.linalg.norm(rows[one.key]) for one in samples]),
     )
     sure = (Proposal("hana", 0.99),)
     presorted = [PresortedSample(key, n, sure) for n, key in enumerate((alike, stranger))]
-    Proposals(empty.db).replace(presorted, {FACT: name})
+    Proposals(empty.db).replace(presorted, {VECTORS_FACT: name})
     plan = accept_proposals(empty, 0.95, ())
     assert [choice.sample for choice in plan.choices] == [alike]
     assert plan.left == {"unlike the labelled images of its class": 1}
     assert plan.result()["note"] == NO_REJECTED_SAMPLES
-    empty.journal.step("Reject", [Choice(stranger, "reject")])
-    empty.journal.step("Back", [Choice(alike, "clear")])
+    empty.journal.apply("Reject", [Choice(stranger, "reject")])
+    empty.journal.apply("Back", [Choice(alike, "clear")])
     assert accept_proposals(empty, 0.95, ()).result()["note"] == OTHER_CLASSES
 
 
 def test_of_one_class_only_also_by_a_name_it_had_before(
     empty: Dataset, proposed: list[str]
 ) -> None:
-    with empty.db.write():
-        empty.classes.rename(empty.journal.step("Rename", []), "rei", "ayanami rei")
+    with empty.db.transaction():
+        empty.classes.rename(empty.journal.apply("Rename", []), "rei", "ayanami rei")
     plan = accept_proposals(empty, 0.5, ["rei"])
     assert plan.result()["labels"] == {"ayanami rei": 2}
     assert plan.left == {"of another class": 3}
@@ -112,7 +112,7 @@ def test_of_one_class_only_also_by_a_name_it_had_before(
 def test_what_was_learnt_before_a_class_had_a_name_is_not_accepted(
     empty: Dataset, proposed: list[str]
 ) -> None:
-    standings = list(Proposals(empty.db).each())
+    standings = list(Proposals(empty.db).iterate())
     Proposals(empty.db).replace(standings, {"known": ["hana"]})  # rei was named since
     with pytest.raises(InputUnusable, match="older than the class rei") as refused:
         accept_proposals(empty, 0.95, ())

@@ -219,9 +219,9 @@ def test_of_a_dataset_it_says_what_dedup_and_people_say(empty: Dataset, labeler:
     assert found["kinds"] == {"copy": 3}
     one, other, third = ((pair["a"], pair["b"]) for pair in found["pairs"])
     judge(empty, *one, same=False)
-    rows = sorted(Pairs(empty.db).numbers(other))
-    with empty.db.write():
-        empty.db.run("UPDATE pair SET verdict='doubtful' WHERE a=? AND b=?", rows)
+    rows = sorted(Pairs(empty.db).get_ids(other))
+    with empty.db.transaction():
+        empty.db.execute("UPDATE pair SET verdict='doubtful' WHERE a=? AND b=?", rows)
     done = labeler("audit", "-d", empty.root, "--workers", "1")
     again = json.loads(labeler("audit", *where).stdout)
     kinds = {(pair["a"], pair["b"]): pair["kind"] for pair in again["pairs"]}

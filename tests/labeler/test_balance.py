@@ -13,7 +13,7 @@ from labelled_pictures import encoded, picture, put
 from PIL import Image
 
 from baseline.data.samples import find_examples
-from curation.moments import moments_of
+from curation.moments import assign_moments
 from gleanset import Box, Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.samples import Balances
@@ -56,7 +56,7 @@ def test_each_method_brings_train_to_the_target_and_leaves_test_alone(split: Dat
     assert balanced(split, "augment", 5) == {**as_it_is, "train/few": 5}
     assert balanced(split, "weights") == as_it_is
     assert balanced(split, "off") == as_it_is
-    assert not Balances(split.db).shares()
+    assert not Balances(split.db).get_weights()
 
 
 def test_training_counts_as_the_export_does(split: Dataset) -> None:
@@ -110,11 +110,11 @@ def test_copies_have_their_suffix_and_augmented_ones_look_different(
 
 
 def test_of_each_moment_one_stays_before_any_has_two(split: Dataset) -> None:
-    keys = [s.key for s in split.samples.by_key() if s.label == "many" and s.split == "train"]
+    keys = [s.key for s in split.samples.iter_by_key() if s.label == "many" and s.split == "train"]
     pairs = Pairs(split.db)
-    first, *others = pairs.numbers(keys[:4])
-    pairs.settle([PairVerdict(*sorted((first, other)), 0.0, 1.0, SAME) for other in others])
-    moments = moments_of(split.db)
+    first, *others = pairs.get_ids(keys[:4])
+    pairs.save_verdicts([PairVerdict(*sorted((first, other)), 0.0, 1.0, SAME) for other in others])
+    moments = assign_moments(split.db)
     balanced(split, "down", 3)
     left = {
         moments[i.sample.key]
@@ -131,6 +131,6 @@ def test_the_command_says_what_is_short_and_what_fills_it(split: Dataset, labele
         f"harvest keyword few --label few --limit 8 -d {split.root}",
         f"harvest keyword many --label many --limit 4 -d {split.root}",
     ]
-    assert not Balances(split.db).shares()
+    assert not Balances(split.db).get_weights()
     assert json.loads(labeler(*words).stdout) == simulated
-    assert Balances(split.db).shares()
+    assert Balances(split.db).get_weights()

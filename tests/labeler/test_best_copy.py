@@ -12,7 +12,7 @@ from duplicate_pictures import COPIES, add_picture, drawing
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from gleanset import Dataset
-from gleanset.db.duplicates import GroupMember, Pairs, Relation
+from gleanset.db.duplicates import DuplicateSetMember, Pairs, Relation
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.hashes import prepare
 from labeler.duplicates.originals import find_originals
@@ -225,11 +225,11 @@ def test_what_was_found_out_is_not_found_out_again(dataset: Dataset) -> None:
     finder.apply(plan)
     again = finder.plan()
     assert (again.preferred, again.sets[0].kept) == ({}, plan.sets[0].kept)
-    assert Pairs(dataset.db).by_person() == {}
+    assert Pairs(dataset.db).get_human_verdicts() == {}
 
 
-def member(row: int) -> GroupMember:
-    return GroupMember(
+def member(row: int) -> DuplicateSetMember:
+    return DuplicateSetMember(
         row, str(row), 100, 100, 1.0, 9.0, 1.0, "PNG", "queue", None, True, None, None, None
     )
 

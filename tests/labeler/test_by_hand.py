@@ -20,13 +20,13 @@ def test_samples_are_labelled_rejected_and_put_back(tmp_path: Path, labeler: Lab
     assert labeler("label", "hana", keys[0], keys[1], "-d", root).returncode == 0
     assert labeler("label", "--reject", keys[2], "-d", root).returncode == 0
     with Dataset.open(root) as dataset:
-        states = {s.key: (s.status, s.label) for s in dataset.samples.by_key()}
+        states = {s.key: (s.status, s.label) for s in dataset.samples.iter_by_key()}
     assert states[keys[0]] == states[keys[1]] == ("labelled", "hana")
     assert states[keys[2]] == ("rejected", None)
     assert "Reject 1" in labeler("undo", "-d", root).stdout
     assert "Label 2 as hana" in labeler("undo", "-d", root).stdout
     with Dataset.open(root) as dataset:
-        assert {s.status for s in dataset.samples.by_key()} == {"queue"}
+        assert {s.status for s in dataset.samples.iter_by_key()} == {"queue"}
 
 
 def test_a_class_that_is_a_slip_is_refused_with_what_was_meant(
@@ -38,11 +38,11 @@ def test_a_class_that_is_a_slip_is_refused_with_what_was_meant(
     assert slip.returncode == 2
     assert "did you mean 'hatsune_miku'?" in slip.stderr
     assert "labeler classes add hatsune_mikuu" in slip.stderr
-    assert empty.classes.names() == ["hatsune_miku"]
+    assert empty.classes.list_names() == ["hatsune_miku"]
     assert labeler("label", "rei", second, "-d", empty.root).returncode == 0, "like no other"
     assert labeler("classes", "add", "hatsune_mikuu", "-d", empty.root).returncode == 0
     assert labeler("label", "hatsune_mikuu", third, "-d", empty.root).returncode == 0
-    assert empty.classes.names() == ["hatsune_miku", "hatsune_mikuu", "rei"]
+    assert empty.classes.list_names() == ["hatsune_miku", "hatsune_mikuu", "rei"]
 
 
 def test_a_name_that_means_another_class_is_no_slip(empty: Dataset, labeler: Labeler) -> None:
@@ -50,4 +50,4 @@ def test_a_name_that_means_another_class_is_no_slip(empty: Dataset, labeler: Lab
     assert labeler("label", "hana", first, "-d", empty.root).returncode == 0
     assert labeler("classes", "add", "hana", "--alias", "hanna", "-d", empty.root).returncode == 0
     assert labeler("label", "hanna", second, "-d", empty.root).returncode == 0
-    assert empty.classes.names() == ["hana"]
+    assert empty.classes.list_names() == ["hana"]

@@ -22,7 +22,7 @@ def labelled(empty: Dataset) -> dict[str, str]:
     }
     sample = empty.samples.get(keys["0"])
     assert sample is not None
-    with empty.db.write():
+    with empty.db.transaction():
         empty.images.add_origin(sample.image, Origin("pixiv", "1:0", tags=("smile", "rain")))
     return keys
 
@@ -65,7 +65,7 @@ def test_edits_of_captions_come_back(
     (out / edited).write_text("rei, smiling\n")
     done = run_here("labeler.cli", "import", out, "-d", empty.root, "--json")
     assert (done.json["relabelled"], done.json["unchanged"]) == (1, 2)
-    labels = sorted(str(sample.label) for sample in empty.samples.by_key())
+    labels = sorted(str(sample.label) for sample in empty.samples.iter_by_key())
     assert labels == ["hana", "rei", "rei"]
 
 
@@ -115,7 +115,7 @@ def test_an_edited_caption_names_the_longest_known_class(
     export(empty, out, "--format", "captions")
     next(out.rglob("rei/*.txt")).write_text(f"{text}\n")
     run_here("labeler.cli", "import", out, "-d", empty.root, "--json")
-    labels = sorted(str(sample.label) for sample in empty.samples.by_key())
+    labels = sorted(str(sample.label) for sample in empty.samples.iter_by_key())
     assert labels == sorted(["Hatsune", "Hatsune, Miku", expected])
 
 

@@ -11,7 +11,7 @@ import pytest
 from labeler_makers import add_faces, add_image
 
 from gleanset import Dataset, Origin
-from gleanset.db.classes import aliases
+from gleanset.db.classes import list_aliases
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from labeler.acceptance import apply_hints, plan_hints
@@ -24,7 +24,7 @@ def labelled(dataset: Dataset, **numbers: int) -> None:
     for label, number in numbers.items():
         for at in range(number):
             (key,) = add_faces(dataset, add_image(dataset, f"{label}-{at}"), [0])
-            dataset.journal.step("Label", [Choice(key, "label", label)])
+            dataset.journal.apply("Label", [Choice(key, "label", label)])
 
 
 def hinted(dataset: Dataset, name: str, hint: str) -> None:
@@ -32,8 +32,8 @@ def hinted(dataset: Dataset, name: str, hint: str) -> None:
 
 
 def counted(dataset: Dataset) -> dict[str, int]:
-    found = dict.fromkeys(dataset.classes.names(), 0)
-    for sample in dataset.samples.by_key():
+    found = dict.fromkeys(dataset.classes.list_names(), 0)
+    for sample in dataset.samples.iter_by_key():
         if sample.label is not None:
             found[sample.label] += 1
     return found
@@ -52,14 +52,14 @@ def test_each_edit_is_taken_back_by_one_undo(empty: Dataset) -> None:
         assert counted(empty) == after
         empty.journal.undo()
         assert counted(empty) == before
-        assert aliases(empty.db) == {}
+        assert list_aliases(empty.db) == {}
 
 
 def test_an_alias_means_the_class_in_hints_and_wherever_a_name_is_given(empty: Dataset) -> None:
     labelled(empty, miku=1)
     editor = ClassEditor(empty)
     editor.add_alias("初音ミク", "miku")
-    assert aliases(empty.db) == {"miku": ["初音ミク"]}
+    assert list_aliases(empty.db) == {"miku": ["初音ミク"]}
     hinted(empty, "a", "初音ミク")
     plan = plan_hints(empty)
     apply_hints(empty, plan)
@@ -67,7 +67,7 @@ def test_an_alias_means_the_class_in_hints_and_wherever_a_name_is_given(empty: D
     editor.rename("初音ミク", "Hatsune Miku")
     assert counted(empty) == {"Hatsune Miku": 2}
     editor.remove_alias("初音ミク")
-    assert aliases(empty.db) == {}
+    assert list_aliases(empty.db) == {}
     hinted(empty, "b", "初音ミク")
     assert plan_hints(empty).result()["labels"] == {"初音ミク": 1}
 
@@ -86,7 +86,7 @@ def test_an_alias_may_have_what_no_folder_may(empty: Dataset) -> None:
         with pytest.raises(UsageError, match="is not a class name"):
             editor.add(name)
         with pytest.raises(UsageError, match="is not a class name"):
-            empty.classes.resolved(name)
+            empty.classes.resolve(name)
 
 
 def test_what_cannot_be_is_refused_with_the_mend_and_nothing_changes(empty: Dataset) -> None:
@@ -142,16 +142,16 @@ def test_samples_of_a_deleted_class_are_in_no_split_until_an_undo(
     empty: Dataset, labeler: Labeler
 ) -> None:
     labelled(empty, hana=3, rei=3)
-    keys = [sample.key for sample in empty.samples.by_key()]
+    keys = [sample.key for sample in empty.samples.iter_by_key()]
     empty.samples.set_splits(
         {key: (key, "test") for key in keys}, "by hand", dict.fromkeys(keys, 1)
     )
-    before = {sample.key: sample for sample in empty.samples.by_key()}
+    before = {sample.key: sample for sample in empty.samples.iter_by_key()}
     done = labeler("classes", "delete", "hana", "-d", empty.root, "--json")
     assert json.loads(done.stdout)["back_in_queue"] == 3, done.stderr
-    for sample in empty.samples.by_key():
+    for sample in empty.samples.iter_by_key():
         placed = (sample.split, sample.fold, sample.moment)
         wanted = ("test", 1, sample.key) if sample.label == "rei" else (None, None, None)
         assert placed == wanted
     assert labeler("undo", "-d", empty.root).returncode == 0
-    assert {sample.key: sample for sample in empty.samples.by_key()} == before
+    assert {sample.key: sample for sample in empty.samples.iter_by_key()} == before

@@ -101,8 +101,8 @@ def test_doubtful_pairs_are_printed_until_a_person_has_spoken(
 ) -> None:
     where = ("-d", empty.root, "--json")
     assert told(labeler("dedup", "--simulate", *where))["doubtful"] == 0
-    with empty.db.write():
-        empty.db.run("UPDATE pair SET verdict='doubtful' WHERE verdict='same'")
+    with empty.db.transaction():
+        empty.db.execute("UPDATE pair SET verdict='doubtful' WHERE verdict='same'")
     found = told(labeler("dedup", *where))
     assert (found["doubtful"], found["set_aside"]) == (1, 0)
     pair = told(labeler("groups", "--doubtful", "-d", empty.root))

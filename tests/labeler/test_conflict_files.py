@@ -69,7 +69,7 @@ def test_an_import_names_what_is_disputed_and_what_is_no_picture(
 def test_a_dispute_that_is_over_is_forgotten(empty: Dataset, tree: Path) -> None:
     line = ("import", tree, "-d", empty.root)
     run_here("labeler.cli", *line)
-    key = next(one.key for one in empty.samples.by_key() if one.status == "queue")
+    key = next(one.key for one in empty.samples.iter_by_key() if one.status == "queue")
     run_here("labeler.cli", "label", "rei", key, "-d", empty.root)
     text = said(run_here("labeler.cli", *line))
     assert "hana/0.jpg: hana, decided: rei" in text

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from test_verification import cel
 
 from gleanset import Dataset
-from gleanset.db.duplicates import NOT, SAME, Pairs, PairVerdict, Relation
+from gleanset.db.duplicates import NOT_SAME, SAME, Pairs, PairVerdict, Relation
 from labeler.duplicates.contradictions import find_contested_pairs
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
@@ -83,7 +83,7 @@ def test_what_only_a_common_part_ties_is_a_question(
     for doubt in plan.doubts:
         a, b = sorted(member.id for member in doubt.members)
         assert doubt.contested
-        assert pairs.compared(a, b) is not None
+        assert pairs.get_comparison(a, b) is not None
     for group in plan.sets:
         for one, other in combinations([keys[member.key] for member in group.members], 2):
             assert compare(prepare(images[one]), prepare(images[other])).same
@@ -121,19 +121,19 @@ def test_copies_of_one_image_that_refuse_each_other_are_not_in_one_group(dataset
 
     pairs = Pairs(dataset.db)
     same = [verdict(centre, one, SAME, 1.0), verdict(centre, other, SAME, 5.0)]
-    pairs.settle([*same, verdict(one, other, NOT, 20.0)])
+    pairs.save_verdicts([*same, verdict(one, other, NOT_SAME, 20.0)])
     plan = DuplicateFinder(dataset, workers=1).plan()
     (group,), (doubt,) = plan.sets, plan.doubts
     assert {member.id for member in group.members} == {centre, one}
     assert (doubt.contested, {member.id for member in doubt.members}) == (True, {centre, other})
     # Two crops that have less in common with each other contradict nothing.
-    pairs.settle([verdict(one, other, NOT, 20.0, overlap=0.3)])
+    pairs.save_verdicts([verdict(one, other, NOT_SAME, 20.0, overlap=0.3)])
     plan = DuplicateFinder(dataset, workers=1).plan()
     assert ([len(group.members) for group in plan.sets], plan.doubts) == ([3], [])
 
 
 def rows_of(dataset: Dataset, keys: Mapping[str, object]) -> dict[str, int]:
-    return dict(zip(keys, Pairs(dataset.db).numbers(list(keys)), strict=True))
+    return dict(zip(keys, Pairs(dataset.db).get_ids(list(keys)), strict=True))
 
 
 def test_what_shows_no_more_than_a_copy_is_not_asked_about() -> None:
@@ -142,7 +142,7 @@ def test_what_shows_no_more_than_a_copy_is_not_asked_about() -> None:
 
     def verdict(a: int, b: int) -> PairVerdict:
         asked.append((a, b))
-        return PairVerdict(a, b, 0.0, 1.0, SAME if b < 200 else NOT)
+        return PairVerdict(a, b, 0.0, 1.0, SAME if b < 200 else NOT_SAME)
 
     crops = {(1, row): Relation.MORE_A for row in range(2, 100)}
     assert find_contested_pairs(crops, verdict) == set()

@@ -10,7 +10,7 @@ from labeler_makers import add_faces, add_image, label, plain
 from gleanset import Dataset, Origin
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.journal import Choice
-from gleanset.db.maintenance import contradictions
+from gleanset.db.maintenance import find_contradictions
 from labeler.acceptance import apply_hints, plan_hints
 from labeler.duplicates.decisions import accept
 from labeler.duplicates.finder import DuplicateFinder
@@ -24,8 +24,10 @@ def found_as(dataset: Dataset, name: str, hint: str | None, faces: int = 1) -> s
 
 def copies(dataset: Dataset, *keys: str) -> None:
     """The pixels say that these are the same."""
-    rows = sorted(Pairs(dataset.db).numbers(keys))
-    Pairs(dataset.db).settle([PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in combinations(rows, 2)])
+    rows = sorted(Pairs(dataset.db).get_ids(keys))
+    Pairs(dataset.db).save_verdicts(
+        [PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in combinations(rows, 2)]
+    )
 
 
 def dedup(dataset: Dataset) -> dict[str, object]:
@@ -42,12 +44,12 @@ def accept_hints(dataset: Dataset) -> dict[str, object]:
 
 
 def labels(dataset: Dataset) -> dict[str, str]:
-    return {s.key: str(s.label) for s in dataset.samples.by_key() if s.status == "labelled"}
+    return {s.key: str(s.label) for s in dataset.samples.iter_by_key() if s.status == "labelled"}
 
 
 def told_apart(dataset: Dataset) -> dict[str, str]:
     """The labels of what takes part in a split."""
-    return {s.key: str(s.label) for s in dataset.samples.by_key() if s.label and s.kept}
+    return {s.key: str(s.label) for s in dataset.samples.iter_by_key() if s.label and s.kept}
 
 
 @pytest.mark.parametrize("order", sorted(set(permutations([dedup, accept_hints] * 2)), key=str))
@@ -59,7 +61,7 @@ def test_copies_under_different_hints_get_no_label_in_any_order(
     for command in (*order, dedup, accept_hints):
         command(empty)  # type: ignore[operator]
     assert labels(empty) == {alone: "hana"}
-    assert contradictions(empty.db)["disputed_labels"].cases == 0
+    assert find_contradictions(empty.db)["disputed_labels"].cases == 0
     assert dedup(empty)["disputed"] == 1
     assert accept_hints(empty)["left"] == {"disputed hint": 2}
     before = plain(empty)
@@ -90,7 +92,7 @@ def test_a_person_settles_a_disputed_group(empty: Dataset) -> None:
     accept_hints(empty)
     assert set(told_apart(empty).values()) == {"rei"}
     assert len(told_apart(empty)) == 1
-    assert contradictions(empty.db)["disputed_labels"].cases == 0
+    assert find_contradictions(empty.db)["disputed_labels"].cases == 0
 
 
 def test_a_label_by_hint_gives_way_to_that_of_a_person(empty: Dataset) -> None:
@@ -108,10 +110,10 @@ def test_who_chooses_a_copy_in_a_conflict_chooses_its_label(empty: Dataset) -> N
     one, other = found_as(empty, "a", "hana"), found_as(empty, "b", "hana")
     accept_hints(empty)
     copies(empty, one, other)
-    empty.journal.step("Reject", [Choice(other, "reject")])
+    empty.journal.apply("Reject", [Choice(other, "reject")])
     (group,) = DuplicateFinder(empty).plan().open_sets()
     assert group.decisions == ("hana", "rejected")
     accept(empty, [group.with_best(one)])
     assert labels(empty) == {one: "hana", other: "hana"}
-    last = {decision.sample: decision.provenance for decision in empty.journal.each()}
+    last = {decision.sample: decision.provenance for decision in empty.journal.iterate()}
     assert last == {one: "person", other: "duplicate"}

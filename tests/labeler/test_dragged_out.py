@@ -33,14 +33,14 @@ def test_files_have_the_names_of_their_images_and_no_two_the_same(empty: Dataset
             faces = [Face("whole", Box(0, 0, 120, 90), 1.0)]
             if not number:
                 faces += [Face("drawn", Box(left, 10, 40, 40), 1.0) for left in (5, 60)]
-            with empty.db.write():
+            with empty.db.transaction():
                 empty.take_original(keep.store, measured, Origin("folder", title, title=title))
                 pixels = np.zeros((90, 120, 3), np.uint8)
                 cuts = [cutter.cut(measured.sha256, pixels, face) for face in faces]
-                empty.faces.record(measured.sha256, "drawn", "t", cuts)
+                empty.faces.replace(measured.sha256, "drawn", "t", cuts)
     session = SortingSession(empty)
-    keys = [sample.key for sample in empty.samples.each()]
-    rows = list(session.tiles.rows_of(keys).values())
+    keys = [sample.key for sample in empty.samples.iterate()]
+    rows = list(session.tiles.get_ids(keys).values())
     assert len(rows) == len(TITLES) + 2
     for _ in range(2):  # and once more over what is there
         files = [Path(path) for path in paths_of(empty, session.tiles, rows)]

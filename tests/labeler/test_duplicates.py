@@ -99,9 +99,9 @@ def drawn_face(who: Character, seed: int) -> Image.Image:
 
 def in_use(dataset: Dataset) -> list[str]:
     """The labelled samples that are not set aside."""
-    labelled = [s.key for s in dataset.samples.by_key() if s.status == "labelled"]
+    labelled = [s.key for s in dataset.samples.iter_by_key() if s.status == "labelled"]
     pairs = Pairs(dataset.db)
-    members = pairs.members(pairs.numbers(labelled)).values()
+    members = pairs.get_members(pairs.get_ids(labelled)).values()
     return sorted(member.key for member in members if member.kept)
 
 
@@ -127,7 +127,7 @@ def test_the_best_is_kept_and_the_label_moves_to_it(dataset: Dataset) -> None:
     assert in_use(dataset) == [good]
     assert dataset.journal.undo(step).restored == 2, "one lost its label, the other its place"
     assert in_use(dataset) == [poor]
-    undo = max(decision.step for decision in dataset.journal.each())
+    undo = max(decision.step for decision in dataset.journal.iterate())
     dataset.journal.undo(undo)  # a redo
     assert in_use(dataset) == [good]
     assert DuplicateFinder(dataset).apply(DuplicateFinder(dataset).plan()) is None
@@ -181,7 +181,7 @@ def test_a_stale_plan_is_refused(dataset: Dataset) -> None:
     label(dataset, poor, "hana")
     with pytest.raises(UsageError, match="make a new plan"):
         DuplicateFinder(dataset).apply(plan)
-    assert Pairs(dataset.db).grouped() == set()
+    assert Pairs(dataset.db).get_duplicate_ids() == set()
 
 
 @pytest.mark.damages("a picture is removed")
@@ -193,7 +193,7 @@ def test_a_missing_file_is_a_rejection_and_the_run_goes_on(dataset: Dataset) -> 
     dataset.image_path(sample.image, "JPEG").unlink()
     finder = DuplicateFinder(dataset, workers=1)
     assert finder.search() == (2, 1, 1, 1)
-    assert [r.what for r in dataset.rejections.each()] == [lost]
+    assert [r.what for r in dataset.rejections.iterate()] == [lost]
     assert groups(finder.plan()) == {frozenset((good, poor))}
 
 
@@ -206,10 +206,10 @@ def test_planning_writes_nothing_and_brings_the_verdicts_it_needed(dataset: Data
     ]
     finder, pairs = DuplicateFinder(dataset, workers=1), Pairs(dataset.db)
     finder.search()
-    with dataset.db.write():
-        dataset.db.run("DELETE FROM pair")
-    chain = pairwise(sorted(pairs.numbers(keys)))
-    pairs.settle([PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in chain])
+    with dataset.db.transaction():
+        dataset.db.execute("DELETE FROM pair")
+    chain = pairwise(sorted(pairs.get_ids(keys)))
+    pairs.save_verdicts([PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in chain])
     before = pair_rows(dataset)
     plan = finder.plan()
     assert [len(group.members) for group in plan.sets] == [4]
@@ -222,4 +222,4 @@ def test_planning_writes_nothing_and_brings_the_verdicts_it_needed(dataset: Data
 
 
 def pair_rows(dataset: Dataset) -> list[tuple[object, ...]]:
-    return [tuple(row) for row in dataset.db.rows("SELECT * FROM pair ORDER BY a, b, kind")]
+    return [tuple(row) for row in dataset.db.fetch_all("SELECT * FROM pair ORDER BY a, b, kind")]

@@ -17,7 +17,7 @@ from PIL import Image
 from tools_for_tests import python_path, run_here
 
 from gleanset import Box, Dataset, Origin
-from gleanset.db.classes import Curation, Placement
+from gleanset.db.classes import Placement, Placements
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
 from gleanset.db.samples import Balances, SampleWeight
@@ -74,7 +74,7 @@ def test_what_has_no_label_or_no_split_is_left_out(empty: Dataset, tmp_path: Pat
     (kept,) = put(empty, encoded(picture(0)), "kept.jpg")
     (rejected,) = put(empty, encoded(picture(1)), "rejected.jpg")
     (unsplit,) = put(empty, encoded(picture(2)), "unsplit.jpg")
-    empty.journal.step("Reject", [Choice(rejected, "reject")])
+    empty.journal.apply("Reject", [Choice(rejected, "reject")])
     empty.samples.set_splits({kept: ("m", "train"), rejected: ("n", "train")}, "by hand")
     assert unsplit
     assert set(export(empty, tmp_path / "out")) == {"train/hana/kept.jpg", MARKER}
@@ -211,10 +211,10 @@ def test_what_stays_out_is_counted_by_reason(empty: Dataset, tmp_path: Path, for
     licensed = Origin("folder", "6", title="6.jpg", licence="CC0")
     put(empty, encoded(picture(6)), "6.jpg", origin=licensed)
     queued, unsplit, duplicate, queued_duplicate = keys[:4]
-    step = empty.journal.step("back", [Choice(queued, "add"), Choice(queued_duplicate, "add")])
-    rows = Pairs(empty.db).numbers([duplicate, queued_duplicate])
-    Curation(empty.db).place(step, [Placement(row, False, keys[4], "copy") for row in rows])
-    splits = {s.key: (s.key, s.split) for s in empty.samples.by_key() if s.key != unsplit}
+    step = empty.journal.apply("back", [Choice(queued, "add"), Choice(queued_duplicate, "add")])
+    rows = Pairs(empty.db).get_ids([duplicate, queued_duplicate])
+    Placements(empty.db).apply(step, [Placement(row, False, keys[4], "copy") for row in rows])
+    splits = {s.key: (s.key, s.split) for s in empty.samples.iter_by_key() if s.key != unsplit}
     empty.samples.set_splits(splits, "by hand")
     words = ("export", tmp_path / "out", "--format", form, "--licence", "cc0", "-d", empty.root)
     for also in (["--simulate"], []):
@@ -255,7 +255,7 @@ def test_killed_in_the_middle_the_old_export_is_whole_and_the_next_run_cleans_up
     before: dict[str, bytes] = {}
     if earlier:
         kept = [item.sample.key for item in plan_export(empty)][:3]
-        everything = {s.key: (s.key, s.split) for s in empty.samples.by_key()}
+        everything = {s.key: (s.key, s.split) for s in empty.samples.iter_by_key()}
         empty.samples.set_splits({key: (key, "train") for key in kept}, "by hand")
         before = export(empty, out)
         empty.samples.set_splits(everything, "by hand")

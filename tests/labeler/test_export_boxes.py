@@ -110,9 +110,11 @@ def test_names_that_differ_in_their_ending_alone_keep_their_boxes_apart(
 def test_a_picture_with_a_face_nobody_decided_on_is_left_out_and_told(
     empty: Dataset, drawn: dict[str, list[Box]], tmp_path: Path, format_: str
 ) -> None:
-    key = next(s.key for s in empty.samples.by_key() if s.label == "hana" and s.split == "train")
+    key = next(
+        s.key for s in empty.samples.iter_by_key() if s.label == "hana" and s.split == "train"
+    )
     twin = put(empty, encoded(picture(8)), "eight.jpg", [LEFT, RIGHT])
-    empty.journal.step("Back into the queue", [Choice(twin[1], "add")])
+    empty.journal.apply("Back into the queue", [Choice(twin[1], "add")])
     sample = empty.samples.get(twin[1])
     assert sample is not None
     assert (sample.status, key != twin[1]) == ("queue", True)
@@ -123,7 +125,7 @@ def test_a_picture_with_a_face_nobody_decided_on_is_left_out_and_told(
     assert (taken["exported"], taken["pictures"]) == (7, 6)
     assert "it lacks a box" in taken["notes"][0]
     # Once it is no face of interest, nothing is missing.
-    empty.journal.step("Reject", [Choice(twin[1], "reject")])
+    empty.journal.apply("Reject", [Choice(twin[1], "reject")])
     decided = run(empty, tmp_path / "out", format=format_)
     assert (decided["exported"], "notes" in decided) == (7, False)
 
@@ -131,7 +133,7 @@ def test_a_picture_with_a_face_nobody_decided_on_is_left_out_and_told(
 def test_a_whole_picture_that_waits_is_no_missing_face(empty: Dataset, tmp_path: Path) -> None:
     put(empty, encoded(picture(0)), "a.jpg", [LEFT])
     (whole,) = put(empty, encoded(picture(0)), "a.jpg")
-    empty.journal.step("Back into the queue", [Choice(whole, "add")])
+    empty.journal.apply("Back into the queue", [Choice(whole, "add")])
     assert run(empty, tmp_path / "out", format="coco")["exported"] == 1
 
 
@@ -139,10 +141,10 @@ def test_a_copy_that_was_set_aside_still_has_its_box(empty: Dataset, tmp_path: P
     """It is no sample of its own any more, but its face is on the picture."""
     keys = put(empty, encoded(picture(0)), "a.jpg", [LEFT, RIGHT])
     (kept,) = put(empty, encoded(picture(1)), "b.jpg", [LEFT])
-    empty.journal.step("Back into the queue", [Choice(keys[1], "add")])
-    with empty.db.write():
-        empty.db.run("UPDATE sample SET grp='g' WHERE key IN (?,?)", (keys[1], kept))
-        empty.db.run("UPDATE sample SET kept=0 WHERE key=?", (keys[1],))
+    empty.journal.apply("Back into the queue", [Choice(keys[1], "add")])
+    with empty.db.transaction():
+        empty.db.execute("UPDATE sample SET grp='g' WHERE key IN (?,?)", (keys[1], kept))
+        empty.db.execute("UPDATE sample SET kept=0 WHERE key=?", (keys[1],))
     found = run(empty, tmp_path / "out", format="coco")
     assert coco_boxes(tmp_path / "out") == {("train", "hana", LEFT): 2, ("train", "hana", RIGHT): 1}
     assert "notes" not in found
@@ -151,8 +153,8 @@ def test_a_copy_that_was_set_aside_still_has_its_box(empty: Dataset, tmp_path: P
 def test_a_box_that_leaves_its_picture_ends_at_the_border(empty: Dataset, tmp_path: Path) -> None:
     """Ultralytics throws a picture away whose box does not lie in it."""
     put(empty, encoded(picture(0)), "a.jpg", [LEFT])
-    with empty.db.write():
-        empty.db.run("UPDATE face SET w=200, h=200")
+    with empty.db.transaction():
+        empty.db.execute("UPDATE face SET w=200, h=200")
     run(empty, tmp_path / "out", format="coco")
     # The sample is known by the box that was found, so its own box stands in here.
     (box,) = (box for _, _, box in coco_boxes(tmp_path / "out"))

@@ -66,7 +66,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 
 def wanted(dataset: Dataset) -> Counter[tuple[str, str]]:
-    return Counter((str(s.split), str(s.label)) for s in dataset.samples.in_splits())
+    return Counter((str(s.split), str(s.label)) for s in dataset.samples.iter_in_splits())
 
 
 def run(dataset: Dataset, out: Path, **options: Any) -> dict[str, object]:
@@ -228,7 +228,7 @@ def test_every_form_says_for_programs_what_is_in_it(
         what: {row[f"{what}/name"]: row[f"{what}/pictures"] for row in records[what]["data"]}
         for what in ("splits", "licences", "sources")
     }
-    assert counted["splits"] == Counter(str(s.split) for s in dataset.samples.in_splits())
+    assert counted["splits"] == Counter(str(s.split) for s in dataset.samples.iter_in_splits())
     assert counted["sources"] == {"flickr": sum(wanted(dataset).values())}
     assert counted["licences"].keys() == {"CC-BY-4.0", "all rights reserved", "unknown"}
     assert told["license"] == ["CC-BY-4.0", "all rights reserved"]
@@ -269,7 +269,9 @@ def test_mlcroissant_validates_every_form_and_reads_its_pictures(
     ]
     found = Counter((row["split"].decode(), row["label"].decode()) for row in rows)
     if FORMATS[format_].pictures == "whole":
-        in_pictures = {(s.image, str(s.split), str(s.label)) for s in dataset.samples.in_splits()}
+        in_pictures = {
+            (s.image, str(s.split), str(s.label)) for s in dataset.samples.iter_in_splits()
+        }
         assert found == Counter((split, label) for _, split, label in in_pictures)
     else:
         assert found == wanted(dataset)
@@ -296,14 +298,16 @@ def test_the_card_tells_what_each_stage_recorded(empty: Dataset, tmp_path: Path)
             origin=Origin("flickr", str(number)),
         )
         sha256 = hashlib.sha256(data).hexdigest()
-        with empty.db.write():
-            empty.db.run(
+        with empty.db.transaction():
+            empty.db.execute(
                 "INSERT OR REPLACE INTO scan(image,detector,settings,cut,at) SELECT id, "
                 "'animeface', ?, 'margin=0.8 square', '' FROM image WHERE sha256=?",
                 ("threshold=0.9" if number else "threshold=0.5", sha256),
             )
             if number == 5:  # no search of today found it
-                empty.db.run("UPDATE sample SET face=NULL WHERE image=(SELECT max(id) FROM image)")
+                empty.db.execute(
+                    "UPDATE sample SET face=NULL WHERE image=(SELECT max(id) FROM image)"
+                )
     card = card_of(empty, tmp_path / "out")
     assert "- 4 faces found by animeface (threshold=0.9), cut with margin=0.8 square\n" in card
     assert "- 1 face found by animeface (threshold=0.5), cut with margin=0.8 square\n" in card
@@ -317,7 +321,7 @@ def test_a_licence_filter_leaves_out_what_may_not_be_passed_on(
     found = run(dataset, tmp_path / "out", licences=("cc-*",))
     told = (tmp_path / "out" / "LICENSES.csv").read_text(encoding="utf-8")
     assert found["exported"] == sum(
-        "CC-BY-4.0" in str(dataset.images.get(s.image)) for s in dataset.samples.in_splits()
+        "CC-BY-4.0" in str(dataset.images.get(s.image)) for s in dataset.samples.iter_in_splits()
     )
     assert "all rights" not in told
     with pytest.raises(InputUnusable, match="gpl"):

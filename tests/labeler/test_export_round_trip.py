@@ -90,10 +90,10 @@ def fill(dataset: Dataset) -> None:
 def rows(dataset: Dataset, *, cut: bool) -> list[Row]:
     """What each sample has; of faces that were cut out nothing but the class can be equal."""
     found = []
-    for sample in dataset.samples.by_key():
+    for sample in dataset.samples.iter_by_key():
         image = dataset.images.get(sample.image)
         assert image is not None
-        [face] = dataset.faces.of(sample.image)
+        [face] = dataset.faces.list_in_image(sample.image)
         o = max(image.origins, key=lambda origin: origin.author or "")
         place = (0, 0, 0, 0) if cut else tuple(face.face.box)
         credit = (o.title, o.original_path, o.author, o.licence, o.page_url)
@@ -154,12 +154,12 @@ def test_images_moved_about_keep_their_credit_in_another_dataset(
     next((out / "train" / "hana").iterdir()).rename(out / "train" / "rei" / "renamed.jpg")
     with Dataset.create(tmp_path / "other") as other:
         import_labelled(other, ImportRequest(path=str(out), workers=1))
-        origins = [origin for image in other.images.each() for origin in image.origins]
+        origins = [origin for image in other.images.iterate() for origin in image.origins]
         assert {(o.author, o.licence, o.title) for o in origins} == {
             ("hana", "CC0", "hana.jpg"),
             ("rei", "CC0", "rei.jpg"),
         }
-        assert {sample.label for sample in other.samples.by_key()} == {"rei"}
+        assert {sample.label for sample in other.samples.iter_by_key()} == {"rei"}
 
 
 @pytest.mark.parametrize("form", ["imagefolder", "captions", "yolo-classify"])
@@ -183,7 +183,7 @@ def test_a_split_here_is_kept(empty: Dataset, tmp_path: Path) -> None:
         [mine] = put(other, encoded(picture(1)), "b.jpg", split="val")
         told = import_labelled(other, ImportRequest(path=str(tmp_path / "out"), workers=1))
         assert told["split_folders_not_taken_over"] == {"test": 1}
-        splits = {sample.key: sample.split for sample in other.samples.by_key()}
+        splits = {sample.key: sample.split for sample in other.samples.iter_by_key()}
         assert splits.pop(mine) == "val"
         assert [*splits.values()] == [None]
 
@@ -197,7 +197,7 @@ def test_coco_licences_of_others_are_kept(empty: Dataset, tmp_path: Path) -> Non
     document = {"images": [image], "annotations": [box], "categories": categories}
     (tmp_path / "a.json").write_text(json.dumps(document | {"licenses": [licence]}))
     import_labelled(empty, ImportRequest(path=str(tmp_path), workers=1))
-    [origin] = next(iter(empty.images.each())).origins
+    [origin] = next(iter(empty.images.iterate())).origins
     assert origin.licence == "Attribution (https://example.org/by/2.0/)"
     assert origin.page_url == "https://example.org/x"
 

@@ -100,7 +100,7 @@ def test_every_picture_is_in_one_shard_with_its_licence_and_hash(
     dataset: Dataset, written: WrittenShards
 ) -> None:
     _, out, result = written
-    wanted = {sample.key: sample for sample in dataset.samples.in_splits()}
+    wanted = {sample.key: sample for sample in dataset.samples.iter_in_splits()}
     assert (result["exported"], result["shards"]) == (len(wanted), 7)
     total = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     assert total["pictures"] == len(wanted)
@@ -210,7 +210,7 @@ def test_shards_that_have_not_changed_are_linked_and_edited_ones_are_not(
 @pytest.mark.damages("a picture is removed")
 def test_a_lost_picture_is_named_and_comes_when_it_is_back(empty: Dataset, tmp_path: Path) -> None:
     fill(empty)
-    whole = next(s for s in empty.samples.in_splits() if s.detector == "whole")
+    whole = next(s for s in empty.samples.iter_in_splits() if s.detector == "whole")
     image = empty.images.get(whole.image)
     assert image is not None
     lost = empty.image_path(image.sha256, image.format)
@@ -220,7 +220,7 @@ def test_a_lost_picture_is_named_and_comes_when_it_is_back(empty: Dataset, tmp_p
     assert isinstance(result["failed"], dict)
     (name,) = result["failed"]
     assert whole.key in name
-    assert [r.what for r in empty.rejections.each() if r.stage == "export"] == [name]
+    assert [r.what for r in empty.rejections.iterate() if r.stage == "export"] == [name]
     (tmp_path / "lost").rename(lost)
     assert "failed" not in run(empty, out, format="parquet", **SMALL)
     inside = {k for path in out.glob("*.parquet") for k in records(path)}

@@ -27,7 +27,7 @@ def unmeasured(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Face
     drawn = drawn_once(tmp_path_factory, 70, classes=5)
     shutil.copytree(drawn.root, tmp_path / "d")
     with Dataset.open(tmp_path / "d") as dataset:
-        dataset.db.run("DELETE FROM quality")
+        dataset.db.execute("DELETE FROM quality")
     return FaceSet(tmp_path / "d", drawn.truth)
 
 
@@ -38,7 +38,7 @@ def only(page: ClassPage | None) -> ClassPage:
 
 def people(dataset: Dataset, page: ClassPage, faces: FaceSet) -> list[set[str]]:
     """Who is in each group of an overview."""
-    tiles = SortingSession(dataset).tiles.of(page.rows)
+    tiles = SortingSession(dataset).tiles.get_many(page.rows)
     who = [faces.truth[tiles[tile.rows[0]].key] for tile in page.tiles]
     ends = [sum(page.groups[: n + 1]) for n in range(len(page.groups))]
     return [set(who[end - size : end]) for end, size in zip(ends, page.groups, strict=True)]
@@ -68,8 +68,8 @@ def test_one_class_does_not_take_those_who_are_not_like_it(unmeasured: FaceSet) 
         pages = Pages(session := SortingSession(dataset))
         page = only(pages.next())
         half = page.rows[: page.groups[0] // 2]
-        named = {tile.key for tile in session.tiles.of(half).values()}
-        dataset.journal.step("Label", [Choice(key, "label", "A") for key in named])
+        named = {tile.key for tile in session.tiles.get_many(half).values()}
+        dataset.journal.apply("Label", [Choice(key, "label", "A") for key in named])
         (who,) = {unmeasured.truth[key] for key in named}
         rest = [PresortedSample(key, 1, (Proposal("A", 0.95),)) for key in unmeasured.truth]
         Proposals(dataset.db).replace(rest, {})
@@ -94,7 +94,7 @@ def test_what_cannot_be_read_holds_nobody_up(unmeasured: FaceSet) -> None:
         assert only(pages.next()).kind is PageKind.GROUPS
         # Once everybody else is named, they are still there, and no group.
         session = SortingSession(dataset)
-        waiting = SortingQueue(dataset.db).of(SortingQueue(dataset.db).waiting(POOL))
+        waiting = SortingQueue(dataset.db).get_features(SortingQueue(dataset.db).list_waiting(POOL))
         session.file([like.id for like in waiting if like.descriptor], "Miku")
         last = only(pages.next())
         assert (last.kind, len(last.tiles)) == (PageKind.PLAIN, 20)
@@ -107,9 +107,9 @@ def test_of_a_big_set_a_fair_sample_is_measured_first_and_looked_at(
 ) -> None:
     copy_of_many(tmp_path_factory, 4000, tmp_path / "d")  # in the order of their classes, mostly
     with Dataset.open(tmp_path / "d") as dataset:
-        pages = list(QualityMeasures(dataset.db).missing(VERSION, 1000))
+        pages = list(QualityMeasures(dataset.db).iter_missing(VERSION, 1000))
         assert sorted(row for page in pages for row in page) == list(range(1, 4001))
-        for part in (pages[0], pages[0][:300], SortingQueue(dataset.db).waiting(1000)):
+        for part in (pages[0], pages[0][:300], SortingQueue(dataset.db).list_waiting(1000)):
             assert len(part) in (300, 1000)
             quarters = [sum((row - 1) // 1000 == n for row in part) for n in range(4)]
             assert min(quarters) > 0.6 * len(part) / 4, quarters
@@ -125,14 +125,16 @@ def test_samples_that_a_presort_has_not_seen_are_learnt_about_in_the_window(
     shutil.copytree(drawn.root, tmp_path / "d")
     with Dataset.open(tmp_path / "d") as dataset:
         keys = sorted(drawn.truth)
-        dataset.journal.step("Label", [Choice(key, "label", drawn.truth[key]) for key in keys[:40]])
+        dataset.journal.apply(
+            "Label", [Choice(key, "label", drawn.truth[key]) for key in keys[:40]]
+        )
         sure = {key: (Proposal(drawn.truth[key], 0.99),) for key in keys[:40]}
         seen = [PresortedSample(key, n, top) for n, (key, top) in enumerate(sure.items())]
         facts = {"known": sorted(set(drawn.names)), "labelled": 40}
         Proposals(dataset.db).replace(seen, facts)
         session = SortingSession(dataset)
         page = only(Pages(session).next())
-        shown = session.tiles.of(page.rows)
+        shown = session.tiles.get_many(page.rows)
         said = [(shown[tile.rows[0]].key, tile.proposal.label) for tile in page.tiles]
         assert page.kind in (PageKind.CLASS, PageKind.LEFT)
         assert sum(drawn.truth[key] == label for key, label in said) > 0.8 * len(said)

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from tools_for_tests import run_here
 
 from gleanset import Dataset, Origin
-from gleanset.db.runs import Doubt, Doubts
+from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.work.progress import Progress
 from labeler.gallery.request import GalleryRequest
@@ -68,8 +68,8 @@ def sorted_faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
         put(made, encoded(picture(50).resize((90, 60)), quality=60), "copy", label="rei")
         done = run_here("labeler.cli", "dedup", "-d", root, "--workers", "1", "--json", cwd=root)
         assert json.loads(done.stdout)["set_aside"] == 1
-        one = next(s.key for s in made.samples.by_key() if s.label == "rei" and not s.group)
-        Doubts(made.db).replace([Doubt(one, "rei", ODD, 0.93, 0.9, "run")])
+        one = next(s.key for s in made.samples.iter_by_key() if s.label == "rei" and not s.group)
+        LabelIssues(made.db).replace([LabelIssue(one, "rei", ODD, 0.93, 0.9, "run")])
         yield made
 
 

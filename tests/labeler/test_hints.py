@@ -37,7 +37,7 @@ def test_one_hint_and_one_face_is_accepted_and_says_where_the_label_is_from(
     assert sample is not None
     assert (sample.status, sample.label) == ("labelled", "hana")
     assert result == {"accepted": 1, "left_in_queue": 0, "labels": {"hana": 1}, "left": {}}
-    (decision,) = empty.journal.each()
+    (decision,) = empty.journal.iterate()
     assert (decision.sample, decision.value, decision.provenance) == (key, "hana", "hint")
 
 
@@ -61,16 +61,16 @@ def test_everything_doubtful_stays_in_the_queue_and_is_counted(
     assert result["accepted"] == 0
     assert result["left"] == {reason: faces}
     assert result["left_in_queue"] == faces
-    assert {s.key: s.status for s in empty.samples.by_key()} == dict.fromkeys(keys, "queue")
+    assert {s.key: s.status for s in empty.samples.iter_by_key()} == dict.fromkeys(keys, "queue")
     assert empty.journal.count() == 0
-    assert empty.classes.names() == []
+    assert empty.classes.list_names() == []
 
 
 def test_what_a_person_decided_is_left_alone(empty: Dataset) -> None:
     (mine,) = hinted(empty, "a", "hana")
     (away,) = hinted(empty, "b", "hana")
     label(empty, mine, "rei")
-    empty.journal.step("Reject", [Choice(away, "reject")])
+    empty.journal.apply("Reject", [Choice(away, "reject")])
     before = plain(empty)
     assert accept(empty)["accepted"] == 0
     assert plain(empty) == before
@@ -83,7 +83,7 @@ def test_all_are_one_step_and_undo_puts_all_back(empty: Dataset) -> None:
     before = plain(empty)
     accept(empty)
     assert plain(empty) != before
-    assert len({decision.step for decision in empty.journal.each()}) == 1
+    assert len({decision.step for decision in empty.journal.iterate()}) == 1
     undone = empty.journal.undo()
     assert (undone.restored, undone.changed_since) == (2, 0)
     assert plain(empty) == before
@@ -97,7 +97,7 @@ def test_what_a_person_decides_meanwhile_is_not_overwritten(empty: Dataset) -> N
     plan = plan_hints(empty)
     label(empty, mine, "rei")
     apply_hints(empty, plan)
-    assert {s.key: s.label for s in empty.samples.by_key()} == {mine: "rei", other: "hana"}
+    assert {s.key: s.label for s in empty.samples.iter_by_key()} == {mine: "rei", other: "hana"}
     assert plan.result()["accepted"] == 1
     assert plan.result()["left"] == {"decided meanwhile": 1}
 
@@ -109,7 +109,7 @@ def test_a_hint_of_a_renamed_class_means_that_class(empty: Dataset) -> None:
     label(empty, mine, "hana")
     ClassEditor(empty).rename("hana", "Hana")
     assert accept(empty)["labels"] == {"Hana": 2}
-    assert empty.classes.names() == ["Hana"]
+    assert empty.classes.list_names() == ["Hana"]
 
 
 def test_a_dropped_hint_stays_away_when_the_folder_is_harvested_again(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_dropped_hint_stays_away_when_the_folder_is_harvested_again(tmp_path: 
     assert dropped.json == {"dropped_from_images": 2}
     run_here("harvest.cli", *line)
     with Dataset.open(tmp_path / "d") as dataset:
-        origins = [origin for image in dataset.images.each() for origin in image.origins]
+        origins = [origin for image in dataset.images.iterate() for origin in image.origins]
         assert sorted(str(origin.hint) for origin in origins) == ["None", "None", "hana"]
     wrong = run_here("labeler.cli", "hints", "drop", "Downloads", *place)
     assert wrong.code == UsageError.exit_code

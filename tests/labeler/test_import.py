@@ -28,7 +28,7 @@ from labeler.importing.request import ImportRequest
 
 
 def labels(dataset: Dataset) -> Counter[str]:
-    return Counter(str(s.label) for s in dataset.samples.by_key() if s.status == "labelled")
+    return Counter(str(s.label) for s in dataset.samples.iter_by_key() if s.status == "labelled")
 
 
 def write(path: Path, seed: int) -> None:
@@ -59,7 +59,7 @@ def test_a_class_tree_with_splits_or_without(empty: Dataset, tmp_path: Path, spl
     found = run(empty, tmp_path / "tree")
     assert (found["added"], found["rejected"], found["ignored"]) == (6, 1, 0)
     assert labels(empty) == {"cat": 4, "owl": 2}
-    assert {d.provenance for d in empty.journal.each()} == {"import"}
+    assert {d.provenance for d in empty.journal.iterate()} == {"import"}
     again = run(empty, tmp_path / "tree")
     assert (again["added"], again["duplicate"], again["disputed"]) == (0, 6, 0)
     assert empty.journal.count() == 6
@@ -122,10 +122,10 @@ def test_the_same_picture_in_two_classes_is_disputed_and_waits(
     for added in (2, 0):
         found = run(empty, tmp_path / "tree")
         assert (found["added"], found["disputed"], found["labels"]) == (added, 1, {"b": 1})
-        assert sorted(s.status for s in empty.samples.by_key()) == ["labelled", "queue"]
-    assert "a or b" in {decision.provenance for decision in empty.journal.each()}
-    (waiting,) = [s.key for s in empty.samples.by_key() if s.status == "queue"]
-    empty.journal.step("Label", [Choice(waiting, "label", "a")])
+        assert sorted(s.status for s in empty.samples.iter_by_key()) == ["labelled", "queue"]
+    assert "a or b" in {decision.provenance for decision in empty.journal.iterate()}
+    (waiting,) = [s.key for s in empty.samples.iter_by_key() if s.status == "queue"]
+    empty.journal.apply("Label", [Choice(waiting, "label", "a")])
     assert run(empty, tmp_path / "tree")["disputed"] == 1
     assert labels(empty) == {"a": 1, "b": 1}, "what a person said stays"
 
@@ -147,9 +147,9 @@ def test_coco_boxes_become_faces_with_labels(empty: Dataset, tmp_path: Path) -> 
     found = run(empty, tmp_path / "instances.json")
     assert (found["kind"], found["added"], found["rejected"]) == ("coco", 1, 1)
     assert labels(empty) == {"hana": 1, "rei": 1}
-    faces = {found.face.box for found in empty.faces.each()}
+    faces = {found.face.box for found in empty.faces.iterate()}
     assert faces == {Box(10, 10, 30, 30), Box(60, 20, 30, 30)}
-    (why,) = empty.rejections.each()
+    (why,) = empty.rejections.iterate()
     assert why.reason == "box outside"
 
 
@@ -162,7 +162,7 @@ def test_our_own_coco_and_metadata_exports_come_back_equal(empty: Dataset, tmp_p
             found = run(other, tmp_path / kind)
             assert found["rejected"] == 0
             assert labels(other) == labels(empty) == {"hana": 8, "rei": 8}
-            assert len(list(other.faces.each())) == len(list(empty.faces.each()))
+            assert len(list(other.faces.iterate())) == len(list(empty.faces.iterate()))
 
 
 def test_moved_means_relabelled_whatever_the_name(empty: Dataset, tmp_path: Path) -> None:
@@ -272,10 +272,10 @@ def test_names_that_are_not_utf_8_come_in_again_and_again(tmp_path: Path) -> Non
     grouped = run_here("labeler.cli", *line, "--group-by", "(f)")
     assert (grouped.code, grouped.json["groups"]) == (0, 1)
     with Dataset.open(root) as dataset:
-        places = {origin.path for image in dataset.images.each() for origin in image.origins}
+        places = {origin.path for image in dataset.images.iterate() for origin in image.origins}
         here = str(tmp_path / "caf\\xe9" / "caf\\xe9")
         assert places == {f"{here}/cat/caf\\xe9.jpg", f"{here}/owl/caf\\xe9.jpg"}
-        assert [one.what for one in dataset.rejections.each()] == [
+        assert [one.what for one in dataset.rejections.iterate()] == [
             f"{here}/cat/broken-caf\\xe9.jpg"
         ]
         assert dataset.images.resolve(str(tree / "cat" / f"{odd}.jpg")).origins[0].path in places

@@ -472,7 +472,7 @@ def test_boxes_that_are_cut_are_those_that_were_drawn(empty: Dataset, tmp_path: 
     more = {"id": 2, "image_id": 1, "category_id": 1, "bbox": [300, 300, 9, 9]}
     put(tmp_path, "set/a.json", text=coco("a.jpg", more, width=120, height=80))
     found = run(empty, tmp_path / "set")
-    assert [face.face.box for face in empty.faces.each()] == [Box(5, 5, 20, 20)]
+    assert [face.face.box for face in empty.faces.iterate()] == [Box(5, 5, 20, 20)]
     assert found["ignored_annotations"] == {"box outside": 1}
     assert found["annotations_of"] == ["set/a.jpg: box outside"]
     put(tmp_path, "set/b.jpg", text=encoded(picture(2, (60, 60))))

@@ -6,7 +6,7 @@ import numpy as np
 from labeler_makers import add_faces, add_image, label
 
 from curation.likeness.descriptor import WIDTH
-from curation.likeness.vectors import FACT, Rows, sample_name, write_space
+from curation.likeness.vectors import VECTORS_FACT, Rows, sample_vector_name, save_vectors
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.sorting import SampleFeatures, SortingQueue
@@ -18,7 +18,7 @@ from labeler.sorting.session import SortingSession
 
 def waiting(dataset: Dataset) -> list[SampleFeatures]:
     queue = SortingQueue(dataset.db)
-    return queue.of(queue.waiting(1000))
+    return queue.get_features(queue.list_waiting(1000))
 
 
 def faces(dataset: Dataset, number: int) -> list[SampleFeatures]:
@@ -29,9 +29,9 @@ def faces(dataset: Dataset, number: int) -> list[SampleFeatures]:
 
 def presorted(dataset: Dataset, samples: list[SampleFeatures], rows: Rows) -> None:
     """What a presort leaves of these samples."""
-    names = [sample_name(sample.key, sample.region) for sample in samples]
-    space = write_space(dataset, names, rows)
-    Proposals(dataset.db).replace([], {FACT: space, "known": []})
+    names = [sample_vector_name(sample.key, sample.region) for sample in samples]
+    space = save_vectors(dataset, names, rows)
+    Proposals(dataset.db).replace([], {VECTORS_FACT: space, "known": []})
 
 
 def unit(rows: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Rows:
@@ -83,7 +83,7 @@ def test_a_newer_presort_is_noticed_and_one_whose_vectors_are_gone_is_not_missed
         presorted(empty, samples, two_kinds(12, seed))
         vectors, _ = likeness.space(samples)(samples)
         assert np.array_equal(vectors, two_kinds(12, seed))
-    Proposals(empty.db).replace([], {FACT: "gone"})
+    Proposals(empty.db).replace([], {VECTORS_FACT: "gone"})
     assert likeness.space(samples)(samples)[0].shape == (12, WIDTH)
 
 

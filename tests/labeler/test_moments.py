@@ -15,7 +15,7 @@ from labeler_makers import hash64
 from PIL import Image, ImageDraw, ImageFilter
 from tie_makers import tie
 
-from curation.moments import LOOK_ALIKE, find_moments, look_alikes
+from curation.moments import MAX_SIMILAR_BITS, find_moments, find_similar_pairs
 from gleanset.db.samples import GroupEvidence
 from gleanset.images.measure import measure
 
@@ -106,7 +106,9 @@ def test_neighbouring_frames_but_for_a_cut(gap: float, scene: int, expected: lis
     assert together(*ties) == expected
 
 
-@pytest.mark.parametrize(("bits", "expected"), [(LOOK_ALIKE, ["ab"]), (LOOK_ALIKE + 1, ["a", "b"])])
+@pytest.mark.parametrize(
+    ("bits", "expected"), [(MAX_SIMILAR_BITS, ["ab"]), (MAX_SIMILAR_BITS + 1, ["a", "b"])]
+)
 def test_looks_are_compared_bit_by_bit(bits: int, expected: list[str]) -> None:
     other = hash64("a") ^ ((1 << 64) - (1 << (64 - bits)))
     assert together(tie("a"), tie("b", phash=other)) == expected
@@ -170,7 +172,7 @@ def test_look_alikes_are_those_of_brute_force(values: list[int], distance: int) 
         for a, b in brute_force(values, distance)
         if a in first.values() and b in first.values() and values[a] != values[b]
     }
-    found = list(look_alikes(np.array(values, dtype=np.uint64), distance))
+    found = list(find_similar_pairs(np.array(values, dtype=np.uint64), distance))
     assert len(found) == len(set(found))
     assert set(found) == stars | distinct
 

@@ -27,7 +27,7 @@ def tree(empty: Dataset, tmp_path: Path) -> Path:
 
 
 def labels(dataset: Dataset) -> Counter[str]:
-    return Counter(str(s.label) for s in dataset.samples.by_key() if s.status == "labelled")
+    return Counter(str(s.label) for s in dataset.samples.iter_by_key() if s.status == "labelled")
 
 
 def keys(dataset: Dataset) -> dict[str, str]:

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 from labeler_makers import add_faces, add_image
 
-from curation.likeness.grouping import grouped
+from curation.likeness.grouping import cluster_rows
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes
 from gleanset.operations import operation
@@ -34,13 +34,13 @@ def stacks_for(count: int, proposal: ClassProposal = NO_IDEA) -> list[Stack]:
 def test_clusters_are_the_people_and_equal_rows_end() -> None:
     sizes = (9, 7, 5, 7)
     rows = people(sizes)
-    found = grouped(rows, 4)
+    found = cluster_rows(rows, 4)
     starts = np.cumsum((0, *sizes))
     wanted = [list(range(a, b)) for a, b in itertools.pairwise(starts)]
     assert sorted(sorted(cluster) for cluster in found) == wanted
     same = np.ones((6, 2), np.float32) / 2**0.5
-    assert [len(cluster) for cluster in grouped(same, 1)] == [6]
-    assert grouped(rows[:1], 1) == [[0]]
+    assert [len(cluster) for cluster in cluster_rows(same, 1)] == [6]
+    assert cluster_rows(rows[:1], 1) == [[0]]
 
 
 def test_an_overview_has_the_largest_groups_of_whom_nobody_is_decided() -> None:
@@ -98,18 +98,18 @@ def test_of_very_many_decided_some_of_each_class_are_beside_what_waits() -> None
 def test_what_earlier_versions_bound_opens_and_is_undone(empty: Dataset) -> None:
     keys = [key for n in range(4) for key in add_faces(empty, add_image(empty, f"image-{n}"))]
     session = SortingSession(empty)
-    rows = list(session.tiles.rows_of(keys).values())
-    with empty.db.write():
-        step = empty.journal.step(operation("same-person", count=2), [])
+    rows = list(session.tiles.get_ids(keys).values())
+    with empty.db.transaction():
+        step = empty.journal.apply(operation("same-person", count=2), [])
         apart = Change("apart", rows[2], ",".join(map(str, rows[:2])))
-        Changes(empty.db).make(step, [*(Change("bond", row, rows[0]) for row in rows[:2]), apart])
+        Changes(empty.db).apply(step, [*(Change("bond", row, rows[0]) for row in rows[:2]), apart])
     again = SortingSession(empty)
     assert again.progress().undo is not None
     page = Pages(again).next()
     assert page is not None
     assert sorted(page.rows) == sorted(rows)
     assert again.undo().name == "2 faces of one person"
-    assert empty.db.number("SELECT count(*) FROM sorting_note WHERE bond IS NOT NULL") == 0
+    assert empty.db.fetch_int("SELECT count(*) FROM sorting_note WHERE bond IS NOT NULL") == 0
 
 
 def test_tiles_of_one_group_come_to_another() -> None:

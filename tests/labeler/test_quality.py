@@ -97,7 +97,7 @@ def filled(dataset: Dataset) -> dict[str, str]:
 
 
 def flags(dataset: Dataset, keys: Iterable[str]) -> dict[str, list[str]]:
-    found = QualityMeasures(dataset.db).of(list(keys))
+    found = QualityMeasures(dataset.db).get_many(list(keys))
     return {key: flags_of(quality) for key, quality in found.items()}
 
 
@@ -124,15 +124,15 @@ def test_a_dataset_is_measured_listed_and_measured_no_more(
 def test_only_what_changed_is_measured_again(empty: Dataset) -> None:
     keys = filled(empty)
     assert assess_quality(empty, workers=1).measured == len(keys)
-    (sample,) = (s for s in empty.samples.by_key() if s.key == keys["blurred"])
+    (sample,) = (s for s in empty.samples.iter_by_key() if s.key == keys["blurred"])
     assert flags(empty, [sample.key]) == {sample.key: ["blurred"]}
     part = FaceCrop(Face("whole", sample.box, 0.9), sample.key, Box(0, 0, 60, 30), 1, 1.0)
-    empty.faces.record(sample.image, "whole", "anew", [part])
+    empty.faces.replace(sample.image, "whole", "anew", [part])
     assert not flags(empty, [sample.key])
     put(empty, encoded(face(11)), "new")
     assert QualityMeasures(empty.db).count_missing(VERSION) == 2
     assert assess_quality(empty, workers=1).measured == 2
-    (again,) = QualityMeasures(empty.db).of([sample.key]).values()
+    (again,) = QualityMeasures(empty.db).get_many([sample.key]).values()
     assert again.size == 30
 
 
@@ -146,9 +146,9 @@ def test_a_broken_file_is_a_rejection_until_it_is_mended(empty: Dataset) -> None
     path.write_bytes(data[:300])
     found = assess_quality(empty, workers=1)
     assert (found.measured, found.failed) == (1, 1)
-    assert set(QualityMeasures(empty.db).of([good, bad])) == {good}
-    (rejection,) = empty.rejections.each()
+    assert set(QualityMeasures(empty.db).get_many([good, bad])) == {good}
+    (rejection,) = empty.rejections.iterate()
     assert (rejection.stage, rejection.what, rejection.reason) == ("quality", bad, "truncated")
     path.write_bytes(data)
     assert assess_quality(empty, workers=1).measured == 1
-    assert not list(empty.rejections.each())
+    assert not list(empty.rejections.iterate())

@@ -34,7 +34,7 @@ def session(empty: Dataset, keys: list[str]) -> SortingSession:
 
 
 def places(session: SortingSession) -> dict[str, int]:
-    counts = session.tiles.counts()
+    counts = session.tiles.get_counts()
     return {
         "queue": counts.waiting,
         "later": counts.later,
@@ -78,12 +78,12 @@ def test_settings_that_cannot_be_read_for_a_moment_fail_no_decision(
     settings.unlink()
     assert session.file(ids_of(session, keys[2:3]), "Mio").count == 1
     assert session.progress().keys == {"Miku": "1", "Mio": "2"}
-    session.dataset.classes.id_of("Miku")
+    session.dataset.classes.get_id("Miku")
     session.poll()
     settings.write_text(text, encoding="utf-8")
     session.file(ids_of(session, keys[3:4]), "Rin")
     assert 'Miku = "1"' in settings.read_text(encoding="utf-8")
-    assert len(list(session.dataset.journal.each())) == 4
+    assert len(list(session.dataset.journal.iterate())) == 4
 
 
 def test_another_windows_step_is_left_to_it(session: SortingSession, keys: list[str]) -> None:
@@ -108,15 +108,17 @@ def test_provenance_is_kept(session: SortingSession, keys: list[str]) -> None:
     session.file(ids_of(session, [keys[1]]), "Miku", BY_SWEEP)
     mine, other = ids_of(session, keys[2:4])
     session.file_each({mine: "Mio"}, "a page", refused={other: "Mio"})
-    assert [d.provenance for d in session.dataset.journal.each()] == [
+    assert [d.provenance for d in session.dataset.journal.iterate()] == [
         "by hand",
         "by sweep",
         "with page",
     ]
-    (row,) = session.tiles.rows_of([keys[3]]).values()
-    assert session.changes.refused([row]) == {row: frozenset([session.classes.id_of("Mio")])}
+    (row,) = session.tiles.get_ids([keys[3]]).values()
+    assert session.changes.get_refused_classes([row]) == {
+        row: frozenset([session.classes.get_id("Mio")])
+    }
     session.undo()
-    assert session.changes.refused([row]) == {}
+    assert session.changes.get_refused_classes([row]) == {}
 
 
 def test_classes_are_made_renamed_and_merged(session: SortingSession, keys: list[str]) -> None:
@@ -158,7 +160,7 @@ def test_a_class_renamed_or_merged_while_in_use(session: SortingSession, keys: l
         session.merge_class("Mio", "Hatsune Miku")
         other.file(ids_of(other, keys[3:4]), "Mio")
     assert places(session)["Hatsune Miku"] == 4
-    assert [c.name for c in session.tiles.counts().classes] == ["Hatsune Miku"]
+    assert [c.name for c in session.tiles.get_counts().classes] == ["Hatsune Miku"]
 
 
 def test_an_undone_rename_does_not_take_a_name_that_is_taken(session: SortingSession) -> None:
@@ -170,19 +172,19 @@ def test_an_undone_rename_does_not_take_a_name_that_is_taken(session: SortingSes
     with pytest.raises(UsageError, match="New class A"):
         session.undo()
     assert session.progress().undo == before
-    assert {c.name for c in session.tiles.counts().classes} == {"A", "B"}
+    assert {c.name for c in session.tiles.get_counts().classes} == {"A", "B"}
 
 
 def test_what_a_stage_took_back_by_itself_blocks_no_undo(
     session: SortingSession, keys: list[str]
 ) -> None:
     """Nobody could take that back first."""
-    first, second = session.tiles.rows_of(keys[:2]).values()
+    first, second = session.tiles.get_ids(keys[:2]).values()
     session.file([first], "A")
     session.file([second], "B")
-    session.dataset.journal.step(operation(AUTOMATIC, count=1), [Choice(keys[1], "clear")])
+    session.dataset.journal.apply(operation(AUTOMATIC, count=1), [Choice(keys[1], "clear")])
     assert (session.undo().count, session.undo().count) == (0, 1)
-    assert not session.tiles.counts().labelled
+    assert not session.tiles.get_counts().labelled
 
 
 def test_keys_stand_in_the_settings_and_never_change(
@@ -232,18 +234,20 @@ def test_samples_that_were_set_aside_are_not_shown(
     session: SortingSession, keys: list[str]
 ) -> None:
     session.file(ids_of(session, keys[:2]), "Miku")
-    with session.dataset.db.write():
-        session.dataset.db.run("UPDATE sample SET kept=0 WHERE key IN (?,?)", (keys[0], keys[5]))
+    with session.dataset.db.transaction():
+        session.dataset.db.execute(
+            "UPDATE sample SET kept=0 WHERE key IN (?,?)", (keys[0], keys[5])
+        )
     assert places(session) == {"queue": 3, "later": 0, "other": 0, "rejected": 0, "Miku": 1}
     assert OrderedSamples(session.dataset.db).count(EVERYWHERE, label="Miku") == 1
 
 
 def test_a_step_of_another_session_can_be_adopted(session: SortingSession, keys: list[str]) -> None:
-    step = session.dataset.journal.step("Elsewhere", [Choice(keys[0], "reject")])
+    step = session.dataset.journal.apply("Elsewhere", [Choice(keys[0], "reject")])
     assert session.adopt(step, 1) == StepResult(step, 1, named("Elsewhere"), root=step)
     assert session.undo().name == "Elsewhere"
     with Dataset.open(session.dataset.root) as dataset:
-        step = dataset.journal.step("Beside us", [Choice(keys[1], "reject")])
+        step = dataset.journal.apply("Beside us", [Choice(keys[1], "reject")])
     assert session.poll()
     assert session.progress().undo is None
     session.adopt(step, 1)
@@ -264,12 +268,12 @@ def test_labels_that_were_changed_since_they_were_seen_are_not_confirmed(
     session: SortingSession, keys: list[str]
 ) -> None:
     session.file(ids_of(session, keys[:2]), "Mio")
-    rows = session.tiles.rows_of(keys[:2])
+    rows = session.tiles.get_ids(keys[:2])
     seen = dict.fromkeys(rows.values(), "Mio")
     with Dataset.open(session.dataset.root) as dataset:
-        dataset.journal.step("Elsewhere", [Choice(keys[0], "label", "Rin")])
+        dataset.journal.apply("Elsewhere", [Choice(keys[0], "label", "Rin")])
     assert keep_labels(session, seen).count == 1
-    assert [one.sample for one in session.dataset.journal.each()][-1] == keys[1]
+    assert [one.sample for one in session.dataset.journal.iterate()][-1] == keys[1]
     with pytest.raises(UsageError, match="changed meanwhile"):
         keep_labels(session, {rows[keys[0]]: "Mio"})
 
@@ -279,8 +283,8 @@ def test_a_class_is_deleted_and_taken_back_in_one_step(
 ) -> None:
     session.file(ids_of(session, keys[:3]), "Miku")
     session.file(ids_of(session, keys[3:4]), "Mio")
-    with session.dataset.db.write():
-        session.dataset.db.run("UPDATE sample SET kept=0 WHERE key=?", (keys[0],))
+    with session.dataset.db.transaction():
+        session.dataset.db.execute("UPDATE sample SET kept=0 WHERE key=?", (keys[0],))
     before = places(session)
     given = session.progress().keys
     done = session.delete_class("Miku")
@@ -301,11 +305,11 @@ def test_what_is_deleted_is_proposed_no_more(session: SortingSession, keys: list
     session.add_class("Miku")
     db = session.dataset.db
     Proposals(db).replace([PresortedSample(keys[0], 0, (Proposal("Miku", 0.9),))], {})
-    assert len(SortingQueue(db).proposed()) == 1
+    assert len(SortingQueue(db).count_proposed()) == 1
     session.delete_class("Miku")
-    assert SortingQueue(db).proposed() == {}
+    assert SortingQueue(db).count_proposed() == {}
     session.file(ids_of(session, keys[:1]), "Mio")
-    assert Reviews(db).wall("model") == []
+    assert Reviews(db).list_items("model") == []
 
 
 def test_which_classes_were_used_last(session: SortingSession, keys: list[str]) -> None:

@@ -153,7 +153,7 @@ def test_filing_a_page(empty: Dataset) -> None:
     session.to([sent], "Mio")
     done = pages.file(page, lifted=[0, 1], sent=[2])
     assert done.name == f"{len(page.tiles) - 3} faces to Miku"
-    tiles = session.tiles.of(page.rows)
+    tiles = session.tiles.get_many(page.rows)
     assert [tiles[t.rows[0]].label for t in page.tiles[:4]] == [None, None, "Mio", "Miku"]
     # Lifted ones are proposed again, as something else.
     lifted = {page.tiles[0].rows[0], page.tiles[1].rows[0]}
@@ -164,7 +164,7 @@ def test_filing_a_page(empty: Dataset) -> None:
     # Undone, and what was refused may be proposed again.
     session.undo()
     session.undo()
-    assert session.tiles.counts().waiting == 40
+    assert session.tiles.get_counts().waiting == 40
 
 
 @pytest.mark.usefixtures("large_at_once")
@@ -177,7 +177,7 @@ def test_hints_are_proposals_as_long_as_there_is_nothing_better(empty: Dataset) 
     assert 0 < page.expected_wrong <= 6.01
     assert len(page.tiles) == 30
     Pages(session).file(page)
-    assert [c.name for c in session.tiles.counts().classes] == ["hana"]
+    assert [c.name for c in session.tiles.get_counts().classes] == ["hana"]
 
 
 def test_what_cannot_be_compared_is_no_group(empty: Dataset) -> None:
@@ -221,7 +221,7 @@ def test_a_page_that_a_busy_dataset_refused_tested_nothing(empty: Dataset) -> No
     samples(empty, 60, "Miku")
     pages = Pages(SortingSession(empty))
     page = only(pages.next())
-    empty.db.rows("PRAGMA busy_timeout=10")
+    empty.db.fetch_all("PRAGMA busy_timeout=10")
     with locked(empty.root), pytest.raises(DatasetBusy):
         pages.file(page, lifted=[0])
     assert not only(pages.next()).tested

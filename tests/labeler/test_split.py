@@ -12,7 +12,7 @@ import pytest
 from labeler_makers import Group, add_faces, add_groups, add_image, label, plain
 
 from gleanset import Dataset, Origin
-from gleanset.db.classes import Curation
+from gleanset.db.classes import Placements
 from gleanset.db.duplicates import Pairs
 from gleanset.db.images import VideoName
 from gleanset.db.journal import Choice
@@ -39,7 +39,7 @@ def do(dataset: Dataset, **wish: object) -> SplitPlan:
 
 
 def splits(dataset: Dataset) -> dict[str, str | None]:
-    return {sample.key: sample.split for sample in dataset.samples.by_key()}
+    return {sample.key: sample.split for sample in dataset.samples.iter_by_key()}
 
 
 def singles(number: int, name: str = "hana") -> list[Group]:
@@ -52,7 +52,7 @@ def test_only_labelled_samples_are_split_and_others_lose_theirs(empty: Dataset) 
     do_split(empty)
     assert splits(empty)[waiting] is None
     gone = next(key for key, split in splits(empty).items() if split)
-    empty.journal.step("Reject", [Choice(gone, "reject")])
+    empty.journal.apply("Reject", [Choice(gone, "reject")])
     plan = do_split(empty)
     sample = empty.samples.get(gone)
     assert sample is not None
@@ -62,7 +62,7 @@ def test_only_labelled_samples_are_split_and_others_lose_theirs(empty: Dataset) 
 
 def tie_two(dataset: Dataset, one: str, other: str) -> str:
     """A new labelled picture that was found in the posts of two samples; its key."""
-    post = {image.sha256: image.origins[0].post for image in dataset.images.each()}
+    post = {image.sha256: image.origins[0].post for image in dataset.images.iterate()}
     samples = [dataset.samples.get(key) for key in (one, other)]
     posts = [post[sample.image] for sample in samples if sample]
     image = add_image(
@@ -78,7 +78,7 @@ def tie_two(dataset: Dataset, one: str, other: str) -> str:
 
 def place_of(dataset: Dataset) -> dict[str | None, str]:
     """One sample of each split."""
-    return {sample.split: sample.key for sample in dataset.samples.by_key()}
+    return {sample.split: sample.key for sample in dataset.samples.iter_by_key()}
 
 
 @pytest.mark.parametrize(("strong", "weak"), [("test", "train"), ("test", "val"), ("val", "train")])
@@ -108,7 +108,7 @@ def test_what_was_left_out_comes_back_to_train_alone(empty: Dataset) -> None:
     place = place_of(empty)
     key = tie_two(empty, place["test"], place["train"])
     do_split(empty)
-    empty.journal.step("Reject", [Choice(key, "reject")])
+    empty.journal.apply("Reject", [Choice(key, "reject")])
     do_split(empty)
     assert splits(empty)[place["train"]] == "train"
     assert splits(empty)[place["test"]] == "test"
@@ -143,11 +143,11 @@ def test_folds_are_whole_equal_and_take_turns_as_test(empty: Dataset) -> None:
         assert plan.by_fold == {"hana": dict.fromkeys("12345", 9)}
         assert plan.table["hana"] == {"train": 27, "val": 9, "test": 9}
         tests += [key for key, split in splits(empty).items() if split == "test"]
-        read = {s.key: s.fold for s in empty.samples.by_key()}
+        read = {s.key: s.fold for s in empty.samples.iter_by_key()}
         assert read == plan.folds
     assert len(tests) == len(set(tests)) == 45
     do_split(empty)
-    assert {s.fold for s in empty.samples.by_key()} == {None}
+    assert {s.fold for s in empty.samples.iter_by_key()} == {None}
 
 
 @pytest.fixture
@@ -174,8 +174,8 @@ def sources(empty: Dataset) -> Dataset:
 
 
 def from_source(dataset: Dataset) -> dict[str, set[str]]:
-    of = {image.sha256: {o.source for o in image.origins} for image in dataset.images.each()}
-    return {s.key: of[s.image] for s in dataset.samples.by_key()}
+    of = {image.sha256: {o.source for o in image.origins} for image in dataset.images.iterate()}
+    return {s.key: of[s.image] for s in dataset.samples.iter_by_key()}
 
 
 def test_a_source_that_is_held_out_is_all_of_test(sources: Dataset) -> None:
@@ -189,13 +189,13 @@ def test_a_source_that_is_held_out_is_all_of_test(sources: Dataset) -> None:
 
 def test_an_episode_is_held_out_and_what_hangs_on_it_left_out(sources: Dataset) -> None:
     of = from_source(sources)
-    other = next(s for s in sources.samples.by_key() if of[s.key] == {"pixiv"})
-    image = next(i for i in sources.images.each() if i.origins[0].video == "1" * 64)
-    inside = next(s for s in sources.samples.by_key() if s.image == image.sha256)
-    rows = Pairs(sources.db).numbers([other.key, inside.key])
-    with sources.db.write():
-        step = sources.journal.step("same", [])
-        Curation(sources.db).judge(step, rows[0], rows[1], "same")
+    other = next(s for s in sources.samples.iter_by_key() if of[s.key] == {"pixiv"})
+    image = next(i for i in sources.images.iterate() if i.origins[0].video == "1" * 64)
+    inside = next(s for s in sources.samples.iter_by_key() if s.image == image.sha256)
+    rows = Pairs(sources.db).get_ids([other.key, inside.key])
+    with sources.db.transaction():
+        step = sources.journal.apply("same", [])
+        Placements(sources.db).record_verdict(step, rows[0], rows[1], "same")
     for name in ("[Sub] episode 1.mkv", "[Sub] episode 1", "1" * 64):
         plan = do(sources, hold_out=[f"video={name}"])
         assert plan.left == {other.key: "tied to what is held out"}
@@ -248,7 +248,7 @@ def test_settings_of_every_kind_are_kept_as_options(sources: Dataset) -> None:
     """As the report prints them: a command that gives the same split again."""
     hold = ["video=[Sub] episode 1.mkv"]
     first = do(sources, hold_out=hold, seed=4)
-    words = sources.samples.split_settings()
+    words = sources.samples.get_split_settings()
     assert words == ("ratio=8:1:1 seed=4 'hold-out=video=[Sub] episode 1.mkv'")
     assert do(sources, hold_out=hold, seed=4).splits == first.splits
 

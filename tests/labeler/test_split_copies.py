@@ -43,7 +43,7 @@ def test_copies_that_nobody_looked_for_are_on_one_side(
     assert "looked_for_copies" not in told, "what was found is remembered"
     assert "not_searched_for_duplicates" not in told
     assert told["moments"] == 6
-    where = {one.key: one.split for one in empty.samples.by_key() if one.kept}
+    where = {one.key: one.split for one in empty.samples.iter_by_key() if one.kept}
     assert len(where) == 19, "nobody is set aside"
     assert all(len({where[key] for key in keys}) == 1 for keys in copied)
     assert {where[keys[0]] for keys in copied} == {"train", "val", "test"}

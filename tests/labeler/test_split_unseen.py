@@ -9,7 +9,7 @@ from labeler_makers import Group, add_faces, add_groups, add_image
 
 from gleanset import Dataset, Origin
 from gleanset.db.duplicates import Pairs, PairVerdict
-from gleanset.db.journal import MODEL, VISITOR, Choice, unseen_labels
+from gleanset.db.journal import MODEL, PAGE_USER, Choice, get_unseen_labels
 from gleanset.settings import SplitSettings
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
@@ -29,7 +29,7 @@ def given(dataset: Dataset, prefix: str, number: int, said_by: str, *, post: str
         name = f"{prefix}{one}"
         image = add_image(dataset, name, Origin("site", name, post=post or name))
         keys += add_faces(dataset, image)
-    dataset.journal.step("Label", [Choice(key, "label", "hana", said_by) for key in keys])
+    dataset.journal.apply("Label", [Choice(key, "label", "hana", said_by) for key in keys])
     return keys
 
 
@@ -42,7 +42,7 @@ def test_only_labels_that_somebody_saw_judge_and_shares_are_of_those(empty: Data
     hints = given(empty, "hint", 10, "hint")
     imported = given(empty, "import", 10, "import")
     model = given(empty, "model", 60, MODEL)
-    visitor = given(empty, "visitor", 20, VISITOR)
+    visitor = given(empty, "visitor", 20, PAGE_USER)
     plan = do(empty)
     assert parts(empty, model) == {"train": 60}
     assert parts(empty, visitor) == {"train": 20}
@@ -71,7 +71,7 @@ def test_of_a_moment_that_judges_what_nobody_saw_is_left_out(empty: Dataset) -> 
     assert Counter(plan.left.values()) == {
         "nobody has looked at the label, so it judges nothing": 4
     }
-    where = {s.key: s.split for s in empty.samples.by_key()}
+    where = {s.key: s.split for s in empty.samples.iter_by_key()}
     for moment in {moment for moment, _ in plan.splits.values()}:
         of_one = {where[key] for key, (m, _) in plan.splits.items() if m == moment}
         assert of_one <= {"train"} or of_one in ({"val", None}, {"test", None})
@@ -93,9 +93,9 @@ def test_in_every_way_of_splitting(empty: Dataset, wish: dict[str, object]) -> N
     for number, said_by in enumerate(["person", "person", MODEL]):
         image = add_image(empty, f"held{number}", Origin("elsewhere", f"held{number}"))
         (key,) = add_faces(empty, image)
-        empty.journal.step("Label", [Choice(key, "label", "hana", said_by)])
+        empty.journal.apply("Label", [Choice(key, "label", "hana", said_by)])
     plan = do(empty, **wish)
-    unseen = unseen_labels(empty.db)
+    unseen = get_unseen_labels(empty.db)
     assert not [k for k, (_, s) in plan.splits.items() if k in unseen and s in ("val", "test")]
     assert not unseen.keys() & plan.folds.keys()
     assert plan.splits.keys() >= unseen.keys(), "each has a place, or a reason"
@@ -110,7 +110,7 @@ def test_who_confirms_makes_it_a_label_like_any_other(empty: Dataset) -> None:
     model = given(empty, "model", 20, MODEL)
     given(empty, "hand", 4, "person")
     do(empty)
-    empty.journal.step("Confirm", [Choice(key, "label", "hana", "review") for key in model])
+    empty.journal.apply("Confirm", [Choice(key, "label", "hana", "review") for key in model])
     plan = do(empty, seed=1)
     assert plan.table["hana"] == {"train": 19, "val": 2, "test": 3}
     assert "labels_nobody_looked_at" not in plan.result()
@@ -119,10 +119,10 @@ def test_who_confirms_makes_it_a_label_like_any_other(empty: Dataset) -> None:
 def test_what_an_older_split_let_in_judges_nothing_and_is_split_again(empty: Dataset) -> None:
     add_groups(empty, [Group(f"g{n}", ("hana", "rei")[n % 2], 1) for n in range(20)])
     do(empty)
-    judges = [s.key for s in empty.samples.in_splits() if s.split != "train"]
-    empty.journal.step("Clear", [Choice(judges[0], "clear")])
-    empty.journal.step("Accept", [Choice(judges[0], "label", "rei", MODEL)])
-    assert judges[0] not in {s.key for s in empty.samples.in_splits()}
+    judges = [s.key for s in empty.samples.iter_in_splits() if s.split != "train"]
+    empty.journal.apply("Clear", [Choice(judges[0], "clear")])
+    empty.journal.apply("Accept", [Choice(judges[0], "label", "rei", MODEL)])
+    assert judges[0] not in {s.key for s in empty.samples.iter_in_splits()}
     assert status(empty)["samples"]["labels_nobody_looked_at"] == 1
     assert next_step(empty).startswith("labeler split")
     do(empty)
@@ -137,10 +137,10 @@ def test_the_label_of_a_copy_is_as_seen_as_the_copy(empty: Dataset, by_hand: boo
     (one,) = given(empty, "one", 1, MODEL)
     (other,) = add_faces(empty, add_image(empty, "other"))
     if by_hand:
-        empty.journal.step("Label", [Choice(other, "label", "hana")])
-    rows = Pairs(empty.db).numbers([one, other])
-    Pairs(empty.db).settle([PairVerdict(min(rows), max(rows), 0.0, 1.0, "same")])
+        empty.journal.apply("Label", [Choice(other, "label", "hana")])
+    rows = Pairs(empty.db).get_ids([one, other])
+    Pairs(empty.db).save_verdicts([PairVerdict(min(rows), max(rows), 0.0, 1.0, "same")])
     finder = DuplicateFinder(empty)
     finder.apply(finder.plan())
-    (kept,) = [s for s in empty.samples.by_key() if s.kept]
-    assert (kept.key in unseen_labels(empty.db)) is not by_hand
+    (kept,) = [s for s in empty.samples.iter_by_key() if s.kept]
+    assert (kept.key in get_unseen_labels(empty.db)) is not by_hand

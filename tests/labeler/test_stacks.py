@@ -21,7 +21,7 @@ from gleanset.db.proposals import PresortedSample, Proposals
 def keys(empty: Dataset) -> list[str]:
     """Six samples that wait, the first four and the last two of which look alike."""
     made = [put(empty, encoded(picture(n)), str(n), label="x", split="train")[0] for n in range(6)]
-    empty.journal.step("Clear", [Choice(key, "clear") for key in made])
+    empty.journal.apply("Clear", [Choice(key, "clear") for key in made])
     put_together(empty, made[:4], made[4:])
     return made
 
@@ -61,7 +61,7 @@ def test_a_stack_is_named_at_once_while_nothing_has_a_name(
     assert str(large["stack"]) in page
     assert all(key in page for key in keys)
     assert run(empty, "label", "hana", "--stack", large["stack"]).json["decided"] == 4
-    assert [one.label for one in empty.samples.by_key() if one.key in keys[:4]] == ["hana"] * 4
+    assert [one.label for one in empty.samples.iter_by_key() if one.key in keys[:4]] == ["hana"] * 4
     assert listed(empty) == [small]
     again = run(empty, "label", "rei", "--stack", large["stack"])
     assert again.code == 2
@@ -71,7 +71,7 @@ def test_a_stack_is_named_at_once_while_nothing_has_a_name(
 def test_a_stack_is_rejected_at_once(empty: Dataset, keys: list[str]) -> None:
     done = run(empty, "label", "--reject", "--stack", listed(empty)[0]["stack"])
     assert (done.code, done.json["decided"]) == (0, 4), done.stderr
-    rejected = [one.key for one in empty.samples.by_key() if one.status == "rejected"]
+    rejected = [one.key for one in empty.samples.iter_by_key() if one.status == "rejected"]
     assert sorted(rejected) == sorted(keys[:4])
     assert run(empty, "label", "--reject").code == 2
     assert run(empty, "label").code == 2
@@ -85,7 +85,7 @@ def test_what_was_decided_of_a_stack_stays_and_its_id_holds(
     left = {"stack": large["stack"], "size": 3, "decided": 1, "samples": keys[1:4]}
     assert listed(empty)[0].items() >= left.items()
     assert run(empty, "label", "hana", "--stack", large["stack"]).json["decided"] == 3
-    assert {one.label for one in empty.samples.by_key() if one.key == stray} == {"rei"}
+    assert {one.label for one in empty.samples.iter_by_key() if one.key == stray} == {"rei"}
 
 
 def test_an_id_never_means_other_samples(empty: Dataset, keys: list[str]) -> None:
@@ -95,7 +95,7 @@ def test_an_id_never_means_other_samples(empty: Dataset, keys: list[str]) -> Non
     done = run(empty, "label", "hana", "--stack", small["stack"], "--stack", large["stack"])
     assert done.code == 2
     assert "gleanset list stacks" in done.stderr
-    assert all(one.status == "queue" for one in empty.samples.by_key())
+    assert all(one.status == "queue" for one in empty.samples.iter_by_key())
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ def grouped(dataset: Dataset) -> list[set[str]]:
 
 
 def verdicts(dataset: Dataset) -> set[str]:
-    return {row[0] for row in dataset.db.rows("SELECT verdict FROM pair")}
+    return {row[0] for row in dataset.db.fetch_all("SELECT verdict FROM pair")}
 
 
 def test_pairs_that_needed_no_look_are_not_told_apart(dataset: Dataset, looked: list[str]) -> None:
@@ -93,10 +93,10 @@ def test_copies_stay_together_when_the_best_is_found_no_more(
 ) -> None:
     """A face that another detector does not find, say."""
     rest, pairs = set(looked[1:]), Pairs(dataset.db)
-    with dataset.db.write():
-        dataset.db.run("UPDATE sample SET status='retired' WHERE key=?", (looked[0],))
-    known = pairs.tied()
-    assert all(known[pair] for pair in pairs.tied_by_others())
+    with dataset.db.transaction():
+        dataset.db.execute("UPDATE sample SET status='retired' WHERE key=?", (looked[0],))
+    known = pairs.get_possible_duplicates()
+    assert all(known[pair] for pair in pairs.list_implied())
     assert grouped(dataset) == [rest]
     assert DuplicateFinder(dataset, workers=1).search().same >= len(rest) - 1
     assert grouped(dataset) == [rest]

@@ -48,7 +48,7 @@ def looked(a: Image.Image, b: Image.Image) -> Verdict:
 
 
 def open_pairs(dataset: Dataset) -> int:
-    return dataset.db.number("SELECT count(*) FROM pair WHERE verdict='open'")
+    return dataset.db.fetch_int("SELECT count(*) FROM pair WHERE verdict='open'")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_doubtful_pair_waits_for_a_person(dataset: Dataset, doubtful: tuple[st
     plan, pairs = finder.plan(), Pairs(dataset.db)
     assert (plan.sets, doubts(plan), plan.result()["doubtful"]) == ([], [doubtful], 1)
     assert finder.apply(plan) is None
-    assert list(pairs.tied().values()) == [True]  # never in train and in test
+    assert list(pairs.get_possible_duplicates().values()) == [True]  # never in train and in test
     judge(dataset, *doubtful, same=True)
     settled = finder.plan()
     assert (settled.doubts, len(settled.sets)) == ([], 1)
@@ -155,7 +155,7 @@ def test_a_doubtful_pair_waits_for_a_person(dataset: Dataset, doubtful: tuple[st
     assert doubts(finder.plan()) == [doubtful]
     judge(dataset, *doubtful, same=False)
     assert (finder.plan().doubts, finder.plan().sets) == ([], [])
-    assert list(pairs.tied().values()) == [False]
+    assert list(pairs.get_possible_duplicates().values()) == [False]
     assert finder.search() == (0, 0, 0, 0)
 
 
@@ -181,12 +181,12 @@ def test_pairs_of_a_lost_file_do_not_wait_for_ever(dataset: Dataset) -> None:
     assert sample is not None
     path = dataset.image_path(sample.image, "JPEG")
     bytes_ = path.read_bytes()
-    with dataset.db.write():
-        dataset.db.run("UPDATE pair SET verdict='open'")
+    with dataset.db.transaction():
+        dataset.db.execute("UPDATE pair SET verdict='open'")
     path.unlink()
     assert finder.search().failed == 1
     assert open_pairs(dataset) == 0
-    assert [r.what for r in dataset.rejections.each()] == [lost]
+    assert [r.what for r in dataset.rejections.iterate()] == [lost]
     path.write_bytes(bytes_)
     assert finder.search().same == 1
     assert [group.kept for group in finder.plan().sets] == [good]

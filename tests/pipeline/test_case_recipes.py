@@ -161,7 +161,7 @@ def assert_trained(result: Table, root: Path, preset: str, classes: set[str]) ->
     settings: Table = written_down["settings"]
     assert settings["preset"] == preset
     with Dataset.open(root) as dataset:
-        assert {sample.label for sample in dataset.samples.each()} - {None} == classes
+        assert {sample.label for sample in dataset.samples.iterate()} - {None} == classes
     tree = root / "exports" / "imagefolder" / "train"
     assert {folder.name for folder in tree.iterdir()} == classes
     return settings

@@ -70,8 +70,8 @@ class Walk:
             for line in listing(self.window, "samples", ())
         }
         assert told == self.book.told()
-        marks = self.session.tiles.marks(list(told))
-        rows = self.session.tiles.rows_of(told)
+        marks = self.session.tiles.get_marks(list(told))
+        rows = self.session.tiles.get_ids(told)
         book = {key: one.mark for key, one in self.book.samples.items()}
         assert {key: marks[row] for key, row in rows.items()} == book
         self.session.poll()
@@ -324,7 +324,7 @@ class Walk:
         if self.book.samples:
             keys = self._some()
             target = self.dice.choice([*PLACES, *NAMES, *self.book.shown()])
-            rows = self.session.tiles.rows_of(keys)
+            rows = self.session.tiles.get_ids(keys)
             assert self.session.to(list(rows.values()), target).count == len(keys)
             if target in PLACES:
                 said, mark = PLACES[target]

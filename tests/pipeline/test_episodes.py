@@ -56,7 +56,7 @@ def followed(episode: Path, tmp_path: Path) -> Any:
 
 
 def tracks_of(dataset: Dataset) -> list[StoredTrack]:
-    return list(Tracks(dataset.db).each())
+    return list(Tracks(dataset.db).iterate())
 
 
 def in_shot(track: FaceTrack) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ def test_each_face_is_followed_through_its_shot_and_no_further(followed: Dataset
         assert all(stored.track.ended - stored.track.begun > 2 for stored in stored_tracks)
     assert len(by_shot) == 5
     # Of one track all faces are in one place, which the camera moves by little.
-    places = {f.image: f.face.box for f in followed.faces.each()}
+    places = {f.image: f.face.box for f in followed.faces.iterate()}
     for stored in tracks_of(followed):
         samples = [followed.samples.get(key) for key in stored.samples]
         middles = [one.box.x + one.box.width / 2 for one in samples if one]
@@ -94,7 +94,7 @@ def test_each_face_is_followed_through_its_shot_and_no_further(followed: Dataset
 
 def test_frames_keep_their_video_time_and_scene(followed: Dataset) -> None:
     tracks = {stored.track.name: stored for stored in tracks_of(followed)}
-    for sample in followed.samples.each():
+    for sample in followed.samples.iterate():
         image = followed.images.get(sample.image)
         assert image is not None
         (origin,) = image.origins
@@ -115,7 +115,7 @@ def test_one_gesture_names_a_track_and_a_wrong_face_is_pulled_out_alone(followed
     assert named.json["decided"] == len(large["samples"])
     wrong, *others = large["samples"]
     run_here("labeler.cli", "label", "rei", wrong, *where)
-    labels = {s.key: s.label for s in followed.samples.each()}
+    labels = {s.key: s.label for s in followed.samples.iterate()}
     assert [labels[key] for key in (wrong, *others)] == ["rei", *["hana"] * len(others)]
     line = next(
         line for line in map(json.loads, _listed(followed)) if line["track"] == large["track"]
@@ -131,10 +131,10 @@ def _listed(dataset: Dataset) -> list[str]:
 
 
 def test_another_search_finds_the_same_tracks(followed: Dataset) -> None:
-    before = list(followed.samples.each())
+    before = list(followed.samples.iterate())
     search = ("run", "--detector", "drawnface:size=640", "-d", followed.root, "--json")
     assert run_here("facecrop.cli", *search).json["images"] > 0
-    now = [s for s in followed.samples.each() if s.status != "retired"]
+    now = [s for s in followed.samples.iterate() if s.status != "retired"]
     tracks = {s.track for s in now if s.track}  # the flower is none at each size
     assert {s.track for s in before if s.size > 60} <= tracks <= {s.track for s in before}
     assert sum(s.track is None for s in now) <= len(now) * 0.6
@@ -147,7 +147,7 @@ def test_a_timeline_says_who_is_on_screen_when(followed: Dataset, tmp_path: Path
         for stored in tracks[:3]
         for key in stored.samples
     ]
-    followed.journal.step("Label", choices)
+    followed.journal.apply("Label", choices)
     run = ("timeline", "--out", tmp_path / "out", "-d", followed.root, "--json")
     assert run_here("pipeline.cli", *run).json["people"] == 2
     rows = list(csv.DictReader((tmp_path / "out" / "timeline.csv").read_text().splitlines()))
@@ -163,7 +163,7 @@ def test_a_timeline_says_who_is_on_screen_when(followed: Dataset, tmp_path: Path
 
 def test_a_timeline_leaves_out_what_was_rejected_and_knows_other_people(followed: Dataset) -> None:
     first, second, *rest = tracks_of(followed)
-    ids = followed.db.mapping("SELECT key, id FROM sample")
+    ids = followed.db.fetch_dict("SELECT key, id FROM sample")
     session = SortingSession(followed)
     session.send([ids[key] for key in first.samples], REJECT)
     session.send([ids[key] for key in second.samples], OTHER)
@@ -189,8 +189,8 @@ def test_a_track_lasts_to_the_cut(followed: Dataset) -> None:
 
 
 def test_a_timeline_says_what_was_shown_before(followed: Dataset) -> None:
-    [(sha256, state)] = followed.videos.states("seen")
-    settings = followed.videos.newest("seen")
+    [(sha256, state)] = followed.videos.iter_states("seen")
+    settings = followed.videos.get_latest_settings("seen")
     name = VideoName(sha256, "e.mp4")
     followed.videos.record(name, settings, 60.0, 9, state | {"left_out": [[30.0, 55.0]]})
     (timeline,) = gather_timelines(followed)
@@ -210,7 +210,7 @@ def test_without_tracks_there_is_no_timeline(dataset: Dataset) -> None:
 
 def rows_of(root: Path) -> list[Any]:
     with Dataset.open(root) as dataset:
-        samples = [(s.key, s.image, s.box, s.track) for s in dataset.samples.each()]
+        samples = [(s.key, s.image, s.box, s.track) for s in dataset.samples.iterate()]
         return sorted(samples) + [stored.track for stored in tracks_of(dataset)]
 
 
@@ -269,7 +269,7 @@ def test_odd_videos_give_the_right_faces_at_the_right_times(
     (stored,) = tracks_of(dataset)  # rei, alone
     assert stored.track.begun < 0.5
     assert 2.4 < stored.track.ended < 3.1
-    image = next(dataset.images.each())
+    image = next(dataset.images.iterate())
     assert (image.width, image.height) == ((3840, 2160) if kind == "4K" else (640, 360))
 
 
@@ -278,7 +278,7 @@ def test_a_limit_leaves_no_crop_of_frames_that_were_left_out(tmp_path: Path) -> 
     assert run_here("pipeline.cli", *line, "--json").json["added"] == 2
     with Dataset.open(tmp_path / "dataset") as dataset:
         crops = {file.stem for file, *_ in dataset.crops(dataset.cache).each()}
-        assert crops == {sample.key for sample in dataset.samples.each()}
+        assert crops == {sample.key for sample in dataset.samples.iterate()}
 
 
 def test_what_is_damaged_further_on_is_followed_up_to_there(tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_what_is_damaged_further_on_is_followed_up_to_there(tmp_path: Path) -> N
     with Dataset.open(tmp_path / "dataset") as dataset:
         ends = [stored.track.ended for stored in tracks_of(dataset)]
         assert 1 < max(ends) < 11
-        assert any("damaged" in one.reason for one in dataset.rejections.each())
+        assert any("damaged" in one.reason for one in dataset.rejections.iterate())
 
 
 @pytest.mark.parametrize("kind", ["no video", "broken"])

@@ -17,7 +17,7 @@ from baseline.evaluation.outputs import Outputs, save_outputs
 from baseline.evaluation.run_metrics import RunMetrics, write_metrics
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
-from gleanset.db.runs import Doubt, Doubts
+from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Landmark, Measured
@@ -60,7 +60,7 @@ def add_frame(dataset: Dataset) -> None:
     """The image `alpha` once more: a frame of a video that lies on disk."""
     frame: dict[str, Any] = {"video": sha("video"), "time": 12.5, "frame": 300, "scene": 4}
     origin = Origin("video", "v@12.5", path="/videos/e1.mkv", post="7", hint="alpha", **frame)
-    with dataset.db.write():
+    with dataset.db.transaction():
         dataset.images.add_origin(sha("alpha"), origin)
 
 
@@ -72,7 +72,7 @@ def add_faces(dataset: Dataset, name: str) -> None:
         seen = {"hair": [231, 149, 173], "left_eye": [20, 25, 41]}
         face = Face("animeface", box, 0.5 + left / 1000, marks, seen)
         cuts.append(FaceCrop(face, sample_key(sha(name), box), Box(left - 5, 15, 40, 50), 7, 3.25))
-    dataset.faces.record(sha(name), "animeface", "test", cuts)
+    dataset.faces.replace(sha(name), "animeface", "test", cuts)
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +83,13 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
             add_image(dataset, number, name)
             add_faces(dataset, name)
         add_frame(dataset)
-        dataset.journal.step("Label", [Choice(key_of("alpha"), "label", "hana")])
-        dataset.journal.step("Reject", [Choice(key_of("beta"), "reject")])
+        dataset.journal.apply("Label", [Choice(key_of("alpha"), "label", "hana")])
+        dataset.journal.apply("Reject", [Choice(key_of("beta"), "reject")])
         dataset.samples.set_splits({key_of("alpha"): ("moment-1", "test")}, "by hand")
         for what in "ab":
             dataset.rejections.add(Rejection("urls", what, "HTTP 404", "gone"))
-        run = dataset.runs.begin("run-1", "baseline", {"epochs": 3})
-        dataset.runs.end(run.id, "done", {"test": {"accuracy": 0.75}})
+        run = dataset.runs.start("run-1", "baseline", {"epochs": 3})
+        dataset.runs.finish(run.id, "done", {"test": {"accuracy": 0.75}})
         yield dataset
 
 
@@ -305,15 +305,15 @@ def test_labels_in_doubt_are_named_with_their_files_and_mended_without_a_window(
     with Dataset.open(root) as dataset:
         keys = {str(s["original_path"]): s["id"] for s in lines(dataset, "samples")}
         wrong, other = keys["hana/0.jpg"], keys["rei/1.jpg"]
-        Doubts(dataset.db).replace([Doubt(wrong, "hana", "rei", 0.9, 0.8, "run-1")])
-        run = dataset.runs.begin("run-1", "baseline", {})
+        LabelIssues(dataset.db).replace([LabelIssue(wrong, "hana", "rei", 0.9, 0.8, "run-1")])
+        run = dataset.runs.start("run-1", "baseline", {})
         folder = dataset.runs_folder / "run-1"
         folder.mkdir(parents=True)
         scores = np.array([[-2, 2], [3, -3]], np.float32)
         answers = Outputs(scores, np.array([0, 1]), (wrong, other))
         save_outputs(folder, {"test": answers})
         write_metrics(folder, RunMetrics(["hana", "rei"], {}, {}))
-        dataset.runs.end(run.id, "done", {})
+        dataset.runs.finish(run.id, "done", {})
         files = {
             key: {"path": line["path"], "picture": str(dataset.image_path(line["image"], "JPEG"))}
             for line in lines(dataset, "samples")
@@ -349,8 +349,8 @@ def test_labels_in_doubt_are_named_with_their_files_and_mended_without_a_window(
 
 def group_of(dataset: Dataset, keys: list[str]) -> dict[str, object]:
     """The files of a group of copies."""
-    with dataset.db.write():
-        dataset.db.run("UPDATE sample SET grp='g' WHERE key IN (?, ?)", tuple(keys))
+    with dataset.db.transaction():
+        dataset.db.execute("UPDATE sample SET grp='g' WHERE key IN (?, ?)", tuple(keys))
     [line] = lines(dataset, "groups")
     assert line["samples"] == sorted(keys)
     return {name: line[name] for name in ("paths", "pictures")}

@@ -64,8 +64,8 @@ def test_a_sound_dataset_is_told_so(root: Path) -> None:
 @pytest.mark.damages("a moment that straddles a split is what is looked for")
 def test_verify_tells_what_the_catalogue_contradicts_itself_in(root: Path) -> None:
     with Dataset.open(root) as dataset:
-        keys = [sample.key for sample in dataset.samples.by_key()][:2]
-        dataset.journal.step("Label", [Choice(key, "label", "hana") for key in keys])
+        keys = [sample.key for sample in dataset.samples.iter_by_key()][:2]
+        dataset.journal.apply("Label", [Choice(key, "label", "hana") for key in keys])
         dataset.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("a", "test")}, "{}")
     told = house(root, "verify")
     assert told.json["straddling_moments"] == 1
@@ -152,15 +152,15 @@ def test_what_nobody_has_is_marked_and_comes_back_with_its_file(
         image = dataset.images.get(gone.stem)
         assert image is not None
         assert image.state == "ok"
-        assert not [r for r in dataset.rejections.each() if r.stage == "verify"]
+        assert not [r for r in dataset.rejections.iterate() if r.stage == "verify"]
 
 
 def test_a_forgotten_picture_goes_wholly_and_stays_away(root: Path, tmp_path: Path) -> None:
     first = stored(root)[0]
     sha256, data = first.stem, first.read_bytes()
     with Dataset.open(root) as dataset:
-        keys = Maintenance(dataset.db).sample_keys(sha256)
-        dataset.journal.step("Label 1", [Choice(keys[0], "label", "hana")])
+        keys = Maintenance(dataset.db).list_sample_keys(sha256)
+        dataset.journal.apply("Label 1", [Choice(keys[0], "label", "hana")])
     asked = run_cli("pipeline.cli", "forget", "--image", sha256[:8], "-d", root)  # no terminal
     assert asked.code == 2, "without -y it asks, and nobody answered"
     assert "nothing was removed" in asked.stderr
@@ -174,7 +174,7 @@ def test_a_forgotten_picture_goes_wholly_and_stays_away(root: Path, tmp_path: Pa
         assert dataset.images.count() == 3
         assert dataset.journal.count() == 0
         assert dataset.samples.get(keys[0]) is None
-        assert dataset.images.buried(sha256) == "its painter asked"
+        assert dataset.images.get_tombstone(sha256) == "its painter asked"
     (tmp_path / "hana").mkdir()
     (tmp_path / "hana" / "again.jpg").write_bytes(data)
     words = ("folder", tmp_path / "hana", "-d", root, "--json")
@@ -187,27 +187,27 @@ def test_a_forgotten_picture_goes_wholly_and_stays_away(root: Path, tmp_path: Pa
 @pytest.mark.slow
 def test_forgetting_takes_what_was_said_of_its_samples_along(root: Path) -> None:
     with Dataset.open(root) as dataset:
-        gone, kept = list(dataset.images.each())[:2]
+        gone, kept = list(dataset.images.iterate())[:2]
         upkeep = Maintenance(dataset.db)
         words = {
-            name: [image.sha256, *upkeep.sample_keys(image.sha256)]
+            name: [image.sha256, *upkeep.list_sample_keys(image.sha256)]
             for name, image in (("gone", gone), ("kept", kept))
         }
         for what in (*words["gone"], *words["kept"]):
             dataset.rejections.add(Rejection("quality", what, "truncated"))
     house(root, "forget", "--image", gone.sha256, "-y")
     with Dataset.open(root) as dataset:
-        assert {one.what for one in dataset.rejections.each()} == set(words["kept"])
+        assert {one.what for one in dataset.rejections.iterate()} == set(words["kept"])
         assert len(words["kept"]) == 2
 
 
 @pytest.mark.slow
 def test_forgetting_by_author_and_by_place(root: Path) -> None:
     with Dataset.open(root) as dataset:
-        images = list(dataset.images.each())
-        with dataset.db.write():
-            dataset.db.run("UPDATE origin SET author='Ann' WHERE image IN (1, 2)")
-            dataset.db.run("UPDATE origin SET url='http://x/y.jpg' WHERE image=3")
+        images = list(dataset.images.iterate())
+        with dataset.db.transaction():
+            dataset.db.execute("UPDATE origin SET author='Ann' WHERE image IN (1, 2)")
+            dataset.db.execute("UPDATE origin SET url='http://x/y.jpg' WHERE image=3")
     assert (
         house(root, "forget", "--author", "Ann", "--simulate").json["would_forget"]["images"] == 2
     )
@@ -259,9 +259,9 @@ def backup(dataset: Dataset, name: str, days: float, changed: float) -> Path:
     """A copy made so many days ago, as the catalogue knows; its file says `changed` days."""
     path = dataset.root / f"catalog.sqlite.before-{name}"
     path.write_bytes(b"copy")
-    with dataset.db.write():
+    with dataset.db.transaction():
         sql = "INSERT INTO migration VALUES(?, datetime('now', ?))"
-        dataset.db.run(sql, (name, f"-{days} days"))
+        dataset.db.execute(sql, (name, f"-{days} days"))
     os.utime(path, (time.time() - changed * 86400,) * 2)
     return path
 
@@ -298,13 +298,13 @@ def label(root: Path, who: str, **labels: str) -> None:
     with Dataset.open(root) as dataset:
         dataset.journal.who = who
         for sha256, name in labels.items():
-            (key,) = Maintenance(dataset.db).sample_keys(dataset.images.resolve(sha256).sha256)
-            dataset.journal.step(f"{who}: {name}", [Choice(key, "label", name)])
+            (key,) = Maintenance(dataset.db).list_sample_keys(dataset.images.resolve(sha256).sha256)
+            dataset.journal.apply(f"{who}: {name}", [Choice(key, "label", name)])
 
 
 def labels(root: Path) -> dict[str, str | None]:
     with Dataset.open(root) as dataset:
-        return {sample.image: sample.label for sample in dataset.samples.each()}
+        return {sample.image: sample.label for sample in dataset.samples.iterate()}
 
 
 @pytest.mark.slow
@@ -333,7 +333,7 @@ def test_merging_brings_pictures_decisions_and_queues_what_is_disputed(
     now = labels(root)
     assert (now[mine], now[agreed], now[hers], now[disputed]) == ("hana", "hana", "yui", None)
     with Dataset.open(root) as dataset:
-        said = list(dataset.journal.each())
+        said = list(dataset.journal.iterate())
         assert {d.who for d in said if d.value == "yui" and "Merge of" not in d.name} == {"ana"}
         (conflict,) = [d for d in said if d.action == "clear"]
         assert conflict.provenance == "hana or yui"
@@ -381,5 +381,5 @@ def test_verify_only_looks(root: Path) -> None:
     assert damaged.exists()
     assert not (root / "damaged").exists()
     with Dataset.open(root) as dataset:
-        assert not list(dataset.rejections.each())
-        assert {image.state for image in dataset.images.each()} == {"ok"}
+        assert not list(dataset.rejections.iterate())
+        assert {image.state for image in dataset.images.iterate()} == {"ok"}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tools_for_tests import examples
 
 from gleanset import Dataset
-from gleanset.db.images import FetchEnd
+from gleanset.db.images import FetchOutcome
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.files.store import sha256_of
@@ -73,20 +73,20 @@ class Act:
         found = [box] if label == "cat" else [0, 1]
         cuts = [cut(picture, one, label) for one in found]
         small = [Face(label, Box(30, 5, 2, 2), 0.1)] if box else []
-        self.dataset.faces.record(sha(picture), label, "", cuts, cut="margin=0", small=small)
+        self.dataset.faces.replace(sha(picture), label, "", cuts, cut="margin=0", small=small)
 
     def lose(self, picture: int, box: int, label: str) -> None:
-        self.dataset.faces.record(sha(picture), label, "again", [])
+        self.dataset.faces.replace(sha(picture), label, "again", [])
 
     def take(self, picture: int, box: int, label: str) -> None:
         """As `labeler import` does: a face without a search, and its label."""
-        with self.dataset.db.write():
-            self.dataset.faces.add_by_hand(sha(picture), cut(picture, box, "whole"))
+        with self.dataset.db.transaction():
+            self.dataset.faces.add_manual(sha(picture), cut(picture, box, "whole"))
         self.label(picture, box, label)
 
     def draw(self, picture: int, box: int, label: str) -> None:
-        with self.dataset.db.write():
-            if self.dataset.faces.add_by_hand(sha(picture), cut(picture, box, HAND)):
+        with self.dataset.db.transaction():
+            if self.dataset.faces.add_manual(sha(picture), cut(picture, box, HAND)):
                 self._decide(picture, box, "add")
 
     def label(self, picture: int, box: int, label: str) -> None:
@@ -104,7 +104,7 @@ class Act:
 
     def _decide(self, picture: int, box: int, action: str, label: str | None = None) -> None:
         if self.dataset.samples.get(key(picture, box)) is not None:
-            self.dataset.journal.step(action, [Choice(key(picture, box), action, label)])
+            self.dataset.journal.apply(action, [Choice(key(picture, box), action, label)])
 
 
 WHAT = (
@@ -144,11 +144,13 @@ def rows(root: Path) -> dict[str, list[tuple[Any, ...]]]:
     with Dataset.open(root) as dataset:
         names = [
             row[0]
-            for row in dataset.db.rows(
+            for row in dataset.db.fetch_all(
                 "SELECT name FROM sqlite_master WHERE type='table' AND name<>'sqlite_sequence'"
             )
         ]
-        return {name: list(map(tuple, dataset.db.rows(f"SELECT * FROM {name}"))) for name in names}
+        return {
+            name: list(map(tuple, dataset.db.fetch_all(f"SELECT * FROM {name}"))) for name in names
+        }
 
 
 def listed(root: Path, kind: str) -> list[dict[str, Any]]:
@@ -255,7 +257,7 @@ def _check_merges(ours: Path, other: Path) -> None:
             undone = dataset.journal.undo()
             assert undone.name == f"Merge of other: {promised.result['decided']} decided"
             assert undone.changed_since == 0
-            assert {sample.key for sample in dataset.samples.each()} >= was.keys()
+            assert {sample.key for sample in dataset.samples.iterate()} >= was.keys()
         assert decided(ours) == was
 
 
@@ -297,7 +299,7 @@ def test_a_picture_that_comes_later_completes_the_step_that_labelled_it(
     _, other = pair
     with Dataset.open(other) as dataset:
         both = [Choice(key(n, 0), "label", "owl") for n in range(2)]
-        dataset.journal.step("both", both)
+        dataset.journal.apply("both", both)
         lost = dataset.image_path(sha(1), "JPEG")
     lost.rename(tmp_path / "lost")
     third = made(tmp_path / "third", "eve", [])
@@ -315,10 +317,10 @@ def test_what_was_fetched_there_and_is_not_here_is_still_fetched(
     _, other = pair
     with Dataset.open(other) as dataset:
         for picture in range(2):
-            dataset.fetches.record(FetchEnd("urls", f"{picture}", "done", image=sha(picture)))
+            dataset.fetches.record(FetchOutcome("urls", f"{picture}", "done", image=sha(picture)))
         dataset.image_path(sha(1), "JPEG").unlink()
     third = made(tmp_path / "third", "eve", [])
     merged(third, other)
     with Dataset.open(third) as dataset:
-        assert dataset.fetches.state("urls", "0") == "done"
-        assert dataset.fetches.state("urls", "1") is None
+        assert dataset.fetches.get_state("urls", "0") == "done"
+        assert dataset.fetches.get_state("urls", "1") is None

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tools_for_tests import picture, run_here
 
-from curation.take_downs import plan_take_down, take_down
+from curation.take_downs import plan_removal, remove_images
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.work.progress import Progress
@@ -37,12 +37,12 @@ def test_a_conflict_stays_queued_though_steps_lost_lines_by_a_take_down(
     both: tuple[Dataset, Dataset],
 ) -> None:
     ours, theirs = both
-    first, second, third, *_ = sorted(sample.key for sample in ours.samples.each())
-    image = {sample.key: sample.image for sample in ours.samples.each()}
-    ours.journal.step("mine", [Choice(first, "label", "lion")])
-    theirs.journal.step("theirs", [Choice(first, "label", "tiger")])
-    take_down(ours, plan_take_down(ours, [image[second]], [], []), "asked to")
-    take_down(theirs, plan_take_down(theirs, [image[third]], [], []), "asked to")
+    first, second, third, *_ = sorted(sample.key for sample in ours.samples.iterate())
+    image = {sample.key: sample.image for sample in ours.samples.iterate()}
+    ours.journal.apply("mine", [Choice(first, "label", "lion")])
+    theirs.journal.apply("theirs", [Choice(first, "label", "tiger")])
+    remove_images(ours, plan_removal(ours, [image[second]], [], []), "asked to")
+    remove_images(theirs, plan_removal(theirs, [image[third]], [], []), "asked to")
     assert taken(ours, theirs) == (1, 1)
     # The step in which all six were imported is the same one, with five lines here and there.
     assert taken(ours, theirs) == (0, 0)
@@ -58,12 +58,12 @@ def test_a_hint_that_comes_with_a_merge_takes_a_label_back(
     both: tuple[Dataset, Dataset],
 ) -> None:
     ours, theirs = both
-    image = next(iter(ours.images.each())).sha256
-    (key,) = [sample.key for sample in ours.samples.each() if sample.image == image]
+    image = next(iter(ours.images.iterate())).sha256
+    (key,) = [sample.key for sample in ours.samples.iterate() if sample.image == image]
     for dataset, hint in ((ours, "hana"), (theirs, "rei")):
         dataset.images.add_origin(image, Origin("folder", hint, hint=hint))
-        dataset.journal.step("Clear", [Choice(key, "clear")])
-    ours.journal.step("Accept", [Choice(key, "label", "hana", "hint")])
+        dataset.journal.apply("Clear", [Choice(key, "clear")])
+    ours.journal.apply("Accept", [Choice(key, "label", "hana", "hint")])
     told = merge(ours, theirs.root, simulate=True, progress=Progress())
     accepted = ours.samples.get(key)
     assert accepted is not None

@@ -16,10 +16,10 @@ from model_of_colours import write_model
 from stored_pictures import sample_of
 from tools_for_tests import command, picture, pixels, run_cli, run_here
 
-from curation.take_downs import plan_take_down, take_down
+from curation.take_downs import plan_removal, remove_images
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import PresortedSample, Proposal, Proposals, stacks
+from gleanset.db.proposals import PresortedSample, Proposal, Proposals, list_clusters
 from gleanset.db.visitors import ACCEPTED, REMOVAL, Claim, Reports
 from harvest.folder import ImportOptions, harvest_folders
 from labeler.importing.job import import_labelled
@@ -49,20 +49,20 @@ def harvested(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
 
 def searched(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
     harvested(dataset, place, hints=hints)
-    for image in list(dataset.images.each()):
-        dataset.faces.record(image.sha256, "animeface", "threshold=0.5", [])
+    for image in list(dataset.images.iterate()):
+        dataset.faces.replace(image.sha256, "animeface", "threshold=0.5", [])
 
 
 def taken_whole(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
     harvested(dataset, place, hints=hints)
-    for image in list(dataset.images.each()):
+    for image in list(dataset.images.iterate()):
         sample_of(dataset, image)
 
 
 def rejected(dataset: Dataset, place: Path) -> None:
     taken_whole(dataset, place)
-    keys = [sample.key for sample in dataset.samples.by_key()]
-    dataset.journal.step("Reject", [Choice(key, "reject") for key in keys])
+    keys = [sample.key for sample in dataset.samples.iter_by_key()]
+    dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys])
 
 
 def imported(
@@ -74,7 +74,7 @@ def imported(
         for number, name in enumerate(classes)
         for seed in range(start + 200 * number, start + 200 * number + 6)
     ]
-    dataset.journal.step("Import", labels)
+    dataset.journal.apply("Import", labels)
 
 
 def one_class(dataset: Dataset, place: Path) -> None:
@@ -110,7 +110,7 @@ def harvested_since_a_split(dataset: Dataset, place: Path) -> None:
 def without_their_files(dataset: Dataset, place: Path) -> None:
     split(dataset, place)
     harvest_folders(dataset, [tree(place / "later", {"owls": 2}, 50)], ImportOptions(workers=1))
-    for image in dataset.images.each():
+    for image in dataset.images.iterate():
         if image.origins[0].path is not None:
             dataset.image_path(image.sha256, image.format).unlink()
     done = run_here("facecrop.cli", "run", "--new", "--workers", "1", "-q", "-d", dataset.root)
@@ -134,21 +134,21 @@ def import_cut_short(dataset: Dataset, place: Path) -> None:
 @contextmanager
 def no_journal(dataset: Dataset) -> Iterator[None]:
     """No step can be written meanwhile."""
-    with dataset.db.write():
-        dataset.db.run(
+    with dataset.db.transaction():
+        dataset.db.execute(
             "CREATE TRIGGER stopped BEFORE INSERT ON step BEGIN SELECT RAISE(FAIL, 'no step'); END"
         )
     try:
         yield
     finally:
-        with dataset.db.write():
-            dataset.db.run("DROP TRIGGER stopped")
+        with dataset.db.transaction():
+            dataset.db.execute("DROP TRIGGER stopped")
 
 
 def trained(dataset: Dataset, place: Path) -> None:
     split(dataset, place)
-    run = dataset.runs.begin(BY_HAND, "baseline", {"preset": "simple"})
-    dataset.runs.end(run.id, "done", {})
+    run = dataset.runs.start(BY_HAND, "baseline", {"preset": "simple"})
+    dataset.runs.finish(run.id, "done", {})
     write_model(dataset.runs_folder / BY_HAND / "served.onnx")
 
 
@@ -164,9 +164,9 @@ def reported(dataset: Dataset, place: Path) -> None:
 
 def accepted(dataset: Dataset, place: Path) -> None:
     reported(dataset, place)
-    with dataset.db.write():
-        dataset.db.run("UPDATE run SET started='2020-01-01T00:00:00Z'")
-        Reports(dataset.db).settle(dataset.journal.step("Accept", []), [1], ACCEPTED)
+    with dataset.db.transaction():
+        dataset.db.execute("UPDATE run SET started='2020-01-01T00:00:00Z'")
+        Reports(dataset.db).settle(dataset.journal.apply("Accept", []), [1], ACCEPTED)
 
 
 def asked_to_take_down(dataset: Dataset, _: Path) -> None:
@@ -176,8 +176,8 @@ def asked_to_take_down(dataset: Dataset, _: Path) -> None:
 
 def all_taken_down(dataset: Dataset, place: Path) -> None:
     trained(dataset, place)
-    images = [image.sha256 for image in dataset.images.each()]
-    take_down(dataset, plan_take_down(dataset, images, [], []), "asked to")
+    images = [image.sha256 for image in dataset.images.iterate()]
+    remove_images(dataset, plan_removal(dataset, images, [], []), "asked to")
 
 
 STATES: tuple[tuple[Make, str], ...] = (
@@ -295,7 +295,7 @@ def test_sure_proposals_come_before_a_split(tmp_path: Path) -> None:
         imported(dataset, tmp_path)
         assert next_step(dataset).startswith("labeler split ")
         taken_whole(dataset, tmp_path, hints=False)
-        waiting = [one.key for one in dataset.samples.by_key() if one.status == "queue"]
+        waiting = [one.key for one in dataset.samples.iter_by_key() if one.status == "queue"]
         presorted = [
             PresortedSample(key, place, (Proposal("cat", 0.97),))
             for place, key in enumerate(waiting)
@@ -340,7 +340,7 @@ def test_where_no_window_can_be_shown_stacks_lead_on(tmp_path: Path) -> None:
 
         follow("baseline presort")
         follow("labeler gallery stacks.html --stacks")
-        found = stacks(dataset.db)
+        found = list_clusters(dataset.db)
         assert len(found) > 1
         for label, stack in zip(("cat", "owls"), found, strict=False):
             words = ("label", label, "--stack", stack.id, "-q", "-d", dataset.root)
@@ -354,9 +354,9 @@ def test_what_was_put_off_is_not_presorted_again_and_again(tmp_path: Path) -> No
     with Dataset.create(tmp_path / "d") as dataset:
         trained_and_more_waits(dataset, tmp_path)
         assert next_step(dataset) == f"baseline presort {dataset.option}"
-        keys = [one.key for one in dataset.samples.by_key() if one.status == "queue"]
+        keys = [one.key for one in dataset.samples.iter_by_key() if one.status == "queue"]
         session = SortingSession(dataset)
-        session.send(list(session.tiles.rows_of(keys).values()), LATER)
+        session.send(list(session.tiles.get_ids(keys).values()), LATER)
         assert next_step(dataset) == f"webapp serve {dataset.option}"
         told = run_here(
             "labeler.cli", "gallery", "p.html", "--stacks", *shlex.split(dataset.option)

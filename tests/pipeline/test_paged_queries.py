@@ -38,18 +38,18 @@ def draw(folder: Path) -> None:
 
 def test_no_page_sorts_a_whole_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plans: dict[str, str] = {}
-    pages = Connection.pages
+    pages = Connection.iter_pages
 
     def explained(
         db: Connection, sql: str, key: tuple[str, ...], values: tuple[Any, ...] = (), **rest: Any
     ) -> Iterator[list[Row]]:
         page = f"{sql} ORDER BY {', '.join(key)} LIMIT 1000"
         plans[sql] = " ".join(
-            row["detail"] for row in db.rows(f"EXPLAIN QUERY PLAN {page}", values)
+            row["detail"] for row in db.fetch_all(f"EXPLAIN QUERY PLAN {page}", values)
         )
         return pages(db, sql, key, values, **rest)
 
-    monkeypatch.setattr(Connection, "pages", explained)
+    monkeypatch.setattr(Connection, "iter_pages", explained)
     draw(tmp_path / "pictures")
     for module, *words in COMMANDS:
         ran = run_here(module, *words, "-d", tmp_path / "dataset", cwd=tmp_path)

@@ -89,7 +89,7 @@ def test_the_source_brings_pictures_with_author_and_licence_and_is_recorded(
     assert done.json["added"] == 4, done.stderr
     assert again.json.get("added", 0) == 0
     with Dataset.open(tmp_path / "owls") as dataset:
-        rows = list(dataset.db.rows("SELECT author, licence FROM origin ORDER BY author"))
+        rows = list(dataset.db.fetch_all("SELECT author, licence FROM origin ORDER BY author"))
     assert [tuple(row) for row in rows] == [(f"Ada {n}", "CC BY 4.0") for n in range(1, 5)]
     [use] = read_settings(tmp_path / "owls").plugin
     assert (use.kind, use.name, use.made_by) == ("sources", "commons", "gleanset-commons 1.0")
@@ -109,7 +109,7 @@ def test_the_detector_works_in_worker_processes_and_is_recorded(
     done = run(*line, "--workers", "2", "-d", "data")
     assert {"images": 4, "faces": 1, "rejected": 0}.items() <= done.json.items(), done.stderr
     with Dataset.open(tmp_path / "data") as dataset:
-        [row] = dataset.db.rows("SELECT DISTINCT detector, settings FROM scan")
+        [row] = dataset.db.fetch_all("SELECT DISTINCT detector, settings FROM scan")
     assert row["detector"] == "haar"
     assert row["settings"] == "scale=1.1 neighbors=3 smallest=40 plugin=gleanset-haar==1.0"
     assert run(*line, "-d", "data").json["images"] == 0
@@ -130,7 +130,7 @@ def test_a_picture_that_a_detector_fails_on_is_rejected_and_names_the_package(
     assert (done.json["rejected"], done.json["reasons"]) == (2, {"detector failed": 2})
     assert "Traceback" not in done.stderr
     with Dataset.open(tmp_path / "data") as dataset:
-        rows = list(dataset.db.rows("SELECT detail FROM rejection WHERE stage='facecrop'"))
+        rows = list(dataset.db.fetch_all("SELECT detail FROM rejection WHERE stage='facecrop'"))
     assert {row["detail"] for row in rows} == {
         "gleanset-haar 1.0: ZeroDivisionError: division by zero"
     }

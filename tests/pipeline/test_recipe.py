@@ -233,8 +233,8 @@ def test_a_recipe_is_carried_out_and_a_second_time_nothing_is_done_twice(
     assert first["split"] == second["split"] | {"looked_for_copies": {"compared": 20}}
     assert second["train"] == first["train"]
     with Dataset.open(root) as dataset:
-        assert len(list(dataset.runs.each())) == 1
-        assert len({decision.step for decision in dataset.journal.each()}) == 1
+        assert len(list(dataset.runs.iterate())) == 1
+        assert len({decision.step for decision in dataset.journal.iterate()}) == 1
         assert (dataset.settings.name, dataset.settings.split.ratio) == ("Shapes", "6:2:2")
         assert dataset.settings.web.title == "Disc or square?"
     assert len(list((root / "runs").iterdir())) == 1

@@ -64,7 +64,7 @@ def stages(path: Path, **given: Any) -> Stages:
 def found(root: Path) -> list[tuple[str, str, str | None]]:
     """Source, query and hint of every origin."""
     with Dataset.open(root) as dataset:
-        origins = [origin for image in dataset.images.each() for origin in image.origins]
+        origins = [origin for image in dataset.images.iterate() for origin in image.origins]
     return [(origin.source, origin.query or "", origin.hint) for origin in origins]
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from stored_pictures import store
 
 from gleanset import Dataset
-from gleanset.db.classes import Curation, Placement
+from gleanset.db.classes import Placement, Placements
 from gleanset.db.journal import Choice
 from gleanset.db.runs import SplitEvaluations
 from gleanset.db.statistics import RepeatFinds, Statistics
@@ -60,14 +60,14 @@ def fill(dataset: Dataset, classes: list[str], each: int = 10) -> list[tuple[str
                 "bing", key, url=f"https://pics.example/{key}.png", query=name, hint=name
             )
             made.append((add(dataset, picture(number * 1000 + index), origin), name))
-    dataset.journal.step("Label", [Choice(key, "label", name) for key, name in made])
+    dataset.journal.apply("Label", [Choice(key, "label", name) for key, name in made])
     apply_split(dataset, plan_split(dataset, SplitSettings("8:1:1")))
     return made
 
 
 def metrics(dataset: Dataset, classes: list[str], wrong: int = 1) -> dict[str, Any]:
     """What a run would have written: on test, `wrong` pictures of each split are mistaken."""
-    test = [s for s in dataset.samples.by_key() if s.split == "test"]
+    test = [s for s in dataset.samples.iter_by_key() if s.split == "test"]
     confusion = np.zeros((len(classes), len(classes)), dtype=int)
     mistakes = []
     for number, sample in enumerate(test):
@@ -100,7 +100,7 @@ def metrics(dataset: Dataset, classes: list[str], wrong: int = 1) -> dict[str, A
         "mistakes": mistakes,
     }
     sizes = {
-        split: sum(n for (s,), n in dataset.samples.counts("split").items() if s == split)
+        split: sum(n for (s,), n in dataset.samples.count_by("split").items() if s == split)
         for split in ("train", "val", "test")
     }
     epochs = [
@@ -132,8 +132,8 @@ def finish(dataset: Dataset, figures: dict[str, Any], name: str = "run-1") -> No
     folder = dataset.root / "runs" / name
     folder.mkdir(parents=True)
     (folder / "metrics.json").write_text(json.dumps(figures, ensure_ascii=False), "utf-8")
-    dataset.runs.begin(name, "baseline", {"name": name})
-    dataset.runs.end(name, "done", {})
+    dataset.runs.start(name, "baseline", {"name": name})
+    dataset.runs.finish(name, "done", {})
 
 
 def report(dataset: Dataset, title: str = "Title", run_id: str | None = None) -> html.HtmlElement:
@@ -237,7 +237,7 @@ def test_found_again_and_disputed(dataset: Dataset) -> None:
     for place in "cd":
         add(dataset, picture(2), Origin("bing", place, query="owl", hint="owl"))
     add(dataset, picture(3), Origin("bing", "e", query="owl", hint="owl"))
-    assert Statistics(dataset.db).found_again() == RepeatFinds(several=2, disputed=1)
+    assert Statistics(dataset.db).count_duplicate_finds() == RepeatFinds(several=2, disputed=1)
     page = report(dataset)
     said = words(page, "sources")
     assert "2 pictures were met more than once" in said
@@ -252,7 +252,7 @@ def test_look_alikes_are_shown_together(dataset: Dataset) -> None:
         for side in (150, 160, 170)
     ]
     keys.append(add(dataset, picture(2), Origin("bing", "2", query="owl", hint="owl")))
-    dataset.journal.step("Label", [Choice(key, "label", "owl") for key in keys])
+    dataset.journal.apply("Label", [Choice(key, "label", "owl") for key in keys])
     apply_split(dataset, plan_split(dataset, SplitSettings("8:1:1")))
     page = report(dataset)
     (group,) = page.xpath("//ul[@class='cards groups']/li")
@@ -264,19 +264,19 @@ def test_what_was_left_out_is_told_of_every_stage(dataset: Dataset) -> None:
     made = fill(dataset, ["owl", "cat"])
     for number in range(3):
         add(dataset, picture(900 + number), Origin("folder", f"e{number}", path=f"/p/{number}.png"))
-        (sha256,) = (i.sha256 for i in dataset.images.each() if i.origins[0].key == f"e{number}")
-        dataset.faces.record(sha256, "animeface", "threshold=0.5", [], cut="margin=0.3")
+        (sha256,) = (i.sha256 for i in dataset.images.iterate() if i.origins[0].key == f"e{number}")
+        dataset.faces.replace(sha256, "animeface", "threshold=0.5", [], cut="margin=0.3")
     small = Face("animeface", Box(1, 1, 9, 9), 0.9)
     cut = "margin=0.3 min_size=20"
-    dataset.faces.record(sha256, "animeface", "threshold=0.5", [], cut=cut, small=[small])
+    dataset.faces.replace(sha256, "animeface", "threshold=0.5", [], cut=cut, small=[small])
     measured = measure(picture(950))
     dataset.originals(dataset.cache).put(measured.sha256, measured.format, picture(950))
     dataset.images.add(measured, Origin("folder", "new", path="/p/new.png"))
-    dataset.journal.step("Reject", [Choice(made[0][0], "reject")])
-    with dataset.db.write():
-        row = dataset.db.number("SELECT id FROM sample WHERE key=?", (made[1][0],))
-        Curation(dataset.db).place(1, [Placement(row, False, "g", f"a copy of {made[2][0]}")])
-        dataset.db.run("UPDATE sample SET split=NULL WHERE key=?", (made[3][0],))
+    dataset.journal.apply("Reject", [Choice(made[0][0], "reject")])
+    with dataset.db.transaction():
+        row = dataset.db.fetch_int("SELECT id FROM sample WHERE key=?", (made[1][0],))
+        Placements(dataset.db).apply(1, [Placement(row, False, "g", f"a copy of {made[2][0]}")])
+        dataset.db.execute("UPDATE sample SET split=NULL WHERE key=?", (made[3][0],))
     page = report(dataset)
     rows = {
         row.xpath("string(th/bdi)"): row.xpath("string(td[1])")
@@ -301,12 +301,12 @@ def test_a_run_that_saw_copies_or_cut_its_own_val_saw_this_dataset(trained: Data
         "train": 50,
         "val": 9,
         "test": 4,
-        "splits": trained.samples.fingerprint_of_splits(),
+        "splits": trained.samples.hash_splits(),
     }
     finish(trained, figures, "run-2")
     assert "changed" not in words(report(trained, run_id="run-2"), "training")
-    sample = next(trained.samples.in_splits())
-    trained.journal.step("Label", [Choice(sample.key, "label", "other")])
+    sample = next(trained.samples.iter_in_splits())
+    trained.journal.apply("Label", [Choice(sample.key, "label", "other")])
     assert "Labels or splits have changed" in words(report(trained, run_id="run-2"), "training")
 
 
@@ -325,7 +325,7 @@ def test_a_moment_on_two_sides_is_not_called_whole(dataset: Dataset) -> None:
         add(dataset, picture(1, side), Origin("bing", str(side), query="owl", hint="owl"))
         for side in (150, 170)
     ]
-    dataset.journal.step("Label", [Choice(key, "label", "owl") for key in keys])
+    dataset.journal.apply("Label", [Choice(key, "label", "owl") for key in keys])
     dataset.samples.set_splits({keys[0]: ("m", "train"), keys[1]: ("m", "test")}, "by hand")
     page = report(dataset)
     assert "1 of them lies on two sides" in words(page, "classes")

@@ -10,7 +10,7 @@ import pytest
 from drawn_dataset import put_whole
 from tools_for_tests import Ran, pixels, run_here
 
-from curation.snapshots import take_snapshot
+from curation.snapshots import create_snapshot
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from labeler.sorting.session import SortingSession
@@ -28,8 +28,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Dataset.create(root) as dataset:
         keys = [put_whole(dataset, pixels(seed), str(seed)) for seed in range(8)]
         labels = [Choice(key, "label", ("hana", "rei")[n % 2]) for n, key in enumerate(keys)]
-        dataset.journal.step("Label", labels)
-        take_snapshot(dataset, "v1", "by number")
+        dataset.journal.apply("Label", labels)
+        create_snapshot(dataset, "v1", "by number")
     return root
 
 
@@ -42,8 +42,8 @@ def root(made: Path, tmp_path: Path) -> Path:
 
 def relabel(root: Path, label: str, number: int) -> None:
     with Dataset.open(root) as dataset:
-        chosen = [sample.key for sample in dataset.samples.by_key()][:number]
-        dataset.journal.step("again", [Choice(key, "label", label) for key in chosen])
+        chosen = [sample.key for sample in dataset.samples.iter_by_key()][:number]
+        dataset.journal.apply("again", [Choice(key, "label", label) for key in chosen])
 
 
 def labels(root: Path) -> dict[str, int]:
@@ -126,7 +126,7 @@ def test_gc_removes_nothing_while_a_snapshot_cannot_be_read(root: Path) -> None:
 
 def test_what_was_forgotten_stays_away(root: Path) -> None:
     with Dataset.open(root) as dataset:
-        first = next(dataset.images.each()).sha256
+        first = next(dataset.images.iterate()).sha256
     assert house(root, "forget", "--image", first, "-y").code == 0
     assert house(root, "restore", "v1").code == 0
     assert house(root, "status", "--json").json["images"] == 7
@@ -137,7 +137,7 @@ def test_what_was_forgotten_stays_away(root: Path) -> None:
 
 def test_a_merge_leaves_our_snapshots_and_takes_none(root: Path, tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "other") as other:
-        take_snapshot(other, "empty")
+        create_snapshot(other, "empty")
     assert house(tmp_path / "other", "merge", root, "-q").code == 0
     told = house(tmp_path / "other", "snapshot", "--json").json
     assert [one["snapshot"] for one in told["snapshots"]] == ["empty"]

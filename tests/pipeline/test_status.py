@@ -38,7 +38,7 @@ def add_image(dataset: Dataset, name: str, *origins: Origin) -> str:
 
 def add_sample(dataset: Dataset, image: str) -> str:
     key = sample_key(image, BOX)
-    dataset.faces.record(image, "whole", "", [FaceCrop(Face("whole", BOX, 1.0), key, BOX, 0, 0.0)])
+    dataset.faces.replace(image, "whole", "", [FaceCrop(Face("whole", BOX, 1.0), key, BOX, 0, 0.0)])
     return key
 
 
@@ -67,8 +67,8 @@ def test_everything_is_counted(empty: Dataset) -> None:
         image = add_image(empty, f"{number}", Origin("folder", f"{number}", hint="hana"))
         keys.append(add_sample(empty, image))
     add_image(empty, "0", Origin("bing", "x", query="hana rose", hint="hana"))
-    empty.journal.step("Label", [Choice(key, "label", "hana") for key in keys[:2]])
-    empty.journal.step("Reject", [Choice(keys[2], "reject")])
+    empty.journal.apply("Label", [Choice(key, "label", "hana") for key in keys[:2]])
+    empty.journal.apply("Reject", [Choice(keys[2], "reject")])
     empty.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("b", "test")}, "by hand")
     empty.rejections.add(Rejection("facecrop", "x", "truncated"))
     empty.rejections.add(Rejection("facecrop", "y", "truncated"))
@@ -94,10 +94,10 @@ def test_everything_is_counted(empty: Dataset) -> None:
 def test_every_command_counts_a_class_alike(empty: Dataset) -> None:
     images = [add_image(empty, f"{n}", Origin("folder", f"{n}")) for n in range(9)]
     keys = [add_sample(empty, image) for image in images]
-    empty.journal.step("Label", [Choice(key, "label", "hana") for key in keys[:6]])
-    empty.journal.step("Label", [Choice(key, "label", "rei") for key in keys[6:8]])
+    empty.journal.apply("Label", [Choice(key, "label", "hana") for key in keys[:6]])
+    empty.journal.apply("Label", [Choice(key, "label", "rei") for key in keys[6:8]])
     empty.samples.set_splits({key: (key, "train") for key in keys[:8]}, "by hand")
-    empty.db.run("UPDATE sample SET kept=0 WHERE key IN (?,?)", keys[:2])
+    empty.db.execute("UPDATE sample SET kept=0 WHERE key IN (?,?)", keys[:2])
     found = status(empty)
     assert found["labels"] == {"hana": 4, "rei": 2}
     assert found["splits"] == {"train": {"hana": 4, "rei": 2}}

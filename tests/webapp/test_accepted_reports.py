@@ -14,7 +14,7 @@ from baseline.data.samples import find_examples
 from baseline.evaluation.run_metrics import RunMetrics, write_metrics
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
-from curation.web_reports import accept_reports, report_store
+from curation.web_reports import accept_reports, open_report_store
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.visitors import Claim, Reports
@@ -41,7 +41,7 @@ def split_two_classes(dataset: Dataset) -> None:
     """Eight images of each class in train, val and test."""
     keys = [put(dataset, seed) for seed in range(16)]
     choices = [Choice(key, "label", NAMES[place % 2]) for place, key in enumerate(keys)]
-    dataset.journal.step("Label", choices)
+    dataset.journal.apply("Label", choices)
     apply_split(dataset, plan_split(dataset, dataset.settings.split))
 
 
@@ -49,12 +49,12 @@ def accept(dataset: Dataset, picture: Image.Image, name: str, *, unseen: bool = 
     """Send a report of a whole image and accept it; its sample."""
     data = encoded(picture)
     sha256 = sha256_of(data)
-    report_store(dataset.root, dataset.cache).put(sha256, "PNG", data)
-    with dataset.db.write():
+    open_report_store(dataset.root, dataset.cache).put(sha256, "PNG", data)
+    with dataset.db.transaction():
         claim = Claim(sha256, "PNG", Box(0, 0, *picture.size), name, "run")
         assert Reports(dataset.db).add(claim)
-    accept_reports(dataset, {next(Reports(dataset.db).each()).id: None}, unseen=unseen)
-    return next(one for one in dataset.samples.each() if one.image == sha256)
+    accept_reports(dataset, {next(Reports(dataset.db).iterate()).id: None}, unseen=unseen)
+    return next(one for one in dataset.samples.iterate() if one.image == sha256)
 
 
 def near_copy(dataset: Dataset, sample: Sample) -> Image.Image:
@@ -64,7 +64,7 @@ def near_copy(dataset: Dataset, sample: Sample) -> Image.Image:
 
 
 def in_split(dataset: Dataset, split: str) -> Sample:
-    return next(one for one in dataset.samples.each() if one.split == split)
+    return next(one for one in dataset.samples.iterate() if one.split == split)
 
 
 def test_a_new_image_is_in_train_at_once(dataset: Dataset) -> None:
@@ -115,7 +115,7 @@ def test_a_split_by_folds_or_counts_places_it_itself(
 def test_one_labelled_sample_without_a_split_is_enough_to_be_named(dataset: Dataset) -> None:
     split_two_classes(dataset)
     key = put(dataset, 901)
-    dataset.journal.step("Label", [Choice(key, "label", "cat")])
+    dataset.journal.apply("Label", [Choice(key, "label", "cat")])
     assert status(dataset)["waiting_for_split"] == 1
     assert next_step(dataset).startswith("labeler split ")
 
@@ -124,13 +124,13 @@ def record_training(dataset: Dataset, name: str) -> None:
     """Record a finished run of what is in the splits now, as a training does."""
     settings = load_preset("simple", {})
     facts = settings.to_json() | {"data": find_examples(dataset).fingerprint()}
-    run = dataset.runs.begin(name, "baseline", facts)
+    run = dataset.runs.start(name, "baseline", facts)
     (dataset.runs_folder / run.id).mkdir(parents=True)
-    data = {"splits": dataset.samples.fingerprint_of_splits()}
+    data = {"splits": dataset.samples.hash_splits()}
     write_metrics(dataset.runs_folder / run.id, RunMetrics([*NAMES], {}, data))
-    dataset.runs.end(run.id, "done", {})
-    with dataset.db.write():  # reports are accepted in a later second
-        dataset.db.run("UPDATE run SET started='2020-01-01T00:00:00Z' WHERE id=?", (run.id,))
+    dataset.runs.finish(run.id, "done", {})
+    with dataset.db.transaction():  # reports are accepted in a later second
+        dataset.db.execute("UPDATE run SET started='2020-01-01T00:00:00Z' WHERE id=?", (run.id,))
 
 
 def test_training_on_accepted_reports_ends_in_no_circle(dataset: Dataset) -> None:

@@ -42,8 +42,8 @@ def test_a_server_that_is_told_to_end_ends_well(tmp_path: Path) -> None:
 def test_the_demo_is_served_until_ctrl_c(tmp_path: Path) -> None:
     root = tmp_path / "demo"
     with Dataset.create(root, Settings(web=WebSettings(title="Which of the four?"))) as dataset:
-        run = dataset.runs.begin("a-run", "baseline", {})
-        dataset.runs.end(run.id, "done", {})
+        run = dataset.runs.start("a-run", "baseline", {})
+        dataset.runs.finish(run.id, "done", {})
     write_model(root / "runs" / "a-run" / "served.onnx")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -13,7 +13,7 @@ from in_browser import ANSWERS, BOXES, NEEDS_BROWSER, Open, until
 from PIL import Image
 from web_requests import Serve, serving
 
-from curation.take_downs import plan_take_down, take_down
+from curation.take_downs import plan_removal, remove_images
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.settings import WebSettings
@@ -41,7 +41,7 @@ SHARE_ADDRESS = """() => {
 def filled(dataset: Dataset) -> Dataset:
     """A dataset with a labelled picture of each of two colours."""
     keys = {name: put_whole(dataset, Image.new("RGB", (90, 60), name), name) for name in SPLITS}
-    dataset.journal.step("Label", [Choice(key, "label", name) for name, key in keys.items()])
+    dataset.journal.apply("Label", [Choice(key, "label", name) for name, key in keys.items()])
     dataset.samples.set_splits({keys[name]: (name, SPLITS[name]) for name in keys}, "by hand")
     return dataset
 
@@ -65,8 +65,8 @@ def test_faces_are_shown_only_where_the_table_allows_it(
     example = base64.b64decode(told["example"].partition(",")[2])
     answer = shown.post("/api/v1/predict", files={"files": example})
     assert answer.json()["pictures"][0]["parts"][0]["answer"] == "blue"
-    blue = next(filled.samples.each(label="blue"))
-    take_down(filled, plan_take_down(filled, [blue.image], [], []), "asked for")
+    blue = next(filled.samples.iterate(label="blue"))
+    remove_images(filled, plan_removal(filled, [blue.image], [], []), "asked for")
     assert list(shown.get("/api/v1/portraits").json()["faces"]) == ["red"]
 
 

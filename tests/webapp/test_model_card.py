@@ -38,7 +38,9 @@ def add(dataset: Dataset, number: int, origins: tuple[Origin, ...]) -> str:
     for origin in origins:
         dataset.images.add(Measured(sha256, "PNG", 1, 10, 10, 1, 1, 0, 0.0), origin)
     key = sample_key(sha256, BOX)
-    dataset.faces.record(sha256, "whole", "", [FaceCrop(Face("whole", BOX, 1.0), key, BOX, 0, 0.0)])
+    dataset.faces.replace(
+        sha256, "whole", "", [FaceCrop(Face("whole", BOX, 1.0), key, BOX, 0, 0.0)]
+    )
     return key
 
 
@@ -66,10 +68,10 @@ def figures(support: tuple[int, int, int], moments: int) -> dict[str, Any]:
 def run(dataset: Dataset) -> Path:
     """The folder of a finished run of the dataset, which is served."""
     keys = [add(dataset, number, origins) for number, origins in enumerate(ORIGINS)]
-    begun = dataset.runs.begin("20261120-101500-simple", "baseline", {"preset": "simple"})
-    dataset.runs.end(begun.id, "done", {})
-    with dataset.db.write():
-        dataset.db.run("UPDATE run SET ended='2026-11-20T10:20:00Z'")
+    begun = dataset.runs.start("20261120-101500-simple", "baseline", {"preset": "simple"})
+    dataset.runs.finish(begun.id, "done", {})
+    with dataset.db.transaction():
+        dataset.db.execute("UPDATE run SET ended='2026-11-20T10:20:00Z'")
     folder = dataset.root / "runs" / begun.id
     write_model(folder / "served.onnx")
     metrics = {

@@ -40,7 +40,7 @@ def decide(owner: TestClient, **decision: object) -> Any:
 def statuses(root: Path) -> dict[str, str]:
     with Dataset.open(root) as dataset:
         every = (PENDING, ACCEPTED, REFUSED)
-        reports = [one for status in every for one in Reports(dataset.db).each(status)]
+        reports = [one for status in every for one in Reports(dataset.db).iterate(status)]
         return {one.claim.claimed: one.status for one in reports}
 
 
@@ -87,12 +87,12 @@ def test_decisions_there_are_steps_that_can_be_undone(owner: TestClient, dataset
     step = decide(owner, accept={1: "mei", 3: None}).json()["step"]
     assert decide(owner, refuse=[2]).json()["reports"] == [2]
     assert statuses(dataset.root) == {"mei": ACCEPTED, "aki": ACCEPTED, "rin": REFUSED}
-    assert {one.provenance for one in dataset.journal.each()} == {"web report"}
+    assert {one.provenance for one in dataset.journal.iterate()} == {"web report"}
     settled = owner.get(REPORTS, params={"settled": True}, headers=OWNER).json()["reports"]
     assert [one["claimed"] for one in settled] == ["rin", "mei", "aki"]
     assert decide(owner, undo=step).json()["reports"] == [1, 3]
     assert statuses(dataset.root) == {"mei": PENDING, "aki": PENDING, "rin": REFUSED}
-    other = dataset.journal.step("something else", [])
+    other = dataset.journal.apply("something else", [])
     assert decide(owner, undo=other).status_code == 409, "what others did is not the page's"
     with locked(dataset.root):
         assert decide(owner, refuse=[1]).headers["retry-after"]
@@ -125,7 +125,7 @@ def test_a_report_that_was_accepted_as_somebody_else_says_so(
     owner: TestClient, dataset: Dataset
 ) -> None:
     add_reports(dataset.root, DISAGREE)  # of one face: mei, rin
-    reports = {one.claim.claimed: one.id for one in Reports(dataset.db).each()}
+    reports = {one.claim.claimed: one.id for one in Reports(dataset.db).iterate()}
     decide(owner, accept={reports["mei"]: "rin"})
     settled = owner.get(REPORTS, params={"settled": True}, headers=OWNER).json()["reports"]
     assert [(one["claimed"], one["class"]) for one in settled] == [("mei", "rin")]
@@ -134,7 +134,7 @@ def test_a_report_that_was_accepted_as_somebody_else_says_so(
     listed = run_here("pipeline.cli", "list", "reports", "-d", dataset.root).stdout
     assert [json.loads(line)["disputed_by"] for line in listed.splitlines()] == [[], [], []]
     assert decide(owner, accept={reports["rin"]: None}).status_code == 200
-    assert {sample.label for sample in dataset.samples.each()} == {"rin"}
+    assert {sample.label for sample in dataset.samples.iterate()} == {"rin"}
 
 
 @needs_browser
@@ -191,7 +191,7 @@ def test_reports_are_decided_and_undone_in_a_browser(
     page.fill("#else-name", "toyama")
     page.keyboard.press("Enter")
     until(page, f"{CARDS}.some((card) => card.matches('.disputed.settled'))")
-    assert "toyama" in {one.label for one in dataset.samples.each()}
+    assert "toyama" in {one.label for one in dataset.samples.iterate()}
     page.locator(".look").first.click()
     until(page, "document.querySelector('#whole-box').clientWidth > 10")
     assert findings(axe, page) == []

@@ -71,10 +71,10 @@ def test_faces_are_found_adjusted_judged_reported_and_accepted(
     page.click("#report-send")
     until(page, "document.querySelector('#said').textContent.includes('Thank you')")
     with Dataset.open(root) as dataset:
-        (report,) = (one for one in Reports(dataset.db).each() if one.claim.kind != REMOVAL)
+        (report,) = (one for one in Reports(dataset.db).iterate() if one.claim.kind != REMOVAL)
         assert (report.claim.claimed, report.claim.note) == ("mei", "<b>it is Mei</b>")
         accept_reports(dataset, {report.id: None})
-        assert [one.label for one in dataset.samples.each()] == ["mei"]
+        assert [one.label for one in dataset.samples.iterate()] == ["mei"]
 
 
 def test_by_keyboard_alone_at_320_pixels(opened: Open, drawn: Path) -> None:
@@ -506,6 +506,6 @@ def test_the_model_is_described_and_a_picture_asked_to_be_removed(
     page.keyboard.press("Enter")
     until(page, "document.querySelector('#said').textContent.includes('Thank you')")
     with Dataset.open(root) as dataset:
-        (report,) = [one for one in Reports(dataset.db).each() if one.claim.kind == REMOVAL]
+        (report,) = [one for one in Reports(dataset.db).iterate() if one.claim.kind == REMOVAL]
     assert report.claim.note == "<img src=x onerror=alert(1)> it is mine"
     assert report.claim.phash is not None

@@ -16,7 +16,7 @@ from test_web_reports import report
 from tools_for_tests import eventually, picture, python, run_here
 from web_requests import Serve, picture_of
 
-from curation.web_reports import picture_of_report, refuse_reports
+from curation.web_reports import read_report_image, refuse_reports
 from gleanset import Dataset
 from gleanset.db.visitors import REFUSED, Reports
 from gleanset.images.decode import decode
@@ -83,7 +83,7 @@ def test_killed_at_any_time_what_was_answered_is_in_the_catalogue(dataset: Datas
             server.kill()
             answered |= set(server.stdout)
     run_here("webapp.cli", "reports", "refuse", "all", "-d", dataset.root)
-    kept = {f"{one.claim.sha256}\n" for one in Reports(dataset.db).each(REFUSED)}
+    kept = {f"{one.claim.sha256}\n" for one in Reports(dataset.db).iterate(REFUSED)}
     assert len(answered) >= 26
     assert {line for line in answered if line.endswith("\n")} <= kept
     assert not list((dataset.root / "web" / "spool").glob("*.report"))
@@ -95,7 +95,7 @@ def test_what_trails_a_picture_is_not_kept(client: TestClient, dataset: Dataset)
         assert report(client, data=clean + junk, claimed=f"mei {len(junk)}").status_code == 200
     (path,) = kept_files(dataset)
     assert path.read_bytes() == clean, "bit for bit, so that it is known again elsewhere"
-    assert len({one.claim.sha256 for one in Reports(dataset.db).each()}) == 1
+    assert len({one.claim.sha256 for one in Reports(dataset.db).iterate()}) == 1
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
@@ -131,9 +131,9 @@ def test_all_reports_take_so_many_bytes(serve: Serve, dataset: Dataset) -> None:
         assert report(client, data=data, claimed=f"mei {number}").status_code == 200
     answer = report(client, data=pictures[3], claimed="mei")
     assert (answer.status_code, answer.json()["reason"]) == (503, "full")
-    first, *others = Reports(dataset.db).each()
+    first, *others = Reports(dataset.db).iterate()
     refuse_reports(dataset, [first.id])
     collect(dataset, 0.0, simulate=False)
     assert report(client, data=pictures[3], claimed="mei").status_code == 200
     assert {path.read_bytes() for path in kept_files(dataset)} == set(pictures[1:])
-    assert picture_of_report(dataset, others[-1]) == pictures[2]
+    assert read_report_image(dataset, others[-1]) == pictures[2]

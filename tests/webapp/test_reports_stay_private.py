@@ -13,7 +13,7 @@ from PIL import Image
 from tools_for_tests import run_cli
 from web_requests import Serve, picture_of
 
-from curation.web_reports import accept_reports, report_store
+from curation.web_reports import accept_reports, open_report_store
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.visitors import Claim, Reports
@@ -37,21 +37,21 @@ SENT_KEY = sha256_of(SENT)
 def send_report(dataset: Dataset, data: bytes, box: Box, name: str) -> None:
     """Keep a report as the server does, and accept it."""
     sha256 = sha256_of(data)
-    report_store(dataset.root, dataset.cache).put(sha256, "PNG", data)
-    with dataset.db.write():
+    open_report_store(dataset.root, dataset.cache).put(sha256, "PNG", data)
+    with dataset.db.transaction():
         Reports(dataset.db).add(Claim(sha256, "PNG", box, name, "colours"))
-    accept_reports(dataset, {next(Reports(dataset.db).each()).id: None})
+    accept_reports(dataset, {next(Reports(dataset.db).iterate()).id: None})
 
 
 @pytest.fixture
 def mixed(dataset: Dataset) -> Dataset:
     """Two images of the owner's, and one that only a report brought, which would look best."""
     keys = {name: put_whole(dataset, Image.new("RGB", (40, 30), name), name) for name in OWN}
-    dataset.journal.step("Label", [Choice(key, "label", name) for name, key in keys.items()])
+    dataset.journal.apply("Label", [Choice(key, "label", name) for name, key in keys.items()])
     send_report(dataset, SENT, Box(0, 0, 64, 48), "green")
     send_report(dataset, SENT, Box(4, 4, 30, 30), "red")
     splits = {keys[name]: (name, split) for name, split in OWN.items()}
-    reported = (one for one in dataset.samples.each() if one.image == SENT_KEY)
+    reported = (one for one in dataset.samples.iterate() if one.image == SENT_KEY)
     splits |= {one.key: (SENT_KEY, "test") for one in reported}
     dataset.samples.set_splits(splits, "by hand")
     return dataset
@@ -80,8 +80,8 @@ def test_exports_of_every_form(mixed: Dataset, tmp_path: Path, form: str) -> Non
 def test_exports_without_splits_and_of_reports_alone(mixed: Dataset, tmp_path: Path) -> None:
     options = ExportOptions(no_split=True)
     assert export(mixed, tmp_path / "out", options, workers=1)["exported"] == 2
-    own = [one for one in mixed.samples.each() if one.image != SENT_KEY]
-    mixed.journal.step("Reject", [Choice(one.key, "reject") for one in own])
+    own = [one for one in mixed.samples.iterate() if one.image != SENT_KEY]
+    mixed.journal.apply("Reject", [Choice(one.key, "reject") for one in own])
     for form in ("imagefolder", "webdataset", "coco"):
         with pytest.raises(InputUnusable) as refused:
             export(mixed, tmp_path / form, ExportOptions(format=form), workers=1)

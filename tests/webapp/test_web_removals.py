@@ -43,7 +43,7 @@ def smaller(data: bytes) -> bytes:
 
 
 def removals(dataset: Dataset) -> list[Report]:
-    return [report for report in Reports(dataset.db).each() if report.claim.kind == REMOVAL]
+    return [report for report in Reports(dataset.db).iterate() if report.claim.kind == REMOVAL]
 
 
 def test_a_removal_waits_apart_and_the_same_twice_is_one(
@@ -98,7 +98,7 @@ def test_it_is_settled_by_forget_and_the_image_stays_away(
     assert run_here(*forget, "--simulate").json["would_forget"]["images"] == 1
     assert dataset.image_path(mine, "JPEG").is_file()
     assert run_here(*forget, "-y").json["forgotten"] == {"images": 1, "samples": 0, "reports": 1}
-    assert [image.sha256 for image in dataset.images.each()] == [other]
+    assert [image.sha256 for image in dataset.images.iterate()] == [other]
     assert removals(dataset) == [second]
     with pytest.raises(Unreadable, match="asked to"):
         add(dataset, LARGE, "1")

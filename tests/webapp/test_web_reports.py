@@ -13,9 +13,9 @@ from starlette.testclient import TestClient
 from tools_for_tests import eventually, run_here
 from web_requests import Serve, picture_of
 
-from curation.web_reports import accept_reports, picture_of_report, refuse_reports
+from curation.web_reports import accept_reports, read_report_image, refuse_reports
 from gleanset import Dataset
-from gleanset.db.journal import VISITOR, unseen_labels
+from gleanset.db.journal import PAGE_USER, get_unseen_labels
 from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Reports
 from gleanset.errors import UsageError
 from pipeline.maintenance.gc import collect
@@ -32,7 +32,7 @@ def report(client: TestClient, data: bytes = RED, **told: object) -> Any:
 def test_a_report_waits_with_what_the_model_said(client: TestClient, dataset: Dataset) -> None:
     answer = report(client, claimed=" mei ", box=[5, 5, 20, 20], note="it is Mei!")
     assert answer.json() == {"new": True}
-    (kept,) = Reports(dataset.db).each()
+    (kept,) = Reports(dataset.db).iterate()
     assert kept.status == PENDING
     assert (kept.claim.claimed, tuple(kept.claim.box)) == ("mei", (5, 5, 20, 20))
     assert (kept.claim.answer, kept.claim.run) == ("red", "colours")
@@ -52,13 +52,13 @@ def test_the_same_report_twice_is_one(client: TestClient, dataset: Dataset) -> N
 def test_an_accepted_report_is_a_labelled_sample(client: TestClient, dataset: Dataset) -> None:
     report(client, claimed="mei", box=[5, 5, 20, 20])
     report(client, claimed="rin", data=picture_of("blue"))
-    one, two = Reports(dataset.db).each()
+    one, two = Reports(dataset.db).iterate()
     assert accept_reports(dataset, {one.id: None, two.id: "toyama rin"}).reports == 2
     assert Reports(dataset.db).count(ACCEPTED) == 2
-    faces = {tuple(found.face.box) for found in dataset.faces.each()}
+    faces = {tuple(found.face.box) for found in dataset.faces.iterate()}
     assert faces == {(5, 5, 20, 20), (0, 0, 40, 30)}
-    assert sorted(str(one.label) for one in dataset.samples.each()) == ["mei", "toyama rin"]
-    assert {decision.provenance for decision in dataset.journal.each()} == {"web report"}
+    assert sorted(str(one.label) for one in dataset.samples.iterate()) == ["mei", "toyama rin"]
+    assert {decision.provenance for decision in dataset.journal.iterate()} == {"web report"}
     assert not list((dataset.root / "web" / "reports").rglob("*.png"))
     with pytest.raises(UsageError, match="does not wait"):
         accept_reports(dataset, {one.id: None})
@@ -70,21 +70,23 @@ def test_what_visitors_disagree_in_is_not_accepted_as_claimed(
     report(client, claimed="mei", box=[5, 5, 20, 20])
     report(client, claimed="rin", box=[6, 5, 20, 20])  # another finger, the same face
     report(client, claimed="rin", data=picture_of("blue"))
-    mei, rin, plain = (one.id for one in Reports(dataset.db).each())
+    mei, rin, plain = (one.id for one in Reports(dataset.db).iterate())
     for numbers in ([mei], [mei, rin]):
         with pytest.raises(UsageError, match=r"disagree.*'mei'.*'rin'"):
             accept_reports(dataset, dict.fromkeys(numbers))
     words = ("webapp.cli", "reports", "accept", "all", "-d", dataset.root, "--json")
     told = run_here(*words).json
     assert (told["accepted"], told["disputed"]) == (1, 2)
-    assert [*unseen_labels(dataset.db).values()] == [VISITOR], "nobody looked at what --all took"
+    assert [*get_unseen_labels(dataset.db).values()] == [PAGE_USER], (
+        "nobody looked at what --all took"
+    )
     listed = run_here("pipeline.cli", "list", "reports", "--where", f"id={mei}", "-d", dataset.root)
     assert listed.json["disputed_by"] == [rin]
     accept_reports(dataset, {mei: "mei"})
     with pytest.raises(UsageError, match="accepted"):
         accept_reports(dataset, {rin: None})
-    assert [one.id for one in Reports(dataset.db).each()] == [rin]
-    assert plain not in [one.id for one in Reports(dataset.db).each()]
+    assert [one.id for one in Reports(dataset.db).iterate()] == [rin]
+    assert plain not in [one.id for one in Reports(dataset.db).iterate()]
 
 
 def test_gc_takes_no_report_that_is_being_taken_in(client: TestClient, dataset: Dataset) -> None:
@@ -94,8 +96,8 @@ def test_gc_takes_no_report_that_is_being_taken_in(client: TestClient, dataset: 
             removed = threads.submit(collect_old_files, dataset.root)
         removed.result()
     assert eventually(lambda: Reports(dataset.db).count() == 1)
-    (kept,) = Reports(dataset.db).each()
-    assert picture_of_report(dataset, kept) == RED
+    (kept,) = Reports(dataset.db).iterate()
+    assert read_report_image(dataset, kept) == RED
 
 
 def collect_old_files(root: Path) -> None:
@@ -107,18 +109,18 @@ def test_undone_it_waits_again_and_can_be_accepted_again(
     client: TestClient, dataset: Dataset
 ) -> None:
     report(client, claimed="mei")
-    (one,) = Reports(dataset.db).each()
+    (one,) = Reports(dataset.db).iterate()
     accept_reports(dataset, {one.id: None})
     dataset.journal.undo()
     assert Reports(dataset.db).count() == 1
-    assert [sample.label for sample in dataset.samples.each()] == [None]
+    assert [sample.label for sample in dataset.samples.iterate()] == [None]
     accept_reports(dataset, {one.id: "rin"})
-    assert [sample.label for sample in dataset.samples.each()] == ["rin"]
+    assert [sample.label for sample in dataset.samples.iterate()] == ["rin"]
 
 
 def test_a_refused_report_is_settled(client: TestClient, dataset: Dataset) -> None:
     report(client, claimed="mei")
-    (one,) = Reports(dataset.db).each()
+    (one,) = Reports(dataset.db).iterate()
     refuse_reports(dataset, [one.id])
     assert Reports(dataset.db).count(REFUSED) == 1
     assert dataset.images.count() == 0

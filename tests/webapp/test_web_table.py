@@ -94,8 +94,8 @@ def test_the_environment_wins_over_the_table(
 def runs(dataset: Dataset) -> Dataset:
     """A dataset with three finished runs of two presets, each exported."""
     for number, preset in enumerate(("finetune", "mobile", "finetune"), start=1):
-        run = dataset.runs.begin(f"{number}-{preset}", "baseline", {"preset": preset, "n": number})
-        dataset.runs.end(run.id, "done", {})
+        run = dataset.runs.start(f"{number}-{preset}", "baseline", {"preset": preset, "n": number})
+        dataset.runs.finish(run.id, "done", {})
         write_model(dataset.root / "runs" / run.id / "served.onnx")
     return dataset
 

@@ -19,7 +19,7 @@ from baseline.evaluation.metrics import SplitMetrics
 from baseline.evaluation.run_metrics import RunMetrics, read_metrics, weights_size
 from baseline.use.crops import load_crops
 from gleanset import Dataset
-from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
+from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.charts import Line, curves, interval_bar, tag
@@ -88,10 +88,10 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
         "m": metrics,
         "summary": _summary(metrics, main),
         "main": main,
-        "looks": looks.of_run(folder.name, "test"),
+        "looks": looks.get_for_run(folder.name, "test"),
         "answers": answers,
         "curves": list(draw_epoch_curves(metrics)),
-        "searched": looks.searched_doubts(folder.name),
+        "searched": looks.has_label_issue_search(folder.name),
         "crops": load_crops(folder),
         "size": weights_size(folder),
     }
@@ -99,7 +99,7 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
 
 def shared_values(dataset: Dataset, folder: Path, thumbnails: Thumbnails) -> dict[str, object]:
     """Return what the reports of all kinds of runs show."""
-    doubts = [doubt for doubt in Doubts(dataset.db).each() if doubt.run == folder.name]
+    doubts = [doubt for doubt in LabelIssues(dataset.db).iterate() if doubt.run == folder.name]
     return {
         "run": folder.name,
         "dataset": dataset.name,
@@ -140,7 +140,7 @@ def build_main_section(
 
 
 def _doubted_pictures(
-    dataset: Dataset, thumbnails: Thumbnails, doubts: Sequence[Doubt]
+    dataset: Dataset, thumbnails: Thumbnails, doubts: Sequence[LabelIssue]
 ) -> list[ReportImage]:
     return [
         ReportImage(

@@ -157,8 +157,8 @@ def _pictures(facts: ModelFacts) -> str:
     if facts.crops is None:
         return "how the pictures that it learnt from were cut is not recorded"
     return (
-        f"it learnt from {', '.join(method.words for method in facts.crops)}: cut pictures alike "
-        "before they are scaled"
+        f"it learnt from {', '.join(method.description for method in facts.crops)}: cut pictures "
+        "alike before they are scaled"
     )
 
 

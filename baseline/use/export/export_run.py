@@ -168,7 +168,7 @@ def export_run(
         )
     writer = writer_of(out.suffix)
     with Dataset.open(find_run_dataset(folder, root) or root) as dataset:
-        labelled = list(dataset.samples.in_splits())
+        labelled = list(dataset.samples.iter_in_splits())
         checked = _seen(dataset, engine, _to_check(labelled), progress)
         calibration = (
             _seen(dataset, engine, _spread(labelled, "train", MOST_CALIBRATED), progress).pictures

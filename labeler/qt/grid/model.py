@@ -163,14 +163,14 @@ class TileModel(QAbstractListModel):
             if generation == self.generation:
                 take([tiles[sample] for sample in samples if sample in tiles])
 
-        self._worker.ask(lambda session: session.tiles.of(samples), came)
+        self._worker.ask(lambda session: session.tiles.get_many(samples), came)
 
     def _ask(self, block: int) -> None:
         self._asked.add(block)
         some = list(self._ids[block * BLOCK : (block + 1) * BLOCK])
         generation = self.generation
         self._worker.ask(
-            lambda session: session.tiles.of(some),
+            lambda session: session.tiles.get_many(some),
             lambda tiles: self._take(block, generation, tiles),
             lambda error: self._fail(block, generation, error),
         )

@@ -366,7 +366,7 @@ class TileView(QListView):
     def appearance(self, row: int) -> TileAppearance:
         tile, ratio = self._player.face(row) or self.tiles.tile(row), self.devicePixelRatioF()
         side = self._grid.rect(row).width()
-        picture = self._thumbs.get(tile.seen, side, ratio) if tile else None
+        picture = self._thumbs.get(tile.region, side, ratio) if tile else None
         if tile:
             self._shows.setdefault(tile.key, set()).add(row)
         chosen = self.selectionModel().isRowSelected(row, QModelIndex())

@@ -418,7 +418,7 @@ class ClassPagesView(PagedView):
                 [(self.key_of(label), label, confidence) for label, confidence in top]
             )
             self.worker.ask(
-                lambda s: list(s.tiles.of(self.pages(s).nearest(tile.id)).values()),
+                lambda s: list(s.tiles.get_many(self.pages(s).nearest(tile.id)).values()),
                 lambda tiles: details.show_neighbours(tiles, tile.id),
             )
 

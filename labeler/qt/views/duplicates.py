@@ -12,7 +12,7 @@ from PySide6.QtCore import QRect
 from PySide6.QtWidgets import QProgressBar
 
 from gleanset import Dataset
-from gleanset.db.duplicates import GroupMember
+from gleanset.db.duplicates import DuplicateSetMember
 from gleanset.errors import GleansetError
 from gleanset.work.progress import Progress
 from labeler.duplicates.decisions import accept, keep_all
@@ -68,7 +68,7 @@ class DuplicateSetGrid(GestureView):
         """Do nothing."""
 
 
-def describe_copy(member: GroupMember, *, formats: bool) -> str:
+def describe_copy(member: DuplicateSetMember, *, formats: bool) -> str:
     """Return size, format and label of a copy."""
     state = member.label or ("✗" if member.status == "rejected" else "")
     size = f"{member.width} x {member.height}"
@@ -305,7 +305,7 @@ class DuplicatesView(PagedView):
         tiles = [self.model.tile(row) for row in rows]
         if tiles[0] is not None and tiles[1] is not None:
             captions = [self.view.caption(row) for row in rows]
-            self.blink.show_pair((tiles[0].seen, captions[0]), (tiles[1].seen, captions[1]))
+            self.blink.show_pair((tiles[0].region, captions[0]), (tiles[1].region, captions[1]))
 
     # -- decisions
 

@@ -10,7 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QComboBox, QToolButton
 
-from gleanset.db.views import ANYTHING, FilterChoices, OrderedRows
+from gleanset.db.views import NO_FILTER, FilterChoices, OrderedRows
 from gleanset.operations import Operation
 from labeler.duplicates.decisions import restore_duplicates
 from labeler.qt.grid.gesture_view import GridCommand, Select
@@ -157,7 +157,7 @@ class GridView(FilteredView):
 
     def _show_filters(self, shown: bool) -> None:
         self.bar.setVisible(shown)
-        if not shown and self.bar.sample_filter() != ANYTHING:
+        if not shown and self.bar.sample_filter() != NO_FILTER:
             self.bar.clear()
 
     def _focus_search(self) -> None:
@@ -194,7 +194,7 @@ class GridView(FilteredView):
         )
         if self.model.rowCount() or counts is None:
             self.empty.show_notice(None)
-        elif question.chosen != ANYTHING:
+        elif question.chosen != NO_FILTER:
             self.empty.show_notice(no_matching_faces(self.bar.clear))
         elif not counts.total and question.target != SET_ASIDE:
             self.show_no_faces()
@@ -226,9 +226,9 @@ class GridView(FilteredView):
         )
         total = known_count(counts, self._shown.target) if counts is not None else None
         text = self.tr("{name} · {count} faces")
-        if self._shown.chosen != ANYTHING and total is not None:
+        if self._shown.chosen != NO_FILTER and total is not None:
             text = self.tr("{name} · {count} of {all} faces")
-        text = singular(text, self._count if self._shown.chosen == ANYTHING else total or 0)
+        text = singular(text, self._count if self._shown.chosen == NO_FILTER else total or 0)
         text = text.format(name=name, count=f"{self._count:,}", all=f"{total or 0:,}")
         if self._shown.target == SET_ASIDE:
             text += self.tr("  ·  Q or K: not a duplicate, restore")
@@ -244,7 +244,7 @@ class GridView(FilteredView):
         if not self.isVisible():
             return
         question, count = self._shown, known_count(progress.counts, self._shown.target)
-        if question.chosen == ANYTHING and count is not None:
+        if question.chosen == NO_FILTER and count is not None:
             self._show_count(question, count)
         else:
             self.worker.ask(

@@ -83,7 +83,7 @@ class FaceMenu(QMenu):
         self.addAction(self.tr("Copy path"), lambda: self._with_files(copy))
 
     def _with_files(self, act: Callable[[list[str]], None]) -> None:
-        regions = [tile.seen for tile in self._tiles]
+        regions = [tile.region for tile in self._tiles]
         self._worker.ask(lambda session: originals_at_hand(session.dataset, regions), act)
 
     def _ask_reasons(self) -> None:

@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from gleanset.db.views import ANYTHING, FilterChoices, Reviews, SampleFilter
+from gleanset.db.views import NO_FILTER, FilterChoices, Reviews, SampleFilter
 from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section
@@ -232,7 +232,9 @@ class FilteredView(LabelingView):
 
     def read_choices(self) -> None:
         def read(session: SortingSession) -> tuple[FilterChoices, list[str]]:
-            return Reviews(session.dataset.db).traits(), session.dataset.classes.names()
+            return Reviews(
+                session.dataset.db
+            ).get_filter_choices(), session.dataset.classes.list_names()
 
         self.worker.ask(read, lambda choices: self.offer(*choices))
 
@@ -323,7 +325,7 @@ class ReviewView(FilteredView):
         name = self.bar.wall_name()
         if len(shown.ids):
             self.empty.show_notice(None)
-        elif self.bar.sample_filter() != ANYTHING:
+        elif self.bar.sample_filter() != NO_FILTER:
             self.empty.show_notice(no_matching_faces(self.bar.clear))
         else:
             self.empty.show_notice(empty_wall(self, name, self.worker.root))

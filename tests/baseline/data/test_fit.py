@@ -53,7 +53,7 @@ def dataset(tmp_path: Path) -> Iterator[Dataset]:
             for seed, sides in enumerate([(40, 90), (90, 40), (64, 64), (50, 70)])
         ]
         labels = zip(keys, "abab", strict=True)
-        made.journal.step("Label", [Choice(key, "label", label) for key, label in labels])
+        made.journal.apply("Label", [Choice(key, "label", label) for key, label in labels])
         made.samples.set_splits({key: (key, "train") for key in keys}, "by hand")
         yield made
 
@@ -98,11 +98,11 @@ def test_prediction_and_export_see_what_training_saw_and_runs_of_before_stretch(
 ) -> None:
     settings = load_preset("simple", TINY | {"fit": "crop"})
     folder = dataset.root / "runs" / RUN
-    dataset.runs.begin(RUN, "baseline", settings.to_json())
+    dataset.runs.start(RUN, "baseline", settings.to_json())
     net = made_by(build_net(settings, 2), settings)
     save_model(folder, net, settings, ("a", "b"))
     save_decision_rule(folder, DecisionRule(1.0))
-    dataset.runs.end(RUN, "done", {})
+    dataset.runs.finish(RUN, "done", {})
 
     examples = find_examples(dataset)
     learnt = load_arrays(dataset, examples, settings, "train")

@@ -17,7 +17,7 @@ from baseline.train.cross_validation import HELD_OUT
 from baseline.train.train_run import train_run
 from baseline.train.trials import FoldPlan, find_label_issues, run_cross_validation
 from gleanset import Dataset
-from gleanset.db.journal import MODEL, Choice, unseen_labels
+from gleanset.db.journal import MODEL, Choice, get_unseen_labels
 from gleanset.settings import SplitSettings
 from labeler.splits.plan import apply_split, plan_split
 
@@ -31,7 +31,9 @@ def dataset(tmp_path: Path) -> Iterator[Dataset]:
     """
     with Dataset.create(tmp_path / "dataset") as made:
         fill(made, 24, ("train",) * 20 + ("val", "val", "test", "test"), moment=2)
-        accept(made, [s.key for s in list(made.samples.by_key()) if _number(made, s.image) < 6])
+        accept(
+            made, [s.key for s in list(made.samples.iter_by_key()) if _number(made, s.image) < 6]
+        )
         yield made
 
 
@@ -44,12 +46,12 @@ def _number(dataset: Dataset, image: str) -> int:
 
 
 def accept(dataset: Dataset, keys: list[str]) -> None:
-    labels = {one.key: one.label for one in dataset.samples.by_key()}
-    dataset.journal.step("Accept", [Choice(key, "label", labels[key], MODEL) for key in keys])
+    labels = {one.key: one.label for one in dataset.samples.iter_by_key()}
+    dataset.journal.apply("Accept", [Choice(key, "label", labels[key], MODEL) for key in keys])
 
 
 def test_val_and_folds_hold_none_of_them(dataset: Dataset) -> None:
-    unseen = unseen_labels(dataset.db).keys()
+    unseen = get_unseen_labels(dataset.db).keys()
     examples = find_examples(dataset)
     assert examples.unseen == unseen
     taught = {one.key for one in examples.splits["train"]}
@@ -72,7 +74,7 @@ def test_val_and_folds_hold_none_of_them(dataset: Dataset) -> None:
 
 
 def test_folds_are_judged_without_them(dataset: Dataset) -> None:
-    unseen = unseen_labels(dataset.db).keys()
+    unseen = get_unseen_labels(dataset.db).keys()
     found = run_cross_validation(dataset, PRESET, 3)
     judged = load_outputs(found.report.parent)[HELD_OUT].keys
     assert judged
@@ -81,7 +83,7 @@ def test_folds_are_judged_without_them(dataset: Dataset) -> None:
 
 def test_a_split_into_folds_never_deals_them_out(dataset: Dataset) -> None:
     apply_split(dataset, plan_split(dataset, SplitSettings(folds=3)))
-    unseen = unseen_labels(dataset.db).keys()
+    unseen = get_unseen_labels(dataset.db).keys()
     found = run_cross_validation(dataset, PRESET, 3)
     judged = load_outputs(found.report.parent)[HELD_OUT].keys
     assert len(judged) == 72 - len(unseen) == 54

@@ -52,7 +52,7 @@ def test_a_label_that_changed_between_is_left_out(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     judged_run(dataset, "before")
     changed = find_examples(dataset).splits["test"][0]
-    dataset.journal.step(
+    dataset.journal.apply(
         "Mend", [Choice(changed.key, "label", "owl" if changed.label != "owl" else "cat")]
     )
     judged_run(dataset, "after")

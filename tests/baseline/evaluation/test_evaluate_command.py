@@ -32,10 +32,10 @@ from baseline.settings import load_preset
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData, feature_scale, network_outputs
 from baseline.train.trained_net import save_model
-from curation.moments import moments_of
+from curation.moments import assign_moments
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.runs import Doubts
+from gleanset.db.runs import LabelIssues
 from gleanset.records import SPLITS
 
 CLASSES = ("cat", "owl", "狐")
@@ -58,7 +58,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fill(dataset, CLASSES)
         settings, examples = load_preset("simple", TINY), find_examples(dataset)
         folder = root / "runs" / "one"
-        dataset.runs.begin("one", "baseline", settings.to_json())
+        dataset.runs.start("one", "baseline", settings.to_json())
         fitted = fit_method(TrainingData(dataset, examples, settings), settings)
         save_model(folder, fitted.net, settings, examples.classes)
         arrays = {split: load_arrays(dataset, examples, settings, split) for split in SPLITS}
@@ -70,7 +70,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         judged = evaluate_run(dataset, "one", examples, outputs, rule)
         (folder / "trained_on.json").write_text(json.dumps(arrays["train"].keys))
         write_figures(folder, examples, judged, calibration)
-        dataset.runs.end("one", "done", {})
+        dataset.runs.finish("one", "done", {})
     return root
 
 
@@ -228,11 +228,11 @@ def test_classes_that_are_new_and_splits_that_are_empty(
 ) -> None:
     examples = find_examples(trained)
     for sample in examples.splits["val"]:
-        trained.journal.step("Away", [Choice(sample.key, "reject")])
+        trained.journal.apply("Away", [Choice(sample.key, "reject")])
     code, _, err = baseline("evaluate", "--unknown-rate", "5%")
     assert (code, "no picture in val" in err) == (3, True)
     sample = examples.splits["train"][0]
-    trained.journal.step("New", [Choice(sample.key, "label", "wolf")])
+    trained.journal.apply("New", [Choice(sample.key, "label", "wolf")])
     code, _, err = baseline("evaluate")
     assert (code, "does not know wolf" in err) == (3, True)
     assert "train again: baseline train --preset simple -d" in err
@@ -264,7 +264,7 @@ def test_a_copy_of_what_was_learnt_is_not_judged_after_a_new_split(
     moved |= {keys[1]: (keys[1], "test") for keys in pairs}
     trained.samples.set_splits(moved, "labeler split, of a catalogue that lost the others")
     for first, _ in pairs:
-        trained.journal.step("Away", [Choice(first, "reject")])
+        trained.journal.apply("Away", [Choice(first, "reject")])
     code, _, err = baseline("evaluate")
     assert (code, f"has learnt from {len(pairs)} of the {len(pairs)}" in err) == (3, True)
     assert "or from others of their moments" in err
@@ -274,9 +274,9 @@ def test_a_split_that_tears_moments_is_judged_with_a_warning(
     trained: Dataset, baseline: Baseline
 ) -> None:
     """Training again would not mend it."""
-    moved = {s.key: (s.key, s.split) for s in trained.samples.by_key()}
+    moved = {s.key: (s.key, s.split) for s in trained.samples.iter_by_key()}
     posts: dict[str, list[str]] = {}
-    for key, moment in moments_of(trained.db).items():
+    for key, moment in assign_moments(trained.db).items():
         posts.setdefault(moment, []).append(key)
     torn = next(keys for keys in posts.values() if len(keys) == 2 and moved[keys[0]][1] == "train")
     moved[torn[1]] = (torn[1], "test")
@@ -292,7 +292,7 @@ def test_a_planted_wrong_label_is_in_doubt_until_somebody_looks(
     trained: Dataset, baseline: Baseline
 ) -> None:
     sample = next(s for s in find_examples(trained).splits["train"] if s.label == "cat")
-    trained.journal.step("Slip", [Choice(sample.key, "label", "owl", "hint")])
+    trained.journal.apply("Slip", [Choice(sample.key, "label", "owl", "hint")])
     image = trained.images.get(sample.image)
     assert image is not None
     ran = run_here("baseline.cli", "doubts", "--folds", "3", "-d", trained.root)
@@ -303,20 +303,20 @@ def test_a_planted_wrong_label_is_in_doubt_until_somebody_looks(
     assert f"{sample.key}: owl, perhaps cat (" in said
     assert f"), {image.origins[0].key}" in said
     assert "labeler label CLASS SAMPLE" in said
-    found = Doubts(trained.db).of([sample.key])
+    found = LabelIssues(trained.db).get_many([sample.key])
     assert (found[sample.key].label, found[sample.key].suggested) == ("owl", "cat")
     assert "perhaps" in (trained.root / "runs" / "one" / "report.html").read_text("utf-8")
-    trained.journal.step("Mend", [Choice(sample.key, "label", "cat")])
-    assert sample.key not in Doubts(trained.db).of([sample.key])
+    trained.journal.apply("Mend", [Choice(sample.key, "label", "cat")])
+    assert sample.key not in LabelIssues(trained.db).get_many([sample.key])
 
 
 def test_a_class_without_a_picture_to_judge_by_gets_no_figures(trained: Dataset) -> None:
     """As of a class that was only added to a gallery, or has no picture in this split."""
-    named = {one.label for one in trained.samples.in_splits()}
+    named = {one.label for one in trained.samples.iter_in_splits()}
     gone = sorted(map(str, named))[0]
     kept = {
         one.key: (str(one.moment), None if one.label == gone and one.split == "test" else one.split)
-        for one in trained.samples.in_splits()
+        for one in trained.samples.iter_in_splits()
     }
     trained.samples.set_splits(kept, "by hand")
     done = run_here("baseline.cli", "evaluate", "-d", trained.root)

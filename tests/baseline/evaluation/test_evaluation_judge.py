@@ -16,7 +16,7 @@ from baseline.evaluation.outputs import Outputs, load_outputs, softmax
 from baseline.evaluation.run_metrics import read_metrics
 from baseline.settings import load_preset
 from baseline.train.trials import find_suspect_labels
-from curation.moments import moments_of
+from curation.moments import assign_moments
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.records import Origin
@@ -74,7 +74,7 @@ def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> N
         taught[split] = told.at(rest)
     taught["val"] = taught["train"]
     folder = dataset.root / "runs" / "one"
-    dataset.runs.begin("one", "baseline", {})
+    dataset.runs.start("one", "baseline", {})
     calibration, rule = fit_decision_rule(taught["val"], examples, shift)
     judged = evaluate_run(dataset, "one", examples, taught, rule)
     kept = load_decision_rule(folder)
@@ -114,7 +114,7 @@ def test_the_shift_is_that_of_whoever_balanced(
 ) -> None:
     fill(dataset, CLASSES, each=20)
     thinned = [s for s in find_examples(dataset).splits["train"] if s.label == "owl"][8:]
-    dataset.journal.step("Reject", [Choice(s.key, "reject") for s in thinned])
+    dataset.journal.apply("Reject", [Choice(s.key, "reject") for s in thinned])
     apply_balance(dataset, plan_balance(dataset, BalanceSettings(method=method)))
     examples = find_examples(dataset)
     assert examples.class_counts["owl"] == 8
@@ -139,7 +139,7 @@ def test_labels_of_a_person_are_judged_apart(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     examples = find_examples(dataset)
     tests = examples.splits["test"]
-    dataset.journal.step("Looked", [Choice(tests[0].key, "label", str(tests[0].label))])
+    dataset.journal.apply("Looked", [Choice(tests[0].key, "label", str(tests[0].label))])
     context = load_sample_context(dataset, tests, examples.moments)
     assert context.givers == {s.key: BULK for s in tests} | {tests[0].key: PERSON}
     _, judged = judged_run(dataset, "one")
@@ -191,10 +191,10 @@ def test_folds_hold_each_sample_once_and_no_moment_twice(
 def test_folds_bounds_and_intervals_take_the_moments_of_now(dataset: Dataset) -> None:
     """Pictures of one post are one moment, whatever the last split knew of it."""
     fill(dataset, CLASSES)
-    keys = {s.key: (s.key, s.split) for s in dataset.samples.by_key()}
+    keys = {s.key: (s.key, s.split) for s in dataset.samples.iter_by_key()}
     dataset.samples.set_splits(keys, "made elsewhere")
     examples = find_examples(dataset)
-    moments = moments_of(dataset.db)
+    moments = assign_moments(dataset.db)
     for part in make_folds(examples, 4, seed=1):
         learnt, held = ({moments[s.key] for s in part.splits[name]} for name in ("train", "test"))
         assert not learnt & held

@@ -21,8 +21,8 @@ from baseline.settings import load_preset
 from baseline.train.networks import build_net, to_trained_net
 from baseline.use.crops import save_crops
 from gleanset import Dataset
-from gleanset.db.faces import crop_methods
-from gleanset.db.runs import Doubt, Doubts, SplitEvaluations
+from gleanset.db.faces import list_crop_methods
+from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable
 
 CLASSES = ("cat & dog", "قطة", "it's {{ 7+7 }}", "綾波レイ &amp; {% raise %}")
@@ -36,9 +36,11 @@ def page_of(dataset: Dataset, run: str) -> tuple[str, html.HtmlElement]:
 def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     folder, _ = judged_run(dataset, "one", skill=0.5)
-    sample = next(dataset.samples.by_key())
+    sample = next(dataset.samples.iter_by_key())
     other = next(name for name in CLASSES if name != sample.label)
-    Doubts(dataset.db).replace([Doubt(sample.key, str(sample.label), other, 0.9, 0.8, "one")])
+    LabelIssues(dataset.db).replace(
+        [LabelIssue(sample.key, str(sample.label), other, 0.9, 0.8, "one")]
+    )
     spared = RecallThreshold(CLASSES[0], 0.999, 0.9, 1, 1, 0, 0, 0.95, 2995, False, 0.5, 0.6)
     unfamiliar = FamiliarityThreshold(0.4, 0.05, 3, 3, 0, 0.6, 0.6, 19, False)
     chosen = ChosenThresholds((spared,), unfamiliar)
@@ -82,8 +84,8 @@ def test_a_run_says_only_what_was_done(dataset: Dataset) -> None:
     assert "No search for doubtful labels is recorded" in said
     assert "no passes over the training pictures are recorded" in said
     assert "were cut is not recorded" in said
-    keys = [sample.key for sample in dataset.samples.in_splits()]
-    save_crops(folder, crop_methods(dataset.db, keys))
+    keys = [sample.key for sample in dataset.samples.iter_in_splits()]
+    save_crops(folder, list_crop_methods(dataset.db, keys))
     SplitEvaluations(dataset.db).add("one", "test", keys[:1], "doubts")
     said = page_of(dataset, "one")[1].text_content()
     assert f"It learnt from {len(keys)} whole pictures." in said

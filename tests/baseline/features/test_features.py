@@ -44,7 +44,7 @@ def dataset(tmp_path: Path) -> Iterator[Dataset]:
 
 
 def samples(dataset: Dataset) -> list[Sample]:
-    return list(dataset.samples.in_splits())
+    return list(dataset.samples.iter_in_splits())
 
 
 def shards(dataset: Dataset) -> list[Path]:
@@ -146,7 +146,7 @@ if __name__ == "__main__":
     with Dataset.open({str(root)!r}) as dataset:
         spec = FeatureSpec("efficientnet_lite0", "none", 32, 3, "characters", 1, "fp32")
         open({str(log)!r}, "w").close()
-        features_of(dataset, list(dataset.samples.in_splits()), spec)
+        features_of(dataset, list(dataset.samples.iter_in_splits()), spec)
 """
     environment = os.environ | {"PYTHONPATH": python_path()}
     return subprocess.Popen([sys.executable, "-c", code], env=environment)
@@ -173,7 +173,7 @@ def test_a_killed_extraction_and_two_at_once_lose_nothing(
         other = extraction(dataset.root, tmp_path / "other")
         assert eventually((tmp_path / "other").exists, 600)
         with monkeypatch.context() as patch:
-            patch.setattr(store, "ROWS", 2)
+            patch.setattr(store, "MAX_FILE_ROWS", 2)
             patch.setattr(features, "GATHERED", 4)
             features_of(dataset, wanted, SPEC)
         assert other.wait(600) == 0

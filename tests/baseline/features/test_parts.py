@@ -18,8 +18,8 @@ from baseline.features.shipped_backbones import ColourBackbone, IdentityBackbone
 from baseline.features.texture import PartWeights
 from baseline.train.methods.logistic import TrainRows, choose_part_weights, parse_part_weights
 from baseline.train.networks import ColourLayout, DrawnIdentity
-from curation.likeness.colour_layout import WIDTH, averaged, colour_layout
-from curation.likeness.identity import identity_vector
+from curation.likeness.color_layout import WIDTH, average_areas, color_layout
+from curation.likeness.identity import compute_identity_vector
 from gleanset import Dataset
 from gleanset.errors import UsageError
 
@@ -37,7 +37,7 @@ def test_the_layout_in_graphs_and_torch_is_that_of_the_core(size: int) -> None:
     blocks = random.integers(0, 256, (3, 8, 8, 3), np.uint8).repeat(28, 1).repeat(28, 2)
     pictures = np.ascontiguousarray(blocks[:, :size, :size])
     pictures[0, :4] = 255
-    there = np.stack([colour_layout(averaged(picture)) for picture in pictures])
+    there = np.stack([color_layout(average_areas(picture)) for picture in pictures])
     planes = pictures.transpose(0, 3, 1, 2)
     here = extracted(ColourBackbone(), planes)
     assert np.abs(there - here).max() < 1e-4
@@ -51,7 +51,7 @@ def test_the_layout_in_graphs_and_torch_is_that_of_the_core(size: int) -> None:
 def test_vectors_of_drawn_people_in_graphs_and_torch_are_those_of_the_core(size: int) -> None:
     noise = np.random.default_rng(size).integers(0, 256, (3, 9, 9, 3), np.uint8)
     pictures = np.ascontiguousarray(noise.repeat(25, 1).repeat(25, 2)[:, :size, :size])
-    there = np.stack([identity_vector(averaged(picture)) for picture in pictures])
+    there = np.stack([compute_identity_vector(average_areas(picture)) for picture in pictures])
     planes = pictures.transpose(0, 3, 1, 2)
     backbone = IdentityBackbone()
     assert np.abs(there - extracted(backbone, planes)).max() < 1e-5
@@ -93,7 +93,7 @@ def test_a_name_joins_backbones_and_their_weights() -> None:
 def test_a_further_part_leaves_cached_features_alone(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         fill(dataset, 8)
-        wanted = list(dataset.samples.in_splits())
+        wanted = list(dataset.samples.iter_in_splits())
         network = features_of(dataset, wanted, SPEC)
         before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.vectors")}
         both = features_of(dataset, wanted, replace(SPEC, backbone=f"{NETWORK}+colours"))

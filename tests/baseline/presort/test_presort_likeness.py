@@ -21,7 +21,7 @@ from baseline.presort.presorter import max_wrong_count, presort
 from baseline.presort.propose import PresortResult, propose
 from baseline.settings import load_preset
 from curation.likeness.recommend import Rows
-from curation.likeness.vectors import LikenessSpace, sample_name
+from curation.likeness.vectors import EmbeddingSpace, sample_vector_name
 from gleanset import Dataset
 from gleanset.db.proposals import PresortSample, Proposal
 from gleanset.records import Region
@@ -40,20 +40,22 @@ PARTS = (
 def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         fill(dataset, 10, labelled=False)
-        assert LikenessSpace.of(dataset) is None
+        assert EmbeddingSpace.from_dataset(dataset) is None
         first = presort(dataset, load_preset("transfer", QUICK))
         assert "these are photographs" in str(first["parts_by"])
         assert first["parts"] == {"efficientnet_lite0": 1.0, "colours": PHOTOS["colours"]}
-        space = LikenessSpace.of(dataset)
+        space = EmbeddingSpace.from_dataset(dataset)
         assert space is not None
-        names = [sample_name(s.key, Region(s.box, s.angle)) for s in dataset.samples.by_key()]
+        names = [
+            sample_vector_name(s.key, Region(s.box, s.angle)) for s in dataset.samples.iter_by_key()
+        ]
         vectors, there = space.vectors([*names, b"unknown" * 2])
         assert there.tolist() == [True] * len(names) + [False]
         assert np.allclose(np.linalg.norm(vectors[:-1], axis=1), 1, atol=1e-5)
         assert not vectors[-1].any()
 
         given = presort(dataset, load_preset("transfer", QUICK | {"part_weights": "0.25"}))
-        newer = LikenessSpace.of(dataset)
+        newer = EmbeddingSpace.from_dataset(dataset)
         assert newer is not None
         assert newer.name != space.name
         assert [path.name for path in (tmp_path / "cache" / "likeness").iterdir()] == [newer.name]
@@ -65,12 +67,12 @@ def test_drawings_and_photographs_are_told_apart(tmp_path: Path) -> None:
         for seed in range(4):
             picture = paint_scene(plan_scene([CAST[seed]], seed, (160, 120))).convert("RGB")
             put_whole(dataset, picture.crop((0, 0, 120, 110)), f"{seed}")
-        samples = list(dataset.samples.by_key())
+        samples = list(dataset.samples.iter_by_key())
         expected = expected_weights(PARTS, dataset, samples, Progress())
         assert expected == ((1.0, *DRAWN.values()), "these are drawings", {})
     with Dataset.create(tmp_path / "grainy") as dataset:
         fill(dataset, 4, labelled=False)
-        samples = list(dataset.samples.by_key())
+        samples = list(dataset.samples.iter_by_key())
         assert not are_drawn(dataset, samples, Progress())
         photographs = expected_weights(PARTS, dataset, samples, Progress())
         assert photographs == ((1.0, *PHOTOS.values()), "these are photographs", {})
@@ -83,7 +85,7 @@ def test_colours_count_less_in_drawings_far_from_square(tmp_path: Path) -> None:
         for seed, size in enumerate([(160, 90), (80, 150), (100, 100), (160, 90)]):
             picture = paint_scene(plan_scene([CAST[seed]], seed, size))
             put_whole(dataset, picture.convert("RGB"), f"{seed}")
-        samples = list(dataset.samples.by_key())
+        samples = list(dataset.samples.iter_by_key())
         expected = expected_weights(PARTS, dataset, samples, Progress())
         assert expected == ((1.0, *LONG.values()), "these are drawings far from square", {})
         squares = [one for one in samples if one.box.width == one.box.height]

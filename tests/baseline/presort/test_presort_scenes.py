@@ -10,7 +10,7 @@ import pytest
 from baseline.evaluation.calibration import calibration_error
 from baseline.evaluation.outputs import Floats, Indices
 from baseline.presort.propose import PresortResult, propose
-from curation.likeness.recommend import Taught, shared_names
+from curation.likeness.recommend import TrainingRows, vote_by_name
 from gleanset.db.proposals import PresortSample
 
 CLASSES = ("ann", "bea", "cid", "dot")
@@ -78,8 +78,8 @@ def test_four_labelled_frames_of_one_scene_are_one_witness() -> None:
     names = [(scene,) for scene in "b" * 5 + "c" * 5 + "d"]
     rows, y = np.array([0, 1, 2, 3, 5, 6, 7, 8]), np.array([0, 0, 0, 0, 0, 0, 0, 1])
     moments = np.array([0] * 4 + [1] * 4)
-    taught = Taught(rows, y, moments, np.ones(8, np.bool_), 2)
-    ties = shared_names(names, taught)
+    taught = TrainingRows(rows, y, moments, np.ones(8, np.bool_), 2)
+    ties = vote_by_name(names, taught)
     assert ties.votes[4].tolist() == [1, 0]
     assert ties.votes[9].tolist() == [0.75, 0.25]
     assert ties.votes[10].tolist() == [0, 0]

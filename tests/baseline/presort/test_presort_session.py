@@ -15,7 +15,7 @@ from baseline.cli import commands
 from baseline.presort.presorter import presort, summarize_presort
 from baseline.settings import load_preset
 from gleanset import Dataset
-from gleanset.db.classes import Change, Changes, Curation, Placement
+from gleanset.db.classes import Change, Changes, Placement, Placements
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PresortedSample, PresortSamples, Proposals
 from gleanset.errors import InputUnusable, UsageError
@@ -33,21 +33,21 @@ def test_the_loop_from_nothing_to_proposals(tmp_path: Path) -> None:
         found = presort(dataset, SETTINGS)
         assert (found["samples"], found["labelled"]) == (45, 0)
         proposals = Proposals(dataset.db)
-        first = proposals.newest()
-        told = {one.sample: one for one in proposals.each()}
+        first = proposals.get_latest()
+        told = {one.sample: one for one in proposals.iterate()}
         assert set(told) == set(truth)
 
         chosen, rejected = sorted(truth)[:24], sorted(truth)[30]
-        dataset.journal.step("Label", [Choice(key, "label", truth[key]) for key in chosen])
-        dataset.journal.step("Reject", [Choice(rejected, "reject")])
+        dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in chosen])
+        dataset.journal.apply("Reject", [Choice(rejected, "reject")])
         found = presort(dataset, SETTINGS)
         assert (found["samples"], found["labelled"], found["classes"]) == (44, 24, 3)
-        second = proposals.newest()
+        second = proposals.get_latest()
         assert first is not None
         assert second is not None
         assert second.id > first.id
         assert second.facts["accuracy"] == found["accuracy"]
-        told = {one.sample: one for one in proposals.each()}
+        told = {one.sample: one for one in proposals.iterate()}
         waiting = [one for key, one in told.items() if key not in chosen]
         assert all(one.proposals for one in waiting)
         right = sum(one.proposals[0].label == truth[one.sample] for one in waiting)
@@ -61,15 +61,15 @@ def test_the_window_suggests_what_another_presort_would(tmp_path: Path) -> None:
         presort(dataset, SETTINGS)
         assert learn(dataset) == LearningResult(0)
         keys = sorted(truth)
-        dataset.journal.step("Page", [Choice(key, "label", truth[key]) for key in keys[:18]])
+        dataset.journal.apply("Page", [Choice(key, "label", truth[key]) for key in keys[:18]])
         assert learn(dataset).changed >= len(keys) - 18
         assert learn(dataset).changed == 0
-        newest = Proposals(dataset.db).newest()
+        newest = Proposals(dataset.db).get_latest()
         assert newest is not None
         assert newest.facts["known"] == sorted({truth[key] for key in keys[:18]})
-        suggested = {one.sample: one.proposals for one in Proposals(dataset.db).each()}
+        suggested = {one.sample: one.proposals for one in Proposals(dataset.db).iterate()}
         presort(dataset, SETTINGS)
-        assert {one.sample: one.proposals for one in Proposals(dataset.db).each()} == suggested
+        assert {one.sample: one.proposals for one in Proposals(dataset.db).iterate()} == suggested
         new = fill(dataset, 2, seed=5, labelled=False)
         assert learn(dataset).without_vectors == len(new)
 
@@ -93,7 +93,7 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
         assert first["proposals"].startswith("none: that takes two classes with labels")
         assert "accept proposals" not in first["next"]
         keys = sorted(truth)
-        dataset.journal.step("Label", [Choice(key, "label", truth[key]) for key in keys[:18]])
+        dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in keys[:18]])
         second = said()
         assert second["looked at"].endswith("18 of them with a label; 6 wait for one")
         assert {*second["label next"].split()} <= {key[:8] for key in keys[18:]}
@@ -105,7 +105,7 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
         sure = json.loads(CliRunner().invoke(labeler, asked).stdout)["accepted"]
         assert second.get("sure", "0 at").startswith(f"{sure} at")
         assert ("labeler accept proposals --above 0.95 -d" in second["next"]) == (sure > 0)
-        dataset.journal.step("Label", [Choice(key, "label", truth[key]) for key in keys[18:]])
+        dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in keys[18:]])
         last = said()
         assert last["proposals"] == "none: nothing waits for a label"
         assert "label next" not in last
@@ -138,7 +138,7 @@ def test_what_is_of_no_class_is_told_as_far_as_it_is_known(tmp_path: Path) -> No
     with Dataset.create(tmp_path) as dataset:
         truth = fill(dataset, 8, labelled=False)
         keys = sorted(truth)
-        dataset.journal.step("Page", [Choice(key, "label", truth[key]) for key in keys[:8]])
+        dataset.journal.apply("Page", [Choice(key, "label", truth[key]) for key in keys[:8]])
         figures = presort(dataset, SETTINGS)
         told = summarize_presort(dataset, figures)
         # Who labels may have met nobody of no class, or left them out.
@@ -146,7 +146,7 @@ def test_what_is_of_no_class_is_told_as_far_as_it_is_known(tmp_path: Path) -> No
         assert told["proposals"].endswith("wrong if all are of these 3 classes")
         assert told["unknown"].endswith("nothing was rejected so far; they are wrong besides")
 
-        dataset.journal.step("Reject", [Choice(key, "reject") for key in keys[8:10]])
+        dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[8:10]])
         told = summarize_presort(dataset, presort(dataset, SETTINGS))
         most = re.search(r"at most (\d+) are wrong with them", told["unknown"])
         expected = re.search(r"about (\d+) of them wrong if all are", told["proposals"])
@@ -154,7 +154,7 @@ def test_what_is_of_no_class_is_told_as_far_as_it_is_known(tmp_path: Path) -> No
         assert expected
         assert int(expected[1]) < int(most[1]) <= 14
 
-        dataset.journal.step("Reject", [Choice(key, "reject") for key in keys[10:14]])
+        dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[10:14]])
         told = summarize_presort(dataset, presort(dataset, SETTINGS))
         assert "of these 3 classes or like what was rejected" in told["proposals"]
 
@@ -177,31 +177,31 @@ def test_what_cannot_be_sorted_is_said(tmp_path: Path) -> None:
             path.unlink()
         with pytest.raises(InputUnusable, match="can be read"):
             presort(dataset, SETTINGS)
-        assert len(list(Proposals(dataset.db).each())) == len(truth) - 2
+        assert len(list(Proposals(dataset.db).iterate())) == len(truth) - 2
 
 
 def test_what_is_known_of_samples(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         truth = fill(dataset, 2, labelled=False)
         first, second, third, *_ = sorted(truth)
-        dataset.journal.step("Label", [Choice(first, "label", "disc"), Choice(second, "reject")])
-        number = {one.key: one for one in PresortSamples(dataset.db).each()}
+        dataset.journal.apply("Label", [Choice(first, "label", "disc"), Choice(second, "reject")])
+        number = {one.key: one for one in PresortSamples(dataset.db).iterate()}
         assert number[first].label == "disc"
         assert number[second].status == "rejected"
-        rows = {row[1]: row[0] for row in dataset.db.rows("SELECT id, key FROM sample")}
-        with dataset.db.write():
-            disc = dataset.classes.find_or_make("disc")
-            step = dataset.db.run("INSERT INTO step(at, who) VALUES('', '')")
-            Changes(dataset.db).make(step, [Change("refused", rows[third], str(disc))])
-            Curation(dataset.db).place(
+        rows = {row[1]: row[0] for row in dataset.db.fetch_all("SELECT id, key FROM sample")}
+        with dataset.db.transaction():
+            disc = dataset.classes.get_or_create("disc")
+            step = dataset.db.execute("INSERT INTO step(at, who) VALUES('', '')")
+            Changes(dataset.db).apply(step, [Change("refused", rows[third], str(disc))])
+            Placements(dataset.db).apply(
                 step,
                 [
                     Placement(rows[first], False, "g", "copy"),
                     Placement(rows[third], True, "g", "best"),
                 ],
             )
-        told = {one.key: one for one in PresortSamples(dataset.db).each()}
+        told = {one.key: one for one in PresortSamples(dataset.db).iterate()}
         assert told[third].refused == {"disc"}
         assert (told[first].kept, told[first].group, told[third].group) == (False, "g", "g")
         presort(dataset, SETTINGS)
-        assert first not in {one.sample for one in Proposals(dataset.db).each()}
+        assert first not in {one.sample for one in Proposals(dataset.db).iterate()}

@@ -21,7 +21,7 @@ from baseline.train.cross_validation import HELD_OUT, cross_validate
 from baseline.train.trials import FOLD_VARIANCE_INFLATION, FoldPlan, run_cross_validation
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.runs import Doubts, SplitEvaluations
+from gleanset.db.runs import LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable, UsageError
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -38,14 +38,14 @@ def dataset(tmp_path: Path) -> Iterator[Dataset]:
     """Sixteen pictures of each of three classes, two of a moment; one has a wrong label."""
     with Dataset.create(tmp_path / "dataset") as made:
         fill(made, 16, tuple(part for part in PARTS for _ in range(2)), moment=2)
-        wrong = next(s for s in made.samples.in_splits() if s.split == "train")
-        other = next(s.label for s in made.samples.in_splits() if s.label != wrong.label)
-        made.journal.step("Label", [Choice(wrong.key, "label", other)])
+        wrong = next(s for s in made.samples.iter_in_splits() if s.split == "train")
+        other = next(s.label for s in made.samples.iter_in_splits() if s.label != wrong.label)
+        made.journal.apply("Label", [Choice(wrong.key, "label", other)])
         yield made
 
 
 def keys(dataset: Dataset, *splits: str) -> set[str]:
-    return {one.key for one in dataset.samples.in_splits() if one.split in splits}
+    return {one.key for one in dataset.samples.iter_in_splits() if one.split in splits}
 
 
 def train(dataset: Dataset, *words: str) -> Any:
@@ -66,7 +66,7 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
 
     with pytest.raises(KeyboardInterrupt):
         run_cross_validation(dataset, PRESET, 2, say=stop)
-    (stopped,) = dataset.runs.each()
+    (stopped,) = dataset.runs.iterate()
     assert (stopped.room, stopped.status) == ("cross-validation", "interrupted")
     done = train(dataset, "--folds", "2", "--json")
     told = json.loads(done.stdout)
@@ -79,8 +79,8 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
     found = load_outputs(dataset.runs_folder / told["run"])[HELD_OUT]
     assert sorted(found.keys) == sorted(keys(dataset, "train", "val"))
     assert told["accuracy"] == float((found.logits.argmax(1) == found.y).mean())
-    assert SplitEvaluations(dataset.db).of_run(told["run"], "test") is None
-    doubts = list(Doubts(dataset.db).each())
+    assert SplitEvaluations(dataset.db).get_for_run(told["run"], "test") is None
+    doubts = list(LabelIssues(dataset.db).iterate())
     assert len(doubts) == told["doubts"] >= 1
     assert {one.run for one in doubts} == {told["run"]}
     assert {one.sample for one in doubts} <= set(found.keys)
@@ -103,7 +103,7 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
 def test_features_are_made_in_one_pass_and_a_plan_tells_the_time(dataset: Dataset) -> None:
     planned = train(dataset, "--folds", "3", "-s", "--json").json
     assert (planned["trainings"], planned["pictures"], planned["moments"]) == (3, 42, 21)
-    assert list(dataset.runs.each()) == []
+    assert list(dataset.runs.iterate()) == []
     dealt, kept = FoldPlan.of(dataset, PRESET, 3), dict[Path, int]()
     for number, _ in enumerate(cross_validate(dataset, PRESET, dealt.folds)):
         there = (dataset.cache / "features").rglob("*")
@@ -118,7 +118,7 @@ def test_features_are_made_in_one_pass_and_a_plan_tells_the_time(dataset: Datase
 def test_a_split_into_folds_is_taken_as_it_is_and_nothing_split_is_all_taken(
     dataset: Dataset,
 ) -> None:
-    placed = list(dataset.samples.in_splits())
+    placed = list(dataset.samples.iter_in_splits())
     folds = {one.key: int(str(one.moment).rpartition("/")[2]) % 3 + 1 for one in placed}
     parts = {1: "train", 2: "val", 3: "test"}
     plan = {one.key: (str(one.moment), parts[folds[one.key]]) for one in placed}
@@ -136,7 +136,7 @@ def test_a_split_into_folds_is_taken_as_it_is_and_nothing_split_is_all_taken(
 def test_what_cannot_be_is_refused_before_anything_is_trained(dataset: Dataset) -> None:
     with pytest.raises(InputUnusable, match="30 folds need 30 moments"):
         run_cross_validation(dataset, PRESET, 30)
-    assert list(dataset.runs.each()) == []
+    assert list(dataset.runs.iterate()) == []
 
 
 def test_the_interval_covers_what_such_networks_get_on_other_pictures() -> None:

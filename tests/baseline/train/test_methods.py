@@ -136,7 +136,7 @@ def test_one_class_and_an_empty_class_are_told_before_any_work(tmp_path: Path, p
         fill(dataset, 4)
         moved = {
             s.key: (s.key, "test" if s.label == "disc" else "train")
-            for s in dataset.samples.by_key()
+            for s in dataset.samples.iter_by_key()
         }
         dataset.samples.set_splits(moved, "by hand")
         with pytest.raises(InputUnusable, match="No training picture for: disc"):

@@ -129,8 +129,8 @@ def test_a_stopped_sweep_goes_on_with_the_cell_that_is_missing(dataset: Dataset)
 
 def test_a_sweep_cuts_val_by_the_seed_of_the_command_it_recommends(dataset: Dataset) -> None:
     fill(dataset, 10)
-    with dataset.db.write():
-        dataset.db.run("UPDATE sample SET split='train' WHERE split='val'")
+    with dataset.db.transaction():
+        dataset.db.execute("UPDATE sample SET split='train' WHERE split='val'")
     line = ("baseline.cli", "sweep", *TINY, "-o", "learning_rate=0.001,0.002")
     where = ("-d", str(dataset.root), "--json")
     done = run_here(*line, "-o", "seed=7", *where).json

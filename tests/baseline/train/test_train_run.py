@@ -85,7 +85,7 @@ def timeless(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def runs(dataset: Dataset) -> list[Run]:
-    return [run for run in dataset.runs.each() if run.room == TRAINING_KIND]
+    return [run for run in dataset.runs.iterate() if run.room == TRAINING_KIND]
 
 
 def files(dataset: Dataset) -> dict[str, set[str]]:
@@ -187,12 +187,12 @@ def test_a_finished_run_is_given_back_until_data_or_settings_change(small: Datas
 def test_another_margin_is_other_data(small: Dataset) -> None:
     """The samples keep their keys and labels when they are cut anew, but not their pixels."""
     before = find_examples(small).fingerprint()
-    image = next(small.images.each())
+    image = next(small.images.iterate())
     box = Box(0, 0, image.width, image.height)
     cut = FaceCrop(
         Face("whole", box, 1.0), sample_key(image.sha256, box), Box(4, 4, 20, 20), 0, 0.0
     )
-    small.faces.record(image.sha256, "whole", "margin=other", [cut])
+    small.faces.replace(image.sha256, "whole", "margin=other", [cut])
     assert find_examples(small).fingerprint() != before
 
 
@@ -286,7 +286,7 @@ def test_what_cannot_be_trained_on_is_told_and_leaves_no_finished_run(dataset: D
 
 @pytest.mark.damages("a picture is removed")
 def test_pictures_that_are_lost_are_left_out_and_counted(small: Dataset) -> None:
-    lost = next(s for s in small.samples.by_key() if s.split == "train")
+    lost = next(s for s in small.samples.iter_by_key() if s.split == "train")
     small.image_path(lost.image, "PNG").unlink()
     result = train_run(small, replace(QUICK, epochs=1))
     assert result["unreadable"] == 1

@@ -72,7 +72,7 @@ def filled(dataset: Dataset, pictures: int) -> None:
     """Patterns of two classes, split 8:1:1, and two pictures that a person has rejected."""
     fill(dataset, pictures, EIGHT_TO_ONE, classes=2)
     away = [put_whole(dataset, Image.new("RGB", (32, 32), name), name) for name in ("red", "lime")]
-    dataset.journal.step("Reject", [Choice(key, "reject") for key in away])
+    dataset.journal.apply("Reject", [Choice(key, "reject") for key in away])
 
 
 def test_a_run_has_its_rule_and_keeps_it_until_a_person_chooses(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_run_has_its_rule_and_keeps_it_until_a_person_chooses(tmp_path: Path) 
         assert (chosen.strangers, result["unknown"]) == (2, chosen.describe())
         assert "of 2 pictures that were rejected" in chosen.describe()
 
-        protected = str(next(dataset.samples.in_splits()).label)
+        protected = str(next(dataset.samples.iter_in_splits()).label)
         reevaluate_run(dataset, run, "val", RuleRequest({protected: 0.5}))
         assert load_decision_rule(folder).chosen.unfamiliar == chosen
         reevaluate_run(dataset, run, "val", RuleRequest({}, unknown_rate=0.4))

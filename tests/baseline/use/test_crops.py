@@ -23,7 +23,7 @@ from baseline.use.model import engine_of
 from facecrop.detectors import DetectorSpec
 from facecrop.search import find_faces
 from gleanset import Dataset
-from gleanset.db.faces import CropMethod, crop_methods
+from gleanset.db.faces import CropMethod, list_crop_methods
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.images.cut import CutSettings
 from gleanset.settings import CropSettings, Settings, write_settings
@@ -78,7 +78,9 @@ def test_it_is_known_how_pictures_were_cut(dataset: Dataset, with_face: Path) ->
     shutil.copy(with_face, (dataset.root / "some").with_suffix(".jpg"))
     harvest_folders(dataset, [dataset.root / "some.jpg"], ImportOptions(workers=1))
     find_faces(dataset, DETECTOR, CUT, workers=1)
-    (method,) = crop_methods(dataset.db, [sample.key for sample in dataset.samples.by_key()])
+    (method,) = list_crop_methods(
+        dataset.db, [sample.key for sample in dataset.samples.iter_by_key()]
+    )
     assert (method.detector, method.settings) == ("animeface", "threshold=0.6")
     assert CutSettings.parse(method.cut) == CUT
 

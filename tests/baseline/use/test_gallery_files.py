@@ -48,9 +48,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         embedded = net.embed(pixels.transpose(0, 3, 1, 2))
         y = np.array([["disc", "stripes"].index(truth[key]) for key in known])
         net.head = build_gallery(embedded, y, known, 2)
-        dataset.runs.begin(RUN, "baseline", settings.to_json())
+        dataset.runs.start(RUN, "baseline", settings.to_json())
         save_model(root / "runs" / RUN, net, settings, ("disc", "stripes"))
-        dataset.runs.end(RUN, "done", {})
+        dataset.runs.finish(RUN, "done", {})
     return root
 
 
@@ -75,7 +75,7 @@ def _crosses(root: Path) -> list[str]:
     with Dataset.open(root) as dataset:
         return [
             str(dataset.image_path(s.image, "PNG"))
-            for s in dataset.samples.by_key()
+            for s in dataset.samples.iter_by_key()
             if s.label == "cross"
         ]
 
@@ -83,7 +83,7 @@ def _crosses(root: Path) -> list[str]:
 def test_an_answer_names_the_nearest_known_picture(root: Path) -> None:
     model = baseline.load(root / "runs" / RUN)
     with Dataset.open(root) as dataset:
-        sample = next(s for s in dataset.samples.by_key() if s.label == "disc")
+        sample = next(s for s in dataset.samples.iter_by_key() if s.label == "disc")
         answer = model.answer(dataset.image_path(sample.image, "PNG"))
     assert answer.nearest[0].sample == sample.key
     assert answer.nearest[0].likeness == pytest.approx(1, abs=1e-5)

@@ -230,7 +230,7 @@ def test_keys_belong_to_the_input_method_while_it_composes(
 
 def steps(window: LabelerWindow) -> int:
     with Dataset.open(window.worker.root) as dataset:
-        return len(SampleTiles(dataset.db).steps())
+        return len(SampleTiles(dataset.db).list_steps())
 
 
 def luminance(colours: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -40,7 +40,7 @@ def message(window: LabelerWindow) -> str:
 
 def labels(faces: FaceSet) -> list[str]:
     with Dataset.open(faces.root) as dataset:
-        return [sample.label for sample in dataset.samples.each() if sample.label]
+        return [sample.label for sample in dataset.samples.iterate() if sample.label]
 
 
 def test_a_decision_made_while_closing_waits_for_a_busy_dataset(
@@ -105,7 +105,7 @@ def test_a_box_that_was_just_moved_is_saved_when_the_window_closes(
         assert not window.close()
     until(lambda: not window.isVisible())
     with Dataset.open(few.root) as dataset:
-        boxes = [one.box for one in BoxedSamples(dataset.db).placed(sha256) if one.by_hand]
+        boxes = [one.box for one in BoxedSamples(dataset.db).list_in_image(sha256) if one.by_hand]
     assert boxes == [before._replace(x=before.x + 10)]
 
 
@@ -135,7 +135,7 @@ def test_an_export_that_is_under_way_is_finished_first(opened: Opened, few: Face
 def test_what_could_not_be_saved_at_the_end_is_counted(person: Person, few: FaceSet) -> None:
     """Where nobody can be asked: the session of the desktop ends."""
     worker = person.window.worker
-    worker.ask(lambda session: session.dataset.db.rows("PRAGMA busy_timeout=20"))
+    worker.ask(lambda session: session.dataset.db.fetch_all("PRAGMA busy_timeout=20"))
     with locked(few.root):
         for row in range(3):
             person.send(row, "rei")
@@ -183,7 +183,7 @@ def test_a_held_key_means_the_faces_that_were_shown_when_it_was_pressed(
     QTest.keyRelease(person.view.view, person.keys["rei"], NONE)
     settle(person.window)
     with Dataset.open(few.root) as dataset:
-        rei = SampleTiles(dataset.db).labelled("rei")
+        rei = SampleTiles(dataset.db).list_labelled("rei")
     assert rei == (seen if how == "sweep" else seen[:1])
 
 
@@ -211,7 +211,7 @@ def kill_often(root: Path, times: int) -> int:
     add_classes(root, NAMES)
     with Dataset.open(root) as dataset:
         tiles = SortingSession(dataset).tiles
-        keys = tiles.keys_of(OrderedSamples(dataset.db).rows(EVERYWHERE).ids)
+        keys = tiles.get_keys(OrderedSamples(dataset.db).list_rows(EVERYWHERE).ids)
     book = Book(dict.fromkeys(range(SAMPLES), ":queue"))
     dice, total = random.Random(2), 0
     for seed in range(times):
@@ -232,9 +232,9 @@ def kill_often(root: Path, times: int) -> int:
 
 def _forget_history(root: Path) -> None:
     """Steps of earlier spells stay in the journal; here they cannot be undone any more."""
-    with Dataset.open(root) as dataset, dataset.db.write():
+    with Dataset.open(root) as dataset, dataset.db.transaction():
         for table in ("decision", "change", "step"):
-            dataset.db.run(f"DELETE FROM {table}")
+            dataset.db.execute(f"DELETE FROM {table}")
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from window_fixtures import Opened
 
-from curation.likeness.vectors import FACT, sample_name, write_space
+from curation.likeness.vectors import VECTORS_FACT, sample_vector_name, save_vectors
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.sorting import SortingQueue
@@ -47,11 +47,11 @@ def presort(person: Person) -> None:
     """What a network says beside the window: everybody as far from others as can be."""
     with Dataset.open(person.window.worker.root) as dataset:
         queue = SortingQueue(dataset.db)
-        samples = queue.of(queue.waiting(1000))
+        samples = queue.get_features(queue.list_waiting(1000))
         who = sorted(set(person.truth.values()))
         rows = np.eye(len(who), dtype=np.float32)[[who.index(person.truth[s.key]) for s in samples]]
-        names = [sample_name(sample.key, sample.region) for sample in samples]
-        Proposals(dataset.db).replace([], {FACT: write_space(dataset, names, rows)})
+        names = [sample_vector_name(sample.key, sample.region) for sample in samples]
+        Proposals(dataset.db).replace([], {VECTORS_FACT: save_vectors(dataset, names, rows)})
 
 
 def look_on(seconds: float) -> None:
@@ -75,7 +75,7 @@ def test_faces_stand_in_a_plain_grid_until_all_are_measured(
     monkeypatch.setattr(window, "EMBEDDING_DELAY_MS", 60_000)  # begun by hand below
     shutil.copytree(drawn_few.root, tmp_path / "d")
     with Dataset.open(tmp_path / "d") as dataset:
-        dataset.db.run("DELETE FROM quality")
+        dataset.db.execute("DELETE FROM quality")
     person = Person(opened(tmp_path / "d", "pages"), FaceSet(tmp_path / "d", drawn_few.truth))
     view, before, titles = class_pages(person), page_of(person), set[str]()
     said = messages(person.window)

@@ -189,19 +189,21 @@ def test_a_window_learns_by_itself(few: FaceSet, opened: Opened) -> None:
     """Vectors by the real command, then from each step: the rest is suggested, nothing moves."""
     pytest.importorskip("sklearn")
     with Dataset.open(few.root) as dataset:
-        samples = [one.key for one in dataset.samples.by_key()]
+        samples = [one.key for one in dataset.samples.iter_by_key()]
         window = opened(few.root, "pages")
         window.learning.begin()
         until(lambda: button_of(window).text() == "Features computed", 240)
         settle(window)
         shown = list(window.view.model._ids)  # type: ignore[attr-defined]
-        before = Proposals(dataset.db).newest()
+        before = Proposals(dataset.db).get_latest()
         assert before is not None
-        assert not any(one.proposals for one in Proposals(dataset.db).each())
+        assert not any(one.proposals for one in Proposals(dataset.db).iterate())
 
-        dataset.journal.step("Page", [Choice(key, "label", few.truth[key]) for key in samples[:24]])
-        until(lambda: any(one.proposals for one in Proposals(dataset.db).each()), 60)
-        suggested = {one.sample: one.proposals for one in Proposals(dataset.db).each()}
+        dataset.journal.apply(
+            "Page", [Choice(key, "label", few.truth[key]) for key in samples[:24]]
+        )
+        until(lambda: any(one.proposals for one in Proposals(dataset.db).iterate()), 60)
+        suggested = {one.sample: one.proposals for one in Proposals(dataset.db).iterate()}
         right = [suggested[key][0].label == few.truth[key] for key in samples[24:]]
         assert sum(right) > 0.8 * len(right)
         until(lambda: button_of(window).text() == "Up to date", 60)

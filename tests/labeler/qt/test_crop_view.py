@@ -26,8 +26,8 @@ Key, Button = Qt.Key, Qt.MouseButton
 def window(opened: Opened, few: FaceSet) -> Iterator[LabelerWindow]:
     """Three images have no face any more."""
     with Dataset.open(few.root) as dataset:
-        for image in list(dataset.images.each())[:3]:
-            dataset.faces.record(image.sha256, "drawn", "again", [])
+        for image in list(dataset.images.iterate())[:3]:
+            dataset.faces.replace(image.sha256, "drawn", "again", [])
     window = opened(few.root, "crop")
     ready(window)
     return window
@@ -50,7 +50,7 @@ def kept(window: LabelerWindow) -> list[BoxedSample]:
     view = view_of(window)
     assert view._sheet is not None
     with Dataset.open(window.worker.root) as dataset:
-        return BoxedSamples(dataset.db).placed(view._sheet.sha256)
+        return BoxedSamples(dataset.db).list_in_image(view._sheet.sha256)
 
 
 def spot(view: CropView, x: float, y: float) -> QPoint:
@@ -144,7 +144,7 @@ def test_the_keyboard_alone(window: LabelerWindow) -> None:
 def window_steps(dataset: Dataset) -> list:
     from gleanset.db.sorting import SampleTiles
 
-    return SampleTiles(dataset.db).steps()
+    return SampleTiles(dataset.db).list_steps()
 
 
 def test_levelling_turns_the_cut(window: LabelerWindow) -> None:
@@ -187,7 +187,7 @@ def test_pages_and_any_image(window: LabelerWindow) -> None:
 @pytest.mark.damages("takes a file away")
 def test_a_lost_file_says_so(opened: Opened, few: FaceSet) -> None:
     with Dataset.open(few.root) as dataset:
-        image = next(iter(dataset.images.each()))
+        image = next(iter(dataset.images.iterate()))
         dataset.image_path(image.sha256, image.format).unlink()
     window = opened(few.root, "crop")
     view = view_of(window)
@@ -264,7 +264,7 @@ def test_a_key_brings_back_no_class_that_is_gone(window: LabelerWindow) -> None:
         ClassEditor(dataset).delete(gone)
         assert view_of(window).send(gone)
         ready(window)
-        assert gone not in dataset.classes.names()
+        assert gone not in dataset.classes.list_names()
     (box,) = kept(window)
     assert box.status == "queue"
 
@@ -309,7 +309,7 @@ def test_a_page_that_was_asked_for_before_a_gesture_waits_for_its_end(
     ready(window)
     assert view._sheet.sha256 != before
     with Dataset.open(window.worker.root) as dataset:
-        assert len(BoxedSamples(dataset.db).placed(before)) == 1
+        assert len(BoxedSamples(dataset.db).list_in_image(before)) == 1
 
 
 def test_an_image_is_enlarged_and_moved_by_keys_wheel_and_middle_button(

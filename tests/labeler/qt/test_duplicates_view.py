@@ -43,13 +43,13 @@ def copies_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 pixels = scene.resize(size, Image.Resampling.LANCZOS)
                 pixels.save(buffer, "JPEG", quality=90)
                 measured = keep(buffer.getvalue())
-                with dataset.db.write():
+                with dataset.db.transaction():
                     dataset.take_original(
                         keep.store, measured, Origin("folder", f"{number}-{size[0]}")
                     )
                     whole = Face("whole", Box(0, 0, *size), 1.0)
                     cut = cutter.cut(measured.sha256, np.asarray(pixels), whole)
-                    dataset.faces.record(measured.sha256, "whole", "t", [cut])
+                    dataset.faces.replace(measured.sha256, "whole", "t", [cut])
         DuplicateFinder(dataset, workers=1).search()
     return root
 
@@ -81,7 +81,7 @@ def ready(window: LabelerWindow) -> None:
 def aside(person: Person) -> list[int]:
     """The widths of what was set aside."""
     with Dataset.open(person.window.worker.root) as dataset:
-        return sorted(s.box.width for s in dataset.samples.each() if not s.kept)
+        return sorted(s.box.width for s in dataset.samples.iterate() if not s.kept)
 
 
 def test_enter_accepts_the_page_and_undo_brings_it_back(person: Person) -> None:
@@ -238,4 +238,4 @@ def test_what_was_set_aside_is_seen_and_taken_back(person: Person) -> None:
 
 def keys_aside(person: Person) -> set[str]:
     with Dataset.open(person.window.worker.root) as dataset:
-        return {sample.key for sample in dataset.samples.each() if not sample.kept}
+        return {sample.key for sample in dataset.samples.iterate() if not sample.kept}

@@ -84,7 +84,7 @@ def test_a_drop_shows_what_harvest_would_do_and_runs_it(
     settle(window)
     assert bar_of(window).text.text() == "Import finished  ·  4 new images  ·  4 faces detected"
     with Dataset.open(few.root) as dataset:
-        origins = [o for i in dataset.images.each() for o in i.origins if o.hint]
+        origins = [o for i in dataset.images.iterate() for o in i.origins if o.hint]
         assert dataset.samples.count() == 64
     assert sorted(str(o.hint) for o in origins) == ["mai", "mai", "yui", "yui"]
     assert {o.source for o in origins} == {"folder"}
@@ -232,7 +232,7 @@ def test_a_real_video_and_real_pictures_become_faces(opened: Opened, tmp_path: P
     until(lambda: window.view.model.rowCount() == 4)  # type: ignore[attr-defined]
     settle(window)
     with Dataset.open(tmp_path / "made") as dataset:
-        sources = sorted(o.source for i in dataset.images.each() for o in i.origins)
+        sources = sorted(o.source for i in dataset.images.iterate() for o in i.origins)
     assert sources == ["folder", "video", "video", "video"]
     # Again: all of it is known.
     drop_files(window, [clip, scenes])

@@ -27,7 +27,7 @@ Key, Button = Qt.Key, Qt.MouseButton
 
 def steps(person: Person) -> list[str]:
     with Dataset.open(person.window.worker.root) as dataset:
-        return [step.name for step in SampleTiles(dataset.db).steps()][
+        return [step.name for step in SampleTiles(dataset.db).list_steps()][
             4:
         ]  # four were for the classes
 
@@ -95,7 +95,7 @@ def test_hold_and_sweep_is_one_step(person: Person) -> None:
     settle(person.window)
     assert steps(person) == ["4 faces to rei"]
     with Dataset.open(person.window.worker.root) as dataset:
-        assert {d.provenance for d in dataset.journal.each()} == {"by sweep"}
+        assert {d.provenance for d in dataset.journal.iterate()} == {"by sweep"}
 
 
 def test_on_x11_a_repeat_that_comes_late_ends_no_sweep(

@@ -61,7 +61,7 @@ def agree(person: Person) -> int:
     if view.place in counts:
         assert shown == counts[view.place], view.title.text()
     with Dataset.open(person.window.worker.root) as dataset:
-        there = SortingSession(dataset).tiles.counts()
+        there = SortingSession(dataset).tiles.get_counts()
     assert counts[":queue"] == there.waiting
     assert {row.name: row.count for row in there.classes}.items() <= counts.items()
     done = there.total - there.waiting - there.later
@@ -117,7 +117,7 @@ def test_order_by_proposal_has_a_section_for_each(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:
         said = {
             key: standing.proposals[0].label
-            for key, standing in Proposals(dataset.db).of(list(person.truth)).items()
+            for key, standing in Proposals(dataset.db).get_many(list(person.truth)).items()
         }
     shown, first = keys_shown(person), 0
     for section in view.model.sections:

@@ -73,7 +73,7 @@ def column(view: NumbersView, number: int) -> list[str]:
 
 def splits(view: NumbersView) -> set[str | None]:
     with Dataset.open(view.worker.root) as dataset:
-        return {sample.split for sample in dataset.samples.each()}
+        return {sample.split for sample in dataset.samples.iterate()}
 
 
 def preview(view: NumbersView) -> None:

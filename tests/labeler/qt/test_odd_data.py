@@ -66,7 +66,7 @@ def test_odd_pictures_are_shown_or_refused_with_a_reason(opened: Opened, tmp_pat
     until(lambda: window.imports.state is ImportState.DONE)
     settle(window)
     with Dataset.open(tmp_path / "new") as dataset:
-        refused = {Path(one.what).name: one.reason for one in dataset.rejections.each()}
+        refused = {Path(one.what).name: one.reason for one in dataset.rejections.iterate()}
     assert {"broken.png", "empty.jpg"} <= set(refused)
     assert all(refused.values())
     window.class_panel.chosen.emit(":queue")
@@ -111,7 +111,7 @@ def test_a_locked_catalogue_holds_up_nothing_but_the_saving(person: Person, few:
     held, free = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with Dataset.open(few.root) as dataset, dataset.db.write():
+        with Dataset.open(few.root) as dataset, dataset.db.transaction():
             held.set()
             free.wait(60)
 
@@ -149,7 +149,7 @@ Cli = Callable[..., Any]
 @pytest.mark.damages("takes a file away and spoils one")
 def test_a_picture_that_is_gone_or_broken_says_why(opened: Opened, few: FaceSet) -> None:
     with Dataset.open(few.root) as dataset:
-        first, second = [s for s, _ in zip(dataset.samples.each(), range(2), strict=False)]
+        first, second = [s for s, _ in zip(dataset.samples.iterate(), range(2), strict=False)]
         for sample, data in ((first, None), (second, b"\x89PNG\r\n\x1a\n broken")):
             dataset.crop_path(sample.key).unlink()
             path = dataset.image_path(sample.image, "PNG")

@@ -68,7 +68,7 @@ def test_enter_files_what_is_not_marked(person: Person) -> None:
     # What was lifted is never proposed as this class again.
     lifted = page.tiles[1].rows[0]
     with Dataset.open(person.window.worker.root) as dataset:
-        refused = SortingSession(dataset).changes.refused([lifted])
+        refused = SortingSession(dataset).changes.get_refused_classes([lifted])
     assert len(refused[lifted]) == 1
 
 
@@ -117,7 +117,7 @@ def test_another_window_decides_meanwhile(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:
         other = SortingSession(dataset)
         other.to(page.tiles[0].rows, "sora")
-        key = other.tiles.keys_of(page.tiles[0].rows)[0]
+        key = other.tiles.get_keys(page.tiles[0].rows)[0]
     until(lambda: class_pages(person).model.state(0).kind == "done")
     ready(person)
     person.enter()
@@ -223,7 +223,7 @@ def test_keys_held_on_faces_decide_once(person: Person) -> None:
 
 def classes(person: Person) -> set[str]:
     with Dataset.open(person.window.worker.root) as dataset:
-        return set(dataset.classes.names())
+        return set(dataset.classes.list_names())
 
 
 def elsewhere(person: Person) -> tuple[Dataset, ClassEditor]:
@@ -236,8 +236,8 @@ def test_a_class_that_is_deleted_elsewhere_has_no_page_here(person: Person) -> N
     dataset, editor = elsewhere(person)
     ready(person)
     person.enter()
-    with dataset.db.write():
-        dataset.db.run("UPDATE origin SET hint=NULL")
+    with dataset.db.transaction():
+        dataset.db.execute("UPDATE origin SET hint=NULL")
     ready(person)
     person.enter()  # a page of each: from now on it is learnt who is who
     assert view.page is not None

@@ -93,12 +93,12 @@ class Shown:
     def hints(self) -> list[str | None]:
         """The hints of images that came from the folder `in`."""
         with Dataset.open(self.faces.root) as dataset:
-            origins = [one for image in dataset.images.each() for one in image.origins]
+            origins = [one for image in dataset.images.iterate() for one in image.origins]
             return [one.hint for one in origins if "/in/" in (one.path or "")]
 
     def steps(self) -> list[str]:
         with Dataset.open(self.faces.root) as dataset:
-            return [step.name for step in SampleTiles(dataset.db).steps()]
+            return [step.name for step in SampleTiles(dataset.db).list_steps()]
 
 
 def heard(process: subprocess.Popen[bytes]) -> Any:
@@ -121,9 +121,9 @@ def shown(screen: Display, few: FaceSet) -> Iterator[Shown]:
 
 def forget_classes_steps(root: Path) -> None:
     """The journal begins with what the hand does."""
-    with Dataset.open(root) as dataset, dataset.db.write():
+    with Dataset.open(root) as dataset, dataset.db.transaction():
         for table in ("decision", "change", "step"):
-            dataset.db.run(f"DELETE FROM {table}")
+            dataset.db.execute(f"DELETE FROM {table}")
 
 
 def test_kill_9_in_the_middle_of_a_drag_loses_nothing(shown: Shown) -> None:

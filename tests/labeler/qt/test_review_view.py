@@ -11,7 +11,7 @@ from sorting_book import by_id
 
 from gleanset import Dataset
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
-from gleanset.db.runs import Doubt, Doubts
+from gleanset.db.runs import LabelIssue, LabelIssues
 from labeler.qt.views.review import ReviewView
 from labeler.sorting.session import SortingSession
 
@@ -38,8 +38,8 @@ def reviewed(few: FaceSet) -> FaceSet:
             ],
             {},
         )
-        Doubts(dataset.db).replace(
-            [Doubt(key, given[key], few.truth[key], 0.9, 0.5, "t") for key in list(given)[:2]]
+        LabelIssues(dataset.db).replace(
+            [LabelIssue(key, given[key], few.truth[key], 0.9, 0.5, "t") for key in list(given)[:2]]
         )
     return few
 

@@ -73,7 +73,7 @@ class Walk(RuleBasedStateMachine):
 
     def now(self) -> set[int]:
         asked = "SELECT id FROM sample WHERE status IN ('labelled', 'rejected')"
-        return {int(row[0]) for row in self.dataset.db.rows(asked)}
+        return {int(row[0]) for row in self.dataset.db.fetch_all(asked)}
 
     @invariant()
     def nothing_was_filed_unseen(self) -> None:

@@ -29,7 +29,7 @@ def main(root: Path, samples: int, seed: int) -> None:
     settle(window)
     # All samples, in the order of their numbers, wherever they are by now.
     window.worker.ask(
-        lambda session: OrderedSamples(session.dataset.db).rows(EVERYWHERE).ids,
+        lambda session: OrderedSamples(session.dataset.db).list_rows(EVERYWHERE).ids,
         window.view.model.show,  # type: ignore[attr-defined]
     )
     settle(window)

@@ -53,34 +53,34 @@ CUBE, LINEAR, OFFSET = 0.008856, 7.787, 16 / 116
 Floats = npt.NDArray[np.float32]
 
 
-def colour_layout(small: Floats) -> Floats:
-    """Describe a picture, as `averaged` gives it, by `WIDTH` numbers of 0 to 1."""
+def color_layout(small: Floats) -> Floats:
+    """Describe a picture, as `average_areas` gives it, by `WIDTH` numbers of 0 to 1."""
     rgb = small.reshape(-1, 3).T / np.float32(255)
-    layout: Floats = layout_of(rgb, cell_weights(), np).ravel()
+    layout: Floats = compute_layout(rgb, compute_cell_weights(), np).ravel()
     return layout
 
 
-def layout_of(rgb: Any, cells: Any, library: Any) -> Any:
+def compute_layout(rgb: Any, cells: Any, library: Any) -> Any:
     """Return ... x GRID**2 x colours of sRGB (... x 3 x SIDE**2); `library` is numpy or torch."""
     lab = zip(_lab(rgb, library), (USUAL_LIGHTNESS, 0, 0), strict=True)
     light, red, yellow = (axis - EVENED * (axis.mean(-1) - usual)[..., None] for axis, usual in lab)
-    tone = soft_bins(light, *LIGHTNESS, TONES, library)
-    red, yellow = (soft_bins(axis, *TINT, TINTS, library) for axis in (red, yellow))
+    tone = assign_soft_bins(light, *LIGHTNESS, TONES, library)
+    red, yellow = (assign_soft_bins(axis, *TINT, TINTS, library) for axis in (red, yellow))
     colours = tone[..., None, None] * (red[..., None] * yellow[..., None, :])[..., None, :, :]
     shares = cells @ colours.reshape(*light.shape, -1)
     return (shares + FLOOR) ** 0.5 - FLOOR**0.5
 
 
-def averaged(pixels: npt.NDArray[np.uint8]) -> Floats:
+def average_areas(pixels: npt.NDArray[np.uint8]) -> Floats:
     """Return SIDE x SIDE x 3 means, 0..255, of areas of an image (uint8, H x W x 3)."""
     height, width = pixels.shape[:2]
-    rows = area_weights(height) @ pixels.astype(np.float32).reshape(height, -1)
-    averaged: Floats = area_weights(width) @ rows.reshape(SIDE, width, 3)
-    return averaged
+    rows = compute_area_weights(height) @ pixels.astype(np.float32).reshape(height, -1)
+    average_areas: Floats = compute_area_weights(width) @ rows.reshape(SIDE, width, 3)
+    return average_areas
 
 
 @lru_cache(maxsize=64)
-def area_weights(size: int) -> Floats:
+def compute_area_weights(size: int) -> Floats:
     """Return SIDE x size: how much each of `size` pixels of a line counts for each of `SIDE`."""
     step = size / SIDE
     first, pixel = np.arange(SIDE)[:, None] * step, np.arange(size)[None]
@@ -90,16 +90,16 @@ def area_weights(size: int) -> Floats:
 
 
 @cache
-def cell_weights() -> Floats:
+def compute_cell_weights() -> Floats:
     """Return GRID**2 x SIDE**2: how much each pixel counts for each cell; each cell sums to 1."""
     middle = ((np.arange(SIDE) + 0.5) / SIDE).astype(np.float32)
-    line = soft_bins(middle, 0.5 / GRID, 1 - 0.5 / GRID, GRID)
+    line = assign_soft_bins(middle, 0.5 / GRID, 1 - 0.5 / GRID, GRID)
     line /= line.sum(0)
     weights: Floats = np.einsum("ia,jb->abij", line, line).reshape(GRID * GRID, -1)
     return weights
 
 
-def soft_bins(values: Any, low: float, high: float, count: int, library: Any = np) -> Any:
+def assign_soft_bins(values: Any, low: float, high: float, count: int, library: Any = np) -> Any:
     """Return ... x count weights of values, linear between `count` centres from low to high."""
     at = ((values - low) / (high - low) * (count - 1)).clip(0, count - 1)
     return library.stack([(1 - abs(at - centre)).clip(0) for centre in range(count)], -1)
