@@ -123,7 +123,7 @@ class Person:
         may be swept over as well: for others the key is let go.
         """
         *before, key = self.keys[who]
-        held = ["shift"] if self.view.view.has_groups and who != NO_FACE else []
+        held = ["shift"] if self.view.view.has_clusters and who != NO_FACE else []
         while rows:
             far = 1 if who == NO_FACE else self._reached(rows, {*rows, *also})
             self.point(rows[0])
@@ -325,7 +325,7 @@ class Person:
         runs = groupby(enumerate(wrong), lambda one: (one[1][0] - one[0], one[1][1]))
         for (_, who), run in runs:
             rows = [row for _, (row, _) in run]
-            if self.view.view.has_groups:  # out of the name of their group, then all at once
+            if self.view.view.has_clusters:  # out of the name of their group, then all at once
                 for row in rows:
                     self._count("click")
                     self._move(PRESS, self._place(row), "click", 1)
@@ -340,7 +340,7 @@ class Person:
         name alone.
         """
         self.point(row)
-        if not self.view.view.has_groups:
+        if not self.view.view.has_clusters:
             self.key("slash", "find")
         self.write(who)
         if who not in self.keys:

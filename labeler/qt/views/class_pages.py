@@ -147,7 +147,7 @@ class ClassPagesView(PagedView):
         self.header.filed.connect(self.file_page)
         self.header.skipped.connect(self.skip_page)
         self.view.page_key.connect(self._page_key)
-        self.view.dropped_on_group.connect(self._join_clusters)
+        self.view.dropped_on_cluster.connect(self._join_clusters)
         self.worker.classes_changed.connect(self._remove_classes)
 
     def enter(self) -> None:
@@ -269,22 +269,22 @@ class ClassPagesView(PagedView):
 
     def name_page(self, label: str) -> None:
         """Label the whole page as one class; on a clusters page the cluster pointed at."""
-        if self.view.has_groups:
+        if self.view.has_clusters:
             rows = self.view.target_rows()
             if not rows:
-                self.names.say_no_group()
+                self.names.say_no_cluster()
             elif self.view.all_seen(rows):
                 self.names.clear()
                 self.send_rows(rows, label, WITH_PAGE)
                 self.focus_home()
-                self.view.point_at_next_group()
+                self.view.point_at_next_cluster()
         elif self.view.files and self._can_be_filed():
             self.names.clear()
             self._file(label)
 
     def _name_was_last(self) -> None:
         # Ctrl+Enter: other pages are filed with their name already.
-        if self.page is not None and self.view.has_groups:
+        if self.page is not None and self.view.has_clusters:
             self.file_page()
 
     def _can_be_filed(self) -> bool:
@@ -299,7 +299,7 @@ class ClassPagesView(PagedView):
         """Send tiles; a cluster named as a whole counts as filed with the page."""
         if self._is_refreshed and self.is_too_recent():
             return  # meant for the clusters shown before
-        whole = self.view.has_groups and len(rows) > 1
+        whole = self.view.has_clusters and len(rows) > 1
         super().send_rows(rows, target, WITH_PAGE if whole else how)
 
     def _page_key(self, key: str) -> None:
@@ -398,7 +398,7 @@ class ClassPagesView(PagedView):
 
     def _split(self, rows: list[int]) -> None:
         # S or a double click: unstack faces, or split a cluster.
-        if self.view.has_groups:
+        if self.view.has_clusters:
             self._divide(rows)
             return
         ids = self.model.ids(rows)

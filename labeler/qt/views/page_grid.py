@@ -46,8 +46,8 @@ class PageGrid(GestureView):
     """
 
     typed = Signal(str)
-    dropped_on_group = Signal(list, int)
-    """Tiles, and one of the group that they were dropped on."""
+    dropped_on_cluster = Signal(list, int)
+    """Tiles, and one of the cluster that they were dropped on."""
 
     page: ClassPage | None = None
     description: PageDescription | None = None
@@ -56,10 +56,10 @@ class PageGrid(GestureView):
     """Whether the first page is still being prepared."""
 
     name_until = 0.0
-    group = range(0)
+    cluster = range(0)
     """Rows of the cluster that is pointed at, anywhere in its box."""
 
-    drop_group = range(0)
+    drop_cluster = range(0)
     """Rows of the cluster under a drag."""
 
     _highlighted = range(0)
@@ -96,7 +96,7 @@ class PageGrid(GestureView):
 
     def _expects_name(self) -> bool:
         is_first = self.page is None and self.waits and not self.worker.keys
-        return is_first or self.has_groups or time.monotonic() < self.name_until
+        return is_first or self.has_clusters or time.monotonic() < self.name_until
 
     def _is_name_key(self, event: QKeyEvent) -> bool:
         plain = not event.modifiers() & ~TEXT_MODIFIERS
@@ -106,7 +106,7 @@ class PageGrid(GestureView):
         # A full stop marks a cluster as unlisted, unless it is the first key of a class.
         stop = event.key() == Qt.Key.Key_Period and not event.modifiers()
         is_prefix = any(key.startswith(".") for key in self.worker.keys.values())
-        return stop and self.has_groups and not (is_prefix or self.codes.waits or self.composing)
+        return stop and self.has_clusters and not (is_prefix or self.codes.waits or self.composing)
 
     def show_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
         self._set_page(page, keys)
@@ -120,7 +120,7 @@ class PageGrid(GestureView):
             {tile.rows[0]: tile.rows for tile in tiles},
         )
         self.fit_page()
-        self.point_at_next_group()
+        self.point_at_next_cluster()
 
     def rename(self, page: ClassPage, keys: dict[str, str]) -> None:
         self._set_page(page, keys)
@@ -136,9 +136,9 @@ class PageGrid(GestureView):
         return min(max(self.room_for(USUAL_SIDE), MIN_PAGE_FACES), MAX_PAGE_FACES)
 
     @property
-    def has_groups(self) -> bool:
+    def has_clusters(self) -> bool:
         """Whether this is a clusters page, on which a gesture acts on a whole cluster."""
-        return self.description is not None and self.description.has_groups
+        return self.description is not None and self.description.has_clusters
 
     @property
     def files(self) -> bool:
@@ -149,36 +149,36 @@ class PageGrid(GestureView):
     def point_at(self, place: QPoint) -> None:
         """Point at a tile; on the heading or a gap of a cluster, at the cluster alone."""
         super().point_at(place)
-        if self.point < 0 and self.has_groups:
-            self.group = self.section_at(place)
+        if self.point < 0 and self.has_clusters:
+            self.cluster = self.section_at(place)
             self._highlight()
 
     def set_point(self, row: int) -> None:
         """Point at a tile and its cluster; -1 for none."""
         super().set_point(row)
-        self.group = self.section_rows(row) if row >= 0 and self.has_groups else range(0)
+        self.cluster = self.section_rows(row) if row >= 0 and self.has_clusters else range(0)
         self._highlight()
 
     def target_rows(self) -> list[int]:
         """Return the rows a key acts on; without tiles, those of the cluster pointed at."""
-        return super().target_rows() or self._open_rows(self.group)
+        return super().target_rows() or self._open_rows(self.cluster)
 
     def meant(self, rows: list[int]) -> list[int]:
         """Extend rows to their clusters: the unmarked tiles, or those with the same name.
 
         An excluded tile stands alone.
         """
-        if not self.has_groups:
+        if not self.has_clusters:
             return rows
         extended: dict[int, None] = {}
         for row in rows:
-            group, name = self.section_rows(row), self._name_of_tile(row)
+            cluster, name = self.section_rows(row), self._name_of_tile(row)
             if name is not None:
                 extended |= dict.fromkeys(
-                    other for other in group if self._name_of_tile(other) == name
+                    other for other in cluster if self._name_of_tile(other) == name
                 )
             else:
-                extended |= dict.fromkeys(self.unmarked(group) if self.unmarked([row]) else [row])
+                extended |= dict.fromkeys(self.unmarked(cluster) if self.unmarked([row]) else [row])
         return [*extended]
 
     def sweep(self, row: int) -> None:
@@ -190,16 +190,16 @@ class PageGrid(GestureView):
         state = self.tiles.state(row)
         return state.target if state.kind in (TileMark.SENT, TileMark.DONE) else None
 
-    def _open_rows(self, group: range) -> list[int]:
+    def _open_rows(self, cluster: range) -> list[int]:
         # The unmarked tiles; if there are none, those with the most frequent name.
-        names = Counter(name for row in group if (name := self._name_of_tile(row)) is not None)
+        names = Counter(name for row in cluster if (name := self._name_of_tile(row)) is not None)
         name = names.most_common(1)[0][0] if names else ""
-        return self.unmarked(group) or [row for row in group if self._name_of_tile(row) == name]
+        return self.unmarked(cluster) or [row for row in cluster if self._name_of_tile(row) == name]
 
     def lit_section(self) -> range:
         """Return the cluster that a drop or a key would change as a whole."""
-        alone = self.point >= 0 and self.target_rows() == [self.point] and len(self.group) > 1
-        return self.drop_group or (range(0) if alone or self.selected_ranges() else self.group)
+        alone = self.point >= 0 and self.target_rows() == [self.point] and len(self.cluster) > 1
+        return self.drop_cluster or (range(0) if alone or self.selected_ranges() else self.cluster)
 
     def _highlight(self) -> None:
         if (section := self.lit_section()) != self._highlighted:
@@ -210,9 +210,9 @@ class PageGrid(GestureView):
         """Label what is pointed at, or with Shift the page if one class is suggested."""
         super().class_key(key, shift and self.files)
 
-    def point_at_next_group(self) -> None:
+    def point_at_next_cluster(self) -> None:
         """Point at the next unnamed cluster, unless the mouse points at something."""
-        if not self.has_groups or (self.mouse.leads and self.mouse.at is not None):
+        if not self.has_clusters or (self.mouse.leads and self.mouse.at is not None):
             return
         unmarked = self.unmarked()
         row = next((row for row in unmarked if row > self.point), unmarked[0] if unmarked else -1)
@@ -226,7 +226,7 @@ class PageGrid(GestureView):
         return sent.most_common(1)[0][0] if sent else ""
 
     def heading(self, place: PlacedSection) -> str:
-        name = self.name_of(place.first) if self.has_groups else ""
+        name = self.name_of(place.first) if self.has_clusters else ""
         if not name:
             return super().heading(place)
         return f"{self.worker.keys.get(name, '').upper()}  {name}".strip()
@@ -239,7 +239,7 @@ class PageGrid(GestureView):
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         mime = event.mimeData()
-        if self.has_groups and isinstance(mime, TileMimeData):
+        if self.has_clusters and isinstance(mime, TileMimeData):
             event.setDropAction(Qt.DropAction.CopyAction)
             event.accept()
         else:
@@ -248,31 +248,31 @@ class PageGrid(GestureView):
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
         self._highlight_drop(self._drop_target(event))
         event.setDropAction(Qt.DropAction.CopyAction)
-        event.setAccepted(bool(self.drop_group))
+        event.setAccepted(bool(self.drop_cluster))
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
         self._highlight_drop(range(0))
 
     def dropEvent(self, event: QDropEvent) -> None:
-        group, mime = self.drop_group or self._drop_target(event), event.mimeData()
+        cluster, mime = self.drop_cluster or self._drop_target(event), event.mimeData()
         self._highlight_drop(range(0))
-        event.setAccepted(bool(group))
-        if group and isinstance(mime, TileMimeData):
+        event.setAccepted(bool(cluster))
+        if cluster and isinstance(mime, TileMimeData):
             event.setDropAction(Qt.DropAction.CopyAction)
-            self.dropped_on_group.emit(self._dragged_rows(mime), group[0])
+            self.dropped_on_cluster.emit(self._dragged_rows(mime), cluster[0])
 
     def _dragged_rows(self, mime: TileMimeData) -> list[int]:
         return sorted({row for sample in mime.ids if (row := self.tiles.row_of(sample)) >= 0})
 
     def _drop_target(self, event: QDropEvent) -> range:
         # The cluster under the mouse, if it would get new tiles.
-        mime, group = event.mimeData(), self.section_at(event.position().toPoint())
-        if not self.has_groups or not isinstance(mime, TileMimeData):
+        mime, cluster = event.mimeData(), self.section_at(event.position().toPoint())
+        if not self.has_clusters or not isinstance(mime, TileMimeData):
             return range(0)
-        return group if set(self._dragged_rows(mime)) - set(group) else range(0)
+        return cluster if set(self._dragged_rows(mime)) - set(cluster) else range(0)
 
-    def _highlight_drop(self, group: range) -> None:
-        self.drop_group = group
+    def _highlight_drop(self, cluster: range) -> None:
+        self.drop_cluster = cluster
         self._highlight()
 
 
@@ -317,13 +317,13 @@ class PageNaming(QObject):
 
     def typed(self, text: str) -> None:
         """Insert letters that were typed on the grid into the field."""
-        if self._grid.has_groups and not self._grid.target_rows():
-            self.say_no_group()
+        if self._grid.has_clusters and not self._grid.target_rows():
+            self.say_no_cluster()
             return
         self.write()
         self._field.insert(text)
 
-    def say_no_group(self) -> None:
+    def say_no_cluster(self) -> None:
         self._grid.worker.show_message(self.tr("Point at a cluster first, then type its name"))
 
     def clear(self) -> None:

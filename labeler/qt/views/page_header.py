@@ -83,7 +83,7 @@ class PageDescription(NamedTuple):
     """A page as the window shows it.
 
     `action` is the text of the Enter button for `{count}` tiles. If Enter does not file them,
-    `first_step` says what the user has to do first. `has_groups`: a clusters page, on which letters
+    `first_step` says what the user has to do first. `has_clusters`: a clusters page, where letters
     are a name and gestures act on whole clusters. `compares`: its faces have no embeddings yet.
     """
 
@@ -94,7 +94,7 @@ class PageDescription(NamedTuple):
     hints: str
     placeholder: str = ""
     first_step: str = ""
-    has_groups: bool = False
+    has_clusters: bool = False
     compares: bool = False
 
     @property
@@ -159,7 +159,7 @@ def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDes
         ),
         tr("Type a name"),
         tr("Point at a cluster and type its name"),
-        has_groups=True,
+        has_clusters=True,
     )
 
 

@@ -319,7 +319,7 @@ class Person:
         """Point at a face and press the key of its class; with Shift where keys are a name."""
         self.point(row)
         grid = self.view.view
-        held = SHIFT if isinstance(grid, PageGrid) and grid.has_groups else NONE
+        held = SHIFT if isinstance(grid, PageGrid) and grid.has_clusters else NONE
         for key in self.keys[name]:  # beyond the first classes it is a code of two
             self.press(key, "send", held)
 
