@@ -32,8 +32,8 @@ import cv2
 import numpy as np
 from drawn_film import FPS, write_film
 
-from curation.likeness.descriptor import DescriptorSpace, compute_descriptor
-from curation.likeness.grouping import MEAN_SIZE, cluster_rows, refine_with_tracks
+from curation.similarity.clustering import MEAN_SIZE, cluster_rows, refine_with_tracks
+from curation.similarity.descriptor import DescriptorSpace, compute_descriptor
 from facecrop.detectors.options import spec_of
 from gleanset import Dataset
 from gleanset.images.cut import sample_key

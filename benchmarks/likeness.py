@@ -32,10 +32,10 @@ from baseline.features.features import FeatureSpec
 from baseline.features.texture import are_drawn, expected_weights
 from baseline.presort.presorter import compute_components, weight_components
 from baseline.settings import Transfer, load_preset
-from curation.likeness.descriptor import DescriptorSpace, compute_descriptor
-from curation.likeness.grouping import MEAN_SIZE, cluster_rows
-from curation.likeness.recommend import Ridge, SelfTraining, TrainingRows
 from curation.moments import assign_moments
+from curation.similarity.class_learning import Ridge, SelfTraining, TrainingRows
+from curation.similarity.clustering import MEAN_SIZE, cluster_rows
+from curation.similarity.descriptor import DescriptorSpace, compute_descriptor
 from gleanset import Dataset
 from gleanset.records import Sample
 from gleanset.work.progress import Progress

@@ -17,8 +17,8 @@ from curation.moments import find_moments
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import PAGE_USER, Choice
+from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports, SimilarImage
 from gleanset.db.samples import SplitGroups
-from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports, SimilarImage
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.files.store import Store
 from gleanset.images.cut import CutSettings, Cutter, sample_key, with_margin

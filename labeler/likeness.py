@@ -13,10 +13,10 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from curation.likeness.descriptor import WIDTH, DescriptorSpace
-from curation.likeness.grouping import SOME as ENOUGH
-from curation.likeness.grouping import find_main_directions, order_by_proximity
-from curation.likeness.vectors import EmbeddingSpace, sample_vector_name
+from curation.similarity.clustering import SOME as ENOUGH
+from curation.similarity.clustering import find_main_directions, order_by_proximity
+from curation.similarity.descriptor import WIDTH, DescriptorSpace
+from curation.similarity.vectors import EmbeddingSpace, sample_vector_name
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.regions import QualityMeasures

@@ -96,7 +96,7 @@ def forget(job: CommandJob, request: ForgetRequest) -> Result:
     Only a tombstone stays, so that no harvest brings them back. This cannot be undone.
     Export again afterwards: earlier exports and trained models are not touched.
     """
-    from curation.take_downs import plan_removal, remove_images
+    from curation.removals import plan_removal, remove_images
 
     with job.open() as dataset:
         plan = plan_removal(

@@ -24,10 +24,10 @@ from gleanset.db.images import NOWHERE, OriginSummary
 from gleanset.db.proposals import PresortedSample, Proposal, iter_proposed_samples
 from gleanset.db.proposals import list_clusters as stacks_that_wait
 from gleanset.db.regions import Quality, QualityMeasures
+from gleanset.db.reports import REMOVAL, STATUSES, Claim, Reports, SimilarImage
 from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.samples import SplitGroups
 from gleanset.db.snapshots import Snapshots
-from gleanset.db.visitors import REMOVAL, STATUSES, Claim, Reports, SimilarImage
 from gleanset.errors import UsageError
 from gleanset.files.atomic import whole_file
 from gleanset.files.parquet import Column, parquet_file

@@ -10,15 +10,15 @@ from typing import Any
 
 from baseline.extras import can_transfer
 from baseline.presort import MIN_ACCEPT_CONFIDENCE
-from curation.by_hand import PRESORT_COMMAND, has_window, labelling_command
+from curation.labelling_command import PRESORT_COMMAND, has_window, labelling_command
 from facecrop.request import whole_instead
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.journal import count_unseen_in_evaluation, get_unseen_labels
 from gleanset.db.proposals import count_proposals_by_tenth
+from gleanset.db.reports import REMOVAL, Reports, list_spooled_reports
 from gleanset.db.samples import Hints
 from gleanset.db.statistics import Statistics
-from gleanset.db.visitors import REMOVAL, Reports, list_spooled_reports
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_of
 from gleanset.records import Run

@@ -12,7 +12,7 @@ from PIL import Image
 
 from curation.web_reports import open_report_store
 from gleanset import Box, Dataset
-from gleanset.db.visitors import Claim, Reports
+from gleanset.db.reports import Claim, Reports
 from gleanset.images.staging import StageBytes
 from tools.sample.character import CAST
 from tools.sample.scene import face_box, paint_scene, plan_scene

@@ -2,7 +2,7 @@
 
     python tools/backbone_graphs.py --out baseline/features/graphs
 
-`colours.onnx` is the formula of `curation/likeness/color_layout.py`, of images averaged to SIDE x
+`colours.onnx` is the formula of `curation/similarity/color_layout.py`, of images averaged to SIDE x
 SIDE pixels. `efficientnet_lite0.onnx` has no weights: they are inputs of the graph, named as timm
 names them. (Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
 2019; the lite form has no squeezing and takes ReLU6, as TensorFlow published it in 2020.)
@@ -21,7 +21,7 @@ from onnx import ModelProto, TensorProto, helper
 from baseline.features.backbone import TINY, Array, PictureShape
 from baseline.features.graph_backbone import NORM, PICTURES, integers
 from baseline.features.graph_builder import GraphBuilder, Output, float_pictures
-from curation.likeness import color_layout as formula
+from curation.similarity import color_layout as formula
 
 DIFFERENCES, SCALES = ((0, 1, 0), (1, -1, 0), (0, 1, -1)), (116, 500, 200)
 """Lightness (less 16), a* and b* of bent XYZ: what is taken of it, by rows, and how many times."""

@@ -10,7 +10,7 @@ import click
 from gleanset import Dataset
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, gone_option, group, job_options
 from gleanset.cli import main as run_main
-from gleanset.db.visitors import REMOVAL, Reports
+from gleanset.db.reports import REMOVAL, Reports
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.installation import install_command
 from gleanset.request import options_of

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gleanset.db.visitors import Claim
+from gleanset.db.reports import Claim
 from gleanset.records import Box
 
 JOB = "webapp.model_process"

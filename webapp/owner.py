@@ -23,8 +23,8 @@ from curation.web_reports import (
     refuse_reports,
 )
 from gleanset import Dataset
+from gleanset.db.reports import PENDING, REMOVAL, Report, Reports, list_spooled_reports
 from gleanset.db.sorting import SampleTiles, SortingQueue
-from gleanset.db.visitors import PENDING, REMOVAL, Report, Reports, list_spooled_reports
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cut import encode

@@ -17,7 +17,7 @@ import msgspec
 
 from curation.web_reports import open_report_store
 from gleanset import Dataset, errors
-from gleanset.db.visitors import REMOVAL, SPOOL_FOLDER, SPOOL_SUFFIX, Reports, list_spooled_reports
+from gleanset.db.reports import REMOVAL, SPOOL_FOLDER, SPOOL_SUFFIX, Reports, list_spooled_reports
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import sha256_of
 from webapp.computations import KeptReport

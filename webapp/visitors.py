@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from baseline.use.crops import NO_FACE
 from gleanset.db.classes import normalize_class_name
-from gleanset.db.visitors import REMOVAL, Claim
+from gleanset.db.reports import REMOVAL, Claim
 from gleanset.errors import Unreadable, UsageError
 from gleanset.files.names import kept_name
 from gleanset.files.store import sha256_of

@@ -25,7 +25,7 @@ from baseline.data.samples import pixel_sources, unreadable_images_error
 from baseline.features.backbone import GATHERED, Backbone, FeatureExtractor, PictureShape, gathered
 from baseline.features.backbones import load_backbone
 from baseline.settings import Fit, Precision, Transfer, Triplet
-from curation.likeness.vectors import Vector, VectorStore, vector_name
+from curation.similarity.vectors import Vector, VectorStore, vector_name
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.records import Sample

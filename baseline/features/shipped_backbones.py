@@ -1,7 +1,7 @@
 """Backbones that are graphs of ours: the small network, and three that come along.
 
-`tools/backbone_graphs.py` makes the files of `graphs/`; those of `curation/likeness/` say how they
-were trained.
+`tools/backbone_graphs.py` makes the files of `graphs/`; those of `curation/similarity/` say how
+they were trained.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from baseline.features.backbone import (
 from baseline.features.backbone_names import COLOURS, FACES
 from baseline.features.graph_backbone import NORM, GraphBackbone, area_averaged, integers
 from baseline.settings import Simple
-from curation.likeness import color_layout as formula
-from curation.likeness import identity
-from curation.likeness.color_layout import compute_area_weights
+from curation.similarity import color_layout as formula
+from curation.similarity import identity
+from curation.similarity.color_layout import compute_area_weights
 from gleanset.files.store import sha256_of
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ COLOUR_SCOPE = "colour_layout"
 
 
 class ColourBackbone(GraphBackbone):
-    """Makes colour layouts, the numbers of `curation/likeness/color_layout.py`."""
+    """Makes colour layouts, the numbers of `curation/similarity/color_layout.py`."""
 
     def __init__(self) -> None:
         self.name = COLOURS
@@ -133,7 +133,7 @@ FILE = "identity.onnx"
 
 
 class IdentityBackbone(GraphBackbone):
-    """Makes the vectors of `curation/likeness/identity.py`. It does not learn.
+    """Makes the vectors of `curation/similarity/identity.py`. It does not learn.
 
     A run keeps the weights it was trained on, in its folder `kept`.
     """

@@ -22,15 +22,15 @@ from baseline.presort import MIN_ACCEPT_CONFIDENCE
 from baseline.presort.propose import choose_label_next, propose
 from baseline.settings import Settings, Transfer
 from baseline.train.methods.logistic import parse_part_weights
-from curation.by_hand import STACKS_COMMAND, has_window, labelling_command
-from curation.likeness.recommend import list_training_keys
-from curation.likeness.vectors import (
+from curation.labelling_command import STACKS_COMMAND, has_window, labelling_command
+from curation.moments import assign_moments
+from curation.similarity.class_learning import list_training_keys
+from curation.similarity.vectors import (
     VECTORS_FACT,
     remove_old_vectors,
     sample_vector_name,
     save_vectors,
 )
-from curation.moments import assign_moments
 from gleanset import Dataset
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import PresortSamples, Proposals, iter_proposed_samples

@@ -13,14 +13,7 @@ import numpy as np
 
 from baseline.evaluation.calibration import calibration_error
 from baseline.evaluation.intervals import share_at_most
-from curation.likeness.grouping import (
-    SOME,
-    assign_clusters,
-    find_main_directions,
-    order_by_proximity,
-    refine_with_tracks,
-)
-from curation.likeness.recommend import (
+from curation.similarity.class_learning import (
     Floats,
     HeldOut,
     Indices,
@@ -28,6 +21,13 @@ from curation.likeness.recommend import (
     Rows,
     learn_classes,
     round_confidences,
+)
+from curation.similarity.clustering import (
+    SOME,
+    assign_clusters,
+    find_main_directions,
+    order_by_proximity,
+    refine_with_tracks,
 )
 from gleanset.db.proposals import PresortedSample, PresortSample
 

@@ -29,13 +29,13 @@ from baseline.features.timm_backbone import LearningBackbone, TimmBackbone, Timm
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback
 from baseline.train.trained_net import TrainedNet, assemble_net
-from curation.likeness import color_layout as formula
+from curation.similarity import color_layout as formula
 
 
 class ColourLayout(LearningBackbone):
     """Pictures (float N x 1 or 3 x height x width in 0..1) to colour layouts, N x `WIDTH`.
 
-    These are the numbers of `curation/likeness/color_layout.py`, for networks that learn.
+    These are the numbers of `curation/similarity/color_layout.py`, for networks that learn.
     """
 
     cells: torch.Tensor
@@ -61,7 +61,7 @@ def _averaged(x: torch.Tensor) -> torch.Tensor:
 class DrawnIdentity(LearningBackbone):
     """Pictures (as for `ColourLayout`) to vectors by which drawn people are told apart.
 
-    These are the numbers of `curation/likeness/identity.py`, for networks that learn; itself it
+    These are the numbers of `curation/similarity/identity.py`, for networks that learn; itself it
     learns nothing more.
     """
 

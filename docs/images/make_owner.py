@@ -28,7 +28,7 @@ from web_requests import serving, settings_of
 
 from curation.web_reports import accept_reports
 from gleanset import Dataset
-from gleanset.db.visitors import REMOVAL
+from gleanset.db.reports import REMOVAL
 
 SIZE = {"width": 1060, "height": 800}
 COLOURS = 192

@@ -157,7 +157,7 @@ class VideoFrames(Table):
 
 
 class PixelMeasures(NamedTuple):
-    """What the pixels of a sample told; `descriptor` as `curation/likeness/` makes it."""
+    """What the pixels of a sample told; `descriptor` as `curation/similarity/` makes it."""
 
     blur: float
     darkest: float

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from gleanset.config import did_you_mean
 from gleanset.db.connection import CATALOGUE, Connection, Row
 from gleanset.db.maintenance import Maintenance
+from gleanset.db.reports import REMOVAL
 from gleanset.db.rows import clean, dump, load, now, record_from_row
-from gleanset.db.visitors import REMOVAL
 from gleanset.errors import CatalogueCorrupt, UsageError
 from gleanset.files.atomic import PARTIAL, disk_errors
 from gleanset.files.names import safe_name

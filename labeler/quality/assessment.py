@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from curation.likeness.descriptor import compute_descriptor
+from curation.similarity.descriptor import compute_descriptor
 from gleanset import Dataset
 from gleanset.db.regions import PixelMeasures, QualityMeasures
 from gleanset.images.photo_likeness import photo_likeness, shrunk

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.likeness.grouping import MEAN_SIZE, cluster_rows
+from curation.similarity.clustering import MEAN_SIZE, cluster_rows
 from labeler.likeness import Vectors
 from labeler.sorting.page_layout import (
     HEADING,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from curation.likeness.recommend import learn_classes, list_training_keys, round_confidences
-from curation.likeness.vectors import EmbeddingSpace, sample_vector_name
 from curation.moments import assign_moments
+from curation.similarity.class_learning import learn_classes, list_training_keys, round_confidences
+from curation.similarity.vectors import EmbeddingSpace, sample_vector_name
 from gleanset import Dataset
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import Presort, PresortedSample, PresortSamples, Proposals

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.likeness.descriptor import uncentered_space
+from curation.similarity.descriptor import uncentered_space
 from gleanset.db.sorting import SampleFeatures
 from labeler.likeness import Vectors
 from labeler.sorting.proposals import ClassProposal

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.likeness.grouping import list_tracks, refine_with_tracks
+from curation.similarity.clustering import list_tracks, refine_with_tracks
 from gleanset.db.sorting import SampleFeatures, SortingQueue
 from gleanset.operations import operation
 from labeler.likeness import NEARLY_ALL, Vectors

@@ -10,8 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.likeness.recommend import TOP, estimate_membership, learn_classes, list_training_keys
 from curation.moments import assign_moments
+from curation.similarity.class_learning import (
+    TOP,
+    estimate_membership,
+    learn_classes,
+    list_training_keys,
+)
 from gleanset.db.classes import Changes, normalize_class_name
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import PresortSample, PresortSamples, Proposals

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pebble import ProcessExpired
 
-from curation.likeness.color_layout import Floats, average_areas, color_layout
+from curation.similarity.color_layout import Floats, average_areas, color_layout
 from facecrop.detectors import DetectorSpec, Pixels
 from facecrop.detectors.tiling import without_repeats
 from gleanset.images.cut import Array, Cutter, cut, grown

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from curation.likeness.color_layout import Floats
+from curation.similarity.color_layout import Floats
 from gleanset.records import Box, FaceTrack
 
 LONGEST_GAP = 1.5

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from gleanset import Dataset
 from gleanset.db.connection import Connection
 from gleanset.db.maintenance import Maintenance
+from gleanset.db.reports import Reports
 from gleanset.db.snapshots import SNAPSHOT_FOLDER, Snapshots
-from gleanset.db.visitors import Reports
 from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import PARTIAL
 from gleanset.files.store import EXTENSIONS, Store

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from curation.likeness import color_layout as colours
-from curation.likeness.color_layout import average_areas, color_layout
-from curation.likeness.descriptor import (
+from curation.similarity import color_layout as colours
+from curation.similarity.color_layout import average_areas, color_layout
+from curation.similarity.descriptor import (
     DIRECTIONS,
     WIDTH,
     DescriptorSpace,
@@ -21,8 +21,8 @@ from curation.likeness.descriptor import (
     compute_edge_layout,
     uncentered_space,
 )
-from curation.likeness.identity import WEIGHTS, compute_identity_vector
-from curation.likeness.identity import WIDTH as IDENTITY
+from curation.similarity.identity import WEIGHTS, compute_identity_vector
+from curation.similarity.identity import WIDTH as IDENTITY
 from tools.sample.character import CAST
 from tools.sample.scene import face_box, paint_scene, plan_scene
 

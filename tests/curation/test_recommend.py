@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from curation.likeness.recommend import (
+from curation.similarity.class_learning import (
     EVENED,
     PENALTY,
     Ridge,

@@ -15,13 +15,13 @@ import pytest
 from catalogue_rows import add_image, add_sample, sha
 from tools_for_tests import OUTLIERS_BEFORE
 
-from curation import take_downs
+from curation import removals
 from curation.snapshots import create_snapshot, restore_snapshot
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
+from gleanset.db.reports import REMOVAL, Claim, Reports
 from gleanset.db.snapshots import Snapshots
-from gleanset.db.visitors import REMOVAL, Claim, Reports
 from gleanset.errors import CatalogueCorrupt, DatasetBusy, DiskFull, UsageError
 from gleanset.records import Measured, Origin
 
@@ -149,8 +149,8 @@ def test_what_was_forgotten_is_gone_from_snapshots_and_does_not_come_back(
 ) -> None:
     with Snapshots(dataset.root).open("v1") as before:
         assert Maintenance(before).has_hash(sha(1))
-    plan = take_downs.plan_removal(dataset, [sha(1)], [], [])
-    take_downs.remove_images(dataset, plan, "asked to")
+    plan = removals.plan_removal(dataset, [sha(1)], [], [])
+    removals.remove_images(dataset, plan, "asked to")
     # Without a word to the snapshots, as a harvest does with what its author has reserved.
     dataset.remove_image(sha(2), "reserved")
     with Snapshots(dataset.root).open("v1") as after:
@@ -176,8 +176,8 @@ def test_what_only_a_snapshot_has_can_be_forgotten(dataset: Dataset, keys: list[
         assert isinstance(crop, Path)
         crop.parent.mkdir(parents=True, exist_ok=True)
         crop.write_bytes(b"a crop")
-        plan = take_downs.plan_removal(fewer, [sha(9)], [], [])
-        take_downs.remove_images(fewer, plan, "asked to")
+        plan = removals.plan_removal(fewer, [sha(9)], [], [])
+        removals.remove_images(fewer, plan, "asked to")
         assert not crop.exists()
         restore_snapshot(fewer, kept)
     with Dataset.open(dataset.root) as back:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from curation.take_downs import plan_removal, remove_images
+from curation.removals import plan_removal, remove_images
 from curation.web_reports import open_report_store
 from gleanset import Box, Dataset, Origin
-from gleanset.db.visitors import Claim, Reports
+from gleanset.db.reports import Claim, Reports
 from gleanset.errors import UsageError
 from gleanset.images.staging import StageBytes
 

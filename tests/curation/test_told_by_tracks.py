@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from curation.likeness.grouping import cluster_rows, refine_with_tracks
+from curation.similarity.clustering import cluster_rows, refine_with_tracks
 
 
 def faces(seed: int) -> tuple[np.ndarray, list[list[int]], list[int]]:  # type: ignore[type-arg]

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curation.likeness import vectors as store
-from curation.likeness.vectors import (
+from curation.similarity import vectors as store
+from curation.similarity.vectors import (
     VECTORS_FACT,
     EmbeddingSpace,
     VectorStore,

@@ -13,7 +13,7 @@ from facecrop_scenes import SIZE, crop, face_at, near, put, samples, scene
 from PIL import Image
 from tools_for_tests import Ran, run_here
 
-from curation.take_downs import RemovalPlan, remove_images
+from curation.removals import RemovalPlan, remove_images
 from facecrop.detectors import DetectorSpec
 from facecrop.request import whole_instead
 from facecrop.search import STAGE, DatasetSearch, find_faces

@@ -15,9 +15,9 @@ from gleanset.db.connection import Connection
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.proposals import Presort, PresortedSample, Proposals
+from gleanset.db.reports import REFUSED, REMOVAL, WRONG_ANSWER, Reports
 from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.sorting import SampleTiles
-from gleanset.db.visitors import REFUSED, REMOVAL, WRONG_ANSWER, Reports
 from pipeline.listing import KINDS, listing
 
 

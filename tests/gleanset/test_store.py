@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tools_for_tests import eventually, python
 
-from curation.take_downs import RemovalPlan, remove_images
+from curation.removals import RemovalPlan, remove_images
 from gleanset import Dataset, Origin
 from gleanset.errors import DiskFull, NotWritable, Unreadable
 from gleanset.files.atomic import write_atomic

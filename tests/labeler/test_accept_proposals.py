@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from labeler_makers import add_faces, add_image
 
-from curation.likeness.vectors import VECTORS_FACT, sample_vector_name, save_vectors
+from curation.similarity.vectors import VECTORS_FACT, sample_vector_name, save_vectors
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals

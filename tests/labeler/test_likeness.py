@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from labeler_makers import add_faces, add_image, label
 
-from curation.likeness.descriptor import WIDTH
-from curation.likeness.vectors import VECTORS_FACT, Rows, sample_vector_name, save_vectors
+from curation.similarity.descriptor import WIDTH
+from curation.similarity.vectors import VECTORS_FACT, Rows, sample_vector_name, save_vectors
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.sorting import SampleFeatures, SortingQueue

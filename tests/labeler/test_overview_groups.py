@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 from labeler_makers import add_faces, add_image
 
-from curation.likeness.grouping import cluster_rows
+from curation.similarity.clustering import cluster_rows
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes
 from gleanset.operations import operation

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tools_for_tests import picture, run_here
 
-from curation.take_downs import plan_removal, remove_images
+from curation.removals import plan_removal, remove_images
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.work.progress import Progress

@@ -16,11 +16,11 @@ from model_of_colours import write_model
 from stored_pictures import sample_of
 from tools_for_tests import command, picture, pixels, run_cli, run_here
 
-from curation.take_downs import plan_removal, remove_images
+from curation.removals import plan_removal, remove_images
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals, list_clusters
-from gleanset.db.visitors import ACCEPTED, REMOVAL, Claim, Reports
+from gleanset.db.reports import ACCEPTED, REMOVAL, Claim, Reports
 from harvest.folder import ImportOptions, harvest_folders
 from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest

@@ -17,7 +17,7 @@ from baseline.train.train_run import train_run
 from curation.web_reports import accept_reports, open_report_store
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
-from gleanset.db.visitors import Claim, Reports
+from gleanset.db.reports import Claim, Reports
 from gleanset.files.store import sha256_of
 from gleanset.records import Sample
 from labeler.splits.plan import apply_split, plan_split

@@ -13,7 +13,7 @@ from in_browser import ANSWERS, BOXES, NEEDS_BROWSER, Open, until
 from PIL import Image
 from web_requests import Serve, serving
 
-from curation.take_downs import plan_removal, remove_images
+from curation.removals import plan_removal, remove_images
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.settings import WebSettings

@@ -18,7 +18,7 @@ from web_requests import Serve, serving, settings_of
 
 from curation.web_reports import accept_reports
 from gleanset import Dataset
-from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Reports
+from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
 from gleanset.images.decode import decode
 
 OWNER = {"authorization": "Bearer own"}

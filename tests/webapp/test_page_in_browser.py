@@ -21,7 +21,7 @@ from tools_for_tests import eventually
 from curation.web_reports import accept_reports
 from facecrop.detectors import detector_named
 from gleanset import Dataset
-from gleanset.db.visitors import REMOVAL, Reports
+from gleanset.db.reports import REMOVAL, Reports
 from gleanset.images.decode import decode
 from gleanset.records import Box, overlap
 

@@ -18,7 +18,7 @@ from web_requests import Serve, picture_of
 
 from curation.web_reports import read_report_image, refuse_reports
 from gleanset import Dataset
-from gleanset.db.visitors import REFUSED, Reports
+from gleanset.db.reports import REFUSED, Reports
 from gleanset.images.decode import decode
 from pipeline.maintenance.gc import collect
 from pipeline.status import status
@@ -29,7 +29,7 @@ import io, sys
 from pathlib import Path
 from PIL import Image
 from gleanset import Box
-from gleanset.db.visitors import Claim
+from gleanset.db.reports import Claim
 from gleanset.files.store import sha256_of
 from webapp.report_spool import ReportSpool
 from webapp.settings import RequestLimits

@@ -16,7 +16,7 @@ from web_requests import Serve, picture_of
 from curation.web_reports import accept_reports, open_report_store
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
-from gleanset.db.visitors import Claim, Reports
+from gleanset.db.reports import Claim, Reports
 from gleanset.errors import InputUnusable
 from gleanset.files.store import sha256_of
 from gleanset.settings import WebSettings

@@ -13,7 +13,7 @@ from tools_for_tests import picture, run_here
 from web_requests import Serve
 
 from gleanset import Dataset, Origin
-from gleanset.db.visitors import REFUSED, REMOVAL, Report, Reports
+from gleanset.db.reports import REFUSED, REMOVAL, Report, Reports
 from gleanset.errors import Unreadable
 from gleanset.images.staging import StageBytes
 

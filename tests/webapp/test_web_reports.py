@@ -16,7 +16,7 @@ from web_requests import Serve, picture_of
 from curation.web_reports import accept_reports, read_report_image, refuse_reports
 from gleanset import Dataset
 from gleanset.db.journal import PAGE_USER, get_unseen_labels
-from gleanset.db.visitors import ACCEPTED, PENDING, REFUSED, Reports
+from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
 from gleanset.errors import UsageError
 from pipeline.maintenance.gc import collect
 

@@ -29,7 +29,7 @@ from pytorch_metric_learning.losses import CosFaceLoss
 from torch import Tensor, nn
 from torch.nn import functional
 
-from curation.likeness.color_layout import SIDE
+from curation.similarity.color_layout import SIDE
 
 WIDTHS = (32, 64, 128, 192)
 NUMBERS = 128

@@ -22,7 +22,7 @@ from baseline.presort.presorter import presort
 from baseline.settings import load_preset
 from baseline.train.train_run import train_preset
 from baseline.use.export.export_run import export_run
-from curation.likeness.color_layout import WIDTH as COLOURS
+from curation.similarity.color_layout import WIDTH as COLOURS
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.store import sha256_of_file

@@ -21,7 +21,7 @@ from baseline.features.backbones import SideBySide, bare_backbone, load_backbone
 from baseline.features.onnx_backbone import OnnxBackbone, bilinear_weights
 from baseline.features.timm_backbone import TimmBackbone
 from baseline.settings import load_preset
-from curation.likeness.color_layout import WIDTH as COLOURS_WIDTH
+from curation.similarity.color_layout import WIDTH as COLOURS_WIDTH
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
 from gleanset.files.hub import ask_hub
 

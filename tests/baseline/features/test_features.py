@@ -25,7 +25,7 @@ from baseline.features.features import Features, FeatureSpec, features_of
 from baseline.features.shipped_backbones import LiteBackbone
 from baseline.features.timm_backbone import Extractor, TimmNetwork, folded
 from baseline.settings import Precision
-from curation.likeness import vectors as store
+from curation.similarity import vectors as store
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
@@ -135,13 +135,13 @@ def test_unreadable_pictures_are_left_out(dataset: Dataset) -> None:
 def extraction(root: Path, log: Path) -> subprocess.Popen[bytes]:
     """A process that extracts slowly: it writes each vector, and tells when it did."""
     code = f"""
-import curation.likeness.vectors as cache
+import curation.similarity.vectors as cache
 cache.ROWS = 2
 from baseline.features import features
 features.GATHERED = 4
 from baseline.features.features import FeatureSpec, features_of
 from gleanset import Dataset
-from curation.likeness import vectors as store
+from curation.similarity import vectors as store
 if __name__ == "__main__":
     with Dataset.open({str(root)!r}) as dataset:
         spec = FeatureSpec("efficientnet_lite0", "none", 32, 3, "characters", 1, "fp32")

@@ -18,8 +18,8 @@ from baseline.features.shipped_backbones import ColourBackbone, IdentityBackbone
 from baseline.features.texture import PartWeights
 from baseline.train.methods.logistic import TrainRows, choose_part_weights, parse_part_weights
 from baseline.train.networks import ColourLayout, DrawnIdentity
-from curation.likeness.color_layout import WIDTH, average_areas, color_layout
-from curation.likeness.identity import compute_identity_vector
+from curation.similarity.color_layout import WIDTH, average_areas, color_layout
+from curation.similarity.identity import compute_identity_vector
 from gleanset import Dataset
 from gleanset.errors import UsageError
 

@@ -20,8 +20,8 @@ from baseline.features.texture import (
 from baseline.presort.presorter import max_wrong_count, presort
 from baseline.presort.propose import PresortResult, propose
 from baseline.settings import load_preset
-from curation.likeness.recommend import Rows
-from curation.likeness.vectors import EmbeddingSpace, sample_vector_name
+from curation.similarity.class_learning import Rows
+from curation.similarity.vectors import EmbeddingSpace, sample_vector_name
 from gleanset import Dataset
 from gleanset.db.proposals import PresortSample, Proposal
 from gleanset.records import Region

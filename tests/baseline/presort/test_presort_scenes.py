@@ -10,7 +10,7 @@ import pytest
 from baseline.evaluation.calibration import calibration_error
 from baseline.evaluation.outputs import Floats, Indices
 from baseline.presort.propose import PresortResult, propose
-from curation.likeness.recommend import TrainingRows, vote_by_name
+from curation.similarity.class_learning import TrainingRows, vote_by_name
 from gleanset.db.proposals import PresortSample
 
 CLASSES = ("ann", "bea", "cid", "dot")

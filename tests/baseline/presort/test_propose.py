@@ -9,7 +9,7 @@ import pytest
 
 from baseline.presort.propose import PresortResult, choose_label_next, outlier_scores
 from baseline.presort.propose import propose as propose_by_moments
-from curation.likeness.recommend import BACKGROUND
+from curation.similarity.class_learning import BACKGROUND
 from gleanset.db.proposals import PresortedSample, PresortSample
 
 CLASSES = ("ann", "bea", "cid", "dot")

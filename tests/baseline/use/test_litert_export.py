@@ -19,8 +19,8 @@ from baseline.train.train_run import train_run
 from baseline.use.engines.run_engine import RunEngine
 from baseline.use.export.export_run import export_run
 from baseline.use.export.litert_file import InferenceNet
-from curation.likeness.color_layout import WIDTH
-from curation.likeness.identity import WIDTH as IDENTITY
+from curation.similarity.color_layout import WIDTH
+from curation.similarity.identity import WIDTH as IDENTITY
 from gleanset import Dataset
 from gleanset.errors import MissingComponent
 

@@ -15,7 +15,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 from window_fixtures import Opened
 
-from curation.likeness.vectors import VECTORS_FACT, sample_vector_name, save_vectors
+from curation.similarity.vectors import VECTORS_FACT, sample_vector_name, save_vectors
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.db.sorting import SortingQueue

@@ -14,16 +14,16 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from curation.likeness import color_layout as colours
-from curation.likeness.color_layout import (
+from curation.similarity import color_layout as colours
+from curation.similarity.color_layout import (
     GRID,
     SIDE,
     average_areas,
     color_layout,
     compute_cell_weights,
 )
-from curation.likeness.identity import WIDTH as IDENTITY
-from curation.likeness.identity import compute_identity_vector
+from curation.similarity.identity import WIDTH as IDENTITY
+from curation.similarity.identity import compute_identity_vector
 
 DIRECTIONS = 8
 EDGES_END = colours.WIDTH + GRID * GRID * DIRECTIONS

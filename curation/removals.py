@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from gleanset import Dataset
 from gleanset.db.images import list_hash_prefixes
 from gleanset.db.maintenance import Maintenance
+from gleanset.db.reports import REMOVAL, Reports
 from gleanset.db.snapshots import Snapshots
-from gleanset.db.visitors import REMOVAL, Reports
 from gleanset.errors import UsageError
 from gleanset.files.store import Store
 
