@@ -80,7 +80,7 @@ class Walk(RuleBasedStateMachine):
         self.rest()
         before, self.decided = self.decided, self.now()
         assert self.decided - before <= self.painted
-        assert [text for text in self.said if "a bug in" in text] == []
+        assert [text for text in self.said if "bug in Gleanset" in text] == []
 
     def rest(self) -> None:
         settle(self.window)
