@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QApplication, QLabel, QToolButton
 from labeler.qt.status_bar import MessageBar
 from labeler.qt.translations import install
 
+LONG_NAME = "a long name " * 7 + "indeed"
 LONG = "the disk /mnt/a-network-drive/with-a-long-name is full: " * 8 + "make room on it"
 
 
@@ -46,10 +47,10 @@ def test_long_parts_are_elided_with_a_tooltip(person: Person) -> None:
     assert plain(status.saved.toolTip()).endswith(LONG.strip())
     person.window.worker.save_delayed.emit("")
     assert (status.saved.text(), status.saved.toolTip()) == ("saved", "")
-    person.window.worker.decide(lambda session: session.add_class("a long name " * 20))
+    person.window.worker.decide(lambda session: session.add_class(LONG_NAME))
     settle(person.window)
     assert status.undo.text().endswith("…")
-    assert ("a long name " * 20).strip() in plain(status.undo.toolTip())
+    assert LONG_NAME in plain(status.undo.toolTip())
 
 
 @pytest.mark.parametrize("language", ["en", "ja", "zh_CN"])
@@ -59,7 +60,7 @@ def test_parts_fit_a_small_window(
     try:
         install(application, language)
         window = opened(few.root, size=(800, 600))
-        window.worker.decide(lambda session: session.add_class("a long name " * 20))
+        window.worker.decide(lambda session: session.add_class(LONG_NAME))
         window.worker.save_delayed.emit(LONG)
         settle(window)
         bar = window.statusBar()
