@@ -1,4 +1,4 @@
-"""An open catalogue: made, upgraded, shared between programs, copied whole, looked into."""
+"""Connection to a catalogue: opening, upgrades, transactions, queries and copies."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CATALOGUE = "catalog.sqlite"
 
 
 def is_read_only(path: Path) -> bool:
-    """Return whether the catalogue is there and can only be read (for root: by its medium)."""
+    """Return whether the catalogue exists and cannot be written to."""
     return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
 
@@ -44,7 +44,7 @@ def read_only_mode(path: Path) -> str:
 BUSY_TIMEOUT_SECONDS = 30.0
 
 MAX_SQL_VALUES = 500
-"""SQLite binds only so many values to one statement; older ones 999."""
+"""Values per statement; SQLite allows 999 in its older versions."""
 
 Row = sqlite3.Row
 
@@ -52,10 +52,10 @@ Progress = Callable[[str], None]
 
 
 class Connection:
-    """An open catalogue. `transaction()` groups statements into one transaction.
+    """Open catalogue. Statements that write need a `transaction()`.
 
-    A `frozen` one is a file that no process writes to; it is read as it is, and not upgraded. With
-    `exclusive` no other process has it open: `DatasetBusy` where one has, and for those that try.
+    `frozen` reads a file that no process writes to, without upgrading it. `exclusive` locks out
+    other processes, which get `DatasetBusy`; it is raised here where one has the catalogue open.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class Connection:
     ) -> None:
         self.path = path
         self._schema = schema
-        self._may_be_empty = create
+        self._create = create
         self._busy_seconds = busy_seconds
         self._depth = 0
-        self._fixed = _Fixed(path)
+        self._translated_errors = _ErrorTranslation(path)
         self._frozen, self._exclusive = frozen, exclusive
         self.read_only = frozen or is_read_only(path)
-        with self._fixed:
+        with self._translated_errors:
             mode = read_only_mode(path) if self.read_only else "rwc" if create else "rw"
             self._sql = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}",
@@ -96,34 +96,34 @@ class Connection:
             self._sql.execute("PRAGMA cache_size=-16384")
             # A step may make a table anew: dropping the old one is no deletion of its rows.
             self._sql.execute("PRAGMA foreign_keys=OFF")
-            self._bring_up_to_date()
+            self._upgrade()
             self._sql.execute("PRAGMA foreign_keys=ON")
         except BaseException:
             self._sql.close()
             raise
 
-    def _bring_up_to_date(self) -> None:
-        if self._come_to() == self._schema.newest or self._frozen:
+    def _upgrade(self) -> None:
+        if self._read_migration() == self._schema.newest or self._frozen:
             return
         self.check_writable()
-        self._begin_log()
+        self._enable_wal()
         with self.transaction():
             # Another process may have been quicker while we waited for the lock.
-            come_to = self._come_to()
-            if not come_to:
+            migration = self._read_migration()
+            if not migration:
                 self._sql.execute("CREATE TABLE migration(name TEXT PRIMARY KEY, at TEXT NOT NULL)")
                 self._apply(self._schema.newest, self._schema.tables)
                 return
-            pending = [step for step in self._schema.steps if step[0] > come_to]
+            pending = [step for step in self._schema.steps if step[0] > migration]
             if pending:
-                self._back_up(self.path.with_name(f"{self.path.name}.before-{pending[0][0]}"))
+                self._back_up_to(self.path.with_name(f"{self.path.name}.before-{pending[0][0]}"))
             for name, sql in pending:
                 self._apply(name, sql)
 
-    def _begin_log(self) -> None:
-        """Go over to WAL mode, as another process may be doing, too.
+    def _enable_wal(self) -> None:
+        """Switch to WAL mode, possibly at the same time as another process.
 
-        SQLite refuses one of the two at once, because each holds what the other waits for.
+        SQLite refuses one of the two at once, since each holds a lock the other waits for.
         """
         end = time.monotonic() + self._busy_seconds
         while True:
@@ -136,26 +136,26 @@ class Connection:
             else:
                 return
 
-    def _come_to(self) -> str:
+    def _read_migration(self) -> str:
         tables = set(self.fetch_column("SELECT name FROM sqlite_master"))
         if "migration" not in tables:
-            if tables or not self._may_be_empty:
+            if tables or not self._create:
                 raise _corrupt(self.path, "it holds other tables" if tables else "it is empty")
             return ""
-        come_to = str(self.fetch_value("SELECT ifnull(max(name), '') FROM migration"))
-        if come_to > self._schema.newest:
+        migration = str(self.fetch_value("SELECT ifnull(max(name), '') FROM migration"))
+        if migration > self._schema.newest:
             raise DatasetNewer(
-                f"{self.path} was written by a newer Gleanset (it knows {come_to!r})",
+                f"{self.path} was written by a newer Gleanset (it knows {migration!r})",
                 update_command(),
             )
-        if come_to < self._schema.oldest:
+        if migration < self._schema.oldest:
             raise DatasetOlder(
-                f"{self.path} was written by an early development version (it came to {come_to!r})",
+                f"{self.path} was written by an early development version ({migration!r})",
                 f"open it once with commit {OLDEST_COMMIT} of Gleanset (git checkout "
                 f"{OLDEST_COMMIT}; gleanset status -d {shlex.quote(str(self.path.parent))}), then "
                 "with this one",
             )
-        return come_to
+        return migration
 
     def _apply(self, name: str, sql: str) -> None:
         statement = ""
@@ -166,15 +166,15 @@ class Connection:
                 statement = ""
         self._sql.execute("INSERT INTO migration VALUES(?, datetime('now'))", (name,))
 
-    def _back_up(self, target: Path) -> None:
-        """Copy the catalogue aside; the copy appears under its name only when whole.
+    def _back_up_to(self, target: Path) -> None:
+        """Copy the catalogue; the copy gets its name only when complete.
 
-        Called while we hold the write lock, so that nobody upgrades what is being copied.
+        Call with the write lock held, so that no process upgrades what is being copied.
         """
         partial = target.with_name(target.name + ".partial")
         with disk_errors(partial):
             partial.unlink(missing_ok=True)
-            # A connection cannot copy what itself is writing; another one reads beside it.
+            # A connection cannot back up its own open transaction: use a second one.
             source, copy = sqlite3.connect(self.path), sqlite3.connect(partial)
             with closing(source), closing(copy):
                 source.backup(copy)
@@ -182,9 +182,9 @@ class Connection:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """One immediate transaction; inside another one it simply joins it."""
+        """Run the block in one immediate transaction; nested calls join it."""
         self.check_writable()
-        with self._fixed:
+        with self._translated_errors:
             if self._depth == 0:
                 self._sql.execute("BEGIN IMMEDIATE")
             self._depth += 1
@@ -202,7 +202,7 @@ class Connection:
                 self._depth -= 1
 
     def _execute(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
-        """Execute one statement; bytes of a path that are not UTF-8 are kept as `clean` says."""
+        # `clean` keeps bytes of a path that are not UTF-8.
         try:
             return self._sql.execute(sql, values)
         except UnicodeEncodeError:
@@ -210,37 +210,37 @@ class Connection:
             return self._sql.execute(sql, kept)
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """Execute one statement inside `transaction()`; the id of an inserted row."""
-        with self._fixed:
+        """Execute a statement inside a transaction; return the id of an inserted row."""
+        with self._translated_errors:
             return self._execute(sql, values).lastrowid or 0
 
     def execute_update(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """Execute one statement inside `transaction()`; how many rows it changed."""
-        with self._fixed:
+        """Execute a statement inside a transaction; return the number of changed rows."""
+        with self._translated_errors:
             return self._execute(sql, values).rowcount
 
     def insert(
         self, table: str, row: Mapping[str, object], how: str = "INSERT", then: str = ""
     ) -> int:
-        """Insert a row by its columns, inside `transaction()`; its id. `then` is an ON CONFLICT."""
+        """Insert a row inside a transaction; return its id. `then` is an ON CONFLICT clause."""
         return self.execute(insert_sql(table, tuple(row), how, then), tuple(row.values()))
 
     def execute_many(
         self, sql: str, values: Iterator[Sequence[Any]] | Sequence[Sequence[Any]]
     ) -> None:
-        """Execute one statement for many rows inside `transaction()`."""
-        with self._fixed:
+        """Execute a statement for many rows inside a transaction."""
+        with self._translated_errors:
             self._sql.executemany(sql, values)
 
     def fetch_all(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        """Return all rows of a query whose answer is small."""
-        with self._fixed:
+        """Return all rows of a query with a small result."""
+        with self._translated_errors:
             return self._execute(sql, values).fetchall()
 
     def iter_rows_in(self, sql: str, items: Collection[Any], rest: str = "") -> Iterator[Row]:
-        """Yield the rows of a query whose `sql` ends with the column that is to be one of `items`.
+        """Yield the rows where the column that ends `sql` is one of `items`.
 
-        `rest` follows, such as a GROUP BY; an ORDER BY holds for `MAX_SQL_VALUES` items each.
+        `rest` is appended, such as a GROUP BY; an ORDER BY holds per `MAX_SQL_VALUES` items.
         """
         values = list(items)
         for start in range(0, len(values), MAX_SQL_VALUES):
@@ -256,12 +256,11 @@ class Connection:
         size: int = 1000,
         within: str = "{page}",
     ) -> Iterator[list[Row]]:
-        """Yield the rows of a query by ascending `key`, `size` at a time, however many there are.
+        """Yield the rows of a query by ascending `key`, `size` rows a page.
 
-        `sql` ends with its tests (a WHERE); `key` names columns as they stand there (`s.key`). Each
-        page begins after the last row of the one before: equally quick at any depth, and rows that
-        are written meanwhile do no harm. `within` is a query around the page, with an ORDER BY of
-        its own, for a join that gives several rows for each of its rows.
+        `sql` ends with a WHERE; `key` names columns as in `sql` (`s.key`). Pages are read by keyset
+        pagination, so rows may be written meanwhile. `within` wraps the page in a query with its
+        own ORDER BY, for joins with several rows per row of the page.
         """
         columns, names = ", ".join(key), [name.rpartition(".")[2] for name in key]
         later = f"AND ({columns})>({','.join('?' * len(key))})"
@@ -281,86 +280,86 @@ class Connection:
         size: int = 1000,
         within: str = "{page}",
     ) -> Iterator[Row]:
-        """Yield the rows of `pages`, a page in memory at a time."""
+        """Yield the rows of `iter_pages`, with one page in memory."""
         for rows in self.iter_pages(sql, key, values, size=size, within=within):
             yield from rows
 
     def fetch_dict(self, sql: str, values: Sequence[Any] = ()) -> dict[Any, Any]:
-        """Return the first column of a query with the second, or all others as a tuple."""
+        """Map the first column of a query to the second, or to a tuple of the others."""
         return dict_from_rows(self.fetch_all(sql, values))
 
     def fetch_value(self, sql: str, values: Sequence[Any] = ()) -> Any:
-        """Return the first column of the first row; None where there is none."""
+        """Return the first column of the first row, or None."""
         row = self.fetch_one(sql, values)
         return None if row is None else row[0]
 
     def fetch_column(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
-        """Return the first column of a query whose answer is small."""
+        """Return the first column of a query with a small result."""
         return [row[0] for row in self.fetch_all(sql, values)]
 
     def fetch_one(self, sql: str, values: Sequence[Any] = ()) -> Row | None:
         """Return the first row of a query, or None."""
-        with self._fixed:
+        with self._translated_errors:
             row: Row | None = self._execute(sql, values).fetchone()
             return row
 
     def fetch_int(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """Return the one integer that a query answers; 0 for none."""
+        """Return the single integer of a query, or 0."""
         return int(self.fetch_value(sql, values) or 0)
 
     def get_data_version(self) -> int:
-        """Return another number whenever another connection has written; costs next to nothing."""
+        """Return a number that changes when another connection commits."""
         return self.fetch_int("PRAGMA data_version")
 
     def set_busy_timeout(self, seconds: float) -> None:
-        """Let what other programs write hold this connection up no longer than so."""
+        """Limit how long to wait for locks of other processes."""
         self.fetch_int(f"PRAGMA busy_timeout={round(1000 * seconds)}")
 
     def optimize(self) -> None:
-        """Let SQLite gather statistics where they are out of date; quick, by samples."""
-        with self._fixed:
+        """Update outdated query planner statistics from samples."""
+        with self._translated_errors:
             self._sql.execute("PRAGMA analysis_limit=1000")
             self._sql.execute("PRAGMA optimize")
 
     def attach(self, path: Path, name: str) -> None:
-        """Put another catalogue beside this one, to be read as `name.table`."""
-        with self._fixed:
+        """Attach another catalogue read-only, as `name.table`."""
+        with self._translated_errors:
             mode = read_only_mode(path) if is_read_only(path) else "ro"
             self._sql.execute(
                 f"ATTACH DATABASE ? AS {name}", (f"{path.absolute().as_uri()}?mode={mode}",)
             )
 
     def detach(self, name: str) -> None:
-        """Take it away again."""
-        with self._fixed:
+        """Detach an attached catalogue."""
+        with self._translated_errors:
             self._sql.execute(f"DETACH DATABASE {name}")
 
     def copy_to(self, target: Path) -> None:
-        """Copy the catalogue as it is now to a new file. Raises `DiskFull`."""
-        with _Fixed(target), closing(sqlite3.connect(target)) as copy:
+        """Back the catalogue up to a new file. Raises `DiskFull`."""
+        with _ErrorTranslation(target), closing(sqlite3.connect(target)) as copy:
             self._sql.backup(copy)
 
     def restore_from(self, source: Path) -> None:
-        """Replace everything by another catalogue, in one transaction."""
-        with self._fixed, closing(sqlite3.connect(source)) as other:
+        """Replace the content by another catalogue, in one transaction."""
+        with self._translated_errors, closing(sqlite3.connect(source)) as other:
             other.backup(self._sql)
 
     def disable_wal(self) -> None:
-        """Leave WAL mode, so that the catalogue is one file that can be read where it is."""
-        with self._fixed:
+        """Leave WAL mode, so that the catalogue is a single file."""
+        with self._translated_errors:
             self._sql.execute("PRAGMA journal_mode=DELETE")
 
     def vacuum(self) -> None:
-        """Give free pages back to the disk; takes as long as copying the catalogue."""
-        with self._fixed:
+        """Rebuild the file without free pages; takes as long as a copy."""
+        with self._translated_errors:
             self._sql.execute("VACUUM")
 
     def close(self) -> None:
-        """Close; the write-ahead log is folded back when nobody else has it open."""
+        """Close; the last connection merges the write-ahead log."""
         self._sql.close()
 
     def check_writable(self) -> None:
-        """Raise `NotWritable` where nothing can be written."""
+        """Raise `NotWritable` if the catalogue is read-only."""
         if self.read_only:
             raise NotWritable(
                 f"{self.path.parent} can only be read, and this would write to it",
@@ -369,40 +368,40 @@ class Connection:
 
 
 class Table:
-    """Queries of some tables of an open catalogue: `Samples(dataset.db)`."""
+    """Base class of query classes: `Samples(dataset.db)`."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
 
 
 def dict_from_rows(rows: Iterable[Row]) -> dict[Any, Any]:
-    """Return the first column of rows with the second, or with all others as a tuple."""
+    """Map the first column to the second, or to a tuple of the others."""
     return {row[0]: row[1] if len(row) == 2 else tuple(row)[1:] for row in rows}
 
 
-class _Fixed:
-    """Turns SQLite's errors into ours. No generator: it stands around every statement."""
+class _ErrorTranslation:
+    """Raises our errors for those of SQLite. A class, as it wraps every statement."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def __enter__(self) -> None:
-        """Nothing to prepare."""
+        """Enter without preparation."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, sqlite3.Error) and (known := translate_error(error, self._path)):
             raise known from error
 
 
-_PRIMARY_CODE = 0xFF
+_PRIMARY_CODE_MASK = 0xFF
 """Mask of the primary result code: https://www.sqlite.org/rescode.html#extrc."""
 
 
 def translate_error(error: sqlite3.Error, path: Path) -> GleansetError | None:
-    """Return the error a user can fix behind SQLite's own, or None where it is a bug of ours."""
+    """Return our error for one of SQLite, or None for a bug of ours."""
     # Errors that Python's module raises itself have no code: they are bugs of ours.
     code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR
-    match code & _PRIMARY_CODE:
+    match code & _PRIMARY_CODE_MASK:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return DatasetBusy(
                 f"another program has been writing to {path} for too long",
@@ -449,13 +448,13 @@ def _corrupt(path: Path, why: str) -> CatalogueCorrupt:
     )
 
 
-_TRIES = 5
+_MAX_COPY_ATTEMPTS = 5
 
 
 def copy_catalogue(catalogue: Path, target: Path) -> None:
     """Copy a catalogue with its log and upgrade the copy. Raises as opening, or `DatasetBusy`."""
     try:
-        if not any(_copied(catalogue, target) for _ in range(_TRIES)):
+        if not any(_try_copy(catalogue, target) for _ in range(_MAX_COPY_ATTEMPTS)):
             raise DatasetBusy(
                 f"{catalogue} changes all the time", "close the program that writes to it"
             )
@@ -467,34 +466,34 @@ def copy_catalogue(catalogue: Path, target: Path) -> None:
         raise type(error)(what, error.fix) from error
 
 
-def _copied(catalogue: Path, target: Path) -> bool:
-    """Return whether the copy is whole.
+def _try_copy(catalogue: Path, target: Path) -> bool:
+    """Copy the catalogue; return whether no process changed it meanwhile.
 
-    Who has a catalogue open keeps an index of its log beside it, and SQLite can read along
-    (https://www.sqlite.org/wal.html#readonly). Without one, reading along would leave an index
-    behind, so the files are copied, and are whole where nobody came in between.
+    If the index of the log exists, another process has the catalogue open, and SQLite can read it
+    (https://www.sqlite.org/wal.html#readonly). Without one, reading would leave an index behind,
+    so the files are copied and their times compared.
     """
-    log, index = (_beside(catalogue, ending) for ending in ("wal", "shm"))
-    for old in (target, _beside(target, "wal"), _beside(target, "shm")):
+    log, index = (_companion_file(catalogue, ending) for ending in ("wal", "shm"))
+    for old in (target, _companion_file(target, "wal"), _companion_file(target, "shm")):
         old.unlink(missing_ok=True)
     if index.exists():
         source = sqlite3.connect(f"{catalogue.absolute().as_uri()}?mode=ro", uri=True)
         with closing(source), closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
         return True
-    before = _stamps(catalogue, log)
+    before = _read_stamps(catalogue, log)
     with disk_errors(target):
         shutil.copyfile(catalogue, target)
         if log.exists():
-            shutil.copyfile(log, _beside(target, "wal"))
-    return _stamps(catalogue, log) == before and not index.exists()
+            shutil.copyfile(log, _companion_file(target, "wal"))
+    return _read_stamps(catalogue, log) == before and not index.exists()
 
 
-def _beside(catalogue: Path, ending: str) -> Path:
+def _companion_file(catalogue: Path, ending: str) -> Path:
     return catalogue.with_name(f"{catalogue.name}-{ending}")
 
 
-def _stamps(*files: Path) -> list[tuple[int, int] | None]:
+def _read_stamps(*files: Path) -> list[tuple[int, int] | None]:
     stats = [file.stat() if file.exists() else None for file in files]
     return [stat and (stat.st_mtime_ns, stat.st_size) for stat in stats]
 

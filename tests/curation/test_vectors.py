@@ -63,13 +63,13 @@ def test_vectors_of_several_files_are_found_in_any_order(tmp_path: Path) -> None
         space = EmbeddingSpace.from_dataset(dataset)
         assert space is not None
         asked = [NAMES[2700], NAMES[1400], b"nobody" * 2, NAMES[3], NAMES[1400]]
-        assert space.share(asked) == 0.6
-        vectors, there = space.vectors(asked)
+        assert space.get_coverage(asked) == 0.6
+        vectors, there = space.get_vectors(asked)
         assert there.tolist() == [False, True, False, True, True]
         assert np.array_equal(vectors[there], MADE[[1400, 3, 1400]])
         assert not vectors[~there].any()
         assert EmbeddingSpace.from_dataset(dataset, space) is space
-        assert np.array_equal(space.vectors(NAMES[:2500])[0], MADE[:2500])
+        assert np.array_equal(space.get_vectors(NAMES[:2500])[0], MADE[:2500])
 
 
 def test_vectors_that_were_put_away_meanwhile_are_none(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_vectors_that_were_put_away_meanwhile_are_none(tmp_path: Path) -> None:
         space = EmbeddingSpace.from_dataset(dataset)
         assert space is not None
         remove_old_vectors(dataset, "another")
-        vectors, there = space.vectors(NAMES[:9])
+        vectors, there = space.get_vectors(NAMES[:9])
         assert not there.any()
         assert not vectors.any()
 
@@ -90,7 +90,7 @@ def test_what_is_not_asked_for_takes_no_memory(tmp_path: Path) -> None:
         try:
             space = EmbeddingSpace.from_dataset(dataset)
             assert space is not None
-            space.vectors(NAMES[:50])
+            space.get_vectors(NAMES[:50])
             kept, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()

@@ -49,7 +49,7 @@ def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Pa
         names = [
             sample_vector_name(s.key, Region(s.box, s.angle)) for s in dataset.samples.iter_by_key()
         ]
-        vectors, there = space.vectors([*names, b"unknown" * 2])
+        vectors, there = space.get_vectors([*names, b"unknown" * 2])
         assert there.tolist() == [True] * len(names) + [False]
         assert np.allclose(np.linalg.norm(vectors[:-1], axis=1), 1, atol=1e-5)
         assert not vectors[-1].any()
