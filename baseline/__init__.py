@@ -2,7 +2,7 @@
 
 >>> import baseline
 >>> model = baseline.load("my-dataset/runs/20261120-145203-transfer")  # doctest: +SKIP
->>> model.predict("picture.jpg")[0]  # doctest: +SKIP
+>>> model.predict("image.jpg")[0]  # doctest: +SKIP
 Prediction(label='cat', confidence=0.97)
 """
 
@@ -18,13 +18,13 @@ __all__ = ["load"]
 
 
 def load(path: str | Path, detector: str | None = None) -> Model:
-    """Return the model in a run's folder or an exported file; see `baseline.use.model`.
+    """Load the model in a run's folder or an exported file (`baseline.use.model`).
 
-    Its pictures are cut as it learnt them, or as `detector` says: one by its name, or `whole`.
+    Images are cropped like its training images, or by `detector`: a name, or `whole`.
 
-    Raises `InputUnusable` where there is none, `MissingComponent` without PyTorch or a runtime.
+    Raises `InputUnusable` if there is none, `MissingComponent` without PyTorch or a runtime.
     """
-    # Imported here: whoever reads settings alone need not wait for it.
+    # Imported here so that importing settings stays fast.
     from baseline.use.model import load as load_model
 
     return load_model(path, detector)

@@ -25,12 +25,12 @@ from baseline.request import (
     parse_share,
 )
 from baseline.settings import load_preset
-from gleanset.cli import CommandJob, Result, gone_option, group, job_options
+from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.files.hub import on_hub
 from gleanset.files.store import GONE
-from gleanset.html.words import percent
+from gleanset.html.words import count
 from gleanset.named_files import found_at
 from gleanset.request import options_of
 from gleanset.terminal import shown_name, table
@@ -43,19 +43,18 @@ if TYPE_CHECKING:
     from baseline.use.predict import Predicted
 
 
-commands = group("baseline", "Train a baseline model on a dataset and judge it.")
+commands = group("baseline", "Train, evaluate and use baseline models.")
 
 
 @commands.command(epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset")
 @job_options(simulate=True, on=True)
 @options_of(TrainRequest)
 def train(job: CommandJob, request: TrainRequest) -> Result:
-    """Train on train, watch val, and judge once on test.
+    """Train a model and evaluate it on test.
 
-    A run that was stopped goes on where it was last saved.
+    An interrupted run resumes from its last checkpoint.
 
-    With --folds it is measured how good a training like this is, on every picture of train and
-    val, and no network is kept; without it one is trained.
+    With --folds, cross-validate on train and val instead, without saving a model.
     """
     if request.folds is not None:
         return _cross_validate(job, request, request.folds)
@@ -69,13 +68,13 @@ def train(job: CommandJob, request: TrainRequest) -> Result:
     from baseline.train.train_run import train_preset
 
     with job.open() as dataset:
-        done = train_preset(
+        result = train_preset(
             dataset, request.preset, request.texts(), progress=job.progress, say=job.say
         )
-        folder = run_folder(dataset, str(done["run"]))
+        folder = run_folder(dataset, str(result["run"]))
         report = folder.absolute() / REPORT
-    done |= {"report": str(report)} if report.is_file() else {}
-    return done if job.as_json else summarize_training(done, folder, job.root)
+    result |= {"report": str(report)} if report.is_file() else {}
+    return result if job.as_json else summarize_training(result, folder, job.root)
 
 
 def _cross_validate(job: CommandJob, request: TrainRequest, folds: int) -> Result:
@@ -87,118 +86,99 @@ def _cross_validate(job: CommandJob, request: TrainRequest, folds: int) -> Resul
         settings = load_preset(request.preset, request.texts(), dataset.pin_of)
         if job.simulate:
             return plan_folds(dataset, settings, folds)
-        done = run_cross_validation(dataset, settings, folds, progress=job.progress, say=job.say)
-        return done.to_json() if job.as_json else done.words()
+        result = run_cross_validation(dataset, settings, folds, progress=job.progress, say=job.say)
+        return result.to_json() if job.as_json else result.summarize()
 
 
 @commands.command(epilog="Example: baseline backbones --json")
 @job_options(dataset=False)
 def backbones(job: CommandJob) -> Result:
-    """Name backbones that come along, and models on a hub that fit: docs/training.md."""
+    """List the bundled backbones and known models on a hub (docs/training.md)."""
     names = on_hub("baseline.features")["names"]
-    return {"backbones": [f"{name}: {what}" for name, what in names.items()]}
+    return {"backbones": [f"{name}: {description}" for name, description in names.items()]}
 
 
 @commands.command(epilog="Example: baseline sweep -o dropout=0.2,0.5 -o optimiser=adam,adamax")
 @job_options(simulate=True)
 @options_of(SweepRequest)
 def sweep(job: CommandJob, request: SweepRequest) -> Result:
-    """Try combinations of settings, judged on val, and name the best command.
+    """Grid search over settings by accuracy on val; print the best command.
 
-    Test is never looked at. A sweep that is stopped goes on where it was.
+    Test is never used. An interrupted sweep resumes.
     """
     from baseline.train.trials import expand_grid, parse_grid
 
     cells = expand_grid(request.preset, parse_grid(request.options))
     if job.simulate:
-        return {"trainings": len(cells), "cells": [_setting_words(cell) for cell in cells]}
+        return {"trainings": len(cells), "cells": [_format_options(cell) for cell in cells]}
     require_transfer()
-    from baseline.train.trials import sweep as carry_out
+    from baseline.train.trials import sweep as run_sweep
 
     with job.open() as dataset:
-        done = carry_out(dataset, request.preset, cells, progress=job.progress, say=job.say)
-    return done if job.as_json else _sweep_words(done)
+        result = run_sweep(dataset, request.preset, cells, progress=job.progress, say=job.say)
+    return result if job.as_json else _summarize_sweep(result)
 
 
-def _setting_words(options: dict[str, str]) -> str:
+def _format_options(options: dict[str, str]) -> str:
     return " ".join(f"{key}={value}" for key, value in options.items())
 
 
-def _sweep_words(done: dict[str, Any]) -> Result:
+def _summarize_sweep(result: dict[str, Any]) -> Result:
     lines = [
-        f"{_setting_words(cell['options'])}: "
+        f"{_format_options(cell['options'])}: "
         + (
             cell["failed"]
             or f"{cell['accuracy']:.3f}, log loss {cell['log_loss']:.3f}, {cell['seconds']:.0f} s"
         )
-        for cell in done["cells"]
+        for cell in result["cells"]
     ]
-    level = f"{done['level_with_best']} others may be as good: what they are behind can be luck"
-    if done["interval"]:
-        low, high = done["interval"]
-        moments = done["moments"]
-        level += f" (95 % interval of the best, of {moments} moments: {low:.3f} to {high:.3f})"
-    words = {"accuracy on val": lines, "level": level}
-    return {**words, "next": done["command"]}
+    summary: Result = {"val accuracy": lines}
+    if result["interval"]:
+        low, high = result["interval"]
+        summary["best"] = f"95% CI {low:.3f}-{high:.3f}, {count(result['moments'], 'group')}"
+    if result["level_with_best"]:
+        summary["not significantly worse"] = f"{result['level_with_best']} others"
+    return {**summary, "next": result["command"]}
 
 
 @commands.command(epilog="Example: baseline presort -d my-dataset")
 @job_options(on=True)
-@gone_option(
-    "--follow",
-    what="the labeler's window learns by itself while you sort",
-    hint="open it: labeler",
-)
 @options_of(PresortCommandRequest)
 def presort(job: CommandJob, request: PresortCommandRequest) -> Result:
-    """Propose a class for each sample without one, and say which to label next.
+    """Suggest a class for each sample without one, and which samples to label next.
 
-    Learns from what is labelled, in seconds once the features are cached, on those of the preset
-    transfer.
-    With nothing labelled it puts look-alikes together. Proposals are no labels: the labeler shows
-    them, surest first or the most telling first, and a person decides. Label some 30, presort
-    again, and so on.
+    Trains on the labelled samples, with the features of the preset transfer; this takes seconds
+    once features are cached. Without labels, similar samples are clustered. Suggestions are not
+    labels: the labeler shows them for review. Label about 30 samples, presort again, and so on.
 
-    The labeler's window runs it for new samples, and learns from labels by itself.
+    The labeler's window runs this for new samples and updates suggestions after labelling.
     """
     require_transfer()
     options = {key: str(value) for key, value in request.options.items()}
     load_preset("transfer", options)
-    from baseline.presort.presorter import presort as run
+    from baseline.presort.presorter import presort as run_presort
     from baseline.presort.presorter import summarize_presort
 
     with job.open() as dataset:
-        figures = run(dataset, load_preset("transfer", options, dataset.pin_of), job.progress)
-        return figures if job.as_json else summarize_presort(dataset, figures)
+        settings = load_preset("transfer", options, dataset.pin_of)
+        result = run_presort(dataset, settings, job.progress)
+        return result if job.as_json else summarize_presort(dataset, result)
 
 
-SHOWN = 20
-_BY_TEST = "choosing the best run by test makes its figure too good: choose by --split val"
+MAX_LISTED_ISSUES = 20
+_TEST_WARNING = (
+    "choosing between runs by test makes its accuracy too optimistic: choose by --split val"
+)
 
 
 @commands.command(epilog="Example: baseline evaluate --protect photo=99.9% --unknown-rate 5%")
 @job_options()
-@gone_option(
-    "--open-set",
-    what="classes are not left out one after another",
-    hint="reject images of anything else, and read the model's card (docs/use.md)",
-)
-@gone_option(
-    "--spare",
-    what="it has another name",
-    hint="baseline evaluate --protect CLASS=99.9%",
-)
-@gone_option(
-    "--unknown-error",
-    what="no threshold is chosen by the share of wrong answers",
-    hint="for pictures of no class: --unknown-rate 5%; a least confidence: [web] unknown_below",
-)
 @options_of(EvaluateRequest)
 def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
-    """Judge a run (the newest by default) on the present samples, and write its report again.
+    """Evaluate a run (default: latest) on the current samples and rewrite its report.
 
-    Thresholds are chosen on val and stored with the run, so that predict and the exported model
-    answer by them. Each evaluation on test is counted, also those of other runs.
+    Thresholds are chosen on val and stored with the run, for predict and exported models.
+    Evaluations on test are counted over all runs.
     """
     require_transfer()
     from baseline.evaluation.evaluate import reevaluate_run
@@ -209,45 +189,38 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
         summarize_evaluation,
     )
 
-    wishes = _wishes(request)
-    split = request.split or ("val" if wishes.any else "test")
+    rule_request = _parse_rule_request(request)
+    split = request.split or ("val" if rule_request.any else "test")
     with job.open() as dataset, dataset.stage("baseline-evaluate"):
-        judged = reevaluate_run(dataset, request.run, split, wishes, job.progress)
-        report = write_report(dataset, judged.run)
-    for line in list_evaluation_warnings(judged):
+        evaluation = reevaluate_run(dataset, request.run, split, rule_request, job.progress)
+        report = write_report(dataset, evaluation.run)
+    for line in list_evaluation_warnings(evaluation):
         job.say(f"baseline: {line}")
-    result = evaluation_to_json(judged) if job.as_json else summarize_evaluation(judged)
+    result = evaluation_to_json(evaluation) if job.as_json else summarize_evaluation(evaluation)
     return result | {"report": str(report)}
 
 
-def _wishes(request: EvaluateRequest) -> RuleRequest:
+def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
     from baseline.evaluation.thresholds import RuleRequest
 
     rate = request.unknown_rate
-    wishes = RuleRequest(
+    rule_request = RuleRequest(
         dict(map(parse_protected_class, request.protect)),
         None if rate is None else parse_share(rate),
     )
-    if request.forget and wishes.any:
-        raise UsageError("--forget drops what the other options choose", "give them apart")
-    return RuleRequest({}, forget=True) if request.forget else wishes
+    if request.forget and rule_request.any:
+        raise UsageError("--forget excludes --protect and --unknown-rate", "run two commands")
+    return RuleRequest({}, forget=True) if request.forget else rule_request
 
 
 @commands.command(epilog="Example: baseline compare --split val -d my-dataset")
 @job_options()
-@gone_option(
-    "--output",
-    "-o",
-    what="the table is printed",
-    hint="for other programs: baseline compare --json",
-)
 @options_of(CompareRunsRequest)
 def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
-    """Compare runs (all finished ones by default) on the pictures they were all judged on.
+    """Compare runs (default: all finished ones) on the images they were all evaluated on.
 
-    Nothing is computed again: 'baseline evaluate' judges a run on the present samples. Each
-    run is held against the first one, with an interval and an exact test of
-    its moments. All figures are of what predict answers, by the calibrated scores of the run.
+    Stored outputs are used: run 'baseline evaluate' first to use the current samples. Each run is
+    compared with the first by an interval and an exact test over groups (* is significant).
     """
     from baseline.data.runs import list_finished_runs
     from baseline.evaluation.compare import compare as compare_runs
@@ -258,7 +231,7 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
             dataset, request.runs or list_finished_runs(dataset), request.split
         )
     if comparison.split == "test" and len(comparison.runs) > 1:
-        job.say(f"baseline: {_BY_TEST}")
+        job.say(f"baseline: {_TEST_WARNING}")
     if comparison.few:
         job.say(f"baseline: {comparison.split} has {comparison.few}")
     values: Result = msgspec.to_builtins(comparison)
@@ -274,10 +247,10 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
 @job_options()
 @options_of(LabelIssuesRequest)
 def doubts(job: CommandJob, request: LabelIssuesRequest) -> Result:
-    """Find labels that are likely wrong, by networks that had not learnt the picture.
+    """Find label issues: labels that out-of-fold predictions contradict.
 
-    Trains again with the settings of a run (the newest by default), on whole moments, over all
-    labelled samples. The labels in doubt are stored for review and shown in the run's report.
+    Cross-validates the settings of a run (default: latest) on all labelled samples. Label issues
+    are stored for review and shown in the report of the run.
     """
     require_transfer()
     from baseline.data.runs import find_finished_run
@@ -291,27 +264,37 @@ def doubts(job: CommandJob, request: LabelIssuesRequest) -> Result:
         samples = [
             doubt._asdict() | {"path": found_at(dataset, doubt.sample)} for doubt in search.doubts
         ]
-        shown = [
-            f"{doubt.sample}: {doubt.label}, perhaps {doubt.suggested} "
-            f"({percent(doubt.confidence)}), {found_at(dataset, doubt.sample)}"
-            for doubt in search.doubts[:SHOWN]
+        lines = [
+            f"{doubt.sample}: {doubt.label}, probably {doubt.suggested} "
+            f"({doubt.confidence:.0%}), {found_at(dataset, doubt.sample)}"
+            for doubt in search.doubts[:MAX_LISTED_ISSUES]
         ]
-    values: Result = {
-        "run": name,
-        "folds": request.folds,
-        "labelled": search.labelled,
-        "judged": search.judged,
-        "agree": search.accuracy,
-        "doubts": len(search.doubts),
-        "report": str(report),
-    }
     if job.as_json:
-        return values | {"samples": samples}
-    fix = "labeler --view review, or labeler label CLASS SAMPLE"
-    return values | ({"clearest": shown, "to_fix": fix} if shown else {})
+        return {
+            "run": name,
+            "folds": request.folds,
+            "labelled": search.labelled,
+            "judged": search.judged,
+            "agree": search.accuracy,
+            "doubts": len(search.doubts),
+            "report": str(report),
+            "samples": samples,
+        }
+    summary: Result = {
+        "label issues": f"{len(search.doubts):,} of {count(search.judged, 'label')}",
+        "out-of-fold accuracy": f"{search.accuracy:.1%}, {count(request.folds, 'fold')}",
+    }
+    if left_out := search.labelled - search.judged:
+        summary["not held out"] = count(left_out, "image")
+    if lines:
+        summary |= {
+            "clearest": lines,
+            "next": "labeler --view review, or labeler label CLASS SAMPLE",
+        }
+    return summary | {"run": name, "report": str(report)}
 
 
-FILES = (".onnx", ".tflite")
+EXPORT_SUFFIXES = (".onnx", ".tflite")
 
 
 def _run_folder(job: CommandJob, run: str | None) -> Path:
@@ -321,122 +304,119 @@ def _run_folder(job: CommandJob, run: str | None) -> Path:
     return find_run_folder(job.root, run)
 
 
-def _crop_plan(job: CommandJob, facts: ModelFacts, place: Path, detector: str | None) -> CropPlan:
+def _crop_plan(job: CommandJob, facts: ModelFacts, model: Path, detector: str | None) -> CropPlan:
     from baseline.data.runs import find_run_dataset
     from baseline.use.crops import crop_plan_for
 
-    cropping = crop_plan_for(facts, find_run_dataset(place, job.root), detector)
+    cropping = crop_plan_for(facts, find_run_dataset(model, job.root), detector)
     job.say(cropping.words)
     return cropping
 
 
 @commands.command(epilog="Example: baseline predict episode.jpg holiday/ -d my-dataset")
 @job_options()
-@gone_option("--move", what="your own files stay where they are", hint="copy them: --copy-to DIR")
-@gone_option(
-    "--watch",
-    what="other programs watch folders",
-    hint="watchexec -w inbox baseline predict inbox --copy-to sorted: what is there is not copied "
-    "again",
-)
 @options_of(PredictRequest)
 def predict(job: CommandJob, request: PredictRequest) -> Result:
-    """Say what is on pictures: files, folders, or patterns such as 'holiday/*.jpg'.
+    """Predict classes of images: files, folders, or patterns such as 'holiday/*.jpg'.
 
-    Pictures are cut as those were that the model learnt from: of faces it finds each and answers
-    for it. A message says which detector runs; --detector names another. Confidences are calibrated
-    where the run has a val split; "unknown" is answered as the run's answers.json has it. What
-    cannot be read is reported with the reason, and the others go on.
+    Images are cropped like the training images: a model of faces detects faces and predicts a
+    class for each, with the detector of training or --detector. Confidences are calibrated if the
+    run has a val split. Unreadable files are reported and skipped.
     """
     from baseline.use.crops import files_of
     from baseline.use.model import load
     from baseline.use.predict import ClassFolders, answer_table, predict_files
 
-    named = Path(request.run or "")
-    place = named if named.suffix in FILES else _run_folder(job, request.run)
-    model = load(place)
-    cropping = _crop_plan(job, model.facts, place, request.detector)
+    path = Path(request.run or "")
+    if path.suffix not in EXPORT_SUFFIXES:
+        path = _run_folder(job, request.run)
+    model = load(path)
+    cropping = _crop_plan(job, model.facts, path, request.detector)
     ignored: Counter[str] = Counter()
-    files, folders, tally = files_of(request.paths, ignored), None, _Tally(job)
+    files, folders, results = files_of(request.paths, ignored), None, _PredictionResults(job)
     if request.copy_to is not None:
         folders = ClassFolders(Path(request.copy_to), model.facts.classes)
         files = folders.outside(files)
-        tally.also.append(folders.put)
-    with ExitStack() as held:
+        results.listeners.append(folders.put)
+    with ExitStack() as stack:
         if request.csv:
-            table = held.enter_context(answer_table(Path(request.csv), request.top))
-            tally.also.append(table.add)
-        answers = predict_files(model, files, cropping.read, request.top)
-        for answer in job.progress.over(answers, "predict"):
-            tally.add(answer)
-    result = tally.result(model.facts.run, cropping)
+            table = stack.enter_context(answer_table(Path(request.csv), request.top))
+            results.listeners.append(table.add)
+        predictions = predict_files(model, files, cropping.read, request.top)
+        for predicted in job.progress.over(predictions, "predict"):
+            results.add(predicted)
+    result = results.summarize(model.facts.run, cropping)
     result |= ignored_summary(ignored)
     result |= {"table": request.csv} if request.csv else {}
     result |= {"copied": dict(folders.counts)} if folders else {}
-    if request.fail and tally.rejected:
-        what = f"{tally.rejected} files could not be used"
-        raise DoneInPart(what, "their reasons are in the result", result)
+    if request.fail and results.rejected:
+        raise DoneInPart(
+            f"{count(results.rejected, 'file')} rejected", "see the reasons in the result", result
+        )
     return result
 
 
-def lines(predicted: Predicted) -> list[str]:
-    """Return what a person reads of one file."""
+def format_prediction(predicted: Predicted) -> list[str]:
+    """Return the lines that are printed for a file."""
     path = shown_name(predicted.path)
     if predicted.rejection is not None:
         return [f"{path}: rejected, {predicted.rejection.reason} ({predicted.rejection.detail})"]
-    shown_lines = []
+    lines = []
     for part, answer in predicted.parts:
-        place = f" [{','.join(map(str, part.box))}]" if part.box else ""
-        named = ", ".join(f"{p.label} {p.confidence:.3f}" for p in answer.predictions)
+        box = f" [{','.join(map(str, part.box))}]" if part.box else ""
+        scores = ", ".join(f"{p.label} {p.confidence:.3f}" for p in answer.predictions)
         unknown = "unknown: " if answer.label is None else ""
-        known = ", ".join(f"{k.label} {k.sample[:8]} {k.likeness:.2f}" for k in answer.nearest)
-        shown_lines.append(
-            f"{path}{place}: {unknown}{named}" + (f"; nearest {known}" if known else "")
-        )
-    return shown_lines
+        nearest = ", ".join(f"{k.label} {k.sample[:8]} {k.likeness:.2f}" for k in answer.nearest)
+        suffix = f"; nearest {nearest}" if nearest else ""
+        lines.append(f"{path}{box}: {unknown}{scores}{suffix}")
+    return lines
 
 
-class _Tally:
-    """What was said of files: shown as it comes, counted, and kept for JSON; `also` gets each."""
+class _PredictionResults:
+    """Prints and counts predictions, and passes them to `listeners`."""
 
     def __init__(self, job: CommandJob) -> None:
         self._job = job
-        self._answers: Counter[str] = Counter()
-        self._kept: list[Predicted] = []
-        self._pictures = self.rejected = self._gone = 0
-        self.also: list[Callable[[Predicted], None]] = []
+        self._class_counts: Counter[str] = Counter()
+        self._predicted: list[Predicted] = []
+        self._images = self.rejected = self._missing = 0
+        self.listeners: list[Callable[[Predicted], None]] = []
 
     def add(self, predicted: Predicted) -> None:
-        """Count a file, and print its lines as soon as it is there."""
         if predicted.rejection is not None:
             self.rejected += 1
-            self._gone += predicted.rejection.reason == GONE
+            self._missing += predicted.rejection.reason == GONE
         else:
-            self._pictures += 1
-            self._answers.update(answer.label or "unknown" for _, answer in predicted.parts)
+            self._images += 1
+            self._class_counts.update(answer.label or "unknown" for _, answer in predicted.parts)
         if not self._job.as_json:
-            for line in lines(predicted):
+            for line in format_prediction(predicted):
                 self._job.show(line)
         else:
-            # The pixels are not needed any more.
+            # Without pixels, which would fill the memory.
             parts = tuple((part._replace(pixels=part.pixels[:0]), a) for part, a in predicted.parts)
-            self._kept.append(predicted._replace(parts=parts))
-        for also in self.also:
-            also(predicted)
+            self._predicted.append(predicted._replace(parts=parts))
+        for listener in self.listeners:
+            listener(predicted)
 
-    def result(self, run: str, cropping: CropPlan) -> Result:
-        """Return what the command returns. Raises `InputUnusable` where no file was there."""
-        if self._gone and self._gone == self.rejected and not self._pictures:
-            raise InputUnusable("none of these files is there", "check the names")
-        counts = {"run": run, "pictures": self._pictures, "parts": self._answers.total()}
-        counts["rejected"] = self.rejected
+    def summarize(self, run: str, cropping: CropPlan) -> Result:
+        """Return the result of the command. Raises `InputUnusable` if no file exists."""
+        if self._missing and self._missing == self.rejected and not self._images:
+            raise InputUnusable("none of these files exists", "check the names")
         if not self._job.as_json:
-            return {**counts, "answers": dict(self._answers.most_common())}
+            summary: Result = {"images": self._images}
+            if (parts := self._class_counts.total()) != self._images:
+                summary["faces"] = parts
+            summary |= {"rejected": self.rejected} if self.rejected else {}
+            return summary | {"predictions": dict(self._class_counts.most_common()), "run": run}
         return {
-            **counts,
+            "run": run,
+            "pictures": self._images,
+            "parts": self._class_counts.total(),
+            "rejected": self.rejected,
             "cropping": cropping.to_json(),
-            "predicted": [one.to_json() for one in self._kept if one.rejection is None],
-            "rejections": [one.to_json() for one in self._kept if one.rejection is not None],
+            "predicted": [file.to_json() for file in self._predicted if file.rejection is None],
+            "rejections": [file.to_json() for file in self._predicted if file.rejection],
         }
 
 
@@ -444,16 +424,16 @@ class _Tally:
 @job_options()
 @options_of(ExportRequest)
 def export(job: CommandJob, request: ExportRequest) -> Result:
-    """Write a RUN (its id or folder; the newest by default) as OUT: a .onnx file for servers and
-    pages, or a .tflite file for phones.
+    """Export RUN (id or folder; default: latest) as OUT: .onnx for servers and pages, .tflite for
+    phones.
 
-    What happens to pictures before and after, the labels and the thresholds are inside, and
-    described in OUT.json. The file is asked about up to 200 pictures of the dataset and only
-    kept when it answers as the run does. int8 is calibrated on pictures of train.
+    Preprocessing, labels and thresholds are inside the file and described in OUT.json. The file
+    is kept only if its predictions on up to 200 images equal those of the run. int8 is calibrated
+    on images of train.
     """
     names = request.names
     if len(names) > 2:
-        raise UsageError(f"{len(names)} names are too many", "write: baseline export [RUN] OUT")
+        raise UsageError(f"too many names: {len(names)}", "run: baseline export [RUN] OUT")
     require_transfer()
     from baseline.use.export.export_run import export_run
 
@@ -465,18 +445,18 @@ def export(job: CommandJob, request: ExportRequest) -> Result:
 @job_options()
 @options_of(GalleryImagesRequest)
 def gallery(job: CommandJob, request: GalleryImagesRequest) -> Result:
-    """Tell which pictures a triplet run knows, and change them: a new class needs no training.
+    """List or change the known images of a triplet run; a new class needs no training.
 
-    With --class pictures are made known: files, folders, or patterns such as 'new/*.jpg'. They are
-    cut as those were that the run learnt from, or as --detector says. The files are kept in the
-    run's folder, and gallery/changes.jsonl there tells of every change.
+    With --class, images are added: files, folders, or patterns such as 'new/*.jpg'. They are
+    cropped like the training images, or by --detector. The files are kept in the folder of the
+    run, with a log of all changes in gallery/changes.jsonl.
     """
     if bool(request.paths) != (request.label is not None):
         raise UsageError(
-            "pictures are made known as a class", "say which: baseline gallery --class NAME PATH..."
+            "images and --class go together", "run: baseline gallery --class NAME PATH..."
         )
     if request.label is not None and request.remove is not None:
-        raise UsageError("--class and --remove are two changes", "make one, then the other")
+        raise UsageError("--class excludes --remove", "run two commands")
     folder = _run_folder(job, request.run)
     from baseline.use.crops import files_of
     from baseline.use.engines.run_engine import RunEngine
@@ -489,9 +469,9 @@ def gallery(job: CommandJob, request: GalleryImagesRequest) -> Result:
     cropping = _crop_plan(job, RunEngine.of(folder).facts, folder, request.detector)
     ignored: Counter[str] = Counter()
     files = files_of(request.paths, ignored)
-    done = add_files(folder, request.label, files, cropping.read, job.progress)
-    done |= ignored_summary(ignored)
-    return {**done, "cropping": cropping.to_json()} if job.as_json else done
+    result = add_files(folder, request.label, files, cropping.read, job.progress)
+    result |= ignored_summary(ignored)
+    return {**result, "cropping": cropping.to_json()} if job.as_json else result
 
 
 def main() -> NoReturn:

@@ -1,4 +1,4 @@
-"""What each part of this room needs to have installed, and what brings it."""
+"""Checks for optional packages, by what needs them."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ TORCH_PACKAGES = ("torch", "timm")
 
 
 def require_graphs() -> None:
-    """Raise `MissingComponent` where something is missing that networks are computed by."""
-    _need("networks are computed by", GRAPH_PACKAGES, "transfer")
+    """Raise `MissingComponent` without the packages that compute networks."""
+    _require("computing networks", GRAPH_PACKAGES, "transfer")
 
 
 def require_transfer() -> None:
-    """Raise `MissingComponent` where something is missing that `transfer` and presorts need."""
-    _need("learning on features needs", (*GRAPH_PACKAGES, *SOLVER_PACKAGES), "transfer")
+    """Raise `MissingComponent` without the packages that `transfer` and presort need."""
+    _require("training on features", (*GRAPH_PACKAGES, *SOLVER_PACKAGES), "transfer")
 
 
-def require_torch(what: str = "learning by gradients") -> None:
-    """Raise `MissingComponent` where something is missing that networks learn by."""
-    _need(f"{what} needs", TORCH_PACKAGES, "train")
+def require_torch(feature: str = "training by gradient descent") -> None:
+    """Raise `MissingComponent` without PyTorch and timm."""
+    _require(feature, TORCH_PACKAGES, "train")
 
 
 def can_export() -> bool:
-    """Return whether runs can be written as ONNX files here."""
+    """Return whether the packages for ONNX exports are installed."""
     return all(find_spec(name) for name in GRAPH_PACKAGES)
 
 
 def can_transfer() -> bool:
-    """Return whether `transfer` can learn here."""
+    """Return whether the packages of `transfer` are installed."""
     return all(find_spec(name) for name in (*GRAPH_PACKAGES, *SOLVER_PACKAGES))
 
 
 def has_torch() -> bool:
-    """Return whether networks can learn here."""
+    """Return whether PyTorch and timm are installed."""
     return all(find_spec(name) for name in TORCH_PACKAGES)
 
 
-def _need(what: str, packages: tuple[str, ...], extra: str) -> None:
+def _require(feature: str, packages: tuple[str, ...], extra: str) -> None:
     missing = [name for name in packages if find_spec(name) is None]
     if missing:
         raise MissingComponent(
-            f"{what} {' and '.join(missing)}, which is not installed",
+            f"{feature} needs packages that are not installed: {', '.join(missing)}",
             install_command(extra),
         )

@@ -1,4 +1,4 @@
-"""What each `baseline` command is asked: see `gleanset.request` for all that comes from it."""
+"""Requests of the `baseline` commands (see `gleanset.request`)."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ Plain = str | int | float | bool
 
 def parse_share(text: str) -> float:
     """Parse `99.9%` or `0.999` as 0.999. Raises `UsageError`."""
-    number, percents = text.strip().removesuffix("%"), text.strip().endswith("%")
+    number, is_percent = text.strip().removesuffix("%"), text.strip().endswith("%")
     try:
-        share = float(number) / (100 if percents else 1)
+        share = float(number) / (100 if is_percent else 1)
     except ValueError:
         share = math.nan
     if not 0 <= share <= 1:
-        raise UsageError(f"{text!r} is not a share", "write for instance 99.9% or 0.999")
+        raise UsageError(f"not a share: {text!r}", "for example: 99.9% or 0.999")
     return share
 
 
 def check_share(text: str) -> str:
-    """Return the text of a share as it is. Raises `UsageError`."""
+    """Check the text of a share and return it. Raises `UsageError`."""
     parse_share(text)
     return text
 
@@ -46,18 +46,18 @@ def parse_protected_class(text: str) -> tuple[str, float]:
     """Parse `photo=99.9%` as ('photo', 0.999). Raises `UsageError`."""
     name, equals, share = text.rpartition("=")
     if not equals or not name:
-        raise UsageError(f"--protect {text}: not CLASS=SHARE", "write for instance photo=99.9%")
+        raise UsageError(f"--protect {text}: not CLASS=SHARE", "for example: photo=99.9%")
     return name.strip(), parse_share(share)
 
 
 def check_protected_class(text: str) -> str:
-    """Return the text of a protected class as it is. Raises `UsageError`."""
+    """Check the text of a protected class and return it. Raises `UsageError`."""
     parse_protected_class(text)
     return text
 
 
 def format_option(value: object) -> str:
-    """Spell a value of TOML as on a command line."""
+    """Format a TOML value as on a command line."""
     if isinstance(value, list):
         return ",".join(map(format_option, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -68,7 +68,7 @@ Run = Annotated[str | None, Param(argument=True, metavar="[RUN]")]
 Preset = Annotated[
     str,
     Param(
-        f"How to train: {PRESETS}.",
+        f"Training preset: {PRESETS}.",
         metavar="NAME",
         show_default=True,
         parse=check_preset,
@@ -78,7 +78,7 @@ Preset = Annotated[
 Options = Annotated[
     dict[str, Plain | list[Plain]],
     Param(
-        "Another value for a setting of the preset, such as epochs=10 or backbone=resnet50.",
+        "Override a setting of the preset, such as epochs=10 or backbone=resnet50.",
         option="--option",
         short="-o",
         metavar="KEY=VALUE",
@@ -88,7 +88,7 @@ Options = Annotated[
 
 
 class TrainRequest(Request, frozen=True, kw_only=True):
-    """What `baseline train` is asked, and `[train]` of a recipe."""
+    """Arguments of `baseline train`, and `[train]` of a recipe."""
 
     COMMAND = "baseline train"
     preset: Preset = "simple"
@@ -96,8 +96,8 @@ class TrainRequest(Request, frozen=True, kw_only=True):
     folds: Annotated[
         Annotated[int, Meta(ge=2, le=100)] | None,
         Param(
-            "Cross-validate: train K times on train and val but for a K-th part, and judge each on "
-            "that part. Measures and keeps labels in doubt; test is not looked at.",
+            "Cross-validate on train and val with K folds, without using test. Reports accuracy "
+            "and stores label issues.",
             metavar="K",
             in_files=False,
         ),
@@ -108,20 +108,20 @@ class TrainRequest(Request, frozen=True, kw_only=True):
         return {key: format_option(value) for key, value in self.options.items()}
 
     def check(self) -> None:
-        """Raise the `UsageError` of options that the preset refuses."""
+        """Raise `UsageError` for options that the preset does not allow."""
         load_preset(self.preset, self.texts())
 
 
 class SweepRequest(Request, frozen=True, kw_only=True):
-    """What `baseline sweep` is asked."""
+    """Arguments of `baseline sweep`."""
 
     COMMAND = "baseline sweep"
     preset: Preset = "simple"
     options: Annotated[
         tuple[str, ...],
         Param(
-            "Values to try for a setting; those with commas, such as blocks, parted by ';'. "
-            "Without several values a small grid of the preset's own.",
+            "Values to try for a setting, separated by commas (by ';' if values contain commas). "
+            "Default: a small grid for the preset.",
             option="--option",
             short="-o",
             metavar="KEY=VALUE,…",
@@ -130,26 +130,26 @@ class SweepRequest(Request, frozen=True, kw_only=True):
 
 
 class PresortCommandRequest(Request, frozen=True, kw_only=True):
-    """What `baseline presort` is asked: which backbone, weights and size are used."""
+    """Arguments of `baseline presort`: backbone, weights and size."""
 
     COMMAND = "baseline presort"
     options: Options = msgspec.field(default_factory=dict)
 
 
 class EvaluateRequest(Request, frozen=True, kw_only=True):
-    """What `baseline evaluate` is asked."""
+    """Arguments of `baseline evaluate`."""
 
     COMMAND = "baseline evaluate"
     run: Run = None
     split: Annotated[
         Split | None,
-        Param("The samples to judge it on. Default: test, or val when something is chosen."),
+        Param("Split to evaluate on. Default: test, or val when choosing thresholds."),
     ] = None
     protect: Annotated[
         tuple[str, ...],
         Param(
-            "Choose a threshold on val that leaves so many pictures of a class their name, "
-            "such as photo=99.9%. May be repeated.",
+            "Choose a threshold on val that gives a class this recall, such as photo=99.9%. "
+            "May be repeated.",
             metavar="CLASS=SHARE",
             parse=check_protected_class,
         ),
@@ -157,56 +157,54 @@ class EvaluateRequest(Request, frozen=True, kw_only=True):
     unknown_rate: Annotated[
         str | None,
         Param(
-            "Choose on val what is too unfamiliar: of known pictures at most so many are answered "
-            "'unknown', such as 5%, so that pictures of no class are.",
+            "Predict 'unknown' for images unlike the training data. The threshold is chosen on "
+            "val so that at most this share of known images is rejected, such as 5%.",
             metavar="SHARE",
             parse=check_share,
         ),
     ] = None
-    forget: Annotated[bool, Param("Forget the thresholds that were chosen before.")] = False
+    forget: Annotated[bool, Param("Drop the thresholds chosen earlier.")] = False
 
 
 class CompareRunsRequest(Request, frozen=True, kw_only=True):
-    """What `baseline compare` is asked."""
+    """Arguments of `baseline compare`."""
 
     COMMAND = "baseline compare"
     runs: Annotated[tuple[str, ...], Param(argument=True, metavar="[RUN]...")] = ()
-    split: Annotated[Split, Param("The pictures to compare them on.", show_default=True)] = "test"
+    split: Annotated[Split, Param("Split to compare on.", show_default=True)] = "test"
 
 
 class LabelIssuesRequest(Request, frozen=True, kw_only=True):
-    """What `baseline doubts` is asked."""
+    """Arguments of `baseline doubts`."""
 
     COMMAND = "baseline doubts"
     run: Run = None
     folds: Annotated[
         Annotated[int, Meta(ge=2, le=100)],
-        Param(
-            "Parts of the samples; a network is trained for each, on the others.", show_default=True
-        ),
+        Param("Number of folds.", show_default=True),
     ] = 5
 
 
 class PredictRequest(Request, frozen=True, kw_only=True):
-    """What `baseline predict` is asked."""
+    """Arguments of `baseline predict`."""
 
     COMMAND = "baseline predict"
     paths: Annotated[tuple[str, ...], Param(argument=True, required=True, metavar="PATH...")] = ()
     run: Annotated[
         str | None,
         Param(
-            "The model: a run's id or folder, or an exported .onnx or .tflite file. Default: the "
-            "newest run.",
+            "The model: a run id or folder, or an exported .onnx or .tflite file. Default: the "
+            "latest run.",
         ),
     ] = None
     detector: ModelDetector = None
     top: Annotated[
-        Annotated[int, Meta(ge=1, le=1000)], Param("How many classes to name.", show_default=True)
+        Annotated[int, Meta(ge=1, le=1000)], Param("Number of classes to list.", show_default=True)
     ] = 5
     csv: Annotated[
         str | None,
         Param(
-            "Write a table, too: a row for each picture, or for each face.",
+            "Also write a table with a row for each image, or for each face.",
             metavar="FILE",
             path=True,
         ),
@@ -214,16 +212,16 @@ class PredictRequest(Request, frozen=True, kw_only=True):
     copy_to: Annotated[
         str | None,
         Param(
-            "Copy each picture to DIR/<class>, those of no known class to DIR/unknown.",
+            "Copy each image to DIR/<class>, or to DIR/unknown.",
             metavar="DIR",
             path=True,
         ),
     ] = None
-    fail: Annotated[bool, Param("End with exit code 3 where a file is rejected.")] = False
+    fail: Annotated[bool, Param("Exit with code 3 if a file is rejected.")] = False
 
 
 class ExportRequest(Request, frozen=True, kw_only=True):
-    """What `baseline export` is asked."""
+    """Arguments of `baseline export`."""
 
     COMMAND = "baseline export"
     names: Annotated[
@@ -233,31 +231,31 @@ class ExportRequest(Request, frozen=True, kw_only=True):
     precision: Annotated[
         Literal["fp32", "fp16", "int8", "auto"],
         Param(
-            "Smaller and less exact: the cost is shown. auto: int8 where it answers alike and is "
-            "quicker on this machine.",
+            "Smaller and less accurate; the difference is printed. auto: int8 if its predictions "
+            "are equal and it is faster on this machine.",
             show_default=True,
         ),
     ] = "fp32"
 
 
 class GalleryImagesRequest(Request, frozen=True, kw_only=True):
-    """What `baseline gallery` is asked."""
+    """Arguments of `baseline gallery`."""
 
     COMMAND = "baseline gallery"
     paths: Annotated[tuple[str, ...], Param(argument=True, metavar="[PATH]...")] = ()
     label: Annotated[
         str | None,
         Param(
-            "The class that the pictures are of, known or new.",
+            "The class of the images, existing or new.",
             option="--class",
         ),
     ] = None
     remove: Annotated[
         str | None,
         Param(
-            "Forget a class. Its pictures stay: adding them again brings it back.",
+            "Remove a class. Its files stay and can be added again.",
             metavar="CLASS",
         ),
     ] = None
-    run: Annotated[str | None, Param("The run: its id or its folder. Default: the newest.")] = None
+    run: Annotated[str | None, Param("Run id or folder. Default: the latest run.")] = None
     detector: ModelDetector = None

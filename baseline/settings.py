@@ -1,7 +1,6 @@
-"""Presets: named training settings, each a TOML file in `presets/`, and the `-o` overrides.
+"""Training settings: presets (TOML files in `presets/`) and `-o` overrides.
 
-A preset names every setting, so the file is the whole truth about the defaults. Each method of
-training has its own table of settings, and an option that it does not know is refused.
+A preset has a value for every setting. Each training method has its own table of settings.
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ NotNegative = Annotated[float, Meta(ge=0, lt=1e6)]
 Positive = Annotated[float, Meta(gt=0, lt=1e6)]
 Precision = Literal["auto", "fp32", "bf16"]
 Fit = Literal["stretch", "crop"]
-"""How a picture that is no square becomes one: its proportions are given up, or what stands out."""
+"""How an image becomes a square: stretched, or cropped."""
 
 Views = Annotated[int, Meta(ge=0, le=64)]
 AUTO_VIEWS = {500: 8, 2000: 4}
-"""Augmented views that 'auto' gives each of at most so many pictures; 2 where there are more. (The
-fewer, the more views tell of what differs within a class; the more, the longer each view takes.)"""
+"""Augmented views for 'auto' by the largest number of training images; beyond, 2. (Small sets gain
+more from views, large ones take longer.)"""
 Weights = Annotated[str, Meta(pattern=r"^(auto|\d+(\.\d+)?(,\d+(\.\d+)?)*)$")]
 
 
 class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
-    """What every method of training is told; the comments in `presets/simple.toml` explain it.
+    """Settings of all training methods; `presets/simple.toml` explains them.
 
-    Runs of a time before `fit` was a setting stretched their pictures. `plugin` is the package that
-    brought the preset, with its version, where that is not ours.
+    Runs from before `fit` existed stretched their images. `plugin` is the package of the preset
+    with its version, empty for ours.
     """
 
     preset: str
@@ -55,27 +54,27 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
 
     @property
     def method(self) -> str:
-        """Its name in `METHODS`."""
+        """The name in `METHODS`."""
         return str(self.__struct_config__.tag)
 
     @property
     def uses_gradients(self) -> bool:
-        """Whether what learns by these settings descends along gradients."""
+        """Whether training is by gradient descent."""
         return True
 
     @property
     def channels(self) -> int:
-        """Colour channels of a picture: 1 or 3."""
+        """Color channels of an image: 1 or 3."""
         return 1 if self.colour == "grayscale" else 3
 
     def to_json(self) -> dict[str, object]:
-        """Return the settings as JSON values, which `parse_settings` reads back."""
+        """Return the settings as JSON values for `parse_settings`."""
         plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(self))
         return plain if self.plugin else {k: v for k, v in plain.items() if k != "plugin"}
 
 
 class GradientSettings(CommonSettings, frozen=True):
-    """What a method is told that learns by gradient descent."""
+    """Settings of gradient descent."""
 
     optimiser: Literal["adam", "adamw", "adamax", "sgd"]
     learning_rate: Positive
@@ -86,7 +85,7 @@ class GradientSettings(CommonSettings, frozen=True):
 
 
 class Simple(GradientSettings, frozen=True, tag="simple"):
-    """A small convolutional network trained from nothing."""
+    """A small convolutional network trained from scratch."""
 
     blocks: Annotated[tuple[Count, ...], Meta(min_length=1)]
     dense: Count
@@ -94,11 +93,10 @@ class Simple(GradientSettings, frozen=True, tag="simple"):
 
 
 class Transfer(GradientSettings, frozen=True, tag="transfer"):
-    """A head on the features of a backbone that stays as it is.
+    """A head on the features of a frozen backbone.
 
-    With head 'logistic' nothing descends: `strength` is the inverse of the penalty as in
-    scikit-learn's `C`, and 0 lets it be chosen; `train/methods/logistic.py` has the penalty.
-    `views` are augmented ones besides the plain one; 'auto' goes by `AUTO_VIEWS`.
+    `strength` is the inverse regularization of head 'logistic', scikit-learn's `C`; 0 chooses it
+    (`train/methods/logistic.py`). `views` are augmented views in addition to the plain one.
     `part_weights` is 'auto', or the weight of each backbone after the first: `0.5` or `0.5,1`.
     """
 
@@ -113,12 +111,12 @@ class Transfer(GradientSettings, frozen=True, tag="transfer"):
 
     @property
     def uses_gradients(self) -> bool:
-        """Whether the head descends along gradients."""
+        """Whether the head is trained by gradient descent."""
         return self.head != "logistic"
 
 
 class Finetune(GradientSettings, frozen=True, tag="finetune"):
-    """A backbone that learns as well, after `warm_up` epochs of its head alone."""
+    """A backbone trained with its head, after `warm_up` epochs of the head alone."""
 
     backbone: str
     weights: str
@@ -127,10 +125,10 @@ class Finetune(GradientSettings, frozen=True, tag="finetune"):
 
 
 class Triplet(GradientSettings, frozen=True, tag="triplet"):
-    """An embedding in which pictures of one class lie together.
+    """An embedding trained by triplet loss.
 
-    A batch is `classes_per_batch` x `pictures_per_class`. `learn` is what is trained: the
-    projection of cached features, or the backbone as well. `part_weights` as in `Transfer`.
+    A batch is `classes_per_batch` x `pictures_per_class`. `learn` is what is trained: a projection
+    of cached features, or the backbone too. `part_weights` is as in `Transfer`.
     """
 
     backbone: str
@@ -151,65 +149,68 @@ METHODS: dict[str, type[Settings]] = {
     "finetune": Finetune,
     "triplet": Triplet,
 }
-_NOT_ITS_OWN = {"preset", "plugin"}
-_DESCENT = {"optimiser", "learning_rate", "epochs", "patience", "dropout", "weight_decay", "batch"}
+_NOT_SETTABLE = {"preset", "plugin"}
+_GRADIENT_KEYS = {
+    "optimiser",
+    "learning_rate",
+    "epochs",
+    "patience",
+    "dropout",
+    "weight_decay",
+    "batch",
+}
 UNUSED_SETTINGS_BY_HEAD = {
-    "logistic": _DESCENT | {"dense"},
+    "logistic": _GRADIENT_KEYS | {"dense"},
     "linear": {"strength", "dense"},
     "mlp": {"strength"},
 }
-"""Settings of `Transfer` that have no say, by its head."""
+"""Settings of `Transfer` without effect, by its head."""
 
 
-def resolve_views(settings: Transfer | Triplet, pictures: int) -> int:
-    """Return how many augmented views each of so many pictures of train is given."""
+def resolve_views(settings: Transfer | Triplet, images: int) -> int:
+    """Return the number of augmented views for this number of training images."""
     if settings.views != "auto":
         return settings.views
-    return next((views for most, views in AUTO_VIEWS.items() if pictures <= most), 2)
+    return next((views for limit, views in AUTO_VIEWS.items() if images <= limit), 2)
 
 
 def preset_names() -> list[str]:
-    """Return the presets that come with Gleanset, sorted."""
+    """Return the names of our presets, sorted."""
     folder = resources.files("baseline") / "presets"
     return sorted(p.name[:-5] for p in folder.iterdir() if p.name.endswith(".toml"))
 
 
-def validate_preset_values(name: str, brought: Any) -> dict[str, Any]:
-    """Return the settings of another package's preset. Raises what is wrong with them."""
-    if not isinstance(brought, Mapping):
-        raise TypeError("it is no mapping of settings")
-    if own := _NOT_ITS_OWN & brought.keys():
-        raise TypeError(f"it says {min(own)!r}, which is not for it to say")
-    parse_settings({"preset": name, **brought})
-    return dict(brought)
+def validate_preset_values(name: str, values: Any) -> dict[str, Any]:
+    """Check the settings of a plugin's preset. Raises `TypeError`, `UsageError`."""
+    if not isinstance(values, Mapping):
+        raise TypeError("not a mapping of settings")
+    if reserved := _NOT_SETTABLE & values.keys():
+        raise TypeError(f"reserved setting: {min(reserved)!r}")
+    parse_settings({"preset": name, **values})
+    return dict(values)
 
 
 def check_preset(name: str) -> str:
-    """Return the name of a preset. Raises `UsageError` where no preset has that name."""
+    """Check the name of a preset and return it. Raises `UsageError`."""
     names = preset_names()
-    if name == "auto":
-        raise UsageError(
-            "there is no preset 'auto' any more",
-            "docs/training.md says which preset is for what; start with --preset transfer",
-        )
     if name not in names and load_plugin("presets", name, validate_preset_values) is None:
         names = [*names, *plugin_names("presets", names)]
-        near = did_you_mean(name, names, _NEAREST)
-        raise UsageError(f"There is no preset '{name}'.{near}", _list(names))
+        near = did_you_mean(name, names, _SUGGESTION)
+        raise UsageError(f"unknown preset: '{name}'{near}", _choices(names))
     return name
 
 
 def load_preset(name: str, overrides: Mapping[str, str], ask: Ask | None = None) -> Settings:
-    """Return the settings of preset `name` with `overrides` (text, as from `-o key=value`) on top.
+    """Load a preset with `overrides` as text, such as {'epochs': '10'}.
 
-    `ask` says which file an embedding's name stands for, which else is left open. Raises UsageError
-    for an unknown preset or key and for a value of the wrong type, and what `ask` raises.
+    `ask` resolves the name of an embedding model to a file. Raises UsageError for an unknown
+    preset or key or a wrong value, and what `ask` raises.
     """
     values = _preset_values(name)
-    shape = _shape_of(values)
+    kind = _settings_class(values)
     for key, value in overrides.items():
-        _known(shape, key)
-        values[key] = _from_text(shape, key, value)
+        _check_key(kind, key)
+        values[key] = _parse_value(kind, key, value)
     if "backbone" in values:
         values["backbone"] = pinned_names(str(values["backbone"]), ask)
     settings = parse_settings({"preset": name} | values)
@@ -226,112 +227,117 @@ def _preset_values(name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text("utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"The preset '{name}' cannot be read: {error}.", f"Mend {file}") from error
+        raise UsageError(f"cannot read preset '{name}': {error}", f"correct {file}") from error
 
 
 def parse_settings(values: Mapping[str, object]) -> Settings:
-    """Check plain values (of a TOML or JSON file) and make Settings of them.
+    """Convert plain values (of a TOML or JSON file) to Settings.
 
-    Raises UsageError that names the first key that is unknown, missing or wrong.
+    Raises UsageError for the first key that is unknown, missing or wrong.
     """
-    shape = _shape_of(values)
+    kind = _settings_class(values)
     try:
-        found: Settings = msgspec.convert(dict(values), shape, strict=True)
+        settings: Settings = msgspec.convert(dict(values), kind, strict=True)
     except msgspec.ValidationError as error:
-        raise _explained(shape, values, str(error)) from error
-    return _joined(found)
+        raise _validation_error(kind, values, str(error)) from error
+    _check_combination(settings)
+    return settings
 
 
-def _shape_of(values: Mapping[str, object]) -> type[Settings]:
+def _settings_class(values: Mapping[str, object]) -> type[Settings]:
     method = values.get("method")
-    shape = METHODS.get(method) if isinstance(method, str) else None
-    if shape is None:
-        raise UsageError(f"There is no method '{method}' of training.", _list(METHODS))
-    return shape
+    kind = METHODS.get(method) if isinstance(method, str) else None
+    if kind is None:
+        raise UsageError(f"unknown training method: '{method}'", _choices(METHODS))
+    return kind
 
 
-def _explained(shape: type[Settings], values: Mapping[str, object], message: str) -> UsageError:
-    problem, _, place = message.partition(" - at `$.")
-    key = re.split(r"[`\[]", place)[0]
+def _validation_error(
+    kind: type[Settings], values: Mapping[str, object], message: str
+) -> UsageError:
+    problem, _, path = message.partition(" - at `$.")
+    key = re.split(r"[`\[]", path)[0]
     if not key:
-        keys = ", ".join(sorted(set(shape.__struct_fields__) - _NOT_ITS_OWN))
         return UsageError(
-            f"The settings are wrong: {message}.",
-            f"Those of method '{shape.__struct_config__.tag}' are all to be given: {keys}",
+            f"invalid settings: {message}",
+            f"method '{kind.__struct_config__.tag}' needs all of: {', '.join(_settable(kind))}",
         )
-    words = _words(get_type_hints(shape)[key])
-    expected = f"Choose {' or '.join(words)}" if words else _plainly(problem)
-    return UsageError(f"The setting '{key}' cannot be '{values[key]}'.", expected)
+    choices = _literal_values(get_type_hints(kind)[key])
+    fix = f"choose {' or '.join(choices)}" if choices else _plain_message(problem)
+    return UsageError(f"invalid value of setting '{key}': '{values[key]}'", fix)
 
 
-def _words(kind: Any) -> list[str]:
+def _literal_values(kind: Any) -> list[str]:
     parts = get_args(kind)
-    words = [word for one in (kind, *parts) for word in get_args(one) if isinstance(word, str)]
-    return [*words, "a whole number"] if int in parts and words else words
+    values = [value for part in (kind, *parts) for value in get_args(part)]
+    choices = [value for value in values if isinstance(value, str)]
+    return [*choices, "an integer"] if int in parts and choices else choices
 
 
-def _plainly(problem: str) -> str:
-    """Return msgspec's verdict for somebody who does not write Python."""
-    for theirs, ours in {
-        "`int`": "a whole number",
+def _plain_message(problem: str) -> str:
+    """Return msgspec's message in words for people who do not write Python."""
+    for type_name, words in {
+        "`int`": "an integer",
         "`float`": "a number",
         "`str`": "text",
-        "`array`": "whole numbers with commas between",
+        "`array`": "integers separated by commas",
     }.items():
-        problem = problem.replace(theirs, ours)
+        problem = problem.replace(type_name, words)
     return problem.partition(", got")[0].replace("`", "")
 
 
-def _joined(settings: Settings) -> Settings:
-    """Return the settings; raise `UsageError` where values fine alone do not go together."""
+def _check_combination(settings: Settings) -> None:
     if isinstance(settings, Simple) and settings.size < 2 ** (len(settings.blocks) + 1):
-        # The last block must leave 2 x 2 values: fewer upset its norm.
+        # The last block must leave 2 x 2 values for its batch norm.
         raise UsageError(
-            f"Pictures of size {settings.size} are too small for {len(settings.blocks)} blocks.",
-            "Take larger pictures (-o size=120) or fewer blocks (-o blocks=32,64,128)",
+            f"images of size {settings.size} are too small for {len(settings.blocks)} blocks",
+            "use larger images (-o size=120) or fewer blocks (-o blocks=32,64,128)",
         )
     if (
         isinstance(settings, Finetune)
         or (isinstance(settings, Triplet) and settings.learn == "all")
     ) and has_embedding(settings.backbone):
         raise UsageError(
-            "an embedding model cannot be trained further",
-            "Learn on what it makes of pictures: --preset transfer, or triplet without learn=all",
+            "an embedding model cannot be fine-tuned",
+            "train on its features: --preset transfer, or triplet without learn=all",
         )
-    return settings
 
 
 def _check_used(settings: Settings, overrides: Mapping[str, str]) -> None:
     if not isinstance(settings, Transfer):
         return
-    if idle := UNUSED_SETTINGS_BY_HEAD[settings.head] & set(overrides):
-        heads = [head for head, unused in UNUSED_SETTINGS_BY_HEAD.items() if not idle & unused]
+    if unused := UNUSED_SETTINGS_BY_HEAD[settings.head] & set(overrides):
+        heads = [head for head, keys in UNUSED_SETTINGS_BY_HEAD.items() if not unused & keys]
         raise UsageError(
-            f"'{min(idle)}' has no meaning for a {settings.head} head.",
-            f"Add -o head={' or -o head='.join(heads)}" if heads else "Leave some of them away",
+            f"'{min(unused)}' has no effect with a {settings.head} head",
+            f"add -o head={' or -o head='.join(heads)}" if heads else "remove some of the options",
         )
 
 
-def _known(shape: type[Settings], key: str) -> None:
-    keys = sorted(set(shape.__struct_fields__) - _NOT_ITS_OWN)
+def _settable(kind: type[Settings]) -> list[str]:
+    return sorted(set(kind.__struct_fields__) - _NOT_SETTABLE)
+
+
+def _check_key(kind: type[Settings], key: str) -> None:
+    keys = _settable(kind)
     if key not in keys:
-        near = did_you_mean(key, keys, _NEAREST)
-        raise UsageError(f"There is no setting '{key}' here.{near}", _list(keys))
+        near = did_you_mean(key, keys, _SUGGESTION)
+        raise UsageError(f"unknown setting: '{key}'{near}", _choices(keys))
 
 
-_NEAREST = " Did you mean '{}'?"
+_SUGGESTION = ". Did you mean '{}'?"
 
 
-def _list(names: Iterable[str]) -> str:
-    return f"Choose one of: {', '.join(names)}"
+def _choices(names: Iterable[str]) -> str:
+    return f"choose one of: {', '.join(names)}"
 
 
-def _from_text(shape: type[Settings], key: str, text: str) -> object:
+def _parse_value(kind: type[Settings], key: str, text: str) -> object:
     value: object = text.strip()
     if key == "blocks":
         value = [part.strip() for part in text.strip("[] ").split(",")]
     try:
-        return msgspec.convert(value, get_type_hints(shape)[key], strict=False)
+        return msgspec.convert(value, get_type_hints(kind)[key], strict=False)
     except msgspec.ValidationError as error:
         problem = str(error).partition(" - at ")[0]
-        raise _explained(shape, {key: text}, f"{problem} - at `$.{key}`") from error
+        raise _validation_error(kind, {key: text}, f"{problem} - at `$.{key}`") from error

@@ -1,1 +1,1 @@
-"""What a training learns from: samples by split, folds, pixels, and which run holds what."""
+"""Training data: samples by split, folds, pixels, and the files of runs."""

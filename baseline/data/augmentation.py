@@ -1,11 +1,11 @@
-"""Small changes to pictures that leave their labels true.
+"""Data augmentation that is reproducible for each image.
 
-`characters`: mirrored, shifted, zoomed a little, darkened, blurred, saved as a poor JPEG. Never
-hue and never shape: hair colour and the proportions of a face are what tells characters apart.
-`photos`: also turned, sheared, stretched, zoomed strongly, recoloured and partly erased.
+`characters`: flip, shift, slight zoom, darkening, blur, JPEG artifacts. Neither hue nor shape,
+because hair color and proportions of a face identify characters. `photos`: also rotation, shear,
+stretch, strong zoom, color jitter and random erasing.
 
-Every picture is changed by numbers drawn for it alone, so a change can be repeated: a batch
-draws them from its own generator, a cached view from the seed, the sample's key and its number.
+An image is changed by random numbers drawn for it: in a batch from its generator, for a cached
+view from the seed, the key of the sample and the number of the view.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Pixels = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.float64]
 
 NUMBERS_PER_IMAGE = 24
-"""Numbers in 0..1 that are drawn for a picture. Each change has its own, used or not."""
+"""Random numbers in 0..1 for an image; each change has its own, used or not."""
 (
     _MIRROR,
     _ZOOM,
@@ -51,20 +51,20 @@ NUMBERS_PER_IMAGE = 24
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How far changes go: lengths as shares of the side, angles in degrees, factors around 1."""
+    """Strength of changes: lengths relative to the side, angles in degrees, factors around 1."""
 
     zoom: float = 0.12
     shift: float = 0.08
     turn: float = 0.0
     shear: float = 0.0
     stretch: float = 0.0
-    dark: float = 0.25  # darker only: a brighter picture would clip, and so change its hues
-    blur: float = 0.2  # how many are blurred; by up to BLUR of the side
-    jpeg: float = 0.3  # how many are saved as a JPEG, of quality 30 to 90
-    hue: float = 0.0  # as a share of the colour circle
+    dark: float = 0.25  # darker only: brightening would clip and so change hues
+    blur: float = 0.2  # probability; by up to MAX_BLUR of the side
+    jpeg: float = 0.3  # probability; of quality 30 to 90
+    hue: float = 0.0  # as a share of the color circle
     saturation: float = 0.0
     contrast: float = 0.0
-    erase: float = 0.0  # how many lose a rectangle
+    erase: float = 0.0  # probability
 
 
 LIMITS: dict[Kind, Limits] = {
@@ -80,44 +80,41 @@ LIMITS: dict[Kind, Limits] = {
         erase=0.25,
     ),
 }
-BLUR = 0.01
-"""The strongest blur's standard deviation, as a share of the side."""
+MAX_BLUR = 0.01
+"""Standard deviation of the strongest blur, relative to the side."""
 
 
 def augment(x: Pixels, random: np.random.Generator, kind: Kind) -> Pixels:
-    """Return copies of `x` (uint8 N x C x H x W, channels last in memory), changed by `random`.
-
-    As they are for the kind 'none'.
-    """
+    """Return augmented copies of `x` (uint8, N x C x H x W, channels last in memory)."""
     if kind == "none":
         return x
-    return changed(x, random.random((len(x), NUMBERS_PER_IMAGE)), LIMITS[kind])
+    return apply_augmentation(x, random.random((len(x), NUMBERS_PER_IMAGE)), LIMITS[kind])
 
 
 def draw_view_numbers(key: str, view: int, seed: int) -> Numbers:
-    """Return the numbers in 0..1 that decide how view `view` of the sample `key` is changed."""
+    """Return the random numbers (in 0..1) of view `view` of the sample `key`."""
     return np.random.default_rng((seed, zlib.crc32(key.encode()), view)).random(NUMBERS_PER_IMAGE)
 
 
-def changed(x: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
-    """Return copies of `x` (N x C x H x W), each changed by its row of `drawn` (N x DRAWS)."""
+def apply_augmentation(x: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
+    """Return copies of `x` (N x C x H x W), changed by `drawn` (N x `NUMBERS_PER_IMAGE`)."""
     out = np.empty((len(x), *x.shape[2:], x.shape[1]), np.uint8)
-    maps = _maps(drawn, x.shape[3], x.shape[2], limits)
-    for i, picture in enumerate(x.transpose(0, 2, 3, 1)):
-        moved = cv2.warpAffine(
-            np.ascontiguousarray(picture),
+    maps = _affine_maps(drawn, x.shape[3], x.shape[2], limits)
+    for i, image in enumerate(x.transpose(0, 2, 3, 1)):
+        warped = cv2.warpAffine(
+            np.ascontiguousarray(image),
             maps[i],
             x.shape[:1:-1],
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REFLECT_101,
         )
-        made = _recorded(_coloured(_pixels(moved), drawn[i], limits), drawn[i], limits)
-        out[i] = made.reshape(out[i].shape)
+        colored = _adjust_color(_as_pixels(warped), drawn[i], limits)
+        out[i] = _degrade(colored, drawn[i], limits).reshape(out[i].shape)
     return out.transpose(0, 3, 1, 2)
 
 
-def _maps(drawn: Numbers, width: int, height: int, limits: Limits) -> Numbers:
-    """Return affine maps from a changed picture's pixels to the original's, N x 2 x 3."""
+def _affine_maps(drawn: Numbers, width: int, height: int, limits: Limits) -> Numbers:
+    """Return affine maps (N x 2 x 3) from pixels of the augmented image to the original."""
     either = drawn * 2 - 1
     zoom = 1 + limits.zoom * either[:, _ZOOM]
     stretch = 1 + limits.stretch * either[:, _STRETCH]
@@ -136,57 +133,57 @@ def _maps(drawn: Numbers, width: int, height: int, limits: Limits) -> Numbers:
     return np.concatenate((matrix, offset[:, :, None]), axis=2)
 
 
-def _coloured(picture: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
-    """Darken; where the limits allow it, change contrast, saturation and hue."""
+def _adjust_color(image: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
+    """Darken, and change contrast, saturation and hue within the limits."""
     contrast = 1 + limits.contrast * (drawn[_CONTRAST] * 2 - 1)
     table = ((np.arange(256) - 127.5) * contrast + 127.5) * (1 - limits.dark * drawn[_DARK])
-    picture = _pixels(cv2.LUT(picture, table.clip(0, 255).round().astype(np.uint8)))
-    if picture.ndim == 3 and (limits.hue or limits.saturation):
-        return _recoloured(picture, drawn, limits)
-    return picture
+    image = _as_pixels(cv2.LUT(image, table.clip(0, 255).round().astype(np.uint8)))
+    if image.ndim == 3 and (limits.hue or limits.saturation):
+        return _adjust_hue(image, drawn, limits)
+    return image
 
 
-def _recoloured(picture: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
-    """Change hue and saturation, by a turn and a stretch of the chroma plane (YCrCb)."""
+def _adjust_hue(image: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
+    """Change hue and saturation by rotating and scaling the chroma plane (YCrCb)."""
     angle = 2 * np.pi * limits.hue * (drawn[_HUE] * 2 - 1)
     scale = 1 + limits.saturation * (drawn[_SATURATION] * 2 - 1)
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     turn = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
     middle = np.array([0, 128, 128])
     matrix = np.column_stack((turn, middle - turn @ middle))
-    chroma = cv2.transform(cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb), matrix)
-    return _pixels(cv2.cvtColor(chroma, cv2.COLOR_YCrCb2RGB))
+    chroma = cv2.transform(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb), matrix)
+    return _as_pixels(cv2.cvtColor(chroma, cv2.COLOR_YCrCb2RGB))
 
 
-def _recorded(picture: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
-    """Do what poor copies suffer: some are blurred, some are JPEGs, some lose a part."""
+def _degrade(image: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
+    """Blur, compress and erase, each with its probability."""
     if drawn[_BLUR] < limits.blur:
-        sigma = max(0.3, BLUR * picture.shape[0] * drawn[_BLUR_BY])
-        picture = _pixels(cv2.GaussianBlur(picture, (0, 0), sigma))
+        sigma = max(0.3, MAX_BLUR * image.shape[0] * drawn[_BLUR_BY])
+        image = _as_pixels(cv2.GaussianBlur(image, (0, 0), sigma))
     if drawn[_JPEG] < limits.jpeg:
-        picture = _as_jpeg(picture, round(30 + 60 * drawn[_JPEG_BY]))
+        image = _compress_jpeg(image, round(30 + 60 * drawn[_JPEG_BY]))
     if drawn[_ERASE] < limits.erase:
-        _erase(picture, drawn)
-    return picture
+        _erase(image, drawn)
+    return image
 
 
-def _as_jpeg(picture: Pixels, quality: int) -> Pixels:
-    # OpenCV takes the channels for blue, green, red: in any other order it would spare other hues.
-    swapped = picture if picture.ndim == 2 else np.ascontiguousarray(picture[:, :, ::-1])
+def _compress_jpeg(image: Pixels, quality: int) -> Pixels:
+    # OpenCV expects the channels as BGR: in another order other hues would suffer.
+    swapped = image if image.ndim == 2 else np.ascontiguousarray(image[:, :, ::-1])
     _, data = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    found = _pixels(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
-    return found if picture.ndim == 2 else found[:, :, ::-1]
+    decoded = _as_pixels(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
+    return decoded if image.ndim == 2 else decoded[:, :, ::-1]
 
 
-def _erase(picture: Pixels, drawn: Numbers) -> None:
-    """Paint a rectangle of 15 to 40 % of each side in one grey (Zhong et al., 2020)."""
-    height, width = picture.shape[:2]
+def _erase(image: Pixels, drawn: Numbers) -> None:
+    """Fill a rectangle of 15 to 40 % of each side with a gray (Zhong et al., 2020)."""
+    height, width = image.shape[:2]
     wide = int(width * (0.15 + 0.25 * drawn[_ERASE_W]))
     high = int(height * (0.15 + 0.25 * drawn[_ERASE_H]))
     left, top = int((width - wide) * drawn[_ERASE_X]), int((height - high) * drawn[_ERASE_Y])
-    picture[top : top + high, left : left + wide] = int(255 * drawn[_ERASE_BY])
+    image[top : top + high, left : left + wide] = int(255 * drawn[_ERASE_BY])
 
 
-def _pixels(made: object) -> Pixels:
-    assert isinstance(made, np.ndarray)
-    return made
+def _as_pixels(image: object) -> Pixels:
+    assert isinstance(image, np.ndarray)
+    return image

@@ -1,7 +1,6 @@
-"""Reading the pixels of one sample, in worker processes: torch is not needed for it.
+"""Reading the pixels of samples, in worker processes.
 
-A module of its own, because a worker imports what its function's module imports, and
-torch takes seconds.
+Without PyTorch, because every worker imports this module.
 """
 
 from __future__ import annotations
@@ -37,23 +36,21 @@ if TYPE_CHECKING:
 
 
 IMAGES_PER_PROCESS = 100
-"""Pictures that are read in about the time that a process takes to start."""
+"""Images that are read in about the time that a process needs to start."""
 
 Pixels = npt.NDArray[np.uint8]
 
 
-def choose_readers(pictures: int) -> Processes | Threads:
-    """Return as many processes as so many pictures keep busy; a thread reads a few sooner."""
-    return (
-        Processes(min(cores(), pictures // IMAGES_PER_PROCESS))
-        if pictures >= IMAGES_PER_PROCESS
-        else Threads(1)
-    )
+def choose_readers(images: int) -> Processes | Threads:
+    """Return processes for this number of images, or a thread for a few."""
+    if images < IMAGES_PER_PROCESS:
+        return Threads(1)
+    return Processes(min(cores(), images // IMAGES_PER_PROCESS))
 
 
 @dataclass(frozen=True, slots=True)
 class PixelSource:
-    """Where the pixels of a sample are: its crop, or its original and a box."""
+    """The crop of a sample, or its original image and box."""
 
     key: str
     crop: Path
@@ -64,38 +61,39 @@ class PixelSource:
 
 @dataclass(frozen=True, slots=True)
 class PixelReader:
-    """Reads one sample as `size` x `size` pixels; picklable, runs in worker processes."""
+    """Reads a sample as `size` x `size` pixels; picklable for worker processes."""
 
     size: int
     mode: str
     fit: Fit = "stretch"
 
     def __call__(self, source: PixelSource) -> Pixels:
-        """uint8, C x size x size. Raises `Unreadable`."""
+        """Return uint8, C x size x size. Raises `Unreadable`."""
         image = read_crop(source).convert(self.mode)
         values = np.asarray(resize_to_square(image, self.size, self.fit), dtype=np.uint8)
         return values[None] if values.ndim == 2 else values.transpose(2, 0, 1).copy()
 
 
 def read_crop(source: PixelSource) -> Image.Image:
-    """Return the pixels of a sample in its own size. Raises `Unreadable`."""
+    """Read the crop of a sample in its original size. Raises `Unreadable`."""
     try:
         return decode(bytes_of(source.crop)).pixels
     except Unreadable:
-        # Crops may be deleted at any time; the original is what counts.
+        # Crops may be deleted at any time; then the original is cropped.
         return cut(decode(bytes_of(source.original)).pixels, source.box, source.angle)
 
 
 def resize_to_square(image: Image.Image, size: int, fit: Fit = "stretch") -> Image.Image:
-    """Return the picture as size x size pixels: all that a model sees."""
-    oblong = image.width != image.height
-    shown = image.crop(square_crop_box(*image.size)) if fit == "crop" and oblong else image
-    return shown.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    """Resize an image to size x size pixels, the input of a model."""
+    if fit == "crop" and image.width != image.height:
+        image = image.crop(square_crop_box(*image.size))
+    return image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
 def square_crop_box(width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the largest square (left, top, right, bottom) of a picture: the middle of a wide one,
-    the upper end of a tall one, where heads are.
+    """Return the largest square (left, top, right, bottom) of an image.
+
+    It is the middle of a wide image, and the top of a tall one, where heads are.
     """
     side = min(width, height)
     left = (width - side) // 2
@@ -103,12 +101,12 @@ def square_crop_box(width: int, height: int) -> tuple[int, int, int, int]:
 
 
 VIEW_SEED = 0
-"""Views do not follow the seed of a run: runs with other seeds use the same cached features."""
+"""Independent of the seed of a run, so that all runs use the same cached features."""
 
 
 @dataclass(frozen=True, slots=True)
 class ViewRequest:
-    """A sample and the numbers of the views that are asked of it."""
+    """A sample and the numbers of its views to read."""
 
     source: PixelSource
     views: tuple[int, ...]
@@ -116,28 +114,28 @@ class ViewRequest:
 
 @dataclass(frozen=True, slots=True)
 class ViewReader:
-    """Reads views of a sample: number 0 is the plain picture, the others are changed by `kind`.
+    """Reads views of a sample: 0 is the plain image, the others are augmented by `kind`.
 
-    How a view is changed depends on the key of the sample and the view's number alone.
+    Augmentation depends on the key of the sample and the number of the view only.
     """
 
     read: PixelReader
     kind: Kind
 
-    def __call__(self, wanted: ViewRequest) -> Pixels:
-        """uint8, views x C x size x size. Raises `Unreadable`."""
-        plain = self.read(wanted.source)
-        return np.stack([self._view(plain, wanted.source.key, view) for view in wanted.views])
+    def __call__(self, request: ViewRequest) -> Pixels:
+        """Return uint8, views x C x size x size. Raises `Unreadable`."""
+        plain = self.read(request.source)
+        return np.stack([self._view(plain, request.source.key, view) for view in request.views])
 
     def _view(self, plain: Pixels, key: str, view: int) -> Pixels:
         if view == 0:
             return plain
         # Imported here: only augmented views need OpenCV.
-        from baseline.data.augmentation import LIMITS, changed, draw_view_numbers
+        from baseline.data.augmentation import LIMITS, apply_augmentation, draw_view_numbers
 
         numbers = draw_view_numbers(key, view, VIEW_SEED)
-        made: Pixels = changed(plain[None], numbers[None], LIMITS[self.kind])[0]
-        return made
+        augmented: Pixels = apply_augmentation(plain[None], numbers[None], LIMITS[self.kind])[0]
+        return augmented
 
 
 ImageInput: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
@@ -145,21 +143,21 @@ ImageInput: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 
 
 def to_square_pixels(image: Image.Image, size: int, fit: Fit) -> Pixels:
-    """Return an upright RGB image as size x size x 3, made a square as in training."""
+    """Return an upright RGB image as size x size x 3, fitted as in training."""
     return np.asarray(resize_to_square(image, size, fit), dtype=np.uint8)
 
 
-def to_rgb_image(picture: ImageInput) -> Image.Image:
-    """Return the picture upright, RGB, transparency on white. Raises `Unreadable`."""
-    if isinstance(picture, Image.Image):
-        return _flat(ImageOps.exif_transpose(picture))
-    if isinstance(picture, np.ndarray):
-        return _from_array(picture)
-    return decode(picture if isinstance(picture, bytes) else read_bytes(Path(picture))).pixels
+def to_rgb_image(image: ImageInput) -> Image.Image:
+    """Return the image upright, RGB, transparency on white. Raises `Unreadable`."""
+    if isinstance(image, Image.Image):
+        return _flatten_alpha(ImageOps.exif_transpose(image))
+    if isinstance(image, np.ndarray):
+        return _from_array(image)
+    return decode(image if isinstance(image, bytes) else read_bytes(Path(image))).pixels
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read the bytes of an ordinary file. Raises `Unreadable`."""
+    """Read the bytes of a regular file. Raises `Unreadable`."""
     try:
         if not path.is_file():
             reason = "not a file" if path.exists() else GONE
@@ -169,7 +167,7 @@ def read_bytes(path: Path) -> bytes:
         raise Unreadable(UNREADABLE, str(error)) from error
 
 
-def _flat(image: Image.Image) -> Image.Image:
+def _flatten_alpha(image: Image.Image) -> Image.Image:
     try:
         if "A" not in image.getbands() and "transparency" not in image.info:
             return image.convert("RGB")
@@ -183,18 +181,18 @@ def _from_array(pixels: npt.NDArray[np.uint8]) -> Image.Image:
     colour = pixels.ndim == 3 and pixels.shape[2] == 3
     if pixels.dtype != np.uint8 or not (colour or pixels.ndim == 2) or not pixels.size:
         raise Unreadable(
-            "not an image", f"{pixels.dtype} {pixels.shape}; uint8 H x W x 3 (RGB) or H x W wanted"
+            "not an image", f"{pixels.dtype} {pixels.shape}; needs uint8 H x W x 3 (RGB) or H x W"
         )
     return Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")
 
 
 MAX_CACHED_FILES = 6
-"""Files that stay when new ones come: three splits in two sizes. Older ones make room."""
+"""Enough for three splits in two sizes; the least recently used are removed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """`x` is uint8 N x C x H x W, mapped; its pictures are those of the sources at `rows`."""
+class DecodedPixels:
+    """Memory-mapped pixels (uint8, N x C x H x W) of the sources at `rows`."""
 
     x: Pixels
     rows: tuple[int, ...]
@@ -205,37 +203,37 @@ def decode_all(
     sources: Sequence[PixelSource],
     read: PixelReader,
     progress: Progress | None = None,
-) -> Decoded:
-    """Return the pixels of sources, in their order, without those that cannot be read.
+) -> DecodedPixels:
+    """Return the pixels of the readable sources, in order.
 
-    Decoded in worker processes where they are not in `folder` yet; who comes while another
-    process does so waits for it. Raises DiskFull, NotWritable.
+    They are cached in `folder`, and decoded by one process at a time with its workers. Raises
+    DiskFull, NotWritable.
     """
     whole = folder / f"{_digest(sources, read)}.pixels"
     shape = (read.size, read.size, 1 if read.mode == "L" else 3)
     size, every = math.prod(shape) * len(sources), tuple(range(len(sources)))
     with disk_errors(folder):
-        if not every or _is_there(whole, size):
-            return _mapped(whole, shape, every)
+        if not every or _is_cached(whole, size):
+            return _memory_map(whole, shape, every)
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
-            if _is_there(whole, size):
-                return _mapped(whole, shape, every)
-            _make_room(folder)
+            if _is_cached(whole, size):
+                return _memory_map(whole, shape, every)
+            _evict_files(folder)
             partial = folder / f"{PARTIAL}{secrets.token_hex(8)}"
             try:
                 rows = _decode(partial, sources, read, progress or Progress())
                 if rows == every:
                     replace_file(partial, whole)
-                    return _mapped(whole, shape, rows)
-                # What has gaps is not found again: next time all may be there.
-                return _mapped(partial, shape, rows)
+                    return _memory_map(whole, shape, rows)
+                # Not cached with gaps: all sources may be readable next time.
+                return _memory_map(partial, shape, rows)
             finally:
-                with suppress(OSError):  # Windows keeps a file that is mapped
+                with suppress(OSError):  # Windows keeps mapped files
                     partial.unlink(missing_ok=True)
 
 
-def _is_there(path: Path, size: int) -> bool:
+def _is_cached(path: Path, size: int) -> bool:
     with suppress(OSError):
         if path.stat().st_size == size:
             os.utime(path)
@@ -243,39 +241,39 @@ def _is_there(path: Path, size: int) -> bool:
     return False
 
 
-def _mapped(path: Path, shape: tuple[int, int, int], rows: tuple[int, ...]) -> Decoded:
+def _memory_map(path: Path, shape: tuple[int, int, int], rows: tuple[int, ...]) -> DecodedPixels:
     if not rows:
-        return Decoded(np.zeros((0, shape[2], *shape[:2]), np.uint8), ())
+        return DecodedPixels(np.zeros((0, shape[2], *shape[:2]), np.uint8), ())
     mapped = np.asarray(np.memmap(path, np.uint8, "c", shape=(len(rows), *shape)))
-    return Decoded(mapped.transpose(0, 3, 1, 2), rows)
+    return DecodedPixels(mapped.transpose(0, 3, 1, 2), rows)
 
 
 def _decode(
     path: Path, sources: Sequence[PixelSource], read: PixelReader, progress: Progress
 ) -> tuple[int, ...]:
-    places: dict[str, list[int]] = {}
+    rows_by_key: dict[str, list[int]] = {}
     for row, source in enumerate(sources):
-        places.setdefault(source.key, []).append(row)
+        rows_by_key.setdefault(source.key, []).append(row)
     unique = {source.key: source for source in sources}
-    there: set[int] = set()
+    readable: set[int] = set()
     with path.open("xb+") as file:
         outcomes = run_over(read, list(unique.values()), choose_readers(len(unique)))
         for outcome in progress.over(outcomes, "load", total=len(unique)):
             if outcome.result is None:
                 continue
-            # Not through the mapping, which dies of a full disk.
+            # Not through the mapping, which crashes on a full disk.
             data = outcome.result.transpose(1, 2, 0).tobytes()
-            for row in places[outcome.item.key]:
+            for row in rows_by_key[outcome.item.key]:
                 file.seek(row * len(data))
                 file.write(data)
-                there.add(row)
-        rows = tuple(sorted(there))
+                readable.add(row)
+        rows = tuple(sorted(readable))
         _close_gaps(file, rows, read.size**2 * (1 if read.mode == "L" else 3))
     return rows
 
 
 def _close_gaps(file: BinaryIO, rows: Sequence[int], length: int) -> None:
-    """Move what could be read together, so many bytes each."""
+    """Move the readable rows, of `length` bytes each, together."""
     for new, old in enumerate(rows):
         if new != old:
             file.seek(old * length)
@@ -288,22 +286,22 @@ def _close_gaps(file: BinaryIO, rows: Sequence[int], length: int) -> None:
 def _digest(sources: Iterable[PixelSource], read: PixelReader) -> str:
     digest = hashlib.sha256(f"{read.size} {read.mode} {read.fit}\n".encode())
     for source in sources:
-        stamps = (_stamp(source.crop), _stamp(source.original))
+        stamps = (_file_stamp(source.crop), _file_stamp(source.original))
         digest.update(repr((source.key, source.box, source.angle, stamps)).encode())
     return digest.hexdigest()[:32]
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
+def _file_stamp(file: Path) -> tuple[int, int] | None:
     try:
-        found = file.stat()
+        stat = file.stat()
     except OSError:
         return None
-    return found.st_size, found.st_mtime_ns
+    return stat.st_size, stat.st_mtime_ns
 
 
-def _make_room(folder: Path) -> None:
-    """Remove the files that were not used for longest, and what a kill has left."""
+def _evict_files(folder: Path) -> None:
+    """Remove the least recently used files, and partial ones."""
     by_use = sorted(folder.glob("*.pixels"), key=lambda path: path.stat().st_mtime)
     for path in (*by_use[:-MAX_CACHED_FILES], *folder.glob(f"{PARTIAL}*")):
-        with suppress(OSError):  # Windows keeps what another process has mapped
+        with suppress(OSError):  # Windows keeps files that another process has mapped
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Which run is meant, and where its files lie: `runs/<id>/` in the dataset."""
+"""Runs of a dataset, and their files in `runs/<id>/`."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ from gleanset.settings import FILE as DATASET
 
 TRAINING_KIND = "baseline"
 CROSS_VALIDATION_KIND = "cross-validation"
-"""That of runs which only measured, by folds, and have no network."""
+"""Kind of cross-validated runs, which have no network."""
 METRICS = "metrics.json"
-NETWORK = "network.json"
 SETTINGS = "settings.json"
 TRAINED_ON = "trained_on.json"
 WEIGHTS = "weights.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
-"""Files of a run. The weights have another name once its gallery was changed: `SETTINGS` has it."""
+"""Files of a run. After a change of its gallery the weights have the name in `SETTINGS`."""
 T = TypeVar("T")
 
 
 def run_folder(dataset: Dataset, run_id: str) -> Path:
-    """Return where the files of a run lie."""
+    """Return the folder of a run."""
     return dataset.runs_folder / run_id
 
 
 def read_run_json(folder: Path, name: str, kind: type[T], fix: str) -> T | None:
-    """Return what a JSON file of a run says; None where it is not there. Raises `InputUnusable`."""
+    """Read a JSON file of a run; None if it is missing. Raises `InputUnusable`."""
     path = folder / name
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
@@ -47,13 +46,13 @@ def read_run_json(folder: Path, name: str, kind: type[T], fix: str) -> T | None:
 
 
 def write_run_json(folder: Path, name: str, value: object, *, scratch: Path | None = None) -> None:
-    """Write a JSON file of a run, whole. Raises NotWritable or DiskFull."""
+    """Write a JSON file of a run. Raises NotWritable or DiskFull."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=1)
     write_atomic(folder / name, text, scratch=scratch)
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Remove what was saved in `folder`, what a kill has left of a save, and the folder."""
+    """Remove the checkpoint in `folder`, partial files, and the folder if empty."""
     for path in (folder / CHECKPOINT_FILE, *folder.glob(f"{PARTIAL}*")):
         path.unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
@@ -61,7 +60,7 @@ def remove_checkpoint(folder: Path) -> None:
 
 
 def make_run_id(dataset: Dataset, name: str) -> str:
-    """Return `<time>-<name>`, with a number behind it when that is taken."""
+    """Return `<time>-<name>`, with a number appended if that exists."""
     stamped = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{name}"
     number = 1
     while dataset.runs.get(stamped if number == 1 else f"{stamped}-{number}") is not None:
@@ -71,7 +70,7 @@ def make_run_id(dataset: Dataset, name: str) -> str:
 
 @contextmanager
 def record_run_end(dataset: Dataset, run_id: str) -> Iterator[None]:
-    """Tell the catalogue how a run ended that failed or was interrupted in here."""
+    """Record in the catalogue that a run failed or was interrupted."""
     try:
         yield
     except GleansetError as error:
@@ -82,37 +81,36 @@ def record_run_end(dataset: Dataset, run_id: str) -> Iterator[None]:
         raise
 
 
-def list_finished_runs(dataset: Dataset, wanted: str | None = None) -> list[str]:
-    """Return the ids of all runs that ended well, oldest first: of `wanted`, a run's own id or a
-    preset, where that is given. Raises `InputUnusable` if none.
-    """
-    names = [
+def list_finished_runs(dataset: Dataset, run_or_preset: str | None = None) -> list[str]:
+    """Return the ids of finished runs, oldest first. Raises `InputUnusable` if there are none."""
+    ids = [
         run.id
         for run in dataset.runs.iterate()
-        if _is_finished(run) and (wanted is None or wanted in (run.id, run.settings.get("preset")))
+        if _is_finished(run)
+        and (run_or_preset is None or run_or_preset in (run.id, run.settings.get("preset")))
     ]
-    if not names:
-        raise _no_run(dataset.root, wanted)
-    return names
+    if not ids:
+        raise _missing_run_error(dataset.root, run_or_preset)
+    return ids
 
 
 def find_finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
-    """Return the run of that id, or the newest, and its folder. Raises `InputUnusable`."""
+    """Return the id and folder of a run, by default the latest. Raises `InputUnusable`."""
     run = dataset.runs.get(run_id) if run_id else dataset.runs.get_latest(TRAINING_KIND)
     if run is not None and run.room == CROSS_VALIDATION_KIND:
         raise InputUnusable(
-            f"{run.id} measured by folds, and kept no network",
+            f"run {run.id} is a cross-validation and has no model",
             f"train one: baseline train --preset {run.settings.get('preset')} {dataset.option}",
         )
     if run is None or not _is_finished(run):
-        raise _no_run(dataset.root, run_id)
+        raise _missing_run_error(dataset.root, run_id)
     return run.id, dataset.runs_folder / run.id
 
 
 def find_run_folder(root: Path, run: str | None) -> Path:
-    """Return the folder of a run: `run` is a folder or the id of a run of the dataset in `root`.
+    """Return the folder of a run, given as a folder or an id in the dataset `root`.
 
-    None is the newest that ended well. Raises `InputUnusable` or `DatasetMissing`.
+    None is the latest finished run. Raises `InputUnusable` or `DatasetMissing`.
     """
     if run is not None and (Path(run) / SETTINGS).is_file():
         return Path(run)
@@ -120,29 +118,28 @@ def find_run_folder(root: Path, run: str | None) -> Path:
         return find_finished_run(dataset, run)[1]
 
 
-def find_newest_run_folder(root: Path, wanted: str | None = None) -> Path:
-    """Return the folder of the newest run that ended well, of the dataset in `root`.
+def find_newest_run_folder(root: Path, run_or_preset: str | None = None) -> Path:
+    """Return the folder of the latest finished run of the dataset `root`.
 
-    `wanted` names the run itself or a preset, of which it is the newest. Raises `InputUnusable` or
-    `DatasetMissing`.
+    Raises `InputUnusable` or `DatasetMissing`.
     """
     with Dataset.open(root) as dataset:
-        return dataset.runs_folder / list_finished_runs(dataset, wanted)[-1]
+        return dataset.runs_folder / list_finished_runs(dataset, run_or_preset)[-1]
 
 
 def find_run_dataset(folder: Path, root: Path | None = None) -> Path | None:
-    """Return the folder of the dataset that a run lies in, else `root`; None if that is none."""
-    own = folder.resolve().parent.parent
-    found = own if (own / DATASET).is_file() else root
-    return found if found is not None and (found / DATASET).is_file() else None
+    """Return the dataset that contains a run, else `root`; None if that is not a dataset."""
+    parent = folder.resolve().parent.parent
+    candidate = parent if (parent / DATASET).is_file() else root
+    return candidate if candidate is not None and (candidate / DATASET).is_file() else None
 
 
 def _is_finished(run: Run) -> bool:
     return run.room == TRAINING_KIND and run.status == "done"
 
 
-def _no_run(root: Path, run_id: str | None) -> InputUnusable:
+def _missing_run_error(root: Path, run_id: str | None) -> InputUnusable:
     return InputUnusable(
-        f"there is no finished run {run_id}" if run_id else "there is no finished run yet",
+        f"no finished run {run_id}" if run_id else "no finished run yet",
         f"train one: baseline train --preset transfer -d {shlex.quote(str(root))}",
     )

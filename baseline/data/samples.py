@@ -1,4 +1,4 @@
-"""The labelled samples of a dataset: by split, in folds that keep groups whole, as pixels."""
+"""Labelled samples of a dataset, by split or in folds that keep groups together."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ from gleanset.work.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What a run learns from: the classes in order, the samples of each split, their moments.
+    """Classes in order, and the samples of each split.
 
-    `moments` names what must not be learnt from and judged by at once, by sample key.
-
-    Train is as `labeler balance` has it: samples left out or repeated, and the `weights` of the
-    classes in the loss where it gave some. `class_counts` counts train by class before.
-    `unseen` are the samples (keys) whose labels nobody has looked at: they teach and never judge.
+    Attributes
+    ----------
+    moments : group of each sample, by key
+    weights : class weights in the loss set by `labeler balance`, or empty. Train is oversampled
+        or undersampled as it says.
+    class_counts : samples of train by class, before balancing
+    unseen : keys of samples with unreviewed labels: they train and never evaluate
     """
 
     classes: tuple[str, ...]
@@ -42,13 +44,9 @@ class Examples:
     unseen: frozenset[str] = frozenset()
 
     def fingerprint(self) -> str:
-        """Return a hash of which sample is of which class in which split: equal means equal data.
-
-        The box counts as well, because another margin gives other pixels to the same sample,
-        and so does the angle of a levelled one.
-        """
-        told = repr(self.classes) + (repr(self.weights) if self.weights else "")
-        digest = hashlib.sha256(told.encode())
+        """Return a hash of the samples, their labels, boxes, angles and splits."""
+        header = repr(self.classes) + (repr(self.weights) if self.weights else "")
+        digest = hashlib.sha256(header.encode())
         for split in SPLITS:
             for sample in self.splits[split]:
                 angle = (sample.angle,) if sample.angle else ()
@@ -58,35 +56,35 @@ class Examples:
         return digest.hexdigest()[:16]
 
     def classes_of(self, split: str, keys: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Return the index of the class of some samples of a split, by key."""
+        """Return the class numbers of samples of a split, by key."""
         index = {name: number for number, name in enumerate(self.classes)}
         labels = {sample.key: str(sample.label) for sample in self.splits[split]}
         return np.array([index[labels[key]] for key in keys], dtype=np.int64)
 
     def count_leaked_samples(self, split: str) -> int:
-        """Return how many samples of `split` are of a moment that train has, too."""
-        learnt = {self.moments[sample.key] for sample in self.splits["train"]}
-        return sum(self.moments[sample.key] in learnt for sample in self.splits[split])
+        """Count the samples of `split` in groups that are also in train."""
+        in_train = {self.moments[sample.key] for sample in self.splits["train"]}
+        return sum(self.moments[sample.key] in in_train for sample in self.splits[split])
 
     def counts(self) -> dict[str, int]:
-        """Return how many samples each split has."""
+        """Return the number of samples of each split."""
         return {split: len(self.splits[split]) for split in SPLITS}
 
 
 def find_examples(dataset: Dataset) -> Examples:
-    """Find the labelled samples that have a split. Raises `InputUnusable` where there are none."""
-    chosen = list(dataset.samples.iter_in_splits())
-    if not chosen:
+    """Return the labelled samples with a split. Raises `InputUnusable` if there are none."""
+    samples = list(dataset.samples.iter_in_splits())
+    if not samples:
         counts = dataset.samples.count_by("status", "kept", "label")
-        classes_there = [key for key in counts if key[:2] == ("labelled", "kept")]
+        classes_with_labels = [key for key in counts if key[:2] == ("labelled", "kept")]
         raise InputUnusable(
-            "there is nothing to train on: no labelled sample has a split yet",
+            "nothing to train on: no labelled sample has a split",
             f"split them: labeler split --ratio 8:1:1 {dataset.option}"
-            if len(classes_there) > 1
-            else f"see what comes next: gleanset status {dataset.option}",
+            if len(classes_with_labels) > 1
+            else f"see the next step: gleanset status {dataset.option}",
         )
-    classes = tuple(sorted({str(sample.label) for sample in chosen}))
-    by_split = {split: tuple(s for s in chosen if s.split == split) for split in SPLITS}
+    classes = tuple(sorted({str(sample.label) for sample in samples}))
+    by_split = {split: tuple(s for s in samples if s.split == split) for split in SPLITS}
     class_counts = Counter(str(sample.label) for sample in by_split["train"])
     shares = Balances(dataset.db).get_weights()
     by_split["train"] = tuple(
@@ -94,50 +92,45 @@ def find_examples(dataset: Dataset) -> Examples:
         for sample in by_split["train"]
         for _ in range(shares.get(sample.key, DEFAULT_WEIGHT).copies)
     )
-    moments = assign_moments(dataset.db, [sample.key for sample in chosen])
-    weights = _class_weights(by_split["train"], classes, shares)
-    return Examples(classes, by_split, moments, weights, class_counts, _unseen(dataset))
+    moments = assign_moments(dataset.db, [sample.key for sample in samples])
+    weights = _mean_class_weights(by_split["train"], classes, shares)
+    unseen = frozenset(get_unseen_labels(dataset.db))
+    return Examples(classes, by_split, moments, weights, class_counts, unseen)
 
 
 def find_fold_examples(dataset: Dataset) -> Examples:
-    """Find what folds are dealt of, as train: train and val, and never what is in test.
+    """Return the samples for cross-validation as train: those of train and val.
 
-    Where the split is one into folds, or nothing has a split, that is every labelled sample.
-    Balances by copies and weights are left out. Raises `InputUnusable` where there are none.
+    For a split into folds, or without a split, these are all labelled samples. Balancing is left
+    out. Raises `InputUnusable` if there are none.
     """
-    labelled = [
-        one for one in dataset.samples.iter_by_key() if one.status == "labelled" and one.kept
-    ]
-    split = [one for one in labelled if one.split]
-    chosen = split or labelled
-    unseen = _unseen(dataset)
-    if split and not any(one.fold for one in split):
-        chosen = [one for one in split if one.split != "test"]
-    if not chosen:
+    labelled = [s for s in dataset.samples.iter_by_key() if s.status == "labelled" and s.kept]
+    with_split = [sample for sample in labelled if sample.split]
+    samples = with_split or labelled
+    if with_split and not any(sample.fold for sample in with_split):
+        samples = [sample for sample in with_split if sample.split != "test"]
+    if not samples:
+        where = " outside test" if with_split else ""
         raise InputUnusable(
-            "there is nothing to train on: no sample has a label"
-            + (" and lies outside of test" if split else ""),
-            f"see what comes next: gleanset status {dataset.option}",
+            f"nothing to train on: no labelled sample{where}",
+            f"see the next step: gleanset status {dataset.option}",
         )
-    classes = tuple(sorted({str(sample.label) for sample in chosen}))
-    moments = assign_moments(dataset.db, [sample.key for sample in chosen])
-    class_counts = Counter(str(sample.label) for sample in chosen)
-    parts: dict[str, tuple[Sample, ...]] = {"train": tuple(chosen), "val": (), "test": ()}
+    classes = tuple(sorted({str(sample.label) for sample in samples}))
+    moments = assign_moments(dataset.db, [sample.key for sample in samples])
+    class_counts = Counter(str(sample.label) for sample in samples)
+    parts: dict[str, tuple[Sample, ...]] = {"train": tuple(samples), "val": (), "test": ()}
+    unseen = frozenset(get_unseen_labels(dataset.db))
     return Examples(classes, parts, moments, (), class_counts, unseen)
 
 
-def _unseen(dataset: Dataset) -> frozenset[str]:
-    return frozenset(get_unseen_labels(dataset.db))
-
-
-def _class_weights(
+def _mean_class_weights(
     train: Sequence[Sample], classes: Sequence[str], shares: Mapping[str, SampleWeight]
 ) -> tuple[float, ...]:
-    """Return the mean weight of each class; nothing where all weigh alike."""
-    weighed = {label: [1.0] for label in classes}
+    """Return the mean weight of each class, or () if all are 1."""
+    weights = {label: [1.0] for label in classes}
     for sample in train:
-        weighed[str(sample.label)].append(shares.get(sample.key, DEFAULT_WEIGHT).weight)
-    means = tuple(sum(values[1:]) / max(len(values) - 1, 1) for values in weighed.values())
+        weights[str(sample.label)].append(shares.get(sample.key, DEFAULT_WEIGHT).weight)
+    means = tuple(sum(values[1:]) / max(len(values) - 1, 1) for values in weights.values())
     return () if set(means) <= {1.0} else means
 
 
@@ -150,8 +143,8 @@ def load_arrays(
 ) -> Arrays:
     """Read the pixels of a split, in the order of its samples.
 
-    They are decoded once and mapped into memory from the dataset's cache. Samples whose pictures
-    cannot be read are left out. Raises `InputUnusable` when that is all of the split.
+    They are decoded once and memory-mapped from the cache of the dataset. Unreadable samples are
+    left out. Raises `InputUnusable` if none is readable.
     """
     samples = examples.splits[split]
     sources = list(pixel_sources(dataset, samples))
@@ -164,16 +157,15 @@ def load_arrays(
 
 
 def unreadable_images_error(count: int, split: str = "") -> InputUnusable:
-    """Return the error for `count` pictures (of a split) none of which can be read."""
-    place = f" of {split}" if split else ""
+    """Return the error for `count` images (of a split) that are all unreadable."""
+    where = f" of {split}" if split else ""
     return InputUnusable(
-        f"none of the {count} pictures{place} can be read",
-        "put the images folder of the dataset back",
+        f"all {count} images{where} are unreadable", "restore the images folder of the dataset"
     )
 
 
 def pixel_sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[PixelSource]:
-    """Yield where the pixels of these samples are; nothing for one whose image is unknown."""
+    """Yield the pixel source of each sample whose image is in the catalogue."""
     for sample in samples:
         image = dataset.images.get(sample.image)
         if image is not None:
@@ -184,10 +176,10 @@ def pixel_sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[Pixel
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
-    """The pictures of one split.
+    """The images of one split.
 
-    `x` is uint8, N x C x H x W, C 1 (grayscale) or 3 (RGB), and may be a file mapped into memory;
-    `y` is int64, N, the index of the class; `keys` are the N sample keys.
+    `x` is uint8, N x C x H x W, with C 1 (grayscale) or 3 (RGB), and may be memory-mapped; `y` are
+    class numbers (int64, N), `keys` the sample keys (N).
     """
 
     x: Pixels
@@ -204,223 +196,225 @@ class Arrays:
         return len(self.keys)
 
     def pick(self, index: npt.NDArray[np.int64]) -> Pixels:
-        """Return a copy of the pictures at `index`, N x C x H x W, channels last in memory."""
-        last = np.ascontiguousarray(self.x.transpose(0, 2, 3, 1)[index])
-        return last.transpose(0, 3, 1, 2)
+        """Return a copy of the images at `index`, N x C x H x W, channels last in memory."""
+        channels_last = np.ascontiguousarray(self.x.transpose(0, 2, 3, 1)[index])
+        return channels_last.transpose(0, 3, 1, 2)
 
 
 Floats = npt.NDArray[np.float64]
-_SAME = 1e-9
+_EPSILON = 1e-9
 
 
 def compute_prior_shift(examples: Examples, settings: Settings) -> Floats:
-    """Return log(share in train / share as it was learnt) of each class, less its mean.
+    """Return log(share of a class before balancing / share in training), centered (C).
 
-    Empty where they are the same, and for triplets: likenesses to known pictures hold no prior.
+    Empty if they are equal, and for triplets: similarities to known images have no class prior.
     """
     if isinstance(settings, Triplet):
         return np.zeros(0)
     counts = Counter(str(sample.label) for sample in examples.splits["train"])
-    learnt = np.array([counts[name] for name in examples.classes], dtype=np.float64)
+    balanced = np.array([counts[name] for name in examples.classes], dtype=np.float64)
     if settings.balance != "none":
-        learnt = np.ones_like(learnt)
+        balanced = np.ones_like(balanced)
     elif examples.weights:
-        learnt = learnt * np.array(examples.weights)
-    there = np.array([examples.class_counts.get(name, counts[name]) for name in examples.classes])
-    shift = np.log(there / there.sum()) - np.log(learnt / learnt.sum())
+        balanced = balanced * np.array(examples.weights)
+    actual = np.array([examples.class_counts.get(name, counts[name]) for name in examples.classes])
+    shift = np.log(actual / actual.sum()) - np.log(balanced / balanced.sum())
     shift -= shift.mean()
-    return shift if np.abs(shift).max() > _SAME else np.zeros(0)
+    return shift if np.abs(shift).max() > _EPSILON else np.zeros(0)
 
 
-SHARE = 0.125
-"""Of each class in train, about."""
+VAL_SHARE = 0.125
+"""Approximate share of each class that is split off for val."""
 MIN_CLASS_SIZE = 8
-"""Pictures from which a class can spare one for val: of three, one is a third of what there is to
-learn from (docs/experiments.md)."""
-_FIX = "give it a share of its own: labeler split --ratio 8:1:1"
+"""Smallest class that is split: of three images, one is a third of the training data
+(docs/experiments.md)."""
+_VAL_FIX = "to give it a share: labeler split --ratio 8:1:1"
 
 
 def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
-    """Return the examples, where val is empty with one cut from train; and what to say of it.
+    """Return the examples with a val, split off train if it is empty, and a notice about it.
 
-    No moment is on both sides, and every class keeps most of its pictures in train. A class of
-    a single group, or of fewer than `MIN_CLASS_SIZE` images, stays in train as a whole. Unseen labels
-    are not counted, and never are val.
+    Groups stay together and every class keeps most of its images in train. A class with a single
+    group or fewer than `MIN_CLASS_SIZE` images stays in train. Unreviewed labels never are val.
     """
     train = examples.splits["train"]
     if examples.splits["val"] or not train:
         return examples, None
     moments = examples.moments
-    seen = [sample for sample in train if sample.key not in examples.unseen]
-    taken = _taken(seen, moments, seed)
-    if not taken:
-        return examples, f"val is empty and nothing can be cut from train for it; {_FIX}"
+    reviewed = [sample for sample in train if sample.key not in examples.unseen]
+    val_moments = _choose_val_moments(reviewed, moments, seed)
+    if not val_moments:
+        return examples, f"val is empty and train is too small to split off one; {_VAL_FIX}"
     parts = {
-        name: tuple(s for s in train if (moments[s.key] in taken) is (name == "val"))
+        name: tuple(s for s in train if (moments[s.key] in val_moments) is (name == "val"))
         for name in ("train", "val")
     }
-    # Copies that balancing made would count twice.
-    judges = {one.key: one for one in parts["val"] if one.key not in examples.unseen}
-    parts["val"] = tuple(judges.values())
-    told = (
-        f"val is empty: {len(parts['val'])} of the {len({s.key for s in train})} pictures of train "
-        f"(whole moments) watch the training instead of teaching it; {_FIX}"
+    # Without the copies of oversampling, which would count twice.
+    val = {sample.key: sample for sample in parts["val"] if sample.key not in examples.unseen}
+    parts["val"] = tuple(val.values())
+    notice = (
+        f"val is empty: {len(parts['val'])} of the {len({s.key for s in train})} images of train "
+        f"(whole groups) are used as val; {_VAL_FIX}"
     )
-    return replace(examples, splits=examples.splits | parts), told
+    return replace(examples, splits=examples.splits | parts), notice
 
 
-def _taken(train: Sequence[Sample], moments: Mapping[str, str], seed: int) -> set[str]:
-    """Moments for val: drawn one by one, while none of their classes gets too many."""
+def _choose_val_moments(train: Sequence[Sample], moments: Mapping[str, str], seed: int) -> set[str]:
+    """Draw groups for val in random order, up to the limit of each class."""
     members: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for sample in train:
         members[moments[sample.key]].add((sample.key, str(sample.label)))
-    sizes = {name: Counter(label for _, label in found) for name, found in members.items()}
-    there: Counter[str] = Counter()
+    sizes = {name: Counter(label for _, label in pairs) for name, pairs in members.items()}
+    totals: Counter[str] = Counter()
     for size in sizes.values():
-        there.update(size)
-    most = {label: round(SHARE * n) if n >= MIN_CLASS_SIZE else 0 for label, n in there.items()}
-    taken, have = set(), Counter[str]()
+        totals.update(size)
+    limits = {
+        label: round(VAL_SHARE * n) if n >= MIN_CLASS_SIZE else 0 for label, n in totals.items()
+    }
+    chosen, counts = set(), Counter[str]()
     for name in np.random.default_rng(seed).permutation(sorted(sizes)).tolist():
-        if all(have[label] + n <= most[label] for label, n in sizes[name].items()):
-            taken.add(name)
-            have.update(sizes[name])
-    return taken
+        if all(counts[label] + n <= limits[label] for label, n in sizes[name].items()):
+            chosen.add(name)
+            counts.update(sizes[name])
+    return chosen
 
 
 Moments = dict[str, list[Sample]]
 
 
 def make_folds(
-    examples: Examples, folds: int, seed: int, dealt: Mapping[str, int] | None = None
+    examples: Examples, folds: int, seed: int, assigned: Mapping[str, int] | None = None
 ) -> Iterator[Examples]:
     """Yield the examples of each fold: the fold as test, the rest as train, nothing as val.
 
-    A class with a single moment is in every train, and so is a moment without a label that somebody
-    has looked at: none other is judged. Which fold each sample is in (by key, from 1 on) may have
-    been `dealt` before. Raises `InputUnusable` where fewer moments than folds are
-    left, or there is one class.
+    The only group of a class, and groups without a reviewed label, are in every train. Folds may
+    be `assigned` already (from 1, by key). Raises `InputUnusable` if there are fewer groups than
+    folds, or one class.
     """
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
     moments: Moments = defaultdict(list)
     for key in sorted(samples):
         moments[examples.moments[key]].append(samples[key])
     names = [str(name) for name in np.random.default_rng(seed).permutation(sorted(moments))]
-    judging = find_holdout_moments(examples, dealt)
-    judged = [name for name in names if name in judging]
-    if len(judged) < folds or len(examples.classes) < 2:
+    holdout = find_holdout_moments(examples, assigned)
+    holdout_names = [name for name in names if name in holdout]
+    if len(holdout_names) < folds or len(examples.classes) < 2:
         raise InputUnusable(
-            f"{folds} folds need {folds} moments of classes that have several, and two classes; "
-            f"there are {len(judged)} and {len(examples.classes)}",
-            "label more pictures, or take fewer folds: --folds 2",
+            f"{folds} folds need {folds} groups of classes with several groups, and two classes; "
+            f"there are {len(holdout_names)} and {len(examples.classes)}",
+            "label more images, or use fewer folds: --folds 2",
         )
     parts = (
-        _as_dealt(judging, judged, folds, dealt) if dealt else assign_folds(judging, judged, folds)
+        _assigned_folds(holdout, holdout_names, folds, assigned)
+        if assigned
+        else assign_folds(holdout, holdout_names, folds)
     )
     for fold in parts:
-        held = _spared(moments, fold, names)
-        rest = [name for name in names if name not in held]
+        test = _without_last_of_class(moments, fold, names)
+        train = [name for name in names if name not in test]
         splits = {
-            "train": _samples(moments, rest),
+            "train": _collect_samples(moments, train),
             "val": (),
-            "test": _samples(judging, sorted(held)),
+            "test": _collect_samples(holdout, sorted(test)),
         }
         yield replace(examples, splits=splits, weights=())
 
 
-def find_holdout_moments(examples: Examples, dealt: Mapping[str, int] | None = None) -> Moments:
-    """Return the moments that folds can hold out, with the samples that somebody has looked at.
+def find_holdout_moments(examples: Examples, assigned: Mapping[str, int] | None = None) -> Moments:
+    """Return the groups that folds can hold out, with their reviewed samples.
 
-    Their classes have several moments. Where samples were `dealt` before, others are not judged.
+    Their classes have several groups. If folds are `assigned`, other samples are left out.
     """
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
     moments: Moments = defaultdict(list)
-    seen: Moments = defaultdict(list)
+    reviewed: Moments = defaultdict(list)
     for key in sorted(samples):
         moments[examples.moments[key]].append(samples[key])
-        if key not in examples.unseen and (not dealt or key in dealt):
-            seen[examples.moments[key]].append(samples[key])
-    lone = _lone(moments)
-    return {name: found for name, found in seen.items() if name not in lone}
+        if key not in examples.unseen and (not assigned or key in assigned):
+            reviewed[examples.moments[key]].append(samples[key])
+    single = _single_moments(moments)
+    return {name: members for name, members in reviewed.items() if name not in single}
 
 
 def split_stratified_groups(
-    y: Indices, groups: Indices, most: int, seed: int
+    y: Indices, groups: Indices, max_folds: int, seed: int
 ) -> list[tuple[Indices, Indices]]:
-    """Cut rows into (the rest, a fold), whole groups at a time, classes alike in each.
+    """Return (train rows, test rows) of stratified folds that keep groups together.
 
-    `y` and `groups` number the class and the group of each row. There are `most` folds, or as
-    many as there are groups, or members of the largest class; none where that is less than two.
+    `y` and `groups` (N each) are class and group numbers. There are at most as many folds as
+    groups, or as members of the largest class; none if that is less than two.
     """
-    folds = min(most, len(np.unique(groups)), int(np.bincount(y).max()))
+    folds = min(max_folds, len(np.unique(groups)), int(np.bincount(y).max()))
     if folds < 2:
         return []
     from sklearn.model_selection import StratifiedGroupKFold
 
     with warnings.catch_warnings():
-        # Of classes with fewer members than folds: some folds then go without them.
+        # Classes with fewer members than folds are missing from some folds.
         warnings.simplefilter("ignore", UserWarning)
-        cut = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-        return list(cut.split(y, y, groups))
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        return list(splitter.split(y, y, groups))
 
 
 def assign_folds(
     moments: Mapping[str, Sequence[Sample]], names: Sequence[str], folds: int
 ) -> list[list[str]]:
-    """Deal the moments out so that every fold has about as many samples of each class."""
+    """Assign groups so that every fold has about as many samples of each class."""
     parts: list[list[str]] = [[] for _ in range(folds)]
-    held: list[Counter[str]] = [Counter() for _ in range(folds)]
+    counts: list[Counter[str]] = [Counter() for _ in range(folds)]
     for name in sorted(names, key=lambda name: -len(moments[name])):
         labels = Counter(str(sample.label) for sample in moments[name])
         main = min(labels, key=lambda label: (-labels[label], label))
-        to = min(range(folds), key=lambda at: (held[at][main], held[at].total(), at))
-        parts[to].append(name)
-        held[to] += labels
+        fold = min(range(folds), key=lambda f: (counts[f][main], counts[f].total(), f))
+        parts[fold].append(name)
+        counts[fold] += labels
     return parts
 
 
-def _as_dealt(
-    moments: Moments, names: Sequence[str], folds: int, dealt: Mapping[str, int]
+def _assigned_folds(
+    moments: Moments, names: Sequence[str], folds: int, assigned: Mapping[str, int]
 ) -> list[list[str]]:
-    """Return the folds as they were dealt; a moment is where most of its samples are."""
+    """Return the assigned folds; a group is where most of its samples are."""
     parts: list[list[str]] = [[] for _ in range(folds)]
     for name in names:
-        places = Counter(dealt[sample.key] for sample in moments[name])
-        parts[places.most_common(1)[0][0] - 1].append(name)
+        votes = Counter(assigned[sample.key] for sample in moments[name])
+        parts[votes.most_common(1)[0][0] - 1].append(name)
     return parts
 
 
-def _lone(moments: Moments) -> set[str]:
-    """Moments that hold all there is of a class."""
-    places: dict[str, set[str]] = defaultdict(set)
+def _single_moments(moments: Moments) -> set[str]:
+    """Return the groups that are the only one of a class."""
+    moments_by_label: dict[str, set[str]] = defaultdict(set)
     for name, samples in moments.items():
         for sample in samples:
-            places[str(sample.label)].add(name)
-    return {next(iter(names)) for names in places.values() if len(names) == 1}
+            moments_by_label[str(sample.label)].add(name)
+    return {next(iter(names)) for names in moments_by_label.values() if len(names) == 1}
 
 
-def _spared(moments: Moments, fold: Sequence[str], names: Sequence[str]) -> set[str]:
-    """Return the fold without moments that hold the last of a class which the others lack."""
-    held = set(fold)
-    there = {label for name in names if name not in held for label in _labels(moments[name])}
-    return {name for name in fold if _labels(moments[name]) <= there}
+def _without_last_of_class(moments: Moments, fold: Sequence[str], names: Sequence[str]) -> set[str]:
+    """Return the fold without groups whose classes would be missing from train."""
+    train = set(names) - set(fold)
+    labels = {label for name in train for label in _labels(moments[name])}
+    return {name for name in fold if _labels(moments[name]) <= labels}
 
 
 def _labels(samples: Sequence[Sample]) -> set[str]:
     return {str(sample.label) for sample in samples}
 
 
-def _samples(moments: Moments, names: Sequence[str]) -> tuple[Sample, ...]:
-    found = [sample for name in names for sample in moments[name]]
-    return tuple(sorted(found, key=lambda sample: sample.key))
+def _collect_samples(moments: Moments, names: Sequence[str]) -> tuple[Sample, ...]:
+    samples = [sample for name in names for sample in moments[name]]
+    return tuple(sorted(samples, key=lambda sample: sample.key))
 
 
 def compute_class_weights(
     y: npt.NDArray[np.int64], classes: int, balance: str, weights: Sequence[float] = ()
 ) -> npt.NDArray[np.float32]:
-    """Return the weight of each class in the loss, float32.
+    """Return the class weights of the loss (float32).
 
-    With balance 'weights' every class counts as much as any other; else as `weights` (by the
-    labeler's own balancing), or all samples alike.
+    With balance 'weights' all classes count equally; otherwise they are `weights` (set by `labeler
+    balance`), or 1.
     """
     if balance == "weights":
         counts = np.bincount(y, minlength=classes)
@@ -429,21 +423,21 @@ def compute_class_weights(
 
 
 def check_classes(y: npt.NDArray[np.int64], classes: Sequence[str]) -> None:
-    """Raise `InputUnusable` where there is nothing to tell apart, or a class without samples."""
+    """Raise `InputUnusable` for fewer than two classes, or a class without samples."""
     if len(classes) < 2:
         raise InputUnusable(
-            f"A classifier needs at least 2 classes, and there is {len(classes)}.",
-            "Label pictures of another class, then split again: labeler split",
+            f"at least 2 classes are needed, but there is {len(classes)}",
+            "label images of another class, then split again: labeler split",
         )
     if not len(y):
         raise InputUnusable(
-            "There is no picture to train on: the train split is empty.",
-            "Label pictures, then split them: labeler split",
+            "no images to train on: train is empty",
+            "label images, then split them: labeler split",
         )
     counts = np.bincount(y, minlength=len(classes))
-    bare = [name for name, count in zip(classes, counts, strict=True) if count == 0]
-    if bare:
+    empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
+    if empty:
         raise InputUnusable(
-            f"No training picture for: {', '.join(bare)}.",
-            "Label more pictures of it, or give train a larger share: labeler split --ratio 8:1:1",
+            f"no training images of: {', '.join(empty)}",
+            "label more of them, or give train a larger share: labeler split --ratio 8:1:1",
         )

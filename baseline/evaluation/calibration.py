@@ -1,9 +1,8 @@
-"""Scores as probabilities that can be believed: temperature scaling that small samples cannot fool.
+"""Temperature scaling that is robust on small samples.
 
 Scores are divided by one temperature (Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern
-Neural Networks", 2017). On a few pictures its likeliest value is noise, so it is the mode of a
-posterior whose prior holds it near 1, where the network is believed as it is; and it is left at 1
-where the evidence is no more than chance gives.
+Neural Networks", 2017). On few images its maximum likelihood estimate is noise, so it is the mode
+of a posterior whose prior is centered at 1; and it stays at 1 without evidence beyond chance.
 """
 
 from __future__ import annotations
@@ -15,34 +14,33 @@ import numpy as np
 
 from baseline.evaluation.outputs import Floats, Indices, Scores, log_softmax
 from gleanset.binomial import FEW
-from gleanset.html.words import count, percent
+from gleanset.html.words import count
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
-SPREAD = 0.6
-"""Scale of the prior on the logarithm of the temperature: Student's t of 2 degrees of freedom,
-whose tails let a network be as loud as much evidence says."""
-SHARE = 0.5
-"""Deviation of the prior on the share of the shift, which is held at none."""
+LOG_TEMPERATURE_SCALE = 0.6
+"""Scale of the prior on the logarithm of the temperature: Student's t with 2 degrees of freedom,
+whose heavy tails allow any temperature given enough evidence."""
+SHIFT_SHARE_DEVIATION = 0.5
+"""Standard deviation of the prior on the share of the shift, which is centered at 0."""
 HALF_EVIDENCE_GROUPS = 15
-"""Moments whose evidence counts half; that of M counts M / (M + HALF) of what it says. A handful
-without a mistake is likely even where the network is too sure."""
+"""Groups whose evidence counts half; that of M groups counts M / (M + this). A handful without an
+error is likely even for an overconfident network."""
 MIN_EVIDENCE_NATS = 20.0
-"""Evidence that changes scores at all: so many nats, divided by the number of moments. Where those
-are few, chance alone makes some temperature look better than 1."""
+"""Evidence needed to change scores, in nats divided by the number of groups. With few groups,
+chance alone makes some temperature look better than 1."""
 BINS = 15
-"""As in the paper, so that figures can be compared."""
-_GRID = 40
-_ALIKE = 0.05
-"""Temperatures within this of 1, and shares below it, change next to nothing."""
+"""As in the paper, for comparability."""
+_GRID_STEPS = 40
+_NEGLIGIBLE = 0.05
+"""Temperatures within this of 1, and shares below it, have almost no effect."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreCalibration:
-    """How scores become probabilities, and what that was learnt from.
+    """Calibration of scores, fitted on `pictures` images of `moments` groups.
 
-    Scores are divided by `temperature`, then `offsets` (one a class, or none) are added: `share`
-    (0..1) of the shift that balancing the classes in training may have made, None where nothing was
-    balanced. It was fitted on so many `pictures` of so many `moments`.
+    Scores are divided by `temperature`, then `offsets` (by class, or none) are added: `share`
+    (0..1) of the shift that class balancing may have caused, None if nothing was balanced.
     """
 
     temperature: float = 1.0
@@ -52,39 +50,27 @@ class ScoreCalibration:
     moments: int = 0
 
     def apply(self, logits: Scores) -> Floats:
-        """Return the scores N x C whose softmax are the probabilities."""
+        """Return calibrated scores (N x C): their softmax are the probabilities."""
         return calibrate_scores(logits, self.temperature, self.offsets)
 
     def describe(self) -> str:
-        """Say what was done, in a sentence."""
+        """Return what was fitted as a line."""
         if self.pictures < 2:
-            words = "scores are left as the network gives them: there is nothing to calibrate by"
-            balanced = "; classes were balanced in training: rare ones may be given too much"
-            return words + ("" if self.share is None else balanced)
-        source = f"{count(self.pictures, 'picture')} ({count(self.moments, 'moment')}) of val"
-        words = f"temperature {self.temperature:.2f}, by {source}"
-        if abs(self.temperature - 1) <= _ALIKE:
-            left = f"temperature left at {self.temperature:.2f}"
-            words = f"{left}: {source} show no sure need of another"
+            balanced = "; class balancing is not corrected for" if self.share is not None else ""
+            return f"not calibrated: no images in val{balanced}"
+        source = f"{count(self.pictures, 'image')} of val, {count(self.moments, 'group')}"
+        words = f"temperature {self.temperature:.2f} ({source})"
+        if abs(self.temperature - 1) <= _NEGLIGIBLE:
+            words += ", not significantly different from 1"
         if self.share is None:
             return words
-        if self.share < _ALIKE:
-            return (
-                f"{words}; classes were balanced in training: nothing is taken back, for val shows "
-                "no sure effect of it"
-            )
-        return (
-            f"{words}; classes were balanced in training, of whose effect {percent(self.share)} "
-            "are taken back, as far as val shows it: probabilities are for classes as common as in "
-            "train"
-        )
+        if self.share < _NEGLIGIBLE:
+            return f"{words}; no significant effect of class balancing"
+        return f"{words}; {self.share:.0%} of the effect of class balancing corrected"
 
 
 def calibrate_scores(logits: Scores, temperature: float, offsets: Sequence[float] = ()) -> Floats:
-    """Return the scores N x C divided by the temperature, `offsets` (C, or none) added.
-
-    Their softmax are the calibrated probabilities.
-    """
+    """Divide scores (N x C) by the temperature and add `offsets` (C, or none)."""
     scores: Floats = logits.astype(np.float64) / temperature
     return scores + np.array(offsets) if len(offsets) else scores
 
@@ -92,20 +78,16 @@ def calibrate_scores(logits: Scores, temperature: float, offsets: Sequence[float
 def fit_calibration(
     logits: Scores, y: Indices, moments: Sequence[str], shift: Floats | None = None
 ) -> ScoreCalibration:
-    """Fit the calibration of scores N x C by their classes `y` (N), none where nothing is to fit.
+    """Fit the calibration of scores (N x C) with true classes `y` (N) and groups `moments` (N).
 
-    `moments` (N) names what is right or wrong together: frames of one scene are one witness. Every
-    picture weighs alike, as in the log loss, but they are as much evidence as their moments.
-    `shift` (C, or empty) is the logarithm of how much rarer each class is than was learnt
-    (`compute_prior_shift`).
+    Images have equal weight, as in the log loss, but the amount of evidence is that of their
+    groups. `shift` (C, or empty) is from `compute_prior_shift`.
     """
     pictures, classes = logits.shape
-    witnesses = len(set(moments))
+    groups = len(set(moments))
     shifted = shift is not None and len(shift) > 0
     if pictures < 2 or classes < 2:
-        return ScoreCalibration(
-            share=0.0 if shifted else None, pictures=pictures, moments=witnesses
-        )
+        return ScoreCalibration(share=0.0 if shifted else None, pictures=pictures, moments=groups)
     added = shift if shift is not None and shifted else np.zeros(classes)
     scores = logits.astype(np.float64)
 
@@ -113,49 +95,51 @@ def fit_calibration(
         calibrated = log_softmax(scores / np.exp(log_temperature) + share * added)
         return float(-calibrated[np.arange(pictures), y].mean())
 
-    evidence = witnesses**2 / (witnesses + HALF_EVIDENCE_GROUPS)
+    evidence = groups**2 / (groups + HALF_EVIDENCE_GROUPS)
 
     def cost(log_temperature: float, share: float) -> float:
-        """The negative logarithm of the posterior, less a constant."""
-        prior = 1.5 * np.log1p((log_temperature / SPREAD) ** 2 / 2) + (share / SHARE) ** 2 / 2
+        """Return the negative log posterior, up to a constant."""
+        prior = 1.5 * np.log1p((log_temperature / LOG_TEMPERATURE_SCALE) ** 2 / 2)
+        prior += (share / SHIFT_SHARE_DEVIATION) ** 2 / 2
         return evidence * loss(log_temperature, share) + float(prior)
 
-    best, share = _lowest(lambda at: cost(at, 0.0)), 0.0
+    best, share = _minimize_cost(lambda log_temperature: cost(log_temperature, 0.0)), 0.0
     if shifted:
-        best, share = _lowest_of_two(cost, best)
-    if witnesses * (loss(0.0, 0.0) - loss(best, share)) < MIN_EVIDENCE_NATS / witnesses:
+        best, share = _minimize_with_shift(cost, best)
+    if groups * (loss(0.0, 0.0) - loss(best, share)) < MIN_EVIDENCE_NATS / groups:
         best, share = 0.0, 0.0
     return ScoreCalibration(
         temperature=float(np.exp(best)),
         offsets=tuple(map(float, share * added)) if share else (),
         share=share if shifted else None,
         pictures=pictures,
-        moments=witnesses,
+        moments=groups,
     )
 
 
-def _lowest(cost: Callable[[float], float]) -> float:
-    """Return the log temperature where `cost` is least, by a grid first: it may dip twice."""
+def _minimize_cost(cost: Callable[[float], float]) -> float:
+    """Return the log temperature of least cost; a grid comes first as there may be two minima."""
     from scipy.optimize import minimize_scalar
 
-    grid = np.linspace(np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE), _GRID + 1)
+    grid = np.linspace(np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE), _GRID_STEPS + 1)
     costs = [cost(float(log_temperature)) for log_temperature in grid]
-    at = int(np.argmin(costs))
-    near = grid[max(at - 1, 0)], grid[min(at + 1, _GRID)]
-    fitted = minimize_scalar(cost, bounds=near, method="bounded", options={"xatol": 1e-5})
-    return float(fitted.x if fitted.fun <= costs[at] else grid[at])
+    step = int(np.argmin(costs))
+    bounds = grid[max(step - 1, 0)], grid[min(step + 1, _GRID_STEPS)]
+    fit = minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 1e-5})
+    return float(fit.x if fit.fun <= costs[step] else grid[step])
 
 
-def _lowest_of_two(
+def _minimize_with_shift(
     cost: Callable[[float, float], float], log_temperature: float
 ) -> tuple[float, float]:
-    """Return a log temperature, begun at one without a shift, and the share of the shift."""
+    """Return the log temperature and share of least cost, starting from that without a shift."""
     from scipy.optimize import minimize
 
     starts = [(log_temperature, 0.0), (log_temperature, 0.5), (0.0, 1.0)]
-    ends = ((np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)), (0.0, 1.0))
+    bounds = ((np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE)), (0.0, 1.0))
     fits = [
-        minimize(lambda at: cost(*at), start, method="L-BFGS-B", bounds=ends) for start in starts
+        minimize(lambda point: cost(*point), start, method="L-BFGS-B", bounds=bounds)
+        for start in starts
     ]
     best = min(fits, key=lambda fit: float(fit.fun))
     return float(best.x[0]), float(best.x[1])
@@ -163,10 +147,7 @@ def _lowest_of_two(
 
 @dataclass(frozen=True, slots=True)
 class ConfidenceBin:
-    """Answers whose confidence lies above `low` up to `high`: their mean, and how many are right.
-
-    `confidence` and `accuracy` are 0 where there are none.
-    """
+    """Predictions with a confidence in (`low`, `high`]; both means are 0 for an empty bin."""
 
     low: float
     high: float
@@ -177,9 +158,9 @@ class ConfidenceBin:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationError:
-    """`ece` is the mean distance of confidence and accuracy over the bins, weighted by count.
+    """Expected calibration error: |confidence - accuracy| averaged over bins, weighted by count.
 
-    `log_loss` is that of the same probabilities, where it is told.
+    `log_loss` is that of the same probabilities, if computed.
     """
 
     ece: float
@@ -188,27 +169,27 @@ class CalibrationError:
 
 
 def calibration_error(probabilities: Floats, y: Indices, bins: int = BINS) -> CalibrationError:
-    """Return how far confidences (each row's greatest probability) are from the share right."""
-    confidences, right = probabilities.max(1), probabilities.argmax(1) == y
-    numbers = _bin_of(confidences, bins)
+    """Return the expected calibration error of probabilities (N x C) with true classes (N)."""
+    confidences, correct = probabilities.max(1), probabilities.argmax(1) == y
+    numbers = _bin_numbers(confidences, bins)
     counts = np.bincount(numbers, minlength=bins)
-    some = np.maximum(counts, 1)
-    confidence = np.bincount(numbers, confidences, minlength=bins) / some
-    accuracy = np.bincount(numbers, right, minlength=bins) / some
+    divisors = np.maximum(counts, 1)
+    confidence = np.bincount(numbers, confidences, minlength=bins) / divisors
+    accuracy = np.bincount(numbers, correct, minlength=bins) / divisors
     ece = float((counts * np.abs(confidence - accuracy)).sum() / max(len(y), 1))
     columns = (counts.tolist(), confidence.tolist(), accuracy.tolist())
     rows = enumerate(zip(*columns, strict=True))
     return CalibrationError(
-        ece, tuple(ConfidenceBin(at / bins, (at + 1) / bins, *row) for at, row in rows)
+        ece, tuple(ConfidenceBin(n / bins, (n + 1) / bins, *row) for n, row in rows)
     )
 
 
 @dataclass(frozen=True, slots=True)
 class ClassCalibration:
-    """One class: `expected` is the mean probability it is given, `share` how often it is true.
+    """Calibration of the probability of one class.
 
-    `ece` is the mean distance of both over the bins of its probability, weighted by count. The
-    class has `moments`; where they are `few`, its figures are mostly chance.
+    `expected` is its mean probability, `share` its actual share, `ece` their mean distance over
+    bins. If the number of groups (`moments`) is `few`, these are mostly chance.
     """
 
     name: str
@@ -221,8 +202,7 @@ class ClassCalibration:
 
 @dataclass(frozen=True, slots=True)
 class ClasswiseError:
-    """`ece` is the plain mean over the classes; `warning` names those that val or test show little
-    of, and is empty where there are none."""
+    """Classwise ECE: `ece` is the mean over classes; `warning` lists classes with few groups."""
 
     ece: float
     classes: tuple[ClassCalibration, ...]
@@ -232,32 +212,32 @@ class ClasswiseError:
 def classwise_error(
     probabilities: Floats, y: Indices, moments: Sequence[str], classes: Sequence[str]
 ) -> ClasswiseError:
-    """Return how far the probability (N x C) of each class is from how often it is true."""
-    named = np.array(moments, dtype=np.str_)
+    """Return the calibration error of each class's probability (N x C)."""
+    groups = np.array(moments, dtype=np.str_)
     rows = []
-    for at, name in enumerate(classes):
-        probability, true = probabilities[:, at], y == at
-        off = np.bincount(_bin_of(probability, BINS), probability - true, minlength=BINS)
-        several = len(np.unique(named[true]))
-        pictures = max(len(y), 1)
+    images = max(len(y), 1)
+    for number, name in enumerate(classes):
+        probability, true = probabilities[:, number], y == number
+        gaps = np.bincount(_bin_numbers(probability, BINS), probability - true, minlength=BINS)
+        class_groups = len(np.unique(groups[true]))
         rows.append(
             ClassCalibration(
                 name,
-                expected=float(probability.sum() / pictures),
-                share=float(true.sum() / pictures),
-                ece=float(np.abs(off).sum() / pictures),
-                moments=several,
-                few=several < FEW,
+                expected=float(probability.sum() / images),
+                share=float(true.sum() / images),
+                ece=float(np.abs(gaps).sum() / images),
+                moments=class_groups,
+                few=class_groups < FEW,
             )
         )
     few = [row.name for row in rows if row.few]
     others = " and others" if len(few) > 8 else ""
-    warning = f"fewer than {FEW} moments, so mostly chance: {', '.join(few[:8])}{others}"
+    warning = f"fewer than {FEW} groups, mostly chance: {', '.join(few[:8])}{others}"
     mean = float(np.mean([row.ece for row in rows]))
     return ClasswiseError(mean, tuple(rows), warning if few else "")
 
 
-def _bin_of(confidence: Floats, bins: int) -> Indices:
-    """Return the bin of each: bin i is for those above i / bins, up to (i + 1) / bins."""
+def _bin_numbers(confidence: Floats, bins: int) -> Indices:
+    """Return bin numbers; bin i is (i / bins, (i + 1) / bins]."""
     number: Indices = np.ceil(confidence * bins).astype(np.int64) - 1
     return np.clip(number, 0, bins - 1)

@@ -1,4 +1,4 @@
-"""Runs compared on the images that all of them were judged on."""
+"""Comparison of runs on the images that all of them were evaluated on."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from gleanset.errors import InputUnusable
 
 @dataclass(frozen=True, slots=True)
 class ComparedRun:
-    """One run. All figures are of its calibrated scores, as it answers.
+    """Metrics of one run, by its calibrated scores.
 
-    `seconds` is the whole training, `parameters` None where the run did not record them,
-    `size` bytes of weights; `against` compares it with the first run.
+    `seconds` is the duration of the training, `parameters` None if not recorded, `size` the
+    weights in bytes, `against` the comparison with the first run.
     """
 
     run: str
@@ -49,10 +49,7 @@ class ComparedRun:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All runs on the `count` pictures of `split` that they share; `left_out` are not shared.
-
-    These pictures are of so many `moments`; `effective_moments` of equal size would tell as much.
-    """
+    """Runs on the `count` images of `split` that all have outputs for; others are `left_out`."""
 
     split: str
     count: int
@@ -64,13 +61,13 @@ class Comparison:
 
     @property
     def few(self) -> str:
-        """A warning where they were compared on few moments."""
+        """A warning if there are few groups, or empty."""
         return few(self.moments, self.effective_moments)
 
 
 @dataclass(frozen=True, slots=True)
-class _JudgedOutputs:
-    """What one run answers, calibrated; labels are class names: runs may number them otherwise."""
+class _CalibratedOutputs:
+    """Calibrated outputs of a run, with labels as names because numbers may differ by run."""
 
     run: str
     folder: Path
@@ -78,64 +75,66 @@ class _JudgedOutputs:
     outputs: Outputs
 
     def labels(self) -> dict[str, str]:
-        """Return the true class of each sample when the run was judged."""
+        """Return the label of each sample at the time of the evaluation, by key."""
         pairs = zip(self.outputs.keys, self.outputs.y, strict=True)
         return {key: self.classes[number] for key, number in pairs}
 
-    def shared(self, keys: Sequence[str]) -> _JudgedOutputs:
-        """Return the same of these samples alone, in this order."""
+    def select(self, keys: Sequence[str]) -> _CalibratedOutputs:
+        """Return the outputs of these samples, in this order."""
         rows = {key: row for row, key in enumerate(self.outputs.keys)}
         index = np.array([rows[key] for key in keys], dtype=np.int64)
         return replace(self, outputs=self.outputs.at(index))
 
 
 def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
-    """Compare runs by what they said when they were judged; nothing is computed anew.
+    """Compare runs by their stored outputs.
 
-    Raises `InputUnusable` for a run that is unknown or was not judged on the split, and where
-    the runs have no picture of it in common.
+    Raises `InputUnusable` for a run that is unknown or was not evaluated on the split, and if the
+    runs have no images in common.
     """
-    judged = [_read(dataset, run, split) for run in dict.fromkeys(runs)]
-    labels = [run.labels() for run in judged]
+    loaded = [_load_run(dataset, run, split) for run in dict.fromkeys(runs)]
+    labels = [run.labels() for run in loaded]
     in_all = set.intersection(*map(set, labels))
     keys = sorted(key for key in in_all if len({label[key] for label in labels}) == 1)
     if not keys:
         raise InputUnusable(
-            f"these runs have no picture of {split} in common, or not with the same label",
-            f"judge them on the present split: baseline evaluate RUN --split {split}",
+            f"the runs have no images of {split} with the same labels in common",
+            f"evaluate them on the current split: baseline evaluate RUN --split {split}",
         )
-    known = assign_moments(dataset.db, keys)
-    moments = [known[key] for key in keys]
-    shared = [run.shared(keys) for run in judged]
+    moment_by_key = assign_moments(dataset.db, keys)
+    moments = [moment_by_key[key] for key in keys]
+    shared = [run.select(keys) for run in loaded]
     counts = np.unique([labels[0][key] for key in keys], return_counts=True)[1]
     return Comparison(
         split,
         len(keys),
         len(set.union(*map(set, labels))) - len(keys),
         float(counts.max() / len(keys)),
-        tuple(_row(run, moments, shared[0]) for run in shared),
+        tuple(_compare_run(run, moments, shared[0]) for run in shared),
         len(set(moments)),
         effective_moments(moments),
     )
 
 
-def _read(dataset: Dataset, name: str, split: str) -> _JudgedOutputs:
+def _load_run(dataset: Dataset, name: str, split: str) -> _CalibratedOutputs:
     run = dataset.runs.get(name)
     if run is None or run.status != "done" or run.room != TRAINING_KIND:
-        raise InputUnusable(f"there is no finished run {name}", "see: gleanset list runs")
+        raise InputUnusable(f"no finished run {name}", "list the runs: gleanset list runs")
     folder = dataset.runs_folder / name
     outputs = load_outputs(folder).get(split)
     if outputs is None or not len(outputs):
         raise InputUnusable(
-            f"run {name} was not judged on {split}",
-            f"judge it: baseline evaluate {name} --split {split} {dataset.option}",
+            f"run {name} was not evaluated on {split}",
+            f"evaluate it: baseline evaluate {name} --split {split} {dataset.option}",
         )
     classes = tuple(read_metrics(folder).classes)
     scores = calibrate_with_rule(outputs.logits, classes, load_decision_rule(folder))
-    return _JudgedOutputs(name, folder, classes, replace(outputs, logits=scores))
+    return _CalibratedOutputs(name, folder, classes, replace(outputs, logits=scores))
 
 
-def _row(run: _JudgedOutputs, moments: Sequence[str], first: _JudgedOutputs) -> ComparedRun:
+def _compare_run(
+    run: _CalibratedOutputs, moments: Sequence[str], first: _CalibratedOutputs
+) -> ComparedRun:
     scores, y = run.outputs.logits, run.outputs.y
     figures = compute_classification_metrics(scores, y, run.outputs.keys, run.classes, 0)
     metrics = read_metrics(run.folder)

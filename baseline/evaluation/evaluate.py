@@ -1,4 +1,4 @@
-"""All figures of a run: when it was trained, and on the samples as they are now."""
+"""Evaluation of a run after its training, and again on the current samples."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ TEST = "test"
 
 @dataclass(frozen=True, slots=True)
 class RunEvaluation:
-    """The figures of each split, and some for all of them, as `RunMetrics` has them.
+    """The metrics of each split and of the whole run, as `RunMetrics` has them.
 
-    `looks` are those at test before this one; None where there is no test split.
+    `looks` counts the earlier evaluations on test; None without a test split.
     """
 
     splits: Mapping[str, SplitMetrics]
@@ -79,11 +79,10 @@ def evaluate_run(
     rule: DecisionRule,
     scratch: Path | None = None,
 ) -> RunEvaluation:
-    """Judge a new run on its splits by its rule, and keep what later questions need in its folder.
+    """Evaluate a new run on its splits; write `outputs.npz` and `answers.json`.
 
-    Written are `outputs.npz` and `answers.json`; the look at test is recorded. Splits without
-    pictures may be missing; outputs without distances are of a gallery. Raises what the disk
-    raises.
+    The test evaluation is recorded. Splits without images may be missing; outputs without
+    distances are of a gallery. Raises NotWritable or DiskFull.
     """
     samples = [sample for part in examples.splits.values() for sample in part]
     context = load_sample_context(dataset, samples, examples.moments)
@@ -96,9 +95,9 @@ def evaluate_run(
         gallery = part.distances is None
         familiarity = compute_output_familiarity(part, examples.classes, rule, gallery=gallery)
         splits[split] = compute_split_metrics(part, examples.classes, context, rule, familiarity)
-    right = {split: figures.accuracy for split, figures in splits.items()}
-    learnt = right.pop("train", None)
-    gap = {} if learnt is None else {split: learnt - share for split, share in right.items()}
+    accuracies = {split: figures.accuracy for split, figures in splits.items()}
+    on_train = accuracies.pop("train", None)
+    gap = {} if on_train is None else {s: on_train - value for s, value in accuracies.items()}
     looks = None
     if TEST in outputs:
         looks = SplitEvaluations(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train")
@@ -108,9 +107,9 @@ def evaluate_run(
 def fit_decision_rule(
     val: Outputs | None, examples: Examples, shift: Floats | None = None
 ) -> tuple[ScoreCalibration, DecisionRule]:
-    """Fit the calibration on val, none without pictures there; and the rule that applies it.
+    """Fit the calibration on val, if it has images, and return the rule that applies it.
 
-    `shift` is what balancing the classes may have done to the scores (`compute_prior_shift`).
+    `shift` is from `compute_prior_shift`.
     """
     fitted = ScoreCalibration(share=0.0 if shift is not None and len(shift) else None)
     if val is not None and len(val):
@@ -128,7 +127,7 @@ def compute_answer_metrics(
     familiarity: Floats | None,
     groups: Sequence[str],
 ) -> AnswerMetrics:
-    """Return what users get under a rule, by the `familiarity` of N images and their groups."""
+    """Return the metrics of what users get, by OOD scores (N) and groups (N)."""
     answers = decide(outputs.logits, classes, rule, familiarity).classes
     right = answers == outputs.y
     return AnswerMetrics(
@@ -146,11 +145,10 @@ def compute_split_metrics(
     rule: DecisionRule,
     familiarity: Floats | None = None,
 ) -> SplitMetrics:
-    """Return the figures of one split, their interval, calibration, and those of its parts.
+    """Return the metrics of one split with interval, calibration and subgroups.
 
-    All is by calibrated scores; `uncalibrated` holds log loss and calibration error of the scores
-    as the network gives them. Thresholds count for `answers` alone, that of familiarity where the
-    `familiarity` of the images (N) is known.
+    They are of calibrated scores; `uncalibrated` is without calibration. Thresholds count for
+    `answers` only; the one for "unknown" needs the OOD scores `familiarity` (N).
     """
     groups, plain = context.groups(outputs.keys), rule.without_thresholds()
     answered = replace(outputs, logits=calibrate_with_rule(outputs.logits, classes, plain))
@@ -171,7 +169,7 @@ def compute_split_metrics(
         ),
         classwise=classwise_error(probabilities, outputs.y, groups, classes),
         kinds=compute_subgroup_metrics(answered, context.kinds, context.moments),
-        labels=compute_subgroup_metrics(answered, context.givers, context.moments),
+        labels=compute_subgroup_metrics(answered, context.labelled_by, context.moments),
         answers=compute_answer_metrics(outputs, classes, rule, familiarity, groups),
     )
 
@@ -179,14 +177,14 @@ def compute_split_metrics(
 def evaluate_embeddings(
     outputs: Mapping[str, Outputs], context: SampleContext
 ) -> RetrievalMetrics | None:
-    """Return how test (or val) finds its classes in train, or in itself where there is no train."""
-    held = {split: part for split, part in outputs.items() if part.embeddings is not None}
-    split = next((split for split in (TEST, "val", "train") if split in held), None)
+    """Evaluate retrieval of test (or val) in train, or in itself without train."""
+    embedded = {split: part for split, part in outputs.items() if part.embeddings is not None}
+    split = next((split for split in (TEST, "val", "train") if split in embedded), None)
     if split is None:
         return None
-    against = "train" if "train" in held else split
-    queries, gallery = held[split], held[against]
-    # Numbers of moments that mean the same in both.
+    against = "train" if "train" in embedded else split
+    queries, gallery = embedded[split], embedded[against]
+    # The same group numbers for both.
     numbers = group_numbers(context.groups((*queries.keys, *gallery.keys)))
     figures = compute_retrieval_metrics(
         normalize_embeddings(queries, numbers[: len(queries)]),
@@ -196,34 +194,37 @@ def evaluate_embeddings(
 
 
 def reuse_warning(looks: EvaluationCounts | None) -> str:
-    """Say how often test was looked at before by other runs, or for doubts; empty when never."""
+    """Return a warning if other runs were evaluated on test before, or empty."""
     if looks is None or not looks.times:
         return ""
     runs = ", ".join(looks.runs[:5]) + (" and others" if len(looks.runs) > 5 else "")
     return (
-        f"these test pictures were looked at {count(looks.times, 'time')} before, by {runs}: "
-        "whoever chooses by them makes their figures too good"
+        f"test was evaluated {count(looks.times, 'time')} before ({runs}): "
+        "choosing between runs by test makes its accuracy too optimistic"
     )
 
 
 def leak_warning(examples: Examples, split: str) -> str:
-    """Return a warning where pictures of `split` are of moments that train has, too."""
-    number = examples.count_leaked_samples(split)
-    if not number or split == "train":
+    """Return a warning if groups are in both train and `split`, or empty."""
+    leaked = examples.count_leaked_samples(split)
+    if not leaked or split == "train":
         return ""
     return (
-        f"{number} of the {len(examples.splits[split])} pictures of {split} are of a scene, a post "
-        "or a look that train has, too: figures there are too good (labeler split keeps moments "
-        "whole)"
+        f"{leaked} of {len(examples.splits[split])} images of {split} are in groups of training "
+        "images: its accuracy is too optimistic (labeler split keeps groups together)"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Reevaluation:
-    """The figures of `split` as it is now; `looks` at it before, where that is test.
+    """Metrics of a finished run on the current samples of `split`.
 
-    `chosen` are the thresholds requested now, `copies` is from `summarize_copy_search`, and
-    `warning` reports groups on both sides of the split.
+    Attributes
+    ----------
+    chosen : thresholds chosen now
+    copies : `summarize_copy_search` of the split
+    looks : earlier evaluations, if the split is test
+    warning : reports groups in both train and the split, or empty
     """
 
     run: str
@@ -242,14 +243,15 @@ def reevaluate_run(
     request: RuleRequest | None = None,
     progress: Progress | None = None,
 ) -> Reevaluation:
-    """Judge a finished run; its `outputs.npz` and, where wished for, `answers.json` are renewed.
+    """Evaluate a finished run again; update `outputs.npz` and, if requested, `answers.json`.
 
-    Raises `InputUnusable` when there is no such run, no picture in the split, a class that the
-    run does not know, or when it has learnt from the moments of some of these pictures.
+    Raises `InputUnusable` if there is no such run, no image in the split, a class that the run
+    does not know, or if groups of these images were training data of the run.
     """
     run, folder = find_finished_run(dataset, run_id)
-    wanted = {split, "val"} if request and request.any and not request.forget else {split}
-    examples, outputs, gallery = _answers_now(dataset, run, folder, wanted, progress)
+    chooses = request is not None and request.any
+    splits = {split, "val"} if request and chooses and not request.forget else {split}
+    examples, outputs, gallery = _predict_splits(dataset, run, folder, splits, progress)
     looks = None
     if split == TEST:
         looks = SplitEvaluations(dataset.db).add(run, split, outputs[split].keys, "evaluate")
@@ -257,11 +259,11 @@ def reevaluate_run(
     outputs = {name: with_distances(part, scale) for name, part in outputs.items()}
     save_outputs(folder, load_outputs(folder) | outputs)
     rule = load_decision_rule(folder)
-    samples = [sample for part in wanted for sample in examples.splits[part]]
+    samples = [sample for part in splits for sample in examples.splits[part]]
     context = load_sample_context(dataset, samples, examples.moments)
     chosen = ChosenThresholds()
     classes = examples.classes
-    if request and request.any:
+    if request and chooses:
         val = outputs.get("val", outputs[split])
         moments = group_numbers(context.groups(val.keys))
         familiarity = compute_output_familiarity(val, classes, rule, gallery=gallery)
@@ -269,13 +271,13 @@ def reevaluate_run(
         rule = choose_rule(answers, request, rule)
         chosen = rule.chosen
         save_decision_rule(folder, rule)
-        _update_answers(dataset, folder, rule, gallery)
-    judged = outputs[split]
-    familiarity = compute_output_familiarity(judged, classes, rule, gallery=gallery)
+        _update_metrics(dataset, folder, rule, gallery)
+    part = outputs[split]
+    familiarity = compute_output_familiarity(part, classes, rule, gallery=gallery)
     return Reevaluation(
         run,
         split,
-        compute_split_metrics(judged, classes, context, rule, familiarity),
+        compute_split_metrics(part, classes, context, rule, familiarity),
         chosen,
         summarize_copy_search(dataset, examples, split),
         looks,
@@ -283,7 +285,7 @@ def reevaluate_run(
     )
 
 
-def _update_answers(dataset: Dataset, folder: Path, rule: DecisionRule, gallery: bool) -> None:
+def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule, gallery: bool) -> None:
     metrics, outputs = read_metrics(folder), load_outputs(folder)
     splits = metrics.splits
     for split, figures in metrics.splits.items():
@@ -297,47 +299,48 @@ def _update_answers(dataset: Dataset, folder: Path, rule: DecisionRule, gallery:
     write_metrics(folder, replace(metrics, train=train, val=val, test=test))
 
 
-def _answers_now(
+def _predict_splits(
     dataset: Dataset, run: str, folder: Path, splits: set[str], progress: Progress | None
 ) -> tuple[Examples, dict[str, Outputs], bool]:
     net, settings, classes = load_model(folder)
     examples = find_examples(dataset)
     if new := sorted(set(examples.classes) - set(classes)):
         raise InputUnusable(
-            f"the classes have changed since run {run} was trained: it does not know "
-            f"{', '.join(new)}",
-            f"train again: {_training(dataset, run)}",
+            f"run {run} does not know some of the current classes: {', '.join(new)}",
+            f"train again: {_train_command(dataset, run)}",
         )
     examples = replace(examples, classes=classes)
     for split in splits:
-        _check_unseen(dataset, run, folder, examples, split)
+        _check_not_trained_on(dataset, run, folder, examples, split)
     if empty := [split for split in sorted(splits) if not examples.splits[split]]:
-        raise empty_split_error(f"there is no picture in {empty[0]}", f" {dataset.option}")
+        raise empty_split_error(f"no images in {empty[0]}", f" {dataset.option}")
     data = TrainingData(dataset, examples, settings, progress or Progress())
     outputs = {s: split_outputs(net, data, s).unique() for s in sorted(splits)}
     return examples, outputs, isinstance(net.head, GalleryHead)
 
 
-def _check_unseen(dataset: Dataset, run: str, folder: Path, examples: Examples, split: str) -> None:
-    """Refuse images whose groups the run has learnt from, where the split was made since."""
+def _check_not_trained_on(
+    dataset: Dataset, run: str, folder: Path, examples: Examples, split: str
+) -> None:
+    """Refuse images whose groups the run was trained on, if the split was changed since."""
     file = folder / TRAINED_ON
     if split == "train" or not file.is_file():
         return
-    learnt = set(json.loads(file.read_text()))
+    trained_keys = set(json.loads(file.read_text()))
     samples = examples.splits[split]
-    moments = assign_moments(dataset.db, learnt.union(sample.key for sample in samples))
-    elsewhere = {moments[key] for key in learnt}
-    elsewhere -= {moments[sample.key] for sample in examples.splits["train"]}
-    seen = [s for s in samples if s.key in learnt or moments[s.key] in elsewhere]
-    if seen:
+    moments = assign_moments(dataset.db, trained_keys.union(sample.key for sample in samples))
+    moved = {moments[key] for key in trained_keys}
+    moved -= {moments[sample.key] for sample in examples.splits["train"]}
+    leaked = [s for s in samples if s.key in trained_keys or moments[s.key] in moved]
+    if leaked:
         raise InputUnusable(
-            f"run {run} has learnt from {len(seen)} of the {len(samples)} pictures that are in "
-            f"{split} now, or from others of their moments: its figures there would mean nothing",
-            f"train again on this split: {_training(dataset, run)}",
+            f"run {run} was trained on {len(leaked)} of the {len(samples)} images now in {split}, "
+            "or on others of their groups",
+            f"train again on this split: {_train_command(dataset, run)}",
         )
 
 
-def _training(dataset: Dataset, run: str) -> str:
-    known = dataset.runs.get(run)
-    preset = known.settings.get("preset") if known else None
+def _train_command(dataset: Dataset, run_id: str) -> str:
+    run = dataset.runs.get(run_id)
+    preset = run.settings.get("preset") if run else None
     return f"baseline train {f'--preset {preset} ' if preset else ''}{dataset.option}"

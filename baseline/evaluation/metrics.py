@@ -1,7 +1,6 @@
-"""Figures of one split, as a whole and for its parts: what is computed, kept and shown.
+"""Metrics of one split and of its subgroups, and retrieval metrics of embeddings.
 
-The parts (subgroups) are told apart by what the catalogue knows of a sample: the kind of source it
-comes from, and whether a person has looked at its label. An embedding is judged by what it finds.
+Subgroups are by kind of source, and by whether a person reviewed the label.
 """
 
 from __future__ import annotations
@@ -14,26 +13,23 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from baseline.evaluation.calibration import CalibrationError, ClasswiseError, ConfidenceBin
-from baseline.evaluation.intervals import share_interval, share_interval_or_none
+from baseline.evaluation.intervals import share_interval_or_none
 from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, log_softmax
 from gleanset import Dataset
 from gleanset.binomial import UNKNOWN, Interval, few
 from gleanset.db.journal import get_label_provenances
 from gleanset.errors import InputUnusable
-from gleanset.html.words import percent
 from gleanset.records import Origin, Sample
 
-TOP = 5
-CONFUSED = 10
-"""Pairs of classes that are listed as confused most."""
+TOP_K = 5
+MAX_CONFUSED_PAIRS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """One class: figures are 0 where nothing was predicted, or nothing is there, to divide by.
+    """Precision, recall and F1 of one class, 0 where the denominator is 0.
 
-    `precision` = right / predicted, `recall` = right / support, `f1` their harmonic mean;
-    `support` is the number of pictures that truly are of the class.
+    `support` is the number of images whose true class this is.
     """
 
     name: str
@@ -45,7 +41,7 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True)
 class Misclassification:
-    """One picture the model got wrong; `confidence` is the probability it gave `predicted`."""
+    """A wrong prediction; `confidence` is the probability of `predicted`."""
 
     key: str
     true: str
@@ -55,7 +51,7 @@ class Misclassification:
 
 @dataclass(frozen=True, slots=True)
 class ConfusedPair:
-    """`count` of `total` pictures of class `true` were taken for `answered`."""
+    """`count` of `total` images of class `true` were predicted as `answered`."""
 
     true: str
     answered: str
@@ -65,7 +61,7 @@ class ConfusedPair:
 
 @dataclass(frozen=True, slots=True)
 class SubgroupMetrics:
-    """A part of a split: how many pictures, and the share right with its 95 % interval, if any."""
+    """Accuracy of a part of a split, with its 95 % interval."""
 
     name: str
     count: int
@@ -75,11 +71,10 @@ class SubgroupMetrics:
 
 @dataclass(frozen=True, slots=True)
 class AnswerMetrics:
-    """What users get: answers under the whole decision rule, "unknown" among them.
+    """Metrics of the predictions that users get, under the whole decision rule.
 
-    `right` of the split's images are answered with their class and `unknown` with "unknown", which
-    is never right here. `interval` is the 95 % interval of the share that is right, by group; None
-    for a single group. The precision and recall of `classes` are those of the answers.
+    `right` images are predicted correctly and `unknown` as "unknown", which is never correct here.
+    `interval` is the 95 % interval of the accuracy, None for a single group.
     """
 
     right: int
@@ -90,16 +85,21 @@ class AnswerMetrics:
 
 @dataclass(frozen=True, slots=True)
 class SplitMetrics:
-    """The figures of one split; those from `moments` on are of a run that was judged as a whole.
+    """Metrics of one split; fields from `moments` on need the groups and the calibration of a run.
 
-    `log_loss` is the mean cross entropy in nats, unweighted; `macro_f1` the plain mean over
-    the classes that have pictures; row i, column j of `confusion` counts pictures of class i
-    taken for class j; `mistakes` come most confident first; `top5_accuracy` is None with five
-    classes or fewer; `commonest_class` is the accuracy of always naming the class with the most
-    pictures. `intervals` has that of `accuracy` (95 %), where there are several moments. `ece` and
-    `bins` are the calibration error, `uncalibrated` has that of the scores as the network gives
-    them; `kinds` and `labels` are parts by source and by who gave the label. All of these are of
-    the classifier, before any answer is "unknown"; `answers` are what users get.
+    All are of the classifier, before any prediction is "unknown"; `answers` are what users get.
+
+    Attributes
+    ----------
+    log_loss : mean cross entropy in nats, unweighted
+    macro_f1 : mean over the classes that have images
+    confusion : row i, column j counts images of class i predicted as class j
+    mistakes : wrong predictions, most confident first
+    top5_accuracy : None with five classes or fewer
+    commonest_class : accuracy of the majority-class baseline
+    intervals : 95 % interval of `accuracy`, if there are several groups
+    uncalibrated : calibration error and log loss before temperature scaling
+    kinds, labels : subgroups by kind of source and by who labelled
     """
 
     count: int
@@ -124,56 +124,56 @@ class SplitMetrics:
 
     @property
     def right(self) -> int:
-        """How many pictures were recognised."""
+        """Number of correct predictions, before any is "unknown"."""
         return sum(row[i] for i, row in enumerate(self.confusion))
 
     @property
     def interval(self) -> Interval:
-        """The interval of accuracy, from 0 to 1 where a single moment tells nothing."""
+        """The 95 % interval of `accuracy`, 0 to 1 for a single group."""
         return self.intervals.get("accuracy", UNKNOWN)
 
     @property
     def right_answers(self) -> int:
-        """How many images are answered with their class; "unknown" is not right."""
+        """Number of images that users get the right class for."""
         return self.right if self.answers is None else self.answers.right
 
     @property
     def answer_accuracy(self) -> float:
-        """The share of images that are answered with their class."""
+        """Accuracy of the predictions that users get; "unknown" is not correct."""
         return self.accuracy if self.answers is None else self.answers.right / self.count
 
     @property
     def answer_interval(self) -> Interval:
-        """The 95 % interval of `answer_accuracy`, from 0 to 1 for a single group."""
+        """The 95 % interval of `answer_accuracy`, 0 to 1 for a single group."""
         return self.interval if self.answers is None else self.answers.interval or UNKNOWN
 
     @property
     def unknown_answers(self) -> int:
-        """How many images are answered "unknown"."""
+        """Number of images predicted as "unknown"."""
         return 0 if self.answers is None else self.answers.unknown
 
     @property
     def answer_classes(self) -> tuple[ClassScore, ...]:
-        """Precision and recall of the answers."""
+        """Precision and recall of the predictions that users get."""
         return self.classes if self.answers is None else self.answers.classes
 
     @property
-    def before_unknown(self) -> str:
-        """What the rule for unknown costs, in words; empty where it changes no answer."""
+    def unknown_note(self) -> str:
+        """Share predicted as "unknown" and the accuracy without that rule, or empty."""
         if not self.unknown_answers:
             return ""
         return (
-            f"{percent(self.unknown_answers / self.count)} answered “unknown” "
-            f"({self.unknown_answers}/{self.count}); {percent(self.accuracy)} before that rule"
+            f"{self.unknown_answers / self.count:.1%} ({self.unknown_answers}/{self.count}); "
+            f"accuracy without this rule {self.accuracy:.1%}"
         )
 
     @property
     def few(self) -> str:
-        """A warning where they were counted on few moments."""
+        """A warning if the split has few groups, or empty."""
         return few(self.moments, self.effective_moments)
 
     def summary(self) -> dict[str, object]:
-        """Return the figures of the answers that fit on a line, as JSON values."""
+        """Return the main metrics of what users get, as JSON values."""
         low, high = (self.answers and self.answers.interval) or (None, None)
         return {
             "count": self.count,
@@ -187,8 +187,8 @@ class SplitMetrics:
             "commonest_class": self.commonest_class,
         }
 
-    def confused(self, most: int = CONFUSED) -> list[ConfusedPair]:
-        """Return mistakes made more than once, commonest first: a large matrix hides them."""
+    def confused(self, limit: int = MAX_CONFUSED_PAIRS) -> list[ConfusedPair]:
+        """Return class pairs confused more than once, most frequent first."""
         names = [score.name for score in self.classes]
         pairs = [
             ConfusedPair(names[i], names[j], number, sum(row))
@@ -196,18 +196,18 @@ class SplitMetrics:
             for j, number in enumerate(row)
             if i != j and number > 1
         ]
-        return sorted(pairs, key=lambda pair: (-pair.count, pair.true, pair.answered))[:most]
+        return sorted(pairs, key=lambda pair: (-pair.count, pair.true, pair.answered))[:limit]
 
 
 def compute_classification_metrics(
-    logits: Scores, y: Indices, keys: Sequence[str], classes: Sequence[str], worst: int = 20
+    logits: Scores, y: Indices, keys: Sequence[str], classes: Sequence[str], max_mistakes: int = 20
 ) -> SplitMetrics:
-    """Return the figures of `logits` (N x classes) against the true classes `y` (N).
+    """Return the metrics of `logits` (N x C) against the true classes `y` (N).
 
-    At most `worst` mistakes are listed. Raises InputUnusable where there is no picture.
+    Raises InputUnusable if there are no images.
     """
     if not len(y):
-        raise empty_split_error("there is no picture to evaluate on")
+        raise empty_split_error("no images to evaluate on")
     from sklearn.metrics import confusion_matrix, top_k_accuracy_score
 
     numbers = range(len(classes))
@@ -215,18 +215,17 @@ def compute_classification_metrics(
     predicted = log_probabilities.argmax(1)
     confusion = confusion_matrix(y, predicted, labels=numbers)
     scores = compute_class_scores(y, predicted, classes)
-    top = len(classes) > TOP
     return SplitMetrics(
         count=len(y),
         accuracy=float(confusion.trace() / len(y)),
         log_loss=mean_log_loss(logits, y),
         macro_f1=float(np.mean([score.f1 for score in scores if score.support])),
-        top5_accuracy=float(top_k_accuracy_score(y, log_probabilities, k=TOP, labels=numbers))
-        if top
+        top5_accuracy=float(top_k_accuracy_score(y, log_probabilities, k=TOP_K, labels=numbers))
+        if len(classes) > TOP_K
         else None,
         classes=scores,
         confusion=confusion.tolist(),
-        mistakes=list_mistakes(log_probabilities, y, keys, classes)[:worst],
+        mistakes=list_mistakes(log_probabilities, y, keys, classes)[:max_mistakes],
         commonest_class=float(confusion.sum(1).max() / len(y)),
     )
 
@@ -234,7 +233,7 @@ def compute_classification_metrics(
 def compute_class_scores(
     y: Indices, predicted: Indices, classes: Sequence[str]
 ) -> tuple[ClassScore, ...]:
-    """Return precision, recall, F1 and support of each class; other numbers are of no class."""
+    """Return precision, recall, F1 and support of each class; `predicted` may have `UNKNOWN`."""
     from sklearn.metrics import precision_recall_fscore_support
 
     numbers = range(len(classes))
@@ -244,53 +243,56 @@ def compute_class_scores(
 
 
 def mean_log_loss(logits: Scores, y: Indices) -> float:
-    """Return the mean cross entropy of the scores (N x C) in nats."""
+    """Return the mean cross entropy of scores (N x C) in nats."""
     return float(-log_softmax(logits)[np.arange(len(y)), y].mean())
 
 
-def empty_split_error(why: str, then: str = "") -> InputUnusable:
-    """Return the error of a split without pictures; `then` is what follows the fix."""
-    return InputUnusable(why, f"give it a share: labeler split --ratio 8:1:1{then}")
+def empty_split_error(message: str, fix_suffix: str = "") -> InputUnusable:
+    """Return the error of a split without images."""
+    return InputUnusable(message, f"give it a share: labeler split --ratio 8:1:1{fix_suffix}")
 
 
 def list_mistakes(
     log_probabilities: Floats, y: Indices, keys: Sequence[str], classes: Sequence[str]
 ) -> tuple[Misclassification, ...]:
-    """Return the wrong answers, the surest first."""
-    predicted, sure = log_probabilities.argmax(1), np.exp(log_probabilities.max(1))
-    wrong = [
-        Misclassification(keys[i], classes[y[i]], classes[predicted[i]], float(sure[i]))
+    """Return wrong predictions, most confident first."""
+    predicted, confidences = log_probabilities.argmax(1), np.exp(log_probabilities.max(1))
+    mistakes = [
+        Misclassification(keys[i], classes[y[i]], classes[predicted[i]], float(confidences[i]))
         for i in map(int, np.flatnonzero(predicted != y))
     ]
-    return tuple(sorted(wrong, key=lambda mistake: (-mistake.confidence, mistake.key)))
+    return tuple(sorted(mistakes, key=lambda mistake: (-mistake.confidence, mistake.key)))
 
 
 SCREENSHOT, ILLUSTRATION, PHOTO, OTHER = "screenshot", "illustration", "photo", "other"
 PERSON, BULK = "checked by a person", "accepted in bulk"
-_KINDS = {"pixiv": ILLUSTRATION, "flickr": PHOTO, "bing": PHOTO, "google": PHOTO}
-_DRAWN = ("pixiv", "booru", "deviantart", "artstation", "zerochan", "e621", "konachan", "yande")
-"""Words in the hosts of sites where people show drawings."""
+_SOURCE_KINDS = {"pixiv": ILLUSTRATION, "flickr": PHOTO, "bing": PHOTO, "google": PHOTO}
+_DRAWING_HOSTS = (
+    *("pixiv", "booru", "deviantart", "artstation", "zerochan", "e621", "konachan", "yande"),
+)
+"""Parts of the host names of sites for drawings."""
 
 
 def compute_subgroup_metrics(
     outputs: Outputs, names: Mapping[str, str], moments: Mapping[str, str]
 ) -> tuple[SubgroupMetrics, ...]:
-    """Return the metrics of each name that `names` gives to the keys, the largest part first."""
-    right = outputs.right
-    named = np.array([names.get(key, OTHER) for key in outputs.keys], dtype=np.str_)
-    parts = []
-    for name in dict.fromkeys(named.tolist()):
-        at = np.flatnonzero(named == name)
-        interval = share_interval_or_none(right[at], [moments[outputs.keys[i]] for i in at])
-        parts.append(SubgroupMetrics(name, len(at), float(right[at].mean()), interval))
-    return tuple(sorted(parts, key=lambda part: (-part.count, part.name)))
+    """Return the accuracy of each subgroup (`names` by sample key), largest first."""
+    correct = outputs.right
+    sample_names = np.array([names.get(key, OTHER) for key in outputs.keys], dtype=np.str_)
+    subgroups = []
+    for name in dict.fromkeys(sample_names.tolist()):
+        rows = np.flatnonzero(sample_names == name)
+        interval = share_interval_or_none(correct[rows], [moments[outputs.keys[i]] for i in rows])
+        accuracy = float(correct[rows].mean())
+        subgroups.append(SubgroupMetrics(name, len(rows), accuracy, interval))
+    return tuple(sorted(subgroups, key=lambda subgroup: (-subgroup.count, subgroup.name)))
 
 
 def classify_source(origins: Sequence[Origin]) -> str:
     """Return screenshot, illustration, photo or other.
 
-    A frame of a video is a screenshot wherever else it was found; what a web search found is
-    called a photo unless the same picture came from a site of drawings, too.
+    A video frame is a screenshot whatever its other sources are; a result of a web search is a
+    photo unless the same image also came from a site for drawings.
     """
     kinds = {_kind(origin) for origin in origins}
     return next((kind for kind in (SCREENSHOT, ILLUSTRATION, PHOTO) if kind in kinds), OTHER)
@@ -300,9 +302,9 @@ def _kind(origin: Origin) -> str:
     if origin.video is not None:
         return SCREENSHOT
     hosts = [_host(address) for address in (origin.url, origin.page_url) if address]
-    if any(word in host for host in hosts for word in _DRAWN):
+    if any(part in host for host in hosts for part in _DRAWING_HOSTS):
         return ILLUSTRATION
-    return _KINDS.get(origin.source, OTHER)
+    return _SOURCE_KINDS.get(origin.source, OTHER)
 
 
 def _host(address: str) -> str:
@@ -312,27 +314,27 @@ def _host(address: str) -> str:
         return ""
 
 
-_BY_HAND = ("person", "by hand", "web report")
-"""Provenances of decisions that were made looking at the one sample."""
+_INDIVIDUAL_PROVENANCES = ("person", "by hand", "web report")
+"""Provenances of decisions about a single sample that was looked at."""
 
 
 @dataclass(frozen=True, slots=True)
 class SampleContext:
-    """By sample key: its moment, the kind of its source, and who gave the label."""
+    """Group, kind of source, and kind of label provenance of each sample (by key)."""
 
     moments: Mapping[str, str]
     kinds: Mapping[str, str]
-    givers: Mapping[str, str]
+    labelled_by: Mapping[str, str]
 
     def groups(self, keys: Iterable[str]) -> list[str]:
-        """Return the moment of each key."""
+        """Return the group of each key."""
         return [self.moments[key] for key in keys]
 
 
 def load_sample_context(
     dataset: Dataset, samples: Sequence[Sample], moments: Mapping[str, str]
 ) -> SampleContext:
-    """Return what the catalogue knows of these samples, whose `moments` are known by key."""
+    """Load the context of samples from the catalogue; `moments` are their groups by key."""
     provenances = get_label_provenances(dataset.db)
     kinds = {sample.image: "" for sample in samples}
     for sha256 in kinds:
@@ -341,20 +343,22 @@ def load_sample_context(
     return SampleContext(
         moments=moments,
         kinds={sample.key: kinds[sample.image] for sample in samples},
-        givers={s.key: PERSON if provenances.get(s.key) in _BY_HAND else BULK for s in samples},
+        labelled_by={
+            sample.key: PERSON if provenances.get(sample.key) in _INDIVIDUAL_PROVENANCES else BULK
+            for sample in samples
+        },
     )
 
 
-_AT_ONCE = 256
-"""Queries whose likeness to all of the gallery is in memory at a time."""
-_NEVER = -2.0
-"""Below every cosine: the likeness of what is not compared."""
-_FIRST = 5
+_QUERY_BATCH = 256
+"""Queries whose similarities to the whole gallery are in memory at once."""
+_EXCLUDED = -2.0
+"""Similarity of pairs that are not compared: below every cosine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """Embeddings of length 1 (float32, N x D) with class and moment (int64, N each)."""
+    """Embeddings of length 1 (float32, N x D) with class and group (int64, N each)."""
 
     unit: Scores
     y: Indices
@@ -366,12 +370,11 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True)
 class RetrievalMetrics:
-    """`queries` had a picture of their class in the gallery; others are left out.
+    """Retrieval metrics of `queries` of `split` in the gallery, the split `against`.
 
-    `recall_at_1` and `recall_at_5`: how many have one among their first, and first five;
-    `mean_average_precision` is over the whole gallery, ranked by cosine likeness. `interval` is
-    that of recall at 1 (95 %, in moments of the queries); None for a single moment. The queries are
-    of `split`, the gallery is of `against`.
+    Queries without an image of their class in the gallery are left out. `mean_average_precision`
+    is over the whole gallery, ranked by cosine similarity. `interval` is the 95 % interval of
+    recall at 1, None for a single group.
     """
 
     queries: int
@@ -385,44 +388,46 @@ class RetrievalMetrics:
 
 
 def normalize_embeddings(outputs: Outputs, moments: Indices) -> Embeddings:
-    """Return the embeddings scaled to length 1; one of length 0 stays as it is, like nothing."""
+    """Return the embeddings scaled to length 1; zero vectors stay zero."""
     assert outputs.embeddings is not None
-    long = outputs.embeddings.astype(np.float32)
-    lengths = np.linalg.norm(long, axis=1, keepdims=True)
-    return Embeddings(long / np.maximum(lengths, np.finfo(np.float32).tiny), outputs.y, moments)
+    vectors = outputs.embeddings.astype(np.float32)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Embeddings(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), outputs.y, moments)
 
 
-def _likeness(queries: Embeddings, gallery: Embeddings) -> Iterator[tuple[slice, Any, Any]]:
-    """Yield, for some queries at a time, cosines with the gallery and what is of their class."""
-    for start in range(0, len(queries), _AT_ONCE):
-        part = slice(start, min(start + _AT_ONCE, len(queries)))
-        cosines = queries.unit[part] @ gallery.unit.T
-        apart = queries.moments[part, None] != gallery.moments
-        yield part, np.where(apart, cosines, _NEVER), (queries.y[part, None] == gallery.y) & apart
+def _iterate_similarities(
+    queries: Embeddings, gallery: Embeddings
+) -> Iterator[tuple[slice, Any, Any]]:
+    """Yield batches of queries: rows, cosines with the gallery, and a mask of the same class."""
+    for start in range(0, len(queries), _QUERY_BATCH):
+        rows = slice(start, min(start + _QUERY_BATCH, len(queries)))
+        cosines = queries.unit[rows] @ gallery.unit.T
+        compared = queries.moments[rows, None] != gallery.moments
+        same_class = (queries.y[rows, None] == gallery.y) & compared
+        yield rows, np.where(compared, cosines, _EXCLUDED), same_class
 
 
 def compute_retrieval_metrics(queries: Embeddings, gallery: Embeddings) -> RetrievalMetrics | None:
-    """Return how well queries find their class; None where none has its class in the gallery."""
+    """Return how well queries find their class; None if the gallery has none of the classes."""
     from sklearn.metrics import label_ranking_average_precision_score
 
     hits, moments, precision = [], [], 0.0
-    for part, cosines, same in _likeness(queries, gallery):
-        some = same.any(1)
-        if some.any():
-            first = np.argsort(-cosines[some], axis=1, kind="stable")[:, :_FIRST]
-            hits.append(np.take_along_axis(same[some], first, 1))
-            moments.append(queries.moments[part][some])
-            mean = label_ranking_average_precision_score(same[some], cosines[some])
-            precision += float(mean) * len(first)
+    for rows, cosines, same_class in _iterate_similarities(queries, gallery):
+        answerable = same_class.any(1)
+        if answerable.any():
+            same, similarity = same_class[answerable], cosines[answerable]
+            nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :TOP_K]
+            hits.append(np.take_along_axis(same, nearest, 1))
+            moments.append(queries.moments[rows][answerable])
+            precision += float(label_ranking_average_precision_score(same, similarity)) * len(same)
     if not hits:
         return None
     ranked, groups = np.concatenate(hits), np.concatenate(moments)
-    several = bool((groups != groups[0]).any())
     return RetrievalMetrics(
         queries=len(ranked),
         gallery=len(gallery),
         recall_at_1=float(ranked[:, 0].mean()),
         recall_at_5=float(ranked.any(1).mean()),
         mean_average_precision=precision / len(ranked),
-        interval=share_interval(ranked[:, 0], groups) if several else None,
+        interval=share_interval_or_none(ranked[:, 0], groups),
     )

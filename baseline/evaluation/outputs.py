@@ -1,7 +1,6 @@
-"""What a network says of the samples of a split: scores, embeddings, probabilities.
+"""Outputs of a network for the samples of a split, stored with the run as `outputs.npz`.
 
-Scores are kept with the run as `outputs.npz`. Metrics, reports and comparisons are made from it,
-without the network and without torch.
+Metrics, reports and comparisons are computed from it without the network.
 """
 
 from __future__ import annotations
@@ -23,11 +22,10 @@ FILE = "outputs.npz"
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """One split: scores (float32, N x C), classes' numbers (int64, N) and sample keys (N).
+    """Scores (float32, N x C), true class numbers (int64, N) and sample keys (N) of a split.
 
-    `embeddings` (float32, N x D) are those that retrieval is judged by, where there are any.
-    `distances` (N) are how far they are from those of train (`FeatureScale.distances`), where the
-    network has such a scale.
+    `embeddings` (float32, N x D) are for retrieval metrics, `distances` (N) are those of
+    `FeatureScale.distances`; either may be missing.
     """
 
     logits: Scores
@@ -40,46 +38,46 @@ class Outputs:
         if not len(self.logits) == len(self.y) == len(self.keys):
             raise ValueError("logits, y and keys must be of one length")
         if self.embeddings is not None and len(self.embeddings) != len(self.keys):
-            raise ValueError("embeddings must be as many as keys")
+            raise ValueError("embeddings and keys must be of one length")
 
     def __len__(self) -> int:
         return len(self.keys)
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
-        """Which answers are right: N."""
-        hits: npt.NDArray[np.bool_] = self.logits.argmax(1) == self.y
-        return hits
+        """Mask of correct predictions (N)."""
+        correct: npt.NDArray[np.bool_] = self.logits.argmax(1) == self.y
+        return correct
 
     def at(self, index: Indices) -> Outputs:
-        """Only some of the samples, in this order."""
+        """Return the outputs of some samples, in this order."""
         vectors = None if self.embeddings is None else self.embeddings[index]
         distances = None if self.distances is None else self.distances[index]
         keys = tuple(self.keys[i] for i in index)
         return Outputs(self.logits[index], self.y[index], keys, vectors, distances)
 
     def unique(self) -> Outputs:
-        """Return each sample once: balancing may have repeated some of train."""
+        """Return each sample once: oversampling may have repeated some of train."""
         _, first = np.unique(np.array(self.keys, dtype=np.str_), return_index=True)
         return self if len(first) == len(self) else self.at(np.sort(first).astype(np.int64))
 
 
 def concatenate_outputs(parts: Sequence[Outputs]) -> Outputs:
-    """Return the outputs of several networks one after another, without embeddings."""
-    filled = [part for part in parts if len(part)] or parts[:1]
-    distances = [part.distances for part in filled if part.distances is not None]
+    """Concatenate outputs, without embeddings."""
+    nonempty = [part for part in parts if len(part)] or parts[:1]
+    distances = [part.distances for part in nonempty if part.distances is not None]
     return Outputs(
-        np.concatenate([part.logits for part in filled]),
-        np.concatenate([part.y for part in filled]),
-        tuple(key for part in filled for key in part.keys),
-        distances=np.concatenate(distances) if len(distances) == len(filled) else None,
+        np.concatenate([part.logits for part in nonempty]),
+        np.concatenate([part.y for part in nonempty]),
+        tuple(key for part in nonempty for key in part.keys),
+        distances=np.concatenate(distances) if len(distances) == len(nonempty) else None,
     )
 
 
 def save_outputs(
     folder: Path, splits: Mapping[str, Outputs], *, scratch: Path | None = None
 ) -> None:
-    """Write all but the embeddings. Raises NotWritable or DiskFull."""
+    """Write everything but the embeddings. Raises NotWritable or DiskFull."""
     values: dict[str, np.ndarray] = {}
     for split, outputs in splits.items():
         values |= {
@@ -95,9 +93,7 @@ def save_outputs(
 
 
 def load_outputs(folder: Path) -> dict[str, Outputs]:
-    """Return what the run said, by split; empty for a run without the file. Raises
-    InputUnusable.
-    """
+    """Return the outputs of a run by split, empty without the file. Raises InputUnusable."""
     path = folder / FILE
     if not path.is_file():
         return {}
@@ -115,7 +111,7 @@ def load_outputs(folder: Path) -> dict[str, Outputs]:
             }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputUnusable(
-            f"{path} is damaged: {error}", "judge the run again: baseline evaluate RUN"
+            f"{path} is damaged: {error}", "evaluate the run again: baseline evaluate RUN"
         ) from error
 
 
@@ -125,7 +121,7 @@ Indices = npt.NDArray[np.int64]
 
 
 def log_softmax(logits: npt.NDArray[np.floating], temperature: float = 1.0) -> Floats:
-    """Return the logarithms of the probabilities, N x C, computed in double precision."""
+    """Return log probabilities (N x C), computed in double precision."""
     scaled = logits.astype(np.float64) / temperature
     shifted = scaled - scaled.max(1, keepdims=True)
     result: Floats = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
@@ -133,6 +129,6 @@ def log_softmax(logits: npt.NDArray[np.floating], temperature: float = 1.0) -> F
 
 
 def softmax(logits: npt.NDArray[np.floating], temperature: float = 1.0) -> Floats:
-    """Probabilities N x C that sum to 1; `temperature` above 1 makes them more cautious."""
+    """Return probabilities (N x C)."""
     result: Floats = np.exp(log_softmax(logits, temperature))
     return result

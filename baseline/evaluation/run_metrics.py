@@ -1,19 +1,16 @@
-"""What a run left in its folder, typed: written when it is trained and judged, read for its report.
-
-torch is not needed.
-"""
+"""The metrics of a run, `metrics.json` in its folder."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from baseline.data.runs import METRICS, NETWORK, SETTINGS, WEIGHTS, read_run_json
+from baseline.data.runs import METRICS, SETTINGS, WEIGHTS
 from baseline.evaluation.calibration import ScoreCalibration
 from baseline.evaluation.metrics import RetrievalMetrics, SplitMetrics
 from baseline.settings import UNUSED_SETTINGS_BY_HEAD
@@ -29,12 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """One pass over the training samples. Validation figures are None without such samples.
+    """Metrics of one epoch; those of validation are None without validation samples.
 
-    Losses are those of the method (cross entropies in nats, weighted by class where that is
-    set); `seconds` and `images_per_second` count training, not validation; `data_wait` is the
-    share of these seconds in which a step waited for its batch; `learning_rate` that of the
-    last step.
+    Losses are those of the method (cross entropy in nats, class-weighted if set). `seconds` and
+    `images_per_second` count training, not validation; `data_wait` is the share of these seconds
+    spent waiting for batches; `learning_rate` is that of the last step.
     """
 
     epoch: int
@@ -52,9 +48,8 @@ class EpochReport:
 class RunMetrics:
     """The content of `metrics.json`.
 
-    `data` is how many pictures there were, `training` what the method says of itself, `gap` by how
-    much the accuracy on train is above that on other splits, `copies` is from
-    `summarize_copy_search` of test.
+    `data` has the number of images, `training` facts from the method, `gap` the accuracy on train
+    minus that on other splits, `copies` the `summarize_copy_search` of test.
     """
 
     classes: list[str]
@@ -78,51 +73,46 @@ class RunMetrics:
 
     @property
     def has_no_copies(self) -> bool:
-        """Whether near copies were looked for in all that was learnt and judged by, and none is
-        left.
-        """
+        """Whether test was searched for near-duplicates of training images and has none."""
         return is_free_of_copies(self.copies)
 
     @property
     def copies_note(self) -> str:
-        """How far pictures of test are ones that it has not learnt, as a sentence."""
+        """How independent test is of train, as a sentence."""
         words = describe_copy_search(self.copies)
         return f"{words[0].upper()}{words[1:]}."
 
     @property
     def settings_used(self) -> dict[str, Any]:
-        """The settings that had a say: a head that was solved did not descend."""
-        idle = UNUSED_SETTINGS_BY_HEAD["logistic"] if "strength" in self.training else set()
-        return {key: value for key, value in self.settings.items() if key not in idle}
+        """The settings without those that the head did not use."""
+        unused = UNUSED_SETTINGS_BY_HEAD["logistic"] if "strength" in self.training else set()
+        return {key: value for key, value in self.settings.items() if key not in unused}
 
     @property
     def course(self) -> str:
-        """How the network was trained, as a sentence after its name."""
+        """How the model was trained, as the rest of a sentence."""
         if self.epochs:
-            passes = count(len(self.epochs), "pass", "passes")
-            kept = f"{passes} over the training pictures; epoch {self.best_epoch} was kept"
-            return kept + self._parts
+            epochs = count(len(self.epochs), "epoch")
+            return f"{epochs}, best epoch {self.best_epoch}{self._block_weights}"
         if "strength" not in self.training:
-            return "no passes over the training pictures are recorded"
-        limit = "" if self.training.get("converged", True) else ", which had not converged yet"
+            return "no epochs are recorded"
+        warning = "" if self.training.get("converged", True) else ", not converged"
         return (
-            "its head was solved as a logistic regression (strength "
-            f"{self.training['strength']:g}){limit}; nothing was learnt pass by pass{self._parts}"
+            f"logistic regression on features (C = {self.training['strength']:g}){warning}, "
+            f"fitted without epochs{self._block_weights}"
         )
 
     @property
-    def _parts(self) -> str:
-        """How much each part of the features counts, as the rest of a sentence."""
-        parts = self.training.get("parts", {})
-        if len(parts) < 2:
+    def _block_weights(self) -> str:
+        weights = self.training.get("parts", {})
+        if len(weights) < 2:
             return ""
-        first, *others = parts.items()
-        beside = " and ".join(f"{name} {weight:g}" for name, weight in others)
-        return f"; beside {first[0]} (1) {beside} was weighed in, by {self.training['parts_by']}"
+        listed = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
+        return f"; block weights: {listed} (by {self.training['parts_by']})"
 
     @property
     def splits(self) -> dict[str, SplitMetrics]:
-        """The splits that were judged."""
+        """The splits that were evaluated."""
         named = {"train": self.train, "val": self.val, "test": self.test}
         return {name: figures for name, figures in named.items() if figures is not None}
 
@@ -134,38 +124,24 @@ def write_metrics(folder: Path, figures: RunMetrics, *, scratch: Path | None = N
 
 
 def read_metrics(folder: Path) -> RunMetrics:
-    """Return the figures of a run. Raises `InputUnusable`."""
+    """Return the metrics of a run. Raises `InputUnusable`."""
     path = folder / METRICS
     try:
-        # By way of `json`: a figure that is no number may be written as NaN.
-        figures = msgspec.convert(json.loads(path.read_bytes()), RunMetrics, strict=False)
+        # `json` instead of msgspec: it reads NaN.
+        return msgspec.convert(json.loads(path.read_bytes()), RunMetrics, strict=False)
     except FileNotFoundError:
         raise InputUnusable(
-            f"run {folder.name} has no figures: {path} is missing",
+            f"run {folder.name} has no metrics: {path} is missing",
             "name another run (gleanset list runs), or train again: baseline train",
         ) from None
     except (OSError, ValueError, TypeError) as error:
         raise InputUnusable(f"{path} cannot be read: {error}", "baseline train") from error
-    if figures.parameters is None:
-        figures = replace(figures, parameters=_recorded_parameters(folder))
-    return figures
-
-
-class _RecordedLayer(msgspec.Struct):
-    parameters: int
-
-
-def _recorded_parameters(folder: Path) -> int | None:
-    """Return the parameters of a run of an earlier version, which recorded its layers."""
-    fix = "train again: baseline train"
-    layers = read_run_json(folder, NETWORK, list[_RecordedLayer], fix)
-    return sum(layer.parameters for layer in layers) if layers else None
 
 
 def weights_size(folder: Path) -> int | None:
-    """Return bytes of the weights' file that the settings name; None where it is gone.
+    """Return the size of the weights file in bytes; None if it is missing.
 
-    It has another name than `WEIGHTS` once the gallery of a run was changed.
+    The settings name the file: it differs from `WEIGHTS` after a change of the gallery.
     """
     try:
         described = json.loads((folder / SETTINGS).read_bytes())
@@ -175,9 +151,9 @@ def weights_size(folder: Path) -> int | None:
 
 
 def summarize_copy_search(dataset: Dataset, examples: Examples, split: str) -> dict[str, int]:
-    """Return in how many `pictures`, learnt from or of `split`, copies were `searched` for.
+    """Count the images of train and `split` (`pictures`) and those `searched` for duplicates.
 
-    `torn` are those of the split that are of a moment that train has, too.
+    `torn` counts the images of the split that share a group with train.
     """
     keys = {sample.key for part in {"train", split} for sample in examples.splits[part]}
     searched = Pairs(dataset.db).count_searched(keys)
@@ -189,22 +165,21 @@ def summarize_copy_search(dataset: Dataset, examples: Examples, split: str) -> d
 
 
 def is_free_of_copies(search: Mapping[str, Any] | None) -> bool:
-    """Return whether copies were looked for in all pictures, and no moment is torn.
+    """Return whether all images were searched for duplicates and no group is in both splits.
 
-    None is what a run of before has noted.
+    Runs of earlier versions recorded None.
     """
     return search is not None and search["searched"] == search["pictures"] and not search["torn"]
 
 
 def describe_copy_search(search: Mapping[str, Any] | None) -> str:
-    """Say how far pictures of test are ones that a run has not learnt."""
+    """Say how independent the images of a split are of the training images."""
     if search and search["torn"]:
-        of = "a scene, a post or a look that it learnt"
-        return f"{search['torn']} of them of {of}: no true test"
+        images = count(search["torn"], "image")
+        return f"not a true test: {images} in groups of training images"
     if is_free_of_copies(search):
-        return "none of which it learnt, nor a near copy that was found"
-    looks = "labeler split looks for them"
-    if not search or not search["searched"]:
-        return f"nobody looked for near copies of them among those it learnt ({looks})"
-    of = f"{search['searched']:,} of {count(search['pictures'], 'picture')}"
-    return f"near copies of those it learnt were looked for in {of} only ({looks})"
+        return "no near-duplicates of training images"
+    searched = "not searched"
+    if search and search["searched"]:
+        searched = f"only {search['searched']:,} of {search['pictures']:,} images searched"
+    return f"{searched} for near-duplicates of training images (labeler split does)"

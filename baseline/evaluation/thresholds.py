@@ -1,4 +1,4 @@
-"""Thresholds that protect a class, or reject what is unfamiliar: chosen on val, with their cost."""
+"""Thresholds that protect a class or reject unknown images, chosen on val with their cost."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ from baseline.evaluation.outputs import Floats, Indices, Outputs
 from gleanset.binomial import needed_for
 from gleanset.errors import InputUnusable, UsageError
 
-SLACK = 1e-4
-"""A threshold is so far below the image of val that it keeps: an exported file rounds."""
-_ALMOST = 1e-12
+THRESHOLD_MARGIN = 1e-4
+"""Distance of a threshold below the image of val that it keeps: an exported file rounds."""
+_EPSILON = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class RuleRequest:
-    """How a run shall answer.
+    """Thresholds to choose for a run.
 
-    `protected` is the share (0..1) of a class's images that keep their name, `unknown_rate` that of
-    known images which may be called unknown by their familiarity. `forget` drops what was chosen
-    before.
+    `protected` is the requested recall (0..1) by class, `unknown_rate` the largest share of known
+    images that may be predicted "unknown". `forget` drops earlier thresholds.
     """
 
     protected: Mapping[str, float]
@@ -43,15 +42,13 @@ class RuleRequest:
 
     @property
     def any(self) -> bool:
-        """Whether anything is asked for."""
+        """Whether anything is requested."""
         return bool(self.protected) or self.forget or self.unknown_rate is not None
 
 
 @dataclass(frozen=True, slots=True)
 class SplitAnswers:
-    """What a run says of a split, val as a rule: scores, its classes, and for each picture the
-    number of its moment (N) and its familiarity (N), which is None where that plays no part.
-    """
+    """Scores of a split (usually val) with group numbers (N) and OOD scores (N, or None)."""
 
     outputs: Outputs
     classes: tuple[str, ...]
@@ -59,43 +56,42 @@ class SplitAnswers:
     familiarity: Floats | None = None
 
     def answers(self, rule: DecisionRule) -> Indices:
-        """Return what is answered by a rule (N), `UNKNOWN` being one of it."""
+        """Return the predictions under a rule (N), which may be `UNKNOWN`."""
         return decide(self.outputs.logits, self.classes, rule, self.familiarity).classes
 
     def of_class(self, name: str) -> npt.NDArray[np.bool_]:
-        """Return which pictures are of a class. Raises `UsageError`, `InputUnusable`."""
+        """Return a mask of the images of a class. Raises `UsageError`, `InputUnusable`."""
         if name not in self.classes:
-            known = ", ".join(self.classes)
-            raise UsageError(f"the run knows no class {name!r}", f"name one of: {known}")
-        its: npt.NDArray[np.bool_] = self.outputs.y == self.classes.index(name)
-        if not its.any():
+            choices = ", ".join(self.classes)
+            raise UsageError(f"the run does not know class {name!r}", f"choose one of: {choices}")
+        mask: npt.NDArray[np.bool_] = self.outputs.y == self.classes.index(name)
+        if not mask.any():
             raise InputUnusable(
-                f"val has no picture of {name}, so no threshold can be chosen for it",
+                f"val has no images of {name} to choose a threshold by",
                 "give val a share of it: labeler split --ratio 8:1:1",
             )
-        return its
+        return mask
 
 
 def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -> DecisionRule:
-    """Choose the thresholds that fulfil the request; those of before stay unless asked for again.
+    """Choose the requested thresholds; earlier ones stay unless requested again.
 
-    Those of protected classes are solved together, for each changes what the others do. Raises
-    `UsageError` for a class that the run does not know, `InputUnusable` where val cannot fulfil it.
+    Those of protected classes are solved together, because each affects the others. Raises
+    `UsageError` for a class that the run does not know, `InputUnusable` if val cannot fulfil it.
     """
     if request.forget:
         return before.without_thresholds()
     if not len(val.outputs):
         raise _empty_val()
-    there = {val.classes[number] for number in val.outputs.y}
-    protected = {old.name: old.wanted for old in before.chosen.spared if old.name in there}
+    in_val = {val.classes[number] for number in val.outputs.y}
+    protected = {old.name: old.wanted for old in before.chosen.spared if old.name in in_val}
     protected |= request.protected
     rule = fit_recall_thresholds(val, protected, before)
     unfamiliar = before.chosen.unfamiliar
     if request.unknown_rate is not None:
         if val.familiarity is None:
             raise InputUnusable(
-                "the run does not keep what its features are like, so nothing can be unfamiliar "
-                "to it",
+                "the run has no statistics of its training data (familiarity.json)",
                 "train again: baseline train",
             )
         unfamiliar = choose_familiarity(val.familiarity, val.moments, request.unknown_rate)
@@ -109,12 +105,12 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
 def fit_recall_thresholds(
     val: SplitAnswers, wanted: Mapping[str, float], rule: DecisionRule
 ) -> DecisionRule:
-    """Fit the lowest thresholds with which each class keeps its `wanted` share (0..1) on val.
+    """Fit the lowest thresholds with which each class reaches its `wanted` recall (0..1) on val.
 
-    Where two protected classes claim an image the likelier takes it, so a threshold may have to
-    rise because of another's. Each only ever rises, up to the least thresholds that serve all.
-    Raises UsageError for a class that the run does not know, InputUnusable where val has no picture
-    of it, or where no thresholds serve all.
+    If two protected classes claim an image, the likelier one gets it, so a threshold may have to
+    rise because of another. Thresholds only rise, up to the lowest that satisfy all. Raises
+    UsageError for a class that the run does not know, InputUnusable if val has no images of it or
+    no thresholds satisfy all.
     """
     rows = {name: np.flatnonzero(val.of_class(name)) for name in wanted}
     thresholds = dict(rule.thresholds) | dict.fromkeys(wanted, 0.0)
@@ -123,71 +119,74 @@ def fit_recall_thresholds(
     while thresholds != before:
         before = dict(thresholds)
         for name, share in wanted.items():
-            its = val.outputs.at(rows[name])
-            least = _least(its, val.classes, name, share, plain.but(thresholds=thresholds))
-            thresholds = thresholds | {name: max(thresholds[name], least)}
+            part = val.outputs.at(rows[name])
+            lowest = _lowest_threshold(
+                part, val.classes, name, share, plain.but(thresholds=thresholds)
+            )
+            thresholds = thresholds | {name: max(thresholds[name], lowest)}
     return rule.but(thresholds=thresholds)
 
 
-def _least(
-    its: Outputs, classes: tuple[str, ...], name: str, wanted: float, rule: DecisionRule
+def _lowest_threshold(
+    outputs: Outputs, classes: tuple[str, ...], name: str, wanted: float, rule: DecisionRule
 ) -> float:
-    """Return the lowest threshold that keeps so much of a class, whose pictures are `its`."""
+    """Return the lowest threshold that gives a class, with these outputs, the wanted recall."""
     number = classes.index(name)
     never, always = (
-        decide(its.logits, classes, rule.but(thresholds=rule.thresholds | {name: end})).classes
+        decide(outputs.logits, classes, rule.but(thresholds=rule.thresholds | {name: end})).classes
         == number
         for end in (0.0, 1.0)
     )
-    claimed = 1 - decide(its.logits, classes, rule).probabilities[:, number]
-    # What is called by its name anyway is lost at no threshold, what another takes at any.
-    against = np.where(never, 0.0, np.where(always, claimed, np.inf))
-    allowed = math.floor((1 - wanted) * len(its) + 1e-9)
-    if allowed >= len(its):
+    others_probability = 1 - decide(outputs.logits, classes, rule).probabilities[:, number]
+    # Images predicted correctly anyway need no threshold; those claimed by another protected
+    # class are lost at any.
+    needed = np.where(never, 0.0, np.where(always, others_probability, np.inf))
+    allowed = math.floor((1 - wanted) * len(outputs) + 1e-9)
+    if allowed >= len(outputs):
         return 0.0
-    least = float(np.sort(against)[::-1][allowed])
-    if math.isinf(least):
+    lowest = float(np.sort(needed)[::-1][allowed])
+    if math.isinf(lowest):
         others = ", ".join(other for other in rule.thresholds if other != name)
         raise InputUnusable(
-            f"{name} cannot be protected to {100 * wanted:.4g} % beside {others}: on val "
-            f"{int(np.isinf(against).sum())} of its {len(its)} pictures look more like these",
-            "protect less of one of them, or one alone (--forget drops what was chosen before)",
+            f"{name} cannot reach a recall of {100 * wanted:.4g}% together with {others}: "
+            f"{int(np.isinf(needed).sum())} of its {len(outputs)} images in val are more like them",
+            "protect one of them less, or only one (--forget drops earlier thresholds)",
         )
-    return least
+    return lowest
 
 
 def measure_recall_threshold(
     val: SplitAnswers, name: str, wanted: float, rule: DecisionRule
 ) -> RecallThreshold:
-    """Return what all thresholds in force do to a class on val."""
-    number, its, y = val.classes.index(name), val.of_class(name), val.outputs.y
+    """Measure the effect of all thresholds on a protected class on val."""
+    number, mask, y = val.classes.index(name), val.of_class(name), val.outputs.y
     before, now = val.answers(rule.without_thresholds()), val.answers(rule)
-    lost = now[its] != number
-    at_most = share_at_most(lost, val.moments[its])
+    lost = now[mask] != number
+    at_most = share_at_most(lost, val.moments[mask])
     return RecallThreshold(
         name=name,
         wanted=wanted,
         threshold=rule.thresholds[name],
-        count=int(its.sum()),
-        moments=len(np.unique(val.moments[its])),
+        count=int(mask.sum()),
+        moments=len(np.unique(val.moments[mask])),
         lost=int(lost.sum()),
-        unknown=int((now[its] == UNKNOWN).sum()),
+        unknown=int((now[mask] == UNKNOWN).sum()),
         at_most=at_most,
         needed=needed_for(1 - wanted),
-        promised=at_most <= 1 - wanted + _ALMOST,
-        others_kept=None if its.all() else float((now == y)[~its].mean()),
-        others_before=None if its.all() else float((before == y)[~its].mean()),
+        promised=at_most <= 1 - wanted + _EPSILON,
+        others_kept=None if mask.all() else float((now == y)[~mask].mean()),
+        others_before=None if mask.all() else float((before == y)[~mask].mean()),
     )
 
 
 def choose_familiarity(familiarity: Floats, moments: Groups, wanted: float) -> FamiliarityThreshold:
-    """Choose the highest threshold for which at most `wanted` (0..1) of known pictures are unknown.
+    """Choose the highest threshold that rejects at most `wanted` (0..1) of known images.
 
-    `familiarity` (N) is that of val, `moments` (N) are its moments. A moment counts as one case
-    whatever its size, and one more is taken to be all unknown: then a picture of a new moment is
-    called unknown with a probability of at most `wanted`, whatever the network and however alike
-    the pictures of a moment are (Lee, Barber and Willett, "Distribution-free inference with
-    hierarchical data", 2023). Raises InputUnusable where val is empty.
+    `familiarity` and `moments` (N each) are OOD scores and groups of val. A group counts as one
+    case whatever its size, and one additional group is assumed to be rejected as a whole. Then an
+    image of a new group is rejected with a probability of at most `wanted`, whatever the network
+    and however similar the images of a group are (Lee, Barber and Willett, "Distribution-free
+    inference with hierarchical data", 2023). Raises InputUnusable if val is empty.
     """
     if not len(familiarity):
         raise _empty_val()
@@ -195,12 +194,12 @@ def choose_familiarity(familiarity: Floats, moments: Groups, wanted: float) -> F
     cases = int(groups.max()) + 1
     order = np.argsort(familiarity, kind="stable")
     ranked, weight = familiarity[order], (1 / np.bincount(groups))[groups][order]
-    # What lies strictly below each value, and the moment that was not seen.
+    # The share strictly below each value, with the additional group.
     shares = (np.append(0.0, weight.cumsum()[:-1]) + 1) / (cases + 1)
     first = np.append(True, ranked[1:] != ranked[:-1])
-    fits = np.flatnonzero(first & (shares <= wanted + _ALMOST))
-    at = int(fits[-1]) if len(fits) else 0
-    below = float(ranked[at]) - SLACK
+    fits = np.flatnonzero(first & (shares <= wanted + _EPSILON))
+    row = int(fits[-1]) if len(fits) else 0
+    below = float(ranked[row]) - THRESHOLD_MARGIN
     unknown = familiarity < below
     return FamiliarityThreshold(
         below=below,
@@ -208,20 +207,20 @@ def choose_familiarity(familiarity: Floats, moments: Groups, wanted: float) -> F
         count=len(familiarity),
         moments=cases,
         unknown=int(unknown.sum()),
-        on_average=float(shares[at]),
-        at_most=_others_at_most(unknown, groups),
+        on_average=float(shares[row]),
+        at_most=_max_share_of_others(unknown, groups),
         needed=math.ceil(1 / wanted - 1 - 1e-9) if wanted else 0,
-        promised=float(shares[at]) <= wanted + _ALMOST,
+        promised=float(shares[row]) <= wanted + _EPSILON,
     )
 
 
-def _others_at_most(unknown: npt.NDArray[np.bool_], groups: Indices) -> float:
-    """Return the share that as many other pictures do not exceed with 95 % confidence.
+def _max_share_of_others(unknown: npt.NDArray[np.bool_], groups: Indices) -> float:
+    """Return the upper limit of the share rejected of as many other images (95 % confidence).
 
-    The share of all pictures below a value that was chosen by its rank has a beta distribution, so
-    that of as many as these a beta-binomial one (Wilks, "Statistical prediction with special
-    reference to the problem of tolerance limits", 1942): choosing costs nothing. Pictures count by
-    how many moments of equal size would tell as much, as though those of a moment were all alike.
+    The share of all images below a value chosen by its rank has a beta distribution, that of as
+    many as these a beta-binomial one (Wilks, "Statistical prediction with special reference to the
+    problem of tolerance limits", 1942). Images count by the effective number of groups, as though
+    those of a group were identical.
     """
     from scipy.stats import betabinom
 
@@ -234,4 +233,4 @@ def _others_at_most(unknown: npt.NDArray[np.bool_], groups: Indices) -> float:
 
 
 def _empty_val() -> InputUnusable:
-    return empty_split_error("val is empty, so no threshold can be chosen", ", then train again")
+    return empty_split_error("no images in val to choose a threshold by", ", then train again")

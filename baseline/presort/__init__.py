@@ -1,8 +1,7 @@
-"""Proposals for samples without a label, an order of likeness, and what to label next.
+"""Suggested classes, an order by similarity, and samples to label next.
 
-`presorter` makes vectors and stores what `propose` says of them, by
-`curation/similarity/class_learning.py`.
+`presorter` computes vectors and stores what `propose` returns for them.
 """
 
 MIN_ACCEPT_CONFIDENCE = 0.95
-"""The confidence from which `labeler accept proposals` takes a proposal, where nothing is said."""
+"""Default confidence threshold of `labeler accept proposals`."""

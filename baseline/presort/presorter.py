@@ -1,6 +1,6 @@
-"""What a presort compares samples by: principal components of each part of the features, weighed.
+"""Suggested classes by principal components of the features, block by block.
 
-The weights are those that the texture of the pictures lets expect (`features/texture.py`).
+The weights of the feature blocks are those expected from the texture (`features/texture.py`).
 """
 
 from __future__ import annotations
@@ -40,53 +40,55 @@ from gleanset.records import Region, Sample
 from gleanset.work.progress import Progress
 
 FeatureRows = npt.NDArray[np.float32]
-WIDTH = 128
-"""Components of a network's features; of colours half as many tell as much."""
-SEEN = 5000
-"""Samples by which the axes are found, at most."""
-PAGE = 25_000
+NETWORK_COMPONENTS = 128
+"""Components of a network's features; half as many are enough for colors."""
+MAX_FITTED_SAMPLES = 5000
+"""Samples that the principal axes are fitted on."""
+PAGE_SIZE = 25_000
 
 
 def weight_components(
     components: FeatureRows, parts: Sequence[FeaturePart], weights: Sequence[float]
 ) -> FeatureRows:
-    """Return components (N x D) with each part times its weight, each row of length 1."""
-    each = np.repeat(weights, [part.width for part in parts])
-    found = components * each.astype(np.float32)
-    scaled: FeatureRows = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+    """Multiply components (N x D) by their block weights and scale rows to length 1."""
+    factors = np.repeat(weights, [part.width for part in parts]).astype(np.float32)
+    rows = components * factors
+    scaled: FeatureRows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
     return scaled
 
 
 class PrincipalAxes(NamedTuple):
-    """What standardised features (N x D) are projected on: `axes` D x width."""
+    """Principal axes (D x width) of standardized features."""
 
     scaling: Scaling
     axes: FeatureRows
 
     def project(self, features: FeatureRows) -> FeatureRows:
-        """Return the components, N x width."""
-        found: FeatureRows = (self.scaling.applied(features) @ self.axes).astype(np.float32)
-        return found
+        """Return the components (N x width) of features (N x D)."""
+        components: FeatureRows = (self.scaling.applied(features) @ self.axes).astype(np.float32)
+        return components
 
 
 def fit_principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAxes:
-    """Return the directions in which what `backbone` made (N x D) differs most, once scaled."""
+    """Fit the principal axes of features (N x D) of a backbone, scaled to a total variance of 1."""
     scaling = Scaling.of(features, backbone)
     scaled = scaling.applied(features).astype(np.float64)
     with one_thread():
-        # Of the two tables of products the smaller one: both give the same directions.
+        # The smaller of the two Gram matrices: both give the same directions.
         few = len(scaled) < scaled.shape[1]
-        values, found = np.linalg.eigh(scaled @ scaled.T if few else scaled.T @ scaled)
-        most = sum(WIDTH if part.standardised else WIDTH // 2 for part in backbone.parts)
-        keep = [i for i in np.argsort(-values)[:most] if values[i] > values.max() * 1e-9]
-        axes = scaled.T @ found[:, keep] / np.sqrt(values[keep]) if few else found[:, keep]
-    # So long that what is projected on them has a variance of 1 in all.
+        values, vectors = np.linalg.eigh(scaled @ scaled.T if few else scaled.T @ scaled)
+        width = sum(
+            NETWORK_COMPONENTS if part.standardised else NETWORK_COMPONENTS // 2
+            for part in backbone.parts
+        )
+        keep = [i for i in np.argsort(-values)[:width] if values[i] > values.max() * 1e-9]
+        axes = scaled.T @ vectors[:, keep] / np.sqrt(values[keep]) if few else vectors[:, keep]
     axes /= np.sqrt(max(float(np.square(scaled @ axes).sum()) / len(scaled), 1e-12))
     return PrincipalAxes(scaling, axes.astype(np.float32))
 
 
 class SampleComponents(NamedTuple):
-    """Components (N x D) of the samples `keys` that can be read; `parts` are those of a row."""
+    """Components (N x D) of the readable samples `keys`, in feature blocks `parts`."""
 
     keys: list[str]
     components: FeatureRows
@@ -96,18 +98,18 @@ class SampleComponents(NamedTuple):
 def compute_components(
     dataset: Dataset, samples: Sequence[Sample], spec: FeatureSpec, progress: Progress
 ) -> SampleComponents:
-    """Return the components of samples; those of unreadable ones are left out.
+    """Return the components of the readable samples.
 
-    Raises what features raise, where none of those that decide the axes can be read.
+    Raises what features raise, if none of the samples that the axes are fitted on is readable.
     """
     backbone = spec.load()
-    some = samples[:: max(1, -(-len(samples) // SEEN))]
-    seen = features_of(dataset, some, spec, progress, backbone).plain
+    fitted_samples = samples[:: max(1, -(-len(samples) // MAX_FITTED_SAMPLES))]
+    features = features_of(dataset, fitted_samples, spec, progress, backbone).plain
     ends = np.cumsum([member.width for member in backbone.members]).tolist()
     columns = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
     axes = [
-        fit_principal_axes(seen[:, own], member)
-        for own, member in zip(columns, backbone.members, strict=True)
+        fit_principal_axes(features[:, block], member)
+        for block, member in zip(columns, backbone.members, strict=True)
     ]
     parts = tuple(
         part._replace(layers=(basis.axes.shape[1],))
@@ -115,15 +117,16 @@ def compute_components(
     )
     keys: list[str] = []
     pages: list[FeatureRows] = [np.zeros((0, sum(part.width for part in parts)), np.float32)]
-    for start in range(0, len(samples), PAGE):
-        with suppress(InputUnusable):  # nothing of this page can be read, but of others
-            page = samples[start : start + PAGE]
-            found = features_of(dataset, page, spec, progress, backbone)
-            made = [
-                basis.project(found.plain[:, own]) for own, basis in zip(columns, axes, strict=True)
+    for start in range(0, len(samples), PAGE_SIZE):
+        with suppress(InputUnusable):  # nothing of this page is readable
+            page = samples[start : start + PAGE_SIZE]
+            page_features = features_of(dataset, page, spec, progress, backbone)
+            blocks = [
+                basis.project(page_features.plain[:, block])
+                for block, basis in zip(columns, axes, strict=True)
             ]
-            keys += found.keys
-            pages.append(np.concatenate(made, axis=1))
+            keys += page_features.keys
+            pages.append(np.concatenate(blocks, axis=1))
     return SampleComponents(keys, np.concatenate(pages), parts)
 
 
@@ -133,154 +136,149 @@ STAGE = "presort"
 def presort(
     dataset: Dataset, settings: Settings, progress: Progress | None = None
 ) -> dict[str, object]:
-    """Suggest classes for all samples of a dataset and keep them; return the figures.
+    """Suggest classes for all samples of a dataset, store them and return the metrics.
 
     `settings` are those of a transfer preset: its backbone, weights, size and seed are used.
-    Raises `UsageError` for other settings, `InputUnusable` where there is no sample, and what
+    Raises `UsageError` for other settings, `InputUnusable` if there are no samples, and what
     features raise.
     """
     if not isinstance(settings, Transfer):
         raise UsageError(
-            f"a presort learns on cached features, as transfer does, not as {settings.preset}",
-            "leave --preset away, or choose a backbone: -o backbone=resnet50 -o weights=hub",
+            f"presort needs the settings of preset transfer, not {settings.preset}",
+            "choose a backbone: -o backbone=resnet50 -o weights=hub",
         )
     dataset.db.check_writable()
     with dataset.stage(STAGE):
-        return _presorted(dataset, settings, progress or Progress())
+        return _run_presort(dataset, settings, progress or Progress())
 
 
-def _presorted(dataset: Dataset, settings: Transfer, progress: Progress) -> dict[str, object]:
+def _run_presort(dataset: Dataset, settings: Transfer, progress: Progress) -> dict[str, object]:
     started = time.monotonic()
-    known = list(PresortSamples(dataset.db).iterate())
-    in_use = {sample.key for sample in known}
-    crops = [crop for crop in dataset.samples.iter_by_key() if crop.key in in_use]
+    samples = list(PresortSamples(dataset.db).iterate())
+    keys = {sample.key for sample in samples}
+    crops = [crop for crop in dataset.samples.iter_by_key() if crop.key in keys]
     if not crops:
         raise InputUnusable(
-            "there is no sample to sort",
-            f"see what comes next: gleanset status {dataset.option}",
+            "no samples to sort", f"see the next step: gleanset status {dataset.option}"
         )
     spec = FeatureSpec.of(settings, views=0)
-    measured = compute_components(dataset, crops, spec, progress)
-    seen = time.monotonic()
-    weights = parse_part_weights(settings.part_weights, measured.parts)
+    computed = compute_components(dataset, crops, spec, progress)
+    computed_at = time.monotonic()
+    weights = parse_part_weights(settings.part_weights, computed.parts)
     if weights is None:
-        weights = expected_weights(measured.parts, dataset, crops, progress)
+        weights = expected_weights(computed.parts, dataset, crops, progress)
     regions = {sample.key: Region(sample.box, sample.angle) for sample in crops}
-    row_of = {key: row for row, key in enumerate(measured.keys)}
-    # A sample that was cut again meanwhile is left out, like an unreadable one.
-    chosen = [
-        sample for sample in known if sample.key in row_of and regions[sample.key] == sample.region
-    ]
-    rows = np.array([row_of[sample.key] for sample in chosen], np.int64)
-    vectors = weight_components(measured.components[rows], measured.parts, weights.weights)
+    row_by_key = {key: row for row, key in enumerate(computed.keys)}
+    # A sample that was cropped again meanwhile is left out, like an unreadable one.
+    chosen = [s for s in samples if s.key in row_by_key and regions[s.key] == s.region]
+    rows = np.array([row_by_key[sample.key] for sample in chosen], np.int64)
+    vectors = weight_components(computed.components[rows], computed.parts, weights.weights)
     names = [sample_vector_name(sample.key, sample.region) for sample in chosen]
     space = save_vectors(dataset, names, vectors)
     moments = assign_moments(dataset.db, list_training_keys(chosen))
-    made = propose(chosen, vectors, moments, get_unseen_labels(dataset.db))
-    labels = {sample.label for sample in chosen if sample.label} if "classes" in made.facts else ()
-    facts = made.facts | {
-        "unreadable": len(known) - len(chosen),
+    result = propose(chosen, vectors, moments, get_unseen_labels(dataset.db))
+    labels = (
+        {sample.label for sample in chosen if sample.label} if "classes" in result.facts else ()
+    )
+    facts = result.facts | {
+        "unreadable": len(samples) - len(chosen),
         "backbone": settings.backbone,
         VECTORS_FACT: space,
-        **weights.to_json(measured.parts),
+        **weights.to_json(computed.parts),
     }
-    number = Proposals(dataset.db).replace(made.presorted, facts | {"known": sorted(labels)})
+    number = Proposals(dataset.db).replace(result.presorted, facts | {"known": sorted(labels)})
     remove_old_vectors(dataset, but=space)
     waiting = {sample.key for sample in chosen if sample.status == "queue"}
     return {
         "presort": number,
         **facts,
-        "label_next": choose_label_next(made.presorted, waiting),
+        "label_next": choose_label_next(result.presorted, waiting),
         "seconds": {
-            "features": round(seen - started, 2),
-            "sorting": round(time.monotonic() - seen, 2),
+            "features": round(computed_at - started, 2),
+            "sorting": round(time.monotonic() - computed_at, 2),
         },
     }
 
 
-SHOWN = 8
-"""Letters of a sample's id that are shown."""
-DOUBTFUL = 0.5
-"""Below it a proposal is wrong more likely than right."""
+KEY_LETTERS = 8
+"""Letters of a sample's id that are printed."""
+LOW_CONFIDENCE = 0.5
 
 
-def summarize_presort(dataset: Dataset, figures: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the `figures` of a presort as lines for a person."""
+def summarize_presort(dataset: Dataset, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the lines that `baseline presort` prints."""
     waiting = dataset.samples.count_by("status", "kept").get(("queue", "kept"), 0)
-    sure = [one.proposals[0].confidence for one in iter_proposed_samples(dataset.db) if one.waits]
-    lines = {"looked at": _looked_at(figures, waiting)}
-    if "classes" in figures:
-        lines |= _proposed(figures, sure, waiting)
+    suggested = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
+    confidences = [sample.proposals[0].confidence for sample in suggested]
+    if "classes" in result:
+        lines = _summarize_suggestions(result, confidences, waiting)
     else:
-        lines["proposals"] = (
-            f"none: that takes two classes with labels; {count(figures['clusters'], 'stack')} of "
-            "look-alikes were put together, to be named at once: labeler label NAME --stack ID"
-        )
-    if asked := figures.get("label_next"):
-        lines["label next"] = " ".join(key[:SHOWN] for key in asked)
-    return lines | {"next": _next(dataset, sure, waiting, "classes" in figures)}
-
-
-def _looked_at(figures: Mapping[str, Any], waiting: int) -> str:
-    words = (
-        f"{count(figures['samples'], 'sample')}, {figures['labelled']:,} of them with a label; "
-        f"{waiting:,} {'waits' if waiting == 1 else 'wait'} for one"
+        lines = {
+            "suggestions": "none: label samples of at least two classes",
+            "clusters": f"{result['clusters']:,} of similar samples, to label together: "
+            "labeler label NAME --stack ID",
+        }
+    unreadable = result.get("unreadable", 0)
+    lines["samples"] = (
+        f"{result['samples']:,} ({result['labelled']:,} labelled, {waiting:,} pending"
+        f"{f', {unreadable:,} unreadable' if unreadable else ''})"
     )
-    unread = figures.get("unreadable", 0)
-    return words + (f"; {count(unread, 'picture')} could not be read" if unread else "")
+    if keys := result.get("label_next"):
+        lines["label next"] = " ".join(key[:KEY_LETTERS] for key in keys)
+    return lines | {"next": _next_commands(dataset, confidences, waiting, "classes" in result)}
 
 
-def _proposed(figures: Mapping[str, Any], sure: Sequence[float], waiting: int) -> dict[str, str]:
+def _summarize_suggestions(
+    result: Mapping[str, Any], confidences: Sequence[float], waiting: int
+) -> dict[str, str]:
     lines = {}
-    if figures["held_out"]:
-        lines["tried"] = (
-            f"{100 * figures['accuracy']:.1f} % right on {count(figures['held_out'], 'sample')} "
-            "with a label, none of them learnt by who answered"
-        )
+    if result["held_out"]:
+        samples = count(result["held_out"], "labelled sample")
+        lines["out-of-fold accuracy"] = f"{result['accuracy']:.1%} ({samples})"
     if not waiting:
-        return lines | {"proposals": "none: nothing waits for a label"}
-    lines["proposals"] = (
-        f"for {len(sure):,} of {waiting:,}, about {_wrong(sure):.0f} of them wrong if "
-        f"{_all_known(figures)}"
+        return lines | {"suggestions": "none: no pending samples"}
+    classes = count(result["classes"], "known class", "known classes")
+    rejected = " and rejected images" if result["rejected"] else ""
+    lines["suggestions"] = (
+        f"{len(confidences):,}/{waiting:,} samples, about {_expected_errors(confidences):.0f} "
+        f"errors among {classes}{rejected}"
     )
-    if taken := [one for one in sure if one >= MIN_ACCEPT_CONFIDENCE]:
-        lines["sure"] = (
-            f"{len(taken):,} at {100 * MIN_ACCEPT_CONFIDENCE:.0f} % or more, "
-            f"about {_wrong(taken):.1f} of them wrong, if so"
+    if confident := [c for c in confidences if c >= MIN_ACCEPT_CONFIDENCE]:
+        lines["confident"] = (
+            f"{len(confident):,} at {MIN_ACCEPT_CONFIDENCE:.0%} or more, "
+            f"about {_expected_errors(confident):.1f} errors"
         )
-    if doubtful := sum(one < DOUBTFUL for one in sure):
-        lines["likely wrong"] = f"{doubtful:,} below {100 * DOUBTFUL:.0f} %"
-    return lines | {"unknown": _unknown(figures["of_no_class_at_most"], sure)}
-
-
-def _wrong(sure: Sequence[float]) -> float:
-    return sum(1 - one for one in sure)
-
-
-def _all_known(figures: Mapping[str, Any]) -> str:
-    classes = figures["classes"]
-    words = "all are of this class" if classes == 1 else f"all are of these {classes:,} classes"
-    return f"{words} or like what was rejected" if figures["rejected"] else words
-
-
-def _unknown(share: float | None, sure: Sequence[float]) -> str:
+    if uncertain := sum(c < LOW_CONFIDENCE for c in confidences):
+        lines["uncertain"] = f"{uncertain:,} below {LOW_CONFIDENCE:.0%}"
+    share = result["of_no_class_at_most"]
     if share is None:
-        return "how many are of no class, for nothing was rejected so far; they are wrong besides"
-    return (
-        f"how many are of no class; at most {max_wrong_count(share, sure):,} are wrong with them, "
-        "if they are as frequent as in what was decided"
-    )
+        lines["other classes"] = "images of other classes are additional errors; reject some"
+    else:
+        lines["other classes"] = (
+            f"at most {max_wrong_count(share, confidences):,} errors with images of other classes, "
+            "if they are as frequent as among decided samples"
+        )
+    return lines
 
 
-def max_wrong_count(share: float, sure: Sequence[float]) -> int:
-    """Return how many of the proposals are wrong at most where this share is of no class."""
-    return math.ceil(_wrong(sure) + share * (len(sure) - _wrong(sure)))
+def _expected_errors(confidences: Sequence[float]) -> float:
+    return sum(1 - confidence for confidence in confidences)
 
 
-def _next(dataset: Dataset, sure: Sequence[float], waiting: int, learnt: bool) -> list[str]:
-    found = [labelling_command(dataset)] if waiting else []
-    if waiting and has_window() and not learnt:
-        found.append(f"{STACKS_COMMAND} {dataset.option}")
-    if any(one >= MIN_ACCEPT_CONFIDENCE for one in sure):
-        found.append(f"labeler accept proposals --above {MIN_ACCEPT_CONFIDENCE:g} {dataset.option}")
-    return [line for line in found if line] or [f"gleanset status {dataset.option}"]
+def max_wrong_count(share: float, confidences: Sequence[float]) -> int:
+    """Return the largest number of wrong suggestions if this share is of no class."""
+    errors = _expected_errors(confidences)
+    return math.ceil(errors + share * (len(confidences) - errors))
+
+
+def _next_commands(
+    dataset: Dataset, confidences: Sequence[float], waiting: int, has_classes: bool
+) -> list[str]:
+    commands = [labelling_command(dataset)] if waiting else []
+    if waiting and has_window() and not has_classes:
+        commands.append(f"{STACKS_COMMAND} {dataset.option}")
+    if any(confidence >= MIN_ACCEPT_CONFIDENCE for confidence in confidences):
+        commands.append(
+            f"labeler accept proposals --above {MIN_ACCEPT_CONFIDENCE:g} {dataset.option}"
+        )
+    return [command for command in commands if command] or [f"gleanset status {dataset.option}"]

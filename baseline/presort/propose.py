@@ -1,7 +1,4 @@
-"""From vectors and what is known of samples to what a presort says of them: no dataset, no clock.
-
-The same samples and vectors give the same answer.
-"""
+"""Suggestions, similarity order and clusters from vectors: a pure function of its inputs."""
 
 from __future__ import annotations
 
@@ -33,13 +30,13 @@ from gleanset.db.proposals import PresortedSample, PresortSample
 
 
 def choose_label_next(
-    presorted: Sequence[PresortedSample], waiting: Collection[str], most: int = 10
+    presorted: Sequence[PresortedSample], waiting: Collection[str], limit: int = 10
 ) -> list[str]:
-    """Return samples (keys) that are `waiting` and whose labels would teach the most.
+    """Return keys of `waiting` samples whose labels are the most informative.
 
-    Of each cluster the one whose first proposal is least sure; with nothing proposed the least odd
-    one, of the largest clusters first (TypiClust: Hacohen, Dekel and Weinshall, "Active Learning on
-    a Budget", 2022).
+    This is the least confident sample of each cluster; without suggestions, the most typical one
+    of the largest clusters (TypiClust: Hacohen, Dekel and Weinshall, "Active Learning on a
+    Budget", 2022).
     """
     sizes = Counter(sample.cluster for sample in presorted)
 
@@ -51,14 +48,14 @@ def choose_label_next(
     firsts: dict[int | None, str] = {}
     for sample in sorted((each for each in presorted if each.sample in waiting), key=rank):
         firsts.setdefault(sample.cluster, sample.sample)
-    return list(firsts.values())[:most]
+    return list(firsts.values())[:limit]
 
 
 def outlier_scores(vectors: Rows, kind: Indices) -> Floats:
-    """Return how far each sample is from the middle of its kind: 0 typical, 0.5 far out, up to 1.
+    """Return the outlier score (N, 0 typical to 1) of vectors (N x D) within their kinds (N).
 
-    The distance in robust standard deviations (median, 1.4826 MAD) above the median of its kind,
-    or of all samples for a kind of fewer than 5.
+    It is based on the distance from the mean of the kind in robust standard deviations (median,
+    1.4826 MAD) above the median of the kind, or of all samples for a kind of fewer than 5.
     """
     counts = np.bincount(kind)
     ends = np.cumsum(counts)
@@ -82,21 +79,20 @@ def _spread(values: Floats) -> tuple[float, float]:
     return middle, 1.4826 * float(np.median(np.abs(values - middle)))
 
 
-PULL = 0.7
-"""How far what a model thinks draws samples together in the order of likeness."""
-MOST_GROUPS = 300
-"""More than a person wants to go through."""
+PROBABILITY_WEIGHT = 0.7
+"""Weight of the predicted probabilities in the order by similarity."""
+MAX_CLUSTERS = 300
 
 
 class LikenessOrder(NamedTuple):
-    """Places of samples along an order of likeness, and the number of the group of each."""
+    """Positions of samples in an order by similarity, and their cluster numbers."""
 
     place: Indices
-    group: Indices
+    cluster: Indices
 
 
 class PresortResult(NamedTuple):
-    """What is said of the samples, and figures for a person (JSON values)."""
+    """The presorted samples, and metrics as JSON values."""
 
     presorted: list[PresortedSample]
     facts: dict[str, object]
@@ -108,50 +104,50 @@ def propose(
     moments: Mapping[str, str],
     unseen: Collection[str] = (),
 ) -> PresortResult:
-    """Propose classes for samples with vectors N x D of length 1, and order them by likeness.
+    """Suggest classes for samples with vectors (N x D, of length 1), and order them by similarity.
 
-    Rejected samples and labelled copies that were set aside teach, but are not in it.
-    `moments` are those of what teaches (`teaching`), by key. Labels of samples (keys) that are
-    `unseen` judge nothing.
+    Rejected samples and labelled duplicates are used for training, but are not in the result.
+    `moments` are groups of the training samples (`list_training_keys`), by key. Labels of `unseen`
+    keys are not used for evaluation.
     """
-    learnt = learn_classes(samples, vectors, moments, unseen)
-    order = _ordered(samples, vectors, learnt)
-    if learnt is None:
-        facts: dict[str, object] = {"clusters": len(np.unique(order.group))}
-        odd = outlier_scores(vectors, order.group)
+    model = learn_classes(samples, vectors, moments, unseen)
+    order = _order_by_similarity(samples, vectors, model)
+    if model is None:
+        facts: dict[str, object] = {"clusters": len(np.unique(order.cluster))}
+        outliers = outlier_scores(vectors, order.cluster)
     else:
-        facts = _facts(learnt)
-        facts["of_no_class_at_most"] = _rejected_share_at_most(samples, moments)
-        odd = _doubts(learnt, vectors)
-    presorted = _presorted(samples, order, odd, learnt)
-    facts |= {"samples": len(presorted), "labelled": sum(bool(one.label) for one in samples)}
+        facts = _collect_facts(model)
+        facts["of_no_class_at_most"] = _max_rejected_share(samples, moments)
+        outliers = _label_outlier_scores(model, vectors)
+    presorted = _collect_presorted(samples, order, outliers, model)
+    facts |= {"samples": len(presorted), "labelled": sum(bool(s.label) for s in samples)}
     return PresortResult(presorted, facts)
 
 
-def _doubts(learnt: LearnedClasses, vectors: Rows) -> Floats:
-    """Return how odd each sample is for its class, or how little is thought of its label."""
-    rows, y, alone = learnt.taught.rows, learnt.taught.y, learnt.alone
-    kind = learnt.probabilities.argmax(1)
+def _label_outlier_scores(model: LearnedClasses, vectors: Rows) -> Floats:
+    """Return outlier scores within classes; for labels, 1 - their out-of-fold probability."""
+    rows, y, alone = model.taught.rows, model.taught.y, model.alone
+    kind = model.probabilities.argmax(1)
     kind[rows] = y
-    odd = outlier_scores(vectors, kind)
-    odd[rows[alone.at]] = 1 - alone.probabilities[np.arange(len(alone.at)), y[alone.at]]
-    return odd
+    outliers = outlier_scores(vectors, kind)
+    outliers[rows[alone.at]] = 1 - alone.probabilities[np.arange(len(alone.at)), y[alone.at]]
+    return outliers
 
 
-def _ordered(
-    samples: Sequence[PresortSample], vectors: Rows, learnt: LearnedClasses | None
+def _order_by_similarity(
+    samples: Sequence[PresortSample], vectors: Rows, model: LearnedClasses | None
 ) -> LikenessOrder:
     names = np.array([sample.track or sample.key for sample in samples])
     _, firsts, track = np.unique(names, return_index=True, return_inverse=True)
     pulled = refine_with_tracks(vectors, _members(track))
-    if learnt is not None:
-        thought = PULL * np.sqrt(learnt.probabilities)
-        pulled = np.concatenate([pulled, thought], axis=1).astype(np.float32)
+    if model is not None:
+        weighted = PROBABILITY_WEIGHT * np.sqrt(model.probabilities)
+        pulled = np.concatenate([pulled, weighted], axis=1).astype(np.float32)
     place = np.zeros(len(pulled), np.int64)
     some = pulled[:: max(1, -(-len(pulled) // SOME))]
     place[order_by_proximity(pulled @ find_main_directions(some))] = np.arange(len(pulled))
-    # A track is in one group, and counts as one there.
-    return LikenessOrder(place, assign_clusters(pulled[firsts], MOST_GROUPS)[track])
+    # A track is in one cluster and counts once there.
+    return LikenessOrder(place, assign_clusters(pulled[firsts], MAX_CLUSTERS)[track])
 
 
 def _members(numbers: Indices) -> list[Indices]:
@@ -159,55 +155,54 @@ def _members(numbers: Indices) -> list[Indices]:
     return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
 
 
-def _rejected_share_at_most(
+def _max_rejected_share(
     samples: Sequence[PresortSample], moments: Mapping[str, str]
 ) -> float | None:
-    """Return the share of no class that is not exceeded with 95 % confidence, if known."""
-    decided = [one for one in samples if one.label or one.status == "rejected"]
-    rejected = np.array([one.status == "rejected" for one in decided])
+    """Return the upper limit (95 %) of the share of samples of no class; None without any."""
+    decided = [sample for sample in samples if sample.label or sample.status == "rejected"]
+    rejected = np.array([sample.status == "rejected" for sample in decided])
     if not rejected.any():
         return None
-    return share_at_most(rejected, [moments[one.key] for one in decided])
+    return share_at_most(rejected, [moments[sample.key] for sample in decided])
 
 
-def _presorted(
+def _collect_presorted(
     samples: Sequence[PresortSample],
     order: LikenessOrder,
-    odd: Floats,
-    learnt: LearnedClasses | None,
+    outliers: Floats,
+    model: LearnedClasses | None,
 ) -> list[PresortedSample]:
-    proposed = learnt.likeliest if learnt is not None else [[]] * len(samples)
+    suggestions = model.likeliest if model is not None else [[]] * len(samples)
     return [
         PresortedSample(
             sample.key,
             int(order.place[row]),
-            round_confidences(proposed[row]) if sample.status == "queue" else (),
-            int(order.group[row]),
-            round(float(odd[row]), 2),
+            round_confidences(suggestions[row]) if sample.status == "queue" else (),
+            int(order.cluster[row]),
+            round(float(outliers[row]), 2),
         )
         for row, sample in enumerate(samples)
         if sample.kept and sample.status != "rejected"
     ]
 
 
-def _facts(learnt: LearnedClasses) -> dict[str, object]:
-    classes, taught = len(learnt.classes), learnt.taught
+def _collect_facts(model: LearnedClasses) -> dict[str, object]:
+    classes, taught = len(model.classes), model.taught
     return {
         "classes": classes,
         "moments": len(np.unique(taught.moments)),
-        **_judged(learnt.alone, taught.y),
-        "beside": _judged(learnt.beside, taught.y),
+        **_evaluate_held_out(model.alone, taught.y),
+        "beside": _evaluate_held_out(model.beside, taught.y),
         "rejected": int((taught.y >= classes).sum()),
     }
 
 
-def _judged(held: HeldOut, y: Indices) -> dict[str, object]:
-    if not len(held.at):
+def _evaluate_held_out(held_out: HeldOut, y: Indices) -> dict[str, object]:
+    if not len(held_out.at):
         return {"held_out": 0, "accuracy": None, "ece": None}
-    own, probabilities = y[held.at], held.probabilities
-    right = float((probabilities.argmax(1) == own).mean())
+    labels, probabilities = y[held_out.at], held_out.probabilities
     return {
-        "held_out": len(own),
-        "accuracy": right,
-        "ece": calibration_error(probabilities, own).ece,
+        "held_out": len(labels),
+        "accuracy": float((probabilities.argmax(1) == labels).mean()),
+        "ece": calibration_error(probabilities, labels).ece,
     }

@@ -1,4 +1,4 @@
-"""Looking on at a training: what it reports while it runs, a bar, a log, TensorBoard events."""
+"""Training callbacks: progress bar, log and TensorBoard events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Other = TypeVar("Other")
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """Where a training is in the middle of an epoch; loss and accuracy are the epoch's so far."""
+    """Progress within an epoch; loss and accuracy are means over the epoch so far."""
 
     epoch: int
     step: int  # of the whole training, from 1
@@ -34,28 +34,27 @@ class StepReport:
 
 
 class TrainingCallback:
-    """Who looks on. This one does not care; see `baseline.train.callbacks.RunLogger`."""
+    """Callback that does nothing."""
 
-    def begin(self, images: int, epochs: int, done: int) -> None:
-        """Be told that a training of `epochs` x `images` samples starts, `done` of them earlier."""
+    def on_train_begin(self, images: int, epochs: int, done: int) -> None:
+        """Start of a training of `epochs` x `images` samples, of which `done` were resumed."""
 
-    def tick(self, tick: StepReport) -> None:
-        """Be told a few times a second how it goes."""
+    def on_step(self, report: StepReport) -> None:
+        """A few times a second."""
 
-    def epoch(self, report: EpochReport) -> None:
-        """Be told of an epoch, after it."""
+    def on_epoch_end(self, report: EpochReport) -> None:
+        """After each epoch."""
 
     def say(self, line: str) -> None:
-        """Be told what a person should know."""
+        """A message for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult(Generic[Network]):
-    """The best network of a training and how it came about.
+    """The best network of a training.
 
-    `best_epoch` is the epoch (from 1) whose weights were kept: that of the lowest validation
-    loss, or the last one where `validated` is False. `stopped_early` tells of patience lost.
-    `facts` are JSON values for the metrics: the learning rate, the steps, the batch.
+    `best_epoch` (from 1) has the lowest validation loss, or is the last one if `validated` is
+    False. `facts` are JSON values for the metrics.
     """
 
     net: Network
@@ -70,9 +69,17 @@ class TrainingResult(Generic[Network]):
     def with_net(
         self, net: Other, facts: Mapping[str, Any] = MappingProxyType({})
     ) -> TrainingResult[Other]:
-        """Return the result of the same training for a network made of its own; more `facts`."""
-        how = (self.history, self.best_epoch, self.stopped_early, self.validated)
-        return TrainingResult(net, *how, self.device, self.precision, {**self.facts, **facts})
+        """Return the result with another network and more `facts`."""
+        return TrainingResult(
+            net,
+            self.history,
+            self.best_epoch,
+            self.stopped_early,
+            self.validated,
+            self.device,
+            self.precision,
+            {**self.facts, **facts},
+        )
 
 
 LOG = "log.txt"
@@ -80,18 +87,15 @@ EVENTS = "events"
 
 
 class RunLogger(TrainingCallback):
-    """Watches a training whose files lie in `folder`; use it in a `with`.
-
-    `hear` gets what a person should know at once, such as a lack of memory.
-    """
+    """Context manager that logs a training in `folder`; `say` prints messages for the user."""
 
     def __init__(
         self,
         folder: Path,
         progress: Progress | None = None,
-        hear: Callable[[str], None] = lambda line: None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
-        self.folder, self._hear = folder, hear
+        self.folder, self._say = folder, say
         self._progress = progress or Progress()
         self._bar = ProgressMeter()
         self._shown = 0
@@ -105,35 +109,35 @@ class RunLogger(TrainingCallback):
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
-            self.write(f"ended by {type(error).__name__}: {error}")
+            self.write(f"stopped by {type(error).__name__}: {error}")
         self._bar.close()
-        # After Ctrl-C its thread may be gone, and closing it would wait for that for ever.
+        # After Ctrl-C its thread may be gone, and closing would wait for it forever.
         if self._events is not None and error is None:
             self._events.close()
 
-    def begin(self, images: int, epochs: int, done: int) -> None:
-        """Begin the bar over all images of all epochs, so that its time left is the whole one's."""
+    def on_train_begin(self, images: int, epochs: int, done: int) -> None:
+        """Start the progress bar over all images of all epochs."""
         self._bar.close()
         self._events = self._events or _events(self.folder / EVENTS)
         if self._events is None:
-            self.write("no TensorBoard events: pip install tensorboard")
+            self.write("TensorBoard events are off: pip install tensorboard")
         self._images, self._epochs = images, epochs
         self._shown = done
         self._bar = self._progress.meter("train", images * epochs, done=done)
-        self.write(f"training on {images} images an epoch, {epochs} epochs at most")
+        self.write(f"training on {images} images per epoch, at most {epochs} epochs")
 
-    def tick(self, tick: StepReport) -> None:
-        """Move the bar; a point in the events."""
-        self._add("step/loss", tick.loss, tick.step)
-        self._add("step/accuracy", tick.accuracy, tick.step)
-        self._add("step/learning_rate", tick.learning_rate, tick.step)
-        state = f"loss {tick.loss:.3f}, accuracy {tick.accuracy:.3f}"
-        self._show(tick.images, f"epoch {tick.epoch}/{self._epochs}, {state}")
+    def on_step(self, report: StepReport) -> None:
+        """Update the bar and the events."""
+        self._add("step/loss", report.loss, report.step)
+        self._add("step/accuracy", report.accuracy, report.step)
+        self._add("step/learning_rate", report.learning_rate, report.step)
+        metrics = f"loss {report.loss:.3f}, accuracy {report.accuracy:.3f}"
+        self._show(report.images, f"epoch {report.epoch}/{self._epochs}, {metrics}")
 
-    def epoch(self, report: EpochReport) -> None:
-        """Write a line in the log, and a point of each curve."""
+    def on_epoch_end(self, report: EpochReport) -> None:
+        """Write the epoch to the log and the events."""
         self.history.append(report)
-        line = epoch_line(report)
+        line = format_epoch(report)
         self.write(f"epoch {report.epoch}/{self._epochs}: {line}")
         for name in (
             "train_loss",
@@ -151,12 +155,12 @@ class RunLogger(TrainingCallback):
         self._show(report.epoch * self._images, line)
 
     def say(self, line: str) -> None:
-        """Write a line in the log, and show it to the person."""
+        """Write a line to the log and print it."""
         self.write(line)
-        self._hear(line)
+        self._say(line)
 
     def write(self, line: str) -> None:
-        """Write a line in the log, with the time."""
+        """Write a line to the log, with the time."""
         with (self.folder / LOG).open("a", encoding="utf-8") as file:
             file.write(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S} {line}\n")
 
@@ -169,10 +173,10 @@ class RunLogger(TrainingCallback):
         self._shown = images
 
 
-def epoch_line(epoch: EpochReport) -> str:
-    """Describe an epoch in a few words."""
+def format_epoch(epoch: EpochReport) -> str:
+    """Format the metrics of an epoch as a line."""
     val = "" if epoch.val_accuracy is None else f", val {epoch.val_accuracy:.3f}"
-    wait = f", {100 * epoch.data_wait:.0f} % waiting for data" if epoch.data_wait >= 0.05 else ""
+    wait = f", {epoch.data_wait:.0%} waiting for data" if epoch.data_wait >= 0.05 else ""
     return (
         f"loss {epoch.train_loss:.3f}, train {epoch.train_accuracy:.3f}{val}, "
         f"{epoch.images_per_second:.0f} images/s{wait}"

@@ -1,7 +1,7 @@
-"""Cross-validation: train once for each fold, and predict the samples that it holds out.
+"""Cross-validation: train for each fold and predict its held-out samples.
 
-Predictions are kept in the cache of the dataset, named by the settings and the data they were
-learnt with: a command that was stopped goes on with the training that is missing.
+Predictions are cached in the dataset by settings and data, so that an interrupted command resumes
+with the next fold.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ from gleanset.records import Sample
 from gleanset.work.progress import Progress
 
 FORMAT = 1
-"""Raised when the same training comes to give other predictions."""
+"""To be increased when the same training gives other predictions."""
 FOLDER = "trainings"
 RESULT = "result.json"
 HELD_OUT = "held out"
 
 
 class Fold(NamedTuple):
-    """One training: it learns from train of `examples` and predicts the split `held_out`."""
+    """One training, on train of `examples`, that predicts the split `held_out`."""
 
     examples: Examples
     held_out: str = "test"
 
 
 class FoldResult(NamedTuple):
-    """Predictions of one training for the samples it held out; `epochs` is 0 for a solved head."""
+    """Out-of-fold predictions of one training; `epochs` is 0 for a logistic regression."""
 
     outputs: Outputs
     epochs: int = 0
@@ -67,17 +67,17 @@ class FoldResult(NamedTuple):
 
     @property
     def accuracy(self) -> float | None:
-        """The share of right predictions; None where nothing was held out."""
+        """Accuracy on the held-out samples, None if there are none."""
         return float(self.outputs.right.mean()) if len(self.outputs) else None
 
 
-class _KeptResult(msgspec.Struct):
+class _CachedResult(msgspec.Struct):
     epochs: int
     seconds: float
 
 
 def folds_with_val(parts: Iterable[Examples], seed: int) -> list[Fold]:
-    """Return a fold for each part, with a val that is cut from its train."""
+    """Return the folds, each with a val split off its train."""
     return [Fold(ensure_val(part, seed)[0]) for part in parts]
 
 
@@ -88,25 +88,25 @@ def cross_validate(
     progress: Progress | None = None,
     name: str = "folds",
 ) -> Iterator[FoldResult]:
-    """Yield the predictions of each fold in order, by a training for each that is not kept yet.
+    """Yield the predictions of each fold in order, training those that are not cached.
 
-    Raises what training raises: `UsageError` where it diverges.
+    Raises what training raises: `UsageError` if it diverges.
     """
     progress = progress or Progress(quiet=True)
     missing = [fold for fold in folds if not is_cached(dataset, settings, fold)]
     if len(missing) > 1:
-        _make_features(dataset, settings, missing, progress)
+        _compute_features(dataset, settings, missing, progress)
     results = (_fold_result(dataset, settings, fold) for fold in folds)
     yield from progress.over(results, name, len(folds), " trainings")
 
 
 def is_cached(dataset: Dataset, settings: Settings, fold: Fold) -> bool:
-    """Return whether the predictions of a training are known already."""
+    """Return whether the predictions of a fold are cached."""
     return (_training_folder(dataset, settings, fold) / RESULT).is_file()
 
 
 def training_key(settings: Settings, fold: Fold) -> str:
-    """Return a name that is equal for equal settings, samples, labels, splits and moments."""
+    """Return a hash of settings, samples, labels, splits and groups."""
     examples = fold.examples
     moments = [
         (split, sample.key, examples.moments[sample.key])
@@ -126,16 +126,16 @@ def _fold_result(dataset: Dataset, settings: Settings, fold: Fold) -> FoldResult
         scores = np.zeros((0, len(fold.examples.classes)), np.float32)
         return FoldResult(Outputs(scores, np.zeros(0, np.int64), ()))
     folder = _training_folder(dataset, settings, fold)
-    kept = read_run_json(folder, RESULT, _KeptResult, f"remove {folder}, and run it again")
-    if kept is not None and (outputs := load_outputs(folder).get(HELD_OUT)) is not None:
-        return FoldResult(outputs, kept.epochs, kept.seconds)
+    cached = read_run_json(folder, RESULT, _CachedResult, f"remove {folder} and run again")
+    if cached is not None and (outputs := load_outputs(folder).get(HELD_OUT)) is not None:
+        return FoldResult(outputs, cached.epochs, cached.seconds)
     start = time.monotonic()
     data = TrainingData(dataset, fold.examples, settings, Progress(quiet=True), folder)
     outputs, epochs = _train(data, fold.held_out)
     result = FoldResult(outputs, epochs, round(time.monotonic() - start, 2))
     save_outputs(folder, {HELD_OUT: outputs})
-    # Last, because a training counts as done once it has its result.
-    write_run_json(folder, RESULT, _KeptResult(result.epochs, result.seconds))
+    # Last, because a training is done once it has its result.
+    write_run_json(folder, RESULT, _CachedResult(result.epochs, result.seconds))
     remove_checkpoint(folder)
     return result
 
@@ -151,15 +151,15 @@ def _train(data: TrainingData, held_out: str) -> tuple[Outputs, int]:
     return outputs, len(fitted.history)
 
 
-def _make_features(
+def _compute_features(
     dataset: Dataset, settings: Settings, folds: Sequence[Fold], progress: Progress
 ) -> None:
-    """Extract the features of all samples in one pass, where the folds learn from features."""
+    """Extract the features of all samples in one pass, if the method uses features."""
     splits = [split for fold in folds for split in fold.examples.splits.items()]
-    learnt = {sample.key: sample for name, part in splits if name == "train" for sample in part}
-    others = {sample.key: sample for _, part in splits for sample in part}
-    rest = [sample for key, sample in sorted(others.items()) if key not in learnt]
-    train = tuple(sample for _, sample in sorted(learnt.items()))
+    in_train = {sample.key: sample for name, part in splits if name == "train" for sample in part}
+    samples = {sample.key: sample for _, part in splits for sample in part}
+    rest = [sample for key, sample in sorted(samples.items()) if key not in in_train]
+    train = tuple(sample for _, sample in sorted(in_train.items()))
     parts: dict[str, tuple[Sample, ...]] = {"train": train, "val": tuple(rest), "test": ()}
     examples = replace(folds[0].examples, splits=parts)
     data = TrainingData(dataset, examples, settings, progress)
@@ -171,12 +171,12 @@ def _make_features(
 
 
 MAX_KNOWN_REJECTED = 0.1
-"""The share of known pictures that may be called unknown, so that strangers are."""
+"""Largest share of known images that may be predicted "unknown"."""
 UNKNOWN_FOLDS = 5
 MIN_VAL_GROUPS = 100
-"""Moments of val by which a threshold is chosen as well as by folds."""
+"""Groups of val from which folds do not improve the threshold."""
 MAX_IMAGES_TO_FOLD = 2000
-"""Pictures of train up to which learning folds takes seconds."""
+"""Training images up to which training the folds takes seconds."""
 MAX_REJECTED_SAMPLES = 500
 
 
@@ -187,9 +187,9 @@ def add_unknown_rule(
     scale: FeatureScale | None,
     rule: DecisionRule,
 ) -> DecisionRule:
-    """Return the rule with its threshold of familiarity; unchanged where no promise can be made.
+    """Return the rule with a threshold for "unknown", or unchanged if none can be guaranteed.
 
-    `val` are the outputs of the trained network, with their distances by `scale`; None is that of a
+    `val` are outputs of the trained network with distances by `scale`, which is None for a
     gallery. Raises what the disk raises.
     """
     moments, gallery = data.examples.moments, scale is None
@@ -198,37 +198,38 @@ def add_unknown_rule(
         values = compute_output_familiarity(outputs, data.classes, rule, gallery=gallery)
         return {} if values is None else dict(zip(outputs.keys, values.tolist(), strict=True))
 
-    held, judged = dict[str, float](), familiarity(val)
-    few = len({moments[key] for key in judged}) < MIN_VAL_GROUPS
+    out_of_fold, scores = dict[str, float](), familiarity(val)
+    few = len({moments[key] for key in scores}) < MIN_VAL_GROUPS
     if few and data.frozen_backbone and len(data.examples.splits["train"]) <= MAX_IMAGES_TO_FOLD:
-        with suppress(InputUnusable, UsageError):  # too few pictures for folds: val alone decides
-            held = familiarity(_held_out(data, _as_chosen(data.settings, trained.facts)))
-    if not (judged := judged | held):
+        with suppress(InputUnusable, UsageError):  # too few images for folds: val alone decides
+            settings = _fix_choices(data.settings, trained.facts)
+            out_of_fold = familiarity(_predict_folds(data, settings))
+    if not (scores := scores | out_of_fold):
         return rule
-    groups = [moments[key] for key in judged]
-    chosen = choose_familiarity(np.array(list(judged.values())), groups, MAX_KNOWN_REJECTED)
+    groups = [moments[key] for key in scores]
+    chosen = choose_familiarity(np.array(list(scores.values())), groups, MAX_KNOWN_REJECTED)
     if not chosen.promised:
         return rule
-    rejected = _rejected(data, trained.net)
+    rejected = _predict_rejected(data, trained.net)
     strangers = familiarity(with_distances(rejected, scale)) if rejected else {}
     chosen = msgspec.structs.replace(
         chosen,
-        folds=UNKNOWN_FOLDS if held else 0,
+        folds=UNKNOWN_FOLDS if out_of_fold else 0,
         strangers=len(strangers),
         strangers_unknown=sum(value < chosen.below for value in strangers.values()),
     )
     return rule.but(unfamiliar_below=chosen.below, chosen=ChosenThresholds(unfamiliar=chosen))
 
 
-def _as_chosen(settings: Settings, facts: Mapping[str, Any]) -> Settings:
-    """Return settings that name what a training chose by itself, so that folds need not."""
+def _fix_choices(settings: Settings, facts: Mapping[str, Any]) -> Settings:
+    """Return settings with what the training chose, so that folds need not choose again."""
     chosen = {name: value for name, value in facts.items() if name == "strength"}
     if weights := list(facts.get("parts", {}).values())[1:]:
         chosen["part_weights"] = ",".join(f"{weight:g}" for weight in weights)
     return msgspec.structs.replace(settings, **chosen)
 
 
-def _held_out(data: TrainingData, settings: Settings) -> Outputs:
+def _predict_folds(data: TrainingData, settings: Settings) -> Outputs:
     train, val = (data.examples.splits[split] for split in ("train", "val"))
     only = replace(data.examples, splits={"train": train, "val": (), "test": ()})
     folds = [
@@ -239,13 +240,14 @@ def _held_out(data: TrainingData, settings: Settings) -> Outputs:
     return concatenate_outputs([result.outputs for result in results])
 
 
-def _rejected(data: TrainingData, net: TrainedNet) -> Outputs | None:
-    rejected = (one for one in data.dataset.samples.iter_by_key() if one.status == "rejected")
-    # They go by the name of some class, for pictures are read with one.
-    named = (replace(one, label=data.classes[0]) for one in rejected if one.kept)
-    examples = replace(data.examples, splits={"train": tuple(islice(named, MAX_REJECTED_SAMPLES))})
-    material = TrainingData(data.dataset, examples, data.settings, data.progress)
+def _predict_rejected(data: TrainingData, net: TrainedNet) -> Outputs | None:
+    samples = (s for s in data.dataset.samples.iter_by_key() if s.status == "rejected" and s.kept)
+    # Reading samples needs some label.
+    labelled = (replace(sample, label=data.classes[0]) for sample in samples)
+    train = tuple(islice(labelled, MAX_REJECTED_SAMPLES))
+    examples = replace(data.examples, splits={"train": train})
+    rejected_data = TrainingData(data.dataset, examples, data.settings, data.progress)
     try:
-        return split_outputs(net, material, "train")
+        return split_outputs(net, rejected_data, "train")
     except InputUnusable:
         return None

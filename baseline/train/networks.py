@@ -1,7 +1,7 @@
-"""The networks that learn by gradients: pictures to an embedding, and that to class scores.
+"""PyTorch networks that are trained by gradient descent: images to embeddings to class scores.
 
-A picture is float32, C x size x size, in 0..1; whatever else a network wants of pixels it does
-itself. What has learnt goes on as a `TrainedNet`, whose tensors have the same names.
+An image is float32, C x size x size, in 0..1; networks normalize it themselves. A trained network
+becomes a `TrainedNet`, whose tensors have the same names.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from curation.similarity import color_layout as formula
 
 
 class ColourLayout(LearningBackbone):
-    """Pictures (float N x 1 or 3 x height x width in 0..1) to colour layouts, N x `WIDTH`.
+    """Images (float N x 1 or 3 x height x width in 0..1) to color layouts, N x `WIDTH`.
 
-    These are the numbers of `curation/similarity/color_layout.py`, for networks that learn.
+    The same as `curation/similarity/color_layout.py`, in PyTorch.
     """
 
     cells: torch.Tensor
@@ -46,7 +46,7 @@ class ColourLayout(LearningBackbone):
         self.register_buffer("cells", cells, persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Describe pictures by `formula.WIDTH` numbers of 0 to 1 each."""
+        """Return color layouts, N x `formula.WIDTH`, in 0..1."""
         layout: torch.Tensor = formula.compute_layout(_averaged(x).flatten(2), self.cells, torch)
         return layout.flatten(1)
 
@@ -59,10 +59,9 @@ def _averaged(x: torch.Tensor) -> torch.Tensor:
 
 
 class DrawnIdentity(LearningBackbone):
-    """Pictures (as for `ColourLayout`) to vectors by which drawn people are told apart.
+    """Images (as for `ColourLayout`) to identity embeddings of drawn people.
 
-    These are the numbers of `curation/similarity/identity.py`, for networks that learn; itself it
-    learns nothing more.
+    The same as `curation/similarity/identity.py`, in PyTorch; its weights are not trained.
     """
 
     def __init__(self, backbone: IdentityBackbone) -> None:
@@ -76,7 +75,7 @@ class DrawnIdentity(LearningBackbone):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return vectors of length 1: N x `identity.WIDTH`."""
         small = (_averaged(x) * 255).contiguous()
-        # LiteRT files come out wrong of channels that are last, and where layers share weights.
+        # Contiguous and in one pass: LiteRT exports of channels last or shared weights are wrong.
         both = functional.normalize(self._answer(torch.cat([small, small.flip(3)])))
         upright, mirrored = both.chunk(2)
         return functional.normalize(upright + mirrored)
@@ -97,17 +96,17 @@ class DrawnIdentity(LearningBackbone):
 
 
 SMALL_BATCH = 32
-"""Pictures in a batch from which its mean and variance tell more than those of ImageNet."""
+"""Batch size from which batch statistics are better than those of ImageNet."""
 
 
 class Net(nn.Module, ABC):
-    """Pictures (float N x C x size x size in 0..1) to scores (N x classes)."""
+    """Images (float N x C x size x size in 0..1) to scores (N x classes)."""
 
     head: nn.Module
 
     @abstractmethod
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what the head decides by: N x D."""
+        """Return the input of the head, N x D."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the scores before softmax: N x classes."""
@@ -116,11 +115,11 @@ class Net(nn.Module, ABC):
 
 
 class SmallNet(Net):
-    """The small convolutional network that is trained from nothing.
+    """The small convolutional network that is trained from scratch.
 
-    Each block halves the picture; what is left is averaged to a coarse grid, not to a single
-    point, so that the head still sees where in the picture something is: of 43 faces of eight
-    characters, 0.8 were right with the grid and 0.34 with global pooling (186 to learn from).
+    Each block halves the image. The maps are averaged to a coarse grid that keeps positions:
+    accuracy on 43 faces of eight characters was 0.8 with the grid and 0.34 with global pooling
+    (186 training images).
     """
 
     def __init__(self, settings: Simple, classes: int) -> None:
@@ -139,14 +138,14 @@ class SmallNet(Net):
         self.head = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(settings.dense, classes))
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the dense layer before the classes: N x dense."""
+        """Return the output of the dense layer, N x dense."""
         features = self.features((x - MEAN) / DEVIATION)
         embedded: torch.Tensor = self.neck(features.flatten(1))
         return embedded
 
 
 def _block(before: int, after: int) -> nn.Sequential:
-    """Halve the picture. Pooled first: the rest then has a quarter of the values to go over."""
+    # Pooled first, so that the rest has a quarter of the values.
     return nn.Sequential(
         nn.Conv2d(before, after, 3, padding=1, bias=False),
         nn.MaxPool2d(2),
@@ -166,13 +165,13 @@ class BackboneNet(Net):
         self.head = build_class_head(settings, width, classes)
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the features themselves: N x width."""
+        """Return the features, N x width."""
         features: torch.Tensor = self.backbone(x)
         return features
 
 
 def build_class_head(settings: Transfer | Finetune, width: int, classes: int) -> nn.Sequential:
-    """Build what decides by features (N x width): one layer, or two for an 'mlp' head."""
+    """Build a head on features (N x width): one layer, or two for an 'mlp' head."""
     drop = nn.Dropout(settings.dropout)
     if isinstance(settings, Transfer) and settings.head == "mlp":
         hidden = (nn.Linear(width, settings.dense), nn.ReLU(), nn.Dropout(settings.dropout))
@@ -181,7 +180,7 @@ def build_class_head(settings: Transfer | Finetune, width: int, classes: int) ->
 
 
 class EmbeddingNet(Net):
-    """A backbone, a projection to embeddings of length 1, and known pictures to compare with."""
+    """A backbone, a projection to embeddings of length 1, and known images to compare with."""
 
     def __init__(
         self, settings: Triplet, backbone: LearningBackbone, width: int, known: torch.Tensor
@@ -197,12 +196,12 @@ class EmbeddingNet(Net):
 
 
 def projection(settings: Triplet, width: int) -> nn.Sequential:
-    """Build what maps features (N x width) to embeddings that are not yet of length 1."""
+    """Build the projection of features (N x width) to embeddings before normalization."""
     return nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(width, settings.embedding))
 
 
 class NearestImageHead(nn.Module):
-    """Scores a class by its most similar known picture: `vectors` is classes x K x D."""
+    """Scores a class by its most similar known image: `vectors` is classes x K x D."""
 
     vectors: torch.Tensor
 
@@ -211,14 +210,14 @@ class NearestImageHead(nn.Module):
         self.register_buffer("vectors", vectors)
 
     def forward(self, embedded: torch.Tensor) -> torch.Tensor:
-        """Scores N x classes: the best cosine likeness to each class, scaled."""
+        """Return the largest cosine similarity to each class, scaled (N x classes)."""
         classes, known, width = self.vectors.shape
-        likeness = embedded @ self.vectors.reshape(classes * known, width).T
-        return GALLERY_SCALE * likeness.reshape(-1, classes, known).amax(2)
+        similarity = embedded @ self.vectors.reshape(classes * known, width).T
+        return GALLERY_SCALE * similarity.reshape(-1, classes, known).amax(2)
 
 
 class ConcatenatedNetworks(LearningBackbone):
-    """Several networks, the features of which follow each other."""
+    """Several networks whose features are concatenated."""
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -230,7 +229,7 @@ class ConcatenatedNetworks(LearningBackbone):
 
 
 def make_trainable_backbone(backbone: Backbone) -> LearningBackbone:
-    """Return a network that makes the features of a backbone, with its weights, and can learn."""
+    """Return a PyTorch network with the weights of a backbone."""
     if isinstance(backbone, SideBySide):
         return ConcatenatedNetworks(
             [make_trainable_backbone(member) for member in backbone.members]
@@ -247,25 +246,25 @@ def make_trainable_backbone(backbone: Backbone) -> LearningBackbone:
 
 
 def build_net(settings: Settings, classes: int, backbone: Backbone | None = None) -> Net:
-    """Build a fresh network on the CPU, channels last, on a backbone with its weights.
+    """Build an untrained network on the CPU, channels last.
 
-    Without one it is that of the settings, with weights worth nothing.
+    Without a `backbone` it is that of the settings with random weights.
     """
     net: Net
     if isinstance(settings, Simple):
         return SmallNet(settings, classes).to(memory_format=torch.channels_last)
-    made = backbone or bare_backbone(settings.backbone)
-    learning = make_trainable_backbone(made)
+    backbone = backbone or bare_backbone(settings.backbone)
+    trainable = make_trainable_backbone(backbone)
     if isinstance(settings, Triplet):
         known = torch.zeros(classes, 1, settings.embedding)
-        net = EmbeddingNet(settings, learning, made.width, known)
+        net = EmbeddingNet(settings, trainable, backbone.width, known)
     else:
-        net = BackboneNet(settings, learning, made.width, classes)
+        net = BackboneNet(settings, trainable, backbone.width, classes)
     return net.to(memory_format=torch.channels_last)
 
 
 def to_trained_net(net: Net, settings: Settings, backbone: Backbone | None = None) -> TrainedNet:
-    """Return what a network has learnt; `backbone` is what it was built on, which takes weights."""
+    """Return the trained network without PyTorch; `backbone` takes over its weights."""
     state = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
     if isinstance(settings, Simple):
         return assemble_net(SmallBackbone(settings), settings, state)
@@ -275,12 +274,13 @@ def to_trained_net(net: Net, settings: Settings, backbone: Backbone | None = Non
 def configure_batch_norm(
     backbone: LearningBackbone, weights: str, batch: int, callback: TrainingCallback
 ) -> str:
-    """Let batch norms go on with their pretrained statistics where batches are small.
+    """Keep the pretrained statistics of batch norms if batches are small.
 
-    The mean and variance of a dozen pictures are noise beside those of a million. Says what was
-    done: 'kept' or 'learnt'.
+    Returns 'kept' or 'learnt' for the metrics.
     """
     backbone.keeps_norms = weights != "none" and batch < SMALL_BATCH
     if backbone.keeps_norms:
-        callback.say(f"batches of {batch} are small: batch norms keep their pretrained statistics")
+        callback.say(
+            f"small batches ({batch} images): batch norms keep their pretrained statistics"
+        )
     return "kept" if backbone.keeps_norms else "learnt"

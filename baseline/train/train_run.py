@@ -1,8 +1,7 @@
-"""One training run over a dataset: `runs/<id>/` with weights, settings, figures, log and report.
+"""A training run: `runs/<id>/` with weights, settings, metrics, log and report.
 
-`baseline train` in one direction: settings come from the command line, examples from the catalogue;
-a method fits a network to them (`baseline.train.methods`), in most cases by the training loop
-(`loop.py`); the network is saved, judged on every split, and the report is written.
+A method (`baseline.train.methods`) fits a network to the examples, usually with the training loop
+(`loop.py`). The network is saved and evaluated on every split, and the report is written.
 """
 
 from __future__ import annotations
@@ -63,9 +62,9 @@ def train_preset(
     progress: Progress | None = None,
     say: Say = lambda line: None,
 ) -> dict[str, object]:
-    """Train with a preset and other values for some settings.
+    """Train with a preset and overrides, as `train_run`.
 
-    As `train_run`; raises `UsageError` for an unknown preset, option or value, too.
+    Also raises `UsageError` for an unknown preset, option or value.
     """
     settings = load_preset(preset, options, dataset.pin_of)
     return train_run(dataset, settings, progress=progress, say=say)
@@ -78,23 +77,22 @@ def train_run(
     progress: Progress | None = None,
     say: Say = lambda line: None,
 ) -> dict[str, object]:
-    """Train, judge on val, and once on test; return the result of the run.
+    """Train, evaluate on val and once on test, and return the result.
 
-    A run that was stopped is taken up under its own name, where it was last saved. A finished
-    run of the same data and settings, which would give the same figures, is given back. `say` gets
-    what a person should know at once. Raises
-    what finding examples, training and the disk raise; the run then is `failed` in the catalogue,
-    or `interrupted` by Ctrl-C.
+    An interrupted run is resumed from its last checkpoint. A finished run with the same data and
+    settings is returned instead of training again. `say` prints warnings. Raises what finding
+    examples, training and the disk raise; the run is then `failed` in the catalogue, or
+    `interrupted` after Ctrl-C.
     """
     require_packages(settings)
     with dataset.stage(TRAINING_KIND) as scratch:
         examples = find_examples(dataset)
-        if waiting := dataset.samples.count_unsplit():
-            left = count(waiting, "labelled sample")
-            say(f"not used: {left} in no split yet; to use them: labeler split {dataset.option}")
+        if unsplit := dataset.samples.count_unsplit():
+            samples = count(unsplit, "labelled sample")
+            say(f"not used: {samples} without a split (labeler split {dataset.option} adds them)")
         facts = {**settings.to_json(), "data": examples.fingerprint()}
         if (done := dataset.runs.find_finished(TRAINING_KIND, facts)) is not None:
-            say(f"known already, nothing was trained: run {done.id} (-o seed=1 trains another)")
+            say(f"already trained with this data and settings: {done.id} (-o seed=1 trains again)")
             return {
                 "run": done.id,
                 **done.result,
@@ -108,14 +106,14 @@ def train_run(
         checkpoints = run_folder(dataset, run.id) / CHECKPOINT
         data = TrainingData(dataset, examples, settings, progress or Progress(), checkpoints)
         with record_run_end(dataset, run.id):
-            result = _train_and_judge(data, run.id, val_notice, scratch, say)
+            result = _train_and_evaluate(data, run.id, val_notice, scratch, say)
         dataset.runs.finish(run.id, "done", result)
         remove_checkpoint(checkpoints)
         write_report(dataset, run.id, scratch=scratch)
     return {"run": run.id, **result}
 
 
-def _train_and_judge(
+def _train_and_evaluate(
     data: TrainingData,
     run_id: str,
     val_notice: str | None,
@@ -137,12 +135,12 @@ def _train_and_judge(
     shift = compute_prior_shift(data.examples, data.settings)
     calibration, rule = fit_decision_rule(outputs["val"], data.examples, shift)
     rule = add_unknown_rule(data, trained, outputs["val"], scale, rule)
-    judged = evaluate_run(data.dataset, run_id, data.examples, outputs, rule, scratch)
-    if words := reuse_warning(judged.looks):
-        say(words)
+    evaluation = evaluate_run(data.dataset, run_id, data.examples, outputs, rule, scratch)
+    if warning := reuse_warning(evaluation.looks):
+        say(warning)
     for split in ("val", "test"):
-        if split in judged.splits and (words := judged.splits[split].few):
-            say(f"{split} has {words}")
+        if split in evaluation.splits and (warning := evaluation.splits[split].few):
+            say(f"{split} has {warning}")
     counts = {split: len(part) for split, part in outputs.items()}
     unreadable = sum(data.examples.counts().values()) - sum(counts.values())
     copies = summarize_copy_search(data.dataset, data.examples, TEST)
@@ -166,18 +164,21 @@ def _train_and_judge(
         copies=copies,
         temperature=calibration.temperature,
         calibration=calibration,
-        gap=dict(judged.gap),
-        retrieval=judged.retrieval,
-        **judged.splits,
+        gap=dict(evaluation.gap),
+        retrieval=evaluation.retrieval,
+        **evaluation.splits,
     )
     write_metrics(folder, figures, scratch=scratch)
-    summary = _summary(data, trained, counts, judged)
-    taught = {sample.key for sample in data.examples.splits["train"]}
-    also = {"unreadable": unreadable, "unseen_labels": len(taught & data.examples.unseen)}
-    noted = {name: number for name, number in also.items() if number}
-    unknown = rule.chosen.unfamiliar.describe() if rule.chosen.unfamiliar else NO_UNKNOWN_RULE
-    described = {"calibration": calibration.describe(), "unknown": unknown, "copies": copies}
-    return summary | described | noted
+    unfamiliar = rule.chosen.unfamiliar
+    train_keys = {sample.key for sample in data.examples.splits["train"]}
+    warnings = {"unreadable": unreadable, "unseen_labels": len(train_keys & data.examples.unseen)}
+    return {
+        **_summarize(data, trained, counts, evaluation),
+        "calibration": calibration.describe(),
+        "unknown": unfamiliar.describe() if unfamiliar else NO_UNKNOWN_RULE,
+        "copies": copies,
+        **{name: number for name, number in warnings.items() if number},
+    }
 
 
 def _save_net(data: TrainingData, net: TrainedNet, folder: Path, scratch: Path) -> None:
@@ -187,20 +188,20 @@ def _save_net(data: TrainingData, net: TrainedNet, folder: Path, scratch: Path) 
     save_model(folder, net, data.settings, data.classes, scratch=scratch)
 
 
-def _summary(
+def _summarize(
     data: TrainingData,
     trained: TrainingResult[TrainedNet],
     counts: Mapping[str, int],
-    judged: RunEvaluation,
+    evaluation: RunEvaluation,
 ) -> dict[str, object]:
-    # What was solved at once has no epochs.
+    # A logistic regression has no epochs.
     epochs = {"epochs": len(trained.history), "best_epoch": trained.best_epoch}
     return {
         "classes": len(data.classes),
         "data": dict(counts),
         **(epochs if trained.history else {}),
         **{
-            split: judged.splits[split].summary() if split in judged.splits else None
+            split: evaluation.splits[split].summary() if split in evaluation.splits else None
             for split in ("val", "test")
         },
     }

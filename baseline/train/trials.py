@@ -1,9 +1,7 @@
-"""Trainings that only measure: cross-validation, labels in doubt, sweeps over a grid of settings.
+"""Cross-validated runs, label issues, and sweeps over a grid of settings.
 
-Each of K networks learns all but one fold and predicts that fold (`cross_validation.py`); groups
-are never torn. With `--folds` the predictions together give the figures and the report, and no
-network is kept: test stays unseen until a preset is chosen and trained. A sweep trains on train and
-judges on val. What was stopped goes on where it was.
+They train with `cross_validation.py`, which caches predictions, and save no model.
+A cross-validated run does not use test; a sweep trains on train and evaluates on val.
 """
 
 from __future__ import annotations
@@ -80,16 +78,16 @@ from gleanset.binomial import UNKNOWN, few
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
-from gleanset.html.words import count, percent
+from gleanset.html.words import count
 from gleanset.records import Sample
 from gleanset.work.progress import Progress
 
 
 @dataclass(frozen=True, slots=True)
 class LabelIssueSearch:
-    """A search for wrong labels: `judged` of `labelled` samples have an out-of-fold answer.
+    """Label issues of a dataset, by a run's settings.
 
-    `accuracy` is the share of these answers that agree with the label.
+    `judged` of the `labelled` samples have out-of-fold predictions, with this `accuracy`.
     """
 
     run: str
@@ -103,13 +101,13 @@ class LabelIssueSearch:
 def find_label_issues(
     dataset: Dataset, run: str, folder: Path, folds: int, progress: Progress | None = None
 ) -> LabelIssueSearch:
-    """Train once for each fold with the settings of a run, and keep the labels in doubt.
+    """Cross-validate the settings of a run on all labelled samples and store label issues.
 
-    The labels of test are looked at, too, which counts as a look at test. Raises
-    `InputUnusable` where there are too few moments, and what training raises.
+    This includes test and is counted as a test evaluation. Raises `InputUnusable` if there are too
+    few groups, and what training raises.
     """
     settings, examples = load_model(folder)[1], find_examples(dataset)
-    # All splits as train, each sample once, without balance; labels not looked at are judged, too.
+    # All splits as train, each sample once, without balancing; unreviewed labels are checked too.
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
     splits: dict[str, tuple[Sample, ...]] = {
         "train": tuple(samples[key] for key in sorted(samples)),
@@ -130,9 +128,9 @@ def find_label_issues(
     if test := examples.splits["test"]:
         SplitEvaluations(dataset.db).add(run, "test", [sample.key for sample in test], "doubts")
     LabelIssues(dataset.db).replace(doubts)
-    judges = [row for row, key in enumerate(outputs.keys) if key not in unseen]
-    agree = float(outputs.right[judges].mean()) if judges else 0.0
-    return LabelIssueSearch(run, folds, len(samples), len(outputs), agree, tuple(doubts))
+    reviewed = [row for row, key in enumerate(outputs.keys) if key not in unseen]
+    accuracy = float(outputs.right[reviewed].mean()) if reviewed else 0.0
+    return LabelIssueSearch(run, folds, len(samples), len(outputs), accuracy, tuple(doubts))
 
 
 def list_label_issues(
@@ -143,25 +141,27 @@ def list_label_issues(
     shift: Floats,
     unseen: Collection[str] = (),
 ) -> list[LabelIssue]:
-    """Return labels that are likely wrong by out-of-fold answers, which are calibrated first.
+    """Return label issues by out-of-fold predictions, after calibration.
 
-    They are not calibrated on labels that are `unseen` (keys), where there are others.
+    Labels of `unseen` keys are not used for the calibration, if there are others.
     """
-    seen = [row for row, key in enumerate(outputs.keys) if key not in unseen]
-    rows = seen or list(range(len(outputs)))
-    known = outputs.at(np.array(rows, np.int64))
-    fitted = fit_calibration(known.logits, known.y, [moments[row] for row in rows], shift)
+    reviewed = [row for row, key in enumerate(outputs.keys) if key not in unseen]
+    rows = reviewed or list(range(len(outputs)))
+    part = outputs.at(np.array(rows, np.int64))
+    fitted = fit_calibration(part.logits, part.y, [moments[row] for row in rows], shift)
     probabilities = softmax(fitted.apply(outputs.logits))
     return [
-        LabelIssue(outputs.keys[row], classes[outputs.y[row]], classes[other], sure, margin, run)
-        for row, other, sure, margin in find_suspect_labels(probabilities, outputs.y)
+        LabelIssue(
+            outputs.keys[row], classes[outputs.y[row]], classes[other], confidence, margin, run
+        )
+        for row, other, confidence, margin in find_suspect_labels(probabilities, outputs.y)
     ]
 
 
 class SuspectLabel(NamedTuple):
-    """Row `row` has a label that is likely wrong, `suggested` is the likelier class.
+    """A row with a label issue, and the more probable class.
 
-    `confidence` is the probability of `suggested`, `margin` what it has above the label's.
+    `confidence` is the probability of `suggested`, `margin` its excess over that of the label.
     """
 
     row: int
@@ -171,35 +171,34 @@ class SuspectLabel(NamedTuple):
 
 
 def find_suspect_labels(probabilities: Floats, y: Indices) -> list[SuspectLabel]:
-    """Return the off-diagonal of the confident joint, the widest margin first."""
+    """Return the off-diagonal of the confident joint (N x C), largest margin first."""
     classes = probabilities.shape[1]
     sums = np.bincount(y, probabilities[np.arange(len(y)), y], minlength=classes)
     counts = np.bincount(y, minlength=classes)
-    # A class without pictures has no mean to reach.
-    own = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
-    sure = np.where(probabilities >= own, probabilities, -1.0)
-    suggested = sure.argmax(1)
-    rows = np.flatnonzero((sure.max(1) > 0) & (suggested != y))
+    # A class without images has no threshold to reach.
+    thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
+    confident = np.where(probabilities >= thresholds, probabilities, -1.0)
+    suggested = confident.argmax(1)
+    rows = np.flatnonzero((confident.max(1) > 0) & (suggested != y))
     suspects = []
     for row in map(int, rows):
         confidence = float(probabilities[row, suggested[row]])
         margin = confidence - float(probabilities[row, y[row]])
         suspects.append(SuspectLabel(row, int(suggested[row]), confidence, margin))
-    # Below its label a class is no suggestion, however much above its mean.
-    return sorted(
-        (one for one in suspects if one.margin > 0), key=lambda one: (-one.margin, one.row)
-    )
+    # A class less probable than the label is not a suggestion, even above its threshold.
+    positive = (suspect for suspect in suspects if suspect.margin > 0)
+    return sorted(positive, key=lambda suspect: (-suspect.margin, suspect.row))
 
 
 FOLD_VARIANCE_INFLATION = 1.5
-"""By so much the variance of the share right is taken to be larger than that of one network on
-these pictures: folds share what they learnt from (benchmarks/cross_validation.py)."""
+"""Variance of the out-of-fold accuracy relative to that of one network on these images: folds share
+training images (benchmarks/cross_validation.py)."""
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class CrossValidation:
-    """What a cross-validation came to: the run, and what the catalogue keeps of it."""
+    """A cross-validated run and its result in the catalogue."""
 
     run: str
     folder: Path
@@ -207,41 +206,40 @@ class CrossValidation:
 
     @property
     def report(self) -> Path:
-        """Where its report is."""
+        """Path of the report."""
         return (self.folder / REPORT).absolute()
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it as JSON values."""
+        """Return the result as JSON values."""
         return {"run": self.run, **self.result, "report": str(self.report)}
 
-    def words(self) -> dict[str, Any]:
-        """Return it as lines for a person."""
+    def summarize(self) -> dict[str, Any]:
+        """Return the lines that `baseline train --folds` prints."""
         result = self.result
-        accuracies = [one["accuracy"] for one in result["folds"] if one["accuracy"] is not None]
-        shares = " ".join(f"{100 * one:.1f}" for one in accuracies)
-        left = [
-            *([f"{result['not_judged']:,} could not be held out"] if result["not_judged"] else []),
-            *([f"{result['test']:,} of test were not looked at"] if result["test"] else []),
+        accuracies = [f["accuracy"] for f in result["folds"] if f["accuracy"] is not None]
+        left_out = [
+            *([f"{result['not_judged']:,} not held out"] if result["not_judged"] else []),
+            *([f"{result['test']:,} in test (not used)"] if result["test"] else []),
         ]
         return {
+            "out-of-fold accuracy": f"{result['accuracy']:.1%} ({count(result['judged'], 'image')}"
+            f"), 95% CI {100 * result['at_least']:.1f}-{result['at_most']:.1%}, "
+            f"{count(result['moments'], 'group')}",
+            "folds": f"{', '.join(f'{accuracy:.1%}' for accuracy in accuracies)} "
+            f"(standard deviation {result['spread']:.1%})",
+            **({"left out": "; ".join(left_out)} if left_out else {}),
+            **({"label issues": f"{result['doubts']:,}"} if result["doubts"] else {}),
             "run": self.run,
-            "right": f"{100 * result['accuracy']:.1f} % of {count(result['judged'], 'picture')}, "
-            "none of them learnt by who answered",
-            "interval": f"{100 * result['at_least']:.1f} to {100 * result['at_most']:.1f} % "
-            f"(95 %), by {count(result['moments'], 'moment')}",
-            "folds": f"{shares} %, standard deviation {100 * result['spread']:.1f} points",
-            **({"left out": "; ".join(left)} if left else {}),
-            "doubts": f"{count(result['doubts'], 'label')} in doubt, kept for review",
             "report": str(self.report),
-            "next": "the same command without --folds trains the network to use",
+            "next": "the same command without --folds trains a model",
         }
 
 
 @dataclass(frozen=True, slots=True)
 class FoldPlan:
-    """Folds of the labelled samples of train and val, or of the split where that is in folds.
+    """Folds of the labelled samples of train and val, or those of a split into folds.
 
-    `examples` has all samples as train; `by_split` says whether the folds are those of the split.
+    `examples` has all samples as train; `by_split` is whether the split has the folds.
     """
 
     dataset: Dataset
@@ -250,28 +248,29 @@ class FoldPlan:
     by_split: bool
 
     @classmethod
-    def of(cls, dataset: Dataset, settings: Settings, folds: int) -> FoldPlan:
-        """Deal the folds. Raises `InputUnusable` where there are fewer groups than folds,
-        `UsageError` where the split has another number of folds.
+    def create(cls, dataset: Dataset, settings: Settings, folds: int) -> FoldPlan:
+        """Assign samples to folds.
+
+        Raises `InputUnusable` if there are fewer groups than folds, `UsageError` if the split has
+        another number of folds.
         """
         examples = find_fold_examples(dataset)
-        dealt = {sample.key: sample.fold for sample in examples.splits["train"] if sample.fold}
-        if dealt and (split_folds := max(dealt.values())) != folds:
+        assigned = {sample.key: sample.fold for sample in examples.splits["train"] if sample.fold}
+        if assigned and (split_folds := max(assigned.values())) != folds:
             raise UsageError(
-                f"the split is one into {split_folds} folds, not {folds}",
-                f"take those: --folds {split_folds}; or split again: labeler split",
+                f"the split has {split_folds} folds, not {folds}",
+                f"use --folds {split_folds}, or split again: labeler split",
             )
-        parts = make_folds(examples, folds, 0, dealt or None)
-        dealt_folds = tuple(folds_with_val(parts, settings.seed))
-        return cls(dataset, examples, dealt_folds, bool(dealt))
+        parts = make_folds(examples, folds, 0, assigned or None)
+        return cls(dataset, examples, tuple(folds_with_val(parts, settings.seed)), bool(assigned))
 
     @property
     def keys(self) -> set[str]:
-        """The samples, each once."""
+        """The keys of all samples."""
         return {sample.key for sample in self.examples.splits["train"]}
 
     def missing(self, settings: Settings) -> list[Fold]:
-        """Return the folds whose predictions are not known yet."""
+        """Return the folds without cached predictions."""
         return [fold for fold in self.folds if not is_cached(self.dataset, settings, fold)]
 
     def digest(self, settings: Settings) -> str:
@@ -282,15 +281,15 @@ class FoldPlan:
 
 def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> dict[str, Any]:
     """Return what would be trained. Raises as `run_cross_validation`."""
-    dealt = FoldPlan.of(dataset, settings, folds)
-    judged = [sample.key for fold in dealt.folds for sample in fold.examples.splits["test"]]
+    plan = FoldPlan.create(dataset, settings, folds)
+    held_out = [sample.key for fold in plan.folds for sample in fold.examples.splits["test"]]
     return {
         "settings": settings.to_json(),
         "folds": folds,
-        "pictures": len(dealt.keys),
-        "judged": len(judged),
-        "moments": len({dealt.examples.moments[key] for key in judged}),
-        "trainings": len(dealt.missing(settings)),
+        "pictures": len(plan.keys),
+        "judged": len(held_out),
+        "moments": len({plan.examples.moments[key] for key in held_out}),
+        "trainings": len(plan.missing(settings)),
     }
 
 
@@ -302,71 +301,70 @@ def run_cross_validation(
     progress: Progress | None = None,
     say: Say = lambda line: None,
 ) -> CrossValidation:
-    """Train for each fold, judge all predictions together, keep the doubts, and write the report.
+    """Train for each fold, evaluate all predictions, store label issues and write the report.
 
-    Trainings that are known are not made again. Raises `InputUnusable` where there
-    are fewer groups than folds or nothing to learn from, `UsageError` where the split has
-    another number of folds, and what training raises.
+    Cached predictions are used. Raises `InputUnusable` if there are fewer groups than folds or no
+    training samples, `UsageError` if the split has another number of folds, and what training
+    raises.
     """
     with dataset.stage(TRAINING_KIND) as scratch:
-        dealt = FoldPlan.of(dataset, settings, folds)
-        facts = {**settings.to_json(), "folds": folds, "data": dealt.digest(settings)}
+        plan = FoldPlan.create(dataset, settings, folds)
+        facts = {**settings.to_json(), "folds": folds, "data": plan.digest(settings)}
         if (done := dataset.runs.find_finished(CROSS_VALIDATION_KIND, facts)) is not None:
-            say(f"known already, nothing was trained: {done.id} (-o seed=1 trains others)")
+            say(f"already trained with this data and settings: {done.id} (-o seed=1 trains again)")
             return CrossValidation(done.id, run_folder(dataset, done.id), done.result)
         fresh = make_run_id(dataset, f"{settings.preset}-folds")
         run = dataset.runs.start(fresh, CROSS_VALIDATION_KIND, facts)
         with record_run_end(dataset, run.id):
-            results = _train(dealt, settings, progress or Progress(), say)
-            result = _judge(dealt, settings, results, run.id, scratch)
+            results = _train_folds(plan, settings, progress or Progress(), say)
+            result = _evaluate_folds(plan, settings, results, run.id, scratch)
         dataset.runs.finish(run.id, "done", result)
         write_folds_report(dataset, run.id, scratch=scratch)
-    if words := few(result["moments"], result["effective_moments"]):
-        say(f"there are {words}")
+    if warning := few(result["moments"], result["effective_moments"]):
+        say(f"there are {warning}")
     return CrossValidation(run.id, run_folder(dataset, run.id), result)
 
 
-def _train(dealt: FoldPlan, settings: Settings, progress: Progress, say: Say) -> list[FoldResult]:
-    missing = dealt.missing(settings)
+def _train_folds(
+    plan: FoldPlan, settings: Settings, progress: Progress, say: Say
+) -> list[FoldResult]:
+    missing = plan.missing(settings)
     if missing:
-        say(
-            f"{count(len(missing), 'training')} on {count(len(dealt.keys), 'picture')}; "
-            "stopped, the same command goes on"
-        )
+        images = count(len(plan.keys), "image")
+        say(f"{count(len(missing), 'training')} on {images}; if interrupted, run it again")
     results: list[FoldResult] = []
-    for result in cross_validate(dealt.dataset, settings, dealt.folds, progress):
+    for result in cross_validate(plan.dataset, settings, plan.folds, progress):
         results.append(result)
-        images = count(len(result.outputs), "picture")
-        accuracy = result.accuracy
-        share = "nothing held out" if accuracy is None else f"{percent(accuracy)} right"
-        say(f"fold {len(results)} of {len(dealt.folds)}: {share}, {images}")
+        accuracy = "-" if result.accuracy is None else f"{result.accuracy:.1%}"
+        images = count(len(result.outputs), "image")
+        say(f"fold {len(results)}/{len(plan.folds)}: accuracy {accuracy}, {images}")
     return results
 
 
-def _judge(
-    dealt: FoldPlan,
+def _evaluate_folds(
+    plan: FoldPlan,
     settings: Settings,
     results: Sequence[FoldResult],
     run: str,
     scratch: Path,
 ) -> dict[str, Any]:
-    outputs, examples = concatenate_outputs([result.outputs for result in results]), dealt.examples
+    outputs, examples = concatenate_outputs([result.outputs for result in results]), plan.examples
     groups = [examples.moments[key] for key in outputs.keys]
     interval = (
         share_interval(outputs.right, groups, FOLD_VARIANCE_INFLATION)
         if len(set(groups)) > 1
         else UNKNOWN
     )
-    judged = compute_classification_metrics(
+    metrics = compute_classification_metrics(
         outputs.logits, outputs.y, outputs.keys, examples.classes
     )
     shift = compute_prior_shift(examples, settings)
     doubts = list_label_issues(outputs, groups, examples.classes, run, shift)
-    # Where the split is one into folds, one of them is test now.
-    now = {one.key for one in examples.splits["train"] if one.split == "test"}
-    if seen := now & set(outputs.keys):
-        SplitEvaluations(dealt.dataset.db).add(run, "test", seen, "folds")
-    LabelIssues(dealt.dataset.db).replace(doubts)
+    # In a split into folds, one fold is test.
+    test_keys = {sample.key for sample in examples.splits["train"] if sample.split == "test"}
+    if evaluated := test_keys & set(outputs.keys):
+        SplitEvaluations(plan.dataset.db).add(run, "test", evaluated, "folds")
+    LabelIssues(plan.dataset.db).replace(doubts)
     folds = [
         FoldScore(
             len(result.outputs),
@@ -376,36 +374,36 @@ def _judge(
         )
         for result in results
     ]
-    shares = [fold.accuracy for fold in folds if fold.accuracy is not None]
-    in_test = dealt.dataset.samples.count_by("split", "status", "kept")
+    accuracies = [fold.accuracy for fold in folds if fold.accuracy is not None]
+    counts = plan.dataset.samples.count_by("split", "status", "kept")
     summary = CrossValidationSummary(
         folds=folds,
         judged=len(outputs),
         moments=len(set(groups)),
         effective_moments=effective_moments(groups),
-        not_judged=len(dealt.keys) - len(outputs),
-        test=0 if dealt.by_split else in_test.get(("test", "labelled", "kept"), 0),
-        accuracy=judged.accuracy,
+        not_judged=len(plan.keys) - len(outputs),
+        test=0 if plan.by_split else counts.get(("test", "labelled", "kept"), 0),
+        accuracy=metrics.accuracy,
         at_least=interval.low,
         at_most=interval.high,
-        spread=float(np.std(shares, ddof=1)) if len(shares) > 1 else 0.0,
-        log_loss=judged.log_loss,
-        macro_f1=judged.macro_f1,
+        spread=float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0,
+        log_loss=metrics.log_loss,
+        macro_f1=metrics.macro_f1,
         doubts=len(doubts),
     )
-    folder = run_folder(dealt.dataset, run)
+    folder = run_folder(plan.dataset, run)
     save_outputs(folder, {HELD_OUT: outputs}, scratch=scratch)
-    figures = replace(
-        judged,
+    held_out = replace(
+        metrics,
         moments=summary.moments,
         effective_moments=summary.effective_moments,
         intervals={"accuracy": interval},
     )
-    metrics = CrossValidationMetrics(list(examples.classes), settings.to_json(), summary, figures)
-    text = json.dumps(msgspec.to_builtins(metrics), ensure_ascii=False, indent=1)
+    content = CrossValidationMetrics(list(examples.classes), settings.to_json(), summary, held_out)
+    text = json.dumps(msgspec.to_builtins(content), ensure_ascii=False, indent=1)
     write_atomic(folder / METRICS, text.encode(), scratch=scratch)
-    kept: dict[str, Any] = msgspec.to_builtins(summary)
-    return kept
+    result: dict[str, Any] = msgspec.to_builtins(summary)
+    return result
 
 
 MAX_CELLS = 200
@@ -425,40 +423,37 @@ GRIDS: dict[str, Grid] = {
         "learning_rate": ("0.0005", "0.002"),
     },
 }
-"""What is tried for a method where nothing is said."""
+"""Default grid of each method."""
 
 
 def parse_grid(options: Sequence[str]) -> dict[str, list[str]]:
-    """Read `dropout=0.2,0.5` as {'dropout': ['0.2', '0.5']}. Raises `UsageError`.
+    """Parse `dropout=0.2,0.5` as {'dropout': ['0.2', '0.5']}. Raises `UsageError`.
 
-    A value that has commas itself is separated from the next by a semicolon.
+    Values that contain commas are separated by semicolons.
     """
     grid: dict[str, list[str]] = {}
     for text in options:
         key, equals, values = (part.strip() for part in text.partition("="))
-        parted = values.split(";" if ";" in values or key == "blocks" else ",")
-        found = [value.strip() for value in parted if value.strip()]
-        if not (key and equals and found):
-            raise UsageError(
-                f"-o {text}: not KEY=VALUE,VALUE", "write for instance dropout=0.2,0.5"
-            )
-        grid[key] = list(dict.fromkeys(found))
+        parts = values.split(";" if ";" in values or key == "blocks" else ",")
+        choices = [value.strip() for value in parts if value.strip()]
+        if not (key and equals and choices):
+            raise UsageError(f"-o {text}: not KEY=VALUE,VALUE", "for example: dropout=0.2,0.5")
+        grid[key] = list(dict.fromkeys(choices))
     return grid
 
 
-def expand_grid(preset: str, asked: Grid) -> list[dict[str, str]]:
-    """Return the options of every cell. Options with one value hold in all of them.
+def expand_grid(preset: str, requested: Grid) -> list[dict[str, str]]:
+    """Return the options of every cell; without several values, of the default grid.
 
-    Raises `UsageError` for an option that the preset does not know, and for a grid too large.
+    Raises `UsageError` for an option that the preset does not know, and for too large a grid.
     """
-    varied = {key for key, values in asked.items() if len(values) > 1}
-    grid = dict(asked)
-    if not varied:
-        default = GRIDS[str(load_preset(preset, {}).to_json()["method"])]
-        grid = {**{k: list(v) for k, v in default.items() if k not in asked}, **asked}
+    grid = dict(requested)
+    if all(len(values) < 2 for values in requested.values()):
+        default = GRIDS[load_preset(preset, {}).method]
+        grid = {**{k: list(v) for k, v in default.items() if k not in requested}, **requested}
     cells = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     if len(cells) > MAX_CELLS:
-        raise UsageError(f"{len(cells)} trainings are too many", f"name at most {MAX_CELLS}")
+        raise UsageError(f"too many trainings: {len(cells)}", f"choose at most {MAX_CELLS}")
     for options in cells:
         load_preset(preset, options)
     return cells
@@ -466,7 +461,7 @@ def expand_grid(preset: str, asked: Grid) -> list[dict[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One training of a sweep, by its `options`; `failed` says why it came to no predictions."""
+    """One training of a sweep, by its `options`; `failed` is the error, or empty."""
 
     options: dict[str, str]
     accuracy: float | None = None
@@ -477,20 +472,20 @@ class Cell:
     outputs: Outputs | None = None
 
     @property
-    def words(self) -> str:
-        """The options and what came of them, in a line."""
+    def summary(self) -> str:
+        """The options and the result as a line."""
         name = ", ".join(f"{key}={value}" for key, value in self.options.items())
         if self.accuracy is None:
             return f"{name}: {self.failed}"
         return f"{name}: val {self.accuracy:.3f}, log loss {self.log_loss:.3f}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return all but the predictions."""
+        """Return everything but the predictions."""
         return {name: getattr(self, name) for name in self.__slots__ if name != "outputs"}
 
 
 def rank_cells(cells: Sequence[Cell]) -> list[Cell]:
-    """Sort cells best first: by accuracy on val, then by log loss; what failed comes last."""
+    """Sort cells by accuracy on val, then by log loss; failed ones are last."""
 
     def key(cell: Cell) -> tuple[float, float]:
         loss = math.inf if cell.log_loss is None else cell.log_loss
@@ -500,31 +495,30 @@ def rank_cells(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def compare_with_best(cells: Sequence[Cell], moments: Mapping[str, str]) -> dict[str, Any]:
-    """Return the interval of the best cell, and how many others may be as good by luck.
+    """Return the interval of the best cell, and how many others are not significantly worse.
 
-    They are compared on the samples of val that every cell could read; `moments` has those of val
-    by key.
+    They are compared on the samples of val that every cell could read; `moments` are groups by key.
     """
     best, *others = ((cell.outputs.keys, cell.outputs.right) for cell in cells if cell.outputs)
     shared = set(best[0]).intersection(*(keys for keys, _ in others))
-    names = [moments[key] for key in best[0] if key in shared]
-    rights = [
+    groups = [moments[key] for key in best[0] if key in shared]
+    correct = [
         right[[row for row, key in enumerate(keys) if key in shared]]
         for keys, right in (best, *others)
     ]
-    interval = share_interval_or_none(rights[0], names)
+    interval = share_interval_or_none(correct[0], groups)
     return {
-        "val": len(names),
-        "moments": len(set(names)),
+        "val": len(groups),
+        "moments": len(set(groups)),
         "interval": interval and list(interval),
         "level_with_best": sum(
-            not compare_paired(rights[0], right, names).clear for right in rights[1:]
+            not compare_paired(correct[0], other, groups).clear for other in correct[1:]
         ),
     }
 
 
 def build_best_command(preset: str, best: Cell, root: Path) -> list[str]:
-    """Return the words of the command that trains with the best cell."""
+    """Return the command that trains with the best cell."""
     options = [word for key, value in best.options.items() for word in ("-o", f"{key}={value}")]
     return ["baseline", "train", "--preset", preset, *options, "-d", str(root)]
 
@@ -537,34 +531,34 @@ def sweep(
     progress: Progress | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Train every cell on train and judge it on val; the table and the best command.
+    """Train every cell on train and evaluate it on val; return the table and the best command.
 
-    A cell whose training diverges is listed as failed. Raises `InputUnusable` where val is empty or
+    A cell whose training diverges is listed as failed. Raises `InputUnusable` if val is empty or
     every cell fails, and what the disk raises.
     """
     progress = progress or Progress()
     with dataset.stage(TRAINING_KIND):
-        # The command that is recommended cuts the same val from train, where there is none.
+        # Without a val, the recommended command splits the same val off train.
         seeds = {load_preset(preset, cell).seed for cell in cells}
         examples, notice = ensure_val(find_examples(dataset), min(seeds))
         if notice is not None and len(seeds) > 1:
             raise UsageError(
-                "the seed also decides what is cut from train for val, which is empty",
+                "val is empty, so different seeds would split off different samples for it",
                 f"give val a share: labeler split --ratio 8:1:1 {dataset.option}",
             )
         if notice is not None:
             say(notice)
         if not examples.splits["val"]:
-            raise empty_split_error("val is empty: there is nothing to choose by")
+            raise empty_split_error("no images in val to choose by")
         results: list[Cell] = []
         for options in progress.over(cells, "sweep", len(cells), " trainings"):
             results.append(_train_cell(dataset, preset, options, examples))
-            say(results[-1].words)
+            say(results[-1].summary)
     results = rank_cells(results)
     best = results[0]
     if best.accuracy is None:
         raise InputUnusable(
-            f"every training of the sweep failed: {best.failed}",
+            f"all trainings of the sweep failed: {best.failed}",
             "try lower learning rates: -o learning_rate=0.0001,0.0003",
         )
     return {
@@ -581,7 +575,7 @@ def _train_cell(dataset: Dataset, preset: str, options: dict[str, str], examples
     try:
         [result] = cross_validate(dataset, settings, [Fold(examples, "val")])
     except (UsageError, InputUnusable) as error:
-        # A rate that makes the loss infinite is a finding, and no reason to stop.
+        # A learning rate that diverges is a result, not a reason to stop.
         return Cell(options, failed=error.what)
     outputs = result.outputs
     log_loss = mean_log_loss(outputs.logits, outputs.y)

@@ -1,7 +1,4 @@
-"""The report of a run: `runs/<id>/report.html`, one file that can be mailed and opened offline.
-
-It is made of what the run left in its folder and of the catalogue; torch is not needed.
-"""
+"""The report of a run, `runs/<id>/report.html`: one file that opens offline."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ MAX_ISSUES = 40
 
 @dataclass(frozen=True, slots=True)
 class ReportImage:
-    """A picture with two names of classes and a probability."""
+    """An image with its label, another class, and that class's probability."""
 
     thumbnail: Thumbnail | None
     label: str
@@ -44,7 +41,7 @@ class ReportImage:
 
 @dataclass(frozen=True, slots=True)
 class MainSection:
-    """The split that a report is about, with its drawings."""
+    """The split that a report is about, with its charts."""
 
     name: str
     figures: SplitMetrics
@@ -57,7 +54,7 @@ class MainSection:
 def write_report(
     dataset: Dataset, run_id: str, *, target: Path | None = None, scratch: Path | None = None
 ) -> Path:
-    """Write `runs/<id>/report.html`, or `target`; its absolute path.
+    """Write `runs/<id>/report.html`, or `target`, and return its absolute path.
 
     Raises `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
     """
@@ -70,14 +67,14 @@ def write_report(
 def write_page(
     path: Path, template: str, values: dict[str, object], *, scratch: Path | None = None
 ) -> Path:
-    """Fill a template and write it; everything from outside is escaped, in text and attributes."""
+    """Render a template, with all values escaped, and write it."""
     page = templates("baseline.evaluation.report").get_template(template).render(values)
     write_atomic(path, as_bytes(page), scratch=scratch)
     return path
 
 
 def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
-    """Return all that the report of the run in `folder` shows. Raises `InputUnusable`."""
+    """Return the values of the report of the run in `folder`. Raises `InputUnusable`."""
     metrics, thumbnails = read_metrics(folder), Thumbnails(dataset)
     answers = load_decision_rule(folder)
     judged = [(name, figures) for name, figures in metrics.splits.items() if name != "train"]
@@ -98,12 +95,12 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
 
 
 def shared_values(dataset: Dataset, folder: Path, thumbnails: Thumbnails) -> dict[str, object]:
-    """Return what the reports of all kinds of runs show."""
+    """Return the values that the reports of all kinds of runs share."""
     doubts = [doubt for doubt in LabelIssues(dataset.db).iterate() if doubt.run == folder.name]
     return {
         "run": folder.name,
         "dataset": dataset.name,
-        "doubts": _doubted_pictures(dataset, thumbnails, doubts[:MAX_ISSUES]),
+        "doubts": _label_issue_images(dataset, thumbnails, doubts[:MAX_ISSUES]),
         "doubted": len(doubts),
     }
 
@@ -117,8 +114,8 @@ def build_main_section(
     """Return the section of a split."""
     interval, base = figures.answer_interval, figures.commonest_class
     words = (
-        f"{percent(figures.answer_accuracy)} right, 95 % interval {percent(interval.low)} to "
-        f"{percent(interval.high)}; commonest class {percent(base)}"
+        f"accuracy {figures.answer_accuracy:.1%}, 95% CI {100 * interval.low:.1f}-"
+        f"{interval.high:.1%}; majority-class baseline {base:.1%}"
     )
     plain = figures.uncalibrated
     return MainSection(
@@ -127,24 +124,24 @@ def build_main_section(
         bar=interval_bar(figures.answer_accuracy, *interval, base, words),
         mistakes=[
             ReportImage(
-                _picture_of(dataset, thumbnails, slip.key),
-                slip.true,
-                slip.predicted,
-                slip.confidence,
+                _load_thumbnail(dataset, thumbnails, mistake.key),
+                mistake.true,
+                mistake.predicted,
+                mistake.confidence,
             )
-            for slip in figures.mistakes[:MAX_MISTAKES]
+            for mistake in figures.mistakes[:MAX_MISTAKES]
         ],
-        before=draw_reliability(plain.bins, "Before scaling") if plain else None,
-        after=draw_reliability(figures.bins, "After scaling") if figures.bins else None,
+        before=draw_reliability(plain.bins, "Before calibration") if plain else None,
+        after=draw_reliability(figures.bins, "After calibration") if figures.bins else None,
     )
 
 
-def _doubted_pictures(
+def _label_issue_images(
     dataset: Dataset, thumbnails: Thumbnails, doubts: Sequence[LabelIssue]
 ) -> list[ReportImage]:
     return [
         ReportImage(
-            _picture_of(dataset, thumbnails, doubt.sample),
+            _load_thumbnail(dataset, thumbnails, doubt.sample),
             doubt.label,
             doubt.suggested,
             doubt.confidence,
@@ -153,7 +150,7 @@ def _doubted_pictures(
     ]
 
 
-def _picture_of(dataset: Dataset, thumbnails: Thumbnails, key: str) -> Thumbnail | None:
+def _load_thumbnail(dataset: Dataset, thumbnails: Thumbnails, key: str) -> Thumbnail | None:
     sample = dataset.samples.get(key)
     return thumbnails.of_sample(sample) if sample else None
 
@@ -162,19 +159,18 @@ def _summary(metrics: RunMetrics, main: MainSection | None) -> str:
     preset = metrics.settings.get("preset", "?")
     start = f"Preset “{preset}”, {count(len(metrics.classes), 'class', 'classes')}"
     if main is None:
-        return f"{start}: there was no picture to judge it on."
-    low, high = main.figures.answer_interval
-    unknown = f" {main.figures.before_unknown}." if main.figures.before_unknown else ""
-    of = f"{count(main.figures.count, 'picture')} of {main.name}"
+        return f"{start}: no images to evaluate on."
+    figures, (low, high) = main.figures, main.figures.answer_interval
+    unknown = f" Predicted unknown: {figures.unknown_note}." if figures.unknown_note else ""
     return (
-        f"{start}: {percent(main.figures.answer_accuracy)} of {of} right, 95 % interval "
-        f"{percent(low)} to {percent(high)}; always naming the commonest class gets "
-        f"{percent(main.figures.commonest_class)}.{unknown}"
+        f"{start}: {main.name} accuracy {figures.answer_accuracy:.1%} "
+        f"({figures.right_answers}/{figures.count}), 95% CI {100 * low:.1f}-{high:.1%}; "
+        f"majority-class baseline {figures.commonest_class:.1%}.{unknown}"
     )
 
 
 def draw_epoch_curves(metrics: RunMetrics) -> Iterator[tuple[str, Markup]]:
-    """Yield the curves of the epochs that are recorded, each after its heading."""
+    """Yield the heading and the chart of each curve over the epochs."""
     epochs, kept = metrics.epochs, metrics.best_epoch or None
     for words, figure, shares in (
         ("Loss: lower is better", "loss", False),
@@ -184,8 +180,8 @@ def draw_epoch_curves(metrics: RunMetrics) -> Iterator[tuple[str, Markup]]:
             Line(name, split, [(e.epoch, getattr(e, f"{split}_{figure}")) for e in epochs])
             for split, name in (("train", "train"), ("val", "validation"))
         ]
-        if (drawn := curves(words, lines, kept=kept, as_percent=shares)) is not None:
-            yield words, drawn
+        if (chart := curves(words, lines, kept=kept, as_percent=shares)) is not None:
+            yield words, chart
 
 
 SIDE = 320
@@ -196,30 +192,30 @@ Points = Sequence[tuple[float, float]]
 
 
 def x_at(value: float) -> float:
-    """Return the horizontal place of 0..1."""
+    """Return the x coordinate of a value in 0..1."""
     return LEFT + value * (SIDE - LEFT - RIGHT)
 
 
 def y_at(value: float) -> float:
-    """Return the vertical place of 0..1."""
+    """Return the y coordinate of a value in 0..1."""
     return SIDE - BOTTOM - value * (SIDE - TOP - BOTTOM)
 
 
 def draw_reliability(bins: Sequence[ConfidenceBin], words: str) -> Markup:
-    """Draw bars of the share right by confidence, against the diagonal where both agree."""
+    """Draw a reliability diagram: accuracy by confidence, with the diagonal."""
     full = max((part.count for part in bins), default=0)
     bars = (_bar(part, full) for part in bins if part.count)
     diagonal = tag("line", x1=x_at(0), x2=x_at(1), y1=y_at(0), y2=y_at(1), class_="best")
-    return _square(words, "confidence", "share right", [*bars, diagonal])
+    return _square(words, "confidence", "accuracy", [*bars, diagonal])
 
 
 def _bar(part: ConfidenceBin, full: int) -> Markup:
     words = (
-        f"confidence {percent(part.low)} to {percent(part.high)}: {part.count} answers, "
-        f"{percent(part.accuracy)} right, {percent(part.confidence)} sure"
+        f"confidence {percent(part.low)} to {percent(part.high)}: {part.count} predictions, "
+        f"accuracy {percent(part.accuracy)}, mean confidence {percent(part.confidence)}"
     )
-    room = x_at(part.high) - x_at(part.low) - 2
-    width = room * (0.25 + 0.75 * (part.count / full) ** 0.5)
+    bin_width = x_at(part.high) - x_at(part.low) - 2
+    width = bin_width * (0.25 + 0.75 * (part.count / full) ** 0.5)
     middle = (x_at(part.low) + x_at(part.high)) / 2
     height = max(y_at(0) - y_at(part.accuracy), 1.5)
     place = {"x": middle - width / 2, "y": y_at(0) - height, "width": width, "height": height}
@@ -252,7 +248,7 @@ def _percent(share: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FoldScore:
-    """What the network of one fold came to on the pictures it had not learnt from."""
+    """Result of one fold on its held-out images."""
 
     count: int
     moments: int
@@ -262,11 +258,15 @@ class FoldScore:
 
 @dataclass(frozen=True, slots=True)
 class CrossValidationSummary:
-    """What a cross-validation came to; the catalogue keeps it.
+    """Result of a cross-validation, as the catalogue stores it.
 
-    `judged` pictures of so many `moments` were right with a share of `accuracy`, between `at_least`
-    and `at_most` with 95 % confidence, and `spread` from fold to fold. `not_judged` could not be
-    held out, `test` were not looked at.
+    Attributes
+    ----------
+    judged, moments : images and groups that were held out
+    accuracy, at_least, at_most : out-of-fold accuracy with its 95 % interval
+    spread : standard deviation of the accuracy between folds
+    not_judged : images that could not be held out
+    test : images of test, which were not used
     """
 
     folds: list[FoldScore]
@@ -295,12 +295,12 @@ class CrossValidationMetrics:
 
 
 def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = None) -> Path:
-    """Write `runs/<id>/report.html`; its absolute path.
+    """Write `runs/<id>/report.html` and return its absolute path.
 
-    Raises `InputUnusable` where the run cannot be read, `NotWritable` or `DiskFull`.
+    Raises `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
     """
     folder, thumbnails = dataset.runs_folder / run_id, Thumbnails(dataset)
-    metrics = _read(folder)
+    metrics = _read_metrics(folder)
     overall = metrics.summary.accuracy
     values = {
         **shared_values(dataset, folder, thumbnails),
@@ -314,7 +314,7 @@ def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = 
     return write_page((folder / REPORT).absolute(), "folds.html.jinja", values, scratch=scratch)
 
 
-def _read(folder: Path) -> CrossValidationMetrics:
+def _read_metrics(folder: Path) -> CrossValidationMetrics:
     fix = "measure again: baseline train --folds K -o seed=1"
     metrics = read_run_json(folder, METRICS, CrossValidationMetrics, fix)
     if metrics is None:

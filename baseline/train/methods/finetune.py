@@ -1,4 +1,4 @@
-"""A pretrained backbone that learns as well, after its head had some epochs alone."""
+"""Fine-tuning of a pretrained backbone, after some epochs of the head alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from baseline.train.trained_net import TrainedNet
 def fit_finetune(
     data: TrainingData, settings: Finetune, callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
-    """Train head, then all, on the pictures of train, watched on those of val."""
+    """Train the head, then all layers, with early stopping on val."""
     train = data.arrays("train")
     check_classes(train.y, data.classes)
     backbone, facts = load_pretrained_backbone(settings, callback)
@@ -36,6 +36,6 @@ def fit_finetune(
     facts["norms"] = configure_batch_norm(net.backbone, settings.weights, batch, callback)
     val, weights = data.arrays("val"), data.examples.weights
     task: TrainingTask[Net] = make_classifier_task(net, train, val, settings, weights)
-    resting = replace(task, frozen=net.backbone, frozen_epochs=settings.warm_up)
-    fitted = train_network(resting, callback, data.place)
+    task = replace(task, frozen=net.backbone, frozen_epochs=settings.warm_up)
+    fitted = train_network(task, callback, data.checkpoint_folder)
     return fitted.with_net(to_trained_net(fitted.net, settings, backbone), facts)

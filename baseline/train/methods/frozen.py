@@ -1,4 +1,4 @@
-"""Backbones that come with the weights of others, and what is said of them."""
+"""Pretrained backbones and their features for training a head."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from baseline.train.methods.training_data import TrainingData
 def load_pretrained_backbone(
     settings: Transfer | Finetune | Triplet, callback: TrainingCallback
 ) -> tuple[Backbone, dict[str, Any]]:
-    """Return the backbone with the weights that the settings name, and the facts about them."""
+    """Load the backbone of the settings with its weights; return facts for the metrics too."""
     backbone, weights = load_backbone(settings.backbone, settings.weights, settings.seed)
     names = JOIN.join(member.name for member in backbone.members)
     callback.say(f"{names} with weights: {weights.source}")
@@ -38,22 +38,22 @@ def load_pretrained_backbone(
 
 
 def _embeddings(backbone: Backbone, size: int, callback: TrainingCallback) -> dict[str, Any]:
-    embeddings = [one for one in backbone.members if isinstance(one, OnnxBackbone)]
+    embeddings = [member for member in backbone.members if isinstance(member, OnnxBackbone)]
     for embedding in embeddings:
         callback.say(embedding.words)
         if min(embedding.side) > size:
             callback.say(
-                f"pictures are read at {size} x {size}: -o size={min(embedding.side)} shows "
-                f"{embedding.spec.name} all it can see"
+                f"images are read at {size} x {size}, but {embedding.spec.name} expects "
+                f"{min(embedding.side)}: -o size={min(embedding.side)}"
             )
     return {"embeddings": [embedding.to_json() for embedding in embeddings]} if embeddings else {}
 
 
 @dataclass(frozen=True, slots=True)
 class FrozenFeatures:
-    """The samples of train as a backbone sees them (`rows`, N x V x D, scaled), by `keys`.
+    """Scaled features of train (`rows`, N x V x D), by `keys`.
 
-    The first layer of what learnt on them takes features as they come `after` the `scaling`.
+    A layer trained on them becomes one for unscaled features by `LinearLayer.after(scaling)`.
     """
 
     backbone: Backbone
@@ -63,25 +63,25 @@ class FrozenFeatures:
     facts: dict[str, Any]
 
     @classmethod
-    def of(
+    def compute(
         cls, data: TrainingData, settings: Transfer | Triplet, callback: TrainingCallback
     ) -> FrozenFeatures:
-        """Make features, and weigh their parts; the weights are said.
+        """Compute features and choose their block weights.
 
-        Raises `InputUnusable` where classes are missing, `UsageError` where the setting does not
-        fit the parts.
+        Raises `InputUnusable` if classes are missing, `UsageError` if the setting does not fit the
+        feature blocks.
         """
         keys = tuple(sample.key for sample in data.examples.splits["train"])
         check_classes(data.classes_of("train", keys), data.classes)
         backbone, facts = load_pretrained_backbone(settings, callback)
-        seen = data.train_features(backbone)
-        y = data.classes_of("train", seen.keys)
+        features = data.train_features(backbone)
+        y = data.classes_of("train", features.keys)
         check_classes(y, data.classes)
-        # A rare class weighs more: to draw it more often comes to the same in a sum.
+        # Weights instead of oversampling: equivalent in a sum.
         balance = "none" if settings.balance == "none" else "weights"
-        own = compute_class_weights(y, len(data.classes), balance, data.examples.weights)
-        weights: Floats = own[y].astype(np.float64)
-        rows = TrainRows(seen.vectors, y, weights, data.moments_of(seen.keys))
+        by_class = compute_class_weights(y, len(data.classes), balance, data.examples.weights)
+        weights: Floats = by_class[y].astype(np.float64)
+        rows = TrainRows(features.vectors, y, weights, data.moments_of(features.keys))
         parts = backbone.parts
         chosen = parse_part_weights(settings.part_weights, parts)
         if chosen is None:
@@ -92,9 +92,10 @@ class FrozenFeatures:
             callback.say(words)
         scaling = Scaling.of(rows.x, backbone, chosen.weights)
         facts |= chosen.to_json(parts) | {"views": rows.x.shape[1]}
-        return cls(backbone, replace(rows, x=scaling.applied(rows.x)), seen.keys, scaling, facts)
+        rows = replace(rows, x=scaling.applied(rows.x))
+        return cls(backbone, rows, features.keys, scaling, facts)
 
     def val(self, data: TrainingData) -> tuple[npt.NDArray[np.float32], Classes]:
-        """Return what a training is watched on: features N x 1 x D, scaled, and classes."""
-        seen = data.features("val", self.backbone)
-        return self.scaling.applied(seen.vectors), data.classes_of("val", seen.keys)
+        """Return scaled features (N x 1 x D) and class numbers of val."""
+        features = data.features("val", self.backbone)
+        return self.scaling.applied(features.vectors), data.classes_of("val", features.keys)

@@ -1,4 +1,4 @@
-"""Heads that learn on features by gradient descent."""
+"""Heads trained on features by gradient descent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from baseline.train.trained_net import ClassHead, LinearLayer
 def fit_descent_head(
     frozen: FrozenFeatures, data: TrainingData, settings: Transfer, callback: TrainingCallback
 ) -> TrainingResult[ClassHead]:
-    """Learn a head of one layer, or of two, on scaled features."""
+    """Train a head of one or two layers on scaled features."""
     train, classes = FeatureSamples(frozen.rows.x, frozen.rows.y), len(data.classes)
     with reproducible(settings.seed):
         head = build_class_head(settings, frozen.backbone.width, classes)
@@ -31,12 +31,12 @@ def fit_descent_head(
         FeatureSamples(*frozen.val(data)),
     )
     task = TrainingTask(head, train, objective, sampler, settings, val)
-    fitted = train_network(task, callback, data.place)
+    fitted = train_network(task, callback, data.checkpoint_folder)
     return fitted.with_net(ClassHead(tuple(linear_layers(head))))
 
 
 def linear_layers(network: nn.Module) -> list[LinearLayer]:
-    """Return the numbers of all linear layers, in their order."""
+    """Return the linear layers of a network, in order."""
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
     return [
         LinearLayer(layer.weight.detach().cpu().numpy(), layer.bias.detach().cpu().numpy())

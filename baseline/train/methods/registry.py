@@ -1,4 +1,4 @@
-"""The table of methods, and the one call that trains by any of them."""
+"""Training methods by name."""
 
 from __future__ import annotations
 
@@ -15,17 +15,14 @@ TrainingMethod = Callable[[TrainingData, Settings, TrainingCallback], TrainingRe
 
 
 def load_method(name: str) -> TrainingMethod:
-    """Return `fit_<name>` of `<name>.py` beside this module, as `settings.METHODS` has it.
-
-    It is imported now and not before: some methods need libraries that take seconds.
-    """
+    """Import `fit_<name>` from `<name>.py` in this package (names as in `settings.METHODS`)."""
     module = import_module(f"baseline.train.methods.{name}")
     method: TrainingMethod = getattr(module, f"fit_{name}")
     return method
 
 
 def require_packages(settings: Settings) -> None:
-    """Raise `MissingComponent` where something is not installed that these settings need."""
+    """Raise `MissingComponent` if a package that these settings need is not installed."""
     require_transfer()
     if settings.uses_gradients:
         require_torch()
@@ -34,10 +31,9 @@ def require_packages(settings: Settings) -> None:
 def fit_method(
     data: TrainingData, settings: Settings, callback: TrainingCallback | None = None
 ) -> TrainingResult[TrainedNet]:
-    """Train by the method that `settings` are of.
+    """Train by the method of the settings.
 
-    The `facts` of what comes back are JSON values for the metrics. Raises `InputUnusable` where
-    the material has fewer than two classes or a class without pictures in train, and what
+    Raises `InputUnusable` for fewer than two classes or a class without training images, and what
     loading weights raises.
     """
     require_packages(settings)

@@ -1,4 +1,4 @@
-"""A small convolutional network, trained from nothing."""
+"""A small convolutional network, trained from scratch."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from baseline.train.trained_net import TrainedNet
 def fit_simple(
     data: TrainingData, settings: Simple, callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
-    """Train on the pictures of train, watched on those of val."""
+    """Train on train with early stopping on val."""
     train, val = data.arrays("train"), data.arrays("val")
     check_classes(train.y, data.classes)
     with reproducible(settings.seed):
         net = build_net(settings, len(data.classes))
     task = make_classifier_task(net, train, val, settings, data.examples.weights)
-    fitted = train_network(task, callback, data.place)
+    fitted = train_network(task, callback, data.checkpoint_folder)
     return fitted.with_net(to_trained_net(fitted.net, settings))

@@ -1,4 +1,4 @@
-"""What a method learns from, as pictures or features, and what a network says of it."""
+"""Training data of a method, as pixels or features, and outputs of a network for it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from gleanset.work.progress import Progress
 
 @dataclass(slots=True)
 class TrainingData:
-    """The `examples` of `dataset`, read when first asked for. Only train and val are learnt from.
+    """The examples of a dataset, read lazily. Methods use train and val only.
 
-    `place` is a folder for checkpoints, None for a training that is not taken up after a kill.
+    `checkpoint_folder` is None for trainings that are not resumed.
     """
 
     dataset: Dataset
     examples: Examples
     settings: Settings
     progress: Progress = field(default_factory=Progress)
-    place: Path | None = None
+    checkpoint_folder: Path | None = None
     _arrays: dict[str, Arrays] = field(default_factory=dict)
 
     @property
@@ -42,13 +42,13 @@ class TrainingData:
 
     @property
     def frozen_backbone(self) -> bool:
-        """Whether the backbone stays as it was, so that cached features stand for pictures."""
+        """Whether the backbone is frozen, so that cached features can be used."""
         return isinstance(self.settings, Transfer) or (
             isinstance(self.settings, Triplet) and self.settings.learn == "projection"
         )
 
     def arrays(self, split: str) -> Arrays:
-        """Return the pixels of a split, read once. An unreadable picture is left out."""
+        """Return the pixels of a split, read once, without unreadable images."""
         if split not in self._arrays:
             self._arrays[split] = load_arrays(
                 self.dataset, self.examples, self.settings, split, self.progress
@@ -56,53 +56,50 @@ class TrainingData:
         return self._arrays[split]
 
     def train_features(self, backbone: Backbone) -> Features:
-        """Return what `backbone` sees of train, in the plain view and those of the settings."""
+        """Return the features of train, with the augmented views of the settings."""
         assert isinstance(self.settings, Transfer | Triplet)
         views = resolve_views(self.settings, len(self.examples.splits["train"]))
         return self.features("train", backbone, views)
 
     def features(self, split: str, backbone: Backbone, views: int = 0) -> Features:
-        """Return what `backbone` sees of a split, in the plain view and `views` more."""
+        """Return the features of a split: the plain view and `views` augmented ones."""
         assert isinstance(self.settings, Transfer | Triplet)
         spec = FeatureSpec.of(self.settings, views=views)
         samples = self.examples.splits[split]
         return features_of(self.dataset, samples, spec, self.progress, backbone, split)
 
     def expected_weights(self, parts: Sequence[FeaturePart]) -> PartWeights:
-        """Return what the parts of the features count by the texture of train's pictures."""
+        """Return the feature block weights expected from the texture of train."""
         return expected_weights(parts, self.dataset, self.examples.splits["train"], self.progress)
 
     def classes_of(self, split: str, keys: tuple[str, ...]) -> npt.NDArray[np.int64]:
-        """Return the index of the class of each key."""
+        """Return the class number of each key."""
         return self.examples.classes_of(split, keys)
 
     def moments_of(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Return the number of the moment of each key: what must not be learnt from and judged by
-        at once.
-        """
+        """Return the group number of each key."""
         names = np.array([self.examples.moments[key] for key in keys])
         return np.unique(names, return_inverse=True)[1]
 
 
-BATCH = 128
-"""Pictures that are in memory at once."""
+IMAGE_BATCH = 128
 FEATURE_BATCH = 4096
-"""Feature vectors that go through a head at once."""
 
 
 def split_outputs(net: TrainedNet, data: TrainingData, split: str) -> Outputs:
-    """Return what `net` says of a split of `data`, without the pictures that cannot be read.
+    """Return the outputs of `net` for the readable samples of a split.
 
-    Raises `InputUnusable` where no picture of the split can be read.
+    Raises `InputUnusable` if none is readable.
     """
     if data.frozen_backbone and not isinstance(data.settings, Simple):
-        seen = data.features(split, net.backbone)
-        return feature_outputs(net, seen.plain, data.classes_of(split, seen.keys), seen.keys)
+        features = data.features(split, net.backbone)
+        y = data.classes_of(split, features.keys)
+        return feature_outputs(net, features.plain, y, features.keys)
     return network_outputs(net, data.arrays(split))
 
 
 def feature_scale(net: TrainedNet, train: Outputs) -> FeatureScale | None:
-    """Return where the embeddings of train are, each image counted once; None for a gallery."""
+    """Fit the scale of the training embeddings, each image once; None for a gallery."""
     if isinstance(net.head, GalleryHead):
         return None
     vectors = train.unique().embeddings
@@ -111,7 +108,7 @@ def feature_scale(net: TrainedNet, train: Outputs) -> FeatureScale | None:
 
 
 def with_distances(outputs: Outputs, scale: FeatureScale | None) -> Outputs:
-    """Return outputs with the distances of their embeddings; unchanged without a scale."""
+    """Add the distances of the embeddings to outputs; unchanged without a scale."""
     if scale is None or outputs.distances is not None:
         return outputs
     assert outputs.embeddings is not None, "a network's outputs have embeddings"
@@ -121,36 +118,33 @@ def with_distances(outputs: Outputs, scale: FeatureScale | None) -> Outputs:
 def feature_outputs(
     net: TrainedNet, features: npt.NDArray[np.float32], y: Indices, keys: tuple[str, ...]
 ) -> Outputs:
-    """Return scores and embeddings by what the backbone gave before: `features` N x width."""
+    """Return the outputs for features (N x width)."""
     embedded = net.embed_features(features)
-    # Of nothing there is one empty part, which tells the shapes.
+    # At least one part, which may be empty, for the shape.
     parts = batches_of(max(len(keys), 1), FEATURE_BATCH)
     scores = [_scores(net, embedded[part], keys[part]) for part in parts]
     return Outputs(np.concatenate(scores), y, keys, embedded)
 
 
 def network_outputs(net: TrainedNet, arrays: Arrays) -> Outputs:
-    """Return scores and embeddings of `net` for every picture.
-
-    A picture that the gallery of a net knows is not compared with itself.
-    """
-    # Of nothing there is one empty part, which tells the shape.
-    parts = batches_of(max(len(arrays), 1), BATCH)
+    """Return the outputs for images; known images of a gallery are not compared with themselves."""
+    # At least one part, which may be empty, for the shape.
+    parts = batches_of(max(len(arrays), 1), IMAGE_BATCH)
     features = np.concatenate([net.features(arrays.x[part]) for part in parts])
     return feature_outputs(net, features, arrays.y, arrays.keys)
 
 
 def _scores(net: TrainedNet, embedded: Scores, keys: Sequence[str]) -> Scores:
-    """Return the scores of embeddings, without the likeness of a known picture to itself."""
+    """Return scores without the similarity of a known image to itself."""
     head, scores = net.head, net.head(embedded)
     if not isinstance(head, GalleryHead) or not head.known:
         return scores
-    places = {key: (c, r) for c, row in enumerate(head.known) for r, key in enumerate(row)}
+    positions = {key: (c, r) for c, row in enumerate(head.known) for r, key in enumerate(row)}
     for row, key in enumerate(keys):
-        if key in places:
-            owner, rank = places[key]
-            likeness = head.vectors[owner] @ embedded[row]
-            # The same one repeats where a class has fewer known pictures than another.
-            likeness[rank :: len(head.known[owner])] = -1
-            scores[row, owner] = GALLERY_SCALE * likeness.max()
+        if key in positions:
+            class_number, rank = positions[key]
+            similarity = head.vectors[class_number] @ embedded[row]
+            # Known images are repeated in classes that have fewer than others.
+            similarity[rank :: len(head.known[class_number])] = -1
+            scores[row, class_number] = GALLERY_SCALE * similarity.max()
     return scores

@@ -1,4 +1,4 @@
-"""A head on the features of a backbone that stays as it is; the features are made once."""
+"""A head on the features of a frozen backbone, which are computed once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from baseline.features.backbone import PictureShape
 from baseline.settings import Transfer
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.methods.frozen import FrozenFeatures
-from baseline.train.methods.logistic import choose_strength, solve
+from baseline.train.methods.logistic import choose_strength, fit_linear_head
 from baseline.train.methods.training_data import TrainingData
 from baseline.train.trained_net import ClassHead, LinearLayer, TrainedNet
 
@@ -19,12 +19,12 @@ from baseline.train.trained_net import ClassHead, LinearLayer, TrainedNet
 def fit_transfer(
     data: TrainingData, settings: Transfer, callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
-    """Learn a head: solved as a logistic regression, or by descent as 'linear' or 'mlp'."""
-    frozen = FrozenFeatures.of(data, settings, callback)
+    """Train a head: a logistic regression, or 'linear' or 'mlp' by gradient descent."""
+    frozen = FrozenFeatures.compute(data, settings, callback)
     if settings.head == "logistic":
-        fitted = _solved(frozen, settings, callback)
+        fitted = _fit_logistic_head(frozen, settings, callback)
     else:
-        # Imported here: what is solved does without PyTorch.
+        # Imported here: a logistic regression does not need PyTorch.
         from baseline.train.methods.head_descent import fit_descent_head
 
         fitted = fit_descent_head(frozen, data, settings, callback)
@@ -34,7 +34,7 @@ def fit_transfer(
     return fitted.with_net(net, frozen.facts)
 
 
-def _solved(
+def _fit_logistic_head(
     frozen: FrozenFeatures, settings: Transfer, callback: TrainingCallback
 ) -> TrainingResult[ClassHead]:
     layers = frozen.backbone.layers
@@ -47,8 +47,8 @@ def _solved(
             "strength_by": chosen.by,
             "strengths_tried": {str(k): v for k, v in chosen.losses.items()},
         }
-        callback.say(f"strength {chosen.strength:g}, by {chosen.by}")
-    solved = solve(rows, facts["strength"], layers)
-    facts["converged"] = solved.converged
-    head = ClassHead((LinearLayer(solved.coefficients, solved.bias),))
+        callback.say(f"regularization: C = {chosen.strength:g} ({chosen.by})")
+    linear = fit_linear_head(rows, facts["strength"], layers)
+    facts["converged"] = linear.converged
+    head = ClassHead((LinearLayer(linear.coefficients, linear.bias),))
     return TrainingResult(head, (), 0, False, False, "cpu", "fp32", facts)

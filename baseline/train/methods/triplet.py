@@ -1,4 +1,4 @@
-"""An embedding in which pictures of one class lie together, and the known ones to compare with."""
+"""Embeddings by triplet loss, with a gallery of known images."""
 
 from __future__ import annotations
 
@@ -41,134 +41,129 @@ from baseline.train.networks import (
 )
 from baseline.train.trained_net import TrainedNet, stack_by_class
 
-MOST_KNOWN = 2000
-"""Pictures of train that validation compares with, at most."""
+MAX_VALIDATION_GALLERY = 2000
+"""Training images that validation compares with."""
 
 Embed = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 
 
 class BatchHardObjective:
-    """For each picture its farthest of the class and its nearest of another one, in the batch.
+    """Triplet loss with batch-hard mining (Hermans et al., In Defense of the Triplet Loss, 2017).
 
-    (Hermans et al., In Defense of the Triplet Loss, 2017.) `embed` gives what is compared, before
-    it is brought to length 1. Val is judged against `known`, as a gallery would: by cross entropy
-    of the likenesses, and by recall@1.
+    `embed` returns embeddings before normalization. Val is evaluated with `known` as the gallery,
+    by cross entropy of the similarities and recall@1.
     """
 
     def __init__(self, margin: float, known: LabelledSamples, classes: int, embed: Embed) -> None:
-        # Imported here: whoever uses a trained run need not wait for it.
+        # Imported here, so that using a trained run does not need it.
         from pytorch_metric_learning.losses import TripletMarginLoss
         from pytorch_metric_learning.miners import BatchHardMiner
 
         self.loss, self.miner = TripletMarginLoss(margin=margin), BatchHardMiner()
         self.known, self.classes, self.embed = known, classes, embed
 
-    def weigh(self, y: torch.Tensor) -> torch.Tensor:
-        """Return how many pictures there are."""
+    def total_weight(self, y: torch.Tensor) -> torch.Tensor:
+        """Return the number of images."""
         return torch.tensor(float(len(y)), device=y.device)
 
-    def terms(
+    def loss_terms(
         self, net: nn.Module, x: torch.Tensor, y: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the mean over the triplets not yet apart, times the pictures; and recall@1
-        therein.
-        """
+        """Return the mean loss of the mined triplets times the images, and hits at rank 1."""
         embedded = functional.normalize(self.embed(net, x).float(), dim=1)
         loss: torch.Tensor = self.loss(embedded, y, self.miner(embedded, y))
-        likeness = embedded.detach() @ embedded.detach().T
-        likeness.fill_diagonal_(-2.0)
-        return loss * len(y), (y[likeness.argmax(1)] == y).sum()
+        similarity = embedded.detach() @ embedded.detach().T
+        similarity.fill_diagonal_(-2.0)
+        return loss * len(y), (y[similarity.argmax(1)] == y).sum()
 
-    def judge(self, net: nn.Module, material: LabelledSamples, batch: int) -> tuple[float, float]:
-        """Cross entropy in nats and recall@1 of `material` against the known pictures."""
+    def evaluate(self, net: nn.Module, samples: LabelledSamples, batch: int) -> tuple[float, float]:
+        """Cross entropy in nats and recall@1 on `samples` against the known images."""
         with torch.inference_mode():
-            known, owners = self._embedded(net, self.known, batch)
-            asked, truth = self._embedded(net, material, batch)
-            vectors = stack_by_class(known.numpy(), owners.numpy(), self.classes)
-            scores = NearestImageHead(torch.from_numpy(vectors))(asked)
-        loss = float(functional.cross_entropy(scores, truth))
-        return loss, float((scores.argmax(1) == truth).float().mean())
+            known, known_y = self._embed_samples(net, self.known, batch)
+            queries, y = self._embed_samples(net, samples, batch)
+            vectors = stack_by_class(known.numpy(), known_y.numpy(), self.classes)
+            scores = NearestImageHead(torch.from_numpy(vectors))(queries)
+        loss = float(functional.cross_entropy(scores, y))
+        return loss, float((scores.argmax(1) == y).float().mean())
 
-    def _embedded(
-        self, net: nn.Module, material: LabelledSamples, batch: int
+    def _embed_samples(
+        self, net: nn.Module, samples: LabelledSamples, batch: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
         parts, labels, count = [], [], 0
-        for x, y in iterate_batches(material, net, batch):
+        for x, y in iterate_batches(samples, net, batch):
             parts.append(functional.normalize(self.embed(net, x).float(), dim=1).cpu())
             labels.append(y.cpu())
             count += len(y)
-            if material is self.known and count >= MOST_KNOWN:
+            if samples is self.known and count >= MAX_VALIDATION_GALLERY:
                 break
         return torch.cat(parts), torch.cat(labels)
 
 
 def fit_triplet(
-    material: TrainingData, settings: Triplet, callback: TrainingCallback
+    data: TrainingData, settings: Triplet, callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
-    """Learn the projection of features, or with learn 'all' the backbone as well."""
+    """Train a projection of features, or with learn 'all' the backbone too."""
     if settings.learn == "all":
-        return _whole(material, settings, callback)
-    return _projection(material, settings, callback)
+        return _fit_all(data, settings, callback)
+    return _fit_projection(data, settings, callback)
 
 
-def _projection(
-    material: TrainingData, settings: Triplet, callback: TrainingCallback
+def _fit_projection(
+    data: TrainingData, settings: Triplet, callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
-    frozen = FrozenFeatures.of(material, settings, callback)
+    frozen = FrozenFeatures.compute(data, settings, callback)
     train = FeatureSamples(frozen.rows.x, frozen.rows.y)
     with reproducible(settings.seed):
-        learning = projection(settings, frozen.backbone.width)
-    initialize_with_discriminants(train.x, train.y, learning[1])  # type: ignore[arg-type]
-    objective = BatchHardObjective(settings.margin, train, len(material.classes), _embed_features)
-    samples = train, FeatureSamples(*frozen.val(material))
-    fitted = _descended(learning, samples, objective, material, settings, callback)
-    embedded = _all_of(learning, train, _embed_features)
-    head = build_gallery(embedded, train.y, frozen.keys, len(material.classes))
-    (layer,) = linear_layers(learning)
+        network = projection(settings, frozen.backbone.width)
+    initialize_with_discriminants(train.x, train.y, network[1])  # type: ignore[arg-type]
+    objective = BatchHardObjective(settings.margin, train, len(data.classes), _embed_features)
+    samples = train, FeatureSamples(*frozen.val(data))
+    fitted = _train(network, samples, objective, data, settings, callback)
+    embedded = _embed_all(network, train, _embed_features)
+    head = build_gallery(embedded, train.y, frozen.keys, len(data.classes))
+    (layer,) = linear_layers(network)
     shape = PictureShape(settings.channels, settings.size)
     net = TrainedNet(frozen.backbone, head, shape, layer.after(frozen.scaling))
-    return _finished(fitted, net, frozen.facts)
+    return _finish(fitted, net, frozen.facts)
 
 
-def _whole(
-    material: TrainingData, settings: Triplet, callback: TrainingCallback
+def _fit_all(
+    data: TrainingData, settings: Triplet, callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
-    keys = tuple(sample.key for sample in material.examples.splits["train"])
-    check_classes(material.classes_of("train", keys), material.classes)
+    keys = tuple(sample.key for sample in data.examples.splits["train"])
+    check_classes(data.classes_of("train", keys), data.classes)
     backbone, facts = load_pretrained_backbone(settings, callback)
     with reproducible(settings.seed):
-        net = build_net(settings, len(material.classes), backbone)
+        net = build_net(settings, len(data.classes), backbone)
     assert isinstance(net, EmbeddingNet)
-    train = material.arrays("train")
-    check_classes(train.y, material.classes)
+    train = data.arrays("train")
+    check_classes(train.y, data.classes)
     batch = settings.classes_per_batch * settings.pictures_per_class
     facts["norms"] = configure_batch_norm(net.backbone, settings.weights, batch, callback)
-    pictures, val = ImageSamples(train, settings.augment), ImageSamples(material.arrays("val"))
-    objective = BatchHardObjective(
-        settings.margin, pictures, len(material.classes), _embed_pictures
-    )
-    fitted = _descended(net, (pictures, val), objective, material, settings, callback)
-    embedded = _all_of(net, pictures, _embed_pictures)
-    made = to_trained_net(net, settings, backbone)
-    made.head = build_gallery(embedded, train.y, train.keys, len(material.classes))
-    return _finished(fitted, made, facts)
+    images, val = ImageSamples(train, settings.augment), ImageSamples(data.arrays("val"))
+    objective = BatchHardObjective(settings.margin, images, len(data.classes), _embed_images)
+    fitted = _train(net, (images, val), objective, data, settings, callback)
+    embedded = _embed_all(net, images, _embed_images)
+    trained = to_trained_net(net, settings, backbone)
+    trained.head = build_gallery(embedded, train.y, train.keys, len(data.classes))
+    return _finish(fitted, trained, facts)
 
 
-def _descended(
-    learning: nn.Module,
+def _train(
+    network: nn.Module,
     samples: tuple[FeatureSamples | ImageSamples, FeatureSamples | ImageSamples],
     objective: BatchHardObjective,
-    material: TrainingData,
+    data: TrainingData,
     settings: Triplet,
     callback: TrainingCallback,
 ) -> TrainingResult[nn.Module]:
     train, val = samples
     plan = class_batches(train.y, settings.classes_per_batch, settings.pictures_per_class)
-    task = TrainingTask(learning, train, objective, plan, settings, val)
-    return train_network(task, callback, material.place)
+    task = TrainingTask(network, train, objective, plan, settings, val)
+    return train_network(task, callback, data.checkpoint_folder)
 
 
-def _finished(
+def _finish(
     fitted: TrainingResult[nn.Module], net: TrainedNet, facts: dict[str, Any]
 ) -> TrainingResult[TrainedNet]:
     known = [len(keys) for keys in get_gallery_head(net).known]
@@ -180,39 +175,41 @@ def _embed_features(projection: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return embedded
 
 
-def _embed_pictures(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
+def _embed_images(net: nn.Module, x: torch.Tensor) -> torch.Tensor:
     embedded: torch.Tensor = net.projection(net.backbone(x))  # type: ignore[operator]
     return embedded
 
 
-def _all_of(net: nn.Module, material: FeatureSamples | ImageSamples, embed: Any) -> Any:
-    """Embeddings of length 1 of all samples in the plain view, float32 N x D."""
+def _embed_all(net: nn.Module, samples: FeatureSamples | ImageSamples, embed: Any) -> Any:
+    """Return embeddings of length 1 (float32, N x D) of all samples, not augmented."""
     with torch.inference_mode():
         parts = [
             functional.normalize(embed(net, x).float(), dim=1).cpu().numpy()
-            for x, _ in iterate_batches(material, net, VALIDATION_BATCH)
+            for x, _ in iterate_batches(samples, net, VALIDATION_BATCH)
         ]
     return np.concatenate(parts)
 
 
 COMPONENTS = 256
-"""Principal components of the features that discriminants are looked for in."""
-OTHER = 0.3
-"""How much directions count that do not tell the classes apart: they are for new classes."""
+"""Principal components of the features that discriminants are computed in."""
+OTHER_DIRECTION_WEIGHT = 0.3
+"""Weight of directions that do not discriminate the classes: they are for new classes."""
 
 Floats = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int64]
 
 
 def initialize_with_discriminants(x: npt.NDArray[np.float32], y: Classes, layer: nn.Linear) -> None:
-    """Begin `layer` as discriminants of `x` (N x views x D, standardised) by the classes `y`.
+    """Initialize `layer` with discriminants of `x` (N x views x D, standardized) by classes `y`.
 
-    There are fewer discriminants than classes; the other rows are directions in which pictures
-    of one class vary as little as they can.
+    There are fewer discriminants than classes; the other rows are directions of least variance
+    within classes.
     """
-    # One thread: on a busy machine several wait for each other far longer than this takes.
+    # One thread: on a busy machine, synchronization would take longer than the computation.
     with one_thread():
-        rows = _rows(x.reshape(-1, x.shape[2]).astype(np.float64), np.repeat(y, x.shape[1]))
+        rows = _compute_discriminants(
+            x.reshape(-1, x.shape[2]).astype(np.float64), np.repeat(y, x.shape[1])
+        )
     rows = rows[: layer.out_features]
     with torch.no_grad():
         layer.weight[: len(rows)] = torch.from_numpy(rows)
@@ -220,14 +217,16 @@ def initialize_with_discriminants(x: npt.NDArray[np.float32], y: Classes, layer:
         layer.bias.zero_()
 
 
-def _rows(x: Floats, y: Classes) -> Floats:
-    """Discriminants, then other directions: at most `COMPONENTS` x D."""
+def _compute_discriminants(x: Floats, y: Classes) -> Floats:
+    """Return discriminants, then other directions, at most `COMPONENTS` x D."""
     components = randomized_svd(x - x.mean(0), min(COMPONENTS, *x.shape), random_state=0)[2]
-    seen = TrainRows(x @ components.T, y, np.ones(len(y)), y)
-    whitening = Whitening.of(seen, [len(components)])
-    white = whitening.evened(seen.x)
+    rows = TrainRows(x @ components.T, y, np.ones(len(y)), y)
+    whitening = Whitening.fit(rows, [len(components)])
+    white = whitening.transform(rows.x)
     means = np.stack([white[y == name].mean(0) for name in np.unique(y)])
-    turn = np.linalg.svd(means - means.mean(0))[2]
-    weights = np.where(np.arange(len(turn)) < len(means) - 1, 1.0, OTHER)
-    rows: Floats = whitening.restored(weights[:, None] * turn) @ components
-    return rows
+    directions = np.linalg.svd(means - means.mean(0))[2]
+    is_discriminant = np.arange(len(directions)) < len(means) - 1
+    weights = np.where(is_discriminant, 1.0, OTHER_DIRECTION_WEIGHT)
+    discriminants = whitening.transform_coefficients(weights[:, None] * directions)
+    rows_by_importance: Floats = discriminants @ components
+    return rows_by_importance

@@ -7,7 +7,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from baseline.data.augmentation import LIMITS, Kind, augment, changed, draw_view_numbers
+from baseline.data.augmentation import LIMITS, Kind, apply_augmentation, augment, draw_view_numbers
 
 
 def faces(count: int, channels: int = 3, side: int = 48) -> np.ndarray:
@@ -39,10 +39,10 @@ def test_none_changes_nothing() -> None:
 def test_a_view_depends_on_seed_key_and_number_alone() -> None:
     x = faces(2)
     drawn = [draw_view_numbers(*place) for place in (("k1", 0, 5), ("k1", 1, 5), ("k1", 0, 6))]
-    first, second, other = (changed(x[:1], row[None], LIMITS["photos"]) for row in drawn)
+    first, second, other = (apply_augmentation(x[:1], row[None], LIMITS["photos"]) for row in drawn)
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, other)
-    beside = changed(x, np.stack([drawn[0], drawn[1]]), LIMITS["photos"])
+    beside = apply_augmentation(x, np.stack([drawn[0], drawn[1]]), LIMITS["photos"])
     assert np.array_equal(beside[0], first[0])
 
 
@@ -91,8 +91,8 @@ def test_photos_lose_a_part_now_and_then() -> None:
     x = faces(200, 1)
     drawn = np.full((200, 24), 0.5)
     drawn[:, 15] = np.linspace(0, 1, 200)  # whether a rectangle is erased
-    made = changed(x, drawn, LIMITS["photos"])
-    whole = changed(x, drawn * 0 + 0.5, LIMITS["photos"])
+    made = apply_augmentation(x, drawn, LIMITS["photos"])
+    whole = apply_augmentation(x, drawn * 0 + 0.5, LIMITS["photos"])
     touched = (made != whole).any((1, 2, 3))
     assert touched.mean() == pytest.approx(LIMITS["photos"].erase, abs=0.02)
     area = (made != whole).mean((1, 2, 3))[touched]

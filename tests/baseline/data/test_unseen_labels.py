@@ -63,7 +63,7 @@ def test_val_and_folds_hold_none_of_them(dataset: Dataset) -> None:
     assert not {one.key for one in cut.splits["val"]} & unseen
     moments = [{examples.moments[s.key] for s in cut.splits[name]} for name in ("train", "val")]
     assert not moments[0] & moments[1]
-    folds = [fold.examples for fold in FoldPlan.of(dataset, PRESET, 3).folds]
+    folds = [fold.examples for fold in FoldPlan.create(dataset, PRESET, 3).folds]
     judged = {one.key for fold in folds for one in fold.splits["test"]}
     assert judged
     assert not judged & unseen
@@ -96,7 +96,7 @@ def test_training_says_how_many_there_are_and_doubts_look_at_them(dataset: Datas
     assert done["unseen_labels"] == 15
     folder = dataset.runs_folder / str(done["run"])
     told = summarize_training(done, folder, dataset.root)
-    assert "nobody has looked at 15 labels of these" in told["learnt from"]
+    assert "15 labels not reviewed" in told["training images"]
     found = find_label_issues(dataset, str(done["run"]), folder, 3)
     there = sum(len(part) for part in examples.splits.values())
     assert found.judged == found.labelled == there, "also what nobody has looked at"

@@ -66,11 +66,11 @@ def test_what_cannot_be_compared(dataset: Dataset) -> None:
     folder, _ = judged_run(dataset, "two")
     with pytest.raises(InputUnusable, match="no finished run three"):
         compare(dataset, ["one", "three"], "val")
-    with pytest.raises(InputUnusable, match="one was not judged on test"):
+    with pytest.raises(InputUnusable, match="one was not evaluated on test"):
         compare(dataset, ["one", "two"], "test")
     outputs = answers(find_examples(dataset))["train"]
     save_outputs(folder, {"val": outputs})
-    with pytest.raises(InputUnusable, match="no picture of val in common"):
+    with pytest.raises(InputUnusable, match="no images of val with the same labels"):
         compare(dataset, ["one", "two"], "val")
 
 
@@ -93,7 +93,7 @@ def test_the_command(
     code, out, err = run("compare")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()[:3]] == ["run", "one", "two"]
-    assert "by test makes its figure too good" in err
+    assert "by test makes its accuracy too optimistic" in err
     code, out, err = run("compare", "two", "one", "--split", "val", "--json")
     told = json.loads(out.splitlines()[-1])
     assert [row["run"] for row in told["runs"]] == ["two", "one"]

@@ -90,15 +90,16 @@ def test_ten_sure_and_right_pictures_of_val_leave_the_network_as_it_is() -> None
     logits = np.stack((1 - y, y), 1).astype(np.float32) * np.linspace(10, 24, 10)[:, None]
     fitted = fit_calibration(logits.astype(np.float32), y, alone(10))
     assert fitted.temperature == pytest.approx(1, abs=0.05)
-    assert "left at 1.0" in fitted.describe()
-    assert "10 pictures (10 moments) of val show no sure need" in fitted.describe()
+    assert fitted.describe() == (
+        "temperature 1.00 (10 images of val, 10 groups), not significantly different from 1"
+    )
 
 
 def test_without_two_pictures_and_classes_nothing_is_fitted() -> None:
     logits, y = honest(20, 3)
     single = fit_calibration(logits[:1], y[:1], ["a"])
     assert single.temperature == 1.0
-    assert single.describe().startswith("scores are left as the network gives them")
+    assert single.describe().startswith("not calibrated: no images in val")
     one_class = fit_calibration(logits[:, :1], np.zeros(20, np.int64), alone(20))
     assert one_class.temperature == 1.0
 
@@ -169,7 +170,7 @@ def test_a_rare_class_of_balanced_training_is_as_likely_as_it_is_common() -> Non
     fitted = fit_calibration(*head.drawn(100, 2), head.shift)
     assert fitted.share is not None
     assert fitted.share > 0.7
-    assert "are taken back" in fitted.describe()
+    assert "of the effect of class balancing corrected" in fitted.describe()
     given = fitted.apply(test.logits)
     assert softmax(given)[:, 1].mean() == pytest.approx(test.y.mean(), abs=0.04)
     assert _log_loss(given, test.y) < 0.55 * _log_loss(test.logits, test.y)
@@ -204,6 +205,6 @@ def test_the_calibration_of_each_class_is_told_and_few_moments_are_warned_of() -
     assert cat.ece == pytest.approx((2 * 0.4 + 0.4 + 0.4) / 4)
     assert owl.ece == pytest.approx(cat.ece)
     assert told.ece == pytest.approx(cat.ece)
-    assert told.warning == "fewer than 20 moments, so mostly chance: cat, owl"
+    assert told.warning == "fewer than 20 groups, mostly chance: cat, owl"
     many = np.tile(probabilities, (10, 1)), np.tile(y, 10)
     assert classwise_error(*many, alone(40), ("cat", "owl")).warning == ""

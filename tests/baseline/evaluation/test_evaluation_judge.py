@@ -141,7 +141,7 @@ def test_labels_of_a_person_are_judged_apart(dataset: Dataset) -> None:
     tests = examples.splits["test"]
     dataset.journal.apply("Looked", [Choice(tests[0].key, "label", str(tests[0].label))])
     context = load_sample_context(dataset, tests, examples.moments)
-    assert context.givers == {s.key: BULK for s in tests} | {tests[0].key: PERSON}
+    assert context.labelled_by == {s.key: BULK for s in tests} | {tests[0].key: PERSON}
     _, judged = judged_run(dataset, "one")
     told = judged.splits["test"]
     assert {part.name: part.count for part in told.labels} == {BULK: 2, PERSON: 1}

@@ -16,7 +16,6 @@ from baseline.evaluation.decision_rule import (
     save_decision_rule,
 )
 from baseline.evaluation.report.page import write_report
-from baseline.evaluation.run_metrics import read_metrics
 from baseline.settings import load_preset
 from baseline.train.networks import build_net, to_trained_net
 from baseline.use.crops import save_crops
@@ -62,12 +61,12 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
     said = page.text_content()
     for words in (
         *CLASSES,
-        "2,995 moments of it",
-        "the answer is unknown",
-        "Test was looked at once",
+        "2,995 groups of it",
+        "Unknown: similarity < 0.400",
+        "Test was evaluated once",
         "Fitted: temperature",
-        "Class by class on test",
-        "so mostly chance: ",
+        "Per class on test",
+        "mostly chance: ",
     ):
         assert words in said
     assert len(page.xpath("//section[@id='doubts']//img")) == 1
@@ -81,22 +80,22 @@ def test_a_run_says_only_what_was_done(dataset: Dataset) -> None:
     said = page_of(dataset, "one")[1].text_content()
     assert "no val to fit a temperature on" in said
     assert "fitted on val" not in said
-    assert "No search for doubtful labels is recorded" in said
-    assert "no passes over the training pictures are recorded" in said
-    assert "were cut is not recorded" in said
+    assert "No search for label issues is recorded" in said
+    assert "No epochs are recorded" in said
+    assert "were cropped is not recorded" in said
     keys = [sample.key for sample in dataset.samples.iter_in_splits()]
     save_crops(folder, list_crop_methods(dataset.db, keys))
     SplitEvaluations(dataset.db).add("one", "test", keys[:1], "doubts")
     said = page_of(dataset, "one")[1].text_content()
-    assert f"It learnt from {len(keys)} whole pictures." in said
-    assert "contradict no label of this run" in said
+    assert f"Training images: {len(keys)} whole" in said
+    assert "predictions contradict no label" in said
 
 
 def test_splits_that_are_not_there(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     judged_run(dataset, "one", only=("train",))
     _, page = page_of(dataset, "one")
-    assert "no validation pictures" in page.text_content()
+    assert "no validation images" in page.text_content()
     assert not page.xpath("//section[@id='classes']")
 
 
@@ -106,7 +105,7 @@ def test_what_cannot_be_read_is_told(dataset: Dataset) -> None:
     (folder / "metrics.json").write_text("{")
     with pytest.raises(InputUnusable, match="cannot be read"):
         write_report(dataset, "one")
-    with pytest.raises(InputUnusable, match="has no figures"):
+    with pytest.raises(InputUnusable, match="has no metrics"):
         write_report(dataset, "none")
 
 
@@ -114,9 +113,3 @@ def test_parameters_are_counted_as_the_network_has_them(dataset: Dataset) -> Non
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "8"})
     net = build_net(settings, 3)
     assert to_trained_net(net, settings).parameters == sum(p.numel() for p in net.parameters())
-    fill(dataset, CLASSES[:2])
-    folder, _ = judged_run(dataset, "one")
-    assert read_metrics(folder).parameters is None
-    # As an earlier version recorded them, layer by layer.
-    (folder / "network.json").write_text('[{"name": "a", "parameters": 3}, {"parameters": 40}]')
-    assert read_metrics(folder).parameters == 43

@@ -106,9 +106,9 @@ def test_files_that_cannot_serve_say_why(hub: Hub, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_is_said(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="cannot be trained further"):
+    with pytest.raises(UsageError, match="cannot be fine-tuned"):
         load_preset("finetune", {"backbone": NAME})
-    with pytest.raises(UsageError, match="cannot be trained further"):
+    with pytest.raises(UsageError, match="cannot be fine-tuned"):
         load_preset("triplet", {"backbone": f"colours+{NAME}", "learn": "all"})
     with pytest.raises(UsageError, match="deepghs/other is not a known repository"):
         load_preset("transfer", {"backbone": "hub:deepghs/other/model"})

@@ -126,7 +126,7 @@ def test_unreadable_pictures_are_left_out(dataset: Dataset) -> None:
     found = features_of(dataset, wanted, SPEC)
     assert found.keys == tuple(s.key for s in wanted if s.key != lost.key)
     assert len(found.vectors) == 11
-    with pytest.raises(InputUnusable, match="none of the 1 pictures") as error:
+    with pytest.raises(InputUnusable, match="all 1 images") as error:
         features_of(dataset, [lost], SPEC)
     assert error.value.fix
     assert features_of(dataset, [], SPEC).vectors.shape[:2] == (0, 2)

@@ -134,7 +134,7 @@ def test_the_part_that_tells_the_classes_weighs_more(
     plain = Scaling.of(rows.x, Maker).applied(rows.x).astype(np.float64)  # type: ignore[arg-type]
     chosen = choose_part_weights(replace(rows, x=plain), PARTS, EXPECTED, 0)
     assert least <= chosen.weights[1] <= most
-    assert "by moment within train" in chosen.by
+    assert "by group in train" in chosen.by
     named = chosen.to_json(PARTS)["parts"]
     assert named == {"network": 1.0, "colours": chosen.weights[1]}
 
@@ -146,7 +146,7 @@ def test_parts_have_the_variance_of_their_weights() -> None:
     without = Scaling.of(x, Maker, (1.0, 0.0))  # type: ignore[arg-type]
     assert not without.applied(x)[..., 20:].any()
     assert parse_part_weights("auto", PARTS) is None
-    with pytest.raises(UsageError, match="2 weights"):
+    with pytest.raises(UsageError, match="part_weights needs 1"):
         parse_part_weights("0.5,1", PARTS)
 
 

@@ -89,25 +89,25 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
     with Dataset.create(root) as dataset:
         truth = fill(dataset, 8, labelled=False)
         first = said()
-        assert first["looked at"] == "24 samples, 0 of them with a label; 24 wait for one"
-        assert first["proposals"].startswith("none: that takes two classes with labels")
+        assert first["samples"] == "24 (0 labelled, 24 pending)"
+        assert first["suggestions"].startswith("none: label samples of at least two classes")
         assert "accept proposals" not in first["next"]
         keys = sorted(truth)
         dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in keys[:18]])
         second = said()
-        assert second["looked at"].endswith("18 of them with a label; 6 wait for one")
+        assert second["samples"] == "24 (18 labelled, 6 pending)"
         assert {*second["label next"].split()} <= {key[:8] for key in keys[18:]}
-        told = r"for 6 of 6, about \d of them wrong if all are of these 3 classes"
-        assert re.fullmatch(told, second["proposals"])
-        assert "nothing was rejected so far" in second["unknown"]
-        assert "% right on 18 samples with a label" in second["tried"]
+        told = r"6/6 samples, about \d errors among 3 known classes"
+        assert re.fullmatch(told, second["suggestions"])
+        assert "are additional errors" in second["other classes"]
+        assert "% (18 labelled samples)" in second["out-of-fold accuracy"]
         asked = ["accept", "proposals", "--simulate", "--json", "-d", str(root)]
         sure = json.loads(CliRunner().invoke(labeler, asked).stdout)["accepted"]
-        assert second.get("sure", "0 at").startswith(f"{sure} at")
+        assert second.get("confident", "0 at").startswith(f"{sure} at")
         assert ("labeler accept proposals --above 0.95 -d" in second["next"]) == (sure > 0)
         dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in keys[18:]])
         last = said()
-        assert last["proposals"] == "none: nothing waits for a label"
+        assert last["suggestions"] == "none: no pending samples"
         assert "label next" not in last
         assert "gleanset status -d" in last["next"]
 
@@ -143,28 +143,28 @@ def test_what_is_of_no_class_is_told_as_far_as_it_is_known(tmp_path: Path) -> No
         told = summarize_presort(dataset, figures)
         # Who labels may have met nobody of no class, or left them out.
         assert figures["of_no_class_at_most"] is None
-        assert told["proposals"].endswith("wrong if all are of these 3 classes")
-        assert told["unknown"].endswith("nothing was rejected so far; they are wrong besides")
+        assert told["suggestions"].endswith("errors among 3 known classes")
+        assert "are additional errors" in told["other classes"]
 
         dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[8:10]])
         told = summarize_presort(dataset, presort(dataset, SETTINGS))
-        most = re.search(r"at most (\d+) are wrong with them", told["unknown"])
-        expected = re.search(r"about (\d+) of them wrong if all are", told["proposals"])
+        most = re.search(r"at most (\d+) errors", told["other classes"])
+        expected = re.search(r"about (\d+) errors among", told["suggestions"])
         assert most
         assert expected
         assert int(expected[1]) < int(most[1]) <= 14
 
         dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[10:14]])
         told = summarize_presort(dataset, presort(dataset, SETTINGS))
-        assert "of these 3 classes or like what was rejected" in told["proposals"]
+        assert "3 known classes and rejected images" in told["suggestions"]
 
 
 @pytest.mark.damages("its pictures are removed")
 def test_what_cannot_be_sorted_is_said(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
-        with pytest.raises(InputUnusable, match="no sample to sort"):
+        with pytest.raises(InputUnusable, match="no samples to sort"):
             presort(dataset, SETTINGS)
-        with pytest.raises(UsageError, match="as transfer does, not as simple"):
+        with pytest.raises(UsageError, match="of preset transfer, not simple"):
             presort(dataset, load_preset("simple", {}))
         truth = fill(dataset, 2, labelled=False)
         gone = sorted((tmp_path / "images").glob("*/*.png"))

@@ -86,7 +86,7 @@ def by_preset(
     with Dataset.open(root) as dataset:
         settings = load_preset(preset, options)
         return fit_method(
-            TrainingData(dataset, find_examples(dataset), settings, place=folder),
+            TrainingData(dataset, find_examples(dataset), settings, checkpoint_folder=folder),
             settings,
             callback,
         )

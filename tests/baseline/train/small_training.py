@@ -21,7 +21,7 @@ class EpochCallback(TrainingCallback):
     def __init__(self, on_epoch: Callable[[EpochReport], None]) -> None:
         self._on_epoch = on_epoch
 
-    def epoch(self, report: EpochReport) -> None:
+    def on_epoch_end(self, report: EpochReport) -> None:
         self._on_epoch(report)
 
 

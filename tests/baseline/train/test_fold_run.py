@@ -61,7 +61,7 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
 
     def stop(line: str) -> None:
         said.append(line)
-        if line.startswith("fold 1 of 2"):
+        if line.startswith("fold 1/2"):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -70,7 +70,7 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
     assert (stopped.room, stopped.status) == ("cross-validation", "interrupted")
     done = train(dataset, "--folds", "2", "--json")
     told = json.loads(done.stdout)
-    assert re.search(r"1 training on 42 pictures; stopped", done.stderr)
+    assert re.search(r"1 training on 42 images; if interrupted", done.stderr)
     assert told["run"] == stopped.id
     assert (told["judged"], told["moments"], told["test"], len(told["folds"])) == (42, 21, 6, 2)
     assert [one["count"] for one in told["folds"]] == pytest.approx([21, 21], abs=3)
@@ -86,10 +86,10 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
     assert {one.sample for one in doubts} <= set(found.keys)
     page = Path(told["report"]).read_text()
     assert "Cross-validation on" in page
-    assert "6 pictures of test were not looked at" in page
+    assert "6 images of test were not used" in page
     # What is known is not trained again, and is told in lines that fit.
     again = train(dataset, "--folds", "2")
-    assert "known already" in again.stderr
+    assert "already trained" in again.stderr
     assert max(map(len, again.stdout.splitlines())) <= max(80, len(told["report"]) + 8)
     assert "without --folds" in again.stdout
     # There is no network in it to be used, and that is said.
@@ -97,14 +97,14 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
         "baseline.cli", "export", told["run"], "a.onnx", "-d", dataset.root, cwd=dataset.root
     )
     assert refused.code == 3
-    assert "kept no network" in refused.stderr
+    assert "has no model" in refused.stderr
 
 
 def test_features_are_made_in_one_pass_and_a_plan_tells_the_time(dataset: Dataset) -> None:
     planned = train(dataset, "--folds", "3", "-s", "--json").json
     assert (planned["trainings"], planned["pictures"], planned["moments"]) == (3, 42, 21)
     assert list(dataset.runs.iterate()) == []
-    dealt, kept = FoldPlan.of(dataset, PRESET, 3), dict[Path, int]()
+    dealt, kept = FoldPlan.create(dataset, PRESET, 3), dict[Path, int]()
     for number, _ in enumerate(cross_validate(dataset, PRESET, dealt.folds)):
         there = (dataset.cache / "features").rglob("*")
         now = {path: path.stat().st_mtime_ns for path in there}
@@ -123,18 +123,18 @@ def test_a_split_into_folds_is_taken_as_it_is_and_nothing_split_is_all_taken(
     parts = {1: "train", 2: "val", 3: "test"}
     plan = {one.key: (str(one.moment), parts[folds[one.key]]) for one in placed}
     dataset.samples.set_splits(plan, "folds", folds)
-    dealt = FoldPlan.of(dataset, PRESET, 3)
+    dealt = FoldPlan.create(dataset, PRESET, 3)
     assert dealt.keys == folds.keys()
     held = [{folds[s.key] for s in fold.examples.splits["test"]} for fold in dealt.folds]
     assert held == [{1}, {2}, {3}]
-    with pytest.raises(UsageError, match="into 3 folds, not 5"):
-        FoldPlan.of(dataset, PRESET, 5)
+    with pytest.raises(UsageError, match="has 3 folds, not 5"):
+        FoldPlan.create(dataset, PRESET, 5)
     dataset.samples.set_splits({}, "none")
     assert len(find_fold_examples(dataset).splits["train"]) == 48
 
 
 def test_what_cannot_be_is_refused_before_anything_is_trained(dataset: Dataset) -> None:
-    with pytest.raises(InputUnusable, match="30 folds need 30 moments"):
+    with pytest.raises(InputUnusable, match="30 folds need 30 groups"):
         run_cross_validation(dataset, PRESET, 30)
     assert list(dataset.runs.iterate()) == []
 

@@ -116,14 +116,14 @@ def test_a_class_is_added_without_training_and_removed_again(copy: Path) -> None
 
 
 def test_what_cannot_be_added_or_removed_is_told(copy: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no picture to add"):
+    with pytest.raises(UsageError, match="no images to add"):
         add_to_gallery(copy, "nobody", np.zeros((0, 128), np.float32), [])
-    with pytest.raises(UsageError, match="cannot be removed"):
+    with pytest.raises(UsageError, match="cannot remove"):
         remove_from_gallery(copy, "nobody")
     described = json.loads((copy / SETTINGS).read_text())
     del described["known"]
     (copy / SETTINGS).write_text(json.dumps(described))
-    with pytest.raises(InputUnusable, match="known pictures cannot be read"):
+    with pytest.raises(InputUnusable, match="invalid known images"):
         load_model(copy)
 
 

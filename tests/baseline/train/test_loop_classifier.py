@@ -136,6 +136,6 @@ def test_every_optimiser_learns(optimiser: str) -> None:
 
 def test_diverging_training_is_told() -> None:
     wish = settings(optimiser="sgd", learning_rate=1e30, epochs=3)
-    with pytest.raises(UsageError, match="astray") as caught:
+    with pytest.raises(UsageError, match="diverged") as caught:
         train_small(patterns((8, 8, 8), 1), wish)
     assert "learning_rate" in caught.value.fix

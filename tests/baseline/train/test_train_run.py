@@ -126,7 +126,7 @@ def test_a_run_leaves_weights_metrics_and_a_row(small: Dataset) -> None:
     kept = read_metrics(run_folder(small, run.id))
     assert kept.calibration is not None
     assert result["calibration"] == kept.calibration.describe()
-    assert "2 pictures (2 moments) of val" in str(result["calibration"])
+    assert "2 images of val, 2 groups" in str(result["calibration"])
 
     judged = reevaluate_run(small, None, "test")
     assert (judged.run, judged.figures) == (run.id, kept.test)
@@ -296,7 +296,7 @@ def test_pictures_that_are_lost_are_left_out_and_counted(small: Dataset) -> None
 
 def test_all_pictures_lost_is_an_error_with_its_mend(small: Dataset) -> None:
     shutil.rmtree(small.root / "images")
-    with pytest.raises(InputUnusable, match="can be read") as error:
+    with pytest.raises(InputUnusable, match="are unreadable") as error:
         train_run(small, QUICK)
     assert "images folder" in error.value.fix
 
@@ -321,7 +321,7 @@ def test_the_commands_and_their_exit_codes(dataset: Dataset) -> None:
     done = ran("train", "--json", *options)
     assert done.code == 0
     steers, val, test = done.stderr.splitlines()
-    assert steers.startswith("val has 2 pictures, too few to stop by")
+    assert steers.startswith("val has 2 images, too few for early stopping")
     assert val.startswith("val has only 2 moments")
     assert test.startswith("test has only 2 moments")
     trained = done.json
@@ -332,13 +332,15 @@ def test_the_commands_and_their_exit_codes(dataset: Dataset) -> None:
     # The same for a person: how good it is, within which bounds, and what can be done with it.
     shown = ran("train", *options)
     assert shown.code == 0
-    assert "known already" in shown.stderr
+    assert "already trained" in shown.stderr
     out, here = shown.stdout, str(dataset.root)
     assert not [line for line in out.splitlines() if len(line) > 80 and here not in line]
-    share = f"{100 * trained['test']['accuracy']:.1f} %"
-    assert f"right: {share} of 2 pictures of test, nobody looked" in " ".join(out.split())
-    assert re.search(r"interval: [\d.]+ to [\d.]+ % \(95 %\), by 2 moments", out)
-    assert f"baseline predict PICTURE -d {dataset.root}" in out
+    line = (
+        rf"test accuracy: {trained['test']['accuracy']:.1%} \(\d/2\), 95% CI [\d.]+-[\d.]+%, 2 gr"
+    )
+    assert re.match(line, " ".join(out.split()))
+    assert "not searched for near-duplicates" in " ".join(out.split())
+    assert f"baseline predict IMAGE -d {dataset.root}" in out
     assert trained["report"] in out
 
     judged = ran("evaluate", "--json").json
@@ -367,13 +369,13 @@ def test_what_is_confused_most_is_told_and_what_a_run_without_test_lacks(tmp_pat
         "test": None,
     }
     words = summarize_training(done, tmp_path, Path("my pets"))
-    assert words["confused"] == f"{names[0]} taken for cat: 3 of 8; dog taken for cat: 2 of 4"
-    assert words["right"] == "68.4 % of 19 pictures of val, which it was tuned by: no true test"
+    assert words["most confused"] == f"{names[0]} as cat (3/8); dog as cat (2/4)"
+    assert words["val accuracy"].startswith("68.4% (13/19), 12 groups; used to tune the model")
     assert words["next"][0] == "labeler split --ratio 8:1:1 -d 'my pets'"
     assert all(len(line) <= 80 for line in readable(words))
     # The figures of a run whose folder is gone are those of the catalogue.
     alone = summarize_training(done | {"val": None}, tmp_path / "gone", Path("pets"))
-    assert "no picture in test or val" in alone["right"]
+    assert "no images in test or val" in alone["accuracy"]
 
 
 def test_a_crop_is_read_when_there_is_one_and_else_cut_from_the_original(small: Dataset) -> None:

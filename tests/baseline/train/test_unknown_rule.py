@@ -88,7 +88,7 @@ def test_a_run_has_its_rule_and_keeps_it_until_a_person_chooses(tmp_path: Path) 
         assert (chosen.count, chosen.folds, chosen.promised) == (18, UNKNOWN_FOLDS, True)
         assert rule.unfamiliar_below == chosen.below
         assert (chosen.strangers, result["unknown"]) == (2, chosen.describe())
-        assert "of 2 pictures that were rejected" in chosen.describe()
+        assert "of 2 rejected images" in chosen.describe()
 
         protected = str(next(dataset.samples.iter_in_splits()).label)
         reevaluate_run(dataset, run, "val", RuleRequest({protected: 0.5}))

@@ -144,7 +144,7 @@ def test_what_makes_no_sense_is_said(
 
 
 def test_nothing_there_is_an_error(patterns_root: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputUnusable, match="none of these files is there"):
+    with pytest.raises(InputUnusable, match="none of these files exists"):
         run("predict", tmp_path / "gone.png", "-d", patterns_root)
 
 
@@ -216,7 +216,7 @@ def test_a_script_is_told_of_rejections_by_the_exit_code(patterns_root: Path, fo
     ran = predict(folder, "--fail", "-d", patterns_root)
     assert isinstance(ran.exception, DoneInPart)
     assert ran.exception.exit_code == 3
-    assert ran.exception.what == "1 files could not be used"
+    assert ran.exception.what == "1 file rejected"
     assert ran.exception.result["rejected"] == 1
     assert predict(folder / "a.png", "--fail", "-d", patterns_root).exit_code == 0
 
