@@ -25,6 +25,7 @@ import numpy.typing as npt
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "labeler"))
 from duplicate_pictures import COPIES, encoded
 

@@ -44,13 +44,17 @@ HERE = Path(__file__).resolve()
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "labeler")]
 
+import numpy as np  # noqa: E402
 from drawn_episodes import draw_episodes  # noqa: E402
-from drawn_faces import FaceSet, labels, real_set  # noqa: E402
+from drawn_faces import FaceSet, labels  # noqa: E402
 from episodes import true_names  # noqa: E402
+from PIL import Image  # noqa: E402
 from virtual_display import Display, display  # noqa: E402
 
-from gleanset import Dataset  # noqa: E402
+from gleanset import Box, Dataset, Face, Origin  # noqa: E402
 from gleanset.db.proposals import Proposals  # noqa: E402
+from gleanset.images.cut import CutSettings, Cutter  # noqa: E402
+from gleanset.images.staging import StageBytes  # noqa: E402
 from gleanset.work.progress import Progress  # noqa: E402
 from pipeline.maintenance.merge import merge  # noqa: E402
 
@@ -451,7 +455,27 @@ def chosen_faces(asked: argparse.Namespace, scratch: Path) -> FaceSet:
     if asked.folder is None:
         raise SystemExit("name a folder of class folders, or --episodes N")
     part = chosen_part(asked.folder, scratch / "chosen", asked)
-    return real_set(scratch / "faces", part, seed=asked.seed, measured=False)
+    return shuffled_images(scratch / "faces", part, asked.seed)
+
+
+def shuffled_images(root: Path, folder: Path, seed: int) -> FaceSet:
+    """Make a dataset of the images in class folders, in random order, each a sample as a whole."""
+    files = [path for path in sorted(folder.glob("*/*")) if path.is_file()]
+    random.Random(seed).shuffle(files)
+    truth: dict[str, str] = {}
+    with Dataset.create(root) as dataset, dataset.stage("benchmark") as scratch:
+        stage = StageBytes(dataset.originals(scratch))
+        cutter = Cutter(CutSettings(), dataset.crops(scratch))
+        for path in files:
+            image = stage(path.read_bytes())
+            origin = Origin("folder", str(path), title=path.name)
+            face = Face("whole", Box(0, 0, image.width, image.height), 1.0)
+            with dataset.db.transaction():
+                dataset.take_original(stage.store, image, origin)
+                crop = cutter.cut(image.sha256, np.asarray(Image.open(path).convert("RGB")), face)
+                dataset.faces.replace(image.sha256, "whole", "benchmark", [crop])
+            truth[crop.key] = path.parent.name
+    return FaceSet(root, truth)
 
 
 def followed_faces(root: Path, films: Sequence[Path]) -> Iterator[FaceSet]:
