@@ -144,6 +144,6 @@ def test_training_on_accepted_reports_ends_in_no_circle(dataset: Dataset) -> Non
     accept(dataset, pixels(902), "newcomer")
     said: list[str] = []
     train_run(dataset, load_preset("simple", {}), say=said.append)
-    assert said[0].startswith("not used: 1 labelled sample in no split yet")
-    assert said[1].startswith("known already")
+    assert said[0].startswith("not used: 1 labelled sample without a split")
+    assert said[1].startswith("already trained")
     assert next_step(dataset).startswith("labeler split ")
