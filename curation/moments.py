@@ -5,7 +5,7 @@ video or frames less than a second apart without a known cut between them, the s
 face, the same post, when they are duplicates, or when they look alike. A copy that was set aside
 still ties: what was found beside it belongs with the copy that is kept. Ties are chained, so
 moments are the connected components of that graph: it is better to keep too much together than to
-leak a test picture into training.
+leak a test image into training.
 
 Splits, validation cuts, folds, bounds and intervals all take their moments from here, and all of
 the catalogue as it is now. What waits without a label ties nothing: frame after frame it would

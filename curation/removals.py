@@ -39,7 +39,7 @@ def plan_removal(
 
     One that only a snapshot has is named by its whole hash, or by place or author.
 
-    A picture that is only in a report from the web can be named by itself, too. `reports` are
+    An image that is only in a report from the web can be named by itself, too. `reports` are
     numbers of reports of the kind "removal": they mean the image that they came with.
 
     Raises `UsageError` for a name that nothing answers to: a take-down must not fail

@@ -1,6 +1,6 @@
 """What becomes of reports from the web: kept apart until a person accepts or refuses them.
 
-The pictures of reports lie in `web/reports/`, as originals lie in `images/`: no search for faces
+The images of reports lie in `web/reports/`, as originals lie in `images/`: no search for faces
 sees them. A report that is accepted becomes an image with a sample of the claimed class.
 """
 
@@ -37,7 +37,7 @@ MARGIN = 0.3
 
 
 def open_report_store(root: Path, scratch: Path) -> Store:
-    """Return where the pictures of reports from the web lie until they are accepted."""
+    """Return where the images of reports from the web lie until they are accepted."""
     return Store(root / "web" / "reports", scratch)
 
 
@@ -52,11 +52,11 @@ class SettledReports(NamedTuple):
 def accept_reports(
     dataset: Dataset, claims: Mapping[int, str | None], *, unseen: bool = False
 ) -> SettledReports:
-    """Take pictures of reports in, each with its class, in one step that can be undone.
+    """Take images of reports in, each with its class, in one step that can be undone.
 
-    `claims` gives by a report's number the class that it is in truth; None is what the visitor
+    `claims` gives by a report's number the class that it is in truth; None is what the user
     claimed. `unseen` says that nobody looked at them one by one. Raises `UsageError` for a report
-    that does not wait, or whose face others call otherwise, and `InputUnusable` where a picture
+    that does not wait, or whose face others call otherwise, and `InputUnusable` where an image
     cannot be read.
     """
     reports = Reports(dataset.db).get_pending(claims)

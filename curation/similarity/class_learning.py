@@ -49,7 +49,7 @@ BACKGROUND = 5
 TOP, LEAST = 3, 0.01
 """So many classes are proposed for a sample, none with less confidence."""
 SURE = 0.998
-"""Copies of one picture are of one class, as far as `labeler dedup` is right."""
+"""Copies of one image are of one class, as far as `labeler dedup` is right."""
 
 
 class TrainingRows(NamedTuple):

@@ -27,7 +27,7 @@ WALKED = 32
 """So few are walked one by one."""
 
 BESIDE = 10.0
-"""So much less alike are two who were seen beside each other in a picture: mostly two people, but a
+"""So much less alike are two who were seen beside each other in an image: mostly two people, but a
 mirror or a photograph shows one twice. It is much, for it is one pair among all of two groups."""
 
 SCATTER, WITHIN = 200, 0.3

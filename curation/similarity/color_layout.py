@@ -1,7 +1,7 @@
 """A descriptor of drawn faces: which colours lie where, as a histogram with soft bins.
 
 Drawn characters are told apart by the colours of hair, eyes and clothes, which a network that
-learnt from photographs hardly keeps (docs/experiments.md). The picture is averaged to `SIDE` x
+learnt from photographs hardly keeps (docs/experiments.md). The image is averaged to `SIDE` x
 `SIDE` pixels, and half of its own tint and brightness is taken away. Each pixel counts for the
 nearest tones and tints of CIE Lab and for the cells of a `GRID` x `GRID` grid that it lies between.
 Shares are taken as square roots, so that Euclidean distance is Hellinger's (Swain and Ballard,
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 VERSION = 1
-"""Raised when the same picture comes to give other numbers."""
+"""Raised when the same image comes to give other numbers."""
 SIDE = 56
 GRID = 4
 TONES, TINTS = 3, 4
@@ -35,7 +35,7 @@ FLOOR = 1e-5
 """Added to a share before the root, whose slope at nothing would be infinite."""
 
 EVENED = 0.5
-"""How much of a picture's own tint and brightness is taken away: half of both did best, for some
+"""How much of an image's own tint and brightness is taken away: half of both did best, for some
 of it is light and some the character."""
 USUAL_LIGHTNESS = 62.0
 
@@ -54,7 +54,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def color_layout(small: Floats) -> Floats:
-    """Describe a picture, as `average_areas` gives it, by `WIDTH` numbers of 0 to 1."""
+    """Describe an image, as `average_areas` gives it, by `WIDTH` numbers of 0 to 1."""
     rgb = small.reshape(-1, 3).T / np.float32(255)
     layout: Floats = compute_layout(rgb, compute_cell_weights(), np).ravel()
     return layout

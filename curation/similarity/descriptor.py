@@ -1,6 +1,6 @@
 """The descriptor of a sample: what its pixels say of its look.
 
-Colours and edges by place (`color_layout`, edges) and the vector by which drawn people are
+Colors and edges by place (`color_layout`, edges) and the vector by which drawn people are
 told apart (`identity`), a byte a number, are kept with each sample. They are compared as vectors:
 less what all samples of the dataset have in common, for that tells nobody apart, each part of a
 length of its own. docs/experiments.md has the figures.
@@ -33,7 +33,7 @@ BLOCKS = (
     (slice(colours.WIDTH, EDGES_END), 0.35),
     (slice(EDGES_END, WIDTH), 1.0),
 )
-"""Colours, edges and identity: where they lie, and the length of each."""
+"""Colors, edges and identity: where they lie, and the length of each."""
 ZERO, STEPS = 128, 300
 """The byte of nothing, and how many bytes more a 1 in a vector of identity would be: of 128
 numbers that make a length of 1 in all none comes near the ends."""
@@ -48,7 +48,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def compute_descriptor(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """Describe a picture (uint8, H x W x 3, sRGB) by `WIDTH` bytes."""
+    """Describe an image (uint8, H x W x 3, sRGB) by `WIDTH` bytes."""
     small = average_areas(pixels)
     known = np.clip(compute_identity_vector(small) * STEPS + ZERO, 0, 255)
     parts = (color_layout(small) * 255, compute_edge_layout(small) * 255, known)
@@ -56,7 +56,7 @@ def compute_descriptor(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 
 def compute_edge_layout(small: Floats) -> Floats:
-    """Describe which way edges of a picture, as `average_areas` gives it, run where: GRID * GRID *
+    """Describe which way edges of an image, as `average_areas` gives it, run where: GRID * GRID *
     DIRECTIONS numbers of 0 to 1.
 
     Histograms of oriented gradients (Dalal and Triggs, "Histograms of oriented gradients for human
@@ -115,5 +115,5 @@ def _table(stored: Iterable[bytes]) -> Floats:
 
 @cache
 def uncentered_space() -> DescriptorSpace:
-    """Return the space whose distances are of the pictures alone, the same in every dataset."""
+    """Return the space whose distances are of the images alone, the same in every dataset."""
     return DescriptorSpace([])

@@ -17,7 +17,7 @@ from gleanset.work.onnx_session import onnx_session
 
 WEIGHTS = Path(__file__).with_name("identity.onnx")
 SIDE = 56
-"""Pixels of the picture that it looks at, across and down."""
+"""Pixels of the image that it looks at, across and down."""
 WIDTH = 128
 
 Floats = npt.NDArray[np.float32]

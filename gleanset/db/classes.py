@@ -59,7 +59,7 @@ class Changes(Table):
     """The `change` and `sorting_note` tables."""
 
     def apply(self, step: int, changes: Iterable[Change]) -> None:
-        """Carry changes out as a part of a step. Call inside a transaction."""
+        """Apply changes as a part of a step. Call inside a transaction."""
         kinds: dict[str, list[tuple[int, int, str | float | None]]] = {}
         for change in changes:
             kinds.setdefault(change.what, []).append((step, change.item, change.after))

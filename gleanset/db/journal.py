@@ -24,10 +24,10 @@ MODEL = "model"
 """The provenance of a label that was proposed and accepted without a look."""
 
 PAGE_USER = "visitor"
-"""The provenance of a label that a visitor of the web page claimed, accepted without a look."""
+"""The provenance of a label that a user of the web page claimed, accepted without a look."""
 
 MERGE = "merge"
-"""The provenance of the decisions by which a class goes into another one: nobody looked anew."""
+"""The provenance of the decisions by which a class goes into another one: nobody looked again."""
 
 
 def add_step(

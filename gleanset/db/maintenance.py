@@ -297,7 +297,7 @@ class CatalogueMerge(Table):
     """Our catalogue with another one beside it. Obtained by `open_merge`."""
 
     def iter_new_images(self) -> list[tuple[str, str]]:
-        """(hash, format) of images that only the other has, and nobody took down here."""
+        """(hash, format) of images that only the other has, and nobody removed here."""
         rows = self._db.fetch_all(
             "SELECT sha256, format FROM other.image o WHERE state='ok' AND NOT "
             "EXISTS(SELECT 1 FROM main.image WHERE sha256=o.sha256 AND state='ok') AND NOT EXISTS("
@@ -318,7 +318,7 @@ class CatalogueMerge(Table):
         )
 
     def count_forgotten_there(self) -> int:
-        """Return how many of our images were taken down in the other dataset."""
+        """Return how many of our images were removed in the other dataset."""
         return self._db.fetch_int(
             "SELECT count(*) FROM main.image JOIN other.tombstone USING(sha256)"
         )

@@ -1,4 +1,4 @@
-"""What a presort proposes for the samples, what it compares them by, and stacks of look-alikes.
+"""What a presort proposes for the samples, what it compares them by, and stacks of similar samples.
 
 A proposal is not a decision: a person sees it, and only the journal gives labels.
 """
@@ -22,7 +22,7 @@ from gleanset.records import Box, Region
 
 
 class Proposal(NamedTuple):
-    """A class and how sure of it a model is, 0..1, calibrated on pictures it had not learnt."""
+    """A class and how sure of it a model is, 0..1, calibrated on images it had not learnt."""
 
     label: str
     confidence: float
@@ -33,7 +33,7 @@ class PresortedSample(NamedTuple):
 
     `proposals` come surest first; none without classes. `place` counts along an order in which
     look-alikes are neighbours, `cluster` tells look-alikes of one kind, and `outlier` is 0 for a
-    typical picture of its cluster or class up to 1 for an odd one.
+    typical image of its cluster or class up to 1 for an odd one.
     """
 
     sample: str
@@ -153,10 +153,10 @@ _PRESORTED = (
 class PresortSample(NamedTuple):
     """A sample in use. `status` is queue, labelled or rejected, `label` its class.
 
-    `group` is equal for copies of one picture; `ties` names what it shares with others: a scene
+    `group` is equal for copies of one image; `ties` names what it shares with others: a scene
     of a video, a post. `hint` is None where its sources, or
     those of its copies, disagree. `refused` are the classes that a person said it is not. What is
-    not `kept` was set aside as a copy, and has a label. `region` is how it is cut now; `track` is
+    not `kept` was marked as a duplicate, and has a label. `region` is how it is cut now; `track` is
     equal for all that show one face that was followed.
     """
 

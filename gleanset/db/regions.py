@@ -97,7 +97,7 @@ def _placed(row: Row) -> BoxedSample:
 
 
 class FrameFace(NamedTuple):
-    """A sample (row) in a picture, where it is in pixels of that, and its class if it has one."""
+    """A sample (row) in an image, where it is in pixels of that, and its class if it has one."""
 
     id: int
     box: Box

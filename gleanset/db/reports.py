@@ -27,7 +27,7 @@ KINDS = WRONG_ANSWER, REMOVAL = "wrong answer", "removal"
 SPOOL_FOLDER, SPOOL_SUFFIX = Path("web/spool"), ".report"
 """Where reports are that are not in the catalogue yet, and how their files end."""
 MIN_SAME_FACE_OVERLAP = 0.5
-"""Intersection over union from which two boxes, drawn by two visitors, are of one face."""
+"""Intersection over union from which two boxes, drawn by two users, are of one face."""
 MAX_NEAR_DUPLICATE_BITS = 8
 """Differing bits (of 64) of the perceptual hashes of possible copies: a person has to look."""
 
@@ -42,7 +42,7 @@ def list_spooled_reports(root: Path) -> list[Path]:
 
 
 class Claim(NamedTuple):
-    """What a visitor says of an image: who is in `box`, in pixels of the upright image.
+    """What a user says of an image: who is in `box`, in pixels of the upright image.
 
     `run` answered `answer` (None: unknown) with `confidence`, the probability 0..1 of its
     likeliest class. A report of the kind `removal` claims nothing: its `note` says why the image
@@ -185,7 +185,7 @@ class Reports(Table):
         ]
 
     def find_images(self, start: str) -> list[str]:
-        """Return the hashes of up to two pictures of reports, of any status, that begin so."""
+        """Return the hashes of up to two images of reports, of any status, that begin so."""
         return self._db.fetch_column(
             "SELECT DISTINCT sha256 FROM report WHERE sha256>=? AND sha256<? ORDER BY 1 LIMIT 2",
             (start, start + "g"),
@@ -202,7 +202,7 @@ class Reports(Table):
         return sorted(similar, key=lambda image: (image.bits, image.sha256))
 
     def has_pending(self, sha256: str) -> bool:
-        """Return whether a report that waits is about this picture."""
+        """Return whether a report that waits is about this image."""
         sql = "SELECT 1 FROM report WHERE sha256=? AND status=?"
         return bool(self._db.fetch_int(sql, (sha256, PENDING)))
 

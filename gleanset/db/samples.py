@@ -158,7 +158,7 @@ _PAGE = 1000
 IN_USE = "s.kept AND s.status<>'retired'"
 
 IS_DUPLICATE = "NOT s.kept AND s.status<>'retired'"
-"""SQL: a sample `s` is found still and was not set aside as a copy; or was."""
+"""SQL: a sample `s` is found still and was not marked as a duplicate; or was."""
 
 _SAMPLE = (
     "SELECT s.id, s.key, i.sha256 AS image, s.x, s.y, s.w, s.h, s.detector, s.score, "
@@ -397,7 +397,7 @@ class SplitGroups(Table):
         ]
 
     def list_conflicting_copies(self) -> list[str]:
-        """Return the keys of copies of one picture that are labelled differently."""
+        """Return the keys of copies of one image that are labelled differently."""
         return self._db.fetch_column(
             "SELECT key FROM sample WHERE kept AND status='labelled' AND grp IN (SELECT grp "
             "FROM sample WHERE grp IS NOT NULL AND kept AND status='labelled' GROUP BY grp "
@@ -421,7 +421,7 @@ class SplitGroups(Table):
 
 
 class SampleWeight(NamedTuple):
-    """What a sample counts for: `copies` of its picture (0: none), each with `weight`."""
+    """What a sample counts for: `copies` of its image (0: none), each with `weight`."""
 
     copies: int
     weight: float

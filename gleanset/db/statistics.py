@@ -16,7 +16,7 @@ from gleanset.db.samples import IN_USE
 from gleanset.records import HAND
 
 MIN_FILLED_SHARE = 0.1
-"""A face that takes this part of a picture fills it: those of scenes take .01 to .06."""
+"""A face that takes this part of an image fills it: those of scenes take .01 to .06."""
 MAX_CROP_SIDE, MAX_CROP_ASPECT = 640, 1.6
 """Cut faces have at most so many pixels a side, and are at most so many times as long as wide."""
 
