@@ -27,7 +27,6 @@ Rows = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
-
 PENALTY = 0.3
 """Of the ridge regression, for vectors of length 1 (docs/experiments.md)."""
 CAUTIOUS, CAUTION = 0.16, 40

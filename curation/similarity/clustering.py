@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 Rows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
-
 MEAN_SIZE = 7
 """Members a group has on average. Of 5 to 12 none is much better (docs/experiments.md)."""
 FEWEST = 2

@@ -38,7 +38,6 @@ EVENED = 0.5
 """How much of an image's own tint and brightness is taken away: half of both did best, for some
 of it is light and some the character."""
 USUAL_LIGHTNESS = 62.0
-
 TO_XYZ = (
     (0.4124564, 0.3575761, 0.1804375),
     (0.2126729, 0.7151522, 0.0721750),

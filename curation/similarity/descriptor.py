@@ -43,7 +43,6 @@ without contrast there is no direction, only noise."""
 PRIOR = 10
 """The mean of so many samples is trusted half: a few have much in common by chance."""
 GREY = (0.299, 0.587, 0.114)
-
 Floats = npt.NDArray[np.float32]
 
 

@@ -19,7 +19,6 @@ WEIGHTS = Path(__file__).with_name("identity.onnx")
 SIDE = 56
 """Pixels of the image that it looks at, across and down."""
 WIDTH = 128
-
 Floats = npt.NDArray[np.float32]
 
 

@@ -35,7 +35,6 @@ FLUSH_INTERVAL_SECONDS = 10.0
 NAME = 16
 """Bytes of the name of a vector."""
 ENDING = ".vectors"
-
 Vector = npt.NDArray[np.float32]
 
 
@@ -150,7 +149,6 @@ def _digest(data: bytes) -> str:
 VECTORS_FACT = "likeness"
 """The fact of a presort that names the folder of its vectors."""
 VECTORS_FOLDER = "likeness"
-
 Rows = npt.NDArray[np.float32]
 
 

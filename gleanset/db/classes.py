@@ -33,7 +33,6 @@ _PLACES = {
     "balance plan": ("balance_plan", "settings", "id"),
     "report": ("report", "status", "id"),
 }
-
 _ROWS_MADE = {
     "sorting_note": "INSERT OR IGNORE INTO sorting_note(sample) VALUES(?)",
     "balance": "INSERT OR IGNORE INTO balance(sample, copies, weight) VALUES(?, 1, 1.0)",

@@ -42,12 +42,10 @@ def read_only_mode(path: Path) -> str:
 
 
 BUSY_TIMEOUT_SECONDS = 30.0
-
 MAX_SQL_VALUES = 500
 """Values per statement; SQLite allows 999 in its older versions."""
 
 Row = sqlite3.Row
-
 Progress = Callable[[str], None]
 
 

@@ -36,7 +36,6 @@ class HashColumns(NamedTuple):
 
 
 _SAME_HASHED = f"{same_region_sql('l')} AND l.version=?"
-
 _AMONG = {False: "s.status!='retired'", True: "s.status='labelled'"}
 
 
@@ -126,7 +125,6 @@ class ImageHashes(Table):
 
 
 SAME, NOT_SAME, DOUBTFUL = "same", "not", "doubtful"
-
 OPEN, IMPLIED = "open", "tied"
 """Verdicts of pairs that nobody has looked at: one that is due, and one whose two samples are known
 to be the same by way of others; it is due again as soon as they are not."""
@@ -138,7 +136,6 @@ _ONE_FILM = (
     "EXISTS(SELECT 1 FROM sample s JOIN sample t JOIN origin o ON o.image=s.image JOIN origin p "
     "ON p.image=t.image WHERE s.id=a AND t.id=b AND p.video=o.video)"
 )
-
 FIRST, SECOND, EVEN = "first", "second", "even"
 """Which of the two samples of a pair is the better copy."""
 

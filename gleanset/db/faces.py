@@ -132,8 +132,6 @@ _TRACKS = (
     "LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"
 )
 _ORDER = "ORDER BY t.video, t.begun, t.name, s.image, s.key"
-
-
 VALID_FACE = (
     f"NOT f.gone AND (f.detector<>'{HAND}' OR "
     "EXISTS(SELECT 1 FROM sample s WHERE s.face=f.id AND s.status<>'retired'))"

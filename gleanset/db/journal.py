@@ -73,10 +73,7 @@ class UndoResult(NamedTuple):
 
 
 _ACTION = {"labelled": "label", "rejected": "reject", "queue": "clear"}
-
 _STATUS = {action: status for status, action in _ACTION.items()}
-
-
 _STATUS |= {"add": "queue", "remove": "retired"}
 
 
@@ -88,7 +85,6 @@ _LAST = f"ifnull({last_decision_sql('action')}, {_IMPORTED})"
 
 # Back in the queue comes only what has a face still, and what a search finds is never taken out.
 _IF_KNOWN = "iif(face IS NULL, 'retired', 'queue')"
-
 _IF_FOUND = (
     "iif(EXISTS(SELECT 1 FROM face f JOIN scan c ON c.image=f.image AND c.detector=f.detector "
     "WHERE f.id=sample.face AND NOT f.gone), 'queue', 'retired')"
@@ -277,7 +273,6 @@ def _said(row: Row) -> tuple[str, int | None]:
 
 
 PERSON = "person"
-
 UNSEEN = (MODEL, PAGE_USER)
 """Provenances of labels that nobody has looked at."""
 
@@ -335,8 +330,6 @@ def count_unseen_in_evaluation(db: Connection) -> int:
 
 
 _PARTS = {"decision": ("sample",), "change": ("what", "item"), "placement": ("sample",)}
-
-
 _PARTS |= {"verdict": ("a", "b")}
 
 

@@ -280,7 +280,6 @@ _OUR_FACE = (
     "(SELECT f.id FROM main.face f JOIN other.face t ON (f.x,f.y,f.w,f.h)=(t.x,t.y,t.w,t.h) "
     "WHERE t.id=o.face AND f.image=i.id AND NOT f.gone ORDER BY f.id LIMIT 1)"
 )
-
 _OUR_CLASS = "(SELECT c.id FROM main.class c JOIN other.class o USING(name) WHERE o.id={})"
 
 

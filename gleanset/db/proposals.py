@@ -102,12 +102,14 @@ class Proposals(Table):
         """Put a presort in the place of the newest, which differs in some samples; its number."""
         with self._db.transaction():
             self._db.execute_many(
-                f"DELETE FROM proposal WHERE sample={_ROW}",
+                "DELETE FROM proposal WHERE sample=(SELECT id FROM sample WHERE key=?)",
                 [(one.sample,) for one in changed],
             )
             self._insert(changed)
             number = self._db.insert("presort", {"at": now(), "facts": dump(facts)})
-            self._db.execute(_REPLACED, (number,))
+            self._db.execute(
+                "DELETE FROM presort WHERE id=(SELECT max(id) FROM presort WHERE id<?)", (number,)
+            )
             return number
 
     def get_many(self, samples: Sequence[str]) -> dict[str, PresortedSample]:
@@ -139,10 +141,6 @@ class Proposals(Table):
             for row in rows
         ]
 
-
-_REPLACED = "DELETE FROM presort WHERE id=(SELECT max(id) FROM presort WHERE id<?)"
-
-_ROW = "(SELECT id FROM sample WHERE key=?)"
 
 _PRESORTED = (
     "SELECT t.sample, s.key, t.place, t.cluster, t.outlier "
@@ -207,7 +205,6 @@ class PresortSamples(Table):
 
 
 _TAUGHT = "(kept AND status<>'retired' OR status='labelled')"
-
 _LIKE = (
     "SELECT s.key, s.status, c.name, s.grp, m.refused, json_group_array("
     "DISTINCT iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)), "
@@ -244,7 +241,6 @@ def iter_proposed_samples(db: Connection) -> Iterator[ProposedSample]:
 
 
 _CLASS = merged_class_sql("name", "id=p.label")
-
 _EACH = (
     f"SELECT s.key, s.status, {IS_WAITING} AS waits, {_CLASS} AS label, p.confidence, t.place, "
     "t.cluster, t.outlier, (SELECT merged_into=id FROM class WHERE id=p.label) AS hidden "

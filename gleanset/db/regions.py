@@ -176,13 +176,10 @@ class Quality(NamedTuple):
 
 
 _SAME_REGION = same_region_sql("q")
-
 _MISSING = (
     f"FROM sample s LEFT JOIN quality q ON q.sample=s.id AND {_SAME_REGION} AND q.version=? "
     "WHERE q.sample IS NULL AND s.status!='retired'"
 )
-
-
 QUALITY_COLUMNS = "q.blur, q.darkest, q.lightest, s.size"
 """SQL: the fields of `Quality`, of a sample `s` and its row `q` of `quality`."""
 

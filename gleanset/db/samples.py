@@ -32,7 +32,6 @@ _COPIES = (
 )
 _ASKED = f"FROM origin o WHERE o.image IN ({_COPIES})"
 _COUNT = f"(SELECT count(DISTINCT {_CLASS}) {_ASKED})"
-
 HINT = f"(SELECT iif(count(DISTINCT {_CLASS})=1, max({_CLASS}), NULL) {_ASKED})"
 """SQL: the class that the hints of a sample `s` and its copies agree on, else NULL."""
 
@@ -154,9 +153,7 @@ def retract_disputed(db: Connection, images: Collection[str] | None = None) -> i
 
 
 _PAGE = 1000
-
 IN_USE = "s.kept AND s.status<>'retired'"
-
 IS_DUPLICATE = "NOT s.kept AND s.status<>'retired'"
 """SQL: a sample `s` is found still and was not marked as a duplicate; or was."""
 

@@ -315,7 +315,6 @@ CREATE TABLE snapshot(  -- what this copy of the catalogue is; empty in the cata
     at TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL,
     counts TEXT NOT NULL);  -- JSON
 """
-
 _PLAIN_NAMES = """
 ALTER TABLE look RENAME TO sample_hash;
 DROP INDEX look_searched;
@@ -342,14 +341,12 @@ UPDATE step SET kind='named', arguments=json_object('name', name) WHERE kind IS 
 ALTER TABLE step DROP COLUMN name;
 ALTER TABLE class DROP COLUMN aliases;
 """
-
 _TRACKS = """
 ALTER TABLE sample ADD COLUMN track TEXT;
 CREATE INDEX sample_track ON sample(track) WHERE track IS NOT NULL;
 CREATE TABLE track(name TEXT PRIMARY KEY, video TEXT NOT NULL, scene INTEGER NOT NULL,
     begun REAL NOT NULL, ended REAL NOT NULL, frames INTEGER NOT NULL) WITHOUT ROWID;
 """
-
 _PRESORTS = """
 ALTER TABLE presort DROP COLUMN run;
 ALTER TABLE presorted RENAME TO presorted_before;
@@ -360,11 +357,9 @@ INSERT INTO presorted SELECT sample, place, cluster, outlier FROM presorted_befo
 DROP TABLE presorted_before;
 CREATE INDEX presorted_place ON presorted(place, sample);
 """
-
 _RELATIONS = """
 ALTER TABLE pair ADD COLUMN relation INTEGER;
 """
-
 _SNAPSHOT_FILES = """
 DROP TABLE snapshot_sample;
 DROP TABLE snapshot;
@@ -372,7 +367,6 @@ CREATE TABLE snapshot(
     at TEXT NOT NULL, who TEXT NOT NULL, note TEXT NOT NULL, counts TEXT NOT NULL);
 ALTER TABLE run DROP COLUMN snapshot;
 """
-
 _REMOVAL_REPORTS = """
 ALTER TABLE report RENAME TO report_before;
 DROP INDEX report_status;
@@ -402,18 +396,15 @@ CREATE UNIQUE INDEX report_once ON report(sha256, x, y, w, h, claimed) WHERE kin
 CREATE INDEX report_sha256 ON report(sha256);
 CREATE INDEX report_status ON report(status, id);
 """
-
 _FEWER_FLAGS = """
 DROP INDEX IF EXISTS quality_text;
 DROP INDEX IF EXISTS quality_photo;
 ALTER TABLE quality DROP COLUMN text;
 """
-
 _NO_CHECKS = """
 DROP TABLE checked;
 DROP TABLE effort;
 """
-
 _NO_OUTLIERS = """
 DROP INDEX quality_outlier;
 ALTER TABLE quality DROP COLUMN outlier;

@@ -227,7 +227,6 @@ _FEATURES = (
     "image=s.image ORDER BY video IS NULL, id LIMIT 1) LEFT JOIN quality q ON q.sample=s.id AND "
     f"{same_region_sql('q')}"
 )
-
 IS_WAITING = "s.status='queue' AND s.kept AND m.mark IS NOT 'later'"
 """SQL: a sample `s` with its mark `m` waits for a person."""
 

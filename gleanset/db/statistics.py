@@ -118,7 +118,6 @@ _LEFT_OUT = (
         "s.split='train' AND s.status='labelled' AND s.kept",
     ),
 )
-
 _SURE = "(f.detector<>'drawnface' OR f.score>=0.5)"
 """SQL: a face `f` of which its detector is sure: `drawnface` sees one in every fourth photograph of
 a pet, but a sure one in 6 of 100, and in drawings in a third at least."""

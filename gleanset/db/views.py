@@ -85,7 +85,6 @@ def _add_origin(chosen: SampleFilter, tests: list[str], values: list[object]) ->
 
 
 _NOW = "iif(v.merged_into=v.id, NULL, ifnull(v.merged_into, v.id))"
-
 FIRST_PROPOSAL = (
     " LEFT JOIN proposal p ON p.sample=s.id AND p.rank=1 LEFT JOIN class v ON v.id=p.label "
     f"LEFT JOIN class w ON w.id={_NOW}"
@@ -96,19 +95,14 @@ _ANY_PROPOSED = (
     "EXISTS(SELECT 1 FROM proposal p JOIN class v ON v.id=p.label JOIN class w ON "
     f"w.id={_NOW} WHERE p.sample=s.id AND p.rank=1)"
 )
-
 _PROPOSED = f"{_ANY_PROPOSED[:-1]} AND w.name=?)"
-
 _OF_SHOW = (
     "iif(s.label IS NULL, (SELECT w.show FROM proposal p JOIN class v ON v.id=p.label "
     f"JOIN class w ON w.id={_NOW} WHERE p.sample=s.id AND p.rank=1), "
     "(SELECT show FROM class WHERE id=s.label))=?"
 )
-
 _MEASURED = f"SELECT {QUALITY_COLUMNS} FROM quality q WHERE q.sample=s.id"
-
 _COLUMNS = ("title", "query", "hint", "author", "tags", "path", "video")
-
 _TEXT = (
     "("
     + " || char(10) || ".join(f"ifnull({name}, '')" for name in _COLUMNS)
@@ -129,7 +123,6 @@ PLACES = {
     "other": ("rejected", "m.mark='other'"),
     "rejected": ("rejected", "m.mark IS NOT 'other'"),
 }
-
 EVERYWHERE, ASIDE = "everywhere", "aside"
 """Places besides those of `PLACES`: all samples in use, and copies that were set aside."""
 
@@ -143,16 +136,12 @@ class _Order(NamedTuple):
 
 
 NO_TITLE = "NULL"
-
 _FIRST_ORIGIN = " LEFT JOIN origin o ON o.id=(SELECT min(id) FROM origin WHERE image=s.image)"
-
 _FIRST_FRAME = (
     " LEFT JOIN origin o ON o.id=(SELECT id FROM origin WHERE image=s.image "
     "ORDER BY video IS NULL, id LIMIT 1)"
 )
-
 _FILM = "ifnull((SELECT name FROM video WHERE sha256=o.video), o.video)"
-
 _ORDERS = {
     "arrival": _Order("", NO_TITLE, "s.image {up}, s.id {up}"),
     "proposal": _Order(
@@ -170,7 +159,6 @@ _ORDERS = {
     "score": _Order("", NO_TITLE, "s.score IS NULL, s.score {down}, s.image, s.id"),
     "size": _Order("", NO_TITLE, "s.size {down}, s.image, s.id"),
 }
-
 ORDERS = tuple(_ORDERS)
 """As images came, by what is proposed, by look, through videos, by source, surest face first,
 largest first."""
@@ -274,14 +262,12 @@ class FilterChoices(NamedTuple):
 
 
 _LABELLED = "s.kept AND s.status='labelled'"
-
 _SINCE = (
     # The last decision alone: one that was undone does not count.
     f"ifnull((SELECT d.provenance='{REVIEW}' AND e.at>=(SELECT at FROM presort ORDER BY id DESC "
     "LIMIT 1) FROM decision d JOIN step e ON e.id=d.step WHERE d.sample=s.id ORDER BY d.id DESC "
     "LIMIT 1), 0)"
 )
-
 _WALLS = {
     "outliers": (
         "SELECT s.id, c.name, t.outlier AS v, NULL FROM sample s JOIN class c ON c.id=s.label "
@@ -315,7 +301,6 @@ _WALLS = {
         "s.image, s.id",
     ),
 }
-
 REVIEW_LISTS = (*_WALLS, "flags")
 
 
