@@ -20,7 +20,7 @@ import numpy as np
 from annotated_faces import CRITERIA, match_faces, read_annotations, sum_tallies
 
 from facecrop.detectors import DetectorSpec
-from facecrop.detectors.options import all_names, spec_of
+from facecrop.detectors.options import parse_detector, searching_detector_names
 from gleanset.images.decode import decode
 from gleanset.records import Face
 from gleanset.work.pool import Processes, run_over
@@ -47,11 +47,11 @@ def main() -> None:
     parser.add_argument("truth", type=Path)
     parser.add_argument("--images", type=Path)
     parser.add_argument("--cascade")
-    parser.add_argument("detectors", nargs="*", default=all_names())
+    parser.add_argument("detectors", nargs="*", default=searching_detector_names())
     options = parser.parse_intermixed_args()
     images = {str(one.path): one for one in read_annotations(options.truth, options.images)}
     for name in options.detectors:
-        search = TimedSearch(spec_of(name, (), options.cascade))
+        search = TimedSearch(parse_detector(name, (), options.cascade))
         search.spec.build()  # what is missing is said before a process is started
         answers = {
             outcome.item: outcome.unwrap()

@@ -29,7 +29,7 @@ from annotated_faces import (
 )
 
 from facecrop.detectors import Detector
-from facecrop.detectors.options import spec_of
+from facecrop.detectors.options import parse_detector
 from gleanset.images.decode import decode
 from gleanset.records import Face
 
@@ -94,10 +94,10 @@ def main() -> None:
     kinds = {picture.kind for picture in pictures}
     files = sorted(file for pet in ("cat", "dog") for file in (asked.photos / pet).glob("*.jpg"))
     for name in asked.detectors:
-        usual = spec_of(name, (), asked.cascade).build()
+        usual = parse_detector(name, (), asked.cascade).build()
         own = float(dict(word.split("=") for word in usual.settings.split())["threshold"])
         low = min(own, LEAST) if usual.name == "drawnface" else own
-        detector = spec_of(name, (), asked.cascade, threshold=low).build()
+        detector = parse_detector(name, (), asked.cascade, threshold=low).build()
         every, milliseconds = searched(detector, pictures)
         photographs, _ = searched(usual, [AnnotatedImage(file, "photo", []) for file in files])
         alarms = sum(len(found) for _, found in photographs)

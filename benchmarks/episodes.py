@@ -34,7 +34,7 @@ from drawn_film import FPS, write_film
 
 from curation.similarity.clustering import MEAN_SIZE, cluster_rows, refine_with_tracks
 from curation.similarity.descriptor import DescriptorSpace, compute_descriptor
-from facecrop.detectors.options import spec_of
+from facecrop.detectors.options import parse_detector
 from gleanset import Dataset
 from gleanset.images.cut import sample_key
 from gleanset.records import Box
@@ -158,7 +158,7 @@ def _appearances(truth: Truth, shots: set[tuple[int, str]]) -> dict[str, Any]:
 
 def searched(film: Path, truth: Truth, size: tuple[int, int]) -> dict[str, Any]:
     """Return the recall of the detector on a frame of each second, and what that takes."""
-    detector = spec_of(DETECTOR).build()
+    detector = parse_detector(DETECTOR).build()
     reader = cv2.VideoCapture(str(film))
     found = there = 0
     begun = time.perf_counter()

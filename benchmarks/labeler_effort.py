@@ -56,7 +56,7 @@ from gleanset.db.proposals import Proposals  # noqa: E402
 from gleanset.images.cut import CutSettings, Cutter  # noqa: E402
 from gleanset.images.staging import StageBytes  # noqa: E402
 from gleanset.work.progress import Progress  # noqa: E402
-from pipeline.maintenance.merge import merge  # noqa: E402
+from pipeline.maintenance.merge import merge_dataset  # noqa: E402
 
 if TYPE_CHECKING:
     from PySide6.QtCore import QPoint
@@ -486,7 +486,7 @@ def followed_faces(root: Path, films: Sequence[Path]) -> Iterator[FaceSet]:
             shutil.copytree(film / "dataset", root)
         else:
             with Dataset.open(root) as dataset:
-                merge(dataset, film / "dataset", simulate=False, progress=Progress())
+                merge_dataset(dataset, film / "dataset", simulate=False, progress=Progress())
         yield FaceSet(root, {key: spelled(who or NO_FACE) for key, who in known.items()})
 
 

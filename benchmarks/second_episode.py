@@ -39,7 +39,7 @@ from labeler.sorting.page_layout import PageKind
 from labeler.sorting.pages import Pages
 from labeler.sorting.proposals import ClassProposal, mean_proposal
 from labeler.sorting.session import SortingSession
-from pipeline.maintenance.merge import merge
+from pipeline.maintenance.merge import merge_dataset
 
 SURE = 0.95
 EDGES = (0.0, 0.5, 0.7, 0.9, 0.95, 1.0)
@@ -142,7 +142,7 @@ def main() -> None:
         truth = json.loads((asked.second / "truth.json").read_text())
         names = true_names(asked.second / "dataset", truth)
         with Dataset.open(root) as dataset:
-            merge(dataset, asked.second / "dataset", simulate=False, progress=Progress())
+            merge_dataset(dataset, asked.second / "dataset", simulate=False, progress=Progress())
             sum(measured_by_parts(dataset))
             presort(dataset, load_preset("transfer", {}))
         print(json.dumps(figures(judged(root, names), known), indent=1))

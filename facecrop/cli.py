@@ -1,4 +1,4 @@
-"""The `facecrop` command: finding faces and cutting them out."""
+"""The `facecrop` command."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NoReturn
 import click
 
 from facecrop.cli_docker import docker
-from facecrop.request import FaceSearch, whole_instead
+from facecrop.request import FaceSearch, suggest_whole_images
 from gleanset.cli import CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.db.faces import WHOLE
@@ -15,7 +15,7 @@ from gleanset.errors import UsageError
 from gleanset.files.hub import on_hub
 from gleanset.request import options_of
 
-commands = group("facecrop", "Find faces in the images of a dataset and cut them out.")
+commands = group("facecrop", "Detect and crop the faces in the images of a dataset.")
 commands.add_command(docker)
 
 
@@ -23,53 +23,52 @@ commands.add_command(docker)
 @job_options(simulate=True, on=True)
 @options_of(FaceSearch)
 def run(job: CommandJob, request: FaceSearch) -> Result:
-    """Search every image that was not searched with these settings yet, and cut the faces.
+    """Detect faces in images not yet searched with these settings, and crop them.
 
-    What is not given comes from the table [crop] of dataset.toml. Where that names no detector,
-    pictures that were searched keep their faces, and new ones are searched as those were, or by
-    drawnface: name a detector to search all of them anew. Another margin, square,
-    pad, level or min-size only cuts anew; crops that are missing are made again. Pictures that
-    are not of faces are taken whole: --detector whole.
+    Defaults come from [crop] in dataset.toml. Without a detector there, searched images keep their
+    faces, and new ones use the same detector, or drawnface at first; name a detector to search all
+    images again. Changing margin, square, pad, level or min-size only crops again. For images that
+    do not show faces, use --detector whole.
     """
     with job.open() as dataset:
         if job.simulate:
             return request.preview(dataset)
         counts = request.run(dataset, job.progress)
-        if (found_by := counts.get("detector", WHOLE)) not in (WHOLE, "drawnface"):
+        if (used := counts.get("detector", WHOLE)) not in (WHOLE, "drawnface"):
             job.say(
-                f"the pictures here are searched by {found_by}, as those before; "
-                "--detector drawnface searches all of them anew, and may find more"
+                f"used {used}, as for earlier images; --detector drawnface searches all images "
+                "again and may find more"
             )
-        own = dataset.settings.crop
-        if request.cutting(own).level and "drawnface" in (found_by, request.detector, own.detector):
-            job.say("drawnface tells no eyes: --detector animeface does, and turns faces upright")
-        if (instead := whole_instead(dataset)) is not None:
-            counts["next"], why = instead
-            job.say(why)
+        crop = dataset.settings.crop
+        if request.cutting(crop).level and "drawnface" in (used, request.detector, crop.detector):
+            job.say("drawnface does not locate eyes; to rotate faces, use --detector animeface")
+        if (suggestion := suggest_whole_images(dataset)) is not None:
+            counts["next"], reason = suggestion
+            job.say(reason)
         return counts
 
 
 @commands.command(epilog="Example: facecrop detectors --json")
 @job_options(dataset=False)
 def detectors(job: CommandJob) -> Result:
-    """Name the detectors there are, and models on a hub that fit: docs/detectors.md."""
+    """List the detectors, and suitable models on Hugging Face (see docs/detectors.md)."""
     from facecrop.detector_names import DETECTORS
     from facecrop.detectors import checked_detector_class, detector_class
     from facecrop.detectors.options import BEST
     from gleanset.plugins import tried_plugins
 
-    here = {name: (detector_class(name).__doc__ or "").partition("\n")[0] for name in DETECTORS}
-    here[BEST] += " The default."
+    own = {name: (detector_class(name).__doc__ or "").partition("\n")[0] for name in DETECTORS}
+    own[BEST] += " The default."
     others = {
         f"{plugin.name} ({plugin.made_by})": error.what
         if error
         else (detector.__doc__ or "").partition("\n")[0]
-        for plugin, detector, error in tried_plugins("detectors", here, checked_detector_class)
+        for plugin, detector, error in tried_plugins("detectors", own, checked_detector_class)
     }
-    tables = {"detectors": here, "of other packages": others}
+    tables = {"detectors": own, "of other packages": others}
     tables["on a hub"] = on_hub("facecrop.detectors")["names"]
     return {
-        title: [f"{name}: {what}" for name, what in table.items()]
+        title: [f"{name}: {text}" for name, text in table.items()]
         for title, table in tables.items()
         if table
     }
@@ -84,21 +83,20 @@ def detectors(job: CommandJob) -> Result:
     "samples",
     multiple=True,
     metavar="SAMPLE",
-    help="Take a box that was given so away again; labeler undo brings it back.",
+    help="Remove a box added this way; labeler undo restores it.",
 )
 def box(
     job: CommandJob, image: str | None, boxes: tuple[str, ...], samples: tuple[str, ...]
 ) -> Result:
-    """Give faces that no detector found, as boxes in an IMAGE: gleanset list missed has such.
+    """Add faces that no detector found, as boxes in an IMAGE (candidates: gleanset list missed).
 
-    IMAGE is its SHA-256, the beginning of that, or the path of its file. The boxes are
-    pixels of the upright image. They stay whatever a detector finds later; labeler undo or
-    --remove takes them away again.
+    IMAGE is a SHA-256 or its beginning, or the path of a file. Boxes are in pixels of the upright
+    image. Later searches keep them; labeler undo or --remove removes them.
     """
     from curation.manual_boxes import add_boxes, parse_box, remove_samples
 
     if bool(image and boxes) == bool(samples) or bool(image) != bool(boxes):
-        raise UsageError("which box?", "give an IMAGE and its boxes, or --remove SAMPLE")
+        raise UsageError("no box", "add an IMAGE and its boxes, or --remove SAMPLE")
     with job.open() as dataset:
         if image is None:
             return remove_samples(dataset, samples)
@@ -106,5 +104,5 @@ def box(
 
 
 def main() -> NoReturn:
-    """The console script."""
+    """Run the console script."""
     run_main(commands)

@@ -1,4 +1,4 @@
-"""The command `facecrop docker`: the container of the detector animeface-docker."""
+"""`facecrop docker`: the container of the detector animeface-docker."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ BUILD, CHECK = "build", "check"
 @click.option(
     "--base",
     metavar="IMAGE",
-    help="An image with Python 3.11 to 3.13 and venv to build on. Default: python:3.12-slim.",
+    help="Base image with Python 3.11 to 3.13 and venv. Default: python:3.12-slim.",
 )
 @click.option(
     "--engine",
     type=click.Choice(["docker", "podman"]),
-    help="Default: $GLEANSET_CONTAINER_ENGINE, then the first that works here.",
+    help="Container engine. Default: $GLEANSET_CONTAINER_ENGINE, else the first that works.",
 )
 def docker(job: CommandJob, what: str, base: str | None, engine: str | None) -> Result:
-    """Build the image of the detector animeface-docker, or only check it.
+    """Build or check the image of the detector animeface-docker.
 
-    Both start it once and let it find a drawn face. It is named gleanset-animeface-2009, or as
-    $GLEANSET_CONTAINER_IMAGE says. The engine's own output is shown on stderr.
+    Both run it once on a test image. It is named gleanset-animeface-2009, or
+    $GLEANSET_CONTAINER_IMAGE. Output of the engine goes to stderr.
     """
     from facecrop.detectors.animeface_docker import image_name
     from facecrop.run_docker import choose_engine
 
-    image, began = image_name(), time.monotonic()
+    image, start = image_name(), time.monotonic()
     if what == CHECK:
-        return _tried(engine or "", image)
+        return _test_image(engine or "", image)
     chosen = choose_engine(image, engine or "", to_build=True)
     chosen.build(build_context(), image, base, job.say)
-    return _tried(chosen.program, image) | {"seconds": round(time.monotonic() - began, 1)}
+    return _test_image(chosen.program, image) | {"seconds": round(time.monotonic() - start, 1)}
 
 
 def states() -> dict[str, dict[str, str]]:
-    """Return each engine's `state`, and the `hint` where it is not "ready"."""
+    """Return the `state` of each engine, with a `hint` unless it is "ready"."""
     from facecrop.detectors.animeface_docker import image_name
 
     return {name: _state(name, image_name()) for name in _names()}
@@ -69,9 +69,9 @@ def _state(name: str, image: str) -> dict[str, str]:
 
 
 def build_context() -> Path:
-    """Return the folder with the Dockerfile: inside `facecrop` in a wheel, in a checkout beside it.
+    """Return the folder with the Dockerfile, of a checkout or a wheel.
 
-    Raises `InputUnusable` where it is missing.
+    Raises `InputUnusable` if it is missing.
     """
     here = Path(__file__).resolve().parent
     for folder in (here / "animeface-2009", here.parent / "docker" / "animeface-2009"):
@@ -83,14 +83,14 @@ def build_context() -> Path:
     )
 
 
-def _tried(engine: str, image: str) -> Result:
+def _test_image(engine: str, image: str) -> Result:
     from facecrop.detectors.animeface_docker import AnimeFaceContainer
 
-    made = AnimeFaceContainer(engine, image)
-    greeting = made.greeting
-    made.stop()
+    container = AnimeFaceContainer(engine, image)
+    greeting = container.greeting
+    container.stop()
     return {
-        "engine": made.engine,
+        "engine": container.engine,
         "image": image,
         "animeface": greeting.animeface,
         "pillow": greeting.pillow,

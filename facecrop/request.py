@@ -1,4 +1,4 @@
-"""What the commands of `facecrop` are asked; recipes and the report ask the same."""
+"""Arguments of `facecrop run`, also used by recipes."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from gleanset.images.cut import CutSettings
     from gleanset.settings import CropSettings
 
-FEW = 10
-"""One picture in so many with a face: fewer, and faces are not what they were collected for."""
+MIN_FACE_SHARE = 10
+"""If fewer than 1 image in this many has a face, the dataset is not about faces."""
 
-_FILLED = 4
-"""One picture in so many with a face that fills it: some detectors take eyes for faces as well."""
+_MIN_FILLED_SHARE = 4
+"""If 1 image in this many is filled by its face, the images are probably face crops."""
 
 Switch = bool | None
 
 
-def checked_detector(written: str) -> str:
-    """Refuse a detector that does not exist before anything else is done. Raises `UsageError`."""
+def validate_detector(written: str) -> str:
+    """Check the name and settings of a detector. Raises `UsageError`."""
     if written == WHOLE:
-        return written  # without a word of those that search
-    from facecrop.detectors.options import spec_of
+        return written  # without importing the others
+    from facecrop.detectors.options import parse_detector
 
-    spec_of(written)
+    parse_detector(written)
     return written
 
 
@@ -50,17 +50,17 @@ _BY_NAME = ", ".join(name for name in DETECTORS if name != WHOLE)
 ModelDetector = Annotated[
     str | None,
     Param(
-        "Find the faces with this detector, such as lbpcascade or onnx:model=FILE, or take "
-        "pictures whole: whole. Default: as the pictures that the model learnt from were cut.",
+        "Face detector, such as lbpcascade or onnx:model=FILE, or whole for whole images. "
+        "Default: as for the training images.",
         metavar="NAME[:SETTING=VALUE,…]",
-        parse=checked_detector,
+        parse=validate_detector,
     ),
 ]
-Cascade = Annotated[str | None, Param("The cascade of lbpcascade.", metavar="FILE", path=True)]
+Cascade = Annotated[str | None, Param("Cascade file of lbpcascade.", metavar="FILE", path=True)]
 DetectorOptions = Annotated[
     tuple[str, ...],
     Param(
-        "A setting of a detector; may be repeated.",
+        "Setting of a detector; can be repeated.",
         option="--option",
         short="-o",
         metavar="DETECTOR.SETTING=VALUE",
@@ -69,49 +69,44 @@ DetectorOptions = Annotated[
 
 
 class FaceSearch(Request, frozen=True, kw_only=True):
-    """`facecrop run`: which detector searches, and how its faces are cut.
-
-    What is None comes from the table [crop] of the dataset.
-    """
+    """Arguments of `facecrop run`; None means the value of [crop] in dataset.toml."""
 
     COMMAND = "facecrop run"
 
     detector: Annotated[
         str | None,
         Param(
-            f"{_BY_NAME}, auto for who has searched the pictures so far, else drawnface, "
-            "hub:OWNER/REPOSITORY/PATH for a model on a hub (facecrop detectors), or "
-            f"{WHOLE} for pictures without faces.",
+            f"{_BY_NAME}, auto (the detector used so far, else drawnface), "
+            "hub:OWNER/REPOSITORY/PATH (a model on Hugging Face, see facecrop detectors), or "
+            f"{WHOLE} (whole images).",
             metavar="NAME",
-            parse=checked_detector,
+            parse=validate_detector,
             more=partial(plugin_words, "detectors", DETECTORS),
         ),
     ] = None
     threshold: Annotated[
-        Annotated[float, msgspec.Meta(ge=0, le=1)] | None, Param("Lowest score of a face.")
+        Annotated[float, msgspec.Meta(ge=0, le=1)] | None, Param("Minimum score of a face.")
     ] = None
     cascade: Cascade = None
     option: DetectorOptions = ()
     margin: Annotated[
         Annotated[float, msgspec.Meta(ge=0, le=3)] | None,
-        Param("Room around a face, in face sizes."),
+        Param("Padding around a face, as a share of its size."),
     ] = None
-    square: Annotated[Switch, Param("Cut squares.")] = None
-    pad: Annotated[
-        Switch, Param("At the borders of an image: pad the cut, in place of clamping it.")
-    ] = None
-    level: Annotated[Switch, Param("Turn tilted faces upright, by their eyes.")] = None
+    square: Annotated[Switch, Param("Square crops.")] = None
+    pad: Annotated[Switch, Param("Pad crops at the image border instead of clamping them.")] = None
+    level: Annotated[Switch, Param("Rotate tilted faces upright, using the eyes.")] = None
     min_size: Annotated[
         Annotated[int, msgspec.Meta(ge=0, le=10_000)] | None,
-        Param("Leave out faces whose shorter side is below this.", metavar="PIXELS"),
+        Param("Minimum shorter side of a face.", metavar="PIXELS"),
     ] = None
     new: Annotated[
-        bool, Param("Leave images out that any detector has searched, or that have a sample.")
+        bool, Param("Skip images that were searched by any detector or have a sample.")
     ] = False
     workers: Annotated[WorkerCount | None, Param("Worker processes.", common=True)] = None
 
     def spec(self, own: CropSettings, so_far: RecordedDetector | None = None) -> DetectorSpec:
-        """Return the detector, in a dataset with these settings that one has searched `so_far`.
+        """Return the detector for a dataset with these settings, searched by `so_far` until now.
 
         Raises `UsageError`.
         """
@@ -121,19 +116,19 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         return dataset_detector(own, *asked, so_far=so_far)
 
     def cutting(self, own: CropSettings) -> CutSettings:
-        """Return how faces are cut, in a dataset with these settings."""
+        """Return the crop settings for a dataset with these settings."""
         from gleanset.images.cut import CutSettings
 
-        named = {field.name: getattr(self, field.name) for field in fields(CutSettings)}
-        chosen = {name: value for name, value in named.items() if value is not None}
-        return replace(CutSettings.of(own), **chosen)
+        values = {field.name: getattr(self, field.name) for field in fields(CutSettings)}
+        changes = {name: value for name, value in values.items() if value is not None}
+        return replace(CutSettings.of(own), **changes)
 
     def run(
         self, dataset: Dataset, progress: Progress | None = None, own: CropSettings | None = None
     ) -> dict[str, object]:
-        """Search and cut; return the counts. `own` takes the place of the dataset's settings.
+        """Search and crop; return the counts. `own` replaces the dataset's crop settings.
 
-        Where no detector is named, the name of the one it took comes first.
+        With `auto`, the counts start with the name of the detector.
         """
         from facecrop.search import find_faces
 
@@ -147,39 +142,39 @@ class FaceSearch(Request, frozen=True, kw_only=True):
             workers=self.workers or 0,
             progress=progress,
         )
-        return self._taken(spec, crop) | counts
+        return self._detector_used(spec, crop) | counts
 
     def preview(self, dataset: Dataset) -> dict[str, object]:
-        """Return how many images would be searched, and how many only cut anew."""
+        """Return how many images would be searched, and how many only cropped again."""
         from facecrop.search import DatasetSearch
 
         crop = dataset.settings.crop
         spec, left = self._plan(dataset, crop, dataset.settings.pin_of)
         search = DatasetSearch(dataset, spec, self.cutting(crop), left)
         counts = {"would_search": search.to_search(), "would_recut": search.to_cut()}
-        return self._taken(spec, crop) | counts
+        return self._detector_used(spec, crop) | counts
 
     def _plan(
         self, dataset: Dataset, own: CropSettings, pin_of: Callable[[HubFile], HubPin]
     ) -> tuple[DetectorSpec, tuple[Search, ...] | None]:
-        """Return the detector, and which earlier searches are left as they are.
+        """Return the detector, and the earlier searches whose faces stay.
 
-        A detector that is named for this command searches as it is now. That of the dataset leaves
-        what an earlier version of it searched; with `auto` other detectors' faces stay as well.
+        A detector named for this command searches all images. The dataset's detector keeps the
+        faces of its earlier versions, and `auto` also those of other detectors.
         """
-        from facecrop.detectors.options import is_auto, with_pins
-        from facecrop.searched_before import asked_the_same, detector_so_far
+        from facecrop.detectors.options import is_auto, pin_model
+        from facecrop.searched_before import find_same_searches, recorded_detector
         from gleanset.db.statistics import Statistics
 
         searches = Statistics(dataset.db).list_searches()
         auto = is_auto(self.detector or own.detector)
-        so_far = detector_so_far(searches) if auto else None
-        spec = with_pins(self.spec(own, so_far), pin_of)
+        so_far = recorded_detector(searches) if auto else None
+        spec = pin_model(self.spec(own, so_far), pin_of)
         if self.new:
             return spec, None
         if self.detector is not None and not auto:
             return spec, ()
-        left = asked_the_same(spec, searches)
+        left = find_same_searches(spec, searches)
         if auto:
             set_here = self.option or self.cascade or {self.threshold, own.threshold} != {None}
             left |= {
@@ -189,18 +184,17 @@ class FaceSearch(Request, frozen=True, kw_only=True):
             }
         return spec, tuple(sorted(left))
 
-    def _taken(self, spec: DetectorSpec, own: CropSettings) -> dict[str, object]:
+    def _detector_used(self, spec: DetectorSpec, own: CropSettings) -> dict[str, object]:
         from facecrop.detectors.options import is_auto
 
         return {"detector": spec.name} if is_auto(self.detector or own.detector) else {}
 
 
-def whole_instead(dataset: Dataset) -> tuple[str, str] | None:
-    """Return the command that takes whole pictures, and why; None where faces were found.
+def suggest_whole_images(dataset: Dataset) -> tuple[str, str] | None:
+    """Return a command to use whole images and the reason, if few images seem to have faces.
 
-    None also where whole pictures were taken. Photos of things are samples as a whole: in 4 of 100
-    of pets a detector is sure of a face. So are cut faces: of those of 256 pixels it finds none in
-    18 %, others in half of them.
+    Detectors find faces in 4 % of photos of pets, and miss the face in 18 % of face crops of 256
+    pixels, so both kinds of datasets should use whole images.
     """
     from gleanset.db.faces import Tracks
     from gleanset.db.statistics import Statistics
@@ -209,19 +203,18 @@ def whole_instead(dataset: Dataset) -> tuple[str, str] | None:
         return None
     searched = Statistics(dataset.db).count_searched(WHOLE)
     without = searched.all - searched.with_face
-    if without and searched.with_face * FEW < searched.all:
-        seen = f"{searched.with_face} of {searched.all} pictures surely have"
-        seen = seen if searched.with_face else f"None of {searched.all} surely has"
-        return _whole(dataset), f"{seen} a face: if they show something else, take them whole"
-    small = searched.small_squares * FEW >= searched.all * (FEW - 1)
-    if without and small and searched.filled * _FILLED >= searched.with_face:
-        why = (
-            f"{without} of {searched.all} pictures have no sure face, and nearly all are small, "
-            "with faces that fill them. Are these faces already? Then take them whole"
+    if without and searched.with_face * MIN_FACE_SHARE < searched.all:
+        found = f"confident faces in {searched.with_face} of {searched.all} images"
+        return _whole_command(dataset), f"{found}; if they show something else, use whole images"
+    small = searched.small_squares * MIN_FACE_SHARE >= searched.all * (MIN_FACE_SHARE - 1)
+    if without and small and searched.filled * _MIN_FILLED_SHARE >= searched.with_face:
+        reason = (
+            f"no confident face in {without} of {searched.all} images, and most are small and "
+            "filled by a face; if they are face crops already, use whole images"
         )
-        return _whole(dataset), why
+        return _whole_command(dataset), reason
     return None
 
 
-def _whole(dataset: Dataset) -> str:
+def _whole_command(dataset: Dataset) -> str:
     return f"facecrop run --detector {WHOLE} -d {shlex.quote(str(dataset.root))}"

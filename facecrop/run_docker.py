@@ -1,8 +1,7 @@
-"""docker and podman as programs: found, asked how they are, made to build and to run.
+"""docker and podman: find an engine, build an image, run a container.
 
-The one module of this room that starts processes. Both engines take the same commands, so
-that an engine is a name and a program. What an engine complains about is said in our words, with
-what mends it.
+The only module of this package that starts processes. Both engines take the same commands. Their
+errors are translated into ours, with a fix.
 """
 
 from __future__ import annotations
@@ -24,59 +23,57 @@ from typing import IO
 from gleanset.errors import MissingComponent
 from gleanset.terminal import replace_controls
 
-# In lower case. Tried with docker 20 and 28 and podman 4; newer ones put it a little differently.
+# Lower-case messages of docker 20 and 28 and podman 4.
 _NO_IMAGE = re.compile(r"no such image|image not known|no such object|unable to find image")
 _NOT_PERMITTED = re.compile(r"permission denied|operation not permitted")
 _NOT_RUNNING = re.compile(
     r"cannot connect|daemon is running|daemon running|failed to connect|connection refused"
 )
 
-_START = {"docker": "sudo systemctl start docker", "podman": "podman machine start"}
+_START_COMMANDS = {"docker": "sudo systemctl start docker", "podman": "podman machine start"}
 
 
 class ImageNotBuilt(MissingComponent):
-    """The engine works, but does not have the image."""
+    """The engine works but lacks the image."""
 
 
-def broken(name: str, error: OSError) -> MissingComponent:
-    """The engine's program is there and cannot be started."""
-    return MissingComponent(f"{name} cannot be started: {error}", f"install {name} anew")
+def start_error(name: str, error: OSError) -> MissingComponent:
+    """Return the error for an engine that cannot be started."""
+    return MissingComponent(f"{name} cannot be started: {error}", f"reinstall {name}")
 
 
-def explained(name: str, words: str, image: str) -> MissingComponent:
-    """Return the error for the `words` that the engine `name` printed when asked for `image`."""
-    lowered = words.lower()
+def explain_failure(name: str, output: str, image: str) -> MissingComponent:
+    """Return the error for the output of an engine that was asked for an image."""
+    lowered = output.lower()
     if _NO_IMAGE.search(lowered):
         fix = "build it with: facecrop docker build"
         return ImageNotBuilt(f"{name} has no image {image}", fix)
     if _NOT_PERMITTED.search(lowered):
         return MissingComponent(
-            f"you are not permitted to use {name}: {last_line(words)}",
-            "sudo usermod -aG docker $USER, then log in again (this group may do what root may); "
-            "or install podman, which needs no rights",
+            f"you are not permitted to use {name}: {last_line(output)}",
+            "sudo usermod -aG docker $USER, then log in again (this group has the rights of root); "
+            "or install podman, which needs no special rights",
         )
     if _NOT_RUNNING.search(lowered):
-        fix = f"start it with: {_START.get(name, _START['docker'])}"
+        fix = f"start it with: {_START_COMMANDS.get(name, _START_COMMANDS['docker'])}"
         return MissingComponent(f"{name} is installed but is not running", fix)
-    return MissingComponent(
-        f"{name} does not work here: {last_line(words)}", f"see what `{name} info` says"
-    )
+    return MissingComponent(f"{name} does not work here: {last_line(output)}", f"run: {name} info")
 
 
-def last_line(words: str) -> str:
-    """Return the last line that says something, without what a terminal would act on."""
-    lines = [line for raw in words.splitlines() if (line := replace_controls(raw, "").strip())]
-    return lines[-1][:300] if lines else "it does not say why"
+def last_line(output: str) -> str:
+    """Return the last line that is not empty, without control characters."""
+    lines = [line for raw in output.splitlines() if (line := replace_controls(raw, "").strip())]
+    return lines[-1][:300] if lines else "no error message"
 
 
 ENGINES = ("docker", "podman")
-"""In the order in which they are tried."""
+"""In the order of preference."""
 
 ENGINE_SETTING = "GLEANSET_CONTAINER_ENGINE"
-"""The environment variable that names an engine, or the path of one."""
+"""Environment variable with the name or path of an engine."""
 
-MEMORY = 512
-"""Megabytes. Searching 1920 x 1920 pixels, the largest piece there is, took 183."""
+MEMORY_MB = 512
+"""A search of 1920 x 1920 pixels, the maximum, takes 183."""
 
 LIMITS = (
     "--rm",
@@ -87,68 +84,67 @@ LIMITS = (
     "--cap-drop=ALL",
     "--security-opt=no-new-privileges",
     "--user=65534:65534",
-    f"--memory={MEMORY}m",
-    f"--memory-swap={MEMORY}m",
+    f"--memory={MEMORY_MB}m",
+    f"--memory-swap={MEMORY_MB}m",
     "--pids-limit=16",
     "--log-driver=none",
 )
 
-ENGINE_SECONDS = 30.0
-"""How long an engine may think about a question about itself."""
+ENGINE_TIMEOUT_SECONDS = 30.0
 
-GOODBYE_SECONDS = 5.0
-"""How long a container may take to end after its input has."""
+STOP_TIMEOUT_SECONDS = 5.0
+"""For a container to end after the end of its input."""
 
-LONGEST_LINE = 1_000_000
-"""Bytes of one answer. A thousand faces have about 400 kB."""
+MAX_LINE_BYTES = 1_000_000
+"""Of one response; a thousand faces take about 400 kB."""
 
-_LAST_WORDS = 4000
-_KILLED_INSIDE = 137
+_MAX_STDERR_BYTES = 4000
+_SIGKILL_EXIT_CODE = 137
 
 
 class ContainerDied(Exception):
-    """A container ended, or fell silent, in the middle of a conversation; says why."""
+    """A container ended or did not respond; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerEngine:
-    """A container engine: how it is called, and its program."""
+    """A container engine and the path of its program."""
 
     name: str
     program: str
 
     def trouble(self, image: str) -> MissingComponent | None:
-        """Say why `image` cannot be run here, or None where it can."""
+        """Return why the image cannot be run; None if it can."""
         command = [self.program, "image", "inspect", "--format", "{{.Id}}", "--", image]
         try:
             done = subprocess.run(  # noqa: S603 - a fixed command, no shell
                 command,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=ENGINE_SECONDS,
+                timeout=ENGINE_TIMEOUT_SECONDS,
                 check=False,
             )
         except subprocess.TimeoutExpired:
             return MissingComponent(
-                f"{self.name} has not answered in {ENGINE_SECONDS:g} seconds",
-                f"see what `{self.name} info` says; starting its service anew often helps",
+                f"{self.name} did not respond in {ENGINE_TIMEOUT_SECONDS:g} seconds",
+                f"restart its service, or run: {self.name} info",
             )
         except OSError as error:
-            return broken(self.name, error)
-        words = done.stderr.decode(errors="replace")
-        return explained(self.name, words, image) if done.returncode else None
+            return start_error(self.name, error)
+        output = done.stderr.decode(errors="replace")
+        return explain_failure(self.name, output, image) if done.returncode else None
 
     def build(
         self, context: Path, image: str, base: str | None, say: Callable[[str], None]
     ) -> None:
-        """Build `image` from the folder `context`, telling `say` each line that it prints.
+        """Build an image from the folder `context`; call `say` for each line of output.
 
-        Raises `MissingComponent` with the last lines where it fails.
+        Raises `MissingComponent` with the last lines of a failed build.
         """
-        on = [] if base is None else [f"--build-arg=BASE={base}"]
-        last: deque[str] = deque(maxlen=5)
+        base_argument = [] if base is None else [f"--build-arg=BASE={base}"]
+        last_lines: deque[str] = deque(maxlen=5)
         with subprocess.Popen(  # noqa: S603 - as above
-            [self.program, "build", f"--tag={image}", *on, "--", str(context)],
+            [self.program, "build", f"--tag={image}", *base_argument, "--", str(context)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -156,24 +152,24 @@ class ContainerEngine:
             errors="replace",
         ) as process:
             for line in process.stdout or ():
-                last.append(replace_controls(line, ""))
-                say(last[-1])
+                last_lines.append(replace_controls(line, ""))
+                say(last_lines[-1])
         if process.returncode:
-            said = "\n     ".join(filter(None, last))
+            output = "\n     ".join(filter(None, last_lines))
             raise MissingComponent(
-                f"{self.name} could not build the image {image}; it ended with:\n     {said}",
-                "the build gets its base and two Python packages from the net; another base with "
-                "Python 3.11 to 3.13 and venv is taken with --base IMAGE",
+                f"{self.name} could not build the image {image}; last output:\n     {output}",
+                "check the network (the build downloads its base and two Python packages), or use "
+                "another base with Python 3.11 to 3.13 and venv: --base IMAGE",
             )
 
 
-def find_engines(wanted: str = "") -> list[ContainerEngine]:
-    """Return the engines on this machine; only the wanted one, or the one of the setting.
+def find_engines(requested: str = "") -> list[ContainerEngine]:
+    """Return the installed engines, or only the one requested (else that of the environment).
 
-    Raises `MissingComponent` when there is none.
+    Raises `MissingComponent` if there is none.
     """
-    chosen = wanted or os.environ.get(ENGINE_SETTING, "")
-    names = (chosen,) if chosen else ENGINES
+    requested = requested or os.environ.get(ENGINE_SETTING, "")
+    names = (requested,) if requested else ENGINES
     engines = [
         ContainerEngine(Path(name).name, program)
         for name in names
@@ -188,34 +184,32 @@ def find_engines(wanted: str = "") -> list[ContainerEngine]:
     return engines
 
 
-def choose_engine(image: str, wanted: str = "", *, to_build: bool = False) -> ContainerEngine:
+def choose_engine(image: str, requested: str = "", *, to_build: bool = False) -> ContainerEngine:
     """Return the first engine that has the image; with `to_build`, the first that works.
 
-    Raises `ImageNotBuilt` where an engine works but lacks the image, and otherwise the
-    `MissingComponent` of the first engine.
+    Raises `ImageNotBuilt` if an engine works but lacks the image, else the error of the first.
     """
     troubles: list[MissingComponent] = []
-    for engine in find_engines(wanted):
+    for engine in find_engines(requested):
         trouble = engine.trouble(image)
         if trouble is None or (to_build and isinstance(trouble, ImageNotBuilt)):
             return engine
         troubles.append(trouble)
-    raise next((found for found in troubles if isinstance(found, ImageNotBuilt)), troubles[0])
+    raise next((error for error in troubles if isinstance(error, ImageNotBuilt)), troubles[0])
 
 
 class RunningContainer:
-    """A program in a container, talked to in lines, by one thread at a time.
+    """A program in a container with a line protocol, for one thread at a time.
 
-    It ends when its input does: with `stop`, and also when this process is killed.
+    It ends with its input: by `stop`, or when this process is killed.
     """
 
     def __init__(self, engine: ContainerEngine, image: str) -> None:
-        """Start it. Raises `MissingComponent` when the engine's program does not start."""
-        # So that a person sees whose it is.
+        """Start the container. Raises `MissingComponent` if the engine does not start."""
         name = f"gleanset-{os.getpid()}-{uuid.uuid4().hex}"
         command = [engine.program, "run", *LIMITS, f"--name={name}", "--", image]
         try:
-            # In a session of its own, where Ctrl-C does not reach it before us.
+            # In a new session, so that Ctrl-C reaches this process first.
             self._process = subprocess.Popen(  # noqa: S603 - as above
                 command,
                 stdin=subprocess.PIPE,
@@ -224,34 +218,34 @@ class RunningContainer:
                 start_new_session=True,
             )
         except OSError as error:
-            raise broken(engine.name, error) from error
-        self._words = bytearray()
-        self._ears = threading.Thread(
-            target=_listen, args=(self._process.stderr, self._words), daemon=True
+            raise start_error(engine.name, error) from error
+        self._stderr = bytearray()
+        self._reader = threading.Thread(
+            target=_read_stderr, args=(self._process.stderr, self._stderr), daemon=True
         )
-        self._ears.start()
+        self._reader.start()
         self._late = False
         self.stop = weakref.finalize(self, _stop, self._process, engine, name)
 
     @property
-    def words(self) -> str:
-        """The end of what it, or its engine, wrote to standard error; complete once it ended."""
-        self._ears.join(1)
-        return self._words.decode(errors="replace")
+    def stderr(self) -> str:
+        """The end of its standard error; complete after it has ended."""
+        self._reader.join(1)
+        return self._stderr.decode(errors="replace")
 
     def ask(self, line: bytes, seconds: float) -> bytes:
-        """Send a line (an empty one sends nothing) and give the line that comes back.
+        """Send a line (nothing if empty) and return the line that comes back.
 
-        Raises `ContainerDied` when none comes within so many seconds, or not a whole one.
+        Raises `ContainerDied` without a complete line in time.
         """
-        watch = threading.Timer(seconds, self._cut_off)
-        watch.start()
+        timer = threading.Timer(seconds, self._kill_late)
+        timer.start()
         try:
             answer = self._exchange(line)
         except OSError:
             answer = b""
         finally:
-            watch.cancel()
+            timer.cancel()
         if not answer.endswith(b"\n"):
             self.stop()
             raise ContainerDied(self._cause(seconds))
@@ -262,48 +256,45 @@ class RunningContainer:
         assert self._process.stdout
         self._process.stdin.write(line)
         self._process.stdin.flush()
-        return self._process.stdout.readline(LONGEST_LINE)
+        return self._process.stdout.readline(MAX_LINE_BYTES)
 
-    def _cut_off(self) -> None:
+    def _kill_late(self) -> None:
         self._late = True
         self._process.kill()
 
     def _cause(self, seconds: float) -> str:
         code = self._process.returncode
         if self._late:
-            return f"it did not answer in {seconds:g} seconds"
-        if code == _KILLED_INSIDE:
-            return f"it was killed, perhaps for using more than {MEMORY} MB of memory"
+            return f"no response in {seconds:g} seconds"
+        if code == _SIGKILL_EXIT_CODE:
+            return f"killed, perhaps for using more than {MEMORY_MB} MB of memory"
         if code == 0:
-            return "its answer was not one whole line"
-        return f"it ended with code {code}: {last_line(self.words)}"
+            return "incomplete response"
+        return f"exit code {code}: {last_line(self.stderr)}"
 
 
-def _listen(stream: IO[bytes], words: bytearray) -> None:
+def _read_stderr(stream: IO[bytes], buffer: bytearray) -> None:
     with stream:
-        while chunk := os.read(stream.fileno(), _LAST_WORDS):
-            words += chunk
-            del words[:-_LAST_WORDS]
+        while chunk := os.read(stream.fileno(), _MAX_STDERR_BYTES):
+            buffer += chunk
+            del buffer[:-_MAX_STDERR_BYTES]
 
 
 def _stop(process: subprocess.Popen[bytes], engine: ContainerEngine, name: str) -> None:
-    """Close its input, wait for the end, and help where it does not come.
-
-    Its output is closed as well: one that still has something to say would wait for a reader.
-    """
+    """Close its input and output, wait for its end, and kill it after a timeout."""
     for pipe in filter(None, (process.stdin, process.stdout)):
         with suppress(OSError):
             pipe.close()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(GOODBYE_SECONDS)
+        process.wait(STOP_TIMEOUT_SECONDS)
     if process.returncode != 0:
-        # The engine's program may be gone while the container is still there.
+        # The container may still run after the engine's program has ended.
         with suppress(OSError, subprocess.TimeoutExpired):
             subprocess.run(  # noqa: S603 - as above
                 [engine.program, "rm", "--force", name],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                timeout=ENGINE_SECONDS,
+                timeout=ENGINE_TIMEOUT_SECONDS,
                 check=False,
             )
         process.kill()

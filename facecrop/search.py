@@ -1,7 +1,7 @@
-"""Searching all images of a dataset for faces, in processes, and cutting them out.
+"""Face search over all images of a dataset in worker processes.
 
-Searching and cutting are kept apart: what was searched with these settings is only cut
-anew when the settings of the cut have changed or crops are missing.
+Images already searched with these settings are only cropped again, if crop settings have changed or
+crops are missing.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from gleanset.work.pool import Outcome, run_batches
 from gleanset.work.progress import Progress
 
 STAGE = "facecrop"
-# What may go well the next time; everything else lies in the bytes of the picture.
-TEMPORARY = (GONE, UNREADABLE, "crashed", "too slow", FAILED, "internal error")
-SAME_AS_BY_HAND = 0.5
-"""A found face that shares this part (intersection over union) with a box by hand is that."""
+# Reasons that may not occur again; all others depend on the bytes of the image.
+TEMPORARY_REASONS = (GONE, UNREADABLE, "crashed", "too slow", FAILED, "internal error")
+MIN_MANUAL_OVERLAP = 0.5
+"""IoU from which a detection is the same face as a manual box."""
 
 
 class ImageToSearch(NamedTuple):
-    """One image: whether to search it, the faces it has, and its samples without a face."""
+    """An image, its stored faces, and its samples without a face (`regions`)."""
 
     sha256: str
     format: str
@@ -44,7 +44,7 @@ class ImageToSearch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImageFaces:
-    """What a worker gives back: samples found, new cuts of others, faces too small for one."""
+    """Result of a worker: crops of detections and of other faces, and faces too small to crop."""
 
     cuts: list[FaceCrop] = field(default_factory=list)
     kept: list[FaceCrop] = field(default_factory=list)
@@ -53,23 +53,23 @@ class ImageFaces:
 
 @dataclass(frozen=True, slots=True)
 class SearchWorker:
-    """What a worker needs: small and picklable."""
+    """Searches one image; small and picklable."""
 
     detector: DetectorSpec
     cutter: Cutter
     originals: Store
 
     def __call__(self, item: ImageToSearch) -> ImageFaces:
-        """Find the faces of an image where it is to be searched, and write all its crops.
+        """Detect faces if requested, and write all crops.
 
-        Raises `Unreadable` when the stored file is gone or cannot be decoded.
+        Raises `Unreadable` if the file is missing or cannot be decoded.
         """
         pixels = self._pixels(item)
-        found = self._found(item, pixels)
-        large = [face for face in found if not self.cutter.too_small(face)]
+        faces = self._detections(item, pixels)
+        large = [face for face in faces if not self.cutter.too_small(face)]
         result = ImageFaces(
             [self.cutter.cut(item.sha256, pixels, face) for face in large],
-            small=[face for face in found if face not in large],
+            small=[face for face in faces if face not in large],
         )
         done = {cut.key for cut in result.cuts}
         for face in (stored.face for stored in item.stored if stored.kind != "found"):
@@ -80,21 +80,21 @@ class SearchWorker:
 
     def _pixels(self, item: ImageToSearch) -> Array:
         data = bytes_of(self.originals.path(item.sha256, item.format))
-        # The array alone is kept: of a picture of 100 megapixels that is 300 MB.
+        # Only the array: for 100 megapixels that is 300 MB.
         return np.asarray(decode(data).pixels)
 
-    def _found(self, item: ImageToSearch, pixels: Array) -> list[Face]:
+    def _detections(self, item: ImageToSearch, pixels: Array) -> list[Face]:
         if not item.search:
             return [stored.face for stored in item.stored if stored.kind == "found"]
-        by_hand = [stored.face.box for stored in item.stored if stored.kind == HAND]
+        manual_boxes = [stored.face.box for stored in item.stored if stored.kind == HAND]
         return [
             face
             for face in self.detector.build().detect(pixels)
-            if all(overlap(face.box, box) < SAME_AS_BY_HAND for box in by_hand)
+            if all(overlap(face.box, box) < MIN_MANUAL_OVERLAP for box in manual_boxes)
         ]
 
     def _restore(self, item: ImageToSearch, pixels: Array, done: set[str]) -> None:
-        """Crops that are missing, of samples whose face nobody knows any more."""
+        """Write missing crops of samples whose face is not stored any more."""
         for key, region in item.regions:
             if key not in done and not self.cutter.crops.path(key, "JPEG").exists():
                 self.cutter.write(key, pixels, region)
@@ -102,10 +102,10 @@ class SearchWorker:
 
 @dataclass(frozen=True)
 class DatasetSearch:
-    """One run over a dataset: what is to be done, and how it is recorded.
+    """The work of one run, and how it is recorded.
 
-    Images that were searched in a way that is `left`, too, keep their faces; where that is None,
-    all that were searched or have a sample are left as they are.
+    Images of the searches in `left` keep their faces; with None, so do all images that were
+    searched or have a sample.
     """
 
     dataset: Dataset
@@ -119,26 +119,26 @@ class DatasetSearch:
 
     @property
     def settings(self) -> str:
-        """The detector's own; how its faces are cut does not belong to them."""
+        """Settings of the detector, without those of crops."""
         return self.spec.recorded
 
     def _searches(self) -> set[Search]:
         return {(self.spec.name, self.settings), *(self.left or ())}
 
     def to_search(self) -> int:
-        """Return how many images would be searched."""
+        """Return the number of images to search."""
         if self.left is None:
             return self.dataset.images.count_unprocessed()
         return self.dataset.images.count_unscanned(*self._searches())
 
     def to_cut(self) -> int:
-        """Return how many images would only be cut anew."""
+        """Return the number of images to crop again without a search."""
         if self.left is None:
             return 0
         return self.dataset.scans.count_to_crop(str(self.cutting), *self._searches())
 
     def items(self) -> Iterator[ImageToSearch]:
-        """Everything that is to be done, in a fixed order, read as it is needed."""
+        """Yield all work in a fixed order."""
         scans, images = self.dataset.scans, self.dataset.images
         if self.left is None:
             for sha256, kind in images.iter_unprocessed():
@@ -165,19 +165,21 @@ class DatasetSearch:
         self.dataset.rejections.remove(STAGE, item.sha256)
 
     def remove_crops(self, item: ImageToSearch, faces: ImageFaces | None) -> None:
-        """Remove what was cut of an image that was taken down meanwhile, with its samples."""
+        """Remove the crops of an image that was removed during the search."""
         cuts = () if faces is None else (*faces.cuts, *faces.kept)
         for key in (*(cut.key for cut in cuts), *(key for key, _ in item.regions)):
             self.dataset.crop_path(key).unlink(missing_ok=True)
 
     def reject(self, item: ImageToSearch, reason: str, detail: str) -> None:
-        """Note why an image could not be used; its samples stay where that may pass."""
-        why = Rejection(STAGE, item.sha256, reason, detail)
-        if reason in TEMPORARY or not item.search:
-            self.dataset.rejections.add(why)
+        """Record a rejection; after a temporary failure the samples stay."""
+        rejection = Rejection(STAGE, item.sha256, reason, detail)
+        if reason in TEMPORARY_REASONS or not item.search:
+            self.dataset.rejections.add(rejection)
         else:
             cut = str(self.cutting)
-            self.dataset.faces.record_failure(item.sha256, self.spec.name, self.settings, why, cut)
+            self.dataset.faces.record_failure(
+                item.sha256, self.spec.name, self.settings, rejection, cut
+            )
 
 
 def find_faces(
@@ -189,33 +191,33 @@ def find_faces(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Search every image not yet searched with these settings, and cut what is not cut so.
+    """Search the images not yet searched with these settings, and crop their faces.
 
-    What was searched in a way that is `left` counts as searched so; None leaves all that any
-    detector has searched, or that have a sample. The counts of what was done and found.
+    Images of the searches in `left` are not searched again; with None, nor is any image that was
+    searched or has a sample. Returns counts.
     """
     tally: Counter[str] = Counter(images=0, faces=0, without_face=0, recut=0, rejected=0)
     reasons: Counter[str] = Counter()
-    retired = _retired(dataset)
+    retired = _count_retired(dataset)
     with dataset.stage(STAGE) as scratch:
         search = DatasetSearch(dataset, spec, cutting, left)
         total = search.to_search() + search.to_cut()
         if left is not None:
             dataset.scans.mark_outdated_crops(str(cutting))
-        plan = SearchWorker(
+        worker = SearchWorker(
             spec, Cutter(cutting, dataset.crops(scratch)), dataset.originals(scratch)
         )
-        batches = run_batches(plan, search.items(), dataset.workers(workers))
+        batches = run_batches(worker, search.items(), dataset.workers(workers))
         for batch in (progress or Progress()).batches(batches, "faces", total=total):
             with dataset.db.transaction():
                 for outcome in batch:
                     _record(search, outcome, tally, reasons)
-    if (gone := _retired(dataset) - retired) > 0:
-        tally["retired"] = gone
+    if (newly_retired := _count_retired(dataset) - retired) > 0:
+        tally["retired"] = newly_retired
     return dict(tally) | ({"reasons": dict(reasons.most_common())} if reasons else {})
 
 
-def _retired(dataset: Dataset) -> int:
+def _count_retired(dataset: Dataset) -> int:
     return dataset.samples.count_by("status").get(("retired",), 0)
 
 

@@ -1,8 +1,7 @@
-"""Which detector a dataset keeps where nobody names one, and which pictures need no new search.
+"""The detector of earlier searches, which `auto` uses again.
 
-A later version may have a better default, and other weights for the same detector. Pictures that
-were searched keep their faces all the same, and new ones are searched as they were, until a
-detector is named for the command.
+A later version may have a better default detector, or new weights for the same one. Searched images
+keep their faces until the user names a detector.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from gleanset.db.rows import Search
 from gleanset.db.statistics import ScanCount
 
 
-def detector_so_far(searches: Iterable[ScanCount]) -> RecordedDetector | None:
-    """Return what most pictures were searched by, but for those taken whole where faces were found.
+def recorded_detector(searches: Iterable[ScanCount]) -> RecordedDetector | None:
+    """Return the detector of most images, preferring real detectors to `whole`; None for none.
 
-    None where nothing was searched. Raises `UsageError` for a detector that is not here.
+    Raises `UsageError` for a detector that is not installed.
     """
     images: Counter[Search] = Counter()
     for search in searches:
@@ -29,12 +28,12 @@ def detector_so_far(searches: Iterable[ScanCount]) -> RecordedDetector | None:
     return RecordedDetector.of(*ranked[0]) if ranked else None
 
 
-def asked_the_same(spec: DetectorSpec, searches: Iterable[ScanCount]) -> set[Search]:
-    """Return the searches by that detector with these settings, in whatever version."""
-    wanted = RecordedDetector.of(spec.name, spec.recorded)
+def find_same_searches(spec: DetectorSpec, searches: Iterable[ScanCount]) -> set[Search]:
+    """Return searches with the same detector and settings, of any version."""
+    requested = RecordedDetector.of(spec.name, spec.recorded)
     return {
         (search.detector, search.settings)
         for search in searches
         if search.detector == spec.name
-        and RecordedDetector.of(search.detector, search.settings).asks_as(wanted)
+        and RecordedDetector.of(search.detector, search.settings).is_same_request(requested)
     }

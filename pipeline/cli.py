@@ -19,7 +19,6 @@ from gleanset.cli import (
     CommandJob,
     Result,
     answered,
-    gone_option,
     group,
     job_options,
     key_values,
@@ -28,17 +27,16 @@ from gleanset.cli import main as run_main
 from gleanset.errors import UsageError
 from gleanset.request import options_of
 from gleanset.settings import Settings, write_settings
-from pipeline.cli_maintenance import COMMANDS as HOUSE
-from pipeline.cli_maintenance import doctor
+from pipeline.cli_maintenance import COMMANDS as MAINTENANCE
 from pipeline.episodes.request import EpisodesRequest
 
 PROGRAMS = ("harvest", "facecrop", "labeler", "baseline", "webapp")
 
 
-class Programs(CommandGroup):
-    """The commands of whole datasets, and those of each program: `gleanset harvest urls`.
+class ProgramGroup(CommandGroup):
+    """Commands of `gleanset`, and those of the other programs: `gleanset harvest urls`.
 
-    A program is imported when it is asked for. Its own name is the short form of its group.
+    A program is imported only when it is used.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -46,7 +44,7 @@ class Programs(CommandGroup):
         return [*PROGRAMS, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command of whole datasets, or a program."""
+        """Return a command of `gleanset`, or a program."""
         if cmd_name in PROGRAMS:
             program: click.Command = import_module(f"{cmd_name}.cli").commands
             return program
@@ -55,9 +53,11 @@ class Programs(CommandGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return what is meant. Raises `UsageError` with the programs that have such a command."""
-        if self.get_command(ctx, args[0]) is None and (meant := self._programs_with(ctx, args[0])):
-            ctx.fail(f"No such command {args[0]!r}: {' or '.join(meant)}?")
+        """Resolve a command; the error for an unknown one suggests programs that have it."""
+        if self.get_command(ctx, args[0]) is None and (
+            similar := self._programs_with(ctx, args[0])
+        ):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {' or '.join(similar)}?")
         return super().resolve_command(ctx, args)
 
     def _programs_with(self, ctx: click.Context, name: str) -> list[str]:
@@ -69,10 +69,8 @@ class Programs(CommandGroup):
         ]
 
 
-commands = group(
-    "gleanset", "Whole datasets: make, run a recipe, look inside, see the demo.", Programs
-)
-for command in (doctor, *HOUSE):
+commands = group("gleanset", "Build, inspect and maintain image datasets.", ProgramGroup)
+for command in MAINTENANCE:
     commands.add_command(command)
 KINDS = (
     "images",
@@ -99,71 +97,66 @@ KINDS = (
 @click.argument(
     "folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False)
 )
-@gone_option(
-    "--store",
-    what="a dataset is a folder",
-    hint="gleanset init DIR; exports go to a URL: labeler export s3://BUCKET/PREFIX",
-)
-@click.option("--name", help="What the dataset is called. Default: as its folder.")
-@click.option("--description", help="What is in it, in a sentence or two.")
-@click.option("--contact", help="How to reach you about it.")
+@click.option("--name", help="Name of the dataset. Default: the name of its folder.")
+@click.option("--description", help="What the dataset contains, in a sentence or two.")
+@click.option("--contact", help="How to contact you about the dataset.")
 def init(job: CommandJob, folder: Path | None, **texts: str | None) -> Result:
-    """Make an empty dataset in DIR, the same as -d DIR.
+    """Create an empty dataset in DIR (the same as -d DIR).
 
-    Name, description and contact stand in cards, reports and on the page; in a terminal they are
-    asked for (Enter skips one), and dataset.toml has them.
+    Name, description and contact appear in dataset cards, reports and on the page. In a terminal,
+    gleanset asks for them; Enter skips a question. They are stored in dataset.toml.
     """
     if folder is not None:
         source = click.get_current_context().get_parameter_source("dataset")
         if source is ParameterSource.COMMANDLINE:
-            raise UsageError("the dataset is named twice", "name it as DIR or by -d, not both")
+            raise UsageError("two dataset folders: DIR and -d", "use only one of them")
         job = replace(job, root=folder)
     with job.create() as dataset:
-        if answers := _told(job, dataset.settings, texts):
-            _write_down(dataset, answers)
+        if answers := _ask_descriptions(job, dataset.settings, texts):
+            _save_descriptions(dataset, answers)
         return {"dataset": str(dataset.root.absolute()), "images": dataset.images.count()}
 
 
-def _told(
+def _ask_descriptions(
     job: CommandJob, settings: Settings, options: dict[str, str | None]
 ) -> dict[str, str | None]:
     texts = {name: text for name, text in options.items() if text is not None}
-    silent = job.as_json or job.progress.quiet or not _at_a_terminal()
+    silent = job.as_json or job.progress.quiet or not _is_interactive()
     if not texts and not silent and not (settings.name or settings.description or settings.contact):
         for name, question in _QUESTIONS.items():
             texts[name] = answered(question)
     return {name: " ".join(text.split()) or None for name, text in texts.items()}
 
 
-def _at_a_terminal() -> bool:
+def _is_interactive() -> bool:
     return sys.stdin.isatty()
 
 
-def _write_down(dataset: Dataset, texts: dict[str, str | None]) -> None:
+def _save_descriptions(dataset: Dataset, texts: dict[str, str | None]) -> None:
     changed = msgspec.to_builtins(dataset.settings) | texts
     try:
         settings = msgspec.convert(changed, Settings)
     except msgspec.ValidationError as error:
-        raise UsageError(f"too long to be kept: {error}", "say it in fewer words") from error
+        raise UsageError(f"text too long: {error}", "shorten it") from error
     write_settings(dataset.root, settings)
 
 
 _QUESTIONS = {
-    "name": "Name of the dataset (Enter: that of its folder)",
-    "description": "What is in it, in a sentence (Enter: nothing)",
-    "contact": "How to reach you about it (Enter: nothing)",
+    "name": "Name of the dataset (Enter: name of its folder)",
+    "description": "What does it contain, in a sentence? (Enter: skip)",
+    "contact": "How can people contact you about it? (Enter: skip)",
 }
 
 
 @commands.command(epilog="Example: gleanset status -d my-dataset --json")
 @job_options()
 def status(job: CommandJob) -> Result:
-    """Show how far a dataset has come, and the next command."""
-    from pipeline.status import status as numbers
-    from pipeline.status import status_words
+    """Show the counts of a dataset and the command to run next."""
+    from pipeline.status import readable_status
+    from pipeline.status import status as gather_status
 
     with job.open() as dataset:
-        return numbers(dataset) if job.as_json else status_words(dataset)
+        return gather_status(dataset) if job.as_json else readable_status(dataset)
 
 
 @commands.command(
@@ -177,7 +170,7 @@ def status(job: CommandJob) -> Result:
     "conditions",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Only lines with this value, also within lists: origins.source=bing.",
+    help="Only lines with this value; also searches lists, as in origins.source=bing.",
 )
 @click.option(
     "--format",
@@ -185,24 +178,24 @@ def status(job: CommandJob) -> Result:
     type=click.Choice(("json", "parquet")),
     default="json",
     show_default=True,
-    help="An object a line, or a table with the same columns.",
+    help="JSON Lines, or a Parquet table with the same columns.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Write it there, whole or not at all, instead of printing it.",
+    help="Write to this file (atomically) instead of stdout.",
 )
 def list_(
     job: CommandJob, kind: str, conditions: tuple[str, ...], format_: str, out: Path | None
 ) -> Result | None:
-    """Print one JSON object a line, with every field the catalogue has."""
-    from pipeline.listing import listing, write_lines, write_table
+    """Print the records of one kind as JSON Lines, with every field of the catalogue."""
+    from pipeline.listing import list_records, write_lines, write_table
 
     if out is None and format_ == "parquet":
-        raise UsageError("a Parquet file is not printed", f"name it: --out {kind}.parquet")
+        raise UsageError("Parquet cannot be printed", f"write a file: --out {kind}.parquet")
     with job.open() as dataset:
-        lines = listing(dataset, kind, conditions)
+        lines = list_records(dataset, kind, conditions)
         if out is not None:
             write = write_lines if format_ == "json" else partial(write_table, kind=kind)
             return {"written": write(lines, out=out), "to": str(out)}
@@ -218,7 +211,7 @@ def list_(
     "--into",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="The dataset folder (the same as -d).",
+    help="Dataset folder (the same as -d).",
 )
 @click.option(
     "-o",
@@ -226,16 +219,16 @@ def list_(
     "options",
     multiple=True,
     metavar="SOURCE.KEY=VALUE",
-    help="A setting of a source that wins over the recipe's.",
+    help="Override a source's setting in the recipe.",
 )
 @click.option(
     "--from",
     "start",
     metavar="STAGE",
-    help="Leave out what comes before this stage, such as split.",
+    help="Skip the stages before this one, such as split.",
 )
 @click.option(
-    "--allow-private", is_flag=True, help="Also fetch from this machine and private networks."
+    "--allow-private", is_flag=True, help="Also download from this machine and private networks."
 )
 def run(
     job: CommandJob,
@@ -245,20 +238,21 @@ def run(
     start: str | None,
     allow_private: bool,
 ) -> Result:
-    """Carry out a recipe, stage by stage; run it again to go on where it stopped.
+    """Run a recipe stage by stage; run it again to resume an interrupted one.
 
-    RECIPE is a file, or the name of one that comes with Gleanset (gleanset recipes).
+    RECIPE is a file, or the name of a bundled recipe (see gleanset recipes).
     """
     from gleanset import Dataset
     from labeler.cli_exchange import unreadable_images_error
-    from pipeline.recipe import read_recipe, recipe_at
+    from labeler.splits.split_spec import split_summary
+    from pipeline.recipe import find_recipe, read_recipe
     from pipeline.report import write_report
-    from pipeline.stages import Gathering, Stages, run_recipe
+    from pipeline.stages import RecipeSources, Stages, run_recipe
     from pipeline.status import page_command
 
-    file = recipe_at(recipe)
+    file = find_recipe(recipe)
     chosen = key_values(options, "bing.size=large")
-    sources = Gathering(read_recipe(file), file.parent, job.progress, allow_private, chosen)
+    sources = RecipeSources(read_recipe(file), file.parent, job.progress, allow_private, chosen)
     stages = Stages(sources, job.say)
     root = into or job.root
     result = run_recipe(stages, root, job.say, start=start, simulate=job.simulate, on=job.on)
@@ -266,59 +260,53 @@ def run(
         with Dataset.open(root) as dataset:
             result["report"] = str(write_report(dataset, title=stages.recipe.title))
             result |= page_command(dataset)
-    told = result if job.as_json else _for_a_person(result)
+    shown = result
+    if not job.as_json and "classes" in (split := result.get("split", {})):
+        shown = result | {"split": split_summary(split)}
     exported = result.get("export")
     if isinstance(exported, dict) and exported.get("failed"):
-        raise unreadable_images_error(len(exported["failed"]), told)
-    return told
-
-
-def _for_a_person(result: Result) -> Result:
-    from labeler.splits.split_spec import split_summary
-
-    if "classes" in (told := result.get("split", {})):
-        return result | {"split": split_summary(told)}
-    return result
+        raise unreadable_images_error(len(exported["failed"]), shown)
+    return shown
 
 
 @commands.command(epilog="Example: gleanset recipes memes")
 @job_options(dataset=False)
 @click.argument("name", required=False)
 def recipes(job: CommandJob, name: str | None) -> Result | None:
-    """List the recipes that come with Gleanset, or print one to change and run."""
-    from pipeline.recipe import shipped_recipe, shipped_titles
+    """List the bundled recipes, or print one as a starting point for your own."""
+    from pipeline.recipe import bundled_recipe, bundled_titles
 
     if name is not None:
-        text = shipped_recipe(name).read_text(encoding="utf-8")
+        text = bundled_recipe(name).read_text(encoding="utf-8")
         if job.as_json:
             return {"name": name, "recipe": text}
         job.show(text.rstrip("\n"))
         return None
-    titles = shipped_titles()
+    titles = bundled_titles()
     if job.as_json:
         return {"recipes": titles}
-    for known, title in titles.items():
-        job.tell(f"{known:<20} {title}")
+    for recipe, title in titles.items():
+        job.tell(f"{recipe:<20} {title}")
     return None
 
 
 @commands.command(epilog="Example: gleanset report -d my-dataset")
 @job_options()
-@click.option("--title", help="The title. Default: the dataset's name.")
+@click.option("--title", help="Title of the report. Default: the name of the dataset.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Where to write it. Default: report.html in the dataset.",
+    help="File to write. Default: report.html in the dataset.",
 )
 @click.option(
     "--run",
     "run_id",
     metavar="RUN",
-    help="The training run. Default: the newest.",
+    help="Training run to report on. Default: the latest.",
 )
 def report(job: CommandJob, title: str | None, out: Path | None, run_id: str | None) -> Result:
-    """Write what is in a dataset and how good its model is as one HTML page."""
+    """Write a report on the dataset and its model as one HTML page."""
     from pipeline.report import write_report
 
     with job.open() as dataset:
@@ -332,12 +320,12 @@ def report(job: CommandJob, title: str | None, out: Path | None, run_id: str | N
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("demo"),
     show_default=True,
-    help="Where to build the sample dataset.",
+    help="Folder for the sample dataset.",
 )
 @click.option(
     "--serve",
     is_flag=True,
-    help="Then serve its page at this machine until Ctrl-C, and print the address.",
+    help="Serve its page on this machine until Ctrl-C, and print the address.",
 )
 @click.option(
     "--port",
@@ -345,12 +333,12 @@ def report(job: CommandJob, title: str | None, out: Path | None, run_id: str | N
     default=8000,
     show_default=True,
     envvar="PORT",
-    help="Where --serve listens; else $PORT.",
+    help="Port for --serve ($PORT if set).",
 )
 def demo(job: CommandJob, into: Path, serve: bool, port: int) -> Result | None:
-    """Build, train and judge the bundled sample, offline; print the report's path.
+    """Build the bundled sample dataset and train a model on it, offline; print the report's path.
 
-    With --serve nothing is built anew where its model is there already.
+    With --serve, an existing model is used again.
     """
     from pipeline.demo import run_demo, serve_demo
 
@@ -368,14 +356,14 @@ def demo(job: CommandJob, into: Path, serve: bool, port: int) -> Result | None:
 @job_options(simulate=True, on=True)
 @options_of(EpisodesRequest)
 def episodes(job: CommandJob, request: EpisodesRequest) -> Result | None:
-    """Find the faces of videos while they are decoded, and follow each through its scene.
+    """Detect the faces in videos and track each within its shot.
 
-    Of each face that is followed, its track, the few frames are kept that show it best: large,
-    sharp, and different in pose and mouth. All faces of a track are one stack: one gesture names
-    them (labeler label NAME --stack TRACK). Openings and endings are taken once.
+    For each track, gleanset keeps the few frames that show the face best: large, sharp, and
+    different in pose and expression. The faces of a track are one stack, labelled together
+    (labeler label NAME --stack TRACK). Repeated intros and outros are used once.
 
-    VIDEO is a file, a folder (searched with all below it), a pattern, or the address of a page
-    with a video.
+    VIDEO is a file, a folder (searched recursively), a glob pattern, or the URL of a page with a
+    video.
     """
     from harvest.cli import carry_out
 
@@ -388,12 +376,12 @@ def episodes(job: CommandJob, request: EpisodesRequest) -> Result | None:
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Where to write them. Default: in the dataset.",
+    help="Folder to write to. Default: the dataset.",
 )
 def timeline(job: CommandJob, out: Path | None) -> Result:
-    """Write who is on screen when: a page, timeline.html, and the cut list of each person as CSV.
+    """Write who is on screen when, as a page (timeline.html) and a table (timeline.csv).
 
-    Of the tracks of gleanset episodes: each is who most of it are labelled.
+    It shows the tracks of gleanset episodes; most of its faces decide the class of a track.
     """
     from pipeline.episodes.timeline import write_timelines
 
@@ -402,5 +390,5 @@ def timeline(job: CommandJob, out: Path | None) -> Result:
 
 
 def main() -> NoReturn:
-    """The console script."""
+    """Run the console script."""
     run_main(commands)

@@ -1,4 +1,4 @@
-"""`gleanset verify`, `forget`, `gc`, `merge`, `snapshot`, `restore`: keeping a dataset in order."""
+"""Maintenance commands of `gleanset`, from `verify` to `doctor`."""
 
 from __future__ import annotations
 
@@ -9,54 +9,55 @@ from typing import Annotated
 
 import click
 
-from gleanset.cli import Command, CommandJob, Result, confirmed, gone_option, job_options
+from gleanset.cli import Command, CommandJob, Result, confirmed, job_options
 from gleanset.config import Param
 from gleanset.errors import DoneInPart, MissingComponent, UsageError
 from gleanset.html.words import number
 from gleanset.records import Snapshot
 from gleanset.request import Count, Request, options_of
 
-_CONFLICTS_TOLD = 20
-_UNITS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
+_MAX_PRINTED_CONFLICTS = 20
+_SECONDS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
 @click.command(cls=Command, epilog="Example: gleanset verify --repair -d my-dataset")
 @job_options()
 @click.option(
-    "--repair", is_flag=True, help="Mend what can be; what is damaged is kept beside, in damaged/."
+    "--repair", is_flag=True, help="Repair what can be; damaged files are moved to damaged/."
 )
 def verify(job: CommandJob, repair: bool) -> Result:
-    """Check every file against its hash and every row against its file.
+    """Check every file against its hash and every row of the catalogue against its file.
 
-    What the catalogue contradicts itself in is counted, with examples: rows that point to nothing,
-    faces that are there twice, labels taken from hints that name several classes, and moments that
-    straddle a split. Nothing is changed.
+    Contradictions within the catalogue are counted, with examples: rows that point to nothing,
+    duplicate faces, labels from disputed weak labels, and groups in more than one split. Nothing
+    is changed.
 
-    With --repair a picture that is gone or damaged is taken again from the local file it came from,
-    or else marked as missing, so that its harvest fetches it again. What cannot be read is left
-    alone: it may be sound.
+    With --repair, missing or damaged images are copied again from their local file, or marked as
+    missing, so that their harvest downloads them again. Unreadable files stay as they are.
 
-    The exit code is 3 where something is gone, damaged or cannot be read, and was not mended.
+    The exit code is 3 if missing, damaged or unreadable files remain.
     """
-    from pipeline.maintenance.verify import unsound
-    from pipeline.maintenance.verify import verify as check
+    from pipeline.maintenance.verify import summarize_damage
+    from pipeline.maintenance.verify import verify as verify_dataset
 
     with job.open(rehearse=not repair) as dataset:
-        counts = check(dataset, repair=repair, progress=job.progress)
-    for finding, fix in _FIXES.items():
-        if counts[finding]:
-            job.say(f"{finding}: {fix}")
-    if wrong := unsound(counts):
-        fix = "run again the harvest that they came from" if repair else "gleanset verify --repair"
-        raise DoneInPart(wrong, f"{fix}; a copy elsewhere helps where neither can", counts)
-    return counts
+        counts = verify_dataset(dataset, repair=repair, progress=job.progress)
+    for name, fix in _FIXES.items():
+        if counts[name]:
+            job.say(f"{name.replace('_', ' ')}: {fix}")
+    if damage := summarize_damage(counts):
+        fix = "run the harvest of these images again" if repair else "gleanset verify --repair"
+        raise DoneInPart(damage, f"{fix}, or restore the files from a backup", counts)
+    if job.as_json:
+        return counts
+    return {name: value for name, value in counts.items() if value or name in ("images", "sound")}
 
 
 _FIXES = {
-    "gone_crops": "facecrop run cuts them again",
-    "damaged_crops": "facecrop run cuts them again, once they are put aside (--repair)",
-    "disputed_labels": "labeler accept hints leaves them to you again",
-    "straddling_moments": "labeler split brings them together",
+    "gone_crops": "crop again with facecrop run",
+    "damaged_crops": "move them away with --repair, then crop again with facecrop run",
+    "disputed_labels": "return them to the queue with labeler accept hints",
+    "straddling_moments": "assign each group to one split with labeler split",
 }
 
 
@@ -70,31 +71,31 @@ class ForgetRequest(Request, frozen=True, kw_only=True):
     ] = ()
     origins: Annotated[
         tuple[str, ...],
-        Param("Every image that was found there.", option="--origin", metavar="URL|SOURCE:ID"),
+        Param(
+            "All images from this page, post or source.", option="--origin", metavar="URL|SOURCE:ID"
+        ),
     ] = ()
-    authors: Annotated[
-        tuple[str, ...], Param("Every image by this author.", option="--author")
-    ] = ()
+    authors: Annotated[tuple[str, ...], Param("All images by this author.", option="--author")] = ()
     reports: Annotated[
         tuple[Count, ...],
         Param(
-            "The image that a user of the page asks to be removed; settles the report.",
+            "The image of this removal request; settles the request.",
             option="--report",
             metavar="NUMBER",
         ),
     ] = ()
-    reason: Annotated[str, Param("Kept with the tombstone.", show_default=True)] = "asked to"
-    yes: Annotated[bool, Param("Do not ask.", short="-y")] = False
+    reason: Annotated[str, Param("Reason to record.", show_default=True)] = "asked to"
+    yes: Annotated[bool, Param("Do not ask for confirmation.", short="-y")] = False
 
 
 @click.command(cls=Command, epilog="Example: gleanset forget --author Hokusai -d my-dataset")
 @job_options(simulate=True)
 @options_of(ForgetRequest)
 def forget(job: CommandJob, request: ForgetRequest) -> Result:
-    """Take pictures out of the dataset for good: files, faces, samples and decisions.
+    """Remove images for good: files, faces, samples and decisions.
 
-    Only a tombstone stays, so that no harvest brings them back. This cannot be undone.
-    Export again afterwards: earlier exports and trained models are not touched.
+    A tombstone keeps harvests from downloading them again. This cannot be undone.
+    Earlier exports and trained models are not changed: export and train again.
     """
     from curation.removals import plan_removal, remove_images
 
@@ -107,7 +108,7 @@ def forget(job: CommandJob, request: ForgetRequest) -> Result:
         question = f"Remove {len(plan.images)} images and {plan.samples} samples for good?"
         if not request.yes and not confirmed(question):
             raise UsageError(
-                "nothing was removed", "answer y, give -y, or name less: --simulate shows what"
+                "nothing was removed", "answer y or add --yes; --simulate lists the images"
             )
         remove_images(dataset, plan, request.reason)
         return {"forgotten": plan.result()}
@@ -120,78 +121,79 @@ def forget(job: CommandJob, request: ForgetRequest) -> Result:
     default="1d",
     show_default=True,
     metavar="AGE",
-    help="Spare files that are younger, such as 12h, 1d or 2w.",
+    help="Keep files younger than this, such as 12h, 1d or 2w.",
 )
 def gc(job: CommandJob, older: str) -> Result:
-    """Remove files that no row knows, what killed runs left, and old copies of the catalogue.
+    """Remove unreferenced files, leftovers of killed runs, and old copies of the catalogue.
 
-    The copy made by the last upgrade is kept, however old. With --simulate the paths are shown.
+    The copy made by the last upgrade is always kept. --simulate prints the paths.
     """
-    from pipeline.maintenance.gc import collect
+    from pipeline.maintenance.gc import collect_garbage
 
     age = parse_age(older)
     show = (lambda path: job.show(str(path))) if job.simulate else (lambda path: None)
     with job.open() as dataset:
-        return collect(dataset, age, simulate=job.simulate, show=show)
+        return collect_garbage(dataset, age, simulate=job.simulate, show=show)
 
 
 @click.command(cls=Command, epilog="Example: gleanset merge ../anas-dataset -d my-dataset")
 @job_options(simulate=True)
 @click.argument("other", type=click.Path(path_type=Path, file_okay=False))
 def merge(job: CommandJob, other: Path) -> Result:
-    """Take in another dataset: its pictures, faces, samples, and who decided what and when.
+    """Import another dataset: its images, faces, samples, and decisions with author and time.
 
-    A sample that the two label differently goes back into the queue, with both opinions in
-    its decisions; where only one of the two has decided since they were the same dataset, that
-    counts. Merging the same dataset again adds what is new in it. Nothing is written to OTHER.
-    labeler undo takes back what a merge decided; the pictures, faces and samples that came stay.
+    A sample labelled differently in both returns to the queue and keeps both decisions. If only
+    one side has decided since both were the same dataset, its decision wins. Merging again adds
+    only what is new. OTHER is not changed. labeler undo reverts the decisions of a merge, not
+    the images, faces and samples it added.
     """
-    from pipeline.maintenance.merge import merge as take_in
+    from pipeline.maintenance.merge import merge_dataset
 
     with job.open() as dataset:
-        result, conflicts = take_in(dataset, other, simulate=job.simulate, progress=job.progress)
-    for sample, said in list(conflicts.items())[:_CONFLICTS_TOLD]:
-        job.say(f"labelled differently: {sample} is {said}")
-    if len(conflicts) > _CONFLICTS_TOLD:
-        job.say(f"and {len(conflicts) - _CONFLICTS_TOLD} more")
+        result, conflicts = merge_dataset(
+            dataset, other, simulate=job.simulate, progress=job.progress
+        )
+    for sample, labels in list(conflicts.items())[:_MAX_PRINTED_CONFLICTS]:
+        job.say(f"labelled differently: {sample} is {labels}")
+    if len(conflicts) > _MAX_PRINTED_CONFLICTS:
+        job.say(f"and {len(conflicts) - _MAX_PRINTED_CONFLICTS} more")
     if result["decided"] and not job.simulate:
-        job.say("labeler undo takes back what this merge decided; what it added stays")
+        job.say("to undo the merged labels: labeler undo (images and samples stay)")
     return {"would_merge": result} if job.simulate else result
 
 
 def parse_age(text: str) -> float:
-    """'12h', '1d' or '2w' in seconds. Raises `UsageError`."""
+    """Return seconds for '12h', '1d' or '2w'. Raises `UsageError`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([hdw])", text.strip())
     if match is None:
-        raise UsageError(f"{text!r} is not an age", "write for instance 12h, 1d or 2w")
-    return float(match.group(1)) * _UNITS[match.group(2)]
+        raise UsageError(f"not an age: {text!r}", "use a number and a unit: 12h, 1d or 2w")
+    return float(match.group(1)) * _SECONDS[match.group(2)]
 
 
 @click.command(cls=Command, epilog="Example: gleanset doctor")
 @job_options()
 def doctor(job: CommandJob) -> None:
-    """Say which parts are there on this machine, what each is for, and what mends it.
+    """Check the components on this machine: what works, what each is for, how to fix it.
 
-    Nothing is fetched, started or changed, and no site is asked. The exit code is 6 where a
-    part is missing without which little works.
+    Nothing is downloaded, started or changed, and no site is contacted. The exit code is 6 if a
+    required component is missing.
     """
-    from pipeline.doctor import Component, examine_components
+    from pipeline.doctor import examine_components
 
-    def lines_of(part: Component) -> list[str]:
-        line = f"{'ok' if part.ok else '--'}  {part.name:<10}  {part.there}"
-        return [line] if part.ok else [line, f"    for {part.purpose}", f"    -> {part.hint}"]
-
-    parts = []
-    for part in examine_components(job.root):
-        parts.append(part)
+    components = []
+    for component in examine_components(job.root):
+        components.append(component)
         if not job.as_json:
-            for line in lines_of(part):
-                job.tell(line)
+            mark = "ok" if component.ok else "--"
+            job.tell(f"{mark}  {component.name:<10}  {component.there}")
+            if not component.ok:
+                job.tell(f"    needed for: {component.purpose}")
+                job.tell(f"    hint: {component.hint}")
     if job.as_json:
-        job.show_json({"parts": [asdict(part) for part in parts]})
-    if lacking := [part for part in parts if part.needed and not part.ok]:
-        names = " and ".join(part.name for part in lacking)
-        raise MissingComponent(f"{names}: little works without", lacking[0].hint)
+        job.show_json({"parts": [asdict(component) for component in components]})
+    if missing := [component for component in components if component.needed and not component.ok]:
+        names = ", ".join(component.name for component in missing)
+        raise MissingComponent(f"required component missing: {names}", missing[0].hint)
 
 
 @click.command(
@@ -199,12 +201,12 @@ def doctor(job: CommandJob) -> None:
 )
 @job_options()
 @click.argument("name", required=False)
-@click.option("--note", default="", help="A note to store with it.")
-@click.option("--remove", is_flag=True, help="Remove that snapshot.")
+@click.option("--note", default="", help="A note to store with the snapshot.")
+@click.option("--remove", is_flag=True, help="Remove this snapshot.")
 def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Result | None:
-    """Copy the catalogue under a NAME, or list the snapshots.
+    """Save a copy of the catalogue as NAME, or list the snapshots.
 
-    Images are not copied: gc keeps those that a snapshot names. dataset.toml is not part of it.
+    Images are not copied, but gc keeps those a snapshot needs. dataset.toml is not included.
     """
     from curation.snapshots import create_snapshot
     from gleanset.db.snapshots import Snapshots
@@ -216,49 +218,43 @@ def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Resu
             snapshots.remove(name)
             return {"removed": name}
         if name is not None:
-            return _result(create_snapshot(dataset, name, note))
+            return _snapshot_result(create_snapshot(dataset, name, note))
         if remove or note:
-            raise UsageError("no snapshot was named", "write for instance: gleanset snapshot v1")
+            raise UsageError("no name for the snapshot", "add one: gleanset snapshot v1")
         listed = list(snapshots.iterate())
     if job.as_json:
-        return {"snapshots": [_result(record) for record in listed]}
+        return {"snapshots": [_snapshot_result(record) for record in listed]}
     for record in listed:
         date = record.at[:16].replace("T", " ")
         counts = f"{number(record.images)} images, {number(record.labelled)} labelled"
         job.tell(f"{record.name}  {date} UTC  {counts}  {record.note}".rstrip())
     if not listed:
-        job.tell("no snapshot yet; make one: gleanset snapshot NAME")
+        job.tell("no snapshots; create one: gleanset snapshot NAME")
     return None
 
 
 @click.command(cls=Command, epilog="Example: gleanset restore audited -d my-dataset")
 @job_options(simulate=True)
 @click.argument("name")
-@gone_option(
-    "--settings",
-    what="a snapshot holds no settings",
-    hint="keep copies of dataset.toml yourself, for instance with git",
-)
-@gone_option("--limit", what="nothing is listed", hint="see the counts: gleanset snapshot")
 def restore(job: CommandJob, name: str) -> Result:
-    """Replace the catalogue by a snapshot; the present one is kept as a snapshot first.
+    """Restore the catalogue from a snapshot; the current one is saved as a snapshot first.
 
-    Refused while another program has the dataset open. Images that were forgotten do not come
-    back. To take it back, restore the snapshot it made.
+    Fails while another program has the dataset open. Forgotten images stay forgotten. To undo,
+    restore the snapshot saved first.
     """
     from curation.snapshots import restore_snapshot
     from gleanset.db.snapshots import Snapshots
 
     with job.open() as dataset:
         if job.simulate:
-            return {"would_restore": _result(Snapshots(dataset.root).get(name))}
-        kept = restore_snapshot(dataset, name)
-    return {"restored": name, "before": kept.name, "undo": f"gleanset restore {kept.name}"}
+            return {"would_restore": _snapshot_result(Snapshots(dataset.root).get(name))}
+        saved = restore_snapshot(dataset, name)
+    return {"restored": name, "before": saved.name, "undo": f"gleanset restore {saved.name}"}
 
 
-def _result(snapshot: Snapshot) -> Result:
+def _snapshot_result(snapshot: Snapshot) -> Result:
     fields = asdict(snapshot)
     return {"snapshot": fields.pop("name")} | {k: v for k, v in fields.items() if v != ""}
 
 
-COMMANDS = (verify, forget, gc, merge, snapshot, restore)
+COMMANDS = (doctor, verify, forget, gc, merge, snapshot, restore)

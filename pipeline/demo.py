@@ -1,4 +1,4 @@
-"""`gleanset demo`: the bundled sample, from a search to a judged model and its page, offline."""
+"""`gleanset demo`: the bundled sample, from a search to an evaluated model, offline."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from gleanset.work.progress import Progress
 from pipeline.recipe import bundled, read_recipe
 from pipeline.report import write_report
 from pipeline.sample_site import SampleSite
-from pipeline.stages import Gathering, Stages, run_recipe
+from pipeline.stages import RecipeSources, Stages, run_recipe
 from pipeline.status import page_command
 from webapp.cli import need_web
 
 
 def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict[str, object]:
-    """Serve the sample on loopback, run its recipe on it, write the report; the result."""
+    """Serve the sample site on loopback, run its recipe, and write the report."""
     data = bundled()
     recipes = data / "recipes"
     recipe = read_recipe(recipes / "sample.toml")
     if not has_torch():
-        progress.say("learning with the preset transfer: PyTorch, for networks, is not installed")
+        progress.say("using the preset transfer, because PyTorch is not installed")
         recipe = replace(recipe, train=TrainRequest(preset="transfer"))
     with SampleSite(data / "sample") as site:
-        sources = Gathering(
+        sources = RecipeSources(
             recipe,
             recipes,
             progress,
@@ -43,22 +43,21 @@ def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict
 
 
 def serve_demo(root: Path, port: int, progress: Progress, show: Callable[[str], None]) -> None:
-    """Serve the page of the sample on this machine until Ctrl-C, its model made where it is not
-    there; `show` gets the address.
+    """Serve the page of the sample until Ctrl-C, after `run_demo` if necessary.
+
+    Prints the URL with `show`.
     """
     need_web()
-    # These need what serving needs.
+    # Imported after the check, because they need those packages.
     from webapp.request import ServeRequest
     from webapp.serving import serve_page
 
-    if not _has_model(root):
+    if not (is_dataset(root) and _has_model(root)):
         run_demo(root, progress, progress.say)
-    progress.say(f"pictures to try: {bundled() / 'sample' / 'pictures'}")
+    progress.say(f"images to try: {bundled() / 'sample' / 'pictures'}")
     serve_page(root, ServeRequest(port=port), show, progress)
 
 
 def _has_model(root: Path) -> bool:
-    if not is_dataset(root):
-        return False
     with Dataset.open(root) as dataset:
         return bool(page_command(dataset))

@@ -1,6 +1,6 @@
-"""`gleanset doctor`: which parts are there on this machine, what each is for, what mends it.
+"""`gleanset doctor`: checks of the components on this machine.
 
-Nothing is fetched, started or changed, and no site is asked.
+Nothing is downloaded, started or changed, and no site is contacted.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from gleanset.files.fetch import is_fetched
 from gleanset.installation import install_command, reinstall_command
 from gleanset.plugins import tried_plugins
 
-LEAST_GB = 1.0
-PATIENCE = 1.0
-"""Seconds that a keyring gets to answer: whoever asks for the parts does not want to unlock it."""
+MIN_FREE_GB = 1.0
+KEYRING_TIMEOUT_SECONDS = 1.0
+"""A locked keyring would ask for a password, which a check should not."""
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One part. `there` is what was found, or what is wrong; then `hint` says what helps."""
+    """Result of one check: `there` describes what is installed, or the problem `hint` fixes."""
 
     name: str
     purpose: str
@@ -38,27 +38,27 @@ class Component:
     needed: bool = False
 
 
-Look = Callable[[], str]
-"""What there is, in words. Raises a `GleansetError` where it cannot be used."""
+Check = Callable[[], str]
+"""Describes what is installed. Raises `GleansetError` if it cannot be used."""
 
 
 def examine_components(folder: Path) -> Iterator[Component]:
-    """Yield every part in turn; `folder` is where datasets are to lie."""
-    yield _part("Python", "everything", platform.python_version)
-    yield _part("disk", "originals, crops, runs", lambda: _disk(folder))
-    yield _part("network", "searches and downloads", _network)
-    yield _part("ffmpeg", "harvest frames", _ffmpeg, needed=True)
-    yield _part("drawnface", "facecrop run", _drawnface, needed=True)
-    yield _part("animeface", "facecrop run --detector animeface", _animeface)
-    yield _part("cascade", "facecrop run --detector lbpcascade", _cascade)
-    yield _part("container", "facecrop run --detector animeface-docker", _container)
-    yield _part("google", "harvest keyword --source google", _google)
-    yield _part("flickr", "harvest keyword --source flickr", lambda: _login("flickr.key"))
-    yield _part("pixiv", "harvest keyword --source pixiv", lambda: _login("pixiv.refresh_token"))
+    """Yield the result of every check; `folder` is where datasets will be created."""
+    yield _check("Python", "everything", platform.python_version)
+    yield _check("disk", "originals, crops, runs", lambda: _disk(folder))
+    yield _check("network", "searches and downloads", _network)
+    yield _check("ffmpeg", "harvest frames", _ffmpeg, needed=True)
+    yield _check("drawnface", "facecrop run", lambda: _detector("drawnface"), needed=True)
+    yield _check("animeface", "facecrop run --detector animeface", lambda: _detector("animeface"))
+    yield _check("cascade", "facecrop run --detector lbpcascade", _cascade)
+    yield _check("container", "facecrop run --detector animeface-docker", _container)
+    yield _check("google", "harvest keyword --source google", _google)
+    yield _check("flickr", "harvest keyword --source flickr", lambda: _login("flickr.key"))
+    yield _check("pixiv", "harvest keyword --source pixiv", lambda: _login("pixiv.refresh_token"))
     for extra, purpose, packages in _EXTRAS:
-        yield _part(extra, purpose, _packages(extra, packages))
-    yield _part("window", "labeler", _window)
-    yield _part("training", "baseline", _training)
+        yield _check(extra, purpose, _packages(extra, packages))
+    yield _check("window", "labeler", _window)
+    yield _check("training", "baseline", _training)
     yield from _plugins()
 
 
@@ -66,7 +66,7 @@ _EXTRAS = (
     ("video", "harvest frames ADDRESS", ("yt_dlp",)),
     ("parquet", "harvest urls LIST.parquet, labeler export --format parquet", ("pyarrow",)),
     ("onnx", "baseline export OUT.onnx, --detector hub:NAME", ("onnx", "huggingface_hub")),
-    ("formats", "pictures in HEIC and JPEG XL", ("pillow_heif", "pillow_jxl")),
+    ("formats", "HEIC and JPEG XL images", ("pillow_heif", "pillow_jxl")),
     ("s3", "labeler export s3://BUCKET/PREFIX", ("s3fs",)),
     ("cluster", "--on ray://HOST:PORT", ("ray",)),
     ("litert", "baseline export OUT.tflite", ("litert_torch",)),
@@ -81,15 +81,15 @@ def _plugins() -> Iterator[Component]:
     from harvest.sources import check_source_class
     from labeler.export.formats import FORMATS, check_plugin_format
 
-    tried = (
+    plugins = (
         tried_plugins("sources", SOURCES, check_source_class),
         tried_plugins("detectors", DETECTORS, checked_detector_class),
         tried_plugins("presets", preset_names(), validate_preset_values),
         tried_plugins("exports", FORMATS, check_plugin_format),
     )
-    for plugin, _, error in chain.from_iterable(tried):
+    for plugin, _, error in chain.from_iterable(plugins):
         purpose = PURPOSES[plugin.kind].format(plugin.name)
-        there, hint = (error.what, error.fix) if error else (f"of {plugin.made_by}", "")
+        there, hint = (error.what, error.fix) if error else (f"from {plugin.made_by}", "")
         yield Component(plugin.name, purpose, error is None, there, hint)
 
 
@@ -101,30 +101,30 @@ PURPOSES = {
 }
 
 
-def _part(name: str, purpose: str, look: Look, *, needed: bool = False) -> Component:
+def _check(name: str, purpose: str, check: Check, *, needed: bool = False) -> Component:
     try:
-        return Component(name, purpose, True, look(), needed=needed)
+        return Component(name, purpose, True, check(), needed=needed)
     except GleansetError as error:
         return Component(name, purpose, False, error.what, error.fix, needed)
     except Exception as error:  # a broken installation may raise anything on import
-        what = f"it is broken: {type(error).__name__}: {error}"
+        what = f"broken: {type(error).__name__}: {error}"
         return Component(name, purpose, False, what, reinstall_command(), needed)
 
 
 def _disk(folder: Path) -> str:
-    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not os.access(place, os.W_OK):
-        raise MissingComponent(f"{place} cannot be written", "name another folder with -d")
-    free = shutil.disk_usage(place).free / 1e9
-    if free < LEAST_GB:
-        what = f"only {free:.1f} GB free at {place.absolute()}"
-        raise MissingComponent(what, "free some space, or name a folder on another disk with -d")
-    return f"{free:,.0f} GB free at {place.absolute()}"
+    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(parent, os.W_OK):
+        raise MissingComponent(f"{parent} is not writable", "use another folder: -d DIR")
+    free = shutil.disk_usage(parent).free / 1e9
+    if free < MIN_FREE_GB:
+        what = f"only {free:.1f} GB free at {parent.absolute()}"
+        raise MissingComponent(what, "free some space, or use a folder on another disk: -d DIR")
+    return f"{free:,.0f} GB free at {parent.absolute()}"
 
 
 def _network() -> str:
-    told = [name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
-    return f"as {', '.join(told)} say" if told else "direct, no proxy is set"
+    names = [name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
+    return f"set by {', '.join(names)}" if names else "direct, no proxy"
 
 
 def _ffmpeg() -> str:
@@ -133,34 +133,26 @@ def _ffmpeg() -> str:
     return find_ffmpeg()
 
 
-def _drawnface() -> str:
-    from facecrop.detectors import detector_named
+def _detector(name: str) -> str:
+    from facecrop.detectors import build_detector
 
-    detector_named("drawnface")
-    return "its weights are loaded"
-
-
-def _animeface() -> str:
-    from facecrop.detectors import detector_named
-
-    detector_named("animeface")  # which looks for a drawn face before it is used
-    return "finds a drawn face"
+    build_detector(name)  # loads and tests it
+    return "works"
 
 
 def _cascade() -> str:
     from facecrop.detectors.weights import LBPCASCADE
 
-    here = is_fetched(LBPCASCADE)
-    return "its file is there" if here else "its file (247 kB) is fetched when it is first used"
+    return "downloaded" if is_fetched(LBPCASCADE) else "downloaded on first use (247 kB)"
 
 
 def _container() -> str:
     from facecrop.cli_docker import states
 
-    told = states()
-    if ready := [name for name, state in told.items() if state["state"] == "ready"]:
+    engines = states()
+    if ready := [name for name, state in engines.items() if state["state"] == "ready"]:
         return f"{ready[0]} has the image"
-    name, state = next(iter(told.items()))
+    name, state = next(iter(engines.items()))
     raise MissingComponent(f"{name}: {state['state']}", state["hint"])
 
 
@@ -175,19 +167,19 @@ def _login(secret: str) -> str:
     from harvest.secrets import SecretStore
 
     site = secret.partition(".")[0]
-    if SecretStore(patience=PATIENCE).read(secret) is None:
-        raise MissingComponent("nobody is logged in", f"harvest login {site}")
+    if SecretStore(patience=KEYRING_TIMEOUT_SECONDS).read(secret) is None:
+        raise MissingComponent("not logged in", f"harvest login {site}")
     return "logged in"
 
 
-def _packages(extra: str, names: tuple[str, ...]) -> Look:
-    def look() -> str:
+def _packages(extra: str, names: tuple[str, ...]) -> Check:
+    def check() -> str:
         if missing := [name for name in names if find_spec(name) is None]:
             what = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed"
             raise MissingComponent(what, install_command(extra))
         return "installed"
 
-    return look
+    return check
 
 
 def _window() -> str:
@@ -195,7 +187,7 @@ def _window() -> str:
     from labeler.qt.app import needs_display
 
     needs_display()
-    return "installed, and there is a display"
+    return "installed, with a display"
 
 
 def _training() -> str:

@@ -1,15 +1,14 @@
-"""`gleanset list`: every field the catalogue has, one JSON object a line.
+"""`gleanset list`: records of the catalogue as JSON Lines or Parquet.
 
-The stable way to look inside. Lines come in an order that depends on content alone, so two
-datasets with the same content print the same.
+The order depends on content alone: two datasets with the same content give the same output.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from itertools import islice
 from pathlib import Path
 from types import NoneType, UnionType
@@ -22,7 +21,7 @@ from gleanset.config import did_you_mean
 from gleanset.db.faces import Tracks
 from gleanset.db.images import NOWHERE, OriginSummary
 from gleanset.db.proposals import PresortedSample, Proposal, iter_proposed_samples
-from gleanset.db.proposals import list_clusters as stacks_that_wait
+from gleanset.db.proposals import list_clusters as list_pending_clusters
 from gleanset.db.regions import Quality, QualityMeasures
 from gleanset.db.reports import REMOVAL, STATUSES, Claim, Reports, SimilarImage
 from gleanset.db.runs import LabelIssue, LabelIssues
@@ -50,8 +49,8 @@ Line = dict[str, Any]
 PRESORTED = ("place", "cluster", "outlier")
 VISIT: dict[str, Column] = {"id": "int64", "at": "string", "status": "string"}
 
-GROUP = 5_000
-"""So many rows are a row group of Parquet, and in memory at a time."""
+ROWS_PER_GROUP = 5_000
+"""Rows of a Parquet row group, which are in memory together."""
 
 _JSON = "json"
 _PLAIN = {str: "string", int: "int64", float: "double", bool: "bool"}
@@ -61,7 +60,7 @@ MEASURES = [name for name in Quality._fields if name != "size"]
 def images(dataset: Dataset) -> Iterator[Line]:
     """Yield all images with their origins."""
     for image in dataset.images.iterate():
-        line = _plain(image)
+        line = asdict(image)
         line["phash"] = f"{image.phash:016x}"
         line["origins"] = [_renamed(origin, "key", "source_id") for origin in line["origins"]]
         yield line
@@ -69,8 +68,8 @@ def images(dataset: Dataset) -> Iterator[Line]:
 
 def faces(dataset: Dataset) -> Iterator[Line]:
     """Yield all faces; `landmarks` is a list of [name, x, y]."""
-    for found in dataset.faces.iterate():
-        yield {"image": found.image, **_face(found.face)}
+    for stored in dataset.faces.iterate():
+        yield {"image": stored.image, **_face(stored.face)}
 
 
 def _face(face: Face) -> Line:
@@ -78,12 +77,12 @@ def _face(face: Face) -> Line:
         "detector": face.detector,
         "box": list(face.box),
         "score": face.score,
-        "landmarks": [list(mark) for mark in face.landmarks],
+        "landmarks": [list(landmark) for landmark in face.landmarks],
     }
 
 
 def samples(dataset: Dataset) -> Iterator[Line]:
-    """Yield all samples, those set aside included."""
+    """Yield all samples, including duplicates."""
     yield from _samples(dataset, dataset.samples.iter_by_key())
 
 
@@ -92,7 +91,7 @@ def _samples(dataset: Dataset, samples: Iterable[Sample]) -> Iterator[Line]:
     while page := list(islice(pairs, 500)):
         places = dataset.images.get_origins({sample.image for sample, _ in page})
         for sample, quality in page:
-            line = _renamed(_plain(sample), "key", "id")
+            line = _renamed(asdict(sample), "key", "id")
             line |= {"box": list(sample.box), "phash": f"{sample.phash:016x}", "size": sample.size}
             line |= places.get(sample.image, NOWHERE)._asdict()
             line |= quality._asdict() if quality else dict.fromkeys(MEASURES)
@@ -100,17 +99,17 @@ def _samples(dataset: Dataset, samples: Iterable[Sample]) -> Iterator[Line]:
 
 
 def groups(dataset: Dataset) -> Iterator[Line]:
-    """Duplicate groups with the samples in them."""
-    found: dict[str, list[str]] = {}
+    """Yield duplicate sets with their samples."""
+    keys_by_set: dict[str, list[str]] = {}
     for sample in dataset.samples.iter_by_key():
         if sample.group is not None:
-            found.setdefault(sample.group, []).append(sample.key)
-    for group, members in sorted(found.items()):
-        yield {"group": group, "samples": members, **_files(dataset, members)}
+            keys_by_set.setdefault(sample.group, []).append(sample.key)
+    for name, keys in sorted(keys_by_set.items()):
+        yield {"group": name, "samples": keys, **_files(dataset, keys)}
 
 
 def yields(dataset: Dataset) -> Iterator[Line]:
-    """What each source gave for each keyword, hint or video, and why it gave no more."""
+    """Yield the results of each source for each keyword, weak label or video."""
     for row in dataset.fetches.list_yields():
         line = {"source": row.source, "asked": row.asked or None, "added": row.added}
         yield line | {
@@ -121,57 +120,60 @@ def yields(dataset: Dataset) -> Iterator[Line]:
 
 
 def proposals(dataset: Dataset) -> Iterator[Line]:
-    """What the newest presort proposes: the first class with its confidence, and `others`."""
-    for found in iter_proposed_samples(dataset.db):
-        (label, confidence), *others = found.proposals
-        line = {"sample": found.sample, "status": found.status, "waits": found.waits}
+    """Yield predictions of the latest presort: the top class with its confidence, and `others`."""
+    for row in iter_proposed_samples(dataset.db):
+        (label, confidence), *others = row.proposals
+        line = {"sample": row.sample, "status": row.status, "waits": row.waits}
         line |= {"label": label, "confidence": confidence}
         line["others"] = [other._asdict() for other in others]
-        yield line | {name: getattr(found, name) for name in PRESORTED}
+        yield line | {name: getattr(row, name) for name in PRESORTED}
 
 
-def list_clusters(dataset: Dataset) -> Iterator[Line]:
-    """Look-alikes that wait, as the newest presort put them together, the largest stack first."""
-    for stack in stacks_that_wait(dataset.db):
+def stacks(dataset: Dataset) -> Iterator[Line]:
+    """Yield stacks of unlabelled samples of the latest presort, the largest first."""
+    for stack in list_pending_clusters(dataset.db):
         line = {"stack": stack.id, "size": len(stack.waiting), "decided": stack.decided}
         line |= {"samples": list(stack.waiting), **_files(dataset, stack.waiting)}
         yield line
 
 
 def doubts(dataset: Dataset) -> Iterator[Line]:
-    """Labels that are likely wrong, as `baseline doubts` found them, the clearest first."""
+    """Yield label issues of `baseline doubts`, the largest margin first."""
     yield from _with_file(dataset, (doubt._asdict() for doubt in LabelIssues(dataset.db).iterate()))
 
 
 def confusion(dataset: Dataset) -> Iterator[Line]:
-    """Pictures that the newest run takes for another class, of each split the surest first.
+    """Yield wrong predictions of the latest run by split, the most confident first.
 
-    Those whose label was changed since, or taken back, are left out.
+    Samples whose label has changed since are left out.
     """
     run = dataset.runs.get_latest("baseline")
     if run is not None:
-        yield from _with_file(dataset, _wrong_answers(dataset, run.id))
+        yield from _with_file(dataset, _wrong_predictions(dataset, run.id))
 
 
-def _wrong_answers(dataset: Dataset, run: str) -> Iterator[Line]:
-    # What judges is loaded for this alone.
+def _wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
+    # Imported here because it is slow to load.
     from baseline.evaluation.metrics import list_mistakes
     from baseline.evaluation.outputs import load_outputs, log_softmax
     from baseline.evaluation.run_metrics import read_metrics
 
     folder = dataset.runs_folder / run
-    for split, said in load_outputs(folder).items():
+    for split, outputs in load_outputs(folder).items():
         figures = read_metrics(folder)
-        scores = figures.calibration.apply(said.logits) if figures.calibration else said.logits
-        for slip in list_mistakes(log_softmax(scores), said.y, said.keys, figures.classes):
-            sample = dataset.samples.get(slip.key)
-            if sample is not None and sample.label == slip.true:
-                line = {"sample": slip.key, "label": slip.true, "predicted": slip.predicted}
-                yield line | {"confidence": slip.confidence, "split": split, "run": run}
+        logits = outputs.logits
+        scores = figures.calibration.apply(logits) if figures.calibration else logits
+        mistakes = list_mistakes(log_softmax(scores), outputs.y, outputs.keys, figures.classes)
+        for mistake in mistakes:
+            sample = dataset.samples.get(mistake.key)
+            if sample is not None and sample.label == mistake.true:
+                line = {"sample": mistake.key, "label": mistake.true}
+                line |= {"predicted": mistake.predicted, "split": split, "run": run}
+                yield line | {"confidence": mistake.confidence}
 
 
 def _with_file(dataset: Dataset, lines: Iterator[Line]) -> Iterator[Line]:
-    """Add to lines about a sample the file that it came from, and the picture of it itself."""
+    """Add the original file and the image of the sample to each line."""
     while page := list(islice(lines, 500)):
         files = _files(dataset, [line["sample"] for line in page])
         for line, path, picture in zip(page, files["paths"], files["pictures"], strict=True):
@@ -179,12 +181,12 @@ def _with_file(dataset: Dataset, lines: Iterator[Line]) -> Iterator[Line]:
 
 
 def _files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | None]]:
-    known = dataset.samples.get_images(keys)
-    places = dataset.images.get_origins({sha256 for sha256, _, _ in known.values()})
+    images_by_key = dataset.samples.get_images(keys)
+    places = dataset.images.get_origins({sha256 for sha256, _, _ in images_by_key.values()})
     paths: list[str | None] = []
     pictures: list[str | None] = []
     for key in keys:
-        sha256, kind, detector = known.get(key, ("", "", ""))
+        sha256, kind, detector = images_by_key.get(key, ("", "", ""))
         paths.append(places.get(sha256, NOWHERE).path)
         whole = detector == "whole"
         picture = dataset.image_path(sha256, kind) if whole else dataset.crop_path(key)
@@ -193,21 +195,17 @@ def _files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | None]]
 
 
 def tracks(dataset: Dataset) -> Iterator[Line]:
-    """Yield the faces that were followed through a scene, by video and time; `label` is what most
-    of a track are labelled.
-    """
+    """Yield tracks by video and time; `label` is the class of most of their samples."""
     titles = SplitGroups(dataset.db).list_videos()
     for stored in Tracks(dataset.db).iterate():
-        line = _renamed(_plain(stored.track), "name", "track")
+        line = _renamed(asdict(stored.track), "name", "track")
         line |= {"video": stored.video, "title": titles.get(stored.video), "scene": stored.scene}
         line |= {"label": stored.label, "waiting": len(stored.waiting)}
         yield line | {"samples": list(stored.samples)}
 
 
 def reports(dataset: Dataset) -> Iterator[Line]:
-    """Yield what visitors said of answers, with the reports that claim another class of a face, and
-    what they want removed, with possible copies of that in the dataset.
-    """
+    """Yield reports from the page, with those they contradict and, for removals, the copies."""
     rivals = list_disputed_reports(dataset)
     for status in STATUSES:
         for report in Reports(dataset.db).iterate(status):
@@ -223,34 +221,34 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "images": images,
     "faces": faces,
     "samples": samples,
-    "decisions": lambda dataset: map(_plain, dataset.journal.iterate()),
+    "decisions": lambda dataset: map(asdict, dataset.journal.iterate()),
     "groups": groups,
-    "rejections": lambda dataset: map(_plain, dataset.rejections.iterate()),
+    "rejections": lambda dataset: map(asdict, dataset.rejections.iterate()),
     "yields": yields,
-    "runs": lambda dataset: map(_plain, dataset.runs.iterate()),
+    "runs": lambda dataset: map(asdict, dataset.runs.iterate()),
     "proposals": proposals,
-    "stacks": list_clusters,
+    "stacks": stacks,
     "tracks": tracks,
     "doubts": doubts,
     "confusion": confusion,
-    "snapshots": lambda dataset: map(_plain, Snapshots(dataset.root).iterate()),
+    "snapshots": lambda dataset: map(asdict, Snapshots(dataset.root).iterate()),
     "reports": reports,
     "missed": iter_faceless_images,
 }
 
 
 def _column(hint: Any) -> Column:
-    """Return what a column of values of that type holds."""
+    """Return the column type of a Python type."""
     if get_origin(hint) is UnionType:
-        (hint,) = (one for one in get_args(hint) if one is not NoneType)
+        (hint,) = (type_ for type_ in get_args(hint) if type_ is not NoneType)
     if hint in _PLAIN:
         return _PLAIN[hint]
     if hint is Box:
         return ["int64"]
     inner = get_args(hint)
-    if get_origin(hint) is tuple and (inner[0] in _PLAIN or dataclasses.is_dataclass(inner[0])):
+    if get_origin(hint) is tuple and (inner[0] in _PLAIN or is_dataclass(inner[0])):
         return [_column(inner[0])]
-    return _columns(hint) if dataclasses.is_dataclass(hint) else _JSON
+    return _columns(hint) if is_dataclass(hint) else _JSON
 
 
 def _columns(record: Any, **renamed: str) -> dict[str, Column]:
@@ -312,33 +310,34 @@ def _fields(columns: Mapping[str, Column]) -> Iterator[str]:
 
 
 FIELDS = {kind: list(_fields(columns)) for kind, columns in COLUMNS.items()}
-"""Below `settings` and `result` of a run also anything."""
+"""Field names by kind; runs also have any name below `settings` and `result`."""
 
 
-def listing(dataset: Dataset, kind: str, conditions: tuple[str, ...]) -> Iterator[Line]:
-    """Yield the lines of one kind for which every condition `FIELD=VALUE` holds.
+def list_records(dataset: Dataset, kind: str, conditions: tuple[str, ...]) -> Iterator[Line]:
+    """Yield records of one kind that meet all conditions `FIELD=VALUE`.
 
-    A field inside a list holds when it holds for one of its members. Raises `UsageError`.
+    For a field in a list, one item has to match. Raises `UsageError`.
     """
-    wanted = [_condition(kind, text) for text in conditions]
+    parsed = [_parse_condition(kind, text) for text in conditions]
     for line in KINDS[kind](dataset):
-        if all(value in map(_text, _values(line, path)) for path, value in wanted):
+        if all(value in map(_text, _values(line, path)) for path, value in parsed):
             yield line
 
 
-def _condition(kind: str, text: str) -> tuple[list[str], str]:
+def _parse_condition(kind: str, text: str) -> tuple[list[str], str]:
     match = re.fullmatch(r"([\w.]+)\s*=\s*(.*)", text, re.DOTALL)
     if match is None:
         raise UsageError(
-            f"--where {text!r} is not FIELD=VALUE",
-            f"compare with jq: gleanset list {kind} | jq -c 'select(.FIELD >= 0.8)'",
+            f"--where is not FIELD=VALUE: {text!r}",
+            f"filter with jq: gleanset list {kind} | jq -c 'select(.FIELD >= 0.8)'",
         )
     field, value = match.groups()
-    known = FIELDS[kind]
-    if field not in known and not (kind == "runs" and field.startswith(("settings.", "result."))):
-        hint = did_you_mean(field, known, "did you mean {}? ")
+    fields = FIELDS[kind]
+    if field not in fields and not (kind == "runs" and field.startswith(("settings.", "result."))):
+        guess = did_you_mean(field, fields, "did you mean {}? ")
         raise UsageError(
-            f"--where: {kind} have no field {field!r}", f"{hint}there are: {', '.join(known)}"
+            f"--where: unknown field of {kind}: {field!r}",
+            f"{guess}use one of: {', '.join(fields)}",
         )
     return field.split("."), value
 
@@ -358,25 +357,25 @@ def _text(value: Any) -> str:
 
 
 def write_lines(lines: Iterable[Line], out: Path) -> int:
-    """Write one JSON object a line; return how many."""
+    """Write JSON Lines; return the number of lines."""
     with whole_file(out) as partial, partial.open("w", encoding="utf-8") as file:
         texts = (json.dumps(line, ensure_ascii=False) for line in lines)
         return sum(bool(file.write(f"{text}\n")) for text in texts)
 
 
 def write_table(lines: Iterable[Line], kind: str, out: Path) -> int:
-    """Write a Parquet file, with the same columns whatever the lines hold; return how many.
+    """Write a Parquet file whose columns depend on `kind` alone; return the number of rows.
 
-    What has no type of its own (landmarks, settings and results of runs) is text in JSON.
-    Raises `MissingComponent`.
+    Columns of mixed types (landmarks, settings and results of runs) are JSON texts. Raises
+    `MissingComponent`.
     """
     columns = COLUMNS[kind]
     packed = [name for name, column in columns.items() if column == _JSON]
     types = {name: "string" if name in packed else column for name, column in columns.items()}
     number = 0
     with whole_file(out) as partial, parquet_file(partial, types) as write:
-        rest = iter(lines)
-        while rows := list(islice(rest, GROUP)):
+        remaining = iter(lines)
+        while rows := list(islice(remaining, ROWS_PER_GROUP)):
             write([_packed(row, packed) for row in rows])
             number += len(rows)
     return number
@@ -388,7 +387,3 @@ def _packed(line: Line, names: Sequence[str]) -> Mapping[str, object]:
 
 def _renamed(line: Line, old: str, new: str) -> Line:
     return {new if name == old else name: value for name, value in line.items()}
-
-
-def _plain(record: Any) -> Line:
-    return dataclasses.asdict(record)

@@ -1,4 +1,4 @@
-"""A recipe: a TOML file that describes a whole dataset from sources to training preset."""
+"""Recipes: TOML files that describe a dataset from its sources to its training."""
 
 from __future__ import annotations
 
@@ -22,44 +22,44 @@ from labeler.balance import BalanceSettings
 from labeler.export.options import ExportOptions
 from pipeline.episodes.request import EpisodesRequest
 
-OWN_PLACES = {"images", "crops", "cache", "runs", "damaged", "dataset.toml", "catalog.sqlite"}
-"""What a dataset folder holds besides exports."""
-BLANK = "CHANGE ME"
-"""How a text begins that the person has to replace; a recipe with one is not carried out."""
+RESERVED_NAMES = {"images", "crops", "cache", "runs", "damaged", "dataset.toml", "catalog.sqlite"}
+"""Files and folders in a dataset that an export must not use."""
+PLACEHOLDER = "CHANGE ME"
+"""Prefix of texts that the user has to replace before the recipe can run."""
 
 
 class ExportPart(ExportOptions, frozen=True, kw_only=True):
-    """`[export]`: for other tools, below the dataset folder; the options of `labeler export`."""
+    """`[export]`: options of `labeler export`, and a folder inside the dataset."""
 
     to: str = "exports/imagefolder"
 
     def target(self, root: Path) -> Path:
-        """Return where to export in the dataset at `root`.
+        """Return the folder to export to in the dataset at `root`.
 
-        Raises `UsageError` for any other place.
+        Raises `UsageError` for a folder outside it or in use by the dataset.
         """
-        place = Path(os.path.normpath(self.to))
-        if leads_out(str(place)) or not place.parts:
+        folder = Path(os.path.normpath(self.to))
+        if leads_out(str(folder)) or not folder.parts:
             raise UsageError(
-                f"export.to = {self.to!r} leads out of the dataset",
-                'name a folder in it, such as to = "exports/imagefolder"; for another place '
-                "leave [export] out and run: labeler export OUT",
+                f"export.to is outside the dataset: {self.to!r}",
+                'use a folder inside, such as to = "exports/imagefolder"; to export elsewhere, '
+                "remove [export] and run: labeler export OUT",
             )
-        if place.parts[0].casefold() in OWN_PLACES or (root / place.parts[0]).is_file():
+        if folder.parts[0].casefold() in RESERVED_NAMES or (root / folder.parts[0]).is_file():
             raise UsageError(
-                f"export.to = {self.to!r}: the dataset keeps its own files there",
-                'write to = "exports/imagefolder"',
+                f"export.to is used by the dataset: {self.to!r}",
+                'use to = "exports/imagefolder"',
             )
-        return root / place
+        return root / folder
 
     def options(self) -> ExportOptions:
-        """Return the same, as the exporter takes them."""
+        """Return the options without `to`."""
         names = ExportOptions.__struct_fields__
         return ExportOptions(**{name: getattr(self, name) for name in names})
 
 
 class Recipe(TomlTable, frozen=True):
-    """A whole recipe. Parts that are absent are not carried out, but for `crop`."""
+    """A whole recipe; stages without a table are skipped, except cropping."""
 
     title: str
     folder: list[FolderRequest] = msgspec.field(default_factory=list)
@@ -81,7 +81,7 @@ class Recipe(TomlTable, frozen=True):
 def read_recipe(path: Path) -> Recipe:
     """Read and check a recipe.
 
-    Raises `RecipeError` naming key, line and what was meant, or what is still to be filled in.
+    Raises `RecipeError` with key and line, also for placeholders that are left.
     """
     recipe = read_toml(path, Recipe)
     _check_filled_in(path)
@@ -91,32 +91,27 @@ def read_recipe(path: Path) -> Recipe:
 def _check_filled_in(path: Path) -> None:
     text = path.read_text(encoding="utf-8-sig")
     lines = [line.partition("#")[0] for line in text.splitlines()]
-    blanks = [one for one in _texts(tomllib.loads(text)) if one.startswith(BLANK)]
-    if blanks:
-        at = next(n for n, line in enumerate(lines, start=1) if BLANK in line)
-        told = "; ".join(dict.fromkeys(blanks))
-        raise RecipeError(f"{path}, line {at}: to be filled in by you: {told!r}", _fix(path))
-
-
-def _fix(path: Path) -> str:
-    if path.resolve().parent != bundled() / "recipes":
-        return "write your own there (the recipe's first lines say what), and run it again"
-    # What comes with the program is shared, and goes with the next version.
-    return f"make a copy (gleanset recipes {path.stem} > my-{path.stem}.toml) and fill that in"
+    values = [value for value in _texts(tomllib.loads(text)) if value.startswith(PLACEHOLDER)]
+    if values:
+        number = next(n for n, line in enumerate(lines, start=1) if PLACEHOLDER in line)
+        unfilled = "; ".join(dict.fromkeys(values))
+        fix = "replace it (see the first lines of the recipe), and run the recipe again"
+        if path.resolve().parent == bundled() / "recipes":
+            name = path.stem  # an upgrade would overwrite changes to the bundled file
+            fix = f"edit a copy: gleanset recipes {name} > my-{name}.toml"
+        raise RecipeError(f"{path}, line {number}: not filled in: {unfilled!r}", fix)
 
 
 def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from _texts(one)
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def bundled() -> Path:
-    """Return the `datasets` folder: beside the rooms in a checkout, inside `pipeline` in a
-    wheel.
-    """
+    """Return the `datasets` folder of a checkout or a wheel."""
     here = Path(__file__).resolve().parent
     for folder in (here / "datasets", here.parent / "datasets"):
         if (folder / "sample").is_dir():
@@ -127,29 +122,29 @@ def bundled() -> Path:
     )
 
 
-def shipped_recipes() -> dict[str, Path]:
-    """Return the recipes that come with Gleanset, by name."""
+def bundled_recipes() -> dict[str, Path]:
+    """Return the bundled recipes by name."""
     return {path.stem: path for path in sorted((bundled() / "recipes").glob("*.toml"))}
 
 
-def shipped_titles() -> dict[str, str]:
-    """Return the titles of these recipes, by name."""
+def bundled_titles() -> dict[str, str]:
+    """Return the titles of the bundled recipes by name."""
     return {
         name: tomllib.loads(path.read_text(encoding="utf-8"))["title"]
-        for name, path in shipped_recipes().items()
+        for name, path in bundled_recipes().items()
     }
 
 
-def shipped_recipe(name: str) -> Path:
-    """One of them. Raises `UsageError` with the names there are."""
-    known = shipped_recipes()
-    if name not in known:
-        guess = did_you_mean(name, known, "did you mean {}? ")
-        raise UsageError(f"no recipe is called {name!r}", f"{guess}there are: {', '.join(known)}")
-    return known[name]
+def bundled_recipe(name: str) -> Path:
+    """Return a bundled recipe. Raises `UsageError` for an unknown name."""
+    recipes = bundled_recipes()
+    if name not in recipes:
+        guess = did_you_mean(name, recipes, "did you mean {}? ")
+        raise UsageError(f"unknown recipe: {name!r}", f"{guess}use one of: {', '.join(recipes)}")
+    return recipes[name]
 
 
-def recipe_at(named: Path) -> Path:
-    """Return a recipe by its path, or by the name of one that comes with Gleanset."""
-    is_name = named.name == str(named) and not named.suffix
-    return shipped_recipe(named.name) if is_name and not named.exists() else named
+def find_recipe(path: Path) -> Path:
+    """Return the path of a recipe file or a bundled recipe."""
+    is_name = path.name == str(path) and not path.suffix
+    return bundled_recipe(path.name) if is_name and not path.exists() else path

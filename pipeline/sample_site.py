@@ -1,12 +1,11 @@
-"""A local site with an image search, two picture hosts, and the usual misbehaviour.
+"""A local site with an image search, two image hosts, and typical faults.
 
     with SampleSite(Path("datasets/sample")) as site:
         harvest.run("bing", endpoint=site.address)
 
-It listens on loopback only, on port 8427 or, when that is taken, one the system picks. Its answers
-have the shape of Bing's `/images/async` fragment, on which three independent readers of the real
-site agree: `ul.dgControl_list > li > div.iuscp > div.imgpt > a.iusc[m]`, with an `infopt` block
-beside. What it answers to each keyword stands in `site.json`:
+It listens on loopback, on port 8427 if that is free. Responses have the structure of Bing's
+`/images/async`, on which three independent parsers agree: `ul.dgControl_list > li > div.iuscp >
+div.imgpt > a.iusc[m]`, next to an `infopt` block. `site.json` has the results by keyword:
 
 {"results": {"hana": [{"picture": "0a….jpg", "path": "/host-a/…", "title": …, "page": …,
                        "author": …, "variant": "plain", "fault": "none"}, …], …}}
@@ -31,16 +30,16 @@ from PIL import Image
 FILE = "site.json"
 
 VARIANTS = ("plain", "resized", "reencoded")
-"""As on disk; half as wide; the same size in a coarser JPEG."""
+"""The file itself; half the width; a JPEG of lower quality."""
 
 FAULTS = ("none", "missing", "forbidden", "page", "empty", "cut", "dropped")
-"""404; 403; a web page named .jpg; zero bytes; half the file, honestly announced as that;
-half the file, announced as the whole."""
+"""404; 403; a web page named .jpg; an empty file; a truncated file with its true length; a
+truncated file with the full length."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """One line of a search answer. `path` may carry a query; `page` is the post's address."""
+    """A search result; `path` may have a query, `page` is the URL of the post."""
 
     picture: str
     path: str
@@ -56,7 +55,9 @@ SiteListing = dict[str, list[SearchResult]]
 
 def to_json(listing: SiteListing) -> str:
     """Return the text of `site.json`."""
-    results = {keyword: [asdict(result) for result in found] for keyword, found in listing.items()}
+    results = {
+        keyword: [asdict(result) for result in entries] for keyword, entries in listing.items()
+    }
     return json.dumps({"results": results}, indent=1) + "\n"
 
 
@@ -65,7 +66,8 @@ def read_listing(folder: Path) -> SiteListing:
     text = (folder / FILE).read_text(encoding="utf-8")
     results: dict[str, list[dict[str, str]]] = json.loads(text)["results"]
     return {
-        keyword: [SearchResult(**result) for result in found] for keyword, found in results.items()
+        keyword: [SearchResult(**entry) for entry in entries]
+        for keyword, entries in results.items()
     }
 
 
@@ -81,8 +83,8 @@ _ROW = """<li data-idx="{index}"><div class="iuscp isv"><div class="imgpt">\
 </ul></div></div></div></div></li>"""
 
 
-def page_of(results: list[SearchResult], first: int, count: int) -> tuple[int, list[SearchResult]]:
-    """Return the index and results of a page; past the end it is the last page again."""
+def paginate(results: list[SearchResult], first: int, count: int) -> tuple[int, list[SearchResult]]:
+    """Return the index and results of a page; past the end, the last page (as Bing does)."""
     size = max(1, min(count, PAGE_SIZE))
     start = max(0, first - 1)
     if start >= len(results):
@@ -91,10 +93,10 @@ def page_of(results: list[SearchResult], first: int, count: int) -> tuple[int, l
 
 
 def search_page(query: str, results: list[SearchResult], first: int, count: int, base: str) -> str:
-    """Return the HTML fragment; `base` (`http://127.0.0.1:8900`) starts all addresses in it."""
+    """Return the HTML fragment; all URLs start with `base`."""
     if not results:
         return f'<div class="no_results">There are no results for <b>{escape(query)}</b></div>'
-    start, page = page_of(results, first, count)
+    start, page = paginate(results, first, count)
     rows = "".join(_row(result, start + i, base) for i, result in enumerate(page))
     return (
         f'<div class="dgControl hover" data-nextpage="{start + len(page) + 1}">'
@@ -109,24 +111,24 @@ def picture_id(result: SearchResult) -> str:
 
 def _row(result: SearchResult, index: int, base: str) -> str:
     width, height = (320, 180) if result.variant == "resized" else (640, 360)
-    known = _m(result, base)
-    link = {"view": "detailV2", "mediaurl": known["murl"], "expw": width, "exph": height}
+    metadata = _metadata(result, base)
+    link = {"view": "detailV2", "mediaurl": metadata["murl"], "expw": width, "exph": height}
     return _ROW.format(
         index=index + 1,
-        m=_attribute(known),
-        mad=_attribute({"turl": known["turl"], "maw": "320", "mah": "180"}),
+        m=_attribute(metadata),
+        mad=_attribute({"turl": metadata["turl"], "maw": "320", "mah": "180"}),
         href=escape(f"/images/search?{urlencode(link)}"),
-        thumb=escape(known["turl"]),
+        thumb=escape(metadata["turl"]),
         title=escape(result.title),
-        page=escape(known["purl"]),
+        page=escape(metadata["purl"]),
         host=escape(urlsplit(result.path).path.split("/")[1] + ".example"),
         width=width,
         height=height,
     )
 
 
-def _m(result: SearchResult, base: str) -> dict[str, str]:
-    """Return what the `m` attribute holds; Bing marks the query's words with U+E000 and U+E001."""
+def _metadata(result: SearchResult, base: str) -> dict[str, str]:
+    """Return the `m` attribute; Bing marks words of the query with U+E000 and U+E001."""
     key = picture_id(result)
     words = result.title.split(" ", 1)
     title = f"\ue000{words[0]}\ue001 {words[1]}" if int(key[0], 16) % 3 == 0 else result.title
@@ -148,15 +150,15 @@ def _attribute(values: dict[str, str]) -> str:
 
 
 PORT = 8427
-"""Taken when it is free: the same addresses at every run, so that what was fetched is known."""
+"""A fixed port, so that another run knows the URLs that it downloaded before."""
 
 _HTML = "text/html; charset=utf-8"
 _JPEG = "image/jpeg"
 
 
 @dataclass(frozen=True, slots=True)
-class SiteAnswer:
-    """A response. `announced` is its Content-Length where that is a lie."""
+class SiteResponse:
+    """A response; `announced` is its Content-Length if that differs from the body."""
 
     status: int
     kind: str
@@ -170,10 +172,10 @@ class SampleSite:
     def __init__(self, folder: Path) -> None:
         self._pictures = folder / "pictures"
         self._listing = read_listing(folder)
-        found = [result for results in self._listing.values() for result in results]
-        self._by_path = {urlsplit(result.path).path: result for result in found}
-        self._by_page = {result.page: result for result in found}
-        self._by_id = {picture_id(result): result for result in found}
+        entries = [result for results in self._listing.values() for result in results]
+        self._by_path = {urlsplit(result.path).path: result for result in entries}
+        self._by_page = {result.page: result for result in entries}
+        self._by_id = {picture_id(result): result for result in entries}
         self.hits: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._server = _Server(self)
@@ -185,7 +187,7 @@ class SampleSite:
 
     @property
     def address(self) -> str:
-        """Scheme, host and port, without a slash at the end."""
+        """Base URL without a trailing slash."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> SampleSite:
@@ -195,15 +197,15 @@ class SampleSite:
         self.close()
 
     def close(self) -> None:
-        """Stop listening. Closing twice does no harm."""
+        """Stop the server; may be called twice."""
         if self._open:
             self._open = False
             self._server.shutdown()
             self._server.server_close()
             self._thread.join()
 
-    def answer(self, target: str, base: str) -> SiteAnswer:
-        """Return the response to a request's path and query; `base` is how the client calls us."""
+    def answer(self, target: str, base: str) -> SiteResponse:
+        """Return the response to a path with query; `base` is the client's base URL."""
         path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
         with self._lock:
             self.hits[path] += 1
@@ -217,35 +219,37 @@ class SampleSite:
             return self._picture(self._by_path[path])
         return _not_found()
 
-    def _search(self, query: dict[str, list[str]], base: str) -> SiteAnswer:
-        asked = query.get("q", [""])[0]
-        words = asked.lower().split()
+    def _search(self, query: dict[str, list[str]], base: str) -> SiteResponse:
+        keyword = query.get("q", [""])[0]
+        words = keyword.lower().split()
         results = next((self._listing[word] for word in words if word in self._listing), [])
         first, count = _number(query, "first", 1), _number(query, "count", PAGE_SIZE)
-        return SiteAnswer(200, _HTML, search_page(asked, results, first, count, base).encode())
+        return SiteResponse(200, _HTML, search_page(keyword, results, first, count, base).encode())
 
-    def _picture(self, result: SearchResult) -> SiteAnswer:
-        body = _varied(self._pictures / result.picture, result.variant)
+    def _picture(self, result: SearchResult) -> SiteResponse:
+        body = _render_variant(self._pictures / result.picture, result.variant)
         half = body[: len(body) // 2]
         match result.fault:
             case "missing":
                 return _not_found()
             case "forbidden":
-                return SiteAnswer(403, _HTML, b"<html><body><h1>403 Forbidden</h1></body></html>")
+                return SiteResponse(403, _HTML, b"<html><body><h1>403 Forbidden</h1></body></html>")
             case "page":
-                return SiteAnswer(200, _HTML, b"<!DOCTYPE html><html><body>Moved.</body></html>")
+                return SiteResponse(200, _HTML, b"<!DOCTYPE html><html><body>Moved.</body></html>")
             case "empty":
-                return SiteAnswer(200, _JPEG, b"")
+                return SiteResponse(200, _JPEG, b"")
             case "cut":
-                return SiteAnswer(200, _JPEG, half)
+                return SiteResponse(200, _JPEG, half)
             case "dropped":
-                return SiteAnswer(200, _JPEG, half, announced=len(body))
-        return SiteAnswer(200, _JPEG, body)
+                return SiteResponse(200, _JPEG, half, announced=len(body))
+        return SiteResponse(200, _JPEG, body)
 
-    def _thumbnail(self, key: str) -> SiteAnswer:
+    def _thumbnail(self, key: str) -> SiteResponse:
         if key not in self._by_id:
             return _not_found()
-        return SiteAnswer(200, _JPEG, _varied(self._pictures / self._by_id[key].picture, "resized"))
+        return SiteResponse(
+            200, _JPEG, _render_variant(self._pictures / self._by_id[key].picture, "resized")
+        )
 
 
 class _Server(ThreadingHTTPServer):
@@ -257,7 +261,7 @@ class _Server(ThreadingHTTPServer):
             super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing."""
+        """Do not log."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -265,8 +269,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer one request."""
-        own = self.server.site.address.removeprefix("http://")
-        answer = self.server.site.answer(self.path, f"http://{self.headers.get('Host', own)}")
+        default_host = self.server.site.address.removeprefix("http://")
+        answer = self.server.site.answer(
+            self.path, f"http://{self.headers.get('Host', default_host)}"
+        )
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
         length = len(answer.body) if answer.announced is None else answer.announced
@@ -275,31 +281,31 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as inherited
-        """Say nothing."""
+        """Do not log."""
 
 
-def _varied(path: Path, variant: str) -> bytes:
-    """Return the file's bytes, or a smaller or coarser JPEG of the same picture."""
+def _render_variant(path: Path, variant: str) -> bytes:
+    """Return the file's bytes, or a smaller or lower-quality JPEG."""
     if variant == "plain":
         return path.read_bytes()
     with Image.open(path) as opened:
-        smaller = variant == "resized"
-        picture = opened.resize((320, 180), Image.Resampling.LANCZOS) if smaller else opened
-        target = BytesIO()
-        picture.save(target, "JPEG", quality=85 if smaller else 60)
-    return target.getvalue()
+        is_resized = variant == "resized"
+        image = opened.resize((320, 180), Image.Resampling.LANCZOS) if is_resized else opened
+        buffer = BytesIO()
+        image.save(buffer, "JPEG", quality=85 if is_resized else 60)
+    return buffer.getvalue()
 
 
-def _page(result: SearchResult) -> SiteAnswer:
+def _page(result: SearchResult) -> SiteResponse:
     text = (
         f"<!DOCTYPE html><html><head><title>{escape(result.title)}</title></head>"
         f'<body><p>by {escape(result.author)}</p><img src="{escape(result.path)}"/></body></html>'
     )
-    return SiteAnswer(200, _HTML, text.encode())
+    return SiteResponse(200, _HTML, text.encode())
 
 
-def _not_found() -> SiteAnswer:
-    return SiteAnswer(404, _HTML, b"<html><body><h1>404 Not Found</h1></body></html>")
+def _not_found() -> SiteResponse:
+    return SiteResponse(404, _HTML, b"<html><body><h1>404 Not Found</h1></body></html>")
 
 
 def _number(query: dict[str, list[str]], name: str, default: int) -> int:

@@ -1,4 +1,4 @@
-"""Carrying out a recipe, stage by stage. Every stage finds for itself what is done already."""
+"""Running a recipe stage by stage; each stage skips what is done already."""
 
 from __future__ import annotations
 
@@ -38,29 +38,26 @@ RUN_ID = re.compile(r"\d{8}-\d{6}-.+")
 
 @dataclass(frozen=True)
 class Stages:
-    """The stages of a recipe: its `sources`, and what is done with what they brought.
+    """The stages of a recipe, from its sources to training. `say` prints notes for the user."""
 
-    `say` gets what a person should know at once.
-    """
-
-    sources: Gathering
+    sources: RecipeSources
     say: Callable[[str], None] = lambda line: None
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe that is carried out."""
+        """The recipe."""
         return self.sources.recipe
 
     @property
     def progress(self) -> Progress:
-        """Told by every stage how far it is."""
+        """Progress of all stages."""
         return self.sources.progress
 
     def __iter__(self) -> Iterator[Stage]:
-        yield from _told_apart(self.sources)
-        yield from self._following()
+        yield from _number_equal_names(self.sources)
+        yield from self._after_sources()
 
-    def _following(self) -> Iterator[Stage]:
+    def _after_sources(self) -> Iterator[Stage]:
         yield "faces", self._faces
         recipe = self.recipe
         if recipe.dedup:
@@ -77,25 +74,25 @@ class Stages:
             yield "train", partial(self._train, recipe.train)
 
     def checked(self, root: Path, start: str | None = None) -> list[Stage]:
-        """Return all stages, or those from `start` on, when they can be carried out at `root`.
+        """Check the recipe and return its stages, or those from `start` on.
 
-        Sources that are not asked are not looked at: their folders and sites may be gone. Raises
-        what is wrong with names and values, all of it at once.
+        With `start`, sources are not checked, as their folders and sites may be gone. Raises all
+        errors together.
         """
-        sources = [] if start else self.sources.checks(root)
-        raise_found([*self._checks_of_what_follows(root), *sources])
+        source_checks = [] if start else self.sources.checks(root)
+        run_checks([*self._checks_after_sources(root), *source_checks])
         if start is None:
             return list(self)
-        following = list(self._following())
-        names = [name for name, _ in following]
+        stages = list(self._after_sources())
+        names = [name for name, _ in stages]
         if start not in names:
             raise UsageError(
-                f"after its sources the recipe has no stage {start!r}",
-                f"there are: {', '.join(names)}",
+                f"unknown stage: {start!r}",
+                f"use one of: {', '.join(names)}",
             )
-        return following[names.index(start) :]
+        return stages[names.index(start) :]
 
-    def _checks_of_what_follows(self, root: Path) -> Iterator[Check]:
+    def _checks_after_sources(self, root: Path) -> Iterator[Check]:
         recipe = self.recipe
         if recipe.split:
             yield partial(SplitSpec.from_settings, recipe.split)
@@ -109,11 +106,11 @@ class Stages:
             yield partial(_check_packages, recipe.train)
         if recipe.web and recipe.web.run and not RUN_ID.fullmatch(recipe.web.run):
             yield partial(check_preset, recipe.web.run)
-        # Built, because only the detector itself knows which thresholds make sense.
+        # Built, because only the detector can check its settings.
         yield lambda: FaceSearch().spec(recipe.crop).build()
 
     def _faces(self, dataset: Dataset) -> Result:
-        # Frames of episodes have been searched.
+        # Frames of episodes were searched while they were sampled.
         search = FaceSearch(new=bool(self.recipe.episodes))
         return search.run(dataset, self.progress, self.recipe.crop)
 
@@ -138,8 +135,8 @@ class Stages:
         )
 
 
-def raise_found(checks: Iterable[Check]) -> None:
-    """Make all checks, then raise what they found: one error as it is, several as one."""
+def run_checks(checks: Iterable[Check]) -> None:
+    """Run all checks; raise a single error as it is, several as one `RecipeError`."""
     errors: list[GleansetError] = []
     for check in checks:
         try:
@@ -150,18 +147,18 @@ def raise_found(checks: Iterable[Check]) -> None:
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        told = [f"  {error.what}; {error.fix}".rstrip("; ") for error in errors]
-        raise RecipeError("\n".join(("the recipe cannot be carried out:", *told)), "fix them all")
+        lines = [f"  {error.what}; {error.fix}".rstrip("; ") for error in errors]
+        raise RecipeError("\n".join(("errors in the recipe:", *lines)), "fix them all")
 
 
 def _check_split(recipe: Recipe, root: Path) -> None:
     parts = {"balance": recipe.balance, "export": recipe.export, "train": recipe.train}
-    needing = [f"[{name}]" for name, part in parts.items() if part]
-    if recipe.split or not needing or _has_split(root):
+    dependent = [f"[{name}]" for name, part in parts.items() if part]
+    if recipe.split or not dependent or _has_split(root):
         return
     raise UsageError(
-        f"{', '.join(needing)} of the recipe: there is no [split], and the dataset has none yet",
-        'write [split] into the recipe, for instance with ratio = "8:1:1"',
+        f"no [split] in the recipe, needed for {', '.join(dependent)}",
+        'add [split] to the recipe, for instance with ratio = "8:1:1"',
     )
 
 
@@ -176,22 +173,22 @@ def _has_split(root: Path) -> bool:
         return next(dataset.samples.iter_in_splits(), None) is not None
 
 
-def _told_apart(stages: Iterable[Stage]) -> Iterator[Stage]:
-    seen: Counter[str] = Counter()
+def _number_equal_names(stages: Iterable[Stage]) -> Iterator[Stage]:
+    counts: Counter[str] = Counter()
     for name, stage in stages:
-        seen[name] += 1
-        yield (name if seen[name] == 1 else f"{name} ({seen[name]})"), stage
+        counts[name] += 1
+        yield (name if counts[name] == 1 else f"{name} ({counts[name]})"), stage
 
 
 def accept_hints(dataset: Dataset) -> Result:
-    """Return the stage that labels what nobody could object to."""
+    """Accept weak labels; return the counts."""
     plan = plan_hints(dataset)
     apply_hints(dataset, plan)
     return plan.result()
 
 
 def split(part: SplitSettings, dataset: Dataset, *, progress: Progress | None = None) -> Result:
-    """Return the stage that assigns train, val and test, and keeps copies on one side."""
+    """Assign train, val and test after a search for copies; return the counts."""
     copies = DuplicateFinder(dataset, progress=progress).search_labelled()
     plan = plan_split(dataset, part)
     apply_split(dataset, plan)
@@ -199,7 +196,7 @@ def split(part: SplitSettings, dataset: Dataset, *, progress: Progress | None = 
 
 
 def balance(part: BalanceSettings, dataset: Dataset) -> Result:
-    """Return the stage that lets the classes of train count alike."""
+    """Balance the classes of train; return the counts."""
     plan = plan_balance(dataset, part)
     apply_balance(dataset, plan)
     return plan.result()
@@ -214,12 +211,11 @@ def run_recipe(
     simulate: bool = False,
     on: str | None = None,
 ) -> Result:
-    """Carry out all stages on the dataset at `root`, which is made when it is not there.
+    """Run all stages on the dataset at `root`, creating it if necessary; return all results.
 
-    The result maps each stage to its own. With `start` what comes before that stage is left out,
-    and there must be a dataset. After an incomplete search the other stages are carried out all
-    the same; then `Incomplete` is raised with the results. With `simulate` the stages are only
-    checked and named. Heavy work runs `on` that place, whatever recipe and dataset say.
+    `start` skips the stages before it and needs an existing dataset. `simulate` only checks and
+    lists the stages. `on` overrides where heavy work runs. After an incomplete search the other
+    stages still run, then `Incomplete` is raised with the results.
     """
     todo = stages.checked(root, start)
     if simulate:
@@ -237,7 +233,7 @@ def run_recipe(
         if place := on or (recipe.work and recipe.work.on):
             dataset.work_on(place)
         if recipe.web and not add_web(root, recipe.web):
-            say("[web]: dataset.toml has one of its own, which stays (docs/recipes.md)")
+            say("[web] of the recipe is ignored: dataset.toml already has [web] (docs/recipes.md)")
         for number, (name, stage) in enumerate(todo, start=1):
             say(f"[{number}/{len(todo)}] {name}")
             try:
@@ -254,14 +250,14 @@ Result = dict[str, object]
 Stage = tuple[str, Callable[[Dataset], Result]]
 Check = Callable[[], object]
 Source = FolderRequest | UrlsRequest | KeywordRequest | FramesRequest | EpisodesRequest
-_NAMED = 3
+_MAX_LISTED_NAMES = 3
 
 
 @dataclass(frozen=True)
-class Gathering:
-    """The sources of a recipe as stages. `here` is where its paths start.
+class RecipeSources:
+    """The sources of a recipe as stages; its paths are relative to `here`.
 
-    `options` are those of `-o source.key=value`; they win over the recipe's own.
+    `options` (`-o source.key=value`) win over those of the recipe.
     """
 
     recipe: Recipe
@@ -285,10 +281,7 @@ class Gathering:
             yield f"episodes {_short(episodes.videos)}", self._stage(episodes)
 
     def checks(self, root: Path) -> Iterator[Check]:
-        """Yield what finds mistakes in names and values before anything is begun: each may raise.
-
-        `root` is where the dataset will be.
-        """
+        """Yield checks of names and values for a dataset at `root`; each may raise."""
         for option in self.options:
             yield partial(load_source, option.partition(".")[0])
         recipe = self.recipe
@@ -308,18 +301,18 @@ class Gathering:
         return lambda dataset: self.request(part).run(dataset, self.progress)
 
     def request(self, part: Source) -> Source:
-        """Return what a table asks for from here. Raises `InputUnusable` for a wrong path."""
-        placed = part.at(self.here)
-        if isinstance(placed, FolderRequest):
-            return placed
-        allowed = msgspec.structs.replace(placed, allow_private=self.allow_private)
+        """Return the request of a table. Raises `InputUnusable` for an invalid path."""
+        request = part.at(self.here)
+        if isinstance(request, FolderRequest):
+            return request
+        request = msgspec.structs.replace(request, allow_private=self.allow_private)
         return (
-            allowed.with_options(self.options) if isinstance(allowed, KeywordRequest) else allowed
+            request.with_options(self.options) if isinstance(request, KeywordRequest) else request
         )
 
 
 def _short(names: str | tuple[str, ...] | list[str]) -> str:
     names = [names] if isinstance(names, str) else list(names)
-    if len(names) <= _NAMED + 1:
+    if len(names) <= _MAX_LISTED_NAMES + 1:
         return ", ".join(names)
-    return f"{', '.join(names[:_NAMED])} and {len(names) - _NAMED} more"
+    return f"{', '.join(names[:_MAX_LISTED_NAMES])} and {len(names) - _MAX_LISTED_NAMES} more"

@@ -1,4 +1,4 @@
-"""The REST API: who is in a picture, where its faces are, which classes there are."""
+"""The REST API: predictions, face detection, reports, facts about the model."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from webapp.api_models import (
     problems,
 )
 from webapp.computations import CLAIM, FIND_FACES, JPEGS, PREDICT, ServedFacts, Upload
-from webapp.guard import visitor_of
+from webapp.guard import client_of
 from webapp.page_files import model_response
 from webapp.problems import RefusedRequest
 from webapp.service import Service
-from webapp.uploads import upload_of, uploads_of
+from webapp.uploads import read_upload, read_uploads
 
 JSON = "application/json"
 FORM = problems(403, 408, 413, 415, 422, 503)
@@ -35,17 +35,17 @@ router = APIRouter(prefix="/api/v1")
 
 
 def service_of(request: Request) -> Service:
-    """Return what answers."""
+    """Return the state of the server."""
     service: Service = request.app.state.service
     return service
 
 
 async def _service(request: Request) -> Service:
-    return service_of(request)  # of no thread: a plain function would have one
+    return service_of(request)  # async, because FastAPI runs plain functions in threads
 
 
 Here = Annotated[Service, Depends(_service)]
-Files = Annotated[list[UploadFile], File(description="pictures")]
+Files = Annotated[list[UploadFile], File(description="images")]
 BoxesField = Annotated[
     Json[Boxes] | None, Form(description="JSON: for each file boxes [x, y, width, height], or null")
 ]
@@ -55,122 +55,121 @@ BoxesField = Annotated[
     "/predict",
     response_model=PredictionAnswer,
     responses=FORM,
-    summary="Say who is in pictures",
+    summary="Predict the classes of images",
 )
 async def predict(request: Request, files: Files, boxes: BoxesField = None) -> Response:
-    """Answer one picture or many: a form with `files`, and `boxes` where faces are known."""
+    """Predict for one or more images: a form with `files`, and `boxes` of known faces."""
     limits = service_of(request).settings.limits
-    uploads = await uploads_of(files, None if boxes is None else boxes.root, limits)
-    return await _computed(request, PREDICT, uploads)
+    uploads = await read_uploads(files, None if boxes is None else boxes.root, limits)
+    return await _compute_json(request, PREDICT, uploads)
 
 
 @router.post(
     "/faces",
     response_model=FacesFound,
     responses=FORM | problems(409),
-    summary="Find the faces in pictures",
+    summary="Detect faces in images",
 )
 async def faces(request: Request, files: Files) -> Response:
-    """Tell where the detector sees faces whose faces the model learnt from: a form with `files`."""
-    uploads = await uploads_of(files, None, service_of(request).settings.limits)
-    return await _computed(request, FIND_FACES, uploads)
+    """Detect faces with the detector of the training images: a form with `files`."""
+    uploads = await read_uploads(files, None, service_of(request).settings.limits)
+    return await _compute_json(request, FIND_FACES, uploads)
 
 
 @router.post(
     "/jpeg",
     response_class=Response,
     responses={200: {"content": {"image/jpeg": {}}}, **FORM},
-    summary="Turn a picture into a JPEG",
+    summary="Convert an image to JPEG",
 )
 async def jpeg(request: Request, file: UploadFile) -> Response:
-    """Return a picture that browsers do not show, such as HEIC or TIFF, as a JPEG."""
-    upload = await upload_of(file)
-    return Response(await _result(request, JPEGS, upload, [upload]), media_type="image/jpeg")
+    """Convert an image that browsers cannot show, such as HEIC or TIFF."""
+    upload = await read_upload(file)
+    return Response(await _compute(request, JPEGS, upload, [upload]), media_type="image/jpeg")
 
 
-async def _computed(request: Request, computation: str, uploads: Sequence[Upload]) -> Response:
-    """Return what is computed of the pictures of a form. Raises `RefusedRequest`."""
-    return Response(await _result(request, computation, uploads, uploads), media_type=JSON)
+async def _compute_json(request: Request, computation: str, uploads: Sequence[Upload]) -> Response:
+    return Response(await _compute(request, computation, uploads, uploads), media_type=JSON)
 
 
-async def _result(request: Request, computation: str, asked: Any, uploads: Sequence[Upload]) -> Any:
+async def _compute(
+    request: Request, computation: str, argument: Any, uploads: Sequence[Upload]
+) -> Any:
     size = sum(len(upload.data) for upload in uploads)
     queue = service_of(request).queue
-    return await queue.compute(visitor_of(request.scope), computation, asked, size)
+    return await queue.compute(client_of(request.scope), computation, argument, size)
 
 
 @router.post(
     "/reports",
     response_model=Kept,
     responses=FORM | problems(404, 410),
-    summary="Say that an answer is wrong, or ask for a removal",
+    summary="Report a wrong answer, or ask for a removal",
 )
 async def report(
     request: Request, here: Here, file: UploadFile, report: Annotated[Json[SentReport], Form()]
 ) -> Response:
-    """Keep who it is in truth, or that the picture should leave the dataset, until a person has
-    looked at it: a form with `file` and `report`.
-    """
-    upload = await upload_of(file)
+    """Store a report for the administrator to decide: a form with `file` and `report`."""
+    upload = await read_upload(file)
     spool = here.spool_for("no reports here")
-    kept = await _result(request, CLAIM, (upload, report), [upload])
-    return _json({"new": await spool.run(functools.partial(spool.keep, kept))})
+    checked = await _compute(request, CLAIM, (upload, report), [upload])
+    return _json({"new": await spool.run(functools.partial(spool.add, checked))})
 
 
-@router.get("/classes", responses=problems(), summary="Whom the model knows")
+@router.get("/classes", responses=problems(), summary="Classes of the model")
 async def classes(here: Here) -> Response:
-    """Tell the classes that are shown, and how pictures are cut before they are judged."""
+    """Return the classes shown on the page, and how images are cropped."""
     return _json(here.facts.page)
 
 
-@router.get("/card", responses=problems(), summary="What is known of the model")
+@router.get("/card", responses=problems(), summary="Model card")
 async def card(here: Here) -> Response:
-    """Tell its classes, how it was measured, and where the pictures it learnt from came from."""
+    """Return classes, evaluation, and sources of the training images."""
     return _json(await here.cards.get())
 
 
-@router.get("/portraits", responses=problems(), summary="Faces of the classes")
+@router.get("/portraits", responses=problems(), summary="Example faces")
 async def portraits(here: Here) -> Response:
-    """Show a face of each class and a picture to try, where whoever runs the page allows it."""
+    """Return a face of each class and an image to try, if the page is configured to."""
     return _json(await here.portraits.get())
 
 
 @router.get(
     "/model.json",
     responses=problems(403),
-    summary="What a device must know of the model",
+    summary="Facts for running the model on a device",
 )
 async def model_facts(here: Here) -> Response:
-    """Tell its classes and thresholds, and how pictures are cut and scaled for it."""
-    return _json(_fetchable(here).device)
+    """Return classes, thresholds, cropping and scaling."""
+    return _json(_downloadable_facts(here).device)
 
 
 @router.get(
     "/model.onnx",
     response_class=FileResponse,
     responses={200: {"content": {"application/octet-stream": {}}}, **problems(403)},
-    summary="The model itself",
+    summary="Model file",
 )
 async def model_file(request: Request, here: Here) -> Response:
-    """Give the ONNX file, for answers on the device; 304 to who has it (`If-None-Match`)."""
-    return model_response(_fetchable(here).file, request)
+    """Return the ONNX file, or 304 if the client has it (`If-None-Match`)."""
+    return model_response(_downloadable_facts(here).file, request)
 
 
-@router.get("/health", response_model=Health, summary="Whether a model answers")
+@router.get("/health", response_model=Health, summary="Status of the server")
 async def health(here: Here) -> Response:
-    """Tell which model answers. Not counted, and needs no token."""
+    """Return the run and the version. Needs no token and is not counted."""
     return _json({"status": "ok", "run": here.facts.run, "version": __version__})
 
 
-@router.get("/ping", response_model=Pong, summary="How long an answer takes")
+@router.get("/ping", response_model=Pong, summary="Ping")
 async def ping() -> Response:
-    """Answer at once. Not counted, and needs no token."""
+    """Reply at once. Needs no token and is not counted."""
     return _json({"pong": True})
 
 
-def _fetchable(here: Service) -> ServedFacts:
+def _downloadable_facts(here: Service) -> ServedFacts:
     if not here.settings.on_device:
-        raise RefusedRequest(403, "not on devices", "this server does not give its model away")
+        raise RefusedRequest(403, "not on devices", "the model cannot be downloaded")
     return here.facts
 
 

@@ -1,7 +1,7 @@
-"""What the API is sent and answers, as types: its description is made from them.
+"""Types of the API's requests and responses, from which its OpenAPI document is made.
 
-Answers are written by the processes that compute, as bytes, and are not read again on their way.
-What only the page asks for is described in docs/webapp.md.
+Compute processes write responses as bytes, which are passed on without validation. Endpoints that
+only the page uses are described in docs/webapp.md.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ Pixel = Annotated[int, Field(strict=True, ge=-1_000_000, le=1_000_000)]
 Length = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
 MarkedBox = Annotated[
     tuple[Pixel, Pixel, Length, Length],
-    Field(description="x, y, width, height of the upright picture"),
+    Field(description="x, y, width, height in pixels of the upright image"),
 ]
 
 
 class Boxes(RootModel[list[list[MarkedBox] | None]]):
-    """For each file a list of boxes, or null where the server is to find the faces."""
+    """A list of boxes for each file, or null to let the server detect the faces."""
 
 
 class SentReport(BaseModel, extra="forbid"):
-    """Who it is in truth (`claimed`), in which box (null: the whole picture).
+    """A correction: the class (`claimed`) of a box, or of the whole image if `box` is null.
 
-    Of the kind "removal": the picture should leave the dataset; `note` says why.
+    A report of the kind "removal" asks to remove the image from the dataset; `note` says why.
     """
 
     kind: Literal["wrong answer", "removal"] = "wrong answer"
@@ -36,25 +36,25 @@ class SentReport(BaseModel, extra="forbid"):
 
 
 class Problem(BaseModel):
-    """What was refused (RFC 9457): `reason` is one of few, `detail` and `hint` are for people."""
+    """An error (RFC 9457): `reason` is for programs, `detail` and `hint` are for people."""
 
     type: str
     title: str
     status: int
     detail: str
     reason: str
-    fix: str
+    hint: str
 
 
 class PictureError(BaseModel):
-    """Why there is no answer to one picture of several."""
+    """Why one of the images could not be processed."""
 
     reason: str
     detail: str
 
 
 class AnsweredPicture(BaseModel):
-    """A picture that was sent: its size, or its error."""
+    """An uploaded image: its size, or its error."""
 
     name: str
     width: int | None = None
@@ -63,10 +63,10 @@ class AnsweredPicture(BaseModel):
 
 
 class JudgedPart(BaseModel):
-    """A face or a whole picture, and who it is; `answer` is null for "unknown".
+    """Prediction for a face or a whole image; `answer` is null for "unknown".
 
-    `unfamiliar` where that is because it looks like nothing that was learnt. The share of known
-    faces that a card promises is of those `found_by` its `detector`; "hand" is a box that was sent.
+    `unfamiliar` is true if the image is unlike the training images. `found_by` is the detector of
+    the face, "hand" for a box from the request.
     """
 
     box: MarkedBox | None
@@ -81,20 +81,20 @@ class JudgedPart(BaseModel):
 
 
 class PictureWithAnswers(AnsweredPicture):
-    """A picture with who is in it."""
+    """An image with its predictions."""
 
     parts: list[JudgedPart] | None = None
 
 
 class PredictionAnswer(BaseModel):
-    """Who is in pictures, by which run."""
+    """Predictions for images, and the run that made them."""
 
     run: str
     pictures: list[PictureWithAnswers]
 
 
 class FaceInPicture(BaseModel):
-    """Where a face is, how likely one is there, and which detector found it."""
+    """A detected face: box, score and detector."""
 
     box: MarkedBox
     score: float
@@ -102,25 +102,25 @@ class FaceInPicture(BaseModel):
 
 
 class SearchedPicture(AnsweredPicture):
-    """A picture with its faces."""
+    """An image with its faces."""
 
     faces: list[FaceInPicture] | None = None
 
 
 class FacesFound(BaseModel):
-    """Where the faces of pictures are."""
+    """Detected faces of images."""
 
     pictures: list[SearchedPicture]
 
 
 class Kept(BaseModel):
-    """Whether what was sent is new."""
+    """Whether the report is new."""
 
     new: bool
 
 
 class Health(BaseModel):
-    """Which model answers."""
+    """Status of the server."""
 
     status: Literal["ok"]
     run: str
@@ -128,13 +128,13 @@ class Health(BaseModel):
 
 
 class Pong(BaseModel):
-    """An answer at once."""
+    """Reply to a ping."""
 
     pong: bool
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the description of what may be refused, besides what any request may be."""
+    """Return the OpenAPI description of error responses, including those of any request."""
     schema = {"schema": {"$ref": "#/components/schemas/Problem"}}
     return {
         status: {

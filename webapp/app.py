@@ -1,4 +1,4 @@
-"""The application: the page and the REST API of a server."""
+"""The ASGI application: the page and the REST API."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from webapp.page_files import PAGE_FILES, page_routes
 from webapp.problems import RefusedRequest
 from webapp.rate_limit import RateLimit
 from webapp.report_spool import ReportSpool
-from webapp.service import OfModel, Service
+from webapp.service import CachedResult, Service
 from webapp.settings import ServeSettings
-from webapp.uploads import no_form, wrong_field
+from webapp.uploads import invalid_field, invalid_form
 
-LOOK_SECONDS = 1.0
-MOST_FIELDS = 10
+SPOOL_INTERVAL_SECONDS = 1.0
+MAX_FORM_FIELDS = 10
 
 
 def create_app(settings: ServeSettings, facts: ServedFacts) -> FastAPI:
-    """Return the page and the API of these settings and their model."""
+    """Create the application for a model and its settings."""
     rate = RateLimit(settings.limits.per_minute)
     queue = ComputeQueue(settings, facts, rate)
 
     @asynccontextmanager
-    async def running(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         spool = ReportSpool(Path(settings.dataset), settings.limits) if settings.dataset else None
-        of_model = OfModel(CARD, queue), OfModel(PORTRAITS, queue)
-        app.state.service = Service(settings, facts, queue, spool, *of_model)
+        cached = CachedResult(CARD, queue), CachedResult(PORTRAITS, queue)
+        app.state.service = Service(settings, facts, queue, spool, *cached)
         try:
             await queue.start()
             if spool is not None:
-                queue.keep(_take_reports(spool))
+                queue.run_in_background(_import_reports(spool))
             yield
         finally:
             await queue.stop()
@@ -55,39 +55,39 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> FastAPI:
     app = FastAPI(
         title="Gleanset",
         version=__version__,
-        summary="Who is in a picture, and reports of wrong answers.",
-        lifespan=running,
+        summary="Predictions for images, and reports of wrong ones.",
+        lifespan=lifespan,
         openapi_url="/api/v1/openapi.json",
         docs_url=None,
         redoc_url=None,
-        form_limits={"max_files": settings.limits.pictures, "max_fields": MOST_FIELDS},
+        form_limits={"max_files": settings.limits.pictures, "max_fields": MAX_FORM_FIELDS},
     )
-    description = app.openapi
+    make_openapi = app.openapi
 
-    def described() -> dict[str, Any]:
-        answer = description()
-        answer["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
-        return answer
+    def openapi_with_problems() -> dict[str, Any]:
+        document = make_openapi()
+        document["components"]["schemas"].setdefault("Problem", Problem.model_json_schema())
+        return document
 
-    # The way that FastAPI has for adding to it.
-    app.openapi = described  # type: ignore[method-assign]
-    # The guard asks for it, before a body is read; here it is only described.
+    # FastAPI's documented way to extend the document.
+    app.openapi = openapi_with_problems  # type: ignore[method-assign]
+    # Only for the document: the guard checks the token before a body is read.
     token = [Security(HTTPBearer(auto_error=False))] if settings.token else []
     app.include_router(router, dependencies=token)
     if settings.owner is not None:
-        from webapp import owner  # which loads what draws faces
+        from webapp import owner  # imports much that only this page needs
 
         app.include_router(owner.router)
         app.add_route("/owner", owner.owner_page)
     app.router.routes += page_routes()
-    # No mount: that would take every address, and hide that a method is the wrong one.
+    # Not mounted: a mount would match every address, and turn 405 into 404.
     app.router.default = PAGE_FILES
     app.add_exception_handler(RefusedRequest, _refused)
     app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _not_valid)
+    app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_middleware(Guard, settings=settings, rate=rate, queue=queue)
     if settings.origins:
-        # Around the guard: pages of these sites can read its refusals, and preflights are free.
+        # Outside the guard: pages of these sites can read its errors, and preflights are free.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.origins,
@@ -98,10 +98,10 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> FastAPI:
     return app
 
 
-async def _take_reports(spool: ReportSpool) -> None:
+async def _import_reports(spool: ReportSpool) -> None:
     while True:
-        await spool.run(spool.take)
-        await asyncio.sleep(LOOK_SECONDS)
+        await spool.run(spool.import_all)
+        await asyncio.sleep(SPOOL_INTERVAL_SECONDS)
 
 
 async def _refused(_: Request, error: Exception) -> Response:
@@ -111,15 +111,15 @@ async def _refused(_: Request, error: Exception) -> Response:
 
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if isinstance(error.__cause__, RefusedRequest):  # while the body was read
+    if isinstance(error.__cause__, RefusedRequest):  # raised while reading the body
         return error.__cause__.response()
-    words = {404: "no such address", 405: "wrong method"}
-    if error.status_code not in words:
-        return no_form(error).response()
-    reason = words[error.status_code]
+    reasons = {404: "no such address", 405: "wrong method"}
+    if error.status_code not in reasons:
+        return invalid_form(error).response()
+    reason = reasons[error.status_code]
     return RefusedRequest(error.status_code, reason, headers=error.headers).response()
 
 
-async def _not_valid(request: Request, error: Exception) -> Response:
+async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return wrong_field(request, error).response()
+    return invalid_field(request, error).response()

@@ -1,11 +1,10 @@
-"""Who finds the faces, and boxes of one detector as another one would have drawn them.
+"""Detection in the browser or on the server, and conversion between the boxes of detectors.
 
-A model learnt from faces that one detector boxed, and a visitor's browser finds them with a small
-one of its own, which sees other faces and draws other boxes. Where both differ the server finds
-them as long as it can be reached (docs/webapp.md has what is lost otherwise), and what the browser
-finds is fitted to what the model knows. The figures are medians over faces that both
-have found, once each: drawnface's over 125 faces of four sets, each set counting alike (then they
-share .75 to .81 with animeface's); the cascade's over 22.
+The detector of the training images may differ from the small one in the browser, which finds other
+faces and draws other boxes. Then the server detects faces while it is reachable (docs/webapp.md
+says what is lost otherwise), and boxes from the browser are converted. The factors are medians
+over faces that both found: 125 in four sets for animeface (IoU .75 to .81 afterwards), 22 for
+lbpcascade.
 """
 
 from __future__ import annotations
@@ -14,21 +13,18 @@ import math
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from facecrop.detectors import Detector, Pixels, detector_named
+from facecrop.detectors import Detector, Pixels, build_detector
 from facecrop.detectors.drawnface import DrawnFace
 from facecrop.detectors.tiling import is_same_face
 from gleanset.images.cut import within
 from gleanset.records import Box, Face
 
 BROWSER = DrawnFace.name
-"""The detector that a browser has."""
+"""The detector of browsers."""
 
 
 class BoxStyle(NamedTuple):
-    """Another box of the same face, as parts of the one that is known.
-
-    Its size, and by how much its middle lies further right and down.
-    """
+    """A detector's box relative to drawnface's: size, and offset of its center."""
 
     width: float = 1.0
     height: float = 1.0
@@ -42,50 +38,50 @@ BOX_STYLES = {
     "animeface-docker": _ANIMEFACE,
     "lbpcascade": BoxStyle(1.376, 1.499, 0.03, -0.04),
 }
-"""Boxes of other detectors beside drawnface's."""
+"""Boxes of other detectors, relative to drawnface's."""
 
 
-def finder_for(wanted: str) -> Literal["browser", "server"]:
-    """Return who is to find faces for a model that learnt from those of the detector `wanted`."""
-    return "browser" if wanted == BROWSER else "server"
+def finder_for(detector: str) -> Literal["browser", "server"]:
+    """Return where to detect faces for a model trained on those of `detector`."""
+    return "browser" if detector == BROWSER else "server"
 
 
-_BIAS, _OWN, _SCORE, _LEAST_SCORE = -0.1, 1.0, 1.4, 0.15
-"""A logistic regression on the candidates of both finders in 76 pictures with 124 marked faces."""
+_BIAS, _OWN_WEIGHT, _SCORE_WEIGHT, _MIN_SCORE = -0.1, 1.0, 1.4, 0.15
+"""Logistic regression on the candidates of both detectors in 76 images with 124 marked faces."""
 
 
-def faces_by_both(detector: Detector, pixels: Pixels) -> list[Face]:
-    """Return the faces that a model's detector and the browser's finder see, left to right.
+def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
+    """Detect faces with a model's detector and the browser's, from left to right.
 
-    A face that both see has the detector's box. Scores are how likely a face is there; what the
-    browser's alone sees is left out where that is less likely than not.
+    Faces found by both have the box of `detector`. Scores are probabilities; faces found only by
+    the browser's detector need at least 0.5.
     """
     faces = detector.detect(pixels)
     if detector.name != BROWSER:
         style = BOX_STYLES.get(detector.name, BoxStyle())
         height, width = pixels.shape[:2]
-        seen = [(face, True, _LEAST_SCORE) for face in faces]
-        for face in detector_named(BROWSER).detect(pixels):
+        candidates = [(face, True, _MIN_SCORE) for face in faces]
+        for face in build_detector(BROWSER).detect(pixels):
             box = within(_styled(face.box, style), width, height) or face.box
-            same = (i for i, (other, _, _) in enumerate(seen) if is_same_face(box, other.box))
-            if (place := next(same, None)) is None:
-                seen.append((replace(face, box=box), False, face.score))
+            same = (i for i, (other, _, _) in enumerate(candidates) if is_same_face(box, other.box))
+            if (index := next(same, None)) is None:
+                candidates.append((replace(face, box=box), False, face.score))
             else:
-                other, own, score = seen[place]
-                seen[place] = other, own, max(score, face.score)
-        faces = [replace(face, score=_probability(own, score)) for face, own, score in seen]
+                other, own, score = candidates[index]
+                candidates[index] = other, own, max(score, face.score)
+        faces = [replace(face, score=_probability(own, score)) for face, own, score in candidates]
         faces = [
-            face for face, (_, own, _) in zip(faces, seen, strict=True) if own or face.score >= 0.5
+            face
+            for face, (_, own, _) in zip(faces, candidates, strict=True)
+            if own or face.score >= 0.5
         ]
     return sorted(faces, key=lambda face: face.box)
 
 
 def _probability(own: bool, score: float) -> float:
-    """Return how likely a face is where a model's detector sees one or not, and the browser's is
-    so sure of it.
-    """
-    odds = [math.log(part / (1 - part)) for part in (min(score, 0.999), _LEAST_SCORE)]
-    return 1 / (1 + math.exp(-(_BIAS + _OWN * own + _SCORE * (odds[0] - odds[1]))))
+    """Return the probability of a face; `own`: the model's detector found it, too."""
+    odds = [math.log(part / (1 - part)) for part in (min(score, 0.999), _MIN_SCORE)]
+    return 1 / (1 + math.exp(-(_BIAS + _OWN_WEIGHT * own + _SCORE_WEIGHT * (odds[0] - odds[1]))))
 
 
 def _styled(box: Box, style: BoxStyle) -> Box:

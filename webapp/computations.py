@@ -1,5 +1,6 @@
-"""What processes compute for a server. They alone load the model, and the libraries that it needs:
-the process that talks HTTP names what is to be done.
+"""Tasks and results exchanged with the compute processes.
+
+Only those load the model and its libraries; the HTTP process refers to functions by name.
 """
 
 from __future__ import annotations
@@ -15,23 +16,23 @@ from gleanset.db.reports import Claim
 from gleanset.records import Box
 
 JOB = "webapp.model_process"
-"""The module of what they do."""
+"""Module that the compute processes run."""
 WORK = f"{JOB}:load"
-# Functions of a `LoadedModel`, requests and `ServeSettings`, which return a result for each.
+# Functions (LoadedModel, request, ServeSettings) -> result.
 PREDICT, FIND_FACES = "webapp.recognizer:predict", "webapp.recognizer:find_faces"
-JPEGS = "webapp.recognizer:jpegs_of"
-CLAIM = "webapp.visitors:claims_of"
-FACTS, CARD = "webapp.loaded_model:served_facts", "webapp.model_card:model_cards"
-PORTRAITS = "webapp.portraits:portraits_of"
-TOGETHER = {PREDICT}
-"""Those that take small requests together."""
+JPEGS = "webapp.recognizer:convert_to_jpeg"
+CLAIM = "webapp.report_checks:check_report"
+FACTS, CARD = "webapp.loaded_model:served_facts", "webapp.model_card:model_card"
+PORTRAITS = "webapp.portraits:portraits"
+BATCHED = {PREDICT}
+"""These take a list of requests, and return a list of results."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The bytes of a picture, the name it came under, and the faces that are marked in it.
+    """An uploaded image with its file name.
 
-    `boxes` are in pixels of the upright picture; None where the server is to look.
+    `boxes` of faces are in pixels of the upright image; None lets the server detect them.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Upload:
 
 
 class KeptReport(msgspec.Struct, frozen=True):
-    """A report with its picture, and the hash of the file that this came in."""
+    """A report with its image, and the hash of the uploaded file (`sent`)."""
 
     claim: Claim
     picture: bytes
@@ -48,10 +49,10 @@ class KeptReport(msgspec.Struct, frozen=True):
 
 
 class ServedFacts(NamedTuple):
-    """What the process that talks HTTP knows of a model: it loads none itself.
+    """Facts about the model for the HTTP process, which does not load it.
 
-    `page` and `device` are the JSON of `GET /api/v1/classes` and `model.json`. `of_faces` says
-    whether it judges faces, `finder` which file finds them in a browser.
+    `page` and `device` are the JSON of `GET /api/v1/classes` and `model.json`, `finder` is the
+    file of the face detector for browsers. `of_faces`: the model classifies faces, not images.
     """
 
     run: str
@@ -63,14 +64,14 @@ class ServedFacts(NamedTuple):
 
 
 class Task(NamedTuple):
-    """Requests for a process."""
+    """A computation and its requests."""
 
     computation: str
     requests: Sequence[Any]
 
 
 def facts_of(settings: str) -> ServedFacts:
-    """Return what `FACTS` tells of the model of `ServeSettings`, in a process that is for that."""
+    """Return the facts of a model; for use in another process."""
     (facts,), _ = resolve_name(WORK)(settings)(Task(FACTS, [None]))
     assert isinstance(facts, ServedFacts)
     return facts

@@ -1,7 +1,7 @@
-"""A process that computes one task at a time, asked through a socket by the event loop.
+"""A process that computes one task at a time, connected to the event loop by a socket.
 
-pebble's pool would do the same in fewer lines, and was measured beside this: its threads compete
-with the event loop for the interpreter (docs/experiments.md has the figures).
+pebble's pool needs fewer lines, but its threads compete with the event loop for the interpreter
+(figures in docs/experiments.md).
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from webapp.computations import JOB, WORK, Task
 from webapp.problems import RefusedRequest
 
 LENGTH_BYTES = 8
-"""Bytes before each task and each result, which say how long it is."""
+"""Size of the length that precedes each task and each result."""
 BUFFER_BYTES = 1 << 16
-PRIORITY_STEPS = 2
-"""By which the process that talks HTTP goes first: else cores idle until it deals out more."""
+NICE_STEPS = 2
+"""Lower priority than the HTTP process, which would otherwise be late to dispatch work."""
 
 
 class ProcessEnded(Exception):
-    """The process has ended, most often because of what it worked on."""
+    """The process ended, usually because of its task."""
 
 
 class ComputeProcess:
-    """A process with a loaded model. Used from one event loop.
+    """A process with a loaded model, used from one event loop.
 
-    `settings` are `ServeSettings` as text.
+    `settings` are `ServeSettings` as JSON.
     """
 
     def __init__(self, settings: str) -> None:
@@ -44,38 +44,35 @@ class ComputeProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it was started, and has not ended since."""
+        """Whether the process is running."""
         return self._pipe is not None and not self._pipe[0].at_eof()
 
     async def start(self, seconds: float) -> None:
-        """Start it, and wait until it has loaded the model. Raises what `compute` raises."""
+        """Start the process and wait for the model to load. Raises what `compute` raises."""
         self._close()
-        # The caller may be cancelled: it is started all the same, and ended by `stop`.
+        # Shielded: if the caller is cancelled, `stop` still ends the process.
         self._starting = asyncio.create_task(self._start())
         await asyncio.shield(self._starting)
-        await self._answer(seconds)
+        await self._read_result(seconds)
 
     async def compute(self, task: Task, seconds: float) -> Any:
-        """Return what the process makes of a task, or raise what that raises.
-
-        Raises `TimeoutError` for one that took too long, and `ProcessEnded`.
-        """
+        """Return the result of a task. Raises its error, `TimeoutError` or `ProcessEnded`."""
         if self._pipe is None:
-            raise ProcessEnded("there is no process that computes")
+            raise ProcessEnded("the compute process is not running")
         data = ForkingPickler.dumps(task)
         self._pipe[1].writelines((len(data).to_bytes(LENGTH_BYTES), data))
-        return await self._answer(seconds)
+        return await self._read_result(seconds)
 
-    def end(self) -> None:
-        """End it, whatever it does."""
+    def kill(self) -> None:
+        """Kill the process."""
         if self._process is not None:
             self._process.kill()
 
     async def stop(self) -> None:
-        """End it, and wait for that."""
+        """Kill the process and wait for its end."""
         if self._starting is not None:
             await asyncio.gather(self._starting, return_exceptions=True)
-        self.end()
+        self.kill()
         self._close()
         if self._process is not None:
             await asyncio.to_thread(self._process.join)
@@ -84,7 +81,6 @@ class ComputeProcess:
         ours, theirs = socket.socketpair()
         with theirs:
             arguments = (theirs, self._settings, os.environ.copy())
-            # mypy knows no context that makes processes of another class.
             process = self._context.Process(target=_work_on_tasks, args=arguments, daemon=True)
             try:
                 await asyncio.to_thread(process.start)
@@ -93,20 +89,20 @@ class ComputeProcess:
                 raise
         self._process, self._pipe = process, await asyncio.open_connection(sock=ours)
 
-    async def _answer(self, seconds: float) -> Any:
+    async def _read_result(self, seconds: float) -> Any:
         assert self._pipe is not None
         reader, _ = self._pipe
         try:
             async with asyncio.timeout(seconds):
                 length = int.from_bytes(await reader.readexactly(LENGTH_BYTES))
                 answer = ForkingPickler.loads(await reader.readexactly(length))
-        except (OSError, EOFError) as error:  # the first is a `TimeoutError`, too
-            # What was not read yet belongs to no other task.
-            self.end()
+        except (OSError, EOFError) as error:  # OSError includes TimeoutError
+            # A partly read result must not be taken for that of the next task.
+            self.kill()
             self._close()
             if isinstance(error, TimeoutError):
                 raise
-            raise ProcessEnded("the process that computes has ended") from error
+            raise ProcessEnded("the compute process ended") from error
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -119,7 +115,7 @@ class ComputeProcess:
 
 def _work_on_tasks(through: socket.socket, settings: str, environment: dict[str, str]) -> None:
     begin_worker(environment)
-    lower_priority(PRIORITY_STEPS)
+    lower_priority(NICE_STEPS)
     with through, through.makefile("rwb", BUFFER_BYTES) as pipe:
         work: Any = None
         answer: Any = None
@@ -138,5 +134,5 @@ def _work_on_tasks(through: socket.socket, settings: str, environment: dict[str,
                 answer = work(task)
             except RefusedRequest as refused:
                 answer = refused
-            except Exception as error:  # whatever a hostile picture makes of a library
+            except Exception as error:  # any failure of a library on untrusted bytes
                 answer = RuntimeError(repr(error))

@@ -1,4 +1,4 @@
-"""The ONNX file of a run, made in a process of its own: the server itself needs no PyTorch."""
+"""ONNX files of runs for serving, exported in another process."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 
 FILE = "served.onnx"
-SECONDS = 3600.0
-# What an export is made of: `baseline evaluate` and `baseline gallery` change some of them later.
-PARTS = ("settings.json", "answers.json", "familiarity.json", "crops.json", WEIGHTS)
+EXPORT_TIMEOUT_SECONDS = 3600.0
+# Inputs of an export; `baseline evaluate` and `baseline gallery` may change some later.
+INPUTS = ("settings.json", "answers.json", "familiarity.json", "crops.json", WEIGHTS)
 
 
 def served_file(
-    root: Path, run: str | None, wanted: str | None = None, progress: Progress | None = None
+    root: Path, run: str | None, default: str | None = None, progress: Progress | None = None
 ) -> Path:
-    """Return the ONNX file of a run: `run`, which may be an exported file, or the newest `wanted`.
+    """Return the ONNX file of `run`, which may itself be one, else of the `default` run.
 
-    Raises what `find_run_folder` and `exported` raise.
+    Raises what `find_run_folder` and `export_if_outdated` raise.
     """
     if run is not None and run.endswith(".onnx"):
         return Path(run).resolve()
-    folder = find_run_folder(root, run) if run else find_newest_run_folder(root, wanted)
-    return exported(folder.resolve(), progress)
+    folder = find_run_folder(root, run) if run else find_newest_run_folder(root, default)
+    return export_if_outdated(folder.resolve(), progress)
 
 
-def exported(folder: Path, progress: Progress | None = None) -> Path:
-    """Return the ONNX file of a run's folder, made or made anew where the run has changed since.
+def export_if_outdated(folder: Path, progress: Progress | None = None) -> Path:
+    """Return the ONNX file in a run's folder; export it if it is missing or outdated.
 
-    Raises `MissingComponent` with the command where PyTorch is missing, and `InputUnusable`.
+    Raises `MissingComponent` without PyTorch, and `InputUnusable`.
     """
     out = folder / FILE
     if not is_current(out, folder):
@@ -41,30 +41,32 @@ def exported(folder: Path, progress: Progress | None = None) -> Path:
 
 
 def is_current(out: Path, folder: Path) -> bool:
-    """Return whether a file is there, and newer than all that it is made of."""
+    """Return whether the file exists and is newer than its inputs."""
     if not out.is_file():
         return False
-    parts = [folder / name for name in PARTS]
-    newest = max((part.stat().st_mtime_ns for part in parts if part.is_file()), default=0)
+    inputs = [folder / name for name in INPUTS]
+    newest = max((path.stat().st_mtime_ns for path in inputs if path.is_file()), default=0)
     return out.stat().st_mtime_ns >= newest
 
 
 def _export(folder: Path, out: Path, progress: Progress) -> None:
     if not can_export():
         raise MissingComponent(
-            f"{folder.name} has no ONNX file as it is now, and nothing is here to make one",
-            f"where gleanset[transfer] is: baseline export --precision auto {folder} {out}",
+            f"no current ONNX file of {folder.name}, and gleanset[transfer] is not installed",
+            f"run where it is installed: baseline export --precision auto {folder} {out}",
         )
-    progress.say(f"exporting {folder.name}, once for all servers; this takes about a minute ...")
-    outcome = next(iter(run_over(_exported_here, [(folder, out)], Processes(1, SECONDS))))
+    progress.say(f"exporting {folder.name} to ONNX (once, about a minute) ...")
+    outcome = next(
+        iter(run_over(_export_here, [(folder, out)], Processes(1, EXPORT_TIMEOUT_SECONDS)))
+    )
     if outcome.result is None:
         raise InputUnusable(
-            f"the export of {folder.name} has failed: {outcome.detail or outcome.reason}",
-            f"see for yourself: baseline export --precision auto {folder} {out}",
+            f"export of {folder.name} failed: {outcome.detail or outcome.reason}",
+            f"to see the error, run: baseline export --precision auto {folder} {out}",
         )
 
 
-def _exported_here(task: tuple[Path, Path]) -> dict[str, object]:
+def _export_here(task: tuple[Path, Path]) -> dict[str, object]:
     from baseline.use.export.export_run import AUTO, export_run
 
     folder, out = task

@@ -1,4 +1,4 @@
-"""A model as a page shows it, by the `[web]` table, and what is told of it."""
+"""The model of a server, restricted to what `[web]` shows, and facts about it."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ from webapp.computations import ServedFacts
 from webapp.settings import ServeSettings
 
 
-def shown_classes(known: Sequence[str], web: WebSettings) -> tuple[str, ...]:
-    """Return the classes of a model that are shown, in the model's order: all, or those named.
+def shown_classes(classes: Sequence[str], web: WebSettings) -> tuple[str, ...]:
+    """Return the classes to show, in the model's order.
 
-    Raises `UsageError` for a name that the model does not know.
+    Raises `UsageError` for a class that the model does not have.
     """
     for name in web.classes:
-        if name not in known:
+        if name not in classes:
             raise UsageError(
-                f"{name!r} is to be shown on the page, and is no class of the model",
-                f"{did_you_mean(name, known)}fix classes in [web] of dataset.toml, or --class; "
-                f"it knows: {', '.join(known)}",
+                f"not a class of the model: {name!r}",
+                f"{did_you_mean(name, classes)}fix classes in [web] of dataset.toml; "
+                f"use some of: {', '.join(classes)}",
             )
-    return tuple(name for name in known if not web.classes or name in web.classes)
+    return tuple(name for name in classes if not web.classes or name in web.classes)
 
 
-def _shown(answer: PictureAnswer, shown: Sequence[str], top: int) -> PictureAnswer:
+def _hide_other_classes(answer: PictureAnswer, shown: Sequence[str], top: int) -> PictureAnswer:
     return replace(
         answer,
         label=answer.label if answer.label in shown else None,
-        predictions=tuple(one for one in answer.predictions if one.label in shown)[:top],
-        nearest=tuple(one for one in answer.nearest if one.label in shown),
+        predictions=tuple(score for score in answer.predictions if score.label in shown)[:top],
+        nearest=tuple(sample for sample in answer.nearest if sample.label in shown),
     )
 
 
 class LoadedModel(NamedTuple):
-    """A model with the name of its run, the classes that are `shown`, and where it is from."""
+    """A model with its run, its file and the classes to show."""
 
     run: str
     model: Model
@@ -56,23 +56,24 @@ class LoadedModel(NamedTuple):
     shown: tuple[str, ...]
 
     def answers_to(self, pixels: Pixels, top: int) -> list[PictureAnswer]:
-        """Return the answers to pixels (uint8 N x size x size x 3) in the classes that are shown.
+        """Return predictions for pixels (uint8, N x size x size x 3).
 
-        Probabilities stay as they are. What is of a class that is not shown is "unknown".
+        Predictions of classes that are not shown become "unknown"; probabilities do not change.
         """
-        every = len(self.model.classes)
-        if len(self.shown) == every:
+        count = len(self.model.classes)
+        if len(self.shown) == count:
             return self.model.answers_to(pixels, top)
-        return [_shown(one, self.shown, top) for one in self.model.answers_to(pixels, every)]
+        answers = self.model.answers_to(pixels, count)
+        return [_hide_other_classes(answer, self.shown, top) for answer in answers]
 
     @property
     def of_faces(self) -> bool:
-        """Whether it judges faces, and not pictures as a whole."""
+        """Whether the model classifies faces, not whole images."""
         return self.model.cropping.read.detector is not None
 
 
 def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
-    """Return classes, thresholds and cutting of a model, and how large its file is."""
+    """Return the JSON of `GET /api/v1/model.json`: classes, thresholds and cropping."""
     facts, read = loaded.model.facts, loaded.model.cropping.read
     return {
         "run": loaded.run,
@@ -96,7 +97,7 @@ def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
 
 
 def page_facts(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
-    """Return what the page must know of a model, as the JSON of `GET /api/v1/classes`."""
+    """Return the JSON of `GET /api/v1/classes`: what the page needs to know."""
     spec = loaded.model.cropping.read.detector
     detector = spec.name if spec else ""
     return {
@@ -116,26 +117,25 @@ def page_facts(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
 
 
 def load_model(settings: ServeSettings) -> LoadedModel:
-    """Return a model as a page shows it. Raises `InputUnusable` for none,
-    and `UsageError` for no way to cut pictures and for a class to be shown that it does not know.
+    """Load the model of a server.
+
+    Raises `InputUnusable` for a file that is not a model, and `UsageError` for an unknown class or
+    a detector that is not available.
     """
     file, web = Path(settings.model), settings.web
-    # One thread: processes side by side keep the cores busy, and threads in each would wait.
+    # One thread: the compute processes already use all cores.
     engine = OnnxEngine(file, threads=1)
     if web.unknown_below is not None:
         rule = msgspec.structs.replace(engine.facts.answers, unknown_below=web.unknown_below)
         engine.facts = replace(engine.facts, answers=rule)
-    # One after the other: on one thread that is quicker than together, and takes half the memory.
+    # One image at a time: on one thread faster than a batch, with half the memory.
     model = Model(engine, file, settings.detector, at_once=1)
-    # Asked for now, so that the first visitor does not wait and what lacks is said at once.
+    # Loaded now, so that errors appear at once and the first request does not wait.
     model.cropping  # noqa: B018
     return LoadedModel(model.facts.run, model, file, shown_classes(model.classes, web))
 
 
-def served_facts(
-    loaded: LoadedModel, requests: Sequence[None], settings: ServeSettings
-) -> list[ServedFacts]:
-    """Return what the process that talks HTTP must know of a model."""
+def served_facts(loaded: LoadedModel, _: None, settings: ServeSettings) -> ServedFacts:
+    """Return the facts for the HTTP process."""
     page, device = page_facts(settings, loaded), facts_for_device(loaded)
-    facts = ServedFacts(loaded.run, str(loaded.file), loaded.of_faces, str(MODEL), page, device)
-    return [facts for _ in requests]
+    return ServedFacts(loaded.run, str(loaded.file), loaded.of_faces, str(MODEL), page, device)

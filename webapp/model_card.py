@@ -1,12 +1,11 @@
-"""What is known of the model in force: the JSON of its card.
+"""The model card: what a run recorded about its training and evaluation, as JSON.
 
-The figures are those of the run's own report, as they stand there; nothing is measured anew.
+The figures are those of the run's report; nothing is evaluated here.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +24,14 @@ from webapp.exports import FILE
 from webapp.loaded_model import LoadedModel
 from webapp.settings import ServeSettings
 
-Told = dict[str, Any]
+JsonDict = dict[str, Any]
 
 
-def model_cards(
-    loaded: LoadedModel, requests: Sequence[None], settings: ServeSettings
-) -> list[Told]:
-    """Return the same card to each request."""
-    return [model_card(settings, loaded) for _ in requests]
-
-
-def model_card(settings: ServeSettings, loaded: LoadedModel) -> Told:
-    """Return all that is known of a model; what is not known is null."""
-    folder = _run_folder(loaded.file)
+def model_card(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDict:
+    """Return the model card; unknown values are None."""
+    folder: Path | None = loaded.file.parent
+    if loaded.file.name != FILE or not (loaded.file.parent / METRICS).is_file():
+        folder = None  # an exported file
     metrics = _metrics(folder)
     detector, rule = loaded.model.cropping.read.detector, loaded.model.facts.answers
     return {
@@ -49,18 +43,13 @@ def model_card(settings: ServeSettings, loaded: LoadedModel) -> Told:
         "unknown_below": rule.unknown_below,
         "own_threshold": settings.web.unknown_below is not None,
         "tells_strangers": rule.unfamiliar_below is not None,
-        "strangers": _strangers(folder, rule),
+        "strangers": _unknown_rule(folder, rule),
         "measured": _measured(metrics),
         **_history(folder),
         "contact": settings.web.contact,
         "description": settings.web.description,
         "takes_requests": settings.dataset is not None,
     }
-
-
-def _run_folder(file: Path) -> Path | None:
-    folder = file.parent
-    return folder if file.name == FILE and (folder / METRICS).is_file() else None
 
 
 def _metrics(folder: Path | None) -> RunMetrics | None:
@@ -72,34 +61,34 @@ def _metrics(folder: Path | None) -> RunMetrics | None:
         return None
 
 
-def _classes(names: tuple[str, ...], metrics: RunMetrics | None) -> list[Told]:
+def _classes(names: tuple[str, ...], metrics: RunMetrics | None) -> list[JsonDict]:
     support = {
-        split: {one.name: one.support for one in figures.classes}
+        split: {score.name: score.support for score in figures.classes}
         for split, figures in (metrics.splits.items() if metrics else ())
     }
     return [{"name": name, **{s: support.get(s, {}).get(name) for s in SPLITS}} for name in names]
 
 
-def _measured(metrics: RunMetrics | None) -> Told | None:
+def _measured(metrics: RunMetrics | None) -> JsonDict | None:
     for split in ("test", "val"):
         figures = metrics.splits.get(split) if metrics else None
         if figures is not None:
-            clear = metrics is not None and metrics.has_no_copies
-            return {"split": split, **_figures(figures), "clear_of_copies": clear}
+            is_clear = metrics is not None and metrics.has_no_copies
+            return {"split": split, **_figures(figures), "clear_of_copies": is_clear}
     return None
 
 
-def _strangers(folder: Path | None, rule: DecisionRule) -> Told | None:
+def _unknown_rule(folder: Path | None, rule: DecisionRule) -> JsonDict | None:
     try:
         chosen = load_decision_rule(folder).chosen.unfamiliar if folder else None
     except GleansetError:
         return None
-    # A figure of other thresholds would promise what is not so.
-    same = chosen is not None and chosen.below == rule.unfamiliar_below
-    return msgspec.to_builtins(chosen) if same else None
+    # The figures only hold for the threshold they were measured with.
+    is_same = chosen is not None and chosen.below == rule.unfamiliar_below
+    return msgspec.to_builtins(chosen) if is_same else None
 
 
-def _figures(figures: SplitMetrics) -> Told:
+def _figures(figures: SplitMetrics) -> JsonDict:
     return {
         "pictures": figures.count,
         "moments": figures.moments,
@@ -114,7 +103,7 @@ def _figures(figures: SplitMetrics) -> Told:
         "classes": [
             {
                 "name": score.name,
-                # Of a class without a picture there nothing was measured.
+                # Without images of a class, nothing was measured.
                 "precision": score.precision if score.support else None,
                 "recall": score.recall if score.support else None,
                 "pictures": score.support,
@@ -124,15 +113,15 @@ def _figures(figures: SplitMetrics) -> Told:
     }
 
 
-def _history(folder: Path | None) -> Told:
-    unknown: Told = {"preset": None, "date": None, "learnt_from": None}
+def _history(folder: Path | None) -> JsonDict:
+    unknown: JsonDict = {"preset": None, "date": None, "learnt_from": None}
     root = find_run_dataset(folder) if folder else None
     if folder is None or root is None:
         return unknown
     try:
         with Dataset.open(root) as dataset:
             run = dataset.runs.get(folder.name)
-            keys = _learnt_from(folder)
+            keys = _training_samples(folder)
             origins = Statistics(dataset.db).get_provenance(keys) if keys is not None else None
     except GleansetError:
         return unknown
@@ -143,8 +132,8 @@ def _history(folder: Path | None) -> Told:
     }
 
 
-def _learnt_from(folder: Path) -> list[str] | None:
-    """Return the samples that a run learnt from; None for one that did not record them."""
+def _training_samples(folder: Path) -> list[str] | None:
+    """Return the training samples of a run; None if it did not record them."""
     try:
         return msgspec.convert(json.loads((folder / TRAINED_ON).read_bytes()), list[str])
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""What a process that computes does: it loads the model, and works on requests by it."""
+"""Code of a compute process: loads the model and works on tasks."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ from importlib import import_module
 from pkgutil import resolve_name
 from typing import Any
 
-from webapp.computations import Task
+from webapp.computations import BATCHED, Task
 from webapp.loaded_model import load_model
 from webapp.settings import ServeSettings
 
-# Once, by what forks the processes.
+# Imported once, by the process that forks the others.
 for name in ("onnxruntime", "webapp.recognizer"):
     import_module(name)
 
 
 def load(text: str) -> Callable[[Task], tuple[list[Any], float]]:
-    """Load the model of `ServeSettings`; return what does tasks by it.
+    """Load the model of `ServeSettings` (JSON); return a function that computes tasks.
 
-    That returns the results, and the seconds that this process has computed for them. It raises
-    `RefusedRequest` for a request that is alone.
+    It returns the results and the CPU seconds used. Raises `RefusedRequest` for a single request.
     """
     settings = ServeSettings.from_text(text)
-    _limit_memory(settings.limits.memory)
-    model = load_model(settings)
-
-    def work(task: Task) -> tuple[list[Any], float]:
-        begun = time.process_time()
-        results: list[Any] = resolve_name(task.computation)(model, task.requests, settings)
-        return results, time.process_time() - begun
-
-    return work
-
-
-def _limit_memory(most: int) -> None:
-    """Let this process have so many bytes: what a picture takes beyond them is refused."""
     if sys.platform == "linux":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+        max_bytes = settings.limits.memory
+        resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
+    model = load_model(settings)
+
+    def work(task: Task) -> tuple[list[Any], float]:
+        start = time.process_time()
+        compute = resolve_name(task.computation)
+        if task.computation in BATCHED:
+            results = compute(model, task.requests, settings)
+        else:
+            results = [compute(model, request, settings) for request in task.requests]
+        return results, time.process_time() - start
+
+    return work

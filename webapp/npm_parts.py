@@ -1,10 +1,10 @@
-"""Fetches the parts of the page that are not ours, by npm, as `package-lock.json` pins them.
+"""Downloads the page's npm packages, pinned by `package-lock.json`.
 
     python webapp/npm_parts.py
 
-npm compares what it fetches with the hashes of the lock file. Only what the page asks for is copied
-to `page/vendor/`, with a smaller copy (gzip) beside it. Knows nothing of the rest of Gleanset, so
-that it runs before that is installed: at set-up and when the wheel is built.
+npm checks the hashes of the lock file. Only the files that the page loads are copied to
+`page/vendor/`, with a gzipped copy. Imports nothing of Gleanset, because it runs before the
+installation: at set-up and when the wheel is built.
 """
 
 from __future__ import annotations
@@ -28,13 +28,16 @@ MISSING = 6
 
 
 def are_current() -> bool:
-    """Return whether the parts of the lock file are there."""
+    """Return whether the packages of the lock file are installed."""
     copied = VENDOR / LOCK
     return copied.is_file() and copied.read_bytes() == (HERE / LOCK).read_bytes()
 
 
 def fetch_parts() -> bool:
-    """Fetch the parts; False where npm is missing. Raises what npm and the disk raise."""
+    """Download the packages; return False if npm is missing.
+
+    Raises `CalledProcessError` or `OSError`.
+    """
     npm = shutil.which("npm")
     if npm is None:
         return False
@@ -45,32 +48,29 @@ def fetch_parts() -> bool:
         subprocess.run(line, cwd=folder, check=True)  # noqa: S603 - the npm of this machine
         shutil.rmtree(VENDOR, ignore_errors=True)
         for part in PARTS:
-            _copy(Path(folder, "node_modules", part), VENDOR / part.replace("/dist/", "/"))
-    # Last, so that what was stopped is fetched again.
+            target = VENDOR / part.replace("/dist/", "/")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(Path(folder, "node_modules", part), target)
+            with gzip.GzipFile(f"{target}.gz", "wb", 9, mtime=0) as gzipped:
+                gzipped.write(target.read_bytes())
+    # Last, so that an interrupted run is repeated.
     shutil.copy(HERE / LOCK, VENDOR / LOCK)
     return True
 
 
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(source, target)
-    with gzip.GzipFile(f"{target}.gz", "wb", 9, mtime=0) as packed:
-        packed.write(source.read_bytes())
-
-
 def main() -> int:
-    """Fetch what is not there; the exit code."""
+    """Download missing packages; return the exit code."""
     if are_current():
         return 0
     try:
         if fetch_parts():
             return 0
-        why = "npm is not installed"
+        reason = "npm is not installed"
     except (OSError, subprocess.CalledProcessError) as error:
-        why = str(error)
+        reason = str(error)
     sys.stderr.write(
-        f"{why}: the page finds no faces and knows nobody on the device, the server does\n"
-        "  -> install npm, then: python webapp/npm_parts.py\n"
+        f"{reason}: the page cannot run the model in the browser, only on the server\n"
+        "  -> install npm, then run: python webapp/npm_parts.py\n"
     )
     return MISSING
 

@@ -1,6 +1,6 @@
-"""The owner's page: reports beside faces with known answers, accepted, refused and undone.
+"""The administrator's page: reports next to labelled faces, to accept, refuse and undo.
 
-Decisions are those of `curation.web_reports`, as the window and the commands take them.
+Decisions are made by `curation.web_reports`, as for the commands.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cut import encode
 from webapp.api import Here, service_of
 from webapp.guard import COOKIE, OWNER_API, OWNER_COOKIE, token_in
-from webapp.page_files import PAGE_FILES, with_cookies
+from webapp.page_files import PAGE_FILES, redirect_with_cookies
 from webapp.problems import RefusedRequest
-from webapp.report_spool import writable
+from webapp.report_spool import open_for_writing
 
-A_PAGE, FACE_SIDE, MAX_SHOWN_COPIES = 24, 224, 4
+REPORTS_PER_PAGE, FACE_SIZE, MAX_SHOWN_COPIES = 24, 224, 4
 UNCACHED = {"cache-control": "no-store"}
 
 
 RowNumber = Annotated[int, Field(ge=0, lt=1 << 63)]
-"""A number that SQLite can compare with."""
+"""A number that fits into an INTEGER of SQLite."""
 
 
 class OwnerDecision(BaseModel, extra="forbid"):
-    """Who it is by numbers of reports (null: who is claimed), numbers to refuse, or a step that
-    settled reports and is to be undone.
+    """Reports to accept by number (with a class, or null for the claimed one), or to refuse, or a
+    step to undo.
     """
 
     accept: dict[RowNumber, str | None] = {}
@@ -53,70 +53,71 @@ class OwnerDecision(BaseModel, extra="forbid"):
 
 
 def owner_only(request: Request, here: Here, response: Response) -> None:
-    """Raise `RefusedRequest` for who does not know the owner's token."""
+    """Raise `RefusedRequest` without the administrator's token."""
     response.headers.update(UNCACHED)
     if not here.settings.is_owner(token_in(request.headers, OWNER_COOKIE)):
         fix = "open the address that `webapp serve --owner` printed"
         headers = {"www-authenticate": "Bearer"}
-        raise RefusedRequest(401, "owner's token needed", "only the owner sees this", fix, headers)
+        reason = "owner's token needed"
+        raise RefusedRequest(401, reason, "this page is for the administrator", fix, headers)
 
 
 router = APIRouter(prefix=OWNER_API, dependencies=[Depends(owner_only)], include_in_schema=False)
 
 
 async def owner_page(request: Request) -> Response:
-    """Return the page; with `?token=`, first have the browser keep that and drop it from sight."""
+    """Return the page; store `?token=` in a cookie first, to remove it from the URL."""
     settings, token = service_of(request).settings, request.query_params.get("token", "")
     if not settings.is_owner(token):
         return await PAGE_FILES.get_response("owner.html", request.scope)
-    visitor = {COOKIE: settings.token} if settings.token else {}
-    return with_cookies(request, "owner", visitor | {OWNER_COOKIE: token})
+    cookies = {COOKIE: settings.token} if settings.token else {}
+    return redirect_with_cookies(request, "owner", cookies | {OWNER_COOKIE: token})
 
 
 @router.get("/reports")
 def reports(
     here: Here, settled: bool = False, claimed: str = "", after: RowNumber = 0
 ) -> dict[str, Any]:
-    """Tell of reports: those settled last, or the next that wait behind a class and a number.
+    """Return the latest settled reports, or the next pending ones after a class and a number.
 
-    Those of one face that name several people stand together. `known` has faces with known answers
-    of each class that is named, as `data:` addresses.
+    Contradictory reports are adjacent. `known` has labelled faces of each class in the reports, as
+    data URIs.
     """
     spool = here.spool_for("no reports here")
-    with writable(spool.root) as dataset:
+    with open_for_writing(spool.root) as dataset:
         table = Reports(dataset.db)
-        waiting = [] if settled else table.list_pending((claimed, after), A_PAGE)
-        shown = table.list_settled(A_PAGE) if settled else _with_rivals(dataset, waiting)
+        waiting = [] if settled else table.list_pending((claimed, after), REPORTS_PER_PAGE)
+        shown = table.list_settled(REPORTS_PER_PAGE) if settled else _with_rivals(dataset, waiting)
         last = {"claimed": waiting[-1].claim.claimed, "after": waiting[-1].id} if waiting else None
         claims = [report.claim for _, report in shown]
         names = {name for claim in claims for name in (claim.claimed, claim.answer) if name}
         return {
             "waiting": table.count(),
             "spooled": len(list_spooled_reports(spool.root)),
-            "reports": [_line(dataset, step, report) for step, report in shown],
+            "reports": [_report_json(dataset, step, report) for step, report in shown],
             "last": last,
-            "known": {name: _known_faces(dataset, name) for name in names},
+            "known": {name: _labelled_faces(dataset, name) for name in names},
             "classes": dataset.classes.list_names(),
         }
 
 
 @router.get("/reports/{number}/{part}")
 def picture(here: Here, number: RowNumber, part: str) -> Response:
-    """Return the picture of a report; as `part` "face" its face, with something around it."""
-    with writable(here.spool_for("no reports here").root) as dataset:
+    """Return the image of a report, or as `part` "face" its face with padding."""
+    with open_for_writing(here.spool_for("no reports here").root) as dataset:
         if (report := Reports(dataset.db).get(number)) is None:
             raise RefusedRequest(404, "no such report")
         if part != "face":
             data, kind = read_report_image(dataset, report), report.claim.format
             return Response(data, 200, UNCACHED, Image.MIME[kind])
-        face = crop_report_face(dataset, report, FACE_SIDE)
+        face = crop_report_face(dataset, report, FACE_SIZE)
         return Response(encode(face), 200, UNCACHED, "image/jpeg")
 
 
 @router.post("/decisions")
 def decide(here: Here, decision: OwnerDecision) -> dict[str, Any]:
-    """Accept reports, refuse them, or let them wait again; the step, and which they were."""
-    with writable(here.spool_for("no reports here").root) as dataset:
+    """Accept or refuse reports, or undo a step; return the step and its reports."""
+    with open_for_writing(here.spool_for("no reports here").root) as dataset:
         table, step = Reports(dataset.db), decision.undo
         if decision.accept:
             step = accept_reports(dataset, decision.accept).step
@@ -125,27 +126,32 @@ def decide(here: Here, decision: OwnerDecision) -> dict[str, Any]:
         elif table.list_in_step(step):
             dataset.journal.undo(step)
         else:
-            raise UsageError(f"step {step} settled no report")
+            raise UsageError(f"not a decision on reports: step {step}")
         return {"step": step, "reports": table.list_in_step(step)}
 
 
 def _with_rivals(dataset: Dataset, waiting: Sequence[Report]) -> list[tuple[int, Report]]:
-    near = [[report, *find_rival_reports(dataset, report)] for report in waiting]
-    shown = {report.id: report for reports in near for report in reports}
+    related = [[report, *find_rival_reports(dataset, report)] for report in waiting]
+    shown = {report.id: report for reports in related for report in reports}
     return [(0, report) for report in shown.values() if report.status == PENDING]
 
 
-def _line(dataset: Dataset, step: int, report: Report) -> dict[str, Any]:
+def _report_json(dataset: Dataset, step: int, report: Report) -> dict[str, Any]:
     rivals = [
         (rival.id, get_claimed_class(dataset, rival), rival.status)
         for rival in find_rival_reports(dataset, report)
     ]
-    own: dict[str, Any] = {"id": report.id, "at": report.at, "status": report.status, "step": step}
+    fields: dict[str, Any] = {
+        "id": report.id,
+        "at": report.at,
+        "status": report.status,
+        "step": step,
+    }
     if report.claim.kind == REMOVAL:
-        own["copies"] = _copies(dataset, report)
+        fields["copies"] = _copies(dataset, report)
     return (
         report.claim._asdict()
-        | own
+        | fields
         | {"class": get_claimed_class(dataset, report), "rivals": rivals}
     )
 
@@ -153,17 +159,17 @@ def _line(dataset: Dataset, step: int, report: Report) -> dict[str, Any]:
 def _copies(dataset: Dataset, report: Report) -> list[dict[str, Any]]:
     thumbnails, copies = Thumbnails(dataset, with_reports=True), find_copies(dataset, report)
     shown = map(dataset.images.get, [copy.sha256 for copy in copies[:MAX_SHOWN_COPIES]])
-    made = [None if image is None else thumbnails.of_image(image) for image in shown]
+    previews = [None if image is None else thumbnails.of_image(image) for image in shown]
     return [
         copy._asdict() | {"src": thumbnail.src if thumbnail else None}
-        for copy, thumbnail in zip_longest(copies, made)
+        for copy, thumbnail in zip_longest(copies, previews)
     ]
 
 
-def _known_faces(dataset: Dataset, name: str) -> list[str]:
+def _labelled_faces(dataset: Dataset, name: str) -> list[str]:
     if (row := dataset.classes.get_id(dataset.classes.resolve(name))) is None:
         return []
     keys = SampleTiles(dataset.db).get_keys(SortingQueue(dataset.db).get_portraits(row))
     samples = filter(None, map(dataset.samples.get, keys))
-    made = map(Thumbnails(dataset, with_reports=True).of_sample, samples)
-    return [thumbnail.src for thumbnail in made if thumbnail is not None]
+    thumbnails = map(Thumbnails(dataset, with_reports=True).of_sample, samples)
+    return [thumbnail.src for thumbnail in thumbnails if thumbnail is not None]

@@ -1,4 +1,4 @@
-"""The page itself: our modules, the parts that npm fetched, and the network that finds faces."""
+"""Routes of the page: its files, npm packages, and the face detector for browsers."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ from webapp.settings import ServeSettings
 PAGE = Path(__file__).parent / "page"
 MANIFEST = "manifest.webmanifest"
 FINDER = "/vendor/drawnface.onnx"
-KINDS = {".mjs": "text/javascript", ".js": "text/javascript", ".wasm": "application/wasm"}
-KINDS[".webmanifest"] = "application/manifest+json"
-YEAR = 31_536_000
+CONTENT_TYPES = {".mjs": "text/javascript", ".js": "text/javascript", ".wasm": "application/wasm"}
+CONTENT_TYPES[".webmanifest"] = "application/manifest+json"
+YEAR_SECONDS = 31_536_000
 
 
 class PageFiles(StaticFiles):
-    """Files of the page. A browser asks each time whether they have changed."""
+    """Static files of the page, revalidated on each use."""
 
     def __init__(self) -> None:
         super().__init__(directory=PAGE, html=True)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Return a file, as its packed copy where there is one and the browser takes it."""
-        packed = self._packed(path, scope)
-        answer = await super().get_response(packed or path, scope)
-        answer.headers.update({"cache-control": "no-cache", "vary": "accept-encoding"})
-        if kind := KINDS.get(Path(path).suffix):
-            answer.headers["content-type"] = kind
-        if packed:
-            answer.headers["content-encoding"] = "gzip"
-        return answer
+        """Return a file, gzipped if possible."""
+        gzipped = self._gzipped(path, scope)
+        response = await super().get_response(gzipped or path, scope)
+        response.headers.update({"cache-control": "no-cache", "vary": "accept-encoding"})
+        if kind := CONTENT_TYPES.get(Path(path).suffix):
+            response.headers["content-type"] = kind
+        if gzipped:
+            response.headers["content-encoding"] = "gzip"
+        return response
 
-    def _packed(self, path: str, scope: Scope) -> str | None:
-        takes = "gzip" in Headers(scope=scope).get("accept-encoding", "")
-        return f"{path}.gz" if takes and self.lookup_path(f"{path}.gz")[1] else None
+    def _gzipped(self, path: str, scope: Scope) -> str | None:
+        is_accepted = "gzip" in Headers(scope=scope).get("accept-encoding", "")
+        return f"{path}.gz" if is_accepted and self.lookup_path(f"{path}.gz")[1] else None
 
 
 PAGE_FILES = PageFiles()
 
 
 def model_response(file: str, request: Request) -> Response:
-    """Return a model file, or 304 where the browser has it as it is."""
-    answer = PAGE_FILES.file_response(file, Path(file).stat(), request.scope)
-    answer.headers["cache-control"] = "no-cache"
-    if answer.status_code != 304:
-        answer.headers["content-type"] = "application/octet-stream"
-    return answer
+    """Return a model file, or 304 if the browser has it."""
+    response = PAGE_FILES.file_response(file, Path(file).stat(), request.scope)
+    response.headers["cache-control"] = "no-cache"
+    if response.status_code != 304:
+        response.headers["content-type"] = "application/octet-stream"
+    return response
 
 
 async def _finder(request: Request) -> Response:
@@ -65,27 +65,29 @@ async def _finder(request: Request) -> Response:
 
 
 async def _front(request: Request) -> Response:
-    """Return the page; with `?token=`, first have the browser keep that and drop it from sight."""
+    """Return the page; store `?token=` in a cookie first, to remove it from the URL."""
     token = request.query_params.get("token")
     if token is None:
         return await PAGE_FILES.get_response("index.html", request.scope)
     service: Service = request.app.state.service
-    # A good one that the browser has stays.
-    good = {COOKIE: token} if service.settings.lets_in(token) else {}
-    return with_cookies(request, "./", good)
+    # A wrong token does not replace a valid cookie.
+    cookies = {COOKIE: token} if service.settings.lets_in(token) else {}
+    return redirect_with_cookies(request, "./", cookies)
 
 
-def with_cookies(request: Request, page: str, cookies: Mapping[str, str]) -> Response:
-    """Return the way to a page, with cookies that only this server gets."""
-    answer = RedirectResponse(page, 303)
+def redirect_with_cookies(request: Request, page: str, cookies: Mapping[str, str]) -> Response:
+    """Redirect to a page and set cookies for this server only."""
+    response = RedirectResponse(page, 303)
     secure = request.url.scheme == "https"
     for name, value in cookies.items():
-        answer.set_cookie(name, value, YEAR, secure=secure, httponly=True, samesite="strict")
-    return answer
+        response.set_cookie(
+            name, value, YEAR_SECONDS, secure=secure, httponly=True, samesite="strict"
+        )
+    return response
 
 
 def manifest_for(settings: ServeSettings, *, of_faces: bool) -> bytes:
-    """Return what a phone must know to install the page: under its own title, if it has one."""
+    """Return the web app manifest, with the title of the page."""
     manifest = msgspec.json.decode((PAGE / MANIFEST).read_bytes(), type=dict[str, object])
     title = settings.web.title or ("Who is this?" if of_faces else "What is this?")
     return msgspec.json.encode(manifest | {"name": title, "short_name": title})
@@ -94,16 +96,16 @@ def manifest_for(settings: ServeSettings, *, of_faces: bool) -> bytes:
 async def _manifest(request: Request) -> Response:
     service: Service = request.app.state.service
     data = manifest_for(service.settings, of_faces=service.facts.of_faces)
-    return Response(data, 200, {"cache-control": "no-cache"}, KINDS[".webmanifest"])
+    return Response(data, 200, {"cache-control": "no-cache"}, CONTENT_TYPES[".webmanifest"])
 
 
 async def _shared(_: Request) -> Response:
-    """Answer a share that no service worker has taken: the page is opened without it."""
+    """Open the page after a share that no service worker received."""
     return RedirectResponse("./", 303)
 
 
 def page_routes() -> list[Route]:
-    """Return what is answered besides files."""
+    """Return the routes that are not static files."""
     return [
         Route("/", _front),
         Route(FINDER, _finder),

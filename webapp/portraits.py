@@ -1,9 +1,8 @@
-"""Faces of the classes, and a picture to try: shown by the page where `[web] faces` allows it."""
+"""Example faces and an image to try, if `[web] faces` allows it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,23 +17,16 @@ from gleanset.records import Sample
 from webapp.loaded_model import LoadedModel
 from webapp.settings import ServeSettings
 
-LARGE_ENOUGH = 200  # pixels of a face; what is larger makes no better portrait
-EXAMPLE = 960  # pixels of the longer side
-TRIED = 5  # pictures, where files are missing
+MAX_USEFUL_WIDTH = 200  # pixels; larger faces make no better portraits
+EXAMPLE_SIDE = 960  # pixels of the longer side
+MAX_ATTEMPTS = 5  # with missing files
 NOTHING: dict[str, Any] = {"faces": {}, "example": None}
 
 
-def portraits_of(
-    loaded: LoadedModel, requests: Sequence[None], settings: ServeSettings
-) -> list[dict[str, Any]]:
-    """Return the same answer to each request."""
-    return [portraits(settings, loaded) for _ in requests]
+def portraits(loaded: LoadedModel, _: None, settings: ServeSettings) -> dict[str, Any]:
+    """Return a face of each class and an example image, as data URIs of JPEGs.
 
-
-def portraits(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
-    """Return what the first screen shows of the classes of a model: nothing unless allowed.
-
-    JPEGs as data URIs: a small one of each class, and one to try, None where there is none.
+    Images that only came with reports are never shown.
     """
     if settings.dataset is None or not settings.web.faces:
         return NOTHING
@@ -46,44 +38,46 @@ def portraits(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
                 for sample in dataset.samples.iter_in_splits()
                 if sample.label in loaded.shown and sample.image not in private
             ]
-            samples.sort(key=partial(_rank, _recognised(loaded.file.parent)))
+            samples.sort(key=partial(_rank, _correctly_predicted(loaded.file.parent)))
             faces = {name: _face(dataset, samples, name) for name in loaded.shown}
-            drawn = {name: face for name, face in faces.items() if face is not None}
-            return {"faces": drawn, "example": _example(dataset, samples)}
+            found = {name: face for name, face in faces.items() if face is not None}
+            return {"faces": found, "example": _example(dataset, samples)}
     except GleansetError:
         return NOTHING
 
 
-def _recognised(folder: Path) -> set[str]:
-    recognised = set[str]()
+def _correctly_predicted(folder: Path) -> set[str]:
+    correct = set[str]()
     for split, outputs in load_outputs(folder).items():
         if split != "train":
-            right = np.flatnonzero(outputs.logits.argmax(axis=1) == outputs.y)
-            recognised.update(outputs.keys[number] for number in right)
-    return recognised
+            rows = np.flatnonzero(outputs.logits.argmax(axis=1) == outputs.y)
+            correct.update(outputs.keys[row] for row in rows)
+    return correct
 
 
-def _rank(recognised: set[str], sample: Sample) -> tuple[bool, int, float, str]:
-    """Order: what nobody has mislabelled, as far as is known, then large, then sharp faces."""
-    size = min(sample.box.width, LARGE_ENOUGH)
-    return sample.key not in recognised, -size, -sample.sharpness, sample.key
+def _rank(correct: set[str], sample: Sample) -> tuple[bool, int, float, str]:
+    """Sort key: samples with a confirmed label, then large, then sharp faces."""
+    size = min(sample.box.width, MAX_USEFUL_WIDTH)
+    return sample.key not in correct, -size, -sample.sharpness, sample.key
 
 
 def _face(dataset: Dataset, samples: list[Sample], name: str) -> str | None:
-    best = [one for one in samples if one.label == name][:TRIED]
+    best = [sample for sample in samples if sample.label == name][:MAX_ATTEMPTS]
     made = map(Thumbnails(dataset).of_sample, best)
     return next((thumbnail.src for thumbnail in made if thumbnail), None)
 
 
 def _example(dataset: Dataset, samples: list[Sample]) -> str | None:
-    within: dict[str, list[Sample]] = defaultdict(list)
+    by_image: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
-        within[sample.image].append(sample)
+        by_image[sample.image].append(sample)
 
     def fitness(key: str) -> tuple[bool, int]:
-        learnt = any(one.split == "train" for one in within[key])
-        return not learnt, len({one.label for one in within[key]})
+        is_trained_on = any(sample.split == "train" for sample in by_image[key])
+        return not is_trained_on, len({sample.label for sample in by_image[key]})
 
-    best = sorted(within, key=fitness, reverse=True)[:TRIED]
-    made = map(Thumbnails(dataset, EXAMPLE).of_image, filter(None, map(dataset.images.get, best)))
+    best = sorted(by_image, key=fitness, reverse=True)[:MAX_ATTEMPTS]
+    made = map(
+        Thumbnails(dataset, EXAMPLE_SIDE).of_image, filter(None, map(dataset.images.get, best))
+    )
     return next((thumbnail.src for thumbnail in made if thumbnail), None)

@@ -1,4 +1,4 @@
-"""How a request is refused: always as one form of `application/problem+json` (RFC 9457)."""
+"""Error responses: `application/problem+json` (RFC 9457)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROBLEM = "application/problem+json"
 
 
 class RefusedRequest(Exception):
-    """A request that is refused: `reason` is one of few, `detail` and `hint` are for a person."""
+    """A refused request: `reason` is for programs, `detail` and `fix` are for people."""
 
     def __init__(
         self,
@@ -25,14 +25,14 @@ class RefusedRequest(Exception):
         fix: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        # All of them: it travels between processes.
+        # All arguments, because the error is pickled between processes.
         super().__init__(status, reason, detail, fix, headers)
         self.status, self.reason, self.detail, self.fix = status, reason, detail, fix
         self.headers = dict(headers or {})
 
     def response(self) -> Response:
-        """Return the answer."""
-        from starlette.responses import Response  # no process that computes needs it
+        """Return the HTTP response."""
+        from starlette.responses import Response  # not needed in compute processes
 
         problem = {
             "type": "about:blank",
@@ -47,5 +47,5 @@ class RefusedRequest(Exception):
 
 
 def busy(detail: str) -> RefusedRequest:
-    """Return the refusal of what may be asked again at once."""
-    return RefusedRequest(503, "busy", detail, "ask again", {"retry-after": "1"})
+    """Return the error for a request that may be repeated soon."""
+    return RefusedRequest(503, "busy", detail, "try again", {"retry-after": "1"})

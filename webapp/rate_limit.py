@@ -1,8 +1,7 @@
-"""How often one address may ask.
+"""Rate limit per address: the generic cell rate algorithm (ITU-T I.371).
 
-The generic cell rate algorithm (ITU-T I.371): of each address one number is kept, the time at
-which it will have used up nothing. The numbers lie in the slots of a salted hash; no address is
-stored. Addresses that share a slot share a rate.
+One number is stored per address, its theoretical arrival time, in the slots of a salted hash table.
+No address is stored; addresses with the same slot share a rate.
 """
 
 from __future__ import annotations
@@ -20,41 +19,38 @@ SLOTS = 1 << 16
 
 
 class RateLimit:
-    """Lets `per_minute` requests of one address through, up to a quarter of them at once."""
+    """Allows `per_minute` requests per address, with bursts of a quarter of that."""
 
     HEADERS = ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset")
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._free = array("d", bytes(8 * SLOTS))
+        self._arrivals = array("d", bytes(8 * SLOTS))
         self._salt = os.urandom(16)
-        self._each = 60.0 / per_minute
-        self._at_once = max(1, per_minute // 4) * self._each
+        self._interval = 60.0 / per_minute
+        self._burst = max(1, per_minute // 4) * self._interval
         self._clock = clock
 
     def wait(self, address: str) -> float:
-        """Return 0 and count the request, or the seconds after which the next one is welcome."""
+        """Count the request and return 0, or return the seconds to wait before the next one."""
         slot, now = self._slot(address), self._clock()
-        free = max(self._free[slot], now) + self._each
-        if free - now > self._at_once:
-            return free - now - self._at_once
-        self._free[slot] = free
+        arrival = max(self._arrivals[slot], now) + self._interval
+        if arrival - now > self._burst:
+            return arrival - now - self._burst
+        self._arrivals[slot] = arrival
         return 0.0
 
     def headers(self, address: str) -> dict[str, str]:
-        """Return the RateLimit headers: requests at once, those left, seconds until all are free.
-
-        As draft-ietf-httpapi-ratelimit-headers-06 has them.
-        """
-        owed = max(self._free[self._slot(address)] - self._clock(), 0.0)
-        at_once = round(self._at_once / self._each)
-        left = int((self._at_once - owed) / self._each + 1e-6)
-        return dict(zip(self.HEADERS, map(str, (at_once, left, math.ceil(owed))), strict=True))
+        """Return the RateLimit headers (draft-ietf-httpapi-ratelimit-headers-06)."""
+        owed = max(self._arrivals[self._slot(address)] - self._clock(), 0.0)
+        burst = round(self._burst / self._interval)
+        left = int((self._burst - owed) / self._interval + 1e-6)
+        return dict(zip(self.HEADERS, map(str, (burst, left, math.ceil(owed))), strict=True))
 
     def charge(self, address: str, requests: int) -> None:
-        """Count what was let through already; at most what is free at once is ever owed."""
+        """Count further requests; an address never owes more than one burst."""
         slot, now = self._slot(address), self._clock()
-        free = max(self._free[slot], now) + requests * self._each
-        self._free[slot] = min(free, now + self._at_once)
+        arrival = max(self._arrivals[slot], now) + requests * self._interval
+        self._arrivals[slot] = min(arrival, now + self._burst)
 
     def _slot(self, address: str) -> int:
         digest = hashlib.blake2b(address.encode(errors="replace"), key=self._salt, digest_size=8)
@@ -63,7 +59,7 @@ class RateLimit:
 
 @lru_cache(4096)
 def network_of(address: str) -> str:
-    """Return the address, or of IPv6 the /64 network: one customer has as many as he likes."""
+    """Return an IPv4 address, or the /64 network of an IPv6 address (one customer has them all)."""
     try:
         parsed = ip_address(address)
     except ValueError:

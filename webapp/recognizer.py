@@ -1,4 +1,4 @@
-"""Answers to uploaded pictures, by the model in force."""
+"""Computations on uploaded images: predictions, face detection, JPEG conversion."""
 
 from __future__ import annotations
 
@@ -18,29 +18,28 @@ from gleanset.errors import Unreadable
 from gleanset.images.cut import encode, within
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Box, Face
-from webapp.box_styles import faces_by_both
+from webapp.box_styles import detect_with_both
 from webapp.computations import Upload
 from webapp.loaded_model import LoadedModel
 from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits, ServeSettings
 
-Answer = dict[str, Any]
+JsonDict = dict[str, Any]
 ENCODE = msgspec.json.encode
-TOP = 5
-JPEG_SIDE = 4096
-"""Pixels of the longer side of a JPEG for a browser: the page itself scales larger pictures."""
+TOP_CLASSES = 5
+MAX_JPEG_SIDE = 4096
+"""Pixels of the longer side; the page scales larger images anyway."""
 
 
 @dataclass(frozen=True, slots=True)
-class _SearchedPicture:
+class _ProcessedImage:
     name: str
     width: int = 0
     height: int = 0
     parts: Sequence[Any] = ()
     error: Unreadable | None = None
 
-    def answer(self, name: str, parts: Iterable[Answer]) -> Answer:
-        """Return the JSON of it, with its parts under a name."""
+    def to_json(self, name: str, parts: Iterable[JsonDict]) -> JsonDict:
         if self.error is not None:
             error = {"reason": self.error.reason, "detail": self.error.detail}
             return {"name": self.name, "error": error}
@@ -50,125 +49,114 @@ class _SearchedPicture:
 def predict(
     loaded: LoadedModel, requests: Sequence[Sequence[Upload]], settings: ServeSettings
 ) -> list[bytes]:
-    """Return what the model says of pictures, as the JSON of `POST /api/v1/predict`."""
-    return [ENCODE(answer) for answer in _judged(loaded, requests, settings.limits)]
+    """Predict for images; return the JSON of `POST /api/v1/predict`."""
+    return [ENCODE(response) for response in _predict_all(loaded, requests, settings.limits)]
 
 
-def answers_to(loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits) -> Answer:
-    """Return the same of one request, as values."""
-    return _judged(loaded, [uploads], limits)[0]
-
-
-def _cut_all(
+def predict_values(
     loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits
-) -> list[_SearchedPicture]:
+) -> JsonDict:
+    """Return the response to one request of `predict` as values."""
+    return _predict_all(loaded, [uploads], limits)[0]
+
+
+def _crop_all(
+    loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits
+) -> list[_ProcessedImage]:
     read = loaded.model.cropping.read
 
-    def parts_of(picture: Image, upload: Upload) -> Sequence[PicturePart]:
+    def find_parts(image: Image, upload: Upload) -> Sequence[PicturePart]:
         if upload.boxes is None:
-            parts = read.parts(picture, faces_by_both)
+            parts = read.parts(image, detect_with_both)
         else:
-            parts = _marked(loaded.model, picture, upload.boxes)
+            parts = _crop_marked(loaded.model, image, upload.boxes)
         if len(parts) > limits.faces:
-            raise Unreadable("too many faces", f"{len(parts)}, at most {limits.faces}")
+            raise Unreadable("too many faces", f"{len(parts)}, limit: {limits.faces}")
         return parts
 
-    return list(_searched(uploads, limits, parts_of))
+    return list(_process(uploads, limits, find_parts))
 
 
-def _searched(
+def _process(
     uploads: Sequence[Upload],
     limits: RequestLimits,
     search: Callable[[Image, Upload], Sequence[Any]],
-) -> Iterator[_SearchedPicture]:
-    """Yield each picture with its parts, or what is wrong with it: the others are answered as well.
-
-    Those of a request have `all_pixels` together.
-    """
-    left = limits.all_pixels
+) -> Iterator[_ProcessedImage]:
+    """Decode and search each image; an error concerns only its own image."""
+    remaining_pixels = limits.all_pixels
     for upload in uploads:
         try:
-            picture = decode(upload.data, most_pixels=min(limits.pixels, left)).pixels
-            left -= picture.width * picture.height
-            parts = search(picture, upload)
-            yield _SearchedPicture(upload.name, picture.width, picture.height, parts)
+            max_pixels = min(limits.pixels, remaining_pixels)
+            image = decode(upload.data, most_pixels=max_pixels).pixels
+            remaining_pixels -= image.width * image.height
+            parts = search(image, upload)
+            yield _ProcessedImage(upload.name, image.width, image.height, parts)
         except MemoryError:
-            yield _SearchedPicture(upload.name, error=Unreadable("too large", "not enough memory"))
+            yield _ProcessedImage(upload.name, error=Unreadable("too large", "not enough memory"))
         except Unreadable as refused:
-            yield _SearchedPicture(upload.name, error=refused)
+            yield _ProcessedImage(upload.name, error=refused)
 
 
-def _judged(
+def _predict_all(
     loaded: LoadedModel, requests: Sequence[Sequence[Upload]], limits: RequestLimits
-) -> list[Answer]:
-    cut = [_cut_all(loaded, uploads, limits) for uploads in requests]
-    pictures = list(chain.from_iterable(cut))
-    pixels = [part.pixels for picture in pictures for part in picture.parts]
-    answers = iter(loaded.answers_to(np.stack(pixels), TOP) if pixels else ())
+) -> list[JsonDict]:
+    processed = [_crop_all(loaded, uploads, limits) for uploads in requests]
+    pixels = [part.pixels for image in chain.from_iterable(processed) for part in image.parts]
+    answers = iter(loaded.answers_to(np.stack(pixels), TOP_CLASSES) if pixels else ())
 
-    def judged(picture: _SearchedPicture) -> Answer:
-        # The next answers are those of another picture.
-        pairs = zip(picture.parts, answers, strict=False)
-        return picture.answer("parts", (_part(loaded.model, *pair) for pair in pairs))
+    def take_answers(image: _ProcessedImage) -> JsonDict:
+        # Not strict: the remaining answers are those of the next images.
+        pairs = zip(image.parts, answers, strict=False)
+        return image.to_json("parts", (_part(loaded.model, *pair) for pair in pairs))
 
-    return [{"run": loaded.run, "pictures": list(map(judged, own))} for own in cut]
+    return [{"run": loaded.run, "pictures": list(map(take_answers, own))} for own in processed]
 
 
-def _part(model: Model, part: PicturePart, answer: PictureAnswer) -> Answer:
-    least, found = model.facts.answers.unfamiliar_below, answer.familiarity
-    unfamiliar = least is not None and found is not None and found < least
+def _part(model: Model, part: PicturePart, answer: PictureAnswer) -> JsonDict:
+    threshold, similarity = model.facts.answers.unfamiliar_below, answer.familiarity
+    unfamiliar = threshold is not None and similarity is not None and similarity < threshold
     return part_to_json(part, answer) | {"unfamiliar": unfamiliar}
 
 
-def find_faces(
-    loaded: LoadedModel, requests: Sequence[Sequence[Upload]], settings: ServeSettings
-) -> list[bytes]:
-    """Return where faces are in pictures, as the JSON of `POST /api/v1/faces`.
+def find_faces(loaded: LoadedModel, uploads: Sequence[Upload], settings: ServeSettings) -> bytes:
+    """Detect faces in images; return the JSON of `POST /api/v1/faces`.
 
-    Raises `RefusedRequest` for a model that takes pictures whole.
+    Raises `RefusedRequest` for a model of whole images.
     """
-    return [ENCODE(_faces_in(loaded, uploads, settings.limits)) for uploads in requests]
-
-
-def _faces_in(loaded: LoadedModel, uploads: Sequence[Upload], limits: RequestLimits) -> Answer:
     spec = loaded.model.cropping.read.detector
     if spec is None:
-        raise RefusedRequest(409, "no faces", "this model takes pictures whole")
-    detector = spec.build()
+        raise RefusedRequest(409, "no faces", "this model classifies whole images")
+    detector, limits = spec.build(), settings.limits
 
-    def surest_faces(picture: Image, _: Upload) -> Sequence[Face]:
-        faces = faces_by_both(detector, np.asarray(picture))
+    def best_faces(image: Image, _: Upload) -> Sequence[Face]:
+        faces = detect_with_both(detector, np.asarray(image))
         return sorted(faces, key=lambda face: -face.score)[: limits.faces]
 
-    pictures = _searched(uploads, limits, surest_faces)
-    return {
-        "pictures": [picture.answer("faces", map(_face, picture.parts)) for picture in pictures]
-    }
+    images = _process(uploads, limits, best_faces)
+    return ENCODE(
+        {"pictures": [image.to_json("faces", map(_face, image.parts)) for image in images]}
+    )
 
 
-def _face(face: Face) -> Answer:
+def _face(face: Face) -> JsonDict:
     return {"box": face.box, "score": face.score, "found_by": face.detector}
 
 
-def _marked(model: Model, picture: Image, boxes: Sequence[Box]) -> list[PicturePart]:
-    """Return the marked faces, cut as the model learnt them. Raises `Unreadable`."""
-    inside = [within(box, picture.width, picture.height) for box in boxes]
+def _crop_marked(model: Model, image: Image, boxes: Sequence[Box]) -> list[PicturePart]:
+    """Crop the marked faces as in training. Raises `Unreadable`."""
+    inside = [within(box, image.width, image.height) for box in boxes]
     if outside := [box for box, part in zip(boxes, inside, strict=True) if part is None]:
-        said = f"{list(outside[0])} in {picture.width} x {picture.height} pixels"
-        raise Unreadable("box outside the picture", said)
+        detail = f"{list(outside[0])} in {image.width} x {image.height} pixels"
+        raise Unreadable("box outside the picture", detail)
     faces = [Face(HAND, box, 1.0) for box in inside if box is not None]
-    return model.cropping.read.faces(np.asarray(picture), faces)
+    return model.cropping.read.faces(np.asarray(image), faces)
 
 
-def jpegs_of(_: LoadedModel, requests: Sequence[Upload], settings: ServeSettings) -> list[bytes]:
-    """Return pictures as JPEGs, which every browser shows. Raises `RefusedRequest`."""
-    return [_jpeg(upload, settings.limits) for upload in requests]
-
-
-def _jpeg(upload: Upload, limits: RequestLimits) -> bytes:
+def convert_to_jpeg(_: LoadedModel, upload: Upload, settings: ServeSettings) -> bytes:
+    """Convert an image to JPEG, which every browser shows. Raises `RefusedRequest`."""
     try:
-        pixels = decode(upload.data, JPEG_SIDE, most_pixels=limits.pixels).pixels
+        pixels = decode(upload.data, MAX_JPEG_SIDE, most_pixels=settings.limits.pixels).pixels
     except Unreadable as refused:
         raise RefusedRequest(422, refused.reason, refused.detail) from refused
-    pixels.thumbnail((JPEG_SIDE, JPEG_SIDE))
+    pixels.thumbnail((MAX_JPEG_SIDE, MAX_JPEG_SIDE))
     return encode(pixels)

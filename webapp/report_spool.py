@@ -1,7 +1,7 @@
-"""Reports on their way into the catalogue, which a harvest may hold for as long as it likes.
+"""Spool for reports, because the catalogue may be locked for long by other processes.
 
-Each is a file in `web/spool/` before its visitor is answered, so that no kill loses it, and is
-removed when it has its row in the catalogue and its picture in `web/reports/`.
+A report is written to `web/spool/` before the response is sent, so that it cannot be lost. It is
+removed when its row is in the catalogue and its image in `web/reports/`.
 """
 
 from __future__ import annotations
@@ -25,21 +25,17 @@ from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits
 
 DAMAGED = ".damaged"
-SHORT_WAIT = 0.5
-"""Seconds for which another program's writing may hold a visitor up."""
+LOCK_TIMEOUT_SECONDS = 0.5
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def writable(root: Path) -> Iterator[Dataset]:
-    """Open a dataset that others may be writing to: for this it waits `SHORT_WAIT` at most.
-
-    Raises `RefusedRequest`.
-    """
+def open_for_writing(root: Path) -> Iterator[Dataset]:
+    """Open a dataset, waiting only shortly for other writers. Raises `RefusedRequest`."""
     try:
         with Dataset.open(root) as dataset:
-            dataset.db.set_busy_timeout(SHORT_WAIT)
+            dataset.db.set_busy_timeout(LOCK_TIMEOUT_SECONDS)
             dataset.db.check_writable()
             yield dataset
     except (errors.UsageError, errors.InputUnusable, errors.Unreadable) as error:
@@ -53,82 +49,81 @@ def writable(root: Path) -> Iterator[Dataset]:
 
 
 class ReportSpool:
-    """Keeps reports of the dataset in `root` in files until its catalogue takes them.
+    """Stores reports in files until they are imported into the catalogue of `root`.
 
-    Several servers and commands may use it at a time.
+    Several servers and commands may use it at the same time.
     """
 
     def __init__(self, root: Path, limits: RequestLimits) -> None:
         self.root, self._limits = root, limits
         self._folder = root / SPOOL_FOLDER
-        self._turn = asyncio.Lock()
-        self._held_up = False
+        self._lock = asyncio.Lock()
+        self._is_blocked = False
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Return what `work` returns, in the one thread for what may wait for the catalogue."""
-        async with self._turn:
+        """Run `work` in a thread; one at a time, as it may wait for the catalogue."""
+        async with self._lock:
             return await asyncio.to_thread(work)
 
-    def keep(self, report: KeptReport) -> bool:
-        """Keep a report, and let the catalogue take it if that is free; whether it is a new one.
+    def add(self, report: KeptReport) -> bool:
+        """Store a report and try to import it; return whether it is new.
 
         Raises `RefusedRequest`.
         """
         claim = report.claim
-        own = claim.note if claim.kind == REMOVAL else claim.claimed
-        identity = msgspec.json.encode((claim.kind, claim.sha256, claim.box, own))
+        content = claim.note if claim.kind == REMOVAL else claim.claimed
+        identity = msgspec.json.encode((claim.kind, claim.sha256, claim.box, content))
         file = self._folder / f"{sha256_of(identity)}{SPOOL_SUFFIX}"
-        with writable(self.root) as dataset:
+        with open_for_writing(self.root) as dataset:
             if file.exists() or Reports(dataset.db).contains(claim):
                 return False
-            self._refuse(dataset, report)
+            self._check_acceptable(dataset, report)
             write_atomic(file, msgspec.msgpack.encode(report), scratch=self.root / "cache")
-        if not self._held_up:
-            self.take()
+        if not self._is_blocked:
+            self.import_all()
         return True
 
-    def _refuse(self, dataset: Dataset, report: KeptReport) -> None:
-        if _is_buried(dataset, report):
-            raise RefusedRequest(410, "taken down", "this picture was taken out of the dataset")
+    def _check_acceptable(self, dataset: Dataset, report: KeptReport) -> None:
+        if _is_forgotten(dataset, report):
+            raise RefusedRequest(410, "taken down", "this image was removed from the dataset")
         sizes = [file.stat().st_size for file in list_spooled_reports(self.root)]
-        kept = sum(size for _, size, _ in open_report_store(self.root, dataset.cache).each())
-        taken = kept + sum(sizes) + len(report.picture)
-        many = Reports(dataset.db).count() + len(sizes) >= self._limits.reports
-        if many or taken > self._limits.report_bytes:
-            raise RefusedRequest(503, "full", "too many reports wait to be looked at")
+        stored = sum(size for _, size, _ in open_report_store(self.root, dataset.cache).each())
+        total_bytes = stored + sum(sizes) + len(report.picture)
+        is_full = Reports(dataset.db).count() + len(sizes) >= self._limits.reports
+        if is_full or total_bytes > self._limits.report_bytes:
+            raise RefusedRequest(503, "full", "too many pending reports")
 
-    def take(self) -> None:
-        """Let the catalogue take what waits, unless another program writes to it for long."""
+    def import_all(self) -> None:
+        """Import all spooled reports, unless the catalogue is locked."""
         try:
             for file in list_spooled_reports(self.root):
-                with writable(self.root) as dataset:
-                    _take(dataset, file)
-            self._held_up = False
+                with open_for_writing(self.root) as dataset:
+                    _import_file(dataset, file)
+            self._is_blocked = False
         except (RefusedRequest, errors.GleansetError, OSError) as error:
-            if not self._held_up:
-                log.warning("reports wait in %s: %s", self._folder, getattr(error, "detail", error))
-            self._held_up = True
+            if not self._is_blocked:
+                log.warning("reports stay in %s: %s", self._folder, getattr(error, "detail", error))
+            self._is_blocked = True
 
 
-def _take(dataset: Dataset, file: Path) -> None:
-    """Give a report its row and its picture its place, at once: `gc` removes nothing in between."""
+def _import_file(dataset: Dataset, file: Path) -> None:
+    """Write the row and the image of a report in one transaction, so that gc cannot interfere."""
     try:
         report = msgspec.msgpack.decode(file.read_bytes(), type=KeptReport)
     except FileNotFoundError:
-        return  # another server was quicker
+        return  # imported by another server
     except msgspec.MsgspecError:
-        log.exception("%s is no report", file.replace(file.with_suffix(DAMAGED)))
+        log.exception("not a report: %s", file.replace(file.with_suffix(DAMAGED)))
         return
     claim = report.claim
     with dataset.db.transaction():
         reports, store = Reports(dataset.db), open_report_store(dataset.root, dataset.cache)
-        if not (_is_buried(dataset, report) or reports.contains(claim)):
-            # Beside its place, where nothing but a row makes it known.
+        if not (_is_forgotten(dataset, report) or reports.contains(claim)):
             write_atomic(Path(str(store.path(claim.sha256, claim.format))), report.picture)
             reports.add(claim)
     file.unlink(missing_ok=True)
 
 
-def _is_buried(dataset: Dataset, report: KeptReport) -> bool:
+def _is_forgotten(dataset: Dataset, report: KeptReport) -> bool:
     hashes = (report.sent, report.claim.sha256)
     return any(dataset.images.get_tombstone(sha256) is not None for sha256 in hashes)

@@ -1,7 +1,4 @@
-"""Running the server: one process that talks HTTP.
-
-Connections end where a request line and its headers take too long or too much.
-"""
+"""The HTTP server: uvicorn with limits on the time and size of request headers."""
 
 from __future__ import annotations
 
@@ -21,9 +18,9 @@ from webapp.settings import ServeSettings
 
 
 class ListenAddress(NamedTuple):
-    """Where a server listens, with which certificate, and `proxies`: whose headers are believed.
+    """Host, port and certificate of a server.
 
-    As uvicorn's `--forwarded-allow-ips`: addresses and networks, with commas between, or `*`.
+    `proxies` are trusted proxies, as in uvicorn's `--forwarded-allow-ips`.
     """
 
     host: str
@@ -34,10 +31,7 @@ class ListenAddress(NamedTuple):
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which would wait for the end of a request's headers for ever.
-
-    They have `head_seconds` from when they may come, and at most `head_bytes`.
-    """
+    """uvicorn's protocol with limits on request headers, against slow clients."""
 
     head_seconds = 15.0
     head_bytes = 32_768
@@ -46,17 +40,17 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _in_head = True
 
     def connection_made(self, transport: Any) -> None:
-        """Begin to wait for a request."""
+        """Start the timer for the first request."""
         super().connection_made(transport)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no longer."""
-        self._head_has_come()
+        """Stop the timer."""
+        self._end_head()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes, unless those of a request's head are too many."""
+        """Process bytes; refuse headers that are too large."""
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
@@ -64,21 +58,21 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.send_400_response("Request header is too large.")
 
     def on_message_begin(self) -> None:
-        """Begin to wait for the headers."""
+        """Start the timer for the headers."""
         super().on_message_begin()
         if not self._in_head:
             self._expect_head()
 
     def on_headers_complete(self) -> None:
-        """Wait no longer: the body has a limit of its own."""
-        self._head_has_come()
+        """Stop the timer: the guard limits the body."""
+        self._end_head()
         super().on_headers_complete()
 
     def _expect_head(self) -> None:
         self._in_head, self._head_bytes = True, 0
         self._timer = self.loop.call_later(self.head_seconds, self.transport.close)
 
-    def _head_has_come(self) -> None:
+    def _end_head(self) -> None:
         self._in_head = False
         if self._timer is not None:
             self._timer.cancel()
@@ -88,14 +82,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 def server_config(
     settings: ServeSettings, facts: ServedFacts, address: ListenAddress
 ) -> uvicorn.Config:
-    """Return how uvicorn serves the page."""
+    """Return the configuration of uvicorn."""
     return uvicorn.Config(
         create_app(settings, facts),
         http=BoundedHttpProtocol,
         ws="none",
         ssl_certfile=address.cert,
         ssl_keyfile=address.key,
-        # Else whoever is on this machine could say that others ask.
+        # By default uvicorn trusts such headers from this machine.
         proxy_headers=bool(address.proxies),
         forwarded_allow_ips=address.proxies,
         access_log=False,
@@ -106,14 +100,14 @@ def server_config(
 
 
 class AnnouncedServer(uvicorn.Server):
-    """uvicorn's server, which calls `ready` when it can be opened."""
+    """uvicorn's server, calling `ready` when it accepts connections."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer."""
+        """Start, and call `ready`."""
         await super().startup(sockets)
         if self.started:
             self._ready()
@@ -125,12 +119,14 @@ def run_server(
     address: ListenAddress,
     ready: Callable[[int], None],
 ) -> None:
-    """Serve until Ctrl-C or a signal to end; `ready` is called with the port when it can be opened.
+    """Serve until Ctrl-C or a signal; call `ready` with the port (port 0: any free one).
 
-    Port 0 is any that is free. Raises `InputUnusable` where it cannot begin.
+    Raises `InputUnusable` if the server cannot start.
     """
     config = server_config(settings, facts, address)
-    taken = InputUnusable(f"cannot serve at {address.host}:{address.port}", "name another --port")
+    cannot_start = InputUnusable(
+        f"cannot listen on {address.host}:{address.port}", "choose another port: --port PORT"
+    )
     listening = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -140,9 +136,9 @@ def run_server(
     except KeyboardInterrupt:
         pass
     except OSError as error:
-        raise taken from error
+        raise cannot_start from error
     except SystemExit as error:
         if error.code:
-            raise taken from error
+            raise cannot_start from error
     finally:
         listening.close()

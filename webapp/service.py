@@ -1,4 +1,4 @@
-"""What answers requests: the settings of a server, its model, and what computes."""
+"""State of a running server, shared by its endpoints."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from webapp.settings import ServeSettings
 MAX_AGE_SECONDS = 60.0
 
 
-class OfModel:
-    """What a computation tells of the model, kept for `MAX_AGE_SECONDS`.
+class CachedResult:
+    """Result of a computation about the model, cached for `MAX_AGE_SECONDS`.
 
-    Counting and looking through a large catalogue takes a second.
+    Reading a large catalogue takes a second.
     """
 
     def __init__(self, computation: str, queue: ComputeQueue) -> None:
         self._computation, self._queue = computation, queue
-        self._one = asyncio.Lock()
-        self._made: tuple[float, Any] | None = None
+        self._lock = asyncio.Lock()
+        self._cached: tuple[float, Any] | None = None
 
     async def get(self) -> Any:
-        """Return it. Raises `RefusedRequest`."""
-        async with self._one:
-            if self._made is None or time.monotonic() - self._made[0] > MAX_AGE_SECONDS:
-                # For nobody: whoever asks next waits for it too, and not for who asked first.
-                answer = await self._queue.compute("", self._computation, None, 0)
-                self._made = time.monotonic(), answer
-            return self._made[1]
+        """Return the result. Raises `RefusedRequest`."""
+        async with self._lock:
+            if self._cached is None or time.monotonic() - self._cached[0] > MAX_AGE_SECONDS:
+                # Not in the name of a client: others wait for the same result.
+                result = await self._queue.compute("", self._computation, None, 0)
+                self._cached = time.monotonic(), result
+            return self._cached[1]
 
 
 class Service(NamedTuple):
-    """A server from its start to its end."""
+    """Settings, model facts and workers of a server."""
 
     settings: ServeSettings
     facts: ServedFacts
     queue: ComputeQueue
     spool: ReportSpool | None
-    cards: OfModel
-    portraits: OfModel
+    cards: CachedResult
+    portraits: CachedResult
 
-    def spool_for(self, lacking: str) -> ReportSpool:
-        """Return what keeps things in the dataset; `RefusedRequest` where there is none."""
+    def spool_for(self, reason: str) -> ReportSpool:
+        """Return the spool of reports. Raises `RefusedRequest` without a dataset."""
         if self.spool is None:
             contact = self.settings.web.contact or ""
-            raise RefusedRequest(404, lacking, "this server has no dataset", contact)
+            raise RefusedRequest(404, reason, "this server has no dataset", contact)
         return self.spool

@@ -1,4 +1,4 @@
-"""Serving a page: which model answers, what is shown, who is let in, and where it listens."""
+"""`webapp serve`: from the request of a user to a running server."""
 
 from __future__ import annotations
 
@@ -21,16 +21,14 @@ from webapp.request import ServeRequest
 from webapp.server import ListenAddress, run_server
 from webapp.settings import RequestLimits, ServeSettings, page_settings
 
-VARIABLE, OWNER_VARIABLE = "GLEANSET_WEB_TOKEN", "GLEANSET_OWNER_TOKEN"
-LOAD_SECONDS = 300.0
+TOKEN_VARIABLE, OWNER_TOKEN_VARIABLE = "GLEANSET_WEB_TOKEN", "GLEANSET_OWNER_TOKEN"
+LOAD_TIMEOUT_SECONDS = 300.0
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
-def checked_facts(settings: ServeSettings) -> ServedFacts:
-    """Return what is told of the model to serve, which a process of its own loads to see that it
-    can be. Raises what `load_model` raises.
-    """
-    with worker_pool(1, LOAD_SECONDS, JOB) as pool:
+def load_facts(settings: ServeSettings) -> ServedFacts:
+    """Load the model in another process and return its facts. Raises what `load_model` raises."""
+    with worker_pool(1, LOAD_TIMEOUT_SECONDS, JOB) as pool:
         facts: ServedFacts = pool.schedule(facts_of, settings.to_text()).result()
     return facts
 
@@ -40,18 +38,16 @@ def serve_page(
 ) -> None:
     """Serve a run of the dataset in `root`, or an exported file, until Ctrl-C or SIGTERM.
 
-    `show` gets the page's address, `progress` what goes on.
-
-    Raises what `served_file`, `checked_facts` and `run_server` raise.
+    Prints the URL with `show`. Raises what `served_file`, `load_facts` and `run_server` raise.
     """
     with ExitStack() as stack:
-        # uvicorn passes the signal on when it has ended.
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-        stack.callback(signal.signal, signal.SIGTERM, before)
+        # uvicorn raises the signal again after it has shut down.
+        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        stack.callback(signal.signal, signal.SIGTERM, previous)
         web = page_settings(root)
         address = request.address()
         file = served_file(root, request.run, web.run, progress)
-        hosts, token = admission(request.host, request.host_name, public=request.public)
+        hosts, token = access_rules(request.host, request.host_name, public=request.public)
         owner = _owner_token(root) if request.owner else None
         settings = ServeSettings(
             model=str(file),
@@ -66,31 +62,31 @@ def serve_page(
             processes=request.workers or cores(),
             limits=RequestLimits(per_minute=request.per_minute),
         )
-        # Whatever is wrong with the model is said now, and not by each process.
-        facts = checked_facts(settings)
-        progress.say(f"{file.parent.name if file.name == FILE else file.stem} is served")
+        # Errors of the model are reported once, not by each process.
+        facts = load_facts(settings)
+        progress.say(f"serving {file.parent.name if file.name == FILE else file.stem}")
 
         def announce(port: int) -> None:
-            show(_page_address(address, port, "", token))
+            show(_page_url(address, port, "", token))
             if owner is not None:
-                show(f"owner: {_page_address(address, port, 'owner', owner)}")
-            progress.say("Ctrl-C ends it")
+                show(f"owner: {_page_url(address, port, 'owner', owner)}")
+            progress.say("press Ctrl-C to stop")
 
         run_server(settings, facts, address, announce)
 
 
-def admission(
+def access_rules(
     host: str, names: tuple[str, ...], *, public: bool
 ) -> tuple[tuple[str, ...], str | None]:
-    """Return the names that may be asked (none: any), and the token that is asked for.
+    """Return the accepted host names (none: any) and the token (None: not needed).
 
-    On this machine alone whoever uses it is let in, elsewhere who has the token.
+    A server that others can reach needs a token unless it is `public`.
     """
-    token = os.environ.get(VARIABLE) or None
+    token = os.environ.get(TOKEN_VARIABLE) or None
     if public:
         return names, None
     if _is_loopback(host):
-        # A page of another site could point a name of its own at this machine.
+        # Against DNS rebinding: another site could point its name at this machine.
         return (*LOCAL_NAMES, *names), token
     return names, token or secrets.token_urlsafe(16)
 
@@ -104,11 +100,11 @@ def _is_loopback(host: str) -> bool:
 
 def _owner_token(root: Path) -> str:
     if not is_dataset(root):
-        raise UsageError("--owner shows the reports of a dataset", "name it: -d DATASET")
-    return os.environ.get(OWNER_VARIABLE) or secrets.token_urlsafe(16)
+        raise UsageError("--owner needs a dataset", "add -d DATASET")
+    return os.environ.get(OWNER_TOKEN_VARIABLE) or secrets.token_urlsafe(16)
 
 
-def _page_address(address: ListenAddress, port: int, page: str, token: str | None) -> str:
+def _page_url(address: ListenAddress, port: int, page: str, token: str | None) -> str:
     name = f"[{address.host}]" if ":" in address.host else address.host
     query = f"?token={token}" if token else ""
     return f"{'https' if address.cert else 'http'}://{name}:{port}/{page}{query}"

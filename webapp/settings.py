@@ -1,4 +1,4 @@
-"""What the server must know, and the processes that compute for it, to which it goes as JSON."""
+"""Settings of the server, passed to its compute processes as JSON."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ PER_MINUTE = 240
 
 
 class RequestLimits(msgspec.Struct, frozen=True):
-    """What one request may ask for, and how often one visitor may ask.
+    """Limits of requests.
 
-    `body_bytes` of a whole request, within `seconds` from its first byte to its last; `pixels` of
-    each of its `pictures`, `all_pixels` of them together, and `seconds_computed`; `faces` of a
-    picture; `per_minute` requests of one address, each of which stands for `seconds_each` of
-    computing; `waiting` requests that nothing has begun with, `visitor_waiting` of one address;
-    `server_bytes` of requests that are under way, `visitor_bytes` of one address; `memory` bytes of
-    a process that computes; `reports` that nobody has looked at yet, and `report_bytes` of the
-    pictures of all reports, of which `gleanset gc` removes those of refused ones.
+    Of one request: `body_bytes`, `seconds` to receive it, `seconds_computed`, `pictures`, `pixels`
+    of each and `all_pixels` together, `faces` of an image. Of one client: `per_minute` requests,
+    each worth `seconds_each` of computing, `client_waiting` in the queue, `client_bytes` in
+    flight. Of the server: `waiting` requests, `server_bytes` in flight, `memory` bytes of each
+    compute process, pending `reports`, and `report_bytes` of their images.
     """
 
     body_bytes: int = 20_000_000
@@ -36,24 +34,21 @@ class RequestLimits(msgspec.Struct, frozen=True):
     per_minute: int = PER_MINUTE
     seconds_each: float = 0.25
     waiting: int = 64
-    visitor_waiting: int = 24
+    client_waiting: int = 24
     server_bytes: int = 100_000_000
-    visitor_bytes: int = 40_000_000
+    client_bytes: int = 40_000_000
     memory: int = 1 << 30
     reports: int = 10_000
     report_bytes: int = 1_000_000_000
 
 
 class ServeSettings(msgspec.Struct, frozen=True):
-    """How a server was started.
+    """Settings of a running server.
 
-    `model` is the ONNX file, `dataset` the folder that reports go to, None for no reports.
-    `processes` compute.
-    `hosts` are the names under which it may be asked, none for any, and `origins` the sites whose
-    pages may ask. `token` is what a visitor must know, None for nothing, and `owner` what opens the
-    owner's page, None for no such page; `web` what the page shows.
-    With `on_device` visitors may fetch the model itself. Pictures are cut as `detector` says, as in
-    `baseline.load`.
+    `model` is an ONNX file, `dataset` the folder for reports (None: no reports), `web` what the
+    page shows. `hosts` are the accepted host names (none: any), `origins` the sites allowed by
+    CORS. `token` admits users (None: everyone), `owner` opens the administrator's page (None: no
+    such page). With `on_device`, users may download the model. `detector` as in `baseline.load`.
     """
 
     model: str
@@ -69,23 +64,23 @@ class ServeSettings(msgspec.Struct, frozen=True):
     limits: RequestLimits = RequestLimits()
 
     def lets_in(self, token: str) -> bool:
-        """Return whether who says this token is let in; nothing is told by how long it takes."""
+        """Return whether a token admits a user; compares in constant time."""
         return self.token is None or hmac.compare_digest(token.encode(), self.token.encode())
 
     def is_owner(self, token: str) -> bool:
-        """Return whether who says this token owns the dataset."""
+        """Return whether a token is that of the administrator."""
         return self.owner is not None and hmac.compare_digest(token.encode(), self.owner.encode())
 
     def to_text(self) -> str:
-        """Return what `from_text` reads."""
+        """Return the settings as JSON."""
         return json.dumps(msgspec.to_builtins(self))
 
     @classmethod
     def from_text(cls, text: str) -> ServeSettings:
-        """Return the settings that `to_text` wrote."""
+        """Return settings from the JSON of `to_text`."""
         return msgspec.convert(json.loads(text), cls)
 
 
 def page_settings(root: Path) -> WebSettings:
-    """Return what the page of a dataset shows; of an exported file without one, what is usual."""
+    """Return the `[web]` table of a dataset, or defaults without a dataset."""
     return read_settings(root).page if is_dataset(root) else WebSettings()

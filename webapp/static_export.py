@@ -1,4 +1,4 @@
-"""The page as a folder of files that any web host serves: it answers on the device alone."""
+"""`webapp export`: the page as static files; the model runs in the browser."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from webapp.request import StaticPageRequest
 from webapp.settings import ServeSettings, page_settings
 
 API = "api/v1"
-OWNERS = ("owner.html", "owner.css", "owner.js")
-OF_SERVERS = ("api.html", "api_page.js", *OWNERS, "package-lock.json", MANIFEST)
-"""Files of the page that only a server needs, or tells anew."""
+ADMINISTRATOR_FILES = ("owner.html", "owner.css", "owner.js")
+EXCLUDED = ("api.html", "api_page.js", *ADMINISTRATOR_FILES, "package-lock.json", MANIFEST)
+"""Files of the page that only a server needs, or that are generated."""
 
 
 def export_page(root: Path, request: StaticPageRequest, progress: Progress) -> Result:
-    """Write the page of a run, and all that it asks for, into a folder of its own.
+    """Write the page of a run with everything it needs to a folder.
 
-    Raises `UsageError` for a folder with other files, `MissingComponent`, and what
-    `served_file` and `load_model` raise.
+    Raises `UsageError` for a folder with other files, `MissingComponent`, and what `served_file`
+    and `load_model` raise.
     """
     folder = Path(request.folder)
     if folder.exists() and any(folder.iterdir()) and not (folder / API / "model.json").is_file():
-        raise UsageError(f"{folder} has other files in it", "name a new folder, or an empty one")
+        raise UsageError(f"the folder has other files: {folder}", "use a new or empty folder")
     if not are_current():
-        raise MissingComponent("the page's own parts are not here", "python webapp/npm_parts.py")
+        raise MissingComponent("npm packages of the page are missing", "python webapp/npm_parts.py")
     web, sizes = page_settings(root), []
     file = served_file(root, request.run, web.run, progress)
-    shown = str(root.resolve()) if is_dataset(root) else None
-    settings = ServeSettings(str(file), shown, web, detector=request.detector)
+    dataset = str(root.resolve()) if is_dataset(root) else None
+    settings = ServeSettings(str(file), dataset, web, detector=request.detector)
     loaded = load_model(settings)
     for name, data in _files(settings, loaded):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -53,18 +53,18 @@ def export_page(root: Path, request: StaticPageRequest, progress: Progress) -> R
 
 def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, bytes]]:
     for path in sorted(path for path in PAGE.rglob("*") if path.is_file()):
-        if path.name not in OF_SERVERS and path.suffix != ".gz":
+        if path.name not in EXCLUDED and path.suffix != ".gz":
             yield path.relative_to(PAGE).as_posix(), path.read_bytes()
     yield FINDER.lstrip("/"), MODEL.read_bytes()
     yield MANIFEST, manifest_for(settings, of_faces=loaded.of_faces)
     yield f"{API}/model.onnx", loaded.file.read_bytes()
-    faces = portraits(settings, loaded)
-    alone = msgspec.structs.replace(settings, dataset=None)  # nobody takes reports and requests
-    own = {"finder": "browser", "portraits": bool(faces["faces"]), "server": False}
-    answers = {
-        "classes": page_facts(alone, loaded) | own,
-        "card": model_card(alone, loaded),
+    faces = portraits(loaded, None, settings)
+    without_dataset = msgspec.structs.replace(settings, dataset=None)  # no reports
+    changes = {"finder": "browser", "portraits": bool(faces["faces"]), "server": False}
+    responses = {
+        "classes": page_facts(without_dataset, loaded) | changes,
+        "card": model_card(loaded, None, without_dataset),
         "portraits": faces,
         "model.json": facts_for_device(loaded),
     }
-    yield from ((f"{API}/{name}", msgspec.json.encode(told)) for name, told in answers.items())
+    yield from ((f"{API}/{name}", msgspec.json.encode(body)) for name, body in responses.items())

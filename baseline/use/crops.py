@@ -22,7 +22,7 @@ from baseline.data.runs import read_run_json, write_run_json
 from baseline.settings import Fit
 from baseline.use.engines.base import ModelFacts
 from facecrop.detectors import Detector, DetectorSpec
-from facecrop.detectors.options import RecordedDetector, dataset_detector, spec_of, with_pins
+from facecrop.detectors.options import RecordedDetector, dataset_detector, parse_detector, pin_model
 from gleanset.db.faces import WHOLE, CropMethod
 from gleanset.errors import Unreadable, UsageError
 from gleanset.images.cut import Array, CutSettings, cut, region
@@ -126,7 +126,7 @@ def crop_plan_for(facts: ModelFacts, dataset: Path | None, detector: str | None 
         )
     known = read_settings(dataset) if dataset else Settings()
     own = known.crop
-    spec = with_pins(_detector(faces, own, detector), known.pin_of)
+    spec = pin_model(_detector(faces, own, detector), known.pin_of)
     parts = [
         method
         for method in (faces, *(learnt or ()))
@@ -142,7 +142,7 @@ def crop_plan_for(facts: ModelFacts, dataset: Path | None, detector: str | None 
 
 def _detector(faces: CropMethod | None, own: CropSettings, asked: str | None) -> DetectorSpec:
     written = asked or (faces.detector if faces else own.detector)
-    spec = spec_of(written)
+    spec = parse_detector(written)
     if faces is not None and spec.name == faces.detector:
         return RecordedDetector.of(spec.name, faces.settings).spec(dict(spec.settings))
     return dataset_detector(own, written)

@@ -21,34 +21,33 @@ __all__ = [
     "DetectorSpec",
     "Pixels",
     "Setting",
+    "build_detector",
     "checked_detector_class",
     "detector_class",
-    "detector_named",
 ]
 
 Setting = str | float
-"""A setting's value: as read from a command line, or as a number."""
+"""Value of a setting: text of the command line, or a number."""
 
-NO_MORE = {
+REMOVED_DETECTORS = {
     "ensemble": (
-        "take drawnface, which finds more in an eighth of the time: --detector drawnface, also "
-        "where a file names ensemble. It searches all pictures of a dataset anew, with --new only "
-        "those that nobody searched, and what was decided stays; a model is shown its faces"
+        "use --detector drawnface, which finds more in an eighth of the time. It searches all "
+        "images again (with --new only new ones); labels stay"
     ),
 }
-"""Detectors that datasets, recipes and models of before may name, and what takes their place."""
+"""Detectors in old datasets, recipes and models, and their replacements."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
-    """A detector's name and settings: small, picklable, built where it is needed."""
+    """Name and settings of a detector; small, picklable, and built on use."""
 
     name: str
     settings: tuple[tuple[str, Setting], ...] = ()
 
     @classmethod
     def of(cls, name: str, **settings: Setting) -> Self:
-        """Check the name and the settings' names. Raises `UsageError`."""
+        """Create a spec. Raises `UsageError` for an unknown name or setting."""
         options = dict(inspect.signature(detector_class(name)).parameters)
         for setting in settings:
             if setting not in options:
@@ -56,38 +55,35 @@ class DetectorSpec:
         return cls(name, tuple(sorted(settings.items())))
 
     def build(self) -> Detector:
-        """Give the detector, the same one for equal specs within a process.
+        """Return the detector, one per process for equal specs.
 
-        Raises `UsageError` for a bad value, `MissingComponent` where it cannot work here.
+        Raises `UsageError` for an invalid value, `MissingComponent` if it cannot work here.
         """
         return _built(self)
 
     @property
     def recorded(self) -> str:
-        """The settings as they are recorded, with the version of another package's detector.
-
-        Its next one may find other faces, as one of our own with other settings may.
-        """
+        """The settings as recorded, for plugins with the version of their package."""
         own, package = self.build().settings, made_by("detectors", self.name)
         return f"{own} plugin={package.replace(' ', '==')}".lstrip() if package else own
 
 
 def detector_class(name: str) -> type[Detector]:
-    """Return the class of that name, ours or another package's. Raises `UsageError`."""
+    """Return a detector class, also of a plugin. Raises `UsageError`."""
     if name in DETECTORS:
         own: type[Detector] = resolve_name(DETECTORS[name])
         return own
     if (other := load_plugin("detectors", name, checked_detector_class)) is not None:
         return other
-    if name in NO_MORE:
-        raise UsageError(f"there is no detector {name} any more", NO_MORE[name])
+    if name in REMOVED_DETECTORS:
+        raise UsageError(f"detector removed: {name}", REMOVED_DETECTORS[name])
     raise _unknown("detector", name, [*DETECTORS, *plugin_names("detectors", DETECTORS)])
 
 
 def checked_detector_class(name: str, brought: Any) -> type[Detector]:
-    """Return what another package calls a detector. Raises `TypeError` where it is none."""
+    """Check the detector class of a plugin. Raises `TypeError`."""
     if not (isinstance(brought, type) and callable(getattr(brought, "detect", None))):
-        raise TypeError("it is no class with a method detect")
+        raise TypeError("it is not a class with a method detect")
     if getattr(brought, "name", None) != name:
         raise TypeError(f"its name is {getattr(brought, 'name', None)!r}, and not that")
     if not hasattr(brought, "settings"):
@@ -99,24 +95,23 @@ def checked_detector_class(name: str, brought: Any) -> type[Detector]:
     return detector
 
 
-def detector_named(name: str, **settings: Setting) -> Detector:
-    """Build the detector of that name. Raises what `DetectorSpec` raises."""
+def build_detector(name: str, **settings: Setting) -> Detector:
+    """Build a detector. Raises what `DetectorSpec` raises."""
     return DetectorSpec.of(name, **settings).build()
 
 
 @functools.cache
 def _built(spec: DetectorSpec) -> Detector:
-    made: Callable[..., Detector] = detector_class(spec.name)
+    factory: Callable[..., Detector] = detector_class(spec.name)
     with answerable("detectors", spec.name):
-        detector = made(**dict(spec.settings))
+        detector = factory(**dict(spec.settings))
     package = made_by("detectors", spec.name)
-    # Its name is that of what it holds, and not of its class.
+    # A cast, because the name of PluginDetector is not a class variable.
     return cast(Detector, PluginDetector(detector, package)) if package else detector
 
 
 def _unknown(kind: str, name: str, names: Iterable[str]) -> UsageError:
-    known = sorted(names)
-    there_are = "there are: " + ", ".join(known) if known else "it has none"
-    guess = did_you_mean(name, known)
-    hint = f"{guess}({there_are})" if guess else there_are
-    return UsageError(f"there is no {kind} called {name!r}", hint)
+    choices = sorted(names)
+    listed = f"use one of: {', '.join(choices)}" if choices else "it has none"
+    guess = did_you_mean(name, choices)
+    return UsageError(f"unknown {kind}: {name!r}", f"{guess}({listed})" if guess else listed)

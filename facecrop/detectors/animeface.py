@@ -1,13 +1,11 @@
-"""The animeface-2009 detector (nagadomi's nvxs library), within this process.
+"""The animeface-2009 detector (nagadomi's nvxs library), in this process.
 
-It slides a window over the picture in growing sizes and scores it by small neural
-networks on Haar-like features. Upright faces from about 43 pixels on are found; faces
-turned by 45 degrees or more are not. It holds Python's lock while it searches, so more
-processes make it faster and more threads do not.
+A sliding window of growing size is scored by small neural networks on Haar-like features. It finds
+upright faces from about 43 pixels, but not faces rotated by 45 degrees or more. The library holds
+the GIL, so use processes, not threads.
 
-Left and right are those of the character: its left eye is usually on the picture's
-right. The colours that the library also reports differ from run to run: they are kept as
-evidence, to search by and not to rely on.
+Left and right are the character's: its left eye is usually on the right of the image. The colors
+that the library reports differ between runs; they are only stored as evidence.
 """
 
 from __future__ import annotations
@@ -25,21 +23,19 @@ from facecrop.detectors.base import Pixels, number
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
 from gleanset.records import Face, Landmark
 
-LONGEST_SIDE = 1920
-"""Pixels. The library finds nothing in pictures wider than about 2,600 pixels, without
-saying so; larger pictures are searched at this size."""
+MAX_SIDE = 1920
+"""Pixels to which images are reduced. Above some 2,600 the library silently finds nothing."""
 
 
 class AnimeFace:
-    """Finds faces drawn in the Japanese style. `threshold` is the lowest likelihood."""
+    """Finds faces drawn in the Japanese style; `threshold` is the minimum likelihood."""
 
     name: ClassVar[str] = "animeface"
 
     def __init__(self, threshold: str | float = LOWEST_LIKELIHOOD) -> None:
-        """Load the library and test it.
+        """Load and test the library.
 
-        Raises `UsageError` for a bad threshold and `MissingComponent` where the library
-        is not there or does not work.
+        Raises `UsageError` for an invalid threshold, `MissingComponent` without a working library.
         """
         self.threshold = number("threshold", threshold, LOWEST_LIKELIHOOD, 1)
         self._search = self._checked_search()
@@ -50,14 +46,14 @@ class AnimeFace:
         return f"threshold={self.threshold:g}"
 
     def detect(self, pixels: Pixels) -> list[Face]:
-        """Find faces with landmarks left_eye, right_eye, nose and mouth (their centres).
+        """Find faces with the centers of left_eye, right_eye, nose and mouth as landmarks.
 
         Raises `ValueError` for anything but height x width x 3 bytes.
         """
-        return search_tiles(self.name, pixels, self._find, LONGEST_SIDE)
+        return search_tiles(self.name, pixels, self._find, MAX_SIDE)
 
     def _checked_search(self) -> LibrarySearch:
-        """Return what searches a tile; the same library may be reached in another way."""
+        """Return the tested search function; animeface-docker overrides it."""
         return checked_search()
 
     def _find(self, tile: Pixels) -> Iterator[RawFace]:
@@ -66,8 +62,8 @@ class AnimeFace:
                 yield _raw_face(result)
 
 
-def _colours(result: LibraryResult) -> dict[str, object]:
-    """Red, green and blue, 0..255, of hair, skin and both eyes."""
+def _colors(result: LibraryResult) -> dict[str, object]:
+    """Return RGB (0..255) of hair, skin and both eyes."""
     return {
         "hair": list(result["hair_color"]),
         "skin": list(result["skin_color"]),
@@ -77,17 +73,17 @@ def _colours(result: LibraryResult) -> dict[str, object]:
 
 
 def _raw_face(result: LibraryResult) -> RawFace:
-    """One of the library's results, in pixels of the tile that it searched."""
+    """Convert a result of the library, in pixels of the tile."""
     landmarks = (
-        _centre("left_eye", result["left_eye_box"]),
-        _centre("right_eye", result["right_eye_box"]),
+        _center("left_eye", result["left_eye_box"]),
+        _center("right_eye", result["right_eye_box"]),
         Landmark("nose", *result["nose_point"]),
-        _centre("mouth", result["mouth_box"]),
+        _center("mouth", result["mouth_box"]),
     )
     box = FloatBox(*result["face_box"])
-    return RawFace(box, result["likelihood"], landmarks, _colours(result))
+    return RawFace(box, result["likelihood"], landmarks, _colors(result))
 
 
-def _centre(name: str, box: tuple[int, int, int, int]) -> Landmark:
+def _center(name: str, box: tuple[int, int, int, int]) -> Landmark:
     x, y, width, height = box
     return Landmark(name, x + width / 2, y + height / 2)

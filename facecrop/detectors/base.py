@@ -1,10 +1,9 @@
-"""What every detector promises, and how its settings are checked.
+"""Interface of detectors, and functions that check their settings.
 
-To add a detector, write one file with one class that has `name`, `settings` and
-`detect`, and add the class to the tuple in `facecrop/detectors/__init__.py`.
-Its constructor's keyword arguments are its settings. It loads and checks everything it
-needs there, so that a detector which could be built is one that works. Settings come as text from
-a command line or as numbers: `number`, `whole_number` and `switch` check them and make them one.
+A detector is a class with `name`, `settings` and `detect`, listed in `facecrop/detector_names.py`.
+The keyword arguments of its constructor are its settings, as text or numbers; `number`,
+`whole_number` and `switch` convert them. The constructor loads and checks everything, so that a
+detector that can be built works.
 """
 
 from __future__ import annotations
@@ -18,25 +17,25 @@ from gleanset.errors import UsageError
 from gleanset.records import Face
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
-"""A picture: height x width x 3, red, green, blue, upright."""
+"""An upright RGB image, height x width x 3."""
 
 
 class Detector(Protocol):
-    """Something that finds faces in a picture, deterministically."""
+    """Finds faces in an image, deterministically."""
 
     name: ClassVar[str]
 
     @property
     def settings(self) -> str:
-        """Its settings in one canonical form, such as `threshold=0.5`.
+        """Settings in a canonical form, such as `threshold=0.5`.
 
-        The catalogue keeps it with every scan: another string means looking again.
+        Stored with every scan; images are searched again if it changes.
         """
 
     def detect(self, pixels: Pixels) -> list[Face]:
-        """Find the faces, left to right and then top to bottom.
+        """Find faces, from left to right, then top to bottom.
 
-        Boxes are whole pixels within the picture. No face gives an empty list.
+        Boxes are in whole pixels within the image.
         """
 
 
@@ -48,14 +47,14 @@ def number(name: str, value: str | float, low: float, high: float) -> float:
 
     Raises `UsageError` if it is not a number or out of range.
     """
-    fix = f"give a number from {low:g} to {high:g}"
+    fix = f"use a number from {low:g} to {high:g}"
     try:
-        found = float(value)
+        parsed = float(value)
     except ValueError:
-        raise UsageError(f"{name} {value!r} is not a number", fix) from None
-    if not low <= found <= high:
-        raise UsageError(f"{name} {found:g} is out of range", fix)
-    return found
+        raise UsageError(f"{name} is not a number: {value!r}", fix) from None
+    if not low <= parsed <= high:
+        raise UsageError(f"{name} is out of range: {parsed:g}", fix)
+    return parsed
 
 
 def whole_number(name: str, value: str | float, low: int, high: int) -> int:
@@ -63,10 +62,10 @@ def whole_number(name: str, value: str | float, low: int, high: int) -> int:
 
     Raises `UsageError` if it is not an integer or out of range.
     """
-    found = number(name, value, low, high)
-    if found != int(found):
-        raise UsageError(f"{name} {found:g} is not a whole number", f"for example {int(found)}")
-    return int(found)
+    parsed = number(name, value, low, high)
+    if parsed != int(parsed):
+        raise UsageError(f"{name} is not an integer: {parsed:g}", f"use {int(parsed)}")
+    return int(parsed)
 
 
 def switch(name: str, value: str | float) -> bool:
@@ -74,4 +73,4 @@ def switch(name: str, value: str | float) -> bool:
     word = f"{value:g}" if isinstance(value, int | float) else value.strip().lower()
     if word in YES or word in NO:
         return word in YES
-    raise UsageError(f"{name} {value!r} is neither yes nor no", f"give {name}=yes or {name}=no")
+    raise UsageError(f"{name} is not yes or no: {value!r}", f"use {name}=yes or {name}=no")

@@ -1,8 +1,7 @@
-"""A small network of our own that learnt faces from drawn scenes.
+"""drawnface: a small face detection network, trained on generated drawings.
 
-Every place of a picture says how likely it is the middle of a face and how far the face reaches
-to its four sides. drawnface.json beside the weights tells what they learnt from and what they
-are worth; `tools/drawn_faces/` makes them.
+For every location the network predicts the score of a face centered there, and the distances to its
+four sides. drawnface.json documents training data and evaluation; `tools/drawn_faces/` trains it.
 """
 
 from __future__ import annotations
@@ -23,57 +22,56 @@ from gleanset.files.store import sha256_of
 from gleanset.records import Face, overlap
 from gleanset.work.onnx_session import onnx_session
 
-LONGEST_SIDE = 1920
+MAX_SIDE = 1920
 MODEL = Path(__file__).with_name("drawnface.onnx")
 SIZE = 512
-"""Pixels: the longer side of a picture at the first look. 16:9 and 4:3 keep their shape."""
+"""Pixels of the longer side at the first scale; 16:9 and 4:3 keep their aspect ratio."""
 
-PARTS = (1.0, 0.75, 0.5)
-"""Of the size: a picture is looked at so large. What is a face is one at most of these sizes."""
+RELATIVE_SCALES = (1.0, 0.75, 0.5)
+"""Scales relative to `size`. True faces are found at most of them."""
 
-CLOSE = 128
-"""Pixels: the last look, for faces that fill a picture: larger ones than all that were learnt."""
-LARGE, LARGEST = 0.3, 0.4
-"""Parts of the longer side: the last look has a say about faces from `LARGE` on, the others about
-those below `LARGEST`, where they take eyes and ornaments for faces."""
+CLOSE_UP_SIZE = 128
+"""Pixels of the last scale, for faces that fill the image, larger than those in training."""
+MIN_CLOSE_UP_SIDE, MAX_FACE_SIDE = 0.3, 0.4
+"""Shares of the longer side: the last scale finds larger faces, the others smaller ones, because in
+close-ups those take eyes and ornaments for faces."""
 
-SMALLEST = 12
-"""Pixels of a face as a look sees it: of smaller ones all but the first look say nothing."""
+MIN_SCALED_SIDE = 12
+"""Pixels of a scaled face; smaller ones are only searched at the first scale."""
 
-MOST_ENLARGED = 2.0
+MAX_ENLARGEMENT = 2.0
 THRESHOLD = 0.35
-SAME_FACE = 0.45
-"""Boxes of one look that share more (intersection over union) are one."""
-SAME_PLACE = 0.35
-"""The same for those of several looks."""
-LEAST_SCORE = 0.15
-"""What a look is less sure of it has not seen."""
-DECIMALS = 4
-"""Of a score: the last bits of its float32 differ from one worker process to another."""
+NMS_IOU = 0.45
+"""IoU above which boxes of one scale are merged."""
+MERGE_IOU = 0.35
+"""IoU above which boxes of several scales are merged."""
+MIN_SCALE_SCORE = 0.15
+"""Minimum score at a single scale."""
+SCORE_DECIMALS = 4
+"""The last bits of a float32 score differ between worker processes."""
 
 
-class Sighting(NamedTuple):
-    """What one look has seen: the number of the look, where, and how sure it was."""
+class ScaleDetection(NamedTuple):
+    """A detection at one scale (its index)."""
 
-    look: int
+    scale: int
     rect: FloatBox
     score: float
 
 
 class DrawnFace:
-    """Finds drawn faces with a network of our own. `threshold` is the lowest score.
+    """Finds drawn faces with a network of our own. `threshold` is the minimum score.
 
-    `size` is the longer side in pixels at which a picture is looked at first: more finds smaller
-    faces and takes longer.
+    `size` is the longer side in pixels at the first scale: more finds smaller faces and is slower.
     """
 
     name: ClassVar[str] = "drawnface"
 
     def __init__(self, threshold: str | float = THRESHOLD, size: str | float = SIZE) -> None:
-        """Load the network. Raises `UsageError` for a bad setting."""
+        """Load the network. Raises `UsageError` for an invalid setting."""
         self.threshold = number("threshold", threshold, 0, 1)
-        self.size = whole_number("size", size, 64, LONGEST_SIDE)
-        self._sizes = (*(round(self.size * part) for part in PARTS), CLOSE)
+        self.size = whole_number("size", size, 64, MAX_SIDE)
+        self._sizes = (*(round(self.size * part) for part in RELATIVE_SCALES), CLOSE_UP_SIZE)
         self._network = FaceNetwork.loaded()
 
     @property
@@ -87,66 +85,66 @@ class DrawnFace:
 
     def detect(self, pixels: Pixels) -> list[Face]:
         """Find faces. Raises `ValueError` for anything but height x width x 3 bytes."""
-        return search_tiles(self.name, pixels, self._find, LONGEST_SIDE)
+        return search_tiles(self.name, pixels, self._find, MAX_SIDE)
 
     def _find(self, part: Pixels) -> Iterator[RawFace]:
         longest = max(part.shape[:2])
-        places = grouped(self._sightings(part))
-        faces = [RawFace(_mean_box(place), self._score(place, longest)) for place in places]
+        groups = merge_scales(self._detect_at_scales(part))
+        faces = [RawFace(_mean_box(group), self._score(group, longest)) for group in groups]
         kept: list[RawFace] = []
         for face in sorted(faces, key=lambda face: (-face.score, face.rect)):
             if not any(is_same_face(face.rect, other.rect) for other in kept):
                 kept.append(face)
         return (face for face in kept if face.score >= self.threshold)
 
-    def _sightings(self, part: Pixels) -> Iterator[Sighting]:
+    def _detect_at_scales(self, part: Pixels) -> Iterator[ScaleDetection]:
         longest = max(part.shape[:2])
-        for look, size in enumerate(self._sizes):
-            for rect, score in self._network.boxes(part, size, LEAST_SCORE):
-                if self._has_say(look, rect, longest):
-                    yield Sighting(look, rect, score)
+        for scale, size in enumerate(self._sizes):
+            for rect, score in self._network.boxes(part, size, MIN_SCALE_SCORE):
+                if self._is_in_range(scale, rect, longest):
+                    yield ScaleDetection(scale, rect, score)
 
-    def _has_say(self, look: int, rect: FloatBox, longest: int) -> bool:
+    def _is_in_range(self, scale: int, rect: FloatBox, longest: int) -> bool:
         side = math.sqrt(rect.width * rect.height)
-        if look == len(PARTS):
-            return side >= LARGE * longest
-        scale = min(self._sizes[look] / longest, MOST_ENLARGED)
-        return side < LARGEST * longest and (look == 0 or side * scale >= SMALLEST)
+        if scale == len(RELATIVE_SCALES):
+            return side >= MIN_CLOSE_UP_SIDE * longest
+        factor = min(self._sizes[scale] / longest, MAX_ENLARGEMENT)
+        return side < MAX_FACE_SIDE * longest and (scale == 0 or side * factor >= MIN_SCALED_SIDE)
 
-    def _score(self, place: list[Sighting], longest: int) -> float:
-        """Return the mean of the looks that have a say: 0 of one that has not seen it."""
-        surest = {one.look: one.score for one in reversed(place)}
-        rect = _mean_box(place)
-        asked = [
-            look
-            for look in range(len(self._sizes))
-            if look in surest or self._has_say(look, rect, longest)
+    def _score(self, group: list[ScaleDetection], longest: int) -> float:
+        """Return the mean score of all scales that cover the face, 0 where it was not found."""
+        scores = {detection.scale: detection.score for detection in reversed(group)}
+        rect = _mean_box(group)
+        covering = [
+            scale
+            for scale in range(len(self._sizes))
+            if scale in scores or self._is_in_range(scale, rect, longest)
         ]
-        return round(min(sum(surest.values()) / len(asked), 1.0), DECIMALS)
+        return round(min(sum(scores.values()) / len(covering), 1.0), SCORE_DECIMALS)
 
 
-def grouped(sightings: Iterable[Sighting]) -> list[list[Sighting]]:
-    """Join what lies in one place, the surest first."""
-    places: list[list[Sighting]] = []
-    for seen in sorted(sightings, key=lambda seen: (-seen.score, seen.rect)):
-        shared, best = max(
+def merge_scales(detections: Iterable[ScaleDetection]) -> list[list[ScaleDetection]]:
+    """Group overlapping detections of all scales, the highest scores first."""
+    groups: list[list[ScaleDetection]] = []
+    for detection in sorted(detections, key=lambda one: (-one.score, one.rect)):
+        iou, best = max(
             (
-                (max(overlap(seen.rect, other.rect) for other in place), -index)
-                for index, place in enumerate(places)
+                (max(overlap(detection.rect, other.rect) for other in group), -index)
+                for index, group in enumerate(groups)
             ),
             default=(0.0, 0),
         )
-        if shared >= SAME_PLACE:
-            places[-best].append(seen)
+        if iou >= MERGE_IOU:
+            groups[-best].append(detection)
         else:
-            places.append([seen])
-    return places
+            groups.append([detection])
+    return groups
 
 
-def _mean_box(place: list[Sighting]) -> FloatBox:
-    """Return the mean box, by the squares of the scores: the surest look places it best."""
-    weights = [seen.score**2 for seen in place]
-    edges = zip(*(seen.rect for seen in place), strict=True)
+def _mean_box(group: list[ScaleDetection]) -> FloatBox:
+    """Return the mean box weighted by squared scores, as higher scores have better boxes."""
+    weights = [detection.score**2 for detection in group]
+    edges = zip(*(detection.rect for detection in group), strict=True)
     return FloatBox(
         *(
             sum(edge * weight for edge, weight in zip(column, weights, strict=True)) / sum(weights)
@@ -156,10 +154,10 @@ def _mean_box(place: list[Sighting]) -> FloatBox:
 
 
 class FaceNetwork:
-    """The network; it takes pictures of any size."""
+    """The network, for images of any size."""
 
     def __init__(self, file: Path = MODEL) -> None:
-        """Raise `MissingComponent` where the weights are not there or cannot be read."""
+        """Load the weights. Raises `MissingComponent` if they cannot be read."""
         try:
             weights = file.read_bytes()
             self._session = onnx_session(weights)
@@ -172,62 +170,62 @@ class FaceNetwork:
     @classmethod
     @functools.cache
     def loaded(cls) -> FaceNetwork:
-        """Return the one of this process."""
+        """Return the network of this process."""
         return cls()
 
     def boxes(self, part: Pixels, size: int, threshold: float) -> list[tuple[FloatBox, float]]:
-        """Return faces with scores from `threshold` on, in pixels of the part, surest first.
+        """Return faces with at least that score, in pixels of the part, the best first.
 
-        The part is searched with its longer side at about `size` pixels.
+        The part is scaled to about `size` pixels on its longer side.
         """
-        import cv2  # help pages do without
+        import cv2  # slow to import
 
-        width, height = seen_size(part.shape[1], part.shape[0], size)
+        width, height = network_size(part.shape[1], part.shape[0], size)
         across, down = part.shape[1] / width, part.shape[0] / height
-        # Down to half the size a mean of two by two pixels tells enough, and is far quicker.
-        much = min(across, down) > 2
-        kind = cv2.INTER_AREA if much else cv2.INTER_LINEAR
+        # Down to half the size, linear interpolation is good enough and far faster.
+        is_large_reduction = min(across, down) > 2
+        kind = cv2.INTER_AREA if is_large_reduction else cv2.INTER_LINEAR
         whole = np.ascontiguousarray(part)
-        answer = self.ask(
+        output = self.run(
             np.asarray(cv2.resize(whole, (width, height), interpolation=kind), np.uint8)
         )
-        found = decode_boxes(
-            centred(answer, width, height), OutputLayout("v8", 1), face=0, threshold=threshold
+        boxes = decode_boxes(
+            to_yolo_layout(output, width, height),
+            OutputLayout("v8", 1),
+            face=0,
+            threshold=threshold,
         )
         return [
             (FloatBox(x * across, y * down, wide * across, high * down), score)
-            for (x, y, wide, high), score in suppress_overlaps(found, SAME_FACE)
+            for (x, y, wide, high), score in suppress_overlaps(boxes, NMS_IOU)
         ]
 
-    def ask(self, picture: Pixels) -> Array:
-        """Return distances and scores of all places; sides are multiples of 32."""
-        planes = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
-        answer: Array = self._session.run(None, {"picture": planes / 255})[0]
-        return answer
+    def run(self, image: Pixels) -> Array:
+        """Return distances and scores of all locations; sides are multiples of 32."""
+        planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)
+        output: Array = self._session.run(None, {"picture": planes / 255})[0]
+        return output
 
 
-def seen_size(width: int, height: int, size: int) -> tuple[int, int]:
-    """Return in which size a picture is seen: the nearest multiples of 32, at least one.
-
-    The longer side becomes about `size`; the shape changes by less than half a multiple.
-    """
-    scale = min(size / max(width, height), MOST_ENLARGED) / STRIDES[-1]
+def network_size(width: int, height: int, size: int) -> tuple[int, int]:
+    """Return the input size of an image: multiples of 32, with a longer side of about `size`."""
+    scale = min(size / max(width, height), MAX_ENLARGEMENT) / STRIDES[-1]
     across, down = (max(round(side * scale), 1) * STRIDES[-1] for side in (width, height))
     return across, down
 
 
-def centred(answer: Array, width: int, height: int) -> Array:
-    """Return distances to the four sides as the centres and sizes of YOLOv8's layout.
+def to_yolo_layout(output: Array, width: int, height: int) -> Array:
+    """Convert distances to four sides into the centers and sizes of YOLOv8's layout.
 
-    `answer` is 1 x 5 x places for an input of that size, row by row, the finest stride first.
+    `output` is 1 x 5 x locations for an input of that size, by rows, the finest stride first.
     """
-    middles = np.concatenate([_middles(stride, width, height) for stride in STRIDES], 1)
-    left, top, right, bottom, score = answer[0]
-    x, y = middles[0] + (right - left) / 2, middles[1] + (bottom - top) / 2
+    centers = np.concatenate([_grid_centers(stride, width, height) for stride in STRIDES], 1)
+    left, top, right, bottom, score = output[0]
+    x, y = centers[0] + (right - left) / 2, centers[1] + (bottom - top) / 2
     return np.stack([x, y, left + right, top + bottom, score])[None]
 
 
 @functools.lru_cache(maxsize=64)
-def _middles(stride: int, width: int, height: int) -> Array:
+def _grid_centers(stride: int, width: int, height: int) -> Array:
     rows, columns = np.mgrid[: height // stride, : width // stride]
     return (np.stack([columns.ravel(), rows.ravel()]).astype(np.float32) + 0.5) * stride

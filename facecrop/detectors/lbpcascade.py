@@ -1,12 +1,11 @@
 """nagadomi's cascade of local binary patterns for anime faces, run by OpenCV.
 
-Windows of growing size slide over the grey picture; a face is where several of them
-agree. It is quick and seldom wrong, and overlooks much. Its boxes are about 1.3 times as wide
-as a face from cheek to cheek.
+A fast sliding-window detector with high precision and low recall. Its boxes are about 1.3 times as
+wide as a face from cheek to cheek.
 
-Well-known scripts equalise the histogram first. The patterns only compare neighbours, so that
-helps them little: without it 14 of 24 illustrations are found instead of 9, with no more
-false alarms (docs/detectors.md). `equalize=yes` does as those scripts do.
+Common scripts equalize the histogram first (`equalize=yes`). Local binary patterns only compare
+neighbors, so it does not help: without it, 14 instead of 9 of 24 illustrations have a detection,
+with no more false positives (docs/detectors.md).
 """
 
 from __future__ import annotations
@@ -19,27 +18,27 @@ import numpy as np
 
 from facecrop.detectors.base import Pixels, number, switch, whole_number
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
-from facecrop.detectors.weights import LBPCASCADE, weights_file
+from facecrop.detectors.weights import LBPCASCADE, find_weights
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.store import sha256_of
 from gleanset.records import Face
 
-LONGEST_SIDE = 1920
-"""Pixels. Larger pictures are searched at this size, elongated ones in pieces."""
+MAX_SIDE = 1920
+"""Pixels to which images or tiles are reduced."""
 
-SMALLEST = 32
-"""Pixels: the first window. Well-known scripts begin with 24, the cascade's own size, and spend
-nearly half of their time on windows of less than 32, in which a face is too small to be cut."""
+MIN_WINDOW = 32
+"""Pixels of the first window. The cascade allows 24, but windows below 32 take nearly half of the
+time, for faces that are too small to crop."""
 
-HALF_SURE = 5
-"""Windows beyond the first that give a score of 0.5."""
+HALF_SCORE_COUNT = 5
+"""Number of agreeing windows with a score of 0.5."""
 
 
 class LbpCascade:
     """Finds anime faces with a cascade, by default `lbpcascade_animeface.xml`.
 
-    `scale` is the step from one window size to the next, `neighbors` how many windows must
-    agree, `smallest` the first window in pixels: OpenCV's own. `threshold` is the lowest score.
+    `scale` (factor between window sizes), `neighbors` (agreeing windows) and `smallest` (first
+    window in pixels) are OpenCV's parameters; `threshold` is the minimum score.
     """
 
     name: ClassVar[str] = "lbpcascade"
@@ -50,23 +49,23 @@ class LbpCascade:
         threshold: str | float = 0.0,
         scale: str | float = 1.1,
         neighbors: str | float = 5,
-        smallest: str | float = SMALLEST,
+        smallest: str | float = MIN_WINDOW,
         equalize: str | float = "no",
     ) -> None:
-        """Get and load the cascade, fetched where none is given.
+        """Load the cascade, downloading the default one.
 
-        Raises `UsageError` for a bad setting or file and `MissingComponent` where the
-        cascade cannot be fetched or OpenCV has no cascades.
+        Raises `UsageError` for an invalid setting or file, `MissingComponent` if the download fails
+        or OpenCV lacks cascades.
         """
         self.threshold = number("threshold", threshold, 0, 1)
         self.scale = number("scale", scale, 1.01, 2)
         self.neighbors = whole_number("neighbors", neighbors, 1, 100)
         self.smallest = whole_number("smallest", smallest, 24, 1000)
         self.equalize = switch("equalize", equalize)
-        file = weights_file(str(cascade), "", "--cascade ", LBPCASCADE)
+        file = find_weights(str(cascade), "", "--cascade ", LBPCASCADE)
         self._sha256 = sha256_of(file.read_bytes())
         self._cv2 = _opencv()
-        self._cascade = self._loaded(file)
+        self._cascade = self._load(file)
 
     @property
     def settings(self) -> str:
@@ -78,34 +77,34 @@ class LbpCascade:
         )
 
     def detect(self, pixels: Pixels) -> list[Face]:
-        """Find faces; the score grows with the number of windows that agree.
+        """Find faces; the score grows with the number of agreeing windows.
 
         Raises `ValueError` for anything but height x width x 3 bytes.
         """
-        return search_tiles(self.name, pixels, self._find, LONGEST_SIDE)
+        return search_tiles(self.name, pixels, self._find, MAX_SIDE)
 
     def _find(self, part: Pixels) -> Iterator[RawFace]:
-        grey = self._cv2.cvtColor(np.ascontiguousarray(part), self._cv2.COLOR_RGB2GRAY)
-        grey = self._cv2.equalizeHist(grey) if self.equalize else grey
+        gray = self._cv2.cvtColor(np.ascontiguousarray(part), self._cv2.COLOR_RGB2GRAY)
+        gray = self._cv2.equalizeHist(gray) if self.equalize else gray
         smallest = (self.smallest, self.smallest)
         boxes, windows = self._cascade.detectMultiScale2(
-            grey, self.scale, self.neighbors, 0, smallest
+            gray, self.scale, self.neighbors, 0, smallest
         )
         for box, count in zip(boxes, np.ravel(windows), strict=True):
-            score = count / (count + HALF_SURE)
+            score = count / (count + HALF_SCORE_COUNT)
             if score >= self.threshold:
                 yield RawFace(FloatBox(*(float(edge) for edge in box)), score)
 
-    def _loaded(self, file: Path) -> Any:
+    def _load(self, file: Path) -> Any:
         try:
             cascade = self._cv2.CascadeClassifier(str(file))
-            empty = bool(cascade.empty())
+            is_empty = bool(cascade.empty())
         except (self._cv2.error, SystemError):
-            empty = True
-        if empty:
+            is_empty = True
+        if is_empty:
             raise UsageError(
                 f"{file} is not a cascade that OpenCV can load",
-                "give lbpcascade_animeface.xml, or no file to have it fetched",
+                "use lbpcascade_animeface.xml, or no file to download it",
             )
         return cascade
 

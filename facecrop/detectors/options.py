@@ -1,12 +1,11 @@
-"""Detectors and their settings as they are written: on a command line, and in the catalogue.
+"""Parsing of detectors and their settings, from the command line and the catalogue.
 
-`-o lbpcascade.neighbors=3` sets one setting of one detector, `--cascade FILE` the cascade of
-`lbpcascade`, and `lbpcascade:neighbors=3,scale=1.05` names a detector with settings. `auto`
-is who has searched the pictures of a dataset so far, and where nobody has, `drawnface`; what is
-recorded is the one that was taken. The name of a model on a hub means `onnx` with that model. The
-catalogue keeps `Detector.settings` with every scan; `RecordedDetector` leads from there back to
-what was asked for. Of a file (a cascade, a model) the beginning of its SHA-256 is recorded, not its
-place; on a hub its name with the commit.
+Command line: `lbpcascade:neighbors=3,scale=1.05` is a detector with settings, `-o
+lbpcascade.neighbors=3` sets one, `--cascade FILE` the cascade of `lbpcascade`. `auto` is the
+detector of the dataset so far, else `drawnface`; `hub:…` is `onnx` with a model on a hub.
+
+Catalogue: every scan has `Detector.settings`, which `RecordedDetector` reads. Files (a cascade, a
+model) are recorded by the beginning of their SHA-256, models on a hub by name and commit.
 """
 
 from __future__ import annotations
@@ -28,24 +27,23 @@ from gleanset.plugins import plugin_names
 from gleanset.settings import CropSettings
 
 AUTO = "auto"
-"""Written in place of a detector's name: who has searched a dataset so far, else `BEST`."""
+"""Name for the detector of the dataset so far, else `BEST`."""
 
 BEST = DrawnFace.name
-"""Who searches a new dataset: the best on annotated pictures that works everywhere, without
-anything to fetch (docs/detectors.md)."""
+"""Default of new datasets: the most accurate that works everywhere without a download
+(docs/detectors.md)."""
 
-_FORM = "write detector.setting=value, for example -o lbpcascade.neighbors=3"
+_OPTION_FORM = "use DETECTOR.SETTING=VALUE, such as -o lbpcascade.neighbors=3"
 
 
-def spec_of(
+def parse_detector(
     written: str, options: Iterable[str] = (), cascade: str | None = None, **more: Setting
 ) -> DetectorSpec:
-    """Return the detector that was written with everything that was set for it.
+    """Return the detector for `written` and further settings.
 
-    What is `written` with the name wins over `more`, that over `options`, that over
-    `cascade`. Raises `UsageError`.
+    Settings in `written` win over `more`, then `options`, then `cascade`. Raises `UsageError`.
     """
-    name, model, own = _parts(written)
+    name, model, own = _split_name(written)
     name = BEST if name == AUTO else name
     settings: dict[str, Setting] = dict(_of_detector(name, options))
     if cascade is not None and name == LbpCascade.name:
@@ -54,13 +52,13 @@ def spec_of(
     for part in own.split(",") if own else ():
         key, equals, value = part.partition("=")
         if not equals:
-            raise UsageError(f"{part!r} sets nothing", f"write {name}:setting=value")
+            raise UsageError(f"not SETTING=VALUE: {part!r}", f"use {name}:SETTING=VALUE")
         settings[key] = value
     return DetectorSpec.of(name, **settings)
 
 
-def _parts(written: str) -> tuple[str, str, str]:
-    """Return a detector's name, its model where that is one on a hub, and its own settings."""
+def _split_name(written: str) -> tuple[str, str, str]:
+    """Return name, model on a hub ("" for none), and the text of the settings."""
     name, _, own = written.partition(":")
     if not is_on_hub(written):
         return name, "", own
@@ -68,16 +66,16 @@ def _parts(written: str) -> tuple[str, str, str]:
     return OnnxModel.name, str(HubFile.parse(PREFIX + place)), own
 
 
-def with_pins(spec: DetectorSpec, ask: Callable[[HubFile], HubPin]) -> DetectorSpec:
-    """Return the same; of a model on a hub `ask` says commit and SHA-256, raising what it does."""
-    known = dict(spec.settings)
-    model, sha256 = pinned(str(known.get("model", "")), str(known.get("sha256", "")), ask)
+def pin_model(spec: DetectorSpec, ask: Callable[[HubFile], HubPin]) -> DetectorSpec:
+    """Add commit and SHA-256 of a model on a hub, which `ask` returns."""
+    settings = dict(spec.settings)
+    model, sha256 = pinned(str(settings.get("model", "")), str(settings.get("sha256", "")), ask)
     more = {"model": model, "sha256": sha256} if is_on_hub(model) else {}
-    return DetectorSpec.of(spec.name, **known | more)
+    return DetectorSpec.of(spec.name, **settings | more)
 
 
 def is_auto(written: str) -> bool:
-    """Return whether the detector is left to the machine."""
+    """Return whether the detector is `auto`."""
     return written.partition(":")[0] == AUTO
 
 
@@ -89,64 +87,64 @@ def dataset_detector(
     threshold: float | None = None,
     so_far: RecordedDetector | None = None,
 ) -> DetectorSpec:
-    """Return the detector that was asked for, else that of a dataset's settings `own`.
+    """Return the requested detector, else that of a dataset's settings `own`.
 
-    `written`, `options` and `cascade` are as in `spec_of`; `threshold` wins over an option. Where
-    none of them sets a threshold, it is the dataset's, but for another detector than its own:
-    scores of two do not compare. `auto` is the detector `so_far`, as it was. Raises `UsageError`.
+    `written`, `options` and `cascade` are as in `parse_detector`; `threshold` wins over an option.
+    The dataset's threshold only applies to its own detector, as scores are not comparable. `auto`
+    means `so_far`. Raises `UsageError`.
     """
     options = tuple(options)
     check_options(options)
     more = {} if threshold is None else {"threshold": threshold}
     name = written or own.detector
-    as_before = so_far if is_auto(name) else None
-    if as_before:
-        name = f"{as_before.name}:{_parts(name)[2]}"
-    spec = spec_of(name, options, cascade, **more)
+    recorded = so_far if is_auto(name) else None
+    if recorded:
+        name = f"{recorded.name}:{_split_name(name)[2]}"
+    spec = parse_detector(name, options, cascade, **more)
     settings = dict(spec.settings)
-    same = _parts(written or own.detector)[:2] == _parts(own.detector)[:2]
-    if own.threshold is not None and same and not (as_before and spec.name == WHOLE):
+    is_own = _split_name(written or own.detector)[:2] == _split_name(own.detector)[:2]
+    if own.threshold is not None and is_own and not (recorded and spec.name == WHOLE):
         settings.setdefault("threshold", own.threshold)
-    return as_before.spec(settings) if as_before else DetectorSpec.of(spec.name, **settings)
+    return recorded.spec(settings) if recorded else DetectorSpec.of(spec.name, **settings)
 
 
 def check_options(options: Iterable[str]) -> None:
-    """Raise `UsageError` for an option that no detector could take."""
+    """Raise `UsageError` for an invalid option."""
     for option in options:
-        name, key, value = _parsed(option)
+        name, key, value = _parse_option(option)
         DetectorSpec.of(name, **{key: value})
 
 
-def all_names() -> list[str]:
-    """Return every detector that looks for faces in pictures without being given a model."""
+def searching_detector_names() -> list[str]:
+    """Return the detectors that need no model file."""
     ours = [name for name in DETECTORS if name != OnnxModel.name]
     return [*ours, *plugin_names("detectors", DETECTORS)]
 
 
 def _of_detector(name: str, options: Iterable[str]) -> Iterable[tuple[str, str]]:
     for option in options:
-        wanted, key, value = _parsed(option)
-        if wanted == name:
+        detector, key, value = _parse_option(option)
+        if detector == name:
             yield key, value
 
 
-def _parsed(option: str) -> tuple[str, str, str]:
-    place, equals, value = option.partition("=")
-    name, dot, key = place.partition(".")
+def _parse_option(option: str) -> tuple[str, str, str]:
+    path, equals, value = option.partition("=")
+    name, dot, key = path.partition(".")
     if not equals or not dot or not key:
-        raise UsageError(f"cannot read the option {option!r}", _FORM)
+        raise UsageError(f"invalid option: {option!r}", _OPTION_FORM)
     return name, key, value
 
 
 FILES = {"cascade": "--cascade {}", "model": "-o onnx.model={}"}
-"""Settings that are files, and how they are given on a command line."""
+"""Settings that are files, and their options on the command line."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedDetector:
-    """A detector's name with the settings that differ from its own.
+    """A detector of the catalogue: its name and the settings that differ from the defaults.
 
-    `files` are the beginnings of the SHA-256 of those that do not come by themselves.
+    `files` are beginnings of the SHA-256 of files that the user has to name.
     """
 
     name: str
@@ -156,7 +154,7 @@ class RecordedDetector:
 
     @classmethod
     def of(cls, name: str, written: str) -> RecordedDetector:
-        """Read `written`, a detector's `settings`. Raises `UsageError` for an unknown name."""
+        """Parse recorded settings. Raises `UsageError` for an unknown detector."""
         recorded = _fields(written)
         package = recorded.pop("plugin", "")
         try:
@@ -175,42 +173,41 @@ class RecordedDetector:
         return cls(name, settings, files, written)
 
     def spec(self, settings: Mapping[str, Setting]) -> DetectorSpec:
-        """Return the detector as it was, but for what is `settings`: its files, or other settings.
+        """Return the recorded detector with other `settings`, such as its files.
 
-        Raises `UsageError` where a file is missing.
+        Raises `UsageError` if a file is missing.
         """
         for key, digest in self.files.items():
             if key not in settings:
                 raise UsageError(
-                    f"the faces were found by {self.name} with a {key} that is not known here "
-                    f"(its SHA-256 begins with {digest})",
-                    f"name its file: --detector {self.name}:{key}=FILE",
+                    f"the {key} of detector {self.name} is missing (SHA-256 {digest}…)",
+                    f"use its file: --detector {self.name}:{key}=FILE",
                 )
-        of_another = {"sha256"} if "model" in settings else set()
-        known = {key: value for key, value in self.settings.items() if key not in of_another}
-        return DetectorSpec.of(self.name, **{**known, **settings})
+        outdated = {"sha256"} if "model" in settings else set()
+        recorded = {key: value for key, value in self.settings.items() if key not in outdated}
+        return DetectorSpec.of(self.name, **{**recorded, **settings})
 
-    def asks_as(self, other: RecordedDetector) -> bool:
-        """Return whether both were asked for in the same words, in whatever version."""
+    def is_same_request(self, other: RecordedDetector) -> bool:
+        """Return whether both have the same settings, in any version."""
         return (self.name, self.settings, self.files, self.package) == (
             (other.name, other.settings, other.files, other.package)
         )
 
     @property
     def package(self) -> str:
-        """Which other package brought it, with its version."""
+        """The package of a plugin with its version, else ""."""
         return _fields(self.written).get("plugin", "")
 
     @property
     def threshold(self) -> float | None:
-        """The lowest score of a face, whether it is the detector's own or not."""
+        """The minimum score, also if it is the default."""
         text = _fields(self.written).get("threshold")
         return None if text is None else float(text)
 
 
 def _defaults(name: str) -> dict[str, str]:
-    known = inspect.signature(detector_class(name)).parameters
-    return {key: _setting_text(one.default) for key, one in known.items()}
+    parameters = inspect.signature(detector_class(name)).parameters
+    return {key: _setting_text(parameter.default) for key, parameter in parameters.items()}
 
 
 def _setting_text(value: str | float) -> str:

@@ -1,8 +1,7 @@
-"""Searching a picture of any size: made smaller, or tile by tile where it is elongated.
+"""Face search in images of any size: reduced, or in tiles if they are elongated.
 
-A comic strip of 1000 x 7000 pixels made small enough to be searched as a whole has
-faces too small to be found. Its tiles overlap by the strip's width, so that every face,
-which is no larger than that, lies wholly in one of them.
+Reducing a comic strip of 1000 x 7000 pixels as a whole would make its faces too small. Tiles
+overlap by the shorter side, so that every face is entirely in one of them.
 """
 
 from __future__ import annotations
@@ -17,20 +16,19 @@ from PIL import Image
 from facecrop.detectors.base import Pixels
 from gleanset.records import Box, Face, Landmark
 
-ELONGATED = 2
-"""Pictures longer than this many times their shorter side are searched in tiles of
-about this shape."""
+MAX_ASPECT_RATIO = 2
+"""Aspect ratio from which images are searched in tiles, and of those tiles."""
 
-SAME_FACE = 0.5
-"""Boxes that share this part of the smaller one show one face."""
+MIN_SHARED_AREA = 0.5
+"""Share of the smaller box from which two boxes are of the same face."""
 
 
 def tiles(width: int, height: int, longest: int) -> list[Box]:
-    """Return where to look in a picture of that size, at `longest` pixels or less at a time."""
+    """Return the tiles of an image; `longest` is the side in pixels that a search takes."""
     long, short = max(width, height), min(width, height)
-    if long <= max(longest, ELONGATED * short):
+    if long <= max(longest, MAX_ASPECT_RATIO * short):
         return [Box(0, 0, width, height)]
-    length = max(ELONGATED * short, longest)
+    length = max(MAX_ASPECT_RATIO * short, longest)
     starts = [*range(0, long - length, length - short), long - length]
     if width > height:
         return [Box(start, 0, length, height) for start in starts]
@@ -38,7 +36,7 @@ def tiles(width: int, height: int, longest: int) -> list[Box]:
 
 
 def cut_tile(pixels: Pixels, place: Box, longest: int) -> Pixels:
-    """That part of a picture, made smaller where a side is above `longest` pixels."""
+    """Return a tile, reduced to at most `longest` pixels a side."""
     part = pixels[place.y : place.y + place.height, place.x : place.x + place.width]
     shrink = max(part.shape[:2]) / longest
     if shrink <= 1:
@@ -48,8 +46,8 @@ def cut_tile(pixels: Pixels, place: Box, longest: int) -> Pixels:
     return np.asarray(image.resize(size, Image.Resampling.BOX))
 
 
-def without_repeats(faces: list[Face]) -> list[Face]:
-    """Keep the surest of the faces that lie on each other."""
+def drop_overlapping_faces(faces: list[Face]) -> list[Face]:
+    """Keep the face with the highest score among overlapping ones."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: (-face.score, face.box)):
         if not any(is_same_face(face.box, other.box) for other in kept):
@@ -58,11 +56,11 @@ def without_repeats(faces: list[Face]) -> list[Face]:
 
 
 def is_same_face(box: FloatBox | Box, other: FloatBox | Box) -> bool:
-    """Return whether two boxes show one face, or what lies in it."""
+    """Return whether two boxes are of the same face, or one inside the other."""
     across = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
     down = min(box.y + box.height, other.y + other.height) - max(box.y, other.y)
     smaller = min(box.width * box.height, other.width * other.height)
-    return max(across, 0) * max(down, 0) >= SAME_FACE * smaller
+    return max(across, 0) * max(down, 0) >= MIN_SHARED_AREA * smaller
 
 
 class FloatBox(NamedTuple):
@@ -75,7 +73,7 @@ class FloatBox(NamedTuple):
 
 
 class RawFace(NamedTuple):
-    """One face in a searched tile. `score` is in 0..1, `evidence` as in `Face`."""
+    """A face in a tile, with a score in 0..1 and evidence as in `Face`."""
 
     rect: FloatBox
     score: float
@@ -93,31 +91,31 @@ def search_tiles(name: str, pixels: Pixels, find: FindFaces, longest: int) -> li
     pixels. Raises `ValueError` unless `pixels` is height x width x 3 bytes.
     """
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != "uint8":
-        raise ValueError(f"not an RGB picture: {pixels.dtype} {pixels.shape}")
+        raise ValueError(f"not an RGB image: {pixels.dtype} {pixels.shape}")
     height, width = pixels.shape[:2]
-    places = tiles(width, height, longest)
+    boxes = tiles(width, height, longest)
     faces: list[Face] = []
-    for place in places:
-        part = cut_tile(pixels, place, longest)
+    for tile in boxes:
+        part = cut_tile(pixels, tile, longest)
         size = part.shape[1], part.shape[0]
         faces += [
-            Face(name, box, _score(found.score), _marks(found, place, size), found.evidence)
-            for found in find(part)
-            if (box := _box(found.rect, place, size, (width, height)))
+            Face(name, box, _score(raw.score), _landmarks(raw, tile, size), raw.evidence)
+            for raw in find(part)
+            if (box := _box(raw.rect, tile, size, (width, height)))
         ]
-    kept = without_repeats(faces) if len(places) > 1 else faces
+    kept = drop_overlapping_faces(faces) if len(boxes) > 1 else faces
     return sorted(kept, key=lambda face: (face.box, face.score))
 
 
 def _score(score: float) -> float:
-    """Return it as Python's own number in 0..1. Raises `ValueError` for what is none."""
+    """Return the score clipped to 0..1. Raises `ValueError` for NaN."""
     if math.isnan(number := float(score)):
         raise ValueError("the score of a face is not a number")
     return min(max(number, 0.0), 1.0)
 
 
 def _box(rect: FloatBox, place: Box, part: tuple[int, int], whole: tuple[int, int]) -> Box | None:
-    """Return the rectangle in whole pixels of the picture; None where nothing of it lies within."""
+    """Return a rectangle in whole pixels of the image; None if it is outside."""
     across, down = place.width / part[0], place.height / part[1]
     left = max(round(place.x + rect.x * across), 0)
     top = max(round(place.y + rect.y * down), 0)
@@ -126,7 +124,7 @@ def _box(rect: FloatBox, place: Box, part: tuple[int, int], whole: tuple[int, in
     return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
-def _marks(face: RawFace, place: Box, part: tuple[int, int]) -> tuple[Landmark, ...]:
+def _landmarks(face: RawFace, place: Box, part: tuple[int, int]) -> tuple[Landmark, ...]:
     across, down = place.width / part[0], place.height / part[1]
     return tuple(
         Landmark(mark.name, place.x + mark.x * across, place.y + mark.y * down)

@@ -1,7 +1,7 @@
-"""Files that a detector needs and that are not ours to give away: given, or fetched once.
+"""Model files that Gleanset may not distribute: from the user, or downloaded once.
 
-Choosing such a detector is asking for its file. It comes from its publisher, is known by
-its SHA-256, and is kept in the user's cache folder.
+They are downloaded from their publisher when such a detector is used, checked by SHA-256, and
+stored in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -16,16 +16,14 @@ LBPCASCADE = Published(
     "https://raw.githubusercontent.com/nagadomi/lbpcascade_animeface/master/lbpcascade_animeface.xml",
     "9376d30ac38db6bda2a68b88b3b76bbd7e6aa33af47f7f5c76bc88ca75f1ce30",
 )
-"""nagadomi's cascade of 2011, 246,945 bytes, MIT licence in its header."""
+"""nagadomi's cascade of 2011 (246,945 bytes, MIT licence in its header)."""
 
 
-def weights_file(value: str, sha256: str, option: str, published: Published | None = None) -> Path:
-    """Return the file behind a setting: a path, an address with its hash, or what is `published`.
+def find_weights(value: str, sha256: str, option: str, published: Published | None = None) -> Path:
+    """Return the file for a setting: a path, a URL or hub name with its hash, or `published`.
 
-    An address may be a pinned name on a hub.
-
-    `option` is how a person gives it on the command line. Raises `UsageError` for no such
-    file and an address without hash, `MissingComponent` where it cannot be fetched.
+    `option` is the setting's option on the command line. Raises `UsageError` for a missing file or
+    a URL without hash, `MissingComponent` if it cannot be downloaded.
     """
     otherwise = f"give a copy of it with {option}FILE"
     if is_on_hub(value) or value.startswith(("https://", "http://")):

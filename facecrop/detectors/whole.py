@@ -10,12 +10,12 @@ from gleanset.records import Box, Face
 
 
 class Whole:
-    """Takes every picture as it is."""
+    """Uses every image as a whole."""
 
     name: ClassVar[str] = WHOLE
     settings = ""
 
     def detect(self, pixels: Pixels) -> list[Face]:
-        """One box as large as the picture, with score 1."""
+        """Return one box of the size of the image, with score 1."""
         height, width = pixels.shape[:2]
         return [Face(self.name, Box(0, 0, width, height), 1.0)]

@@ -1,8 +1,7 @@
-"""Which frames of a scene are kept: of each face that is followed the few that show it best.
+"""Frame selection for tracks: the few frames of a shot that show each face best.
 
-Small frames are searched by worker processes while ffmpeg decodes on; what they find is taken in
-the order of the frames. In memory are the frames that are being searched, and of each track those
-that may be kept.
+Worker processes search reduced frames while ffmpeg decodes further; results are processed in the
+order of the frames. Memory holds the frames being searched and the candidates of each track.
 """
 
 from __future__ import annotations
@@ -20,124 +19,128 @@ from pebble import ProcessExpired
 
 from curation.similarity.color_layout import Floats, average_areas, color_layout
 from facecrop.detectors import DetectorSpec, Pixels
-from facecrop.detectors.tiling import without_repeats
+from facecrop.detectors.tiling import drop_overlapping_faces
 from gleanset.images.cut import Array, Cutter, cut, grown
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face, FollowedFace, Measured
 from harvest.video.frame_selector import FrameCandidate
 from pipeline.episodes.tracker import OpenTrack, SceneFace, SceneTracker
 
-LONGEST_SIDE = 960
-"""Pixels of the frames that are searched."""
-AHEAD = 6
-"""Frames that are being searched; more hide no more time, and are in memory."""
-ROOM = 0.15
-"""Around a face, in its sizes: hair tells more than skin."""
-LOOK = 24
-"""Pixels of a side of what two frames of one face are compared by."""
-TWICE = 0.07
-"""One minus the correlation of two looks: below it one shows nothing that the other does not."""
-SURE, GLIMPSE = 0.45, 0.55
-"""A track counts where the detector was once so sure, and one of a single frame where it was surer.
-What it mistakes for faces in films of other things is mostly below (docs/experiments.md)."""
-CUT_OFF = 0.5
-"""What a face at the border of the frame is worth beside one wholly inside."""
-SMALLEST = 16
-"""Pixels of a face; of smaller ones no frame is kept for their sake."""
+SEARCH_SIDE = 960
+"""Pixels of the longer side of reduced frames."""
+MAX_PENDING_SEARCHES = 6
+"""More would not save time, only use memory."""
+COLOR_PADDING = 0.15
+"""Padding around a face for its color layout, because hair distinguishes more than skin."""
+PATCH_SIDE = 24
+"""Pixels of a side of the patches that compare two frames of a face."""
+MIN_DISTANCE = 0.07
+"""One minus the correlation of two patches; closer ones show the same."""
+MIN_TRACK_SCORE, MIN_SINGLE_FRAME_SCORE = 0.45, 0.55
+"""Minimum best score of a track, and of one with a single frame. False detections mostly score
+lower (docs/experiments.md)."""
+BORDER_WEIGHT = 0.5
+"""Weight of a face at the border of the frame."""
+MIN_FACE_SIDE = 16
+"""Pixels; no frame is kept for smaller faces."""
 
-Look = npt.NDArray[np.float32]
+Patch = npt.NDArray[np.float32]
 
 
-class SeenFace(NamedTuple):
-    """A face of a small frame, the colours around it, and the look of it."""
+class DetectedFace(NamedTuple):
+    """A face in a reduced frame with its color layout and its patch."""
 
     face: Face
     colours: Floats
-    look: Look
+    patch: Patch
 
 
-SearchFrame = Callable[[Pixels], Future[list[SeenFace]]]
+SearchFrame = Callable[[Pixels], Future[list[DetectedFace]]]
 
 
 @dataclass(frozen=True, slots=True)
 class FrameSearch:
-    """What a worker does with a small frame: small itself, and picklable."""
+    """Searches a reduced frame; picklable."""
 
     detector: DetectorSpec
 
-    def __call__(self, pixels: Pixels) -> list[SeenFace]:
-        """Return the faces of a frame."""
+    def __call__(self, pixels: Pixels) -> list[DetectedFace]:
+        """Return the faces of a reduced frame."""
         return [
-            SeenFace(
+            DetectedFace(
                 face,
-                color_layout(average_areas(np.asarray(cut(pixels, grown(face.box, ROOM))))),
-                _look(pixels, face.box),
+                color_layout(
+                    average_areas(np.asarray(cut(pixels, grown(face.box, COLOR_PADDING))))
+                ),
+                _patch(pixels, face.box),
             )
-            for face in without_repeats(self.detector.build().detect(pixels))
+            for face in drop_overlapping_faces(self.detector.build().detect(pixels))
         ]
 
 
-def _look(pixels: Array, box: Box) -> Look:
+def _cut_padded(pixels: Array, box: Box) -> Array:
+    return np.asarray(cut(pixels, grown(box, COLOR_PADDING)))
+
+
+def _patch(pixels: Array, box: Box) -> Patch:
     grey = cv2.cvtColor(np.asarray(cut(pixels, box)), cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (LOOK, LOOK), interpolation=cv2.INTER_AREA).astype(np.float32)
+    small = cv2.resize(grey, (PATCH_SIDE, PATCH_SIDE), interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    )
     small -= small.mean()
-    look: Look = (small / max(float(np.linalg.norm(small)), 1e-6)).ravel()
-    return look
+    patch: Patch = (small / max(float(np.linalg.norm(small)), 1e-6)).ravel()
+    return patch
 
 
 class _SearchedFrame(NamedTuple):
     candidate: FrameCandidate
     small: Pixels
-    future: Future[list[SeenFace]]
+    future: Future[list[DetectedFace]]
 
-    def done(self) -> bool:
-        """Whether its faces are known."""
-        return self.future.done()
-
-    def result(self, search: SearchFrame) -> list[SeenFace]:
-        """Return its faces in pixels of the whole frame; searched once more if a worker died."""
+    def result(self, search: SearchFrame) -> list[DetectedFace]:
+        """Return its faces in pixels of the full frame; retry once if the worker died."""
         try:
-            seen = self.future.result()
+            faces = self.future.result()
         except ProcessExpired:
-            seen = search(self.small).result()
+            faces = search(self.small).result()
         scale = self.candidate.picture.size[0] / self.small.shape[1]
-        return [one._replace(face=_scaled(one.face, scale)) for one in seen]
+        return [detected._replace(face=_scaled(detected.face, scale)) for detected in faces]
 
 
-class FaceInHand(NamedTuple):
-    """A face of a frame that may be kept: its track, what it looks like, how well that is seen."""
+class CandidateFace(NamedTuple):
+    """A face in a candidate frame with its track, patch and quality."""
 
     face: Face
     track: OpenTrack
-    look: Look
+    patch: Patch
     quality: float
 
-    def shows(self, other: FaceInHand) -> bool:
-        """Return whether it shows what another one shows: the same track, looking the same."""
-        return self.track is other.track and self.unlike(other) < TWICE
+    def is_similar(self, other: CandidateFace) -> bool:
+        """Return whether it is of the same track and looks the same."""
+        return self.track is other.track and self.distance(other) < MIN_DISTANCE
 
-    def unlike(self, other: FaceInHand) -> float:
-        """Return one minus the correlation of both."""
-        return 1 - float(self.look @ other.look)
+    def distance(self, other: CandidateFace) -> float:
+        """Return one minus the correlation of both patches."""
+        return 1 - float(self.patch @ other.patch)
 
 
 @dataclass(eq=False)
-class FrameInHand:
+class CandidateFrame:
     """A frame that may be kept, with its faces."""
 
     candidate: FrameCandidate
-    faces: list[FaceInHand]
+    faces: list[CandidateFace]
 
 
 class TrackPortrait(NamedTuple):
-    """One of the frames that show a track best, and its face there."""
+    """One of the best frames of a track, and the face there."""
 
-    frame: FrameInHand
-    face: FaceInHand
+    frame: CandidateFrame
+    face: CandidateFace
 
 
 class FaceChooser:
-    """Chooses for `harvest.video.sampler`. `search` begins the search of a small frame."""
+    """Selects frames for `harvest.video.sampler`; `search` starts the search of a reduced frame."""
 
     def __init__(
         self,
@@ -149,117 +152,123 @@ class FaceChooser:
         self._search, self._cutter, self._per_track = search, cutter, per_track
         self.left_out: Counter[str] = Counter()
         self._count, self._limit = 0, limit
-        self._stretch: tuple[int, int] | None = None
+        self._segment: tuple[int, int] | None = None
         self._begin_scene()
 
     def _begin_scene(self) -> None:
         self._tracker = SceneTracker()
         self._portraits: dict[int, list[TrackPortrait]] = {}
         self._searching: deque[_SearchedFrame] = deque()
-        self._kept: dict[float, FrameInHand] = {}
+        self._kept: dict[float, CandidateFrame] = {}
 
     @property
     def full(self) -> bool:
         """Whether the limit is reached."""
         return self._limit is not None and self._count >= self._limit
 
-    def begins(self, stretch: tuple[int, int]) -> bool:
-        """Return whether a candidate in that stretch is the first one of it."""
-        return stretch != self._stretch
+    def begins(self, segment: tuple[int, int]) -> bool:
+        """Return whether the next candidate is the first of that segment."""
+        return segment != self._segment
 
-    def offer(self, candidate: FrameCandidate, stretch: tuple[int, int]) -> None:
-        """Take a frame of a scene, and those before it that were searched meanwhile."""
-        self._stretch = stretch
+    def offer(self, candidate: FrameCandidate, segment: tuple[int, int]) -> None:
+        """Start the search of a frame, and process earlier frames whose search is done."""
+        self._segment = segment
         self._tracker.scene_start = candidate.scene_start
-        if candidate.fades:  # two scenes at once
+        if candidate.fades:  # a mixture of two shots
             return
-        small = candidate.picture.reduced(LONGEST_SIDE)
+        small = candidate.picture.reduced(SEARCH_SIDE)
         self._searching.append(_SearchedFrame(candidate, small, self._search(small)))
-        while len(self._searching) > AHEAD or (self._searching and self._searching[0].done()):
-            self._follow(self._searching.popleft())
+        while len(self._searching) > MAX_PENDING_SEARCHES or (
+            self._searching and self._searching[0].future.done()
+        ):
+            self._track_faces(self._searching.popleft())
 
-    def _follow(self, searched: _SearchedFrame) -> None:
+    def _track_faces(self, searched: _SearchedFrame) -> None:
         candidate = searched.candidate
-        seen = searched.result(self._search)
-        faces = [SceneFace(each.face.box, each.face.score, each.colours) for each in seen]
-        tracks = self._tracker.feed(candidate.time, faces)
-        frame = FrameInHand(
+        faces = searched.result(self._search)
+        tracks = self._tracker.add_frame(
+            candidate.time, [SceneFace(f.face.box, f.face.score, f.colours) for f in faces]
+        )
+        frame = CandidateFrame(
             candidate,
             [
-                FaceInHand(each.face, track, each.look, _quality(candidate, each.face))
-                for each, track in zip(seen, tracks, strict=True)
+                CandidateFace(
+                    detected.face, track, detected.patch, _quality(candidate, detected.face)
+                )
+                for detected, track in zip(faces, tracks, strict=True)
             ],
         )
         for face in frame.faces:
-            held = self._portraits.setdefault(face.track.number, [])
-            if min(face.face.box[2:]) >= SMALLEST:
-                self._hold(held, TrackPortrait(frame, face))
+            portraits = self._portraits.setdefault(face.track.number, [])
+            if min(face.face.box[2:]) >= MIN_FACE_SIDE:
+                self._add_portrait(portraits, TrackPortrait(frame, face))
 
-    def _hold(self, held: list[TrackPortrait], portrait: TrackPortrait) -> None:
-        near = [other for other in held if other.face.shows(portrait.face)]
+    def _add_portrait(self, portraits: list[TrackPortrait], portrait: TrackPortrait) -> None:
+        near = [other for other in portraits if other.face.is_similar(portrait.face)]
         if near:
             weakest = min(near, key=lambda other: other.face.quality)
             if portrait.face.quality > weakest.face.quality:
-                held[held.index(weakest)] = portrait
+                portraits[portraits.index(weakest)] = portrait
         else:
-            held.append(portrait)
-            if len(held) > self._per_track:
-                held.remove(min(held, key=lambda other: _worth(other, held)))
+            portraits.append(portrait)
+            if len(portraits) > self._per_track:
+                portraits.remove(min(portraits, key=lambda other: _worth(other, portraits)))
 
     def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
-        """Yield the frames that are kept of the scene."""
+        """Yield the selected frames of the shot, which ends at `cut`."""
         while self._searching:
-            self._follow(self._searching.popleft())
+            self._track_faces(self._searching.popleft())
         if cut is not None:
             self._tracker.end_at(cut)
-        self._kept = self._chosen()
+        self._kept = self._select()
         for frame in self._kept.values():
             if not self.full:
                 self._count += 1
                 yield frame.candidate
-        if not self._kept and self._stretch is not None:
+        if not self._kept and self._segment is not None:
             self.left_out["no face"] += 1
         self._begin_scene()
-        self._stretch = None
+        self._segment = None
 
-    def _chosen(self) -> dict[float, FrameInHand]:
-        left = [
+    def _select(self) -> dict[float, CandidateFrame]:
+        remaining = [
             portrait
             for track in self._tracker.tracks
-            if _counts(track)
+            if _is_reliable(track)
             for portrait in self._portraits[track.number]
         ]
-        chosen: dict[float, FrameInHand] = {}
-        while left:
+        selected: dict[float, CandidateFrame] = {}
+        while remaining:
             frame = max(
-                dict.fromkeys(portrait.frame for portrait in left),
-                key=lambda frame: sum(_gain(frame, portrait) for portrait in left),
+                dict.fromkeys(portrait.frame for portrait in remaining),
+                key=lambda frame: sum(_gain(frame, portrait) for portrait in remaining),
             )
-            chosen[frame.candidate.time] = frame
-            left = [portrait for portrait in left if not _gain(frame, portrait)]
-        return dict(sorted(chosen.items()))
+            selected[frame.candidate.time] = frame
+            remaining = [portrait for portrait in remaining if not _gain(frame, portrait)]
+        return dict(sorted(selected.items()))
 
     def faces(
         self, candidate: FrameCandidate, data: bytes, measured: Measured
     ) -> tuple[FollowedFace, ...]:
-        """Cut the faces of a frame that is kept, as any search does: from its stored bytes."""
+        """Crop the faces of a selected frame from its stored bytes, as any search does."""
         pixels = np.asarray(decode(data).pixels)
         followed = []
         for face, track, *_ in self._kept[candidate.time].faces:
-            if _counts(track):
-                small = self._cutter.too_small(face)
-                crop = None if small else self._cutter.cut(measured.sha256, pixels, face)
-                followed.append(FollowedFace(face, track.record(candidate.scene), crop))
+            if _is_reliable(track):
+                is_small = self._cutter.too_small(face)
+                crop = None if is_small else self._cutter.cut(measured.sha256, pixels, face)
+                followed.append(FollowedFace(face, track.to_record(candidate.scene), crop))
         return tuple(followed)
 
 
-def _gain(frame: FrameInHand, portrait: TrackPortrait) -> float:
-    """Return how well a frame shows what a portrait shows; 0 where it does not."""
-    return max((f.quality for f in frame.faces if f.shows(portrait.face)), default=0.0)
+def _gain(frame: CandidateFrame, portrait: TrackPortrait) -> float:
+    """Return the quality at which a frame shows a portrait; 0 if it does not."""
+    similar = (face for face in frame.faces if face.is_similar(portrait.face))
+    return max((face.quality for face in similar), default=0.0)
 
 
-def _counts(track: OpenTrack) -> bool:
-    return track.best >= (SURE if track.frames > 1 else GLIMPSE)
+def _is_reliable(track: OpenTrack) -> bool:
+    return track.best >= (MIN_TRACK_SCORE if track.frames > 1 else MIN_SINGLE_FRAME_SCORE)
 
 
 def _scaled(face: Face, scale: float) -> Face:
@@ -268,16 +277,17 @@ def _scaled(face: Face, scale: float) -> Face:
 
 
 def _quality(candidate: FrameCandidate, face: Face) -> float:
-    wide, high = candidate.picture.size
+    width, height = candidate.picture.size
     box = face.box
     part = candidate.picture.grey_part(box)
-    sharp = float(cv2.Laplacian(part, cv2.CV_32F).var()) if part.size else 0.0
-    right, below = wide - box.x - box.width, high - box.y - box.height
-    cut_off = min(box.x, box.y, right, below) <= 1
+    sharpness = float(cv2.Laplacian(part, cv2.CV_32F).var()) if part.size else 0.0
+    right, below = width - box.x - box.width, height - box.y - box.height
+    is_at_border = min(box.x, box.y, right, below) <= 1
     side = min(box.width, box.height)
-    return float(face.score * np.log1p(sharp) * np.log1p(side) * (CUT_OFF if cut_off else 1.0))
+    weight = BORDER_WEIGHT if is_at_border else 1.0
+    return float(face.score * np.log1p(sharpness) * np.log1p(side) * weight)
 
 
-def _worth(portrait: TrackPortrait, held: list[TrackPortrait]) -> float:
-    others = (other.face for other in held if other is not portrait)
-    return min(map(portrait.face.unlike, others)) * portrait.face.quality
+def _worth(portrait: TrackPortrait, portraits: list[TrackPortrait]) -> float:
+    others = (other.face for other in portraits if other is not portrait)
+    return min(map(portrait.face.distance, others)) * portrait.face.quality

@@ -1,7 +1,6 @@
-"""Finds and follows the faces of videos while they are decoded, and writes them with their frames.
+"""Detects and tracks faces while videos are decoded, and stores them with their frames.
 
-harvest decodes and knows nothing of faces; facecrop finds them and knows nothing of videos. What
-brings both together is a `FrameFollower` of harvest's, made of a detector of facecrop's.
+A `FrameFollower` of harvest with a detector of facecrop: neither package knows the other.
 """
 
 from __future__ import annotations
@@ -23,18 +22,14 @@ from gleanset.work.progress import Progress
 from harvest.frames import FrameHarvest
 from harvest.video.inputs import VideoInput
 from harvest.video.sampling import Sampling
-from pipeline.episodes.chooser import FaceChooser, FrameSearch, SearchFrame, SeenFace
+from pipeline.episodes.chooser import DetectedFace, FaceChooser, FrameSearch, SearchFrame
 
-_LETTERS = 8
+_TRACK_PREFIX_LENGTH = 8
 
 
 @dataclass(frozen=True)
 class FaceFollower:
-    """Follows faces found by a detector; `sampling` is that of the videos.
-
-    Workers search the frames where they are handed `search`; a node of a cluster, which has a
-    video of its own, does so itself.
-    """
+    """Tracks faces found by a detector; `search` runs it in workers (None: in this process)."""
 
     detector: DetectorSpec
     cutter: Cutter
@@ -43,42 +38,44 @@ class FaceFollower:
     search: SearchFrame | None = field(default=None, compare=False)
 
     def chooser(self, limit: int | None) -> FaceChooser:
-        """Return what chooses the frames of one video."""
-        search = self.search or _at_once(FrameSearch(self.detector))
+        """Return the frame selection for one video."""
+        search = self.search or _search_directly(FrameSearch(self.detector))
         return FaceChooser(search, self.cutter, self.per_track, limit)
 
     def record(
         self, dataset: Dataset, sha256: str, frame: Origin, faces: Sequence[FollowedFace]
     ) -> None:
-        """Write the faces of a frame, and of which track each is. Call inside a write."""
-        crops = [one.crop for one in faces if one.crop is not None]
-        small = [one.face for one in faces if one.crop is None]
-        if not dataset.images.get_id(sha256):  # taken down, and never comes back
+        """Store the faces of a frame and their tracks. Call inside a write transaction."""
+        crops = [face.crop for face in faces if face.crop is not None]
+        small = [face.face for face in faces if face.crop is None]
+        if not dataset.images.get_id(sha256):  # forgotten: it stays removed
             for crop in crops:
                 dataset.crop_path(crop.key).unlink(missing_ok=True)
             return
         cut, name, settings = str(self.cutter.settings), self.detector.name, self.detector.recorded
         dataset.faces.replace(sha256, name, settings, crops, cut=cut, small=small)
-        # Tracks are numbered anew in each sampling of a video.
-        start = hashlib.sha256(f"{frame.video} {self.sampling.settings}".encode()).hexdigest()
+        # Numbers of tracks are only unique within one sampling of a video.
+        prefix = hashlib.sha256(f"{frame.video} {self.sampling.settings}".encode()).hexdigest()
         for face in faces:
             if face.crop is not None:
-                track = replace(face.track, name=f"{start[:_LETTERS]}-{face.track.name}")
+                track = replace(
+                    face.track, name=f"{prefix[:_TRACK_PREFIX_LENGTH]}-{face.track.name}"
+                )
                 Tracks(dataset.db).add(track, frame, face.crop.key)
 
 
-def _at_once(search: FrameSearch) -> SearchFrame:
-    def searched(pixels: Pixels) -> Future[list[SeenFace]]:
-        future: Future[list[SeenFace]] = Future()
+def _search_directly(search: FrameSearch) -> SearchFrame:
+    def submit(pixels: Pixels) -> Future[list[DetectedFace]]:
+        future: Future[list[DetectedFace]] = Future()
         future.set_result(search(pixels))
         return future
 
-    return searched
+    return submit
 
 
 @dataclass(frozen=True)
 class EpisodeRun:
-    """One run of `gleanset episodes`: what is sampled, who finds faces, and how they are cut."""
+    """A run of `gleanset episodes`: sampling, detector and crop settings."""
 
     dataset: Dataset
     sampling: Sampling
@@ -88,7 +85,7 @@ class EpisodeRun:
     workers: int = 0
 
     def over(self, videos: list[VideoInput], progress: Progress) -> dict[str, object]:
-        """Sample and follow; the counts of what happened. Raises what `harvest_frames` raises."""
+        """Sample videos and track faces; return the counts. Raises what `harvest_frames` raises."""
         crops = self.dataset.crops(self.dataset.cache)
         cutter = Cutter(self.cutting, crops)
         follower = FaceFollower(self.detector, cutter, self.per_track, self.sampling)
@@ -96,7 +93,7 @@ class EpisodeRun:
         workers = self.dataset.workers(self.workers)
         if isinstance(workers, Processes):
             with workers.pool(FrameSearch(self.detector)) as pool:
-                # The workers begin here: only the main thread can be interrupted.
+                # Starts the workers now, in the main thread, which alone can be interrupted.
                 pool.submit(np.zeros((32, 32, 3), np.uint8)).result()
                 harvested = self._harvest(replace(follower, search=pool.submit), videos, progress)
         else:

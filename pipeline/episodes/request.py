@@ -1,4 +1,4 @@
-"""What `gleanset episodes` is asked."""
+"""Arguments of `gleanset episodes`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import msgspec
 
-from facecrop.request import checked_detector
+from facecrop.request import validate_detector
 from gleanset.config import Param
 from gleanset.request import Count, Request, WorkerCount
 from gleanset.work.progress import Progress
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from harvest.video.inputs import VideoInput
 
 DETECTOR = "auto"
-RATE = 3.0
+DEFAULT_RATE = 3.0
 
 
 class EpisodesRequest(Request, frozen=True, kw_only=True):
-    """`gleanset episodes`: videos whose faces are found and followed while they are decoded."""
+    """Arguments of `gleanset episodes`."""
 
     COMMAND: ClassVar[str] = "gleanset episodes"
 
@@ -38,40 +38,39 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     ]
     rate: Annotated[
         Annotated[float, msgspec.Meta(ge=0.5, le=12)],
-        Param("Frames a second that are searched for faces.", show_default=True),
-    ] = RATE
+        Param("Frames per second to search for faces.", show_default=True),
+    ] = DEFAULT_RATE
     per_track: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=50)],
         Param(
-            "At most so many frames for each face that is followed; fewer where it stays the same.",
+            "Maximum frames per track; fewer if the face stays the same.",
             show_default=True,
         ),
     ] = 4
     detector: Annotated[
         str,
         Param(
-            "Who finds the faces (facecrop detectors); auto as in the episodes so far, else "
-            "drawnface.",
+            "Face detector (see facecrop detectors); auto: as in earlier episodes.",
             metavar="NAME[:SETTING=VALUE,…]",
-            parse=checked_detector,
+            parse=validate_detector,
             show_default=True,
         ),
     ] = DETECTOR
     start: Start = None
     end: End = None
-    limit: Annotated[Count | None, Param("At most N distinct frames in all.", metavar="N")] = None
+    limit: Annotated[Count | None, Param("Maximum number of distinct frames.", metavar="N")] = None
     keep_openings: Annotated[
-        bool, Param("Sample openings, endings and what else recurs each time, not only once.")
+        bool, Param("Sample repeated segments (intros, outros) in every episode, not only once.")
     ] = False
-    crop_bars: Annotated[bool, Param("Cut black letterbox bars off.")] = False
+    crop_bars: Annotated[bool, Param("Crop black letterbox bars.")] = False
     workers: Annotated[WorkerCount | None, Param("Worker processes.", common=True)] = None
     allow_private: AllowPrivate = False
 
     def sampling(self, dataset: Dataset | None = None) -> Sampling:
-        """Return what is asked of the videos. Raises `UsageError` where that makes no sense.
+        """Return how videos are sampled. Raises `UsageError` for invalid values.
 
-        With `auto` it is what was asked in that dataset: an episode is not sampled twice because a
-        later version has another detector.
+        `auto` keeps the detector of earlier episodes, so that they are not sampled again with the
+        default of a later version.
         """
         start, end = time_range(self.start, self.end)
         so_far = self._so_far(dataset)
@@ -92,12 +91,12 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         )
 
     def check(self, root: Path) -> None:
-        """Raise what is wrong, before anything is begun. Addresses are not asked."""
+        """Check the values and local files; URLs are not requested."""
         self.sampling()
         check_videos(self.videos, root, self.COMMAND)
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> dict[str, object]:
-        """Decode, find and follow."""
+        """Sample the videos and track their faces; return the counts."""
         from gleanset.images.cut import CutSettings
         from pipeline.episodes.follower import EpisodeRun
 
@@ -114,7 +113,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         return run.over(inputs, progress)
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> dict[str, object]:
-        """Show the videos that would be sampled, and about what that gives."""
+        """Show the videos that would be sampled, and an estimate of the result."""
         from harvest.preview import preview_frames
 
         sampling = self.sampling(dataset)
@@ -126,28 +125,28 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     def _so_far(self, dataset: Dataset | None) -> RecordedDetector | None:
         if dataset is None or self.detector != DETECTOR:
             return None
-        words = _words(dataset.videos.get_latest_settings("seen"))
-        return _asked(words)[0] if words else None
+        words = _settings_dict(dataset.videos.get_latest_settings("seen"))
+        return _recorded_sampling(words)[0] if words else None
 
     def _spec(self, dataset: Dataset | None = None) -> DetectorSpec:
-        from facecrop.detectors.options import spec_of
+        from facecrop.detectors.options import parse_detector
 
         so_far = self._so_far(dataset)
-        return so_far.spec({}) if so_far else spec_of(self.detector)
+        return so_far.spec({}) if so_far else parse_detector(self.detector)
 
 
-def _words(settings: str) -> dict[str, str]:
-    """Return what the settings of a sampling set, as the catalogue has them."""
+def _settings_dict(settings: str) -> dict[str, str]:
+    """Return the recorded settings of a sampling as a dict."""
     return dict(word.partition("=")[::2] for word in settings.split())
 
 
-def _asked(words: dict[str, str]) -> tuple[RecordedDetector, str]:
-    """Return the detector of a sampling, and how many frames a track keeps.
+def _recorded_sampling(words: dict[str, str]) -> tuple[RecordedDetector, str]:
+    """Return the detector of a sampling, and its frames per track.
 
-    Raises `UsageError` for a detector that is not here.
+    Raises `UsageError` for a detector that is not installed.
     """
     from facecrop.detectors.options import RecordedDetector
 
-    found_by, _, per_track = words["asked"].partition(";per_track=")
-    name, _, settings = found_by.partition(":")
+    detector, _, per_track = words["asked"].partition(";per_track=")
+    name, _, settings = detector.partition(":")
     return RecordedDetector.of(name, settings.replace(",", " ")), per_track

@@ -1,4 +1,4 @@
-"""Who is on screen when: the tracks of each video by their classes, as a page and as CSV."""
+"""`gleanset timeline`: who is on screen when in each video, as a page and as CSV."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from gleanset.html.fill import as_bytes, templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 
 PAGE, TABLE = "timeline.html", "timeline.csv"
-GAP = 1.0
-"""Seconds without somebody that end no stretch: they turned away, or were hidden."""
-TICKS = 8
-FACE = 48
+MAX_GAP_SECONDS = 1.0
+"""A shorter absence does not end a segment: people turn away, or are hidden."""
+MAX_TICKS = 8
+FACE_SIZE = 48
 State = Literal["named", "other", "waiting", "left out"]
-"""What is known of somebody on screen; also what was left out because it was shown before."""
+"""Whether a person is named; "left out" are repeated segments such as intros."""
 UNNAMED: dict[State, str] = {
     "other": "other people",
-    "waiting": "not named yet",
-    "left out": "shown before, left out",
+    "waiting": "not labelled",
+    "left out": "repeated, left out",
 }
 
 
-class OnScreen(NamedTuple):
-    """Somebody is on screen from `begun` to `ended` (seconds); `tracks` are the names of whom."""
+class Segment(NamedTuple):
+    """A person is on screen from `begun` to `ended` (seconds), in these `tracks`."""
 
     begun: float
     ended: float
@@ -42,38 +42,38 @@ class OnScreen(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """How long that is."""
+        """Duration in seconds."""
         return self.ended - self.begun
 
     @property
     def words(self) -> str:
-        """From when to when, for a person."""
+        """The times as text."""
         return f"{clock(self.begun)} – {clock(self.ended)}"
 
 
 @dataclass(frozen=True, slots=True)
 class PersonOnScreen:
-    """One line of a timeline: a class with all its stretches, or all without a name (None)."""
+    """A row of a timeline: a class, or all people in a state without a name."""
 
     name: str | None
     state: State
-    stretches: list[OnScreen]
+    segments: list[Segment]
     face: Thumbnail | None
 
     @property
     def title(self) -> str:
-        """The name, or what stands for it."""
+        """The name, or a description of the state."""
         return self.name if self.name is not None else UNNAMED[self.state]
 
     @property
     def seconds(self) -> float:
-        """How long they are on screen together."""
-        return sum(one.seconds for one in self.stretches)
+        """Total duration on screen."""
+        return sum(segment.seconds for segment in self.segments)
 
 
 @dataclass(frozen=True, slots=True)
 class VideoTimeline:
-    """The timeline of one video that lasts so many `seconds`; who is longest on screen first."""
+    """The timeline of a video of that duration; named people by time on screen."""
 
     title: str
     seconds: float
@@ -81,8 +81,8 @@ class VideoTimeline:
 
     @property
     def ticks(self) -> list[float]:
-        """Seconds at which the time is written."""
-        step = max(nice_step(self.seconds / 60, TICKS) * 60, 1.0)
+        """Times of the labels on the scale, in seconds."""
+        step = max(nice_step(self.seconds / 60, MAX_TICKS) * 60, 1.0)
         return [number * step for number in range(int(self.seconds / step) + 1)]
 
 
@@ -96,9 +96,9 @@ def clock(seconds: float) -> str:
 
 
 def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
-    """Return the timeline of each video with tracks, by title.
+    """Return the timelines of all videos with tracks, by title.
 
-    Raises `InputUnusable` where there are none.
+    Raises `InputUnusable` if there are none.
     """
     stored_tracks = Tracks(dataset.db)
     by_video: dict[str, list[StoredTrack]] = defaultdict(list)
@@ -106,20 +106,20 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
         by_video[stored.video].append(stored)
     if not by_video:
         raise InputUnusable(
-            "nobody was followed in any video of this dataset",
-            f"follow the faces of some: gleanset episodes VIDEO {dataset.option}",
+            "no tracks in this dataset",
+            f"track the faces of a video: gleanset episodes VIDEO {dataset.option}",
         )
     videos = stored_tracks.get_videos()
     left_out = dict(Videos(dataset.db).iter_states("seen"))
-    thumbnails = Thumbnails(dataset, FACE)
+    thumbnails = Thumbnails(dataset, FACE_SIZE)
     timelines = []
     for sha256, tracks in by_video.items():
         title, seconds = videos.get(sha256, (sha256[:12], None))
-        last = max(one.track.ended for one in tracks)
+        last = max(stored.track.ended for stored in tracks)
         people = list(_people(dataset, tracks, thumbnails))
         if spans := left_out.get(sha256, {}).get("left_out"):
-            stretches = [OnScreen(begun, ended, ()) for begun, ended in spans]
-            people.append(PersonOnScreen(None, "left out", stretches, None))
+            segments = [Segment(begun, ended, ()) for begun, ended in spans]
+            people.append(PersonOnScreen(None, "left out", segments, None))
         timelines.append(VideoTimeline(title, max(seconds or 0.0, last), people))
     return sorted(timelines, key=lambda timeline: timeline.title)
 
@@ -133,12 +133,13 @@ def _people(
             by_name[stored.label, state].append(stored)
     people = []
     for (name, state), own in by_name.items():
-        longest = max(own, key=lambda one: one.track.frames)
+        longest = max(own, key=lambda stored: stored.track.frames)
         sample = dataset.samples.get(longest.samples[0]) if name is not None else None
         face = thumbnails.of_sample(sample) if sample is not None else None
-        people.append(PersonOnScreen(name, state, list(_stretches(own)), face))
+        people.append(PersonOnScreen(name, state, list(_segments(own)), face))
     yield from sorted(
-        people, key=lambda one: (one.name is None, one.state, -one.seconds, one.title)
+        people,
+        key=lambda person: (person.name is None, person.state, -person.seconds, person.title),
     )
 
 
@@ -150,37 +151,42 @@ def _state(stored: StoredTrack) -> State | None:
     return "other" if stored.others else None
 
 
-def _stretches(tracks: list[StoredTrack]) -> Iterator[OnScreen]:
-    on: OnScreen | None = None
-    for track in sorted((one.track for one in tracks), key=lambda one: one.begun):
-        if on is not None and track.begun - on.ended <= GAP:
-            on = OnScreen(on.begun, max(on.ended, track.ended), (*on.tracks, track.name))
+def _segments(tracks: list[StoredTrack]) -> Iterator[Segment]:
+    segment: Segment | None = None
+    for track in sorted((stored.track for stored in tracks), key=lambda track: track.begun):
+        if segment is not None and track.begun - segment.ended <= MAX_GAP_SECONDS:
+            ended = max(segment.ended, track.ended)
+            segment = Segment(segment.begun, ended, (*segment.tracks, track.name))
             continue
-        if on is not None:
-            yield on
-        on = OnScreen(track.begun, track.ended, (track.name,))
-    if on is not None:
-        yield on
+        if segment is not None:
+            yield segment
+        segment = Segment(track.begun, track.ended, (track.name,))
+    if segment is not None:
+        yield segment
 
 
 def write_timelines(dataset: Dataset, folder: Path) -> dict[str, object]:
-    """Write the page and the table into a folder; where they are, and what they hold.
+    """Write the page and the table to a folder; return their paths and counts.
 
     Raises what `gather_timelines` raises, `NotWritable` or `DiskFull`.
     """
     timelines = gather_timelines(dataset)
-    environment = templates("pipeline.episodes")
-    environment.globals.update(clock=clock)
-    page = environment.get_template(f"{PAGE}.jinja").render(name=dataset.name, timelines=timelines)
-    write_atomic(folder / PAGE, as_bytes(page))
+    write_atomic(folder / PAGE, as_bytes(timeline_page(dataset.name, timelines)))
     write_atomic(folder / TABLE, _table(timelines).encode("utf-8", "backslashreplace"))
-    named = {one.name for timeline in timelines for one in timeline.people if one.name}
+    names = {person.name for timeline in timelines for person in timeline.people if person.name}
     return {
         "timeline": str((folder / PAGE).absolute()),
         "table": str((folder / TABLE).absolute()),
         "videos": len(timelines),
-        "people": len(named),
+        "people": len(names),
     }
+
+
+def timeline_page(name: str, timelines: list[VideoTimeline]) -> str:
+    """Return the HTML of the page about a dataset of that name."""
+    environment = templates("pipeline.episodes")
+    environment.globals.update(clock=clock)
+    return environment.get_template(f"{PAGE}.jinja").render(name=name, timelines=timelines)
 
 
 def _table(timelines: Iterable[VideoTimeline]) -> str:
@@ -189,8 +195,8 @@ def _table(timelines: Iterable[VideoTimeline]) -> str:
     rows.writerow(["video", "person", "from", "to", "begin_s", "end_s", "tracks", "state"])
     for timeline in timelines:
         for person in timeline.people:
-            for one in person.stretches:
-                times = clock(one.begun), clock(one.ended), f"{one.begun:.3f}", f"{one.ended:.3f}"
-                row = [timeline.title, person.name or "", *times, " ".join(one.tracks)]
+            for begun, ended, tracks in person.segments:
+                times = clock(begun), clock(ended), f"{begun:.3f}", f"{ended:.3f}"
+                row = [timeline.title, person.name or "", *times, " ".join(tracks)]
                 rows.writerow([*row, person.state])
     return text.getvalue()

@@ -1,8 +1,8 @@
-"""Joins the faces of one scene, frame by frame, into tracks: one person each, as far as is known.
+"""Tracking of faces within a shot, frame by frame.
 
-Where a face is, how large it is and what colours it has are compared with where each track was last
-seen, or would be by now if it moved on. The pairs are those that cost least together (the
-Hungarian method; Kuhn, "The Hungarian method for the assignment problem", 1955).
+Position, size and color layout of a face are compared with the last detection of each track and its
+predicted position. Assignments minimize the total cost (Kuhn, "The Hungarian method for the
+assignment problem", 1955).
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ from scipy.optimize import linear_sum_assignment
 from curation.similarity.color_layout import Floats
 from gleanset.records import Box, FaceTrack
 
-LONGEST_GAP = 1.5
-"""Seconds that a face may be out of sight, behind something or turned away."""
-FAR = 1.1
-"""A face moves by so many times its size from look to look at most, and half of that more for each
-second; what moves on as before may be farther."""
-LARGER = 1.6
-"""It becomes at most so many times larger or smaller."""
-UNLIKE, UNLIKE_HERE = 1.0, 2.2
-"""Colour layouts of one face are nearer than that from look to look, of which eyes that close are
-one: two people are at 1.05 and more. Where a face stays in its place and as large, it may change
-more: only a cut that was missed would put somebody else there (docs/experiments.md)."""
-HERE, AS_LARGE = 0.3, 1.15
-"""So many sides away is the same place; so many times larger or smaller is as large."""
-NEVER = 1e6
+MAX_GAP_SECONDS = 1.5
+"""How long a face may be hidden."""
+MAX_MOVE = 1.1
+"""Maximum distance between frames in face sizes, plus 0.5 for each second."""
+MAX_SCALE = 1.6
+"""Maximum change of size between frames, as a factor."""
+MAX_COLOR_DISTANCE, MAX_COLOR_DISTANCE_IN_PLACE = 1.0, 2.2
+"""Maximum distance of color layouts between frames; two people differ by 1.05 or more. A face that
+stays in place may change more, because only a missed cut would put another one there
+(docs/experiments.md)."""
+MAX_MOVE_IN_PLACE, MAX_SCALE_IN_PLACE = 0.3, 1.15
+"""Limits of distance (face sizes) and change of size for a face that stays in place."""
+IMPOSSIBLE = 1e6
 
 
 class SceneFace(NamedTuple):
-    """A face as it was found in a frame: its box, how sure that is, and its colour layout."""
+    """A detection: box, score and color layout."""
 
     box: Box
     score: float
@@ -43,9 +42,7 @@ class SceneFace(NamedTuple):
 
 @dataclass
 class OpenTrack:
-    """A face that is being followed: where and when it was last seen, and how it moved (sides a
-    second).
-    """
+    """A track with its last detection; `speed` is in face sizes per second."""
 
     number: int
     begun: float
@@ -56,84 +53,81 @@ class OpenTrack:
     speed: tuple[float, float] = (0.0, 0.0)
     best: float = 0.0
 
-    def costs(self, face: SceneFace, time: float) -> float:
-        """Return how unlikely it is that this face is the next of the track; `NEVER` for none."""
-        passed = time - self.ended
-        apart = min(_distance(self._expected(passed), face.box), _distance(self.box, face.box))
-        larger = abs(math.log(_side(face.box) / _side(self.box)))
-        unlike = float(np.linalg.norm(face.colours - self.colours))
-        far = FAR + passed / 2
-        stays = apart <= HERE and larger <= math.log(AS_LARGE)
-        most = UNLIKE_HERE if stays else UNLIKE
-        if apart > far or larger > math.log(LARGER) or unlike > most:
-            return NEVER
-        return apart / far + larger + 2 * unlike / UNLIKE
+    def cost(self, face: SceneFace, time: float) -> float:
+        """Return the cost of adding a face to the track; `IMPOSSIBLE` if it cannot be."""
+        elapsed = time - self.ended
+        move = min(_distance(self._predict(elapsed), face.box), _distance(self.box, face.box))
+        scale = abs(math.log(_side(face.box) / _side(self.box)))
+        color_distance = float(np.linalg.norm(face.colours - self.colours))
+        max_move = MAX_MOVE + elapsed / 2
+        is_in_place = move <= MAX_MOVE_IN_PLACE and scale <= math.log(MAX_SCALE_IN_PLACE)
+        max_color = MAX_COLOR_DISTANCE_IN_PLACE if is_in_place else MAX_COLOR_DISTANCE
+        if move > max_move or scale > math.log(MAX_SCALE) or color_distance > max_color:
+            return IMPOSSIBLE
+        return move / max_move + scale + 2 * color_distance / MAX_COLOR_DISTANCE
 
-    def _expected(self, passed: float) -> Box:
+    def _predict(self, elapsed: float) -> Box:
         side = _side(self.box)
-        x, y = (round(speed * passed * side) for speed in self.speed)
+        x, y = (round(speed * elapsed * side) for speed in self.speed)
         return Box(self.box.x + x, self.box.y + y, self.box.width, self.box.height)
 
     def add(self, face: SceneFace, time: float) -> None:
-        """Take the face as the next of the track."""
-        passed, side = max(time - self.ended, 1e-3), _side(self.box)
-        (x, y), (across, down) = _middle(self.box), _middle(face.box)
-        self.speed = (across - x) / side / passed, (down - y) / side / passed
+        """Append a face to the track."""
+        elapsed, side = max(time - self.ended, 1e-3), _side(self.box)
+        (x, y), (next_x, next_y) = _center(self.box), _center(face.box)
+        self.speed = (next_x - x) / side / elapsed, (next_y - y) / side / elapsed
         self.box, self.ended, self.frames = face.box, time, self.frames + 1
         self.colours = np.asarray((self.colours + face.colours) / 2, np.float32)
         self.best = max(self.best, face.score)
 
-    def record(self, scene: int) -> FaceTrack:
-        """Return what is known of it."""
+    def to_record(self, scene: int) -> FaceTrack:
+        """Return the record of the track."""
         begun, ended = round(self.begun, 6), round(self.ended, 6)
         return FaceTrack(f"{scene}-{self.number}", begun, ended, self.frames)
 
 
 @dataclass
 class SceneTracker:
-    """The tracks of the scene that is on.
-
-    `scene_start` is the time of the cut where it begins, None where none is known.
-    """
+    """The tracks of the current shot, which begins at the cut `scene_start` (None: unknown)."""
 
     tracks: list[OpenTrack] = field(default_factory=list)
     scene_start: float | None = None
     _first: float | None = None
     _last: float = 0.0
 
-    def feed(self, time: float, faces: list[SceneFace]) -> list[OpenTrack]:
-        """Take the faces of the next frame; the track of each."""
+    def add_frame(self, time: float, faces: list[SceneFace]) -> list[OpenTrack]:
+        """Assign the faces of the next frame to tracks; return the track of each."""
         self._first, self._last = time if self._first is None else self._first, time
-        near = [track for track in self.tracks if time - track.ended <= LONGEST_GAP]
+        active = [track for track in self.tracks if time - track.ended <= MAX_GAP_SECONDS]
         costs = np.array(
-            [[track.costs(face, time) for face in faces] for track in near], np.float64
-        ).reshape(len(near), len(faces))
-        followed: dict[int, OpenTrack] = {}
+            [[track.cost(face, time) for face in faces] for track in active], np.float64
+        ).reshape(len(active), len(faces))
+        assigned: dict[int, OpenTrack] = {}
         for row, column in zip(*linear_sum_assignment(costs), strict=True):
-            if costs[row, column] < NEVER:
-                near[row].add(faces[column], time)
-                followed[int(column)] = near[row]
+            if costs[row, column] < IMPOSSIBLE:
+                active[row].add(faces[column], time)
+                assigned[int(column)] = active[row]
         for column, face in enumerate(faces):
-            if column not in followed:
-                followed[column] = self._begin(face, time)
-        return [followed[column] for column in range(len(faces))]
+            if column not in assigned:
+                assigned[column] = self._begin_track(face, time)
+        return [assigned[column] for column in range(len(faces))]
 
     def end_at(self, cut: float) -> None:
-        """Let the faces that the last frame shows be seen until the cut where the scene ends."""
+        """Extend tracks in the last frame to the cut that ends the shot."""
         for track in self.tracks:
-            if track.ended == self._last and cut - track.ended <= LONGEST_GAP:
+            if track.ended == self._last and cut - track.ended <= MAX_GAP_SECONDS:
                 track.ended = cut
 
-    def _begin(self, face: SceneFace, time: float) -> OpenTrack:
+    def _begin_track(self, face: SceneFace, time: float) -> OpenTrack:
         number, begun = len(self.tracks) + 1, time
         if time == self._first and self.scene_start is not None:
-            begun = self.scene_start if time - self.scene_start <= LONGEST_GAP else time
+            begun = self.scene_start if time - self.scene_start <= MAX_GAP_SECONDS else time
         track = OpenTrack(number, begun, time, face.box, face.colours, best=face.score)
         self.tracks.append(track)
         return track
 
 
-def _middle(box: Box) -> tuple[float, float]:
+def _center(box: Box) -> tuple[float, float]:
     return box.x + box.width / 2, box.y + box.height / 2
 
 
@@ -142,5 +136,5 @@ def _side(box: Box) -> float:
 
 
 def _distance(box: Box, other: Box) -> float:
-    a, b = _middle(box), _middle(other)
+    a, b = _center(box), _center(other)
     return math.hypot(b[0] - a[0], b[1] - a[1]) / _side(box)

@@ -1,1 +1,1 @@
-"""Keeping a dataset in order: verify, forget, gc, merge."""
+"""Maintenance of a dataset: verify, gc, merge."""

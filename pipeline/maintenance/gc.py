@@ -1,4 +1,4 @@
-"""`gleanset gc`: removing what nobody needs any more."""
+"""`gleanset gc`: removal of unreferenced files."""
 
 from __future__ import annotations
 
@@ -22,26 +22,24 @@ from gleanset.work.stage import WAITING, hold
 
 STAGE = "gc"
 _BACKUPS = "catalog.sqlite.before-*"
-_HALF = ".partial"
-_EARLIER_RUNS = ("folds-*", "sweep-*")
-"""In `runs/`: what earlier versions kept of trainings that were only measured."""
+_UNFINISHED = ".partial"
 
 
-def collect(
+def collect_garbage(
     dataset: Dataset,
     older_than: float,
     *,
     simulate: bool,
     show: Callable[[Path], None] = lambda path: None,
 ) -> dict[str, object]:
-    """Remove what is older than so many seconds, and give the catalogue's free pages back.
+    """Remove unreferenced files older than `older_than` seconds, and compact the catalogue.
 
-    Each path is shown, and the counts tell how much it was. Nothing that is in use is touched.
+    Calls `show` for each path; returns the number of files and bytes. Files in use stay.
     """
     tally = {"files": 0, "bytes": 0}
     with dataset.stage(STAGE):
-        waste = _Waste(dataset, older_than, simulate=simulate)
-        for path, size in waste.collected():
+        collector = _GarbageCollector(dataset, older_than, simulate=simulate)
+        for path, size in collector.collect():
             tally["files"] += 1
             tally["bytes"] += size
             show(path)
@@ -50,40 +48,40 @@ def collect(
     return {"would_remove" if simulate else "removed": tally["files"], "bytes": tally["bytes"]}
 
 
-class _Waste:
-    """What nobody needs. Each part removes its own, under what keeps others from using it."""
+class _GarbageCollector:
+    """Finds garbage of each kind and removes it under the lock that guards it."""
 
     def __init__(self, dataset: Dataset, older_than: float, *, simulate: bool) -> None:
-        self._dataset, self._upkeep = dataset, Maintenance(dataset.db)
+        self._dataset, self._maintenance = dataset, Maintenance(dataset.db)
         self._older_than, self._simulate = older_than, simulate
-        self._latest = time.time() - older_than
+        self._latest_change = time.time() - older_than
 
-    def collected(self) -> Iterator[tuple[Path, int]]:
-        """(path, bytes) of everything, removed unless it is only simulated."""
-        yield from self._strays()
-        yield from self._left_by_stages()
-        for path in (*self._backups(), *self._partials(), *self._earlier_runs()):
-            yield from self._removed(path)
+    def collect(self) -> Iterator[tuple[Path, int]]:
+        """Remove all garbage, unless simulating; yield (path, bytes)."""
+        yield from self._collect_orphans()
+        yield from self._collect_stage_leftovers()
+        for path in (*self._old_backups(), *self._partial_files()):
+            yield from self._remove(path)
 
-    def _strays(self) -> Iterator[tuple[Path, int]]:
-        busy = self._anyone_at_work()
-        for stray in orphan_files(self._dataset, self._older_than):
-            if busy and stray.awaits_row:
+    def _collect_orphans(self) -> Iterator[tuple[Path, int]]:
+        busy = self._is_any_stage_running()
+        for orphan in orphan_files(self._dataset, self._older_than):
+            if busy and orphan.awaits_row:
                 continue
-            if self._simulate or remove_orphan(self._dataset, stray):
-                yield stray.file, stray.bytes
+            if self._simulate or remove_orphan(self._dataset, orphan):
+                yield orphan.file, orphan.bytes
 
-    def _left_by_stages(self) -> Iterator[tuple[Path, int]]:
-        """Scratch folders, and old files that wait for a run to go on, of stages not at work."""
+    def _collect_stage_leftovers(self) -> Iterator[tuple[Path, int]]:
+        """Remove scratch folders and old resume files of stages that are not running."""
         cache = self._dataset.root / "cache"
         for path in sorted((*(cache / "scratch").glob("*"), *(cache / WAITING).glob("*/*"))):
-            waits = path.parent.parent.name == WAITING
-            name = path.parent.name if waits else path.name
-            if name != STAGE and not (waits and last_changed(path) > self._latest):
+            is_waiting = path.parent.parent.name == WAITING
+            name = path.parent.name if is_waiting else path.name
+            if name != STAGE and not (is_waiting and last_changed(path) > self._latest_change):
                 with suppress(DatasetBusy), hold(self._dataset.cache, name):
-                    yield from self._removed(path)
+                    yield from self._remove(path)
 
-    def _anyone_at_work(self) -> bool:
+    def _is_any_stage_running(self) -> bool:
         for lock in (self._dataset.root / "cache" / "locks").glob("*.lock"):
             if lock.stem != STAGE:
                 try:
@@ -93,66 +91,52 @@ class _Waste:
                     return True
         return False
 
-    def _backups(self) -> Iterator[Path]:
-        """Copies of the catalogue that are old, but never the newest: it is the only way back."""
-        found = [one for one in self._dataset.root.glob(_BACKUPS) if one.suffix != _HALF]
-        by_time = sorted((self._made(one), one.name, one) for one in found)
-        return (path for made, _, path in by_time[:-1] if made <= self._latest)
+    def _old_backups(self) -> Iterator[Path]:
+        """Yield old copies of the catalogue, except the newest, which the user may need."""
+        backups = [path for path in self._dataset.root.glob(_BACKUPS) if path.suffix != _UNFINISHED]
+        by_time = sorted((self._backup_time(path), path.name, path) for path in backups)
+        return (path for time_, _, path in by_time[:-1] if time_ <= self._latest_change)
 
-    def _made(self, backup: Path) -> float:
-        """When a backup was made: just before the migration that it is named after.
+    def _backup_time(self, backup: Path) -> float:
+        """Return the time of the migration in the backup's name, else the file's.
 
-        The catalogue knows; a file's own times may be those of another file. Of a migration
-        that this catalogue has not seen, the later of them.
+        File times are less reliable: a copy of a dataset may keep those of other files.
         """
-        told = self._upkeep.get_migration_time(backup.name.partition(".before-")[2])
+        migrated_at = self._maintenance.get_migration_time(backup.name.partition(".before-")[2])
         times = backup.stat()
-        return max(times.st_mtime, times.st_ctime) if told is None else told
+        return max(times.st_mtime, times.st_ctime) if migrated_at is None else migrated_at
 
-    def _partials(self) -> Iterator[Path]:
+    def _partial_files(self) -> Iterator[Path]:
         root, cache = self._dataset.root, self._dataset.root / "cache"
-        strays = [
+        partial_files = [
             *root.glob(f"{PARTIAL}*"),
-            *root.glob(f"{_BACKUPS}{_HALF}"),
+            *root.glob(f"{_BACKUPS}{_UNFINISHED}"),
             *(root / SNAPSHOT_FOLDER).glob(f"{PARTIAL}*"),
             *cache.rglob(f"{PARTIAL}*"),
             *self._dataset.runs_folder.rglob(f"{PARTIAL}*"),
         ]
-        kept = (cache / "scratch", cache / WAITING)
-        for path in strays:
-            if last_changed(path) <= self._latest and not any(one in path.parents for one in kept):
+        managed = (cache / "scratch", cache / WAITING)
+        for path in partial_files:
+            is_managed = any(folder in path.parents for folder in managed)
+            if last_changed(path) <= self._latest_change and not is_managed:
                 yield path
 
-    def _earlier_runs(self) -> Iterator[Path]:
-        for pattern in _EARLIER_RUNS:
-            for path in sorted(self._dataset.runs_folder.glob(pattern)):
-                if path.is_dir() and last_changed(path) <= self._latest:
-                    yield path
-
-    def _removed(self, path: Path) -> Iterator[tuple[Path, int]]:
-        size = _size(path)
+    def _remove(self, path: Path) -> Iterator[tuple[Path, int]]:
+        files = path.rglob("*") if path.is_dir() else [path]
+        size = sum(file.stat().st_size for file in files if file.is_file())
         if not self._simulate:
-            _remove(path)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         yield path, size
-
-
-def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 _FORMATS = {extension: name for name, extension in EXTENSIONS.items()}
 
 
-class Stray(NamedTuple):
-    """A file without a row. `awaits_row`: it may be about to get one."""
+class OrphanFile(NamedTuple):
+    """A file without a row; one that `awaits_row` may be about to get it."""
 
     file: Path
     bytes: int
@@ -160,28 +144,27 @@ class Stray(NamedTuple):
     has_row: Callable[[Path], bool]
 
 
-def orphan_files(dataset: Dataset, older_than: float = 0.0) -> Iterator[Stray]:
-    """Originals and crops without a row, last changed so many seconds ago, and pictures of reports
-    from the web that wait no longer. A row of a snapshot counts.
+def orphan_files(dataset: Dataset, older_than: float = 0.0) -> Iterator[OrphanFile]:
+    """Yield originals, crops and images of reports without a row in the catalogue or a snapshot.
 
-    A crop is written before its row: young ones may be about to get theirs.
+    Files changed in the last `older_than` seconds are left out: a crop is written before its row.
     """
     reports = Store(dataset.root / "web" / "reports", dataset.cache)
     originals = dataset.originals(dataset.cache)
     crops = dataset.crops(dataset.cache)
     with Snapshots(dataset.root).open_all() as opened:
         catalogues = [dataset.db, *opened]
-        yield from _of(originals, partial(_is_image, catalogues), older_than, False)
-        yield from _of(crops, partial(_is_crop, catalogues), older_than, True)
-        yield from _of(reports, partial(_is_reported, catalogues), older_than, False)
+        yield from _orphans_in(originals, partial(_is_image, catalogues), older_than, False)
+        yield from _orphans_in(crops, partial(_is_crop, catalogues), older_than, True)
+        yield from _orphans_in(reports, partial(_is_reported, catalogues), older_than, False)
 
 
-def _of(
+def _orphans_in(
     store: Store, has_row: Callable[[Path], bool], older_than: float, awaits_row: bool
-) -> Iterator[Stray]:
+) -> Iterator[OrphanFile]:
     for file, size, changed in store.each():
         if changed <= time.time() - older_than and not has_row(file):
-            yield Stray(file, size, awaits_row, has_row)
+            yield OrphanFile(file, size, awaits_row, has_row)
 
 
 def _is_crop(catalogues: list[Connection], file: Path) -> bool:
@@ -197,17 +180,17 @@ def _is_reported(catalogues: list[Connection], file: Path) -> bool:
     return any(Reports(db).has_pending(file.stem) for db in catalogues)
 
 
-def remove_orphan(dataset: Dataset, stray: Stray) -> bool:
-    """Remove a file that still has no row, while nobody can write one; whether it was so."""
-    with dataset.db.transaction():
-        if stray.has_row(stray.file):
+def remove_orphan(dataset: Dataset, orphan: OrphanFile) -> bool:
+    """Remove a file unless it has a row by now; return whether it was removed."""
+    with dataset.db.transaction():  # so that no other process adds the row meanwhile
+        if orphan.has_row(orphan.file):
             return False
-        stray.file.unlink(missing_ok=True)
+        orphan.file.unlink(missing_ok=True)
     return True
 
 
 def last_changed(path: Path) -> float:
-    """When a file was last changed; now, where nobody can say."""
+    """Return the modification time of a file; the present time if it is unknown."""
     try:
         return path.stat().st_mtime
     except OSError:

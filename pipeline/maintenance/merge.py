@@ -1,4 +1,4 @@
-"""`gleanset merge`: two people's datasets become one."""
+"""`gleanset merge`: import of another dataset with its decisions."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ _ACTIONS = {"labelled": "label", "rejected": "reject"}
 _UNDECIDED = ("clear", "add", "remove")
 
 
-class TakenStep(NamedTuple):
-    """A step of theirs, and ours that is the same one; None where it is new here."""
+class ImportedStep(NamedTuple):
+    """A step of the other dataset, and the id of the same step in ours (None if new)."""
 
     step: Row
-    here: int | None
+    local_id: int | None
 
 
 @dataclass
 class MergePlan:
-    """What a merge does besides taking pictures: steps to take over, and what they lead to."""
+    """Steps to import, and the labels and conflicts that follow from them."""
 
     origins: int
     samples: int
     forgotten_there: int
-    steps: list[TakenStep] = field(default_factory=list)
+    steps: list[ImportedStep] = field(default_factory=list)
     decisions: int = 0
     choices: list[Choice] = field(default_factory=list)
     conflicts: dict[str, str] = field(default_factory=dict)
 
     def result(self) -> dict[str, object]:
-        """As a command returns it: numbers."""
+        """Return the counts as the command prints them."""
         return {
             "origins": self.origins,
             "samples": self.samples,
@@ -60,42 +60,41 @@ class MergePlan:
 
 
 class MergeResult(NamedTuple):
-    """What came, or would come: numbers, and what is said of each sample in conflict."""
+    """Counts, and the two labels of each sample in conflict."""
 
     result: dict[str, object]
     conflicts: dict[str, str]
 
 
-def merge(ours: Dataset, other: Path, *, simulate: bool, progress: Progress) -> MergeResult:
-    """Take in what the dataset in folder `other` has and we have not.
+def merge_dataset(ours: Dataset, other: Path, *, simulate: bool, progress: Progress) -> MergeResult:
+    """Import what the dataset in folder `other` has and `ours` lacks.
 
-    Files come first, each with its row, so that a stopped merge is simply given again.
-    Decisions keep who made them and when. Where only one side has decided on a sample since
-    both were the same, that counts; what both labelled differently goes back into the queue.
-    What samples become is one step, which can be undone. Nothing is written to `other`, whose
-    catalogue is copied. A simulation does the same to a copy of ours. Raises `UsageError` for a
-    dataset and itself.
+    Files come first, each with its row, so that an interrupted merge can be run again. Decisions
+    keep their author and time. If only one side has decided on a sample since both were the same
+    dataset, its decision wins; a sample labelled differently in both returns to the queue. The
+    new labels are one step, which can be undone. `other` is not changed; a simulation works on
+    copies of both. Raises `UsageError` for a dataset and itself.
     """
     refuse_missing(other)
     if ours.root.resolve() == other.resolve():
-        raise UsageError("a dataset cannot be merged into itself", "name another folder")
+        raise UsageError("cannot merge a dataset into itself", "use the folder of another dataset")
     with _scratch(ours, simulate) as (ours, scratch):
         copy = scratch / CATALOGUE
         copy_catalogue(other / CATALOGUE, copy)
         with open_merge(ours.db, copy) as both:
             theirs = Store(other / read_settings(other).store.images, scratch)
             files = (
-                _look_at_files(ours, theirs, both)
+                _simulate_files(ours, theirs, both)
                 if simulate
-                else _take_files(ours, theirs, both, ours.originals(scratch), progress)
+                else _import_files(ours, theirs, both, ours.originals(scratch), progress)
             )
             with ours.db.transaction():
                 plan = plan_merge(both)
                 _apply(ours, both, plan, other.resolve().name)
-                # Their pictures may have been found as something else than ours.
-                back = retract_disputed(ours.db)
-            told = files | ({"taken_back": back} if back else {}) | plan.result()
-            return MergeResult(told, plan.conflicts)
+                # The same image may have another weak label there.
+                retracted = retract_disputed(ours.db)
+            counts = files | ({"taken_back": retracted} if retracted else {}) | plan.result()
+            return MergeResult(counts, plan.conflicts)
 
 
 @contextmanager
@@ -108,17 +107,17 @@ def _scratch(ours: Dataset, simulate: bool) -> Iterator[tuple[Dataset, Path]]:
             yield ours, scratch
 
 
-def _look_at_files(ours: Dataset, theirs: Store, both: CatalogueMerge) -> dict[str, object]:
-    """Take rows alone; only a merge sees whether the bytes of their pictures are whole."""
+def _simulate_files(ours: Dataset, theirs: Store, both: CatalogueMerge) -> dict[str, object]:
+    """Add the rows of images that have a file, without checking its bytes."""
     new = both.iter_new_images()
-    there = [sha256 for sha256, kind in new if theirs.path(sha256, kind).is_file()]
+    present = [sha256 for sha256, kind in new if theirs.path(sha256, kind).is_file()]
     with ours.db.transaction():
-        for sha256 in there:
+        for sha256 in present:
             both.add_image(sha256)
-    return {"images": len(there), "rejected": len(new) - len(there)}
+    return {"images": len(present), "rejected": len(new) - len(present)}
 
 
-def _take_files(
+def _import_files(
     ours: Dataset, theirs: Store, both: CatalogueMerge, store: Store, progress: Progress
 ) -> dict[str, object]:
     counts = {"images": 0, "rejected": 0}
@@ -127,8 +126,8 @@ def _take_files(
         with suppress(OSError):
             data = theirs.path(sha256, kind).read_bytes()
         if sha256_of(data) != sha256:
-            why = GONE if not data else "damaged"
-            ours.rejections.add(Rejection(STAGE, sha256, why, str(theirs.root)))
+            reason = GONE if not data else "damaged"
+            ours.rejections.add(Rejection(STAGE, sha256, reason, str(theirs.root)))
             counts["rejected"] += 1
             continue
         with ours.db.transaction():
@@ -140,72 +139,72 @@ def _take_files(
 
 
 def plan_merge(both: CatalogueMerge) -> MergePlan:
-    """Look at both catalogues, and change nothing."""
+    """Compare both catalogues; nothing is written."""
     plan = MergePlan(both.count_origins(), both.count_samples(), both.count_forgotten_there())
-    touched: dict[str, None] = {}
-    for taking, new in _their_steps(both):
-        plan.steps.append(taking)
+    changed: dict[str, None] = {}
+    for step, new in _other_steps(both):
+        plan.steps.append(step)
         plan.decisions += len(new)
-        touched |= new
-    shared = {taking.here for taking in plan.steps}
+        changed |= new
+    shared = {step.local_id for step in plan.steps}
     own = {step["id"] for step in both.list_steps("main")} - shared
-    for key in touched:
-        _settle(plan, both, key, decided_here=not own.isdisjoint(both.list_steps_of_sample(key)))
+    for key in changed:
+        _plan_sample(
+            plan, both, key, decided_here=not own.isdisjoint(both.list_steps_of_sample(key))
+        )
     return plan
 
 
-def _their_steps(both: CatalogueMerge) -> Iterator[tuple[TakenStep, dict[str, None]]]:
-    """Yield their steps about samples that both have, and the samples that are new in each.
+def _other_steps(both: CatalogueMerge) -> Iterator[tuple[ImportedStep, dict[str, None]]]:
+    """Yield the other dataset's steps on common samples, with the samples new in each.
 
-    A step is the same in both where who, when and what are, and what it did to any sample: one
-    may have lost lines by a take-down, or have come when not all of its pictures did.
+    Steps are the same if author, time and kind agree, and their decisions on common samples. One
+    side may lack decisions, after a removal or an import of some of its images.
     """
-    waiting: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    unmatched: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
     for step in both.list_steps("main"):
-        waiting[_identity(step)].append(step["id"])
+        unmatched[_identity(step)].append(step["id"])
     for step in both.list_steps("other"):
         lines = both.get_decisions("other", step["id"])
         if not lines:
             continue
-        alike = waiting[_identity(step)]
-        known = {here: both.get_decisions("main", here) for here in alike}
-        here = next((one for one in alike if _same(lines, known[one])), None)
-        if here is not None:
-            alike.remove(here)
-        had = known[here] if here is not None else {}
-        yield TakenStep(step, here), dict.fromkeys(key for key in lines if key not in had)
+        candidates = unmatched[_identity(step)]
+        own_lines = {id_: both.get_decisions("main", id_) for id_ in candidates}
+        local_id = next((id_ for id_ in candidates if _agree(lines, own_lines[id_])), None)
+        if local_id is not None:
+            candidates.remove(local_id)
+        present = own_lines[local_id] if local_id is not None else {}
+        new = dict.fromkeys(key for key in lines if key not in present)
+        yield ImportedStep(step, local_id), new
 
 
 def _identity(step: Row) -> tuple[str, ...]:
     return tuple(str(step[name]) for name in ("at", "who", "kind", "arguments"))
 
 
-def _same(lines: dict[str, str], others: dict[str, str]) -> bool:
+def _agree(lines: dict[str, str], others: dict[str, str]) -> bool:
     common = lines.keys() & others.keys()
     return bool(common) and all(lines[key] == others[key] for key in common)
 
 
-def _settle(plan: MergePlan, both: CatalogueMerge, key: str, *, decided_here: bool) -> None:
-    """Find what a sample becomes about which they have decided something that we do not know.
-
-    `decided_here`: so have we, about what they do not know.
-    """
+def _plan_sample(plan: MergePlan, both: CatalogueMerge, key: str, *, decided_here: bool) -> None:
+    """Plan the label of a sample with new decisions there; `decided_here`: also here."""
     ours, theirs = both.get_state("main", key), both.get_state("other", key)
     if theirs is None:
         return
-    if ours is None:  # it comes with this merge
+    if ours is None:  # added by this merge
         ours = SampleState("queue", None, "", "")
-    labelled = [one.status in _ACTIONS for one in (ours, theirs)]
-    if ours[:2] == theirs[:2] or not any(labelled):
+    decided = [state.status in _ACTIONS for state in (ours, theirs)]
+    if ours[:2] == theirs[:2] or not any(decided):
         return
-    if decided_here and all(labelled):
+    if decided_here and all(decided):
         plan.conflicts[key] = f"{ours.label or ours.status} or {theirs.label or theirs.status}"
         plan.choices.append(Choice(key, "clear", None, plan.conflicts[key]))
     else:
-        plan.choices.append(_kept(key, ours if decided_here and labelled[0] else theirs))
+        plan.choices.append(_choice_for(key, ours if decided_here and decided[0] else theirs))
 
 
-def _kept(key: str, state: SampleState) -> Choice:
+def _choice_for(key: str, state: SampleState) -> Choice:
     undecided = state.action if state.action in _UNDECIDED else "clear"
     return Choice(key, _ACTIONS.get(state.status, undecided), state.label, state.provenance)
 
@@ -213,9 +212,10 @@ def _kept(key: str, state: SampleState) -> Choice:
 def _apply(ours: Dataset, both: CatalogueMerge, plan: MergePlan, name: str) -> None:
     both.add_origins()
     both.add_samples()
-    here: dict[int | None, int] = {}
-    for step, known in plan.steps:
-        here[step["id"]] = both.add_step(step, known, here.get(step["undoes"]))
+    local_ids: dict[int | None, int] = {}
+    for step, local_id in plan.steps:
+        undone = local_ids.get(step["undoes"])
+        local_ids[step["id"]] = both.add_step(step, local_id, undone)
     if plan.choices:
         ours.journal.apply(
             operation(MERGE_KIND, dataset=name, count=len(plan.choices)), plan.choices

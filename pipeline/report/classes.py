@@ -1,4 +1,4 @@
-"""Classes and splits: how many samples each class has where, and what was kept together."""
+"""Classes of the report: samples by split, groups, and unlabelled samples."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count
 from gleanset.records import SPLITS, Sample
 from labeler.acceptance import AcceptancePlan, plan_hints
-from pipeline.report.origins import QUEUE
+from pipeline.report.origins import QUEUE_MEANINGS
 
-STRIP = 8
-GROUPS = 12
-GROUP_PICTURES = 6
-FEW = 20
-"""Training pictures below which a class is called thin: too few to learn its variety."""
-FEW_TO_JUDGE = 3
-"""Test pictures below which the figure of a class is mostly luck."""
+MAX_EXAMPLES = 8
+MAX_GROUPS = 12
+MAX_GROUP_IMAGES = 6
+MIN_TRAIN_IMAGES = 20
+MIN_TEST_IMAGES = 3
+"""With fewer, the metrics of a class are unreliable."""
 
 
 @dataclass(frozen=True, slots=True)
 class SamplePreview:
-    """A sample's picture with the words that describe it."""
+    """The image of a sample with its label and split."""
 
     thumbnail: Thumbnail | None
     label: str
@@ -33,7 +32,7 @@ class SamplePreview:
 
 @dataclass(frozen=True, slots=True)
 class ReportClassRow:
-    """One class: samples by split, what is thin about it, some of its pictures."""
+    """A class: samples by split, warnings, and examples."""
 
     name: str
     splits: dict[str, int]
@@ -44,7 +43,7 @@ class ReportClassRow:
 
 @dataclass(frozen=True, slots=True)
 class SharedMoment:
-    """A moment of several pictures, and the splits they are in."""
+    """A group of several images, and its splits."""
 
     pictures: list[SamplePreview]
     more: int
@@ -53,7 +52,7 @@ class SharedMoment:
 
 @dataclass(frozen=True, slots=True)
 class QueueReason:
-    """Samples that still wait for a decision, and why."""
+    """Number of unlabelled samples for a reason."""
 
     count: int
     why: str
@@ -62,7 +61,7 @@ class QueueReason:
 
 @dataclass(frozen=True, slots=True)
 class ClassesSection:
-    """Section 4, and the moments that section 2 shows."""
+    """The section about classes, and the groups of the section about sources."""
 
     rows: list[ReportClassRow]
     totals: dict[str, int]
@@ -76,7 +75,7 @@ class ClassesSection:
 
     @property
     def shaky(self) -> int:
-        """How many classes have a warning."""
+        """Number of classes with a warning."""
         return sum(bool(row.warnings) for row in self.rows)
 
 
@@ -90,23 +89,22 @@ class _Tally:
         label = sample.label or ""
         split = sample.split
         self.splits[label][split or "none"] += 1
-        # Keys are hashes, so the first ones are a fair draw, and the same each time.
-        if len(self.first[label]) < STRIP:
+        # Keys are hashes: the first ones are a random sample, and always the same.
+        if len(self.first[label]) < MAX_EXAMPLES:
             self.first[label].append(sample)
         if sample.moment is not None and split:
             self.moments[sample.moment].append(sample)
 
     def shared(self) -> list[list[Sample]]:
-        """Moments of several images, the largest first."""
-        found = [m for m in self.moments.values() if len({s.image for s in m}) > 1]
-        return sorted(found, key=lambda moment: (-len(moment), moment[0].key))
+        """Return groups of several images, the largest first."""
+        shared = [m for m in self.moments.values() if len({s.image for s in m}) > 1]
+        return sorted(shared, key=lambda moment: (-len(moment), moment[0].key))
 
 
 def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
-    """Gather section 4."""
+    """Gather the section."""
     tally = _Tally()
     for sample in dataset.samples.iter_by_key():
-        # A copy that was set aside since the split is not used any more.
         if sample.status == "labelled" and sample.kept:
             tally.add(sample)
     shared = tally.shared()
@@ -117,50 +115,52 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
         labelled=totals.total(),
         moments=len(tally.moments),
         torn=sum(len(_splits(moment)) > 1 for moment in tally.moments.values()),
-        together=[_together(moment, thumbnails) for moment in shared[:GROUPS]],
+        together=[_shared_moment(moment, thumbnails) for moment in shared[:MAX_GROUPS]],
         groups=len(shared),
-        waiting=waiting(plan_hints(dataset)),
+        waiting=queue_reasons(plan_hints(dataset)),
         split_settings=dataset.samples.get_split_settings(),
     )
 
 
-def waiting(plan: AcceptancePlan) -> list[QueueReason]:
-    """Why samples are still in the queue, the commonest reason first."""
+def queue_reasons(plan: AcceptancePlan) -> list[QueueReason]:
+    """Return the reasons why samples are unlabelled, the most frequent first."""
     left = [(number, why) for why, number in plan.left.items()]
     if plan.choices:
         left.append((len(plan.choices), "clear hint"))
-    return [QueueReason(n, why, QUEUE.get(why, "")) for n, why in sorted(left, reverse=True)]
+    return [
+        QueueReason(n, why, QUEUE_MEANINGS.get(why, "")) for n, why in sorted(left, reverse=True)
+    ]
 
 
 def _rows(tally: _Tally, thumbnails: Thumbnails) -> Iterator[ReportClassRow]:
-    is_split = any(found[split] for found in tally.splits.values() for split in SPLITS)
-    for name, found in sorted(tally.splits.items()):
-        splits = {split: found[split] for split in SPLITS}
+    is_split = any(counts[split] for counts in tally.splits.values() for split in SPLITS)
+    for name, counts in sorted(tally.splits.items()):
+        splits = {split: counts[split] for split in SPLITS}
         strip = [preview(sample, thumbnails) for sample in tally.first[name]]
         warnings = list(class_warnings(splits)) if is_split else []
-        yield ReportClassRow(name, splits, found.total(), warnings, strip)
+        yield ReportClassRow(name, splits, counts.total(), warnings, strip)
 
 
 def class_warnings(splits: dict[str, int]) -> Iterator[str]:
-    """Yield what makes the figures of a class shaky."""
-    if splits["train"] < FEW:
-        yield f"only {count(splits['train'], 'training picture')}"
+    """Yield reasons why the metrics of a class are unreliable."""
+    if splits["train"] < MIN_TRAIN_IMAGES:
+        yield f"only {count(splits['train'], 'training image')}"
     for split in ("val", "test"):
         if not splits[split]:
-            yield f"nothing in {split}"
-    if 0 < splits["test"] < FEW_TO_JUDGE:
-        yield f"only {count(splits['test'], 'test picture')}"
+            yield f"no {split} images"
+    if 0 < splits["test"] < MIN_TEST_IMAGES:
+        yield f"only {count(splits['test'], 'test image')}"
 
 
 def preview(sample: Sample, thumbnails: Thumbnails) -> SamplePreview:
-    """Return a sample's picture with its label and split."""
+    """Return the preview of a sample."""
     return SamplePreview(thumbnails.of_sample(sample), sample.label or "not labelled", sample.split)
 
 
-def _together(moment: list[Sample], thumbnails: Thumbnails) -> SharedMoment:
+def _shared_moment(moment: list[Sample], thumbnails: Thumbnails) -> SharedMoment:
     one_per_image = list({sample.image: sample for sample in moment}.values())
-    pictures = [preview(sample, thumbnails) for sample in one_per_image[:GROUP_PICTURES]]
-    return SharedMoment(pictures, len(one_per_image) - len(pictures), _splits(moment))
+    previews = [preview(sample, thumbnails) for sample in one_per_image[:MAX_GROUP_IMAGES]]
+    return SharedMoment(previews, len(one_per_image) - len(previews), _splits(moment))
 
 
 def _splits(moment: list[Sample]) -> list[str]:

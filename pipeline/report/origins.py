@@ -1,4 +1,4 @@
-"""Where the pictures came from, which were found again, and which were left out, in plain words."""
+"""Sources and rejections of the report, with explanations of reasons."""
 
 from __future__ import annotations
 
@@ -15,85 +15,85 @@ from gleanset.html.words import shortened
 from gleanset.records import Image, Origin
 
 _MEANINGS = {
-    "damaged": "begins like a picture, but cannot be decoded",
+    "damaged": "starts like an image, but cannot be decoded",
     "truncated": "the end of the file is missing",
     "too large": "more pixels, frames or bytes than is safe to decode",
-    "unsupported format": "a format that is not taken; convert it first",
-    "not an image": "something else, such as a web page or a text file",
-    "empty": "a file without content",
+    "unsupported format": "convert it to another format first",
+    "not an image": "another kind of file, such as a web page",
+    "empty": "an empty file",
     "not a file": "a device, a pipe or a broken link",
-    "cannot be read": "the system, or the way there, did not let us read it",
+    "cannot be read": "a file system or network error",
     "file is gone": "the original was removed from the dataset folder",
-    "forgotten": "removed on purpose earlier, so it must not come back",
-    "not a video": "nothing that ffmpeg can play",
-    "damaged video": "its frames were kept as far as it could be read",
-    "private address": "points into a private network; allow it with --allow-private",
-    "bad url": "not an address that can be fetched",
-    "bad redirect": "sent in circles, or to a place that cannot be fetched",
+    "forgotten": "removed with gleanset forget, so not imported again",
+    "not a video": "not supported by ffmpeg",
+    "damaged video": "used up to the damage",
+    "private address": "in a private network; allow it with --allow-private",
+    "bad url": "not a valid URL",
+    "bad redirect": "a redirect loop or an invalid target",
     "timed out": "the site did not answer in time",
-    "not recorded": "failed earlier, nobody knows why; harvest retry tries it again",
-    "too slow": "took longer than one item may take",
-    "cut off": "the connection ended before the file did",
+    "not recorded": "failed without a known reason; try again with harvest retry",
+    "too slow": "took longer than the limit",
+    "cut off": "the connection ended too early",
     "connection failed": "the site could not be reached",
-    "detector failed": "the detector of another package: gleanset list rejections names it",
-    "crashed": "broke the decoder twice; isolated, so the run went on",
+    "detector failed": "error of a plugin; see gleanset list rejections",
+    "crashed": "crashed a worker process twice",
     "internal error": "a bug in Gleanset; please report it",
-    "no face found": "a detector searched them and found none: gleanset list missed has them",
-    "face too small": "below the smallest size that was asked for",
-    "set aside as a copy": "another picture shows the same and is kept: labeler groups",
-    "rejected": "a decision in the journal",
-    "no part in the split": "labelled, but in neither train, val nor test",
-    "left out of train": "so that classes count alike",
+    "no face found": "no detection; list them with gleanset list missed",
+    "face too small": "below the minimum size",
+    "set aside as a copy": "a better copy is kept; see labeler groups",
+    "rejected": "rejected by a person",
+    "no part in the split": "labelled, but not in train, val or test",
+    "left out of train": "to balance the classes",
 }
 _HTTP = {
-    "401": "the site wants a login",
-    "403": "the site refused",
-    "404": "no longer there",
-    "410": "removed for good",
-    "429": "asked too often",
+    "401": "login required",
+    "403": "refused by the site",
+    "404": "not found",
+    "410": "permanently removed",
+    "429": "too many requests",
 }
-QUEUE = {
-    "no hint": "nothing says what they are: a person must look",
-    "disputed": "its folder or table says another class than other files, or than was decided",
-    "disputed hint": "found, or copies of it, under different hints: a person must decide",
-    "a copy was decided otherwise": "a person said something else of a copy than the hint says",
-    "several faces": "one hint, but several faces in the picture: whose is it?",
-    "hint is not a class name": "the hint cannot be used as the name of a class",
-    "clear hint": "one hint, one face: labeler accept hints will label them",
+QUEUE_MEANINGS = {
+    "no hint": "no query or folder suggests a class",
+    "disputed": "its folder or table contradicts another file or an earlier decision",
+    "disputed hint": "it or its copies have different weak labels",
+    "a copy was decided otherwise": "a copy has another label",
+    "several faces": "one weak label, but several faces in the image",
+    "hint is not a class name": "the weak label is not a valid class name",
+    "clear hint": "ready to accept: labeler accept hints",
 }
 
 
-def meaning(reason: str) -> str:
-    """Return what the reason of a rejection means, in a few words; empty for one we do not know."""
+def explain_reason(reason: str) -> str:
+    """Explain the reason of a rejection; empty for an unknown one."""
     if match := re.fullmatch(r"http (\d{3})", reason):
         code = match[1]
-        return _HTTP.get(code, "the site has a fault" if code[0] == "5" else "the site refused")
+        return _HTTP.get(code, "server error" if code[0] == "5" else "refused by the site")
     return _MEANINGS.get(reason, "")
 
 
-def short_place(text: str) -> str:
+def shorten_location(text: str) -> str:
     """Return a URL as host and end of its path, a path as its last two parts."""
     try:
         parts = urlsplit(text)
     except ValueError:
         return shortened(text)
     if parts.scheme in ("http", "https") and parts.netloc:
-        # Only the host: what stands before an @ may be a password.
+        # Only the host, because credentials may precede it.
         host, tail = parts.netloc.rpartition("@")[2], parts.path.rstrip("/").rpartition("/")[2]
         return shortened(f"{host}/…/{tail}" if parts.path.count("/") > 1 else f"{host}/{tail}")
     return shortened("/".join(re.split(r"[/\\]", text)[-2:]))
 
 
-ROWS = 60
-PICTURES = 12
-PLACES = 4
+MAX_ROWS = 60
+MAX_REPEATED_IMAGES = 12
+MAX_LOCATIONS = 4
 
 _KINDS = {"search": "search for", "video": "frames of"}
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """One request to one source. `share` is its part of the largest row, for the bar."""
+    """Images of one query to a source; `share` is relative to the largest row."""
 
     kind: str
     asked: str | None
@@ -105,7 +105,7 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True)
 class FoundAt:
-    """One place where a picture was found."""
+    """A location where an image was found."""
 
     source: str
     where: str
@@ -114,7 +114,7 @@ class FoundAt:
 
 @dataclass(frozen=True, slots=True)
 class FoundAgain:
-    """A picture found in several places; `more` of them are not listed."""
+    """An image found in several locations, of which `more` are not listed."""
 
     thumbnail: Thumbnail | None
     places: list[FoundAt]
@@ -124,12 +124,12 @@ class FoundAgain:
 
 @dataclass(frozen=True, slots=True)
 class OriginsSection:
-    """Section 2: what came from where."""
+    """The section about sources."""
 
     sources: int
     rows: dict[str, list[SourceRow]]
     more_rows: int
-    met: list[FoundAgain]
+    repeated: list[FoundAgain]
     several: int
     disputed: int
 
@@ -146,67 +146,69 @@ class LeftOut:
     detail: str
 
 
-def origins(dataset: Dataset, thumbnails: Thumbnails) -> OriginsSection:
-    """Gather section 2."""
-    known = Statistics(dataset.db)
-    yields = known.list_yields()
-    again = known.count_duplicate_finds()
+def gather_origins(dataset: Dataset, thumbnails: Thumbnails) -> OriginsSection:
+    """Gather the section."""
+    statistics = Statistics(dataset.db)
+    yields = statistics.list_yields()
+    again = statistics.count_duplicate_finds()
     return OriginsSection(
-        known.count_sources(),
-        _source_rows(yields[:ROWS]),
-        max(0, len(yields) - ROWS),
-        list(_met(dataset, known, thumbnails)),
+        statistics.count_sources(),
+        _source_rows(yields[:MAX_ROWS]),
+        max(0, len(yields) - MAX_ROWS),
+        list(_repeated_images(dataset, statistics, thumbnails)),
         again.several,
         again.disputed,
     )
 
 
-def rejections(dataset: Dataset) -> list[LeftOut]:
-    """Gather section 3: what could not be read, then what a later stage made no use of."""
-    known = Statistics(dataset.db)
-    return [_left(failure) for failure in (*known.list_failures(), *known.list_unused())]
+def gather_rejections(dataset: Dataset) -> list[LeftOut]:
+    """Gather unreadable items, then those that later stages left out."""
+    statistics = Statistics(dataset.db)
+    return [_left_out(row) for row in (*statistics.list_failures(), *statistics.list_unused())]
 
 
 def _source_rows(yields: list[SourceYield]) -> dict[str, list[SourceRow]]:
-    most = max((row.images for row in yields), default=1)
+    max_images = max((row.images for row in yields), default=1)
     rows: dict[str, list[SourceRow]] = defaultdict(list)
     for row in yields:
-        kind, share = _KINDS.get(row.kind, "hint"), row.images / most
+        kind, share = _KINDS.get(row.kind, "weak label"), row.images / max_images
         rows[row.source].append(
             SourceRow(kind, row.asked, row.images, row.samples, row.labelled, share)
         )
     return rows
 
 
-def _met(dataset: Dataset, known: Statistics, thumbnails: Thumbnails) -> Iterator[FoundAgain]:
-    for sha256 in known.list_duplicate_finds(PICTURES):
+def _repeated_images(
+    dataset: Dataset, statistics: Statistics, thumbnails: Thumbnails
+) -> Iterator[FoundAgain]:
+    for sha256 in statistics.list_duplicate_finds(MAX_REPEATED_IMAGES):
         image = dataset.images.get(sha256)
         if image is not None:
-            yield _met_image(image, thumbnails.of_image(image))
+            yield _repeated_image(image, thumbnails.of_image(image))
 
 
-def _met_image(image: Image, thumbnail: Thumbnail | None) -> FoundAgain:
-    places = [_place(origin) for origin in image.origins[:PLACES]]
+def _repeated_image(image: Image, thumbnail: Thumbnail | None) -> FoundAgain:
+    places = [_location(origin) for origin in image.origins[:MAX_LOCATIONS]]
     hints = {origin.hint for origin in image.origins if origin.hint is not None}
-    return FoundAgain(thumbnail, places, max(0, len(image.origins) - PLACES), len(hints) > 1)
+    return FoundAgain(thumbnail, places, max(0, len(image.origins) - MAX_LOCATIONS), len(hints) > 1)
 
 
-def _place(origin: Origin) -> FoundAt:
+def _location(origin: Origin) -> FoundAt:
     if origin.video is not None and origin.time is not None:
-        where = f"{short_place(origin.title or 'video')} at {origin.time:.1f} s"
+        where = f"{shorten_location(origin.title or 'video')} at {origin.time:.1f} s"
     else:
-        where = short_place(origin.page_url or origin.url or origin.path or origin.key)
-    # A folder that is the hint says it already.
+        where = shorten_location(origin.page_url or origin.url or origin.path or origin.key)
+    # Not shown again if the folder has the same name.
     hint = None if origin.hint and where.startswith(f"{origin.hint}/") else origin.hint
     return FoundAt(origin.source, where, hint)
 
 
-def _left(failure: FailureCount) -> LeftOut:
+def _left_out(failure: FailureCount) -> LeftOut:
     return LeftOut(
         failure.stage.replace("-", " "),
         failure.reason,
-        meaning(failure.reason),
+        explain_reason(failure.reason),
         failure.items,
-        short_place(failure.example),
+        shorten_location(failure.example),
         failure.detail,
     )

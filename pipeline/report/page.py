@@ -1,7 +1,4 @@
-"""The whole report: everything it shows as plain values, and the template that lays it out.
-
-The page is one HTML file that loads nothing from anywhere.
-"""
+"""The report of a dataset: gathers its content and renders the template."""
 
 from __future__ import annotations
 
@@ -24,32 +21,32 @@ from gleanset.html.fill import as_bytes, templates
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.html.words import count, duration, figure, number, percent
 from gleanset.records import SPLITS
-from pipeline.report.classes import FEW, ClassesSection, SamplePreview, gather_classes
-from pipeline.report.origins import LeftOut, OriginsSection, origins, rejections
+from pipeline.report.classes import MIN_TRAIN_IMAGES, ClassesSection, SamplePreview, gather_classes
+from pipeline.report.origins import LeftOut, OriginsSection, gather_origins, gather_rejections
 
-ROOM = "baseline"
+STAGE = "baseline"
 
 
 def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunMetrics] | None:
-    """Return the id of a run and its figures; None where nothing was trained yet.
+    """Return the id and metrics of a run; None if there is no run.
 
-    Raises `InputUnusable` for a run that is not there or whose figures cannot be read.
+    Raises `InputUnusable` for an unknown run or unreadable metrics.
     """
-    newest = None if run_id else dataset.runs.get_latest(ROOM)
+    newest = None if run_id else dataset.runs.get_latest(STAGE)
     name = run_id or (newest.id if newest else None)
     if name is None:
         return None
     if Path(name).name != name:
-        raise InputUnusable(f"{name!r} is not the name of a run", "see: gleanset list runs")
+        raise InputUnusable(f"not a run: {name!r}", "list the runs: gleanset list runs")
     return name, read_metrics(dataset.runs_folder / name)
 
 
-BAND = 14
+MAX_BAND_IMAGES = 14
 
 
 @dataclass(frozen=True, slots=True)
 class FigureTile:
-    """A big number and what it counts."""
+    """A number and what it counts."""
 
     value: str
     words: str
@@ -58,7 +55,7 @@ class FigureTile:
 
 @dataclass(frozen=True, slots=True)
 class DatasetReport:
-    """The content of the page."""
+    """Content of the page."""
 
     title: str
     description: str
@@ -83,59 +80,58 @@ class _Totals:
 
 
 def gather_report(dataset: Dataset, title: str, run_id: str | None) -> DatasetReport:
-    """Read the whole report from a dataset. Raises what `read_run` raises."""
+    """Gather the content of the report. Raises what `read_run` raises."""
     run = read_run(dataset, run_id)
     thumbnails = Thumbnails(dataset)
-    sources, sorted_ = origins(dataset, thumbnails), gather_classes(dataset, thumbnails)
-    learned = gather_training(dataset, *run, sorted_, thumbnails) if run else None
-    rejected, totals = rejections(dataset), _totals(dataset)
+    sources, classes = gather_origins(dataset, thumbnails), gather_classes(dataset, thumbnails)
+    training = gather_training(dataset, *run, thumbnails) if run else None
+    rejected, totals = gather_rejections(dataset), _totals(dataset)
     return DatasetReport(
         title=title,
         description=dataset.settings.description or "",
         contact=dataset.settings.contact or "",
-        summary=_summary(totals, sources, sorted_, learned),
-        tiles=list(_tiles(totals, sources, sorted_, learned, rejected)),
-        band=_band(sorted_),
+        summary=_summary(totals, sources, classes, training),
+        tiles=list(_tiles(totals, sources, classes, training, rejected)),
+        band=_band(classes),
         images=totals.images,
         unit=totals.unit,
         origins=sources,
         rejected=rejected,
         unsearched=Statistics(dataset.db).count_unsearched(),
-        classes=sorted_,
-        training=learned,
+        classes=classes,
+        training=training,
     )
 
 
 def _totals(dataset: Dataset) -> _Totals:
     samples = dataset.samples.count_by("status", "detector")
     used = {key: n for key, n in samples.items() if key[0] in ("queue", "labelled")}
-    # Whole pictures are not called faces.
     unit = "sample" if any(detector == WHOLE for _, detector in used) else "face"
     return _Totals(dataset.images.count(), sum(used.values()), unit)
 
 
 def _summary(
-    totals: _Totals, sources: OriginsSection, sorted_: ClassesSection, run: TrainingSection | None
+    totals: _Totals, sources: OriginsSection, classes: ClassesSection, run: TrainingSection | None
 ) -> str:
     if not totals.images:
-        return "Nothing was gathered yet: the dataset is empty."
-    story = (
-        f"{count(totals.images, 'image')} from {count(sources.sources, 'source')} became "
+        return "The dataset is empty."
+    summary = (
+        f"{count(totals.images, 'image')} from {count(sources.sources, 'source')} with "
         f"{count(totals.samples, totals.unit)}"
     )
-    if not sorted_.labelled:
-        return f"{story}; none is labelled yet."
-    names = count(len(sorted_.rows), "class", "classes")
-    story += f", {number(sorted_.labelled)} of them labelled in {names}"
-    return f"{story}; {_verdict(run)}." if run and run.test else f"{story}."
+    if not classes.labelled:
+        return f"{summary}; none is labelled yet."
+    names = count(len(classes.rows), "class", "classes")
+    summary += f", {number(classes.labelled)} labelled in {names}"
+    return f"{summary}; {_test_accuracy(run)}." if run and run.test else f"{summary}."
 
 
-def _verdict(run: TrainingSection) -> str:
+def _test_accuracy(run: TrainingSection) -> str:
     assert run.test is not None
     judged, interval = run.test.figures, run.test.figures.answer_interval
     return (
-        f"a network trained with the preset “{run.preset}” gets "
-        f"{percent(judged.answer_accuracy)} of the {count(judged.count, 'test picture')} right "
+        f"the preset “{run.preset}” has a test accuracy of {percent(judged.answer_accuracy)} on "
+        f"{count(judged.count, 'image')} "
         f"({percent(0.95)} interval {percent(interval.low)} to {percent(interval.high)})"
     )
 
@@ -143,33 +139,33 @@ def _verdict(run: TrainingSection) -> str:
 def _tiles(
     totals: _Totals,
     sources: OriginsSection,
-    sorted_: ClassesSection,
+    classes: ClassesSection,
     run: TrainingSection | None,
     rejected: list[LeftOut],
 ) -> Iterator[FigureTile]:
     left_out = sum(left.count for left in rejected)
-    waiting = sum(reason.count for reason in sorted_.waiting)
+    waiting = sum(reason.count for reason in classes.waiting)
     yield _tile(totals.images, "image", f"from {count(sources.sources, 'source')}")
-    yield FigureTile(number(left_out), "left out", "each with its reason" if left_out else "")
-    decided = f"{count(waiting, 'waits', 'wait')} for a decision" if waiting else "all decided"
-    yield _tile(totals.samples, totals.unit, decided if totals.samples else "")
-    classes_ = count(len(sorted_.rows), "class", "classes")
-    yield FigureTile(number(sorted_.labelled), "labelled", f"in {classes_}")
+    yield FigureTile(number(left_out), "left out")
+    note = f"{number(waiting)} unlabelled" if waiting else "all decided"
+    yield _tile(totals.samples, totals.unit, note if totals.samples else "")
+    class_count = count(len(classes.rows), "class", "classes")
+    yield FigureTile(number(classes.labelled), "labelled", f"in {class_count}")
     if run and run.test:
         judged = run.test.figures
-        of = f"{number(judged.right_answers)} of {count(judged.count, 'picture')}"
-        yield FigureTile(percent(judged.answer_accuracy), "right on test", of)
+        fraction = f"{number(judged.right_answers)}/{count(judged.count, 'image')}"
+        yield FigureTile(percent(judged.answer_accuracy), "test accuracy", fraction)
 
 
 def _tile(value: int, noun: str, note: str) -> FigureTile:
     return FigureTile(number(value), noun if value == 1 else f"{noun}s", note)
 
 
-def _band(sorted_: ClassesSection) -> list[SamplePreview]:
-    """Return a row of pictures for the top: one of each class in turn."""
-    rounds = zip_longest(*(row.strip for row in sorted_.rows))
-    pictures = [shown for turn in rounds for shown in turn if shown and shown.thumbnail]
-    return pictures[:BAND]
+def _band(classes: ClassesSection) -> list[SamplePreview]:
+    """Return images for the top of the page, alternating between classes."""
+    rounds = zip_longest(*(row.strip for row in classes.rows))
+    previews = [preview for turn in rounds for preview in turn if preview and preview.thumbnail]
+    return previews[:MAX_BAND_IMAGES]
 
 
 TEMPLATE = "report.html.jinja"
@@ -184,10 +180,9 @@ def write_report(
     title: str | None = None,
     run_id: str | None = None,
 ) -> Path:
-    """Write the report of a dataset and a run (the newest by default); its absolute path.
+    """Write the report of a dataset and a run (default: the latest); return its absolute path.
 
-    `target` is `report.html` in the dataset by default, the title the dataset's name.
-    Whatever is missing, from labels to a run, is left out with a word about it. Raises
+    `target` defaults to `report.html` in the dataset, `title` to the dataset's name. Raises
     `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
     """
     target = (target or dataset.root / REPORT).absolute()
@@ -198,15 +193,15 @@ def write_report(
 
 
 def render_report(report: DatasetReport) -> str:
-    """Return the page. Everything from outside is escaped, in text and in attributes."""
+    """Return the HTML; the template escapes all texts."""
     environment = templates("pipeline.report")
-    environment.globals.update(splits=SPLITS, few=FEW)
+    environment.globals.update(splits=SPLITS, few=MIN_TRAIN_IMAGES)
     return environment.get_template(TEMPLATE).render(report=report)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSection:
-    """Section 5, with section 6 in `test` where the run was judged."""
+    """Training of a run, and `test` if it was evaluated."""
 
     run: str
     preset: str
@@ -220,9 +215,9 @@ class TrainingSection:
 
 
 def gather_training(
-    dataset: Dataset, run: str, metrics: RunMetrics, present: ClassesSection, thumbnails: Thumbnails
+    dataset: Dataset, run: str, metrics: RunMetrics, thumbnails: Thumbnails
 ) -> TrainingSection:
-    """Gather sections 5 and 6; `present` is the dataset as it is now."""
+    """Gather the section."""
     judged = metrics.test
     return TrainingSection(
         run=run,
@@ -230,7 +225,7 @@ def gather_training(
         curves=list(draw_epoch_curves(metrics)),
         facts=list(_facts(metrics)),
         settings=[(key.replace("_", " "), _value(v)) for key, v in metrics.settings_used.items()],
-        changed=_changed(dataset, metrics, present),
+        changed=_changed(dataset, metrics),
         course=metrics.course,
         test=build_main_section(dataset, thumbnails, "test", judged) if judged else None,
         looks=SplitEvaluations(dataset.db).get_for_run(run, "test"),
@@ -240,11 +235,11 @@ def gather_training(
 def _facts(metrics: RunMetrics) -> Iterator[tuple[str, str]]:
     for split in SPLITS:
         if isinstance(size := metrics.data.get(split), int):
-            yield f"{split} pictures", number(size)
+            yield f"{split} images", number(size)
     yield "classes", number(len(metrics.classes))
     yield "time", duration(metrics.seconds)
     if speeds := [e.images_per_second for e in metrics.epochs if e.images_per_second > 0]:
-        yield "speed", f"{sum(speeds) / len(speeds):,.0f} pictures/s"
+        yield "speed", f"{sum(speeds) / len(speeds):,.0f} images/s"
     if metrics.device:
         yield "computed on", f"{metrics.device}, {metrics.precision or 'fp32'}"
     if metrics.val:
@@ -260,19 +255,6 @@ def _value(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _changed(dataset: Dataset, metrics: RunMetrics, present: ClassesSection) -> str:
-    if (then := metrics.data.get("splits")) is not None:
-        same = then == dataset.samples.hash_splits()
-        return "" if same else "Labels or splits have changed since this run."
-    return _other_counts(metrics, present)
-
-
-def _other_counts(metrics: RunMetrics, present: ClassesSection) -> str:
-    """Return the same of an older run, of which nothing but the sizes of its splits is known."""
-    then = {split: metrics.data.get(split) for split in SPLITS}
-    same_classes = sorted(metrics.classes) == sorted(row.name for row in present.rows)
-    if then == present.totals and same_classes:
-        return ""
-    before = ", ".join(f"{then[split]} {split}" for split in SPLITS)
-    now = ", ".join(f"{present.totals[split]} {split}" for split in SPLITS)
-    return f"The dataset has changed since this run: it saw {before}; now there are {now}."
+def _changed(dataset: Dataset, metrics: RunMetrics) -> str:
+    is_same = metrics.data.get("splits") == dataset.samples.hash_splits()
+    return "" if is_same else "Labels or splits have changed since this run."

@@ -15,7 +15,7 @@ from tools_for_tests import ROOT
 from tutorial_sites import CASCADE, DrawnSites, at_home, furnish_for_docs
 
 from gleanset.cli import HELP
-from pipeline.reference import GROUPS
+from tools.command_reference import GROUPS
 
 PAGES = [
     ROOT / "README.md",

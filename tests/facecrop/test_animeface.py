@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facecrop.detectors import Pixels, detector_named
+from facecrop.detectors import Pixels, build_detector
 from facecrop.detectors.animeface import AnimeFace
 from facecrop.detectors.animeface_library import (
     SELFTEST_FACE,
@@ -68,7 +68,7 @@ def overlap(one: Box, other: Box) -> float:
 def test_faces_are_found_where_they_are(
     canvas: tuple[int, int], places: list[tuple[int, int, int]]
 ) -> None:
-    faces = detector_named("animeface").detect(paste(canvas, *places))
+    faces = build_detector("animeface").detect(paste(canvas, *places))
     wanted = sorted(expected(*place) for place in places)
     assert len(faces) == len(wanted)
     for face, box in zip(faces, wanted, strict=True):
@@ -77,14 +77,14 @@ def test_faces_are_found_where_they_are(
 
 @pytest.mark.parametrize("x", [950, 1450])
 def test_faces_on_a_seam_are_found_once(x: int) -> None:
-    faces = detector_named("animeface").detect(paste((3000, 700), (x, 100, 450)))
+    faces = build_detector("animeface").detect(paste((3000, 700), (x, 100, 450)))
     assert len(faces) == 1
     assert overlap(faces[0].box, expected(x, 100, 450)) > 0.5
 
 
 @pytest.mark.parametrize(("canvas", "side"), [((500, 500), 400), ((2400, 900), 700)])
 def test_landmarks_lie_in_a_face(canvas: tuple[int, int], side: int) -> None:
-    face = detector_named("animeface").detect(paste(canvas, (60, 50, side)))[0]
+    face = build_detector("animeface").detect(paste(canvas, (60, 50, side)))[0]
     marks = {mark.name: mark for mark in face.landmarks}
     assert list(marks) == ["left_eye", "right_eye", "nose", "mouth"]
     assert marks["right_eye"].x < marks["nose"].x < marks["left_eye"].x, "the character's own"
@@ -95,7 +95,7 @@ def test_landmarks_lie_in_a_face(canvas: tuple[int, int], side: int) -> None:
 
 
 def test_nothing_is_found_where_nothing_is() -> None:
-    detector = detector_named("animeface")
+    detector = build_detector("animeface")
     assert detector.detect(np.zeros((270, 480, 3), np.uint8)) == []
     noise = np.random.default_rng(0).integers(0, 256, (150, 200, 3), np.uint8)
     assert detector.detect(noise) == []
@@ -113,7 +113,7 @@ def test_real_pictures_give_what_an_old_pillow_gives(name: str) -> None:
     if not REAL.is_dir():
         pytest.skip(f"no real pictures in {REAL}")
     pixels = np.asarray(Image.open(REAL / name).convert("RGB"))
-    assert [face.box for face in detector_named("animeface").detect(pixels)] == OLD_PILLOW[name]
+    assert [face.box for face in build_detector("animeface").detect(pixels)] == OLD_PILLOW[name]
 
 
 def save(path: Path, pixels: Pixels) -> Path:

@@ -15,9 +15,9 @@ from facecrop_scenes import scene
 from PIL import Image
 from tools_for_tests import run_cli
 
-from facecrop.detectors import Pixels, animeface_docker, detector_named
+from facecrop.detectors import Pixels, animeface_docker, build_detector
 from facecrop.detectors.animeface_docker import IMAGE_SETTING, AnimeFaceDocker
-from facecrop.run_docker import ENGINE_SETTING, MEMORY, ContainerEngine
+from facecrop.run_docker import ENGINE_SETTING, MEMORY_MB, ContainerEngine
 from gleanset.records import Face
 
 # Making the base takes half a minute, and several on a machine that is busy.
@@ -43,7 +43,7 @@ def control(engine: ContainerEngine, *words: str) -> str:
 
 def in_process(pixels: Pixels) -> list[Face]:
     """What animeface finds, said as if the container had."""
-    faces = detector_named("animeface").detect(pixels)
+    faces = build_detector("animeface").detect(pixels)
     return [replace(face, detector="animeface-docker") for face in faces]
 
 
@@ -102,7 +102,7 @@ def test_the_container_is_walled_in(
         assert not container["Mounts"]
         if container_engine.name == "docker":
             assert host["CapDrop"] == ["ALL"]
-        assert host["Memory"] == host["MemorySwap"] == MEMORY * 2**20
+        assert host["Memory"] == host["MemorySwap"] == MEMORY_MB * 2**20
         assert host["PidsLimit"] == 16
 
 

@@ -7,10 +7,10 @@ import pytest
 from facecrop_scenes import put, samples, scene
 from tools_for_tests import run_here
 
-from facecrop.detectors import DetectorSpec, detector_named
-from facecrop.detectors.options import RecordedDetector, dataset_detector, spec_of
+from facecrop.detectors import DetectorSpec, build_detector
+from facecrop.detectors.options import RecordedDetector, dataset_detector, parse_detector
 from facecrop.request import FaceSearch
-from facecrop.searched_before import detector_so_far
+from facecrop.searched_before import recorded_detector
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.statistics import ScanCount
@@ -37,8 +37,10 @@ def searches(found_by: str, count: int) -> dict[str, Any]:
 
 def test_a_new_dataset_is_searched_by_drawnface_without_anything_to_fetch() -> None:
     assert Settings().crop.detector == "auto"
-    assert dataset_detector(CropSettings()) == spec_of("auto") == DetectorSpec.of("drawnface")
-    assert spec_of("auto:size=640", ["drawnface.threshold=0.6"]) == DetectorSpec.of(
+    assert (
+        dataset_detector(CropSettings()) == parse_detector("auto") == DetectorSpec.of("drawnface")
+    )
+    assert parse_detector("auto:size=640", ["drawnface.threshold=0.6"]) == DetectorSpec.of(
         "drawnface", size="640", threshold="0.6"
     )
 
@@ -68,7 +70,7 @@ def test_who_searched_most_goes_on_and_nobody_elses_pictures_are_searched_again(
     scanned(dataset, 1, "drawnface", EARLIER, 120)
     put(dataset, scene(200))
     assert asked(dataset) == searches("drawnface", 1)
-    so_far = detector_so_far([ScanCount("drawnface", EARLIER.replace("512", "768"), "", 3)])
+    so_far = recorded_detector([ScanCount("drawnface", EARLIER.replace("512", "768"), "", 3)])
     assert FaceSearch().spec(CropSettings(), so_far) == DetectorSpec.of("drawnface", size="768")
 
 
@@ -119,10 +121,10 @@ def test_a_threshold_of_the_dataset_is_that_of_whom_it_keeps() -> None:
 
 
 def test_what_is_recorded_of_drawnface_asks_for_the_same_in_each_version() -> None:
-    now = RecordedDetector.of("drawnface", detector_named("drawnface").settings)
-    assert now.asks_as(RecordedDetector.of("drawnface", EARLIER))
-    assert not now.asks_as(RecordedDetector.of("drawnface", EARLIER.replace("512", "640")))
-    assert not now.asks_as(RecordedDetector.of("drawnface", f"{EARLIER} plugin=other==1"))
+    now = RecordedDetector.of("drawnface", build_detector("drawnface").settings)
+    assert now.is_same_request(RecordedDetector.of("drawnface", EARLIER))
+    assert not now.is_same_request(RecordedDetector.of("drawnface", EARLIER.replace("512", "640")))
+    assert not now.is_same_request(RecordedDetector.of("drawnface", f"{EARLIER} plugin=other==1"))
 
 
 def test_a_dataset_of_the_ensemble_is_told_who_takes_its_place(dataset: Dataset) -> None:
@@ -134,7 +136,7 @@ def test_a_dataset_of_the_ensemble_is_told_who_takes_its_place(dataset: Dataset)
     line = ("run", "--workers", "1", "--json", "-d", dataset.root)
     told = run_here("facecrop.cli", *line)
     assert (told.code, told.stdout) == (2, "")
-    assert "no detector ensemble any more" in told.stderr
+    assert "detector removed: ensemble" in told.stderr
     (before,) = samples(dataset)
     dataset.journal.apply("Label", [Choice(before.key, "label", "mei")])
     line = (*line, "--detector", "drawnface")

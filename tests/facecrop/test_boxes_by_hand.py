@@ -18,7 +18,7 @@ from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.cut import CutSettings
 from gleanset.records import Rejection
-from pipeline.listing import listing
+from pipeline.listing import list_records
 
 WHOLE = DetectorSpec.of("whole")
 ANIMEFACE = DetectorSpec.of("animeface")
@@ -90,7 +90,7 @@ def test_taken_away_again_by_remove_or_undo_and_brought_back(dataset: Dataset) -
     assert states(dataset) == {key: ("retired", None)}, "a detection does not bring it back"
     assert add_boxes(dataset, image, [BOX])["added"] == 1
     assert states(dataset) == {key: ("queue", None)}
-    assert next(listing(dataset, "faces", ()))["box"] == list(BOX)
+    assert next(list_records(dataset, "faces", ()))["box"] == list(BOX)
 
 
 def test_what_a_detector_found_is_rejected_and_not_removed(dataset: Dataset) -> None:

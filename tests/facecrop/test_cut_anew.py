@@ -16,7 +16,7 @@ from facecrop.search import DatasetSearch, find_faces
 from gleanset import Dataset, Sample
 from gleanset.db.journal import Choice
 from gleanset.images.cut import CutSettings, tilt
-from pipeline.listing import listing
+from pipeline.listing import list_records
 
 SPEC = DetectorSpec.of("animeface")
 STRICT = DetectorSpec.of("animeface", threshold=1)
@@ -112,7 +112,7 @@ def test_a_tilted_face_is_levelled_on_request(dataset: Dataset) -> None:
     assert 12 < level.angle < 28
     assert tilted > 12
     assert abs(_tilt(dataset, level)) < tilted / 2
-    (line,) = listing(dataset, "samples", ())
+    (line,) = list_records(dataset, "samples", ())
     assert (line["angle"], line["size"]) == (level.angle, min(level.box[2:]))
 
 

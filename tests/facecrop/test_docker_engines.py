@@ -113,9 +113,9 @@ def test_an_engine_that_fails_in_its_own_way(path: Path) -> None:
 
 
 def test_an_engine_that_never_answers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_docker, "ENGINE_SECONDS", 0.5)
+    monkeypatch.setattr(run_docker, "ENGINE_TIMEOUT_SECONDS", 0.5)
     script(path, "docker", "exec sleep 60")
-    assert refused().what == "docker has not answered in 0.5 seconds"
+    assert refused().what == "docker did not respond in 0.5 seconds"
 
 
 def test_podman_is_taken_where_docker_does_not_run(path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from annotated_faces import CRITERIA, match_faces, read_annotations, sum_tallies
 from facecrop_scenes import face_at, scene
 
-from facecrop.detectors import Detector, detector_named
+from facecrop.detectors import Detector, build_detector
 from facecrop.detectors.drawnface import MODEL, FaceNetwork
 from gleanset.errors import MissingComponent
 from gleanset.files.store import sha256_of
@@ -25,7 +25,7 @@ CENTRE = next(one for one in CRITERIA if one.name == "centre")
 
 @pytest.fixture(scope="module")
 def drawnface() -> Detector:
-    return detector_named("drawnface")
+    return build_detector("drawnface")
 
 
 def test_scenes_of_a_hand_it_never_saw(drawnface: Detector) -> None:
@@ -85,8 +85,8 @@ def test_a_score_has_no_bits_that_differ_from_process_to_process(drawnface: Dete
 
 def test_a_threshold_chooses_among_the_same_boxes() -> None:
     pixels = np.asarray(scene(20, 230))
-    every = detector_named("drawnface", threshold=0.2).detect(pixels)
-    some = detector_named("drawnface", threshold=0.5).detect(pixels)
+    every = build_detector("drawnface", threshold=0.2).detect(pixels)
+    some = build_detector("drawnface", threshold=0.5).detect(pixels)
     assert some == [face for face in every if face.score >= 0.5]
     assert some
 
@@ -117,7 +117,7 @@ def test_opencv_gives_the_same() -> None:
     network: Any = cv2.dnn.readNetFromONNX(str(MODEL))
     network.setInput(values)
     theirs = np.asarray(network.forward())
-    ours = FaceNetwork.loaded().ask(np.asarray(picture))
+    ours = FaceNetwork.loaded().run(np.asarray(picture))
     assert theirs.shape == ours.shape == (1, 5, 80 * 48 + 40 * 24 + 20 * 12)
     assert np.abs(theirs[0, 4] - ours[0, 4]).max() < 1e-3
     sure = theirs[0, 4] > 0.3

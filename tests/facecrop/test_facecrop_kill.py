@@ -17,7 +17,7 @@ from tools_for_tests import command, python_path, run_here
 from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.images.cut import CutSettings
-from pipeline.listing import listing
+from pipeline.listing import list_records
 
 PICTURES = 12
 
@@ -67,7 +67,7 @@ def test_kill_9_of_the_run_loses_nothing_and_repeats_nothing(tmp_path: Path) -> 
     assert not list((roots[1] / "cache" / "scratch").iterdir())
     with Dataset.open(roots[0]) as calm, Dataset.open(roots[1]) as killed:
         for kind in ("faces", "samples", "rejections"):
-            assert list(listing(killed, kind, ())) == list(listing(calm, kind, ()))
+            assert list(list_records(killed, kind, ())) == list(list_records(calm, kind, ()))
     assert _crops(roots[1]) == _crops(roots[0])
 
 

@@ -14,7 +14,7 @@ pytest.importorskip("onnx", reason="needs the package onnx, to make networks")
 
 from onnx_models import red_model
 
-from facecrop.detectors.options import RecordedDetector, dataset_detector, spec_of
+from facecrop.detectors.options import RecordedDetector, dataset_detector, parse_detector
 from gleanset import Dataset
 from gleanset.files.hub import on_hub
 from gleanset.settings import CropSettings
@@ -49,5 +49,5 @@ def test_a_name_on_a_hub_is_a_detector_with_settings() -> None:
     assert "threshold" not in dict(dataset_detector(own, f"{NAME}2").settings)
     shown = run_here("facecrop.cli", "detectors", "--json").json["on a hub"]
     for name, line in zip(on_hub("facecrop.detectors")["names"], shown, strict=True):
-        assert spec_of(name).name == "onnx"
+        assert parse_detector(name).name == "onnx"
         assert line.startswith(f"{name}: ")

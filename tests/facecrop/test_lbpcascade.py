@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facecrop.detectors import Pixels, detector_named
+from facecrop.detectors import Pixels, build_detector
 from facecrop.detectors.weights import LBPCASCADE
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.fetch import cache_folder
@@ -58,12 +58,12 @@ def test_equalized_it_gives_what_the_well_known_script_gives(
 ) -> None:
     with Image.open(shared_data / "faces" / name) as image:
         pixels = np.asarray(image.convert("RGB"))
-    detector = detector_named("lbpcascade", cascade=cascade, equalize="yes", smallest=24)
+    detector = build_detector("lbpcascade", cascade=cascade, equalize="yes", smallest=24)
     assert [face.box for face in detector.detect(pixels)] == ten_lines(cascade, pixels)
 
 
 def test_it_finds_a_real_face(cascade: str, illustration: Image.Image) -> None:
-    faces = detector_named("lbpcascade", cascade=cascade).detect(np.asarray(illustration))
+    faces = build_detector("lbpcascade", cascade=cascade).detect(np.asarray(illustration))
     assert on_the_face(faces, TRUE)
     assert all(0.5 < face.score < 1 for face in faces), "more than five windows each"
 
@@ -72,7 +72,7 @@ def test_long_strips_are_searched_in_pieces(cascade: str, illustration: Image.Im
     strip = Image.new("RGB", (7000, 1000), (200, 210, 220))
     part = illustration.crop((150, 0, 750, 800))
     strip.paste(part, (5000, 100))
-    faces = detector_named("lbpcascade", cascade=cascade).detect(np.asarray(strip))
+    faces = build_detector("lbpcascade", cascade=cascade).detect(np.asarray(strip))
     assert on_the_face(faces, Box(TRUE.x - 150 + 5000, TRUE.y + 100, TRUE.width, TRUE.height))
 
 
@@ -90,16 +90,16 @@ def test_long_strips_are_searched_in_pieces(cascade: str, illustration: Image.Im
 )
 def test_bad_settings_are_refused(cascade: str, setting: dict[str, str | float]) -> None:
     with pytest.raises(UsageError, match=next(iter(setting))):
-        detector_named("lbpcascade", cascade=cascade, **setting)
+        build_detector("lbpcascade", cascade=cascade, **setting)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"<?xml version='1.0'?><a/>"])
 def test_what_is_no_cascade_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.xml").write_bytes(content)
     with pytest.raises(UsageError, match="is not a cascade"):
-        detector_named("lbpcascade", cascade=str(tmp_path / "a.xml"))
+        build_detector("lbpcascade", cascade=str(tmp_path / "a.xml"))
     with pytest.raises(UsageError, match="there is no file"):
-        detector_named("lbpcascade", cascade=str(tmp_path / "b.xml"))
+        build_detector("lbpcascade", cascade=str(tmp_path / "b.xml"))
 
 
 def test_without_a_file_it_comes_from_the_users_cache(
@@ -108,9 +108,9 @@ def test_without_a_file_it_comes_from_the_users_cache(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     with pytest.raises(MissingComponent, match="could not be fetched") as error:
-        detector_named("lbpcascade", threshold=0.01)
+        build_detector("lbpcascade", threshold=0.01)
     assert "--cascade FILE" in error.value.fix
     cached = cache_folder() / f"{LBPCASCADE.sha256[:16]}-{LBPCASCADE.name}"
     cached.write_bytes(Path(cascade).read_bytes())
-    found = detector_named("lbpcascade", threshold=0.01)
-    assert found.settings == detector_named("lbpcascade", cascade=cascade, threshold=0.01).settings
+    found = build_detector("lbpcascade", threshold=0.01)
+    assert found.settings == build_detector("lbpcascade", cascade=cascade, threshold=0.01).settings

@@ -14,7 +14,7 @@ import onnx
 from onnx_models import other_model, red_model
 from publisher import Publisher, serving
 
-from facecrop.detectors import Pixels, detector_named
+from facecrop.detectors import Pixels, build_detector
 from facecrop.detectors.tiling import FloatBox
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.records import Box, overlap
@@ -30,7 +30,7 @@ def red_square(width: int, height: int, place: Box) -> Pixels:
 
 def detect(model: Path, pixels: Pixels, **settings: str | float) -> list[Box]:
     return [
-        face.box for face in detector_named("onnx", model=str(model), **settings).detect(pixels)
+        face.box for face in build_detector("onnx", model=str(model), **settings).detect(pixels)
     ]
 
 
@@ -75,8 +75,8 @@ def test_an_open_size_is_that_of_the_setting(tmp_path: Path) -> None:
     model = red_model(tmp_path / "open.onnx", size=320, open_size=True)
     square = red_square(320, 320, Box(128, 64, 128, 128))
     assert detect(model, square, size=320) == detect(red_model(tmp_path / "fixed.onnx"), square)
-    with pytest.raises(UsageError, match="no face model"):
-        detector_named("onnx", model=str(model), size=640)
+    with pytest.raises(UsageError, match="not a face model"):
+        build_detector("onnx", model=str(model), size=640)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -90,16 +90,16 @@ def test_the_class_named_face_counts(tmp_path: Path, layout: str) -> None:
 
 def test_several_classes_without_names_are_asked_about(tmp_path: Path) -> None:
     model = red_model(tmp_path / "two.onnx", classes=3, names={0: "cat", 1: "dog", 2: "owl"})
-    with pytest.raises(UsageError, match="3 kinds of things apart: 0 cat, 1 dog, 2 owl") as error:
-        detector_named("onnx", model=str(model))
+    with pytest.raises(UsageError, match="has 3 classes: 0 cat, 1 dog, 2 owl") as error:
+        build_detector("onnx", model=str(model))
     assert "onnx.face=" in error.value.fix
 
 
 @pytest.mark.parametrize("shape", [[1, 1000], [1, 64, 64, 3], [2, 5, 84], [1, 5, 80], [1, 84, 4]])
 def test_other_models_are_refused(tmp_path: Path, shape: list[int]) -> None:
     model = other_model(tmp_path / "other.onnx", shape)
-    with pytest.raises(UsageError, match="no face model: its answer has the shape") as error:
-        detector_named("onnx", model=str(model))
+    with pytest.raises(UsageError, match="not a face model: its output has the shape") as error:
+        build_detector("onnx", model=str(model))
     assert "YOLO" in error.value.fix
 
 
@@ -108,23 +108,23 @@ def test_scores_that_are_none_are_refused(tmp_path: Path, value: float) -> None:
     """The right shape by accident, such as the raw answer of a model cut short."""
     model = other_model(tmp_path / "other.onnx", [1, 5, 84], value=value)
     with pytest.raises(UsageError, match="scores are not between 0 and 1"):
-        detector_named("onnx", model=str(model))
+        build_detector("onnx", model=str(model))
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_text("<html>404</html>")
-    with pytest.raises(UsageError, match="is no ONNX model"):
-        detector_named("onnx", model=str(tmp_path / "model.onnx"))
+    with pytest.raises(UsageError, match="is not an ONNX model"):
+        build_detector("onnx", model=str(tmp_path / "model.onnx"))
     whole, apart = onnx.load(red_model(tmp_path / "red.onnx")), tmp_path / "apart.onnx"
     onnx.save(whole, apart, save_as_external_data=True, location="w.bin", size_threshold=64)
     (tmp_path / "w.bin").unlink()
-    with pytest.raises(UsageError, match=r"apart\.onnx is no ONNX model: .*[Ee]xternal") as error:
-        detector_named("onnx", model=str(apart))
+    with pytest.raises(UsageError, match=r"is not an ONNX model: .*[Ee]xternal") as error:
+        build_detector("onnx", model=str(apart))
     assert "in one file" in error.value.fix
     with pytest.raises(UsageError, match="there is no file"):
-        detector_named("onnx", model=str(tmp_path / "none.onnx"))
+        build_detector("onnx", model=str(tmp_path / "none.onnx"))
     with pytest.raises(UsageError, match="no model was given"):
-        detector_named("onnx")
+        build_detector("onnx")
 
 
 def test_a_model_is_fetched_by_address_and_hash(
@@ -136,11 +136,11 @@ def test_a_model_is_fetched_by_address_and_hash(
     publisher.data = model.read_bytes()
     url, known = publisher.url("red.onnx"), hashlib.sha256(publisher.data).hexdigest()
     with serving(publisher, monkeypatch):
-        found = detector_named("onnx", model=url, sha256=known).detect(square)
+        found = build_detector("onnx", model=url, sha256=known).detect(square)
         assert [face.box for face in found] == detect(model, square)
         assert list((tmp_path / "cache" / "gleanset").rglob("*red.onnx"))
         with pytest.raises(UsageError, match="needs its SHA-256") as usage:
-            detector_named("onnx", model=url)
+            build_detector("onnx", model=url)
         assert "onnx.sha256=" in usage.value.fix
         with pytest.raises(MissingComponent, match="not the file it should be"):
-            detector_named("onnx", model=url, sha256="0" * 64)
+            build_detector("onnx", model=url, sha256="0" * 64)

@@ -15,7 +15,7 @@ from tools_for_tests import Ran, run_here
 
 from curation.removals import RemovalPlan, remove_images
 from facecrop.detectors import DetectorSpec
-from facecrop.request import whole_instead
+from facecrop.request import suggest_whole_images
 from facecrop.search import STAGE, DatasetSearch, find_faces
 from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice
@@ -183,7 +183,7 @@ def test_faces_that_are_cut_already_are_asked_about(dataset: Dataset) -> None:
     for number in range(9):
         put(dataset, scene(30, size=(240, 240 + number)))
     search(dataset)
-    assert whole_instead(dataset) is None, "a face was found in each"
+    assert suggest_whole_images(dataset) is None, "a face was found in each"
     put(dataset, scene(size=(200, 200)))
     shown = run_here("facecrop.cli", "run", "--detector", "animeface", "-d", dataset.root, "-j")
     assert shown.json["next"] == f"facecrop run --detector whole -d {dataset.root}"
@@ -194,7 +194,7 @@ def test_faces_that_are_cut_already_are_asked_about(dataset: Dataset) -> None:
     for _ in range(2):  # scenes among them: a small face, a large picture
         put(dataset, scene(10, size=(1000, 700 + dataset.images.count())))
     search(dataset)
-    assert whole_instead(dataset) is None
+    assert suggest_whole_images(dataset) is None
 
 
 def test_faces_that_the_network_is_not_sure_of_hide_no_photographs(dataset: Dataset) -> None:
@@ -203,7 +203,7 @@ def test_faces_that_the_network_is_not_sure_of_hide_no_photographs(dataset: Data
     for score, hint in ((0.38, True), (0.5, False)):
         face = Face("drawnface", Box(10, 10, 90, 90), score)
         dataset.faces.replace(image, "drawnface", "", [], small=[face])
-        assert (whole_instead(dataset) is not None) == hint
+        assert (suggest_whole_images(dataset) is not None) == hint
 
 
 def test_scenes_with_small_faces_are_no_cut_faces(dataset: Dataset) -> None:
@@ -211,7 +211,7 @@ def test_scenes_with_small_faces_are_no_cut_faces(dataset: Dataset) -> None:
         put(dataset, scene(10, size=(600, 590 + number), side=100))
     put(dataset, scene(size=(600, 600)))
     search(dataset)
-    assert whole_instead(dataset) is None
+    assert suggest_whole_images(dataset) is None
 
 
 def test_another_detector_takes_the_place_of_the_first(dataset: Dataset) -> None:
@@ -282,7 +282,7 @@ def test_the_command_takes_what_is_not_given_from_the_dataset(
     assert json.loads(run().stdout)["without_face"] == 1
     found, told = json.loads(run().stdout), run().stderr
     assert found["next"].startswith("facecrop run --detector whole -d ")
-    assert "None of 1 surely has a face" in told
+    assert "confident faces in 0 of 1 images" in told
     assert "next" not in json.loads(run("--detector", "whole").stdout)
     wrong = run("--detector", "animefaec")
     assert wrong.code == 2

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles, tiles, without_repeats
+from facecrop.detectors.tiling import FloatBox, RawFace, drop_overlapping_faces, search_tiles, tiles
 from gleanset.records import Box, Face
 
 
@@ -40,7 +40,7 @@ def face(box: Box, score: float) -> Face:
 def test_the_surest_of_repeated_faces_stays() -> None:
     whole, part = face(Box(100, 100, 80, 80), 0.9), face(Box(120, 110, 40, 60), 0.7)
     far = face(Box(300, 100, 80, 80), 0.6)
-    assert without_repeats([part, far, whole]) == [whole, far]
+    assert drop_overlapping_faces([part, far, whole]) == [whole, far]
 
 
 def test_a_score_is_pythons_own_number_and_one_that_is_none_is_no_face() -> None:

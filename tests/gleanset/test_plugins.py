@@ -47,7 +47,7 @@ def test_a_detector_is_found_by_its_name_with_its_settings(packages: PluginPacka
     assert spec.recorded == "threshold=0.7 plugin=gleanset-x==2.3"
     recorded = RecordedDetector.of("nothing", spec.recorded)
     assert recorded.spec({}) == spec
-    with pytest.raises(UsageError, match="no setting of nothing called 'treshold'"):
+    with pytest.raises(UsageError, match="unknown setting of nothing: 'treshold'"):
         DetectorSpec.of("nothing", treshold=1)
 
 

@@ -18,7 +18,7 @@ from gleanset.db.proposals import Presort, PresortedSample, Proposals
 from gleanset.db.reports import REFUSED, REMOVAL, WRONG_ANSWER, Reports
 from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.sorting import SampleTiles
-from pipeline.listing import KINDS, listing
+from pipeline.listing import KINDS, list_records
 
 
 def test_a_doubt_ends_with_a_decision_that_comes_after_a_take_down(dataset: Dataset) -> None:
@@ -97,7 +97,7 @@ def test_an_older_catalogue_keeps_all_its_rows_and_lists(oldest: Path) -> None:
         assert upgraded.db.fetch_int("PRAGMA foreign_keys") == 1
         steps = [step.name for step in SampleTiles(upgraded.db).list_steps()]
         assert steps == ["Label", "Reject", "Undo: Reject", "Later", 'Rename "A to B" to C']
-        listed = {kind: len(list(listing(upgraded, kind, ()))) for kind in KINDS}
+        listed = {kind: len(list(list_records(upgraded, kind, ()))) for kind in KINDS}
         assert (listed["images"], listed["samples"], listed["decisions"]) == (4, 4, 6)
         assert upgraded.journal.undo().name == 'Rename "A to B" to C'
         assert upgraded.journal.undo().restored == 3
@@ -163,7 +163,7 @@ def test_requests_to_remove_an_image_become_reports(dataset: Dataset) -> None:
         assert waiting.claim.note == "the red hat\nit is mine\nhttps://a.example/1\nme@a.example"
         (refused,) = reports.iterate(REFUSED)
         assert (refused.claim.sha256, refused.claim.phash) == ("cd", (1 << 64) - 5)
-        listed = list(listing(upgraded, "reports", ()))
+        listed = list(list_records(upgraded, "reports", ()))
         assert [line["kind"] for line in listed] == [WRONG_ANSWER, REMOVAL, REMOVAL]
         upgraded.journal.undo(7)
         assert [report.id for report in reports.iterate()] == [4, 5, 6]

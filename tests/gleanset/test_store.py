@@ -23,7 +23,7 @@ from gleanset.images.plugin_formats import WITH_PLUGINS
 from gleanset.images.staging import StageBytes
 from gleanset.records import Measured
 from gleanset.work.progress import Progress
-from pipeline.maintenance.gc import collect
+from pipeline.maintenance.gc import collect_garbage
 from pipeline.maintenance.verify import verify
 
 
@@ -187,7 +187,7 @@ def test_what_one_run_drops_another_still_records(
     measured = one.stage(data)
     other.stage(data)
     one.store.discard(measured.sha256, measured.format)
-    assert collect(dataset, 0.0, simulate=False)["removed"] == 0
+    assert collect_garbage(dataset, 0.0, simulate=False)["removed"] == 0
     assert other.record(measured)
     assert is_sound(dataset, 1)
 
@@ -224,9 +224,9 @@ def test_a_stray_that_gets_its_row_while_gc_looks_is_kept(
     # As a run leaves it that was killed between the file and its row.
     one.store.publish(measured.sha256, measured.format, measured.bytes)
     one.stage(picture(1))
-    assert collect(dataset, 0.0, simulate=False)["removed"] == 1
+    assert collect_garbage(dataset, 0.0, simulate=False)["removed"] == 1
     assert one.record(measured)
-    assert collect(dataset, 0.0, simulate=False)["removed"] == 0
+    assert collect_garbage(dataset, 0.0, simulate=False)["removed"] == 0
     assert is_sound(dataset, 1)
 
 

@@ -26,7 +26,7 @@ from harvest.selection import ALL_RESULTS
 from harvest.sources import Pages, Query
 from harvest.sources.bing import Bing
 from pipeline.recipe import read_recipe
-from pipeline.stages import Gathering
+from pipeline.stages import RecipeSources
 
 
 def read_by_the_command_line(words: Iterable[str]) -> Request:
@@ -76,7 +76,7 @@ def test_a_recipe_asks_for_what_its_commands_ask_for(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("x\n")
     (tmp_path / "recipe.toml").write_text(RECIPE)
     recipe = read_recipe(tmp_path / "recipe.toml")
-    made = Gathering(recipe, tmp_path, Progress(), options={"bing.size": "small"})
+    made = RecipeSources(recipe, tmp_path, Progress(), options={"bing.size": "small"})
     pets, listed = tmp_path / "pets", tmp_path / "list.txt"
     for request, line in (
         (made.request(recipe.folder[0]), f"folder {pets} --label 'house cat'"),

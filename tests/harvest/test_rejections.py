@@ -19,7 +19,7 @@ from harvest.http import Client
 from harvest.importer import Importer
 from harvest.keyword import STAGE
 from harvest.urls import retry
-from pipeline.maintenance.merge import merge
+from pipeline.maintenance.merge import merge_dataset
 
 URL = "/p/1.jpg"
 
@@ -84,5 +84,5 @@ def test_merging_brings_rejections_by_source_and_none_of_what_is_here(
         met(other, candidate("http://x", "bing"), "http 403")
         met(other, candidate("http://x", "google"), "truncated")
         met(dataset, candidate("http://x", "google"), picture(1))
-        merge(dataset, other.root, simulate=False, progress=Progress())
+        merge_dataset(dataset, other.root, simulate=False, progress=Progress())
     assert reasons(dataset) == {"bing": "http 403"}

@@ -17,7 +17,7 @@ from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Region
 from labeler.acceptance import NO_REJECTED_SAMPLES, OTHER_CLASSES, accept_proposals
-from pipeline.listing import listing
+from pipeline.listing import list_records
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -124,11 +124,11 @@ def test_what_was_learnt_before_a_class_had_a_name_is_not_accepted(
 def test_proposals_are_listed_with_what_else_was_thought_of(
     empty: Dataset, proposed: list[str]
 ) -> None:
-    waiting = listing(empty, "proposals", ("waits=true",))
+    waiting = list_records(empty, "proposals", ("waits=true",))
     lines = [line for line in waiting if line["confidence"] >= 0.97]
     assert {line["sample"] for line in lines} == set(proposed[:2])
     assert all(line["label"] == "hana" and line["others"] == [] for line in lines)
-    (rei,) = listing(empty, "proposals", ("status=labelled",))
+    (rei,) = list_records(empty, "proposals", ("status=labelled",))
     assert rei == {
         "sample": proposed[3],
         "status": "labelled",

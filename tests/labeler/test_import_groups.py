@@ -19,7 +19,7 @@ from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
 from labeler.sorting.grid_rows import with_moment
 from labeler.splits.plan import apply_split, plan_split
-from pipeline.listing import listing
+from pipeline.listing import list_records
 
 NUMBERED = GroupBy.parse(r"(.+)-\d+\.")
 
@@ -43,7 +43,7 @@ def split_of(dataset: Dataset, seed: int = 0) -> dict[str, set[str]]:
     settings = SplitSettings(ratio="2:1:1", seed=seed)
     apply_split(dataset, plan_split(dataset, settings))
     found = defaultdict(set)
-    for line in listing(dataset, "samples", ()):
+    for line in list_records(dataset, "samples", ()):
         found[Path(line["path"]).name.rpartition("-")[0]].add(line["split"])
     return found
 
@@ -60,7 +60,7 @@ def test_faces_of_one_picture_are_in_one_split(empty: Dataset, faces: Path) -> N
     assert "without_group" not in told
     assert straddling(empty) == 0
     assert len(set(assign_moments(empty.db).values())) == 10
-    posts = {line["post"] for line in listing(empty, "samples", ())}
+    posts = {line["post"] for line in list_records(empty, "samples", ())}
     assert posts == {f"episode {number}" for number in range(10)}
 
 
@@ -87,7 +87,7 @@ def test_a_table_says_groups_and_wins_over_the_option(empty: Dataset, faces: Pat
     assert (told["groups"], told["without_group"]) == (1, 23)
     told = import_labelled(empty, ImportRequest(path=str(faces), group_by=str(NUMBERED), workers=1))
     assert told["groups"] == 11, "one, and what is left of the two"
-    found = {line["path"]: line["post"] for line in listing(empty, "samples", ())}
+    found = {line["path"]: line["post"] for line in list_records(empty, "samples", ())}
     assert found[str(faces / "hana" / "episode 0-1.jpg")] == "one"
     assert found[str(faces / "hana" / "episode 0-2.jpg")] == "episode 0"
     authors = [origin.author for image in empty.images.iterate() for origin in image.origins]

@@ -18,7 +18,7 @@ from labeler.export.options import ExportOptions
 from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
 from labeler.splits.plan import apply_split, plan_split
-from pipeline.listing import listing
+from pipeline.listing import list_records
 
 
 def put(path: Path, seed: int) -> None:
@@ -27,7 +27,7 @@ def put(path: Path, seed: int) -> None:
 
 
 def paths(dataset: Dataset) -> set[str]:
-    return {str(line["original_path"]) for line in listing(dataset, "samples", ())}
+    return {str(line["original_path"]) for line in list_records(dataset, "samples", ())}
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def tree(tmp_path: Path) -> Path:
 def test_it_is_kept_however_a_file_comes(empty: Dataset, tree: Path, tmp_path: Path) -> None:
     import_labelled(empty, ImportRequest(path=str(tree), workers=1))
     assert {"cat/d0/x y.jpg", "owl/3.jpg"} < paths(empty)
-    (line,) = listing(empty, "samples", ("original_path=owl/3.jpg",))
+    (line,) = list_records(empty, "samples", ("original_path=owl/3.jpg",))
     assert line["path"] == str(tree / "owl" / "3.jpg")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as made:
         made.writestr("in/deep/z.jpg", encoded(picture(200)))

@@ -19,7 +19,7 @@ from gleanset.records import FaceCrop
 from labeler.quality.assessment import assess_quality, edge_blur
 from labeler.quality.due import VERSION
 from labeler.quality.flags import FLAGS, flags_of
-from pipeline.listing import listing
+from pipeline.listing import list_records
 
 Labeler = Callable[..., subprocess.CompletedProcess[str]]
 LIMITS = {flag.name: flag.threshold for flag in FLAGS}
@@ -107,16 +107,16 @@ def test_a_dataset_is_measured_listed_and_measured_no_more(
 ) -> None:
     keys = filled(empty)
     words = ("quality", "-d", empty.root, "--workers", "1", "--json")
-    assert [line["flags"] for line in listing(empty, "samples", ())] == [[]] * len(keys)
+    assert [line["flags"] for line in list_records(empty, "samples", ())] == [[]] * len(keys)
     told = json.loads(labeler(*words).stdout)
     assert (told["measured"], told["failed"], told["samples"]) == (len(keys), 0, len(keys))
     assert set(told["flags"]) == set(LIMITS)
     for name in LIMITS:
-        listed = [line["id"] for line in listing(empty, "samples", (f"flags={name}",))]
+        listed = [line["id"] for line in list_records(empty, "samples", (f"flags={name}",))]
         assert keys[name] in listed, name
         assert len(listed) == told["flags"][name]
         assert not {key for n, key in keys.items() if n.startswith("face")} & set(listed), name
-    odd = {line["id"]: line["blur"] for line in listing(empty, "samples", ("label=odd",))}
+    odd = {line["id"]: line["blur"] for line in list_records(empty, "samples", ("label=odd",))}
     assert odd[keys["blurred"]] >= LIMITS["blurred"]
     assert json.loads(labeler(*words).stdout) == told | {"measured": 0}
 

@@ -19,7 +19,7 @@ from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
 from gleanset.records import Box
 from labeler.sorting.session import SortingSession
-from pipeline.listing import listing
+from pipeline.listing import list_records
 
 NAMES = ("Hana", "Rei", "Miku", "Sora", "Yuki", "Asuka")
 PLACES = {
@@ -67,7 +67,7 @@ class Walk:
         """The samples and classes are as the book has them."""
         told = {
             line["id"]: (line["status"], line["label"], line["split"])
-            for line in listing(self.window, "samples", ())
+            for line in list_records(self.window, "samples", ())
         }
         assert told == self.book.told()
         marks = self.session.tiles.get_marks(list(told))
@@ -197,7 +197,9 @@ class Walk:
         labelled = [key for key, one in self.book.samples.items() if one.said.label]
         told = self._run("labeler", "split", code=0 if labelled else 3)
         if labelled:
-            splits = {line["id"]: line["split"] for line in listing(self.window, "samples", ())}
+            splits = {
+                line["id"]: line["split"] for line in list_records(self.window, "samples", ())
+            }
             assert all(splits[key] for key in labelled), told
             self.book.split(splits)
 

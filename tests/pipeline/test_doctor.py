@@ -49,7 +49,7 @@ def test_what_is_there_and_what_mends_the_rest(doctor: Doctor, tmp_path: Path) -
     assert found["ffmpeg"]["ok"]
     assert found["drawnface"]["ok"]
     assert found["animeface"]["ok"] is (find_spec("animeface") is not None)
-    assert "fetched when it is first used" in found["cascade"]["there"]
+    assert "downloaded on first use" in found["cascade"]["there"]
     assert found["flickr"]["hint"] == "harvest login flickr"
     assert found["window"]["ok"] is has_display()
     assert all(part["hint"] for part in found.values() if not part["ok"])

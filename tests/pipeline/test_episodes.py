@@ -16,7 +16,7 @@ import pytest
 from tools_for_tests import ROOT, command, eventually, python_path, run_here
 
 from facecrop.detectors import DetectorSpec
-from facecrop.request import whole_instead
+from facecrop.request import suggest_whole_images
 from gleanset import Dataset
 from gleanset.db.faces import StoredTrack, Tracks
 from gleanset.db.images import VideoName
@@ -170,9 +170,9 @@ def test_a_timeline_leaves_out_what_was_rejected_and_knows_other_people(followed
     (timeline,) = gather_timelines(followed)
     assert {(one.title, one.state) for one in timeline.people} == {
         ("other people", "other"),
-        ("not named yet", "waiting"),
+        ("not labelled", "waiting"),
     }
-    shown = {name for one in timeline.people for span in one.stretches for name in span.tracks}
+    shown = {name for one in timeline.people for span in one.segments for name in span.tracks}
     assert shown == {stored.track.name for stored in (second, *rest)}
 
 
@@ -195,11 +195,11 @@ def test_a_timeline_says_what_was_shown_before(followed: Dataset) -> None:
     followed.videos.record(name, settings, 60.0, 9, state | {"left_out": [[30.0, 55.0]]})
     (timeline,) = gather_timelines(followed)
     left_out = timeline.people[-1]
-    assert (left_out.title, left_out.seconds) == ("shown before, left out", 25.0)
+    assert (left_out.title, left_out.seconds) == ("repeated, left out", 25.0)
 
 
 def test_faces_that_were_followed_are_named_and_not_taken_whole(followed: Dataset) -> None:
-    assert whole_instead(followed) is None
+    assert suggest_whole_images(followed) is None
 
 
 def test_without_tracks_there_is_no_timeline(dataset: Dataset) -> None:

@@ -22,7 +22,7 @@ def followed(*frames: list[SceneFace]) -> list[list[int]]:
     """The number of the track of each face, frame by frame."""
     tracker = SceneTracker()
     return [
-        [track.number for track in tracker.feed(number * STEP, faces)]
+        [track.number for track in tracker.add_frame(number * STEP, faces)]
         for number, faces in enumerate(frames)
     ]
 

@@ -74,7 +74,7 @@ def test_a_dataset_without_a_name_is_called_like_its_folder(tmp_path: Path) -> N
 def test_in_a_terminal_it_is_asked_for_once_and_each_may_be_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.cli._at_a_terminal", lambda: True)
+    monkeypatch.setattr("pipeline.cli._is_interactive", lambda: True)
     assert "Name of the dataset" in init(tmp_path / "a", typed="Owls\n\n\n")
     assert settings(tmp_path / "a") == ("Owls", None, None)
     assert "Name of the dataset" not in init(tmp_path / "a")
@@ -86,5 +86,5 @@ def test_in_a_terminal_it_is_asked_for_once_and_each_may_be_skipped(
 def test_too_long_a_text_is_refused_and_nothing_written(tmp_path: Path) -> None:
     done = run_here("pipeline.cli", "init", "--contact", "x" * 201, "-d", tmp_path / "a")
     assert done.code == UsageError.exit_code
-    assert "too long to be kept" in done.stderr
+    assert "text too long" in done.stderr
     assert settings(tmp_path / "a") == (None, None, None)

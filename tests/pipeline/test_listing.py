@@ -22,7 +22,7 @@ from gleanset.errors import UsageError
 from gleanset.images.cut import sample_key
 from gleanset.records import FaceCrop, Landmark, Measured
 from pipeline.cli import KINDS
-from pipeline.listing import FIELDS, listing, write_lines, write_table
+from pipeline.listing import FIELDS, list_records, write_lines, write_table
 
 NAMES = ("alpha", "beta", "gamma")
 
@@ -95,7 +95,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 def lines(dataset: Dataset, kind: str, *conditions: str) -> list[dict[str, Any]]:
     """What the command prints, read back."""
-    return [json.loads(json.dumps(line)) for line in listing(dataset, kind, conditions)]
+    return [json.loads(json.dumps(line)) for line in list_records(dataset, kind, conditions)]
 
 
 def test_an_image_has_every_field_and_all_its_origins(filled: Dataset) -> None:
@@ -232,15 +232,15 @@ def test_conditions(filled: Dataset, kind: str, conditions: list[str], expected:
 
 
 @pytest.mark.parametrize(
-    ("kind", "condition", "hint"),
+    ("kind", "condition", "fix"),
     [
         ("samples", "", "FIELD=VALUE"),
         ("samples", "la bel=hana", "FIELD=VALUE"),
         ("samples", "lable=hana", "did you mean label"),
-        ("samples", "key=x", "there are: id"),
+        ("samples", "key=x", "use one of: id"),
         ("images", "source=bing", "origins.source"),
         ("samples", "score>=0.6", "gleanset list samples | jq -c 'select(.FIELD >= 0.8)'"),
-        ("faces", "label=hana", "there are"),
+        ("faces", "label=hana", "use one of"),
     ],
 )
 def test_wrong_conditions_are_refused_with_their_mend(
@@ -267,7 +267,7 @@ def test_a_parquet_file_has_the_columns_and_lines_that_are_printed(
                 row |= {name: json.loads(row[name]) for name in PACKED & row.keys()}
             assert rows == expected
             assert {name.split(".")[0] for name in FIELDS[kind]} <= set(table.column_names)
-            write_table(listing(empty, kind, ()), kind, tmp_path / "none.parquet")
+            write_table(list_records(empty, kind, ()), kind, tmp_path / "none.parquet")
             assert pq.read_schema(tmp_path / "none.parquet") == table.schema
 
 
@@ -280,7 +280,7 @@ def test_a_listing_in_a_file_is_whole_or_not_there(filled: Dataset, tmp_path: Pa
     assert [json.loads(line) for line in out.read_text().splitlines()] == lines(filled, "images")
     before = out.read_bytes()
     with pytest.raises(UsageError):
-        write_lines(_breaking(listing(filled, "images", ())), out)
+        write_lines(_breaking(list_records(filled, "images", ())), out)
     assert out.read_bytes() == before
     assert list(out.parent.iterdir()) == [out]
     refused = run_here("pipeline.cli", "list", "runs", "--format", "parquet", "-d", filled.root)

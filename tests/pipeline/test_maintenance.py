@@ -15,7 +15,7 @@ from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
 from gleanset.records import Rejection
-from pipeline.maintenance.gc import collect
+from pipeline.maintenance.gc import collect_garbage
 
 
 def made(root: Path, tree: Path, seeds: range, **options: str) -> Path:
@@ -105,7 +105,7 @@ def test_what_its_source_still_has_is_taken_again(root: Path) -> None:
     damaged.write_bytes(b"\xff\xd8 no longer a picture")
     seen = house(root, "verify")
     assert seen.code == 3
-    assert "2 originals are gone or damaged" in seen.stderr
+    assert "2 images missing or damaged" in seen.stderr
     assert "gleanset verify --repair" in seen.stderr
     assert (seen.json["gone"], seen.json["damaged"], seen.json["repaired"]) == (1, 1, 0)
     mended = house(root, "verify", "--repair")
@@ -239,22 +239,6 @@ def test_gc_removes_old_strays_and_spares_what_is_new_or_known(root: Path) -> No
     assert house(root, "gc", "--older", "soon").code == 2
 
 
-def test_gc_removes_the_folders_of_measurements_by_earlier_versions(dataset: Dataset) -> None:
-    kept, young, *old = (
-        dataset.runs_folder / name
-        for name in ("20200101-120000-folds", "sweep-new", "folds-0123", "sweep-simple-0123abcd")
-    )
-    for folder in (kept, young, *old):
-        folder.mkdir(parents=True)
-        (folder / "table.json").write_bytes(b"{}")
-    for folder in (kept, *old):
-        os.utime(folder / "table.json", (0, 0))
-        os.utime(folder, (0, 0))
-    assert collect(dataset, 7 * 86400.0, simulate=True)["would_remove"] == 2
-    assert collect(dataset, 7 * 86400.0, simulate=False) == {"removed": 2, "bytes": 4}
-    assert sorted(dataset.runs_folder.iterdir()) == [kept, young]
-
-
 def backup(dataset: Dataset, name: str, days: float, changed: float) -> Path:
     """A copy made so many days ago, as the catalogue knows; its file says `changed` days."""
     path = dataset.root / f"catalog.sqlite.before-{name}"
@@ -274,14 +258,14 @@ def test_gc_keeps_the_newest_copy_of_the_catalogue_and_young_ones(dataset: Datas
     half.write_bytes(b"half")
     seen: list[Path] = []
     week = 7 * 86400.0
-    told = collect(dataset, week, simulate=True, show=seen.append)
+    told = collect_garbage(dataset, week, simulate=True, show=seen.append)
     assert (told, seen) == ({"would_remove": 1, "bytes": 4}, [old])
     assert old.exists()
-    assert collect(dataset, week, simulate=False)["removed"] == 1
+    assert collect_garbage(dataset, week, simulate=False)["removed"] == 1
     assert not old.exists()
     assert young.exists()
     assert half.exists()
-    assert collect(dataset, 0.0, simulate=False)["removed"] == 2
+    assert collect_garbage(dataset, 0.0, simulate=False)["removed"] == 2
     assert [path for path in (young, newest, half) if path.exists()] == [newest]
 
 
@@ -290,7 +274,9 @@ def test_gc_keeps_a_fresh_copy_that_no_migration_is_named_after(dataset: Dataset
     for path in (fresh, dataset.root / "catalog.sqlite.before-0998-later"):
         path.write_bytes(b"copy")
         os.utime(path, (0, 0))
-    assert collect(dataset, 7 * 86400.0, simulate=False)["removed"] == 0, "its times are of another"
+    assert collect_garbage(dataset, 7 * 86400.0, simulate=False)["removed"] == 0, (
+        "its times are of another"
+    )
 
 
 def label(root: Path, who: str, **labels: str) -> None:

@@ -22,8 +22,8 @@ from gleanset.files.store import sha256_of
 from gleanset.images.cut import sample_key
 from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin
 from gleanset.work.progress import Progress
-from pipeline.listing import listing
-from pipeline.maintenance.merge import MergeResult, merge
+from pipeline.listing import list_records
+from pipeline.maintenance.merge import MergeResult, merge_dataset
 
 BOXES = (Box(0, 0, 10, 10), Box(20, 0, 10, 10))
 LABELS = ("cat", "owl")
@@ -136,7 +136,7 @@ def made(root: Path, who: str, acts: list[tuple[str, int, int, str]]) -> Path:
 
 def merged(into: Path, other: Path, *, simulate: bool = False) -> MergeResult:
     with Dataset.open(into) as dataset:
-        return merge(dataset, other, simulate=simulate, progress=Progress())
+        return merge_dataset(dataset, other, simulate=simulate, progress=Progress())
 
 
 def rows(root: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -155,7 +155,7 @@ def rows(root: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 def listed(root: Path, kind: str) -> list[dict[str, Any]]:
     with Dataset.open(root) as dataset:
-        return list(listing(dataset, kind, ()))
+        return list(list_records(dataset, kind, ()))
 
 
 def decided(root: Path) -> dict[str, tuple[str, str | None]]:

@@ -13,7 +13,7 @@ from curation.removals import plan_removal, remove_images
 from gleanset import Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.work.progress import Progress
-from pipeline.maintenance.merge import merge
+from pipeline.maintenance.merge import merge_dataset
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def both(tmp_path: Path) -> Iterator[tuple[Dataset, Dataset]]:
 
 
 def taken(into: Dataset, other: Dataset) -> tuple[object, object]:
-    found = merge(into, other.root, simulate=False, progress=Progress()).result
+    found = merge_dataset(into, other.root, simulate=False, progress=Progress()).result
     return found["decisions"], found["conflicts"]
 
 
@@ -64,11 +64,11 @@ def test_a_hint_that_comes_with_a_merge_takes_a_label_back(
         dataset.images.add_origin(image, Origin("folder", hint, hint=hint))
         dataset.journal.apply("Clear", [Choice(key, "clear")])
     ours.journal.apply("Accept", [Choice(key, "label", "hana", "hint")])
-    told = merge(ours, theirs.root, simulate=True, progress=Progress())
+    told = merge_dataset(ours, theirs.root, simulate=True, progress=Progress())
     accepted = ours.samples.get(key)
     assert accepted is not None
     assert accepted.label == "hana"
-    assert told == merge(ours, theirs.root, simulate=False, progress=Progress())
+    assert told == merge_dataset(ours, theirs.root, simulate=False, progress=Progress())
     assert told.result["taken_back"] == 1
     disputed = ours.samples.get(key)
     assert disputed is not None

@@ -17,11 +17,13 @@ from stored_pictures import sample_of
 from tools_for_tests import command, picture, pixels, run_cli, run_here
 
 from curation.removals import plan_removal, remove_images
-from gleanset import Box, Dataset
+from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals, list_clusters
 from gleanset.db.reports import ACCEPTED, REMOVAL, Claim, Reports
 from harvest.folder import ImportOptions, harvest_folders
+from labeler.acceptance import apply_hints, plan_hints
+from labeler.classes import ClassEditor
 from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
 from labeler.sorting.session import LATER, SortingSession
@@ -57,6 +59,30 @@ def taken_whole(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
     harvested(dataset, place, hints=hints)
     for image in list(dataset.images.iterate()):
         sample_of(dataset, image)
+
+
+def all_weak_labels_disputed(dataset: Dataset, place: Path) -> None:
+    taken_whole(dataset, place)
+    for image in list(dataset.images.iterate()):
+        dataset.images.add_origin(image.sha256, Origin("bing", image.sha256, hint="dog"))
+
+
+def one_weak_label_disputed_since(dataset: Dataset, place: Path) -> None:
+    """After all were accepted, one image was found as something else."""
+    taken_whole(dataset, place)
+    done = run_here("labeler.cli", "accept", "hints", "-q", "-d", dataset.root)
+    assert done.code == 0, done.stderr
+    image = next(iter(dataset.images.iterate()))
+    dataset.images.add_origin(image.sha256, Origin("bing", "1", hint="dog"))
+    apply_hints(dataset, plan_hints(dataset))
+
+
+def all_classes_deleted(dataset: Dataset, place: Path) -> None:
+    taken_whole(dataset, place)
+    done = run_here("labeler.cli", "accept", "hints", "-q", "-d", dataset.root)
+    assert done.code == 0, done.stderr
+    for name in ("cat", "owls"):
+        ClassEditor(dataset).delete(name)
 
 
 def rejected(dataset: Dataset, place: Path) -> None:
@@ -186,6 +212,9 @@ STATES: tuple[tuple[Make, str], ...] = (
     (searched, "facecrop run --detector whole"),
     (taken_whole, "labeler accept hints"),
     (lambda dataset, place: taken_whole(dataset, place, hints=False), "labeler"),
+    (all_weak_labels_disputed, "labeler"),
+    (one_weak_label_disputed_since, "labeler split"),
+    (all_classes_deleted, "labeler accept hints"),
     (rejected, "harvest folder DIR --hints-from-folders"),
     (imported, "labeler split"),
     (import_undone, "labeler import {place}/sorted"),

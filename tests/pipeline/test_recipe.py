@@ -155,7 +155,10 @@ def test_a_part_that_needs_a_split_is_refused_before_anything_is_begun(
 ) -> None:
     bare = GOOD.partition("[split]")[0] + f"[{part}]\n"
     code, _, err = command("run", recipe(bare), "--into", tmp_path / "made", "--simulate")
-    assert (code, f"[{part}] of the recipe: there is no [split]" in err) == (2, True), err
+    assert (code, f"no [split] in the recipe, needed for [{part}]" in err) == (
+        2,
+        True,
+    ), err
     assert not (tmp_path / "made").exists()
 
 
@@ -276,10 +279,10 @@ def test_the_web_table_comes_into_a_dataset_once_and_is_a_persons_then(
     own = "target = 7  # mine\n" + file.read_text(encoding="utf-8")
     file.write_text(own, encoding="utf-8")
     # A dataset of before gets the table, and keeps what a person wrote.
-    assert "dataset.toml has one" not in carried_out("Disc?")
+    assert "dataset.toml already has" not in carried_out("Disc?")
     assert file.read_text(encoding="utf-8").startswith(own)
     assert read_settings(root).web == WebSettings(title="Disc?")
     # Another one of the recipe leaves it alone, and that is said; the same says nothing.
-    assert "dataset.toml has one of its own" in carried_out("Square?")
+    assert "dataset.toml already has [web]" in carried_out("Square?")
     assert read_settings(root).web == WebSettings(title="Disc?")
-    assert "dataset.toml has one" not in carried_out("Disc?")
+    assert "dataset.toml already has" not in carried_out("Disc?")

@@ -17,7 +17,7 @@ from gleanset import Dataset
 from gleanset.work.progress import Progress
 from harvest.secrets import VARIABLES
 from pipeline.recipe import read_recipe
-from pipeline.stages import Gathering, Stages, run_recipe
+from pipeline.stages import RecipeSources, Stages, run_recipe
 
 START = 'title = "Words"\n[crop]\ndetector = "whole"\n'
 Write = Callable[[str], Path]
@@ -58,7 +58,7 @@ def run(path: Path, *words: str, **environment: str) -> Ran:
 
 
 def stages(path: Path, **given: Any) -> Stages:
-    return Stages(Gathering(read_recipe(path), path.parent, Progress(), **given))
+    return Stages(RecipeSources(read_recipe(path), path.parent, Progress(), **given))
 
 
 def found(root: Path) -> list[tuple[str, str, str | None]]:
@@ -133,7 +133,7 @@ WRONG_KEYWORDS = [
     ('keywords = [["a", "b", "c"]]\n', 3, "line 5"),
     ('keywords = ["a"]\nlabels = ["b"]\n', 3, "did you mean 'label'"),
     ('keywords = ["a"]\nlimit = -1\n', 3, "keyword.limit"),
-    ('# CHANGE ME\nkeywords = ["a", ["CHANGE ME: a word", "b"]]\n', 3, "line 6: to be filled in"),
+    ('# CHANGE ME\nkeywords = ["a", ["CHANGE ME: a word", "b"]]\n', 3, "line 6: not filled in"),
 ]
 
 
@@ -246,7 +246,7 @@ def test_the_example_in_the_docs_is_a_recipe(tmp_path: Path) -> None:
     read = read_recipe(tmp_path / "example.toml")
     [search] = read.keyword
     (tmp_path / "words.txt").write_text("# none\n", encoding="utf-8")
-    request = Gathering(read, tmp_path, Progress()).request(search)
+    request = RecipeSources(read, tmp_path, Progress()).request(search)
     queries = [query for one in request.searches() for _, query in one.asked]
     assert [(query.text, query.hint) for query in queries] == [
         ("rin toyama", "new-game"),

@@ -9,13 +9,13 @@ import click
 import pytest
 
 from gleanset.cli import HELP
-from pipeline.reference import GROUPS, reference
+from tools.command_reference import GROUPS, render_reference
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
 
 
 def test_reference_page_is_current() -> None:
-    assert reference(PAGE) == PAGE, "run: python -m pipeline.reference docs/commands.md"
+    assert render_reference(PAGE) == PAGE, "run: python -m tools.command_reference docs/commands.md"
 
 
 @pytest.mark.parametrize("module", GROUPS, ids=lambda module: module.__name__)

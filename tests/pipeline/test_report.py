@@ -119,7 +119,7 @@ def metrics(dataset: Dataset, classes: list[str], wrong: int = 1) -> dict[str, A
     return {
         "classes": classes,
         "settings": settings,
-        "data": sizes,
+        "data": sizes | {"splits": dataset.samples.hash_splits()},
         "epochs": epochs,
         "best_epoch": 6,
         "seconds": 3.5,
@@ -186,17 +186,17 @@ def trained(made: Path, tmp_path: Path) -> Iterator[Dataset]:
 def test_whole_report(trained: Dataset) -> None:
     page = report(trained, "Pets")
     lead = page.xpath("string(//p[@class='lead'])")
-    assert lead.startswith("40 images from 1 source became 40 faces, 40 of them labelled in 4")
-    assert "gets 75\u00a0% of the 4 test pictures right (95\u00a0% interval 30\u00a0%" in lead
-    assert "Nothing waits" in words(page, "classes")
+    assert lead.startswith("40 images from 1 source with 40 faces, 40 labelled in 4")
+    assert "a test accuracy of 75\u00a0% on 4 images (95\u00a0% interval 30\u00a0%" in lead
+    assert "No unlabelled samples" in words(page, "classes")
     assert "32 4 4 40" in words(page, "classes")
     assert len(page.xpath("//section[@id='training']//svg//polyline")) == 4
     assert "kept: epoch 6" in words(page, "training")
     assert "changed" not in words(page, "training")
     assert len(page.xpath("//table[@class='matrix']/tbody/tr")) == 4
-    assert "88 % sure" in words(page, "test")
-    assert "4 classes have fewer than 20 training pictures" in words(page, "classes")
-    assert "1 wrong answer" in words(page, "test")
+    assert "confidence 88 %" in words(page, "test")
+    assert "4 classes have fewer than 20 training images" in words(page, "classes")
+    assert "1 error" in words(page, "test")
 
 
 def test_lost_pictures_leave_a_placeholder(trained: Dataset) -> None:
@@ -221,10 +221,10 @@ def test_text_from_outside_is_escaped(dataset: Dataset) -> None:
 
 def test_empty_dataset(dataset: Dataset) -> None:
     page = report(dataset)
-    assert "Nothing was gathered yet" in page.xpath("string(//p[@class='lead'])")
-    assert "Nothing was left out" in words(page, "rejections")
+    assert "The dataset is empty" in page.xpath("string(//p[@class='lead'])")
+    assert "No images yet" in words(page, "rejections")
     assert "Nothing is labelled yet" in words(page, "classes")
-    assert "No network was trained yet" in words(page, "training")
+    assert "No training yet" in words(page, "training")
 
 
 def test_found_again_and_disputed(dataset: Dataset) -> None:
@@ -240,8 +240,8 @@ def test_found_again_and_disputed(dataset: Dataset) -> None:
     assert Statistics(dataset.db).count_duplicate_finds() == RepeatFinds(several=2, disputed=1)
     page = report(dataset)
     said = words(page, "sources")
-    assert "2 pictures were met more than once" in said
-    assert "1 of them was found under different hints" in said
+    assert "2 images were found more than once" in said
+    assert "1 image has different weak labels" in said
     assert len(page.xpath("//span[@class='chip']")) == 1
     assert "disputed hint 1" in words(page, "classes")
 
@@ -291,7 +291,7 @@ def test_what_was_left_out_is_told_of_every_stage(dataset: Dataset) -> None:
     }
     assert "6 left out" in " ".join(page.xpath("string(//ul[@class='tiles'])").split())
     said = words(page, "rejections")
-    assert "1 image has no face because nobody has searched it yet" in said
+    assert "1 image has not been searched for faces yet" in said
     assert "could be used" not in said
 
 
@@ -314,9 +314,9 @@ def test_test_was_judged_once_only_where_that_is_recorded(trained: Dataset) -> N
     assert "once" not in words(report(trained), "test")
     peeks = SplitEvaluations(trained.db)
     peeks.add("run-1", "test", ["a"], "train")
-    assert "was judged on them once and answered" in words(report(trained), "test")
+    assert "and evaluated once" in words(report(trained), "test")
     peeks.add("run-2", "test", ["a"], "train")
-    assert "looked at 2 times so far, by 2 runs" in words(report(trained), "test")
+    assert "evaluated 2 times by 2 runs" in words(report(trained), "test")
 
 
 @pytest.mark.damages("one moment is put into two splits")
@@ -328,8 +328,8 @@ def test_a_moment_on_two_sides_is_not_called_whole(dataset: Dataset) -> None:
     dataset.journal.apply("Label", [Choice(key, "label", "owl") for key in keys])
     dataset.samples.set_splits({keys[0]: ("m", "train"), keys[1]: ("m", "test")}, "by hand")
     page = report(dataset)
-    assert "1 of them lies on two sides" in words(page, "classes")
-    assert "Each group lies whole" not in words(page, "sources")
+    assert "1 group is in more than one split" in words(page, "classes")
+    assert "Each group is in a single split" not in words(page, "sources")
     assert page.xpath("string(//ul[@class='cards groups']//small)") == "in test and train"
 
 

@@ -14,7 +14,7 @@ from curation.snapshots import create_snapshot
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from labeler.sorting.session import SortingSession
-from pipeline.maintenance.gc import collect
+from pipeline.maintenance.gc import collect_garbage
 
 
 def house(root: Path, *words: str | Path) -> Ran:
@@ -102,13 +102,13 @@ def test_gc_keeps_what_a_snapshot_names_until_that_is_removed(root: Path) -> Non
     (root / "snapshots" / ".partial-killed").mkdir()
     (root / "snapshots" / ".partial-killed" / "catalog.sqlite").write_bytes(b"half")
     with Dataset.open(root) as dataset:
-        collect(dataset, 0.0, simulate=False, show=lambda path: None)
+        collect_garbage(dataset, 0.0, simulate=False, show=lambda path: None)
     assert sorted((root / "images").glob("*/*")) == before
     assert not (root / "snapshots" / ".partial-killed").exists()
     assert house(root, "verify", "--json").json["strays"] == 0
     house(root, "snapshot", "--remove", done["before"])
     with Dataset.open(root) as dataset:
-        collect(dataset, 0.0, simulate=False, show=lambda path: None)
+        collect_garbage(dataset, 0.0, simulate=False, show=lambda path: None)
     assert len(list((root / "images").glob("*/*"))) == 8
     assert house(root, "verify").code == 0
 
@@ -149,8 +149,6 @@ def test_a_merge_leaves_our_snapshots_and_takes_none(root: Path, tmp_path: Path)
     ("words", "instead"),
     [
         (("diff", "v1"), "sqldiff snapshots/NAME.sqlite catalog.sqlite"),
-        (("restore", "v1", "--settings"), "dataset.toml"),
-        (("restore", "--limit", "5", "v1"), "gleanset snapshot"),
     ],
 )
 def test_what_is_gone_says_what_to_use(root: Path, words: tuple[str, ...], instead: str) -> None:

@@ -158,7 +158,7 @@ def test_a_process_that_dies_costs_one_request(
             seconds *= 2
         status, headers, problem = answer_on(lost)
         assert (status, problem["reason"], headers["retry-after"]) == (503, "busy", "1")
-        assert "a process that computes has failed" in caplog.text
+        assert "a compute process failed" in caplog.text
         assert answer_on(posted(port, picture_of("red")))[0] == 200
 
 
@@ -171,7 +171,7 @@ def test_pixels_of_a_request_are_bounded(serve: Serve) -> None:
 
 
 def test_bytes_that_are_under_way_are_bounded(settings: ServeSettings) -> None:
-    limits = msgspec.structs.replace(FREE, visitor_bytes=400_000, server_bytes=600_000)
+    limits = msgspec.structs.replace(FREE, client_bytes=400_000, server_bytes=600_000)
     part = web_attackers.part("files", bytes(300_000))
     with serving(msgspec.structs.replace(settings, limits=limits)) as port:
 

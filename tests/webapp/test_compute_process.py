@@ -36,7 +36,7 @@ def test_a_process_that_has_ended_can_be_started_again(settings: ServeSettings) 
         await process.start(60)
         asked = asyncio.create_task(process.compute(Task("test_compute_process:sleep", []), 60))
         await asyncio.sleep(0.1)
-        process.end()
+        process.kill()
         with pytest.raises(ProcessEnded):
             await asked
         await process.start(60)

@@ -60,5 +60,5 @@ def test_the_demo_is_served_until_ctrl_c(tmp_path: Path) -> None:
         finally:
             server.kill()  # else a failure would wait for a server that nobody ends
     assert server.returncode == 0
-    assert b"a-run is served" in said
+    assert b"serving a-run" in said
     assert b"Traceback" not in said

@@ -128,6 +128,16 @@ def test_pages_of_named_sites_can_read_refusals(serve: Serve) -> None:
         assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
+def test_pages_of_named_sites_learn_when_to_ask_a_busy_server_again(serve: Serve) -> None:
+    client = serve(origins=(SITE["origin"],), limits={"client_bytes": 1000})
+    form = {"files": ("a.png", bytes(5000))}
+    answer = client.post("/api/v1/predict", files=form, headers=SITE)
+    assert (answer.status_code, answer.json()["reason"]) == (503, "busy")
+    assert int(answer.headers["retry-after"]) >= 1
+    assert answer.headers["access-control-allow-origin"] == SITE["origin"]
+    assert "retry-after" in answer.headers["access-control-expose-headers"]
+
+
 def test_preflights_are_not_counted(serve: Serve) -> None:
     client = serve(origins=(SITE["origin"],), limits={"per_minute": 8})
     asks = SITE | {"access-control-request-method": "POST"}

@@ -110,6 +110,7 @@ def address_of_owner(tmp_path: Path, dataset: Dataset) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/"
 
 
+ACCEPTED_AS = {"en": "Accepted as toyama", "ja": "toyama として採用しました"}
 DESKTOP = ((1280, 900), "light", "en", "Accept")
 PHONE = ((390, 844), "dark", "ja", "採用する")
 
@@ -186,7 +187,7 @@ def test_reports_are_decided_and_undone_in_a_browser(
     until(page, f"{CARDS}.filter((card) => card.matches('.settled')).length > 10")
     assert page.locator(".disputed.settled").count() == 0
     assert Reports(dataset.db).count(ACCEPTED) > 12
-    # Somebody else, the whole picture, and what was decided.
+    # Someone else, the whole picture, and what was decided.
     page.locator(".disputed .buttons button").nth(1).click()
     page.fill("#else-name", "toyama")
     page.keyboard.press("Enter")
@@ -198,4 +199,9 @@ def test_reports_are_decided_and_undone_in_a_browser(
     page.keyboard.press("Escape")
     page.click("#settled")
     until(page, f"{CARDS}.length && {CARDS}.every((card) => card.matches('.settled'))")
+    # What was decided says whose claim was accepted, not only that visitors disagreed.
+    accepted = page.locator(".report", has=page.locator(".became", has_text="toyama"))
+    assert accepted.count() == 1
+    assert accepted.locator(".became").inner_text() == ACCEPTED_AS[language]
+    assert "toyama" not in accepted.locator("h2").inner_text(), "what the user had claimed"
     assert findings(axe, page) == []

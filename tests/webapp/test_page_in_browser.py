@@ -19,7 +19,7 @@ from PIL import Image
 from tools_for_tests import eventually
 
 from curation.web_reports import accept_reports
-from facecrop.detectors import detector_named
+from facecrop.detectors import build_detector
 from gleanset import Dataset
 from gleanset.db.reports import REMOVAL, Reports
 from gleanset.images.decode import decode
@@ -118,7 +118,7 @@ def test_the_device_answers_as_the_server_also_without_a_network(opened: Open, d
         page.select_option("#where", where)
         page.click("#submit")
         until(page, f"{ANSWERS} === 2")
-        assert page.locator("text=It cannot tell strangers").count() == 2
+        assert page.locator("text=This model cannot answer “unknown”").count() == 2
         answers = page.evaluate(told)
         page.click("#clear")
         return answers
@@ -167,7 +167,7 @@ def test_on_the_device_names_never_go_with_weights_of_another_model(
         return answer
 
     before = (tmp_path / "colours.onnx").read_bytes()
-    assert asked() == "Whole picture: red"
+    assert asked() == "Whole image: red"
     page.context.set_offline(True)
     things("renamed", ("x-blue", "y-green", "z-red"))  # the same colours by other names
     page.context.set_offline(False)
@@ -183,11 +183,11 @@ def test_on_the_device_names_never_go_with_weights_of_another_model(
     )
     for _ in range(2):
         page.reload()
-        assert asked() == "Whole picture: red"
-        assert "colours answers, which was kept here" in page.evaluate(MESSAGE)
+        assert asked() == "Whole image: red"
+        assert "using colours, which is stored here" in page.evaluate(MESSAGE)
     page.unroute(network)
     page.reload()
-    assert asked() == "Whole picture: z-red"
+    assert asked() == "Whole image: z-red"
     assert page.evaluate("caches.open('model').then(c => c.keys()).then(k => k.length)") == 2
 
 
@@ -209,13 +209,13 @@ def test_of_things_it_asks_what_they_are_and_of_a_stranger_it_shows_no_share(
         page.click("#submit")
         until(page, "document.querySelectorAll('.who bdi').length === 2")
         red, lime = page.locator(".face").all()
-        assert red.locator(".who").inner_text() == "Whole picture: red"
+        assert red.locator(".who").inner_text() == "Whole image: red"
         assert red.locator(".bars").count() == 1
-        assert "cannot tell" not in red.inner_text()
-        assert lime.locator(".who").inner_text() == "Whole picture: unknown"
+        assert "cannot answer" not in red.inner_text()
+        assert lime.locator(".who").inner_text() == "Whole image: unknown"
         assert lime.locator(".bars").count() == 0, "of a stranger a share of 100 % is not true"
         told = lime.locator(".small").inner_text()
-        assert re.search(r"likeness 3\d %. Of its classes .?green.? is nearest", told)
+        assert re.search(r"similarity 3\d %\)\. Nearest class: .?green.?\.", told)
         page.locator("text=Wrong result?").first.click()
         assert page.inner_text("#report-who") == "What is it?"
         page.click("#report-cancel")
@@ -284,13 +284,13 @@ def test_a_folder_waits_where_the_server_is_gone_and_goes_on(
     until(page, "navigator.serviceWorker.controller !== null")
     page.context.set_offline(True)
     page.set_input_files("#folder-files", str(tmp_path))
-    until(page, f"{BULK} === '0 of 2 looked at'")
+    until(page, f"{BULK} === '0 of 2 checked'")
     until(
         page, "document.querySelector('#bulk .message').textContent.includes('cannot be reached')"
     )
     page.context.set_offline(False)
-    page.click("text=Go on")
-    until(page, f"{BULK} === '2 of 2 looked at · 1 cannot be read'")
+    page.click("text=Resume")
+    until(page, f"{BULK} === '2 of 2 checked · 1 cannot be read'")
     assert page.evaluate(
         "[...document.querySelector('#bulk-class').options].map((o) => o.text)"
     ) == [
@@ -322,7 +322,7 @@ def test_what_the_browser_does_not_show_the_server_turns_into_a_jpeg(
     page.click("#clear")
     page.select_option("#where", "device")
     page.set_input_files("#files", [str(paths[0])])
-    until(page, f"{MESSAGE} === 'phone.heic cannot be read as a picture'")
+    until(page, f"{MESSAGE} === 'phone.heic cannot be read as an image'")
 
 
 def test_a_folder_that_is_stopped_or_replaced_asks_nothing_more(
@@ -336,16 +336,54 @@ def test_a_folder_that_is_stopped_or_replaced_asks_nothing_more(
     page.route("**/predict", lambda one: held.append(one) if len(held) < 2 else one.continue_())
     for number in range(2):
         page.set_input_files("#folder-files", str(tmp_path))
-        until(page, f"{BULK} === '0 of 3 looked at'")
+        until(page, f"{BULK} === '0 of 3 checked'")
         assert eventually(lambda want=number: page.evaluate("1") and len(held) > want)
         assert len(ended) == number
         if number == 0:
             page.click("#bulk >> text=Stop")
-            page.wait_for_selector("#bulk >> text=Go on")
+            page.wait_for_selector("#bulk >> text=Resume")
             assert page.locator("#bulk .message").is_hidden()
     page.set_input_files("#folder-files", str(tmp_path))
-    until(page, f"{BULK} === '3 of 3 looked at'")
+    until(page, f"{BULK} === '3 of 3 checked'")
     assert eventually(lambda: page.evaluate("1") and len(ended) == len(held) == 2)
+
+
+def test_a_folder_keeps_ticks_and_counts(
+    opened: Open, address_of_things: str, tmp_path: Path
+) -> None:
+    """While more results arrive, another class is shown, and the language is switched."""
+    for name in ("1 red", "2 red", "3 blue", "4 red"):
+        Image.new("RGB", (40, 40), name[2:]).save(tmp_path / f"{name}.png")
+    page, held = opened(at=address_of_things), list[Any]()
+    asked = iter(range(4))
+    page.route("**/predict", lambda one: held.append(one) if next(asked) == 3 else one.continue_())
+    page.set_input_files("#folder-files", str(tmp_path))
+    until(page, f"{BULK} === '3 of 4 checked'")
+    ticks = "[...document.querySelectorAll('.bulk-list input')].map((box) => box.checked)"
+    counts = "[...document.querySelectorAll('#bulk-class option')].map((option) => option.text)"
+    status = "[...document.querySelectorAll('#bulk [role=status]')].at(-1).textContent"
+    assert page.evaluate(ticks) == [True, True]
+    page.locator(".bulk-list input").first.uncheck()
+    assert page.evaluate(status) == "1 ticked"
+    page.select_option("#bulk-class", "blue")
+    page.select_option("#bulk-class", "red")
+    assert eventually(lambda: page.evaluate("1") and bool(held))
+    held[0].continue_()
+    until(page, f"{BULK} === '4 of 4 checked'")
+    page.select_option("#bulk-class", "blue")
+    page.select_option("#bulk-class", "red")
+    expected = [False, True, True], ["blue (1)", "green (0)", "red (3)"]
+    assert (page.evaluate(ticks), page.evaluate(counts)) == expected
+    assert page.evaluate(status) == "3 ticked"
+    page.select_option("#language", "ja")
+    assert (page.evaluate(ticks), page.evaluate(counts)) == expected
+    assert page.evaluate(status) == "3 枚に印"
+    assert page.evaluate(BULK) == "4 枚中 4 枚を確認"
+    assert page.inner_text("#bulk-title") == "フォルダー全体を調べる"
+    with page.expect_download() as saved:
+        page.click("#bulk >> text=一覧を保存")
+    rows = saved.value.path().read_text(encoding="utf-8").splitlines()[1:]
+    assert [row.split(",")[1].strip('"') for row in rows] == ["red", "blue", "red"]
 
 
 def test_pictures_that_another_app_shares_are_opened(opened: Open) -> None:
@@ -353,7 +391,7 @@ def test_pictures_that_another_app_shares_are_opened(opened: Open) -> None:
     until(page, "navigator.serviceWorker.controller !== null")
     assert page.evaluate(SHARE)
     page.reload()
-    until(page, f"{MESSAGE} === 'broken.png cannot be read as a picture'")
+    until(page, f"{MESSAGE} === 'broken.png cannot be read as an image'")
     assert page.locator(".picture h2").all_inner_texts() == ["from my phone é.png"]
 
 
@@ -367,7 +405,7 @@ def test_a_folder_that_asks_too_often_waits_and_leaves_nothing_out(
     answered: list[int] = []
     page.on("response", lambda one: answered.append(one.status) if "predict" in one.url else None)
     page.set_input_files("#folder-files", str(tmp_path))
-    until(page, f"{BULK} === '20 of 20 looked at'", 60)
+    until(page, f"{BULK} === '20 of 20 checked'", 60)
     assert 429 in answered
     assert answered.count(200) == 20
     assert page.locator("#bulk .message").is_hidden()
@@ -376,7 +414,7 @@ def test_a_folder_that_asks_too_often_waits_and_leaves_nothing_out(
 def test_the_server_finds_them_and_without_it_the_browser_stands_in(
     opened: Open, animeface_address: str, drawn: Path
 ) -> None:
-    wanted = detector_named("animeface").detect(np.asarray(decode(drawn.read_bytes()).pixels))
+    wanted = build_detector("animeface").detect(np.asarray(decode(drawn.read_bytes()).pixels))
     page = opened(at=animeface_address)
     page.set_input_files("#files", [str(drawn)])
     assert until(page, f"{BOXES}.length") == 2
@@ -393,7 +431,7 @@ def test_the_server_finds_them_and_without_it_the_browser_stands_in(
     ):
         assert overlap(face, Box(*box)) > 0.4
     page.context.set_offline(False)
-    page.click("text=Let the server look")
+    page.click("text=Detect on the server")
     until(page, f"{SAID} === 'faces found by the server'")
     assert sorted(page.evaluate(PLACES)) == sorted(list(face.box) for face in wanted)
 
@@ -492,7 +530,7 @@ def test_the_model_is_described_and_a_picture_asked_to_be_removed(
         page.click("#removal-told a")
     page.set_input_files("#files", [str(drawn)])
     until(page, f"{BOXES}.length")
-    page.locator("text=Report this picture").click()
+    page.locator("text=Report this image").click()
     assert page.input_value("#report-kind") == "removal"
     assert page.locator("#report-class").is_hidden()
     assert findings(axe, page) == []

@@ -21,7 +21,7 @@ def _used() -> set[str]:
     for path in [*PAGE.glob("*.html"), *(PAGE / "js").glob("*.js")]:
         text = path.read_text(encoding="utf-8")
         found |= set(re.findall(r'data-words="([^"]+)"', text))
-        found |= set(re.findall(r'words\(\s*"([^"]+)"', text))
+        found |= set(re.findall(r'(?:words|translated)\(\s*"([^"]+)"', text))
     return found
 
 

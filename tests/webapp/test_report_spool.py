@@ -20,9 +20,9 @@ from curation.web_reports import read_report_image, refuse_reports
 from gleanset import Dataset
 from gleanset.db.reports import REFUSED, Reports
 from gleanset.images.decode import decode
-from pipeline.maintenance.gc import collect
+from pipeline.maintenance.gc import collect_garbage
 from pipeline.status import status
-from webapp.visitors import bare_picture
+from webapp.report_checks import strip_image
 
 KEEP = """
 import io, sys
@@ -39,7 +39,7 @@ for number in range(int(sys.argv[2]), 100_000):
     Image.new("RGB", (9, 9), number).save(file := io.BytesIO(), "PNG")
     sha256 = sha256_of(file.getvalue())
     claim = Claim(sha256, "PNG", Box(0, 0, 9, 9), "mei", "a-run")
-    assert spool.keep(KeptReport(claim, file.getvalue(), sha256))
+    assert spool.add(KeptReport(claim, file.getvalue(), sha256))
     print(sha256, flush=True)
 """
 
@@ -103,7 +103,7 @@ def test_a_picture_alone_shows_the_same_and_no_more(kind: str) -> None:
     buffer = io.BytesIO()
     Image.effect_noise((60, 40), 80).convert("RGB").save(buffer, kind)
     sent = buffer.getvalue()
-    alone = bare_picture(sent + b"junk" * 5000, 10_000)
+    alone = strip_image(sent + b"junk" * 5000, 10_000)
     assert b"junk" not in alone.data
     assert (alone.width, alone.height) == (60, 40)
     assert (alone.data == sent) == (kind in ("JPEG", "PNG"))
@@ -119,7 +119,7 @@ def test_what_hides_within_a_picture_is_not_kept_either() -> None:
         jpeg[:2] + segment * 5 + jpeg[2:],
         png[:33] + size + chunk + crc + png[33:],
     ):
-        alone = bare_picture(parcel, 10_000)
+        alone = strip_image(parcel, 10_000)
         assert len(alone.data) < 20_000
         assert decode(alone.data).pixels.size == decode(parcel).pixels.size
 
@@ -133,7 +133,7 @@ def test_all_reports_take_so_many_bytes(serve: Serve, dataset: Dataset) -> None:
     assert (answer.status_code, answer.json()["reason"]) == (503, "full")
     first, *others = Reports(dataset.db).iterate()
     refuse_reports(dataset, [first.id])
-    collect(dataset, 0.0, simulate=False)
+    collect_garbage(dataset, 0.0, simulate=False)
     assert report(client, data=pictures[3], claimed="mei").status_code == 200
     assert {path.read_bytes() for path in kept_files(dataset)} == set(pictures[1:])
     assert read_report_image(dataset, others[-1]) == pictures[2]

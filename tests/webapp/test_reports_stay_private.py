@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from drawn_dataset import put_whole
 from model_of_colours import write_model
@@ -13,12 +15,17 @@ from PIL import Image
 from tools_for_tests import run_cli
 from web_requests import Serve, picture_of
 
+from baseline.evaluation.report.page import write_report as write_run_report
 from curation.web_reports import accept_reports, open_report_store
 from gleanset import Box, Dataset, Origin
+from gleanset.db.faces import Tracks
 from gleanset.db.journal import Choice
 from gleanset.db.reports import Claim, Reports
+from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.errors import InputUnusable
 from gleanset.files.store import sha256_of
+from gleanset.images.decode import decode
+from gleanset.records import FaceTrack
 from gleanset.settings import WebSettings
 from gleanset.work.progress import Progress
 from labeler.export.formats import FORMATS
@@ -26,6 +33,7 @@ from labeler.export.job import export, simulate_export
 from labeler.export.options import ExportOptions
 from labeler.gallery.request import GalleryRequest
 from labeler.gallery.writing import write_gallery
+from pipeline.episodes.timeline import write_timelines
 from pipeline.report.page import write_report
 from webapp.npm_parts import are_current
 
@@ -108,6 +116,58 @@ def test_the_page(serve: Serve, mixed: Dataset) -> None:
     assert SENT_KEY not in client.get("/api/v1/card").text
 
 
+def colors_in(page: str) -> set[str]:
+    """The colors of the images in a page, as names of their strongest channel."""
+    images = re.findall(r"data:image/\w+;base64,([A-Za-z0-9+/=]+)", page)
+    means = [
+        np.asarray(decode(base64.b64decode(image)).pixels).mean(axis=(0, 1)) for image in images
+    ]
+    return {("red", "green", "blue")[int(mean.argmax())] for mean in means}
+
+
+def test_report_of_a_run(mixed: Dataset) -> None:
+    """An image of a report is neither among the mistakes nor among the label issues."""
+    run = mixed.runs.start("20261120-101500-simple", "baseline", {"preset": "simple"})
+    samples = [sample for sample in mixed.samples.iterate() if sample.split == "test"]
+    slips = [
+        {"key": sample.key, "true": sample.label, "predicted": "red", "confidence": 0.9}
+        for sample in samples
+    ]
+    assert {sample.image == SENT_KEY for sample in samples} == {True, False}
+    issues = [LabelIssue(one.key, one.label or "", "red", 0.9, 0.8, run.id) for one in samples]
+    assert LabelIssues(mixed.db).replace(issues) == len(samples)
+    figures = {
+        "count": len(slips),
+        "accuracy": 0.5,
+        "log_loss": 0.5,
+        "macro_f1": 0.5,
+        "classes": [],
+        "confusion": [],
+        "mistakes": slips,
+        "commonest_class": 0.4,
+        "intervals": {"accuracy": [0.1, 0.9]},
+    }
+    metrics = {"classes": [], "settings": {}, "data": {}, "train": figures, "test": figures}
+    (mixed.runs_folder / run.id).mkdir(parents=True, exist_ok=True)
+    (mixed.runs_folder / run.id / "metrics.json").write_text(json.dumps(metrics))
+    page = write_run_report(mixed, run.id).read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg") == 2, "as a mistake, and as a label issue"
+    assert colors_in(page) == {"blue"}
+
+
+def test_timeline(mixed: Dataset, tmp_path: Path) -> None:
+    """Also where a reported image is a frame of a video that is known."""
+    for sample in list(mixed.samples.iterate()):
+        frame = Origin("video", sample.key, video="f" * 64, time=1.0, scene="s")
+        frames = 5 if sample.image == SENT_KEY else 9
+        track = FaceTrack(f"t-{sample.key[:8]}", 1.0, 2.0, frames)
+        with mixed.db.transaction():
+            Tracks(mixed.db).add(track, frame, sample.key)
+    assert write_timelines(mixed, tmp_path)["people"] == 3
+    page = (tmp_path / "timeline.html").read_text(encoding="utf-8")
+    assert colors_in(page) == {"red", "blue"}
+
+
 @pytest.mark.skipif(not are_current(), reason="needs the page's parts: webapp/npm_parts.py")
 def test_the_page_as_static_files(mixed: Dataset, tmp_path: Path) -> None:
     with (mixed.root / "dataset.toml").open("a", encoding="utf-8") as file:
@@ -116,8 +176,10 @@ def test_the_page_as_static_files(mixed: Dataset, tmp_path: Path) -> None:
     done = run_cli("webapp.cli", "export", tmp_path / "page", model, "-d", mixed.root)
     assert done.code == 0, done.stderr
     portraits = (tmp_path / "page" / "api" / "v1" / "portraits").read_text(encoding="utf-8")
-    assert '"blue"' in portraits
-    assert '"green"' not in portraits
+    assert sorted(json.loads(portraits)["faces"]) == ["blue", "red"]
+    assert colors_in(json.loads(portraits)["example"]) == {"blue"}
+    assert colors_in(portraits) == {"red", "blue"}
+    assert files_with(tmp_path / "page", SENT) == []
 
 
 def test_an_image_that_was_also_found_elsewhere_is_exported(mixed: Dataset, tmp_path: Path) -> None:

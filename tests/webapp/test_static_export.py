@@ -42,7 +42,7 @@ def test_files_of_a_plain_host_answer_also_without_a_network(
     page = opened(390, 844, at=host)
     until(page, KEPT)
     until(page, CARD_KEPT)
-    assert page.inner_text("#promise") == "Your picture stays on this device."
+    assert page.inner_text("#promise") == "Your image stays on this device."
     assert page.locator("#where-choice, #for-programs").locator("visible=true").count() == 0
     page.context.set_offline(True)
     page.reload()
@@ -52,7 +52,7 @@ def test_files_of_a_plain_host_answer_also_without_a_network(
     until(page, f"{ANSWERS} === 2")
     assert page.locator("text=Wrong result?").locator("visible=true").count() == 0
     card_of(page)
-    until(page, "document.querySelector('#removal-told').textContent.includes('no pictures')")
+    until(page, "document.querySelector('#removal-told').textContent.includes('no images')")
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:

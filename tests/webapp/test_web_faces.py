@@ -18,7 +18,7 @@ from gleanset import Dataset
 from gleanset.db.faces import CropMethod
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face, overlap
-from webapp.box_styles import BOX_STYLES, faces_by_both, finder_for
+from webapp.box_styles import BOX_STYLES, detect_with_both, finder_for
 from webapp.loaded_model import load_model
 from webapp.settings import ServeSettings
 
@@ -57,7 +57,7 @@ class Sees:
 
 def test_both_finders_look_and_a_face_counts_once(drawn: Path) -> None:
     pixels = np.asarray(decode(drawn.read_bytes()).pixels)
-    second, first = sorted(faces_by_both(Sees(), pixels), key=lambda face: face.score)
+    second, first = sorted(detect_with_both(Sees(), pixels), key=lambda face: face.score)
     assert {face.detector for face in (first, second)} == {"drawnface"}
     assert 1 >= first.score >= second.score >= 0.5
     drawn_as = BOX_STYLES["animeface"]
@@ -65,18 +65,18 @@ def test_both_finders_look_and_a_face_counts_once(drawn: Path) -> None:
     assert first.box.height == pytest.approx(drawn_as.height * seen.box.height, abs=1)
     # Its own detector's box stands; what it alone sees stays, if by less.
     own, corner = Box(*first.box)._replace(x=first.box.x + 4), Box(0, 0, 50, 50)
-    found = faces_by_both(Sees(own, corner), pixels)
+    found = detect_with_both(Sees(own, corner), pixels)
     assert [face.box for face in found] == sorted([own, second.box, corner])
     scores = {face.box: face.score for face in found}
     assert scores[own] > first.score > scores[corner] > 0.5
     # What the browser's alone sees within a face of the model's detector is an eye of it.
-    assert [face.box for face in faces_by_both(Sees(Box(0, 0, 720, 400)), pixels)] == [
+    assert [face.box for face in detect_with_both(Sees(Box(0, 0, 720, 400)), pixels)] == [
         Box(0, 0, 720, 400)
     ]
     # A picture that comes without boxes is judged by the same.
     read = ReadParts(16, DetectorSpec("drawnface"))
     parts = read.parts(
-        decode(drawn.read_bytes()).pixels, lambda _, seen: faces_by_both(Sees(own), seen)
+        decode(drawn.read_bytes()).pixels, lambda _, seen: detect_with_both(Sees(own), seen)
     )
     assert [part.box for part in parts] == sorted([own, second.box])
 
@@ -98,7 +98,7 @@ def test_a_model_of_a_detector_that_is_gone_is_served_by_another(tmp_path: Path)
     file = write_model(tmp_path / "old.onnx", crops=(CropMethod("ensemble", "", "", 10),))
     refused = run_here("webapp.cli", "serve", file, "--port", "0", "-d", tmp_path)
     assert (refused.code, refused.stdout) == (2, "")
-    assert "no detector ensemble any more" in refused.stderr
+    assert "detector removed: ensemble" in refused.stderr
     assert "--detector drawnface" in refused.stderr
     loaded = load_model(ServeSettings(str(file), detector="drawnface"))
     assert loaded.model.cropping.read.detector == DetectorSpec.of("drawnface")

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from web_requests import Serve, picture_of
 
 from gleanset.errors import InputUnusable
-from webapp.serving import checked_facts
+from webapp.serving import load_facts
 from webapp.settings import ServeSettings
 
 PREDICT = "/api/v1/predict"
@@ -141,7 +141,7 @@ def test_names_are_shown_and_nothing_else(client: TestClient, dataset: Any) -> N
 def test_a_model_that_does_not_fit_its_labels_is_refused(tmp_path: Path) -> None:
     other = write_model(tmp_path / "others.onnx", ("a", "b", "c", "d"))
     with pytest.raises(InputUnusable, match="it tells 3 classes, and has 4 labels"):
-        checked_facts(ServeSettings(str(other)))
+        load_facts(ServeSettings(str(other)))
 
 
 def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
     folder.mkdir()
     settings = ServeSettings(str(write_model(folder / "colours.onnx")))
     assert ServeSettings.from_text(settings.to_text()) == settings
-    facts = checked_facts(settings)
+    facts = load_facts(settings)
     assert (facts.run, list(facts.page["classes"])) == ("colours", list(CLASSES))
 
 

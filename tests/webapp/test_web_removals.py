@@ -118,7 +118,7 @@ def test_a_removal_is_not_accepted_as_an_answer_but_can_be_refused(
     refused = run_here(*reports, "accept", str(one.id), "-d", dataset.root)
     assert (refused.code, f"gleanset forget --report {one.id}" in refused.stderr) == (2, True)
     told = run_here(*reports, "accept", "all", "-d", dataset.root)
-    assert "1 ask for a removal" in told.stderr
+    assert "1 removal requests stay pending" in told.stderr
     run_here(*reports, "refuse", "all", "-d", dataset.root)
     assert removals(dataset) == [one], "`all` leaves it"
     assert run_here(*reports, "refuse", str(one.id), "-d", dataset.root, "--json").json == {

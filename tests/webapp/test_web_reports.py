@@ -18,7 +18,7 @@ from gleanset import Dataset
 from gleanset.db.journal import PAGE_USER, get_unseen_labels
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
 from gleanset.errors import UsageError
-from pipeline.maintenance.gc import collect
+from pipeline.maintenance.gc import collect_garbage
 
 RED = picture_of("red")
 
@@ -102,7 +102,7 @@ def test_gc_takes_no_report_that_is_being_taken_in(client: TestClient, dataset: 
 
 def collect_old_files(root: Path) -> None:
     with Dataset.open(root) as dataset:
-        collect(dataset, 0.0, simulate=False)
+        collect_garbage(dataset, 0.0, simulate=False)
 
 
 def test_undone_it_waits_again_and_can_be_accepted_again(

@@ -136,5 +136,5 @@ def test_every_hostile_file_is_answered_and_writes_nothing(
 def test_an_address_that_is_taken_is_told(settings: ServeSettings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         host, port = taken.getsockname()
-        with pytest.raises(InputUnusable, match=f"cannot serve at {host}:{port}"):
+        with pytest.raises(InputUnusable, match=f"cannot listen on {host}:{port}"):
             run_server(settings, facts_of(settings), ListenAddress(host, port), lambda _: None)

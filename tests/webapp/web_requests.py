@@ -45,7 +45,7 @@ def settings_of(model: Path, root: Path, **changes: Any) -> ServeSettings:
 
 def facts_of(settings: ServeSettings) -> ServedFacts:
     """What a server knows of its model, without a process of its own."""
-    return served_facts(load_model(settings), [None], settings)[0]
+    return served_facts(load_model(settings), None, settings)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ const purposes = () => ({
   predict: words("Says who or what is in one picture or many; faces that you name by boxes, or that the server finds."),
   faces: words("Says where the server sees faces."),
   jpeg: words("Turns a picture that browsers do not show, such as HEIC or TIFF, into a JPEG."),
-  reports: words("Takes a report that an answer is wrong or a picture should be removed, until a person has looked at it."),
+  reports: words("Accepts reports of wrong answers and removal requests, which a person reviews."),
   classes: words("The classes, and how pictures are cut before they are judged."),
   card: words("What is known of the model; null is not known."),
   portraits: words("A face of each class and a picture to try, where whoever runs the page shows them."),
@@ -43,7 +43,7 @@ function address(path, method, operation) {
 const schemaOf = (operation) => operation.requestBody?.content[FORM]?.schema;
 
 speak();
-document.title = words("For programs");
+document.title = words("API");
 byId("example").textContent = curl("predict");
 byId("example-answer").textContent = JSON.stringify({
   run: "…", pictures: [{

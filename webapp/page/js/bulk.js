@@ -6,6 +6,13 @@ import { words } from "./words.js";
 
 const SIDE = 160;
 let ending = new AbortController();
+let showCounts = () => {};
+
+/** Attributes of an element whose text follows the language of the page. */
+const translated = (text) => ({ text: words(text), "data-words": text });
+
+/** Show the counts of the folder in the present language. */
+export const translateFolder = () => showCounts();
 
 /**
  * Go through files. `open(file)` gives a picture and `judge(picture, signal)` its parts; both null where it cannot be read. They
@@ -25,14 +32,14 @@ export async function checkFolder(files, classes, sure, open, judge) {
     ...classes.map((name) => new Option(name, name)));
   const list = element("ul", { class: "bulk-list" });
   const counted = element("p", { role: "status" });
-  const stop = element("button", { type: "button", text: words("Stop"), onclick: () => ending.abort() });
-  const on = element("button", { type: "button", text: words("Go on"), hidden: true, onclick: () => goOn() });
-  const save = element("button", { type: "button", class: "primary", text: words("Save the list"), onclick: () => saveList(found) });
-  const close = element("button", { type: "button", text: words("Close"), onclick: () => { ending.abort(); place.hidden = true; rescueFocus(byId("folder"), byId("more")); } });
+  const stop = element("button", { type: "button", ...translated("Stop"), onclick: () => ending.abort() });
+  const on = element("button", { type: "button", ...translated("Resume"), hidden: true, onclick: () => goOn() });
+  const save = element("button", { type: "button", class: "primary", ...translated("Save the list"), onclick: () => saveList(found) });
+  const close = element("button", { type: "button", ...translated("Close"), onclick: () => { ending.abort(); place.hidden = true; rescueFocus(byId("folder"), byId("more")); } });
   place.replaceChildren(
-    element("h2", { id: "bulk-title", text: words("Check a whole folder") }), state, trouble,
-    element("p", { class: "small", text: words("Tick what is right; sure ones are ticked. Nothing is deleted.") }),
-    element("label", {}, words("Pictures of"), wanted), counted, list,
+    element("h2", { id: "bulk-title", ...translated("Check a folder") }), state, trouble,
+    element("p", { class: "small", ...translated("Tick the correct ones; confident ones are already ticked. Nothing is deleted.") }),
+    element("label", {}, element("span", translated("Images of")), wanted), counted, list,
     element("div", { class: "buttons" }, save, stop, on, close));
   place.hidden = false;
   place.scrollIntoView({ block: "start" });
@@ -68,7 +75,7 @@ export async function checkFolder(files, classes, sure, open, judge) {
   }
 
   function tell() {
-    state.textContent = words("{done} of {count} looked at", { done, count: pictures.length })
+    state.textContent = words("{done} of {count} checked", { done, count: pictures.length })
       + (unreadable ? ` · ${words("{count} cannot be read", { count: unreadable })}` : "");
   }
 
@@ -110,6 +117,7 @@ export async function checkFolder(files, classes, sure, open, judge) {
     count();
   }
 
+  showCounts = () => { tell(); count(); };
   count();
   await goOn();
 }

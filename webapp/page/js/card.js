@@ -20,83 +20,83 @@ function table(heads, rows) {
 function knows(card) {
   const told = card.description ? [paragraph(card.description)] : [];
   told.push(paragraph(card.date ? words("Run {run}, trained on {date}.", card) : words("Run {run}.", card)));
-  told.push(paragraph(card.detector === "whole" ? words("It judges pictures as a whole.") : words("It judges the faces in a picture.")));
+  told.push(paragraph(card.detector === "whole" ? words("It classifies whole images.") : words("It classifies the faces in an image.")));
   const splits = ["train", "val", "test"].filter((split) => card.classes.some((one) => one[split] !== null));
-  const heads = { train: words("learnt from"), val: words("watched by"), test: words("judged by") };
+  const heads = { train: words("training"), val: words("validation"), test: words("test") };
   told.push(table([words("Class"), ...splits.map((split) => heads[split])],
     card.classes.map((one) => [one.name, ...splits.map((split) => one[split] ?? "–")])));
-  if (splits.length) told.push(paragraph(words("Numbers of pictures, as the run itself recorded them.")));
-  else told.push(paragraph(words("How many pictures of each it learnt from is not known here: this is an exported file.")));
+  if (splits.length) told.push(paragraph(words("Numbers of images, as recorded by the run.")));
+  else told.push(paragraph(words("The numbers of training images are unknown: this is an exported file.")));
   return told;
 }
 
 /** What it does with pictures of no class of its own, and what that costs. */
 function strange({ tells_strangers: tells, strangers, detector }) {
-  if (!tells) return [paragraph(words("It cannot tell strangers: whatever it is shown gets one of its names."))];
-  const told = [paragraph(words("What is unlike all that it learnt from is “unknown”."))];
+  if (!tells) return [paragraph(words("This model cannot answer “unknown”: every image gets one of its classes."))];
+  const told = [paragraph(words("Images unlike the training images are “unknown”."))];
   if (strangers) {
-    told.push(paragraph(words("Of pictures of these classes at most {share} are unknown by that, on average: chosen by {pictures} pictures that were not learnt from, of {moments} moments.",
+    told.push(paragraph(words("On average at most {share} of the images of these classes become “unknown” (threshold chosen on {pictures} held-out images, {moments} groups).",
       { share: percent(strangers.on_average), pictures: strangers.count, moments: strangers.moments })));
     if (!["whole", "drawnface"].includes(detector)) {
-      told.push(paragraph(words("That holds for faces that {detector} finds: of those that only drawnface finds more are unknown.", { detector })));
+      told.push(paragraph(words("This applies to faces found by {detector}; faces found only by drawnface are “unknown” more often.", { detector })));
     }
   }
   if (strangers?.strangers) {
-    told.push(paragraph(words("Of {rejected} pictures of anything else, {named} get one of its names by mistake.",
+    told.push(paragraph(words("Of {rejected} images of other things, {named} wrongly get a class.",
       { rejected: strangers.strangers, named: percent(1 - strangers.strangers_unknown / strangers.strangers) })));
   } else if (strangers) {
-    told.push(paragraph(words("How many pictures of anything else get one of its names was not measured: nothing was rejected in its dataset.")));
+    told.push(paragraph(words("How many images of other things wrongly get a class was not measured: the dataset has no rejected images.")));
   }
   return told;
 }
 
 function measured(card) {
   const { measured: found, date, own_threshold: own, unknown_below: below } = card;
-  if (!found) return [paragraph(words("Not known here: this is an exported file, or its run was not judged.")), ...strange(card)];
+  if (!found) return [paragraph(words("Unknown: this is an exported file, or the run was not evaluated.")), ...strange(card)];
   const [low, high] = (found.interval ?? [null, null]).map(figure);
-  const told = [paragraph(words("{accuracy} of {pictures} pictures right.", { ...found, accuracy: figure(found.accuracy) }))];
+  const told = [paragraph(words("Accuracy: {accuracy} of {pictures} images.", { ...found, accuracy: figure(found.accuracy) }))];
   if (found.unknown) {
-    told.push(paragraph(words("{unknown} were answered “unknown”, which counts as not right; without that rule {before} are right.",
+    told.push(paragraph(words("{unknown} were “unknown”, which counts as wrong; without this rule the accuracy is {before}.",
       { unknown: figure(found.unknown), before: figure(found.accuracy_before_unknown) })));
   }
   if (found.interval) {
-    told.push(paragraph(words("With other pictures of the same kind probably {low} to {high} (95 % interval).", { low, high })));
+    told.push(paragraph(words("95 % confidence interval: {low} to {high}.", { low, high })));
   }
   if (found.moments !== null) {
-    told.push(paragraph(words("Counted in {moments} moments: pictures of one scene or post count as one.", found)));
+    told.push(paragraph(words("Counted by {moments} groups: images of one scene or post count as one.", found)));
   }
-  if (found.few) told.push(paragraph(words("So few moments give only a rough guess.")));
+  if (found.few) told.push(paragraph(words("With so few groups, this is only a rough estimate.")));
   if (found.split === "test" && found.clear_of_copies) {
-    told.push(paragraph(words("It had learnt from none of these pictures, nor from a near copy that was found.")));
+    told.push(paragraph(words("None of these images, nor a known near-duplicate, was used for training.")));
   } else if (found.split === "test") {
-    told.push(paragraph(words("Near copies of these pictures may be among those it learnt from.")));
-  } else told.push(paragraph(words("No others were there than those that its training was watched by: the figures are too good.")));
-  told.push(paragraph(words("Always naming the commonest class gets {share}.", { share: figure(found.commonest_class) })));
+    told.push(paragraph(words("The training images may include near-duplicates of these images.")));
+  } else told.push(paragraph(words("Only validation images were available, so the figures are too high.")));
+  told.push(paragraph(words("Majority-class baseline: {share}.", { share: figure(found.commonest_class) })));
   told.push(...strange(card));
-  if (date) told.push(paragraph(words("Measured on {date}.", { date })));
-  if (own) told.push(paragraph(words("This page says “unknown” below {share}: a threshold of its own, with which nothing was measured.", { share: figure(below) })));
-  told.push(table([words("Class"), words("right when named"), words("found of its pictures"), words("pictures")],
+  if (date) told.push(paragraph(words("Evaluated on {date}.", { date })));
+  if (own) told.push(paragraph(words("This page answers “unknown” below {share}, its own threshold, which was not evaluated.", { share: figure(below) })));
+  told.push(table([words("Class"), words("precision"), words("recall"), words("images")],
     found.classes.map((one) => [one.name, figure(one.precision), figure(one.recall), one.pictures])));
   return told;
 }
 
 function sources({ learnt_from: from }) {
-  if (!from) return [paragraph(words("Not known here: there is no dataset beside this model."))];
-  const told = [paragraph(words("It learnt from {images} pictures. One that was found in two places counts in both.", from))];
-  told.push(table([words("Source"), words("pictures")], Object.entries(from.sources)));
+  if (!from) return [paragraph(words("Unknown: this model has no dataset here."))];
+  const told = [paragraph(words("Trained on {images} images. An image found in two places counts in both.", from))];
+  told.push(table([words("Source"), words("images")], Object.entries(from.sources)));
   const licences = Object.entries(from.licences);
   if (from.unlicensed) licences.push([words("unknown"), from.unlicensed]);
-  told.push(table([words("Licence"), words("pictures")], licences));
-  if (from.made_by_model) told.push(paragraph(words("{made_by_model} are said by their source to be made by a model.", from)));
-  if (from.gone) told.push(paragraph(words("{gone} more that it learnt from are not in the dataset any longer.", from)));
+  told.push(table([words("Licence"), words("images")], licences));
+  if (from.made_by_model) told.push(paragraph(words("{made_by_model} are AI-generated according to their source.", from)));
+  if (from.gone) told.push(paragraph(words("{gone} more training images are no longer in the dataset.", from)));
   return told;
 }
 
 function removal(card) {
   const told = card.takes_requests
-    ? [element("p", {}, element("a", { href: "./", text: words("Open the picture on the page and choose “Report this picture”.") })),
-      paragraph(words("A person looks at it. The picture then leaves the dataset for good, and the next training does without it; this model stays as it is until then."))]
-    : [paragraph(words("This server has no pictures: ask whoever runs it."))];
+    ? [element("p", {}, element("a", { href: "./", text: words("Open the image on the page and choose “Report this image”.") })),
+      paragraph(words("A person reviews the request. The image is then removed from the dataset for good and not used for the next training; this model stays unchanged until then."))]
+    : [paragraph(words("This server has no images: ask its operator."))];
   if (card.contact) told.push(paragraph(words("Contact: {contact}", card)));
   return told;
 }

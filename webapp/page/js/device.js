@@ -67,7 +67,7 @@ async function network(cache, card, said) {
   said(card);
   const answer = await asked(place(card));
   const bytes = await bytesOf(answer.clone());
-  if (await hashOf(bytes) !== card.sha256) throw new Error(words("The server gives another model than it names. Try again."));
+  if (await hashOf(bytes) !== card.sha256) throw new Error(words("The downloaded model is not the announced one. Try again."));
   await cache.put(place(card), answer);
   return bytes;
 }

@@ -40,6 +40,6 @@ function breakable(name) {
 /** Say where a picture goes, as things stand. */
 export function showPromise(onDevice) {
   say(byId("promise"), onDevice
-    ? words("Your picture stays on this device.")
-    : words("Your picture goes to the server, is answered, and is not kept."));
+    ? words("Your image stays on this device.")
+    : words("Your image is sent to the server and not stored."));
 }

@@ -45,7 +45,7 @@ export function showHistory() {
     const name = answer ?? words("unknown");
     return element("li", {},
       element("img", { src: image, alt: "" }), element("bdi", { text: name }),
-      element("button", { type: "button", class: "small", text: words("Forget it"), "aria-label": `${words("Forget it")}: ${name}`, onclick: () => forget(number) }));
+      element("button", { type: "button", class: "small", text: words("Delete"), "aria-label": `${words("Delete")}: ${name}`, onclick: () => forget(number) }));
   }));
 }
 

@@ -57,7 +57,7 @@ function transferred(data, to) {
   else if (ADDRESS.test(data.getData("text/uri-list") || data.getData("text/plain"))) to.refuse(notFetched());
 }
 
-const notFetched = () => words("Pictures are not fetched from web addresses: save the picture, then choose it here or drop the file.");
+const notFetched = () => words("Web addresses are not supported: save the image, then choose it here or drop the file.");
 
 /** Take what another app shared: pictures wait in the cache of the service worker. */
 export async function takeShared(to) {

@@ -1,6 +1,6 @@
 // The page: pictures come in, faces are found where it judges faces, one button asks who or what they are.
 
-import { checkFolder } from "./bulk.js";
+import { checkFolder, translateFolder } from "./bulk.js";
 import { classify, isKept, loadModel } from "./device.js";
 import { byId, rescueFocus, say } from "./dom.js";
 import { askServer, keepFinder, lookForFaces, prepareFinder } from "./finder.js";
@@ -53,7 +53,7 @@ async function take(files) {
   }
   const rest = unread.length - NAMED;
   const name = unread.slice(0, NAMED).join(", ") + (rest > 0 ? `, … (+${rest})` : "");
-  if (unread.length) say(byId("message"), words("{name} cannot be read as a picture", { name }));
+  if (unread.length) say(byId("message"), words("{name} cannot be read as an image", { name }));
 }
 
 /** The picture in a file. What the browser does not show is sent to the server, where pictures may be sent. */
@@ -197,8 +197,8 @@ function finish(picture, told, sent) {
 }
 
 const ready = () => loadModel(({ run, bytes }, error) => (error
-  ? say(byId("message"), words("The newest model could not be fetched: {run} answers, which was kept here.", { run }))
-  : tell(words("fetching the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) }))));
+  ? say(byId("message"), words("The latest model could not be downloaded; using {run}, which is stored here.", { run }))
+  : tell(words("downloading the model, {mb} MB …", { mb: (bytes / 1e6).toFixed(1) }))));
 
 async function folder(files) {
   const openOrNull = (file) => open(file).catch((error) => {
@@ -275,6 +275,7 @@ function translate(language) {
   for (const picture of page.pictures) page.cards.get(picture).card.replaceWith(cardOf(picture));
   refreshSubmit();
   showHistory();
+  translateFolder();
   watchServer();
 }
 

@@ -47,12 +47,12 @@ function draw() {
 const ofStatus = ({ status, class: name }) => (status === "accepted" ? words("Accepted as {name}", { name }) : words("Refused"));
 
 function tell() {
-  byId("waiting").textContent = words("Waiting: {count}", { count: page.waiting });
+  byId("waiting").textContent = words("Pending: {count}", { count: page.waiting });
   byId("waiting").setAttribute("aria-pressed", !settled);
   byId("settled").setAttribute("aria-pressed", settled);
-  say(byId("spooled"), page.spooled ? words("{count} more come when another program has done writing.", { count: page.spooled }) : "");
-  say(byId("none"), page.reports.length ? "" : settled ? words("Nothing was decided yet.") : words("No reports wait."));
-  document.title = words("Reports of visitors");
+  say(byId("spooled"), page.spooled ? words("{count} more will appear when another program has finished writing.", { count: page.spooled }) : "");
+  say(byId("none"), page.reports.length ? "" : settled ? words("No decisions yet.") : words("No pending reports."));
+  document.title = words("User reports");
   tellOfAll();
 }
 
@@ -63,16 +63,16 @@ const clear = () => [...cards.values()].filter(({ seen, broken, became, report }
 function tellOfAll() {
   byId("all-bar").hidden = settled || !cards.size;
   byId("accept-all").hidden = !clear().length;
-  byId("accept-all").textContent = words("Accept what you have seen: {count}", { count: clear().length });
+  byId("accept-all").textContent = words("Accept all you have seen: {count}", { count: clear().length });
 }
 
 function fill(state) {
   const { report, card, became } = state;
-  const face = element("img", { src: `${FACES}/${report.id}/face`, alt: words("The face of the report"), onerror: () => broken(state) });
+  const face = element("img", { src: `${FACES}/${report.id}/face`, alt: words("Reported face"), onerror: () => broken(state) });
   const when = new Date(report.at).toLocaleString(currentLanguage(), { dateStyle: "medium", timeStyle: "short" });
   card.classList.toggle("settled", Boolean(became));
   card.replaceChildren(
-    element("button", { type: "button", class: "look", "aria-label": words("Show the whole picture"), onclick: () => look(report) }, face),
+    element("button", { type: "button", class: "look", "aria-label": words("Show the whole image"), onclick: () => look(report) }, face),
     element("div", {},
       ...(isRemoval(report) ? [element("h2", { text: words("Removal") })] : [
         element("h2", {}, element("bdi", { text: report.claimed }), "?"),
@@ -85,9 +85,9 @@ function fill(state) {
 }
 
 function ofModel({ answer, confidence }) {
-  if (confidence === null) return [words("The model saw no face.")];
-  if (answer === null) return [words("The model did not know.")];
-  const [before, after] = words("The model said {name}, {percent}.", { name: "\0", percent: percent(confidence).replace(" ", "\u00a0") }).split("\0");
+  if (confidence === null) return [words("The model found no face.")];
+  if (answer === null) return [words("The model answered “unknown”.")];
+  const [before, after] = words("The model answered {name}, {percent}.", { name: "\0", percent: percent(confidence).replace(" ", "\u00a0") }).split("\0");
   return [before, element("bdi", { text: answer }), after];
 }
 
@@ -95,7 +95,7 @@ function ofModel({ answer, confidence }) {
 function compared({ claimed, answer }) {
   return [...new Set([claimed, answer].filter(Boolean))].map((name) => element("figure", {},
     element("div", { class: "faces" }, ...(page.known[name] ?? []).map((src) => element("img", { src, alt: "" }))),
-    element("figcaption", {}, element("bdi", { text: name }), page.known[name]?.length ? "" : words(": no face of it yet"))));
+    element("figcaption", {}, element("bdi", { text: name }), page.known[name]?.length ? "" : words(": no face yet"))));
 }
 
 const isRemoval = ({ kind }) => kind === "removal";
@@ -105,7 +105,7 @@ function copies({ id, sha256, copies: found }) {
   const exact = found.filter(({ bits }) => bits === 0);
   const also = exact.filter((one) => one.sha256 !== sha256).map((one) => ` --image ${one.sha256.slice(0, 12)}`).join("");
   return element("div", { class: "wide removal" },
-    element("p", { text: !found.length ? words("No image of the dataset looks like it.")
+    element("p", { text: !found.length ? words("No similar image in the dataset.")
       : exact.length ? words("The dataset has this image.") : words("Similar images in the dataset: {count}", { count: found.length }) }),
     element("div", { class: "compare" }, ...found.filter(({ src }) => src).map((one) => element("figure", {},
       element("div", { class: "faces" }, element("img", { src: one.src, alt: "" })),
@@ -116,7 +116,7 @@ function copies({ id, sha256, copies: found }) {
 
 function dispute({ rivals }) {
   const others = [...new Set(rivals.map(([, claimed, status]) => (status === "accepted" ? words("{name} (accepted)", { name: claimed }) : claimed)))];
-  return element("p", { class: "dispute wide", text: `⚠ ${words("Visitors disagree. Others say: {names}", { names: others.join(", ") })}` });
+  return element("p", { class: "dispute wide", text: `⚠ ${words("Users disagree. Others say: {names}", { names: others.join(", ") })}` });
 }
 
 function choices(state) {
@@ -127,7 +127,7 @@ function choices(state) {
   return [
     element("button", { type: "button", class: report.rivals.length ? null : "primary", text: accept, disabled: state.broken,
       onclick: () => decide({ accept: { [report.id]: report.rivals.length ? report.claimed : null } }, words("Accepted as {name}", { name: report.claimed })) }),
-    element("button", { type: "button", text: words("Somebody else"), disabled: state.broken, onclick: () => askWho(report) }),
+    element("button", { type: "button", text: words("Someone else"), disabled: state.broken, onclick: () => askWho(report) }),
     refuse,
   ];
 }
@@ -141,7 +141,7 @@ function outcome({ became }) {
 
 function broken(state) {
   state.broken = true;
-  state.card.querySelector(".look").replaceChildren(element("span", { text: words("The picture cannot be shown") }));
+  state.card.querySelector(".look").replaceChildren(element("span", { text: words("The image cannot be shown") }));
   const kept = state.became || isRemoval(state.report);
   for (const button of [...state.card.querySelectorAll(".buttons button")].slice(0, kept ? 0 : 2)) button.disabled = true;
   tellOfAll();
@@ -163,7 +163,7 @@ async function undo(step) {
   await carriedOut({ undo: step }, ({ reports }) => {
     page.waiting += reports.length;
     for (const id of reports) become(id, null);
-    say(byId("said"), words("Waiting again: {count}", { count: reports.length }));
+    say(byId("said"), words("Pending again: {count}", { count: reports.length }));
     cards.get(reports[0])?.card.querySelector(".buttons button")?.focus({ preventScroll: true });
     refreshRivals(reports);
   });
@@ -215,7 +215,7 @@ function look({ id, box: [x, y, width, height] }) {
   const picture = byId("whole-picture");
   const place = byId("whole-box");
   place.hidden = true;
-  picture.alt = words("The picture of the report");
+  picture.alt = words("Reported image");
   picture.src = `${FACES}/${id}/picture`;
   picture.onload = () => {
     const scale = picture.clientWidth / picture.naturalWidth;

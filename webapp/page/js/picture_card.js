@@ -25,13 +25,13 @@ export function pictureCard(picture, { boxes, server, reports }, acts) {
       editor.stage.querySelector(".box:last-child")?.focus();
     },
   });
-  const look = element("button", { type: "button", text: words("Let the server look"), onclick: () => acts.look(picture) });
-  const report = element("button", { type: "button", text: words("Report this picture"), onclick: () => acts.reported(picture, null, REMOVAL) });
+  const look = element("button", { type: "button", text: words("Detect on the server"), onclick: () => acts.look(picture) });
+  const report = element("button", { type: "button", text: words("Report this image"), onclick: () => acts.reported(picture, null, REMOVAL) });
   const heading = element("h2", { tabindex: -1 }, element("bdi", { text: picture.name }));
   const card = element("article", { class: "picture", "aria-label": picture.name },
     element("header", {},
       heading,
-      element("button", { type: "button", text: words("Remove picture"), onclick: () => acts.removed(picture) })),
+      element("button", { type: "button", text: words("Remove image"), onclick: () => acts.removed(picture) })),
     editor.stage,
     element("div", { class: "details" }, state, list, element("div", { class: "buttons" }, ...(boxes ? [add, look] : []), ...(reports ? [report] : []))));
 
@@ -61,12 +61,12 @@ function found({ looking, finder, boxes }, server) {
   if (looking) return words("looking for faces …");
   if (finder === "server") return boxes.length ? words("faces found by the server") : words("no face found: draw a box");
   if (!boxes.length) return server ? words("no face found: draw a box, or ask the server") : words("no face found: draw a box");
-  return finder === "stand-in" ? words("faces found in the browser; the server, from whose faces the model learnt, may see others") : "";
+  return finder === "stand-in" ? words("faces found in the browser; the server, whose detector found the training faces, may find others") : "";
 }
 
 function face(picture, box, number, { acts, reports, refresh }) {
   const part = box ? box.part : picture.whole;
-  const name = box ? words("Face {number}", { number: number + 1 }) : words("Whole picture");
+  const name = box ? words("Face {number}", { number: number + 1 }) : words("Whole image");
   const canvas = element("canvas", { width: FACE, height: FACE, "aria-hidden": "true" });
   paint(canvas, picture, box);
   const buttons = element("div", { class: "buttons" });
@@ -93,14 +93,14 @@ function why({ answer, unfamiliar, familiarity, predictions }) {
   const name = `\u2068${predictions[0]?.label ?? ""}\u2069`;
   const likeness = percent(Math.max(0, familiarity ?? 0));
   return unfamiliar && predictions.length
-    ? [element("p", { class: "small", text: words("Unlike the pictures that it learnt from: likeness {percent}. Of its classes {name} is nearest.", { percent: likeness, name }) })]
-    : [element("p", { class: "small", text: words("None of these classes is likely enough.") }), bars(predictions)];
+    ? [element("p", { class: "small", text: words("Unlike the training images (similarity {percent}). Nearest class: {name}.", { percent: likeness, name }) })]
+    : [element("p", { class: "small", text: words("No class is likely enough.") }), bars(predictions)];
 }
 
 /** What no answer of a model without a rule for strangers may leave unsaid. */
 function blind({ answer, tells_strangers: tells }) {
   return answer === null || tells !== false ? []
-    : [element("p", { class: "small", text: words("It cannot tell strangers: whatever it is shown gets one of its names.") })];
+    : [element("p", { class: "small", text: words("This model cannot answer “unknown”: every image gets one of its classes.") })];
 }
 
 function bars(predictions) {

@@ -35,7 +35,7 @@ function showKind() {
   byId("report-name").hidden = byId("report-class").disabled = removal;
   byId("report-what").hidden = !removal;
   byId("report-note").required = removal;
-  byId("report-why").textContent = removal ? words("Why, and how to reach you") : words("Note (if you like)");
+  byId("report-why").textContent = removal ? words("Reason, and how to contact you") : words("Note (optional)");
 }
 
 byId("report-kind").addEventListener("change", showKind);
@@ -53,7 +53,7 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
     };
     const { new: fresh } = await report(picture.blob, picture.name, told);
     dialog.close();
-    sent(fresh ? words("Thank you, it was sent.") : words("This was reported before."));
+    sent(fresh ? words("Thank you, your report was sent.") : words("This was already reported."));
   } catch (error) {
     say(byId("report-message"), error.message);
   } finally {

@@ -26,7 +26,7 @@ export async function photograph(then) {
     byId("webcam-take").hidden = false;
     byId("webcam-take").focus();
   } catch {
-    say(byId("webcam-message"), words("The camera cannot be used."));
+    say(byId("webcam-message"), words("The camera is not available."));
   }
 }
 

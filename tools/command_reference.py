@@ -1,4 +1,4 @@
-"""The reference page of all commands, made from their help: `python -m pipeline.reference FILE`."""
+"""Generator of the command reference: `python -m tools.command_reference FILE`."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ import webapp.cli
 from gleanset.cli import HELP
 
 GROUPS = (pipeline.cli, harvest.cli, facecrop.cli, labeler.cli, baseline.cli, webapp.cli)
-COMMON = ("-j,", "-q,", "--progress ", "-v,", "-h,")
-"""Options of all commands, which the introduction of the page describes."""
-FREQUENT = {
+COMMON_OPTIONS = ("-j,", "-q,", "--progress ", "-v,", "-h,")
+"""Options of all commands, described in the introduction of the page."""
+SHORTENED_OPTIONS = {
     "-d, --dataset DIR": "-d DIR",
     "-s, --simulate": "-s",
     "--on ray://HOST:PORT": "--on ray://HOST:PORT",
     "--allow-private": "--allow-private",
 }
-"""Options of many commands, which it describes as well: a command only names them."""
+"""Options of many commands, described there too; commands only list their names."""
 WIDTH = 130
 
 
-def reference(page: str) -> str:
-    """Return the page as Markdown: its own introduction, then the help of all commands."""
+def render_reference(page: str) -> str:
+    """Return the Markdown page: its existing introduction, and the help of all commands."""
     parts = [page.partition("\n## ")[0]]
     for module in GROUPS:
         group = module.commands
@@ -42,14 +42,14 @@ def reference(page: str) -> str:
 
 
 def _commands(group: click.Group, parent: click.Context | None = None) -> Iterator[str]:
-    with click.Context(group, parent, info_name=group.name, **HELP) as above:
+    with click.Context(group, parent, info_name=group.name, **HELP) as group_context:
         for name, command in sorted(group.commands.items()):
             if command.hidden:
                 continue
-            with click.Context(command, parent=above, info_name=name) as context:
+            with click.Context(command, parent=group_context, info_name=name) as context:
                 yield "\n\n".join(_sections(command, context)) + "\n"
             if isinstance(command, click.Group):
-                yield from _commands(command, above)
+                yield from _commands(command, group_context)
 
 
 def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
@@ -59,18 +59,20 @@ def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
     yield from (_wrapped(_escape(text)) for text in (command.help or "").split("\n\n"))
     records = (parameter.get_help_record(context) for parameter in command.get_params(context))
     options = [record for record in records if record and record[1] and _is_own(record[0])]
-    lines = [_option(*record) for record in options if record[0] not in FREQUENT]
-    if frequent := [f"`{FREQUENT[names]}`" for names, _ in options if names in FREQUENT]:
+    lines = [_option(*record) for record in options if record[0] not in SHORTENED_OPTIONS]
+    if frequent := [
+        f"`{SHORTENED_OPTIONS[names]}`" for names, _ in options if names in SHORTENED_OPTIONS
+    ]:
         lines.insert(0, f"- {', '.join(frequent)}")
     if lines:
         yield "\n".join(lines)
     if command.epilog:
-        what, _, example = command.epilog.partition(": ")
-        yield f"{_escape(what)}: `{example}`"
+        title, _, example = command.epilog.partition(": ")
+        yield f"{_escape(title)}: `{example}`"
 
 
 def _is_own(names: str) -> bool:
-    return not names.startswith(COMMON)
+    return not names.startswith(COMMON_OPTIONS)
 
 
 def _option(names: str, text: str) -> str:
@@ -78,9 +80,12 @@ def _option(names: str, text: str) -> str:
 
 
 def _wrapped(text: str, indent: str = "") -> str:
-    flowing = " ".join(text.split())
     return textwrap.fill(
-        flowing, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+        " ".join(text.split()),
+        WIDTH,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
@@ -90,4 +95,4 @@ def _escape(text: str) -> str:
 
 if __name__ == "__main__":
     file = Path(sys.argv[1])
-    file.write_text(reference(file.read_text(encoding="utf-8")), encoding="utf-8")
+    file.write_text(render_reference(file.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,160 @@
+"""Checks of reports from users: wrong answers, and removal requests."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import NamedTuple
+
+from baseline.use.crops import NO_FACE
+from gleanset.db.classes import normalize_class_name
+from gleanset.db.reports import REMOVAL, Claim
+from gleanset.errors import Unreadable, UsageError
+from gleanset.files.names import kept_name
+from gleanset.files.store import sha256_of
+from gleanset.images.cut import encode, within
+from gleanset.images.decode import DecodedImage, decode
+from gleanset.images.measure import measure
+from gleanset.records import Box
+from webapp.api_models import SentReport
+from webapp.computations import KeptReport, Upload
+from webapp.loaded_model import LoadedModel
+from webapp.problems import RefusedRequest
+from webapp.recognizer import predict_values
+from webapp.settings import RequestLimits, ServeSettings
+
+MAX_NOTE_LENGTH = 1000
+UNKNOWN = ("unknown", "未知", "不明")
+"""The page's words for "unknown" in its languages; none can be a class."""
+
+
+def check_report(
+    loaded: LoadedModel, request: tuple[Upload, SentReport], settings: ServeSettings
+) -> KeptReport:
+    """Return a report with the model's own prediction. Raises `RefusedRequest`."""
+    (upload, sent), limits = request, settings.limits
+    if len(sent.note) > MAX_NOTE_LENGTH:
+        raise RefusedRequest(422, "note too long", f"limit: {MAX_NOTE_LENGTH} characters")
+    if sent.kind == REMOVAL:
+        return _check_removal(loaded, upload, sent, limits)
+    claimed, answer = _class_name(sent.claimed), _prediction(loaded, upload, sent, limits)
+    image = _strip(upload, limits)
+    whole = Box(0, 0, image.width, image.height)
+    box = within(Box(*sent.box) if sent.box else whole, image.width, image.height)
+    if box is None:
+        raise RefusedRequest(422, "box outside the picture", str(sent.box))
+    sha256 = sha256_of(image.data)
+    claim = Claim(sha256, image.format, box, claimed, loaded.run, *answer, sent.note)
+    return KeptReport(claim, image.data, sha256_of(upload.data))
+
+
+def _check_removal(
+    loaded: LoadedModel, upload: Upload, sent: SentReport, limits: RequestLimits
+) -> KeptReport:
+    if not sent.note.strip():
+        raise RefusedRequest(422, "no reason", "say in `note` why the image should be removed")
+    image = _strip(upload, limits)
+    measured = measure(image.data, limits.pixels)
+    box = Box(0, 0, image.width, image.height)
+    claim = Claim(measured.sha256, image.format, box, "", loaded.run, note=sent.note)
+    removal = claim._replace(kind=REMOVAL, phash=measured.phash)
+    return KeptReport(removal, image.data, sha256_of(upload.data))
+
+
+def _strip(upload: Upload, limits: RequestLimits) -> StrippedImage:
+    try:
+        return strip_image(upload.data, limits.pixels)
+    except Unreadable as refused:
+        raise RefusedRequest(422, refused.reason, refused.detail) from refused
+
+
+def _class_name(claimed: str) -> str:
+    try:
+        name = normalize_class_name(claimed)
+    except UsageError as error:
+        raise RefusedRequest(422, "no name of a class", error.what, error.fix) from error
+    # Device names of Windows, and the words for "unknown".
+    if kept_name(name) == f"_{name}" or name.casefold() in UNKNOWN:
+        raise RefusedRequest(422, "no name of a class", f"reserved: {name!r}")
+    return name
+
+
+def _prediction(
+    loaded: LoadedModel, upload: Upload, claim: SentReport, limits: RequestLimits
+) -> tuple[str | None, float | None]:
+    boxes = None if claim.box is None else (Box(*claim.box),)
+    marked = Upload(upload.name, upload.data, boxes)
+    (image,) = predict_values(loaded, [marked], limits)["pictures"]
+    if (error := image.get("error")) is not None:
+        # A report may be about a face that was not detected.
+        if error["reason"] == NO_FACE:
+            return None, None
+        raise RefusedRequest(422, error["reason"], error["detail"])
+    part = image["parts"][0]
+    return part["answer"], part["predictions"][0]["confidence"]
+
+
+LOSSLESS_FORMATS = ("PNG", "GIF", "BMP", "TIFF")
+MAX_METADATA_BYTES = 65_536
+"""Bytes of a file beyond those of its raw pixels; more looks like hidden data."""
+
+# Ends the data of a scan: any marker but stuffed zeros, restarts and fill bytes.
+_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+
+
+class StrippedImage(NamedTuple):
+    """An image file without trailing data, and its size in upright pixels."""
+
+    data: bytes
+    format: str
+    width: int
+    height: int
+
+
+def strip_image(data: bytes, max_pixels: int) -> StrippedImage:
+    """Decode an image and drop everything else in its file. Raises `Unreadable`.
+
+    A JPEG or PNG is cut after its end, which keeps the hash of ordinary files. Other formats, and
+    files much larger than their pixels, are encoded again.
+    """
+    image = decode(data, most_pixels=max_pixels)
+    kind = image.format
+    stripped = data[: _END_FINDERS[kind](data)] if kind in _END_FINDERS else b""
+    if not 0 < len(stripped) <= 3 * image.width * image.height + MAX_METADATA_BYTES:
+        kind, stripped = _encode_again(image)
+    return StrippedImage(stripped, kind, image.width, image.height)
+
+
+def _encode_again(image: DecodedImage) -> tuple[str, bytes]:
+    if image.format not in LOSSLESS_FORMATS:
+        return "JPEG", encode(image.pixels)
+    image.pixels.info = {}  # Pillow would copy profiles and comments
+    image.pixels.save(buffer := io.BytesIO(), "PNG", compress_level=3)
+    return "PNG", buffer.getvalue()
+
+
+def _jpeg_end(data: bytes) -> int:
+    """Return the length of a JPEG (ITU-T T.81, annex B); 0 if its markers are broken."""
+    position = 2
+    while data[position : position + 1] == b"\xff":
+        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4])
+        if marker == 0xD9:
+            return position + 2
+        position += 2 + length
+        if marker == 0xDA:
+            next_marker = _JPEG_MARKER.search(data, position)
+            position = next_marker.start() if next_marker else len(data)
+    return 0
+
+
+def _png_end(data: bytes) -> int:
+    """Return the length of a PNG (up to its chunk IEND); 0 if its chunks are broken."""
+    position = 8
+    while kind := data[position + 4 : position + 8]:
+        position += 12 + int.from_bytes(data[position : position + 4])
+        if kind == b"IEND":
+            return position
+    return 0
+
+
+_END_FINDERS = {"JPEG": _jpeg_end, "PNG": _png_end}
