@@ -125,7 +125,7 @@ def test_an_export_that_is_under_way_is_finished_first(opened: Opened, few: Face
     assert window.isVisible()
     assert message(window) == view.export_box.result.text() != ""
     view.apply()
-    until(lambda: not view._splitting.busy, 60)
+    until(lambda: not view._splitting.busy, 180)
     view.export_box.start()
     assert not window.close()
     until(lambda: not window.isVisible(), 60)

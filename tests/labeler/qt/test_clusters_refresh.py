@@ -95,7 +95,7 @@ def test_faces_stand_in_a_plain_grid_until_all_are_measured(
     until(lambda: page_of(person) is not before)
     settle(person.window)
     assert page_of(person).kind == "groups"
-    assert any("44 to go" in title for title in titles)
+    assert any("44 left" in title for title in titles)
     assert ANEW not in said
     found = people_in_groups(person)
     assert sum(len(people) == 1 for people in found) >= 0.8 * len(found)
