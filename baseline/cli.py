@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from baseline.evaluation.thresholds import RuleRequest
     from baseline.use.crops import CropPlan
     from baseline.use.engines.base import ModelFacts
-    from baseline.use.predict import Predicted
+    from baseline.use.predict import FilePrediction
 
 
 commands = group("baseline", "Train, evaluate and use baseline models.")
@@ -306,9 +306,9 @@ def _run_folder(job: CommandJob, run: str | None) -> Path:
 
 def _crop_plan(job: CommandJob, facts: ModelFacts, model: Path, detector: str | None) -> CropPlan:
     from baseline.data.runs import find_run_dataset
-    from baseline.use.crops import crop_plan_for
+    from baseline.use.crops import make_crop_plan
 
-    cropping = crop_plan_for(facts, find_run_dataset(model, job.root), detector)
+    cropping = make_crop_plan(facts, find_run_dataset(model, job.root), detector)
     job.say(cropping.words)
     return cropping
 
@@ -323,9 +323,9 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
     class for each, with the detector of training or --detector. Confidences are calibrated if the
     run has a val split. Unreadable files are reported and skipped.
     """
-    from baseline.use.crops import files_of
+    from baseline.use.crops import expand_paths
     from baseline.use.model import load
-    from baseline.use.predict import ClassFolders, answer_table, predict_files
+    from baseline.use.predict import ClassFolders, open_prediction_table, predict_files
 
     path = Path(request.run or "")
     if path.suffix not in EXPORT_SUFFIXES:
@@ -333,14 +333,14 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
     model = load(path)
     cropping = _crop_plan(job, model.facts, path, request.detector)
     ignored: Counter[str] = Counter()
-    files, folders, results = files_of(request.paths, ignored), None, _PredictionResults(job)
+    files, folders, results = expand_paths(request.paths, ignored), None, _PredictionResults(job)
     if request.copy_to is not None:
         folders = ClassFolders(Path(request.copy_to), model.facts.classes)
         files = folders.outside(files)
         results.listeners.append(folders.put)
     with ExitStack() as stack:
         if request.csv:
-            table = stack.enter_context(answer_table(Path(request.csv), request.top))
+            table = stack.enter_context(open_prediction_table(Path(request.csv), request.top))
             results.listeners.append(table.add)
         predictions = predict_files(model, files, cropping.read, request.top)
         for predicted in job.progress.over(predictions, "predict"):
@@ -356,7 +356,7 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
     return result
 
 
-def format_prediction(predicted: Predicted) -> list[str]:
+def format_prediction(predicted: FilePrediction) -> list[str]:
     """Return the lines that are printed for a file."""
     path = shown_name(predicted.path)
     if predicted.rejection is not None:
@@ -378,11 +378,11 @@ class _PredictionResults:
     def __init__(self, job: CommandJob) -> None:
         self._job = job
         self._class_counts: Counter[str] = Counter()
-        self._predicted: list[Predicted] = []
+        self._predicted: list[FilePrediction] = []
         self._images = self.rejected = self._missing = 0
-        self.listeners: list[Callable[[Predicted], None]] = []
+        self.listeners: list[Callable[[FilePrediction], None]] = []
 
-    def add(self, predicted: Predicted) -> None:
+    def add(self, predicted: FilePrediction) -> None:
         if predicted.rejection is not None:
             self.rejected += 1
             self._missing += predicted.rejection.reason == GONE
@@ -458,17 +458,17 @@ def gallery(job: CommandJob, request: GalleryImagesRequest) -> Result:
     if request.label is not None and request.remove is not None:
         raise UsageError("--class excludes --remove", "run two commands")
     folder = _run_folder(job, request.run)
-    from baseline.use.crops import files_of
+    from baseline.use.crops import expand_paths
     from baseline.use.engines.run_engine import RunEngine
-    from baseline.use.gallery_files import add_files, listed, remove_class
+    from baseline.use.gallery_files import add_files, count_images, remove_class
 
     if request.remove is not None:
         return remove_class(folder, request.remove)
     if request.label is None:
-        return {"run": folder.resolve().name, "classes": listed(folder)}
+        return {"run": folder.resolve().name, "classes": count_images(folder)}
     cropping = _crop_plan(job, RunEngine.of(folder).facts, folder, request.detector)
     ignored: Counter[str] = Counter()
-    files = files_of(request.paths, ignored)
+    files = expand_paths(request.paths, ignored)
     result = add_files(folder, request.label, files, cropping.read, job.progress)
     result |= ignored_summary(ignored)
     return {**result, "cropping": cropping.to_json()} if job.as_json else result

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from baseline.features.backbone_names import Ask, has_embedding, pinned_names
+from baseline.features.backbone_names import Ask, has_embedding, pin_names
 from gleanset.config import TomlTable, did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import load_plugin, made_by, plugin_names
@@ -212,7 +212,7 @@ def load_preset(name: str, overrides: Mapping[str, str], ask: Ask | None = None)
         _check_key(kind, key)
         values[key] = _parse_value(kind, key, value)
     if "backbone" in values:
-        values["backbone"] = pinned_names(str(values["backbone"]), ask)
+        values["backbone"] = pin_names(str(values["backbone"]), ask)
     settings = parse_settings({"preset": name} | values)
     _check_used(settings, overrides)
     return settings

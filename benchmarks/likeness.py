@@ -29,7 +29,7 @@ from scipy import stats
 from baseline.data.pixels import read_crop
 from baseline.data.samples import pixel_sources
 from baseline.features.features import FeatureSpec
-from baseline.features.texture import are_drawn, expected_weights
+from baseline.features.texture import expect_weights, has_drawings
 from baseline.presort.presorter import compute_components, weight_components
 from baseline.settings import Transfer, load_preset
 from curation.moments import assign_moments
@@ -67,7 +67,7 @@ def read_set(work: Path, name: str, folder: Path) -> NamedSet:
         stored = [
             compute_descriptor(np.asarray(read_crop(each).convert("RGB"))) for each in sources
         ]
-        photos = not are_drawn(dataset, samples, Progress())
+        photos = not has_drawings(dataset, samples, Progress())
         vectors = {
             "plain": DescriptorSpace(stored, photos=True).get_vectors(stored)[0],
             "descriptor": DescriptorSpace(stored, photos).get_vectors(stored)[0],
@@ -85,7 +85,7 @@ def _presorted(dataset: Dataset, samples: Sequence[Sample]) -> Rows:
     settings = load_preset("transfer", {})
     assert isinstance(settings, Transfer)
     found = compute_components(dataset, samples, FeatureSpec.of(settings, views=0), Progress())
-    expected = expected_weights(found.parts, dataset, samples, Progress())
+    expected = expect_weights(found.parts, dataset, samples, Progress())
     return weight_components(found.components, found.parts, expected.weights)
 
 

@@ -27,7 +27,7 @@ from labelled_tree import DATA, add_pictures, of_tree, split
 from PIL import Image
 
 from baseline.data.samples import ensure_val, find_examples
-from baseline.features.features import FeatureSpec, features_of
+from baseline.features.features import FeatureSpec, compute_features
 from baseline.settings import load_preset
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData, network_outputs
@@ -97,7 +97,7 @@ def nearest(dataset: Dataset) -> Any:
     spec = FeatureSpec("efficientnet_lite0", "packaged", 224)
     examples, unit, label = find_examples(dataset), {}, {}
     for part in ("train", "test"):
-        found = features_of(dataset, examples.splits[part], spec)
+        found = compute_features(dataset, examples.splits[part], spec)
         unit[part] = found.plain / np.linalg.norm(found.plain, axis=1, keepdims=True)
         known = {s.key: str(s.label) for s in examples.splits[part]}
         label[part] = np.array([known[key] for key in found.keys])

@@ -1,4 +1,4 @@
-"""`labeler` without a subcommand, and `labeler open`: the desktop window, or a picture of it."""
+"""`labeler` without a subcommand, and `labeler open`: the desktop window, or a screenshot."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = ("sorting", "pages", "duplicates", "crop", "review", "numbers")
 
 
 class ViewName(click.Choice[str]):
-    """A view by its name; one that an earlier version had says what to use (`UsageError`)."""
+    """Name of a view; `reports` of earlier versions is refused with its replacement."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name."""
@@ -33,32 +33,32 @@ class ViewName(click.Choice[str]):
 VIEW = click.option(
     "--view",
     type=ViewName(NAMES),
-    help="The view to begin with (sorting is the grid). Default: that of the last time.",
+    help="The first view (sorting is the grid). Default: the last one used.",
 )
-PICTURE = click.option(
+SCREENSHOT = click.option(
     "--screenshot",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Write a PNG of the view instead of opening a window; into a folder that is there, of "
-    "every view, light and dark.",
+    help="Write a PNG of the view instead of opening a window; for an existing folder, of every "
+    "view, light and dark.",
 )
 
 LANGUAGE = click.option(
-    "--language", metavar="NAME", help="en, ja or zh_CN. Default: that of the system."
+    "--language", metavar="NAME", help="en, ja or zh_CN. Default: the system language."
 )
 THEMES = ("light", "dark")
 THEME = click.option(
     "--theme",
     type=click.Choice(THEMES),
-    help="Light or dark. Default: as the desktop is.",
+    help="Light or dark. Default: as the desktop.",
 )
 WINDOW_SIZE = click.option(
-    "--size", metavar="WxH", help="Pixels of the window, such as 1280x720. Default: the last ones."
+    "--size", metavar="WxH", help="Window size in pixels, such as 1280x720. Default: the last one."
 )
 
 
-class WindowWishes(NamedTuple):
-    """How the window is to be shown; None for what is as it was the last time."""
+class WindowOptions(NamedTuple):
+    """Options of the window; None for the value of the last time."""
 
     view: str | None = None
     screenshot: Path | None = None
@@ -66,8 +66,8 @@ class WindowWishes(NamedTuple):
     theme: str | None = None
     size: str | None = None
 
-    def pictures(self) -> list[tuple[str, str | None, Path]]:
-        """Return the view, theme and file of each picture that is asked for."""
+    def screenshots(self) -> list[tuple[str, str | None, Path]]:
+        """Return the view, theme and file of each requested screenshot."""
         file = self.screenshot
         if file is None or not file.is_dir():
             return [(self.view or "sorting", self.theme, file)] if file else []
@@ -76,26 +76,26 @@ class WindowWishes(NamedTuple):
         return [(v, t, file / f"{v}-{t}.png") for v in views for t in themes]
 
 
-def wishes(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of `WindowWishes`."""
-    for option in (WINDOW_SIZE, THEME, LANGUAGE, PICTURE, VIEW):
+def add_window_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of `WindowOptions` to a command."""
+    for option in (WINDOW_SIZE, THEME, LANGUAGE, SCREENSHOT, VIEW):
         command = option(command)
     return command
 
 
 @click.command("open", cls=Command, epilog="Example: labeler open -d my-dataset")
 @job_options()
-@wishes
+@add_window_options
 def open_(job: CommandJob, **chosen: Any) -> Result | None:
-    """Open the window: sort faces into classes, look at duplicates, review, export.
+    """Open the window: sort faces into classes, check duplicates, review, export.
 
-    Where there is no dataset yet, the window offers to make one, and takes in what lies there.
+    If there is no dataset, the window offers to create one and to import the files of the folder.
     """
-    return show(job, WindowWishes(**chosen))
+    return show(job, WindowOptions(**chosen))
 
 
-def show(job: CommandJob, wished: WindowWishes) -> Result | None:
-    """Open the window until it is closed, or take a picture of it."""
+def show(job: CommandJob, options: WindowOptions) -> Result | None:
+    """Open the window until it is closed, or write screenshots."""
     try:
         from gleanset.platform import has_display
         from labeler.qt.app import open_window, save_screenshot
@@ -106,28 +106,28 @@ def show(job: CommandJob, wished: WindowWishes) -> Result | None:
         ) from error
     try:
         with job.open():
-            pass  # what is wrong with the dataset is said here, before there is a window
+            pass  # reports errors of the dataset before there is a window
     except DatasetMissing:
-        if wished.screenshot is not None or not has_display():
+        if options.screenshot is not None or not has_display():
             raise
-    size = parse_size(wished.size)
-    if wished.screenshot is not None:
+    size = parse_size(options.size)
+    if options.screenshot is not None:
         written = [
-            save_screenshot(job.root, view, file, wished.language, theme=theme, size=size)
-            for view, theme, file in wished.pictures()
+            save_screenshot(job.root, view, file, options.language, theme=theme, size=size)
+            for view, theme, file in options.screenshots()
         ]
         return written[0] if len(written) == 1 else {"written": len(written)}
-    open_window(job.root, wished.view, wished.language, theme=wished.theme, size=size)
+    open_window(job.root, options.view, options.language, theme=options.theme, size=size)
     return None
 
 
 class WindowGroup(CommandGroup):
-    """Takes a folder in the place of a command: `labeler my-dataset` opens it."""
+    """Accepts a folder instead of a command: `labeler my-dataset` opens it."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command of a name, or that which opens the folder of that name."""
+        """Return the command with a name, or the one that opens a folder."""
         first, *rest = args
         if self.get_command(ctx, first) is None and Path(first).is_dir():
             return open_.name, open_, ["-d", first, *rest]
@@ -135,12 +135,12 @@ class WindowGroup(CommandGroup):
 
 
 def add_window(commands: click.Group) -> None:
-    """Make the window what the command does when it is told nothing else."""
+    """Make opening the window the default command."""
 
     @job_options()
-    @wishes
+    @add_window_options
     def window(job: CommandJob, **chosen: Any) -> Result | None:
-        return show(job, WindowWishes(**chosen))
+        return show(job, WindowOptions(**chosen))
 
     def begin(**values: Any) -> None:
         context = click.get_current_context()
@@ -148,7 +148,7 @@ def add_window(commands: click.Group) -> None:
         if context.invoked_subcommand is None:
             window(**values)
         elif given:
-            # Silently, they would be lost: the subcommand has options of its own.
+            # The subcommand would silently ignore them.
             raise click.UsageError(f"write options after {context.invoked_subcommand!r}")
 
     commands.add_command(open_)

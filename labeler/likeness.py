@@ -1,7 +1,7 @@
-"""What the labeler compares samples by: the one place that decides it, for pages and stacks.
+"""Choosing the vectors by which the labeler compares samples, for pages and clusters.
 
-The vectors of the newest presort know a network's features and the labels of its day, and are used
-where they are there for nearly all samples that are compared. Else descriptors are.
+The vectors of the latest presort are used if nearly all compared samples have one, because they
+reflect network features and labels. Otherwise descriptors are used.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from gleanset.db.regions import QualityMeasures
 from gleanset.records import Region
 
 SOME = 2000
-"""So many samples say what a dataset's descriptors have in common."""
+"""Samples used to estimate the mean of the descriptors of a dataset."""
 NEARLY_ALL = 0.9
 PART = 2000
-"""So many vectors are in memory where all are put in an order."""
+"""Vectors in memory when all samples are ordered."""
 UNFAMILIAR_QUANTILE = 0.2
-"""Chosen on one set, where it leaves out 87 % of the strangers among sure proposals and 5 % of the
-others; on two other sets 20 and 73 %, and 1 and 2 % (docs/presort.md)."""
+"""Chosen on one dataset, where it excludes 87 % of the out-of-distribution samples among confident
+predictions and 5 % of the others; on two other datasets 20 and 73 %, and 1 and 2 %
+(docs/presort.md)."""
 MIN_REFERENCES = 20
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
@@ -37,7 +38,7 @@ There: TypeAlias = npt.NDArray[np.bool_]
 
 
 class ComparableSample(Protocol):
-    """What a sample is compared by: its descriptor, or its name in the space of a presort."""
+    """A sample with the data needed to compare it."""
 
     @property
     def key(self) -> str:
@@ -45,19 +46,19 @@ class ComparableSample(Protocol):
 
     @property
     def region(self) -> Region:
-        """How it is cut now."""
+        """Its current crop."""
 
     @property
     def descriptor(self) -> bytes | None:
-        """Its descriptor; None while it is not measured."""
+        """Its descriptor; None if it is not measured yet."""
 
 
 Space: TypeAlias = Callable[[Sequence[ComparableSample]], tuple[Vectors, There]]
-"""Gives vectors of unit length (N x D), and which samples have one; the others are zeros."""
+"""Returns unit vectors (N x D), and which samples have one; the others are zeros."""
 
 
 class Likeness:
-    """The spaces in which the samples of a dataset can be compared; each is read once."""
+    """The embedding spaces in which samples of a dataset are compared, read once."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
@@ -66,9 +67,9 @@ class Likeness:
         self._plain: DescriptorSpace | None = None
 
     def space(self, samples: Sequence[ComparableSample]) -> Space:
-        """Return where these samples are to be compared.
+        """Return the space in which to compare samples.
 
-        Those few that the newest presort has not seen have no vector in its space.
+        Samples that are newer than the presort have no vector in its space.
         """
         learnt = self._newest()
         if learnt is not None and self.is_learnt(samples):
@@ -76,7 +77,7 @@ class Likeness:
         return self.by_descriptor
 
     def is_learnt(self, samples: Sequence[ComparableSample]) -> bool:
-        """Return whether the vectors of a presort are there for these samples."""
+        """Return whether nearly all samples have a vector of a presort."""
         learnt = self._newest()
         return learnt is not None and learnt.get_coverage(_names(samples)) >= NEARLY_ALL
 
@@ -99,17 +100,17 @@ class Likeness:
         known = [one for one in some if one is not None and len(one) == WIDTH]
         space = DescriptorSpace(known, measures.is_photo_dataset(SOME))
         if len(known) >= NEARLY_ALL * len(some):
-            # From here on it stays, so that what was far does not come near within a session.
+            # Keep it, so that similarities do not change within a session.
             self._plain = space
         return space
 
 
 def unfamiliar_proposals(dataset: Dataset, proposed: Mapping[str, str]) -> set[str]:
-    """Return the samples (keys) that are unlike the labelled ones of the class `proposed` for them.
+    """Return the samples (keys) that are unlike the labelled samples of their predicted class.
 
-    Their greatest cosine similarity to a labelled sample of that class is below the
-    `UNFAMILIAR_QUANTILE` of what labelled samples have to the others of their own class. Empty
-    where fewer than `MIN_REFERENCES` labelled samples can be compared.
+    Their maximum cosine similarity to labelled samples of the class is below the
+    `UNFAMILIAR_QUANTILE` of that of labelled samples to others of their class. Empty if fewer than
+    `MIN_REFERENCES` labelled samples can be compared.
     """
     space = EmbeddingSpace.from_dataset(dataset, None)
     samples = list(dataset.samples.iter_by_key())
@@ -126,18 +127,18 @@ def unfamiliar_proposals(dataset: Dataset, proposed: Mapping[str, str]) -> set[s
     own: list[float] = []
     for members in labelled.values():
         if len(members) > 1:
-            alike = members @ members.T
-            np.fill_diagonal(alike, -1)
-            own += alike.max(axis=1).tolist()
+            similarities = members @ members.T
+            np.fill_diagonal(similarities, -1)
+            own += similarities.max(axis=1).tolist()
     if len(own) < MIN_REFERENCES:
         return set()
-    least = np.quantile(own, UNFAMILIAR_QUANTILE)
+    min_similarity = np.quantile(own, UNFAMILIAR_QUANTILE)
     return {
         sample.key
         for row, sample in enumerate(samples)
         if there[row]
         and (of_class := labelled.get(proposed.get(sample.key, ""))) is not None
-        and (of_class @ vectors[row]).max() < least
+        and (of_class @ vectors[row]).max() < min_similarity
     }
 
 
@@ -146,9 +147,9 @@ def _names(samples: Sequence[ComparableSample]) -> list[bytes]:
 
 
 def by_likeness(dataset: Dataset, ids: Sequence[int]) -> array[int]:
-    """Return samples (rows) so that look-alikes are neighbours, by descriptors alone.
+    """Order samples (rows) by descriptors so that similar ones are adjacent.
 
-    Those that are not measured come last.
+    Samples without a descriptor come last.
     """
     measures = QualityMeasures(dataset.db)
     some = [each for each in measures.sample_descriptors(ENOUGH) if each and len(each) == WIDTH]

@@ -1,4 +1,4 @@
-"""What the window counts: splits and proposals of each class."""
+"""Counts of the window: splits and predictions of each class."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from labeler.sorting.session import SortingSession
 
 
 class Numbers(NamedTuple):
-    """Samples of each class in each part of the split in force, and confidences of proposals.
+    """Samples of each class in each split, and a histogram of prediction confidences.
 
-    `proposed` are ten counts for each class: for how many samples that wait the newest presort
-    proposes it with 0-10 %, 10-20 % … 90-100 %.
+    `proposed` has ten counts for each class: queued samples that the latest presort predicts with a
+    confidence of 0-10 %, 10-20 % … 90-100 %.
     """
 
     kept: dict[str, dict[str, int]]
@@ -25,7 +25,7 @@ class Numbers(NamedTuple):
 
 
 def numbers_of(session: SortingSession) -> Numbers:
-    """Read them."""
+    """Count the samples of a session's dataset."""
     dataset = session.dataset
     kept: dict[str, dict[str, int]] = {}
     for label, by_split in Statistics(dataset.db).count_labelled().items():

@@ -1,4 +1,4 @@
-"""Reading the pixels of samples: a region of an image file, decoded no larger than is needed."""
+"""Reading the pixels of samples from image files, at a reduced size where possible."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gleanset.records import Box, Region
 
 
 class SampleFile(NamedTuple):
-    """Where pixels are stored: a file of width x height pixels, and the region of it to show.
+    """A file of width x height pixels, and the region of a sample in it.
 
-    Without a `region` it is the whole file, whose size need not be known.
+    Without a `region` it is the whole file, and the size is not needed.
     """
 
     path: Path
@@ -28,7 +28,7 @@ class SampleFile(NamedTuple):
 
 
 def sample_file(seen: SampleRegion, originals: Store) -> SampleFile:
-    """Return where the pixels of a sample are stored."""
+    """Return the file and region of a sample."""
     path = originals.path(seen.image, seen.format)
     return SampleFile(path, seen.width, seen.height, seen.region)
 
@@ -36,8 +36,8 @@ def sample_file(seen: SampleRegion, originals: Store) -> SampleFile:
 def read_pixels(file: SampleFile, at_least: int, mode: Mode) -> Image.Image:
     """Return the upright pixels of a sample.
 
-    A JPEG is decoded at a fraction of its size where that leaves `at_least` pixels on the longer
-    side of the region. Raises `Unreadable`.
+    A JPEG is decoded at a reduced size if the longer side of the region keeps `at_least` pixels.
+    Raises `Unreadable`.
     """
     return decode_region(bytes_of(file.path), file, at_least, mode)
 

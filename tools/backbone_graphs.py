@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
-from baseline.features.backbone import TINY, Array, PictureShape
-from baseline.features.graph_backbone import NORM, PICTURES, integers
-from baseline.features.graph_builder import GraphBuilder, Output, float_pictures
+from baseline.features.backbone import TINY, Array, ImageShape
+from baseline.features.graph_backbone import NORM, PICTURES, int64_array
+from baseline.features.graph_builder import GraphBuilder, Output, float_image_input
 from curation.similarity import color_layout as formula
 
 DIFFERENCES, SCALES = ((0, 1, 0), (1, -1, 0), (0, 1, -1)), (116, 500, 200)
@@ -30,8 +30,8 @@ DIFFERENCES, SCALES = ((0, 1, 0), (1, -1, 0), (0, 1, -1)), (116, 500, 200)
 def colour_graph() -> ModelProto:
     """Return the model of images N x 3 x SIDE x SIDE in 0..1, which gives their colour layouts."""
     graph = GraphBuilder()
-    lab = _lab(graph, graph.add("Reshape", PICTURES, integers(0, 3, -1)))
-    common = graph.add("ReduceMean", lab, integers(2), keepdims=1)
+    lab = _lab(graph, graph.add("Reshape", PICTURES, int64_array(0, 3, -1)))
+    common = graph.add("ReduceMean", lab, int64_array(2), keepdims=1)
     usual = _floats((formula.USUAL_LIGHTNESS, 0, 0))[:, None]
     tint = graph.add("Mul", graph.add("Sub", common, usual), _floats(formula.EVENED))
     even = graph.add("Sub", lab, tint)
@@ -41,7 +41,7 @@ def colour_graph() -> ModelProto:
     shares = graph.add("MatMul", formula.compute_cell_weights(), colours)
     roots = graph.add("Sqrt", graph.add("Add", shares, _floats(formula.FLOOR)))
     layouts = graph.add("Flatten", graph.add("Sub", roots, _floats(formula.FLOOR**0.5)), axis=1)
-    pictures = float_pictures(PICTURES, PictureShape(3, formula.SIDE))
+    pictures = float_image_input(PICTURES, ImageShape(3, formula.SIDE))
     return graph.model(pictures, {"features": Output(layouts, (formula.WIDTH,))})
 
 
@@ -70,21 +70,22 @@ def _soft_bins(
     graph: GraphBuilder, lab: str, axis: int, ends: tuple[float, float], count: int
 ) -> str:
     """Add how much each value of an axis counts for `count` centres: N x pixels x count."""
-    values = graph.add("Gather", lab, integers(axis)[0], axis=1)
+    values = graph.add("Gather", lab, int64_array(axis)[0], axis=1)
     low, high = ends
     shifted = graph.add("Sub", values, _floats(low))
     scaled = graph.add("Mul", shifted, _floats((count - 1) / (high - low)))
     at = graph.add("Clip", scaled, _floats(0), _floats(count - 1))
-    apart = graph.add("Sub", graph.add("Unsqueeze", at, integers(-1)), _floats(range(count)))
+    apart = graph.add("Sub", graph.add("Unsqueeze", at, int64_array(-1)), _floats(range(count)))
     return graph.add("Relu", graph.add("Sub", _floats(1), graph.add("Abs", apart)))
 
 
 def _products(graph: GraphBuilder, first: str, second: str) -> str:
     """Add the products of all pairs: N x pixels x (a times b)."""
     one, other = (
-        graph.add("Unsqueeze", value, integers(axis)) for value, axis in ((first, 3), (second, 2))
+        graph.add("Unsqueeze", value, int64_array(axis))
+        for value, axis in ((first, 3), (second, 2))
     )
-    return graph.add("Reshape", graph.add("Mul", one, other), integers(0, 0, -1))
+    return graph.add("Reshape", graph.add("Mul", one, other), int64_array(0, 0, -1))
 
 
 STEM, TOP = 32, 1280
@@ -93,7 +94,7 @@ MEAN, DEVIATION = 0.5, 0.5
 """What the network was trained with, of values in 0..1."""
 EPSILON = 1e-3
 """Of batch norms, as TensorFlow has it."""
-SIDES = integers(2, 3)
+SIDES = int64_array(2, 3)
 SIX = np.array(0, np.float32), np.array(6, np.float32)
 """Bounds of ReLU6."""
 
@@ -178,7 +179,7 @@ def lite_graph() -> ModelProto:
         maps = graph.add("Add", maps, before) if returns else maps
         ends = place + 1 == len(rows) or rows[place + 1][0] != stage
         if ends and stage in TAPPED:
-            described += _mean_and_spread(graph, maps)
+            described += _mean_and_deviation(graph, maps)
     maps = _convolved(graph, maps, LAST, shapes)
     described.append(graph.add("ReduceMean", maps, SIDES, keepdims=0))
     features = graph.add("Concat", *described, axis=1)
@@ -211,7 +212,7 @@ def _convolved(
     return graph.add("Clip", maps, *SIX) if layer.active else maps
 
 
-def _mean_and_spread(graph: GraphBuilder, maps: str) -> tuple[str, str]:
+def _mean_and_deviation(graph: GraphBuilder, maps: str) -> tuple[str, str]:
     mean = graph.add("ReduceMean", maps, SIDES, keepdims=0)
     squares = graph.add("ReduceMean", graph.add("Mul", maps, maps), SIDES, keepdims=0)
     variance = graph.add("Sub", squares, graph.add("Mul", mean, mean))

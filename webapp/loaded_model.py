@@ -55,15 +55,15 @@ class LoadedModel(NamedTuple):
     file: Path
     shown: tuple[str, ...]
 
-    def answers_to(self, pixels: Pixels, top: int) -> list[PictureAnswer]:
+    def answer_pixels(self, pixels: Pixels, top: int) -> list[PictureAnswer]:
         """Return predictions for pixels (uint8, N x size x size x 3).
 
         Predictions of classes that are not shown become "unknown"; probabilities do not change.
         """
         count = len(self.model.classes)
         if len(self.shown) == count:
-            return self.model.answers_to(pixels, top)
-        answers = self.model.answers_to(pixels, count)
+            return self.model.answer_pixels(pixels, top)
+        answers = self.model.answer_pixels(pixels, count)
         return [_hide_other_classes(answer, self.shown, top) for answer in answers]
 
     @property

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from PIL.Image import Image
 
-from baseline.use.crops import PicturePart
+from baseline.use.crops import ImagePart
 from baseline.use.model import Model, PictureAnswer
 from baseline.use.predict import part_to_json
 from gleanset.errors import Unreadable
@@ -65,7 +65,7 @@ def _crop_all(
 ) -> list[_ProcessedImage]:
     read = loaded.model.cropping.read
 
-    def find_parts(image: Image, upload: Upload) -> Sequence[PicturePart]:
+    def find_parts(image: Image, upload: Upload) -> Sequence[ImagePart]:
         if upload.boxes is None:
             parts = read.parts(image, detect_with_both)
         else:
@@ -102,7 +102,7 @@ def _predict_all(
 ) -> list[JsonDict]:
     processed = [_crop_all(loaded, uploads, limits) for uploads in requests]
     pixels = [part.pixels for image in chain.from_iterable(processed) for part in image.parts]
-    answers = iter(loaded.answers_to(np.stack(pixels), TOP_CLASSES) if pixels else ())
+    answers = iter(loaded.answer_pixels(np.stack(pixels), TOP_CLASSES) if pixels else ())
 
     def take_answers(image: _ProcessedImage) -> JsonDict:
         # Not strict: the remaining answers are those of the next images.
@@ -112,7 +112,7 @@ def _predict_all(
     return [{"run": loaded.run, "pictures": list(map(take_answers, own))} for own in processed]
 
 
-def _part(model: Model, part: PicturePart, answer: PictureAnswer) -> JsonDict:
+def _part(model: Model, part: ImagePart, answer: PictureAnswer) -> JsonDict:
     threshold, similarity = model.facts.answers.unfamiliar_below, answer.familiarity
     unfamiliar = threshold is not None and similarity is not None and similarity < threshold
     return part_to_json(part, answer) | {"unfamiliar": unfamiliar}
@@ -142,7 +142,7 @@ def _face(face: Face) -> JsonDict:
     return {"box": face.box, "score": face.score, "found_by": face.detector}
 
 
-def _crop_marked(model: Model, image: Image, boxes: Sequence[Box]) -> list[PicturePart]:
+def _crop_marked(model: Model, image: Image, boxes: Sequence[Box]) -> list[ImagePart]:
     """Crop the marked faces as in training. Raises `Unreadable`."""
     inside = [within(box, image.width, image.height) for box in boxes]
     if outside := [box for box, part in zip(boxes, inside, strict=True) if part is None]:

@@ -20,7 +20,7 @@ from msgspec import Meta
 from baseline.data.runs import read_run_json, write_run_json
 from baseline.evaluation.calibration import calibrate_scores
 from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, softmax
-from baseline.features.scaling import standardising
+from baseline.features.scaling import floor_deviations
 from gleanset.html.words import count
 
 FILE = "answers.json"
@@ -253,7 +253,7 @@ class FeatureScale(msgspec.Struct, frozen=True, dict=True):
 
 def fit_feature_scale(embeddings: Scores) -> FeatureScale:
     """Fit the scale of the training embeddings (N x D); their mean distance is 1."""
-    deviation = standardising(embeddings.std(0, dtype=np.float64))
+    deviation = floor_deviations(embeddings.std(0, dtype=np.float64))
     mean = embeddings.mean(0, dtype=np.float64)
     plain = FeatureScale(tuple(mean.tolist()), tuple(deviation.tolist()))
     mean_distance = float(plain.distances(embeddings).mean()) or 1.0

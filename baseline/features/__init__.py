@@ -1,1 +1,1 @@
-"""Backbones, and the features that they make of pictures."""
+"""Backbones and image features."""

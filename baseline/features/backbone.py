@@ -1,6 +1,6 @@
-"""What a backbone is: it makes features of pictures, in one or more parts. Nothing here learns.
+"""Base class of backbones: frozen extractors of image features in one or more blocks.
 
-What learns by gradients is in `networks.py` of `baseline/train/`, whose weights a backbone takes.
+Networks that are trained are in `baseline/train/networks.py`, their weights are loaded here.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ State = Mapping[str, Array]
 Shapes = Mapping[str, tuple[int, ...]]
 FeatureArray = npt.NDArray[np.float32]
 OPSET = 18
-"""Of ONNX's own operators in graphs: onnxruntime and onnxruntime-web know it since 2023."""
-GATHERED = 32
-"""Pictures that are well given at once: so many are read ahead."""
+"""Opset of the default ONNX domain; supported by onnxruntime and onnxruntime-web since 2023."""
+READ_AHEAD_IMAGES = 32
+"""Images in a batch that is read ahead."""
 LAST = 0.5
-"""What the last layer's features count beside the earlier ones': there are more of them. Chosen by
-cross-validation on two sets (docs/experiments.md)."""
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-"""How the names of tensors end that a batch norm counts while it learns."""
+"""Weight of the last layer relative to earlier, narrower ones. Chosen by cross-validation on two
+datasets (docs/experiments.md)."""
+BATCH_NORM_SUFFIXES = ("running_mean", "running_var", "num_batches_tracked")
+"""Suffixes of tensors that a batch norm updates in training."""
 TINY = 1e-6
-"""A variance that keeps the gradient of a spread finite."""
+"""Minimum variance, which keeps the gradient of a standard deviation finite."""
 
 
 class Weights(NamedTuple):
-    """Which weights a run had: 'package …', 'hub …', 'file …' or 'none', and their SHA-256."""
+    """Source of weights ('package …', 'hub …', 'file …' or 'none') and their SHA-256."""
 
     source: str
     sha256: str | None
 
 
 class FeaturePart(NamedTuple):
-    """Features that are weighed as one: the name of their maker, and the widths of its layers.
+    """Feature block with one weight: the name of its backbone, and the widths of its layers.
 
-    `standardised` says whether each feature is brought to one scale before a head learns on them.
-    Square roots of shares are alike already, and rare colours would shout.
+    `standardised` states whether each feature is standardized before a head is trained. Color
+    layouts are not, because standardizing would amplify rare colors.
     """
 
     name: str
@@ -57,29 +57,28 @@ class FeaturePart(NamedTuple):
 
     @property
     def width(self) -> int:
-        """How many features there are."""
+        """The number of features."""
         return sum(self.layers)
 
 
-class PictureShape(NamedTuple):
-    """Channels (1 or 3) of pictures, and their side in pixels."""
+class ImageShape(NamedTuple):
+    """Channels (1 or 3) and side in pixels of images."""
 
     channels: int
     size: int
 
 
 FeatureExtractor: TypeAlias = Callable[[Array], FeatureArray]
-"""Turns pictures N x C x size x size (uint8, or float32 in 0..1) into features N x D.
+"""Computes features (N x D) of images N x C x size x size (uint8, or float32 in 0..1).
 
-Raises `InputUnusable` where the weights give no numbers, `UsageError` where the memory is full.
+Raises `InputUnusable` for features that are not finite, `UsageError` when out of memory.
 """
 
 
 class Backbone(ABC):
-    """Makes features of pictures.
+    """Frozen extractor of image features.
 
-    `emphasis` (one number a feature) is what a head that learns on standardised features should
-    multiply them by.
+    `emphasis` (D) are factors that a head applies to standardized features.
     """
 
     name: str
@@ -89,81 +88,79 @@ class Backbone(ABC):
 
     @property
     def width(self) -> int:
-        """How many features there are."""
+        """The number of features."""
         return sum(part.width for part in self.parts)
 
     @property
     def layers(self) -> tuple[int, ...]:
-        """The widths of the layers of all parts, in their order."""
+        """The widths of the layers of all blocks."""
         return tuple(layer for part in self.parts for layer in part.layers)
 
     @property
     def members(self) -> tuple[Backbone, ...]:
-        """The backbones that stand side by side: itself alone."""
+        """The joined backbones: only itself."""
         return (self,)
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What decides its features besides its weights."""
+        """Everything that determines its features, except the weights."""
         return (self.name,)
 
     @property
     def kept_files(self) -> Mapping[str, bytes]:
-        """What a run must keep beside its weights to build the backbone again, by file name."""
+        """Files that a run stores in addition to weights to rebuild the backbone, by name."""
         return {}
 
     @property
     def shapes(self) -> Shapes:
-        """The shapes of its weights by the names of the tensors; nothing where it has none."""
+        """The shapes of its weights by tensor name; empty if it has none."""
         return {}
 
     @property
     def state(self) -> State:
-        """Its weights; nothing where it has none, or before it has any."""
+        """Its weights by tensor name; empty if it has none or none are loaded."""
         return self._state
 
     @property
     def parameters(self) -> int:
-        """How many numbers of it were learnt."""
-        return sum(v.size for name, v in self.state.items() if not name.endswith(STATISTICS))
+        """The number of trained parameters."""
+        state = self.state.items()
+        return sum(v.size for name, v in state if not name.endswith(BATCH_NORM_SUFFIXES))
 
     def fill(self, state: State) -> None:
-        """Take weights. Raises `ValueError` where they are those of another network."""
-        refuse_misfit(state, self.shapes)
+        """Load weights. Raises `ValueError` if they do not fit."""
+        check_state_shapes(state, self.shapes)
         self._state = state
 
     def precision(self, wanted: Precision) -> str:
-        """Return in what it is computed where a precision is wished for: fp32, bf16 or fp16."""
+        """Return the actual precision for a requested one: fp32, bf16 or fp16."""
         return "fp32"
 
     @abstractmethod
     def extractor(
-        self, shape: PictureShape, precision: Precision, *, padded: bool = True
+        self, shape: ImageShape, precision: Precision, *, padded: bool = True
     ) -> FeatureExtractor:
-        """Return what makes features of pictures of a shape.
+        """Return an extractor for images of a shape.
 
-        `padded` says that a vector must not depend on its company to the last digit.
+        With `padded`, features do not depend on the other images of a batch, to the last digit.
         """
 
 
-def refuse_misfit(state: State, shapes: Shapes) -> None:
-    """Raise `ValueError` where tensors of these shapes are missing, or others are there.
-
-    How many batches a norm has seen (`num_batches_tracked`) is not needed, and may be there.
-    """
-    there = {name: tensor.shape for name, tensor in state.items() if not is_count(name)}
-    missing = [name for name in shapes if name not in there]
-    other = [name for name, shape in there.items() if shapes.get(name, shape) != shape]
-    unknown = [name for name in there if name not in shapes]
-    if missing or other or unknown:
+def check_state_shapes(state: State, shapes: Shapes) -> None:
+    """Raise `ValueError` for missing, unknown or misshapen tensors; batch counters are optional."""
+    present = {name: tensor.shape for name, tensor in state.items() if not is_batch_counter(name)}
+    missing = [name for name in shapes if name not in present]
+    misshapen = [name for name, shape in present.items() if shapes.get(name, shape) != shape]
+    unknown = [name for name in present if name not in shapes]
+    if missing or misshapen or unknown:
         raise ValueError(
-            f"{len(missing)} tensors are missing, {len(other)} have another shape, "
+            f"{len(missing)} tensors are missing, {len(misshapen)} have another shape, "
             f"{len(unknown)} are not known"
         )
 
 
-def is_count(name: str) -> bool:
-    """Return whether a tensor counts the batches that a norm has seen while it learnt."""
+def is_batch_counter(name: str) -> bool:
+    """Return whether a tensor is the batch counter of a batch norm."""
     return name.endswith("num_batches_tracked")
 
 
@@ -178,16 +175,16 @@ _MEMORY_FULL = (
     "unable to allocate",
     "cannot allocate memory",
 )
-# oneDNN's word for it; a primitive descriptor that it cannot create is an error of ours.
+# oneDNN's message; failing to create a primitive *descriptor* is not a lack of memory.
 _NO_PRIMITIVE = re.compile(r"could not create a primitive(?! descriptor)")
 
 
 @contextmanager
-def full_memory_explained(images: int) -> Iterator[None]:
-    """Raise `UsageError` where the memory does not suffice for so many images at once."""
+def explain_out_of_memory(images: int) -> Iterator[None]:
+    """Raise `UsageError` with the batch size when out of memory."""
     try:
         yield
-    except Exception as error:  # onnxruntime has a kind of its own for each way to fail
+    except Exception as error:  # onnxruntime has many exception classes
         if isinstance(error, GleansetError) or not is_out_of_memory(error):
             raise
         raise UsageError(
@@ -196,32 +193,32 @@ def full_memory_explained(images: int) -> Iterator[None]:
         ) from error
 
 
-def batches_of(count: int, size: int) -> list[slice]:
+def batch_slices(count: int, size: int) -> list[slice]:
     """Return slices of 0..`count` of at most `size` each, in order."""
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
-def gathered(
+def batch_items(
     items: Iterable[T], size: int, pictures: Callable[[T], int] = lambda item: 1
 ) -> Iterator[list[T]]:
-    """Yield the items in lists, each as soon as it holds `size` pictures; the last may hold fewer.
+    """Yield lists of items with at least `size` images each; the last may have fewer.
 
-    `pictures` says how many pictures an item has.
+    `pictures` returns the number of images of an item.
     """
-    waiting: list[T] = []
-    held = 0
+    batch: list[T] = []
+    batch_size = 0
     for item in items:
-        waiting.append(item)
-        held += pictures(item)
-        if held >= size:
-            yield waiting
-            waiting, held = [], 0
-    if waiting:
-        yield waiting
+        batch.append(item)
+        batch_size += pictures(item)
+        if batch_size >= size:
+            yield batch
+            batch, batch_size = [], 0
+    if batch:
+        yield batch
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error of Python, torch or a library under it says that memory is full."""
+    """Return whether an error of Python, torch or a native library means out of memory."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error).lower()

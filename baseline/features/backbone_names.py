@@ -1,6 +1,6 @@
-"""How backbones are called: timm, its hub, embeddings, colours, faces; several joined by `+`.
+"""Names of backbones: timm, its hub, embeddings, `colours` and `faces`, joined by `+`.
 
-Nothing here needs torch, so that settings are checked without it.
+Does not need torch, so that settings can be validated without it.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ _HUBS = ("hf-hub:", "hf_hub:")
 
 
 def backbone_names(name: str) -> tuple[str, ...]:
-    """Return the names that `name` joins. Raises `UsageError` for an empty or repeated one."""
+    """Split joined names. Raises `UsageError` for an empty or repeated one."""
     names = tuple(part.strip() for part in name.split(JOIN))
     if not all(names) or len(set(names)) < len(names):
         raise UsageError(
-            f"'{name}' names no backbones: each stands there once, with {JOIN} between",
-            f"write for instance -o backbone=efficientnet_lite0{JOIN}{COLOURS}",
+            f"'{name}' has an empty or repeated backbone name",
+            f"join different names by {JOIN}: -o backbone=efficientnet_lite0{JOIN}{COLOURS}",
         )
     return names
 
 
-def pinned_names(name: str, ask: Ask | None = None) -> str:
-    """Return the same backbones with each embedding by its commit and hash, which `ask` knows.
+def pin_names(name: str, ask: Ask | None = None) -> str:
+    """Return backbone names with the commit and hash of each embedding, as `ask` returns them.
 
-    Nothing is fetched. Raises `UsageError`, and what `ask` raises.
+    Downloads nothing. Raises `UsageError`, and the errors of `ask`.
     """
-    return JOIN.join(_pinned(one, ask) for one in backbone_names(name))
+    return JOIN.join(_pin_name(member, ask) for member in backbone_names(name))
 
 
 def has_embedding(name: str) -> bool:
     """Return whether one of the backbones is an embedding model."""
-    return any(is_embedding(one) for one in backbone_names(name))
+    return any(map(is_embedding, backbone_names(name)))
 
 
-def is_of_hub(name: str) -> bool:
+def is_hub_name(name: str) -> bool:
     """Return whether a name is that of a model on a hub, not of timm itself."""
     return name.startswith(_HUBS)
 
 
-def _pinned(name: str, ask: Ask | None) -> str:
-    refuse_own_file(name)
+def _pin_name(name: str, ask: Ask | None) -> str:
+    check_backbone_name(name)
     if is_embedding(name):
-        return pinned_embedding(name, ask)
+        return pin_embedding(name, ask)
     if name.startswith("timm/"):
         return f"{_HUBS[0]}{name}"
     return name
@@ -61,15 +61,15 @@ def _pinned(name: str, ask: Ask | None) -> str:
 
 Ask = Callable[[HubFile], HubPin]
 Channels = Annotated[tuple[float, ...], Meta(min_length=3, max_length=3)]
-_NOT_OURS = (".onnx", ".toml")
+_FILE_SUFFIXES = (".onnx", ".toml")
 
 
 class KnownModel(TomlTable, frozen=True):
-    """How the models of a repository take images, as their publisher's own program gives them.
+    """Preprocessing for the models of a repository, equal to that of their publisher.
 
-    `file` is what the model is called in each folder. A channel value is (`range` x value in 0..1 -
-    `mean`) / `std`, in the order of `colours`. `side` is height and width where the file leaves
-    both free, `layout` where the channels stand. The last output is the embedding.
+    `file` is the name of the model in each folder. A channel value is (`range` x value in 0..1 -
+    `mean`) / `std`, in the order of `colours`. `side` is the input size if the file has dynamic
+    axes. The last output is the embedding.
     """
 
     file: str
@@ -82,7 +82,7 @@ class KnownModel(TomlTable, frozen=True):
 
 
 class EmbeddingSpec(NamedTuple):
-    """One model: its file on the hub, the SHA-256 (empty where it is not pinned), and its kind."""
+    """An embedding model: its file on the hub, SHA-256 (empty if not pinned), and kind."""
 
     file: HubFile
     sha256: str
@@ -90,7 +90,7 @@ class EmbeddingSpec(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its name for people: that of its folder."""
+        """Its displayed name: that of its folder."""
         return self.file.key.split("/")[-2]
 
     @property
@@ -99,26 +99,23 @@ class EmbeddingSpec(NamedTuple):
         return f"embedding-{self.sha256[:16]}.onnx"
 
     def pinned(self) -> str:
-        """Return the name that settings keep."""
+        """Return the pinned name, which settings store."""
         return f"{self.file}#sha256={self.sha256}" if self.sha256 else str(self.file)
 
 
 def is_embedding(name: str) -> bool:
-    """Return whether a backbone's name is that of an embedding model."""
+    """Return whether a backbone is an embedding model."""
     return is_on_hub(name)
 
 
-def refuse_own_file(name: str) -> None:
-    """Raise `UsageError` where a backbone's name is that of an ONNX file, or a description of one.
-
-    An earlier version took those.
-    """
-    place = name.partition("#")[0].lower()
-    if place.startswith(("http://", "https://")) or place.endswith(_NOT_OURS):
+def check_backbone_name(name: str) -> None:
+    """Raise `UsageError` for an ONNX file or a description of one."""
+    path = name.partition("#")[0].lower()
+    if path.startswith(("http://", "https://")) or path.endswith(_FILE_SUFFIXES):
         raise UsageError(
-            f"an ONNX file cannot be a backbone any more: {name}",
-            "take a network of timm (also hf-hub:OWNER/NAME), or a model that "
-            "'baseline backbones' names",
+            f"an ONNX file cannot be a backbone: {name}",
+            "use a network of timm (or hf-hub:OWNER/NAME), or a model listed by: "
+            "baseline backbones",
         )
 
 
@@ -129,27 +126,26 @@ def known_models() -> dict[str, KnownModel]:
 
 
 def parse(name: str) -> EmbeddingSpec:
-    """Read a name. Raises `UsageError` for a repository that is not known."""
-    place, _, fragment = name.partition("#")
-    # Runs of an earlier version say there how images are taken, too: the list knows it.
+    """Parse a name. Raises `UsageError` for an unknown repository."""
+    file, _, fragment = name.partition("#")
     pairs = dict(pair.partition("=")[::2] for pair in fragment.split("&"))
-    repository = HubFile.parse(place).repository
+    repository = HubFile.parse(file).repository
     kind = known_models().get(repository)
     if kind is None:
         raise UsageError(
             f"{repository} is not a known repository of embeddings",
-            f"take one of: {', '.join(known_models())}; or a network of timm: hf-hub:OWNER/NAME",
+            f"use one of: {', '.join(known_models())}; or a network of timm: hf-hub:OWNER/NAME",
         )
-    return EmbeddingSpec(HubFile.parse(place, kind.file), pairs.get("sha256", ""), kind)
+    return EmbeddingSpec(HubFile.parse(file, kind.file), pairs.get("sha256", ""), kind)
 
 
-def pinned_embedding(name: str, ask: Ask | None = None) -> str:
-    """Return the name with the commit and SHA-256 that `ask` says it stands for; fetches nothing.
+def pin_embedding(name: str, ask: Ask | None = None) -> str:
+    """Return a name with the commit and SHA-256 that `ask` returns; downloads nothing.
 
-    Without `ask` they are left open. Raises `UsageError`, and what `ask` raises.
+    Without `ask` they are left out. Raises `UsageError`, and the errors of `ask`.
     """
     spec = parse(name)
     if ask is not None:
-        whole, sha256 = pinned(str(spec.file), spec.sha256, ask)
-        spec = spec._replace(file=HubFile.parse(whole), sha256=sha256)
+        file, sha256 = pinned(str(spec.file), spec.sha256, ask)
+        spec = spec._replace(file=HubFile.parse(file), sha256=sha256)
     return spec.pinned()

@@ -1,8 +1,7 @@
-"""Backbones by their names: networks of timm, embeddings, those that come along, or several.
+"""Building backbones by name: networks of timm, embeddings, shipped ones, or several joined.
 
-A name says which: `efficientnet_lite0`, `colours` and `faces`
-(`shipped_backbones.py`), or some as `efficientnet_lite0+colours` (`backbone_names.py` has the
-spelling).
+The shipped ones are `efficientnet_lite0`, `colours` and `faces` (`shipped_backbones.py`); several
+are joined as `efficientnet_lite0+colours` (`backbone_names.py`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from baseline.features.backbone import (
     Array,
     Backbone,
     FeatureExtractor,
-    PictureShape,
+    ImageShape,
     State,
     Weights,
 )
@@ -28,8 +27,8 @@ from baseline.features.backbone_names import (
     FACES,
     JOIN,
     backbone_names,
+    check_backbone_name,
     is_embedding,
-    refuse_own_file,
 )
 from baseline.features.onnx_backbone import OnnxBackbone
 from baseline.features.shipped_backbones import (
@@ -38,15 +37,19 @@ from baseline.features.shipped_backbones import (
     ColourBackbone,
     IdentityBackbone,
     LiteBackbone,
-    random_state,
+    draw_random_weights,
 )
-from baseline.features.stored_weights import fitting, packaged_weights, weights_in_file
+from baseline.features.stored_weights import (
+    load_packaged_weights,
+    load_weights_file,
+    select_tensors,
+)
 from baseline.settings import Precision
 from gleanset.errors import UsageError
 
 
-class SideBySide(Backbone):
-    """Several backbones, the features of which follow each other."""
+class JoinedBackbone(Backbone):
+    """Several backbones with concatenated features."""
 
     def __init__(self, members: Sequence[Backbone]) -> None:
         self._members = tuple(members)
@@ -56,22 +59,22 @@ class SideBySide(Backbone):
 
     @property
     def members(self) -> tuple[Backbone, ...]:
-        """The backbones that stand side by side."""
+        """The joined backbones."""
         return self._members
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """Those of all members."""
+        """The identities of all members."""
         return tuple(member.identity for member in self.members)
 
     @property
     def kept_files(self) -> Mapping[str, bytes]:
-        """Those of all members."""
-        return {name: data for one in self.members for name, data in one.kept_files.items()}
+        """The files of all members."""
+        return {name: data for m in self.members for name, data in m.kept_files.items()}
 
     @property
     def state(self) -> State:
-        """Those of all members, by their numbers."""
+        """The weights of all members, with their numbers as prefix."""
         return {
             f"backbones.{number}.{name}": value
             for number, member in enumerate(self.members)
@@ -79,41 +82,41 @@ class SideBySide(Backbone):
         }
 
     def fill(self, state: State) -> None:
-        """Take weights. Raises `ValueError` where they are those of another network."""
+        """Load weights. Raises `ValueError` if they do not fit."""
         own: dict[str, dict[str, Array]] = {str(n): {} for n in range(len(self.members))}
         for name, value in state.items():
             _, number, rest = name.split(".", 2)
             if number not in own:
-                raise ValueError(f"{name} is of no backbone")
+                raise ValueError(f"{name} does not belong to a backbone")
             own[number][rest] = value
         for member, part in zip(self.members, own.values(), strict=True):
             member.fill(part)
 
     def extractor(
-        self, shape: PictureShape, precision: Precision, *, padded: bool = True
+        self, shape: ImageShape, precision: Precision, *, padded: bool = True
     ) -> FeatureExtractor:
-        """Return what makes the features of all members, one after another."""
-        each = [one.extractor(shape, precision, padded=padded) for one in self.members]
-        return lambda pictures: np.concatenate([extract(pictures) for extract in each], 1)
+        """Return an extractor of the concatenated features."""
+        extractors = [member.extractor(shape, precision, padded=padded) for member in self.members]
+        return lambda images: np.concatenate([extract(images) for extract in extractors], 1)
 
     @property
     def parameters(self) -> int:
-        """Those of all members."""
+        """The number of trained parameters of all members."""
         return sum(member.parameters for member in self.members)
 
 
-def bare_backbone(name: str, kept: Path | None = None, seed: int = 0) -> Backbone:
-    """Return a backbone, or several side by side (`a+b`); networks that learn without weights.
+def build_backbone(name: str, kept: Path | None = None, seed: int = 0) -> Backbone:
+    """Return a backbone, or several joined ones (`a+b`), without loading weights.
 
-    `kept` is the folder of a run that keeps what they are built from. Raises `UsageError` for an
-    unknown name, `InputUnusable` or `MissingComponent` for a file that cannot serve.
+    `kept` is the folder of a run with the files they are built from. Raises `UsageError` for an
+    unknown name, `InputUnusable` or `MissingComponent` for an unusable file.
     """
-    members = [_bare(one, kept, seed) for one in backbone_names(name)]
-    return members[0] if len(members) == 1 else SideBySide(members)
+    members = [_build_member(member, kept, seed) for member in backbone_names(name)]
+    return members[0] if len(members) == 1 else JoinedBackbone(members)
 
 
-def _bare(name: str, kept: Path | None, seed: int) -> Backbone:
-    refuse_own_file(name)
+def _build_member(name: str, kept: Path | None, seed: int) -> Backbone:
+    check_backbone_name(name)
     if name == COLOURS:
         return ColourBackbone()
     if name == FACES:
@@ -132,53 +135,56 @@ def _timm() -> ModuleType:
 
 
 def load_backbone(name: str, weights: str, seed: int = 0) -> tuple[Backbone, Weights]:
-    """Return the backbone of that name with its weights, and where they are from.
+    """Return a backbone with its weights, and their source.
 
-    Weights are 'packaged', 'hub', 'none' (drawn by the seed), or a file's path. Of several side by
-    side each network has its own (`packaged+hub`), or all have the same. Raises `UsageError`,
-    `InputUnusable` or `MissingComponent`, with a fix.
+    Weights are 'packaged', 'hub', 'none' (random by the seed), or the path of a file. Joined
+    networks have their own each (`packaged+hub`), or all the same. Raises `UsageError`,
+    `InputUnusable` or `MissingComponent`.
     """
-    backbone = bare_backbone(name, seed=seed)
+    backbone = build_backbone(name, seed=seed)
     networks = sum(bool(member.shapes) for member in backbone.members)
-    each = [part.strip() for part in weights.split(JOIN)]
-    if len(each) == 1:
-        each *= networks
-    if len(each) != networks:
+    sources = [source.strip() for source in weights.split(JOIN)]
+    if len(sources) == 1:
+        sources *= networks
+    if len(sources) != networks:
         raise UsageError(
-            f"'{weights}' are weights of {len(each)} networks, and '{name}' has {networks}",
-            f"name as many, with {JOIN} between; {COLOURS}, {FACES} and embeddings need none",
+            f"'{weights}' are weights of {len(sources)} networks, but '{name}' has {networks}",
+            f"join one for each by {JOIN}; {COLOURS}, {FACES} and embeddings need none",
         )
-    return backbone, _joined(list(_given(backbone.members, iter(each), seed)))
+    return backbone, _join_weights(list(_load_weights(backbone.members, iter(sources), seed)))
 
 
-def _given(members: Sequence[Backbone], wanted: Iterator[str], seed: int) -> Iterator[Weights]:
+def _load_weights(
+    members: Sequence[Backbone], sources: Iterator[str], seed: int
+) -> Iterator[Weights]:
     for member in members:
         if member.shapes:
-            yield _filled(member, next(wanted), seed)
+            yield _fill_member(member, next(sources), seed)
         elif isinstance(member, OnnxBackbone):
             yield Weights(f"hub {member.name}", member.spec.sha256)
 
 
-def _filled(member: Backbone, weights: str, seed: int) -> Weights:
+def _fill_member(member: Backbone, weights: str, seed: int) -> Weights:
     if weights == "none":
         if isinstance(member, LiteBackbone):
-            member.fill(random_state(member.shapes, seed))
+            member.fill(draw_random_weights(member.shapes, seed))
         return Weights("none", None)
     shapes = {name.removeprefix(BODY): shape for name, shape in member.shapes.items()}
     state: State
     if weights == "packaged":
-        state, origin = packaged_weights(member.name, shapes)
+        state, origin = load_packaged_weights(member.name, shapes)
     elif weights == "hub":
         state, origin = _timm().hub_weights(member)
     else:
-        state, origin = weights_in_file(Path(weights))
-    fit = fitting(state, shapes, member.name, origin.source)
+        state, origin = load_weights_file(Path(weights))
+    fit = select_tensors(state, shapes, member.name, origin.source)
     member.fill({f"{BODY}{name}": value for name, value in fit.items()})
     return origin
 
 
-def _joined(weights: Sequence[Weights]) -> Weights:
+def _join_weights(weights: Sequence[Weights]) -> Weights:
     if not weights:
         return Weights("none", None)
-    digests = [one.sha256 or "" for one in weights]
-    return Weights(f" {JOIN} ".join(one.source for one in weights), JOIN.join(digests) or None)
+    digests = [member.sha256 or "" for member in weights]
+    source = f" {JOIN} ".join(member.source for member in weights)
+    return Weights(source, JOIN.join(digests) or None)

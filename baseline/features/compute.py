@@ -1,4 +1,4 @@
-"""What to compute on and how exactly: device, precision, and reproducible randomness."""
+"""Device, precision, and reproducible random numbers for torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from baseline.settings import Precision
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """A device, and the number format that training on it runs in."""
+    """A device, and the precision of training on it."""
 
     device: torch.device
     dtype: torch.dtype = torch.float32
@@ -26,7 +26,7 @@ class Compute:
 
     @property
     def name(self) -> str:
-        """The precision in a word: fp32, bf16 or fp16."""
+        """The precision: fp32, bf16 or fp16."""
         return {torch.float32: "fp32", torch.bfloat16: "bf16"}.get(self.dtype, "fp16")
 
     def autocast(self) -> AbstractContextManager[object]:
@@ -36,14 +36,14 @@ class Compute:
         return torch.autocast(self.device.type, dtype=self.dtype)
 
     def scaler(self) -> torch.amp.GradScaler:
-        """Return what keeps small gradients of fp16 from vanishing; it does nothing otherwise."""
+        """Return the gradient scaler, which is only enabled for fp16."""
         return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
 
 def choose_compute(precision: Precision = "auto") -> Compute:
-    """Choose CUDA where there is one, else the CPU; bf16 on request or where the machine gains.
+    """Choose CUDA if available, else the CPU; bf16 on request or if the hardware supports it.
 
-    A GPU too old for bf16 gets fp16, whose gradients need scaling.
+    GPUs without bf16 use fp16.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if precision == "fp32":
@@ -54,15 +54,15 @@ def choose_compute(precision: Precision = "auto") -> Compute:
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Return whether bf16 is computed in hardware: without that it is slower than float32."""
+    """Return whether the hardware computes bf16; otherwise it is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    found = torch.cpu.get_capabilities()
-    return any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def to_network(x: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Return a batch as networks take it: float32, pixels 0..1 and channels last, on `device`."""
+    """Return a batch as float32 in 0..1, channels last, on `device`."""
     moved = x.to(device, non_blocking=True)
     if moved.dtype == torch.uint8:
         moved = moved.to(torch.float32).div_(255)
@@ -71,10 +71,9 @@ def to_network(x: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 @contextmanager
 def reproducible(seed: int) -> Iterator[None]:
-    """Seed what torch and numpy draw themselves; put their random states back after.
+    """Seed torch and numpy, and restore their random states afterwards.
 
-    All that the networks need is deterministic on the CPU. cuDNN is told to be, too, but on
-    CUDA the last digits may still differ.
+    Results are deterministic on the CPU; on CUDA the last digits may differ.
     """
     devices = range(torch.cuda.device_count()) if torch.cuda.is_available() else ()
     before = np.random.get_state()

@@ -1,4 +1,4 @@
-"""Features of samples by a frozen backbone, made once and kept in `cache/features/`."""
+"""Features of samples by a frozen backbone, cached in `cache/features/`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,13 @@ from baseline.data.pixels import (
     choose_readers,
 )
 from baseline.data.samples import pixel_sources, unreadable_images_error
-from baseline.features.backbone import GATHERED, Backbone, FeatureExtractor, PictureShape, gathered
+from baseline.features.backbone import (
+    READ_AHEAD_IMAGES,
+    Backbone,
+    FeatureExtractor,
+    ImageShape,
+    batch_items,
+)
 from baseline.features.backbones import load_backbone
 from baseline.settings import Fit, Precision, Transfer, Triplet
 from curation.similarity.vectors import Vector, VectorStore, vector_name
@@ -36,15 +42,15 @@ if TYPE_CHECKING:
     from gleanset.work.cluster import Cluster
 
 FORMAT = 5
-"""Raised when the same picture and weights come to give other features."""
+"""Incremented when the features of the same image and weights change."""
 Names = dict[str, list[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureSpec:
-    """How features are made. `views` are augmented ones besides the plain one.
+    """Settings that determine features; `views` is the number of augmented views.
 
-    `seed` matters to a backbone without weights only.
+    `seed` is only used by a backbone without weights.
     """
 
     backbone: str
@@ -59,31 +65,30 @@ class FeatureSpec:
 
     @classmethod
     def of(cls, settings: Transfer | Triplet, *, views: int) -> FeatureSpec:
-        """Return the one of these settings, with so many views."""
-        shared = (one.name for one in fields(cls) if one.name != "views")
+        """Return the specification for settings and a number of views."""
+        shared = (entry.name for entry in fields(cls) if entry.name != "views")
         return cls(views=views, **{name: getattr(settings, name) for name in shared})
 
     @property
     def all_views(self) -> range:
-        """Return the numbers of the views: the plain one alone without a kind of change."""
+        """Return the numbers of the views: only the plain one without augmentation."""
         return range(1 if self.augment == "none" else 1 + self.views)
 
     def load(self) -> Backbone:
-        """Load the backbone, in the same state whenever it is loaded."""
+        """Load the backbone, with the same weights each time."""
         return load_backbone(self.backbone, self.weights, self.seed)[0]
 
     @property
-    def shape(self) -> PictureShape:
-        """The shape of pictures that a backbone is shown."""
-        return PictureShape(self.channels, self.size)
+    def shape(self) -> ImageShape:
+        """The shape of input images."""
+        return ImageShape(self.channels, self.size)
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What a backbone sees: `vectors` is float32, N x views x D, view 0 the plain picture.
+    """Features of samples: `vectors` is float32, N x views x D; view 0 is not augmented.
 
-    `keys` are the N samples that could be read, in the order asked for, repeated where they
-    were asked for twice.
+    `keys` are the N readable samples in the requested order, with repetitions.
     """
 
     keys: tuple[str, ...]
@@ -91,12 +96,12 @@ class Features:
 
     @property
     def plain(self) -> npt.NDArray[np.float32]:
-        """Return the features of the pictures as they are: N x D."""
+        """Return the features without augmentation: N x D."""
         plain: npt.NDArray[np.float32] = self.vectors[:, 0]
         return plain
 
 
-def features_of(
+def compute_features(
     dataset: Dataset,
     samples: Sequence[Sample],
     spec: FeatureSpec,
@@ -104,12 +109,11 @@ def features_of(
     backbone: Backbone | None = None,
     split: str = "",
 ) -> Features:
-    """Return the features of `samples`; only those that are not in the cache are computed.
+    """Return the features of `samples`, from the cache or computed.
 
-    Unreadable samples are left out. Stopped at any moment, it goes on there the next time.
-    `backbone` is that of `spec`, where it is loaded already; `split` is named in the error where
-    the samples are one. Raises `InputUnusable` when nothing can be read, and what loading a
-    backbone raises.
+    Unreadable samples are left out. An interrupted computation continues from the cache. `backbone`
+    is that of `spec` if it is already loaded; `split` is for the error message. Raises
+    `InputUnusable` if nothing can be read, and the errors of loading a backbone.
     """
     loaded = backbone or spec.load()
     members = [_Member.of(dataset, spec, member) for member in loaded.members]
@@ -117,13 +121,13 @@ def features_of(
     for member in members:
         member.vectors = member.store.read([name for row in names.values() for name in row])
     once = {sample.key: sample for sample in samples}.values()
-    missing = [s for s in once if any(_lacking(members, name) for name in names[s.key])]
+    missing = [s for s in once if any(_is_missing(members, name) for name in names[s.key])]
     if missing:
-        wanted = list(_wanted(dataset, missing, names, members))
+        wanted = list(_missing_requests(dataset, missing, names, members))
         workers, bars = dataset.workers(), progress or Progress()
         try:
-            precisions = {one.backbone.precision(spec.precision) for one in members}
-            # What other machines compute is as exact as here in these formats alone.
+            precisions = {member.backbone.precision(spec.precision) for member in members}
+            # Only these precisions give equal features on other machines.
             if isinstance(workers, Processes) or not precisions <= {"fp32", "bf16"}:
                 _compute(members, spec, wanted, names, bars)
             else:
@@ -132,7 +136,7 @@ def features_of(
         finally:
             for member in members:
                 member.store.flush()
-    vectors = _stacked(samples, names, members, len(spec.all_views))
+    vectors = _stack_vectors(samples, names, members, len(spec.all_views))
     if samples and not vectors.keys:
         raise unreadable_images_error(len(samples), split)
     return vectors
@@ -140,7 +144,7 @@ def features_of(
 
 @dataclass(slots=True)
 class _Member:
-    """One backbone of those side by side, where its vectors are kept, and what is known of them."""
+    """One of the joined backbones, with the store and cached vectors of its features."""
 
     spec: FeatureSpec
     backbone: Backbone
@@ -156,15 +160,15 @@ class _Member:
         return self.backbone.extractor(self.spec.shape, self.spec.precision)
 
 
-def _lacking(members: Sequence[_Member], name: bytes) -> bool:
+def _is_missing(members: Sequence[_Member], name: bytes) -> bool:
     return any(name not in member.vectors for member in members)
 
 
 def features_name(spec: FeatureSpec, backbone: Backbone) -> str:
-    """Return a name for features: two that were made alike have the same."""
+    """Return a name that is equal for equal features."""
     precision = backbone.precision(spec.precision)
-    told = (FORMAT, *backbone.identity, spec.size, spec.channels, spec.fit, precision)
-    digest = hashlib.sha256(repr(told).encode())
+    settings = (FORMAT, *backbone.identity, spec.size, spec.channels, spec.fit, precision)
+    digest = hashlib.sha256(repr(settings).encode())
     for name, value in sorted(backbone.state.items()):
         digest.update(name.encode())
         digest.update(value.tobytes())
@@ -181,12 +185,12 @@ def _names(sample: Sample, spec: FeatureSpec) -> list[bytes]:
     ]
 
 
-def _wanted(
+def _missing_requests(
     dataset: Dataset, samples: Sequence[Sample], names: Names, members: Sequence[_Member]
 ) -> Iterator[ViewRequest]:
     for source in pixel_sources(dataset, samples):
         row = names[source.key]
-        lacking = (view for view, name in enumerate(row) if _lacking(members, name))
+        lacking = (view for view, name in enumerate(row) if _is_missing(members, name))
         yield ViewRequest(source, tuple(lacking))
 
 
@@ -198,7 +202,7 @@ def _compute(
     progress: Progress,
 ) -> None:
     extractors = [member.extractor() for member in members]
-    for batch in gathered(_read_views(spec, wanted, names, progress), GATHERED):
+    for batch in batch_items(_read_views(spec, wanted, names, progress), READ_AHEAD_IMAGES):
         for member, extractor in zip(members, extractors, strict=True):
             if lacking := [(name, pixels) for name, pixels in batch if name not in member.vectors]:
                 vectors = extractor(np.stack([pixels for _, pixels in lacking]))
@@ -207,22 +211,22 @@ def _compute(
                     member.store.add(name, vector)
 
 
-MadeFeatures: TypeAlias = Sequence[tuple[npt.NDArray[np.float32], ...] | None]
-"""For each request what each member saw: views x D; None for a sample that cannot be read."""
+ComputedFeatures: TypeAlias = Sequence[tuple[npt.NDArray[np.float32], ...] | None]
+"""For each request the vectors of each member (views x D); None for an unreadable sample."""
 
 
 @dataclass(frozen=True, slots=True)
-class MakeFeatures:
-    """Reads samples and makes their features on another machine; picklable.
+class FeatureMaker:
+    """Computes features of samples on another machine.
 
-    `names` are those of the features as each member makes them here.
+    `names` are the feature names of the members on this machine.
     """
 
     spec: FeatureSpec
     names: tuple[str, ...]
 
-    def __call__(self, wanted: Sequence[ViewRequest]) -> MadeFeatures:
-        """Raises `InputUnusable` where the features would be others than here."""
+    def __call__(self, wanted: Sequence[ViewRequest]) -> ComputedFeatures:
+        """Compute features. Raises `InputUnusable` if they would differ from this machine."""
         extractors = _extractors(self.spec, self.names)
         read, shown = _reader(self.spec), list[Pixels | None]()
         for request in wanted:
@@ -244,9 +248,9 @@ def _extractors(spec: FeatureSpec, names: tuple[str, ...]) -> tuple[FeatureExtra
     members = spec.load().members
     if (found := tuple(features_name(spec, member) for member in members)) != names:
         raise InputUnusable(
-            f"on {socket.gethostname()} {spec.backbone} would give other features than here "
+            f"the features of {spec.backbone} on {socket.gethostname()} would differ "
             f"({', '.join(found)} for {', '.join(names)})",
-            "give every node the same weights and the same versions of onnxruntime and timm",
+            "use the same weights and versions of onnxruntime and timm on every node",
         )
     return tuple(member.extractor(spec.shape, spec.precision) for member in members)
 
@@ -264,23 +268,23 @@ def _compute_on_nodes(
     progress: Progress,
     cluster: Cluster,
 ) -> None:
-    make = MakeFeatures(spec, tuple(features_name(spec, member.backbone) for member in members))
+    make = FeatureMaker(spec, tuple(features_name(spec, member.backbone) for member in members))
     with cluster.keep("") as nodes:
         alone: list[ViewRequest] = []
-        passes = list(gathered(wanted, GATHERED, lambda request: len(request.views)))
+        passes = list(batch_items(wanted, READ_AHEAD_IMAGES, lambda request: len(request.views)))
         outcomes = run_over(make, passes, nodes)
         for outcome in progress.over(outcomes, "features", len(passes), " batches"):
             if outcome.result is None:
-                # One that kills its worker, or takes too long, must not cost the others.
+                # Retry singly, because one sample may crash its worker or time out.
                 alone += outcome.item
             else:
-                _keep(members, outcome.item, outcome.result, names)
+                _store_vectors(members, outcome.item, outcome.result, names)
         for outcome in run_over(make, [[member] for member in alone], nodes):
-            _keep(members, outcome.item, outcome.result or (None,), names)
+            _store_vectors(members, outcome.item, outcome.result or (None,), names)
 
 
-def _keep(
-    members: Sequence[_Member], wanted: Sequence[ViewRequest], made: MadeFeatures, names: Names
+def _store_vectors(
+    members: Sequence[_Member], wanted: Sequence[ViewRequest], made: ComputedFeatures, names: Names
 ) -> None:
     for request, vectors in zip(wanted, made, strict=True):
         for member, rows in zip(members, vectors or (), strict=False):
@@ -300,10 +304,10 @@ def _read_views(
             yield from zip((row[view] for view in outcome.item.views), outcome.result, strict=True)
 
 
-def _stacked(
+def _stack_vectors(
     samples: Sequence[Sample], names: Names, members: Sequence[_Member], views: int
 ) -> Features:
-    kept = [s.key for s in samples if not any(_lacking(members, name) for name in names[s.key])]
+    kept = [s.key for s in samples if not any(_is_missing(members, name) for name in names[s.key])]
     vectors = np.empty((len(kept), views, sum(m.backbone.width for m in members)), np.float32)
     for row, key in enumerate(kept):
         for view, name in enumerate(names[key]):

@@ -1,8 +1,7 @@
-"""Backbones that are ONNX graphs: built here, filled with weights, run by onnxruntime.
+"""Backbones that are ONNX graphs, run by onnxruntime.
 
-Pictures go through one by one, in as many threads as there are cores: a vector never depends on
-its company, memory is that of a few pictures, and the maps of one stay in a core's cache
-(docs/experiments.md).
+Images are computed one by one, in one thread for each core: features do not depend on other images,
+memory is bounded, and the maps of an image fit into the cache of a core (docs/experiments.md).
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from baseline.features.backbone import (
     Array,
     Backbone,
     FeatureArray,
-    PictureShape,
-    full_memory_explained,
+    ImageShape,
+    explain_out_of_memory,
 )
 from baseline.settings import Precision
 from gleanset.errors import InputUnusable
@@ -34,41 +33,41 @@ if TYPE_CHECKING:
 
 PICTURES = "pictures"
 NORM = ("weight", "bias", "running_mean", "running_var")
-"""Tensors of a batch norm that predicts."""
+"""Tensors of a batch norm in inference."""
 
 
 class GraphBackbone(Backbone):
-    """A backbone that adds itself to a graph, of ONNX's operators of `opset` or newer ones."""
+    """A backbone whose operators can be added to a graph of `opset` or newer."""
 
     opset: int = OPSET
 
     @abstractmethod
-    def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
-        """Add its operators; return the value of the features (N x width).
+    def add_to(self, graph: GraphBuilder, pictures: str, shape: ImageShape) -> str:
+        """Add its operators to a graph; return the value of the features (N x width).
 
         `pictures` are float32 N x channels x size x size in 0..1.
         """
 
     def extractor(
-        self, shape: PictureShape, precision: Precision, *, padded: bool = True
+        self, shape: ImageShape, precision: Precision, *, padded: bool = True
     ) -> GraphExtractor:
-        """Return what makes features of pictures of a shape; always in float32."""
+        """Return an extractor for images of a shape; always in float32."""
         return GraphExtractor(self, shape)
 
-    def model(self, shape: PictureShape) -> ModelProto:
+    def model(self, shape: ImageShape) -> ModelProto:
         """Return its graph as a model of `PICTURES`. Raises `MissingComponent` without onnx."""
         require_graphs()
-        from baseline.features.graph_builder import GraphBuilder, Output, float_pictures
+        from baseline.features.graph_builder import GraphBuilder, Output, float_image_input
 
         graph = GraphBuilder(self.opset)
         features = Output(self.add_to(graph, PICTURES, shape), (self.width,))
-        return graph.model(float_pictures(PICTURES, shape), {"features": features})
+        return graph.model(float_image_input(PICTURES, shape), {"features": features})
 
 
 class GraphExtractor:
     """Runs the graph of a backbone."""
 
-    def __init__(self, backbone: GraphBackbone, shape: PictureShape) -> None:
+    def __init__(self, backbone: GraphBackbone, shape: ImageShape) -> None:
         self._session = onnx_session(backbone.model(shape).SerializeToString())
 
     def __call__(self, pictures: Array) -> FeatureArray:
@@ -76,11 +75,11 @@ class GraphExtractor:
         with ThreadPoolExecutor(min(cores(), len(pictures))) as threads:
             vectors = np.concatenate(list(threads.map(self._of_one, pictures)))
         if not np.isfinite(vectors).all():
-            raise no_numbers()
+            raise not_finite_error()
         return vectors
 
     def _of_one(self, picture: Array) -> FeatureArray:
-        with full_memory_explained(1):
+        with explain_out_of_memory(1):
             vector: FeatureArray = self._session.run(None, {PICTURES: as_floats(picture[None])})[0]
         return vector
 
@@ -92,20 +91,20 @@ def as_floats(pictures: Array) -> FeatureArray:
     return pictures.astype(np.float32, copy=False)
 
 
-def integers(*numbers: int) -> Array:
-    """Return numbers as operators take places, sides and shapes."""
+def int64_array(*numbers: int) -> Array:
+    """Return int64 numbers, as operators take axes, sizes and shapes."""
     return np.array(numbers, np.int64)
 
 
-def area_averaged(graph: GraphBuilder, pictures: str, sides: Array) -> str:
-    """Add pictures averaged by area, in three colours; `sides` are of `area_weights`."""
+def add_area_resize(graph: GraphBuilder, pictures: str, sides: Array) -> str:
+    """Add an area resize to three channels; `sides` are `area_weights`."""
     small = graph.add("MatMul", graph.add("MatMul", sides, pictures), sides.T)
-    return graph.add("Expand", small, integers(1, 3, 1, 1))
+    return graph.add("Expand", small, int64_array(1, 3, 1, 1))
 
 
-def no_numbers() -> InputUnusable:
-    """Return the error where features are no numbers."""
+def not_finite_error() -> InputUnusable:
+    """Return the error for features that are not finite."""
     return InputUnusable(
-        "the backbone gives values that are no numbers",
-        "take other weights, or compute exactly: -o precision=fp32",
+        "the features of the backbone are not finite numbers",
+        "use other weights, or full precision: -o precision=fp32",
     )

@@ -1,4 +1,4 @@
-"""An ONNX graph in the making, and how it is run."""
+"""Builder for ONNX graphs."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import onnx.compose
 import onnx.version_converter
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from baseline.features.backbone import OPSET, Array, PictureShape
+from baseline.features.backbone import OPSET, Array, ImageShape
 from gleanset.errors import InputUnusable
 
 IR = 8
-"""The version of the file format that goes with it."""
+"""Version of the ONNX file format for `OPSET`."""
 
 
 class Output(NamedTuple):
-    """A value that a model gives, and its sides but for the number of pictures."""
+    """An output of a model, and its shape without the batch axis."""
 
     value: str
     sides: tuple[int, ...]
 
 
 class GraphBuilder:
-    """Operators and the numbers that they hold, in their order; values go by their names.
+    """Collects operators and tensors; values are referred to by name.
 
-    Operators are named `<scope>/<kind>_<number>`: an export tells by the scope whose they are.
+    Operators are named `<scope>/<kind>_<number>`; exports recognize backbones by their scope.
     """
 
     def __init__(self, opset: int = OPSET) -> None:
@@ -39,14 +39,14 @@ class GraphBuilder:
         self._sparse: list[onnx.SparseTensorProto] = []
 
     def add(self, kind: str, *inputs: str | Array, **attributes: Any) -> str:
-        """Add an operator with one output; return the name of what it gives."""
+        """Add an operator with one output; return the name of the output."""
         name = f"{self.scope}/{kind}_{len(self._nodes)}"
-        names = [one if isinstance(one, str) else self.hold(one) for one in inputs]
+        names = [value if isinstance(value, str) else self.hold(value) for value in inputs]
         self._nodes.append(helper.make_node(kind, names, [name], name=name, **attributes))
         return name
 
     def hold(self, numbers: Array, name: str = "") -> str:
-        """Keep numbers in the graph; return the name they go by."""
+        """Add a constant tensor; return its name."""
         name = f"{self.scope}/{name or f'number_{len(self._tensors)}'}"
         self._tensors.append(numpy_helper.from_array(np.asarray(numbers, order="C"), name))
         return name
@@ -54,17 +54,17 @@ class GraphBuilder:
     def embed(
         self, model: ModelProto, value: str, weights: Mapping[str, Array] = MappingProxyType({})
     ) -> str:
-        """Add the whole graph of a model, whose first input is `value`; return its output.
+        """Add the graph of a model with `value` as first input; return its output.
 
-        Its other inputs are `weights`. Of an older opset it is converted. Raises `InputUnusable`
-        where that cannot be.
+        Its other inputs are `weights`. An older opset is converted; raises `InputUnusable` if that
+        fails.
         """
         for name, numbers in weights.items():
             self.hold(numbers, name)
         prefix = f"{self.scope}/"
-        part = onnx.compose.add_prefix(_converted(model, self.opset), prefix)
+        part = onnx.compose.add_prefix(_convert_opset(model, self.opset), prefix)
         for number, node in enumerate(part.graph.node):
-            # Files often name no node, and quantising tells by names which are left alone.
+            # Quantization excludes nodes by name, but files often have unnamed nodes.
             node.name = node.name or f"{prefix}{number}"
         first, last = part.graph.input[0].name, part.graph.output[0].name
         self._nodes.append(helper.make_node("Identity", [value], [first], name=f"{first}/in"))
@@ -77,7 +77,7 @@ class GraphBuilder:
         return str(last)
 
     def model(self, inputs: ValueInfoProto, outputs: Mapping[str, Output]) -> ModelProto:
-        """Return the model that gives `outputs` (float32), by their names."""
+        """Return the model with `outputs` (float32) by name."""
         tail, infos = [], []
         for name, output in outputs.items():
             tail.append(helper.make_node("Identity", [output.value], [name]))
@@ -95,30 +95,29 @@ class GraphBuilder:
         return helper.make_model(graph, opset_imports=opsets, ir_version=self._ir)
 
 
-def opset_of(model: ModelProto) -> int:
-    """Return the version of ONNX's own operators that a model uses."""
-    return max((one.version for one in model.opset_import if not one.domain), default=1)
+def model_opset(model: ModelProto) -> int:
+    """Return the opset of the default ONNX domain that a model uses."""
+    return max((entry.version for entry in model.opset_import if not entry.domain), default=1)
 
 
-def _converted(model: ModelProto, opset: int) -> ModelProto:
-    if opset_of(model) >= opset:
+def _convert_opset(model: ModelProto, opset: int) -> ModelProto:
+    if model_opset(model) >= opset:
         return model
     try:
         return onnx.version_converter.convert_version(model, opset)
     except Exception as error:  # of onnx's C++ part
         raise InputUnusable(
-            f"the embedding's operators of opset {opset_of(model)} cannot be brought to opset "
-            f"{opset}: {error}",
-            "take a file of a newer opset from its publisher",
+            f"cannot convert the embedding from opset {model_opset(model)} to {opset}: {error}",
+            "use a file with a newer opset from its publisher",
         ) from error
 
 
-def float_pictures(name: str, shape: PictureShape) -> ValueInfoProto:
-    """Return the input of any number of pictures: float32 N x channels x size x size."""
+def float_image_input(name: str, shape: ImageShape) -> ValueInfoProto:
+    """Return an input for images as float32 N x channels x size x size."""
     sides: Sequence[int | str] = ["n", shape.channels, shape.size, shape.size]
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, sides)
 
 
-def byte_pictures(name: str, size: int) -> ValueInfoProto:
-    """Return the input of any number of pictures: uint8 N x size x size x 3."""
+def byte_image_input(name: str, size: int) -> ValueInfoProto:
+    """Return an input for images as uint8 N x size x size x 3."""
     return helper.make_tensor_value_info(name, TensorProto.UINT8, ["n", size, size, 3])

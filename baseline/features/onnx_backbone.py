@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.extras import require_graphs
-from baseline.features.backbone import FeaturePart, PictureShape
-from baseline.features.backbone_names import EmbeddingSpec, parse, pinned_embedding
-from baseline.features.graph_backbone import GraphBackbone, integers
+from baseline.features.backbone import FeaturePart, ImageShape
+from baseline.features.backbone_names import EmbeddingSpec, parse, pin_embedding
+from baseline.features.graph_backbone import GraphBackbone, int64_array
 from gleanset.errors import InputUnusable
 from gleanset.files.fetch import Published, fetched
 from gleanset.files.hub import ask_hub
@@ -39,7 +39,7 @@ class OnnxBackbone(GraphBackbone):
 
     def __init__(self, spec: EmbeddingSpec, data: bytes) -> None:
         """Raise `InputUnusable` for a file that cannot serve."""
-        from baseline.features.graph_builder import opset_of
+        from baseline.features.graph_builder import model_opset
 
         self.spec, self.data, self.name = spec, data, spec.name
         kind = spec.kind
@@ -47,12 +47,12 @@ class OnnxBackbone(GraphBackbone):
             self.embedding, sides = _embedding_part(data)
             height, width = sides[2:4] if kind.layout == "nchw" else sides[1:3]
             self.side = height or kind.side, width or kind.side
-            features = _features(self.embedding, kind.layout, self.side)
+            features = _count_features(self.embedding, kind.layout, self.side)
         except Exception as error:  # protobuf and onnxruntime have kinds of their own
             raise InputUnusable(
                 f"{spec.name} cannot be a backbone: {error}", "take another: baseline backbones"
             ) from error
-        self.opset = opset_of(self.embedding)
+        self.opset = model_opset(self.embedding)
         self.parts = (FeaturePart(self.name, True, (features,)),)
         self.emphasis = np.ones(features)
 
@@ -66,8 +66,8 @@ class OnnxBackbone(GraphBackbone):
         opened = _OPEN.get(name)
         if opened is None:
             require_graphs()
-            spec = parse(pinned_embedding(name, ask_hub))
-            opened = _OPEN[name] = cls(spec, _bytes_of(spec, kept))
+            spec = parse(pin_embedding(name, ask_hub))
+            opened = _OPEN[name] = cls(spec, _read_model(spec, kept))
         return opened
 
     @property
@@ -93,7 +93,7 @@ class OnnxBackbone(GraphBackbone):
         kind, (height, width) = self.spec.kind, self.side
         values = f"0..{kind.range}"
         if kind.mean and kind.std:
-            values += f" less {_numbers(kind.mean)} by {_numbers(kind.std)}"
+            values += f" less {_format_numbers(kind.mean)} by {_format_numbers(kind.std)}"
         return (
             f"{self.spec.name}: takes {width} x {height}, {kind.colours.upper()} in {values}, "
             f"{kind.layout.upper()}; gives {self.width} features"
@@ -115,7 +115,7 @@ class OnnxBackbone(GraphBackbone):
             "width": self.width,
         }
 
-    def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
+    def add_to(self, graph: GraphBuilder, pictures: str, shape: ImageShape) -> str:
         """Add the file's graph, and before it what brings pictures to what that takes."""
         digest = self.spec.sha256[:8]
         graph.scope = f"{PREPARING}-{digest}"
@@ -123,15 +123,15 @@ class OnnxBackbone(GraphBackbone):
         graph.scope = f"{SCOPE}-{digest}"
         return graph.embed(self.embedding, taken)
 
-    def _as_taken(self, graph: GraphBuilder, value: str, shape: PictureShape) -> str:
+    def _as_taken(self, graph: GraphBuilder, value: str, shape: ImageShape) -> str:
         side, kind = self.side, self.spec.kind
         if shape.channels == 1:
-            value = graph.add("Expand", value, integers(1, 3, 1, 1))
+            value = graph.add("Expand", value, int64_array(1, 3, 1, 1))
         if side != (shape.size, shape.size):
             rows, columns = (bilinear_weights(shape.size, new) for new in side)
             value = graph.add("MatMul", graph.add("MatMul", rows, value), columns.T)
         if kind.colours == "bgr":
-            value = graph.add("Gather", value, integers(2, 1, 0), axis=1)
+            value = graph.add("Gather", value, int64_array(2, 1, 0), axis=1)
         value = graph.add("Mul", value, np.array(kind.range, np.float32))
         for operator, numbers in (("Sub", kind.mean), ("Div", kind.std)):
             if numbers:
@@ -144,7 +144,7 @@ _OPEN: weakref.WeakValueDictionary[str, OnnxBackbone] = weakref.WeakValueDiction
 """Those in use by their names, so that a large one is in memory once."""
 
 
-def _bytes_of(spec: EmbeddingSpec, kept: Path | None) -> bytes:
+def _read_model(spec: EmbeddingSpec, kept: Path | None) -> bytes:
     path = kept / spec.file_name if kept else None
     if path is None or not path.is_file():
         otherwise = "download it into the cache of the hub: hf download"
@@ -178,7 +178,7 @@ def _embedding_part(data: bytes) -> tuple[Any, list[int]]:
     return Extractor(whole).extract_model([taken.name], [whole.graph.output[-1].name]), sides
 
 
-def _features(model: Any, layout: str, side: tuple[int, int]) -> int:
+def _count_features(model: Any, layout: str, side: tuple[int, int]) -> int:
     session = onnx_session(model.SerializeToString())
     shape = (2, 3, *side) if layout == "nchw" else (2, *side, 3)
     answer = session.run(None, {session.get_inputs()[0].name: np.zeros(shape, np.float32)})[0]
@@ -188,7 +188,7 @@ def _features(model: Any, layout: str, side: tuple[int, int]) -> int:
     return int(answer.shape[1])
 
 
-def _numbers(values: tuple[float, ...]) -> str:
+def _format_numbers(values: tuple[float, ...]) -> str:
     return "/".join(f"{value:.3g}" for value in values)
 
 

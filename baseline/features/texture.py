@@ -1,10 +1,9 @@
-"""How much a part of the features is expected to count before any label is looked at.
+"""Prior weights of feature blocks from the shape and texture of images, without labels.
 
-A colour layout tells by place, so it is worth the more, the more alike pictures are laid out. In
-drawings that are about square, as faces are when they are cut, colours count more than the
-network, and what learnt drawn faces most; in drawings far from square, and in photographs, which
-texture tells, half as much, but what learnt drawn faces for nothing in photographs. Other networks
-count as much as the first.
+Color layouts compare positions, so they help more if images have similar layouts. In approximately
+square drawings, such as face crops, they get a larger weight than the network, and identity
+embeddings the largest. In other drawings and in photographs their weight is half; identity
+embeddings get none in photographs. Further networks get the weight of the first.
 """
 
 from __future__ import annotations
@@ -25,71 +24,71 @@ from gleanset.records import Sample
 from gleanset.work.pool import Threads, run_over
 from gleanset.work.progress import Progress
 
-DRAWN = {COLOURS: 1.4, FACES: 1.7}
-LONG = {COLOURS: 0.5, FACES: 0.5}
-PHOTOS = {COLOURS: 0.5, FACES: 0.0}
-"""Weights beside the first part in drawings about square, in others, and in photographs."""
-SQUARE = 1.2
-"""How many times as long as wide pictures about square are on geometric average, at most."""
-LOOKED_AT = 100
-"""Pictures by which drawings are told from photographs."""
+DRAWING_WEIGHTS = {COLOURS: 1.4, FACES: 1.7}
+ELONGATED_WEIGHTS = {COLOURS: 0.5, FACES: 0.5}
+PHOTO_WEIGHTS = {COLOURS: 0.5, FACES: 0.0}
+"""Weights relative to the first block, for square drawings, other drawings and photographs."""
+MAX_SQUARE_ASPECT = 1.2
+"""Maximum geometric mean of the aspect ratio of square images."""
+MAX_TEXTURE_IMAGES = 100
+"""Images used to distinguish drawings from photographs."""
 
 
 class PartWeights(NamedTuple):
-    """The weight of each part, how it came about, and the log loss of each one that was tried."""
+    """The weight of each feature block, its reason, and the log loss of each tried weight."""
 
     weights: tuple[float, ...]
     by: str
     losses: dict[str, float]
 
     def to_json(self, parts: Sequence[FeaturePart]) -> dict[str, object]:
-        """Return the facts for the metrics: nothing where there is one part."""
+        """Return JSON values for the metrics; empty for a single block."""
         if len(parts) == 1:
             return {}
         named = {part.name: weight for part, weight in zip(parts, self.weights, strict=True)}
         return {"parts": named, "parts_by": self.by, "parts_tried": self.losses}
 
     def words(self, parts: Sequence[FeaturePart]) -> str:
-        """Return a line for a person; empty where there is one part."""
-        named = zip(parts[1:], self.weights[1:], strict=True)
-        beside = ", ".join(f"{part.name} {weight:g}" for part, weight in named)
-        return f"beside {parts[0].name}: {beside}, by {self.by}" if beside else ""
+        """Return a description; empty for a single block."""
+        blocks = zip(parts[1:], self.weights[1:], strict=True)
+        weights = ", ".join(f"{part.name} {weight:g}" for part, weight in blocks)
+        return f"beside {parts[0].name}: {weights}, by {self.by}" if weights else ""
 
 
-def expected_weights(
+def expect_weights(
     parts: Sequence[FeaturePart],
     dataset: Dataset,
     samples: Sequence[Sample],
     progress: Progress,
 ) -> PartWeights:
-    """Return what the weights of `parts` are by the samples' shape and texture, not by labels."""
-    if not any(part.name in DRAWN for part in parts[1:]):
+    """Return the prior weights of feature blocks by the shape and texture of samples."""
+    if not any(part.name in DRAWING_WEIGHTS for part in parts[1:]):
         return PartWeights(tuple(1.0 for _ in parts), "all alike", {})
     weights: Mapping[str, float]
-    if not are_drawn(dataset, samples, progress):
-        weights, why = PHOTOS, "these are photographs"
-    elif samples and _elongation(samples) > SQUARE:
-        weights, why = LONG, "these are drawings far from square"
+    if not has_drawings(dataset, samples, progress):
+        weights, reason = PHOTO_WEIGHTS, "these are photographs"
+    elif samples and _aspect_ratio(samples) > MAX_SQUARE_ASPECT:
+        weights, reason = ELONGATED_WEIGHTS, "these are drawings far from square"
     else:
-        weights, why = DRAWN, "these are drawings"
-    each = (weights.get(part.name, 1.0) for part in parts[1:])
-    return PartWeights((1.0, *each), why, {})
+        weights, reason = DRAWING_WEIGHTS, "these are drawings"
+    others = (weights.get(part.name, 1.0) for part in parts[1:])
+    return PartWeights((1.0, *others), reason, {})
 
 
-def _elongation(samples: Sequence[Sample]) -> float:
-    sides = np.log([(one.box.width, one.box.height) for one in samples])
+def _aspect_ratio(samples: Sequence[Sample]) -> float:
+    sides = np.log([(sample.box.width, sample.box.height) for sample in samples])
     return float(np.exp(np.abs(sides[:, 0] - sides[:, 1]).mean()))
 
 
-def are_drawn(dataset: Dataset, samples: Sequence[Sample], progress: Progress) -> bool:
-    """Return whether most of the pictures are drawings, as far as their texture tells."""
-    some = samples[:: max(1, -(-len(samples) // LOOKED_AT))]
-    # Threads: so few pictures are read before a process has begun.
-    outcomes = run_over(_photo_likeness, pixel_sources(dataset, some), Threads(cores()))
-    bar = progress.over(outcomes, "drawing or photo", total=len(some))
+def has_drawings(dataset: Dataset, samples: Sequence[Sample], progress: Progress) -> bool:
+    """Return whether most images are drawings, by their texture."""
+    subset = samples[:: max(1, -(-len(samples) // MAX_TEXTURE_IMAGES))]
+    # Threads, because starting processes takes longer than reading so few images.
+    outcomes = run_over(_photo_score, pixel_sources(dataset, subset), Threads(cores()))
+    bar = progress.over(outcomes, "drawing or photo", total=len(subset))
     photos = [outcome.result > 0.5 for outcome in bar if outcome.result is not None]
     return 2 * sum(photos) < len(photos)
 
 
-def _photo_likeness(source: PixelSource) -> float:
+def _photo_score(source: PixelSource) -> float:
     return photo_likeness(read_crop(source).convert("RGB"))

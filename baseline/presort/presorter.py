@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.features.backbone import Backbone, FeaturePart
-from baseline.features.features import FeatureSpec, features_of
-from baseline.features.scaling import Scaling, one_thread
-from baseline.features.texture import expected_weights
+from baseline.features.features import FeatureSpec, compute_features
+from baseline.features.scaling import Scaling, limit_threads
+from baseline.features.texture import expect_weights
 from baseline.presort import MIN_ACCEPT_CONFIDENCE
 from baseline.presort.propose import choose_label_next, propose
 from baseline.settings import Settings, Transfer
@@ -73,7 +73,7 @@ def fit_principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAx
     """Fit the principal axes of features (N x D) of a backbone, scaled to a total variance of 1."""
     scaling = Scaling.of(features, backbone)
     scaled = scaling.applied(features).astype(np.float64)
-    with one_thread():
+    with limit_threads():
         # The smaller of the two Gram matrices: both give the same directions.
         few = len(scaled) < scaled.shape[1]
         values, vectors = np.linalg.eigh(scaled @ scaled.T if few else scaled.T @ scaled)
@@ -104,7 +104,7 @@ def compute_components(
     """
     backbone = spec.load()
     fitted_samples = samples[:: max(1, -(-len(samples) // MAX_FITTED_SAMPLES))]
-    features = features_of(dataset, fitted_samples, spec, progress, backbone).plain
+    features = compute_features(dataset, fitted_samples, spec, progress, backbone).plain
     ends = np.cumsum([member.width for member in backbone.members]).tolist()
     columns = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
     axes = [
@@ -120,7 +120,7 @@ def compute_components(
     for start in range(0, len(samples), PAGE_SIZE):
         with suppress(InputUnusable):  # nothing of this page is readable
             page = samples[start : start + PAGE_SIZE]
-            page_features = features_of(dataset, page, spec, progress, backbone)
+            page_features = compute_features(dataset, page, spec, progress, backbone)
             blocks = [
                 basis.project(page_features.plain[:, block])
                 for block, basis in zip(columns, axes, strict=True)
@@ -166,7 +166,7 @@ def _run_presort(dataset: Dataset, settings: Transfer, progress: Progress) -> di
     computed_at = time.monotonic()
     weights = parse_part_weights(settings.part_weights, computed.parts)
     if weights is None:
-        weights = expected_weights(computed.parts, dataset, crops, progress)
+        weights = expect_weights(computed.parts, dataset, crops, progress)
     regions = {sample.key: Region(sample.box, sample.angle) for sample in crops}
     row_by_key = {key: row for row, key in enumerate(computed.keys)}
     # A sample that was cropped again meanwhile is left out, like an unreadable one.

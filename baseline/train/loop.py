@@ -25,7 +25,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from baseline.data.runs import CHECKPOINT_FILE
 from baseline.data.samples import Arrays, compute_class_weights
 from baseline.evaluation.run_metrics import EpochReport
-from baseline.features.backbone import full_memory_explained
+from baseline.features.backbone import explain_out_of_memory
 from baseline.features.compute import choose_compute, reproducible, to_network
 from baseline.settings import Finetune, GradientSettings, Simple
 from baseline.train.batches import (
@@ -184,7 +184,7 @@ def train_network(
     """
     with reproducible(task.settings.seed):
         trainer = _Trainer(task, callback or TrainingCallback(), checkpoint_folder)
-        with full_memory_explained(trainer.largest_batch):
+        with explain_out_of_memory(trainer.largest_batch):
             trainer.train()
         return trainer.finish()
 

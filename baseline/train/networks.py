@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import Backbone
-from baseline.features.backbones import SideBySide, bare_backbone
+from baseline.features.backbones import JoinedBackbone, build_backbone
 from baseline.features.shipped_backbones import (
     DEVIATION,
     MEAN,
@@ -25,7 +25,7 @@ from baseline.features.shipped_backbones import (
     LastMaps,
     SmallBackbone,
 )
-from baseline.features.timm_backbone import LearningBackbone, TimmBackbone, TimmNetwork, take_state
+from baseline.features.timm_backbone import LearningBackbone, TimmBackbone, TimmNetwork, load_state
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback
 from baseline.train.trained_net import TrainedNet, assemble_net
@@ -230,7 +230,7 @@ class ConcatenatedNetworks(LearningBackbone):
 
 def make_trainable_backbone(backbone: Backbone) -> LearningBackbone:
     """Return a PyTorch network with the weights of a backbone."""
-    if isinstance(backbone, SideBySide):
+    if isinstance(backbone, JoinedBackbone):
         return ConcatenatedNetworks(
             [make_trainable_backbone(member) for member in backbone.members]
         )
@@ -241,7 +241,7 @@ def make_trainable_backbone(backbone: Backbone) -> LearningBackbone:
     if not backbone.shapes:
         return ColourLayout()
     network = TimmNetwork(backbone.name)
-    take_state(network, backbone.state)
+    load_state(network, backbone.state)
     return network
 
 
@@ -253,7 +253,7 @@ def build_net(settings: Settings, classes: int, backbone: Backbone | None = None
     net: Net
     if isinstance(settings, Simple):
         return SmallNet(settings, classes).to(memory_format=torch.channels_last)
-    backbone = backbone or bare_backbone(settings.backbone)
+    backbone = backbone or build_backbone(settings.backbone)
     trainable = make_trainable_backbone(backbone)
     if isinstance(settings, Triplet):
         known = torch.zeros(classes, 1, settings.embedding)
@@ -268,7 +268,7 @@ def to_trained_net(net: Net, settings: Settings, backbone: Backbone | None = Non
     state = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
     if isinstance(settings, Simple):
         return assemble_net(SmallBackbone(settings), settings, state)
-    return assemble_net(backbone or bare_backbone(settings.backbone), settings, state)
+    return assemble_net(backbone or build_backbone(settings.backbone), settings, state)
 
 
 def configure_batch_norm(

@@ -26,10 +26,10 @@ from baseline.features.backbone import (
     Backbone,
     FeatureArray,
     FeatureExtractor,
-    PictureShape,
+    ImageShape,
     State,
 )
-from baseline.features.backbones import bare_backbone
+from baseline.features.backbones import build_backbone
 from baseline.features.scaling import Scaling
 from baseline.features.shipped_backbones import SmallBackbone
 from baseline.settings import Settings, Simple, Triplet, parse_settings
@@ -148,7 +148,7 @@ class TrainedNet:
 
     backbone: Backbone
     head: ClassHead | GalleryHead
-    shape: PictureShape
+    shape: ImageShape
     projection: LinearLayer | None = None
 
     @cached_property
@@ -205,7 +205,7 @@ def build_trained_net(
     if isinstance(settings, Simple):
         backbone: Backbone = SmallBackbone(settings)
     else:
-        backbone = bare_backbone(settings.backbone, run_folder)
+        backbone = build_backbone(settings.backbone, run_folder)
     return assemble_net(backbone, settings, state)
 
 
@@ -221,7 +221,7 @@ def assemble_net(backbone: Backbone, settings: Settings, state: State) -> Traine
     if isinstance(settings, Triplet):
         projection = LinearLayer.of(state, PROJECTION, width)
         width = len(projection.bias)
-    shape = PictureShape(settings.channels, settings.size)
+    shape = ImageShape(settings.channels, settings.size)
     return TrainedNet(backbone, _head_in(state, width), shape, projection)
 
 

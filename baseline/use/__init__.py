@@ -1,1 +1,1 @@
-"""Answering with a trained model: engines, predictions, exported files, galleries."""
+"""Using trained models: engines, predictions, exported files, galleries."""

@@ -1,7 +1,7 @@
-"""How a model's pictures are cut before it sees them: as those that it learnt from were.
+"""Cropping images for a model in the same way as its training images.
 
-A run keeps in `crops.json` how its training pictures were cut, and an exported file carries it in
-its card. A model of before says that it does not know.
+A run stores how its training images were cropped in `crops.json`, and an exported file in its card.
+Older models do not have this record.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ UNKNOWN = (
 
 
 def save_crops(folder: Path, methods: Iterable[CropMethod], *, scratch: Path | None = None) -> None:
-    """Keep with a run how its training pictures were cut. Raises what the disk raises."""
+    """Store how the training images of a run were cropped. Raises disk errors."""
     write_run_json(folder, FILE, list(methods), scratch=scratch)
 
 
 def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
-    """Return the ways in which a run's training pictures were cut; None for a run of before.
+    """Return how the training images of a run were cropped; None for an older run.
 
     Raises `InputUnusable`.
     """
@@ -53,43 +53,43 @@ def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
 
 @dataclass(frozen=True, slots=True)
 class CropPlan:
-    """How pictures are read: `read` does it, `words` and `to_json` tell of it."""
+    """How images are cropped for a model, with a description and its reason."""
 
-    read: ReadParts
+    read: PartReader
     why: str
     settings: str
     learnt: tuple[CropMethod, ...] | None
 
     @property
     def words(self) -> str:
-        """A sentence for a person."""
+        """Description for users."""
         if self.why == "not recorded":
             return UNKNOWN
         start = f"pictures are cut {'as was asked' if self.why == 'asked' else 'as in training'}"
-        return f"{start}: {self._does()}{self._mixed()}"
+        return f"{start}: {self._describe_method()}{self._describe_training()}"
 
-    def _does(self) -> str:
+    def _describe_method(self) -> str:
         cut = self.read.cutting
         if self.read.detector is None:
             return "whole" + (f" ({cut})" if cut.square else "")
         settings = f" ({self.settings})" if self.settings else ""
-        found = f"faces found by {self.read.detector.name}{settings}, cut with {cut}"
-        return found + (", or whole where none is found" if self.read.or_whole else "")
+        faces = f"faces found by {self.read.detector.name}{settings}, cut with {cut}"
+        return faces + (", or whole where none is found" if self.read.or_whole else "")
 
-    def _mixed(self) -> str:
-        same = [one for one in self.learnt or () if self._is(one)]
-        if self.learnt is None or (len(same) == 1 == len(self.learnt)):
+    def _describe_training(self) -> str:
+        matching = [method for method in self.learnt or () if self._matches(method)]
+        if self.learnt is None or (len(matching) == 1 == len(self.learnt)):
             return ""
-        return f"; it learnt from {', '.join(one.description for one in self.learnt)}"
+        return f"; it learnt from {', '.join(method.description for method in self.learnt)}"
 
-    def _is(self, method: CropMethod) -> bool:
+    def _matches(self, method: CropMethod) -> bool:
         if self.read.detector is None:
             return method.detector == WHOLE and bool(method.cut) == self.read.cutting.square
-        told = (method.detector, method.settings, method.cut)
-        return told == (self.read.detector.name, self.settings, str(self.read.cutting))
+        settings = (method.detector, method.settings, method.cut)
+        return settings == (self.read.detector.name, self.settings, str(self.read.cutting))
 
     def to_json(self) -> dict[str, object]:
-        """Return the same as JSON values."""
+        """Return the plan as JSON values."""
         detector = self.read.detector
         return {
             "because": self.why,
@@ -101,60 +101,62 @@ class CropPlan:
         }
 
 
-def crop_plan_for(facts: ModelFacts, dataset: Path | None, detector: str | None = None) -> CropPlan:
-    """Return how a model's pictures are to be cut: by a `detector` with its settings, which may be
-    `whole`, else as it learnt them.
+def make_crop_plan(
+    facts: ModelFacts, dataset: Path | None, detector: str | None = None
+) -> CropPlan:
+    """Return how to crop images for a model: with `detector` (or `whole`), else as in training.
 
-    What neither says is as the settings of `dataset` have it. Raises `UsageError` where a model
-    learnt from boxes that no detector can find again, or a detector lacks its file, and what
-    building a detector raises.
+    Missing settings are those of `dataset`. Raises `UsageError` if the model was trained on manual
+    boxes or a detector lacks its file, and the errors of building a detector.
     """
-    learnt, asked = facts.crops, detector is not None
-    why = "asked" if asked else "recorded" if learnt is not None else "not recorded"
+    learnt, is_requested = facts.crops, detector is not None
+    why = "asked" if is_requested else "recorded" if learnt is not None else "not recorded"
     whole = [method for method in learnt or () if method.detector == WHOLE]
-    mostly_faces = 2 * sum(one.samples for one in whole) < sum(one.samples for one in learnt or ())
-    if detector == WHOLE or not (asked or mostly_faces):
+    samples = sum(method.samples for method in learnt or ())
+    mostly_faces = 2 * sum(method.samples for method in whole) < samples
+    if detector == WHOLE or not (is_requested or mostly_faces):
         cutting = CutSettings.parse(whole[0].cut) if whole and whole[0].cut else CutSettings()
-        read = ReadParts(facts.size, cutting=cutting, fit=facts.fit)
+        read = PartReader(facts.size, cutting=cutting, fit=facts.fit)
         return CropPlan(read, why, "", learnt)
     faces = next((method for method in learnt or () if method.is_detected), None)
-    if faces is None and not asked:
+    if faces is None and not is_requested:
         raise UsageError(
-            f"this model learnt from boxes that were given by hand, which no detector finds "
+            f"this model was trained on manual boxes, which no detector finds "
             f"({', '.join(method.description for method in learnt or ())})",
-            "say what to do: --detector NAME, or --detector whole",
+            "choose a detector: --detector NAME, or --detector whole",
         )
-    known = read_settings(dataset) if dataset else Settings()
-    own = known.crop
-    spec = pin_model(_detector(faces, own, detector), known.pin_of)
-    parts = [
+    settings = read_settings(dataset) if dataset else Settings()
+    spec = pin_model(_detector(faces, settings.crop, detector), settings.pin_of)
+    methods = [
         method
         for method in (faces, *(learnt or ()))
         if method and method.detector != WHOLE and method.cut
     ]
-    cutting = CutSettings.parse(parts[0].cut) if parts else CutSettings.of(own)
-    or_whole = not asked and bool(whole)
-    # Built, so that what it lacks is said now and not of each picture.
-    settings = spec.recorded
-    read = ReadParts(facts.size, spec, cutting, or_whole, facts.fit)
-    return CropPlan(read, why, settings, learnt)
+    cutting = CutSettings.parse(methods[0].cut) if methods else CutSettings.of(settings.crop)
+    or_whole = not is_requested and bool(whole)
+    # Building the detector here reports missing files once instead of for each image.
+    recorded_settings = spec.recorded
+    read = PartReader(facts.size, spec, cutting, or_whole, facts.fit)
+    return CropPlan(read, why, recorded_settings, learnt)
 
 
-def _detector(faces: CropMethod | None, own: CropSettings, asked: str | None) -> DetectorSpec:
-    written = asked or (faces.detector if faces else own.detector)
-    spec = parse_detector(written)
+def _detector(
+    faces: CropMethod | None, settings: CropSettings, requested: str | None
+) -> DetectorSpec:
+    text = requested or (faces.detector if faces else settings.detector)
+    spec = parse_detector(text)
     if faces is not None and spec.name == faces.detector:
         return RecordedDetector.of(spec.name, faces.settings).spec(dict(spec.settings))
-    return dataset_detector(own, written)
+    return dataset_detector(settings, text)
 
 
 NO_FACE = "no face found"
-Look = Callable[[Detector, Array], list[Face]]
-_look_alone: Look = lambda detector, pixels: detector.detect(pixels)  # noqa: E731
+DetectFaces = Callable[[Detector, Array], list[Face]]
+_detect_directly: DetectFaces = lambda detector, pixels: detector.detect(pixels)  # noqa: E731
 
 
-class PicturePart(NamedTuple):
-    """What is predicted: a face in its box, who found it and how sure, or the whole picture."""
+class ImagePart(NamedTuple):
+    """Input of a prediction: a face with its box, score and detector, or the whole image."""
 
     pixels: Pixels
     box: Box | None = None
@@ -163,10 +165,10 @@ class PicturePart(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ReadParts:
-    """Reads one file as parts of size x size; with a `detector`, its faces. Picklable.
+class PartReader:
+    """Reads a file as parts of size x size pixels: its faces with a `detector`, else the image.
 
-    With `or_whole` a picture in which it finds none is one part as a whole.
+    With `or_whole` an image without faces is one part. Can be pickled.
     """
 
     size: int
@@ -175,54 +177,54 @@ class ReadParts:
     or_whole: bool = False
     fit: Fit = "stretch"
 
-    def __call__(self, path: str) -> list[PicturePart]:
-        """Return the parts, at least one. Raises `Unreadable`."""
+    def __call__(self, path: str) -> list[ImagePart]:
+        """Return at least one part. Raises `Unreadable`."""
         return self.parts(decode(read_bytes(Path(path))).pixels)
 
-    def parts(self, picture: Image.Image, look: Look = _look_alone) -> list[PicturePart]:
-        """Return the parts of an upright RGB picture, at least one. Raises `Unreadable`."""
+    def parts(self, image: Image.Image, detect: DetectFaces = _detect_directly) -> list[ImagePart]:
+        """Return at least one part of an upright RGB image. Raises `Unreadable`."""
         if self.detector is None:
-            return [self._whole(picture)]
-        pixels = np.asarray(picture)
-        faces = look(self.detector.build(), pixels)
+            return [self._whole(image)]
+        pixels = np.asarray(image)
+        faces = detect(self.detector.build(), pixels)
         if not faces and not self.or_whole:
             raise Unreadable(NO_FACE, f"by {self.detector.name}")
-        return self.faces(pixels, faces) or [self._whole(picture)]
+        return self.faces(pixels, faces) or [self._whole(image)]
 
-    def faces(self, pixels: Array, faces: Iterable[Face]) -> list[PicturePart]:
-        """Return faces that are known already, cut as those that were learnt from."""
+    def faces(self, pixels: Array, faces: Iterable[Face]) -> list[ImagePart]:
+        """Crop detected faces as in training."""
         return [self._face(pixels, face) for face in faces]
 
-    def _face(self, pixels: Array, face: Face) -> PicturePart:
-        place = region(face, self.cutting, pixels.shape[1], pixels.shape[0])
-        shown = to_square_pixels(cut(pixels, place.box, place.angle), self.size, self.fit)
-        return PicturePart(shown, face.box, face.score, face.detector)
+    def _face(self, pixels: Array, face: Face) -> ImagePart:
+        crop = region(face, self.cutting, pixels.shape[1], pixels.shape[0])
+        square = to_square_pixels(cut(pixels, crop.box, crop.angle), self.size, self.fit)
+        return ImagePart(square, face.box, face.score, face.detector)
 
-    def _whole(self, picture: Image.Image) -> PicturePart:
-        whole = Box(0, 0, picture.width, picture.height)
+    def _whole(self, image: Image.Image) -> ImagePart:
+        whole = Box(0, 0, image.width, image.height)
         cutting = replace(self.cutting, level=False) if self.detector is None else CutSettings()
-        place = region(Face("whole", whole, 1.0), cutting, picture.width, picture.height)
-        shown = picture if place.box == whole else cut(picture, place.box)
-        return PicturePart(to_square_pixels(shown, self.size, self.fit))
+        crop = region(Face("whole", whole, 1.0), cutting, image.width, image.height)
+        pixels = image if crop.box == whole else cut(image, crop.box)
+        return ImagePart(to_square_pixels(pixels, self.size, self.fit))
 
 
-def files_of(names: Iterable[str], ignored: Counter[str]) -> Iterator[str]:
-    """Yield the files that are meant: as named, all images below a folder, or fitting a pattern.
+def expand_paths(names: Iterable[str], ignored: Counter[str]) -> Iterator[str]:
+    """Yield files, the images below folders, and the matches of patterns.
 
-    Other files in folders are counted in `ignored`. A name that fits nothing is given as it is, so
-    that it ends up among the rejections; so does a folder that cannot be read.
+    Other files in folders are counted in `ignored`. Names without a match and unreadable folders
+    are yielded too, so that they become rejections.
     """
     for name in names:
         path = Path(name)
         if path.is_dir():
-            yield from _images_below(path, ignored)
+            yield from _iter_images(path, ignored)
         elif path.exists() or not glob.has_magic(name):
             yield name
         else:
             yield from sorted(glob.glob(name, recursive=True)) or [name]  # noqa: PTH207 - also absolute
 
 
-def _images_below(root: Path, ignored: Counter[str]) -> Iterator[str]:
+def _iter_images(root: Path, ignored: Counter[str]) -> Iterator[str]:
     unreadable: list[OSError] = []
     for folder, _, files in walk_tree(root, ignored, unreadable.append, links=True):
         for path in (folder / name for name in files):

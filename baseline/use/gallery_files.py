@@ -1,8 +1,7 @@
-"""Adding pictures to a run's gallery from files, and taking classes out of it.
+"""Adding images to the gallery of a run, and removing classes from it.
 
-Nothing is lost: the files of added pictures are kept in the run's `gallery/`, named by their
-content, and `gallery/changes.jsonl` tells what was added and removed, so that what was taken out
-can be put back by adding those files again.
+The files of added images are stored in the run's `gallery/`, named by content, and
+`gallery/changes.jsonl` logs all changes, so that a removed class can be added again.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 from baseline.data.pixels import read_bytes
 from baseline.train.methods.gallery import add_to_gallery, get_gallery_head, remove_from_gallery
 from baseline.train.trained_net import load_model
-from baseline.use.crops import PicturePart, ReadParts
+from baseline.use.crops import ImagePart, PartReader
 from baseline.use.model import Model
 from gleanset.db.rows import now
 from gleanset.errors import InputUnusable, UsageError
@@ -27,18 +26,18 @@ from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from gleanset.work.stage import stage
 
-PLACE = "gallery"
-CHANGES = "changes.jsonl"
-KEY = 32
-"""Hex digits of the SHA-256 that name an added picture."""
+GALLERY_FOLDER = "gallery"
+CHANGES_FILE = "changes.jsonl"
+KEY_LENGTH = 32
+"""Hex digits of the SHA-256 in the names of added images."""
 
 
-def listed(folder: Path) -> dict[str, int]:
-    """Return how many pictures of each class the run knows. Raises `UsageError` for none."""
-    return {name: len(keys) for name, keys in _known(folder).items()}
+def count_images(folder: Path) -> dict[str, int]:
+    """Return the number of gallery images by class. Raises `UsageError` without a gallery."""
+    return {name: len(keys) for name, keys in _read_gallery(folder).items()}
 
 
-def _known(folder: Path) -> dict[str, tuple[str, ...]]:
+def _read_gallery(folder: Path) -> dict[str, tuple[str, ...]]:
     net, _, classes = load_model(folder)
     return dict(zip(classes, get_gallery_head(net).known, strict=True))
 
@@ -47,30 +46,30 @@ def add_files(
     folder: Path,
     name: str,
     paths: Iterable[str],
-    read: ReadParts,
+    read: PartReader,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Make the pictures in files known as `name`; what was added, and what was rejected and why.
+    """Add the images in files to the gallery as class `name`; return the counts and rejections.
 
-    A picture with several faces is rejected where faces are looked for: whose they are is not
-    told. Raises `UsageError` where the run has no gallery, `InputUnusable` where nothing is added.
+    With a detector, images with several faces are rejected as ambiguous. Raises `UsageError`
+    without a gallery, `InputUnusable` if nothing is added.
     """
     if not name.strip():
-        raise UsageError("a class needs a name", "give one: --class NAME")
+        raise UsageError("missing class name", "name it: --class NAME")
     from baseline.use.engines.run_engine import RunEngine
 
-    with stage(folder / "cache", PLACE) as scratch:
+    with stage(folder / "cache", GALLERY_FOLDER) as scratch:
         engine = RunEngine.of(folder)
         get_gallery_head(engine.net)
         keys, parts, rejected = _read(folder, paths, read, progress or Progress(), scratch)
         if not keys:
-            reasons = ", ".join(sorted({one["reason"] for one in rejected}))
+            reasons = ", ".join(sorted({rejection["reason"] for rejection in rejected}))
             raise InputUnusable(
-                f"none of {len(rejected)} pictures can be used: {reasons or 'nothing was named'}",
-                "name other pictures",
+                f"none of {len(rejected)} images can be used: {reasons or 'no files'}",
+                "name other images",
             )
         embedded = Model(engine).embed_pixels(np.stack([part.pixels for part in parts]))
-        _note(folder, {"action": "add", "class": name, "pictures": keys}, scratch)
+        _append_change(folder, {"action": "add", "class": name, "pictures": keys}, scratch)
         known = add_to_gallery(folder, name, embedded, keys, scratch=scratch)
     return {
         "class": name,
@@ -82,20 +81,20 @@ def add_files(
 
 
 def remove_class(folder: Path, name: str) -> dict[str, object]:
-    """Forget a class; its pictures stay in their places. Raises `UsageError`."""
-    with stage(folder / "cache", PLACE) as scratch:
-        known = _known(folder)
+    """Remove a class from the gallery; its files are kept. Raises `UsageError`."""
+    with stage(folder / "cache", GALLERY_FOLDER) as scratch:
+        known = _read_gallery(folder)
         keys = known.get(name, ())
         remove_from_gallery(folder, name, scratch=scratch)
-        _note(folder, {"action": "remove", "class": name, "pictures": list(keys)}, scratch)
+        _append_change(folder, {"action": "remove", "class": name, "pictures": list(keys)}, scratch)
     return {"removed": name, "pictures": len(keys), "classes": len(known) - 1}
 
 
 def _read(
-    folder: Path, paths: Iterable[str], read: ReadParts, progress: Progress, scratch: Path
-) -> tuple[list[str], list[PicturePart], list[dict[str, str]]]:
+    folder: Path, paths: Iterable[str], read: PartReader, progress: Progress, scratch: Path
+) -> tuple[list[str], list[ImagePart], list[dict[str, str]]]:
     keys: list[str] = []
-    parts: list[PicturePart] = []
+    parts: list[ImagePart] = []
     rejected: list[dict[str, str]] = []
     outcomes = run_over(read, paths, Processes(cores()))
     for outcome in progress.over(outcomes, "pictures"):
@@ -105,17 +104,17 @@ def _read(
             rejected.append({"path": outcome.item, "reason": reason, "detail": outcome.detail})
             continue
         data = read_bytes(Path(outcome.item))
-        key = sha256_of(data)[:KEY]
+        key = sha256_of(data)[:KEY_LENGTH]
         if key not in keys:
             ending = Path(outcome.item).suffix.lower()
-            write_atomic(folder / PLACE / f"{key}{ending}", data, scratch=scratch)
+            write_atomic(folder / GALLERY_FOLDER / f"{key}{ending}", data, scratch=scratch)
             keys.append(key)
             parts.append(parts_read[0])
     return keys, parts, rejected
 
 
-def _note(folder: Path, change: dict[str, object], scratch: Path) -> None:
-    path = folder / PLACE / CHANGES
+def _append_change(folder: Path, change: dict[str, object], scratch: Path) -> None:
+    path = folder / GALLERY_FOLDER / CHANGES_FILE
     with disk_errors(path):
         before = path.read_bytes() if path.is_file() else b""
     line = json.dumps({"at": now(), **change}, ensure_ascii=False) + "\n"

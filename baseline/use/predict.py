@@ -1,4 +1,4 @@
-"""Predicting files: read in worker processes, answered in batches, written as a table or sorted."""
+"""Predicting files: read in worker processes, predicted in batches, written as table or folders."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import NamedTuple, TextIO
 
 import numpy as np
 
-from baseline.features.backbone import gathered
-from baseline.use.crops import PicturePart, ReadParts
+from baseline.features.backbone import batch_items
+from baseline.use.crops import ImagePart, PartReader
 from baseline.use.model import Model, PictureAnswer
 from gleanset.db.classes import normalize_class_name
 from gleanset.errors import UsageError
@@ -27,57 +27,58 @@ from gleanset.records import Rejection
 from gleanset.work.pool import Outcome, Processes, Threads, run_over
 
 STAGE = "predict"
-BATCH = 16
-"""Parts that wait at most before they are answered: few, so that answers come as a stream."""
+BATCH_SIZE = 16
+"""Parts in a batch; small, so that predictions are yielded soon."""
 
-Read = Outcome[tuple[int, str], list[PicturePart]]
+Read = Outcome[tuple[int, str], list[ImagePart]]
 
 
-class Predicted(NamedTuple):
-    """One file: its parts (the picture, or the faces in it) with their answers, or why not."""
+class FilePrediction(NamedTuple):
+    """The predictions of the parts of a file (the image, or its faces), or the rejection."""
 
     path: str
-    parts: tuple[tuple[PicturePart, PictureAnswer], ...] = ()
+    parts: tuple[tuple[ImagePart, PictureAnswer], ...] = ()
     rejection: Rejection | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Return the same as JSON values; `answer` is null where it is unknown."""
+        """Return JSON values; `answer` is null for unknown."""
         if self.rejection is not None:
             return {
                 "path": self.path,
                 "reason": self.rejection.reason,
                 "detail": self.rejection.detail,
             }
-        return {"path": self.path, "parts": [part_to_json(*one) for one in self.parts]}
+        return {"path": self.path, "parts": [part_to_json(*part) for part in self.parts]}
 
 
 @dataclass(frozen=True, slots=True)
-class _Numbered:
-    read: ReadParts
+class _NumberedReader:
+    read: PartReader
 
-    def __call__(self, item: tuple[int, str]) -> list[PicturePart]:
+    def __call__(self, item: tuple[int, str]) -> list[ImagePart]:
         return self.read(item[1])
 
 
 def predict_files(
-    model: Model, paths: Iterable[str], read: ReadParts, top: int = 5
-) -> Iterator[Predicted]:
-    """Yield what the model says of each file, in the order of `paths`, as soon as it is known.
+    model: Model, paths: Iterable[str], read: PartReader, top: int = 5
+) -> Iterator[FilePrediction]:
+    """Yield the prediction of each file in the order of `paths`.
 
-    A file that cannot be read, or without a face where faces are looked for, is a rejection.
+    An unreadable file, or one without a detected face, is a rejection.
     """
-    most, rest = cores(), iter(paths)
-    # A process takes longer to start than to read many files: a file alone needs none, as no
-    # other one is lost with it.
-    first = list(islice(rest, most))
-    numbered = enumerate(chain(first, rest))
+    remaining = iter(paths)
+    # A single file is read in a thread: starting a process takes longer than reading many files.
+    first = list(islice(remaining, cores()))
+    numbered = enumerate(chain(first, remaining))
     workers = Processes(len(first)) if len(first) > 1 else Threads(1)
-    outcomes = run_over(_Numbered(read), numbered, workers)
-    for waiting in gathered(_in_order(outcomes), BATCH, lambda one: len(one.result or ())):
-        yield from _answered(model, waiting, top)
+    outcomes = run_over(_NumberedReader(read), numbered, workers)
+    for waiting in batch_items(
+        _sort_outcomes(outcomes), BATCH_SIZE, lambda one: len(one.result or ())
+    ):
+        yield from _predict_batch(model, waiting, top)
 
 
-def _in_order(outcomes: Iterable[Read]) -> Iterator[Read]:
+def _sort_outcomes(outcomes: Iterable[Read]) -> Iterator[Read]:
     early: dict[int, Read] = {}
     number = 0
     for outcome in outcomes:
@@ -87,21 +88,21 @@ def _in_order(outcomes: Iterable[Read]) -> Iterator[Read]:
             number += 1
 
 
-def _answered(model: Model, outcomes: list[Read], top: int) -> Iterator[Predicted]:
+def _predict_batch(model: Model, outcomes: list[Read], top: int) -> Iterator[FilePrediction]:
     parts = [part for outcome in outcomes for part in outcome.result or ()]
     pixels = [part.pixels for part in parts]
-    answers = iter(model.answers_to(np.stack(pixels), top) if pixels else ())
+    answers = iter(model.answer_pixels(np.stack(pixels), top) if pixels else ())
     for outcome in outcomes:
         path = outcome.item[1]
         if outcome.result is None:
-            why = Rejection(STAGE, path, outcome.reason or "?", outcome.detail)
-            yield Predicted(path, rejection=why)
+            rejection = Rejection(STAGE, path, outcome.reason or "?", outcome.detail)
+            yield FilePrediction(path, rejection=rejection)
         else:
-            yield Predicted(path, tuple((part, next(answers)) for part in outcome.result))
+            yield FilePrediction(path, tuple((part, next(answers)) for part in outcome.result))
 
 
-def part_to_json(part: PicturePart, answer: PictureAnswer) -> dict[str, object]:
-    """Return the answer to one part as JSON values; `answer` is null where it is unknown."""
+def part_to_json(part: ImagePart, answer: PictureAnswer) -> dict[str, object]:
+    """Return the prediction of a part as JSON values; `answer` is null for unknown."""
     return {
         "box": list(part.box) if part.box else None,
         "score": part.score,
@@ -123,10 +124,11 @@ BOX = ("x", "y", "width", "height")
 COLUMNS = ("path", "answer", "confidence", "familiarity", *BOX, "score", "rejected")
 
 
-class AnswerTable:
-    """Writes rows. `answer` is empty for unknown; `label_1`, `confidence_1` ... are what it may be.
+class PredictionTable:
+    """Writes predictions as CSV rows.
 
-    What could not be used has its reason in `rejected`. Cells are empty where nothing is known.
+    `answer` is empty for unknown; `label_1`, `confidence_1` … are the most likely classes, and
+    `rejected` has the reason for an unusable file.
     """
 
     def __init__(self, file: TextIO, top: int) -> None:
@@ -135,18 +137,19 @@ class AnswerTable:
         self._rows = csv.DictWriter(file, [*COLUMNS, *others])
         self._rows.writeheader()
 
-    def add(self, predicted: Predicted) -> None:
+    def add(self, predicted: FilePrediction) -> None:
         """Write the rows of one file."""
-        # Bytes of a path that are no UTF-8 are spelled out.
+        # Bytes of a path that are not UTF-8 are escaped.
         path = predicted.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         if predicted.rejection is not None:
-            why = f"{predicted.rejection.reason}: {predicted.rejection.detail}".removesuffix(": ")
-            self._rows.writerow({"path": path, "rejected": why})
+            rejection = predicted.rejection
+            reason = f"{rejection.reason}: {rejection.detail}".removesuffix(": ")
+            self._rows.writerow({"path": path, "rejected": reason})
         for part, answer in predicted.parts:
-            self._rows.writerow({"path": path, **_cells(part, answer)})
+            self._rows.writerow({"path": path, **_row_cells(part, answer)})
 
 
-def _cells(part: PicturePart, answer: PictureAnswer) -> dict[str, object]:
+def _row_cells(part: ImagePart, answer: PictureAnswer) -> dict[str, object]:
     cells: dict[str, object] = {"familiarity": answer.familiarity, "score": part.score}
     cells |= dict(zip(BOX, part.box or (), strict=False))
     for rank, likely in enumerate(answer.predictions, 1):
@@ -157,24 +160,24 @@ def _cells(part: PicturePart, answer: PictureAnswer) -> dict[str, object]:
 
 
 @contextmanager
-def answer_table(out: Path, top: int) -> Iterator[AnswerTable]:
-    """A table that takes its place at `out` when the block ends well.
+def open_prediction_table(out: Path, top: int) -> Iterator[PredictionTable]:
+    """Open a table that is moved to `out` when the block succeeds.
 
-    It is UTF-8 with a mark at its beginning, by which spreadsheets know that.
+    It is UTF-8 with a byte order mark, which spreadsheets need.
     """
     with whole_file(out) as partial, partial.open("w", encoding="utf-8-sig", newline="") as file:
-        yield AnswerTable(file, top)
+        yield PredictionTable(file, top)
 
 
 UNKNOWN = "unknown"
 
 
 class ClassFolders:
-    """Copies files to `root`/<class>; a name that is taken gets digits.
+    """Copies files to `root`/<class>, with a suffix if the name is in use.
 
-    A picture with faces of several classes goes to each of them, one of which nothing is known to
-    the folder of the unknown. What is there already is not written again, so that a run that was
-    stopped goes on. `classes` are those of the model.
+    An image with faces of several classes is copied to each, an unknown one to its own folder.
+    Existing files are not written again, so that an interrupted run can continue. `classes` are
+    those of the model.
     """
 
     def __init__(self, root: Path, classes: Iterable[str]) -> None:
@@ -184,11 +187,11 @@ class ClassFolders:
         while unknown in names:
             unknown = f"_{unknown}"
         self._unknown = unknown
-        self._folders = _folders([*names, unknown])
+        self._folders = _folder_names([*names, unknown])
         self.counts: Counter[str] = Counter()
 
-    def put(self, predicted: Predicted) -> None:
-        """Copy one file that could be read. Raises `DiskFull` or `NotWritable`."""
+    def put(self, predicted: FilePrediction) -> None:
+        """Copy a file unless it was rejected. Raises `DiskFull` or `NotWritable`."""
         if predicted.rejection is not None:
             return
         source = Path(predicted.path)
@@ -200,23 +203,23 @@ class ClassFolders:
             self.counts[label] += 1
 
     def _folder(self, label: str) -> str:
-        if label not in self._folders:  # a gallery may know more classes than the network learnt
-            self._folders |= _folders([*self._folders, label])
+        if label not in self._folders:  # a gallery may have classes that were not trained
+            self._folders |= _folder_names([*self._folders, label])
         return self._folders[label]
 
     def outside(self, paths: Iterable[str]) -> Iterator[str]:
-        """Yield the paths that do not lie below `root`: what was sorted is not sorted again."""
+        """Yield the paths that are not below `root`, so that sorted files are not sorted again."""
         root = self.root.resolve()
         return (path for path in paths if not Path(path).resolve().is_relative_to(root))
 
 
-def _folders(labels: Iterable[str]) -> dict[str, str]:
-    tidy = {label: label if _is_class(label) else safe_name(label) for label in labels}
+def _folder_names(labels: Iterable[str]) -> dict[str, str]:
+    tidy = {label: label if _is_class_name(label) else safe_name(label) for label in labels}
     folders = folder_names(tidy.values())
     return {label: folders[name] for label, name in tidy.items()}
 
 
-def _is_class(label: str) -> bool:
+def _is_class_name(label: str) -> bool:
     try:
         return normalize_class_name(label) == label
     except UsageError:
@@ -232,4 +235,4 @@ def _copy(source: Path, target: Path) -> None:
             return
         if path.is_file() and sha256_of_file(path) == content:
             return
-    raise UsageError(f"{target} is taken by something else", "name another folder")
+    raise UsageError(f"{target} exists with other content", "name another folder")

@@ -1,4 +1,4 @@
-"""Writing the pictures of an export: copied where they can be, made anew where asked."""
+"""Rendering the images of an export: linked or copied if possible, else encoded again."""
 
 from __future__ import annotations
 

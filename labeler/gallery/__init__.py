@@ -1,1 +1,1 @@
-"""The gallery: every class with its faces, as a page to look through."""
+"""Gallery pages with the faces of each class."""

@@ -1,1 +1,1 @@
-"""Taking labelled pictures in: class trees, other tools' files, our exports moved by hand."""
+"""Importing labelled images: class folders, files of other tools, exports with moved images."""

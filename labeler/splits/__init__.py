@@ -1,1 +1,1 @@
-"""Splitting a dataset by moments: the specification, the allocation, the plan."""
+"""Splitting a dataset by groups: specification, allocation, plan."""

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from tools_for_tests import run_here
 from web_requests import Serve, picture_of, settings_of
 
-from baseline.use.crops import ReadParts
+from baseline.use.crops import PartReader
 from facecrop.detectors import DetectorSpec, Pixels
 from facecrop.detectors.drawnface import DrawnFace
 from gleanset import Dataset
@@ -74,7 +74,7 @@ def test_both_finders_look_and_a_face_counts_once(drawn: Path) -> None:
         Box(0, 0, 720, 400)
     ]
     # A picture that comes without boxes is judged by the same.
-    read = ReadParts(16, DetectorSpec("drawnface"))
+    read = PartReader(16, DetectorSpec("drawnface"))
     parts = read.parts(
         decode(drawn.read_bytes()).pixels, lambda _, seen: detect_with_both(Sees(own), seen)
     )

@@ -140,7 +140,7 @@ def test_names_are_shown_and_nothing_else(client: TestClient, dataset: Any) -> N
 
 def test_a_model_that_does_not_fit_its_labels_is_refused(tmp_path: Path) -> None:
     other = write_model(tmp_path / "others.onnx", ("a", "b", "c", "d"))
-    with pytest.raises(InputUnusable, match="it tells 3 classes, and has 4 labels"):
+    with pytest.raises(InputUnusable, match="it has 3 outputs and 4 labels"):
         load_facts(ServeSettings(str(other)))
 
 

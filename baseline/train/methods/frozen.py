@@ -86,7 +86,7 @@ class FrozenFeatures:
         chosen = parse_part_weights(settings.part_weights, parts)
         if chosen is None:
             plain = Scaling.of(rows.x, backbone).applied(rows.x[:, 0]).astype(np.float64)
-            expected = data.expected_weights(parts)
+            expected = data.expect_weights(parts)
             chosen = choose_part_weights(replace(rows, x=plain), parts, expected, settings.seed)
         if words := chosen.words(parts):
             callback.say(words)

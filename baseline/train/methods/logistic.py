@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 
 from baseline.data.samples import split_stratified_groups
 from baseline.features.backbone import FeaturePart
-from baseline.features.scaling import one_thread
+from baseline.features.scaling import limit_threads
 from baseline.features.texture import PartWeights
 from gleanset.errors import UsageError
 
@@ -217,7 +217,7 @@ def log_loss(model: LogisticRegression, x: Floats, y: Classes, weights: Floats) 
 
 def threads_for(x: Floats) -> AbstractContextManager[Any]:
     """Limit linear algebra on a small matrix to one thread."""
-    return one_thread() if x.size <= MAX_SINGLE_THREAD_VALUES else nullcontext()
+    return limit_threads() if x.size <= MAX_SINGLE_THREAD_VALUES else nullcontext()
 
 
 BLOCK_WEIGHTS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.4, 2.0)

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from baseline.data.samples import Arrays, Examples, load_arrays
 from baseline.evaluation.decision_rule import GALLERY_SCALE, FeatureScale, fit_feature_scale
 from baseline.evaluation.outputs import Indices, Outputs, Scores
-from baseline.features.backbone import Backbone, FeaturePart, batches_of
-from baseline.features.features import Features, FeatureSpec, features_of
-from baseline.features.texture import PartWeights, expected_weights
+from baseline.features.backbone import Backbone, FeaturePart, batch_slices
+from baseline.features.features import Features, FeatureSpec, compute_features
+from baseline.features.texture import PartWeights, expect_weights
 from baseline.settings import Settings, Simple, Transfer, Triplet, resolve_views
 from baseline.train.trained_net import GalleryHead, TrainedNet
 from gleanset import Dataset
@@ -66,11 +66,11 @@ class TrainingData:
         assert isinstance(self.settings, Transfer | Triplet)
         spec = FeatureSpec.of(self.settings, views=views)
         samples = self.examples.splits[split]
-        return features_of(self.dataset, samples, spec, self.progress, backbone, split)
+        return compute_features(self.dataset, samples, spec, self.progress, backbone, split)
 
-    def expected_weights(self, parts: Sequence[FeaturePart]) -> PartWeights:
+    def expect_weights(self, parts: Sequence[FeaturePart]) -> PartWeights:
         """Return the feature block weights expected from the texture of train."""
-        return expected_weights(parts, self.dataset, self.examples.splits["train"], self.progress)
+        return expect_weights(parts, self.dataset, self.examples.splits["train"], self.progress)
 
     def classes_of(self, split: str, keys: tuple[str, ...]) -> npt.NDArray[np.int64]:
         """Return the class number of each key."""
@@ -121,7 +121,7 @@ def feature_outputs(
     """Return the outputs for features (N x width)."""
     embedded = net.embed_features(features)
     # At least one part, which may be empty, for the shape.
-    parts = batches_of(max(len(keys), 1), FEATURE_BATCH)
+    parts = batch_slices(max(len(keys), 1), FEATURE_BATCH)
     scores = [_scores(net, embedded[part], keys[part]) for part in parts]
     return Outputs(np.concatenate(scores), y, keys, embedded)
 
@@ -129,7 +129,7 @@ def feature_outputs(
 def network_outputs(net: TrainedNet, arrays: Arrays) -> Outputs:
     """Return the outputs for images; known images of a gallery are not compared with themselves."""
     # At least one part, which may be empty, for the shape.
-    parts = batches_of(max(len(arrays), 1), IMAGE_BATCH)
+    parts = batch_slices(max(len(arrays), 1), IMAGE_BATCH)
     features = np.concatenate([net.features(arrays.x[part]) for part in parts])
     return feature_outputs(net, features, arrays.y, arrays.keys)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from baseline.features.backbone import PictureShape
+from baseline.features.backbone import ImageShape
 from baseline.settings import Transfer
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.methods.frozen import FrozenFeatures
@@ -30,7 +30,7 @@ def fit_transfer(
         fitted = fit_descent_head(frozen, data, settings, callback)
     first, *rest = fitted.net.layers
     head = ClassHead((first.after(frozen.scaling), *rest))
-    net = TrainedNet(frozen.backbone, head, PictureShape(settings.channels, settings.size))
+    net = TrainedNet(frozen.backbone, head, ImageShape(settings.channels, settings.size))
     return fitted.with_net(net, frozen.facts)
 
 

@@ -13,9 +13,9 @@ from torch import nn
 from torch.nn import functional
 
 from baseline.data.samples import check_classes
-from baseline.features.backbone import PictureShape
+from baseline.features.backbone import ImageShape
 from baseline.features.compute import reproducible
-from baseline.features.scaling import one_thread
+from baseline.features.scaling import limit_threads
 from baseline.settings import Triplet
 from baseline.train.batches import (
     FeatureSamples,
@@ -122,7 +122,7 @@ def _fit_projection(
     embedded = _embed_all(network, train, _embed_features)
     head = build_gallery(embedded, train.y, frozen.keys, len(data.classes))
     (layer,) = linear_layers(network)
-    shape = PictureShape(settings.channels, settings.size)
+    shape = ImageShape(settings.channels, settings.size)
     net = TrainedNet(frozen.backbone, head, shape, layer.after(frozen.scaling))
     return _finish(fitted, net, frozen.facts)
 
@@ -206,7 +206,7 @@ def initialize_with_discriminants(x: npt.NDArray[np.float32], y: Classes, layer:
     within classes.
     """
     # One thread: on a busy machine, synchronization would take longer than the computation.
-    with one_thread():
+    with limit_threads():
         rows = _compute_discriminants(
             x.reshape(-1, x.shape[2]).astype(np.float64), np.repeat(y, x.shape[1])
         )

@@ -1,1 +1,1 @@
-"""What computes a model's answers: one module for each runtime, loaded when it is used."""
+"""Inference engines, one module for each runtime, loaded on demand."""

@@ -1,6 +1,6 @@
-"""What every engine is, and the card of an exported file: JSON inside the file and beside it.
+"""Interface of engines, and the card of an exported file: JSON inside of and next to the file.
 
-It takes pictures as uint8 N x size x size x 3 (RGB) and may be called from several threads.
+Engines take images as uint8 N x size x size x 3 (RGB) and are thread-safe.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ Floats = npt.NDArray[np.float32]
 
 
 class NetworkOutputs(NamedTuple):
-    """What a network says of N pictures.
+    """Outputs of a network for N images.
 
-    `probabilities` N x classes (calibrated), `embeddings` N x D, and `likeness` N x classes x K,
-    the cosine likeness to the known pictures of a gallery, None without one.
+    Calibrated `probabilities` (N x classes), `embeddings` (N x D), and `likeness` (N x classes x
+    K), the cosine similarity to the images of a gallery, None without one.
     """
 
     probabilities: Floats
@@ -37,12 +37,11 @@ class NetworkOutputs(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What one must know of a model to use it.
+    """Everything needed to use a model.
 
-    `known` names the pictures of its gallery by class; `run` is the folder's name it came from;
-    `crops` are the ways in which its training pictures were cut, None where that is not recorded.
-    `scale` is where its embeddings of train lie, by which familiarity is told; None for a gallery.
-    `fit` says how a picture that is no square becomes one.
+    `known` are the gallery images by class, `run` the name of its run, `crops` how its training
+    images were cropped (None if not recorded). `scale` are the statistics of training embeddings
+    for familiarity (None for a gallery), `fit` how images become squares.
     """
 
     run: str
@@ -56,12 +55,12 @@ class ModelFacts:
 
 
 class InferenceEngine(Protocol):
-    """Computes what a model says of pictures."""
+    """Computes the outputs of a model."""
 
     facts: ModelFacts
 
     def __call__(self, pictures: Pixels) -> NetworkOutputs:
-        """Return what the model says of pictures, uint8 N x size x size x 3."""
+        """Return the outputs for images, uint8 N x size x size x 3."""
 
 
 KEY = "gleanset"
@@ -91,7 +90,7 @@ OUTPUTS = {
 
 
 class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A description for whoever uses the file without Gleanset.
+    """Description of an exported file for other programs.
 
     Scores are divided by `temperature` and `offsets` are added, both inside the model. Below
     `unknown_below` the answer is "unknown"; a class in `thresholds` is answered unless all others
@@ -140,7 +139,7 @@ def _named(names: tuple[str, ...], source: object) -> dict[str, Any]:
 
 
 def card_of(facts: ModelFacts, precision: str) -> Card:
-    """Return the description of a model before it is checked."""
+    """Return the card of a model before the comparison with its run."""
     outputs = [name for name in OUTPUTS if name != "likeness" or facts.known is not None]
     return Card(
         format=FORMAT,
@@ -163,18 +162,18 @@ def _pictures(facts: ModelFacts) -> str:
 
 
 def read_card(text: str | bytes | None, path: Path) -> Card:
-    """Return the description in a file. Raises `InputUnusable` where it is none of ours."""
+    """Parse the card of a file. Raises `InputUnusable` if it is not valid."""
     try:
         if msgspec.json.decode(text or b"", type=_Version).format > FORMAT:
             raise InputUnusable(f"{path} was written by a newer Gleanset", update_command())
         return msgspec.json.decode(text or b"", type=Card)
     except msgspec.DecodeError as error:
         raise InputUnusable(
-            f"{path} is no model that Gleanset exported: {error}", "write one: baseline export"
+            f"not a model exported by Gleanset: {path}: {error}", "export one: baseline export"
         ) from error
 
 
 class _Version(msgspec.Struct, frozen=True):
-    """All that is read of a card whose other fields may be unknown."""
+    """The format version of a card, whose other fields may be unknown."""
 
     format: int

@@ -1,4 +1,4 @@
-"""Exported files, computed by their runtimes: ONNX by onnxruntime, LiteRT by its interpreter."""
+"""Engines for exported files: ONNX with onnxruntime, LiteRT with its interpreter."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from gleanset.work.onnx_session import onnx_session
 
 
 class OnnxEngine:
-    """Computes what an ONNX model of `baseline export` says of pictures."""
+    """Engine for an ONNX file of `baseline export`."""
 
     def __init__(self, model: Path | bytes, threads: int = 0) -> None:
-        """Load it; `threads` compute one call, 0 for as many as onnxruntime takes by itself.
+        """Load a model; `threads` is for each call, 0 for the default of onnxruntime.
 
-        Raises `InputUnusable` for no model of ours and for one that does not fit its description.
+        Raises `InputUnusable` for a file of another program, and for one that does not match its
+        card.
         """
         name = model if isinstance(model, Path) else Path("model.onnx")
         if not isinstance(model, bytes) and not model.is_file():
-            raise InputUnusable(f"there is no file {name}", "name one of: baseline export")
+            raise InputUnusable(f"there is no file {name}", "export one: baseline export")
         self._session = _session(model, name, threads)
         about = self._session.get_modelmeta().custom_metadata_map
         self.facts = read_card(about.get(KEY), name).facts
@@ -36,7 +37,7 @@ class OnnxEngine:
         self._refuse_misfit(name)
 
     def __call__(self, pictures: Pixels) -> NetworkOutputs:
-        """Return what the network says of pictures uint8 N x size x size x 3."""
+        """Return the outputs for images, uint8 N x size x size x 3."""
         found = self._session.run(self._outputs, {"pictures": np.ascontiguousarray(pictures)})
         by_name = dict(zip(self._outputs, found, strict=True))
         return NetworkOutputs(
@@ -44,26 +45,26 @@ class OnnxEngine:
         )
 
     def _refuse_misfit(self, name: Path) -> None:
-        """Raise `InputUnusable` where a black picture gets another answer than the card says."""
+        """Raise `InputUnusable` if the output shapes do not match the card."""
         facts, size = self.facts, self.facts.size
         try:
             outputs = self(np.zeros((1, size, size, 3), np.uint8))
-        except Exception as error:  # onnxruntime has a kind of its own for each way to fail
-            why = f"it cannot judge a picture of {size} x {size}: {error}"
-            raise _misfit(name, why) from error
-        told, labels = outputs.probabilities.shape[1], len(facts.classes)
-        if told != labels:
-            raise _misfit(name, f"it tells {told} classes, and has {labels} labels")
+        except Exception as error:  # onnxruntime has many exception classes
+            problem = f"it fails for an image of {size} x {size}: {error}"
+            raise _misfit(name, problem) from error
+        columns, labels = outputs.probabilities.shape[1], len(facts.classes)
+        if columns != labels:
+            raise _misfit(name, f"it has {columns} outputs and {labels} labels")
         known = None if facts.known is None else (1, labels)
         likeness = None if outputs.likeness is None else outputs.likeness.shape[:2]
         width = outputs.embeddings.shape[1]
         if likeness != known or (facts.scale and len(facts.scale.mean) != width):
-            raise _misfit(name, "its known pictures or its scale are those of another model")
+            raise _misfit(name, "its gallery or its scale belongs to another model")
 
 
-def _misfit(name: Path, why: str) -> InputUnusable:
+def _misfit(name: Path, problem: str) -> InputUnusable:
     return InputUnusable(
-        f"{name} does not fit its description: {why}", "write it again: baseline export"
+        f"{name} does not match its card: {problem}", "export it again: baseline export"
     )
 
 
@@ -72,15 +73,15 @@ def _session(model: Path | bytes, name: Path, threads: int) -> Any:
         return onnx_session(model if isinstance(model, bytes) else model.read_bytes(), threads)
     except (OSError, ValueError) as error:
         raise InputUnusable(
-            f"{name} cannot be loaded: {error}", "write it again: baseline export"
+            f"{name} cannot be loaded: {error}", "export it again: baseline export"
         ) from error
 
 
 class LiteRtEngine:
-    """Computes what a LiteRT model of `baseline export` says of pictures."""
+    """Engine for a LiteRT file of `baseline export`."""
 
     def __init__(self, model: Path | bytes) -> None:
-        """Raise `InputUnusable` for no model of ours, `MissingComponent` without the runtime."""
+        """Raise `InputUnusable` for another file, `MissingComponent` without the runtime."""
         if find_spec("ai_edge_litert") is None:
             raise MissingComponent("ai-edge-litert is not installed", "pip install ai-edge-litert")
         name = model if isinstance(model, Path) else Path("model.tflite")
@@ -88,23 +89,23 @@ class LiteRtEngine:
         self.card = _card(data, name)
         self.facts = self.card.facts
         self._interpreter = _interpreter(data, name)
-        # An interpreter has one set of tensors.
+        # An interpreter is not thread-safe.
         self._lock = threading.Lock()
 
     def __call__(self, pictures: Pixels) -> NetworkOutputs:
-        """Return what the network says of pictures uint8 N x size x size x 3."""
+        """Return the outputs for images, uint8 N x size x size x 3."""
         with self._lock:
             rows = [self._one(picture) for picture in pictures]
         columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
         return NetworkOutputs(*columns)
 
     def _one(self, picture: Pixels) -> list[Floats]:
-        place = self._interpreter.get_input_details()[0]["index"]
-        self._interpreter.set_tensor(place, picture[None])
+        index = self._interpreter.get_input_details()[0]["index"]
+        self._interpreter.set_tensor(index, picture[None])
         self._interpreter.invoke()
-        # Their names count: StatefulPartitionedCall:0 or output_0, output_1, …
-        details = sorted(self._interpreter.get_output_details(), key=lambda one: str(one["name"]))
-        return [self._interpreter.get_tensor(one["index"]).copy() for one in details]
+        # Outputs are ordered by name: StatefulPartitionedCall:0 or output_0, output_1, …
+        outputs = sorted(self._interpreter.get_output_details(), key=lambda o: str(o["name"]))
+        return [self._interpreter.get_tensor(output["index"]).copy() for output in outputs]
 
 
 def _bytes(model: Path | bytes) -> bytes:
@@ -114,7 +115,7 @@ def _bytes(model: Path | bytes) -> bytes:
         return model.read_bytes()
     except OSError as error:
         raise InputUnusable(
-            f"{model} cannot be read: {error.strerror}", "name a file of: baseline export"
+            f"{model} cannot be read: {error.strerror}", "export one: baseline export"
         ) from error
 
 
@@ -124,7 +125,7 @@ def _card(data: bytes, name: Path) -> Any:
             return read_card(archive.read(FILE), name)
     except (zipfile.BadZipFile, KeyError) as error:
         raise InputUnusable(
-            f"{name} is no model that Gleanset exported", "write one: baseline export"
+            f"not a model exported by Gleanset: {name}", "export one: baseline export"
         ) from error
 
 

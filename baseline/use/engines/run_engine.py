@@ -1,6 +1,6 @@
-"""A run's network as it lies in its folder: from pictures as they are to probabilities.
+"""Engine for the network in a run's folder, from images to probabilities.
 
-What is predicted with and what is exported does the same to a picture (`export/onnx_file.py`).
+Exported files compute the same (`export/onnx_file.py`).
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from baseline.use.crops import load_crops
 from baseline.use.engines.base import ModelFacts, NetworkOutputs
 
 LUMA = (0.299, 0.587, 0.114)
-"""ITU-R BT.601, as Pillow makes grey of RGB."""
+"""ITU-R BT.601 weights for grayscale, as in Pillow."""
 
 
 class RunEngine:
-    """Computes always in float32; PyTorch is loaded for networks of timm alone."""
+    """Engine in float32; PyTorch is only loaded for networks of timm."""
 
     def __init__(self, facts: ModelFacts, net: TrainedNet, settings: Settings) -> None:
         self.facts, self.net, self.settings = facts, net, settings
@@ -32,7 +32,7 @@ class RunEngine:
 
     @classmethod
     def of(cls, folder: Path) -> Self:
-        """Return the engine of a run's folder. Raises `InputUnusable`."""
+        """Open the folder of a run. Raises `InputUnusable`."""
         net, settings, classes = load_model(folder)
         known = net.head.known if isinstance(net.head, GalleryHead) else None
         facts = ModelFacts(
@@ -48,11 +48,11 @@ class RunEngine:
         return cls(facts, net, settings)
 
     def __call__(self, pictures: Pixels) -> NetworkOutputs:
-        """Return what the network says of pictures uint8 N x size x size x 3.
+        """Return the outputs for images, uint8 N x size x size x 3.
 
-        Probabilities are the softmax of the scores over the temperature, plus offsets.
+        Probabilities are the softmax of the scores divided by the temperature, plus offsets.
         """
-        embedded, head = self.net.embed(self._as_taken(pictures)), self.net.head
+        embedded, head = self.net.embed(self._prepare(pictures)), self.net.head
         scores = head(embedded) / np.float32(self.facts.answers.temperature)
         scores = scores + self.offsets if len(self.offsets) else scores
         odds = np.exp(scores - scores.max(1, keepdims=True))
@@ -60,8 +60,8 @@ class RunEngine:
         likeness = head.likeness(embedded) if isinstance(head, GalleryHead) else None
         return NetworkOutputs(probabilities, embedded, likeness)
 
-    def _as_taken(self, pictures: Pixels) -> Pixels | FeatureArray:
-        """Return pictures as the network takes them: N x 1 or 3 x size x size."""
+    def _prepare(self, pictures: Pixels) -> Pixels | FeatureArray:
+        """Return images with channels first: N x 1 or 3 x size x size."""
         first = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
         if self.settings.channels == 3:
             return first

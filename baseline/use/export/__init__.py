@@ -1,4 +1,4 @@
-"""A run as one file for another program: ONNX for servers and pages, LiteRT for phones."""
+"""Exporting runs as files for other programs: ONNX for servers and pages, LiteRT for phones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet_converters() -> Iterator[None]:
-    """Silence the log up to warnings, and Python's warnings, for the time of the block."""
+    """Suppress log messages up to warnings, and Python warnings."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""Exporting a run: written, asked about real pictures beside the run itself, and only then kept."""
+"""Exporting a run: the file is written only after its predictions were compared with the run's."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from gleanset.records import Sample
 from gleanset.work.pool import run_over
 from gleanset.work.progress import Progress
 
-BATCH = 16
+BATCH_SIZE = 16
 TIMED = 20
 LARGEST_DIFFERENCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1.0}
-"""The largest difference of a probability that is let through."""
+"""Maximum difference of a probability."""
 LEAST_AGREEMENT = {"fp32": 0.999, "fp16": 0.99, "int8": 0.9}
-"""The least share of pictures with the same likeliest class."""
+"""Minimum share of images with the same most likely class."""
 
 ENOUGH, ALIKE = 100, 0.99
-"""Two engines are alike where they answer this share of this many pictures the same."""
+"""Two engines are equivalent if they agree on this share of at least so many images."""
 QUICKER = 0.9
-"""The most of another's time that an engine may take to be called quicker."""
+"""Maximum relative time of an engine that counts as faster."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgreementCheck:
-    """How two engines compare on `pictures` pictures.
+    """Comparison of two engines on `pictures` images.
 
-    `farthest` is the largest difference of a probability, `agreement` the share of pictures with
-    the same likeliest class. `accuracy` is of the exported model, `accuracy_before` of the run, on
-    the labels given; None where there were none.
+    `farthest` is the largest difference of a probability, `agreement` the share of images with the
+    same most likely class. `accuracy` is that of the exported model, `accuracy_before` that of the
+    run; None without labels.
     """
 
     pictures: int
@@ -58,11 +58,11 @@ class AgreementCheck:
 
     @property
     def no_worse(self) -> bool:
-        """Whether the exported model is right as often as the run, as far as that is known."""
+        """Whether the accuracy of the exported model is at least that of the run."""
         return (self.accuracy or 0) >= (self.accuracy_before or 0)
 
     def to_json(self) -> dict[str, float | int | str]:
-        """Return the figures that are known."""
+        """Return the values that are not None."""
         values = {name: getattr(self, name) for name in self.__slots__}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -73,7 +73,7 @@ def compare(
     pictures: Pixels,
     y: npt.NDArray[np.int64] | None,
 ) -> AgreementCheck:
-    """Compare both on pictures N x size x size x 3 of the classes `y` (-1: not known)."""
+    """Compare two engines on images (N x size x size x 3) of the classes `y` (-1: unknown)."""
     first, second = probabilities(run, pictures), probabilities(exported, pictures)
     before, after = first.argmax(1), second.argmax(1)
     known = np.zeros(len(pictures), bool) if y is None else y >= 0
@@ -81,7 +81,7 @@ def compare(
         float((found[known] == y[known]).mean()) if y is not None and known.any() else None
         for found in (before, after)
     ]
-    # Between classes that are equally likely, either is the same answer.
+    # Equally likely classes count as the same.
     rows = np.arange(len(first))
     same = (before == after) | (
         first[rows, before] - first[rows, after] < LARGEST_DIFFERENCE["fp32"]
@@ -92,58 +92,59 @@ def compare(
 
 
 def probabilities(engine: InferenceEngine, pictures: Pixels) -> npt.NDArray[np.float32]:
-    """Return N x classes, a batch at a time."""
+    """Return probabilities (N x classes), computed in batches."""
     parts = [
-        engine(pictures[at : at + BATCH]).probabilities for at in range(0, len(pictures), BATCH)
+        engine(pictures[at : at + BATCH_SIZE]).probabilities
+        for at in range(0, len(pictures), BATCH_SIZE)
     ]
     return np.concatenate(parts)
 
 
 def refuse_unequal(check: AgreementCheck, precision: str) -> None:
-    """Raise `InputUnusable` where the answers are too far apart to be the same model's."""
+    """Raise `InputUnusable` if predictions differ more than the precision explains."""
     far = check.farthest > LARGEST_DIFFERENCE[precision]
     if far or check.agreement < LEAST_AGREEMENT[precision]:
         raise InputUnusable(
-            f"nothing was written: as {precision} the model would give other answers "
-            f"(the same class for {check.agreement:.1%} of {check.pictures} pictures, "
-            f"probabilities off by up to {check.farthest:.2g})",
+            f"nothing was written: the predictions in {precision} differ from those of the run "
+            f"(the same class for {check.agreement:.1%} of {check.pictures} images, "
+            f"probabilities differ by up to {check.farthest:.2g})",
             "export with --precision fp32" if precision != "fp32" else "please report this",
         )
 
 
 def alike(run: InferenceEngine, exported: InferenceEngine, pictures: Pixels) -> bool:
-    """Return whether both give `ALIKE` of at least `ENOUGH` pictures the same class or none."""
+    """Return whether two engines agree on at least `ALIKE` of `ENOUGH` or more images."""
     if len(pictures) < ENOUGH:
         return False
-    told = [Model(one).answers_to(pictures, 1) for one in (run, exported)]
-    same = [first.label == second.label for first, second in zip(*told, strict=True)]
+    answers = [Model(engine).answer_pixels(pictures, 1) for engine in (run, exported)]
+    same = [first.label == second.label for first, second in zip(*answers, strict=True)]
     return bool(sum(same) >= ALIKE * len(same))
 
 
 def quicker(engine: InferenceEngine, other: InferenceEngine, picture: Pixels) -> bool:
-    """Return whether an engine takes less than `QUICKER` of the other's time on this machine."""
+    """Return whether an engine is faster than another one on this machine."""
     return _shortest_seconds(engine, picture) < QUICKER * _shortest_seconds(other, picture)
 
 
 def _shortest_seconds(engine: InferenceEngine, picture: Pixels) -> float:
-    """Return the shortest time of several calls: others on the machine only make it longer."""
-    taken = []
+    """Return the shortest time of several calls, which is least disturbed by other processes."""
+    durations = []
     for _ in range(TIMED):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         engine(picture)
-        taken.append(time.perf_counter() - begun)
-    return min(taken)
+        durations.append(time.perf_counter() - start)
+    return min(durations)
 
 
 MOST_CHECKED = 200
 MOST_CALIBRATED = 100
 ENDINGS = (".onnx", ".tflite")
 AUTO = "auto"
-"""int8 where it answers alike about every class and is quicker here, else fp32."""
+"""int8 if it is equivalent for all classes and faster on this machine, else fp32."""
 
 
 class CheckedPictures(NamedTuple):
-    """Pictures uint8 N x size x size x 3 and their classes' numbers, -1 where not asked for."""
+    """Images (uint8 N x size x size x 3) and their class numbers, -1 if not used."""
 
     pictures: Pixels
     y: npt.NDArray[np.int64]
@@ -152,19 +153,19 @@ class CheckedPictures(NamedTuple):
 def export_run(
     root: Path, run: str | None, out: Path, precision: str, progress: Progress | None = None
 ) -> dict[str, object]:
-    """Write a run as `out` with its description beside it; what was written and how it compares.
+    """Export a run to `out` with its card next to it; return the comparison with the run.
 
-    The ending of `out` is that of an ONNX or a LiteRT file, `precision` fp32, fp16, int8 or `AUTO`.
-    Raises `InputUnusable` where the answers would differ or there is no picture to compare them on.
+    `out` ends in .onnx or .tflite, `precision` is fp32, fp16, int8 or `AUTO`. Raises
+    `InputUnusable` if the predictions differ or there are no images for the comparison.
     """
     if out.suffix not in ENDINGS:
-        raise UsageError(f"{out} is no name of a model", f"end it in {' or '.join(ENDINGS)}")
+        raise UsageError(f"unknown model format: {out}", f"use {' or '.join(ENDINGS)}")
     progress = progress or Progress()
     engine = RunEngine.of(folder := find_run_folder(root, run))
     if out.suffix == ".tflite" and embedded_in(engine):
         raise UsageError(
-            "a LiteRT file cannot hold the ONNX graph of this run's embedding",
-            "export it as ONNX: OUT.onnx; or train on a network of timm: -o backbone=…",
+            "a LiteRT file cannot contain the ONNX graph of this run's embedding",
+            "export it as ONNX: OUT.onnx; or train with a network of timm: -o backbone=…",
         )
     writer = writer_of(out.suffix)
     with Dataset.open(find_run_dataset(folder, root) or root) as dataset:
@@ -176,21 +177,19 @@ def export_run(
             else checked.pictures[:0]
         )
     export = _Export(engine, writer, calibration, checked, progress)
-    if precision == AUTO and not set(engine.facts.classes) <= {one.label for one in labelled}:
-        precision = "fp32"  # nobody can ask about a class that was added to a gallery from files
+    if precision == AUTO and not set(engine.facts.classes) <= {s.label for s in labelled}:
+        precision = "fp32"  # classes added to a gallery from files cannot be compared
     file = export.lightest() if precision == AUTO else export.file(precision)
     return _kept(out, file, writer)
 
 
 def embedded_in(engine: RunEngine) -> list[OnnxBackbone]:
-    """Return the embeddings that a run is built on."""
-    return [one for one in engine.net.backbone.members if isinstance(one, OnnxBackbone)]
+    """Return the embedding models of a run."""
+    return [member for member in engine.net.backbone.members if isinstance(member, OnnxBackbone)]
 
 
 class ExportedFile(NamedTuple):
-    """A model's file without its card, the card, what computes it, and what was found when it was
-    asked.
-    """
+    """A model without its card, the card, its engine, and the comparison with the run."""
 
     data: bytes
     card: Card
@@ -200,7 +199,7 @@ class ExportedFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Export:
-    """A run on its way into a file; `calibration` N x size x size x 3 is for int8 alone."""
+    """An export in progress; `calibration` (N x size x size x 3) is only used for int8."""
 
     engine: RunEngine
     writer: FormatWriter
@@ -209,21 +208,21 @@ class _Export:
     progress: Progress
 
     def file(self, precision: str) -> ExportedFile:
-        """Return the file, once it has answered as the run does. Raises `InputUnusable`."""
+        """Return the compared file. Raises `InputUnusable` if its predictions differ."""
         weights = tuple(graph.spec.pinned() for graph in embedded_in(self.engine))
         card = msgspec.structs.replace(card_of(self.engine.facts, precision), weights=weights)
         self.progress.say(f"writing the network as {precision} ...")
         data = self.writer.model(self.engine, card, self.calibration)
         engine = self.writer.engine(self.writer.with_card(data, card))
-        pictures = count(len(self.checked.pictures), "picture")
-        self.progress.say(f"comparing its answers to {pictures} with those of the run ...")
+        images = count(len(self.checked.pictures), "image")
+        self.progress.say(f"comparing its predictions for {images} with those of the run ...")
         check = compare(self.engine, engine, *self.checked)
         refuse_unequal(check, precision)
-        told = msgspec.structs.replace(card, checked=check.to_json())
-        return ExportedFile(data, told, engine, check)
+        checked_card = msgspec.structs.replace(card, checked=check.to_json())
+        return ExportedFile(data, checked_card, engine, check)
 
     def lightest(self) -> ExportedFile:
-        """Return the file in int8 where it is as good and quicker on this machine, else fp32."""
+        """Return the int8 file if it is equivalent and faster on this machine, else fp32."""
         exact = self.file("fp32")
         if not len(self.calibration):
             return exact
@@ -258,8 +257,8 @@ def _to_check(labelled: Sequence[Sample]) -> list[Sample]:
         chosen += _spread(labelled, split, MOST_CHECKED - len(chosen))
     if not chosen:
         raise InputUnusable(
-            "there is no labelled picture to compare the answers on",
-            "name the dataset the run is of: -d DIR",
+            "there is no labelled image to compare the predictions",
+            "name the dataset of the run: -d DIR",
         )
     return chosen
 
@@ -278,7 +277,7 @@ def _seen(
     pixels = {one.item.key: one.result for one in bar if one.result is not None}
     kept = [sample for sample in samples if sample.key in pixels]
     if samples and not kept:
-        raise InputUnusable("no picture of the dataset can be read", "put its images folder back")
+        raise InputUnusable("no image of the dataset can be read", "restore its images folder")
     numbers = {name: number for number, name in enumerate(engine.facts.classes)}
     y = [numbers.get(str(s.label), -1) if s.split == "val" else -1 for s in kept]
     size = engine.facts.size
@@ -289,7 +288,7 @@ def _seen(
 
 
 class FormatWriter(NamedTuple):
-    """How a kind of file is made: the model, the model with its card, and what computes it."""
+    """Functions for a file format: write a model, add its card, and open its engine."""
 
     model: Callable[[RunEngine, Card, Pixels], bytes]
     with_card: Callable[[bytes, Card], bytes]
@@ -297,14 +296,14 @@ class FormatWriter(NamedTuple):
 
 
 def writer_of(ending: str) -> FormatWriter:
-    """Return the writer of files with this ending. Raises `MissingComponent`."""
+    """Return the writer of a file format. Raises `MissingComponent`."""
     if ending == ".onnx":
         from baseline.use.engines.exported_engines import OnnxEngine
         from baseline.use.export import onnx_file
 
-        # One thread, as in a server: with more, how quick it is depends on who else computes.
-        one_thread = functools.partial(OnnxEngine, threads=1)
-        return FormatWriter(onnx_file.OnnxFiles(), onnx_file.with_card, one_thread)
+        # One thread, as in a server; the speed of several depends on other processes.
+        engine = functools.partial(OnnxEngine, threads=1)
+        return FormatWriter(onnx_file.OnnxFiles(), onnx_file.with_card, engine)
     from baseline.use.engines.exported_engines import LiteRtEngine
     from baseline.use.export import litert_file
 

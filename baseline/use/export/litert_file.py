@@ -1,7 +1,7 @@
-"""Writing a network as a LiteRT file (`.tflite`) for phones: one picture at a time.
+"""Exporting a network as a LiteRT file (`.tflite`) for phones, with a batch size of one.
 
-The description and the labels are in a zip behind the model, as TensorFlow Lite's own metadata
-keeps its associated files: readers of the model ignore it, `unzip` shows it.
+The card and the labels are in a zip appended to the model, like the associated files of TensorFlow
+Lite metadata: runtimes ignore it, `unzip` shows it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from baseline.data.pixels import Pixels
-from baseline.features.timm_backbone import take_state
+from baseline.features.timm_backbone import load_state
 from baseline.train.networks import NearestImageHead, Net, build_net
 from baseline.train.trained_net import GalleryHead
 from baseline.use.engines.base import FILE, Card
@@ -40,24 +40,23 @@ EXACT = (
     (r"TimmNetwork_\w+;\d*;?$", "*"),
     ("_head/", "FULLY_CONNECTED"),
 )
-"""What int8 would spoil, by module and operation: confidences and logits need finer steps, pictures
-their brightest and darkest values, colours are small shares, vectors of drawn people are scaled to
-one length, and spreads of maps come of small differences."""
+"""Modules and operations that stay exact, because int8 is too coarse: probabilities and logits,
+input images, color layouts, normalized identity embeddings, and standard deviations of maps."""
 
 
 def need_litert() -> None:
-    """Raise `MissingComponent` where what writes and checks such files is not installed."""
+    """Raise `MissingComponent` if the LiteRT exporter or runtime is not installed."""
     if find_spec("litert_torch") is None or find_spec("ai_edge_litert") is None:
         raise MissingComponent(
-            "LiteRT export needs litert-torch, which wants an older PyTorch than the rest",
-            "make an environment of its own: python -m venv litert && "
+            "LiteRT export needs litert-torch, which requires an older PyTorch",
+            "use a separate environment: python -m venv litert && "
             f"{install_command('litert', python='litert/bin/python')} && "
             "litert/bin/baseline export OUT.tflite",
         )
 
 
 def litert_bytes(run: RunEngine, card: Card, calibration: Pixels) -> bytes:
-    """Return the model without its card; `calibration` (N x size x size x 3) is for int8 alone."""
+    """Return the model without its card; int8 needs `calibration` (N x size x size x 3)."""
     converter = import_module("litert_torch")
     example = torch.zeros(1, card.size, card.size, 3, dtype=torch.uint8)
     with (
@@ -73,21 +72,21 @@ def litert_bytes(run: RunEngine, card: Card, calibration: Pixels) -> bytes:
 
 
 def with_card(model: bytes, card: Card) -> bytes:
-    """Return the same model with its description and labels behind it."""
+    """Return a model with its card and labels appended."""
     whole = io.BytesIO(model)
     with zipfile.ZipFile(whole, "a") as archive:
-        # A fixed date, so that the same run gives the same file.
+        # ZipInfo has a fixed date, so that equal runs give equal files.
         for name, text in ((FILE, card.to_json()), (LABELS, "\n".join(card.classes))):
             archive.writestr(zipfile.ZipInfo(name), text)
     return whole.getvalue()
 
 
 class InferenceNet(nn.Module):
-    """Pictures (uint8 N x size x size x 3, RGB) to probabilities, embeddings and likenesses.
+    """Network from images (uint8 N x size x size x 3, RGB) to the outputs of an engine.
 
-    Gives N x classes probabilities (softmax of the scores over `temperature` plus `offsets`, one
-    a class), N x D embeddings and, where the head is a gallery, the cosine likeness
-    N x classes x K to its K pictures.
+    Outputs are probabilities (N x classes; softmax of the scores divided by `temperature` plus
+    `offsets`), embeddings (N x D), and for a gallery the cosine similarity to its images
+    (N x classes x K).
     """
 
     def __init__(self, run: RunEngine) -> None:
@@ -103,7 +102,7 @@ class InferenceNet(nn.Module):
     offsets: torch.Tensor | None
 
     def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return (probabilities, embeddings), and likenesses where there is a gallery."""
+        """Return probabilities, embeddings, and for a gallery similarities."""
         x = (pictures.permute(0, 3, 1, 2).to(self.luma.dtype) / 255).contiguous()
         if self.grey:
             x = (x * self.luma).sum(1, keepdim=True)
@@ -125,8 +124,8 @@ def net_of(run: RunEngine) -> Net:
     net = build_net(run.settings, len(run.facts.classes), run.net.backbone)
     if isinstance(run.net.head, GalleryHead):
         net.head = NearestImageHead(torch.from_numpy(run.net.head.vectors))
-    take_state(net, run.net.state)
-    # The converter takes some weights whose channels are last for others.
+    load_state(net, run.net.state)
+    # The converter misreads some weights in channels-last format.
     return net.to(memory_format=torch.contiguous_format)
 
 
@@ -147,7 +146,7 @@ def _quantised(path: Path, precision: str, calibration: Pixels) -> Path:
 
 
 def _int8_recipe(static: list[dict[str, object]]) -> list[dict[str, object]]:
-    """Return the library's recipe, but for `EXACT`: the last rule that fits an operation holds."""
+    """Return the library's recipe with `EXACT` as exceptions, since the last matching rule wins."""
     same = {"algorithm_key": "no_quantize", "op_config": static[0]["op_config"]}
     kept = [same | {"regex": regex, "operation": operation} for regex, operation in EXACT]
     return [*static, *kept]

@@ -1,7 +1,7 @@
-"""A run as an ONNX file: its graph, in float32, float16, or int8 calibrated on pictures.
+"""Exporting a run as an ONNX file in float32, float16, or int8 calibrated on images.
 
-The graph is what is done to pictures, the backbones, the head and the probabilities. Operators are
-of `OPSET`, or of that of an embedding inside, where it is newer; the number of pictures is free.
+The graph has the preprocessing, the backbones, the head and the probabilities, with a dynamic batch
+axis. Its opset is `OPSET`, or that of an embedding if it is newer.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from onnx import ModelProto, TensorProto
 
 from baseline.data.pixels import Pixels
 from baseline.evaluation.decision_rule import GALLERY_SCALE
-from baseline.features.backbone import OPSET, Backbone, PictureShape
+from baseline.features.backbone import OPSET, Backbone, ImageShape
 from baseline.features.graph_backbone import GraphBackbone
-from baseline.features.graph_builder import GraphBuilder, Output, byte_pictures
+from baseline.features.graph_builder import GraphBuilder, Output, byte_image_input
 from baseline.features.onnx_backbone import PREPARING
 from baseline.features.shipped_backbones import COLOUR_SCOPE
 from baseline.train.trained_net import GalleryHead, LinearLayer, TrainedNet
@@ -39,16 +39,16 @@ PICTURES = "pictures"
 
 
 def graph_of(run: RunEngine) -> ModelProto:
-    """Return the model of `PICTURES` (uint8 N x size x size x 3) that answers as the run does.
+    """Return the model from `PICTURES` (uint8 N x size x size x 3) to the outputs of a run.
 
-    Raises `InputUnusable` for an embedding that cannot be brought to the operators of the rest,
-    `MissingComponent` without what writes a network of timm.
+    Raises `InputUnusable` for an embedding whose opset cannot be converted, `MissingComponent`
+    without the exporter for networks of timm.
     """
     net = run.net
     graphs = [one for one in net.backbone.members if isinstance(one, GraphBackbone)]
     graph = GraphBuilder(max([OPSET, *(one.opset for one in graphs)]))
     pictures = _scaled(graph, net.shape)
-    each = [_features(graph, one, pictures, net.shape) for one in net.backbone.members]
+    each = [_add_features(graph, one, pictures, net.shape) for one in net.backbone.members]
     graph.scope = "head"
     embedded = each[0] if len(each) == 1 else graph.add("Concat", *each, axis=1)
     if net.projection:
@@ -60,10 +60,10 @@ def graph_of(run: RunEngine) -> ModelProto:
     outputs = {"probabilities": Output(_probabilities(graph, run, scores), (net.head.classes,))}
     outputs["embedding"] = Output(embedded, (net.width,))
     outputs |= {"likeness": likeness} if likeness else {}
-    return graph.model(byte_pictures(PICTURES, net.shape.size), outputs)
+    return graph.model(byte_image_input(PICTURES, net.shape.size), outputs)
 
 
-def _scaled(graph: GraphBuilder, shape: PictureShape) -> str:
+def _scaled(graph: GraphBuilder, shape: ImageShape) -> str:
     graph.scope = "scaling"
     values = graph.add("Cast", PICTURES, to=TensorProto.FLOAT)
     first = graph.add("Transpose", values, perm=[0, 3, 1, 2])
@@ -74,7 +74,7 @@ def _scaled(graph: GraphBuilder, shape: PictureShape) -> str:
     return graph.add("ReduceSum", weighed, np.array([1], np.int64), keepdims=1)
 
 
-def _features(graph: GraphBuilder, member: Backbone, pictures: str, shape: PictureShape) -> str:
+def _add_features(graph: GraphBuilder, member: Backbone, pictures: str, shape: ImageShape) -> str:
     if isinstance(member, GraphBackbone):
         return member.add_to(graph, pictures, shape)
     from baseline.features.timm_backbone import TimmBackbone
@@ -84,15 +84,15 @@ def _features(graph: GraphBuilder, member: Backbone, pictures: str, shape: Pictu
     return graph.embed(_written_by_torch(member, shape, graph.opset), pictures)
 
 
-def _written_by_torch(member: TimmBackbone, shape: PictureShape, opset: int) -> ModelProto:
+def _written_by_torch(member: TimmBackbone, shape: ImageShape, opset: int) -> ModelProto:
     if find_spec("onnxscript") is None:
         raise MissingComponent(
-            f"to export the network {member.name} onnxscript is needed, which is not installed",
+            f"exporting {member.name} needs onnxscript, which is not installed",
             install_command("onnx"),
         )
     import torch
 
-    # Two pictures, for an example of one would fix their number.
+    # Two images, because the exporter would make a batch axis of one static.
     example = torch.zeros(2, shape.channels, shape.size, shape.size)
     count = torch.export.Dim("pictures", min=1)
     with quiet_converters(), tempfile.TemporaryDirectory(prefix="gleanset-") as place:
@@ -116,7 +116,7 @@ def _linear(graph: GraphBuilder, value: str, layer: LinearLayer) -> str:
 
 
 def _scores(graph: GraphBuilder, net: TrainedNet, embedded: str) -> tuple[str, Output | None]:
-    """Add scores N x classes, and where there is a gallery likenesses N x classes x K."""
+    """Add scores (N x classes), and for a gallery similarities (N x classes x K)."""
     head = net.head
     if isinstance(head, GalleryHead):
         classes, known, width = head.vectors.shape
@@ -139,25 +139,25 @@ def _probabilities(graph: GraphBuilder, run: RunEngine, scores: str) -> str:
 
 
 EXACT = (COLOUR_SCOPE, PREPARING)
-"""Scopes whose products int8 would spoil: the colour layout's small shares, and scaling."""
+"""Scopes that stay in float32, because int8 is too coarse for color layouts and scaling."""
 PRODUCTS = ["Gemm", "MatMul"]
 QUANTISED = ["Conv", *PRODUCTS, "Clip", "Relu", "Add"]
 SMALL = 2**17
-"""Weights of a product that stays in float32 without the file growing by more than half a MB."""
+"""Maximum weights of a product that stays in float32, which adds at most half a MB."""
 PICTURE = 3
-"""Channels of a picture."""
+"""Channels of an image."""
 CALIBRATION = 100
-"""Pictures that int8 ranges are measured on; more change little (see docs/use.md)."""
+"""Images used to calibrate int8 ranges; more have little effect (docs/use.md)."""
 
 
 class OnnxFiles:
-    """Makes the files of one network. What takes longest, its graph in float32, is made once."""
+    """Writes the files of one network; the float32 graph is built only once."""
 
     def __init__(self) -> None:
         self._exact: bytes | None = None
 
     def __call__(self, run: RunEngine, card: Card, calibration: Pixels) -> bytes:
-        """Return the file without its card; `calibration` (N x size x size x 3) is for int8."""
+        """Return the file without its card; int8 needs `calibration` (N x size x size x 3)."""
         if self._exact is None:
             self._exact = graph_of(run).SerializeToString()
         if card.precision == "fp32":
@@ -173,7 +173,7 @@ class OnnxFiles:
 
 
 def with_card(model: bytes, card: Card) -> bytes:
-    """Return the same model with its description and labels inside."""
+    """Return a model with its card and labels in the metadata."""
     loaded = onnx.load_model_from_string(model)
     onnx.helper.set_model_props(loaded, {KEY: card.to_json(), "labels": "\n".join(card.classes)})
     loaded.producer_name = "gleanset"
@@ -192,7 +192,7 @@ def _halved(path: Path) -> Path:
 
 
 def _forget_repeated(model: Any) -> None:
-    """Leave one of several nodes that make the same value: the converter casts once a reader."""
+    """Remove repeated casts, which the converter adds for each consumer of a value."""
     once = {node.output[0]: node for node in reversed(model.graph.node)}
     kept = [node for node in model.graph.node if once[node.output[0]] is node]
     del model.graph.node[:]

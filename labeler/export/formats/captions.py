@@ -107,7 +107,7 @@ _READING = (
 )
 CAPTIONS = ExportFormat(
     pictures="class folders",
-    about="the same with a text beside each picture",
+    about="the same with a caption next to each image",
     reading=_READING % "",
     write=write_captions,
     has_unique_stems=True,
@@ -116,6 +116,6 @@ CAPTIONS = ExportFormat(
 CAPTIONS_WHOLE = replace(
     CAPTIONS,
     pictures="whole",
-    about="whole pictures with texts that name all who are in them",
+    about="whole images with captions that name all classes in them",
     reading=_READING % "images/",
 )

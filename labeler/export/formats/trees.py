@@ -92,7 +92,7 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
 
 COCO = ExportFormat(
     pictures="whole",
-    about="whole pictures with boxes",
+    about="whole images with boxes",
     reading="from pycocotools.coco import COCO\n\n"
     '{0} = COCO("annotations/{0}.json")  # its file_name: from this folder on',
     original_path_field="`images` of `annotations/*.json`",
@@ -158,7 +158,7 @@ YOLO_DETECT = ExportFormat(
 )
 YOLO_CLASSIFY = ExportFormat(
     pictures="class folders",
-    about="pictures with classes for Ultralytics",
+    about="class folders for Ultralytics",
     reading='from ultralytics import YOLO\n\nYOLO("yolo11n-cls.pt").train(data=".")',
     write=add_empty_classes,
     required_splits=TRAINS_ON,

@@ -22,7 +22,7 @@ from baseline.data.pixels import PixelReader, PixelSource, decode_all, to_square
 from baseline.data.runs import SETTINGS
 from baseline.data.samples import find_examples, load_arrays
 from baseline.evaluation.decision_rule import DecisionRule, save_decision_rule
-from baseline.features.features import FeatureSpec, features_of
+from baseline.features.features import FeatureSpec, compute_features
 from baseline.settings import Fit, load_preset
 from baseline.train.networks import build_net
 from baseline.train.networks import to_trained_net as made_by
@@ -88,7 +88,7 @@ def test_what_is_cached_of_one_fit_does_not_serve_the_other(dataset: Dataset) ->
     spec = FeatureSpec("colours", "none", SIZE)
     samples = examples.splits["train"]
     stretched, cropped = (
-        features_of(dataset, samples, replace(spec, fit=fit)).plain for fit in FITS
+        compute_features(dataset, samples, replace(spec, fit=fit)).plain for fit in FITS
     )
     assert [not np.array_equal(*rows) for rows in zip(stretched, cropped, strict=True)] == changed
 

@@ -330,6 +330,6 @@ class GalleryEngine:
 
 
 def test_a_gallery_knows_by_the_likeness_of_the_nearest() -> None:
-    told = Model(GalleryEngine(0.5)).answers_to(np.zeros((2, 8, 8, 3), np.uint8))
+    told = Model(GalleryEngine(0.5)).answer_pixels(np.zeros((2, 8, 8, 3), np.uint8))
     assert [one.familiarity for one in told] == pytest.approx([0.9, 0.4])
     assert [one.label for one in told] == ["a", None]

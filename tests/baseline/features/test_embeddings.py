@@ -15,9 +15,9 @@ from PIL import Image
 from publisher import Hub
 
 from baseline import extras
-from baseline.features.backbone import Backbone, PictureShape
-from baseline.features.backbone_names import pinned_names
-from baseline.features.backbones import SideBySide, bare_backbone, load_backbone
+from baseline.features.backbone import Backbone, ImageShape
+from baseline.features.backbone_names import pin_names
+from baseline.features.backbones import JoinedBackbone, build_backbone, load_backbone
 from baseline.features.onnx_backbone import OnnxBackbone, bilinear_weights
 from baseline.features.timm_backbone import TimmBackbone
 from baseline.settings import load_preset
@@ -39,7 +39,7 @@ def images(side: int = SIDE) -> np.ndarray:
 
 
 def seen(name: str, x: np.ndarray) -> np.ndarray:
-    features: np.ndarray = backbone_of(name).extractor(PictureShape(3, x.shape[2]), "fp32")(x)
+    features: np.ndarray = backbone_of(name).extractor(ImageShape(3, x.shape[2]), "fp32")(x)
     return features
 
 
@@ -78,11 +78,11 @@ def test_images_of_another_size_are_scaled_as_pillow_does() -> None:
 def test_one_name_says_it_all_and_stands_beside_others(hub: Hub, tmp_path: Path) -> None:
     publish(hub, tmp_path)
     commit = next(iter(hub.commits))
-    name = pinned_names(f"{NAME}+colours", ask_hub)
+    name = pin_names(f"{NAME}+colours", ask_hub)
     assert name.startswith(f"{NAME}/model_feat.onnx@{commit}#sha256=")
-    assert pinned_names(name, ask_hub) == name
+    assert pin_names(name, ask_hub) == name
     both = backbone_of(name)
-    assert isinstance(both, SideBySide)
+    assert isinstance(both, JoinedBackbone)
     assert [part.name for part in both.parts] == ["ccip", "colours"]
     assert both.width == WIDTH + COLOURS_WIDTH
     # A run of an earlier version says in its settings how images are taken, too.
@@ -118,7 +118,7 @@ def test_what_cannot_be_is_said(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> No
         "https://example.org/m.onnx#sha256=00",
         "colours+a.onnx",
     ):
-        with pytest.raises(UsageError, match="an ONNX file cannot be a backbone any more"):
+        with pytest.raises(UsageError, match="an ONNX file cannot be a backbone"):
             load_preset("transfer", {"backbone": name})
     monkeypatch.setattr(extras, "find_spec", lambda name: None)
     with pytest.raises(MissingComponent) as caught:
@@ -160,15 +160,15 @@ def test_a_network_of_the_hub_is_built_anew_without_it(
     files.clear()
     for name, data in backbone.kept_files.items():
         (tmp_path / name).write_bytes(data)
-    again = bare_backbone(backbone.name, tmp_path)
+    again = build_backbone(backbone.name, tmp_path)
     again.fill(backbone.state)
     x = np.random.default_rng(0).random((2, 3, 64, 64), np.float32)
-    first, second = (one.extractor(PictureShape(3, 64), "fp32")(x) for one in (again, backbone))
+    first, second = (one.extractor(ImageShape(3, 64), "fp32")(x) for one in (again, backbone))
     assert np.array_equal(first, second)
     for name in backbone.kept_files:
         (tmp_path / name).write_bytes(b"{")
     with pytest.raises(InputUnusable, match="is damaged"):
-        bare_backbone(backbone.name, tmp_path)
+        build_backbone(backbone.name, tmp_path)
 
 
 def test_a_hub_out_of_reach_is_told_with_the_mend(files: dict[str, bytes]) -> None:

@@ -19,11 +19,11 @@ from torch import nn
 
 from baseline.data import pixels
 from baseline.features import features
-from baseline.features.backbone import PictureShape
+from baseline.features.backbone import ImageShape
 from baseline.features.backbones import load_backbone
-from baseline.features.features import Features, FeatureSpec, features_of
+from baseline.features.features import Features, FeatureSpec, compute_features
 from baseline.features.shipped_backbones import LiteBackbone
-from baseline.features.timm_backbone import Extractor, TimmNetwork, folded
+from baseline.features.timm_backbone import Extractor, TimmNetwork, fold_norms
 from baseline.settings import Precision
 from curation.similarity import vectors as store
 from gleanset import Dataset
@@ -57,7 +57,7 @@ def equal(one: Features, two: Features) -> bool:
 
 def test_a_second_run_only_reads_and_a_damaged_shard_is_made_anew(dataset: Dataset) -> None:
     wanted = samples(dataset)
-    first = features_of(dataset, wanted, SPEC)
+    first = compute_features(dataset, wanted, SPEC)
     assert first.vectors.shape == (12, 2, LiteBackbone().width)
     assert first.keys == tuple(sample.key for sample in wanted)
     assert not np.array_equal(first.vectors[:, 0], first.vectors[:, 1])
@@ -67,7 +67,7 @@ def test_a_second_run_only_reads_and_a_damaged_shard_is_made_anew(dataset: Datas
 
     pictures = dataset.root / "images"
     pictures.rename(dataset.root / "away")
-    assert equal(features_of(dataset, wanted, SPEC), first)
+    assert equal(compute_features(dataset, wanted, SPEC), first)
     assert shards(dataset) == [shard]
     assert shard.stat().st_mtime_ns == before
     (dataset.root / "away").rename(pictures)
@@ -75,23 +75,23 @@ def test_a_second_run_only_reads_and_a_damaged_shard_is_made_anew(dataset: Datas
     data = bytearray(shard.read_bytes())
     data[-3] ^= 1
     shard.write_bytes(data)
-    assert equal(features_of(dataset, wanted, SPEC), first)
+    assert equal(compute_features(dataset, wanted, SPEC), first)
     shards(dataset)[0].write_bytes(data[:100])
-    assert equal(features_of(dataset, wanted, SPEC), first)
+    assert equal(compute_features(dataset, wanted, SPEC), first)
 
 
 def test_what_is_missing_is_added_and_equal_to_what_came_at_once(dataset: Dataset) -> None:
     wanted = samples(dataset)
     one_view = replace(SPEC, views=0)
-    some = features_of(dataset, wanted[3:5], one_view)
-    features_of(dataset, wanted[4:7], SPEC)
-    pieced = features_of(dataset, wanted, SPEC)
+    some = compute_features(dataset, wanted[3:5], one_view)
+    compute_features(dataset, wanted[4:7], SPEC)
+    pieced = compute_features(dataset, wanted, SPEC)
     assert len(shards(dataset)) == 3
     for shard in shards(dataset):
         shard.unlink()
-    assert equal(pieced, features_of(dataset, wanted, SPEC))
+    assert equal(pieced, compute_features(dataset, wanted, SPEC))
     assert np.array_equal(pieced.plain[3:5], some.plain)
-    twice = features_of(dataset, [wanted[1], wanted[0], wanted[1]], SPEC)
+    twice = compute_features(dataset, [wanted[1], wanted[0], wanted[1]], SPEC)
     assert np.array_equal(twice.vectors, pieced.vectors[[1, 0, 1]])
 
 
@@ -99,37 +99,37 @@ def test_processes_read_many_pictures_as_a_thread_reads_a_few(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = samples(dataset)
-    few = features_of(dataset, wanted, SPEC)
+    few = compute_features(dataset, wanted, SPEC)
     assert isinstance(pixels.choose_readers(24), Threads)
     shards(dataset)[0].unlink()
     monkeypatch.setattr(pixels, "IMAGES_PER_PROCESS", 8)
     assert isinstance(pixels.choose_readers(24), Processes)
-    assert equal(features_of(dataset, wanted, SPEC), few)
+    assert equal(compute_features(dataset, wanted, SPEC), few)
 
 
 def test_other_pixels_or_weights_are_other_features(dataset: Dataset) -> None:
     wanted = samples(dataset)[:2]
-    first = features_of(dataset, wanted, SPEC)
+    first = compute_features(dataset, wanted, SPEC)
     for other in (replace(SPEC, seed=1), replace(SPEC, size=40), replace(SPEC, augment="photos")):
-        assert not np.array_equal(features_of(dataset, wanted, other).vectors, first.vectors)
-    plain = features_of(dataset, wanted, replace(SPEC, augment="none"))
+        assert not np.array_equal(compute_features(dataset, wanted, other).vectors, first.vectors)
+    plain = compute_features(dataset, wanted, replace(SPEC, augment="none"))
     assert plain.vectors.shape[1] == 1
     assert np.array_equal(plain.plain, first.plain)
     turned = [replace(wanted[0], angle=20.0), wanted[1]]
-    assert not np.array_equal(features_of(dataset, turned, SPEC).vectors[0], first.vectors[0])
+    assert not np.array_equal(compute_features(dataset, turned, SPEC).vectors[0], first.vectors[0])
 
 
 def test_unreadable_pictures_are_left_out(dataset: Dataset) -> None:
     wanted = samples(dataset)
     lost = wanted[2]
     dataset.image_path(lost.image, "PNG").write_bytes(b"no picture")
-    found = features_of(dataset, wanted, SPEC)
+    found = compute_features(dataset, wanted, SPEC)
     assert found.keys == tuple(s.key for s in wanted if s.key != lost.key)
     assert len(found.vectors) == 11
     with pytest.raises(InputUnusable, match="all 1 images") as error:
-        features_of(dataset, [lost], SPEC)
+        compute_features(dataset, [lost], SPEC)
     assert error.value.fix
-    assert features_of(dataset, [], SPEC).vectors.shape[:2] == (0, 2)
+    assert compute_features(dataset, [], SPEC).vectors.shape[:2] == (0, 2)
 
 
 def extraction(root: Path, log: Path) -> subprocess.Popen[bytes]:
@@ -139,14 +139,14 @@ import curation.similarity.vectors as cache
 cache.ROWS = 2
 from baseline.features import features
 features.GATHERED = 4
-from baseline.features.features import FeatureSpec, features_of
+from baseline.features.features import FeatureSpec, compute_features
 from gleanset import Dataset
 from curation.similarity import vectors as store
 if __name__ == "__main__":
     with Dataset.open({str(root)!r}) as dataset:
         spec = FeatureSpec("efficientnet_lite0", "none", 32, 3, "characters", 1, "fp32")
         open({str(log)!r}, "w").close()
-        features_of(dataset, list(dataset.samples.iter_in_splits()), spec)
+        compute_features(dataset, list(dataset.samples.iter_in_splits()), spec)
 """
     environment = os.environ | {"PYTHONPATH": python_path()}
     return subprocess.Popen([sys.executable, "-c", code], env=environment)
@@ -175,22 +175,22 @@ def test_a_killed_extraction_and_two_at_once_lose_nothing(
         with monkeypatch.context() as patch:
             patch.setattr(store, "MAX_FILE_ROWS", 2)
             patch.setattr(features, "GATHERED", 4)
-            features_of(dataset, wanted, SPEC)
+            compute_features(dataset, wanted, SPEC)
         assert other.wait(600) == 0
         there = {path: path.stat().st_mtime_ns for path in shards(dataset)}
         assert there | left == there
-        pieced = features_of(dataset, wanted, SPEC)
+        pieced = compute_features(dataset, wanted, SPEC)
         assert shards(dataset) == sorted(there)
         for shard in there:
             shard.unlink()
-        assert equal(features_of(dataset, wanted, SPEC), pieced)
+        assert equal(compute_features(dataset, wanted, SPEC), pieced)
 
 
 @pytest.mark.parametrize(
     ("name", "precision"), [(SPEC.backbone, "fp32"), (OTHER, "fp32"), (OTHER, "bf16")]
 )
 def test_a_vector_does_not_depend_on_its_company(name: str, precision: Precision) -> None:
-    extractor = load_backbone(name, "none")[0].extractor(PictureShape(3, 32), precision)
+    extractor = load_backbone(name, "none")[0].extractor(ImageShape(3, 32), precision)
     pictures = np.random.default_rng(0).integers(0, 256, (40, 3, 32, 32), np.uint8)
     together = extractor(pictures)
     assert np.array_equal(extractor(pictures[37:38])[0], together[37])
@@ -207,7 +207,7 @@ def test_folding_takes_away_the_norms_and_changes_nothing(name: str) -> None:
             nn.init.uniform_(module.running_var, 0.5, 2.0)
             nn.init.uniform_(module.bias, -0.5, 0.5)
     x = torch.rand(3, 3, 64, 64)
-    made = folded(network, x)
+    made = fold_norms(network, x)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in made.modules())
     with torch.inference_mode():
         expected = network.eval()(x)
@@ -231,7 +231,7 @@ class Shared(nn.Module):
 def test_nothing_is_folded_where_it_would_change_the_outcome() -> None:
     net, x = Shared().eval(), torch.rand(2, 3, 16, 16)
     with torch.inference_mode():
-        assert torch.equal(folded(net, x)(x), net(x))
+        assert torch.equal(fold_norms(net, x)(x), net(x))
 
 
 class Narrow(nn.Module):
@@ -242,7 +242,7 @@ class Narrow(nn.Module):
 
 
 def test_a_full_memory_says_what_to_change() -> None:
-    extractor = Extractor(nn.AvgPool2d(8), PictureShape(3, 8), "fp32")
+    extractor = Extractor(nn.AvgPool2d(8), ImageShape(3, 8), "fp32")
     extractor.net = Narrow()
     with pytest.raises(UsageError, match="out of memory with 32 images at once") as caught:
         extractor(np.zeros((21, 3, 8, 8), np.uint8))
@@ -254,5 +254,5 @@ def test_weights_that_give_no_numbers_are_told() -> None:
         backbone = load_backbone(name, "none")[0]
         first, *rest = backbone.state.items()
         backbone.fill({first[0]: np.full_like(first[1], np.nan), **dict(rest)})
-        with pytest.raises(InputUnusable, match="no numbers"):
-            backbone.extractor(PictureShape(3, 32), "fp32")(np.zeros((1, 3, 32, 32), np.uint8))
+        with pytest.raises(InputUnusable, match="not finite numbers"):
+            backbone.extractor(ImageShape(3, 32), "fp32")(np.zeros((1, 3, 32, 32), np.uint8))

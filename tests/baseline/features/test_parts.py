@@ -10,9 +10,9 @@ import pytest
 import torch
 from drawn_dataset import fill
 
-from baseline.features.backbone import Backbone, FeaturePart, PictureShape
-from baseline.features.backbones import SideBySide, bare_backbone, load_backbone
-from baseline.features.features import FeatureSpec, features_of
+from baseline.features.backbone import Backbone, FeaturePart, ImageShape
+from baseline.features.backbones import JoinedBackbone, build_backbone, load_backbone
+from baseline.features.features import FeatureSpec, compute_features
 from baseline.features.scaling import Scaling
 from baseline.features.shipped_backbones import ColourBackbone, IdentityBackbone
 from baseline.features.texture import PartWeights
@@ -28,7 +28,7 @@ SPEC = FeatureSpec(NETWORK, "none", 32, 3, "characters", 1, "fp32")
 
 
 def extracted(backbone: Backbone, pictures: np.ndarray) -> np.ndarray:
-    return backbone.extractor(PictureShape(*pictures.shape[1:3]), "fp32")(pictures)
+    return backbone.extractor(ImageShape(*pictures.shape[1:3]), "fp32")(pictures)
 
 
 @pytest.mark.parametrize("size", [32, 56, 97, 224])
@@ -65,15 +65,15 @@ def test_a_run_keeps_the_vectors_of_drawn_people_it_was_trained_on(tmp_path: Pat
     backbone = IdentityBackbone()
     for name, data in backbone.kept_files.items():
         (tmp_path / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    kept = bare_backbone("faces", tmp_path)
+    kept = build_backbone("faces", tmp_path)
     assert kept.identity != backbone.identity
-    assert bare_backbone("faces").identity == backbone.identity
+    assert build_backbone("faces").identity == backbone.identity
 
 
 def test_a_name_joins_backbones_and_their_weights() -> None:
     both, told = load_backbone(f"{NETWORK}+colours", "none")
     alone, _ = load_backbone(NETWORK, "none")
-    assert isinstance(both, SideBySide)
+    assert isinstance(both, JoinedBackbone)
     assert [part.name for part in both.parts] == [NETWORK, "colours"]
     assert both.width == alone.width + WIDTH == len(both.emphasis)
     assert sum(both.layers) == both.width
@@ -84,8 +84,8 @@ def test_a_name_joins_backbones_and_their_weights() -> None:
         extracted(both, x), np.concatenate([extracted(member, x) for member in both.members], 1)
     )
     for wrong in ("", f"{NETWORK}+", "colours+colours"):
-        with pytest.raises(UsageError, match="names no backbones"):
-            bare_backbone(wrong)
+        with pytest.raises(UsageError, match="empty or repeated"):
+            build_backbone(wrong)
     with pytest.raises(UsageError, match="weights of 2 networks"):
         load_backbone(f"{NETWORK}+colours", "none+none")
 
@@ -94,10 +94,10 @@ def test_a_further_part_leaves_cached_features_alone(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         fill(dataset, 8)
         wanted = list(dataset.samples.iter_in_splits())
-        network = features_of(dataset, wanted, SPEC)
+        network = compute_features(dataset, wanted, SPEC)
         before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.vectors")}
-        both = features_of(dataset, wanted, replace(SPEC, backbone=f"{NETWORK}+colours"))
-        colours = features_of(dataset, wanted, replace(SPEC, backbone="colours"))
+        both = compute_features(dataset, wanted, replace(SPEC, backbone=f"{NETWORK}+colours"))
+        colours = compute_features(dataset, wanted, replace(SPEC, backbone="colours"))
         assert np.array_equal(both.vectors, np.concatenate((network.vectors, colours.vectors), 2))
         after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.vectors")}
         assert before.items() < after.items()

@@ -11,11 +11,11 @@ from filled import fill
 
 from baseline.features.backbone import FeaturePart
 from baseline.features.texture import (
-    DRAWN,
-    LONG,
-    PHOTOS,
-    are_drawn,
-    expected_weights,
+    DRAWING_WEIGHTS,
+    ELONGATED_WEIGHTS,
+    PHOTO_WEIGHTS,
+    expect_weights,
+    has_drawings,
 )
 from baseline.presort.presorter import max_wrong_count, presort
 from baseline.presort.propose import PresortResult, propose
@@ -43,7 +43,7 @@ def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Pa
         assert EmbeddingSpace.from_dataset(dataset) is None
         first = presort(dataset, load_preset("transfer", QUICK))
         assert "these are photographs" in str(first["parts_by"])
-        assert first["parts"] == {"efficientnet_lite0": 1.0, "colours": PHOTOS["colours"]}
+        assert first["parts"] == {"efficientnet_lite0": 1.0, "colours": PHOTO_WEIGHTS["colours"]}
         space = EmbeddingSpace.from_dataset(dataset)
         assert space is not None
         names = [
@@ -68,16 +68,16 @@ def test_drawings_and_photographs_are_told_apart(tmp_path: Path) -> None:
             picture = paint_scene(plan_scene([CAST[seed]], seed, (160, 120))).convert("RGB")
             put_whole(dataset, picture.crop((0, 0, 120, 110)), f"{seed}")
         samples = list(dataset.samples.iter_by_key())
-        expected = expected_weights(PARTS, dataset, samples, Progress())
-        assert expected == ((1.0, *DRAWN.values()), "these are drawings", {})
+        expected = expect_weights(PARTS, dataset, samples, Progress())
+        assert expected == ((1.0, *DRAWING_WEIGHTS.values()), "these are drawings", {})
     with Dataset.create(tmp_path / "grainy") as dataset:
         fill(dataset, 4, labelled=False)
         samples = list(dataset.samples.iter_by_key())
-        assert not are_drawn(dataset, samples, Progress())
-        photographs = expected_weights(PARTS, dataset, samples, Progress())
-        assert photographs == ((1.0, *PHOTOS.values()), "these are photographs", {})
+        assert not has_drawings(dataset, samples, Progress())
+        photographs = expect_weights(PARTS, dataset, samples, Progress())
+        assert photographs == ((1.0, *PHOTO_WEIGHTS.values()), "these are photographs", {})
         two = (PARTS[0], PARTS[0]._replace(name="another"))
-        assert expected_weights(two, dataset, [], Progress()).weights == (1.0, 1.0)
+        assert expect_weights(two, dataset, [], Progress()).weights == (1.0, 1.0)
 
 
 def test_colours_count_less_in_drawings_far_from_square(tmp_path: Path) -> None:
@@ -86,11 +86,15 @@ def test_colours_count_less_in_drawings_far_from_square(tmp_path: Path) -> None:
             picture = paint_scene(plan_scene([CAST[seed]], seed, size))
             put_whole(dataset, picture.convert("RGB"), f"{seed}")
         samples = list(dataset.samples.iter_by_key())
-        expected = expected_weights(PARTS, dataset, samples, Progress())
-        assert expected == ((1.0, *LONG.values()), "these are drawings far from square", {})
+        expected = expect_weights(PARTS, dataset, samples, Progress())
+        assert expected == (
+            (1.0, *ELONGATED_WEIGHTS.values()),
+            "these are drawings far from square",
+            {},
+        )
         squares = [one for one in samples if one.box.width == one.box.height]
-        expected = expected_weights(PARTS, dataset, squares, Progress())
-        assert expected.weights == (1.0, *DRAWN.values())
+        expected = expect_weights(PARTS, dataset, squares, Progress())
+        assert expected.weights == (1.0, *DRAWING_WEIGHTS.values())
 
 
 WIDTH, CLASSES, STRANGE, EACH = 24, 4, 2, 30

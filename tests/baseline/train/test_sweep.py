@@ -99,7 +99,7 @@ def test_a_sweep_over_a_dataset(dataset: Dataset) -> None:
     assert done["val"] == 3
     # Weights and a loss that are not finite are findings: the sweep goes on.
     assert [cell["accuracy"] is None for cell in done["cells"]] == [False, True, True]
-    assert "no numbers" in done["cells"][1]["failed"]
+    assert "not finite numbers" in done["cells"][1]["failed"]
     assert "loss nan" in done["cells"][2]["failed"]
     assert done["command"].startswith("baseline train --preset simple -o size=32 -o blocks=4,8")
     assert not (dataset.root / "runs").exists()

@@ -16,10 +16,10 @@ from tools_for_tests import run_here
 import baseline
 from baseline.cli import commands
 from baseline.evaluation.decision_rule import DecisionRule
-from baseline.use.crops import FILE, UNKNOWN, ReadParts, crop_plan_for, save_crops
+from baseline.use.crops import FILE, UNKNOWN, PartReader, make_crop_plan, save_crops
 from baseline.use.engines.base import ModelFacts, card_of
 from baseline.use.export.onnx_file import with_card
-from baseline.use.model import engine_of
+from baseline.use.model import open_engine
 from facecrop.detectors import DetectorSpec
 from facecrop.search import find_faces
 from gleanset import Dataset
@@ -90,7 +90,7 @@ def test_a_face_model_finds_faces_without_being_told_and_says_so(
 ) -> None:
     ran = predict(with_face, "-d", trained, "--json")
     told = json.loads(ran.stdout)
-    expected = ReadParts(32, DETECTOR, CUT)(str(with_face))
+    expected = PartReader(32, DETECTOR, CUT)(str(with_face))
     assert [tuple(part["box"]) for part in told["predicted"][0]["parts"]] == [
         part.box for part in expected
     ]
@@ -105,9 +105,9 @@ def test_a_face_model_finds_faces_without_being_told_and_says_so(
 def test_the_api_cuts_as_the_command_does(folder: Path, with_face: Path) -> None:
     model = baseline.load(folder)
     faces = model.faces(with_face)
-    parts = ReadParts(32, DETECTOR, CUT)(str(with_face))
+    parts = PartReader(32, DETECTOR, CUT)(str(with_face))
     assert [answer.box for answer in faces] == [part.box for part in parts]
-    told = model.answers_to(np.stack([part.pixels for part in parts]))
+    told = model.answer_pixels(np.stack([part.pixels for part in parts]))
     assert [answer.predictions for answer in faces] == [answer.predictions for answer in told]
     largest = max(faces, key=lambda one: one.box.width * one.box.height if one.box else 0)
     assert model.answer(Image.open(with_face)) == largest
@@ -122,7 +122,7 @@ def test_the_api_cuts_as_the_command_does(folder: Path, with_face: Path) -> None
 def test_an_exported_file_carries_how_pictures_are_cut(
     folder: Path, exported: Path, with_face: Path, tmp_path: Path
 ) -> None:
-    card = card_of(engine_of(folder).facts, "fp32")
+    card = card_of(open_engine(folder).facts, "fp32")
     assert FOUND in str(card.pictures)
     out = tmp_path / "model.onnx"
     out.write_bytes(with_card(exported.read_bytes(), card))
@@ -153,38 +153,38 @@ def test_a_model_of_before_judges_whole_pictures_and_says_that_it_does_not_know(
 
 
 def test_what_was_mixed_is_cut_as_most_of_it_and_told() -> None:
-    mostly_faces = crop_plan_for(facts(FACES, WHOLE, HAND), None)
+    mostly_faces = make_crop_plan(facts(FACES, WHOLE, HAND), None)
     assert mostly_faces.read.detector == DetectorSpec.of("animeface", threshold="0.6")
     assert (mostly_faces.read.cutting, mostly_faces.read.or_whole) == (CUT, True)
     for words in ("or whole where none is found", "5 whole pictures", "3 boxes given by hand"):
         assert words in mostly_faces.words
     blank = Image.new("RGB", (64, 48), "white")
     assert [part.box for part in mostly_faces.read.parts(blank)] == [None]
-    only_faces = crop_plan_for(facts(FACES, WHOLE), None, "animeface")
+    only_faces = make_crop_plan(facts(FACES, WHOLE), None, "animeface")
     assert not only_faces.read.or_whole
     many = CropMethod("whole", "", "", 50)
-    mostly_whole = crop_plan_for(facts(many, FACES), None)
+    mostly_whole = make_crop_plan(facts(many, FACES), None)
     assert mostly_whole.read.detector is None
     assert "20 faces found by animeface" in mostly_whole.words
 
 
 def test_a_whole_picture_is_made_square_as_in_training() -> None:
     squared = CropMethod("whole", "", "margin=0 square pad", 9)
-    read = crop_plan_for(facts(squared), None).read
+    read = make_crop_plan(facts(squared), None).read
     wide = Image.new("RGB", (96, 32), "black")
     wide.paste("white", (36, 4, 60, 28))
     assert read.parts(wide)[0].pixels.mean() == pytest.approx(255 / 16, rel=0.1)
-    stretched = crop_plan_for(facts(WHOLE), None).read.parts(wide)[0].pixels
+    stretched = make_crop_plan(facts(WHOLE), None).read.parts(wide)[0].pixels
     assert stretched.mean() == pytest.approx(3 * 255 / 16, rel=0.1)
-    assert crop_plan_for(facts(WHOLE), None).words == "pictures are cut as in training: whole"
+    assert make_crop_plan(facts(WHOLE), None).words == "pictures are cut as in training: whole"
 
 
 def test_boxes_by_hand_alone_are_found_by_no_detector(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="3 boxes given by hand"):
-        crop_plan_for(facts(HAND), None)
-    asked = crop_plan_for(facts(HAND), None, "animeface")
+        make_crop_plan(facts(HAND), None)
+    asked = make_crop_plan(facts(HAND), None, "animeface")
     assert (asked.read.detector, asked.read.cutting.margin) == (DetectorSpec.of("animeface"), 0.1)
-    assert crop_plan_for(facts(HAND), None, "whole").read.detector is None
+    assert make_crop_plan(facts(HAND), None, "whole").read.detector is None
 
 
 def test_another_detector_keeps_the_cut_and_a_file_that_is_not_here_is_asked_for(
@@ -192,18 +192,18 @@ def test_another_detector_keeps_the_cut_and_a_file_that_is_not_here_is_asked_for
 ) -> None:
     cascade = shared_data / "lbpcascade_animeface.xml"
     with_file = f"lbpcascade:cascade={cascade}"
-    other = crop_plan_for(facts(FACES), None, with_file)
+    other = make_crop_plan(facts(FACES), None, with_file)
     assert other.read.detector is not None
     assert (other.read.detector.name, other.read.cutting) == ("lbpcascade", CUT)
     foreign = CropMethod("lbpcascade", "cascade=0123456789ab neighbors=3", "margin=0.8", 9)
     with pytest.raises(UsageError, match="SHA-256 0123456789ab"):
-        crop_plan_for(facts(foreign), None)
-    named = crop_plan_for(facts(foreign), None, with_file)
+        make_crop_plan(facts(foreign), None)
+    named = make_crop_plan(facts(foreign), None, with_file)
     assert "neighbors=3" in named.settings
     assert "it learnt from 9 faces found by lbpcascade (cascade=0123456789ab" in named.words
     with pytest.raises(UsageError, match="detector removed: ensemble"):
-        crop_plan_for(facts(CropMethod("ensemble", "threshold=0.5", str(CUT), 9)), None)
-    set_so = crop_plan_for(facts(FACES), None, "animeface:threshold=0.9")
+        make_crop_plan(facts(CropMethod("ensemble", "threshold=0.5", str(CUT), 9)), None)
+    set_so = make_crop_plan(facts(FACES), None, "animeface:threshold=0.9")
     assert set_so.settings == "threshold=0.9"
 
 

@@ -18,11 +18,17 @@ from baseline.settings import load_preset
 from baseline.train.methods.gallery import build_gallery
 from baseline.train.networks import build_net, to_trained_net
 from baseline.train.trained_net import save_model
-from baseline.use.crops import ReadParts
+from baseline.use.crops import PartReader
 from baseline.use.export import export_run as export_module
 from baseline.use.export.export_run import export_run
-from baseline.use.gallery_files import CHANGES, PLACE, add_files, listed, remove_class
-from baseline.use.model import engine_of
+from baseline.use.gallery_files import (
+    CHANGES_FILE,
+    GALLERY_FOLDER,
+    add_files,
+    count_images,
+    remove_class,
+)
+from baseline.use.model import open_engine
 from gleanset import Dataset
 from gleanset.errors import DatasetBusy, InputUnusable, UsageError
 from gleanset.work.stage import stage
@@ -99,9 +105,9 @@ def test_a_class_is_added_without_training_and_taken_out(root: Path, tmp_path: P
     files = _crosses(root)
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no picture")
-    found = add_files(folder, "cross", [*files[:8], str(bad)], ReadParts(32))
+    found = add_files(folder, "cross", [*files[:8], str(bad)], PartReader(32))
     assert (found["added"], found["known"], found["rejected"]) == (8, 8, 1)
-    assert listed(folder) == {"disc": 12, "stripes": 12, "cross": 8}
+    assert count_images(folder) == {"disc": 12, "stripes": 12, "cross": 8}
     (weights,) = folder.glob("weights*")
     assert weights.name != WEIGHTS
     assert weights_size(folder) == weights.stat().st_size
@@ -110,36 +116,38 @@ def test_a_class_is_added_without_training_and_taken_out(root: Path, tmp_path: P
     assert answer.predictions[0].label == "cross"
     kept = folder / "gallery" / f"{answer.nearest[0].sample}.png"
     assert kept.read_bytes() == Path(files[0]).read_bytes()
-    assert add_files(folder, "cross", files[:8], ReadParts(32))["known"] == 8
+    assert add_files(folder, "cross", files[:8], PartReader(32))["known"] == 8
 
     assert remove_class(folder, "cross")["pictures"] == 8
     assert "cross" not in baseline.load(folder).classes
     again = [str(path) for path in (folder / "gallery").glob("*.png")]
-    assert add_files(folder, "cross", again, ReadParts(32))["known"] == 8
+    assert add_files(folder, "cross", again, PartReader(32))["known"] == 8
     assert baseline.load(folder).answer(files[0]).nearest == answer.nearest
-    told = [json.loads(line) for line in (folder / "gallery" / CHANGES).read_text().splitlines()]
+    told = [
+        json.loads(line) for line in (folder / "gallery" / CHANGES_FILE).read_text().splitlines()
+    ]
     assert [one["action"] for one in told] == ["add", "add", "remove", "add"]
 
 
 def test_two_changes_at_once_do_not_lose_one(root: Path) -> None:
     folder = root / "runs" / RUN
-    with stage(folder / "cache", PLACE):
+    with stage(folder / "cache", GALLERY_FOLDER):
         with pytest.raises(DatasetBusy):
-            add_files(folder, "cross", _crosses(root), ReadParts(32))
+            add_files(folder, "cross", _crosses(root), PartReader(32))
         with pytest.raises(DatasetBusy):
             remove_class(folder, "disc")
-    assert listed(folder) == {"disc": 12, "stripes": 12}
+    assert count_images(folder) == {"disc": 12, "stripes": 12}
 
 
 def test_nothing_usable_changes_nothing(root: Path, run_folder: Path, tmp_path: Path) -> None:
     folder = root / "runs" / RUN
     with pytest.raises(InputUnusable, match="file is gone"):
-        add_files(folder, "cross", [str(tmp_path / "gone.png")], ReadParts(32))
-    assert listed(folder) == {"disc": 12, "stripes": 12}
-    with pytest.raises(UsageError, match="a class needs a name"):
-        add_files(folder, " ", _crosses(root), ReadParts(32))
+        add_files(folder, "cross", [str(tmp_path / "gone.png")], PartReader(32))
+    assert count_images(folder) == {"disc": 12, "stripes": 12}
+    with pytest.raises(UsageError, match="missing class name"):
+        add_files(folder, " ", _crosses(root), PartReader(32))
     with pytest.raises(UsageError, match="has no gallery"):
-        add_files(Path(shutil.copytree(run_folder, tmp_path / "simple")), "x", [], ReadParts(32))
+        add_files(Path(shutil.copytree(run_folder, tmp_path / "simple")), "x", [], PartReader(32))
 
 
 @pytest.mark.slow
@@ -152,7 +160,7 @@ def test_int8_is_chosen_where_the_dataset_can_ask_about_every_class(
     for name, value in (("ENOUGH", 1), ("ALIKE", 0), ("QUICKER", 1000)):
         monkeypatch.setattr(export_module, name, value)
     monkeypatch.setitem(export_module.LEAST_AGREEMENT, "int8", 0)
-    add_files(root / "runs" / RUN, added, _crosses(root), ReadParts(32))
+    add_files(root / "runs" / RUN, added, _crosses(root), PartReader(32))
     assert export_run(root, RUN, tmp_path / "m.onnx", "auto")["precision"] == precision
 
 
@@ -161,7 +169,7 @@ def test_the_gallery_is_in_the_export(root: Path, tmp_path: Path) -> None:
     found = export_run(root, RUN, out, "fp32")
     assert float(str(found["farthest"])) < 1e-4
     files = _crosses(root)
-    first, second = engine_of(root / "runs" / RUN), engine_of(out)
+    first, second = open_engine(root / "runs" / RUN), open_engine(out)
     assert first.facts == second.facts
     assert second.facts.known is not None
     one, other = baseline.load(root / "runs" / RUN), baseline.load(out)

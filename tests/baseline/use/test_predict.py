@@ -17,9 +17,9 @@ from PIL import Image
 
 import baseline
 from baseline.cli import commands
-from baseline.use.crops import NO_FACE, PicturePart, ReadParts, files_of
+from baseline.use.crops import NO_FACE, ImagePart, PartReader, expand_paths
 from baseline.use.model import PictureAnswer, Prediction
-from baseline.use.predict import ClassFolders, Predicted, answer_table
+from baseline.use.predict import ClassFolders, FilePrediction, open_prediction_table
 from facecrop.detectors import DetectorSpec
 from gleanset.errors import DoneInPart, GleansetError, InputUnusable, Unreadable, UsageError
 from gleanset.images.cut import CutSettings
@@ -90,7 +90,7 @@ def test_of_a_folder_every_file_is_read_or_counted(tmp_path: Path) -> None:
     (tree / "linked").symlink_to(tmp_path / "elsewhere")
     (tree / "loop").symlink_to(tree)
     ignored: Counter[str] = Counter()
-    found = list(files_of([str(tree)], ignored))
+    found = list(expand_paths([str(tree)], ignored))
     assert found == [f"{tree}/a.png", f"{tree}/linked/b.png"]
     assert (ignored.total(), len(ignored)) == (6, 5)
 
@@ -99,7 +99,7 @@ def test_faces_are_found_and_cut_as_the_dataset_does() -> None:
     detector = DetectorSpec.of("animeface")
     picture = next(path for path in sorted(SAMPLE.glob("*")) if _faces(detector, path))
     [box] = _faces(detector, picture)[:1]
-    parts = ReadParts(32, detector, CutSettings(0.3))(str(picture))
+    parts = PartReader(32, detector, CutSettings(0.3))(str(picture))
     assert parts[0].box == box
     x, y = box.x - round(0.3 * box.width), box.y - round(0.3 * box.height)
     around = (
@@ -117,7 +117,7 @@ def test_faces_are_found_and_cut_as_the_dataset_does() -> None:
 
 def _faces(detector: DetectorSpec, path: Path) -> list[Any]:
     try:
-        return [part.box for part in ReadParts(8, detector)(str(path))]
+        return [part.box for part in PartReader(8, detector)(str(path))]
     except Unreadable:
         return []
 
@@ -148,16 +148,16 @@ def test_nothing_there_is_an_error(patterns_root: Path, tmp_path: Path) -> None:
         run("predict", tmp_path / "gone.png", "-d", patterns_root)
 
 
-PART = PicturePart(np.zeros((0, 0, 3), np.uint8), None, None)
+PART = ImagePart(np.zeros((0, 0, 3), np.uint8), None, None)
 
 
-def answered(path: Path, *labels: str | None) -> Predicted:
+def answered(path: Path, *labels: str | None) -> FilePrediction:
     """A picture with a part for each label."""
     said = (
         PictureAnswer(label, (Prediction(label or "x", 0.75), Prediction("other", 0.125)))
         for label in labels
     )
-    return Predicted(str(path), tuple((PART, one) for one in said))
+    return FilePrediction(str(path), tuple((PART, one) for one in said))
 
 
 def predict(*words: object, **rest: Any) -> Result:
@@ -246,9 +246,9 @@ def test_a_class_of_a_model_from_elsewhere_is_no_path(tmp_path: Path, label: str
 
 def test_a_table_has_empty_cells_for_what_is_not_known(tmp_path: Path) -> None:
     out = tmp_path / "t.csv"
-    with answer_table(out, 3) as table:
+    with open_prediction_table(out, 3) as table:
         table.add(answered(tmp_path / "=1+1\n.png", None))
-        table.add(Predicted("b.png", rejection=Rejection("predict", "b.png", "no face", "")))
+        table.add(FilePrediction("b.png", rejection=Rejection("predict", "b.png", "no face", "")))
     unknown, rejected = table_of(out)
     assert (unknown["answer"], unknown["confidence"], unknown["label_1"]) == ("", "", "x")
     assert unknown["path"].endswith("=1+1\n.png")

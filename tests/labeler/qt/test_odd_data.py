@@ -211,14 +211,14 @@ def test_no_display_says_how(run_cli: Cli, few: FaceSet) -> None:
 
 
 def test_a_folder_gets_pictures_of_every_view_in_both_themes(tmp_path: Path) -> None:
-    wishes = cli_window.WindowWishes(screenshot=tmp_path)
-    files = [file.name for _, _, file in wishes.pictures()]
+    wishes = cli_window.WindowOptions(screenshot=tmp_path)
+    files = [file.name for _, _, file in wishes.screenshots()]
     assert len(set(files)) == 2 * len(VIEWS)
     assert {"sorting-light.png", "numbers-dark.png"} <= set(files)
-    one = wishes._replace(view="crop", theme="dark").pictures()
+    one = wishes._replace(view="crop", theme="dark").screenshots()
     assert one == [("crop", "dark", tmp_path / "crop-dark.png")]
     file = tmp_path / "new.png"
-    assert wishes._replace(screenshot=file).pictures() == [("sorting", None, file)]
+    assert wishes._replace(screenshot=file).screenshots() == [("sorting", None, file)]
 
 
 def test_a_closed_window_leaves_nothing_behind(application: QApplication, few: FaceSet) -> None:
