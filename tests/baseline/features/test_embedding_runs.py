@@ -100,7 +100,7 @@ def test_one_file_holds_the_embedding_and_answers_the_same(root: Path, tmp_path:
     noise = np.random.default_rng(0).integers(0, 256, (4, 24, 24, 3)).astype(np.uint8)
     for picture in [*pictures_of(root)[:6], *noise]:
         assert np.allclose(one.embed([picture]), other.embed([picture]), atol=1e-4)
-    with pytest.raises(UsageError, match="LiteRT file cannot hold"):
+    with pytest.raises(UsageError, match="LiteRT file cannot contain"):
         export_run(root, None, tmp_path / "model.tflite", "fp32")
 
 
