@@ -255,7 +255,9 @@ def run(
     sources = RecipeSources(read_recipe(file), file.parent, job.progress, allow_private, chosen)
     stages = Stages(sources, job.say)
     root = into or job.root
-    result = run_recipe(stages, root, job.say, start=start, simulate=job.simulate, on=job.on)
+    result: Result = run_recipe(
+        stages, root, job.say, start=start, simulate=job.simulate, on=job.on
+    )
     if not job.simulate:
         with Dataset.open(root) as dataset:
             result["report"] = str(write_report(dataset, title=stages.recipe.title))
