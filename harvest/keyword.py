@@ -81,7 +81,7 @@ def plan_searches(
 
 
 @dataclass(frozen=True, slots=True)
-class SearchResult:
+class SearchOutcome:
     """One source after one keyword: `error` ended it; `is_short`: the keyword lacks images."""
 
     keyword: str
@@ -100,7 +100,7 @@ def run_searches(
     client: Client,
     open_queue: OpenQueue,
     process: Callable[[SharedQueue, str], None],
-) -> Iterator[SearchResult]:
+) -> Iterator[SearchOutcome]:
     """Search keyword by keyword, all sources of one together; yield how each search ended.
 
     `open_queue` starts a search whose images go into a set; `process` handles the candidates of
@@ -131,10 +131,10 @@ def run_searches(
                     f"{not_requested} images were not requested: their hosts refuse requests",
                     "try them again later: harvest retry",
                 )
-            yield SearchResult(search.keyword, name, queue.visits, error, is_short)
+            yield SearchOutcome(search.keyword, name, queue.visits, error, is_short)
 
 
-def summarize_run(results: Sequence[SearchResult]) -> dict[str, object]:
+def summarize_run(results: Sequence[SearchOutcome]) -> dict[str, object]:
     """Return the counts of a run, by keyword and source where there are several.
 
     When every source failed and nothing was found, the first error is raised: a refusal is never
@@ -158,7 +158,7 @@ def summarize_run(results: Sequence[SearchResult]) -> dict[str, object]:
     return summary
 
 
-def _counts(results: Sequence[SearchResult], *, status: bool = False) -> dict[str, object]:
+def _counts(results: Sequence[SearchOutcome], *, status: bool = False) -> dict[str, object]:
     tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
     reasons: Counter[str] = Counter()
     for result in results:
@@ -168,7 +168,7 @@ def _counts(results: Sequence[SearchResult], *, status: bool = False) -> dict[st
     return ({"status": (errors or ["ok"])[0]} if status else {}) | counts(tally, reasons)
 
 
-def first_errors_by_source(results: Sequence[SearchResult]) -> dict[str, GleansetError]:
+def first_errors_by_source(results: Sequence[SearchOutcome]) -> dict[str, GleansetError]:
     """Return the first error of each source that had one."""
     errors: dict[str, GleansetError] = {}
     for result in results:
@@ -178,14 +178,14 @@ def first_errors_by_source(results: Sequence[SearchResult]) -> dict[str, Gleanse
 
 
 def raise_if_all_failed(
-    errors: Mapping[str, GleansetError], results: Sequence[SearchResult], *, has_results: bool
+    errors: Mapping[str, GleansetError], results: Sequence[SearchOutcome], *, has_results: bool
 ) -> None:
     """Raise the first error if all sources failed and nothing was found."""
     if not has_results and errors and errors.keys() == {result.source for result in results}:
         raise next(iter(errors.values()))
 
 
-def raise_if_incomplete(results: Sequence[SearchResult], summary: dict[str, object]) -> None:
+def raise_if_incomplete(results: Sequence[SearchOutcome], summary: dict[str, object]) -> None:
     """Raise `Incomplete` with a summary if searches that lack images ended in an error."""
     incomplete = [(r, r.error) for r in results if r.error is not None and r.is_short]
     if incomplete:
@@ -208,7 +208,7 @@ def harvest_searches(
     Each source brings an equal share; what it cannot fill passes to the others. Returns and raises
     as `summarize_run`.
     """
-    results: list[SearchResult] = []
+    results: list[SearchOutcome] = []
     importers: dict[str, Importer] = {}
     with dataset.stage(STAGE) as scratch, run.open_client() as client:
         downloader = Downloader(dataset, client, scratch, run)
