@@ -32,8 +32,8 @@ from gleanset import Dataset, Origin
 from gleanset.errors import Unreadable
 from gleanset.images.decode import decode
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.duplicates.hashes import prepare
-from labeler.duplicates.verification import compare
+from labeler.duplicates.hashes import prepare_image
+from labeler.duplicates.verification import compare_images
 
 LARGEST = 900
 Alter = Callable[[Image.Image], Image.Image]
@@ -186,7 +186,7 @@ def main() -> None:
         refused: Counter[str] = Counter()
         for group in plan.sets:
             views = [
-                prepare(
+                prepare_image(
                     decode(
                         dataset.image_path(
                             sample.image, sample_format(dataset, sample.image)
@@ -197,10 +197,10 @@ def main() -> None:
                 if (sample := dataset.samples.get(member.key))
             ]
             for a, b in combinations(range(len(views)), 2):
-                verdict = compare(views[a], views[b])
+                verdict = compare_images(views[a], views[b])
                 names = sorted(kinds[group.members[place].key][1] for place in (a, b))
                 if not verdict.same:
-                    refused[f"{names[0]}, {names[1]}: {verdict.why}"] += 1
+                    refused[f"{names[0]}, {names[1]}: {verdict.reason}"] += 1
         print("refuse each other within a group:", *refused.most_common(), sep="\n  ")
 
 

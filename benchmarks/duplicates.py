@@ -32,8 +32,8 @@ from duplicate_pictures import COPIES, encoded
 from gleanset.errors import Unreadable
 from gleanset.images.decode import decode
 from labeler.duplicates.candidates import find_candidates_within, make_batch, to_columns
-from labeler.duplicates.hashes import describe, prepare
-from labeler.duplicates.verification import compare
+from labeler.duplicates.hashes import compute_hashes, prepare_image
+from labeler.duplicates.verification import compare_images
 
 LARGEST = 1000
 NEAR, ALIKE = 8, 0.9
@@ -127,12 +127,12 @@ def main() -> None:
     pictures = [decode(data).pixels for _, _, data in rows]
 
     started = time.process_time()
-    looks = [describe(picture, number) for number, picture in enumerate(pictures)]
+    looks = [compute_hashes(picture, number) for number, picture in enumerate(pictures)]
     each = 1000 * (time.process_time() - started) / len(rows)
     pairs = find_candidates_within(make_batch(to_columns(looks)))
-    views = [prepare(picture) for picture in pictures]
+    views = [prepare_image(picture) for picture in pictures]
     started = time.process_time()
-    verdicts = {pair: compare(views[pair[0]], views[pair[1]]) for pair in pairs}
+    verdicts = {pair: compare_images(views[pair[0]], views[pair[1]]) for pair in pairs}
     looked = 1000 * (time.process_time() - started) / max(1, len(pairs))
 
     same = {pair for pair, verdict in verdicts.items() if verdict.same}

@@ -198,7 +198,7 @@ class Person:
         tiles, found = self.view.view, []
         for row in tiles.in_sight():
             if tiles.tiles.id(row) in tiles.seen and (tile := tiles.tiles.tile(row)) is not None:
-                said = tiles.tiles.proposal(row)
+                said = tiles.tiles.prediction(row)
                 found.append(SeenTile(row, tile.key, said.label if said else None))
         new = {one.key for one in found} - self._met
         self._met |= new
@@ -271,7 +271,7 @@ class Person:
         """
         groups: list[tuple[str, list[SeenTile]]] = []
         first = 0
-        for size in page.groups:
+        for size in page.cluster_sizes:
             mine = [one for one in seen if first <= one.row < first + size]
             first += size
             if mine:

@@ -34,10 +34,10 @@ from gleanset.db.journal import Choice
 from gleanset.db.proposals import iter_proposed_samples
 from gleanset.db.sorting import SampleTiles
 from gleanset.work.progress import Progress
-from labeler.sorting.measuring import measured_by_parts
+from labeler.sorting.descriptor_queue import measure_in_batches
 from labeler.sorting.page_layout import PageKind
 from labeler.sorting.pages import Pages
-from labeler.sorting.proposals import ClassProposal, mean_proposal
+from labeler.sorting.predictions import ClassPrediction, average_predictions
 from labeler.sorting.session import SortingSession
 from pipeline.maintenance.merge import merge_dataset
 
@@ -73,14 +73,14 @@ def judged(root: Path, names: dict[str, str | None]) -> list[JudgedTrack]:
     """Return what is proposed for each track that waits."""
     with Dataset.open(root) as dataset:
         track = {sample.key: str(sample.track) for sample in dataset.samples.iterate()}
-        offers: dict[str, list[ClassProposal]] = defaultdict(list)
+        offers: dict[str, list[ClassPrediction]] = defaultdict(list)
         who = {}
         for one in iter_proposed_samples(dataset.db):
             if one.waits:
-                offers[track[one.sample]].append(ClassProposal(tuple(map(tuple, one.proposals))))
+                offers[track[one.sample]].append(ClassPrediction(tuple(map(tuple, one.proposals))))
                 who[track[one.sample]] = names[one.sample]
         new = {track[key] for key in asked_about(dataset)}
-        means = {name: mean_proposal(some) for name, some in offers.items()}
+        means = {name: average_predictions(some) for name, some in offers.items()}
         return [
             JudgedTrack(who[name], one.label, one.confidence, name in new)
             for name, one in means.items()
@@ -90,7 +90,7 @@ def judged(root: Path, names: dict[str, str | None]) -> list[JudgedTrack]:
 def asked_about(dataset: Dataset) -> list[str]:
     """Return the samples (keys) on the pages on which the window asks who somebody new is."""
     pages, rows = Pages(SortingSession(dataset)), []
-    while (page := pages.next()) is not None and page.kind is PageKind.GROUPS:
+    while (page := pages.next()) is not None and page.kind is PageKind.CLUSTERS:
         rows += page.rows
         pages.skip(page)
     return SampleTiles(dataset.db).get_keys(rows)
@@ -143,7 +143,7 @@ def main() -> None:
         names = true_names(asked.second / "dataset", truth)
         with Dataset.open(root) as dataset:
             merge_dataset(dataset, asked.second / "dataset", simulate=False, progress=Progress())
-            sum(measured_by_parts(dataset))
+            sum(measure_in_batches(dataset))
             presort(dataset, load_preset("transfer", {}))
         print(json.dumps(figures(judged(root, names), known), indent=1))
 

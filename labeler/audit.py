@@ -29,7 +29,7 @@ from gleanset.tree import ignored_reason, ignored_summary, walk_tree
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
 from labeler.duplicates.candidates import CandidateSearch, make_batch, negate_hashes, to_columns
-from labeler.duplicates.hashes import GREY_SIZE, describe
+from labeler.duplicates.hashes import GREY_SIDE, compute_hashes
 from labeler.duplicates.verification import FilePair, Verdict, compare_files
 from labeler.sample_pixels import SampleFile, decode_region, sample_file
 
@@ -372,8 +372,8 @@ def hash_image(picture: AuditImage) -> AuditHashes:
     """Return the hashes of an image, in a worker process. Raises `Unreadable`."""
     data = _read(picture.file.path)
     digest = hashlib.sha256(data + repr(picture.file.region).encode())
-    pixels = decode_region(data, picture.file, GREY_SIZE, "L")
-    return AuditHashes(digest.hexdigest(), describe(pixels, picture.number))
+    pixels = decode_region(data, picture.file, GREY_SIDE, "L")
+    return AuditHashes(digest.hexdigest(), compute_hashes(pixels, picture.number))
 
 
 def _read(path: Path) -> bytes:

@@ -272,15 +272,15 @@ def label(
 
 
 def _check_typo(dataset: Dataset, label: str) -> None:
-    """Raise `UsageError` for a new class name that is nearly a known one."""
+    """Raise `UsageError` for a new class name that is similar to a known one."""
     from gleanset.db.samples import Hints
-    from labeler.sorting.names import nearly
+    from labeler.sorting.name_matching import find_similar_name
 
     name = dataset.classes.resolve(label)
     known = {*dataset.classes.list_names(), *Hints(dataset.db).list_names()}
     if dataset.classes.get_id(label) is not None or name in known:
         return
-    if (similar_name := nearly(name, sorted(known))) is not None:
+    if (similar_name := find_similar_name(name, sorted(known))) is not None:
         raise UsageError(
             f"there is no class {name!r}",
             f"did you mean {similar_name!r}? To create it: labeler classes add {shlex.quote(name)}",

@@ -36,7 +36,7 @@ from labeler.qt.theme import show_theme
 from labeler.qt.translations import install
 from labeler.qt.views.base import VIEWS
 from labeler.qt.window import LabelerWindow
-from labeler.sorting.measuring import measured_by_parts
+from labeler.sorting.descriptor_queue import measure_in_batches
 from labeler.sorting.session import SortingSession
 from tools.sample.character import CAST, Character, random_character
 from tools.sample.scene import face_box, paint_scene, plan_scene
@@ -86,7 +86,7 @@ def draw(root: Path) -> dict[str, str]:
         for shot in range(WITHOUT):
             scene = plan_scene([people[shot]], 900 + shot, (960, 540))
             add(paint_scene(scene), f"missed-{shot}.jpg", [])
-        sum(measured_by_parts(dataset))
+        sum(measure_in_batches(dataset))
     return truth
 
 

@@ -1,1 +1,1 @@
-"""Boxes that a person draws, moves and takes away."""
+"""Boxes that a person draws, moves and removes."""

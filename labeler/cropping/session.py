@@ -1,8 +1,7 @@
-"""Boxes by hand: each is a sample at once, and each change is one step that can be undone.
+"""Manual boxes: each is a sample at once, and each change is a step that can be undone.
 
-A sample is known by its image and the box of its face, so a box that is moved becomes another
-sample, which takes over the label; the one before is taken away, or set aside where a detector
-found it. It knows nothing of a window.
+A sample is identified by its image and box, so a moved box becomes another sample that inherits the
+label; the previous one is removed, or rejected if a detector found it.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from gleanset.operations import operation
 from gleanset.records import HAND, Box, Face, Image, Landmark
 
 MISSED, ALL = "missed", "all"
-FEWEST = 4
-"""Pixels of the shorter side: less was a slip of the mouse."""
+MIN_BOX_SIDE = 4
+"""Pixels of the shorter side; smaller boxes are accidental clicks."""
 
 
 class ImageBoxes(NamedTuple):
-    """An image to draw on: its file, its size in pixels, and the boxes that it has."""
+    """An image to draw on: its file, its size in pixels, and its boxes."""
 
     sha256: str
     path: Path
@@ -36,22 +35,22 @@ class ImageBoxes(NamedTuple):
     boxes: tuple[BoxedSample, ...]
 
 
-class Drawn(NamedTuple):
-    """What a change did: its step, and the sample that there is now."""
+class BoxEdit(NamedTuple):
+    """The step of a change, and the sample that results from it."""
 
     step: int
     key: str
 
 
-def images(dataset: Dataset, which: str, text: str = "") -> list[str]:
-    """Return the hashes of the images without a face (`MISSED`), or of all that hold a text."""
+def list_images(dataset: Dataset, which: str, text: str = "") -> list[str]:
+    """Return the hashes of images without a face (`MISSED`), or of all that match a text."""
     if which == MISSED:
         return [stored.sha256 for stored in dataset.scans.iter_faceless()]
     return BoxedSamples(dataset.db).find_images(text.strip())
 
 
-def sheet(dataset: Dataset, sha256: str) -> ImageBoxes:
-    """One image. Raises `UsageError` where it is gone."""
+def load_image(dataset: Dataset, sha256: str) -> ImageBoxes:
+    """Return an image with its boxes. Raises `UsageError` if it is gone."""
     image = dataset.images.resolve(sha256)
     title = next((origin.title for origin in image.origins if origin.title), "") or sha256[:12]
     path = dataset.image_path(image.sha256, image.format)
@@ -59,84 +58,80 @@ def sheet(dataset: Dataset, sha256: str) -> ImageBoxes:
     return ImageBoxes(image.sha256, path, title, image.width, image.height, boxes)
 
 
-def put(
+def put_box(
     dataset: Dataset, sha256: str, box: Box, angle: float = 0.0, moved: str | None = None
-) -> Drawn:
-    """Draw a box turned clockwise by `angle` degrees, or put it in place of the sample `moved`.
+) -> BoxEdit:
+    """Add a box rotated clockwise by `angle` degrees, or move the sample `moved` there.
 
-    It takes over what that sample is now; of one that is gone meanwhile nothing is taken over.
-    Raises `UsageError` for a box that is none, or is there already, and `InputUnusable` where
-    the image cannot be read.
+    A moved box inherits the present label; nothing is inherited from a sample that is gone. Raises
+    `UsageError` for an invalid or existing box, and `InputUnusable` for an unreadable image.
     """
     image = dataset.images.resolve(sha256)
-    part = _fresh(dataset, image, clip_box(box, image), angle)
-    if min(part.width, part.height) < FEWEST:
-        raise UsageError("the box is too small to be a face", f"draw {FEWEST} pixels or more")
+    placed_box = _unused_box(dataset, image, clip_box(box, image), angle)
+    if min(placed_box.width, placed_box.height) < MIN_BOX_SIDE:
+        raise UsageError("the box is too small", f"draw at least {MIN_BOX_SIDE} pixels")
     with dataset.stage(STAGE) as scratch:
-        face = Face(HAND, part, 1.0, _eyes(part, angle))
-        (cut,) = crop_faces(dataset, image, [face], scratch)
+        face = Face(HAND, placed_box, 1.0, _eye_landmarks(placed_box, angle))
+        (crop,) = crop_faces(dataset, image, [face], scratch)
         with dataset.db.transaction():
-            if not dataset.faces.add_manual(image.sha256, cut):
-                raise UsageError("there is a sample of just this box already", "move it a little")
-            instead = BoxedSamples(dataset.db).get(moved) if moved else None
-            if instead is not None and instead.label:
-                choices = [Choice(cut.key, "label", instead.label, PROVENANCE)]
+            if not dataset.faces.add_manual(image.sha256, crop):
+                raise UsageError("a sample with this box exists already", "move the box a little")
+            previous = BoxedSamples(dataset.db).get(moved) if moved else None
+            if previous is not None and previous.label:
+                choices = [Choice(crop.key, "label", previous.label, PROVENANCE)]
             else:
-                choices = [Choice(cut.key, "add", provenance=PROVENANCE)]
-            choices += [_gone(instead)] if instead is not None else []
-            did = operation("move-box" if instead else "draw-box")
-            step = dataset.journal.apply(did, choices)
-    return Drawn(step, cut.key)
+                choices = [Choice(crop.key, "add", provenance=PROVENANCE)]
+            choices += [_removal(previous)] if previous is not None else []
+            what = operation("move-box" if previous else "draw-box")
+            step = dataset.journal.apply(what, choices)
+    return BoxEdit(step, crop.key)
 
 
-def take_away(dataset: Dataset, key: str) -> Drawn:
-    """Take a box away; one that a detector found is no face from now on.
+def remove_box(dataset: Dataset, key: str) -> BoxEdit:
+    """Remove a box; one that a detector found is rejected.
 
-    Raises `UsageError` where it is gone already.
+    Raises `UsageError` if it is already gone.
     """
-    box = in_use(dataset, key)
+    box = get_box(dataset, key)
     did = operation("remove-box") if box.by_hand else operation("reject", count=1)
-    return Drawn(dataset.journal.apply(did, [_gone(box)]), box.key)
+    return BoxEdit(dataset.journal.apply(did, [_removal(box)]), box.key)
 
 
-def in_use(dataset: Dataset, key: str) -> BoxedSample:
-    """Return the box of a sample as it is now. Raises `UsageError` where it is gone."""
+def get_box(dataset: Dataset, key: str) -> BoxedSample:
+    """Return the present box of a sample. Raises `UsageError` if it is gone."""
     box = BoxedSamples(dataset.db).get(key)
     if box is None:
-        raise UsageError("this box was taken away meanwhile", "draw it anew")
+        raise UsageError("this box was removed", "draw it again")
     return box
 
 
-def _gone(box: BoxedSample) -> Choice:
+def _removal(box: BoxedSample) -> Choice:
     action = "remove" if box.by_hand else "reject"
     return Choice(box.key, action, provenance=PROVENANCE)
 
 
-def _fresh(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
-    """Return the box, grown by some pixels where its sample exists with another angle."""
-    croppings = BoxedSamples(dataset.db)
-    if not angle and croppings.get_status(sample_key(image.sha256, box)) in (None, "retired"):
+def _unused_box(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
+    """Return the box, enlarged by some pixels if its sample exists with another angle."""
+    samples = BoxedSamples(dataset.db)
+    if not angle and samples.get_status(sample_key(image.sha256, box)) in (None, "retired"):
         return box
-    for more in range(64):
-        width = min(box.width + more // 2, image.width - box.x)
-        height = min(box.height + (more + 1) // 2, image.height - box.y)
+    for extra in range(64):
+        width = min(box.width + extra // 2, image.width - box.x)
+        height = min(box.height + (extra + 1) // 2, image.height - box.y)
         grown = box._replace(width=width, height=height)
-        if croppings.get_status(sample_key(image.sha256, grown)) is None:
+        if samples.get_status(sample_key(image.sha256, grown)) is None:
             return grown
-    raise UsageError("there are boxes like this already", "move it a little")
+    raise UsageError("a sample with this box exists already", "move the box a little")
 
 
-def _eyes(box: Box, angle: float) -> tuple[Landmark, ...]:
-    """Return where the eyes of a face turned by `angle` are; none for one that stands upright.
+def _eye_landmarks(box: Box, angle: float) -> tuple[Landmark, ...]:
+    """Return the eyes of a face rotated by `angle`; none if it is upright.
 
-    The left eye is the character's: it is on the right in the picture.
+    The left eye is the character's: it is on the right in the image.
     """
     if not angle:
         return ()
     x, y = box.x + box.width / 2, box.y + box.height / 2
     across = 0.2 * box.width * math.cos(math.radians(angle))
     down = 0.2 * box.width * math.sin(math.radians(angle))
-    return (
-        Landmark("left_eye", x + across, y + down),
-        Landmark("right_eye", x - across, y - down),
-    )
+    return (Landmark("left_eye", x + across, y + down), Landmark("right_eye", x - across, y - down))

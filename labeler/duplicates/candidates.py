@@ -169,9 +169,7 @@ def _keep_nearest(near: Near, *, by_later: bool) -> Near:
 
 
 def _drop_common_points(batch: Batch, selected: npt.NDArray[np.bool_] | None = None) -> Batch:
-    """Return a batch with the points of selected samples, and only the first copies of common
-    points.
-    """
+    """Return the points of selected samples, without most copies of common points."""
     keep = np.ones(len(batch.points), dtype=np.bool_)
     # Few points are that common, and a plain sort takes half the time of an argsort.
     values = np.sort(batch.points)
@@ -187,7 +185,6 @@ def _drop_common_points(batch: Batch, selected: npt.NDArray[np.bool_] | None = N
 
 
 def _pairs_by_points(left: Batch, right: Batch, points: Iterable[Near]) -> tuple[Rows, Rows]:
-    """Return positions of pairs of samples with enough agreeing points."""
     parts: list[Rows] = []
     for near in points:
         a, b = left.owner[near.a], right.owner[near.b]

@@ -27,22 +27,16 @@ def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
     skipped. Raises `UsageError` if nothing is left to do.
     """
     with dataset.db.transaction():
-        unchanged = _keep_unchanged(
-            dataset, [duplicate_set for duplicate_set in sets if duplicate_set.settled]
-        )
-        duplicates = sum(len(duplicate_set.members) - 1 for duplicate_set in unchanged)
+        unchanged = _keep_unchanged(dataset, [copies for copies in sets if copies.settled])
+        duplicates = sum(len(copies.members) - 1 for copies in unchanged)
         what = operation("set-aside", count=duplicates)
-        step = dataset.journal.apply(
-            what, [c for duplicate_set in unchanged for c in _choices(duplicate_set)]
-        )
+        step = dataset.journal.apply(what, [c for copies in unchanged for c in _choices(copies)])
         curation = Placements(dataset.db)
-        for duplicate_set in unchanged:
-            if duplicate_set.doubtful:
-                curation.record_verdict(
-                    step, duplicate_set.members[0].id, duplicate_set.members[1].id, SAME
-                )
-        for duplicate_set in unchanged:
-            curation.apply(step, plan_placements(duplicate_set, settled=True))
+        for copies in unchanged:
+            if copies.doubtful:
+                curation.record_verdict(step, copies.members[0].id, copies.members[1].id, SAME)
+        for copies in unchanged:
+            curation.apply(step, plan_placements(copies, settled=True))
     return step
 
 
@@ -61,14 +55,14 @@ def judge(dataset: Dataset, a: str, b: str, *, same: bool) -> int:
     return step
 
 
-def keep_all(dataset: Dataset, duplicate_set: DuplicateSet) -> int:
+def keep_all(dataset: Dataset, copies: DuplicateSet) -> int:
     """Record that the members of a set are not copies of each other; return the step."""
     curation = Placements(dataset.db)
     with dataset.db.transaction():
-        step = dataset.journal.apply(operation("keep-all", count=len(duplicate_set.members)), [])
-        for a, b in combinations(sorted(member.id for member in duplicate_set.members), 2):
+        step = dataset.journal.apply(operation("keep-all", count=len(copies.members)), [])
+        for a, b in combinations(sorted(member.id for member in copies.members), 2):
             curation.record_verdict(step, a, b, NOT_SAME)
-        placed = [member for member in duplicate_set.members if member.group or not member.kept]
+        placed = [member for member in copies.members if member.group or not member.kept]
         curation.apply(
             step,
             [
@@ -100,13 +94,11 @@ def restore_duplicates(dataset: Dataset, rows: Sequence[int]) -> int:
 
 
 def _keep_unchanged(dataset: Dataset, sets: Sequence[DuplicateSet]) -> list[DuplicateSet]:
-    now = Pairs(dataset.db).get_members(
-        member.id for duplicate_set in sets for member in duplicate_set.members
-    )
+    now = Pairs(dataset.db).get_members(member.id for copies in sets for member in copies.members)
     unchanged = [
-        duplicate_set
-        for duplicate_set in sets
-        if all(_state(now.get(member.id)) == _state(member) for member in duplicate_set.members)
+        copies
+        for copies in sets
+        if all(_state(now.get(member.id)) == _state(member) for member in copies.members)
     ]
     if not unchanged:
         raise UsageError(
@@ -120,15 +112,15 @@ def _state(member: DuplicateSetMember | None) -> tuple[object, ...]:
     return () if member is None else (member.kept, member.group, member.status, member.label)
 
 
-def _choices(duplicate_set: DuplicateSet) -> list[Choice]:
+def _choices(copies: DuplicateSet) -> list[Choice]:
     """Return the label changes of a set that a person accepted.
 
     The best copy takes over the only decision of its copies; in a conflict all get the decision of
     the best copy, and a label from a weak label or a model becomes that person's label.
     """
-    best, *others = duplicate_set.members
-    if best.status not in ACTION_BY_STATUS or not duplicate_set.conflict:
-        return label_changes(best, others, label_consensus(duplicate_set.members))
+    best, *others = copies.members
+    if best.status not in ACTION_BY_STATUS or not copies.conflict:
+        return label_changes(best, others, label_consensus(copies.members))
     confirmed = Choice(best.key, ACTION_BY_STATUS[best.status], best.label)
     return [
         *([confirmed] if best.by_hint or best.unseen else []),
@@ -156,7 +148,7 @@ def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]
     }
     return {
         name: few_files(
-            [", ".join(describe(dataset, duplicate_set)) for duplicate_set in sets[:FEW]],
+            [", ".join(describe(dataset, copies)) for copies in sets[:FEW]],
             for_dataset(dataset, command),
             len(sets),
         )
@@ -175,9 +167,9 @@ def conflicting_label_summary(dataset: Dataset) -> dict[str, object]:
     return {"labelled_differently": few_files(lines, command, len(keys))} if keys else {}
 
 
-def _labels_of(dataset: Dataset, duplicate_set: DuplicateSet) -> Iterator[str]:
+def _labels_of(dataset: Dataset, copies: DuplicateSet) -> Iterator[str]:
     keys_by_decision = {
-        member.label or member.status: member.key for member in reversed(duplicate_set.members)
+        member.label or member.status: member.key for member in reversed(copies.members)
     }
     return (
         f"{_name(dataset, key)} is {decision}"
@@ -186,15 +178,15 @@ def _labels_of(dataset: Dataset, duplicate_set: DuplicateSet) -> Iterator[str]:
     )
 
 
-def _hints_of(dataset: Dataset, duplicate_set: DuplicateSet) -> Iterator[str]:
+def _hints_of(dataset: Dataset, copies: DuplicateSet) -> Iterator[str]:
     keys_by_hint = {
-        hint: member.key for member in reversed(duplicate_set.members) for hint in member.hints
+        hint: member.key for member in reversed(copies.members) for hint in member.hints
     }
     return (f"{_name(dataset, key)} found as {hint}" for hint, key in sorted(keys_by_hint.items()))
 
 
-def _names_of(dataset: Dataset, duplicate_set: DuplicateSet) -> Iterator[str]:
-    return (_name(dataset, member.key) for member in duplicate_set.members)
+def _names_of(dataset: Dataset, copies: DuplicateSet) -> Iterator[str]:
+    return (_name(dataset, member.key) for member in copies.members)
 
 
 def _name(dataset: Dataset, key: str) -> str:

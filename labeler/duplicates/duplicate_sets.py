@@ -49,14 +49,13 @@ def find_duplicate_sets(
     by_quality = sorted(remaining.values(), key=lambda member: (-quality_score(member), member.key))
 
     def centrality(member: DuplicateSetMember) -> tuple[int, int]:
-        """Return the number of copies of a sample, and their mean similarity in steps of 0.05."""
         others = near[member.id]
         return len(others), round(20 * sum(others.values()) / len(others))
 
     for hub in sorted(by_quality, key=centrality, reverse=True):
         if hub.id not in remaining:
             continue
-        copies = _around(hub, remaining, near, by_person, (is_same, may_join))
+        copies = _collect_copies(hub, remaining, near, by_person, (is_same, may_join))
         for member in copies:
             del remaining[member.id]
         if len(copies) > 1:
@@ -64,14 +63,13 @@ def find_duplicate_sets(
     return sorted(sets, key=lambda copies: copies[0].key)
 
 
-def _around(
+def _collect_copies(
     hub: DuplicateSetMember,
     remaining: Mapping[int, DuplicateSetMember],
     near: Mapping[int, Mapping[int, float]],
     by_person: Mapping[Pair, bool],
     judges: tuple[IsSame, MayJoin],
 ) -> list[DuplicateSetMember]:
-    """Collect the hub and the remaining samples that are connected to it and the same as it."""
     copies, visited = [hub], {hub.id}
     is_same, may_join = judges
     for member in copies:  # grows while we go through it

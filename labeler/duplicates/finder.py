@@ -1,7 +1,7 @@
-"""Finding duplicates: hash what is new, search for candidates, compare them, plan, apply.
+"""Finding duplicates: hash new samples, find candidates, compare them, plan, apply.
 
-A window and a command drive it alike. `search` may be killed at any time and goes on where it was;
-`plan` is a plain value and writes nothing; `apply` is one step that can be undone.
+`search` can be killed at any time and resumes where it stopped; `plan` is a plain value and writes
+nothing; `apply` is one step that can be undone.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from labeler.duplicates.candidates import (
 )
 from labeler.duplicates.contradictions import find_contested_pairs
 from labeler.duplicates.duplicate_sets import Pair, quality_score, untied_pairs
-from labeler.duplicates.hashes import GREY_SIZE, VERSION, hash_sample
+from labeler.duplicates.hashes import GREY_SIDE, VERSION, hash_sample
 from labeler.duplicates.originals import find_originals
 from labeler.duplicates.plan import DuplicatePlan, make_plan
 from labeler.duplicates.verification import (
@@ -56,15 +56,16 @@ from labeler.duplicates.verification import (
 from labeler.sample_pixels import SampleFile, read_pixels, sample_file
 
 STAGE = "dedup"
-# New samples are searched for so many at a time: up to 10 MB for every thousand.
-BLOCK = 50_000
-PAGE = 20_000
-# Less of a picture than this is seen without its uniform borders: it has some.
-_WHOLE = 0.98
+SEARCH_BLOCK_SIZE = 50_000
+"""New samples searched at a time; a thousand take up to 10 MB."""
+
+SEARCH_PAGE_SIZE = 20_000
+# An image that shows less than this part without its uniform borders has a border.
+_MIN_UNBORDERED = 0.98
 
 
 class SearchCounts(NamedTuple):
-    """What a `search` did: samples hashed, pairs compared, how many were the same, failures."""
+    """Counts of a search: samples hashed, pairs compared, copies among them, failures."""
 
     described: int
     compared: int
@@ -73,28 +74,28 @@ class SearchCounts(NamedTuple):
 
 
 @dataclass
-class _NoLooks:
-    """Collects the pairs that a plan asks for and nobody has compared. Implements `Looks`."""
+class _MissingComparisons:
+    """Collects the pairs without a verdict that a plan asks for. Implements `PairComparer`."""
 
     pairs: Pairs
     missing: set[Pair] = field(default_factory=set)
     verdicts: dict[Pair, PairVerdict] = field(default_factory=dict)
 
     def judge(self, a: int, b: int) -> PairVerdict | None:
-        """Return a known verdict."""
-        known = self.pairs.get_comparison(a, b)
-        if known is None:
+        """Return the stored verdict."""
+        verdict = self.pairs.get_comparison(a, b)
+        if verdict is None:
             self.missing.add((a, b))
-        return known
+        return verdict
 
     def original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
-        """Return the first one."""
+        """Return the first copy."""
         return rows[0]
 
 
 @dataclass
-class _OwnLooks:
-    """Comparisons that a plan asks for, made in this process. Implements `Looks`."""
+class _LocalComparisons:
+    """Compares the pairs that a plan asks for in this process. Implements `PairComparer`."""
 
     pairs: Pairs
     file_pairs: Callable[[list[Pair]], tuple[FilePair, ...]]
@@ -103,25 +104,25 @@ class _OwnLooks:
     preferred: dict[Pair, str]
 
     def judge(self, a: int, b: int) -> PairVerdict | None:
-        """Return the verdict on two samples, made now where there is none."""
+        """Return the verdict on two samples; compare them if there is none."""
         if known := self.verdicts.get((a, b)) or self.pairs.get_comparison(a, b):
             return known
         (pair,) = self.file_pairs([(a, b)])
         with suppress(Unreadable):
-            self.verdicts[a, b] = _settled(pair, compare_files(pair))
+            self.verdicts[a, b] = _to_pair_verdict(pair, compare_files(pair))
         return self.verdicts.get((a, b))
 
     def original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
-        """Return the original among copies (rows), by their pixels where nothing is known."""
+        """Return the original among copies (rows), by pixels where no preference is stored."""
         for row in rows:
             if all(self._is_preferred(row, other) for other in rows if other != row):
                 return row
         files = self.sample_files(rows)
         try:
-            places = find_originals([files[row] for row in rows], mirrored)
+            positions = find_originals([files[row] for row in rows], mirrored)
         except Unreadable:
             return rows[0]
-        best, *equals = (rows[place] for place in places)
+        best, *equals = (rows[position] for position in positions)
         for row in rows:
             if row != best:
                 verdict = EVEN if row in equals else FIRST if best < row else SECOND
@@ -135,7 +136,7 @@ class _OwnLooks:
 
 
 class DuplicateFinder:
-    """Finds the duplicates of one dataset. `workers` are processes, 0 for all cores."""
+    """Finds the duplicates of a dataset with `workers` processes (0: all cores)."""
 
     def __init__(
         self, dataset: Dataset, *, workers: int = 0, progress: Progress | None = None
@@ -151,101 +152,102 @@ class DuplicateFinder:
         return self._hashes.count_hashed(VERSION)
 
     def search(self, *, labelled: bool = False) -> SearchCounts:
-        """Hash what is new, search for candidates, and compare those without a verdict.
+        """Hash new samples, and compare candidates that have no verdict.
 
-        Of what is new, all or what is `labelled` alone.
-        Everything is kept in the catalogue, and never done again. Raises `DatasetBusy` when
-        another program is at it.
+        Only `labelled` samples are hashed if it is set. Results are stored in the catalogue and
+        never computed again. Raises `DatasetBusy` when another process is searching.
         """
         workers = self._processes.keep(compare_files.__module__)
         with self._dataset.stage(STAGE), workers as processes:
-            described, failed = self._describe(processes, labelled)
-            self._propose()
-            compared, same, broken = self._compare(processes)
-        return SearchCounts(described, compared, same, failed + broken)
+            hashed, failed = self._hash_new(processes, labelled)
+            self._find_candidates()
+            compared, same, unreadable = self._compare(processes)
+        return SearchCounts(hashed, compared, same, failed + unreadable)
 
     def search_labelled(self) -> dict[str, object]:
-        """Compare the labelled samples that never were, for a split: nobody is set aside.
+        """Compare labelled samples that were never compared, before a split; mark no duplicates.
 
-        Return what a command says of it; nothing where all were. Raises `DatasetBusy`.
+        Return the counts that a command prints, empty if there was nothing to compare. Raises
+        `DatasetBusy`.
         """
         if self._dataset.read_only or not SplitGroups(self._dataset.db).count_not_searched():
             return {}
         counts = self.search(labelled=True)
-        told = {"compared": counts.described, "copies": counts.same, "unreadable": counts.failed}
-        return {"looked_for_copies": {name: number for name, number in told.items() if number}}
+        numbers = {"compared": counts.described, "copies": counts.same, "unreadable": counts.failed}
+        return {"looked_for_copies": {name: number for name, number in numbers.items() if number}}
 
     def plan(self) -> DuplicatePlan:
-        """Return the groups as they are now, and what would change; nothing is written."""
-        return self._plan(_OwnLooks(self._pairs, self._file_pairs, self._sample_files, {}, {}))
+        """Return the present duplicate sets and the changes that would follow; write nothing."""
+        return self._plan(
+            _LocalComparisons(self._pairs, self._file_pairs, self._sample_files, {}, {})
+        )
 
-    def remember(self, plan: DuplicatePlan) -> None:
-        """Keep the verdicts that were made for a plan, so that they are not made again."""
+    def save_verdicts(self, plan: DuplicatePlan) -> None:
+        """Store the verdicts that were made for a plan."""
         if plan.compared:
             self._pairs.save_verdicts(plan.compared)
         if plan.preferred:
             self._pairs.save_better_copies(plan.preferred)
 
     def apply(self, plan: DuplicatePlan) -> int | None:
-        """Carry a plan out as one step; its number, or None where nothing changes.
+        """Apply a plan as one step; return it, or None if nothing changes.
 
-        What was decided since the plan was made counts: a plan that no longer fits the
-        catalogue is refused with `UsageError`, and nothing is changed.
+        Raises `UsageError`, and changes nothing, if decisions made since no longer fit the plan.
         """
         if not plan.places and not plan.choices:
-            self.remember(plan)
+            self.save_verdicts(plan)
             return None
         with self._dataset.db.transaction():
-            verdicts = {(one.a, one.b): one for one in plan.compared}
-            looks = _OwnLooks(
+            verdicts = {(verdict.a, verdict.b): verdict for verdict in plan.compared}
+            comparer = _LocalComparisons(
                 self._pairs, self._file_pairs, self._sample_files, verdicts, dict(plan.preferred)
             )
-            now = self._plan(looks)
+            now = self._plan(comparer)
             if not plan.agrees_with(now):
                 raise UsageError(
-                    "somebody decided something since this plan was made", "make a new plan"
+                    "the plan is outdated: samples were decided since", "make a new plan"
                 )
             step = self._dataset.journal.apply(plan.operation(), plan.choices)
             Placements(self._dataset.db).apply(step, plan.places)
-            self.remember(plan)
+            self.save_verdicts(plan)
         return step
 
-    def _plan(self, looks: _OwnLooks) -> DuplicatePlan:
-        plan = make_plan(self._pairs, looks)
-        plan.compared.extend(looks.verdicts.values())
-        plan.preferred.update(looks.preferred)
+    def _plan(self, comparer: _LocalComparisons) -> DuplicatePlan:
+        plan = make_plan(self._pairs, comparer)
+        plan.compared.extend(comparer.verdicts.values())
+        plan.preferred.update(comparer.preferred)
         return plan
 
-    def _describe(self, processes: Workers, labelled: bool) -> tuple[int, int]:
+    def _hash_new(self, processes: Workers, labelled: bool) -> tuple[int, int]:
         total = self._hashes.count_missing(VERSION, labelled=labelled)
         missing = self._hashes.iter_missing(VERSION, labelled=labelled)
         items = ((seen, sample_file(seen, self._originals)) for seen in missing)
         batches = run_batches(hash_sample, items, processes)
-        done = failed = 0
+        hashed = failed = 0
         for batch in self._progress.batches(batches, "hashing", total, " samples"):
             with self._dataset.db.transaction():
-                fine = [(o.item[0], o.result) for o in batch if o.result is not None]
-                self._hashes.save(fine, VERSION)
-                failed += sum(self._rejected(outcome) for outcome in batch)
-            done += len(fine)
-        return done, failed
+                hashes = [(o.item[0], o.result) for o in batch if o.result is not None]
+                self._hashes.save(hashes, VERSION)
+                failed += sum(self._record_outcome(outcome) for outcome in batch)
+            hashed += len(hashes)
+        return hashed, failed
 
-    def _propose(self) -> None:
-        """Find candidates of what is new among everything; each block is one transaction."""
-        while block := next(self._hashes.iter_pages(searched=False, size=BLOCK), None):
+    def _find_candidates(self) -> None:
+        """Find candidates of new samples among all samples; each block is one transaction."""
+        while block := next(self._hashes.iter_pages(searched=False, size=SEARCH_BLOCK_SIZE), None):
             new = make_batch(sort_by_content(block))
             pairs, search = find_candidates_within(new), CandidateSearch(new)
-            for page in self._hashes.iter_pages(searched=True, size=PAGE):
+            for page in self._hashes.iter_pages(searched=True, size=SEARCH_PAGE_SIZE):
                 pairs |= search.among(make_batch(page))
             with self._dataset.db.transaction():
                 self._pairs.add_candidates(sorted(pairs))
                 self._hashes.mark_searched(block.samples)
 
     def _compare(self, processes: Workers) -> tuple[int, int, int]:
-        """Compare what is open until every pair is settled or its ends are tied.
+        """Compare open pairs until each is settled or connected through others.
 
-        Pairs that others contradict tie nothing: what they would have tied is compared as well,
-        and what may contradict them.
+        Contested pairs connect nothing: what they would have connected is compared too, as is what
+        may contradict them.
         """
         self._pairs.reopen_without_relation()
         settled: list[PairVerdict] = []
@@ -254,77 +256,90 @@ class DuplicateFinder:
         while len(settled) > before:
             before = len(settled)
             contested, missing = self._contested()
-            unseen = self._pairs.list_uncompared()
-            known = [
+            open_pairs = self._pairs.list_uncompared()
+            same_pairs = [
                 p for p, equal in self._pairs.get_verdicts().items() if equal and p not in contested
             ]
-            due = untied_pairs(unseen, known)
-            if not due and not missing:
-                looks = _NoLooks(self._pairs)
-                make_plan(self._pairs, looks)
-                missing = looks.missing
-            comparisons = ComparisonQueue(self._middles_first(due, [*unseen, *known]), due, known)
-            self._pairs.mark_implied(due, tied=False)
-            alone = [
+            due_pairs = untied_pairs(open_pairs, same_pairs)
+            if not due_pairs and not missing:
+                comparer = _MissingComparisons(self._pairs)
+                make_plan(self._pairs, comparer)
+                missing = comparer.missing
+            comparisons = ComparisonQueue(
+                self._hubs_first(due_pairs, [*open_pairs, *same_pairs]), due_pairs, same_pairs
+            )
+            self._pairs.mark_implied(due_pairs, tied=False)
+            single_batches = [
                 ComparisonBatch(self._file_pairs([pair]), ((0, 1),)) for pair in sorted(missing)
             ]
-            with self._progress.meter("second look", len(due) + len(alone), " pairs") as meter:
-                while stars := alone or [
+            with self._progress.meter(
+                "second look", len(due_pairs) + len(single_batches), " pairs"
+            ) as meter:
+                while batches := single_batches or [
                     ComparisonBatch(
                         self._file_pairs(pairs),
-                        tuple((comparisons.group(a), comparisons.group(b)) for a, b in pairs),
+                        tuple(
+                            (comparisons.set_number(a), comparisons.set_number(b)) for a, b in pairs
+                        ),
                     )
                     for pairs in comparisons.next_round()
                 ]:
-                    for batch in run_batches(compare_batch, stars, processes):
-                        new = [
-                            _settled(*row) for o in batch if o.result for row in o.result.verdicts
+                    for batch in run_batches(compare_batch, batches, processes):
+                        verdicts = [
+                            _to_pair_verdict(*row)
+                            for o in batch
+                            if o.result
+                            for row in o.result.verdicts
                         ]
-                        self._pairs.save_verdicts(new)
-                        settled += new
-                        failed += sum(map(self._forget_unreadable, batch))
+                        self._pairs.save_verdicts(verdicts)
+                        settled += verdicts
+                        failed += sum(map(self._forget_unreadable_files, batch))
                         meter.advance(sum(len(outcome.item.pairs) for outcome in batch))
-                        for one in new:
-                            if one.verdict == SAME and not alone:
-                                comparisons.tie(one.a, one.b)
-                    alone = []
-        self._pairs.mark_implied(set(unseen) - set(due), tied=True)
-        return len(settled), sum(one.verdict == SAME for one in settled), failed
+                        for verdict in verdicts:
+                            if verdict.verdict == SAME and not single_batches:
+                                comparisons.join(verdict.a, verdict.b)
+                    single_batches = []
+        self._pairs.mark_implied(set(open_pairs) - set(due_pairs), tied=True)
+        return len(settled), sum(verdict.verdict == SAME for verdict in settled), failed
 
     def _contested(self) -> tuple[set[Pair], set[Pair]]:
-        looks = _NoLooks(self._pairs)
-        said = {pair for pair, equal in self._pairs.get_human_verdicts().items() if equal}
-        contested = find_contested_pairs(self._pairs.get_relations(), looks.judge) - said
-        return contested, looks.missing
+        comparer = _MissingComparisons(self._pairs)
+        same_for_person = {
+            pair for pair, equal in self._pairs.get_human_verdicts().items() if equal
+        }
+        contested = (
+            find_contested_pairs(self._pairs.get_relations(), comparer.judge) - same_for_person
+        )
+        return contested, comparer.missing
 
-    def _middles_first(self, due: list[Pair], pairs: list[Pair]) -> list[int]:
-        """Return the samples (rows) of pairs that are due: those near most others first.
+    def _hubs_first(self, due_pairs: list[Pair], pairs: list[Pair]) -> list[int]:
+        """Return the samples (rows) of due pairs, the best hubs first.
 
-        Of equals the best copy without a border. A screenshot or a narrow crop is no good middle,
-        for other crops have little in common with it; the original is near most of its copies as
-        a whole.
+        A hub is near many others; among equals the best copy without a border. A screenshot or a
+        narrow crop is a bad hub, because it has little in common with other crops, while the
+        original is near most of its copies as a whole.
         """
-        rows = {row for pair in due for row in pair}
-        beside = [(a, b) for a, b in pairs if a in rows or b in rows]
-        whole = self._hashes.get_hashes(sorted({row for pair in beside for row in pair}))
-        near = Counter(
+        rows = {row for pair in due_pairs for row in pair}
+        adjacent_pairs = [(a, b) for a, b in pairs if a in rows or b in rows]
+        hashes = self._hashes.get_hashes(sorted({row for pair in adjacent_pairs for row in pair}))
+        neighbour_counts = Counter(
             row
-            for a, b in beside
-            if a in whole and b in whole and have_near_hashes(whole[a], whole[b])
+            for a, b in adjacent_pairs
+            if a in hashes and b in hashes and have_near_hashes(hashes[a], hashes[b])
             for row in (a, b)
         )
         members = self._pairs.get_members(rows)
 
         def rank(row: int) -> tuple[float, bool, float, str]:
-            bordered = members[row].filled < _WHOLE
-            return -near[row], bordered, -quality_score(members[row]), members[row].key
+            bordered = members[row].filled < _MIN_UNBORDERED
+            return -neighbour_counts[row], bordered, -quality_score(members[row]), members[row].key
 
         return sorted(rows, key=rank)
 
-    def _forget_unreadable(self, outcome: Outcome[ComparisonBatch, BatchVerdicts]) -> int:
-        """Forget the hashes of what cannot be read any more, and its pairs that are open.
+    def _forget_unreadable_files(self, outcome: Outcome[ComparisonBatch, BatchVerdicts]) -> int:
+        """Forget unreadable files and their open pairs; return how many pairs failed.
 
-        When the file is back, it is hashed like a new one. Returns how many pairs failed.
+        A file that comes back is hashed again like a new one.
         """
         failed = outcome.item.pairs if outcome.result is None else outcome.result.failed
         files = {
@@ -334,7 +349,7 @@ class DuplicateFinder:
         }
         for row, file in files.items():
             try:
-                read_pixels(file, GREY_SIZE, "L")
+                read_pixels(file, GREY_SIDE, "L")
             except Unreadable as error:
                 key = self._hashes.get_regions([row])[row].key
                 self._hashes.delete(row)
@@ -352,7 +367,9 @@ class DuplicateFinder:
             for row, seen in self._hashes.get_regions(rows).items()
         }
 
-    def _rejected(self, outcome: Outcome[tuple[SampleRegion, SampleFile], SampleHashes]) -> bool:
+    def _record_outcome(
+        self, outcome: Outcome[tuple[SampleRegion, SampleFile], SampleHashes]
+    ) -> bool:
         key = outcome.item[0].key
         if outcome.reason is None:
             self._dataset.rejections.remove(STAGE, key)
@@ -361,6 +378,6 @@ class DuplicateFinder:
         return True
 
 
-def _settled(pair: FilePair, verdict: Verdict) -> PairVerdict:
-    said = SAME if verdict.same else DOUBTFUL if verdict.doubtful else NOT_SAME
-    return PairVerdict(*pair.rows, verdict.changed, verdict.overlap, said, verdict.relation)
+def _to_pair_verdict(pair: FilePair, verdict: Verdict) -> PairVerdict:
+    outcome = SAME if verdict.same else DOUBTFUL if verdict.doubtful else NOT_SAME
+    return PairVerdict(*pair.rows, verdict.changed, verdict.overlap, outcome, verdict.relation)

@@ -1,10 +1,10 @@
-"""Perceptual hashes by which copies of a picture are found: of the whole, and of its SIFT points.
+"""Perceptual hashes that find copies: of the whole image, and of its SIFT points.
 
-The whole is hashed without its uniform borders, plain and mirrored (pHash);
-that finds re-encoded, resized, recoloured, letterboxed and mirrored copies. Crops, screenshots
-and watermarks leave too little of the whole: for them the 64 strongest SIFT points (Lowe,
-"Distinctive image features from scale-invariant keypoints", 2004) are hashed to 64 bits each.
-A point and its mirror image have the same hash, so mirrored copies cost nothing extra.
+The whole image is hashed without uniform borders, plain and mirrored (pHash); that finds
+re-encoded, resized, recolored, letterboxed and mirrored copies. Crops, screenshots and watermarked
+copies have too little of the whole in common: for them the 64 strongest SIFT points (Lowe,
+"Distinctive image features from scale-invariant keypoints", 2004) are hashed to 64 bits each. A
+point and its mirror image have the same hash.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ from labeler.sample_pixels import SampleFile, read_pixels
 Grey = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
-# Changing anything that hashes depend on needs a new version: older ones are made again.
 VERSION = 1
-GREY_SIZE = 384
-SIFT_SIZE = 160
-POINTS = 64
-ANGLE_STEP = 360 / 256
-SCALE_STEP = 16
-# Rows and columns of a border vary less than this (standard deviation of grey values).
-_FLAT = 3.0
-_LEAST = 16
-# Pixels a side from which the hash takes its 8 x 8 frequencies.
-_HASHED = 32
+"""Increment with any change that affects hashes: older ones are computed again."""
 
-# The mean root-SIFT descriptor of some 40,000 points of photos and drawings, in thousandths,
-# averaged with its mirror image. Left in, it would make most bits equal for all points.
-_MEAN = np.array([
+GREY_SIDE = 384
+SIFT_SIDE = 160
+MAX_POINTS = 64
+DEGREES_PER_STEP = 360 / 256
+STEPS_PER_OCTAVE = 16
+# Standard deviation of grey values below which a row or column is part of a border.
+_MAX_BORDER_DEVIATION = 3.0
+_MIN_SIDE = 16
+# Pixels per side from which the hash takes its 8 x 8 frequencies.
+_HASHED_SIDE = 32
+
+# Mean root-SIFT descriptor of some 40,000 points of photos and drawings, in thousandths, averaged
+# with its mirror image. Without subtracting it, most bits would be equal for all points.
+_MEAN_DESCRIPTOR = np.array([
     65, 62, 56, 59, 65, 45, 35, 44, 117, 86, 59, 56, 57, 43, 42, 70,
     121, 75, 47, 44, 48, 45, 51, 83, 70, 48, 37, 41, 52, 50, 50, 60,
     83, 64, 57, 69, 82, 59, 43, 53, 162, 96, 60, 64, 71, 54, 49, 91,
@@ -49,16 +50,16 @@ _MEAN = np.array([
     83, 53, 43, 59, 82, 69, 57, 64, 162, 91, 49, 54, 71, 64, 60, 96,
     163, 96, 57, 56, 60, 54, 51, 91, 89, 65, 52, 57, 63, 51, 43, 57,
     65, 44, 35, 45, 65, 59, 56, 62, 117, 70, 42, 43, 57, 56, 59, 86,
-    121, 83, 51, 45, 48, 44, 47, 75, 70, 60, 50, 50, 52, 41, 37, 48,
+    121, 83, 51, 45, 48, 44, 47, 75, 70, 60, 50, 50, 52, 41, 37, 48
 ], dtype=np.float32) / 1000  # fmt: skip
 
-# A descriptor is 4 rows x 4 columns x 8 directions, turned to the direction of its point: its
-# mirror image has the rows and the directions in reverse.
-MIRROR = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
+# A descriptor is 4 rows x 4 columns x 8 directions, rotated to the direction of its point; its
+# mirror image has rows and directions reversed.
+MIRRORED_ORDER = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
 
 
 class Points(NamedTuple):
-    """The points of a picture, n of them, in pixels of its trimmed grey version.
+    """The n points of an image, in pixels of its trimmed grey version.
 
     `places` n x 2 (x, y), `sizes` and `angles` (degrees, clockwise) n, `descriptors` n x 128
     (root-SIFT: Arandjelovic and Zisserman, "Three things everyone should know", 2012).
@@ -71,29 +72,29 @@ class Points(NamedTuple):
 
 
 def to_grey(pixels: Image.Image) -> Grey:
-    """Return the picture in grey, at most 384 pixels a side, without uniform borders."""
+    """Return the image in grey, at most 384 pixels per side, without uniform borders."""
     small = pixels if pixels.mode == "L" else pixels.convert("L")
     small = small.copy()
-    small.thumbnail((GREY_SIZE, GREY_SIZE), Image.Resampling.BOX)
+    small.thumbnail((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
     return trim_borders(np.asarray(small))
 
 
 def trim_borders(grey: Grey) -> Grey:
-    """Cut uniform rows and columns off the edges, unless next to nothing would be left."""
+    """Cut off uniform rows and columns, unless almost nothing would be left."""
     values = grey.astype(np.float32)
-    rows = np.flatnonzero(values.std(axis=1) > _FLAT)
-    columns = np.flatnonzero(values.std(axis=0) > _FLAT)
-    if len(rows) < _LEAST or len(columns) < _LEAST:
+    rows = np.flatnonzero(values.std(axis=1) > _MAX_BORDER_DEVIATION)
+    columns = np.flatnonzero(values.std(axis=0) > _MAX_BORDER_DEVIATION)
+    if len(rows) < _MIN_SIDE or len(columns) < _MIN_SIDE:
         return np.ascontiguousarray(grey)
     box = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    if min(box.shape) < _LEAST:
+    if min(box.shape) < _MIN_SIDE:
         return np.ascontiguousarray(grey)
     return np.ascontiguousarray(box)
 
 
-def find_points(grey: Grey, at: int = SIFT_SIZE) -> Points:
-    """Find the SIFT points of a trimmed grey picture scaled to `at` pixels, the strongest first."""
-    scale = at / max(grey.shape)
+def find_points(grey: Grey, side: int = SIFT_SIDE) -> Points:
+    """Find the SIFT points of a grey image scaled to `side` pixels, the strongest first."""
+    scale = side / max(grey.shape)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
     keypoints, descriptors = _sift().detectAndCompute(
@@ -113,24 +114,24 @@ def find_points(grey: Grey, at: int = SIFT_SIZE) -> Points:
     )
 
 
-def describe(pixels: Image.Image, sample: int = 0) -> SampleHashes:
-    """Return the hashes of a picture, RGB or grey, as the catalogue stores them.
+def compute_hashes(pixels: Image.Image, sample: int = 0) -> SampleHashes:
+    """Return the hashes of an image, RGB or grey, as the catalogue stores them.
 
-    A point's shape is three bytes: its scale in sixteenths of a doubling, its angle in 256ths of
-    a turn, and whether its mirror image was hashed.
+    A point's shape is three bytes: its scale in sixteenths of a doubling, its angle in 256ths of a
+    turn, and whether its mirror image was hashed.
     """
     grey = to_grey(pixels)
-    # Of this size the hash is made: so the picture is scaled once and not twice.
-    picture = Image.fromarray(grey).resize((_HASHED, _HASHED), Image.Resampling.LANCZOS)
-    flipped = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    # The hash is computed at this size, so the image is scaled only once.
+    small = Image.fromarray(grey).resize((_HASHED_SIDE, _HASHED_SIDE), Image.Resampling.LANCZOS)
+    flipped = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     points = find_points(grey)
-    hashes, mirrored = hash_descriptors(points.descriptors[:POINTS])
-    turns = np.floor(points.angles[:POINTS] / ANGLE_STEP).astype(np.int64) % 256
-    scales = np.clip(np.log2(np.maximum(points.sizes[:POINTS], 1)) * SCALE_STEP, 0, 255)
+    hashes, mirrored = hash_descriptors(points.descriptors[:MAX_POINTS])
+    turns = np.floor(points.angles[:MAX_POINTS] / DEGREES_PER_STEP).astype(np.int64) % 256
+    scales = np.clip(np.log2(np.maximum(points.sizes[:MAX_POINTS], 1)) * STEPS_PER_OCTAVE, 0, 255)
     shapes = np.stack([part.astype(np.uint8) for part in (scales, turns, mirrored)], axis=1)
     return SampleHashes(
         sample,
-        dct_hash(picture),
+        dct_hash(small),
         dct_hash(flipped),
         round(visible_fraction(pixels, grey), 3),
         hashes.astype("<u8").tobytes(),
@@ -139,31 +140,31 @@ def describe(pixels: Image.Image, sample: int = 0) -> SampleHashes:
 
 
 def visible_fraction(pixels: Image.Image, grey: Grey) -> float:
-    """Return the part of a picture, 0..1, that its trimmed grey version shows."""
-    shrunk = min(1.0, GREY_SIZE / max(pixels.size))
+    """Return the part of an image (0..1) that its trimmed grey version shows."""
+    shrunk = min(1.0, GREY_SIDE / max(pixels.size))
     area = max(1.0, pixels.width * shrunk) * max(1.0, pixels.height * shrunk)
     return min(1.0, grey.size / area)
 
 
 def hash_sample(item: tuple[SampleRegion, SampleFile]) -> SampleHashes:
-    """Return the hashes of a sample, in a worker process. Raises `Unreadable`."""
-    seen, file = item
-    return describe(read_pixels(file, GREY_SIZE, "L"), seen.id)
+    """Return the hashes of a sample; runs in a worker process. Raises `Unreadable`."""
+    region, file = item
+    return compute_hashes(read_pixels(file, GREY_SIDE, "L"), region.id)
 
 
 def hash_descriptors(descriptors: Floats) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
     """Hash n x 128 descriptors to 64 bits each; the second array says which were mirrored first.
 
     The bits are signs of random projections (Charikar, "Similarity estimation techniques from
-    rounding algorithms", 2002). Of a descriptor and its mirror image the one is hashed that
-    lies on the positive side of a fixed direction.
+    rounding algorithms", 2002). Of a descriptor and its mirror image, the one on the positive side
+    of a fixed direction is hashed.
     """
-    centred = descriptors - _MEAN
-    plane = _projections()
-    turned = (centred - centred[:, MIRROR]) @ plane[:, 5] < 0
-    centred = np.where(turned[:, None], centred[:, MIRROR], centred)
-    bits = np.packbits(centred @ plane > 0, axis=1)
-    return np.ascontiguousarray(bits).view("<u8")[:, 0].astype(np.uint64), turned
+    centered = descriptors - _MEAN_DESCRIPTOR
+    projections = _projections()
+    mirrored = (centered - centered[:, MIRRORED_ORDER]) @ projections[:, 5] < 0
+    centered = np.where(mirrored[:, None], centered[:, MIRRORED_ORDER], centered)
+    bits = np.packbits(centered @ projections > 0, axis=1)
+    return np.ascontiguousarray(bits).view("<u8")[:, 0].astype(np.uint64), mirrored
 
 
 @cache
@@ -177,25 +178,22 @@ def _sift() -> Any:
     return cv2.SIFT_create(contrastThreshold=0.02)  # type: ignore[attr-defined]
 
 
-_CELLS = 24
-_SMALL = 48
-_TINY = 16
-# Grey values of a flat image vary less than this (standard deviation), as far as JPEG lets them.
-_FLAT_IMAGE = 1.0
+_HUE_BINS = 24
+_HUE_SIDE = 48
+_TINY_SIDE = 16
+# Standard deviation of grey values below which an image is flat, except for JPEG noise.
+_MAX_FLAT_DEVIATION = 1.0
 
 
 class PreparedImage:
-    """A picture as comparisons see it: grey, trimmed; its points are searched for when asked.
+    """An image prepared for comparison: grey and trimmed; the rest is computed on demand.
 
-    `filled` is the part that was left when uniform borders were cut off. `colours` gives it in
-    colour, which is seldom asked; None where there are none.
+    `filled` is the part left after trimming uniform borders. `colours` returns the image in color;
+    None if there is no color.
     """
 
     def __init__(
-        self,
-        grey: Grey,
-        filled: float = 1.0,
-        colours: Callable[[], Image.Image] | None = None,
+        self, grey: Grey, filled: float = 1.0, colours: Callable[[], Image.Image] | None = None
     ) -> None:
         self.grey = grey
         self.filled = filled
@@ -203,48 +201,48 @@ class PreparedImage:
 
     @cached_property
     def points(self) -> Points:
-        """The strongest points; of a page of text or a plain cartoon searched for more finely."""
+        """The strongest points, searched more finely in pages of text and plain drawings."""
         points = find_points(self.grey)
-        finer = min(2 * SIFT_SIZE, max(self.grey.shape))
-        if len(points.places) < POINTS and finer > SIFT_SIZE:
+        finer = min(2 * SIFT_SIDE, max(self.grey.shape))
+        if len(points.places) < MAX_POINTS and finer > SIFT_SIDE:
             points = find_points(self.grey, finer)
         return points
 
     @cached_property
     def mirrored(self) -> PreparedImage:
-        """The picture mirrored; its points need not be searched for again."""
+        """The mirrored image; its points need not be searched for again."""
         other = _Mirrored(np.ascontiguousarray(self.grey[:, ::-1]), self.filled)
         other.original = self
         return other
 
     @cached_property
     def inverted(self) -> PreparedImage:
-        """The negative of the picture."""
+        """The negative of the image."""
         return PreparedImage(255 - self.grey, self.filled)
 
     @cached_property
-    def flat(self) -> bool:
-        """Whether nothing is to be seen on it."""
-        return float(self.grey.std()) < _FLAT_IMAGE
+    def is_flat(self) -> bool:
+        """Whether the image is uniform."""
+        return float(self.grey.std()) < _MAX_FLAT_DEVIATION
 
     @cached_property
     def tiny(self) -> Floats:
-        """The picture in 16 x 16 pixels, less their mean, of length 1."""
-        small = cv2.resize(self.grey, (_TINY, _TINY), interpolation=cv2.INTER_AREA)
+        """The image in 16 x 16 pixels with mean 0 and norm 1."""
+        small = cv2.resize(self.grey, (_TINY_SIDE, _TINY_SIDE), interpolation=cv2.INTER_AREA)
         values = small.astype(np.float32) - np.float32(small.mean())
         return np.asarray(values / max(1.0, float(np.linalg.norm(values))), np.float32)
 
     @cached_property
     def hues(self) -> npt.NDArray[np.float64] | None:
-        """How much colour there is at each hue; the sum is the mean of the picture, 0..1."""
+        """The amount of color at each hue; the sum is the mean over the image, 0..1."""
         return None if self._colours is None else hue_histogram(self._colours())
 
     @cached_property
-    def by_value(self) -> PreparedImage:
-        """The same of the largest of red, green and blue at each pixel."""
+    def value_channel(self) -> PreparedImage:
+        """The same for the HSV value, the largest of red, green and blue."""
         assert self._colours is not None
         colours = np.asarray(self._colours().convert("RGB"))
-        return prepare(Image.fromarray(colours.max(axis=2)))
+        return prepare_image(Image.fromarray(colours.max(axis=2)))
 
 
 class _Mirrored(PreparedImage):
@@ -252,14 +250,16 @@ class _Mirrored(PreparedImage):
 
     @cached_property
     def points(self) -> Points:
-        """The points as they would be found in the mirrored picture."""
+        """The points as they would be found in the mirrored image."""
         places, sizes, angles, descriptors = self.original.points
         flipped = np.stack([self.grey.shape[1] - 1 - places[:, 0], places[:, 1]], axis=1)
-        return Points(flipped, sizes, (180 - angles) % 360, descriptors[:, MIRROR])
+        return Points(flipped, sizes, (180 - angles) % 360, descriptors[:, MIRRORED_ORDER])
 
 
-def prepare(pixels: Image.Image, colours: Callable[[], Image.Image] | None = None) -> PreparedImage:
-    """Make a picture ready for comparing; `colours` where `pixels` themselves have none."""
+def prepare_image(
+    pixels: Image.Image, colours: Callable[[], Image.Image] | None = None
+) -> PreparedImage:
+    """Prepare an image for comparison; `colours` returns it in color if `pixels` are grey."""
     grey = to_grey(pixels)
     if colours is None and pixels.mode != "L":
         colours = lambda: pixels  # noqa: E731
@@ -267,9 +267,11 @@ def prepare(pixels: Image.Image, colours: Callable[[], Image.Image] | None = Non
 
 
 def hue_histogram(colours: Image.Image) -> npt.NDArray[np.float64]:
-    """Return how much colour there is at each hue; the sum is the mean of the picture, 0..1."""
-    small = colours.convert("RGB").resize((_SMALL, _SMALL), Image.Resampling.BOX).convert("HSV")
+    """Return the amount of color at each hue; the sum is the mean over the image, 0..1."""
+    small = (
+        colours.convert("RGB").resize((_HUE_SIDE, _HUE_SIDE), Image.Resampling.BOX).convert("HSV")
+    )
     hue, saturation, value = np.asarray(small).reshape(-1, 3).astype(np.float64).T / 255
-    cells = np.minimum((hue * _CELLS).astype(np.int64), _CELLS - 1)
-    counts = np.bincount(cells, saturation * value, minlength=_CELLS)
+    cells = np.minimum((hue * _HUE_BINS).astype(np.int64), _HUE_BINS - 1)
+    counts = np.bincount(cells, saturation * value, minlength=_HUE_BINS)
     return np.asarray(counts / len(hue), np.float64)

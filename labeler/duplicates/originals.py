@@ -1,82 +1,375 @@
-"""The original of some copies of an image, by their full pixels.
+"""Finding the original among copies of an image, by their pixels.
 
-The largest copy that is not an enlargement of a smaller one has all the detail there is. Of several
-of that size each altered copy differs from all others by its own alteration, and the original from
-each only by that one's: it is nearest to the median of all. Of two to four copies there is no such
-majority; they are compared with each other (`image_detail`).
+The largest copy that is not an enlargement of a smaller one has all the detail. Among copies of
+that size, each altered one differs from all others by its own alteration, and the original from
+each only by that one's, so the original is nearest to their median. Two to four copies have no
+meaningful median and are compared in pairs.
+
+Scaling, blurring and sharpening are linear filters: the original explains the copy by a filter,
+and the copy does not explain the detail that it has lost. An enlarged image is explained by the
+smaller one, however it was sharpened.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import cv2
 import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
-from gleanset.db.duplicates import EVEN, SECOND
-from labeler.duplicates.image_detail import Copy, choose_original, is_enlarged, read_copy
-from labeler.sample_pixels import SampleFile
+from gleanset.db.duplicates import EVEN, FIRST, SECOND
+from gleanset.files.store import bytes_of
+from labeler.duplicates.hashes import Floats
+from labeler.sample_pixels import SampleFile, decode_region
 
-# So many copies of one size have a majority.
-_MAJORITY = 5
-# Sizes that differ by less (linear) are equal.
-_EQUAL_SIZE = 1.04
-# Pixels that are compared with the median. Distances that differ by less are equal.
-_PIXELS, _EQUAL_DISTANCE = 20_000, 1.1
+# From this number of copies of one size on, their median is meaningful.
+_MIN_MEDIAN_COPIES = 5
+# Sides that differ by a smaller factor are equal.
+_EQUAL_SIDE_FACTOR = 1.04
+# The number of pixels compared with the median; smaller ratios of distances are ties.
+_MEDIAN_PIXELS, _EQUAL_DISTANCE_FACTOR = 20_000, 1.1
 # Smaller images have too few edges.
-_SMALLEST = 48
+_MIN_COMPARED_SIDE = 48
+# Pixels per side of the compared part, and the number of its edge pixels that are fitted.
+_COMPARED_SIDE = 400
+_EDGE_PIXELS = 2000
+# The middle of an image that is read, in pixels per side.
+_MAX_MIDDLE_SIDE = 1024
+# An enlarged image has less detail beyond the smaller one than this part of what the smaller one
+# has beyond its own reduction by the same factor.
+_MAX_ENLARGED_DETAIL = 0.57
+_MIN_REDUCED_SIDE = 24
+# Of a derived copy of equal size less than the first is unexplained, and less than the second
+# part of the original's, which exceeds the third.
+_MAX_UNEXPLAINED, _MAX_ASYMMETRY, _MIN_LOST = 0.3, 0.65, 0.12
+# Noise was added if it exceeds that of the other image by this factor and offset.
+_NOISE_FACTOR, _NOISE_OFFSET = 1.5, 2.0
+_MIN_EDGE_DEVIATION = 1.0
+_COUNTED_COLORS_PIXELS = 50_000
+# Stretched brightness keeps less than this part of adjacent levels, if there are enough of them.
+# In darkened images of few colors it is the copy that has more.
+_MIN_ADJACENT_LEVELS, _MAX_KEPT_LEVELS = 20, 0.9
+# A drawing has at most this number of colors, and keeps them in this part of its pixels.
+_MAX_DRAWING_COLORS, _MIN_SHARED_PIXELS = 128, 0.5
+# A mark changes at most this part of the steep edges, and adds more than it covers by a factor.
+_MAX_MARKED_EDGES, _MIN_EDGE_SLOPE, _MIN_MARK_FACTOR = 0.4, 40.0, 1.2
+_LOSSLESS_SUFFIXES = ("png", "gif", "bmp", "tiff", "tif")
+
+_SWAPPED = {FIRST: SECOND, SECOND: FIRST, EVEN: EVEN}
+
+PackedColors = npt.NDArray[np.int64]
+
+
+class Copy(NamedTuple):
+    """A copy: the size of the whole image, its middle in color, and its file.
+
+    `file_size` is in bytes; 0 if it is not comparable.
+    """
+
+    size: tuple[int, int]
+    middle: Image.Image
+    format: str
+    file_size: int = 0
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether the file format is lossless."""
+        return self.format in _LOSSLESS_SUFFIXES
+
+    @property
+    def side(self) -> float:
+        """The side of a square with the same number of pixels."""
+        return float((self.size[0] * self.size[1]) ** 0.5)
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """The top left corner of the middle."""
+        return _corner(self.size, self.middle.size)
+
+
+def _corner(size: tuple[int, int], middle: tuple[int, int]) -> tuple[int, int]:
+    return (size[0] - middle[0]) // 2, (size[1] - middle[1]) // 2
+
+
+def read_copy(file: SampleFile, mirrored: bool) -> Copy:
+    """Read a copy at full size. Raises `Unreadable`."""
+    data = bytes_of(file.path)
+    pixels = decode_region(data, file, 2**20, "RGB")
+    if mirrored:
+        pixels = pixels.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    wide, high = min(_MAX_MIDDLE_SIDE, pixels.width), min(_MAX_MIDDLE_SIDE, pixels.height)
+    left, top = _corner(pixels.size, (wide, high))
+    middle = pixels.crop((left, top, left + wide, top + high))
+    return Copy(
+        pixels.size, middle, str(file.path).rpartition(".")[2], 0 if mirrored else len(data)
+    )
 
 
 def find_originals(files: Sequence[SampleFile], mirrored: Sequence[bool]) -> list[int]:
-    """Return the place of the original, then those of copies that are as good.
+    """Return the position of the original, then those of equally good copies.
 
-    `files` begin with those that are preferred where nothing else is known. Raises `Unreadable`.
+    `files` begin with those that are preferred if the pixels do not decide. Raises `Unreadable`.
     """
     copies = [read_copy(file, mirror) for file, mirror in zip(files, mirrored, strict=True)]
-    if min(side for copy in copies for side in copy.size) < _SMALLEST:
+    if min(side for copy in copies for side in copy.size) < _MIN_COMPARED_SIDE:
         return list(range(len(copies)))
-    levels = _by_size(copies)
-    best = _originals(copies, levels[0])
+    levels = _by_descending_size(copies)
+    best = _find_originals_of_size(copies, levels[0])
     for level in levels[1:]:
-        smaller = _originals(copies, level)
+        smaller = _find_originals_of_size(copies, level)
         if is_enlarged(copies[best[0]], copies[smaller[0]]):
             best = smaller
     return best
 
 
-def _by_size(copies: Sequence[Copy]) -> list[list[int]]:
-    """Return the places of copies of each size, the largest size first."""
+def _by_descending_size(copies: Sequence[Copy]) -> list[list[int]]:
     levels: list[list[int]] = []
-    for place in sorted(range(len(copies)), key=lambda place: -copies[place].side):
-        if levels and copies[levels[-1][0]].side < _EQUAL_SIZE * copies[place].side:
-            levels[-1].append(place)
+    for position in sorted(range(len(copies)), key=lambda position: -copies[position].side):
+        if levels and copies[levels[-1][0]].side < _EQUAL_SIDE_FACTOR * copies[position].side:
+            levels[-1].append(position)
         else:
-            levels.append([place])
+            levels.append([position])
     return [sorted(level) for level in levels]
 
 
-def _originals(copies: Sequence[Copy], places: Sequence[int]) -> list[int]:
-    """Return the original among copies (places) of nearly one size, and those as good."""
-    size, number = Counter(copies[place].size for place in places).most_common(1)[0]
-    if number >= _MAJORITY:
-        places = _nearest_to_median(copies, [p for p in places if copies[p].size == size])
-    best, equals = places[0], list[int]()
-    for place in places[1:]:
-        verdict = choose_original(copies[best], copies[place])
+def _find_originals_of_size(copies: Sequence[Copy], positions: Sequence[int]) -> list[int]:
+    size, number = Counter(copies[position].size for position in positions).most_common(1)[0]
+    if number >= _MIN_MEDIAN_COPIES:
+        positions = _nearest_to_median(copies, [p for p in positions if copies[p].size == size])
+    best, equals = positions[0], list[int]()
+    for position in positions[1:]:
+        verdict = choose_original(copies[best], copies[position])
         if verdict == SECOND:
-            best, equals = place, []
+            best, equals = position, []
         elif verdict == EVEN:
-            equals.append(place)
+            equals.append(position)
     return [best, *equals]
 
 
-def _nearest_to_median(copies: Sequence[Copy], places: Sequence[int]) -> list[int]:
-    """Return the copies (places) of one size that are nearest to the median of all of them."""
-    pixels = np.prod(copies[places[0]].middle.size)
-    chosen = np.random.RandomState(0).randint(0, pixels, _PIXELS)
-    colours = np.stack(
-        [np.asarray(copies[p].middle).reshape(-1, 3)[chosen] for p in places]
+def _nearest_to_median(copies: Sequence[Copy], positions: Sequence[int]) -> list[int]:
+    """Return the copies of one size that are nearest to the median of all of them."""
+    pixels = np.prod(copies[positions[0]].middle.size)
+    chosen = np.random.RandomState(0).randint(0, pixels, _MEDIAN_PIXELS)
+    colors = np.stack(
+        [np.asarray(copies[p].middle).reshape(-1, 3)[chosen] for p in positions]
     ).astype(np.float32)
-    distances = np.sqrt(((colours - np.median(colours, axis=0)) ** 2).mean(axis=(1, 2)))
-    limit = _EQUAL_DISTANCE * float(distances.min())
-    return [place for place, distance in zip(places, distances, strict=True) if distance <= limit]
+    distances = np.sqrt(((colors - np.median(colors, axis=0)) ** 2).mean(axis=(1, 2)))
+    limit = _EQUAL_DISTANCE_FACTOR * float(distances.min())
+    return [
+        position
+        for position, distance in zip(positions, distances, strict=True)
+        if distance <= limit
+    ]
+
+
+def is_enlarged(large: Copy, small: Copy) -> bool:
+    """Return whether the larger of two copies has no detail that the smaller one lacks.
+
+    The reference is what the smaller one loses when it is reduced by the same factor.
+    """
+    factor = large.side / small.side
+    whole = small._replace(size=small.middle.size)
+    wide, high = (max(_MIN_REDUCED_SIDE, round(side / factor)) for side in whole.size)
+    reduced = whole.middle.resize((wide, high), Image.Resampling.BOX)
+    smaller = whole._replace(size=reduced.size, middle=reduced)
+    if _measure_lost_detail(large, small) < _MAX_ENLARGED_DETAIL * _measure_lost_detail(
+        whole, smaller
+    ):
+        return True
+    noise = _estimate_noise(_to_grey(large.middle)), _estimate_noise(_to_grey(small.middle))
+    return noise[0] > _NOISE_FACTOR * factor * noise[1] + _NOISE_OFFSET
+
+
+def _measure_lost_detail(large: Copy, small: Copy) -> float:
+    part, (laid, repeated) = _align_middles(large, small)
+    return _unexplained_part(part, laid, repeated)
+
+
+def choose_original(a: Copy, b: Copy) -> str:
+    """Return FIRST or SECOND if one of two copies of one size was made of the other, else EVEN.
+
+    If the pixels are equal, the larger file is the original: it was optimized later.
+    """
+    if a.size == b.size and a.middle.tobytes() == b.middle.tobytes():
+        if a.format != b.format or not (a.file_size and b.file_size) or a.file_size == b.file_size:
+            return EVEN
+        return FIRST if a.file_size > b.file_size else SECOND
+    if a.size != b.size or not (a.is_lossless and b.is_lossless):
+        return _compare_filtering(a, b) if a.side >= b.side else _SWAPPED[_compare_filtering(b, a)]
+    for verdict in (
+        _compare_marking(a.middle, b.middle),
+        _compare_filtering(a, b),
+        _compare_colors(a.middle, b.middle),
+    ):
+        if verdict != EVEN:
+            return verdict
+    return EVEN
+
+
+def _compare_filtering(a: Copy, b: Copy) -> str:
+    """Return which of two images was blurred, sharpened or made noisy to give the other."""
+    part, (laid, repeated) = _align_middles(a, b)
+    lost = _unexplained_part(part, laid, repeated)
+    gained = _unexplained_part(laid, part)
+    for better, other, own in ((FIRST, gained, lost), (SECOND, lost, gained)):
+        if other < _MAX_UNEXPLAINED and other < _MAX_ASYMMETRY * own and own > _MIN_LOST:
+            return better
+        if own > _MAX_UNEXPLAINED:
+            mine, theirs = (part, laid) if better == FIRST else (laid, part)
+            if _estimate_noise(theirs) > _NOISE_FACTOR * _estimate_noise(mine) + _NOISE_OFFSET:
+                return better
+    return EVEN
+
+
+def _compare_marking(a: Image.Image, b: Image.Image) -> str:
+    """Return which of two images of equal size has an overlay in the other, or EVEN.
+
+    Edges elsewhere are equal to the pixel, and the overlay adds edges.
+    """
+    first, second = _to_grey(a), _to_grey(b)
+    slopes = [
+        cv2.magnitude(cv2.Sobel(g, cv2.CV_32F, 1, 0), cv2.Sobel(g, cv2.CV_32F, 0, 1))
+        for g in (first, second)
+    ]
+    changed = np.abs(first - second) > 1
+    edges = np.minimum(slopes[0], slopes[1]) > _MIN_EDGE_SLOPE
+    if not changed.any() or not edges.any() or changed[edges].mean() > _MAX_MARKED_EDGES:
+        return EVEN
+    of_a, of_b = (float(slope[changed].sum()) for slope in slopes)
+    if max(of_a, of_b) < _MIN_MARK_FACTOR * min(of_a, of_b):
+        return EVEN
+    return FIRST if of_a < of_b else SECOND
+
+
+def _compare_colors(a: Image.Image, b: Image.Image) -> str:
+    """Return which of two images of equal size the other is a recoloring of, or EVEN.
+
+    A recoloring (brighter, more vivid, grey, a palette) may merge colors but never splits one, so
+    the original has more. If the numbers are equal, stretched brightness has gaps between levels.
+    Filters and noise add colors to drawings of few colors, at their edges.
+    """
+    first, second = _packed_colors(a), _packed_colors(b)
+    both, of_a, of_b = (len(np.unique(some)) for some in (first << 24 | second, first, second))
+    if min(of_a, of_b) <= _MAX_DRAWING_COLORS < max(of_a, of_b):
+        few_verdict, drawn, other, colors = (
+            (FIRST, a, b, first) if of_a < of_b else (SECOND, b, a, second)
+        )
+        if (
+            _estimate_noise(_to_grey(other))
+            > _NOISE_FACTOR * _estimate_noise(_to_grey(drawn)) + _NOISE_OFFSET
+        ):
+            return few_verdict
+        if both > max(of_a, of_b):
+            return few_verdict if _keeps_colors(first << 24 | second, colors) else EVEN
+    if both > max(of_a, of_b):
+        return EVEN
+    if of_a == of_b:
+        of_a, of_b = _count_adjacent_levels(a), _count_adjacent_levels(b)
+        if max(of_a, of_b) < _MIN_ADJACENT_LEVELS or min(of_a, of_b) > _MAX_KEPT_LEVELS * max(
+            of_a, of_b
+        ):
+            return EVEN
+    return FIRST if of_a > of_b else SECOND
+
+
+def _keeps_colors(joint: PackedColors, drawn: PackedColors) -> bool:
+    """Return whether most pixels of each drawn color have a single color in the other image."""
+    pairs, places, counts = np.unique(joint, return_index=True, return_counts=True)
+    _, which = np.unique(drawn[places], return_inverse=True)
+    most = np.zeros(len(pairs), np.int64)
+    np.maximum.at(most, which, counts)
+    return bool(most.sum() > _MIN_SHARED_PIXELS * len(drawn))
+
+
+def _count_adjacent_levels(image: Image.Image) -> int:
+    """Return how many levels of the channels are followed by one that occurs too."""
+    used = np.array(image.histogram()).reshape(3, 256) > 0
+    return int((used[:, 1:] & used[:, :-1]).sum())
+
+
+def _packed_colors(image: Image.Image) -> PackedColors:
+    red, green, blue = np.moveaxis(np.asarray(image), 2, 0).reshape(3, -1).astype(np.int64)
+    every = max(1, len(red) // _COUNTED_COLORS_PIXELS)
+    return (red << 16 | green << 8 | blue)[::every]
+
+
+def _align_middles(large: Copy, small: Copy) -> tuple[Floats, tuple[Floats, Floats]]:
+    """Return the middle of the larger image in grey, and the smaller one warped onto it.
+
+    The latter both smoothly and with repeated pixels.
+    """
+    (width, height), (begin, start) = large.size, large.corner
+    wide, high = min(_COMPARED_SIDE, width), min(_COMPARED_SIDE, height)
+    left, top = (width - wide) // 2, (height - high) // 2
+    x, y = left - begin, top - start
+    part = _to_grey(large.middle.crop((x, y, x + wide, y + high)))
+    across, down = width / small.size[0], height / small.size[1]
+    # Centers of pixels are half a pixel from the edge in both images.
+    right, below = (across * (small.corner[0] + 0.5) - 0.5, down * (small.corner[1] + 0.5) - 0.5)
+    motion = np.array([[across, 0, right - left], [0, down, below - top]])
+    smooth, repeated = (
+        cv2.warpAffine(
+            _to_grey(small.middle),
+            motion,
+            (wide, high),
+            flags=flags,
+            borderMode=cv2.BORDER_REPLICATE,
+        ).astype(np.float32)
+        for flags in (cv2.INTER_CUBIC, cv2.INTER_NEAREST)
+    )
+    return part, (smooth, repeated)
+
+
+def _to_grey(image: Image.Image) -> Floats:
+    return np.asarray(image.convert("L"), np.float32)
+
+
+def _unexplained_part(image: Floats, other: Floats, repeated: Floats | None = None) -> float:
+    """Return the part (0..1) of an image's edges that no linear filter makes of the other image.
+
+    Least squares over 5 x 5 pixels and their surroundings, without clipped pixels.
+    """
+    soft, softer = (
+        cv2.GaussianBlur(other, (0, 0), width).astype(np.float32, copy=False)
+        for width in (2.0, 4.0)
+    )
+    rows, columns = _choose_edge_pixels(image)
+    around = [(y, x) for y in range(-2, 3) for x in range(-2, 3)]
+    inputs = [other[rows + y, columns + x] for y, x in around]
+    inputs += [soft[rows + y, columns + x] for y, x in around if max(abs(y), abs(x)) < 2]
+    inputs += [] if repeated is None else [repeated[rows, columns]]
+    middle = softer[rows, columns]
+    factors = np.stack([*(values - middle for values in inputs), np.ones_like(middle)], axis=1)
+    target = image[rows, columns] - middle
+    gram = (factors.T @ factors).astype(np.float64)
+    gram[np.diag_indices_from(gram)] += 1e-4 * np.trace(gram) / len(gram) + 1e-3
+    weights = np.linalg.solve(gram, (factors.T @ target).astype(np.float64))
+    residual = float(np.sqrt(np.mean((target - factors @ weights) ** 2)))
+    edges = image[rows, columns] - cv2.GaussianBlur(image, (0, 0), 1.0)[rows, columns]
+    return residual / max(_MIN_EDGE_DEVIATION, float(np.sqrt(np.mean(edges**2))))
+
+
+def _choose_edge_pixels(image: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return rows and columns of strong edges; always the same ones."""
+    slopes = (cv2.Sobel(image, cv2.CV_32F, *way) for way in ((1, 0), (0, 1)))
+    steep = cv2.magnitude(*slopes)[3:-3, 3:-3]
+    inner = image[3:-3, 3:-3]
+    steep = np.where((inner > 4) & (inner < 251), steep, 0).ravel()
+    chosen = np.random.RandomState(0).randint(0, len(steep), 3 * _EDGE_PIXELS)
+    strongest = chosen[np.argpartition(-steep[chosen], _EDGE_PIXELS)[:_EDGE_PIXELS]]
+    rows, columns = np.unravel_index(strongest, inner.shape)
+    return rows + 3, columns + 3
+
+
+def _estimate_noise(image: Floats) -> float:
+    """Estimate the noise by a median.
+
+    Immerkaer, "Fast noise variance estimation", 1996.
+    """
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    response = cv2.filter2D(image, -1, kernel)[1:-1:3, 1:-1:3]
+    return float(np.median(np.abs(response))) / (6 * 0.6745)

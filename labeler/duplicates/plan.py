@@ -104,46 +104,43 @@ class DuplicatePlan:
     @property
     def conflicts(self) -> list[DuplicateSet]:
         """The sets that need a decision of a person."""
-        return [duplicate_set for duplicate_set in self.sets if duplicate_set.conflict]
+        return [copies for copies in self.sets if copies.conflict]
 
     @property
     def disputed(self) -> list[DuplicateSet]:
         """The sets whose weak labels name several classes: a person has to give the label."""
-        return [duplicate_set for duplicate_set in self.sets if duplicate_set.hints]
+        return [copies for copies in self.sets if copies.hints]
 
     def open_sets(self) -> list[DuplicateSet]:
         """Return sets that are not yet as planned: changed ones, conflicts, and doubtful pairs."""
-        changed = {place.sample for place in self.places}
+        changed = {placement.sample for placement in self.places}
         sets = [
-            duplicate_set
-            for duplicate_set in self.sets
-            if duplicate_set.conflict
-            or any(member.id in changed for member in duplicate_set.members)
+            copies
+            for copies in self.sets
+            if copies.conflict or any(member.id in changed for member in copies.members)
         ]
-        return sorted(
-            [*sets, *self.doubts],
-            key=lambda duplicate_set: (duplicate_set.conflict, duplicate_set.doubtful),
-        )
+        return sorted([*sets, *self.doubts], key=lambda copies: (copies.conflict, copies.doubtful))
 
     def agrees_with(self, other: DuplicatePlan) -> bool:
         """Return whether both plans do the same to the same sets."""
-        return self._outline() == other._outline()
 
-    def _outline(self) -> tuple[object, ...]:
-        sets = [(g.kept, g.others, g.reason, g.decisions, g.hints) for g in self.sets]
-        doubts = [sorted([pair.kept, *pair.others]) for pair in self.doubts]
-        return sets, doubts, self.places, self.choices
+        def outline(plan: DuplicatePlan) -> tuple[object, ...]:
+            sets = [(s.kept, s.others, s.reason, s.decisions, s.hints) for s in plan.sets]
+            doubts = [sorted([pair.kept, *pair.others]) for pair in plan.doubts]
+            return sets, doubts, plan.places, plan.choices
+
+        return outline(self) == outline(other)
 
     def operation(self) -> Operation:
         """Return the plan as an operation of the journal."""
-        return operation("set-aside", count=sum(not place.kept for place in self.places))
+        return operation("set-aside", count=sum(not placement.kept for placement in self.places))
 
     def result(self) -> dict[str, object]:
         """Return the counts that a command prints."""
-        settled = [duplicate_set for duplicate_set in self.sets if not duplicate_set.conflict]
+        settled = [copies for copies in self.sets if not copies.conflict]
         return {
             "groups": len(self.sets),
-            "set_aside": sum(len(duplicate_set.others) for duplicate_set in settled),
+            "set_aside": sum(len(copies.others) for copies in settled),
             "changed": len(self.places),
             "labels_moved": sum(choice.action != "clear" for choice in self.choices),
             "conflicts": len(self.conflicts),
@@ -218,17 +215,15 @@ def _make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
     representative = {row: row for row in members}
     planned_rows: set[int] = set()
     for members_of_set in find_duplicate_sets(members, same_pairs, by_person, compare, agree):
-        duplicate_set, consensus = _make_set(
+        copies, consensus = _make_set(
             members_of_set, close, relations, chosen_by_person, comparer.original
         )
-        plan.sets.append(duplicate_set)
-        plan.choices.extend(
-            label_changes(duplicate_set.members[0], duplicate_set.members[1:], consensus)
-        )
-        for place in plan_placements(duplicate_set):
+        plan.sets.append(copies)
+        plan.choices.extend(label_changes(copies.members[0], copies.members[1:], consensus))
+        for place in plan_placements(copies):
             _add_placement(plan, members[place.sample], place)
-        rows = {member.id for member in duplicate_set.members}
-        representative |= dict.fromkeys(rows, duplicate_set.members[0].id)
+        rows = {member.id for member in copies.members}
+        representative |= dict.fromkeys(rows, copies.members[0].id)
         planned_rows |= rows
     for row in sorted(previously_grouped - planned_rows):
         _add_placement(
@@ -248,7 +243,6 @@ def _make_set(
     chosen_by_person: set[int],
     original: FindOriginal,
 ) -> tuple[DuplicateSet, LabelConsensus]:
-    """Choose the best copy of a set that begins with its hub, and its label."""
     consensus = label_consensus(cluster)
     supported = drop_unsupported_labels(cluster, consensus.unsupported)
     ordered = rank_copies(supported, relations, close, original)
@@ -262,24 +256,24 @@ def _make_set(
     return DuplicateSet(members, reason, consensus.decisions, consensus.hints), consensus
 
 
-def plan_placements(duplicate_set: DuplicateSet, *, settled: bool = False) -> list[Placement]:
+def plan_placements(copies: DuplicateSet, *, settled: bool = False) -> list[Placement]:
     """Return the placement of each member; in a conflict all stay until it is `settled`."""
-    best, *others = duplicate_set.members
-    all_stay = duplicate_set.conflict and not settled
+    best, *others = copies.members
+    all_stay = copies.conflict and not settled
     why = (
         "copies with different decisions: a person has to say"
         if all_stay
         else f"a copy of {best.key}"
     )
     return [
-        Placement(best.id, True, duplicate_set.name, f"kept: {duplicate_set.reason}"),
-        *(Placement(other.id, all_stay, duplicate_set.name, why) for other in others),
+        Placement(best.id, True, copies.name, f"kept: {copies.reason}"),
+        *(Placement(other.id, all_stay, copies.name, why) for other in others),
     ]
 
 
-def _add_placement(plan: DuplicatePlan, member: DuplicateSetMember, place: Placement) -> None:
-    if (member.kept, member.group) != (place.kept, place.group):
-        plan.places.append(place)
+def _add_placement(plan: DuplicatePlan, member: DuplicateSetMember, placement: Placement) -> None:
+    if (member.kept, member.group) != (placement.kept, placement.group):
+        plan.places.append(placement)
 
 
 def _open_questions(
@@ -307,7 +301,6 @@ def _open_questions(
 def _doubtful_pair(
     pair: tuple[DuplicateSetMember, DuplicateSetMember], relations: Mapping[Pair, Relation]
 ) -> DuplicateSet:
-    """Return a pair that may be copies, the better one first."""
     best, other = rank_copies(pair, relations, {}, lambda rows, mirrored: rows[0])
     decided = {
         member.label or member.status for member in pair if member.status in ACTION_BY_STATUS

@@ -159,7 +159,6 @@ def _extent(relation: Relation, overlap: float) -> float:
 
 
 def _size_score(member: DuplicateSetMember) -> float:
-    """Return the number of pixels in doublings, adjusted by storage and metadata."""
     pixels = max(1.0, member.width * member.height * member.filled)
     stored = min(_MAX_BYTES, max(_MIN_BYTES, member.bytes_per_pixel))
     stored = {"GIF": _GIF_BYTES}.get(member.format, stored)

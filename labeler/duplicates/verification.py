@@ -1,15 +1,15 @@
-"""Verification of candidates: are two pictures the same picture, by their pixels?
+"""Verification of candidates: do two images show the same, by their pixels?
 
-The pictures are laid on each other by their common points, so crops, borders, scale, turns and
-mirroring drop out. Then the edges are compared in small windows. A copy keeps its edges: they may
-be fainter (recoloured, re-encoded), some may be added (a watermark, a border), but nowhere are
-edges replaced by others. Another expression of the same face, or the next frame of a film, has
-windows in which each picture lacks edges that the other one has. Where only a mouth or a pupil
-differs these windows are few: what passes is compared line by line.
+The images are aligned by their common points, which compensates for crops, borders, scale, rotation
+and mirroring. Then edges are compared in small windows. A copy keeps its edges: they may be fainter
+(recolored, re-encoded) and some may be added (a watermark, a border), but none are replaced. With
+another expression of the same face, or the next frame of a video, there are windows in which each
+image lacks edges of the other. If only a mouth or a pupil differs these windows are few, so what
+passes is compared line by line.
 
-A copy whose hue was turned has other grey values: grey edges between colours come and go with the
-hue. The largest of red, green and blue, the value of HSV, stays. It shows less than grey does, so
-it is compared only where the hues of two pictures are not the same.
+A rotation of hues changes grey values: edges between colors appear and vanish. The HSV value, the
+largest of red, green and blue, stays. It shows less than grey does, so it is compared only if the
+hues of two images differ.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from curation.disjoint_sets import DisjointSets
 from gleanset.db.duplicates import Relation
 from gleanset.errors import Unreadable
 from labeler.duplicates.alignment import (
-    EVEN,
-    SIDE,
-    SQUEEZED,
-    SURE,
-    Common,
-    Fit,
+    GRID_SIDE,
+    MAX_ASPECT_DIFFERENCE,
+    MAX_SQUEEZED_DIFFERENCE,
+    RELIABLE_POINTS,
+    Alignment,
+    CommonPart,
     crop_common_part,
     estimate_alignment,
     fit_frames,
@@ -48,47 +48,41 @@ from labeler.duplicates.differences import (
     measure_replaced_windows,
 )
 from labeler.duplicates.duplicate_sets import Pair
-from labeler.duplicates.hashes import GREY_SIZE, PreparedImage, prepare
+from labeler.duplicates.hashes import GREY_SIDE, PreparedImage, prepare_image
 from labeler.sample_pixels import SampleFile, read_pixels
 
-# At most so much of the common part (per mille of windows) may have replaced edges.
-CHANGED = 8.0
-# Where the close look finds nothing, up to so much is left to a person.
-MORE_CHANGED = 12.0
-# Frames of one film are never watermarked or re-encoded copies of each other.
-CHANGED_IN_FILM = 0.5
-# The strongest change at one place, at 256 pixels a side; on a smaller grid there are fewer
-# pixels to a line and less noise.
-SPOT = 1.4
-SPOT_POWER = 1.9
-# Up to so many times that it may still be a copy: a person has to say.
-DOUBT = 3.0
-# Below this part of it nothing is gained by laying them more finely.
-_PLAIN = 0.2
-# One picture is all but contained in the other, and is no mere detail of it.
-CONTAINED = 0.85
-# One that has less than this of it in common shows more than the other.
-_WHOLE = 0.95
-# Of the limits for a copy: one that differs by more is not as good as equal.
-_EQUAL = 0.5
-# So much of the colour (0..1) may lie at other hues, in cells of 15 degrees, before they count as
-# turned.
-_OTHER = 0.4
-# Less colour than this (mean of saturation times value, 0..1) is none.
-_PALE = 0.04
-# So much alike (cosine of 16 x 16 pixels) they may show one frame.
-_LIKELY = 0.8
-# From so much on also when one is squeezed.
-_SURELY = 0.95
-# Prepared pictures that a worker keeps, some 0.35 MB each. Pairs come star by star; where all are
-# near each other (drawn faces) a picture is in sixteen stars, and 64 were too few to keep it.
-_REMEMBERED = 256
+# Limits of replaced windows (per mille of the common part): of a copy, of a doubtful pair, and of
+# two frames of one video, which are never re-encoded or watermarked copies of each other.
+MAX_REPLACED, MAX_REPLACED_DOUBTFUL, MAX_REPLACED_IN_VIDEO = 8.0, 12.0, 0.5
+# The strongest local change of a copy at 256 pixels per side, and how it scales with the grid:
+# a smaller one has fewer pixels per line and less noise.
+MAX_CHANGE = 1.4
+CHANGE_SCALE_POWER = 1.9
+# Up to this multiple of it a pair is doubtful.
+DOUBTFUL_FACTOR = 3.0
+# Below this part of it, refining the alignment does not help.
+_MIN_REFINED_CHANGE = 0.2
+# The common part is at least this part of one of the two images.
+MIN_CONTAINED_PART = 0.85
+# An image that has less than this part in common shows more than the other.
+_MIN_WHOLE_PART = 0.95
+# Copies with less than this part of the limits are practically equal.
+_EQUAL_FACTOR = 0.5
+# The part of the color (0..1) that may be at other hues, in bins of 15 degrees.
+_MAX_OTHER_HUES = 0.4
+# Images with less color (mean of saturation times value, 0..1) count as grey.
+_MIN_COLOR = 0.04
+# Cosine of 16 x 16 pixels from which frames are compared, and squeezed ones too.
+_MIN_FRAME_SIMILARITY, _MIN_SQUEEZED_SIMILARITY = 0.8, 0.95
+# Prepared images per worker, some 0.35 MB each. With many similar images (drawn faces) an image
+# is in sixteen batches, and 64 were too few to keep it.
+_CACHED_IMAGES = 256
 
 
 class FilePair(NamedTuple):
-    """Two files to compare, for a worker process; `rows` are the samples' numbers.
+    """Two files to compare in a worker process; `rows` are the samples' rows.
 
-    `one_film`: both are frames of one video; `inverted`: the second is taken for a negative.
+    `one_film`: both are frames of one video; `inverted`: the second may be a negative.
     """
 
     rows: tuple[int, int]
@@ -99,13 +93,12 @@ class FilePair(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The result of a comparison, `why` as a short text.
+    """The result of a comparison, with the reason as a short text.
 
     `changed` is the per mille of windows with replaced edges, `overlap` the part of the larger
-    picture that both show (0..1), `points` how many points agreed. `doubtful` is one that is not
-    called the same for a small place only, and not clearly so, or for a sticker or a mark over
-    the whole that one of them has: a person has to say. `relation` is
-    known where they are the same.
+    image that both show (0..1), `points` the number of agreeing points. In a `doubtful` pair only a
+    small place differs, and not clearly, or one has a sticker or a mark over the whole: a person
+    has to decide. `relation` is set for copies.
     """
 
     same: bool
@@ -113,148 +106,170 @@ class Verdict(NamedTuple):
     overlap: float
     mirrored: bool
     points: int
-    why: str
+    reason: str
     doubtful: bool = False
     relation: Relation = Relation(0)
 
 
-def compare(a: PreparedImage, b: PreparedImage, *, one_film: bool = False) -> Verdict:
-    """Compare two images. `one_film` is for two frames of one video: nothing may have moved.
+def compare_images(a: PreparedImage, b: PreparedImage, *, one_film: bool = False) -> Verdict:
+    """Compare two images; in frames of one film nothing may have moved.
 
-    Flat images are never copies: blank pages, drawings that the background hides.
+    Uniform images are never copies: blank pages, drawings hidden by their background.
     """
-    if a.flat or b.flat:
-        return _NOTHING
-    verdict = _both_ways(a, b, one_film)
-    if verdict.why != _DETAIL or not have_different_hues(a.hues, b.hues):
+    if a.is_flat or b.is_flat:
+        return _NOT_ALIGNED
+    verdict = _compare_orientations(a, b, one_film)
+    if verdict.reason != _DIFFERENT_DETAIL or not have_different_hues(a.hues, b.hues):
         return verdict
-    by_value = _both_ways(a.by_value, b.by_value, one_film)
-    return by_value if by_value.same else verdict
+    value_channel = _compare_orientations(a.value_channel, b.value_channel, one_film)
+    return value_channel if value_channel.same else verdict
 
 
 def compare_files(pair: FilePair) -> Verdict:
-    """Compare two samples, in a worker process. Raises `Unreadable`.
+    """Compare two samples; runs in a worker process. Raises `Unreadable`.
 
-    Which is laid over the other says the content, and not which came first.
+    The content, not the order, determines which one is warped onto the other.
     """
     if pair.inverted:
-        return compare(_prepared(pair.a), _prepared(pair.b).inverted, one_film=pair.one_film)
+        return compare_images(_prepared(pair.a), _prepared(pair.b).inverted, one_film=pair.one_film)
     first, second = sorted((pair.a, pair.b), key=lambda file: (str(file.path), file.region or ()))
-    verdict = compare(_prepared(first), _prepared(second), one_film=pair.one_film)
+    verdict = compare_images(_prepared(first), _prepared(second), one_film=pair.one_film)
     return verdict if first is pair.a else verdict._replace(relation=verdict.relation.swapped)
 
 
-@lru_cache(maxsize=_REMEMBERED)
+@lru_cache(maxsize=_CACHED_IMAGES)
 def _prepared(file: SampleFile) -> PreparedImage:
-    grey = read_pixels(file, GREY_SIZE, "L")
-    return prepare(grey, lambda: read_pixels(file, GREY_SIZE, "RGB"))
+    grey = read_pixels(file, GREY_SIDE, "L")
+    return prepare_image(grey, lambda: read_pixels(file, GREY_SIDE, "RGB"))
 
 
-def _both_ways(a: PreparedImage, b: PreparedImage, one_film: bool) -> Verdict:
-    """Compare a with b, and with b mirrored unless it is laid rightly as it is.
+def _compare_orientations(a: PreparedImage, b: PreparedImage, one_film: bool) -> Verdict:
+    """Compare a with b, and with b mirrored unless the plain alignment is right.
 
-    Most copies show the whole picture: laid frame on frame they are the same, and need no points.
+    Most copies show the whole image: they are compared by their frames first, without points.
     """
-    framed = _framed(a, b, one_film)
-    if framed is not None and framed.same:
-        return framed
-    straight = _NOTHING
-    if framed is None or not (framed.mirrored and _laid(framed)):
-        straight = _compared(a, b, framed, mirrored=False, one_film=one_film)
-        if _laid(straight) or one_film:
-            return straight
-    other = _compared(a, b.mirrored, framed, mirrored=True, one_film=False)
-    if other.same or (other.doubtful, other.points) > (straight.doubtful, straight.points):
-        return other
-    return straight
+    frame_verdict = _compare_frames(a, b, one_film)
+    if frame_verdict is not None and frame_verdict.same:
+        return frame_verdict
+    plain = _NOT_ALIGNED
+    if frame_verdict is None or not (frame_verdict.mirrored and _is_aligned(frame_verdict)):
+        plain = _compare_by_points(a, b, frame_verdict, mirrored=False, one_film=one_film)
+        if _is_aligned(plain) or one_film:
+            return plain
+    flipped = _compare_by_points(a, b.mirrored, frame_verdict, mirrored=True, one_film=False)
+    if flipped.same or (flipped.doubtful, flipped.points) > (plain.doubtful, plain.points):
+        return flipped
+    return plain
 
 
-def _laid(verdict: Verdict) -> bool:
-    """Return whether two pictures are laid rightly, so that none is mirrored: most agrees."""
-    return verdict.same or verdict.doubtful or verdict.why == _DETAIL
+def _is_aligned(verdict: Verdict) -> bool:
+    return verdict.same or verdict.doubtful or verdict.reason == _DIFFERENT_DETAIL
 
 
-def _framed(a: PreparedImage, b: PreparedImage, one_film: bool) -> Verdict | None:
-    """Compare frame on frame, mirrored where that is likelier; None where neither is likely."""
-    straight, turned = float((a.tiny * b.tiny).sum()), float((a.tiny * b.tiny[:, ::-1]).sum())
-    mirrored = turned > straight and not one_film
-    likeness = turned if mirrored else straight
-    if likeness < _LIKELY:
+def _compare_frames(a: PreparedImage, b: PreparedImage, one_film: bool) -> Verdict | None:
+    """Compare by frames, mirrored if that is more similar; None if neither is similar."""
+    plain, flipped = float((a.tiny * b.tiny).sum()), float((a.tiny * b.tiny[:, ::-1]).sum())
+    mirrored = flipped > plain and not one_film
+    similarity = flipped if mirrored else plain
+    if similarity < _MIN_FRAME_SIMILARITY:
         return None
     other = b.mirrored if mirrored else b
-    fit = fit_frames(a.grey, other.grey, SQUEEZED if likeness > _SURELY else EVEN)
-    return _judge(a, other, fit, mirrored, one_film) if fit else None
+    alignment = fit_frames(
+        a.grey,
+        other.grey,
+        MAX_SQUEEZED_DIFFERENCE if similarity > _MIN_SQUEEZED_SIMILARITY else MAX_ASPECT_DIFFERENCE,
+    )
+    return _compare_aligned(a, other, alignment, mirrored, one_film) if alignment else None
 
 
-def _compared(
-    a: PreparedImage, b: PreparedImage, framed: Verdict | None, *, mirrored: bool, one_film: bool
+def _compare_by_points(
+    a: PreparedImage,
+    b: PreparedImage,
+    frame_verdict: Verdict | None,
+    *,
+    mirrored: bool,
+    one_film: bool,
 ) -> Verdict:
-    """Compare by points and, where few agree, frame on frame: `framed` may have done that."""
-    fit = estimate_alignment(a.points, b.points)
-    verdicts = [_judge(a, b, fit, mirrored, one_film)] if fit else []
-    if framed is not None and framed.mirrored == mirrored:
-        verdicts.append(framed)
-    elif (fit is None or fit.points < SURE) and (frame := fit_frames(a.grey, b.grey)):
-        verdicts.append(_judge(a, b, frame, mirrored, one_film))
+    """Compare by points, and by frames (unless `frame_verdict` exists) if few points agree."""
+    alignment = estimate_alignment(a.points, b.points)
+    verdicts = [_compare_aligned(a, b, alignment, mirrored, one_film)] if alignment else []
+    if frame_verdict is not None and frame_verdict.mirrored == mirrored:
+        verdicts.append(frame_verdict)
+    elif (alignment is None or alignment.points < RELIABLE_POINTS) and (
+        frame := fit_frames(a.grey, b.grey)
+    ):
+        verdicts.append(_compare_aligned(a, b, frame, mirrored, one_film))
     return min(
         verdicts,
         key=lambda verdict: (not verdict.same, not verdict.doubtful, verdict.changed),
-        default=_NOTHING,
+        default=_NOT_ALIGNED,
     )
 
 
-_NOTHING = Verdict(False, 1000.0, 0.0, False, 0, "nothing in common")
-_OVERLAP = "they only overlap"
-_DETAIL = "a detail of it is different"
-_ELSEWHERE = "something else is shown in places"
+_NOT_ALIGNED = Verdict(False, 1000.0, 0.0, False, 0, "nothing in common")
+_ONLY_OVERLAP = "they only overlap"
+_DIFFERENT_DETAIL = "a detail of it is different"
+_DIFFERENT_CONTENT = "something else is shown in places"
 
 
-def _judge(a: PreparedImage, b: PreparedImage, fit: Fit, mirrored: bool, one_film: bool) -> Verdict:
-    common = crop_common_part(a.grey, b.grey, fit.matrix)
+def _compare_aligned(
+    a: PreparedImage, b: PreparedImage, alignment: Alignment, mirrored: bool, one_film: bool
+) -> Verdict:
+    common = crop_common_part(a.grey, b.grey, alignment.matrix)
     if common is None:
-        return _NOTHING
+        return _NOT_ALIGNED
     overlap = float(min(common.part_a, common.part_b))
-    if max(common.part_a, common.part_b) < CONTAINED:
-        return _NOTHING._replace(overlap=round(overlap, 3), points=fit.points, why=_OVERLAP)
+    if max(common.part_a, common.part_b) < MIN_CONTAINED_PART:
+        return _NOT_ALIGNED._replace(
+            overlap=round(overlap, 3), points=alignment.points, reason=_ONLY_OVERLAP
+        )
     edges = compute_edge_pair(common)
     replaced = measure_replaced_windows(common, edges)
 
-    def verdict(same: bool, why: str, doubtful: bool = False) -> Verdict:
+    def verdict(copy: bool, reason: str, doubtful: bool = False) -> Verdict:
         return Verdict(
-            same, round(replaced, 2), round(overlap, 3), mirrored, fit.points, why, doubtful
+            copy,
+            round(replaced, 2),
+            round(overlap, 3),
+            mirrored,
+            alignment.points,
+            reason,
+            doubtful,
         )
 
-    # A page of text loses more with its empty border than was cut off by a crop.
+    # The empty border of a text page is a larger loss than a crop.
     if min(common.part_a / b.filled, common.part_b / a.filled) < MIN_SHARED_PART:
         return verdict(False, "one is a detail of the other")
-    if replaced > (CHANGED_IN_FILM if one_film else MORE_CHANGED):
-        return verdict(False, _ELSEWHERE, not one_film and is_overlaid(common))
-    change = _different(common, edges)
-    if replaced > CHANGED:
-        return verdict(False, _ELSEWHERE, change.strength <= 1 or is_overlaid(common))
+    if replaced > (MAX_REPLACED_IN_VIDEO if one_film else MAX_REPLACED_DOUBTFUL):
+        return verdict(False, _DIFFERENT_CONTENT, not one_film and is_overlaid(common))
+    change = _measure_change(common, edges)
+    if replaced > MAX_REPLACED:
+        return verdict(False, _DIFFERENT_CONTENT, change.strength <= 1 or is_overlaid(common))
     if change.strength > 1:
-        doubtful = not one_film and (change.strength <= DOUBT or is_overlaid(common))
-        return verdict(False, _DETAIL, doubtful)
-    relation = _extent(a, b, fit, common) | _details(change, replaced)
-    same = verdict(True, "the same picture, mirrored" if mirrored else "the same picture")
-    return same._replace(relation=relation | (Relation.MIRRORED if mirrored else Relation(0)))
+        doubtful = not one_film and (change.strength <= DOUBTFUL_FACTOR or is_overlaid(common))
+        return verdict(False, _DIFFERENT_DETAIL, doubtful)
+    relation = _extent_relation(a, b, alignment, common) | _change_relation(change, replaced)
+    copy = verdict(True, "the same image, mirrored" if mirrored else "the same image")
+    return copy._replace(relation=relation | (Relation.MIRRORED if mirrored else Relation(0)))
 
 
-def _extent(a: PreparedImage, b: PreparedImage, fit: Fit, common: Common) -> Relation:
+def _extent_relation(
+    a: PreparedImage, b: PreparedImage, alignment: Alignment, common: CommonPart
+) -> Relation:
     relation = Relation(0)
-    if common.part_a < _WHOLE:
-        framed = is_framed(a.grey, b.grey, fit.matrix)
+    if common.part_a < _MIN_WHOLE_PART:
+        framed = is_framed(a.grey, b.grey, alignment.matrix)
         relation |= Relation.MORE_A | (Relation.FRAMED_A if framed else Relation(0))
-    if common.part_b < _WHOLE:
-        inverse = cv2.invertAffineTransform(fit.matrix).astype(np.float64, copy=False)
+    if common.part_b < _MIN_WHOLE_PART:
+        inverse = cv2.invertAffineTransform(alignment.matrix).astype(np.float64, copy=False)
         framed = is_framed(b.grey, a.grey, inverse)
         relation |= Relation.MORE_B | (Relation.FRAMED_B if framed else Relation(0))
     return relation
 
 
-def _details(change: StrongestChange, replaced: float) -> Relation:
+def _change_relation(change: StrongestChange, replaced: float) -> Relation:
     relation = Relation(0)
-    if change.strength > _EQUAL or replaced > _EQUAL * CHANGED:
+    if change.strength > _EQUAL_FACTOR or replaced > _EQUAL_FACTOR * MAX_REPLACED:
         relation |= Relation.CHANGED
     if change.marked_a:
         relation |= Relation.MARKED_A
@@ -263,60 +278,60 @@ def _details(change: StrongestChange, replaced: float) -> Relation:
     return relation
 
 
-def _different(common: Common, edges: tuple[Edges, Edges]) -> StrongestChange:
-    """Return how much of something else a small place shows, 1 being the most that a copy may.
+def _measure_change(common: CommonPart, edges: tuple[Edges, Edges]) -> StrongestChange:
+    """Return the strongest local change, 1 being the limit of a copy.
 
-    The alignment is refined where there seems to be something.
+    The alignment is refined if there seems to be a change.
     """
-    most = float(SPOT * (max(common.a.shape) / SIDE) ** SPOT_POWER)
+    limit = float(MAX_CHANGE * (max(common.a.shape) / GRID_SIDE) ** CHANGE_SCALE_POWER)
     change = find_strongest_change(common, edges)
-    if change.strength > _PLAIN * most:
-        fine = refine_alignment(common)
-        change = find_strongest_change(fine, compute_edge_pair(fine))
-    return change._replace(strength=change.strength / most)
+    if change.strength > _MIN_REFINED_CHANGE * limit:
+        refined = refine_alignment(common)
+        change = find_strongest_change(refined, compute_edge_pair(refined))
+    return change._replace(strength=change.strength / limit)
 
 
 def have_different_hues(
-    mine: npt.NDArray[np.float64] | None, theirs: npt.NDArray[np.float64] | None
+    hues_a: npt.NDArray[np.float64] | None, hues_b: npt.NDArray[np.float64] | None
 ) -> bool:
-    """Tell whether two pictures have their colours at different hues, from `hue_histogram`."""
-    if mine is None or theirs is None or mine.sum() < _PALE or theirs.sum() < _PALE:
+    """Return whether the colors of two images have different hues (`hue_histogram`)."""
+    if hues_a is None or hues_b is None or hues_a.sum() < _MIN_COLOR or hues_b.sum() < _MIN_COLOR:
         return False
-    shared = np.minimum(mine / mine.sum(), theirs / theirs.sum()).sum()
-    return bool(shared < 1 - _OTHER)
+    shared = np.minimum(hues_a / hues_a.sum(), hues_b / hues_b.sum()).sum()
+    return bool(shared < 1 - _MAX_OTHER_HUES)
 
 
-# Pictures of one star: they are decoded once, by one worker.
-MOST = 32
+MAX_BATCH_IMAGES = 32
+"""Images of a batch are decoded once, by one worker."""
 
-Places = npt.NDArray[np.int64]
+Positions = npt.NDArray[np.int64]
 
 
 class ComparisonBatch(NamedTuple):
-    """Comparisons among some pictures, in the order in which they are made; for one worker.
+    """Comparisons among a few images, in their order, for one worker.
 
-    `tied` has for each pair the sets that its two pictures are in when nothing is compared yet.
+    `ends_in` has for each pair the sets that its images belong to before the first comparison.
     """
 
     pairs: tuple[FilePair, ...]
-    tied: tuple[Pair, ...]
+    ends_in: tuple[Pair, ...]
 
 
 class BatchVerdicts(NamedTuple):
-    """The verdicts of the comparisons of a star; of a `failed` pair one picture cannot be read.
+    """The verdicts of a batch, and pairs that `failed` because an image cannot be read.
 
-    The pairs that are in neither have their ends tied by others.
+    Pairs in neither were connected by earlier ones.
     """
 
     verdicts: list[tuple[FilePair, Verdict]]
     failed: list[FilePair]
 
 
-def compare_batch(star: ComparisonBatch) -> BatchVerdicts:
-    """Compare pairs whose ends no earlier one has tied, in a worker process."""
+def compare_batch(batch: ComparisonBatch) -> BatchVerdicts:
+    """Compare pairs that earlier ones have not connected; runs in a worker process."""
     verdicts, failed, sets = [], [], DisjointSets()
-    number = {tie: sets.add() for ties in star.tied for tie in ties}
-    for pair, (a, b) in zip(star.pairs, star.tied, strict=True):
+    number = {name: sets.add() for names in batch.ends_in for name in names}
+    for pair, (a, b) in zip(batch.pairs, batch.ends_in, strict=True):
         if sets.find(number[a]) == sets.find(number[b]):
             continue
         try:
@@ -331,9 +346,9 @@ def compare_batch(star: ComparisonBatch) -> BatchVerdicts:
 
 
 class ComparisonQueue:
-    """The pairs that are still to be compared, given what is known to be the same.
+    """Pairs that are still to be compared, given those known to be the same.
 
-    `order` are the samples (rows) of `open_` pairs, the best middles first; `same` are pairs, too.
+    `order` has the samples (rows) of the open pairs, the best hubs first.
     """
 
     def __init__(
@@ -341,66 +356,66 @@ class ComparisonQueue:
     ) -> None:
         self._order = order
         self._sets = DisjointSets()
-        self._place = place = {row: self._sets.add() for row in order}
+        self._place = numbers = {row: self._sets.add() for row in order}
         for pair in same:
             for row in pair:
-                if row not in place:
-                    place[row] = self._sets.add()
-            self.tie(*pair)
-        ends = np.array([(place[a], place[b]) for a, b in open_], np.int64).reshape(-1, 2)
-        self._ends = np.unique(np.sort(ends, axis=1), axis=0)
+                if row not in numbers:
+                    numbers[row] = self._sets.add()
+            self.join(*pair)
+        ends = np.array([(numbers[a], numbers[b]) for a, b in open_], np.int64).reshape(-1, 2)
+        self._pairs = np.unique(np.sort(ends, axis=1), axis=0)
 
-    def tie(self, a: int, b: int) -> None:
-        """Note that two samples (rows) are the same."""
+    def join(self, a: int, b: int) -> None:
+        """Record that two samples (rows) are the same."""
         self._sets.merge(self._place[a], self._place[b])
 
-    def group(self, row: int) -> int:
+    def set_number(self, row: int) -> int:
         """Return the number of the set that a sample (row) is in."""
         return self._sets.find(self._place[row])
 
     def next_round(self) -> list[list[Pair]]:
-        """Return pairs (rows, a < b), star by star, those of the middle first; [] at the end.
+        """Return batches of pairs (rows, a < b), those with the hub first; [] at the end.
 
-        No picture is in two stars. What is noted by `tie` meanwhile counts from the next one on.
+        No image is in two batches. Calls of `join` count from the next round on.
         """
-        due = self._untied()
-        begun = np.zeros(len(due), np.bool_)
-        stars = []
-        for numbers in _stars(due):
-            begun[numbers] = True
-            rows = [(self._order[a], self._order[b]) for a, b in due[numbers].tolist()]
-            stars.append([(min(pair), max(pair)) for pair in rows])
-        self._ends = due[~begun]
-        return stars
+        untied = self._drop_tied()
+        in_batches = np.zeros(len(untied), np.bool_)
+        batches = []
+        for numbers in _make_batches(untied):
+            in_batches[numbers] = True
+            rows = [(self._order[a], self._order[b]) for a, b in untied[numbers].tolist()]
+            batches.append([(min(pair), max(pair)) for pair in rows])
+        self._pairs = untied[~in_batches]
+        return batches
 
-    def _untied(self) -> Places:
-        ends = self._ends
-        if not len(ends):
-            return ends
-        used, where = np.unique(ends, return_inverse=True)
-        roots = np.array([self._sets.find(one) for one in used.tolist()], np.int64)
-        sides = roots[where].reshape(ends.shape)
-        apart: Places = ends[sides[:, 0] != sides[:, 1]]
-        return apart
+    def _drop_tied(self) -> Positions:
+        pairs = self._pairs
+        if not len(pairs):
+            return pairs
+        positions, inverse = np.unique(pairs, return_inverse=True)
+        roots = np.array([self._sets.find(position) for position in positions.tolist()], np.int64)
+        sets = roots[inverse].reshape(pairs.shape)
+        untied: Positions = pairs[sets[:, 0] != sets[:, 1]]
+        return untied
 
 
-def _stars(ends: Places) -> Iterator[list[int]]:
-    """Yield positions in `ends` of the pairs of each star; smaller numbers are better middles."""
-    beside: dict[int, list[tuple[int, int]]] = {}
-    for number, (a, b) in enumerate(ends.tolist()):
-        beside.setdefault(a, []).append((b, number))
-        beside.setdefault(b, []).append((a, number))
-    taken: set[int] = set()
-    for middle in sorted(beside):
-        if middle in taken:
+def _make_batches(pairs: Positions) -> Iterator[list[int]]:
+    """Yield the positions of the pairs of each batch; smaller numbers are better hubs."""
+    neighbours: dict[int, list[tuple[int, int]]] = {}
+    for number, (a, b) in enumerate(pairs.tolist()):
+        neighbours.setdefault(a, []).append((b, number))
+        neighbours.setdefault(b, []).append((a, number))
+    used: set[int] = set()
+    for hub in sorted(neighbours):
+        if hub in used:
             continue
-        free = [place for place, _ in sorted(beside[middle]) if place not in taken]
-        members = {middle, *free[: MOST - 1]}
-        taken |= members
+        unused = [position for position, _ in sorted(neighbours[hub]) if position not in used]
+        members = {hub, *unused[: MAX_BATCH_IMAGES - 1]}
+        used |= members
         numbers = {
-            (middle not in (place, other), min(place, other), max(place, other)): number
-            for place in members
-            for other, number in beside[place]
+            (hub not in (position, other), min(position, other), max(position, other)): number
+            for position in members
+            for other, number in neighbours[position]
             if other in members
         }
         if numbers:

@@ -40,7 +40,7 @@ from labeler.importing.labelled import (
 from labeler.importing.reading import class_level_error, read_labelled
 from labeler.importing.request import SOURCE, ImportRequest
 from labeler.importing.round_trip import find_moves, is_export_of
-from labeler.sorting.names import folded
+from labeler.sorting.name_matching import fold_name
 
 
 def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box:
@@ -263,7 +263,7 @@ def _check_class_names(dataset: Dataset, labels: Iterable[str], *, distinct: boo
     there = set(dataset.classes.list_names())
     known = set(there)
     for label in sorted(set(map(dataset.classes.resolve, labels)) - there):
-        if twins := [name for name in sorted(known) if folded(name) == folded(label) != ""]:
+        if twins := [name for name in sorted(known) if fold_name(name) == fold_name(label) != ""]:
             twin, other = shlex.quote(twins[0]), shlex.quote(label)
             make = [] if twins[0] in there else [f"labeler classes add {twin}"]
             one = [f"labeler classes add {twin} --alias {other}"]

@@ -33,11 +33,11 @@ from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.translations import counted
 from labeler.qt.widgets import MenuButton, announce, beside, button, choosing, plain_label
-from labeler.sorting.dropped import (
+from labeler.sorting.import_plan import (
     DroppedPaths,
     ImportPlan,
     SimulatedImport,
-    look_like_faces,
+    are_face_crops,
     sort_paths,
 )
 
@@ -317,7 +317,7 @@ class ImportForm(QWidget):
     def ask_about(self, dropped: DroppedPaths, root: Path, label: str | None = None) -> None:
         """Simulate an import into the dataset `root`; `label` is the weak label of all files."""
         self.dropped, self._label, self.result = dropped, label, None
-        (self.whole if look_like_faces(dropped) else self.detect).setChecked(True)
+        (self.whole if are_face_crops(dropped) else self.detect).setChecked(True)
         self._explain()
         self.names.hide()
         self.summary.setText(self.tr("Scanning files…"))

@@ -23,7 +23,7 @@ from gleanset.records import Region
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import draw_box
 from labeler.qt.widgets import below, beside, plain_label, timer
-from labeler.sorting.sample_images import SIDES, ThumbnailCache, whole
+from labeler.sorting.sample_images import THUMBNAIL_SIDES, ThumbnailCache, whole_image
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -87,7 +87,7 @@ class ThumbnailLoader(QObject):
 
         Until it is loaded, return one of another size, or None.
         """
-        key = (region.key, region.region, min(max(1, round(side * ratio)), SIDES[-1]))
+        key = (region.key, region.region, min(max(1, round(side * ratio)), THUMBNAIL_SIDES[-1]))
         thumbnail = self._cache.get(key)
         if thumbnail is None:
             self._request(key, region)
@@ -330,7 +330,7 @@ class DetailPanel(QWidget):
         self._face.show_region(tile.region if tile else None)
         self._face.setVisible(tile is not None)
         box = QRect(*tile.region.region.box) if tile else None
-        self._frame.show_region(whole(tile.region) if tile else None, box)
+        self._frame.show_region(whole_image(tile.region) if tile else None, box)
         self._frame.setVisible(tile is not None and not _is_whole(tile.region))
         hint = self.tr("Point at a face to see it enlarged, with its source.")
         self._about.setText(self._describe(tile) if tile else hint)

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from labeler.qt.classes.keys import ALONE
+from labeler.qt.classes.keys import MODIFIER_KEYS
 from labeler.qt.grid.tile_view import TileView
 from labeler.qt.name_field import ENTER
 from labeler.qt.session_worker import SessionWorker
@@ -90,7 +90,7 @@ class InputFilter(QObject):
         press = (event.key(), event.timestamp())
         # Each key press is also sent as a ShortcutOverride, and to each parent.
         repeated = press == self._press or self._is_late(event)
-        if not repeated and not event.isAutoRepeat() and event.key() not in ALONE:
+        if not repeated and not event.isAutoRepeat() and event.key() not in MODIFIER_KEYS:
             self._press = press
             self.touched.emit()
             self.key_pressed.emit(event)

@@ -8,7 +8,7 @@ from PySide6.QtCore import QEvent, QObject, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent, QKeySequence, QMouseEvent, QPalette
 from PySide6.QtWidgets import QLabel, QLineEdit
 
-from labeler.sorting.names import KnownName, completions, exact_name
+from labeler.sorting.name_matching import KnownName, complete_name, match_exact_name
 
 Key, Standard = Qt.Key, QKeySequence.StandardKey
 ENTER = (Key.Key_Return, Key.Key_Enter)
@@ -111,17 +111,17 @@ class NameCompletion(QObject):
 
     def resolve(self, text: str) -> str:
         """Return the class that a name or alias means, or the text for a new class."""
-        known = exact_name(text, self._names)
+        known = match_exact_name(text, self._names)
         return known.label if known else text
 
     def is_new(self, text: str) -> bool:
-        return exact_name(text, self._names) is None
+        return match_exact_name(text, self._names) is None
 
     def _edited(self, text: str) -> None:
-        self._matching, self._at = completions(text, self._names), -1
+        self._matching, self._at = complete_name(text, self._names), -1
 
     def _show_hint(self, text: str) -> None:
-        known = exact_name(text, self._names)
+        known = match_exact_name(text, self._names)
         words = "" if known is None or known.label == text else f"= {known.label}"
         if text.strip() and known is None:
             words = self.tr("new")

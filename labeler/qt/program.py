@@ -35,7 +35,7 @@ from labeler.qt.theme import larger, show_theme
 from labeler.qt.translations import install, warn_of_missing_fonts
 from labeler.qt.widgets import below, beside, button, choosing, enlarge_targets, plain_label
 from labeler.qt.window import LabelerWindow
-from labeler.sorting.dropped import ImportPlan, sort_paths
+from labeler.sorting.import_plan import ImportPlan, sort_paths
 
 PATH_ROLE = Qt.ItemDataRole.UserRole
 TITLE_SCALE = 1.6

@@ -24,7 +24,7 @@ from gleanset import Dataset
 from gleanset.errors import DatasetBusy, DiskFull, GleansetError, NotWritable
 from gleanset.platform import lower_thread_priority
 from gleanset.work.progress import Progress
-from labeler.sorting.sample_images import paths_of
+from labeler.sorting.sample_images import cached_paths
 from labeler.sorting.session import SortingProgress, SortingSession, StepResult
 
 T = TypeVar("T")
@@ -273,7 +273,7 @@ class SessionWorker(QObject):
         existing = set(classes) & self.keys.keys()
 
         def checked(session: SortingSession) -> StepResult:
-            session.refuse_gone(existing)
+            session.check_classes_exist(existing)
             return work(session)
 
         self._put(_Job(checked, on_result, on_error, decides=True))
@@ -281,7 +281,7 @@ class SessionWorker(QObject):
     def paths(self, ids: Sequence[int]) -> list[str]:
         """Return the files of samples, for a drop outside; the only call that blocks."""
         result: SimpleQueue[list[str]] = SimpleQueue()
-        self.ask(lambda session: result.put(paths_of(session.dataset, session.tiles, ids)))
+        self.ask(lambda session: result.put(cached_paths(session.dataset, session.tiles, ids)))
         try:
             return result.get(timeout=DROP_TIMEOUT_SECONDS)
         except Empty:
@@ -463,10 +463,10 @@ class EmbeddingTask(QObject):
 
 def compute_embeddings(dataset: Dataset, progress: CancellableProgress) -> None:
     """Compute the embeddings of all samples without one; report how many are left."""
-    from labeler.sorting.measuring import count_unmeasured, measured_by_parts
+    from labeler.sorting.descriptor_queue import count_unmeasured, measure_in_batches
 
     left = count_unmeasured(dataset)
-    with closing(measured_by_parts(dataset)) as parts:
+    with closing(measure_in_batches(dataset)) as parts:
         while not progress.cancelled and (done := next(parts, None)) is not None:
             left = max(left - done, 0)
             progress.report("embeddings", done, left)

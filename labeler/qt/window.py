@@ -19,7 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from gleanset import Dataset
-from labeler.qt.classes.keys import ALONE
+from labeler.qt.classes.keys import MODIFIER_KEYS
 from labeler.qt.classes.panel import ClassPanel
 from labeler.qt.file_import import AddButton, BackgroundImport, FileDropHandler, ImportBar
 from labeler.qt.images import DetailPanel, ThumbnailLoader
@@ -194,7 +194,7 @@ class LabelerWindow(QMainWindow):
         self.class_panel.field.unfocused.connect(lambda: self.view.freeze_targets(False))
         self.class_panel.list.itemDelegate().closeEditor.connect(self._focus_view)
         self.tabs.currentChanged.connect(lambda number: self.show_view(VIEWS[number].name))
-        self.class_panel.chosen.connect(self._open_place)
+        self.class_panel.selected.connect(self._open_place)
         self.class_panel.named.connect(self._create_or_send)
         self.class_panel.list.tiles_dropped.connect(self._tiles_dropped)
         self.class_panel.list.files_dropped.connect(self.drops.drop_on_row)
@@ -273,7 +273,7 @@ class LabelerWindow(QMainWindow):
         """Forward unhandled keys to the faces; N names a class."""
         home, focus = self.view.home, self.focusWidget()
         ends_text = event.key() in TEXT_END_KEYS and isinstance(focus, QLineEdit | QAbstractSpinBox)
-        if event.key() in ALONE:
+        if event.key() in MODIFIER_KEYS:
             return
         if ends_text:
             self.view.focus_home()

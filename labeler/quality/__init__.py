@@ -1,1 +1,1 @@
-"""Quality flags: numbers that tell which samples to look at first. Nothing is decided by them."""
+"""Quality flags, which show what to look at first and decide nothing."""

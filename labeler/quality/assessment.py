@@ -1,6 +1,6 @@
-"""Assessing the quality of a dataset's samples: measure what is new, compare, count.
+"""Quality measures of samples: measure new ones, compare with thresholds, count.
 
-It decides nothing, and may be killed at any time: what was measured is kept.
+It can be killed at any time and resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -25,41 +25,41 @@ from labeler.quality.flags import FLAGS
 from labeler.sample_pixels import read_pixels
 
 BLUR_SIDE = 512
-"""Pixels of the longer side at which blur is judged, so that sizes can be compared."""
+"""Pixels of the longer side at which blur is measured, so that sizes are comparable."""
 
-NARROW, WIDE = 1.0, 2.0
-"""Standard deviations, in pixels, of the two Gaussians that edges are seen through."""
+NARROW_SIGMA, WIDE_SIGMA = 1.0, 2.0
+"""Standard deviations, in pixels, of the two Gaussians that edges are compared with."""
 
-SHARPEST = 25
-"""Percentile: a portrait with a soft background has sharp edges, and is not blurred."""
+SHARP_EDGES_PERCENTILE = 25
+"""A portrait with a soft background has some sharp edges and is not blurred."""
 
-FEWEST = 20
-"""Edge pixels under which there is nothing to judge."""
+MIN_EDGE_PIXELS = 20
+"""With fewer edge pixels blur cannot be measured."""
 
-FAINTEST, RELATIVE = 1.0, 0.25
-"""An edge has at least this slope (grey values a pixel), and this part of the steepest ones."""
+MIN_EDGE_SLOPE, MIN_RELATIVE_SLOPE = 1.0, 0.25
+"""Minimum slope of an edge in grey values per pixel, and as a part of the steepest slopes."""
 
 Array: TypeAlias = npt.NDArray[np.float32]
 
 
-def edge_blur(pixels: Image.Image) -> float:
-    """Return how wide the sharpest edges are, 0..1; 1 also where there is no edge at all.
+def measure_edge_blur(pixels: Image.Image) -> float:
+    """Return the width of the sharpest edges, 0..1; also 1 if there are no edges.
 
-    What remains of an edge's slope when it is seen through a Gaussian of twice the width: under
-    0.6 for a step, far less for a thin line, about sqrt((s^2 + 1) / (s^2 + 4)) for an edge
-    blurred by s pixels. After Zhuo and Sim, "Defocus map estimation from a single image"
-    (2011), who take this ratio for the blur of each edge; edge width as the measure of a
-    picture is that of Marziliano et al., "A no-reference perceptual blur metric" (2002).
+    The measure is the remaining slope of an edge after a Gaussian of twice the width: below 0.6 for
+    a step, far less for a thin line, about sqrt((s^2 + 1) / (s^2 + 4)) for an edge blurred by s
+    pixels. After Zhuo and Sim, "Defocus map estimation from a single image" (2011), who use this
+    ratio for each edge; edge width as a measure of an image is that of Marziliano et al., "A
+    no-reference perceptual blur metric" (2002).
     """
     grey = np.asarray(shrunk(pixels, BLUR_SIDE).convert("L"), dtype=np.float32)
-    across, down = _slopes(grey, NARROW)
-    steep = np.hypot(across, down)
-    edges = _ridges(steep, np.abs(across) >= np.abs(down))
-    edges &= steep >= max(FAINTEST, RELATIVE * float(np.percentile(steep, 99.5)))
-    if np.count_nonzero(edges) < FEWEST:
+    across, down = _slopes(grey, NARROW_SIGMA)
+    slope = np.hypot(across, down)
+    edges = _ridges(slope, np.abs(across) >= np.abs(down))
+    edges &= slope >= max(MIN_EDGE_SLOPE, MIN_RELATIVE_SLOPE * float(np.percentile(slope, 99.5)))
+    if np.count_nonzero(edges) < MIN_EDGE_PIXELS:
         return 1.0
-    left = np.hypot(*_slopes(grey, WIDE))[edges] / steep[edges]
-    return round(min(1.0, float(np.percentile(left, SHARPEST))), 4)
+    remaining = np.hypot(*_slopes(grey, WIDE_SIGMA))[edges] / slope[edges]
+    return round(min(1.0, float(np.percentile(remaining, SHARP_EDGES_PERCENTILE))), 4)
 
 
 def _slopes(grey: Array, sigma: float) -> tuple[Array, Array]:
@@ -70,7 +70,7 @@ def _slopes(grey: Array, sigma: float) -> tuple[Array, Array]:
 
 
 def _ridges(steep: Array, sideways: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Find where the slope is steepest across its edge; the picture's border does not count."""
+    """Find where the slope is steepest across its edge; the border does not count."""
     ridges = np.zeros(steep.shape, dtype=np.bool_)
     if min(steep.shape) < 6:
         return ridges
@@ -83,21 +83,21 @@ def _ridges(steep: Array, sideways: npt.NDArray[np.bool_]) -> npt.NDArray[np.boo
     return ridges
 
 
-def extremes(pixels: Image.Image) -> tuple[float, float]:
-    """Return the grey values (0..255) that 1 % of the pixels are under and over."""
+def grey_extremes(pixels: Image.Image) -> tuple[float, float]:
+    """Return the grey values (0..255) of the first and 99th percentile."""
     grey = np.asarray(shrunk(pixels, BLUR_SIDE).convert("L"))
     low, high = np.percentile(grey, (1, 99))
     return round(float(low), 1), round(float(high), 1)
 
 
 STAGE = "quality"
-SIDE_PIXELS = 640
-"""Of the longer side of a region, at least, where the original has as many."""
+MIN_READ_SIDE = 640
+"""Pixels of the longer side of a region, if the original has as many."""
 
 
 @dataclass
 class QualityCounts:
-    """What a run did, and how many samples have each flag now."""
+    """Measured and failed samples, and the present number of samples with each flag."""
 
     measured: int = 0
     failed: int = 0
@@ -108,38 +108,41 @@ class QualityCounts:
 def assess_quality(
     dataset: Dataset, *, workers: int = 0, progress: Progress | None = None
 ) -> QualityCounts:
-    """Measure what has no measures of its present region, in processes (0: all cores).
+    """Measure samples that have no measures of their present region.
 
-    Raises `DatasetBusy` when another program is at it.
+    `workers` are processes, 0 for all cores. Raises `DatasetBusy` when another process is
+    measuring.
     """
     counts, qualities = QualityCounts(), QualityMeasures(dataset.db)
-    due = (item for page in qualities.iter_missing(VERSION) for item in due_samples(dataset, page))
+    due_items = (
+        item for page in qualities.iter_missing(VERSION) for item in due_samples(dataset, page)
+    )
     with dataset.stage(STAGE):
         total = qualities.count_missing(VERSION)
-        batches = run_batches(measure_sample, due, Processes(workers)) if total else ()
+        batches = run_batches(measure_sample, due_items, Processes(workers)) if total else ()
         for batch in (progress or Progress()).batches(batches, "measuring", total, " samples"):
-            fine = [(o.item.seen, o.result) for o in batch if o.result is not None]
+            measured = [(o.item.region, o.result) for o in batch if o.result is not None]
             with dataset.db.transaction():
-                qualities.save(fine, VERSION)
+                qualities.save(measured, VERSION)
                 for outcome in batch:
-                    key, reason = outcome.item.seen.key, outcome.reason
+                    key, reason = outcome.item.region.key, outcome.reason
                     if reason is None:
                         dataset.rejections.remove(STAGE, key)
                     else:
                         dataset.rejections.add(Rejection(STAGE, key, reason, outcome.detail))
-            counts.measured += len(fine)
-            counts.failed += len(batch) - len(fine)
+            counts.measured += len(measured)
+            counts.failed += len(batch) - len(measured)
     counts.samples, counts.flags = qualities.count_flagged(FLAGS)
     return counts
 
 
 def measure_sample(due: DueSample) -> PixelMeasures:
-    """Measure a sample, in a worker process. Raises `Unreadable`."""
-    pixels = read_pixels(due.file, SIDE_PIXELS, "RGB")
+    """Measure a sample; runs in a worker process. Raises `Unreadable`."""
+    pixels = read_pixels(due.file, MIN_READ_SIDE, "RGB")
 
-    darkest, lightest = extremes(pixels)
+    darkest, lightest = grey_extremes(pixels)
     return PixelMeasures(
-        edge_blur(pixels),
+        measure_edge_blur(pixels),
         darkest,
         lightest,
         photo_likeness(pixels),

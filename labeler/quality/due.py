@@ -1,4 +1,4 @@
-"""Which samples are to be measured, and what is needed for that: without OpenCV, for who asks."""
+"""Samples that are due for measuring, without loading OpenCV."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from gleanset.db.regions import SampleRegion
 from labeler.sample_pixels import SampleFile, sample_file
 
 VERSION = 6
-"""Counted up with any change of a measure: then all samples are measured again."""
+"""Increment with any change of a measure: then all samples are measured again."""
 
 
 class DueSample(NamedTuple):
-    """A sample to be measured, and where its pixels are."""
+    """A sample to measure, and where its pixels are."""
 
-    seen: SampleRegion
+    region: SampleRegion
     file: SampleFile
 
 
 def due_samples(dataset: Dataset, rows: Sequence[int]) -> Iterator[DueSample]:
-    """Yield what is needed to measure some samples (rows)."""
+    """Yield what is needed to measure samples (rows)."""
     originals = dataset.originals(dataset.cache)
-    for seen in ImageHashes(dataset.db).get_regions(rows).values():
-        yield DueSample(seen, sample_file(seen, originals))
+    for region in ImageHashes(dataset.db).get_regions(rows).values():
+        yield DueSample(region, sample_file(region, originals))

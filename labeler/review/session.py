@@ -1,4 +1,4 @@
-"""Walls of samples to look at again, and what a person says of them. Knows nothing of a window."""
+"""Review: samples to check again, and the decisions of a person about them."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from gleanset.db.views import REVIEW, ReviewItem, Reviews, SampleFilter
 from gleanset.errors import UsageError
 from gleanset.operations import operation
 from labeler.quality.flags import FLAGS
-from labeler.sorting.grid_rows import with_moment
+from labeler.sorting.grid_query import with_moment
 from labeler.sorting.session import SortingSession, StepResult
 
 ARROW = " → "
 
 
 class Suggestion(NamedTuple):
-    """What a sample may be instead, and how sure that is."""
+    """Another class for a sample, with its confidence."""
 
     label: str
     confidence: float
 
 
-class Wall(NamedTuple):
-    """Samples (rows) in the order to look at them; `sections` are (title, count)."""
+class ReviewPage(NamedTuple):
+    """Samples (rows) in the order of review; `sections` are (title, count)."""
 
     ids: array[int]
     sections: tuple[tuple[str, int], ...]
     suggested: Mapping[int, Suggestion]
 
-    def renamed(self, names: Mapping[str, str]) -> Wall:
-        """Return it with other names of classes, which are called so by now."""
+    def renamed(self, names: Mapping[str, str]) -> ReviewPage:
+        """Return the page with new names of classes."""
         suggested = {
-            row: one._replace(label=names.get(one.label, one.label))
-            for row, one in self.suggested.items()
+            row: suggestion._replace(label=names.get(suggestion.label, suggestion.label))
+            for row, suggestion in self.suggested.items()
         }
         titles = (
             ARROW.join(names.get(part, part) for part in title.removesuffix("?").split(ARROW))
@@ -44,57 +44,61 @@ class Wall(NamedTuple):
             for title, _ in self.sections
         )
         counts = (count for _, count in self.sections)
-        return Wall(self.ids, tuple(zip(titles, counts, strict=True)), suggested)
+        return ReviewPage(self.ids, tuple(zip(titles, counts, strict=True)), suggested)
 
 
-def wall(dataset: Dataset, name: str, wanted: SampleFilter) -> Wall:
-    """One wall of `gleanset.db.review.WALLS`."""
-    reviews, wanted = Reviews(dataset.db), with_moment(dataset, wanted)
+def load_review_page(dataset: Dataset, name: str, sample_filter: SampleFilter) -> ReviewPage:
+    """Load one page of `gleanset.db.review.WALLS`."""
+    reviews, sample_filter = Reviews(dataset.db), with_moment(dataset, sample_filter)
     items = (
-        reviews.list_flagged(FLAGS, wanted) if name == "flags" else reviews.list_items(name, wanted)
+        reviews.list_flagged(FLAGS, sample_filter)
+        if name == "flags"
+        else reviews.list_items(name, sample_filter)
     )
     if name in ("model", "doubts"):
-        return _confusions(items)
+        return _group_by_confusion(items)
     if name == "all":
-        return Wall(array("q", (one.id for one in items)), (("", len(items)),), {})
-    sections = tuple(Counter(one.label or "" for one in items).items())
-    return Wall(array("q", (one.id for one in items)), sections, {})
+        return ReviewPage(array("q", (item.id for item in items)), (("", len(items)),), {})
+    sections = tuple(Counter(item.label or "" for item in items).items())
+    return ReviewPage(array("q", (item.id for item in items)), sections, {})
 
 
-def _confusions(items: Sequence[ReviewItem]) -> Wall:
-    """Pairs of classes that are taken for each other, the commonest first."""
+def _group_by_confusion(items: Sequence[ReviewItem]) -> ReviewPage:
+    """Group by pairs of classes that are confused, the most frequent first."""
     pairs: dict[tuple[str, str], list[int]] = {}
-    for one in items:
-        pairs.setdefault((str(one.label), str(one.other)), []).append(one.id)
+    for item in items:
+        pairs.setdefault((str(item.label), str(item.other)), []).append(item.id)
     ordered = sorted(pairs.items(), key=lambda item: -len(item[1]))
     ids = array("q", (row for _, rows in ordered for row in rows))
-    sections = tuple((f"{given}{ARROW}{other}?", len(rows)) for (given, other), rows in ordered)
-    suggested = {one.id: Suggestion(str(one.other), one.value or 0.0) for one in items}
-    return Wall(ids, sections, suggested)
+    sections = tuple((f"{label}{ARROW}{other}?", len(rows)) for (label, other), rows in ordered)
+    suggested = {item.id: Suggestion(str(item.other), item.value or 0.0) for item in items}
+    return ReviewPage(ids, sections, suggested)
 
 
-def take_suggestions(
+def accept_suggestions(
     session: SortingSession, ids: Sequence[int], suggested: Mapping[int, Suggestion]
 ) -> StepResult:
-    """Return the model is right: each sample gets the class that was suggested, in one step.
+    """Give each sample its suggested class, in one step.
 
-    Raises `UsageError` where a class is gone by now.
+    Raises `UsageError` if a class was deleted.
     """
-    there = session.tiles.get_many(ids)
-    labels = {row: suggested[row].label for row in ids if row in there and row in suggested}
-    session.refuse_gone(set(labels.values()))
+    tiles = session.tiles.get_many(ids)
+    labels = {row: suggested[row].label for row in ids if row in tiles and row in suggested}
+    session.check_classes_exist(set(labels.values()))
     return session.file_each(labels, operation("suggested", count=len(labels)), REVIEW)
 
 
-def keep_labels(session: SortingSession, seen: Mapping[int, str]) -> StepResult:
-    """Return the labels are right: they are confirmed, and not asked about again.
+def confirm_labels(session: SortingSession, shown_labels: Mapping[int, str]) -> StepResult:
+    """Confirm labels, so that they are not suggested for review again.
 
-    `seen` are the labels (by row) that a person saw. What somebody changed since is left alone;
-    raises `UsageError` where that is all.
+    `seen` are the labels (by row) that the person saw. Samples that changed since are skipped;
+    raises `UsageError` if none is left.
     """
     with session.dataset.db.transaction():
-        tiles = session.tiles.get_many(list(seen))
-        labels = {row: seen[row] for row, tile in tiles.items() if tile.label == seen[row]}
+        tiles = session.tiles.get_many(list(shown_labels))
+        labels = {
+            row: shown_labels[row] for row, tile in tiles.items() if tile.label == shown_labels[row]
+        }
         if not labels:
-            raise UsageError("these labels were changed meanwhile", "look at them again")
+            raise UsageError("these labels have changed", "check them again")
         return session.file_each(labels, operation("confirm", count=len(labels)), REVIEW)

@@ -1,1 +1,1 @@
-"""Sorting samples into classes: sessions that a window, a command and a test drive alike."""
+"""Sorting samples into classes: sessions without Qt, for windows, commands and tests."""

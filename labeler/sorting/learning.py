@@ -1,4 +1,4 @@
-"""Learns from the labels of now, by the vectors of the newest presort, without PyTorch."""
+"""Updating predictions from the current labels, on the vectors of the newest prelabelling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gleanset.db.proposals import Presort, PresortedSample, PresortSamples, Prop
 
 
 class LearningResult(NamedTuple):
-    """How many samples a presort would find new vectors for, and how many suggestions changed.
+    """Samples without vectors, and the number of changed predictions.
 
     `learnt` is false while fewer than two classes have labels.
     """
@@ -25,49 +25,53 @@ class LearningResult(NamedTuple):
 
 
 def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> LearningResult:
-    """Suggest classes for waiting samples by the current labels, and keep them.
+    """Predict the classes of waiting samples from the current labels, and store the predictions.
 
-    Without a presort, or while fewer than two classes have labels, nothing is changed.
+    Without a prelabelling, or while fewer than two classes have labels, nothing changes.
     """
     samples = list(PresortSamples(dataset.db).iterate())
     newest, space = Proposals(dataset.db).get_latest(), EmbeddingSpace.from_dataset(dataset)
     if newest is None or space is None or cancelled():
         return LearningResult(len(samples))
-    vectors, there = space.get_vectors(
+    vectors, has_vector = space.get_vectors(
         [sample_vector_name(sample.key, sample.region) for sample in samples]
     )
     unreadable = newest.facts.get("unreadable")
-    missing = len(samples) - int(there.sum()) - (unreadable if isinstance(unreadable, int) else 0)
-    known = [
-        sample for sample, has_vector in zip(samples, there.tolist(), strict=True) if has_vector
+    missing = (
+        len(samples) - int(has_vector.sum()) - (unreadable if isinstance(unreadable, int) else 0)
+    )
+    usable = [
+        sample
+        for sample, has_vector in zip(samples, has_vector.tolist(), strict=True)
+        if has_vector
     ]
-    moments = assign_moments(dataset.db, list_training_keys(known))
-    learnt = learn_classes(known, vectors[there], moments, get_unseen_labels(dataset.db))
-    if learnt is None or cancelled():
+    moments = assign_moments(dataset.db, list_training_keys(usable))
+    model = learn_classes(usable, vectors[has_vector], moments, get_unseen_labels(dataset.db))
+    if model is None or cancelled():
         return LearningResult(max(0, missing))
-    suggested = {
+    predictions = {
         sample.key: round_confidences(top) if sample.status == "queue" else ()
-        for sample, top in zip(known, learnt.likeliest, strict=True)
+        for sample, top in zip(usable, model.likeliest, strict=True)
     }
     changed = [
-        sample._replace(proposals=suggested[sample.sample])
+        sample._replace(proposals=predictions[sample.sample])
         for sample in Proposals(dataset.db).iterate()
-        if suggested.get(sample.sample, sample.proposals) != sample.proposals
+        if predictions.get(sample.sample, sample.proposals) != sample.proposals
     ]
-    number = _keep(dataset, newest, changed, learnt.classes)
-    return LearningResult(max(0, missing), number, learnt=True)
+    changed_count = _store(dataset, newest, changed, model.classes)
+    return LearningResult(max(0, missing), changed_count, learnt=True)
 
 
-def _keep(
+def _store(
     dataset: Dataset, newest: Presort, changed: list[PresortedSample], classes: tuple[str, ...]
 ) -> int:
-    """Write changed suggestions, unless another presort has come meanwhile; how many."""
+    """Write changed predictions, unless there is a newer prelabelling; return their number."""
     proposals, facts = Proposals(dataset.db), newest.facts | {"known": list(classes)}
     if not changed and facts == newest.facts:
         return 0
     with dataset.db.transaction():
-        now = proposals.get_latest()
-        if now is None or now.id != newest.id:
+        current = proposals.get_latest()
+        if current is None or current.id != newest.id:
             return 0
         proposals.update(changed, facts)
     return len(changed)

@@ -1,7 +1,7 @@
-"""Class pages: what is proposed next, and what happens when a page is filed.
+"""Class pages: what is predicted next, and what happens when a page is filed.
 
-After each page everything is proposed anew from what was decided, so that one correction mends
-others. Nothing is filed that was not on a page.
+After each page all predictions are computed again from the decisions, so that one correction fixes
+others. Only what was on a page is filed.
 """
 
 from __future__ import annotations
@@ -13,189 +13,169 @@ from typing import NamedTuple
 import numpy as np
 
 from curation.similarity.clustering import list_tracks, refine_with_tracks
-from gleanset.db.sorting import SampleFeatures, SortingQueue
+from gleanset.db.sorting import SortingQueue
 from gleanset.operations import operation
 from labeler.likeness import NEARLY_ALL, Vectors
-from labeler.sorting.groups import (
-    FEWEST,
-    FEWEST_LATER,
-    MOST,
-    SURELY,
-    LikenessGroup,
-    divided,
-    like_no_class,
-    likeness_groups,
-    overview,
+from labeler.sorting.clusters import (
+    MAX_CLUSTERED_CONFIDENCE,
+    MAX_CLUSTERED_STACKS,
+    MIN_CLUSTER_SIZE,
+    MIN_LATER_CLUSTER_SIZE,
+    SampleCluster,
+    cluster_stacks,
+    compose_clusters_page,
+    find_novel_stacks,
+    split_cluster,
 )
-from labeler.sorting.measuring import POOL
+from labeler.sorting.descriptor_queue import POOL_SIZE
 from labeler.sorting.page_layout import (
-    FIRST,
-    ROOM,
+    FIRST_PAGE_TILES,
+    MAX_PAGE_TILES,
     ClassPage,
     PageKind,
     Stack,
-    beside_each_other,
-    by_tenths,
-    compose,
-    plain_page,
-    stacks_of,
+    build_stacks,
+    compose_page,
+    compose_plain_page,
+    count_by_tenths,
+    find_pairs_in_one_image,
 )
-from labeler.sorting.proposals import Proposer, mean_proposal
+from labeler.sorting.predictions import Predictor, average_predictions
 from labeler.sorting.session import NO_STEP, WITH_PAGE, SortingSession, StepResult
 
 
-class PooledSamples(NamedTuple):
-    """Samples that are looked at, and what is proposed for all that waits besides them."""
-
-    likes: list[SampleFeatures]
-    others: set[str | None]
-
-
-class WaitingPool:
-    """Chooses for one session what is looked at. Skipped samples come last."""
-
-    def __init__(self, session: SortingSession) -> None:
-        self._session = session
-        self._queue = SortingQueue(session.dataset.db)
-        self._skipped: dict[int, str | None] = {}
-
-    def next(self) -> PooledSamples:
-        """Return what is to be looked at now."""
-        rows, others = self._rows()
-        fresh = [row for row in rows if row not in self._skipped]
-        if rows and not fresh:
-            # Everything else is done: those that were skipped come again.
-            self._skipped.clear()
-            fresh = rows
-        others |= {self._skipped[row] for row in rows if row in self._skipped}
-        return PooledSamples(self._queue.get_features(fresh[:POOL]), others)
-
-    def _rows(self) -> tuple[list[int], set[str | None]]:
-        """Return waiting samples; of very many those of the most frequent prediction."""
-        most = POOL + len(self._skipped)
-        rows = self._queue.list_waiting(most + 1)
-        if len(rows) > most and (proposed := self._queue.count_proposed()):
-            label = max(proposed, key=lambda row: (proposed[row], -row))
-            others = {self._session.classes.get_name(row) for row in proposed}
-            return self._queue.list_proposed(label, most), {*others}
-        return rows, {None} if len(rows) > most else set()
-
-    def skip(self, page: ClassPage) -> None:
-        """Look at others first."""
-        for tile in page.tiles:
-            self._skipped.update(dict.fromkeys(tile.rows, tile.proposal.label))
-
-
-class LookAtQueue(NamedTuple):
-    """What is thought of the samples that wait, at one moment.
+class QueueAnalysis(NamedTuple):
+    """Predictions and clusters of the waiting samples.
 
     `vectors` are those of the samples by the number of their stack, `decided` those of others that
-    have a class. Stacks (by number) that are `like_none` are in a group that is like no class.
-    `named` says how many each class has; `proposed` are all that are proposed. There are no groups
-    while too few can be `compared`.
+    have a class. `novel` stacks (by number) are in clusters that are not similar to any class.
+    `named` counts the samples of each class. There are no clusters while too few samples can be
+    `compared`.
     """
 
     stacks: list[Stack]
-    groups: list[LikenessGroup]
-    like_none: set[int]
+    clusters: list[SampleCluster]
+    novel: set[int]
     vectors: Vectors
     decided: Vectors
     named: Counter[str]
-    proposed: set[str | None]
     compared: bool
 
 
 class Pages:
-    """Makes pages for one session.
+    """Composes pages for one session.
 
-    There are no groups before nearly all that waits can be compared: of a few that are measured
-    first, each would have several people.
+    There are no clusters before nearly all waiting samples can be compared: clusters of the few
+    that are measured first would mix several people.
     """
 
     def __init__(self, session: SortingSession) -> None:
         self._session = session
         self._queue = SortingQueue(session.dataset.db)
-        self._pool = WaitingPool(session)
-        self.proposer = Proposer(session)
+        self._skipped: set[int] = set()
+        self.predictor = Predictor(session)
         self._split: set[int] = set()
         self._stacks: list[Stack] = []
-        self._learnt = False
-        # What was decided before tells how sure a class is proposed, as a first page would.
+        self._is_learnt = False
+        # Decisions of earlier sessions test predictions as well as a first page does.
         counts = session.tiles.get_counts().classes
-        self._tested = {row.name for row in counts if row.count >= FIRST}
+        self._tested = {row.name for row in counts if row.count >= FIRST_PAGE_TILES}
         self._unreadable: set[int] = set()
 
-    def next(self, room: int = ROOM) -> ClassPage | None:
+    def next(self, room: int = MAX_PAGE_TILES) -> ClassPage | None:
         """Return the next page of at most `room` tiles; None when nothing waits."""
-        return self._shown(self._look(), room)
+        return self._show_page(self._analyze_queue(), room)
 
-    def _shown(self, look: LookAtQueue, room: int) -> ClassPage | None:
-        self._stacks = look.stacks
-        return _page(look, room, self._tested) if look.stacks else None
+    def _show_page(self, analysis: QueueAnalysis, room: int) -> ClassPage | None:
+        self._stacks = analysis.stacks
+        return _compose_next_page(analysis, room, self._tested) if analysis.stacks else None
 
-    def all_measured(self) -> None:
-        """Note that what has no descriptor now will have none."""
-        waiting = self._queue.get_features(self._queue.list_waiting(POOL))
-        self._unreadable = {like.id for like in waiting if like.descriptor is None}
+    def note_unreadable(self) -> None:
+        """Record that samples without a descriptor now will never have one."""
+        waiting = self._queue.get_features(self._queue.list_waiting(POOL_SIZE))
+        self._unreadable = {sample.id for sample in waiting if sample.descriptor is None}
 
-    def anew(self, page: ClassPage, room: int = ROOM) -> ClassPage | None:
-        """Return a page in place of one that can be compared better by now, else None."""
+    def recompose(self, page: ClassPage, room: int = MAX_PAGE_TILES) -> ClassPage | None:
+        """Return a better page if samples can be compared better now, otherwise None."""
         if page.kind is PageKind.PLAIN:
-            look = self._look()
-            return self._shown(look, room) if look.compared else None
-        seen = [] if self._learnt else self._queue.get_features(page.rows)
-        return self.next(room) if self.proposer.likeness.is_learnt(seen) else None
+            analysis = self._analyze_queue()
+            return self._show_page(analysis, room) if analysis.compared else None
+        shown_samples = [] if self._is_learnt else self._queue.get_features(page.rows)
+        return self.next(room) if self.predictor.likeness.is_learnt(shown_samples) else None
 
-    def _look(self) -> LookAtQueue:
-        likes, others = self._pool.next()
+    def _analyze_queue(self) -> QueueAnalysis:
+        samples = self._queue.get_features(self._choose_rows())
         classes = self._session.tiles.get_counts().classes
-        decided = self.proposer.decided(classes)
-        everybody = [*likes, *decided]
-        self._learnt = self.proposer.likeness.is_learnt(everybody)
-        space = self.proposer.likeness.space(everybody)
-        proposals = self.proposer.proposals(likes, decided, space, classes)
+        decided = self.predictor.decided(classes)
+        all_samples = [*samples, *decided]
+        self._is_learnt = self.predictor.likeness.is_learnt(all_samples)
+        space = self.predictor.likeness.space(all_samples)
+        predictions = self.predictor.predictions(samples, decided, space, classes)
         stacks = [
-            Stack(n[0], tuple(likes[m].id for m in n), mean_proposal([proposals[m] for m in n]))
-            for n in stacks_of(likes, self._split)
+            Stack(
+                n[0],
+                tuple(samples[m].id for m in n),
+                average_predictions([predictions[m] for m in n]),
+            )
+            for n in build_stacks(samples, self._split)
         ]
         named = Counter({row.name: row.count for row in classes if row.count})
-        (vectors, there), known = space(likes), space(decided)[0]
-        # All of a track are compared as one, by what tracks say of likeness.
-        tracks = list_tracks(one.track for one in everybody)
-        both = refine_with_tracks(np.concatenate([vectors, known]), tracks)
-        vectors, known = both[: len(likes)], both[len(likes) :]
-        never = sum(like.id in self._unreadable for like in likes)
-        compared = bool(there.sum() >= min(MOST, NEARLY_ALL * len(there) - never))
-        beside = beside_each_other(stacks, likes)
-        groups = likeness_groups(stacks, vectors, known, beside) if compared else []
-        like_none = like_no_class(groups, vectors, known, [like.label or 0 for like in decided])
-        proposed = {proposal.label for proposal in proposals} | others
-        return LookAtQueue(stacks, groups, like_none, vectors, known, named, proposed, compared)
+        (vectors, has_vector), decided_vectors = space(samples), space(decided)[0]
+        # Samples of a track are compared as one.
+        track_ids = list_tracks(sample.track for sample in all_samples)
+        refined = refine_with_tracks(np.concatenate([vectors, decided_vectors]), track_ids)
+        vectors, decided_vectors = refined[: len(samples)], refined[len(samples) :]
+        unreadable_count = sum(sample.id in self._unreadable for sample in samples)
+        compared = bool(
+            has_vector.sum()
+            >= min(MAX_CLUSTERED_STACKS, NEARLY_ALL * len(has_vector) - unreadable_count)
+        )
+        in_one_image = find_pairs_in_one_image(stacks, samples)
+        clusters = (
+            cluster_stacks(stacks, vectors, decided_vectors, in_one_image) if compared else []
+        )
+        novel = find_novel_stacks(
+            clusters, vectors, decided_vectors, [sample.label or 0 for sample in decided]
+        )
+        return QueueAnalysis(stacks, clusters, novel, vectors, decided_vectors, named, compared)
 
-    def sureness(self, label: str | None) -> tuple[int, ...]:
-        """Return the confidences on the last page in ten counts (see `by_tenths`)."""
-        return by_tenths(
-            (stack.proposal.confidence, len(stack.rows))
+    def _choose_rows(self) -> list[int]:
+        """Return waiting samples; if there are too many, those of the most frequent prediction."""
+        limit = POOL_SIZE + len(self._skipped)
+        rows = self._queue.list_waiting(limit + 1)
+        if len(rows) > limit and (counts := self._queue.count_proposed()):
+            rows = self._queue.list_proposed(
+                max(counts, key=lambda row: (counts[row], -row)), limit
+            )
+        unskipped = [row for row in rows if row not in self._skipped]
+        if not unskipped:
+            self._skipped.clear()
+        return (unskipped or rows)[:POOL_SIZE]
+
+    def count_confidences(self, label: str | None) -> tuple[int, ...]:
+        """Return the confidences on the last page in ten counts (see `count_by_tenths`)."""
+        return count_by_tenths(
+            (stack.prediction.confidence, len(stack.rows))
             for stack in self._stacks
-            if stack.proposal.label is not None and label in (None, stack.proposal.label)
+            if stack.prediction.label is not None and label in (None, stack.prediction.label)
         )
 
     def nearest(self, row: int) -> list[int]:
-        """Return the decided samples (rows) that are most like one, as of the last page."""
-        return [like.id for like, _ in self.proposer.nearest(row)]
+        """Return the decided samples (rows) most similar to one, as of the last page."""
+        return [sample.id for sample, _ in self.predictor.nearest(row)]
 
     def skip(self, page: ClassPage) -> None:
         """Show other pages first."""
-        self._pool.skip(page)
+        self._skipped.update(page.rows)
 
     def divide(self, page: ClassPage, number: int) -> ClassPage:
-        """Return an overview with one of its groups in two, by likeness."""
-        first = sum(page.groups[:number])
-        tiles = page.tiles[first : first + page.groups[number]]
-        likes = self._queue.get_features([tile.rows[0] for tile in tiles])
-        if len(likes) < max(2, len(tiles)):
+        """Return a clusters page with one cluster split in two by similarity."""
+        first = sum(page.cluster_sizes[:number])
+        tiles = page.tiles[first : first + page.cluster_sizes[number]]
+        samples = self._queue.get_features([tile.rows[0] for tile in tiles])
+        if len(samples) < max(2, len(tiles)):
             return page
-        return divided(page, number, self.proposer.likeness.space(likes)(likes)[0])
+        return split_cluster(page, number, self.predictor.likeness.space(samples)(samples)[0])
 
     def split(self, rows: Iterable[int]) -> None:
         """Show the samples of a stack one by one from now on."""
@@ -208,67 +188,80 @@ class Pages:
         sent: Collection[int] = (),
         label: str | None = None,
     ) -> StepResult:
-        """File what is `in`: all tiles (by number) that were neither lifted nor sent elsewhere.
+        """File all tiles (by number) that were neither lifted nor sent elsewhere.
 
-        `label` is the name for a page of look-alikes, or another class for the whole page. What
-        was lifted is not proposed as this class again. `NO_STEP` where nothing is left to be filed.
+        `label` is the name for a page of clusters, or another class for the whole page. Lifted
+        samples are not predicted as this class again. Returns `NO_STEP` if nothing is left to file.
         """
         chosen = {
-            n: label or t.proposal.label
-            for n, t in enumerate(page.tiles)
-            if n not in lifted and n not in sent
+            number: label or tile.prediction.label
+            for number, tile in enumerate(page.tiles)
+            if number not in lifted and number not in sent
         }
-        labels = {row: name for n, name in chosen.items() if name for row in page.tiles[n].rows}
-        refused = {
-            row: label or page.tiles[n].proposal.label or ""
-            for n in lifted
-            for row in page.tiles[n].rows
+        labels = {
+            row: name for number, name in chosen.items() if name for row in page.tiles[number].rows
+        }
+        refused_labels = {
+            row: label or page.tiles[number].prediction.label or ""
+            for number in lifted
+            for row in page.tiles[number].rows
         }
         with self._session.dataset.db.transaction():
-            still = self._still_waiting(labels)
-            no = {row: name for row, name in self._still_waiting(refused).items() if name}
-            done = NO_STEP
-            if still or no:
-                names = set(still.values())
-                did = (
-                    operation("label", count=len(still), label=names.pop())
+            filed = self._still_waiting(labels)
+            refused_waiting = {
+                row: name for row, name in self._still_waiting(refused_labels).items() if name
+            }
+            result = NO_STEP
+            if filed or refused_waiting:
+                names = set(filed.values())
+                what = (
+                    operation("label", count=len(filed), label=names.pop())
                     if len(names) == 1
-                    else operation("label-each", count=len(still), classes=len(names))
+                    else operation("label-each", count=len(filed), classes=len(names))
                 )
-                done = self._session.file_each(still, did, WITH_PAGE, no)
-        # Only now: while the disk refuses, this is tried again and again.
-        if page.kind is not PageKind.GROUPS:
-            self._tested |= {tile.proposal.label for tile in page.tiles if tile.proposal.label}
-        return done
+                result = self._session.file_each(filed, what, WITH_PAGE, refused_waiting)
+        # Not earlier, because filing is retried while the disk refuses.
+        if page.kind is not PageKind.CLUSTERS:
+            self._tested |= {tile.prediction.label for tile in page.tiles if tile.prediction.label}
+        return result
 
     def _still_waiting(self, labels: Mapping[int, str]) -> dict[int, str]:
-        """Return them without what another window has decided since the page was made."""
+        """Drop samples that another window has decided since the page was composed."""
         tiles = self._session.tiles.get_many(list(labels))
         return {row: labels[row] for row, tile in tiles.items() if tile.status == "queue"}
 
 
-def _page(look: LookAtQueue, room: int, tested: Collection[str]) -> ClassPage | None:
-    """Return unnamed groups, else proposals, else smaller groups, else what is left."""
-    # Whoever is hinted to be of a class that has nobody yet is on the page of that class.
-    met = {None, *look.named}
-    unsure = {
+def _compose_next_page(
+    analysis: QueueAnalysis, room: int, tested: Collection[str]
+) -> ClassPage | None:
+    """Return unknown clusters, else predictions, else smaller clusters, else the rest."""
+    # Samples with a weak label of an empty class are on the page of that class.
+    known_labels = {None, *analysis.named}
+    uncertain = {
         stack.number
-        for stack in look.stacks
-        if stack.proposal.label in met
-        and (stack.number in look.like_none or stack.proposal.confidence < SURELY)
-    }
-    nobody = [
-        group._replace(stacks=tuple(stack for stack in group.stacks if stack.number in unsure))
-        for group in look.groups
-    ]
-    left = [stack for stack in look.stacks if stack.proposal.label is None]
-    comparable = left if look.compared else []
-    fewest = FEWEST_LATER if look.named else FEWEST
-    return (
-        overview(nobody, look.vectors, room, fewest)
-        or compose(look.stacks, look.vectors, room, tested, look.named)
-        or overview(
-            likeness_groups(comparable, look.vectors, look.decided[:0]), look.vectors, room, 1
+        for stack in analysis.stacks
+        if stack.prediction.label in known_labels
+        and (
+            stack.number in analysis.novel or stack.prediction.confidence < MAX_CLUSTERED_CONFIDENCE
         )
-        or plain_page(left, room)
+    }
+    uncertain_clusters = [
+        cluster._replace(
+            stacks=tuple(stack for stack in cluster.stacks if stack.number in uncertain)
+        )
+        for cluster in analysis.clusters
+    ]
+    without_prediction = [stack for stack in analysis.stacks if stack.prediction.label is None]
+    comparable = without_prediction if analysis.compared else []
+    min_size = MIN_LATER_CLUSTER_SIZE if analysis.named else MIN_CLUSTER_SIZE
+    return (
+        compose_clusters_page(uncertain_clusters, analysis.vectors, room, min_size)
+        or compose_page(analysis.stacks, analysis.vectors, room, tested, analysis.named)
+        or compose_clusters_page(
+            cluster_stacks(comparable, analysis.vectors, analysis.decided[:0]),
+            analysis.vectors,
+            room,
+            1,
+        )
+        or compose_plain_page(without_prediction, room)
     )

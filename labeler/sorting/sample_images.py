@@ -1,6 +1,6 @@
-"""Samples as files: small pictures in the cache, whole ones, and what a drop elsewhere gets.
+"""Samples as files: thumbnails in the cache, whole images, and files for dragging elsewhere.
 
-What reads pictures is imported where it is used: a window is there before its first picture.
+Image codecs are imported where they are used, so that a window opens faster.
 """
 
 from __future__ import annotations
@@ -28,31 +28,32 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-def paths_of(dataset: Dataset, tiles: SampleTiles, ids: Sequence[int]) -> list[str]:
-    """Return a file in the cache for each sample (row), named as its image was.
+def cached_paths(dataset: Dataset, tiles: SampleTiles, ids: Sequence[int]) -> list[str]:
+    """Return a file in the cache for each sample (row), named like its original.
 
-    Unreadable ones are left out, and no two have the same name.
+    Unreadable samples are left out, and no two files have the same name.
     """
-    found = tiles.get_many(ids)
-    taken: set[str] = set()
-    tiles_there = (found[number] for number in ids if number in found)
+    tiles_by_row = tiles.get_many(ids)
+    used_names: set[str] = set()
+    existing = (tiles_by_row[row] for row in ids if row in tiles_by_row)
     return [
-        _named(dataset, tile, Path(path), taken)
-        for tile in tiles_there
-        if (path := _path(dataset, tile))
+        _link_with_unique_name(dataset, tile, Path(path), used_names)
+        for tile in existing
+        if (path := _sample_file(dataset, tile))
     ]
 
 
-def _named(dataset: Dataset, tile: SampleTile, path: Path, taken: set[str]) -> str:
-    """Return a link to a file, or a copy, whose name is not `taken` yet."""
+def _link_with_unique_name(
+    dataset: Dataset, tile: SampleTile, path: Path, used_names: set[str]
+) -> str:
     from labeler.export.plan import original_name
 
     image = dataset.images.get(tile.region.image)
     stem = name = original_name(image.origins if image else ())
     numbers = count(2)
-    while name.casefold() in taken:
+    while name.casefold() in used_names:
         name = f"{stem} ({next(numbers)})"
-    taken.add(name.casefold())
+    used_names.add(name.casefold())
     link = dataset.cache / "dragged" / tile.key / f"{name}{path.suffix}"
     try:
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -66,139 +67,139 @@ def _named(dataset: Dataset, tile: SampleTile, path: Path, taken: set[str]) -> s
     return str(link.absolute())
 
 
-def _path(dataset: Dataset, tile: SampleTile) -> str:
+def _sample_file(dataset: Dataset, tile: SampleTile) -> str:
     from gleanset.images.cut import encode
     from labeler.sample_pixels import read_pixels, sample_file
 
-    seen = tile.region
-    original, cut = dataset.image_path(seen.image, seen.format), dataset.crop_path(seen.key)
-    if seen.region.box == Box(0, 0, seen.width, seen.height) and not seen.region.angle:
-        return _local(original)
-    if path := _local(cut):
+    region = tile.region
+    original, crop = dataset.image_path(region.image, region.format), dataset.crop_path(region.key)
+    if region.region.box == Box(0, 0, region.width, region.height) and not region.region.angle:
+        return _existing_path(original)
+    if path := _existing_path(crop):
         return path
-    made = dataset.cache / "dragged" / f"{seen.key}.jpg"
+    rendered = dataset.cache / "dragged" / f"{region.key}.jpg"
     try:
-        file = sample_file(seen, dataset.originals(dataset.cache))
-        write_atomic(made, encode(read_pixels(file, max(seen.region.box[2:]), "RGB")))
+        file = sample_file(region, dataset.originals(dataset.cache))
+        write_atomic(rendered, encode(read_pixels(file, max(region.region.box[2:]), "RGB")))
     except Unreadable:
         return ""
-    return str(made.absolute())
+    return str(rendered.absolute())
 
 
-def originals_at_hand(dataset: Dataset, seen: Sequence[SampleRegion]) -> list[str]:
-    """Return where other programs find the originals of samples; without those that are gone."""
-    files = [dataset.image_path(one.image, one.format) for one in seen]
-    return [path for file in files if (path := _local(file))]
+def local_originals(dataset: Dataset, regions: Sequence[SampleRegion]) -> list[str]:
+    """Return the paths of the originals of samples, without missing files."""
+    files = [dataset.image_path(region.image, region.format) for region in regions]
+    return [path for file in files if (path := _existing_path(file))]
 
 
-def _local(file: Path) -> str:
-    """Return where other programs find a file; '' where it is gone."""
+def _existing_path(file: Path) -> str:
     try:
         return str(file.absolute()) if file.is_file() else ""
     except OSError:
         return ""
 
 
-SIDES = (128, 256, 512)
-"""The longer side in pixels; a tile takes the smallest that is not too small for it."""
+THUMBNAIL_SIDES = (128, 256, 512)
+"""The longer sides in pixels; a tile uses the smallest one that is large enough."""
 
-QUALITY = 85
+JPEG_QUALITY = 85
 
 
 def side_for(pixels: float) -> int:
-    """Return the side that a tile of so many real pixels needs."""
-    return next((side for side in SIDES if side >= pixels), SIDES[-1])
+    """Return the thumbnail side for a tile of this many device pixels."""
+    return next((side for side in THUMBNAIL_SIDES if side >= pixels), THUMBNAIL_SIDES[-1])
 
 
-def whole(seen: SampleRegion) -> SampleRegion:
-    """Return the whole image that a sample is in, for a look at its surroundings."""
-    return seen._replace(key=seen.image[:32], region=Region(Box(0, 0, seen.width, seen.height)))
+def whole_image(region: SampleRegion) -> SampleRegion:
+    """Return the region of the whole image that a sample is in."""
+    return region._replace(
+        key=region.image[:32], region=Region(Box(0, 0, region.width, region.height))
+    )
 
 
 class ThumbnailCache:
-    """Reads, and makes what is not there. May be used by several threads at once."""
+    """Reads thumbnails, and creates missing ones. Safe to use from several threads."""
 
     def __init__(self, cache: Path, originals: Store, crops: Store) -> None:
         self._folder = cache / "thumbs"
         self._originals = originals
         self._crops = crops
 
-    def path(self, seen: SampleRegion, side: int) -> Path:
-        """Return where a small picture lies: another region or size is another file."""
-        box, angle = seen.region
+    def path(self, region: SampleRegion, side: int) -> Path:
+        """Return the path of a thumbnail; another region or size is another file."""
+        box, angle = region.region
         stamp = hashlib.sha256(f"{tuple(box)}:{angle}".encode()).hexdigest()[:8]
-        return self._folder / seen.key[:2] / f"{seen.key}-{stamp}-{side}.jpg"
+        return self._folder / region.key[:2] / f"{region.key}-{stamp}-{side}.jpg"
 
-    def pixels(self, seen: SampleRegion, side: int) -> Image.Image:
-        """Return the picture of a sample, at most `side` pixels long. Raises `Unreadable`."""
+    def pixels(self, region: SampleRegion, side: int) -> Image.Image:
+        """Return the thumbnail of a sample, at most `side` pixels long. Raises `Unreadable`."""
         from gleanset.images.decode import decode
 
-        path = self.path(seen, side)
+        path = self.path(region, side)
         with suppress(OSError, Unreadable):
             return decode(path.read_bytes()).pixels
-        made = self._made(seen, side)
-        # A disk that is full or read only costs time, not pictures.
+        rendered = self._render(region, side)
+        # Without caching on a full or read-only disk, thumbnails are only slower.
         with suppress(OSError):
-            _write(path, made)
-        return made
+            _write(path, rendered)
+        return rendered
 
-    def fitted(self, seen: SampleRegion, side: int) -> Image.Image:
-        """Return a sample's picture with this longer side. Raises `Unreadable`."""
+    def fitted(self, region: SampleRegion, side: int) -> Image.Image:
+        """Return a sample's thumbnail with exactly this longer side. Raises `Unreadable`."""
         from PIL import Image
 
-        pixels = self.pixels(seen, side_for(side))
+        pixels = self.pixels(region, side_for(side))
         scale = side / max(pixels.size)
-        width, height = (max(1, round(one * scale)) for one in pixels.size)
+        width, height = (max(1, round(length * scale)) for length in pixels.size)
         return pixels.resize((width, height), Image.Resampling.BILINEAR)
 
-    def _made(self, seen: SampleRegion, side: int) -> Image.Image:
+    def _render(self, region: SampleRegion, side: int) -> Image.Image:
         from PIL import Image
 
         from labeler.sample_pixels import read_pixels, sample_file
 
-        pixels = self._crop(seen, side)
+        pixels = self._crop(region, side)
         if pixels is None:
-            pixels = read_pixels(sample_file(seen, self._originals), side, "RGB")
+            pixels = read_pixels(sample_file(region, self._originals), side, "RGB")
         pixels.thumbnail((side, side), Image.Resampling.BOX, reducing_gap=2.0)
         return pixels
 
-    def _crop(self, seen: SampleRegion, side: int) -> Image.Image | None:
-        """Return the cut that lies on disk, where it is one of the present region."""
+    def _crop(self, region: SampleRegion, side: int) -> Image.Image | None:
         from gleanset.images.decode import decode
 
         with suppress(OSError, Unreadable):
-            picture = decode(self._crops.path(seen.key, "JPEG").read_bytes(), at_least=side)
-            if (picture.width, picture.height) == seen.region.box[2:]:
-                return picture.pixels
+            decoded = decode(self._crops.path(region.key, "JPEG").read_bytes(), at_least=side)
+            if (decoded.width, decoded.height) == region.region.box[2:]:
+                return decoded.pixels
         return None
 
 
 def _write(path: Path, pixels: Image.Image) -> None:
-    """Without waiting for the disk: a file that a power cut spoilt is made again."""
+    """Write without syncing: a file damaged by a power cut is created again."""
     buffer = io.BytesIO()
-    pixels.save(buffer, "JPEG", quality=QUALITY)
+    pixels.save(buffer, "JPEG", quality=JPEG_QUALITY)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}-{threading.get_ident()}")
     partial.write_bytes(buffer.getvalue())
     os.replace(partial, path)  # noqa: PTH105 - `Path.replace` logs nothing more and is slower
 
 
-class WholePicture(NamedTuple):
+class FrameFile(NamedTuple):
     """A frame with its file."""
 
     frame: Frame
     path: Path
 
 
-class PictureWalk(NamedTuple):
-    """Pictures in the order of their time; the face is in the one at `place`."""
+class FrameWalk(NamedTuple):
+    """Images in temporal order; the sample is in the one at `place`."""
 
-    pictures: tuple[WholePicture, ...] = ()
+    pictures: tuple[FrameFile, ...] = ()
     place: int = 0
 
 
-def walk_from(dataset: Dataset, sample: int) -> PictureWalk:
-    """Return the picture of a sample (row) and its neighbours in a video; none where it is gone."""
+def frames_around(dataset: Dataset, sample: int) -> FrameWalk:
+    """Return the image of a sample (row) and its neighbours in a video; empty if it is gone."""
     frames, place = VideoFrames(dataset.db).get_context(sample)
     files = (dataset.image_path(frame.sha256, frame.format) for frame in frames)
-    return PictureWalk(tuple(map(WholePicture, frames, files)), place)
+    return FrameWalk(tuple(map(FrameFile, frames, files)), place)

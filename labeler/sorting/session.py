@@ -1,7 +1,6 @@
-"""A session of sorting: every gesture is one named step, saved at once.
+"""A sorting session: every gesture is one named step, saved at once.
 
-It knows nothing of a window: a window, a command and a test drive it alike. All methods are
-meant for one thread, the one that opened the dataset.
+It does not depend on Qt. All methods are meant for the thread that opened the dataset.
 """
 
 from __future__ import annotations
@@ -15,13 +14,7 @@ from gleanset import Dataset
 from gleanset.db.classes import Change, Changes
 from gleanset.db.journal import Choice, find_blocking_step, has_effect
 from gleanset.db.regions import SampleRegion
-from gleanset.db.sorting import (
-    ClassCount,
-    LabelCounts,
-    SampleTiles,
-    SortingQueue,
-    StepRow,
-)
+from gleanset.db.sorting import ClassCount, LabelCounts, SampleTiles, SortingQueue, StepRow
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, Operation, named, operation
 from labeler.classes import ClassEdit, ClassEditor
@@ -29,9 +22,9 @@ from labeler.sorting.keys import ClassKeys
 
 
 class HistoryStep(NamedTuple):
-    """A step with what it does or undoes. Even `depth`: in force; odd: undone.
+    """A step with its operation. Even `depth`: in force; odd: undone.
 
-    `root` is the step at the bottom of a chain of undoing and redoing.
+    `root` is the first step of a chain of undo and redo.
     """
 
     id: int
@@ -41,15 +34,15 @@ class HistoryStep(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it did, in English."""
+        """The name of the operation, in English."""
         return self.operation.text()
 
 
 class History:
-    """Two stacks over the journal's steps: what can be undone and redone; asking costs nothing.
+    """Undo and redo stacks over the journal's steps.
 
-    A window has every step from before it was opened, and its own since. Another window's step is
-    never undone blindly, and what a stage did by itself is on no stack.
+    A window can undo every step from before it was opened, and its own since. Steps of other
+    windows are never undone blindly, and steps of automatic stages are on no stack.
     """
 
     def __init__(self, steps: Iterable[StepRow] = ()) -> None:
@@ -57,10 +50,10 @@ class History:
         self._steps: dict[int, HistoryStep] = {}
         self._undo: list[HistoryStep] = []
         self._redo: list[HistoryStep] = []
-        self.see(steps, ours=lambda step: True)
+        self.add_steps(steps, ours=lambda step: True)
 
-    def see(self, steps: Iterable[StepRow], ours: Callable[[int], bool]) -> None:
-        """Take notice of newer steps; `ours` says whether this window may undo one."""
+    def add_steps(self, steps: Iterable[StepRow], ours: Callable[[int], bool]) -> None:
+        """Add newer steps; `ours` returns whether this window may undo one."""
         for row in steps:
             before = self._steps.get(row.undoes) if row.undoes is not None else None
             step = HistoryStep(row.id, row.operation, 0, row.id)
@@ -77,7 +70,7 @@ class History:
         if step.operation.first().kind == AUTOMATIC:
             return
         if step.depth == 0:
-            # After something new there is nothing to be done again.
+            # A new step clears the redo stack.
             self._redo.clear()
         (self._redo if step.depth % 2 else self._undo).append(step)
 
@@ -86,28 +79,28 @@ class History:
         return len(self._undo), len(self._redo)
 
     def adopt(self, step: int) -> None:
-        """Make a step ours that was seen as another program's."""
-        known = self._steps.get(step)
-        if known is not None and known not in (*self._undo[-50:], *self._redo[-50:]):
-            self._push(known)
+        """Make a step of another session undoable here."""
+        stored = self._steps.get(step)
+        if stored is not None and stored not in (*self._undo[-50:], *self._redo[-50:]):
+            self._push(stored)
 
     def undoable(self) -> HistoryStep | None:
-        """Return the step that an undo would take back."""
+        """Return the step that an undo reverts."""
         return self._undo[-1] if self._undo else None
 
     def redoable(self) -> HistoryStep | None:
-        """Return the undo that a redo would take back."""
+        """Return the undo that a redo reverts."""
         return self._redo[-1] if self._redo else None
 
-    def seen(self, step: int) -> HistoryStep:
-        """Return a step that was taken notice of; one without a name where it was not."""
+    def get_step(self, step: int) -> HistoryStep:
+        """Return a step; one without a name if it is unknown."""
         return self._steps.get(step) or HistoryStep(step, named(""), 0, step)
 
 
 def _drop(stack: list[HistoryStep], step: HistoryStep) -> None:
-    for place in range(len(stack) - 1, -1, -1):
-        if stack[place] == step:
-            del stack[place]
+    for index in range(len(stack) - 1, -1, -1):
+        if stack[index] == step:
+            del stack[index]
             return
 
 
@@ -115,7 +108,7 @@ BY_HAND, WITH_PAGE, BY_SWEEP = "by hand", "with page", "by sweep"
 
 
 class Place(StrEnum):
-    """Where samples go besides classes; as a target it has a `:` before it (`:later`)."""
+    """Where samples go besides classes; as a target it is prefixed with `:` (`:later`)."""
 
     REJECT = "not a face"
     OTHER = "other"
@@ -124,23 +117,23 @@ class Place(StrEnum):
 
     @property
     def target(self) -> str:
-        """What `SortingSession.to` takes for it: no class can be called so."""
+        """The target that `SortingSession.to` expects: no class can have this name."""
         return f":{self}"
 
 
 REJECT, OTHER, LATER, QUEUE = Place
 
-SENDING: Mapping[str, tuple[str, str, str | None]] = {
+PLACE_ACTIONS: Mapping[str, tuple[str, str, str | None]] = {
     Place.REJECT: ("reject", "reject", None),
     Place.OTHER: ("other", "reject", "other"),
     Place.LATER: ("later", "clear", "later"),
     Place.QUEUE: ("queue", "clear", None),
 }
-"""What sending to a place is in the journal: the operation, the decision, the mark."""
+"""The journal's operation, decision and mark for each place."""
 
 
 class StepKind(StrEnum):
-    """Whether a step is taken anew, or takes another one back, or does it again."""
+    """Whether a step is new, or undoes or redoes another one."""
 
     STEP = "step"
     UNDO = "undo"
@@ -149,9 +142,9 @@ class StepKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a gesture did: its step, how many samples it decided, and what that was.
+    """What a gesture did: its step, the number of decided samples, and the operation.
 
-    `root` is the step that was first taken, the same for it, its undo and its redo.
+    `root` is the original step, the same for its undo and redo.
     """
 
     step: int
@@ -163,16 +156,16 @@ class StepResult:
 
     @property
     def name(self) -> str:
-        """What was done, undone or done again, in English."""
+        """What was done, undone or redone, in English."""
         return self.operation.text()
 
 
 NO_STEP = StepResult(0, 0, named(""))
-"""What a gesture did that had nothing to do."""
+"""The result of a gesture that had nothing to do."""
 
 
 class SortingProgress(NamedTuple):
-    """Where the work stands. `saved` is the last step in the catalogue."""
+    """The state of the work. `saved` is the last step in the catalogue."""
 
     counts: LabelCounts
     keys: dict[str, str]
@@ -184,8 +177,7 @@ class SortingProgress(NamedTuple):
 class SortingSession:
     """Drives sorting in one dataset, which stays open as long as the session is used.
 
-    Samples are named by their ids (rows of the catalogue) from a key press to here; only the
-    journal has their keys.
+    Samples are referred to by their ids (rows of the catalogue); only the journal has their keys.
     """
 
     def __init__(self, dataset: Dataset) -> None:
@@ -200,7 +192,7 @@ class SortingSession:
         self._signature = self.tiles.get_signature()
 
     def file(self, ids: Sequence[int], label: str, how: str = BY_HAND) -> StepResult:
-        """Give samples a class, which is made when it is new."""
+        """Give samples a class, which is created if it is new."""
         label = self.classes.resolve(label)
         keys = self._keys(ids)
         did = operation("label", count=len(keys), label=label)
@@ -209,13 +201,13 @@ class SortingSession:
     def file_each(
         self,
         labels: Mapping[int, str],
-        what: Operation | str,
+        operation: Operation | str,
         how: str = WITH_PAGE,
         refused: Mapping[int, str] | None = None,
     ) -> StepResult:
-        """Give each sample a class of its own, and note the classes that others are not.
+        """Give each sample its class, and record the classes that others are not.
 
-        One step for a whole page: `refused` are lifted samples and what was proposed for them.
+        One step for a whole page: `refused` are lifted samples with their predicted classes.
         """
         tiles = self.tiles.get_many(list(labels))
         choices = [
@@ -224,46 +216,46 @@ class SortingSession:
             if row in tiles
         ]
         with self.dataset.db.transaction():
-            done = self._step(what, choices)
-            self.refuse(done.step, refused or {})
-        return done
+            result = self._step(operation, choices)
+            self.refuse(result.step, refused or {})
+        return result
 
-    def refuse_gone(self, labels: Iterable[str]) -> None:
-        """Raise `UsageError` where one of these classes is gone: another window has deleted it."""
+    def check_classes_exist(self, labels: Iterable[str]) -> None:
+        """Raise `UsageError` if one of these classes was deleted by another window."""
         there = set(self.classes.list_names())
         for label in labels:
             if self.classes.resolve(label) not in there:
-                raise UsageError(f"{label} is no class any more", "look at the faces again")
+                raise UsageError(f"class {label!r} was deleted", "check the faces again")
 
     def refuse(self, step: int, refused: Mapping[int, str]) -> None:
-        """Note, as a part of a step, that samples are not of these classes."""
-        there = list(self.tiles.get_many(list(refused)))
-        known = self.changes.get_refused_classes(there)
+        """Record, as part of a step, that samples are not of these classes."""
+        existing = list(self.tiles.get_many(list(refused)))
+        refused_classes = self.changes.get_refused_classes(existing)
         changes = []
-        for sample in there:
+        for sample in existing:
             if (label := self.classes.get_id(refused[sample])) is not None:
-                classes = known.get(sample, frozenset()) | {label}
+                classes = refused_classes.get(sample, frozenset()) | {label}
                 changes.append(Change("refused", sample, ",".join(map(str, sorted(classes)))))
         self.changes.apply(step, changes)
 
     def send(self, ids: Sequence[int], place: str, how: str = BY_HAND) -> StepResult:
-        """Send samples to a `Place`. Raises `UsageError` for what is none."""
-        if place not in SENDING:
+        """Send samples to a `Place`. Raises `UsageError` for an unknown one."""
+        if place not in PLACE_ACTIONS:
             raise UsageError(f"there is no place {place!r}", f"choose one of {', '.join(Place)}")
-        kind, action, mark = SENDING[place]
+        kind, action, mark = PLACE_ACTIONS[place]
         keys = self._keys(ids)
         did = operation(kind, count=len(keys))
         return self._step(did, [Choice(key, action, None, how) for key in keys], mark)
 
     def to(self, ids: Sequence[int], target: str, how: str = BY_HAND) -> StepResult:
-        """File or send: `target` is a class, or a place with a `:` before it (`:later`)."""
+        """File or send samples: `target` is a class, or a place prefixed with `:` (`:later`)."""
         if target.startswith(":"):
             return self.send(ids, target[1:], how)
         return self.file(ids, target, how)
 
     def _keys(self, ids: Sequence[int]) -> list[str]:
         if not (keys := self.tiles.get_keys(ids)):
-            raise UsageError("there is no sample left of these", "look at them again")
+            raise UsageError("none of these samples exists any more", "check them again")
         return keys
 
     def _step(
@@ -281,10 +273,10 @@ class SortingSession:
         self, step: int, count: int, since: int = 0, kind: StepKind = StepKind.STEP
     ) -> StepResult:
         self._own.add(step)
-        self.history.see(self.tiles.list_steps(self.history.last), self._own.__contains__)
+        self.history.add_steps(self.tiles.list_steps(self.history.last), self._own.__contains__)
         self.keys.save()
-        seen = self.history.seen(step)
-        return StepResult(step, count, seen.operation, since, kind, seen.root)
+        recorded = self.history.get_step(step)
+        return StepResult(step, count, recorded.operation, since, kind, recorded.root)
 
     def adopt(self, step: int, count: int = 0) -> StepResult:
         """Make a step that another session took on this dataset one of this window's."""
@@ -293,11 +285,11 @@ class SortingSession:
         return done
 
     def undo(self) -> StepResult:
-        """Take the last step back that this window may undo. `UsageError` when there is none."""
+        """Undo the last step of this window. Raises `UsageError` if there is none."""
         return self._take_back(self.history.undoable(), StepKind.UNDO)
 
     def redo(self) -> StepResult:
-        """Do again what was undone last."""
+        """Redo the last undone step."""
         return self._take_back(self.history.redoable(), StepKind.REDO)
 
     def _take_back(self, step: HistoryStep | None, what: StepKind) -> StepResult:
@@ -309,13 +301,13 @@ class SortingSession:
             idle = undone.changed_since and not has_effect(self.dataset.db, new)
             if idle and (after := find_blocking_step(self.dataset.db, step.id, new)) is not None:
                 raise UsageError(
-                    f"nothing of “{step.name}” is left to {what}: all was changed since",
-                    "take back first, where it was done or by labeler undo: " + after.text(),
+                    f"nothing of “{step.name}” is left to {what}: all samples changed since",
+                    "undo this step first, where it was done or by labeler undo: " + after.text(),
                 )
         return self._done(new, undone.restored, undone.changed_since, what)
 
     def poll(self) -> bool:
-        """Return whether another program has changed the dataset since the last call."""
+        """Return whether another process has changed the dataset since the last call."""
         version = self.dataset.db.get_data_version()
         if version == self._version:
             return False
@@ -323,12 +315,12 @@ class SortingSession:
         self._signature = self.tiles.get_signature()
         changed = before != self._signature
         if changed:
-            self.history.see(self.tiles.list_steps(self.history.last), self._own.__contains__)
+            self.history.add_steps(self.tiles.list_steps(self.history.last), self._own.__contains__)
             self.keys.follow()
         return changed
 
     def progress(self) -> SortingProgress:
-        """Return where the work stands now."""
+        """Return the current state of the work."""
         counts = self.tiles.get_counts()
         return SortingProgress(
             counts,
@@ -339,39 +331,39 @@ class SortingSession:
         )
 
     def add_class(self, name: str) -> StepResult:
-        """Make a class; its key is the next free one. `UsageError` where it is there already."""
+        """Create a class with the next free key. Raises `UsageError` if it exists."""
         return self._edited(self.editor.add(name))
 
     def rename_class(self, old: str, new: str) -> StepResult:
-        """Give a class another name, which no other class may have."""
+        """Rename a class; the new name must be unused."""
         return self._edited(self.editor.rename(old, new))
 
     def set_show(self, name: str, show: str) -> StepResult:
-        """Say which show a class is of; an empty one for none. `UsageError` where it is no name."""
+        """Set the show of a class; empty for none. Raises `UsageError` for an invalid name."""
         return self._edited(self.editor.set_show(name, show))
 
     def merge_class(self, old: str, into: str) -> StepResult:
-        """Put all samples of a class into another one; the class is hidden."""
+        """Move all samples of a class into another one, and hide the class."""
         return self._edited(self.editor.merge(old, into))
 
     def delete_class(self, name: str) -> StepResult:
-        """Delete a class: its samples wait again, also those set aside."""
+        """Delete a class; its samples, including duplicates, wait again."""
         return self._edited(self.editor.delete(name))
 
     def _edited(self, edit: ClassEdit) -> StepResult:
         return self._done(edit.step, edit.changed)
 
     def last_used(self) -> dict[str, int]:
-        """Return the last decision that named each class: the greater, the later it was used."""
-        found = self.tiles.get_last_uses()
-        return {self.classes.get_name(row): last for row, last in found.items()}
+        """Return the last decision that named each class; greater means more recent."""
+        decisions = self.tiles.get_last_uses()
+        return {self.classes.get_name(row): decision for row, decision in decisions.items()}
 
     def portraits(self, classes: Sequence[ClassCount]) -> dict[str, list[SampleRegion]]:
-        """Return for each of some classes its most typical and its latest face."""
-        likeness = SortingQueue(self.dataset.db)
-        found = {row.name: likeness.get_portraits(row.id) for row in classes}
-        tiles = self.tiles.get_many([one for rows in found.values() for one in rows])
+        """Return the most typical and the latest face of each class."""
+        queue = SortingQueue(self.dataset.db)
+        rows_by_name = {row.name: queue.get_portraits(row.id) for row in classes}
+        tiles = self.tiles.get_many([row for rows in rows_by_name.values() for row in rows])
         return {
-            name: [tiles[one].region for one in rows if one in tiles]
-            for name, rows in found.items()
+            name: [tiles[row].region for row in rows if row in tiles]
+            for name, rows in rows_by_name.items()
         }

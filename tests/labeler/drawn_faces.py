@@ -19,7 +19,7 @@ from gleanset import Dataset, Face, Origin
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
-from labeler.sorting.measuring import measured_by_parts
+from labeler.sorting.descriptor_queue import measure_in_batches
 from tools.sample.character import CAST, random_character
 from tools.sample.scene import Scene, face_box, paint_scene, plan_scene
 
@@ -106,7 +106,7 @@ def _add(
 
 
 def measure(dataset: Dataset) -> None:
-    sum(measured_by_parts(dataset))
+    sum(measure_in_batches(dataset))
 
 
 def add_classes(root: Path, names: Sequence[str]) -> None:

@@ -14,10 +14,10 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from gleanset import Dataset
 from gleanset.db.duplicates import DuplicateSetMember, Pairs, Relation
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.duplicates.hashes import prepare
+from labeler.duplicates.hashes import prepare_image
 from labeler.duplicates.originals import find_originals
 from labeler.duplicates.ranking import find_alterations
-from labeler.duplicates.verification import compare
+from labeler.duplicates.verification import compare_images
 from labeler.sample_pixels import SampleFile
 
 Change = Callable[[Image.Image], Image.Image]
@@ -259,9 +259,9 @@ def test_what_most_copies_have_against_the_centre_was_done_to_the_centre() -> No
 @pytest.mark.parametrize("change", [lambda p: p, light_and_rough])
 def test_what_surrounds_a_screenshot_is_no_part_of_the_image(change: Change) -> None:
     image = change(painting(3))
-    whole = prepare(image)
-    shot = compare(whole, prepare(COPIES["screenshot"](image)))
-    crop = compare(prepare(COPIES["crop 5 %"](image)), whole)
+    whole = prepare_image(image)
+    shot = compare_images(whole, prepare_image(COPIES["screenshot"](image)))
+    crop = compare_images(prepare_image(COPIES["crop 5 %"](image)), whole)
     assert shot.relation & Relation.MORE_B
     assert shot.relation & Relation.FRAMED_B
     assert crop.relation & Relation.MORE_B

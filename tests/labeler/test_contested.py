@@ -15,9 +15,9 @@ from gleanset.db.duplicates import NOT_SAME, SAME, Pairs, PairVerdict, Relation
 from labeler.duplicates.contradictions import find_contested_pairs
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.duplicates.hashes import prepare
+from labeler.duplicates.hashes import prepare_image
 from labeler.duplicates.plan import DuplicatePlan
-from labeler.duplicates.verification import compare
+from labeler.duplicates.verification import compare_images
 
 
 def meme(text: str) -> Image.Image:
@@ -86,7 +86,7 @@ def test_what_only_a_common_part_ties_is_a_question(
         assert pairs.get_comparison(a, b) is not None
     for group in plan.sets:
         for one, other in combinations([keys[member.key] for member in group.members], 2):
-            assert compare(prepare(images[one]), prepare(images[other])).same
+            assert compare_images(prepare_image(images[one]), prepare_image(images[other])).same
     assert finder.search() == (0, 0, 0, 0)
 
 

@@ -12,7 +12,7 @@ from tools_for_tests import picture
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.images.cut import CutSettings, Cutter
 from gleanset.images.staging import StageBytes
-from labeler.sorting.sample_images import paths_of
+from labeler.sorting.sample_images import cached_paths
 from labeler.sorting.session import SortingSession
 
 TITLES = (
@@ -43,7 +43,7 @@ def test_files_have_the_names_of_their_images_and_no_two_the_same(empty: Dataset
     rows = list(session.tiles.get_ids(keys).values())
     assert len(rows) == len(TITLES) + 2
     for _ in range(2):  # and once more over what is there
-        files = [Path(path) for path in paths_of(empty, session.tiles, rows)]
+        files = [Path(path) for path in cached_paths(empty, session.tiles, rows)]
         names = [file.name for file in files]
         assert len({name.casefold() for name in names}) == len(names) == len(rows)
         assert {"one cat.jpg", "涼宮ハルヒ.jpg", "_con.jpg"} <= set(names)

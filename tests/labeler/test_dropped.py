@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from tools_for_tests import picture
 
-from labeler.sorting.dropped import (
-    MAX_COMMAND_LETTERS,
+from labeler.sorting.import_plan import (
+    MAX_COMMAND_CHARACTERS,
     DroppedPaths,
     ImportPlan,
     SimulatedImport,
-    look_like_faces,
+    are_face_crops,
     sort_paths,
 )
 
@@ -41,13 +41,13 @@ def test_paths_are_sorted_by_kind(mixed: Path) -> None:
 
 
 def test_small_square_images_are_taken_for_faces(mixed: Path) -> None:
-    assert look_like_faces(sort_paths([mixed / "hana"]))
-    assert look_like_faces(sort_paths([mixed / "hana" / "0.jpg"]))
+    assert are_face_crops(sort_paths([mixed / "hana"]))
+    assert are_face_crops(sort_paths([mixed / "hana" / "0.jpg"]))
     for seed in range(4):
         (mixed / f"{seed}.jpg").write_bytes(picture(seed, (1280, 720)))
     (mixed / "broken.jpg").write_bytes(b"not an image")
-    assert not look_like_faces(sort_paths([mixed / f"{seed}.jpg" for seed in range(4)]))
-    assert not look_like_faces(sort_paths([mixed / "episode.mkv", mixed / "broken.jpg"]))
+    assert not are_face_crops(sort_paths([mixed / f"{seed}.jpg" for seed in range(4)]))
+    assert not are_face_crops(sort_paths([mixed / "episode.mkv", mixed / "broken.jpg"]))
 
 
 def test_commands_follow_each_other(mixed: Path) -> None:
@@ -75,7 +75,7 @@ def test_no_command_is_longer_than_a_system_takes() -> None:
     commands = DroppedPaths(files=paths).harvest(Path("/d"))
     assert [word for words in commands for word in words[2:-2]] == list(map(str, paths))
     assert len(commands) > 2
-    assert all(sum(map(len, words)) < MAX_COMMAND_LETTERS + 200 for words in commands)
+    assert all(sum(map(len, words)) < MAX_COMMAND_CHARACTERS + 200 for words in commands)
 
 
 def test_reports_are_summed_and_videos_are_known_by_folder(mixed: Path) -> None:

@@ -16,9 +16,9 @@ from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.errors import UsageError
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.duplicates.hashes import prepare
+from labeler.duplicates.hashes import prepare_image
 from labeler.duplicates.plan import DuplicatePlan
-from labeler.duplicates.verification import compare
+from labeler.duplicates.verification import compare_images
 from tools.sample.character import CAST, Character
 from tools.sample.scene import face_box, paint_scene, plan_scene
 
@@ -26,7 +26,7 @@ from tools.sample.scene import face_box, paint_scene, plan_scene
 @pytest.mark.parametrize("kind", COPIES)
 def test_a_copy_passes_verification(kind: str) -> None:
     original = drawing(1)
-    verdict = compare(prepare(original), prepare(COPIES[kind](original)))
+    verdict = compare_images(prepare_image(original), prepare_image(COPIES[kind](original)))
     assert verdict.same, verdict
     assert verdict.mirrored == (kind == "mirror")
 
@@ -34,12 +34,12 @@ def test_a_copy_passes_verification(kind: str) -> None:
 def test_frames_of_one_film_have_to_be_equal() -> None:
     before, after = drawing(4), drawing(4)
     after.paste(before.crop((100, 100, 130, 130)), (104, 102))
-    views = prepare(before), prepare(after)
-    assert not compare(*views, one_film=True).same
-    assert compare(views[0], prepare(before), one_film=True).same
-    turned = prepare(COPIES["mirror"](drawing(4)))
-    assert compare(views[0], turned).same
-    assert not compare(views[0], turned, one_film=True).same
+    views = prepare_image(before), prepare_image(after)
+    assert not compare_images(*views, one_film=True).same
+    assert compare_images(views[0], prepare_image(before), one_film=True).same
+    turned = prepare_image(COPIES["mirror"](drawing(4)))
+    assert compare_images(views[0], turned).same
+    assert not compare_images(views[0], turned, one_film=True).same
 
 
 def looked(dataset: Dataset) -> DuplicatePlan:

@@ -15,7 +15,7 @@ from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.db.regions import QualityMeasures
 from gleanset.db.sorting import SortingQueue
 from labeler.quality.due import VERSION
-from labeler.sorting.measuring import POOL, measured_by_parts
+from labeler.sorting.descriptor_queue import POOL_SIZE, measure_in_batches
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import NO_STEP, SortingSession
@@ -40,45 +40,47 @@ def people(dataset: Dataset, page: ClassPage, faces: FaceSet) -> list[set[str]]:
     """Who is in each group of an overview."""
     tiles = SortingSession(dataset).tiles.get_many(page.rows)
     who = [faces.truth[tiles[tile.rows[0]].key] for tile in page.tiles]
-    ends = [sum(page.groups[: n + 1]) for n in range(len(page.groups))]
-    return [set(who[end - size : end]) for end, size in zip(ends, page.groups, strict=True)]
+    ends = [sum(page.cluster_sizes[: n + 1]) for n in range(len(page.cluster_sizes))]
+    return [set(who[end - size : end]) for end, size in zip(ends, page.cluster_sizes, strict=True)]
 
 
 def test_there_are_no_groups_before_nearly_all_are_measured(unmeasured: FaceSet) -> None:
     with Dataset.open(unmeasured.root) as dataset:
         pages = Pages(SortingSession(dataset))
-        parts = measured_by_parts(dataset)
+        parts = measure_in_batches(dataset)
         page = only(pages.next())
         for measured in (16, 32, 48):
             assert next(parts) == 16
-            assert (page.kind, len(page.tiles), page.groups) == (PageKind.PLAIN, 70, ()), measured
-            assert pages.anew(page) is None
+            assert (page.kind, len(page.tiles), page.cluster_sizes) == (PageKind.PLAIN, 70, ()), (
+                measured
+            )
+            assert pages.recompose(page) is None
             page = only(pages.next())
         assert pages.file(page) == NO_STEP
         sum(parts)
-        better = only(pages.anew(page))
-        assert better.kind is PageKind.GROUPS
+        better = only(pages.recompose(page))
+        assert better.kind is PageKind.CLUSTERS
         found = people(dataset, better, unmeasured)
         assert sum(len(group) == 1 for group in found) >= 0.8 * len(found)
 
 
 def test_one_class_does_not_take_those_who_are_not_like_it(unmeasured: FaceSet) -> None:
     with Dataset.open(unmeasured.root) as dataset:
-        sum(measured_by_parts(dataset))
+        sum(measure_in_batches(dataset))
         pages = Pages(session := SortingSession(dataset))
         page = only(pages.next())
-        half = page.rows[: page.groups[0] // 2]
+        half = page.rows[: page.cluster_sizes[0] // 2]
         named = {tile.key for tile in session.tiles.get_many(half).values()}
         dataset.journal.apply("Label", [Choice(key, "label", "A") for key in named])
         (who,) = {unmeasured.truth[key] for key in named}
         rest = [PresortedSample(key, 1, (Proposal("A", 0.95),)) for key in unmeasured.truth]
         Proposals(dataset.db).replace(rest, {})
         groups = only(pages.next())
-        assert groups.kind is PageKind.GROUPS
+        assert groups.kind is PageKind.CLUSTERS
         assert {who} not in people(dataset, groups, unmeasured)
         session.file(groups.rows, "B")
         both = only(pages.next())
-        assert (both.kind, both.labels) == (PageKind.LEFT, {"A", "B"})
+        assert (both.kind, both.labels) == (PageKind.MIXED, {"A", "B"})
 
 
 def test_what_cannot_be_read_holds_nobody_up(unmeasured: FaceSet) -> None:
@@ -88,13 +90,15 @@ def test_what_cannot_be_read_holds_nobody_up(unmeasured: FaceSet) -> None:
         for path in away:
             path.rename(path.with_suffix(".away"))
         shutil.rmtree(dataset.root / "crops")
-        sum(measured_by_parts(dataset))
+        sum(measure_in_batches(dataset))
         assert only(pages.next()).kind is PageKind.PLAIN
-        pages.all_measured()
-        assert only(pages.next()).kind is PageKind.GROUPS
+        pages.note_unreadable()
+        assert only(pages.next()).kind is PageKind.CLUSTERS
         # Once everybody else is named, they are still there, and no group.
         session = SortingSession(dataset)
-        waiting = SortingQueue(dataset.db).get_features(SortingQueue(dataset.db).list_waiting(POOL))
+        waiting = SortingQueue(dataset.db).get_features(
+            SortingQueue(dataset.db).list_waiting(POOL_SIZE)
+        )
         session.file([like.id for like in waiting if like.descriptor], "Miku")
         last = only(pages.next())
         assert (last.kind, len(last.tiles)) == (PageKind.PLAIN, 20)
@@ -135,6 +139,6 @@ def test_samples_that_a_presort_has_not_seen_are_learnt_about_in_the_window(
         session = SortingSession(dataset)
         page = only(Pages(session).next())
         shown = session.tiles.get_many(page.rows)
-        said = [(shown[tile.rows[0]].key, tile.proposal.label) for tile in page.tiles]
-        assert page.kind in (PageKind.CLASS, PageKind.LEFT)
+        said = [(shown[tile.rows[0]].key, tile.prediction.label) for tile in page.tiles]
+        assert page.kind in (PageKind.CLASS, PageKind.MIXED)
         assert sum(drawn.truth[key] == label for key, label in said) > 0.8 * len(said)

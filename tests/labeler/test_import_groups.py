@@ -17,7 +17,7 @@ from gleanset.settings import SplitSettings
 from harvest.request import FolderRequest
 from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
-from labeler.sorting.grid_rows import with_moment
+from labeler.sorting.grid_query import with_moment
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.listing import list_records
 

@@ -97,7 +97,7 @@ def test_pages_propose_and_find_the_nearest_in_the_space_of_the_presort(empty: D
     assert page is not None
     kinds = {sample.id: ("Miku", "Mio")[number % 2] for number, sample in enumerate(samples)}
     assert len(page.rows) == 18
-    assert all(tile.proposal.label == kinds[tile.rows[0]] for tile in page.tiles)
+    assert all(tile.prediction.label == kinds[tile.rows[0]] for tile in page.tiles)
     near = pages.nearest(samples[20].id)
     assert near
     assert {row % 2 for row in near} == {samples[20].id % 2}

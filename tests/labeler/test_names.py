@@ -6,7 +6,13 @@ import pytest
 from labeler_makers import add_image
 
 from gleanset import Dataset, Origin
-from labeler.sorting.names import KnownName, completions, exact_name, folded, known_names
+from labeler.sorting.name_matching import (
+    KnownName,
+    complete_name,
+    fold_name,
+    list_known_names,
+    match_exact_name,
+)
 from labeler.sorting.session import SortingSession
 
 
@@ -19,7 +25,7 @@ def test_names_are_classes_first_then_hints_and_what_a_merged_class_was_called(
     session.add_class("Miku")
     session.add_class("初音ミク")
     session.merge_class("初音ミク", "Miku")
-    assert known_names(empty) == [
+    assert list_known_names(empty) == [
         KnownName("Miku", "Miku"),
         KnownName("初音ミク", "Miku"),
         KnownName("rin", "rin"),
@@ -31,18 +37,18 @@ def test_first_letters_suffice_in_any_width_case_and_kana() -> None:
     names = [KnownName(n, n) for n in ("Suzukaze Aoba", "アスナ", "Asuka", "Réne", "aoi")]
 
     def found(typed: str) -> list[str]:
-        return [name.text for name in completions(typed, names)]
+        return [name.text for name in complete_name(typed, names)]
 
     assert found("suz") == found("ＳＵＺ") == ["Suzukaze Aoba"]
     assert found("あす") == found("ｱｽ") == ["アスナ"]
     assert found("ao") == ["aoi", "Suzukaze Aoba"]
     assert found("ren") == ["Réne"]
     assert found("") == found("?") == found("xyz") == []
-    known = exact_name("ａｏｉ", names)
+    known = match_exact_name("ａｏｉ", names)
     assert known is not None
     assert known.label == "aoi"
-    assert exact_name("new", names) is None is exact_name("??", names)
-    assert folded("Ｍｉｋｕ_01") == folded("miku 01") == "miku01"
+    assert match_exact_name("new", names) is None is match_exact_name("??", names)
+    assert fold_name("Ｍｉｋｕ_01") == fold_name("miku 01") == "miku01"
 
 
 @pytest.mark.parametrize(
@@ -60,9 +66,9 @@ def test_first_letters_suffice_in_any_width_case_and_kana() -> None:
     ],
 )
 def test_marks_make_other_names_in_scripts_where_they_are_letters(one: str, other: str) -> None:
-    assert folded(one) != folded(other)
+    assert fold_name(one) != fold_name(other)
     names = [KnownName(other, other)]
-    assert exact_name(one, names) is None
+    assert match_exact_name(one, names) is None
 
 
 @pytest.mark.parametrize(
@@ -78,14 +84,14 @@ def test_marks_make_other_names_in_scripts_where_they_are_letters(one: str, othe
     ],
 )
 def test_accents_width_and_kana_do_not_matter(one: str, other: str) -> None:
-    assert folded(one) == folded(other)
+    assert fold_name(one) == fold_name(other)
 
 
 def test_a_kana_does_not_complete_to_one_with_a_mark() -> None:
     names = [KnownName(name, name) for name in ("ダイキ", "タイキ")]
-    assert [name.text for name in completions("タ", names)] == ["タイキ"]
-    assert [name.text for name in completions("タイキ", names)] == ["タイキ"]
+    assert [name.text for name in complete_name("タ", names)] == ["タイキ"]
+    assert [name.text for name in complete_name("タイキ", names)] == ["タイキ"]
 
 
 def test_marks_do_not_end_a_word() -> None:
-    assert completions("ल", [KnownName("कमला", "कमला"), KnownName("हिल", "हिल")]) == []
+    assert complete_name("ल", [KnownName("कमला", "कमला"), KnownName("हिल", "हिल")]) == []

@@ -12,10 +12,16 @@ from gleanset import Dataset
 from gleanset.db.classes import Change, Changes
 from gleanset.operations import operation
 from labeler.likeness import Vectors
-from labeler.sorting.groups import LikenessGroup, divided, likeness_groups, moved, overview
+from labeler.sorting.clusters import (
+    SampleCluster,
+    cluster_stacks,
+    compose_clusters_page,
+    move_tiles,
+    split_cluster,
+)
 from labeler.sorting.page_layout import PageKind, Stack
 from labeler.sorting.pages import Pages
-from labeler.sorting.proposals import NO_IDEA, ClassProposal
+from labeler.sorting.predictions import NO_PREDICTION, ClassPrediction
 from labeler.sorting.session import SortingSession
 
 
@@ -27,7 +33,7 @@ def people(sizes: tuple[int, ...], spread: float = 0.3, seed: int = 0) -> Vector
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
-def stacks_for(count: int, proposal: ClassProposal = NO_IDEA) -> list[Stack]:
+def stacks_for(count: int, proposal: ClassPrediction = NO_PREDICTION) -> list[Stack]:
     return [Stack(n, (n + 1,), proposal) for n in range(count)]
 
 
@@ -46,53 +52,53 @@ def test_clusters_are_the_people_and_equal_rows_end() -> None:
 def test_an_overview_has_the_largest_groups_of_whom_nobody_is_decided() -> None:
     rows = people((14, 8, 7, 6))
     stacks = stacks_for(28)
-    groups = likeness_groups(stacks, rows[:28], rows[28:])
-    page = overview(groups, rows, 96)
+    groups = cluster_stacks(stacks, rows[:28], rows[28:])
+    page = compose_clusters_page(groups, rows, 96)
     assert page is not None
-    assert page.kind is PageKind.GROUPS
-    assert sum(page.groups) == len(page.tiles) == page.of
-    assert page.groups[0] == max(page.groups)
+    assert page.kind is PageKind.CLUSTERS
+    assert sum(page.cluster_sizes) == len(page.tiles) == page.total
+    assert page.cluster_sizes[0] == max(page.cluster_sizes)
     shown = [row - 1 for tile in page.tiles for row in tile.rows]
     first = 0
-    for size in page.groups:  # nobody is in a group with somebody else
+    for size in page.cluster_sizes:  # nobody is in a group with somebody else
         mine = shown[first : first + size]
         assert len({int(np.digitize(n, (14, 22))) for n in mine}) == 1
         first += size
-    small = overview(groups, rows, room=10)
+    small = compose_clusters_page(groups, rows, room=10)
     assert small is not None
-    assert len(small.groups) == 1
-    decided = likeness_groups(stacks[22:], rows[:28], rows[22:28])
+    assert len(small.cluster_sizes) == 1
+    decided = cluster_stacks(stacks[22:], rows[:28], rows[22:28])
     assert all(group.decided for group in decided)
-    assert overview(decided, rows, 96) is None
+    assert compose_clusters_page(decided, rows, 96) is None
 
 
 def test_a_group_of_whom_hardly_anybody_is_decided_is_named_rather_than_proposed() -> None:
     """Thirty of somebody with five decided faces are taken for a look-alike with thirty of them."""
     rows, stacks = people((24,)), stacks_for(24)
-    hardly = [LikenessGroup(tuple(stacks[:20]), 2), LikenessGroup(tuple(stacks[20:]), 30)]
-    page = overview(hardly, rows, 96)
+    hardly = [SampleCluster(tuple(stacks[:20]), 2), SampleCluster(tuple(stacks[20:]), 30)]
+    page = compose_clusters_page(hardly, rows, 96)
     assert page is not None
-    assert page.groups == (20,)
+    assert page.cluster_sizes == (20,)
     known = [hardly[0]._replace(decided=3), hardly[1]]
-    assert overview(known, rows, 96) is None
+    assert compose_clusters_page(known, rows, 96) is None
 
 
 def test_a_group_is_divided_by_likeness_and_nothing_is_lost() -> None:
     stacks = stacks_for(12)
-    page = overview([LikenessGroup(tuple(stacks), 0)], people((7, 5)), 96)
+    page = compose_clusters_page([SampleCluster(tuple(stacks), 0)], people((7, 5)), 96)
     assert page is not None
     rows = people((7, 5))[[tile.rows[0] - 1 for tile in page.tiles]]
-    parted = divided(page, 0, rows)
-    assert parted.groups == (7, 5)
+    parted = split_cluster(page, 0, rows)
+    assert parted.cluster_sizes == (7, 5)
     assert {row - 1 for tile in parted.tiles[:7] for row in tile.rows} == set(range(7))
     assert sorted(parted.rows) == sorted(page.rows)
 
 
 def test_of_very_many_decided_some_of_each_class_are_beside_what_waits() -> None:
     rows = people((10 + 500, 500))  # class by class, as they come
-    groups = likeness_groups(stacks_for(10), rows[:10], rows[10:])
+    groups = cluster_stacks(stacks_for(10), rows[:10], rows[10:])
     assert sum(len(group.stacks) for group in groups) == 10
-    assert not any(group.hardly_met for group in groups)
+    assert not any(group.is_unknown for group in groups)
 
 
 def test_what_earlier_versions_bound_opens_and_is_undone(empty: Dataset) -> None:
@@ -113,12 +119,12 @@ def test_what_earlier_versions_bound_opens_and_is_undone(empty: Dataset) -> None
 
 
 def test_tiles_of_one_group_come_to_another() -> None:
-    page = overview([LikenessGroup(tuple(stacks_for(12)), 0)], people((12,)), 96)
+    page = compose_clusters_page([SampleCluster(tuple(stacks_for(12)), 0)], people((12,)), 96)
     assert page is not None
-    parted = divided(page, 0, people((7, 5)))
-    back = moved(parted, list(range(7, 12)), 0)
-    assert back.groups == (12,)
-    one = moved(parted, [0], 8)
-    assert one.groups == (6, 6)
+    parted = split_cluster(page, 0, people((7, 5)))
+    back = move_tiles(parted, list(range(7, 12)), 0)
+    assert back.cluster_sizes == (12,)
+    one = move_tiles(parted, [0], 8)
+    assert one.cluster_sizes == (6, 6)
     assert sorted(one.rows) == sorted(page.rows)
     assert one.tiles[-1] == parted.tiles[0]

@@ -16,7 +16,7 @@ from gleanset import Box, Dataset, Face
 from gleanset.db.regions import QualityMeasures
 from gleanset.images.measure import phash_and_sharpness
 from gleanset.records import FaceCrop
-from labeler.quality.assessment import assess_quality, edge_blur
+from labeler.quality.assessment import assess_quality, measure_edge_blur
 from labeler.quality.due import VERSION
 from labeler.quality.flags import FLAGS, flags_of
 from pipeline.listing import list_records
@@ -52,20 +52,20 @@ def soft(image: Image.Image, radius: float = 2) -> Image.Image:
 def test_flat_art_is_sharp_and_its_blurred_copy_is_not() -> None:
     for seed in range(5):
         sharp = face(seed)
-        assert edge_blur(sharp) < LIMITS["blurred"] - 0.1
-        assert edge_blur(soft(sharp, 3)) >= LIMITS["blurred"]
+        assert measure_edge_blur(sharp) < LIMITS["blurred"] - 0.1
+        assert measure_edge_blur(soft(sharp, 3)) >= LIMITS["blurred"]
         pale = Image.blend(sharp, Image.new("RGB", sharp.size, "white"), 0.9)
-        assert edge_blur(pale) < LIMITS["blurred"] - 0.1
+        assert measure_edge_blur(pale) < LIMITS["blurred"] - 0.1
         # Where edges are counted, it is the other way round.
         assert phash_and_sharpness(pale)[1] < phash_and_sharpness(soft(tiles(seed)))[1]
-        assert edge_blur(soft(tiles(seed))) >= LIMITS["blurred"]
+        assert measure_edge_blur(soft(tiles(seed))) >= LIMITS["blurred"]
 
 
 def test_a_sharp_face_before_a_soft_background_is_sharp() -> None:
     scene = soft(picture(3, (400, 300)), 6)
     scene.paste(face(1), (120, 70))
-    assert edge_blur(scene) < LIMITS["blurred"]
-    assert edge_blur(Image.new("RGB", (90, 90), "grey")) == 1.0
+    assert measure_edge_blur(scene) < LIMITS["blurred"]
+    assert measure_edge_blur(Image.new("RGB", (90, 90), "grey")) == 1.0
 
 
 def shown(paths: Iterable[Path], every: int) -> list[Image.Image]:
@@ -77,8 +77,8 @@ def test_real_faces_and_photos_and_their_blurred_copies(shared_data: Path) -> No
         sharp = shown(shared_data.glob(pattern), every)
         for image in sharp:
             image.thumbnail((512, 512))
-        assert sum(edge_blur(image) >= LIMITS["blurred"] for image in sharp) <= 1
-        missed = sum(edge_blur(soft(image)) < LIMITS["blurred"] for image in sharp)
+        assert sum(measure_edge_blur(image) >= LIMITS["blurred"] for image in sharp) <= 1
+        missed = sum(measure_edge_blur(soft(image)) < LIMITS["blurred"] for image in sharp)
         assert missed <= 1, pattern
 
 

@@ -14,8 +14,8 @@ from gleanset.db.views import EVERYWHERE, OrderedSamples, Reviews
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, named, operation
 from gleanset.settings import FILE
-from labeler.review.session import keep_labels
-from labeler.sorting.keys import CODES, KEYS, assigned, with_key
+from labeler.review.session import confirm_labels
+from labeler.sorting.keys import CLASS_KEYS, KEYS, assign_keys, replace_key
 from labeler.sorting.session import (
     BY_SWEEP,
     SortingSession,
@@ -206,19 +206,19 @@ def test_keys_stand_in_the_settings_and_never_change(
 
 def test_more_classes_than_keys() -> None:
     names = [f"class {n}" for n in range(40)]
-    keys = assigned(names, {})
+    keys = assign_keys(names, {})
     given = [key for key in keys.values() if key]
-    assert given == list(CODES[:40])
+    assert given == list(CLASS_KEYS[:40])
     assert given[len(KEYS) :][:2] == [",1", ",2"]
     assert len(set(given)) == len(given) == 40
-    most = assigned([f"class {n}" for n in range(len(CODES) + 5)], {})
-    assert [key for key in most.values() if key] == list(CODES)
+    most = assign_keys([f"class {n}" for n in range(len(CLASS_KEYS) + 5)], {})
+    assert [key for key in most.values() if key] == list(CLASS_KEYS)
 
 
 @pytest.mark.parametrize("key", ["", "L", "b", "é", "12", " ", ",,", ".é", ";1", "1,"])
 def test_keys_of_commands_are_refused(key: str) -> None:
     with pytest.raises(UsageError, match="cannot be the key"):
-        with_key({"a": "1"}, "a", key)
+        replace_key({"a": "1"}, "a", key)
 
 
 def test_the_keys_of_the_file_are_not_trusted(session: SortingSession) -> None:
@@ -272,10 +272,10 @@ def test_labels_that_were_changed_since_they_were_seen_are_not_confirmed(
     seen = dict.fromkeys(rows.values(), "Mio")
     with Dataset.open(session.dataset.root) as dataset:
         dataset.journal.apply("Elsewhere", [Choice(keys[0], "label", "Rin")])
-    assert keep_labels(session, seen).count == 1
+    assert confirm_labels(session, seen).count == 1
     assert [one.sample for one in session.dataset.journal.iterate()][-1] == keys[1]
     with pytest.raises(UsageError, match="changed meanwhile"):
-        keep_labels(session, {rows[keys[0]]: "Mio"})
+        confirm_labels(session, {rows[keys[0]]: "Mio"})
 
 
 def test_a_class_is_deleted_and_taken_back_in_one_step(

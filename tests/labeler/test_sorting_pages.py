@@ -11,10 +11,17 @@ from other_program import locked
 
 from gleanset import Dataset, Origin
 from gleanset.errors import DatasetBusy
-from labeler.sorting import page_layout, proposals
-from labeler.sorting.page_layout import FIRST, HEADING, ROOM, ClassPage, Stack, compose
+from labeler.sorting import page_layout, predictions
+from labeler.sorting.page_layout import (
+    FIRST_PAGE_TILES,
+    HEADING_TILES,
+    MAX_PAGE_TILES,
+    ClassPage,
+    Stack,
+    compose_page,
+)
 from labeler.sorting.pages import Pages
-from labeler.sorting.proposals import ClassProposal
+from labeler.sorting.predictions import ClassPrediction
 from labeler.sorting.session import NO_STEP, SortingSession
 
 
@@ -30,13 +37,13 @@ def samples(dataset: Dataset, number: int, *hints: str) -> list[str]:
 @pytest.fixture
 def sure_hints(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hints that are surely right: what was learnt would be no surer."""
-    monkeypatch.setattr(proposals, "HINT", 0.98)
+    monkeypatch.setattr(predictions, "WEAK_LABEL_CONFIDENCE", 0.98)
 
 
 @pytest.fixture
 def large_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Classes whose proposals were tested before: no first page is small."""
-    monkeypatch.setattr(page_layout, "FIRST", ROOM)
+    monkeypatch.setattr(page_layout, "FIRST_PAGE_TILES", MAX_PAGE_TILES)
 
 
 def only(page: ClassPage | None) -> ClassPage:
@@ -46,18 +53,20 @@ def only(page: ClassPage | None) -> ClassPage:
 
 @pytest.mark.usefixtures("sure_hints")
 def test_a_page_ends_where_six_may_be_wrong(empty: Dataset) -> None:
-    found = [Stack(n, (n,), ClassProposal((("Miku", 0.9),))) for n in range(90)]
-    page = only(compose(found, np.zeros((90, 2), np.float32), ROOM, {"Miku"}, Counter()))
-    assert (page.kind, page.label, len(page.tiles), page.of) == ("class", "Miku", 60, 90)
+    found = [Stack(n, (n,), ClassPrediction((("Miku", 0.9),))) for n in range(90)]
+    page = only(
+        compose_page(found, np.zeros((90, 2), np.float32), MAX_PAGE_TILES, {"Miku"}, Counter())
+    )
+    assert (page.kind, page.label, len(page.tiles), page.total) == ("class", "Miku", 60, 90)
     assert page.expected_wrong == pytest.approx(6)
     # Sure ones: as many as there is room for, once some were.
     samples(empty, 90, "Mio")
     pages = Pages(session := SortingSession(empty))
     pages.file(first := only(pages.next()))
     assert only(Pages(session).next()).tested, "what was decided another day tells as much"
-    assert (len(first.tiles), first.of, first.tested) == (FIRST, 90, False)
+    assert (len(first.tiles), first.total, first.tested) == (FIRST_PAGE_TILES, 90, False)
     assert len(only(pages.next(40)).tiles) == 40
-    assert len((page := only(pages.next())).tiles) == 90 - FIRST
+    assert len((page := only(pages.next())).tiles) == 90 - FIRST_PAGE_TILES
     assert page.tested
 
 
@@ -65,27 +74,27 @@ def test_a_page_ends_where_six_may_be_wrong(empty: Dataset) -> None:
     ("said", "decided", "tiles"),
     [
         (("A", "A"), Counter(A=50), 50),
-        (("A", "A"), Counter(A=5), FIRST),
-        (("A", "A"), Counter(B=50), FIRST),
-        (("A", "B"), Counter(A=40, B=20), 60 - 2 * HEADING),
+        (("A", "A"), Counter(A=5), FIRST_PAGE_TILES),
+        (("A", "A"), Counter(B=50), FIRST_PAGE_TILES),
+        (("A", "B"), Counter(A=40, B=20), 60 - 2 * HEADING_TILES),
     ],
 )
 def test_a_first_page_has_as_many_as_are_decided(
     said: tuple[str, str], decided: Counter[str], tiles: int
 ) -> None:
-    stacks = [Stack(n, (n, 90 + n), ClassProposal(((said[n % 2], 0.99),))) for n in range(90)]
-    page = only(compose(stacks, np.zeros((90, 2), np.float32), ROOM, set(), decided))
-    assert (len(page.tiles), page.of, page.tested) == (tiles, 180, False)
+    stacks = [Stack(n, (n, 90 + n), ClassPrediction(((said[n % 2], 0.99),))) for n in range(90)]
+    page = only(compose_page(stacks, np.zeros((90, 2), np.float32), MAX_PAGE_TILES, set(), decided))
+    assert (len(page.tiles), page.total, page.tested) == (tiles, 180, False)
 
 
 def test_what_is_left_of_several_classes_is_tested_on_a_few_as_well(
     empty: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proposals, "HINT", 0.6)
+    monkeypatch.setattr(predictions, "WEAK_LABEL_CONFIDENCE", 0.6)
     samples(empty, 90, "A", "B")
     pages = Pages(SortingSession(empty))
     first = only(pages.next())
-    assert (first.kind, len(first.tiles), first.tested) == ("left", FIRST, False)
+    assert (first.kind, len(first.tiles), first.tested) == ("left", FIRST_PAGE_TILES, False)
     pages.file(first)
     assert only(pages.next()).tested
 
@@ -93,9 +102,9 @@ def test_what_is_left_of_several_classes_is_tested_on_a_few_as_well(
 @pytest.mark.parametrize(("waiting", "tiles"), [(60, 60), (100, 24)])
 def test_the_last_of_what_is_left_is_no_page_of_its_own(waiting: int, tiles: int) -> None:
     """After 24 faces some 11 of 36 would be wrong, or some 23 of 76."""
-    stacks = [Stack(n, (n,), ClassProposal((("AB"[n % 2], 0.69),))) for n in range(waiting)]
-    page = only(compose(stacks, np.zeros((100, 2), np.float32), 200, {"A", "B"}, Counter()))
-    assert (page.kind, len(page.tiles), page.of) == ("left", tiles, waiting)
+    stacks = [Stack(n, (n,), ClassPrediction((("AB"[n % 2], 0.69),))) for n in range(waiting)]
+    page = only(compose_page(stacks, np.zeros((100, 2), np.float32), 200, {"A", "B"}, Counter()))
+    assert (page.kind, len(page.tiles), page.total) == ("left", tiles, waiting)
 
 
 @pytest.mark.usefixtures("sure_hints")
@@ -109,18 +118,22 @@ def test_a_class_that_fills_no_page_shares_it_and_is_tested_by_it(empty: Dataset
     # Neither class fills a page by now; nobody has looked at a B yet.
     both = only(pages.next())
     assert (both.kind, both.labels, both.tested) == ("left", {"A", "B"}, False)
-    assert len(both.tiles) == 100 - FIRST
+    assert len(both.tiles) == 100 - FIRST_PAGE_TILES
     pages.file(both, lifted=range(3))
     rest = only(pages.next())
     assert (len(rest.tiles), rest.tested) == (3, True)
 
 
 def proposed(confidences: list[float]) -> list[Stack]:
-    return [Stack(n, (n,), ClassProposal((("Miku", sure),))) for n, sure in enumerate(confidences)]
+    return [
+        Stack(n, (n,), ClassPrediction((("Miku", sure),))) for n, sure in enumerate(confidences)
+    ]
 
 
 def composed(stacks: list[Stack]) -> ClassPage:
-    return only(compose(stacks, np.zeros((60, 2), np.float32), ROOM, {"Miku"}, Counter()))
+    return only(
+        compose_page(stacks, np.zeros((60, 2), np.float32), MAX_PAGE_TILES, {"Miku"}, Counter())
+    )
 
 
 def test_doubtful_ones_come_first_and_hopeless_ones_last() -> None:
@@ -159,7 +172,7 @@ def test_filing_a_page(empty: Dataset) -> None:
     lifted = {page.tiles[0].rows[0], page.tiles[1].rows[0]}
     again = [tile for tile in only(pages.next()).tiles if tile.rows[0] in lifted]
     assert len(again) == 2
-    assert all(tile.proposal.label != "Miku" for tile in again)
+    assert all(tile.prediction.label != "Miku" for tile in again)
     assert pages.file(page, lifted=[], sent=range(len(page.tiles))) == NO_STEP
     # Undone, and what was refused may be proposed again.
     session.undo()
@@ -185,7 +198,7 @@ def test_what_cannot_be_compared_is_no_group(empty: Dataset) -> None:
     session = SortingSession(empty)
     pages = Pages(session)
     page = only(pages.next(24))
-    assert (page.kind, page.label, page.of, len(page.tiles)) == ("plain", None, 30, 24)
+    assert (page.kind, page.label, page.total, len(page.tiles)) == ("plain", None, 30, 24)
     assert pages.file(page) == NO_STEP
 
 
@@ -225,5 +238,5 @@ def test_a_page_that_a_busy_dataset_refused_tested_nothing(empty: Dataset) -> No
     with locked(empty.root), pytest.raises(DatasetBusy):
         pages.file(page, lifted=[0])
     assert not only(pages.next()).tested
-    assert pages.file(page, lifted=[0]).count == FIRST - 1
+    assert pages.file(page, lifted=[0]).count == FIRST_PAGE_TILES - 1
     assert only(pages.next()).tested

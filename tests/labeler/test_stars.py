@@ -13,7 +13,7 @@ from gleanset.db.duplicates import Pairs
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.duplicate_sets import Pair
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.duplicates.verification import MOST, ComparisonQueue
+from labeler.duplicates.verification import MAX_BATCH_IMAGES, ComparisonQueue
 
 KINDS = ("small", "grey", "vivid", "letterbox", "squeezed")
 
@@ -24,10 +24,10 @@ def looks(comparisons: ComparisonQueue, same: Callable[[int, int], bool]) -> lis
     while stars := comparisons.next_round():
         for star in stars:
             for a, b in star:
-                if comparisons.group(a) != comparisons.group(b):
+                if comparisons.set_number(a) != comparisons.set_number(b):
                     made.append((a, b))
                     if same(a, b):
-                        comparisons.tie(a, b)
+                        comparisons.join(a, b)
     return made
 
 
@@ -48,12 +48,12 @@ def test_who_is_refused_by_the_middle_is_compared_with_the_others() -> None:
 
 
 def test_many_more_than_a_star_holds_are_all_tied() -> None:
-    order = list(range(1, 10 * MOST))
+    order = list(range(1, 10 * MAX_BATCH_IMAGES))
     comparisons = ComparisonQueue(
         order, [(a, a + b) for a in order for b in (1, 7) if a + b in order], []
     )
     assert len(looks(comparisons, lambda a, b: True)) == len(order) - 1
-    assert all(comparisons.group(1) == comparisons.group(other) for other in order)
+    assert all(comparisons.set_number(1) == comparisons.set_number(other) for other in order)
 
 
 def copies(dataset: Dataset) -> list[str]:

@@ -20,9 +20,9 @@ from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from labeler.duplicates.decisions import judge
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.duplicates.hashes import prepare
+from labeler.duplicates.hashes import prepare_image
 from labeler.duplicates.plan import DuplicatePlan
-from labeler.duplicates.verification import Verdict, compare
+from labeler.duplicates.verification import Verdict, compare_images
 from tools.sample.character import random_character
 from tools.sample.scene import Scene, face_box, paint_scene, plan_scene
 
@@ -44,7 +44,7 @@ def cel(**mood: object) -> Image.Image:
 
 
 def looked(a: Image.Image, b: Image.Image) -> Verdict:
-    return compare(prepare(a), prepare(b))
+    return compare_images(prepare_image(a), prepare_image(b))
 
 
 def open_pairs(dataset: Dataset) -> int:

@@ -1,4 +1,4 @@
-"""Which key of a class an event means: by place on the keyboard, by the keypad, or by two keys."""
+"""Class keys of key events: by position on the keyboard, by the keypad, or of two keys."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from labeler.qt.session_worker import SessionWorker
 from labeler.qt.widgets import timer
 from labeler.sorting.keys import DIGITS, KEYS, LETTERS, PREFIXES
 
-# The row of digits by scan code, where a layout has other signs there (French, Czech, with Shift).
-_FIRST_DIGIT = 2 if sys.platform == "win32" else 10
-SECOND_KEY_MS = 3000
-ALONE = frozenset(
+# Scan code of the row of digits, where layouts have other characters (French, Czech, or Shift).
+_FIRST_DIGIT_SCAN_CODE = 2 if sys.platform == "win32" else 10
+SECOND_KEY_TIMEOUT_MS = 3000
+MODIFIER_KEYS = frozenset(
     (
         Qt.Key.Key_Shift,
         Qt.Key.Key_Control,
@@ -29,16 +29,14 @@ ALONE = frozenset(
         Qt.Key.Key_ScrollLock,
     )
 )
-"""Keys that mean nothing alone."""
+"""Keys without a meaning of their own."""
 
 
 def plain_key(event: QKeyEvent) -> str:
-    """Return the letter or digit of an event; empty for any other key, and where Ctrl, Alt or
-    Meta is held.
-    """
-    if _held(event):
+    """Return the letter or digit of an event; empty for other keys, and with Ctrl, Alt or Meta."""
+    if _has_command_modifier(event):
         return ""
-    place = event.nativeScanCode() - _FIRST_DIGIT
+    place = event.nativeScanCode() - _FIRST_DIGIT_SCAN_CODE
     if event.nativeScanCode() and 0 <= place < len(DIGITS):
         return DIGITS[place]
     code = event.key()
@@ -46,54 +44,56 @@ def plain_key(event: QKeyEvent) -> str:
     return letter if letter and letter in DIGITS + LETTERS else ""
 
 
-def _held(event: QKeyEvent) -> bool:
+def _has_command_modifier(event: QKeyEvent) -> bool:
     allowed = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
     return (event.modifiers() & ~allowed) != Qt.KeyboardModifier.NoModifier
 
 
-def prefix_of(event: QKeyEvent) -> str:
-    """Return the first key of a code; empty for any other key."""
+def prefix_key(event: QKeyEvent) -> str:
+    """Return the first key of a two-key code; empty for any other key."""
     code = event.key()
-    sign = chr(code) if 0x20 < code < 0x7F else ""
-    return sign if sign and sign in PREFIXES and not _held(event) else ""
+    character = chr(code) if 0x20 < code < 0x7F else ""
+    return (
+        character
+        if character and character in PREFIXES and not _has_command_modifier(event)
+        else ""
+    )
 
 
 class ClassKeyReader(QObject):
-    """Reads keys of classes. While the second key of a code is waited for, the status bar says of
-    which classes; and that nothing was done where none came in time.
-    """
+    """Reads class keys. After the first key of a two-key code the status bar lists its classes."""
 
     def __init__(self, worker: SessionWorker, widget: QWidget) -> None:
         super().__init__(widget)
         self._worker = worker
         widget.installEventFilter(self)
         self._first = ""
-        self._timer = timer(self, self._too_late, SECOND_KEY_MS)
+        self._timer = timer(self, self._on_timeout, SECOND_KEY_TIMEOUT_MS)
 
     @property
-    def waits(self) -> bool:
+    def is_waiting(self) -> bool:
         return bool(self._first)
 
     def read(self, event: QKeyEvent) -> str | None:
-        """Return the key of a class; empty for any other key, None where the event is used up."""
-        if self._first and event.key() in ALONE:
+        """Return a class key; empty for any other key, None if the event was consumed."""
+        if self._first and event.key() in MODIFIER_KEYS:
             return None
         first, second = self._first, plain_key(event)
         self.forget()
         if first and second:
             return first + second
-        if prefix := prefix_of(event):
+        if prefix := prefix_key(event):
             self._first = prefix
             self._timer.start()
-            self._say_awaited(prefix)
+            self._report_second_keys(prefix)
             return None
         if first and event.key() == Qt.Key.Key_Escape:
-            self._too_late()
+            self._on_timeout()
             return None
         return second if second and second in KEYS else ""
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Let the second key of a code be no shortcut of the window."""
+        """Keep the second key of a code from triggering a shortcut of the window."""
         if event.type() != QEvent.Type.ShortcutOverride or not self._first:
             return False
         assert isinstance(event, QKeyEvent)
@@ -102,18 +102,18 @@ class ClassKeyReader(QObject):
         return bool(plain_key(event))
 
     def ends(self, event: QKeyEvent, held: str) -> bool:
-        """Return whether the release of a key lets the class key go that was held."""
-        return not prefix_of(event) and plain_key(event) in (held[-1:], "")
+        """Return whether a key release ends the held class key."""
+        return not prefix_key(event) and plain_key(event) in (held[-1:], "")
 
     def forget(self) -> None:
         self._first = ""
         self._timer.stop()
 
-    def _too_late(self) -> None:
+    def _on_timeout(self) -> None:
         self.forget()
         self._worker.show_message(self.tr("No second key pressed: nothing changed"))
 
-    def _say_awaited(self, first: str) -> None:
+    def _report_second_keys(self, first: str) -> None:
         codes = [(key, name) for name, key in self._worker.keys.items() if len(key) == 2]
         seconds = sorted((key[1], name) for key, name in codes if key[0] == first)
         text = self.tr("No class has a key that begins with {key}")

@@ -1,4 +1,4 @@
-"""The rows of the class list: classes in the person's order, then the places besides classes."""
+"""The class list as an item model: classes in their order, then the other places."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from gleanset.db.regions import SampleRegion
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import counted
 from labeler.qt.widgets import timer
-from labeler.sorting.grid_rows import SET_ASIDE
+from labeler.sorting.grid_query import SET_ASIDE
 from labeler.sorting.session import Place, SortingProgress
 
-REST_MS = 700
+PORTRAIT_DELAY_MS = 700
 
 
 Index = QModelIndex | QPersistentModelIndex
@@ -24,19 +24,19 @@ Index = QModelIndex | QPersistentModelIndex
 
 @dataclass(frozen=True, slots=True)
 class ClassListRow:
-    """`target` is what `SortingSession.to` takes: a class, or a place such as `:later`."""
+    """`target` is a class or a place such as `:later`, as `SortingSession.to` expects."""
 
     target: str
     name: str
     key: str
     count: int
     is_class: bool = False
-    takes: bool = True
-    """Whether faces can be sent there."""
+    accepts_drops: bool = True
+    """Whether samples can be sent there."""
 
 
 class ClassOrder(StrEnum):
-    """How classes are sorted: as the person put them, by name, by number, by last use."""
+    """The order of classes: as set by the person, by name, by count, by last use."""
 
     OWN = "own"
     NAME = "name"
@@ -47,8 +47,8 @@ class ClassOrder(StrEnum):
 class ClassListModel(QAbstractListModel):
     """Follows the worker; keys change only when a person changes them.
 
-    Where classes are sorted by number or last use, rows move only while nobody `holds` them: no
-    row moves away under the mouse.
+    If classes are sorted by count or last use, rows do not move while `rows_are_held` returns true,
+    for instance under the mouse.
     """
 
     def __init__(self, worker: SessionWorker, parent: QObject | None = None) -> None:
@@ -58,19 +58,19 @@ class ClassListModel(QAbstractListModel):
         self._filter = ""
         self.portraits: dict[str, list[SampleRegion]] = {}
         self.order = ClassOrder.OWN
-        self.holds: Callable[[], bool] = lambda: False
+        self.rows_are_held: Callable[[], bool] = lambda: False
         self._places: dict[str, int] = {}
         self._used: dict[str, int] = {}
-        self._rest = timer(self, self._ask_portraits, REST_MS)
-        worker.progressed.connect(self.take)
-        worker.stepped.connect(self.note_use)
+        self._portrait_timer = timer(self, self._request_portraits, PORTRAIT_DELAY_MS)
+        worker.progressed.connect(self.update_progress)
+        worker.stepped.connect(self.request_usage)
 
-    def take(self, progress: SortingProgress) -> None:
-        rows = self._made(progress)
+    def update_progress(self, progress: SortingProgress) -> None:
+        rows = self._make_rows(progress)
         if not self.portraits:
-            self._ask_portraits()
-        elif not self._rest.isActive():  # a little after counts have changed, not after every key
-            self._rest.start()
+            self._request_portraits()
+        elif not self._portrait_timer.isActive():  # not after every key
+            self._portrait_timer.start()
         if [row.target for row in rows] == [row.target for row in self._rows]:
             self._rows = rows
             self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
@@ -79,18 +79,20 @@ class ClassListModel(QAbstractListModel):
             self._rows = rows
             self.endResetModel()
 
-    def _made(self, progress: SortingProgress) -> list[ClassListRow]:
+    def _make_rows(self, progress: SortingProgress) -> list[ClassListRow]:
         counts = progress.counts
-        number = {row.name: row.count for row in counts.classes}
-        self._sort(list(progress.keys), number)
+        count = {row.name: row.count for row in counts.classes}
+        self._update_places(list(progress.keys), count)
         classes = [
-            ClassListRow(name, name, key, number.get(name, 0), is_class=True)
+            ClassListRow(name, name, key, count.get(name, 0), is_class=True)
             for name, key in sorted(
                 progress.keys.items(), key=lambda item: self._places.get(item[0], 0)
             )
             if self._filter.casefold() in name.casefold()
         ]
-        aside = ClassListRow(SET_ASIDE, self.tr("Duplicates"), "", counts.aside, takes=False)
+        aside = ClassListRow(
+            SET_ASIDE, self.tr("Duplicates"), "", counts.aside, accepts_drops=False
+        )
         return [
             *classes,
             ClassListRow(Place.REJECT.target, self.tr("Not a face"), "⌫", counts.rejected),
@@ -100,46 +102,46 @@ class ClassListModel(QAbstractListModel):
             *([aside] if counts.aside else []),
         ]
 
-    def _sort(self, names: list[str], number: dict[str, int]) -> None:
-        """Give each class its place; a new one comes last while somebody holds the rows."""
-        if self.holds() and self._places:
+    def _update_places(self, names: list[str], count: dict[str, int]) -> None:
+        """Assign each class its place; while rows are held, new classes come last."""
+        if self.rows_are_held() and self._places:
             held = [name for name in self._places if name in names]
             names = held + [name for name in names if name not in self._places]
         elif self.order is ClassOrder.NAME:
             names.sort(key=str.casefold)
         elif self.order is ClassOrder.NUMBER:
-            names.sort(key=lambda name: -number.get(name, 0))
+            names.sort(key=lambda name: -count.get(name, 0))
         elif self.order is ClassOrder.RECENT:
             names.sort(key=lambda name: -self._used.get(name, 0))
         self._places = {name: place for place, name in enumerate(names)}
 
     def sort_by(self, order: ClassOrder) -> None:
         self.order, self._places = order, {}
-        self.note_use()
-        self._renew()
+        self.request_usage()
+        self._update()
 
-    def _renew(self) -> None:
+    def _update(self) -> None:
         if self.worker.progress is not None:
-            self.take(self.worker.progress)
+            self.update_progress(self.worker.progress)
 
-    def note_use(self) -> None:
-        """Ask which classes were used last, where that sorts them."""
+    def request_usage(self) -> None:
+        """Request which classes were used last, if that is the order."""
         if self.order is ClassOrder.RECENT:
-            self.worker.ask(lambda session: session.last_used(), self._take_used)
+            self.worker.ask(lambda session: session.last_used(), self._set_usage)
 
-    def _take_used(self, used: dict[str, int]) -> None:
+    def _set_usage(self, used: dict[str, int]) -> None:
         self._used = used
-        self._renew()
+        self._update()
 
-    def find(self, text: str) -> None:
+    def filter_by(self, text: str) -> None:
         self._filter = text.strip()
-        self._renew()
+        self._update()
 
-    def _ask_portraits(self) -> None:
+    def _request_portraits(self) -> None:
         if self.worker.progress is not None and (counts := self.worker.progress.counts.classes):
-            self.worker.ask(lambda session: session.portraits(counts), self._show_portraits)
+            self.worker.ask(lambda session: session.portraits(counts), self._set_portraits)
 
-    def _show_portraits(self, portraits: dict[str, list[SampleRegion]]) -> None:
+    def _set_portraits(self, portraits: dict[str, list[SampleRegion]]) -> None:
         self.portraits = portraits
         if self._rows:
             self.dataChanged.emit(self.index(0), self.index(len(self._rows) - 1))

@@ -1,4 +1,4 @@
-"""The class list at the left: its rows, which take drops, the menu of a class, the field above."""
+"""The class list: its rows, which accept drops, the menu of a class, and the search field."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import backdrop, em, muted_text
 from labeler.qt.translations import counted
 from labeler.qt.widgets import EdgeScroll, MenuButton, below, beside, button, name_part
-from labeler.sorting.keys import KEYS, PREFIXES, SECONDS
-from labeler.sorting.names import known_names
+from labeler.sorting.keys import KEYS, PREFIXES, SECOND_KEYS
+from labeler.sorting.name_matching import list_known_names
 from labeler.sorting.session import SortingSession
 
 
 class ClassMenu(QMenu):
-    """The menu of one class. `rename` begins to edit its name in place; `opened` asks to see it."""
+    """The menu of one class. `rename` edits its name in place; `opened` requests to show it."""
 
     opened = Signal()
 
@@ -74,8 +74,8 @@ class ClassMenu(QMenu):
         self._key_menu()
         self._show_menu()
         self._merge_menu()
-        for text, by in ((self.tr("Move up"), -1), (self.tr("Move down"), 1)):
-            action = self.addAction(text, partial(self._move, by))
+        for text, step in ((self.tr("Move up"), -1), (self.tr("Move down"), 1)):
+            action = self.addAction(text, partial(self._move, step))
             action.setEnabled(own_order)
         self.addSeparator()
         text = self.tr("Delete: {count} faces go back to the queue")
@@ -90,7 +90,7 @@ class ClassMenu(QMenu):
         self._add_keys(menu, KEYS)
         for prefix in PREFIXES:
             codes = menu.addMenu(self.tr("{key}, then another key").format(key=prefix))
-            self._add_keys(codes, [prefix + second for second in SECONDS])
+            self._add_keys(codes, [prefix + second for second in SECOND_KEYS])
 
     def _add_keys(self, menu: QMenu, keys: str | list[str]) -> None:
         owners = {key: name for name, key in self._keys.items()}
@@ -142,24 +142,24 @@ class ClassMenu(QMenu):
         name, names = self._name, list(self._keys)
         self._change(lambda session: session.keys.set_key(names, name, key))
 
-    def _move(self, by: int) -> None:
+    def _move(self, step: int) -> None:
         names = list(self._keys)
         place = names.index(self._name)
-        names.insert(max(0, place + by), names.pop(place))
+        names.insert(max(0, place + step), names.pop(place))
         self._change(lambda session: session.keys.set_order(names))
 
     def _change(self, work: Callable[[SortingSession], object]) -> None:
-        """Keys and order are settings: saved at once, and no step of the journal."""
+        """Keys and order are settings, saved at once and without a step of the journal."""
         self._worker.ask(work, lambda answer: self._worker.refresh())
 
 
 Index = QModelIndex | QPersistentModelIndex
 Role = QPalette.ColorRole
-ROW = 48
+MIN_ROW_HEIGHT = 48
 
 
 class ClassListDelegate(QStyledItemDelegate):
-    """Paints one row: its key, a portrait or two, its name, its count."""
+    """Paints one row: its key, a portrait, its name and its count."""
 
     def __init__(
         self, model: ClassListModel, thumbs: ThumbnailLoader, parent: ClassListView
@@ -170,13 +170,13 @@ class ClassListDelegate(QStyledItemDelegate):
         self._list = parent
 
     def setEditorData(self, editor: QWidget, index: Index) -> None:
-        """Put the name into its field; not over what a person has typed there since."""
+        """Set the name in the editor, unless a person has typed there."""
         if not (isinstance(editor, QLineEdit) and editor.isModified()):
             super().setEditorData(editor, index)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
-        """Return at least 48 pixels of height: it is a target for drops."""
-        return QSize(160, max(ROW, em(self._list, 2.4)))
+        """Return a height of at least 48 pixels, for a large drop target."""
+        return QSize(160, max(MIN_ROW_HEIGHT, em(self._list, 2.4)))
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         row = self._classes.row(index.row())
@@ -185,31 +185,31 @@ class ClassListDelegate(QStyledItemDelegate):
         rect: QRect = option.rect
         palette = self._list.palette()
         target = self._list.drop_row == index.row()
-        chosen = self._list.place == row.target
-        if target or chosen:
+        selected = self._list.place == row.target
+        if target or selected:
             painter.fillRect(rect, palette.color(Role.Highlight))
-        text = palette.color(Role.HighlightedText if target or chosen else Role.Text)
+        text = palette.color(Role.HighlightedText if target or selected else Role.Text)
         if self._list.currentIndex() == index and self._list.hasFocus():
             painter.setPen(QPen(text, 2))
             painter.drawRect(rect.adjusted(3, 3, -3, -3))
         inner = rect.adjusted(6, 2, -8, -2)
-        self._key(painter, inner, row.key, palette)
+        self._paint_key(painter, inner, row.key, palette)
         left = inner.left() + em(self._list, 1.85)
-        left = self._portrait(painter, inner, left, row.target, palette)
+        left = self._paint_portrait(painter, inner, left, row.target, palette)
         count = f"{row.count:,}"
         width = painter.fontMetrics().horizontalAdvance(count)
         line = QRect(left, inner.top(), inner.right() - left, inner.height())
-        painter.setPen(text if target or chosen else muted_text(palette))
+        painter.setPen(text if target or selected else muted_text(palette))
         painter.drawText(line, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, count)
         painter.setPen(text)
         name = self._list.drop_text if target and self._list.drop_text else row.name
         line.setRight(line.right() - width - 6)
-        # Its end tells people of one family apart.
+        # The end of a name distinguishes members of one family.
         middle = Qt.TextElideMode.ElideMiddle
         shown = painter.fontMetrics().elidedText(name, middle, line.width())
         painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, shown)
 
-    def _key(self, painter: QPainter, inner: QRect, key: str, palette: QPalette) -> None:
+    def _paint_key(self, painter: QPainter, inner: QRect, key: str, palette: QPalette) -> None:
         side = em(self._list, 1.35)
         box = QRect(inner.left(), inner.center().y() - side // 2, side, side)
         if len(key) > 1:
@@ -221,7 +221,7 @@ class ClassListDelegate(QStyledItemDelegate):
             painter.setPen(palette.color(Role.ButtonText))
             painter.drawText(box, Qt.AlignmentFlag.AlignCenter, key.upper())
 
-    def _portrait(
+    def _paint_portrait(
         self, painter: QPainter, inner: QRect, left: int, target: str, palette: QPalette
     ) -> int:
         if target.startswith(":"):
@@ -245,17 +245,16 @@ class ClassListDelegate(QStyledItemDelegate):
 class ClassListView(QListView):
     """The rows. `tiles_dropped` (samples, target) and `files_dropped` (paths, target) are drops.
 
-    What is lit while something is held over the rows is what lies under the mouse, also after
-    the rows have moved beneath it; and what was lit last is what takes the drop.
+    The drop goes to the highlighted row, which follows the mouse even if rows move beneath it.
     """
 
     tiles_dropped = Signal(list, str)
     files_dropped = Signal(list, str)
     shown = Signal(str)
     place = ""
-    """The class or place that is shown, whose row is highlighted."""
+    """The class or place that is shown; its row is highlighted."""
     drop_row, drop_text = -1, ""
-    """The row over which something is dragged, and what it says."""
+    """The row under a drag, and its text."""
 
     def __init__(self, model: ClassListModel, thumbs: ThumbnailLoader) -> None:
         super().__init__()
@@ -269,20 +268,20 @@ class ClassListView(QListView):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setVerticalScrollMode(QListView.ScrollMode.ScrollPerPixel)
         self._classes = model
-        model.holds = lambda: self._held is not None or self.viewport().underMouse()
-        self._lit: ClassListRow | None = None
-        self._held: tuple[QPoint, int | None] | None = None
+        model.rows_are_held = lambda: self._drag is not None or self.viewport().underMouse()
+        self._drop_target: ClassListRow | None = None
+        self._drag: tuple[QPoint, int | None] | None = None
         self._edges = EdgeScroll(self)
-        self.verticalScrollBar().valueChanged.connect(self._light)
-        model.modelReset.connect(self._light)
-        model.dataChanged.connect(self._light)
-        thumbs.ready.connect(self._thumb_ready)
+        self.verticalScrollBar().valueChanged.connect(self._update_drop_row)
+        model.modelReset.connect(self._update_drop_row)
+        model.dataChanged.connect(self._update_drop_row)
+        thumbs.ready.connect(self._on_thumbnail_ready)
 
     def show_place(self, place: str) -> None:
         self.place = place
         self.viewport().update()
 
-    def _thumb_ready(self, key: str) -> None:
+    def _on_thumbnail_ready(self, key: str) -> None:
         if any(seen.key == key for some in self._classes.portraits.values() for seen in some):
             self.viewport().update()
 
@@ -304,7 +303,7 @@ class ClassListView(QListView):
             menu.show_at(place)
 
     def event(self, event: QEvent) -> bool:
-        """Let F2 rename here, where elsewhere it shows the grid."""
+        """Let F2 rename here; elsewhere it shows the grid."""
         if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
             row = self._classes.row(self.currentIndex().row())
             if event.key() == Qt.Key.Key_F2 and row is not None and row.is_class:
@@ -313,7 +312,7 @@ class ClassListView(QListView):
         return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Leave letters and digits to the faces, where they are the keys of classes."""
+        """Leave letters and digits to the grid, where they are class keys."""
         if event.text().isalnum():
             event.ignore()
         else:
@@ -325,50 +324,51 @@ class ClassListView(QListView):
             event.accept()
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
-        self._hold(event)
-        if self._lit is None:
+        self._on_drag(event)
+        if self._drop_target is None:
             event.ignore()
             return
         event.setDropAction(Qt.DropAction.CopyAction)
         event.accept()
 
-    def _hold(self, event: QDropEvent) -> None:
+    def _on_drag(self, event: QDropEvent) -> None:
         mime, point = event.mimeData(), event.position().toPoint()
-        self._held = (point, len(mime.ids) if isinstance(mime, TileMimeData) else None)
+        self._drag = (point, len(mime.ids) if isinstance(mime, TileMimeData) else None)
         self._edges.hold(point)
-        self._light()
+        self._update_drop_row()
 
-    def _light(self) -> None:
-        """Light what is under the mouse now; nothing where nothing is held."""
-        if self._held is None:
+    def _update_drop_row(self) -> None:
+        if self._drag is None:
             return
-        point, count = self._held
+        point, count = self._drag
         self.drop_row, self.drop_text = self.indexAt(point).row(), ""
-        self._lit = self._classes.row(self.drop_row)
-        if self._lit is not None and not self._lit.takes:
-            self.drop_row, self._lit = -1, None
-        if self._lit is not None:
+        self._drop_target = self._classes.row(self.drop_row)
+        if self._drop_target is not None and not self._drop_target.accepts_drops:
+            self.drop_row, self._drop_target = -1, None
+        if self._drop_target is not None:
             self.drop_text = (
-                self.tr("Drop {count} → {name}").format(count=f"{count:,}", name=self._lit.name)
+                self.tr("Drop {count} → {name}").format(
+                    count=f"{count:,}", name=self._drop_target.name
+                )
                 if count is not None
-                else self.tr("Drop files → {name}").format(name=self._lit.name)
+                else self.tr("Drop files → {name}").format(name=self._drop_target.name)
             )
         self.viewport().update()
 
-    def _let_go(self) -> None:
+    def _end_drag(self) -> None:
         self._edges.stop()
-        self._held, self._lit = None, None
+        self._drag, self._drop_target = None, None
         self.drop_row, self.drop_text = -1, ""
         self.viewport().update()
 
     def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
-        self._let_go()
+        self._end_drag()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        if self._held is None:
-            self._hold(event)
-        row = self._lit
-        self._let_go()
+        if self._drag is None:
+            self._on_drag(event)
+        row = self._drop_target
+        self._end_drag()
         if row is None:
             event.ignore()
             return
@@ -382,13 +382,13 @@ class ClassListView(QListView):
             self.files_dropped.emit(paths, row.target)
 
 
-SORTED = "classes/sorted"
+SORT_SETTING = "classes/sorted"
 
 
 class ClassPanel(QWidget):
-    """The list with a field that finds a class by name, or makes one."""
+    """The list with a field that finds a class by name, or creates one."""
 
-    chosen = Signal(str)
+    selected = Signal(str)
     named = Signal(str)
 
     def __init__(self, worker: SessionWorker, thumbs: ThumbnailLoader) -> None:
@@ -399,32 +399,40 @@ class ClassPanel(QWidget):
         self.field.setPlaceholderText(self.tr("Find or create a class (/)"))
         self.field.setAccessibleName(self.tr("Find a class, or type a new name"))
         self.field.setClearButtonEnabled(True)
-        self.add = button(self.tr("+ New class"), self._add)
+        self.add = button(self.tr("+ New class"), self._add_class)
         self.sort = MenuButton()
-        self._offer_orders()
+        self._build_order_menu()
         line = beside(self.field, self.sort, grows=self.field)
         whole = below(line, self.list, self.add)
         whole.setContentsMargins(6, 6, 0, 6)
         self.setLayout(whole)
         self._worker, self._completion = worker, NameCompletion(self.field)
-        self.field.textEdited.connect(self.model.find)  # not what was completed
-        self.field.textChanged.connect(self._cleared)
+        self.field.textEdited.connect(self.model.filter_by)  # not what was completed
+        self.field.textChanged.connect(self._on_text_changed)
         self.field.begun.connect(self._offer_names)
         worker.classes_changed.connect(self._offer_names)
-        self.field.named.connect(self._name)
+        self.field.named.connect(self._file_by_name)
         self.list.activated.connect(self._choose)
         self.list.clicked.connect(self._choose)
-        self.list.shown.connect(self.chosen)
+        self.list.shown.connect(self.selected)
+        worker.ask(lambda session: session.keys.find_shared(), self._report_shared_keys)
+
+    def _report_shared_keys(self, shared: dict[str, list[str]]) -> None:
+        text = self.tr("dataset.toml gives key {key} to several classes ({classes}): {name} has it")
+        for key, names in shared.items():
+            classes = ", ".join(names)
+            self._worker.show_message(
+                text.format(key=key.upper(), classes=classes, name=names[0]), bad=True
+            )
 
     def _offer_names(self) -> None:
-        self._worker.ask(lambda session: known_names(session.dataset), self._completion.offer)
+        self._worker.ask(lambda session: list_known_names(session.dataset), self._completion.offer)
 
-    def _cleared(self, text: str) -> None:
+    def _on_text_changed(self, text: str) -> None:
         if not text:
-            self.model.find("")
+            self.model.filter_by("")
 
-    def _offer_orders(self) -> None:
-        """Let the classes be sorted; the way is remembered."""
+    def _build_order_menu(self) -> None:
         menu, group = QMenu(self.sort), QActionGroup(self)
         names = {
             ClassOrder.OWN: self.tr("Custom order"),
@@ -432,30 +440,30 @@ class ClassPanel(QWidget):
             ClassOrder.NUMBER: self.tr("By number of faces"),
             ClassOrder.RECENT: self.tr("Most recently used"),
         }
-        kept = str(QSettings().value(SORTED, ClassOrder.OWN))
+        saved_order = str(QSettings().value(SORT_SETTING, ClassOrder.OWN))
         for order, name in names.items():
             action = menu.addAction(name)
             action.setCheckable(True)
-            action.setChecked(order == kept)
+            action.setChecked(order == saved_order)
             group.addAction(action)
             action.triggered.connect(lambda checked=False, order=order: self._sort_by(order))
         self.sort.setText("⇅")
         self.sort.setMenu(menu)
         name_part(self.sort, self.tr("Sort classes"))
-        if kept in list(ClassOrder):
-            self.model.sort_by(ClassOrder(kept))
+        if saved_order in list(ClassOrder):
+            self.model.sort_by(ClassOrder(saved_order))
 
     def _sort_by(self, order: ClassOrder) -> None:
-        QSettings().setValue(SORTED, str(order))
+        QSettings().setValue(SORT_SETTING, str(order))
         self.model.sort_by(order)
 
     def _choose(self, index: QModelIndex) -> None:
         row = self.model.row(index.row())
         if row is not None:
-            self.chosen.emit(row.target)
+            self.selected.emit(row.target)
 
-    def _add(self) -> None:
-        """Make exactly the class that stands in the field; ask for a name where none does."""
+    def _add_class(self) -> None:
+        """Create exactly the class in the field; ask for a name if it is empty."""
         text = self.field.text().strip()
         self.field.clear()
         if text:
@@ -469,17 +477,17 @@ class ClassPanel(QWidget):
             self.list.scrollTo(index)
             self.list.edit(index)
 
-    def _name(self, text: str) -> None:
-        """Enter takes the class that is meant, or makes one where nothing here is called alike."""
-        alike = sum(
+    def _file_by_name(self, text: str) -> None:
+        """Choose the class that is meant, or create one if no shown name contains the text."""
+        match_count = sum(
             bool(row and row.is_class) for row in map(self.model.row, range(self.model.rowCount()))
         )
-        if self._completion.is_new(text) and alike:
-            words = self.tr(
+        if self._completion.is_new(text) and match_count:
+            message = self.tr(
                 "No class is named {name}, but {count} names contain it: press Tab "
                 "or click to pick one, + to create it"
             )
-            self._worker.show_message(words.format(name=text, count=alike))
+            self._worker.show_message(message.format(name=text, count=match_count))
             return
         self.field.clear()
         self.named.emit(self._completion.resolve(text))

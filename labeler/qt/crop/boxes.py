@@ -1,4 +1,4 @@
-"""The boxes on a canvas as plain values: where they are, and how a gesture changes them."""
+"""Boxes on a canvas as plain values: their positions, and the changes of gestures."""
 
 from __future__ import annotations
 
@@ -14,37 +14,37 @@ from gleanset.db.regions import BoxedSample
 from gleanset.records import Box
 
 HANDLES = ((0, 0), (0.5, 0), (1, 0), (1, 0.5), (1, 1), (0.5, 1), (0, 1), (0, 0.5))
-"""Corners and sides, as parts of width and height; clockwise from the top left."""
+"""Corners and sides as parts of width and height, clockwise from the top left."""
 
-TURN = -1
-"""The handle above the box, which turns it."""
+ROTATE_HANDLE = -1
+"""The handle above the box, which rotates it."""
 
 _NUMBERS = count(1)
 
 
 @dataclass(frozen=True, slots=True)
 class BoxDraft:
-    """A box in pixels of the image, turned clockwise by `angle` degrees about its middle.
+    """A box in pixels of the image, rotated clockwise by `angle` degrees about its center.
 
-    `kept` is the sample it is of, None for a new one; `sent` where it was when it was last
-    handed over to be saved. `id` stays the same wherever it is moved.
+    `sample` is the sample of the box, None for a new one; `sent` is the position that was last sent
+    to be saved. `id` stays the same when the box moves.
     """
 
     rect: QRectF
     angle: float = 0.0
-    kept: BoxedSample | None = None
+    sample: BoxedSample | None = None
     sent: tuple[Box, float] | None = None
     id: int = field(default_factory=_NUMBERS.__next__)
 
     @classmethod
-    def of(cls, placed: BoxedSample) -> BoxDraft:
+    def from_sample(cls, placed: BoxedSample) -> BoxDraft:
         return cls(QRectF(*placed.box), placed.angle, placed, (placed.box, round(placed.angle, 1)))
 
-    def kept_as(self, placed: BoxedSample) -> BoxDraft:
-        """Return the same box of the screen as the sample that it is by now."""
+    def saved_as(self, placed: BoxedSample) -> BoxDraft:
+        """Return the same box on the screen with the sample that it is now."""
         if self.changed:
-            return replace(self, kept=placed)
-        return replace(BoxDraft.of(placed), id=self.id)
+            return replace(self, sample=placed)
+        return replace(BoxDraft.from_sample(placed), id=self.id)
 
     @property
     def box(self) -> Box:
@@ -54,38 +54,38 @@ class BoxDraft:
 
     @property
     def place(self) -> tuple[Box, float]:
-        """Where it is, as it would be saved."""
+        """The position as it would be saved."""
         return self.box, round(self.angle, 1)
 
     @property
     def changed(self) -> bool:
-        """Whether it is elsewhere than when it was last handed over."""
+        """Whether the position differs from the one that was last sent."""
         return self.place != self.sent
 
     def handle(self, number: int) -> QPointF:
-        """Return where a handle is before the box is turned; `TURN` stands on the upper side."""
-        across, down = (0.5, 0) if number == TURN else HANDLES[number]
+        """Return the position of a handle before rotation."""
+        across, down = (0.5, 0) if number == ROTATE_HANDLE else HANDLES[number]
         rect = self.rect
         return rect.topLeft() + QPointF(across * rect.width(), down * rect.height())
 
     def moved(self, across: float, down: float) -> BoxDraft:
         return replace(self, rect=self.rect.translated(across, down))
 
-    def grown(self, across: float, down: float) -> BoxDraft:
-        """Return it wider and higher at its right and lower side."""
+    def resized(self, across: float, down: float) -> BoxDraft:
+        """Return the box wider and higher at its right and lower side."""
         rect = QRectF(self.rect)
         rect.setWidth(max(4.0, rect.width() + across))
         rect.setHeight(max(4.0, rect.height() + down))
         return replace(self, rect=rect)
 
-    def turned(self, degrees: float) -> BoxDraft:
-        """Return it turned further, at most to 180 degrees either way."""
+    def rotated(self, degrees: float) -> BoxDraft:
+        """Return the box rotated further, normalized to -180..180 degrees."""
         return replace(self, angle=(self.angle + degrees + 180) % 360 - 180)
 
-    def pulled(self, number: int, to: QPointF) -> BoxDraft:
-        """Return it with a handle pulled to a point; the opposite side stays as it is."""
+    def with_handle_at(self, number: int, to: QPointF) -> BoxDraft:
+        """Return the box with a handle moved to a point; the opposite side stays."""
         middle = self.rect.center()
-        if number == TURN:
+        if number == ROTATE_HANDLE:
             angle = math.degrees(math.atan2(to.x() - middle.x(), middle.y() - to.y()))
             return replace(self, angle=0.0 if abs(angle) < 1 else round(angle, 1))
         point = QTransform().rotate(-self.angle).map(to - middle) + middle
@@ -101,8 +101,8 @@ class BoxDraft:
             rect.setBottom(max(point.y(), rect.top() + 4))
         return replace(self, rect=rect)
 
-    def kept_within(self, width: int, height: int) -> BoxDraft:
-        """Return it pushed back into the image, made smaller only where it is larger than that."""
+    def clamped(self, width: int, height: int) -> BoxDraft:
+        """Return the box moved into the image, and reduced only if it is larger."""
         rect = self.rect.normalized()
         rect.setWidth(min(rect.width(), width))
         rect.setHeight(min(rect.height(), height))
@@ -111,29 +111,31 @@ class BoxDraft:
         return replace(self, rect=rect)
 
 
-def brought_up_to_date(
+def update_drafts(
     drafts: Sequence[BoxDraft],
-    kept: Sequence[BoxedSample],
+    samples: Sequence[BoxedSample],
     keys: Mapping[int, str],
     under_way: Container[int | None],
 ) -> list[BoxDraft]:
-    """The boxes of a screen after the catalogue was read; the gesture under the mouse goes on.
+    """Return the boxes of a screen after the catalogue was read, during a gesture too.
 
     `keys` are the samples that boxes (by id) are known to be. Boxes `under_way` to be saved, and
-    those that were changed since, stay as they are on the screen. What the catalogue does not
-    have any more is gone from the screen, too.
+    those changed since, stay as they are. Boxes that the catalogue does not have any more are
+    removed.
     """
-    mine = {keys.get(draft.id, draft.kept.key if draft.kept else ""): draft for draft in drafts}
+    drafts_by_key = {
+        keys.get(draft.id, draft.sample.key if draft.sample else ""): draft for draft in drafts
+    }
     shown = []
-    for placed in kept:
-        draft = mine.pop(placed.key, None)
+    for sample in samples:
+        draft = drafts_by_key.pop(sample.key, None)
         if draft is None:
-            shown.append(BoxDraft.of(placed))
+            shown.append(BoxDraft.from_sample(sample))
         elif draft.id in under_way:
-            shown.append(replace(draft, kept=placed))
+            shown.append(replace(draft, sample=sample))
         else:
-            shown.append(draft.kept_as(placed))
-    there = {draft.id for draft in shown}
-    rest = [draft for draft in drafts if draft.id not in there]
-    staying = [draft for draft in rest if draft.changed or draft.id in under_way]
-    return shown + [replace(draft, kept=None) for draft in staying]
+            shown.append(draft.saved_as(sample))
+    shown_ids = {draft.id for draft in shown}
+    missing = [draft for draft in drafts if draft.id not in shown_ids]
+    pending = [draft for draft in missing if draft.changed or draft.id in under_way]
+    return shown + [replace(draft, sample=None) for draft in pending]

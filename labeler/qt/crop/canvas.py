@@ -1,4 +1,4 @@
-"""An image with its boxes: draw, move, resize, level and delete, by mouse or by keyboard."""
+"""An image with its boxes: draw, move, resize, rotate and delete, by mouse or keyboard."""
 
 from __future__ import annotations
 
@@ -31,32 +31,32 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from labeler.cropping.session import FEWEST
+from labeler.cropping.session import MIN_BOX_SIDE
 from labeler.qt.classes.keys import ClassKeyReader
-from labeler.qt.crop.boxes import HANDLES, TURN, BoxDraft
+from labeler.qt.crop.boxes import HANDLES, ROTATE_HANDLE, BoxDraft
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import backdrop, focus_ring
 
 Role = QPalette.ColorRole
-GRIP = 9
-"""Half of the side of a handle, in logical pixels: 18 across, and a margin when pressed."""
+HANDLE_MARGIN = 9
+"""Half of the sensitive side of a handle, in logical pixels."""
 
 HANDLE_HALF_SIDE = 5
-TURN_HANDLE_DISTANCE = 26
+ROTATE_HANDLE_DISTANCE = 26
 
 
 class BoxHandle(QGraphicsItem):
-    """A handle of `HANDLES`, or `TURN` on its stem; equally large at every zoom."""
+    """A handle of `HANDLES`, or `ROTATE_HANDLE` on its stem; equally large at every zoom."""
 
     def __init__(self, number: int, box: QGraphicsItem) -> None:
         super().__init__(box)
         self.number = number
         self.setFlag(QGraphicsItem.GraphicsItemFlag.ItemIgnoresTransformations)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
-        self._middle = QPointF(0, -TURN_HANDLE_DISTANCE if number == TURN else 0)
+        self._middle = QPointF(0, -ROTATE_HANDLE_DISTANCE if number == ROTATE_HANDLE else 0)
 
     def boundingRect(self) -> QRectF:
-        half = QPointF(GRIP + 3, GRIP + 3)
+        half = QPointF(HANDLE_MARGIN + 3, HANDLE_MARGIN + 3)
         return QRectF(self._middle - half, self._middle + half)
 
     def paint(self, painter: QPainter, option: object, widget: QWidget | None = None) -> None:
@@ -67,19 +67,21 @@ class BoxHandle(QGraphicsItem):
             painter.drawLine(QPointF(), self._middle)
         painter.setPen(QPen(palette.color(Role.Base), 2))
         painter.setBrush(palette.color(Role.Highlight))
-        if self.number == TURN:
+        if self.number == ROTATE_HANDLE:
             painter.drawEllipse(self._middle, HANDLE_HALF_SIDE + 2, HANDLE_HALF_SIDE + 2)
         else:
             painter.drawRect(QRectF(-half, half))
 
 
 class BoxItem(QGraphicsItem):
-    """A box with its label; with handles, and above the others, while it is selected."""
+    """A box with its label; if selected, with handles and above the others."""
 
     def __init__(self, draft: BoxDraft) -> None:
         super().__init__()
         self.setFlag(QGraphicsItem.GraphicsItemFlag.ItemIsSelectable)
-        self._handles = {number: BoxHandle(number, self) for number in range(TURN, len(HANDLES))}
+        self._handles = {
+            number: BoxHandle(number, self) for number in range(ROTATE_HANDLE, len(HANDLES))
+        }
         self.place(draft)
 
     def place(self, draft: BoxDraft) -> None:
@@ -89,7 +91,7 @@ class BoxItem(QGraphicsItem):
         self.setRotation(draft.angle)
         for number, handle in self._handles.items():
             handle.setPos(draft.handle(number))
-        self._handles[TURN].setRotation(draft.angle)
+        self._handles[ROTATE_HANDLE].setRotation(draft.angle)
         self.update()
 
     def select(self, selected: bool) -> None:
@@ -102,18 +104,18 @@ class BoxItem(QGraphicsItem):
         return self.draft.rect.normalized()
 
     def paint(self, painter: QPainter, option: object, widget: QWidget | None = None) -> None:
-        """Paint the outline: thicker where it is selected, dashed where it is no face."""
-        kept, palette = self.draft.kept, widget.palette() if widget else QPalette()
-        rejected = kept is not None and kept.status == "rejected"
+        """Paint the outline: thicker if selected, dashed if rejected."""
+        sample, palette = self.draft.sample, widget.palette() if widget else QPalette()
+        rejected = sample is not None and sample.status == "rejected"
         style = Qt.PenStyle.DashLine if rejected else Qt.PenStyle.SolidLine
         line = (Role.Highlight, 3) if self.isSelected() else (Role.Text, 2)
         outline = painter.transform().map(QPolygonF(self.draft.rect))
-        painter.resetTransform()  # lines and texts are in logical pixels, at every zoom
+        painter.resetTransform()  # lines and texts do not scale with the zoom
         for role, width in ((Role.Base, line[1] + 2), line):
             painter.setPen(QPen(palette.color(role), width, style))
             painter.drawPolygon(outline)
-        if kept is not None and (kept.label or rejected):
-            text, metrics = "✗" if rejected else str(kept.label), painter.fontMetrics()
+        if sample is not None and (sample.label or rejected):
+            text, metrics = "✗" if rejected else str(sample.label), painter.fontMetrics()
             height, width = metrics.height() + 4, metrics.horizontalAdvance(text) + 10
             corner = outline.first()
             plate = QRectF(corner.x(), corner.y() - height - 2, width, height)
@@ -124,21 +126,28 @@ class BoxItem(QGraphicsItem):
 
 Key = Qt.Key
 ARROWS = {Key.Key_Left: (-1, 0), Key.Key_Right: (1, 0), Key.Key_Up: (0, -1), Key.Key_Down: (0, 1)}
-TILTS = {
+ROTATIONS = {
     Key.Key_BracketLeft: -1,
     Key.Key_BraceLeft: -10,
     Key.Key_BracketRight: 1,
     Key.Key_BraceRight: 10,
 }
-REPEATING = {*ARROWS, *TILTS, Key.Key_PageDown, Key.Key_PageUp, Key.Key_Tab, Key.Key_Backtab}
-"""Keys that may be held; all others act once for each press."""
+REPEATABLE_KEYS = {
+    *ARROWS,
+    *ROTATIONS,
+    Key.Key_PageDown,
+    Key.Key_PageUp,
+    Key.Key_Tab,
+    Key.Key_Backtab,
+}
+"""Keys that repeat while held; all others act once per press."""
 
 IMAGE_MARGIN = 8
 ZOOM_STEP, MAX_ZOOM = 1.15, 32.0
 
 
 class CropCommand(Enum):
-    """What a key asks of the view above the canvas; the values are the keys."""
+    """Commands of keys for the view above the canvas; the values are the keys."""
 
     NEXT_PAGE = (Key.Key_Return, Key.Key_Enter, Key.Key_PageDown)
     PREVIOUS_PAGE = (Key.Key_PageUp,)
@@ -147,14 +156,14 @@ class CropCommand(Enum):
     LEAVE = (Key.Key_Escape,)
 
 
-COMMANDS = {key: command for command in CropCommand for key in command.value}
+COMMAND_BY_KEY = {key: command for command in CropCommand for key in command.value}
 GestureKind = Enum("GestureKind", "DRAW MOVE PULL")
 """What a held button does to a box."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoxGesture:
-    """A held button: where it was pressed, in pixels of the image, and the box before that."""
+    """A gesture: where it began in pixels of the image, and the box before it."""
 
     kind: GestureKind
     start: QPointF
@@ -163,16 +172,15 @@ class BoxGesture:
 
 
 class CropCanvas(QGraphicsView):
-    """A scene in pixels of the image; each box is an item; keys act on the `current` one.
+    """A scene in pixels of the image; each box is an item, and keys act on the `current` one.
 
-    `edited` comes when a gesture has changed a box, `rested` after every gesture, `nudged` with
-    every key that moved a box, `commanded` (`CropCommand`) and `keyed` (text) for keys that are
-    none of the canvas's own. Ctrl and the wheel zoom at the cursor; the middle button moves what is
-    larger than the window.
+    `edited` is emitted when a gesture has changed a box, `gesture_ended` after every gesture,
+    `nudged` with every key that moved a box, `commanded` (`CropCommand`) and `keyed` (text) for
+    other keys. Ctrl and the wheel zoom at the cursor; the middle button pans.
     """
 
     edited = Signal()
-    rested = Signal()
+    gesture_ended = Signal()
     nudged = Signal()
     chosen = Signal()
     keyed = Signal(str)
@@ -181,7 +189,7 @@ class CropCanvas(QGraphicsView):
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__()
         self.codes = ClassKeyReader(worker, self)
-        self.image, self.size_of, self.words = QPixmap(), (1, 1), ""
+        self.image, self.image_size, self.placeholder = QPixmap(), (1, 1), ""
         self.current, self._zoom = -1, 1.0
         self._gesture: BoxGesture | None = None
         self._panned_from: QPoint | None = None
@@ -193,7 +201,7 @@ class CropCanvas(QGraphicsView):
         self._scene.setItemIndexMethod(QGraphicsScene.ItemIndexMethod.NoIndex)  # a few items
         self._scene.addItem(self._picture)
         self.setScene(self._scene)
-        # Pens and handles have their size on the screen: wider than an item's bounding rectangle.
+        # Pens and handles are larger than their item's bounding rectangle.
         self.setViewportUpdateMode(QGraphicsView.ViewportUpdateMode.FullViewportUpdate)
         self.setTransformationAnchor(QGraphicsView.ViewportAnchor.AnchorUnderMouse)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -213,13 +221,16 @@ class CropCanvas(QGraphicsView):
         return self._gesture is not None
 
     @property
-    def held(self) -> int | None:
-        """The id of the box that the mouse has."""
+    def held_box(self) -> int | None:
+        """The id of the box that the mouse holds."""
         return self.boxes[self.current].id if self.busy and self.current >= 0 else None
 
-    def show_image(self, image: QImage, size: tuple[int, int], words: str = "") -> None:
-        """Show another image of `size` pixels; `image` may be smaller. `words` stand for it."""
-        self.size_of, self.words, self._gesture = size, words, None
+    def show_image(self, image: QImage, size: tuple[int, int], placeholder: str = "") -> None:
+        """Show another image of `size` pixels.
+
+        `image` may be smaller; `placeholder` is shown while there is none.
+        """
+        self.image_size, self.placeholder, self._gesture = size, placeholder, None
         self.image = QPixmap.fromImage(image)
         self._picture.setPixmap(self.image)
         if not image.isNull():
@@ -238,18 +249,18 @@ class CropCanvas(QGraphicsView):
         self._select(min(current, len(boxes) - 1))
 
     def remove_current(self, current: int) -> None:
-        """Show the boxes without the current one; `current` is the next one, -1 for none."""
+        """Remove the current box; `current` is the next one, -1 for none."""
         self.show_boxes([box for n, box in enumerate(self.boxes) if n != self.current], current)
 
     def replace_box(self, draft: BoxDraft) -> None:
-        """Show the box of this id as it is now."""
+        """Update the box with this id."""
         for item in self._items:
             if item.draft.id == draft.id:
                 item.place(draft)
         self._describe()
 
-    def renew(self, boxes: Sequence[BoxDraft]) -> None:
-        """Show other boxes; the current one stays the same, a gesture ends with its box."""
+    def update_boxes(self, boxes: Sequence[BoxDraft]) -> None:
+        """Show other boxes; the current one stays, and a gesture ends if its box is gone."""
         chosen = self.boxes[self.current].id if self.current >= 0 else None
         place = next((n for n, box in enumerate(boxes) if box.id == chosen), None)
         if chosen is not None and place is None:
@@ -279,9 +290,9 @@ class CropCanvas(QGraphicsView):
     # -- zoom and painting
 
     def _zoom_to(self, zoom: float) -> None:
-        """Show the image `zoom` times as large as where it is seen whole."""
+        """Zoom relative to the size at which the whole image is visible."""
         self._zoom = min(max(zoom, 1.0), MAX_ZOOM)
-        room, (width, height) = self.maximumViewportSize(), self.size_of
+        room, (width, height) = self.maximumViewportSize(), self.image_size
         room -= QSize(2 * IMAGE_MARGIN, 2 * IMAGE_MARGIN)
         scale = min(room.width() / width, room.height() / height) * self._zoom
         self.setTransform(QTransform.fromScale(scale, scale))
@@ -302,7 +313,7 @@ class CropCanvas(QGraphicsView):
         painter.setPen(self.palette().text().color())
         if self.image.isNull():
             centred = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-            painter.drawText(place, centred, self.words)
+            painter.drawText(place, centred, self.placeholder)
         else:
             painter.end()
             super().paintEvent(event)
@@ -311,7 +322,7 @@ class CropCanvas(QGraphicsView):
 
     # -- mouse
 
-    def _at(self, event: QMouseEvent) -> QPointF:
+    def _map_to_image(self, event: QMouseEvent) -> QPointF:
         inverse, _ = self.viewportTransform().inverted()
         return inverse.map(event.position())
 
@@ -321,7 +332,7 @@ class CropCanvas(QGraphicsView):
             self.viewport().setCursor(Qt.CursorShape.ClosedHandCursor)
         if event.button() != Qt.MouseButton.LeftButton or self.image.isNull():
             return
-        start, under = self._at(event), self.items(event.position().toPoint())
+        start, under = self._map_to_image(event), self.items(event.position().toPoint())
         handles = [item.number for item in under if isinstance(item, BoxHandle)]
         boxes = [item for item in under if isinstance(item, BoxItem)]
         if handles:
@@ -343,14 +354,14 @@ class CropCanvas(QGraphicsView):
             self._pan_to(event.position().toPoint())
         if self._gesture is None:
             return
-        point, before = self._at(event), self._gesture.before
+        point, before = self._map_to_image(event), self._gesture.before
         if self._gesture.kind is GestureKind.DRAW:
             self._draw_to(point, self._gesture)
         elif self._gesture.kind is GestureKind.MOVE:
             away = point - self._gesture.start
-            self._put(before.moved(away.x(), away.y()))
+            self._place_current(before.moved(away.x(), away.y()))
         else:
-            self._put(before.pulled(self._gesture.handle, point))
+            self._place_current(before.with_handle_at(self._gesture.handle, point))
 
     def _pan_to(self, point: QPoint) -> None:
         assert self._panned_from is not None
@@ -364,14 +375,14 @@ class CropCanvas(QGraphicsView):
     def _draw_to(self, point: QPointF, gesture: BoxGesture) -> None:
         rect = QRectF(gesture.start, point).normalized().intersected(self.sceneRect())
         if self.current < 0:
-            if max(rect.width(), rect.height()) * self.transform().m11() < GRIP:
+            if max(rect.width(), rect.height()) * self.transform().m11() < HANDLE_MARGIN:
                 return
             self.show_boxes([*self.boxes, gesture.before], len(self.boxes))
-        self._put(replace(gesture.before, rect=rect))
+        self._place_current(replace(gesture.before, rect=rect))
 
-    def _put(self, where: BoxDraft) -> None:
-        """Move the current box there; what it is a sample of may have changed meanwhile."""
-        there = where.kept_within(*self.size_of)
+    def _place_current(self, where: BoxDraft) -> None:
+        """Move the current box; its sample may have changed in the meantime."""
+        there = where.clamped(*self.image_size)
         self.replace_box(replace(self.boxes[self.current], rect=there.rect, angle=there.angle))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
@@ -379,26 +390,26 @@ class CropCanvas(QGraphicsView):
             self._panned_from = None
             self.viewport().setCursor(Qt.CursorShape.CrossCursor)
         else:
-            self._end()
+            self._end_gesture()
 
-    def _end(self, *, cancelled: bool = False) -> None:
-        """End the gesture; `cancelled` puts the box back as it was before the press."""
+    def _end_gesture(self, *, cancelled: bool = False) -> None:
+        """End the gesture; `cancelled` restores the box as it was before."""
         gesture, self._gesture = self._gesture, None
         if gesture is not None and self.current >= 0:
             box = self.boxes[self.current]
             drawn = gesture.kind is GestureKind.DRAW
-            if drawn and (cancelled or min(box.box[2:]) < FEWEST):
+            if drawn and (cancelled or min(box.box[2:]) < MIN_BOX_SIDE):
                 self.remove_current(-1)
             elif cancelled:
-                self._put(gesture.before)
+                self._place_current(gesture.before)
             elif box.changed:
                 self.edited.emit()
-        self.rested.emit()
+        self.gesture_ended.emit()
 
     # -- keys
 
     def focusNextPrevChild(self, next: bool) -> bool:  # noqa: A002 - the name that Qt gives it
-        """Lead Tab from box to box, and out at the last one: no trap."""
+        """Move the focus from box to box, and out after the last one."""
         number = self.current + (1 if next else -1)
         if self.busy or not 0 <= number < len(self._items):
             return super().focusNextPrevChild(next)
@@ -409,28 +420,28 @@ class CropCanvas(QGraphicsView):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         key = Key(event.key())
         control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
-        if self.busy:  # keys mean the current box, which the mouse has
+        if self.busy:  # the mouse holds the current box
             if key == Key.Key_Escape:
-                self._end(cancelled=True)
+                self._end_gesture(cancelled=True)
             else:
                 event.ignore()
             return
-        if not self.image.isNull() and self._zooms(event):
+        if not self.image.isNull() and self._handle_zoom(event):
             return
-        if event.isAutoRepeat() and key not in REPEATING:
+        if event.isAutoRepeat() and key not in REPEATABLE_KEYS:
             return
         code = self.codes.read(event)
-        if code is None or (self.current >= 0 and len(code) < 2 and self._moves(event)):
+        if code is None or (self.current >= 0 and len(code) < 2 and self._handle_move(event)):
             return
-        if key in COMMANDS and not control and len(code) < 2:
-            self.commanded.emit(COMMANDS[key])
+        if key in COMMAND_BY_KEY and not control and len(code) < 2:
+            self.commanded.emit(COMMAND_BY_KEY[key])
         elif code:
             self.keyed.emit(code)
         else:
             event.ignore()
 
-    def _zooms(self, event: QKeyEvent) -> bool:
-        """Ctrl with plus, minus or 0, which shows the whole; return whether it was one of them."""
+    def _handle_zoom(self, event: QKeyEvent) -> bool:
+        """Handle Ctrl with plus, minus or 0; return whether it was one."""
         if event.matches(QKeySequence.StandardKey.ZoomIn):
             self._zoom_to(self._zoom * ZOOM_STEP)
         elif event.matches(QKeySequence.StandardKey.ZoomOut):
@@ -441,18 +452,20 @@ class CropCanvas(QGraphicsView):
             return False
         return True
 
-    def _moves(self, event: QKeyEvent) -> bool:
-        """Move, size or tilt the current box; return whether the key was for that."""
+    def _handle_move(self, event: QKeyEvent) -> bool:
+        """Move, resize or rotate the current box; return whether the key was for that."""
         key, box = Key(event.key()), self.boxes[self.current]
         shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
         control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
         if key in ARROWS:
             across, down = (step * (10 if shift else 1) for step in ARROWS[key])
-            self._nudge(box.grown(across, down) if control else box.moved(across, down))
-        elif key in TILTS:
-            self._nudge(box.turned(TILTS[key] * (10 if shift and abs(TILTS[key]) == 1 else 1)))
-        return key in ARROWS or key in TILTS
+            self._nudge(box.resized(across, down) if control else box.moved(across, down))
+        elif key in ROTATIONS:
+            self._nudge(
+                box.rotated(ROTATIONS[key] * (10 if shift and abs(ROTATIONS[key]) == 1 else 1))
+            )
+        return key in ARROWS or key in ROTATIONS
 
     def _nudge(self, draft: BoxDraft) -> None:
-        self._put(draft)
+        self._place_current(draft)
         self.nudged.emit()

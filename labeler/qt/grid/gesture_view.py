@@ -1,7 +1,7 @@
-"""A grid that takes gestures: what keys do on it; what the mouse does is in `TileMouse`.
+"""A grid that handles keys; the mouse is handled by `TileMouse`.
 
-A key acts on the selection, else on the tile that is pointed at; with neither it does nothing and
-says so. Keys never act while an input method is composing.
+A key acts on the selection, or else on the tile under the pointer; without either it does nothing
+and reports that. Keys are ignored while an input method composes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from PySide6.QtWidgets import QAbstractItemView
 from labeler.qt.classes.keys import ClassKeyReader
 from labeler.qt.grid.model import TileMark, TileModel, TileState
 from labeler.qt.grid.mouse import TileDrag, TileMouse
-from labeler.qt.grid.tile_view import ZOOM, TileView
+from labeler.qt.grid.tile_view import ZOOM_FACTOR, TileView
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import counted
@@ -34,10 +34,11 @@ Select = QItemSelectionModel.SelectionFlag
 Key = Qt.Key
 Cursor = QAbstractItemView.CursorAction
 
-REPEAT_MS = 30
-"""Milliseconds in which X11's release and press of a key that is held come one after the other. Qt
-takes them for what they are only where both wait already, which on a busy machine they do not."""
-MOVES = {
+REPEAT_TIMEOUT_MS = 30
+"""X11 sends a release and a press for each repeat of a held key. Qt recognizes repeats only if both
+are queued, which on a busy machine they are not, so a release counts after this time.
+"""
+CURSOR_MOVES = {
     Key.Key_Left: Cursor.MoveLeft,
     Key.Key_Right: Cursor.MoveRight,
     Key.Key_Up: Cursor.MoveUp,
@@ -48,7 +49,7 @@ MOVES = {
 
 
 class GridCommand(StrEnum):
-    """What a key or a click on a grid asks for; each view carries out those that it knows."""
+    """What a key or a click on a grid requests; each view handles the commands that it knows."""
 
     REJECT = "reject"
     LATER = "later"
@@ -66,7 +67,7 @@ class GridCommand(StrEnum):
     ENLARGE = "enlarge"
 
 
-COMMANDS = {
+COMMAND_BY_KEY = {
     Key.Key_Delete: GridCommand.REJECT,
     Key.Key_Backspace: GridCommand.REJECT,
     Key.Key_L: GridCommand.LATER,
@@ -86,16 +87,16 @@ COMMANDS = {
 
 
 class GestureView(TileView):
-    """`keyed` (rows, key, by a sweep) asks for a class, `commanded` (`GridCommand`, rows) for more.
+    """A grid that emits class keys and commands.
 
-    `LIFT` is a click or Ctrl+Space where `mouse.lifts`, `OPEN` a double click on a stack, `ENLARGE`
-    one on a face, and Space. `menu_asked` (rows, place on the screen) is the right button or the
-    menu key.
-    `page_key` (key) is a class key with Shift: it means the whole page.
+    `keyed` (rows, key, whether it was a sweep) requests a class, `commanded` (`GridCommand`, rows)
+    anything else. `LIFT` is a click or Ctrl+Space if `mouse.lifts` is set, `OPEN` a double click on
+    a stack, `ENLARGE` one on a face, or Space. `menu_asked` (rows, screen position) is the right
+    button or the menu key. `page_key` (key) is a class key with Shift, for the whole page.
     """
 
-    smallest, largest = 52, 480
-    """Of a tile of a page, in logical pixels."""
+    min_tile_side, max_tile_side = 52, 480
+    """Of tiles on a page, in logical pixels."""
 
     keyed = Signal(list, str, bool)
     commanded = Signal(object, list)
@@ -106,39 +107,39 @@ class GestureView(TileView):
         super().__init__(model, thumbs)
         self.codes = ClassKeyReader(worker, self)
         self.worker = worker
-        self.composing = self.held_point = False
-        self.held = ""
-        self.stroke: list[int] = []
+        self.is_composing = self.is_point_held = False
+        self.held_key = ""
+        self.stroke_rows: list[int] = []
         self._released_key = 0
-        self._ending = QTimer(self, singleShot=True, interval=REPEAT_MS)
-        self._ending.timeout.connect(self.end_stroke)
+        self._release_timer = QTimer(self, singleShot=True, interval=REPEAT_TIMEOUT_MS)
+        self._release_timer.timeout.connect(self.end_stroke)
         self.mouse = TileMouse(self)
         self.mouse.lifted.connect(lambda row: self.commanded.emit(GridCommand.LIFT, [row]))
-        self.mouse.moved_over.connect(self._moved_over)
+        self.mouse.moved_over.connect(self._on_mouse_moved)
         self.mouse.dragged.connect(lambda rows: TileDrag.start(self, rows, worker.paths))
-        model.replaced.connect(self._replaced)
+        model.replaced.connect(self._on_replaced)
         self.arranged.connect(self.point_at_mouse)
         self.viewport().setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
         self.setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
 
     def fit_page(self) -> None:
-        """Make tiles as large as can be seen all at once."""
-        self.fit(self.smallest, self.largest)
+        """Make tiles as large as possible with the whole page visible."""
+        self.fit(self.min_tile_side, self.max_tile_side)
 
     def unmarked(self, rows: Iterable[int] | None = None) -> list[int]:
-        """Return those of some tiles, or of all, with which nothing was done."""
+        """Return the tiles, of these or all, that were neither lifted nor sent."""
         rows = range(self.tiles.rowCount()) if rows is None else rows
-        return [row for row in rows if self.tiles.state(row).kind is TileMark.IN]
+        return [row for row in rows if self.tiles.state(row).mark is TileMark.IN]
 
     def all_seen(self, rows: Iterable[int] | None = None) -> bool:
-        """Return whether these tiles, or all, were painted; else turn to the first that was not."""
+        """Return whether tiles were painted; if not, scroll to the first that was not."""
         unseen = self.unseen(rows)
         if not unseen:
             return True
         if unseen[0] in self.in_sight():
             text = self.tr("{count} images are still loading: try again in a moment")
         else:
-            self.mouse.leads = False  # what is pointed at stays, though the tiles move
+            self.mouse.leads = False  # keep the pointer on its tile while tiles move
             self.look_from(unseen[0])
             text = self.tr("{count} faces were not shown yet: scroll to them, then try again")
         self.worker.show_message(counted(text, len(unseen)))
@@ -147,14 +148,14 @@ class GestureView(TileView):
     # -- keys
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Act on a class key, a command or a movement; what is none of them is the window's."""
-        repeated = event.isAutoRepeat() and event.key() not in MOVES
-        if self._ending.isActive():
+        """Handle class keys, commands and cursor keys; leave other keys to the window."""
+        repeated = event.isAutoRepeat() and event.key() not in CURSOR_MOVES
+        if self._release_timer.isActive():
             if event.isAutoRepeat() and event.key() == self._released_key:  # it is held
-                self._ending.stop()
+                self._release_timer.stop()
                 return
             self.end_stroke()
-        if self.composing or repeated or self._of_the_grid(event):
+        if self.is_composing or repeated or self._handle_grid_shortcut(event):
             return
         shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
         control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
@@ -163,18 +164,18 @@ class GestureView(TileView):
             return
         if key:
             self.class_key(key, shift)
-        elif event.key() in MOVES and not control:
-            self._move(MOVES[Key(event.key())], shift)
-        elif not self._command(event):
+        elif event.key() in CURSOR_MOVES and not control:
+            self._move_cursor(CURSOR_MOVES[Key(event.key())], shift)
+        elif not self._handle_command(event):
             event.ignore()
 
-    def _command(self, event: QKeyEvent) -> bool:
-        """Space, Esc and the letters of commands; whether it was one of them."""
+    def _handle_command(self, event: QKeyEvent) -> bool:
+        """Handle Space, Esc and the letters of commands; return whether it was one."""
         plain = not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
         if event.key() == Key.Key_Space:
-            self._space(mark=bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier))
-        elif event.key() in COMMANDS and plain:
-            self.commanded.emit(COMMANDS[Key(event.key())], self.target_rows())
+            self._handle_space(mark=bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier))
+        elif event.key() in COMMAND_BY_KEY and plain:
+            self.commanded.emit(COMMAND_BY_KEY[Key(event.key())], self.target_rows())
         elif event.key() == Key.Key_Escape and (self.selected_rows() or self.mouse.busy):
             self.mouse.cancel()
             self.selectionModel().clearSelection()
@@ -182,14 +183,14 @@ class GestureView(TileView):
             return False
         return True
 
-    def _of_the_grid(self, event: QKeyEvent) -> bool:
-        """Ctrl with A, I, plus or minus; whether it was one of them."""
+    def _handle_grid_shortcut(self, event: QKeyEvent) -> bool:
+        """Handle Ctrl with A, I, plus or minus; return whether it was one."""
         if event.matches(QKeySequence.StandardKey.SelectAll):
             self.selectAll()
         elif event.matches(QKeySequence.StandardKey.ZoomIn):
-            self.zoom(ZOOM)
+            self.zoom(ZOOM_FACTOR)
         elif event.matches(QKeySequence.StandardKey.ZoomOut):
-            self.zoom(1 / ZOOM)
+            self.zoom(1 / ZOOM_FACTOR)
         elif event.key() == Key.Key_I and event.modifiers() == Qt.KeyboardModifier.ControlModifier:
             self.invert_selection()
         else:
@@ -200,7 +201,7 @@ class GestureView(TileView):
         return True
 
     def class_key(self, key: str, shift: bool) -> None:
-        """Begin a stroke for what is meant; with Shift the whole page is."""
+        """Begin a stroke for the target tiles; with Shift emit `page_key`."""
         if shift and not self.selected_rows():
             self.page_key.emit(key)
             return
@@ -212,47 +213,48 @@ class GestureView(TileView):
             return
         if not self.all_seen(rows):
             return
-        self.held, self.stroke = key, rows
+        self.held_key, self.stroke_rows = key, rows
         self.tiles.set_state(rows, TileState(TileMark.SENT, key))
 
     def sweep(self, row: int) -> None:
-        """Add a tile that the mouse came over while a class key is held: it goes the same way."""
-        if self.held and row >= 0 and row not in self.stroke:
-            rows = self.meant([row])
+        """Add a tile that the mouse crosses while a class key is held."""
+        if self.held_key and row >= 0 and row not in self.stroke_rows:
+            rows = self.expand_targets([row])
             if not self.unseen(rows):
-                self.stroke += rows
-                self.tiles.set_state(rows, TileState(TileMark.SENT, self.held))
+                self.stroke_rows += rows
+                self.tiles.set_state(rows, TileState(TileMark.SENT, self.held_key))
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
-        """End a sweep with its key: one step for all of it."""
-        if not event.isAutoRepeat() and self.held and self.codes.ends(event, self.held):
+        """End a sweep with its key, as one step."""
+        if not event.isAutoRepeat() and self.held_key and self.codes.ends(event, self.held_key):
             if QGuiApplication.platformName() != "xcb":
                 self.end_stroke()
             else:
                 self._released_key = event.key()
-                self._ending.start()
+                self._release_timer.start()
         else:
             super().keyReleaseEvent(event)
 
     def end_stroke(self) -> None:
-        self._ending.stop()
-        if self.held:
-            rows, key = self.stroke, self.held
-            self.held, self.stroke = "", []
+        """Emit the class of the tiles swept so far."""
+        self._release_timer.stop()
+        if self.held_key:
+            rows, key = self.stroke_rows, self.held_key
+            self.held_key, self.stroke_rows = "", []
             swept = len(rows) > 1 and rows != self.selected_rows()
             self.keyed.emit(rows, key, swept)
 
-    def _replaced(self) -> None:
+    def _on_replaced(self) -> None:
         self.end_stroke()
         self.mouse.forget()
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
         self.end_stroke()
         self.codes.forget()
-        self.composing = False
+        self.is_composing = False
         super().focusOutEvent(event)
 
-    def _move(self, action: QAbstractItemView.CursorAction, extend: bool) -> None:
+    def _move_cursor(self, action: QAbstractItemView.CursorAction, extend: bool) -> None:
         before = self.currentIndex().row()
         if before < 0 and self.point >= 0:
             self.selectionModel().setCurrentIndex(self.tiles.index(self.point), Select.NoUpdate)
@@ -269,8 +271,8 @@ class GestureView(TileView):
         self.set_point(index.row())
         self.scrollTo(index)
 
-    def _space(self, *, mark: bool) -> None:
-        """Enlarge the face that is pointed at; with Ctrl select it, or lift it."""
+    def _handle_space(self, *, mark: bool) -> None:
+        """Enlarge the tile under the pointer; with Ctrl select or lift it."""
         rows = self.selected_rows() or [self.point] * (self.point >= 0)
         if not rows:
             self.worker.show_message(self.tr("Point at a face first"))
@@ -285,30 +287,30 @@ class GestureView(TileView):
 
     def inputMethodEvent(self, event: QInputMethodEvent) -> None:
         """Leave keys to the input method while it composes."""
-        self.composing = bool(event.preeditString())
+        self.is_composing = bool(event.preeditString())
         event.accept()
 
     # -- the mouse
 
-    def _moved_over(self, row: int) -> None:
+    def _on_mouse_moved(self, row: int) -> None:
         self.point_at_mouse()
         self.sweep(row)
 
     def point_at_mouse(self) -> None:
-        """Point at the tile that lies under a mouse at rest, where the mouse has moved last."""
-        if self.mouse.leads and self.mouse.at is not None and not self.held_point:
+        """Point at the tile under the mouse, unless a key moved last."""
+        if self.mouse.leads and self.mouse.at is not None and not self.is_point_held:
             self.point_at(self.mouse.at)
 
     def point_at(self, place: QPoint) -> None:
         self.set_point(self.indexAt(place).row())
 
     def hold_point(self, hold: bool) -> None:
-        """Keep pointing at the same tile wherever the mouse goes; or follow it again."""
-        self.held_point = hold
+        """Keep pointing at the same tile wherever the mouse goes, or follow it again."""
+        self.is_point_held = hold
         self.point_at_mouse()
 
     def enterEvent(self, event: QEnterEvent) -> None:
-        """Point at what the mouse comes in over, or is found over when the view appears."""
+        """Point at the tile under the mouse when it enters or the view appears."""
         super().enterEvent(event)
         self.mouse.at = self.viewport().mapFrom(self, event.position().toPoint())
         self.mouse.leads = True
@@ -325,7 +327,7 @@ class GestureView(TileView):
         self.mouse.release(event)
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        """Open a stack, or enlarge a face: what the first click lifted is put back."""
+        """Open a stack, or enlarge a face; what the first click lifted is restored."""
         row = self.indexAt(event.position().toPoint()).row()
         if row < 0 or event.button() != Qt.MouseButton.LeftButton or event.modifiers():
             self.mouse.press(event)
@@ -337,12 +339,16 @@ class GestureView(TileView):
             self.commanded.emit(GridCommand.ENLARGE, [row])
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        """Ask for the menu of the selection, or of the face that is pointed at: nothing else."""
+        """Request the menu of the selection, or of the tile under the pointer."""
         rows, point = self.target_rows(), event.pos()
         if event.reason() == QContextMenuEvent.Reason.Mouse:
             row = self.indexAt(point).row()
             rows = rows if row in self.selected_rows() else [row]
-            rows = [row, *(one for one in rows if one != row)] if row >= 0 else []
+            rows = (
+                [row, *(selected_row for selected_row in rows if selected_row != row)]
+                if row >= 0
+                else []
+            )
         elif rows:
             point = self.visualRect(self.tiles.index(rows[0])).center()
         if rows:
@@ -350,6 +356,6 @@ class GestureView(TileView):
 
     def leaveEvent(self, event: QEvent) -> None:
         self.mouse.at = None
-        if not self.held and not self.held_point:
+        if not self.held_key and not self.is_point_held:
             self.set_point(-1)
         super().leaveEvent(event)

@@ -1,4 +1,4 @@
-"""The tiles of a grid as an item model: numbers at once, details by the screenful."""
+"""The tiles of a grid as an item model; details are loaded in blocks."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from labeler.qt.grid.layout import Section
 from labeler.qt.session_worker import SessionWorker
 
 Index = QModelIndex | QPersistentModelIndex
-BLOCK = 256
-MAX_KEPT_TILES = 20_000
+BLOCK_SIZE = 256
+MAX_CACHED_TILES = 20_000
 
 
 class TileMark(StrEnum):
-    """How a tile stands: as proposed, taken out of the page, sent, or decided by somebody else."""
+    """The mark of a tile: as predicted, taken off the page, sent, or decided by another program."""
 
     IN = "in"
     LIFTED = "lifted"
@@ -36,19 +36,19 @@ class TileMark(StrEnum):
 
 
 class TileState(NamedTuple):
-    """What a person did with a tile that still stands where it was.
+    """What a person did with a tile that is still in its position.
 
-    `key` is the letter shown, `target` where it went.
+    `key` is the displayed letter, `target` where the sample went.
     """
 
-    kind: TileMark = TileMark.IN
+    mark: TileMark = TileMark.IN
     key: str = ""
     target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class TileProposal:
-    """What is proposed for a tile, how sure that is, and how many samples the tile stands for."""
+class TilePrediction:
+    """The prediction for a tile, and the number of samples that it stands for."""
 
     label: str | None = None
     confidence: float | None = None
@@ -56,15 +56,15 @@ class TileProposal:
 
 
 UNMARKED = TileState()
-NO_PROPOSAL = TileProposal()
+NO_PREDICTION = TilePrediction()
 
 
 class TileModel(QAbstractListModel):
-    """Rows are samples, or stacks of them. `sections_changed` tells the view to lay out anew."""
+    """Rows are samples, or stacks of them. `sections_changed` requests a new layout."""
 
     sections_changed = Signal()
     replaced = Signal()
-    """Just before other samples are shown: rows still mean those that a person saw."""
+    """Emitted before other samples are shown, while rows still refer to the previous ones."""
 
     def __init__(self, worker: SessionWorker, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -72,51 +72,51 @@ class TileModel(QAbstractListModel):
         self._ids: Sequence[int] = ()
         self._rows: dict[int, int] = {}
         self._tiles: dict[int, SampleTile] = {}
-        self._asked: set[int] = set()
+        self._requested_blocks: set[int] = set()
         self.generation = 0
         self.states: dict[int, TileState] = {}
-        self.proposed: Mapping[int, TileProposal] = {}
+        self.predictions: Mapping[int, TilePrediction] = {}
         self.members: Mapping[int, Sequence[int]] = {}
         self.sections: tuple[Section, ...] = ()
         self.only_waiting = False
-        """Whether everything shown waits: what does not any more is shown as done."""
+        """Whether all shown samples wait; those that do not any more are marked as done."""
         self.only_label: str | None = None
-        """The class that everything shown has: what has another one by now is shown as done."""
+        """The class that all shown samples have; those with another class are marked as done."""
 
     def show(
         self,
         ids: Sequence[int],
         sections: Sequence[Section] | None = None,
-        proposed: Mapping[int, TileProposal] | None = None,
+        predictions: Mapping[int, TilePrediction] | None = None,
         members: Mapping[int, Sequence[int]] | None = None,
     ) -> None:
-        """Show these samples (rows of the catalogue). `members` are all samples of a stack."""
+        """Show samples (rows of the catalogue). `members` are all samples of a stack."""
         self.replaced.emit()
         self.beginResetModel()
         self._ids, self._rows = ids, {}
-        self._asked.clear()
+        self._requested_blocks.clear()
         self.generation += 1
         self.states = {}
-        self.proposed, self.members = proposed or {}, members or {}
+        self.predictions, self.members = predictions or {}, members or {}
         self.sections = tuple(sections) if sections is not None else (Section("", len(ids)),)
         self.endResetModel()
         self.sections_changed.emit()
 
-    def retitle(
-        self, sections: Sequence[Section], proposed: Mapping[int, TileProposal] | None = None
+    def set_titles(
+        self, sections: Sequence[Section], predictions: Mapping[int, TilePrediction] | None = None
     ) -> None:
-        """Show the same samples under other titles, and as proposed under other names."""
+        """Change titles, and names of predicted classes, of the same samples."""
         self.sections = tuple(sections)
-        if proposed is not None:
-            self.proposed = proposed
+        if predictions is not None:
+            self.predictions = predictions
         self.refresh()
 
-    def renew(self, ids: Sequence[int], sections: Sequence[Section]) -> None:
-        """Show samples besides those that are shown: what was done with each stays with it."""
+    def show_more(self, ids: Sequence[int], sections: Sequence[Section]) -> None:
+        """Show more samples; the states of those that are shown are kept."""
         before = {self._ids[row]: state for row, state in self.states.items()}
-        self.show(ids, sections, self.proposed, self.members)
+        self.show(ids, sections, self.predictions, self.members)
         self.states = {
-            row: state for one, state in before.items() if (row := self.row_of(one)) >= 0
+            row: state for sample, state in before.items() if (row := self.row_of(sample)) >= 0
         }
 
     def rowCount(self, parent: Index | None = None) -> int:
@@ -127,88 +127,85 @@ class TileModel(QAbstractListModel):
         return self._ids[row]
 
     def ids(self, rows: Iterable[int]) -> list[int]:
-        """Return the samples that some tiles stand for, those of stacks included."""
-        found: list[int] = []
+        """Return the samples that tiles stand for, including those of stacks."""
+        samples: list[int] = []
         for row in rows:
-            found += self.members.get(self._ids[row], (self._ids[row],))
-        return found
+            samples += self.members.get(self._ids[row], (self._ids[row],))
+        return samples
 
     def row_of(self, sample: int) -> int:
-        """Return the tile of a sample, -1 for none; of a stack, by its first one."""
-        return self._places().get(sample, -1)
+        """Return the tile of a sample, -1 for none; of a stack, by its first sample."""
+        return self._rows_by_sample().get(sample, -1)
 
-    def missing(self, samples: Iterable[int]) -> list[int]:
-        """Return those of some samples, however many, that no tile is of."""
-        places = self._places()
-        return [sample for sample in samples if sample not in places]
+    def samples_without_tile(self, samples: Iterable[int]) -> list[int]:
+        """Return the samples that no tile shows."""
+        rows_by_sample = self._rows_by_sample()
+        return [sample for sample in samples if sample not in rows_by_sample]
 
-    def _places(self) -> dict[int, int]:
+    def _rows_by_sample(self) -> dict[int, int]:
         if not self._rows:
             self._rows = dict(zip(self._ids, range(len(self._ids)), strict=True))
         return self._rows
 
     def tile(self, row: int) -> SampleTile | None:
-        """Return the details of a tile; None while they come."""
-        if row // BLOCK not in self._asked:
-            self._ask(row // BLOCK)
+        """Return the details of a tile; None while they are loading."""
+        if row // BLOCK_SIZE not in self._requested_blocks:
+            self._request_block(row // BLOCK_SIZE)
         return self._tiles.get(self._ids[row])
 
     def read_stack(
-        self, samples: Sequence[int], take: Callable[[Sequence[SampleTile]], None]
+        self, samples: Sequence[int], receive: Callable[[Sequence[SampleTile]], None]
     ) -> None:
-        """Read the details of samples that one tile stands for, unless others are shown by then."""
+        """Read the details of the samples of a stack, unless other samples are shown by then."""
         generation = self.generation
 
-        def came(tiles: dict[int, SampleTile]) -> None:
+        def on_read(tiles: dict[int, SampleTile]) -> None:
             if generation == self.generation:
-                take([tiles[sample] for sample in samples if sample in tiles])
+                receive([tiles[sample] for sample in samples if sample in tiles])
 
-        self._worker.ask(lambda session: session.tiles.get_many(samples), came)
+        self._worker.ask(lambda session: session.tiles.get_many(samples), on_read)
 
-    def _ask(self, block: int) -> None:
-        self._asked.add(block)
-        some = list(self._ids[block * BLOCK : (block + 1) * BLOCK])
+    def _request_block(self, block: int) -> None:
+        self._requested_blocks.add(block)
+        samples = list(self._ids[block * BLOCK_SIZE : (block + 1) * BLOCK_SIZE])
         generation = self.generation
         self._worker.ask(
-            lambda session: session.tiles.get_many(some),
-            lambda tiles: self._take(block, generation, tiles),
-            lambda error: self._fail(block, generation, error),
+            lambda session: session.tiles.get_many(samples),
+            lambda tiles: self._store_block(block, generation, tiles),
+            lambda error: self._on_block_failed(block, generation, error),
         )
 
-    def _take(self, block: int, generation: int, tiles: dict[int, SampleTile]) -> None:
+    def _store_block(self, block: int, generation: int, tiles: dict[int, SampleTile]) -> None:
         first, last = block, block
-        if len(self._tiles) > MAX_KEPT_TILES:
-            # What is painted is asked for anew: all of it may be in sight.
+        if len(self._tiles) > MAX_CACHED_TILES:
+            # All blocks may be visible, so painting requests them again.
             self._tiles.clear()
-            self._asked &= {block} if generation == self.generation else set()
-            first, last = 0, len(self._ids) // BLOCK
+            self._requested_blocks &= {block} if generation == self.generation else set()
+            first, last = 0, len(self._ids) // BLOCK_SIZE
         self._tiles |= tiles
         if generation == self.generation:
-            end = min((last + 1) * BLOCK, len(self._ids)) - 1
-            self.dataChanged.emit(self.index(first * BLOCK), self.index(end))
+            end = min((last + 1) * BLOCK_SIZE, len(self._ids)) - 1
+            self.dataChanged.emit(self.index(first * BLOCK_SIZE), self.index(end))
 
-    def _fail(self, block: int, generation: int, error: GleansetError) -> None:
+    def _on_block_failed(self, block: int, generation: int, error: GleansetError) -> None:
         if generation == self.generation:
-            self._asked.discard(block)
+            self._requested_blocks.discard(block)
         self._worker.show_message(str(error), bad=True)
 
     def refresh(self) -> None:
-        """Read what is shown anew, in place: somebody changed something.
-
-        What is known is shown until then: nothing flashes.
-        """
-        self._asked.clear()
+        """Read the shown samples again; previous details are shown until then."""
+        self._requested_blocks.clear()
         if self._ids:
             self.dataChanged.emit(self.index(0), self.index(len(self._ids) - 1))
 
     def state(self, row: int) -> TileState:
-        """Return what was done with a tile since it was shown, here or by another program."""
-        found = self.states.get(row)
-        if found is None and (tile := self._tiles.get(self._ids[row])) is not None:
-            gone = self.only_waiting and tile.status != "queue"
-            if gone or (self.only_label is not None and tile.label != self.only_label):
+        """Return what was done with a tile since it was shown, here or elsewhere."""
+        state = self.states.get(row)
+        if state is None and (tile := self._tiles.get(self._ids[row])) is not None:
+            is_gone = self.only_waiting and tile.status != "queue"
+            if is_gone or (self.only_label is not None and tile.label != self.only_label):
                 return TileState(TileMark.DONE, "", tile.label or tile.status)
-        return found or UNMARKED
+        return state or UNMARKED
 
     def set_state(self, rows: Iterable[int], state: TileState) -> None:
         changed = sorted(rows)
@@ -220,35 +217,39 @@ class TileModel(QAbstractListModel):
         if changed:
             self.dataChanged.emit(self.index(changed[0]), self.index(changed[-1]))
 
-    def proposal(self, row: int) -> TileProposal:
-        return self.proposed.get(self._ids[row], NO_PROPOSAL)
+    def prediction(self, row: int) -> TilePrediction:
+        return self.predictions.get(self._ids[row], NO_PREDICTION)
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Return texts for screen readers; pictures are painted by the view from `tile`."""
+        """Return texts for screen readers; images are painted by the view."""
         if not index.isValid() or index.row() >= len(self._ids):
             return None
         if role in (Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.DisplayRole):
-            return self.spoken(index.row())
+            return self.accessible_text(index.row())
         if role == Qt.ItemDataRole.ToolTipRole and (tile := self.tile(index.row())):
             return tile.title or tile.key[:8]
         return None
 
-    def spoken(self, row: int) -> str:
+    def accessible_text(self, row: int) -> str:
         """Return a text such as 'Face 12 of 48, proposed Miku, 92 percent, lifted'."""
-        tile, proposed, state = self._tiles.get(self._ids[row]), self.proposal(row), self.state(row)
+        tile, predictions, state = (
+            self._tiles.get(self._ids[row]),
+            self.prediction(row),
+            self.state(row),
+        )
         parts = [self.tr("Face {number} of {count}").format(number=row + 1, count=len(self._ids))]
-        if proposed.count > 1:
-            parts.append(self.tr("stack of {count}").format(count=proposed.count))
-        if proposed.label is not None:
-            parts.append(self.tr("suggested: {label}").format(label=proposed.label))
-        if proposed.confidence is not None:
+        if predictions.count > 1:
+            parts.append(self.tr("stack of {count}").format(count=predictions.count))
+        if predictions.label is not None:
+            parts.append(self.tr("suggested: {label}").format(label=predictions.label))
+        if predictions.confidence is not None:
             parts.append(
-                self.tr("{percent} percent").format(percent=round(proposed.confidence * 100))
+                self.tr("{percent} percent").format(percent=round(predictions.confidence * 100))
             )
         if tile is not None and tile.label:
             parts.append(tile.label)
-        if state.kind is TileMark.LIFTED:
+        if state.mark is TileMark.LIFTED:
             parts.append(self.tr("excluded"))
-        elif state.kind in (TileMark.SENT, TileMark.DONE):
+        elif state.mark in (TileMark.SENT, TileMark.DONE):
             parts.append(self.tr("moved to {target}").format(target=state.target))
         return ", ".join(parts)

@@ -1,8 +1,8 @@
-"""The mouse on a grid: click, range, rubber band, drag, and painting over neighbours.
+"""The mouse on a grid: click, range, rubber band, drag, and sweeps.
 
-A press that slips a little is still a click: within 200 ms by up to 24 pixels, as long as it ends
-on the same tile. A click that costs a selection of several can be taken back. However many tiles
-are dragged, their files are looked up at the drop.
+A press that slips a little is still a click: within 200 ms by up to 24 pixels, if it ends on the
+same tile. A click that clears a large selection can be undone. The files of dragged tiles are
+looked up at the drop.
 """
 
 from __future__ import annotations
@@ -30,90 +30,95 @@ from labeler.qt.grid.painter import paint_tile
 from labeler.qt.grid.tile_view import TileView
 from labeler.qt.widgets import EdgeScroll
 
-TILES = "application/x-gleanset-tiles"
-FILES = "text/uri-list"
-PICTURE = 96
-SHOWN = 3
-BESIDE = 14
+TILES_MIME = "application/x-gleanset-tiles"
+FILES_MIME = "text/uri-list"
+DRAG_IMAGE_SIDE = 96
+MAX_DRAG_IMAGES = 3
+DRAG_OFFSET = 14
 
-Paths = Callable[[Sequence[int]], list[str]]
-"""The files of samples, by their ids."""
+LookUpPaths = Callable[[Sequence[int]], list[str]]
+"""Returns the files of samples, by their ids."""
 
 
 class TileMimeData(QMimeData):
-    """What is dragged: samples by their ids, and the way to their files."""
+    """Dragged samples by their ids, with a way to look up their files."""
 
-    def __init__(self, ids: Sequence[int], paths: Paths) -> None:
+    def __init__(self, ids: Sequence[int], paths: LookUpPaths) -> None:
         super().__init__()
         self.ids = ids
         self._paths = paths
 
     def formats(self) -> list[str]:
-        """Return ours first; files for everybody else."""
-        return [TILES, FILES]
+        """Return our format first, then files for other programs."""
+        return [TILES_MIME, FILES_MIME]
 
     def hasFormat(self, mime: str) -> bool:
-        return mime in (TILES, FILES)
+        return mime in (TILES_MIME, FILES_MIME)
 
     def retrieveData(self, mime: str, kind: QMetaType | QMetaType.Type) -> Any:
-        """Look the files up: called at the drop."""
-        if mime == FILES:
+        """Return the data of a format; files are looked up here, at the drop."""
+        if mime == FILES_MIME:
             return [QUrl.fromLocalFile(path) for path in self._paths(self.ids)]
-        return str(len(self.ids)).encode() if mime == TILES else None
+        return str(len(self.ids)).encode() if mime == TILES_MIME else None
 
 
 class TileDrag:
-    """Drags tiles, one drag at a time in the whole program: Qt has one mouse."""
+    """Drags tiles, one drag at a time in the process."""
 
-    under_way = False
+    is_active = False
 
     @classmethod
-    def start(cls, view: TileView, rows: Sequence[int], paths: Paths) -> None:
-        """Drag tiles until they are dropped. Others may copy, and never move our files."""
-        if cls.under_way:
-            return  # a large drag may still be ending
+    def start(cls, view: TileView, rows: Sequence[int], paths: LookUpPaths) -> None:
+        """Drag tiles until they are dropped. Other programs may copy our files, never move them."""
+        if cls.is_active:
+            return  # a large drag may take long to end
         drag = QDrag(view)
         drag.setMimeData(TileMimeData(view.tiles.ids(rows), paths))
-        drag.setPixmap(drag_picture(view, rows))
-        drag.setHotSpot(QPoint(-BESIDE, -BESIDE))  # what lies below the pointer stays readable
-        cls.under_way = True
+        drag.setPixmap(paint_drag_image(view, rows))
+        drag.setHotSpot(QPoint(-DRAG_OFFSET, -DRAG_OFFSET))  # keep the drop target visible
+        cls.is_active = True
         try:
             drag.exec(Qt.DropAction.CopyAction | Qt.DropAction.LinkAction, Qt.DropAction.CopyAction)
         finally:
-            cls.under_way = False
+            cls.is_active = False
 
 
-def drag_picture(view: TileView, rows: Sequence[int]) -> QPixmap:
-    """Return a picture of at most three faces and the number of all, whatever that is."""
+def paint_drag_image(view: TileView, rows: Sequence[int]) -> QPixmap:
+    """Return an image of at most three tiles with the number of all samples."""
     ratio = view.devicePixelRatioF()
-    picture = QPixmap(round((PICTURE + 40) * ratio), round((PICTURE + 20) * ratio))
-    picture.setDevicePixelRatio(ratio)
-    picture.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(picture)
-    for place, row in reversed(list(enumerate(rows[:SHOWN]))):
-        plain = view.appearance(row)._replace(selected=False, pointed=False)
-        paint_tile(painter, QRect(place * 10, place * 6, PICTURE, PICTURE), plain, view.palette())
+    image = QPixmap(round((DRAG_IMAGE_SIDE + 40) * ratio), round((DRAG_IMAGE_SIDE + 20) * ratio))
+    image.setDevicePixelRatio(ratio)
+    image.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(image)
+    for position, row in reversed(list(enumerate(rows[:MAX_DRAG_IMAGES]))):
+        appearance = view.appearance(row)._replace(selected=False, pointed=False)
+        paint_tile(
+            painter,
+            QRect(position * 10, position * 6, DRAG_IMAGE_SIDE, DRAG_IMAGE_SIDE),
+            appearance,
+            view.palette(),
+        )
     if len(rows) > 1:
         text = f"{len(view.tiles.ids(rows)):,}"
         font = painter.font()
         font.setBold(True)
         painter.setFont(font)
         box = painter.fontMetrics().boundingRect(text).adjusted(-8, -4, 8, 4)
-        box.moveBottomRight(QPoint(PICTURE + 36, PICTURE + 18))
+        box.moveBottomRight(QPoint(DRAG_IMAGE_SIDE + 36, DRAG_IMAGE_SIDE + 18))
         painter.fillRect(box, view.palette().highlight())
         painter.setPen(view.palette().highlightedText().color())
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
     painter.end()
-    return picture
+    return image
 
 
 Select = QItemSelectionModel.SelectionFlag
 Modifier = Qt.KeyboardModifier
-SLIP, STEADY_SLIP, SLIP_SECONDS = 24, 10, 0.2
+MAX_SLIP_PIXELS, MAX_STEADY_SLIP_PIXELS, SLIP_SECONDS = 24, 10, 0.2
 
 
 class Gesture(Enum):
-    """What a button that is held is doing."""
+    """The gesture of a held button."""
 
     NONE = auto()
     PRESS = auto()
@@ -122,10 +127,10 @@ class Gesture(Enum):
 
 
 class TileMouse(QObject):
-    """The state of one gesture on a view, from press to release; it changes the selection itself.
+    """The state of one gesture, from press to release; it changes the selection itself.
 
-    `lifted` (row) comes where a tile is to be lifted or put back,
-    `moved_over` (row, -1) while no button is held, `dragged` (rows) when a drag begins.
+    `lifted` (row) is emitted when a tile is lifted or restored, `moved_over` (row, -1) while no
+    button is held, `dragged` (rows) when a drag begins.
     """
 
     lifted = Signal(int)
@@ -135,23 +140,23 @@ class TileMouse(QObject):
     def __init__(self, view: TileView) -> None:
         super().__init__(view)
         self._view = view
-        self._from = QPoint()
-        self._row = -1
-        self._since = 0.0
+        self._pressed_at = QPoint()
+        self._pressed_row = -1
+        self._press_time = 0.0
         self._gesture = Gesture.NONE
         self._band: QRubberBand | None = None
-        self._end = QPoint()
+        self._band_end = QPoint()
         self._edges = EdgeScroll(view, edge=0)
         view.verticalScrollBar().valueChanged.connect(self._scrolled)
-        self._before: list[int] = []
+        self._selection_before: list[int] = []
         self.at: QPoint | None = None
-        """Where the mouse was last, in the viewport; None outside."""
+        """The last position of the mouse in the viewport; None outside."""
         self.leads = False
-        """Whether the mouse, rather than a key, has moved last."""
+        """Whether the mouse, rather than a key, moved last."""
         self.lifts = False
-        """Whether a click lifts a tile, rather than selects it."""
+        """Whether a click lifts a tile instead of selecting it."""
         self.anchor = -1
-        self.lost: list[int] = []
+        self.cleared_selection: list[int] = []
         """A selection that a plain click has just cleared."""
 
     @property
@@ -164,10 +169,10 @@ class TileMouse(QObject):
     def press(self, event: QMouseEvent) -> None:
         if event.button() != Qt.MouseButton.LeftButton:
             return
-        self._from, self._since = event.position().toPoint(), time.monotonic()
-        self._row = self._row_at(self._from)
+        self._pressed_at, self._press_time = event.position().toPoint(), time.monotonic()
+        self._pressed_row = self._row_at(self._pressed_at)
         self._gesture = Gesture.PRESS
-        self._before = self._view.selected_rows() if event.modifiers() else []
+        self._selection_before = self._view.selected_rows() if event.modifiers() else []
 
     def move(self, event: QMouseEvent) -> None:
         point = self.at = event.position().toPoint()
@@ -177,54 +182,62 @@ class TileMouse(QObject):
             self.moved_over.emit(row)
         elif self._gesture is Gesture.BAND:
             self._draw_band(point)
-        elif self._gesture is Gesture.PRESS and self._left_the_spot(point):
+        elif self._gesture is Gesture.PRESS and self._has_moved(point):
             self._begin(point, event.modifiers())
 
-    def _left_the_spot(self, point: QPoint) -> bool:
-        far = max(abs(point.x() - self._from.x()), abs(point.y() - self._from.y()))
-        steady = time.monotonic() - self._since > SLIP_SECONDS
-        return far >= (STEADY_SLIP if steady or self._row < 0 else SLIP)
+    def _has_moved(self, point: QPoint) -> bool:
+        far = max(abs(point.x() - self._pressed_at.x()), abs(point.y() - self._pressed_at.y()))
+        steady = time.monotonic() - self._press_time > SLIP_SECONDS
+        return far >= (
+            MAX_STEADY_SLIP_PIXELS if steady or self._pressed_row < 0 else MAX_SLIP_PIXELS
+        )
 
     def _begin(self, point: QPoint, modifiers: Modifier) -> None:
-        """Begin a drag from a tile, or a band from the ground or with Shift or Ctrl."""
-        if self._row >= 0 and not modifiers & (Modifier.ShiftModifier | Modifier.ControlModifier):
+        """Begin a drag from a tile, or a band from the background or with Shift or Ctrl."""
+        if self._pressed_row >= 0 and not modifiers & (
+            Modifier.ShiftModifier | Modifier.ControlModifier
+        ):
             self._gesture = Gesture.DRAG
-            chosen = self._view.selected_rows()
-            self.dragged.emit(chosen if self._row in set(chosen) else self._view.meant([self._row]))
+            selected_rows = self._view.selected_rows()
+            self.dragged.emit(
+                selected_rows
+                if self._pressed_row in set(selected_rows)
+                else self._view.expand_targets([self._pressed_row])
+            )
             self._gesture = Gesture.NONE
             return
         self._gesture = Gesture.BAND
         self._band = QRubberBand(QRubberBand.Shape.Rectangle, self._view.viewport())
-        self._from += QPoint(0, self._view.verticalOffset())
+        self._pressed_at += QPoint(0, self._view.verticalOffset())
         self._draw_band(point)
         self._band.show()
 
     def _draw_band(self, point: QPoint) -> None:
-        self._end = point
+        self._band_end = point
         self._edges.hold(point)
         offset = QPoint(0, self._view.verticalOffset())
-        area = QRect(self._from - offset, point).normalized()
+        area = QRect(self._pressed_at - offset, point).normalized()
         if self._band is not None:
             self._band.setGeometry(area.intersected(self._view.viewport().rect()))
         self._view.setSelection(area, Select.ClearAndSelect)
-        if self._before:
-            self._view.select_ranges([(row, row) for row in self._before], Select.Select)
+        if self._selection_before:
+            self._view.select_ranges([(row, row) for row in self._selection_before], Select.Select)
 
     def _scrolled(self) -> None:
         if self._gesture is Gesture.BAND:
-            self._draw_band(self._end)
+            self._draw_band(self._band_end)
 
     def release(self, event: QMouseEvent) -> None:
-        """End the gesture: what never left its spot was a click."""
+        """End the gesture: a press that did not move is a click."""
         gesture = self._gesture
         self.cancel()
         point = event.position().toPoint()
-        stayed = self._row_at(point) == self._row or not self._left_the_spot(point)
+        stayed = self._row_at(point) == self._pressed_row or not self._has_moved(point)
         if gesture is Gesture.PRESS and stayed:
             self._click(event.modifiers())
 
     def _click(self, modifiers: Modifier) -> None:
-        row = self._row
+        row = self._pressed_row
         if row >= 0 and modifiers & Modifier.ControlModifier:
             self._view.select_ranges([(row, row)], Select.Toggle)
             self.anchor = row
@@ -239,9 +252,9 @@ class TileMouse(QObject):
             )
 
     def _plain_click(self, row: int) -> None:
-        chosen = self._view.selected_rows()
-        if len(chosen) > 1:
-            self.lost = chosen
+        selected_rows = self._view.selected_rows()
+        if len(selected_rows) > 1:
+            self.cleared_selection = selected_rows
         self._view.selectionModel().clearSelection()
         if row < 0:
             return
@@ -255,19 +268,19 @@ class TileMouse(QObject):
         first, last = sorted((max(self.anchor, 0), row))
         self._view.select_ranges([(first, last)], Select.ClearAndSelect)
 
-    def restore_lost(self) -> bool:
+    def restore_selection(self) -> bool:
         """Select again what a click cleared; return whether there was something."""
-        rows, self.lost = self.lost, []
+        rows, self.cleared_selection = self.cleared_selection, []
         if not rows:
             return False
         self._view.select_ranges([(row, row) for row in rows], Select.ClearAndSelect)
         return True
 
     def forget(self) -> None:
-        """Drop all rows that are remembered: other tiles are shown, they mean nothing any more."""
+        """Forget all rows, because other tiles are shown."""
         self.cancel()
-        self._row = self.anchor = -1
-        self._before, self.lost = [], []
+        self._pressed_row = self.anchor = -1
+        self._selection_before, self.cleared_selection = [], []
 
     def cancel(self) -> None:
         """End a band or a press without effect, as Esc does."""

@@ -1,4 +1,4 @@
-"""One tile: the face, and by shape, place and text what became of it; colour only helps."""
+"""Painting of one tile: marks use shape, position and text; color is only an addition."""
 
 from __future__ import annotations
 
@@ -7,59 +7,61 @@ from typing import NamedTuple
 from PySide6.QtCore import QPoint, QRect, QRectF, Qt
 from PySide6.QtGui import QFont, QFontMetrics, QPainter, QPalette, QPen, QPixmap
 
-from labeler.qt.grid.model import TileMark, TileProposal, TileState
+from labeler.qt.grid.model import TileMark, TilePrediction, TileState
 from labeler.qt.images import BrokenThumbnail, draw_fitted
 from labeler.qt.theme import backdrop, blend
 
 Role = QPalette.ColorRole
-OUTLINE = 3
-OPACITY = {TileMark.IN: 1.0, TileMark.LIFTED: 0.45, TileMark.SENT: 0.35, TileMark.DONE: 0.35}
-NAMED_OPACITY = 0.7
+OUTLINE_WIDTH = 3
+OPACITY_BY_MARK = {
+    TileMark.IN: 1.0,
+    TileMark.LIFTED: 0.45,
+    TileMark.SENT: 0.35,
+    TileMark.DONE: 0.35,
+}
+CAPTIONED_OPACITY = 0.7
 
 
 class TileAppearance(NamedTuple):
-    """All that decides how a tile is painted.
-
-    `caption` is a line over its lower edge.
-    """
+    """Everything that determines how a tile is painted; `caption` is a line at its lower edge."""
 
     picture: QPixmap | BrokenThumbnail | None
     state: TileState
-    proposed: TileProposal
+    prediction: TilePrediction
     selected: bool
     pointed: bool
     caption: str = ""
 
 
 def paint_tile(painter: QPainter, rect: QRect, tile: TileAppearance, palette: QPalette) -> None:
-    """Paint one tile into its square; the painter is left as it was."""
+    """Paint a tile into its square; the painter's state is restored."""
     painter.save()
-    if tile.proposed.count > 1:
-        rect = _plates(painter, rect, palette)
+    if tile.prediction.count > 1:
+        rect = _paint_stack_plates(painter, rect, palette)
     painter.fillRect(rect, blend(backdrop(palette), palette.color(Role.Text), 0.12))
-    gone = tile.state.kind in (TileMark.SENT, TileMark.DONE)
-    mark = (tile.state.key or ("→" if gone else "")).upper()
-    named = gone and tile.caption == tile.state.target != ""
-    painter.setOpacity(NAMED_OPACITY if named else OPACITY[tile.state.kind])
+    is_sent = tile.state.mark in (TileMark.SENT, TileMark.DONE)
+    key = (tile.state.key or ("→" if is_sent else "")).upper()
+    is_captioned = is_sent and tile.caption == tile.state.target != ""
+    painter.setOpacity(CAPTIONED_OPACITY if is_captioned else OPACITY_BY_MARK[tile.state.mark])
     painter.setPen(palette.color(Role.Text))
     draw_fitted(painter, rect, tile.picture)
     painter.setOpacity(1.0)
-    if tile.state.kind is TileMark.LIFTED:
-        _diagonal(painter, rect, palette)
-    if mark and not named:
-        _letter(painter, rect, mark, palette)
-    if tile.proposed.count > 1:
-        _badge(painter, rect, str(tile.proposed.count), palette)
+    if tile.state.mark is TileMark.LIFTED:
+        _paint_lifted(painter, rect, palette)
+    if key and not is_captioned:
+        _paint_key(painter, rect, key, palette)
+    if tile.prediction.count > 1:
+        _paint_count(painter, rect, str(tile.prediction.count), palette)
     if tile.caption:
-        _caption(painter, rect, tile.caption, mark if named else "", palette)
+        _paint_caption(painter, rect, tile.caption, key if is_captioned else "", palette)
     if tile.selected:
-        _tick(painter, rect, palette)
+        _paint_tick(painter, rect, palette)
     if tile.selected or tile.pointed:
-        _outline(painter, rect, palette, pointed=tile.pointed)
+        _paint_outline(painter, rect, palette, pointed=tile.pointed)
     painter.restore()
 
 
-def _plates(painter: QPainter, rect: QRect, palette: QPalette) -> QRect:
+def _paint_stack_plates(painter: QPainter, rect: QRect, palette: QPalette) -> QRect:
     step = max(3, rect.width() // 32)
     for number in (2, 1):
         plate = QRect(
@@ -74,13 +76,13 @@ def _plates(painter: QPainter, rect: QRect, palette: QPalette) -> QRect:
     return rect.adjusted(0, 2 * step, -2 * step, 0)
 
 
-def _diagonal(painter: QPainter, rect: QRect, palette: QPalette) -> None:
+def _paint_lifted(painter: QPainter, rect: QRect, palette: QPalette) -> None:
     for colour, width in ((Role.Base, 6), (Role.Text, 3)):
         painter.setPen(QPen(palette.color(colour), width))
         painter.drawLine(rect.topLeft() + QPoint(4, 4), rect.bottomRight() - QPoint(4, 4))
 
 
-def _letter(painter: QPainter, rect: QRect, key: str, palette: QPalette) -> None:
+def _paint_key(painter: QPainter, rect: QRect, key: str, palette: QPalette) -> None:
     side = max(22, min(rect.width(), rect.height()) * 2 // 5)
     box = QRectF(0, 0, side, side)
     box.moveCenter(QRectF(rect).center())
@@ -89,13 +91,13 @@ def _letter(painter: QPainter, rect: QRect, key: str, palette: QPalette) -> None
     painter.setBrush(palette.color(Role.Text))
     painter.drawRoundedRect(box, 6, 6)
     painter.setBrush(Qt.BrushStyle.NoBrush)
-    _bold(painter, round(side * 0.62))
+    _set_bold_font(painter, round(side * 0.62))
     painter.setPen(palette.color(Role.Base))
     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, key)
 
 
-def _badge(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
-    _bold(painter, max(12, rect.height() // 8))
+def _paint_count(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
+    _set_bold_font(painter, max(12, rect.height() // 8))
     box = painter.fontMetrics().boundingRect(f" {text} ").adjusted(-3, -1, 3, 1)
     box.moveTopRight(rect.topRight() + QPoint(-3, 3))
     painter.fillRect(box, palette.color(Role.Text))
@@ -103,14 +105,14 @@ def _badge(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None
     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
 
-def _caption(painter: QPainter, rect: QRect, text: str, mark: str, palette: QPalette) -> None:
-    """A line over the lower edge: the key where there is room for it, then the name."""
+def _paint_caption(painter: QPainter, rect: QRect, text: str, mark: str, palette: QPalette) -> None:
+    """Paint a line at the lower edge: the key if there is room for it, then the name."""
     font = QFont(painter.font())
     font.setBold(False)
     font.setPixelSize(min(painter.fontInfo().pixelSize(), max(10, rect.height() // 6)))
     painter.setFont(font)
     metrics = painter.fontMetrics()
-    room = OUTLINE + 1  # an outline covers no text
+    room = OUTLINE_WIDTH + 1  # keep text clear of the outline
     line = QRect(
         rect.left(),
         rect.bottom() - metrics.height() - room - 1,
@@ -119,40 +121,42 @@ def _caption(painter: QPainter, rect: QRect, text: str, mark: str, palette: QPal
     )
     painter.fillRect(line, palette.color(Role.Base))
     painter.setPen(palette.color(Role.Text))
-    shown = caption_words(metrics, text, mark, line.width() - 8 - room)
+    shown = caption_text(metrics, text, mark, line.width() - 8 - room)
     painter.drawText(line.adjusted(4 + room, 0, -4, -room), Qt.AlignmentFlag.AlignVCenter, shown)
 
 
-def caption_words(metrics: QFontMetrics, name: str, mark: str, width: int) -> str:
-    """Return what fits of a name: its beginning, after its key where there is room for both."""
+def caption_text(metrics: QFontMetrics, name: str, mark: str, width: int) -> str:
+    """Return the beginning of a name that fits, after its key if there is room for both."""
     both = f"{mark} {name}".strip()
     fits = metrics.horizontalAdvance(both) <= width
     return both if fits else metrics.elidedText(name, Qt.TextElideMode.ElideRight, width)
 
 
-def _tick(painter: QPainter, rect: QRect, palette: QPalette) -> None:
+def _paint_tick(painter: QPainter, rect: QRect, palette: QPalette) -> None:
     side = max(18, rect.height() // 6)
     box = QRect(rect.left() + 4, rect.top() + 4, side, side)
     painter.fillRect(box, palette.color(Role.Highlight))
-    _bold(painter, round(side * 0.8))
+    _set_bold_font(painter, round(side * 0.8))
     painter.setPen(palette.color(Role.HighlightedText))
     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, "✓")
 
 
-def _outline(painter: QPainter, rect: QRect, palette: QPalette, *, pointed: bool) -> None:
-    """The highlight in a frame of text colour: by itself it may be as grey as the backdrop."""
+def _paint_outline(painter: QPainter, rect: QRect, palette: QPalette, *, pointed: bool) -> None:
+    """Paint the highlight in a frame of text color, since it may be as grey as the background."""
     painter.setPen(QPen(palette.color(Role.Text), 2))
     painter.drawRect(rect.adjusted(1, 1, -1, -1))
     inner = rect.adjusted(2, 2, -2, -2)
-    half = OUTLINE // 2 + 1
-    painter.setPen(QPen(palette.color(Role.Highlight), OUTLINE))
+    half = OUTLINE_WIDTH // 2 + 1
+    painter.setPen(QPen(palette.color(Role.Highlight), OUTLINE_WIDTH))
     painter.drawRect(inner.adjusted(half - 1, half - 1, -half, -half))
     if pointed:
         painter.setPen(QPen(palette.color(Role.Base), 1))
-        painter.drawRect(inner.adjusted(OUTLINE, OUTLINE, -OUTLINE - 1, -OUTLINE - 1))
+        painter.drawRect(
+            inner.adjusted(OUTLINE_WIDTH, OUTLINE_WIDTH, -OUTLINE_WIDTH - 1, -OUTLINE_WIDTH - 1)
+        )
 
 
-def _bold(painter: QPainter, pixels: int) -> None:
+def _set_bold_font(painter: QPainter, pixels: int) -> None:
     font = QFont(painter.font())
     font.setPixelSize(pixels)
     font.setBold(True)

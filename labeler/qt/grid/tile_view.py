@@ -1,6 +1,6 @@
-"""The grid that all views show their tiles in: one fixed layout, painted as far as it is seen.
+"""The grid of all views: a fixed layout, painted as far as it is visible.
 
-The selection is kept by ranges: all of 100,000 tiles is one range.
+The selection is stored as ranges: all of 100,000 tiles is one range.
 """
 
 from __future__ import annotations
@@ -32,49 +32,49 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QAbstractItemView, QAbstractScrollArea, QListView
 
 from gleanset.db.sorting import SampleTile
-from labeler.qt.grid.layout import GAP, HEADING, GridLayout, PlacedSection
+from labeler.qt.grid.layout import GAP, HEADING_HEIGHT, GridLayout, PlacedSection
 from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.painter import TileAppearance, paint_tile
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.theme import backdrop, focus_ring
 from labeler.qt.widgets import timer
 
-TURN_MS = 400
-MAX_STACK_FACES = 40
+STACK_IMAGE_MS = 400
+MAX_STACK_IMAGES = 40
 
 
 class StackPlayer(QObject):
-    """`turned` (row) comes when a tile shows another face."""
+    """Shows the images of a stack in turn; `sample_changed` (row) is emitted with each."""
 
-    turned = Signal(int)
+    sample_changed = Signal(int)
 
     def __init__(self, model: TileModel, parent: QObject) -> None:
         super().__init__(parent)
         self._model, self._row = model, -1
-        self._faces: Sequence[SampleTile] = ()
-        self._timer = timer(self, self._turn, TURN_MS)
+        self._samples: Sequence[SampleTile] = ()
+        self._timer = timer(self, self._show_next, STACK_IMAGE_MS)
 
     def point_at(self, row: int) -> None:
-        """Show the faces of this tile's stack; -1 for none."""
+        """Show the images of this tile's stack; -1 for none."""
         self._timer.stop()
-        self._row, self._faces = row, ()
+        self._row, self._samples = row, ()
         if row >= 0 and len(samples := sorted(self._model.ids([row]))) > 1:
-            every = -(-len(samples) // MAX_STACK_FACES)
-            self._model.read_stack(samples[::every], lambda faces: self._begin(row, faces))
+            step = -(-len(samples) // MAX_STACK_IMAGES)
+            self._model.read_stack(samples[::step], lambda samples: self._begin(row, samples))
 
     def face(self, row: int) -> SampleTile | None:
-        return self._faces[0] if self._faces and row == self._row else None
+        return self._samples[0] if self._samples and row == self._row else None
 
-    def _begin(self, row: int, faces: Sequence[SampleTile]) -> None:
-        if row == self._row and len(faces) > 1:
-            self._faces = faces
-            self.turned.emit(row)
+    def _begin(self, row: int, samples: Sequence[SampleTile]) -> None:
+        if row == self._row and len(samples) > 1:
+            self._samples = samples
+            self.sample_changed.emit(row)
             self._timer.start()
 
-    def _turn(self) -> None:
-        self._faces = self._faces[1:]
-        self.turned.emit(self._row)
-        if self._faces:
+    def _show_next(self) -> None:
+        self._samples = self._samples[1:]
+        self.sample_changed.emit(self._row)
+        if self._samples:
             self._timer.start()
 
 
@@ -82,18 +82,18 @@ Select = QItemSelectionModel.SelectionFlag
 
 
 Index = QModelIndex | QPersistentModelIndex
-SMALLEST, LARGEST, USUAL = 48, 480, 104
-ZOOM = 1.15
+MIN_SIDE, MAX_SIDE, DEFAULT_SIDE = 48, 480, 104
+ZOOM_FACTOR = 1.15
 STEPS_PER_WHEEL_NOTCH = 3
-NEARLY_ALL = 0.75
+MIN_SEEN_PART = 0.75
 """The part of a tile that has to be painted at once before it counts as seen."""
 
 
 class TileView(QListView):
-    """Tiles in sections, a list to screen readers; subclasses add what mouse and keys do.
+    """Tiles in sections; a list to screen readers. Subclasses add mouse and keyboard.
 
-    `pointed` (row, -1) follows the mouse or the keyboard, whichever moved last; `arranged` comes
-    when tiles lie elsewhere than before, laid out or scrolled.
+    `pointed` (row, -1) follows the mouse or the keyboard, whichever moved last; `arranged` is
+    emitted when tiles move, by layout or scrolling.
     """
 
     pointed = Signal(int)
@@ -101,15 +101,15 @@ class TileView(QListView):
 
     def __init__(self, model: TileModel, thumbs: ThumbnailLoader) -> None:
         super().__init__()
-        self.side = USUAL
+        self.side = DEFAULT_SIDE
         self.point = -1
         self._grid = GridLayout((), 1, self.side)
         self._thumbs = thumbs
         self._shows: dict[str, set[int]] = {}
-        """The tiles that were painted with each sample's picture, or without it as yet."""
+        """The tiles that were painted with each sample's image, or before it was loaded."""
         self.tiles, self._player = model, StackPlayer(model, self)
         self.seen: set[int] = set()
-        """The samples that were painted, with their pictures, since they are shown."""
+        """The shown samples that were painted with their images."""
         self.setModel(model)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -118,11 +118,11 @@ class TileView(QListView):
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
         self.setMouseTracking(True)
         self.setAccessibleName(self.tr("Faces"))
-        model.sections_changed.connect(self._model_shown)
-        thumbs.ready.connect(self._thumb_ready)
-        self._player.turned.connect(self._paint_anew)
+        model.sections_changed.connect(self._on_model_shown)
+        thumbs.ready.connect(self._on_thumbnail_ready)
+        self._player.sample_changed.connect(self._repaint)
 
-    def _model_shown(self) -> None:
+    def _on_model_shown(self) -> None:
         self.seen.clear()
         self._shows.clear()
         self.set_point(-1)
@@ -130,12 +130,12 @@ class TileView(QListView):
         self.verticalScrollBar().setValue(0)
 
     def lay_out(self) -> None:
-        """Compute the grid anew: for another width, size or content."""
+        """Compute the layout again, for another width, size or content."""
         self._grid = GridLayout(self.tiles.sections, self.viewport().width(), self.side)
         bar, height = self.verticalScrollBar(), self.viewport().height()
         bar.setRange(0, max(0, self._grid.height - height))
-        # A line that is cut by an edge is nearly whole after the next step: none is passed over.
-        line = max((place.cell for place in self._grid.placed), default=self.side)
+        # A page step shows partly visible lines whole, so that none is skipped.
+        line = max((placed.cell for placed in self._grid.placed), default=self.side)
         step = max(height - line // 2 - GAP, height // 4, 1)
         bar.setPageStep(step)
         bar.setSingleStep(max(1, min(self.side, step // STEPS_PER_WHEEL_NOTCH)))
@@ -143,8 +143,8 @@ class TileView(QListView):
         self.arranged.emit()
 
     def set_side(self, side: int) -> None:
-        """Set the size of an ordinary tile in logical pixels; what is on top stays there."""
-        side = min(max(side, SMALLEST), LARGEST)
+        """Set the side of a tile in logical pixels; the tile at the top stays there."""
+        side = min(max(side, MIN_SIDE), MAX_SIDE)
         if side != self.side:
             top = self._grid.row_at(QPoint(GAP + 1, self.verticalOffset() + GAP + 1))
             self.side = side
@@ -153,25 +153,27 @@ class TileView(QListView):
                 self.verticalScrollBar().setValue(self._grid.rect(top).top() - GAP)
 
     def zoom(self, factor: float) -> None:
-        """Make tiles larger or smaller by as much as is seen: columns swallow a smaller step."""
-        shown, side = self._grid.rect(0).width(), 0
-        while shown and self._grid.rect(0).width() == shown and self.side != side:
+        """Change the tile size until it visibly differs: columns absorb smaller steps."""
+        width, side = self._grid.rect(0).width(), 0
+        while width and self._grid.rect(0).width() == width and self.side != side:
             side = self.side
             self.set_side(round(side * factor))
 
-    def fit(self, smallest: int, largest: int) -> None:
-        """The largest tiles with which everything is seen at once; scroll where that is not so."""
+    def fit(self, min_side: int, max_side: int) -> None:
+        """Use the largest tiles with which everything is visible; scroll if there are none."""
         size, sections = self.viewport().size(), self.tiles.sections
         area = size.width() * size.height() // max(1, self.tiles.rowCount())
-        sides = range(min(largest, isqrt(area)), smallest, -4)
+        sides = range(min(max_side, isqrt(area)), min_side, -4)
         fitting = (
-            n for n in sides if GridLayout(sections, size.width(), n).height <= size.height()
+            candidate
+            for candidate in sides
+            if GridLayout(sections, size.width(), candidate).height <= size.height()
         )
-        self.side = next(fitting, smallest)
+        self.side = next(fitting, min_side)
         self.lay_out()
 
-    def room_for(self, side: int) -> int:
-        """Return how many tiles of such a side are seen at once, in one section."""
+    def capacity(self, side: int) -> int:
+        """Return how many tiles of a side are visible at once, in one section."""
         size, cell = self.viewport().size(), side + GAP
         return ((size.width() - GAP) // cell) * ((size.height() - GAP) // cell)
 
@@ -184,8 +186,8 @@ class TileView(QListView):
         self.selectionModel().select(selection, command)
 
     def selected_ranges(self) -> list[tuple[int, int]]:
-        chosen = self.selectionModel().selection()
-        parts = (chosen.at(number) for number in range(chosen.size()))
+        selection = self.selectionModel().selection()
+        parts = (selection.at(number) for number in range(selection.size()))
         return [(part.top(), part.bottom()) for part in parts if part.isValid()]
 
     def selected_rows(self) -> list[int]:
@@ -205,21 +207,24 @@ class TileView(QListView):
     # -- what was seen
 
     def in_sight(self) -> list[int]:
-        """Return the tiles that are seen now, not only an edge of them."""
+        """Return the tiles that are visible now, by more than an edge."""
         area = self.viewport().rect().translated(0, self.verticalOffset())
-        rows = (row for first, last in self._grid.ranges(area) for row in range(first, last + 1))
-        return [row for row in rows if self._is_in(self._grid.rect(row), area)]
+        rows = (row for first, last in self._grid.rows_in(area) for row in range(first, last + 1))
+        return [row for row in rows if self._is_visible(self._grid.rect(row), area)]
 
-    def _is_in(self, rect: QRect, area: QRect) -> bool:
-        """Return whether nearly all of a tile lies in an area, or as much as the window has."""
+    def _is_visible(self, rect: QRect, area: QRect) -> bool:
+        """Return whether an area shows nearly all of a tile, or as much as fits the window."""
         if area.contains(rect):
             return True
-        seen, most = rect.intersected(area).size(), self.viewport().size().boundedTo(rect.size())
-        wanted = most * NEARLY_ALL
-        return seen.height() >= wanted.height() and seen.width() >= wanted.width()
+        visible, largest = (
+            rect.intersected(area).size(),
+            self.viewport().size().boundedTo(rect.size()),
+        )
+        required = largest * MIN_SEEN_PART
+        return visible.height() >= required.height() and visible.width() >= required.width()
 
     def unseen(self, rows: Iterable[int] | None = None) -> list[int]:
-        """Return which of these tiles, or of all, were not painted since they are shown."""
+        """Return the tiles, of these or all, that were not painted since they are shown."""
         rows = range(self.tiles.rowCount()) if rows is None else rows
         return [row for row in rows if self.tiles.id(row) not in self.seen]
 
@@ -229,11 +234,11 @@ class TileView(QListView):
     # -- what Qt asks of every item view
 
     def doItemsLayout(self) -> None:
-        """Lay out by arithmetic: a hundred thousand tiles need no list of places."""
+        """Lay out by arithmetic, without a list of positions."""
         self.lay_out()
 
     def updateGeometries(self) -> None:
-        """Do nothing: scroll bars are set in `lay_out`."""
+        """Do nothing: `lay_out` sets the scroll bars."""
 
     def visualRect(self, index: Index) -> QRect:
         rect = self._grid.rect(index.row()) if index.isValid() else QRect()
@@ -256,7 +261,7 @@ class TileView(QListView):
             bar.setValue(bar.value() + rect.bottom() - height + GAP)
 
     def scrollContentsBy(self, dx: int, dy: int) -> None:
-        """Paint anew: a list view would look for items that it has not laid out, and do nothing."""
+        """Repaint everything: a list view would look for items that it has not laid out."""
         self.viewport().update()
         self.arranged.emit()
 
@@ -286,60 +291,60 @@ class TileView(QListView):
         if action in (moves.MoveHome, moves.MoveEnd):
             row = 0 if action == moves.MoveHome else last
         elif action in steps and self.currentIndex().isValid():
-            row = self._grid.moved(row, *steps[action])
+            row = self._grid.neighbour(row, *steps[action])
         return self.tiles.index(row) if last >= 0 else QModelIndex()
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """Choose no tile by focus alone (Qt would), so the first arrow key leads to the first."""
+        """Do not select a tile on focus, as Qt would."""
         QAbstractScrollArea.focusInEvent(self, event)
         self.viewport().update()
 
     def setSelection(self, rect: QRect, command: Select) -> None:
         area = rect.normalized().translated(0, self.verticalOffset())
-        self.select_ranges(self._grid.ranges(area), command)
+        self.select_ranges(self._grid.rows_in(area), command)
 
     def visualRegionForSelection(self, selection: QItemSelection) -> QRegion:
         return QRegion(self.viewport().rect())
 
     def section_rows(self, row: int) -> range:
-        place = self._grid.of(row)
-        return range(place.first, place.first + place.section.count) if place else range(0)
+        placed = self._grid.section_of(row)
+        return range(placed.first, placed.first + placed.section.count) if placed else range(0)
 
     def section_at(self, point: QPoint) -> range:
         """Return the tiles of the section whose box contains a point of the viewport."""
-        place = self._grid.section_at(point + QPoint(0, self.verticalOffset()))
-        return range(place.first, place.first + place.section.count) if place else range(0)
+        placed = self._grid.section_at(point + QPoint(0, self.verticalOffset()))
+        return range(placed.first, placed.first + placed.section.count) if placed else range(0)
 
-    def lit_section(self) -> range:
-        """Return the tiles of the section that is painted as a target."""
+    def drop_section(self) -> range:
+        """Return the tiles of the section that is highlighted as a drop target."""
         return range(0)
 
     def set_point(self, row: int) -> None:
         """Point at a tile; -1 for none."""
         if row != self.point:
-            self._paint_anew(self.point)
-            self._paint_anew(row)
+            self._repaint(self.point)
+            self._repaint(row)
             self.point = row
             self._player.point_at(row)
             self.pointed.emit(row)
 
-    def _paint_anew(self, row: int) -> None:
+    def _repaint(self, row: int) -> None:
         if 0 <= row < self.tiles.rowCount():
             self.update(self.tiles.index(row))
 
     def target_rows(self) -> list[int]:
-        """Return what a key acts on: the selection, or else the tile that is pointed at."""
-        chosen = self.selected_rows()
-        return chosen or (
-            self.meant([self.point]) if 0 <= self.point < self.tiles.rowCount() else []
+        """Return what a key acts on: the selection, or else the tile under the pointer."""
+        rows = self.selected_rows()
+        return rows or (
+            self.expand_targets([self.point]) if 0 <= self.point < self.tiles.rowCount() else []
         )
 
-    def meant(self, rows: list[int]) -> list[int]:
-        """Return the tiles that are meant where some are pointed at; here these alone."""
+    def expand_targets(self, rows: list[int]) -> list[int]:
+        """Return the tiles that are affected by acting on these; the same here."""
         return rows
 
     def key_state(self) -> Hashable:
-        """Return what is pointed at, chosen and seen, to compare before and after a key."""
+        """Return the visible state, to compare before and after a key."""
         return (
             self.point,
             tuple(self.selected_ranges()),
@@ -351,13 +356,13 @@ class TileView(QListView):
 
     # -- painting
 
-    def _thumb_ready(self, key: str) -> None:
-        # Many arrive between two frames: one repaint serves them all, and nothing besides them.
+    def _on_thumbnail_ready(self, key: str) -> None:
+        # Many are loaded between two frames: repaint only their tiles, once.
         for row in self._shows.pop(key, ()):
             self.viewport().update(self._grid.rect(row).translated(0, -self.verticalOffset()))
 
     def caption(self, row: int) -> str:
-        """Return the line over the lower edge of a tile; none in a plain grid."""
+        """Return the line at the lower edge of a tile; empty in a plain grid."""
         return ""
 
     def heading(self, place: PlacedSection) -> str:
@@ -366,15 +371,15 @@ class TileView(QListView):
     def appearance(self, row: int) -> TileAppearance:
         tile, ratio = self._player.face(row) or self.tiles.tile(row), self.devicePixelRatioF()
         side = self._grid.rect(row).width()
-        picture = self._thumbs.get(tile.region, side, ratio) if tile else None
+        image = self._thumbs.get(tile.region, side, ratio) if tile else None
         if tile:
             self._shows.setdefault(tile.key, set()).add(row)
-        chosen = self.selectionModel().isRowSelected(row, QModelIndex())
+        is_selected = self.selectionModel().isRowSelected(row, QModelIndex())
         return TileAppearance(
-            picture,
+            image,
             self.tiles.state(row),
-            self.tiles.proposal(row),
-            chosen,
+            self.tiles.prediction(row),
+            is_selected,
             row == self.point,
             self.caption(row),
         )
@@ -388,29 +393,36 @@ class TileView(QListView):
             self._shows.clear()
         area = event.region().translated(0, offset)
         self._headings(painter, area.boundingRect(), offset)
-        # A few of all where a few have changed.
-        ranges = (pair for part in area for pair in self._grid.ranges(part))  # type: ignore[attr-defined]
+        # Repaint only the tiles that have changed.
+        ranges = (pair for part in area for pair in self._grid.rows_in(part))  # type: ignore[attr-defined]
         for row in sorted({row for first, last in ranges for row in range(first, last + 1)}):
-            rect, look = self._grid.rect(row), self.appearance(row)
-            paint_tile(painter, rect.translated(0, -offset), look, palette)
+            rect, appearance = self._grid.rect(row), self.appearance(row)
+            paint_tile(painter, rect.translated(0, -offset), appearance, palette)
             painted = area.intersected(rect).boundingRect()
-            if look.picture is not None and self._is_in(rect, painted):
+            if appearance.picture is not None and self._is_visible(rect, painted):
                 self.seen.add(self.tiles.id(row))
         focus_ring(painter, self.viewport().rect(), palette, focused=self.hasFocus())
         painter.end()
 
     def _headings(self, painter: QPainter, area: QRect, offset: int) -> None:
-        palette, lit = self.palette(), self.lit_section()
-        for place in self._grid.placed:
-            right = place.right if place.section.beside else self.viewport().width()
-            line = QRect(place.left + 2, place.top - HEADING - offset, right - place.left, HEADING)
-            is_lit = place.first in lit
-            if is_lit:
-                _paint_lit(painter, place.box.translated(0, -offset), palette)
-            if place.section.title and line.translated(0, offset).intersects(area):
-                painter.setPen((palette.highlightedText() if is_lit else palette.text()).color())
+        palette, highlighted = self.palette(), self.drop_section()
+        for placed in self._grid.placed:
+            right = placed.right if placed.section.beside else self.viewport().width()
+            line = QRect(
+                placed.left + 2,
+                placed.top - HEADING_HEIGHT - offset,
+                right - placed.left,
+                HEADING_HEIGHT,
+            )
+            is_highlighted = placed.first in highlighted
+            if is_highlighted:
+                _paint_drop_target(painter, placed.box.translated(0, -offset), palette)
+            if placed.section.title and line.translated(0, offset).intersects(area):
+                painter.setPen(
+                    (palette.highlightedText() if is_highlighted else palette.text()).color()
+                )
                 text = painter.fontMetrics().elidedText(
-                    self.heading(place), Qt.TextElideMode.ElideRight, line.width() - 4
+                    self.heading(placed), Qt.TextElideMode.ElideRight, line.width() - 4
                 )
                 painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, text)
 
@@ -421,16 +433,16 @@ class TileView(QListView):
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Zoom with Ctrl and the wheel; the wheel alone scrolls and never turns a page."""
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
-            self.zoom(ZOOM if event.angleDelta().y() > 0 else 1 / ZOOM)
+            self.zoom(ZOOM_FACTOR if event.angleDelta().y() > 0 else 1 / ZOOM_FACTOR)
             event.accept()
         else:
             super().wheelEvent(event)
 
 
-def _paint_lit(painter: QPainter, box: QRect, palette: QPalette) -> None:
+def _paint_drop_target(painter: QPainter, box: QRect, palette: QPalette) -> None:
     frame = box.adjusted(-GAP + 1, 1, -1, -1)
     painter.fillRect(
-        QRect(frame.left(), frame.top(), frame.width(), HEADING - 2), palette.highlight()
+        QRect(frame.left(), frame.top(), frame.width(), HEADING_HEIGHT - 2), palette.highlight()
     )
     painter.setPen(QPen(palette.highlight().color(), 2))
     painter.drawRect(frame)

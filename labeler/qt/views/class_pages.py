@@ -23,7 +23,7 @@ from labeler.qt.views.notices import Notice, all_sorted
 from labeler.qt.views.page_grid import PageGrid, PageNaming
 from labeler.qt.views.page_header import PageHeader, PageHints
 from labeler.qt.widgets import pile
-from labeler.sorting.groups import moved
+from labeler.sorting.clusters import move_tiles
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, StepKind, StepResult
@@ -55,7 +55,7 @@ class ClustersRefresh(QObject):
         grid.mouse.moved_over.connect(self._note_move)
 
     def watch(self, page: ClassPage | None) -> None:
-        is_watched = page is not None and page.kind in (PageKind.GROUPS, PageKind.PLAIN)
+        is_watched = page is not None and page.kind in (PageKind.CLUSTERS, PageKind.PLAIN)
         self._page = page if is_watched else None
         if is_watched:
             self._timer.start(REFRESH_MS)
@@ -87,7 +87,7 @@ class ClustersRefresh(QObject):
         self._is_loading = False
         if other is not None and page is self._page is self._grid.page and self._mouse_rests():
             self.refreshed.emit(other)
-            if page.kind is PageKind.GROUPS:
+            if page.kind is PageKind.CLUSTERS:
                 text = self.tr("Clusters updated with new features")
                 self._worker.show_message(text)
 
@@ -137,7 +137,7 @@ class ClassPagesView(PagedView):
         self.header, self.hints = PageHeader(), PageHints(self.worker)
         self.names = PageNaming(self.view, self.header.name, self.name_page)
         self._refresh = ClustersRefresh(
-            self.view, lambda session, page, room: self.pages(session).anew(page, room)
+            self.view, lambda session, page, room: self.pages(session).recompose(page, room)
         )
         self.header.name.ended.connect(self._name_was_last)
         pile(self, self.header, self.view, self.hints)
@@ -190,7 +190,7 @@ class ClassPagesView(PagedView):
     def _show_embedding_progress(self, left: int) -> None:
         self.header.show_left(left)
         if not left:  # faces that still have no embedding cannot be read
-            self.worker.ask(lambda session: self.pages(session).all_measured())
+            self.worker.ask(lambda session: self.pages(session).note_unreadable())
 
     def _failed(self, error: GleansetError) -> None:
         self.view.name_until, self.view.waits = 0.0, False
@@ -229,7 +229,7 @@ class ClassPagesView(PagedView):
         self.header.bars.show_counts("", ())
         if page is not None:
             show = partial(self.header.show_confidence, page)
-            self.worker.ask(lambda s: self.pages(s).sureness(page.label), show)
+            self.worker.ask(lambda s: self.pages(s).count_confidences(page.label), show)
 
     def _show_notice(self) -> None:
         counts = self.worker.progress.counts if self.worker.progress else None
@@ -245,7 +245,7 @@ class ClassPagesView(PagedView):
             self._history.lifted[self.page] = rows
 
     def marked(self, *marks: TileMark) -> list[int]:
-        return [row for row, state in self.model.states.items() if state.kind in marks]
+        return [row for row, state in self.model.states.items() if state.mark in marks]
 
     def _show_header(self) -> None:
         count = 0
@@ -319,7 +319,7 @@ class ClassPagesView(PagedView):
         classes = ({label} if label else page.labels) & self.worker.keys.keys()
 
         def carry_out(session: SortingSession) -> StepResult:
-            session.refuse_gone(classes)
+            session.check_classes_exist(classes)
             return self.pages(session).file(page, lifted, sent, label)
 
         self.worker.decide(carry_out, lambda done: self._history.file(done.root, page))
@@ -388,11 +388,11 @@ class ClassPagesView(PagedView):
 
     def _lift(self, rows: list[int]) -> None:
         # A click or Ctrl+Space excludes tiles from what Enter accepts, or includes them again.
-        lifted = [row for row in rows if self.model.state(row).kind is TileMark.IN]
-        back = [row for row in rows if self.model.state(row).kind is TileMark.LIFTED]
+        lifted = [row for row in rows if self.model.state(row).mark is TileMark.IN]
+        back = [row for row in rows if self.model.state(row).mark is TileMark.LIFTED]
         self.model.set_state(lifted, TileState(TileMark.LIFTED))
         self.model.set_state(back, UNMARKED)
-        if sent := [row for row in rows if self.model.state(row).kind is TileMark.SENT]:
+        if sent := [row for row in rows if self.model.state(row).mark is TileMark.SENT]:
             self.send_rows(sent, Place.QUEUE.target, BY_HAND)
             self.model.set_state(sent, UNMARKED)
 
@@ -411,7 +411,7 @@ class ClassPagesView(PagedView):
     def show_details(self, row: int, tile: SampleTile) -> None:
         """Show suggestions and the most similar labelled faces in the panel."""
         details, page = self.context.details, self.page
-        top = page.tiles[row].proposal.top if page and row < len(page.tiles) else ()
+        top = page.tiles[row].prediction.top if page and row < len(page.tiles) else ()
 
         def ask_neighbours() -> None:
             details.show_suggestions(
@@ -429,19 +429,19 @@ class ClassPagesView(PagedView):
     def _join_clusters(self, rows: list[int], onto: int) -> None:
         # Dropped tiles join the cluster of another tile, with its name if it has one.
         page = self.page
-        if page is None or page.kind is not PageKind.GROUPS:
+        if page is None or page.kind is not PageKind.CLUSTERS:
             return
         if name := self.view.name_of(onto):
             self.send_rows(rows, name, WITH_PAGE)
             return
-        self._replace_page(page, moved(page, rows, onto), without=rows)
+        self._replace_page(page, move_tiles(page, rows, onto), without=rows)
 
     def _divide(self, rows: list[int]) -> None:
         page = self.page
         if page is None or not rows:
             self.worker.show_message(self.tr("Point at a cluster first"))
             return
-        number = next(n for n, end in enumerate(accumulate(page.groups)) if rows[0] < end)
+        number = next(n for n, end in enumerate(accumulate(page.cluster_sizes)) if rows[0] < end)
 
         def show(split_page: ClassPage) -> None:
             self._is_loading = False

@@ -18,15 +18,15 @@ from gleanset.errors import GleansetError, UsageError
 from labeler.cropping.session import (
     ALL,
     MISSED,
-    Drawn,
+    BoxEdit,
     ImageBoxes,
-    images,
-    in_use,
-    put,
-    sheet,
-    take_away,
+    get_box,
+    list_images,
+    load_image,
+    put_box,
+    remove_box,
 )
-from labeler.qt.crop.boxes import BoxDraft, brought_up_to_date
+from labeler.qt.crop.boxes import BoxDraft, update_drafts
 from labeler.qt.crop.canvas import CropCanvas, CropCommand
 from labeler.qt.images import ImageLoader
 from labeler.qt.session_worker import SessionWorker
@@ -59,17 +59,17 @@ class CropSaving(QObject):
     def save(self, sha256: str) -> None:
         """Save all changed boxes, except the one that the mouse holds."""
         for box in self._canvas.boxes:
-            if box.changed and box.id != self._canvas.held:
+            if box.changed and box.id != self._canvas.held_box:
                 sent = replace(box, sent=box.place)
                 self._canvas.replace_box(sent)
                 self._put(sha256, sent)
 
     def _put(self, sha256: str, draft: BoxDraft) -> None:
-        drawn: list[Drawn] = []
+        drawn: list[BoxEdit] = []
 
         def work(session: SortingSession) -> StepResult:
             box, angle = draft.place
-            drawn.append(put(session.dataset, sha256, box, angle, self._sample_of(draft)))
+            drawn.append(put_box(session.dataset, sha256, box, angle, self._sample_of(draft)))
             self._newest[draft.id] = drawn[-1].key
             return session.adopt(drawn[-1].step, 1)
 
@@ -90,7 +90,7 @@ class CropSaving(QObject):
             key = self._sample_of(draft)
             if key is None:  # it was never saved
                 return NO_STEP
-            return session.adopt(take_away(session.dataset, key).step, 1)
+            return session.adopt(remove_box(session.dataset, key).step, 1)
 
         def failed(error: GleansetError) -> None:
             self._deleting.discard(draft.id)
@@ -104,7 +104,7 @@ class CropSaving(QObject):
             key = self._sample_of(draft)
             if key is None:
                 raise UsageError("the box was not saved", "draw it again")
-            key = in_use(session.dataset, key).key
+            key = get_box(session.dataset, key).key
             return session.to(list(session.tiles.get_ids([key]).values()), target)
 
         self._decide(sha256, work, None, None, [target])
@@ -118,10 +118,10 @@ class CropSaving(QObject):
         classes: Sequence[str] = (),
     ) -> None:
         self._worker.decide(work, on_result, on_error, classes)
-        self._worker.ask(lambda session: sheet(session.dataset, sha256), self.read.emit)
+        self._worker.ask(lambda session: load_image(session.dataset, sha256), self.read.emit)
 
     def _sample_of(self, draft: BoxDraft) -> str | None:
-        return self._newest.get(draft.id, draft.kept.key if draft.kept else None)
+        return self._newest.get(draft.id, draft.sample.key if draft.sample else None)
 
     def _count_saved(self, draft: BoxDraft) -> None:
         self._saving_count[draft.id] -= 1
@@ -132,17 +132,17 @@ class CropSaving(QObject):
         boxes = self._canvas.boxes
         if not any(box.id == draft.id and box.place == draft.place for box in boxes):
             return
-        if draft.kept is None:
-            self._canvas.renew([box for box in boxes if box.id != draft.id])
+        if draft.sample is None:
+            self._canvas.update_boxes([box for box in boxes if box.id != draft.id])
         else:
-            self._canvas.replace_box(replace(BoxDraft.of(draft.kept), id=draft.id))
+            self._canvas.replace_box(replace(BoxDraft.from_sample(draft.sample), id=draft.id))
 
     def show_saved(self, saved: ImageBoxes) -> None:
         """Show the saved boxes; those that are being edited stay."""
         deleting = {self._keys.get(number) for number in self._deleting}
         staying = [box for box in saved.boxes if box.key not in deleting]
-        busy = {*self._saving_count, self._canvas.held}
-        self._canvas.renew(brought_up_to_date(self._canvas.boxes, staying, self._keys, busy))
+        busy = {*self._saving_count, self._canvas.held_box}
+        self._canvas.update_boxes(update_drafts(self._canvas.boxes, staying, self._keys, busy))
 
 
 SAVE_DELAY_MS, TYPING_MS = 700, 300
@@ -190,7 +190,7 @@ class CropView(LabelerView):
 
     def _connect(self) -> None:
         self.canvas.edited.connect(self.save)
-        self.canvas.rested.connect(self._run_deferred)
+        self.canvas.gesture_ended.connect(self._run_deferred)
         self.canvas.nudged.connect(self._save_timer.start)
         self.canvas.chosen.connect(self.save)
         self.canvas.commanded.connect(self._commanded)
@@ -211,7 +211,7 @@ class CropView(LabelerView):
     def reload(self) -> None:
         which, text = self.which.currentData(), self.text.text()
         which = ALL if text.strip() else which
-        self.worker.ask(lambda session: images(session.dataset, which, text), self._show_list)
+        self.worker.ask(lambda session: list_images(session.dataset, which, text), self._show_list)
 
     def _show_list(self, hashes: list[str]) -> None:
         self._images = hashes
@@ -256,7 +256,7 @@ class CropView(LabelerView):
 
     def _ask(self, sha256: str) -> None:
         self._requested = sha256
-        self.worker.ask(lambda session: sheet(session.dataset, sha256), self._show_sheet)
+        self.worker.ask(lambda session: load_image(session.dataset, sha256), self._show_sheet)
 
     def _reload_image(self) -> None:
         if self._sheet is not None and self._requested == self._sheet.sha256 and self.isVisible():
@@ -345,7 +345,7 @@ class CropView(LabelerView):
             width, height = self._sheet.width, self._sheet.height
             side = max(16, min(width, height) // 4)
             rect = QRectF((width - side) // 2, (height - side) // 2, side, side)
-            draft = BoxDraft(rect).kept_within(width, height)
+            draft = BoxDraft(rect).clamped(width, height)
             self.canvas.show_boxes([*self.canvas.boxes, draft], len(self.canvas.boxes))
 
     def _delete(self) -> None:

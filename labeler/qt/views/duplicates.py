@@ -26,7 +26,7 @@ from labeler.qt.views.labeling import PAGE_STEPS, PagedView
 from labeler.qt.views.notices import Notice, no_duplicates
 from labeler.qt.views.overlays import BlinkOverlay
 from labeler.qt.widgets import HEAD, beside, button, hint_label, pile, title_label
-from labeler.sorting.grid_rows import SET_ASIDE
+from labeler.sorting.grid_query import SET_ASIDE
 from labeler.sorting.session import SortingSession, StepResult
 
 
@@ -34,7 +34,7 @@ class DuplicateSetGrid(GestureView):
     """Grid of duplicate sets; the first of each is ticked, captions show size and format."""
 
     sets: Sequence[DuplicateSet] = ()
-    largest = 400
+    max_tile_side = 400
 
     def member(self, row: int) -> tuple[int, int]:
         """Return the number of the set of a tile, and its index in the set."""
@@ -172,7 +172,7 @@ class DuplicatesView(PagedView):
             if search:
                 finder.search()
             plan = finder.plan()
-            finder.remember(plan)
+            finder.save_verdicts(plan)
             return plan.open_sets()
 
         if self._working.start(work):

@@ -21,15 +21,15 @@ from labeler.qt.views.base import ViewContext
 from labeler.qt.views.notices import empty_place, no_matching_faces
 from labeler.qt.views.review import FilterBar, FilteredView
 from labeler.qt.widgets import beside, name_part, pile
-from labeler.sorting.grid_rows import (
+from labeler.sorting.grid_query import (
     ALL_PLACES,
-    LIKENESS,
+    BY_SIMILARITY,
     SET_ASIDE,
-    GridQuestion,
-    brought_back,
-    grid_count,
-    grid_rows,
+    GridQuery,
+    count_grid_rows,
     known_count,
+    list_grid_rows,
+    restore_missing_rows,
 )
 from labeler.sorting.session import Place, SortingProgress, StepResult
 
@@ -47,7 +47,7 @@ class GridView(FilteredView):
         super().__init__(context)
         self.place = Place.QUEUE.target
         self.scrolled = 0
-        self._shown = GridQuestion(self.place)
+        self._shown = GridQuery(self.place)
         self._rows = NO_ROWS
         self._count = self._new_count = 0
         self._comparing = self.worker.create_task()
@@ -117,31 +117,33 @@ class GridView(FilteredView):
         self.reload()
         return True
 
-    def question(self) -> GridQuestion:
+    def question(self) -> GridQuery:
         order = str(self.order.currentData())
-        return GridQuestion(self.place, self.bar.sample_filter(), order, self.reverse.isChecked())
+        return GridQuery(self.place, self.bar.sample_filter(), order, self.reverse.isChecked())
 
     def reload(self) -> None:
         self._request += 1
         question = self.question()
-        if question.order == LIKENESS:
+        if question.order == BY_SIMILARITY:
             self._compare()
         else:
             self.ask_last(
-                lambda session: grid_rows(session.dataset, question),
+                lambda session: list_grid_rows(session.dataset, question),
                 lambda rows: self._show_rows(question, rows),
             )
 
     def _compare(self) -> None:
         number, question = self._request, self.question()
-        if self._comparing.start(lambda dataset, ended: (number, grid_rows(dataset, question))):
+        if self._comparing.start(
+            lambda dataset, ended: (number, list_grid_rows(dataset, question))
+        ):
             self.title.setText(self.tr("Comparing faces…"))
 
     def _show_compared(self, answer: tuple[int, OrderedRows]) -> None:
         number, rows = answer
         if number == self._request:
             self._show_rows(self.question(), rows)
-        elif self.question().order == LIKENESS:
+        elif self.question().order == BY_SIMILARITY:
             self._compare()  # the order or filters changed meanwhile
 
     def is_settled(self) -> bool:
@@ -173,7 +175,7 @@ class GridView(FilteredView):
 
     # -- what is shown
 
-    def _show_rows(self, question: GridQuestion, rows: OrderedRows) -> None:
+    def _show_rows(self, question: GridQuery, rows: OrderedRows) -> None:
         self.clear_sent()
         self._shown, self._rows = question, rows
         self.set_current_place(question.target)
@@ -248,11 +250,11 @@ class GridView(FilteredView):
             self._show_count(question, count)
         else:
             self.worker.ask(
-                lambda session: grid_count(session.dataset, question),
+                lambda session: count_grid_rows(session.dataset, question),
                 lambda count: self._show_count(question, count),
             )
 
-    def _show_count(self, question: GridQuestion, count: int) -> None:
+    def _show_count(self, question: GridQuery, count: int) -> None:
         if question == self._shown:
             self._count = count
             self._show_title()
@@ -270,7 +272,7 @@ class GridView(FilteredView):
     def step_reverted(self, step: StepResult) -> None:
         """Show at once the faces that an undo brings to this place."""
         shown = self._rows
-        self._read_again(lambda rows: brought_back(shown, rows), self._show_returned)
+        self._read_again(lambda rows: restore_missing_rows(shown, rows), self._show_returned)
 
     def _count_new(self) -> None:
         # Changes of another process are counted in the title; no tile moves.
@@ -280,12 +282,12 @@ class GridView(FilteredView):
     def _read_again(self, convert: Callable[[OrderedRows], T], then: Callable[[T], None]) -> None:
         # `convert` runs on the worker's thread.
         question = self._shown
-        if question.order == LIKENESS:
+        if question.order == BY_SIMILARITY:
             question = question._replace(order="arrival")
-        self.ask_last(lambda session: convert(grid_rows(session.dataset, question)), then)
+        self.ask_last(lambda session: convert(list_grid_rows(session.dataset, question)), then)
 
     def _show_new_count(self, rows: OrderedRows) -> None:
-        self._new_count = len(self.model.missing(rows.ids))
+        self._new_count = len(self.model.samples_without_tile(rows.ids))
         self._count = len(rows.ids)
         self._show_title()
 
@@ -297,7 +299,7 @@ class GridView(FilteredView):
         bar = self.view.verticalScrollBar()
         scrolled, selected = bar.value(), self._ids(self.view.selected_rows())
         self._rows, seen = rows, set(self.view.seen)
-        self.model.renew(rows.ids, self._sections(rows))
+        self.model.show_more(rows.ids, self._sections(rows))
         self.view.seen |= seen
         bar.setValue(scrolled)
         ranges = [(row, row) for row in self._rows_of(selected)]

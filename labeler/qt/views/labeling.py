@@ -21,11 +21,11 @@ from labeler.qt.views.base import LabelerView, ViewContext
 from labeler.qt.views.notices import DetectionState, EmptyNotice, no_faces
 from labeler.qt.views.overlays import EnlargedFaceOverlay
 from labeler.qt.widgets import timer
-from labeler.sorting.sample_images import originals_at_hand
+from labeler.sorting.sample_images import local_originals
 from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
 
 if TYPE_CHECKING:
-    from labeler.sorting.proposals import ProposalReasons
+    from labeler.sorting.predictions import PredictionReasons
 
 
 class FaceMenu(QMenu):
@@ -84,15 +84,15 @@ class FaceMenu(QMenu):
 
     def _with_files(self, act: Callable[[list[str]], None]) -> None:
         regions = [tile.region for tile in self._tiles]
-        self._worker.ask(lambda session: originals_at_hand(session.dataset, regions), act)
+        self._worker.ask(lambda session: local_originals(session.dataset, regions), act)
 
     def _ask_reasons(self) -> None:
         sample = self._tiles[0].id
-        from labeler.sorting.proposals import reasons_for
+        from labeler.sorting.predictions import explain_prediction
 
-        self._worker.ask(lambda session: reasons_for(session, sample), self._show_reasons)
+        self._worker.ask(lambda session: explain_prediction(session, sample), self._show_reasons)
 
-    def _show_reasons(self, reasons: ProposalReasons) -> None:
+    def _show_reasons(self, reasons: PredictionReasons) -> None:
         if self._reasons_menu is None:
             return
         self._reasons_menu.clear()
@@ -325,7 +325,7 @@ class LabelingView(LabelerView):
 
     def undo(self) -> bool:
         """Restore a selection that an accidental click cleared."""
-        return self.view.mouse.restore_lost()
+        return self.view.mouse.restore_selection()
 
     def freeze_targets(self, frozen: bool) -> None:
         self.view.hold_point(frozen)

@@ -32,7 +32,7 @@ from labeler.qt.widgets import (
     name_part,
     plain_label,
 )
-from labeler.sorting.grid_rows import ALL_PLACES, SET_ASIDE
+from labeler.sorting.grid_query import ALL_PLACES, SET_ASIDE
 from labeler.sorting.session import Place
 
 FOCUS_RING = 3

@@ -11,13 +11,13 @@ from PySide6.QtWidgets import QWidget
 from gleanset.db.regions import FrameFace, SampleRegion
 from gleanset.db.sorting import SampleTile
 from labeler.qt.classes.keys import ClassKeyReader
-from labeler.qt.grid.gesture_view import COMMANDS, GestureView, GridCommand
+from labeler.qt.grid.gesture_view import COMMAND_BY_KEY, GestureView, GridCommand
 from labeler.qt.grid.model import TileMark
 from labeler.qt.images import BrokenThumbnail, ImageLoader, ThumbnailLoader, draw_fitted
 from labeler.qt.theme import backdrop, draw_box, em
 from labeler.qt.translations import tr
 from labeler.qt.widgets import announce
-from labeler.sorting.sample_images import PictureWalk, WholePicture, walk_from
+from labeler.sorting.sample_images import FrameFile, FrameWalk, frames_around
 
 Key = Qt.Key
 FACE_COMMANDS = (
@@ -73,7 +73,7 @@ class EnlargedFaceOverlay(Overlay):
         self.codes = ClassKeyReader(view.worker, self)
         self._view, self._worker = view, view.worker
         self._id = -1
-        self._frames, self.at = PictureWalk(), 0
+        self._frames, self.at = FrameWalk(), 0
         self._image: QPixmap | str = "…"
         self._loader = ImageLoader(view.worker)
         self._loader.loaded.connect(self._loaded)
@@ -85,15 +85,15 @@ class EnlargedFaceOverlay(Overlay):
     def show_row(self, row: int) -> None:
         """Enlarge the first face of a tile."""
         self._id = self._view.tiles.id(row)
-        self._frames, self.at, self._image = PictureWalk(), 0, "…"
+        self._frames, self.at, self._image = FrameWalk(), 0, "…"
         self._view.setFocusProxy(self)  # keys must not act on the covered tiles
         self.cover()
         sample = self._id
         self._worker.ask(
-            lambda session: (sample, walk_from(session.dataset, sample)), self._show_frames
+            lambda session: (sample, frames_around(session.dataset, sample)), self._show_frames
         )
 
-    def _show_frames(self, answer: tuple[int, PictureWalk]) -> None:
+    def _show_frames(self, answer: tuple[int, FrameWalk]) -> None:
         sample, frames = answer
         if sample == self._id and self.isVisible():
             self._frames = frames
@@ -110,7 +110,7 @@ class EnlargedFaceOverlay(Overlay):
         self.update()
 
     @property
-    def shown(self) -> WholePicture:
+    def shown(self) -> FrameFile:
         return self._frames.pictures[self.at]
 
     @property
@@ -199,8 +199,8 @@ class EnlargedFaceOverlay(Overlay):
     def _label_text(self, row: int, tile: SampleTile | None) -> str:
         if row < 0:
             return ""
-        state, proposed = self._view.tiles.state(row), self._view.tiles.proposal(row)
-        if state.kind in (TileMark.SENT, TileMark.DONE):
+        state, proposed = self._view.tiles.state(row), self._view.tiles.prediction(row)
+        if state.mark in (TileMark.SENT, TileMark.DONE):
             return f"→ {state.target}"
         if tile is not None and tile.label:
             return tile.label
@@ -235,7 +235,7 @@ class EnlargedFaceOverlay(Overlay):
             )
 
     def _run_command(self, key: int) -> bool:
-        command = COMMANDS.get(Key(key))
+        command = COMMAND_BY_KEY.get(Key(key))
         if command in FACE_COMMANDS and self.row >= 0:
             self._view.commanded.emit(command, [self.row])
         return command in FACE_COMMANDS

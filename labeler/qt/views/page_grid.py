@@ -21,13 +21,13 @@ from PySide6.QtWidgets import QLineEdit
 
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import PlacedSection
-from labeler.qt.grid.model import TileMark, TileModel, TileProposal
+from labeler.qt.grid.model import TileMark, TileModel, TilePrediction
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.name_field import NameCompletion, NameField
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.views.page_header import PageDescription, describe_page
-from labeler.sorting.names import known_names
+from labeler.sorting.name_matching import list_known_names
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.session import Place
 
@@ -80,7 +80,7 @@ class PageGrid(GestureView):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Pass letters of a name to its field, other keys to the grid."""
-        if not self.composing and self._is_name_key(event):
+        if not self.is_composing and self._is_name_key(event):
             self.typed.emit(event.text())
         elif event.isAutoRepeat():
             super().keyPressEvent(event)
@@ -100,13 +100,19 @@ class PageGrid(GestureView):
 
     def _is_name_key(self, event: QKeyEvent) -> bool:
         plain = not event.modifiers() & ~TEXT_MODIFIERS
-        return plain and event.text().isalnum() and not self.codes.waits and self._expects_name()
+        return (
+            plain and event.text().isalnum() and not self.codes.is_waiting and self._expects_name()
+        )
 
     def _is_unlisted_key(self, event: QKeyEvent) -> bool:
         # A full stop marks a cluster as unlisted, unless it is the first key of a class.
         stop = event.key() == Qt.Key.Key_Period and not event.modifiers()
         is_prefix = any(key.startswith(".") for key in self.worker.keys.values())
-        return stop and self.has_clusters and not (is_prefix or self.codes.waits or self.composing)
+        return (
+            stop
+            and self.has_clusters
+            and not (is_prefix or self.codes.is_waiting or self.is_composing)
+        )
 
     def show_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
         self._set_page(page, keys)
@@ -124,7 +130,7 @@ class PageGrid(GestureView):
 
     def rename(self, page: ClassPage, keys: dict[str, str]) -> None:
         self._set_page(page, keys)
-        self.tiles.retitle(describe_page(page, keys).sections, suggestions_by_sample(page))
+        self.tiles.set_titles(describe_page(page, keys).sections, suggestions_by_sample(page))
         self.lay_out()
 
     def _set_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
@@ -133,7 +139,7 @@ class PageGrid(GestureView):
 
     def room(self) -> int:
         """Return how many faces make a page that fills the window."""
-        return min(max(self.room_for(USUAL_SIDE), MIN_PAGE_FACES), MAX_PAGE_FACES)
+        return min(max(self.capacity(USUAL_SIDE), MIN_PAGE_FACES), MAX_PAGE_FACES)
 
     @property
     def has_clusters(self) -> bool:
@@ -163,7 +169,7 @@ class PageGrid(GestureView):
         """Return the rows a key acts on; without tiles, those of the cluster pointed at."""
         return super().target_rows() or self._open_rows(self.cluster)
 
-    def meant(self, rows: list[int]) -> list[int]:
+    def expand_targets(self, rows: list[int]) -> list[int]:
         """Extend rows to their clusters: the unmarked tiles, or those with the same name.
 
         An excluded tile stands alone.
@@ -188,7 +194,7 @@ class PageGrid(GestureView):
 
     def _name_of_tile(self, row: int) -> str | None:
         state = self.tiles.state(row)
-        return state.target if state.kind in (TileMark.SENT, TileMark.DONE) else None
+        return state.target if state.mark in (TileMark.SENT, TileMark.DONE) else None
 
     def _open_rows(self, cluster: range) -> list[int]:
         # The unmarked tiles; if there are none, those with the most frequent name.
@@ -196,13 +202,13 @@ class PageGrid(GestureView):
         name = names.most_common(1)[0][0] if names else ""
         return self.unmarked(cluster) or [row for row in cluster if self._name_of_tile(row) == name]
 
-    def lit_section(self) -> range:
+    def drop_section(self) -> range:
         """Return the cluster that a drop or a key would change as a whole."""
         alone = self.point >= 0 and self.target_rows() == [self.point] and len(self.cluster) > 1
         return self.drop_cluster or (range(0) if alone or self.selected_ranges() else self.cluster)
 
     def _highlight(self) -> None:
-        if (section := self.lit_section()) != self._highlighted:
+        if (section := self.drop_section()) != self._highlighted:
             self._highlighted = section
             self.viewport().update()
 
@@ -276,10 +282,10 @@ class PageGrid(GestureView):
         self._highlight()
 
 
-def suggestions_by_sample(page: ClassPage) -> dict[int, TileProposal]:
+def suggestions_by_sample(page: ClassPage) -> dict[int, TilePrediction]:
     """Return the suggestions of the tiles of a page, by their first sample."""
     return {
-        t.rows[0]: TileProposal(t.proposal.label, t.proposal.confidence or None, len(t.rows))
+        t.rows[0]: TilePrediction(t.prediction.label, t.prediction.confidence or None, len(t.rows))
         for t in page.tiles
     }
 
@@ -307,7 +313,9 @@ class PageNaming(QObject):
         grid.typed.connect(self.typed)
 
     def offer_known(self) -> None:
-        self._grid.worker.ask(lambda session: known_names(session.dataset), self.completion.offer)
+        self._grid.worker.ask(
+            lambda session: list_known_names(session.dataset), self.completion.offer
+        )
 
     def write(self) -> None:
         """Start the input of a name for what is pointed at now."""

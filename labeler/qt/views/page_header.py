@@ -107,8 +107,8 @@ def describe_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
     """Describe a page for the window; `keys` are those of the classes."""
     describe = {
         PageKind.CLASS: _describe_class_page,
-        PageKind.LEFT: _describe_mixed_page,
-        PageKind.GROUPS: _describe_clusters_page,
+        PageKind.MIXED: _describe_mixed_page,
+        PageKind.CLUSTERS: _describe_clusters_page,
         PageKind.PLAIN: _describe_uncompared_page,
     }[page.kind]
     return describe(page, keys)
@@ -127,7 +127,7 @@ def _describe_class_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescri
 
 def _describe_mixed_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
     # If two classes were merged meanwhile, their tiles are not contiguous.
-    runs = groupby(tile.proposal.label or "" for tile in page.tiles)
+    runs = groupby(tile.prediction.label or "" for tile in page.tiles)
     sections = tuple(
         Section(f"{keys.get(label, '').upper()}  {label}?".strip(), len([*run]), beside=True)
         for label, run in runs
@@ -138,17 +138,17 @@ def _describe_mixed_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescri
 
 def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
     similar, single = tr("{count} similar"), tr("No similar face")
-    several, count = len(page.groups) > 1, len(page.tiles)
+    several, count = len(page.cluster_sizes) > 1, len(page.tiles)
     title = tr("Who is this?  {count} similar faces: type the name")
     if several:
-        count = len(page.groups)
+        count = len(page.cluster_sizes)
         title = tr("Who are they?  {count} clusters: point at one and type its name")
     return PageDescription(
         page,
         title.format(count=count),
         tuple(
             Section(single if size == 1 else similar.format(count=size), size, beside=several)
-            for size in page.groups
+            for size in page.cluster_sizes
         ),
         tr("Enter: next page"),
         tr(
@@ -199,7 +199,7 @@ def _suggestions_title(page: ClassPage) -> str:
     text = tr("{label}?  {count} of {all} · {how}")
     if len(labels) > 1:
         text = tr("Several classes · {count} of {all} · {how}")
-    count, total = f"{len(page.rows):,}", f"{page.of:,}"
+    count, total = f"{len(page.rows):,}", f"{page.total:,}"
     return text.format(label=next(iter(labels), ""), count=count, all=total, how=quality)
 
 
@@ -289,7 +289,7 @@ class PageHeader(QWidget):
             return
         title = self.tr("Confidence of {label}, all unsorted faces").format(label=page.label)
         title = title if page.label else ""
-        self.bars.show_counts(title, counts if description.files else (), page.sureness)
+        self.bars.show_counts(title, counts if description.files else (), page.confidence_counts)
 
 
 class PageHints(QLabel):

@@ -25,14 +25,14 @@ from gleanset.db.views import NO_FILTER, FilterChoices, Reviews, SampleFilter
 from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section
-from labeler.qt.grid.model import TileMark, TileProposal, TileState
+from labeler.qt.grid.model import TileMark, TilePrediction, TileState
 from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import ViewContext
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.views.notices import empty_wall, no_matching_faces
 from labeler.qt.widgets import pile, timer, title_label
 from labeler.quality.flags import FLAGS
-from labeler.review.session import Wall, keep_labels, take_suggestions, wall
+from labeler.review.session import ReviewPage, accept_suggestions, confirm_labels, load_review_page
 from labeler.sorting.session import SortingSession
 
 T = TypeVar("T")
@@ -268,7 +268,7 @@ class ReviewGrid(GestureView):
     """Tiles with the suggested class as their caption."""
 
     def caption(self, row: int) -> str:
-        suggestion = self.tiles.proposal(row)
+        suggestion = self.tiles.prediction(row)
         if suggestion.label is None:
             return ""
         percent = f" {round(suggestion.confidence * 100)} %" if suggestion.confidence else ""
@@ -283,7 +283,7 @@ class ReviewView(FilteredView):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.bar = FilterBar(walls())
-        self._wall: Wall | None = None
+        self._wall: ReviewPage | None = None
         pile(self, self.bar, self.title, self.view)
         self.bar.changed.connect(self.reload)
         self.worker.classes_changed.connect(self._remove_classes)
@@ -297,7 +297,7 @@ class ReviewView(FilteredView):
         self.read_choices()
         if self._wall is not None:
             self._wall = self._wall.renamed(self.current_names(operation))
-            self.model.retitle(self._sections(self._wall), self._suggestions(self._wall))
+            self.model.set_titles(self._sections(self._wall), self._suggestions(self._wall))
             self.view.lay_out()
 
     def _remove_classes(self, gone: set[str]) -> None:
@@ -314,9 +314,9 @@ class ReviewView(FilteredView):
     def reload(self) -> None:
         name, chosen = self.bar.wall_name(), self.bar.sample_filter()
         self._request += 1
-        self.ask_last(lambda session: wall(session.dataset, name, chosen), self._show)
+        self.ask_last(lambda session: load_review_page(session.dataset, name, chosen), self._show)
 
-    def _show(self, shown: Wall) -> None:
+    def _show(self, shown: ReviewPage) -> None:
         self._wall = shown
         self.set_current_place(self.bar.label.currentData() or "")
         self.clear_sent()
@@ -330,7 +330,7 @@ class ReviewView(FilteredView):
         else:
             self.empty.show_notice(empty_wall(self, name, self.worker.root))
 
-    def _sections(self, shown: Wall) -> list[Section]:
+    def _sections(self, shown: ReviewPage) -> list[Section]:
         named = flag_name if self.bar.wall_name() == "flags" else str
         return [
             Section(f"{named(title)}  ·  {count:,}" if title else "", count)
@@ -338,8 +338,8 @@ class ReviewView(FilteredView):
         ]
 
     @staticmethod
-    def _suggestions(shown: Wall) -> dict[int, TileProposal]:
-        return {sample: TileProposal(*suggested) for sample, suggested in shown.suggested.items()}
+    def _suggestions(shown: ReviewPage) -> dict[int, TilePrediction]:
+        return {sample: TilePrediction(*suggested) for sample, suggested in shown.suggested.items()}
 
     def _title_text(self, count: int) -> str:
         text = counted(self.tr("{count} faces"), count)
@@ -370,7 +370,7 @@ class ReviewView(FilteredView):
         for row in chosen:
             label = suggested[self.model.id(row)].label
             self.model.set_state([row], TileState(TileMark.SENT, self.key_of(label), label))
-        self.decide_rows(chosen, lambda session: take_suggestions(session, ids, suggested))
+        self.decide_rows(chosen, lambda session: accept_suggestions(session, ids, suggested))
 
     def _keep_labels(self, rows: Sequence[int]) -> None:
         if not rows:
@@ -381,4 +381,4 @@ class ReviewView(FilteredView):
         tiles = [tile for row in rows if (tile := self.model.tile(row)) is not None]
         seen = {tile.id: tile.label for tile in tiles if tile.label}
         self.model.set_state(rows, TileState(TileMark.DONE, "✓"))
-        self.decide_rows(rows, lambda session: keep_labels(session, seen))
+        self.decide_rows(rows, lambda session: confirm_labels(session, seen))

@@ -24,7 +24,7 @@ from PySide6.QtGui import (
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu, QWidget
 
-from labeler.qt.classes.keys import _FIRST_DIGIT
+from labeler.qt.classes.keys import _FIRST_DIGIT_SCAN_CODE
 from labeler.qt.grid import mouse
 from labeler.qt.grid.model import TileModel
 from labeler.qt.grid.tile_view import TileView
@@ -218,7 +218,7 @@ def shifted_digit(widget: QWidget, digit: str, kind: QEvent.Type) -> None:
     number = DIGITS.index(digit)
     code = ord("!@#$%^&*()"[number])
     sign = chr(code)
-    event = QKeyEvent(kind, code, SHIFT, number + _FIRST_DIGIT, 0, 0, sign)
+    event = QKeyEvent(kind, code, SHIFT, number + _FIRST_DIGIT_SCAN_CODE, 0, 0, sign)
     QApplication.sendEvent(widget, event)
 
 
@@ -394,9 +394,9 @@ class Person:
         page = view.page
         assert page is not None
         true = [self.who(row) for row in range(len(page.tiles))]
-        wanted = [page.label or tile.proposal.label for tile in page.tiles]
+        wanted = [page.label or tile.prediction.label for tile in page.tiles]
         if page.kind == "groups":
-            wanted = self._name_groups(page.groups, true)
+            wanted = self._name_groups(page.cluster_sizes, true)
         for row, who in enumerate(true):
             if who != wanted[row]:
                 if page.kind == "groups":  # out of the name of its group first

@@ -124,7 +124,7 @@ def test_a_whole_dataset_by_keyboard_alone(opened: Opened, few: FaceSet) -> None
     assert isinstance(view, ClassPagesView)
     while view.page is not None:
         for row in range(len(view.page.tiles)):
-            wanted = view.page.label or view.page.tiles[row].proposal.label
+            wanted = view.page.label or view.page.tiles[row].prediction.label
             QTest.keyClick(view.view, Key.Key_Home)
             for _ in range(row):
                 QTest.keyClick(view.view, Key.Key_Right)

@@ -11,11 +11,12 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 
 from gleanset import Dataset
+from gleanset.settings import FILE
 from labeler.qt.classes.panel import ClassListView, ClassMenu
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.views.grid import GridView
-from labeler.sorting.grid_rows import ALL_PLACES
-from labeler.sorting.keys import CODES, KEYS
+from labeler.sorting.grid_query import ALL_PLACES
+from labeler.sorting.keys import CLASS_KEYS, KEYS
 from labeler.sorting.session import SortingSession
 
 Key = Qt.Key
@@ -44,7 +45,7 @@ def named(person: Person) -> list[str]:
 
 
 def test_every_class_has_a_key_and_a_code_sends(person: Person) -> None:
-    assert list(person.keys.values()) == list(CODES[: len(person.keys)])
+    assert list(person.keys.values()) == list(CLASS_KEYS[: len(person.keys)])
     person.point(3)
     person.press(",", "key")
     assert f"2 {coded(person, ',2')}" in said(person)
@@ -257,3 +258,14 @@ def test_the_rail_scrolls_on_while_the_mouse_rests_and_takes_the_drop_where_it_i
         QApplication.processEvents()
     assert held.far == still
     assert held.rail.drop_row == -1
+
+
+def test_a_key_of_two_classes_in_the_file_is_reported(opened: Opened, few: FaceSet) -> None:
+    (few.root / FILE).write_text('[keys]\nrei = "1"\nhana = "1"\n')
+    person = Person(opened(few.root), few)
+    assert said(person).endswith("gives key 1 to several classes (rei, hana): rei has it")
+    assert person.keys["rei"] == "1" != person.keys["hana"]
+    person.point(0)
+    person.press("1", "key")
+    settle(person.window)
+    assert named(person) == ["rei"]

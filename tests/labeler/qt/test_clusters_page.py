@@ -31,8 +31,8 @@ def person(unnamed: Person) -> Person:
 def group_rows(person: Person, number: int) -> range:
     page = class_pages(person).page
     assert page is not None
-    first = sum(page.groups[:number])
-    return range(first, first + page.groups[number])
+    first = sum(page.cluster_sizes[:number])
+    return range(first, first + page.cluster_sizes[number])
 
 
 def named(person: Person, name: str) -> int:
@@ -49,7 +49,7 @@ def test_a_name_and_a_key_name_groups_and_a_click_leaves_one_out(person: Person)
     view = class_pages(person)
     assert view.page is not None
     assert view.page.kind == "groups"
-    assert len(view.page.groups) >= 3
+    assert len(view.page.cluster_sizes) >= 3
     one, other, third = (group_rows(person, number) for number in range(3))
     person.point(other[0])
     person.write("Miku")
@@ -86,10 +86,10 @@ def test_the_last_name_files_the_page_as_well(person: Person) -> None:
     for letter in "Miku":
         QTest.keyClick(person.window.focusWidget(), letter)
     QTest.keyClick(view.header.name, Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
-    assert named(person, "Miku") == page.groups[0]
+    assert named(person, "Miku") == page.cluster_sizes[0]
     assert view.page is not page
     assert person.window.worker.progress is not None
-    assert person.window.worker.progress.counts.waiting == len(person.truth) - page.groups[0]
+    assert person.window.worker.progress.counts.waiting == len(person.truth) - page.cluster_sizes[0]
 
 
 @pytest.mark.parametrize("name", ["2", "Mi", "L"])
@@ -140,7 +140,7 @@ def test_the_whole_box_of_a_group_is_the_group_and_lights_up(person: Person) -> 
     for place, name in ((heading, "Miku"), (gap, "Rin")):
         hover(view.viewport(), place)
         assert (view.indexAt(place).row(), view.point) == (-1, -1)
-        assert view.lit_section() == other
+        assert view.drop_section() == other
         lit = view.viewport().grab().toImage()
         assert lit.pixelColor(corner) == view.palette().highlight().color()
         assert before.pixelColor(corner) != lit.pixelColor(corner)
@@ -149,7 +149,7 @@ def test_the_whole_box_of_a_group_is_the_group_and_lights_up(person: Person) -> 
     person.window.undo()
     assert (named(person, "Miku"), named(person, "Rin")) == (len(other), 0)
     person.point(one[0])
-    assert view.lit_section() == one
+    assert view.drop_section() == one
 
 
 @pytest.mark.parametrize("key", ["1", "Rin"])
@@ -207,7 +207,7 @@ def test_over_nothing_a_name_is_refused_and_names_nobody(person: Person) -> None
     assert (person.sorted, view.header.name.text()) == (0, "Miku")
     hover(view.view.viewport(), person.place(0))
     QTest.keyClick(view.header.name, Key.Key_Return)
-    assert named(person, "Miku") == view.page.groups[0]
+    assert named(person, "Miku") == view.page.cluster_sizes[0]
 
 
 def test_with_keys_alone_the_next_name_is_for_the_next_group(person: Person) -> None:
@@ -249,8 +249,8 @@ def test_a_minus_takes_a_group_apart_and_keeps_what_was_done(person: Person) -> 
     settle(person.window)
     parted = view.page
     assert parted is not None
-    assert len(parted.groups) == len(whole.groups) + 1
-    assert parted.groups[0] + parted.groups[1] == whole.groups[0]
+    assert len(parted.cluster_sizes) == len(whole.cluster_sizes) + 1
+    assert parted.cluster_sizes[0] + parted.cluster_sizes[1] == whole.cluster_sizes[0]
     assert view.model.state(view.model.row_of(lifted)).kind == "lifted"
 
 
@@ -274,8 +274,8 @@ def test_a_group_dropped_on_another_one_becomes_one_with_it(person: Person) -> N
     assert drop_on(person, list(other), one[0]) is Qt.DropAction.CopyAction
     both = view.page
     assert both is not None
-    assert len(both.groups) == len(whole.groups) - 1
-    assert both.groups[0] == len(one) + len(other)
+    assert len(both.cluster_sizes) == len(whole.cluster_sizes) - 1
+    assert both.cluster_sizes[0] == len(one) + len(other)
     assert {view.model.id(row) for row in group_rows(person, 0)} >= moved
     person.point(0)
     person.write("Miku")

@@ -63,7 +63,7 @@ def look_on(seconds: float) -> None:
 
 def people_in_groups(person: Person) -> list[set[str]]:
     page, first, found = page_of(person), 0, []
-    for size in page.groups:
+    for size in page.cluster_sizes:
         found.append({person.who(row) for row in range(first, first + size)})
         first += size
     return found

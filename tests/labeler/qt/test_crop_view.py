@@ -192,10 +192,10 @@ def test_a_lost_file_says_so(opened: Opened, few: FaceSet) -> None:
     window = opened(few.root, "crop")
     view = view_of(window)
     view.text.setText(image.sha256[:12])
-    until(lambda: view.canvas.words.startswith("⚠"))
+    until(lambda: view.canvas.placeholder.startswith("⚠"))
     assert view.canvas.image.isNull()
     drag(view, QPoint(50, 50), QPoint(200, 200))
-    assert view.canvas.boxes == [] or view.canvas.boxes[0].kept is not None
+    assert view.canvas.boxes == [] or view.canvas.boxes[0].sample is not None
 
 
 def test_an_answer_while_a_new_box_is_drawn_leaves_it_alone(window: LabelerWindow) -> None:
@@ -207,7 +207,7 @@ def test_an_answer_while_a_new_box_is_drawn_leaves_it_alone(window: LabelerWindo
     until(lambda: len(kept(window)) == 1)
     ready(window)
     assert len(view.canvas.boxes) == 2
-    assert view.canvas.boxes[0].kept is not None
+    assert view.canvas.boxes[0].sample is not None
     hover(view.canvas.viewport(), end, Button.LeftButton)
     QTest.mouseRelease(view.canvas.viewport(), Button.LeftButton, NONE, end)
     ready(window)
@@ -226,7 +226,7 @@ def test_a_refusal_while_a_new_box_is_drawn_leaves_it_alone(
         raise UsageError("there are boxes like this already", "move it a little")
 
     with locked(window.worker.root), monkeypatch.context() as patched:
-        patched.setattr(crop, "put", refuse)
+        patched.setattr(crop, "put_box", refuse)
         drag(view, spot(view, 20, 10), spot(view, 60, 50))
         press_and_pull(view, spot(view, 70, 60), spot(view, 80, 70))
         until(lambda: not view.worker.unsaved_count)
@@ -283,7 +283,7 @@ def test_a_box_that_is_deleted_or_labelled_while_it_is_saved(window: LabelerWind
     (box,) = kept(window)
     assert near(box, 20, 10, 40, 40)
     assert box.label == name
-    assert [one.kept for one in view.canvas.boxes] == [box]
+    assert [draft.sample for draft in view.canvas.boxes] == [box]
 
 
 def test_undo_takes_back_a_move_that_was_not_saved_yet(window: LabelerWindow) -> None:
@@ -292,7 +292,7 @@ def test_undo_takes_back_a_move_that_was_not_saved_yet(window: LabelerWindow) ->
     window.undo()
     ready(window)
     assert kept(window) == [box]
-    assert [one.kept for one in view.canvas.boxes] == [box]
+    assert [draft.sample for draft in view.canvas.boxes] == [box]
 
 
 def test_a_page_that_was_asked_for_before_a_gesture_waits_for_its_end(

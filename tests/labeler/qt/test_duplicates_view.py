@@ -208,7 +208,7 @@ def test_what_was_set_aside_is_seen_and_taken_back(person: Person) -> None:
     rail = person.window.class_panel.model
     row = rail.row(rail.rowCount() - 1)
     assert row is not None
-    assert (row.name, row.count, row.takes) == ("Duplicates", len(gone), False)
+    assert (row.name, row.count, row.accepts_drops) == ("Duplicates", len(gone), False)
     assert view.duplicates_button.text() == f"Show duplicates: {len(gone)}"
     QTest.mouseClick(view.duplicates_button, Qt.MouseButton.LeftButton)
     settle(person.window)

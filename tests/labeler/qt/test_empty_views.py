@@ -94,7 +94,7 @@ def test_buttons_lead_on(sorted_window: LabelerWindow) -> None:
     press(window, "Review labels")
     assert (window.shown_name, title(window)) == ("review", "")
     assert window.focusWidget() is window.view.home
-    window.class_panel.chosen.emit("nobody")
+    window.class_panel.selected.emit("nobody")
     assert window.shown_name == "review"
     assert title(window) == "No faces match the filters"
     press(window, "Clear filters")
@@ -107,7 +107,7 @@ def test_buttons_lead_on(sorted_window: LabelerWindow) -> None:
         Place.REJECT.target: "No rejected faces",
     }
     for place, said in places.items():
-        window.class_panel.chosen.emit(place)
+        window.class_panel.selected.emit(place)
         assert title(window) == said
         press(window, "Go to unsorted faces")
         assert title(window) == "Everything is sorted"
@@ -136,7 +136,7 @@ def test_while_pages_are_made_it_says_so_and_keeps_a_name(
     for _ in range(2):  # the first says that it was typed before
         QTest.keyClick(window.focusWidget(), Qt.Key.Key_Return)
     settle(window)
-    assert list(labels(faces.root).values()).count("Gin") == view.page.groups[0]
+    assert list(labels(faces.root).values()).count("Gin") == view.page.cluster_sizes[0]
 
 
 def test_while_faces_are_looked_for_it_does_not_say_that_there_are_none(

@@ -116,10 +116,10 @@ def test_on_x11_a_repeat_that_comes_late_ends_no_sweep(
         happens(QEvent.Type.KeyRelease, instant)
         happens(QEvent.Type.KeyPress, instant)
         person.point(row)
-    assert view.held == key
+    assert view.held_key == key
     assert steps(person) == []
     happens(QEvent.Type.KeyRelease, 1200)
-    until(lambda: not view.held)
+    until(lambda: not view.held_key)
     settle(person.window)
     assert steps(person) == ["3 faces to rei"]
 

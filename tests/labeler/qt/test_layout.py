@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from labeler.qt.grid.layout import (
     GAP,
-    HEADING,
+    HEADING_HEIGHT,
     MIN_SECTION_COLUMNS,
     SECTION_GAP,
     GridLayout,
@@ -48,7 +48,7 @@ def test_no_other_shelves_are_less_high(counts: list[int], width: int) -> None:
     for division in divisions(counts):
         lines = [fewest_lines(shelf, width) for shelf in division]
         if None not in lines:
-            heights.append(sum(HEADING + (SIDE + GAP) * (one or 0) for one in lines))
+            heights.append(sum(HEADING_HEIGHT + (SIDE + GAP) * (one or 0) for one in lines))
     assert laid_out(counts, width).height == GAP + min(heights)
 
 

@@ -29,7 +29,7 @@ from labeler.qt import images as images
 from labeler.qt.file_import import ImportState
 from labeler.qt.grid import model as tile_model
 from labeler.qt.grid.model import TileModel
-from labeler.qt.grid.mouse import drag_picture
+from labeler.qt.grid.mouse import paint_drag_image
 from labeler.qt.grid.tile_view import Select
 from labeler.qt.images import BrokenThumbnail
 from labeler.qt.views.base import VIEWS
@@ -69,7 +69,7 @@ def test_odd_pictures_are_shown_or_refused_with_a_reason(opened: Opened, tmp_pat
         refused = {Path(one.what).name: one.reason for one in dataset.rejections.iterate()}
     assert {"broken.png", "empty.jpg"} <= set(refused)
     assert all(refused.values())
-    window.class_panel.chosen.emit(":queue")
+    window.class_panel.selected.emit(":queue")
     settle(window)
     until(lambda: not window.thumbs.waiting)
     view = window.view.view  # type: ignore[attr-defined]
@@ -190,9 +190,9 @@ def test_of_very_many_only_what_is_seen_is_asked_for_and_a_drag_is_quick(
     timed(view.selectAll)
     rows = view.selected_rows()
     assert len(rows) == 5_000
-    drag_picture(view, rows[:3])  # fonts are loaded
+    paint_drag_image(view, rows[:3])  # fonts are loaded
     start = time.thread_time()
-    assert not drag_picture(view, rows).isNull()
+    assert not paint_drag_image(view, rows).isNull()
     assert time.thread_time() - start < 0.05
     view.select_ranges([(0, 499)], Select.ClearAndSelect)
     window.worker.decide(lambda session: session.add_class("a"))
@@ -258,7 +258,7 @@ def test_details_that_come_too_late_leave_no_block_blank(
     model = TileModel(worker)
     with Dataset.open(few.root) as dataset:
         ids = list(range(1, 1 + dataset.samples.count()))
-    monkeypatch.setattr(tile_model, "MAX_KEPT_TILES", 10)
+    monkeypatch.setattr(tile_model, "MAX_CACHED_TILES", 10)
     model.show(ids[:30])
     model.tile(0)
     until(lambda: model.tile(0) is not None)

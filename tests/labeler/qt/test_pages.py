@@ -18,8 +18,8 @@ from labeler.qt.views import labeling
 from labeler.qt.views.labeling import ENTER_DELAY_SECONDS
 from labeler.qt.views.page_header import describe_page
 from labeler.sorting import page_layout
-from labeler.sorting.page_layout import ClassPage, PageKind, PageTile
-from labeler.sorting.proposals import ClassProposal
+from labeler.sorting.page_layout import ClassPage, PageKind, Stack
+from labeler.sorting.predictions import ClassPrediction
 from labeler.sorting.session import SortingSession
 
 Key = Qt.Key
@@ -35,7 +35,9 @@ def drawn_two(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
 def person(
     opened: Opened, drawn_two: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Person:
-    monkeypatch.setattr(page_layout, "FULL", 0.1)  # each of the two classes fills a page
+    monkeypatch.setattr(
+        page_layout, "MIN_CLASS_PAGE_PART", 0.1
+    )  # each of the two classes fills a page
     shutil.copytree(drawn_two.root, tmp_path / "two")
     few = FaceSet(tmp_path / "two", drawn_two.truth)
     add_classes(few.root, [*few.names, "sora"])
@@ -134,7 +136,7 @@ def test_the_header_follows_a_rename_and_enter_files_to_the_new_name(person: Per
     assert view.header.title.text().startswith("Ayanami?")
     assert f"all correct ({tiles - 1})" in view.header.file_button.text()
     assert view.model.state(1).kind == "lifted"
-    assert view.model.proposal(0).label == "Ayanami"
+    assert view.model.prediction(0).label == "Ayanami"
     ready(person)
     person.enter()
     named = {name for name in labels(person.window.worker.root).values() if name}
@@ -268,7 +270,7 @@ def test_a_class_that_is_gone_is_not_filed_before_anybody_has_looked(person: Per
 
 
 def test_a_face_stays_below_its_own_class_where_two_become_one() -> None:
-    tiles = tuple(PageTile((n,), ClassProposal(((of, 0.9),))) for n, of in enumerate("aabbbc"))
-    page = ClassPage(PageKind.LEFT, None, tiles).renamed({"a": "c"})
+    tiles = tuple(Stack(n, (n,), ClassPrediction(((of, 0.9),))) for n, of in enumerate("aabbbc"))
+    page = ClassPage(PageKind.MIXED, None, tiles).renamed({"a": "c"})
     above = [part.title for part in describe_page(page, {}).sections for _ in range(part.count)]
     assert above == [f"{name}?" for name in "ccbbbc"]

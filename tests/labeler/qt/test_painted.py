@@ -7,9 +7,12 @@ from collections.abc import Iterator
 import pytest
 from drawn_faces import FaceSet, hint, labels
 from person import Opened, Person, alive, class_pages, has_tile, hover, painting, settle, until
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QRect, Qt
+from PySide6.QtGui import QPainter, QPalette, QPixmap
 from PySide6.QtTest import QTest
 
+from labeler.qt.grid.model import TileMark, TilePrediction, TileState
+from labeler.qt.grid.painter import TileAppearance, paint_tile
 from labeler.qt.views import page_grid
 
 Key, Button = Qt.Key, Qt.MouseButton
@@ -20,7 +23,7 @@ SMALL = (620, 330)
 def long_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of sixty faces, which a small window has to scroll through."""
     monkeypatch.setattr(page_grid, "MIN_PAGE_FACES", 60)
-    monkeypatch.setattr(page_grid.PageGrid, "smallest", 72)
+    monkeypatch.setattr(page_grid.PageGrid, "min_tile_side", 72)
 
 
 @pytest.fixture
@@ -118,3 +121,29 @@ def test_a_selection_is_filed_when_all_of_it_was_shown(
     key(person, Key.Key_1)
     assert filed(person) == 60
     assert len(painted) == 60
+
+
+class TextRecorder(QPainter):
+    """Keeps the texts that are painted."""
+
+    texts: list[str]
+
+    def drawText(self, *args: object) -> None:  # noqa: N802 - the name that Qt gives it
+        self.texts.append(str(args[-1]))
+
+
+@pytest.mark.usefixtures("application")
+@pytest.mark.parametrize("side", [48, 56, 72, 104])
+@pytest.mark.parametrize("key", ["", "1", ",4"])
+def test_names_on_small_tiles_keep_their_beginning(side: int, key: str) -> None:
+    name = "Ayanami Rei of the Third Ward"
+    state = TileState(TileMark.SENT, key, name)
+    tile = TileAppearance(None, state, TilePrediction(), False, False, name)
+    pixmap = QPixmap(side, side)
+    painter = TextRecorder(pixmap)
+    painter.texts = []
+    paint_tile(painter, QRect(0, 0, side, side), tile, QPalette())
+    painter.end()
+    caption = painter.texts[-1].removeprefix(f"{key} ").removesuffix("…")
+    assert len(caption) >= 2
+    assert name.startswith(caption)

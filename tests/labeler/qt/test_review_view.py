@@ -112,7 +112,7 @@ def test_filters_narrow_the_wall(opened: Opened, reviewed: FaceSet) -> None:
     until(lambda: view.model.rowCount() == 0)
     assert "No faces match" in view.empty.title.text()
     view.bar.text.clear()
-    person.window.class_panel.chosen.emit(reviewed.names[0])
+    person.window.class_panel.selected.emit(reviewed.names[0])
     given = labels(reviewed.root)
     wanted = {key for key, label in given.items() if label == reviewed.names[0]}
     until(lambda: view.model.rowCount() == len(wanted))

@@ -196,7 +196,7 @@ class Walk(RuleBasedStateMachine):
         if rows:
             row = rows[number % len(rows)]
             known = [rail.row(at) for at in range(rail.rowCount())]
-            targets = [one.target for one in known if one is not None and one.takes]
+            targets = [one.target for one in known if one is not None and one.accepts_drops]
             hover(tiles, self.person.place(row))
             self.person.drag(row, targets[onto % len(targets)])
 

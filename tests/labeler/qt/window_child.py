@@ -15,7 +15,7 @@ from gleanset.db.views import EVERYWHERE, OrderedSamples
 from labeler.qt.app import make_application
 from labeler.qt.grid.tile_view import Select
 from labeler.qt.window import LabelerWindow
-from labeler.sorting.grid_rows import ALL_PLACES
+from labeler.sorting.grid_query import ALL_PLACES
 
 
 def main(root: Path, samples: int, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""What a drop runs: `harvest folder`, `harvest frames` and `facecrop run`, in this order."""
+"""Import plans: the `harvest` and `facecrop` commands for dropped files and folders."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from gleanset.errors import Unreadable
 from gleanset.files.names import ARCHIVES, VIDEOS, visible_files
 from gleanset.tree import VIDEO
 
-LOOK_SECONDS = 0.5
-"""Time limit for reading image sizes: a person waits."""
+SIZE_CHECK_SECONDS = 0.5
+"""Time limit for reading image sizes, because a person waits."""
 
-SAMPLED_IMAGES = 24
+MAX_CHECKED_IMAGES = 24
 """Images whose size is read."""
 
-MAX_COMMAND_LETTERS = 20_000
-"""Letters of paths in one command: Windows takes some 32,000."""
+MAX_COMMAND_CHARACTERS = 20_000
+"""Characters of paths in one command; the limit of Windows is about 32,000."""
 
 
 class DroppedPaths(NamedTuple):
-    """What was dropped, by kind; `files` are images and archives."""
+    """Dropped paths by kind; `files` are images and archives."""
 
     folders: tuple[Path, ...] = ()
     files: tuple[Path, ...] = ()
@@ -40,21 +40,21 @@ class DroppedPaths(NamedTuple):
         """Return the commands that import folders, images and archives."""
         hinted = ["--hints-from-folders"] if hints and label is None else []
         parts = [([str(folder)], hinted) for folder in self.folders]
-        # The folder of a single file was not dropped: its name hints at nothing.
-        parts += [(part, []) for part in _parts(self.files)]
+        # The folder of a single file was not dropped, so its name is not a weak label.
+        parts += [(part, []) for part in _split_into_commands(self.files)]
         return [
-            ["harvest", "folder", *part, *options, *_last_words(root, label)]
+            ["harvest", "folder", *part, *options, *_common_options(root, label)]
             for part, options in parts
         ]
 
 
-def _last_words(root: Path, label: str | None = None) -> list[str]:
+def _common_options(root: Path, label: str | None = None) -> list[str]:
     return [*([] if label is None else ["--label", label]), "-d", str(root.absolute())]
 
 
 def sort_paths(paths: Sequence[Path]) -> DroppedPaths:
-    """Sort paths by kind; files that are neither an image, an archive nor a video are left out."""
-    # What reads images takes a while to load, and a window is there before the first drop.
+    """Sort paths by kind; other files are left out."""
+    # Imported here, because image codecs are slow to load and not needed to start a window.
     from gleanset.images.decode import ENDINGS
 
     kinds: dict[str, list[Path]] = {"folders": [], "files": [], "videos": []}
@@ -69,19 +69,19 @@ def sort_paths(paths: Sequence[Path]) -> DroppedPaths:
     return DroppedPaths(**{kind: tuple(some) for kind, some in kinds.items()})
 
 
-def look_like_faces(dropped: DroppedPaths, seconds: float = LOOK_SECONDS) -> bool:
-    """Return whether most images are as small, and about as square, as cut faces."""
+def are_face_crops(dropped: DroppedPaths, seconds: float = SIZE_CHECK_SECONDS) -> bool:
+    """Return whether most images have the size and shape of face crops."""
     from gleanset.images.decode import size_said
 
     end = time.monotonic() + seconds
     images = []
-    for path in _images(dropped):
+    for path in _iterate_images(dropped):
         images.append(path)
         if time.monotonic() > end:
             break
-    step = max(len(images) // SAMPLED_IMAGES, 1)
+    step = max(len(images) // MAX_CHECKED_IMAGES, 1)
     votes = []
-    for path in images[::step][:SAMPLED_IMAGES]:
+    for path in images[::step][:MAX_CHECKED_IMAGES]:
         try:
             short, long = sorted(size_said(path))
         except Unreadable:
@@ -90,7 +90,7 @@ def look_like_faces(dropped: DroppedPaths, seconds: float = LOOK_SECONDS) -> boo
     return 4 * sum(votes) >= 3 * len(votes) > 0
 
 
-def _images(dropped: DroppedPaths) -> Iterator[Path]:
+def _iterate_images(dropped: DroppedPaths) -> Iterator[Path]:
     from gleanset.images.decode import ENDINGS
 
     every = (
@@ -106,10 +106,10 @@ def _images(dropped: DroppedPaths) -> Iterator[Path]:
 
 @dataclass
 class SimulatedImport:
-    """What `harvest folder --simulate` reports, summed over its commands.
+    """Results of `harvest folder --simulate`, summed over several commands.
 
-    `hints` counts images by the class that a folder or a label hints at; `videos` counts the videos
-    in each folder; `error` says why it failed, with the hint.
+    `hints` counts images by weak label, `videos` counts the videos in each folder; `error` is the
+    error with its fix.
     """
 
     images: int = 0
@@ -120,7 +120,7 @@ class SimulatedImport:
     error: str = ""
 
     def add(self, path: Path, result: Mapping[str, object]) -> None:
-        """Add the result of a command that begins with this path."""
+        """Add the result of a command for a path."""
         ignored = Counter(_counts(result.get("ignored_reasons")))
         if path.is_dir() and (videos := ignored.pop(VIDEO, 0)):
             self.videos[path] += videos
@@ -143,9 +143,9 @@ def _counts(value: object) -> dict[str, int]:
 class ImportPlan(NamedTuple):
     """What is imported, and how.
 
-    With `whole` each image is a sample as it is, else faces are searched. With `hints` the name of
-    a folder is the hint of the images in it; `label` is the class that all of it hints at.
-    `video_folders` are the folders that hold videos.
+    With `whole` each image is a sample as it is, otherwise faces are detected. With `hints` folder
+    names are weak labels; `label` is the weak label of everything. `video_folders` are the folders
+    that contain videos.
     """
 
     dropped: DroppedPaths
@@ -155,23 +155,23 @@ class ImportPlan(NamedTuple):
     video_folders: tuple[Path, ...] = ()
 
     def commands(self, root: Path) -> list[list[str]]:
-        """Return the commands in their order."""
-        videos = _parts((*self.video_folders, *self.dropped.videos))
+        """Return the commands in order."""
+        videos = _split_into_commands((*self.video_folders, *self.dropped.videos))
         return [
             *self.dropped.harvest(root, hints=self.hints, label=self.label),
-            *(["harvest", "frames", *part, *_last_words(root, self.label)] for part in videos),
+            *(["harvest", "frames", *part, *_common_options(root, self.label)] for part in videos),
             [
                 *("facecrop", "run", "--new"),
                 *(["--detector", "whole"] if self.whole else []),
-                *_last_words(root),
+                *_common_options(root),
             ],
         ]
 
 
-def _parts(paths: Sequence[Path]) -> Iterator[list[str]]:
+def _split_into_commands(paths: Sequence[Path]) -> Iterator[list[str]]:
     part: list[str] = []
     for path in map(str, paths):
-        if part and sum(map(len, part)) + len(path) > MAX_COMMAND_LETTERS:
+        if part and sum(map(len, part)) + len(path) > MAX_COMMAND_CHARACTERS:
             yield part
             part = []
         part.append(path)

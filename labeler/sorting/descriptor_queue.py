@@ -1,0 +1,65 @@
+"""Descriptors of samples that have none yet, computed in small batches.
+
+Many are measured in a process of their own, because Python's lock would block a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain, islice
+
+from gleanset import Dataset
+from gleanset.db.regions import PixelMeasures, QualityMeasures, SampleRegion
+from gleanset.errors import Unreadable
+from gleanset.work.pool import Processes, run_over
+from labeler.quality.due import VERSION, DueSample, due_samples
+
+BATCH_SIZE = 16
+POOL_SIZE = 3000
+"""Samples considered for one page, which are measured before all others."""
+
+MAX_IN_THREAD = 400
+"""Up to this number the calling thread is faster than starting a process."""
+
+_Measures = list[tuple[SampleRegion, PixelMeasures]]
+
+
+def count_unmeasured(dataset: Dataset) -> int:
+    """Return how many samples have no descriptor of their present region."""
+    return QualityMeasures(dataset.db).count_missing(VERSION)
+
+
+def measure_in_batches(dataset: Dataset) -> Generator[int, None, None]:
+    """Measure samples without a descriptor, a fair sample first; yield the size of each batch.
+
+    Unreadable samples are skipped and tried again by the next run.
+    """
+    qualities = QualityMeasures(dataset.db)
+    batches = _batches(dataset, chain.from_iterable(qualities.iter_missing(VERSION, POOL_SIZE)))
+    if count_unmeasured(dataset) <= MAX_IN_THREAD:
+        for batch in batches:
+            qualities.save(measure_readable(batch), VERSION)
+            yield len(batch)
+        return
+    for outcome in run_over(measure_readable, batches, Processes(1)):
+        qualities.save(outcome.result or [], VERSION)
+        yield len(outcome.item)
+
+
+def _batches(dataset: Dataset, rows: Iterable[int]) -> Iterator[list[DueSample]]:
+    remaining = iter(rows)
+    while batch := list(islice(remaining, BATCH_SIZE)):
+        yield list(due_samples(dataset, batch))
+
+
+def measure_readable(batch: Sequence[DueSample]) -> _Measures:
+    """Return the measures of those samples that can be read."""
+    # Imported here, because OpenCV is slow to load and not needed to start a window.
+    from labeler.quality.assessment import measure_sample
+
+    measures = []
+    for due in batch:
+        with suppress(Unreadable):
+            measures.append((due.region, measure_sample(due)))
+    return measures

@@ -1,0 +1,154 @@
+"""Queries of a grid: one place of the class list, filtered and sorted."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+from gleanset import Dataset
+from gleanset.db.sorting import LabelCounts
+from gleanset.db.views import (
+    ASIDE,
+    EVERYWHERE,
+    NO_FILTER,
+    ORDERS,
+    OrderedRows,
+    OrderedSamples,
+    SampleFilter,
+)
+from labeler.sorting.session import Place
+
+ALL_PLACES, SET_ASIDE = ":everything", ":set aside"
+"""Targets of grids only: all samples, and duplicates."""
+
+_PLACE_NAMES = {
+    Place.QUEUE.target: "queue",
+    Place.LATER.target: "later",
+    Place.OTHER.target: "other",
+    Place.REJECT.target: "rejected",
+    ALL_PLACES: EVERYWHERE,
+    SET_ASIDE: ASIDE,
+}
+BY_SIMILARITY = "likeness"
+T = TypeVar("T", bound=Hashable)
+
+
+class GridQuery(NamedTuple):
+    """Samples in an order of `ORDERS`. `target` is a class, or a place (`:later`)."""
+
+    target: str
+    chosen: SampleFilter = NO_FILTER
+    order: str = ORDERS[0]
+    backwards: bool = False
+
+    @property
+    def place(self) -> str:
+        """The place as the catalogue calls it; irrelevant for a class."""
+        return _PLACE_NAMES.get(self.target, EVERYWHERE)
+
+    @property
+    def label(self) -> str | None:
+        """The class; None for a place."""
+        return None if self.target.startswith(":") else self.target
+
+
+def with_moment(dataset: Dataset, chosen: SampleFilter) -> SampleFilter:
+    """Return a filter with the samples of its group, if it has one."""
+    if chosen.moment is None:
+        return chosen
+    # NumPy is slow to load and not needed to show the first faces.
+    from curation.moments import list_moment_rows
+
+    return replace(chosen, among=list_moment_rows(dataset.db, chosen.moment))
+
+
+def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
+    """Return the samples; by similarity it takes a while if predictions did not order them."""
+    ordered = OrderedSamples(dataset.db)
+    rows = ordered.list_rows(
+        query.place,
+        label=query.label,
+        chosen=with_moment(dataset, query.chosen),
+        order=query.order,
+        backwards=query.backwards,
+    )
+    if query.order != BY_SIMILARITY:
+        return rows
+    # NumPy is slow to load and not needed to show the first faces.
+    from labeler.likeness import NEARLY_ALL, by_likeness
+
+    if ordered.get_presorted_share(query.place, query.label) >= NEARLY_ALL:
+        return rows
+    ids = by_likeness(dataset, rows.ids)
+    return rows._replace(ids=ids[::-1] if query.backwards else ids)
+
+
+def count_grid_rows(dataset: Dataset, query: GridQuery) -> int:
+    """Return the present number of samples that match a query."""
+    chosen = with_moment(dataset, query.chosen)
+    return OrderedSamples(dataset.db).count(query.place, label=query.label, chosen=chosen)
+
+
+def known_count(counts: LabelCounts, target: str) -> int | None:
+    """Return the number of samples of a place by existing counts; None if they lack it."""
+    places = {
+        Place.QUEUE.target: counts.waiting,
+        Place.LATER.target: counts.later,
+        Place.OTHER.target: counts.other,
+        Place.REJECT.target: counts.rejected,
+        ALL_PLACES: counts.total,
+        SET_ASIDE: counts.aside,
+    }
+    if target.startswith(":"):
+        return places.get(target)
+    return next((row.count for row in counts.classes if row.name == target), 0)
+
+
+def restore_missing_rows(shown: OrderedRows, every: OrderedRows) -> tuple[OrderedRows, int] | None:
+    """Return the rows of both, and the first that was missing; None if none was."""
+    shown_ids = set(shown.ids)
+    first = next((row for row in every.ids if row not in shown_ids), None)
+    return None if first is None else (merge_missing_rows(shown, every), first)
+
+
+def merge_missing_rows(shown: OrderedRows, every: OrderedRows) -> OrderedRows:
+    """Return the shown rows with those that only `every` has at their positions there.
+
+    Shown rows keep their order, even if `every` has another one.
+    """
+    before, after = _by_section(shown), _by_section(every)
+    sections = {
+        title: _merged(before.get(title, []), after.get(title, []))
+        for title in _merged(list(before), list(after))
+    }
+    return OrderedRows(
+        array("q", (row for part in sections.values() for row in part)),
+        tuple((title, len(part)) for title, part in sections.items()),
+    )
+
+
+def _by_section(rows: OrderedRows) -> dict[str | None, list[int]]:
+    ids_by_section: dict[str | None, list[int]] = {}
+    remaining = iter(rows.ids)
+    for title, count in rows.sections:
+        ids_by_section.setdefault(title, []).extend(islice(remaining, count))
+    return ids_by_section
+
+
+def _merged(shown: Sequence[T], every: Sequence[T]) -> list[T]:
+    """Return `shown` with each missing item after the one that precedes it in `every`."""
+    positions, followers, previous = (
+        {item: n for n, item in enumerate(shown)},
+        dict[int, list[T]](),
+        -1,
+    )
+    for item in every:
+        if item in positions:
+            previous = positions[item]
+        else:
+            followers.setdefault(previous, []).append(item)
+    following = (each for n, item in enumerate(shown) for each in (item, *followers.get(n, ())))
+    return [*followers.get(-1, ()), *following]

@@ -1,0 +1,93 @@
+"""Matching and completing class names, regardless of case, width, accents and kana."""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from gleanset import Dataset
+from gleanset.db.classes import list_class_names, normalize_alias, normalize_class_name
+from gleanset.errors import UsageError
+
+KATAKANA, TO_HIRAGANA = range(ord("ァ"), ord("ヶ") + 1), ord("ぁ") - ord("ァ")
+_KANA = {letter: letter + TO_HIRAGANA for letter in KATAKANA}
+
+_MIN_TYPO_SIMILARITY = 0.85
+"""Similarity of names that differ by one extra letter, or by one wrong letter of seven."""
+
+
+class KnownName(NamedTuple):
+    """A name, and the class that it refers to."""
+
+    text: str
+    label: str
+
+
+def list_known_names(dataset: Dataset) -> list[KnownName]:
+    """Return the names that may be typed and are valid for a class, the most likely first."""
+    names = []
+    for text, label in list_class_names(dataset.db):
+        with suppress(UsageError):
+            names.append(KnownName(normalize_alias(text), normalize_class_name(label)))
+    return names
+
+
+def fold_name(text: str) -> str:
+    """Return a text without case, width, accents, kind of kana and separators.
+
+    Marks are accents only on Latin, Greek and Cyrillic letters. In other scripts they make a
+    different letter: タイキ is not ダイキ.
+    """
+    decomposed = unicodedata.normalize("NFKD", text).casefold().translate(_KANA)
+    letters: list[str] = []
+    for c in unicodedata.normalize("NFKD", decomposed):
+        kind = unicodedata.category(c)
+        if c.isalnum() or kind == "Lm":
+            letters.append(c)
+        elif kind in ("Mn", "Mc") and letters and not _drops_mark(letters[-1], c):
+            letters[-1] = unicodedata.normalize("NFC", letters[-1] + c)
+    return "".join(letters)
+
+
+def _drops_mark(letter: str, mark: str) -> bool:
+    accented = unicodedata.name(letter[0], "").startswith(("LATIN", "GREEK", "CYRILLIC", "DIGIT"))
+    return accented or "VARIATION SELECTOR" in unicodedata.name(mark, "")
+
+
+def find_similar_name(name: str, others: Iterable[str]) -> str | None:
+    """Return the other name that `name` equals except for a typo or for what `fold_name` drops."""
+    by_folded = {fold_name(other): other for other in others}
+    close = difflib.get_close_matches(
+        fold_name(name), list(by_folded), n=1, cutoff=_MIN_TYPO_SIMILARITY
+    )
+    return by_folded[close[0]] if close else None
+
+
+def complete_name(typed: str, names: Iterable[KnownName]) -> Sequence[KnownName]:
+    """Return the names that begin with a text, then those in which a later word does."""
+    prefix = fold_name(typed)
+    if not prefix:
+        return []
+    matches, later_matches = [], []
+    for name in names:
+        if fold_name(name.text).startswith(prefix):
+            matches.append(name)
+        elif any(fold_name(word).startswith(prefix) for word in _words(name.text)[1:]):
+            later_matches.append(name)
+    return [*matches, *later_matches]
+
+
+def match_exact_name(typed: str, names: Iterable[KnownName]) -> KnownName | None:
+    """Return the known name that equals the text after folding; None for a new name."""
+    folded = fold_name(typed)
+    matches = [name for name in names if fold_name(name.text) == folded] if folded else []
+    # Prefer the name that is equal without folding.
+    return next((name for name in matches if name.text == typed), matches[0] if matches else None)
+
+
+def _words(text: str) -> list[str]:
+    in_word = (c.isalnum() or unicodedata.category(c).startswith("M") for c in text)
+    return "".join(c if keep else " " for c, keep in zip(text, in_word, strict=True)).split()

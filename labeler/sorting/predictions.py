@@ -1,0 +1,227 @@
+"""Predictions for waiting samples, from the current decisions and existing vectors.
+
+A person's statements about single samples override the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import numpy as np
+
+from curation.moments import assign_moments
+from curation.similarity.class_learning import (
+    TOP,
+    estimate_membership,
+    learn_classes,
+    list_training_keys,
+)
+from gleanset.db.classes import Changes, normalize_class_name
+from gleanset.db.journal import get_unseen_labels
+from gleanset.db.proposals import PresortSample, PresortSamples, Proposals
+from gleanset.db.sorting import ClassCount, SampleFeatures, SortingQueue
+from gleanset.errors import UsageError
+from labeler.likeness import Likeness, Space, Vectors
+from labeler.sorting.session import SortingSession
+
+MAX_DECIDED_SAMPLES = 2000
+"""Decided samples that others are compared with."""
+
+WEAK_LABEL_CONFIDENCE = 0.8
+"""Accuracy of weak labels before there are decisions: queries also find bystanders."""
+
+MAX_CONFIDENCE = 0.995
+MIN_CONFIDENCE_OF_ONLY_CLASS = 0.5
+
+
+class ClassPrediction(NamedTuple):
+    """Classes with their probabilities, the most likely first; empty if unknown."""
+
+    top: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def label(self) -> str | None:
+        """The most likely class."""
+        return self.top[0][0] if self.top else None
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the most likely class; 0 if unknown."""
+        return self.top[0][1] if self.top else 0.0
+
+    def renamed(self, names: Mapping[str, str]) -> ClassPrediction:
+        """Return the prediction with new names of classes."""
+        return ClassPrediction(
+            tuple((names.get(name, name), confidence) for name, confidence in self.top)
+        )
+
+    def without(self, refused: Collection[str], named: Collection[str]) -> ClassPrediction:
+        """Return the prediction without refused classes.
+
+        If none is left, the others have equal probability.
+        """
+        remaining = tuple(each for each in self.top if each[0] not in refused)
+        if remaining or not self.top:
+            return ClassPrediction(remaining)
+        others = sorted(name for name in named if name not in refused)
+        return ClassPrediction(tuple((name, 1 / (len(others) + 1)) for name in others[:TOP]))
+
+
+NO_PREDICTION = ClassPrediction()
+
+
+def average_predictions(predictions: Sequence[ClassPrediction]) -> ClassPrediction:
+    """Return the mean prediction of samples that are decided together."""
+    if len(predictions) == 1:
+        return predictions[0]
+    sums: dict[str, float] = {}
+    for prediction in predictions:
+        for name, probability in prediction.top:
+            sums[name] = sums.get(name, 0.0) + probability / len(predictions)
+    return ClassPrediction(tuple(sorted(sums.items(), key=lambda each: (-each[1], each[0]))[:TOP]))
+
+
+def predict_from_hint(hint: str | None) -> ClassPrediction:
+    """Return the prediction of a weak label; none if it is not a valid class name."""
+    with suppress(UsageError):
+        if hint is not None:
+            return ClassPrediction(((normalize_class_name(hint), WEAK_LABEL_CONFIDENCE),))
+    return NO_PREDICTION
+
+
+class Predictor:
+    """Predicts the classes of the samples of one session."""
+
+    def __init__(self, session: SortingSession) -> None:
+        self._session, self._db = session, session.dataset.db
+        self._queue = SortingQueue(self._db)
+        self.likeness = Likeness(session.dataset)
+        self._decided: list[SampleFeatures] | None = None
+
+    def decided(self, classes: Sequence[ClassCount]) -> list[SampleFeatures]:
+        """Return some decided samples of each class."""
+        each = max(12, MAX_DECIDED_SAMPLES // max(1, len(classes)))
+        self._decided = self._queue.get_features(
+            self._queue.list_decided([row.id for row in classes], each)
+        )
+        return self._decided
+
+    def predictions(
+        self,
+        samples: Sequence[SampleFeatures],
+        decided: Sequence[SampleFeatures],
+        space: Space,
+        classes: Sequence[ClassCount],
+    ) -> list[ClassPrediction]:
+        """Return the predictions for samples, given those that are decided."""
+        names = {row.id: row.name for row in classes}
+        nonempty = {row.name for row in classes if row.count}
+        sample_rows = [sample.id for sample in samples]
+        learned = self._predict(samples, decided, space)
+        refused = self._session.changes.get_refused_classes(sample_rows)
+        predictions = []
+        for sample in samples:
+            prediction = learned.get(sample.id, NO_PREDICTION)
+            hinted = predict_from_hint(sample.hint)
+            if not prediction.top or (hinted.label and hinted.label not in nonempty):
+                prediction = hinted  # a class of which nothing was learnt yet
+            refused_names = {names[row] for row in refused.get(sample.id, ()) if row in names}
+            predictions.append(
+                prediction.without(refused_names, names.values()) if refused_names else prediction
+            )
+        return predictions
+
+    def _predict(
+        self, samples: Sequence[SampleFeatures], decided: Sequence[SampleFeatures], space: Space
+    ) -> dict[int, ClassPrediction]:
+        """Return predictions of a model of the current labels; empty before there is a class."""
+        features = [
+            *decided,
+            *self._queue.get_features(self._queue.list_rejected(MAX_DECIDED_SAMPLES)),
+            *samples,
+        ]
+        vectors, has_vector = space(features)
+        rows = [sample.id for sample, has in zip(features, has_vector.tolist(), strict=True) if has]
+        known = PresortSamples(self._db).get_many(rows)
+        usable = [n for n, sample in enumerate(features) if known.get(sample.id) is not None]
+        learnable = [sample for n in usable if (sample := known[features[n].id]) is not None]
+        moments = assign_moments(self._db, list_training_keys(learnable))
+        model = learn_classes(learnable, vectors[usable], moments, get_unseen_labels(self._db))
+        if model is None:
+            candidates = [features[n] for n in usable]
+            return self._predict_only_class(candidates, learnable, vectors[usable])
+        return {
+            features[n].id: ClassPrediction(
+                tuple((p.label, min(MAX_CONFIDENCE, p.confidence)) for p in top)
+            )
+            for n, top in zip(usable, model.likeliest, strict=True)
+        }
+
+    @staticmethod
+    def _predict_only_class(
+        features: Sequence[SampleFeatures],
+        samples: Sequence[PresortSample],
+        vectors: Vectors,
+    ) -> dict[int, ClassPrediction]:
+        labels = {sample.label for sample in samples} - {None}
+        if len(labels) != 1:
+            return {}
+        is_labelled = np.array([sample.label is not None for sample in samples], np.bool_)
+        similarities = estimate_membership(vectors, is_labelled).tolist()
+        return {
+            sample.id: ClassPrediction(((str(*labels), min(MAX_CONFIDENCE, similarity)),))
+            for sample, similarity in zip(features, similarities, strict=True)
+            if similarity >= MIN_CONFIDENCE_OF_ONLY_CLASS
+        }
+
+    def nearest(self, row: int, max_count: int = 4) -> list[tuple[SampleFeatures, float]]:
+        """Return the most similar decided samples, with similarities, as of the last page."""
+        candidates = self._decided
+        if candidates is None:
+            candidates = self.decided(self._session.tiles.get_counts().classes)
+        sample = self._queue.get_features([row])
+        others = [decided_sample for decided_sample in candidates if decided_sample.id != row]
+        space = self.likeness.space([*sample, *others])
+        (vectors, found), (among, has_vector) = space(sample), space(others)
+        if not found.any():
+            return []
+        similarity = np.where(has_vector, among @ vectors[0], -np.inf)
+        order = np.argsort(-similarity)[: min(max_count, int(has_vector.sum()))]
+        return [(others[number], float(similarity[number])) for number in order.tolist()]
+
+
+NEAREST = 3
+
+
+class PredictionReasons(NamedTuple):
+    """Reasons for predictions: (class, share) of the newest prelabelling, and similar samples.
+
+    `hint` is the weak label, `refused` the classes that a person excluded.
+    """
+
+    presorted: tuple[tuple[str, float], ...] = ()
+    hint: str | None = None
+    alike: tuple[tuple[str, float], ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+def explain_prediction(session: SortingSession, sample: int) -> PredictionReasons:
+    """Return the reasons for the prediction of a sample (row); empty if it is gone."""
+    queue = SortingQueue(session.dataset.db)
+    samples = queue.get_features([sample])
+    if not samples:
+        return PredictionReasons()
+    details = samples[0]
+    presorted = Proposals(session.dataset.db).get_many([details.key]).get(details.key)
+    refused = Changes(session.dataset.db).get_refused_classes([sample]).get(sample, frozenset())
+    return PredictionReasons(
+        tuple(map(tuple, presorted.proposals)) if presorted else (),  # type: ignore[arg-type]
+        details.hint,
+        tuple(
+            (session.classes.get_name(other.label or 0), alike)
+            for other, alike in Predictor(session).nearest(sample, NEAREST)
+        ),
+        tuple(sorted(session.classes.get_name(row) for row in refused)),
+    )
