@@ -83,7 +83,7 @@ def restore_duplicates(dataset: Dataset, rows: Sequence[int]) -> int:
     with dataset.db.transaction():
         restored = [row.id for row in pairs.get_members(rows).values() if not row.kept]
         if not restored:
-            raise UsageError("none of these is set aside any more", "look at them again")
+            raise UsageError("none of these is marked as a duplicate any more", "check them again")
         step = dataset.journal.apply(operation("take-back-copies", count=len(restored)), [])
         for a, b in {(min(pair), max(pair)) for pair in pairs.list_set_mates(restored)}:
             curation.record_verdict(step, a, b, NOT_SAME)
@@ -102,7 +102,7 @@ def _keep_unchanged(dataset: Dataset, sets: Sequence[DuplicateSet]) -> list[Dupl
     ]
     if not unchanged:
         raise UsageError(
-            "somebody has to say which copy counts, or has decided meanwhile",
+            "nothing to accept: the copy to keep is not chosen, or the samples have changed",
             "click the copy to keep, or turn the page",
         )
     return unchanged
