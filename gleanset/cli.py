@@ -26,6 +26,7 @@ import click
 from gleanset import __version__
 from gleanset.dataset import Dataset
 from gleanset.errors import GleansetError, UsageError
+from gleanset.gone import check_not_gone
 from gleanset.settings import CLUSTER, FILE, HERE
 from gleanset.start import INTERRUPTED, take_over
 from gleanset.terminal import readable, wrapped
@@ -95,22 +96,13 @@ class Command(click.Command):
         """Return the same in every context: click keeps the first answer for good."""
         return list(HELP["help_option_names"])
 
-
-GONE_COMMANDS = {
-    "gleanset diff": "compare counts: gleanset snapshot; rows: sqldiff snapshots/NAME.sqlite "
-    "catalog.sqlite (a tool of SQLite)",
-    "webapp takedowns": "see: gleanset list reports; remove: gleanset forget --report NUMBER",
-    "baseline curve": "compare runs on more and fewer images: baseline train --folds 5",
-    "gleanset publish": "copy the folder of the dataset: aws s3 sync DIR s3://BUCKET/PREFIX",
-    "gleanset completion": "put this line into ~/.bashrc: "
-    'eval "$(_GLEANSET_COMPLETE=bash_source gleanset)" (zsh, fish: docs/use.md)',
-    "labeler accept-hints": "write: labeler accept hints",
-    "classes remove": "write: labeler classes delete",
-    "labeler find": "add the image and look for its copies: harvest folder IMAGE, facecrop run "
-    "--new, labeler dedup",
-    "facecrop compare": "in a clone: python benchmarks/detectors.py FILE.json (docs/detectors.md)",
-}
-"""Commands that an earlier version had, and what to use instead."""
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse arguments; an option of an earlier version raises `UsageError` with a hint."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            check_not_gone(f"{ctx.command_path} {error.option_name}")
+            raise
 
 
 class CommandGroup(click.Group):
@@ -125,10 +117,8 @@ class CommandGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that is named; one that is gone says what to use (`UsageError`)."""
-        name = f"{self.name} {args[0]}"
-        if (instead := GONE_COMMANDS.get(name)) is not None:
-            raise UsageError(f"there is no {name} any more", instead)
+        """Find a command; one of an earlier version raises `UsageError` with a hint."""
+        check_not_gone(f"{ctx.command_path} {args[0]}")
         return super().resolve_command(ctx, args)
 
 
@@ -170,16 +160,6 @@ def job_options(
         return run
 
     return decorate
-
-
-def gone_option(*names: str, what: str, hint: str, is_flag: bool = True) -> Callable[[FC], FC]:
-    """Refuse options that an earlier version had, and say what to use: `UsageError`."""
-
-    def refuse(_: click.Context, __: click.Parameter, value: object) -> None:
-        if value:
-            raise UsageError(f"there is no {names[0]} any more: {what}", hint)
-
-    return click.option(*names, is_flag=is_flag, hidden=True, expose_value=False, callback=refuse)
 
 
 def _result_of(command: Callable[[], Result | None]) -> tuple[Result | None, GleansetError | None]:

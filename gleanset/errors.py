@@ -23,7 +23,7 @@ class GleansetError(Exception):
         self.fix = fix
 
     def __str__(self) -> str:
-        return f"{self.what}\n  -> {self.fix}" if self.fix else self.what
+        return f"{self.what}\nhint: {self.fix}" if self.fix else self.what
 
 
 class UsageError(GleansetError):

@@ -8,7 +8,7 @@ from typing import NoReturn
 import click
 
 from gleanset import Dataset
-from gleanset.cli import CommandGroup, CommandJob, Result, gone_option, group, job_options
+from gleanset.cli import CommandGroup, CommandJob, Result, group, job_options
 from gleanset.cli import main as run_main
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import operation
@@ -65,12 +65,6 @@ def list_classes(job: CommandJob) -> Result:
     multiple=True,
     metavar="NAME",
     help="Another name of the class in weak labels, imports and typed names; repeatable.",
-)
-@gone_option(
-    "--from",
-    is_flag=False,
-    what="it makes one class",
-    hint="for each line of a file: xargs -d '\\n' -n 1 labeler classes add < FILE",
 )
 def add(job: CommandJob, name: str, show: str | None, list_aliases: tuple[str, ...]) -> Result:
     """Create a class, or set the show and aliases of an existing one."""

@@ -11,7 +11,7 @@ import msgspec
 from click.core import ParameterSource
 
 from gleanset import Dataset
-from gleanset.cli import Command, CommandJob, Result, gone_option, job_options, workers_option
+from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.named_files import FEW, few_files, for_dataset, found_at, short_name
 from gleanset.request import options_of
@@ -125,12 +125,6 @@ def groups(
 @job_options()
 @click.argument("tree", required=False, type=_FOLDER)
 @click.argument("other", required=False, type=_FOLDER)
-@gone_option(
-    "--sheet",
-    is_flag=False,
-    what="it prints the pairs",
-    hint="their files, for any viewer: labeler audit --json | jq .pairs",
-)
 @click.option("--fail", is_flag=True, help="Exit with code 3 if there is a leak.")
 @workers_option
 def audit(
@@ -211,9 +205,6 @@ def _shorten(lines: list[str]) -> list[str]:
 
 @click.command(cls=Command, epilog="Example: labeler quality -d my-dataset")
 @job_options()
-@gone_option(
-    "--simulate", "-s", what="it decides nothing, it only measures", hint="leave --simulate out"
-)
 @workers_option
 def quality(job: CommandJob, workers: int | None) -> Result:
     """Measure samples and count those that are blurred, black, white or tiny.
@@ -235,12 +226,6 @@ def quality(job: CommandJob, workers: int | None) -> Result:
 
 @click.command(cls=Command, epilog="Example: labeler split --ratio 8:1:1 --seed 0 -d my-dataset")
 @job_options(simulate=True)
-@gone_option(
-    "--most",
-    is_flag=False,
-    what="samples are split whatever their source",
-    hint="harvest less of that source: --limit N",
-)
 @options_of(SplitSettings)
 def split(job: CommandJob, request: SplitSettings) -> Result:
     """Assign labelled samples to train, val and test, keeping each group in one split.

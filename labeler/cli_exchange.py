@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gleanset import Dataset
-from gleanset.cli import Command, CommandJob, Result, gone_option, job_options, workers_option
+from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
 from gleanset.errors import DatasetMissing, DoneInPart
 from gleanset.named_files import few_files, rejections_of, short_name
 from gleanset.records import SPLITS
@@ -66,17 +66,6 @@ def _rehearsed(job: CommandJob) -> Iterator[Dataset]:
 )
 @job_options(simulate=True)
 @click.argument("out", required=False, metavar="[OUT|URL]")
-@gone_option(
-    "--move",
-    "--undo",
-    "-y",
-    "--yes",
-    what="your own files stay where they are",
-    hint="class folders of links take no space: labeler export OUT --no-split --link",
-)
-@gone_option(
-    "--on", is_flag=False, what="exports are written on this machine", hint="leave --on out"
-)
 @workers_option
 @options_of(ExportOptions)
 def export(
@@ -146,15 +135,6 @@ def unreadable_images_error(count: int, result: Result) -> DoneInPart:
 @click.command(cls=Command, epilog="Example: labeler gallery faces.html -d my-dataset")
 @job_options()
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.html")
-@gone_option(
-    "--hint",
-    "--status",
-    "--detector",
-    "--score",
-    is_flag=False,
-    what="a gallery shows classes or stacks",
-    hint="print the samples and choose by jq: gleanset list samples",
-)
 @options_of(GalleryRequest)
 def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> Result:
     """Write a page with the faces of each class and filters.

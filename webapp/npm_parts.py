@@ -70,7 +70,7 @@ def main() -> int:
         reason = str(error)
     sys.stderr.write(
         f"{reason}: the page cannot run the model in the browser, only on the server\n"
-        "  -> install npm, then run: python webapp/npm_parts.py\n"
+        "hint: install npm, then run: python webapp/npm_parts.py\n"
     )
     return MISSING
 

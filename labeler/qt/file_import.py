@@ -201,7 +201,8 @@ def last_error(output: str) -> str:
     for number in range(len(lines) - 1, -1, -1):
         name, colon, rest = lines[number].partition(": ")
         if colon and name in ("harvest", "facecrop"):
-            return " ".join([rest, *(line.strip() for line in lines[number + 1 :])])
+            fixes = (line.removeprefix("hint: ") for line in lines[number + 1 :])
+            return " – ".join([rest, *fixes])
     return lines[-1] if lines else ""
 
 

@@ -143,7 +143,7 @@ def test_commands_end_with_6_and_the_mend(path: Path) -> None:
     done = facecrop("check")
     assert (done.code, done.stdout) == (6, "")
     assert "there is no docker and no podman" in done.stderr
-    assert "\n  -> install one" in done.stderr
+    assert "\nhint: install one" in done.stderr
 
 
 def test_the_state_of_every_engine_is_known(path: Path) -> None:

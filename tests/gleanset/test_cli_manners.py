@@ -208,7 +208,7 @@ def test_a_pipe_that_broke_elsewhere_is_not_passed_over() -> None:
 
 def test_a_missing_login_is_5_with_its_mend() -> None:
     done = run_here("probe", "login", "--json")
-    assert done == Ran(5, "", "probe: no key\n  -> set FLICKR_API_KEY\n")
+    assert done == Ran(5, "", "probe: no key\nhint: set FLICKR_API_KEY\n")
 
 
 def ours(**environment: str) -> dict[str, str]:

@@ -69,6 +69,6 @@ def test_moving_is_gone_and_the_error_says_what_to_use(
     put(empty, encoded(picture(0)), "a.jpg")
     ran = run_here("labeler.cli", "export", tmp_path / "out", *gone, "-d", empty.root)
     assert ran.code == 2
-    assert "there is no --move any more" in ran.stderr
+    assert "no longer exists" in ran.stderr
     assert "labeler export OUT --no-split --link" in ran.stderr
     assert not (tmp_path / "out").exists()

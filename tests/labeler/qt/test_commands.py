@@ -61,7 +61,7 @@ def test_what_a_command_tells_and_how_it_ends(make: Make) -> None:
         'print(\'{"stage": "features", "done": 3, "total": 7}\', file=sys.stderr)\n'
         'print(\'{"stage": "features", "done": 7, "ended": true}\', file=sys.stderr)\n'
         'print(\'{"message": "a word"}\', file=sys.stderr)\n'
-        "print('own: no network\\n  -> plug it in', file=sys.stderr)\n"
+        "print('own: no network\\nhint: plug it in', file=sys.stderr)\n"
         "sys.exit(3)\n"
     )
     stages, ends = heard(command)

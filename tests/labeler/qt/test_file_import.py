@@ -164,13 +164,13 @@ def test_what_fails_is_said_with_its_mend_and_the_rest_is_done(
     stand_in(
         harvest="if '--simulate' in sys.argv: sys.exit(print('{\"candidates\": 1}'))\n"
         "print('odd', file=sys.stderr)\n"
-        "print('harvest: no space left\\n  -> make some', file=sys.stderr)\nsys.exit(3)\n",
+        "print('harvest: no space left\\nhint: make some', file=sys.stderr)\nsys.exit(3)\n",
         facecrop=FACECROP,
     )
     window = importing_window(opened, few, scenes)
     until(lambda: window.imports.state is ImportState.FAILED)
     assert bar_of(window).text.text() == (
-        "Import incomplete  ·  4 faces detected  ·  no space left -> make some"
+        "Import incomplete  ·  4 faces detected  ·  no space left – make some"
     )
     assert bar_of(window).again.text() == "Retry"
     assert bar_of(window).again.isVisible()

@@ -1,0 +1,64 @@
+"""Commands and options of earlier development versions, and what to use instead."""
+
+from __future__ import annotations
+
+from gleanset.errors import UsageError
+
+GONE = {
+    "baseline compare --output": "redirect the table, or its data: baseline compare --json",
+    "baseline compare -o": "redirect the table, or its data: baseline compare --json",
+    "baseline curve": "compare runs on more and fewer images: baseline train --folds 5",
+    "baseline evaluate --open-set": "see the model's card for how images of other classes are "
+    "rejected (docs/use.md)",
+    "baseline evaluate --spare": "use: baseline evaluate --protect CLASS=99.9%",
+    "baseline evaluate --unknown-error": "reject images of other classes: --unknown-rate 5%; set a "
+    "minimum confidence: unknown_below in [web] of dataset.toml",
+    "baseline predict --move": "copy the files: --copy-to DIR",
+    "baseline predict --watch": "use: watchexec -w inbox baseline predict inbox --copy-to sorted",
+    "baseline presort --follow": "use the window, which updates its suggestions itself: labeler",
+    "facecrop compare": "in a clone: python benchmarks/detectors.py FILE.json (docs/detectors.md)",
+    "gleanset completion": "add this line to ~/.bashrc: "
+    'eval "$(_GLEANSET_COMPLETE=bash_source gleanset)" (zsh, fish: docs/use.md)',
+    "gleanset diff": "compare counts: gleanset snapshot; rows: sqldiff snapshots/NAME.sqlite "
+    "catalog.sqlite (a tool of SQLite)",
+    "gleanset init --store": "use a folder: gleanset init DIR; export to a URL: "
+    "labeler export s3://BUCKET/PREFIX",
+    "gleanset publish": "copy the dataset's folder: aws s3 sync DIR s3://BUCKET/PREFIX",
+    "gleanset restore --limit": "see the counts: gleanset snapshot",
+    "gleanset restore --settings": "keep copies of dataset.toml, for instance with git",
+    "harvest folder --on": "leave it out: images are imported on this machine",
+    "harvest frames --at": "take video and time from: gleanset list images; then: "
+    "ffplay -ss TIME VIDEO",
+    "harvest keyword --on": "leave it out: images are downloaded on this machine",
+    "harvest keyword --shards": "export shards: labeler export OUT --format webdataset",
+    "harvest urls --on": "leave it out: images are downloaded on this machine",
+    "harvest urls --shards": "use img2dataset, or export shards: labeler export OUT --format "
+    "webdataset",
+    "labeler accept-hints": "use: labeler accept hints",
+    "labeler audit --sheet": "use its pairs in any image viewer: labeler audit --json | jq .pairs",
+    "labeler classes add --from": "use: xargs -d '\\n' -n 1 labeler classes add < FILE",
+    "labeler classes remove": "use: labeler classes delete",
+    "labeler export --move": "make class folders of links: labeler export OUT --no-split --link",
+    "labeler export --on": "leave it out: exports are written on this machine",
+    "labeler export --undo": "delete the folder that labeler export OUT --no-split --link made",
+    "labeler find": "import the image and look for its duplicates: harvest folder IMAGE, "
+    "facecrop run --new, labeler dedup",
+    "labeler gallery --detector": "filter the samples with jq: gleanset list samples",
+    "labeler gallery --hint": "filter the samples with jq: gleanset list samples",
+    "labeler gallery --score": "filter the samples with jq: gleanset list samples",
+    "labeler gallery --status": "filter the samples with jq: gleanset list samples",
+    "labeler quality --simulate": "leave it out: the command only measures",
+    "labeler split --most": "collect fewer images of that source: --limit N",
+    "webapp serve --switch": "restart the server: webapp serve RUN",
+    "webapp serve --trust-proxy": "use: --forwarded-allow-ips ADDRESS",
+    "webapp takedowns": "list them: gleanset list reports; remove one: gleanset forget --report N",
+}
+"""Full name of a command, or of a command with an option, and the hint of the error."""
+
+
+def check_not_gone(name: str) -> None:
+    """Raise `UsageError` with a hint if a command or option was in an earlier version."""
+    # Every program is also a subcommand of gleanset.
+    known = next((key for key in (name, name.removeprefix("gleanset ")) if key in GONE), None)
+    if known is not None:
+        raise UsageError(f"{known} no longer exists", GONE[known])

@@ -1,0 +1,24 @@
+"""Commands and options of earlier versions are refused with what to use instead."""
+
+from __future__ import annotations
+
+import pytest
+from tools_for_tests import run_here
+
+from gleanset.gone import GONE
+
+
+@pytest.mark.parametrize("name", GONE)
+def test_a_removed_command_or_option_names_its_replacement(name: str) -> None:
+    program, *words = name.split()
+    module = "pipeline.cli" if program == "gleanset" else f"{program}.cli"
+    ran = run_here(module, *words)
+    assert ran.code == 2
+    assert ran.stderr.startswith(f"{program}: {name} no longer exists\nhint: ")
+    assert GONE[name].split()[0] in ran.stderr
+
+
+def test_a_removed_command_is_refused_under_gleanset_too() -> None:
+    ran = run_here("pipeline.cli", "labeler", "find", "image.jpg")
+    assert ran.code == 2
+    assert "harvest folder IMAGE" in ran.stderr
