@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import ffmpeg
-import imageio_ffmpeg
 
 from gleanset.errors import DiskFull, MissingComponent, Unreadable
 from gleanset.platform import read_available
@@ -45,13 +44,15 @@ _RUNNING: set[subprocess.Popen[Any]] = set()
 
 
 def find_ffmpeg() -> str:
-    """Return the system's ffmpeg, or the one that the package `imageio-ffmpeg` brings."""
-    if found := shutil.which("ffmpeg"):
-        return found
-    with suppress(RuntimeError):
-        # A name in IMAGEIO_FFMPEG_EXE is handed out without a look.
-        if found := shutil.which(str(imageio_ffmpeg.get_ffmpeg_exe())):
-            return found
+    """Return the path of the system's ffmpeg, or of the one in the extra `video`."""
+    if path := shutil.which("ffmpeg"):
+        return path
+    with suppress(ImportError, RuntimeError):
+        import imageio_ffmpeg
+
+        # IMAGEIO_FFMPEG_EXE is returned unchecked.
+        if path := shutil.which(str(imageio_ffmpeg.get_ffmpeg_exe())):
+            return path
     raise MissingComponent(
         "there is no ffmpeg on this machine",
         "install it: sudo apt-get install ffmpeg, brew install ffmpeg or winget install ffmpeg",

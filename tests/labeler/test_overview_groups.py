@@ -64,7 +64,7 @@ def test_an_overview_has_the_largest_groups_of_whom_nobody_is_decided() -> None:
         mine = shown[first : first + size]
         assert len({int(np.digitize(n, (14, 22))) for n in mine}) == 1
         first += size
-    small = compose_clusters_page(groups, rows, room=10)
+    small = compose_clusters_page(groups, rows, max_tiles=10)
     assert small is not None
     assert len(small.cluster_sizes) == 1
     decided = cluster_stacks(stacks[22:], rows[:28], rows[22:28])

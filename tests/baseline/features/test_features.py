@@ -174,7 +174,7 @@ def test_a_killed_extraction_and_two_at_once_lose_nothing(
         assert eventually((tmp_path / "other").exists, 600)
         with monkeypatch.context() as patch:
             patch.setattr(store, "MAX_FILE_ROWS", 2)
-            patch.setattr(features, "GATHERED", 4)
+            patch.setattr(features, "READ_AHEAD_IMAGES", 4)
             compute_features(dataset, wanted, SPEC)
         assert other.wait(600) == 0
         there = {path: path.stat().st_mtime_ns for path in shards(dataset)}
