@@ -57,7 +57,7 @@ def test_a_dataset_of_before_keeps_its_detector_and_is_not_searched_again(
     done = run_here("facecrop.cli", *line)
     told = json.loads(done.stdout)
     assert (told["detector"], told["images"], told["faces"]) == ("animeface", 1, 1)
-    assert "--detector drawnface searches all of them anew" in done.stderr
+    assert "--detector drawnface searches all images" in done.stderr
     assert asked(dataset, detector="drawnface")["would_search"] == 4, "named, it searches all"
 
 

@@ -187,8 +187,8 @@ def test_faces_that_are_cut_already_are_asked_about(dataset: Dataset) -> None:
     put(dataset, scene(size=(200, 200)))
     shown = run_here("facecrop.cli", "run", "--detector", "animeface", "-d", dataset.root, "-j")
     assert shown.json["next"] == f"facecrop run --detector whole -d {dataset.root}"
-    assert "1 of 10 pictures have no sure face" in shown.stderr
-    assert "Are these faces already?" in shown.stderr
+    assert "no confident face in 1 of 10 images" in shown.stderr
+    assert "face crops already" in shown.stderr
     told = run_here("pipeline.cli", "status", "-d", dataset.root, "-j")
     assert told.json["next"] == shown.json["next"], "nothing else says otherwise"
     for _ in range(2):  # scenes among them: a small face, a large picture

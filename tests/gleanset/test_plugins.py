@@ -63,7 +63,7 @@ BAD = {
     "it cannot be imported": ("import a_package_of_nobody", "ModuleNotFoundError"),
     "its text is not Python": ("def", "SyntaxError"),
     "it ends the program": ("import sys\nsys.exit(0)", "SystemExit: 0"),
-    "it is of another type": ("Nothing = 7", "it is no class"),
+    "it is of another type": ("Nothing = 7", "it is not a class"),
     "it has another name": (GOOD.replace('"nothing"', '"hidden"'), "name is 'hidden'"),
     "it lacks a default": (NEEDS_DEFAULT, "threshold has no default"),
     "it is not where it says": ("", "no attribute 'Nothing'"),

@@ -85,7 +85,7 @@ def test_a_phone_shows_whom_it_knows_and_answers_an_example_by_one_tap(
     )
     until(page, "document.querySelectorAll('#known img').length === 2")
     assert page.locator("#known li").all_inner_texts() == ["blue", "green", "red"]
-    where = {"en": "goes to the server", "ja": "サーバーに送られ", "zh": "发送到服务器"}[language]
+    where = {"en": "is sent to the server", "ja": "サーバーに送られ", "zh": "发送到服务器"}[language]
     assert where in page.inner_text("#promise")
     page.tap("#example")
     until(page, f"{ANSWERS} === 1")
@@ -115,13 +115,13 @@ def test_a_picture_of_26_megapixels_is_scaled_before_it_is_sent(
 def test_a_web_address_is_answered_with_what_to_do_instead(opened: Open) -> None:
     page = opened()
     page.evaluate(DROP, "https://example.org/a.jpg")
-    until(page, f"{MESSAGE}.includes('save the picture')")
+    until(page, f"{MESSAGE}.includes('save the image')")
     page.reload()
     until(page, "navigator.serviceWorker.controller !== null")
     # As an app shares a link: without a picture.
     with page.expect_navigation():
         page.evaluate(SHARE_ADDRESS)
-    until(page, f"{MESSAGE}.includes('save the picture')")
+    until(page, f"{MESSAGE}.includes('save the image')")
 
 
 def test_a_webcam_takes_a_picture(opened: Open) -> None:
