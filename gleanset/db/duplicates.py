@@ -356,21 +356,19 @@ class Pairs(Table):
         return verdict
 
     def get_members(self, ids: Iterable[int]) -> dict[int, DuplicateSetMember]:
-        """These samples (rows) as groups see them."""
-        rows, hints = sorted(ids), Hints(self._db)
-        said, by_hint, unseen = (
-            hints.get_classes(rows),
-            hints.find_labelled(rows),
-            get_unseen_labels(self._db, rows),
-        )
+        """Return the samples (rows) with what decides which copy is best."""
+        rows, weak_labels = sorted(ids), Hints(self._db)
+        classes = weak_labels.get_classes(rows)
+        by_hint = weak_labels.find_labelled(rows)
+        unseen = get_unseen_labels(self._db, rows)
         members = map(_member, self._db.iter_rows_in(_MEMBER, rows))
         return {
-            one.id: one._replace(
-                hints=said.get(one.id, frozenset()),
-                by_hint=one.id in by_hint,
-                unseen=unseen.get(one.key, ""),
+            member.id: member._replace(
+                hints=classes.get(member.id, frozenset()),
+                by_hint=member.id in by_hint,
+                unseen=unseen.get(member.key, ""),
             )
-            for one in members
+            for member in members
         }
 
     def get_chosen_copies(self) -> set[int]:

@@ -40,7 +40,7 @@ MAX_DECIDED_RATIO = 0.1
 """Decided samples per stack up to which a cluster counts as unknown."""
 
 
-class SampleCluster(NamedTuple):
+class StackCluster(NamedTuple):
     """Similar stacks, the most typical first, and the number of decided samples among them."""
 
     stacks: tuple[Stack, ...]
@@ -57,7 +57,7 @@ def cluster_stacks(
     vectors: Vectors,
     decided: Vectors,
     in_one_image: Collection[tuple[int, int]] = (),
-) -> list[SampleCluster]:
+) -> list[StackCluster]:
     """Cluster the stacks that have vectors, the largest cluster first.
 
     `vectors` are those of the pool, `decided` (M x D) those of samples that have a class. Pairs of
@@ -84,14 +84,14 @@ def cluster_stacks(
         typicality = stack_vectors[members] @ stack_vectors[members].sum(axis=0)
         typical_first = [members[int(n)] for n in np.argsort(-typicality, kind="stable")]
         ordered = tuple(usable[n] for n in typical_first)
-        sample_clusters.append(SampleCluster(ordered, len(cluster) - len(members)))
+        sample_clusters.append(StackCluster(ordered, len(cluster) - len(members)))
     return sorted(
         (g for g in sample_clusters if g.stacks), key=lambda g: (-len(g.stacks), g.stacks[0].number)
     )
 
 
 def find_novel_stacks(
-    clusters: Sequence[SampleCluster], vectors: Vectors, decided: Vectors, labels: Sequence[int]
+    clusters: Sequence[StackCluster], vectors: Vectors, decided: Vectors, labels: Sequence[int]
 ) -> set[int]:
     """Return the stacks (by number) in clusters that are not similar to any decided class."""
     label_array = np.array(labels)
@@ -127,7 +127,7 @@ def _mean_similarities(sets: Sequence[Vectors]) -> Vectors:
 
 
 def compose_clusters_page(
-    clusters: Sequence[SampleCluster],
+    clusters: Sequence[StackCluster],
     vectors: Vectors,
     max_tiles: int,
     min_size: int = MIN_CLUSTER_SIZE,

@@ -21,7 +21,7 @@ from labeler.sorting.clusters import (
     MAX_CLUSTERED_STACKS,
     MIN_CLUSTER_SIZE,
     MIN_LATER_CLUSTER_SIZE,
-    SampleCluster,
+    StackCluster,
     cluster_stacks,
     compose_clusters_page,
     find_novel_stacks,
@@ -54,7 +54,7 @@ class QueueAnalysis(NamedTuple):
     """
 
     stacks: list[Stack]
-    clusters: list[SampleCluster]
+    clusters: list[StackCluster]
     novel: set[int]
     vectors: Vectors
     decided: Vectors

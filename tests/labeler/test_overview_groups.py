@@ -13,7 +13,7 @@ from gleanset.db.classes import Change, Changes
 from gleanset.operations import operation
 from labeler.likeness import Vectors
 from labeler.sorting.clusters import (
-    SampleCluster,
+    StackCluster,
     cluster_stacks,
     compose_clusters_page,
     move_tiles,
@@ -75,7 +75,7 @@ def test_an_overview_has_the_largest_groups_of_whom_nobody_is_decided() -> None:
 def test_a_group_of_whom_hardly_anybody_is_decided_is_named_rather_than_proposed() -> None:
     """Thirty of somebody with five decided faces are taken for a look-alike with thirty of them."""
     rows, stacks = people((24,)), stacks_for(24)
-    hardly = [SampleCluster(tuple(stacks[:20]), 2), SampleCluster(tuple(stacks[20:]), 30)]
+    hardly = [StackCluster(tuple(stacks[:20]), 2), StackCluster(tuple(stacks[20:]), 30)]
     page = compose_clusters_page(hardly, rows, 96)
     assert page is not None
     assert page.cluster_sizes == (20,)
@@ -85,7 +85,7 @@ def test_a_group_of_whom_hardly_anybody_is_decided_is_named_rather_than_proposed
 
 def test_a_group_is_divided_by_likeness_and_nothing_is_lost() -> None:
     stacks = stacks_for(12)
-    page = compose_clusters_page([SampleCluster(tuple(stacks), 0)], people((7, 5)), 96)
+    page = compose_clusters_page([StackCluster(tuple(stacks), 0)], people((7, 5)), 96)
     assert page is not None
     rows = people((7, 5))[[tile.rows[0] - 1 for tile in page.tiles]]
     parted = split_cluster(page, 0, rows)
@@ -119,7 +119,7 @@ def test_what_earlier_versions_bound_opens_and_is_undone(empty: Dataset) -> None
 
 
 def test_tiles_of_one_group_come_to_another() -> None:
-    page = compose_clusters_page([SampleCluster(tuple(stacks_for(12)), 0)], people((12,)), 96)
+    page = compose_clusters_page([StackCluster(tuple(stacks_for(12)), 0)], people((12,)), 96)
     assert page is not None
     parted = split_cluster(page, 0, people((7, 5)))
     back = move_tiles(parted, list(range(7, 12)), 0)

@@ -85,7 +85,9 @@ def test_a_phone_shows_whom_it_knows_and_answers_an_example_by_one_tap(
     )
     until(page, "document.querySelectorAll('#known img').length === 2")
     assert page.locator("#known li").all_inner_texts() == ["blue", "green", "red"]
-    where = {"en": "is sent to the server", "ja": "サーバーに送られ", "zh": "发送到服务器"}[language]
+    where = {"en": "is sent to the server", "ja": "サーバーに送られ", "zh": "发送到服务器"}[
+        language
+    ]
     assert where in page.inner_text("#promise")
     page.tap("#example")
     until(page, f"{ANSWERS} === 1")
