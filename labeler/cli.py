@@ -66,17 +66,17 @@ def list_classes(job: CommandJob) -> Result:
     metavar="NAME",
     help="Another name of the class in weak labels, imports and typed names; repeatable.",
 )
-def add(job: CommandJob, name: str, show: str | None, list_aliases: tuple[str, ...]) -> Result:
+def add(job: CommandJob, name: str, show: str | None, aliases: tuple[str, ...]) -> Result:
     """Create a class, or set the show and aliases of an existing one."""
     from labeler.classes import ClassEditor
 
     with job.open() as dataset:
         editor, edits = ClassEditor(dataset), []
-        if (show is None and not list_aliases) or dataset.classes.resolve(name) not in (
+        if (show is None and not aliases) or dataset.classes.resolve(name) not in (
             dataset.classes.list_names()
         ):
             edits.append(editor.add(name))
-        edits += [editor.add_alias(alias, name) for alias in list_aliases]
+        edits += [editor.add_alias(alias, name) for alias in aliases]
         edits += [] if show is None else [editor.set_show(name, show)]
         return {"step": edits[-1].step}
 
