@@ -173,10 +173,10 @@ def test_a_source_that_fails_is_named(packages: PluginPackages, pages: str, why:
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ("[]", "no mapping"),
+        ("[]", "not a mapping"),
         ("{'method': 'simple'}", "missing required field"),
-        ("{'method': 'magic'}", "no method 'magic'"),
-        ("{'preset': 'transfer'}", "says 'preset'"),
+        ("{'method': 'magic'}", "unknown training method: 'magic'"),
+        ("{'preset': 'transfer'}", "reserved setting: 'preset'"),
     ],
 )
 def test_a_preset_that_is_none_is_left_out(

@@ -497,7 +497,7 @@ def test_checking_a_site(site: FaultyServer, answer: str, status: str, told: str
     [
         (["flickr", "--token-stdin"], "no refresh token"),
         (["pixiv", "-o", "pixiv.endpiont=http://x"], "did you mean pixiv.endpoint?"),
-        (["pixiv", "-o", "flickr.endpoint=http://x"], "flickr is not asked"),
+        (["pixiv", "-o", "flickr.endpoint=http://x"], "flickr is not searched"),
         (["bing"], "bing"),
     ],
 )

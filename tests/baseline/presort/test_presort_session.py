@@ -175,7 +175,7 @@ def test_what_cannot_be_sorted_is_said(tmp_path: Path) -> None:
             path.unlink()
         for path in (tmp_path / "cache" / "features").glob("*/*"):
             path.unlink()
-        with pytest.raises(InputUnusable, match="can be read"):
+        with pytest.raises(InputUnusable, match="all 6 images are unreadable"):
             presort(dataset, SETTINGS)
         assert len(list(Proposals(dataset.db).iterate())) == len(truth) - 2
 

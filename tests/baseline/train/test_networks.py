@@ -112,7 +112,7 @@ def test_weights_from_a_file(tmp_path: Path) -> None:
 def test_weights_that_are_refused(tmp_path: Path) -> None:
     pickled = tmp_path / "weights.pth"
     torch.save({}, pickled)
-    with pytest.raises(UsageError, match=r"only \.safetensors"):
+    with pytest.raises(UsageError, match=r"not a \.safetensors file"):
         load_backbone(PACKAGED, str(pickled))
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"no tensors")
