@@ -1,8 +1,8 @@
-"""The manners that all our command lines share.
+"""Behaviour shared by all command-line programs.
 
-A command is a function that takes a `CommandJob` and returns its result as a plain dict. Here
-the options are added that are alike everywhere, the result is printed for a person or as
-JSON, and errors become one clear line and the documented exit code.
+A command is a function that takes a `CommandJob` and returns its result as a dict. This module
+adds the common options, prints the result as text or JSON, and turns errors into a message with a
+hint and the documented exit code.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LINES = "json"
 
 @dataclass(frozen=True, slots=True)
 class CommandJob:
-    """What every command is told: which dataset, and how to behave."""
+    """Values of the common options, and the output of a command."""
 
     root: Path
     progress: Progress
@@ -51,11 +51,11 @@ class CommandJob:
     verbose: bool = False
 
     def open(self, *, rehearse: bool = False) -> Dataset:
-        """Return the dataset; a simulation or `rehearse` also opens one that can only be read."""
+        """Open the dataset; read-only if it is not writable and this is a simulation."""
         return self._placed(Dataset.open(self.root, rehearse=rehearse or self.simulate))
 
     def create(self) -> Dataset:
-        """Return the dataset, made when it is not there yet."""
+        """Open the dataset, or create it."""
         return self._placed(Dataset.create(self.root))
 
     def _placed(self, dataset: Dataset) -> Dataset:
@@ -64,19 +64,19 @@ class CommandJob:
         return dataset
 
     def say(self, line: str) -> None:
-        """Tell a person what goes on, on stderr; nothing when quiet."""
+        """Print a message to stderr, unless --quiet is given."""
         self.progress.say(line)
 
     def show(self, line: str) -> None:
-        """Print one line of a listing to stdout, as it is."""
+        """Print a line to stdout unchanged."""
         _out(line)
 
     def show_json(self, value: Result) -> None:
-        """Print a value to stdout as a line of JSON, which it is in any terminal's letters."""
+        """Print a value to stdout as a line of JSON, escaped if the encoding requires it."""
         _out(_json_line(value))
 
     def show_result(self, result: Result) -> None:
-        """Print a result to stdout, for a person or as JSON."""
+        """Print a result to stdout as text or JSON."""
         if self.as_json:
             self.show_json(result)
         elif not self.progress.quiet:
@@ -84,16 +84,16 @@ class CommandJob:
                 _out(line)
 
     def tell(self, line: str) -> None:
-        """Print one line for a person to stdout, in several where it is too long."""
+        """Print a text to stdout, wrapped to the width of the terminal."""
         for part in wrapped(line):
             _out(part)
 
 
 class Command(click.Command):
-    """A subcommand that knows `-h`, also when it is looked at without its group."""
+    """A subcommand with the help option `-h`."""
 
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
-        """Return the same in every context: click keeps the first answer for good."""
+        """Return the names regardless of the context, because click caches the first result."""
         return list(HELP["help_option_names"])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -106,12 +106,12 @@ class Command(click.Command):
 
 
 class CommandGroup(click.Group):
-    """Commands under one name, all of which know `-h`."""
+    """A group of commands with the help option `-h`."""
 
     command_class = Command
 
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
-        """As those of its commands."""
+        """Return the names of the help option."""
         return list(HELP["help_option_names"])
 
     def resolve_command(
@@ -123,7 +123,7 @@ class CommandGroup(click.Group):
 
 
 def group(name: str, text: str, kind: type[CommandGroup] = CommandGroup) -> click.Group:
-    """Return a console command with subcommands."""
+    """Create a command-line program with subcommands."""
     made = kind(name=name, help=text, context_settings=HELP)
     return click.version_option(__version__, prog_name=name)(made)
 
@@ -131,7 +131,7 @@ def group(name: str, text: str, kind: type[CommandGroup] = CommandGroup) -> clic
 def job_options(
     *, simulate: bool = False, dataset: bool = True, on: bool = False
 ) -> Callable[[Callable[..., Result | None]], Callable[..., None]]:
-    """Add the common options, `--on` where asked for; the function gets a `CommandJob` first."""
+    """Add the common options; the function gets a `CommandJob` as its first argument."""
 
     def decorate(function: Callable[..., Result | None]) -> Callable[..., None]:
         @functools.wraps(function)
@@ -166,7 +166,7 @@ def _result_of(command: Callable[[], Result | None]) -> tuple[Result | None, Gle
     try:
         return command(), None
     except BrokenPipeError as error:
-        # Not our stdout, see `_out`; click would end the program without a word.
+        # This is not stdout (see `_out`); click would exit silently.
         raise RuntimeError("a pipe to another process broke") from error
     except GleansetError as error:
         if error.result is None:
@@ -178,7 +178,7 @@ _OUR_COMMAND = re.compile(
     r"(?:^|: )(?!gleanset (?:demo|recipes)|facecrop (?:detectors|docker)|baseline backbones)"
     r"(?:gleanset|harvest|facecrop|labeler|baseline|webapp) [a-z][^:;,]*$"
 )
-"""A text that ends in one of our commands, but for those that have no dataset."""
+"""Matches a text that ends in a command of Gleanset that takes a dataset."""
 
 
 def _name_dataset(error: GleansetError, folder: Path | None) -> None:
@@ -201,7 +201,7 @@ on_option = click.option(
     "--on",
     metavar="ray://HOST:PORT",
     callback=_checked_place,
-    help="Work on the nodes of that Ray cluster, or here (docs/cluster.md).",
+    help="Run on a Ray cluster, or 'here' for this machine (docs/cluster.md).",
 )
 
 workers_option = click.option(
@@ -211,19 +211,28 @@ workers_option = click.option(
 
 def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
     options = [
-        click.option("-j", "--json", "as_json", is_flag=True, help="The result as a line of JSON."),
-        click.option("-q", "--quiet", is_flag=True, help="No progress bars, no summary."),
+        click.option(
+            "-j", "--json", "as_json", is_flag=True, help="Print the result as one line of JSON."
+        ),
+        click.option("-q", "--quiet", is_flag=True, help="Print no progress and no summary."),
         click.option(
             "--progress",
             type=click.Choice(("bar", LINES)),
             default="bar",
-            help="How far it is, on stderr: json writes an object a line, for another program.",
+            help="Progress on stderr: a bar, or JSON lines.",
         ),
-        click.option("-v", "--verbose", count=True, help="Say more; twice for debugging."),
+        click.option(
+            "-v", "--verbose", count=True, help="Increase verbosity (-vv for debug output)."
+        ),
     ]
     if simulate:
         options.append(
-            click.option("-s", "--simulate", is_flag=True, help="Show what would be done.")
+            click.option(
+                "-s",
+                "--simulate",
+                is_flag=True,
+                help="Print what would be done, and change nothing.",
+            )
         )
     if dataset:
         options.insert(
@@ -233,14 +242,14 @@ def _options(simulate: bool, dataset: bool) -> list[Callable[[Any], Any]]:
                 "--dataset",
                 type=click.Path(path_type=Path, file_okay=False),
                 metavar="DIR",
-                help="The dataset folder. Default: the current folder, then $GLEANSET_DATASET.",
+                help="Dataset folder. Default: the current folder, then $GLEANSET_DATASET.",
             ),
         )
     return options
 
 
 def chosen_root(folder: Path | None) -> Path:
-    """Return the dataset folder: this one, the current one, or `$GLEANSET_DATASET`."""
+    """Return `folder`, else the current folder if it is a dataset, else `$GLEANSET_DATASET`."""
     if folder is not None:
         return folder
     fallback = os.environ.get("GLEANSET_DATASET")
@@ -248,10 +257,10 @@ def chosen_root(folder: Path | None) -> Path:
 
 
 def main(commands: click.Group) -> NoReturn:
-    """Run a console command to its documented exit code."""
+    """Run a program and exit with its documented exit code."""
     name = commands.name or "gleanset"
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Paths may hold bytes that are no text, and terminals may lack letters.
+        # Paths may contain bytes that are not text, and terminals may lack characters.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         take_over()
@@ -268,7 +277,7 @@ def main(commands: click.Group) -> NoReturn:
     except KeyboardInterrupt:
         code = _interrupted(name)
     except (_ReaderGone, BrokenPipeError):
-        # Nothing more to say, and not our bug.
+        # The reader of stdout has closed it, for example `head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception:
@@ -279,7 +288,7 @@ def main(commands: click.Group) -> NoReturn:
 
 
 def confirmed(question: str) -> bool:
-    """Ask a person; no where the input has ended. Ctrl-C raises `click.Abort`."""
+    """Ask for confirmation; False at the end of input. Ctrl-C raises `click.Abort`."""
     try:
         return click.confirm(question, err=True)
     except click.Abort as abort:
@@ -289,36 +298,39 @@ def confirmed(question: str) -> bool:
 
 
 def answered(question: str, *, hidden: bool = False) -> str:
-    """Return what a person types; the question is on stderr, as the result alone is for stdout."""
+    """Prompt for a text on stderr and return it."""
     options: dict[str, Any] = {"hide_input": hidden, "default": "", "show_default": False}
     return str(click.prompt(question, err=True, **options))
 
 
 def _input_ended(abort: click.Abort) -> bool:
-    """Return whether a prompt met the end of its input: click raises the same for a Ctrl-C."""
+    """Return whether a prompt reached the end of input; click raises `Abort` for Ctrl-C too."""
     return isinstance(abort.__context__, EOFError)
 
 
 class _ReaderGone(Exception):
-    """Whoever read our stdout (such as `head`) has gone."""
+    """The reader of stdout (for example `head`) has closed it."""
 
 
 def _out(line: str) -> None:
     try:
         click.echo(line)
     except BrokenPipeError as error:
-        # click would end the program itself, and as a failure.
+        # click would exit with a failure.
         raise _ReaderGone from error
 
 
 def _interrupted(name: str) -> int:
     again = shlex.join([name, *sys.argv[1:]])
-    click.echo(f"\ninterrupted; what was done is kept. To go on:\n  {again}", err=True)
+    click.echo(
+        f"\ninterrupted; completed work is kept\nhint: run it again to continue:\n  {again}",
+        err=True,
+    )
     return INTERRUPTED
 
 
 def _unanswered(name: str) -> int:
-    click.echo(f"{name}: the input has ended, and a question was not answered", err=True)
+    click.echo(f"{name}: a question was not answered: end of input", err=True)
     return UsageError.exit_code
 
 
@@ -332,9 +344,9 @@ def _json_line(result: Result) -> str:
 
 
 def key_values(options: Iterable[str], example: str, option: str = "-o") -> dict[str, str]:
-    """`epochs=10` as {'epochs': '10'}; the last one of a key wins.
+    """Parse texts such as `epochs=10` into a dict; the last value of a key wins.
 
-    Where the key of the `example` has a dot (`bing.size=large`), theirs must have one. Raises
+    If the key of the `example` has a dot (`bing.size=large`), every key must have one. Raises
     `UsageError` with the example for anything else.
     """
     dotted = "." in example.partition("=")[0]

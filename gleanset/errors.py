@@ -1,8 +1,7 @@
-"""Everything that a user can fix, as exceptions; every rejection of one item, as a value.
+"""Errors that a user can fix, and unreadable images.
 
-A `GleansetError` says what happened, to what, and the command or setting that fixes it.
-Its `exit_code` is the one documented for the command lines. Any other exception that
-leaves a command is a bug of ours and is shown as a traceback.
+A `GleansetError` has a message, a hint how to fix it, and the documented exit code of the command.
+Any other exception that leaves a command is a bug and is printed with its traceback.
 """
 
 from __future__ import annotations
@@ -11,11 +10,11 @@ from typing import Any
 
 
 class GleansetError(Exception):
-    """An error that the user can fix. `what` happened, and the `fix` for it."""
+    """An error that the user can fix: `what` is wrong, and how to `fix` it."""
 
     exit_code = 3
     result: dict[str, Any] | None = None
-    """Printed before it, as that of any command, where there is one all the same."""
+    """Result of the command to print before the error, if it was partly done."""
 
     def __init__(self, what: str, fix: str = "") -> None:
         super().__init__(what, fix)
@@ -27,17 +26,17 @@ class GleansetError(Exception):
 
 
 class UsageError(GleansetError):
-    """The command line or a setting makes no sense."""
+    """Invalid command line or setting."""
 
     exit_code = 2
 
 
 class InputUnusable(GleansetError):
-    """What was given cannot be used: not a video, not a folder, nothing labelled yet."""
+    """Unusable input: not a video, not a folder, no labels yet."""
 
 
 class DatasetMissing(InputUnusable):
-    """There is no dataset in that folder."""
+    """The folder contains no dataset."""
 
 
 class DatasetNewer(InputUnusable):
@@ -45,19 +44,19 @@ class DatasetNewer(InputUnusable):
 
 
 class DatasetOlder(InputUnusable):
-    """The dataset was written by a development version that we know no more."""
+    """The dataset was written by a development version that is no longer supported."""
 
 
 class DatasetBusy(InputUnusable):
-    """Another program holds the catalogue for too long, or runs the same stage."""
+    """Another process locks the catalogue or runs the same stage."""
 
 
 class CatalogueCorrupt(InputUnusable):
-    """`catalog.sqlite` is damaged or is not a catalogue."""
+    """`catalog.sqlite` is damaged or not a catalogue."""
 
 
 class DoneInPart(InputUnusable):
-    """A command did its work, and the exit code says that something was wrong or left out."""
+    """The command was completed, but items were invalid or left out."""
 
     def __init__(self, what: str, fix: str, result: dict[str, Any]) -> None:
         super().__init__(what, fix)
@@ -65,7 +64,7 @@ class DoneInPart(InputUnusable):
 
 
 class NotWritable(InputUnusable):
-    """The folder cannot be written to: permissions, or a read-only disk."""
+    """The folder is not writable: permissions or a read-only disk."""
 
 
 class DiskFull(InputUnusable):
@@ -77,21 +76,21 @@ class RecipeError(InputUnusable):
 
 
 class SiteError(GleansetError):
-    """A site did not give what was asked. Never turned into an empty list."""
+    """A site did not return results. It is never treated as "no results"."""
 
     exit_code = 4
 
 
 class Blocked(SiteError):
-    """Turned away: a captcha, a consent page, a 403."""
+    """The site refused: a captcha, a consent page, or status 403."""
 
 
 class Changed(SiteError):
-    """The answer no longer has the shape we expect."""
+    """The response no longer has the expected structure."""
 
 
 class RateLimited(SiteError):
-    """Asked too often; `retry_after` in seconds where the site said so."""
+    """Too many requests; `retry_after` is in seconds, if the site states it."""
 
     def __init__(self, what: str, fix: str = "", retry_after: float | None = None) -> None:
         super().__init__(what, fix)
@@ -99,11 +98,11 @@ class RateLimited(SiteError):
 
 
 class Unreachable(SiteError):
-    """The site does not answer at all."""
+    """The site does not respond."""
 
 
 class Incomplete(SiteError):
-    """A search whose end was not seen: there are results that were not listed."""
+    """A search that did not reach its end: there are more results than were listed."""
 
     def __init__(self, what: str, fix: str = "", result: dict[str, Any] | None = None) -> None:
         super().__init__(what, fix)
@@ -117,13 +116,13 @@ class NeedsLogin(GleansetError):
 
 
 class MissingComponent(GleansetError):
-    """ffmpeg, a Python extra, weights or a display is not there."""
+    """A required component is missing: ffmpeg, a Python extra, weights or a display."""
 
     exit_code = 6
 
 
 class Unreadable(Exception):
-    """An image that cannot be used; `reason` is one of few words, for counts, `detail` is free."""
+    """An image that cannot be used: a `reason` from a fixed set, and any `detail`."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason, detail)

@@ -1,15 +1,15 @@
-"""One definition of what a command is asked: a table whose fields say all that is known of them.
+"""Requests: the arguments of a command, declared once for the command line and for recipes.
 
-A request is a frozen struct. Each field has a type, a default and a `Param` (its help, its metavar,
-what checks its text). From that one place come
+A request is a frozen struct. Each field has a type, a default and a `Param` (help, metavar,
+parser). It defines
 
-- the options and arguments of its command (`options_of`), with their ranges and choices;
-- the table of a recipe, whose unknown keys and wrong values are told by `gleanset.config`;
-- the checks, which also spell a text as it is kept (`Param.parse`).
+- the options and arguments of the command (`options_of`), with ranges and choices;
+- the table in a recipe; `gleanset.config` reports unknown keys and invalid values;
+- the validation and normalization of texts (`Param.parse`).
 
-A field is an option of the same name; `bool` is a flag, `bool | None` one with an opposite, a
-`Literal` a choice, a tuple may be repeated, `str | tuple[str, ...]` is one or several, and a `dict`
-takes KEY=VALUE.
+A field becomes the option of the same name: `bool` is a flag, `bool | None` a flag with an
+opposite, `Literal` a choice, a tuple is repeatable, `str | tuple[str, ...]` takes one or several
+texts, and a `dict` takes KEY=VALUE.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ WEB = ("http://", "https://")
 
 
 def several(value: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Return what a person may write as one text or as several."""
+    """Return a tuple of one or several texts."""
     return (value,) if isinstance(value, str) else value
 
 
 class Request(TomlTable, frozen=True, kw_only=True):
-    """What a command is asked; `COMMAND` is its program and name."""
+    """Arguments of a command; `COMMAND` is its program and name."""
 
     COMMAND: ClassVar[str]
 
     def __post_init__(self) -> None:
-        """Spell every text as it is kept. Raises the `UsageError` of what cannot be."""
+        """Validate and normalize all texts. Raises `UsageError` if one is invalid."""
         for field in fields_of(type(self)):
             value = getattr(self, field.name)
             if value is None:
@@ -73,7 +73,7 @@ class Request(TomlTable, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, field.name, value)
 
     def at(self, folder: Path) -> Self:
-        """Return the same with its paths counted from `folder`. Raises `InputUnusable`."""
+        """Return a copy whose paths are relative to `folder`. Raises `InputUnusable`."""
         placed: dict[str, Any] = {}
         for field in fields_of(type(self)):
             value = getattr(self, field.name)
@@ -87,7 +87,7 @@ class Request(TomlTable, frozen=True, kw_only=True):
 
 
 class Field(NamedTuple):
-    """What is known of a field: `shape` is the type of one value, `least` and `most` its range."""
+    """A field of a request: `shape` is the type of a value, `least` and `most` its range."""
 
     name: str
     param: Param
@@ -100,23 +100,23 @@ class Field(NamedTuple):
 
     @property
     def option(self) -> str:
-        """The long form of its option."""
+        """Long name of the option."""
         return self.param.option or f"--{self.name.replace('_', '-')}"
 
     @property
     def opposite(self) -> str:
-        """The option that says no."""
+        """Name of the opposite option of a flag."""
         return self.param.opposite or f"--no-{self.option[2:]}"
 
     @property
     def is_dict(self) -> bool:
-        """Whether it takes KEY=VALUE."""
+        """Whether the option takes KEY=VALUE."""
         return self.shape is dict or get_origin(self.shape) is dict
 
 
 @cache
 def fields_of(kind: type[msgspec.Struct]) -> tuple[Field, ...]:
-    """Return the fields that have a `Param`; those that several commands have come last."""
+    """Return the fields that have a `Param`; common options come last."""
     hints = get_type_hints(kind, include_extras=True)
     known = []
     for info in msgspec.structs.fields(kind):
@@ -178,7 +178,7 @@ def _placed(text: str, folder: Path) -> str:
 
 
 def options_of(kind: type[Table]) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """Add the arguments and options of a request to a command, which gets it as `request`."""
+    """Add the options of a request to a command, which gets the request as `request`."""
 
     def decorate(function: Callable[..., T]) -> Callable[..., T]:
         @functools.wraps(function)
@@ -199,7 +199,7 @@ def _made(kind: type[Table], values: dict[str, Any]) -> Table:
         value = values.pop(field.name)
         if field.is_dict:
             value = _nested(value, field)
-        # An argument stands even where it is empty: nothing was named.
+        # An empty argument is kept.
         if value is not None and (value != () or field.param.argument):
             chosen[field.name] = value
     return kind(**chosen)
@@ -245,7 +245,7 @@ class _Option(click.Option):
         self._more = more
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Return the help with all of it."""
+        """Return the help text with its computed part."""
         record = super().get_help_record(ctx)
         if record is None or self._more is None:
             return record
@@ -271,7 +271,7 @@ def _whole(limit: float | None) -> int | None:
 
 class _Number(click.FloatRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number."""
+        """Convert a text to a finite number within the range."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)

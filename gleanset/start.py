@@ -34,6 +34,6 @@ def take_over() -> None:
 
 
 def _end(*_: object) -> None:
-    os.write(2, b"\ninterrupted; nothing was begun\n")
+    os.write(2, b"\ninterrupted; nothing was done\n")
     # No exception: an import that is half done would turn it into another one.
     os._exit(INTERRUPTED)

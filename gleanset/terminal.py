@@ -1,7 +1,7 @@
-"""What a terminal shows: lines that fit, and no characters from outside that act on it.
+"""Formatting of text for terminals: wrapping, tables, and escaping of control characters.
 
-A line has 80 columns where the terminal does not say how wide it is. It is longer only where one
-path, address or command stands on it alone: broken, it could not be copied.
+The width is that of the terminal, or 80 columns. Only a path, URL or command on a line of its own
+may be longer, so that it can be copied.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ _DIRECTIONS = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x2070)
 
 
 def is_control(character: str) -> bool:
-    """Return whether a character acts on a terminal or on the text around it."""
+    """Return whether a character controls a terminal or the direction of text."""
     return unicodedata.category(character) in _CATEGORIES or character in _DIRECTIONS
 
 
 def has_controls(text: str) -> bool:
-    """Return whether a text has such a character."""
+    """Return whether a text contains control characters."""
     return not text.isprintable() and any(map(is_control, text))
 
 
 def replace_controls(text: str, by: str) -> str:
-    """Return a text with `by` in the place of each such character."""
+    """Replace each control character of a text by `by`."""
     return "".join(by if is_control(character) else character for character in text)
 
 
 def shown_name(name: str) -> str:
-    """Return the name of a file as a terminal can show it: escaped where it has such characters."""
+    """Return a file name, escaped if it contains control characters."""
     return repr(name) if has_controls(name) else name
 
 
 def error_words(error: BaseException) -> str:
-    """Return an error as a terminal can show it, whatever a package says in it."""
+    """Return the type and message of an error on one safe line of limited length."""
     try:
         shown = replace_controls(" ".join(str(error).split()), "?")[:300]
     except Exception:
@@ -57,21 +57,21 @@ _WHOLE = re.compile(
     r"(\.{0,2}|~\w*)[/\\]|[A-Za-z]:[/\\]|\w+://|"
     r"(gleanset|harvest|facecrop|labeler|baseline|webapp|pip) "
 )
-"""How a path, an address or a command begins."""
+"""Matches the start of a path, URL or command."""
 
 
 def room() -> int:
-    """Return how many columns a line may have: `$COLUMNS`, else the terminal's, else 80."""
+    """Return the width of a line in columns: `$COLUMNS`, the terminal's, or 80."""
     return max(shutil.get_terminal_size((WIDTH, 24)).columns, _NARROWEST)
 
 
 def columns(text: str) -> int:
-    """Return how many columns of a terminal a text takes: Chinese letters take two."""
+    """Return the width of a text in columns; wide characters take two."""
     return sum(2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
 
 
 def cut(text: str, most: int) -> str:
-    """Return a text that takes at most so many columns, with an ellipsis where it lacks its end."""
+    """Truncate a text to `most` columns, with an ellipsis."""
     if columns(text) <= most:
         return text
     while columns(text) > most - 1:
@@ -80,13 +80,13 @@ def cut(text: str, most: int) -> str:
 
 
 def padded(text: str, wide: int) -> str:
-    """Return a text that takes so many columns, filled with spaces on the right, or cut."""
+    """Pad or truncate a text to `wide` columns."""
     shown = cut(text, wide)
     return shown + " " * (wide - columns(shown))
 
 
 def wrapped(text: str, indent: str = "", most: int | None = None) -> list[str]:
-    """Return a text in lines, broken at spaces; those after the first stand in by two more."""
+    """Wrap a text at spaces; lines after the first are indented by two more columns."""
     most = room() if most is None else most
     inner = text.lstrip(" ")
     indent += " " * (len(text) - len(inner))
@@ -98,7 +98,7 @@ def wrapped(text: str, indent: str = "", most: int | None = None) -> list[str]:
 
 
 def named(name: str, text: str, indent: str = "", most: int | None = None) -> list[str]:
-    """Return `name: text` in lines; a path, address or command stands on a line of its own."""
+    """Wrap `name: text`; a long path, URL or command gets a line of its own."""
     most = room() if most is None else most
     if columns(line := f"{indent}{name}: {text}") <= most:
         return [line]
@@ -113,7 +113,7 @@ def named(name: str, text: str, indent: str = "", most: int | None = None) -> li
 def side_by_side(
     values: Iterable[tuple[str, str]], indent: str = "", most: int | None = None
 ) -> list[str]:
-    """Return `name: value, name: value` in lines, broken between them; a long name is cut."""
+    """Join `name: value` pairs by commas in lines; long names are truncated."""
     most = room() if most is None else most
     free = most - len(indent) - len(_STEP) - 1
     told = [
@@ -124,7 +124,7 @@ def side_by_side(
 
 
 def _pieces(word: str, most: int) -> Iterator[str]:
-    """Yield a word, in pieces where it is too long and no path: Chinese has no spaces."""
+    """Split a long word that is not a path: Chinese has no spaces."""
     while columns(word) > most and "/" not in word and "\\" not in word:
         piece = cut(word, most + 1).removesuffix("…")
         yield piece
@@ -147,7 +147,7 @@ def _filled(parts: list[str], between: str, indent: str, most: int) -> Iterator[
 
 
 def table(rows: Sequence[Sequence[str]], most: int | None = None) -> list[str]:
-    """Return rows (the first are heads) in columns; what does not fit follows below."""
+    """Format rows as columns; the first row is the header. Columns that do not fit follow below."""
     most = room() if most is None else most
     wide = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     wide[0] = min(wide[0], most // 2)
@@ -173,10 +173,9 @@ def _blocks(wide: Sequence[int], most: int) -> Iterator[list[int]]:
 
 
 def readable(result: Mapping[str, Any], indent: str = "") -> list[str]:
-    """Return a result for a person, in lines that fit: plain values side by side, tables below."""
-    # Below the first level keys are data, such as the names of classes.
+    """Format a result as lines: texts, then numbers side by side, then nested values."""
+    # Nested keys are data, such as class names.
     spoken = _words if not indent else str
-    # Words stand on lines of their own, numbers side by side.
     lines = [
         line
         for key, value in result.items()

@@ -426,7 +426,7 @@ def _disk_error(path: Path, code: int, text: str) -> GleansetError:
     if code == sqlite3.SQLITE_IOERR_WRITE:
         return DiskFull(
             f"{path} cannot grow: a limit on the size of files, a quota, or a disk that fails",
-            "look at ulimit -f and quota; what was done is kept: run the command again",
+            "check ulimit -f and quota, then run the command again; completed work is kept",
         )
     return NotWritable(
         f"the disk of {path} does not do what it is asked ({text})",

@@ -306,7 +306,7 @@ def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert "what was done is kept" in err
+    assert "completed work is kept" in err
     assert err.splitlines()[-1].split() == ["harvest", *line]
     assert "Traceback" not in err
     with Dataset.open(tmp_path / "d") as dataset:

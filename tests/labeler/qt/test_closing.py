@@ -272,4 +272,4 @@ def test_ctrl_c_closes_the_window_in_good_order(
         window.send_signal(signal.SIGINT)
         _, said = window.communicate(timeout=60)
     assert (window.returncode, "Traceback" in said) == (130, False), said
-    assert "what was done is kept" in said
+    assert "completed work is kept" in said
