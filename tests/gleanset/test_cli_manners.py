@@ -332,7 +332,7 @@ def test_an_interrupt_names_the_command_line_that_goes_on(
     done = run_here(module, *words, cwd=tmp_path)
     assert done.code == 130
     *_, said, line = done.stderr.splitlines()
-    assert "To go on" in said
+    assert "run it again to continue" in said
     assert shlex.split(line) == [group.name, *words]
 
 

@@ -44,7 +44,7 @@ def pressed(script: str, wanted: str, before: str = "") -> subprocess.CompletedP
 def test_ctrl_c_while_a_command_imports_prints_no_traceback(script: str) -> None:
     done = pressed(script, "click")
     assert done.returncode == 130
-    assert done.stderr.strip() == "interrupted; nothing was begun"
+    assert done.stderr.strip() == "interrupted; nothing was done"
     assert done.stdout == ""
 
 
