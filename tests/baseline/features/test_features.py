@@ -136,9 +136,11 @@ def extraction(root: Path, log: Path) -> subprocess.Popen[bytes]:
     """A process that extracts slowly: it writes each vector, and tells when it did."""
     code = f"""
 import curation.similarity.vectors as cache
-cache.ROWS = 2
+assert cache.MAX_FILE_ROWS > 2  # so named: what is set here is read
+cache.MAX_FILE_ROWS = 2
 from baseline.features import features
-features.GATHERED = 4
+assert features.READ_AHEAD_IMAGES > 4
+features.READ_AHEAD_IMAGES = 4
 from baseline.features.features import FeatureSpec, compute_features
 from gleanset import Dataset
 from curation.similarity import vectors as store
