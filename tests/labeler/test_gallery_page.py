@@ -163,7 +163,7 @@ def test_a_gallery_is_replaced_and_nothing_of_a_persons_own(
     assert told["shown"] == 12
     assert told["megabytes"] == round(out.stat().st_size / 1e6, 2)
     assert told["marked"]["duplicate"] == 1, "the copy itself is not counted"
-    for own, why in (("own.html", "not a gallery"), ("folder", "one HTML file")):
+    for own, why in (("own.html", "not a gallery"), ("folder", "an HTML file")):
         (tmp_path / own).write_text("<p>mine")
         with pytest.raises((InputUnusable, UsageError), match=why):
             write_gallery(sorted_faces, tmp_path / own, GalleryRequest(), Progress())

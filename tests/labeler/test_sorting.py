@@ -259,7 +259,7 @@ def test_places_that_are_none(session: SortingSession, keys: list[str]) -> None:
         session.to(ids_of(session, keys[:1]), ":nowhere")
     with pytest.raises(UsageError, match="not a class name"):
         session.file(ids_of(session, keys[:1]), "a/b")
-    with pytest.raises(UsageError, match="no sample"):
+    with pytest.raises(UsageError, match="none of these samples"):
         session.file([10**6], "Miku")
     assert session.progress().undo is None
 
@@ -274,7 +274,7 @@ def test_labels_that_were_changed_since_they_were_seen_are_not_confirmed(
         dataset.journal.apply("Elsewhere", [Choice(keys[0], "label", "Rin")])
     assert confirm_labels(session, seen).count == 1
     assert [one.sample for one in session.dataset.journal.iterate()][-1] == keys[1]
-    with pytest.raises(UsageError, match="changed meanwhile"):
+    with pytest.raises(UsageError, match="have changed"):
         confirm_labels(session, {rows[keys[0]]: "Mio"})
 
 
