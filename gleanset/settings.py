@@ -1,4 +1,4 @@
-"""What a person decides about a dataset: `dataset.toml`, then user settings, environment, flags."""
+"""Settings of a dataset: `dataset.toml`, user settings, environment variables."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ USER_FILE = "settings.toml"
 
 
 class CropSettings(TomlTable, frozen=True):
-    """How faces are found and cut.
+    """Face detection and cropping.
 
-    `detector` "auto" is who has searched the pictures so far, else the best. `margin` is relative
-    to the face box. `square` cuts, `pad` at the borders of a picture instead of clamping, `level`
-    tilted faces, and leave out faces under `min_size` pixels.
+    `detector` "auto" is the dataset's detector so far, else the default. `margin` is the padding
+    relative to the face box. `square` crops squares, `pad` pads at image borders instead of
+    clamping, `level` rotates tilted faces upright, and faces under `min_size` pixels are left out.
     """
 
     detector: str = "auto"
@@ -39,42 +39,43 @@ class CropSettings(TomlTable, frozen=True):
 
 
 class SplitSettings(TomlTable, frozen=True):
-    """How samples are split: train:val:test and the seed.
+    """Split of the samples: ratio of train, val and test, and the random seed.
 
-    `counts` of each class take the place of `ratio`, such as "100:20:20" or "rest:20:20", and
-    `folds` that of both; `fold` is then test. `hold_out` ("source=pixiv", "video=episode-06.mkv")
-    is all of test.
+    `counts` per class ("100:20:20" or "rest:20:20") replace `ratio`; `folds` replace both, with
+    `fold` as test. `hold_out` ("source=pixiv", "video=episode-06.mkv") makes exactly that test.
     """
 
-    ratio: Annotated[str, Param("train:val:test. Default: dataset.toml, else 8:1:1.")] = "8:1:1"
-    seed: Annotated[int, Param("Default: dataset.toml, else 0.")] = 0
+    ratio: Annotated[str, Param("Ratio of train:val:test. Default: dataset.toml, else 8:1:1.")] = (
+        "8:1:1"
+    )
+    seed: Annotated[int, Param("Random seed. Default: dataset.toml, else 0.")] = 0
     counts: Annotated[
         str | None,
         Param(
-            "Of each class so many in train, val and test, such as 100:20:20; what is more has no "
-            "split. rest:20:20 leaves nothing out.",
+            "Samples of each class in train, val and test, such as 100:20:20; the rest gets no "
+            "split. rest:20:20 puts the rest into train.",
             metavar="N:N:N",
         ),
     ] = None
-    folds: Annotated[int, Param("K folds of equal size, to cross-validate.", metavar="K")] = 0
+    folds: Annotated[int, Param("Number of folds, for cross-validation.", metavar="K")] = 0
     fold: Annotated[
-        int, Param("The fold that is test now, from 1 on; the next one is val.", metavar="N")
+        int, Param("Fold to use as test, from 1; the next one is val.", metavar="N")
     ] = 1
     hold_out: Annotated[
         tuple[str, ...],
         Param(
-            "source=pixiv or video=episode-06.mkv: test is all of that and nothing else.",
+            "Use exactly this as test: source=pixiv or video=episode-06.mkv.",
             metavar="KIND=NAME",
         ),
     ] = ()
 
 
 class NetSettings(TomlTable, frozen=True):
-    """How the net is used: who to write to about our requests, and how hard to work.
+    """Network access: a contact address for site operators, and limits.
 
-    `threads` is how many requests are under way at a time, of them `per_host` on one host, whose
-    starts are `delay` seconds apart. `seconds` is what one download may take, redirects and retries
-    included.
+    `threads` is the maximum number of concurrent requests, `per_host` the maximum for a host, and
+    `delay` the minimum time in seconds between requests to a host. `seconds` is the timeout of a
+    download with its redirects and retries.
     """
 
     contact: str | None = None
@@ -92,15 +93,14 @@ Paragraph = Annotated[str, msgspec.Meta(max_length=2000)]
 
 
 class WebSettings(TomlTable, frozen=True):
-    """What the page of `webapp serve` shows.
+    """The page of `webapp serve`.
 
-    Its `title`, and the `languages` it offers (all where none are named; a visitor who wants none
-    of them gets the first). `run` is which run answers: its id, or a preset of which it is the
-    newest; the newest of all where nothing is said. Only `classes` are shown, all where none are
-    named. Below the probability `unknown_below` the answer is "unknown", whatever the run itself
-    would say; of a whole folder, pictures are ticked from `sure_from` on. With `faces` the first
-    screen shows a face of each class and a picture to try. `contact` is how to reach who runs the
-    page, `description` what the model is for; title too, they are the dataset's where none is said.
+    `languages` defaults to all; the first is the fallback. `run` is the id of a run, or a preset,
+    which stands for its latest run; the default is the latest run of all. `classes` limits the
+    classes that are shown. Below the probability `unknown_below` the prediction is "unknown". In
+    "Check a folder", images with at least the confidence `sure_from` are selected. With `faces` the
+    first screen shows a face of each class and an example. `contact` reaches the administrator;
+    `title`, `description` and `contact` default to those of the dataset.
     """
 
     title: Line | None = None
@@ -120,13 +120,13 @@ Place = Annotated[str, msgspec.Meta(pattern=rf"^{HERE}$|^ray://[^:]+:[0-9]+$")]
 
 
 class WorkSettings(TomlTable, frozen=True):
-    """Where heavy work runs: `here`, or on the nodes of a Ray cluster, "ray://HOST:PORT"."""
+    """Where heavy work runs: "here", or on a Ray cluster, "ray://HOST:PORT"."""
 
     on: Place = HERE
 
 
 class StoreSettings(TomlTable, frozen=True):
-    """Folders of the dataset's files, relative to the dataset: on another disk, say."""
+    """Folders of the dataset's files, relative to the dataset folder."""
 
     images: str = "images"
     crops: str = "crops"
@@ -140,7 +140,7 @@ class StoreSettings(TomlTable, frozen=True):
 
 
 class PluginUse(TomlTable, frozen=True):
-    """What of another package had a part in the dataset: its kind and name, and who brought it."""
+    """A plugin that was used for the dataset: its kind, name and package."""
 
     kind: str
     name: str
@@ -148,12 +148,11 @@ class PluginUse(TomlTable, frozen=True):
 
 
 class Settings(TomlTable, frozen=True):
-    """All of `dataset.toml`. `keys` are the labeler's: class name to key.
+    """All settings in `dataset.toml`.
 
-    Its `name`, a `description` in a sentence or two and how to reach whoever made it (`contact`)
-    stand in cards and reports; the page of `webapp serve` takes name and contact where `[web]` has
-    none. `hub` has what names on a hub stood for when they were first used here, `plugin` the
-    sources of other packages that were asked.
+    `keys` maps class names to keys of the labeler. `name`, `description` and `contact` appear in
+    cards, reports and on the page, unless `[web]` has its own. `hub` pins hub models to the
+    revision of their first use; `plugin` lists the plugins that were used.
     """
 
     GONE: ClassVar[tuple[str, ...]] = ("target", "split.most")
@@ -173,26 +172,26 @@ class Settings(TomlTable, frozen=True):
 
     @property
     def page(self) -> WebSettings:
-        """What the page shows: `[web]`, with what is said of the dataset where that is silent."""
+        """Settings of the page: `[web]`, with defaults from the dataset."""
         own = {"title": (self.name or "")[:LONGEST_LINE] or None, "contact": self.contact}
         own["description"] = self.description
         silent = {name: text for name, text in own.items() if not getattr(self.web, name)}
         return msgspec.structs.replace(self.web, **silent)
 
     def pin_of(self, file: HubFile) -> HubPin:
-        """Return what a name on a hub stands for: as kept here, else, and with a revision, now."""
+        """Return the pinned revision of a hub file, or ask the hub for it."""
         return (None if file.revision else self.hub.get(file.key)) or ask_hub(file)
 
 
 def write_settings(root: Path, settings: Settings) -> None:
     """Write `dataset.toml`, with only what differs from the defaults."""
     plain = _changed(msgspec.to_builtins(settings), msgspec.to_builtins(Settings()))
-    text = "# What you decide about this dataset. Keys and defaults: docs/dataset.md\n"
+    text = "# Settings of this dataset. Keys and defaults: docs/dataset.md\n"
     write_atomic(root / FILE, (text + tomli_w.dumps(plain)).encode())
 
 
 def add_web(root: Path, web: WebSettings) -> bool:
-    """Write `[web]` into `dataset.toml`; False where it has another one, which stays."""
+    """Add `[web]` to `dataset.toml`; False if it has a different one, which is kept."""
     own, text = read_toml(root / FILE, Settings), (root / FILE).read_text(encoding="utf-8-sig")
     if own.web == web or "web" in tomllib.loads(text):
         return own.web == web
@@ -203,7 +202,7 @@ def add_web(root: Path, web: WebSettings) -> bool:
 
 
 def append_tables(root: Path, tables: dict[str, Any]) -> None:
-    """Write tables below what stands in `dataset.toml`, which is left as it is."""
+    """Append tables to `dataset.toml` without changing the rest of the file."""
     text = f"{(root / FILE).read_text(encoding='utf-8-sig').rstrip()}\n\n{tomli_w.dumps(tables)}"
     try:
         tomllib.loads(text)
@@ -213,17 +212,17 @@ def append_tables(root: Path, tables: dict[str, Any]) -> None:
 
 
 def read_settings(root: Path | None) -> Settings:
-    """`dataset.toml`, if there is a dataset, over it the user's own settings, then the environment.
+    """Read `dataset.toml`, overridden by the user's settings, then by environment variables.
 
-    The environment is `GLEANSET_<TABLE>_<KEY>`, such as `GLEANSET_CROP_MARGIN=0.4`; a list is
-    written with commas (`GLEANSET_SPLIT_HOLD_OUT=source=pixiv,source=bing`).
+    A variable is named `GLEANSET_<TABLE>_<KEY>`, such as `GLEANSET_CROP_MARGIN=0.4`; a list is
+    separated by commas (`GLEANSET_SPLIT_HOLD_OUT=source=pixiv,source=bing`).
     """
     own = Settings() if root is None else read_toml(root / FILE, Settings)
     merged = msgspec.to_builtins(own)
     user = Path(platformdirs.user_config_dir("gleanset")) / USER_FILE
     if _is_there(user):
         read_toml(user, Settings)
-        # What stands in the file wins, also where it is the default.
+        # A value in the file wins, even if it is the default.
         own_file = tomllib.loads(user.read_text(encoding="utf-8-sig"))
         drop_gone(own_file, Settings)
         _merge(merged, own_file)
@@ -234,14 +233,14 @@ def read_settings(root: Path | None) -> Settings:
         problem, _, place = str(error).partition(" - at `$.")
         name = f"GLEANSET_{place.rstrip('`').partition('[')[0].replace('.', '_').upper()}"
         raise RecipeError(
-            f"the environment variable {name} has a wrong value: {problem}", "unset or fix it"
+            f"invalid value of the environment variable {name}: {problem}", "unset or fix it"
         ) from error
 
 
 def _is_there(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # in a home that is not ours, as under `sudo -u`
+    except OSError:  # in the home of another user, as under `sudo -u`
         return False
 
 

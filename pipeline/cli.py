@@ -228,7 +228,9 @@ def list_(
     help="Skip the stages before this one, such as split.",
 )
 @click.option(
-    "--allow-private", is_flag=True, help="Also download from this machine and private networks."
+    "--allow-private",
+    is_flag=True,
+    help="Allow downloads from this machine and private networks.",
 )
 def run(
     job: CommandJob,
