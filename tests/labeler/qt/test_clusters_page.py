@@ -251,7 +251,7 @@ def test_a_minus_takes_a_group_apart_and_keeps_what_was_done(person: Person) -> 
     assert parted is not None
     assert len(parted.cluster_sizes) == len(whole.cluster_sizes) + 1
     assert parted.cluster_sizes[0] + parted.cluster_sizes[1] == whole.cluster_sizes[0]
-    assert view.model.state(view.model.row_of(lifted)).kind == "lifted"
+    assert view.model.state(view.model.row_of(lifted)).mark == "lifted"
 
 
 def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:

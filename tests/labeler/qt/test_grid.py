@@ -132,11 +132,11 @@ def test_undo_and_redo_show_on_the_tiles(person: Person) -> None:
     assert bar.text() == "Undo: 1 face to hana"
     QTest.mouseClick(bar, Button.LeftButton)
     settle(person.window)
-    assert person.view.model.state(1).kind == "in"
+    assert person.view.model.state(1).mark == "in"
     assert bar.text() == "Undo: 1 face to rei"
     person.window.worker.redo()
     settle(person.window)
-    assert person.view.model.state(1).kind == "sent"
+    assert person.view.model.state(1).mark == "sent"
 
 
 def rects(person: Person) -> list[tuple[int, ...]]:
@@ -238,7 +238,7 @@ def test_a_tile_whose_decision_was_refused_is_not_shown_as_sent(
 
     monkeypatch.setattr(SortingSession, "to", refuse)
     person.send(0, "rei")
-    assert person.view.model.state(0).kind == "sent"
+    assert person.view.model.state(0).mark == "sent"
     settle(person.window)
-    assert person.view.model.state(0).kind == "in"
+    assert person.view.model.state(0).mark == "in"
     assert "there is no such sample" in person.window.statusBar().currentMessage()

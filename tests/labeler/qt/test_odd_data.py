@@ -101,7 +101,7 @@ def test_a_disk_that_is_read_only(
     person.send(1, "hana")
     until(lambda: any("can only be read" in text for text in said))
     assert str(disk) in said[-1]
-    assert person.view.model.state(1).kind == "in"
+    assert person.view.model.state(1).mark == "in"
     person.window.close()  # and does not hang
     assert [name for name in labels(disk / "few").values() if name] == []
 
@@ -123,7 +123,7 @@ def test_a_locked_catalogue_holds_up_nothing_but_the_saving(person: Person, few:
         person.send(row, "rei")
         QApplication.processEvents()
     spent = time.thread_time() - start
-    assert {person.view.model.state(row).kind for row in range(20)} == {"sent"}
+    assert {person.view.model.state(row).mark for row in range(20)} == {"sent"}
     assert list(labels(few.root).values()).count("rei") == 0
     # SQLite waits for half a minute; a person is told within seconds, and closing waits for it.
     saved, told = person.window.status.saved, time.monotonic()

@@ -58,8 +58,8 @@ def test_enter_files_what_is_not_marked(person: Person) -> None:
     person.click(2)  # and back
     person.send(3, next(name for name in person.keys if name != page.label))
     settle(person.window)
-    assert view.model.state(1).kind == "lifted"
-    assert view.model.state(2).kind == "in"
+    assert view.model.state(1).mark == "lifted"
+    assert view.model.state(2).mark == "in"
     assert counted(person) == 1  # what was sent is saved at once, the page is not
     ready(person)
     rows = len(page.tiles)
@@ -120,7 +120,7 @@ def test_another_window_decides_meanwhile(person: Person) -> None:
         other = SortingSession(dataset)
         other.to(page.tiles[0].rows, "sora")
         key = other.tiles.get_keys(page.tiles[0].rows)[0]
-    until(lambda: class_pages(person).model.state(0).kind == "done")
+    until(lambda: class_pages(person).model.state(0).mark == "done")
     ready(person)
     person.enter()
     assert labels(person.window.worker.root)[key] == "sora"
@@ -135,7 +135,7 @@ def test_the_header_follows_a_rename_and_enter_files_to_the_new_name(person: Per
     settle(person.window)
     assert view.header.title.text().startswith("Ayanami?")
     assert f"all correct ({tiles - 1})" in view.header.file_button.text()
-    assert view.model.state(1).kind == "lifted"
+    assert view.model.state(1).mark == "lifted"
     assert view.model.prediction(0).label == "Ayanami"
     ready(person)
     person.enter()
@@ -189,7 +189,7 @@ def test_a_stack_is_opened_by_a_key_or_the_mouse(of_stacks: Person) -> None:
     double_click(person, single)
     settle(person.window)
     assert view.page is page
-    assert view.model.state(single).kind == "in"
+    assert view.model.state(single).mark == "in"
     assert counted(person) == 0
 
 
