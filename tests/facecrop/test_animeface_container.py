@@ -68,7 +68,7 @@ def test_a_picture_that_kills_it_twice_is_given_up(engine: FakeEngine) -> None:
     with pytest.raises(Unreadable) as caught:
         container.search(PIXELS)
     assert caught.value.reason == "crashed"
-    assert "ended with code 3: [31mMemoryError: too much" in caught.value.detail
+    assert "exit code 3: [31mMemoryError: too much" in caught.value.detail
     assert len(starts(program)) == 3, "and there is one for the next picture"
     assert len(container.search(np.zeros((200, 200, 3), np.uint8))) == 1
     container.stop()
@@ -98,7 +98,7 @@ def test_silence_has_an_end(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch)
     container = AnimeFaceContainer(str(program), "image")
     with pytest.raises(Unreadable) as caught:
         container.search(PIXELS)
-    assert "did not answer in 1 seconds" in caught.value.detail
+    assert "no response in 1 seconds" in caught.value.detail
     container.stop()
     assert all(gone(pid) for pid in starts(program))
 
@@ -110,7 +110,7 @@ def test_silence_has_an_end(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch)
         ('greets {"protocol": 2, "animeface": "2.0.3", "pillow": "9"}', "is of another Gleanset"),
         ('greets {"protocol": 1, "animeface": "3", "pillow": "9"}', "is of another Gleanset"),
         ('greets {"protocol": 1, "animeface": "2.0.3", "pillow": "9"}', "does not work"),
-        ("fails", "ended with code 1: no such runtime"),
+        ("fails", "exit code 1: no such runtime"),
     ],
 )
 def test_a_wrong_image_is_told_with_its_mend(engine: FakeEngine, mode: str, what: str) -> None:

@@ -41,7 +41,7 @@ def test_settings_written_in_dataset_toml_are_read_everywhere() -> None:
     own = CropSettings(detector="lbpcascade:neighbors=3", threshold=0.2)
     wanted = DetectorSpec.of("lbpcascade", neighbors="3", threshold=0.2)
     assert FaceSearch().spec(own) == dataset_detector(own) == wanted
-    with pytest.raises(UsageError, match="no setting of whole"):
+    with pytest.raises(UsageError, match="unknown setting of whole"):
         FaceSearch().spec(CropSettings(detector="whole", threshold=0.2))
 
 

@@ -333,7 +333,7 @@ def test_a_dataset_of_before_follows_faces_as_it_did_and_no_episode_twice(
 
 
 @pytest.mark.parametrize(
-    ("found_by", "hint"),
+    ("found_by", "fix"),
     [
         ("ensemble:threshold=0.5", "--detector drawnface"),
         ("onnx:model=0123456789ab,threshold=0.25", "--detector onnx:model=FILE"),

@@ -182,7 +182,7 @@ def test_a_form_that_fails_is_named_and_leaves_the_export_before(
 ) -> None:
     packages.add_template("export")
     module = packages.folder / "gleanset_createml.py"
-    module.write_text(module.read_text(encoding="utf-8").replace("by_split(items)", "1 / 0"))
+    module.write_text(module.read_text(encoding="utf-8").replace("items_by_split(items)", "1 / 0"))
     with Dataset.create(tmp_path / "data") as dataset:
         fill(dataset, 4)
     done = run("labeler.cli", "export", "out", "--format", "createml", "-d", "data")
@@ -197,7 +197,7 @@ def test_all_four_are_named_with_where_they_come_from(packages: PluginPackages, 
     parts = {part["name"]: part for part in run("pipeline.cli", "doctor", "--json").json["parts"]}
     for name in ("commons", "haar", "glance", "createml"):
         assert parts[name]["ok"], parts[name]
-        assert parts[name]["there"] == f"of gleanset-{name} 1.0"
+        assert parts[name]["there"] == f"from gleanset-{name} 1.0"
 
 
 @pytest.mark.long

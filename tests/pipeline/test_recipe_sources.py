@@ -128,7 +128,7 @@ WRONG_KEYWORDS = [
         2,
         'bing.size = "large"',
     ),
-    ('keywords = ["a"]\noptions = { flickr.size = 800 }\n', 2, "flickr is not asked"),
+    ('keywords = ["a"]\noptions = { flickr.size = 800 }\n', 2, "flickr is not searched"),
     ('keywords = ["a"]\noptions = { bing.siez = "large" }\n', 2, "did you mean bing.size"),
     ('keywords = [["a", "b", "c"]]\n', 3, "line 5"),
     ('keywords = ["a"]\nlabels = ["b"]\n', 3, "did you mean 'label'"),
@@ -247,7 +247,7 @@ def test_the_example_in_the_docs_is_a_recipe(tmp_path: Path) -> None:
     [search] = read.keyword
     (tmp_path / "words.txt").write_text("# none\n", encoding="utf-8")
     request = RecipeSources(read, tmp_path, Progress()).request(search)
-    queries = [query for one in request.searches() for _, query in one.asked]
+    queries = [query for one in request.searches() for _, query in one.queries]
     assert [(query.text, query.hint) for query in queries] == [
         ("rin toyama", "new-game"),
         ("takimoto hifumi", "hifumi"),

@@ -28,23 +28,23 @@ def test_a_process_that_has_ended_can_be_started_again(settings: ServeSettings) 
         (answer,), seconds = await process.compute(Task(PREDICT, [RED]), 60)
         assert (b'"answer":"red"' in answer, 0 <= seconds < 60) == (True, True)
         with pytest.raises(RuntimeError, match="TypeError"):
-            await process.compute(Task("time:sleep", []), 60)
+            await process.compute(Task("time:sleep", [None]), 60)
         assert process.alive, "an error of a library ends no process"
         with pytest.raises(TimeoutError):
-            await process.compute(Task("test_compute_process:sleep", []), 0.2)
+            await process.compute(Task("test_compute_process:sleep", [None]), 0.2)
         assert not process.alive
         await process.start(60)
-        asked = asyncio.create_task(process.compute(Task("test_compute_process:sleep", []), 60))
+        asked = asyncio.create_task(process.compute(Task("test_compute_process:sleep", [None]), 60))
         await asyncio.sleep(0.1)
         process.kill()
         with pytest.raises(ProcessEnded):
             await asked
         await process.start(60)
         with pytest.raises(ProcessEnded):
-            await process.compute(Task("test_compute_process:die", []), 60)
+            await process.compute(Task("test_compute_process:die", [None]), 60)
         await process.start(60)
-        large = await process.compute(Task("test_compute_process:large", []), 60)
-        assert large[0] == bytes(20_000_000)
+        (answer,), _ = await process.compute(Task("test_compute_process:large", [None]), 60)
+        assert answer == bytes(20_000_000)
         await process.stop()
         assert not multiprocessing.active_children()
 
@@ -91,7 +91,7 @@ async def main():
     process = ComputeProcess(ServeSettings(sys.argv[1]).to_text())
     await process.start(60)
     print(process._process.pid, flush=True)
-    await process.compute(Task("test_compute_process:hold_the_lock", []), 600)
+    await process.compute(Task("test_compute_process:hold_the_lock", [None]), 600)
 
 asyncio.run(main())
 """

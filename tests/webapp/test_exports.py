@@ -40,7 +40,7 @@ def test_a_run_is_served_by_a_file_that_is_made_once_and_again_when_it_changes(
 ) -> None:
     told = Told()
     file = served_file(root, None, progress=told)
-    assert [line.split(",")[0] for line in told.lines] == [f"exporting {RUN}"]
+    assert [line.split(" (")[0] for line in told.lines] == [f"exporting {RUN} to ONNX"]
     folder = root / "runs" / RUN
     assert file == folder.resolve() / "served.onnx"
     pictures = sorted((root / "images").glob("*/*.png"))[:20]
