@@ -1,38 +1,40 @@
-"""How sure a share is that was counted on few cases."""
+"""Uncertainty of shares that are counted on few cases."""
 
 from __future__ import annotations
 
 import math
 from typing import NamedTuple
 
-FEW = 20
-"""Below so many moments a figure is told with a warning."""
+MIN_RELIABLE_GROUPS = 20
+"""Minimum number of groups for a figure without a warning."""
 
 
 class Interval(NamedTuple):
-    """A confidence interval of a share, or of a mean."""
+    """Confidence interval of a share or a mean."""
 
     low: float
     high: float
 
 
 UNKNOWN = Interval(0.0, 1.0)
-"""What is known of a share that was counted on a single moment."""
+"""Interval of a share that is counted on a single group."""
 
 
-def few(moments: int | None, effective: float | None = None) -> str:
-    """Say plainly that so few moments tell little; empty from `FEW` on, and where none is known.
+def small_sample_warning(groups: int | None, effective: float | None = None) -> str:
+    """Return a warning if figures are based on few groups, else an empty text.
 
-    Where some are far larger than others, they are worth `effective` ones of equal size.
+    `effective` is the effective number of groups, which is lower if some are far larger.
     """
-    if moments is None or (worth := moments if effective is None else effective) >= FEW:
+    if groups is None or (groups if effective is None else effective) >= MIN_RELIABLE_GROUPS:
         return ""
-    held = "only 1 moment" if moments == 1 else f"only {moments} moments"
-    if moments >= FEW:
-        held = f"{moments} moments so unequal in size that they tell as little as {worth:.0f}"
-    return f"{held} (scenes, posts, look-alikes): below {FEW} any figure is a rough guess"
+    number = f"only {groups} group{'s' if groups != 1 else ''}"
+    if effective is not None and groups >= MIN_RELIABLE_GROUPS:
+        number = f"{groups} groups of very unequal size (effective number {effective:.0f})"
+    return (
+        f"{number} (scenes, posts, similar images): estimates are rough below {MIN_RELIABLE_GROUPS}"
+    )
 
 
-def needed_for(share: float, confidence: float = 0.95) -> int:
-    """Return how many cases without a hit show that at most `share` are hits."""
+def required_sample_size(share: float, confidence: float = 0.95) -> int:
+    """Return the number of cases without a hit that shows a rate of at most `share`."""
     return math.ceil(math.log(1 - confidence) / math.log1p(-share)) if 0 < share < 1 else 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from baseline.evaluation.outputs import Floats, Indices, Scores, log_softmax
-from gleanset.binomial import FEW
+from gleanset.binomial import MIN_RELIABLE_GROUPS
 from gleanset.html.words import count
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
@@ -227,12 +227,14 @@ def classwise_error(
                 share=float(true.sum() / images),
                 ece=float(np.abs(gaps).sum() / images),
                 moments=class_groups,
-                few=class_groups < FEW,
+                few=class_groups < MIN_RELIABLE_GROUPS,
             )
         )
     few = [row.name for row in rows if row.few]
     others = " and others" if len(few) > 8 else ""
-    warning = f"fewer than {FEW} groups, mostly chance: {', '.join(few[:8])}{others}"
+    warning = (
+        f"fewer than {MIN_RELIABLE_GROUPS} groups, mostly chance: {', '.join(few[:8])}{others}"
+    )
     mean = float(np.mean([row.ece for row in rows]))
     return ClasswiseError(mean, tuple(rows), warning if few else "")
 

@@ -22,7 +22,7 @@ from baseline.evaluation.outputs import Outputs, load_outputs, softmax
 from baseline.evaluation.run_metrics import read_metrics, weights_size
 from curation.moments import assign_moments
 from gleanset import Dataset
-from gleanset.binomial import Interval, few
+from gleanset.binomial import Interval, small_sample_warning
 from gleanset.errors import InputUnusable
 
 
@@ -62,7 +62,7 @@ class Comparison:
     @property
     def few(self) -> str:
         """A warning if there are few groups, or empty."""
-        return few(self.moments, self.effective_moments)
+        return small_sample_warning(self.moments, self.effective_moments)
 
 
 @dataclass(frozen=True, slots=True)

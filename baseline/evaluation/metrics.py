@@ -16,7 +16,7 @@ from baseline.evaluation.calibration import CalibrationError, ClasswiseError, Co
 from baseline.evaluation.intervals import share_interval_or_none
 from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, log_softmax
 from gleanset import Dataset
-from gleanset.binomial import UNKNOWN, Interval, few
+from gleanset.binomial import UNKNOWN, Interval, small_sample_warning
 from gleanset.db.journal import get_label_provenances
 from gleanset.errors import InputUnusable
 from gleanset.records import Origin, Sample
@@ -170,7 +170,7 @@ class SplitMetrics:
     @property
     def few(self) -> str:
         """A warning if the split has few groups, or empty."""
-        return few(self.moments, self.effective_moments)
+        return small_sample_warning(self.moments, self.effective_moments)
 
     def summary(self) -> dict[str, object]:
         """Return the main metrics of what users get, as JSON values."""

@@ -20,7 +20,7 @@ from baseline.evaluation.decision_rule import (
 from baseline.evaluation.intervals import Groups, effective_moments, group_numbers, share_at_most
 from baseline.evaluation.metrics import empty_split_error
 from baseline.evaluation.outputs import Floats, Indices, Outputs
-from gleanset.binomial import needed_for
+from gleanset.binomial import required_sample_size
 from gleanset.errors import InputUnusable, UsageError
 
 THRESHOLD_MARGIN = 1e-4
@@ -172,7 +172,7 @@ def measure_recall_threshold(
         lost=int(lost.sum()),
         unknown=int((now[mask] == UNKNOWN).sum()),
         at_most=at_most,
-        needed=needed_for(1 - wanted),
+        needed=required_sample_size(1 - wanted),
         promised=at_most <= 1 - wanted + _EPSILON,
         others_kept=None if mask.all() else float((now == y)[~mask].mean()),
         others_before=None if mask.all() else float((before == y)[~mask].mean()),

@@ -74,7 +74,7 @@ from baseline.train.cross_validation import (
 )
 from baseline.train.trained_net import load_model
 from gleanset import Dataset
-from gleanset.binomial import UNKNOWN, few
+from gleanset.binomial import UNKNOWN, small_sample_warning
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
@@ -320,7 +320,7 @@ def run_cross_validation(
             result = _evaluate_folds(plan, settings, results, run.id, scratch)
         dataset.runs.finish(run.id, "done", result)
         write_folds_report(dataset, run.id, scratch=scratch)
-    if warning := few(result["moments"], result["effective_moments"]):
+    if warning := small_sample_warning(result["moments"], result["effective_moments"]):
         say(f"there are {warning}")
     return CrossValidation(run.id, run_folder(dataset, run.id), result)
 

@@ -98,5 +98,5 @@ def test_the_command(
     told = json.loads(out.splitlines()[-1])
     assert [row["run"] for row in told["runs"]] == ["two", "one"]
     assert "by test makes" not in err
-    assert "val has only 3 moments" in err
+    assert "val has only 3 groups" in err
     assert run("compare", "-o", "plot.doc")[0] == 2

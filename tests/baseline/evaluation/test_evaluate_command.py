@@ -119,7 +119,7 @@ def test_judging_again_gives_the_same_and_does_not_scold_for_its_own_look(
     assert page.count("evaluated 2 times, by this run only") == 1
     code, told, err = baseline("evaluate", "one", "--split", "val")
     assert (code, "looked_before" in told) == (0, False)
-    assert err.startswith("baseline: val has only 3 moments")
+    assert err.startswith("baseline: val has only 3 groups")
     assert "was evaluated" not in err
     assert all(told["val"][name] == before["val"][name] for name in SAME)
 

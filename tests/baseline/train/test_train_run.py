@@ -322,8 +322,8 @@ def test_the_commands_and_their_exit_codes(dataset: Dataset) -> None:
     assert done.code == 0
     steers, val, test = done.stderr.splitlines()
     assert steers.startswith("val has 2 images, too few for early stopping")
-    assert val.startswith("val has only 2 moments")
-    assert test.startswith("test has only 2 moments")
+    assert val.startswith("val has only 2 groups")
+    assert test.startswith("test has only 2 groups")
     trained = done.json
     assert 0 <= trained["test"]["accuracy"] <= 1
     assert Path(trained["report"]).name == "report.html"
