@@ -97,7 +97,7 @@ def test_names_that_are_nearly_the_same_are_asked_about(
     with pytest.raises(UsageError, match="nearly the same name") as told:
         run(empty, tmp_path / "tree")
     assert empty.images.count() == 0
-    one_class = told.value.fix.partition("one class: ")[2].partition(";")[0]
+    one_class = told.value.fix.partition("one class, first run: ")[2].partition(";")[0]
     for command in one_class.split(" && "):
         assert labeler(*shlex.split(command)[1:], "-d", empty.root).returncode == 0
     assert run(empty, tmp_path / "tree")["added"] == 4
