@@ -21,6 +21,8 @@ RED = [Upload("red.png", picture_of("red"))]
 
 
 def test_a_process_that_has_ended_can_be_started_again(settings: ServeSettings) -> None:
+    others = multiprocessing.active_children()  # of servers that other tests share
+
     async def tried() -> None:
         process = ComputeProcess(settings.to_text())
         assert not process.alive
@@ -46,7 +48,7 @@ def test_a_process_that_has_ended_can_be_started_again(settings: ServeSettings) 
         (answer,), _ = await process.compute(Task("test_compute_process:large", [None]), 60)
         assert answer == bytes(20_000_000)
         await process.stop()
-        assert not multiprocessing.active_children()
+        assert set(multiprocessing.active_children()) <= set(others)
 
     asyncio.run(tried())
 
