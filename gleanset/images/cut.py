@@ -1,7 +1,7 @@
-"""Cutting samples out of upright pictures.
+"""Cropping of samples from upright images.
 
-A region is a box and an angle: the box turned clockwise about its centre. What of it lies
-outside the picture repeats the picture's border, which adds no edge that a net could learn.
+A region is a box rotated clockwise about its center by an angle. Where it extends beyond the image,
+the border pixels are repeated: this adds no artificial edge that a network could learn.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from gleanset.settings import CropSettings
 QUALITY = 95
 
 LEAST_TILT, MOST_TILT = 5.0, 45.0
-"""Degrees between which a face is levelled. Detected eyes of upright faces are off by up to
-4 degrees, and no detector of ours finds faces that lie on their side: then it is the eyes
-that are wrong."""
+"""Tilt in degrees between which a face is leveled. Below, it is noise: detected eyes of upright
+faces are off by up to 4 degrees. Above, the eyes are wrong, because our detectors do not find
+faces that lie on their side."""
 
 Array: TypeAlias = npt.NDArray[np.uint8]
-"""A picture: height x width x 3, or height x width where it is grey."""
+"""An image of shape (height, width, 3), or (height, width) if gray."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutSettings:
-    """How faces are cropped: margin relative to the face, smallest size, padding at borders."""
+    """Settings of face crops: `margin` relative to the face size, `min_size` in pixels."""
 
     margin: float = 0.3
     square: bool = False
@@ -44,19 +44,19 @@ class CutSettings:
     min_size: int = 0
 
     def __str__(self) -> str:
-        """One canonical spelling: when it changes, faces are cut anew."""
+        """Return the canonical spelling; when it changes, faces are cropped again."""
         words = [word for word in ("square", "pad", "level") if getattr(self, word)]
         least = [f"min_size={self.min_size}"] if self.min_size else []
         return " ".join([f"margin={self.margin:g}", *words, *least])
 
     @classmethod
     def of(cls, crop: CropSettings) -> Self:
-        """As `dataset.toml` or a recipe has them."""
+        """Return the settings given in `dataset.toml` or a recipe."""
         return cls(crop.margin, crop.square, crop.pad, crop.level, crop.min_size)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the settings behind their canonical spelling."""
+        """Return the settings from their canonical spelling."""
         values = dict(word.partition("=")[::2] for word in text.split())
         return cls(
             float(values["margin"]),
@@ -68,13 +68,13 @@ class CutSettings:
 
 
 def sample_key(sha256: str, box: Box) -> str:
-    """Return the key of a sample: 32 hex digits of its image and face box, not of its crop."""
+    """Return the key of a sample: 32 hex digits from image and face box."""
     text = f"{sha256}:{box.x},{box.y},{box.width},{box.height}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def region(face: Face, settings: CutSettings, width: int, height: int) -> Region:
-    """Return where a face is cut out of a picture of that size. A whole picture gets no margin."""
+    """Return the region to crop for a face; whole images get no margin."""
     room = 0.0 if face.box == Box(0, 0, width, height) else settings.margin
     wide = grown(face.box, room)
     box = _squared(wide) if settings.square else wide
@@ -86,31 +86,31 @@ def region(face: Face, settings: CutSettings, width: int, height: int) -> Region
 
 
 def tilt(face: Face) -> float:
-    """By how many degrees a face is turned clockwise, from its eyes; 0 where that is unknown."""
+    """Return the clockwise rotation of a face in degrees; 0 if unknown."""
     marks = {mark.name: mark for mark in face.landmarks}
     left, right = marks.get("left_eye"), marks.get("right_eye")
     if left is None or right is None:
         return 0.0
-    # The left eye is the character's: it is on the right in the picture.
+    # The left eye is the character's: it is on the right in the image.
     angle = math.degrees(math.atan2(left.y - right.y, left.x - right.x))
     sure = face.detector == HAND
     return round(angle, 1) if sure or LEAST_TILT <= abs(angle) <= MOST_TILT else 0.0
 
 
 def within(box: Box, width: int, height: int) -> Box | None:
-    """Return the part of a box inside an image of that size, if any."""
+    """Return the part of a box inside an image of that size; None if empty."""
     left, top = max(box.x, 0), max(box.y, 0)
     right, bottom = min(box.x + box.width, width), min(box.y + box.height, height)
     return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
 def with_margin(box: Box, margin: float, width: int, height: int) -> Box:
-    """Return the box grown by `margin` of its size on every side, clamped to the picture."""
+    """Return the box grown by `margin` and clamped to the image."""
     return _clamped(grown(box, margin), width, height)
 
 
 def grown(box: Box, margin: float) -> Box:
-    """Return the box grown by `margin` of its size on every side."""
+    """Return the box grown on each side by `margin` times its size."""
     grow_x, grow_y = round(box.width * margin), round(box.height * margin)
     return Box(box.x - grow_x, box.y - grow_y, box.width + 2 * grow_x, box.height + 2 * grow_y)
 
@@ -139,7 +139,7 @@ def _moved(start: int, side: int, length: int) -> int:
 
 
 def _turned(box: Box, face: Box, angle: float) -> Box:
-    """Return the box moved so that turning it about its own centre turns it about the face's."""
+    """Move the box so that rotation about its center equals rotation about the face's."""
     x, y = face.x + face.width / 2, face.y + face.height / 2
     across, down = box.x + box.width / 2 - x, box.y + box.height / 2 - y
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
@@ -149,7 +149,7 @@ def _turned(box: Box, face: Box, angle: float) -> Box:
 
 
 def cut(pixels: Image.Image | Array, box: Box, angle: float = 0.0) -> Image.Image:
-    """Return the region of an upright picture, turned so that it stands upright itself."""
+    """Return the region of an upright image, rotated upright."""
     if not angle:
         return _filled(pixels, box)
     diagonal = math.hypot(box.width, box.height)
@@ -179,9 +179,9 @@ def _part(pixels: Image.Image | Array, box: Box) -> Image.Image:
 
 
 def encode(pixels: Image.Image) -> bytes:
-    """RGB pixels as the JPEG that crops and exports are kept in: no metadata, full colour."""
+    """Encode RGB pixels as JPEG for crops and exports: no metadata, no chroma subsampling."""
     buffer = io.BytesIO()
-    # Pillow carries the comment of a JPEG from picture to picture.
+    # Pillow copies the comment of a JPEG to images derived from it.
     pixels = pixels.copy()
     pixels.info = {}
     pixels.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
@@ -190,27 +190,27 @@ def encode(pixels: Image.Image) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Cutter:
-    """Cuts faces as `settings` say and keeps them in `crops`; small and picklable."""
+    """Crops faces by `settings` and writes them to `crops`. Picklable, for workers."""
 
     settings: CutSettings
     crops: Store
 
     def cut(self, sha256: str, pixels: Array, face: Face) -> FaceCrop:
-        """Write the crop of a face of that image; its sample. Raises what the disk raises."""
+        """Write the crop of a face and return it. Raises `OSError`, `DiskFull`, `NotWritable`."""
         place = region(face, self.settings, pixels.shape[1], pixels.shape[0])
         key = sample_key(sha256, face.box)
         part = self.write(key, pixels, place)
         return FaceCrop(face, key, place.box, *phash_and_sharpness(part), place.angle)
 
     def too_small(self, face: Face) -> bool:
-        """Return whether a face is too small to be cut."""
+        """Return whether a face is below the minimum size for a crop."""
         return min(face.box.width, face.box.height) < self.settings.min_size
 
     def write(self, key: str, pixels: Array, place: Region) -> Image.Image:
-        """Write one region as the crop of a sample; its pixels."""
+        """Write a region as the crop of a sample and return its pixels."""
         part = cut(pixels, place.box, place.angle)
         if place == Region(Box(0, 0, pixels.shape[1], pixels.shape[0])):
-            # The original is the crop; one of an earlier, smaller margin would be read for it.
+            # The original is the crop; an older file with a smaller margin would hide it.
             self.crops.path(key, "JPEG").unlink(missing_ok=True)
         else:
             self.crops.overwrite(key, "JPEG", encode(part))

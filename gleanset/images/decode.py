@@ -1,13 +1,12 @@
-"""Safe decoding: bytes from anywhere become upright RGB pixels, or an `Unreadable`.
+"""Safe decoding of untrusted bytes to upright RGB pixels.
 
-The format is told by content, never by name, and must be one of `FORMATS`, or HEIC or JPEG XL
-where their plugins are there. Size is
-checked before a pixel is decoded. EXIF orientation is applied to the pixels and never to
-the stored bytes. Animated files give their first frame and say how many they have. Colours of
-an embedded profile are made sRGB where colour is wanted at all (`gleanset.images.rgb`).
-Transparency is laid on white, or on grey where a drawing is white itself; 16-bit is scaled, CMYK
-and palettes are converted. What is damaged beside the pixels costs no image
-(`gleanset.images.repair`).
+The format is detected from the content, never the name, and must be one of `FORMATS`, or HEIC or
+JPEG XL if their plugins are installed. The size is checked before any pixel is decoded. EXIF
+orientation is applied to the pixels, never to the stored bytes. Animated files yield their first
+frame and the number of frames. Colors with an embedded profile are converted to sRGB, unless gray
+is requested (`gleanset.images.rgb`). Transparency is composited on white, or on gray for white
+drawings; 16-bit values are scaled; CMYK and palettes are converted. Files with damage outside the
+pixel data are still decoded (`gleanset.images.repair`).
 """
 
 from __future__ import annotations
@@ -40,17 +39,17 @@ _HEADER = 65_536
 Mode = Literal["RGB", "L"]
 _OTHER_ENDINGS = ("jpg", "jpe", "jfif", "tif", "heic", "heif", "jxl")
 ENDINGS = tuple(f".{name.lower()}" for name in (*FORMATS, *_OTHER_ENDINGS))
-"""How names of pictures end, in lower case: only a first guess, what is inside decides."""
+"""File extensions of images, in lower case: only a first guess, the content decides."""
 
 for _name in FORMATS:
     import_module(f"PIL.{_PLUGINS.get(_name, _name.title())}ImagePlugin")
 
 
 def limit_pillow() -> None:
-    """Set Pillow's process-wide limits, for our own programs and workers alone.
+    """Set Pillow's process-wide limits; only for Gleanset's own programs and workers.
 
-    They hold for images inside images, which the size check of `decode` cannot see. A program that
-    imports Gleanset as a library keeps its own limits, and the warnings that Pillow gives.
+    They cover images nested in images, which the size check of `decode` does not see. A program
+    that imports Gleanset as a library keeps its own limits and Pillow's warnings.
     """
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
@@ -74,7 +73,7 @@ _KNOWN_BUT_REFUSED = (
 
 _AVIF = (b"ftypavif", b"ftypavis")
 
-# EXIF orientation to the transposition that makes the picture upright (EXIF 2.3, tag 0x0112).
+# EXIF orientation to the transposition that makes the image upright (EXIF 2.3, tag 0x0112).
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -89,7 +88,7 @@ _ORIENTATION_TAG = 0x0112
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """Upright `pixels`, RGB or grey, perhaps smaller than the full `width` and `height`."""
+    """Upright `pixels`, RGB or gray; may be smaller than the full `width` and `height`."""
 
     pixels: Image.Image
     format: str
@@ -105,12 +104,12 @@ def decode(
     mode: Mode = "RGB",
     most_pixels: int = MAX_PIXELS,
 ) -> DecodedImage:
-    """Decode untrusted bytes. Raises `Unreadable` and nothing else.
+    """Decode untrusted bytes. Raises only `Unreadable`.
 
-    With `at_least`, a JPEG may be decoded at a fraction of its size, its longer side not
-    under that many pixels: several times quicker, and enough to measure a picture. With
-    mode "L" the pixels are grey, which spares a JPEG the decoding of its colours. Pictures of
-    over `most_pixels` are refused before a pixel is decoded.
+    With `at_least`, a JPEG may be decoded at reduced size, with at least that many pixels on the
+    longer side: several times faster, and enough to measure an image. With mode "L" the pixels are
+    gray, and the colors of a JPEG are not decoded. Images with more than `most_pixels` are refused
+    before any pixel is decoded.
     """
     if not data:
         raise Unreadable("empty", "0 bytes")
@@ -119,7 +118,7 @@ def decode(
     try:
         return _decoded_once(data, at_least, mode, most_pixels)
     except Unreadable as refused:
-        # Browsers show what is whole but for its metadata or its end.
+        # Browsers show files of which only the metadata or the end is damaged.
         if file_kind(data) is not None and refused.reason in ("damaged", "truncated", "too large"):
             for candidate in repaired(data, min(most_pixels, MAX_PIXELS)):
                 with suppress(Unreadable):
@@ -145,12 +144,12 @@ def _decoded_once(data: bytes, at_least: int | None, mode: Mode, most_pixels: in
         raise _unknown(data, formats) from error
     except MemoryError as error:
         raise Unreadable("too large", "not enough memory to decode it") from error
-    except Exception as error:  # Pillow's decoders raise whatever they stumble over
+    except Exception as error:  # Pillow's decoders raise any exception
         raise Unreadable(_reason(str(error)), f"{type(error).__name__}: {error}") from error
 
 
 def _refuse_missing_rows(image: Image.Image, data: bytes) -> None:
-    # Pillow leaves rows that are missing 0: only where one of the last two is, they are counted.
+    # Pillow fills missing rows with 0: rows are only counted if one of the last two is 0.
     width, height = image.size
     rows = (image.crop((0, row, width, row + 1)) for row in range(max(0, height - 2), height))
     if any(row.getbbox() is None for row in rows) and lacks_rows(data):
@@ -158,10 +157,10 @@ def _refuse_missing_rows(image: Image.Image, data: bytes) -> None:
 
 
 def _formats(data: bytes, most_pixels: int = MAX_PIXELS) -> tuple[str, ...]:
-    """Return what the bytes may be. Raises `Unreadable` for what no plugin here reads."""
+    """Return the possible formats. Raises `Unreadable` if the plugin is missing."""
     if (found := plugin_format(data)) is None:
         return FORMATS
-    if found == JXL:  # its plugin decodes as soon as it opens
+    if found == JXL:  # its plugin decodes on opening: check the size first
         width, height = jxl_size(data)
         _refuse_large(width, height, min(most_pixels, MAX_PIXELS))
     return (found,)
@@ -173,7 +172,7 @@ def _refuse_large(width: int, height: int, most_pixels: int) -> None:
 
 
 def size_said(place: Path | io.BytesIO) -> tuple[int, int]:
-    """Return width and height of the header, without decoding. Raises `Unreadable` only."""
+    """Return width and height from the header, without decoding. Raises only `Unreadable`."""
     try:
         with place.open("rb") if isinstance(place, Path) else place as file:
             head = file.read(_HEADER)
@@ -201,7 +200,7 @@ def _decoded(
     image: ImageFile.ImageFile, at_least: int | None, mode: Mode, *, negative: bool
 ) -> DecodedImage:
     width, height = image.size
-    # A multi-picture JPEG is one picture with previews, not an animation.
+    # A multi-picture (MPO) JPEG is one image with previews, not an animation.
     previews = image.format == "MPO"
     kind = "JPEG" if previews else str(image.format)
     frames = 1 if previews else int(getattr(image, "n_frames", 1))
@@ -210,11 +209,11 @@ def _decoded(
     if at_least and kind == "JPEG":
         part = min(1.0, at_least / max(width, height))
         image.draft(mode, (math.ceil(width * part), math.ceil(height * part)))
-    # Pillow turns a TIFF upright by itself, and then has forgotten that it did.
+    # Pillow rotates a TIFF upright when loading and then removes the orientation tag.
     turned = _orientation(image) if kind == "TIFF" else 1
     coded = str(image.tile[0].args) if kind == "PNG" and image.tile else ""
     image.load()
-    # Only now: asking a PNG for its EXIF loads it, and would hide that its data is broken.
+    # Only after load(): reading the EXIF of a PNG loads it and would hide damaged data.
     orientation = _orientation(image)
     loaded = with_true_alpha(image, coded)
     if mode == "RGB" and "icc_profile" in loaded.info:
@@ -231,10 +230,10 @@ def _decoded(
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation 1..8; broken EXIF must not cost us the picture."""
+    """Return the EXIF orientation 1..8; broken EXIF must not cost the image."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # any damage in EXIF means "not turned"
+    except Exception:  # damaged EXIF counts as not rotated
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

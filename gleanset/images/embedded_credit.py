@@ -1,9 +1,9 @@
-"""Who made a picture, and what may be done with it, as its file says: EXIF, IPTC and XMP.
+"""Author and licence of an image from its own metadata: EXIF, IPTC and XMP.
 
-The fields are those that photographers' programs write: the EXIF tags Artist and Copyright,
-IPTC-IIM 2:80, 2:116 (by-line, copyright notice), and in XMP dc:creator, dc:rights, cc:license,
-xmpRights:UsageTerms and xmpRights:WebStatement. What a file says is text from outside: it is
-shortened, and control characters are dropped.
+The fields are those that photo software writes: the EXIF tags Artist and Copyright, IPTC-IIM 2:80
+and 2:116 (by-line, copyright notice), and in XMP dc:creator, dc:rights, cc:license,
+xmpRights:UsageTerms and xmpRights:WebStatement. The texts are untrusted: they are shortened, and
+control characters are dropped.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _RIGHTS = "{http://ns.adobe.com/xap/1.0/rights/}"
 
 
 def credit_of(data: bytes) -> Credit:
-    """Return what the bytes of a picture say; `NOTHING` where that is nothing, or not readable."""
-    with suppress(Exception), warnings.catch_warnings():  # plugins raise whatever they meet
+    """Return the credit in an image file; `NOTHING` if none is readable."""
+    with suppress(Exception), warnings.catch_warnings():  # Pillow plugins raise any exception
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data)) as image:
             found = _of_xmp(image.info.get("xmp"))
@@ -54,10 +54,10 @@ def _of_xmp(packet: bytes | str | None) -> Credit:
     if not packet or len(packet) > LARGEST_XMP:
         return NOTHING
     raw = packet.encode() if isinstance(packet, str) else packet
-    if b"<!" in raw:  # XMP has no document type, in which entities that grow are declared
+    if b"<!" in raw:  # no DOCTYPE in XMP: it could declare entities that expand endlessly
         return NOTHING
     try:
-        root = ET.fromstring(raw.strip(b"\0 \r\n\t"))  # noqa: S314 - it has no entities
+        root = ET.fromstring(raw.strip(b"\0 \r\n\t"))  # noqa: S314 - no entities, see above
     except (ET.ParseError, ValueError):
         return NOTHING
     licence, terms, page, rights = (
@@ -73,7 +73,7 @@ def _of_xmp(packet: bytes | str | None) -> Credit:
 
 
 def _property(root: ET.Element, name: str) -> str | None:
-    """Return a property of RDF, written as an attribute, a text, a resource or a list."""
+    """Return an RDF property, written as an attribute, a text, a resource or a list."""
     for node in root.iter():
         if name in node.attrib:
             return credit_text(node.attrib[name])

@@ -1,8 +1,8 @@
-"""What a file says of a picture beside its pixels: where it was taken; and all of it taken out.
+"""Metadata in image files: detection of GPS positions, and removal of all metadata.
 
-JPEG is walked by its segments (ITU-T T.81, annex B), PNG by its chunks (PNG, third edition, 5),
-WebP by those of RIFF (RFC 9649). Files are hostile: lengths are checked, and compressed text is
-read up to a limit.
+JPEG is parsed by segments (ITU-T T.81, annex B), PNG by chunks (PNG, third edition, section 5),
+WebP by RIFF chunks (RFC 9649). Files may be hostile: lengths are checked, and compressed text is
+inflated only up to a limit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gleanset.errors import Unreadable
 from gleanset.images.plugin_formats import plugin_format
 
 STRIPPED = ("JPEG", "PNG", "WEBP", "BMP")
-"""Formats of which metadata can be taken out without touching the pixels; BMP has none."""
+"""Formats whose metadata can be removed without touching the pixels; BMP has none."""
 
 Bytes = bytes | mmap
 
@@ -37,19 +37,19 @@ _LEAST_ICC, _LEAST_ADOBE = 18, 16
 _SOS, _EOI, _COM = 0xDA, 0xD9, 0xFE
 _APP0, _APP2, _APP14, _APP15 = 0xE0, 0xE2, 0xEE, 0xEF
 _ALONE = (0x01, *range(0xD0, 0xD9))
-"""Markers of JPEG that nothing follows: TEM, RST, SOI."""
+"""JPEG markers without a segment: TEM, RST, SOI."""
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _OF_PIXELS = frozenset(
     b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP sBIT pHYs bKGD cICP mDCV cLLI "
     b"acTL fcTL fdAT".split()
 )
-"""Chunks of PNG that say how it looks; all others are text, times, or somebody's own."""
+"""PNG chunks that affect how the image looks; all others are text, times or private chunks."""
 _OF_WEBP = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"))
 _HAS_EXIF, _HAS_XMP = 0x08, 0x04
 
 
 class FilePart(NamedTuple):
-    """A segment or chunk: its kind, and where it begins and ends in the file."""
+    """A segment or chunk: its kind, and its byte offsets in the file (`end` is exclusive)."""
 
     kind: bytes
     begin: int
@@ -57,8 +57,8 @@ class FilePart(NamedTuple):
 
 
 def says_where(data: Bytes) -> bool:
-    """Return whether a file has a latitude in EXIF or XMP; a damaged one has none."""
-    with suppress(Exception), warnings.catch_warnings():  # damage is of every kind
+    """Return whether EXIF or XMP contains a latitude; False for damaged files."""
+    with suppress(Exception), warnings.catch_warnings():  # damage raises all kinds of errors
         warnings.simplefilter("ignore")
         payloads = _payloads_of(data)
         return _opened_says(data) if payloads is None else any(map(_has_latitude, payloads))
@@ -66,9 +66,9 @@ def says_where(data: Bytes) -> bool:
 
 
 def file_says_where(path: Path) -> bool:
-    """Return the same of a file, of which little more than the metadata is read."""
+    """Apply `says_where` to a file, reading little more than the metadata."""
     with (
-        suppress(OSError, ValueError),  # ValueError: nothing in it
+        suppress(OSError, ValueError),  # ValueError: empty file
         path.open("rb") as file,
         mmap(file.fileno(), 0, access=ACCESS_READ) as data,
     ):
@@ -77,10 +77,10 @@ def file_says_where(path: Path) -> bool:
 
 
 def without_metadata(data: bytes, orientation: int) -> bytes:
-    """Return a file without EXIF, XMP, IPTC, comments and what lies behind its end.
+    """Return a file without EXIF, XMP, IPTC, comments and trailing data.
 
-    Pixels stay as they are encoded, and colour profiles; of EXIF the `orientation` (1..8) alone.
-    Raises `Unreadable` for damaged files, and for formats that are not `STRIPPED`.
+    Encoded pixels and color profiles are unchanged. EXIF keeps only the `orientation` (1..8).
+    Raises `Unreadable` for damaged files and for formats not in `STRIPPED`.
     """
     if data.startswith(b"BM"):
         return data
@@ -90,7 +90,7 @@ def without_metadata(data: bytes, orientation: int) -> bytes:
 
 
 def file_kind(data: Bytes) -> Literal["JPEG", "PNG", "WEBP"] | None:
-    """Return which of the formats a file is whose parts are told apart here."""
+    """Return the format from the file's signature; None for formats not parsed here."""
     if data[:3] == _JPEG:
         return "JPEG"
     if data[:8] == _PNG:
@@ -136,12 +136,12 @@ def _opened_says(data: Bytes) -> bool:
 
 def _has_latitude(payload: bytes) -> bool:
     if not payload.startswith(_BEGINS_OF_EXIF):
-        # XMP may be UTF-16: without its zeros the name reads alike.
+        # XMP may be UTF-16: without the zero bytes the name reads as in UTF-8.
         return b"GPSLatitude" in payload.replace(b"\0", b"")
-    # Here alone: downloads are looked through before anything of Pillow is needed.
+    # Imported here: most downloads are checked without loading Pillow.
     from PIL import Image
 
-    with suppress(Exception):  # damage is of every kind, and the next one may be whole
+    with suppress(Exception):  # damage raises all kinds of errors; the next payload may be intact
         exif = Image.Exif()
         exif.load(payload)
         return bool(exif.get_ifd(_GPS).get(_LATITUDE))
@@ -149,7 +149,7 @@ def _has_latitude(payload: bytes) -> bool:
 
 
 def segments_of_jpeg(data: Bytes, *, until_scan: bool = False) -> Iterator[FilePart]:
-    """Yield segments of a JPEG, coded data with its start of scan. Raises `Unreadable`."""
+    """Yield JPEG segments; coded data belongs to its SOS segment. Raises `Unreadable`."""
     at = 2
     while at + 1 < len(data):
         if data[at] != 0xFF:
@@ -184,7 +184,7 @@ def _stripped_jpeg(data: bytes, orientation: int) -> bytes:
         size = 2 + len(_EXIF) + len(turned)
         turned = b"\xff\xe1" + size.to_bytes(2, "big") + _EXIF + turned
     for part in segments_of_jpeg(data):
-        if turned and part.kind[0] != _APP0:  # behind JFIF, which comes first
+        if turned and part.kind[0] != _APP0:  # after JFIF, which must come first
             kept.append(turned)
             turned = b""
         kept.append(kept_of_jpeg(part.kind[0], data[part.begin : part.end]))
@@ -192,7 +192,7 @@ def _stripped_jpeg(data: bytes, orientation: int) -> bytes:
 
 
 def kept_of_jpeg(marker: int, segment: bytes) -> bytes:
-    """Return what a segment tells of the pixels; nothing of one that tells something else."""
+    """Return the bytes of a segment needed to decode the pixels; empty for metadata."""
     if marker == _APP0:  # JFIF, without its thumbnail
         there = segment[4:9] == b"JFIF\0" and len(segment) >= 18
         return segment[:2] + b"\0\x10" + segment[4:16] + b"\0\0" if there else b""
@@ -203,7 +203,7 @@ def kept_of_jpeg(marker: int, segment: bytes) -> bytes:
 
 
 def chunks_of_png(data: Bytes) -> Iterator[FilePart]:
-    """Yield the chunks of a PNG until its end. Raises `Unreadable`."""
+    """Yield the chunks of a PNG up to IEND. Raises `Unreadable`."""
     at = len(_PNG)
     while at + 12 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
@@ -229,14 +229,14 @@ def _stripped_png(data: bytes, orientation: int) -> bytes:
 
 
 def png_text(kind: bytes, body: bytes) -> bytes:
-    """Return a text with its keyword, or the EXIF that it spells out; of packed ones the start."""
+    """Return the text of a PNG chunk, up to a limit. Raises `zlib.error` and `ValueError`."""
     keyword, _, text = body.partition(b"\0")
     if kind == b"zTXt":
         text = _inflated(text[1:])
     elif kind == b"iTXt":
-        packed, text = text[:1] == b"\x01", text[2:].split(b"\0", 2)[-1]  # behind two languages
+        packed, text = text[:1] == b"\x01", text[2:].split(b"\0", 2)[-1]  # after the languages
         text = _inflated(text) if packed else text
-    if keyword.startswith(b"Raw profile type "):  # ImageMagick's exif, xmp, APP1
+    if keyword.startswith(b"Raw profile type "):  # ImageMagick writes EXIF and XMP in hex
         return bytes.fromhex(b"".join(text.split(b"\n", 3)[-1].split()).decode("ascii"))
     return text
 
@@ -246,7 +246,7 @@ def _inflated(packed: bytes) -> bytes:
 
 
 def chunks_of_webp(data: Bytes) -> Iterator[FilePart]:
-    """Yield the chunks of a WebP within its RIFF. Raises `Unreadable`."""
+    """Yield the chunks within the RIFF container of a WebP. Raises `Unreadable`."""
     at, last = 12, 8 + int.from_bytes(data[4:8], "little")
     while at + 8 <= min(last, len(data)):
         size = int.from_bytes(data[at + 4 : at + 8], "little")

@@ -1,15 +1,15 @@
-"""What a picture's own file says against learning from it.
+"""Opt-out signals in image files: metadata that forbids machine learning.
 
-- IPTC Photo Metadata 2023.1: the property `plus:DataMining` of XMP, whose value is an address of
-  the PLUS vocabulary (`…/vocab/DMI-PROHIBITED…`).
-- C2PA, and CAWG after it: the assertion `c2pa.training-mining` or `cawg.training-mining` of a
-  manifest, in which some use is `notAllowed` or `constrained`, which counts as the same where it is
-  not known what the constraint is (CAWG, "Training and data mining assertion" 1.1). Whatever use: a
-  dataset may be passed on, and nobody knows what will learn from it.
+- IPTC Photo Metadata 2023.1: the XMP property `plus:DataMining`, whose value is a URL of the PLUS
+  vocabulary (`…/vocab/DMI-PROHIBITED…`).
+- C2PA, and its successor CAWG: the assertion `c2pa.training-mining` or `cawg.training-mining` of a
+  manifest in which any use is `notAllowed` or `constrained`. An unknown constraint counts as
+  `notAllowed` (CAWG, "Training and data mining assertion" 1.1). Any use counts, because a dataset
+  may be passed on and its later use is unknown.
 
-Nothing is parsed that nests: names and values of XMP and of CBOR stand in a file as they are
-spelled, and are looked for in the few parts of it that are metadata. That a manifest is signed is
-not checked: who wrote the wish does not matter.
+No nested structure is parsed: names and values of XMP and CBOR are stored literally, and are
+searched for in the metadata parts of a file. Signatures of manifests are not checked: the signal
+counts whoever wrote it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gleanset.images.embedded_metadata import (
 
 _XMP_JPEG = (b"http://ns.adobe.com/xap/", b"http://ns.adobe.com/xmp/extension/")
 _XMP_PNG = (b"XML:com.adobe.xmp\0", b"Raw profile type xmp\0", b"Raw profile type APP1\0")
-# As an attribute, as an element with a text, or as one with a resource.
+# An attribute, an element with text, or an element with an rdf:resource.
 _MINING = re.compile(
     rb"""
     (?:\s[\w.-]{1,40}:DataMining\s*=\s*["']
@@ -43,18 +43,18 @@ _MINING = re.compile(
 )
 _ASSERTION = re.compile(rb"(?:c2pa|cawg)\.training-mining(?:__\d{1,4})?\0")
 _CONTENT = re.compile(rb"(.{4})(?:cbor|json)", re.DOTALL)
-# A text of CBOR begins with 0x60 + its length: "use" with 0x63, which is "c", and so on.
+# A CBOR text begins with the byte 0x60 + length: "use" with 0x63, which is "c".
 _REFUSED = re.compile(
     rb"""cuse(?:jnotAllowed|kconstrained)|"use"\s*:\s*"(?:notAllowed|constrained)"""
 )
-# Between the label of an assertion and what it says stand an id, a hash and a salt at most.
+# At most an id, a hash and a salt are between the label of an assertion and its content.
 _LABEL_TO_CONTENT = 400
 _LONGEST_ASSERTION = 65_536
 _MOST_ASSERTIONS = 100
 
 
 class Reserved(NamedTuple):
-    """A wish: the word for it, the reason of a rejection, and how the file has it."""
+    """An opt-out signal: its name, the rejection reason, and its value in the file."""
 
     word: str
     reason: str
@@ -62,7 +62,7 @@ class Reserved(NamedTuple):
 
 
 def reservations_in(data: bytes) -> Iterator[Reserved]:
-    """Yield what the bytes of a picture say, as far as they can be read."""
+    """Yield the opt-out signals in an image file; damaged metadata is skipped."""
     xmp, manifest = _metadata_of(data)
     if mining := _MINING.search(xmp):
         yield Reserved("iptc", "iptc data mining prohibited", mining.group(1).decode())
@@ -73,7 +73,7 @@ def reservations_in(data: bytes) -> Iterator[Reserved]:
 def _metadata_of(data: bytes) -> tuple[bytes, bytes]:
     xmp: list[bytes] = []
     manifest: list[bytes] = []
-    with suppress(Unreadable):  # damage: what stood before it counts
+    with suppress(Unreadable):  # what was read before the damage counts
         match file_kind(data):
             case "JPEG":
                 _read_jpeg(data, xmp, manifest)
@@ -95,7 +95,7 @@ def _read_jpeg(data: bytes, xmp: list[bytes], manifest: list[bytes]) -> None:
         if part.kind == b"\xe1" and data.startswith(_XMP_JPEG, body):
             xmp.append(data[body : part.end])
         elif part.kind == b"\xeb" and data.startswith(b"JP", body):
-            # Each part of a box has its head again (ISO 19566-5, annex D): 8 bytes, long ones 16.
+            # Each segment repeats the box header (ISO 19566-5, annex D): 8 bytes, or 16 if long.
             is_first = data[body + 4 : body + 8] == b"\0\0\0\1"
             head = 16 if data[body + 8 : body + 12] == b"\0\0\0\1" else 8
             manifest.append(data[body + 8 + (0 if is_first else head) : part.end])

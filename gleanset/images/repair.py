@@ -1,7 +1,7 @@
-"""Files whose pixels are whole and whose other parts are not: the same without those parts.
+"""Repair of image files whose pixels are intact but whose other parts are damaged.
 
-Browsers and ffmpeg show them: a text or profile that is too long, a wrong checksum beside the
-pixels, a segment that is too short, a last animation frame or an end marker that is missing.
+Browsers and ffmpeg show such files: a text or profile that is too long, a wrong checksum outside
+the pixel data, a segment that is too short, a missing last animation frame or end marker.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _MAX_PROFILE_BYTES = 1_000_000
 _INFLATED_BYTES = 1_000_000
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-# Left, top, and the steps across and down of each pass (PNG, 8.2).
+# Left, top, horizontal and vertical step of each interlace pass (PNG, 8.2).
 _ADAM7 = (
     *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
     *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
@@ -42,16 +42,16 @@ _WEBP_EXIF, _WEBP_XMP = 0x08, 0x04
 _END_OF_IMAGE = b"\xff\xd9"
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN = 0xDA
-# Coded data that belongs to no image, with every restart marker a decoder may wait for.
+# Arbitrary coded data, with every restart marker that a decoder may wait for.
 _NOISE = bytes((149 * number + 7) % 255 for number in range(1024))
 _MORE_DATA = _NOISE + b"".join(bytes((0xFF, 0xD0 + n)) + _NOISE for n in range(8))
 
 
 def repaired(data: bytes, max_pixels: int) -> Iterator[bytes]:
-    """Yield the file without what may have kept it from being decoded; the most first.
+    """Yield repaired versions of a file, the one that keeps the most first.
 
-    Nothing for a format in which that is not needed, or where pixels are missing. Of `max_pixels`
-    at most a JPEG is decoded to find that out.
+    Yields nothing for other formats, or if pixels are missing. To check that, a JPEG without an
+    end marker is decoded if it has at most `max_pixels`.
     """
     kind = file_kind(data)
     if kind == "PNG":
@@ -65,7 +65,7 @@ def repaired(data: bytes, max_pixels: int) -> Iterator[bytes]:
 
 
 def lacks_rows(data: bytes) -> bool:
-    """Return whether the coded data of a PNG ends before its last row; Pillow accepts that."""
+    """Return whether a PNG's data ends before its last row, which Pillow accepts."""
     width, height = struct.unpack_from(">II", data, 16)
     bits, colour, interlaced = data[24], data[25], data[28]
     missing = 0
@@ -87,7 +87,7 @@ def _png(
     data: bytes, animation: tuple[bytes, ...], others: tuple[bytes, ...] = _PNG_OTHERS
 ) -> bytes:
     kept = [data[:8]]
-    with suppress(Unreadable):  # a chunk that is cut off
+    with suppress(Unreadable):  # truncated chunk
         for part in chunks_of_png(data):
             chunk = data[part.begin : part.end]
             if part.kind in _PNG_CRITICAL or (
@@ -151,9 +151,9 @@ def _jpeg(data: bytes, max_pixels: int) -> Iterator[bytes]:
 
 
 def _has_all_scans(header: bytes, scans: list[bytes]) -> bool:
-    """Return whether the scans bring every coefficient of every component to its full precision.
+    """Return whether the scans contain every coefficient of every component in full precision.
 
-    ITU-T T.81, B.2.2 and B.2.3: a progressive JPEG that lacks some is shown, and is not whole.
+    Decoders show a progressive JPEG that lacks some scans (ITU-T T.81, B.2.2 and B.2.3).
     """
     missing = {(number, at) for number in header[10::3] for at in range(64)}
     for scan in scans:
@@ -168,7 +168,7 @@ def _has_all_scans(header: bytes, scans: list[bytes]) -> bool:
 
 
 def _has_all_pixels(data: bytes, max_pixels: int) -> bool:
-    """Return whether a JPEG without its end marker has all pixels: more data changes none."""
+    """Return whether a JPEG without end marker is complete: more data changes no pixel."""
     checks = set()
     for more in (b"", _MORE_DATA):
         try:
@@ -176,6 +176,6 @@ def _has_all_pixels(data: bytes, max_pixels: int) -> bool:
                 if image.width * image.height > max_pixels:
                     return False
                 checks.add(zlib.crc32(image.tobytes()))
-        except Exception:  # plugins raise whatever they meet
+        except Exception:  # Pillow plugins raise any exception
             return False
     return len(checks) == 1

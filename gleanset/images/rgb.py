@@ -1,8 +1,8 @@
-"""Pixels of every mode as RGB, and colours with an ICC profile as sRGB.
+"""Conversion of every pixel mode to RGB, and of colors with an ICC profile to sRGB.
 
-Deep values are scaled to 8 bits, transparency is laid on a ground. Phones and cameras save Display
-P3 or Adobe RGB: shown as if they were sRGB such images are pale, and a net would learn the
-camera.
+Values of more than 8 bits are scaled, transparency is composited on a background. Phones and
+cameras save Display P3 or Adobe RGB: read as sRGB such images are pale, and a network would learn
+the camera.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WHITE, GREY = (255, 255, 255), (128, 128, 128)
 Ground = tuple[int, int, int]
-# A drawing shows on white where so much of it differs so far from white.
+# Minimum difference from white, and share of the opaque area, for a drawing to be visible on white.
 _MIN_CONTRAST, _MIN_SHARE = 32, 0.05
 _SAMPLE_SIDE = 128
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
@@ -28,10 +28,10 @@ _SIGNED = 2
 
 
 def with_true_alpha(image: Image.Image, coded: str) -> Image.Image:
-    """Return a loaded image with the transparency that its file means.
+    """Return a loaded image with the transparency that its file intends.
 
-    `coded` is how the pixels of a PNG were coded (Pillow's raw mode): its transparent colour has
-    their depth. Many programs leave alpha 0 everywhere in a BMP, and mean an opaque image.
+    `coded` is Pillow's raw mode of a PNG, whose transparent color has the bit depth of that mode.
+    Many programs write alpha 0 everywhere in a BMP that is meant to be opaque.
     """
     transparent = image.info.get("transparency")
     if image.format == "BMP" and image.mode == "RGBA":
@@ -44,7 +44,7 @@ def with_true_alpha(image: Image.Image, coded: str) -> Image.Image:
 
 
 def as_rgb(image: Image.Image, *, negative: bool = False) -> Image.Image:
-    """Return an image of any mode as RGB; the deep values of a `negative` one are 0 for white."""
+    """Convert any mode to RGB; in a `negative` image of over 8 bits, 0 is white."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         grey = _scaled_to_8_bit(image, negative=negative)
         transparent = image.info.get("transparency")
@@ -60,13 +60,13 @@ def as_rgb(image: Image.Image, *, negative: bool = False) -> Image.Image:
 
 
 def on_ground(layer: Image.Image, ground: Ground | None = None) -> Image.Image:
-    """Return RGBA laid on a ground, by default on the one on which it shows."""
+    """Composite RGBA on a background, by default on the one from `ground_of`."""
     below = Image.new("RGBA", layer.size, ground or ground_of(layer) or WHITE)
     return Image.alpha_composite(below, layer).convert("RGB")
 
 
 def ground_of(layer: Image.Image) -> Ground | None:
-    """Return white, or grey for a drawing (RGBA) of hardly anything but white; None for nothing."""
+    """Return white, or gray for a nearly white RGBA drawing; None if fully transparent."""
     import numpy as np
 
     size = (min(layer.width, _SAMPLE_SIDE), min(layer.height, _SAMPLE_SIDE))
@@ -80,7 +80,7 @@ def ground_of(layer: Image.Image) -> Ground | None:
 
 
 def positive_tiff(data: bytes) -> tuple[bytes, bool]:
-    """Return a deep TIFF with 0 as black, and whether 0 was white, which Pillow may not read."""
+    """Relabel a TIFF of over 8 bits so that 0 is black, for Pillow; True if changed."""
     if data[:4] not in (b"II*\0", b"MM\0*") or len(data) < 10:
         return data, False
     order = "<" if data[:2] == b"II" else ">"
@@ -102,7 +102,7 @@ def positive_tiff(data: bytes) -> tuple[bytes, bool]:
 
 
 def _scaled_to_8_bit(image: Image.Image, *, negative: bool) -> Image.Image:
-    # Few images are so deep, and a window shows its first one sooner without numpy.
+    # Few images have over 8 bits, and a window opens faster without numpy.
     import numpy as np
 
     tags: Any = getattr(image, "tag_v2", {})
@@ -110,7 +110,7 @@ def _scaled_to_8_bit(image: Image.Image, *, negative: bool) -> Image.Image:
     values = np.asarray(image)
     most = 65535.0
     if image.mode == "F":
-        # In 64 bits, where the span of two 32-bit numbers has room.
+        # In 64 bits: the difference of two 32-bit floats may overflow.
         finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
         span = float(np.ptp(finite)) or 1.0
         values = (finite - finite.min()) / span * most
@@ -126,13 +126,13 @@ def _scaled_to_8_bit(image: Image.Image, *, negative: bool) -> Image.Image:
     return Image.fromarray(255 - grey if negative else grey)
 
 
-# Profiles of printers have half a megabyte and more; pictures have no use for larger ones.
+# Printer profiles have half a megabyte and more; images do not need larger ones than this.
 MOST_BYTES = 5_000_000
 _SPACES = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}
 
 
 def as_srgb(image: Image.Image) -> Image.Image:
-    """Return an image in sRGB; unchanged with a broken profile, which must not cost the image."""
+    """Convert an image to sRGB; unchanged if its profile is broken or unusable."""
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or not 0 < len(profile) <= MOST_BYTES:
         return image
@@ -152,14 +152,14 @@ def _applied(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image
 
     made = ImageCms.applyTransform(image, transform)
     assert made is not None, "it is not done in place"
-    # Pillow would write sRGB's own profile into every file that is saved from it.
+    # Otherwise Pillow writes the sRGB profile into every file saved from this image.
     made.info.pop("icc_profile", None)
     return made
 
 
 @lru_cache(maxsize=16)
 def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    from PIL import ImageCms  # most harvests see no colour profile
+    from PIL import ImageCms  # most harvests have no color profile
 
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
