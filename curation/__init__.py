@@ -1,1 +1,1 @@
-"""What people decide of whole datasets: moments, snapshots, take-downs, reports, likeness."""
+"""Operations on whole datasets: groups, snapshots, removals, reports, similarity."""

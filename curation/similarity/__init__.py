@@ -1,1 +1,1 @@
-"""What samples look like: descriptors, the store of all vectors, and what is proposed by them."""
+"""Visual similarity of samples: descriptors, embeddings, clusters and class proposals."""

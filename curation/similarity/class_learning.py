@@ -1,14 +1,13 @@
-"""Which class each sample is of: the one way in which a presort and a window without one propose.
+"""Class prediction for samples, shared by presorts and windows without one.
 
-What a sample looks like is learnt by ridge regression onto the classes. What
-it would say of a sample had it not learnt that one, or its moment, follows in closed form (Allen,
-"The relationship between variable selection and data augmentation", 1974): by that its sureness is
-calibrated. In which class that is, what waits has a say: it teaches in a few rounds what was
-thought of it (self-training: Nigam, McCallum, Thrun and Mitchell, "Text classification from
-labeled and unlabeled documents using EM", 2000). In how sure that is, it has none: rounds make all
-that waits like some class, also what is of no class. Hints and shared scenes are evidence beside
-looks, as far as they proved right (naive Bayes): frames of one scene are one witness and one case,
-however many of them are labelled.
+Ridge regression maps embeddings to classes. Leave-one-group-out scores follow in closed form
+(Allen, "The relationship between variable selection and data augmentation", 1974) and calibrate
+the confidence. Unlabelled samples help to choose the likeliest class, by a few rounds of
+self-training (Nigam, McCallum, Thrun and Mitchell, "Text classification from labeled and
+unlabeled documents using EM", 2000). They do not affect the confidence, because self-training
+draws every sample towards some class, also samples of no class. Weak labels and shared scenes are
+further evidence, weighted by how often they were right (naive Bayes). Frames of one scene give one
+vote and count as one case, however many of them are labelled.
 """
 
 from __future__ import annotations
@@ -28,34 +27,34 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 PENALTY = 0.3
-"""Of the ridge regression, for vectors of length 1 (docs/experiments.md)."""
+"""Regularization of the ridge regression, for unit vectors (docs/experiments.md)."""
 CAUTIOUS, CAUTION = 0.16, 40
-"""The temperature of scores where nothing says a better one, and how many moments are as much."""
+"""Prior temperature of ridge scores, and the number of groups that this prior weighs."""
 EVENED = 0.5
-"""How far classes weigh alike: of 1 rare ones are proposed too often, of 0 hardly ever."""
+"""Class balance: at 1 rare classes are predicted too often, at 0 hardly ever."""
 WAITING, ROUNDS = 0.5, 5
-"""What a sample that waits counts beside a labelled one, and how often it is learnt from."""
+"""Weight of an unlabelled sample (a labelled one: 1), and rounds of self-training."""
 SOME = 2000
-"""So many samples that wait are learnt from, at most."""
+"""Maximum number of samples used for self-training."""
 FOLDS = 5
-"""Parts of what is labelled; each is told by what learnt from the others."""
+"""Folds of the labelled samples in self-training."""
 TIMES = np.geomspace(0.5, 10, 40)
-"""Temperatures that are tried, as parts of the usual one. What groups that were named at once would
-ask for is too low for what waits: they are easy to tell apart.
+"""Candidate temperatures, as multiples of the prior one. Clusters that were labelled at once are
+easy to distinguish: a temperature fitted to them alone is too low for unlabelled samples.
 """
 BACKGROUND = 5
-"""So many rejected samples make a kind of their own: what is like them is of no class."""
+"""Number of rejected samples from which they form a background class."""
 TOP, LEAST = 3, 0.01
-"""So many classes are proposed for a sample, none with less confidence."""
+"""Maximum number of classes proposed for a sample, and their minimum confidence."""
 SURE = 0.998
-"""Copies of one image are of one class, as far as `labeler dedup` is right."""
+"""Probability that duplicates have the same class: `labeler dedup` makes errors."""
 
 
 class TrainingRows(NamedTuple):
-    """The samples (rows of the vectors) that are learnt from.
+    """Training samples, as `rows` of the vectors.
 
-    `y` are the numbers of their classes, of which there are `classes`; `moments` number what must
-    not judge itself. Only those that a person has `seen` calibrate.
+    `y` are class numbers below `classes`, `moments` group numbers for leave-one-group-out
+    estimates. Only samples that a person has `seen` are used for calibration.
     """
 
     rows: Indices
@@ -66,12 +65,12 @@ class TrainingRows(NamedTuple):
 
     @property
     def learnable(self) -> bool:
-        """Whether there are two kinds to tell apart."""
+        """Whether there are at least two classes."""
         return len(np.unique(self.y)) > 1
 
 
 class Trust(NamedTuple):
-    """What is believed of evidence before it was judged: so many moments, such a share right."""
+    """Prior of an evidence: the `share` of correct votes, weighing as many `moments` (groups)."""
 
     share: float
     moments: float
@@ -86,12 +85,12 @@ class Evidence:
 
     @property
     def speaks(self) -> Flags:
-        """Of which samples it says anything."""
+        """Mask of the N samples that have a vote."""
         spoken: Flags = self.votes.max(axis=1) > 0
         return spoken
 
     def gains(self, taught: TrainingRows) -> Floats:
-        """Return gains of log probabilities N x classes, leaving out each sample's own group."""
+        """Return additions to log probabilities (N x classes), by leave-one-group-out trust."""
         own = self.votes[taught.rows]
         judged = own.any(axis=1) & taught.seen
         right = own[np.arange(len(own)), taught.y]
@@ -109,21 +108,21 @@ class Evidence:
 
 
 def compute_log_odds(trust: Floats, classes: int) -> Floats:
-    """Return how much likelier a class is for being named, as a logarithm."""
+    """Return the log odds of a class that gets a vote, for each trust in 0..1."""
     odds: Floats = np.log(trust) - np.log((1 - trust) / max(classes - 1, 1))
     return odds
 
 
 class HeldOut(NamedTuple):
-    """Probabilities M x classes of taught samples (numbers `at`), as they were served unlearnt."""
+    """Out-of-fold probabilities (M x classes) of the training samples with numbers `at`."""
 
     at: Indices
     probabilities: Floats
 
 
 class Recommendation(NamedTuple):
-    """Probabilities N x classes, and those of the taught samples had their moment, or they
-    themselves `beside` others of their scene, not been learnt."""
+    """Probabilities (N x classes), and out-of-fold ones of training samples: without their whole
+    group (`alone`), or without only the sample itself (`beside` others of its scene)."""
 
     probabilities: Floats
     alone: HeldOut
@@ -132,7 +131,7 @@ class Recommendation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SharedEvidence:
-    """What samples share with labelled ones: `hints`, `ties` (scenes, posts) and `copies`."""
+    """Evidence next to embeddings: `hints`, `ties` (scenes, posts) and `copies` (also tracks)."""
 
     hints: Evidence
     ties: Evidence
@@ -140,7 +139,7 @@ class SharedEvidence:
 
 
 def recommend(vectors: Rows, taught: TrainingRows, shared: SharedEvidence) -> Recommendation:
-    """Learn from taught rows of unit vectors N x D, and return probabilities of all."""
+    """Train on the `taught` rows of unit vectors (N x D); predict all N."""
     rows = taught.rows
     copied, tied = shared.copies.speaks, shared.ties.speaks
     judges = taught.seen & ~copied[rows]
@@ -160,21 +159,21 @@ def recommend(vectors: Rows, taught: TrainingRows, shared: SharedEvidence) -> Re
         held = held / looks.temperature + both[rows]
     beside = Calibration.fitted(held, taught, judges & tied[rows], 1.0)
     probabilities[tied] = softmax((scores + both)[tied] / beside.temperature)
-    # A copy is of the class of its twin, or no copy: its looks are those of the twin anyway.
+    # A duplicate has the class of its twin. Its embedding is that of the twin: no new evidence.
     said = SURE * shared.copies.votes[copied]
     probabilities[copied] = said + (1 - SURE) * probabilities[copied]
     return Recommendation(probabilities, alone.held_out, beside.held_out)
 
 
 class Calibration(NamedTuple):
-    """A temperature, by how surely the classes of what is `held_out` are told."""
+    """A temperature, and the calibrated out-of-fold probabilities it was fitted on."""
 
     temperature: float
     held_out: HeldOut
 
     @classmethod
     def fitted(cls, held: Floats, taught: TrainingRows, judges: Flags, usual: float) -> Self:
-        """Fit it to scores M x classes of taught samples; near the `usual` where they are few."""
+        """Fit to out-of-fold scores (M x classes); few groups stay near `usual`."""
         at = np.flatnonzero(judges & np.isfinite(held[:, 0]))
         y, places = taught.y[at], np.arange(len(at))
         moments = len(np.unique(taught.moments[at]))
@@ -192,7 +191,7 @@ class Calibration(NamedTuple):
 
 
 def compute_sample_weights(y: Indices) -> Floats:
-    """Return what each of M taught samples weighs, by how frequent its class is: 1 on average."""
+    """Return weights of M training samples, higher for rare classes; mean 1."""
     each = np.bincount(y)[y].astype(np.float64) ** -EVENED
     weights: Floats = each / each.mean()
     return weights
@@ -200,7 +199,7 @@ def compute_sample_weights(y: Indices) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Ridge:
-    """A ridge regression onto M taught samples: `weights` D x classes about `middle` and `mean`."""
+    """Ridge regression: `weights` (D x classes); `middle` and `mean` of rows and targets."""
 
     taught: TrainingRows
     weights: Floats
@@ -208,32 +207,31 @@ class Ridge:
     mean: Floats
     residuals: Floats
     lever: Floats
-    """M x D: a row times one of `arm` is how far the class of one sample moves what is said of
-    another one."""
+    """M x (D+1): with `arm` (the same shape) it gives the hat matrix, `lever @ arm.T`."""
     arm: Floats
 
     @classmethod
     def fitted(cls, rows: Rows, taught: TrainingRows) -> Self:
-        """Fit it to rows M x D."""
+        """Fit to unit vectors (M x D) of the training samples."""
         x, y = rows.astype(np.float64), np.eye(taught.classes)[taught.y]
         each = compute_sample_weights(taught.y)
         middle, mean = each @ x / each.sum(), each @ y / each.sum()
         x, weighed = x - middle, (x - middle) * each[:, None]
         inverse = np.linalg.inv(weighed.T @ x + PENALTY * np.eye(x.shape[1]))
         weights = inverse @ (weighed.T @ (y - mean))
-        # The column of ones is for the means.
+        # The last column is the effect of a sample on the means.
         lever = np.column_stack([x @ inverse, np.ones(len(x))])
         arm = np.column_stack([weighed, each / each.sum()])
         return cls(taught, weights, middle, mean, y - mean - x @ weights, lever, arm)
 
     def scores(self, rows: Rows) -> Floats:
-        """Return N x classes of rows N x D."""
+        """Return scores (N x classes) of rows (N x D)."""
         weights = self.weights.astype(np.float32)
         scores: Floats = rows @ weights + (self.mean - self.middle @ self.weights)
         return scores
 
     def without(self, groups: Indices) -> Floats:
-        """Return leave-group-out scores M x classes; NaN where nothing else is of a class."""
+        """Return leave-one-group-out scores (M x classes); NaN if no other group has the class."""
         y = self.taught.y
         actual = np.eye(self.taught.classes)[y]
         scores = np.full(actual.shape, np.nan)
@@ -252,32 +250,32 @@ class Ridge:
 
 @dataclass(frozen=True, slots=True)
 class SelfTraining:
-    """Learns in rounds from taught rows M x (D+1) and from what it thought of `others`."""
+    """Self-training from `own` labelled rows (M x (D+1)) and predictions for `others`."""
 
     taught: TrainingRows
     own: Rows
     others: Rows
     products: Rows
-    """Of `others`, times `WAITING`."""
+    """Gram matrix of `others`, times `WAITING`."""
 
     @classmethod
     def of(cls, vectors: Rows, taught: TrainingRows) -> Self:
-        """Prepare it for vectors N x D."""
+        """Prepare self-training for vectors (N x D)."""
         others = _with_ones(vectors[:: max(1, -(-len(vectors) // SOME))])
         own = _with_ones(vectors[taught.rows])
         return cls(taught, own, others, WAITING * (others.T @ others))
 
     def likeliest(self, rows: Rows) -> Indices:
-        """Return the number of the class of each of N rows."""
+        """Return the likeliest class number of each of N rows."""
         weights = self._weights(np.ones(len(self.own), np.bool_))
         numbers: Indices = (rows @ weights[:-1] + weights[-1]).argmax(axis=1)
         return numbers
 
     def without(self, groups: Indices) -> Indices:
-        """Return the same for the M taught samples, by what had not learnt the group of each."""
+        """Return out-of-fold class numbers (M); folds keep groups together."""
         y = self.taught.y
         numbers = np.zeros(len(y), np.int64)
-        # Groups of one class go to parts in turns, so that others of it are left.
+        # Stratified folds: a class with several groups is never held out completely.
         firsts = np.unique(groups, return_index=True)[1]
         turn = np.zeros(int(groups.max()) + 1, np.int64)
         turn[groups[firsts[np.argsort(y[firsts], kind="stable")]]] = np.arange(len(firsts))
@@ -307,8 +305,7 @@ def _with_ones(rows: Rows) -> Rows:
 
 
 def raise_likeliest(scores: Floats, likeliest: Indices) -> Floats:
-    """Return scores N x classes in which that of the `likeliest` class and the highest change
-    places."""
+    """Swap the score of the `likeliest` class and the highest score, in N x classes."""
     swapped, rows = scores.copy(), np.arange(len(scores))
     highest = scores.argmax(axis=1)
     swapped[rows, likeliest], swapped[rows, highest] = (
@@ -319,14 +316,14 @@ def raise_likeliest(scores: Floats, likeliest: Indices) -> Floats:
 
 
 def softmax(scores: npt.NDArray[np.floating[Any]]) -> Floats:
-    """Return probabilities, each row of which adds up to 1."""
+    """Return probabilities (N x classes) whose rows add up to 1."""
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     shares: Floats = powers / powers.sum(axis=1, keepdims=True)
     return shares
 
 
 def encode_hints(hints: Sequence[int], classes: int) -> Evidence:
-    """Return what hints say: the number of a class for each sample, -1 for none."""
+    """Return evidence from weak labels: class numbers per sample, -1 for none."""
     named = np.array(hints, np.int64)
     votes = np.zeros((len(named), classes))
     there = np.flatnonzero(named >= 0)
@@ -335,7 +332,7 @@ def encode_hints(hints: Sequence[int], classes: int) -> Evidence:
 
 
 def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Evidence:
-    """Return votes of samples that share a name (N); each group has one vote."""
+    """Return votes of training samples that share a name; one vote per group."""
     numbers = {name: n for n, name in enumerate(sorted({one for some in names for one in some}))}
     votes = np.zeros((len(names), taught.classes))
     moments, labels = taught.moments.tolist(), taught.y.tolist()
@@ -360,7 +357,7 @@ def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Eviden
 
 @dataclass(frozen=True, slots=True)
 class LearnedClasses:
-    """Classes and probabilities N x classes, with a column for rejected samples if many."""
+    """Predictions (N x classes), with a last column for rejected samples if there are many."""
 
     classes: tuple[str, ...]
     taught: TrainingRows
@@ -370,7 +367,7 @@ class LearnedClasses:
 
     @property
     def likeliest(self) -> list[list[Proposal]]:
-        """The `TOP` classes of each sample, the likeliest first."""
+        """At most `TOP` proposals for each sample, the likeliest first."""
         known = self.probabilities[:, : len(self.classes)]
         best = np.argsort(-known, axis=1, kind="stable")[:, :TOP]
         shares = np.take_along_axis(known, best, axis=1)
@@ -385,12 +382,12 @@ class LearnedClasses:
 
 
 LOG_ODDS_STEP = 0.1
-"""Of the log odds of confidences: half a step is 0.0012 at 0.975 and 0.0125 at 0.5."""
+"""Resolution of log odds of confidences: half a step is 0.0012 at 0.975, 0.0125 at 0.5."""
 _EDGE = 1e-4
 
 
 def round_confidences(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
-    """Round log odds to `LOG_ODDS_STEP`, so that small changes write no row."""
+    """Round log odds to `LOG_ODDS_STEP`, so that small changes rewrite no rows."""
     rounded, left = [], 1.0
     for label, exact in proposals:
         inside = min(max(exact, _EDGE), 1 - _EDGE)
@@ -403,10 +400,10 @@ def round_confidences(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
 
 
 def estimate_membership(vectors: Rows, known: Flags) -> Floats:
-    """Return how likely each of N samples is of the one class that some are `known` to be of.
+    """Return the probability that each of N samples has the `known` samples' class.
 
-    Those are told from all others, of whom some are of it, too: by how surely those known would be
-    told without their own label that is put right (Elkan and Noto, "Learning classifiers from only
+    All others count as negatives although some are positive, so scores are divided by the mean
+    leave-one-out score of the known samples (Elkan and Noto, "Learning classifiers from only
     positive and unlabeled data", 2008).
     """
     places, seen = np.arange(len(known)), np.ones(len(known), np.bool_)
@@ -418,7 +415,7 @@ def estimate_membership(vectors: Rows, known: Flags) -> Floats:
 
 
 def list_training_keys(samples: Sequence[PresortSample]) -> list[str]:
-    """Return the keys of the samples that are learnt from."""
+    """Return the keys of training samples: labelled or rejected."""
     return [one.key for one in samples if one.label or one.status == "rejected"]
 
 
@@ -428,7 +425,7 @@ def learn_classes(
     moments: Mapping[str, str],
     unseen: Collection[str] = (),
 ) -> LearnedClasses | None:
-    """Learn from decided samples with unit vectors N x D; None without two kinds to learn."""
+    """Train on decided samples (unit vectors N x D); None without two classes."""
     classes, taught = _taught(samples, moments, unseen)
     if not classes or not taught.learnable:
         return None
@@ -440,7 +437,7 @@ def learn_classes(
     )
     made = recommend(vectors, taught, shared)
     for row, one in enumerate(samples):
-        # What a class had that a person refused goes to the others.
+        # The probability of a class that a person refused goes to the others.
         if refused := [number[name] for name in one.refused if name in number]:
             made.probabilities[row, refused] = 0
             made.probabilities[row] /= max(made.probabilities[row].sum(), 1e-12)

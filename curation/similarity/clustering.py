@@ -1,8 +1,7 @@
-"""Groups of look-alikes, and an order in which they are neighbours, for windows and presorts alike.
+"""Clusters of similar samples, and an order that puts similar samples next to each other.
 
-Two groups are as near as their members are on average (UPGMA; Sokal and Michener, "A statistical
-method for evaluating systematic relationships", 1958), and those that are nearest to each other are
-joined first.
+Clustering is agglomerative with average linkage (UPGMA; Sokal and Michener, "A statistical method
+for evaluating systematic relationships", 1958). Windows and presorts share it.
 """
 
 from __future__ import annotations
@@ -15,27 +14,27 @@ import numpy.typing as npt
 Rows = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 MEAN_SIZE = 7
-"""Members a group has on average. Of 5 to 12 none is much better (docs/experiments.md)."""
+"""Mean samples per cluster. No value of 5 to 12 is much better (docs/experiments.md)."""
 FEWEST = 2
-"""There are as many groups at least: one would tell nothing apart."""
+"""Minimum number of clusters: a single one would distinguish nothing."""
 MOST = 1200
-"""So many are grouped at most: time grows with the square. Others join the nearest group."""
+"""Maximum rows to cluster, in quadratic time. Others join the nearest cluster."""
 SOME, DIRECTIONS = 600, 24
-"""So many rows tell the main directions, and so many of those an order is found by."""
+"""Rows from which principal directions are computed, and directions used for an order."""
 WALKED = 32
-"""So few are walked one by one."""
+"""Maximum points that are ordered from nearest to nearest, in quadratic time."""
 
 BESIDE = 10.0
-"""So much less alike are two who were seen beside each other in an image: mostly two people, but a
-mirror or a photograph shows one twice. It is much, for it is one pair among all of two groups."""
+"""Added distance of two faces in one image: mostly two people, but a mirror or a photograph shows
+one twice. It is large because it is averaged over all pairs of two clusters."""
 
 SCATTER, WITHIN = 200, 0.3
-"""So many differences within tracks tell which directions these lie along; those whose variance is
-this share of the greatest count half (docs/experiments.md)."""
+"""Differences within tracks from which their directions are computed, and the share of the largest
+variance at which a direction has its variance halved (docs/experiments.md)."""
 
 
 def list_tracks(tracks: Iterable[str | None]) -> list[list[int]]:
-    """Return the numbers of samples that are of one track, if any, track by track."""
+    """Return the indices of samples of each track; None is no track."""
     followed: dict[str, list[int]] = {}
     for number, track in enumerate(tracks):
         if track is not None:
@@ -44,12 +43,12 @@ def list_tracks(tracks: Iterable[str | None]) -> list[list[int]]:
 
 
 def refine_with_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices]) -> Rows:
-    """Return N rows of unit length, in which all of a track (one person) are what they are on
-    average, and what differs within tracks counts less: mouths, poses and light tell nobody apart.
+    """Average the unit vectors (N x D) of each track (one person).
 
-    After Cinbis, Verbeek and Schmid, "Unsupervised metric learning for face identification in TV
-    video" (2011), with the scatter within tracks in place of pairs. Rows of zeros stay as they are:
-    nothing is known of them.
+    Directions in which vectors differ within tracks (mouth, pose, light) get less weight, because
+    they do not distinguish people. After Cinbis, Verbeek and Schmid, "Unsupervised metric learning
+    for face identification in TV video" (2011), with the scatter within tracks instead of pairs.
+    Rows of zeros are unknown and stay zero. Other rows have unit length.
     """
     there = np.asarray(vectors.any(axis=1))
     several = (track for track in tracks if len(track) > 1)
@@ -71,7 +70,7 @@ def refine_with_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices])
 def cluster_rows(
     vectors: Rows, wanted: int, apart: Iterable[tuple[int, int]] = ()
 ) -> list[list[int]]:
-    """Return `wanted` groups of rows (N x D, unit length); pairs `apart` are less alike."""
+    """Cluster unit rows (N x D) into `wanted` clusters; pairs `apart` are less similar."""
     from scipy.cluster.hierarchy import cut_tree, linkage  # takes longer to load than to run
 
     if len(vectors) < 2:
@@ -88,7 +87,7 @@ def cluster_rows(
 
 
 def assign_clusters(vectors: Rows, most_groups: int) -> Indices:
-    """Return the number of the group of each row, of very many as well."""
+    """Return the cluster number of each row; also for very many rows."""
     length = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     rows: Rows = vectors / length.astype(np.float32)
     some = np.arange(len(rows))[:: max(1, -(-len(rows) // MOST))]
@@ -105,17 +104,17 @@ def assign_clusters(vectors: Rows, most_groups: int) -> Indices:
 
 
 def find_main_directions(vectors: Rows) -> Rows:
-    """Return what N rows are to be multiplied with to be walked: the directions they differ in."""
+    """Return the principal directions of N rows (D x at most `DIRECTIONS`)."""
     _, _, directions = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
     main: Rows = directions[:DIRECTIONS].T
     return main
 
 
 def order_by_proximity(points: Rows) -> Indices:
-    """Return an order of points (N x D) in which near ones are neighbours, in time N log N.
+    """Return an order of points (N x D) with similar ones adjacent.
 
-    They are halved where they differ most, again and again, and the few that are left are walked
-    from nearest to nearest.
+    Points are halved along their first principal direction until at most `WALKED` are left, which
+    are ordered from nearest to nearest. Takes time N log N.
     """
     order: list[Indices] = []
     end = points[0] if len(points) else np.zeros(0, np.float32)

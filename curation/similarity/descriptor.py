@@ -1,9 +1,8 @@
-"""The descriptor of a sample: what its pixels say of its look.
+"""Descriptor of a sample: color layout, edge layout and identity embedding of its pixels.
 
-Colors and edges by place (`color_layout`, edges) and the vector by which drawn people are
-told apart (`identity`), a byte a number, are kept with each sample. They are compared as vectors:
-less what all samples of the dataset have in common, for that tells nobody apart, each part of a
-length of its own. docs/experiments.md has the figures.
+It is stored with each sample, one byte per number. To compare samples, the mean of the dataset is
+subtracted, because common features do not distinguish samples, and each block is scaled to a
+fixed length. docs/experiments.md has the figures.
 """
 
 from __future__ import annotations
@@ -33,21 +32,21 @@ BLOCKS = (
     (slice(colours.WIDTH, EDGES_END), 0.35),
     (slice(EDGES_END, WIDTH), 1.0),
 )
-"""Colors, edges and identity: where they lie, and the length of each."""
+"""Feature blocks (colors, edges, identity): bytes and block weight of each."""
 ZERO, STEPS = 128, 300
-"""The byte of nothing, and how many bytes more a 1 in a vector of identity would be: of 128
-numbers that make a length of 1 in all none comes near the ends."""
+"""Offset and scale of identity embeddings as bytes. Of the 128 numbers of a unit vector none
+reaches 0 or 255."""
 FAINT = 4.0
-"""A cell whose mean slope is this (grey values in two pixels) counts half of what a steep one does:
-without contrast there is no direction, only noise."""
+"""Mean gradient of a cell (grey values over two pixels) at which shares are halved: in cells
+without contrast, directions are noise."""
 PRIOR = 10
-"""The mean of so many samples is trusted half: a few have much in common by chance."""
+"""Number of samples at which half of their mean is used: few samples are alike by chance."""
 GREY = (0.299, 0.587, 0.114)
 Floats = npt.NDArray[np.float32]
 
 
 def compute_descriptor(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """Describe an image (uint8, H x W x 3, sRGB) by `WIDTH` bytes."""
+    """Return the descriptor of an image (uint8, H x W x 3, sRGB): `WIDTH` bytes."""
     small = average_areas(pixels)
     known = np.clip(compute_identity_vector(small) * STEPS + ZERO, 0, 255)
     parts = (color_layout(small) * 255, compute_edge_layout(small) * 255, known)
@@ -55,12 +54,11 @@ def compute_descriptor(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 
 def compute_edge_layout(small: Floats) -> Floats:
-    """Describe which way edges of an image, as `average_areas` gives it, run where: GRID * GRID *
-    DIRECTIONS numbers of 0 to 1.
+    """Return edge directions by position: GRID * GRID * DIRECTIONS numbers in 0..1.
 
-    Histograms of oriented gradients (Dalal and Triggs, "Histograms of oriented gradients for human
-    detection", 2005) on the cells of the colour layout, with soft bins as there; square roots of
-    shares, so that Euclidean distance is Hellinger's.
+    `small` is the result of `average_areas`. These are histograms of oriented gradients (Dalal and
+    Triggs, "Histograms of oriented gradients for human detection", 2005) on the cells of the color
+    layout, with soft bins; square roots make Euclidean distance the Hellinger distance.
     """
     grey = np.pad(small @ np.array(GREY, np.float32), 1, mode="edge")
     across = (grey[1:-1, 2:] - grey[1:-1, :-2]).ravel()
@@ -78,16 +76,16 @@ def compute_edge_layout(small: Floats) -> Floats:
 
 
 class DescriptorSpace:
-    """Descriptors as unit vectors, centred by `some`; of `photos` without the identity."""
+    """Descriptors as unit vectors, centred by `some`; for `photos` without identity."""
 
     def __init__(self, some: Sequence[bytes], photos: bool = False) -> None:
         rows = _table(one for one in some if len(one) == WIDTH)
         self._centre = rows.sum(axis=0, dtype=np.float32) / np.float32(len(rows) + PRIOR)
-        # Of people the network has seen all the mean is nothing.
+        # Photographs of people are not what the identity network was trained on.
         self._parts = BLOCKS[:2] if photos else BLOCKS
 
     def get_vectors(self, stored: Sequence[bytes | None]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """Return vectors N x `WIDTH`, and which exist; others, also of old length, are 0."""
+        """Return vectors (N x `WIDTH`) and a mask; missing and outdated ones are zeros."""
         there = np.array([one is not None and len(one) == WIDTH for one in stored], np.bool_)
         rows = _table(one for one in stored if one is not None and len(one) == WIDTH)
         vectors = np.zeros((len(stored), WIDTH), np.float32)
@@ -114,5 +112,5 @@ def _table(stored: Iterable[bytes]) -> Floats:
 
 @cache
 def uncentered_space() -> DescriptorSpace:
-    """Return the space whose distances are of the images alone, the same in every dataset."""
+    """Return the space without centring: its distances are the same in every dataset."""
     return DescriptorSpace([])

@@ -1,7 +1,7 @@
-"""The network that tells drawn people apart: a vector for each face, near for one person.
+"""Network that computes identity embeddings of drawn faces.
 
-It learnt from people who do not exist, each drawn several times with another pose, light and mood
-(`tools/drawn_faces/`). `identity.json` says what it learnt from and what it is worth.
+It was trained on invented people, each drawn several times with another pose, light and mood
+(`tools/drawn_faces/`). `identity.json` describes its training data and its accuracy.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from gleanset.work.onnx_session import onnx_session
 
 WEIGHTS = Path(__file__).with_name("identity.onnx")
 SIDE = 56
-"""Pixels of the image that it looks at, across and down."""
+"""Width and height of its input in pixels."""
 WIDTH = 128
 Floats = npt.NDArray[np.float32]
 
 
 def compute_identity_vector(small: Floats) -> Floats:
-    """Return the unit vector of an image (`SIDE` x `SIDE` x 3, 0..255), same for its mirror."""
+    """Return the unit vector of an image (`SIDE` x `SIDE` x 3, 0..255) or its mirror image."""
     upright = small.transpose(2, 0, 1)
     both = np.ascontiguousarray(np.stack([upright, upright[:, :, ::-1]]))
     vectors = _network().run(None, {"picture": both})[0]

@@ -1,12 +1,12 @@
-"""Vectors of samples: the one store for all that makes them, and those of the newest presort.
+"""Store of sample embeddings, and the embeddings of the newest presort.
 
-A folder holds vectors of one kind, all made in the same way; each has a name of `NAME` bytes, a
-hash of all that decided its pixels. Files are written whole and named by their content, so that
-several programs may add at once, and one that is damaged is noticed and removed.
+A folder holds vectors of one kind. Each has a name of `NAME` bytes, a hash of everything that
+determined its pixels. Files are written atomically and named by a hash of their content, so that
+several processes can add vectors at once, and damaged files are detected and removed.
 
-`baseline presort` writes those by which samples are compared (a network's features and the colour
-layout, weighed for the dataset); the labeler reads them, and compares by its own descriptor where
-there are none.
+`baseline presort` writes the vectors by which samples are compared: backbone features and the
+color layout, weighted for the dataset. The labeler reads them, and compares by its own descriptor
+if there are none.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from gleanset.records import Region
 
 MAX_FILE_ROWS = 1024
 FLUSH_INTERVAL_SECONDS = 10.0
-"""A file is written when it has so many vectors, or when so much work would be lost."""
+"""A file is written after this many vectors or seconds, whichever comes first."""
 NAME = 16
-"""Bytes of the name of a vector."""
+"""Length of a vector's name in bytes."""
 ENDING = ".vectors"
 Vector = npt.NDArray[np.float32]
 
 
 def vector_name(described: object) -> bytes:
-    """Return the name of the vector of whatever `described` says by its `repr`."""
+    """Return a vector's name: a hash of the `repr` of its description."""
     return hashlib.sha256(repr(described).encode()).digest()[:NAME]
 
 
 class VectorFile(NamedTuple):
-    """A file that was found whole: `many` vectors of `width` numbers begin at byte `start`."""
+    """A verified file: `size` vectors of `width` numbers begin at byte `start`."""
 
     path: Path
     start: int
@@ -52,14 +52,14 @@ class VectorFile(NamedTuple):
     width: int
 
     def read_rows(self, numbers: npt.NDArray[np.int64]) -> Vector:
-        """Read some of its vectors (N x width), and no others. Raises `OSError` once it is gone."""
+        """Read vectors by number (N x width). Raises `OSError` if the file was removed."""
         stored = np.memmap(self.path, np.float32, "r", self.start, (self.size, self.width))
         found: Vector = np.asarray(stored)[numbers]
         return found
 
 
 class VectorStore:
-    """The vectors (float32, all of one length) in one folder."""
+    """Folder of float32 vectors of equal length."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -68,26 +68,26 @@ class VectorStore:
         self._written = time.monotonic()
 
     def read(self, names: Collection[bytes]) -> dict[bytes, Vector]:
-        """Return those of the vectors that are there."""
+        """Return the stored vectors with these names."""
         wanted = set(names)
         rows = (row for path in self._files() for row in _rows(path))
         return {name: vector for name, vector in rows if name in wanted}
 
     def iter_files(self) -> Iterator[tuple[VectorFile, list[bytes]]]:
-        """Yield files with the names of their vectors; removes damaged ones."""
+        """Yield files with the names of their vectors; remove damaged files."""
         for path in self._files():
             if (data := _whole(path)) is not None:
                 yield _opened(path, data)
 
     def iter_names(self) -> set[bytes]:
-        """Return the names of the vectors that are there, without looking for damage."""
+        """Return the names of all stored vectors without verifying the files."""
         return {name for path in self._files() for name in _names(path)}
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob(f"*{ENDING}"))
 
     def add(self, name: bytes, vector: Vector) -> None:
-        """Keep a vector; it is on disk after a while, or after `flush`."""
+        """Add a vector; it is written later, at the latest by `flush`."""
         self._names.append(name)
         self._vectors.append(vector)
         if (
@@ -97,7 +97,7 @@ class VectorStore:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is not on disk yet. Raises `DiskFull` or `NotWritable`."""
+        """Write pending vectors. Raises `DiskFull` or `NotWritable`."""
         if self._names:
             data = _packed(self._names, self._vectors)
             write_atomic(self.folder / f"{_digest(data)}{ENDING}", data)
@@ -147,13 +147,13 @@ def _digest(data: bytes) -> str:
 
 
 VECTORS_FACT = "likeness"
-"""The fact of a presort that names the folder of its vectors."""
+"""Key in a presort's facts: the name of the folder with its vectors."""
 VECTORS_FOLDER = "likeness"
 Rows = npt.NDArray[np.float32]
 
 
 def sample_vector_name(key: str, region: Region) -> bytes:
-    """Return the name of the vector of a sample as it is cut now."""
+    """Return the name of a sample's vector for its current crop."""
     return vector_name((key, *region.box, region.angle))
 
 
@@ -168,14 +168,14 @@ def save_vectors(dataset: Dataset, names: Sequence[bytes], rows: Rows) -> str:
 
 
 def remove_old_vectors(dataset: Dataset, but: str) -> None:
-    """Remove the vectors of earlier presorts."""
+    """Remove the vectors of all presorts except the folder `but`."""
     for folder in (dataset.cache / VECTORS_FOLDER).glob("*"):
         if folder.name != but:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 class EmbeddingSpace:
-    """The vectors in force (unit length, `width` numbers), read from disk on demand."""
+    """Unit vectors of the newest presort (`width` numbers each), read on demand."""
 
     def __init__(self, name: str, store: VectorStore) -> None:
         self.name = name
@@ -190,24 +190,24 @@ class EmbeddingSpace:
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, known: Self | None = None) -> Self | None:
-        """Return the vectors of the newest presort, if any; `known` ones are not read again."""
+        """Return the vectors of the newest presort, if any; reuse `known` if current."""
         newest = Proposals(dataset.db).get_latest()
         name = newest.facts.get(VECTORS_FACT) if newest else None
         if not isinstance(name, str):
             return None
         if known is not None and known.name == name:
             return known
-        # A name from the catalogue is no path.
+        # A name from the catalogue must not lead out of the folder.
         found = cls(name, VectorStore(dataset.cache / VECTORS_FOLDER / Path(name).name))
         return found if found._rows else None
 
     @property
     def width(self) -> int:
-        """How many numbers a vector has."""
+        """Length of a vector."""
         return self._files[0].width if self._files else 1
 
     def get_vectors(self, names: Sequence[bytes]) -> tuple[Rows, npt.NDArray[np.bool_]]:
-        """Return the vectors of samples (N x width), and which there are; the others are zeros."""
+        """Return vectors (N x width) and a mask of existing ones; others are zeros."""
         rows = self._numbers(names)
         there = rows >= 0
         vectors = np.zeros((len(rows), self.width), np.float32)
@@ -216,12 +216,12 @@ class EmbeddingSpace:
             file, mine = self._files[number], homes == number
             try:
                 vectors[mine] = file.read_rows(rows[mine] - (self._ends[number] - file.size))
-            except OSError:  # a newer presort has put others in their place
+            except OSError:  # a newer presort has replaced them
                 there[mine] = False
         return vectors, there
 
     def get_coverage(self, names: Sequence[bytes]) -> float:
-        """Return how many of some samples have a vector, as a part of all."""
+        """Return the share of samples that have a vector, 0..1."""
         return float((self._numbers(names) >= 0).mean()) if names else 0.0
 
     def _numbers(self, names: Sequence[bytes]) -> npt.NDArray[np.int64]:
