@@ -1,8 +1,8 @@
-"""Where scenes begin: hard cuts and gradual ones, found in tiny frames while they come.
+"""Streaming detection of hard and gradual scene cuts on thumbnails.
 
-A hard cut is a frame that differs much more from the one before than its neighbours do, and after
-which nothing is as it was before: so a flash of a frame or a few is none. A gradual one is a
-stretch in whose middle the picture is the mean of both its ends, which motion is not.
+At a hard cut, the step to the next frame is much larger than the steps around it, and no later
+frame resembles the frames before; a flash of a few frames therefore does not count. In a gradual
+cut, the middle frame is the mean of the first and the last one, unlike in motion.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class FrameBuffer:
-    """The frames around the ones to be judged."""
+    """Buffer of recent frames: the ones to check and their neighbours.
+
+    `thumbs` is YCbCr, (n, 3, height, width). `steps` is each frame's distance to the previous one.
+    `small` is reduced brightness, (n, pixels), and `spread` its standard deviation per frame.
+    """
 
     times: Floats
     thumbs: Thumbs
@@ -31,10 +35,10 @@ class FrameBuffer:
 
 
 def extended(window: FrameBuffer | None, times: Floats, thumbs: Thumbs) -> FrameBuffer:
-    """With some more frames."""
+    """Return the buffer with new frames appended."""
     before = window.thumbs[-1:] if window is not None else thumbs[:1]
     steps = frame_distance(np.concatenate([before, thumbs[:-1]]), thumbs)
-    # Every other pixel of the brightness is enough to tell a mean.
+    # Every other pixel of the brightness is enough to compare means.
     small = thumbs[:, 0, ::2, ::2].reshape(len(thumbs), -1).astype(np.float32)
     spread = small.std(axis=1).astype(np.float64)
     if window is None:
@@ -49,8 +53,8 @@ def extended(window: FrameBuffer | None, times: Floats, thumbs: Thumbs) -> Frame
 
 
 def drop_before(window: FrameBuffer, before: float) -> None:
-    """Leave out frames before that time."""
-    # The last one is what the next is compared with.
+    """Drop frames before a time (seconds), in place."""
+    # Keep the last frame: the next one is compared with it.
     keep = min(int(np.searchsorted(window.times, before)), len(window.times) - 1)
     window.times, window.thumbs = window.times[keep:], window.thumbs[keep:]
     window.steps, window.small = window.steps[keep:], window.small[keep:]
@@ -58,7 +62,7 @@ def drop_before(window: FrameBuffer, before: float) -> None:
 
 
 def frame_distance(first: Thumbs, other: Thumbs) -> Floats:
-    """Return how far frames are from each other: (..., 3, height, width) gives (...)."""
+    """Return distances between frames in grey levels: (..., 3, height, width) to (...)."""
     high = np.maximum(first, other)
     low = np.minimum(first, other)
     means = (high - low).mean(axis=(-1, -2), dtype=np.float32)
@@ -67,36 +71,36 @@ def frame_distance(first: Thumbs, other: Thumbs) -> Floats:
     return levels
 
 
-# Grey levels (of 255, brightness and half of each colour) between frames of a hard cut, and how
-# many times that of usual steps around it. Motion peaks as well, but not within a frame.
+# Minimum step at a hard cut, in grey levels (of 255: brightness plus half of each color channel),
+# and its minimum ratio to the steps around it. Motion has peaks too, but spread over frames.
 HARD, TIMES, _SPIKE = 14.0, 1.7, 1.2
-# Key frames lie seconds apart: what moves in between is no cut yet.
+# Key frames are seconds apart, so motion between them must not count as a cut.
 _KEY_FRAMES = 2.0 * HARD
-# After a cut nothing may be nearer to what was before than this part of it.
+# Frames after a hard cut must differ from those before by at least this share of the step.
 _BACK = 0.4
-# Seconds of a flash at most, of a scene at least.
+# Maximum length of a flash and minimum length of a scene, in seconds.
 _FLASH, SHORTEST = 0.26, 0.3
-# Seconds of the gradual cuts that are looked for; grey levels from end to end; how far the
-# middle may be from the mean of both, as a part of that.
+# Gradual cuts: lengths searched (seconds), minimum change from end to end (grey levels), and how
+# far the middle may be from the mean of both ends (share of the change).
 _SPANS, _SOFT, _OFF = (0.4, 0.8, 1.6), 10.0, 0.22
-# Great changes may have motion in them, as small ones may be nothing but motion.
+# Larger changes may contain motion, so they get a looser limit.
 _GREAT, _FAR_OFF = 32.0, 0.32
-# The part of it that may come in a single frame.
+# Maximum share of a gradual change that a single frame may contribute.
 _STEP = 0.55
-# A picture of one colour: spread in grey levels.
+# Spread (grey levels) up to which an image counts as a single color.
 BLANK = 4.0
-# What was only seen with less than this part of a scene's spread was the fade into it.
+# Frames below this share of a scene's spread are the fade into it, not a scene of their own.
 _FAINT = 0.25
-# Seconds after a change within which it is seen to have led into darkness.
+# A change followed by black within so many seconds is a fade to black.
 _SOON = 0.5
-# Seconds between gradual cuts at least; of two nearer ones the greater change counts.
+# Minimum seconds between gradual cuts; of two closer ones, the larger change counts.
 _APART = 0.8
-# Seconds that have to be seen around a frame before it is judged.
+# Seconds of video needed after a frame before it can be classified.
 LAG = _APART + _SPANS[-1] / 2 + 0.1
 
 
 class SceneCut(NamedTuple):
-    """A scene begins at `time`; from `begin` to `end` the picture changes (equal when hard)."""
+    """Cut at `time` (seconds); the image changes from `begin` to `end` (equal at a hard cut)."""
 
     time: float
     begin: float
@@ -105,21 +109,21 @@ class SceneCut(NamedTuple):
 
 
 class CutFinder:
-    """Takes blocks of frames, gives the cuts among frames that lie far enough back.
+    """Streaming detector of scene cuts.
 
-    A cut is told when `LAG` seconds after it were seen, so that what comes out does not depend
-    on how many frames come at a time. Cuts up to the time `since` are not told.
+    A cut is reported once `LAG` seconds after it are available, so that results do not depend on
+    the block size. Cuts at or before `since` (seconds) are not reported.
     """
 
     def __init__(self, since: float = -math.inf) -> None:
         self._last_cut = -math.inf
         self._judged = since
-        # The greatest spread in the scene that is on.
+        # Largest spread within the current scene.
         self._spread = 0.0 if math.isinf(since) else math.inf
         self._window: FrameBuffer | None = None
 
     def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[SceneCut]:
-        """Take some frames; the cuts that are sure now, in order."""
+        """Add frames and yield the cuts that are now certain, in order."""
         self._window = extended(self._window, times, thumbs)
         yield from self._judge(float(times[-1]) - LAG)
 
@@ -130,11 +134,11 @@ class CutFinder:
 
     @property
     def settled(self) -> float:
-        """Up to here all cuts are told."""
+        """Time (seconds) up to which all cuts have been reported."""
         return self._judged
 
     def motion(self, time: float) -> float:
-        """Grey levels by which a frame differs from the nearer of its neighbours."""
+        """Return the distance of a frame to its nearer neighbour, in grey levels."""
         if self._window is None:
             return 0.0
         at = int(np.searchsorted(self._window.times, time))
@@ -169,7 +173,7 @@ class CutFinder:
             self._spread = 0.0
             yield cut
         elif cut.end > cut.begin:
-            # Out of or into darkness: no new scene, but nothing to keep either.
+            # Fade from or to black: not a new scene, but its frames must not be kept either.
             yield cut._replace(counts=False)
 
     def _hard_cuts(self, window: FrameBuffer, judged: NDArray[np.bool_]) -> Iterator[SceneCut]:
@@ -192,14 +196,14 @@ class CutFinder:
 
 
 class KeyFrameCuts:
-    """A `CutFinder` for key frames alone: each that looks unlike the one before begins a scene."""
+    """Cut detector for key frames: a scene begins where one differs from the previous one."""
 
     def __init__(self, since: float = -math.inf) -> None:
         self.settled = since
         self._before: Thumbs | None = None
 
     def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[SceneCut]:
-        """Take some frames; the cuts among them."""
+        """Add key frames and yield the cuts among them."""
         for time, thumb in zip(times.tolist(), thumbs, strict=True):
             before, self._before = self._before, thumb
             if before is None or time <= self.settled:
@@ -209,16 +213,16 @@ class KeyFrameCuts:
         self.settled = max(self.settled, float(times[-1]))
 
     def motion(self, time: float) -> float:
-        """Unknown between key frames."""
+        """Return 0: motion is unknown between key frames."""
         return 0.0
 
     def finish(self) -> Iterator[SceneCut]:
-        """Nothing is left."""
+        """Yield nothing: `feed` has reported all cuts."""
         yield from ()
 
 
 def _usual(steps: Floats, at: int) -> float:
-    """Return how much frames around that one differ by motion; a single flash does not count."""
+    """Return the typical step around a frame, ignoring a single flash."""
     before, after = steps[max(at - 3, 1) : at], steps[at + 1 : at + 4]
     if not len(after):
         return float(np.median(before))
@@ -240,9 +244,7 @@ def _gradual_cuts(window: FrameBuffer) -> list[SceneCut]:
 
 
 def _follows_a_scene(window: FrameBuffer, cut: SceneCut, spread: float) -> bool:
-    """Return whether something was shown before a cut, with that spread, and not only the fade into
-    it.
-    """
+    """Return whether a scene, and not just a fade in, precedes a cut."""
     last = len(window.times) - 1
     begin, end = (min(int(np.searchsorted(window.times, t)), last) for t in (cut.begin, cut.end))
     gone = float(window.spread[begin]) <= spread / 2
@@ -255,16 +257,14 @@ def _is_dark(window: FrameBuffer, cut: SceneCut) -> bool:
 
 
 def _nearby(cut: SceneCut, greater: SceneCut) -> bool:
-    """Return whether a cut is a part of a greater one; the way into darkness is none of the way
-    out.
-    """
+    """Return whether a cut is part of a larger one; fades to and from black are separate."""
     if cut.counts and not greater.counts:
         return greater.begin - _APART <= cut.time < greater.end
     return cut.counts == greater.counts and abs(cut.time - greater.time) <= _APART
 
 
 def _even_changes(window: FrameBuffer, span: float) -> Iterator[tuple[float, int, int, int]]:
-    """(change, middle, first, last) of the frames around which it is even over `span`."""
+    """Yield (change, middle, first, last) of even changes that last `span` seconds."""
     times, small = window.times, window.small
     places = np.arange(len(times))
     first = np.searchsorted(times, times[places] - span / 2)
@@ -282,7 +282,7 @@ def _even_changes(window: FrameBuffer, span: float) -> Iterator[tuple[float, int
 
 
 def _is_mean(small: NDArray[np.float32], times: Floats, a: int, b: int, at: int) -> bool:
-    """Return whether a frame is the mean of two others, weighed by their times."""
+    """Return whether frame `at` interpolates frames `a` and `b` linearly in time."""
     part = (times[at] - times[a]) / (times[b] - times[a])
     mean = small[a] + (small[b] - small[a]) * np.float32(part)
     change = float(np.abs(small[b] - small[a]).mean())
@@ -292,7 +292,7 @@ def _is_mean(small: NDArray[np.float32], times: Floats, a: int, b: int, at: int)
 
 def _soft_cut(window: FrameBuffer, at: int, first: int, last: int) -> SceneCut:
     times = window.times
-    # A part of a fade counts as the whole: what comes right after is black.
+    # The span may cover only part of a fade, so look for black shortly after it as well.
     soon = (times > times[at]) & (times <= times[last] + _SOON)
     dark = bool((window.spread[soon] <= BLANK).any())
     return SceneCut(float(times[at]), float(times[first]), float(times[last]), counts=not dark)

@@ -1,6 +1,4 @@
-"""A video as it is decoded: blocks of tiny frames with their times and numbers, and the pictures
-among them.
-"""
+"""Decoders: turn a video into blocks of thumbnails with times, frame numbers and full frames."""
 
 from __future__ import annotations
 
@@ -27,21 +25,21 @@ from harvest.video.inputs import BROKEN_PICTURE, PICTURE_FORMATS, picture_moves
 from harvest.video.probe_ffmpeg import VideoFacts, complains
 from harvest.video.run_ffmpeg import LOG, RunningFfmpeg, ffmpeg_reason, raise_for_environment
 
-# Seconds within which two times are the same: a microsecond.
+# Times within this many seconds are equal.
 _SAME = 1e-6
-# Seconds by which packets may come out of the order of their times.
+# Maximum seconds by which packets may be out of order.
 _REORDERED = 5.0
-# Seconds that the packets must be ahead for a frame's number to be sure.
+# A frame's number is certain once packets this many seconds later have been read.
 _AHEAD = 0.5
-# Packets that wait to be counted; more, and their times tell no numbers.
+# Maximum number of uncounted packets; beyond it, frame numbers are unknown.
 _MAX_PACKETS = 2000
 
 
 class FrameNumbering:
-    """Counts frames. `first` is the number of the first frame at or after the time `since`.
+    """Counter of frames; `first` is the number of the first frame at or after time `since`.
 
-    Where the decoder skips frames, the packets are counted, in order of their times. Where these
-    start again, no number is known from there on.
+    If the decoder skips frames, packets are counted instead, in order of time. Once their time
+    stamps restart, numbers are unknown.
     """
 
     def __init__(self, *, by_packets: bool, since: float = -math.inf, first: int = 0) -> None:
@@ -53,7 +51,7 @@ class FrameNumbering:
         self._broken = False
 
     def packet(self, time: float) -> None:
-        """Take note of a packet's time."""
+        """Record the time of a packet (seconds)."""
         self._broken |= time < self._latest - _REORDERED or len(self._packets) > _MAX_PACKETS
         self._latest = max(self._latest, time)
         if time >= self._since - _SAME:
@@ -64,13 +62,13 @@ class FrameNumbering:
         return not self.by_packets or self._broken or self._latest >= time + _AHEAD
 
     def start_at(self, time: float) -> None:
-        """The first frame that is shown: packets before it are none, unless told otherwise."""
+        """Count from the first displayed frame, unless `since` was given."""
         if self._since == -math.inf:
             self._since = time
             self._packets = [one for one in self._packets if one >= time - _SAME]
 
     def of(self, times: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Return the numbers of the next frames, whose times rise; -1 for unknown ones."""
+        """Return the numbers of the next frames (increasing times); -1 where unknown."""
         inside = (times >= self._since - _SAME) & (not self._broken)
         if self.by_packets:
             numbers = self._first + np.searchsorted(np.array(self._packets), times - _SAME)
@@ -83,15 +81,15 @@ class FrameNumbering:
         return np.where(inside, numbers, -1).astype(np.int64)
 
 
-# Frames handed on together: enough for numpy, few enough for little memory.
+# Frames per block: enough for numpy to be fast, few enough to save memory.
 _BLOCK = 24
 _LINES_KEPT = 20
-# Seconds of video that are judged at a time: less than what is remembered of it.
+# Seconds of video processed at a time: less than the cut detector buffers.
 _PIECE = 1.0
-# Frames after a seek until no complaint is due to it; far less than its lead.
+# Frames after a seek whose errors are ignored; far fewer than the lead before the start.
 _SETTLED = 40
 
-# Lines of the log that tell of no error, and those of `showinfo`: the size of each picture.
+# Log lines that are not errors, and those in which `showinfo` prints the size of each frame.
 _HARMLESS = re.compile(r"(?:\[[^\]]* @ 0x\w+\] )?\[(?:info|warning)\]")
 _SHOWN = re.compile(r"\[\w*showinfo\w* @ 0x\w+\] \[info\] n: .* s:(\d+)x(\d+) ")
 
@@ -100,10 +98,10 @@ Thumbs = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class FrameBlock:
-    """Some frames in a row. Shapes: `times` (n,), `thumbs` (n, ...).
+    """Consecutive frames: `times` (n,) in seconds, `thumbs` (n, 3, height, width) in YCbCr.
 
-    `numbers` are their places in the video, -1 where unknown. `pictures` are those looked at, by
-    their place in this block.
+    `numbers` (n,) are frame numbers in the video, -1 where unknown. `pictures` are the full-size
+    frames by index in this block.
     """
 
     times: NDArray[np.float64]
@@ -112,7 +110,7 @@ class FrameBlock:
     pictures: dict[int, RawFrame]
 
     def pieces(self) -> Iterator[FrameBlock]:
-        """Yield the same in parts of about a second, however many came at a time."""
+        """Yield the block in parts of about one second."""
         begin, count = 0, len(self.times)
         while begin < count:
             end = max(int(np.searchsorted(self.times, self.times[begin] + _PIECE)), begin + 1)
@@ -125,10 +123,10 @@ class FrameBlock:
 
 
 class FfmpegDecoder:
-    """One run of ffmpeg over a stretch of a video.
+    """Decoder of one segment of a video with ffmpeg.
 
-    `trouble` tells what is wrong with the video, and how much of it was read; `last` is the time of
-    the last frame.
+    `trouble` describes damage and how much was read (empty if all is well); `last` is the time of
+    the last frame in seconds.
     """
 
     def __init__(self, video: Path, plan: DecodePlan, numbering: FrameNumbering) -> None:
@@ -152,7 +150,7 @@ class FfmpegDecoder:
         self.trouble = ""
 
     def blocks(self) -> Generator[FrameBlock, None, None]:
-        """Everything, in order. Raises `Unreadable` where there is not one frame."""
+        """Yield all blocks in order. Raises `Unreadable` if no frame can be decoded."""
         with RunningFfmpeg(
             ffmpeg_command(self._video, self._plan), output_names(self._plan)
         ) as running:
@@ -200,10 +198,10 @@ class FfmpegDecoder:
             self._line(name, line)
 
     def _laid_on_ground(self, data: bytes, size: tuple[int, int]) -> bytes:
-        """Return RGBA pixels as RGB. The first frame that shows anything says on which ground."""
+        """Return RGBA pixels as RGB; the first visible frame determines the background."""
         layer = Image.frombytes("RGBA", size, data)
         self._ground = self._ground or ground_of(layer)
-        # Alpha that is 0 everywhere is not used.
+        # A frame whose alpha is 0 everywhere keeps its colors: the alpha channel is unused.
         opaque = layer.convert("RGB") if self._ground is None else on_ground(layer, self._ground)
         return opaque.tobytes()
 
@@ -220,7 +218,7 @@ class FfmpegDecoder:
         if shown := _SHOWN.match(text):
             self._sizes.append((int(shown.group(1)), int(shown.group(2))))
             return
-        # After a seek the first frames refer to some that were not read.
+        # The first frames after a seek may refer to frames that were not read.
         settled = self._plan.whole or self._frames + len(self._times) >= _SETTLED
         if settled and not self._complaint and complains(text, self._plan.facts):
             self._complaint = text.split("] ")[-1][:200]
@@ -263,7 +261,7 @@ class FfmpegDecoder:
         yield from self._rising(FrameBlock(times, thumbs, self._numbering.of(times), pictures))
 
     def _rising(self, block: FrameBlock) -> Iterator[FrameBlock]:
-        """Without frames whose time is broken: none, or not after the one before."""
+        """Yield the block without frames whose time is missing or does not increase."""
         latest = np.fmax.accumulate(np.concatenate([[self.last], block.times]))
         good = np.flatnonzero(block.times > latest[:-1])
         self._untimed += len(block.times) - len(good)
@@ -278,7 +276,7 @@ class FfmpegDecoder:
 
 
 def _cut_off(buffer: bytearray, sizes: Iterable[int]) -> list[bytes]:
-    """Take parts of these sizes from the beginning of a buffer, as many as it holds."""
+    """Remove and return complete parts of the given sizes from a buffer's start."""
     parts: list[bytes] = []
     begin = 0
     for size in sizes:
@@ -298,14 +296,14 @@ def _why(lines: list[str]) -> tuple[str, str]:
     return "not a video", ffmpeg_reason(lines)
 
 
-# Seconds of a frame that says nothing of its length, as in browsers and in ffmpeg.
+# Seconds for a frame without a duration, as in browsers and in ffmpeg.
 _UNTOLD = 0.1
-# All frames of a file together; bounds the time that a bomb can take.
+# Maximum pixels in all frames of a file; bounds the time that a decompression bomb can take.
 _MOST_PIXELS = 40 * MAX_PIXELS
 
 
 def probe_animated_image(video: Path) -> VideoFacts:
-    """Return the facts of a picture that moves. Raises `Unreadable` for others, and `OSError`."""
+    """Return the facts of an animated image. Raises `Unreadable` for others, and `OSError`."""
     with _opened(video) as image:
         if not picture_moves(video):
             raise Unreadable("not a video", "a picture that does not move: harvest folder takes it")
@@ -318,7 +316,7 @@ def probe_animated_image(video: Path) -> VideoFacts:
 
 
 class AnimatedImageDecoder:
-    """The frames of a picture that moves; see `Decoding`."""
+    """Decoder of an animated image (GIF, WebP, APNG); see `FfmpegDecoder`."""
 
     def __init__(self, video: Path, plan: DecodePlan, numbering: FrameNumbering) -> None:
         self._video = video
@@ -328,7 +326,7 @@ class AnimatedImageDecoder:
         self.trouble = ""
 
     def blocks(self) -> Generator[FrameBlock, None, None]:
-        """Everything, in order. Raises `Unreadable` where there is not one frame."""
+        """Yield one block per frame. Raises `Unreadable` if no frame can be decoded."""
         time, before = 0.0, math.nan
         with _opened(self._video) as image:
             for number in range(int(getattr(image, "n_frames", 1))):
@@ -339,7 +337,7 @@ class AnimatedImageDecoder:
                         raise Unreadable("damaged", f"{type(error).__name__}: {error}") from error
                     self.trouble = f"read {number} frames: {type(error).__name__}: {error}"
                     return
-                # The first frame that shows anything says which ground all get.
+                # One background for all frames, or they would differ only in it.
                 self._ground = self._ground or ground_of(layer)
                 frame = on_ground(layer, self._ground)
                 self.last = time
@@ -370,7 +368,7 @@ def _opened(video: Path) -> Any:
 
 
 def _layer(image: Any, number: int) -> tuple[Image.Image, float]:
-    """One frame, RGBA and upright, and how long it is shown."""
+    """Return a frame as upright RGBA, and its duration in seconds."""
     image.seek(number)
     image.load()
     length = image.info.get("duration") or 0

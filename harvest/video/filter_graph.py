@@ -1,11 +1,11 @@
-"""The one ffmpeg command that samples a video, built with ffmpeg-python.
+"""The ffmpeg command that samples a video, built with ffmpeg-python.
 
-Decoded once, the frames go two ways: all of them tiny, with their times, for finding cuts
-and fades; and those that are looked at in the size that is wanted. Where frames are skipped by
-the decoder, the packets tell how many there are.
+Each frame is decoded once and goes two ways: as a thumbnail with its time, for detecting cuts
+and fades; and, if the schedule selects it, in the requested size. If the decoder skips frames,
+they are counted by their packets.
 
-Frames follow the order of decoding on a clock that only goes forward, whatever the file's time
-stamps do. Their size may change: the log tells that of each picture.
+Times always increase in decoding order, even where the file's time stamps do not. The frame size
+may change within a video, so it is read from ffmpeg's log for each frame.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from harvest.video.probe_ffmpeg import VideoFacts
 from harvest.video.run_ffmpeg import command_words, video_input
 from harvest.video.sampling import Sampling
 
-# Seconds from look to look within scenes; large pictures are dear to hand over.
+# Seconds between examined frames; more for frames of many pixels, which are costly to pipe.
 _STEP, _LARGE_STEP, _LARGE = 0.5, 1.0, 1280 * 720
-# A moment of which the sharpest frame is taken, and the looks taken in it.
+# Window in seconds from which the sharpest frame is taken, and the frames examined in it.
 _MOMENT, _LOOKS = 0.5, 4
-# A frame that is late by a millionth of a step is in time: 0.3 / 0.1 is a little less than 3.
+# Tolerance in steps for rounding: in floating point, 0.3 / 0.1 is a little less than 3.
 _EARLY = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The first frame of every `step` seconds after `start`, all of them where that is None.
+    """Schedule of frames to examine: the first in each `step` seconds, or all if that is None.
 
-    With `within` only in the first so many seconds of every `period`. ffmpeg evaluates it in its
-    `select` filter while it decodes; on the times of all frames it tells which those were.
+    With `within`, only in the first `within` seconds of every `period` (all in seconds from
+    `start`). ffmpeg evaluates `expression`; `due` repeats that on the times of all frames.
     """
 
     start: float
@@ -44,7 +44,7 @@ class Schedule:
     within: float = 0.0
 
     def expression(self) -> str:
-        """For ffmpeg's `select`."""
+        """Return the expression for ffmpeg's `select` filter."""
         if self.step is None:
             return "1"
         due = f"isnan(prev_t)+gt({self._bin('t', self.step)},{self._bin('prev_t', self.step)})"
@@ -58,7 +58,7 @@ class Schedule:
         return f"floor(({time}-({self.start!r}))/{step!r}+{_EARLY!r})"
 
     def due(self, times: NDArray[np.float64], before: float) -> NDArray[np.bool_]:
-        """Return whether each of some frames is; `before` is the time of the one before, or NaN."""
+        """Return a mask of selected frames; `before` is the previous frame's time or NaN."""
         if self.step is None:
             return np.ones(len(times), dtype=bool)
         earlier = np.concatenate([[before], times[:-1]])
@@ -74,13 +74,13 @@ class Schedule:
         return taken
 
     def bins(self, times: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-        """In which step each time lies."""
+        """Return the index of the step that contains each time."""
         found: NDArray[np.float64] = np.floor((times - self.start) / step + _EARLY)
         return found
 
 
 def schedule(sampling: Sampling, start: float, pixels: int) -> Schedule:
-    """Return the schedule of a sampling for frames of so many `pixels` as sampled."""
+    """Return the schedule for frames of `pixels` pixels after resizing."""
     if sampling.mode == "keyframes":
         return Schedule(start, None)
     if sampling.mode in ("useful", "scenes"):
@@ -92,7 +92,7 @@ def schedule(sampling: Sampling, start: float, pixels: int) -> Schedule:
 
 
 def frame_size(sampling: Sampling, width: int, height: int) -> tuple[int, int]:
-    """Return the size that a frame of these pixels is sampled at."""
+    """Return the output (width, height) of a frame of the given size."""
     wide, high = sampling.width, sampling.height
     if wide and high and not sampling.keep_aspect:
         return wide, high
@@ -100,31 +100,30 @@ def frame_size(sampling: Sampling, width: int, height: int) -> tuple[int, int]:
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
-# Seconds by which a frame may come too late without a jump of the time stamps; seconds that it
-# then comes after the one before.
+# A time stamp at most this many seconds before the previous one is jitter, not a jump; the frame
+# is then placed this many seconds after the previous one.
 _JITTER, _TICK = 0.1, 0.001
-# Seconds from frame to frame; more is a jump (as in ffmpeg), but within what a file says it lasts.
+# A gap above this many seconds is a jump (as in ffmpeg) unless within the file's stated length.
 _JUMP, _NO_END = 10.0, 1e9
-# Times come in nanoseconds: ffmpeg 5 and 9 agree on no other way to keep a file's own.
+# Nanoseconds: the only time base in which ffmpeg 5 to 9 all keep a file's own times.
 TICKS = 1_000_000_000
 THUMB = (64, 36)
-# Seconds from tiny frame to tiny frame where few are enough.
+# Seconds between thumbnails where few are enough.
 _THIN = 0.1
-# Of pictures whose size is not that of the file's beginning: bounds the memory.
+# Longest side of frames whose size differs from the first one's; bounds the memory.
 _LONGEST_SIDE = 8192
-# Seconds decoded before the place where sampling begins inside a video.
+# Seconds decoded before the start of a segment inside a video.
 LEAD = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class DecodePlan:
-    """How one stretch of a video is decoded. Times are the file's own, in seconds.
+    """Settings for decoding one segment of a video; times are the file's own, in seconds.
 
-    `size` is that of the frames, `crop` the part they are of (x, y, width, height);
-    `skip` what the decoder leaves out; `rgb` whether pictures come as RGB
-    or as planar YCbCr 4:2:0; those of another shape keep it where they `fit` into a `box`.
-    Where `thin`, not all frames
-    that are decoded come as tiny ones, but enough to tell scenes.
+    `size` is the output size, `crop` the area kept (x, y, width, height), `skip` ffmpeg's
+    `skip_frame` value, and `rgb` selects RGB over planar YCbCr 4:2:0. With `fit`, frames of
+    another shape than the first keep it and are scaled to fit `box`. With `thin`, thumbnails are
+    made of only some decoded frames, but of enough to find cuts.
     """
 
     facts: VideoFacts
@@ -141,16 +140,16 @@ class DecodePlan:
 
     @property
     def whole(self) -> bool:
-        """Whether decoding begins with the file."""
+        """Whether decoding begins at the start of the file."""
         return self.since is None or self.facts.discontinuous
 
     @property
     def counted_by_packets(self) -> bool:
-        """Whether frames are numbered by packets, because not all of them come."""
+        """Whether frames are numbered by packets, because some are skipped."""
         return self.skip is not None or self.thin
 
     def picture_bytes(self, size: tuple[int, int]) -> int:
-        """Return the bytes of a picture of that size as it is handed over."""
+        """Return the number of bytes of a raw frame of this size in the pipe."""
         wide, high = size
         chroma = ((wide + 1) // 2) * ((high + 1) // 2)
         if self.facts.alpha:
@@ -176,22 +175,22 @@ def make_plan(
 
 
 def output_names(plan: DecodePlan) -> list[str]:
-    """Return the names of what the command writes."""
+    """Return the names of the command's outputs."""
     return ["thumbs", "times", "pictures", *(["packets"] if plan.counted_by_packets else [])]
 
 
 def ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
-    """Return the words of the command; outputs are `OUT:name`."""
+    """Return the command's arguments, with `OUT:name` for each output."""
     source = video_input(**_input_options(plan))
     stream = source[str(plan.facts.stream)]
     frames = stream.filter("setpts", _clock(plan.facts))
     if plan.facts.interlaced or plan.crop:
-        # These take one size only; pixels of another shape say how the picture is shown.
+        # yadif and crop need a constant size; the sample aspect ratio keeps the display shape.
         wide, high = plan.facts.stored
         frames = frames.filter("scale", wide, high, eval="frame")
     frames = frames.filter("yadif", deint="interlaced") if plan.facts.interlaced else frames
     if plan.thin:
-        # Who knows the frames due before it knows which one of these is due.
+        # `due` is computed from these times alone, so they must include all scheduled frames.
         few = replace(plan.schedule, step=_THIN, within=0.0).expression()
         frames = frames.filter("select", f"{plan.schedule.expression()}+{few}")
     ways = frames.filter_multi_output("split", 2)
@@ -209,11 +208,11 @@ def ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
 
 
 def _clock(facts: VideoFacts) -> str:
-    """Return the expression for `setpts`: the file's own times as long as they go forward.
+    """Return the expression for `setpts`: the file's own times while they increase.
 
-    Where the time stamps jump, the time goes on from the frame before (the jump is sure with the
-    second frame after it). A frame that alone is out of order or without a time comes right after
-    the one before.
+    After a jump of the time stamps, time continues from the previous frame (a jump is certain at
+    the second frame after it). A single frame that is out of order or has no time is placed right
+    after the previous one.
     """
     step, end = 1 / (facts.fps or 25.0), min(facts.slides_until, _NO_END)
     since_last, in_file = "ld(1)", "ld(2)"
@@ -231,24 +230,24 @@ def _clock(facts: VideoFacts) -> str:
 def _input_options(plan: DecodePlan) -> dict[str, Any]:
     options: dict[str, Any] = {"copyts": None}
     if not plan.facts.turned:
-        # What is known of earlier frames would be lost. (Turning takes one size only.)
+        # Rebuilding the filters would lose their state. (Rotation needs a constant size.)
         options["reinit_filter"] = 0
     if plan.facts.decoder:
         options["c:v"] = plan.facts.decoder
     if plan.skip:
         options["skip_frame"] = plan.skip
     if plan.skip == "nokey" and plan.facts.codec in ("h264", "hevc"):
-        # Key frames alone keep no second thread busy: handing packets round costs a third more.
+        # Frame threads do not help with key frames alone: passing packets on costs a third more.
         options["thread_type"] = "slice"
     if plan.since is not None and not plan.whole:
-        # Counted from the file's first time stamp; then from the key frame before.
+        # -ss counts from the file's first time stamp and seeks to the key frame before.
         seconds = max(plan.since - plan.facts.start - LEAD, 0.0)
         options |= {"ss": f"{seconds:.6f}", "noaccurate_seek": None}
     return options
 
 
 def _tiny(stream: Any) -> Any:
-    # Single pixels instead of means: eight times cheaper, and as good for telling cuts.
+    # Nearest neighbour instead of averaging: eight times cheaper, and as good for finding cuts.
     return stream.filter("scale", *THUMB, flags="neighbor").filter("format", "yuv444p")
 
 
@@ -266,9 +265,9 @@ def _pictures(stream: Any, plan: DecodePlan) -> Any:
 
 
 def _size(plan: DecodePlan) -> tuple[str, str]:
-    """Return the expressions of a picture's size: that of the plan for the shape it is made for.
+    """Return the expressions for a frame's width and height.
 
-    Another shape keeps its own, within the box that is wanted.
+    Frames of the usual shape get the plan's size; others keep their shape, within the box.
     """
     wide, high = plan.size
     if not plan.fit or plan.facts.turned:

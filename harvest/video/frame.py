@@ -1,8 +1,8 @@
-"""A decoded frame: whether it is worth keeping, and its bytes as JPEG or PNG.
+"""Decoded frames: quality checks, and encoding as JPEG or PNG.
 
-Drawn art is flat: large areas of one colour, so that mean sharpness says nothing. What tells
-a blurred frame is that not even its sharpest edges are steep: they take many pixels from dark
-to light. An outline takes one or two, however few there are.
+Drawn art has large areas of one color, so that mean sharpness is not informative. In a blurred
+frame, even the sharpest edges take many pixels from dark to light; a sharp outline takes one or
+two, however few outlines there are.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from harvest.video.sampling import Sampling
 
 FrameQuality: TypeAlias = Literal["good", "black", "one colour", "blurred"]
 
-# The longer side at which edges are measured, in pixels.
+# Longer side (pixels) of the reduced frame in which edges are measured.
 _WORKING = 480
-# Grey levels (of 255) under which all but a thousandth of a black picture lies.
+# A frame is black if 99.9 % of its pixels are below this grey level (of 255).
 _BLACK_LEVEL = 40
-# Spread in grey levels of a picture of one colour, between its 0.5th and 99.5th percentile.
+# A frame has one color if its 0.5th and 99.5th percentiles differ by fewer grey levels.
 _FLAT = 10.0
-# The part of an edge's whole rise that lies between two neighbouring pixels where it is steepest;
-# 1 is a hard edge, a Gaussian blur of 3 pixels (of 480) gives 1 / (3 sqrt(2 pi)) = 0.13 and up.
+# Minimum steepness: the largest step between two neighbouring pixels, as a share of an edge's rise.
+# 1 is a hard edge; a Gaussian blur of 3 pixels (of 480) gives 1 / (3 sqrt(2 pi)) = 0.13 and up.
 BLURRED = 0.19
-# Pixels in a row within which an edge is looked for.
+# Length in pixels of the row segments in which edges are measured.
 _STRETCH = 14
-# Of all stretches, those with the strongest edges (a share, and at least so many) speak for
-# the picture, and of them the steeper ones.
+# Segments with the strongest edges are used (a share of all, and a minimum number), and of their
+# steepness this quantile.
 _STRONG, _FEWEST, _STEEPER = 0.02, 16, 0.75
 
 
 def frame_quality(grey: Image.Image) -> FrameQuality:
-    """Return what is wrong with a picture (mode L), or "good"."""
+    """Return the quality class of a frame (Pillow mode L)."""
     part = min(_WORKING / max(grey.size), 1.0)
     size = (max(round(grey.width * part), 1), max(round(grey.height * part), 1))
     small = grey.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
@@ -55,11 +55,11 @@ def frame_quality(grey: Image.Image) -> FrameQuality:
 
 
 def steepness(values: NDArray[np.int16]) -> float:
-    """Return how steep the steeper of the strong edges are, 0..1, of grey pixels (height, width).
+    """Return the steepness (0..1) of the strong edges in grey pixels (height, width).
 
-    Rows and columns are cut into stretches; of each the greatest step between neighbours is
-    compared with the whole rise from its darkest to its lightest pixel. 1 where nothing is found
-    to be judged: a tiny picture.
+    Rows and columns are divided into segments; the largest step between neighbouring pixels of
+    each is divided by the difference of its lightest and darkest pixel. 1 if there is no edge to
+    measure, as in a tiny image.
     """
     found = [_steepness_of_rows(values), _steepness_of_rows(values.T)]
     judged = [one for one in found if one is not None]
@@ -84,11 +84,11 @@ def _steepness_of_rows(values: NDArray[np.int16]) -> float | None:
 
 Plane: TypeAlias = NDArray[np.uint8]
 
-# The grey levels of video (ITU-R BT.601-7 and BT.709-6: 16..235) as those of a picture: 0..255.
+# Lookup from the grey levels of video (ITU-R BT.601-7 and BT.709-6: 16..235) to 0..255.
 _BLACK, _Y_SCALE = 16.0, 255 / 219
 _STRETCHED = [min(max(round((n - _BLACK) * _Y_SCALE), 0), 255) for n in range(256)]
-# From YCbCr of BT.709 to that of BT.601, by which OpenCV goes: the product of both matrices,
-# where brightness is reckoned in steps of 1/219 and colours in steps of 1/224.
+# From YCbCr of BT.709 to that of BT.601, which OpenCV expects: the product of both matrices,
+# with brightness in steps of 1/219 and color in steps of 1/224.
 _STEPS = 219 / 224
 _BRIGHTER, _BLUE, _RED = (
     (0.10158 * _STEPS, 0.19608 * _STEPS),
@@ -100,9 +100,9 @@ _GREY = 128.0
 
 @dataclass(frozen=True)
 class RawFrame:
-    """A frame as it came from the decoder.
+    """Raw frame from the decoder; `size` is (width, height) in pixels.
 
-    `data` is planar YCbCr 4:2:0 in video range, or RGB pixel by pixel when `rgb`.
+    `data` is planar YCbCr 4:2:0 in video range, or interleaved RGB if `rgb`.
     """
 
     data: bytes
@@ -112,7 +112,7 @@ class RawFrame:
 
     @cached_property
     def grey(self) -> Image.Image:
-        """Its brightness, 0..255."""
+        """Brightness, 0..255 (Pillow mode L)."""
         if self.rgb:
             return self.whole().convert("L")
         wide, high = self.size
@@ -120,20 +120,20 @@ class RawFrame:
 
     @cached_property
     def measured(self) -> tuple[int, float]:
-        """pHash and sharpness, as of any image."""
+        """Perceptual hash (64 bits) and sharpness, as for every image."""
         return phash_and_sharpness(self.grey)
 
     @cached_property
     def quality(self) -> FrameQuality:
-        """Whether it is black, of one colour or blurred."""
+        """Quality class: good, black, one color or blurred."""
         return frame_quality(self.grey)
 
     def whole(self) -> Image.Image:
-        """Return the picture in its colours. Only where it came as RGB."""
+        """Return the frame as an RGB image; only valid if `rgb`."""
         return Image.frombytes("RGB", self.size, self.data)
 
     def bgr(self) -> Plane:
-        """Return the same of one that came as YCbCr: (height, width, 3), as OpenCV has it."""
+        """Return a YCbCr frame as BGR (height, width, 3); only valid unless `rgb`."""
         wide, high = self.size
         planes = self._planes()
         if self.bt709:
@@ -148,7 +148,7 @@ class RawFrame:
         return np.asarray(shown, dtype=np.uint8)
 
     def reduced(self, longest: int) -> Plane:
-        """Return the picture (height, width, 3; RGB) with no side above so many pixels."""
+        """Return RGB (height, width, 3) with no side longer than `longest` pixels."""
         part = min(longest / max(self.size), 1.0)
         wide, high = (max(round(side * part / 2), 1) * 2 for side in self.size)
         if self.rgb:
@@ -164,7 +164,7 @@ class RawFrame:
         return np.ascontiguousarray(small[:, :, ::-1])
 
     def grey_part(self, box: Box) -> Plane:
-        """Return the brightness within a box, as far as that lies in the picture."""
+        """Return the brightness within a box, clipped to the frame."""
         rows = slice(max(box.y, 0), max(box.y + box.height, 0))
         columns = slice(max(box.x, 0), max(box.x + box.width, 0))
         whole = np.asarray(self.grey) if self.rgb else self._planes()[0]
@@ -180,18 +180,18 @@ class RawFrame:
 
 
 def _of_601(bright: Plane, blue: Plane, red: Plane) -> tuple[Plane, Plane, Plane]:
-    """Planes of BT.709 as those of BT.601; the colours keep their own, small size."""
+    """Convert planes from BT.709 to BT.601; color planes stay subsampled."""
     high, wide = bright.shape
     a, b = _BRIGHTER
     more, less = (_large(_mixed(blue, n * a, red, n * b), high, wide) for n in (1, -1))
     new_blue, new_red = (_mixed(blue, c, red, d, _GREY) for c, d in (_BLUE, _RED))
-    # Of more and less, one is 0: both together keep within 0..255 as their difference would.
+    # One of both is always 0 (saturated): adding and subtracting clips as their difference would.
     added = cv2.subtract(cv2.add(bright, more), less)
     return np.asarray(added, dtype=np.uint8), new_blue, new_red
 
 
 def _mixed(blue: Plane, a: float, red: Plane, b: float, grey: float = 0.0) -> Plane:
-    """`a` times how blue and `b` times how red, from that grey on; rounded, within 0..255."""
+    """Return `grey + a * (blue - 128) + b * (red - 128)`, rounded and clipped to 0..255."""
     return np.asarray(cv2.addWeighted(blue, a, red, b, grey - _GREY * (a + b)), dtype=np.uint8)
 
 
@@ -206,14 +206,14 @@ def _jpeg(picture: RawFrame, quality: int) -> bytes:
         file = io.BytesIO()
         picture.whole().save(file, "JPEG", quality=quality, subsampling="4:2:0")
         return file.getvalue()
-    # Pillow takes no planes: it would have to be given a picture three times as large.
+    # OpenCV encodes BGR directly; Pillow would need a copy as RGB.
     made, data = cv2.imencode(".jpg", picture.bgr(), [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert made
     return bytes(data)
 
 
 def encode(picture: RawFrame, sampling: Sampling) -> tuple[bytes, Measured]:
-    """Return the bytes of a picture in the wanted format, and what is to be known of them."""
+    """Return a frame's bytes in the requested format, and their measurements."""
     png = sampling.format == "png"
     if png:
         file = io.BytesIO()

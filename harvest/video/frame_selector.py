@@ -1,4 +1,4 @@
-"""Which of the frames looked at are kept: the sharpest of a moment, and nothing twice."""
+"""Frame selection: keep the sharpest frame of each interval, without near-duplicates."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from gleanset.records import FollowedFace, Measured, Origin
 from harvest.video.frame import RawFrame
 from harvest.video.sampling import Sampling
 
-# Bits within which two frames were taken of the same moment of a film.
+# Maximum hash distance (bits) of frames that show the same moment of a film.
 _SAME = 4
-# The part of a stretch that must have been shown before for it to be shown again.
+# Share of an interval's frames that must be repeats for the interval to count as one.
 _SHARE = 0.6
-# Grey levels from frame to frame at which a moving picture counts for half as sharp.
+# Motion (grey levels between frames) that halves the effective sharpness.
 _MOVING = 8.0
-# How many times sharper a frame must be to stand for the one at the exact time.
+# How many times sharper a frame must be to replace the one at the requested time.
 _SHARPER = 1.3
 
 
 @dataclass(frozen=True)
 class FrameCandidate:
-    """A frame looked at: its time, scene, number, and whether it lies within a fade.
+    """Examined frame; `fades` is whether it is within a fade. Times are in seconds.
 
-    `motion` is how far it differs from the nearer of its neighbours, in grey levels. `scene_start`
-    is the time of the cut where its scene begins, `cut` of that where the scene before ended.
+    `motion` is its distance to the nearer neighbour, in grey levels. `scene_start` is the time of
+    the cut where its scene begins, `cut` that of the first cut since the previous candidate.
     """
 
     time: float
@@ -43,16 +43,16 @@ class FrameCandidate:
 
     @property
     def phash(self) -> int:
-        """64 bits."""
+        """Perceptual hash of 64 bits."""
         return self.picture.measured[0]
 
     @property
     def sharpness(self) -> float:
-        """Variance of the Laplacian; less where the camera or all in the picture is moving."""
+        """Variance of the Laplacian, reduced where the camera or the scene moves."""
         return self.picture.measured[1] / (1.0 + (self.motion / _MOVING) ** 2)
 
     def fault(self) -> str | None:
-        """Why it is not worth keeping."""
+        """Return why the frame is not worth keeping; None if it is."""
         if self.fades:
             return "fade"
         quality = self.picture.quality
@@ -60,9 +60,9 @@ class FrameCandidate:
 
 
 class FrameChooser(Protocol):
-    """Takes candidates in order of time; gives those that are kept when their stretch is over.
+    """Interface of frame selection over candidates in order of time.
 
-    `left_out` counts stretches without a frame by reason.
+    `left_out` counts intervals without a kept frame by reason.
     """
 
     left_out: Counter[str]
@@ -72,36 +72,34 @@ class FrameChooser(Protocol):
         """Whether the limit is reached."""
 
     def begins(self, stretch: tuple[int, int]) -> bool:
-        """Return whether a candidate in that stretch is the first one of it."""
+        """Return whether this interval differs from the current one."""
 
     def offer(self, candidate: FrameCandidate, stretch: tuple[int, int]) -> None:
-        """Take a candidate that lies in a stretch. Another stretch must have been closed."""
+        """Add a candidate of an interval; close the previous interval first."""
 
     def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
-        """Yield what is kept of the stretch that is on, which ends at a `cut` if one is known."""
+        """Yield the kept frames of the current interval, which ends at `cut` if given."""
 
     def faces(
         self, candidate: FrameCandidate, data: bytes, measured: Measured
     ) -> tuple[FollowedFace, ...]:
-        """Return the faces of a frame that is kept, whose file has these bytes; their crops lie
-        in the store then.
-        """
+        """Store the face crops of a kept frame and return its faces; `data` is its file."""
 
 
 class FrameFollower(Protocol):
-    """Makes what chooses the frames of a video by what is seen in them. Picklable for nodes."""
+    """Factory of choosers that select frames by their content; picklable for cluster nodes."""
 
     def chooser(self, limit: int | None) -> FrameChooser:
-        """Return the chooser of one video, which may give so many frames."""
+        """Return a chooser for one video that yields at most `limit` frames."""
 
     def record(
         self, dataset: Dataset, sha256: str, frame: Origin, faces: Sequence[FollowedFace]
     ) -> None:
-        """Write the faces of a frame whose image is in the catalogue. Call inside a write."""
+        """Write the faces of an imported frame. Call inside a transaction."""
 
 
 class FrameSelector:
-    """Takes candidates in order of time; gives those that are kept when their stretch is over."""
+    """Frame chooser by sharpness and similarity; see `FrameChooser`."""
 
     def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling
@@ -121,22 +119,22 @@ class FrameSelector:
         return limit is not None and self._count >= limit
 
     def begins(self, stretch: tuple[int, int]) -> bool:
-        """Return whether a candidate in that stretch is the first one of it."""
+        """Return whether this interval differs from the current one."""
         return stretch != self._stretch
 
     def offer(self, candidate: FrameCandidate, stretch: tuple[int, int]) -> None:
-        """Take a candidate that lies in a stretch. Another stretch must have been closed."""
+        """Add a candidate of an interval; close the previous interval first."""
         self._stretch = stretch
         if self._sampling.plain and self._sampling.mode in ("every", "keyframes", "around"):
             self._held = self._held or [candidate]
             return
         if not candidate.fades:
-            # In a fade the scene before shows through, which was kept.
+            # In a fade the previous scene is still visible, which would look like a repeat.
             self._hashes.append(candidate.phash)
         self._hold(candidate)
 
     def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
-        """Yield what is kept of the stretch that is on."""
+        """Yield the kept frames of the current interval."""
         chosen = [] if self._stretch is None else self._chosen()
         for candidate in sorted(chosen, key=lambda one: one.time):
             if not self.full:
@@ -152,7 +150,7 @@ class FrameSelector:
     def faces(
         self, candidate: FrameCandidate, data: bytes, measured: Measured
     ) -> tuple[FollowedFace, ...]:
-        """Return none: these are chosen by how they look."""
+        """Return no faces: this chooser does not detect any."""
         return ()
 
     def _hold(self, candidate: FrameCandidate) -> None:

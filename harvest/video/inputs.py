@@ -1,7 +1,7 @@
-"""What `harvest frames` is given, as videos: files, folders, globs, addresses of the web.
+"""Inputs of `harvest frames`: files, folders, glob patterns and URLs.
 
-Nothing is opened before its turn. Each input gives the videos in it, or says what is
-wrong with one: a bad file never ends a run.
+Each input is opened only in its turn and yields its videos. A bad file is a result as well and
+does not end the run.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _WILD = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True, slots=True)
 class VideoAtHand:
-    """One video at hand. `path` is where its bytes lie now, `sha256` names them.
+    """Video that is available as a local file; `sha256` is the hash of its bytes.
 
-    `origin` is what all its frames have in common: where the video was found, its title,
-    its address and author. Its key, time, frame and scene are for each frame to fill in.
-    `downloaded`: it is removed once it was sampled.
+    `origin` holds what all its frames have in common: where the video was found, its title,
+    URL and author. Key, time, frame and scene are set for each frame. If `downloaded`, the file
+    is removed after sampling.
     """
 
     path: Path
@@ -45,13 +45,13 @@ class VideoAtHand:
 
     @property
     def shown(self) -> str:
-        """What a person knows it by: a path or an address."""
+        """Name for users: a URL or a path."""
         return self.origin.url or self.origin.path or str(self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class SampledBefore:
-    """A video of the web that needs no download: its bytes were sampled before."""
+    """Online video that was sampled before, so that it is not downloaded."""
 
     shown: str
     sha256: str
@@ -59,7 +59,7 @@ class SampledBefore:
 
 @dataclass(frozen=True, slots=True)
 class UnusableInput:
-    """An input that gives no video. `error` where a site or a login is to blame."""
+    """Input without a usable video; `error` is set if the site caused the failure."""
 
     shown: str
     reason: str
@@ -71,29 +71,29 @@ InputResult = VideoAtHand | SampledBefore | UnusableInput
 
 
 class VideoInput(Protocol):
-    """One thing to look for videos in."""
+    """Interface of an input that may hold several videos."""
 
     @property
     def shown(self) -> str:
-        """What a person knows it by."""
+        """Name for users."""
 
     def videos(self, folder: Path) -> Iterator[InputResult]:
-        """Return its videos, one after another. What has to be downloaded lies in `folder`."""
+        """Yield the videos one by one; downloads go to `folder`."""
 
 
 @dataclass(frozen=True, slots=True)
 class VideoFile:
-    """A file on disk."""
+    """Video file on disk."""
 
     path: Path
 
     @property
     def shown(self) -> str:
-        """Its path, printable."""
+        """Printable path."""
         return printable(self.path)
 
     def videos(self, folder: Path) -> Iterator[InputResult]:
-        """Yield the file itself, known by its content."""
+        """Yield the file, identified by its content."""
         try:
             sha256 = sha256_of_file(self.path)
         except OSError as error:
@@ -105,18 +105,18 @@ class VideoFile:
 
 
 def is_address(place: str | Path) -> bool:
-    """Return whether that is meant as an address of the web; pathlib folds `//` into one."""
+    """Return whether an input is a URL; a `Path` never is, as it folds `//` into `/`."""
     return isinstance(place, str) and bool(_ADDRESS.match(place))
 
 
 def find_inputs(
     places: Iterable[str | Path], own: Path, address: Callable[[str], VideoInput] | None = None
 ) -> list[VideoInput]:
-    """Return every input once, in the order given; those of a folder or pattern in reading order.
+    """Return the inputs in the order given, without repeats.
 
-    `own` is the dataset, whose files are not found again; `address` makes the input of a
-    URL, where there may be some. Raises `InputUnusable` for a path that is not there and
-    where no video is found.
+    Files of a folder or pattern are in natural order. `own` is the dataset folder. `address`
+    creates the input for a URL; without it, all places are paths. Raises `InputUnusable` for a
+    path that does not exist, and for a folder or pattern without videos.
     """
     inputs: dict[str | Path, VideoInput] = {}
     for one in places:
@@ -139,7 +139,7 @@ def _files(path: Path, own: Path) -> Iterator[Path]:
 
 
 def _plain(path: Path) -> Path:
-    # The same file must have the same path in every run, and be readable to a person.
+    # The path must be the same in every run, and readable; so links are kept if possible.
     return path.resolve() if ".." in path.parts else path.absolute()
 
 
@@ -154,12 +154,12 @@ def _matching(path: Path) -> list[Path]:
     text = os.fspath(path)
     if not _WILD.search(text):
         raise InputUnusable(f"there is no file {printable(path)}", "check its name")
-    # A home is the shell's to spell out as well.
+    # A quoted pattern reaches us with ~ unexpanded.
     names = glob.glob(str(path.expanduser()), recursive=True)  # noqa: PTH207
     found = [Path(name) for name in names]
     if not found:
         raise InputUnusable(f"nothing matches {printable(path)}", "check the pattern")
-    # Whoever writes videos/* means the videos in it.
+    # videos/* is meant to match the videos, not every file next to them.
     meant = [one for one in found if one.is_dir() or is_video(one)]
     return sorted(meant or found, key=_reading_order)
 
@@ -168,7 +168,7 @@ def _videos_below(folder: Path, own: Path) -> Iterator[Path]:
     closed: list[OSError] = []
     tree = walk_tree(_plain(folder), Counter(), closed.append)
     videos = [here / name for here, _, files in tree for name in files if is_video(here / name)]
-    # A folder that may not be listed comes along, to be reported in its turn.
+    # Unreadable folders are included, so that they are reported in their turn.
     videos += [Path(os.fsdecode(error.filename)) for error in closed]
     if not videos:
         raise InputUnusable(
@@ -182,7 +182,7 @@ def _reading_order(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
-# The same containers without pictures that move, and what a download left behind.
+# Suffixes of audio in the same containers, and of unfinished downloads.
 _LEFT_OUT = frozenset(
     {
         ".m4a",
@@ -223,9 +223,9 @@ _STARTS = (
     b"\x06\x0e\x2b\x34\x02\x05\x01\x01",  # MXF
 )
 _SYNC, _PACKETS = 0x47, ((0, 188), (4, 192))
-# Pictures that may move, by the names that Pillow has for them.
+# Pillow's names of image formats that may be animated.
 PICTURE_FORMATS = ("GIF", "WEBP", "PNG")
-# What Pillow answers broken pictures with.
+# Exceptions that Pillow raises for broken images.
 BROKEN_PICTURE = (
     OSError,
     ValueError,
@@ -244,9 +244,9 @@ BROKEN_PICTURE = (
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a file looks like a video, or like a picture that moves (GIF, WebP, APNG).
+    """Return whether a file is a video or an animated image (GIF, WebP, APNG).
 
-    Reads a few bytes. A file that cannot be read counts by its name.
+    Reads the first bytes; a file that cannot be read is judged by its suffix.
     """
     suffix = path.suffix.lower()
     if suffix in _LEFT_OUT:
@@ -260,18 +260,18 @@ def is_video(path: Path) -> bool:
 
 
 def first_bytes(path: Path) -> bytes:
-    """Return what tells a video from other files. Raises `OSError`."""
+    """Return the bytes that identify the file type. Raises `OSError`."""
     with path.open("rb") as file:
         return file.read(_HEAD)
 
 
 def is_picture(head: bytes) -> bool:
-    """Return whether a file is a picture that may move, by its first bytes."""
+    """Return whether a file's first bytes are those of GIF, PNG or WebP."""
     return head.startswith((b"GIF8", b"\x89PNG")) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP")
 
 
 def picture_moves(path: Path) -> bool:
-    """Return whether such a picture has several frames; one that is broken has none."""
+    """Return whether an image is animated; False for a broken one."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -290,7 +290,7 @@ def _is_container(head: bytes) -> bool:
 
 
 def _is_ts(head: bytes) -> bool:
-    # 188 bytes a packet, or 192 on Blu-ray, each beginning with the same byte.
+    # Packets of 188 bytes, or of 192 on Blu-ray, each with the same sync byte.
     return any(
         len(head) > start + 3 * size and all(head[start + n * size] == _SYNC for n in range(4))
         for start, size in _PACKETS

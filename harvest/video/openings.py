@@ -1,13 +1,13 @@
-"""Stretches that recur in a stack of episodes: openings, endings, previews, recaps.
+"""Detection of segments that recur across episodes: intros, outros, previews, recaps.
 
-Pure functions over the looks of videos: (time in seconds, 64-bit perceptual hash), in order,
-about one a second or more. A stretch recurs where one run of looks shows the same as another,
-each so many seconds after it. That is a diagonal in the table of all pairs, which stays one
-when single looks differ (a title over the picture, a fast motion hit at another phase) and
-bends a little when the speed does (25 frames a second for 23.976).
+Pure functions over fingerprints: (time in seconds, 64-bit perceptual hash), in order of time,
+about one per second or more. A segment recurs if a run of fingerprints matches another run at a
+constant distance in time. That is a diagonal in the table of all pairs, which tolerates single
+mismatches (a title over the image, fast motion sampled at another phase) and bends slightly if
+the speeds differ (25 frames per second instead of 23.976).
 
-What matches everything, such as black, a still or two shots in turn, has no diagonal of its own:
-a stretch counts only with several different looks in it.
+Black, a still image or two alternating shots match at many distances; therefore a segment must
+contain several different fingerprints.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ Fingerprint: TypeAlias = tuple[float, int]
 _Times: TypeAlias = NDArray[np.float64]
 _Hashes: TypeAlias = NDArray[np.uint64]
 
-# Seconds that a stretch must last.
+# Minimum length of a segment in seconds.
 SHORTEST = 15.0
-# Bits of 64 by which two looks of the same moment may differ.
+# Maximum hash distance (of 64 bits) between matching fingerprints.
 ALIKE = 10
-# Of the looks in a stretch, how many must have met their like.
+# Minimum share of matching fingerprints in a segment.
 SHARE = 0.5
-# Different looks that a stretch must hold.
+# Minimum number of different fingerprints in a segment.
 VARIETY = 4
-# Seconds without a match that do not end a stretch.
+# Longest gap in seconds without a match within a segment.
 LONGEST_GAP = 5.0
-# Seconds by which the distance of two looks may differ from that of their stretches: looks
-# that are a second apart meet at any phase, and speeds differ by 4 % at most.
+# Tolerance in seconds between the distance of two fingerprints and that of their segments: they
+# are sampled a second apart at any phase, and speeds differ by at most 4 %.
 SLACK = 1.5
 
 
 class RepeatedStretch(NamedTuple):
-    """`start` < time < `end` (seconds) shows what an earlier stretch shows."""
+    """Segment `start` < time < `end` (seconds) that repeats an earlier one."""
 
     start: float
     end: float
@@ -47,12 +47,11 @@ class RepeatedStretch(NamedTuple):
 def find_repeats(
     videos: Sequence[Sequence[Fingerprint]], known: int = 0
 ) -> list[list[RepeatedStretch]]:
-    """For each video the stretches that one before it, or itself before, has shown.
+    """Return for each video the segments that repeat earlier ones.
 
-    In the first `known` videos nothing is looked for.
-
-    The first showing is never among them, so that it is the one to be sampled. Stretches of
-    a video are in order and do not overlap.
+    The earlier segment may be in the same video or one before it; the first occurrence is never
+    returned, so that it is sampled. The first `known` videos are only compared with, and get empty
+    lists. Segments of a video are in order and do not overlap.
     """
     looks = [_arrays(video) for video in videos]
     by_video: list[list[RepeatedStretch]] = []
@@ -64,7 +63,7 @@ def find_repeats(
             repeats += new
             for one in new:
                 fresh &= ~((times > one.start) & (times < one.end))
-            # What is known to be a repeat need not be looked for, nor be looked at later.
+            # A repeat needs no further search, nor comparison with later videos.
             looks[number] = (times[fresh], hashes[fresh])
         by_video.append(_joined(repeats))
     return by_video
@@ -76,19 +75,19 @@ def _arrays(video: Sequence[Fingerprint]) -> tuple[_Times, _Hashes]:
 
 
 class _Pair:
-    """A video and one before it, or the same, in which its stretches may have been shown."""
+    """Comparison of a video with an earlier one, or with itself."""
 
     def __init__(
         self, video: tuple[_Times, _Hashes], earlier: tuple[_Times, _Hashes], *, same: bool
     ) -> None:
         self._times, self._hashes = video
         self._shown, self._shown_hashes = earlier
-        # A stretch is no repeat of one that it overlaps.
+        # Within one video, a segment must not match one that it overlaps.
         self._nearest = SHORTEST if same else -np.inf
         self._left = np.ones(len(self._times), dtype=bool)
 
     def repeats(self) -> list[RepeatedStretch]:
-        """Return all stretches, the surest first; each look is in one of them at most."""
+        """Return all repeats, those with the most matches first; they share no fingerprint."""
         if min(len(self._times), len(self._shown)) < VARIETY:
             return []
         stretches_met: list[RepeatedStretch] = []
@@ -101,7 +100,7 @@ class _Pair:
         return stretches_met
 
     def _distances(self) -> list[float]:
-        """Seconds from a stretch to its repeat, by how many looks meet at them."""
+        """Return candidate distances to repeats in seconds, most matches first."""
         width = SLACK / 2
         low = float(self._times[0] - self._shown[-1])
         votes = np.zeros(int((self._times[-1] - self._shown[0] - low) / width) + 4, dtype=np.int64)
@@ -113,9 +112,9 @@ class _Pair:
         return [low + (int(n) - 0.5) * width for n in order if near[n] >= VARIETY]
 
     def _pairs(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Yield the looks that are alike, (of the video, of the earlier one), some at a time.
+        """Yield indices of matching fingerprints (video, earlier video) in batches.
 
-        Without those that are like very many, which tell of no distance.
+        Those with very many matches are left out: they do not indicate a distance.
         """
         usual = max(_STILL / max(_step(self._shown), 0.01), VARIETY)
         for begin in range(0, len(self._times), _ROWS):
@@ -140,7 +139,7 @@ class _Pair:
         return hit
 
     def _counts(self, first: int, last: int, hit: NDArray[np.bool_]) -> bool:
-        # Of a stretch that begins and ends between two looks, up to two steps are not seen.
+        # A segment that begins and ends between two fingerprints appears up to two steps shorter.
         least = SHORTEST - 2 * _step(self._times)
         if self._times[last] - self._times[first] < least:
             return False
@@ -157,11 +156,11 @@ class _Pair:
         )
 
 
-# Distances that are tried for two videos: an opening, an ending, a preview, and chance.
+# Distances tried for two videos: intro, outro, preview, and accidental ones.
 _MOST_DISTANCES = 64
-# Looks of one video that are compared with another's at a time; bounds the memory.
+# Fingerprints compared at a time; bounds the memory.
 _ROWS = 256
-# Seconds for which a picture may stand still and yet tell of a distance.
+# Fingerprints of an image shown for longer than this many seconds are ignored for distances.
 _STILL = 20.0
 
 
@@ -172,7 +171,7 @@ def _step(times: _Times) -> float:
 def _runs(
     times: _Times, hit: NDArray[np.bool_], left: NDArray[np.bool_]
 ) -> Iterator[tuple[int, int]]:
-    """(first, last) of the runs of looks of which at least `SHARE` met their like."""
+    """Yield (first, last) of runs in which at least `SHARE` of fingerprints match."""
     met = np.flatnonzero(hit & left)
     if not len(met):
         return
@@ -182,9 +181,7 @@ def _runs(
 
 
 def _densest(begin: int, hit: NDArray[np.bool_]) -> tuple[int, int]:
-    """Return the part with the largest sum, where a hit counts for and a miss against it
-    (Kadane).
-    """
+    """Return the run with the largest sum of hits minus misses (Kadane's algorithm)."""
     sums = np.concatenate([[0.0], np.cumsum(np.where(hit, 1 - SHARE, -SHARE))])
     lowest = np.minimum.accumulate(sums)
     end = int(np.argmax(sums - lowest))
@@ -193,7 +190,7 @@ def _densest(begin: int, hit: NDArray[np.bool_]) -> tuple[int, int]:
 
 
 def _variety(hashes: _Hashes) -> int:
-    """Return how many of them are not like one before; stops where there are enough."""
+    """Return the number of different fingerprints, counting up to `VARIETY`."""
     seen: list[np.uint64] = []
     for one in hashes:
         if len(seen) < VARIETY and all(np.bitwise_count(one ^ other) > ALIKE for other in seen):

@@ -1,7 +1,4 @@
-"""What a person asks of `harvest frames`, as words, and the sampling that they mean.
-
-`Sampling.settings` of the catalogue is written back as options here as well.
-"""
+"""Options of `harvest frames` and their conversion to a `Sampling`."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ LONGEST_SIDE = 16384
 
 
 def parse_seconds(text: str) -> float:
-    """'5s', '0.5', '500ms', '1m' or '1h' as seconds, more than 0. Raises `UsageError`."""
+    """Return a positive duration ('5s', '0.5', '500ms', '1m') in seconds. Raises `UsageError`."""
     match = _LENGTH.fullmatch(text.strip())
     if not match or float(match.group(1)) <= 0:
         raise UsageError(f"{text!r} is not a length of time", "write for instance 5s or 500ms")
@@ -36,7 +33,7 @@ def parse_seconds(text: str) -> float:
 
 
 def parse_time(text: str) -> float:
-    """Return a time in a video: '12:34', '1:02:03.5', '90', '90s' or '1.5m' as seconds.
+    """Return a time in a video ('12:34', '1:02:03.5', '90', '90s' or '1.5m') in seconds.
 
     Raises `UsageError`.
     """
@@ -49,7 +46,7 @@ def parse_time(text: str) -> float:
 
 
 def parse_rate(text: str) -> float:
-    """Frames a second, such as '2' or '1/5', as seconds from one to the next.
+    """Convert frames per second, such as '2' or '1/5', to seconds per frame.
 
     Raises `UsageError`.
     """
@@ -64,7 +61,7 @@ def parse_rate(text: str) -> float:
 
 
 def parse_size(text: str) -> tuple[int | None, int | None, bool]:
-    """Return width and height in pixels, and whether they are exact: '960x540', '960x', '96x54!'.
+    """Return (width, height, exact) of '960x540', '960x' or '96x54!', in pixels.
 
     Raises `UsageError`.
     """
@@ -82,7 +79,7 @@ def parse_size(text: str) -> tuple[int | None, int | None, bool]:
 
 
 def parse_format(text: str) -> tuple[Format, int]:
-    """Return the format and its quality: 'png', 'jpeg' or 'jpeg:80'. Raises `UsageError`."""
+    """Return format and quality of 'png', 'jpeg' or 'jpeg:80'. Raises `UsageError`."""
     match = _FORMAT.fullmatch(text.strip().lower())
     quality = int(match.group(1) or Sampling.quality) if match else 0
     if not 1 <= quality <= 100:
@@ -91,13 +88,13 @@ def parse_format(text: str) -> tuple[Format, int]:
 
 
 def parse_every(text: str) -> float:
-    """Return a length of time, or a rate such as '2fps', as seconds. Raises `UsageError`."""
+    """Convert a duration or a rate such as '2fps' to seconds. Raises `UsageError`."""
     rate = text.strip().removesuffix("fps")
     return parse_seconds(text) if rate == text.strip() else parse_rate(rate)
 
 
 def similar_bits(value: bool | int | str) -> int | str:
-    """Return the bits that two frames may differ in, or 'off'. Raises `UsageError`."""
+    """Return the maximum hash distance in bits, or 'off'. Raises `UsageError`."""
     if isinstance(value, bool):
         return SIMILAR if value else OFF
     if value == OFF or (str(value).isdecimal() and int(value) <= MOST_BITS):
@@ -106,7 +103,7 @@ def similar_bits(value: bool | int | str) -> int | str:
 
 
 def checked_by(parse: Callable[[str], object]) -> Callable[[str], str]:
-    """Return what refuses a text that `parse` refuses, and keeps it as it was written."""
+    """Return a parser that validates a text with `parse` but returns it unchanged."""
 
     def checked(text: str) -> str:
         parse(text)
@@ -116,7 +113,7 @@ def checked_by(parse: Callable[[str], object]) -> Callable[[str], str]:
 
 
 def time_range(start: str | None, end: str | None) -> tuple[float | None, float | None]:
-    """Return `--from` and `--to` in seconds. Raises `UsageError` where nothing is between them."""
+    """Return `--from` and `--to` in seconds. Raises `UsageError` if the range is empty."""
     first = None if start is None else parse_time(start)
     last = None if end is None else parse_time(end)
     if last is not None and last <= (first or 0.0):
@@ -129,14 +126,14 @@ Start = Annotated[str | None, Param("Leave out what comes before.", option="--fr
 End = Annotated[str | None, Param("Leave out what comes after.", option="--to", **_TIME)]
 OFF = "off"
 MOST_BITS = 32
-# Seconds from frame to frame around a time.
+# Default seconds between frames with --around.
 STEP_AROUND = 0.5
-# The modes and the options that ask for them.
+# Fields of modes that exclude each other, and their options.
 _MODES = {"every": "--every", "keyframes": "--keyframes", "scenes": "--scenes"}
 
 
 class SamplingTable(Request, frozen=True, kw_only=True):
-    """What is to be sampled, as it was written; None where nothing was."""
+    """Sampling options as text; None where an option was not given."""
 
     every: Annotated[
         str | None,
@@ -208,7 +205,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
     ] = False
 
     def sampling(self) -> Sampling:
-        """Return what is meant. Raises `UsageError` where that makes no sense."""
+        """Return the sampling. Raises `UsageError` for options that contradict each other."""
         self._check()
         width, height, exact = (None, None, False) if self.size is None else parse_size(self.size)
         kind, quality = parse_format(self.format or "jpeg")
@@ -250,7 +247,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
     def _check(self) -> None:
         asked = [option for name, option in _MODES.items() if getattr(self, name)]
         if self.around:
-            # Around a time, it says how far from frame to frame.
+            # With --around, --every is the distance between frames, not a mode.
             asked = [*(option for option in asked if option != "--every"), "--around"]
         if len(asked) > 1:
             raise UsageError(f"{' and '.join(asked)} do not go together", "choose one of them")
