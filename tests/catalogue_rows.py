@@ -1,4 +1,4 @@
-"""Rows for a catalogue without a single picture: what the tests of `gleanset.db` share."""
+"""Catalogue rows without image files, for the tests of `gleanset.db`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def cut(
 
 
 def add_sample(dataset: Dataset, number: int, *origins: Origin, score: float = 0.5) -> str:
-    """An image with one face; the key of its sample."""
+    """Add an image with one face and return its sample key."""
     add_image(dataset, number, *origins)
     found = cut(number, score=score)
     dataset.faces.replace(sha(number), "test", "", [found])

@@ -1,4 +1,4 @@
-"""What the tests of all rooms share."""
+"""Fixtures and hooks of all tests."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ from gleanset.images.decode import limit_pillow
 from gleanset.platform import has_display
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    # In the background of a script: what the tests start would be deaf to Ctrl-C as well.
+    # A background job of a script ignores Ctrl-C, and so would the processes that tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ("s3_server",)
 
-# Two threads of PyTorch on a core that others use, too, wait for each other most of the time. Here
-# before anything imports it, and for the processes that tests start.
+# Two PyTorch threads on a shared core mostly wait for each other. Set before anything imports
+# PyTorch, and for the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Tests run in this process what our programs run in theirs.
+# Tests run in this process what the commands run in theirs, which have these limits.
 limit_pillow()
-# No test asks the keyring of whoever runs it.
+# No test may ask the keyring of the user who runs it.
 os.environ.setdefault("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
 
-# What is imported and collected stays until the end: it is not searched for garbage.
+# Imported modules and collected tests live until the end: collecting garbage would waste time.
 gc.disable()
 
-# The same examples in every run: a test that fails here fails for everyone.
+# The same examples in every run, so that a failure can be reproduced anywhere.
 settings.register_profile("gleanset", derandomize=True, database=None, deadline=None)
 settings.load_profile("gleanset")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """What is long may take long; what only POSIX has is not looked for elsewhere."""
+    """Extend the timeout of long tests; skip POSIX tests on other systems."""
     if item.get_closest_marker("long") is not None:
         item.add_marker(pytest.mark.timeout(3000))
     posix = item.get_closest_marker("posix")
@@ -64,9 +64,9 @@ WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Each process reads the files of a folder from another one on.
+    """Let each process import the files of a folder from another start.
 
-    So each finds most of them compiled by the others; all at the same one would all compile it.
+    So each finds most of them already compiled; from the same start all would compile each file.
     """
     report = yield
     if isinstance(collector, pytest.Directory) and report.result:
@@ -77,19 +77,19 @@ def pytest_make_collect_report(
 
 
 def pytest_collection_finish() -> None:
-    """From here on, only what tests make can be garbage."""
+    """Exempt everything made so far from garbage collection."""
     gc.freeze()
     gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
-    """Begin with the slow tests: one that begins last keeps a single process busy.
+    """Run slow tests first, so that none runs alone at the end.
 
-    Each process is given an equal part of the list in a row, and begins with the slow ones of its
-    part: what the tests of a module share is made by one process.
+    Each process gets an equal contiguous part of the list and begins with the slow tests of its
+    part, so that one process makes what the tests of a module share.
     """
-    # The same order in every process, whichever file it began with.
+    # The same order in every process, whichever file it imported first.
     items.sort(key=lambda item: item.path)
     yield
     ends = [len(items) * worker // WORKERS for worker in range(WORKERS + 1)]
@@ -103,14 +103,14 @@ def _is_quick(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """A test of time that failed while the machine stalled is run again."""
+    """Repeat a timing test that failed while the machine stalled."""
     if item.get_closest_marker("timed") is None:
         return None
     run_until_calm(item, nextitem)
     return True
 
 
-# What the workers of most tests import, for nearly nothing but their work is left then.
+# Imports of the workers of most tests: they take longer than the work itself.
 WORK = (
     "facecrop.search",
     "gleanset.images.staging",
@@ -126,9 +126,9 @@ WORK = (
 
 @pytest.fixture(scope="session", autouse=True)
 def _server_of_workers(request: pytest.FixtureRequest) -> None:
-    """Import what workers need once for all pools of this process, as a long run does for its.
+    """Preload the workers' imports once for all pools of this process.
 
-    Only for a part of the whole suite: who runs a few tests waits for nothing that they lack.
+    Only in parallel runs (pytest-xdist): a run of a few tests should not wait for it.
     """
     if sys.platform == "linux" and hasattr(request.config, "workerinput"):
         forkserver.set_forkserver_preload(["__main__", *WORK])
@@ -139,7 +139,7 @@ def _server_of_workers(request: pytest.FixtureRequest) -> None:
 def _no_settings_of_this_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Whoever runs the tests may have settings of their own."""
+    """Hide the settings of the user who runs the tests."""
     for name in list(os.environ):
         if name.startswith("GLEANSET_") and name != "GLEANSET_VENV":
             monkeypatch.delenv(name)
@@ -148,7 +148,7 @@ def _no_settings_of_this_machine(
 
 @pytest.fixture(scope="session")
 def _opened_catalogues() -> Iterator[set[Path]]:
-    """The catalogues that this process has opened since somebody emptied the set."""
+    """Record the catalogues that this process opens; tests empty the set."""
     opened, plain = set[Path](), Connection.__init__
 
     def noting(self: Connection, path: Path, **options: Any) -> None:
@@ -162,7 +162,7 @@ def _opened_catalogues() -> Iterator[set[Path]]:
 
 @pytest.fixture(scope="session")
 def _damaged_catalogues() -> set[Path]:
-    """Those that a test damaged on purpose: a thread that it left may open one a little later."""
+    """Collect damaged catalogues, which a leftover thread may open a little later."""
     return set()
 
 
@@ -170,11 +170,11 @@ def _damaged_catalogues() -> set[Path]:
 def _every_dataset_is_sound(
     request: pytest.FixtureRequest, _opened_catalogues: set[Path], _damaged_catalogues: set[Path]
 ) -> Iterator[None]:
-    """At the end of a test the datasets it made or opened contradict nothing.
+    """Check that the datasets a test made or opened are consistent.
 
-    Tests that damage one on purpose say so: `@pytest.mark.damages("how and why")`.
+    Tests that damage one on purpose are marked: `@pytest.mark.damages("how and why")`.
     """
-    # Asked for first, its datasets are still there when all other fixtures are done.
+    # Requested first, so that the datasets still exist when all other fixtures have ended.
     own = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
     _opened_catalogues.clear()
     yield
@@ -189,7 +189,7 @@ def _every_dataset_is_sound(
 
 @pytest.fixture(scope="session")
 def _new_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One that nobody writes to: to copy it takes a quarter of the time of making one."""
+    """Make a dataset to copy, which takes a quarter of the time."""
     folder = tmp_path_factory.mktemp("new") / "dataset"
     Dataset.create(folder).close()
     return folder
@@ -197,26 +197,26 @@ def _new_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def dataset(tmp_path: Path, _new_dataset: Path) -> Iterator[Dataset]:
-    """A new dataset in `tmp_path/dataset`."""
+    """Yield a new dataset in `tmp_path/dataset`."""
     with Dataset.open(shutil.copytree(_new_dataset, tmp_path / "dataset")) as made:
         yield made
 
 
 @pytest.fixture
 def picture() -> Callable[..., bytes]:
-    """`picture(seed, size, kind)`: the bytes of a picture that looks like no other."""
+    """Return `picture(seed, size, kind)`: bytes of an image; each seed looks different."""
     return tools_for_tests.picture
 
 
 @pytest.fixture
 def run_cli() -> Callable[..., tools_for_tests.Ran]:
-    """`run_cli("harvest.cli", "folder", ...)`: a command in a process of its own."""
+    """Return `run_cli("harvest.cli", "folder", ...)`: a command in a new process."""
     return tools_for_tests.run_cli
 
 
 @pytest.fixture
 def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no window be shown."""
+    """Remove the display from the environment."""
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
     if has_display():
@@ -225,7 +225,7 @@ def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The real pictures and clips beside the checkout."""
+    """Return the folder of real images and clips next to the checkout."""
     folder = tools_for_tests.ROOT.parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"needs the real data in {folder}")
@@ -234,7 +234,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """`small_disk("size=1m")`: a file system of that size, mounted for one test."""
+    """Yield `small_disk("size=1m")`: mounts a file system of that size."""
     mounted: list[Path] = []
 
     def mount(options: str) -> Path:

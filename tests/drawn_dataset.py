@@ -1,4 +1,4 @@
-"""Drawn pictures as a labelled and split dataset, as the stages would make it."""
+"""Drawn images as a labelled and split dataset, as the real stages would make it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ EIGHT_TO_ONE = ("train",) * 8 + ("val", "test")
 
 
 def put_whole(dataset: Dataset, picture: Image.Image, name: str, post: str | None = None) -> str:
-    """A picture as one sample, as the stages would do it; the sample's key.
+    """Add an image as one sample and return the sample's key.
 
-    Patterns look much alike, so each has a hash of its own: only a `post` ties them.
+    Each gets its own perceptual hash, since patterns look alike: only a `post` groups them.
     """
     buffer = io.BytesIO()
     picture.save(buffer, "PNG")
@@ -34,7 +34,7 @@ def fill(
     seed: int = 0,
     classes: int = 3,
 ) -> None:
-    """`number` pictures of each class; `moment` neighbours of a class are of one moment."""
+    """Add `number` images per class, in groups of `moment` neighbours."""
     drawn = patterns((number,) * classes, seed)
     choices, splits = [], {}
     with dataset.db.transaction():

@@ -1,4 +1,4 @@
-"""Small drawn pictures for the training tests: stripes, a disc, a cross, each with noise."""
+"""Small drawn images for the training tests: stripes, a disc, a cross, each with noise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CLASSES = ("stripes", "disc", "cross")
 
 
 def patterns(counts: tuple[int, ...], seed: int, channels: int = 3) -> Arrays:
-    """`counts[i]` pictures of `CLASSES[i]`, 32 x 32, in random place and brightness."""
+    """Draw `counts[i]` images of `CLASSES[i]`, 32 x 32 pixels, each different."""
     random = np.random.default_rng(seed)
     y = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
     x = np.stack([_picture(int(kind), random) for kind in y])
@@ -20,7 +20,7 @@ def patterns(counts: tuple[int, ...], seed: int, channels: int = 3) -> Arrays:
 
 
 def none(channels: int = 3) -> Arrays:
-    """A split without pictures."""
+    """Return a split without images."""
     return Arrays(np.zeros((0, channels, SIDE, SIDE), np.uint8), np.zeros(0, np.int64), ())
 
 

@@ -1,4 +1,4 @@
-"""A dataset filled with drawn patterns as the stages would do it, and a small net trained on it."""
+"""A dataset of drawn patterns, made as the real stages would, and a small network for it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RUN = "20261120-120000-simple"
 
 
 def fill(dataset: Dataset, number: int, seed: int = 0, labelled: bool = True) -> dict[str, str]:
-    """`number` pictures of each pattern as whole samples, split 8:1:1; their true classes."""
+    """Add `number` images per pattern, split 8:1:1, and return their true classes."""
     drawn = patterns((number,) * len(CLASSES), seed, 3)
     truth: dict[str, str] = {}
     with dataset.db.transaction():
@@ -45,7 +45,7 @@ def fill(dataset: Dataset, number: int, seed: int = 0, labelled: bool = True) ->
 
 
 def train_small(dataset: Dataset) -> tuple[TrainedNet, Settings]:
-    """A small grey net that has learnt the patterns in a second or so."""
+    """Train a small network on the patterns in about a second."""
     settings = load_preset("simple", {"size": "32", "blocks": "8,16", "dense": "16"})
     examples = find_examples(dataset)
     arrays = load_arrays(dataset, examples, settings, "train")
@@ -62,7 +62,7 @@ def train_small(dataset: Dataset) -> tuple[TrainedNet, Settings]:
 
 
 def make_patterns(folder: Path) -> None:
-    """Fill `folder/dataset`, and train its run `RUN`."""
+    """Fill `folder/dataset` and train its run `RUN`."""
     torch.set_num_threads(1)
     root = folder / "dataset"
     with Dataset.create(root) as dataset:
@@ -76,7 +76,7 @@ def make_patterns(folder: Path) -> None:
 
 
 def _make_wary(folder: Path, pictures: list[Path]) -> None:
-    """Give a run what is asked of its answers; a twentieth of its own pictures is unfamiliar."""
+    """Add a decision rule that rejects 5 % of the run's images."""
     rule = DecisionRule(1.5, 0.6, offsets={"cross": 0.7, "stripes": -0.9})
     save_decision_rule(folder, rule)
     save_feature_scale(folder, fit_feature_scale(load(folder).embed(pictures)))

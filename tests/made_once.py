@@ -1,4 +1,4 @@
-"""What takes long to make is made by one test process and read by all of a run."""
+"""Test data that is slow to make: one process makes it, all tests of a run share it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from filelock import FileLock
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """Return the folder that `make` fills when a test of this run asks for it first.
+    """Return the folder that the first call filled with `make`.
 
-    Tests read it, or copy it: nobody changes it.
+    Tests of the run share it: they read or copy it, and must not change it.
     """
     own = factory.getbasetemp()
     place = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own

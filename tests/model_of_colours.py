@@ -1,4 +1,4 @@
-"""A real exported model, made without training: it tells red, green and blue pictures apart."""
+"""A real exported model, made without training, that distinguishes red, green and blue images."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def write_model(
     unknown_below: float | None = None,
     unfamiliar_below: float | None = None,
 ) -> Path:
-    """Write a model whose scores are the mean of each channel; their order is that of `classes`.
+    """Write a model whose class scores are channel means.
 
-    Whatever is green is unlike the pictures that it has learnt from.
+    Green images are out-of-distribution for it.
     """
     nodes = [
         helper.make_node("Cast", ["pictures"], ["values"], to=TensorProto.FLOAT),

@@ -1,4 +1,4 @@
-"""Another program at work on the dataset of a window, on a connection of its own."""
+"""Another process at work on the dataset of a window, played by a second connection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """It holds the write lock."""
+    """Hold the write lock of the catalogue."""
     other = sqlite3.connect(root / "catalog.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:

@@ -1,4 +1,4 @@
-"""Packages with plugins, installed as pip does it: a module and its dist-info on the path."""
+"""Plugin packages, installed as pip does it: a module and its dist-info on the path."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CACHES = (plugins.declared, plugins._load)
 
 
 class PluginPackages:
-    """A folder on the path of imports, also of processes that are started; `add` installs."""
+    """A folder on the import path of this and of child processes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir()
 
     def add(self, name: str, entries: str, module: str = "", version: str = "1.0") -> str:
-        """Install a package of one module, whose name is returned, with its entry points."""
+        """Install a package of one module with entry points; return its name."""
         called = name.replace("-", "_")
         info = self.folder / f"{called}-{version}.dist-info"
         info.mkdir()
@@ -36,7 +36,7 @@ class PluginPackages:
         return called
 
     def add_template(self, kind: str) -> str:
-        """Install a template of the docs; return the name of its plugin."""
+        """Install a template of the docs; return its plugin's name."""
         folder = TEMPLATES / kind
         about = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         [(group, named)] = about["entry-points"].items()
@@ -48,7 +48,7 @@ class PluginPackages:
 
 
 def forget() -> None:
-    """Let the next question find what is installed now."""
+    """Clear the caches, so that the next lookup is a new one."""
     for cache in CACHES:
         cache.cache_clear()
     plugins._loaded.clear()
@@ -56,7 +56,7 @@ def forget() -> None:
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginPackages]:
-    """An empty folder of packages, which nobody knows afterwards."""
+    """Yield an empty folder of packages, which are unloaded after the test."""
     made = PluginPackages(tmp_path / "site-packages")
     monkeypatch.syspath_prepend(str(made.folder))
     monkeypatch.setenv("PYTHONPATH", python_path(made.folder))

@@ -1,4 +1,4 @@
-"""Servers of files on this machine: a publisher of one file, and a small Hugging Face hub."""
+"""File servers on this machine: a publisher of one file, and a small Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 
 
 class Publisher(ThreadingHTTPServer):
-    """Serves `data`; `break_after` bytes of an answer it hangs up, once. `asked` are ranges.
+    """A server of one file, `data`; `asked` lists received Range headers.
 
-    `query` is that of the last address that had one.
+    It hangs up after `break_after` bytes, once. `query` is the last non-empty query string.
     """
 
     daemon_threads = True
@@ -34,15 +34,15 @@ class Publisher(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/path/{name}?download=true"
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
-        """Return the status, headers and bytes of what lies there."""
+        """Return the status, headers and body for a path."""
         return self.status, {"Location": self.location}, self.data if self.status == 200 else b""
 
     def handle_error(self, *_: object) -> None:
-        """A client that went away is part of the test."""
+        """Ignore clients that hang up: the tests do so on purpose."""
 
 
 class Hub(Publisher):
-    """Commits of one `repository`, the newest of which is `main`; `headers` win over its own."""
+    """A hub with the commits of one `repository`; `headers` override its own."""
 
     repository = "deepghs/models"
 
@@ -52,7 +52,7 @@ class Hub(Publisher):
         self.headers: dict[str, str] = {}
 
     def commit(self, **files: bytes) -> str:
-        """Add a commit with these files and return its id; `face_model` is face/model.onnx."""
+        """Add a commit of files (`face_model` is face/model.onnx) and return its id."""
         name = f"{len(self.commits) + 1:040x}"
         self.commits[name] = {f"{k.replace('_', '/', 1)}.onnx": x for k, x in files.items()}
         return name
@@ -100,12 +100,12 @@ class Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @contextmanager
 def serving(server: Publisher, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let it answer until the end of the block."""
+    """Serve until the end of the block."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
@@ -117,7 +117,7 @@ def serving(server: Publisher, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """A hub without any file, for programs and this process in place of huggingface.co."""
+    """Yield an empty hub that replaces huggingface.co here and in child processes."""
     from huggingface_hub import constants
 
     there = Hub()

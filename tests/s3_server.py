@@ -1,4 +1,4 @@
-"""The S3 server of the tests, a real one, and what stands before it and makes it fail."""
+"""The S3 server of the tests, a real one, and a proxy that makes it fail."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _numbers = count()
 
 @contextmanager
 def swift(folder: Path) -> Iterator[str]:
-    """A server of its own; its address."""
+    """Start a server and yield its address."""
     command = [sys.executable, str(SERVER), str(folder)]
     environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
     with subprocess.Popen(
@@ -49,20 +49,20 @@ def swift(folder: Path) -> Iterator[str]:
 
 
 def filesystem() -> Any:
-    """The server, as the environment says where it is."""
+    """Return the file system of the server that the environment names."""
     return fsspec.filesystem("s3", skip_instance_cache=True, use_listings_cache=False)
 
 
 @pytest.fixture(scope="session")
 def s3_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server for all tests of this process."""
+    """Yield the address of a server for all tests of this process."""
     with swift(tmp_path_factory.mktemp("swift")) as address:
         yield address
 
 
 @pytest.fixture
 def s3_server(s3_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """The same, as the environment of the test and of its processes knows it, with its keys."""
+    """Set the server's address and keys in the environment; return the address."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
             monkeypatch.delenv(name)
@@ -76,7 +76,7 @@ def s3_server(s3_address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 @pytest.fixture
 def bucket(s3_server: str) -> str:
-    """The URL of a prefix in a bucket that no test has used."""
+    """Return the URL of a prefix in a new bucket."""
     name = f"bucket-{os.getpid()}-{next(_numbers)}"
     filesystem().mkdir(name)
     return f"s3://{name}/some/where"
@@ -84,20 +84,20 @@ def bucket(s3_server: str) -> str:
 
 Answer = tuple[int, dict[str, str], bytes]
 Rule = Callable[[str, str], Answer | None]
-"""(method, path) to an answer in the server's place, or None for the server's own."""
+"""(method, path) to an answer that replaces the server's own, or None for the server's own."""
 
 
 def error(status: int, code: str) -> Answer:
-    """An answer as S3 gives it."""
+    """Return an error response as S3 formats it."""
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>told so</Message></Error>"
     return status, {"Content-Type": "application/xml"}, body.encode()
 
 
 class FaultyServer:
-    """Stands before a server, passes on what it is asked, and answers as its `rule` wants.
+    """A proxy before an S3 server; `rule` may answer in its place.
 
-    `fault` spoils what passes: `damage` sends on other bytes than came, `reset` does what is asked
-    and never answers, `503` does not ask the server.
+    `fault` breaks a request: `damage` reverses the body sent, `reset` carries the request out and
+    sends no answer, `503` never reaches the server.
     """
 
     def __init__(self, address: str) -> None:
@@ -110,7 +110,7 @@ class FaultyServer:
         self.address = f"http://127.0.0.1:{self._server.server_port}"
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """What this one says, or the one behind it."""
+        """Return the answer of the rule, or of the server behind."""
         self.asked.append((method, path))
         if (own := self.rule(method, path)) is not None:
             return own
@@ -171,7 +171,7 @@ def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:
 
 @pytest.fixture
 def faulty(s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
-    """What stands before the server of this test; from now on it is asked."""
+    """Yield a proxy before the test's server that receives its requests."""
     with FaultyServer(s3_server) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
         yield server

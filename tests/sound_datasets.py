@@ -1,6 +1,6 @@
-"""Every dataset that a test leaves behind is looked over: its catalogue contradicts nothing.
+"""Consistency check of every dataset that a test leaves behind.
 
-Files are not hashed. What is no catalogue of this version is left alone.
+Files are not hashed. Files that are not a catalogue of this version are ignored.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gleanset.files.store import Store
 
 
 def catalogues_below(folder: Path) -> Iterator[Path]:
-    """The catalogues of all datasets in a folder."""
+    """Yield the catalogues of all datasets in a folder."""
     for place, inner, files in os.walk(folder):
         if CATALOGUE in files:
             yield Path(place) / CATALOGUE
@@ -26,7 +26,7 @@ def catalogues_below(folder: Path) -> Iterator[Path]:
 
 
 def complaints(catalogue: Path) -> list[str]:
-    """What is wrong with a dataset, by the rows of its catalogue and the names of its files."""
+    """List inconsistencies of a dataset's rows and missing files."""
     if not _is_ours(catalogue):
         return []
     with closing(Connection(catalogue)) as db:
@@ -40,7 +40,7 @@ def complaints(catalogue: Path) -> list[str]:
 
 
 def _missing(db: Connection, root: Path) -> Iterator[Path]:
-    """The pictures that should be there. Tests of rows alone make none."""
+    """Yield images without a file; none where no files are stored."""
     store = Store(root / "images", root / "cache")
     if store.root.is_dir():
         stored = (

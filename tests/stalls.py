@@ -1,4 +1,4 @@
-"""Tests of time on a machine that stops now and then: those are run again."""
+"""Timing tests on a machine that sometimes stalls: they are repeated."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol
 
-# What a test of time must bear itself, and how often it may meet more.
+# Seconds of stall that a timing test must tolerate, and how often it is run at most.
 BORNE = 0.1
 TRIES = 5
 
 
 class StallWatch:
-    """Notes the longest time in which this process could not do as little as wake up."""
+    """A monitor of the longest delay, in seconds, of this process."""
 
     def __init__(self) -> None:
         self.longest = 0.0
@@ -45,7 +45,7 @@ class StallWatch:
 
 
 def run_until_calm(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Run a test; where it failed and the machine stalled meanwhile, run all of it again."""
+    """Run a test; repeat it where it failed while the machine stalled."""
     hook, started = item.ihook, {"nodeid": item.nodeid, "location": item.location}
     hook.pytest_runtest_logstart(**started)
     for _ in range(TRIES):

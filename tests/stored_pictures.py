@@ -1,4 +1,4 @@
-"""Pictures in a dataset with a sample each, as the stages would leave them."""
+"""Images in a dataset with one sample each, as the real stages would leave them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def store(
     alone: bool = False,
     settings: str = "",
 ) -> str:
-    """Put a picture there; the key of its one sample: the face, else the whole of it.
+    """Store an image and return the key of its one sample.
 
-    One that is `alone` has a hash of its own, however much it looks like others.
+    With `alone` its perceptual hash differs from that of any similar image.
     """
     measured = measure(data)
     dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
@@ -35,7 +35,7 @@ def sample_of(
     alone: bool = False,
     settings: str = "",
 ) -> str:
-    """Make a sample of an image that is there: a face of it, else the whole; its key."""
+    """Add a sample of a stored image, by default the whole image."""
     face = face or Face("whole", Box(0, 0, image.width, image.height), 1.0)
     key = sample_key(image.sha256, face.box)
     look = int(image.sha256[:16], 16) if alone else image.phash

@@ -1,8 +1,8 @@
 """A real S3 server: OpenStack Swift, its four parts in one process on free ports of this machine.
 
-`python swift_server.py FOLDER` keeps everything below FOLDER and prints the address it answers at;
-it ends when its stdin does. Keys are `test:tester` and `testing`; `test:guest` and `guest`
-may do nothing.
+`python swift_server.py FOLDER` keeps all data in FOLDER, prints the server's address, and ends
+when its stdin is closed. Keys are `test:tester` and `testing`; `test:guest` and `guest` have no
+permissions.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ log_level = CRITICAL
 
 
 def serve(folder: Path) -> None:
-    """Answer until stdin ends."""
+    """Serve until stdin is closed."""
     (folder / "disks" / "sdb1").mkdir(parents=True, exist_ok=True)
     names = "swift_hash_path_suffix = tests\nswift_hash_path_prefix = tests\n"
     (folder / "swift.conf").write_text(
@@ -113,7 +113,7 @@ def serve(folder: Path) -> None:
 
 
 class Memory:
-    """What memcached is to Swift, for its one process."""
+    """A replacement for memcached in Swift's single process."""
 
     def __init__(self) -> None:
         self.kept: dict[str, object] = {}

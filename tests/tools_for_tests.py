@@ -1,4 +1,4 @@
-"""What tests of several rooms use: drawn pictures, commands in processes of their own."""
+"""Tools for the tests of several packages: drawn images, commands in processes of their own."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
-# `bootstrap.py test --all` says so, for tests that try examples.
+# Set by `bootstrap.py test --all`, for tests that try examples.
 AT_LENGTH = "GLEANSET_TESTS_AT_LENGTH" in os.environ
-# SQL that turns the table of quality into that of a catalogue of before 0030.
+# SQL that turns the quality table into that of a catalogue before migration 0030.
 OUTLIERS_BEFORE = """
 ALTER TABLE quality ADD COLUMN outlier REAL;
 ALTER TABLE quality ADD COLUMN label INTEGER;
@@ -35,7 +35,7 @@ WITHOUT_POSIX = os.name == "nt" or "without_posix" in os.environ.get("PYTHONPATH
 
 
 class Ran(NamedTuple):
-    """How a process ended and what it said."""
+    """The exit code and output of a process."""
 
     code: int
     stdout: str
@@ -43,14 +43,14 @@ class Ran(NamedTuple):
 
     @property
     def json(self) -> dict[str, Any]:
-        """The last line of stdout as the object that `--json` promises."""
+        """The JSON object in the last line of stdout (`--json`)."""
         found = json.loads(self.stdout.splitlines()[-1])
         assert isinstance(found, dict)
         return found
 
 
 def pixels(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
-    """A soft colourful picture; another seed gives one that looks different."""
+    """Draw a smooth colourful image; each seed looks different."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
     return small.resize(size, Image.Resampling.BICUBIC)
@@ -59,29 +59,27 @@ def pixels(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
 def picture(
     seed: int = 0, size: tuple[int, int] = (64, 48), kind: str = "JPEG", **options: Any
 ) -> bytes:
-    """The bytes of such a picture."""
+    """Return the bytes of such an image."""
     file = io.BytesIO()
     pixels(seed, size).save(file, kind, **options)
     return file.getvalue()
 
 
 def drawn_video(path: Path, source: str, *options: str) -> Path:
-    """Write what a source of ffmpeg's `lavfi` draws; `options` are those of the output."""
+    """Write a video from an ffmpeg `lavfi` source; `options` are output options."""
     line = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source, *options, f"file:{path}"]
     subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
     return path
 
 
 def command(module: str, *args: str | bytes | Path) -> list[str | bytes]:
-    """The command line that runs a console module of this checkout."""
+    """Return the command line that runs a console module of this checkout."""
     code = f"from {module} import main; main()"
     return [sys.executable, "-c", code, *(os.fsencode(a) for a in args)]
 
 
 def python_path(*folders: str | Path) -> str:
-    """PYTHONPATH of a program of Python's: `folders`, this checkout, and what the tests themselves
-    were begun with (tests/without_posix).
-    """
+    """Return PYTHONPATH with `folders`, this checkout and the inherited entries."""
     places = (*map(str, folders), str(ROOT), os.environ.get("PYTHONPATH", ""))
     return os.pathsep.join(filter(None, places))
 
@@ -94,7 +92,7 @@ def run_cli(
     prefix: tuple[str, ...] = (),
     **environment: str,
 ) -> Ran:
-    """Run `harvest.cli` or a sister to its end; `environment` is added to ours."""
+    """Run `harvest.cli` or another command; `environment` is added to the current one."""
     line = [*prefix, *command(module, *args)]
     return run_to_its_end(line, cwd, {"PYTHONPATH": python_path(), **environment}, timeout)
 
@@ -102,7 +100,7 @@ def run_cli(
 def run_to_its_end(
     line: list[str | bytes], cwd: Path | None, environment: dict[str, str], timeout: float
 ) -> Ran:
-    """Run a program of Python's; one that takes longer is aborted and says where it stands."""
+    """Run a Python process; on timeout abort it with a traceback."""
     with subprocess.Popen(
         line,
         cwd=cwd,
@@ -130,9 +128,9 @@ def run_here(
     console: str = "utf-8",
     **environment: str,
 ) -> Ran:
-    """Run a command as `run_cli` does, but in this process: quicker by the time of a start.
+    """Run a command as `run_cli` does, but faster, in this process.
 
-    For what ends by itself; what is killed, interrupted or mounted needs a process of its own.
+    Only for commands that end normally: kills, interrupts and mounts need their own process.
     """
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding=console) for _ in range(2))
     root, thresholds = logging.getLogger(), gc.get_threshold()
@@ -140,7 +138,7 @@ def run_here(
         patch.setattr(sys, "argv", [module, *map(os.fsdecode, args)])
         patch.setattr(sys, "stdout", out)
         patch.setattr(sys, "stderr", err)
-        # Where a handler is there already, a command adds none.
+        # A command adds no log handler where there is one.
         patch.setattr(root, "handlers", [])
         patch.setattr(root, "level", root.level)
         for name, value in environment.items():
@@ -160,7 +158,7 @@ def run_here(
 
 
 def self_signed(folder: Path, *names: str) -> Path:
-    """Make `cert.pem` and `key.pem` of a server with these names (`DNS:…`, `IP:…`); the former."""
+    """Make `cert.pem` and `key.pem` for names (`DNS:…`, `IP:…`); return the former."""
     if shutil.which("openssl") is None:
         pytest.skip("needs the openssl program to make a certificate")
     made = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout key.pem"
@@ -174,7 +172,7 @@ def self_signed(folder: Path, *names: str) -> Path:
 
 
 def python(code: str, *args: str | Path) -> subprocess.Popen[str]:
-    """A Python process of this checkout, with pipes for all that it says and hears."""
+    """Start a Python process of this checkout with pipes for its streams."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, args)],
         env={**os.environ, "PYTHONPATH": python_path()},
@@ -186,19 +184,19 @@ def python(code: str, *args: str | Path) -> subprocess.Popen[str]:
 
 
 def examples(few: int, many: int) -> int:
-    """How many examples a test tries: many only where all tests run at length."""
+    """Return the number of examples to try: `many` in full runs only."""
     return many if AT_LENGTH else few
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process that has not ended, asked about by its parent or not."""
+    """Return whether a process has not ended, also one of another parent."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
-    """Whether something comes true in time, also where the machine stalls."""
+    """Wait until a condition holds; return whether it did, despite stalls."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if holds():

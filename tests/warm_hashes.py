@@ -1,6 +1,6 @@
-"""What the comparison of copies loads at its first pair: imported by what forks workers of tests.
+"""Preloaded imports of duplicate comparison, for the process that forks the tests' workers.
 
-imagehash imports SciPy's transforms when it first hashes; each worker would begin with it.
+imagehash imports SciPy's transforms at its first hash; every worker would begin with that.
 """
 
 import imagehash

@@ -1,4 +1,4 @@
-"""Reports of wrong answers as a server keeps them: pictures apart, claims in their table."""
+"""Reports of wrong answers as a server stores them: images as files, claims in their table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SIZE = (240, 180)
 
 
 class Told(NamedTuple):
-    """What a visitor says of a drawn face; `picture` names the picture, a new one by default."""
+    """A user's report about a drawn face; `picture` numbers the image."""
 
     claimed: str
     note: str = ""
@@ -31,14 +31,14 @@ class Told(NamedTuple):
 
 
 def add_reports(root: Path, told: Sequence[Told], first: int = 0) -> None:
-    """Keep reports as the server does, each of a face in a picture of its own."""
+    """Store reports as the server does, each about its own image."""
     with Dataset.open(root) as dataset, dataset.stage("reports-in") as scratch:
         store = open_report_store(dataset.root, scratch)
         for number, one in enumerate(told, first):
             shot = one.picture if one.picture is not None else number
             scene = plan_scene([CAST[shot % len(CAST)]], 500 + shot, SIZE)
             pixels = np.asarray(paint_scene(scene)).copy()
-            pixels[:1, :3] = (shot % 256, shot // 256, 7)  # no two pictures are the same
+            pixels[:1, :3] = (shot % 256, shot // 256, 7)  # no two images are the same
             buffer = io.BytesIO()
             Image.fromarray(pixels).save(buffer, "PNG")
             picture = StageBytes(store)(buffer.getvalue())

@@ -1,1 +1,1 @@
-"""Here, so that the tests of this room find what they share."""
+"""An empty conftest: with it pytest adds this folder, with the helper modules, to `sys.path`."""

@@ -1,4 +1,4 @@
-"""Small ONNX files as publishers of embeddings make them, on the hub of the tests."""
+"""Small ONNX embedding models like published ones, on the tests' hub."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME = f"hub:{CCIP}/ccip"
 
 
 def publish(hub: Hub, folder: Path, **options: bool) -> Path:
-    """Put a small model on the hub as `NAME`, and return its file."""
+    """Publish a small model on the hub as `NAME`; return its file."""
     hub.repository = CCIP
     path = embedding_model(folder / "model_feat.onnx", **options)
     hub.commit(ccip_model_feat=path.read_bytes())
@@ -32,9 +32,9 @@ def embedding_model(
     value: float = 0.3,
     deeper: bool = False,
 ) -> Path:
-    """Write a network with outputs `tags` (N x 4) and then `features` (N x `WIDTH`).
+    """Write a network with `tags` (N x 4) and `features` (N x `WIDTH`).
 
-    It has a convolution of the image, `deeper` another one of its maps.
+    It convolves the image; with `deeper` a second convolution follows.
     """
     random = np.random.default_rng(3)
     weights = random.normal(0, value, (WIDTH, 3, 3, 3)).astype(np.float32)
@@ -73,7 +73,7 @@ def embedding_model(
 
 
 def computed(path: Path, pictures: np.ndarray, output: str = "features") -> np.ndarray:
-    """Return what onnxruntime itself makes of pictures in the file's own layout."""
+    """Compute features with onnxruntime for images in the file's own layout."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])

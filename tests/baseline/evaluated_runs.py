@@ -1,4 +1,4 @@
-"""Datasets of drawn pictures with a run that was judged, as a training session leaves it."""
+"""Datasets of drawn images with an evaluated run, as a training leaves them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIDE = 32
 
 
 def fill(dataset: Dataset, classes: Sequence[str], each: int = 10) -> None:
-    """`each` pictures a class, labelled from hints and split 8:1:1; colour tells the class."""
+    """Add `each` weakly labelled images per class, colored by class, split 8:1:1."""
     random = np.random.default_rng(0)
     choices, splits = [], {}
     with dataset.db.transaction():
@@ -48,7 +48,7 @@ def _drawn(kind: int, kinds: int, random: np.random.Generator) -> bytes:
 
 
 def answers(examples: Examples, skill: float = 2.0, seed: int = 0) -> dict[str, Outputs]:
-    """What a network of some skill might have said, with embeddings, for every split."""
+    """Simulate the outputs of a network of some skill for every split."""
     random = np.random.default_rng(seed)
     number = {name: at for at, name in enumerate(examples.classes)}
     told = {}
@@ -67,7 +67,7 @@ def judged_run(
     seed: int = 0,
     only: Sequence[str] = ("train", "val", "test"),
 ) -> tuple[Path, RunEvaluation]:
-    """A finished run with that name; its folder, and what was judged."""
+    """Make a finished, evaluated run; return its folder and evaluation."""
     examples = find_examples(dataset)
     folder = dataset.root / "runs" / name
     dataset.runs.start(name, "baseline", {"name": name})
@@ -82,7 +82,7 @@ def judged_run(
 def write_figures(
     folder: Path, examples: Examples, judged: RunEvaluation, calibration: ScoreCalibration
 ) -> None:
-    """Leave what was judged where a report reads it."""
+    """Write the evaluation where a report reads it."""
     figures = RunMetrics(
         classes=list(examples.classes),
         settings={"preset": "simple", "size": 32},

@@ -1,4 +1,4 @@
-"""The container of the detector animeface-docker, made once, for the tests that need one."""
+"""Fixtures for the container of the detector animeface-docker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from facecrop.run_docker import ENGINE_SETTING, ContainerEngine
 
 @pytest.fixture(scope="session")
 def engine() -> ContainerEngine:
-    """An engine that runs here and has the test's image; skips, saying why, where none does."""
+    """Return a working engine with the test image, or skip."""
     return build_image()
 
 
@@ -21,7 +21,7 @@ def engine() -> ContainerEngine:
 def container_engine(
     engine: ContainerEngine, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ContainerEngine]:
-    """The same, chosen by the settings, and without a container before and after the test."""
+    """Yield the engine that the settings select, without leftover containers."""
     monkeypatch.setenv(ENGINE_SETTING, engine.program)
     monkeypatch.setenv(IMAGE_SETTING, IMAGE)
     yield engine

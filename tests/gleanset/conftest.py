@@ -1,4 +1,4 @@
-"""A dataset as the last development version left it."""
+"""A catalogue of the oldest version that can be opened."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def oldest(tmp_path: Path) -> Path:
-    """The oldest catalogue that can be opened, with rows in every table, in a folder of its own."""
+    """Make the oldest supported catalogue, with rows in every table."""
     path = tmp_path / "old" / "catalog.sqlite"
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as file:

@@ -1,4 +1,4 @@
-"""What the tests of the harvest share: a faulty server, and an environment without proxies."""
+"""Fixtures of the harvest tests: a faulty server, and an environment without proxies."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def bing(site: FaultyServer) -> SmallBing:
 
 @pytest.fixture(scope="session")
 def running_browser() -> Iterator[GoogleBrowser]:
-    """A browser for all pages that need none of their own: it starts in seconds."""
+    """Start one browser for many tests: starting takes seconds."""
     if WITHOUT_POSIX:
         pytest.skip("whoever runs the browser is asked for, who may be root")
     with (
@@ -65,5 +65,5 @@ def running_browser() -> Iterator[GoogleBrowser]:
 
 @pytest.fixture
 def one_browser(running_browser: GoogleBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All searches of the test use one browser, which others used before."""
+    """Let all searches of the test share one running browser."""
     monkeypatch.setattr(google_source, "_browser", lambda *_: nullcontext(running_browser))

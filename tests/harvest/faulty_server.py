@@ -33,9 +33,9 @@ Behaviour = Callable[["Handler"], None]
 
 
 class FaultyServer(ThreadingHTTPServer):
-    """Counts everything it is asked; `behaviours` maps paths to what happens.
+    """A server that records its requests; `behaviours` maps paths to handlers.
 
-    What is asked of every host once, its robots.txt and tdmrep.json, stands in `hits` only.
+    Requests made once per host, for robots.txt and tdmrep.json, are counted in `hits` only.
     """
 
     daemon_threads = True
@@ -64,11 +64,11 @@ class FaultyServer(ThreadingHTTPServer):
         return super().get_request()
 
     def handle_error(self, *_: object) -> None:
-        """A client that hangs up is what these tests are about."""
+        """Ignore clients that hang up: the tests do so on purpose."""
 
 
 class Handler(BaseHTTPRequestHandler):
-    """`fields` are what was sent as query and as form."""
+    """A request; `fields` has the fields of its query and form."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -115,7 +115,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, *_: object) -> None:
-        """Silence."""
+        """Log nothing."""
 
 
 def _missing(h: Handler) -> None:
@@ -132,9 +132,9 @@ def _slow_picture(h: Handler) -> None:
 
 
 def at_a_pace(times: Sequence[float], began: float, seconds: float) -> bool:
-    """Return whether the n-th of these arrivals is n times so many seconds after `began`.
+    """Return whether arrival n came n * `seconds` after `began`, or later.
 
-    The distance of two says less: under load a server may note the first one late.
+    Intervals between arrivals prove less: under load a server may note the first one late.
     """
     return all(at >= began + seconds * n for n, at in enumerate(sorted(times)))
 
@@ -150,7 +150,7 @@ def _fine_after(status: int, times: int, **headers: str) -> Behaviour:
 
 
 def _date_then_fine(h: Handler) -> None:
-    # HTTP dates have whole seconds: two ahead is between one and two seconds from now.
+    # HTTP dates have whole seconds: the delay is between one and two seconds.
     if h.count() == 1:
         h.answer(503, b"", Retry_After=formatdate(time.time() + 2, usegmt=True))
     else:
@@ -209,7 +209,7 @@ def _drip_headers(h: Handler) -> None:
 
 def _silent(h: Handler) -> None:
     h.close_connection = True
-    h.rfile.read(1)  # until the client hangs up
+    h.rfile.read(1)  # returns when the client hangs up
 
 
 def _chunked(h: Handler) -> None:
@@ -281,7 +281,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
 
 
 class Proxy(BaseHTTPRequestHandler):
-    """Forwards GET with an absolute address and tunnels CONNECT, noting both."""
+    """A proxy that records requests: forwards GET, tunnels CONNECT."""
 
     disable_nagle_algorithm = True
     lines: ClassVar[list[str]] = []
@@ -290,7 +290,7 @@ class Proxy(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._note()
         parts = urlsplit(self.path)
-        # Whatever the name, the way leads to the machine: the proxy resolves, not the client.
+        # Every name leads to this machine: the proxy resolves names, not the client.
         onward = HTTPConnection("127.0.0.1", parts.port or 80, timeout=60)
         path = parts._replace(scheme="", netloc="").geturl()
         onward.request("GET", path, headers={"Host": parts.netloc})
@@ -325,7 +325,7 @@ class Proxy(BaseHTTPRequestHandler):
         self.logins.append(self.headers["Proxy-Authorization"])
 
     def log_message(self, *_: object) -> None:
-        """Silence."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -341,7 +341,7 @@ def running(server: ThreadingHTTPServer) -> Iterator[None]:
 
 
 def fetch(client: Client, *urls: str, requests: int = 12) -> list[Outcome[Candidate, bytes]]:
-    """What becomes of addresses that are downloaded as a harvest does it, in their order."""
+    """Download URLs as a harvest does; return outcomes in their order."""
     candidates = [Candidate(url, Origin("test", url)) for url in urls]
     batches = Scheduler(client, bytes, requests).run(IterableQueue(candidates))
     outcomes = {outcome.item.url: outcome for batch in batches for outcome in batch}
@@ -349,6 +349,6 @@ def fetch(client: Client, *urls: str, requests: int = 12) -> list[Outcome[Candid
 
 
 def download(client: Client, url: str) -> bytes:
-    """The file at an address. Raises `Unreadable`."""
+    """Return the file at a URL. Raises `Unreadable`."""
     [outcome] = fetch(client, url, requests=1)
     return outcome.unwrap()

@@ -1,12 +1,12 @@
-"""One server on loopback that behaves like all four sites at once, and the hosts of their pictures.
+"""One server on loopback that plays all four sites and the hosts of their images.
 
     with running_sites(FourSites(["alpha", "beta"], each=60)) as sites:
         run("harvest", "keyword", "alpha", *sites.options())
 
-Bing gives fragments of 35, Google a page that scrolls, Flickr its REST calls with 4,000 results at
-most, Pixiv a login, a search by 30 and works of several pages. Every picture is another one, drawn
-when it is asked for. With `as_proxy` the same server is asked as a proxy for names that no name
-server knows: then nothing needs `--allow-private`.
+Bing returns pages of 35 results, Google a page that loads more when scrolled, Flickr REST answers
+with at most 4,000 results, Pixiv a login, pages of 30 works, and works of several images. Every
+image is different and drawn on request. With `as_proxy` the server acts as a proxy for names that
+no DNS server knows, so that `--allow-private` is not needed.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ KEYS = {
     "FLICKR_API_SECRET": "flickr-secret",
     "PIXIV_REFRESH_TOKEN": "pixiv-refresh-token-of-the-four-sites",
 }
-# What Flickr's numbers mean (shared/facts/sites.md, section 3).
+# Flickr's license numbers (shared/facts/sites.md, section 3).
 LICENCES = {"0": "All Rights Reserved", "4": "CC BY 2.0", "9": "CC0 1.0", "12": "CC BY-SA 4.0"}
 GOOGLE_CHUNK, PIXIV_PAGE, FLICKR_CAP = 20, 30, 4000
-# Behind the proxy, and without one.
+# Image hosts: names behind the proxy, loopback addresses without it.
 _NAMES = ("pictures.example", "cdn.example", "static.example", "i.example")
 _DOORS = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5")
 _FIRST_UPLOAD = 1_600_000_000
@@ -53,7 +53,7 @@ Fields = dict[str, str]
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture of a site, with all that the site tells of it."""
+    """An image of a site with the site's information about it."""
 
     source: str
     keyword: str
@@ -67,7 +67,7 @@ class Picture:
 
     @property
     def seed(self) -> int:
-        """Another one for every picture there is."""
+        """The seed of the drawing, different for every image."""
         return zlib.crc32(f"{self.source}/{self.keyword}/{self.number}".encode())
 
     @property
@@ -76,7 +76,7 @@ class Picture:
 
     @property
     def key(self) -> str:
-        """What names it among all pictures of its site."""
+        """The id of the image on its site."""
         if self.source == "flickr":
             return str(_photo_id(self))
         if self.source == "pixiv":
@@ -102,10 +102,10 @@ def _drawn(seed: int) -> bytes:
 
 
 class FourSites(FaultyServer):
-    """`each` pictures of a keyword on each site. `shown` tells by path what there is.
+    """Sites with `each` images per keyword; `shown` maps paths to images.
 
-    `asked` has every request but those for a robots.txt, `fetched` how often each picture was
-    sent; `behaviours[path]` makes a picture misbehave; `pause` is the time one takes.
+    `asked` has every request except for robots.txt, `fetched` counts downloads of each image;
+    `behaviours[path]` makes an image misbehave; `pause` is the time in seconds an image takes.
     """
 
     def __init__(self, keywords: list[str], each: int, *, as_proxy: bool = False) -> None:
@@ -127,7 +127,7 @@ class FourSites(FaultyServer):
         return "http://four-sites.example" if self.as_proxy else self.url
 
     def options(self, sources: tuple[str, ...] = SOURCES) -> list[str]:
-        """The words of a command line that lead to this server in place of these sites."""
+        """Return the command-line options that direct these sites to this server."""
         places = {f"{source}.endpoint": source for source in sources}
         if "pixiv" in sources:
             places["pixiv.auth_endpoint"] = "pixiv-auth"
@@ -138,17 +138,17 @@ class FourSites(FaultyServer):
         return {**KEYS, **({"HTTP_PROXY": self.url} if self.as_proxy else {})}
 
     def listed(self, source: str, word: str) -> list[Picture]:
-        """What a site has for a word, in its order; nothing for a word that it does not know."""
+        """Return a site's results for a keyword, in order; unknown: none."""
         return self._lists.get((source, word), [])
 
     def picture_requests(self) -> list[str]:
-        """The paths of all pictures asked for, in the order of asking."""
+        """Return the paths of all images requested, in order."""
         with self.lock:
             paths = [urlsplit(asked).path for asked in self.asked]
         return [path for path in paths if path.startswith("/p/")]
 
     def send(self, h: Handler) -> None:
-        """The picture that was asked for, as a sound host sends it."""
+        """Send the requested image as a working host does."""
         one = self.shown[urlsplit(h.path).path]
         if one.source == "pixiv" and h.headers["Referer"] != _PIXIV_HOME:
             h.answer(403, b"<html>Forbidden</html>", Content_Type="text/html")
@@ -196,7 +196,7 @@ class FourSites(FaultyServer):
 
 
 class _Door(ThreadingHTTPServer):
-    """One more host at which the same server answers."""
+    """Another host name of the same server."""
 
     daemon_threads = True
     block_on_close = False
@@ -211,12 +211,12 @@ class _Door(ThreadingHTTPServer):
         Handler(request, client_address, self._sites)
 
     def handle_error(self, *_: object) -> None:
-        """A client that hangs up is what these tests are about."""
+        """Ignore clients that hang up: the tests do so on purpose."""
 
 
 @contextmanager
 def running_sites(sites: FourSites) -> Iterator[FourSites]:
-    """Serves all its hosts."""
+    """Serve on all hosts of the sites."""
     with ExitStack() as stack:
         for server in (sites, *sites.doors):
             stack.enter_context(running(server))
@@ -227,18 +227,12 @@ Told = tuple[int, str, str]
 _HTML, _JSON = "text/html; charset=utf-8", "application/json; charset=utf-8"
 
 
-# Bing
-
-
 def _bing(sites: FourSites, sent: Fields) -> Told:
     listed = [
         SearchResult("", one.url, one.title or "", one.page, "")
         for one in sites.listed("bing", sent["q"])
     ]
     return 200, _HTML, search_page(sent["q"], listed, int(sent["first"]), PAGE_SIZE, "")
-
-
-# Google
 
 
 def _google(sites: FourSites, sent: Fields) -> Told:
@@ -255,9 +249,6 @@ def _google_more(sites: FourSites, sent: Fields) -> Told:
     return 200, "text/plain; charset=utf-8", script(results, first) if results else ""
 
 
-# Flickr
-
-
 def _flickr(sites: FourSites, sent: Fields) -> Told:
     key = f'oauth_consumer_key="{KEYS["FLICKR_API_KEY"]}"'
     if key not in sent["authorization"] and sent.get("api_key") != KEYS["FLICKR_API_KEY"]:
@@ -271,7 +262,7 @@ def _flickr(sites: FourSites, sent: Fields) -> Told:
 
 
 def _flickr_page(found: list[Picture], sent: Fields) -> dict[str, Any]:
-    """Of one query only the first 4,000 are shown, then the last page for ever."""
+    """Return a page of at most 4,000 results; later pages repeat it."""
     size = int(sent.get("per_page", 100))
     reachable = min(len(found), FLICKR_CAP)
     page = min(int(sent.get("page", 1)), max(-(-reachable // size), 1))
@@ -319,7 +310,7 @@ def _uploaded(one: Picture) -> int:
     return _FIRST_UPLOAD + 600 * one.number
 
 
-# Pixiv: works have 1, 1 and 3 pages, and so on.
+# Pixiv: works have 1, 1 and 3 pages, repeatedly.
 
 _PAGES_OF = (1, 1, 3)
 

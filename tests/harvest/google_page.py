@@ -1,7 +1,7 @@
-"""A small Google on loopback: a page that its JavaScript fills, and fills further when scrolled.
+"""A small Google on loopback: a page filled by JavaScript, with more results when scrolled.
 
-The shape is the one of sites.md 2 c): script arrays with the height first, "2003" entries,
-thumbnails beside them, and `\\u003d`, `\\u0026` and `\\/` in every string.
+The format is that of sites.md 2 c): script arrays with the height first, "2003" entries,
+thumbnails next to them, and `\u003d`, `\u0026` and `\/` in every string.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ setTimeout(more, 300);
 
 @dataclass(frozen=True)
 class Shown:
-    """One result as Google knows it."""
+    """A search result with Google's information about it."""
 
     url: str
     page: str
@@ -55,13 +55,13 @@ class Shown:
 
 
 def literal(text: str) -> str:
-    """A string as Google's scripts write it."""
+    """Return a string literal as Google's scripts write it."""
     escaped = json.dumps(text).replace("=", r"\u003d").replace("&", r"\u0026")
     return escaped.replace("/", r"\/").replace("<", r"\u003c")
 
 
 def entry(shown: Shown, number: int = 0) -> str:
-    """One result as an array of Google's scripts."""
+    """Return a result as an array of Google's scripts."""
     thumbnail = literal(f"https://encrypted-tbn0.gstatic.com/images?q=tbn:T{number}&s")
     return (
         f'["{number}_t",[0,"ID{number}",[{thumbnail},183,275],'
@@ -72,13 +72,13 @@ def entry(shown: Shown, number: int = 0) -> str:
 
 
 def script(shown: list[Shown], first: int = 0) -> str:
-    """One data block of the page."""
+    """Return a data block of the page."""
     entries = ",".join(entry(one, first + at) for at, one in enumerate(shown))
     return f"AF_initDataCallback({{key: 'ds:1', hash: '2', data:[31,[{entries}]], side: {{}}}});"
 
 
 def link(shown: Shown, number: int = 0) -> str:
-    """One result as a link to Google's own page about it."""
+    """Return a result as a link to Google's own page about it."""
     told = {
         "imgurl": shown.url,
         "imgrefurl": shown.page,
@@ -91,13 +91,13 @@ def link(shown: Shown, number: int = 0) -> str:
 
 
 def page(*scripts: str, body: str = "") -> str:
-    """A whole page with these scripts at its end."""
+    """Return a whole page that ends with these scripts."""
     told = "".join(f"<script nonce='x'>{text}</script>" for text in scripts)
     return f"<html><head><title>x</title></head><body>{body}{told}</body></html>"
 
 
 class SmallGoogle:
-    """Answers `/deep/search` for any query, and shows the pictures it lists."""
+    """A site that answers `/deep/search` for any query and serves the images."""
 
     def __init__(self, site: FaultyServer, count: int) -> None:
         self.url = f"{site.url}/deep"
@@ -114,7 +114,7 @@ class SmallGoogle:
         self.hold = threading.Event()
         self.hold.set()
         self.slow_chunk = 0.0  # seconds that the second block takes
-        self.failing_chunk = 0  # from that block on the site has trouble
+        self.failing_chunk = 0  # from this block on the site answers with errors
         site.otherwise = self._answer
 
     def _answer(self, h: Handler) -> None:

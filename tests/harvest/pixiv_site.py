@@ -1,4 +1,4 @@
-"""A real server on loopback that speaks as Pixiv's two hosts do, and notes what it is asked."""
+"""A real server on loopback that answers like Pixiv's two hosts and records its requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from faulty_server import FaultyServer, Handler
 
-# What one endpoint does with the fields it was sent: a status and a body.
+# Maps the fields sent to an endpoint to its answer: a status and a body.
 Answer = tuple[int, Any]
 Speaker = Callable[[dict[str, str]], Answer]
 
@@ -40,7 +40,7 @@ EXPIRED = error(
 
 
 def work(number: int, **told: Any) -> dict[str, Any]:
-    """A work with one page, in the API's shape."""
+    """Return a work with one page in the API's format."""
     url = f"https://i.pximg.net/img-original/img/2024/05/01/00/00/00/{number}_p0.png"
     return {
         "id": number,
@@ -67,7 +67,7 @@ def found(*works: dict[str, Any], next_offset: int | None = None) -> Answer:
 
 
 class PixivSite(FaultyServer):
-    """`auth`, `search` and `ugoira` answer; `sent` holds each request's path and fields."""
+    """A Pixiv with login and search; `sent` holds paths and fields."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Plays recorded answers back over HTTP; `answers/README.md` tells their shape."""
+"""A server that replays recorded answers; their format is in `answers/README.md`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 from faulty_server import FaultyServer, Handler
 
 ANSWERS = Path(__file__).parent / "answers"
-# Endpoints carry a path, so that a source which joins addresses over it is caught.
+# The endpoint has a path, to catch sources that replace it when they join URLs.
 PREFIX = "/deep/path"
 Response = Mapping[str, Any]
 
 
 class RecordedSite(FaultyServer):
-    """Serves the responses of one recorded answer under `PREFIX`, as well as without it."""
+    """A server of one recording, under `PREFIX` and without it."""
 
     def __init__(self, folder: Path, responses: list[Response]) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class RecordedSite(FaultyServer):
             h.answer(404, b"<html>not recorded</html>", Content_Type="text/html")
             return
         body = self._body(told)
-        # Only the recorded headers: `send_response` would add a server's name and the date.
+        # Only the recorded headers: `send_response` would add a server name and the date.
         h.send_response_only(told["status"])
         for name, value in {**told.get("headers", {}), "Content-Length": str(len(body))}.items():
             h.send_header(name, value)
@@ -48,7 +48,7 @@ class RecordedSite(FaultyServer):
         h.wfile.write(body)
 
     def _next(self, method: str, path: str, fields: dict[str, str]) -> Response | None:
-        """The first response not yet given that fits the request; the last of them for ever."""
+        """Return the first unused matching response, or the last matching one."""
         fits = [
             told
             for told in self._responses

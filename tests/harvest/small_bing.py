@@ -1,4 +1,4 @@
-"""A small Bing on loopback, and what a harvest from it left behind."""
+"""A small Bing on loopback, and readers of the dataset that a harvest from it made."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pipeline.sample_site import PAGE_SIZE, SearchResult, search_page
 
 
 class SmallBing:
-    """Answers `/images/async` in the documented shape and serves the pictures it lists.
+    """A site that answers `/images/async` and serves the images it lists.
 
-    `results` maps a query to picture addresses; `/p/NAME` shows the picture of the first
-    number in NAME, so `/p/7a.jpg` and `/p/7b.jpg` are the same bytes; names with `x` fail.
+    `results` maps a query to image paths; `/p/NAME` serves the image of the first number in NAME,
+    so `/p/7a.jpg` and `/p/7b.jpg` are the same bytes; names with `x` fail.
     """
 
     def __init__(self, site: FaultyServer) -> None:
@@ -93,5 +93,5 @@ def names(folder: Path) -> set[str]:
 
 
 def searches_of(source: Source, *queries: Query) -> list[Search]:
-    """What one source is asked, as `harvest_searches` takes it."""
+    """Return the queries to one source, as `harvest_searches` takes them."""
     return [Search(query.text, ((source, query),)) for query in queries]

@@ -1,4 +1,4 @@
-"""Fixtures of this room's tests."""
+"""Fixtures of the labeler tests."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Labeler = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def empty(tmp_path: Path, _new_dataset: Path) -> Iterator[Dataset]:
-    """An empty dataset, also where a module's `dataset` is a full one."""
+    """Yield an empty dataset, even where a module overrides `dataset`."""
     with Dataset.open(shutil.copytree(_new_dataset, tmp_path / "dataset")) as made:
         yield made
 
 
 @pytest.fixture
 def labeler(tmp_path: Path) -> Labeler:
-    """Runs the command in this process."""
+    """Return a function that runs the command in this process."""
 
     def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
         done = run_here("labeler.cli", *words, cwd=tmp_path)

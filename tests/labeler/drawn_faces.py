@@ -1,4 +1,4 @@
-"""Sets of drawn faces, with the truth: small pictures, through the real stores and measures."""
+"""Sets of drawn faces with their true classes, made by the real stores and measurements."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIZE = (112, 96)
 
 @dataclass(frozen=True)
 class FaceSet:
-    """A dataset folder, and who is on each sample (by key)."""
+    """A dataset folder and the true class of each sample key."""
 
     root: Path
     truth: dict[str, str]
@@ -39,9 +39,9 @@ class FaceSet:
 
 
 def draw_set(root: Path, number: int, classes: int = 10, frames: int = 1, seed: int = 7) -> FaceSet:
-    """Faces of several characters, some far more frequent than others (Zipf 0.8).
+    """Draw faces of characters whose frequencies follow a Zipf law (0.8).
 
-    With `frames` each scene is that many frames of one video, a third of a second apart.
+    With `frames` > 1 each scene is that many frames of one video, a third of a second apart.
     """
     cast = [*CAST, *(random_character(seed) for seed in range(classes))][:classes]
     weights = [1 / (place + 1) ** 0.8 for place in range(classes)]
@@ -63,7 +63,7 @@ def draw_set(root: Path, number: int, classes: int = 10, frames: int = 1, seed: 
 def drawn_once(
     factory: pytest.TempPathFactory, number: int, classes: int = 10, frames: int = 1
 ) -> FaceSet:
-    """Such a set, drawn once for all tests of a run: copy it, do not change it."""
+    """Return a set drawn once for all tests of a run; read-only."""
 
     def draw(folder: Path) -> None:
         faces = draw_set(folder / "d", number, classes, frames)
@@ -75,7 +75,7 @@ def drawn_once(
 
 
 def copied(faces: FaceSet, to: Path, *, named: bool = True) -> FaceSet:
-    """Copy a set for one test alone; with its classes, unless there are to be none."""
+    """Copy a set for one test and, with `named`, add its classes."""
     shutil.copytree(faces.root, to)
     if named:
         add_classes(to, faces.names)
@@ -110,7 +110,7 @@ def measure(dataset: Dataset) -> None:
 
 
 def add_classes(root: Path, names: Sequence[str]) -> None:
-    """Classes without samples, in this order."""
+    """Add classes without samples, in this order."""
     from labeler.sorting.session import SortingSession
 
     with Dataset.open(root) as dataset:
@@ -120,9 +120,9 @@ def add_classes(root: Path, names: Sequence[str]) -> None:
 
 
 def guesses(faces: FaceSet, right: float, *, together: int = 1) -> Iterator[tuple[str, str]]:
-    """Yield each key and who it may be, so often right; a wrong one is a look-alike more often.
+    """Yield each key with a guess that is right with probability `right`.
 
-    Of every `together` samples (frames of one scene) all are right, or all equally wrong.
+    All `together` consecutive samples (frames of a scene) are right or wrong alike.
     """
     dice, names = random.Random(1), faces.names
     said = ""
@@ -137,7 +137,7 @@ def guesses(faces: FaceSet, right: float, *, together: int = 1) -> Iterator[tupl
 
 
 def propose(faces: FaceSet, right: float) -> None:
-    """A presort that is right so often and says so."""
+    """Store predictions that are right with probability `right`, their confidence."""
     standings = [
         PresortedSample(key, place, (Proposal(said, right),))
         for place, (key, said) in enumerate(guesses(faces, right))
@@ -147,7 +147,7 @@ def propose(faces: FaceSet, right: float) -> None:
 
 
 def hint(faces: FaceSet, right: float, *, together: int = 1) -> None:
-    """Queries that found who they were to find so often."""
+    """Store weak labels that are right with probability `right`."""
     hints = [(said, key) for key, said in guesses(faces, right, together=together)]
     with Dataset.open(faces.root) as dataset, dataset.db.transaction():
         dataset.db.execute_many(
@@ -156,6 +156,6 @@ def hint(faces: FaceSet, right: float, *, together: int = 1) -> None:
 
 
 def labels(root: Path) -> dict[str, str | None]:
-    """Who every sample is said to be now."""
+    """Return the current label of every sample."""
     with Dataset.open(root) as dataset:
         return {sample.key: sample.label for sample in dataset.samples.iterate()}

@@ -1,4 +1,4 @@
-"""Drawn pictures, copies of them of every kind, and a dataset of whole pictures."""
+"""Drawn images, all kinds of copies of them, and a dataset of whole images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 320, 260
 
 
 def drawing(seed: int) -> Image.Image:
-    """Shapes of all sizes, different for every seed."""
+    """Draw shapes of all sizes, different for every seed."""
     random = np.random.default_rng(seed)
     picture = Image.new("RGB", (WIDTH, HEIGHT), tuple(int(c) for c in random.integers(90, 256, 3)))
     pen = ImageDraw.Draw(picture)
@@ -29,7 +29,7 @@ def drawing(seed: int) -> Image.Image:
 
 
 def face(mouth: str, eyes: str = "open") -> Image.Image:
-    """One head; only the expression differs."""
+    """Draw one head; only the expression differs."""
     picture = drawing(77)
     pen = ImageDraw.Draw(picture)
     pen.ellipse((90, 30, 230, 240), fill=(255, 224, 200), outline="black", width=2)
@@ -97,5 +97,5 @@ def encoded(picture: Image.Image, quality: int = 90, orientation: int = 1) -> by
 
 
 def add_picture(dataset: Dataset, name: str, data: bytes, **origin: str | float) -> str:
-    """A whole picture as a sample; its key."""
+    """Add a whole image as a sample and return its key."""
     return store(dataset, data, Origin("folder", name, **origin))  # type: ignore[arg-type]

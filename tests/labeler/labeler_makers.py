@@ -1,4 +1,4 @@
-"""Datasets for the tests of this room, filled through the public records, without pictures."""
+"""Datasets for the labeler tests, filled through the public API, without image files."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def sha(name: str) -> str:
 
 
 def hash64(name: str) -> int:
-    """A hash that is far from that of any other name."""
+    """Return a hash that is far from that of any other name."""
     return int(sha(name)[:16], 16)
 
 
 def add_image(dataset: Dataset, name: str, *origins: Origin) -> str:
-    """An image without a file. By default it has one origin without a hint."""
+    """Add an image without a file, by default with one origin."""
     measured = Measured(sha(name), "JPEG", 1, SIDE, SIDE, 1, 1, hash64(name), 1.0)
     for origin in origins or (Origin("folder", name),):
         dataset.images.add(measured, origin)
@@ -40,7 +40,7 @@ def add_faces(
     phash: int | None = None,
     detector: str = "animeface",
 ) -> list[str]:
-    """Faces of 20 x 20 pixels at these places from left to right; the keys of their samples."""
+    """Add 20 x 20 pixel faces at these x; return sample keys."""
     cuts = []
     for left in lefts:
         box = Box(left, 10, 20, 20)
@@ -57,7 +57,7 @@ def label(dataset: Dataset, key: str, name: str) -> None:
 
 @dataclass(frozen=True)
 class Group:
-    """A number of pictures of one class that belong to one post, that is to one moment."""
+    """A group: images of one class that belong to one post."""
 
     name: str
     label: str
@@ -78,7 +78,7 @@ def add_groups(dataset: Dataset, groups: Sequence[Group]) -> None:
 
 
 def plain(dataset: Dataset) -> dict[str, tuple[Any, ...]]:
-    """All that a decision or a split may change, by sample."""
+    """Return by sample what decisions and splits can change."""
     return {
         s.key: (s.status, s.label, s.split, s.moment, s.group, s.box)
         for s in dataset.samples.iter_by_key()

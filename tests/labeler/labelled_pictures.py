@@ -1,4 +1,4 @@
-"""Datasets with real pictures in them, put there as the stages would do it."""
+"""Datasets with real image files, made as the real stages would."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def put(
     split: str = "train",
     origin: Origin | None = None,
 ) -> list[str]:
-    """A stored picture with labelled faces, or as a whole; as the stages would do it."""
+    """Store an image with labelled samples: faces, or the whole image."""
     measured = measure(data)
     dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
     dataset.images.add(measured, origin or Origin("folder", f"/pictures/{title}", title=title))
@@ -62,14 +62,14 @@ def put(
 
 
 def assign(dataset: Dataset, splits: dict[str, str]) -> None:
-    """Give these samples their split; all others keep theirs."""
+    """Set the split of these samples; all others keep theirs."""
     plan = {s.key: (s.moment or s.key, s.split) for s in dataset.samples.iter_by_key() if s.split}
     plan |= {key: (key, split) for key, split in splits.items()}
     dataset.samples.set_splits(plan, "by hand")
 
 
 def mixed(dataset: Dataset) -> dict[str, int]:
-    """Two classes in three splits, faces and whole pictures; how many of each class."""
+    """Fill two classes in three splits; return the samples per class."""
     for number in range(12):
         boxes = [Box(10, 10, 30, 30), Box(70, 20, 30, 30)] if number % 3 == 0 else []
         put(

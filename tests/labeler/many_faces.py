@@ -1,4 +1,4 @@
-"""A dataset of very many samples, made in seconds: regions of a few real pictures."""
+"""A dataset of many thousand samples, made in seconds: regions of a few real images."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ACROSS = 25
 
 
 def copy_of_many(factory: pytest.TempPathFactory, number: int, to: Path) -> None:
-    """The same, made once for all tests of a run and copied for one."""
+    """Copy such a dataset, which is made once for all tests."""
     there = made_once(factory, f"many-{number}", lambda folder: make_many(folder / "d", number))
     shutil.copytree(there / "d", to)
 
 
 def make_many(root: Path, number: int, each: int = 500) -> None:
-    """`number` samples, `each` of one picture of colourful noise."""
+    """Make `number` samples, `each` from one image of colourful noise."""
     with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
         keep = StageBytes(dataset.originals(scratch))
         for start in range(0, number, each):

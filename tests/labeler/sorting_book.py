@@ -1,4 +1,4 @@
-"""What sorting should do, in plain Python: a book of states, and random gestures over it."""
+"""A reference model of sorting in plain Python, and random gestures to compare with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLACES = (REJECT, OTHER, LATER, QUEUE)
 
 
 class Gesture(NamedTuple):
-    """`kind` is to, undo or redo; `samples` are numbers, `target` as `SortingSession.to` has it."""
+    """A gesture: `kind` is to, undo or redo; `samples` are numbers."""
 
     kind: str
     samples: tuple[int, ...] = ()
@@ -32,7 +32,7 @@ def random_gesture(dice: random.Random, samples: int) -> Gesture:
 
 @dataclass
 class Book:
-    """Where every sample should be: a class, or a place with a colon."""
+    """A model of where each sample is: a class, or `:place`."""
 
     state: dict[int, str]
     done: list[dict[int, str]] = field(default_factory=list)
@@ -54,17 +54,17 @@ class Book:
             self.state = self.undone.pop()
 
     def may(self, gesture: Gesture) -> bool:
-        """Whether there is something to do."""
+        """Return whether the gesture has anything to undo or redo."""
         return {"undo": bool(self.done), "redo": bool(self.undone)}.get(gesture.kind, True)
 
 
 def ids_of(session: SortingSession, keys: Iterable[str]) -> list[int]:
-    """The ids of samples, in the order of their keys."""
+    """Return the ids of samples, in the order of their keys."""
     return list(session.tiles.get_ids(keys).values())
 
 
 def by_id(session: SortingSession, labels: Mapping[str, str]) -> dict[int, str]:
-    """Labels of samples (keys) by their ids."""
+    """Return labels by sample id, given labels by sample key."""
     return {row: labels[key] for key, row in session.tiles.get_ids(labels).items()}
 
 
@@ -76,7 +76,7 @@ def carry_out(session: SortingSession, keys: list[str], gesture: Gesture) -> Non
 
 
 def found(dataset: Dataset, keys: list[str]) -> dict[int, str]:
-    """Where every sample is in the catalogue."""
+    """Return where every sample is in the catalogue."""
     tiles = SortingSession(dataset).tiles
     rows = tiles.get_ids(keys)
     places = {
@@ -93,13 +93,13 @@ def found(dataset: Dataset, keys: list[str]) -> dict[int, str]:
 
 
 def replayed(book: Book, dice: random.Random, done: int, samples: int) -> None:
-    """Play in the book the first gestures that a seed gives, as far as they were done."""
+    """Replay the first `done` gestures of a seed in the book."""
     for _ in range(done):
         book.play(next_gesture(dice, book, samples))
 
 
 def next_gesture(dice: random.Random, book: Book, samples: int) -> Gesture:
-    """The next random gesture that may be made: the same ones again from the same seed."""
+    """Return the next possible random gesture, reproducible from the seed."""
     while not book.may(gesture := random_gesture(dice, samples)):
         pass
     return gesture

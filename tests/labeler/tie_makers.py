@@ -1,4 +1,4 @@
-"""Ties without a catalogue, and what a person would call one moment: all of it by brute force."""
+"""Evidence for grouping without a catalogue, and a brute-force grouping to compare with."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tie(
     track: str | None = None,
     source: str = "site",
 ) -> GroupEvidence:
-    """A sample that nothing ties to any other, unless told."""
+    """Make a sample that shares no group unless arguments say so."""
     look = hash64(key) if phash is None else phash
     place = hash64(image or f"image of {key}")
     return GroupEvidence(
@@ -50,7 +50,7 @@ def tie(
 
 
 def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[GroupEvidence]:
-    """Some samples with all kinds of ties, also to those of another prefix."""
+    """Make samples with all kinds of ties, also across prefixes."""
     found = []
     for number in range(random.randint(1, most)):
         key = f"{prefix}{number:03}"
@@ -80,7 +80,7 @@ def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[Group
 
 
 def tied(a: GroupEvidence, b: GroupEvidence) -> bool:
-    """Whether two ties alone make their samples one moment."""
+    """Return whether two rows alone put their samples into one group."""
     return (
         a.image == b.image
         or (a.group is not None and a.group == b.group)
@@ -92,7 +92,7 @@ def tied(a: GroupEvidence, b: GroupEvidence) -> bool:
 
 
 def components(ties: Iterable[GroupEvidence]) -> list[set[str]]:
-    """The labelled samples that hang together, found pair by pair."""
+    """Return the groups of labelled samples, found pair by pair."""
     rows = list(ties)
     of: dict[str, set[str]] = {row.key: {row.key} for row in rows}
     for number, a in enumerate(rows):
@@ -107,7 +107,7 @@ def components(ties: Iterable[GroupEvidence]) -> list[set[str]]:
 
 
 def applied(ties: Iterable[GroupEvidence], plan: SplitPlan) -> list[GroupEvidence]:
-    """The ties as they are read again after the plan was written."""
+    """Return the rows as they are read after the plan was written."""
     return [
         row._replace(
             moment=plan.splits.get(row.key, (None, None))[0],

@@ -1,4 +1,4 @@
-"""A virtual display of one's own, its pixels, and a hand that moves its mouse."""
+"""A virtual X display with its pixels, and xdotool to move its mouse."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from numpy.typing import NDArray
 WIDTH, HEIGHT = 1440, 900
 STEPS = 8
 LATE = 30.0
-"""Seconds after which a drag that has not arrived is let go all the same."""
+"""Seconds after which a drag that has not arrived is released anyway."""
 
 
 class Display(NamedTuple):
-    """`env` is for its programs, `frame` the file in which Xvfb keeps what is seen."""
+    """A display: `env` for its clients, `frame` is Xvfb's framebuffer file."""
 
     env: dict[str, str]
     frame: Path
 
     def pixels(self) -> NDArray[np.uint32]:
-        """What is seen, 0xRRGGBB, height x width; before it lies a header of the xwd format."""
+        """Return the screen as 0xRRGGBB, height x width, without the xwd header."""
         data = np.fromfile(self.frame, dtype=np.uint8)[-WIDTH * HEIGHT * 4 :]
         return data.view(np.uint32).reshape(HEIGHT, WIDTH) & 0xFFFFFF
 
     def hand(self, *words: str | int) -> None:
-        """One call of xdotool."""
+        """Run one xdotool command."""
         subprocess.run(["xdotool", *map(str, words)], env=self.env, check=True)
 
     def drag(
@@ -43,11 +43,9 @@ class Display(NamedTuple):
         wait: float = 0.1,
         arrived: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Press, move in steps as a hand does, release once it has `arrived`: between two programs
-        a busy machine shows that late.
-        """
+        """Drag in steps as a user does; release once it has `arrived`."""
         self.hand("mousemove", *start)
-        time.sleep(0.7)  # a press too soon after the last would be a double click
+        time.sleep(0.7)  # an earlier press would be a double click
         self.hand("mousedown", 1)
         time.sleep(0.3)
         for step in range(1, STEPS + 1):
@@ -65,8 +63,8 @@ class Display(NamedTuple):
 
 @contextmanager
 def display(scratch: Path) -> Iterator[Display]:
-    """Start Xvfb on a free number; programs find an empty home in `scratch`. It does not begin
-    anew when its last program ends (-noreset), for the hand would find no display meanwhile.
+    """Start Xvfb on a free number; clients have the empty home `scratch`.
+    With -noreset, for a reset after its last client would leave xdotool without a display.
     """
     reader, writer = os.pipe()
     options = f"-noreset -displayfd {writer} -screen 0 {WIDTH}x{HEIGHT}x24 -fbdir"

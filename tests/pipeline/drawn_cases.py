@@ -1,7 +1,7 @@
-"""What the searches of the five cases find, drawn: cats, owls, memes, photos, cartoons, people.
+"""Drawn search results of the five use cases: cats, owls, memes, photos, cartoons, people.
 
-Simple, but of many looks: sizes, places, colours and backgrounds differ from seed to seed, so that
-a network has something to learn.
+Simple but varied: sizes, positions, colors and backgrounds depend on the seed, so that a network
+has something to learn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Colour = tuple[int, int, int]
 
 
 def drawn_case(kind: str, seed: int) -> Image.Image:
-    """Draw one picture of a kind, (240, 180) pixels; any other name is that of a person."""
+    """Draw an image of a kind or person, 240 x 180 pixels."""
     if kind in _KINDS:
         return _KINDS[kind](random.Random(f"{kind} {seed}"))
     who = _CAST.get(kind) or random_character(zlib.crc32(kind.encode()))
@@ -67,7 +67,7 @@ def _owl(dice: random.Random) -> Image.Image:
 
 
 def _photo(dice: random.Random) -> Image.Image:
-    """A view with a sky, hills and grain, out of focus a little."""
+    """Draw a landscape with sky, hills and grain, slightly out of focus."""
     scene = Image.new("RGB", SIZE)
     draw = ImageDraw.Draw(scene)
     top, low = _colour(dice, 120, 250), _colour(dice, 60, 200)
@@ -86,7 +86,7 @@ def _photo(dice: random.Random) -> Image.Image:
 
 
 def _meme(dice: random.Random) -> Image.Image:
-    """One of few templates with two lines of thick text."""
+    """Draw one of six templates with two lines of thick text."""
     template = dice.randrange(6)
     scene = _KINDS[("photo", "cat", "owl")[template % 3]](random.Random(template))
     draw = ImageDraw.Draw(scene)
@@ -99,7 +99,7 @@ def _meme(dice: random.Random) -> Image.Image:
 
 
 def _cartoon(dice: random.Random) -> Image.Image:
-    """A figure of flat colours and thick lines."""
+    """Draw a figure with flat colors and thick lines."""
     scene = Image.new("RGB", SIZE, _colour(dice, 120, 255))
     draw = ImageDraw.Draw(scene)
     draw.rectangle([0, 130, 240, 180], fill=_colour(dice, 60, 200))
@@ -122,7 +122,7 @@ def _anime(dice: random.Random) -> Image.Image:
 
 
 def _animal(dice: random.Random) -> tuple[Image.Image, ImageDraw.ImageDraw, float, float, float]:
-    """A background, what draws on it, and where the head is: x, y and radius."""
+    """Return a background, its pen, and the head's x, y and radius."""
     scene = _photo(dice)
     r = dice.uniform(32, 52)
     x, y = dice.uniform(r * 1.3, 240 - r * 1.3), dice.uniform(r * 1.4, 178 - r * 1.2)

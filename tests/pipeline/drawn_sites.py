@@ -1,7 +1,7 @@
-"""The four sites of tests/harvest, which show what is searched for instead of noise.
+"""The four sites of tests/harvest with drawings of the search term instead of noise.
 
-Each label is a kind of picture (drawn_cases.py) or another person, so that faces are found and
-there is something to learn.
+Each keyword shows a kind of image (drawn_cases.py) or a person, so that faces are found and there
+is something to learn.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
-# The sites are those that the harvest is tested against.
+# `four_sites` is next to the tests of the harvest.
 sys.path.insert(0, str(Path(__file__).parents[1] / "harvest"))
 
 from drawn_cases import SIZE, drawn_case
@@ -25,7 +25,7 @@ __all__ = ["DrawnSites", "running_sites"]
 
 @dataclass(frozen=True)
 class Drawn(Picture):
-    """One of many pictures of a kind."""
+    """An image of a kind."""
 
     kind: str = ""
 
@@ -40,14 +40,14 @@ class Drawn(Picture):
 
 @lru_cache(maxsize=1024)
 def drawn(kind: str, seed: int) -> bytes:
-    """Return the file of a picture: tests that run one after the other show the same."""
+    """Return the file of a drawing, cached for the tests that follow."""
     file = BytesIO()
     drawn_case(kind, seed).save(file, "JPEG", quality=90)
     return file.getvalue()
 
 
 class DrawnSites(FourSites):
-    """`kinds` says what each keyword shows; each site has `each` pictures of a keyword."""
+    """Sites with `each` images per keyword; `kinds` maps keywords to kinds."""
 
     def __init__(self, kinds: Mapping[str, str], each: int, *, as_proxy: bool = False) -> None:
         self._kinds = kinds
@@ -55,6 +55,6 @@ class DrawnSites(FourSites):
 
     def _picture(self, source: str, word: str, number: int) -> Picture:
         told = asdict(super()._picture(source, word, number))
-        # Keywords of people have blanks and kanji, paths on this server have neither.
+        # Names of people contain blanks and kanji, which paths on this server cannot.
         told["url"] = told["url"].replace(f"/{word}/", f"/{zlib.crc32(word.encode())}/")
         return Drawn(**told, kind=self._kinds[word])

@@ -1,4 +1,4 @@
-"""What a dataset should be after any commands: labels, classes and steps, in plain Python."""
+"""A reference model of a dataset in plain Python: labels, classes and steps after any commands."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import NamedTuple
 
 
 class Said(NamedTuple):
-    """What is decided of a sample: `label` is a number of a class."""
+    """The decision about a sample: `label` is the number of a class."""
 
     status: str = "queue"
     label: int | None = None
 
     @property
     def waits(self) -> bool:
-        """Whether nothing is decided: it was never, or a search alone has found it."""
+        """Whether the sample is undecided, or found by a search only."""
         return self.status in ("queue", "retired")
 
     @property
     def shown(self) -> str:
-        """What is listed, of a sample that a search finds."""
+        """The status as listed, for a sample that a search finds."""
         return "queue" if self.waits else self.status
 
 
@@ -31,7 +31,7 @@ NEW = Said()
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample as anybody sees it."""
+    """A sample with its public fields."""
 
     said: Said = NEW
     mark: str | None = None
@@ -40,14 +40,14 @@ class Sample:
 
 @dataclass
 class Label:
-    """A class. `into` is the one that it was merged into, itself where it is hidden."""
+    """A class; `into` is its merge target, or itself if hidden."""
 
     name: str
     into: int | None = None
 
 
 class Edit(NamedTuple):
-    """A change of a sample's or a class's trait."""
+    """A change to a field of a sample or class."""
 
     what: str
     item: str | int
@@ -57,7 +57,7 @@ class Edit(NamedTuple):
 
 @dataclass
 class Step:
-    """A step: its decisions (sample, before, after), and what else it changed."""
+    """A step: its decisions (sample, before, after) and other changes."""
 
     number: int
     undoes: int | None = None
@@ -77,7 +77,7 @@ class Step:
 
 
 class Undone(NamedTuple):
-    """What an undo is to tell."""
+    """The counts that an undo reports."""
 
     restored: int
     late: int
@@ -85,7 +85,7 @@ class Undone(NamedTuple):
 
 @dataclass
 class Picture:
-    """A picture that is in the dataset: its sample's key, and what it was found as."""
+    """An image of the dataset: its sample's key and weak labels."""
 
     key: str
     hints: set[str] = field(default_factory=set)
@@ -93,7 +93,7 @@ class Picture:
 
 
 class Book:
-    """The state, and what each act makes of it."""
+    """A model of the dataset's state, with a method for each action."""
 
     def __init__(self) -> None:
         self.pictures: dict[str, Picture] = {}
@@ -112,20 +112,20 @@ class Book:
     # -- classes
 
     def shown(self) -> dict[str, int]:
-        """The classes in use."""
+        """Return the classes in use: their numbers by name."""
         return {one.name: row for row, one in self.classes.items() if one.into is None}
 
     def named(self, name: str) -> int | None:
         return next((row for row, one in self.classes.items() if one.name == name), None)
 
     def meant(self, row: int) -> int:
-        """The class that one stands for."""
+        """Follow merges to the class that this one became."""
         while self.classes[row].into not in (None, row):
             row = self.classes[row].into  # type: ignore[assignment]
         return row
 
     def resolved(self, name: str) -> str:
-        """The name of a class now, of one that it had before, too."""
+        """Return the present name of a class, given any of its names."""
         row = self.named(name)
         row = self.once.get(name) if row is None else row
         return name if row is None else self.classes[self.meant(row)].name
@@ -159,7 +159,7 @@ class Book:
         ours: bool = False,
         automatic: bool = False,
     ) -> Step:
-        """A step of decisions (sample, what it becomes, provenance) and edits."""
+        """Take a step of decisions (sample, decision, provenance) and edits."""
         step, choices = self.begin(automatic=automatic), list(choices)
         self.show(step, [said.label for _, said, _ in choices])
         for key, said, why in choices:
@@ -180,7 +180,7 @@ class Book:
             self.by[key] = why
 
     def change(self, step: Step, edit: Edit) -> None:
-        """Give an item a trait, whatever it had."""
+        """Set a field of a sample or class, whatever its value was."""
         step.edits.append(edit._replace(before=self.trait(edit)))
         if isinstance(edit.item, str):
             self.samples[edit.item] = replace(self.samples[edit.item], **{edit.what: edit.after})  # type: ignore[arg-type]
@@ -195,13 +195,13 @@ class Book:
         return found
 
     def show(self, step: Step, rows: Iterable[int | None]) -> None:
-        """Hidden classes that get samples are in use."""
+        """Make hidden classes that get samples visible."""
         for row in sorted({row for row in rows if row is not None}):
             if self.classes[row].into == row:
                 self.change(step, Edit("into", row, row, None))
 
     def undo(self, step: Step, *, ours: bool = False) -> Undone:
-        """Take back what nobody has changed since, and tell how much."""
+        """Undo what was not changed since, and count both."""
         back = self.begin(step)
         same = [one for one in reversed(step.decisions) if self.samples[one[0]].said == one[2]]
         for key, before, _ in same:
@@ -214,7 +214,7 @@ class Book:
         return Undone(len(back.samples()), len(late))
 
     def in_the_way(self, step: Step) -> bool:
-        """Whether nothing of a step is left to take back, and what came after it can be."""
+        """Return whether only undoable later steps prevent undoing this one."""
         trial = deepcopy(self)
         done = trial.undo(trial.steps[step.number - 1])
         last, undone = trial.steps[-1], {one.undoes for one in self.steps}
@@ -226,15 +226,15 @@ class Book:
         return bool(done.late and not last.touched() and any(later))
 
     def _after(self, one: Step, step: Step) -> bool:
-        """Whether one step changed what another did before, or may have taken its name."""
+        """Return whether a step depends on another one, or took its name."""
         renamed = any(edit.what == "name" for edit in step.edits)
         named = any(edit.what in ("name", "into") for edit in one.edits)
         return bool(one.touched() & step.touched()) or (renamed and named)
 
     def revert(self, back: Step, edit: Edit, named: set[str | int]) -> bool:
-        """Take one change back; False where it is left as another step has made it.
+        """Undo one change; return False if another step changed it since.
 
-        `named` are classes that all get their names back, which may be one another's.
+        `named` are classes that all get their old names back, perhaps from each other.
         """
         if edit.what == "into" and isinstance(edit.item, int):
             now, own = self.classes[edit.item].into, edit.item in (edit.before, edit.after)
@@ -251,7 +251,7 @@ class Book:
     # -- who may undo what
 
     def last(self) -> Step | None:
-        """What a plain undo takes back: the newest step in force that a person took."""
+        """Return the user's latest step in force, which plain undo takes."""
         undone = {step.undoes for step in self.steps}
         fit = [
             step
@@ -261,7 +261,7 @@ class Book:
         return fit[-1] if fit else None
 
     def seen(self, step: Step, ours: bool) -> None:
-        """A window sees each step: what is taken back leaves its stacks, its own come onto them."""
+        """Update the window's undo and redo stacks after a step."""
         for stack in (self.undo_stack, self.redo_stack):
             if step.undoes in stack:
                 stack.remove(step.undoes)
@@ -272,7 +272,7 @@ class Book:
         (self.redo_stack if step.depth % 2 else self.undo_stack).append(step.number)
 
     def reopened(self) -> None:
-        """A new window may undo whatever there is."""
+        """Rebuild the stacks as a new window does: with all steps."""
         self.undo_stack, self.redo_stack = [], []
         for step in self.steps:
             self.seen(step, ours=True)
@@ -280,11 +280,11 @@ class Book:
     # -- pictures and hints
 
     def hinted(self, sha: str) -> set[str]:
-        """The classes that a picture was found as."""
+        """Return the classes that an image's weak labels name."""
         return {self.resolved(one) for one in self.pictures[sha].hints}
 
     def disputed(self, shas: Iterable[str] | None = None) -> list[str]:
-        """Samples that have their label from a hint alone, where hints name several classes."""
+        """Return samples labelled by a weak label whose weak labels disagree."""
         found = []
         for sha in self.pictures if shas is None else shas:
             key = self.pictures[sha].key
@@ -294,14 +294,14 @@ class Book:
         return found
 
     def retract(self, shas: Iterable[str] | None = None) -> int:
-        """Take labels back that are in dispute, as a step that no person took."""
+        """Remove disputed labels in an automatic step; return their number."""
         back = self.disputed(shas)
         if back:
             self.take([(key, Said(), "hint") for key in back], automatic=True)
         return len(back)
 
     def search(self) -> int:
-        """Each picture becomes one sample; how many were looked at."""
+        """Make a sample of each new image; return the number of images."""
         new = [one for one in self.pictures.values() if not one.searched]
         for one in new:
             one.searched = True
@@ -312,20 +312,18 @@ class Book:
         return self.pictures.setdefault(sha, Picture(key))
 
     def new_sample(self, key: str) -> Sample:
-        """A sample that an import gives: no search has found it yet."""
+        """Return the sample that an import creates, which no search found yet."""
         return self.samples.setdefault(key, Sample(Said("retired")))
 
     def split(self, splits: dict[str, str | None]) -> None:
-        """A split is no step."""
+        """Set splits, which is not a step."""
         for key, split in splits.items():
             self.samples[key] = replace(self.samples[key], split=split)
 
     def merge(
         self, theirs: dict[str, tuple[Said, str | None]], mine: Iterable[str]
     ) -> tuple[list[tuple[str, Said, str]], int]:
-        """Take in what another said of samples, and we of some of them; the choices, and how many
-        are in conflict.
-        """
+        """Merge labels from elsewhere; return the choices and conflict count."""
         choices, conflicts = list[tuple[str, Said, str]](), 0
         wanted = {key: self._taken(*said) for key, said in theirs.items()}
         for key, said in wanted.items():
@@ -340,7 +338,7 @@ class Book:
         return choices, conflicts
 
     def _taken(self, said: Said, name: str | None) -> Said:
-        """What another said, as a class of ours; a new one is in use from now on."""
+        """Map an imported decision to a class here, made if new."""
         if name is None:
             return said
         name = self.resolved(name)
@@ -359,7 +357,7 @@ class Book:
     # -- what is to be seen
 
     def told(self) -> dict[str, tuple[str, str | None, str | None]]:
-        """Status, label and split of each sample."""
+        """Return status, label and split of each sample."""
         return {
             key: (one.said.shown, self.label_of(one.said), one.split)
             for key, one in self.samples.items()
@@ -369,5 +367,5 @@ class Book:
         return None if said.label is None else self.classes[said.label].name
 
     def counts(self) -> Counter[str]:
-        """How many samples each class has."""
+        """Count the samples of each class."""
         return Counter(name for one in self.samples.values() if (name := self.label_of(one.said)))

@@ -1,4 +1,4 @@
-"""Servers that answer by a small real model: within the test's own process, and for a browser."""
+"""Servers with a small real model: in the test's own process, and for a browser."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from webapp.settings import RequestLimits, ServeSettings
 
 @pytest.fixture
 def settings(tmp_path: Path, dataset: Dataset) -> ServeSettings:
-    """Settings of a server that keeps reports in the dataset."""
+    """Return settings of a server that stores reports in the dataset."""
     return settings_of(write_model(tmp_path / "colours.onnx"), dataset.root)
 
 
 @pytest.fixture
 def serve(settings: ServeSettings) -> Iterator[Serve]:
-    """`serve(token=…, limits={…})`: a client of a server with such settings."""
+    """Yield `serve(token=…, limits={…})`: a client of a server with such settings."""
     with ExitStack() as stack:
 
         def start(**changes: object) -> TestClient:
@@ -48,13 +48,13 @@ def serve(settings: ServeSettings) -> Iterator[Serve]:
 
 @pytest.fixture
 def client(serve: Serve) -> TestClient:
-    """A client of a server with the defaults."""
+    """Return a client of a server with default settings."""
     return serve()
 
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A drawing with two faces in it."""
+    """Draw an image with two faces and return its file."""
     figures = tuple(
         Figure(random_character(seed), x, 60, 260, 0, random_expression(random.Random(seed)))
         for seed, x in ((3, 60), (8, 400))
@@ -67,7 +67,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset that keeps reports."""
+    """Make a dataset that stores reports."""
     folder = tmp_path_factory.mktemp("served") / "dataset"
     Dataset.create(folder).close()
     return folder
@@ -75,21 +75,21 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def address(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a server with a model of faces found as browsers do."""
+    """Yield the address of a server whose detector browsers can run."""
     with _serving("drawnface", root, tmp_path_factory.mktemp("model")) as found:
         yield found
 
 
 @pytest.fixture
 def animeface_address(root: Path, tmp_path: Path) -> Iterator[str]:
-    """The same with a model that learnt from faces that no browser finds."""
+    """Yield the address of one whose detector no browser can run."""
     with _serving("animeface", root, tmp_path) as found:
         yield found
 
 
 @pytest.fixture
 def address_of_two(root: Path, tmp_path: Path) -> Iterator[str]:
-    """The same of a page of two classes, in two languages, under a title."""
+    """Yield the address of one with two classes and languages, and title."""
     web = WebSettings(title="Rot?!", languages=["ja", "en"], classes=["red", "blue"])
     with _serving("drawnface", root, tmp_path, web=web) as found:
         yield found
@@ -97,16 +97,14 @@ def address_of_two(root: Path, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def rationed_address(root: Path, tmp_path: Path) -> Iterator[str]:
-    """The same of a server that answers a request a second, and fifteen at once."""
+    """Yield the address of one limited to 60 requests per minute."""
     with _serving("drawnface", root, tmp_path, limits=RequestLimits(per_minute=60)) as found:
         yield found
 
 
 @pytest.fixture
 def things(root: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """`things(name, classes)`: serve a model of whole pictures, to which what is green is a
-    stranger; the address. A server that runs already ends: the new one has its port.
-    """
+    """Yield `things(name, classes)`, which (re)starts a server and returns its address."""
     with ExitStack() as running:
         ports = [0]
 
@@ -122,7 +120,7 @@ def things(root: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def address_of_things(things: Callable[..., str]) -> str:
-    """The address of a server with such a model."""
+    """Return the address of a server with such a model."""
     return things()
 
 
@@ -133,7 +131,7 @@ def _serving(
     scratch: Path,
     **changes: Any,
 ) -> Iterator[str]:
-    """Serve a model of colours that learnt from what a detector had found."""
+    """Serve a color model trained on the faces of a detector."""
     method = CropMethod(detector, "", "margin=0.3", 10)
     file = write_model(scratch / "colours.onnx", crops=(method,))
     with serving(settings_of(file, root, **changes)) as port:
@@ -142,7 +140,7 @@ def _serving(
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium. It holds the thread's event loop: other modules may want their own."""
+    """Yield a headless Chromium, which occupies the thread's event loop."""
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
         webcam = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
@@ -153,13 +151,13 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def axe() -> Any:
-    """What finds what keeps people out: Deque's axe-core."""
+    """Return Deque's axe-core, which finds accessibility problems."""
     return pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
 
 
 @pytest.fixture
 def opened(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[Open]:
-    """`opened(width, height)`: the page, on which no error is logged and no other host is asked.
+    """Yield `opened(width, height)`: the page; errors and foreign requests fail.
 
     `at` is the address of another server.
     """
@@ -167,7 +165,7 @@ def opened(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterat
 
     def open_page(width: int = 1100, height: int = 800, at: str = address, **options: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
-        # Before the server of any fixture ends: a page that still loads parts would be refused.
+        # Close it before the server of any fixture ends: a loading page would log refused requests.
         request.node.addfinalizer(context.close)
         page = context.new_page()
         page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else 0)
@@ -182,7 +180,7 @@ def opened(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterat
         return page
 
     yield open_page
-    # Without a network a request fails, and the browser says so; what is asked too often or without
-    # a token, too.
+    # The browser also logs failed requests where the test expects them: without a network, over the
+    # limit, or without a token.
     expected = ("INTERNET_DISCONNECTED", "Too Many Requests", "401 (Unauthorized)")
     assert [one for one in troubles if not any(words in one for words in expected)] == []

@@ -1,4 +1,4 @@
-"""What tests of the page in a real browser share; their fixtures are in conftest.py."""
+"""Helpers for tests of the page in a real browser; their fixtures are in conftest.py."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _PARTS = ["vendor/drawnface.onnx"] + [
         "ort-wasm-simd-threaded.wasm",
     )
 ]
-# The browser's finder, kept for when there is no network: each part when it has come, the largest
-# last. Before that, a page that loses its network logs the part that fails.
+# Waits until the browser has cached all parts of its detector for offline use, the largest last.
+# Until then, a page that loses its network logs the part that fails.
 KEPT = f"""caches.open('page')
     .then((cache) => Promise.all({_PARTS}.map((part) => cache.match(part))))
     .then((found) => found.every(Boolean))"""
 
 
 def until(page: Any, script: str, seconds: float = 30) -> Any:
-    """Wait for a script to give something true; a page's policy forbids other ways to wait."""
+    """Poll a script until its value is true; policy forbids other ways."""
     for _ in range(int(seconds * 10)):
         if found := page.evaluate(script):
             return found
@@ -46,14 +46,14 @@ def until(page: Any, script: str, seconds: float = 30) -> Any:
 
 
 def card_of(page: Any) -> None:
-    """Go from the page to the page about the model."""
+    """Go from the main page to the page about the model."""
     page.click("footer a[href='card.html']")
     page.wait_for_url("**/card.html")
     until(page, "document.querySelector('#removal-told').textContent")
 
 
 def findings(axe: Any, page: Any) -> list[tuple[str, str]]:
-    """What is wrong and where, as far as it keeps people out."""
+    """Return serious accessibility violations as (rule, HTML of the element)."""
     found = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
     return [
         (one["id"], node["html"])

@@ -1,4 +1,4 @@
-"""What several tests of the web app use: pictures, and servers in a thread."""
+"""Helpers for the web app tests: images, and servers in a thread."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ Serve = Callable[..., TestClient]
 
 
 def picture_of(colour: str, size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
-    """The bytes of a picture of one colour."""
+    """Return the bytes of an image of one color."""
     buffer = io.BytesIO()
     Image.new("RGB", size, colour).save(buffer, kind)
     return buffer.getvalue()
 
 
 class HastyProtocol(BoundedHttpProtocol):
-    """The same, in less time."""
+    """The same protocol with shorter limits."""
 
     head_seconds = 0.5
     head_bytes = 4096
 
 
 def settings_of(model: Path, root: Path, **changes: Any) -> ServeSettings:
-    """Settings of a server that answers by a model and keeps reports in the dataset in `root`."""
+    """Return settings of a server for this model and dataset."""
     return ServeSettings(str(model), str(root), **changes)
 
 
 def facts_of(settings: ServeSettings) -> ServedFacts:
-    """What a server knows of its model, without a process of its own."""
+    """Return the facts about a model, loaded in this process."""
     return served_facts(load_model(settings), None, settings)
 
 
@@ -55,7 +55,7 @@ def serving(
     proxies: str = "",
     port: int = 0,
 ) -> Iterator[int]:
-    """Serve from a thread while the body runs, at the port that is told."""
+    """Serve from a thread while the body runs; yield the port."""
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))

@@ -2,9 +2,9 @@
 
     python killed_training.py FOLDER RESULT [OPTION=VALUE ...]
 
-Checkpoints lie in FOLDER; the figures and a hash of the weights are written to RESULT. With
-`dataset=PATH` and `preset=NAME` that preset learns from the dataset; else a small network from
-drawn patterns.
+Writes checkpoints to FOLDER, and metrics and a hash of the weights to RESULT. With
+`dataset=PATH` and `preset=NAME` it trains that preset on the dataset, otherwise a small network
+on drawn patterns.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TINY = {"size": "32", "blocks": "8,16", "dense": "16", "batch": "16", "epochs": 
 
 
 class Told(TrainingCallback):
-    """Keeps what a person is told."""
+    """A callback that keeps the messages for the user."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -44,8 +44,8 @@ class Told(TrainingCallback):
 
 
 def main(folder: Path, result: Path, options: dict[str, str]) -> str:
-    """Train and write the result down; what was said, as lines."""
-    loop.SECONDS_BETWEEN_SAVES = 0  # every epoch is saved
+    """Train, write the result, and return the messages, one a line."""
+    loop.SECONDS_BETWEEN_SAVES = 0
     torch.set_num_threads(1)
     callback, rest = Told(), dict(options)
     if root := rest.pop("dataset", ""):
@@ -68,7 +68,7 @@ def main(folder: Path, result: Path, options: dict[str, str]) -> str:
 def small(
     folder: Path, options: dict[str, str], callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
-    """A network whose first layers rest for two epochs."""
+    """Train a network whose first layers are frozen for two epochs."""
     settings = load_preset("simple", TINY | options)
     assert isinstance(settings, Simple)
     with reproducible(settings.seed):
@@ -82,7 +82,7 @@ def small(
 def by_preset(
     root: Path, folder: Path, preset: str, options: dict[str, str], callback: TrainingCallback
 ) -> TrainingResult[TrainedNet]:
-    """Any method, as `baseline train` fits it."""
+    """Train with any method, as `baseline train` does."""
     with Dataset.open(root) as dataset:
         settings = load_preset(preset, options)
         return fit_method(

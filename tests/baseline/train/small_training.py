@@ -1,4 +1,4 @@
-"""Training a small network on drawn patterns, for tests of the loop."""
+"""Training of a small network on drawn patterns, for tests of the training loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from baseline.train.networks import Net, build_net
 
 
 class EpochCallback(TrainingCallback):
-    """Passes each epoch on."""
+    """A callback that passes each epoch's report on."""
 
     def __init__(self, on_epoch: Callable[[EpochReport], None]) -> None:
         self._on_epoch = on_epoch
@@ -31,7 +31,7 @@ def train_small(
     val: Arrays | None = None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
 ) -> TrainingResult[Net]:
-    """Train from nothing; `on_epoch` is called after every epoch."""
+    """Train from scratch; `on_epoch` is called after every epoch."""
     with reproducible(settings.seed):
         net = build_net(settings, int(train.y.max()) + 1)
     task = make_classifier_task(net, train, none() if val is None else val, settings)

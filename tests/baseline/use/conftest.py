@@ -1,4 +1,4 @@
-"""A dataset of drawn patterns with a small trained run, made once for all tests of using one."""
+"""A dataset of drawn patterns with a small trained run, made once for all tests of prediction."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from baseline.use.export.export_run import export_run
 
 @pytest.fixture(scope="session")
 def patterns_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The dataset's folder; its run is called `RUN`. Not to be changed."""
+    """Return the dataset's folder with the run `RUN`; read-only."""
     return made_once(tmp_path_factory, "patterns", make_patterns) / "dataset"
 
 
 @pytest.fixture(scope="session")
 def run_folder(patterns_root: Path) -> Path:
-    """The folder of that run."""
+    """Return the folder of that run."""
     return patterns_root / "runs" / RUN
 
 
 @pytest.fixture(scope="session")
 def pictures(patterns_root: Path) -> list[Path]:
-    """The original files of the dataset."""
+    """Return the original files of the dataset."""
     return sorted((patterns_root / "images").glob("*/*.png"))
 
 
 @pytest.fixture(scope="session")
 def exported(patterns_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same run as an ONNX file. Not to be changed."""
+    """Export the run to ONNX and return the file; read-only."""
 
     def export(folder: Path) -> None:
         found = export_run(patterns_root, None, folder / "model.onnx", "fp32")

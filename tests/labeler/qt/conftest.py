@@ -1,4 +1,4 @@
-"""The window's tests need PySide6, and run without a display; their fixtures: `window_fixtures`."""
+"""Setup of the window tests, which need PySide6 and no display; fixtures: `window_fixtures`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ else:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here is marked `gui`."""
+    """Mark every test in this folder as `gui`."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.gui)

@@ -1,6 +1,6 @@
-"""The window in a process of its own, which says where its things are: run by `test_real_drag`.
+"""The window in a process of its own that reports positions, run by `test_real_drag`.
 
-Each line on stdin is a question, each answer one line of JSON on stdout.
+Each line on stdin is a command, each answer one line of JSON on stdout.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from labeler.qt.window import LabelerWindow
 
 
 class Answerer(QObject):
-    """Answers on the window's thread what another reads."""
+    """A receiver that executes the commands on the window's thread."""
 
     asked = Signal(str)
 
@@ -35,19 +35,19 @@ class Answerer(QObject):
             self.asked.emit(line.strip())
 
     def answer(self, line: str) -> None:
-        """Carry one question out."""
+        """Execute one command and print its result."""
         word, _, rest = line.partition(" ")
         found = getattr(self, f"do_{word}")(rest)
         sys.stdout.write(json.dumps(found) + "\n")
         sys.stdout.flush()
 
     def do_tile(self, rest: str) -> list[int]:
-        """Where the middle of a tile is."""
+        """Return the centre of a tile on the screen."""
         view = self.window.view.view  # type: ignore[attr-defined]
         return where(view.viewport(), view.visualRect(view.tiles.index(int(rest))).center())
 
     def do_rail(self, rest: str) -> list[int]:
-        """Where the row of a target is."""
+        """Return the centre of a target's row on the screen."""
         rail = self.window.class_panel
         row = next(n for n in range(rail.model.rowCount()) if rail.model.row(n).target == rest)
         return where(rail.list.viewport(), rail.list.visualRect(rail.model.index(row)).center())
@@ -59,23 +59,23 @@ class Answerer(QObject):
         return True
 
     def do_saved(self, rest: str) -> str:
-        """What can be undone, when all is saved."""
+        """Wait until all is saved; return the name of the undo step."""
         settle(self.window)
         last = self.window.worker.progress
         return last.undo.name if last and last.undo else ""
 
     def do_question(self, _: str) -> bool:
-        """Whether the question about dropped files can be answered."""
+        """Return whether the dialog about dropped files can be answered."""
         sheet = self.window.drops.dialog
         return sheet is not None and sheet.isVisible() and sheet.import_button.isEnabled()
 
     def do_drop_text(self, rest: str) -> str:
-        """What the lit row of the rail says."""
+        """Return the text of the highlighted row of the class panel."""
         return self.window.class_panel.list.drop_text
 
 
 def where(widget: QWidget, point: QPoint) -> list[int]:
-    """On the screen."""
+    """Map a point of a widget to the screen."""
     there = widget.mapToGlobal(point)
     return [there.x(), there.y()]
 

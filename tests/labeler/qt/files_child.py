@@ -1,7 +1,7 @@
-"""What a file manager is to the labeler: it offers files, and takes some: run by `test_real_drag`.
+"""A stand-in for a file manager that drags and receives files, run by `test_real_drag`.
 
-The upper half drags the files named in `argv` (to copy or to move), the lower half takes what is
-dropped. Each thing that happens is one line of JSON on stdout.
+The upper half drags the files named in `argv` (to copy or to move), the lower half receives what
+is dropped. Each event is one line of JSON on stdout.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ PLACE, SIZE = (1100, 100), (300, 400)
 
 
 def tell(**what: object) -> None:
-    """One line."""
+    """Print one line."""
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
 class Source(QLabel):
-    """Drags files as soon as the mouse moves."""
+    """A label that starts dragging files when the mouse moves."""
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
-        """Begin; what the other side made of it is told."""
+        """Start the drag and print the action that the target chose."""
         mime = QMimeData()
         mime.setUrls([QUrl.fromLocalFile(path) for path in sys.argv[1:]])
         drag = QDrag(self)
@@ -36,7 +36,7 @@ class Source(QLabel):
 
 
 class Sink(QLabel):
-    """Takes files, and would rather move them."""
+    """A label that accepts dropped files and prefers to move them."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -44,11 +44,11 @@ class Sink(QLabel):
         self._places = set[tuple[int, int]]()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802
-        """Everything is welcome."""
+        """Accept everything."""
         event.acceptProposedAction()
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:  # noqa: N802
-        """Tell of the second place: the other side sends it once it knows that it is welcome."""
+        """Report the second position: it arrives only after the drag was accepted."""
         event.acceptProposedAction()
         place = event.position().toPoint().toTuple()
         if len(self._places | {place}) == 2 > len(self._places):
@@ -56,7 +56,7 @@ class Sink(QLabel):
         self._places.add(place)
 
     def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802
-        """Tell what came."""
+        """Report what was dropped."""
         tell(
             files=[url.toLocalFile() for url in event.mimeData().urls()],
             may_move=bool(event.possibleActions() & Action.MoveAction),
@@ -65,7 +65,7 @@ class Sink(QLabel):
 
 
 def main() -> None:
-    """Show it until it is killed."""
+    """Show the window until the process is killed."""
     application = QApplication(sys.argv[:1])
     window = QWidget()
     column = QVBoxLayout(window)

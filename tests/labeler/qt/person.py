@@ -1,4 +1,4 @@
-"""A scripted person: presses real keys and buttons, and counts each of them."""
+"""A scripted user who presses real keys and buttons, and counts them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 Key, Button = Qt.Key, Qt.MouseButton
 VIEW_NAMES = [kind.name for kind in VIEWS]
 SHORTEST, LONGEST = 0.001, 0.02
-"""So many seconds lie between two looks at a window that works."""
+"""Shortest and longest pause between two polls of a busy window, in seconds."""
 
 KEYS = (
     Key.Key_Return,
@@ -64,10 +64,10 @@ KEYS = (
 )
 
 Stand = Callable[..., None]
-"""What the fixture `stand_in` gives: code that is run in place of our own programs."""
+"""The fixture `stand_in`: code that runs in place of Gleanset's own commands."""
 
 Opened = Callable[..., LabelerWindow]
-"""What the fixture `opened` gives: a dataset's folder, a view and a size make a window."""
+"""The fixture `opened`: makes a window from a dataset's folder, a view and a size."""
 
 NONE, SHIFT, CONTROL = (
     Qt.KeyboardModifier.NoModifier,
@@ -152,9 +152,7 @@ def hold(
     marked: bool = False,
     enough: Callable[[], bool] = lambda: True,
 ) -> None:
-    """Hold a key until it is `enough`, and for a second, as X11 tells it: each repeat is a release
-    and a press of one instant; `marked`: Qt has taken them for what they are.
-    """
+    """Hold a key until `enough`, at least a second, repeating like X11."""
     begun = time.monotonic()
     instant, events = 100_000, [(QEvent.Type.KeyPress, False)]
     while time.monotonic() < begun + 1 or (not enough() and time.monotonic() < begun + 30):
@@ -164,6 +162,7 @@ def hold(
             QApplication.sendEvent(QApplication.focusWidget() or widget, event)
             QTest.qWait(10)
         instant += 40
+        # A repeat is a release and a press at one time; Qt detects some of them (`marked`).
         events = [(QEvent.Type.KeyRelease, marked), (QEvent.Type.KeyPress, marked)]
     event = QKeyEvent(QEvent.Type.KeyRelease, key, NONE, text)
     event.setTimestamp(instant)
@@ -278,11 +277,11 @@ class Person:
         return self.truth[tile.key]
 
     def place(self, row: int) -> QPoint:
-        """The middle of a tile, scrolled into sight."""
+        """Return the centre of a tile, scrolled into view."""
         index, grid = self.view.model.index(row), self.view.view
         grid.scrollTo(index)
         if index.isValid():
-            until(lambda: not grid.unseen([row]))  # a person acts on what is painted
+            until(lambda: not grid.unseen([row]))  # a user acts only on what is painted
         return grid.visualRect(index).center()
 
     def point(self, row: int) -> None:
@@ -316,17 +315,17 @@ class Person:
         QTest.mouseClick(self.view.view.viewport(), Button.LeftButton, modifiers, self.place(row))
 
     def send(self, row: int, name: str) -> None:
-        """Point at a face and press the key of its class; with Shift where keys are a name."""
+        """Press the class's key while pointing, with Shift where clusters are shown."""
         self.point(row)
         grid = self.view.view
         held = SHIFT if isinstance(grid, PageGrid) and grid.has_clusters else NONE
-        for key in self.keys[name]:  # beyond the first classes it is a code of two
+        for key in self.keys[name]:  # later classes have a code of two keys
             self.press(key, "send", held)
 
     def drag(self, row: int, target: str) -> None:
-        """Press on a face, move until it is lifted, let go over a row of the rail.
+        """Drag a face onto a row of the class panel.
 
-        Without a display nobody carries a drag: the loop of the desktop, and it alone, is ours.
+        Without a display no drag can run, so only the drag loop of the desktop is replaced.
         """
         self.gestures["drag"] += 1
         rail, begun = self.window.class_panel, []
@@ -343,13 +342,13 @@ class Person:
             QTest.mousePress(tiles, Button.LeftButton, NONE, start)
             for far in (4, 12, 30):
                 hover(tiles, start - QPoint(far, 0), Button.LeftButton)
-        # Whoever carries a drag takes the release as well: the window never sees it. Qt does, or
-        # the button would count as held in every later test.
+        # The desktop consumes the release of a drag, so the window never sees it. Qt must see it: it
+        # would consider the button held in every later test.
         QTest.mouseRelease(QWidget(), Button.LeftButton)
         assert begun == [Qt.DropAction.CopyAction]
 
     def write(self, name: str) -> None:
-        """Answer "Who is this?": every letter is a key, and the first one finds the field."""
+        """Answer "Who is this?" with one key per letter."""
         view = class_pages(self)
         if view.page is None or view.page.kind != "groups":
             self.press("n", "find")
@@ -368,7 +367,7 @@ class Person:
         QTest.keyClick(field, Key.Key_Return)
 
     def one_by_one(self, how: str = "send") -> None:
-        """The grid: `send` points at each face and presses its key, `drag` drags it."""
+        """Sort the whole grid with keys (`send`) or the mouse (`drag`)."""
         settle(self.window)
         move = {"send": self.send, "drag": self.drag}[how]
         for row in range(self.view.model.rowCount()):
@@ -377,19 +376,19 @@ class Person:
 
     @property
     def sorted(self) -> int:
-        """How many faces have a label or a place by now."""
+        """The number of faces that are decided."""
         assert self.window.worker.progress is not None
         counts = self.window.worker.progress.counts
         return counts.total - counts.waiting - counts.later
 
     def sort_pages(self) -> None:
-        """Class pages until nothing is left."""
+        """Sort class pages until none is left."""
         view = class_pages(self)
         while view.page is not None:
             self.one_page()
 
     def one_page(self) -> None:
-        """Everybody on this page goes where they belong; the classes are there."""
+        """Correct all predictions of this page, whose classes exist, and accept it."""
         view = class_pages(self)
         page = view.page
         assert page is not None
@@ -399,7 +398,7 @@ class Person:
             wanted = self._name_groups(page.cluster_sizes, true)
         for row, who in enumerate(true):
             if who != wanted[row]:
-                if page.kind == "groups":  # out of the name of its group first
+                if page.kind == "groups":  # first take it out of its cluster's name
                     self.click(row)
                 self.send(row, who)
         alive(view)
@@ -407,7 +406,7 @@ class Person:
         self.enter()
 
     def _name_groups(self, groups: Sequence[int], true: list[str]) -> list[str | None]:
-        """Point at each group and say who most of it are; return what each tile is said to be."""
+        """Name each cluster after its majority; return each tile's resulting label."""
         said: list[str | None] = []
         for size in groups:
             most = Counter(true[len(said) :][:size]).most_common(1)[0][0]
@@ -416,7 +415,7 @@ class Person:
         return said
 
     def see_all(self) -> None:
-        """Scrolling is not counted; a page that fits needs none."""
+        """Scroll until all tiles were visible; scrolling is not counted."""
         while unseen := self.view.view.unseen():
             self.view.view.look_from(unseen[0])
             settle(self.window)

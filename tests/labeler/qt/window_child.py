@@ -1,4 +1,4 @@
-"""A window that presses keys at itself until it is killed: run by `test_kill_window`."""
+"""A window that presses its own keys until it is killed, run by `test_kill_window`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from labeler.sorting.grid_query import ALL_PLACES
 
 
 def main(root: Path, samples: int, seed: int) -> None:
-    """One byte on stdout after each gesture that is saved."""
+    """Make random gestures; write one byte to stdout after each saved one."""
     make_application()
     window = LabelerWindow(root)
     window.show()

@@ -1,4 +1,4 @@
-"""Fixtures of the window's tests."""
+"""Fixtures of the window tests."""
 
 from __future__ import annotations
 
@@ -23,45 +23,45 @@ def application() -> QApplication:
 
 @pytest.fixture(autouse=True)
 def _settings_of_its_own(application: QApplication, tmp_path: Path) -> None:
-    """No test finds where another one has put its window."""
+    """Keep the window settings of each test in its own folder."""
     QSettings.setDefaultFormat(QSettings.Format.IniFormat)
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "ini"))
 
 
 @pytest.fixture(autouse=True)
 def _mouse_is_elsewhere(application: QApplication) -> None:
-    """No window opens under the mouse, where another test has left it: it would point at a face."""
+    """Move the mouse away, or a new window may highlight a face."""
     QCursor.setPos(-10_000, -10_000)
 
 
 @pytest.fixture(scope="session")
 def drawn_few(tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
-    """Sixty faces of four characters; copy it, do not change it."""
+    """Draw sixty faces of four characters once; read-only."""
     return drawn_once(tmp_path_factory, 60, classes=4)
 
 
 @pytest.fixture
 def few(drawn_few: FaceSet, tmp_path: Path) -> FaceSet:
-    """The same, with classes, for one test alone."""
+    """Return a copy of them with classes, for one test."""
     return copied(drawn_few, tmp_path / "few")
 
 
 @pytest.fixture
 def unnamed(opened: Opened, drawn_few: FaceSet, tmp_path: Path) -> Person:
-    """Somebody before the overview of faces of whom nothing is known; there is no class."""
+    """Open the clusters page of unlabelled faces without any class."""
     faces = copied(drawn_few, tmp_path / "d", named=False)
     return Person(opened(faces.root, "pages"), faces)
 
 
 @pytest.fixture
 def person(opened: Opened, few: FaceSet) -> Person:
-    """Somebody before the grid of all faces, with their classes."""
+    """Open the grid of all faces, with their classes."""
     return Person(opened(few.root), few)
 
 
 @pytest.fixture
 def opened(application: QApplication) -> Iterator[Opened]:
-    """`opened(root, view)`: a window that is shown and at rest; all are closed at the end."""
+    """Yield `opened(root, view)`: a shown, idle window; closed at the end."""
     windows: list[LabelerWindow] = []
 
     def make(
@@ -81,25 +81,25 @@ def opened(application: QApplication) -> Iterator[Opened]:
     yield make
     for window in windows:
         if not window.close():
-            window.close()  # what is under way is given up
+            window.close()  # closing again discards unsaved changes
         window.deleteLater()
-    # Without a running event loop Qt deletes none by itself: a window that stayed would go on
-    # looking at every key of every later test.
+    # Without a running event loop Qt does not delete them: a leftover window would keep filtering
+    # the keys of all later tests.
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
     application.processEvents()
 
 
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stand:
-    """`stand_in(harvest=code, facecrop=code)`: programs that are run in place of ours.
+    """Yield `stand_in(harvest=code, facecrop=code)`: replacements for our own commands.
 
-    Each writes its words into the file `calls` beside it.
+    Each appends its arguments to the file `calls` next to it.
     """
     folder = tmp_path / "programs"
     folder.mkdir()
 
     def environment() -> QProcessEnvironment:
-        # Also where the real ones are found by themselves, these come first.
+        # First on the path, so that they precede the real ones.
         variables = QProcessEnvironment.systemEnvironment()
         variables.insert("PYTHONPATH", str(folder))
         return variables
