@@ -32,7 +32,7 @@ def embedding_model(
     value: float = 0.3,
     deeper: bool = False,
 ) -> Path:
-    """Write a network with `tags` (N x 4) and `features` (N x `WIDTH`).
+    """Write a network with outputs `tags` (Nx4), `features` (Nx`WIDTH`).
 
     It convolves the image; with `deeper` a second convolution follows.
     """

@@ -1,7 +1,7 @@
 """A small Google on loopback: a page filled by JavaScript, with more results when scrolled.
 
 The format is that of sites.md 2 c): script arrays with the height first, "2003" entries,
-thumbnails next to them, and `\u003d`, `\u0026` and `\/` in every string.
+thumbnails next to them, and `\\u003d`, `\\u0026` and `\\/` in every string.
 """
 
 from __future__ import annotations

@@ -342,8 +342,8 @@ class Person:
             QTest.mousePress(tiles, Button.LeftButton, NONE, start)
             for far in (4, 12, 30):
                 hover(tiles, start - QPoint(far, 0), Button.LeftButton)
-        # The desktop consumes the release of a drag, so the window never sees it. Qt must see it: it
-        # would consider the button held in every later test.
+        # The desktop consumes the release of a drag, so the window never sees it. Qt must see it,
+        # or it would consider the button held in every later test.
         QTest.mouseRelease(QWidget(), Button.LeftButton)
         assert begun == [Qt.DropAction.CopyAction]
 
