@@ -1,4 +1,4 @@
-"""Disjoint sets: who belongs together, from pairs that do."""
+"""Disjoint sets (union-find): connected components from pairs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class DisjointSets:
         return len(self._parent)
 
     def add(self) -> int:
-        """Return a new item in a set of its own: 0, 1, 2, ..."""
+        """Add an item in a set of its own; return its number (0, 1, 2, ...)."""
         self._parent.append(len(self._parent))
         return len(self._parent) - 1
 
@@ -26,6 +26,6 @@ class DisjointSets:
         return item
 
     def merge(self, a: int, b: int) -> None:
-        """Put the sets of `a` and `b` together."""
+        """Merge the sets of `a` and `b`."""
         a, b = self.find(a), self.find(b)
         self._parent[max(a, b)] = min(a, b)

@@ -1,4 +1,4 @@
-"""The commands by which a person gives labels here: by the window, or by stacks without one."""
+"""Command to suggest for labelling: the window, or clusters on a gallery page."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ STACKS_COMMAND = "labeler gallery stacks.html --stacks"
 
 
 def has_window() -> bool:
-    """Return whether the window is installed and there is a display for it."""
+    """Return whether PySide6 is installed and a display is available."""
     return find_spec("PySide6") is not None and has_display()
 
 
 def labelling_command(dataset: Dataset) -> str | None:
-    """Return the command that leads to labels, if anything that waits can be shown."""
+    """Return the command for labelling pending samples; None if none can be shown."""
     if has_window():
         return f"labeler {dataset.option}"
     if list_clusters(dataset.db):
         return f"{STACKS_COMMAND} {dataset.option}"
-    # Stacks lack only what the newest presort could not read: another one would not help.
+    # Clusters lack only samples that the newest presort could not read: do not suggest another.
     newest = Proposals(dataset.db).get_latest()
     unreadable = newest.facts.get("unreadable") if newest else 0
     unreadable = unreadable if isinstance(unreadable, int) else 0

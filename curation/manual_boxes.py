@@ -1,4 +1,4 @@
-"""What a person mends: boxes that no detector found, and the images to look at for them."""
+"""Face boxes drawn by hand, and the images in which no detector found a face."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROVENANCE = "box by hand"
 
 
 def parse_box(text: str) -> Box:
-    """`x,y,width,height` in pixels of the upright image. Raises `UsageError`."""
+    """Parse `x,y,width,height` in pixels of the upright image. Raises `UsageError`."""
     match = re.fullmatch(r"(-?\d{1,9}),(-?\d{1,9}),(\d{1,9}),(\d{1,9})", text.replace(" ", ""))
     box = Box(*map(int, match.groups())) if match else None
     if box is None or not (box.width and box.height):
@@ -33,7 +33,7 @@ def parse_box(text: str) -> Box:
 
 
 def add_boxes(dataset: Dataset, text: str, boxes: Sequence[Box]) -> dict[str, object]:
-    """Add boxes as faces of an image, in one step. Raises `UsageError`, `InputUnusable`."""
+    """Add boxes as faces of an image in one step. Raises `UsageError`, `InputUnusable`."""
     image = dataset.images.resolve(text)
     by_key = {sample_key(image.sha256, box): box for box in (clip_box(b, image) for b in boxes)}
     wanted = [box for key, box in by_key.items() if not _in_use(dataset, key)]
@@ -53,7 +53,7 @@ def _in_use(dataset: Dataset, key: str) -> bool:
 def crop_faces(
     dataset: Dataset, image: Image, faces: Sequence[Face], scratch: Path
 ) -> list[FaceCrop]:
-    """Cut faces as the image's other faces are cut. Raises `InputUnusable` for a lost file."""
+    """Crop faces like the image's others. Raises `InputUnusable` for an unreadable file."""
     as_others = dataset.scans.get_crop_settings(image.sha256)
     own = CutSettings.of(dataset.settings.crop)
     cutter = Cutter(CutSettings.parse(as_others) if as_others else own, dataset.crops(scratch))
@@ -71,7 +71,7 @@ def _add(dataset: Dataset, image: Image, cuts: list[FaceCrop]) -> int:
 
 
 def clip_box(box: Box, image: Image) -> Box:
-    """Return the part of a box that is in the image. Raises `UsageError` if none is."""
+    """Return the part of a box inside the image. Raises `UsageError` if empty."""
     part = within(box, image.width, image.height)
     if part is None:
         raise UsageError(
@@ -92,7 +92,7 @@ def _pixels(dataset: Dataset, image: Image) -> Array:
 
 
 def remove_samples(dataset: Dataset, keys: Sequence[str]) -> dict[str, object]:
-    """Remove boxes drawn by hand, in one step. Raises `UsageError` for those of a detector."""
+    """Remove boxes drawn by hand in one step. Raises `UsageError` for detected faces."""
     with dataset.db.transaction():
         keys = [dataset.samples.resolve_key(key) for key in keys]
         for key in keys:
@@ -112,7 +112,7 @@ def _check_by_hand(dataset: Dataset, key: str) -> None:
 
 
 def iter_faceless_images(dataset: Dataset) -> Iterator[dict[str, Any]]:
-    """Yield the images that were searched and have no face, as `gleanset list missed` has them."""
+    """Yield searched images without a face, as rows of `gleanset list missed`."""
     for sha256, kind in dataset.scans.iter_faceless():
         image = dataset.images.get(sha256)
         if image is not None:

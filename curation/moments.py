@@ -1,15 +1,14 @@
-"""Moments: samples that must not be learnt from and judged by at once.
+"""Groups ("moments"): samples that must stay in one split, so that no test image leaks.
 
-Two samples are of one moment when they come from the same image, the same scene of a
-video or frames less than a second apart without a known cut between them, the same track of a
-face, the same post, when they are duplicates, or when they look alike. A copy that was set aside
-still ties: what was found beside it belongs with the copy that is kept. Ties are chained, so
-moments are the connected components of that graph: it is better to keep too much together than to
-leak a test image into training.
+Two samples are in one group if they come from the same image, the same scene of a video, frames
+less than a second apart without a known scene cut between them, the same face track or the same
+post, if they are duplicates, or if they look alike. Samples marked as duplicates also link
+others: a neighbour of the duplicate belongs with the copy that is kept. Groups are the connected
+components of these links: groups that are too large are better than a leak.
 
-Splits, validation cuts, folds, bounds and intervals all take their moments from here, and all of
-the catalogue as it is now. What waits without a label ties nothing: frame after frame it would
-chain a whole episode together.
+Splits, folds, bounds and confidence intervals all use these groups, computed from the current
+catalogue. Unlabelled samples link nothing, because frame after frame they would join a whole
+episode.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ from gleanset.images.measure import FLAT_HASHES
 MAX_SIMILAR_BITS = 6
 NEIGHBOUR_SECONDS = 1.0
 CUTS_BETWEEN_NEIGHBOURS = 3
-"""Cuts that one sampling finds within `NEIGHBOUR_SECONDS` at most. Scenes whose numbers differ by
-more, or fall, were found by different samplings, whose cuts may be the same."""
+"""Maximum scene cuts within `NEIGHBOUR_SECONDS` in one sampling. Scene numbers that differ by more,
+or decrease, come from different samplings, so they do not prove a cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class MomentMember:
-    """A sample with its last split, fold and group; `label` None for one that takes no part."""
+    """Sample with its last split, fold and group; `label` is None if it is in no split."""
 
     key: str
     label: str | None
@@ -50,7 +49,7 @@ class MomentMember:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Samples that stay together, with `copies` that take no part; `key` is the smallest."""
+    """Group of labelled `members`, with unlabelled `copies`; `key` is the smallest member's."""
 
     key: str
     members: tuple[MomentMember, ...]
@@ -86,12 +85,11 @@ class _Gathered:
 
 
 def assign_moments(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
-    """Name the moment of every sample that has or had a place in splits, and of all `keys`.
+    """Map samples that take part in splits, and `keys`, to group names.
 
-    Samples (keys) are joined through each other, whatever the state of those in `keys`: waiting,
-    rejected, retired; one that the catalogue does not know is a moment of its own. The name of a
-    moment is the smallest key among its labelled samples, or among all where none is labelled.
-    The same catalogue and keys give the same names.
+    Samples in `keys` link others whatever their status (queue, rejected, retired). An unknown key is
+    a group of its own. A group is named after the smallest key of its labelled samples, or of all
+    samples if none is labelled. The same catalogue and keys give the same names.
     """
     asked = frozenset(keys)
     found = {key: key for key in asked}
@@ -102,7 +100,7 @@ def assign_moments(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
 
 
 def list_moment_rows(db: Connection, sample: int) -> tuple[int, ...]:
-    """Return samples (rows) in the group of one, waiting ones tied to it included."""
+    """Return the samples (rows) in a sample's group, including unlabelled ones."""
     (key,) = db.fetch_column("SELECT key FROM sample WHERE id=?", (sample,)) or ("",)
     near = SplitGroups(db).find_related(sample, NEIGHBOUR_SECONDS, MAX_SIMILAR_BITS)
     moments = assign_moments(db, [key, *near])
@@ -113,11 +111,10 @@ def list_moment_rows(db: Connection, sample: int) -> tuple[int, ...]:
 def find_moments(
     ties: Iterable[GroupEvidence], known: Mapping[tuple[int, int], bool] | None = None
 ) -> list[Moment]:
-    """Return the moments with a label among all samples that `ties` speak of, ordered by key.
+    """Return groups with at least one labelled sample, ordered by key.
 
-    `ties` come sample by sample. `known` are pairs (rows, a < b) of which it is known whether
-    they are the same; a False, which only a person gives, takes away the tie of two that look
-    alike.
+    `ties` must come sample by sample. `known` says of pairs (rows, a < b) whether they are
+    duplicates; False, which only a person can decide, removes the link between similar images.
     """
     groups = _components(ties, known or {})
     moments = [_moment(group) for group in groups if _labelled(group)]
@@ -157,7 +154,7 @@ def _moment(group: list[MomentMember]) -> Moment:
 
 
 def _by_sample(ties: Iterable[GroupEvidence]) -> Iterator[list[GroupEvidence]]:
-    """Yield the ties of one sample at a time; those of a sample come together."""
+    """Yield the ties of one sample at a time; they must be adjacent."""
     of_one: list[GroupEvidence] = []
     for tie in ties:
         if of_one and of_one[0].id != tie.id:
@@ -195,6 +192,6 @@ def _evidence(of_one: list[GroupEvidence]) -> Iterator[Hashable]:
 
 
 def find_similar_pairs(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple[int, int]]:
-    """Yield pairs (i < j) of hashes within `distance` bits; equal ones as a star."""
+    """Yield pairs (i < j) of hashes within `distance` bits; equal ones only with the first."""
     for near in near_pairs(hashes, distance):
         yield from zip(near.a.tolist(), near.b.tolist(), strict=True)

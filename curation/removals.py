@@ -16,14 +16,14 @@ from gleanset.files.store import Store
 
 @dataclass(frozen=True, slots=True)
 class RemovalPlan:
-    """Hashes of images to remove, how many samples they have, and reports that this settles."""
+    """Hashes of images to remove, number of their samples, and reports that this settles."""
 
     images: tuple[str, ...]
     samples: int
     reports: tuple[int, ...] = ()
 
     def result(self) -> dict[str, object]:
-        """As a command returns it."""
+        """Return the counts as the command's result."""
         counts: dict[str, object] = {"images": len(self.images), "samples": self.samples}
         return counts | ({"reports": len(self.reports)} if self.reports else {})
 
@@ -35,15 +35,14 @@ def plan_removal(
     authors: Sequence[str] = (),
     reports: Sequence[int] = (),
 ) -> RemovalPlan:
-    """Return every image that is named, by itself, by a place it was found at, or by its author.
+    """Collect the images with a given name, origin, author or removal report.
 
-    One that only a snapshot has is named by its whole hash, or by place or author.
+    `images` are hashes, beginnings of hashes or paths, also of images that are only in a web
+    report. An image that is only in a snapshot must be given by its full hash, origin or author.
+    `reports` are numbers of removal reports and mean their image.
 
-    An image that is only in a report from the web can be named by itself, too. `reports` are
-    numbers of reports of the kind "removal": they mean the image that they came with.
-
-    Raises `UsageError` for a name that nothing answers to: a take-down must not fail
-    silently. One that was forgotten before may be named again.
+    Raises `UsageError` for a name without an image, because a removal must not fail silently. An
+    image that was already removed is accepted.
     """
     upkeep = Maintenance(dataset.db)
     chosen: dict[str, None] = {}
@@ -77,7 +76,7 @@ def plan_removal(
 
 
 def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
-    """Remove files and rows, in snapshots too; can be repeated after an interruption."""
+    """Remove files and rows, also from snapshots; safe to repeat after an interruption."""
     reports = Store(dataset.root / "web" / "reports", dataset.cache)
     for sha256 in plan.images:
         with dataset.db.transaction():

@@ -1,4 +1,4 @@
-"""Snapshots of a dataset: taken, and put back in place of the catalogue."""
+"""Creation of snapshots, and replacement of the catalogue by a snapshot."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from gleanset.errors import DatasetBusy
 from gleanset.records import Snapshot
 
 TAKE, RESTORE = "snapshot", "restore"
-"""Stages."""
+"""Names of the stages."""
 BEFORE = "before-restore"
 _WAIT_SECONDS = 1.0
 
 
 def create_snapshot(dataset: Dataset, name: str, note: str = "") -> Snapshot:
-    """Copy the catalogue under a name. Raises `UsageError`, `DatasetBusy` and `DiskFull`."""
+    """Copy the catalogue to a snapshot. Raises `UsageError`, `DatasetBusy`, `DiskFull`."""
     with dataset.stage(TAKE):
         return Snapshots(dataset.root).create(dataset.db, name, note, dataset.journal.who)
 
 
 def restore_snapshot(dataset: Dataset, name: str) -> Snapshot:
-    """Replace the catalogue by a snapshot, closing `dataset`; return a snapshot of the present."""
+    """Replace the catalogue by a snapshot and close `dataset`; return the backup snapshot."""
     snapshots, who = Snapshots(dataset.root), dataset.journal.who
     with dataset.stage(RESTORE) as scratch, snapshots.open(name) as snapshot:
         staged = scratch / CATALOGUE

@@ -1,7 +1,7 @@
-"""What becomes of reports from the web: kept apart until a person accepts or refuses them.
+"""Reports from the web page: stored separately until a person accepts or refuses them.
 
-The images of reports lie in `web/reports/`, as originals lie in `images/`: no search for faces
-sees them. A report that is accepted becomes an image with a sample of the claimed class.
+Their images are in `web/reports/`, laid out as in `images/`, where no face search finds them. An
+accepted report becomes an image with a sample of the claimed class.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 STAGE = "web-reports"
 PROVENANCE = "web report"
 MARGIN = 0.3
-"""Of a face, that is shown around it on every side."""
+"""Padding on every side of a face, as a share of its box."""
 
 
 def open_report_store(root: Path, scratch: Path) -> Store:
-    """Return where the images of reports from the web lie until they are accepted."""
+    """Return the store of images in reports that are not accepted yet."""
     return Store(root / "web" / "reports", scratch)
 
 
 class SettledReports(NamedTuple):
-    """The step of the journal, how many reports it settled, and how many wait for a split."""
+    """Journal step, number of settled reports, and number of samples left without a split."""
 
     step: int
     reports: int
@@ -52,11 +52,11 @@ class SettledReports(NamedTuple):
 def accept_reports(
     dataset: Dataset, claims: Mapping[int, str | None], *, unseen: bool = False
 ) -> SettledReports:
-    """Take images of reports in, each with its class, in one step that can be undone.
+    """Import and label the images of reports, in one step that can be undone.
 
-    `claims` gives by a report's number the class that it is in truth; None is what the user
-    claimed. `unseen` says that nobody looked at them one by one. Raises `UsageError` for a report
-    that does not wait, or whose face others call otherwise, and `InputUnusable` where an image
+    `claims` maps report numbers to the true class, or to None for the class that the user claimed.
+    `unseen` means that no person checked them one by one. Raises `UsageError` for a report that is
+    not pending or that other reports of the same face contradict, and `InputUnusable` if an image
     cannot be read.
     """
     reports = Reports(dataset.db).get_pending(claims)
@@ -88,11 +88,11 @@ def accept_reports(
 
 
 def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> int:
-    """Assign accepted samples to the split of their group, or to train; return how many wait.
+    """Assign accepted samples to their group's split, or train; return how many got none.
 
-    What `labeler split` has to decide waits for it: a class that train does not have, a group that
-    would straddle splits, and a split by anything but a ratio. A label that nobody has looked at
-    must not be in val or test.
+    Samples are left to `labeler split` if train lacks their class, if their group is in several
+    splits, or if the split is not by ratio. Labels that no person has seen must not be in val or
+    test.
     """
     samples = dataset.samples
     if not (settings := samples.get_split_settings()):
@@ -123,7 +123,7 @@ _BY_RATIO = re.compile(r"ratio=\S+ seed=\d+")
 
 
 def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
-    """Refuse reports, in one step that can be undone. Raises `UsageError`."""
+    """Refuse pending reports, in one step that can be undone. Raises `UsageError`."""
     reports = Reports(dataset.db).get_pending(numbers)
     with dataset.db.transaction():
         step = dataset.journal.apply(operation("refuse-reports", count=len(reports)), [])
@@ -132,7 +132,7 @@ def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
 
 
 def find_copies(dataset: Dataset, report: Report) -> list[SimilarImage]:
-    """Return the images that may show what a removal report came with, the most similar first."""
+    """Return possible copies of a removal report's image, the most similar first."""
     claim = report.claim
     similar = [] if claim.phash is None else Reports(dataset.db).similar_images(claim.phash)
     if dataset.images.get_id(claim.sha256) and claim.sha256 not in {one.sha256 for one in similar}:
@@ -141,7 +141,7 @@ def find_copies(dataset: Dataset, report: Report) -> list[SimilarImage]:
 
 
 def read_report_image(dataset: Dataset, report: Report) -> bytes:
-    """Return the bytes of its image, among the images once accepted. Raises `InputUnusable`."""
+    """Return the bytes of a report's image, pending or accepted. Raises `InputUnusable`."""
     claim = report.claim
     stores = (open_report_store(dataset.root, dataset.cache), dataset.originals(dataset.cache))
     waiting, accepted = (store.path(claim.sha256, claim.format) for store in stores)
@@ -155,7 +155,7 @@ def read_report_image(dataset: Dataset, report: Report) -> bytes:
 
 
 def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image:
-    """Return its face with a margin, `side` pixels long. Raises `InputUnusable`, `Unreadable`."""
+    """Return a padded face with `side` pixels. Raises `InputUnusable`, `Unreadable`."""
     data, box = read_report_image(dataset, report), report.claim.box
     part = max(box.width, box.height) / max(*size_said(io.BytesIO(data)), 1)
     picture = decode(data, at_least=math.ceil(side / max(part, 0.01)))
@@ -171,8 +171,8 @@ def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image
 def _refuse_disputed(
     dataset: Dataset, reports: Sequence[Report], claims: Mapping[int, str | None]
 ) -> None:
-    """Raise `UsageError` where a claim is taken as it is, and another one contradicts it; or where
-    one face would get two names at once.
+    """Raise `UsageError` if another report contradicts a claim that is accepted unchanged, or if
+    one face would get two classes in one step.
     """
     names = {report.id: claims[report.id] or report.claim.claimed for report in reports}
     for report in reports:
@@ -190,7 +190,7 @@ def _refuse_disputed(
 
 
 def list_disputed_reports(dataset: Dataset) -> dict[int, list[Report]]:
-    """Return the reports that wait and that others contradict, with those."""
+    """Return the contradicting reports of each disputed pending report, by number."""
     rivals = {
         report.id: find_rival_reports(dataset, report) for report in Reports(dataset.db).iterate()
     }
@@ -198,14 +198,14 @@ def list_disputed_reports(dataset: Dataset) -> dict[int, list[Report]]:
 
 
 def find_rival_reports(dataset: Dataset, report: Report) -> list[Report]:
-    """Return the reports, waiting or accepted, by which the same face is of another class."""
+    """Return pending or accepted reports with another class for the same face."""
     name = get_claimed_class(dataset, report)
     others = Reports(dataset.db).find_same_face(report)
     return [other for other in others if get_claimed_class(dataset, other) != name]
 
 
 def get_claimed_class(dataset: Dataset, report: Report) -> str:
-    """Return the class that a report claims; of an accepted one that which the face has now."""
+    """Return the claimed class, or the current class of an accepted report's face."""
     claim = report.claim
     if report.status == ACCEPTED:
         sample = dataset.samples.get(sample_key(claim.sha256, claim.box))

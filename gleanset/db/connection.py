@@ -37,7 +37,7 @@ def is_read_only(path: Path) -> bool:
 def read_only_mode(path: Path) -> str:
     """Return how to open a read-only file (https://www.sqlite.org/wal.html#readonly)."""
     log = path.with_name(f"{path.name}-wal")
-    # Without a log nobody is writing, and SQLite may take the file as it is.
+    # Without a log no process is writing, so SQLite needs no locks.
     return "ro" if log.is_file() and log.stat().st_size else "ro&immutable=1"
 
 
@@ -52,8 +52,8 @@ Progress = Callable[[str], None]
 class Connection:
     """Open catalogue. Statements that write need a `transaction()`.
 
-    `frozen` reads a file that no process writes to, without upgrading it. `exclusive` locks out
-    other processes, which get `DatasetBusy`; it is raised here where one has the catalogue open.
+    `frozen` opens a file that no process writes to, without upgrading it. `exclusive` locks out
+    other processes: they get `DatasetBusy`, as does this one if another has the catalogue open.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class Connection:
     def _prepare(self) -> None:
         try:
             if self._exclusive:
-                # Before anything is read. Other programs hold a shared lock as long as they have
+                # Must precede the first read. Other processes hold a shared lock while they have
                 # the catalogue open: https://www.sqlite.org/wal.html#noshm
                 self._sql.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._sql.execute("PRAGMA cache_size=-16384")
-            # A step may make a table anew: dropping the old one is no deletion of its rows.
+            # A migration may rebuild a table: dropping the old one must not delete referring rows.
             self._sql.execute("PRAGMA foreign_keys=OFF")
             self._upgrade()
             self._sql.execute("PRAGMA foreign_keys=ON")
@@ -106,7 +106,7 @@ class Connection:
         self.check_writable()
         self._enable_wal()
         with self.transaction():
-            # Another process may have been quicker while we waited for the lock.
+            # Another process may have upgraded it while this one waited for the lock.
             migration = self._read_migration()
             if not migration:
                 self._sql.execute("CREATE TABLE migration(name TEXT PRIMARY KEY, at TEXT NOT NULL)")
@@ -121,7 +121,7 @@ class Connection:
     def _enable_wal(self) -> None:
         """Switch to WAL mode, possibly at the same time as another process.
 
-        SQLite refuses one of the two at once, since each holds a lock the other waits for.
+        SQLite refuses one of them immediately, since each holds a lock that the other waits for.
         """
         end = time.monotonic() + self._busy_seconds
         while True:
@@ -191,7 +191,7 @@ class Connection:
                 if self._depth == 1:
                     self._sql.execute("COMMIT")
             except BaseException:
-                # Also after a COMMIT that found no space: it may leave the transaction open.
+                # Also after a COMMIT on a full disk: it may leave the transaction open.
                 if self._depth == 1:
                     with suppress(sqlite3.Error):
                         self._sql.execute("ROLLBACK")
@@ -200,7 +200,7 @@ class Connection:
                 self._depth -= 1
 
     def _execute(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
-        # `clean` keeps bytes of a path that are not UTF-8.
+        # Paths may contain bytes that are not UTF-8; `clean` escapes them.
         try:
             return self._sql.execute(sql, values)
         except UnicodeEncodeError:
@@ -338,7 +338,7 @@ class Connection:
             self._sql.backup(copy)
 
     def restore_from(self, source: Path) -> None:
-        """Replace the content by another catalogue, in one transaction."""
+        """Replace the content by that of another catalogue, in one transaction."""
         with self._translated_errors, closing(sqlite3.connect(source)) as other:
             other.backup(self._sql)
 
@@ -378,13 +378,13 @@ def dict_from_rows(rows: Iterable[Row]) -> dict[Any, Any]:
 
 
 class _ErrorTranslation:
-    """Raises our errors for those of SQLite. A class, as it wraps every statement."""
+    """Context manager that translates SQLite errors; a class because it is faster."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def __enter__(self) -> None:
-        """Enter without preparation."""
+        """Do nothing."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, sqlite3.Error) and (known := translate_error(error, self._path)):
@@ -396,8 +396,8 @@ _PRIMARY_CODE_MASK = 0xFF
 
 
 def translate_error(error: sqlite3.Error, path: Path) -> GleansetError | None:
-    """Return our error for one of SQLite, or None for a bug of ours."""
-    # Errors that Python's module raises itself have no code: they are bugs of ours.
+    """Return the Gleanset error for an SQLite error; None for a programming error."""
+    # Errors that the sqlite3 module itself raises have no code: they are programming errors.
     code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR
     match code & _PRIMARY_CODE_MASK:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
@@ -420,7 +420,7 @@ def translate_error(error: sqlite3.Error, path: Path) -> GleansetError | None:
 
 
 def _disk_error(path: Path, code: int, text: str) -> GleansetError:
-    # A full disk also shows where the index of the write-ahead log cannot grow.
+    # On a full disk the index of the write-ahead log (shm) cannot grow either.
     if code == sqlite3.SQLITE_IOERR_SHMSIZE:
         return _disk_full(path)
     if code == sqlite3.SQLITE_IOERR_WRITE:
@@ -450,7 +450,7 @@ _MAX_COPY_ATTEMPTS = 5
 
 
 def copy_catalogue(catalogue: Path, target: Path) -> None:
-    """Copy a catalogue with its log and upgrade the copy. Raises as opening, or `DatasetBusy`."""
+    """Copy and upgrade a catalogue. Raises `DatasetBusy` if it keeps changing."""
     try:
         if not any(_try_copy(catalogue, target) for _ in range(_MAX_COPY_ATTEMPTS)):
             raise DatasetBusy(
@@ -465,11 +465,11 @@ def copy_catalogue(catalogue: Path, target: Path) -> None:
 
 
 def _try_copy(catalogue: Path, target: Path) -> bool:
-    """Copy the catalogue; return whether no process changed it meanwhile.
+    """Copy the catalogue; return whether the copy is consistent.
 
     If the index of the log exists, another process has the catalogue open, and SQLite can read it
-    (https://www.sqlite.org/wal.html#readonly). Without one, reading would leave an index behind,
-    so the files are copied and their times compared.
+    (https://www.sqlite.org/wal.html#readonly). Otherwise SQLite would create an index, so the files
+    are copied and their times and sizes compared before and after.
     """
     log, index = (_companion_file(catalogue, ending) for ending in ("wal", "shm"))
     for old in (target, _companion_file(target, "wal"), _companion_file(target, "shm")):

@@ -1,4 +1,4 @@
-"""Checks of the whole catalogue, removals, and the merge of another catalogue into it."""
+"""Integrity checks of the catalogue, removals, and merges of other catalogues."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gleanset.records import HAND
 
 
 class StoredImage(NamedTuple):
-    """An image that should be in the store. `state` is 'ok', or 'missing' after a check."""
+    """Image that should be in the store. `state` is 'ok', or 'missing' after a check."""
 
     sha256: str
     format: str
@@ -28,7 +28,7 @@ class Maintenance(Table):
     """Whole-catalogue operations."""
 
     def check_integrity(self) -> list[str]:
-        """Return what SQLite finds wrong with the catalogue itself; empty for a sound one."""
+        """Return errors that SQLite finds in the catalogue; empty if intact."""
         problems = [str(row[0]) for row in self._db.fetch_all("PRAGMA integrity_check(20)")]
         loose = self._db.fetch_all("PRAGMA foreign_key_check")
         return [line for line in problems if line != "ok"] + [
@@ -36,7 +36,7 @@ class Maintenance(Table):
         ]
 
     def get_migration_time(self, name: str) -> float | None:
-        """When a migration was applied, in seconds since 1970; None where it was not."""
+        """Return when a migration was applied (Unix time in seconds), or None."""
         at: float | None = self._db.fetch_value(
             "SELECT CAST(strftime('%s', at) AS REAL) FROM migration WHERE name=?", (name,)
         )
@@ -48,7 +48,7 @@ class Maintenance(Table):
         return (StoredImage(*row) for row in self._db.iter_rows(sql, ("sha256",)))
 
     def list_local_paths(self, sha256: str) -> list[str]:
-        """Return the local files that an image was taken from."""
+        """Return the local files that an image was imported from."""
         return self._db.fetch_column(
             "SELECT DISTINCT path FROM origin WHERE path IS NOT NULL AND video IS NULL AND "
             "image=(SELECT id FROM image WHERE sha256=?) ORDER BY path",
@@ -67,7 +67,7 @@ class Maintenance(Table):
             )
 
     def iter_cropped_samples(self) -> Iterator[str]:
-        """Yield the keys of all samples in use that have a crop, a page at a time."""
+        """Yield the keys of samples in use that have a crop file."""
         sql = (
             "SELECT s.key FROM sample s JOIN image i ON i.id=s.image WHERE s.status<>'retired' "
             f"AND i.state='ok' AND {HAS_CROP}"
@@ -75,21 +75,21 @@ class Maintenance(Table):
         return (row[0] for row in self._db.iter_rows(sql, ("s.key",)))
 
     def has_image(self, sha256: str, format_: str) -> bool:
-        """Return whether a file of the store belongs to an image."""
+        """Return whether the catalogue has this image in this format."""
         return bool(
             self._db.fetch_int("SELECT 1 FROM image WHERE sha256=? AND format=?", (sha256, format_))
         )
 
     def has_hash(self, sha256: str) -> bool:
-        """Return whether an image with this hash is in the catalogue."""
+        """Return whether the catalogue has an image with this hash."""
         return bool(self._db.fetch_int("SELECT 1 FROM image WHERE sha256=?", (sha256,)))
 
     def has_sample(self, key: str) -> bool:
-        """Return whether a file among the crops belongs to a sample."""
+        """Return whether the catalogue has a sample with this key."""
         return bool(self._db.fetch_int("SELECT 1 FROM sample WHERE key=?", (key,)))
 
     def find_by_origin(self, url: str) -> list[str]:
-        """Return the hashes of images with an origin of that URL, page URL or 'source:id'."""
+        """Return hashes of images by URL, page URL or 'source:id'."""
         source, _, key = url.partition(":")
         return self._db.fetch_column(
             "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image "
@@ -99,7 +99,7 @@ class Maintenance(Table):
         )
 
     def find_by_author(self, author: str) -> list[str]:
-        """Return the hashes of images with an origin of that author, as it is spelled there."""
+        """Return hashes of images by author (exact spelling)."""
         return self._db.fetch_column(
             "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image WHERE o.author=? "
             "ORDER BY i.sha256",
@@ -107,14 +107,14 @@ class Maintenance(Table):
         )
 
     def list_sample_keys(self, sha256: str) -> list[str]:
-        """Return the samples of an image: their crops have to go with it."""
+        """Return the keys of an image's samples, also retired ones."""
         return self._db.fetch_column(
             "SELECT key FROM sample WHERE image=(SELECT id FROM image WHERE sha256=?) ORDER BY key",
             (sha256,),
         )
 
     def is_own_or_decided(self, sha256: str) -> bool:
-        """Return whether an image is a person's own file, or has a sample in no queue."""
+        """Return whether an image has an origin without URL or a decided sample."""
         sql = (
             "SELECT count(*) FROM image i WHERE sha256=? AND (EXISTS(SELECT 1 FROM origin "
             "WHERE image=i.id AND url IS NULL) OR EXISTS(SELECT 1 FROM sample WHERE image=i.id "
@@ -123,7 +123,7 @@ class Maintenance(Table):
         return bool(self._db.fetch_int(sql, (sha256,)))
 
     def forget(self, sha256: str, reason: str) -> None:
-        """Remove an image with its decisions for good; a tombstone keeps it away."""
+        """Delete an image and its decisions; a tombstone prevents another import."""
         with self._db.transaction():
             number = self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
             self._db.execute(
@@ -134,9 +134,9 @@ class Maintenance(Table):
                 (number,),
             )
             for what in (sha256, *self.list_sample_keys(sha256)):
-                # Hashes of content: no stage means anything else by them.
+                # Both are hashes of content, so they mean the same in every stage.
                 self._db.execute("DELETE FROM rejection WHERE what=?", (what,))
-            # No reference: the item of a change may be a class as well.
+            # Not a foreign key, because the item of a change may also be a class.
             self._db.execute(
                 f"DELETE FROM change WHERE what IN {SAMPLE_CHANGE_KINDS} AND item IN "
                 "(SELECT id FROM sample WHERE image=?)",
@@ -154,7 +154,7 @@ class Maintenance(Table):
             )
 
     def _delete(self, table: str, numbers: Sequence[int]) -> None:
-        """Delete rows by `id`, first whatever refers to them, as the schema tells."""
+        """Delete rows by `id` after all rows with a foreign key to them."""
         if not numbers:
             return
         marks = ",".join("?" * len(numbers))
@@ -182,14 +182,14 @@ _EXAMPLES = 5
 
 
 class Contradiction(NamedTuple):
-    """How often something is wrong, and a few of the rows in words."""
+    """Number of contradictory rows, and descriptions of up to `_EXAMPLES` of them."""
 
     cases: int
     examples: tuple[str, ...] = ()
 
 
 def find_contradictions(db: Connection) -> dict[str, Contradiction]:
-    """Return every kind of contradiction; reads rows only, a second for 100,000 samples."""
+    """Return contradictions by kind; takes a second for 100,000 samples."""
     found = {name: look(db) for name, look in _KINDS.items()}
     return {name: Contradiction(len(rows), tuple(rows[:_EXAMPLES])) for name, rows in found.items()}
 
@@ -253,9 +253,9 @@ _KINDS: dict[str, Callable[[Connection], list[str]]] = {
 
 
 MERGE_KIND = "take-in"
-"""The operation of the step with what a merge made of the samples."""
+"""Operation kind of the step that records the result of a merge."""
 
-# The table that rows of `o` belong to is joined by what it is known by everywhere.
+# SQL for rows `o` of the other catalogue. Row numbers differ there: join by hash or name.
 _OUR_IMAGE = "JOIN other.image oi ON oi.id=o.image JOIN main.image i ON i.sha256=oi.sha256"
 _PERHAPS_OUR_IMAGE = (
     "LEFT JOIN other.image oi ON oi.id=o.image LEFT JOIN main.image i ON i.sha256=oi.sha256"
@@ -269,7 +269,7 @@ _NEW_ORIGIN = (
     "p.key=o.key AND ifnull(p.query,'')=ifnull(o.query,'') AND "
     "ifnull(p.hint,'')=ifnull(o.hint,''))"
 )
-# A box is taken once, however often it is there, and not where we have it already.
+# Copy each box once, even if the other catalogue has it several times, and only if it is new.
 _NEW_BOX = (
     "NOT EXISTS(SELECT 1 FROM main.face t WHERE (t.image,t.x,t.y,t.w,t.h)=(i.id,o.x,o.y,o.w,o.h)) "
     "AND o.id=(SELECT t.id FROM other.face t WHERE (t.image,t.x,t.y,t.w,t.h)="
@@ -284,7 +284,7 @@ _OUR_CLASS = "(SELECT c.id FROM main.class c JOIN other.class o USING(name) WHER
 
 
 class SampleState(NamedTuple):
-    """What a catalogue says of a sample: its status, class, and the last decision's words."""
+    """Status and class of a sample, with action and provenance of its last decision."""
 
     status: str
     label: str | None
@@ -293,10 +293,10 @@ class SampleState(NamedTuple):
 
 
 class CatalogueMerge(Table):
-    """Our catalogue with another one beside it. Obtained by `open_merge`."""
+    """Merge of an attached catalogue (`other`) into ours (`main`). Obtained by `open_merge`."""
 
     def iter_new_images(self) -> list[tuple[str, str]]:
-        """(hash, format) of images that only the other has, and nobody removed here."""
+        """Return (hash, format) of images to copy, without those removed here."""
         rows = self._db.fetch_all(
             "SELECT sha256, format FROM other.image o WHERE state='ok' AND NOT "
             "EXISTS(SELECT 1 FROM main.image WHERE sha256=o.sha256 AND state='ok') AND NOT EXISTS("
@@ -305,7 +305,7 @@ class CatalogueMerge(Table):
         return [(row["sha256"], row["format"]) for row in rows]
 
     def count_origins(self) -> int:
-        """Return how many origins `add_places` would add."""
+        """Return how many origins `add_origins` would add."""
         return self._db.fetch_int(
             f"SELECT count(*) FROM other.origin o {_OUR_IMAGE} WHERE {_NEW_ORIGIN}"
         )
@@ -317,19 +317,19 @@ class CatalogueMerge(Table):
         )
 
     def count_forgotten_there(self) -> int:
-        """Return how many of our images were removed in the other dataset."""
+        """Return how many of our images have a tombstone in the other catalogue."""
         return self._db.fetch_int(
             "SELECT count(*) FROM main.image JOIN other.tombstone USING(sha256)"
         )
 
     def add_image(self, sha256: str) -> None:
-        """Take one image over, after its file. Call inside a transaction."""
+        """Add an image whose file was copied. Call inside a transaction."""
         self._copy("image", "o.sha256=?", "", {}, (sha256,))
         self._db.execute("UPDATE main.image SET state='ok' WHERE sha256=?", (sha256,))
 
     def add_origins(self) -> None:
-        """Origins, fetches, videos, rejections and tombstones. Call inside a transaction."""
-        # What was fetched there, and is not here, is still to be fetched.
+        """Add origins, fetches, videos, rejections, tombstones. Call inside a transaction."""
+        # A fetch whose image was not copied must remain to be fetched here.
         got = "(o.image IS NULL OR i.id IS NOT NULL)"
         self._copy("fetch", got, _PERHAPS_OUR_IMAGE, {"image": "i.id"})
         self._copy("video", "1", "", {})
@@ -371,7 +371,7 @@ class CatalogueMerge(Table):
         own: dict[str, str],
         values: tuple[object, ...] = (),
     ) -> None:
-        """Insert the rows `o` of a table that are not there; `own` gives columns of ours."""
+        """Insert missing rows `o` of a table; `own` maps columns to SQL for our values."""
         columns = [
             row["name"]
             for row in self._db.fetch_all(f"PRAGMA main.table_info({table})")
@@ -394,7 +394,7 @@ class CatalogueMerge(Table):
         )
 
     def get_decisions(self, schema: str, step: int) -> dict[str, str]:
-        """Return the action of each decision of a step, by sample, on what both have."""
+        """Return a step's actions by sample key, for samples that both have."""
         return self._db.fetch_dict(
             f"SELECT s.key, d.action FROM {schema}.decision d JOIN {schema}.sample s "
             f"ON s.id=d.sample WHERE d.step=? AND {_SHARED[schema]} ORDER BY d.id",
@@ -402,7 +402,7 @@ class CatalogueMerge(Table):
         )
 
     def add_step(self, step: Row, here: int | None, undoes: int | None) -> int:
-        """Append a step of the other, or what step `here` lacks of it; its number."""
+        """Append the other's step, or complete our step `here`; return its number."""
         if here is None:
             taken = self._db.fetch_int("SELECT 1 FROM main.step WHERE undoes=?", (undoes,))
             undone = None if taken else undoes
@@ -421,7 +421,7 @@ class CatalogueMerge(Table):
         return here
 
     def get_state(self, schema: str, key: str) -> SampleState | None:
-        """Return what one of the two says of a sample now; None where it is not there."""
+        """Return a sample's state in `main` or `other`; None if missing there."""
         last = f"(SELECT max(id) FROM {schema}.decision WHERE sample=s.id)"
         row = self._db.fetch_one(
             "SELECT s.status, c.name, ifnull(d.action, ''), ifnull(d.provenance, '') "
@@ -432,7 +432,7 @@ class CatalogueMerge(Table):
         return SampleState(*row) if row else None
 
     def list_steps_of_sample(self, key: str) -> set[int]:
-        """Return the steps of ours with a decision on a sample."""
+        """Return our steps that decided on a sample."""
         return set(
             self._db.fetch_column(
                 "SELECT DISTINCT step FROM main.decision WHERE sample="
@@ -452,7 +452,7 @@ _SHARED = {
 
 @contextmanager
 def open_merge(db: Connection, other: Path) -> Iterator[CatalogueMerge]:
-    """Put a copy of another catalogue beside ours, as long as the block lasts."""
+    """Attach another catalogue for the duration of the block."""
     db.attach(other, "other")
     try:
         yield CatalogueMerge(db)

@@ -1,7 +1,7 @@
-"""Samples: their weak labels, what the splitter reads and writes, what each one counts.
+"""Samples: weak labels, splits, groups and oversampling weights.
 
-The weak labels of an image and of all its copies are one question. What answers it differently is
-disputed, and only a person can say who is right.
+The weak labels of an image and of all its duplicates count together. If they name several classes,
+a label taken from one of them is disputed, and only a person can decide.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, operation
 from gleanset.records import Sample
 
-# The class that a hint of an origin `o` names now: one that was renamed has its present name, one
-# that was merged is the one it went into.
+# The current class of the hint of an origin `o`: renamed classes by their new name, merged classes
+# as the class they were merged into.
 _NAMED = (
     "ifnull((SELECT id FROM class WHERE name=o.hint), (SELECT item FROM change WHERE what='name' "
     "AND before=o.hint ORDER BY id DESC LIMIT 1))"
 )
 _CLASS = f"ifnull({merged_class_sql('name', f'id={_NAMED}')}, o.hint)"
-# The images of a sample `s` and of its copies.
+# The images of a sample `s` and of its duplicates.
 _COPIES = (
     "SELECT s.image UNION SELECT g.image FROM sample g WHERE g.grp=s.grp AND g.status<>'retired'"
 )
 _ASKED = f"FROM origin o WHERE o.image IN ({_COPIES})"
 _COUNT = f"(SELECT count(DISTINCT {_CLASS}) {_ASKED})"
 HINT = f"(SELECT iif(count(DISTINCT {_CLASS})=1, max({_CLASS}), NULL) {_ASKED})"
-"""SQL: the class that the hints of a sample `s` and its copies agree on, else NULL."""
+"""SQL: the only class that hints of a sample `s` and its duplicates name, else NULL."""
 
 _HINTED = (
     f"SELECT s.key, (SELECT max({_CLASS}) {_ASKED}), {_COUNT}, (SELECT ifnull(min((SELECT "
@@ -41,19 +41,19 @@ _HINTED = (
     f"0) {_ASKED} AND o.hint IS NOT NULL), (SELECT json_group_array(DISTINCT "
     "ifnull(c.name, g.status)) FROM sample g LEFT JOIN class c ON c.id=g.label WHERE "
     "g.grp=s.grp AND g.status IN ('labelled','rejected')) "
-    # The + keeps SQLite from the index of states, by which it would sort all of them for each page.
+    # The + prevents SQLite from using the index of states and sorting all of them for each page.
     "FROM sample s WHERE +s.status='queue'"
 )
 _DISPUTED = (
     "SELECT s.id, s.key, c.name AS label, ifnull(s.grp, s.key) AS question FROM sample s "
     f"JOIN class c ON c.id=s.label WHERE s.status='labelled' AND {_COUNT}>1"
 )
-# Provenances of labels that no person has looked at: the second follows from another label.
+# Provenances of labels that follow from hints: directly, or by way of a duplicate's label.
 _UNSEEN = ("hint", "duplicate")
 
 
 class HintedSample(NamedTuple):
-    """A waiting sample: number of classes hinted at, faces meant, and labels of its duplicates."""
+    """Queued sample: hint, number of hinted classes, fewest faces per image, duplicates' labels."""
 
     key: str
     hint: str | None
@@ -63,7 +63,7 @@ class HintedSample(NamedTuple):
 
 
 class DisputedLabel(NamedTuple):
-    """A sample (row) with a label that nobody but a hint gave, where hints name several classes."""
+    """Sample (row) labelled only by a hint although hints name several classes."""
 
     id: int
     key: str
@@ -71,32 +71,32 @@ class DisputedLabel(NamedTuple):
 
 
 class Hints(Table):
-    """Over several tables."""
+    """Weak labels, from several tables."""
 
     def iter_waiting(self) -> Iterator[HintedSample]:
-        """Yield every sample that waits for a decision, in the order of the keys."""
+        """Yield every sample in the queue, by key."""
         for row in self._db.iter_rows(_HINTED, ("s.key",)):
             yield HintedSample(*row)._replace(decided=tuple(load(row[4])))
 
     def list_names(self) -> list[str]:
-        """Return every hint there is, in alphabetical order."""
+        """Return all distinct hints in alphabetical order."""
         return self._db.fetch_column(
             "SELECT DISTINCT hint FROM origin WHERE hint NOT NULL ORDER BY hint"
         )
 
     def remove(self, name: str) -> int:
-        """Forget a hint of every image; return the number of images. No label changes."""
+        """Delete a hint from all images, keeping labels; return the image count."""
         with self._db.transaction():
             number = self._db.fetch_int(
                 "SELECT count(DISTINCT image) FROM origin WHERE hint=?", (name,)
             )
-            # A place that gave the image without a hint, too, is one place.
+            # An origin that also exists without a hint would become a duplicate: delete it below.
             self._db.execute("UPDATE OR IGNORE origin SET hint=NULL WHERE hint=?", (name,))
             self._db.execute("DELETE FROM origin WHERE hint=?", (name,))
         return number
 
     def get_classes(self, samples: Iterable[int]) -> dict[int, frozenset[str]]:
-        """Return the classes that the images of samples (rows) hint at, each for itself."""
+        """Return the classes hinted at by each sample's (row's) own image."""
         rows = self._db.iter_rows_in(
             f"SELECT s.id, json_group_array(DISTINCT {_CLASS}) FROM sample s JOIN origin o ON "
             "o.image=s.image WHERE o.hint IS NOT NULL AND s.id",
@@ -106,13 +106,13 @@ class Hints(Table):
         return {sample: frozenset(load(hints)) for sample, hints in rows}
 
     def find_labelled(self, samples: Collection[int]) -> set[int]:
-        """Return which of these samples (rows) have their label from a hint, or from a copy."""
+        """Return the samples (rows) labelled by a hint or by a duplicate's label."""
         given = get_label_provenances(self._db, samples)
         rows = self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", samples)
         return {row["id"] for row in rows if given.get(row["key"]) in _UNSEEN}
 
     def list_disputed(self, images: Collection[str] | None = None) -> list[DisputedLabel]:
-        """Return disputed labels, of all or some images, that no person has settled, by key."""
+        """Return unsettled disputed labels of all or some images, by key."""
         if images is None:
             rows = self._db.fetch_all(_DISPUTED)
         else:
@@ -137,12 +137,12 @@ class Hints(Table):
 
 
 def withdraw_label(sample: str) -> Choice:
-    """Return the choice that puts a sample back into the queue: hints dispute its label."""
+    """Return the choice that moves a sample with disputed label to the queue."""
     return Choice(sample, "clear", None, "hint")
 
 
 def retract_disputed(db: Connection, images: Collection[str] | None = None) -> int:
-    """Clear labels that weak labels dispute, of all or some images, in one step; how many."""
+    """Clear disputed labels of all or some images in one step; return the number."""
     if images is not None and not images:
         return 0
     with db.transaction():
@@ -155,7 +155,7 @@ def retract_disputed(db: Connection, images: Collection[str] | None = None) -> i
 _PAGE = 1000
 IN_USE = "s.kept AND s.status<>'retired'"
 IS_DUPLICATE = "NOT s.kept AND s.status<>'retired'"
-"""SQL: a sample `s` is found still and was not marked as a duplicate; or was."""
+"""SQL: a sample `s` is not retired and is not (or is) marked as a duplicate."""
 
 _SAMPLE = (
     "SELECT s.id, s.key, i.sha256 AS image, s.x, s.y, s.w, s.h, s.detector, s.score, "
@@ -166,7 +166,7 @@ _SAMPLE = (
 
 
 def get_plan_settings(db: Connection, table: str) -> str:
-    """Return the settings of the `split_plan` or `balance_plan` in force; empty for none."""
+    """Return the newest settings in `split_plan` or `balance_plan`; empty if none."""
     return db.fetch_value(f"SELECT settings FROM {table} ORDER BY id DESC LIMIT 1") or ""
 
 
@@ -180,7 +180,7 @@ class Samples(Table):
         status: str | None = None,
         hint: str | None = None,
     ) -> Iterator[Sample]:
-        """Yield samples with all of these traits, by arrival of their images."""
+        """Yield samples that match all given traits, in the order of import."""
         traits = {
             "s.label=(SELECT id FROM class WHERE name=?)": label,
             "s.status=?": status,
@@ -200,11 +200,11 @@ class Samples(Table):
             yield from (_sample(by_id[number]) for number in numbers if number in by_id)
 
     def iter_by_key(self) -> Iterator[Sample]:
-        """Yield all samples of every status by their keys: the same order in every copy."""
+        """Yield samples of every status by key, an order that copies preserve."""
         return map(_sample, self._db.iter_rows(f"{_SAMPLE} WHERE TRUE", ("s.key",)))
 
     def iter_in_splits(self) -> Iterator[Sample]:
-        """Yield labelled samples with a split, by key; labels no person has seen only in train."""
+        """Yield labelled samples with a split, by key; unseen labels only in train."""
         unseen = get_unseen_labels(self._db)
         labelled = (s for s in self.iter_by_key() if s.status == "labelled" and s.split and s.kept)
         return (s for s in labelled if s.split == "train" or s.key not in unseen)
@@ -217,7 +217,7 @@ class Samples(Table):
         return digest.hexdigest()[:16]
 
     def resolve_key(self, name: str) -> str:
-        """Return the key that begins so. Raises `UsageError` where none does, or more than one."""
+        """Return the key with this prefix. Raises `UsageError` unless there is one."""
         keys = self._db.fetch_column(
             "SELECT key FROM sample WHERE key>=?1 AND key<?1||'~' ORDER BY key LIMIT 2", (name,)
         )
@@ -235,7 +235,7 @@ class Samples(Table):
         return _sample(row) if row else None
 
     def count_by(self, *traits: str) -> dict[tuple[str | None, ...], int]:
-        """Return how many samples have each combination of some of the traits below."""
+        """Count samples by each combination of the given traits (see `allowed`)."""
         allowed = {
             "status": "s.status",
             "label": "c.name",
@@ -251,7 +251,7 @@ class Samples(Table):
         return {tuple(row)[:-1]: row[len(traits)] for row in rows}
 
     def get_images(self, keys: Collection[str]) -> dict[str, tuple[str, str, str]]:
-        """Return the image of some samples (hash, format), and the detector, by their keys."""
+        """Return image hash, image format and detector of samples, by key."""
         sql = (
             "SELECT s.key, i.sha256, i.format, s.detector FROM sample s JOIN image i "
             "ON i.id=s.image WHERE s.key"
@@ -263,14 +263,14 @@ class Samples(Table):
         return self._db.fetch_int("SELECT count(*) FROM sample")
 
     def count_unsplit(self) -> int:
-        """Return how many labelled samples came after the last split; what it left out is not."""
+        """Return how many samples were labelled since the last split."""
         return self._db.fetch_int(
             "SELECT count(*) FROM sample WHERE status='labelled' AND kept AND split IS NULL AND "
             "moment IS NULL"
         )
 
     def get_split_settings(self) -> str:
-        """Return the settings of the split that is in force; empty when there is none."""
+        """Return the settings of the current split; empty if none."""
         return get_plan_settings(self._db, "split_plan")
 
     def set_splits(
@@ -299,7 +299,7 @@ class Samples(Table):
             self._db.execute("DELETE FROM part")
 
     def add_to_splits(self, plan: Mapping[str, tuple[str, str | None]]) -> None:
-        """Write (moment, split) of samples that have neither; all others keep theirs."""
+        """Write (group, split) by key for samples that have neither."""
         rows = [(*row, key) for key, row in plan.items()]
         with self._db.transaction():
             self._db.execute_many(
@@ -314,8 +314,8 @@ def _sample(row: Row) -> Sample:
     return record_from_row(Sample, row, box=box_from_row(row), phash=phash, kept=kept)
 
 
-# Besides what is labelled: copies that were set aside, and what had a split until its label was
-# taken back. Through them moments hang together, and what was in test is known again.
+# Labelled samples, samples marked as duplicates, and samples with a split whose label was cleared.
+# The last two link groups, and keep samples of test from getting into train later.
 _TIED = (
     "status='labelled' AND kept OR grp IS NOT NULL AND NOT kept AND status!='retired' "
     "OR split IS NOT NULL AND status='queue'"
@@ -323,12 +323,10 @@ _TIED = (
 
 
 class GroupEvidence(NamedTuple):
-    """What could tie a sample (row `id`) to others: its image (row), hash, one of its origins.
+    """Evidence that links a sample (row `id`) to others: image (row), hash and one origin.
 
-    `source` is None where the image has no origin any more.
-
-    `label` is None for a sample that takes no part in a split itself. `split`, `fold` and
-    `moment` are those of the last split.
+    `source` is None if the image has no origin any more. `label` is None for a sample that is not
+    split itself. `split`, `fold` and `moment` are those of the last split.
     """
 
     id: int
@@ -349,10 +347,10 @@ class GroupEvidence(NamedTuple):
 
 
 class SplitGroups(Table):
-    """Read only, over several tables."""
+    """Evidence for groups, from several tables. Read only."""
 
     def iterate(self, keys: Collection[str] = ()) -> Iterator[GroupEvidence]:
-        """Yield samples that take part or tie others, and `keys`, once per origin, by key."""
+        """Yield samples that affect groups, and `keys`, by key, once per origin."""
         among = "TRUE" if keys else _TIED
         for rows in self._db.iter_pages(
             f"SELECT * FROM sample WHERE ({among})",
@@ -368,7 +366,7 @@ class SplitGroups(Table):
                     yield GroupEvidence(*tie)._replace(phash=to_unsigned(tie[7]))
 
     def find_related(self, sample: int, seconds: float, distance: int) -> list[str]:
-        """Return keys of all samples that may be in the group of one (row), and some more."""
+        """Return keys of candidates for the group of a sample (row)."""
         near = (
             f"b.scene=a.scene OR abs(b.time-a.time)<{seconds}",
             f"b.post=a.post AND {post_sql('b')}={post_sql('a')}",
@@ -394,7 +392,7 @@ class SplitGroups(Table):
         ]
 
     def list_conflicting_copies(self) -> list[str]:
-        """Return the keys of copies of one image that are labelled differently."""
+        """Return keys of kept samples in duplicate sets with several labels."""
         return self._db.fetch_column(
             "SELECT key FROM sample WHERE kept AND status='labelled' AND grp IN (SELECT grp "
             "FROM sample WHERE grp IS NOT NULL AND kept AND status='labelled' GROUP BY grp "
@@ -402,15 +400,15 @@ class SplitGroups(Table):
         )
 
     def list_sources(self) -> list[str]:
-        """Return all sources that images came from."""
+        """Return all sources of images, in alphabetical order."""
         return self._db.fetch_column("SELECT DISTINCT source FROM origin ORDER BY 1")
 
     def list_videos(self) -> dict[str, str]:
-        """Return all videos that were sampled: content (SHA-256) and name."""
+        """Return the names of all sampled videos by SHA-256."""
         return self._db.fetch_dict("SELECT sha256, name FROM video ORDER BY name")
 
     def count_not_searched(self) -> int:
-        """Return how many labelled samples were never searched for duplicates."""
+        """Return how many labelled samples were not yet compared for duplicates."""
         return self._db.fetch_int(
             "SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id "
             "WHERE s.status='labelled' AND ifnull(l.searched,0)=0"
@@ -418,7 +416,7 @@ class SplitGroups(Table):
 
 
 class SampleWeight(NamedTuple):
-    """What a sample counts for: `copies` of its image (0: none), each with `weight`."""
+    """Oversampling of a sample: number of `copies` (0: left out), each with `weight`."""
 
     copies: int
     weight: float
@@ -431,7 +429,7 @@ class Balances(Table):
     """The `balance` table."""
 
     def get_weights(self) -> dict[str, SampleWeight]:
-        """Return the samples of train that do not count as they are, by key."""
+        """Return weights other than `DEFAULT_WEIGHT` of samples in train, by key."""
         shares = self._db.fetch_dict(
             "SELECT s.key, b.copies, b.weight FROM balance b JOIN sample s ON s.id=b.sample "
             "WHERE s.split='train' AND s.status='labelled' AND (b.copies, b.weight)<>(1, 1.0) "
@@ -440,11 +438,11 @@ class Balances(Table):
         return {key: SampleWeight(*share) for key, share in shares.items()}
 
     def get_settings(self) -> str:
-        """Return the settings of the balance in force; empty when there is none."""
+        """Return the settings of the current balance; empty if none."""
         return get_plan_settings(self._db, "balance_plan")
 
     def replace(self, shares: Mapping[str, SampleWeight], settings: str) -> None:
-        """Put a new balance in force, whole or not at all; nothing is left of an earlier one."""
+        """Replace the balance atomically."""
         with self._db.transaction():
             self._db.execute("DELETE FROM balance")
             self._db.execute_many(
