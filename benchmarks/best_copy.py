@@ -1,10 +1,10 @@
-"""Whether the original is kept: `python benchmarks/best_copy.py FOLDER... [--number N] [--half H]`.
+"""Originals kept by the search: `python benchmarks/best_copy.py FOLDER... [--number N] [--half H]`.
 
-N originals (pictures of the folders in turn, and as many drawn ones as one folder gives) are stored
-as PNG, each with 26 altered copies, under names that say nothing. A search runs over all of them.
-Printed are the originals that are kept, the kinds that are kept in place of one, and the pairs
-within a group that are not copies of each other when they are compared directly. `--half` takes
-the first or second half of each folder: choose rules on one, and judge on the other.
+N originals (images of the folders in turn, and an equal share of drawn images) are stored as PNG,
+each with 26 altered copies, under neutral names. The duplicate search runs over all of them. It
+prints how many originals are kept, which kinds of copies are kept instead, and the pairs within a
+duplicate set that are not duplicates when compared directly. `--half` takes one half of each
+folder: tune rules on one half and evaluate them on the other.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ Alter = Callable[[Image.Image], Image.Image]
 
 
 def scaled(part: float, how: Image.Resampling) -> Alter:
-    """Scale both sides."""
+    """Return a function that scales both sides by `part`."""
     return lambda p: p.resize((round(p.width * part), round(p.height * part)), how)
 
 
 def grainy(strength: float, *, coloured: bool) -> Alter:
-    """Add film grain, of one brightness or in colours."""
+    """Return a function that adds film grain, in gray or in color."""
 
     def altered(p: Image.Image) -> Image.Image:
         shape = (p.height, p.width, 3 if coloured else 1)
@@ -56,7 +56,7 @@ def grainy(strength: float, *, coloured: bool) -> Alter:
 
 
 def tiled(p: Image.Image) -> Image.Image:
-    """Lay small, half-transparent words over everything."""
+    """Cover the image with small, half-transparent words."""
     layer = Image.new("RGBA", p.size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(layer)
     for y in range(10, p.height, max(40, p.height // 5)):
@@ -66,17 +66,17 @@ def tiled(p: Image.Image) -> Image.Image:
 
 
 def sharpened(p: Image.Image) -> Image.Image:
-    """Sharpen as photo programs do."""
+    """Sharpen as photo editors do."""
     return p.filter(ImageFilter.UnsharpMask(2, 150, 0))
 
 
 def cropped_to_size(p: Image.Image) -> Image.Image:
-    """Crop, and enlarge the rest to the size there was."""
+    """Crop, then enlarge to the original size."""
     return COPIES["crop 5 %"](p).resize(p.size, Image.Resampling.LANCZOS)
 
 
 def one_side(p: Image.Image) -> Image.Image:
-    """Cut a strip off one side."""
+    """Crop a strip off the right side."""
     return p.crop((0, 0, round(p.width * 0.82), p.height))
 
 
@@ -112,7 +112,7 @@ ALTERED: dict[str, tuple[Alter, str, int]] = {
 
 
 def originals(folders: list[Path], number: int, half: int) -> Iterator[Image.Image]:
-    """Yield pictures of the folders in turn, and drawn ones."""
+    """Yield images of the folders in turn, with drawn images between them."""
     lists: list[list[Path | int]] = [[seed + 50 * half for seed in range(1, 40)]]
     for folder in folders:
         files: list[Path | int] = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -138,14 +138,14 @@ def originals(folders: list[Path], number: int, half: int) -> Iterator[Image.Ima
 
 
 def encoded(image: Image.Image, kind: str, quality: int) -> bytes:
-    """One file."""
+    """Encode an image as a file."""
     buffer = io.BytesIO()
     image.save(buffer, kind, **({"quality": quality} if quality else {}))
     return buffer.getvalue()
 
 
 def main() -> None:
-    """Print what is kept."""
+    """Run the benchmark and print the results."""
     options = argparse.ArgumentParser()
     options.add_argument("folders", nargs="+", type=Path)
     options.add_argument("--number", type=int, default=38)
@@ -205,7 +205,7 @@ def main() -> None:
 
 
 def sample_format(dataset: Dataset, sha256: str) -> str:
-    """The format of an image."""
+    """Return the file format of an image."""
     image = dataset.images.get(sha256)
     assert image is not None
     return image.format

@@ -1,8 +1,8 @@
-"""Episodes of drawn characters, with the truth: frames of shots that pan and talk.
+"""Drawn episodes with known identities: frames of panning shots in which characters talk.
 
 Used by `labeler_effort.py`; not a script. Each episode has shots of three to five seconds with one
-or two of eight characters, some far more frequent than others (Zipf 0.8), sampled twice a second as
-`harvest frames --every 500ms` does; each face is cut where it is true to be.
+or two of eight characters, with Zipf-distributed frequencies (exponent 0.8), sampled twice a second
+as by `harvest frames --every 500ms`. Faces are cropped at their true boxes.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from tools.sample.scene import Scene, face_box, paint_scene, plan_scene
 
 STAGE, SIZE = (960, 540), (640, 360)
 CHARACTERS, SHOTS, PAIRS = 8, 24, 0.3
-"""Who plays in all episodes, shots in each, and how many shots show two."""
+"""Characters over all episodes, shots per episode, and share of shots with two characters."""
 EVERY = 0.5
 MOUTHS = ("flat", "open", "grin")
 MOST_OUT = 0.2
-"""A face of which more is outside of the frame is not found."""
+"""A face with a larger share outside the frame is left out."""
 
 
 class DrawnFrame(NamedTuple):
-    """A frame at a time of its episode, and who is where on it."""
+    """Sampled frame: its time in seconds in the episode, and its true faces."""
 
     picture: Image.Image
     shot: int
@@ -43,7 +43,7 @@ class DrawnFrame(NamedTuple):
 
 
 def draw_episodes(root: Path, number: int, seed: int) -> FaceSet:
-    """Make a dataset of the faces of so many episodes; who is on each sample (by key)."""
+    """Create a dataset of the faces of `number` episodes, with their true names."""
     truth: dict[str, str] = {}
     with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
         keep = StageBytes(dataset.originals(scratch))
@@ -71,7 +71,7 @@ def draw_episodes(root: Path, number: int, seed: int) -> FaceSet:
 
 
 def episode_frames(dice: random.Random) -> Iterator[DrawnFrame]:
-    """Yield what is sampled of one episode."""
+    """Yield the sampled frames of one episode."""
     cast = [*CAST, *(random_character(seed) for seed in range(CHARACTERS))][:CHARACTERS]
     weights = [1 / (place + 1) ** 0.8 for place in range(CHARACTERS)]
     begun = 0.0
@@ -102,7 +102,7 @@ def _with_mouth(scene: Scene, mouth: str) -> Scene:
 
 
 def _area(x: float, y: float, share: float) -> tuple[float, float, float, float]:
-    """Return the part of the stage that the camera sees: left, top, right, bottom."""
+    """Return the camera's crop of the stage: left, top, right, bottom."""
     width, height = STAGE[0] * share, STAGE[1] * share
     left = min(max(0.0, x * STAGE[0] - width / 2), STAGE[0] - width)
     top = min(max(0.0, y * STAGE[1] - height / 2), STAGE[1] - height)
@@ -110,7 +110,7 @@ def _area(x: float, y: float, share: float) -> tuple[float, float, float, float]
 
 
 def _faces(scene: Scene, area: tuple[float, float, float, float]) -> Iterator[tuple[str, Box]]:
-    """Yield who is seen where in a frame."""
+    """Yield the name and box of each face on a frame."""
     scale = SIZE[0] / (area[2] - area[0])
     for figure in scene.figures:
         box = face_box(figure)

@@ -1,9 +1,9 @@
-"""A drawn episode as a video file, with the truth of who is where on each of its frames.
+"""Drawn episode as a video file, with the true position of every face on each frame.
 
-Used by `episodes.py`; not a script. Characters are painted once in a few poses and moods, cut free
-and moved over backdrops: they talk, blink, walk, pass each other and are hidden for a moment by
-what goes by in front, while the camera pans and zooms. Drawn on twos and threes, at 24 frames a
-second, with cuts and cross-fades. Two of the cast are twins of two others, but for one trait.
+Used by `episodes.py`; not a script. Characters are painted once in a few poses and expressions, and
+their sprites move over backdrops: they talk, blink, walk, pass each other and are briefly hidden by
+a passing object, while the camera pans and zooms. Animated on twos and threes at 24 frames per
+second, with cuts and cross-fades. Two characters are twins of two others except for one trait.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tools.sample.scene import PLACES, Figure, face_box, paint_backdrop, paint_f
 FPS = 24
 STAGE = (1280, 720)
 SPRITE = 400
-"""Pixels of a head as it is painted; its sprite is so many times as large."""
+"""Side of a painted head in pixels; its sprite is `AROUND` times as large."""
 AROUND = 1.6
 FADE = 0.5
 POSES = ((0.0, 0.0), (-2.6, 0.5), (2.6, -0.6))
@@ -43,7 +43,7 @@ Cover = npt.NDArray[np.float32]
 
 
 class SeenFace(NamedTuple):
-    """Who is where on a frame, in pixels of it; `shown` is the part that nothing hides."""
+    """True face box on a frame, in pixels; `shown` is the visible share."""
 
     who: str
     x: float
@@ -54,8 +54,8 @@ class SeenFace(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Where a head is in the course of a shot: its middle and side in shares of the stage's
-    height, at its beginning and at its end. `pose` is a number of `POSES`.
+    """Path of a head during a shot: center and side at its start and end, as shares of the stage's
+    height. `pose` is an index into `POSES`.
     """
 
     who: Character
@@ -67,7 +67,7 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class FilmShot:
-    """A few seconds before one backdrop. Views are middle (x, y) and width in shares."""
+    """Shot in front of one backdrop. Views are center (x, y) and width, as shares of the stage."""
 
     seconds: float
     backdrop: int
@@ -79,7 +79,7 @@ class FilmShot:
 
 
 def cast() -> list[Character]:
-    """Return who plays: the sample's four, others, and two twins with other eyes or other hair."""
+    """Return the cast: the sample's four, random characters, and two near-identical twins."""
     others = [random_character(seed) for seed in range(PEOPLE - len(CAST) - 2)]
     first = replace(CAST[0], name="hana-twin", eyes=(60, 110, 214))
     second = replace(others[0], name=f"{others[0].name}-twin", hair=dark(others[0].hair, 0.62))
@@ -87,7 +87,7 @@ def cast() -> list[Character]:
 
 
 def plan_film(seconds: float, seed: int, without: tuple[str, ...] = ()) -> list[FilmShot]:
-    """Return the shots of an episode of about that length, `without` some of the cast (by name)."""
+    """Plan the shots of an episode of about that length, without the characters named."""
     dice = random.Random(f"film {seed}")
     people, shots, gone = [one for one in cast() if one.name not in without], [], 0.0
     while gone < seconds:
@@ -105,7 +105,7 @@ def _plan_shot(people: list[Character], dice: random.Random) -> FilmShot:
     side = {0: 0.0, 1: 0.6, 2: 0.48, 3: 0.4, 6: 0.2}[number] * dice.uniform(0.8, 1.15)
     walks = tuple(_plan_walk(one, n, number, side, dice) for n, one in enumerate(chosen))
     if number == 2 and dice.random() < 0.3:
-        # They change places, one a little behind the other.
+        # They change places, one slightly behind the other.
         a, b = walks
         walks = replace(a, end=(*b.start[:2], a.end[2])), replace(b, end=(*a.start[:2], b.end[2]))
     view = (dice.uniform(0.44, 0.56), dice.uniform(0.47, 0.53), dice.uniform(0.8, 0.98))
@@ -133,14 +133,14 @@ def _plan_walk(who: Character, n: int, of: int, side: float, dice: random.Random
 
 
 class Sprites:
-    """Heads that were painted, each with how much it covers of what lies behind (0..1)."""
+    """Cache of painted heads with their alpha masks (0..1), and of backdrops."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[str, int, str, bool], tuple[Pixels, Cover]] = {}
         self._backdrops: dict[int, Pixels] = {}
 
     def of(self, who: Character, pose: int, mouth: str, blinks: bool) -> tuple[Pixels, Cover]:
-        """Return the colours (N x N x 3) and the cover (N x N x 1) of a head."""
+        """Return the colors (N x N x 3) and the alpha mask (N x N x 1) of a head."""
         key = who.name, pose, mouth, blinks
         if key not in self._made:
             side = round(SPRITE * AROUND)
@@ -153,7 +153,7 @@ class Sprites:
         return self._made[key]
 
     def backdrop(self, number: int) -> Pixels:
-        """Return one of the backdrops, as large as the stage."""
+        """Return a backdrop at the size of the stage."""
         if number not in self._backdrops:
             dice = random.Random(f"backdrop {number}")
             canvas = Image.new("RGB", STAGE)
@@ -182,7 +182,7 @@ def _painted(figure: Figure, side: int, blinks: bool, grey: int) -> Pixels:
 def film_frames(
     shots: list[FilmShot], size: tuple[int, int]
 ) -> Iterator[tuple[int, Pixels, list[SeenFace]]]:
-    """Yield (shot, RGB frame, faces) of all frames."""
+    """Yield (shot number, RGB frame, faces) for all frames."""
     sprites = Sprites()
     before: Pixels | None = None
     for number, shot in enumerate(shots):
@@ -201,7 +201,7 @@ def film_frames(
 def _draw(
     shot: FilmShot, share: float, at: int, size: tuple[int, int], sprites: Sprites
 ) -> tuple[Pixels, list[SeenFace]]:
-    """Return frame number `at` of a shot, of which `share` is over, and who is where on it."""
+    """Draw frame `at`, at the fraction `share` of a shot; return it with its true faces."""
     stage = sprites.backdrop(shot.backdrop).copy()
     faces = []
     for number, walk in enumerate(shot.walks):
@@ -236,7 +236,7 @@ def _draw(
 def _put(
     stage: Pixels, drawn: tuple[Pixels, Cover], walk: Walk, where: tuple[float, float, float]
 ) -> SeenFace:
-    """Put a head on the stage; its face, in pixels of the stage."""
+    """Paint a head onto the stage and return its face, in stage pixels."""
     colours, cover = drawn
     head = where[2] * STAGE[1]
     scale = head / SPRITE
@@ -261,7 +261,7 @@ def _put(
 
 
 def _hide(stage: Pixels, shot: FilmShot, share: float) -> tuple[int, int] | None:
-    """Let something go by in front; where it is now (left, right), in pixels of the stage."""
+    """Paint the passing object and return its span (left, right) in stage pixels."""
     if shot.hidden_by is None:
         return None
     wide = shot.hidden_by * STAGE[1] * 1.2
@@ -273,7 +273,7 @@ def _hide(stage: Pixels, shot: FilmShot, share: float) -> tuple[int, int] | None
 
 
 def _hidden(face: SeenFace, others: list[SeenFace], gone: tuple[int, int] | None) -> float:
-    """Return the part of a face that those in front of it, or what goes by, cover."""
+    """Return the share of a face hidden by faces in front or the passing object."""
     parts = [0.0]
     if gone:
         parts.append(max(min(face.x + face.side, gone[1]) - max(face.x, gone[0]), 0) / face.side)
@@ -294,7 +294,7 @@ def write_film(
     size: tuple[int, int] = (1920, 1080),
     without: tuple[str, ...] = (),
 ) -> list[tuple[int, list[SeenFace]]]:
-    """Encode an episode as H.264; return (shot, faces) of each of its frames."""
+    """Encode an episode as H.264 and return (shot number, faces) for each frame."""
     truth: list[tuple[int, list[SeenFace]]] = []
 
     def frames() -> Iterator[Pixels]:

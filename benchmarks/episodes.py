@@ -1,15 +1,15 @@
-"""What `gleanset episodes` makes of a drawn episode: purity, what it finds, time and memory.
+"""Quality and cost of `gleanset episodes` on a drawn episode: purity, recall, time, memory.
 
     python benchmarks/episodes.py --seconds 240 --seed 7 --size 1920x1080 [--keep FOLDER]
 
-Draws an episode (`drawn_film.py`), follows its faces, and tells
+Draws an episode (`drawn_film.py`), tracks its faces, and prints
 
-- the purity of tracks: the share of kept faces that are of the person most of their track are of;
-- the same of groups of tracks, by likeness averaged over each track, in the descriptor's space;
-- the share of true faces from 48 pixels on that are found: on a frame of each second, and of all
-  times that somebody is in a shot for a second or longer;
-- time beside the length of the film, beside bare decoding by ffmpeg, and beside a detector on a
-  frame a second; the most memory of the program.
+- the purity of tracks: the share of kept faces that show the majority person of their track;
+- the purity of clusters of tracks, by similarity averaged over each track in descriptor space;
+- the recall of true faces of at least 48 pixels: on one frame per second, and of all appearances of
+  a person in a shot for a second or longer;
+- the time relative to the length of the film, to decoding with ffmpeg alone, and to a detector on
+  one frame per second; the peak memory of all processes.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Truth = list[tuple[int, list[tuple[str, float, float, float, float]]]]
 
 
 def who_is_at(box: Box, faces: list[Any]) -> str | None:
-    """Return whose face a box is: the middle of it lies in the true one."""
+    """Return whose face a box shows: its center must be inside the true box."""
     x, y = box.x + box.width / 2, box.y + box.height / 2
     inside = [
         (abs(x - left - side / 2) + abs(y - top - side / 2), name)
@@ -57,7 +57,7 @@ def who_is_at(box: Box, faces: list[Any]) -> str | None:
 
 
 def true_names(root: Path, truth: Truth) -> dict[str, str | None]:
-    """Return who is on each sample (key) of what was kept of a film; None for no face."""
+    """Map each sample key of a film's dataset to the true name; None: no face."""
     with Dataset.open(root) as dataset:
         frames = _truth_of_frames(dataset, truth)
         return {
@@ -67,14 +67,14 @@ def true_names(root: Path, truth: Truth) -> dict[str, str | None]:
 
 
 def _truth_of_frames(dataset: Dataset, truth: Truth) -> dict[str, Any]:
-    """Return what is true of each frame (SHA-256): the number of its shot, and its faces."""
+    """Map each frame's SHA-256 to its truth: shot number and faces."""
     times = {image.sha256: image.origins[0].time or 0.0 for image in dataset.images.iterate()}
     last = len(truth) - 1
     return {frame: truth[min(round(time * FPS), last)] for frame, time in times.items()}
 
 
 def judged(root: Path, truth: Truth) -> dict[str, Any]:
-    """Return the figures of a dataset with what was kept of the film."""
+    """Compute the metrics of a dataset made from the film."""
     names = true_names(root, truth)
     with Dataset.open(root) as dataset:
         frames = _truth_of_frames(dataset, truth)
@@ -114,8 +114,8 @@ def _vectors(dataset: Dataset, samples: list[Any]) -> Any:
 
 
 def _groups(vectors: Any, names: list[str], tracks: list[str], images: list[str]) -> dict[str, Any]:
-    """Return the purity of as many groups as there are people, of twice as many, and of as many as
-    a window makes.
+    """Return the purity of clusterings with three numbers of clusters: the number of people, twice
+    that, and the number that the window makes.
     """
     people = len(set(names))
     members: dict[str, list[int]] = defaultdict(list)
@@ -157,7 +157,7 @@ def _appearances(truth: Truth, shots: set[tuple[int, str]]) -> dict[str, Any]:
 
 
 def searched(film: Path, truth: Truth, size: tuple[int, int]) -> dict[str, Any]:
-    """Return the recall of the detector on a frame of each second, and what that takes."""
+    """Return the recall and run time of the detector on one frame per second."""
     detector = parse_detector(DETECTOR).build()
     reader = cv2.VideoCapture(str(film))
     found = there = 0
@@ -187,7 +187,7 @@ def searched(film: Path, truth: Truth, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def timed(command: list[str]) -> tuple[float, float, float]:
-    """Return seconds on the clock, CPU seconds, and the most memory (MB), of all its processes."""
+    """Run a command; return elapsed and CPU seconds and peak memory (MB) of its processes."""
     begun, most = time.perf_counter(), 0.0
     cpu: dict[str, float] = {}
     with subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL) as process:
@@ -201,7 +201,7 @@ def timed(command: list[str]) -> tuple[float, float, float]:
 
 
 def _processes(session: int) -> Iterator[tuple[str, tuple[float, float]]]:
-    """Yield CPU seconds and memory (MB; what is shared is counted once) of each of a session."""
+    """Yield PID, CPU seconds and memory (MB, PSS) of each process of a session."""
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
@@ -212,7 +212,7 @@ def _processes(session: int) -> Iterator[tuple[str, tuple[float, float]]]:
 
 
 def main() -> None:
-    """Draw, follow, judge; print JSON."""
+    """Draw, track and evaluate an episode; print the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("--seed", type=int, default=7)

@@ -1,15 +1,15 @@
-"""What each interval and bound promises, and what it does: coverage and width by simulation.
+"""Coverage and width of each confidence interval and bound, by simulation.
 
     python benchmarks/interval_coverage.py             # all cases
     python benchmarks/interval_coverage.py --only accuracy --runs 2000
-    python benchmarks/interval_coverage.py --table     # the summary that docs/results.md has
+    python benchmarks/interval_coverage.py --table     # only the summary, as in docs/results.md
 
-Test sets of 6, 12, 25 and 100 moments, of 1 to 8 pictures or scenes beside stills, are drawn from a
-world whose truth is known, and the project's own functions are asked. Cases "in drawn worlds" are
-judged in worlds that had no say when a method was chosen (`interval_worlds.py`). An oracle knows by
-how much moments differ: for a share it gives the exact limits (Clopper and Pearson) of as many
-independent pictures as the true variance makes of the sample; for anything else the estimate -+
-1.96 true standard errors. A bound counts as the interval from 0 up to it.
+Test sets of 6, 12, 25 and 100 groups, of 1 to 8 images each or of large scenes among single images,
+are drawn from a world with known truth and passed to the project's own functions. Cases "in drawn
+worlds" use worlds that were not used to choose a method (`interval_worlds.py`). An oracle knows the
+variance between groups: for a share it gives the exact Clopper-Pearson limits at the effective
+sample size of the true variance; for anything else the estimate -+ 1.96 true standard errors. A
+bound counts as the interval from 0 up to it.
 
 A case is a function of a `World` and a random generator that returns a `Trial`; `@case` registers
 it. `tests/baseline/evaluation/test_intervals.py` runs a small fixed version of every case.
@@ -42,18 +42,18 @@ ALIKE = (0.0, 0.3, 0.8)
 RUNS = 400
 EVERY = 20_000
 SLACK = 0.02
-"""Coverage may be below what is promised by so much."""
+"""Coverage may fall this far below the nominal level."""
 WIDER = 1.3
-"""Mean width may be so many times that of the oracle."""
+"""Mean width may be at most this multiple of the oracle's."""
 
 
 class World(NamedTuple):
-    """How pictures are answered.
+    """Distribution of a classifier's predictions.
 
-    Each moment has 1 to 8 pictures of one of two classes; with `scenes` every seventh has 30 and
-    all others one. An answer's score margin is normal, with
-    standard deviation `sure`, and right with probability `accuracy`; `alike` is the correlation of
-    margins within a moment. A large `sure` makes losses heavy-tailed.
+    Each group has 1 to 8 images of one of two classes; with `scenes` every seventh group has 30
+    images and the others one. The score margin is normal, scaled by `sure`, and positive (correct)
+    with probability `accuracy`; `alike` is the correlation of margins within a group. A large
+    `sure` makes losses heavy-tailed.
     """
 
     moments: int
@@ -63,7 +63,7 @@ class World(NamedTuple):
     scenes: bool = False
 
     def draw(self, random: np.random.Generator) -> tuple[Outputs, list[str]]:
-        """What a network says of all pictures of the moments, and the moment of each."""
+        """Draw the outputs for all images, and the group of each image."""
         sizes = random.integers(1, 9, self.moments)
         if self.scenes:
             sizes = np.where(np.arange(self.moments) % 7, 1, 30)
@@ -76,7 +76,7 @@ class World(NamedTuple):
         return self._told(margin, y), list(map(str, groups))
 
     def every(self) -> Outputs:
-        """All that a network may say, each as often as it does: figures on these are true."""
+        """Return evenly spaced quantiles of all outputs: metrics of these are the truth."""
         at = (np.arange(EVERY) + 0.5) / EVERY
         return self._told(ndtri(self.accuracy) + ndtri(at), np.arange(EVERY) % 2)
 
@@ -87,7 +87,7 @@ class World(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """What was told and what is true: the interval `low`..`high`, the estimate, the truth."""
+    """Result of one run: interval limits, estimate, and true value."""
 
     low: float
     high: float
@@ -100,7 +100,7 @@ Run = Callable[[Any, np.random.Generator], Trial | None]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A promise. `bound` is one-sided, of a `share` the oracle's limits are exact."""
+    """Statistic to check. `bound`: one-sided; `share`: the oracle's limits are exact."""
 
     name: str
     promised: float
@@ -121,7 +121,7 @@ def case(
     bound: bool = False,
     share: bool = True,
 ) -> Callable[[Run], Run]:
-    """Register a promise under a name."""
+    """Register a case under a name."""
 
     def register(run: Run) -> Run:
         CASES[name] = Case(name, promised, bound, share, tuple(worlds), run)
@@ -136,7 +136,7 @@ def worlds(
     sure: Sequence[float] = (1.0,),
     scenes: Sequence[bool] = (False,),
 ) -> list[World]:
-    """All combinations, for every number of moments."""
+    """Return all combinations of the parameters, for every number of groups."""
     return [World(*values) for values in product(MOMENTS, accuracies, alike, sure, scenes)]
 
 
@@ -167,7 +167,7 @@ def _drawn_difference(world: DrawnWorld, random: np.random.Generator) -> Trial |
 
 @case("difference of two runs", worlds(), share=False)
 def _difference(world: World, random: np.random.Generator) -> Trial | None:
-    """The second run's margins resemble the first's; it is somewhat better."""
+    """Compare with a second run: correlated margins, slightly higher accuracy."""
     told, moments = world.draw(random)
     at = np.unique(np.array(moments), return_inverse=True)[1]
     sign = np.where(told.y == 1, 1, -1)
@@ -185,7 +185,7 @@ def _difference(world: World, random: np.random.Generator) -> Trial | None:
 
 @case("accuracy of a part", worlds((0.8, 0.97), (0.3, 0.8)))
 def _part(world: World, random: np.random.Generator) -> Trial | None:
-    """The pictures of one class, as a slice of the whole."""
+    """Measure the accuracy of one class as a subgroup."""
     told, moments = world.draw(random)
     named = dict(zip(told.keys, map(str, told.y), strict=True))
     found = {
@@ -224,7 +224,7 @@ def _protected(world: World, random: np.random.Generator) -> Trial | None:
 
 
 class Row(NamedTuple):
-    """What a case did in a world: shares and widths are means over the runs."""
+    """Results of a case in one world; `covered` and `wider` are means over the runs."""
 
     case: str
     world: World | DrawnWorld
@@ -235,13 +235,13 @@ class Row(NamedTuple):
 
     @property
     def kept(self) -> bool:
-        """Whether it covers what is promised, but for the slack and what luck may do."""
+        """Whether coverage reaches the nominal level, within slack and sampling error."""
         luck = 2 * (self.promised * (1 - self.promised) / self.runs) ** 0.5
         return self.covered >= self.promised - SLACK - luck
 
 
 def measure(one: Case, world: World | DrawnWorld, runs: int) -> Row | None:
-    """Ask so many times; None where hardly ever anything is told."""
+    """Run a case `runs` times; None if fewer than a tenth give an interval."""
     random = np.random.default_rng(zlib.crc32(repr((one.name, world)).encode()))
     trials = [trial for _ in range(runs) if (trial := one.run(world, random)) is not None]
     if len(trials) < max(10, runs // 10):
@@ -261,7 +261,7 @@ def measure(one: Case, world: World | DrawnWorld, runs: int) -> Row | None:
 
 
 def _oracle(one: Case, estimate: np.ndarray, error: float) -> float:
-    """The mean width of what could be told by one who knows the standard error."""
+    """Return the mean interval width if the standard error were known."""
     end = one.promised if one.bound else (1 + one.promised) / 2
     if not one.share:
         return max(2 * float(ndtri(end)) * error, 1e-9)
@@ -277,7 +277,7 @@ def _oracle(one: Case, estimate: np.ndarray, error: float) -> float:
 
 
 def table(only: Sequence[str], runs: int) -> Iterator[Row]:
-    """All rows of the cases whose names contain one of the words."""
+    """Yield the rows of all cases whose names contain one of the words."""
     for one in CASES.values():
         if not only or any(word in one.name for word in only):
             found = (measure(one, world, runs) for world in one.worlds)
@@ -285,7 +285,7 @@ def table(only: Sequence[str], runs: int) -> Iterator[Row]:
 
 
 def summary(rows: Sequence[Row]) -> Iterator[str]:
-    """One line for each case and number of moments."""
+    """Yield a Markdown table with a row for each case and number of groups."""
     yield "| figure | promised | moments | covered: mean | least | width / oracle: median | most |"
     yield "|---|---|---|---|---|---|---|"
     for name, moments in dict.fromkeys((row.case, row.world.moments) for row in rows):
@@ -298,7 +298,7 @@ def summary(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Measure, and print the table."""
+    """Run the simulations and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--runs", type=int, default=RUNS)

@@ -1,9 +1,9 @@
-"""Worlds in which intervals are judged that were chosen in others; used by `interval_coverage.py`.
+"""Worlds that test intervals independently of those they were tuned on; for `interval_coverage.py`.
 
-Not a script. Where the worlds there are normal, these are Dirichlet: in each moment two runs have
-chances of their own to be both right, right alone, or both wrong. Sizes of moments are all one,
-geometric, log-normal, of a power law, or big scenes among stills, and in every third world those
-larger than the mean are harder or easier. All of it is drawn once, by a seed.
+Not a script. The worlds there are normal, these are Dirichlet: each group has its own probabilities
+that both runs are right, one is, or none. Group sizes are all one, geometric, log-normal, power-law
+or large scenes among single images, and in every third world groups larger than the mean are harder
+or easier. All parameters are drawn once from a seed.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 MOMENTS = (8, 12, 25, 50, 100, 200)
 EACH = 10
-"""Worlds of every number of moments."""
+"""Worlds for each number of groups."""
 MANY = 200_000
 KINDS = ("single", "geometric", "log-normal", "power law", "scenes")
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnWorld:
-    """How two runs answer the same pictures.
+    """Joint distribution of two runs' correctness on the same images.
 
-    Either is right alone with the chance `gained` and `lost`, both are wrong with `missed`, all of
-    it times `harder` in moments larger than the mean; `alike` is the correlation of answers within
-    a moment, and the sizes of moments are spread by `spread` as their `kind` has it.
+    Only the first is right with probability `gained`, only the second with `lost`, neither with
+    `missed`, each multiplied by `harder` in groups larger than the mean; `alike` is the correlation
+    within a group. Group sizes follow `kind` with spread `spread`.
     """
 
     moments: int
@@ -42,9 +42,9 @@ class DrawnWorld:
     harder: float
 
     def draw(self, random: np.random.Generator) -> tuple[Flags, Flags, list[str]]:
-        """Draw which pictures either run gets right, and the moment of each."""
+        """Draw whether each run is right on each image, and the image's group."""
         sizes = self.sizes_of(random, self.moments)
-        # The chances of a moment: both right, this alone, the other alone, neither.
+        # Columns: both right, only the first, only the second, neither.
         chances = random.standard_gamma(self.shares_of(sizes) * (1 - self.alike) / self.alike)
         groups = np.repeat(np.arange(self.moments), sizes)
         edges = (chances / np.maximum(chances.sum(1, keepdims=True), 1e-300)).cumsum(1)[groups]
@@ -53,18 +53,18 @@ class DrawnWorld:
 
     @property
     def accuracy(self) -> float:
-        """The true share that this run gets right."""
+        """The true accuracy of the first run."""
         both, gained, _, _ = _truth(self)
         return both + gained
 
     @property
     def difference(self) -> float:
-        """The true difference of the accuracies."""
+        """The true difference of the accuracies, first minus second."""
         _, gained, lost, _ = _truth(self)
         return gained - lost
 
     def sizes_of(self, random: np.random.Generator, count: int) -> npt.NDArray[np.int64]:
-        """Draw the sizes of so many moments."""
+        """Draw the sizes of `count` groups."""
         drawn = {
             "single": lambda: np.ones(count),
             "geometric": lambda: random.geometric(1 / (1 + 3 * self.spread), count),
@@ -77,7 +77,7 @@ class DrawnWorld:
         return np.clip(np.ceil(drawn), 1, 200).astype(np.int64)
 
     def shares_of(self, sizes: npt.NDArray[np.int64]) -> Floats:
-        """Return the mean chances (moments x 4) of moments of these sizes."""
+        """Return mean probabilities, shape (groups, 4), for groups of these sizes."""
         apart = np.array((self.gained, self.lost, self.missed))
         off = np.where(sizes > sizes.mean(), self.harder, 1.0)[:, None] * apart
         shares: Floats = np.column_stack((1 - off.sum(1), off))
@@ -86,13 +86,13 @@ class DrawnWorld:
 
 @cache
 def _truth(world: DrawnWorld) -> tuple[float, ...]:
-    """The mean chances over pictures of endlessly many moments."""
+    """Estimate the mean probabilities over images from a very large sample of groups."""
     sizes = world.sizes_of(np.random.default_rng(0), MANY)
     return tuple((world.shares_of(sizes) * sizes[:, None]).sum(0) / sizes.sum())
 
 
 def drawn_worlds(seed: int) -> tuple[DrawnWorld, ...]:
-    """Draw worlds; another seed gives others."""
+    """Draw `EACH` worlds for each number of groups."""
     random = np.random.default_rng(seed)
     return tuple(_drawn(random, moments) for moments in MOMENTS for _ in range(EACH))
 

@@ -1,27 +1,27 @@
-"""What sorting faces costs in the labeler's real window, by a hand on its mouse and keyboard.
+"""Effort of labelling faces in the real window, with simulated mouse and keyboard input.
 
     python benchmarks/labeler_effort.py FOLDER              (a folder for each class)
     python benchmarks/labeler_effort.py FOLDER --json --classes 5 --each 46
-    python benchmarks/labeler_effort.py --episodes 3        (drawn ones, whose frames are stacked)
-    python benchmarks/labeler_effort.py --followed A B      (what `episodes.py --keep` left in A, B)
+    python benchmarks/labeler_effort.py --episodes 3        (drawn episodes; frames form clusters)
+    python benchmarks/labeler_effort.py --followed A B      (folders from `episodes.py --keep`)
 
-The pictures of all classes are shuffled into a new dataset, as `facecrop run` leaves it: nothing is
-named, nothing measured. Then a scripted person who knows everybody opens a window under Xvfb and
-sorts them, by X events alone, until nothing waits. It reads the tiles that are painted, the
-proposals on them and the words above them, and knows who they are by their folders; of what is not
-painted it knows nothing.
+The images of all classes are shuffled into a new dataset in the state that `facecrop run` leaves:
+no labels, no embeddings. A scripted user who recognizes everyone opens a window under Xvfb and
+labels until nothing is pending, using X events only. The script reads the painted tiles, their
+predictions and the headings, and takes the true class of a face from its folder. It knows nothing
+about tiles that are not painted.
 
-A key press or chord, a click, a notch of the wheel and a drag are a gesture each; so is a key that
-is held while the mouse sweeps over neighbours, as far as nobody else lies on its way: the mouse
-moves as a hand does, over all that lies between. What is no face is rejected. Of several films that
-were followed each is sorted by itself, with all that was named in those before. The Enter of a name
-(Ctrl+Enter of the last) is a gesture; its letters are counted apart. The person takes the time that
-the keystroke-level model gives (Card, Moran and Newell 1980): 0.28 s a key, 1.1 s to point, 0.1 s
-to press, 1.35 s to think about a page, and 0.15 s for each face that is seen anew; whatever the
-window makes it wait comes on top, and what is learnt in the background has just this time. With
-`--patient` the person begins when the status bar says that all faces were looked at, instead of at
-once; that wait is in the minutes, too. Beside it stands a file manager: one drag for each run of
-neighbours of one class in the shuffled folder. The last line of each is one JSON object.
+A key press or chord, a click, a wheel notch and a drag count as one gesture each. Holding a key
+while the mouse sweeps over adjacent tiles also counts as one, as long as the mouse crosses no tile
+of another class: the mouse moves in straight lines over everything in between. Samples that are not
+faces are rejected. With several films, each is labelled in turn, with the names from the films
+before. The Enter after a name (Ctrl+Enter after the last) is a gesture; letters are counted
+separately. Times follow the keystroke-level model (Card, Moran and Newell 1980): 0.28 s per key,
+1.1 s to point, 0.1 s to press, 1.35 s to think about a page, plus 0.15 s for each new face. Time
+spent waiting for the window is added; background training gets only this time. With `--patient` the
+user starts when the status bar reports that all faces were processed, and the minutes include that
+wait. As a baseline, a file manager needs one drag for each run of adjacent files of one class in
+the shuffled folder. The last line of output for each dataset is a JSON object.
 """
 
 from __future__ import annotations
@@ -67,20 +67,20 @@ if TYPE_CHECKING:
     from labeler.sorting.page_layout import ClassPage
 
 KEY, POINT, PRESS, THINK, SCAN = 0.28, 1.1, 0.1, 1.35, 0.15
-"""Seconds: of the keystroke-level model, and for a look at a face."""
+"""Seconds per action of the keystroke-level model, and per face looked at."""
 STEP = 12
-"""Pixels between two places of a mouse that moves."""
+"""Pixels between two successive mouse positions."""
 STILL_LEARNING = ("starting", "features", "updating")
 PATIENCE = 120.0
-"""Seconds after which a window that does not come to rest is a fault."""
+"""Timeout in seconds: a window that stays busy for longer is a failure."""
 NO_FACE = ""
-"""Who is on a sample that is no face."""
+"""True class of a sample that is not a face."""
 MOST_OTHERS = 0.6
-"""Where so much of a class page is of one other class, the whole page is given to that one."""
+"""If more than this share of a class page has one other class, relabel the whole page."""
 
 
 class SeenTile(NamedTuple):
-    """A painted tile: its row, the key of the sample on it, and the class that is shown on it."""
+    """Painted tile: its row, the key of its sample, and the class shown on it."""
 
     row: int
     key: str
@@ -88,7 +88,7 @@ class SeenTile(NamedTuple):
 
 
 class Person:
-    """Hands and eyes at one window: `gestures` is what it cost, by kind; `letters` apart."""
+    """Simulated user of one window; counts `gestures` by kind, and `letters` separately."""
 
     def __init__(self, window: LabelerWindow, screen: Display, truth: dict[str, str]) -> None:
         self.window, self.screen, self.truth = window, screen, truth
@@ -99,10 +99,10 @@ class Person:
         self._met: set[str] = set()
         self._at = (0, 0)
 
-    # -- hands
+    # Mouse and keyboard
 
     def key(self, name: str, what: str) -> None:
-        """Press a key or a chord, as xdotool names it."""
+        """Press a key or chord, in xdotool's notation."""
         self._count(what)
         self._hand(KEY, "key", name)
 
@@ -111,11 +111,11 @@ class Person:
         self.stages[self._stage] += 1
 
     def point(self, row: int) -> None:
-        """Move the mouse to a tile that is in sight."""
+        """Move the mouse to a visible tile."""
         self._move(POINT, self._place(row))
 
     def _move(self, seconds: float, to: tuple[int, int], *then: str | int) -> None:
-        """Move the mouse over all that lies on the way."""
+        """Move the mouse in a straight line, across everything in between."""
         way: list[str | int] = []
         for place in steps(self._at, to):
             way += ["mousemove", *place]
@@ -123,8 +123,8 @@ class Person:
         self._hand(seconds, *way, *then)
 
     def sweep(self, rows: list[int], who: str, also: set[int]) -> None:
-        """Hold a class key over neighbours; of one of them it is a press. `also` are tiles that
-        may be swept over as well: for others the key is let go.
+        """Hold a class key while moving over tiles; press it for a single one.
+        The mouse may also cross the tiles in `also`; before any other tile the key is released.
         """
         *before, key = self.keys[who]
         held = ["shift"] if self.view.view.has_clusters and who != NO_FACE else []
@@ -141,7 +141,7 @@ class Person:
             rows = rows[far:]
 
     def _reached(self, rows: list[int], allowed: set[int]) -> int:
-        """Return how many of these tiles the mouse comes to over no others than are allowed."""
+        """Return how many of these tiles a sweep reaches over allowed tiles only."""
         from PySide6.QtCore import QPoint
 
         tiles = self.view.view
@@ -153,19 +153,19 @@ class Person:
         return len(rows)
 
     def write(self, name: str, enter: str = "Return") -> None:
-        """Type a name where the focus is, and Enter."""
+        """Type a name into the focused widget, then Enter."""
         self.letters += len(name)
         self._hand(KEY * len(name), "type", "--delay", "4", name)
         self.key(enter, "enter of a name")
 
     def _hand(self, seconds: float, *words: str | int) -> None:
-        """Do it, and let the time pass that a person takes."""
+        """Send input events, then wait as long as a person would take."""
         end = time.monotonic() + seconds
         self.screen.hand(*words)
         self.wait(end)
 
     def wait(self, end: float = 0.0) -> None:
-        """Until this time, and until the window is at rest."""
+        """Wait until this time and until the window is idle."""
         from PySide6.QtWidgets import QApplication
 
         quiet, latest = 0, time.monotonic() + PATIENCE
@@ -177,23 +177,23 @@ class Person:
             time.sleep(0.004)
 
     def _place(self, row: int) -> tuple[int, int]:
-        """Where the middle of what is seen of a tile is on the screen."""
+        """Return the screen position of the center of a tile's visible part."""
         tiles = self.view.view
         seen = tiles.visualRect(tiles.tiles.index(row)) & tiles.viewport().rect()
         return on_screen(tiles.viewport(), seen.center())
 
-    # -- eyes
+    # What the user sees
 
     @property
     def view(self) -> ClassPagesView:
-        """The class pages."""
+        """The view with the class pages."""
         from labeler.qt.views.class_pages import ClassPagesView
 
         assert isinstance(self.window.view, ClassPagesView)
         return self.window.view
 
     def look(self) -> list[SeenTile]:
-        """Return the tiles that are painted now; what is new takes time to see."""
+        """Return the tiles painted now; wait for the time to look at new ones."""
         self.wait()
         tiles, found = self.view.view, []
         for row in tiles.in_sight():
@@ -205,16 +205,16 @@ class Person:
         self.wait(time.monotonic() + SCAN * len(new))
         return found
 
-    # -- what a person does
+    # What the user does
 
     def wait_for_learning(self) -> None:
-        """Look on until the status bar says that every face was looked at, and learnt from."""
+        """Wait until the status bar reports that training on all faces is done."""
         end = time.monotonic() + PATIENCE
         while self.window.learning.state in STILL_LEARNING and time.monotonic() < end:
             self.wait(time.monotonic() + 0.5)
 
     def sort(self) -> None:
-        """Pages until nothing is left."""
+        """Label page after page until nothing is left."""
         self.wait()
         while (page := self.view.page) is not None:
             if page.kind == "plain":
@@ -226,7 +226,7 @@ class Person:
             print(f"{page.kind} of {len(page.tiles)}: {cost} gestures", file=sys.stderr)
 
     def _await_groups(self, page: ClassPage) -> None:
-        """Look on while faces are compared."""
+        """Wait until the faces have been compared."""
         end = time.monotonic() + PATIENCE
         while self.view.page is page:
             if time.monotonic() > end:
@@ -234,7 +234,7 @@ class Person:
             self.wait(time.monotonic() + 0.5)
 
     def one_page(self) -> None:
-        """See all of a page, say who is where Enter would be wrong, and press Enter."""
+        """View the whole page, fix the samples that Enter would mislabel, and press Enter."""
         page = self.view.page
         assert page is not None
         self.wait(time.monotonic() + THINK)
@@ -243,11 +243,11 @@ class Person:
         while True:
             seen = [one for one in self.look() if one.row not in done]
             if self.view.page is not page:
-                return  # it was made anew before it was touched: it is looked at anew
+                return  # the page was rebuilt before any input: look again
             if page.kind == "groups":
                 self._name_groups(page, seen)
                 if self.view.page is not page:
-                    return  # it was filed with the last name
+                    return  # naming the last cluster completed the page
             else:
                 self._stage = f"wrong on {page.kind} pages"
                 whole = whole or (self._of_the_whole(page, seen) if not done else None)
@@ -264,10 +264,10 @@ class Person:
         self.wait()
 
     def _name_groups(self, page: ClassPage, seen: list[SeenTile]) -> None:
-        """Say of each group who most of it are, then of each stray; a new name without strays last.
+        """Name each cluster after its majority class, then fix the outliers.
 
-        Groups of one class that stand side by side are swept over with its key. A key is pressed
-        with Shift there: without, it is the beginning of a name.
+        Adjacent clusters of one class are labelled in one sweep of the class key, with Shift, as
+        a plain letter starts a name. A single cluster of a new class without outliers comes last.
         """
         groups: list[tuple[str, list[SeenTile]]] = []
         first = 0
@@ -291,12 +291,12 @@ class Person:
                 self._fix([(one, most) for one in mine])
 
     def _only_a_name(self, who: str, groups: list[list[SeenTile]]) -> bool:
-        """Whether these are one group of somebody new, and of nobody else."""
+        """Return whether this is a single cluster of one new class."""
         alone = len(groups) == 1 and all(self.truth[one.key] == who for one in groups[0])
         return alone and who not in self.keys
 
     def _name_each(self, who: str, groups: list[list[SeenTile]], enter: str) -> None:
-        """Point at one of each group: the first brings the name where it is new."""
+        """Label clusters: type the name at the first if new, sweep over the others."""
         rows = [next(one.row for one in mine if self.truth[one.key] == who) for mine in groups]
         whole = {one.row for mine in groups for one in mine}
         if who not in self.keys:
@@ -307,29 +307,29 @@ class Person:
             self.sweep(rows, who, whole)
 
     def _call(self, who: str, enter: str = "Return") -> None:
-        """Give a page, or the group that is pointed at, a class."""
+        """Assign a class to the page, or to the cluster under the mouse."""
         if key := self.keys.get(who):
             self.key(f"shift+{''.join(key)}", "page key")
             return
         if self.view.page is not None and self.view.page.kind != "groups":
-            self.key("n", "find")  # where groups are to be named, letters are a name
+            self.key("n", "find")  # on a clusters page, typing starts a name by itself
         self.write(who, enter)
 
     def _of_the_whole(self, page: ClassPage, seen: list[SeenTile]) -> str | None:
-        """Whom a class page is of, where that is another class; None where proposals serve."""
+        """Return the class for the whole page; None to keep the predictions."""
         most, number = Counter(self.truth[one.key] for one in seen).most_common(1)[0]
         other = page.kind == "class" and most != page.label and number > MOST_OTHERS * len(seen)
         return most if other and most != NO_FACE else None
 
     def _fix(self, seen: list[tuple[SeenTile, str | None]]) -> None:
-        """Send those whose class is not what they are said to be, neighbours together."""
+        """Fix samples whose class differs from the assumed one, adjacent ones together."""
         wrong = [
             (one.row, self.truth[one.key]) for one, said in seen if self.truth[one.key] != said
         ]
         runs = groupby(enumerate(wrong), lambda one: (one[1][0] - one[0], one[1][1]))
         for (_, who), run in runs:
             rows = [row for _, (row, _) in run]
-            if self.view.view.has_clusters:  # out of the name of their group, then all at once
+            if self.view.view.has_clusters:  # exclude them from the cluster, then label them
                 for row in rows:
                     self._count("click")
                     self._move(PRESS, self._place(row), "click", 1)
@@ -340,9 +340,7 @@ class Person:
                 self.sweep(rows, who, set())
 
     def _introduce(self, row: int, who: str) -> None:
-        """Point at the first face of somebody: / and a name make a class of it, on an overview the
-        name alone.
-        """
+        """Create a class at its first face: / and a name; on clusters pages, only the name."""
         self.point(row)
         if not self.view.view.has_clusters:
             self.key("slash", "find")
@@ -351,21 +349,21 @@ class Person:
             raise SystemExit(f"{who} was named and has no key: {self.window.focusWidget()}")
 
     def _scroll(self) -> None:
-        """A notch of the wheel over the faces."""
+        """Scroll by one wheel notch over the faces."""
         self._count("wheel")
         x, y = on_screen(self.view.view.viewport(), self.view.view.viewport().rect().center())
         self._move(PRESS, (x, y), "click", 5)
 
     @property
     def keys(self) -> Mapping[str, Sequence[str]]:
-        """The keys of the classes, as the rail shows them, and that for what is no face."""
+        """The keys of the classes, as the sidebar shows them, and of "not a face"."""
         progress = self.window.worker.progress
         return {NO_FACE: ["Delete"]} | ({} if progress is None else progress.keys)
 
 
 def steps(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return the places over which a mouse comes from one place to another one."""
-    if start == end:  # a window follows a mouse that moves
+    """Return the mouse positions on the way between two points."""
+    if start == end:  # the window only reacts to mouse moves
         return [(end[0] + STEP // 4, end[1]), end]
     far = max(1, -(-max(abs(end[0] - start[0]), abs(end[1] - start[1])) // STEP))
     return [
@@ -375,13 +373,13 @@ def steps(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, int]]
 
 
 def on_screen(widget: QWidget, point: QPoint) -> tuple[int, int]:
-    """Return where a point of a widget is."""
+    """Return the screen position of a point in a widget."""
     there = widget.mapToGlobal(point)
     return there.x(), there.y()
 
 
 def sorted_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> dict[str, Any]:
-    """Sort a dataset in a window of its own; what it cost."""
+    """Label a dataset in a new window and return the measured effort."""
     from labeler.qt.app import make_application
     from labeler.qt.window import LabelerWindow
 
@@ -425,19 +423,19 @@ def sorted_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> 
 
 
 def presorts_of(root: Path) -> int:
-    """Return how often it was learnt anew beside the window: 0 where nothing was."""
+    """Return how many background trainings ran."""
     with Dataset.open(root) as dataset:
         newest = Proposals(dataset.db).get_latest()
         return newest.id if newest is not None else 0
 
 
 def runs_of(faces: FaceSet) -> int:
-    """Return how many runs of one class there are in the order in which the pictures came."""
+    """Return the number of runs of one class in import order."""
     return sum(1 for _ in groupby(faces.truth.values()))
 
 
 def chosen_part(folder: Path, to: Path, asked: argparse.Namespace) -> Path:
-    """Return a folder of links to the pictures that are asked for."""
+    """Link the requested classes and images into a folder and return it."""
     dice = random.Random(asked.seed)
     names = sorted(path.name for path in folder.iterdir() if path.is_dir())
     for name in dice.sample(names, asked.classes or len(names)):
@@ -449,7 +447,7 @@ def chosen_part(folder: Path, to: Path, asked: argparse.Namespace) -> Path:
 
 
 def chosen_faces(asked: argparse.Namespace, scratch: Path) -> FaceSet:
-    """Make the dataset that is asked for."""
+    """Build the requested dataset."""
     if asked.episodes:
         return draw_episodes(scratch / "faces", asked.episodes, asked.seed)
     if asked.folder is None:
@@ -479,7 +477,7 @@ def shuffled_images(root: Path, folder: Path, seed: int) -> FaceSet:
 
 
 def followed_faces(root: Path, films: Sequence[Path]) -> Iterator[FaceSet]:
-    """Yield one dataset with the faces of each film after the other; what is of the newest."""
+    """Merge the films one by one into one dataset, and yield the faces of each."""
     for number, film in enumerate(films):
         known = true_names(film / "dataset", json.loads((film / "truth.json").read_text()))
         if number == 0:
@@ -491,12 +489,12 @@ def followed_faces(root: Path, films: Sequence[Path]) -> Iterator[FaceSet]:
 
 
 def spelled(who: str) -> str:
-    """Return a name that lies in no other one: with such a name a search for classes begins."""
+    """Reverse "-twin" names: no class name may contain another, or a search begins."""
     return who[::-1] if who.endswith("-twin") else who
 
 
 def main() -> None:
-    """Sort, and print what it cost."""
+    """Label the faces and print the measured effort."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--episodes", type=int, help="so many drawn episodes, in place of a folder")
@@ -518,7 +516,7 @@ def main() -> None:
             os.environ.update(screen.env)
             for faces in sets:
                 cost = sorted_in_window(faces, screen, asked.patient)
-                # While its display is there: Qt deletes none by itself without an event loop.
+                # Before the display closes: without an event loop Qt does not delete the window.
                 QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
                 QCoreApplication.processEvents()
                 if not asked.json:

@@ -1,11 +1,11 @@
-"""Each preset on real pictures, three splits and seeds each, and the five cases end to end.
+"""Accuracy of each preset on real images (three splits and seeds), and five cases end to end.
 
     python benchmarks/presets.py WORK [--seeds 3] [--only characters] [--tables]
 
-WORK keeps datasets, features and `results.jsonl`, a line for each finished part: a run that is
-stopped goes on where it was. `--tables` prints the tables of docs/results.md from what is there.
-Accuracies are pooled over the seeds; their 95 % intervals come from drawing whole moments anew
-(2,000 times). Needs gleanset[train] and the pictures in ../shared/data.
+WORK keeps datasets, features and `results.jsonl`, with one line for each finished part, so that an
+interrupted run can continue. `--tables` prints the tables of docs/results.md from existing results.
+Accuracies are pooled over the seeds; 95% intervals come from a bootstrap over groups (2,000
+resamples). Needs gleanset[train] and the images in ../shared/data.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tools.sample.scene import Figure, Scene, paint_scene
 NEAREST = "nearest neighbour on raw features"
 AHEAD = "transfer"
 """The row that the others are compared with."""
-# Smaller and fewer than the presets have it, where two cores would take too long.
+# Smaller and shorter than the presets where two cores would take too long.
 TABLE: dict[str, tuple[str, dict[str, str]]] = {
     NEAREST: ("", {}),
     "simple": ("simple", {}),
@@ -53,7 +53,7 @@ Named = Iterator[tuple[str, str, str | None, bytes]]
 
 
 def dataset_of(done: KeptRows, name: str, pictures: Named) -> Dataset:
-    """The dataset `name`, filled the first time."""
+    """Open the dataset `name`; create and fill it the first time."""
     dataset = Dataset.create(done.file.parent / name)
     if not dataset.images.count():
         add_pictures(dataset, pictures)
@@ -61,7 +61,7 @@ def dataset_of(done: KeptRows, name: str, pictures: Named) -> Dataset:
 
 
 def one_of_the_table(done: KeptRows, data: str, preset: str, seed: int) -> None:
-    """Train on one split, judge on its test."""
+    """Train a preset on one split and evaluate it on the test split."""
     with dataset_of(done, data, of_tree(DATA / data)) as dataset:
         split(dataset, seed)
         started = time.process_time()
@@ -81,7 +81,7 @@ def one_of_the_table(done: KeptRows, data: str, preset: str, seed: int) -> None:
 
 
 def trained(dataset: Dataset, data: str, row: str, seed: int) -> Any:
-    """Keys of test, whether each was right, and their moments; by the whole network in float32."""
+    """Train; return test keys, correctness and groups, by the whole network in float32."""
     preset, options = TABLE[row]
     settings = load_preset(preset, options | {"seed": str(seed), "augment": data})
     examples, _ = ensure_val(find_examples(dataset), seed)
@@ -93,7 +93,7 @@ def trained(dataset: Dataset, data: str, row: str, seed: int) -> Any:
 
 
 def nearest(dataset: Dataset) -> Any:
-    """The same for the class of the most similar picture in train, by cosine."""
+    """Return the same for the nearest training image by cosine similarity."""
     spec = FeatureSpec("efficientnet_lite0", "packaged", 224)
     examples, unit, label = find_examples(dataset), {}, {}
     for part in ("train", "test"):
@@ -107,7 +107,7 @@ def nearest(dataset: Dataset) -> Any:
 
 
 def interval(rows: list[Row], rounds: int = 2000) -> tuple[float, float, float]:
-    """The pooled mean of `right` and its 95 % interval, moments drawn anew within each seed."""
+    """Return pooled accuracy and its 95% interval, by a group bootstrap in each seed."""
     draw, sums = np.random.default_rng(0), np.zeros((rounds, 2))
     for row in rows:
         groups: dict[str, list[int]] = defaultdict(list)
@@ -121,7 +121,7 @@ def interval(rows: list[Row], rounds: int = 2000) -> tuple[float, float, float]:
 
 
 def behind(rows: list[Row], first: list[Row]) -> str:
-    """How many points `rows` lie behind `first` on the same pictures, with the interval."""
+    """Format how many points `rows` are behind `first`, with a paired interval."""
     both = [
         one | {"right": [a - b for a, b in zip(two["right"], one["right"], strict=True)]}
         for one, two in zip(rows, first, strict=False)
@@ -130,7 +130,7 @@ def behind(rows: list[Row], first: list[Row]) -> str:
 
 
 def drawn_faces(classes: int, each: int, side: int) -> Named:
-    """Drawn characters: `each` pictures of `classes` of them, hair, eyes and fringe their own."""
+    """Yield images of drawn characters, `each` for every one of `classes`."""
     for number in range(classes):
         who, dice = random_character(1000 + number), random.Random(number)
         for index in range(each):
@@ -148,14 +148,14 @@ def drawn_faces(classes: int, each: int, side: int) -> Named:
 
 
 def encoded(picture: Image.Image) -> bytes:
-    """As JPEG."""
+    """Encode an image as JPEG."""
     buffer = BytesIO()
     picture.convert("RGB").save(buffer, "JPEG", quality=88)
     return buffer.getvalue()
 
 
 def anime_or_cartoon() -> Named:
-    """Faces of one anime, and faces cut from frames of three cartoons; a frame is a moment."""
+    """Yield faces of one anime and of three cartoons; each frame is a group."""
     for name, _, post, data in of_tree(DATA / "characters"):
         yield name, "anime", post, data
     for row in json.loads((DATA / "faces" / "faces.json").read_text()):
@@ -167,18 +167,18 @@ def anime_or_cartoon() -> Named:
 
 
 def memes_or_photos() -> Named:
-    """Meme templates and screenshots against photos."""
+    """Yield meme templates and screenshots, and photos."""
     for folder, label in (("memes", "meme"), ("photos", "photo")):
         for name, _, post, data in of_tree(DATA / folder):
             yield f"{folder}/{name}", label, post, data
 
 
 def cats_and_dogs() -> Named:
-    """The photos of two animals."""
+    """Yield the photos of cats and dogs."""
     return ((n, c, p, d) for n, c, p, d in of_tree(DATA / "photos") if c in ("cat", "dog"))
 
 
-# Name: what it is, whether it is drawn, pictures, preset, options.
+# Name: description, whether drawn, images, preset, options.
 CASES: dict[str, tuple[str, bool, Any, str, dict[str, str]]] = {
     "acg-characters": (
         "31 drawn characters, 10 pictures each",
@@ -219,7 +219,7 @@ CASES: dict[str, tuple[str, bool, Any, str, dict[str, str]]] = {
 
 
 def one_case(done: KeptRows, name: str) -> None:
-    """As `baseline train` does it, to the report and all."""
+    """Train and report a case as `baseline train` does."""
     _, _, pictures, preset, options = CASES[name]
     with dataset_of(done, name, pictures()) as dataset:
         split(dataset, 0)
@@ -230,13 +230,13 @@ def one_case(done: KeptRows, name: str) -> None:
 
 
 def of_row(done: KeptRows, data: str, preset: str) -> list[Row]:
-    """What is there of one row, in the order of the seeds."""
+    """Return the existing results of one row, by seed."""
     parts = [f"table/{data}/{preset}/{seed}" for seed in range(99)]
     return [done[part] for part in parts if part in done]
 
 
 def tables(done: KeptRows) -> Iterator[str]:
-    """The tables of docs/results.md as Markdown."""
+    """Yield the tables of docs/results.md as Markdown."""
     for data in ("characters", "photos"):
         yield (
             f"\n**{data}**\n\n| preset | accuracy on test | 95 % interval | by seed "
@@ -265,14 +265,14 @@ def tables(done: KeptRows) -> Iterator[str]:
 
 
 def main() -> None:
-    """Do what is not done yet, then print the tables."""
+    """Run the missing parts, then print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", help="parts whose name has this in it")
     parser.add_argument("--tables", action="store_true", help="compute nothing")
     options = parser.parse_args()
-    # Worker processes would import this script, and torch with it, each time.
+    # Otherwise worker processes would import this script, and torch with it, each time.
     vars(sys.modules["__main__"]).pop("__file__", None)
     done = KeptRows(options.work / "results.jsonl")
     parts = [

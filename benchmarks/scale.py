@@ -1,14 +1,14 @@
-"""How the catalogue grows, and what a cluster adds: figures for `docs/scale.md`.
+"""Growth of the catalogue and speedup by a cluster: figures for `docs/scale.md`.
 
     python benchmarks/scale.py catalogue 10000 100000 1000000
     ray start --head --num-cpus=4 --port=6379 --disable-usage-stats
     python benchmarks/scale.py cluster ray://127.0.0.1:6379 PICTURES
     python benchmarks/scale.py plan --pictures 1e8
 
-`catalogue`: rows as a harvest, a search for faces, labels and a split leave them (one sample an
-image), and what then takes long, each question in a process of its own. `cluster`: a search for
-faces in PICTURES and items that only wait, with one to four workers. `plan`: what so many pictures
-would take, from the constants below: an extrapolation, and prices are assumed.
+`catalogue`: fills rows as a harvest, face detection, labels and a split leave them (one sample per
+image), and times slow operations, each in a process of its own. `cluster`: face detection on the
+images in the folder PICTURES, and items that only sleep, with one to four workers. `plan`:
+estimates a dataset of N images from the constants below: an extrapolation, with assumed prices.
 """
 
 from __future__ import annotations
@@ -43,22 +43,22 @@ VIDEOS = 40
 SOURCES = ("bing", "flickr", "pixiv", "video")
 LICENCES = ("CC BY", "CC BY-SA", "CC0", "ARR", "PDM", "CC BY-NC", "unknown")
 PER_MOMENT = 5
-"""So many pictures are of one post, and so of one moment."""
+"""Images per post, and so per group."""
 LOOK = 680
-"""Bytes that a search for copies keeps of a picture, on average of 172 real ones."""
+"""Bytes that duplicate search stores per image, on average over 172 real images."""
 NAPS, NAP = 240, 0.2
 WORKERS = (1, 2, 3, 4)
 
 CPU_MS = {"harvest": 4.7, "faces (drawnface)": 110.0, "features": 100.0, "export": 15.0}
-"""CPU of a picture in each stage, as docs/scale.md says where from."""
+"""CPU milliseconds per image in each stage; docs/scale.md gives the sources."""
 DRIVER_MS = {"harvest": 2.5, "faces (drawnface)": 2.5, "features": 2.5 / 32, "export": 0.135}
-"""What a picture costs the driver on a cluster: an item dealt out (2.5 ms), which of features is a
-batch of 32 pictures; in an export, which deals out shards, reading its rows."""
+"""Milliseconds per image on the cluster's driver: 2.5 ms per submitted item (32 images for
+features); for export, which submits shards, the time to read its rows."""
 CATALOGUE_BYTES, PICTURE_BYTES, CROP_BYTES = 1951, 160_000, 20_000
 GB_MONTH, CPU_HOUR = 0.023, 0.04
-"""Assumed prices in dollars: a gigabyte for a month, an hour of a virtual CPU."""
+"""Assumed prices in dollars: per gigabyte and month, and per virtual CPU and hour."""
 
-# `n(i)` counts the images; keys and hashes are spread over all hex digits, as real ones are.
+# `n(i)` counts the images; keys and hashes spread over all hex digits, as real ones do.
 _COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<{count}) "
 _HEX = (
     "substr(printf('%08x%08x', i*2654435761 % 4294967296, i*40503 % 4294967296)||'{pad}', 1, {n})"
@@ -92,7 +92,7 @@ _FILL = (
 
 
 def synthetic(start: int, count: int, rng: random.Random) -> Iterator[tuple[Measured, Origin]]:
-    """Images with one origin each."""
+    """Yield images with one origin each."""
     for n in range(start, start + count):
         sha256 = f"{rng.getrandbits(256):064x}"
         source = "rare" if n % 100_000 == 5 else SOURCES[n % 4]
@@ -121,7 +121,7 @@ def add_all(dataset: Dataset, rows: Iterable[tuple[Measured, Origin]]) -> None:
 
 
 def fill(root: Path, count: int) -> float:
-    """Make a dataset of so many images; seconds."""
+    """Create a dataset of `count` images with SQL; return the seconds it took."""
     begun = time.monotonic()
     words = {"count": count, "classes": CLASSES, "moment": PER_MOMENT, "look": LOOK}
     sha = _HEX.format(pad="0" * 48, n=64)
@@ -174,7 +174,7 @@ QUESTIONS: dict[str, Callable[[Dataset], object]] = {
 
 
 def ask(root: Path, name: str) -> tuple[float, float]:
-    """Return seconds and the peak of memory in MB of one question."""
+    """Time one operation; return seconds and peak memory in MB."""
     with Dataset.open(root) as dataset:
         begun = time.monotonic()
         QUESTIONS[name](dataset)
@@ -183,7 +183,7 @@ def ask(root: Path, name: str) -> tuple[float, float]:
 
 
 def catalogue(sizes: list[int]) -> None:
-    """Print what each size takes on disk, and what each question takes of it."""
+    """Print the size of the catalogue and the time of each operation."""
     for count in sizes:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder, "dataset")
@@ -198,13 +198,13 @@ def catalogue(sizes: list[int]) -> None:
 
 
 def nap(item: int) -> int:
-    """Wait, without computing."""
+    """Sleep without computing."""
     time.sleep(NAP)
     return item
 
 
 def faces(pictures: Path, address: str, workers: int) -> tuple[int, float]:
-    """Return how many pictures were searched, and the seconds, joining the cluster included."""
+    """Return the number of images searched and the seconds, including joining the cluster."""
     root = Path(tempfile.mkdtemp(prefix="scale-", dir=pictures.parent))
     try:
         with Dataset.create(root) as dataset:
@@ -218,7 +218,7 @@ def faces(pictures: Path, address: str, workers: int) -> tuple[int, float]:
 
 
 def naps(folder: Path, address: str, workers: int) -> float:
-    """Return the seconds that items which only wait take."""
+    """Return the seconds that sleeping items take."""
     with tempfile.TemporaryDirectory(dir=folder) as inner, Dataset.create(inner) as made:
         made.work_on(address)
         with made.workers(workers).keep(__name__) as nodes:
@@ -229,7 +229,7 @@ def naps(folder: Path, address: str, workers: int) -> float:
 
 
 def cluster(address: str, pictures: Path) -> None:
-    """Print what one to four workers make of the same work."""
+    """Print throughput and waiting time for one to four workers."""
     for workers in WORKERS:
         count, seconds = faces(pictures, address, workers)
         print(f"{workers} workers: {count} pictures in {seconds:.1f} s, {count / seconds:.1f}/s")
@@ -238,7 +238,7 @@ def cluster(address: str, pictures: Path) -> None:
 
 
 def plan(pictures: float, cpus: int) -> None:
-    """Print what so many pictures would take with so many CPUs."""
+    """Print the estimated time, storage and cost for so many images and CPUs."""
     print(f"{'':20} {'CPU hours':>10} {'hours':>7} {'dollars':>8}")
     for stage, milliseconds in CPU_MS.items():
         hours = pictures * milliseconds / 3.6e6
@@ -258,7 +258,7 @@ def plan(pictures: float, cpus: int) -> None:
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Run the requested measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
     rows = kinds.add_parser("catalogue")

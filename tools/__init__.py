@@ -1,1 +1,1 @@
-"""Makes what comes along: the drawn sample, and the face detector of drawn scenes."""
+"""Generators of bundled files: the drawn sample, and the face detector trained on drawn scenes."""

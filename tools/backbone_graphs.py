@@ -1,11 +1,11 @@
-"""Makes the ONNX graphs of `baseline/features/graphs/`: the colour layout, and EfficientNet-Lite0.
+"""Generate the ONNX graphs of `baseline/features/graphs/`: color layout and EfficientNet-Lite0.
 
     python tools/backbone_graphs.py --out baseline/features/graphs
 
-`colours.onnx` is the formula of `curation/similarity/color_layout.py`, of images averaged to SIDE x
-SIDE pixels. `efficientnet_lite0.onnx` has no weights: they are inputs of the graph, named as timm
-names them. (Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
-2019; the lite form has no squeezing and takes ReLU6, as TensorFlow published it in 2020.)
+`colours.onnx` implements `curation/similarity/color_layout.py`, for images averaged to SIDE x SIDE
+pixels. `efficientnet_lite0.onnx` contains no weights: they are inputs of the graph, with timm's
+names. (Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
+2019; TensorFlow's lite variant of 2020 has ReLU6 and no squeeze-and-excitation.)
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from baseline.features.graph_builder import GraphBuilder, Output, float_image_in
 from curation.similarity import color_layout as formula
 
 DIFFERENCES, SCALES = ((0, 1, 0), (1, -1, 0), (0, 1, -1)), (116, 500, 200)
-"""Lightness (less 16), a* and b* of bent XYZ: what is taken of it, by rows, and how many times."""
+"""Rows that turn cube-rooted XYZ into lightness (plus 16), a* and b*, and their factors."""
 
 
 def colour_graph() -> ModelProto:
-    """Return the model of images N x 3 x SIDE x SIDE in 0..1, which gives their colour layouts."""
+    """Build the color layout model, for images N x 3 x SIDE x SIDE in 0..1."""
     graph = GraphBuilder()
     lab = _lab(graph, graph.add("Reshape", PICTURES, int64_array(0, 3, -1)))
     common = graph.add("ReduceMean", lab, int64_array(2), keepdims=1)
@@ -50,7 +50,7 @@ def _floats(numbers: object) -> Array:
 
 
 def _lab(graph: GraphBuilder, rgb: str) -> str:
-    """Add CIE Lab of sRGB in 0..1: both N x 3 x pixels."""
+    """Add the conversion of sRGB in 0..1 to CIE Lab, both N x 3 x pixels."""
     shifted = graph.add("Div", graph.add("Add", rgb, _floats(0.055)), _floats(1.055))
     bent = graph.add("Pow", graph.add("Relu", shifted), _floats(2.4))
     dark = graph.add("LessOrEqual", rgb, _floats(0.04045))
@@ -69,7 +69,7 @@ def _lab(graph: GraphBuilder, rgb: str) -> str:
 def _soft_bins(
     graph: GraphBuilder, lab: str, axis: int, ends: tuple[float, float], count: int
 ) -> str:
-    """Add how much each value of an axis counts for `count` centres: N x pixels x count."""
+    """Add the soft assignment of values on one axis to `count` bins: N x pixels x count."""
     values = graph.add("Gather", lab, int64_array(axis)[0], axis=1)
     low, high = ends
     shifted = graph.add("Sub", values, _floats(low))
@@ -89,18 +89,18 @@ def _products(graph: GraphBuilder, first: str, second: str) -> str:
 
 
 STEM, TOP = 32, 1280
-"""Channels of the first maps and of the features."""
+"""Output channels of the first convolution, and of the last one before the pooled features."""
 MEAN, DEVIATION = 0.5, 0.5
-"""What the network was trained with, of values in 0..1."""
+"""Normalization of pixel values (0..1) used in training."""
 EPSILON = 1e-3
-"""Of batch norms, as TensorFlow has it."""
+"""Epsilon of batch norms, as in TensorFlow."""
 SIDES = int64_array(2, 3)
 SIX = np.array(0, np.float32), np.array(6, np.float32)
 """Bounds of ReLU6."""
 
 
 class Stage(NamedTuple):
-    """Blocks in a row: the first goes down by `stride`; maps are widened `expand` times within."""
+    """Sequence of blocks: the first has `stride`; channels are expanded `expand` times inside."""
 
     blocks: int
     kernel: int
@@ -119,11 +119,11 @@ STAGES = (
     Stage(1, 3, 1, 6, 320),
 )
 TAPPED = (0, 1, 2, 4, 6)
-"""Stages after which maps are described: the last ones of each size."""
+"""Stages whose feature maps are used: the last of each resolution."""
 
 
 class Convolution(NamedTuple):
-    """A convolution and the batch norm after it, by the names of their tensors."""
+    """Convolution with batch norm, by the names of their tensors."""
 
     name: str
     norm: str
@@ -140,7 +140,7 @@ LAST = Convolution("conv_head", "bn2", STAGES[-1].channels, TOP)
 
 
 def _blocks() -> Iterator[tuple[int, bool, list[Convolution]]]:
-    """Yield each block: its stage, whether its input is added to what it gives, and its layers."""
+    """Yield each block: its stage, whether it has a residual connection, and its layers."""
     before = STEM
     for number, (blocks, kernel, stride, expand, channels) in enumerate(STAGES):
         for index in range(blocks):
@@ -162,9 +162,10 @@ def _blocks() -> Iterator[tuple[int, bool, list[Convolution]]]:
 
 
 def lite_graph() -> ModelProto:
-    """Return EfficientNet-Lite0 without its classes, of images N x 1 or 3 x height x width in 0..1.
+    """Build EfficientNet-Lite0 without classifier.
 
-    It gives the mean and spread of each described stage's maps, and what comes before the classes.
+    Input: images N x 1 or 3 x height x width in 0..1. Output: mean and standard deviation of each
+    tapped stage's maps, then the pooled maps of the last convolution.
     """
     graph = GraphBuilder()
     shapes: dict[str, tuple[int, ...]] = {}
@@ -201,11 +202,11 @@ def _number(value: float | list[float]) -> Array:
 def _convolved(
     graph: GraphBuilder, maps: str, layer: Convolution, shapes: dict[str, tuple[int, ...]]
 ) -> str:
-    """Add a convolution, its norm and its activation; note the shapes of its weights."""
+    """Add convolution, batch norm and activation; record the weights' shapes."""
     weight, *norm = f"{layer.name}.weight", *(f"{layer.norm}.{part}" for part in NORM)
     shapes[weight] = layer.after, layer.before // layer.groups, layer.kernel, layer.kernel
     shapes |= dict.fromkeys(norm, (layer.after,))
-    # As TensorFlow pads: where a side does not come out even, at its end.
+    # TensorFlow pads uneven sides at the end.
     sides = {"strides": [layer.stride] * 2, "kernel_shape": [layer.kernel] * 2}
     maps = graph.add("Conv", maps, weight, group=layer.groups, auto_pad="SAME_UPPER", **sides)
     maps = graph.add("BatchNormalization", maps, *norm, epsilon=EPSILON)

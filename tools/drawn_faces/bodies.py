@@ -1,4 +1,4 @@
-"""What is below a head: neck, shoulders, arms, clothes."""
+"""Bodies below a head: neck, shoulders, arms, clothes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from styles import SKINS
 
 
 def paint_body(brush: Brush, dice: random.Random) -> None:
-    """Paint neck, shoulders, perhaps arms, below a head that is painted afterwards."""
+    """Paint neck, shoulders and sometimes arms; the head is painted over them."""
     cloth = vivid(dice, (0.0, 0.9), (0.1, 1.0))
     skin = dice.choice(SKINS["human"])
     edge = INK if dice.random() < 0.5 else None

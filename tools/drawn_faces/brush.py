@@ -1,4 +1,4 @@
-"""A quick brush for training scenes: shapes in units of a head, painted by OpenCV at once.
+"""Fast brush for training scenes: shapes in units of a head, painted with OpenCV.
 
 Nothing is drawn oversized: a scene takes milliseconds, so that many thousands can be made.
 """
@@ -18,11 +18,11 @@ Points = npt.NDArray[np.float32]
 Colour = tuple[int, int, int]
 
 _SHIFT = 4
-"""Bits of a pixel's fraction that OpenCV is given."""
+"""Fractional bits of the coordinates passed to OpenCV."""
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """Return colour `a` with `share` (0..1) of colour `b` in it."""
+    """Blend color `b` into `a`, with weight `share` (0..1)."""
     red, green, blue = (
         int(min(max(p + (q - p) * share, 0), 255)) for p, q in zip(a, b, strict=True)
     )
@@ -30,7 +30,7 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
 
 
 def oval(x: float, y: float, rx: float, ry: float, tilt: float = 0.0, steps: int = 28) -> Points:
-    """Return an ellipse around (x, y), turned by `tilt` radians."""
+    """Return an ellipse around (x, y), rotated by `tilt` radians."""
     turn = np.linspace(0, 2 * math.pi, steps, endpoint=False)
     across, down = rx * np.cos(turn), ry * np.sin(turn)
     return np.stack(
@@ -64,17 +64,17 @@ def through(points: Sequence[tuple[float, float]], closed: bool = False, steps: 
 
 
 def arc(x: float, y: float, width: float, bend: float, steps: int = 10) -> Points:
-    """Return a bow of that half width around (x, y) whose middle hangs `bend` lower."""
+    """Return an arc of half width `width` around (x, y), with its middle `bend` lower."""
     t = np.linspace(-1, 1, steps)
     return np.stack([x + width * t, y + bend * (1 - t * t)], 1).astype(np.float32)
 
 
 @dataclass
 class Brush:
-    """Paints on `canvas`: one unit is `scale` pixels, (0, 0) at `at`, turned by `tilt` radians.
+    """Brush on `canvas`: one unit is `scale` pixels, (0, 0) is at `at`, rotated by `tilt` radians.
 
-    `warp` bends points first (a head that is turned). `owner` says for each pixel who was
-    painted there last; `me` is written into it by `mark`.
+    `warp` is applied to points first (a turned head). `owner` holds the ID of the last head marked
+    at each pixel; `mark` writes `me` into it.
     """
 
     canvas: Canvas
@@ -87,7 +87,7 @@ class Brush:
     warp: Callable[[Points], Points] | None = None
 
     def place(self, points: Points) -> Points:
-        """Return units as pixels of the canvas."""
+        """Convert points from units to pixels of the canvas."""
         if self.warp is not None:
             points = self.warp(points)
         cos, sin = math.cos(self.tilt) * self.scale, math.sin(self.tilt) * self.scale
@@ -97,23 +97,23 @@ class Brush:
     def fill(
         self, points: Points, colour: Colour, edge: Colour | None = None, width: float = 0.03
     ) -> None:
-        """Fill a shape, with an outline when a colour for it is given."""
+        """Fill a shape, with an outline if `edge` is given."""
         pixels = _fixed(self.place(points))
         cv2.fillPoly(self.canvas, [pixels], colour, cv2.LINE_AA, _SHIFT)
         if edge is not None:
             cv2.polylines(self.canvas, [pixels], True, edge, self.pen(width), cv2.LINE_AA, _SHIFT)
 
     def line(self, points: Points, colour: Colour, width: float = 0.03) -> None:
-        """Draw a line of even width."""
+        """Draw a line of constant width."""
         pixels = _fixed(self.place(points))
         cv2.polylines(self.canvas, [pixels], False, colour, self.pen(width), cv2.LINE_AA, _SHIFT)
 
     def pen(self, width: float) -> int:
-        """Return a width in units as whole pixels."""
+        """Convert a line width from units to whole pixels."""
         return min(max(round(width * self.scale), 1), 40)
 
     def mark(self, points: Points) -> int:
-        """Write `me` over a shape of the owner map; return how many pixels that are."""
+        """Write `me` into a shape of the owner map; return its area in pixels."""
         pixels = np.round(self.place(points)).astype(np.int32)
         cv2.fillPoly(self.owner, [pixels], self.me)
         return int(abs(cv2.contourArea(pixels)))
@@ -126,7 +126,7 @@ class Brush:
         within: Points | None = None,
         blur: float = 0.0,
     ) -> None:
-        """Lay see-through colour over a shape, `blur` units soft, only `within` another."""
+        """Paint transparent color over a shape, blurred by `blur` units, inside `within`."""
         found = self.region(points if within is None else within, blur)
         if found is None:
             return
@@ -139,7 +139,7 @@ class Brush:
         _blend(part, mask[..., None] * strength, np.array(colour, np.float32))
 
     def region(self, points: Points, margin: float = 0.0) -> tuple[Canvas, tuple[int, int]] | None:
-        """Return the part of the canvas that a shape touches, and its corner; None outside."""
+        """Return the canvas region around a shape and its corner; None if outside."""
         pixels = self.place(points)
         room = 2 + 2 * margin * self.scale
         height, width = self.canvas.shape[:2]
@@ -153,7 +153,7 @@ class Brush:
     def mask(
         self, points: Points, part: Canvas, corner: tuple[int, int]
     ) -> npt.NDArray[np.float32]:
-        """Return how far each pixel of a part lies in a shape, 0..1."""
+        """Return how far each pixel of a region is covered by a shape, 0..1."""
         cover = np.zeros(part.shape[:2], np.uint8)
         pixels = _fixed(self.place(points) - np.array(corner, np.float32))
         cv2.fillPoly(cover, [pixels], 255, cv2.LINE_AA, _SHIFT)
@@ -167,7 +167,7 @@ class Brush:
         tint: Colour,
         gloss: float = 0.0,
     ) -> None:
-        """Light a shape as if it were round: `light` points to the lamp, `depth` is 0..1."""
+        """Shade a shape like a sphere: `light` points to the lamp, `depth` is 0..1."""
         found = self.region(points)
         if found is None:
             return
@@ -191,7 +191,7 @@ def _fixed(pixels: Points) -> npt.NDArray[np.int32]:
 
 
 def _soft(mask: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32]:
-    """Blur, on a smaller grid where the blur is wide."""
+    """Blur the mask, on a coarser grid if the blur is wide."""
     if sigma < 0.3:
         return mask
     step = max(int(sigma / 2), 1)

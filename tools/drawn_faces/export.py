@@ -1,4 +1,4 @@
-"""Write trained weights as ONNX: 16-bit weights, 32-bit arithmetic, plain operators, any size.
+"""Export trained weights as ONNX: 16-bit weights, 32-bit arithmetic, plain operators, any size.
 
 python tools/drawn_faces/export.py --net DIR/net.pt --out facecrop/detectors/FILE.onnx
 """
@@ -18,7 +18,7 @@ from torch import nn
 
 
 def folded(net: FaceNet) -> FaceNet:
-    """Return the network with its batch norms merged into the convolutions before them."""
+    """Return a copy with batch norms fused into the preceding convolutions."""
     net = copy.deepcopy(net).eval()
     for part in net.modules():
         pairs = (
@@ -31,7 +31,7 @@ def folded(net: FaceNet) -> FaceNet:
 
 
 def halved(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Store every large weight with 16 bits, with a Cast to 32 before its use."""
+    """Store large weights as float16, each with a Cast to float32."""
     graph, casts = model.graph, []
     for index, known in enumerate(list(graph.initializer)):
         values = numpy_helper.to_array(known)
@@ -47,7 +47,7 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def main() -> None:
-    """Export, check the model and say how large it is."""
+    """Export and check the model, and print its size and operators."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--net", type=Path, required=True)
     options.add_argument("--out", type=Path, required=True)

@@ -1,7 +1,7 @@
 """Eyes, brows and glasses of all kinds, in units of half a face's width.
 
-A face looks along (0, 0): its sides are at x = -1 and 1, brows near y = -0.5, the chin
-near y = 1. Every part is drawn by one function with its own dice.
+A face is centered at (0, 0): its sides are at x = -1 and 1, brows near y = -0.5, the chin near y =
+1. Each part is painted by one function with its own random values.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WHITE: Colour = (250, 250, 250)
 
 @dataclass(frozen=True)
 class Look:
-    """What the parts of one face share."""
+    """Appearance shared by all parts of one face."""
 
     skin: Colour
     line: Colour
@@ -28,12 +28,12 @@ class Look:
     outlined: bool
     hair: Colour
     solid: bool
-    """Drawn as rounded and lit, not flat."""
+    """Shaded as a rounded body instead of flat."""
 
 
 @dataclass(frozen=True)
 class EyePlan:
-    """Both eyes: `kind`, where, how large, and what they do."""
+    """Plan of both eyes: kind, position, size, gaze and brows."""
 
     kind: str
     x: float
@@ -56,7 +56,7 @@ EYES = ("anime", "round", "cutout", "film", "dot", "closed", "comic", "plain")
 
 
 def plan_eyes(dice: random.Random, kind: str) -> EyePlan:
-    """Decide on a pair of eyes of a kind."""
+    """Choose random parameters for a pair of eyes of a kind."""
     low = {
         "anime": (0.36, 0.58, 0.2, 0.32, 1.0, 1.6, -0.05, 0.28),
         "round": (0.3, 0.52, 0.24, 0.5, 0.9, 1.15, -0.35, 0.1),
@@ -92,13 +92,13 @@ def plan_eyes(dice: random.Random, kind: str) -> EyePlan:
 def vivid(
     dice: random.Random, saturation: tuple[float, float], value: tuple[float, float]
 ) -> Colour:
-    """Return any hue with saturation and value from these ranges."""
+    """Return a color of any hue, with saturation and value in these ranges."""
     rgb = colorsys.hsv_to_rgb(dice.random(), dice.uniform(*saturation), dice.uniform(*value))
     return round(rgb[0] * 255), round(rgb[1] * 255), round(rgb[2] * 255)
 
 
 def paint_eye(brush: Brush, side: float, plan: EyePlan, look: Look, dice: random.Random) -> None:
-    """Paint the eye of one side (-1 or 1)."""
+    """Paint the eye on one side (-1 or 1)."""
     x, y = side * plan.x, plan.y
     tilt = plan.tilt * side
     if plan.kind in ("dot", "closed"):
@@ -122,7 +122,7 @@ def paint_eye(brush: Brush, side: float, plan: EyePlan, look: Look, dice: random
 def _paint_plain_eye(
     brush: Brush, plan: EyePlan, x: float, y: float, look: Look, dice: random.Random
 ) -> None:
-    """Paint a dot, or the bow of a closed eye."""
+    """Paint a dot, or the arc of a closed eye."""
     if plan.kind == "closed":
         brush.line(arc(x, y, plan.rx, plan.ry * (1 if plan.lid else -1)), look.line, plan.rx * 0.2)
         return
@@ -212,7 +212,7 @@ def _paint_lid(
 
 
 def paint_brows(brush: Brush, side: float, plan: EyePlan, look: Look) -> None:
-    """Paint the brow of one side."""
+    """Paint the brow on one side."""
     if plan.brow == "none":
         return
     y = plan.y - plan.ry - plan.brow_up
@@ -226,7 +226,7 @@ def paint_brows(brush: Brush, side: float, plan: EyePlan, look: Look) -> None:
 
 
 def paint_glasses(brush: Brush, plan: EyePlan, look: Look, dice: random.Random) -> None:
-    """Paint glasses over both eyes, sometimes dark ones."""
+    """Paint glasses over both eyes, sometimes sunglasses."""
     rx = max(plan.rx * 1.25, 0.26)
     ry = max(min(plan.ry * 1.2, 0.5), 0.2) * dice.uniform(0.7, 1.0)
     dark = dice.random() < 0.2

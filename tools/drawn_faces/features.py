@@ -12,7 +12,7 @@ NOSES = ("none", "stroke", "dot", "corner", "ball", "long", "soft", "triangle", 
 
 
 def paint_nose(brush: Brush, kind: str, look: Look, eye_y: float, dice: random.Random) -> float:
-    """Paint a nose; return how far down it reaches."""
+    """Paint a nose; return the y coordinate of its lower end."""
     size = dice.uniform(0.1, 0.26)
     y = max(eye_y + dice.uniform(0.22, 0.5), 0.12)
     shadow = mix(look.skin, INK, 0.35)
@@ -41,7 +41,7 @@ def paint_nose(brush: Brush, kind: str, look: Look, eye_y: float, dice: random.R
 def _paint_round_nose(
     brush: Brush, kind: str, look: Look, place: tuple[float, float], dice: random.Random
 ) -> float:
-    """Paint a ball or a long nose at (height, size); return half its height."""
+    """Paint a ball-shaped or long nose at (y, size); return half its height."""
     y, size = place
     tone = dice.choice((look.skin, mix(look.skin, (230, 60, 60), dice.uniform(0.1, 0.7))))
     tall = size * (dice.uniform(1.2, 2.2) if kind == "long" else dice.uniform(0.7, 1.0))
@@ -53,7 +53,7 @@ def _paint_round_nose(
 
 
 def _paint_soft_nose(brush: Brush, look: Look, y: float, size: float) -> None:
-    """Paint a nose of light and shadow alone."""
+    """Paint a nose with light and shadow, without outline."""
     brush.glaze(oval(0, y, size * 1.1, size * 0.8), mix(look.skin, WHITE, 0.5), 0.5, blur=0.06)
     brush.glaze(
         oval(0, y + size * 0.8, size * 1.3, size * 0.35),
@@ -74,7 +74,7 @@ MOUTHS = ("line", "smile", "open", "teeth", "oh", "frown", "small", "lips", "gri
 
 
 def paint_mouth(brush: Brush, kind: str, look: Look, low: float, dice: random.Random) -> None:
-    """Paint a mouth somewhere between the nose's end and the chin."""
+    """Paint a mouth between the lower end of the nose (`low`) and the chin."""
     y = min(max(low + dice.uniform(0.08, 0.3), 0.42), 0.85)
     half = dice.uniform(0.12, 0.5)
     x = dice.gauss(0, 0.05)
@@ -151,7 +151,7 @@ BEARDS = ("full", "chin", "moustache", "stubble", "muzzle")
 def paint_beard(
     brush: Brush, kind: str, look: Look, contour: Points, nose: float, dice: random.Random
 ) -> None:
-    """Paint what grows, or a paler muzzle, round the mouth."""
+    """Paint a beard, or a paler muzzle, around the mouth."""
     hair = look.hair if look.hair != look.skin else mix(look.skin, INK, 0.5)
     y = nose + 0.1
     if kind == "moustache":

@@ -1,4 +1,4 @@
-"""Hair behind and before a face, and hats."""
+"""Hair behind and in front of a face, and hats."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HATS = ("beanie", "cap", "brim", "hood", "helmet", "band", "crown", "bow", "ears
 
 
 def paint_back(brush: Brush, kind: str, look: Look, dice: random.Random) -> None:
-    """Paint the hair that lies behind the face."""
+    """Paint the hair behind the face."""
     shape = _back_shape(kind, dice)
     if shape is None:
         return
@@ -92,7 +92,7 @@ def paint_front(
     lamp: tuple[float, float],
     dice: random.Random,
 ) -> float:
-    """Paint the hair that falls over the face; return the height to which it covers."""
+    """Paint the hair over the face; return the y coordinate of its lower edge."""
     crown = float(outline[:, 1].min()) - dice.uniform(0.05, 0.3)
     if kind == "none":
         return crown
@@ -116,7 +116,7 @@ def paint_front(
         ]
     )
     shape = np.concatenate([top, fringe])
-    if dice.random() < 0.5:  # the shadow that it throws
+    if dice.random() < 0.5:  # shadow of the hair on the skin
         below = shape + np.array([0, dice.uniform(0.05, 0.15)], np.float32)
         shadow = mix(look.skin, (60, 25, 45), 0.5)
         brush.glaze(below, shadow, 0.6, outline, 0.06 if look.solid else 0.0)
@@ -144,7 +144,7 @@ def paint_front(
 
 
 def _fringe(kind: str, low: float, dice: random.Random) -> Points:
-    """Return the lower edge of the hair from left to right."""
+    """Return the lower edge of the hair, from left to right."""
     if kind == "cap":
         return through([(-0.95, 0.0), (-0.8, low * 0.8), (0, low), (0.8, low * 0.8), (0.95, 0.0)])
     if kind == "straight":
@@ -203,7 +203,7 @@ def _paint_strands(
 
 
 def paint_hat(brush: Brush, kind: str, look: Look, outline: Points, dice: random.Random) -> float:
-    """Paint something on the head; return the height to which it covers."""
+    """Paint a hat or ornament; return the y coordinate of its lower edge."""
     tone = vivid(dice, (0.2, 1.0), (0.15, 1.0))
     trim = dice.choice((WHITE, INK, mix(tone, WHITE, 0.5), vivid(dice, (0.3, 1), (0.3, 1))))
     edge = look.line if look.outlined else None
@@ -285,7 +285,7 @@ def _paint_hood(
     look: Look,
     dice: random.Random,
 ) -> float:
-    """Paint a ring round the face: all that lies between the hood's rim and its opening."""
+    """Paint a ring around the face, between the hood's rim and its opening."""
     rim = oval(0, -0.1, dice.uniform(1.25, 1.6), dice.uniform(1.35, 1.7))
     opening = oval(0, 0.12, dice.uniform(0.8, 1.0), dice.uniform(0.8, 1.0))
     ring = np.concatenate([rim, rim[:1], opening[::-1][-1:], opening[::-1]])

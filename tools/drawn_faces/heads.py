@@ -1,7 +1,7 @@
-"""Whole heads in many manners of drawing, with the true box of the face.
+"""Whole heads in many drawing styles, with the true box of the face.
 
-Units are half a face's width: the face looks along (0, 0), its chin is near y = 1. A turned
-head bends everything over a ball, so that what is on the far side narrows and vanishes.
+One unit is half a face's width: the face is centered at (0, 0), the chin is near y = 1. To turn a
+head, points are projected on a sphere, so that features on the far side narrow and vanish.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from styles import SKINS, STYLES, Style, contour_of
 
 @dataclass(frozen=True)
 class Turn:
-    """A head turned by `side` radians to the right and `up` units upwards; `ball` 0 is flat."""
+    """Head rotated by `side` radians to the right and `up` units upwards; `ball` 0 is flat."""
 
     side: float
     up: float
     ball: float
 
     def warp(self, points: Points) -> Points:
-        """Bend points of the face over the ball."""
+        """Project points of the face on the sphere."""
         x, y = points[:, 0], points[:, 1]
         deep = np.sqrt(np.clip(1.05 - x * x, 0.05, 1.05)) * self.ball
         turned = x * math.cos(self.side) + deep * math.sin(self.side)
@@ -36,21 +36,21 @@ class Turn:
         return np.stack([turned, lifted], 1).astype(np.float32)
 
     def outline(self, points: Points) -> Points:
-        """Move the outline: chin and jaw go along, the rest stays."""
+        """Move chin and jaw with the turn; the rest of the outline stays."""
         lean = 0.3 * math.sin(self.side) * np.clip(points[:, 1] + 0.2, 0, 1.2)
         narrow = 1 - 0.1 * abs(math.sin(self.side))
         down = -self.up * np.clip(points[:, 1], 0, 1) * 0.4
         return np.stack([points[:, 0] * narrow + lean, points[:, 1] + down], 1).astype(np.float32)
 
     def sees(self, x: float) -> bool:
-        """Return whether a point of the face is on the side that is seen."""
+        """Return whether a point of the face is on the visible side."""
         deep = math.sqrt(max(1.05 - x * x, 0.05))
         return math.cos(self.side) - self.ball * x / deep * math.sin(self.side) > 0.12
 
 
 @dataclass(frozen=True)
 class DrawnHead:
-    """What was painted: the face's outline and its true box, in pixels (x0, y0, x1, y1)."""
+    """Outline of a painted face and its true box, in pixels (x0, y0, x1, y1)."""
 
     box: tuple[float, float, float, float]
     face: Points
@@ -58,7 +58,7 @@ class DrawnHead:
 
 
 def paint_head(brush: Brush, name: str, dice: random.Random) -> DrawnHead:
-    """Paint a head in the style of that name and return where its face is."""
+    """Paint a head in the named style and return its outline and box."""
     style = STYLES[name]
     flat = name == "cutout" or dice.random() < 0.1
     turn = Turn(
@@ -82,7 +82,7 @@ def paint_head(brush: Brush, name: str, dice: random.Random) -> DrawnHead:
     hairline = paint_front(brush, turn.warp, front, look, outline, lamp, dice)
     if hat:
         hairline = max(hairline, paint_hat(brush, hat, look, outline, dice))
-    if dice.random() < (0.6 if name == "anime" else 0.2):  # brows seen through the hair
+    if dice.random() < (0.6 if name == "anime" else 0.2):  # Brows show through the hair.
         with_warp(
             brush, turn, lambda: [paint_brows(brush, s, eyes, look) for s in eyes_seen(turn, eyes)]
         )
@@ -107,18 +107,18 @@ def _look(style: Style, dice: random.Random) -> Look:
         )
     )
     hair = natural if dice.random() < 0.55 else vivid(dice, (0.2, 0.9), (0.2, 1.0))
-    if dice.random() < 0.12:  # hair of one piece with the head
+    if dice.random() < 0.12:  # the hair has the color of the skin
         hair = skin
     return Look(skin, line, max(width, 0.012), width > 0.012, hair, dice.random() < style.solid)
 
 
 def edge_of(look: Look) -> Colour | None:
-    """Return the colour of the outline; None where none is drawn."""
+    """Return the color of the outline; None if there is none."""
     return look.line if look.outlined else None
 
 
 def paint_ears(brush: Brush, turn: Turn, look: Look, dice: random.Random) -> None:
-    """Paint the ears that are seen."""
+    """Paint the visible ears."""
     if dice.random() < 0.25:
         return
     size, y = dice.uniform(0.1, 0.3), dice.uniform(-0.1, 0.25)
@@ -134,11 +134,11 @@ def paint_ears(brush: Brush, turn: Turn, look: Look, dice: random.Random) -> Non
 def shade_skin(
     brush: Brush, outline: Points, look: Look, lamp: tuple[float, float], dice: random.Random
 ) -> None:
-    """Lay light, shadow and blush on the skin."""
+    """Paint light, shadow and blush on the skin."""
     shadow = mix(look.skin, dice.choice(((90, 30, 60), (60, 30, 20), (40, 40, 80))), 0.7)
     if look.solid:
         brush.shade(outline, lamp, dice.uniform(0.25, 0.85), shadow, dice.uniform(0, 0.35))
-        if dice.random() < 0.5:  # the side away from the lamp lies in the dark
+        if dice.random() < 0.5:  # The side facing away from the light is dark.
             far = oval(-lamp[0] * 1.6, 0.2, 1.0, 1.8)
             brush.glaze(far, mix(shadow, INK, 0.3), dice.uniform(0.3, 0.8), outline, 0.3)
         if dice.random() < 0.5:
@@ -169,13 +169,13 @@ def shade_skin(
 
 
 def eyes_seen(turn: Turn, eyes: EyePlan) -> list[float]:
-    """Return the sides (-1, 1) whose eye is seen, the far one first."""
+    """Return the sides (-1, 1) whose eye is visible, the far one first."""
     near = 1.0 if turn.side < 0 else -1.0
     return [side for side in (-near, near) if turn.sees(side * eyes.x)]
 
 
 def with_warp(brush: Brush, turn: Turn, paint: Callable[[], object]) -> None:
-    """Paint with every point bent over the ball of the head."""
+    """Call `paint` with all points projected on the sphere of the head."""
     brush.warp = turn.warp
     try:
         paint()
@@ -217,7 +217,7 @@ def _paint_parts(
 def _paint_eyes(
     brush: Brush, seen: list[float], eyes: EyePlan, look: Look, nose: str, dice: random.Random
 ) -> None:
-    """Paint the eyes of the sides that are seen, a nose that lies over them, brows, glasses."""
+    """Paint the visible eyes, a nose overlapping them, brows and glasses."""
     for side in seen:
         paint_eye(brush, side, eyes, look, dice)
     if nose:
@@ -248,7 +248,7 @@ def _paint_profile_nose(
 def _box(
     brush: Brush, turn: Turn, outline: Points, eyes: EyePlan, hairline: float
 ) -> tuple[float, float, float, float]:
-    """From between hairline and brows to the chin, from cheek to cheek, upright, in pixels."""
+    """Return the face's upright box in pixels: from below the hairline to the chin."""
     top = max(hairline, min(eyes.y - eyes.ry - 0.35, -0.45), float(outline[:, 1].min()))
     top = min(top, eyes.y - eyes.ry * 0.6)
     shown = outline[outline[:, 1] >= top]
@@ -258,6 +258,6 @@ def _box(
     low = float(outline[:, 1].max())
     middle = oval((left + right) / 2, (top + low) / 2, (right - left) / 2, (low - top) / 2)
     pixels = brush.place(middle)
-    # An ellipse turned with the head: its upright box is tighter than that of turned corners.
+    # Rotate an ellipse: its upright box is tighter than that of rotated corners.
     (x0, y0), (x1, y1) = pixels.min(0), pixels.max(0)
     return float(x0), float(y0), float(x1), float(y1)

@@ -1,10 +1,10 @@
-"""The four sets of scenes by which weights and threshold are chosen: hands nobody trained on.
+"""Generate four validation sets, in styles not used for training, to choose weights and threshold.
 
     python tools/drawn_faces/held_out.py --flowers DIR --out DIR
 
-writes `held` (puppets and ink drawings), `photo` (those over photographs of sunflowers), `sample`
-(characters of the bundled sample's drawer) and `sample2` (those over the sunflowers, every third
-picture without a face). `judge.py` takes them.
+Writes `held` (puppets and ink drawings), `photo` (the same over photos of sunflowers), `sample`
+(characters in the style of the bundled sample) and `sample2` (the same over sunflowers, every third
+image without a face), for `judge.py`.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ STYLES = dict.fromkeys(HELD_OUT, 1.0)
 
 
 def sunflowers(folder: Path) -> list[Canvas]:
-    """Return the photographs that no training saw, RGB."""
+    """Return the photos not used for training, RGB."""
     return [cv2.imread(str(file))[..., ::-1] for file in sorted(folder.glob("sunflowers/*.jpg"))]
 
 
 def over_grey(number: int) -> tuple[Canvas, list[Row]]:
-    """Return a scene of the sample's drawer between grey bars."""
+    """Draw a scene in the style of the bundled sample, between gray bars."""
     dice = random.Random(number)
     cast = [random_character(number * 3 + k) for k in range(dice.choice((1, 2)))]
     picture, boxes = draw_scene(cast, number, (512, 384))
@@ -52,7 +52,7 @@ def over_grey(number: int) -> tuple[Canvas, list[Row]]:
 
 
 def over_photo(number: int, photos: list[Canvas]) -> tuple[Canvas, list[Row]]:
-    """Return figures of the sample's drawer over a photograph, or the photograph alone."""
+    """Draw sample characters over a photo, or return the photo alone."""
     dice = random.Random(f"s{number}")
     photo = photos[number % len(photos)]
     scale = SIDE / min(photo.shape[:2]) * dice.uniform(1, 1.5)
@@ -72,7 +72,7 @@ def over_photo(number: int, photos: list[Canvas]) -> tuple[Canvas, list[Row]]:
 
 
 def keep(out: Path, scenes: list[tuple[Canvas, list[Row]]]) -> None:
-    """Write scenes as `scenes.py` does."""
+    """Write scenes in the format of `scenes.py`."""
     out.mkdir(parents=True, exist_ok=True)
     np.save(out / "pictures.npy", np.stack([picture for picture, _ in scenes]))
     (out / "boxes.json").write_text(json.dumps([rows for _, rows in scenes]))

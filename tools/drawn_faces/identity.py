@@ -1,14 +1,14 @@
-"""Train the network that tells drawn people apart, on people who do not exist.
+"""Train the identity network, which distinguishes drawn people, on fictional people.
 
     python tools/drawn_faces/identity.py --people DIR --work DIR --out identity.onnx
         [--steps 8700] [--batch 960] [--classes 200000] [--device cuda]
 
-Everybody in the folder (`portraits.py`) is a class; cosines are learnt with an additive margin
-(Wang et al., "CosFace: large margin cosine loss for deep face recognition", 2018). It may begin
-while people are still being drawn: of `--classes` those are learnt who are there by then.
-`WORK/last.pt` is written every few hundred steps, and what was stopped goes on from it. What is
-shipped is the running mean of the weights, with batch norms merged and 16 bits a weight. The
-people of the first part learn nothing: how often the nearest picture is of the same one is printed.
+Each person in the folder (`portraits.py`) is a class; the loss is CosFace (Wang et al., "CosFace:
+large margin cosine loss for deep face recognition", 2018). Training may start while people are
+still being drawn: `--classes` is their final number, and those drawn so far are used.
+`WORK/last.pt` is written every few hundred steps, and an interrupted run resumes from it. The
+exported network is the running mean of the weights, with batch norms fused and 16-bit weights.
+Prints the share of images of the held-out first part whose nearest image shows the same person.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ from curation.similarity.color_layout import SIDE
 WIDTHS = (32, 64, 128, 192)
 NUMBERS = 128
 RATE, CENTRES = 3e-3, 5
-"""The highest learning rate, and how many times as fast the middles of people move."""
+"""The peak learning rate, and its factor for the class centers."""
 MARGIN, GROWS = 0.35, 0.3
-"""Of the cosine. It grows from nothing in so much of the training, and so does what is done to
-pictures: with all of it from the start nothing is learnt."""
+"""Margin of the cosine, and the share of training in which margin and augmentation grow from zero:
+training does not converge with full strength from the start."""
 SCALE = 32.0
 WARM_UP = 300
 DECAY = 0.995
 TOGETHER = 160
-"""Pictures of a batch that have something laid over them, and are made coarse, alike."""
+"""Images of a batch that share an occlusion and a reduced resolution."""
 SMALLEST, SMALLEST_FIRST = 0.6, 0.8
-"""How much of a side of a picture is looked at, at least, in the end and at the beginning."""
+"""Smallest crop, as a share of the image's side, at the end and at the start of training."""
 KEPT = 200
-"""Steps after which all is saved, and people drawn meanwhile are taken in."""
+"""Steps between checkpoints; newly drawn people are loaded at each."""
 
 
 class Residual(nn.Module):
-    """Two convolutions whose result is added to what came in."""
+    """Residual block of two convolutions."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ def _convolution(inner: int, outer: int, stride: int) -> nn.Sequential:
 
 
 class IdentityNet(nn.Module):
-    """Turns pictures (batch x 3 x `SIDE` x `SIDE`, 0..255) into batch x `NUMBERS`."""
+    """Network from images (batch x 3 x `SIDE` x `SIDE`, 0..255) to batch x `NUMBERS` embeddings."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,13 +80,13 @@ class IdentityNet(nn.Module):
         self.norm = nn.BatchNorm1d(NUMBERS)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Return the vectors, of any length."""
+        """Return the embeddings, not normalized."""
         vectors: Tensor = self.norm(self.last(self.maps(pictures / 64 - 2).flatten(1)).float())
         return vectors
 
 
 class Drawings:
-    """Pictures of people: parts of people x each x 80 x 80 x 3, read as they are needed."""
+    """Memory-mapped images of people: parts of people x images x 80 x 80 x 3."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -94,22 +94,22 @@ class Drawings:
         self.take_in()
 
     def take_in(self) -> None:
-        """Take in the parts that were drawn meanwhile."""
+        """Load the parts that were drawn since the last call."""
         for path in sorted(self._folder.glob("part-*.npy")):
             if (number := int(path.stem[5:])) not in self._parts:
                 self._parts[number] = np.load(path, mmap_mode="r").view(np.ndarray)
 
     @property
     def people(self) -> int:
-        """How many there are, those held out included."""
+        """The number of people, including the held-out ones."""
         return (max(self._parts) + 1) * PART
 
     def batch(
         self, dice: np.random.Generator, worn: float, count: int, device: torch.device
     ) -> tuple[Tensor, Tensor]:
-        """Return `count` that are learnt from, as they might have been cut and kept, and who it is.
+        """Return `count` augmented training images and the class of each.
 
-        `worn` (0 to 1) says how hard they are.
+        `worn` (0 to 1) is the strength of the augmentation.
         """
         parts = dice.choice([number for number in self._parts if number], count)
         rows, which = dice.integers(0, PART, count), dice.random(count)
@@ -121,14 +121,14 @@ class Drawings:
         return together, torch.from_numpy(parts * PART + rows).to(device)
 
     def held_out(self) -> tuple[Tensor, np.ndarray]:
-        """Return the pictures of those who are not learnt from, and who they are."""
+        """Return the images of held-out people, and the person of each."""
         first = self._parts[0]
         pictures = torch.from_numpy(first.reshape(-1, *first.shape[2:])).permute(0, 3, 1, 2).float()
         return _fitted(pictures), np.repeat(np.arange(PART), first.shape[1])
 
 
 def _seen(whole: Tensor, dice: np.random.Generator, worn: float) -> Tensor:
-    """Return what of each picture is looked at: a part of it, turned, leant or mirrored."""
+    """Crop, rotate, shear or mirror each image at random."""
     count = len(whole)
     least = SMALLEST_FIRST + (SMALLEST - SMALLEST_FIRST) * worn
     sides = dice.uniform(least, 1, (count, 1, 1)) * np.exp(
@@ -152,7 +152,7 @@ def _fitted(pictures: Tensor) -> Tensor:
 
 
 def _worn(pictures: Tensor, dice: np.random.Generator, worn: float) -> Tensor:
-    """Change light, contrast, colour and sharpness, and lay something over some."""
+    """Vary light, contrast, color and sharpness, and cover a part of some images."""
 
     def each(mean: float, spread: float, channels: int = 1) -> Tensor:
         values = dice.normal(mean, spread * worn, (len(pictures), channels, 1, 1))
@@ -175,12 +175,12 @@ def _worn(pictures: Tensor, dice: np.random.Generator, worn: float) -> Tensor:
 
 
 class Training:
-    """The network, the middles of people, what moves them, and the running mean of the weights."""
+    """Network, class centers, optimizer, and running mean of the weights."""
 
     def __init__(self, people: int, steps: int, device: torch.device) -> None:
         self.net = IdentityNet().to(device, memory_format=torch.channels_last)
         self.loss = CosFaceLoss(people, NUMBERS, margin=MARGIN, scale=SCALE).to(device)
-        # Short ones turn quickly: with lengths of 11 nothing was learnt in 800 steps.
+        # Short vectors turn quickly: with lengths of 11 nothing was learnt in 800 steps.
         nn.init.normal_(self.loss.W, std=0.01)
         groups = [
             {"params": self.net.parameters(), "weight_decay": 0.02},
@@ -192,11 +192,11 @@ class Training:
 
     @property
     def hardness(self) -> float:
-        """How hard it is made by now, 0 to 1."""
+        """The strength of margin and augmentation so far, 0 to 1."""
         return min(1.0, self.step / self.steps / GROWS)
 
     def learn(self, pictures: Tensor, people: Tensor) -> Tensor:
-        """Take one step; return the loss."""
+        """Take one optimizer step; return the loss."""
         share = self.step / self.steps
         rate = RATE * min(1.0, (self.step + 1) / WARM_UP)
         rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share))
@@ -219,7 +219,7 @@ class Training:
         return loss.detach()
 
     def save(self, path: Path) -> None:
-        """Keep all that a training goes on with."""
+        """Write a checkpoint."""
         parts = {"net": self.net, "loss": self.loss, "optimiser": self.optimiser}
         state = {name: part.state_dict() for name, part in parts.items()}
         scratch = path.with_suffix(".part")
@@ -227,7 +227,7 @@ class Training:
         scratch.replace(path)
 
     def resume(self, path: Path) -> None:
-        """Go on from what was kept."""
+        """Load a checkpoint."""
         state = torch.load(path, map_location=self.loss.W.device)
         self.net.load_state_dict(state["net"])
         self.loss.load_state_dict(state["loss"])
@@ -236,14 +236,14 @@ class Training:
 
 
 def averaged_net(mean: Mapping[str, Tensor]) -> IdentityNet:
-    """Return the network with these weights, ready to answer."""
+    """Return a network with these weights, in evaluation mode."""
     net = IdentityNet()
     net.load_state_dict(mean)
     return net.eval()
 
 
 def told_apart(net: IdentityNet, drawings: Drawings) -> float:
-    """Return how many of those held out are nearest to another picture of the same person."""
+    """Return the share of held-out images whose nearest neighbor is the same person."""
     pictures, people = drawings.held_out()
     with torch.no_grad():
         vectors = functional.normalize(net(pictures)).numpy()
@@ -253,7 +253,7 @@ def told_apart(net: IdentityNet, drawings: Drawings) -> float:
 
 
 def folded(net: IdentityNet) -> IdentityNet:
-    """Merge batch norms into the layers before them, in place."""
+    """Fuse batch norms into the preceding layers, in place."""
     for part in net.modules():
         if isinstance(part, nn.Sequential) and len(part) == 2:
             part[0] = nn.utils.fuse_conv_bn_eval(part[0], part[1])
@@ -263,7 +263,7 @@ def folded(net: IdentityNet) -> IdentityNet:
 
 
 def export(net: IdentityNet, path: Path) -> None:
-    """Write it as ONNX: `picture` in, `vector` out."""
+    """Write the network as ONNX with input `picture` and output `vector`."""
     raw = path.with_suffix(".raw.onnx")
     torch.onnx.export(
         folded(net),
@@ -282,7 +282,7 @@ def export(net: IdentityNet, path: Path) -> None:
 
 
 def main() -> None:
-    """Train from the beginning or from where a run stopped, then write the network."""
+    """Train from scratch or resume, then export the network."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--people", type=Path, required=True)
     options.add_argument("--work", type=Path, required=True)

@@ -1,9 +1,9 @@
-"""Judge trained weights on drawn scenes of manners of drawing that they never saw.
+"""Evaluate trained weights on drawn scenes in styles not used for training.
 
     python tools/drawn_faces/judge.py --net DIR/net.pt --scenes DIR [--scenes DIR]
 
-Prints for each set of scenes F1 by centre and by intersection over union of 0.5, at several
-thresholds. Weights, sizes and thresholds are chosen by this, never by annotated pictures.
+Prints F1 for each set of scenes, by center and at an intersection over union of 0.5, at several
+thresholds. Weights, sizes and thresholds are chosen by this, never by annotated images.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Found = list[tuple[FloatBox, float]]
 
 
 def found_in(net: FaceNet, picture: np.ndarray, least: float) -> Found:
-    """Return what the network finds in one picture, after suppression."""
+    """Return the detections in one image, after non-maximum suppression."""
     values = torch.from_numpy(picture.transpose(2, 0, 1)[None].astype(np.float32) / 255)
     with torch.no_grad():
         answers = net(values)
@@ -40,7 +40,7 @@ def found_in(net: FaceNet, picture: np.ndarray, least: float) -> Found:
 
 
 def tally(found: Found, truth: list[list[float]], by_centre: bool) -> tuple[int, int, int]:
-    """Return faces found, false alarms, and faces; boxes that do not count are neither."""
+    """Count hits, false positives and faces; ignored boxes count as neither."""
     faces = [
         FloatBox(x0, y0, x1 - x0, y1 - y0)
         for x0, y0, x1, y1, face in truth
@@ -70,7 +70,7 @@ def _same(box: FloatBox, face: FloatBox, by_centre: bool) -> bool:
 
 
 def main() -> None:
-    """Print a line for each set, criterion and threshold."""
+    """Print a line for each set and criterion, with all thresholds."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--net", type=Path, required=True)
     options.add_argument("--scenes", type=Path, action="append", required=True)

@@ -1,8 +1,8 @@
-"""A small single-stage network without anchor boxes: every place says how likely it is the middle
-of a face and how far the face reaches to the left, top, right and bottom (as FCOS does).
+"""Small anchor-free single-stage face detector, similar to FCOS: each cell predicts the probability
+that it is a face's center, and the distances to the left, top, right and bottom of the face.
 
-Plain 3 x 3 convolutions with residual blocks, three scales joined from the top down, one head for
-all of them.
+Plain 3 x 3 convolutions with residual blocks, a feature pyramid of three scales, and a head shared
+by all scales.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WIDTHS = (16, 24, 48, 96, 128)
 
 
 class Unit(nn.Sequential):
-    """A convolution of 3 x 3 with batch norm and ReLU."""
+    """Convolution of 3 x 3 with batch norm and ReLU."""
 
     def __init__(self, inner: int, outer: int, stride: int = 1) -> None:
         super().__init__(
@@ -26,7 +26,7 @@ class Unit(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """Two convolutions whose result is added to what came in."""
+    """Residual block of two convolutions."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -41,10 +41,10 @@ class Residual(nn.Module):
 
 
 class FaceNet(nn.Module):
-    """Takes batch x 3 x height x width in 0..1, sides multiples of 32.
+    """Face detector for batch x 3 x height x width in 0..1, sides multiples of 32.
 
-    Gives for each stride batch x 5 x rows x columns: the score's logit, then four logarithms of
-    distances in units of the stride.
+    Output for each stride: batch x 5 x rows x columns, with the logit of the score, then the
+    logarithms of the four distances in units of the stride.
     """
 
     def __init__(self, widths: Sequence[int] = WIDTHS, neck: int = 32) -> None:
@@ -65,7 +65,7 @@ class FaceNet(nn.Module):
         nn.init.normal_(self.answer.weight, std=0.01)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Return the answers of the three strides, finest first."""
+        """Return the outputs of the three strides, finest first."""
         values, maps = self.stem((pictures - 0.5) * 4), []
         for stage in self.stages:
             values = stage(values)
@@ -85,10 +85,10 @@ class FaceNet(nn.Module):
 
 
 class Exported(nn.Module):
-    """The network as it is shipped: one answer, batch x 5 x places.
+    """Exported network with a single output, batch x 5 x cells.
 
-    Distances to the four sides in pixels (left, top, right, bottom), then the score in 0..1;
-    places row by row, the finest stride first.
+    Distances to the four sides in pixels (left, top, right, bottom), then the score in 0..1; cells
+    in row-major order, the finest stride first.
     """
 
     def __init__(self, net: FaceNet) -> None:
@@ -96,7 +96,7 @@ class Exported(nn.Module):
         self.net = net
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Return distances and scores of all places."""
+        """Return distances and scores of all cells."""
         parts = []
         for stride, said in zip(STRIDES, self.net(pictures), strict=True):
             reach = torch.exp(said[:, 1:]) * float(stride)
@@ -105,7 +105,7 @@ class Exported(nn.Module):
 
 
 def corners(said: Tensor, stride: int) -> Tensor:
-    """Return the boxes of an answer: batch x 4 x rows x columns, pixels of two corners."""
+    """Decode outputs to boxes: batch x 4 x rows x columns, corners in pixels."""
     rows, columns = said.shape[2:]
     x = (torch.arange(columns, dtype=torch.float32) + 0.5) * stride
     y = (torch.arange(rows, dtype=torch.float32)[:, None] + 0.5) * stride
@@ -114,12 +114,11 @@ def corners(said: Tensor, stride: int) -> Tensor:
 
 
 def face_loss(answers: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return the losses of scores and of boxes.
+    """Return the score loss and the box loss.
 
-    A target is batch x 5 x rows x columns: 1 for a face, 0 for none, -1 for places that do
-    not count; then the face's corners. The score is to be the box's overlap with the face (quality
-    focal loss, Li et al. 2020); boxes are judged by generalised intersection over union
-    (Rezatofighi et al. 2019).
+    A target is batch x 5 x rows x columns: 1 for a face, 0 for none, -1 for ignored cells; then the
+    face's corners. The score target is the box's overlap with the face (quality focal loss, Li et
+    al. 2020); the box loss is generalized intersection over union (Rezatofighi et al. 2019).
     """
     scores, boxes, count = torch.zeros(()), torch.zeros(()), 0
     for stride, said, wanted in zip(STRIDES, answers, targets, strict=True):
@@ -140,7 +139,7 @@ def face_loss(answers: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Ten
 
 
 def overlaps(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Return intersection over union, plain and generalised, of rows of corners."""
+    """Return IoU and generalized IoU of corresponding boxes, given as corners."""
     inner = (
         torch.minimum(one[:, 2:], other[:, 2:]) - torch.maximum(one[:, :2], other[:, :2])
     ).clamp(0)

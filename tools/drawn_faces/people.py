@@ -1,11 +1,11 @@
-"""People who do not exist: who they are comes from one seed, how they are drawn from another.
+"""Fictional people with a seed for their identity and a separate seed for each image.
 
-A person is a seed for each of its `TRAITS`. The dice of a trait fall alike in every picture of that
-person, moved a little (`Habit`), for nobody draws a fringe twice. All else is the picture's:
-pose, expression, line, light, what lies behind and before, and what files do to it.
+A person has one seed for each of its `TRAITS`. The random values of a trait are the same in every
+image of the person, except for a small variation (`Habit`), as in real drawings. Everything else
+belongs to the image: pose, expression, line, light, background, foreground and file artefacts.
 
-Siblings have a family's traits but for a few: whoever tells them apart looks at hair, eyes and skin
-and not at the manner of drawing.
+Siblings share most traits of a family, so distinguishing them requires looking at hair, eyes and
+skin rather than at the drawing style.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from things import paint_thing
 T = TypeVar("T")
 
 SIDE = 128
-"""Pixels of the canvas that a person is drawn on."""
+"""Side of the canvas in pixels."""
 TRAITS = (
     "style", "head", "skin", "hair", "cut", "locks", "eyes", "iris", "brows", "nose", "worn",
     "marks", "clothes", "beard",
 )  # fmt: skip
 TELLING = ("hair", "hair", "cut", "iris", "skin")
-"""One of these differs between siblings at least; of the others some may."""
+"""Siblings differ in at least one of these, and sometimes in other traits."""
 HAND = ("style", "head", "eyes", "brows", "nose")
-"""What another artist draws in another way; of a person all else stays."""
+"""Traits that change with the artist; all other traits of a person stay."""
 OTHER_HAND = 0.4
-"""How often somebody else draws a person."""
+"""Probability that another artist draws a person."""
 FAMILY = 3
-"""As many people in a row are siblings."""
+"""Number of consecutive people who are siblings."""
 MANNERS = {"anime": 6.5, "film": 0.8, "comic": 1.0, "round": 0.6, "cutout": 0.4, "mixed": 0.9}
 NATURAL: tuple[Colour, ...] = (
     (34, 28, 34),
@@ -61,9 +61,9 @@ BROWNS: tuple[Colour, ...] = ((92, 56, 36), (136, 84, 44), (60, 40, 36), (190, 1
 
 
 class Habit(random.Random):
-    """The dice of one trait of a person, moved a little by those of the picture.
+    """Random generator of one trait: a person's values with a small variation per image.
 
-    What is a yes or no (`random`) is the picture's where `free`.
+    If `free`, `random` (yes or no) depends on the image instead of the person.
     """
 
     def __init__(
@@ -74,36 +74,36 @@ class Habit(random.Random):
         self._wobble, self._free = wobble, free
 
     def random(self) -> float:
-        """Return a share of the person, or of the picture."""
+        """Return a value in [0, 1) of the person, or of the image if `free`."""
         return (self._picture if self._free else self._own).random()
 
     def uniform(self, a: float, b: float) -> float:
-        """Return nearly the same in every picture."""
+        """Return a value that is nearly the same in every image."""
         moved = self._own.uniform(a, b) + self._picture.gauss(0, self._wobble) * (b - a)
         return min(max(moved, min(a, b)), max(a, b))
 
     def gauss(self, mu: float = 0.0, sigma: float = 1.0) -> float:
-        """Return nearly the same in every picture."""
+        """Return a value that is nearly the same in every image."""
         return self._own.gauss(mu, sigma) + self._picture.gauss(0, self._wobble * sigma)
 
     def choice(self, seq: Sequence[T]) -> T:  # type: ignore[override]
-        """Return the same in every picture."""
+        """Return the same element in every image."""
         return self._own.choice(seq)
 
     def randint(self, a: int, b: int) -> int:
-        """Return the same in every picture."""
+        """Return the same integer in every image."""
         return self._own.randint(a, b)
 
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody: for each trait the seed of its dice."""
+    """Person: the random seed of each trait."""
 
     seeds: dict[str, str]
 
     @classmethod
     def numbered(cls, number: int, seed: int) -> Person:
-        """Return person `number`; `FAMILY` in a row are siblings."""
+        """Create person `number`; each `FAMILY` consecutive people are siblings."""
         family, place = divmod(number, FAMILY)
         seeds = {trait: f"{seed} {family} {trait}" for trait in TRAITS}
         if place:
@@ -113,26 +113,26 @@ class Person:
         return cls(seeds)
 
     def by_another_hand(self, picture: random.Random) -> Person:
-        """Return the person as somebody else draws them."""
+        """Return the person as drawn by another artist."""
         hand = picture.getrandbits(40)
         return Person(self.seeds | {trait: f"{hand} {trait}" for trait in HAND})
 
     @property
     def style(self) -> str:
-        """The manner of drawing."""
+        """The name of the drawing style."""
         dice = random.Random(self.seeds["style"])
         return dice.choices(list(MANNERS), list(MANNERS.values()))[0]
 
     def dice(
         self, trait: str, picture: random.Random, wobble: float = 0.06, free: bool = False
     ) -> Habit:
-        """Return the dice of a trait, as they fall in a picture."""
+        """Return the random generator of a trait for one image."""
         return Habit(self.seeds[trait], picture, wobble, free)
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """A person about to be drawn: the look of this picture, and where the light comes from."""
+    """Plan of one portrait: appearance in this image, and direction of the light."""
 
     person: Person
     style: Style
@@ -144,7 +144,7 @@ class Portrait:
 
 
 def draw_person(person: Person, picture: random.Random) -> Canvas:
-    """Return a picture (RGB, `SIDE` x `SIDE`) of a person as a face that was cut out."""
+    """Draw a person as a face crop: RGB, `SIDE` x `SIDE` pixels."""
     canvas = np.zeros((SIDE, SIDE, 3), np.uint8)
     owner = np.zeros((SIDE, SIDE), np.int16)
     paint_backdrop(canvas, picture, [], 0)
@@ -177,7 +177,7 @@ def _paint_neighbour(
     scale: float,
     picture: random.Random,
 ) -> None:
-    """Paint somebody else of whom a part is seen."""
+    """Paint another person, partly visible."""
     other = Person.numbered(picture.getrandbits(40), -1)
     side = picture.choice((-1, 1))
     spot = (
@@ -198,7 +198,7 @@ def _paint_body_of(brush: Brush, person: Person, picture: random.Random) -> None
 
 
 def portrait_of(person: Person, picture: random.Random) -> Portrait:
-    """Decide how a person is drawn this time."""
+    """Choose how a person is drawn in this image."""
     own = STYLES[person.style]
     if picture.random() < OTHER_HAND:
         person = person.by_another_hand(picture)
@@ -285,7 +285,7 @@ def _paint_portrait(brush: Brush, portrait: Portrait, picture: random.Random) ->
     if portrait.own is STYLES["anime"] or cut.random() < 0.2:
         _paint_locks(brush, portrait, picture)
     _paint_worn(brush, portrait, outline, picture)
-    if picture.random() < 0.5:  # brows seen through the hair
+    if picture.random() < 0.5:  # Brows show through the hair.
         with_warp(
             brush,
             turn,
@@ -299,7 +299,7 @@ def _paint_portrait(brush: Brush, portrait: Portrait, picture: random.Random) ->
 def _paint_face(
     brush: Brush, portrait: Portrait, outline: np.ndarray, picture: random.Random
 ) -> None:
-    """Paint what lies on the skin: marks, nose, beard, mouth, eyes, glasses."""
+    """Paint everything on the skin: marks, nose, beard, mouth, eyes, glasses."""
     person, style, look, eyes = portrait.person, portrait.style, portrait.look, portrait.eyes
     _paint_marks(brush, portrait, picture)
     nose = person.dice("nose", picture)
@@ -319,7 +319,7 @@ def _paint_face(
 
 
 def _paint_marks(brush: Brush, portrait: Portrait, picture: random.Random) -> None:
-    """Paint moles, freckles, scars and painted cheeks of those who have them."""
+    """Paint the person's moles, freckles, scars or painted cheeks, if any."""
     dice = portrait.person.dice("marks", picture, 0.02)
     paint = dice.choice((None,) * 7 + (_mole, _freckles, _scar, _stripes, _rouge))
     side = dice.choice((-1, 1))
@@ -358,7 +358,7 @@ def _rouge(brush: Brush, skin: Colour, side: int, dice: random.Random) -> None:
 
 
 def _paint_locks(brush: Brush, portrait: Portrait, picture: random.Random) -> None:
-    """Paint strands beside the cheeks, one that stands up, and a streak of another colour."""
+    """Paint strands beside the cheeks, a cowlick, and a streak of another color."""
     look, turn = portrait.look, portrait.turn
     dice = portrait.person.dice("locks", picture, 0.1)
     edge = mix(look.hair, INK, 0.6) if look.outlined else None
@@ -393,9 +393,9 @@ def _paint_locks(brush: Brush, portrait: Portrait, picture: random.Random) -> No
 def _paint_worn(
     brush: Brush, portrait: Portrait, outline: np.ndarray, picture: random.Random
 ) -> None:
-    """Paint hat, clip, ribbons and earrings: mostly what this person always wears."""
+    """Paint hat, clip, ribbons and earrings, mostly those the person always wears."""
     look, dice = portrait.look, portrait.person.dice("worn", picture)
-    dice.random()  # that of the glasses
+    dice.random()  # Skip the value that decides about glasses.
     usual = picture.random() < 0.8
     hatted = dice.random() < portrait.style.hats
     if (hatted and usual) or picture.random() < 0.04:
@@ -451,7 +451,7 @@ def _paint_beside(brush: Brush, tone: Colour, look: Look, size: float) -> None:
 
 
 def _lit(canvas: Canvas, picture: random.Random) -> Canvas:
-    """Lay light over all, shift the white, take colour away now and then, wear it as files do."""
+    """Apply light, white balance, rarely grayscale, blur and file artefacts."""
     exact = canvas.astype(np.float32)
     if picture.random() < 0.3:
         tint = np.array(any_colour(picture), np.float32)

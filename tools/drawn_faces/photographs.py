@@ -1,11 +1,11 @@
-"""Pictures that were not drawn by us, as backgrounds and as pictures without a face.
+"""Real photos and film frames, as backgrounds and as images without faces.
 
     python tools/drawn_faces/photographs.py --videos DIR --out FILE.npy
     python tools/drawn_faces/photographs.py --videos DIR --flowers DIR --into SCENES [--into …]
 
-The first writes backgrounds for `scenes.py` from Big Buck Bunny ((c) Blender Foundation, CC BY
-3.0), where nobody is seen. The second puts parts of them and of photographs of daisies and tulips
-(CC BY 2.0, authors in FLOWERS_LICENSE.txt) in place of the scenes without a face.
+The first writes backgrounds for `scenes.py` from parts of Big Buck Bunny ((c) Blender Foundation,
+CC BY 3.0) without characters. The second replaces the scenes without faces by crops of these and of
+photos of daisies and tulips (CC BY 2.0, authors in FLOWERS_LICENSE.txt).
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ PARTS = {
     "bigbuckbunny.mp4": ((0, 130, 0.58, 1.0),),
     "big_buck_bunny_432_433.webm": ((0, 24, 0.0, 0.3), (0, 24, 0.62, 1.0)),
 }
-"""Of each video: frames from and to, and the strip (shares of the width) without a character."""
+"""For each video: first and last frame, and the strip (shares of the width) without a character."""
 
 FLOWERS = ("daisy", "tulips")
-"""The kinds that are learnt from; `sunflowers` are left for choosing the threshold."""
+"""Kinds used for training; `sunflowers` are reserved for choosing the threshold."""
 
 SIZE = (512, 384)
 
 
 def backgrounds(video: Path) -> list[Canvas]:
-    """Return some frames of a video, cut to the strips and to one size, RGB."""
+    """Return some frames of a video, cropped to the strips and resized, RGB."""
     reader, frames = cv2.VideoCapture(str(video)), []
     while True:
         known, frame = reader.read()
@@ -50,13 +50,13 @@ def backgrounds(video: Path) -> list[Canvas]:
 
 
 def flowers(folder: Path) -> list[Canvas]:
-    """Return the photographs of the kinds that are learnt from, RGB."""
+    """Return the photos of the kinds used for training, RGB."""
     files = [file for kind in FLOWERS for file in sorted((folder / kind).glob("*.jpg"))]
     return [cv2.imread(str(file))[..., ::-1] for file in files]
 
 
 def put_into(scenes: Path, photographs: list[Canvas], frames: list[Canvas]) -> int:
-    """Put parts of pictures in place of the scenes without a face; return how many."""
+    """Replace the scenes without faces by crops; return their number."""
     boxes = json.loads((scenes / "boxes.json").read_text())
     pictures = np.load(scenes / "pictures.npy", mmap_mode="r+")
     empty = [index for index, rows in enumerate(boxes) if not rows]
@@ -86,7 +86,7 @@ def _part(
 
 
 def main() -> None:
-    """Write backgrounds, or put pictures into scenes."""
+    """Write backgrounds, or replace scenes without faces."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--videos", type=Path, required=True)
     options.add_argument("--flowers", type=Path)

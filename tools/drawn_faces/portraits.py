@@ -1,10 +1,10 @@
-"""Pictures of drawn people for `identity.py`, in parts of a hundred people each.
+"""Generate images of drawn people for `identity.py`, in parts of a hundred people each.
 
     python tools/drawn_faces/portraits.py --out DIR [--people 8000] [--each 12] [--seed 1]
         [--processes 2] [--sheet FILE.png]
 
-writes `part-0000.npy` and on (people x each x 80 x 80 x 3 bytes). Parts that are there are not
-drawn again, so that what was stopped goes on where it was; every process takes another one.
+Writes `part-0000.npy` and so on (people x each x 80 x 80 x 3 bytes). Existing parts are skipped, so
+that an interrupted run can continue; each process draws other parts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SIDE = 80
 
 
 def portraits_of(number: int, seed: int, each: int) -> Canvas:
-    """Return the pictures of a person, each x `SIDE` x `SIDE` x 3."""
+    """Draw the images of a person: each x `SIDE` x `SIDE` x 3."""
     person = Person.numbered(number, seed)
     drawn = (draw_person(person, random.Random(f"{seed} {number} {n}")) for n in range(each))
     return np.stack(
@@ -34,7 +34,7 @@ def portraits_of(number: int, seed: int, each: int) -> Canvas:
 
 
 def write_run_json(task: tuple[Path, int, int, int]) -> str:
-    """Draw a part of so many people from `first` on, unless it is there; return what was done."""
+    """Draw a part of `PART` people from `first` on unless it exists; return a message."""
     path, first, seed, each = task
     if path.exists():
         return f"{path.name} is there"
@@ -49,12 +49,12 @@ def write_run_json(task: tuple[Path, int, int, int]) -> str:
 
 
 def contact_sheet(pictures: np.ndarray) -> Canvas:
-    """Return a row for each of some people (people x each x side x side x 3)."""
+    """Return a grid with one row per person, from people x each x side x side x 3."""
     return np.vstack([np.hstack(list(row)) for row in pictures])
 
 
 def main() -> None:
-    """Draw the parts that are missing."""
+    """Draw the missing parts."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--people", type=int, default=8000)

@@ -1,4 +1,4 @@
-"""Crops of drawn scenes, changed as files and screens change pictures, with their targets."""
+"""Random crops of drawn scenes with typical image degradations, and their targets."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Canvas = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float32]
 
 LEAST_FACE = 9.0
-"""Pixels in a crop. Smaller faces do not count."""
+"""Minimum side of a face in a crop, in pixels; smaller faces are ignored."""
 
 REACH = ((0.0, 56.0), (40.0, 112.0), (84.0, 9999.0))
-"""Sides of the faces that each stride looks for."""
+"""Range of face sides, in pixels, that each stride detects."""
 
 MIDDLE = 0.25
-"""The places within this part of a face, around its centre, speak for it."""
+"""Cells within this central share of a face are positive."""
 
 
 class SceneSet:
-    """Scenes of one or several folders that `scenes.py` wrote."""
+    """Scenes from one or several folders written by `scenes.py`."""
 
     def __init__(self, folders: list[Path]) -> None:
         self._pictures = [np.load(folder / "pictures.npy", mmap_mode="r") for folder in folders]
@@ -37,7 +37,7 @@ class SceneSet:
         return len(self._places)
 
     def batch(self, dice: random.Random, count: int, side: int) -> tuple[Values, list[Values]]:
-        """Return pictures (count x 3 x side x side, 0..1) and the targets of every stride."""
+        """Return images (count x 3 x side x side, 0..1) and the targets of each stride."""
         crops = [self._crop(dice, side) for _ in range(count)]
         pictures = np.stack([picture for picture, _ in crops]).transpose(0, 3, 1, 2)
         marks = [targets(rows, side) for _, rows in crops]
@@ -58,7 +58,7 @@ class SceneSet:
             top = middle[1] - high * dice.uniform(0.15, 0.85)
         else:
             left, top = dice.uniform(0, whole - wide), dice.uniform(0, whole - high)
-        if dice.random() < 0.85:  # else the edge of the picture shows, as in a letterbox
+        if dice.random() < 0.85:  # otherwise the crop crosses the edge, as in a letterbox
             left = min(max(left, 0), max(whole - wide, 0))
             top = min(max(top, 0), max(whole - high, 0))
         across, down = side / wide, side / high
@@ -74,7 +74,7 @@ class SceneSet:
 
 
 def _moved(rows: Values, move: Values, side: int, flip: bool) -> Values:
-    """Return boxes in the crop; faces of which half is cut off no longer count."""
+    """Map boxes to the crop; faces that are half outside become "ignore"."""
     x = rows[:, [0, 2]] * move[0, 0] + move[0, 2]
     y = rows[:, [1, 3]] * move[1, 1] + move[1, 2]
     if flip:
@@ -90,7 +90,7 @@ def _moved(rows: Values, move: Values, side: int, flip: bool) -> Values:
 
 
 def worn(crop: Canvas, dice: random.Random) -> Canvas:
-    """Change colours and add blur, noise and JPEG as pictures have it."""
+    """Change colors and add blur, noise and JPEG artefacts at random."""
     rng = np.random.default_rng(dice.getrandbits(32))
     if dice.random() < 0.3:
         hsv = cv2.cvtColor(crop, cv2.COLOR_RGB2HSV)
@@ -122,7 +122,7 @@ def worn(crop: Canvas, dice: random.Random) -> Canvas:
 
 
 def targets(rows: Values, side: int) -> list[Values]:
-    """Return for each stride 5 x rows x columns, as `face_loss` takes it."""
+    """Return targets of shape (5, rows, columns) per stride, as `face_loss` expects."""
     levels = []
     for stride, (low, high) in zip(STRIDES, REACH, strict=True):
         cells = side // stride
@@ -136,7 +136,7 @@ def targets(rows: Values, side: int) -> list[Values]:
 
 
 def _mark(level: Values, row: Values, spots: Values, mine: bool) -> None:
-    """Write one face into a stride's target, or make its places not count."""
+    """Write one face into a stride's target, or mark its cells as ignored."""
     x0, y0, x1, y1, face = (float(number) for number in row)
     if not face:
         inside = (spots >= x0) & (spots < x1), (spots >= y0) & (spots < y1)
@@ -150,7 +150,7 @@ def _mark(level: Values, row: Values, spots: Values, mine: bool) -> None:
         level[0][place] = 1
         for channel, edge in enumerate((x0, y0, x1, y1), 1):
             level[channel][place] = edge
-    else:  # the same face, seen by another stride: neither right nor wrong there
+    else:  # The face belongs to another stride: ignore its cells here.
         level[0][place] = np.where(level[0][place] > 0, level[0][place], -1)
 
 

@@ -12,12 +12,12 @@ from eyes import INK, WHITE, vivid
 
 
 def any_colour(dice: random.Random) -> Colour:
-    """Return any colour, bright or dark, strong or grey."""
+    """Return a random color of any hue, saturation and brightness."""
     return vivid(dice, (0.0, 0.9), (0.08, 1.0))
 
 
 def paint_backdrop(canvas: Canvas, dice: random.Random, photos: list[Canvas], share: float) -> None:
-    """Cover a canvas with one kind of background, a part of them from `photos`."""
+    """Paint a random background, with probability `share` one of `photos`."""
     kinds = [_gradient, _flat, _noise, _shapes, _stripes, _room, _town, _hills, _spots]
     if photos and dice.random() < share:
         _photo(canvas, dice, photos)

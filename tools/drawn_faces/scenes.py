@@ -1,9 +1,9 @@
-"""Scenes of drawn heads with the true boxes of their faces, in any number.
+"""Generate scenes of drawn heads with the true boxes of their faces.
 
     python tools/drawn_faces/scenes.py --out DIR [--count 8000] [--seed 0] [--sheet FILE]
 
-writes `pictures.npy` (count x side x side x 3 bytes) and `boxes.json` (for each picture rows
-of x0, y0, x1, y1 in pixels and 1 for a face, 0 for what is neither face nor background).
+Writes `pictures.npy` (count x side x side x 3 bytes) and `boxes.json` (for each image rows of x0,
+y0, x1, y1 in pixels, then 1 for a face or 0 for a region to ignore).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SIDE = 384
 Row = tuple[float, float, float, float, int]
 
 LEAST_SEEN = 0.45
-"""The part of a face that must not be covered for it to count."""
+"""Minimum visible share of a face; others are marked "ignore"."""
 
 
 def draw(
@@ -36,7 +36,7 @@ def draw(
     photos: list[Canvas],
     share: float | None = None,
 ) -> tuple[Canvas, list[Row]]:
-    """Return a picture of `SIDE` pixels and its boxes; `share` of them over photographs."""
+    """Draw an image and its boxes; `share`: probability of a photo as background."""
     canvas = np.zeros((SIDE, SIDE, 3), np.uint8)
     owner = np.zeros((SIDE, SIDE), np.int16)
     name = dice.choices(list(styles), list(styles.values()))[0]
@@ -66,7 +66,7 @@ def draw(
 
 
 def _places(dice: random.Random) -> list[tuple[tuple[float, float], float]]:
-    """Where heads go and how large (half a face's width in pixels), far ones first."""
+    """Choose positions and sizes (half a face's width, in pixels), far heads first."""
     kind = dice.random()
     if kind < 0.08:
         return []
@@ -103,7 +103,7 @@ def _brush(
 
 
 def _row(owner: np.ndarray, number: int, head: DrawnHead) -> Row | None:
-    """Return the box within the picture; None where nothing of the face is to be seen."""
+    """Return the box within the image; None if the face is hardly visible."""
     x0, y0, x1, y1 = head.box
     whole = (x1 - x0) * (y1 - y0)
     left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, SIDE), min(y1, SIDE)
@@ -115,7 +115,7 @@ def _row(owner: np.ndarray, number: int, head: DrawnHead) -> Row | None:
 
 
 def _seen(owner: np.ndarray, number: int, head: DrawnHead) -> float:
-    """Return the part of a face within the picture that nothing else was painted over."""
+    """Return the share of a face that nothing else was painted over."""
     mask = np.zeros(owner.shape, np.uint8)
     cv2.fillPoly(mask, [np.round(head.face).astype(np.int32)], 1)
     total = int(mask.sum())
@@ -123,7 +123,7 @@ def _seen(owner: np.ndarray, number: int, head: DrawnHead) -> float:
 
 
 def _finished(canvas: Canvas, dice: random.Random) -> Canvas:
-    """Light over all, and what cameras, films and files do to a picture."""
+    """Add tint, light and typical artefacts of cameras and files."""
     if dice.random() < 0.3:
         tint = np.array(any_colour(dice), np.float32)
         canvas = (canvas + (tint - canvas) * dice.uniform(0.05, 0.4)).astype(np.uint8)
@@ -138,7 +138,7 @@ def _finished(canvas: Canvas, dice: random.Random) -> Canvas:
 
 
 def _vignette(canvas: Canvas, dice: random.Random) -> Canvas:
-    """Light falls from one place."""
+    """Darken the image away from a random point."""
     x, y = np.meshgrid(
         np.linspace(-1, 1, SIDE, dtype=np.float32), np.linspace(-1, 1, SIDE, dtype=np.float32)
     )
@@ -156,7 +156,7 @@ def write_set(
     photos: list[Canvas],
     share: float | None = None,
 ) -> None:
-    """Draw `count` scenes and write them and their boxes."""
+    """Draw `count` scenes and write images and boxes."""
     out.mkdir(parents=True, exist_ok=True)
     pictures = np.lib.format.open_memmap(
         out / "pictures.npy", mode="w+", dtype=np.uint8, shape=(count, SIDE, SIDE, 3)
@@ -171,7 +171,7 @@ def write_set(
 
 
 def contact_sheet(pictures: np.ndarray, boxes: list[list[list[float]]], columns: int = 6) -> Canvas:
-    """Return pictures side by side with their boxes drawn (red: to be passed over)."""
+    """Return a grid of images with their boxes (red: to be ignored)."""
     tiles = []
     for picture, rows in zip(pictures, boxes, strict=True):
         tile = picture.copy()
@@ -191,12 +191,12 @@ def contact_sheet(pictures: np.ndarray, boxes: list[list[list[float]]], columns:
 
 
 def read_photos(path: Path | None) -> list[Canvas]:
-    """Return the backgrounds in a file that `photographs.py` wrote."""
+    """Return the backgrounds from a file written by `photographs.py`."""
     return list(np.load(path)) if path else []
 
 
 def main() -> None:
-    """Write a set of scenes."""
+    """Generate a set of scenes."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--count", type=int, default=8000)

@@ -1,4 +1,4 @@
-"""Manners of drawing: what heads are made of in each of them, and the outlines of faces."""
+"""Drawing styles: the parts that heads have in each style, and the outlines of faces."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SKINS: dict[str, tuple[Colour, ...]] = {
 
 @dataclass(frozen=True)
 class Style:
-    """What one manner of drawing is made of; every tuple is drawn from evenly."""
+    """Options of a drawing style; elements of tuples are chosen with equal probability."""
 
     eyes: tuple[str, ...]
     skins: tuple[str, ...]
@@ -46,12 +46,12 @@ class Style:
     fronts: tuple[str, ...]
     backs: tuple[str, ...]
     outline: tuple[float, float]
-    """Widths of the line, in units; 0 is none."""
+    """Range of the line width, in units; 0 is no line."""
     solid: float
     hats: float
     beards: float
     turn: float
-    """Standard deviation of how far heads are turned to the side, radians."""
+    """Standard deviation of the rotation of heads to the side, in radians."""
 
 
 HUMAN = ("human", "human", "human", "human", "odd")
@@ -172,12 +172,12 @@ STYLES: dict[str, Style] = {
         0.6,
     ),
 }
-"""By name. `HELD_OUT` are never trained on."""
+"""Styles by name. `HELD_OUT` are never used for training."""
 
 HELD_OUT = ("puppet", "inked")
 TRAINED = {"anime": 2.2, "round": 2.0, "cutout": 1.8, "film": 2.4, "comic": 1.0, "mixed": 3.0}
 
-# Half the width of the face at heights from crown to chin.
+# (height, half width) of the face, from crown to chin.
 _SHAPES: dict[str, tuple[tuple[float, float], ...]] = {
     "egg": ((-1.25, 0.45), (-0.9, 0.85), (-0.3, 1.0), (0.3, 0.92), (0.75, 0.6), (1.0, 0.25)),
     "pointed": ((-1.2, 0.5), (-0.8, 0.9), (-0.2, 1.0), (0.25, 0.94), (0.65, 0.58), (0.95, 0.12)),
@@ -191,7 +191,7 @@ _SHAPES: dict[str, tuple[tuple[float, float], ...]] = {
 
 
 def contour_of(shape: str, dice: random.Random) -> Points:
-    """Return the outline of a face, varied a little."""
+    """Return the outline of a face with small random variations."""
     tall = dice.uniform(0.88, 1.15)
     known = [(y * tall, w * dice.uniform(0.94, 1.06)) for y, w in _SHAPES[shape]]
     right = [(w, y) for y, w in known]

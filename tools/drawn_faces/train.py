@@ -3,8 +3,8 @@
     python tools/drawn_faces/train.py --scenes DIR [--scenes DIR] --out DIR --steps 3000
         [--batch 16] [--side 256] [--rate 0.0015] [--bf16]
 
-Writes `last.pt` (to go on from, also after a stop) and `net.pt` (the running mean of the weights,
-which is what is judged and shipped) every hundred steps, and a line of losses.
+Every hundred steps, writes `last.pt` (a checkpoint, from which an interrupted run resumes) and
+`net.pt` (the running mean of the weights, for evaluation and export). Prints losses every 50 steps.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ DECAY = 0.998
 
 
 def rate_at(step: int, steps: int, top: float) -> float:
-    """Return the learning rate: up in 100 steps, then down along a cosine."""
+    """Return the learning rate: linear warm-up of 100 steps, then cosine decay."""
     if step < 100:
         return top * (step + 1) / 100
     return top * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - 100) / max(steps - 100, 1))))
 
 
 def batches(scenes: SceneSet, seed: int, first: int, count: int, side: int) -> queue.Queue:
-    """Return a queue that a thread fills with batches, one for each step from `first` on."""
+    """Return a queue that a thread fills with batches, from step `first` on."""
     ready: queue.Queue = queue.Queue(4)
 
     def fill() -> None:
@@ -48,7 +48,7 @@ def batches(scenes: SceneSet, seed: int, first: int, count: int, side: int) -> q
 
 
 def keep_mean(mean: dict[str, Tensor], net: FaceNet, step: int) -> None:
-    """Move the running mean of the weights a little towards what they are now."""
+    """Update the running mean of the weights."""
     share = min(DECAY, (step + 1) / (step + 10))
     with torch.no_grad():
         for name, value in net.state_dict().items():
@@ -59,7 +59,7 @@ def keep_mean(mean: dict[str, Tensor], net: FaceNet, step: int) -> None:
 
 
 def main() -> None:
-    """Train from the beginning, or from where a run stopped."""
+    """Train from scratch, or resume an interrupted run."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--scenes", type=Path, action="append", required=True)
     options.add_argument("--out", type=Path, required=True)

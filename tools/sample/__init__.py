@@ -1,1 +1,1 @@
-"""Draws the sample that comes along: characters, pictures, a clip, and what its site answers."""
+"""Generator of the bundled sample: characters, images, a clip, and the responses of its site."""

@@ -1,7 +1,7 @@
-"""Shapes in head units, and a brush that paints them on an oversized picture.
+"""Shapes in head units, and a brush that paints them on an oversized image.
 
-A head is 100 x 100 units. Shapes are lists of points; curves are sampled finely enough
-to look round after the picture has been scaled down by `OVERSAMPLE`.
+A head is 100 x 100 units. Shapes are lists of points; curves are sampled finely enough to look
+round after the image has been scaled down by `OVERSAMPLE`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Shape = list[Point]
 Colour = tuple[int, int, int]
 
 OVERSAMPLE = 3
-"""Pictures are painted this many times too large: scaling down is the anti-aliasing."""
+"""Images are painted larger by this factor; scaling down is the anti-aliasing."""
 
 _STEPS = 14
 _TURNS = [2 * math.pi * step / 40 for step in range(40)]
@@ -27,24 +27,24 @@ _CIRCLE = [(math.cos(turn), math.sin(turn)) for turn in _TURNS]
 
 
 def mix(a: Colour, b: Colour, share: float) -> Colour:
-    """Colour `a` with `share` (0..1) of colour `b` in it."""
+    """Blend color `b` into `a`, with weight `share` (0..1)."""
     red, green, blue = (round(p + (q - p) * share) for p, q in zip(a, b, strict=True))
     return red, green, blue
 
 
 def dark(colour: Colour, factor: float) -> Colour:
-    """`colour` times `factor`; the recipe's way to get outlines and shadows."""
+    """Multiply a color by `factor`, for outlines and shadows."""
     return mix((0, 0, 0), colour, factor)
 
 
 def bezier(*points: Point) -> Shape:
-    """Return the Bezier curve of any degree over these control points (de Casteljau)."""
+    """Return a Bezier curve of any degree (de Casteljau)."""
     return list(_curve(points))
 
 
 @lru_cache(maxsize=4096)
 def _curve(points: tuple[Point, ...]) -> tuple[Point, ...]:
-    """Most of a character's curves are the same in every picture."""
+    """Compute a curve; cached, as most curves of a character are the same in every image."""
     curve = []
     for step in range(_STEPS + 1):
         t, level = step / _STEPS, points
@@ -58,7 +58,7 @@ def _curve(points: tuple[Point, ...]) -> tuple[Point, ...]:
 
 
 def through(*points: Point) -> Shape:
-    """Return a smooth curve through all the points (Catmull-Rom, written as Bezier pieces)."""
+    """Return a smooth curve through all points (Catmull-Rom, as Bezier pieces)."""
     ends = [points[0], *points, points[-1]]
     curve: Shape = []
     for a, b, c, d in zip(ends, ends[1:], ends[2:], ends[3:], strict=False):
@@ -69,7 +69,7 @@ def through(*points: Point) -> Shape:
 
 
 def bow(start: Point, end: Point, bulge: float) -> Shape:
-    """From start to end, bent to the side by `bulge` times the length."""
+    """Return an arc from start to end, bent sideways by `bulge` times the length."""
     middle = _between(start, end, 0.5)
     across = (end[1] - start[1], start[0] - end[0])
     return bezier(start, (middle[0] + across[0] * bulge, middle[1] + across[1] * bulge), end)
@@ -81,7 +81,7 @@ def oval(x: float, y: float, rx: float, ry: float) -> Shape:
 
 
 def mirror(shape: Sequence[Point]) -> Shape:
-    """Return the shape on the other side of the face, whose middle is x = 50."""
+    """Mirror a shape at the middle of the face, x = 50."""
     return [(100 - x, y) for x, y in shape]
 
 
@@ -92,9 +92,9 @@ def moved(shape: Sequence[Point], dx: float, dy: float) -> Shape:
 
 @dataclass(frozen=True, slots=True)
 class Brush:
-    """Paints units on `picture`: `scale` pixels a unit, (0, 0) at `origin`, turned by `tilt`.
+    """Brush on `picture`: `scale` pixels per unit, (0, 0) at `origin`, rotated by `tilt`.
 
-    `tilt` is in degrees, clockwise as seen, around the unit point `pivot`.
+    `tilt` is in degrees, clockwise in the image, around the unit point `pivot`.
     """
 
     picture: Image.Image
@@ -104,21 +104,21 @@ class Brush:
     pivot: Point = (50.0, 92.0)
 
     def tilted(self, degrees: float) -> Brush:
-        """Return the same brush with the head held at an angle."""
+        """Return the same brush with the head tilted."""
         return replace(self, tilt=degrees)
 
     def shifted(self, by: Point) -> Brush:
-        """Return the same brush, moved by units along the head's own axes."""
+        """Return the same brush, moved by `by` units along the head's own axes."""
         here, there = self.at((0, 0)), self.at(by)
         x, y = self.origin
         return replace(self, origin=(x + there[0] - here[0], y + there[1] - here[1]))
 
     def at(self, point: Point) -> Point:
-        """Return where a unit point lies on the picture, in its pixels."""
+        """Convert a point from units to pixels of the image."""
         return self.all_at([point])[0]
 
     def all_at(self, points: Sequence[Point]) -> Shape:
-        """Return where unit points lie on the picture, in its pixels."""
+        """Convert points from units to pixels of the image."""
         turn, scale = math.radians(self.tilt), self.scale
         cos, sin = math.cos(turn), math.sin(turn)
         (left, top), (px, py) = self.origin, self.pivot
@@ -131,19 +131,19 @@ class Brush:
         ]
 
     def fill(self, shape: Sequence[Point], colour: Colour, outline: Colour | None = None) -> None:
-        """A flat shape, with an inked outline when a colour for it is given."""
+        """Fill a shape, with an outline if a color for it is given."""
         ImageDraw.Draw(self.picture).polygon(self.all_at(shape), fill=colour)
         if outline is not None:
             self.line([*shape, *shape[:2]], outline)
 
     def line(self, points: Sequence[Point], colour: Colour, width: float = 0.9) -> None:
-        """A line of even width."""
+        """Draw a line of constant width."""
         pixels = max(1, round(width * self.scale))
         pen = ImageDraw.Draw(self.picture)
         pen.line(self.all_at(points), fill=colour, width=pixels, joint="curve")
 
     def ink(self, points: Sequence[Point], colour: Colour, width: float = 1.2) -> None:
-        """A line that swells in the middle and thins to both ends, as drawn by a nib."""
+        """Draw a line that is thick in the middle and thin at both ends, like ink."""
         left: Shape = []
         right: Shape = []
         last = len(points) - 1
@@ -156,7 +156,7 @@ class Brush:
         self.fill(left + right[::-1], colour)
 
     def fade(self, shape: Sequence[Point], top: Colour, bottom: Colour) -> None:
-        """A shape whose colour runs from `top` to `bottom`."""
+        """Fill a shape with a vertical gradient from `top` to `bottom`."""
         pixels = self.all_at(shape)
         region = self._region(pixels, 0)
         if region is None:
@@ -169,7 +169,7 @@ class Brush:
     def fade_outlined(
         self, shape: Sequence[Point], top: Colour, bottom: Colour, outline: Colour
     ) -> None:
-        """A faded shape with an inked outline."""
+        """Fill a shape with a gradient and an outline."""
         self.fade(shape, top, bottom)
         self.line([*shape, *shape[:2]], outline)
 
@@ -181,7 +181,7 @@ class Brush:
         within: Sequence[Point] | None = None,
         blur: float = 0.0,
     ) -> None:
-        """See-through colour over a shape, `blur` units soft, only `within` another shape."""
+        """Paint transparent color over a shape, blurred by `blur` units, inside `within`."""
         pixels = self.all_at(shape)
         edge = pixels if within is None else self.all_at(within)
         region = self._region(edge, blur)
@@ -195,7 +195,7 @@ class Brush:
         self.picture.paste(colour, region, mask.point([round(v * strength) for v in range(256)]))
 
     def _region(self, pixels: Shape, margin: float) -> tuple[int, int, int, int] | None:
-        """Return the pixels a shape touches, or None where it is outside the picture."""
+        """Return the bounding box of a shape in pixels, or None outside the image."""
         across, down = [x for x, _ in pixels], [y for _, y in pixels]
         edge = math.ceil(margin * 2 * self.scale) + 1
         left = max(0, math.floor(min(across)) - edge)

@@ -1,4 +1,4 @@
-"""Who is drawn: the four characters of the sample, and as many others as a test wants."""
+"""Characters: the four of the sample, and any number of random ones for tests."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MOUTHS = ("smile", "flat", "open", "grin")
 
 @dataclass(frozen=True, slots=True)
 class Character:
-    """Everything that stays the same from picture to picture.
+    """Appearance of a person, the same in every image.
 
-    `slant` lifts (positive) or drops the outer corners of the eyes, in units.
+    `slant` raises (positive) or lowers the outer corners of the eyes, in units.
     """
 
     name: str
@@ -37,9 +37,9 @@ class Character:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """What changes from picture to picture, in units.
+    """Facial expression, different in every image, in units.
 
-    `turn` is how far eyes, nose and mouth move over the face when the head is turned.
+    `turn` is the shift of eyes, nose and mouth over the face when the head is turned.
     """
 
     mouth: str = "smile"
@@ -103,11 +103,11 @@ CAST = (
         0.0,
     ),
 )
-"""The sample's own characters. Their names are the sample's class names and keywords."""
+"""The sample's characters. Their names are the sample's class names and keywords."""
 
 
 def random_character(seed: int) -> Character:
-    """Someone who is not in the cast; the same seed gives the same person."""
+    """Create a character outside the cast, reproducible from the seed."""
     dice = random.Random(f"character {seed}")  # noqa: S311 - drawing, not secrecy
     shade = dice.uniform(0.9, 1.0)
     return Character(
@@ -126,7 +126,7 @@ def random_character(seed: int) -> Character:
 
 
 def random_expression(dice: random.Random) -> Expression:
-    """Return a mood for one picture."""
+    """Choose a random expression for one image."""
     return Expression(
         mouth=dice.choice(MOUTHS),
         gaze=(dice.uniform(-1.3, 1.3), dice.uniform(-0.5, 0.6)),

@@ -1,4 +1,4 @@
-"""The drawn episode: ten shots that pan and zoom, encoded by ffmpeg."""
+"""Drawn episode of ten shots with pans and zooms, encoded by ffmpeg."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tools.sample.scene import Scene, paint_scene, plan_scene
 FPS = 12
 SIZE = (640, 360)
 _STAGE = (960, 540)
-_FADE = FPS  # frames that it takes to come out of the black
+_FADE = FPS  # frames of the fade from black
 
-# A view is a part of the stage: its middle (shares of width and height) and its width.
+# Camera view on the stage: center (shares of width and height) and width (share).
 View = tuple[float, float, float]
 _ALL: View = (0.5, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class ClipShot:
-    """A few seconds with the same people; the camera goes from one view to another."""
+    """Shot of the same people; the camera moves from one view to another."""
 
     names: tuple[str, ...]
     seconds: float
@@ -45,16 +45,16 @@ SHOTS = (
     ClipShot(("sora",), 3.5, 9004, (0.5, 0.5, 1.0), (0.5, 0.5, 0.92)),
     ClipShot(("yuki",), 4.0, 9005),
     ClipShot(("rei", "sora"), 4.5, 9006, (0.48, 0.5, 0.96), (0.52, 0.5, 0.96)),
-    _OPENING,  # shown again, as openings are
+    _OPENING,  # repeated, like the intro of a series
     ClipShot(("hana",), 3.5, 9007),
     ClipShot(("sora",), 4.0, 9008, (0.5, 0.5, 0.93), (0.5, 0.5, 1.0)),
     ClipShot(("yuki", "rei"), 4.0, 9009),
 )
-"""The clip, 40 seconds; the second shot comes back as the seventh."""
+"""The clip, 40 seconds; the second shot is repeated as the seventh."""
 
 
 def clip_frames() -> Iterator[Image.Image]:
-    """Yield all frames of the clip, the first ones coming out of black."""
+    """Yield all frames of the clip, the first ones fading in from black."""
     number = 0
     black = Image.new("RGB", SIZE)
     for shot in SHOTS:
@@ -64,9 +64,9 @@ def clip_frames() -> Iterator[Image.Image]:
 
 
 def write_clip(frames: Iterable[Image.Image], path: Path) -> None:
-    """Encode frames as H.264; the same frames give the same file with the same ffmpeg.
+    """Encode frames as H.264, reproducibly for a given version of ffmpeg.
 
-    Raises `MissingComponent` without ffmpeg and `InputUnusable` when it fails.
+    Raises `MissingComponent` without ffmpeg and `InputUnusable` if it fails.
     """
     command, complaint = _command(path), b""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as ffmpeg:  # noqa: S603
@@ -76,7 +76,7 @@ def write_clip(frames: Iterable[Image.Image], path: Path) -> None:
             for frame in frames:
                 ffmpeg.stdin.write(frame.tobytes())
             ffmpeg.stdin.close()
-        except BrokenPipeError:  # it gave up early; why is on its stderr
+        except BrokenPipeError:  # ffmpeg exited early; its stderr has the reason
             pass
         complaint = ffmpeg.stderr.read()
     if ffmpeg.returncode:
@@ -114,7 +114,7 @@ def _shot_frames(shot: ClipShot) -> Iterator[Image.Image]:
 
 
 def _takes(shot: ClipShot) -> list[Scene]:
-    """Return the scene once for each position of the mouth."""
+    """Return the scene once for each mouth shape."""
     cast = {who.name: who for who in CAST}
     scene = plan_scene([cast[name] for name in shot.names], shot.seed, _STAGE)
     mouths = ("flat", "open", "grin") if shot.talks else ("smile",)
@@ -127,7 +127,7 @@ def _with_mouth(scene: Scene, mouth: str) -> Scene:
 
 
 def _seen(stage: Image.Image, x: float, y: float, share: float) -> Image.Image:
-    """Return the part of the stage that the camera sees, kept within its borders."""
+    """Crop the camera's view from the stage, clamped to its borders."""
     width, height = _STAGE[0] * share, _STAGE[1] * share
     left = min(max(0.0, x * _STAGE[0] - width / 2), _STAGE[0] - width)
     top = min(max(0.0, y * _STAGE[1] - height / 2), _STAGE[1] - height)

@@ -1,6 +1,6 @@
-"""The head: hair, skin, eyes, brows, nose and mouth, after measures that animeface-2009 finds.
+"""Heads: hair, skin, eyes, brows, nose and mouth, in proportions that animeface-2009 detects.
 
-All numbers are units of a head of 100 x 100; the eyes sit at x = 50 -+ 13.5, y = 55.
+All numbers are in units of a head of 100 x 100; the eyes are at x = 50 -+ 13.5, y = 55.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tools.sample.character import Character, Expression
 
 _CROWN: Point = (50.0, 5.0)
 
-# From the right temple to the left: roots (where strands part) and tips take turns.
+# From the right temple to the left: roots (where strands part) alternate with tips.
 _FRINGES: dict[str, tuple[Point, ...]] = {
     "jagged": (
         (79, 39),
@@ -78,7 +78,7 @@ _FRINGES: dict[str, tuple[Point, ...]] = {
     ),
 }
 
-# The same, over the crown from left to right: tufts that stand up.
+# Tufts over the crown, from left to right.
 _SPIKES: tuple[Point, ...] = (
     (3, 48),
     (9, 38),
@@ -102,7 +102,7 @@ _LOCKS = {"long": 80.0, "bob": 72.0, "spiky": 58.0, "twintails": 76.0, "ponytail
 
 
 def front_hair(who: Character) -> Shape:
-    """Return the cap over the skull, the side locks and the fringe, as one outline."""
+    """Return the outline of the hair on top, the side locks and the fringe."""
     lock = _LOCKS[who.hairstyle]
     left, right = (17.0, lock), (83.0, lock)
     if who.hairstyle == "spiky":
@@ -117,7 +117,7 @@ def front_hair(who: Character) -> Shape:
 
 
 def _jagged(points: tuple[Point, ...], down: float, up: float) -> Shape:
-    """Bows from root to tip (bent by `down`) and from tip to root (bent by `up`)."""
+    """Join points by arcs: root to tip bent by `down`, tip to root by `up`."""
     edge: Shape = []
     for index, (start, end) in enumerate(pairwise(points)):
         edge += bow(start, end, up if index % 2 else down)
@@ -125,7 +125,7 @@ def _jagged(points: tuple[Point, ...], down: float, up: float) -> Shape:
 
 
 def paint_back_hair(brush: Brush, who: Character) -> None:
-    """Everything behind neck and face."""
+    """Paint the hair behind neck and face."""
     back, line = dark(who.hair, 0.8), dark(who.hair, 0.45)
     if who.hairstyle == "twintails":
         for tail in (_twintail(), mirror(_twintail())):
@@ -139,7 +139,7 @@ def paint_back_hair(brush: Brush, who: Character) -> None:
 
 
 def paint_front_hair(brush: Brush, who: Character, shine: float) -> None:
-    """The front hair with strands and a ring of light; `shine` moves the ring sideways."""
+    """Paint front hair, strands and highlight; `shine` moves the highlight sideways."""
     shape, line = front_hair(who), dark(who.hair, 0.45)
     brush.fade(shape, mix(who.hair, (255, 255, 255), 0.10), dark(who.hair, 0.86))
     brush.glaze(oval(94 + shine, 40, 20, 46), dark(who.hair, 0.6), 0.4, within=shape, blur=6)
@@ -154,7 +154,7 @@ def paint_front_hair(brush: Brush, who: Character, shine: float) -> None:
 
 
 def _ring(shift: float) -> Shape:
-    """Return the zigzag band of light around the crown that every anime head has."""
+    """Return the zigzag highlight around the crown that is typical of anime."""
     dice = random.Random("ring")  # noqa: S311 - drawing, not secrecy
     top = through((17, 30), (30, 19), (50, 15), (70, 19), (83, 30))
     zigzag = [
@@ -175,7 +175,7 @@ def _twintail_strand() -> Shape:
 
 
 def _fringed(left: Shape, tips: tuple[Point, ...]) -> Shape:
-    """Return a symmetrical mass: its left side, mirrored, with pointed tips along the bottom."""
+    """Return a symmetrical shape from its left side, with pointed tips at the bottom."""
     bottom: Shape = []
     ends = (left[-1], *tips, (100 - left[-1][0], left[-1][1]))
     for start, end in pairwise(ends):
@@ -208,13 +208,13 @@ _JAW = bezier((22, 40), (21, 58), (26, 72), (40, 84), (50, 87))
 _SKULL = through((78, 40), (72, 18), (50, 8), (28, 18), (22, 40))
 
 FACE: Shape = [*_JAW, *mirror(_JAW)[::-1], *_SKULL]
-"""The outline of the face; its upper part disappears under the hair."""
+"""Outline of the face; the hair covers its upper part."""
 
 
 def paint_face(brush: Brush, who: Character, mood: Expression, shadow: Shape) -> None:
-    """Ears, skin and features. `shadow` is the front hair, which darkens the forehead."""
+    """Paint ears, skin and features; `shadow` (the front hair) darkens the forehead."""
     line, shade = dark(who.skin, 0.72), mix(who.skin, (236, 150, 140), 0.42)
-    if who.hairstyle == "spiky":  # the only hair that does not cover the ears
+    if who.hairstyle == "spiky":  # the other hairstyles cover the ears
         for ear in (oval(21, 57, 3.2, 6.4), oval(79, 57, 3.2, 6.4)):
             brush.fill(ear, mix(who.skin, shade, 0.4), line)
     brush.fill(FACE, who.skin, line)
@@ -229,7 +229,7 @@ def paint_face(brush: Brush, who: Character, mood: Expression, shadow: Shape) ->
 
 
 def paint_brows(brush: Brush, who: Character, mood: Expression) -> None:
-    """Brows are drawn last, over the fringe, as is the custom."""
+    """Paint the brows last, over the fringe, as is customary in anime."""
     lift = 41.5 - mood.brow - max(0.0, who.slant) * 0.3
     left = bezier((29.5, lift + 1.5 - who.slant), (35, lift - 1.4), (43, lift + 0.6 + mood.brow))
     for brow in (left, mirror(left)):
@@ -265,7 +265,7 @@ def _paint_open_mouth(brush: Brush, lips: Shape, line: Colour) -> None:
 
 
 def _paint_eye(brush: Brush, who: Character, mood: Expression, right: bool) -> None:
-    """One eye; designed on the viewer's left, mirrored for the other, the gaze is not."""
+    """Paint an eye: the left shape, mirrored for the right, except for the gaze."""
 
     def side(shape: Shape) -> Shape:
         return mirror(shape) if right else shape
@@ -306,7 +306,7 @@ def _paint_lids(brush: Brush, who: Character, upper: Shape, lower: Shape, up: fl
 
 
 def paint_glasses(brush: Brush, colour: Colour) -> None:
-    """Round-cornered thin frames; the glass is clear: a gleam across the eyes hides faces."""
+    """Paint thin frames with clear glass: a reflection would hide the face from detectors."""
     for x in (35.6, 64.4):
         lens = through(
             (x - 10.4, 54),

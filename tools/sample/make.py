@@ -1,8 +1,8 @@
-"""Draws the whole committed sample: `python -m tools.sample.make datasets/sample`.
+"""Draw the whole committed sample: `python -m tools.sample.make datasets/sample`.
 
-Pictures, an episode, `site.json` (see `site`) and `truth.json`: who is where on each
-picture, and the shots of the episode. Drawn twice, it is the same twice. File names and addresses
-are hashes of seeds, so that nothing but a look at the picture (or `truth.json`) tells who is on it.
+Writes images, an episode, `site.json` (`plan_listing`) and `truth.json`: the faces on each image
+and the shots of the episode. The output is reproducible. File names and addresses are hashes of
+seeds, so that only the image itself (or `truth.json`) reveals who is on it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _TITLES = (
     "Best of {}, part 2",
 )
 
-# Which faults each keyword's results hold; every kind occurs at least once.
+# Faults among the results of each keyword; every kind occurs at least once.
 _FAULTS = (
     ("missing", "page"),
     ("cut", "forbidden"),
@@ -47,7 +47,7 @@ _FAULTS = (
 
 @dataclass(frozen=True, slots=True)
 class DrawnPicture:
-    """One picture to draw: its file name, its seed, and who is on it, the main person first."""
+    """Image to draw: file name, seed, and names of the characters, the main one first."""
 
     file: str
     seed: int
@@ -55,7 +55,7 @@ class DrawnPicture:
 
 
 def plan_pictures() -> list[DrawnPicture]:
-    """`SOLO` pictures of each character alone, and `PAIRS` with a bystander."""
+    """Plan `SOLO` images of each character alone and `PAIRS` with another one."""
     pictures = []
     for index, who in enumerate(CAST):
         others = [CAST[(index + step) % len(CAST)].name for step in range(1, PAIRS + 1)]
@@ -67,14 +67,14 @@ def plan_pictures() -> list[DrawnPicture]:
 
 
 def plan_listing(pictures: list[DrawnPicture]) -> SiteListing:
-    """Return what the site answers to each character's name, in order."""
+    """Plan the site's ordered search results for each character's name."""
     own = {who.name: [_result(p) for p in pictures if p.names[0] == who.name] for who in CAST}
     listing: SiteListing = {}
     for index, (name, results) in enumerate(own.items()):
         neighbour = own[CAST[(index + 1) % len(CAST)].name]
         found = [*results, *_near_copies(results), *_exact_copies(results[8:10])]
-        found += _exact_copies(neighbour[5:6])  # the same bytes, elsewhere, for another keyword
-        found += [neighbour[3], neighbour[SOLO]]  # the very same address under two keywords
+        found += _exact_copies(neighbour[5:6])  # same bytes, other address, other keyword
+        found += [neighbour[3], neighbour[SOLO]]  # the same address under two keywords
         found += [_broken(results[12 + i], fault) for i, fault in enumerate(_FAULTS[index])]
         random.Random(f"order {name}").shuffle(found)  # noqa: S311 - drawing, not secrecy
         listing[name] = found
@@ -95,13 +95,13 @@ def _result(picture: DrawnPicture) -> SearchResult:
 
 
 def _near_copies(results: list[SearchResult]) -> list[SearchResult]:
-    """Smaller and coarser copies of a few pictures."""
+    """Return smaller and re-encoded copies of a few images."""
     smaller = [_elsewhere(result, "resized") for result in results[0:3]]
     return smaller + [_elsewhere(result, "reencoded") for result in results[2:5]]
 
 
 def _exact_copies(results: list[SearchResult]) -> list[SearchResult]:
-    """Return the same bytes at the other host."""
+    """Return copies with the same bytes on the other host."""
     return [_elsewhere(result, "plain") for result in results]
 
 
@@ -127,7 +127,7 @@ _QUALITY = 82
 
 
 def draw_picture(picture: DrawnPicture) -> tuple[Image.Image, list[Box]]:
-    """One picture of the plan and the true face boxes of the people on it."""
+    """Draw a planned image; return it with the true face boxes."""
     cast = {who.name: who for who in CAST}
     return draw_scene([cast[name] for name in picture.names], picture.seed)
 
@@ -148,7 +148,7 @@ def make_sample(folder: Path) -> None:
 
 
 def draw_selftest() -> tuple[Image.Image, Box]:
-    """One plain face of 200 x 200 pixels for the detectors' self-test, and its true box."""
+    """Draw a face of 200 x 200 pixels for the detectors' self-test, with its box."""
     figure = Figure(CAST[0], 25, 22, 150, 0, Expression())
     scene = Scene((200, 200), "hills", 1, (1.0, 1.0, 1.0), (figure,))
     return paint_scene(scene), face_box(figure)
@@ -162,7 +162,7 @@ def _faces(picture: DrawnPicture, boxes: list[Box]) -> list[dict[str, object]]:
 
 
 def _truth(pictures: dict[str, list[dict[str, object]]]) -> str:
-    """`truth.json`; a line for each picture and each shot."""
+    """Format `truth.json` with one line per image and per shot."""
     shots, start = [], 0.0
     for index, shot in enumerate(SHOTS):
         first, end = SHOTS.index(shot), start + shot.seconds
@@ -175,7 +175,7 @@ def _truth(pictures: dict[str, list[dict[str, object]]]) -> str:
 
 
 def main() -> None:
-    """The command line of this module."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="Draw the sample dataset.")
     parser.add_argument("folder", type=Path, help="where to, for example datasets/sample")
     parser.add_argument("--selftest", type=Path, help="also write the detectors' self-test face")

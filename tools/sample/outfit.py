@@ -1,4 +1,4 @@
-"""Neck, shoulders, clothes, and the things worn in the hair."""
+"""Neck, shoulders, clothes and hair accessories."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tools.sample.character import Character
 from tools.sample.head import FACE, paint_glasses
 
 _WHITE: Colour = (252, 250, 248)
-_BOTTOM = 300.0  # far below every picture's lower edge
+_BOTTOM = 300.0  # below the lower edge of any image
 
 _NECK: Shape = [(41.5, 76), (42, 92), (36, 100), (50, 112), (64, 100), (58, 92), (58.5, 76)]
 _SHOULDER = through((42, 94), (30, 99), (12, 105), (2, 120), (-3, 150))
@@ -17,7 +17,7 @@ _TORSO: Shape = [(50, 97), *_SHOULDER, (-6, _BOTTOM), (106, _BOTTOM), *mirror(_S
 
 
 def paint_body(brush: Brush, who: Character) -> None:
-    """Neck and clothes; the head is painted over them."""
+    """Paint neck and clothes; the head is painted over them."""
     skin, shade = who.skin, mix(who.skin, (226, 140, 132), 0.5)
     brush.fade(_TORSO, who.cloth if who.clothes != "sailor" else _WHITE, dark(who.cloth, 0.7))
     if who.clothes == "sailor":
@@ -31,7 +31,7 @@ def paint_body(brush: Brush, who: Character) -> None:
 
 
 def paint_accessory(brush: Brush, who: Character, turn: Point) -> None:
-    """What the character wears on head or face; glasses follow the turn of the head."""
+    """Paint the accessory; glasses follow the turn of the head."""
     line = dark(who.accent, 0.5)
     if who.accessory == "glasses":
         paint_glasses(brush.shifted(turn), dark(who.accent, 0.8))
@@ -50,7 +50,7 @@ def paint_accessory(brush: Brush, who: Character, turn: Point) -> None:
 
 
 def _ribbon(brush: Brush, colour: Colour, line: Colour) -> None:
-    """A bow, a little right of the crown."""
+    """Paint a bow slightly right of the crown."""
     wing = through((72, 9), (62, -6), (54, -3), (56, 8), (60, 14), (72, 9))
     other = [(144 - x, 2 * 9 - y + (x - 72) * -0.1) for x, y in wing]
     for loop in (wing, other):

@@ -1,7 +1,7 @@
-"""Scenes: who stands where, in which light, before what; planned as a value, then painted.
+"""Scenes: figures, light and background, planned as a value and then painted.
 
-Everything comes from a seed through `random.Random`, so that a picture can be drawn again
-anywhere. The faces are found by animeface-2009; their true boxes come with the picture.
+Everything is derived from a seed by `random.Random`, so that an image can be reproduced on any
+machine. animeface-2009 detects the faces; `face_box` gives their true boxes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tools.sample.outfit import paint_accessory, paint_body
 
 _WHITE: Colour = (255, 255, 255)
 
-# Colours at the top and the bottom of the gradient.
+# Colors at the top and the bottom of the gradient.
 _SKIES: tuple[tuple[Colour, Colour], ...] = (
     ((108, 178, 238), (222, 242, 252)),
     ((250, 170, 120), (255, 226, 188)),
@@ -40,7 +40,7 @@ _SKIES: tuple[tuple[Colour, Colour], ...] = (
 
 
 def paint_backdrop(brush: Brush, place: str, dice: random.Random) -> None:
-    """Paint a whole picture of 100 x 100 x aspect units; `place` is a key of `PLACES`."""
+    """Paint a background over the whole image, 100 units high; `place` is a key of `PLACES`."""
     width = brush.picture.width / brush.scale
     top, bottom = dice.choice(_SKIES)
     brush.fade([(0, 0), (width, 0), (width, 100), (0, 100)], top, bottom)
@@ -158,7 +158,7 @@ PLACES: dict[str, _Painter] = {
     "room": _room,
     "rays": _rays,
 }
-"""The places by name."""
+"""Painters of backgrounds, by name."""
 
 
 __all__ = [
@@ -175,7 +175,7 @@ __all__ = [
 _FACE_MIDDLE: Point = (50.0, 58.0)
 _FACE_SIDE = 56.0
 
-# What the light does to red, green and blue.
+# Factors of the light for red, green and blue.
 _LIGHTS = (
     (1.0, 1.0, 1.0),
     (1.0, 1.0, 1.0),
@@ -187,9 +187,9 @@ _LIGHTS = (
 
 @dataclass(frozen=True, slots=True)
 class Shade:
-    """A shadow over the head: all that lies beyond `edge` units from its middle.
+    """Shadow over the head, beyond `edge` units from its center.
 
-    `turn` is the direction in which the shadow lies, in radians; `strength` is 0..1.
+    `turn` is the direction of the shadow in radians; `strength` is 0..1.
     """
 
     turn: float
@@ -199,7 +199,7 @@ class Shade:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A character in a scene: the head's top left corner and side in pixels, tilt in degrees."""
+    """Character in a scene: top left corner and side of the head in pixels, tilt in degrees."""
 
     who: Character
     x: float
@@ -213,7 +213,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """All that is needed to paint a picture. `seed` decides the details of the place."""
+    """Everything needed to paint an image. `seed` determines the details of the background."""
 
     size: tuple[int, int]
     place: str
@@ -225,7 +225,7 @@ class Scene:
 def draw_scene(
     characters: Sequence[Character], seed: int, size: tuple[int, int] = (640, 360)
 ) -> tuple[Image.Image, list[Box]]:
-    """Return an RGB picture of one or two characters, and the true boxes of their faces."""
+    """Draw an RGB image of the characters; return it with their true face boxes."""
     scene = plan_scene(characters, seed, size)
     return paint_scene(scene), [face_box(figure) for figure in scene.figures]
 
@@ -233,7 +233,7 @@ def draw_scene(
 def plan_scene(
     characters: Sequence[Character], seed: int, size: tuple[int, int] = (640, 360)
 ) -> Scene:
-    """Decide place, light, positions and moods; the faces always lie inside the picture."""
+    """Plan place, light, positions and expressions; faces are always inside the image."""
     dice = random.Random(f"scene {seed}")  # noqa: S311 - drawing, not secrecy
     place, light = dice.choice(sorted(PLACES)), dice.choice(_LIGHTS)
     share = size[0] / len(characters)
@@ -245,7 +245,7 @@ def plan_scene(
 
 
 def _plan_figure(who: Character, room: tuple[float, float, int], dice: random.Random) -> Figure:
-    """Place a character within the part of the picture (left, width, height) that is theirs."""
+    """Place a character in its part of the image: left, width, height."""
     left, width, height = room
     side = min(dice.uniform(0.46, 0.8) * height, 0.78 * width)
     return Figure(
@@ -261,14 +261,14 @@ def _plan_figure(who: Character, room: tuple[float, float, int], dice: random.Ra
 
 
 def _plan_shade(dice: random.Random) -> Shade:
-    """From one side, never from below: faces lit like that look eerie, to detectors too."""
+    """Shade from one side, never from below: detectors miss faces lit from below."""
     turn = dice.choice((0.0, math.pi)) + dice.uniform(-0.6, 0.6)
     return Shade(turn, dice.uniform(-4, 16), dice.uniform(0.06, 0.24))
 
 
 def face_box(figure: Figure) -> Box:
-    """Return the true face box of a figure, in pixels of the finished picture."""
-    # Only the brush knows how a tilted head moves; what it paints on does not matter here.
+    """Return the true face box of a figure, in pixels of the finished image."""
+    # The brush computes the position of the tilted head; a blank image is enough.
     blank = Image.new("1", (1, 1))
     head = Brush(blank, figure.side / 100, (figure.x, figure.y), figure.tilt)
     x, y = head.at(_FACE_MIDDLE)
@@ -277,7 +277,7 @@ def face_box(figure: Figure) -> Box:
 
 
 def paint_scene(scene: Scene) -> Image.Image:
-    """Paint it, larger than wanted, and scale it down."""
+    """Paint the scene oversized and scale it down."""
     width, height = scene.size
     canvas = Image.new("RGB", (width * OVERSAMPLE, height * OVERSAMPLE))
     dice = random.Random(f"place {scene.seed}")  # noqa: S311 - drawing, not secrecy
@@ -290,7 +290,7 @@ def paint_scene(scene: Scene) -> Image.Image:
 
 
 def paint_figure(canvas: Image.Image, figure: Figure) -> None:
-    """Paint back hair, body, face, front hair: from far to near. Only the head is tilted."""
+    """Paint the layers of a figure from back to front; only the head is tilted."""
     who, scale = figure.who, figure.side * OVERSAMPLE / 100
     body = Brush(canvas, scale, (figure.x * OVERSAMPLE, figure.y * OVERSAMPLE))
     head = body.tilted(figure.tilt)
@@ -305,7 +305,7 @@ def paint_figure(canvas: Image.Image, figure: Figure) -> None:
 
 
 def _paint_shade(head: Brush, shade: Shade | None, within: Shape) -> None:
-    """The violet shadow of cel animation."""
+    """Paint the violet shadow of cel animation."""
     if shade is None:
         return
     along = (math.cos(shade.turn), math.sin(shade.turn))
