@@ -1,4 +1,4 @@
-"""The dataset folder: where all stages meet."""
+"""The dataset folder: its settings, catalogue and stored files."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from gleanset.work.pool import Processes
 
 LONGEST = 504
-"""So many bytes of a path SQLite opens: 512 with the ending of its log."""
+"""Longest path in bytes that SQLite opens: 512 minus the suffix of its log file."""
 
 
 class Dataset:
-    """An open dataset folder. Use `Dataset.open` or `Dataset.create`, best in a `with`.
+    """An open dataset folder. Use `Dataset.open` or `Dataset.create`, preferably in a `with`.
 
     >>> with Dataset.create("my-dataset") as dataset:
     ...     dataset.images.count()
@@ -57,7 +57,7 @@ class Dataset:
 
     def __init__(self, root: Path, *, create: bool = False, aside: bool = False) -> None:
         self.settings: Settings = read_settings(root)
-        # Other machines have another current folder.
+        # Nodes of a cluster have other working directories.
         self.root = root if self.settings.work.on == HERE else root.absolute()
         self._aside = TemporaryDirectory(prefix="gleanset-") if aside else None
         place = Path(self._aside.name) if self._aside else self.root
@@ -80,8 +80,8 @@ class Dataset:
     def open(cls, root: Path | str, *, rehearse: bool = False) -> Dataset:
         """Open an existing dataset. Raises `DatasetMissing` and errors of the catalogue.
 
-        With `rehearse` a read-only dataset gets a temporary copy of its catalogue and a cache that
-        can be written to.
+        With `rehearse`, a read-only dataset is opened with a temporary, writable copy of its
+        catalogue and a temporary cache.
         """
         root = Path(root)
         refuse_missing(root)
@@ -89,11 +89,11 @@ class Dataset:
 
     @property
     def option(self) -> str:
-        """The option that names it to a command, as a shell takes it."""
+        """The command-line option for this dataset, quoted for a shell."""
         return f"-d {shlex.quote(str(self.root))}"
 
     def rehearsal(self) -> Dataset:
-        """Open it again with a copy of its catalogue and a cache, both removed at the end."""
+        """Open this dataset with a temporary copy of its catalogue and a temporary cache."""
         return type(self)(self.root, aside=True)
 
     @classmethod
@@ -113,27 +113,27 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """What the dataset is called: as `dataset.toml` says, else as its folder is."""
+        """The name in `dataset.toml`, or else that of the folder."""
         return self.settings.name or self.root.absolute().name
 
     @property
     def read_only(self) -> bool:
-        """Whether nothing can be written to this dataset: reading works all the same."""
+        """Whether this dataset cannot be written to."""
         return self.db.read_only
 
     def stage(self, name: str) -> AbstractContextManager[Path]:
-        """Hold a stage; gives its scratch folder. Raises `NotWritable` and `DatasetBusy`."""
+        """Lock a stage and yield its scratch folder. Raises `NotWritable` and `DatasetBusy`."""
         self.db.check_writable()
         return stage(self.cache, name)
 
     def work_on(self, place: str) -> None:
-        """Let heavy work run `here` or on a cluster, whatever `[work]` says."""
+        """Run heavy work `here` or on a cluster, overriding `[work]` of `dataset.toml`."""
         self.settings = msgspec.structs.replace(self.settings, work=WorkSettings(place))
         self.root, self.cache = self.root.absolute(), self.cache.absolute()
 
     def workers(self, number: int = 0, files: tuple[Path, ...] = ()) -> Processes | Cluster:
         """Return up to `number` processes (0: all cores), or a cluster that reads `files`."""
-        # Most commands run nothing at all.
+        # Imported here: most commands start no workers.
         from gleanset.work.pool import Processes
 
         if (cluster := CLUSTER.fullmatch(self.settings.work.on)) is None:
@@ -149,24 +149,24 @@ class Dataset:
         return Cluster(cluster.group(1), folders, (self.root / FILE, *files), number)
 
     def originals(self, scratch: Path) -> Store:
-        """Return the store of original bytes; what has no row yet lies in `scratch`."""
+        """Return the store of originals; files without a row yet are in `scratch`."""
         return Store(self.root / self.settings.store.images, scratch)
 
     def crops(self, scratch: Path) -> Store:
-        """Return the store of cut faces, named by their samples."""
+        """Return the store of crops, named by the keys of their samples."""
         return Store(self.root / self.settings.store.crops, scratch)
 
     @contextmanager
     def publishing(self, store: Store) -> Iterator[None]:
-        """Around several `take_original`: one transaction, and their folders are synced once."""
+        """Group several `take_original` into one transaction and one folder sync."""
         with self.db.transaction(), store.syncing_once():
             yield
 
     def take_original(self, store: Store, measured: Measured, origin: Origin) -> bool:
-        """Publish a staged picture and write its row, in one transaction; True when it is new.
+        """Publish a staged image and write its row in one transaction; True if new.
 
-        One that was missing is there again. Raises `Unreadable` with the reason 'forgotten'
-        for what was taken down, which is discarded, or where the staged file is gone.
+        A missing image becomes available again. Raises `Unreadable`, with the reason 'forgotten'
+        for a removed image, whose staged file is discarded, or if the staged file is gone.
         """
         sha256, kind = measured.sha256, measured.format
         with self.db.transaction():
@@ -177,7 +177,7 @@ class Dataset:
             return self.images.add(measured, origin)
 
     def remove_image(self, sha256: str, reason: str) -> None:
-        """Remove an image for good: files, crops and rows. A tombstone keeps it away."""
+        """Remove files, crops and rows of an image; a tombstone prevents its return."""
         upkeep, originals = Maintenance(self.db), self.originals(self.cache)
         with self.db.transaction():
             for key in upkeep.list_sample_keys(sha256):
@@ -187,14 +187,14 @@ class Dataset:
             upkeep.forget(sha256, reason)
 
     def remove_notice(self, sha256: str, reason: str) -> None:
-        """Remove an image that was only found on the net and that no person has labelled."""
+        """Remove an image unless it is the user's own or has decisions."""
         if Maintenance(self.db).is_own_or_decided(sha256):
             return
         self.remove_image(sha256, reason)
 
     @property
     def runs_folder(self) -> Path:
-        """Where runs are made."""
+        """The folder of training runs."""
         return self.root / self.settings.store.runs
 
     def image_path(self, sha256: str, kind: str) -> Path:
@@ -206,7 +206,7 @@ class Dataset:
         return self.crops(self.cache).path(key, "JPEG")
 
     def pin_of(self, file: HubFile) -> HubPin:
-        """Return what a name on a hub means; `dataset.toml` keeps it unless it has a revision."""
+        """Return commit and hash of a hub file; pin them in `dataset.toml` without a revision."""
         pin, known = self.settings.pin_of(file), self.settings.hub
         if not (file.revision or file.key in known or self.read_only or self._aside):
             append_tables(self.root, {"hub": {file.key: msgspec.to_builtins(pin)}})
@@ -214,7 +214,7 @@ class Dataset:
         return pin
 
     def note_plugin(self, kind: str, name: str) -> None:
-        """Keep in `dataset.toml` which version of which package a name was of; nothing of ours."""
+        """Record package and version of a loaded plugin in `dataset.toml`."""
         use = PluginUse(kind=kind, name=name, made_by=made_by(kind, name))
         known = self.settings.plugin
         if use.made_by and use not in known and not (self.read_only or self._aside):
@@ -222,7 +222,7 @@ class Dataset:
             self.settings = msgspec.structs.replace(self.settings, plugin=[*known, use])
 
     def optimise(self) -> None:
-        """Let SQLite look at the data and choose its plans accordingly (quick)."""
+        """Update SQLite's query planner statistics (fast)."""
         self.db.optimize()
 
     def close(self) -> None:
@@ -239,7 +239,7 @@ class Dataset:
 
 
 def refuse_missing(root: Path) -> None:
-    """Raise `DatasetMissing` for a folder that holds no dataset; it is not opened."""
+    """Raise `DatasetMissing` if a folder is not a dataset; does not open it."""
     with disk_errors(root):
         there = _holds_dataset(root)
     if not there:
@@ -255,7 +255,7 @@ def refuse_missing(root: Path) -> None:
 
 
 def is_dataset(folder: Path) -> bool:
-    """Return whether a folder holds a dataset; False where it may not be looked into."""
+    """Return whether a folder is a dataset; False if it cannot be read."""
     try:
         return _holds_dataset(folder)
     except OSError:
@@ -270,7 +270,7 @@ def _connected(path: Path, create: bool) -> Connection:
     try:
         return Connection(path, create=create)
     except NotWritable as error:
-        # SQLite says no more than that it cannot open the file.
+        # SQLite only reports that it cannot open the file.
         if (length := len(os.fsencode(path.absolute()))) <= LONGEST:
             raise
         raise NotWritable(

@@ -1,6 +1,6 @@
-"""What the rooms hand to each other: frozen, slotted, typed records without behaviour.
+"""Records that the packages exchange: frozen, slotted dataclasses without behavior.
 
-Boxes are pixels of the EXIF-upright original, `x, y, width, height`, origin top left.
+Boxes are in pixels of the upright (EXIF) original: `x, y, width, height`, origin top left.
 Hashes of bytes are SHA-256 in lower-case hex. Times in a video are seconds.
 """
 
@@ -21,11 +21,11 @@ class Box(NamedTuple):
 
 
 Rectangle: TypeAlias = tuple[float, float, float, float]
-"""A `Box`, or the same in parts of pixels."""
+"""A `Box`, or the same with fractions of pixels."""
 
 
 def overlap(box: Rectangle, other: Rectangle) -> float:
-    """Return the intersection over the union, 0..1."""
+    """Return the intersection over union (IoU), 0..1."""
     x, y, width, height = box
     other_x, other_y, other_width, other_height = other
     across = min(x + width, other_x + other_width) - max(x, other_x)
@@ -36,7 +36,7 @@ def overlap(box: Rectangle, other: Rectangle) -> float:
 
 
 class Region(NamedTuple):
-    """What a sample shows of its image: `box` turned clockwise by `angle` degrees."""
+    """The part of an image that a sample shows: `box` rotated clockwise by `angle` degrees."""
 
     box: Box
     angle: float = 0.0
@@ -46,11 +46,11 @@ class Region(NamedTuple):
 class Origin:
     """One place where an image was found. `key` is its stable id within the `source`.
 
-    `url` is the file's address, `page_url` that of a page that shows it. A frame has the SHA-256 of
-    its `video`, its `time` in seconds, its number, and in `scene` the start of its scene in
-    milliseconds. Images of one `post` belong together. `hint` is the weak label, `rating` the
-    site's age rating, `ai` whether the site marks it as made by a model. `original_path` is
-    relative to the imported folder or archive.
+    `url` is the URL of the file, `page_url` that of a page that shows it. A video frame has the
+    SHA-256 of its `video`, its `time` in seconds, its `frame` number, and in `scene` the start of
+    its scene in milliseconds. Images of one `post` form a group. `hint` is the weak label, `rating`
+    the site's age rating, `ai` whether the site marks the image as AI-generated. `original_path`
+    is relative to the imported folder or archive.
     """
 
     source: str
@@ -75,7 +75,7 @@ class Origin:
 
 
 REPORT_SOURCE = "web"
-"""`Origin.source` of images that users of the page sent with a report."""
+"""`Origin.source` of images that users of the web page sent with a report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +91,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What one decoding pass tells of a picture.
+    """Measures of an image from one decoding pass.
 
-    `width` and `height` are those of the upright picture; `orientation` is the EXIF
-    value 1..8 of the stored bytes; `phash` is the 64-bit perceptual hash;
-    `sharpness` is the variance of the Laplacian; both as `phash_and_sharpness`.
+    `width` and `height` are those of the upright image; `orientation` is the EXIF value 1..8 of
+    the stored bytes; `phash` is the 64-bit perceptual hash and `sharpness` the variance of the
+    Laplacian, both from `phash_and_sharpness`.
     """
 
     sha256: str
@@ -126,12 +126,12 @@ class Landmark(NamedTuple):
 
 
 HAND = "hand"
-"""The detector of a face that a person drew: its eyes are where the person wants them."""
+"""`Face.detector` of boxes that a person drew; their landmarks are exact."""
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A detected box; `evidence` is further output of the detector, which is not compared."""
+    """A detected box; `evidence` is further output of the detector, ignored by `==`."""
 
     detector: str
     box: Box
@@ -142,7 +142,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class FaceCrop:
-    """A face with the region (`box`, `angle`) cropped around it, and its measures."""
+    """A face with its cropped region (`box`, `angle` in degrees) and measures of the crop."""
 
     face: Face
     key: str
@@ -154,7 +154,7 @@ class FaceCrop:
 
 @dataclass(frozen=True, slots=True)
 class FaceTrack:
-    """A face followed through a scene from `begun` to `ended` (seconds), seen in `frames`."""
+    """Detections of one face within a shot, from `begun` to `ended` (seconds) in `frames`."""
 
     name: str
     begun: float
@@ -164,7 +164,7 @@ class FaceTrack:
 
 @dataclass(frozen=True, slots=True)
 class FollowedFace:
-    """A face in a kept frame, its track, and its crop unless it is too small."""
+    """A face in a kept frame with its track, and its crop unless it is too small."""
 
     face: Face
     track: FaceTrack
@@ -172,7 +172,7 @@ class FollowedFace:
 
 
 SPLITS = ("train", "val", "test")
-"""What a model learns from, is chosen by and is judged by."""
+"""Names of the splits, for training, model selection and evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ class Sample:
 
     @property
     def size(self) -> int:
-        """The shorter side of the cut, in pixels."""
+        """The shorter side of the crop, in pixels."""
         return min(self.box.width, self.box.height)
 
 
@@ -228,7 +228,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An item that could not be used, and why; `source` is the one that offered it, if any."""
+    """An item that could not be used, with the reason; `source` returned it, if any did."""
 
     stage: str
     what: str

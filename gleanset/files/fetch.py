@@ -1,8 +1,8 @@
-"""One file from its publisher, known by its SHA-256, into the user's cache folder.
+"""Download of a published file with a known SHA-256 to the user's cache folder.
 
-It is fetched once. A fetch that broke off goes on where it was; a file appears under its
-name only when its hash is right. Proxies and certificates are those of the environment:
-`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`, `REQUESTS_CA_BUNDLE`, `SSL_CERT_FILE`.
+A file is downloaded once. An interrupted download is resumed; a file gets its final name only
+after its hash was verified. Proxies and certificates come from the environment: `HTTP_PROXY`,
+`HTTPS_PROXY`, `NO_PROXY`, `REQUESTS_CA_BUNDLE`, `SSL_CERT_FILE`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import requests
 
 SECONDS = 30.0
-"""How long to wait for a connection and for each further piece."""
+"""Timeout for a connection and for each read."""
 
 _CHUNK = 1 << 16
 log = logging.getLogger(__name__)
@@ -40,14 +40,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A file by its address, or its name on a hub with the commit, and the SHA-256 it must have."""
+    """A file with its URL, or hub name with commit, and the SHA-256 that it must have."""
 
     url: str
     sha256: str
 
     @classmethod
     def checked(cls, url: str, sha256: str, setting: str) -> Self:
-        """Return it where the hash is one; raise `UsageError` that names its `setting` else."""
+        """Validate the form of the hash. Raises `UsageError` that names its `setting`."""
         word = sha256.lower().removeprefix("sha256:")
         if not re.fullmatch("[0-9a-f]{64}", word):
             raise UsageError(
@@ -58,21 +58,21 @@ class Published:
 
     @property
     def name(self) -> str:
-        """The last part of the address, made safe as the name of a file."""
+        """The last part of the URL, made safe as a file name."""
         last = unquote(urlsplit(self.url).path).rpartition("/")[2].partition("@")[0]
         return re.sub(r"[^\w.-]", "_", last, flags=re.ASCII).lstrip(".-")[-80:] or "file"
 
 
 def cache_folder() -> Path:
-    """Return where fetched files are kept: everything in it may be deleted at any time."""
+    """Return the folder of downloaded files; its content may be deleted at any time."""
     return Path(platformdirs.user_cache_dir("gleanset")) / "fetched"
 
 
 def fetched(file: Published, otherwise: str = "", folder: Path | None = None) -> Path:
-    """Return the file on this disk, fetched if it is not there yet.
+    """Return the local path of a file; download it if needed.
 
-    `otherwise` is what a person without net can do. Raises `MissingComponent` where it cannot
-    be had or is not the file that it should be, `DiskFull`, `NotWritable`.
+    `otherwise` is a hint for users without a network. Raises `MissingComponent` if the download
+    fails or has the wrong hash, `DiskFull`, `NotWritable`.
     """
     target = _place(file, folder)
     if _is_whole(target, file.sha256):
@@ -82,7 +82,7 @@ def fetched(file: Published, otherwise: str = "", folder: Path | None = None) ->
         return cached
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Worker processes may ask for the same file at the same moment.
+        # Worker processes may request the same file at the same time.
         with FileLock(f"{target}.lock"):
             if not _is_whole(target, file.sha256):
                 _fetch(file, target, otherwise)
@@ -90,7 +90,7 @@ def fetched(file: Published, otherwise: str = "", folder: Path | None = None) ->
 
 
 def is_fetched(file: Published, folder: Path | None = None) -> bool:
-    """Return whether `fetched` would give it without asking anybody."""
+    """Return whether a file is in the cache folder with the right hash."""
     return _is_whole(_place(file, folder), file.sha256)
 
 
@@ -111,7 +111,7 @@ def _fetch(file: Published, target: Path, otherwise: str) -> None:
     begun = partial.exists()
     _go_on(file, partial, otherwise)
     if begun and sha256_of_file(partial) != file.sha256:
-        # What lay there may have been the beginning of another file: once more, from nothing.
+        # The partial file may be the beginning of another version: download again from the start.
         partial.unlink()
         _go_on(file, partial, otherwise)
     found = sha256_of_file(partial)
@@ -127,7 +127,7 @@ def _fetch(file: Published, target: Path, otherwise: str) -> None:
 
 
 def _go_on(file: Published, partial: Path, otherwise: str) -> None:
-    # Most commands fetch nothing.
+    # Imported here: most commands download nothing.
     import requests
 
     size = partial.stat().st_size if partial.exists() else 0
@@ -139,7 +139,7 @@ def _go_on(file: Published, partial: Path, otherwise: str) -> None:
         url = HubFile.parse(file.url).url if is_on_hub(file.url) else file.url
         with session.get(url, headers=headers, stream=True, timeout=SECONDS) as answer:
             if answer.status_code == 416:
-                # Nothing lies beyond what is there.
+                # Range Not Satisfiable: the partial file is already complete.
                 return
             answer.raise_for_status()
             more = answer.headers.get("Content-Range", "").startswith(f"bytes {size}-")
@@ -170,17 +170,17 @@ def _asking(file: Published, otherwise: str) -> Iterator[None]:
         _fail(file, f"the server answered {error}".partition(" for url")[0], otherwise, error)
     except requests.exceptions.SSLError as error:
         _fail(file, f"its certificate is not trusted: {_short(error)}", otherwise, error)
-    except (requests.RequestException, ValueError) as error:  # the latter for a `Location`
+    except (requests.RequestException, ValueError) as error:  # ValueError: invalid `Location`
         _fail(file, _short(error), otherwise, error)
     except OSError as error:
         if error.filename is None and error.errno is None:
-            # A proxy or certificate setting of the environment that requests cannot use.
+            # requests cannot use a proxy or certificate setting of the environment.
             _fail(file, str(error), otherwise, error)
         raise
 
 
 def _short(error: Exception) -> str:
-    """Return what went wrong without the connection as Python shows it."""
+    """Return the reason of an error without the repr of the connection."""
     text = str(error.args[0]) if error.args else type(error).__name__
     reason = re.sub(r"^.*?Caused by ", "", text)
     reason = re.sub(r"<?\b\w+\(.*?\)>?: ", "", reason)

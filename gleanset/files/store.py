@@ -1,10 +1,10 @@
-"""The content-addressed store: a file is known by its name, stored once, never changed.
+"""The content-addressed store: each original is stored once and never changed.
 
-`images/3f/3f9a….jpg` are originals named by the SHA-256 of their bytes, `crops/3f/…` are
-cut faces named by their sample. Workers stage originals in the scratch folder of their stage;
-the one process that writes rows publishes each in the transaction that writes its row, and a
-file is removed only in a transaction that saw no row of it. So nothing that a row refers to, or
-is about to refer to, can be removed by somebody else, in whatever process.
+`images/3f/3f9a….jpg` are originals named by the SHA-256 of their bytes, `crops/3f/…` are face
+crops named by the key of their sample. Workers stage originals in the scratch folder of their
+stage; the one process that writes rows publishes each file in the transaction that writes its row.
+A file is removed only in a transaction that found no row for it, so no process can remove a file
+that a row refers to or is about to refer to.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ EXTENSIONS = {
 }
 
 ASIDE = "damaged"
-"""Where damaged files are kept, beside the store: what is left of a picture may be of use."""
+"""Folder for damaged files, next to the store: parts of an image may still be usable."""
 
-# Folders synced at a time.
+# Number of folders synced concurrently.
 _SYNCS = 6
 
 
 def sha256_of(data: bytes) -> str:
-    """Return the SHA-256 of some bytes, lower-case hex."""
+    """Return the SHA-256 of bytes as lower-case hex."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_of_file(path: Path) -> str:
-    """Return the same of a file; memory stays flat. Raises `OSError`."""
+    """Return the SHA-256 of a file, read in chunks. Raises `OSError`."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 GONE, UNREADABLE = "file is gone", "cannot be read"
-"""Why there are no bytes of a picture that the catalogue has; the second may pass."""
+"""Reasons why the file of a catalogued image is not available; the second may be temporary."""
 
 
 def bytes_of(file: Path) -> bytes:
-    """Return the bytes of a file. Raises `Unreadable`: it is `GONE`, or `UNREADABLE` now."""
+    """Return the bytes of a file. Raises `Unreadable` with `GONE` or `UNREADABLE`."""
     try:
         return file.read_bytes()
     except FileNotFoundError as error:
@@ -66,7 +66,7 @@ def bytes_of(file: Path) -> bytes:
 
 
 class Store:
-    """One folder of files known by name. `scratch` is a folder on the same disk."""
+    """A folder of files addressed by name. `scratch` is a folder on the same disk."""
 
     def __init__(self, root: Path, scratch: Path) -> None:
         self.root = root
@@ -74,25 +74,25 @@ class Store:
         self._unsynced: set[Path] | None = None
 
     def path(self, name: str, kind: str) -> Path:
-        """Return where the file called `name` (hex) of that image format lies, or would lie."""
+        """Return the path for a `name` (hex) and image format, existing or not."""
         return self.root / name[:2] / f"{name}.{EXTENSIONS[kind]}"
 
     def staged(self, name: str, kind: str) -> Path:
-        """Return where that file waits for its row."""
+        """Return the path in the scratch folder of a file that has no row yet."""
         return self.scratch / f"{name}.{EXTENSIONS[kind]}"
 
     def stage(self, name: str, kind: str, data: bytes) -> None:
         """Write bytes to the scratch folder, from any worker; `publish` stores them."""
         path = self.staged(name, kind)
         if not self.has(path, len(data)):
-            # Its name here need not survive a power cut: a new run empties the scratch folder.
+            # The name need not survive a power cut: a new run empties the scratch folder.
             write_atomic(path, data, sync_name=False)
-            # Made here, side by side: the one who publishes would make them one after the other.
+            # Create folders here, in parallel: the publishing process would do it one by one.
             with disk_errors(path):
                 self.path(name, kind).parent.mkdir(parents=True, exist_ok=True)
 
     def publish(self, name: str, kind: str, size: int) -> None:
-        """Move a staged file to its place, in the transaction of its row. Raises `Unreadable`."""
+        """Move a staged file into the store, in its row's transaction. Raises `Unreadable`."""
         path, staged = self.path(name, kind), self.staged(name, kind)
         if self.has(path, size):
             staged.unlink(missing_ok=True)
@@ -105,10 +105,10 @@ class Store:
 
     @contextmanager
     def syncing_once(self) -> Iterator[set[Path]]:
-        """Sync the folders of everything published within at the end, each of them once.
+        """Sync each folder published to within the block once, at its end.
 
-        Gives the folders. Where it stands around itself, the outermost one syncs. It ends before
-        the transaction around it does: no row without its file, also after a power cut.
+        Yields the set of folders. Nested blocks leave the sync to the outermost one. The block must
+        end before the transaction around it: then no row lacks its file, even after a power cut.
         """
         if self._unsynced is not None:
             yield self._unsynced
@@ -119,14 +119,13 @@ class Store:
             if len(folders) == 1:
                 _sync(*folders)
             elif folders:
-                # The disk answers what waits at the same time at once: a tenth of the time in a
-                # row.
+                # Concurrent syncs are merged by the disk: a tenth of the time of successive ones.
                 list(_sync_threads().map(_sync, folders))
         finally:
             self._unsynced = None
 
     def discard(self, name: str, kind: str) -> None:
-        """Remove a staged file that gets no row."""
+        """Remove a staged file that will not get a row."""
         self.staged(name, kind).unlink(missing_ok=True)
 
     def read(self, name: str, kind: str) -> bytes:
@@ -137,25 +136,25 @@ class Store:
             return self.path(name, kind).read_bytes()
 
     def put(self, name: str, kind: str, data: bytes) -> Path:
-        """Store bytes if missing, in the transaction of their row; their path."""
+        """Store bytes if missing, in their row's transaction, and return the path."""
         path = self.path(name, kind)
         if not self.has(path, len(data)):
             write_atomic(path, data, scratch=self.scratch)
         return path
 
     def overwrite(self, name: str, kind: str, data: bytes) -> None:
-        """Store bytes in the place of whatever has that name: crops are cut anew."""
+        """Store bytes, replacing any file of that name (crops may be cropped again)."""
         write_atomic(self.path(name, kind), data, scratch=self.scratch)
 
     def hash_of(self, name: str, kind: str) -> str | None:
-        """Return the SHA-256 of what is stored under a name; None for none. Raises `OSError`."""
+        """Return the SHA-256 of a stored file; None if missing. Raises `OSError`."""
         try:
             return sha256_of_file(self.path(name, kind))
         except FileNotFoundError:
             return None
 
     def put_aside(self, file: Path) -> None:
-        """Move a file to the folder `ASIDE`; nothing there is overwritten."""
+        """Quarantine a file in the folder `ASIDE`, without overwriting anything there."""
         folder, names = self.root.parent / ASIDE, count(1)
         target = folder / file.name
         while target.exists():
@@ -164,21 +163,21 @@ class Store:
             move_file(file, target)
 
     def put_aside_before(self, name: str) -> Iterator[bytes]:
-        """Yield what was put aside of a name: some of it may be sound after all."""
+        """Yield the bytes of quarantined files of a name: some may be intact."""
         for path in (self.root.parent / ASIDE).glob(f"{name}*"):
             yield path.read_bytes()
 
     def names_from(self, start: str) -> set[str]:
-        """Return the names that begin with two digits."""
+        """Return the stored names that begin with `start`, two hex digits."""
         folder = self.root / start
         return {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
 
     def named(self, name: str) -> Sequence[Path]:
-        """Return what is stored under a name, in whatever format."""
+        """Return the files of a name in any format."""
         return list((self.root / name[:2]).glob(f"{name}.*"))
 
     def each(self) -> Iterator[tuple[Path, int, float]]:
-        """Yield everything stored, with its bytes and when it was written (seconds)."""
+        """Yield each stored file with its size in bytes and modification time (seconds)."""
         for path in self.root.glob("*/*"):
             if path.is_file():
                 told = path.stat()
@@ -186,7 +185,7 @@ class Store:
 
     @staticmethod
     def has(path: Path, size: int) -> bool:
-        """Return whether a file has that size: names come from content, so it is the file."""
+        """Return whether a file of that size exists; its name identifies the content."""
         try:
             return path.stat().st_size == size
         except FileNotFoundError:
