@@ -1,1 +1,1 @@
-"""Bytes on disk: atomic writes and the store in which a file is known by its hash."""
+"""Files on disk: atomic writes, the content-addressed store, downloads, names."""

@@ -1,4 +1,4 @@
-"""Files that appear under their name only when they are whole: write, fsync, rename."""
+"""Atomic file writes: write to a temporary file, fsync, rename."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PARTIAL = ".partial-"
 def write_atomic(
     path: Path, data: bytes, *, scratch: Path | None = None, sync_name: bool = True
 ) -> None:
-    """Write `data` to `path` so that a reader sees the old file, the new one, or none.
+    """Write `data` atomically: readers see the old file, the new one, or none.
 
-    The temporary file lies in `scratch`, a folder on the same disk (by default beside the
-    target). Without `sync_name` the bytes survive a power cut, but perhaps not the name: enough
-    for what is going to be moved. Raises `DiskFull` or `NotWritable`.
+    The temporary file is in `scratch`, a folder on the same disk (default: that of the target).
+    Without `sync_name` the bytes survive a power cut, but the name may not: enough for files that
+    will be moved. Raises `DiskFull` or `NotWritable`.
     """
     with disk_errors(path):
         folder = path.parent
@@ -39,7 +39,7 @@ def write_atomic(
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a new file that replaces `path` once the block ends well. `DiskFull`, `NotWritable`."""
+    """Yield a temporary path; its file replaces `path` on success. Raises as `write_atomic`."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}")
@@ -54,13 +54,13 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def move_file(source: Path, target: Path) -> None:
-    """Rename a file within one disk; sync its folder afterwards. `DiskFull`, `NotWritable`."""
+    """Rename a file on one disk; the caller syncs. Raises `DiskFull`, `NotWritable`."""
     with disk_errors(target):
         _in_folder(target.parent, lambda: replace_file(source, target))
 
 
 def _in_folder(folder: Path, act: Callable[[], object]) -> None:
-    """Do it, and make the folder only where that fails for want of one: it seldom does."""
+    """Call `act`, and create the folder only if `act` fails without it: this is rare."""
     try:
         act()
     except FileNotFoundError:
@@ -78,7 +78,7 @@ def _write_synced(partial: Path, data: bytes) -> None:
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Turn what the disk says into an error with a fix in it."""
+    """Convert `OSError` to `DiskFull` or `NotWritable` with a hint; others pass."""
     try:
         yield
     except OSError as error:
@@ -96,7 +96,7 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"cannot write to {path}",
                 f"give yourself write access, for instance: chmod -R u+w {path.parent}",
             ) from error
-        # A source that is missing is no trouble of this place; one that nothing can be made in is.
+        # ENOENT counts only if it names this path or its folder, not a missing source file.
         no_place = error.errno == errno.ENOENT and _beside(path, error.filename)
         other = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
         if no_place or error.errno in other:

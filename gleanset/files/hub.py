@@ -1,8 +1,8 @@
-"""Files on a Hugging Face hub: how they are named, and which commit and bytes a name stands for.
+"""Files on a Hugging Face hub: their names, and the commit and SHA-256 of a name.
 
-A name is `hub:OWNER/REPOSITORY/PATH`, and `@REVISION` behind it a branch, a tag or a commit. The
-hub (of `HF_ENDPOINT`) is asked for the commit and the SHA-256; `fetch.py` then fetches just these
-bytes, so that neither a moved branch nor another file under the same name changes anything.
+A name is `hub:OWNER/REPOSITORY/PATH`, optionally with `@REVISION`: a branch, a tag or a commit. The
+hub (`HF_ENDPOINT`) returns the commit and the SHA-256; `fetch.py` then downloads exactly these
+bytes, so that neither a moved branch nor a replaced file changes the result.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gleanset.installation import install_command
 
 PREFIX = "hub:"
 MOST_BYTES = 1_500_000_000
-"""Of a fetched file: with what an export adds, an ONNX file must stay below 2 GiB."""
+"""Limit for a downloaded file: an ONNX file must stay below 2 GiB after an export adds to it."""
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?!\.)){0,95}"
 _PATH = rf"{_PART}(?:/{_PART}){{0,9}}"
 _NAME = re.compile(rf"{PREFIX}({_PART}/{_PART})/({_PATH})(?:@({_PATH}))?")
@@ -34,14 +34,14 @@ _FIX = (
 
 
 class HubPin(TomlTable, frozen=True):
-    """Which bytes a name on a hub stands for."""
+    """The commit and SHA-256 of a hub file."""
 
     commit: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{40}$")]
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
 class HubFile(NamedTuple):
-    """An ONNX file in a repository; `revision` is empty where none was named."""
+    """An ONNX file in a hub repository; `revision` is empty if not specified."""
 
     repository: str
     path: str
@@ -49,7 +49,7 @@ class HubFile(NamedTuple):
 
     @classmethod
     def parse(cls, name: str, usual: str = "model.onnx") -> Self:
-        """Read a name; of a folder the file called `usual` is meant. Raises `UsageError`."""
+        """Parse a name; for a folder, take its file `usual`. Raises `UsageError`."""
         if (match := _NAME.fullmatch(name)) is None:
             form = f"{PREFIX}OWNER/REPOSITORY/PATH, of letters, digits and -_. alone"
             raise UsageError(f"'{name}' names no file on a hub", f"write {form}")
@@ -62,37 +62,37 @@ class HubFile(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What it is called below `[hub]` of a dataset."""
+        """Its key in the table `[hub]` of `dataset.toml`."""
         return f"{self.repository}/{self.path}"
 
     @property
     def url(self) -> str:
-        """Its address on the hub."""
+        """Its URL on the hub."""
         return str(_client().hf_hub_url(self.repository, self.path, revision=self.revision or None))
 
     @property
     def cached(self) -> Path | None:
-        """Where the hub's own cache on this machine has it at its commit."""
+        """Its path in the local cache of huggingface_hub, if it is there."""
         place = _client().try_to_load_from_cache(self.repository, self.path, revision=self.revision)
         return Path(place) if isinstance(place, str) else None
 
 
 def is_on_hub(name: str) -> bool:
-    """Return whether a name is that of a file on a hub."""
+    """Return whether a name begins with `hub:`."""
     return name.startswith(PREFIX)
 
 
 def on_hub(package: str) -> dict[str, Any]:
-    """Return what a package knows of models on a hub: its `on_hub.toml`."""
+    """Return the known hub models of a package, from its `on_hub.toml`."""
     return tomllib.loads((resources.files(package) / "on_hub.toml").read_text("utf-8"))
 
 
 def ask_hub(file: HubFile) -> HubPin:
-    """Return commit and hash. Raises `UsageError`, `MissingComponent`, `InputUnusable`."""
+    """Query commit and hash. Raises `UsageError`, `MissingComponent`, `InputUnusable`."""
     hub = _client()
     try:
         facts = hub.get_hf_file_metadata(file.url, token=False)
-    except Exception as error:  # the hub's client raises its own kinds for each way to fail
+    except Exception as error:  # huggingface_hub raises many types of errors
         kinds = hub.errors.EntryNotFoundError, hub.errors.RevisionNotFoundError
         unknown = isinstance(error, (*kinds, hub.errors.RepositoryNotFoundError))
         why = f"the hub shows no {file}: {str(error).strip().rpartition(chr(10))[2]}"

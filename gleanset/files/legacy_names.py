@@ -1,4 +1,4 @@
-"""Names in archives that do not say their encoding: which encoding they are in."""
+"""Detection of the encoding of file names in archives that do not declare one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ENCODINGS = (
     *("utf-8", "cp437", "cp850", "cp932", "gb18030", "cp950", "big5hkscs", "cp949", "euc_jp"),
     *("cp866", "cp1251", "cp1252", "cp852"),
 )
-# Lead bytes of an encoding's common characters, and the bits that one of them costs.
+# Range of lead bytes of common characters in an encoding, and the cost of one in bits.
 _COMMON = {
     "cp932": (0x88, 0x98, 10.0),
     "gb18030": (0xB0, 0xD7, 10.0),
@@ -19,22 +19,22 @@ _COMMON = {
     "cp949": (0xB0, 0xC8, 8.5),
     "euc_jp": (0xB0, 0xCF, 10.5),
 }
-# The encoding that another one extends, and the bits that each character costs that it lacks.
+# The smaller encoding that one extends, and the cost in bits of a character missing in it.
 _EXTENDED = {"gb18030": ("gbk", 16.0), "big5hkscs": ("cp950", 9.0)}
 _KANA = {"cp932": 6.0, "euc_jp": 6.5, "gb18030": 12.0}
 _ALPHABETS = {"LATIN": ("À", "ÿ"), "CYRILLIC": ("А", "я"), "GREEK": ("Ά", "ώ")}
-# Of hangul: a, ae, eo, e, yeo, o, u, eu, i; none, g, n, l, m, b, s, ng.
+# Common hangul vowels a, ae, eo, e, yeo, o, u, eu, i; finals none, g, n, l, m, b, s, ng.
 _VOWELS, _FINALS = (0, 1, 4, 5, 6, 8, 13, 18, 20), (0, 1, 4, 8, 16, 17, 19, 21)
 _LONG_UTF8 = re.compile(rb"[\xe0-\xf4][\x80-\xbf]{2}")
 _SAMPLE_BYTES = 20_000
 
 
 def decode_names(names: Iterable[bytes]) -> dict[bytes, str]:
-    """Return names as text: UTF-8 where they are, the others in the likeliest encoding of all.
+    """Decode names as UTF-8 where valid, all others in the single likeliest encoding.
 
-    The likeliest is the one in which the names are cheapest to write down: common characters of a
-    language beside each other cost few bits, rare ones, symbols and mixed scripts many. Unzip and
-    browsers guess alike.
+    The likeliest encoding has the lowest cost in bits: adjacent common characters of one script
+    cost little; rare characters, symbols and mixed scripts cost much. Unzip and browsers guess
+    in a similar way.
     """
     texts: dict[bytes, str] = {}
     legacy: list[bytes] = []
@@ -80,7 +80,7 @@ def _costs(text: str, encoding: str) -> Iterable[float]:
         elif script in _ALPHABETS:
             first, last = _ALPHABETS[script]
             rare = 0.0 if first <= character <= last else 3.0
-            # MiXed case comes of a wrong encoding.
+            # MiXed case is a sign of a wrong encoding.
             mixed = 5.0 if character.isupper() and text[at - 2 : at - 1].islower() else 0.0
             yield (6.0 if script in beside else 13.0) + rare + mixed
         elif script in ("HIRAGANA", "KATAKANA", "CJK", "HANGUL"):
@@ -104,7 +104,7 @@ def _wide_cost(character: str, script: str, encoding: str) -> float:
     if script == "HANGUL" and encoding == "cp949":
         vowel, final = divmod((ord(character) - 0xAC00) % 588, 28)
         bits += (0.0 if vowel in _VOWELS else 1.5) + (0.0 if final in _FINALS else 3.0)
-    # GBK and code page 949 have the characters of the smaller standard they extend here.
+    # Trail bytes below 0xA1 are extensions of GBK and code page 949 to the smaller standard.
     extended = encoding in ("gb18030", "cp949") and raw[1] < 0xA1
     return bits + (0.0 if first <= raw[0] <= last else 5.0) + (9.0 if extended else 0.0)
 

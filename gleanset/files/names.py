@@ -1,6 +1,6 @@
-"""Names of files: their endings, in lower case, as text, and safe on every system.
+"""File names: known extensions (lower case), conversion to text, and names safe on every system.
 
-What is inside decides what a file is.
+Extensions are only a first guess: the content of a file decides its type.
 """
 
 from __future__ import annotations
@@ -49,40 +49,40 @@ VIDEOS = frozenset(
         ".wtv",
     }
 )
-"""Containers that are hardly ever anything else: a broken one is still meant as a video."""
+"""Extensions used only for videos: a damaged file with one still counts as a video."""
 
 ARCHIVES = frozenset(
     {".zip", ".cbz", ".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".gz", ".bz2", ".xz"}
 )
-"""Of pictures in one file."""
+"""Extensions of archives that may contain images."""
 
 
 def printable(path: Path) -> str:
-    """Return a path as text; bytes that are not UTF-8 are spelled out, so that it can be stored."""
+    """Return a path as text that can be stored; bytes that are not UTF-8 are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def leads_out(name: str) -> bool:
-    """Return whether a path from outside leaves its folder on any system."""
+    """Return whether an untrusted path would leave its folder on any system."""
     path = PureWindowsPath(name)
     return bool(path.anchor) or ".." in path.parts or "\0" in name
 
 
 LONGEST = 80
-# Bytes: file systems take 255 for one component, and numbers and a key are appended.
+# Bytes: file systems allow 255 for one component, and numbers and a key are appended.
 LONGEST_FILE, LONGEST_FOLDER = 200, 240
-# What no name may have on Windows.
+# Characters that Windows does not allow in names.
 _REFUSED = '<>:"/\\|?*'
-# They join letters of several scripts, and emoji.
+# Zero-width (non-)joiners, which several scripts and emoji need.
 _JOINERS = "\u200c\u200d"
-# Names that Windows keeps for devices, whatever follows the dot.
+# Device names, which Windows reserves with any extension.
 _RESERVED = re.compile(
     r"(con|conin\$|conout\$|prn|aux|nul|com[\d¹²³]|lpt[\d¹²³]) *(\.|$)", re.IGNORECASE
 )
 
 
 def safe_name(text: str) -> str:
-    """Any text as one component of a path: letters, digits, `-`, `_`, `.`; never empty."""
+    """Return text as one path component of letters, digits, `-`, `_`, `.`; never empty."""
     tidy = unicodedata.normalize("NFC", text)
     tidy = "".join(c if _of_a_word(c) else "_" for c in tidy)
     tidy = _shortened(re.sub(r"_+", "_", tidy).strip("._ ")[:LONGEST], LONGEST_FILE)
@@ -90,10 +90,10 @@ def safe_name(text: str) -> str:
 
 
 def kept_name(text: str) -> str:
-    """Return the name of a file as it is, without what some system refuses in one; never empty.
+    """Return a file name without what some systems do not allow; never empty.
 
-    Spaces, brackets and emoji stay; separators, control characters and marks that turn the
-    direction of writing do not, nor dots at its ends, nor what Windows keeps for devices.
+    Spaces, brackets and emoji are kept. Path separators, control characters and marks of writing
+    direction become `_`; leading and trailing dots are removed; device names of Windows get a `_`.
     """
     tidy = "".join(map(_kept, unicodedata.normalize("NFC", text))).strip(". ")
     tidy = tidy.encode()[:LONGEST_FILE].decode(errors="ignore").rstrip(". ")
@@ -109,7 +109,7 @@ def _kept(character: str) -> str:
 
 
 def _of_a_word(character: str) -> bool:
-    # Marks are the vowels of many scripts.
+    # Combining marks are the vowels of many scripts.
     mark = unicodedata.category(character) in ("Mn", "Mc")
     return character.isalnum() or character in "-_." or mark
 
@@ -119,7 +119,7 @@ def _shortened(text: str, size: int) -> str:
 
 
 def folder_name(label: str) -> str:
-    """Return a class name as a folder name; it was checked when it was made."""
+    """Return the folder name for a class name that was validated on creation."""
     tidy = label.rstrip(". ")
     if len(tidy.encode()) > LONGEST_FOLDER:
         tidy = _shortened(tidy, LONGEST_FOLDER)
@@ -127,10 +127,11 @@ def folder_name(label: str) -> str:
 
 
 def folder_names(labels: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:
-    """Return a folder of its own for each class, also where a file system ignores case.
+    """Return a folder name for each class, unique even if case is ignored.
 
-    Where two would share one, the class that is not spelled like it, or else the later one,
-    gets six digits that come from its name alone, and so does one called like one of `files`.
+    If two classes would share a folder, the one whose name differs from the folder's, or else the
+    later one, gets six hex digits from a hash of its name. So does a class named like one of
+    `files`.
     """
     folders: dict[str, str] = {}
     taken = {name.casefold() for name in files}
@@ -152,29 +153,28 @@ LEVEL_HELP = (
 def class_folder(
     folders: Sequence[str], level: int = 1, splits: Container[str] | None = None
 ) -> str | None:
-    """Return the name of the folder on that level, the outermost by default; None if there is none.
+    """Return the folder name at a level, 1 being the outermost, 0 the innermost.
 
-    Level 0 is the innermost.
-
-    `folders` lead from the folder that was named down to the image. A first one that is one of the
-    `splits`, or without these called as a split is, does not count.
+    `folders` is the path from the folder given by the user down to the image. Its first folder is
+    skipped if it is in `splits` or, without `splits`, has the name of a split. None if there is no
+    such level.
     """
     inner = below_split(folders, splits)
     return inner[level - 1] if inner and len(inner) >= level else None
 
 
 def below_split(folders: Sequence[str], splits: Container[str] | None = None) -> Sequence[str]:
-    """Return the folders without a first one that is a split, as in `class_folder`."""
+    """Return the folders without a leading split folder, as in `class_folder`."""
     first = folders[0] if folders else ""
     is_split = first.lower() in SPLIT_FOLDERS if splits is None else first in splits
     return folders[1:] if is_split else folders
 
 
 def split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
-    """Return the outermost folders that are splits, given the folders that lead to each image.
+    """Return the outermost folders that are splits, given the folders of each image.
 
-    One alone beside other folders, such as train beside bus and car, is a class: unless its images
-    are in folders of it, and those of the others are not.
+    A single split name next to other folders, such as train next to bus and car, is a class, unless
+    its images are in subfolders and those of all the others are not.
     """
     holds_images: dict[str, bool] = {}
     for parts in folders:
@@ -188,7 +188,7 @@ def split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
 
 
 def visible_files(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield each folder with its folders, which may be removed, and files; none hidden."""
+    """Yield each folder with its visible subfolders and files; remove subfolders to skip them."""
     for here, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield Path(here), folders, sorted(name for name in files if not name.startswith("."))

@@ -1,4 +1,4 @@
-"""Parquet files, a batch of rows in memory at a time; the one place that uses pyarrow."""
+"""Parquet files, read in batches of rows; the only module that uses pyarrow."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS = 1_000
-"""So many rows are in memory at a time."""
+"""Rows read at a time."""
 
 _READ_AHEAD = 1 << 20
 
 Column = str | list[Any] | dict[str, Any]
-"""What a column holds: `string`, `int64`, `double`, `bool`, `binary`; a list of one of these, as a
-list with it alone; a record, as a dict of its columns."""
+"""Type of a column: `string`, `int64`, `double`, `bool` or `binary`; `[type]` for a list; a dict of
+columns for a struct."""
 
 
 def pyarrow() -> Any:
-    """Return pyarrow, with `parquet` in it. Raises `MissingComponent`."""
+    """Import pyarrow with `pyarrow.parquet`. Raises `MissingComponent`."""
     try:
         import_module("pyarrow.parquet")
         return import_module("pyarrow")
@@ -37,14 +37,14 @@ def pyarrow() -> Any:
 
 
 def single_columns(path: Path) -> list[tuple[str, bool]]:
-    """Return the columns, each with whether its values are single. Raises `InputUnusable`."""
+    """Return each column name and whether it is not nested. Raises `InputUnusable`."""
     types = pyarrow().types
     with _opened(path) as file:
         return [(field.name, not types.is_nested(field.type)) for field in file.schema_arrow]
 
 
 def read_texts(path: Path, columns: Sequence[str]) -> Iterator[tuple[str | None, ...]]:
-    """Yield cells of some columns as text or None, row by row. Raises as `single_columns`."""
+    """Yield rows of the given columns as text or None. Raises `InputUnusable`."""
     with _opened(path) as file:
         for batch in file.iter_batches(ROWS, columns=list(columns), use_threads=False):
             yield from zip(*(_texts(batch.column(name)) for name in columns), strict=True)
@@ -54,11 +54,11 @@ def read_texts(path: Path, columns: Sequence[str]) -> Iterator[tuple[str | None,
 def parquet_file(
     path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str] | None = None
 ) -> Iterator[Callable[[Sequence[Mapping[str, object]]], None]]:
-    """Give a function that writes a group of rows; equal rows give equal bytes."""
+    """Yield a function that writes a row group; equal rows give equal bytes."""
     arrow = pyarrow()
     fields = [arrow.field(name, _arrow_type(column)) for name, column in columns.items()]
     schema = arrow.schema(fields, metadata=dict(metadata or {}))
-    # pyarrow takes no path in bytes that are not UTF-8.
+    # Open the file here: pyarrow does not accept paths that are not UTF-8.
     with (
         path.open("wb") as out,
         arrow.parquet.ParquetWriter(out, schema, compression="zstd") as file,
@@ -79,7 +79,7 @@ def _arrow_type(column: Column) -> pa.DataType:
 def _opened(path: Path) -> Iterator[Any]:
     arrow = pyarrow()
     try:
-        # Pages are read as they are needed: a column of a row group may have gigabytes.
+        # A buffer makes pyarrow read pages on demand: a column chunk may have gigabytes.
         with (
             path.open("rb") as read,
             arrow.parquet.ParquetFile(read, buffer_size=_READ_AHEAD) as file,

@@ -1,4 +1,4 @@
-"""Shards: files that hold many pictures, each with what is told of it, as tar or as Parquet."""
+"""Shards: tar or Parquet files that hold many images with their metadata."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Put = Callable[[ShardRecord], None]
 ShardFormat = Literal["webdataset", "parquet"]
 ENDINGS: dict[ShardFormat, str] = {"webdataset": ".tar", "parquet": ".parquet"}
 GROUP_ROWS, GROUP_BYTES = 100, 16_000_000
-"""A row group of Parquet is closed at so many rows, or bytes of pictures: readers that stream hold
-one in memory."""
+"""Limits of a Parquet row group in rows and bytes of images: streaming readers hold one row group
+in memory."""
 INSIDE: Mapping[str, Column] = {"image": {"bytes": "binary", "path": "string"}}
-"""A picture in the file itself."""
+"""Columns for an image embedded in the Parquet file."""
 _TYPES: dict[type, str] = {str: "string", int: "int64", float: "double"}
 _DTYPES = {"string": "string", "int64": "int64", "double": "float64"}
 _UNITS = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2**10, "mi": 2**20, "gi": 2**30}
@@ -41,7 +41,7 @@ SHARD_SIZE_HELP = "About the size of a shard, such as 500MB, or how many picture
 
 @contextmanager
 def open_tar(path: Path) -> Iterator[Put]:
-    """Write image, `.json` and perhaps `.cls` of each record, as WebDataset; equal bytes."""
+    """Open a WebDataset tar: image, `.json` and `.cls` of each record; reproducible bytes."""
     import tarfile
 
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
@@ -64,7 +64,7 @@ def open_tar(path: Path) -> Iterator[Put]:
 def open_parquet(
     path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str]
 ) -> Iterator[Put]:
-    """A row for each record: the picture itself as `image`, and what is told of it."""
+    """Open a Parquet file: one row for each record, with the bytes in the column `image`."""
     rows: list[dict[str, object]] = []
     taken = 0
     with parquet_file(path, columns, metadata) as write:
@@ -86,7 +86,7 @@ def open_parquet(
 def table_columns(
     picture: Mapping[str, Column], row: Mapping[str, object], classes: Sequence[str] = ()
 ) -> tuple[dict[str, Column], dict[str, str]]:
-    """Return columns and schema metadata for rows like `row`; `classes` number its `label`."""
+    """Return columns and Hugging Face metadata for rows like `row`; `classes` index `label`."""
     plain = {name: _TYPES[type(value)] for name, value in row.items()}
     features: dict[str, object] = (
         {"image": {"_type": "Image"}}
@@ -101,30 +101,30 @@ def table_columns(
 
 
 def dtype_of(value: object) -> str:
-    """Return what `datasets` calls the type of a cell."""
+    """Return the dtype name of a cell in Hugging Face `datasets`."""
     return _DTYPES[_TYPES[type(value)]]
 
 
 class ShardSize(NamedTuple):
-    """How large a shard becomes at most: about so many bytes, or so many pictures."""
+    """The maximum size of a shard, in bytes (approximate) or in images."""
 
     bytes: float = inf
     pictures: float = inf
 
     @classmethod
     def parse(cls, text: str) -> ShardSize:
-        """'500MB' or '10000'. Raises `UsageError`."""
+        """Parse '500MB' or '10000' (images). Raises `UsageError`."""
         if re.fullmatch(r"[1-9]\d{0,8}", text):
             return cls(pictures=int(text))
         return cls(bytes=_parse_bytes(text))
 
     def has_room(self, pictures: int, size: float) -> bool:
-        """Return whether a shard of so many pictures and bytes may be as large as that."""
+        """Return whether a shard of `pictures` images can take one more, to `size` bytes."""
         return pictures < self.pictures and size <= self.bytes
 
 
 def checked_shard_size(text: str) -> str:
-    """Return a size as it was written. Raises `UsageError`."""
+    """Validate the text of a size and return it unchanged. Raises `UsageError`."""
     ShardSize.parse(text)
     return text
 

@@ -1,1 +1,1 @@
-"""Safe decoding, measuring and cutting: the only place where bytes become pixels."""
+"""Safe decoding, measuring and cropping of images."""

@@ -1,1 +1,1 @@
-"""Running one function over many items, and one stage at a time."""
+"""Parallel execution over many items, and locks of stages."""
