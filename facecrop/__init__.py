@@ -1,1 +1,1 @@
-"""Finding faces in images and cutting them out as samples."""
+"""Detection of faces in images, and cropping them as samples."""

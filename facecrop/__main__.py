@@ -1,4 +1,4 @@
-"""The `facecrop` command from its first instant on."""
+"""Entry point of the `facecrop` command."""
 
 from typing import NoReturn
 
@@ -6,7 +6,7 @@ from gleanset.start import begin
 
 
 def main() -> NoReturn:
-    """The console script."""
+    """Run the console script."""
     begin("facecrop")
     from facecrop.cli import main as run
 

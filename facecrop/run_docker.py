@@ -1,7 +1,7 @@
-"""docker and podman: find an engine, build an image, run a container.
+"""Interface to docker and podman: find an engine, build an image, run a container.
 
-The only module of this package that starts processes. Both engines take the same commands. Their
-errors are translated into ours, with a fix.
+The only module of this package that starts processes. Both engines accept the same commands. Their
+errors become a `MissingComponent` with a hint.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _START_COMMANDS = {"docker": "sudo systemctl start docker", "podman": "podman ma
 
 
 class ImageNotBuilt(MissingComponent):
-    """The engine works but lacks the image."""
+    """Error of an engine that works but lacks the image."""
 
 
 def start_error(name: str, error: OSError) -> MissingComponent:
@@ -43,7 +43,7 @@ def start_error(name: str, error: OSError) -> MissingComponent:
 
 
 def explain_failure(name: str, output: str, image: str) -> MissingComponent:
-    """Return the error for the output of an engine that was asked for an image."""
+    """Return the error that matches an engine's output about an image."""
     lowered = output.lower()
     if _NO_IMAGE.search(lowered):
         fix = "build it with: facecrop docker build"
@@ -67,13 +67,13 @@ def last_line(output: str) -> str:
 
 
 ENGINES = ("docker", "podman")
-"""In the order of preference."""
+"""Supported engines in order of preference."""
 
 ENGINE_SETTING = "GLEANSET_CONTAINER_ENGINE"
-"""Environment variable with the name or path of an engine."""
+"""Environment variable that holds the name or path of an engine."""
 
 MEMORY_MB = 512
-"""A search of 1920 x 1920 pixels, the maximum, takes 183."""
+"""Memory limit; a search of 1920 x 1920 pixels, the maximum, uses 183 MB."""
 
 LIMITS = (
     "--rm",
@@ -93,17 +93,17 @@ LIMITS = (
 ENGINE_TIMEOUT_SECONDS = 30.0
 
 STOP_TIMEOUT_SECONDS = 5.0
-"""For a container to end after the end of its input."""
+"""Time for a container to exit after its input is closed."""
 
 MAX_LINE_BYTES = 1_000_000
-"""Of one response; a thousand faces take about 400 kB."""
+"""Maximum size of one response; a thousand faces take about 400 kB."""
 
 _MAX_STDERR_BYTES = 4000
 _SIGKILL_EXIT_CODE = 137
 
 
 class ContainerDied(Exception):
-    """A container ended or did not respond; the message says why."""
+    """Error of a container that exited or did not respond; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +199,9 @@ def choose_engine(image: str, requested: str = "", *, to_build: bool = False) ->
 
 
 class RunningContainer:
-    """A program in a container with a line protocol, for one thread at a time.
+    """Container with a line protocol on stdin and stdout, for one thread at a time.
 
-    It ends with its input: by `stop`, or when this process is killed.
+    It exits when its input is closed: by `stop`, or when this process is killed.
     """
 
     def __init__(self, engine: ContainerEngine, image: str) -> None:
@@ -229,14 +229,14 @@ class RunningContainer:
 
     @property
     def stderr(self) -> str:
-        """The end of its standard error; complete after it has ended."""
+        """Last part of standard error; complete once the container has exited."""
         self._reader.join(1)
         return self._stderr.decode(errors="replace")
 
     def ask(self, line: bytes, seconds: float) -> bytes:
-        """Send a line (nothing if empty) and return the line that comes back.
+        """Send a line (nothing if empty) and return the response line.
 
-        Raises `ContainerDied` without a complete line in time.
+        Raises `ContainerDied` if no complete line arrives within `seconds`.
         """
         timer = threading.Timer(seconds, self._kill_late)
         timer.start()
@@ -281,14 +281,14 @@ def _read_stderr(stream: IO[bytes], buffer: bytearray) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes], engine: ContainerEngine, name: str) -> None:
-    """Close its input and output, wait for its end, and kill it after a timeout."""
+    """Close the pipes, wait for the container to exit, and kill it after a timeout."""
     for pipe in filter(None, (process.stdin, process.stdout)):
         with suppress(OSError):
             pipe.close()
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_TIMEOUT_SECONDS)
     if process.returncode != 0:
-        # The container may still run after the engine's program has ended.
+        # The container may keep running after the engine's client has exited.
         with suppress(OSError, subprocess.TimeoutExpired):
             subprocess.run(  # noqa: S603 - as above
                 [engine.program, "rm", "--force", name],

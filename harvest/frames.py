@@ -1,4 +1,4 @@
-"""Frames of videos: sampled while ffmpeg decodes, kept with their place and scene."""
+"""Harvesting of video frames: sample videos in parallel and import the frames."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from harvest.video.run_ffmpeg import end_all, find_ffmpeg
 from harvest.video.sampler import SampledVideo, StoredFrame, VideoSampler, read_facts
 from harvest.video.sampling import Sampling
 
-# ffmpeg decodes one video on several cores.
+# Cores per video, because ffmpeg decodes with several threads.
 _CORES_EACH = 4
 
 
@@ -44,20 +44,20 @@ def harvest_frames(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Add the frames that a sampling takes of each video; the counts of what happened.
+    """Import the sampled frames of each video and return the counts of the run.
 
-    A video is known by its content and is not sampled twice with the same settings; one
-    that was stopped is sampled again. Each bad one becomes a rejection; where none could be
-    used, `InputUnusable`, `MissingComponent`, or what its site raised. `workers` videos are
-    sampled at once, on a cluster each of them whole on one node. `left_out` counts the stretches
-    without a frame of their own, by reason.
+    A video is identified by its content and not sampled twice with the same settings, unless the
+    first attempt was aborted. A bad video becomes a rejection; if no video is usable, raises
+    `InputUnusable`, `MissingComponent` or the error of the site. `workers` videos are sampled at
+    once (0: automatic), on a cluster one per node. `left_out` in the result counts intervals
+    without a kept frame by reason.
     """
     return FrameHarvest(dataset, sampling or Sampling(), label, workers, progress).over(videos)
 
 
 @dataclass(frozen=True)
 class FrameHarvest:
-    """One run as `harvest_frames` makes it; with a `follower` frames are chosen by what is seen."""
+    """Settings of a run of `harvest_frames`; a `follower` selects frames by their content."""
 
     dataset: Dataset
     sampling: Sampling
@@ -67,7 +67,7 @@ class FrameHarvest:
     follower: FrameFollower | None = None
 
     def over(self, videos: Iterable[VideoInput]) -> dict[str, object]:
-        """Add the frames of these videos; the counts of what happened."""
+        """Import the frames of these videos and return the counts of the run."""
         inputs = list(videos)
         find_ffmpeg()
         dataset, wanted = self.dataset, self.sampling
@@ -92,7 +92,7 @@ class FrameHarvest:
 
 
 class _Stopped(Exception):
-    """The run was interrupted: a thread that samples a video ends."""
+    """Signal for sampling threads that the run was interrupted."""
 
 
 class _Run:
@@ -112,7 +112,7 @@ class _Run:
         self._met: set[str] = set()
 
     def over(self, inputs: list[VideoInput], workers: Processes | Cluster) -> None:
-        """Sample all of them, some at once; with a limit one after another."""
+        """Sample all inputs in parallel, or sequentially if there is a limit."""
         threads: Threads | None = None
         if isinstance(workers, Processes):
             number = workers.number or max(cores() // _CORES_EACH, 1)
@@ -120,7 +120,7 @@ class _Run:
         at_once = threads.number if threads else math.inf
         if self._writer.limit.left is not None:
             at_once = 1
-        # A video takes the time that it takes.
+        # No timeout: sampling time depends on the length of the video.
         place = threads or replace(workers, seconds_per_item=math.inf)
         tasks = self._tasks(inputs, self._advance_shared if threads else None)
         for outcome in run_over(sample_video, tasks, place, lambda in_flight: in_flight < at_once):
@@ -147,7 +147,7 @@ class _Run:
                 if isinstance(video, UnusableInput):
                     self._reject(video)
                 elif self._writer.known(video.sha256) or video.sha256 in self._met:
-                    # The same video twice in one run: what the first gives will be there.
+                    # The second of two equal videos in a run would add nothing.
                     self._good += 1
                 elif self._writer.limit.left != 0 and isinstance(video, VideoAtHand):
                     self._met.add(video.sha256)
@@ -178,7 +178,7 @@ class _Run:
             task.video.path.unlink(missing_ok=True)
 
     def raise_if_nothing(self) -> None:
-        """Raise where not one video could be used."""
+        """Raise an error if no video was usable."""
         if self._good or not self._bad:
             return
         errors = [one.error for one in self._bad if one.error is not None]
@@ -197,7 +197,7 @@ class _Run:
 
 
 def sample_video(task: VideoTask) -> SampledVideo:
-    """Sample a whole video, in a thread or on another machine."""
+    """Sample one video, in a thread or on a cluster node."""
 
     def keep(data: bytes, measured: Measured) -> None:
         task.store.stage(measured.sha256, measured.format, data)
@@ -215,13 +215,13 @@ def _lengths(inputs: list[VideoInput]) -> Iterator[float]:
 
 
 STAGE = "harvest-frames"
-# Other programs may write to the catalogue between two batches.
+# Frames per transaction, so that other programs can write to the catalogue in between.
 _BATCH_FRAMES = 50
 
 
 @dataclass
 class FrameLimit:
-    """`images` (SHA-256) were met in this run; `before` are the frames of earlier ones by video."""
+    """Limit on images: `images` (SHA-256) of this run, `before`: frames of earlier videos."""
 
     limit: int | None
     images: set[str] = field(default_factory=set)
@@ -229,7 +229,7 @@ class FrameLimit:
 
     @property
     def left(self) -> int | None:
-        """How many may still come; None where all may."""
+        """Number of images that may still be added; None without a limit."""
         if self.limit is None:
             return None
         return max(self.limit - len(self.images) - sum(self.before.values()), 0)
@@ -237,10 +237,10 @@ class FrameLimit:
 
 @dataclass(frozen=True)
 class VideoTask:
-    """One video to be sampled, the `place`th of its run. Frames are staged in `store`.
+    """Sampling job for one video, the `place`th of its run; frames are staged in `store`.
 
-    `most` is how many it may give, None where all are wanted; a `follower` chooses them where the
-    sampling says so. `advance` gets the seconds that are done, where no other machine does it.
+    `most` limits the number of frames. A `follower` selects frames by their content. `advance`
+    receives the seconds of video done; it is None on a cluster.
     """
 
     place: int
@@ -253,7 +253,7 @@ class VideoTask:
 
 
 class FrameWriter:
-    """The parent's side of a run: the only one that writes rows."""
+    """Writer of a run's results to the catalogue, in the parent process only."""
 
     def __init__(
         self,
@@ -266,14 +266,14 @@ class FrameWriter:
     ) -> None:
         self._dataset, self._intake = dataset, intake
         self._sampling, self._label, self._follower = sampling, label, follower
-        # Where openings are skipped, all is sampled, and the limit is for what is left then.
+        # To skip intros, all videos are sampled first; the limit applies to what remains.
         self._all = limit
         self.limit = FrameLimit(None) if sampling.skip_openings else limit
         self.left_out: Counter[str] = Counter()
         self._finished: list[tuple[VideoTask, SampledVideo]] = []
 
     def known(self, sha256: str) -> bool:
-        """Return whether a video was sampled like this to its end; counts its frames."""
+        """Return whether a video was fully sampled with these settings; count its frames."""
         frames = self._dataset.videos.get_frame_count(sha256, self._sampling.settings)
         if frames is None:
             return False
@@ -282,7 +282,7 @@ class FrameWriter:
         return True
 
     def take(self, task: VideoTask, sampled: SampledVideo) -> None:
-        """Store what a video gave; one that was broken off is not recorded as sampled."""
+        """Store a video's frames; record it as sampled unless it was aborted."""
         if sampled.error is not None:
             self._store(task, sampled.frames)
             return
@@ -301,9 +301,9 @@ class FrameWriter:
         self._record(task, sampled, len(sampled.frames))
 
     def settle(self) -> None:
-        """Store, at the end of a run, what no earlier video or part of one has shown."""
+        """Store the frames outside repeated segments, at the end of a run."""
         ordered = sorted(self._finished, key=lambda finished: finished[0].place)
-        # What is in the dataset already was shown first.
+        # Videos already in the dataset come first, so that new ones repeat them.
         before = self._prints_before() if ordered else []
         of_all = find_repeats([*before, *(sampled.prints for _, sampled in ordered)], len(before))
         repeats = of_all[len(before) :]
@@ -313,7 +313,7 @@ class FrameWriter:
         ]
         chosen = self._within_limit(fresh)
         for (task, sampled), picked, parts in zip(ordered, chosen, repeats, strict=True):
-            # Where it came first is its place; that of a repeat is not looked for later.
+            # Keep only fingerprints of first occurrences for comparison with later videos.
             first = [(time, code) for time, code in sampled.prints if not _inside(time, parts)]
             spans = [(part.start, part.end) for part in parts]
             self._store(task, picked)
@@ -349,7 +349,7 @@ class FrameWriter:
             return fresh
         chosen: list[list[StoredFrame]] = [[] for _ in fresh]
         images: set[str] = set()
-        # The first frame of each video, then the second of each, and so on.
+        # Round-robin, so that the limit is shared evenly between videos.
         for frames in zip_longest(*fresh):
             for own, frame in zip(chosen, frames, strict=True):
                 if frame and (frame.measured.sha256 in images or len(images) < left):

@@ -1,4 +1,4 @@
-"""What `harvest frames` is asked: see `harvest.request`."""
+"""Arguments of `harvest frames` as plain values; see `harvest.request`."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
     allow_private: AllowPrivate = False
 
     def check(self, root: Path) -> None:
-        """Raise `UsageError` for options that make no sense, `InputUnusable` without videos.
+        """Raise `UsageError` for contradictory options, `InputUnusable` without videos.
 
-        Addresses are not asked.
+        URLs are not requested.
         """
         self.sampling()
         check_videos(self.videos, root, self.COMMAND)
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
-        """Sample the frames."""
+        """Sample and import the frames; return the counts of the run."""
         from harvest.frames import harvest_frames
 
         sampling = self.sampling()
@@ -51,7 +51,7 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         )
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
-        """Show the videos that would be sampled, and about what that gives."""
+        """Show the videos that would be sampled, and an estimate of the result."""
         from harvest.preview import preview_frames
 
         sampling = self.sampling()
@@ -60,7 +60,7 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
 
 
 def check_videos(videos: tuple[str, ...], root: Path, command: str) -> None:
-    """Raise `UsageError` where none is named, `InputUnusable` where there is none."""
+    """Raise `UsageError` without arguments, `InputUnusable` if no video exists."""
     from harvest.video.inputs import find_inputs, is_address
 
     if not videos:
@@ -69,7 +69,7 @@ def check_videos(videos: tuple[str, ...], root: Path, command: str) -> None:
 
 
 def check_programs(videos: tuple[str, ...]) -> None:
-    """Raise `MissingComponent` without ffmpeg, or without yt-dlp where a video is an address."""
+    """Raise `MissingComponent` without ffmpeg, or without yt-dlp if a video is a URL."""
     from harvest.video.inputs import is_address
     from harvest.video.run_ffmpeg import find_ffmpeg
 
@@ -87,12 +87,12 @@ def video_inputs(
     sampling: Sampling,
     allow_private: bool,
 ) -> list[VideoInput]:
-    """Return the inputs that `videos` mean, for a dataset at `root`."""
+    """Return the inputs for paths, patterns and URLs, for a dataset at `root`."""
     from harvest.video.inputs import find_inputs, is_address
 
     if not any(map(is_address, videos)):
         return find_inputs(videos, root)
-    # Only here: what the web needs takes as long to load as all the rest.
+    # Imported here, because the HTTP modules double the loading time.
     from harvest.video.remote import VideoAddress
 
     client = client_factory(dataset, allow_private)

@@ -1,15 +1,15 @@
-"""The animeface-2009 detector in a container: the same library behind a wall.
+"""The animeface-2009 detector, isolated in a container.
 
-The library is C code of 2009 that reads strangers' pictures. Here it gets bare pixels in a
-container without net, rights or a writable disk, and beside the old Pillow that it was made
-for. How a picture is searched, and what is made of the results, is that of `animeface`; only
-the searching of one tile happens elsewhere.
+The library is C code of 2009 that processes untrusted images. Here it receives raw pixels in a
+container without network, privileges or a writable disk, and with the old Pillow that it was
+built for. Only the search of one tile happens in the container; tiling and conversion of the
+results are those of the detector `animeface`.
 
-The other end is docker/animeface-2009/server.py, which speaks lines of JSON. Each process has one
-container for an engine and image, started and tested when the first detector is built, and ended
-with the process. What comes back is checked like anything from outside: it is not believed to be
-the library's answer because it came from the container. A container that dies, or answers
-nonsense, is started anew and gets the picture once more; then the picture is given up.
+The container runs docker/animeface-2009/server.py, with one line of JSON per request. Each process
+has one container per engine and image, started and tested when the first detector is built, and
+stopped with the process. Responses are validated as untrusted input. If a container dies or
+sends an invalid response, it is restarted and the image is tried once more; after a second
+failure, the image is rejected.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ from facecrop.run_docker import ContainerDied, ContainerEngine, RunningContainer
 from gleanset.errors import MissingComponent, Unreadable, UsageError
 
 PROTOCOL = 1
-"""Of the lines; in server.py, too."""
+"""Version of the line protocol; must match server.py."""
 
 STARTS = 2
-"""How often a start is tried: a container may be killed, or the machine be short of memory."""
+"""Attempts to start: a container may be killed, for instance if memory is short."""
 
 START_SECONDS = 60.0
 
 SEARCH_SECONDS = 90.0
-"""More than the server gives itself (LONGEST_SEARCH, 60), so that it can say so."""
+"""More than the server's own timeout (LONGEST_SEARCH, 60), so that the server can report it."""
 
 _REBUILD = "build it anew: facecrop docker build"
 
 
 class ContainerGreeting(msgspec.Struct, frozen=True):
-    """What the server says first."""
+    """First line that the server sends."""
 
     protocol: int
     animeface: str
@@ -67,25 +67,25 @@ class _Answer(msgspec.Struct):
 
 @functools.cache
 def container(engine: str, image: str) -> AnimeFaceContainer:
-    """Give this process's container for that engine ("" for any) and image, tested."""
+    """Return this process's tested container for an engine ("": any) and image."""
     return AnimeFaceContainer(engine, image)
 
 
 class AnimeFaceContainer:
-    """A container with animeface in it, started anew when it dies. For any thread."""
+    """Container with animeface, restarted when it dies; thread-safe."""
 
     def __init__(self, engine: str, image: str) -> None:
-        """Start and test it. Raises `MissingComponent`."""
+        """Start and test the container. Raises `MissingComponent`."""
         self._wanted, self._image = engine, image
         self._lock = threading.Lock()
         self._asked = 0
         self._start()
 
     def search(self, pixels: Pixels) -> list[LibraryResult]:
-        """Return what the library finds on height x width x 3 bytes.
+        """Return the faces in an image of height x width x 3 bytes.
 
-        Raises `Unreadable` when the container dies of it twice, and `MissingComponent` when
-        it cannot be started anew.
+        Raises `Unreadable` if the container dies twice on it, and `MissingComponent` if the
+        container cannot be restarted.
         """
         if min(pixels.shape[:2]) < SHORTEST_SIDE:
             return []
@@ -101,17 +101,17 @@ class AnimeFaceContainer:
                 raise Unreadable("crashed", f"twice in its container: {again}") from again
 
     def stop(self) -> None:
-        """End it now rather than with the process."""
+        """Stop the container now rather than with the process."""
         self._running.stop()
 
     def _start(self) -> None:
-        """Put a new container, greeted and tested, in the place of the old one."""
+        """Replace the container with a new one that has been tested."""
         for attempt in range(1, STARTS + 1):
             engine = choose_engine(self._image, self._wanted)
             try:
                 return self._start_in(engine)
             except ContainerDied as error:
-                # The engine itself may have gone since we asked it.
+                # The engine itself may have stopped since it was chosen.
                 if trouble := engine.trouble(self._image):
                     raise trouble from error
                 if attempt == STARTS:
@@ -160,7 +160,7 @@ def _question(number: int, pixels: Pixels) -> bytes:
 
 
 def _checked(line: bytes, number: int, width: int, height: int) -> list[LibraryResult]:
-    """Return the faces in an answer. Raises `ValueError` for what the library cannot have said."""
+    """Return the faces in a response. Raises `ValueError` if it is invalid."""
     answer = msgspec.json.decode(line, type=_Answer)
     if answer.id != number:
         raise ValueError(f"it is for question {answer.id}, not {number}")
@@ -190,15 +190,15 @@ def _numbers(result: LibraryResult) -> Iterator[int]:
 IMAGE = "gleanset-animeface-2009"
 
 IMAGE_SETTING = "GLEANSET_CONTAINER_IMAGE"
-"""The environment variable that names another image."""
+"""Environment variable that holds the name of another image."""
 
 
 class AnimeFaceDocker(AnimeFace):
     """Finds what `animeface` finds, in a container of docker or podman.
 
-    `engine` is docker, podman or a program's path, `image` the name of an image. What is not
-    given comes from the environment (`run_docker.ENGINE_SETTING` and `IMAGE_SETTING`), and
-    then is `IMAGE` in the first engine that has it.
+    `engine` is docker, podman or the path of a program, `image` the name of an image. Defaults are
+    the environment variables `run_docker.ENGINE_SETTING` and `IMAGE_SETTING`, then the image
+    `IMAGE` in the first engine that has it.
     """
 
     name: ClassVar[str] = "animeface-docker"
@@ -211,8 +211,8 @@ class AnimeFaceDocker(AnimeFace):
     ) -> None:
         """Start this process's container and test it.
 
-        Raises `UsageError` for a bad setting and `MissingComponent` where there is no
-        engine or image, or they do not work.
+        Raises `UsageError` for an invalid setting, and `MissingComponent` if the engine or the
+        image is missing or does not work.
         """
         self._engine, self._image = str(engine), image_name(str(image))
         super().__init__(threshold)
@@ -222,9 +222,7 @@ class AnimeFaceDocker(AnimeFace):
 
 
 def image_name(wanted: str = "") -> str:
-    """Return the image's name: as wanted, as the environment says, or `IMAGE`. Raises
-    `UsageError`.
-    """
+    """Return the image name: requested, from the environment, or `IMAGE`. Raises `UsageError`."""
     name = wanted or os.environ.get(IMAGE_SETTING) or IMAGE
     if not name[0].isalnum() or not name.isprintable() or " " in name:
         raise UsageError(f"{name!r} cannot be the name of an image", f"for example {IMAGE}")

@@ -1,25 +1,24 @@
-"""Loading the animeface package, and making sure that it sees what we show it.
+"""Loading and testing of the animeface package, with images in the layout that it expects.
 
-`animeface._nvxs.detect` takes any Python object, trusts that it is Pillow's
-`ImagingCore`, and reads the C structure behind it with the header of Pillow 4.2
-(`struct ImagingMemoryInstance` in libImaging/Imaging.h). Pillow 12 changed that
-structure, so that beside a newer Pillow every picture looks empty to the extension and
-it finds nothing, without an error. Holding Pillow back would keep security fixes from a
-program that opens strangers' files. So we hand over a structure of our own, and nobody gets at
-the library before it has found the face on a drawn test picture, once in every process.
+`animeface._nvxs.detect` accepts any Python object, assumes that it is Pillow's `ImagingCore`, and
+reads the C structure behind it as declared in Pillow 4.2 (`struct ImagingMemoryInstance` in
+libImaging/Imaging.h). Pillow 12 changed that structure: with it, every image looks empty to the
+extension, which then finds nothing, without an error. An old Pillow would lack security fixes,
+and Gleanset opens untrusted files. Therefore this module builds the old structure itself, and
+tests the library once per process: it must find the face in a drawn test image.
 
-The extension expects two things:
+The extension expects:
 
 1. An object whose first field after the Python object header is a pointer to the image
-   structure. A `ctypes.Structure` instance is laid out like that: CPython's
-   `CDataObject` starts with `PyObject_HEAD; char *b_ptr`, and `b_ptr` points to the
-   structure's own bytes. `pillow4_image` verifies this before anything is handed over.
-2. In the structure: `mode` "RGB", the sizes, and `image32`, a table with one pointer for
-   each row, to pixels of four bytes (red, green, blue and one that is not read).
+   structure. Instances of `ctypes.Structure` have this layout: CPython's `CDataObject` starts
+   with `PyObject_HEAD; char *b_ptr`, and `b_ptr` points to the structure's bytes.
+   `pillow4_image` verifies this before the object is passed on.
+2. In that structure: `mode` "RGB", the sizes, and `image32`, a table with one pointer per row,
+   to pixels of four bytes (red, green, blue and one that is not read).
 
-Sizes and offsets follow from the field list by the C compiler's own rules, which ctypes
-applies. They were compared with the debug information in the published Linux wheel of
-animeface 2.0.3 (88 bytes; image32 at offset 48).
+ctypes computes sizes and offsets from the field list by the rules of the C compiler. They match
+the debug information in the published Linux wheel of animeface 2.0.3 (88 bytes; image32 at
+offset 48).
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ _IMAGING_TYPE_UINT8 = 0
 
 
 class Pillow4Image(ctypes.Structure):
-    """`struct ImagingMemoryInstance` of Pillow 4.2; the fields keep their names in C.
+    """`struct ImagingMemoryInstance` of Pillow 4.2, with the field names of C.
 
-    It owns the memory it points to: keep it alive for as long as C may read it.
+    The instance owns the memory it points to: keep it alive while C code may read it.
     """
 
     _fields_: ClassVar = [
@@ -91,9 +90,9 @@ class Pillow4Image(ctypes.Structure):
 
 
 def pillow4_image(pixels: Pixels) -> Pillow4Image:
-    """Make an object that the extension takes for an image of an old Pillow.
+    """Return an object that the extension reads as an image of Pillow 4.2.
 
-    Raises `MissingComponent` on a Python whose ctypes objects are laid out differently.
+    Raises `MissingComponent` on a Python implementation with another layout of ctypes objects.
     """
     image = Pillow4Image(pixels)
     # In CPython `id` is the address of the object.
@@ -107,22 +106,22 @@ def pillow4_image(pixels: Pixels) -> Pillow4Image:
 
 
 LOWEST_LIKELIHOOD = 0.5
-"""The library drops what is not above this (`z > 0.5` in nvxs' nv_face_detect.c)."""
+"""The library drops faces that do not exceed this (`z > 0.5` in nvxs' nv_face_detect.c)."""
 
 SHORTEST_SIDE = 57
-"""Pixels. In smaller pictures the library looks for nothing: windows start at 42.592
-pixels, and its loop over their sizes ends when the shorter side is not above
+"""Minimum side in pixels of an image that the library searches at all: windows start at 42.592
+pixels, and its loop over window sizes ends at once unless the shorter side exceeds
 42.592 * 42.592 / 32 = 56.7 (`min_window_size` in nv_face_detect.c)."""
 
 KNOWN_VERSION = "2.0.3"
-"""The animeface version that `Pillow4Image` was written for."""
+"""Version of animeface for which `Pillow4Image` was written."""
 
 SELFTEST_PICTURE = Path(__file__).with_name("selftest.png")
 SELFTEST_FACE = Box(55, 66, 88, 88)
-"""What animeface 2.0.3 with Pillow 11.3 finds on the picture."""
+"""Face that animeface 2.0.3 with Pillow 11.3 finds in the test image."""
 
 SELFTEST_OVERLAP = 0.7
-"""Least part of both boxes together (intersection over union) that they must share."""
+"""Minimum IoU of the detected and the expected box."""
 
 _FIX = f"pip install --force-reinstall animeface=={KNOWN_VERSION}"
 
@@ -132,7 +131,7 @@ Colour: TypeAlias = tuple[ColourPart, ColourPart, ColourPart]
 
 
 class LibraryResult(TypedDict):
-    """What the library says about one face; x, y, width, height in pixels, colours as RGB."""
+    """Result of the library for one face: x, y, width, height in pixels, colors as RGB."""
 
     likelihood: Annotated[float, msgspec.Meta(ge=0, le=1.01)]  # the library rounds up
     face_box: Rectangle
@@ -151,7 +150,7 @@ LibrarySearch: TypeAlias = Callable[[Pixels], list[LibraryResult]]
 
 @functools.cache
 def checked_search() -> LibrarySearch:
-    """Return the library's search, tested in this process. Raises `MissingComponent`."""
+    """Return the library's search function after a test. Raises `MissingComponent`."""
     search = _load_search()
     self_test(search, SELFTEST_PICTURE, SELFTEST_FACE)
     return search
@@ -160,9 +159,9 @@ def checked_search() -> LibrarySearch:
 def self_test(
     search: LibrarySearch, picture: Path, expected: Box, tested: str = "", fix: str = _FIX
 ) -> None:
-    """Raise `MissingComponent` unless `search` finds `expected`, and no other face.
+    """Raise `MissingComponent` unless `search` finds only the face `expected`.
 
-    `tested` and `fix` are for its text, where not the package in this process is tested.
+    `tested` names what is tested in the message (default: the installed packages), `fix` is a hint.
     """
     with Image.open(picture) as image:
         pixels = np.asarray(image.convert("RGB"))
@@ -188,7 +187,7 @@ def _load_search() -> LibrarySearch:
             f"{_FIX} (built for Linux on x86-64 and macOS on arm64, Python 3.11 to 3.13), or take "
             "--detector drawnface, which works everywhere",
         ) from error
-    # Another version may be built for another Pillow: it gets the image of the Pillow here.
+    # Other versions may be built for a newer Pillow, so they get an image of the installed one.
     ours = version == KNOWN_VERSION
 
     def search(pixels: Pixels) -> list[LibraryResult]:

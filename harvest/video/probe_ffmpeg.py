@@ -1,6 +1,6 @@
-"""What ffmpeg tells of a file: its picture, its letterbox bars, and whether it is damaged.
+"""Properties of a video file from ffmpeg's log: stream facts, letterbox bars, damage.
 
-Only ffmpeg is asked: it alone is always there (no ffprobe).
+ffprobe is not used, because it is not always installed along with ffmpeg.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from harvest.video.run_ffmpeg import (
 )
 
 _PROBE_SECONDS = 60.0
-# Whole lines at ffmpeg's own indent: what a file says of itself is indented further.
+# Matched at ffmpeg's own indent: metadata from the file is indented further.
 _INPUT = re.compile(r"^Input #0, (\S+), from", re.MULTILINE)
 _DURATION = re.compile(r"^  Duration: (?:(\d+):(\d+):([\d.]+)|N/A)(?:, start: (-?[\d.]+))?", re.M)
 _VIDEO = re.compile(r"^  Stream #0:(\d+)[^\n]*?: Video: ([^\n]*)((?:\n    +[^\n]*)*)", re.MULTILINE)
 _SIZE = re.compile(r", (\d+)x(\d+)(?: \[SAR (\d+):(\d+))?")
-# The container's, where it contradicts the codec's: the one that players go by.
+# The container's aspect ratio, printed if it contradicts the codec's; players prefer it.
 _CONTAINER_SAR = re.compile(r", SAR (\d+):(\d+)")
 _PIXELS = re.compile(r", ([a-z0-9]+)(?:\(([^)]*)\))?, \d+x\d+")
 _RATE = re.compile(r", ([\d.]+k?) fps")
@@ -37,25 +37,25 @@ _TURNED = re.compile(r"displaymatrix: rotation of (-?[\d.]+) degrees")
 _UNKNOWN = ("none", "unknown")
 # Codecs that are never interlaced.
 _PROGRESSIVE = frozenset({"vp8", "vp9", "av1", "gif", "apng", "webp", "theora", "mjpeg", "ffv1"})
-# Codecs of still images: beside another stream they are a poster, not the film.
+# Codecs of still images: next to another stream they are a cover image, not the film.
 _STILL = frozenset({"mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegls"})
-# What ffmpeg's own choice of a stream adds to its pixels where it is flagged as the default.
+# Pixels that ffmpeg adds to a stream flagged as default when it chooses one by size.
 _DEFAULT_PIXELS = 5_000_000
 _ALPHA = re.compile(r"yuva|gbrap|rgba|bgra|argb|abgr|ya\d|ayuv")
-# ffmpeg's own decoders of VP8 and VP9 leave transparency out.
+# ffmpeg's own decoders of VP8 and VP9 do not decode transparency.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _ALPHA_MODE = re.compile(r"^\s+alpha_mode\s*: 1$", re.MULTILINE)
-# Formats whose time stamps may start again (as in ffmpeg).
+# Containers whose time stamps may restart (as in ffmpeg).
 _DISCONTINUOUS = frozenset({"mpegts", "mpeg", "flv", "ogg", "nut"})
 _MOST_PIXELS = 16384 * 16384 // 4
 
 
 @dataclass(frozen=True, slots=True)
 class VideoFacts:
-    """Sizes are of the picture as stored; `aspect` is the width of a pixel by its height.
+    """Facts of a video stream; sizes in stored pixels, `aspect` is a pixel's width by its height.
 
-    `seconds` and `fps` are None where the file does not tell; `start` is its first time stamp.
-    `decoder` is the one that is needed, None for the usual one.
+    `seconds` and `fps` are None if unknown; `start` is the first time stamp in seconds.
+    `decoder` is a decoder to request, None for ffmpeg's default.
     """
 
     container: str
@@ -75,39 +75,39 @@ class VideoFacts:
 
     @property
     def upright(self) -> tuple[int, int]:
-        """Width and height as shown: square pixels, turned as the file asks."""
+        """Display width and height: square pixels, rotated as the file specifies."""
         wide, high = max(round(self.width * self.aspect), 1), self.height
         return (high, wide) if self.turned else (wide, high)
 
     @property
     def stored(self) -> tuple[int, int]:
-        """Width and height in stored pixels, turned as the file asks."""
+        """Width and height in stored pixels, rotated as the file specifies."""
         return (self.height, self.width) if self.turned else (self.width, self.height)
 
     @property
     def discontinuous(self) -> bool:
-        """Whether time stamps may start again, as in joined recordings."""
+        """Whether time stamps may restart, as in concatenated recordings."""
         return self.container in _DISCONTINUOUS
 
     @property
     def slides_until(self) -> float:
-        """The time (seconds) up to which one frame may be shown for long."""
+        """Time (seconds) up to which a long gap between frames is not a jump."""
         if self.discontinuous:
             return self.start
         return math.inf if self.seconds is None else self.start + self.seconds
 
     @property
     def skips_safely(self) -> bool:
-        """Whether frames that no other frame needs may stay undecoded without losing times."""
+        """Whether non-reference frames may be skipped without losing track of times."""
         timed = any(kind in self.container for kind in ("mp4", "matroska"))
         return timed and self.codec in ("h264", "hevc") and (self.fps or 0) >= 20
 
 
 def probe(video: Path) -> VideoFacts:
-    """Return the facts of a file's video stream. Raises `Unreadable` where there is none.
+    """Return the facts of a file's video stream. Raises `Unreadable` if there is none.
 
-    Of several streams it is the one that ffmpeg chooses, but a still image only where nothing
-    else is there.
+    Among several streams, it is the one that ffmpeg chooses by default, except that a still image
+    is only used if there is no other stream.
     """
     line = [
         find_ffmpeg(),
@@ -190,7 +190,7 @@ def _aspect(described: str, size: re.Match[str]) -> float:
     stated = _CONTAINER_SAR.search(described)
     wide, high = stated.groups() if stated else size.group(3, 4)
     aspect = int(wide) / int(high) if wide and int(wide) and int(high) else 1.0
-    # Nonsense in a header must not make a picture a thread.
+    # An absurd ratio in a header must not distort the image.
     return aspect if 0.2 <= aspect <= 5 else 1.0
 
 
@@ -204,7 +204,7 @@ def _lengths(log: str) -> tuple[float | None, float]:
 
 
 def _rate(described: str) -> float | None:
-    """Return frames a second; ffmpeg prints two decimals, too few for NTSC's n * 1000 / 1001."""
+    """Return frames per second; restores NTSC's n * 1000 / 1001 from ffmpeg's two decimals."""
     match = _RATE.search(described)
     if match is None:
         return None
@@ -215,9 +215,7 @@ def _rate(described: str) -> float | None:
 
 
 def _is_709(described: str, height: int) -> bool:
-    """Return whether YCbCr is that of HD (BT.709); where nothing is said, players go by the
-    height.
-    """
+    """Return whether colors are BT.709; if unspecified, decide by height as players do."""
     pixels = _PIXELS.search(described)
     if pixels is None or not pixels.group(1).startswith("yuv"):
         return False
@@ -233,17 +231,17 @@ Crop = tuple[int, int, int, int]
 _FOUND = re.compile(
     r"^\[(?:Parsed_)?cropdetect[^\]]*\][^\n]* crop=(\d+):(\d+):(\d+):(\d+)\s*$", re.M
 )
-# Only key frames are looked at, and of a long video the first so many.
+# Maximum number of key frames examined.
 _FRAMES = 400
 _BARS_SECONDS = 600.0
-# Bars are no more than this part of a side, else the picture is only dark.
+# Maximum share of a side that one bar may take; more means that the image is dark.
 _MOST = 0.45
 
 
 def find_bars(video: Path, facts: VideoFacts) -> Crop | None:
-    """(x, y, width, height) of what lies within bars, as shown; None without bars.
+    """Return the area within letterbox bars (x, y, width, height); None without bars.
 
-    Raises `Unreadable` where ffmpeg takes too long to tell.
+    In display pixels. Raises `Unreadable` on a timeout of ffmpeg.
     """
     if facts.container == "picture":
         return None
@@ -261,7 +259,7 @@ def _sensible(shape: list[int], facts: VideoFacts) -> Crop | None:
     width, height, x, y = shape
     wide, high = facts.upright
     if facts.aspect != 1.0:
-        # Cropping comes before pixels are squared, so it is left alone there.
+        # The crop is applied to stored pixels, so it would not fit non-square ones.
         return None
     least = 1 - 2 * _MOST
     inside = width >= least * wide and height >= least * high
@@ -273,12 +271,12 @@ _CONTEXT = re.compile(r"\[([^\[\]@]+) @ 0x")
 
 
 def complains(line: str, facts: VideoFacts) -> bool:
-    """Return whether a line of ffmpeg's log (with levels) tells of damage in what it decodes."""
+    """Return whether a line of ffmpeg's log (with levels) reports a damaged stream."""
     if "corrupt decoded frame" in line:
         return True
     context = _CONTEXT.search(line)
     if context is None or not ("[error]" in line or "[fatal]" in line):
         return False
-    # The parser has no name of its own; newer ones put `dec:` before that of a decoder.
+    # The parser logs as NULL; newer versions of ffmpeg prefix decoders with `dec:`.
     name = context.group(1).strip().removeprefix("dec:")
     return name in ("NULL", facts.codec, facts.container)

@@ -1,7 +1,7 @@
-"""Videos of the web: yt-dlp downloads them into the cache, where they stay until sampled.
+"""Online videos: yt-dlp downloads them into the cache, where they stay until sampled.
 
-The next run resumes an unfinished download. yt-dlp makes connections of its own: only the address
-that it is given is checked for a private one.
+The next run resumes an unfinished download. yt-dlp opens its own connections, so that the SSRF
+guard checks only the URL passed to it.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _HINT = "run it again: a download is resumed; update what knows the site: pip in
 
 
 def need_yt_dlp() -> None:
-    """Raise `MissingComponent` where yt-dlp is not installed."""
+    """Raise `MissingComponent` if yt-dlp is not installed."""
     if find_spec("yt_dlp") is None:
         hint = install_command("video")
         raise MissingComponent("videos of the web need the package yt-dlp", hint)
 
 
 def remove_downloads(dataset: Dataset) -> None:
-    """Remove all downloads but what another run could resume."""
+    """Remove all downloads except those that another run can resume."""
     for folder in (dataset.cache / "downloads").glob("*"):
         if not any(folder.rglob("*.part*")):
             shutil.rmtree(folder, ignore_errors=True)
@@ -48,9 +48,9 @@ def remove_downloads(dataset: Dataset) -> None:
 
 @dataclass(frozen=True, slots=True)
 class VideoAddress:
-    """A page or file of the web, downloaded into a folder of its own in `cache`.
+    """URL of a page or video, downloaded into its own folder in `cache`.
 
-    `sampled` is the SHA-256 of its video where that was sampled before with these settings.
+    `sampled` is the SHA-256 of its video if that was sampled before with the same settings.
     """
 
     shown: str
@@ -81,7 +81,7 @@ class VideoAddress:
             yield UnusableInput(self.shown, "not downloaded", detail)
             return
         for info in infos:
-            # A page with several videos is not the address of each.
+            # The URL of a page with several videos does not identify one of them.
             address = self.shown if len(infos) == 1 else str(info.get("url") or self.shown)
             path = Path(info["requested_downloads"][0]["filepath"])
             sha256 = sha256_of_file(path)
@@ -100,7 +100,7 @@ class VideoAddress:
 
 def _settings(client: Client, folder: Path) -> dict[str, Any]:
     return {
-        # Images are wanted, no sound; more lines than these are for screens.
+        # Video without sound; higher resolutions are not needed.
         "format": "bv/bv*",
         "format_sort": ["res:1080"],
         "fixup": "never",
@@ -120,13 +120,13 @@ def _settings(client: Client, folder: Path) -> dict[str, Any]:
 
 
 def _download(page: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Download the videos of a page; return what yt-dlp says of each. Raises `Unreachable`."""
+    """Download the videos of a page; return yt-dlp's info dicts. Raises `Unreachable`."""
     os.environ.setdefault("YTDLP_NO_PLUGINS", "1")
     need_yt_dlp()
     from yt_dlp import YoutubeDL
     from yt_dlp.utils import YoutubeDLError
 
-    # yt-dlp sets the level of urllib3's log for the whole process.
+    # yt-dlp changes the level of urllib3's logger for the whole process.
     urllib3_log = logging.getLogger("urllib3")
     level = urllib3_log.level
     try:

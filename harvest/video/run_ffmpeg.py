@@ -1,4 +1,4 @@
-"""ffmpeg as a program: found, started safely on a hostile path, read, ended with us."""
+"""ffmpeg as a subprocess: find it, start it safely, read its outputs, end it with this process."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ import ffmpeg
 from gleanset.errors import DiskFull, MissingComponent, Unreadable
 from gleanset.platform import read_available
 
-# Text, image and playlist demuxers are not video, and could read other files for us.
+# Excludes text, image and playlist demuxers: a playlist could make ffmpeg read other files.
 CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,rm,m4v,"
     "h264,hevc,av1,ivf,obu,mxf,nut,dv,vob,wtv,gif,apng"
 )
-# ffmpeg-python cannot take paths that are not UTF-8: they are put in afterwards.
+# Placeholder: ffmpeg-python does not accept paths that are not UTF-8, so they are inserted later.
 _INPUT = "file:INPUT"
-# The log, beside the outputs that are asked for.
+# Name of the log among the outputs.
 LOG = "log"
 _CHUNK = 1 << 20
-# A read of fewer bytes than these came too early; the pipes hold what comes in so many seconds,
-# unless it is large: what is in `LARGE` is not kept waiting.
+# After a read of fewer than `_LITTLE` bytes, wait `_NAP` seconds, so that more has arrived; but
+# the output `LARGE` fills its pipe sooner, so data in it ends the wait.
 _LITTLE, _NAP = 1 << 16, 0.03
 LARGE = "pictures"
-# What Linux lets everyone ask for; more at a time is fewer changes between the two.
+# Linux's default maximum for unprivileged users; larger pipes mean fewer context switches.
 _PIPE_BYTES = 1 << 20
-# Whether what is started can be given more pipes than its three.
+# Whether a child process can inherit pipes beyond its three standard streams.
 _INHERITED = os.name == "posix"
 _RUNNING: set[subprocess.Popen[Any]] = set()
 
 
 def find_ffmpeg() -> str:
-    """Return the path of the system's ffmpeg, or of the one in the extra `video`."""
+    """Return the path of ffmpeg. Raises `MissingComponent` if there is none."""
     if path := shutil.which("ffmpeg"):
         return path
     with suppress(ImportError, RuntimeError):
@@ -60,33 +60,31 @@ def find_ffmpeg() -> str:
 
 
 def video_input(**options: Any) -> Any:
-    """Return an input of ffmpeg-python that leads to no other file; `command_words` names it."""
+    """Return an ffmpeg-python input that opens only the file set by `command_words`."""
     return ffmpeg.input(_INPUT, format_whitelist=CONTAINERS, protocol_whitelist="file", **options)
 
 
 def command_words(graph: Any, video: Path, log_level: str) -> list[str]:
-    """Return the words of the command that runs a graph of ffmpeg-python over a video."""
+    """Return the command line that runs an ffmpeg-python graph on a video."""
     silent = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", log_level)
     words: list[str] = ffmpeg.compile(graph.global_args(*silent), cmd=find_ffmpeg())
     return [f"file:{video}" if word == _INPUT else word for word in words]
 
 
 def ending_with_us(command: Sequence[str]) -> list[str]:
-    """Return the command, to end when this process does, even when that is killed (with
-    util-linux).
-    """
+    """Wrap a command in setpriv (if installed), so that it is killed with this process."""
     guard = shutil.which("setpriv")
     return [*([guard, "--pdeathsig", "KILL"] if guard else []), *command]
 
 
 @contextmanager
 def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
-    """ffmpeg at work, ended with the block; `options` are those of `Popen`.
+    """Run ffmpeg until the block ends; `options` are passed to `Popen`.
 
-    Raises `MissingComponent` where the program cannot be started.
+    Raises `MissingComponent` if it cannot be started.
     """
     try:
-        # A group of its own, so that what a wrapper has started can be ended with it.
+        # A process group of its own, so that children of a wrapper script are killed as well.
         process = subprocess.Popen(  # noqa: S603
             ending_with_us(command), stdin=subprocess.DEVNULL, process_group=0, **options
         )
@@ -116,15 +114,15 @@ def _end(process: subprocess.Popen[Any]) -> None:
 
 
 def end_all() -> None:
-    """End every ffmpeg of this process: an interrupt of the terminal does not reach them."""
+    """Kill every ffmpeg of this process: Ctrl-C does not reach their process groups."""
     for process in tuple(_RUNNING):
         _end(process)
 
 
 def ffmpeg_log(command: Sequence[str], seconds: float) -> str:
-    """Return what ffmpeg says on the way.
+    """Run ffmpeg and return its log.
 
-    Raises `Unreadable` where it takes longer than `seconds`.
+    Raises `Unreadable` if it takes longer than `seconds`.
     """
     with started(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
@@ -144,12 +142,11 @@ def _enlarge_pipe(pipe: int) -> None:
 
 
 class RunningFfmpeg:
-    """ffmpeg at work. Its outputs come through pipes that are all read by one thread.
+    """Running ffmpeg process with several outputs, read by one thread; a context manager.
 
-    Where a process inherits no pipes (Windows), they come through sockets of this machine alone.
-    The words `OUT:name` of the command become the outputs. Ends with this process as
-    `ending_with_us` has it, and with the `with` block in any case. Raises `MissingComponent` as
-    `started` does.
+    Each argument `OUT:name` of the command becomes a pipe, or a loopback socket on Windows, where
+    pipes cannot be inherited. ffmpeg is killed at the end of the `with` block, and with this
+    process (see `ending_with_us`). Raises `MissingComponent` as `started` does.
     """
 
     def __init__(self, command: Sequence[str], names: Sequence[str]) -> None:
@@ -174,7 +171,7 @@ class RunningFfmpeg:
             self._opened = opened.pop_all()
 
     def _new_pipe(self, name: str, ends: ExitStack) -> int:
-        """Open a pipe for an output and return its end to write to, which goes with `ends`."""
+        """Open a pipe for an output; return its write end, which `ends` closes."""
         read, write = os.pipe()
         self._opened.callback(os.close, read)
         ends.callback(os.close, write)
@@ -194,16 +191,16 @@ class RunningFfmpeg:
         self._opened.close()
 
     def read(self) -> Iterator[tuple[str, bytes]]:
-        """(output, bytes) as they come, until all outputs are closed.
+        """Yield (output, bytes) until all outputs are closed.
 
-        What the log says of a frame comes before the frame.
+        Log lines about a frame come before the frame's data.
         """
         while self._log or self._selector.get_map():
             ended = self._process.poll() is not None
             chunks = [
                 (key, data) for key in self._ready() if (data := self._taken(key)) is not None
             ]
-            # Only now: what it says of these, it has said before it gave them.
+            # Read the log after the data: ffmpeg logs a frame before it writes it.
             if (said := self._said()) is not None:
                 yield LOG, said
             for key, data in chunks:
@@ -214,7 +211,7 @@ class RunningFfmpeg:
             if ended and not chunks:
                 self._give_up_servers()
             if max((len(data) for _, data in chunks), default=0) < _LITTLE:
-                # Waking up for every line would cost more than reading them.
+                # Waking up for every line would cost more than reading it.
                 self._nap()
 
     def _ready(self) -> list[selectors.SelectorKey]:
@@ -224,7 +221,7 @@ class RunningFfmpeg:
         return [key for key, _ in self._selector.select(seconds) if key.data != LOG]
 
     def _taken(self, key: selectors.SelectorKey) -> bytes | None:
-        """Return what an output has, nothing at its end; None where it only just begins."""
+        """Return an output's data: empty at its end, None for a connection just accepted."""
         if not isinstance(key.fileobj, socket.socket):
             return os.read(key.fd, _CHUNK)
         if key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
@@ -261,12 +258,12 @@ class RunningFfmpeg:
         return data or None
 
     def code(self) -> int:
-        """Return how it ended; waits."""
+        """Wait for ffmpeg to end and return its exit code."""
         return self._process.wait()
 
 
 def raise_for_environment(lines: Sequence[str], place: Path) -> None:
-    """Raise what is not the video's fault but has to be mended here."""
+    """Raise errors of this machine: `DiskFull`, or `MissingComponent` for an old ffmpeg."""
     if any("No space left on device" in line for line in lines):
         raise DiskFull(f"no space left for {place}", "free some space and run the command again")
     words = ("Unrecognized option", "Option not found", "No such filter")
@@ -277,7 +274,7 @@ def raise_for_environment(lines: Sequence[str], place: Path) -> None:
 
 
 def ffmpeg_reason(lines: Sequence[str]) -> str:
-    """Return the one line of ffmpeg's that says what is wrong."""
+    """Return the log line that best explains a failure."""
     if any("whitelist" in line for line in lines):
         return "its content is no video container"
     for word in (

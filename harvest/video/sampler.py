@@ -1,6 +1,6 @@
-"""One video from its bytes to stored frames.
+"""Sampling of one video: decode, find scenes, select frames, store them.
 
-A video is decoded in segments: the whole of it, or the surroundings of each time asked for.
+A video is decoded in segments: the whole video, or the surroundings of each requested time.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from harvest.video.openings import Fingerprint
 from harvest.video.probe_ffmpeg import VideoFacts, find_bars, probe
 from harvest.video.sampling import Sampling
 
-# Half of the longest gradual cut: whether a frame lies in one is known only so much later.
+# Half of the longest gradual cut (seconds): a frame may still turn out to be in one until then.
 _FADE = 0.81
 
 
 @dataclass(frozen=True, slots=True)
 class _PendingFrame:
-    """A picture of which it is not yet sure in which scene it lies."""
+    """Frame whose scene is not yet certain."""
 
     time: float
     number: int | None
@@ -54,7 +54,7 @@ class _PendingFrame:
 
 
 def stretches(sampling: Sampling, start: float) -> list[tuple[float | None, float]]:
-    """(from, to) in the file's own time of what is to be decoded, in order, apart."""
+    """Return (start, end) of the segments to decode: ordered, disjoint, in file time."""
     end = math.inf if sampling.end is None else sampling.end + start
     begin = None if sampling.start is None else sampling.start + start
     if sampling.mode != "around":
@@ -71,10 +71,10 @@ def stretches(sampling: Sampling, start: float) -> list[tuple[float | None, floa
 
 
 class VideoSegment:
-    """Turns decoded blocks into candidates whose scene is sure.
+    """Converter of decoded blocks to candidates with known scenes.
 
-    `prints` takes up the fingerprints. Scenes of a segment inside a video are named by the time
-    where it begins.
+    Fingerprints are appended to `prints`. In a segment inside a video, scenes are numbered from
+    its start time in milliseconds.
     """
 
     def __init__(self, plan: DecodePlan, sampling: Sampling, prints: list[Fingerprint]) -> None:
@@ -98,7 +98,7 @@ class VideoSegment:
         self._scene_start: float | None = None
 
     def take(self, block: FrameBlock) -> Iterator[FrameCandidate]:
-        """Yield the candidates that are sure with this block."""
+        """Add a block and yield the candidates whose scene is now certain."""
         for piece in block.pieces():
             if not self.over:
                 yield from self._take_piece(piece)
@@ -113,14 +113,12 @@ class VideoSegment:
         yield from self._settled_before(self._detector.settled - _FADE)
 
     def finish(self) -> Iterator[FrameCandidate]:
-        """Yield the candidates at the end."""
+        """Yield the remaining candidates at the end of the segment."""
         self._add_cuts(self._detector.finish())
         yield from self._settled_before(math.inf)
 
     def stretch(self, candidate: FrameCandidate) -> tuple[int, int]:
-        """Return what a candidate competes in: of the candidates in one stretch, one or few are
-        kept.
-        """
+        """Return the interval in which a candidate competes with others to be kept."""
         mode, every = self._sampling.mode, self._sampling.every
         if mode in ("scenes", "seen"):
             return candidate.scene, 0
@@ -183,9 +181,9 @@ Keep = Callable[[bytes, Measured], None]
 
 @dataclass(frozen=True, slots=True)
 class StoredFrame:
-    """A frame that was kept and lies in the store. `time` in seconds, the file's own.
+    """Kept frame whose file is in the store; `time` is file time in seconds.
 
-    `faces` are those that a `FrameFollower` saw in it.
+    `faces` are those that the `FrameChooser` detected.
     """
 
     measured: Measured
@@ -197,10 +195,10 @@ class StoredFrame:
 
 @dataclass(slots=True)
 class SampledVideo:
-    """What sampling a video gave: the `error` that broke it off, or all of the video.
+    """Result of sampling one video; `error` is set if sampling was aborted.
 
-    `left_out` counts stretches without a frame by reason; `trouble` is what is wrong with the
-    video, `seconds` its length.
+    `left_out` counts intervals without a frame by reason; `trouble` describes damage to the video,
+    `seconds` is its length.
     """
 
     frames: list[StoredFrame] = field(default_factory=list)
@@ -212,7 +210,7 @@ class SampledVideo:
 
 
 def read_facts(video: Path) -> VideoFacts:
-    """Return what a file says of itself. Raises `Unreadable`, also where it cannot be read."""
+    """Return the facts of a video file, cached. Raises `Unreadable`."""
     try:
         status = video.stat()
         return _facts(video, status.st_size, status.st_mtime_ns)
@@ -226,10 +224,10 @@ def _facts(video: Path, _size: int, _changed: int) -> VideoFacts:
 
 
 class VideoSampler:
-    """Samples one video. `keep` stores a frame.
+    """Sampler of one video; `keep` stores the bytes of a frame.
 
-    `advance` gets the seconds that are done since its last call, and may raise to end it. A
-    `follower` chooses the frames where the sampling leaves that to what is seen.
+    `advance` receives the seconds of video done since its last call, and may raise to stop.
+    A `follower` selects frames by their content instead of by sharpness.
     """
 
     def __init__(
@@ -247,7 +245,7 @@ class VideoSampler:
         self._gone = 0.0
 
     def run(self) -> SampledVideo:
-        """Sample all of it. Raises `DiskFull`."""
+        """Sample the whole video. Raises `DiskFull`."""
         self._result = SampledVideo(left_out=self._chooser.left_out)
         try:
             self._sample_all()

@@ -1,4 +1,4 @@
-"""What is asked of a video: which frames, of what size, kept by what rules."""
+"""Sampling settings: which frames of a video to keep, and in what size and format."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Literal
 Mode = Literal["useful", "every", "keyframes", "scenes", "around", "seen"]
 Format = Literal["jpeg", "png"]
 
-# Where pHash of two frames says that they show the same; 64 bits.
+# Maximum hash distance (bits of 64) of frames that look the same.
 SIMILAR = 6
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """Settings of one sampling; picklable, equal when they give the same frames.
+    """Settings of one sampling; picklable, equal if they select the same frames.
 
-    - `mode`: `useful` takes the sharpest frame of each scene, and one more every `every`
-      seconds of a long scene; `every` one each `every` seconds; `keyframes` what the codec
-      stores whole; `scenes` the `per_scene` sharpest of each scene; `around` one each
-      `every` seconds within `reach` seconds of each of the times `around`; `seen` what a
-      `FrameFollower` chooses of frames `every` seconds apart, as its `asked` words say.
-    - `start`, `end`, `around`: seconds from the beginning of the video as a player shows them.
-    - `limit`: at most so many distinct images, of all videos of a run together.
-    - `width`, `height`: a box in pixels that frames fit into, of which one side may be None; no
-      frame grows. Without `keep_aspect` both are the very size of frames, whatever their shape.
-    - `quality`: of a JPEG, 1 to 100. PNG is lossless.
-    - `crop_bars`: letterbox bars are cut off.
-    - `skip_similar`: frames within so many bits (pHash, 64) of an earlier kept one are not
-      kept; None keeps them. `drop_bad`: nor are black and blurred frames and fades.
-    - `skip_openings`: stretches that recur in the videos given are sampled once.
+    - `mode`: `useful` keeps the sharpest frame of each scene, and another one for every `every`
+      seconds of a long scene; `every` one for each `every` seconds; `keyframes` the codec's key
+      frames; `scenes` the `per_scene` sharpest of each scene; `around` one for each `every`
+      seconds within `reach` seconds of each time in `around`; `seen` those that a `FrameFollower`
+      selects from frames `every` seconds apart (`asked` identifies its settings).
+    - `start`, `end`, `around`: seconds from the start of the video, as a player shows them.
+    - `limit`: maximum number of distinct images in all videos of a run together.
+    - `width`, `height`: box in pixels that frames are reduced to fit; one side may be None. Without
+      `keep_aspect`, the exact size of all frames.
+    - `quality`: JPEG quality, 1 to 100. PNG is lossless.
+    - `crop_bars`: crop black letterbox bars.
+    - `skip_similar`: skip frames within this hash distance (bits of 64) of a kept one; None keeps
+      them. `drop_bad`: skip black and blurred frames and fades.
+    - `skip_openings`: sample segments that recur in the videos only once.
     """
 
     mode: Mode = "useful"
@@ -53,17 +53,17 @@ class Sampling:
 
     @property
     def plain(self) -> bool:
-        """Whether every frame asked for is kept, whatever it looks like."""
+        """Whether frames are kept regardless of their content."""
         return self.skip_similar is None and not self.drop_bad
 
     @property
     def earliest(self) -> float:
-        """The second of a video from which on anything is sampled."""
+        """Time (seconds) before which nothing is sampled."""
         return min(self.around) - self.reach if self.around else self.start or 0.0
 
     @property
     def settings(self) -> str:
-        """One canonical text of all that is not as it is by default, for the catalogue."""
+        """Canonical text of all settings that differ from their defaults, for the catalogue."""
         told = [f"mode={self.mode}"]
         for field in fields(self):
             value = getattr(self, field.name)
