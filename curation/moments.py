@@ -87,9 +87,9 @@ class _Gathered:
 def assign_moments(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
     """Map samples that take part in splits, and `keys`, to group names.
 
-    Samples in `keys` link others whatever their status (queue, rejected, retired). An unknown key is
-    a group of its own. A group is named after the smallest key of its labelled samples, or of all
-    samples if none is labelled. The same catalogue and keys give the same names.
+    Samples in `keys` link others whatever their status (queue, rejected, retired). An unknown key
+    is a group of its own. A group is named after the smallest key of its labelled samples, or of
+    all samples if none is labelled. The same catalogue and keys give the same names.
     """
     asked = frozenset(keys)
     found = {key: key for key in asked}

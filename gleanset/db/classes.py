@@ -1,8 +1,8 @@
-"""Classes, and all that a step of the journal changes besides decisions.
+"""Classes, and everything except decisions that a step of the journal changes.
 
-A class whose `merged_into` is another one was merged into that; one whose `merged_into` is itself
-is hidden, because nothing that made it is in force. Every change belongs to a step and is taken
-back with it: notes, class names, splits, copies set aside and judged.
+`merged_into` is the class that a class was merged into, or the class itself if it is hidden because
+the step that created it was undone. Undoing a step also reverts its changes to notes, class names,
+splits, duplicates and duplicate verdicts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from gleanset.db.connection import Connection, Row, Table
 from gleanset.errors import UsageError
 
-# What may change: its table, its column, and the column that tells the item.
+# Table, column and key column of everything that a change can set.
 _PLACES = {
     "mark": ("sorting_note", "mark", "sample"),
     "refused": ("sorting_note", "refused", "sample"),
@@ -37,17 +37,17 @@ _ROWS_MADE = {
     "sorting_note": "INSERT OR IGNORE INTO sorting_note(sample) VALUES(?)",
     "balance": "INSERT OR IGNORE INTO balance(sample, copies, weight) VALUES(?, 1, 1.0)",
 }
-"""Tables in which an item has a row only where there is something to say of it."""
+"""SQL that adds a missing row, for tables that have rows for some samples only."""
 
 SAMPLE_CHANGE_KINDS = "('mark','refused','bond','apart','split','fold','moment','copies','weight')"
-"""What is of samples, as a list of SQL."""
+"""SQL list: kinds of changes whose item is a sample."""
 
 CLASS_CHANGE_KINDS = "('name','merged','show')"
-"""What is of classes."""
+"""SQL list: kinds of changes whose item is a class."""
 
 
 class Change(NamedTuple):
-    """`what` (a key of `_PLACES`) of an item (a row) becomes `after`."""
+    """New value `after` for `what` (a key of `_PLACES`) of an item (row)."""
 
     what: str
     item: int
@@ -58,7 +58,7 @@ class Changes(Table):
     """The `change` and `sorting_note` tables."""
 
     def apply(self, step: int, changes: Iterable[Change]) -> None:
-        """Apply changes as a part of a step. Call inside a transaction."""
+        """Apply changes as part of a step. Call inside a transaction."""
         kinds: dict[str, list[tuple[int, int, str | float | None]]] = {}
         for change in changes:
             kinds.setdefault(change.what, []).append((step, change.item, change.after))
@@ -72,7 +72,7 @@ class Changes(Table):
                 rows,
             )
             if what == "name":
-                # Two classes may take each other's name, which no two may have at a time.
+                # Names are unique: without temporary names, two classes could not swap theirs.
                 self._db.execute_many(
                     "UPDATE class SET name=char(0) || id WHERE id=?",
                     [(item,) for _, item, _ in rows],
@@ -83,7 +83,7 @@ class Changes(Table):
             )
 
     def list_split_removals(self, samples: Sequence[int]) -> list[Change]:
-        """Return what takes samples out of splits, folds and moments, of those that are in some."""
+        """Return changes that remove samples (rows) from splits, folds and groups."""
         return [
             Change(what, row["id"], None)
             for what in ("split", "fold", "moment")
@@ -93,7 +93,7 @@ class Changes(Table):
         ]
 
     def revert(self, step: int, undoing: int) -> list[tuple[str, int]]:
-        """Undo `step` as a part of `undoing`, except what changed since, which is returned."""
+        """Revert `step` as part of `undoing`; return (table, row) changed since."""
         rows = self._db.fetch_all(
             "SELECT what, item, before, after FROM change WHERE step=? ORDER BY id DESC", (step,)
         )
@@ -132,11 +132,11 @@ class Changes(Table):
         }
         if not held:
             return rows
-        # What one class keeps, another one cannot have.
+        # A class that keeps its name may block another one: check again.
         return self._names_free([r for r in rows if r["what"] != "name" or r["item"] not in held])
 
     def get_refused_classes(self, samples: Sequence[int]) -> dict[int, frozenset[int]]:
-        """Return the classes (rows) that a person refused for these samples."""
+        """Return the classes (rows) that a person ruled out for these samples."""
         found: dict[int, frozenset[int]] = {}
         for row in self._db.iter_rows_in(
             "SELECT sample, refused FROM sorting_note WHERE refused<>'' AND sample", samples
@@ -145,7 +145,7 @@ class Changes(Table):
         return found
 
     def find_former_name(self, name: str) -> int | None:
-        """Return the class (row) that had this name before it was renamed; None where none had."""
+        """Return the class (row) that last had this name before renaming."""
         item: int | None = self._db.fetch_value(
             "SELECT item FROM change WHERE what='name' AND before=? ORDER BY id DESC LIMIT 1",
             (name,),
@@ -154,7 +154,7 @@ class Changes(Table):
 
 
 class Placement(NamedTuple):
-    """A sample (row) gets its place: kept or set aside, the group it is in, and why."""
+    """Duplicate status of a sample (row): kept or not, its duplicate set, and the reason."""
 
     sample: int
     kept: bool
@@ -166,7 +166,7 @@ class Placements(Table):
     """The `placement` and `verdict` tables."""
 
     def apply(self, step: int, rows: Sequence[Placement]) -> None:
-        """Give samples their places as a part of a step. Call inside a transaction."""
+        """Apply placements as part of a step. Call inside a transaction."""
         self._db.execute_many(
             "INSERT INTO placement(step,sample,kept,grp,before_kept,before_grp,reason) "
             "SELECT ?1,id,?3,?4,kept,grp,?5 FROM sample WHERE id=?2",
@@ -178,7 +178,7 @@ class Placements(Table):
         )
 
     def record_verdict(self, step: int, a: int, b: int, verdict: str | None) -> None:
-        """A person's word on two samples (rows), as a part of a step; None takes it back."""
+        """Record a person's verdict on two samples (rows); None removes it."""
         a, b = min(a, b), max(a, b)
         before = self._db.fetch_value(
             "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='person'", (a, b)
@@ -191,7 +191,7 @@ class Placements(Table):
             self._db.insert("pair", judged | {"kind": "person"}, "INSERT OR REPLACE")
 
     def revert(self, step: int, undoing: int) -> tuple[int, int]:
-        """Undo `step` as a part of `undoing`: how many put back, and how many changed since."""
+        """Revert `step` as part of `undoing`; return counts reverted, changed since."""
         rows = self._db.fetch_all(
             "SELECT a.*, s.kept AS now_kept, s.grp AS now_grp FROM placement a JOIN sample s ON "
             "s.id=a.sample WHERE step=? ORDER BY a.id DESC",
@@ -214,7 +214,7 @@ class Placements(Table):
 
 
 def merged_class_sql(column: str, chosen: str) -> str:
-    """Return SQL for a `column` of the class that the `chosen` one was merged into, or its own."""
+    """Return SQL for a `column` of a class after following merges."""
     return (
         "(WITH RECURSIVE chain(id, name, into_) AS (SELECT id, name, merged_into FROM class "
         f"WHERE {chosen} UNION SELECT c.id, c.name, c.merged_into FROM chain JOIN class c ON "
@@ -223,53 +223,53 @@ def merged_class_sql(column: str, chosen: str) -> str:
 
 
 class LabelClasses:
-    """The `class` table. Whatever changes it is called inside a write, as a part of a step."""
+    """The `class` table. Call methods that change it inside a transaction, as part of a step."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
         self._changes = Changes(db)
 
     def list_names(self) -> list[str]:
-        """Return the names of all classes that are in use, in alphabetical order."""
+        """Return the names of all classes in use, in alphabetical order."""
         return self._db.fetch_column(
             "SELECT name FROM class WHERE merged_into IS NULL ORDER BY name"
         )
 
     def list_by_creation(self) -> list[str]:
-        """Return the names of all classes that are in use, in the order they were made."""
+        """Return the names of all classes in use, in order of creation."""
         return self._db.fetch_column("SELECT name FROM class WHERE merged_into IS NULL ORDER BY id")
 
     def get_id(self, name: str) -> int | None:
-        """Return the row of a class by its name, or by one that it had before it was renamed."""
+        """Return the row of a class by its current or former name."""
         row = self._db.fetch_int("SELECT id FROM class WHERE name=?", (name,))
         return row or self._changes.find_former_name(name)
 
     def get_name(self, row: int) -> str:
-        """Return the name of a class; empty where there is none."""
+        """Return the name of a class (row); empty if unknown."""
         return self._db.fetch_value("SELECT name FROM class WHERE id=?", (row,)) or ""
 
     def resolve(self, name: str) -> str:
-        """Return the present name of a class, which may be new. Raises `UsageError`."""
+        """Return the current name of a known or new class. Raises `UsageError`."""
         return normalize_class_name(self.resolve_alias(name))
 
     def resolve_alias(self, alias: str) -> str:
-        """Return the class that a name means, else the name itself, which may be no class name."""
+        """Return the class that an alias means, else the alias. Raises `UsageError`."""
         alias = normalize_alias(alias)
         row = self.get_id(alias)
         present = f"SELECT {merged_class_sql('name', 'id=?')}"
         return (row and self._db.fetch_value(present, (row,))) or alias
 
     def find_renamed(self, name: str) -> str | None:
-        """Return the present name of a class that once was called so; None where none was."""
+        """Return the current name of a class that was renamed from `name`."""
         row = self._changes.find_former_name(name)
         return None if row is None else self.get_name(row)
 
     def get_or_create(self, name: str) -> int:
-        """Return the row of the class that a name means; a new one is hidden."""
+        """Return the row of a class, creating a hidden one if needed."""
         return self.get_or_create_alias(self.resolve(name))
 
     def get_or_create_alias(self, alias: str) -> int:
-        """Return the row of a name that is to mean another class, as `find_or_make`."""
+        """Return the row of an alias's class, creating a hidden one if needed."""
         alias = normalize_alias(alias)
         found = f"SELECT {merged_class_sql('id', 'name=?')}"
         return self._db.fetch_int(found, (alias,)) or self._add_hidden(alias)
@@ -280,14 +280,14 @@ class LabelClasses:
         return row
 
     def unhide(self, step: int, rows: Iterable[int]) -> None:
-        """Show those of these classes that are hidden; undoing the step hides them again."""
+        """Unhide classes (rows); undoing the step hides them again."""
         hidden = set(self._db.fetch_column("SELECT id FROM class WHERE merged_into=id"))
         self._changes.apply(
             step, [Change("merged", row, None) for row in sorted(hidden & set(rows))]
         )
 
     def create(self, step: int, name: str) -> None:
-        """Make a class; undoing the step hides it. Raises `UsageError` for one that is in use."""
+        """Create a class; undoing hides it. Raises `UsageError` if in use."""
         row = self._db.fetch_one("SELECT id, merged_into FROM class WHERE name=?", (name,))
         if row is not None and row["merged_into"] is None:
             raise UsageError(f"there is a class {name!r} already")
@@ -295,7 +295,7 @@ class LabelClasses:
         self._changes.apply(step, [Change("merged", number, None)])
 
     def rename(self, step: int, old: str, new: str) -> None:
-        """Rename a class. Raises `UsageError` for a name that is taken."""
+        """Rename a class. Raises `UsageError` if unknown or the name exists."""
         row = self.get_id(old)
         if row is None:
             raise UsageError(f"there is no class {old!r}")
@@ -305,33 +305,33 @@ class LabelClasses:
         self._changes.apply(step, [Change("name", row, new)])
 
     def set_show(self, step: int, name: str, show: str | None) -> None:
-        """Note the show that a class is of; None for no show. Raises `UsageError` for no class."""
+        """Set or clear the show of a class. Raises `UsageError` if unknown."""
         row = self.get_id(name)
         if row is None:
             raise UsageError(f"there is no class {name!r}")
         self._changes.apply(step, [Change("show", row, show)])
 
     def merge(self, step: int, old: str, into: str) -> None:
-        """Hide a class whose samples were given to another one. Raises `UsageError`."""
+        """Record that a class was merged into another. Raises `UsageError`."""
         source, target = self.get_id(old), self.get_id(into)
         if source is None or target is None or source == target:
             raise UsageError(f"cannot merge {old!r} into {into!r}", "name two classes that exist")
         self._changes.apply(step, [Change("merged", source, target)])
 
     def hide(self, step: int, name: str) -> None:
-        """Hide a class that no sample has any more. Raises `UsageError` where there is none."""
+        """Hide a class without samples. Raises `UsageError` if unknown."""
         row = self.get_id(name)
         if row is None:
             raise UsageError(f"there is no class {name!r}")
         self._changes.apply(step, [Change("merged", row, row)])
 
 
-# What no folder may have in its name somewhere, and what turns the direction of a line round.
+# Characters that some file systems forbid, and Unicode characters that change text direction.
 _FORBIDDEN = '/\\:*?"<>|\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
 
 
 def normalize_alias(name: str) -> str:
-    """Return a name in its one spelling: Unicode NFC, single spaces. Raises `UsageError`."""
+    """Normalize a name to NFC with single spaces. Raises `UsageError`."""
     tidy = " ".join(unicodedata.normalize("NFC", name).split())
     if not any(unicodedata.category(c)[0] not in "CZ" for c in tidy) or len(tidy) > 100:
         raise UsageError(f"{name!r} is not a class name", "use 1 to 100 characters")
@@ -341,7 +341,7 @@ def normalize_alias(name: str) -> str:
 
 
 def normalize_class_name(name: str) -> str:
-    """Return a class name in its one spelling. Raises `UsageError` for one that is no folder."""
+    """Normalize a class name. Raises `UsageError` if not a portable folder name."""
     tidy = normalize_alias(name)
     wrong = [c for c in tidy if c in _FORBIDDEN]
     if wrong or tidy.startswith("."):
@@ -356,7 +356,7 @@ MAX_CLASS_NAMES = 2000
 
 
 def list_class_names(db: Connection) -> list[tuple[str, str]]:
-    """Return names with their classes, most used first, then hints and keywords of images."""
+    """Return (name, class) pairs: classes by use, aliases, hints, then queries."""
     meanings = db.fetch_dict(
         "SELECT c.name, ifnull(i.name, c.name) FROM class c "
         "LEFT JOIN class i ON i.id=c.merged_into WHERE c.merged_into IS NOT c.id "
@@ -373,7 +373,7 @@ def list_class_names(db: Connection) -> list[tuple[str, str]]:
 
 
 def list_aliases(db: Connection) -> dict[str, list[str]]:
-    """Return by class the names that mean it, too: of classes that were merged into it."""
+    """Return by class the names of classes that were merged into it."""
     others: dict[str, list[str]] = {}
     for row in db.fetch_all(
         f"SELECT m.name, {merged_class_sql('name', 'id=m.id')} FROM class m "

@@ -1,4 +1,4 @@
-"""What samples are compared by, the pairs that may be copies, and what was found of them."""
+"""Perceptual hashes, candidate pairs of duplicates, and duplicate verdicts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gleanset.errors import UsageError
 
 
 class SampleHashes(NamedTuple):
-    """Hashes of a sample: `points` of 8 bytes, `shapes` of 3; `filled` 0..1 is without borders."""
+    """Hashes of a sample: `points` of 8 bytes, `shapes` of 3; `filled` is the borderless share."""
 
     sample: int
     plain: int
@@ -26,7 +26,7 @@ class SampleHashes(NamedTuple):
 
 
 class HashColumns(NamedTuple):
-    """The hashes of many samples, each field in one sequence; 64 bits are signed, as stored."""
+    """Hashes of many samples by column; 64-bit hashes are signed, as stored."""
 
     samples: Sequence[int] = ()
     plain: Sequence[int] = ()
@@ -43,7 +43,7 @@ class ImageHashes(Table):
     """The `sample_hash` table."""
 
     def count_hashed(self, version: int) -> int:
-        """Return how many samples have hashes of their present region."""
+        """Return how many samples have hashes of their current region."""
         return self._db.fetch_int(
             f"SELECT count(*) FROM sample s JOIN sample_hash l ON l.sample=s.id AND {_SAME_HASHED} "
             "WHERE s.status!='retired'",
@@ -51,7 +51,7 @@ class ImageHashes(Table):
         )
 
     def count_missing(self, version: int, *, labelled: bool = False) -> int:
-        """Return how many samples, or labelled ones, have no hashes of their present region."""
+        """Return how many (labelled) samples have no hashes of their current region."""
         return self._db.fetch_int(
             f"SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id AND "
             f"{_SAME_HASHED} "
@@ -60,7 +60,7 @@ class ImageHashes(Table):
         )
 
     def iter_missing(self, version: int, *, labelled: bool = False) -> Iterator[SampleRegion]:
-        """Yield those; `put` may be called meanwhile."""
+        """Yield the samples of `count_missing`; `save` may be called meanwhile."""
         sql = (
             f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN "
             f"sample_hash l ON l.sample=s.id AND {_SAME_HASHED} "
@@ -69,14 +69,14 @@ class ImageHashes(Table):
         return map(sample_region_from_row, self._db.iter_rows(sql, ("s.id",), (version,), size=500))
 
     def get_regions(self, ids: Sequence[int]) -> dict[int, SampleRegion]:
-        """Return what is needed to see these samples, by row."""
+        """Return image and region of samples by row."""
         rows = self._db.iter_rows_in(
             f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image WHERE s.id", ids
         )
         return {row["id"]: sample_region_from_row(row) for row in rows}
 
     def save(self, looks: Sequence[tuple[SampleRegion, SampleHashes]], version: int) -> None:
-        """Keep hashes. What the pixels of an earlier region said of a sample is dropped."""
+        """Save hashes; delete pairs that were computed from earlier ones."""
         with self._db.transaction():
             for seen, look in looks:
                 self._db.execute(
@@ -92,7 +92,7 @@ class ImageHashes(Table):
                 self._db.insert("sample_hash", row, "INSERT OR REPLACE")
 
     def delete(self, sample: int) -> None:
-        """Drop the hashes of a sample, and its pairs that nobody has looked at yet."""
+        """Delete the hashes of a sample, and its pairs that were not compared."""
         with self._db.transaction():
             self._db.execute("DELETE FROM sample_hash WHERE sample=?", (sample,))
             self._db.execute(
@@ -100,25 +100,25 @@ class ImageHashes(Table):
             )
 
     def iter_pages(self, *, searched: bool, size: int) -> Iterator[HashColumns]:
-        """Yield hashes of samples that were or were not searched for, retired ones too."""
+        """Yield hashes of (un)searched samples, also retired ones, in pages."""
         for rows in self._db.iter_pages(
             "SELECT sample, plain, flipped, points, shapes FROM sample_hash WHERE searched=?",
             ("sample",),
             (searched,),
             size=size,
         ):
-            # Column by column: taking each row apart takes as long as reading it.
+            # By column: unpacking each row would take as long as reading it.
             yield HashColumns(*([row[place] for row in rows] for place in range(5)))
 
     def get_hashes(self, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """Return the plain and the flipped hash of these samples, by row."""
+        """Return plain and flipped hashes of samples by row."""
         rows = self._db.iter_rows_in(
             "SELECT sample, plain, flipped FROM sample_hash WHERE sample", ids
         )
         return {row[0]: (to_unsigned(row[1]), to_unsigned(row[2])) for row in rows}
 
     def mark_searched(self, samples: Sequence[int]) -> None:
-        """Note that all pairs with these samples are known. Call inside a transaction."""
+        """Record that all pairs of these samples are known. Call inside a transaction."""
         self._db.execute_many(
             "UPDATE sample_hash SET searched=1 WHERE sample=?", [(s,) for s in samples]
         )
@@ -126,11 +126,11 @@ class ImageHashes(Table):
 
 SAME, NOT_SAME, DOUBTFUL = "same", "not", "doubtful"
 OPEN, IMPLIED = "open", "tied"
-"""Verdicts of pairs that nobody has looked at: one that is due, and one whose two samples are known
-to be the same by way of others; it is due again as soon as they are not."""
+"""Verdicts of pairs that were not compared: `OPEN` is due; `IMPLIED` is not needed as long as other
+pairs connect its two samples as duplicates."""
 
 CHOSEN_BY_PERSON = "chosen by a person"
-"""Why a copy is kept that a person has chosen: no rule overrules it."""
+"""Reason to keep a copy that a person chose: no rule overrides it."""
 
 _ONE_FILM = (
     "EXISTS(SELECT 1 FROM sample s JOIN sample t JOIN origin o ON o.image=s.image JOIN origin p "
@@ -141,10 +141,10 @@ FIRST, SECOND, EVEN = "first", "second", "even"
 
 
 class Relation(IntFlag):
-    """How two images `a` and `b` that show the same differ.
+    """Differences between two duplicates `a` and `b`.
 
-    `MORE`: one also shows what is outside the other; `FRAMED`: the other is pasted into that.
-    `MARKED`: one has a mark that the other has not. `CHANGED`: details differ, if not by much.
+    `MORE`: one also shows content outside the other; `FRAMED`: it is a frame around the other.
+    `MARKED`: one has a mark that the other lacks. `CHANGED`: small details differ.
     """
 
     MORE_A = 1
@@ -158,7 +158,7 @@ class Relation(IntFlag):
 
     @property
     def swapped(self) -> Relation:
-        """The same with `a` and `b` exchanged."""
+        """The same relation with `a` and `b` swapped."""
         of_a, of_b = self & _OF_A, self & _OF_B
         return self & ~(_OF_A | _OF_B) | Relation(of_a << 1) | Relation(of_b >> 1)
 
@@ -173,7 +173,7 @@ _OF_B = Relation.MORE_B | Relation.FRAMED_B | Relation.MARKED_B
 
 
 class PairVerdict(NamedTuple):
-    """Whether two samples (rows, a < b) are the same by pixels: SAME, NOT or DOUBTFUL."""
+    """Duplicate verdict of two samples (rows, a < b) by pixels: SAME, NOT_SAME or DOUBTFUL."""
 
     a: int
     b: int
@@ -184,10 +184,10 @@ class PairVerdict(NamedTuple):
 
 
 class DuplicateSetMember(NamedTuple):
-    """A sample as groups see it: what decides whether it is the best, and what it carries.
+    """Sample with everything that decides whether it is the best copy of its duplicate set.
 
-    `hints` are the classes that its own image hints at; a label is `by_hint` where no person gave
-    it, and `unseen` is its provenance where nobody has even looked at it.
+    `hints` are the classes that its own image hints at. `by_hint` means that no person gave the
+    label. `unseen` is the provenance of a label that no person has seen, else empty.
     """
 
     id: int
@@ -213,7 +213,7 @@ class Pairs(Table):
     """The `pair` table."""
 
     def add_candidates(self, pairs: Iterable[tuple[int, int]]) -> None:
-        """Add pairs of samples of different images to compare. Call inside a transaction."""
+        """Add pairs to compare, except within an image. Call inside a transaction."""
         self._db.execute_many(
             "INSERT OR IGNORE INTO pair(a,b,kind,verdict) SELECT ?1,?2,'pixels','open' WHERE "
             "(SELECT image FROM sample WHERE id=?1)!=(SELECT image FROM sample WHERE id=?2)",
@@ -221,14 +221,14 @@ class Pairs(Table):
         )
 
     def count_searched(self, samples: Collection[str]) -> int:
-        """Return how many of these samples (keys) were compared with all others."""
+        """Return how many of these samples (keys) were searched for duplicates."""
         sql = (
             "SELECT 1 FROM sample_hash l JOIN sample s ON s.id=l.sample WHERE l.searched AND s.key"
         )
         return sum(1 for _ in self._db.iter_rows_in(sql, samples))
 
     def reopen_without_relation(self) -> None:
-        """Have pairs compared again of which an earlier version did not keep how they differ."""
+        """Reopen pairs of earlier versions, which did not store a relation."""
         with self._db.transaction():
             self._db.execute(
                 "UPDATE pair SET verdict='open' WHERE verdict='same' AND kind='pixels' "
@@ -236,12 +236,12 @@ class Pairs(Table):
             )
 
     def list_uncompared(self) -> list[tuple[int, int]]:
-        """Return the pairs (rows, a < b) that nobody has looked at, open or tied."""
+        """Return pairs (rows, a < b) that were not compared: open or implied."""
         sql = "SELECT a, b FROM pair WHERE verdict IN (?,?) ORDER BY a, b"
         return _pairs(self._db.fetch_all(sql, (OPEN, IMPLIED)))
 
     def mark_implied(self, pairs: Iterable[tuple[int, int]], *, tied: bool) -> None:
-        """Note which pairs that nobody has looked at need no look, or need one after all."""
+        """Mark open pairs as implied, or implied pairs as open."""
         was, now = (OPEN, IMPLIED) if tied else (IMPLIED, OPEN)
         with self._db.transaction():
             self._db.execute_many(
@@ -254,7 +254,7 @@ class Pairs(Table):
         return bool(self._db.fetch_int(f"SELECT {_ONE_FILM} FROM (SELECT ? AS a, ? AS b)", (a, b)))
 
     def save_verdicts(self, settled: Sequence[PairVerdict]) -> None:
-        """Write down what second looks found."""
+        """Save verdicts of pixel comparisons."""
         with self._db.transaction():
             self._db.execute_many(
                 "INSERT OR REPLACE INTO pair(a,b,kind,distance,overlap,verdict,relation) "
@@ -263,17 +263,17 @@ class Pairs(Table):
             )
 
     def get_verdicts(self) -> dict[tuple[int, int], bool]:
-        """Return whether pairs that were compared are the same; a person's verdict counts more."""
+        """Return verdicts (True: same); a person's overrides that by pixels."""
         rows = self._db.fetch_all(
             "SELECT a, b, verdict, kind='person' AS priority FROM pair p JOIN sample s ON s.id=p.a "
             "JOIN sample t ON t.id=p.b WHERE s.status!='retired' AND "
             "t.status!='retired' AND (verdict='same' OR kind='person') ORDER BY priority, kind"
         )
-        # Of several verdicts the last one stays.
+        # The last of several verdicts wins.
         return {(row[0], row[1]): row[2] == SAME for row in rows}
 
     def list_doubtful(self) -> list[tuple[int, int]]:
-        """Pairs (rows, a < b) that the pixels leave in doubt, and of which nobody has judged."""
+        """Return doubtful pairs (rows, a < b) without a person's verdict."""
         rows = self._db.fetch_all(
             "SELECT a, b FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
             "WHERE verdict='doubtful' AND s.status!='retired' AND t.status!='retired' AND NOT "
@@ -283,7 +283,7 @@ class Pairs(Table):
         return _pairs(rows)
 
     def get_possible_duplicates(self) -> dict[tuple[int, int], bool]:
-        """Return what is `known`, with all pairs that may be copies: those must not leak."""
+        """Return `get_verdicts` with all possible duplicates, which must not leak."""
         again = self._db.fetch_all(
             "SELECT a, b FROM pair WHERE verdict='open' AND distance NOT NULL"
         )
@@ -291,7 +291,7 @@ class Pairs(Table):
         return dict.fromkeys(maybe, True) | self.get_verdicts()
 
     def list_implied(self) -> list[tuple[int, int]]:
-        """Return pairs (rows, a < b) not compared because other pairs tie them."""
+        """Return pairs (rows, a < b) not compared because other pairs connect them."""
         rows = self._db.fetch_all(
             "SELECT a, b FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
             "WHERE verdict=? AND s.status!='retired' AND t.status!='retired' ORDER BY a, b",
@@ -300,7 +300,7 @@ class Pairs(Table):
         return _pairs(rows)
 
     def get_similarities(self) -> dict[tuple[int, int], float]:
-        """Return the similarity 0..1 of pairs that are the same: overlap, less changes."""
+        """Return similarity (0..1) of duplicates: overlap minus a penalty for changes."""
         rows = self._db.fetch_all(
             "SELECT a, b, ifnull(overlap, 1) - 0.0125 * min(distance, 8) FROM pair "
             "WHERE kind='pixels' AND verdict='same'"
@@ -308,7 +308,7 @@ class Pairs(Table):
         return {(row[0], row[1]): row[2] for row in rows}
 
     def get_relations(self) -> dict[tuple[int, int], Relation]:
-        """Return how pairs (rows, a < b) differ that the pixels call the same."""
+        """Return the relations of duplicates (rows, a < b) by pixels."""
         rows = self._db.fetch_all(
             "SELECT a, b, ifnull(relation, 0) FROM pair p JOIN sample s ON s.id=p.a "
             "JOIN sample t ON t.id=p.b WHERE kind='pixels' AND verdict='same' "
@@ -317,7 +317,7 @@ class Pairs(Table):
         return {(row[0], row[1]): Relation(row[2]) for row in rows}
 
     def get_comparison(self, a: int, b: int) -> PairVerdict | None:
-        """Return what the pixels of two samples (rows, a < b) say; None if not compared."""
+        """Return the pixel comparison of a pair (rows, a < b), or None."""
         row = self._db.fetch_one(
             "SELECT a, b, distance, overlap, verdict, ifnull(relation, 0) FROM pair WHERE a=? AND "
             "b=? AND kind='pixels' AND verdict IN ('same','not','doubtful')",
@@ -328,13 +328,13 @@ class Pairs(Table):
         return PairVerdict(row[0], row[1], row[2], row[3], row[4], Relation(row[5]))
 
     def get_better_copy(self, a: int, b: int) -> str | None:
-        """Return which of two copies (rows, a < b) is better by their full pixels."""
+        """Return FIRST, SECOND or EVEN for a pair (rows, a < b), or None."""
         sql = "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='detail'"
         verdict: str | None = self._db.fetch_value(sql, (a, b))
         return verdict
 
     def save_better_copies(self, preferred: Mapping[tuple[int, int], str]) -> None:
-        """Write down which copy of each pair is better."""
+        """Save which copy of each pair is better."""
         with self._db.transaction():
             self._db.execute_many(
                 "INSERT OR REPLACE INTO pair(a,b,kind,verdict) VALUES(?,?,'detail',?)",
@@ -342,12 +342,12 @@ class Pairs(Table):
             )
 
     def get_human_verdicts(self) -> dict[tuple[int, int], bool]:
-        """Return what people said of pairs (rows, a < b): whether they are the same."""
+        """Return verdicts by people on pairs (rows, a < b); True means same."""
         rows = self._db.fetch_all("SELECT a, b, verdict FROM pair WHERE kind='person'")
         return {(row[0], row[1]): row[2] == SAME for row in rows}
 
     def get_verdict(self, a: int, b: int) -> str | None:
-        """Return SAME, NOT or DOUBTFUL of a pair, a person's verdict first; None if unknown."""
+        """Return a pair's verdict, preferably by a person; None if unknown."""
         verdict: str | None = self._db.fetch_value(
             "SELECT verdict, kind='person' AS priority FROM pair WHERE a=? AND b=? AND "
             "verdict IN ('same','not','doubtful') ORDER BY priority DESC, kind LIMIT 1",
@@ -356,7 +356,7 @@ class Pairs(Table):
         return verdict
 
     def get_members(self, ids: Iterable[int]) -> dict[int, DuplicateSetMember]:
-        """Return the samples (rows) with what decides which copy is best."""
+        """Return duplicate set members by row."""
         rows, weak_labels = sorted(ids), Hints(self._db)
         classes = weak_labels.get_classes(rows)
         by_hint = weak_labels.find_labelled(rows)
@@ -372,7 +372,7 @@ class Pairs(Table):
         }
 
     def get_chosen_copies(self) -> set[int]:
-        """Return the copies that a person chose to keep, and that are kept still."""
+        """Return samples (rows) that a person chose to keep and that are kept."""
         sql = (
             "SELECT sample FROM placement a WHERE kept AND reason=? AND id=(SELECT max(id) FROM "
             "placement WHERE sample=a.sample)"
@@ -380,7 +380,7 @@ class Pairs(Table):
         return set(self._db.fetch_column(sql, (f"kept: {CHOSEN_BY_PERSON}",)))
 
     def get_ids(self, keys: Sequence[str]) -> list[int]:
-        """Return the rows of these samples. Raises `UsageError` for one that does not exist."""
+        """Return the rows of samples. Raises `UsageError` for an unknown key."""
         numbers = []
         for key in keys:
             number = self._db.fetch_int("SELECT id FROM sample WHERE key=?", (key,))
@@ -390,14 +390,14 @@ class Pairs(Table):
         return numbers
 
     def list_set_mates(self, rows: Sequence[int]) -> list[tuple[int, int]]:
-        """Return each of some samples (rows) with each other one of its group."""
+        """Return pairs of samples (rows) with the others of their duplicate set."""
         sql = (
             "SELECT a.id, b.id FROM sample a JOIN sample b ON b.grp=a.grp AND b.id<>a.id WHERE a.id"
         )
         return _pairs(self._db.iter_rows_in(sql, rows, "ORDER BY a.id, b.id"))
 
     def get_duplicate_ids(self) -> set[int]:
-        """Return all samples that are in a group or set aside."""
+        """Return samples (rows) in a duplicate set or marked as duplicate."""
         return set(self._db.fetch_column("SELECT id FROM sample WHERE grp IS NOT NULL OR NOT kept"))
 
 

@@ -1,7 +1,7 @@
-"""Faces found by a detector or drawn by hand, their tracks, the searches, and the crops.
+"""Faces found by a detector or drawn by hand, with their tracks, searches and crops.
 
-How an image was searched and how its faces were cropped are kept apart, so that another margin
-costs no new search.
+Search settings and crop settings are stored separately, so that other padding needs no new
+search.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from gleanset.records import (
 )
 
 MIN_TRACK_OVERLAP = 0.4
-"""A cut that shares so much (intersection over union) with one of a track is the same face."""
+"""Minimum intersection over union with a crop of a track to belong to that track."""
 
 
 def inherit_tracks(db: Connection, image: int) -> None:
-    """Give samples of an image (row) the track they overlap. Call inside a transaction."""
+    """Assign an image's (row's) samples to overlapping tracks. Call inside a transaction."""
     rows = db.fetch_all(
         "SELECT key, track, x, y, w, h FROM sample WHERE image=? ORDER BY key", (image,)
     )
@@ -58,11 +58,11 @@ def inherit_tracks(db: Connection, image: int) -> None:
 
 
 class StoredTrack(NamedTuple):
-    """A track with its place, and its `samples` that are in use (keys, by time).
+    """Track with its video, scene, and keys of the `samples` in use (by time).
 
-    `labels` are their classes, each as often as it is given; `waiting` are those that a person has
-    not decided. `undecided` is how many have no decision, also those put off; `others` how many are
-    faces of no class. The rest was rejected.
+    `labels` has the class of each labelled sample, `waiting` the keys of samples in the queue that
+    were not skipped. `undecided` counts the queue with skipped samples, `others` the samples that
+    are faces of no class. The remaining samples were rejected.
     """
 
     track: FaceTrack
@@ -76,7 +76,7 @@ class StoredTrack(NamedTuple):
 
     @property
     def label(self) -> str | None:
-        """The class that most of it have; None where none has one."""
+        """The most frequent class of its samples; None if none is labelled."""
         return max(sorted(set(self.labels)), key=self.labels.count, default=None)
 
 
@@ -84,7 +84,7 @@ class Tracks(Table):
     """The `track` table."""
 
     def add(self, track: FaceTrack, frame: Origin, sample: str) -> None:
-        """Assign a sample (key) without track to a track. Call inside a transaction."""
+        """Assign an untracked sample (key) to a track. Call inside a transaction."""
         row = row_from_record(track) | {"video": frame.video, "scene": frame.scene}
         self._db.insert("track", row, how="INSERT OR IGNORE")
         self._db.execute(
@@ -92,7 +92,7 @@ class Tracks(Table):
         )
 
     def iterate(self, names: Collection[str] | None = None) -> Iterator[StoredTrack]:
-        """Yield the tracks that have a sample in use, by video and time; or those of some names."""
+        """Yield tracks with a sample in use, all or by name, by video and time."""
         rows = (
             self._db.fetch_all(f"{_TRACKS} WHERE {_IN_USE} {_ORDER}")
             if names is None
@@ -113,15 +113,15 @@ class Tracks(Table):
             )
 
     def count(self) -> int:
-        """Return how many there are."""
+        """Return the number of tracks."""
         return self._db.fetch_int("SELECT count(*) FROM track")
 
     def get_videos(self) -> dict[str, tuple[str, float | None]]:
-        """Return the name and length (seconds) of each video that was sampled, by its content."""
+        """Return name and duration (seconds) of each sampled video, by SHA-256."""
         return self._db.fetch_dict("SELECT sha256, name, max(duration) FROM video GROUP BY sha256")
 
     def get(self, name: str) -> StoredTrack | None:
-        """Return the track of that name; None where there is none."""
+        """Return the track with this name, or None."""
         return next(self.iterate([name]), None)
 
 
@@ -136,33 +136,33 @@ VALID_FACE = (
     f"NOT f.gone AND (f.detector<>'{HAND}' OR "
     "EXISTS(SELECT 1 FROM sample s WHERE s.face=f.id AND s.status<>'retired'))"
 )
-"""SQL: a face `f` that is found, or was given by hand and not taken away again."""
+"""SQL: a face `f` was detected, or was drawn by hand and not removed."""
 
 NOT_FAILED = "NOT EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND what=i.sha256)"
-"""SQL: no search of an image `i` for faces has failed."""
+"""SQL: no face search of an image `i` failed."""
 FACELESS = (
     "i.state='ok' AND EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS("
     f"SELECT 1 FROM face f WHERE image=i.id AND {VALID_FACE}) AND {NOT_FAILED}"
 )
-"""SQL: an image `i` was searched and has no face, neither found nor given by hand."""
+"""SQL: an image `i` was searched and has no face, neither detected nor drawn by hand."""
 
 
 class ImageFace(NamedTuple):
-    """A face together with the image it is in."""
+    """Face with the hash of its image."""
 
     image: str
     face: Face
 
 
 class StoredFace(NamedTuple):
-    """A face; `kind` is found, hand, removed (was by hand) or gone (lost, but decided on)."""
+    """Face; `kind` is found, hand, removed (was by hand) or gone (lost, but decided on)."""
 
     face: Face
     kind: str
 
 
 class Faces(Table):
-    """The `face` table, and the samples that come with a face."""
+    """The `face` table, and the samples of faces."""
 
     def replace(
         self,
@@ -174,7 +174,7 @@ class Faces(Table):
         cut: str = "",
         small: Iterable[Face] = (),
     ) -> None:
-        """Replace an image's faces by new ones; labelled samples and those by hand stay."""
+        """Replace an image's detected faces; decided samples and manual boxes stay."""
         with self._db.transaction():
             image = self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
             self._put_aside(image)
@@ -188,7 +188,7 @@ class Faces(Table):
             inherit_tracks(self._db, image)
 
     def _put_aside(self, image: int) -> None:
-        """Forget what a detector found, but for the boxes of samples that were decided on."""
+        """Delete detected faces except those of decided samples."""
         here = f"image=? AND detector<>'{HAND}'"
         self._db.execute(
             f"UPDATE face SET gone=1 WHERE {here} AND id IN (SELECT face FROM sample "
@@ -205,7 +205,7 @@ class Faces(Table):
     def record_failure(
         self, sha256: str, detector: str, settings: str, why: Rejection, cut: str = ""
     ) -> None:
-        """Note that an image could not be searched, so that it is not tried for ever."""
+        """Record that a search failed, so that it is not repeated forever."""
         with self._db.transaction():
             self.replace(sha256, detector, settings, [], cut=cut)
             Rejections(self._db).add(why)
@@ -244,14 +244,14 @@ class Faces(Table):
         return self._db.insert("face", row | row_from_box(face.box) | told)
 
     def update_crops(self, cuts: Iterable[FaceCrop]) -> None:
-        """Update crops of manual and lost faces. Call inside a transaction."""
+        """Update the crops of existing samples. Call inside a transaction."""
         self._db.execute_many(
             "UPDATE sample SET x=?, y=?, w=?, h=?, angle=?, phash=?, sharpness=? WHERE key=?",
             [(*_measured(cut).values(), cut.key) for cut in cuts],
         )
 
     def list_in_image(self, sha256: str) -> list[StoredFace]:
-        """Return all faces the catalogue has of an image, from left to right."""
+        """Return all stored faces of an image, from left to right."""
         rows = self._db.fetch_all(
             f"SELECT f.*, {VALID_FACE} AS valid FROM face f WHERE "
             "image=(SELECT id FROM image WHERE sha256=?) ORDER BY x, y, w, h, gone",
@@ -260,11 +260,11 @@ class Faces(Table):
         return [StoredFace(_face(row), _kind(row)) for row in rows]
 
     def count(self) -> int:
-        """Return how many faces there are."""
+        """Return the number of valid faces."""
         return self._db.fetch_int(f"SELECT count(*) FROM face f WHERE {VALID_FACE}")
 
     def iterate(self) -> Iterator[ImageFace]:
-        """Yield all faces by image, then from left to right; a page in memory at a time."""
+        """Yield all valid faces by image and detector, then from left to right."""
         for row in self._db.iter_rows(
             "SELECT id, sha256 FROM image WHERE EXISTS(SELECT 1 FROM face f WHERE f.image=image.id "
             f"AND {VALID_FACE})",
@@ -296,7 +296,7 @@ def _face(row: Row) -> Face:
 
 
 HAS_CROP = "NOT (s.x=0 AND s.y=0 AND s.w=i.width AND s.h=i.height AND s.angle=0)"
-"""Of a sample `s` of an image `i`: one that is a whole image has no file of its own."""
+"""SQL: a sample `s` of an image `i` has a crop file; a sample of the whole image has none."""
 
 _LOST = "image IN (SELECT image FROM temp.lost)"
 _TO_CUT = (
@@ -306,18 +306,18 @@ _TO_CUT = (
 
 
 class StoredFile(NamedTuple):
-    """An image by its hash and format, the name of its file."""
+    """Hash and format of an image: the name of its file."""
 
     sha256: str
     format: str
 
 
 class Scans(Table):
-    """The `scan` table: who searched an image, with which settings, and how it was cut."""
+    """The `scan` table: detector, settings and crop settings of each searched image."""
 
     def find_lost_crops(self, present: Callable[[str], set[str]]) -> None:
-        """Note which images lack a crop; `present` gives names by their first two digits."""
-        # Outside a write: a table of this connection alone needs no lock on the catalogue.
+        """Find images without crop files; `present` lists files by two-digit prefix."""
+        # No transaction: a temporary table needs no lock on the catalogue.
         self._db.execute("CREATE TEMP TABLE IF NOT EXISTS lost(image INTEGER PRIMARY KEY)")
         self._db.execute("DELETE FROM temp.lost")
         for start in (f"{number:02x}" for number in range(256)):
@@ -333,7 +333,7 @@ class Scans(Table):
         )
 
     def mark_outdated_crops(self, cut: str) -> None:
-        """Mark crops of other settings as missing, before the first one is overwritten."""
+        """Mark crops with other settings as missing, before overwriting any."""
         with self._db.transaction():
             self._db.execute(
                 "UPDATE scan SET cut=iif(EXISTS(SELECT 1 FROM face WHERE image=scan.image) OR "
@@ -342,18 +342,18 @@ class Scans(Table):
             )
 
     def count_to_crop(self, cut: str, *searches: Search) -> int:
-        """Return how many images `to_cut` would give."""
+        """Return how many images `iter_to_crop` yields."""
         asked = (encode_searches(searches), cut)
         return self._db.fetch_int(f"SELECT count(*) FROM image i WHERE {_TO_CUT}", asked)
 
     def iter_to_crop(self, cut: str, *searches: Search) -> Iterator[StoredFile]:
-        """Yield images to crop again, by hash, after `look_for_crops` and `begin_cutting`."""
+        """Yield images to re-crop, after `find_lost_crops` and `mark_outdated_crops`."""
         sql = f"SELECT sha256, format FROM image i WHERE {_TO_CUT}"
         asked = (encode_searches(searches), cut)
         return (StoredFile(*row) for row in self._db.iter_rows(sql, ("sha256",), asked, size=500))
 
     def get_search(self, sha256: str) -> Search:
-        """Return who has searched an image, and with which settings; one was searched."""
+        """Return detector and settings of the last search of a searched image."""
         (row,) = self._db.fetch_all(
             "SELECT detector, settings FROM scan WHERE "
             "image=(SELECT id FROM image WHERE sha256=?) ORDER BY at DESC, detector LIMIT 1",
@@ -362,7 +362,7 @@ class Scans(Table):
         return row["detector"], row["settings"]
 
     def get_crop_settings(self, sha256: str) -> str | None:
-        """Return how the faces of an image were cut; None where that is not known."""
+        """Return the crop settings of an image's faces; None if unknown."""
         cut: str | None = self._db.fetch_value(
             "SELECT cut FROM scan WHERE cut<>'' AND image=(SELECT id FROM image WHERE sha256=?) "
             "ORDER BY at DESC, detector",
@@ -371,7 +371,7 @@ class Scans(Table):
         return cut
 
     def list_regions_without_face(self, sha256: str) -> list[tuple[str, Region]]:
-        """Key and region of each sample of an image whose face is not known any more."""
+        """Return key and region of each sample of an image without a stored face."""
         return [
             (row["key"], region_from_row(row))
             for row in self._db.fetch_all(
@@ -382,18 +382,18 @@ class Scans(Table):
         ]
 
     def iter_faceless(self) -> Iterator[StoredFile]:
-        """Images that were searched and have no face, neither found nor given by hand, by hash."""
+        """Yield searched images without a detected or manual face, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {FACELESS}"
         return (StoredFile(*row) for row in self._db.iter_rows(sql, ("sha256",), size=500))
 
 
 WHOLE = "whole"
-"""The detector of samples that are their image, or the square in its middle."""
+"""Detector name of samples that are the whole image or its central square."""
 
 
 @dataclass(frozen=True, slots=True)
 class CropMethod:
-    """How `samples` samples were cropped: detector (or whole, hand), its settings, and crop."""
+    """Number of samples with the same detector (or whole, hand), settings and crop settings."""
 
     detector: str
     settings: str
@@ -402,12 +402,12 @@ class CropMethod:
 
     @property
     def is_detected(self) -> bool:
-        """Whether a detector found them, which can be asked again."""
+        """Whether a detector found them, so that the search can be repeated."""
         return self.detector not in (WHOLE, HAND)
 
     @property
     def description(self) -> str:
-        """For a person: how many, of what, found and cut how."""
+        """Description for users: number, kind, detector and crop settings."""
         if self.detector == WHOLE:
             squared = f", made square ({self.cut})" if self.cut else ""
             return count(self.samples, "whole picture") + squared
@@ -420,7 +420,7 @@ class CropMethod:
 
 
 def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:
-    """Return the ways in which these samples were cut, the commonest first."""
+    """Return the crop methods of these samples, the most frequent first."""
     methods: Counter[tuple[str, str, str]] = Counter()
     rows = db.iter_rows_in(
         "SELECT s.detector, c.settings, c.cut, s.face IS NOT NULL AND NOT ifnull(f.gone, 0) "
@@ -437,7 +437,7 @@ def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, 
 
 def _method(row: Row) -> tuple[str, str, str]:
     if row["detector"] == WHOLE:
-        # Only a square is less, or more, than the image; a margin has no say.
+        # Padding has no effect on whole images: only a square crop differs from the image.
         squared = "margin=0 square pad" if row["beyond"] else "margin=0 square"
         return WHOLE, "", squared if row["has_crop"] else ""
     settings = row["settings"] if row["found"] else ""

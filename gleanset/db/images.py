@@ -1,4 +1,4 @@
-"""Images and where they were found, and what was fetched or sampled already, and how that ended."""
+"""Images, origins, rejections, fetches and sampled videos."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ _FRESH = (
     "state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS("
     "SELECT 1 FROM sample s WHERE s.image=i.id AND s.status<>'retired')"
 )
-"""SQL: no detector has searched an image `i`, and nothing of it is a sample yet."""
+"""SQL: no detector has searched an image `i`, and it has no sample yet."""
 
 
 def query_sql(origin: str) -> str:
-    """Return SQL for what a source was asked when it gave an origin: query, title, or hint."""
+    """Return SQL for the request behind an origin: query, video title or hint."""
     return f"coalesce({origin}.query, iif({origin}.video IS NULL, {origin}.hint, {origin}.title))"
 
 
 def post_sql(origin: str) -> str:
-    """Return SQL for the post of an origin, or the group that a person gave to own files."""
+    """Return SQL for the post of an origin, or the group of local files."""
     source = f"iif({origin}.source IN ('archive', 'folder', 'import'), '', {origin}.source)"
     return f"iif({origin}.post IS NULL, NULL, {source} || ':' || {origin}.post)"
 
 
 POST = post_sql("o")
-"""SQL: the post that an origin `o` is of."""
+"""SQL: the post of an origin `o`."""
 
 
 class OriginSummary(NamedTuple):
-    """Where an image came from: what its origins have of each of these first, if any."""
+    """Paths and post of an image: each from the first of its origins that has one."""
 
     path: str | None = None
     original_path: str | None = None
@@ -66,7 +66,7 @@ class Images(Table):
     """The `image`, `origin` and `tombstone` tables."""
 
     def add(self, measured: Measured, origin: Origin) -> bool:
-        """Record an image, which is no longer missing, and one origin; whether it is new."""
+        """Add an image, or mark it as present, with an origin; return whether new."""
         with self._db.transaction():
             new = self._insert(measured)
             if not new:
@@ -75,7 +75,7 @@ class Images(Table):
         return new
 
     def mark_present(self, sha256: str) -> None:
-        """Note that the file of a missing image is there again."""
+        """Record that the file of a missing image exists again."""
         with self._db.transaction():
             if self._db.execute_update(
                 "UPDATE image SET state='ok' WHERE sha256=? AND state='missing'", (sha256,)
@@ -92,27 +92,27 @@ class Images(Table):
         )
 
     def add_origin(self, sha256: str, origin: Origin) -> bool:
-        """Record one more place where a known image was found; whether it is a new one."""
+        """Add an origin of a known image; return whether it is new."""
         row = {"image": self.get_id(sha256)} | _origin_values(origin)
         return bool(
             self._db.execute_update(insert_sql("origin", tuple(row), _ONCE), tuple(row.values()))
         )
 
     def has_other_hint(self, sha256: str, origin: Origin) -> bool:
-        """Return whether the same place gave a known image with another hint, or without one."""
+        """Return whether this origin is stored with another hint, or without one."""
         sql = "SELECT count(*) FROM origin WHERE image=? AND source=? AND key=? AND hint IS NOT ?"
         place = (self.get_id(sha256), origin.source, origin.key, origin.hint)
         return bool(self._db.fetch_int(sql, place))
 
     def remove_origin(self, sha256: str, origin: Origin) -> None:
-        """Forget that an image was found at a place."""
+        """Delete an origin of an image, with all its hints."""
         self._db.execute(
             "DELETE FROM origin WHERE image=? AND source=? AND key=?",
             (self.get_id(sha256), origin.source, clean(origin.key)),
         )
 
     def remove_hints(self, sha256: str, origin: Origin, hints: Collection[str]) -> None:
-        """Remove those of some hints that the same place gave before `origin`."""
+        """Delete outdated `hints`, and the origin without a hint if redundant."""
         place = (self.get_id(sha256), origin.source, origin.key)
         self._db.execute(
             "DELETE FROM origin WHERE image=?1 AND source=?2 AND key=?3 AND hint IS NOT ?4 "
@@ -127,7 +127,7 @@ class Images(Table):
         )
 
     def update_credit(self, sha256: str, origin: Origin) -> None:
-        """Keep who made a known image, its licence, page, post and path, as an origin says now."""
+        """Update author, licence, page, post and path where `origin` has them."""
         self._db.execute(
             "UPDATE origin SET author=ifnull(?3, author), licence=ifnull(?4, licence), "
             "page_url=ifnull(?5, page_url), post=ifnull(?7, post), "
@@ -146,18 +146,18 @@ class Images(Table):
         )
 
     def get_id(self, sha256: str) -> int:
-        """Return the internal number of an image; 0 where there is none."""
+        """Return the row number of an image; 0 if unknown."""
         return self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
 
     def get_tombstone(self, sha256: str) -> str | None:
-        """Why this image must not come back, or None."""
+        """Return the reason why this image was removed, or None."""
         reason: str | None = self._db.fetch_value(
             "SELECT reason FROM tombstone WHERE sha256=?", (sha256,)
         )
         return reason
 
     def count(self) -> int:
-        """Return how many images there are."""
+        """Return the number of images."""
         return self._db.fetch_int("SELECT count(*) FROM image")
 
     def get(self, sha256: str) -> Image | None:
@@ -166,7 +166,7 @@ class Images(Table):
         return self._with_origins([row])[0] if row else None
 
     def resolve(self, text: str) -> Image:
-        """Return the image of a hash, its beginning, or a file. Raises `UsageError`."""
+        """Return the image with a hash, hash prefix or path. Raises `UsageError`."""
         found = self.find_matches(text)
         if len(found) > 1:
             raise UsageError(
@@ -182,7 +182,7 @@ class Images(Table):
         return image
 
     def find_matches(self, text: str) -> list[str]:
-        """Return the hashes of up to two images that `text` may mean, as in `resolve`."""
+        """Return up to two hashes of images that `text` may mean (see `resolve`)."""
         for start in list_hash_prefixes(text):
             if found := self._starting(start):
                 return found
@@ -200,12 +200,12 @@ class Images(Table):
         )
 
     def iterate(self) -> Iterator[Image]:
-        """Yield all images in the order of their hashes, a page in memory at a time."""
+        """Yield all images by hash."""
         for rows in self._db.iter_pages("SELECT * FROM image WHERE TRUE", ("sha256",), size=200):
             yield from self._with_origins(rows)
 
     def get_origins(self, hashes: Collection[str]) -> dict[str, OriginSummary]:
-        """Return where some images came from, by their hash; origins in the order of `get`."""
+        """Return summaries of origins by image hash; first origins as in `get`."""
         origins: dict[str, OriginSummary] = {}
         for sha256, *place in self._db.iter_rows_in(
             f"SELECT i.sha256, {', '.join(OriginSummary._fields)} FROM origin o "
@@ -220,7 +220,7 @@ class Images(Table):
         return origins
 
     def list_report_only(self) -> frozenset[str]:
-        """Return hashes of images that only users of the page sent: these stay private."""
+        """Return hashes of images known only from reports: these stay private."""
         sql = (
             "SELECT DISTINCT i.sha256 FROM origin r JOIN image i ON i.id=r.image WHERE r.source=?1 "
             "AND NOT EXISTS(SELECT 1 FROM origin o WHERE o.image=i.id AND o.source<>?1)"
@@ -241,23 +241,23 @@ class Images(Table):
         ]
 
     def iter_unscanned(self, *searches: Search) -> Iterator[tuple[str, str]]:
-        """Yield (hash, format) of images not searched in one of these ways, by hash."""
+        """Yield (hash, format) of images without any of these searches, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {_UNSCANNED}"
         asked = (encode_searches(searches),)
         return map(tuple, self._db.iter_rows(sql, ("sha256",), asked, size=500))
 
     def count_unscanned(self, *searches: Search) -> int:
-        """Return how many images `unscanned` would give."""
+        """Return how many images `iter_unscanned` yields."""
         sql = f"SELECT count(*) FROM image i WHERE {_UNSCANNED}"
         return self._db.fetch_int(sql, (encode_searches(searches),))
 
     def iter_unprocessed(self) -> Iterator[tuple[str, str]]:
-        """Yield (hash, format) of images without a search or a sample, by hash."""
+        """Yield (hash, format) of images without search and sample, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {_FRESH}"
         return map(tuple, self._db.iter_rows(sql, ("sha256",), size=500))
 
     def find_interrupted_import(self, source: str) -> Path | None:
-        """Return the folder of an import that was interrupted or undone, if any."""
+        """Return the folder of an interrupted or undone import, if any."""
         row = self._db.fetch_one(
             "SELECT o.path, o.original_path FROM origin o JOIN image i ON i.id=o.image "
             f"WHERE o.source=? AND o.path IS NOT NULL AND {_FRESH} LIMIT 1",
@@ -269,12 +269,12 @@ class Images(Table):
         return path.parents[len(below.parts) - 1]
 
     def count_unprocessed(self) -> int:
-        """Return how many images `fresh` would give."""
+        """Return how many images `iter_unprocessed` yields."""
         return self._db.fetch_int(f"SELECT count(*) FROM image i WHERE {_FRESH}")
 
 
 def list_hash_prefixes(text: str) -> list[str]:
-    """Return beginnings of hashes that a text may mean: of a file, the text, a stored name."""
+    """Return hash prefixes that a text may mean: file content, text, file name."""
     path = Path(text)
     told = [_hash_of_file(path) or "", text.lower(), path.stem]
     return [one for one in told if re.fullmatch("[0-9a-f]{4,64}", one)]
@@ -288,7 +288,7 @@ def _hash_of_file(path: Path) -> str | None:
 
 
 def _origin_values(origin: Origin) -> dict[str, Any]:
-    # macOS spells folder names in another normal form: it is the same hint.
+    # macOS writes folder names in another Unicode normal form: it is the same hint.
     hint = origin.hint and unicodedata.normalize("NFC", origin.hint)
     values = row_from_record(origin, hint=hint, tags=dump([clean(tag) for tag in origin.tags]))
     return values | {name: clean(value) for name, value in values.items() if type(value) is str}
@@ -299,9 +299,9 @@ def _origin(row: Row) -> Origin:
     return record_from_row(Origin, row, tags=tuple(load(row["tags"])), ai=ai)
 
 
-# How often a fetch that failed for a passing reason is tried by runs that come upon it again.
+# Attempts, one per run, for a fetch that failed for a temporary reason.
 MAX_FETCH_ATTEMPTS = 3
-# What the rejections of a source's fetches are kept under.
+# SQL: the stage of rejections of a fetch `f`.
 _STAGE = (
     "'harvest-' || CASE f.source WHEN 'urls' THEN 'urls' WHEN 'folder' THEN 'folder' "
     "WHEN 'archive' THEN 'archive' WHEN 'video' THEN 'frames' ELSE 'keyword' END"
@@ -310,7 +310,7 @@ _OF_FETCH = f"r.stage={_STAGE} AND r.what=f.key AND r.source=f.source"
 
 
 class FailedFetch(NamedTuple):
-    """A fetch from the net that gave no image; `candidate` is it as its source described it."""
+    """Download that gave no image; `candidate` is the source's description as JSON."""
 
     source: str
     key: str
@@ -320,7 +320,7 @@ class FailedFetch(NamedTuple):
 
 
 class FetchOutcome(NamedTuple):
-    """How a fetch ended: done, rejected, failed or unsettled; `image` is the hash of its result."""
+    """Result of a fetch: done, rejected, failed or unsettled; `image` is the hash, if any."""
 
     source: str
     key: str
@@ -333,7 +333,7 @@ class FetchOutcome(NamedTuple):
 
 
 class FetchYield(NamedTuple):
-    """What a source gave for a query: images in all, added, duplicates, and rejections."""
+    """Yield of a source for a query: images in all, added, duplicates, and rejections by reason."""
 
     source: str
     asked: str
@@ -344,22 +344,22 @@ class FetchYield(NamedTuple):
 
     @property
     def rejected(self) -> int:
-        """How many places were rejected."""
+        """Number of rejected candidates."""
         return sum(self.reasons.values())
 
 
 class Rejections(Table):
-    """The `rejection` table: items that were not used, each with its reason."""
+    """The `rejection` table: items that could not be used, with the reason."""
 
     def add(self, rejection: Rejection) -> None:
-        """Record a rejection; a later one of the same item and source takes its place."""
+        """Record a rejection, replacing an earlier one of this item and source."""
         with self._db.transaction():
             what, detail = clean(rejection.what), clean(rejection.detail)
             row = row_from_record(rejection, what=what, detail=detail, at=now())
             self._db.insert("rejection", row, "INSERT OR REPLACE")
 
     def remove(self, stage: str, what: str, source: str = "") -> None:
-        """Forget a rejection, because the item was used after all."""
+        """Delete a rejection, because the item was used after all."""
         with self._db.transaction():
             self._db.execute(
                 "DELETE FROM rejection WHERE stage=? AND what=? AND source=?",
@@ -367,13 +367,13 @@ class Rejections(Table):
             )
 
     def iterate(self) -> Iterator[Rejection]:
-        """Yield all rejections by stage, item and source, a page in memory at a time."""
+        """Yield all rejections by stage, item and source."""
         sql = "SELECT stage, what, reason, detail, source FROM rejection WHERE TRUE"
         rows = self._db.iter_rows(sql, ("stage", "what", "source"), size=500)
         return (Rejection(*row) for row in rows)
 
     def count_by_reason(self) -> dict[str, dict[str, int]]:
-        """Return how many items each stage rejected for each reason."""
+        """Return the number of rejected items by stage and reason."""
         found: dict[str, dict[str, int]] = {}
         for stage, reason, number in self._db.fetch_all(
             "SELECT stage, reason, count(*) FROM rejection GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
@@ -383,10 +383,10 @@ class Rejections(Table):
 
 
 class Fetches(Table):
-    """The `fetch` table; a `stamp` changes with the file, `candidate` allows another try."""
+    """The `fetch` table. A `stamp` changes with the file; `candidate` allows a retry."""
 
     def get_state(self, source: str, key: str, stamp: str = "") -> str | None:
-        """Return done, rejected, failed (to try again) or unsettled; None if new or changed."""
+        """Return done, rejected, failed (retry) or unsettled; None if new or changed."""
         state: str | None = self._db.fetch_value(
             "SELECT iif(state='failed' AND attempts>=?, 'rejected', state) FROM fetch "
             "WHERE source=? AND key=? AND stamp=?",
@@ -395,7 +395,7 @@ class Fetches(Table):
         return state
 
     def get_states(self, source: str, keys: Sequence[str]) -> dict[str, str | None]:
-        """Return the same for some keys of a source, none of them with a stamp."""
+        """Return the states of several keys of a source, without stamps."""
         marks = ",".join("?" * len(keys))
         known = self._db.fetch_dict(
             "SELECT key, iif(state='failed' AND attempts>=?, 'rejected', state) FROM fetch "
@@ -405,7 +405,7 @@ class Fetches(Table):
         return {key: known.get(clean(key)) for key in keys}
 
     def get_image(self, source: str, key: str) -> str | None:
-        """Return the hash of the image that a finished fetch gave."""
+        """Return the hash of the image from a fetch, if any."""
         sha256: str | None = self._db.fetch_value(
             "SELECT sha256 FROM fetch JOIN image ON image.id=fetch.image WHERE source=? AND key=?",
             (source, clean(key)),
@@ -413,7 +413,7 @@ class Fetches(Table):
         return sha256
 
     def record(self, end: FetchOutcome) -> None:
-        """Note how the fetch of one item ended; attempts are counted."""
+        """Record the result of a fetch and count the attempt."""
         with self._db.transaction():
             self._db.execute(
                 "INSERT INTO fetch(source,key,stamp,url,query,state,candidate,image) "
@@ -434,7 +434,7 @@ class Fetches(Table):
             )
 
     def iter_failed(self) -> Iterator[FailedFetch]:
-        """Yield downloads that gave no image, by source and key, a page in memory at a time."""
+        """Yield downloads that gave no image, by source and key."""
         sql = (
             "SELECT f.source, f.key, r.stage, r.reason, f.candidate FROM fetch f JOIN rejection r "
             f"ON {_OF_FETCH} WHERE f.state<>'done' AND f.url IS NOT NULL"
@@ -444,7 +444,7 @@ class Fetches(Table):
         )
 
     def list_yields(self) -> list[FetchYield]:
-        """Return the yield of every source by query, hint or title of a video."""
+        """Return the yield of each source and query (or hint, or video title)."""
         counts: dict[tuple[str, str], tuple[int, int, int]] = {
             (row[0], row[1]): (row[2], row[3], row[4])
             for row in self._db.fetch_all(
@@ -470,7 +470,7 @@ class Fetches(Table):
 
 
 class VideoName(NamedTuple):
-    """What a video is called: its content, and where it was found. `url` None for a file."""
+    """SHA-256, name and URL of a video; `url` is None for a file."""
 
     sha256: str
     name: str
@@ -478,17 +478,17 @@ class VideoName(NamedTuple):
 
 
 class Videos(Table):
-    """The `video` table: one row for each video, by content, and sampling."""
+    """The `video` table: one row per video content and sampling settings."""
 
     def get_frame_count(self, sha256: str, settings: str) -> int | None:
-        """Return how many frames that sampling gave; None when it was not done to its end."""
+        """Return the frame count of a completed sampling, or None."""
         frames: int | None = self._db.fetch_value(
             "SELECT frames FROM video WHERE sha256=? AND settings=? AND done", (sha256, settings)
         )
         return frames
 
     def iter_states(self, mode: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the content and state of each video that was sampled to its end in that mode."""
+        """Yield SHA-256 and state of each video with a completed sampling in `mode`."""
         sql = "SELECT sha256, state FROM video WHERE settings LIKE ? AND done AND state IS NOT NULL"
         for row in self._db.fetch_all(f"{sql} ORDER BY id", (f"mode={mode} %",)):
             state = load(row["state"])
@@ -496,7 +496,7 @@ class Videos(Table):
                 yield row["sha256"], state
 
     def find_by_url(self, url: str, settings: str) -> str | None:
-        """Return the content (SHA-256) of a video that was sampled to its end from that address."""
+        """Return the SHA-256 of the newest completely sampled video of a URL."""
         sha256: str | None = self._db.fetch_value(
             "SELECT sha256 FROM video WHERE url=? AND settings=? AND done ORDER BY id DESC",
             (url, settings),
@@ -504,7 +504,7 @@ class Videos(Table):
         return sha256
 
     def get_latest_settings(self, mode: str) -> str:
-        """Return the settings of the newest sampling of that mode; empty where there is none."""
+        """Return the settings of the newest sampling in `mode`; empty if none."""
         sql = "SELECT settings FROM video WHERE settings LIKE ? ORDER BY id DESC"
         return self._db.fetch_value(sql, (f"mode={mode} %",)) or ""
 
@@ -516,7 +516,7 @@ class Videos(Table):
         frames: int,
         state: Mapping[str, object] | None = None,
     ) -> None:
-        """Note that a video was sampled to its end. `duration` in seconds."""
+        """Record a completed sampling; `duration` is in seconds."""
         with self._db.transaction():
             row = row_from_record(video, name=clean(video.name), url=clean(video.url))
             row |= {"settings": settings, "duration": duration, "frames": frames, "done": True}
