@@ -1,8 +1,8 @@
-"""Worker processes on the nodes of a Ray cluster: the one module that imports Ray.
+"""Worker processes on the nodes of a Ray cluster: the only module that imports Ray.
 
-Ray schedules tasks, detects failures and retries; `run_batches` bounds how many are in flight.
-Functions, items and results travel, images stay in the dataset's folder, which all nodes share.
-The caller alone writes rows.
+Ray schedules tasks, detects failures and retries; `run_batches` limits the number in flight.
+Functions, items and results are sent over the network; images stay in the dataset's folder, which
+all nodes share. Only the caller writes rows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gleanset.work.pool import ATTEMPTS, IN_FLIGHT_PER_WORKER, OpenPool
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 
-# They decide how an image is decoded, measured and cropped.
+# Their versions affect how an image is decoded, measured and cropped.
 PACKAGES = ("animeface", "numpy", "onnxruntime", "opencv-python-headless", "pillow")
 ROOMS = ("gleanset", "curation", "harvest", "facecrop", "labeler", "baseline")
 
@@ -41,8 +41,8 @@ ROOMS = ("gleanset", "curation", "harvest", "facecrop", "labeler", "baseline")
 class Cluster:
     """Worker processes on the nodes of the Ray cluster at `address` (HOST:PORT).
 
-    Every node must write to all `folders` and read all `files` as they are here. `number` limits
-    the items in flight; 0 means two for each CPU.
+    Every node must be able to write to all `folders` and read all `files` at the same paths.
+    `number` limits the items in flight; 0 means two for each CPU.
     """
 
     address: str
@@ -54,14 +54,14 @@ class Cluster:
 
     @contextmanager
     def pool(self, function: Callable[[Any], Any]) -> Iterator[OpenPool]:
-        """Workers that run `function`; they end with the block."""
+        """Open workers that run `function`; they end with the block."""
         with self.keep("") as cluster:
             assert cluster.tasks is not None
             yield OpenPool(partial(cluster.tasks.submit, function), cluster.tasks.capacity)
 
     @contextmanager
     def keep(self, _job: str) -> Iterator[Cluster]:
-        """Keep the workers for the block. Raises `MissingComponent` and `InputUnusable`."""
+        """Keep the workers for the block. Raises `MissingComponent`, `InputUnusable`."""
         if self.tasks is not None:
             yield self
             return
@@ -72,7 +72,7 @@ class Cluster:
 
 
 class NodeTasks:
-    """Submits items as Ray tasks, each of which is tried twice."""
+    """Submits items as Ray tasks; each is tried up to twice."""
 
     def __init__(self, ray: Any, cluster: Cluster, check: NodeCheck) -> None:
         self._ray, self._number = ray, cluster.number
@@ -82,13 +82,13 @@ class NodeTasks:
         self._start = partial(run.remote, check, cluster.seconds_per_item)
 
     def submit(self, function: Callable[[Any], Any], item: Any) -> Future[Any]:
-        """Schedule an item. Its failures are `Unreadable` and the exceptions of `function`."""
+        """Schedule an item; the future raises `Unreadable` or exceptions of `function`."""
         answer: Future[Any] = Future()
         self._start(function, item).future().add_done_callback(partial(self._settle, answer))
         return answer
 
     def capacity(self) -> int:
-        """Return how many items may be in flight: nodes join a cluster, and leave it."""
+        """Return the limit of items in flight; it changes as nodes join and leave."""
         return self._number or max(self._cpus(), 1) * IN_FLIGHT_PER_WORKER
 
     def _cpus(self) -> int:
@@ -101,7 +101,7 @@ class NodeTasks:
         elif isinstance(error, (exceptions.WorkerCrashedError, exceptions.OutOfMemoryError)):
             error = Unreadable("crashed", "its worker died twice, or took too long")
         else:
-            # Not the item's fault: nothing may be recorded as a rejection.
+            # Not caused by the item: it must not be recorded as a rejection.
             lines = str(error).strip().splitlines() or [type(error).__name__]
             error = GleansetError(
                 f"the cluster cannot do this work: {lines[-1].strip()}",
@@ -116,9 +116,9 @@ class NodeTasks:
 def run_item(
     check: NodeCheck, seconds: float, function: Callable[[Any], Any], item: Any
 ) -> tuple[Any, Exception | None]:
-    """Return the result on a node, or the exception with its traceback as a note."""
+    """Run an item on a node; return its result, or the exception with traceback."""
     if seconds < math.inf:
-        # Ray has no time limit for a task, but sees the death of its process.
+        # Ray has no timeout for tasks, but notices when the process dies.
         faulthandler.dump_traceback_later(seconds, exit=True)
     try:
         check.prepare()
@@ -126,7 +126,7 @@ def run_item(
     except (GleansetError, Unreadable) as error:
         return None, error
     except Exception as error:
-        error.add_note(traceback.format_exc())  # tracebacks are not pickled
+        error.add_note(traceback.format_exc())  # pickling drops the traceback
         return None, error
     finally:
         faulthandler.cancel_dump_traceback_later()
@@ -134,7 +134,7 @@ def run_item(
 
 @dataclass(frozen=True, slots=True)
 class NodeCheck:
-    """What every node must have: the folders with `mark`, the files, the same versions."""
+    """Requirements for a node: folders that contain `mark`, files, equal versions."""
 
     mark: str
     folders: tuple[Path, ...]
@@ -142,9 +142,9 @@ class NodeCheck:
     versions: tuple[tuple[str, str], ...]
     current_folder: Path
 
-    @cache  # noqa: B019 - once a process, for each run
+    @cache  # noqa: B019 - once in each process and run
     def prepare(self) -> None:
-        """Check this node and set up this process. Raises `InputUnusable`, which ends the run."""
+        """Check this node and set up the process. Raises `InputUnusable`, ending the run."""
         from gleanset.work.one_thread import compute_on_one_thread
 
         with suppress(OSError):
@@ -178,7 +178,7 @@ class NodeCheck:
 
 @cache
 def installed_versions() -> tuple[tuple[str, str], ...]:
-    """Return the versions that decide results, of plugins and of our own code (a digest)."""
+    """Return versions that affect results: Python, packages, plugins, Gleanset's code."""
     root, digest = Path(__file__).parents[2], hashlib.sha256()
     for path in sorted(path for room in ROOMS for path in (root / room).rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
@@ -221,14 +221,14 @@ def _connected(address: str) -> Iterator[Any]:
         ) from error
     host, _, port = address.rpartition(":")
     try:
-        # Ray itself would try for two minutes.
+        # Ray itself retries for two minutes.
         socket.create_connection((host, int(port)), CONNECT_TIMEOUT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise InputUnusable(
             f"no cluster answers at {address}: {error}",
             f"start one: ray start --head --port={port} --disable-usage-stats",
         ) from error
-    # Ray prints messages of dead workers on stdout, which is for results.
+    # Ray prints messages of dead workers to stdout, which is reserved for results.
     vars(ray._private.worker)["print_to_stdstream"] = lambda *_, **__: None  # noqa: SLF001
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")

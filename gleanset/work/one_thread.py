@@ -1,9 +1,9 @@
-"""Linear algebra and OpenCV on one thread in worker processes: they are as many as there are cores.
+"""Limit of BLAS and OpenCV to one thread in worker processes, of which each core has one.
 
-With a thread for each core in each of them they wait for each other: on a busy machine a small
-product took twenty times as long. The libraries read this once, when NumPy loads OpenBLAS and when
-OpenCV begins to work: what forks the workers imports this module before the others, workers call
-it before they work, and nobody else does. What a user has set counts.
+With a thread per core in every worker they wait for each other: on a busy machine a small matrix
+product took twenty times as long. The libraries read the variables once, when NumPy loads OpenBLAS
+and when OpenCV is first used: so the fork server imports this module first, and workers call it
+before they work. Values set by the user are kept.
 """
 
 import os
@@ -12,7 +12,7 @@ VARIABLES = ("OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 
 
 def compute_on_one_thread() -> None:
-    """Tell the libraries that this process has not loaded yet."""
+    """Set the variables for libraries that this process has not loaded yet."""
     for name in VARIABLES:
         os.environ.setdefault(name, "1")
 

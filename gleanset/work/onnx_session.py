@@ -1,4 +1,4 @@
-"""Networks in ONNX form, run by onnxruntime on the CPU."""
+"""ONNX networks, run by onnxruntime on the CPU."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _FATAL = 4
 
 
 def onnx_session(model: bytes, threads: int = 1) -> Any:
-    """Return onnxruntime's session of a model; any thread may ask it, at the same time as others.
+    """Return an onnxruntime session of a model; it is thread-safe.
 
-    One call is computed by so many `threads`, 0 for as many as onnxruntime takes by itself: worker
-    processes are as many as cores already. Raises `ValueError` for bytes that are no model for it,
-    and `MissingComponent` where it cannot be loaded itself.
+    Each call uses `threads` threads, 0 for onnxruntime's default; the default is 1 because there is
+    a worker process for each core. Raises `ValueError` for bytes that are not a valid model, and
+    `MissingComponent` if onnxruntime cannot be loaded.
     """
     try:
-        runtime: Any = import_module("onnxruntime")  # half of our commands do without
+        runtime: Any = import_module("onnxruntime")  # half of the commands do not need it
     except ImportError as error:
         fix = "pip install --force-reinstall onnxruntime"
         raise MissingComponent(f"onnxruntime cannot be loaded: {error}", fix) from error
@@ -27,5 +27,5 @@ def onnx_session(model: bytes, threads: int = 1) -> Any:
     options.log_severity_level = _FATAL
     try:
         return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # it has a kind of its own, not public, for each way to fail
+    except Exception as error:  # onnxruntime's error types are not public
         raise ValueError(str(error)) from error

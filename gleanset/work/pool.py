@@ -1,9 +1,9 @@
-"""The one place where work is spread over processes, threads or the nodes of a cluster.
+"""Parallel execution of a function over items in processes, threads or a cluster.
 
-Give it a function that returns values and touches nothing else; the caller alone writes.
-Results come as they are ready, in bounded memory. In processes a worker that dies, or an
-item that takes too long, costs only that item: it is tried once more and then becomes a
-failure. They are no forks of this process: after OpenCV or Qt ran, one can deadlock.
+The function must return values and have no side effects; only the caller writes to a dataset.
+Results are yielded as they are ready, in bounded memory. If a worker process dies, its item is
+tried once more and then becomes a failure; an item that exceeds the timeout becomes a failure.
+Workers are not forks of this process: after OpenCV or Qt ran, a fork can deadlock.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ATTEMPTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[Item, Result]):
-    """What became of one item: a result, or the reason and detail of its failure."""
+    """The outcome of one item: a result, or the reason and detail of its failure."""
 
     item: Item
     result: Result | None = None
@@ -41,7 +41,7 @@ class Outcome(Generic[Item, Result]):
     detail: str = ""
 
     def unwrap(self) -> Result:
-        """Return the result. Raises `Unreadable` with the reason and detail where there is none."""
+        """Return the result. Raises `Unreadable` with reason and detail of a failure."""
         if self.result is None:
             raise Unreadable(self.reason or "?", self.detail)
         return self.result
@@ -49,22 +49,22 @@ class Outcome(Generic[Item, Result]):
 
 @dataclass(frozen=True, slots=True)
 class OpenPool:
-    """Workers that wait for items. `capacity` is how many may be in flight at the moment."""
+    """Workers that accept items; `capacity()` is the current limit of items in flight."""
 
     submit: Callable[[Any], Future[Any]]
     capacity: Callable[[], int]
 
 
 class Workers(Protocol):
-    """Where work runs: `Processes`, `Threads`, or the `Cluster` of `gleanset/work/cluster.py`."""
+    """Interface of `Processes`, `Threads` and the `Cluster` of `gleanset/work/cluster.py`."""
 
     def pool(self, function: Callable[[Any], Any]) -> AbstractContextManager[OpenPool]:
-        """Open workers that do `function`."""
+        """Open workers that call `function` on each item."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """Worker processes: for decoding and detecting, which must not take us down with them."""
+    """Worker processes (0: one per core) for decoding and detection, which may crash or hang."""
 
     number: int = 0
     seconds_per_item: float = 120.0
@@ -72,7 +72,7 @@ class Processes:
 
     @contextmanager
     def pool(self, function: Callable[[Any], Any]) -> Iterator[OpenPool]:
-        """A pool of fresh processes that end when this one does."""
+        """Open a pool of new processes, or reuse those of `keep`."""
         job = getattr(function, "__module__", None) or type(function).__module__
         with self.keep(job) if self.kept is None else nullcontext(self) as workers:
             pool = workers.kept
@@ -82,8 +82,8 @@ class Processes:
 
     @contextmanager
     def keep(self, job: str) -> Iterator[Processes]:
-        """The same workers for every run in the block; `job` is the module of most of the work."""
-        # Threads need none of that.
+        """Keep the same workers for all runs in the block; they preload the module `job`."""
+        # Imported here: threads do not need it.
         from gleanset.work.processes import worker_pool
 
         with worker_pool(self.number or cores(), self.seconds_per_item, job) as pool:
@@ -92,14 +92,14 @@ class Processes:
 
 @dataclass(frozen=True)
 class Threads:
-    """Threads: for waiting on the net. `stop` cuts off what they wait for at an interrupt."""
+    """Threads: for network I/O. `stop` aborts pending requests when the run is interrupted."""
 
     number: int = 16
     stop: Callable[[], None] = lambda: None
 
     @contextmanager
     def pool(self, function: Callable[[Any], Any]) -> Iterator[OpenPool]:
-        """A pool of threads; items not begun are dropped when the caller stops early."""
+        """Open a pool of threads; queued items are dropped if the caller stops early."""
         pool = ThreadPoolExecutor(self.number, thread_name_prefix="gleanset")
         try:
             in_flight = self.number * IN_FLIGHT_PER_WORKER
@@ -119,13 +119,12 @@ def run_over(
 ) -> Iterator[Outcome[Item, Result]]:
     """Run `function` over `items` and yield an `Outcome` for each, as they finish.
 
-    `items` is read lazily, never more than a few ahead. Before another one is read,
-    `may_start` is asked with the number in flight: when it says no, nothing new starts
-    until something finishes, and the run ends when nothing is in flight. An `Unreadable`
-    or any other exception of one item becomes its failure; a `GleansetError` (no disk
-    space, a missing component, workers that cannot begin) ends the run. When `items` or
-    `may_start` raises (a site blocks us on page two), what is in flight is finished and
-    yielded first.
+    `items` is read lazily, only a few ahead. Before an item is read, `may_start` is called with the
+    number in flight: if it returns False, nothing new starts until an item finishes, and the run
+    ends when nothing is in flight. An `Unreadable` or any other exception of one item becomes its
+    failure; a `GleansetError` (disk full, missing component, workers that cannot start) ends the
+    run. If `items` or `may_start` raises (a site blocks page two), the items in flight are finished
+    and yielded first.
     """
     for batch in run_batches(function, items, workers, may_start):
         yield from batch
@@ -137,7 +136,7 @@ def run_batches(
     workers: Workers,
     may_start: Callable[[int], bool] = lambda in_flight: True,
 ) -> Iterator[list[Outcome[Item, Result]]]:
-    """As `run_over`, with all that is ready at once: one transaction for each batch."""
+    """Run as `run_over`, but yield all ready outcomes together, for one transaction each."""
     feed = _Feed(items, may_start)
     first, workers = _first_of(feed, workers)
     if first or not feed.over:
@@ -175,11 +174,11 @@ def _worked_off(
 
 
 def _first_of(feed: _Feed[Item], workers: Workers) -> tuple[list[Item], Workers]:
-    """Return the items to begin with, and no more processes than there are items."""
+    """Return the first items, and workers limited to the number of items."""
     if isinstance(workers, Threads):
         return [], workers
     if not isinstance(workers, Processes):
-        return feed.first(1), workers  # to join a cluster takes seconds
+        return feed.first(1), workers  # joining a cluster takes seconds: not without an item
     first = feed.first(workers.number or cores())
     return first, replace(workers, number=max(1, len(first))) if feed.over else workers
 
@@ -192,7 +191,7 @@ def _all_ready(ready: SimpleQueue[Future[Result]]) -> Iterator[Future[Result]]:
 
 
 class _Feed(Generic[Item]):
-    """Gives the next item while there is one, and keeps the error that ended it."""
+    """Reads items one by one, and stores the exception that ended the iteration."""
 
     def __init__(self, items: Iterable[Item], may_start: Callable[[int], bool]) -> None:
         self._items = iter(items)
@@ -201,14 +200,14 @@ class _Feed(Generic[Item]):
         self.over = False
 
     def first(self, number: int) -> list[Item]:
-        """So many items, or as many as there are for now."""
+        """Return up to `number` items, fewer if no more may start now."""
         found: list[Item] = []
         while len(found) < number and (taken := self.take(len(found))):
             found += taken
         return found
 
     def take(self, in_flight: int) -> list[Item]:
-        """One item, or none for now."""
+        """Return a list of one item, or an empty list if none may start now."""
         try:
             if not self.over and self._may_start(in_flight):
                 return [next(self._items)]
@@ -222,14 +221,14 @@ class _Feed(Generic[Item]):
 def _next_attempt(future: Future[Any], attempt: int) -> int:
     error = future.exception()
     if isinstance(error, BrokenExecutor):
-        return attempt  # all workers were lost before one took it up
+        return attempt  # all workers were lost before one started the item
     return attempt + 1 if _is_lost_worker(error) and attempt < ATTEMPTS else 0
 
 
 def _is_lost_worker(error: BaseException | None) -> bool:
     if error is None or isinstance(error, GleansetError):
         return False
-    # Most runs see no other error, and threads have no use for it.
+    # Imported here: most runs have no such error, and threads do not use pebble.
     from pebble import ProcessExpired
 
     return isinstance(error, ProcessExpired)
@@ -241,7 +240,7 @@ def _outcome(item: Item, future: Future[Result]) -> Outcome[Item, Result]:
 
 
 def failed_outcome(item: Item, error: BaseException) -> Outcome[Item, Any]:
-    """Return the failure of one item; raises what ends the run instead."""
+    """Return the failure of an item, or raise an error that must end the run."""
     if isinstance(error, Unreadable):
         log.debug("%r is rejected", item, exc_info=error)
         return Outcome(item, None, error.reason, error.detail)

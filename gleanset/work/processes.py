@@ -1,11 +1,11 @@
-"""How the worker processes of a pool begin and end, without a word on the terminal.
+"""Start and end of the worker processes of a pool, without output on the terminal.
 
-On Linux a server, itself a fresh process that only imports, forks them: what each of them would
-import is imported once, and stays in memory once. Elsewhere each is spawned, because a fork after
-some libraries of the system ran is not safe there.
+On Linux a fork server, a new process that only imports, forks the workers: their imports are done
+once and share memory. Elsewhere each worker is spawned, because a fork after some system libraries
+ran is not safe there.
 
-Ctrl-C reaches every process of a terminal, also one that is only just starting and has not
-come to ignore it; and a pool may end while one is starting. Either would show a traceback.
+Ctrl-C reaches every process of a terminal, including a worker that is still starting and does not
+ignore it yet; and a pool may end while a worker starts. Both would print a traceback.
 """
 
 from __future__ import annotations
@@ -36,39 +36,39 @@ else:
     from multiprocessing.context import SpawnProcess as Process
 
 POOLS = 5
-"""How often a run begins workers before nothing more is hoped of them."""
+"""How often a run starts its workers before it gives up."""
 
 SECONDS_BETWEEN_LOOKS = 0.1
 
 
 class WorkerProcess(Process):
-    """A new process that is deaf to Ctrl-C from its first instruction on."""
+    """A process that ignores Ctrl-C from its first instruction."""
 
     def start(self) -> None:
-        """As every process is started, in a thread that blocks what the new one inherits."""
+        """Start the process with interrupts blocked, which it inherits."""
         with interrupts_blocked():
             super().start()
 
 
 class WorkerContext(Context):
-    """Starts workers, and keeps named locks, which they look up, until the last has ended."""
+    """A context that starts workers and keeps their named locks until the last one ends."""
 
     Process = WorkerProcess
 
     def __init__(self, job: str) -> None:
         super().__init__()
         self.locks: list[Any] = []
-        # What the server imports when it begins; one that runs already serves this pool, too.
+        # Imports of the fork server at its start; a running server is reused for this pool.
         self.set_forkserver_preload(["__main__", "gleanset.work.one_thread", __name__, job])
 
-    def RLock(self) -> Any:  # noqa: N802 - the name that it has in every context
-        """Return a lock for several processes."""
+    def RLock(self) -> Any:  # noqa: N802 - name in multiprocessing contexts
+        """Return a lock shared by processes, and keep a reference to it."""
         self.locks.append(lock := super().RLock())
         return lock
 
 
 class WorkerPool:
-    """Worker processes, started again when all were lost; `GleansetError` after `POOLS` times."""
+    """Worker processes, started up to `POOLS` times; `BrokenProcessPool` if all are lost."""
 
     def __init__(self, number: int, seconds_per_item: float, job: str) -> None:
         self._number = number
@@ -78,7 +78,7 @@ class WorkerPool:
         self._workers: _Workers | None = None
 
     def schedule(self, function: Callable[[Any], Any], item: Any) -> Future[Any]:
-        """Have an item done by the next worker that is free; `BrokenProcessPool` if all die."""
+        """Run an item in the next free worker. Raises `GleansetError` after `POOLS` starts."""
         if getattr(multiprocessing.current_process(), "_inheriting", False):
             raise _workers_die()
         while True:
@@ -94,21 +94,21 @@ class WorkerPool:
                     raise _workers_die() from error
 
     def close(self) -> None:
-        """Wait until all is done, and let the workers go."""
+        """Wait for all items, then end the workers."""
         if self._workers is not None:
             self._workers.close()
 
     def stop(self) -> None:
-        """End the workers, whatever they do."""
+        """End the workers immediately."""
         if self._workers is not None:
             self._workers.stop()
         self._workers = None
 
 
 class _Workers:
-    """A pool of pebble's, which gives up on itself when its workers die with nothing in hand.
+    """A pebble pool, which stops when its workers die while they are idle.
 
-    What was given to it by then may never be answered: `_keep` sees to that.
+    Pebble may then leave futures pending for ever: `_keep` fails them.
     """
 
     def __init__(self, number: int, job: str) -> None:
@@ -125,12 +125,12 @@ class _Workers:
         self._keeper = threading.Thread(target=self._keep, daemon=True)
 
     def begin(self) -> None:
-        """Only the main thread gets interrupts, and one must not leave a pool half begun."""
+        """Start the pool in a thread: an interrupt, in the main thread, must not break it."""
         self._keeper.start()
         self._begun.wait()
 
     def schedule(self, function: Any, item: Any, seconds: float) -> Future[Any]:
-        """Raises `RuntimeError` where the pool is no more."""
+        """Schedule an item. Raises `RuntimeError` if the pool has stopped."""
         future: Future[Any] = self._pool.schedule(function, args=(item,), timeout=seconds)
         self._unanswered.add(future)
         future.add_done_callback(self._unanswered.discard)
@@ -145,7 +145,7 @@ class _Workers:
 
     def stop(self) -> None:
         if sys.is_finalizing():
-            # Its threads stand still by now: who waits for one of them waits for ever.
+            # Daemon threads have stopped by now: joining one would block for ever.
             for worker in multiprocessing.active_children():
                 worker.kill()
             return
@@ -159,14 +159,14 @@ class _Workers:
 
     def _keep(self) -> None:
         try:
-            _ = self._pool.active  # asked whether it is active, a pool begins
+            _ = self._pool.active  # reading `active` starts the pool
         except (RuntimeError, OSError):
             self._pool.stop()
         self._begun.set()
         while self._pool.active:
             self._over.wait(SECONDS_BETWEEN_LOOKS)
         if not self._over.is_set():
-            with self._joining:  # pebble answers what it can, until its own threads have ended
+            with self._joining:  # pebble settles futures until its threads have ended
                 self._pool.join()
             self._lost.set()
             self._answer()
@@ -179,7 +179,7 @@ class _Workers:
 
 @contextmanager
 def worker_pool(number: int, seconds_per_item: float, job: str) -> Iterator[WorkerPool]:
-    """Worker processes for a `job` (module), none of which outlives the block."""
+    """Yield worker processes that preload the module `job`; they end with the block."""
     pool = WorkerPool(number, seconds_per_item, job)
     try:
         yield pool
@@ -197,17 +197,17 @@ def _workers_die() -> GleansetError:
 
 
 def begin_worker(environment: Mapping[str, str]) -> None:
-    """Leave Ctrl-C to the parent, end when the parent does, keep C libraries quiet.
+    """Set up a worker: ignore Ctrl-C, end with the parent, silence C libraries.
 
-    It has the environment that the parent has now, not that of the server when it began. Python's
-    own errors travel back as values; what libtiff says of a broken file does not belong between
-    progress bars.
+    The worker gets the parent's current `environment`, not that of the fork server at its start.
+    Python exceptions are returned to the parent; stderr is discarded because libraries such as
+    libtiff would write between progress bars.
     """
     from gleanset.images.decode import limit_pillow
     from gleanset.work.one_thread import compute_on_one_thread
 
     limit_pillow()
-    gc.freeze()  # what is shared with the server of workers stays shared
+    gc.freeze()  # keeps memory shared with the fork server
     os.environ.clear()
     os.environ.update(environment)
     compute_on_one_thread()
@@ -215,7 +215,7 @@ def begin_worker(environment: Mapping[str, str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-        end_when_closed(parent.sentinel)  # also while a library holds Python's lock
+        end_when_closed(parent.sentinel)  # works even while a library holds the GIL
 
 
 def _end_with(parent: BaseProcess) -> None:

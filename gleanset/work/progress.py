@@ -1,4 +1,4 @@
-"""Progress on stderr by tqdm: bars on a terminal, plain lines elsewhere, JSON for programs."""
+"""Progress on stderr with tqdm: bars on a terminal, plain lines elsewhere, or JSON lines."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class ProgressMeter:
-    """Progress of one stage; this one shows nothing. Close it, or use it in a `with`."""
+    """Progress of one stage; this base class shows nothing. Close it, or use it in a `with`."""
 
     def advance(self, more: float, note: str = "") -> None:
-        """Count `more`; `note` stands behind the bar."""
+        """Advance by `more`; `note` is shown after the bar."""
 
     def close(self) -> None:
         """End the stage."""
@@ -42,13 +42,13 @@ class _TqdmMeter(ProgressMeter):
 
 
 class Progress:
-    """Reports progress unless `quiet`. Sessions get one handed in and never print themselves."""
+    """Reporter of progress, silent if `quiet`. Sessions receive one and never print."""
 
     def __init__(self, quiet: bool = True, as_json: bool = False) -> None:
         self.quiet, self._as_json = quiet, as_json
 
     def say(self, line: str) -> None:
-        """Print a message for a person unless quiet."""
+        """Print a message to stderr unless quiet."""
         if self.quiet:
             return
         if self._as_json:
@@ -57,14 +57,14 @@ class Progress:
             lines = [replace_controls(part, "?") for part in line.split("\n")]
             if sys.stderr.isatty():
                 lines = [part for line in lines for part in wrapped(line)]
-        with suppress(OSError):  # the reader may have gone, and the work goes on
+        with suppress(OSError):  # a closed pipe must not end the work
             sys.stderr.write("".join(f"{part}\n" for part in lines))
             sys.stderr.flush()
 
     def meter(
         self, what: str, total: float | None = None, unit: str = " images", done: float = 0
     ) -> ProgressMeter:
-        """Begin a stage of `total`, of which `done` is done."""
+        """Start the meter of a stage named `what`, at `done` of `total`."""
         if self.quiet:
             return ProgressMeter()
         from gleanset.work.progress_bars import Bar, JsonBar, LineBar  # tqdm
@@ -76,7 +76,7 @@ class Progress:
     def over(
         self, items: Iterable[T], what: str, total: int | None = None, unit: str = " images"
     ) -> Iterator[T]:
-        """Yield the items and count them."""
+        """Yield the items and count them in a meter."""
         for batch in self.batches(([item] for item in items), what, total, unit):
             yield from batch
 
@@ -88,7 +88,7 @@ class Progress:
         unit: str = " images",
         note: Callable[[], str] = lambda: "",
     ) -> Iterator[list[T]]:
-        """Yield the batches and count their items."""
+        """Yield the batches and count their items in a meter."""
         with self.meter(what, total, unit) as meter:
             for batch in batches:
                 yield batch
@@ -96,16 +96,16 @@ class Progress:
 
     @contextmanager
     def video_time(self, what: str, total: float | None) -> Iterator[Callable[[float], None]]:
-        """Count seconds of video by what this gives."""
+        """Yield a function that counts seconds of processed video."""
         with self.meter(what, total, " s of video") as meter:
             yield meter.advance
 
 
 current = Progress()
-"""Progress of the running command, for what gets none handed in: downloads of weights."""
+"""Progress of the running command, for code that gets no argument: downloads of weights."""
 
 
 def use(progress: Progress) -> None:
-    """Make it the current one."""
+    """Set the progress of the running command."""
     global current
     current = progress

@@ -1,7 +1,7 @@
-"""What tqdm writes: a bar, a line at intervals, or a JSON object a line.
+"""Subclasses of tqdm: a bar, lines at intervals, or JSON lines.
 
-A JSON line of a stage has `stage`, `done`, `unit`, and `total`, `rate` (a second), `eta` (seconds)
-and `note` where they are known; the last one of a stage has `ended`.
+A JSON line has `stage`, `done`, `unit`, and, if known, `total`, `rate` (per second), `eta`
+(seconds) and `note`; the last line of a stage has `ended`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LINE = "{desc}: {n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}, {rate_fmt}{po
 
 
 class Bar(tqdm):  # type: ignore[type-arg]
-    """A bar, taken away at the end; bytes as kB and MB, and whole seconds of video."""
+    """A bar, removed at the end; bytes are shown as kB and MB, other counts as integers."""
 
     def __init__(self, **options: Any) -> None:
         scaled = options["unit"] == "B"
@@ -26,7 +26,7 @@ class Bar(tqdm):  # type: ignore[type-arg]
 
     @property
     def format_dict(self) -> dict[str, Any]:
-        """As tqdm's, without the fractions of a count."""
+        """The values of tqdm, with counts rounded to integers."""
         values = dict(super().format_dict)
         return values | {
             "n": round(values["n"]),
@@ -36,13 +36,13 @@ class Bar(tqdm):  # type: ignore[type-arg]
 
 class _Lines(Bar):
     def close(self) -> None:
-        """End without what tqdm writes to take a bar away."""
+        """Close without the control characters with which tqdm removes a bar."""
         self.sp = None
         super().close()
 
 
 class LineBar(_Lines):
-    """A line each half minute for a log, none for a stage that is shorter."""
+    """Lines for a log, every half minute; none for shorter stages."""
 
     def __init__(self, **options: Any) -> None:
         interval = LINE_INTERVAL_SECONDS
@@ -57,7 +57,7 @@ class LineBar(_Lines):
 
 
 class JsonBar(_Lines):
-    """A JSON object a line, a few a second at most."""
+    """JSON lines, at most five per second."""
 
     def __init__(self, **options: Any) -> None:
         self._ended = False
@@ -83,6 +83,6 @@ class JsonBar(_Lines):
                 line["eta"] = round(max(total - values["n"], 0) * elapsed / more, 1)
         line |= {"note": values["postfix"]} if values["postfix"] else {}
         line |= {"ended": True} if self._ended else {}
-        with suppress(OSError):  # the reader may have gone, and the work goes on
+        with suppress(OSError):  # a closed pipe must not end the work
             self.fp.write(json.dumps(line) + "\n")
             self.fp.flush()

@@ -1,7 +1,7 @@
-"""One stage at work on a dataset: refused when it runs already, clean after a kill.
+"""Locks of stages: each stage runs in at most one process per dataset.
 
-The lock is the operating system's (released by itself when a process dies), so a killed
-run never leaves a dataset that has to be unlocked by hand.
+The operating system releases the lock when a process dies, so a killed run never leaves a dataset
+that must be unlocked by hand.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from gleanset.errors import DatasetBusy
 from gleanset.files.atomic import disk_errors
 
 WAITING = "waiting"
-"""The folder of the cache where earlier versions kept what a run that was stopped went on with."""
+"""The cache folder in which earlier versions stored the state of interrupted runs."""
 
 
 @contextmanager
 def stage(cache: Path, name: str) -> Iterator[Path]:
-    """Hold a stage; gives its scratch folder, empty before and after. Raises `DatasetBusy`."""
+    """Lock a stage and yield its temporary, empty scratch folder. Raises `DatasetBusy`."""
     scratch = cache / "scratch" / name
     with hold(cache, name):
         try:
             with disk_errors(scratch):
                 shutil.rmtree(scratch, ignore_errors=True)
-                # Workers of a command that was killed may write here a moment longer.
+                # Workers of a killed command may still write here for a moment.
                 scratch.mkdir(parents=True, exist_ok=True)
             yield scratch
         finally:
@@ -36,8 +36,8 @@ def stage(cache: Path, name: str) -> Iterator[Path]:
 
 
 def is_at_work(cache: Path, name: str) -> bool:
-    """Return whether a process holds a stage."""
-    # Only what a killed one left behind is tried, so that nobody is refused for the question.
+    """Return whether a process holds the lock of a stage."""
+    # Without a scratch folder no stage runs: do not take the lock, another process may want it.
     if not (cache / "scratch" / name).exists():
         return False
     try:
@@ -49,7 +49,7 @@ def is_at_work(cache: Path, name: str) -> bool:
 
 @contextmanager
 def hold(cache: Path, name: str) -> Iterator[None]:
-    """Hold a stage, and leave its scratch folder as it is. Raises `DatasetBusy`."""
+    """Lock a stage without touching its scratch folder. Raises `DatasetBusy`."""
     lock = cache / "locks" / f"{name}.lock"
     with disk_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
