@@ -1,4 +1,4 @@
-"""What the workers of `test_pool.py` do: they must be importable in a fresh process."""
+"""Jobs for the workers of `test_pool.py`, importable in a new process."""
 
 from __future__ import annotations
 
@@ -46,22 +46,22 @@ def nap(number: int) -> int:
 
 
 def matrix_threads(_: object) -> set[int]:
-    """On how many threads NumPy multiplies matrices here."""
-    import numpy as np  # noqa: F401 - its library is what is asked about
+    """Return the number of threads of NumPy's matrix multiplication."""
+    import numpy as np  # noqa: F401 - loads the library whose threads are counted
     from threadpoolctl import threadpool_info
 
     return {blas["num_threads"] for blas in threadpool_info() if blas["user_api"] == "blas"}
 
 
 def opencv_threads(_: object) -> int:
-    """On how many threads OpenCV computes here."""
+    """Return the number of threads that OpenCV uses."""
     import cv2
 
     return int(cv2.getNumThreads())
 
 
 class DiesOnce:
-    """Kills its own process the first time that it sees a number of `victims`."""
+    """A job that kills its process at the first sight of `victims`."""
 
     def __init__(self, folder: Path, victims: tuple[int, ...], times: int = 1) -> None:
         self.folder, self.victims, self.times = folder, victims, times
@@ -109,12 +109,12 @@ def variable(name: str) -> str:
 
 
 def dies(environment: dict[str, str]) -> None:
-    """Begin as a worker that cannot."""
+    """Fail to start as a worker."""
     os._exit(1)
 
 
 class StumblesOnce:
-    """The first worker that begins takes the stone away and dies; the others begin as ever."""
+    """An initializer that removes the stone and dies, once."""
 
     def __init__(self, stone: Path) -> None:
         self.stone = stone
@@ -123,5 +123,5 @@ class StumblesOnce:
         with suppress(FileNotFoundError):
             self.stone.unlink()
             os._exit(1)
-        # In the worker: there it is what it always was.
+        # Not patched in the worker process.
         processes.begin_worker(environment)

@@ -1,4 +1,4 @@
-"""What few cases can tell."""
+"""Binomial bounds: required sample sizes and warnings of small samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `bootstrap.py` installs, and when it need not."""
+"""The extras that `bootstrap.py` installs, and when it skips the installation."""
 
 import os
 import runpy
@@ -15,7 +15,7 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["option
 
 
 def installed_by(command: str) -> set[str]:
-    """The extras that a command installs, those of extras included."""
+    """Return the extras that a command installs, including nested ones."""
     found: set[str] = set()
     waiting = BOOTSTRAP["EXTRAS"][command].strip(".[]").split(",")
     while waiting:
@@ -43,7 +43,7 @@ needs_shell = pytest.mark.skipif(os.name == "nt", reason="programs here are shel
 
 
 def bootstrapped(folder: Path, code: str, uv: str = "") -> str:
-    """What is said where uv is this line of a shell, if any."""
+    """Return the output with `uv` as this shell code, if any."""
     (folder / "bin").mkdir()
     if uv:
         program = folder / "bin" / "uv"

@@ -1,4 +1,4 @@
-"""What all command lines share: options, help, exit codes, output, interrupts."""
+"""Common behaviour of all commands: options, help, exit codes, output, interrupts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def every_command() -> Iterator[tuple[str, str]]:
 
 
 def _names(group: click.Group) -> Iterator[str]:
-    """The commands below a group; those of a group in it with a space."""
+    """Yield a group's commands; those of subgroups as "group command"."""
     for name, found in group.commands.items():
         if isinstance(found, click.Group):
             yield from (f"{name} {inner}" for inner in _names(found))
@@ -50,7 +50,7 @@ def _command(module: str, name: str) -> click.Command:
     return found
 
 
-# They look at pictures, engines or what comes along, not at a dataset.
+# They work on images, engines or their arguments, not on a dataset.
 INTO = (("pipeline.cli", "run"), ("pipeline.cli", "demo"))
 WITHOUT_DATASET = ("backbones", "detectors", "docker", "recipes")
 
@@ -185,7 +185,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module", autouse=True)
 def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Let `probe` be imported; where it lies."""
+    """Make `probe` importable and yield its file."""
     file = tmp_path_factory.mktemp("probe") / "probe.py"
     file.write_text(CODES, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
@@ -302,7 +302,7 @@ def test_an_interrupt_is_130_and_what_was_done_is_kept(tmp_path: Path) -> None:
         start_new_session=True,
     )
     assert eventually(lambda: any((tmp_path / "d" / "images").rglob("*.jpg")))
-    # As a terminal does: to the program and its workers alike.
+    # Like a terminal: interrupt the command and its workers.
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
@@ -377,7 +377,7 @@ def test_a_command_begins_without_what_only_its_work_needs() -> None:
 @pytest.mark.posix("only there onnxruntime keeps files of its own")
 def test_the_runtime_of_networks_keeps_no_identifier_and_sends_nothing(tmp_path: Path) -> None:
     script = "import gleanset; from importlib import import_module; import_module('onnxruntime')"
-    # Under CI it would keep none anyway.
+    # With CI variables set it would keep no identifier anyway.
     env = {name: text for name, text in os.environ.items() if not name.startswith(("CI", "ORT_"))}
     env |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-B", "-c", script], env=env, check=True)

@@ -1,4 +1,4 @@
-"""Pictures with ICC profiles: made sRGB where they are something else, and never lost."""
+"""Images with ICC profiles: converted to sRGB where they differ, and never lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageCms
 from gleanset.images.decode import decode
 from gleanset.images.measure import measure
 
-# Primaries adapted to D50, as the profiles of the colour spaces have them: columns R, G, B.
+# Primaries adapted to D50, as in the ICC profiles of these color spaces: columns R, G, B.
 ADOBE = np.array(
     [[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]]
 )
@@ -26,7 +26,7 @@ COLOUR = (180, 110, 70)
 
 
 def profile(matrix: npt.NDArray[np.float64] = ADOBE, name: bytes = b"wide") -> bytes:
-    """An ICC 2.1 profile of three primaries and one gamma (ICC.1:1998-09, 6.3.1.2)."""
+    """Return an ICC 2.1 profile: primaries, one gamma (ICC.1:1998-09, 6.3.1.2)."""
     tags = {b"desc": b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name + bytes(79)}
     tags[b"wtpt"] = _xyz(np.array([0.9642, 1.0, 0.8249]))
     for index, letter in enumerate(b"rgb"):
@@ -54,7 +54,7 @@ def _xyz(values: npt.NDArray[np.float64]) -> bytes:
 
 
 def expected(colour: tuple[int, ...]) -> npt.NDArray[np.float64]:
-    """What that Adobe RGB colour is in sRGB, by the formulas of both."""
+    """Convert an Adobe RGB color to sRGB with the formulas of both."""
     linear = np.linalg.inv(SRGB) @ ADOBE @ (np.array(colour) / 255) ** GAMMA
     linear = np.clip(linear, 0, 1)
     curved = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
@@ -78,7 +78,7 @@ def test_wide_gamut_becomes_srgb(kind: str) -> None:
     plain = Image.new("RGB", (16, 16), COLOUR)
     told = first(saved(plain, kind, profile()))
     assert np.abs(np.array(told) - expected(COLOUR)).max() <= 3
-    # The same numbers without a profile are another colour: so the test can fail.
+    # Without the profile the same values are another color, so the test can fail.
     assert np.abs(np.array(first(saved(plain, kind, None))) - expected(COLOUR)).max() > 10
 
 

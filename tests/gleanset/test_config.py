@@ -1,4 +1,4 @@
-"""`dataset.toml` and its sisters: what is wrong is named with key, line and fix."""
+"""TOML files such as `dataset.toml`: errors name key, line and a hint."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gleanset.settings import FILE, CropSettings, Settings, read_settings, write
 
 
 class Part(TomlTable, frozen=True):
-    """A table in an array."""
+    """A table in an array of tables."""
 
     name: str
     limit: int = 1
 
 
 class Outer(TomlTable, frozen=True):
-    """The file."""
+    """The whole file."""
 
     title: str = ""
     parts: tuple[Part, ...] = ()

@@ -1,4 +1,4 @@
-"""The catalogue file: made, opened, upgraded, copied, shared, damaged, locked, out of space."""
+"""The catalogue file: created, opened, upgraded, copied, shared, damaged, locked, out of space."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_dataset_is_made_and_opened_again(tmp_path: Path) -> None:
 
 
 def _tables(path: Path) -> dict[str, list[object]]:
-    """The columns of each table and index, with their types, keys and defaults."""
+    """Return columns per table and index: types, keys, defaults."""
     with closing(sqlite3.connect(path)) as file:
         names = file.execute("SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
         return {
@@ -100,7 +100,7 @@ def test_an_older_catalogue_is_upgraded_after_a_whole_copy(tmp_path: Path) -> No
     old = Connection(path, create=True, schema=FIRST)
     with old.transaction():
         old.execute_many("INSERT INTO thing VALUES(?)", [(str(n),) for n in range(5000)])
-    # The old one stays open: what is only in its write-ahead log must be in the copy too.
+    # The old connection stays open: the backup must include what is only in the write-ahead log.
     new = Connection(path, schema=SECOND)
     assert new.fetch_int("SELECT sum(size) FROM thing") == 35_000
     new.close()
@@ -192,7 +192,7 @@ def test_a_damaged_catalogue_is_named_with_the_way_out(
 
 @pytest.mark.parametrize("name", ["full", "locked", "readonly", "malformed"])
 def test_a_fault_in_our_sql_is_not_taken_for_a_full_disk(tmp_path: Path, name: str) -> None:
-    # What a message says is not what went wrong: a name in it may be any word.
+    # The text of a message is not the error: a name in it may be any word.
     with Dataset.create(tmp_path) as dataset, pytest.raises(sqlite3.OperationalError):
         dataset.db.fetch_all(f"SELECT {name} FROM image")
 
@@ -207,7 +207,7 @@ def test_making_a_dataset_never_writes_into_the_catalogue_of_another_program(
 
 
 def test_a_catalogue_that_was_never_filled_is_made_anew(tmp_path: Path) -> None:
-    # What a kill between creating the file and its first transaction leaves.
+    # A kill between creating the file and its first transaction leaves this.
     Dataset.create(tmp_path).close()
     (tmp_path / "catalog.sqlite").write_bytes(b"")
     with Dataset.create(tmp_path) as dataset:
@@ -288,11 +288,11 @@ def test_a_full_disk_is_told_and_what_was_done_is_kept(small_disk: SmallDisk, si
         with pytest.raises(DiskFull, match="free some space"):
             add_images(dataset, range(10_000))
         kept = len(list(dataset.images.iterate()))
-        # In their order, each whole or not at all.
+        # In order, and each transaction whole or not at all.
         assert {image.sha256 for image in dataset.images.iterate()} == {
             f"{number:064x}" for number in range(kept)
         }
-        # The same connection, and a new one, must go on reading; and writing once there is room.
+        # This connection and a new one must still be able to read, and to write once there is room.
         assert dataset.images.count() == kept
         with pytest.raises(DiskFull):
             add_images(dataset, range(20_000, 30_000))
@@ -353,7 +353,7 @@ def test_a_dataset_below_a_file_is_the_users_to_mend(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_too_long_for_sqlite(tmp_path: Path) -> None:
-    """A folder may have it; SQLite says only that it cannot open the file."""
+    """Folders may have such a path; SQLite only fails to open it."""
     folder = tmp_path.joinpath(*["x" * 100] * 5)
     folder.mkdir(parents=True)
     with pytest.raises(NotWritable, match="SQLite opens at most 504") as caught:
@@ -406,7 +406,7 @@ def test_more_items_than_one_statement_takes_are_all_looked_for(tmp_path: Path) 
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """All but the index of a log, in which readers note where they read."""
+    """Return all files except `-shm`, where readers note their position."""
     return {
         path.name: path.read_bytes()
         for path in folder.iterdir()

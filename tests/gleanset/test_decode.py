@@ -1,4 +1,4 @@
-"""Bytes from anywhere become upright RGB pixels or an `Unreadable`, and nothing else."""
+"""Decoding of arbitrary bytes: upright RGB pixels or an `Unreadable`, and nothing else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gleanset.images import decode as decoding
 from gleanset.images.decode import DecodedImage, decode
 from gleanset.images.measure import WORKING_SIZE, measure, phash_and_sharpness
 
-# What Pillow says of odd files is no failure; gleanset silences it, pytest turns it on again.
+# Pillow's warnings about odd files are not failures; pytest would turn them on again.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 REASONS = {"empty", "too large", "truncated", "damaged", "not an image", "unsupported format"}
@@ -54,8 +54,8 @@ def close(
     return first.shape == second.shape and float(np.abs(first - second).mean()) <= most
 
 
-# The manifest has what Pillow alone does with them. All their pixels are there: an end marker is
-# missing, a profile or a text is broken or too long.
+# The manifest describes Pillow's behaviour. All pixels of these are there: only an end marker is
+# missing, or a profile or text is broken or too long.
 WHOLE = ("truncated_jpeg.jpg", "unknown_compression_method.png", "png_decompression_dos.png")
 
 
@@ -176,7 +176,7 @@ def test_every_orientation_ends_upright(kind: str, orientation: int) -> None:
     upright = Image.merge("RGB", [upright.point(lambda v: v * 50)] * 3)
     stored = upright
     if orientation in turns:
-        # Each turn is its own reverse, but for the two quarter turns.
+        # Every orientation is its own inverse, except for the two quarter turns.
         stored = upright.transpose(back.get(orientation, turns[orientation]))
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -201,7 +201,7 @@ def test_a_wrong_orientation_is_none(value: object) -> None:
 
 
 def test_the_turn_is_that_of_the_standard() -> None:
-    # EXIF 2.3: 6 means that the first row of the file is the right side of the picture.
+    # EXIF 2.3: 6 means that the first row of the file is the right side of the image.
     stored = Image.new("RGB", (32, 16), "white")
     stored.paste("red", (0, 0, 32, 4))
     exif = Image.Exif()
@@ -228,7 +228,7 @@ def test_a_file_cut_short_never_crashes(kind: str) -> None:
         data = whole[: len(whole) * percent // 100]
         if _decode_or_refuse(data):
             assert kind not in ("JPEG", "PNG", "WEBP", "BMP"), f"{percent} % was taken as whole"
-    # The decoders of these two say only that something is wrong.
+    # These two decoders report only that something is wrong.
     reason = "damaged" if kind in ("WEBP", "AVIF") else "truncated"
     assert refused(whole[: len(whole) // 2]).reason == reason
 
@@ -410,7 +410,7 @@ def test_mutated_bytes_succeed_or_are_unreadable(
 
 
 def _decode_or_refuse(data: bytes) -> bool:
-    """Whether it was decoded; any error but an `Unreadable` with a known reason fails."""
+    """Return whether it was decoded; fail on unexpected errors."""
     try:
         found = decode(data, at_least=512)
     except Unreadable as error:

@@ -1,4 +1,4 @@
-"""What a file says beside its pixels is found, and goes without a pixel being touched."""
+"""Metadata in image files: detected, and removed without changing a pixel."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def segment(marker: int, body: bytes) -> bytes:
 
 
 def talkative(kind: str, orientation: int = 1, **more: Any) -> bytes:
-    """A file that says all it can, its profile among it."""
+    """Return a file with every kind of metadata and a profile."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     told: dict[str, Any] = {"exif": exif(orientation), "icc_profile": profile, **more}
     if kind == "PNG":
@@ -103,7 +103,7 @@ def test_all_but_pixels_profile_and_orientation_goes(
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
 def test_colours_of_every_kind_stay(mode: str) -> None:
-    """The Adobe segment says how CMYK is coded."""
+    """The Adobe segment, which says how CMYK is coded, must stay."""
     data = file("JPEG", pixels(mode), exif=exif())
     clean = without_metadata(data, 1)
     with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(clean)) as after:
@@ -126,7 +126,7 @@ def test_an_animation_keeps_its_frames(kind: str) -> None:
 
 
 def test_a_picture_within_the_picture_goes() -> None:
-    """A thumbnail in JFIF may show what was cut off."""
+    """A JFIF thumbnail may show what was cropped away."""
     data = file("JPEG", dpi=(72, 72))
     head = data[6:20]
     thumbnail = head[:12] + b"\x01\x02" + b"\xaa\xbb\xcc" * 2
@@ -173,7 +173,7 @@ def test_a_place_is_found_wherever_it_is_said(tmp_path: Path) -> None:
 
 
 def test_a_phone_says_where_in_heic(tmp_path: Path) -> None:
-    """Its plugin is loaded when such a picture comes, in whatever process."""
+    """The HEIC plugin is loaded on demand in any process."""
     pytest.importorskip("pillow_heif")
     code = (
         "import sys; from pathlib import Path; "
@@ -195,7 +195,7 @@ def test_a_phone_says_where_in_heic(tmp_path: Path) -> None:
 
 
 def decode_with_plugin() -> None:
-    """Register what writes HEIC."""
+    """Register the HEIC encoder."""
     import pillow_heif
 
     pillow_heif.register_heif_opener()
@@ -225,7 +225,7 @@ def test_what_is_cut_off_is_refused(kind: str) -> None:
 def test_damage_ends_in_a_file_or_in_a_refusal(
     kind: str, spoilt: list[tuple[int, int]], short: int
 ) -> None:
-    """What is hostile costs neither an unknown error nor much time."""
+    """Hostile files cause neither unexpected errors nor long run times."""
     data = bytearray(talkative(kind))
     for at, value in spoilt:
         data[at % len(data)] = value

@@ -1,4 +1,4 @@
-"""One file from its publisher: whole or not at all, whatever the server does."""
+"""Downloads of a publisher's file: complete or absent, whatever the server does."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_what_broke_off_goes_on_where_it_was(publisher: Publisher, tmp_path: Pat
     assert fetched(weights(publisher), folder=tmp_path).read_bytes() == DATA
     first, second = publisher.asked
     assert first is None
-    # What was written in whole pieces is not asked for again.
+    # Completely written blocks are not requested again.
     assert second is not None
     assert 300_000 < int(second.strip("bytes=-")) <= 400_000
 

@@ -1,4 +1,4 @@
-"""Which files belong together: by folder, by name, as a table says; and names that look cut."""
+"""Groups of files by folder, by name, from a table; and names that look like crops."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUMBERED = r"(.+)-\d+\."
 
 
 def met(names: list[str], by: GroupBy | None = None) -> dict[str, Any]:
-    """What a summary says of files that lie in some folders and have no group."""
+    """Return the summary of files, in some folders, without a group."""
     groups = FileGroups(by)
     for name in names:
         groups.note(Origin("folder", name, title=Path(name).name))

@@ -1,4 +1,4 @@
-"""Commands and options of earlier versions are refused with what to use instead."""
+"""Removed commands and options: errors that name the replacement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search for near hashes is exact, each pair comes once, and blobs cost nothing."""
+"""The search for near hashes: exact, each pair once, little memory for dense clusters."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def by_brute_force(left: list[int], right: list[int], distance: int) -> Pairs:
 def test_pairs_are_those_of_brute_force(new: list[int], old: list[int], distance: int) -> None:
     near = [value ^ (1 << bit) ^ (1 << (bit * 7 % 64)) for bit, value in enumerate(new)]
     hashes = NearHashes(array(new + near), distance)
-    for others in (old + near, new):  # the index serves many lists
+    for others in (old + near, new):  # one index serves several lists
         pairs = told(list(hashes.among(array(others))))
         assert pairs == by_brute_force(new + near, others, distance)
     within = {
@@ -64,7 +64,7 @@ def test_what_meets_too_many_is_left_out() -> None:
 
 
 def clustered(size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
-    """Hashes of which a third are near another one, as in a harvest."""
+    """Return hashes, a third of them near another, as in a harvest."""
     random = np.random.default_rng(7)
     base = random.integers(0, 2**64, size * 2 // 3, dtype=np.uint64)
     near = base[random.integers(0, len(base) // 5, size - len(base))]

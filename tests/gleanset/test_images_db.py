@@ -1,4 +1,4 @@
-"""Images with their origins, rejections, fetches, runs and videos, as they come back."""
+"""Rows of images with their origins, rejections, fetches, runs and videos, written and read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hints to install something fit how Gleanset itself was installed."""
+"""Installation hints that match how Gleanset itself was installed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMANDS = "install_command('train'), reinstall_command(), update_command()"
 
 
 def hints(site: Path, direct_url: Mapping[str, object] | None) -> list[list[str]]:
-    """Return the commands that a copy of the package prints, installed from that URL."""
+    """Return the commands printed by a copy installed from that URL."""
     shutil.copytree(
         ROOT / "gleanset",
         site / "gleanset",

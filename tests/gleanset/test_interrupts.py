@@ -1,4 +1,4 @@
-"""Ctrl-C in the first instant of every console script, while it only imports."""
+"""Ctrl-C in the first moments of every console script, while it only imports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tools_for_tests import ROOT
 
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-# Presses Ctrl-C the moment that a module is looked for.
+# Interrupts itself at the moment when this module is imported.
 PRESSED = """
 import os, signal, sys
 

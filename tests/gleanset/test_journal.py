@@ -1,4 +1,4 @@
-"""Decisions: steps, undo, redo, and a random walk beside a model in plain Python."""
+"""The journal of decisions: steps, undo, redo, and a random walk against a model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from gleanset.operations import named, operation, undo_of
 from gleanset.records import Box, Face, FaceCrop
 
 State = tuple[str, str | None]
-# What was decided while its face was lost is taken back by a removal.
+# A removal undoes what was decided while the face was lost.
 STATUS = {
     "label": "labelled",
     "reject": "rejected",
@@ -199,21 +199,21 @@ def test_an_undo_that_gives_a_hidden_class_back_shows_it(dataset: Dataset, keys:
 
 
 def rescan(dataset: Dataset, number: int, *, found: bool) -> None:
-    """Search an image of `add_sample` once more."""
+    """Repeat the face search on an image of `add_sample`."""
     dataset.faces.replace(sha(number), "test", "", [cut(number)] if found else [])
 
 
 class Over(Exception):
-    """Ends a transaction, so that nothing of it stays."""
+    """An error that rolls a transaction back."""
 
 
 class Walked:
-    """One sample and what it should be: its last decision in force, and whether it is found."""
+    """A sample with its expected state after random actions."""
 
     def __init__(self, dataset: Dataset, key: str) -> None:
         self.dataset, self.key = dataset, key
         self.found = True
-        # (step, state before, state after), of steps in force and of those that were undone.
+        # (step, state before, state after) of steps in force, and of undone steps.
         self.done: list[tuple[int, State, State]] = []
         self.undone: list[tuple[int, State, State]] = []
 
@@ -223,7 +223,7 @@ class Walked:
         return decided if self.found or decided[0] != "queue" else ("retired", None)
 
     def take(self, letter: str, place: int) -> None:
-        """L labels, C clears, U undoes, Y does again, - and + search without and with success."""
+        """Act: L label, C clear, U undo, redo; - and + re-detect."""
         journal = self.dataset.journal
         if letter in "LC":
             now: State = ("labelled", f"c{place}") if letter == "L" else ("queue", None)
@@ -261,7 +261,7 @@ def test_undo_and_redo_restore_labels_in_every_order_with_searches(
 
 
 def test_a_label_of_a_box_that_was_taken_away_since_does_not_come_back(dataset: Dataset) -> None:
-    """Only a search is no decision: what a person removed stays removed."""
+    """Only searches restore samples: what a user removed stays removed."""
     add_sample(dataset, 0)
     box = Box(100, 0, 10, 10)
     key = sample_key(sha(0), box)
@@ -278,7 +278,7 @@ def test_a_label_of_a_box_that_was_taken_away_since_does_not_come_back(dataset: 
 
 @dataclass
 class Done:
-    """A step of the model: what each of its samples was before and after."""
+    """A step of the model: its samples' states before and after."""
 
     number: int
     before: dict[int, State]
@@ -288,10 +288,10 @@ class Done:
 
 
 class JournalWalk(RuleBasedStateMachine):
-    """Random labels, rejections, clearings, undos and re-detections."""
+    """A random walk of labels, rejections, clears, undos and re-detections."""
 
     begun: Path
-    """A dataset of four samples, which each walk begins with a copy of."""
+    """A dataset of four samples that each walk copies."""
 
     def __init__(self) -> None:
         super().__init__()

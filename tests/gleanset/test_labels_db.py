@@ -1,4 +1,4 @@
-"""Where labels come from, what a presort proposes, which labels are doubted."""
+"""Provenance of labels, stored predictions, and label issues."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_what_is_gone_is_left_out(dataset: Dataset) -> None:
 
 @pytest.fixture
 def keys(dataset: Dataset, picture: Callable[..., bytes]) -> list[str]:
-    """Four samples, all labelled 'cat' from their hints."""
+    """Return four samples, all labelled 'cat' from weak labels."""
     made = [store(dataset, picture(n), Origin("folder", str(n))) for n in range(4)]
     dataset.journal.apply("Accept", [Choice(key, "label", "cat", "hint") for key in made])
     dataset.journal.apply("Other", [Choice(made[3], "label", "owl")])
@@ -119,7 +119,7 @@ def test_a_run_that_judges_itself_again_does_not_count_its_own_looks(dataset: Da
         assert peeks.add("a", "test", ["x"], why) == (0, 0, ())
     assert peeks.add("b", "test", ["x"], "train") == (3, 0, ("a",))
     assert peeks.add("a", "test", ["x"], "evaluate") == (1, 0, ("b",))
-    # Doubts change labels of test: whoever judges afterwards is told.
+    # Label issues change labels of test, so later evaluations must report it.
     peeks.add("a", "test", ["x"], "doubts")
     assert peeks.add("a", "test", ["x"], "evaluate") == (2, 0, ("b", "a"))
 
@@ -175,7 +175,7 @@ def test_givers_are_few() -> None:
 
 
 def labelled(dataset: Dataset, numbers: range) -> list[str]:
-    """Samples with two hints each, three of four labelled by a hint or a person."""
+    """Add samples with two weak labels; three in four are labelled."""
     keys = [
         add_sample(dataset, n, Origin("a", f"{n}", hint="cat"), Origin("b", f"{n}", hint="dog"))
         for n in numbers
@@ -186,7 +186,7 @@ def labelled(dataset: Dataset, numbers: range) -> list[str]:
 
 
 def steps_of(dataset: Dataset, read: Callable[[], object]) -> int:
-    """How many hundreds of instructions SQLite's machine takes for what is read."""
+    """Count the SQLite VM instructions of a read, in hundreds."""
     count = 0
 
     def counted() -> int:

@@ -1,4 +1,4 @@
-"""Work on the nodes of a real Ray cluster on loopback gives what processes here give."""
+"""Work on the nodes of a real Ray cluster on loopback, compared with local processes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ AGENT_PORTS = (
     "dashboard_agent_listen_port",
     "runtime_env_agent_port",
 )
-# A dead node is noticed after a few seconds, and a busy one is not taken for dead.
+# A dead node is noticed after some seconds, and a busy one is not considered dead.
 HEALTH = {
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 1000,
@@ -63,7 +63,7 @@ class Nodes:
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[Nodes]:
-    # Only this process may join, or run anything there.
+    # With a token, only this process can join or run anything there.
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     with pytest.MonkeyPatch.context() as patch:
         paths = os.pathsep.join([str(ROOT), *sys.path])
@@ -71,7 +71,7 @@ def nodes() -> Iterator[Nodes]:
             patch.setenv(name, value)
         from ray.cluster_utils import Cluster as LocalCluster
 
-        # The names of its sockets must be short.
+        # Socket paths have a limited length.
         folder = Path(tempfile.mkdtemp(prefix="gr", dir="/tmp"))
         (folder / "session").mkdir()
         head: dict[str, Any] = {"session_name": "session", "temp_dir": str(folder)}
@@ -85,10 +85,10 @@ def nodes() -> Iterator[Nodes]:
 
 
 def _node(folder: Path) -> dict[str, Any]:
-    """Return the options of a node that does not wait for its agents.
+    """Return options of a node that does not wait for its agents.
 
-    A node ends itself where the port files of its agents do not appear within 15 s, which a busy
-    machine needs to start Python: so the files are there before it starts.
+    A node exits if its agents have not written their port files within 15 s, which a busy machine
+    needs to start Python: so the files are there before it starts.
     """
     import ray
 
@@ -103,7 +103,7 @@ def _node(folder: Path) -> dict[str, Any]:
         "num_cpus": 1,
         "object_store_memory": 80 * 2**20,
         "include_log_monitor": False,
-        # Ray itself replaces 127.0.0.1 by another address of the machine.
+        # Ray replaces 127.0.0.1 by another address of the machine.
         "node_ip_address": "127.0.0.2",
         "env_vars": {"RAY_OVERRIDE_NODE_ID_FOR_TESTING": node_id},
         **ports,

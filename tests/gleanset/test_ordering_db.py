@@ -1,4 +1,4 @@
-"""Samples of a place in every order and under every filter; no list has its order by chance."""
+"""Samples of a place in every order and under every filter; every list has a defined order."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FILMS = {"f1": "b.mkv", "f2": "a.mkv"}
 
 @dataclass(frozen=True)
 class Face:
-    """What is true of one sample."""
+    """The expected fields of a sample."""
 
     id: int
     image: int
@@ -52,7 +52,7 @@ class Face:
 
 
 class Drawn:
-    """40 images with two faces each, from two films, posts and plain files."""
+    """40 images with two faces each, from films, posts and files."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset, dice = dataset, random.Random(5)
@@ -98,7 +98,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drawn]:
 
 
 def key_of(face: Face, order: str, sign: int) -> tuple[object, ...]:
-    """Where an order puts a face, said another way than in SQL."""
+    """Return the sort key of a face, independent of the SQL."""
     last = (face.image, face.id)
     if order == "arrival":
         return (sign * face.image, sign * face.id)
@@ -227,7 +227,7 @@ def test_what_was_merged_is_proposed_as_what_it_is_now(
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
-    """60 images in random order with few scores, decisions, proposals, doubts and rejections."""
+    """Fill 60 images, randomly ordered, with decisions, predictions, issues, rejections."""
     rng, choices, keys = random.Random(3), [], []
     with Dataset.create(tmp_path_factory.mktemp("orders")) as dataset:
         for number in rng.sample(range(60), 60):
@@ -272,7 +272,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 
 def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
-    """What reads a list of the catalogue, by name."""
+    """Return the functions that read a list of the catalogue."""
     db = dataset.db
     ordered = OrderedSamples(db)
     tiles, likes, reviews, upkeep = SampleTiles(db), SortingQueue(db), Reviews(db), Maintenance(db)

@@ -1,4 +1,4 @@
-"""What only some systems have, and what stands in for it on the others."""
+"""Features of some systems only, and what replaces them on the others."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from gleanset import platform
 
 
 def modules(room: str) -> list[str]:
-    """The modules of a room by their full names."""
+    """Return the full names of a package's modules."""
     files = (path.relative_to(ROOT) for path in sorted((ROOT / room).rglob("*.py")))
     names = (path.with_suffix("").as_posix().replace("/", ".") for path in files)
     return [name.removesuffix(".__init__") for name in names]
 
 
 def without_posix(code: str) -> str:
-    """What a program writes to stderr with tests/without_posix."""
+    """Return the stderr of Python code run with tests/without_posix."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests" / "without_posix")}
     line = [sys.executable, "-c", code]
     return subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True).stderr
 
 
 def test_the_rooms_can_be_imported_where_the_posix_modules_are_missing() -> None:
-    # The window needs Qt, which may not be there; `__main__` begins a program.
+    # The window needs Qt, which may be missing; `__main__` starts a program.
     names = [
         name for room in ("gleanset", "curation", "harvest", "labeler") for name in modules(room)
     ]

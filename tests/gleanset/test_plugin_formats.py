@@ -1,4 +1,4 @@
-"""HEIC and JPEG XL are pictures where their plugins are there; camera RAW never is."""
+"""HEIC and JPEG XL, supported where their plugins are installed; camera RAW never is."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytest.importorskip("pillow_jxl")
 
 
 def made(kind: str, size: tuple[int, int] = (96, 64)) -> bytes:
-    """A smooth picture in this format, as good as without loss."""
+    """Return a smooth image in this format, nearly lossless."""
     plugin_formats._loaded(kind)
     buffer = io.BytesIO()
     pixels(3, size).save(buffer, kind, quality=95)
@@ -61,7 +61,7 @@ def test_broken_ones_are_unreadable_and_nothing_else(kind: str) -> None:
 
 
 def test_a_small_file_with_a_huge_picture_is_refused_before_it_is_decoded() -> None:
-    # Not small, 30 bits of height (selector 3), ratio 1:1.
+    # Header: not small, 30 bits of height (selector 3), ratio 1:1.
     side = 2**30
     bits = 0 | 3 << 1 | (side - 1) << 3 | 1 << 33
     bomb = b"\xff\x0a" + bits.to_bytes(8, "little") + bytes(40)
@@ -83,7 +83,7 @@ def test_the_size_in_a_header_is_that_of_the_picture(size: tuple[int, int]) -> N
 
 
 def tiff(*tags: tuple[int, int]) -> bytes:
-    """A TIFF's first directory with these tags, each a short."""
+    """Return a TIFF with one directory of these SHORT tags."""
     entries = b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in tags)
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(20)
 
@@ -134,7 +134,7 @@ def test_without_its_plugin_it_is_said_what_to_install(
 def test_a_harvest_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "phone.HEIC").write_bytes(made("HEIF"))
-    # What workers see of it: nothing to import.
+    # Make the plugin's import fail in workers, too.
     (tmp_path / "pillow_heif.py").write_text("raise ImportError")
     done = run_cli(
         "harvest.cli",

@@ -1,4 +1,4 @@
-"""Plugins: found by their names, imported when they are asked for, and named when they fail."""
+"""Plugins: found by name, imported on demand, and named in errors when they fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running over many items: results, failures, dead workers, slow items, bounded reading."""
+"""Parallel runs over many items: results, errors, dead workers, slow items, bounded reading."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Workers = Processes | Threads
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Processes]:
-    """Two workers for all tests that kill none."""
+    """Yield two workers, for all tests that kill none."""
     with Processes(2).keep("pool_jobs") as kept:
         yield kept
 
@@ -51,7 +51,7 @@ def test_a_bad_item_is_a_failure_and_the_rest_goes_on(
     assert found[1] == Outcome(1, None, "truncated", "at byte 9")
     assert found[2] == Outcome(2, None, "internal error", "ZeroDivisionError: oh")
     assert [found[n].result for n in (0, 3, 4, 5)] == [0, 3, 4, 5]
-    # A bug of ours is not hidden: its traceback is in the log.
+    # Bugs in our code are not hidden: the traceback is in the log.
     assert "ZeroDivisionError" in caplog.text
     assert "pool_jobs.py" in caplog.text
     assert "truncated" not in caplog.text
@@ -204,7 +204,7 @@ def test_no_worker_outlives_its_parent(tmp_path: Path, how: signal.Signals) -> N
         "    for _ in run_over(pool_jobs.write_pid_and_sleep, [sys.argv[1]] * 6, Processes(2)):\n"
         "        pass"
     )
-    # Workers import the main module again: it must be a file.
+    # Workers import the main module again, so it must be a file.
     script = tmp_path / "main_script.py"
     script.write_text(code)
     pids = tmp_path / "pids"
@@ -230,9 +230,9 @@ def _line(pid: int) -> bytes:
 
 
 def _workers() -> set[int]:
-    """The processes below this one, but for Python's own.
+    """Return the worker processes below this one.
 
-    One tracks shared resources, one forks workers, whose own children are the workers.
+    Python's resource tracker and fork server do not count; the latter's children are the workers.
     """
     below = set(_children(os.getpid()))
     servers = {pid for pid in below if b"forkserver import" in _line(pid)}

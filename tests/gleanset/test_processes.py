@@ -1,4 +1,4 @@
-"""How workers begin and end: silently, whatever moment a run is broken off at."""
+"""Start and end of workers: silent, at whatever moment a run is interrupted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if __name__ == "__main__":
 
 
 def without_workers(folder: Path, wanted: str) -> str:
-    """A Python that does as every other, but for workers and what forks them: they do `wanted`."""
+    """Write a Python that runs the shell code `wanted` for workers."""
     file = folder / "python"
     file.write_text(
         f'#!/bin/sh\ncase "$*" in *spawn_main*|*forkserver*) {wanted};; esac\n'
@@ -47,7 +47,7 @@ def without_workers(folder: Path, wanted: str) -> str:
 
 @pytest.fixture
 def _no_server() -> Iterator[None]:
-    """What forks the workers is to begin in this test, and by the Python that it chooses."""
+    """Stop the fork server, so that the test starts its own."""
     multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]
     yield
     multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]
@@ -55,7 +55,7 @@ def _no_server() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_no_server")
 def test_a_worker_multiplies_matrices_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With as many workers as cores more threads only wait for each other."""
+    """One worker per core: more threads would only wait for each other."""
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(variable, raising=False)
     with Processes(1).keep("pool_jobs") as workers:
@@ -109,7 +109,7 @@ def test_a_script_that_every_worker_runs_is_told_so(tmp_path: Path) -> None:
 def test_workers_that_could_not_begin_once_are_begun_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The first takes the stone away that all others would stumble over.
+    # The first process removes the stone and fails; all later ones work.
     stone = tmp_path / "stone"
     stone.touch()
     python = without_workers(tmp_path, f"rm {stone} 2>/dev/null && exit 1")

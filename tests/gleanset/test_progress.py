@@ -27,7 +27,7 @@ with Progress(quiet=sys.argv[2] == "quiet").video_time("episode 1", total) as ad
 
 
 def drawn(total: float, *, quiet: bool = False, terminal: bool = True) -> str:
-    """What a person sees on stderr."""
+    """Return what a user sees on stderr."""
     pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
     termios = pytest.importorskip("termios", reason="needs a pseudo-terminal")
     reading, writing = pty.openpty() if terminal else os.pipe()
@@ -46,7 +46,7 @@ def drawn(total: float, *, quiet: bool = False, terminal: bool = True) -> str:
     try:
         while data := os.read(reading, 65536):
             seen += data
-    except OSError:  # how a terminal ends
+    except OSError:  # a terminal ends with this error
         pass
     finally:
         os.close(reading)
@@ -122,7 +122,7 @@ def test_rate_and_time_left_are_told_where_they_are_known(
     assert last["done"] == 4
     assert last["eta"] == 0
     assert (begun["done"], begun["total"]) == (4, 10)
-    # Only what was done now tells the rate.
+    # The rate counts only items of this run.
     assert isinstance(end["rate"], float)
     assert isinstance(end["eta"], float)
     assert end["eta"] == pytest.approx(3 / end["rate"], abs=0.1)

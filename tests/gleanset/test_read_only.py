@@ -1,4 +1,4 @@
-"""A dataset on a medium that cannot be written to: it is read, and a write says why not."""
+"""A dataset on a read-only medium: it can be read, and a write reports why it fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tools_for_tests import ROOT, Ran, picture, python_path, run_here
 
-# Mounts the dataset on itself, read-only, for one command alone.
+# Mounts the dataset read-only over itself, for one command.
 _MOUNTED = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"'
 _RUN_ALL = """
 import json, sys
@@ -44,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Medium:
-    """Runs commands for which `root` cannot be written to, all in one process."""
+    """A medium where `root` is read-only; runs commands in one process."""
 
     def __init__(self, root: Path, prefix: tuple[str, ...] = ()) -> None:
         self.root, self.prefix = root, prefix
@@ -113,7 +113,7 @@ WRITING = {
 
 
 def run_all(medium: Medium, folder: Path, commands: dict[str, tuple[str, ...]]) -> dict[str, Ran]:
-    """Run the commands; `folder` has the tree that the dataset came from."""
+    """Run the commands; `folder` contains the dataset's source tree."""
     places = {"tree": folder / "tree", "picture": folder / "tree/hana/0.jpg"}
     lines = [tuple(word.format(**places) for word in words) for words in commands.values()]
     return dict(zip(commands, medium.run(*lines), strict=True))
@@ -152,7 +152,7 @@ def test_a_write_says_what_is_wrong(medium: Medium) -> None:
 def test_a_log_that_the_writer_left_is_read_where_its_index_is_there(
     made: Path, tmp_path: Path
 ) -> None:
-    """The folder of somebody who is writing at the moment: what is committed is seen."""
+    """Committed rows are visible while another process is writing."""
     from gleanset import Dataset
     from gleanset.db.connection import read_only_mode
 

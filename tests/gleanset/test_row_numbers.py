@@ -1,4 +1,4 @@
-"""Numbers of rows are given once: what points to a row never means another one later."""
+"""Row numbers, never reused: a reference to a row never means another one later."""
 
 from __future__ import annotations
 
@@ -109,10 +109,9 @@ def test_an_upgrade_loses_no_row(oldest: Path) -> None:
     before = everything(oldest)
     Connection(oldest).close()
     after = everything(oldest)
-    # What a step did stands in its kind alone, classes and presorts had columns that nobody used,
-    # samples may be of a track now, pairs say how two images are related, the part of text is not
-    # measured any more, snapshots are files, neither checks nor gestures are counted, and requests
-    # to remove an image are reports.
+    # The kind of a step says what it did, classes and presorts lost unused columns, samples have an
+    # optional track, pairs have a relation, text is no longer measured, snapshots are files, checks
+    # and gestures are no longer counted, and requests to remove an image are reports.
     changed = {"pair", "step", "class", "sample", "presort", "presorted", "quality"}
     of_snapshots = {"snapshot", "sqlite_sequence", "run"}
     gone = {"snapped", "checked", "effort", "takedown"}

@@ -1,4 +1,4 @@
-"""Samples: those with any traits equal brute force, detections replace, splits are written."""
+"""Samples: filters compared with brute force, replaced detections, written splits."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ VALUES: dict[str, tuple[str | None, ...]] = {
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
-    """120 images with 0 to 3 faces and 1 to 3 origins, with decisions and splits."""
+    """Fill 120 images: 0-3 faces, 1-3 origins, decisions and splits."""
     rng = random.Random(4)
     dataset = Dataset.create(tmp_path_factory.mktemp("samples"))
     choices: list[Choice] = []
     keys: list[str] = []
     for number in rng.sample(range(120), 120):
         add_image(dataset, number, *(_origin(rng, n) for n in range(rng.randint(1, 3))))
-        # Few different scores: paging must go on in the middle of equal ones.
+        # Few different scores: a page of results must be able to end between equal ones.
         cuts = [cut(number, x, rng.choice((0.1, 0.5, 0.9))) for x in range(rng.randint(0, 3))]
         dataset.faces.replace(sha(number), "test", "", cuts)
         if rng.random() < 0.1:

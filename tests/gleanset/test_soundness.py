@@ -1,4 +1,4 @@
-"""What contradicts itself in a catalogue is found, and what only looks like it is not."""
+"""Contradictions in a catalogue: real ones are found, apparent ones are not."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def change(dataset: Dataset, sql: str, *values: object) -> None:
 
 
 def hinted(dataset: Dataset, number: int, *hints: str) -> str:
-    """A sample whose image was found under these hints."""
+    """Add a sample whose image has these weak labels."""
     origins = [Origin("test", f"{number}-{hint}", hint=hint) for hint in hints]
     return add_sample(dataset, number, *origins)
 
 
 def two_copies(dataset: Dataset) -> list[str]:
-    """Two samples in one group, each found under another hint."""
+    """Add two samples of one duplicate set with different weak labels."""
     keys = [hinted(dataset, 1, "hana"), hinted(dataset, 2, "rei")]
     change(dataset, "UPDATE sample SET grp=?", min(keys))
     return keys

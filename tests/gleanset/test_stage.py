@@ -1,4 +1,4 @@
-"""The same stage runs once on a dataset; a killed one leaves nothing that hinders."""
+"""Stages: each runs once at a time on a dataset; a killed one does not block later runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and come and go together with their rows."""
+"""Stored files: complete or absent, and added and removed together with their rows."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_killed_while_writing_the_name_never_shows_a_part(tmp_path: Path) -> Non
 
 
 class Harvest:
-    """One run of a stage with a connection of its own, as another process has it."""
+    """A run of a stage with its own connection, like another process."""
 
     def __init__(self, root: Path, name: str) -> None:
         self.dataset = Dataset.open(root)
@@ -221,7 +221,7 @@ def test_a_stray_that_gets_its_row_while_gc_looks_is_kept(
 ) -> None:
     one, _ = runs
     measured = one.stage(picture(1))
-    # As a run leaves it that was killed between the file and its row.
+    # Left by a run that was killed between writing the file and its row.
     one.store.publish(measured.sha256, measured.format, measured.bytes)
     one.stage(picture(1))
     assert collect_garbage(dataset, 0.0, simulate=False)["removed"] == 1
@@ -251,7 +251,7 @@ def test_folders_are_synced_once_and_before_the_rows_can_be_seen(
     synced: list[Path] = []
 
     def sync(folder: Path) -> None:
-        # What is renamed is there, and nobody knows of it yet.
+        # Renamed files exist, but no row refers to them yet.
         with Dataset.open(dataset.root) as looker:
             assert looker.images.count() == 0
         assert list(folder.iterdir())

@@ -1,4 +1,4 @@
-"""What is printed for a person fits on the lines of a terminal, and does not control it."""
+"""Output for users: it fits the width of a terminal and cannot control it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture with the frames of its video around it."""
+"""An image with the neighbouring frames of its video."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gleanset.records import Origin
 
 @pytest.fixture
 def filmed(tmp_path: Path) -> Dataset:
-    """Nine frames in an order that is not that of time, two more videos' and a plain picture."""
+    """Make nine unordered frames, one of another video, and an image."""
     dataset = Dataset.create(tmp_path / "d")
     for number in (4, 0, 8, 2, 6, 1, 3, 5, 7):
         add_image(dataset, number, Origin("v", f"{number}", video="film", time=number / 3))

@@ -1,4 +1,4 @@
-"""Damage beside the pixels costs no image, missing pixels do; rare kinds have the right pixels."""
+"""Damaged metadata loses no image, missing pixels do; rare formats have the right pixels."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_damage_beside_the_pixels_costs_no_image(
 
 
 def test_what_is_sound_of_the_metadata_is_kept() -> None:
-    """The orientation, the frames and the profile of an image whose other metadata is damaged."""
+    """Orientation, frames and profile survive damage to other metadata."""
     wide = pixels(1, SIZE)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -249,7 +249,7 @@ def test_a_white_drawing_shows_on_its_ground(kind: str) -> None:
     )
     assert ring.std() > 20
     assert np.abs(ring.astype(int) - triangle).mean() > 20
-    # Anything else stays on white, and so does what shows nothing at all.
+    # All other drawings stay on white, and so does a fully transparent one.
     for colour in ((200, 30, 30, 255), (255, 255, 0, 255), (255, 255, 255, 0)):
         shown = np.asarray(decode(saved(drawn(colour, "ring"), kind)).pixels)
         assert shown[0, 0].tolist() == [255, 255, 255]

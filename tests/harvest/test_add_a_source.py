@@ -1,4 +1,4 @@
-"""Does what docs/add-a-source.md says, word for word, in a copy of the package."""
+"""The steps of docs/add-a-source.md, followed word for word in a copy of the package."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def blocks() -> list[Block]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The parts of the checkout that the contract test needs."""
+    """Copy the parts of the checkout that the contract test needs."""
     folder = tmp_path / "gleanset"
     for name in COPIED:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         if (ROOT / name).is_dir():
-            # What is compiled goes along: times are copied, so it holds where nothing is changed.
+            # Includes compiled files, which stay valid because times are copied too.
             shutil.copytree(ROOT / name, folder / name)
         else:
             shutil.copy(ROOT / name, folder / name)
@@ -64,7 +64,7 @@ def write(folder: Path, block: Block) -> None:
 
 
 def change(folder: Path, block: Block) -> None:
-    """Apply a diff without line numbers; an empty line parts two places of the file."""
+    """Apply a diff without line numbers; blank lines separate its hunks."""
     file = folder / block.file
     text = file.read_text(encoding="utf-8")
     for place in block.text.strip("\n").split("\n\n"):
@@ -99,5 +99,5 @@ def test_the_page_adds_a_source_that_keeps_the_contract(copy: Path, blocks: list
         write(copy, answer)
     done = contract(copy, line)
     assert done.code == 0, done.stdout + done.stderr
-    # Six states and one that does not apply; that it has candidates; its options.
+    # Passed: six states, that there are candidates, its options. Skipped: a state it has not.
     assert re.search(r"8 passed, 1 skipped", done.stdout), done.stdout

@@ -1,4 +1,4 @@
-"""Zip and tar archives: names in old encodings, hints, second runs, and everything hostile."""
+"""Zip and tar archives: names in old encodings, weak labels, repeated runs, hostile files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TARS = {"tar": "w:", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}
 
 
 def packed(path: Path, files: dict[str, bytes]) -> Path:
-    """An archive of the kind that its name says."""
+    """Make an archive of the type that its name says."""
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in files.items():
@@ -44,7 +44,7 @@ def packed(path: Path, files: dict[str, bytes]) -> Path:
 
 
 def legacy_zip(path: Path, names: list[bytes]) -> Path:
-    """A zip whose names are bytes in some encoding, as programs of old write it."""
+    """Make a zip with names in a legacy encoding, like old programs."""
     placeholders = {bytes((97 + n,)) * len(name): name for n, name in enumerate(names)}
     packed(path, {place.decode(): picture(n) for n, place in enumerate(placeholders)})
     data = path.read_bytes()
@@ -67,7 +67,7 @@ def images(dataset: Dataset) -> dict[str, Image]:
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:
-    """By what stands behind the key of the archive."""
+    """Return rejection reasons by the part after the archive's key."""
     return {r.what.partition(":")[2]: r.reason for r in dataset.rejections.iterate()}
 
 
@@ -117,7 +117,7 @@ def test_two_members_of_one_name_are_two(dataset: Dataset, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("encoding", "names"),
     [
-        # Each has characters whose second byte is that of a backslash, where the encoding has some.
+        # Where the encoding allows it, each has a character whose second byte is a backslash.
         ("cp932", ["花子/一枚目.png", "花子/一覧表.png", "ソフィア/予定.png"]),
         ("cp950", ["功夫/許蓋.png", "貓/圖片.png", "台灣/餐廳.jpg"]),
         ("gbk", ["图片/猫一.png", "誠/誠.png", "新建文件夹/照片.jpg", "王芳/自拍.jpg"]),
@@ -125,7 +125,7 @@ def test_two_members_of_one_name_are_two(dataset: Dataset, tmp_path: Path) -> No
         ("euc_jp", ["花子/さくら.png", "ソフィア/表.png"]),
         ("euc_jp", ["花子/一枚目.png", "初音ミク/写真.png", "猫/1.png"]),
         ("gbk", ["初音ミク/图片1.png", "新建文件夹/照片.jpg"]),
-        # Characters of GB18030 in four bytes, and of Hong Kong, are not in gbk and cp950.
+        # GB18030's four-byte characters are not in gbk, Hong Kong's not in cp950.
         ("gb18030", ["图片/𠮷野家.png", "新建文件夹/㐂.jpg", "王芳/自拍.jpg"]),
         ("big5hkscs", ["香港/深水埗.jpg", "照片/啲貓.png", "新資料夾/餐廳.jpg"]),
         ("cp437", ["Bäume/schön.jpg", "été/garçon.jpg"]),
@@ -257,7 +257,7 @@ PLAIN = 1_000_000
 
 
 def zip_bomb(path: Path, number: int) -> Path:
-    """Many entries of the directory for one and the same member of 1 MB of zeros."""
+    """Make a zip whose directory lists one 1 MB member many times."""
     data = zlib.compressobj(9, zlib.DEFLATED, -15)
     body = data.compress(bytes(PLAIN)) + data.flush()
     sizes = struct.pack("<LLL", zlib.crc32(bytes(PLAIN)), len(body), PLAIN)
@@ -307,7 +307,7 @@ def test_a_tar_header_that_claims_a_huge_name_is_damage(dataset: Dataset, tmp_pa
 
 @pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.xz"])
 def test_what_came_before_the_damage_counts(dataset: Dataset, tmp_path: Path, kind: str) -> None:
-    # Noise after the first pictures, so that every compression has begun a new block.
+    # Noise after the first images, so that every compression has begun a new block.
     files = pictures(3) | {"noise.jpg": os.urandom(2_000_000), "never.jpg": picture(7)}
     archive = packed(tmp_path / f"a.{kind}", files)
     whole = archive.read_bytes()
@@ -385,11 +385,11 @@ def test_memory_is_bounded_over_many_members(tmp_path: Path, kind: str) -> None:
     noise = {f"{number:05}.jpg": os.urandom(10_000) for number in range(400)}
     path = packed(tmp_path / f"a.{kind}", noise)
     del noise
-    # In a process of its own: other threads of this one would be counted as well.
+    # In a new process: other threads of this one would be counted as well.
     with python(READ_MEMBERS, path) as program:
         most, errors = program.communicate()
     assert program.returncode == 0, errors
-    # The names are in memory, 4 MB of members are not.
+    # The names are in memory, the 4 MB of members are not.
     assert int(most) < 1_500_000
 
 

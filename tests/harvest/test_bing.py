@@ -1,4 +1,4 @@
-"""Bing against recorded answers, served by a real server on loopback."""
+"""Bing with recorded answers, served by a real server on loopback."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def client() -> Iterator[Client]:
 
 
 def pages(*names: str) -> Behaviour:
-    """Serves these answers one after the other, then the last one for ever, as Bing does."""
+    """Serve these answers in turn, then the last forever, as Bing does."""
     bodies = [(ANSWERS / f"{name}.html").read_bytes() for name in names]
     return lambda h: h.answer(
         body=bodies[min(h.count(), len(bodies)) - 1], Content_Type="text/html; charset=utf-8"
@@ -167,7 +167,7 @@ NONE = "There are no results for"
         ("cats", f"<div class='cf-turnstile'></div><p>{NONE} cats</p>", Blocked),
         ("cats", f"<h1>One last step</h1><p class='no_res'>{NONE} cats</p>", Blocked),
         ("cats", f"<div id='captcha'></div><p class='no_res'>{NONE} cats</p>", Blocked),
-        # The words of the query, said again, are neither a refusal nor "no results".
+        # A query that is repeated on the page is neither a refusal nor "no results".
         ("captcha", f"<p>{NONE} captcha</p>", None),
         ("captcha art", f"<a href='?q=captcha+art'>x</a><p>{NONE} captcha art</p>", None),
         ("One last step", f"<p class='no_res'>{NONE} <b>one last step</b></p>", None),
@@ -199,7 +199,7 @@ def test_no_results_in_the_middle_is_not_the_end(site: FaultyServer, client: Cli
 
 
 def numbered(order: list[list[int]]) -> Behaviour:
-    """Serves pages with these results one after the other, then the last one for ever."""
+    """Serve pages with these results in turn, then the last forever."""
 
     def page(numbers: list[int]) -> bytes:
         results = [
@@ -213,13 +213,13 @@ def numbered(order: list[list[int]]) -> Behaviour:
 @pytest.mark.parametrize(
     ("order", "asked", "complete"),
     [
-        # The end: the last page again, in another order, or with a part of the one before.
+        # End of results: the last page again, reordered, or with a part of the previous one.
         ([[1, 2, 3], [4, 5], [4, 5]], 4, True),
         ([[1, 2, 3], [4, 5], [5, 4]], 4, True),
         ([[1, 2, 3], [4, 5], [3, 4, 5]], 4, True),
-        # The new results of the last page are what it must show, not those it shares.
+        # The repetition must contain the new results of the last page, not those it shares.
         ([[1, 2, 3], [3, 4, 5], [1, 2, 3]], 4, False),
-        # An earlier page by mistake, once or for ever.
+        # An earlier page by mistake, once or forever.
         ([[1, 2, 3], [1, 2, 3], [4, 5]], 5, True),
         ([[1, 2, 3], [4], [1, 2, 3], [5], [5]], 6, True),
         ([[1, 2, 3], [4, 5], [1, 2, 3]], 4, False),

@@ -1,4 +1,4 @@
-"""Several sources of one keyword at the same time: none waits for another, shares stay right."""
+"""Several sources of one keyword at a time: none waits for another, quotas stay right."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ QUICK = DownloadLimits(retries=0)
 
 
 class Shelf(Source):
-    """Knows its pictures by heart; asks `before` each of them, and notes how many were given."""
+    """A source with fixed images that calls `before` and counts candidates."""
 
     example = "thing"
     options = ()
@@ -70,7 +70,7 @@ def harvest(dataset: Dataset, *sources: Source, limit: int = 10) -> dict[str, ob
 
 
 def test_a_slow_site_does_not_hold_up_another(bing: SmallBing, dataset: Dataset) -> None:
-    # It answers only when the other one's pictures are there: in turn, that would never be.
+    # It waits for the other one's images: if sources took turns, this would never end.
     def wait(_: int) -> None:
         assert eventually(lambda: len(bing.fetched) >= 5)
 
@@ -92,7 +92,7 @@ def test_a_bug_in_a_source_is_not_an_empty_result(bing: SmallBing, dataset: Data
     broken = shelf(bing, "broken", range(20), break_down)
     with pytest.raises(ZeroDivisionError):
         harvest(dataset, broken, shelf(bing, "good", range(20, 40)))
-    # What was under way is kept.
+    # Downloads in progress are kept.
     assert dataset.images.count() >= 3
 
 
@@ -112,7 +112,7 @@ def test_previews_ask_all_sites_at_once(bing: SmallBing) -> None:
 
 
 class Simulated(CandidateQueue):
-    """A source without a site: results come, and downloads end, when a die says so."""
+    """A simulated source whose results and downloads follow a random generator."""
 
     def __init__(self, numbers: list[int], common: set[str], die: random.Random) -> None:
         images = SourceImages(common)
@@ -143,7 +143,7 @@ class Simulated(CandidateQueue):
 
 
 def simulate(lists: list[list[int]], limit: int, seed: int) -> tuple[list[int], int]:
-    """How far each source went, and how many images there are in all."""
+    """Return the candidates visited per source and all distinct images."""
     die, common = random.Random(seed), set[str]()
     queues = {str(n): Simulated(numbers, common, die) for n, numbers in enumerate(lists)}
     shared = SharedQueue(limit, queues, common)
@@ -187,7 +187,7 @@ def test_an_interrupt_does_not_wait_for_a_site(bing: SmallBing, tmp_path: Path) 
         stderr=subprocess.PIPE,
     )
     assert eventually(lambda: len(bing.fetched) >= 35)
-    # What came is recorded though the site is silent.
+    # Finished downloads are recorded although the site is silent.
     assert eventually(lambda: len(found(tmp_path)) == 35)
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
@@ -203,7 +203,7 @@ def test_an_error_of_the_run_ends_the_searches(bing: SmallBing, dataset: Dataset
 
     class Waits(Shelf):
         def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
-            # As a source that pauses between two requests.
+            # Like a source that pauses between two requests.
             held.set()
             client.wait(60)
             yield from ()

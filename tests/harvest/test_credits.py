@@ -1,4 +1,4 @@
-"""Who made one's own pictures: a table beside them, their files, options."""
+"""Credits of one's own images, from a table next to them, from the files, from options."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_rows_match_by_unicode_form_and_case_and_the_others_are_named(tmp_path: 
         root = tmp_path / f"{source.name}-dataset"
         done = run_here("harvest.cli", "folder", source, "-d", root, "--json")
         assert done.json["ignored_reasons"][TABLE] == 2
-        # TWO.jpg could be two files: neither is taken for it.
+        # TWO.jpg matches two files, so it is assigned to neither.
         assert done.json["rows_without_file"] == 3
         assert sorted(done.json["rows_without_file_names"]["files"]) == [
             "empty/sources.csv: also.jpg",

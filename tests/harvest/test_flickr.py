@@ -1,4 +1,4 @@
-"""Flickr through flickrapi, against real servers on loopback that answer as Flickr does."""
+"""Flickr through flickrapi, with real servers on loopback that answer as Flickr does."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Form = dict[str, str]
 
 
 class FlickrServer(FaultyServer):
-    """Answers each call by `reply(form, how many calls so far)`, and keeps the forms."""
+    """A server that answers `reply(form, number of calls)` and records forms."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ def always(told: object) -> Callable[[Form, int], Any]:
     return lambda form, number: told
 
 
-# What a candidate is made of.
+# Candidates
 
 
 def test_a_candidate_tells_where_it_is_from(api: FlickrServer, client: Client) -> None:
@@ -132,7 +132,7 @@ def test_the_smallest_size_that_is_enough_is_taken(
     assert (found.width, found.height) == SIZES[letter]
 
 
-# What Flickr is asked.
+# Requests
 
 
 def test_the_question(api: FlickrServer, client: Client) -> None:
@@ -178,7 +178,7 @@ def test_options_reach_flickr_in_its_words(
     assert ("text" in api.forms[0]) == ("tags" not in options)
 
 
-# What can go wrong.
+# Errors
 
 
 @pytest.mark.parametrize("missing", ["FLICKR_API_KEY", "FLICKR_API_SECRET"])
@@ -233,7 +233,7 @@ def test_an_answer_of_another_shape_is_never_an_empty_list(
         ask(api, client)
     assert caught.type is error
     assert caught.value.fix
-    # A page that counts photos and lists none is asked for again.
+    # A page that counts photos but lists none is requested again.
     assert len(api.forms) == (3 if told == listing(total=40) else 1)
 
 
@@ -262,7 +262,7 @@ def test_refusals_by_status(
         ask(api, client)
     assert caught.type is error
     assert len(api.asked) == calls
-    # flickrapi writes refusals into the log, which ends on the screen.
+    # flickrapi logs refusals, and the log goes to the screen.
     assert capfd.readouterr().err == ""
 
 
@@ -318,7 +318,7 @@ def test_no_tokens_are_stored(
     assert list(tmp_path.iterdir()) == []
 
 
-# Pace, pages and the 4,000.
+# Rate limit, pages and the limit of 4,000 results
 
 
 def test_the_registered_source_makes_3600_calls_an_hour(api: FlickrServer, client: Client) -> None:
@@ -329,13 +329,13 @@ def test_the_registered_source_makes_3600_calls_an_hour(api: FlickrServer, clien
 
 
 class SmallFlickr:
-    """Photos by upload date; shows 4,000 of a query, then repeats the last page for ever."""
+    """Photos by upload date; queries end after 4,000, then repeat."""
 
     def __init__(self, uploads: list[int], heeds_dates: bool = True, too_much: float = 1.0) -> None:
         self.uploads = uploads
         self.heeds_dates = heeds_dates
         self.too_much = too_much
-        # Relevance has nothing to do with dates.
+        # The order by relevance must be unrelated to dates.
         self.order = sorted(range(len(uploads)), key=lambda n: n * 7919 % 10_007)
 
     def __call__(self, form: Form, _: int) -> dict[str, object]:
@@ -355,7 +355,7 @@ class SmallFlickr:
 
 
 def uploads() -> list[int]:
-    """11,500 photos: some a day for years, then bursts; the youngest is from just now."""
+    """Return upload times of 11,500 photos: one a day, then bursts."""
     now = int(time.time())
     slow = [1_300_000_000 + day * 86_400 for day in range(4000)]
     burst = [1_500_000_000 + second % 900 for second in range(6000)]
@@ -383,7 +383,7 @@ def test_one_second_with_too_many_ends_all_the_same(api: FlickrServer, client: C
 
 
 def in_three_pages(broken: int, times: int) -> Callable[[Form, int], Any]:
-    """1,300 photos, of which the answer for one page is empty so many times."""
+    """List 1,300 photos; page `broken` is empty the first `times` times."""
     asked: list[int] = []
 
     def reply(form: Form, _: int) -> object:

@@ -1,4 +1,4 @@
-"""Folders of pictures: hints, second runs, odd names, odd files, and the whole hostile set."""
+"""Image folders: weak labels, repeated runs, odd names and files, the whole hostile set."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def harvest(dataset: Dataset, *folders: Path, **options: object) -> dict[str, ob
 
 
 def images(dataset: Dataset) -> dict[str, Image]:
-    """By the name of the file."""
+    """Return images by file name."""
     return {str(i.origins[0].title): i for i in dataset.images.iterate()}
 
 
@@ -100,7 +100,7 @@ def test_a_folder_without_folders_is_a_class_folder_itself(dataset: Dataset, fol
     done = harvest(dataset, folder / "dogs", hints=True)
     assert (done["added"], done["hints"]) == (1, {"dogs": 1})
     assert images(dataset)["c.png"].origins[0].hint == "dogs"
-    # The same folder, come upon from above, is no other one.
+    # The same folder, reached from its parent, is not a new one.
     told = CLEAN | {"added": 3, "known": 1, "without_hint": 1, "hints": {"cats": 2, "dogs": 1}}
     assert harvest(dataset, folder, hints=True) == told
     assert [len(image.origins) for image in dataset.images.iterate()] == [1] * 4
@@ -112,7 +112,7 @@ def test_another_class_level_replaces_the_hints(dataset: Dataset, folder: Path) 
     done = harvest(dataset, folder, hints=True, class_level=2)
     assert done == CLEAN | {"duplicate": 3, "known": 1, "without_hint": 2, "hints": {"old": 1}}
     hints = {name: [o.hint for o in image.origins] for name, image in images(dataset).items()}
-    # What a person said by --label of the same file is no name of a folder, and stays.
+    # A label given with --label does not come from a folder, so it stays.
     assert sorted(map(str, hints.pop("b.jpg"))) == ["mine", "old"]
     assert hints == {"a.jpg": [None], "c.png": [None], "d.jpg": [None]}
 
@@ -150,7 +150,7 @@ def test_other_options_store_no_file_twice(
     )
     assert len(places) in (0, 1, 4)
     assert set(places.values()) <= {1}
-    # Harvested without hints from folders, a file has none any more.
+    # Harvested without weak labels from folders, a file has none any more.
     hints = {o.hint for i in dataset.images.iterate() for o in i.origins}
     own = {"mine"} if {"label": "mine"} in (first, second) else set()
     assert hints - {None} == own | ({"old"} if "hints" in second else set())
@@ -297,7 +297,7 @@ def test_a_hint_that_comes_later_takes_a_label_back(dataset: Dataset, tmp_path: 
     assert (found["duplicate"], found["taken_back"]) == (1, 1)
     assert sorted(sample.status for sample in dataset.samples.iterate()) == ["labelled", "queue"]
     assert "taken_back" not in harvest(dataset, tmp_path / "rei", hints=True)
-    # What the harvest did by itself is no step of the person: undo takes back what they accepted.
+    # Automatic steps of the harvest are not the user's: undo reverts what the user accepted.
     dataset.journal.undo()
     assert {sample.status for sample in dataset.samples.iterate()} == {"queue"}
 
@@ -355,7 +355,7 @@ def test_a_picture_named_itself_is_taken(dataset: Dataset, tmp_path: Path) -> No
     one = tmp_path / "hana" / "1.JPG"
     assert harvest(dataset, one, hints=True)["added"] == 1
     assert harvest(dataset, one, hints=True)["added"] == 0
-    # The same file under its folder is no second origin.
+    # The same file under its folder is not a second origin.
     assert harvest(dataset, tmp_path / "hana", hints=True)["added"] == 1
     assert [o.hint for i in dataset.images.iterate() for o in i.origins] == ["hana", "hana"]
 
@@ -421,7 +421,7 @@ def test_a_full_disk_ends_the_run_with_3(tmp_path: Path, small_disk: object) -> 
         assert list(dataset.rejections.iterate()) == []
 
 
-# The memory of a process counts from that of its parent: a small one has to stand between.
+# A process inherits its parent's peak memory, so a small process must start the measured one.
 MEASURED = """
 import resource, subprocess, sys
 done = subprocess.run(sys.argv[1:], capture_output=True, text=True)
@@ -441,7 +441,7 @@ def test_the_hostile_folder_ends_as_its_manifest_says(tmp_path: Path, shared_dat
     assert (process.returncode, err) == (0, "")
     assert time.monotonic() - start < 120
     result, memory = out.splitlines()
-    # Linux counts kibibytes, the largest of the program and all its workers.
+    # Linux reports KiB, the maximum over the command and its workers.
     assert int(memory) < 1_000_000
     with Dataset.open(root) as dataset:
         taken = {Path(str(o.path)).name for i in dataset.images.iterate() for o in i.origins}
@@ -452,7 +452,7 @@ def test_the_hostile_folder_ends_as_its_manifest_says(tmp_path: Path, shared_dat
     rows = json.loads((folder / "hostile.json").read_text())
     for row in rows:
         ended = "accept" if row["file"] in taken else "reject"
-        # Whole but for an end marker, a profile, a text: more than Pillow alone takes.
+        # Complete except for an end marker, profile or text: Gleanset accepts more than Pillow.
         whole = row["file"] in WHOLE
         if ("accept" if whole else row["expect"]) not in (ended, "either"):
             wrong.append((row["file"], row["note"], refused.get(row["file"])))

@@ -1,4 +1,4 @@
-"""`harvest folder --group-by`: folders, names and archives; a recipe and a preview say the same."""
+"""`harvest folder --group-by` with folders, names and archives; recipes and previews agree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NUMBERED = r"(.+)-\d+\."
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    """Two sessions of three photos, and two that lie beside them."""
+    """Make two sessions of three photos, and two photos outside."""
     for number in range(8):
         session = f"session {number // 3}" if number < 6 else "."
         file = tmp_path / "photos" / session / f"p{number // 2}-{number % 2}.jpg"

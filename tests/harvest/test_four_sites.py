@@ -1,4 +1,4 @@
-"""The whole command against all four sites at once: calm, under every fault, and killed."""
+"""The `harvest keyword` command with all four sites: calm, with every fault, and killed."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ pytestmark = [
 ]
 WORDS = ("alpha", "beta")
 PLAIN = ("bing", "flickr", "pixiv")
-# A drip takes all the time that one download may take; the rest takes some 20 seconds.
+# A slow drip takes as long as one download may; all other downloads take some 20 seconds.
 ONE_DOWNLOAD = "15"
 LONGEST = 90.0
-# Python with what it imports is some 130 MB; a body is cut off at 50.
+# Python with its imports takes 130 MB; a response is limited to 50 MB.
 MOST_MEMORY = 400_000_000
-# Being fetched, or fetched and not yet recorded.
+# Downloads in progress, or finished but not yet recorded.
 MOST_IN_FLIGHT = NetSettings().threads * IN_FLIGHT_PER_WORKER
 
 
 def words(
     sites: FourSites, folder: Path, limit: int, sources: tuple[str, ...] = SOURCES
 ) -> list[str | Path]:
-    """The command line that harvests both keywords from some of the sites."""
+    """Return the command line that harvests both keywords."""
     asked = [word for source in sources for word in ("--source", source)]
     private = [] if sites.as_proxy else ["--allow-private"]
     line = ["keyword", *WORDS, *asked, "--limit", str(limit), *sites.options(sources), *private]
@@ -80,7 +80,7 @@ def listed(folder: Path, kind: str) -> list[dict[str, Any]]:
 
 
 def had(folder: Path) -> dict[str, dict[str, Any]]:
-    """Each image of the dataset with its one origin, by the path of its picture."""
+    """Return the dataset's images by the path of their URL."""
     found: dict[str, dict[str, Any]] = {}
     for image in listed(folder, "images"):
         [origin] = image["origins"]
@@ -89,7 +89,7 @@ def had(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def assert_told(one: Picture, image: dict[str, Any]) -> None:
-    """The image is that picture, and its origin says what the site said."""
+    """Check an image's content, and its origin against the site's data."""
     [origin] = image["origins"]
     assert image["sha256"] == one.sha256
     expected = {
@@ -106,7 +106,7 @@ def assert_told(one: Picture, image: dict[str, Any]) -> None:
     assert {name: origin[name] for name in expected} == expected
 
 
-# What a host may do, and the reason that the rejection must give; None: it comes in the end.
+# Faults of hosts with the expected rejection reason; None: the image arrives in the end.
 
 
 def _good(h: Handler) -> None:
@@ -124,7 +124,7 @@ def _fine_after(status: int, times: int, **headers: str) -> Behaviour:
     return behave
 
 
-# The size of 300 million bytes that unpack from 300,000.
+# Sends 300,000 bytes that decompress to 300 million.
 _BOMB = gzip.compress(bytes(1_000_000)) * 300
 FAULTS: dict[str, tuple[Behaviour, str | None]] = {
     "404": (lambda h: h.answer(404, b"gone"), "http 404"),
@@ -149,12 +149,12 @@ FAULTS: dict[str, tuple[Behaviour, str | None]] = {
 }
 
 
-# Those that take their time stand on one site, where they take it together.
+# Slow faults are all on one site, where they run at the same time.
 SLOW = {"500 always", "reset mid-body", "slow drip", "wrong length"}
 
 
 def spoil(sites: FourSites) -> dict[str, str]:
-    """Every fault on a picture of every site, a slow one on one; the expected rejections."""
+    """Put each fault on an image; return the expected rejections."""
     rejected: dict[str, str] = {}
     for at, (name, (behaviour, reason)) in enumerate(FAULTS.items()):
         slow = name in SLOW
@@ -168,7 +168,7 @@ def spoil(sites: FourSites) -> dict[str, str]:
 
 @dataclass
 class Rough:
-    """A run among faults, which takes a minute."""
+    """A run with faults, which takes a minute."""
 
     sites: FourSites
     folder: Path
@@ -179,10 +179,10 @@ class Rough:
     peak: int = 0
 
     def watch(self) -> None:
-        """Note the most memory that the process ever had, until it ends."""
+        """Record the peak memory of the process until it ends."""
         status = Path(f"/proc/{self.process.pid}/status")
         while self.process.poll() is None:
-            # It may end between the two lines.
+            # The process may end between the two lines.
             with suppress(OSError):
                 told = dict(line.split(":", 1) for line in status.read_text().splitlines())
                 self.peak = max(self.peak, 1024 * int(told.get("VmHWM", "0 kB").split()[0]))
@@ -260,7 +260,7 @@ def test_killed_in_mid_run_it_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def kill_when_asked(sites: FourSites, line: list[str | Path], pictures: int) -> None:
-    """Run until that many pictures were asked for in all, then kill -9."""
+    """Run until that many images were requested in total, then kill -9."""
     process = start(sites, line)
     far = eventually(lambda: len(sites.picture_requests()) >= pictures)
     process.kill()

@@ -1,4 +1,4 @@
-"""Frames of real clips: true times, scenes, videos known again, and files that are no videos."""
+"""Frames of real clips: exact times, scenes, repeated videos, files that are not videos."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from harvest.video.sampling import Sampling
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 ALL = ("--skip-similar", "off", "--keep-bad")
 NONE = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
-# Frame N has brightness 30 + 3 N: a frame tells its own number.
+# Frame N has brightness 30 + 3 N, so its brightness identifies it.
 COUNTING = "nullsrc=s=64x48:r={rate}:d={seconds},geq=lum='30+3*N':cb=128:cr=128"
 
 
@@ -60,7 +60,7 @@ def test_a_frame_of_every_second_with_its_true_time(dataset: Dataset, counting: 
     for image in sorted(dataset.images.iterate(), key=lambda i: i.origins[0].time or 0):
         with Image.open(dataset.image_path(image.sha256, "JPEG")) as pixels:
             shown.append(float(np.asarray(pixels.convert("L")).mean()))
-    # Ten frames are 30 steps of brightness, half a frame is 1.5 of them (1.164 when stretched).
+    # Ten frames are 30 steps of brightness, half a frame is 1.5 (1.164 times that in full range).
     steps = np.diff(shown)
     assert steps == pytest.approx([30 * 255 / 219] * 5, abs=1.7)
     assert shown[0] == pytest.approx((30 - 16) * 255 / 219, abs=1.7)
@@ -81,7 +81,7 @@ def test_every_container_gives_all_its_frames(dataset: Dataset, tmp_path: Path) 
     for video in videos:
         own = [origin.time or 0.0 for origin in origins(dataset) if origin.title == video.name]
         assert len(own) in (3, 4)
-        # Some containers begin in the middle of a second.
+        # Some containers start at a fraction of a second.
         assert np.diff(own)[1:] == pytest.approx([1] * (len(own) - 2), abs=0.05)
 
 
@@ -111,7 +111,7 @@ def _sound(path: Path) -> None:
 
 def _half(path: Path) -> None:
     whole = clip(path.with_name("whole.mp4"))
-    # An mp4 without its end has no index: nothing can be decoded.
+    # An mp4 without its end has no index, so nothing can be decoded.
     path.write_bytes(whole.read_bytes()[:3000])
 
 
@@ -148,12 +148,12 @@ ODD = [
 
 def test_odd_paths_are_sampled(tmp_path: Path, counting: Path) -> None:
     for name in ODD:
-        # A few bytes more at the end make it another file.
+        # A few bytes more at the end make it a different file.
         (tmp_path / os.fsdecode(name)).write_bytes(counting.read_bytes() + b"\0" * ODD.index(name))
     line = ("frames", "--every", "3s", *ALL, "-d", "d", "--json", "--")
     done = run_here("harvest.cli", *line, *ODD, cwd=tmp_path)
     assert (done.code, done.stderr) == (0, "")
-    # The same frames from other files are the same images, found in other places.
+    # The same frames from other files are the same images with other origins.
     assert done.json == NONE | {"added": 2, "duplicate": 2 * len(ODD) - 2}
     with Dataset.open(tmp_path / "d") as dataset:
         titles = {str(origin.title) for origin in origins(dataset)}
@@ -176,7 +176,7 @@ def test_a_full_disk_is_told_and_the_video_not_called_done(
 
 
 def test_numbers_far_into_a_film_are_exact(dataset: Dataset, tmp_path: Path) -> None:
-    """ffmpeg prints 24000/1001 as 23.98, which is a frame more after four minutes."""
+    """ffmpeg prints 24000/1001 as 23.98, one frame off after four minutes."""
     video = clip(tmp_path / "film.mp4", "color=s=16x16:r=24000/1001:d=242")
     late = Sampling("every", every=1, start=240, limit=1, skip_similar=None, drop_bad=False)
     harvest_frames(dataset, [VideoFile(video)], late, workers=1)

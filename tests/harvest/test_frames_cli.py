@@ -1,4 +1,4 @@
-"""`harvest frames` as a person types it: folders, addresses, refusals, the way back."""
+"""The `harvest frames` command line: folders, URLs, and exit codes of errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def clip(path: Path, source: str = "testsrc2=s=96x64:r=10:d=3") -> Path:
 
 @pytest.fixture(scope="module")
 def episodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two episodes and a folder below, beside what is no video."""
+    """Make two episodes, a subfolder, and files that are not videos."""
     folder = tmp_path_factory.mktemp("episodes")
     (folder / "extra").mkdir()
     clip(folder / "1.mkv")
@@ -42,7 +42,7 @@ def episodes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Frames:
-    """`harvest frames` as its console script runs it, on the dataset `d`."""
+    """Return a function that runs `harvest frames` on the dataset `d`."""
 
     def run(*args: str | Path) -> Ran:
         words = ["harvest", "frames", "-d", tmp_path / "d", *args]
@@ -97,19 +97,19 @@ class Quiet(SimpleHTTPRequestHandler):
         return super().send_head()
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Nothing on stderr."""
+        """Log nothing."""
 
 
 class Site(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """yt-dlp hangs up on a file when it knows what it is: a traceback here is no news."""
+        """Ignore that yt-dlp hangs up once it knows a file's type."""
 
 
 @pytest.fixture
 def served(episodes: Path) -> Iterator[tuple[str, list[str]]]:
-    """The address of the episodes on loopback, and what is asked for."""
+    """Serve the episodes on loopback; yield the URL and requested paths."""
     pytest.importorskip("yt_dlp", reason="needs the extra [video]")
     asked: list[str] = []
     handler = type("Asked", (Quiet,), {"asked": asked})

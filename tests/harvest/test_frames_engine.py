@@ -1,4 +1,4 @@
-"""The parts of sampling that need no video: cuts, schedules, numbers, what is chosen."""
+"""Frame selection without videos: cuts, schedules, frame numbers, choices."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def thumb(seed: int) -> np.ndarray:
 
 
 def film(*shots: tuple[int, int]) -> np.ndarray:
-    """(picture, frames) in a row; picture -1 is black."""
+    """Make a film of (image, frames) in sequence; image -1 is black."""
     black = np.full((3, 36, 64), 128, dtype=np.uint8)
     black[0] = 16
     return np.stack([black if n < 0 else thumb(n) for n, count in shots for _ in range(count)])

@@ -1,4 +1,4 @@
-"""What `harvest frames` is given: files, folders, patterns, and what is no video."""
+"""The inputs of `harvest frames`: files, folders, patterns, and files that are not videos."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_patterns_that_the_shell_left_alone(
     assert names("ep?.mkv") == ["ep2.mkv"]
     monkeypatch.setenv("HOME", str(tmp_path))
     assert names("~/ep2.*") == ["ep2.mkv"]
-    # Nothing else matches: then it is meant, and will be told to be no video.
+    # Nothing else matches, so the file is passed on and reported as not a video.
     assert names("*.srt") == ["ep2.srt"]
 
 
@@ -94,7 +94,7 @@ def animated(path: Path, kind: str, frames: int) -> Path:
 def test_pictures_count_when_they_move(tmp_path: Path, kind: str) -> None:
     assert is_video(animated(tmp_path / "sticker", kind, 3))
     assert not is_video(animated(tmp_path / "still", kind, 1))
-    # The same cut off in the middle of its head is none, and no error.
+    # Cut off in the middle of its header it is not a video, and not an error.
     (tmp_path / "cut").write_bytes((tmp_path / "still").read_bytes()[:20])
     assert not is_video(tmp_path / "cut")
 

@@ -1,4 +1,4 @@
-"""What a person asks for, and the sampling that is meant; the disk it will take."""
+"""Command-line options of `harvest frames`, the sampling they select, the disk it needs."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_what_makes_no_sense_is_refused(wish: dict[str, Any]) -> None:
 
 
 def understood(*args: str) -> FramesRequest:
-    """What the real command makes of some words."""
+    """Return the request that the real command makes of its arguments."""
     made: list[FramesRequest] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(harvest.cli, "carry_out", lambda _, request: made.append(request))

@@ -1,4 +1,4 @@
-"""What `harvest frames` promises, judged from outside on generated clips whose truth is known."""
+"""Guarantees of `harvest frames`, checked from outside on generated clips with known truth."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ALL = ("--skip-similar", "off", "--keep-bad")
 
 @dataclass(frozen=True)
 class Frame:
-    """One origin of one image of a dataset, with its file."""
+    """An origin of an image of a dataset, with its file."""
 
     path: Path
     sha256: str
@@ -47,7 +47,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Sampled:
-    """What a command said and what lies in its dataset, in order of video and time."""
+    """The output of a command and its frames, by video and time."""
 
     said: dict[str, Any]
     frames: list[Frame]
@@ -75,7 +75,7 @@ def listed(folder: Path) -> list[Frame]:
 def sample(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Sample:
-    """`sample(video, ..., options)`: run the command on a new dataset, in this process."""
+    """Return `sample(video, ..., options)`, which runs the command on a new dataset."""
     runs: list[int] = []
 
     def run(*arguments: str | Path, folder: Path | None = None) -> Sampled:
@@ -181,7 +181,7 @@ def test_scenes_change_at_cuts_and_not_at_flashes(sample: Sample, film: tuple[Pa
         gradual = any(cut["kind"] != "hard" and abs(cut["time"] - after.time) < 1 for cut in cuts)
         told = before.origin.scene != after.origin.scene
         if gradual and not hard:
-            continue  # anywhere in it is right
+            continue  # any position in a gradual cut is right
         found, true, both = found + told, true + hard, both + (told and hard)
         flashes = [n for n in truth.flashes if before.time <= n / truth.script.fps <= after.time]
         assert hard or not (flashes and told), f"the flash at {before.time} was taken for a cut"

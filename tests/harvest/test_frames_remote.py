@@ -1,4 +1,4 @@
-"""Videos of the web: a real yt-dlp against a real server on loopback."""
+"""Videos on the web: a real yt-dlp with a real server on loopback."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ pytestmark = [
 
 
 class Pages(ThreadingHTTPServer):
-    """Serves a folder; `/status/403` answers so. Remembers what was asked, and by whom."""
+    """A server of a folder that records requests; `/status/403` answers so."""
 
     daemon_threads = True
 
@@ -55,7 +55,7 @@ class Pages(ThreadingHTTPServer):
         return f"http://{host}:{self.server_port}/{path}"
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Whoever read enough of a page hangs up: no news."""
+        """Ignore clients that hang up once they have read enough."""
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -75,7 +75,7 @@ class _Handler(SimpleHTTPRequestHandler):
         return super().send_head()
 
     def _rest(self, wanted: str) -> Any:
-        """A part of a file, as every real server gives it."""
+        """Serve a byte range of a file, as every real server does."""
         self.server.ranges.append(wanted)
         file = Path(self.translate_path(self.path)).open("rb")  # noqa: SIM115
         size = Path(file.name).stat().st_size
@@ -95,7 +95,7 @@ class _Handler(SimpleHTTPRequestHandler):
                 time.sleep(0.05)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Nothing on stderr."""
+        """Log nothing."""
 
 
 def encode(path: Path, *options: str) -> Path:
@@ -104,7 +104,7 @@ def encode(path: Path, *options: str) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clip, a page with two, and streams of several kinds."""
+    """Make a clip, a page with two clips, and several streams."""
     folder = tmp_path_factory.mktemp("site")
     clip = encode(folder / "episode.mp4")
     (folder / "other.mp4").write_bytes(clip.read_bytes() + b"\0")

@@ -1,4 +1,4 @@
-"""`harvest frames` over several videos: limits, lanes, kills, damage, and the disk they need."""
+"""`harvest frames` with several videos: limits, parallel runs, kills, damage, disk space."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Frame = tuple[str, float, int | None, int | None, str]
 
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """12, 2 and 6 seconds long."""
+    """Make videos of 12, 2 and 6 seconds."""
     folder = tmp_path_factory.mktemp("videos")
     return [
         drawn_video(folder / f"{n}.mp4", f"testsrc2=s=128x72:r=10:d={seconds},hue=h={60 * n}")
@@ -129,7 +129,7 @@ def test_colours_are_those_of_the_picture(
         )
     else:
         matrix = "bt709" if source == "bt709" else "smpte170m"
-        # An odd size has no halved colours in H.264; FFV1 takes any.
+        # H.264 with subsampled colors needs even sizes; FFV1 takes any.
         path = tmp_path / "v.mkv"
         drawn = f"movie='{still}':loop=0,setpts=N/5/TB,trim=duration=1,fps=5"
         drawn += f",scale=out_color_matrix={matrix},format=yuv444p"

@@ -1,4 +1,4 @@
-"""Frames on disk: what the catalogue keeps is never removed, and what is gone is sampled again."""
+"""Stored frames: those in the catalogue are never removed, missing ones are sampled again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ffmpeg(*words: str | Path) -> None:
 
 @pytest.fixture(scope="module")
 def episodes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two episodes whose opening of 20 s was copied as it is: its frames are identical."""
+    """Make two episodes that share an intro of 20 identical seconds."""
     folder = tmp_path_factory.mktemp("episodes")
     cellauto = "cellauto=s=192x108:r=10:rule={}:seed=3"
     for name, source, seconds in (

@@ -1,4 +1,4 @@
-"""Videos whose time stamps jump, whose size changes, that have several streams or transparency."""
+"""Videos with jumping timestamps, changing sizes, several streams or transparency."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def drawn(seconds: float, size: str = "160x120") -> str:
 
 
 def sample(dataset: Dataset, video: Path, **more: Any) -> list[float]:
-    """Harvest a frame of each second; the seconds from the first one on."""
+    """Harvest a frame per second; return seconds since the first one."""
     wanted = Sampling("every", every=1, skip_similar=None, drop_bad=False, **more)
     result = harvest_frames(dataset, [VideoFile(video)], wanted, workers=1)
     assert not result["rejected"]
@@ -45,7 +45,7 @@ def sample(dataset: Dataset, video: Path, **more: Any) -> list[float]:
 
 
 def shown(dataset: Dataset) -> list[tuple[float, Image.Image]]:
-    """The time and image of each frame, in order."""
+    """Return the time and image of each frame, in order."""
     frames = []
     for image in dataset.images.iterate():
         with Image.open(dataset.image_path(image.sha256, image.format)) as opened:
@@ -88,7 +88,7 @@ def test_a_part_of_joined_videos_is_found_by_the_clock(dataset: Dataset, tmp_pat
 
 
 def packets_of(ivf: Path) -> list[bytes]:
-    """The packets of a file that ffmpeg wrote."""
+    """Return the packets of an IVF file that ffmpeg wrote."""
     data, at = ivf.read_bytes(), 32
     packets = []
     while at < len(data):
@@ -99,7 +99,7 @@ def packets_of(ivf: Path) -> list[bytes]:
 
 
 def write_ivf(path: Path, like: Path, packets: list[bytes], times: Sequence[int]) -> Path:
-    """Write packets with time stamps of our own."""
+    """Write packets with timestamps of our own."""
     parts = (struct.pack("<IQ", len(p), t) + p for p, t in zip(packets, times, strict=True))
     path.write_bytes(like.read_bytes()[:32] + b"".join(parts))
     return path
@@ -139,7 +139,7 @@ def test_times_before_zero_are_kept(dataset: Dataset, tmp_path: Path) -> None:
 
 
 def joined_ivf(folder: Path, *sizes: str) -> Path:
-    """VP8 with a bright circle in the middle, in each size for two seconds."""
+    """Make VP8 with a bright central circle, two seconds per size."""
     packets: list[bytes] = []
     for size in sizes:
         wide, high = map(int, size.split("x"))
@@ -203,7 +203,7 @@ def test_the_default_stream_is_taken_before_an_earlier_one(tmp_path: Path) -> No
 
 
 def drawing(colour: str, number: int) -> Image.Image:
-    """A ring on nothing, that moves."""
+    """Draw a moving ring on a transparent background."""
     layer = Image.new("RGBA", (128, 96), (0, 0, 0, 0))
     ring = (20 + 4 * number, 20, 80 + 4 * number, 80)
     ImageDraw.Draw(layer).ellipse(ring, outline=colour, width=8)

@@ -1,4 +1,4 @@
-"""Lists of gallery-dl, as `gallery-dl -j` (1.32) wrote them of a Danbooru on loopback."""
+"""Lists as `gallery-dl -j` (1.32) wrote them for a Danbooru on loopback."""
 
 from __future__ import annotations
 

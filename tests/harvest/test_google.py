@@ -1,4 +1,4 @@
-"""Google without a browser: the parser on pages of our own, the address, the proxies."""
+"""Google without a browser: the parser on our own pages, the search URL, proxies."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_states(view: GooglePage, expected: str) -> None:
     assert page_state(view) == expected
 
 
-# The address, through the package
+# The search URL, built by the package
 
 
 def asked(**options: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Google in a real browser, on pages on loopback: what it finds, and what it leaves behind."""
+"""Google in a real browser with pages on loopback: its results, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ browser = [
 
 
 class Site:
-    """The small site with a client, and a folder in which every browser leaves its files."""
+    """A small Google with a client and a folder for browser files."""
 
     def __init__(self, site: FaultyServer, client: Client, folder: Path) -> None:
         self.server = site
@@ -58,12 +58,12 @@ class Site:
         )
 
     def left(self) -> list[str]:
-        """Files and processes of browsers that are still there."""
+        """Return files and processes of browsers that still exist."""
         return [*map(str, self.folder.iterdir()), *processes_at(self.folder)]
 
 
 def processes_at(folder: Path) -> list[str]:
-    """The numbers of all processes that were started with files of this folder."""
+    """Return the ids of all processes started with files of this folder."""
     numbers = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -74,7 +74,7 @@ def processes_at(folder: Path) -> list[str]:
 
 @pytest.fixture
 def web(site: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    # Short, because Chromium cannot put its socket into a deep folder.
+    # A short path, because Chromium cannot put its socket into a deep folder.
     with tempfile.TemporaryDirectory(prefix="gs-", dir="/tmp") as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
         monkeypatch.setenv("TMPDIR", folder)
@@ -118,7 +118,7 @@ class TestBrowser:
 
         def look_slowly(browser: GoogleBrowser) -> GooglePage:
             page = look(browser)
-            # As on a busy machine: the answer comes after a look and before the next question.
+            # As on a busy machine: the answer comes between two polls.
             time.sleep(0.7)
             return page
 
@@ -200,7 +200,7 @@ class TestBrowser:
         assert (done.returncode, len(done.stdout.split())) == (0, len(google.shown)), done.stderr
 
     def _consent(self, web: Site) -> SmallGoogle:
-        """A search behind a page that a person answers, who takes a moment for it."""
+        """Serve a search behind a consent page, accepted after half a second."""
         google = web.google(3)
         web.serve(
             "<body>Before you continue to Google<script>"
@@ -231,7 +231,7 @@ class TestBrowser:
             results = list(islice(search, CHUNK))
             assert [c.url for c in results] == [shown.url for shown in google.shown[:CHUNK]]
             for process in processes_at(tmp_path / "profile"):
-                # Killing one of the browser's processes takes others along.
+                # Killing one of the browser's processes ends others as well.
                 with suppress(ProcessLookupError):
                     os.kill(int(process), 9)
             with pytest.raises(Unreachable, match="browser is gone"):

@@ -1,4 +1,4 @@
-"""Requests: the command line, a recipe and a preview mean the same by the same words."""
+"""Requests: the same words mean the same on the command line, in a recipe, in a preview."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pipeline.stages import RecipeSources
 
 
 def read_by_the_command_line(words: Iterable[str]) -> Request:
-    """What the real `harvest` makes of these words."""
+    """Return the request that the real `harvest` makes of these arguments."""
     program, *rest = words
     assert program == "harvest"
     made: list[Request] = []
@@ -125,12 +125,11 @@ def test_a_preview_counts_an_address_once_as_a_run_does(dataset: Dataset, tmp_pa
 
 
 class _Refusing(Bing):
-    """A site that has had enough, and counts how often it was asked all the same."""
+    """A site that refuses every request and counts them."""
 
     asked = 0
 
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
-        """Refuse."""
         type(self).asked += 1
         raise RateLimited("bing wants no more requests for now.", "wait")
         yield []

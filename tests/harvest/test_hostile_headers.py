@@ -1,4 +1,4 @@
-"""Headers that say anything at all, of a real server: they cost the one thing they came with."""
+"""Arbitrary response headers of a real server: they cost only the download they belong to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FAR_AWAY = "Mon, 01 Jan 2024 00:00:00 +99999999999999"
 HOSTS = 250
 DIGITS = "9" * 5000
 
-# What each header that is read may say, to begin with.
+# Initial values of each header that is read, to be mutated.
 SAID = {
     "Retry-After": ["3", FAR_AWAY, "Mon, 01 Jan 2024 00:00:00 GMT", DIGITS],
     "Location": ["/a.jpg", "http://h3.example/b.jpg", "http://[::1", "//x:99999/", "http://é/"],
@@ -46,7 +46,7 @@ def mutated(dice: random.Random, text: str) -> str:
 
 
 def hostile(seed: int) -> str:
-    """One answer, head and body, by the seed."""
+    """Return a response, headers and body, made from the seed."""
     dice = random.Random(seed)
     lines = [f"HTTP/1.1 {dice.choice(STATUSES)} {mutated(dice, 'OK')}"]
     names = dice.sample(sorted(SAID), dice.randint(1, 4))
@@ -59,7 +59,7 @@ def answers(seed: int) -> dict[str, int]:
 
 
 def by_the_host(h: Handler) -> None:
-    """Answer a host that is named by a number as its seed says; all others well."""
+    """Answer hosts named by a number with their seed, others correctly."""
     parts = urlsplit(h.path)
     name = (parts.hostname or "").partition(".")[0].removeprefix("h")
     seed = answers(int(name)).get(parts.path) if name.isdecimal() else None
@@ -73,8 +73,8 @@ def by_the_host(h: Handler) -> None:
 def harvested(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch, hosts: list[str]
 ) -> Counter[str]:
-    """The reasons of a run over a picture of each host, by how often."""
-    # As a proxy the one server is every host.
+    """Count the reasons of downloads of one image from each host."""
+    # As a proxy this server plays every host.
     monkeypatch.setenv("http_proxy", site.url)
     urls = [f"http://{host}/a.jpg" for host in hosts]
     with Client(QUICK) as client:
@@ -98,7 +98,7 @@ def test_a_pause_of_ages_ends_no_run(
     assert reasons == {refused: 1, "ok": 2}
 
 
-# urllib3 leaves the socket of an answer whose Content-Length it refuses to the collector.
+# If urllib3 refuses the Content-Length of an answer, only garbage collection closes its socket.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_whatever_headers_say_costs_their_own_host(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch

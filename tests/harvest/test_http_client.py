@@ -1,4 +1,4 @@
-"""The polite downloader against a real server that misbehaves on purpose."""
+"""The polite downloader with a real server that misbehaves on purpose."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tools_for_tests import eventually
 from gleanset.errors import Unreadable, UsageError
 from harvest.http import Client, Closed, DownloadLimits
 
-# The times for the network are those of everyone: what answers does not wait them out.
+# The default network timeouts: no working answer takes that long.
 QUICK = DownloadLimits(max_bytes=1_000_000, backoff=0.01, max_wait=5)
 
 
@@ -62,7 +62,7 @@ def test_every_fault_has_its_reason_and_its_tries(
 def test_a_slow_drip_is_cut_off_by_the_total(site: FaultyServer, path: str) -> None:
     began = time.monotonic()
     limits = replace(QUICK, total_timeout=0.6)
-    # Without a look at the rules, for which a busy machine may need as long.
+    # Without robots.txt, which may take as long on a busy machine.
     with Client(limits, allow_private=True, ignore_robots=frozenset({"all"})) as client:
         assert reason(client, site.url + path) == "too slow"
     assert 0.5 < time.monotonic() - began < 60

@@ -1,4 +1,4 @@
-"""Proxies and certificates from the environment, through a tiny real proxy and real TLS."""
+"""Proxies and certificates from the environment, with a tiny real proxy and real TLS."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gleanset.errors import Unreadable, UsageError
 from harvest.http import Client, DownloadLimits
 
 QUICK = DownloadLimits(retries=0)
-# Where what the proxy was asked is counted.
+# Ignored where a test counts the requests to the proxy.
 NO_RULES = frozenset({"robots.txt", "tdm-reservation"})
 
 
@@ -127,7 +127,7 @@ def test_a_slow_drip_under_tls_is_cut_off(
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
     url = tls_site.url.replace("http:", "https:")
     limits = DownloadLimits(total_timeout=0.6)
-    # Without a look at the rules, for which a busy machine may need as long.
+    # Without robots.txt, which may take as long on a busy machine.
     with (
         Client(limits, allow_private=True, ignore_robots=frozenset({"all"})) as client,
         pytest.raises(Unreadable) as caught,

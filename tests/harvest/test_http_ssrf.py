@@ -1,4 +1,4 @@
-"""Private addresses in every spelling, by redirect, by name server and behind a proxy."""
+"""Private addresses in every spelling, by redirect, by DNS and behind a proxy."""
 
 from __future__ import annotations
 
@@ -123,6 +123,6 @@ def _lying_name_server(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) ->
 
 
 def _resolve_through_proxy(monkeypatch: pytest.MonkeyPatch, site: FaultyServer) -> None:
-    # The faulty server reads the path of an absolute address: it can stand in for a proxy,
-    # and so answer for a public name that this machine could never reach.
+    # The faulty server understands absolute URLs, so it can act as a proxy and answer for a public
+    # name that this machine could never reach.
     monkeypatch.setenv("http_proxy", site.url)

@@ -1,4 +1,4 @@
-"""Output of img2dataset, as it writes it: shards or files, each image with its metadata."""
+"""Output of img2dataset as it writes it: shards or files, each image with its metadata."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def metadata(number: int) -> dict[str, object]:
 
 
 def sample(number: int) -> dict[str, bytes]:
-    """The files of an image, in the order of a shard."""
+    """Return the files of an image, in the order of a shard."""
     key, row = f"{number:09}", metadata(number)
     return {
         f"{key}.jpg": picture(number),
@@ -32,7 +32,7 @@ def sample(number: int) -> dict[str, bytes]:
 
 
 def written(folder: Path, form: str) -> Path:
-    """Two shards of two images, as `img2dataset --output_format FORM` leaves them."""
+    """Write two shards of two images, as `img2dataset --output_format FORM` does."""
     folder.mkdir()
     for shard in range(2):
         name = f"{shard:05}"

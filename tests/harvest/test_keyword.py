@@ -1,4 +1,4 @@
-"""Keywords against a small Bing on loopback: limits, resuming, shared pictures, being blocked."""
+"""Keywords with a small Bing on loopback: limits, resuming, shared images, being blocked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_first_pictures_are_taken_with_all_that_is_told(
 
 
 def test_the_limit_counts_distinct_images(bing: SmallBing, tmp_path: Path) -> None:
-    # Every picture at two addresses, and every fifth address broken.
+    # Every image has two URLs, and every fifth has a third that fails.
     bing.results["cat"] = [
         name for n in range(60) for name in (f"{n}a.jpg", f"{n}b.jpg", *([f"x{n}"] * (n % 5 == 0)))
     ]
@@ -108,7 +108,7 @@ def test_a_list_that_breaks_off_is_4_with_the_numbers(bing: SmallBing, tmp_path:
     done = bing.harvest(tmp_path, "cat", "--limit", "60")
     assert (done.code, done.json["added"]) == (4, 35)
     assert "an empty page" in done.json["sources"]["bing"]["status"]
-    # Who has enough before does not care where the list ends.
+    # A run that reaches its limit earlier does not notice where the list ends.
     assert bing.harvest(tmp_path, "cat", "--limit", "35").code == 0
     shown = bing.harvest(tmp_path / "new", "cat", "--limit", "60", "--simulate")
     assert (shown.code, shown.stdout.splitlines()[-1].count('"candidates": 35')) == (4, 1)

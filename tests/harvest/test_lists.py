@@ -1,4 +1,4 @@
-"""Tables of URLs as other programs write them: what they say is kept, what is wrong is told."""
+"""Tables of URLs as other programs write them: their fields are kept, errors are reported."""
 
 from __future__ import annotations
 

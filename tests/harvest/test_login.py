@@ -1,4 +1,4 @@
-"""Logging in to servers on loopback, answered by a test as a person would."""
+"""Logins to servers on loopback, with a test in the place of the user."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REST = "/services/rest/"
 
 @pytest.fixture(autouse=True)
 def kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """The file that secrets go to: no keyring, nothing in the environment."""
+    """Yield the file for secrets; there is no keyring and no variable."""
     for name in ("FLICKR_API_KEY", "FLICKR_API_SECRET", "PIXIV_REFRESH_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
@@ -44,7 +44,7 @@ def site() -> Iterator[PixivSite]:
 
 
 class Person:
-    """Answers in turn, the last answer for ever, and remembers what was asked."""
+    """A scripted user who answers in turn and records the questions."""
 
     def __init__(self, *answers: str | Callable[[str], str]) -> None:
         self._answers = list(answers)
@@ -77,7 +77,7 @@ def pixiv(
 
 
 def takes(site: PixivSite, code: str, token: str) -> None:
-    """The token service: one code that is good once, one refresh token."""
+    """Play the token service: one single-use code, one refresh token."""
     left = {code}
 
     def speak(fields: dict[str, str]) -> Answer:
@@ -184,7 +184,7 @@ def test_a_site_that_refuses_is_no_wrong_code(
 
 @pytest.fixture
 def chromium(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[str, ...]:
-    """The arguments for a Chromium without a window; selenium downloads nothing."""
+    """Return arguments for a headless Chromium; selenium downloads nothing."""
     import shutil
 
     if not shutil.which("chromium") or not shutil.which("chromedriver"):

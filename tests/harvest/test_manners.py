@@ -1,4 +1,4 @@
-"""Manners of the trade: several sources, filters, ranges, simulating, retrying, checking."""
+"""Common features of harvesting: several sources, filters, ranges, simulating, retrying."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ QUICK = DownloadLimits(retries=0, backoff=0.01, max_wait=0.1)
 
 
 class Shelf(Source):
-    """A source that knows its pictures by heart, and then perhaps refuses."""
+    """A source with fixed images that may end with an error."""
 
     example = "thing"
     options = ()
@@ -60,7 +60,7 @@ class Shelf(Source):
 
 @pytest.fixture
 def flaky(site: FaultyServer) -> SmallBing:
-    """Pictures at `/p/NAME`; what `behaviours` says goes before them."""
+    """Serve images at `/p/NAME`; `behaviours` takes precedence."""
     return SmallBing(site)
 
 
@@ -91,7 +91,7 @@ def added(result: dict[str, Any]) -> dict[str, int]:
     return {name: told["added"] for name, told in result["sources"].items()}
 
 
-# Shares
+# Quotas
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_site_that_wants_rest_is_not_asked_for_the_next_keyword(
     assert result["keywords"]["two"]["status"] == "too often"
 
 
-# Keywords from a file, options, ranges, addresses
+# Keywords from a file, options, ranges, URLs
 
 
 def test_keywords_from_a_file(bing: SmallBing, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ TOLD = Candidate(
         ("ai == False", True),
         ("title and (ai or width > 5)", True),
         ("lower(url) == url", True),
-        # Unknown: no comparison with it holds, but for the one with None.
+        # Unknown values: every comparison is false, except with None.
         ("author == 'x'", False),
         ("author != 'x'", False),
         ("author == None", True),
@@ -353,10 +353,10 @@ def test_a_hostile_filter_is_a_wrong_line(text: str) -> None:
         parse_filter(text)
 
 
-# The net
+# Network
 
 
-# Trying again
+# Retries
 
 
 def fails(status: int, times: int) -> Any:
@@ -444,7 +444,7 @@ def test_what_was_thrown_away_stays_away(flaky: SmallBing, dataset: Dataset) -> 
     assert set(reasons(dataset).values()) == {"forgotten"}
 
 
-# Yields, check, login
+# Yields per source, checks, login
 
 
 def test_yields_show_what_came_from_where(

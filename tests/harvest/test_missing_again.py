@@ -1,4 +1,4 @@
-"""What `gleanset verify` marked as missing comes back with the harvest that it came from."""
+"""Files that `gleanset verify` marked as missing, restored by repeating their harvest."""
 
 from __future__ import annotations
 

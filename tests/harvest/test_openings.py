@@ -1,4 +1,4 @@
-"""Stretches that recur in films made of shots, each look a few bits off, some wholly wrong."""
+"""Repeated segments in films of shots, with hashes a few bits off and some entirely wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLACK = 0
 
 
 class Studio:
-    """Draws looks; the same seed gives the same films."""
+    """A generator of hashes; the same seed gives the same films."""
 
     def __init__(self, seed: int = 1) -> None:
         self._rng = random.Random(seed)
@@ -23,7 +23,7 @@ class Studio:
         return self._rng.getrandbits(64)
 
     def shots(self, seconds: float, low: float = 1.0, high: float = 5.0) -> Shots:
-        """Shots of random length that fill so many seconds."""
+        """Return shots of random length that fill this many seconds."""
         found: Shots = []
         while seconds > 0.001:
             length = min(self._rng.uniform(low, high), seconds)
@@ -39,7 +39,7 @@ class Studio:
         noise: int = 3,
         wrong: float = 0.0,
     ) -> list[Fingerprint]:
-        """A look each `step` seconds, `noise` bits off at most, a share of them `wrong`."""
+        """Return hashes with up to `noise` wrong bits, or random (share `wrong`)."""
         found: list[Fingerprint] = []
         begin, time = 0.0, phase
         for length, value in (shot for part in parts for shot in part):
@@ -77,7 +77,7 @@ def test_a_shared_opening_is_a_repeat_in_the_second_episode_alone(studio: Studio
     none, [found] = find_repeats([first, second])
     assert none == []
     assert covers(found, 83.4, 143.4)
-    # Every look of the opening lies inside, with no second of it left over.
+    # It covers every hash of the intro, and not a second more.
     inside = [time for time, _ in second if found.start < time < found.end]
     assert min(inside) <= 84.4
     assert max(inside) >= 142.4
@@ -98,7 +98,7 @@ def test_opening_ending_and_preview_at_other_places_each(studio: Studio) -> None
 
 
 def test_a_card_in_the_middle_that_differs_is_a_part_of_it(studio: Studio) -> None:
-    # Four seconds with the name of the episode.
+    # Four seconds with the title of the episode.
     before, after = studio.shots(30), studio.shots(30)
     first, second = (
         studio.film(studio.shots(50), before, [(4.0, studio.look())], after, studio.shots(50))

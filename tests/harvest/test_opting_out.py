@@ -1,7 +1,7 @@
-"""Who says that machines shall not learn from a picture: none of it is kept, each by its reason.
+"""Opt-out signals against machine learning: no such image is kept, each has its reason.
 
-One server is every host, as a proxy: each case has a host of its own, with what it says in
-robots.txt, tdmrep.json, headers and the bytes of the picture.
+One server plays every host, as a proxy: each case has its own host with its own robots.txt,
+tdmrep.json, headers and image bytes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ VOCABULARY = "http://ns.useplus.org/ldf/vocab/"
 
 
 class Says(NamedTuple):
-    """What a host says of `/art/owl.jpg`, and what its picture says."""
+    """The signals of a host about `/art/owl.jpg`, and in the image itself."""
 
     robots: str = ""
     tdmrep: bytes = b""
@@ -64,7 +64,7 @@ def tdmrep(content: object) -> Says:
     return Says(tdmrep=json.dumps(content).encode())
 
 
-# Pictures that speak for themselves
+# Images with embedded signals
 
 
 def xmp(body: str, attributes: str = "") -> bytes:
@@ -106,7 +106,7 @@ def box(kind: bytes, *content: bytes) -> bytes:
 
 
 def superbox(label: str, kind: bytes, *content: bytes, hashed: bool = False) -> bytes:
-    """A box of JUMBF: its description first, which may have a salt of its own."""
+    """Return a JUMBF superbox; its description may have a salt."""
     ids = kind + bytes.fromhex("00110010800000aa00389b71")
     salt = box(b"c2sh", bytes(range(16))) if hashed else b""
     about = box(b"jumd", ids, b"\x13" if hashed else b"\x03", label.encode() + b"\0", salt)
@@ -131,7 +131,7 @@ def uses(prefix: str, **entries: str) -> bytes:
 
 
 def manifest(assertion: bytes, label: str = "c2pa.training-mining", filler: int = 0) -> bytes:
-    """A store of one manifest, whose claim names its assertions, too."""
+    """Return a C2PA store of one manifest whose claim lists its assertions."""
     thumbnail = superbox("c2pa.thumbnail.claim", b"@\xcb\x0c2", box(b"bidb", b"\xff" * filler))
     stored = superbox(label, b"cbor", assertion, hashed=True)
     claim = box(b"cbor", mapping(url=text(f"self#jumbf=c2pa.assertions/{label}")))
@@ -148,7 +148,7 @@ def manifest(assertion: bytes, label: str = "c2pa.training-mining", filler: int 
 
 
 def in_jpeg(store: bytes, most: int = 60_000) -> Says:
-    """Written into segments, each of which has the head of the box again."""
+    """Embed a store in JPEG segments that each repeat its box header."""
     pieces = [store[at : at + most] for at in range(8, len(store), most)]
     segments = b""
     for number, piece in enumerate(pieces, 1):
@@ -307,7 +307,7 @@ CASES = {name: says for name, (_, says) in OPTED_OUT.items()} | NEAR
 
 @pytest.fixture
 def web(site: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> FaultyServer:
-    """Every host there is."""
+    """Serve the hosts of all cases."""
     hosts = {get_host(name): says for name, says in CASES.items()}
     assert len(hosts) == len(CASES)
     site.behaviours.clear()
@@ -336,7 +336,7 @@ def test_none_is_kept_and_each_is_named(
     assert named == {address(name): reason for name, (reason, _) in OPTED_OUT.items()}
     kept = {origin.url for image in dataset.images.iterate() for origin in image.origins}
     assert kept == set(map(address, NEAR))
-    # Once for each host; and a host whose robots.txt forbids everything is not asked further.
+    # Once per host; where robots.txt forbids everything, tdmrep.json is not requested.
     assert web.hits["/robots.txt"] == len(CASES)
     closed = sum(says.robots != "" and reason == SIGNAL for reason, says in OPTED_OUT.values())
     assert web.hits["/.well-known/tdmrep.json"] == len(CASES) - closed
@@ -347,7 +347,7 @@ def test_who_has_the_right_names_what_is_ignored(web: FaultyServer, word: str) -
     said = {
         "tdm-reservation": TDM,
         "content-signal": SIGNAL,
-        "robots.txt": "",  # and with it what it says of training
+        "robots.txt": "",  # and its signals about training
         "iptc": IPTC,
         "c2pa": C2PA,
     }.get(word, f"robots tag {word}")

@@ -1,4 +1,4 @@
-"""Pixiv against a server on loopback that answers as its app API does."""
+"""Pixiv with a server on loopback that answers as its app API does."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def keys(candidates: list[Candidate]) -> list[str]:
 
 
 def answers(site: PixivSite, *pages: Answer, path: str = SEARCH) -> None:
-    """Give these answers one after the other, then the last one for ever."""
+    """Serve these answers in turn, then the last one forever."""
     left = list(pages)
     site.speakers[path] = lambda _: left.pop(0) if len(left) > 1 else left[0]
 

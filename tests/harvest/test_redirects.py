@@ -1,4 +1,4 @@
-"""What hosts give in place of images: refusals without end, and one notice for all removed ones."""
+"""Hosts that send no images: endless refusals, and the same notice for all removed images."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REMOVED = picture(999)
 
 
 class Host:
-    """Pictures at `/p/N.jpg`; from `refuses_from` on every answer is a 429; `/gone/N` has moved."""
+    """Images at `/p/N.jpg`; answers 429 from `refuses_from` on; redirects `/gone/N`."""
 
     def __init__(self, site: FaultyServer) -> None:
         self.site = site
@@ -64,7 +64,7 @@ def host(site: FaultyServer) -> Host:
 
 
 class Many(Source):
-    """Knows so many pictures of one host by heart, and how many it was asked for."""
+    """A source with `count` images of one host that counts its candidates."""
 
     name, example, options = "many", "x", ()
 
@@ -147,7 +147,7 @@ def test_an_address_that_many_are_sent_to_is_no_image(host: Host, dataset: Datas
     }
     assert urls(dataset) == {f"{host.site.url}/p/{n}.jpg" for n in (1, 2)}
     assert {r.reason for r in dataset.rejections.iterate()} == {NOTICE}
-    # Nor is it in a later run, by whatever way it comes.
+    # It is not accepted in a later run either, under whatever URL.
     assert host.harvest(dataset, "/gone/77.jpg", "/removed.jpg")["added"] == 0
 
 

@@ -1,4 +1,4 @@
-"""What two sources offer under one address is two things that may fail, each for its reason."""
+"""Rejections of one URL that two sources offer: each has its own reason."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def candidate(site: str, source: str) -> Candidate:
 
 
 def met(dataset: Dataset, one: Candidate, result: bytes | str) -> None:
-    """What became of a download: a picture, or the reason for which there is none."""
+    """Record the outcome of a download: image bytes, or a rejection reason."""
     with dataset.stage("test") as scratch:
         store = dataset.originals(scratch)
         outcome: Outcome[Candidate, Measured] = (

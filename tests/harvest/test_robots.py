@@ -1,4 +1,4 @@
-"""robots.txt and X-Robots-Tag, as real answers of a real server."""
+"""robots.txt and X-Robots-Tag, in real answers of a real server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNREAD = "robots.txt could not be read"
 
 @pytest.fixture
 def host(site: FaultyServer) -> FaultyServer:
-    """A server with a picture at every address that is nothing else."""
+    """Serve an image at every path that has no other behaviour."""
     site.otherwise = lambda h: h.answer(200, PICTURE, Content_Type="image/jpeg")
     return site
 
@@ -54,7 +54,7 @@ def says(server: FaultyServer, rules: bytes, status: int = 200, **headers: str) 
 
 
 def outcome(client: Client, url: str) -> str:
-    """The reason of the rejection, `ok` when the picture came."""
+    """Return the rejection reason, or `ok` if the image arrived."""
     try:
         assert download(client, url) == PICTURE
     except Unreadable as error:
@@ -62,7 +62,7 @@ def outcome(client: Client, url: str) -> str:
     return "ok"
 
 
-# What protego, which reads them, is not alone in deciding: our name, and what comes as a text.
+# Cases beyond protego, which parses the rules: our name, and what counts as a text.
 RULES: dict[str, tuple[bytes, str, bool]] = {
     "nothing said": (b"", "/a.jpg", True),
     "all": (EVERYTHING, "/a.jpg", False),
@@ -97,7 +97,7 @@ MOST = 500 * 1024
     [
         (EVERYTHING + FILLER * 100_000, "robots.txt disallows"),
         (FILLER * 100_000 + EVERYTHING, "ok"),
-        # The limit falls behind the first slash of this line.
+        # The limit falls after the first slash of this line.
         (b"User-agent: *\n" + b"#" * (MOST - 26) + b"\nDisallow: /private\n", "ok"),
         (b"User-agent: *\r" + b"#" * (MOST - 26) + b"\rDisallow: /private\r", "ok"),
         (b"User-agent: *\n" + b"#" * (MOST - 34) + b"\nDisallow: /a.jpg\n", "robots.txt disallows"),
@@ -182,7 +182,7 @@ def test_it_is_asked_for_again_after_a_while(host: FaultyServer) -> None:
 def test_rules_are_not_looked_for_at_home(
     host: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The server stands in for a proxy, and so for a public host.
+    # The server acts as a proxy, and so as a public host.
     monkeypatch.setenv("http_proxy", host.url)
     says(host, b"", status=302, Location="http://169.254.169.254/robots.txt")
     with Client(QUICK) as client:
@@ -243,7 +243,7 @@ def test_tags(lines: list[str], expected: str | None) -> None:
 
 
 def tagged(*lines: str, status: int = 200) -> Behaviour:
-    """A picture whose body never comes where the address says that it is late."""
+    """Serve an image with robots tags; at `/late…` without its body."""
 
     def behave(h: Handler) -> None:
         h.send_response(status)
@@ -252,7 +252,7 @@ def tagged(*lines: str, status: int = 200) -> Behaviour:
             h.send_header("X-Robots-Tag", line)
         h.end_headers()
         if h.path.startswith("/late"):
-            h.rfile.read(1)  # until the client hangs up
+            h.rfile.read(1)  # returns when the client hangs up
         h.wfile.write(PICTURE)
 
     return behave

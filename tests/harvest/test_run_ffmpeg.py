@@ -1,4 +1,4 @@
-"""ffmpeg as a program: it ends with us and in time, and leaves nothing open or at work."""
+"""ffmpeg processes: they end with ours and in time, and leave no pipes or children."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ case "$*" in *cropdetect*) sleep 60 & echo $! > {pid}; wait;; *) exec {ffmpeg} "
 
 
 def pipes() -> set[str]:
-    """Name the pipes that are open; each has a name of its own, which no later one takes."""
-    # What other tests left to the garbage collector may be closed at any moment, so counting
-    # descriptors would tell of them.
+    """Return the open pipes by their names, which are never reused."""
+    # Counting descriptors would be unreliable: garbage collection may close those of other tests at
+    # any moment.
     found = set()
     for descriptor in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
@@ -41,7 +41,7 @@ def pipes() -> set[str]:
 
 def is_running(pid: int) -> bool:
     try:
-        # What has ended and was not waited for yet is a zombie.
+        # Zombies have ended, but were not waited for yet.
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
     except FileNotFoundError:
         return False
@@ -89,7 +89,7 @@ def test_ffmpeg_ends_with_us() -> None:
     with python(WAITING) as ours:
         assert ours.stdout is not None
         pid = int(ours.stdout.readline())
-        # From then on it is bound to us.
+        # Once it is `sleep`, its lifetime is tied to ours.
         assert eventually(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n")
         ours.kill()
     assert eventually(lambda: not is_running(pid))
@@ -123,7 +123,7 @@ def test_an_interrupt_ends_what_other_threads_wait_for() -> None:
 
 
 class Interrupting(Progress):
-    """Interrupts the main thread at the first step of a video."""
+    """A progress that interrupts the main thread at a video's first step."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A host that wants a pause holds up nobody else: its downloads wait in its queue."""
+"""Hosts that want a pause delay no others: their downloads wait in their own queue."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harvest.http import Client, DownloadLimits
 from harvest.http.scheduler import MAX_PENDING, IterableQueue, Scheduler
 
 ANYTHING = frozenset({"all"})
-# The same server under two names, which are two hosts.
+# Two names of the same server, which count as two hosts.
 SLOW, QUICK = "127.0.0.1", "localhost"
 
 
@@ -35,7 +35,7 @@ def fetched(
     threads: int = 2,
     ignored: frozenset[str] = ANYTHING,
 ) -> list[tuple[str, str | None]]:
-    """Path and reason in the order in which they came."""
+    """Return path and reason in the order of completion."""
     with Client(limits, allow_private=True, ignore_robots=ignored) as client:
         outcomes = [
             outcome
@@ -67,7 +67,7 @@ def test_a_host_that_asks_for_a_pause_holds_up_nobody(site: FaultyServer) -> Non
     slow, quick = [f"{SLOW}/s{n}" for n in range(3)], [f"{QUICK}/q{n}" for n in range(12)]
     told = fetched(site, [*slow, *quick], DownloadLimits(per_host=6))
     assert [reason for _, reason in told] == [None] * 15
-    # With both threads: all quick ones, while every slow one waits.
+    # With both threads: all quick downloads finish while every slow one waits.
     assert all(url.startswith(QUICK) for url, _ in told[:12])
     assert all(times == 1 for path, times in site.hits.items() if path.startswith("/q"))
 
@@ -102,10 +102,10 @@ def test_a_broken_connection_rests_outside_of_its_thread(site: FaultyServer) -> 
     told = fetched(site, [*broken, *sound], DownloadLimits(backoff=0.4), threads=1)
     took = time.monotonic() - started
     assert [reason for _, reason in told] == [None] * 14
-    # One thread, one host: all sound ones come while the broken ones rest, and those rest together.
+    # One thread, one host: all good downloads finish while the broken ones wait, both at one time.
     assert all("broken" in url for url, _ in told[12:])
     assert [site.hits[f"/broken{n}"] for n in range(2)] == [3, 3]
-    # 0.4 and 0.8 s with up to half as jitter.
+    # Backoff of 0.4 and 0.8 s with up to 50 % jitter.
     assert 1.2 <= took < 2.2
 
 
@@ -113,7 +113,7 @@ def test_many_hosts_are_asked_once_for_rules_that_do_not_all_fit(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harvest.http.robots._MAX_CACHED_BYTES", 16 * 1024)
-    # As a proxy the one server is every host.
+    # As a proxy this server plays every host.
     monkeypatch.setenv("http_proxy", site.url)
     asked: Counter[str] = Counter()
 
@@ -128,7 +128,7 @@ def test_many_hosts_are_asked_once_for_rules_that_do_not_all_fit(
     with Client(DownloadLimits()) as client:
         reasons = Counter(outcome.reason for outcome in fetch(client, *urls, requests=8))
     assert reasons == {None: 100, "robots.txt disallows": 100}
-    # Forgotten once for each picture, and now and then while a thread that learnt them is held up.
+    # Rules are evicted once per image, and sometimes again while their thread is delayed.
     assert sum(asked[f"http://{host}/robots.txt"] for host in hosts) <= 300
     assert not any(url.endswith("no") for url in asked)
 
@@ -197,7 +197,7 @@ def test_no_more_are_taken_than_may_be(site: FaultyServer) -> None:
     taken: list[Candidate] = []
 
     class FourAtMost(IterableQueue):
-        """As with a limit of four: what waits is counted among them."""
+        """A queue with a limit of four that includes waiting candidates."""
 
         def pop_candidate(self) -> Candidate | None:
             if len(taken) == 4 or (candidate := super().pop_candidate()) is None:

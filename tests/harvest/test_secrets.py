@@ -1,4 +1,4 @@
-"""Secrets in the environment, in real keyring backends that work, fail or hang, and in a file."""
+"""Secrets in the environment, in a file, and in real keyrings that work, fail or hang."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ needs_modes = pytest.mark.skipif(os.name != "posix", reason="needs the modes of 
 
 
 class Memory(KeyringBackend):
-    """A keyring that works, for as long as the test runs."""
+    """A working keyring that lives as long as the test."""
 
     priority = 1
 
@@ -45,7 +45,7 @@ class Memory(KeyringBackend):
 
 
 class Broken(Memory):
-    """Raises what no keyring should: D-Bus libraries do."""
+    """A keyring that raises undocumented errors, as D-Bus libraries do."""
 
     def get_password(self, service: str, username: str) -> str | None:
         raise OSError("no bus, and by the way the password is hunter2")
@@ -55,7 +55,7 @@ class Broken(Memory):
 
 
 class Hanging(Memory):
-    """Waits for a person who is not there."""
+    """A keyring that waits for a user who is not there."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ def _own_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     for variable in ("FLICKR_API_KEY", "FLICKR_API_SECRET", "PIXIV_REFRESH_TOKEN"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    # One that found a keyring hanging asks it no more.
+    # A new store: one that found its keyring hanging does not ask again.
     monkeypatch.setattr(secrets, "_store", SecretStore())
     before = keyring.get_keyring()
     keyring.set_keyring(FailKeyring())

@@ -1,4 +1,4 @@
-"""Sources that ask through a package's session use our downloader, with all that it refuses."""
+"""Sources with a package's own session: it uses our downloader with all its checks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name server that says `site.example` is this machine."""
+    """Make `site.example` resolve to this machine."""
     real = socket.getaddrinfo
 
     def lie(host: str, port: int, *args: Any, **options: Any) -> list[Any]:
@@ -65,7 +65,7 @@ def test_a_name_that_leads_home_is_refused_unasked(site: FaultyServer, source: S
 def test_a_redirect_into_the_private_is_refused(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The faulty server stands in for a proxy, which answers for a public name.
+    # The faulty server acts as a proxy that answers for a public name.
     monkeypatch.setenv("http_proxy", site.url)
     site.otherwise = lambda h: h.answer(302, Location="http://169.254.169.254/latest")
     with Client(QUICK) as client, pytest.raises(Unreachable, match=r"169\.254.*private address"):

@@ -1,4 +1,4 @@
-"""The contract of every registered source: its recorded answers give exactly what they say."""
+"""The contract of every registered source: recorded answers give the expected results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harvest.sources.pixiv.source import Pixiv
 
 STATES = ("normal", "empty", "blocked", "changed", "renamed", "rate_limited", "bad_key")
 HTML = {"Content-Type": "text/html"}
-# What any site may answer, whatever it is asked. Recorded answers of a site go before these.
+# Answers that any site may give; recorded answers of a site take precedence.
 USUAL: dict[str, dict[str, Any]] = {
     "blocked": {
         "responses": [{"status": 403, "headers": HTML, "body": "<p>Access denied</p>"}],
@@ -43,7 +43,7 @@ USUAL: dict[str, dict[str, Any]] = {
         "expected": {"error": "RateLimited"},
     },
 }
-# The pauses that a site wants would be wasted on a recording.
+# Without the delays that a site wants, which would be wasted on a recording.
 QUICK: dict[str, Source] = {
     "flickr": Flickr(pace=0),
     "google": Google(first=2, more=2),
@@ -64,7 +64,7 @@ each_source = pytest.mark.parametrize(
 
 
 def states(source: Source) -> list[str]:
-    """Those that every source has, then what else was recorded of this one."""
+    """Return the states all sources have, then those recorded for this one."""
     recorded = {file.stem for file in (ANSWERS / source.name).glob("*.json")}
     return [*STATES, *sorted(recorded - set(STATES))]
 
@@ -93,7 +93,7 @@ def client() -> Iterator[Client]:
 
 
 def recorded(source: Source, state: str) -> dict[str, Any]:
-    """The recorded answer of a state, else the usual one; without either the test fails."""
+    """Return the recorded answer of a state, or the usual one."""
     file = ANSWERS / source.name / f"{state}.json"
     if file.is_file():
         told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
@@ -114,14 +114,14 @@ def takes_key(source: Source) -> bool:
 
 
 def ask(source: Source, site: RecordedSite, client: Client) -> Iterator[Candidate]:
-    """What the source finds for its example, every endpoint of it being the recorded site."""
+    """Return candidates for the source's example, with recorded endpoints."""
     places = {o.name: site.endpoint for o in source.options if o.name.endswith("endpoint")}
     query = Query(source.example, hint="thing", options=places)
     return QUICK.get(source.name, source).candidates(query, client)
 
 
 def as_told(candidate: Candidate, names: dict[str, object]) -> dict[str, object]:
-    """The fields of a candidate that the recorded one has."""
+    """Return the candidate's fields that the recording names."""
     plain = {**asdict(candidate.origin), **asdict(candidate)}
     plain["tags"] = list(candidate.origin.tags)
     return {name: plain[name] for name in names}
@@ -145,7 +145,7 @@ def test_recorded_answers(
 
 
 def refusal(source: Source, site: RecordedSite, client: Client) -> str:
-    """The class of the error that ends the search; it names what mends it."""
+    """Return the error class that ends the search; it has a hint."""
     with pytest.raises(GleansetError) as caught:
         list(ask(source, site, client))
     assert caught.value.fix

@@ -1,4 +1,4 @@
-"""Lists of URLs against a real server that misbehaves: true reasons, limits, hints, resuming."""
+"""Lists of URLs with a real server that misbehaves: reasons, limits, weak labels, resuming."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ BAD = {
     "/text.jpg": "not an image",
 }
 
-# What a second and a third run try again.
+# URLs that a second and a third run retry.
 MAY_PASS = {
     "/always-500",
     "/always-429",
@@ -145,7 +145,7 @@ def test_every_good_image_is_there_and_every_bad_one_told_truly(
     result = harvest(dataset, urls)
     assert rejected(dataset, pictures) == BAD
     assert found_urls(dataset, pictures) == GOOD
-    # The chunked and the zipped picture are the same bytes.
+    # The chunked and the compressed image have the same bytes.
     assert (result["added"], result["duplicate"]) == (len(GOOD) - 1, 1)
     assert result["rejected"] == len(BAD)
     counts = result["reasons"]
@@ -175,7 +175,7 @@ def test_the_limit_counts_distinct_images(
     result = harvest(dataset, urls, limit=5)
     assert dataset.images.count() == 5
     assert (result["added"], result["duplicate"], result["rejected"]) == (5, 1, 2)
-    # No more than was needed: those five are the first five good ones of the list.
+    # No more than needed: those five are the first five good ones of the list.
     assert len(pictures.asked) == 8
     assert found_urls(dataset, pictures) == {
         "/good/1.jpg",
@@ -265,7 +265,7 @@ def test_a_run_that_stopped_is_taken_up(pictures: FaultyServer, tmp_path: Path) 
     assert done.code == 0, done.stderr
     with Dataset.open(tmp_path / "d") as dataset:
         assert found_urls(dataset, pictures) == {f"/good/{n}.jpg" for n in range(40)}
-    # Only what was under way at the kill may be asked twice.
+    # Only downloads in progress at the kill may be requested twice.
     assert len(pictures.asked) <= 40 + 2 * 16
 
 
@@ -289,7 +289,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_done(
 
 
 def noise(name: str) -> bytes:
-    """A picture of some 48 kB that no format makes smaller."""
+    """Return an image of about 48 kB that no format can compress."""
     file = io.BytesIO()
     pixels = random.Random(name).randbytes(128 * 128 * 3)
     Image.frombytes("RGB", (128, 128), pixels).save(file, "PNG")
