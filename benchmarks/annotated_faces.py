@@ -1,4 +1,4 @@
-"""Images with annotated faces, and how many of them a detector's boxes find."""
+"""Images with annotated faces, and the matching of detections to them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gleanset.records import Box, Face, overlap
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedImage:
-    """An image with the boxes of all its faces; its name begins with its `kind` and `_`."""
+    """Image with the boxes of all its faces; its name begins with its `kind` and `_`."""
 
     path: Path
     boxes: list[Box]
@@ -45,7 +45,7 @@ def read_annotations(file: Path, images: Path | None = None) -> list[AnnotatedIm
 
 @dataclass(frozen=True, slots=True)
 class Criterion:
-    """When a box (first) counts as found for a true face (second)."""
+    """Criterion for when a box (first) matches a true face (second)."""
 
     name: str
     fits: Callable[[Box, Box], bool]
@@ -67,7 +67,7 @@ CRITERIA = (
 
 @dataclass(slots=True)
 class MatchTally:
-    """What was found by one criterion, the boxes that are wrong, and the faces that are missed."""
+    """Results by one criterion: hits, boxes that match no face, and missed faces."""
 
     hits: int = 0
     false_alarms: list[Face] = field(default_factory=list)
@@ -75,27 +75,27 @@ class MatchTally:
 
     @property
     def false(self) -> int:
-        """How many boxes are on no face."""
+        """The number of boxes that match no face."""
         return len(self.false_alarms)
 
     @property
     def faces(self) -> int:
-        """How many faces there are."""
+        """The number of true faces."""
         return self.hits + len(self.missed)
 
     @property
     def recall(self) -> float:
-        """The share of the faces that was found; 1 where there is none."""
+        """The share of faces that were found; 1 if there are none."""
         return self.hits / self.faces if self.faces else 1.0
 
     @property
     def precision(self) -> float:
-        """The share of the boxes that is right; 1 where there is none."""
+        """The share of boxes that are correct; 1 if there are none."""
         return self.hits / (self.hits + self.false) if self.hits + self.false else 1.0
 
 
 def match_faces(faces: Iterable[Face], truth: Sequence[Box], criterion: Criterion) -> MatchTally:
-    """Match boxes to faces, the most confident first, each face once and to its best box."""
+    """Match boxes to faces by descending score, each face once and to its best box."""
     tally, free = MatchTally(), list(truth)
     for face in sorted(faces, key=lambda face: (-face.score, face.box)):
         fitting = [box for box in free if criterion.fits(face.box, box)]
@@ -109,7 +109,7 @@ def match_faces(faces: Iterable[Face], truth: Sequence[Box], criterion: Criterio
 
 
 def sum_tallies(tallies: Iterable[MatchTally]) -> MatchTally:
-    """Return the tallies of several images as one."""
+    """Sum the tallies of several images."""
     result = MatchTally()
     for tally in tallies:
         result.hits += tally.hits

@@ -1,4 +1,4 @@
-"""Scores of networks whose true probabilities are known, on pictures that come in moments.
+"""Scores of networks with known true probabilities, on images that come in groups.
 
 Used by `calibration.py` and by tests; not a script.
 """
@@ -17,7 +17,7 @@ RARE = 0.08
 
 
 class Net(NamedTuple):
-    """`skill` spreads the honest scores, which are given `loud` times as high (1: honest)."""
+    """Network with true scores of spread `skill`, output `loud` times as high (1: calibrated)."""
 
     classes: int
     skill: float
@@ -25,19 +25,19 @@ class Net(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """Scores (float32, N x C), classes (N) and moments (N) of pictures."""
+    """Scores (float32, N x C), classes (N) and groups (N) of images."""
 
     logits: np.ndarray
     y: np.ndarray
     moments: list[str]
 
     def loss(self, temperature: float) -> float:
-        """Log loss by this temperature."""
+        """Return the log loss at this temperature."""
         return float(-log_softmax(self.logits, temperature)[np.arange(len(self.y)), self.y].mean())
 
 
 def draw(net: Net, moments: int, most: int, seed: int) -> Drawn:
-    """So many moments of 1 to `most` pictures, alike within each: right or wrong together."""
+    """Draw groups of 1 to `most` images, identical within each group."""
     random = np.random.default_rng(seed)
     scores = net.skill * random.normal(size=(moments, net.classes))
     share = softmax(scores).cumsum(1)
@@ -47,14 +47,14 @@ def draw(net: Net, moments: int, most: int, seed: int) -> Drawn:
 
 
 class Head(NamedTuple):
-    """A logistic head that learnt with balanced classes, the second of which is rare."""
+    """Logistic head trained with balanced classes, the second of which is rare."""
 
     model: LogisticRegression
     apart: float
     shift: np.ndarray
 
     def drawn(self, pictures: int, seed: int) -> Drawn:
-        """What it says of new pictures, each a moment of its own."""
+        """Return its scores for new images, each a group of its own."""
         x, y = _pictures(pictures, self.model.n_features_in_, self.apart, seed)
         scores = self.model.decision_function(x)
         logits = np.stack((-scores, scores), axis=1) / 2
@@ -62,7 +62,7 @@ class Head(NamedTuple):
 
 
 def learn_balanced(dimensions: int, apart: float, pictures: int, seed: int) -> Head:
-    """A head on features whose classes are so many deviations apart."""
+    """Train a head on features with classes `apart` standard deviations apart."""
     x, y = _pictures(pictures, dimensions, apart, seed)
     y[:2] = (0, 1)
     model = LogisticRegression(class_weight="balanced", max_iter=500).fit(x, y)

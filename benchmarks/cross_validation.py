@@ -1,14 +1,14 @@
-"""What the interval of `baseline train --folds` promises, and what it does: coverage by simulation.
+"""Coverage of the confidence interval of `baseline train --folds`, by simulation.
 
     python benchmarks/cross_validation.py [--runs 400] [--folds 5]
 
-Datasets of moments (1 to 8 pictures of one class, more or less alike) are drawn from worlds whose
-truth is known; folds are dealt as the command deals them, a classifier learns on the others of each
-fold, and the project's own interval is asked for the pooled held-out answers. Held against it are,
-each measured on 1,000 moments that nobody has seen: what the networks of the folds come to in the
-mean (which is what was measured), what one gets that has learnt all of the data, and what the
-method comes to in the mean of all datasets of that size. Two classifiers stand for the ends of what
-presets are: class means (stable, as a solved head is) and the nearest picture (unstable).
+Datasets of groups (1 to 8 correlated images of one class) are drawn from worlds with known truth;
+folds are assigned as by the command, a classifier is trained for each fold, and the project's own
+interval is computed from the pooled out-of-fold predictions. It is compared with three true
+accuracies, each measured on 1,000 unseen groups: the mean over the fold models (what was measured),
+that of a model trained on all data, and the mean of the latter over all datasets of that size. Two
+classifiers represent the extremes of the presets: class means (stable, like a linear head) and the
+nearest image (unstable).
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ Floats = npt.NDArray[np.float64]
 
 
 class Pictures(NamedTuple):
-    """Features (N x `WIDTH`), classes and moments (N)."""
+    """Features (N x `WIDTH`), classes and groups (N)."""
 
     x: Floats
     y: Numbers
     moments: Numbers
 
     def at(self, chosen: npt.NDArray[np.bool_]) -> Pictures:
-        """Only some of them."""
+        """Return the selected images."""
         return Pictures(self.x[chosen], self.y[chosen], self.moments[chosen])
 
 
 class World(NamedTuple):
-    """Classes lie `apart`; of the variance of a picture the part `alike` is its moment's."""
+    """Classes with means spread by `apart`; `alike` is the share of variance between groups."""
 
     moments: int
     classes: int
@@ -53,7 +53,7 @@ class World(NamedTuple):
     alike: float
 
     def draw(self, middles: Floats, moments: int, random: np.random.Generator) -> Pictures:
-        """Draw moments, the classes in turn."""
+        """Draw groups, with classes in turn."""
         sizes = random.integers(1, 9, moments)
         of = np.repeat(np.arange(moments), sizes)
         y = of % self.classes
@@ -62,7 +62,7 @@ class World(NamedTuple):
         return Pictures(middles[y] + own + noise, y, of)
 
     def middles(self, random: np.random.Generator) -> Floats:
-        """Where the classes lie."""
+        """Draw the class means."""
         return self.apart * random.normal(size=(self.classes, WIDTH))
 
 
@@ -70,7 +70,7 @@ Learn = Callable[[Pictures, int], Callable[[Floats], Numbers]]
 
 
 def class_means(learnt: Pictures, classes: int) -> Callable[[Floats], Numbers]:
-    """Answer the class whose mean is nearest."""
+    """Predict the class with the nearest mean."""
     table = np.full((classes, WIDTH), np.inf)
     for one in np.unique(learnt.y):
         table[one] = learnt.x[learnt.y == one].mean(0)
@@ -79,13 +79,13 @@ def class_means(learnt: Pictures, classes: int) -> Callable[[Floats], Numbers]:
 
 
 def nearest_picture(learnt: Pictures, classes: int) -> Callable[[Floats], Numbers]:
-    """Answer the class of the nearest picture."""
+    """Predict the class of the nearest image."""
     lengths = (learnt.x**2).sum(1)
     return lambda x: learnt.y[(lengths - 2 * x @ learnt.x.T).argmin(1)]
 
 
 def fold_of(pictures: Pictures, folds: int, random: np.random.Generator) -> Numbers:
-    """Return the fold of each picture, dealt as the command does it."""
+    """Return the fold of each image, assigned as by the command."""
     members: dict[str, list[SimpleNamespace]] = {}
     for moment, label in zip(pictures.moments.tolist(), pictures.y.tolist(), strict=True):
         members.setdefault(str(moment), []).append(SimpleNamespace(label=str(label)))
@@ -99,7 +99,7 @@ VARIANCES = (1.0, 1.25, FOLD_VARIANCE_INFLATION, 2.25)
 
 
 class Trial(NamedTuple):
-    """Intervals by the variance's factor, the estimate, and what they are held against."""
+    """Intervals by variance factor, the estimate, and the true accuracies."""
 
     intervals: dict[float, Interval]
     estimate: float
@@ -108,7 +108,7 @@ class Trial(NamedTuple):
 
 
 def trial(world: World, learn: Learn, folds: int, random: np.random.Generator) -> Trial:
-    """Draw a dataset, cross-validate on it, and measure the truth."""
+    """Cross-validate on a random dataset, and measure the true accuracies."""
     middles = world.middles(np.random.default_rng(1))
     data = world.draw(middles, world.moments, random)
     unseen = world.draw(middles, UNSEEN, random)
@@ -133,7 +133,7 @@ WORLDS = [
 
 
 def main() -> None:
-    """Print a line for each world and learner."""
+    """Print a line for each classifier and world."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=400)
     parser.add_argument("--folds", type=int, default=5)
@@ -152,7 +152,7 @@ def main() -> None:
 
 
 def told(found: list[Trial], times: float) -> str:
-    """Return how often one kind of interval covers what it is held against, and its width."""
+    """Format the coverage of each true accuracy, and the mean width."""
     low, high = np.array([one.intervals[times] for one in found]).T
     of_folds, of_all = np.array([(one.of_folds, one.of_all) for one in found]).T
     truths = (of_folds, of_all, np.full_like(low, of_all.mean()))

@@ -1,10 +1,10 @@
-"""Detectors side by side on annotated images: recall and precision, CPU time, memory.
+"""Comparison of detectors on annotated images: recall and precision, CPU time, memory.
 
     python benchmarks/detectors.py FILE.json [--images DIR] [--cascade FILE] [DETECTOR ...]
 
-Each detector works alone in a process of its own, on one image at a time. A detector with settings
-is written `lbpcascade:neighbors=3,equalize=yes`. A box counts by three criteria: intersection over
-union of 0.5 or 0.3, or its centre in the face. docs/detectors.md says how images are annotated.
+Each detector runs alone in a process of its own, on one image at a time. Settings of a detector are
+written `lbpcascade:neighbors=3,equalize=yes`. Boxes are matched by three criteria: intersection
+over union of 0.5 or 0.3, or center inside the face. docs/detectors.md has the annotation format.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TimedSearch:
     spec: DetectorSpec
 
     def __call__(self, path: str) -> tuple[list[Face], float, int]:
-        """Return the faces, the CPU seconds of the search, and the most bytes in memory so far."""
+        """Return the faces, the CPU seconds of detection, and the peak memory in bytes so far."""
         pixels = np.asarray(decode(Path(path).read_bytes()).pixels)
         detector, start = self.spec.build(), time.process_time()
         faces = detector.detect(pixels)
@@ -52,7 +52,7 @@ def main() -> None:
     images = {str(one.path): one for one in read_annotations(options.truth, options.images)}
     for name in options.detectors:
         search = TimedSearch(parse_detector(name, (), options.cascade))
-        search.spec.build()  # what is missing is said before a process is started
+        search.spec.build()  # fails early if a component is missing
         answers = {
             outcome.item: outcome.unwrap()
             for outcome in run_over(search, list(images), Processes(1))

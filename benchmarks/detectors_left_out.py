@@ -1,13 +1,13 @@
-"""Detectors on annotated pictures, each series judged by a threshold that the others chose.
+"""Detectors on annotated images; the threshold for each series is chosen on the other series.
 
     python benchmarks/detectors_left_out.py --faces DIR --photos DIR [DETECTOR...]
 
-`DIR/faces.json` has the annotated pictures (docs/detectors.md tells the format); a series is what
-stands before the first `_` of a file's name. For each series in turn the lowest threshold is taken
-at which at least nine of ten boxes are right in the others, or .93 or .95 of them. Printed are
-recall and precision at these thresholds and at the detector's own, by the centre and by
-intersection over union of 0.3 and 0.5, false alarms on photographs of cats and dogs, and the CPU
-time a picture of one thread, which other work on the machine makes longer.
+`DIR/faces.json` has the annotated images (format: docs/detectors.md); the series is the part of a
+file's name before the first `_`. For each series, the benchmark takes the lowest threshold with a
+precision of at least .9, .93 or .95 on the others. It prints recall and precision at these
+thresholds and at the detector's default, by center and by intersection over union of 0.3 and 0.5,
+false positives on photos of cats and dogs, and the CPU time per image with one thread, which
+increases if the machine is busy.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from gleanset.records import Face
 
 PRECISIONS = (0.9, 0.93, 0.95)
 LEAST = 0.15
-"""What is less sure is not looked at."""
+"""Minimum score of detections that are considered."""
 
 Searched = list[tuple[AnnotatedImage, list[Face]]]
 
 
 def searched(detector: Detector, pictures: Sequence[AnnotatedImage]) -> tuple[Searched, float]:
-    """Return the faces in all pictures, and the CPU milliseconds that one takes."""
+    """Return the faces in all images, and the mean CPU milliseconds per image."""
     every: Searched = []
     spent = 0.0
     for picture in pictures:
@@ -53,7 +53,7 @@ def searched(detector: Detector, pictures: Sequence[AnnotatedImage]) -> tuple[Se
 
 
 def threshold_of(every: Searched, precision: float) -> float:
-    """Return the lowest score from which on such a share of the boxes are right."""
+    """Return the lowest score threshold with at least this precision."""
     hits: Counter[float] = Counter()
     boxes: Counter[float] = Counter(face.score for _, faces in every for face in faces)
     for picture, faces in every:
@@ -68,7 +68,7 @@ def threshold_of(every: Searched, precision: float) -> float:
 
 
 def line(title: str, every: Searched, least: dict[str, float]) -> str:
-    """Return recall and precision by each criterion, and what was found of each series."""
+    """Format recall and precision by criterion, and hits/false positives by series."""
     words = [title]
     for criterion in CRITERIA:
         tallies = defaultdict(list)
@@ -82,7 +82,7 @@ def line(title: str, every: Searched, least: dict[str, float]) -> str:
 
 
 def main() -> None:
-    """Search once with a low threshold, then judge."""
+    """Detect once with a low threshold, then evaluate."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--faces", type=Path, required=True)
     options.add_argument("--photos", type=Path, required=True)

@@ -1,20 +1,20 @@
-"""`harvest urls` beside other downloaders on one list, whole commands on a slow site.
+"""`harvest urls` compared with other downloaders on the same list, as whole commands on a slow
+site.
 
     python benchmarks/downloads.py --shape small [--rounds 5] [--against CHECKOUT]
     python benchmarks/downloads.py --peers DIR [--count 2000] [--threads 64] [--rounds 3]
 
-Shape `small`: 1,000 JPEGs of 50 to 150 kB, 50 ms latency, four hosts, 16 threads; start-up is
-a good part of it. Shape `large` (the default): 5,000 JPEGs of one to two megapixels, 200 ms,
-eight hosts, 64 threads. `DIR` is a virtual environment with img2dataset, icrawler and gallery-dl,
-or with some of them; `CHECKOUT` is another state of this project.
+Shape `small`: 1,000 JPEGs of 50 to 150 kB, 50 ms latency, four hosts, 16 threads; startup takes a
+large share of it. Shape `large` (default): 5,000 JPEGs of one to two megapixels, 200 ms, eight
+hosts, 64 threads. `DIR` is a virtual environment with any of img2dataset, icrawler and gallery-dl;
+`CHECKOUT` is another checkout of this project.
 
-Every tool runs as a whole process on a list of its own, in turn, several rounds; printed are the
-medians without those of a round before the first, in which Python compiles what each imports (an
-installed program is compiled), and the medians of the ratios of ours to theirs within a round
-(below 1: ours is better).
-The decoding loop is the least that keeps no broken picture: urllib3 and threads, each picture
-verified and loaded by Pillow, its bytes written, nothing synced or recorded. The bare pool decodes
-and keeps nothing. gallery-dl downloads one file at a time, so it gets a tenth of the list.
+Each tool runs as a whole process on its own list, in turns over several rounds. A warm-up round, in
+which Python compiles the imported modules, does not count. The output has medians, and the medians
+of the ratios of ours to theirs within a round (below 1: ours is better). The decoding loop is the
+minimum that rejects broken images: urllib3 and threads; Pillow verifies and loads each image, and
+its bytes are written without sync or records. The bare pool decodes and stores nothing. gallery-dl
+downloads one file at a time, so it gets a tenth of the list.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ crawler.crawl(sys.argv[1], max_num=0)
 
 @dataclass(frozen=True)
 class Shape:
-    """A list and the site it leads to; `per_host` None is our default."""
+    """List of images and its site; `per_host` None is our default."""
 
     count: int
     latency: float
@@ -98,7 +98,7 @@ SHAPES = {
     "small": Shape(1000, 0.05, 4, 16, SMALL_SIZES, per_host=None),
 }
 FIRST = 20
-"""So many pictures of a round that does not count."""
+"""Number of images in the warm-up round."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Figure:
 def commands(
     given: argparse.Namespace, urls: Path, out: Path, threads: int
 ) -> dict[str, list[str]]:
-    """The whole command of every tool that is there."""
+    """Return the command of every available tool."""
     python, line = sys.executable, [str(urls), str(threads), str(out)]
     ours = [python, "-c", HARVEST, "urls", str(urls), "-q", "--allow-private"]
     ours += ["-d", str(out)]
@@ -151,7 +151,7 @@ def _peers(bin_: Path, urls: Path, out: Path, threads: int) -> dict[str, list[st
 
 
 def measure(command: list[str], count: int, site: SlowSite, shape: Shape, checkout: Path) -> Figure:
-    """Run one command; figures from the operating system and from the server."""
+    """Run one command; return figures from the operating system and the server."""
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     environment["GLEANSET_NET_THREADS"] = str(shape.threads)
     environment["NO_ALBUMENTATIONS_UPDATE"] = "1"
@@ -159,7 +159,7 @@ def measure(command: list[str], count: int, site: SlowSite, shape: Shape, checko
     if shape.per_host:
         environment["GLEANSET_NET_PER_HOST"] = str(shape.per_host)
     start = time.perf_counter()
-    # Elsewhere, because Python would import what lies in the current folder.
+    # Python would import modules in the current folder.
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(command, env=environment, cwd="/", **quiet)
     _, status, usage = os.wait4(process.pid, 0)
@@ -173,7 +173,7 @@ def measure(command: list[str], count: int, site: SlowSite, shape: Shape, checko
 
 
 def main() -> None:
-    """All tools in turn, so that a noisy machine is noisy for all."""
+    """Run all tools in turns, so that noise of the machine affects all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shape", choices=SHAPES, default="large")
     parser.add_argument("--peers", type=Path)
@@ -208,7 +208,7 @@ def main() -> None:
 
 
 def report(found: dict[str, list[Figure]]) -> None:
-    """Medians, and the ratios of ours to theirs, a picture each."""
+    """Print medians per image, and the ratios of ours to theirs."""
 
     def median(name: str, what: str) -> float:
         return statistics.median(getattr(figure, what) / figure.count for figure in found[name])

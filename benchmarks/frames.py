@@ -1,14 +1,14 @@
-"""`harvest frames` beside ffmpeg and PySceneDetect on the generated 10-minute film.
+"""`harvest frames` compared with ffmpeg and PySceneDetect on the generated 10-minute film.
 
     python benchmarks/frames.py [--film FILM.mp4] [--rounds 3] [--only frames|speed|cuts]
 
-The film is made first unless `--film` names one that `frames_clip.py` made (its truth lies
-beside it as JSON). Every tool runs as a whole process in a folder of its own, in turn,
-several rounds; CPU seconds count all its children. Printed are medians, and ratios to the
-bare ffmpeg command. PySceneDetect must be importable (`pip install scenedetect-headless`).
+The film is generated first, unless `--film` names one made by `frames_clip.py` (with its truth next
+to it as JSON). Each tool runs as a whole process in a folder of its own, in turns over several
+rounds; CPU seconds include all child processes. The output has medians, and ratios to the plain
+ffmpeg command. PySceneDetect must be importable (`pip install scenedetect-headless`).
 
-Three tables: what is kept (pictures seen, near-duplicates, the second opening, useless
-frames), speed where the same frames are written, and cuts against the true ones.
+Three tables: kept frames (images covered, near-duplicates, the repeated intro, useless frames),
+speed when writing the same frames, and detected cuts against the true ones.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ SPEED = (
 
 
 class Course:
-    """Runs tools on one video in folders of their own, and keeps what they cost."""
+    """Runner of tools on one video, each in a new folder; stores their costs."""
 
     def __init__(self, video: Path, folder: Path) -> None:
         self.video, self.folder = video, folder
         self.costs: dict[str, list[Cost]] = {}
 
     def rounds(self, tools: tuple[Tool, ...], number: int) -> Iterator[tuple[Tool, Path]]:
-        """All tools in turn, `number` times; yields what the last round left."""
+        """Run all tools `number` times in turns; yield the output of the last round."""
         for turn in range(number):
             for tool in tools:
                 out = self.folder / "out"
@@ -88,11 +88,11 @@ class Course:
                     yield tool, out
 
     def of(self, name: str, what: str) -> float:
-        """The median of `cpu`, `wall` or `memory`."""
+        """Return the median of `cpu`, `wall` or `memory`."""
         return float(median(getattr(cost, what) for cost in self.costs[name]))
 
     def line(self, name: str, to: str) -> str:
-        """One tool's cost beside another's."""
+        """Format one tool's cost and its ratio to another's."""
         cpu, wall = (self.of(name, what) / self.of(to, what) for what in ("cpu", "wall"))
         return (
             f"{name:34} CPU {self.of(name, 'cpu'):6.1f} s = {cpu:5.2f}  wall "
@@ -101,7 +101,7 @@ class Course:
 
 
 def table_of_frames(course: Course, judge: Judge, rounds: int) -> None:
-    """What each tool keeps."""
+    """Print the frames that each tool keeps."""
     print("\nWhat is kept (CPU and wall as ratios to fps=1/5)")
     found: dict[str, tuple[list[Kept], dict[str, object]]] = {}
     for tool, out in course.rounds(KEPT, rounds):
@@ -115,7 +115,7 @@ def table_of_frames(course: Course, judge: Judge, rounds: int) -> None:
 
 
 def table_of_speed(course: Course, rounds: int) -> None:
-    """Speed where all write the same frames."""
+    """Print the speed when all tools write the same frames."""
     print("\nSpeed, nothing skipped (ratios to fps=1/5)")
     frames: dict[str, int] = {}
     for tool, out in course.rounds(SPEED, rounds):
@@ -125,7 +125,7 @@ def table_of_speed(course: Course, rounds: int) -> None:
 
 
 def table_of_cuts(course: Course, judge: Judge, rounds: int) -> None:
-    """Cuts, ours and PySceneDetect's. Our cost is that of the usual run, frames included."""
+    """Print our cuts and PySceneDetect's; our cost includes writing frames."""
     print("\nCuts (ratios to bare decoding); ours writes its frames, too")
     times = {"ours, as it comes": our_cuts(course.video, course.folder)}
     tools = (SPEED[-1], KEPT[0], *map(detector, ("ContentDetector", "AdaptiveDetector")))
@@ -146,7 +146,7 @@ def table_of_cuts(course: Course, judge: Judge, rounds: int) -> None:
 
 
 def passes(course: Course, frames: int) -> str:
-    """How often our usual run reads each frame, and the share of frames that it decodes."""
+    """Return how often our run reads each frame, and the share it decodes."""
     folder = course.folder / "reports"
     folder.mkdir()
     path = f"{reporting(folder)}{os.pathsep}{os.environ['PATH']}"
@@ -156,7 +156,7 @@ def passes(course: Course, frames: int) -> str:
 
 
 def main() -> None:
-    """Make the film where none is named, and print the tables."""
+    """Generate the film unless it is given, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--film", type=Path)
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,13 +1,13 @@
-"""Makes clips whose every cut, flash, picture and opening is known.
+"""Generate clips with known cuts, flashes, images and intros.
 
-    python benchmarks/frames_clip.py film OUT.mp4        # 10 minutes 1080p (four minutes' work)
+    python benchmarks/frames_clip.py film OUT.mp4        # 10 minutes 1080p (takes four minutes)
     python benchmarks/frames_clip.py short OUT.mp4       # 45 seconds of 320x180, for tests
-    python benchmarks/frames_clip.py episodes A.mp4 B.mp4  # two that share an opening of 25 s
-    python benchmarks/frames_clip.py vfr OUT.mkv         # uneven frames that show their numbers
+    python benchmarks/frames_clip.py episodes A.mp4 B.mp4  # two with the same intro of 25 s
+    python benchmarks/frames_clip.py vfr OUT.mkv         # variable frame rate, numbered frames
 
-Also `--seed N` and `--height H`. Beside each film its truth is written as OUT.json: shots with
-picture and frames, cuts with time and kind, flashes, openings. The same seed gives the same
-film. `frames_odd.py` has the other clips for tests: rotated, anamorphic, interlaced, stickers.
+Options: `--seed N` and `--height H`. Each film's truth is written next to it as OUT.json: shots
+with image and frames, cuts with time and kind, flashes, intros. The same seed gives the same film.
+`frames_odd.py` has the other clips for tests: rotated, anamorphic, interlaced, stickers.
 """
 
 from __future__ import annotations
@@ -53,26 +53,26 @@ EPISODE = Script(
 
 
 def film(path: Path, seed: int = 0, height: int = 1080) -> Film:
-    """The 10-minute film with 130 pictures, 190 hard and 10 gradual cuts."""
+    """Generate the 10-minute film with 130 images, 190 hard and 10 gradual cuts."""
     return make(replace(FILM, seed=seed), path, height)
 
 
 def short(path: Path, seed: int = 0, height: int = 180) -> Film:
-    """45 seconds with a little of everything."""
+    """Generate 45 seconds with all kinds of cuts and flashes."""
     return make(replace(SHORT, seed=seed), path, height)
 
 
 def episodes(first: Path, second: Path, seed: int = 0, height: int = 108) -> tuple[Film, Film]:
-    """Two that share their opening of 25 seconds, in other places, and nothing else."""
+    """Generate two films that share only an intro of 25 seconds, at different positions."""
     script = replace(EPISODE, seed=seed)
     own = script.pictures - script.opening_shots
     other = replace(script, first_picture=own, openings=(0.15,))
-    # The opening of both must be the same shots: it is written from the seed alone.
+    # Both have the same intro shots, which depend on the seed alone.
     return make(script, first, height), make(other, second, height, "27")
 
 
 def make(script: Script, path: Path, height: int, crf: str = "21") -> Film:
-    """Render a script and write its truth beside it."""
+    """Render a script and write its truth next to it."""
     made = write(script)
     encoder = ["-c:v", "libx264", "-preset", "veryfast", "-crf", crf, "-pix_fmt", "yuv420p"]
     render(made, height, path, encoder)
@@ -81,7 +81,7 @@ def make(script: Script, path: Path, height: int, crf: str = "21") -> Film:
 
 
 def main() -> None:
-    """Make what the command line names."""
+    """Generate the requested clip."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )

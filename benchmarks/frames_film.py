@@ -1,7 +1,7 @@
-"""The script of a generated film: which picture is on screen when, cuts, flashes, openings.
+"""Script of a generated film: the image on screen at each time, cuts, flashes, intros.
 
-`write(Script(...))` gives a `Film`, a plain value that follows from the seed alone;
-`Film.truth()` is its ground truth as JSON values. `frames_render.py` turns it into a video.
+`write(Script(...))` returns a `Film`, a plain value determined by the seed; `Film.truth()` is its
+ground truth as JSON values. `frames_render.py` renders it as a video.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 
 MOVES = ("still", "talk", "talk", "pan", "still", "zoom", "talk", "still", "whip", "pan")
 FLASHES = ("white", "white", "other", "black", "white", "negative")
-SHORTEST = 0.7  # seconds; a flash is a frame, a shot is at least this
-BLURRED = 0.5  # seconds that a camera needs to find its focus
+SHORTEST = 0.7  # seconds; a flash is a single frame, a shot at least this long
+BLURRED = 0.5  # seconds that a camera needs to focus
 
 
 @dataclass(frozen=True)
 class Script:
-    """How much of everything: `hard + gradual + 1` shots; times in seconds."""
+    """Amounts of everything in a film: `hard + gradual + 1` shots; times in seconds."""
 
     seed: int = 0
     seconds: float = 600
@@ -29,31 +29,31 @@ class Script:
     gradual: int = 10
     flashes: int = 12
     blurred: int = 14
-    opening: float = 36  # how long each showing of it takes
+    opening: float = 36  # duration each time it is shown
     opening_shots: int = 14
     letterboxed: int = 12
     black: int = 2
     first_picture: int = 0
-    openings: tuple[float, ...] = (0.06, 0.6)  # where in the film, as shares of its shots
+    openings: tuple[float, ...] = (0.06, 0.6)  # positions in the film, as shares of its shots
 
 
 @dataclass
 class Shot:
-    """Frames `start` up to `end` show `picture` (None is black). Frame numbers of the film."""
+    """Shot of `picture` from frame `start` up to `end` of the film; None is black."""
 
     picture: int | None
     frames: int
     part: str = "story"
     move: str = "still"
-    into: str = "hard"  # how the film comes into it: hard, dissolve or fade through black
+    into: str = "hard"  # transition into the shot: hard, dissolve or fade through black
     letterbox: bool = False
     grain: bool = False
-    blurred: int = 0  # frames out of focus at its beginning
+    blurred: int = 0  # out-of-focus frames at its start
     start: int = 0
 
     @property
     def end(self) -> int:
-        """The first frame that is not of this shot."""
+        """The first frame after this shot."""
         return self.start + self.frames
 
 
@@ -63,16 +63,16 @@ class Film:
 
     script: Script
     shots: list[Shot]
-    gradual: int  # frames that a dissolve or a fade takes, even
+    gradual: int  # frames of a dissolve or fade; even
     flashes: dict[int, str] = field(default_factory=dict)
 
     @property
     def frames(self) -> int:
-        """All frames."""
+        """The number of frames."""
         return self.shots[-1].end
 
     def truth(self) -> dict[str, Any]:
-        """Everything a judge has to know; times in seconds from the first frame."""
+        """Return the ground truth; times in seconds from the first frame."""
         fps = self.script.fps
         half = self.gradual // 2
         cuts = [
@@ -95,7 +95,7 @@ class Film:
         }
 
     def openings(self) -> list[list[float]]:
-        """Begin and end of each showing of the opening, in seconds."""
+        """Return start and end of each showing of the intro, in seconds."""
         found: list[list[float]] = []
         before = ""
         for shot in self.shots:
@@ -108,7 +108,7 @@ class Film:
 
 
 def write(script: Script) -> Film:
-    """The film of a script."""
+    """Generate the film of a script."""
     rng = np.random.default_rng([script.seed, 7])
     opening = _opening(script, rng)
     shots = _story(script, len(opening), rng)
@@ -134,7 +134,7 @@ def _opening(script: Script, rng: np.random.Generator) -> list[Shot]:
 
 
 def _story(script: Script, opening: int, rng: np.random.Generator) -> list[Shot]:
-    """New pictures in order, between them some shown again: a dialogue goes to and fro."""
+    """Show new images in order, and repeat some, as in a dialogue."""
     shows = len(script.openings)
     number = script.hard + script.gradual + 1 - shows * opening - script.black
     seconds = script.seconds - shows * script.opening * bool(opening) - script.black
@@ -169,7 +169,7 @@ def _with_repeats(new: list[int], number: int, rng: np.random.Generator) -> list
 
 
 def _lengths(seconds: float, number: int, fps: int, rng: np.random.Generator) -> list[int]:
-    """Frames of each shot: log-normal as in films, none shorter than `SHORTEST`."""
+    """Draw the frames of each shot: log-normal as in films, at least `SHORTEST`."""
     shares = rng.lognormal(0, 0.6, number)
     least = SHORTEST * fps
     free = seconds * fps - number * least
@@ -179,7 +179,7 @@ def _lengths(seconds: float, number: int, fps: int, rng: np.random.Generator) ->
 
 
 def _gradual(script: Script, shots: list[Shot], rng: np.random.Generator) -> None:
-    """Dissolves and fades between long shots of the story."""
+    """Place dissolves and fades between long shots of the story."""
     room = 1.5 * script.fps
     possible = [
         n
@@ -196,7 +196,7 @@ def _gradual(script: Script, shots: list[Shot], rng: np.random.Generator) -> Non
 
 
 def _black(script: Script, shots: list[Shot], rng: np.random.Generator) -> None:
-    """Black screens of a second; the cuts on both sides are hard."""
+    """Insert black screens of one second; the cuts on both sides are hard."""
     possible = [
         n
         for n in range(2, len(shots) - 1)
@@ -210,7 +210,7 @@ def _black(script: Script, shots: list[Shot], rng: np.random.Generator) -> None:
 
 
 def _flash(film: Film, rng: np.random.Generator) -> None:
-    """Single frames in the middle of long shots, every fifth soon after a cut."""
+    """Place single-frame flashes in long shots, every fifth shortly after a cut."""
     fps = film.script.fps
     inner = [
         n

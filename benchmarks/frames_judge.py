@@ -1,8 +1,7 @@
-"""Judges sampled frames and found cuts against what a generated film truly shows.
+"""Evaluates sampled frames and detected cuts against the truth of a generated film.
 
-Frames are recognised by what they show, not by the time somebody claims: each is compared
-with drawings of all shots. Near-duplicates are counted with imagehash's pHash, the same for
-every tool.
+Frames are identified by their content, not by the reported time: each is compared with drawings of
+all shots. Near-duplicates are counted with imagehash's pHash, the same for every tool.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ from frames_film import Film, Script, Shot, write
 from frames_render import Camera
 from PIL import Image
 
-NEAR = 6  # bits of pHash that make a near-duplicate
-LIKE = (64, 36)  # frames are recognised at this size
-UNLIKE = 16.0  # mean difference in steps of 255 from which a frame is of no shot
-TOLERANCE = 2  # frames that a found cut may lie beside the true one
-DARK = 12  # no night scene is as dark in its middle as this
+NEAR = 6  # maximum pHash distance in bits of a near-duplicate
+LIKE = (64, 36)  # frames are compared at this size
+UNLIKE = 16.0  # mean difference (of 255) from which a frame matches no shot
+TOLERANCE = 2  # maximum distance in frames between a detected and a true cut
+DARK = 12  # above this, the middle of the frame is not black
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One frame a tool kept, and the time in seconds where the tool or its rule tells it."""
+    """Frame kept by a tool, and its time in seconds if known."""
 
     path: Path
     time: float | None = None
@@ -38,7 +37,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Score:
-    """Precision, recall and F1 of found cuts; `flashes` of them lie on a one-frame flash."""
+    """Precision, recall and F1 of detected cuts; `flashes` counts those at one-frame flashes."""
 
     precision: float
     recall: float
@@ -47,19 +46,19 @@ class Score:
 
     @property
     def f1(self) -> float:
-        """Their harmonic mean."""
+        """The harmonic mean of precision and recall."""
         both = self.precision + self.recall
         return 2 * self.precision * self.recall / both if both else 0.0
 
 
 def load(path: Path) -> Film:
-    """The film whose truth was written beside its video."""
+    """Load the film whose truth was written next to its video."""
     script: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["script"]
     return write(Script(**script | {"openings": tuple(script["openings"])}))
 
 
 def hashes(paths: Sequence[Path]) -> list[int]:
-    """The pHash of each picture."""
+    """Return the pHash of each image."""
     found = []
     for path in paths:
         with Image.open(path) as opened:
@@ -68,7 +67,7 @@ def hashes(paths: Sequence[Path]) -> list[int]:
 
 
 def near_duplicates(codes: Sequence[int], within: int = NEAR) -> int:
-    """How many lie within `within` bits of any earlier one."""
+    """Count hashes within `within` bits of any earlier one."""
     return sum(
         any((code ^ other).bit_count() <= within for other in codes[:n])
         for n, code in enumerate(codes)
@@ -76,7 +75,7 @@ def near_duplicates(codes: Sequence[int], within: int = NEAR) -> int:
 
 
 class Judge:
-    """Knows how every shot of a film looks."""
+    """Evaluator that knows the appearance of every shot of a film."""
 
     def __init__(self, film: Film) -> None:
         self.film = film
@@ -93,7 +92,7 @@ class Judge:
         self.drawn = np.stack(drawn)
 
     def _clean(self, shot: Shot) -> list[int]:
-        """Some frames of a shot without transition, blur or flash."""
+        """Return some frames of a shot without transition, blur or flash."""
         half = self.film.gradual // 2
         first = shot.start + (shot.blurred if shot.into == "hard" else half)
         fades = any(one.start == shot.end and one.into != "hard" for one in self.film.shots)
@@ -104,39 +103,39 @@ class Judge:
         return sorted(numbers - set(self.film.flashes))
 
     def picture(self, path: Path) -> int | None:
-        """Which of the pictures a frame shows; None for a flash, black or a mixture."""
+        """Return the image that a frame shows; None for a flash, black or a mixture."""
         pixels = cv2.imread(str(path))
         away = np.abs(self.drawn - _small(pixels)).mean(axis=(1, 2, 3))
         best = int(away.argmin())
         return self.shown[best] if away[best] < UNLIKE else None
 
     def shot_at(self, time: float) -> Shot:
-        """The shot on screen."""
+        """Return the shot on screen at a time in seconds."""
         number = round(time * self.film.script.fps)
         return self.film.shots[max(0, bisect_right(self.starts, number) - 1)]
 
     def useless(self, time: float) -> str | None:
-        """Why the frame at a time is of no use: blurred, black, a flash or within a transition."""
+        """Return why a frame is useless: blurred, black, flash or transition; else None."""
         number = round(time * self.film.script.fps)
         shot = self.shot_at(time)
         if number in self.film.flashes:
             return "flash"
         if shot.picture is None:
             return "black"
-        # The last quarter of a focus pull is as good as sharp.
+        # In its last quarter, a focus pull is practically sharp.
         if number < shot.start + shot.blurred * 0.75:
             return "blurred"
         return "transition" if self._in_transition(number) else None
 
     def _in_transition(self, number: int) -> bool:
-        # The first and last quarter of it look like one of the two.
+        # The first and last quarter look like one of the two shots.
         quarter = self.film.gradual // 4
         return any(
             shot.into != "hard" and abs(number - shot.start) < quarter for shot in self.film.shots
         )
 
     def judge(self, kept: Sequence[Kept]) -> dict[str, Any]:
-        """Every figure of the table of frames."""
+        """Return all metrics of the table of frames."""
         ordered = sorted(kept, key=lambda one: one.time or 0)
         seen = [self.picture(one.path) for one in ordered]
         codes = hashes([one.path for one in ordered])
@@ -168,7 +167,7 @@ class Judge:
         )
 
     def cuts(self, times: Sequence[float], tolerance: int = TOLERANCE) -> Score:
-        """Found cuts against all true ones; anywhere in a gradual cut counts as found."""
+        """Score detected cuts against all true ones; any frame of a gradual cut matches."""
         fps, half = self.film.script.fps, self.film.gradual // 2
         spans = []
         for shot in self.film.shots[1:]:
@@ -185,7 +184,7 @@ class Judge:
 
 
 def match(found: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[int | None]:
-    """For each found frame the span it is in; a span is taken once, the earliest end first."""
+    """Match each frame to a span that contains it; each span once, earliest end first."""
     free = sorted(range(len(spans)), key=lambda n: spans[n][1])
     matched: dict[int, int] = {}
     for place in sorted(range(len(found)), key=lambda n: found[n]):
@@ -198,7 +197,7 @@ def match(found: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[int | 
 
 
 def score(found: Sequence[int], true: Sequence[int], tolerance: int = TOLERANCE) -> Score:
-    """Found cuts against a plain list of frame numbers. No cuts and none found is perfect."""
+    """Score detected cuts against frame numbers; none detected of none is perfect."""
     if not true and not found:
         return Score(1.0, 1.0, 0, 0)
     hit = match(found, [(n - tolerance, n + tolerance) for n in true])

@@ -1,7 +1,7 @@
-"""Small clips that are odd in one way each, for tests of `harvest frames`.
+"""Small clips, each unusual in one way, for tests of `harvest frames`.
 
-Frames carry their number as a strip of black and white blocks on top (`number_of` reads it
-from a sampled picture of any size), over a picture that changes every second.
+Frames show their number as a strip of black and white blocks at the top (`number_of` reads it from
+a sampled image of any size), over an image that changes every second.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from frames_render import ENCODE, encode, even
 from PIL import Image
 
 BITS = 12
-STRIP = 0.1  # of the height
-# Two seconds of 24 frames a second, three of 10, two of 48, then a hole of four seconds.
+STRIP = 0.1  # share of the height
+# Two seconds at 24 fps, three at 10, two at 48, then a gap of four seconds.
 UNEVEN = (
     "settb=1/1000,setpts='if(lt(N,48),N/24,if(lt(N,78),2+(N-48)/10,"
     "if(lt(N,174),5+(N-78)/48,11+(N-174)/12)))/TB'"
@@ -28,14 +28,14 @@ UNEVEN_FRAMES = 174 + 24
 
 @cache
 def sixteen() -> Pictures:
-    """The pictures of all these clips, chosen when the first of them is made."""
+    """Return the images of all these clips, generated on first use."""
     return Pictures(16, 5)
 
 
 def numbered(
     path: Path, frames: int, *options: str, fps: float = 24, height: int = 180, a_picture: int = 24
 ) -> Path:
-    """A clip whose frames tell their number; `options` are ffmpeg's for the output."""
+    """Write a clip of numbered frames; `options` are ffmpeg's output options."""
     width = even(height * 16 / 9)
     shown = (_frame(n, width, height, a_picture) for n in range(frames))
     encode(path, shown, (width, height), fps, "bgr24", [*ENCODE, *options])
@@ -50,7 +50,7 @@ def _frame(number: int, width: int, height: int, a_picture: int) -> Pixels:
 
 
 def _strip(number: int, width: int) -> Pixels:
-    """White, black, then the bits, highest first, then black, white."""
+    """Return white, black, the bits (highest first), black, white."""
     bits = [1, 0, *(number >> n & 1 for n in reversed(range(BITS))), 0, 1]
     places = np.arange(width) * len(bits) // width
     made: Pixels = np.array(bits, np.uint8)[places] * 255
@@ -58,7 +58,7 @@ def _strip(number: int, width: int) -> Pixels:
 
 
 def number_of(picture: Path) -> int:
-    """The number that a sampled frame shows. Raises ValueError when its strip is damaged."""
+    """Read the number shown on a sampled frame. Raises ValueError if its strip is damaged."""
     with Image.open(picture) as opened:
         grey = np.asarray(opened.convert("L"), dtype=np.float32)
     rows, columns = grey.shape
@@ -73,7 +73,7 @@ def number_of(picture: Path) -> int:
 
 
 def probe_times(path: Path) -> list[float]:
-    """Presentation times of all frames in order, from ffprobe, in seconds."""
+    """Return presentation times of all frames in order, in seconds, by ffprobe."""
     asked = "-v error -select_streams v:0 -of csv=p=0 -show_entries"
     line = ["ffprobe", *asked.split(), "frame=best_effort_timestamp_time", f"file:{path}"]
     told = subprocess.run(line, check=True, capture_output=True, text=True).stdout
@@ -81,13 +81,13 @@ def probe_times(path: Path) -> list[float]:
 
 
 def uneven(path: Path) -> Path:
-    """A Matroska file of variable frame rate, of nine seconds with a hole in it."""
+    """Write a Matroska file of variable frame rate, with a gap."""
     odd = ["-vf", UNEVEN, "-fps_mode", "passthrough", "-enc_time_base", "1/1000"]
     return numbered(path, UNEVEN_FRAMES, *odd)
 
 
 def turned(path: Path, degrees: int = 90) -> Path:
-    """An MP4 whose container says that players must turn it."""
+    """Write an MP4 with rotation metadata in the container."""
     plain = numbered(path.with_suffix(".plain.mp4"), 24)
     line = ["ffmpeg", "-v", "error", "-y", "-i", str(plain), "-c", "copy"]
     line += ["-metadata:s:v", f"rotate={degrees}", f"file:{path}"]
@@ -96,12 +96,12 @@ def turned(path: Path, degrees: int = 90) -> Path:
 
 
 def anamorphic(path: Path) -> Path:
-    """A DVD's 720x576 with pixels of 64:45, to be shown as 1024x576."""
+    """Write a DVD's 720x576 with pixels of 64:45, to be displayed as 1024x576."""
     return numbered(path, 24, "-vf", "scale=720:576,setsar=64/45", height=576)
 
 
 def interlaced(path: Path) -> Path:
-    """25 frames a second of two fields each, top first and flagged so; a bar moves quickly."""
+    """Write 25 interlaced frames per second, flagged top field first, with a fast bar."""
     source = (
         "nullsrc=s=320x240:r=50:d=2,geq=lum='235*between(mod(X-6*N\\,320)\\,0\\,60)':cb=128:cr=128"
     )
@@ -113,7 +113,7 @@ def interlaced(path: Path) -> Path:
 
 
 def combing(picture: Path) -> float:
-    """How much rows differ from their neighbours and agree with the next but one; 0 is clean."""
+    """Return how much adjacent rows differ beyond rows two apart; 0 is not interlaced."""
     with Image.open(picture) as opened:
         grey = np.asarray(opened.convert("L"), dtype=np.float32)
     near = np.abs(grey[1:-1] - grey[:-2]).mean()
@@ -122,7 +122,7 @@ def combing(picture: Path) -> float:
 
 
 def sticker(path: Path, stays: float = 0.7, count: int = 4) -> Path:
-    """An animated GIF, WebP or PNG by its suffix: `count` pictures of `stays` seconds each."""
+    """Write an animated GIF, WebP or PNG by suffix: `count` images of `stays` seconds."""
     shown = [cv2.cvtColor(sixteen().canvas(n, 128), cv2.COLOR_BGR2RGB) for n in range(count)]
     first, *others = [Image.fromarray(one) for one in shown]
     kind = {".gif": "GIF", ".webp": "WEBP"}.get(path.suffix, "PNG")

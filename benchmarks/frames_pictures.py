@@ -1,9 +1,9 @@
-"""Drawn pictures for generated clips: each looks like no other, and none is a photograph.
+"""Drawn images for generated clips, all distinct from each other.
 
-`Pictures(count, seed)` holds pictures whose perceptual hashes lie at least `APART` bits
-from each other, so that two of them are never a near-duplicate. One in
-ten is a night scene (mean luma below 40), one in ten almost one flat colour with one
-figure, one in ten almost white: what a filter for black or empty frames must not drop.
+`Pictures(count, seed)` holds images whose perceptual hashes differ by at least `APART` bits, so
+that no two are near-duplicates. One in ten is a night scene (mean luma below 40), one in ten almost
+one flat color with one figure, one in ten almost white: a filter for black or empty frames must
+keep all of these.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Pixels = npt.NDArray[Any]  # of uint8; OpenCV's own annotations say less
+Pixels = npt.NDArray[Any]  # uint8; OpenCV's own annotations are less precise
 Colour = tuple[float, float, float]
-MARGIN = 1.12  # a canvas is this much larger than the frame: room for camera moves
+MARGIN = 1.12  # size of the canvas relative to the frame: room for camera moves
 APART = 14
-CHOSEN_AT = 270  # pixels of height; another choice makes other films
+CHOSEN_AT = 270  # height in pixels; another value selects other images
 STYLES = ("day", "texture", "day", "night", "day", "flat", "texture", "bright", "day", "day")
-FINE = 4  # bits of sub-pixel precision that OpenCV's drawing takes
+FINE = 4  # bits of sub-pixel precision of OpenCV's drawing functions
 
 
 class Pictures:
-    """`count` different pictures, drawn when asked for.
+    """`count` distinct images, drawn when requested.
 
-    The choice is made on small drawings, so every height shows the same pictures.
+    They are selected on small drawings, so that every height shows the same images.
     """
 
     def __init__(self, count: int, seed: int) -> None:
@@ -49,7 +49,7 @@ class Pictures:
 
     @lru_cache(maxsize=8)  # noqa: B019 - a script makes one or two of these
     def canvas(self, number: int, height: int) -> Pixels:
-        """Picture `number` as 16:9, `MARGIN * height` pixels high, BGR."""
+        """Draw image `number` as 16:9, `MARGIN * height` pixels high, BGR."""
         return self._drawn(number, self.attempts[number], height)
 
     def _drawn(self, number: int, attempt: int, height: int) -> Pixels:
@@ -58,7 +58,7 @@ class Pictures:
 
 
 def middle_hash(canvas: Pixels) -> int:
-    """The pHash of what a resting camera shows of a canvas."""
+    """Return the pHash of the part of a canvas that a static camera shows."""
     rows, columns = canvas.shape[:2]
     y, x = round(rows * (1 - 1 / MARGIN) / 2), round(columns * (1 - 1 / MARGIN) / 2)
     grey = cv2.cvtColor(canvas[y : rows - y, x : columns - x], cv2.COLOR_BGR2GRAY)
@@ -66,7 +66,7 @@ def middle_hash(canvas: Pixels) -> int:
 
 
 def draw(rng: np.random.Generator, style: str, height: int) -> Pixels:
-    """One canvas. The same generator state gives the same picture at every height, nearly."""
+    """Draw a canvas; a generator state gives nearly the same image at every height."""
     rows = round(height * MARGIN / 2) * 2
     columns = round(height * 16 / 9 * MARGIN / 2) * 2
     canvas = _gradient(rng, style, rows, columns)
@@ -82,7 +82,7 @@ def draw(rng: np.random.Generator, style: str, height: int) -> Pixels:
 
 
 def colour(rng: np.random.Generator, style: str) -> Colour:
-    """A random colour of the style, BGR."""
+    """Return a random color of the style, BGR."""
     saturation, value = rng.uniform(0.2, 0.9), rng.uniform(0.3, 1)
     if style == "night":
         value *= 0.25
@@ -105,7 +105,7 @@ def _gradient(rng: np.random.Generator, style: str, rows: int, columns: int) -> 
 
 
 def _texture(rng: np.random.Generator, canvas: Pixels) -> Pixels:
-    """Clouds over everything: noise of four sizes."""
+    """Add clouds: noise of four sizes."""
     rows, columns = canvas.shape[:2]
     sheet = np.zeros((rows, columns), np.float32)
     for cells, weight in ((4, 50.0), (12, 30.0), (48, 16.0), (192, 8.0)):
@@ -116,7 +116,7 @@ def _texture(rng: np.random.Generator, canvas: Pixels) -> Pixels:
 
 
 def _fill(canvas: Pixels, points: list[tuple[float, float]], paint: Colour) -> None:
-    """A polygon with a dark outline; points in shares of the canvas."""
+    """Draw a polygon with a dark outline; points in shares of the canvas."""
     rows, columns = canvas.shape[:2]
     pixels = np.array([(x * columns, y * rows) for x, y in points]) * (1 << FINE)
     corners = pixels.astype(np.int32)
@@ -128,7 +128,7 @@ def _fill(canvas: Pixels, points: list[tuple[float, float]], paint: Colour) -> N
 def _ellipse(
     canvas: Pixels, x: float, y: float, width: float, height: float, paint: Colour
 ) -> None:
-    """An outlined ellipse: centre in shares of the canvas, half axes in shares of its height."""
+    """Draw an outlined ellipse: center in shares of the canvas, half axes of its height."""
     rows, columns = canvas.shape[:2]
     ratio = rows / columns
     turns = [2 * pi * step / 64 for step in range(64)]
@@ -173,7 +173,7 @@ def _shard(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
 
 
 def _person(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
-    """Body, hair, face, eyes, mouth; from a bust in the distance to a close-up."""
+    """Draw body, hair, face, eyes and mouth, from a distant bust to a close-up."""
     x, size = rng.uniform(0.15, 0.85), rng.uniform(0.1, 0.32)
     y = rng.uniform(0.3, 0.65)
     ratio = canvas.shape[0] / canvas.shape[1]

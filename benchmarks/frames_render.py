@@ -1,7 +1,7 @@
-"""Draws a generated film frame by frame into ffmpeg, which encodes it with x264.
+"""Renders a generated film frame by frame into ffmpeg, which encodes it with x264.
 
-Besides the pictures: camera moves, a mouth and a ball that move, film grain in a third of
-the shots, letterbox bars, focus pulls, dissolves, fades and flashes, as its script says.
+Besides the images: camera moves, a moving ball, film grain in a third of the shots, letterbox bars,
+focus pulls, dissolves, fades and flashes, as its script specifies.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import numpy as np
 from frames_film import Film, Shot
 from frames_pictures import MARGIN, Pictures, Pixels
 
-WIDE = 2.39  # the letterboxed parts are as wide as a cinema's screen
+WIDE = 2.39  # aspect ratio of the letterboxed parts, as in cinemas
 GRAIN = 2.5  # standard deviation in steps of 255
 ENCODE = ["-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-pix_fmt", "yuv420p"]
 
 
 def render(film: Film, height: int, path: Path, options: list[str] | None = None) -> None:
-    """Write the film as a video of 16:9. Raises CalledProcessError when ffmpeg fails."""
+    """Write the film as a 16:9 video. Raises CalledProcessError if ffmpeg fails."""
     size = even(height * 16 / 9), height
     options = ENCODE if options is None else options
     encode(path, Camera(film, height).planes(), size, film.script.fps, "yuv420p", options)
@@ -36,7 +36,7 @@ def encode(
     pixels: str,
     options: Sequence[str],
 ) -> None:
-    """Write raw frames of a format of ffmpeg's. Raises CalledProcessError when ffmpeg fails."""
+    """Encode raw frames of an ffmpeg pixel format. Raises CalledProcessError if ffmpeg fails."""
     raw = f"-v error -y -f rawvideo -pix_fmt {pixels} -s {size[0]}x{size[1]} -r {fps} -i -"
     line = ["ffmpeg", *raw.split(), *options, f"file:{path}"]
     encoder = subprocess.Popen(line, stdin=subprocess.PIPE)
@@ -49,12 +49,12 @@ def encode(
 
 
 def even(number: float) -> int:
-    """The even number nearby: chroma has half the size."""
+    """Round to an even number, as chroma has half the size."""
     return round(number / 2) * 2
 
 
 class Camera:
-    """Shows a film at one height."""
+    """Renderer of a film at one height."""
 
     def __init__(self, film: Film, height: int) -> None:
         self.film = film
@@ -64,7 +64,7 @@ class Camera:
         self.noise = noise.astype(np.int8)
 
     def planes(self) -> Iterator[Pixels]:
-        """Every frame as I420; one that stands still is drawn once."""
+        """Yield every frame as I420; static frames are drawn once."""
         last: tuple[object, ...] = ()
         flat = self.black()
         for number, shot in self._walk():
@@ -75,7 +75,7 @@ class Camera:
             yield self._grained(flat, number) if shot.grain else flat
 
     def frame(self, number: int, shot: Shot) -> Pixels:
-        """Frame `number` in BGR, without grain."""
+        """Draw frame `number` in BGR, without grain."""
         kind = self.film.flashes.get(number)
         if kind in ("white", "black"):
             return self.black() + np.uint8(255 if kind == "white" else 0)
@@ -87,7 +87,7 @@ class Camera:
         return self._blended(made, shot, number)
 
     def black(self) -> Pixels:
-        """A black frame in BGR."""
+        """Return a black frame in BGR."""
         return np.zeros((self.height, self.width, 3), np.uint8)
 
     def _walk(self) -> Iterator[tuple[int, Shot]]:
@@ -99,7 +99,7 @@ class Camera:
         return next((other for other in self.film.shots if other.start == shot.end), None)
 
     def _zone(self, shot: Shot, number: int) -> int:
-        """-1 in the transition into the shot, 1 in the one out of it, 0 between."""
+        """Return -1 in the transition into the shot, 1 in the one out of it, else 0."""
         half = self.film.gradual // 2
         if shot.into != "hard" and number < shot.start + half:
             return -1
@@ -135,7 +135,7 @@ class Camera:
         if shot.move == "talk":
             self._ball(made, age)
         if 0 <= age < shot.blurred:
-            # Out of focus by up to 3 % of the height, less and less.
+            # Blur radius of up to 3% of the height, decreasing.
             made = cv2.GaussianBlur(made, (0, 0), self.height * 0.03 * (1.2 - age / shot.blurred))
         if shot.letterbox:
             bar = round((self.height - self.width / WIDE) / 2)
@@ -163,7 +163,7 @@ class Camera:
         return cv2.warpAffine(canvas, crop, (self.width, self.height), borderMode=1)
 
     def _ball(self, made: Pixels, age: int) -> None:
-        """Something small that moves and is no cut."""
+        """Draw a small moving object that must not be taken for a cut."""
         t = age / self.film.script.fps
         place = (
             round(self.width * (0.5 + 0.4 * sin(pi * t / 2))),

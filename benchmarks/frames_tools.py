@@ -1,7 +1,7 @@
-"""The tools that the frame benchmarks run side by side, each as a whole process.
+"""Tools that the frame benchmarks compare, each run as a whole process.
 
-`measured(command)` gives CPU seconds of the process and all its children, wall seconds and
-the peak of the memory of all of them together (proportional set size, 5 times a second).
+`measured(command)` returns CPU seconds of the process and all its children, wall seconds, and their
+peak total memory (proportional set size, sampled 5 times a second).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ print(json.dumps([start.seconds for start, _ in manager.get_scene_list()[1:]]))
 
 @dataclass(frozen=True)
 class Cost:
-    """What one whole process took: seconds, seconds, MB; and what it said."""
+    """Cost of a process: CPU and wall seconds, peak MB; and its stdout."""
 
     cpu: float
     wall: float
@@ -48,7 +48,7 @@ class Cost:
 
 
 def measured(command: Sequence[str | Path], **environment: str) -> Cost:
-    """Run it, `environment` added to ours. Raises SystemExit with its last words when it fails."""
+    """Run a command with extra variables. Raises SystemExit with its stderr if it fails."""
     start = time.perf_counter()
     process = subprocess.Popen(
         [str(part) for part in command],
@@ -105,7 +105,7 @@ def _memory(pid: int) -> float:
 
 @dataclass(frozen=True)
 class Tool:
-    """One way to sample: the command for a video and a folder, and what it left there."""
+    """Sampling tool: its command for a video and a folder, and how to read the results."""
 
     name: str
     command: Callable[[Path, Path], list[str | Path]]
@@ -113,7 +113,7 @@ class Tool:
 
 
 def ours(name: str, *options: str) -> Tool:
-    """`harvest frames` into a new dataset, with these options."""
+    """Return `harvest frames` into a new dataset, with these options."""
 
     def command(video: Path, out: Path) -> list[str | Path]:
         return [*HARVEST, "frames", video, "-d", out / "dataset", "--json", "-q", *options]
@@ -122,7 +122,7 @@ def ours(name: str, *options: str) -> Tool:
 
 
 def stored(dataset: Path) -> list[Kept]:
-    """Every frame of a dataset, at each of its times, by its public list."""
+    """Return each frame of a dataset at each of its times, by the public listing."""
     return [
         Kept(file_of(dataset, image), origin["time"])
         for image in images(dataset)
@@ -131,12 +131,12 @@ def stored(dataset: Path) -> list[Kept]:
 
 
 def images(dataset: Path) -> list[dict[str, Any]]:
-    """The dataset's images as `gleanset list images` prints them."""
+    """Return the dataset's images as `gleanset list images` prints them."""
     return [one for one in listed(dataset, "images") if "sha256" in one]
 
 
 def listed(dataset: Path, what: str) -> list[dict[str, Any]]:
-    """What `gleanset list` prints."""
+    """Return the output of `gleanset list`."""
     told = subprocess.run(
         [*LIST, what, "-d", str(dataset)],
         check=True,
@@ -148,7 +148,7 @@ def listed(dataset: Path, what: str) -> list[dict[str, Any]]:
 
 
 def file_of(dataset: Path, image: dict[str, Any]) -> Path:
-    """Where an image's bytes lie."""
+    """Return the path of an image's file."""
     sha256 = str(image["sha256"])
     [path] = (dataset / "images" / sha256[:2]).glob(f"{sha256}.*")
     return path
@@ -160,7 +160,7 @@ def bare(
     before: Sequence[str] = (),
     times: Callable[[Path, int], float] | None = None,
 ) -> Tool:
-    """ffmpeg itself; `before` stands before its input, `times` gives the time of each frame."""
+    """Return ffmpeg as a tool; `before`: input options, `times`: time of each frame."""
 
     def command(video: Path, out: Path) -> list[str | Path]:
         head = ["ffmpeg", "-v", "error", "-nostdin", *before, "-i", str(video)]
@@ -174,13 +174,13 @@ def bare(
 
 
 def fifth(_: Path, number: int) -> float:
-    """`fps=1/5` rounds to the nearest: its frame is the last before the middle of an interval."""
+    """Return the time of a frame of `fps=1/5`: the last before an interval's middle."""
     return 5 * number + 2.45
 
 
 @cache
 def keyframe_times(video: Path) -> list[float]:
-    """The times of all key frames, from ffprobe."""
+    """Return the times of all key frames, by ffprobe."""
     told = subprocess.run(
         [
             "ffprobe",
@@ -204,7 +204,7 @@ def keyframe_times(video: Path) -> list[float]:
 
 
 def detector(name: str) -> Tool:
-    """PySceneDetect's `name` with its defaults; prints the times of its cuts as JSON."""
+    """Return PySceneDetect's `name` with its defaults; it prints cut times as JSON."""
     return Tool(
         f"PySceneDetect {name}",
         lambda video, _: [sys.executable, "-c", DETECT, name, video],
@@ -213,7 +213,7 @@ def detector(name: str) -> Tool:
 
 
 def reporting(folder: Path) -> Path:
-    """Put a program `ffmpeg` into a folder: the real one, which leaves a report there."""
+    """Write a wrapper named `ffmpeg` into a folder, which leaves reports there."""
     program = folder / "ffmpeg"
     program.write_text(
         f"#!/bin/sh\nexport FFREPORT=file={folder}/$$.log:level=40\n"
@@ -226,14 +226,14 @@ def reporting(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Work:
-    """What the reported ffmpeg processes did with video: packets read, frames decoded."""
+    """Video packets read and frames decoded by the reported ffmpeg processes."""
 
     packets: int
     decoded: int
 
 
 def work_done(folder: Path) -> Work:
-    """Add up the reports of a folder. Raises ValueError when one was killed while decoding."""
+    """Add up the reports of a folder. Raises ValueError if one was killed while decoding."""
     pattern = r"Input stream .* \(video\): (\d+) packets read .*; (\d+) frames decoded"
     packets = frames = 0
     for log in folder.glob("*.log"):
@@ -247,7 +247,7 @@ def work_done(folder: Path) -> Work:
 
 
 def our_cuts(video: Path, folder: Path) -> list[float]:
-    """Our cuts in seconds, from outside: every frame is sampled, and its scene looked at."""
+    """Return our cuts in seconds, from the scene numbers of all frames."""
     into = folder / f"every-frame-of-{video.name}"
     every = ours("", "--every", "1ms", "--size", "64x36", "--skip-similar", "off", "--keep-bad")
     measured(every.command(video, into))

@@ -1,4 +1,4 @@
-"""What a benchmark has measured: a line of a file for each part, so that a stopped one goes on.
+"""Results of a benchmark: one line of a file per part, so that interrupted runs can continue.
 
 Shared by the benchmarks; not a script.
 """
@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 class KeptRows(dict[str, Row]):
-    """The rows by the names of their parts. A line that is removed is measured again."""
+    """Results by part name. Remove a line from the file to measure it again."""
 
     def __init__(self, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -23,7 +23,7 @@ class KeptRows(dict[str, Row]):
         super().__init__((row["part"], row) for row in map(json.loads, lines))
 
     def keep(self, part: str, row: Row) -> None:
-        """Write down what came out, and say it, but for long lists."""
+        """Store a result and print it without long lists."""
         self[part] = {"part": part} | row
         with self.file.open("a") as file:
             file.write(json.dumps(self[part]) + "\n")

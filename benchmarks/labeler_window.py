@@ -1,12 +1,12 @@
-"""The labeler's window with 100,000 samples: time to be usable, gaps of the event loop, memory.
+"""The labeler's window with 100,000 samples: start time, gaps of the event loop, memory.
 
     python benchmarks/labeler_window.py [--samples 100000] [--rounds 3]
 
-Needs Xvfb and xdotool: the window is a real one, on a virtual display of its own. It is opened
-again and again, scrolls, takes a key on 500 marked tiles, begins a real drag of 20,000; a timer
-that should come every 5 ms tells how long the event loop was away. CPU is the most that the
-window's thread, and the whole process, used in one absence: a gap much longer than that is the
-machine's, which gave its cores to others.
+Needs Xvfb and xdotool, as it opens a real window on a virtual display. In each round a new window
+scrolls, labels 500 selected tiles by a key, and starts a real drag of 20,000; a timer with an
+interval of 5 ms measures how long the event loop was blocked. CPU is the maximum that the window's
+thread, and the whole process, used during one gap: a gap much longer than that was caused by other
+processes on the machine.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from virtual_display import display  # noqa: E402
 BEAT_MS = 5
 
 
-# -- the window, in a process of its own
+# Window, in a process of its own
 
 
 class Beat:
-    """A heart that should beat every 5 ms: the longest silence, and its CPU."""
+    """Timer with an interval of 5 ms that records the longest gap and its CPU time."""
 
     def __init__(self) -> None:
         from PySide6.QtCore import Qt, QTimer
@@ -48,7 +48,7 @@ class Beat:
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Reset the maxima."""
         self.most = [0.0, 0.0, 0.0]
         self._last = _clocks()
 
@@ -60,12 +60,12 @@ class Beat:
 
 
 def _clocks() -> tuple[float, float, float]:
-    """Seconds: of the wall, of this thread's CPU, of this process's CPU."""
+    """Return seconds of wall time, of this thread's CPU and of this process's CPU."""
     return time.perf_counter(), time.thread_time(), time.process_time()
 
 
 def run_loop(seconds: float, until: Callable[[], bool] = lambda: False) -> None:
-    """Let the event loop run by itself, for so long or until something holds."""
+    """Run the event loop for a time or until a condition holds."""
     from PySide6.QtCore import QEventLoop, QTimer
 
     loop, end = QEventLoop(), time.monotonic() + seconds
@@ -76,13 +76,13 @@ def run_loop(seconds: float, until: Callable[[], bool] = lambda: False) -> None:
 
 
 def memory(field: str) -> float:
-    """MB of this process: VmRSS now, VmHWM at most."""
+    """Return MB of this process: VmRSS (current) or VmHWM (peak)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
 def child(root: Path, started: float) -> None:
-    """Drive one window; prints what was measured as one line of JSON."""
+    """Operate one window and print the measurements as one line of JSON."""
     from labeler.qt.app import make_application
 
     application = make_application()
@@ -96,14 +96,14 @@ def child(root: Path, started: float) -> None:
     window = LabelerWindow(root)
     window.show()
     found["making"] = time.perf_counter() - opened
-    beat.forget()  # until it is on the screen nobody waits for an answer of it
+    beat.forget()  # gaps before the window is shown do not matter
     view = window.view.view  # type: ignore[attr-defined]
     run_loop(20, lambda: view.tiles.rowCount() > 0 and view.tiles.tile(0) is not None)
     view.viewport().repaint()
     found["usable"] = time.time() - started
     found["CPU until then"] = time.process_time()
     found["window"] = time.perf_counter() - opened
-    run_loop(2)  # thumbnails come, and the background begins
+    run_loop(2)  # thumbnails load, and background work starts
     found["opening"] = beat.most
 
     def phase(name: str, act: Callable[[], object], seconds: float = 1.5) -> None:
@@ -127,7 +127,7 @@ def child(root: Path, started: float) -> None:
     run_loop(5, lambda: not window.worker.busy)
 
     def key() -> None:
-        while unseen := view.unseen(range(500)):  # only what was shown is filed
+        while unseen := view.unseen(range(500)):  # only tiles that were shown are labelled
             view.look_from(unseen[0])
             run_loop(0.3)
         view.select_ranges([(0, 499)], Select.ClearAndSelect)
@@ -145,7 +145,7 @@ def child(root: Path, started: float) -> None:
 
 
 def drag(window: Any, number: int) -> None:
-    """A real press and move by xdotool; Esc ends the drag. Fails where none began."""
+    """Drag with xdotool, then press Esc. Raises SystemExit if no drag started."""
     from labeler.qt.grid.mouse import TileDrag
     from labeler.qt.grid.tile_view import Select
 
@@ -190,7 +190,7 @@ def drag(window: Any, number: int) -> None:
 
 
 def measured(root: Path, env: dict[str, str]) -> dict[str, Any]:
-    """One fresh process with one window."""
+    """Measure one window in a new process."""
     ran = subprocess.run(
         [sys.executable, HERE, "--child", root, "--started", str(time.time())],
         env=env,
@@ -203,7 +203,7 @@ def measured(root: Path, env: dict[str, str]) -> dict[str, Any]:
 
 
 def report(rounds: list[dict[str, Any]], samples: int) -> None:
-    """The table: medians, and the best round, for noise only adds."""
+    """Print a table of medians and of the best round, as noise only adds time."""
     write = sys.stdout.write
     write(f"{samples:,} samples, {len(rounds)} rounds\n\n| | median | best |\n|---|---|---|\n")
     lines = {
@@ -229,7 +229,7 @@ def report(rounds: list[dict[str, Any]], samples: int) -> None:
 
 
 def main() -> None:
-    """Measure, or be the window that is measured."""
+    """Run the benchmark, or the measured window as a child process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,7 +1,7 @@
-"""A tree of classes as a labelled and split dataset, as the stages would make it.
+"""Conversion of a folder tree of classes into a labelled and split dataset.
 
-Shared by the benchmarks; not a script. `sources.json` beside the classes says which files show
-the same picture: they come in as one post, which the labeler keeps on one side of a split.
+Shared by the benchmarks; not a script. `sources.json` next to the classes lists which files show
+the same image: they are imported as one post, which the labeler keeps in one split.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 def add_pictures(dataset: Dataset, pictures: Iterable[tuple[str, str, str | None, bytes]]) -> None:
-    """Take in (name, class, post or None, bytes) as whole pictures, and label them."""
+    """Import (name, class, post or None, bytes) as whole-image samples, and label them."""
     choices = []
     for name, label, post, data in pictures:
         measured = measure(data)
@@ -38,7 +38,7 @@ def add_pictures(dataset: Dataset, pictures: Iterable[tuple[str, str, str | None
 
 
 def of_tree(folder: Path) -> Iterable[tuple[str, str, str | None, bytes]]:
-    """The pictures of a tree whose folders are the classes."""
+    """Yield the images of a tree whose folders are the classes."""
     posts: dict[str, object] = {}
     if (told := folder / "sources.json").is_file():
         rows = json.loads(told.read_text())
@@ -52,5 +52,5 @@ def of_tree(folder: Path) -> Iterable[tuple[str, str, str | None, bytes]]:
 
 
 def split(dataset: Dataset, seed: int, ratio: str = "7:1:2") -> None:
-    """As `labeler split` does it."""
+    """Split the dataset as `labeler split` does."""
     apply_split(dataset, plan_split(dataset, SplitSettings(ratio, seed)))

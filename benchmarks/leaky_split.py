@@ -1,13 +1,13 @@
-"""How much a naive random split of frames flatters a model, beside ours, with the same trainer.
+"""Overestimated accuracy after a naive random split of frames, compared with ours.
 
     python benchmarks/leaky_split.py [--seeds 3] [--epochs 15] [--data ../shared/data/characters]
 
-Each picture of a tree of classes becomes a shot of a film: one to six frames, moved, zoomed,
-shaded and encoded anew, as frames of one scene are. A quarter of the shots is kept from both
-splits: what a model gets right there is what it is worth. The rest is split 7:1:2 once frame by
-frame at random, as most scripts do, and once by `labeler split`; the trainers are the preset
-`simple` and the nearest neighbour by HOG (Dalal and Triggs, 2005). The last column is how much
-better the model looks on its own test than it is. Needs gleanset[train]; some minutes.
+Each image of a tree of classes becomes a shot of a film: one to six frames, shifted, cropped,
+varied in brightness and re-encoded, like frames of one scene. A quarter of the shots is held out
+from both splits and measures the true accuracy. The rest is split 7:1:2, once frame by frame at
+random, as most scripts do, and once by `labeler split`; the models are the preset `simple` and
+nearest neighbor on HOG (Dalal and Triggs, 2005). The last column is the difference between the
+accuracy on the model's own test split and the true one. Needs gleanset[train]; takes some minutes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SIDE = 128
 
 
 def frames(picture: Image.Image, random: Random) -> Iterator[bytes]:
-    """A shot: the same picture while the camera moves a little."""
+    """Yield the frames of a shot: one image under a slightly moving camera."""
     for _ in range(random.randint(1, 6)):
         left, top, right, bottom = (random.uniform(0, 0.06) for _ in range(4))
         width, height = picture.size
@@ -71,7 +71,7 @@ def frames(picture: Image.Image, random: Random) -> Iterator[bytes]:
 
 
 def shots(data: Path, random: Random) -> Iterator[tuple[bool, str, int, list[bytes]]]:
-    """(kept from both splits, class, number, frames); copies of one picture share their side."""
+    """Yield (held out, class, number, frames); copies of an image stay together."""
     copies: dict[str, Any] = {}
     if (told := data / "sources.json").is_file():
         copies = {row["file"]: row["source_dup_group"] for row in json.loads(told.read_text())}
@@ -85,7 +85,7 @@ def shots(data: Path, random: Random) -> Iterator[tuple[bool, str, int, list[byt
 
 
 def fill(dataset: Dataset, label: str, shot: int, pictures: list[bytes]) -> None:
-    """Take frames in as a harvest of a film would, and label them."""
+    """Import frames as from a film, and label them."""
     for number, data in enumerate(pictures):
         measured, time = measure(data), shot * 10.0 + number
         dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
@@ -99,7 +99,7 @@ def fill(dataset: Dataset, label: str, shot: int, pictures: list[bytes]) -> None
 
 
 def split_naively(dataset: Dataset, seed: int) -> None:
-    """Frame by frame, class by class."""
+    """Split each class frame by frame at random."""
     classes: dict[str, list[str]] = defaultdict(list)
     for sample in dataset.samples.iter_by_key():
         classes[str(sample.label)].append(sample.key)
@@ -113,13 +113,13 @@ def split_naively(dataset: Dataset, seed: int) -> None:
 
 
 def simple(dataset: Dataset, unseen: Dataset, epochs: int, seed: int) -> tuple[float, float]:
-    """Accuracy of the preset `simple` on its own test and on what nobody has seen."""
+    """Return the accuracy of `simple` on its own test split and on unseen shots."""
     settings = load_preset("simple", {"epochs": str(epochs), "colour": "rgb", "seed": str(seed)})
     result: Any = train_run(dataset, settings)
     model, _, classes = load_model(run_folder(dataset, result["run"]))
     examples = find_examples(unseen)
     arrays = load_arrays(unseen, examples, settings, "test")
-    # Who has no unseen shot shifts the numbers of the others.
+    # Classes without unseen shots are missing here, so map class numbers by name.
     numbers = np.array([classes.index(name) for name in examples.classes])
     arrays = replace(arrays, y=numbers[arrays.y])
     right = network_outputs(model, arrays).logits.argmax(1) == arrays.y
@@ -127,7 +127,7 @@ def simple(dataset: Dataset, unseen: Dataset, epochs: int, seed: int) -> tuple[f
 
 
 def features(dataset: Dataset, split: str) -> tuple[np.ndarray[Any, Any], list[str]]:
-    """HOG of every sample of a split, at unit length, and the classes."""
+    """Return normalized HOG features of a split, and the classes."""
     hog = cv2.HOGDescriptor((SIDE, SIDE), (32, 32), (16, 16), (16, 16), 9)
     rows, labels = [], []
     for sample in dataset.samples.iter_in_splits():
@@ -141,7 +141,7 @@ def features(dataset: Dataset, split: str) -> tuple[np.ndarray[Any, Any], list[s
 
 
 def nearest(dataset: Dataset, unseen: Dataset) -> tuple[float, float]:
-    """The same for the nearest neighbour in train."""
+    """Return the same for the nearest neighbor in train."""
     known, labels = features(dataset, "train")
     found = []
     for asked, truth in (features(dataset, "test"), features(unseen, "test")):
@@ -151,7 +151,7 @@ def nearest(dataset: Dataset, unseen: Dataset) -> tuple[float, float]:
 
 
 def one_seed(data: Path, seed: int, epochs: int) -> dict[tuple[str, str], tuple[float, float]]:
-    """(trainer, split) to (accuracy on its test, on the unseen)."""
+    """Map (trainer, split) to (accuracy on its test, accuracy on unseen shots)."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Dataset.create(Path(folder) / "seen") as seen,

@@ -1,16 +1,16 @@
-"""What faces are compared by, judged by the names of real sets that nothing learnt from.
+"""Quality of the embeddings that compare faces, on real labelled sets not used for training.
 
     python benchmarks/likeness.py WORK [--splits 30] [--set NAME=FOLDER ...]
-    python benchmarks/likeness.py WORK --table      # of what is known
+    python benchmarks/likeness.py WORK --table      # only from stored results
 
-Of each set three, five, ten and four fifths of the pictures a class are named, whole moments at a
-time: asked are the names of all others, by their nearest neighbour (nn) and by what a window and a
-presort propose (ridge), as means over classes. Without any name the pictures are grouped as the
-window groups them before anybody is known, of four fifths of the moments each time: adjusted Rand
-index, F1 over pairs and purity. `plain` are descriptors as they are, `descriptor` the same with the
-directions of identity, by which a window compares before a presort, and `presort` the vectors of
-one. WORK keeps a line for each split: what was stopped goes on. A FOLDER has a folder for each
-class, and perhaps `sources.json` (benchmarks/labelled_tree.py).
+In each set, three, five, ten or four fifths of the images per class are labelled, in whole groups;
+the labels of the others are predicted by the nearest neighbor (nn) and by the models of the window
+and of prelabelling (ridge, proposed), scored by mean recall over classes. Without labels the images
+are clustered as in a new window, on a random four fifths of the groups: adjusted Rand index, F1
+over pairs, and purity. `plain` are raw descriptors, `descriptor` adds the identity embedding, as
+the window compares before prelabelling, and `presort` are the vectors of prelabelling. WORK keeps a
+line for each split, so that an interrupted run can continue. A FOLDER has one folder per class, and
+optionally `sources.json` (benchmarks/labelled_tree.py).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ Rows = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class NamedSet(NamedTuple):
-    """The pictures of a set: `names` of classes, numbers of `moments`, vectors by variant."""
+    """Images of a set: class `names`, group numbers (`moments`), vectors by variant."""
 
     names: np.ndarray
     moments: np.ndarray
@@ -57,7 +57,7 @@ class NamedSet(NamedTuple):
 
 
 def read_set(work: Path, name: str, folder: Path) -> NamedSet:
-    """Return a set with its vectors; the dataset is made the first time."""
+    """Return a set with its vectors; create the dataset the first time."""
     with Dataset.create(work / name) as dataset:
         if not dataset.images.count():
             add_pictures(dataset, of_tree(folder))
@@ -90,9 +90,9 @@ def _presorted(dataset: Dataset, samples: Sequence[Sample]) -> Rows:
 
 
 def splits_of(names: np.ndarray, moments: np.ndarray, size: int, seed: int) -> np.ndarray | None:
-    """Return which pictures are named: `size` of each class at most, whole moments at a time.
+    """Choose at most `size` labelled images per class, in whole groups.
 
-    None where fewer than two classes have three more.
+    None if fewer than two classes have at least three images more.
     """
     there = Counter(names.tolist())
     large = {name for name, count in there.items() if count >= size + 3}
@@ -110,8 +110,8 @@ def splits_of(names: np.ndarray, moments: np.ndarray, size: int, seed: int) -> n
 
 
 def named_right(names: np.ndarray, vectors: Rows, named: np.ndarray) -> list[float]:
-    """Return how many of the others are named right by nearest neighbour, by ridge, and where what
-    is asked for teaches as well.
+    """Return the mean recall of nearest neighbor, ridge, and self-training that also learns from
+    the unlabelled images.
     """
     asked = ~named & np.isin(names, names[named])
     nearest = names[named][(vectors[asked] @ vectors[named].T).argmax(axis=1)]
@@ -129,7 +129,7 @@ def _right(names: np.ndarray, answers: np.ndarray) -> float:
 
 
 def group_quality(names: np.ndarray, vectors: Rows) -> Row:
-    """Return adjusted Rand index and F1 over pairs of the groups that the window would form."""
+    """Return adjusted Rand index, pair F1 and purity of the window's clusters."""
     groups = cluster_rows(vectors, max(1, len(vectors) // MEAN_SIZE))
     pairs = [Counter(names[group].tolist()) for group in groups]
     both = sum(n * (n - 1) / 2 for counts in pairs for n in counts.values())
@@ -144,7 +144,7 @@ def group_quality(names: np.ndarray, vectors: Rows) -> Row:
 
 
 def measured(pictures: NamedSet, variant: str, seed: int) -> Row:
-    """Return the figures of one split."""
+    """Return the metrics of one split."""
     names, moments, vectors = pictures.names, pictures.moments, pictures.vectors[variant]
     row: Row = {}
     some = (np.random.default_rng(seed).random(moments.max() + 1) < KEPT)[moments]
@@ -157,13 +157,13 @@ def measured(pictures: NamedSet, variant: str, seed: int) -> Row:
 
 
 def interval(values: Sequence[float]) -> str:
-    """Return the mean and the half width of what holds 95 % of it, over splits."""
+    """Format the mean over splits and the half width of its 95% interval."""
     wide = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1) if len(values) > 1 else np.nan
     return f"{np.mean(values):.3f} ± {wide:.3f}"
 
 
 def table(rows: Mapping[str, Row]) -> Iterator[str]:
-    """Yield a table for all sets and variants."""
+    """Yield the rows of a Markdown table for all sets and variants."""
     columns = [f"{kind}{size}" for kind in KINDS for size in (*SIZES, "all")]
     columns += ["ari", "f1", "purity"]
     yield f"| set | compared by | {' | '.join(columns)} |"
@@ -181,7 +181,7 @@ def table(rows: Mapping[str, Row]) -> Iterator[str]:
 
 
 def main() -> None:
-    """Measure what is missing, then print the table."""
+    """Measure the missing splits, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("--splits", type=int, default=30)

@@ -1,16 +1,16 @@
-"""What is proposed in a second episode: for people of the first one, and for newcomers.
+"""Predictions in a second episode: for people of the first one, and for newcomers.
 
     python benchmarks/episodes.py --size 960x540 --seconds 300 --seed 52 --keep B
     python benchmarks/episodes.py --size 960x540 --seconds 300 --seed 51 --keep A \\
         --without sora,ren-1,hana-twin
     python benchmarks/second_episode.py A B
 
-All faces of the first film are named as they are, and what is none is rejected; the second comes to
-them (`gleanset merge`), and `baseline presort` proposes. Judged are tracks, as the window shows
-them: by the mean of their faces. Of those of known people: the share that is proposed right, how
-sure, the Brier score of that being right, and bins of the chance. Of newcomers: how many are told
-to be new, by their chance of being known and in groups of nobody known, as the window asks about
-them; and how many are proposed as somebody else, and how surely.
+All faces of the first film are labelled correctly, and other samples rejected; the second film is
+merged (`gleanset merge`), and prelabelling predicts its faces. Tracks are evaluated by the mean of
+their faces, as in the window. For known people: accuracy, mean confidence, Brier score, and a
+reliability table. For newcomers: how many are recognized as new, by their probability of being
+known and in clusters of unknown people, as the window presents them; and how many are predicted as
+another person, and with which confidence.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ EDGES = (0.0, 0.5, 0.7, 0.9, 0.95, 1.0)
 
 
 class JudgedTrack(NamedTuple):
-    """A track of the second film: who it is, what is proposed how surely, and whether the window
-    asks about it in a group of nobody known.
+    """Track of the second film: true name, prediction with confidence, and whether the window shows
+    it in a cluster of unknown people.
     """
 
     who: str | None
@@ -57,7 +57,7 @@ class JudgedTrack(NamedTuple):
 
 
 def named_first(root: Path, film: Path) -> set[str]:
-    """Give all faces of the first film their names; return these."""
+    """Label all faces of the first film correctly; return the names."""
     names = true_names(root, json.loads((film / "truth.json").read_text()))
     with Dataset.open(root) as dataset:
         keys = [sample.key for sample in dataset.samples.iterate()]
@@ -70,7 +70,7 @@ def named_first(root: Path, film: Path) -> set[str]:
 
 
 def judged(root: Path, names: dict[str, str | None]) -> list[JudgedTrack]:
-    """Return what is proposed for each track that waits."""
+    """Return the prediction for each pending track."""
     with Dataset.open(root) as dataset:
         track = {sample.key: str(sample.track) for sample in dataset.samples.iterate()}
         offers: dict[str, list[ClassPrediction]] = defaultdict(list)
@@ -88,7 +88,7 @@ def judged(root: Path, names: dict[str, str | None]) -> list[JudgedTrack]:
 
 
 def asked_about(dataset: Dataset) -> list[str]:
-    """Return the samples (keys) on the pages on which the window asks who somebody new is."""
+    """Return the keys of samples on pages where the window asks for new names."""
     pages, rows = Pages(SortingSession(dataset)), []
     while (page := pages.next()) is not None and page.kind is PageKind.CLUSTERS:
         rows += page.rows
@@ -97,7 +97,7 @@ def asked_about(dataset: Dataset) -> list[str]:
 
 
 def figures(tracks: list[JudgedTrack], known: set[str]) -> dict[str, Any]:
-    """Return the figures of known people and of newcomers."""
+    """Return the metrics for known people and for newcomers."""
     ours = [one for one in tracks if one.who in known]
     new = [one for one in tracks if one.who is not None and one.who not in known]
     right = np.array([one.who == one.proposed for one in ours])
@@ -130,7 +130,7 @@ def figures(tracks: list[JudgedTrack], known: set[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Name, merge, presort, judge; print JSON."""
+    """Label, merge, prelabel and evaluate; print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("first", type=Path)
     parser.add_argument("second", type=Path)

@@ -1,7 +1,7 @@
-"""A site for download benchmarks: up to eight hosts on loopback, a fixed latency, keep-alive.
+"""Site for download benchmarks: up to eight hosts on loopback, a fixed latency, keep-alive.
 
-One process and asyncio, so that it takes little from the cores that are measured. It counts
-requests and the most it saw under way at once on each host.
+A single asyncio process, so that it takes little of the measured CPU time. It counts requests and
+the maximum of parallel requests on each host.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from PIL import Image
 HOSTS = tuple(f"127.0.0.{number}" for number in range(1, 9))
 
 
-# What searches for characters lead to: mostly one or two megapixels.
+# Typical sizes of search results for characters: mostly one or two megapixels.
 Sizes = tuple[tuple[int, int], ...]
 FAULTS = ("404", "page", "truncated", "hangs")
-"""No such picture; a page that is called one; half a picture; no answer for a long time."""
+"""Missing file, HTML page instead of an image, truncated image, and no response for a long time."""
 HANGS = 60.0
 SIZES: Sizes = ((800, 600), (1280, 720), (1000, 1500), (1920, 1080))
 # 62, 88, 101 and 139 kB.
@@ -32,7 +32,7 @@ SMALL_SIZES: Sizes = ((800, 600), (960, 720), (1024, 768), (900, 1200))
 
 
 def pictures(sizes: Sizes = SIZES) -> list[bytes]:
-    """One JPEG of each size: soft shapes under a light grain."""
+    """Return one JPEG of each size: soft shapes with light grain."""
     random = np.random.default_rng(0)
     return [_picture(random, width, height) for width, height in sizes]
 
@@ -77,9 +77,9 @@ class _Site:
         fault = fault_of(path, self._faults)
         await asyncio.sleep(self._latency)
         self._under_way[host] -= 1
-        if fault == "hangs":  # nobody is told when they give up
+        if fault == "hangs":  # the server does not notice when the client disconnects
             await asyncio.sleep(HANGS)
-        # The path behind the end of the picture makes every file's bytes its own.
+        # The path appended to the image makes every file unique.
         picture = self._pictures[zlib.crc32(path.encode()) % len(self._pictures)]
         body = picture + path.encode()
         if fault == "404":
@@ -97,7 +97,7 @@ class _Site:
 
 
 def fault_of(path: str, share: float) -> str:
-    """What is wrong with an address: nothing, or for such a share of all one of `FAULTS`."""
+    """Return the fault of an address: a `share` of all has one of `FAULTS`, others ""."""
     number = zlib.crc32(f"{path} fault".encode())
     return FAULTS[number % len(FAULTS)] if number / 2**32 < share else ""
 
@@ -116,7 +116,7 @@ def _serve(site_of: tuple[float, Sizes, float], hosts: int, port: Queue[int]) ->
 
 
 class SlowSite:
-    """The site in a process of its own; a context manager."""
+    """Context manager that runs the site in a separate process."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class SlowSite:
         self.port = port.get(timeout=20)
 
     def urls(self, count: int, start: int = 0) -> list[str]:
-        """So many different pictures, spread over the hosts."""
+        """Return `count` distinct image addresses, spread over the hosts."""
         return [
             f"http://{self._hosts[n % len(self._hosts)]}:{self.port}/{n}.jpg"
             for n in range(start, start + count)
@@ -143,7 +143,7 @@ class SlowSite:
 
     @property
     def figures_url(self) -> str:
-        """Answers and resets the counts."""
+        """The address that returns and resets the counts."""
         return f"http://{HOSTS[0]}:{self.port}/figures"
 
     def __enter__(self) -> SlowSite:

@@ -1,15 +1,15 @@
-"""A minute of two attackers against `webapp serve`, beside visitors who ask ordinary pictures.
+"""A minute of two attackers against `webapp serve`, while users send ordinary images.
 
     python benchmarks/web_attackers.py MODEL.onnx HOSTILE [--seconds 60]
 
-Each attacker has one address and several threads, and says at each request that somebody else asks.
-They send crowds of faces, PNGs of 49 megapixels and go, 19 MB at a time side by side, heads and
-bodies that never end, thousands of parts, the files of the folder HOSTILE, and reports with junk
-behind the picture. Three visitors, each with an address of its own, ask a drawing with two faces
-every other second. The server has its defaults and looks for faces by animeface. The last line is
-JSON: how many visitors' requests were answered and how soon, what attackers were answered, and the
-most memory that all processes of the server held (proportional set size, looked at each half
-second), and how many are left when the first of them was killed meanwhile.
+Each attacker has one address and several threads, and forges X-Forwarded-For in each request. They
+send images with many faces, PNGs of 49 megapixels without waiting for the response, parallel
+uploads of 19 MB, unfinished headers and bodies, thousands of parts, the files of the folder
+HOSTILE, and reports with trailing junk after the image. Three users with their own addresses send a
+drawing with two faces every other second. The server has default settings and the animeface
+detector. The last line is JSON: the share and latency of the users' successful requests, the status
+codes of the attackers, the peak memory of all server processes (proportional set size, sampled
+twice a second), and the number of processes left after the first one was killed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ HEAD = (
 
 
 def part(name: str, data: bytes) -> bytes:
-    """A part of a form, as a file."""
+    """Encode a file as a part of a form."""
     about = f'--x\r\nContent-Disposition: form-data; name="{name}"; filename="a.png"\r\n\r\n'
     return about.encode() + data + b"\r\n"
 
@@ -61,7 +61,7 @@ def part(name: str, data: bytes) -> bytes:
 def posted(
     port: int, *parts: bytes, source: str, path: str = f"{API}/predict", length: int = 0
 ) -> socket.socket:
-    """A connection from an address of this machine, on which a form was sent."""
+    """Send a form from a local address; return the open connection."""
     body = b"".join(parts) + b"--x--\r\n"
     asker = f"10.{random.randrange(256)}.{random.randrange(256)}.1"
     connection = socket.create_connection(("127.0.0.1", port), 60, (source, 0))
@@ -73,7 +73,7 @@ def posted(
 
 
 def answer_on(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
-    """Status, headers and JSON of what comes; status 0 where nothing does."""
+    """Return status, headers and JSON of the response; status 0 if there is none."""
     answer = b""
     with connection, suppress(OSError):
         while not answer.endswith(b"}") and (more := connection.recv(65536)):
@@ -88,7 +88,7 @@ def answer_on(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
 
 @cache
 def drawing() -> bytes:
-    """A scene with two faces, as PNG."""
+    """Return a scene with two faces, as PNG."""
     dice = random.Random(3)
     figures = tuple(
         Figure(random_character(x), x, 60, 260, 0, random_expression(dice)) for x in (60, 400)
@@ -98,7 +98,7 @@ def drawing() -> bytes:
 
 @cache
 def crowd() -> bytes:
-    """144 faces in 1,920 x 1,920: animeface takes seconds, and holds Python's lock meanwhile."""
+    """Return 144 faces in 1,920 x 1,920; animeface holds the GIL for seconds on it."""
     face = Image.open(io.BytesIO(drawing())).crop((60, 60, 320, 320)).resize((160, 160))
     sheet = Image.new("RGB", (1920, 1920))
     for place in range(144):
@@ -108,7 +108,7 @@ def crowd() -> bytes:
 
 @cache
 def bomb() -> bytes:
-    """A PNG of 49 megapixels in 0.15 MB."""
+    """Return a PNG of 49 megapixels in 0.15 MB."""
     return _saved(Image.new("RGB", (7000, 7000)), "PNG")
 
 
@@ -118,7 +118,7 @@ def _saved(picture: Image.Image, kind: str) -> bytes:
 
 
 class Attacker:
-    """What one address tries, over and over, in several threads; `answers` counts the statuses."""
+    """Attacks from one address in several threads; `answers` counts the status codes."""
 
     def __init__(self, port: int, source: str, hostile: Path) -> None:
         self.answers: Counter[int] = Counter()
@@ -142,7 +142,7 @@ class Attacker:
         ]
 
     def attack(self, ended: threading.Event) -> None:
-        """Try one after the other in another order each time."""
+        """Run all attacks repeatedly, in random order."""
         while not ended.is_set():
             for each in random.sample(self._attacks, len(self._attacks)):
                 if not ended.is_set():
@@ -172,7 +172,7 @@ class Attacker:
 
 
 def visit(port: int, source: str, until: float) -> list[tuple[int, float]]:
-    """Ask a drawing every other second; status and seconds of each answer."""
+    """Send a drawing every other second; return status and seconds of each response."""
     taken = []
     while (begun := time.monotonic()) < until:
         status = answer_on(posted(port, part("files", drawing()), source=source))[0]
@@ -182,7 +182,7 @@ def visit(port: int, source: str, until: float) -> list[tuple[int, float]]:
 
 
 def siege(model: Path, hostile: Path, seconds: float, root: Path) -> dict[str, Any]:
-    """Serve a model to visitors while it is attacked; the figures. Reports go to `root`."""
+    """Serve a model to users during an attack; return the results. Reports go to `root`."""
     Dataset.create(root).close()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -216,7 +216,7 @@ def siege(model: Path, hostile: Path, seconds: float, root: Path) -> dict[str, A
 
 
 def _left(group: int) -> int:
-    """How many processes of a group run on, half a minute later at most."""
+    """Return the number of processes of a group still running after up to 30 seconds."""
     for _ in range(60):
         left = sum((place / "exe").exists() for place in processes(group))
         if not left:
@@ -226,7 +226,7 @@ def _left(group: int) -> int:
 
 
 def main() -> None:
-    """Print the figures."""
+    """Print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("hostile", type=Path)

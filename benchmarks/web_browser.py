@@ -1,4 +1,4 @@
-"""A headless Chromium. Shared by what makes the pictures of the docs; not a script.
+"""Headless Chromium, shared by the scripts that take screenshots for the docs; not a script.
 
 Needs playwright and Debian's chromium.
 """
@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A headless Chromium until the body ends."""
+    """Run a headless Chromium until the body ends."""
     with sync_playwright() as driver:
         browser = driver.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox"]
@@ -26,7 +26,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def until(page: Page, script: str, seconds: float = 60) -> Any:
-    """Wait for a script to give something true; a page's policy forbids other ways to wait."""
+    """Poll a script until its result is true; the page's policy forbids other ways to wait."""
     ended = time.monotonic() + seconds
     while time.monotonic() < ended:
         if found := page.evaluate(script):

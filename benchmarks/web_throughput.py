@@ -1,13 +1,13 @@
-"""Requests a second of `webapp serve` beside a Flask script under gunicorn, of the same model.
+"""Requests per second of `webapp serve` and of a Flask script under gunicorn, with the same model.
 
     python -m venv flask && flask/bin/pip install flask gunicorn onnxruntime pillow
     python benchmarks/web_throughput.py MODEL.onnx PICTURE --flask flask/bin/python
 
-The script runs one model call a request, in two workers of one thread each. Both servers run all
-the time and are asked in turns by 16 clients, threads of a process of its own. The last line is
-JSON: the medians of the rounds, of how many times as many ours answered in each, and how much
-memory all processes of each hold (proportional set size: shared pages count once). `--served` is a
-run's own `served.onnx`, which may be int8, where MODEL.onnx is the same run in fp32.
+The script runs the model once per request, in two workers with one thread each. Both servers run
+throughout and are queried in turns by 16 client threads in a separate process. The last line is
+JSON: medians over the rounds, the median ratio of our rate to theirs, and the memory of all
+processes of each server (proportional set size: shared pages count once). `--served` is a run's own
+`served.onnx`, possibly int8, where MODEL.onnx is the same run in fp32.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def predict():
 
 @contextmanager
 def serving(line: list[str], port: int) -> Iterator[int]:
-    """Run a server until the body ends; its process group."""
+    """Run a server until the body ends; yield its process group."""
     environment = os.environ | {"PYTHONPATH": str(HERE.parent)}
     server = subprocess.Popen(
         line, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
@@ -75,9 +75,9 @@ def serving(line: list[str], port: int) -> Iterator[int]:
 
 
 def ask(url: str, picture: bytes, requests: int) -> dict[str, float]:
-    """The figures of one round: 16 clients ask, each on a connection that it keeps if it may.
+    """Measure one round of 16 clients with keep-alive connections, if supported.
 
-    They share the cores with the server, so they read no more of an answer than they must.
+    The clients share the cores with the server, so they parse as little of a response as possible.
     """
     host, _, path = url.removeprefix("http://").partition("/")
     part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
@@ -113,14 +113,14 @@ def ask(url: str, picture: bytes, requests: int) -> dict[str, float]:
 
 
 def is_whole(answer: bytes) -> bool:
-    """Whether an answer has as many bytes after its head as that says."""
+    """Return whether a response is complete according to its Content-Length."""
     head, blank, body = answer.partition(b"\r\n\r\n")
     length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
     return bool(blank) and len(body) >= int(length)
 
 
 def loaded(url: str, picture: Path, requests: int, group: int) -> dict[str, Any]:
-    """The same, asked by a process of its own, with the CPU that the server took for it."""
+    """Measure one round from a separate process, with the server's CPU time."""
     before = cpu_seconds(group)
     line = [sys.executable, __file__, url, str(picture), "--ask", str(requests)]
     ran = subprocess.run(line, check=True, capture_output=True, text=True)
@@ -130,7 +130,7 @@ def loaded(url: str, picture: Path, requests: int, group: int) -> dict[str, Any]
 
 
 def processes(group: int) -> Iterator[Path]:
-    """Where the kernel tells of the processes of a group."""
+    """Yield the folders in /proc of a process group."""
     for place in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if os.getpgid(int(place.name)) == group:
@@ -138,7 +138,7 @@ def processes(group: int) -> Iterator[Path]:
 
 
 def cpu_seconds(group: int) -> float:
-    """What the processes of a group have computed, those of them included that have ended."""
+    """Return the CPU seconds of a process group, including ended child processes."""
     ticks = 0
     for place in processes(group):
         fields = (place / "stat").read_text().rpartition(")")[2].split()
@@ -147,17 +147,17 @@ def cpu_seconds(group: int) -> float:
 
 
 def memory(group: int) -> float:
-    """MB that the processes of a group hold; what several share counts once."""
+    """Return the MB of a process group; shared pages count once (PSS)."""
     kilobytes = 0
     for place in processes(group):
-        with suppress(OSError):  # it has ended
+        with suppress(OSError):  # the process has ended
             lines = (place / "smaps_rollup").read_text().splitlines()
             kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return round(kilobytes / 1024, 1)
 
 
 def main() -> None:
-    """Ask both in turns and print the figures."""
+    """Query both servers in turns and print the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
     parser.add_argument("picture", type=Path)
@@ -190,7 +190,7 @@ def main() -> None:
             for name, url in places.items():
                 figures = loaded(url, given.picture, given.requests, groups[name])
                 print(name, figures, file=sys.stderr, flush=True)
-                rounds[name] += [figures] if number else []  # the first one warms up
+                rounds[name] += [figures] if number else []  # the first round is a warm-up
         held = {name: memory(group) for name, group in groups.items()}
     middle = {
         name: {key: median(one[key] for one in found) for key in found[0]}

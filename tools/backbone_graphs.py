@@ -162,10 +162,9 @@ def _blocks() -> Iterator[tuple[int, bool, list[Convolution]]]:
 
 
 def lite_graph() -> ModelProto:
-    """Build EfficientNet-Lite0 without classifier.
+    """Build EfficientNet-Lite0 without classifier, for images N x 1 or 3 x height x width in 0..1.
 
-    Input: images N x 1 or 3 x height x width in 0..1. Output: mean and standard deviation of each
-    tapped stage's maps, then the pooled maps of the last convolution.
+    Output: mean and standard deviation of each tapped stage's maps, then the pooled last maps.
     """
     graph = GraphBuilder()
     shapes: dict[str, tuple[int, ...]] = {}
