@@ -76,7 +76,7 @@ def make_patterns(folder: Path) -> None:
 
 
 def _make_wary(folder: Path, pictures: list[Path]) -> None:
-    """Add a decision rule that rejects 5 % of the run's images."""
+    """Add a decision rule; 5 % of the images are out-of-distribution."""
     rule = DecisionRule(1.5, 0.6, offsets={"cross": 0.7, "stripes": -0.9})
     save_decision_rule(folder, rule)
     save_feature_scale(folder, fit_feature_scale(load(folder).embed(pictures)))

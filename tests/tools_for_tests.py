@@ -50,7 +50,7 @@ class Ran(NamedTuple):
 
 
 def pixels(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
-    """Draw a smooth colourful image; each seed looks different."""
+    """Draw a smooth colorful image; each seed looks different."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
     return small.resize(size, Image.Resampling.BICUBIC)

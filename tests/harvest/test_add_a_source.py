@@ -99,5 +99,5 @@ def test_the_page_adds_a_source_that_keeps_the_contract(copy: Path, blocks: list
         write(copy, answer)
     done = contract(copy, line)
     assert done.code == 0, done.stdout + done.stderr
-    # Passed: six states, that there are candidates, its options. Skipped: a state it has not.
+    # Passed: six states, candidates, options. Skipped: a state that does not apply.
     assert re.search(r"8 passed, 1 skipped", done.stdout), done.stdout

@@ -26,7 +26,7 @@ def copy_of_many(factory: pytest.TempPathFactory, number: int, to: Path) -> None
 
 
 def make_many(root: Path, number: int, each: int = 500) -> None:
-    """Make `number` samples, `each` from one image of colourful noise."""
+    """Make `number` samples, `each` from one image of color noise."""
     with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
         keep = StageBytes(dataset.originals(scratch))
         for start in range(0, number, each):

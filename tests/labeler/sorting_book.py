@@ -15,7 +15,7 @@ PLACES = (REJECT, OTHER, LATER, QUEUE)
 
 
 class Gesture(NamedTuple):
-    """A gesture: `kind` is to, undo or redo; `samples` are numbers."""
+    """A gesture; `kind` is to, undo or redo, `target` as in `SortingSession.to`."""
 
     kind: str
     samples: tuple[int, ...] = ()

@@ -63,10 +63,9 @@ class Display(NamedTuple):
 
 @contextmanager
 def display(scratch: Path) -> Iterator[Display]:
-    """Start Xvfb on a free number; clients have the empty home `scratch`.
-    With -noreset, for a reset after its last client would leave xdotool without a display.
-    """
+    """Start Xvfb on a free number; clients have the empty home `scratch`."""
     reader, writer = os.pipe()
+    # -noreset: xdotool would find no display while it resets after its last client.
     options = f"-noreset -displayfd {writer} -screen 0 {WIDTH}x{HEIGHT}x24 -fbdir"
     server = subprocess.Popen(
         ["Xvfb", *options.split(), str(scratch)],

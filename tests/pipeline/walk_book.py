@@ -17,7 +17,7 @@ class Said(NamedTuple):
 
     @property
     def waits(self) -> bool:
-        """Whether the sample is undecided, or found by a search only."""
+        """Whether the sample is undecided: in the queue, or retired."""
         return self.status in ("queue", "retired")
 
     @property
@@ -214,7 +214,7 @@ class Book:
         return Undone(len(back.samples()), len(late))
 
     def in_the_way(self, step: Step) -> bool:
-        """Return whether only undoable later steps prevent undoing this one."""
+        """Return whether later steps must be undone before this one."""
         trial = deepcopy(self)
         done = trial.undo(trial.steps[step.number - 1])
         last, undone = trial.steps[-1], {one.undoes for one in self.steps}
@@ -226,7 +226,7 @@ class Book:
         return bool(done.late and not last.touched() and any(later))
 
     def _after(self, one: Step, step: Step) -> bool:
-        """Return whether a step depends on another one, or took its name."""
+        """Return whether `one` changed what `step` did, or took its name."""
         renamed = any(edit.what == "name" for edit in step.edits)
         named = any(edit.what in ("name", "into") for edit in one.edits)
         return bool(one.touched() & step.touched()) or (renamed and named)
@@ -277,7 +277,7 @@ class Book:
         for step in self.steps:
             self.seen(step, ours=True)
 
-    # -- pictures and hints
+    # -- images and weak labels
 
     def hinted(self, sha: str) -> set[str]:
         """Return the classes that an image's weak labels name."""

@@ -11,7 +11,7 @@ import pytest
 HERE = Path(__file__).parent
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 if find_spec("PySide6") is None:
-    # `test__pyside6.py` says so.
+    # `test__pyside6.py` reports what is missing.
     collect_ignore_glob = ["test_[!_]*.py"]
 else:
     from window_fixtures import (  # noqa: F401 - fixtures
