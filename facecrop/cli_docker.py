@@ -46,7 +46,7 @@ def docker(job: CommandJob, what: str, base: str | None, engine: str | None) -> 
 
 
 def states() -> dict[str, dict[str, str]]:
-    """Return the `state` of each engine, with a `hint` unless it is "ready"."""
+    """Return each engine's `state`, and a `hint` unless it is "ready"."""
     from facecrop.detectors.animeface_docker import image_name
 
     return {name: _state(name, image_name()) for name in _names()}

@@ -17,7 +17,7 @@ FAILED = "detector failed"
 
 
 class PluginDetector:
-    """A detector of a plugin; images on which it fails are rejected, naming the package."""
+    """Wrapper of a plugin's detector; its failures reject the image and name the package."""
 
     def __init__(self, detector: Detector, package: str) -> None:
         self.name, self._package, self._detector = detector.name, package, detector

@@ -106,7 +106,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
     workers: Annotated[WorkerCount | None, Param("Worker processes.", common=True)] = None
 
     def spec(self, own: CropSettings, so_far: RecordedDetector | None = None) -> DetectorSpec:
-        """Return the detector for a dataset with these settings, searched by `so_far` until now.
+        """Return the detector for a dataset with settings `own`, searched by `so_far`.
 
         Raises `UsageError`.
         """
@@ -145,7 +145,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         return self._detector_used(spec, crop) | counts
 
     def preview(self, dataset: Dataset) -> dict[str, object]:
-        """Return how many images would be searched, and how many only cropped again."""
+        """Return counts of images to search and of images to re-crop."""
         from facecrop.search import DatasetSearch
 
         crop = dataset.settings.crop
@@ -191,7 +191,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
 
 
 def suggest_whole_images(dataset: Dataset) -> tuple[str, str] | None:
-    """Return a command to use whole images and the reason, if few images seem to have faces.
+    """Return a command for whole images and why, if faces are rare.
 
     Detectors find faces in 4 % of photos of pets, and miss the face in 18 % of face crops of 256
     pixels, so both kinds of datasets should use whole images.

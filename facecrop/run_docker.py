@@ -108,7 +108,7 @@ class ContainerDied(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ContainerEngine:
-    """A container engine and the path of its program."""
+    """Container engine: its name and the path of its program."""
 
     name: str
     program: str
@@ -137,7 +137,7 @@ class ContainerEngine:
     def build(
         self, context: Path, image: str, base: str | None, say: Callable[[str], None]
     ) -> None:
-        """Build an image from the folder `context`; call `say` for each line of output.
+        """Build an image from `context`; call `say` for each output line.
 
         Raises `MissingComponent` with the last lines of a failed build.
         """
@@ -164,9 +164,9 @@ class ContainerEngine:
 
 
 def find_engines(requested: str = "") -> list[ContainerEngine]:
-    """Return the installed engines, or only the one requested (else that of the environment).
+    """Return the installed engines, or only the requested one.
 
-    Raises `MissingComponent` if there is none.
+    Without a request, that of `ENGINE_SETTING`. Raises `MissingComponent` if there is none.
     """
     requested = requested or os.environ.get(ENGINE_SETTING, "")
     names = (requested,) if requested else ENGINES
@@ -185,7 +185,7 @@ def find_engines(requested: str = "") -> list[ContainerEngine]:
 
 
 def choose_engine(image: str, requested: str = "", *, to_build: bool = False) -> ContainerEngine:
-    """Return the first engine that has the image; with `to_build`, the first that works.
+    """Return the first engine with the image; with `to_build`, the first working.
 
     Raises `ImageNotBuilt` if an engine works but lacks the image, else the error of the first.
     """
@@ -281,7 +281,7 @@ def _read_stderr(stream: IO[bytes], buffer: bytearray) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes], engine: ContainerEngine, name: str) -> None:
-    """Close the pipes, wait for the container to exit, and kill it after a timeout."""
+    """Close the pipes, wait for the exit, and kill after a timeout."""
     for pipe in filter(None, (process.stdin, process.stdout)):
         with suppress(OSError):
             pipe.close()

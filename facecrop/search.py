@@ -33,7 +33,7 @@ MIN_MANUAL_OVERLAP = 0.5
 
 
 class ImageToSearch(NamedTuple):
-    """An image, its stored faces, and its samples without a face (`regions`)."""
+    """Image to search, with stored faces and samples without a face (`regions`)."""
 
     sha256: str
     format: str
@@ -53,7 +53,7 @@ class ImageFaces:
 
 @dataclass(frozen=True, slots=True)
 class SearchWorker:
-    """Searches one image; small and picklable."""
+    """Callable that searches one image; small and picklable."""
 
     detector: DetectorSpec
     cutter: Cutter
@@ -102,7 +102,7 @@ class SearchWorker:
 
 @dataclass(frozen=True)
 class DatasetSearch:
-    """The work of one run, and how it is recorded.
+    """Work of one run: which images to search, and how results are recorded.
 
     Images of the searches in `left` keep their faces; with None, so do all images that were
     searched or have a sample.
@@ -191,7 +191,7 @@ def find_faces(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Search the images not yet searched with these settings, and crop their faces.
+    """Search images not yet searched with these settings; crop their faces.
 
     Images of the searches in `left` are not searched again; with None, nor is any image that was
     searched or has a sample. Returns counts.

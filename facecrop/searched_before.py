@@ -17,7 +17,7 @@ from gleanset.db.statistics import ScanCount
 
 
 def recorded_detector(searches: Iterable[ScanCount]) -> RecordedDetector | None:
-    """Return the detector of most images, preferring real detectors to `whole`; None for none.
+    """Return the detector of most images (`whole` last); None without searches.
 
     Raises `UsageError` for a detector that is not installed.
     """

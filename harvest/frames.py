@@ -44,7 +44,7 @@ def harvest_frames(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> dict[str, object]:
-    """Import the sampled frames of each video and return the counts of the run.
+    """Import the sampled frames of each video; return the counts.
 
     A video is identified by its content and not sampled twice with the same settings, unless the
     first attempt was aborted. A bad video becomes a rejection; if no video is usable, raises
@@ -67,7 +67,7 @@ class FrameHarvest:
     follower: FrameFollower | None = None
 
     def over(self, videos: Iterable[VideoInput]) -> dict[str, object]:
-        """Import the frames of these videos and return the counts of the run."""
+        """Import the sampled frames of these videos; return the counts."""
         inputs = list(videos)
         find_ffmpeg()
         dataset, wanted = self.dataset, self.sampling
@@ -273,7 +273,7 @@ class FrameWriter:
         self._finished: list[tuple[VideoTask, SampledVideo]] = []
 
     def known(self, sha256: str) -> bool:
-        """Return whether a video was fully sampled with these settings; count its frames."""
+        """Return whether a video was fully sampled before; count its frames."""
         frames = self._dataset.videos.get_frame_count(sha256, self._sampling.settings)
         if frames is None:
             return False

@@ -51,7 +51,7 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         )
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> Result:
-        """Show the videos that would be sampled, and an estimate of the result."""
+        """Show the videos that would be sampled and the estimated result."""
         from harvest.preview import preview_frames
 
         sampling = self.sampling()
@@ -69,7 +69,7 @@ def check_videos(videos: tuple[str, ...], root: Path, command: str) -> None:
 
 
 def check_programs(videos: tuple[str, ...]) -> None:
-    """Raise `MissingComponent` without ffmpeg, or without yt-dlp if a video is a URL."""
+    """Raise `MissingComponent` without ffmpeg, or yt-dlp if a video needs it."""
     from harvest.video.inputs import is_address
     from harvest.video.run_ffmpeg import find_ffmpeg
 
@@ -87,7 +87,7 @@ def video_inputs(
     sampling: Sampling,
     allow_private: bool,
 ) -> list[VideoInput]:
-    """Return the inputs for paths, patterns and URLs, for a dataset at `root`."""
+    """Return inputs for paths, patterns and URLs; `root` is the dataset's."""
     from harvest.video.inputs import find_inputs, is_address
 
     if not any(map(is_address, videos)):

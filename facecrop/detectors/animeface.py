@@ -46,7 +46,7 @@ class AnimeFace:
         return f"threshold={self.threshold:g}"
 
     def detect(self, pixels: Pixels) -> list[Face]:
-        """Find faces with the centers of left_eye, right_eye, nose and mouth as landmarks.
+        """Find faces with landmarks: centers of left_eye, right_eye, nose and mouth.
 
         Raises `ValueError` for anything but height x width x 3 bytes.
         """

@@ -82,7 +82,7 @@ class AnimeFaceContainer:
         self._start()
 
     def search(self, pixels: Pixels) -> list[LibraryResult]:
-        """Return the faces in an image of height x width x 3 bytes.
+        """Return the faces in an image (height, width, 3).
 
         Raises `Unreadable` if the container dies twice on it, and `MissingComponent` if the
         container cannot be restarted.

@@ -90,7 +90,7 @@ class Pillow4Image(ctypes.Structure):
 
 
 def pillow4_image(pixels: Pixels) -> Pillow4Image:
-    """Return an object that the extension reads as an image of Pillow 4.2.
+    """Return an object that the extension reads as a Pillow 4.2 image.
 
     Raises `MissingComponent` on a Python implementation with another layout of ctypes objects.
     """

@@ -21,7 +21,7 @@ Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 
 class Detector(Protocol):
-    """Finds faces in an image, deterministically."""
+    """Interface of face detectors; results must be deterministic."""
 
     name: ClassVar[str]
 

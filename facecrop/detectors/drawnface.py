@@ -52,7 +52,7 @@ SCORE_DECIMALS = 4
 
 
 class ScaleDetection(NamedTuple):
-    """A detection at one scale (its index)."""
+    """Detection at one scale; `scale` is the index of the scale."""
 
     scale: int
     rect: FloatBox
@@ -112,7 +112,7 @@ class DrawnFace:
         return side < MAX_FACE_SIDE * longest and (scale == 0 or side * factor >= MIN_SCALED_SIDE)
 
     def _score(self, group: list[ScaleDetection], longest: int) -> float:
-        """Return the mean score of all scales that cover the face, 0 where it was not found."""
+        """Return the mean score over covering scales (0 where not found)."""
         scores = {detection.scale: detection.score for detection in reversed(group)}
         rect = _mean_box(group)
         covering = [
@@ -142,7 +142,7 @@ def merge_scales(detections: Iterable[ScaleDetection]) -> list[list[ScaleDetecti
 
 
 def _mean_box(group: list[ScaleDetection]) -> FloatBox:
-    """Return the mean box weighted by squared scores, as higher scores have better boxes."""
+    """Return the mean box weighted by squared scores (they predict box quality)."""
     weights = [detection.score**2 for detection in group]
     edges = zip(*(detection.rect for detection in group), strict=True)
     return FloatBox(
@@ -154,7 +154,7 @@ def _mean_box(group: list[ScaleDetection]) -> FloatBox:
 
 
 class FaceNetwork:
-    """The network, for images of any size."""
+    """Network for images of any size."""
 
     def __init__(self, file: Path = MODEL) -> None:
         """Load the weights. Raises `MissingComponent` if they cannot be read."""
@@ -174,7 +174,7 @@ class FaceNetwork:
         return cls()
 
     def boxes(self, part: Pixels, size: int, threshold: float) -> list[tuple[FloatBox, float]]:
-        """Return faces with at least that score, in pixels of the part, the best first.
+        """Return faces scoring at least `threshold`, in part pixels, best first.
 
         The part is scaled to about `size` pixels on its longer side.
         """
@@ -208,14 +208,14 @@ class FaceNetwork:
 
 
 def network_size(width: int, height: int, size: int) -> tuple[int, int]:
-    """Return the input size of an image: multiples of 32, with a longer side of about `size`."""
+    """Return the network input size: multiples of 32, longer side about `size`."""
     scale = min(size / max(width, height), MAX_ENLARGEMENT) / STRIDES[-1]
     across, down = (max(round(side * scale), 1) * STRIDES[-1] for side in (width, height))
     return across, down
 
 
 def to_yolo_layout(output: Array, width: int, height: int) -> Array:
-    """Convert distances to four sides into the centers and sizes of YOLOv8's layout.
+    """Convert distances to four sides into YOLOv8's centers and sizes.
 
     `output` is 1 x 5 x locations for an input of that size, by rows, the finest stride first.
     """

@@ -51,7 +51,7 @@ class OutputLayout:
 
 
 def detect_layout(shape: tuple[int, ...], width: int, height: int) -> OutputLayout | None:
-    """Return the layout of an output for an input of that size; None for an unknown one."""
+    """Return the layout of an output for this input size; None: unknown."""
     if len(shape) != 3 or shape[0] != 1:
         return None
     locations = sum((width // stride) * (height // stride) for stride in STRIDES)
@@ -67,7 +67,7 @@ def detect_layout(shape: tuple[int, ...], width: int, height: int) -> OutputLayo
 def decode_boxes(
     answer: Array, layout: OutputLayout, face: int, threshold: float
 ) -> list[tuple[FloatBox, float]]:
-    """Return boxes of the class `face` with at least that score, in input pixels."""
+    """Return boxes of class `face` scoring at least `threshold`, in input pixels."""
     rows = answer[0].T if layout.name == "v8" else answer[0]
     if layout.name == "end":
         selected = rows[(rows[:, 4] >= threshold) & (rows[:, 5].round() == face)]
@@ -238,7 +238,7 @@ class OnnxModel:
 def letterboxed(
     part: Pixels, inner: tuple[int, int], outer: tuple[int, int], place: tuple[int, int]
 ) -> Pixels:
-    """Resize to `inner` and paste at `place` into a gray canvas of `outer` (width, height)."""
+    """Resize to `inner` and paste at `place` into a gray `outer` canvas."""
     image = Image.fromarray(np.ascontiguousarray(part)).resize(inner, Image.Resampling.BILINEAR)
     canvas = Image.new("RGB", outer, (BAR_GRAY, BAR_GRAY, BAR_GRAY))
     canvas.paste(image, place)
@@ -246,7 +246,7 @@ def letterboxed(
 
 
 def _class_names(metadata: dict[str, str]) -> dict[int, str]:
-    """Return the class names in a model of Ultralytics, stored as a Python literal."""
+    """Return an Ultralytics model's class names, stored as a Python literal."""
     try:
         names = ast.literal_eval(metadata.get("names", "{}"))
     except (ValueError, SyntaxError, MemoryError, RecursionError):

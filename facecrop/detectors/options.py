@@ -58,7 +58,7 @@ def parse_detector(
 
 
 def _split_name(written: str) -> tuple[str, str, str]:
-    """Return name, model on a hub ("" for none), and the text of the settings."""
+    """Return name, hub model ("" for none), and text of the settings."""
     name, _, own = written.partition(":")
     if not is_on_hub(written):
         return name, "", own
@@ -67,7 +67,7 @@ def _split_name(written: str) -> tuple[str, str, str]:
 
 
 def pin_model(spec: DetectorSpec, ask: Callable[[HubFile], HubPin]) -> DetectorSpec:
-    """Add commit and SHA-256 of a model on a hub, which `ask` returns."""
+    """Add commit and SHA-256 of a hub model, as returned by `ask`."""
     settings = dict(spec.settings)
     model, sha256 = pinned(str(settings.get("model", "")), str(settings.get("sha256", "")), ask)
     more = {"model": model, "sha256": sha256} if is_on_hub(model) else {}
@@ -142,7 +142,7 @@ FILES = {"cascade": "--cascade {}", "model": "-o onnx.model={}"}
 
 @dataclass(frozen=True, slots=True)
 class RecordedDetector:
-    """A detector of the catalogue: its name and the settings that differ from the defaults.
+    """Detector as recorded in the catalogue, with the settings that differ from the defaults.
 
     `files` are beginnings of the SHA-256 of files that the user has to name.
     """

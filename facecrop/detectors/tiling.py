@@ -24,7 +24,7 @@ MIN_SHARED_AREA = 0.5
 
 
 def tiles(width: int, height: int, longest: int) -> list[Box]:
-    """Return the tiles of an image; `longest` is the side in pixels that a search takes."""
+    """Return the tiles of an image; `longest` is the maximum searchable side."""
     long, short = max(width, height), min(width, height)
     if long <= max(longest, MAX_ASPECT_RATIO * short):
         return [Box(0, 0, width, height)]
@@ -56,7 +56,7 @@ def drop_overlapping_faces(faces: list[Face]) -> list[Face]:
 
 
 def is_same_face(box: FloatBox | Box, other: FloatBox | Box) -> bool:
-    """Return whether two boxes are of the same face, or one inside the other."""
+    """Return whether two boxes show the same face, or are nested."""
     across = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
     down = min(box.y + box.height, other.y + other.height) - max(box.y, other.y)
     smaller = min(box.width * box.height, other.width * other.height)
@@ -64,7 +64,7 @@ def is_same_face(box: FloatBox | Box, other: FloatBox | Box) -> bool:
 
 
 class FloatBox(NamedTuple):
-    """A box in pixels of the searched tile, not rounded."""
+    """Box in pixels of the searched tile, not rounded."""
 
     x: float
     y: float
@@ -73,7 +73,7 @@ class FloatBox(NamedTuple):
 
 
 class RawFace(NamedTuple):
-    """A face in a tile, with a score in 0..1 and evidence as in `Face`."""
+    """Face in a tile, with a score in 0..1 and evidence as in `Face`."""
 
     rect: FloatBox
     score: float
@@ -115,7 +115,7 @@ def _score(score: float) -> float:
 
 
 def _box(rect: FloatBox, place: Box, part: tuple[int, int], whole: tuple[int, int]) -> Box | None:
-    """Return a rectangle in whole pixels of the image; None if it is outside."""
+    """Return a box in whole image pixels; None if it is outside."""
     across, down = place.width / part[0], place.height / part[1]
     left = max(round(place.x + rect.x * across), 0)
     top = max(round(place.y + rect.y * down), 0)

@@ -20,7 +20,7 @@ LBPCASCADE = Published(
 
 
 def find_weights(value: str, sha256: str, option: str, published: Published | None = None) -> Path:
-    """Return the file for a setting: a path, a URL or hub name with its hash, or `published`.
+    """Return the file for a path, URL, hub name, or `published`.
 
     `option` is the setting's option on the command line. Raises `UsageError` for a missing file or
     a URL without hash, `MissingComponent` if it cannot be downloaded.

@@ -62,7 +62,7 @@ def drop_before(window: FrameBuffer, before: float) -> None:
 
 
 def frame_distance(first: Thumbs, other: Thumbs) -> Floats:
-    """Return distances between frames in grey levels: (..., 3, height, width) to (...)."""
+    """Return distances in grey levels, from (..., 3, height, width) to (...)."""
     high = np.maximum(first, other)
     low = np.minimum(first, other)
     means = (high - low).mean(axis=(-1, -2), dtype=np.float32)
@@ -138,7 +138,7 @@ class CutFinder:
         return self._judged
 
     def motion(self, time: float) -> float:
-        """Return the distance of a frame to its nearer neighbour, in grey levels."""
+        """Return a frame's distance to its nearer neighbour in grey levels."""
         if self._window is None:
             return 0.0
         at = int(np.searchsorted(self._window.times, time))
@@ -244,7 +244,7 @@ def _gradual_cuts(window: FrameBuffer) -> list[SceneCut]:
 
 
 def _follows_a_scene(window: FrameBuffer, cut: SceneCut, spread: float) -> bool:
-    """Return whether a scene, and not just a fade in, precedes a cut."""
+    """Return whether a scene, not just a fade in, precedes a cut."""
     last = len(window.times) - 1
     begin, end = (min(int(np.searchsorted(window.times, t)), last) for t in (cut.begin, cut.end))
     gone = float(window.spread[begin]) <= spread / 2
@@ -257,7 +257,10 @@ def _is_dark(window: FrameBuffer, cut: SceneCut) -> bool:
 
 
 def _nearby(cut: SceneCut, greater: SceneCut) -> bool:
-    """Return whether a cut is part of a larger one; fades to and from black are separate."""
+    """Return whether a larger cut includes this one.
+
+    A fade out is never part of the fade in after it.
+    """
     if cut.counts and not greater.counts:
         return greater.begin - _APART <= cut.time < greater.end
     return cut.counts == greater.counts and abs(cut.time - greater.time) <= _APART

@@ -261,7 +261,7 @@ class FfmpegDecoder:
         yield from self._rising(FrameBlock(times, thumbs, self._numbering.of(times), pictures))
 
     def _rising(self, block: FrameBlock) -> Iterator[FrameBlock]:
-        """Yield the block without frames whose time is missing or does not increase."""
+        """Yield the block without frames whose time does not increase."""
         latest = np.fmax.accumulate(np.concatenate([[self.last], block.times]))
         good = np.flatnonzero(block.times > latest[:-1])
         self._untimed += len(block.times) - len(good)
@@ -276,7 +276,7 @@ class FfmpegDecoder:
 
 
 def _cut_off(buffer: bytearray, sizes: Iterable[int]) -> list[bytes]:
-    """Remove and return complete parts of the given sizes from a buffer's start."""
+    """Remove and return complete parts of these sizes from a buffer."""
     parts: list[bytes] = []
     begin = 0
     for size in sizes:

@@ -58,7 +58,7 @@ class Schedule:
         return f"floor(({time}-({self.start!r}))/{step!r}+{_EARLY!r})"
 
     def due(self, times: NDArray[np.float64], before: float) -> NDArray[np.bool_]:
-        """Return a mask of selected frames; `before` is the previous frame's time or NaN."""
+        """Return a mask of selected frames; `before`: previous time or NaN."""
         if self.step is None:
             return np.ones(len(times), dtype=bool)
         earlier = np.concatenate([[before], times[:-1]])
@@ -149,7 +149,7 @@ class DecodePlan:
         return self.skip is not None or self.thin
 
     def picture_bytes(self, size: tuple[int, int]) -> int:
-        """Return the number of bytes of a raw frame of this size in the pipe."""
+        """Return the bytes of a raw frame of this size."""
         wide, high = size
         chroma = ((wide + 1) // 2) * ((high + 1) // 2)
         if self.facts.alpha:
@@ -168,7 +168,7 @@ def make_plan(
     if sampling.mode in ("useful", "scenes", "seen") and facts.skips_safely:
         skip = "noref"
     thin = sampling.mode == "every" and facts.skips_safely
-    # What Pillow decodes comes as RGB, whatever is made of it.
+    # Animated images and frames with alpha come through Pillow, which yields RGB.
     rgb = sampling.format == "png" or facts.container == "picture" or facts.alpha
     box = (sampling.width or _LONGEST_SIDE, sampling.height or _LONGEST_SIDE)
     return DecodePlan(facts, due, size, crop, skip, rgb, thin, fit=sampling.keep_aspect, box=box)

@@ -55,7 +55,7 @@ def frame_quality(grey: Image.Image) -> FrameQuality:
 
 
 def steepness(values: NDArray[np.int16]) -> float:
-    """Return the steepness (0..1) of the strong edges in grey pixels (height, width).
+    """Return the steepness (0..1) of strong edges in pixels (height, width).
 
     Rows and columns are divided into segments; the largest step between neighbouring pixels of
     each is divided by the difference of its lightest and darkest pixel. 1 if there is no edge to
@@ -133,7 +133,7 @@ class RawFrame:
         return Image.frombytes("RGB", self.size, self.data)
 
     def bgr(self) -> Plane:
-        """Return a YCbCr frame as BGR (height, width, 3); only valid unless `rgb`."""
+        """Return BGR (height, width, 3) of a frame that is not `rgb`."""
         wide, high = self.size
         planes = self._planes()
         if self.bt709:
@@ -191,7 +191,7 @@ def _of_601(bright: Plane, blue: Plane, red: Plane) -> tuple[Plane, Plane, Plane
 
 
 def _mixed(blue: Plane, a: float, red: Plane, b: float, grey: float = 0.0) -> Plane:
-    """Return `grey + a * (blue - 128) + b * (red - 128)`, rounded and clipped to 0..255."""
+    """Return `grey + a * (blue - 128) + b * (red - 128)` as bytes, clipped."""
     return np.asarray(cv2.addWeighted(blue, a, red, b, grey - _GREY * (a + b)), dtype=np.uint8)
 
 

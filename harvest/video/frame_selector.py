@@ -78,12 +78,12 @@ class FrameChooser(Protocol):
         """Add a candidate of an interval; close the previous interval first."""
 
     def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
-        """Yield the kept frames of the current interval, which ends at `cut` if given."""
+        """Yield the current interval's kept frames; it ends at `cut` if given."""
 
     def faces(
         self, candidate: FrameCandidate, data: bytes, measured: Measured
     ) -> tuple[FollowedFace, ...]:
-        """Store the face crops of a kept frame and return its faces; `data` is its file."""
+        """Store a kept frame's face crops and return its faces."""
 
 
 class FrameFollower(Protocol):

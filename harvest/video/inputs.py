@@ -105,7 +105,7 @@ class VideoFile:
 
 
 def is_address(place: str | Path) -> bool:
-    """Return whether an input is a URL; a `Path` never is, as it folds `//` into `/`."""
+    """Return whether an input is a URL (never a `Path`)."""
     return isinstance(place, str) and bool(_ADDRESS.match(place))
 
 
@@ -244,9 +244,9 @@ BROKEN_PICTURE = (
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a file is a video or an animated image (GIF, WebP, APNG).
+    """Return whether a file is a video or an animated image.
 
-    Reads the first bytes; a file that cannot be read is judged by its suffix.
+    Reads the first bytes (also of GIF, WebP, APNG); an unreadable file is judged by its suffix.
     """
     suffix = path.suffix.lower()
     if suffix in _LEFT_OUT:
@@ -266,7 +266,7 @@ def first_bytes(path: Path) -> bytes:
 
 
 def is_picture(head: bytes) -> bool:
-    """Return whether a file's first bytes are those of GIF, PNG or WebP."""
+    """Return whether a file begins like a GIF, PNG or WebP."""
     return head.startswith((b"GIF8", b"\x89PNG")) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP")
 
 

@@ -87,7 +87,7 @@ class _Pair:
         self._left = np.ones(len(self._times), dtype=bool)
 
     def repeats(self) -> list[RepeatedStretch]:
-        """Return all repeats, those with the most matches first; they share no fingerprint."""
+        """Return all repeats without overlap, those with the most matches first."""
         if min(len(self._times), len(self._shown)) < VARIETY:
             return []
         stretches_met: list[RepeatedStretch] = []
@@ -171,7 +171,7 @@ def _step(times: _Times) -> float:
 def _runs(
     times: _Times, hit: NDArray[np.bool_], left: NDArray[np.bool_]
 ) -> Iterator[tuple[int, int]]:
-    """Yield (first, last) of runs in which at least `SHARE` of fingerprints match."""
+    """Yield (first, last) of runs with at least `SHARE` of matches."""
     met = np.flatnonzero(hit & left)
     if not len(met):
         return
@@ -181,7 +181,7 @@ def _runs(
 
 
 def _densest(begin: int, hit: NDArray[np.bool_]) -> tuple[int, int]:
-    """Return the run with the largest sum of hits minus misses (Kadane's algorithm)."""
+    """Return the run with the best balance of hits and misses (Kadane)."""
     sums = np.concatenate([[0.0], np.cumsum(np.where(hit, 1 - SHARE, -SHARE))])
     lowest = np.minimum.accumulate(sums)
     end = int(np.argmax(sums - lowest))

@@ -33,7 +33,7 @@ def parse_seconds(text: str) -> float:
 
 
 def parse_time(text: str) -> float:
-    """Return a time in a video ('12:34', '1:02:03.5', '90', '90s' or '1.5m') in seconds.
+    """Return a time ('12:34', '1:02:03.5', '90', '90s' or '1.5m') in seconds.
 
     Raises `UsageError`.
     """
@@ -46,7 +46,7 @@ def parse_time(text: str) -> float:
 
 
 def parse_rate(text: str) -> float:
-    """Convert frames per second, such as '2' or '1/5', to seconds per frame.
+    """Convert frames per second ('2' or '1/5') to seconds per frame.
 
     Raises `UsageError`.
     """
@@ -103,7 +103,7 @@ def similar_bits(value: bool | int | str) -> int | str:
 
 
 def checked_by(parse: Callable[[str], object]) -> Callable[[str], str]:
-    """Return a parser that validates a text with `parse` but returns it unchanged."""
+    """Return a function that validates text with `parse` and returns it."""
 
     def checked(text: str) -> str:
         parse(text)

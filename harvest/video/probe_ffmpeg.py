@@ -91,7 +91,7 @@ class VideoFacts:
 
     @property
     def slides_until(self) -> float:
-        """Time (seconds) up to which a long gap between frames is not a jump."""
+        """Time (seconds) until which a long gap is not a jump."""
         if self.discontinuous:
             return self.start
         return math.inf if self.seconds is None else self.start + self.seconds
@@ -204,7 +204,7 @@ def _lengths(log: str) -> tuple[float | None, float]:
 
 
 def _rate(described: str) -> float | None:
-    """Return frames per second; restores NTSC's n * 1000 / 1001 from ffmpeg's two decimals."""
+    """Return frames per second; ffmpeg rounds NTSC's n * 1000 / 1001."""
     match = _RATE.search(described)
     if match is None:
         return None
@@ -215,7 +215,7 @@ def _rate(described: str) -> float | None:
 
 
 def _is_709(described: str, height: int) -> bool:
-    """Return whether colors are BT.709; if unspecified, decide by height as players do."""
+    """Return whether colors are BT.709; if unspecified, by height as players do."""
     pixels = _PIXELS.search(described)
     if pixels is None or not pixels.group(1).startswith("yuv"):
         return False
@@ -239,7 +239,7 @@ _MOST = 0.45
 
 
 def find_bars(video: Path, facts: VideoFacts) -> Crop | None:
-    """Return the area within letterbox bars (x, y, width, height); None without bars.
+    """Return (x, y, width, height) within letterbox bars; None without bars.
 
     In display pixels. Raises `Unreadable` on a timeout of ffmpeg.
     """
@@ -271,7 +271,7 @@ _CONTEXT = re.compile(r"\[([^\[\]@]+) @ 0x")
 
 
 def complains(line: str, facts: VideoFacts) -> bool:
-    """Return whether a line of ffmpeg's log (with levels) reports a damaged stream."""
+    """Return whether an ffmpeg log line (with level) reports a damaged stream."""
     if "corrupt decoded frame" in line:
         return True
     context = _CONTEXT.search(line)

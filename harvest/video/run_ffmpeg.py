@@ -72,7 +72,7 @@ def command_words(graph: Any, video: Path, log_level: str) -> list[str]:
 
 
 def ending_with_us(command: Sequence[str]) -> list[str]:
-    """Wrap a command in setpriv (if installed), so that it is killed with this process."""
+    """Wrap a command, if setpriv is installed, to die with this process."""
     guard = shutil.which("setpriv")
     return [*([guard, "--pdeathsig", "KILL"] if guard else []), *command]
 
@@ -114,7 +114,7 @@ def _end(process: subprocess.Popen[Any]) -> None:
 
 
 def end_all() -> None:
-    """Kill every ffmpeg of this process: Ctrl-C does not reach their process groups."""
+    """Kill all ffmpeg processes, as Ctrl-C does not reach their groups."""
     for process in tuple(_RUNNING):
         _end(process)
 
@@ -171,7 +171,7 @@ class RunningFfmpeg:
             self._opened = opened.pop_all()
 
     def _new_pipe(self, name: str, ends: ExitStack) -> int:
-        """Open a pipe for an output; return its write end, which `ends` closes."""
+        """Open a pipe; return its write end, which `ends` will close."""
         read, write = os.pipe()
         self._opened.callback(os.close, read)
         ends.callback(os.close, write)
@@ -221,7 +221,7 @@ class RunningFfmpeg:
         return [key for key, _ in self._selector.select(seconds) if key.data != LOG]
 
     def _taken(self, key: selectors.SelectorKey) -> bytes | None:
-        """Return an output's data: empty at its end, None for a connection just accepted."""
+        """Return data: empty at the end, None for a new connection."""
         if not isinstance(key.fileobj, socket.socket):
             return os.read(key.fd, _CHUNK)
         if key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):

@@ -54,7 +54,7 @@ class _PendingFrame:
 
 
 def stretches(sampling: Sampling, start: float) -> list[tuple[float | None, float]]:
-    """Return (start, end) of the segments to decode: ordered, disjoint, in file time."""
+    """Return ordered, disjoint segments to decode: (start, end) in file time."""
     end = math.inf if sampling.end is None else sampling.end + start
     begin = None if sampling.start is None else sampling.start + start
     if sampling.mode != "around":
@@ -118,7 +118,7 @@ class VideoSegment:
         yield from self._settled_before(math.inf)
 
     def stretch(self, candidate: FrameCandidate) -> tuple[int, int]:
-        """Return the interval in which a candidate competes with others to be kept."""
+        """Return the interval in which a candidate competes with others."""
         mode, every = self._sampling.mode, self._sampling.every
         if mode in ("scenes", "seen"):
             return candidate.scene, 0

@@ -63,7 +63,7 @@ class Sampling:
 
     @property
     def settings(self) -> str:
-        """Canonical text of all settings that differ from their defaults, for the catalogue."""
+        """Canonical text of all non-default settings, for the catalogue."""
         told = [f"mode={self.mode}"]
         for field in fields(self):
             value = getattr(self, field.name)

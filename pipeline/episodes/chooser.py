@@ -48,7 +48,7 @@ Patch = npt.NDArray[np.float32]
 
 
 class DetectedFace(NamedTuple):
-    """A face in a reduced frame with its color layout and its patch."""
+    """Face in a reduced frame with its color layout and patch."""
 
     face: Face
     colours: Floats
@@ -60,7 +60,7 @@ SearchFrame = Callable[[Pixels], Future[list[DetectedFace]]]
 
 @dataclass(frozen=True, slots=True)
 class FrameSearch:
-    """Searches a reduced frame; picklable."""
+    """Callable that searches a reduced frame for faces; picklable."""
 
     detector: DetectorSpec
 
@@ -98,7 +98,7 @@ class _SearchedFrame(NamedTuple):
     future: Future[list[DetectedFace]]
 
     def result(self, search: SearchFrame) -> list[DetectedFace]:
-        """Return its faces in pixels of the full frame; retry once if the worker died."""
+        """Return faces in full-frame pixels; retry once if the worker died."""
         try:
             faces = self.future.result()
         except ProcessExpired:
@@ -108,7 +108,7 @@ class _SearchedFrame(NamedTuple):
 
 
 class CandidateFace(NamedTuple):
-    """A face in a candidate frame with its track, patch and quality."""
+    """Face in a candidate frame with its track, patch and quality."""
 
     face: Face
     track: OpenTrack
@@ -116,7 +116,7 @@ class CandidateFace(NamedTuple):
     quality: float
 
     def is_similar(self, other: CandidateFace) -> bool:
-        """Return whether it is of the same track and looks the same."""
+        """Return whether both faces are of one track and look alike."""
         return self.track is other.track and self.distance(other) < MIN_DISTANCE
 
     def distance(self, other: CandidateFace) -> float:
@@ -126,21 +126,21 @@ class CandidateFace(NamedTuple):
 
 @dataclass(eq=False)
 class CandidateFrame:
-    """A frame that may be kept, with its faces."""
+    """Candidate frame with its faces."""
 
     candidate: FrameCandidate
     faces: list[CandidateFace]
 
 
 class TrackPortrait(NamedTuple):
-    """One of the best frames of a track, and the face there."""
+    """One of the best frames of a track, with its face there."""
 
     frame: CandidateFrame
     face: CandidateFace
 
 
 class FaceChooser:
-    """Selects frames for `harvest.video.sampler`; `search` starts the search of a reduced frame."""
+    """Frame chooser by tracks of faces; `search` starts the search of a reduced frame."""
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class FaceChooser:
         return segment != self._segment
 
     def offer(self, candidate: FrameCandidate, segment: tuple[int, int]) -> None:
-        """Start the search of a frame, and process earlier frames whose search is done."""
+        """Start searching a frame, and process frames whose search is done."""
         self._segment = segment
         self._tracker.scene_start = candidate.scene_start
         if candidate.fades:  # a mixture of two shots
@@ -250,7 +250,7 @@ class FaceChooser:
     def faces(
         self, candidate: FrameCandidate, data: bytes, measured: Measured
     ) -> tuple[FollowedFace, ...]:
-        """Crop the faces of a selected frame from its stored bytes, as any search does."""
+        """Crop a frame's faces from its stored bytes, like `facecrop run`."""
         pixels = np.asarray(decode(data).pixels)
         followed = []
         for face, track, *_ in self._kept[candidate.time].faces:
@@ -262,7 +262,7 @@ class FaceChooser:
 
 
 def _gain(frame: CandidateFrame, portrait: TrackPortrait) -> float:
-    """Return the quality at which a frame shows a portrait; 0 if it does not."""
+    """Return the quality of a portrait in a frame; 0 without it."""
     similar = (face for face in frame.faces if face.is_similar(portrait.face))
     return max((face.quality for face in similar), default=0.0)
 

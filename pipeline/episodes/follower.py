@@ -1,6 +1,6 @@
-"""Detects and tracks faces while videos are decoded, and stores them with their frames.
+"""Detection and tracking of faces during decoding, stored with their frames.
 
-A `FrameFollower` of harvest with a detector of facecrop: neither package knows the other.
+Implements `FrameFollower` of harvest with a detector of facecrop; neither imports the other.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TRACK_PREFIX_LENGTH = 8
 
 @dataclass(frozen=True)
 class FaceFollower:
-    """Tracks faces found by a detector; `search` runs it in workers (None: in this process)."""
+    """Factory of face choosers; `search` runs the detector in workers (None: in this process)."""
 
     detector: DetectorSpec
     cutter: Cutter
@@ -75,7 +75,7 @@ def _search_directly(search: FrameSearch) -> SearchFrame:
 
 @dataclass(frozen=True)
 class EpisodeRun:
-    """A run of `gleanset episodes`: sampling, detector and crop settings."""
+    """Run of `gleanset episodes`: sampling, detector and crop settings."""
 
     dataset: Dataset
     sampling: Sampling

@@ -113,7 +113,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         return run.over(inputs, progress)
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> dict[str, object]:
-        """Show the videos that would be sampled, and an estimate of the result."""
+        """Show the videos that would be sampled and the estimated result."""
         from harvest.preview import preview_frames
 
         sampling = self.sampling(dataset)

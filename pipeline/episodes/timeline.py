@@ -34,7 +34,7 @@ UNNAMED: dict[State, str] = {
 
 
 class Segment(NamedTuple):
-    """A person is on screen from `begun` to `ended` (seconds), in these `tracks`."""
+    """Time on screen of a person from `begun` to `ended` (seconds), in these `tracks`."""
 
     begun: float
     ended: float
@@ -53,7 +53,7 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PersonOnScreen:
-    """A row of a timeline: a class, or all people in a state without a name."""
+    """Row of a timeline: a class, or all people in a state without a name."""
 
     name: str | None
     state: State
@@ -73,7 +73,7 @@ class PersonOnScreen:
 
 @dataclass(frozen=True, slots=True)
 class VideoTimeline:
-    """The timeline of a video of that duration; named people by time on screen."""
+    """Timeline of a video; `seconds` is its duration, named people are sorted by time on screen."""
 
     title: str
     seconds: float
@@ -166,7 +166,7 @@ def _segments(tracks: list[StoredTrack]) -> Iterator[Segment]:
 
 
 def write_timelines(dataset: Dataset, folder: Path) -> dict[str, object]:
-    """Write the page and the table to a folder; return their paths and counts.
+    """Write page and table to a folder; return paths and counts.
 
     Raises what `gather_timelines` raises, `NotWritable` or `DiskFull`.
     """

@@ -33,7 +33,7 @@ IMPOSSIBLE = 1e6
 
 
 class SceneFace(NamedTuple):
-    """A detection: box, score and color layout."""
+    """Detection of a face: box, score and color layout."""
 
     box: Box
     score: float
@@ -42,7 +42,7 @@ class SceneFace(NamedTuple):
 
 @dataclass
 class OpenTrack:
-    """A track with its last detection; `speed` is in face sizes per second."""
+    """Track with its last detection; `speed` is in face sizes per second."""
 
     number: int
     begun: float
@@ -54,7 +54,7 @@ class OpenTrack:
     best: float = 0.0
 
     def cost(self, face: SceneFace, time: float) -> float:
-        """Return the cost of adding a face to the track; `IMPOSSIBLE` if it cannot be."""
+        """Return the cost of adding a face, or `IMPOSSIBLE`."""
         elapsed = time - self.ended
         move = min(_distance(self._predict(elapsed), face.box), _distance(self.box, face.box))
         scale = abs(math.log(_side(face.box) / _side(self.box)))
@@ -88,7 +88,7 @@ class OpenTrack:
 
 @dataclass
 class SceneTracker:
-    """The tracks of the current shot, which begins at the cut `scene_start` (None: unknown)."""
+    """Tracker of the current shot, which begins at the cut `scene_start` (None: unknown)."""
 
     tracks: list[OpenTrack] = field(default_factory=list)
     scene_start: float | None = None
@@ -96,7 +96,7 @@ class SceneTracker:
     _last: float = 0.0
 
     def add_frame(self, time: float, faces: list[SceneFace]) -> list[OpenTrack]:
-        """Assign the faces of the next frame to tracks; return the track of each."""
+        """Assign the next frame's faces to tracks; return each face's track."""
         self._first, self._last = time if self._first is None else self._first, time
         active = [track for track in self.tracks if time - track.ended <= MAX_GAP_SECONDS]
         costs = np.array(
@@ -113,7 +113,7 @@ class SceneTracker:
         return [assigned[column] for column in range(len(faces))]
 
     def end_at(self, cut: float) -> None:
-        """Extend tracks in the last frame to the cut that ends the shot."""
+        """Extend tracks of the last frame to the shot's final cut."""
         for track in self.tracks:
             if track.ended == self._last and cut - track.ended <= MAX_GAP_SECONDS:
                 track.ended = cut
