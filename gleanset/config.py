@@ -1,7 +1,7 @@
-"""TOML that people write: typed, checked, and when wrong answered with key, line and fix.
+"""Reading of TOML files with types, and errors that name the key, the line and a hint.
 
-The shape of a file is a `msgspec.Struct` that forbids unknown fields; msgspec does the
-checking, this module turns its verdict into lines a person can act on: all mistakes at once.
+The schema of a file is a `msgspec.Struct` that forbids unknown fields. msgspec validates; this
+module converts its errors to messages for users, and reports all mistakes at once.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """What a field of a table says beside its type (see `gleanset.request`).
+    """Metadata of a field for command-line options and recipes (see `gleanset.request`).
 
-    - `help`, `metavar`, `short`: of its option; `option` its long form, where that is
-      not the name of the field. `show_default` shows the default, or these words for it.
-    - `argument`: it is one, `required` or not. `common`: several commands have it.
-    - `path`: it is one, in a recipe from where that lies. `example`: of a KEY=VALUE.
-    - `opposite`: the option that says no, `--no-NAME` where it is empty.
-    - `in_files`: whether a file may say it that somebody else wrote.
-    - `parse` returns a value as it is kept, and raises the `UsageError` of what cannot be.
-    - `more` returns what its help says besides, when that is shown.
+    - `help`, `metavar`, `short`: of the option; `option`: its long form, if not the field's
+      name. `show_default`: show the default value, or this text instead.
+    - `argument`: a positional argument, `required` or not. `common`: shared by commands.
+    - `path`: a path, in a recipe relative to that recipe. `example`: of a KEY=VALUE.
+    - `opposite`: the negative option, by default `--no-NAME`.
+    - `in_files`: whether files, which somebody else may have written, can set the field.
+    - `parse`: converts a value, or raises `UsageError`.
+    - `more`: returns further help text, computed when the help is shown.
     """
 
     help: str = ""
@@ -53,16 +53,16 @@ class Param:
 
 
 class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The base of every table that a person writes in TOML.
+    """Base class of the tables in TOML files that users write.
 
-    Keys that are `GONE` are ignored; one of an inner table is named `table.key`.
+    Keys in `GONE` are ignored; a key of a nested table is written `table.key`.
     """
 
     GONE: ClassVar[tuple[str, ...]] = ()
 
 
 def drop_gone(data: dict[str, Any], shape: type) -> None:
-    """Remove the keys that an earlier version had."""
+    """Remove obsolete keys, listed in `GONE` of the schema, from `data`."""
     for name in getattr(shape, "GONE", ()):
         table, _, key = name.rpartition(".")
         inside = data.get(table) if table else data
@@ -71,7 +71,7 @@ def drop_gone(data: dict[str, Any], shape: type) -> None:
 
 
 def read_toml(path: Path, shape: type[T]) -> T:
-    """Return the file as a `shape`. Raises `RecipeError` naming key, line and what was meant."""
+    """Read a file as a `shape`. Raises `RecipeError` with key, line and hint."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -98,7 +98,7 @@ _SECRET = re.compile(r"secret|password|passwd|token|credential|access_?key|api_?
 
 
 class _Mistake(NamedTuple):
-    """What is wrong at `place` (keys, and numbers of list items), and what mends it."""
+    """A mistake at `place` (keys and list indices), with a hint as `fix`."""
 
     place: tuple[str, ...]
     what: str
@@ -147,7 +147,7 @@ def _mistakes_of_table(
 
 
 def param_of(shape: Any) -> Param | None:
-    """Return what an annotation says beside a type."""
+    """Return the `Param` in an `Annotated` type, if any."""
     notes = getattr(shape, "__metadata__", ())
     return next((note for note in notes if isinstance(note, Param)), None)
 
@@ -169,9 +169,7 @@ def _refused(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mistak
 
 
 def _allowed(value: object, shape: Any) -> str:
-    """Return the values of a key that has only a few, with the one that was meant; '' for
-    others.
-    """
+    """Return a hint with the allowed values of a key; '' if it is not a choice."""
     known = [str(one) for one in _choices(shape)]
     if not known:
         return ""
@@ -186,7 +184,7 @@ def _choices(shape: Any) -> tuple[object, ...]:
 
 
 def did_you_mean(word: str, known: Iterable[str], form: str = "did you mean {!r}? ") -> str:
-    """Return `form` with the known word that is most like `word`; '' where none is."""
+    """Return `form` with the most similar known word; '' if none is similar."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return form.format(close[0]) if close else ""
 
@@ -220,7 +218,7 @@ def _struct(shape: Any) -> Any:
 
 
 def line_of(text: str, steps: list[str]) -> int:
-    """Return the line on which a key stands; `steps` is its path, list indices as digits."""
+    """Return the line number of a key; `steps` is its path, list indices as digits."""
     want = [step for step in steps if not step.isdigit()]
     index = next((int(step) for step in steps if step.isdigit()), 0)
     table: list[str] = []

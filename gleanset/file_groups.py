@@ -1,8 +1,8 @@
-"""Which files belong together, as a person says: `--group-by`, and `group` in a `sources.csv`.
+"""Groups of files given by the user: `--group-by`, and the column `group` of `sources.csv`.
 
-Faces that were cut from one picture, all photos of one animal or of one session: a group is one
-moment, so that no split, val cut or fold has a part of it here and a part there. Its name is kept
-as the post of the file's origin; the same name means the same group in every import of a dataset.
+A group, such as faces cropped from one image or photos of one animal or session, stays together in
+every split and fold. Its name is stored as the `post` of the file's origin; the same name means the
+same group in every import of a dataset.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from gleanset.records import Origin
 
 FOLDER = "folder"
 LONGEST = 255
-"""So many characters of a file name are looked at."""
+"""Characters of a file name that are searched."""
 SECONDS = 10.0
-"""So long may a thousand names take: a regular expression can try for ever."""
+"""Timeout for a thousand names: a regular expression can take exponential time."""
 _AT_ONCE = 1000
 _EXAMPLE = r"for instance --group-by '(.+)-\d+\.' for X-1.jpg and X-2.jpg"
 GROUP_BY_HELP = (
@@ -32,20 +32,20 @@ GROUP_BY_HELP = (
     "first group of REGEX finds the same in the file name."
 )
 _CUT = re.compile(r"(.+)([-_])(\d{1,2})\.\w+")
-# Files look cut where at least so many pictures have several parts, which are such a share of all
-# files, and no more than so many to a picture.
+# Files look like crops if at least `_FEWEST` images have several parts, at most `_MOST_OF_ONE`
+# each, and the parts are at least `_SHARE` of all files.
 _FEWEST, _SHARE, _MOST_OF_ONE = 3, 0.2, 10
 
 
 @dataclass(frozen=True, slots=True)
 class GroupBy:
-    """`--group-by`: the folder of a file, or the first group of a `pattern` in its name."""
+    """Value of `--group-by`: by folder, or by the first group of a `pattern` in the file name."""
 
     pattern: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> GroupBy:
-        """Read 'folder', or a regular expression. Raises `UsageError`."""
+        """Parse 'folder' or a regular expression. Raises `UsageError`."""
         if text == FOLDER:
             return cls()
         try:
@@ -66,7 +66,7 @@ class GroupBy:
 
 
 class FileGroups:
-    """Gives files their groups; a `by` pattern needs all `names`. Raises `UsageError`."""
+    """Assignment of files to groups; a `by` pattern needs all `names`. Raises `UsageError`."""
 
     def __init__(self, by: GroupBy | None = None, names: Iterable[str] = ()) -> None:
         self._by = by
@@ -82,10 +82,10 @@ class FileGroups:
         level: int | None,
         splits: Container[str] | None = None,
     ) -> str | None:
-        """Return the group of a file: its `name`, and the `folder` (path) in which it lies.
+        """Return the group of a file, from its `name` or the path of its `folder`.
 
-        `inside` are the folders that lead to it from where a person pointed at, and `level` says
-        which of them is the class. That one, and a first one that is a split, is no group.
+        `inside` is the path of folders from the one given by the user to the file; `level` is the
+        one that names the class. The class folder and a leading split folder are not groups.
         """
         if self._by is None:
             return None
@@ -96,7 +96,7 @@ class FileGroups:
         return _tidy(folder) if told else None
 
     def note(self, origin: Origin) -> None:
-        """Count a picture that was taken in, or that was known."""
+        """Count an image that was imported or already known."""
         if origin.post is not None:
             self._groups.add(origin.post)
         else:
@@ -104,7 +104,7 @@ class FileGroups:
             self._without.append((str(place.parent), origin.title or place.name))
 
     def summary(self) -> dict[str, object]:
-        """Return what a summary says: groups, pictures in none, and which look cut from one."""
+        """Return summary entries: groups, images without one, and likely parts of one image."""
         if self._by is None and not self._groups:
             return _looks_cut(self._without)
         summary: dict[str, object] = {"groups": len(self._groups)}
@@ -116,9 +116,9 @@ class FileGroups:
 
 
 def _looks_cut(without: Sequence[tuple[str, str]]) -> dict[str, object]:
-    """Return what says that many files may be cut from one picture, and how to group them.
+    """Return summary entries if many files look like parts of one image, with a hint.
 
-    Numbered files of a folder look otherwise: few names, and many numbers to each.
+    Ordinary numbered files look different: few names with many numbers each.
     """
     found = _parts_of_one(without)
     files = sum(len(names) for names in found.values())
@@ -140,7 +140,7 @@ def _parts_of_one(files: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
             stem = match[1] + match[2]
             stems[stem].add(name)
             folders[folder][stem] += 1
-    # A folder whose files all have one stem is numbered through.
+    # A folder whose files all share one stem is just numbered.
     through = {
         stem
         for found in folders.values()
@@ -155,7 +155,7 @@ def _parts_of_one(files: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
 
 
 def _found_in(pattern: str, names: Iterable[str]) -> dict[str, str]:
-    # Most commands run nothing at all.
+    # Imported here: most commands start no workers.
     from gleanset.work.pool import Processes, run_over
 
     every = sorted(set(names))

@@ -1,10 +1,9 @@
-"""All pairs of 64-bit hashes within a Hamming distance: exact, and quick with millions of them.
+"""Exact search for all pairs of 64-bit hashes within a Hamming distance, fast for millions.
 
-Of `d + 2` bands at least two are equal where two hashes differ in `d` bits (the pigeonhole
-principle). Two of the six bands for d = 4 have 21 bits together, so of a million hashes hardly any
-share them by chance, and the time grows with their number and not with its square. There are 15
-ways to choose two of six. Equal hashes are collapsed first where there may be many, so a blob of
-thousands costs no more than its size.
+If two hashes differ in `d` bits, at least two of `d + 2` bands are equal (pigeonhole principle).
+For d = 4, two of the six bands have 21 bits together, so few of a million hashes share them by
+chance, and the time grows about linearly with their number. There are 15 ways to choose two of six
+bands. `near_pairs` collapses equal hashes first: thousands of them cost linear time.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ Positions = npt.NDArray[np.int32]
 MOST_BITS = 22
 _LEAST_BITS = 6
 ROWS = 1 << 19
-"""Pairs that are compared at a time: some 20 MB."""
+"""Pairs compared at a time, about 20 MB."""
 
 
 class Near(NamedTuple):
-    """Pairs of positions, and how many bits lie between their hashes. Three equal lengths."""
+    """Pairs of positions with the Hamming distance of their hashes; arrays of equal length."""
 
     a: Numbers
     b: Numbers
@@ -36,7 +35,7 @@ class Near(NamedTuple):
 
 
 class Distinct(NamedTuple):
-    """Each hash once with its first position, and `equal` pairs: a star around the first."""
+    """Distinct hashes with first positions; `equal` pairs link repeats to their first one."""
 
     hashes: Hashes
     first: Numbers
@@ -44,7 +43,7 @@ class Distinct(NamedTuple):
 
 
 def distinct(hashes: Hashes) -> Distinct:
-    """Collapse equal hashes."""
+    """Return distinct hashes, and pairs for those that are equal."""
     values, first, which = np.unique(hashes, return_index=True, return_inverse=True)
     positions = np.arange(len(hashes), dtype=np.int64)
     others = positions[first[which] != positions]
@@ -53,10 +52,10 @@ def distinct(hashes: Hashes) -> Distinct:
 
 
 def near_pairs(hashes: Hashes, distance: int) -> Iterator[Near]:
-    """Yield all pairs of distinct hashes within `distance` bits, and a star for each equal hash.
+    """Yield all pairs of distinct hashes within `distance` bits, and pairs of equal hashes.
 
-    A pair of distinct hashes is given once, by the first position of each, smaller position
-    first. What comes at a time is bounded, however many pairs there are.
+    Equal hashes are paired with their first position only. Distinct hashes are paired once, by the
+    first position of each, the smaller first. Batches of these have a bounded size.
     """
     once = distinct(np.ascontiguousarray(hashes, dtype=np.uint64))
     yield once.equal
@@ -66,7 +65,7 @@ def near_pairs(hashes: Hashes, distance: int) -> Iterator[Near]:
 
 
 class _Band(NamedTuple):
-    """The bits of a hash from `low` on, `bits` of them."""
+    """A band of a hash: `bits` bits starting at bit `low`."""
 
     low: int
     bits: int
@@ -77,10 +76,10 @@ class _Band(NamedTuple):
 
 
 class _Index(NamedTuple):
-    """Hashes in the order of their keys: those of key `k` are at `starts[k]:starts[k + 1]`.
+    """Hashes sorted by key: those of key `k` are at `starts[k]:starts[k + 1]`.
 
-    `bands` are the positions of the two bands that make a key, and `order` has the place of each
-    hash in the list.
+    `bands` are the indices of the two bands that form a key; `order` maps sorted to original
+    positions.
     """
 
     bands: tuple[int, int]
@@ -90,7 +89,7 @@ class _Index(NamedTuple):
 
 
 class NearHashes:
-    """Finds hashes within `distance` (at most 22) bits of each other, or of several lists."""
+    """Index of hashes to find those within `distance` (at most 22) bits of each other or others."""
 
     def __init__(self, hashes: Hashes, distance: int) -> None:
         self._hashes = np.ascontiguousarray(hashes, dtype=np.uint64)
@@ -98,13 +97,13 @@ class NearHashes:
         number = distance + 2
         ends = [64 * band // number for band in range(number + 1)]
         self._bands = [_Band(low, high - low) for low, high in pairwise(ends)]
-        # Some thirty-two keys for each hash: then most look-ups find nothing.
+        # About 32 possible keys for each hash, so that most lookups find nothing.
         widest = 2 * -(-64 // number)
         most = min(MOST_BITS, widest, len(hashes).bit_length() + 5)
         self._bits = max(_LEAST_BITS, most)
 
     def within(self) -> Iterator[Near]:
-        """Yield all pairs (a < b) among the hashes, equal ones too."""
+        """Yield all pairs (positions a < b) among the hashes, including equal ones."""
         place = np.arange(len(self._hashes))
         if len(place) ** 2 <= ROWS:
             for a, b in _each_with_each(place, place + 1, np.full(len(place), len(place))):
@@ -119,10 +118,10 @@ class NearHashes:
                 yield Near(index.order[x[near]], index.order[y[near]], distance)
 
     def among(self, others: Hashes, most: int = 2**62) -> Iterator[Near]:
-        """Yield all pairs (position here, in `others`), at most `most` for each hash here."""
+        """Yield pairs (position here, position in `others`), up to `most` per hash here."""
         right = np.ascontiguousarray(others, dtype=np.uint64)
         met = np.zeros(len(self._hashes), np.int64)
-        # All are looked up by one pair of bands before the next: its tables are near then.
+        # Look up all hashes in one index before the next, for CPU cache locality.
         for index in self._indexes:
             keys = self._keys(right, index.bands)
             begins, ends = index.starts[keys], index.starts[keys + np.uint64(1)]
@@ -151,9 +150,9 @@ class NearHashes:
         return both & np.uint64(2**self._bits - 1)
 
     def _near(self, bands: tuple[int, int] | None, a: Hashes, b: Hashes) -> tuple[Numbers, Numbers]:
-        """Return which pairs are near, and their distances.
+        """Return the indices of the near pairs, and their distances.
 
-        With `bands` only those whose first two bands that are equal they are: each comes once.
+        With `bands`, keep only pairs whose first two equal bands are these: each pair comes once.
         """
         apart = a ^ b
         near = np.flatnonzero(np.bitwise_count(apart) <= self._distance)
@@ -189,6 +188,6 @@ def _times_before(values: npt.NDArray[np.integer]) -> Numbers:
 
 
 def rank_in_run(values: npt.NDArray[Any]) -> Numbers:
-    """Return the place of each value within its run of equal values: 0, 1, 2, ..."""
+    """Return the position of each value within its run of equal values: 0, 1, 2, …"""
     begins = np.flatnonzero(np.r_[True, values[1:] != values[:-1]][: len(values)])
     return np.arange(len(values)) - np.repeat(begins, np.diff(np.r_[begins, len(values)]))

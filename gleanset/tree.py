@@ -1,6 +1,6 @@
-"""Every file below a folder: the files to read, and a count of the others by reason.
+"""Traversal of a folder: the files to read, and counts of ignored files by reason.
 
-All ways in share it, so that a summary accounts for every file: what is ignored is counted.
+All importers use it, so that their summaries account for every file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ARCHIVE = "archive: name the file itself, as in harvest folder photos.zip"
 PACKED = "archive that is not zip or tar: unpack it first"
 NOT_AN_IMAGE = "not an image"
 
-# What Windows, macOS and network drives (Synology, QNAP) leave in folders, in lower case.
+# Folders created by Windows, macOS and network drives (Synology, QNAP), in lower case.
 _SYSTEM_FOLDERS = frozenset(
     {
         "@eadir",
@@ -48,11 +48,11 @@ _SYSTEM_SUFFIXES = ("@synoeastream", "@synoresource")
 _PACKED_SUFFIXES = frozenset(
     {".rar", ".7z", ".lzh", ".lha", ".cab", ".ace", ".zst", ".cbr", ".cb7"}
 )
-# Text beside images: known by the name, so that it need not be opened.
+# Text files next to images: recognized by name, so that they are not opened.
 _TEXT_SUFFIXES = frozenset(
     {".txt", ".json", ".jsonl", ".xml", ".xmp", ".csv", ".tsv", ".yaml", ".yml", ".md", ".html"}
 )
-# Images in formats that are not read: rejected with their name.
+# Images in unsupported formats: not ignored, but rejected by name.
 _UNREAD_IMAGES = (
     *(".svg", ".ico", ".psd", ".jp2", ".j2k", ".wmf", ".emf", ".eps", ".tga", ".exr", ".xcf"),
     *(".pbm", ".pgm", ".ppm", ".pnm"),
@@ -86,12 +86,12 @@ def walk_tree(
     *,
     links: bool = False,
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield each folder with the sorted names of its folders and files.
+    """Yield each folder with the sorted names of its subfolders and files.
 
-    Hidden files, what systems leave behind, linked folders (they may lead in a circle) and
-    datasets are counted in `ignored`, each file by the reason. With `links` linked folders are
-    entered, except those that lead up and those inside of another one. A folder whose name the
-    caller takes out of the first list is not entered.
+    Hidden and system files, linked folders (they may form a loop) and datasets are skipped; their
+    files are counted in `ignored` by reason. With `links`, linked folders are followed, except
+    those to a parent folder and those inside another linked folder. A subfolder that the caller
+    removes from the list is not entered.
     """
     if is_dataset(root):
         ignored[DATASET] += count_files(root)
@@ -132,7 +132,7 @@ def _folder_reason(folder: Path) -> str | None:
 
 
 def junk_reason(name: str) -> str | None:
-    """Return why a file or folder of that name is ignored wherever it is; None where it is not."""
+    """Return why a file or folder name is always ignored; None if it is not."""
     lowered = name.lower()
     if lowered in _SYSTEM_FOLDERS | _SYSTEM_FILES or lowered.endswith(_SYSTEM_SUFFIXES):
         return SYSTEM
@@ -140,7 +140,7 @@ def junk_reason(name: str) -> str | None:
 
 
 def count_files(folder: Path) -> int:
-    """Return the number of files below a folder; links are not followed, and count as one."""
+    """Count the files below a folder; a link counts as one and is not followed."""
     return sum(
         len(files) + sum(Path(here, name).is_symlink() for name in folders)
         for here, folders, files in os.walk(folder)
@@ -148,10 +148,10 @@ def count_files(folder: Path) -> int:
 
 
 def ignored_reason(path: Path, name: str = "") -> str | None:
-    """Return why a file is not tried as an image, by its name or beginning, if so."""
+    """Return why a file is not an image, by name or first bytes; None if it may be one."""
     if (reason := named_reason(name or path.name)) is not None:
         return reason
-    # Here, because it loads Pillow.
+    # Imported here, because it loads Pillow.
     from gleanset.images.decode import ENDINGS
 
     if PurePath(name or path).suffix.lower() in (*ENDINGS, *_UNREAD_IMAGES):
@@ -166,7 +166,7 @@ def ignored_reason(path: Path, name: str = "") -> str | None:
 
 
 def named_reason(name: str) -> str | None:
-    """Return why a file of that name is not tried as an image, as far as the name says."""
+    """Return why a file is not an image, by its extension; None if it may be one."""
     suffix = PurePath(name).suffix.lower()
     if suffix in VIDEOS:
         return VIDEO
@@ -178,7 +178,7 @@ def named_reason(name: str) -> str | None:
 
 
 def head_reason(head: bytes) -> str | None:
-    """Return why a file that begins so is not tried as an image; None where it may be one."""
+    """Return why a file is not an image, by its first bytes; None if it may be one."""
     if head.startswith(_IMAGE_BEGINNINGS) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP"):
         return None
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES:
@@ -191,7 +191,7 @@ def head_reason(head: bytes) -> str | None:
 
 
 def splits_below(root: Path) -> frozenset[str]:
-    """Return the outermost folders of a tree that are splits, as `split_folders` says."""
+    """Return the top-level folders that are splits, by the rules of `split_folders`."""
     tops = [entry.name for entry in os.scandir(root) if entry.is_dir()]
     named = frozenset(name for name in tops if name.lower() in SPLIT_FOLDERS)
     if not named:
@@ -206,7 +206,7 @@ def splits_below(root: Path) -> frozenset[str]:
 
 
 def ignored_summary(ignored: Counter[str]) -> dict[str, object]:
-    """Return what a summary says of files that were ignored: how many, and why."""
+    """Return the summary entries for ignored files: their number and the reasons."""
     summary: dict[str, object] = {"ignored": ignored.total()}
     if reasons := {reason: number for reason, number in ignored.most_common() if number}:
         summary["ignored_reasons"] = reasons
