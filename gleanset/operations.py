@@ -1,6 +1,6 @@
-"""What a step of the journal did, as a kind and its arguments; sentences are made from them.
+"""Operations of the journal: the kind of a step and its arguments, from which texts are made.
 
-A class may be called "A to B" or "later": nothing is ever read back out of a sentence.
+Texts are never parsed: a class may be called "A to B" or "later".
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any
 
 NAMED, UNDO = "named", "undo"
 FINAL = "take-down"
-"""The step that nothing takes back: what it removed is gone."""
+"""The operation that cannot be undone: the images were removed."""
 AUTOMATIC = "take-back-hints"
-"""The step that a stage takes by itself: who undoes the last one means what a person did."""
+"""An operation that a stage performs by itself: undo of the last step skips it."""
 
-# In each, `{faces}` is the `count` with its noun. A person reads them; no program does.
+# Texts for people. `{faces}` is `count` with its noun.
 TEXTS = {
     NAMED: "{name}",
     "label": "{faces} to {label}",
@@ -71,13 +71,13 @@ TEXTS = {
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`kind` is one of `TEXTS` or `undo`, whose argument `of` is the operation taken back."""
+    """An operation: `kind` is a key of `TEXTS`, or `undo` with the undone operation as `of`."""
 
     kind: str
     arguments: dict[str, Any] = field(default_factory=dict)
 
     def text(self) -> str:
-        """Return what it did, in English."""
+        """Return a description in English."""
         if self.kind == UNDO:
             return f"Undo: {self.undone().text()}"
         if self.kind not in TEXTS:  # written by a newer Gleanset
@@ -86,29 +86,29 @@ class Operation:
         return TEXTS[self.kind].format(faces=faces(count), **self.arguments)
 
     def undone(self) -> Operation:
-        """Return the operation that an undo takes back."""
+        """Return the operation that this undo reverts."""
         return Operation(**self.arguments["of"])
 
     def first(self) -> Operation:
-        """Return what was done at first, of an undo of an undo as well."""
+        """Return the original operation behind any chain of undos."""
         return self.undone().first() if self.kind == UNDO else self
 
 
 def operation(kind: str, **arguments: str | int) -> Operation:
-    """Return an operation of `TEXTS` with what its text names."""
+    """Return an operation with the arguments of its text in `TEXTS`."""
     return Operation(kind, arguments)
 
 
 def named(name: str) -> Operation:
-    """Return an operation of which nothing is known but what it is called."""
+    """Return an operation of which only the name is known."""
     return Operation(NAMED, {"name": name})
 
 
 def undo_of(undone: Operation) -> Operation:
-    """Return the operation that takes another one back."""
+    """Return the undo of an operation."""
     return Operation(UNDO, {"of": {"kind": undone.kind, "arguments": undone.arguments}})
 
 
 def faces(count: int) -> str:
-    """'1 face', '45 faces'."""
+    """Format a number of faces: '1 face', '45 faces'."""
     return f"{count} face{'s' if count != 1 else ''}"

@@ -1,8 +1,7 @@
-"""The one place that asks which operating system this is.
+"""Functions that depend on the operating system; no other module checks which one it is.
 
-Every function works everywhere: where a system lacks the means, it does the next best thing, and
-its docstring says which. Modules that only some systems have (`resource`, `pwd`) are imported
-here alone, when they are used.
+Every function works everywhere: if a system lacks a feature, the docstring names the fallback.
+Modules that only some systems have (`resource`, `pwd`) are imported only here, when used.
 """
 
 from __future__ import annotations
@@ -20,46 +19,46 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-# AT_FDCWD and RENAME_EXCHANGE of Linux.
+# AT_FDCWD and RENAME_EXCHANGE of Linux (man 2 rename).
 _FROM_HERE, _EXCHANGE = -100, 2
-# Seconds for which a file that somebody has open is tried again, and between two tries.
+# Seconds for which the rename of an open file is retried, and between two attempts.
 _PATIENCE, _NAP = 3.0, 0.01
 
 
 def cores() -> int:
-    """Return how many processors this process may use; of the machine where that is not told."""
+    """Return the CPUs available to this process, or else those of the machine."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def has_display() -> bool:
-    """Return whether a window could be shown."""
+    """Return whether a window can be shown."""
     elsewhere = sys.platform in ("win32", "darwin") or os.environ.get("QT_QPA_PLATFORM")
     return bool(elsewhere or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def lower_priority(steps: int = 10) -> None:
-    """Let other programs go first; nothing where the system has no such order (Windows)."""
+    """Lower the priority of this process; does nothing on Windows."""
     if hasattr(os, "nice"):
         os.nice(steps)
 
 
 def lower_process_priority(process: int) -> None:
-    """Let other processes go before this one, by its id; nothing on Windows."""
+    """Lower the priority of the process with that id; does nothing on Windows."""
     if hasattr(os, "setpriority"):
         with suppress(OSError):  # it has ended already
             os.setpriority(os.PRIO_PROCESS, process, 10)
 
 
 def lower_thread_priority() -> None:
-    """Let the other threads of this process go first, where threads have an order (Linux)."""
+    """Lower the priority of this thread; does nothing except on Linux."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def end_when_closed(pipe: int) -> None:
-    """Let the kernel end this process once the other end of a pipe is closed (Linux)."""
+    """Make the kernel end this process once a pipe's other end closes (only Linux)."""
     if sys.platform == "linux":
         with suppress(ImportError):
             import fcntl
@@ -69,7 +68,7 @@ def end_when_closed(pipe: int) -> None:
 
 
 def user_name() -> str:
-    """Return the login name of whoever runs this; 'someone' where the system has none."""
+    """Return the login name of the current user, or 'someone' if there is none."""
     try:
         return getpass.getuser()
     except (ImportError, KeyError, OSError):  # ImportError: no environment and no `pwd`
@@ -77,7 +76,7 @@ def user_name() -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut; nothing where a folder cannot be opened."""
+    """Sync a folder, so that renames in it survive a power cut; not on Windows."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -88,7 +87,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def replace_file(source: Path, target: Path) -> None:
-    """Rename a file over another one; on Windows again for a while, if one of them is open."""
+    """Rename a file over another; on Windows, retry while one of them is open."""
     until = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -102,7 +101,7 @@ def replace_file(source: Path, target: Path) -> None:
 
 
 def read_available(pipe: int, most: int) -> bytes | None:
-    """Return what lies in a pipe, nothing at its end; None where more may come. Does not wait."""
+    """Read available bytes of a pipe without waiting; b'' at its end, None if none yet."""
     if os.name == "nt":
         return _peeked(pipe, most)
     os.set_blocking(pipe, False)
@@ -123,14 +122,14 @@ def _peeked(pipe: int, most: int) -> bytes | None:
 
 
 def forbid_writing(path: Path) -> None:
-    """Make a file read-only under all its names; not on Windows, nor a foreign file."""
+    """Make a file and its hard links read-only; not on Windows or for others' files."""
     if os.name == "posix":
         with suppress(PermissionError):
             path.chmod(path.stat().st_mode & ~0o222)
 
 
 def exchange_paths(path: Path, other: Path) -> bool:
-    """Exchange two paths atomically (`renameat2`, man 2 rename); False where that cannot be."""
+    """Exchange two paths atomically with `renameat2`; return False if that fails."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):
@@ -141,13 +140,13 @@ def exchange_paths(path: Path, other: Path) -> bool:
 
 @contextmanager
 def interrupts_blocked() -> Iterator[None]:
-    """Start processes in here that are deaf to Ctrl-C; as others are where signals have no mask."""
+    """Block Ctrl-C for processes started in the block; no effect on Windows."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     from multiprocessing import resource_tracker
 
-    # The first process of `multiprocessing` begins it, which unblocks the signal again.
+    # Otherwise the first process of `multiprocessing` starts it, which unblocks the signal.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -1,7 +1,7 @@
-"""Sources, detectors, presets and export formats of other packages, by entry points.
+"""Plugins: sources, detectors, presets and export formats of other packages, by entry points.
 
-The groups are `gleanset.sources` and so on (docs/extending.md). Nothing of a package is imported
-before its plugin is asked for by name, and one that cannot be used names its package.
+The entry point groups are `gleanset.sources` and so on (docs/extending.md). A package is imported
+only when its plugin is requested by name; errors of a plugin name its package.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gleanset.terminal import error_words
 T = TypeVar("T")
 log = logging.getLogger("gleanset.plugins")
 
-# Words that mean something else where such a name stands.
+# Names that have another meaning in options and files.
 RESERVED = {
     "sources": ("archive", "dropped", "folder", "import", "urls", "video", "web"),
     "detectors": ("auto", "hand", "hub"),
@@ -34,7 +34,7 @@ _loaded: dict[tuple[str, str], str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One entry point; `made_by` is its package with the version, `entry` of importlib.metadata."""
+    """A plugin; `made_by` is its package and version, `entry` its `EntryPoint`."""
 
     kind: str
     name: str
@@ -43,29 +43,29 @@ class Plugin:
 
 
 def plugins_of(kind: str, taken: Iterable[str]) -> list[Plugin]:
-    """Return all of a kind by name, without importing one; a `taken` name is Gleanset's own."""
+    """List plugins of a kind without importing them, except names `taken` by Gleanset."""
     own = {*taken, *RESERVED[kind]}
     return [plugin for plugin in declared() if plugin.kind == kind and plugin.name not in own]
 
 
 def plugin_names(kind: str, taken: Iterable[str]) -> list[str]:
-    """Return their names."""
+    """List the names of `plugins_of`."""
     return [plugin.name for plugin in plugins_of(kind, taken)]
 
 
 def plugin_words(kind: str, taken: Iterable[str]) -> str:
-    """Return what the help of an option says of them."""
+    """Return a sentence on the plugins of a kind for an option's help, or ''."""
     words = [f"{plugin.name} ({plugin.made_by})" for plugin in plugins_of(kind, taken)]
     return f"Of other packages: {', '.join(words)}." if words else ""
 
 
 def made_by(kind: str, name: str) -> str:
-    """Return the package and version of what was loaded under a name; empty for what is ours."""
+    """Return package and version of a loaded plugin; '' for Gleanset's own names."""
     return _loaded.get((kind, name), "")
 
 
 def load_plugin(kind: str, name: str, check: Callable[[str, Any], T]) -> T | None:
-    """Return a plugin as `check(name, object)` returns it. Raises `UsageError` with its package."""
+    """Load a plugin and return `check(name, object)`. Raises `UsageError` with its package."""
     found = [plugin for plugin in plugins_of(kind, ()) if plugin.name == name]
     return _load(found[0], check) if found else None
 
@@ -73,7 +73,7 @@ def load_plugin(kind: str, name: str, check: Callable[[str, Any], T]) -> T | Non
 def tried_plugins(
     kind: str, taken: Iterable[str], check: Callable[[str, Any], T]
 ) -> Iterator[tuple[Plugin, T | None, UsageError | None]]:
-    """Yield all of a kind by name, each with what it is, or else what is wrong with it."""
+    """Load all plugins of a kind; yield each with its object, or else its error."""
     for plugin in plugins_of(kind, taken):
         try:
             yield plugin, _load(plugin, check), None
@@ -83,7 +83,7 @@ def tried_plugins(
 
 @contextmanager
 def answerable(kind: str, name: str) -> Iterator[None]:
-    """Name the package behind `name` in what goes wrong within the block."""
+    """Name the package of a plugin in errors that are raised in the block."""
     try:
         yield
     except GleansetError as error:
@@ -101,7 +101,7 @@ def answerable(kind: str, name: str) -> Iterator[None]:
 @cache
 def _load(plugin: Plugin, check: Callable[[str, Any], T]) -> T:
     try:
-        with redirect_stdout(sys.stderr):  # stdout is for results
+        with redirect_stdout(sys.stderr):  # stdout is reserved for results
             loaded = check(plugin.name, plugin.entry.load())
     except (Exception, SystemExit) as error:
         log.debug("%s cannot be loaded", plugin.made_by, exc_info=error)
@@ -114,8 +114,8 @@ def _load(plugin: Plugin, check: Callable[[str, Any], T]) -> T:
 
 @cache
 def declared() -> list[Plugin]:
-    """Read the entry points of all packages; a package whose file is broken has none."""
-    from importlib.metadata import distributions  # takes longer than many a command
+    """List the plugins of all packages; packages with broken entry points are skipped."""
+    from importlib.metadata import distributions  # the import is slower than many commands
 
     plugins: dict[tuple[str, str], Plugin] = {}
     for package in distributions():

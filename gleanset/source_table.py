@@ -1,4 +1,4 @@
-"""`sources.csv` beside pictures: who made them, and which of them belong together."""
+"""`sources.csv` next to images: author, licence, page and group of each file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ALSO = {"license": "licence", "url": "page", "page_url": "page", "name": "file"
 
 
 class SourceTableRow(NamedTuple):
-    """What a table says of a file: its credit, and the name of its group, if any."""
+    """The row of a file: its credit, and the name of its group, if any."""
 
     credit: Credit = NOTHING
     group: str | None = None
@@ -34,7 +34,7 @@ SourceRows = Mapping[Path, SourceTableRow]
 
 
 def list_folder(folder: Path) -> Iterable[Path]:
-    """Return the files and folders in a folder; none if it cannot be listed."""
+    """Return the sorted files and subfolders; none if the folder cannot be listed."""
     try:
         return sorted(folder.iterdir())
     except OSError:
@@ -42,17 +42,17 @@ def list_folder(folder: Path) -> Iterable[Path]:
 
 
 def open_table_file(table: Path) -> IO[bytes]:
-    """Open a table on disk."""
+    """Open a table on disk for reading bytes."""
     return table.open("rb")
 
 
 class SourceTables:
-    """The tables of a folder and of those below it; each is read when a file is asked about.
+    """The tables of a folder and its subfolders, each read when first needed.
 
-    `list_files` and `open_file` access the folders, or the members of an archive.
+    `list_files` and `open_file` access folders, or the members of an archive.
 
-    A file that no row names exactly has the row whose name differs in case or Unicode form alone,
-    where there is one such row and one such file: other systems write names in another form.
+    If no row has the exact name of a file, the row whose name differs only in case or Unicode form
+    is used, if exactly one row and one file match: other systems write names in other forms.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class SourceTables:
         self._siblings: dict[Path, Counter[Path | str]] = {}
 
     def of(self, path: Path) -> SourceTableRow:
-        """Return what the tables say of a file, the nearest first. Raises `InputUnusable`."""
+        """Return credit and group of a file; nearer tables win. Raises `InputUnusable`."""
         credit, group = NOTHING, None
         if not path.is_relative_to(self.top):
             return SAYS_NOTHING
@@ -82,7 +82,7 @@ class SourceTables:
         return SourceTableRow(credit, group)
 
     def read(self, folder: Path) -> None:
-        """Read the table of a folder, so that rows of it that match no file are known."""
+        """Read the table of a folder, so that `unmatched` includes its rows."""
         if folder not in self._rows:
             rows = self._rows[folder] = source_rows(folder, self._list_files, self._open_file)
             self._unmatched[folder] = set(rows)
@@ -91,12 +91,12 @@ class SourceTables:
                 folded.setdefault(_folded(path), []).append(path)
 
     def unmatched(self) -> list[str]:
-        """Return the names in rows that match no file, each with its table."""
+        """Return the names of rows that match no file, each with its table."""
         return [
             f"{printable(Path(folder.name, NAME))}: {printable(path.relative_to(folder))}"
             for folder, paths in self._unmatched.items()
             for path in sorted(paths)
-            # One that nobody asked about, such as an image without a class, is there all the same.
+            # A file not passed to `of`, such as an image without a class, may still exist.
             if not self._count_siblings(path)[path] and self._count_alike(path) != 1
         ]
 
@@ -115,7 +115,7 @@ class SourceTables:
         return self._count_siblings(path)[_folded(path)]
 
     def _count_siblings(self, path: Path) -> Counter[Path | str]:
-        """Count the files beside a path, each by its path and by its folded name."""
+        """Count the files in the folder of a path, by exact path and by folded name."""
         folder = path.parent
         if folder not in self._siblings:
             paths = list(self._list_files(folder))
@@ -124,7 +124,7 @@ class SourceTables:
 
 
 def unmatched_summary(names: Sequence[str]) -> dict[str, object]:
-    """Return what a summary says of rows of tables that match no file; nothing without any."""
+    """Return the summary entries for rows that match no file, if any."""
     if not names:
         return {}
     named = few_files(names, "docs/legal.md#pictures-of-your-own")
@@ -136,7 +136,7 @@ def _folded(path: Path) -> str:
 
 
 def is_source_table(path: PurePath) -> bool:
-    """Return whether a file is the table of its folder; its name may have capitals."""
+    """Return whether a file is named `sources.csv`, ignoring case."""
     return path.name.lower() == NAME
 
 
@@ -145,7 +145,7 @@ def source_rows(
     list_files: Callable[[Path], Iterable[Path]] = list_folder,
     open_file: Callable[[Path], IO[bytes]] = open_table_file,
 ) -> SourceRows:
-    """Return the rows of a folder's table (`COLUMNS`) by path, if any. Raises `InputUnusable`."""
+    """Read the rows of a folder's table by path; empty without one. Raises `InputUnusable`."""
     tables = sorted(filter(is_source_table, list_files(folder)), key=lambda p: (p.name != NAME, p))
     table = next((path for path in tables if not path.is_dir()), None)
     if table is None:

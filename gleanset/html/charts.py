@@ -1,7 +1,7 @@
-"""Charts as inline SVG: a small builder that escapes everything, and the two kinds we draw.
+"""Charts as inline SVG: an element builder that escapes all text, and two kinds of charts.
 
-Colours and fonts come from the page's style sheet by class name, so that one drawing serves
-light, dark and paper. Lines differ by dash as well as by colour.
+Colors and fonts come from the page's style sheet by class name, so that one drawing works in
+light and dark mode and in print. Lines differ in dashes as well as in color.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _TICKS = 5
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One curve: points (x, y); `style` is its class in the style sheet."""
+    """A curve of points (x, y); `style` is its class in the style sheet."""
 
     name: str
     style: str
     points: Sequence[tuple[float, float | None]]
 
     def finite(self) -> list[tuple[float, float]]:
-        """Return the points that can be drawn."""
+        """Return the points with finite y values."""
         return [(x, y) for x, y in self.points if y is not None and math.isfinite(y)]
 
 
@@ -45,7 +45,7 @@ def _plain(value: object) -> object:
 
 
 def nice_step(span: float, parts: int = _TICKS) -> float:
-    """Return a step of 1, 2 or 5 times a power of ten that cuts `span` into about `parts`."""
+    """Return 1, 2 or 5 times a power of ten that divides `span` into about `parts`."""
     raw = max(span, 1e-9) / parts
     power = 10.0 ** math.floor(math.log10(raw))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
@@ -53,27 +53,27 @@ def nice_step(span: float, parts: int = _TICKS) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Axes:
-    """Maps data to the drawing: x runs over `first`..`last`, y over 0..`top`."""
+    """Mapping of data to SVG coordinates: x from `first` to `last`, y from 0 to `top`."""
 
     first: float
     last: float
     top: float
 
     def x(self, value: float) -> float:
-        """Return the horizontal place of a value; a single one stands in the middle."""
+        """Return the x coordinate of a value; centered if the range is empty."""
         span = self.last - self.first
         share = (value - self.first) / span if span else 0.5
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
     def y(self, value: float) -> float:
-        """Return the vertical place of a value."""
+        """Return the y coordinate of a value."""
         return HEIGHT - BOTTOM - value / self.top * (HEIGHT - TOP - BOTTOM)
 
 
 def curves(
     title: str, lines: Sequence[Line], *, kept: int | None = None, as_percent: bool = False
 ) -> Markup | None:
-    """Return curves over epochs, with the `kept` one marked; None without points."""
+    """Draw curves over epochs and mark the epoch `kept`; None without points."""
     drawn = [line for line in lines if line.finite()]
     if not drawn:
         return None
@@ -165,7 +165,7 @@ def _legend(lines: Sequence[Line]) -> Iterable[Markup]:
 
 
 def interval_bar(share: float, low: float, high: float, base: float, words: str) -> Markup:
-    """Return a share on a line from 0 to 100 % with its interval, and a mark for a plain guess."""
+    """Draw a share (0..1) with its interval, and a mark for the baseline `base`."""
 
     def at(value: float) -> float:
         return 4 + value * 232
