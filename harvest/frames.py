@@ -49,8 +49,8 @@ def harvest_frames(
     A video is identified by its content and not sampled twice with the same settings, unless the
     first attempt was aborted. A bad video becomes a rejection; if no video is usable, raises
     `InputUnusable`, `MissingComponent` or the error of the site. `workers` videos are sampled at
-    once (0: automatic), on a cluster one per node. `left_out` in the result counts intervals
-    without a kept frame by reason.
+    once (0: automatic), each on a single node of a cluster. `left_out` in the result counts
+    intervals without a kept frame by reason.
     """
     return FrameHarvest(dataset, sampling or Sampling(), label, workers, progress).over(videos)
 

@@ -21,17 +21,13 @@ Floats = NDArray[np.float64]
 
 @dataclass
 class FrameBuffer:
-    """Buffer of recent frames: the ones to check and their neighbours.
+    """Buffer of recent frames: the ones to check and their neighbours."""
 
-    `thumbs` is YCbCr, (n, 3, height, width). `steps` is each frame's distance to the previous one.
-    `small` is reduced brightness, (n, pixels), and `spread` its standard deviation per frame.
-    """
-
-    times: Floats
-    thumbs: Thumbs
-    steps: Floats
-    small: NDArray[np.float32]
-    spread: Floats
+    times: Floats  # seconds
+    thumbs: Thumbs  # YCbCr, (n, 3, height, width)
+    steps: Floats  # distance to the previous frame, grey levels
+    small: NDArray[np.float32]  # reduced brightness, (n, pixels)
+    spread: Floats  # standard deviation of each frame in `small`
 
 
 def extended(window: FrameBuffer | None, times: Floats, thumbs: Thumbs) -> FrameBuffer:

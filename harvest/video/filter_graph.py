@@ -168,7 +168,7 @@ def make_plan(
     if sampling.mode in ("useful", "scenes", "seen") and facts.skips_safely:
         skip = "noref"
     thin = sampling.mode == "every" and facts.skips_safely
-    # Animated images and frames with alpha come through Pillow, which yields RGB.
+    # Pillow writes PNG from RGB; animated images and frames with alpha become RGB anyway.
     rgb = sampling.format == "png" or facts.container == "picture" or facts.alpha
     box = (sampling.width or _LONGEST_SIDE, sampling.height or _LONGEST_SIDE)
     return DecodePlan(facts, due, size, crop, skip, rgb, thin, fit=sampling.keep_aspect, box=box)
