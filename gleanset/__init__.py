@@ -1,4 +1,4 @@
-"""Gleanset: from a keyword or a stack of episodes to a labelled, honestly split dataset."""
+"""Gleanset: build labelled image datasets with leak-free splits from the web or videos."""
 
 import os
 from importlib import import_module
@@ -23,12 +23,12 @@ __all__ = [
     "__version__",
 ]
 
-# Read when onnxruntime is imported: it would send usage data and keep an identifier on the disk.
+# Read when onnxruntime is imported: by default it sends usage data and stores an identifier.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: a console script hears Ctrl-C before it waits for all that."""
+    """Import public names on first use: scripts can handle Ctrl-C before slow imports."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = "gleanset.dataset" if name == "Dataset" else "gleanset.records"

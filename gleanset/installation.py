@@ -1,4 +1,4 @@
-"""Commands that install, repair or update Gleanset in the way it was installed here."""
+"""Commands to install, repair or update Gleanset, matching how it was installed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAME = "gleanset"
 
 
 def install_command(*extras: str, python: str = "", options: tuple[str, ...] = ()) -> str:
-    """Return the command that adds extras here, or to the environment of another `python`."""
+    """Return the command that installs extras here, or for another `python`."""
     return shlex.join([*_installer(python), *options, *_requirement(extras)])
 
 
@@ -25,7 +25,7 @@ def reinstall_command() -> str:
 
 
 def restore_command(folder: str) -> str:
-    """Return the command that brings back a folder that comes with Gleanset."""
+    """Return the command that restores a folder that comes with Gleanset."""
     if (clone := _clone()) is not None:
         return shlex.join(["git", "-C", str(clone), "restore", folder])
     return reinstall_command()
@@ -72,7 +72,7 @@ def _clone() -> Path | None:
 
 
 def _origin() -> dict[str, Any]:
-    from importlib.metadata import PackageNotFoundError, distribution  # takes some 20 ms
+    from importlib.metadata import PackageNotFoundError, distribution  # takes about 20 ms
 
     try:
         text = distribution(_NAME).read_text("direct_url.json")

@@ -1,6 +1,6 @@
-"""The first instant of every command: it hears Ctrl-C and says its version before it imports more.
+"""First steps of every command: handle Ctrl-C and `--version` before the slow imports.
 
-Ctrl-C ends it with one line then, as later, and no traceback. Imports little else.
+Ctrl-C then ends the command with one line and no traceback, as it does later. Imports little.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from gleanset import __version__
 
 INTERRUPTED = 130
 owns_process = False
-"""Whether this process is one of our programs, whose process-wide settings are ours to change."""
+"""Whether this process is a Gleanset program, which may change process-wide settings."""
 
 
 def begin(name: str) -> None:
-    """End the program on Ctrl-C, if not ignored, until `take_over`; answer `--version`."""
+    """Handle `--version`; until `take_over`, end on Ctrl-C unless it is ignored."""
     global owns_process
     owns_process = True
     if sys.argv[1:] == ["--version"]:
@@ -28,12 +28,12 @@ def begin(name: str) -> None:
 
 
 def take_over() -> None:
-    """Let Ctrl-C raise `KeyboardInterrupt` again: whoever calls this catches it."""
+    """Let Ctrl-C raise `KeyboardInterrupt` again; the caller must catch it."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _end(*_: object) -> None:
     os.write(2, b"\ninterrupted; nothing was done\n")
-    # No exception: an import that is half done would turn it into another one.
+    # Not an exception: an unfinished import would convert it to another one.
     os._exit(INTERRUPTED)

@@ -1,4 +1,4 @@
-"""What our HTML pages share: style, charts, small pictures, words, and the way they are filled.
+"""Shared parts of HTML pages: style, charts, thumbnails, number formats and templates.
 
-A page is one file that loads nothing from anywhere: it can be mailed, printed, opened offline.
+A page is a single self-contained file: it can be mailed, printed and opened offline.
 """

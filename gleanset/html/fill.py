@@ -1,4 +1,4 @@
-"""Filling a template: everything from outside is escaped, in text and in attributes."""
+"""Jinja templates with autoescape: all values are escaped, in text and in attributes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gleanset.html import words
 
 @cache
 def templates(package: str) -> Environment:
-    """Return the templates of a package and the shared ones, with filters of `html.words`."""
+    """Return the environment for a package's and shared templates, with `html.words` filters."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("gleanset.html", ".")]),
         autoescape=True,
@@ -31,5 +31,5 @@ def templates(package: str) -> Environment:
 
 
 def as_bytes(page: str) -> bytes:
-    """Return the page as UTF-8; what that cannot hold, as in names of files, is spelled out."""
+    """Encode a page as UTF-8; invalid characters, as in file names, are escaped."""
     return page.encode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Small pictures inside the page: JPEG data URIs, so that the report needs no other file."""
+"""Thumbnails as JPEG data URIs, so that an HTML page needs no other file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUALITY = 78
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """A small picture, as the `src` of an `<img>`."""
+    """A thumbnail; `src` is the data URI for an `<img>`."""
 
     src: str
     width: int
@@ -30,7 +30,7 @@ class Thumbnail:
 
 
 class Thumbnails:
-    """Thumbnails of at most `side` pixels, of images of reports only `with_reports`."""
+    """Thumbnails of at most `side` pixels; `with_reports` includes images from web reports."""
 
     def __init__(self, dataset: Dataset, side: int = SIDE, *, with_reports: bool = False) -> None:
         self._dataset, self._side = dataset, side
@@ -38,7 +38,7 @@ class Thumbnails:
         self._made: dict[str, Thumbnail | None] = {}
 
     def of_sample(self, sample: Sample) -> Thumbnail | None:
-        """Return the cut of a sample; where there is no crop, it is cut from the original."""
+        """Return the crop of a sample, if need be from the original; None if unreadable."""
         if sample.image in self._private:
             return None
         if sample.key not in self._made:
@@ -47,7 +47,7 @@ class Thumbnails:
         return self._made[sample.key]
 
     def of_image(self, image: ImageRecord) -> Thumbnail | None:
-        """Return a whole picture."""
+        """Return the whole image; None if it is private or unreadable."""
         if image.sha256 in self._private:
             return None
         return self._shrunk(self._dataset.image_path(image.sha256, image.format))
@@ -67,7 +67,7 @@ class Thumbnails:
 
 
 def shrink(pixels: Image.Image, side: int = SIDE) -> Thumbnail:
-    """RGB pixels of any size as a thumbnail; small ones are not blown up."""
+    """Return a thumbnail of RGB pixels of any size, never enlarged."""
     small = pixels.copy()
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

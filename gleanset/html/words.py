@@ -1,4 +1,4 @@
-"""Figures as plain words for people who have never seen the program."""
+"""Formatting of numbers and texts for HTML pages."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import math
 
 LONGEST = 60
 NO_BREAK = "\u00a0"
-"""A space at which no line is broken: between a figure and its sign."""
+"""No-break space, between a number and its unit."""
 
 
 def number(value: int) -> str:
-    """12345 as `12,345`."""
+    """Format 12345 as `12,345`."""
     return f"{value:,}"
 
 
 def count(value: int, noun: str, many: str | None = None) -> str:
-    """`1 picture`, `2 pictures`."""
+    """Format a number with its noun: `1 image`, `2 images`."""
     return f"{number(value)} {noun if value == 1 else many or noun + 's'}"
 
 
 def percent(share: float) -> str:
-    """Return a share as whole percent; only a true 1 is 100 % and only a true 0 is 0 %."""
+    """Format a share (0..1) as percent; only exactly 1 gives 100 %, and 0 gives 0 %."""
     if not math.isfinite(share):
         return "–"
     whole = round(share * 100)
@@ -32,12 +32,12 @@ def percent(share: float) -> str:
 
 
 def figure(value: float | None, digits: int = 2) -> str:
-    """Return a figure with fixed decimals; a dash where there is none."""
+    """Format a number with fixed decimals; a dash if None or not finite."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Format seconds as `45 s`, `12 min` or `2 h 5 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -45,7 +45,7 @@ def duration(seconds: float) -> str:
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
-    """Text with its middle left out when it is long."""
+    """Return text on one line, with the middle elided beyond `longest` characters."""
     text = " ".join(text.split())
     if len(text) <= longest:
         return text

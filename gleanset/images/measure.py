@@ -1,4 +1,4 @@
-"""What one decoding pass tells of a picture: size, format, perceptual hash, sharpness."""
+"""Measures of an image from one decoding pass: size, format, perceptual hash, sharpness."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from gleanset.records import Measured
 
 WORKING_SIZE = 512
 HASHED_SIZE = 128
-# Of flat images, black or not: they all have one of these hashes.
+# Hashes of all images of one color: black, and any other.
 FLAT_HASHES = (0, 1 << 63)
-# For whole images as they come in: half the work of a harvest is decoding and measuring them.
+# Size for whole images on import: decoding and measuring them is half the work of a harvest.
 OVERVIEW_SIZE = 256
-# A JPEG decoder halves sizes: a little less than the size wanted often spares it the double.
+# A JPEG decoder scales by halves: asking for slightly less often avoids decoding twice the size.
 DECODED_SIZE = OVERVIEW_SIZE * 7 // 8
 
 _DCT_SIZE = 32
@@ -25,7 +25,7 @@ _DCT = 2 * np.cos(np.pi / (2 * _DCT_SIZE) * np.outer(np.arange(8), 2 * np.arange
 
 
 def measure(data: bytes, most_pixels: int = MAX_PIXELS) -> Measured:
-    """Decode untrusted bytes once and measure them, at `OVERVIEW_SIZE`. Raises `Unreadable`."""
+    """Decode untrusted bytes and measure them at `OVERVIEW_SIZE`. Raises `Unreadable`."""
     picture = decode(data, at_least=DECODED_SIZE, mode="L", most_pixels=most_pixels)
     phash, sharp = phash_and_sharpness(picture.pixels, OVERVIEW_SIZE)
     return Measured(
@@ -42,27 +42,27 @@ def measure(data: bytes, most_pixels: int = MAX_PIXELS) -> Measured:
 
 
 def phash_and_sharpness(pixels: Image.Image, size: int = WORKING_SIZE) -> tuple[int, float]:
-    """Return the perceptual hash and the sharpness of a picture, RGB or grey.
+    """Return the perceptual hash and the sharpness of an RGB or gray image.
 
-    The hash is the 64-bit DCT hash (pHash) with the bits of `imagehash.phash`, unsigned. The
+    The hash is the unsigned 64-bit DCT hash (pHash) with the bit order of `imagehash.phash`. The
     sharpness is the variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in
-    brightfield microscopy", 2000); 0 is a flat field. Both are taken of the grey picture with
-    at most `size` pixels on its longer side, so that pictures of different size can be compared.
+    brightfield microscopy", 2000), 0 for a uniform image. Both are computed on the gray image with
+    at most `size` pixels on the longer side, so that images of different sizes are comparable.
     """
     grey = pixels.convert("L")
     grey.thumbnail((size, size), Image.Resampling.BOX)
     sharp = _laplacian_variance(grey)
-    # The hash looks at 32 x 32 pixels: shrinking cheaply on the way halves its time.
+    # The hash uses 32 x 32 pixels: a cheap intermediate resize halves its time.
     grey.thumbnail((HASHED_SIZE, HASHED_SIZE), Image.Resampling.BOX)
     return dct_hash(grey), sharp
 
 
 def dct_hash(grey: Image.Image) -> int:
-    """Return which of the 8 x 8 lowest frequencies exceed the median, as `imagehash.phash`."""
+    """Return bits for the 8 x 8 lowest frequencies above the median, as `imagehash.phash`."""
     small = grey.resize((_DCT_SIZE, _DCT_SIZE), Image.Resampling.LANCZOS)
-    # Rounded, so that a flat picture's hash does not come from the last bits of its zeros.
+    # Rounded, so that rounding errors around 0 do not determine the hash of a uniform image.
     lowest = np.round(_DCT @ np.asarray(small, dtype=np.float64) @ _DCT.T, 6)
-    # The median of 64 values; `np.median` takes twenty times as long over so few.
+    # The median of 64 values: `np.median` is twenty times slower for so few.
     middle = np.sort(lowest, axis=None)[31:33]
     above = lowest > (middle[0] + middle[1]) / 2
     return int.from_bytes(np.packbits(above).tobytes(), "big")
@@ -75,5 +75,5 @@ def _laplacian_variance(grey: Image.Image) -> float:
     edges = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
     edges -= 4 * values[1:-1, 1:-1]
     flat = edges.ravel().astype(np.float32)
-    # E[x^2] - E[x]^2 by one dot product: several times quicker than `var`, which copies.
+    # E[x^2] - E[x]^2 with one dot product: several times faster than `var`, which copies.
     return round(max(0.0, float(np.dot(flat, flat)) / flat.size - float(flat.mean()) ** 2), 3)

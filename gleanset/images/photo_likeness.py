@@ -1,11 +1,11 @@
-"""Photo or drawing, told by how steep the small differences between neighbouring pixels are.
+"""Classification of images as photo or drawing by their texture.
 
-Drawn art has flat fields and hard lines; a photo, also one of a figurine or a key chain, has
+Drawn art has flat areas and hard lines; a photo, also one of a figurine or a key chain, has
 shading, grain and soft edges nearly everywhere. After Athitsos, Swain and Frankel, "Distinguishing
 photographs and graphics on the World Wide Web" (1997), and Ianeva, de Vries and Roehrig,
-"Detecting cartoons" (2003); the features here are histograms of the local range at two scales and
-of the Laplacian, weighed by a logistic regression. Colour is left out: it told our sources from
-each other better than photos from drawings.
+"Detecting cartoons" (2003). The features are histograms of the local range at two scales and of
+the Laplacian, weighted by logistic regression. Color is not used: it distinguished our sources
+better than photos from drawings.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from PIL import Image
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
 PHOTO_SIDE = 256
-"""Pixels of the longer side at which texture is judged."""
+"""Longer side in pixels at which texture is measured."""
 
 RANGES = (0, 2, 4, 8, 16, 32, 64, 256)
 CURVATURES = (0.0, 1.5, 3.5, 7.5, 15.5, 31.5, 1e9)
 
-# Fitted by logistic regression on half of the sources; the last one is the bias.
+# Fitted by logistic regression on half of the sources; the last weight is the bias.
 WEIGHTS: tuple[float, ...] = (
     -6.189, -7.352, -2.415, 3.697, 11.583, 9.833, 3.002,
     -2.924, 2.699, -1.023, -4.911, -5.314, -4.82, -7.053,
@@ -35,20 +35,20 @@ WEIGHTS: tuple[float, ...] = (
 
 
 def shrunk(pixels: Image.Image, side: int) -> Image.Image:
-    """Return a copy with at most `side` pixels on the longer side; small ones stay as they are."""
+    """Return a copy with at most `side` pixels on the longer side, never enlarged."""
     small = pixels.copy()
     small.thumbnail((side, side), Image.Resampling.BOX)
     return small
 
 
 def photo_likeness(pixels: Image.Image) -> float:
-    """Return how likely it is a photo, 0..1, as far as its texture tells."""
+    """Return the probability (0..1) that an image is a photo, from its texture."""
     score = float(np.dot(texture_features(pixels), WEIGHTS[:-1])) + WEIGHTS[-1]
     return round(1 / (1 + math.exp(-max(-30.0, min(30.0, score)))), 4)
 
 
 def texture_features(pixels: Image.Image) -> npt.NDArray[np.float64]:
-    """Return twenty values, each the square root of a part of the pixels."""
+    """Return 20 texture features: square roots of the shares in three histograms."""
     grey = np.asarray(shrunk(pixels, PHOTO_SIDE).convert("L"))
     size = (max(1, grey.shape[1] // 2), max(1, grey.shape[0] // 2))
     half = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,7 +1,7 @@
-"""HEIC and JPEG XL, by Pillow plugins (extra `formats`), and camera RAW, which is refused.
+"""HEIC and JPEG XL through Pillow plugins (extra `formats`), and rejection of camera RAW.
 
-Which of them bytes are is told by how they begin. A plugin is loaded when the first such picture
-comes, and before it may decode anything the size that the header gives is known.
+The format is detected from the first bytes. A plugin is loaded with the first such image, and the
+size in the header is known before it decodes anything.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gleanset.errors import Unreadable
 
 HEIF, JXL = "HEIF", "JXL"
 WITH_PLUGINS = {HEIF: "HEIC", JXL: "JPEG XL"}
-"""Formats as Pillow calls them, and as people do."""
+"""Pillow's names of formats, and the common ones."""
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _CODESTREAM, _CONTAINER = b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n"
@@ -22,14 +22,14 @@ _CODESTREAM, _CONTAINER = b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n"
 _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
 _RAW_BEGINS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\x00", b"FOVb", b"\x00MRM")
 _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 262, 330, 50706
-# TIFF/EP: mosaic of a sensor's colours; DNG: the same, interpolated.
+# Photometric values of sensor data: color filter array (TIFF/EP), and linear raw (DNG).
 _OF_SENSORS = (32803, 34892)
 _MOST_IFDS = 16
 _LEAST_TIFF = 26
 
 
 def plugin_format(data: bytes) -> str | None:
-    """Return the format that only a plugin reads, if any. Raises `Unreadable`, for RAW too."""
+    """Return the format if it needs a plugin. Raises `Unreadable` without it, and for RAW."""
     if is_camera_raw(data):
         raise Unreadable(
             "unsupported format", "camera RAW: export it as JPEG or TIFF from your RAW program"
@@ -51,7 +51,7 @@ def _loaded(format_: str) -> bool:
 
             pillow_heif.register_heif_opener(thumbnails=False)
         else:
-            import pillow_jxl  # noqa: F401 - importing it registers it
+            import pillow_jxl  # noqa: F401 - the import registers it
     except ImportError:
         return False
     return True
@@ -64,7 +64,7 @@ def _is_heic(data: bytes) -> bool:
 
 
 def is_camera_raw(data: bytes) -> bool:
-    """Return whether bytes are of a camera's sensor, whose TIFF Pillow takes for a tiny preview."""
+    """Return whether a file is camera RAW, of which Pillow would read a tiny preview."""
     if data.startswith(_RAW_BEGINS) or data[4:12] == b"ftypcrx ":
         return True
     if data[:4] not in (b"II*\0", b"MM\0*") or len(data) < _LEAST_TIFF:
@@ -97,7 +97,7 @@ def _tags(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def jxl_size(data: bytes) -> tuple[int, int]:
-    """Return width and height of a JPEG XL (ISO/IEC 18181-1, SizeHeader). `Unreadable`."""
+    """Return width and height of a JPEG XL (ISO/IEC 18181-1, SizeHeader). Raises `Unreadable`."""
     bits = _Bits(_codestream(data)[2:16])
     small = bits.take(1)
     height = _side(bits, small)

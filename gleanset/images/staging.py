@@ -1,4 +1,4 @@
-"""What a worker does with a new picture: measure it and stage its bytes for the store."""
+"""Tasks of workers for a new image: measure it and stage its bytes for the store."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gleanset.records import Measured
 
 
 def measured(data: bytes) -> Measured:
-    """Return what one decoding pass tells of a picture. Raises `Unreadable`."""
-    # What that needs takes a third of a start-up to load: meanwhile the first pictures come.
+    """Decode an image once and return its measures. Raises `Unreadable`."""
+    # Imported here: it takes a third of the start-up time, while the first images download.
     from gleanset.images.measure import measure
 
     return measure(data)
@@ -20,12 +20,12 @@ def measured(data: bytes) -> Measured:
 
 @dataclass(frozen=True, slots=True)
 class StageBytes:
-    """Measure bytes and stage them. Small and picklable: it goes to workers."""
+    """Callable that measures bytes and stages them; picklable, for workers."""
 
     store: Store
 
     def __call__(self, data: bytes) -> Measured:
-        """Raises `Unreadable` for anything that is not a whole picture we take."""
+        """Return the measures. Raises `Unreadable` if not an intact, supported image."""
         picture = measured(data)
         self.store.stage(picture.sha256, picture.format, data)
         return picture
@@ -33,17 +33,17 @@ class StageBytes:
 
 @dataclass(frozen=True, slots=True)
 class StageFile:
-    """The same for a file on disk."""
+    """Callable that measures and stages a file on disk."""
 
     keep: StageBytes
 
     def __call__(self, path: Path) -> Measured:
-        """Raises `Unreadable`, also where the file cannot be read or is no ordinary file."""
+        """Return the measures. Raises `Unreadable`, also if not a readable regular file."""
         return self.keep(self.read(path))
 
     @staticmethod
     def read(path: Path) -> bytes:
-        """Return the bytes of a file that may be a picture. Raises `Unreadable`."""
+        """Return the bytes of a file that may be an image. Raises `Unreadable`."""
         from gleanset.images.decode import MAX_BYTES
 
         try:
