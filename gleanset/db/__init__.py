@@ -1,1 +1,1 @@
-"""The only SQL of the project: one connection and a small class for each kind of record."""
+"""All SQL of the project: one connection, and a small class for each kind of record."""

@@ -1,8 +1,8 @@
-"""Decisions are a journal: steps with what they did, never rewritten, undone by appending.
+"""Journal of decisions: steps are never rewritten; an undo appends a step.
 
-An undo is itself a step, so undoing it again is a redo, and every step of every session
-can be undone, without limit and across restarts. Who gave a label is read from it: an undo brings
-back the provenance from before the undone step, and a merge of classes leaves it as it was.
+Undoing an undo is a redo, and every step of every session can be undone, without limit and across
+restarts. The provenance of a label is read from the journal: an undo restores the provenance from
+before the undone step, and a merge of classes keeps it.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from gleanset.platform import user_name
 from gleanset.records import Decision
 
 MODEL = "model"
-"""The provenance of a label that was proposed and accepted without a look."""
+"""Provenance of a label proposed by a model and accepted unseen."""
 
 PAGE_USER = "visitor"
-"""The provenance of a label that a user of the web page claimed, accepted without a look."""
+"""Provenance of a label claimed by a user of the web page and accepted unseen."""
 
 MERGE = "merge"
-"""The provenance of the decisions by which a class goes into another one: nobody looked again."""
+"""Provenance of decisions made by merging classes: no person looked at the samples again."""
 
 
 def add_step(
     db: Connection, at: str, who: str, operation: Operation, undoes: int | None = None
 ) -> int:
-    """Append a step; its number. Call inside a transaction."""
+    """Append a step and return its number. Call inside a transaction."""
     arguments = dump(operation.arguments)
     step = {"at": at, "who": who, "undoes": undoes, "kind": operation.kind, "arguments": arguments}
     return db.insert("step", step)
 
 
 def operation_from_row(row: Row) -> Operation:
-    """Return what a row with `kind` and `arguments` did."""
+    """Return the operation of a row with `kind` and `arguments`."""
     return Operation(row["kind"], json.loads(row["arguments"]))
 
 
 def last_decision_sql(column: str) -> str:
-    """Return SQL for a column of the last decision on a sample `s`; NULL where there is none."""
+    """Return SQL for a column of the last decision on a sample `s`."""
     return f"(SELECT {column} FROM decision WHERE sample=s.id ORDER BY id DESC LIMIT 1)"
 
 
 class Choice(NamedTuple):
-    """What to do with a sample: label, reject or clear; add or remove one drawn by hand."""
+    """Decision to make: label, reject or clear a sample; add or remove a manual one."""
 
     sample: str
     action: str
@@ -59,7 +59,7 @@ class Choice(NamedTuple):
 
 
 class UndoResult(NamedTuple):
-    """The result of an undo: samples restored, also to `splits`, and changed since."""
+    """Result of an undo: number of samples restored, changed since, and restored to `splits`."""
 
     operation: Operation
     restored: int
@@ -68,7 +68,7 @@ class UndoResult(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What was undone, in English."""
+        """The undone operation in English."""
         return self.operation.text()
 
 
@@ -79,11 +79,11 @@ _STATUS |= {"add": "queue", "remove": "retired"}
 
 _UNDECIDED = ("queue", "retired")
 
-# An import gives faces that no search has found: their samples wait for nobody.
+# An import adds faces that no search has found: their samples are not in the queue.
 _IMPORTED = "iif(s.status='retired' AND s.face IS NOT NULL, 'remove', NULL)"
 _LAST = f"ifnull({last_decision_sql('action')}, {_IMPORTED})"
 
-# Back in the queue comes only what has a face still, and what a search finds is never taken out.
+# Only samples that still have a face return to the queue; detected faces are never retired.
 _IF_KNOWN = "iif(face IS NULL, 'retired', 'queue')"
 _IF_FOUND = (
     "iif(EXISTS(SELECT 1 FROM face f JOIN scan c ON c.image=f.image AND c.detector=f.detector "
@@ -92,7 +92,7 @@ _IF_FOUND = (
 
 
 class Journal:
-    """The `step`, `decision` and `class` tables and the state they give to samples."""
+    """The `step`, `decision` and `class` tables, and the resulting state of samples."""
 
     def __init__(self, db: Connection) -> None:
         self._db = db
@@ -100,7 +100,7 @@ class Journal:
         self.who = user_name()
 
     def apply(self, operation: Operation | str, choices: Sequence[Choice]) -> int:
-        """Apply a step, atomically; its number. The last choice per sample counts. `UsageError`."""
+        """Apply each sample's last choice; return the step. Raises `UsageError`."""
         operation = named(operation) if isinstance(operation, str) else operation
         choices = list({choice.sample: choice for choice in choices}.values())
         with self._db.transaction():
@@ -124,10 +124,10 @@ class Journal:
         return {sample: numbers[label] for sample, label in labelled}
 
     def undo(self, step: int | None = None) -> UndoResult:
-        """Undo a step, by default the last one in force that can be and that a person took.
-        `UsageError` when there is none, and for a take-down: what it removed is gone.
+        """Undo a step, by default the last one in force by a person.
 
-        A step that was undone and redone is in force again.
+        A step that was undone and redone is in force again. Raises `UsageError` if there is no such
+        step, and for removals, which are final.
         """
         with self._db.transaction():
             row = self._undoable(step)
@@ -150,7 +150,7 @@ class Journal:
             self._classes.unhide(
                 new, [r["before_label"] for r in same if r["before_label"] is not None]
             )
-            # A sample whose label, mark and split were changed since is one.
+            # Count a sample once, even if its label, mark and split all changed since.
             still = {r["sample"] for r in same}
             decided = {("sample", r["sample"]) for r in rows if r["sample"] not in still}
             later = len(decided.union(left)) + changed
@@ -160,7 +160,7 @@ class Journal:
             )
 
     def count_samples(self, step: int) -> int:
-        """Return how many samples a step changed, in whatever way."""
+        """Return how many samples a step changed in any way."""
         return self._db.fetch_int(
             "SELECT count(*) FROM (SELECT sample FROM decision WHERE step=?1 UNION "
             "SELECT sample FROM placement WHERE step=?1 UNION SELECT item FROM change WHERE "
@@ -232,11 +232,11 @@ class Journal:
         )
 
     def count(self) -> int:
-        """Return how many decisions were made."""
+        """Return the number of decisions."""
         return self._db.fetch_int("SELECT count(*) FROM decision")
 
     def iterate(self) -> Iterator[Decision]:
-        """Yield all decisions, oldest first, a page in memory at a time."""
+        """Yield all decisions, oldest first."""
         for row in self._db.iter_rows(
             "SELECT d.id, d.step, t.kind, t.arguments, t.who, t.at, s.key AS sample, "
             "d.action, c.name AS value, d.provenance, t.undoes FROM decision d "
@@ -262,10 +262,10 @@ def _undoing(row: Row) -> str:
 
 
 def _said(row: Row) -> tuple[str, int | None]:
-    """Return the state that decisions alone have given a sample.
+    """Return the status and label of a sample by decisions alone.
 
-    A search turns 'queue' into 'retired' and back, and is no decision: there the last one tells,
-    and a sample without one, whose face a search has lost, is in the queue.
+    A face search also changes 'queue' to 'retired' and back. For these two states, use the last
+    decision instead, or 'queue' if there is none.
     """
     decided = _STATUS.get(row["last"], "queue")
     undecided = row["status"] in _UNDECIDED and decided in _UNDECIDED
@@ -274,7 +274,7 @@ def _said(row: Row) -> tuple[str, int | None]:
 
 PERSON = "person"
 UNSEEN = (MODEL, PAGE_USER)
-"""Provenances of labels that nobody has looked at."""
+"""Provenances of labels that no person has seen."""
 
 _GIVERS = {
     MODEL: MODEL,
@@ -287,12 +287,12 @@ _GIVERS = {
 
 
 def classify_provenance(provenance: str) -> str:
-    """Return who gave a label: person, hint (also a copy's), import, model or visitor."""
+    """Return person, hint (also of a duplicate), import, model or visitor."""
     return _GIVERS.get(provenance, PERSON)
 
 
 def get_label_provenances(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:
-    """Return the provenance of labels by key, of all samples or of some (rows)."""
+    """Return label provenances by key, of all or some samples (rows)."""
 
     def rows(sql: str, rest: str = "") -> Iterable[Row]:
         if samples is None:
@@ -316,7 +316,7 @@ def get_label_provenances(db: Connection, samples: Collection[int] | None = None
 
 
 def get_unseen_labels(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:
-    """Return labels (by key) that no person has seen, with their provenance (model, visitor)."""
+    """Return provenances (model, visitor) of unseen labels, by key."""
     sql = f"SELECT DISTINCT sample FROM decision WHERE provenance IN ('{MODEL}','{PAGE_USER}')"
     ever = db.fetch_all(sql) if samples is None else db.iter_rows_in(f"{sql} AND sample", samples)
     provenances = get_label_provenances(db, [row[0] for row in ever])
@@ -324,7 +324,7 @@ def get_unseen_labels(db: Connection, samples: Collection[int] | None = None) ->
 
 
 def count_unseen_in_evaluation(db: Connection) -> int:
-    """Return how many of these stand in val or test, since a split that let them in."""
+    """Return how many samples with unseen labels are in val or test."""
     among = "SELECT key FROM sample WHERE kept AND split IN ('val','test') AND key"
     return sum(1 for _ in db.iter_rows_in(among, get_unseen_labels(db)))
 
@@ -334,19 +334,19 @@ _PARTS |= {"verdict": ("a", "b")}
 
 
 def has_effect(db: Connection, step: int) -> bool:
-    """Return whether a step has decided or changed anything."""
+    """Return whether a step decided or changed anything."""
     made = " UNION ALL ".join(f"SELECT 1 FROM {table} WHERE step=?1" for table in _PARTS)
     return bool(db.fetch_int(f"SELECT EXISTS({made})", (step,)))
 
 
 def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
-    """Return the last step between two that changed the same and can be undone."""
+    """Return the last undoable step before `end` that overlaps with `step`."""
     same = " UNION ".join(
         f"SELECT o.step FROM {table} m JOIN {table} o ON o.step>m.step AND "
         f"{' AND '.join(f'o.{column}=m.{column}' for column in columns)} WHERE m.step=?1"
         for table, columns in _PARTS.items()
     )
-    # A name that a class had may be another one's now, which was made or renamed.
+    # The old name of a class may now belong to a class that was created or renamed.
     same += (
         " UNION SELECT o.step FROM change m JOIN change o ON o.step>m.step AND m.what='name' "
         "AND o.what IN ('name','merged') WHERE m.step=?1"

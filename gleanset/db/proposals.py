@@ -1,6 +1,6 @@
-"""What a presort proposes for the samples, what it compares them by, and stacks of similar samples.
+"""Class proposals of the newest presort, its input samples, and clusters of similar samples.
 
-A proposal is not a decision: a person sees it, and only the journal gives labels.
+A proposal is not a decision: only the journal gives labels.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from gleanset.records import Box, Region
 
 
 class Proposal(NamedTuple):
-    """A class and how sure of it a model is, 0..1, calibrated on images it had not learnt."""
+    """Class and confidence (0..1), calibrated on out-of-fold predictions."""
 
     label: str
     confidence: float
 
 
 class PresortedSample(NamedTuple):
-    """What a presort says of one sample.
+    """Result of a presort for one sample.
 
-    `proposals` come surest first; none without classes. `place` counts along an order in which
-    look-alikes are neighbours, `cluster` tells look-alikes of one kind, and `outlier` is 0 for a
-    typical image of its cluster or class up to 1 for an odd one.
+    `proposals` are sorted by confidence and empty without classes. `place` is the position in an
+    order with similar samples adjacent, `cluster` the number of a cluster, and `outlier` ranges
+    from 0 (typical of its cluster or class) to 1.
     """
 
     sample: str
@@ -44,7 +44,7 @@ class PresortedSample(NamedTuple):
 
 
 class Presort(NamedTuple):
-    """One presort: when it was made, and its figures (JSON values)."""
+    """A presort: its time, and its figures as JSON values."""
 
     id: int
     at: str
@@ -55,12 +55,12 @@ class Proposals(Table):
     """The `presort`, `presorted` and `proposal` tables."""
 
     def get_latest(self) -> Presort | None:
-        """Return the presort in force; its `id` grows with each one, so a window can watch it."""
+        """Return the newest presort; each has a higher `id` than the last."""
         row = self._db.fetch_one("SELECT * FROM presort ORDER BY id DESC LIMIT 1")
         return record_from_row(Presort, row, facts=load(row["facts"])) if row else None
 
     def list_new_classes(self) -> list[str]:
-        """Return classes that got labels since the newest presort."""
+        """Return labelled classes that the newest presort did not know."""
         newest = self.get_latest()
         known = newest.facts.get("known") if newest else None
         if not isinstance(known, list):
@@ -74,7 +74,7 @@ class Proposals(Table):
         return [name for row, name in named if row not in met]
 
     def replace(self, presorted: Sequence[PresortedSample], facts: Mapping[str, object]) -> int:
-        """Replace all by a new presort, without samples and classes that are gone; its number."""
+        """Replace all proposals, skipping unknown samples and classes; return the id."""
         with self._db.transaction():
             self._db.execute("DELETE FROM proposal")
             self._db.execute("DELETE FROM presorted")
@@ -82,7 +82,7 @@ class Proposals(Table):
             return self._db.insert("presort", {"at": now(), "facts": dump(facts)})
 
     def _insert(self, presorted: Sequence[PresortedSample]) -> None:
-        """Write what is said of samples of which no proposal is there."""
+        """Insert results for samples that have no proposals."""
         self._db.execute_many(
             "INSERT OR REPLACE INTO presorted(sample, place, cluster, outlier) "
             "SELECT id, ?, ?, ? FROM sample WHERE key=?",
@@ -99,7 +99,7 @@ class Proposals(Table):
         )
 
     def update(self, changed: Sequence[PresortedSample], facts: Mapping[str, object]) -> int:
-        """Put a presort in the place of the newest, which differs in some samples; its number."""
+        """Replace the newest presort by one with changed samples; return its id."""
         with self._db.transaction():
             self._db.execute_many(
                 "DELETE FROM proposal WHERE sample=(SELECT id FROM sample WHERE key=?)",
@@ -113,12 +113,12 @@ class Proposals(Table):
             return number
 
     def get_many(self, samples: Sequence[str]) -> dict[str, PresortedSample]:
-        """Return what is said of some samples, by key; nothing of those the presort did not see."""
+        """Return the results for samples by key, without unknown ones."""
         rows = list(self._db.iter_rows_in(f"{_PRESORTED} WHERE s.key", samples))
         return {presorted_sample.sample: presorted_sample for presorted_sample in self._full(rows)}
 
     def iterate(self) -> Iterator[PresortedSample]:
-        """Everything the presort says, by place, a page in memory at a time."""
+        """Yield all results of the presort by place."""
         for rows in self._db.iter_pages(f"{_PRESORTED} WHERE TRUE", ("t.place", "t.sample")):
             yield from self._full(rows)
 
@@ -149,13 +149,12 @@ _PRESORTED = (
 
 
 class PresortSample(NamedTuple):
-    """A sample in use. `status` is queue, labelled or rejected, `label` its class.
+    """Sample in use, as input of a presort. `status` is queue, labelled or rejected.
 
-    `group` is equal for copies of one image; `ties` names what it shares with others: a scene
-    of a video, a post. `hint` is None where its sources, or
-    those of its copies, disagree. `refused` are the classes that a person said it is not. What is
-    not `kept` was marked as a duplicate, and has a label. `region` is how it is cut now; `track` is
-    equal for all that show one face that was followed.
+    `group` is the duplicate set, and `ties` names the scenes and posts that it shares with others.
+    `hint` is None if the hints of the sample and its duplicates disagree. `refused` are classes
+    that a person ruled out. A sample that is not `kept` is a labelled duplicate. `region` is its
+    current crop.
     """
 
     key: str
@@ -171,17 +170,17 @@ class PresortSample(NamedTuple):
 
 
 class PresortSamples(Table):
-    """Read only, over several tables."""
+    """Input samples of a presort, from several tables. Read only."""
 
     def iterate(self) -> Iterator[PresortSample]:
-        """Yield samples that are not retired, by key; of duplicates only labelled ones."""
+        """Yield samples in use and labelled duplicates, by key."""
         for rows in self._db.iter_pages(
             f"SELECT * FROM sample WHERE {_TAUGHT}", ("key",), within=_LIKE
         ):
             yield from self._made(rows)
 
     def get_many(self, samples: Sequence[int]) -> dict[int, PresortSample | None]:
-        """Return some samples (rows) as `each` would; None for those that it leaves out."""
+        """Return samples by row; None for those that `iterate` leaves out."""
         keys = dict_from_rows(self._db.iter_rows_in("SELECT key, id FROM sample WHERE id", samples))
         found: dict[int, PresortSample | None] = dict.fromkeys(samples)
         for some in (
@@ -216,7 +215,7 @@ _LIKE = (
 
 
 class ProposedSample(NamedTuple):
-    """A sample with proposals in the classes as merged now; `waits` for a decision."""
+    """Sample with its proposals, in classes after merges; `waits` if pending."""
 
     sample: str
     status: str
@@ -228,7 +227,7 @@ class ProposedSample(NamedTuple):
 
 
 def iter_proposed_samples(db: Connection) -> Iterator[ProposedSample]:
-    """Yield every sample that something is proposed for, by key, a page in memory at a time."""
+    """Yield every sample with a proposal, by key."""
     pages = db.iter_pages(
         "SELECT key FROM sample s WHERE EXISTS(SELECT 1 FROM proposal p WHERE p.sample=s.id)",
         ("key",),
@@ -269,7 +268,7 @@ _TENTH = "min(9, CAST(p.confidence * 10 AS INT))"
 
 
 def count_proposals_by_tenth(db: Connection) -> dict[int, dict[int, int]]:
-    """Count waiting samples by first proposed class (row) and tenth of confidence (0..9)."""
+    """Count pending samples by first proposed class (row) and confidence tenth."""
     found: dict[int, dict[int, int]] = {}
     for row in db.fetch_all(
         f"SELECT p.label, {_TENTH}, count(*) FROM {WAITING_PROPOSALS} GROUP BY 1, 2"
@@ -282,7 +281,7 @@ _LETTERS = 8
 
 
 class SampleCluster(NamedTuple):
-    """Look-alikes, the `waiting` ones by typicality; `id` is a hash of all of its samples."""
+    """Cluster of similar samples: `waiting` keys, most typical first; `id` hashes all its keys."""
 
     id: str
     waiting: tuple[str, ...]
@@ -290,14 +289,14 @@ class SampleCluster(NamedTuple):
 
 
 def list_clusters(db: Connection) -> list[SampleCluster]:
-    """Return the stacks in which something waits, the largest first."""
+    """Return the clusters with pending samples, the largest first."""
     return sorted(
         (one for one in _every(db) if one.waiting), key=lambda one: (-len(one.waiting), one.id)
     )
 
 
 def get_cluster(db: Connection, name: str) -> SampleCluster:
-    """Return the waiting stack of this id, or track of this name. Raises `UsageError`."""
+    """Return a pending cluster by id, or track by name. Raises `UsageError`."""
     stack = next((one for one in _every(db) if one.id == name), None)
     if stack is None and (track := Tracks(db).get(name)) is not None:
         decided = len(track.samples) - len(track.waiting)

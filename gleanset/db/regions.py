@@ -1,6 +1,6 @@
-"""Where samples lie: regions, boxes, the frames around them, and what the pixels there measure.
+"""Regions and boxes of samples, neighbouring video frames, and quality measures.
 
-Measures are made again when the region or the version of the measuring code changes.
+Measures are repeated when the region or the version of the measuring code changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gleanset.records import Box, Region, Sample
 
 
 class SampleRegion(NamedTuple):
-    """A sample with what is needed to see it. `id` is the row of the sample."""
+    """Sample (row `id`) with its image and region: everything needed to display it."""
 
     id: int
     key: str
@@ -29,21 +29,21 @@ class SampleRegion(NamedTuple):
 SAMPLE_REGION = (
     "s.id, s.key, i.sha256 AS image, i.format, i.width, i.height, s.x, s.y, s.w, s.h, s.angle"
 )
-"""SQL: the fields of `SampleRegion`, of a sample `s` and its image `i`."""
+"""SQL: the columns of `SampleRegion` for a sample `s` and its image `i`."""
 
 
 def same_region_sql(table: str) -> str:
-    """Return SQL: the row of `table` is about the region that its sample `s` has now."""
+    """Return SQL: a row of `table` is about the current region of sample `s`."""
     return " AND ".join(f"{table}.{name}=s.{name}" for name in ("x", "y", "w", "h", "angle"))
 
 
 def sample_region_from_row(row: Row) -> SampleRegion:
-    """Return the value of a row with the columns `SAMPLE_REGION`."""
+    """Return the sample region of a row with the columns `SAMPLE_REGION`."""
     return record_from_row(SampleRegion, row, region=region_from_row(row))
 
 
 class BoxedSample(NamedTuple):
-    """A sample in use with the box of its face; `box` and `angle` as a person drew or found it."""
+    """Sample in use with its face `box` (without padding) and the crop's `angle` in degrees."""
 
     key: str
     box: Box
@@ -63,7 +63,7 @@ class BoxedSamples(Table):
     """Read only."""
 
     def find_images(self, text: str = "") -> list[str]:
-        """Return hashes of images, or those with a text in title or path, as they came."""
+        """Return image hashes by import, optionally by hash prefix, title or path."""
         if not text:
             return self._db.fetch_column("SELECT sha256 FROM image WHERE state='ok' ORDER BY id")
         return self._db.fetch_column(
@@ -74,7 +74,7 @@ class BoxedSamples(Table):
         )
 
     def list_in_image(self, sha256: str) -> list[BoxedSample]:
-        """Return the samples in use of an image that have a face, from left to right."""
+        """Return an image's samples in use with a face, from left to right."""
         rows = self._db.fetch_all(
             f"{_PLACED} s.image=(SELECT id FROM image WHERE sha256=?) ORDER BY f.x, f.y, s.id",
             (sha256,),
@@ -82,12 +82,12 @@ class BoxedSamples(Table):
         return [_placed(row) for row in rows]
 
     def get(self, key: str) -> BoxedSample | None:
-        """Return a sample as it is now; None where it is in use no more, or never was."""
+        """Return a sample in use, or None."""
         row = self._db.fetch_one(f"{_PLACED} s.key=?", (key,))
         return None if row is None else _placed(row)
 
     def get_status(self, key: str) -> str | None:
-        """Return the status of a sample of that key; None where there never was one."""
+        """Return the status of a sample; None if unknown."""
         status: str | None = self._db.fetch_value("SELECT status FROM sample WHERE key=?", (key,))
         return status
 
@@ -97,7 +97,7 @@ def _placed(row: Row) -> BoxedSample:
 
 
 class FrameFace(NamedTuple):
-    """A sample (row) in an image, where it is in pixels of that, and its class if it has one."""
+    """Sample (row) in an image: its crop box in pixels and its class, if any."""
 
     id: int
     box: Box
@@ -105,7 +105,7 @@ class FrameFace(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """An image: its hash, format and size in pixels; `time` in seconds where it is of a video."""
+    """Image with its size in pixels and its samples; `time` in seconds if it is a video frame."""
 
     sha256: str
     format: str
@@ -122,7 +122,7 @@ class VideoFrames(Table):
     """Read only."""
 
     def get_context(self, sample: int, most: int = 40) -> tuple[list[Frame], int]:
-        """Return the image of a sample with at most `most` frames before and after; its index."""
+        """Return a sample's image between `most` frames each side, and its index."""
         own = self._db.fetch_one(
             f"{_IMAGE}, o.time, o.video FROM sample s JOIN image i ON i.id=s.image LEFT JOIN "
             "origin o ON o.id=(SELECT id FROM origin WHERE image=i.id AND video IS NOT NULL AND "
@@ -157,7 +157,7 @@ class VideoFrames(Table):
 
 
 class PixelMeasures(NamedTuple):
-    """What the pixels of a sample told; `descriptor` as `curation/similarity/` makes it."""
+    """Measures of a sample's pixels; `descriptor` is that of `curation/similarity/`."""
 
     blur: float
     darkest: float
@@ -167,7 +167,7 @@ class PixelMeasures(NamedTuple):
 
 
 class Quality(NamedTuple):
-    """The measures of a sample as they are listed; `size` is the shorter side in pixels."""
+    """Quality measures of a sample; `size` is the shorter side in pixels."""
 
     blur: float
     darkest: float
@@ -181,7 +181,7 @@ _MISSING = (
     "WHERE q.sample IS NULL AND s.status!='retired'"
 )
 QUALITY_COLUMNS = "q.blur, q.darkest, q.lightest, s.size"
-"""SQL: the fields of `Quality`, of a sample `s` and its row `q` of `quality`."""
+"""SQL: the columns of `Quality` for a sample `s` and its row `q` of `quality`."""
 
 _QUALITY = (
     f"SELECT s.key, {QUALITY_COLUMNS} "
@@ -190,7 +190,7 @@ _QUALITY = (
 
 
 class QualityFlag(NamedTuple):
-    """A named threshold: a `measure` (a field of `Quality`) at least, or at most, so much."""
+    """Threshold for a `measure` (a field of `Quality`): a minimum or a maximum."""
 
     name: str
     measure: str
@@ -199,7 +199,7 @@ class QualityFlag(NamedTuple):
 
     @property
     def sql(self) -> str:
-        """SQL: the columns of `Quality` have the flag; NULL where it is not known."""
+        """SQL: the columns of `Quality` have the flag; NULL if unknown."""
         return f"{self.measure}{'>=' if self.at_least else '<='}{self.threshold!r}"
 
     def matches(self, quality: Quality) -> bool:
@@ -209,14 +209,14 @@ class QualityFlag(NamedTuple):
 
 
 class QualityMeasures(Table):
-    """The `quality` table. Obtained by `QualityMeasures(dataset.db)`."""
+    """The `quality` table."""
 
     def count_missing(self, version: int) -> int:
-        """Return how many samples have no measures of their present region."""
+        """Return how many samples have no measures of their current region."""
         return self._db.fetch_int(f"SELECT count(*) {_MISSING}", (version,))
 
     def iter_missing(self, version: int, first: int = 0) -> Iterator[list[int]]:
-        """Yield pages of samples (rows) without measures, first a fair sample of waiting ones."""
+        """Yield pages of unmeasured samples (rows); first `first` queued ones drawn evenly."""
         waiting = f"SELECT s.id {_MISSING} AND s.status='queue' AND s.kept"
         sample = self._db.fetch_column(f"{waiting} ORDER BY {FAIR_ORDER} LIMIT ?", (version, first))
         yield sample
@@ -225,7 +225,7 @@ class QualityMeasures(Table):
             yield [row[0] for row in rows if row[0] not in known]
 
     def save(self, measured: Sequence[tuple[SampleRegion, PixelMeasures]], version: int) -> None:
-        """Keep measures, and the region that they are of."""
+        """Save measures with their regions."""
         with self._db.transaction():
             self._db.execute_many(
                 "INSERT OR REPLACE INTO quality(sample, version, x, y, w, h, angle, blur, darkest, "
@@ -237,11 +237,11 @@ class QualityMeasures(Table):
             )
 
     def sample_descriptors(self, most: int) -> list[bytes | None]:
-        """Return those of at most so many samples from all over the dataset; None: unmeasured."""
+        """Return descriptors of up to `most` samples drawn evenly; None if unmeasured."""
         return [row["traits"] for row in self._some("traits", most)]
 
     def is_photo_dataset(self, most: int) -> bool:
-        """Return whether most of some measured samples are photographs rather than drawings."""
+        """Return whether most of up to `most` measured samples are photographs."""
         photos = [row["photo"] for row in self._some("photo", most) if row["photo"] is not None]
         return bool(2 * sum(likely > 0.5 for likely in photos) > len(photos))
 
@@ -254,7 +254,7 @@ class QualityMeasures(Table):
         )
 
     def get_descriptors(self, rows: Sequence[int]) -> dict[int, bytes]:
-        """Return the descriptors of some samples (rows), of those that are measured as they are."""
+        """Return descriptors by row for samples measured in their current region."""
         return dict_from_rows(
             self._db.iter_rows_in(
                 "SELECT s.id, q.traits FROM sample s JOIN quality q ON q.sample=s.id AND "
@@ -264,12 +264,12 @@ class QualityMeasures(Table):
         )
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Quality]:
-        """Return the measures of these samples, where there are any."""
+        """Return existing measures of samples by key."""
         rows = self._db.iter_rows_in(f"{_QUALITY} WHERE s.key", keys)
         return {row["key"]: record_from_row(Quality, row) for row in rows}
 
     def count_flagged(self, flags: Sequence[QualityFlag]) -> tuple[int, dict[str, int]]:
-        """Return how many samples have measures, and how many of them each flag."""
+        """Return how many samples are measured, and how many have each flag."""
         sums = "".join(f", ifnull(sum({flag.sql}), 0)" for flag in flags)
         (row,) = self._db.fetch_all(
             f"SELECT count(*){sums} FROM ({_QUALITY} WHERE s.status!='retired')",
@@ -277,7 +277,7 @@ class QualityMeasures(Table):
         return row[0], {flag.name: row[place] for place, flag in enumerate(flags, 1)}
 
     def join(self, samples: Iterable[Sample]) -> Iterator[tuple[Sample, Quality | None]]:
-        """Samples with their measures, in the same order, some hundred in memory at a time."""
+        """Yield samples with their measures, in the same order."""
         page: list[Sample] = []
         for sample in samples:
             page.append(sample)

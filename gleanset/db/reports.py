@@ -1,4 +1,4 @@
-"""Reports from users of the page: a wrong answer, or an image to be removed from the dataset."""
+"""Reports from users of the page: a wrong prediction, or an image to remove."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ from gleanset.records import Box, overlap
 STATUSES = PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"
 KINDS = WRONG_ANSWER, REMOVAL = "wrong answer", "removal"
 SPOOL_FOLDER, SPOOL_SUFFIX = Path("web/spool"), ".report"
-"""Where reports are that are not in the catalogue yet, and how their files end."""
+"""Folder and file suffix of reports that are not in the catalogue yet."""
 MIN_SAME_FACE_OVERLAP = 0.5
-"""Intersection over union from which two boxes, drawn by two users, are of one face."""
+"""Minimum intersection over union of two users' boxes of the same face."""
 MAX_NEAR_DUPLICATE_BITS = 8
-"""Differing bits (of 64) of the perceptual hashes of possible copies: a person has to look."""
+"""Maximum differing bits (of 64) between perceptual hashes of possible copies."""
 
 
 def list_spooled_reports(root: Path) -> list[Path]:
-    """Return the files of reports that wait for the catalogue to take them, the oldest first."""
+    """Return files of reports to import into the catalogue, the oldest first."""
     files = list[tuple[int, Path]]()
     for file in (root / SPOOL_FOLDER).glob(f"*{SPOOL_SUFFIX}"):
-        with suppress(FileNotFoundError):  # taken meanwhile
+        with suppress(FileNotFoundError):  # imported meanwhile
             files.append((file.stat().st_mtime_ns, file))
     return [file for _, file in sorted(files)]
 
 
 class Claim(NamedTuple):
-    """What a user says of an image: who is in `box`, in pixels of the upright image.
+    """Claim of a user about the class in `box`, in pixels of the upright image.
 
-    `run` answered `answer` (None: unknown) with `confidence`, the probability 0..1 of its
-    likeliest class. A report of the kind `removal` claims nothing: its `note` says why the image
-    should be removed, and `phash`, the perceptual hash, finds copies.
+    `run` predicted `answer` (None: unknown) with `confidence`, the probability (0..1) of the
+    likeliest class. A `removal` report has no claimed class: its `note` gives the reason, and the
+    perceptual hash `phash` is used to find copies.
     """
 
     sha256: str
@@ -62,7 +62,7 @@ class Claim(NamedTuple):
 
 
 class Report(NamedTuple):
-    """A stored claim. `status` is pending, accepted or refused."""
+    """Stored claim. `status` is pending, accepted or refused."""
 
     id: int
     at: str
@@ -71,7 +71,7 @@ class Report(NamedTuple):
 
 
 class SimilarImage(NamedTuple):
-    """An image, and in how many bits of 64 its perceptual hash differs."""
+    """Image hash and number of bits (of 64) in which the perceptual hash differs."""
 
     sha256: str
     bits: int
@@ -86,7 +86,7 @@ class Reports(Table):
         return self._db.fetch_int(sql, (status, kind))
 
     def get(self, number: int) -> Report | None:
-        """Return a report."""
+        """Return a report, or None."""
         row = self._db.fetch_one("SELECT * FROM report WHERE id=?", (number,))
         return None if row is None else _report(row)
 
@@ -101,16 +101,16 @@ class Reports(Table):
         return waiting
 
     def iterate(self, status: str = PENDING) -> Iterator[Report]:
-        """Yield reports, the oldest first, a page in memory at a time."""
+        """Yield reports with a status, the oldest first."""
         sql = "SELECT * FROM report WHERE status=?"
         return map(_report, self._db.iter_rows(sql, ("id",), (status,)))
 
     def settle(self, step: int, numbers: Iterable[int], status: str) -> None:
-        """Accept or refuse reports as a part of a step. Call inside a transaction."""
+        """Accept or refuse reports as part of a step. Call inside a transaction."""
         Changes(self._db).apply(step, [Change("report", number, status) for number in numbers])
 
     def add(self, claim: Claim) -> bool:
-        """Keep a claim; False for a duplicate. Call inside a transaction."""
+        """Add a claim; False for a duplicate. Call inside a transaction."""
         if self.contains(claim):
             return False
         phash = None if claim.phash is None else to_signed(claim.phash)
@@ -121,7 +121,7 @@ class Reports(Table):
         return True
 
     def contains(self, claim: Claim) -> bool:
-        """Return whether this was reported before; removals with different notes differ."""
+        """Return whether this is already stored; removals also differ by note."""
         sql = (
             "SELECT 1 FROM report WHERE kind=? AND sha256=? AND (x,y,w,h)=(?,?,?,?) AND claimed=? "
             "AND (kind=? OR note=?)"
@@ -130,13 +130,13 @@ class Reports(Table):
         return bool(self._db.fetch_int(sql, (*same, WRONG_ANSWER, clean(claim.note))))
 
     def remove(self, numbers: Iterable[int]) -> None:
-        """Remove reports and what steps did to them. Call inside a transaction."""
+        """Delete reports and their journal changes. Call inside a transaction."""
         rows = [(number,) for number in numbers]
         self._db.execute_many("DELETE FROM change WHERE what='report' AND item=?", rows)
         self._db.execute_many("DELETE FROM report WHERE id=?", rows)
 
     def list_settled(self, most: int) -> list[tuple[int, Report]]:
-        """Return at most so many settled reports with their steps, the last first."""
+        """Return up to `most` (step, settled report), the latest first."""
         rows = self._db.fetch_all(
             "SELECT r.*, max(c.step) AS step FROM change c CROSS JOIN report r ON r.id=c.item "
             "WHERE c.what='report' AND r.status<>? GROUP BY r.id ORDER BY step DESC, r.id LIMIT ?",
@@ -145,13 +145,13 @@ class Reports(Table):
         return [(row["step"], _report(row)) for row in rows]
 
     def list_in_step(self, step: int) -> list[int]:
-        """Return the numbers of those that a step accepted, refused or let wait again."""
+        """Return numbers of reports whose status a step changed."""
         return self._db.fetch_column(
             "SELECT item FROM change WHERE what='report' AND step=?", (step,)
         )
 
     def count_accepted_since(self, time: str) -> int:
-        """Return how many were accepted after a time (ISO 8601), and still are."""
+        """Count accepted wrong-answer reports changed after a time (ISO 8601)."""
         return self._db.fetch_int(
             "SELECT count(*) FROM report r WHERE status=? AND kind=? AND "
             "EXISTS(SELECT 1 FROM change c JOIN step s ON s.id=c.step "
@@ -160,7 +160,7 @@ class Reports(Table):
         )
 
     def list_pending(self, after: tuple[str, int], most: int) -> list[Report]:
-        """Return at most so many pending reports after (class, number), in that order."""
+        """Return up to `most` pending reports after (class, number), in that order."""
         rows = self._db.fetch_all(
             "SELECT * FROM report WHERE status=? AND (claimed, id)>(?,?) "
             "ORDER BY claimed, id LIMIT ?",
@@ -169,7 +169,7 @@ class Reports(Table):
         return [_report(row) for row in rows]
 
     def find_same_face(self, report: Report) -> list[Report]:
-        """Return the other reports of a wrong answer, waiting or accepted, of the same face."""
+        """Return other pending or accepted wrong-answer reports of the same face."""
         if report.claim.kind == REMOVAL:
             return []
         rows = self._db.fetch_all(
@@ -185,14 +185,14 @@ class Reports(Table):
         ]
 
     def find_images(self, start: str) -> list[str]:
-        """Return the hashes of up to two images of reports, of any status, that begin so."""
+        """Return up to two image hashes of reports with this prefix."""
         return self._db.fetch_column(
             "SELECT DISTINCT sha256 FROM report WHERE sha256>=? AND sha256<? ORDER BY 1 LIMIT 2",
             (start, start + "g"),
         )
 
     def similar_images(self, phash: int) -> list[SimilarImage]:
-        """Return the images with a similar perceptual hash, the most similar first."""
+        """Return images with a similar perceptual hash, the most similar first."""
         rows = self._db.iter_rows("SELECT id, sha256, phash FROM image WHERE TRUE", ("id",))
         images = (
             SimilarImage(row["sha256"], (to_unsigned(row["phash"]) ^ phash).bit_count())
@@ -202,7 +202,7 @@ class Reports(Table):
         return sorted(similar, key=lambda image: (image.bits, image.sha256))
 
     def has_pending(self, sha256: str) -> bool:
-        """Return whether a report that waits is about this image."""
+        """Return whether a pending report is about this image."""
         sql = "SELECT 1 FROM report WHERE sha256=? AND status=?"
         return bool(self._db.fetch_int(sql, (sha256, PENDING)))
 

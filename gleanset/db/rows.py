@@ -1,6 +1,6 @@
-"""Rows of the catalogue as records and back: a field and the column it is kept in have one name.
+"""Conversion between rows and records: fields and columns have the same names.
 
-Hashes are signed 64-bit numbers there, times ISO 8601, lists JSON.
+The catalogue stores hashes as signed 64-bit integers, times as ISO 8601, lists as JSON.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from gleanset.records import Box, Region
 
 _NOT_KEPT = re.compile(r"[\x00\ud800-\udfff]")
 FAIR_ORDER = "s.id / 16 * 2654435761 % 4294967296, s.id"
-"""SQL: samples `s` by blocks of what came together, neighbouring blocks far apart: the first of
-them are a fair sample, and frames of one moment are not torn apart."""
+"""SQL: pseudo-random order of blocks of 16 consecutive samples `s`. The first N rows are drawn
+evenly from the dataset, and adjacent frames stay together."""
 
 MATCHES_SEARCH = "detector||' '||settings IN (SELECT value FROM json_each(?))"
-"""SQL: an image was searched in one of the ways of `encode_searches`."""
+"""SQL: a row of `scan` is one of the searches of `encode_searches`."""
 
 Search: TypeAlias = tuple[str, str]
-"""A detector and its settings as they are recorded."""
+"""Detector and its settings, as stored."""
 
 
 def encode_searches(searches: Iterable[Search]) -> str:
-    """Return ways to search as `MATCHES_SEARCH` takes them."""
+    """Encode searches as the parameter of `MATCHES_SEARCH`."""
     return dump([" ".join(search) for search in searches])
 
 
@@ -43,23 +43,23 @@ def to_unsigned(value: int) -> int:
 
 
 def now() -> str:
-    """Return the present time, UTC, ISO 8601 to the second."""
+    """Return the current UTC time in ISO 8601, in seconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def dump(value: Any) -> str:
-    """Return canonical JSON: equal values are equal text, with texts as `clean` spells them."""
+    """Return canonical JSON: equal values give equal text, escaped like `clean`."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return _NOT_KEPT.sub(lambda found: json.dumps(_spelled(found))[1:-1], text)
 
 
 def load(text: str) -> Any:
-    """Return the JSON value behind stored text."""
+    """Parse stored JSON."""
     return json.loads(text)
 
 
 def clean(text: str | None) -> str | None:
-    """Return text without NULs, and with bytes that are not UTF-8 (PEP 383) escaped."""
+    """Replace NULs, and escape bytes that are not UTF-8 (PEP 383)."""
     if text is None or (text.isascii() and "\0" not in text):
         return text
     return _NOT_KEPT.sub(_spelled, text)
@@ -76,25 +76,25 @@ Record = TypeVar("Record")
 
 
 def field_names(kind: type) -> Iterable[str]:
-    """Return the fields of a dataclass or named tuple."""
+    """Return the field names of a dataclass or named tuple."""
     names: Iterable[str] = getattr(kind, "_fields", None) or vars(kind)["__dataclass_fields__"]
     return names
 
 
 def record_from_row(kind: type[Record], row: Row, **own: Any) -> Record:
-    """Return a record with the columns of a row; `own` are fields that are not as they are kept."""
+    """Return a record from a row; `own` gives fields that need conversion."""
     kept = {name: row[name] for name in field_names(kind) if name not in own}
     return kind(**kept, **own)
 
 
 def row_from_record(record: object, **own: Any) -> dict[str, Any]:
-    """Return a record by columns; `own` are those that it lacks, or that are kept otherwise."""
+    """Return a record as columns; `own` adds or converts columns."""
     return {name: getattr(record, name) for name in field_names(type(record))} | own
 
 
 @cache
 def insert_sql(table: str, columns: tuple[str, ...], how: str = "INSERT", then: str = "") -> str:
-    """Return SQL that inserts a row, its values in the order of the columns."""
+    """Return SQL that inserts a row, with values in the order of `columns`."""
     marks = ",".join("?" * len(columns))
     return f"{how} INTO {table}({','.join(columns)}) VALUES({marks}) {then}"
 
@@ -105,10 +105,10 @@ def box_from_row(row: Row) -> Box:
 
 
 def row_from_box(box: Box) -> dict[str, object]:
-    """Return a box by columns."""
+    """Return the columns x, y, w and h of a box."""
     return dict(zip("xywh", box, strict=True))
 
 
 def region_from_row(row: Row) -> Region:
-    """Return the region of a row with the columns of a box, and `angle`."""
+    """Return the region of a row with the columns of a box and `angle`."""
     return Region(box_from_row(row), row["angle"])

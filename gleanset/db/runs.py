@@ -1,4 +1,4 @@
-"""Training runs, the splits they were evaluated on, and the labels that they doubt."""
+"""Training runs, evaluations on splits, and label issues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Runs(Table):
     """The `run` table."""
 
     def start(self, run_id: str, room: str, settings: Mapping[str, object]) -> Run:
-        """Start a run, or take up an unfinished one with the same settings."""
+        """Start a run, or resume an unfinished one with the same settings."""
         text = dump(settings)
         with self._db.transaction():
             row = self._db.fetch_one(
@@ -28,7 +28,7 @@ class Runs(Table):
                     "UPDATE run SET status='running', ended=NULL WHERE id=?", (row["id"],)
                 )
                 return _run(row)
-            # Only one run of a room is at work: others that say so were killed and given up.
+            # Each room has one active run at a time: others marked as running were killed.
             self._db.execute(
                 "UPDATE run SET status='given up' WHERE room=? AND status='running'", (room,)
             )
@@ -41,7 +41,7 @@ class Runs(Table):
         return run
 
     def finish(self, run_id: str, status: str, result: Mapping[str, object]) -> None:
-        """Record how a run ended ('done' or 'failed') and what it gave."""
+        """Record the status ('done' or 'failed') and the result of a run."""
         with self._db.transaction():
             self._db.execute(
                 "UPDATE run SET status=?, ended=?, result=? WHERE id=?",
@@ -49,12 +49,12 @@ class Runs(Table):
             )
 
     def get(self, run_id: str) -> Run | None:
-        """One run by its folder name."""
+        """Return the run with this folder name, or None."""
         row = self._db.fetch_one("SELECT * FROM run WHERE id=?", (run_id,))
         return _run(row) if row else None
 
     def find_finished(self, room: str, settings: Mapping[str, object]) -> Run | None:
-        """Return the newest run of these settings that ended well, if any."""
+        """Return the newest successful run with these settings, if any."""
         row = self._db.fetch_one(
             "SELECT * FROM run WHERE room=? AND settings=? AND status='done' "
             "ORDER BY started DESC, rowid DESC LIMIT 1",
@@ -63,7 +63,7 @@ class Runs(Table):
         return _run(row) if row else None
 
     def get_latest(self, room: str) -> Run | None:
-        """Return the newest run that ended well, if any."""
+        """Return the newest successful run, if any."""
         row = self._db.fetch_one(
             "SELECT * FROM run WHERE room=? AND status='done' ORDER BY started DESC, rowid DESC",
             (room,),
@@ -82,7 +82,7 @@ def _run(row: Row) -> Run:
 
 
 class EvaluationCounts(NamedTuple):
-    """Evaluations on exactly these samples (`times`, `runs`), and on others of the split."""
+    """Evaluations on exactly these samples (`times`, by `runs`) and on others (`otherwise`)."""
 
     times: int
     otherwise: int
@@ -93,7 +93,7 @@ class SplitEvaluations(Table):
     """The `split_evaluation` table."""
 
     def get_for_run(self, run: str, split: str) -> EvaluationCounts | None:
-        """Return all evaluations of the samples this run was first evaluated on, if any."""
+        """Count evaluations on the samples of a run's first evaluation, if any."""
         row = self._db.fetch_one(
             "SELECT data FROM split_evaluation WHERE run=? AND split=? ORDER BY id LIMIT 1",
             (run, split),
@@ -101,7 +101,7 @@ class SplitEvaluations(Table):
         return self._looks(split, row["data"]) if row else None
 
     def has_label_issue_search(self, run: str) -> bool:
-        """Return whether label issues were searched for with a run's settings, in test too."""
+        """Return whether label issues were searched with a run's settings."""
         return bool(
             self._db.fetch_int(
                 "SELECT 1 FROM split_evaluation WHERE run=? AND why='doubts'", (run,)
@@ -109,7 +109,7 @@ class SplitEvaluations(Table):
         )
 
     def add(self, run: str, split: str, samples: Iterable[str], why: str) -> EvaluationCounts:
-        """Record an evaluation (train, evaluate, doubts); the earlier ones by other runs."""
+        """Record an evaluation (train, evaluate, doubts); return counts of earlier ones."""
         data = fingerprint(samples)
         with self._db.transaction():
             known = self._db.fetch_int(
@@ -134,12 +134,12 @@ class SplitEvaluations(Table):
 
 
 def fingerprint(samples: Iterable[str]) -> str:
-    """Return a hash of which samples there are, whatever their order and labels."""
+    """Return a hash of a set of samples, independent of order and labels."""
     return hashlib.sha256("\n".join(sorted(set(samples))).encode()).hexdigest()[:16]
 
 
 class LabelIssue(NamedTuple):
-    """A label that is likely wrong; `margin` is how much likelier the `suggested` class is."""
+    """Label that is likely wrong; `margin` is the probability lead of the `suggested` class."""
 
     sample: str
     label: str
@@ -153,7 +153,7 @@ class LabelIssues(Table):
     """The `doubt` table."""
 
     def replace(self, doubts: Sequence[LabelIssue]) -> int:
-        """Replace all label issues, without samples and classes that are gone; their number."""
+        """Replace all label issues, skipping unknown samples and classes; return their number."""
         with self._db.transaction():
             self._db.execute("DELETE FROM doubt")
             seen = self._db.fetch_int("SELECT coalesce(max(id), 0) FROM decision")
@@ -169,16 +169,16 @@ class LabelIssues(Table):
             return self._db.fetch_int("SELECT count(*) FROM doubt")
 
     def count(self) -> int:
-        """Return how many labels nobody has looked at since."""
+        """Return the number of unreviewed label issues."""
         return self._db.fetch_int(f"SELECT count(*) {_OPEN}")
 
     def get_many(self, samples: Sequence[str]) -> dict[str, LabelIssue]:
-        """Return the doubts about some samples, by key."""
+        """Return unreviewed label issues of samples by key."""
         rows = self._db.iter_rows_in(f"{_DOUBT} AND s.key", samples)
         return {row["key"]: LabelIssue(*row[:-1]) for row in rows}
 
     def iterate(self) -> Iterator[LabelIssue]:
-        """Yield all doubts nobody has looked at since, the clearest first, a page at a time."""
+        """Yield unreviewed label issues by descending margin."""
         margin, sample = 2.0, -1
         while rows := self._db.fetch_all(
             f"{_DOUBT} AND (d.margin<?1 OR (d.margin=?1 AND d.sample>?2)) "

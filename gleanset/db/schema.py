@@ -1,9 +1,9 @@
-"""Every table and column of the catalogue, and what each of them means.
+"""Schema of the catalogue, with the meaning of each table and column.
 
-The words are those of docs/glossary.md. Times are ISO 8601 in UTC; hashes of 64 bits are stored as
-signed integers; a box is x, y, w, h in pixels of the upright original, and `angle` by how many
-degrees it is turned round its middle. Who changes a table writes here what a new catalogue has,
-and appends to `STEPS` what brings an older one there.
+Terms are defined in docs/glossary.md. Times are ISO 8601 in UTC; 64-bit hashes are stored as
+signed integers; a box is x, y, w, h in pixels of the upright image, and `angle` its rotation about
+the center in degrees. To change a table, change `TABLES` for new catalogues and append a migration
+to `SCHEMA` for existing ones.
 """
 
 from __future__ import annotations
@@ -413,7 +413,7 @@ ALTER TABLE quality DROP COLUMN label;
 
 
 class CatalogueSchema(NamedTuple):
-    """`tables` of a new catalogue, and `steps` that upgrade one that came to `oldest` or later."""
+    """SQL of a new catalogue (`tables`), and migrations (`steps`) for those since `oldest`."""
 
     tables: str
     oldest: str
@@ -421,7 +421,7 @@ class CatalogueSchema(NamedTuple):
 
     @property
     def newest(self) -> str:
-        """The last step, which a new catalogue has from the beginning."""
+        """Name of the last migration; new catalogues already include it."""
         return self.steps[-1][0] if self.steps else self.oldest
 
 
@@ -441,4 +441,4 @@ SCHEMA = CatalogueSchema(
     ),
 )
 OLDEST_COMMIT = "49a8f26"
-"""The last development version that writes the `oldest` catalogues, and opens all before them."""
+"""Last development version that upgrades older catalogues to `oldest`."""

@@ -1,6 +1,6 @@
 """Snapshots: copies of the catalogue, kept as `snapshots/NAME.sqlite` in the dataset folder.
 
-A file of a snapshot is never written in place: it appears, and is replaced, whole.
+Snapshot files are never written in place: they are created and replaced atomically.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Snapshots:
 
     @contextmanager
     def open(self, name: str) -> Iterator[Connection]:
-        """Open a snapshot to be read. Raises `UsageError` and `CatalogueCorrupt`."""
+        """Open a snapshot for reading. Raises `UsageError` and `CatalogueCorrupt`."""
         if name not in self.list_names():
             known = self.list_names()
             listed = "list them: gleanset snapshot" if known else "make one: gleanset snapshot NAME"
@@ -63,14 +63,14 @@ class Snapshots:
 
     @contextmanager
     def open_all(self) -> Iterator[list[Connection]]:
-        """Open all snapshots to be read. Raises `CatalogueCorrupt`."""
+        """Open all snapshots for reading. Raises `CatalogueCorrupt`."""
         with ExitStack() as stack:
             yield [stack.enter_context(self.open(name)) for name in self.list_names()]
 
     def create(self, db: Connection, name: str, note: str = "", who: str = "") -> Snapshot:
-        """Copy an open catalogue under a name, atomically. Raises `UsageError` and `DiskFull`."""
+        """Create a snapshot atomically. Raises `UsageError` and `DiskFull`."""
         name = normalize_snapshot_name(name)
-        # File systems that ignore case would replace the other one.
+        # On file systems that ignore case, the new file would replace the old one.
         if name.casefold() in map(str.casefold, self.list_names()):
             raise UsageError(
                 f"snapshot exists already: {name}",
@@ -85,7 +85,7 @@ class Snapshots:
         return self.get(name)
 
     def create_dated(self, db: Connection, prefix: str, note: str, who: str) -> Snapshot:
-        """Copy an open catalogue under a name with the present time."""
+        """Create a snapshot named after a prefix and the current time (UTC)."""
         name = f"{prefix}-{now()[:19].replace('-', '').replace(':', '')}"
         taken, number = self.list_names(), 2
         while (free := name if number == 2 else f"{name}-{number}") in taken:
@@ -93,7 +93,7 @@ class Snapshots:
         return self.create(db, free, note, who)
 
     def remove(self, name: str) -> None:
-        """Remove a snapshot, a damaged one too. Raises `UsageError`."""
+        """Remove a snapshot, even a damaged one. Raises `UsageError`."""
         if name in self.list_names():
             self._path(name).unlink(missing_ok=True)
         else:
@@ -101,7 +101,7 @@ class Snapshots:
                 pass
 
     def erase_forgotten(self, present: Connection) -> set[str]:
-        """Remove from all snapshots what was forgotten; return the keys of its samples."""
+        """Delete removed images from all snapshots; return keys of their samples."""
         keys: set[str] = set()
         tombstones = present.fetch_all("SELECT sha256, reason FROM tombstone")
         for name in self.list_names():
@@ -128,7 +128,7 @@ class Snapshots:
 
 
 def carry_over(present: Connection, restored: Connection) -> None:
-    """Keep removals, removal reports and used row numbers in a snapshot that is restored."""
+    """Copy tombstones, removal reports and row sequences to a restored snapshot."""
     _forget(restored, present.fetch_all("SELECT sha256, reason FROM tombstone"))
     removals = present.fetch_all("SELECT * FROM report WHERE kind=?", (REMOVAL,))
     sequences = present.fetch_all("SELECT name, seq FROM sqlite_sequence")
@@ -144,7 +144,7 @@ def carry_over(present: Connection, restored: Connection) -> None:
 
 
 def normalize_snapshot_name(text: str) -> str:
-    """Return a snapshot's name in NFC. Raises `UsageError` if it cannot be a file."""
+    """Normalize a snapshot name to NFC. Raises `UsageError` if not a file name."""
     name = unicodedata.normalize("NFC", text)
     if name != (tidy := safe_name(text.lstrip("-"))):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""What sorting reads: tiles by the hundred, counts of classes, steps, and samples that wait."""
+"""Queries of the labelling window: tiles, label counts, steps, and pending samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gleanset.records import Box, Region
 
 
 class SampleTile(NamedTuple):
-    """One sample as a grid shows it. `status` is queue, labelled, rejected or retired.
+    """Sample as shown in a grid. `status` is queue, labelled, rejected or retired.
 
     `mark` is 'other' (a face, but of no class), 'later' or None. `title` is the name of the file.
     """
@@ -36,13 +36,13 @@ class SampleTile(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The name of the sample."""
+        """The key of the sample."""
         return self.region.key
 
 
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """A class with its row, how many samples have it, and the show that it is of, if any."""
+    """Class with its row, number of samples, and show, if any."""
 
     id: int
     name: str
@@ -51,7 +51,7 @@ class ClassCount:
 
 
 class LabelCounts(NamedTuple):
-    """How many samples are where; `total` is all but `aside`, the duplicates."""
+    """Numbers of samples by state; `total` excludes `aside`, the duplicates."""
 
     classes: tuple[ClassCount, ...]
     waiting: int
@@ -62,17 +62,17 @@ class LabelCounts(NamedTuple):
 
     @property
     def labelled(self) -> int:
-        """Samples with a class."""
+        """Number of labelled samples."""
         return sum(row.count for row in self.classes)
 
     @property
     def sorted(self) -> int:
-        """Samples that a person has decided."""
+        """Number of decided samples."""
         return self.labelled + self.other + self.rejected
 
     @property
     def total(self) -> int:
-        """All samples that are in use."""
+        """Number of samples in use."""
         return self.labelled + self.waiting + self.later + self.other + self.rejected
 
 
@@ -85,7 +85,7 @@ class StepRow(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it did, in English."""
+        """Its operation in English."""
         return self.operation.text()
 
 
@@ -93,17 +93,17 @@ class SampleTiles(Table):
     """Read only."""
 
     def get_many(self, ids: Sequence[int]) -> dict[int, SampleTile]:
-        """Return the tiles of some samples, by row; nothing of those that are gone."""
+        """Return the tiles of existing samples by row."""
         return {row["id"]: _tile(row) for row in self._db.iter_rows_in(f"{_TILE} WHERE s.id", ids)}
 
     def get_ids(self, keys: Iterable[str]) -> dict[str, int]:
-        """Return the rows of samples, by their names; nothing of those that are not there."""
+        """Return the rows of existing samples by key."""
         asked = list(keys)
         found = dict_from_rows(self._db.iter_rows_in("SELECT key, id FROM sample WHERE key", asked))
         return {key: found[key] for key in asked if key in found}
 
     def get_marks(self, keys: Sequence[str]) -> dict[int, str | None]:
-        """Return the marks of samples, by row."""
+        """Return the marks of samples (keys), by row."""
         return dict_from_rows(
             self._db.iter_rows_in(
                 "SELECT s.id, m.mark FROM sample s LEFT JOIN sorting_note m ON m.sample=s.id "
@@ -113,12 +113,12 @@ class SampleTiles(Table):
         )
 
     def get_keys(self, ids: Sequence[int]) -> list[str]:
-        """Return the names of samples (rows), in this order."""
+        """Return the keys of existing samples (rows), in the same order."""
         found = dict_from_rows(self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", ids))
         return [found[number] for number in ids if number in found]
 
     def list_labelled(self, label: str) -> list[int]:
-        """Return all samples (rows) of a class, those set aside included."""
+        """Return all samples (rows) of a class, including duplicates."""
         return self._db.fetch_column(
             "SELECT s.id FROM sample s JOIN class c ON c.id=s.label WHERE c.name=? "
             "ORDER BY s.image, s.id",
@@ -126,17 +126,17 @@ class SampleTiles(Table):
         )
 
     def get_last_uses(self) -> dict[int, int]:
-        """Return the last decision about each class (row) that one named."""
+        """Return the last decision that used each class (row)."""
         return self._db.fetch_dict(
             "SELECT value, max(id) FROM decision WHERE value IS NOT NULL GROUP BY value"
         )
 
     def find_undoing_step(self, step: int) -> int:
-        """Return the step that undid this one; 0 where none did."""
+        """Return the step that undid this one, or 0."""
         return self._db.fetch_int("SELECT id FROM step WHERE undoes=?", (step,))
 
     def get_counts(self) -> LabelCounts:
-        """Return how many samples are in every class and place."""
+        """Count samples by class and state."""
         of_class = self._db.fetch_dict(
             f"SELECT s.label, count(*) FROM sample s WHERE {IN_USE} AND s.status='labelled' "
             "GROUP BY s.label"
@@ -161,14 +161,14 @@ class SampleTiles(Table):
         return LabelCounts(named, queue - later, later, other, rejected - other, aside)
 
     def list_steps(self, after: int = 0) -> list[StepRow]:
-        """Return steps after one of them, oldest first, without those of a merge."""
+        """Return steps after a given one, oldest first, without merged ones."""
         rows = self._db.fetch_all(
             "SELECT * FROM step WHERE id>? AND NOT merged ORDER BY id", (after,)
         )
         return [StepRow(row["id"], operation_from_row(row), row["undoes"]) for row in rows]
 
     def get_signature(self) -> tuple[int, ...]:
-        """Return numbers that change whenever a window has to show something else."""
+        """Return numbers that change whenever a window must refresh."""
         counts = self._db.fetch_column(
             "SELECT count(*) FROM sample GROUP BY status ORDER BY status"
         )
@@ -197,12 +197,11 @@ def _tile(row: Row) -> SampleTile:
 
 
 class SampleFeatures(NamedTuple):
-    """A sample (row) that can be compared, as it is cut now.
+    """Sample (row) to compare with others, in its current region.
 
-    `descriptor` is None while unmeasured. `video`, `time` and `post` are those of one of its
-    image's origins; `hint` is None where its image, or those of its copies, have several.
-    `label` is the class (row) that it has, `track` is equal for all that show one face that was
-    followed.
+    `descriptor` is None if not measured yet. `video`, `time` (seconds) and `post` are those of one
+    origin of its image. `hint` is None if the hints of the sample and its duplicates disagree.
+    `label` is a class (row).
     """
 
     id: int
@@ -228,7 +227,7 @@ _FEATURES = (
     f"{same_region_sql('q')}"
 )
 IS_WAITING = "s.status='queue' AND s.kept AND m.mark IS NOT 'later'"
-"""SQL: a sample `s` with its mark `m` waits for a person."""
+"""SQL: a sample `s` with its note `m` is pending: in the queue and not skipped."""
 
 WAITING_PROPOSALS = (
     "proposal p JOIN sample s ON s.id=p.sample JOIN class c ON c.id=p.label LEFT JOIN "
@@ -241,7 +240,7 @@ class SortingQueue(Table):
     """Read only."""
 
     def get_features(self, rows: Sequence[int]) -> list[SampleFeatures]:
-        """Samples by row, in this order; nothing of those that are gone."""
+        """Return features of existing samples (rows), in the same order."""
         found = {
             row["id"]: _features(row)
             for row in self._db.iter_rows_in(f"{_FEATURES} WHERE s.id", rows)
@@ -249,7 +248,7 @@ class SortingQueue(Table):
         return [found[row] for row in rows if row in found]
 
     def list_waiting(self, most: int) -> list[int]:
-        """Return the samples (rows) that wait, or a fair sample of so many where they are more."""
+        """Return at most `most` pending samples (rows), drawn evenly."""
         rows = self._db.fetch_column(
             "SELECT s.id FROM sample s LEFT JOIN sorting_note m ON m.sample=s.id "
             f"WHERE {IS_WAITING} ORDER BY {FAIR_ORDER} LIMIT ?",
@@ -258,13 +257,13 @@ class SortingQueue(Table):
         return sorted(rows)
 
     def count_proposed(self) -> dict[int, int]:
-        """Return how many samples wait whose first proposal is a class (row)."""
+        """Count pending samples by first proposed class (row)."""
         return self._db.fetch_dict(
             f"SELECT p.label, count(*) FROM {WAITING_PROPOSALS} GROUP BY p.label"
         )
 
     def list_proposed(self, label: int, most: int) -> list[int]:
-        """Return the samples that wait and are proposed as a class (row), the surest first."""
+        """Return pending samples first proposed as a class (row), by descending confidence."""
         return self._db.fetch_column(
             "SELECT p.sample FROM proposal p JOIN sample s ON s.id=p.sample "
             "LEFT JOIN sorting_note m ON m.sample=s.id WHERE p.rank=1 AND p.label=? "
@@ -273,7 +272,7 @@ class SortingQueue(Table):
         )
 
     def list_decided(self, classes: Sequence[int], each: int) -> list[int]:
-        """Samples (rows) of each class, at most so many of each, those of later images first."""
+        """Return up to `each` labelled samples (rows) per class, latest images first."""
         samples: list[int] = []
         for label in classes:
             samples += self._db.fetch_column(
@@ -284,7 +283,7 @@ class SortingQueue(Table):
         return samples
 
     def list_rejected(self, most: int) -> list[int]:
-        """Samples (rows) of no class, at most so many, those of later images first."""
+        """Return up to `most` rejected samples (rows), latest images first."""
         return self._db.fetch_column(
             "SELECT id FROM sample WHERE status='rejected' AND kept "
             "ORDER BY image DESC, id DESC LIMIT ?",
@@ -292,7 +291,7 @@ class SortingQueue(Table):
         )
 
     def get_portraits(self, label: int) -> list[int]:
-        """Return the most typical and the latest sample (rows) of a class."""
+        """Return the most typical and the last labelled sample (rows) of a class."""
         typical = self._db.fetch_value(
             "SELECT s.id FROM sample s LEFT JOIN presorted t ON t.sample=s.id "
             "WHERE s.label=? AND s.status='labelled' ORDER BY t.outlier IS NULL, t.outlier, s.id "

@@ -1,6 +1,6 @@
-"""Figures over the whole catalogue: what came from where, what was met again, what failed.
+"""Statistics of the whole catalogue: yields, images seen again, failures.
 
-Only reads. The answers are small however large the dataset is.
+Read only. Results are small, whatever the size of the dataset.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from gleanset.db.samples import IN_USE
 from gleanset.records import HAND
 
 MIN_FILLED_SHARE = 0.1
-"""A face that takes this part of an image fills it: those of scenes take .01 to .06."""
+"""Share of the image's area from which a face fills it; faces in scenes have 0.01 to 0.06."""
 MAX_CROP_SIDE, MAX_CROP_ASPECT = 640, 1.6
-"""Cut faces have at most so many pixels a side, and are at most so many times as long as wide."""
+"""Maximum side in pixels and maximum aspect ratio of images that look like face crops."""
 
 
 class SearchedImages(NamedTuple):
-    """Images that were searched for faces: all, those with one, that it fills, of a cut's size."""
+    """Numbers of searched images: all, with a face, filled by it, of the size of a face crop."""
 
     all: int
     with_face: int
@@ -31,7 +31,7 @@ class SearchedImages(NamedTuple):
 
 
 class SourceYield(NamedTuple):
-    """What one request to one source gave. `kind` is search, video, folder, post or list."""
+    """Yield of a request to a source. `kind` is search, video, folder, post or list."""
 
     source: str
     kind: str
@@ -42,14 +42,14 @@ class SourceYield(NamedTuple):
 
 
 class RepeatFinds(NamedTuple):
-    """Images that have several origins, and how many of those have different hints."""
+    """Number of images with `several` origins, and of those with `disputed` hints."""
 
     several: int
     disputed: int
 
 
 class FailureCount(NamedTuple):
-    """How many `items` a stage rejected for a reason, and an `example` with its detail."""
+    """Number of `items` that a stage rejected for a reason, and an `example` with its detail."""
 
     stage: str
     reason: str
@@ -59,7 +59,7 @@ class FailureCount(NamedTuple):
 
 
 class ScanCount(NamedTuple):
-    """How many images a detector searched, with its settings and crop settings if known."""
+    """Number of images searched by a detector with the same settings and crop settings."""
 
     detector: str
     settings: str
@@ -68,11 +68,11 @@ class ScanCount(NamedTuple):
 
 
 class ImageProvenance(NamedTuple):
-    """Where the images of some samples came from: how many of each source and licence.
+    """Numbers of images by source and licence, for some samples.
 
-    One that was found in two places counts in both; `unlicensed` have no known licence,
-    `made_by_model` are said by their source to be drawn by a model, and `gone` samples are not in
-    the catalogue any more.
+    An image with two origins counts in both. `unlicensed` images have no known licence,
+    `made_by_model` are AI-generated according to their source, and `gone` samples are no longer in
+    the catalogue.
     """
 
     images: int
@@ -86,7 +86,7 @@ class ImageProvenance(NamedTuple):
 _PLACE = (
     "(SELECT coalesce(page_url, url, path, key) FROM origin WHERE image=first ORDER BY id LIMIT 1)"
 )
-# Stage, reason, and what is counted: rows with the image they come from.
+# Stage, reason, and SQL for the rows to count, with their image.
 _LEFT_OUT = (
     (
         "facecrop",
@@ -119,15 +119,15 @@ _LEFT_OUT = (
     ),
 )
 _SURE = "(f.detector<>'drawnface' OR f.score>=0.5)"
-"""SQL: a face `f` of which its detector is sure: `drawnface` sees one in every fourth photograph of
-a pet, but a sure one in 6 of 100, and in drawings in a third at least."""
+"""SQL: a face `f` with high confidence. `drawnface` finds a face in 25% of photographs of pets, but
+a confident one in 6%; in drawings a confident one in at least a third."""
 
 
 class Statistics(Table):
-    """Read-only questions to an open catalogue."""
+    """Statistics of an open catalogue. Read only."""
 
     def list_yields(self) -> list[SourceYield]:
-        """By source and query, video or hint; an image with two origins counts in both."""
+        """Return yields by source and request; each origin of an image counts."""
         rows = self._db.fetch_all(
             "SELECT o.source, CASE WHEN o.query IS NOT NULL THEN 'search' "
             "WHEN o.video IS NOT NULL THEN 'video' WHEN o.path IS NOT NULL THEN 'folder' "
@@ -141,11 +141,11 @@ class Statistics(Table):
         return [SourceYield(*row) for row in rows]
 
     def count_sources(self) -> int:
-        """Return how many different sources gave images."""
+        """Return the number of sources of images."""
         return self._db.fetch_int("SELECT count(DISTINCT source) FROM origin")
 
     def count_duplicate_finds(self) -> RepeatFinds:
-        """Return how many images were found in several places, and how many under several hints."""
+        """Count images with several origins, and those with several hints."""
         row = self._db.fetch_one(
             "SELECT count(*), coalesce(sum(hints>1), 0) FROM (SELECT count(DISTINCT hint) AS "
             "hints FROM origin GROUP BY image HAVING count(*)>1)"
@@ -153,7 +153,7 @@ class Statistics(Table):
         return RepeatFinds(*row) if row else RepeatFinds(0, 0)
 
     def list_duplicate_finds(self, limit: int) -> list[str]:
-        """Hashes of images with several origins: disputed ones first, then by origins."""
+        """Return hashes of images with several origins, disputed hints first."""
         return self._db.fetch_column(
             "SELECT i.sha256 FROM origin o JOIN image i ON i.id=o.image GROUP BY o.image "
             "HAVING count(*)>1 ORDER BY count(DISTINCT o.hint)>1 DESC, count(*) DESC, i.sha256 "
@@ -162,7 +162,7 @@ class Statistics(Table):
         )
 
     def list_failures(self) -> list[FailureCount]:
-        """Rejections by stage and reason, the most frequent first."""
+        """Count rejections by stage and reason, the most frequent first."""
         rows = self._db.fetch_all(
             "SELECT stage, reason, count(*), min(what), detail FROM rejection GROUP BY 1, 2 "
             "ORDER BY 3 DESC, 1, 2"
@@ -170,7 +170,7 @@ class Statistics(Table):
         return [FailureCount(*row) for row in rows]
 
     def list_unused(self) -> list[FailureCount]:
-        """Return what later stages made no use of, though it could be read."""
+        """Count readable items that later stages left out, by stage and reason."""
         unused = []
         for stage, reason, what in _LEFT_OUT:
             row = self._db.fetch_one(
@@ -181,7 +181,7 @@ class Statistics(Table):
         return sorted(unused, key=lambda failure: -failure.items)
 
     def count_unsearched(self) -> int:
-        """Return how many images nobody has searched or cut yet."""
+        """Return how many images have no face search and no sample."""
         return self._db.fetch_int(
             "SELECT count(*) FROM image i WHERE state='ok' AND NOT EXISTS(SELECT 1 FROM scan "
             "WHERE image=i.id) AND NOT EXISTS(SELECT 1 FROM sample WHERE image=i.id) AND "
@@ -189,14 +189,14 @@ class Statistics(Table):
         )
 
     def list_searches(self) -> list[ScanCount]:
-        """Return detectors with their settings, crop settings and numbers of images."""
+        """Count images by detector, settings and crop settings."""
         rows = self._db.fetch_all(
             "SELECT detector, settings, cut, count(*) FROM scan GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         )
         return [ScanCount(*row) for row in rows]
 
     def get_provenance(self, keys: Collection[str]) -> ImageProvenance:
-        """Return where the images of samples came from, and under which licences."""
+        """Return sources and licences of the images of samples (keys)."""
         sources: dict[str, set[int]] = defaultdict(set)
         licences: dict[str, set[int]] = defaultdict(set)
         images, drawn, known = set[int](), set[int](), set[str]()
@@ -233,7 +233,7 @@ class Statistics(Table):
         return found
 
     def count_searched(self, not_by: str) -> SearchedImages:
-        """Count images that detectors of ours but `not_by` searched, with their sure faces."""
+        """Count images searched by built-in detectors other than `not_by`."""
         row = self._db.fetch_one(
             "SELECT count(*), count(face), ifnull(sum(face>=area*?), 0), "
             "ifnull(sum(longer<=? AND longer<=shorter*?), 0) FROM (SELECT i.width*i.height AS area,"

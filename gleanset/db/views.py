@@ -1,7 +1,7 @@
-"""What a window shows of the samples: which a person asks for, in which order, and which to doubt.
+"""Filters, orders and review lists of samples for the window.
 
-Read only. Each is one query over the whole, answered in full: a window shows numbers at once and
-asks for details by the screenful.
+Read only. Each query returns all rows but few columns: the window shows counts at once and loads
+details by the page.
 """
 
 from __future__ import annotations
@@ -21,14 +21,13 @@ from gleanset.db.samples import IN_USE, IS_DUPLICATE
 
 @dataclass(frozen=True, slots=True)
 class SampleFilter:
-    """Which samples: every trait that is not None must hold.
+    """Filter of samples: every field that is not None must match.
 
-    `min_size` is the shorter side in pixels; `text` is looked for in titles, queries, hints,
-    authors, tags and paths, without regard to the case of ASCII letters. `proposal` is the class
-    that the newest presort proposes first, '' for samples of which it knows none; `moment` is a
-    sample (row) whose moment is asked for, `among` are the samples (rows) that
-    `curation.moments.list_moment_rows` finds of it. `show` is that of the sample's class, or, while
-    it has none, of the class that is proposed first.
+    `min_size` is the shorter side in pixels. `text` is searched in titles, queries, hints,
+    authors, tags, paths and videos, ignoring the case of ASCII letters. `proposal` is the first
+    proposed class, '' for samples without one. `moment` is a sample (row) whose group is requested,
+    and `among` the result of `curation.moments.list_moment_rows` for it. `show` is that of the
+    sample's class or, without a label, of its first proposal.
     """
 
     label: str | None = None
@@ -49,7 +48,7 @@ NO_FILTER = SampleFilter()
 
 
 def filter_sql(chosen: SampleFilter) -> tuple[str, list[object]]:
-    """Return SQL that begins with AND, and its values: tests on a sample `s` and its class `c`."""
+    """Return SQL tests on a sample `s` and class `c`, and their values."""
     tests, values = [], list[object]()
     of_sample = {
         "c.name=?": chosen.label,
@@ -79,7 +78,7 @@ def _add_origin(chosen: SampleFilter, tests: list[str], values: list[object]) ->
     if chosen.text:
         wanted[_TEXT] = f"%{_escaped(chosen.text)}%"
     if wanted:
-        # The + keeps SQLite on the index by image: it is asked for one image at a time.
+        # The + keeps SQLite on the index by image, since it looks up one image at a time.
         tests.append(f"EXISTS(SELECT 1 FROM origin WHERE image=s.image AND {' AND '.join(wanted)})")
         values += wanted.values()
 
@@ -89,7 +88,7 @@ FIRST_PROPOSAL = (
     " LEFT JOIN proposal p ON p.sample=s.id AND p.rank=1 LEFT JOIN class v ON v.id=p.label "
     f"LEFT JOIN class w ON w.id={_NOW}"
 )
-"""SQL: joins the first proposal `p` of a sample `s`, and `w`, what its class is now."""
+"""SQL: joins the first proposal `p` of a sample `s`, and `w`, its class after merges."""
 
 _ANY_PROPOSED = (
     "EXISTS(SELECT 1 FROM proposal p JOIN class v ON v.id=p.label JOIN class w ON "
@@ -116,7 +115,7 @@ def _escaped(text: str) -> str:
     return text
 
 
-# Each place of the rail: the status of its samples, and what holds of their mark.
+# Status and SQL test on the mark of the samples in each place of the sidebar.
 PLACES = {
     "queue": ("queue", "m.mark IS NOT 'later'"),
     "later": ("queue", "m.mark='later'"),
@@ -124,11 +123,11 @@ PLACES = {
     "rejected": ("rejected", "m.mark IS NOT 'other'"),
 }
 EVERYWHERE, ASIDE = "everywhere", "aside"
-"""Places besides those of `PLACES`: all samples in use, and copies that were set aside."""
+"""Further places: all samples in use, and samples marked as duplicates."""
 
 
 class _Order(NamedTuple):
-    """Tables to be joined, the title of the section that a sample is in, and the ORDER BY."""
+    """SQL of an order: joins, section title and ORDER BY."""
 
     joined: str
     title: str
@@ -160,19 +159,19 @@ _ORDERS = {
     "size": _Order("", NO_TITLE, "s.size {down}, s.image, s.id"),
 }
 ORDERS = tuple(_ORDERS)
-"""As images came, by what is proposed, by look, through videos, by source, surest face first,
-largest first."""
+"""By import, first proposal, similarity, video and time, source, detection score (descending) or
+size (descending)."""
 
 
 class OrderedRows(NamedTuple):
-    """Samples (rows), and the sections that they fall into: (title, how many); None has no name."""
+    """Samples (rows) and their sections as (title, number of samples); the title may be None."""
 
     ids: array[int]
     sections: tuple[tuple[str | None, int], ...]
 
 
 class OrderedSamples(Table):
-    """Samples of a place or class, in an order. Read only."""
+    """Ordered samples of a place or class. Read only."""
 
     def list_rows(
         self,
@@ -183,7 +182,7 @@ class OrderedSamples(Table):
         order: str = ORDERS[0],
         backwards: bool = False,
     ) -> OrderedRows:
-        """Return samples of a place, or class, that fit a filter, in one of `ORDERS`."""
+        """Return the filtered samples of a place or class, in one of `ORDERS`."""
         how = _ORDERS[order]
         turns = ("DESC", "ASC") if backwards else ("ASC", "DESC")
         by = how.by.format(up=turns[0], down=turns[1])
@@ -193,7 +192,7 @@ class OrderedSamples(Table):
             f"ORDER BY {by}"
         )
         if how.title == NO_TITLE:
-            # One text in place of very many rows, for each of which threads would take turns.
+            # One string instead of very many rows, each of which would cost a switch of threads.
             (text,) = self._db.fetch_all(f"SELECT group_concat(id) FROM ({asked})", values)
             ids = array("q", map(int, text[0].split(",") if text[0] else ()))
             return OrderedRows(ids, ((None, len(ids)),) if ids else ())
@@ -203,7 +202,7 @@ class OrderedSamples(Table):
     def count(
         self, place: str, *, label: str | None = None, chosen: SampleFilter = NO_FILTER
     ) -> int:
-        """Return how many samples of a place fit a filter."""
+        """Count the filtered samples of a place or class."""
         where, values = self._where(place, label, chosen)
         return self._db.fetch_int(f"SELECT count(*) FROM sample s{_TABLES}{where}", tuple(values))
 
@@ -222,7 +221,7 @@ class OrderedSamples(Table):
         return f" WHERE {IN_USE} AND s.status=? AND {mark}{tests}", [status, *values]
 
     def get_presorted_share(self, place: str, label: str | None = None) -> float:
-        """Return of what part of a place the newest presort knows where it is among look-alikes."""
+        """Return the share of a place's samples that the newest presort ordered."""
         where, values = self._where(place, label, NO_FILTER)
         row = self._db.fetch_one(
             "SELECT count(*), count(t.place) FROM sample s LEFT JOIN presorted t ON t.sample=s.id"
@@ -240,11 +239,11 @@ def _runs(titles: Iterable[str | None]) -> tuple[tuple[str | None, int], ...]:
 
 
 REVIEW = "review"
-"""The provenance of a decision that was made while looking a second time."""
+"""Provenance of a decision made in a review."""
 
 
 class ReviewItem(NamedTuple):
-    """A sample (row), its class or flag, how doubtful it is, and what else it may be."""
+    """Sample (row), its class or flag, a value such as confidence, and another possible class."""
 
     id: int
     label: str | None
@@ -253,7 +252,7 @@ class ReviewItem(NamedTuple):
 
 
 class FilterChoices(NamedTuple):
-    """What can be chosen from: sources, videos (hash and name), licences, shows of classes."""
+    """Values to filter by: sources, videos (hash and name), licences, shows of classes."""
 
     sources: tuple[str, ...]
     videos: tuple[tuple[str, str], ...]
@@ -263,7 +262,7 @@ class FilterChoices(NamedTuple):
 
 _LABELLED = "s.kept AND s.status='labelled'"
 _SINCE = (
-    # The last decision alone: one that was undone does not count.
+    # Only the last decision, because an undone one does not count.
     f"ifnull((SELECT d.provenance='{REVIEW}' AND e.at>=(SELECT at FROM presort ORDER BY id DESC "
     "LIMIT 1) FROM decision d JOIN step e ON e.id=d.step WHERE d.sample=s.id ORDER BY d.id DESC "
     "LIMIT 1), 0)"
@@ -305,10 +304,10 @@ REVIEW_LISTS = (*_WALLS, "flags")
 
 
 class Reviews(Table):
-    """Samples to look at a second time. Read only."""
+    """Lists of samples to review. Read only."""
 
     def list_items(self, name: str, chosen: SampleFilter = NO_FILTER) -> list[ReviewItem]:
-        """Return the samples of a review list (but `flags`), most doubtful first."""
+        """Return the samples of a review list other than `flags`, in its order."""
         sql, order = _WALLS[name]
         tests, values = filter_sql(chosen)
         rows = self._db.fetch_all(f"{sql}{tests} ORDER BY {order}", values)
@@ -317,7 +316,7 @@ class Reviews(Table):
     def list_flagged(
         self, flags: Sequence[QualityFlag], chosen: SampleFilter = NO_FILTER
     ) -> list[ReviewItem]:
-        """Return the samples with a flag, each under the first that it has, the clearest first."""
+        """Return flagged samples, each with its first flag, by flag and row."""
         cases = " ".join(f"WHEN {flag.sql} THEN {place}" for place, flag in enumerate(flags))
         tests, values = filter_sql(chosen)
         rows = self._db.fetch_all(
@@ -331,7 +330,7 @@ class Reviews(Table):
         return [ReviewItem(row["id"], flags[row["flag"]].name, None, row["label"]) for row in rows]
 
     def get_filter_choices(self) -> FilterChoices:
-        """Return what sources, videos, licences and shows there are."""
+        """Return all sources, videos, licences and shows."""
         sources = self._db.fetch_column("SELECT DISTINCT source FROM origin ORDER BY 1")
         videos = self._db.fetch_all(
             "SELECT sha256, min(name) FROM video GROUP BY sha256 ORDER BY 2"
