@@ -114,7 +114,7 @@ def find_inputs(
 ) -> list[VideoInput]:
     """Return the inputs in the order given, without repeats.
 
-    Files of a folder or pattern are in natural order. `own` is the dataset folder. `address`
+    Files of a folder or pattern are in natural order; datasets in folders are skipped. `address`
     creates the input for a URL; without it, all places are paths. Raises `InputUnusable` for a
     path that does not exist, and for a folder or pattern without videos.
     """
