@@ -21,7 +21,7 @@ class AnnotatedImage:
 
 
 def read_annotations(file: Path, images: Path | None = None) -> list[AnnotatedImage]:
-    """Read annotations in one of two forms; boxes are x, y, width, height in pixels.
+    """Read annotations in one of two forms; boxes are in pixels.
 
     `[{"file": "show_1.jpg", "boxes": [[1, 2, 30, 30]]}, ...]`, or that of the bundled sample,
     `{"pictures": {"show_1.jpg": [{"box": [1, 2, 30, 30]}, ...]}}`. Names are relative to `images`,
@@ -95,7 +95,7 @@ class MatchTally:
 
 
 def match_faces(faces: Iterable[Face], truth: Sequence[Box], criterion: Criterion) -> MatchTally:
-    """Match boxes to faces by descending score, each face once and to its best box."""
+    """Match boxes to faces by descending score, each face once."""
     tally, free = MatchTally(), list(truth)
     for face in sorted(faces, key=lambda face: (-face.score, face.box)):
         fitting = [box for box in free if criterion.fits(face.box, box)]

@@ -1,6 +1,6 @@
 """Scores of networks with known true probabilities, on images that come in groups.
 
-Used by `calibration.py` and by tests; not a script.
+Used by tests of calibration; not a script.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class TimedSearch:
     spec: DetectorSpec
 
     def __call__(self, path: str) -> tuple[list[Face], float, int]:
-        """Return the faces, the CPU seconds of detection, and the peak memory in bytes so far."""
+        """Return faces, CPU seconds of detection, and peak memory in bytes."""
         pixels = np.asarray(decode(Path(path).read_bytes()).pixels)
         detector, start = self.spec.build(), time.process_time()
         faces = detector.detect(pixels)

@@ -41,7 +41,7 @@ Searched = list[tuple[AnnotatedImage, list[Face]]]
 
 
 def searched(detector: Detector, pictures: Sequence[AnnotatedImage]) -> tuple[Searched, float]:
-    """Return the faces in all images, and the mean CPU milliseconds per image."""
+    """Return the faces in all images, and mean CPU milliseconds."""
     every: Searched = []
     spent = 0.0
     for picture in pictures:

@@ -173,7 +173,7 @@ def measure(command: list[str], count: int, site: SlowSite, shape: Shape, checko
 
 
 def main() -> None:
-    """Run all tools in turns, so that noise of the machine affects all."""
+    """Run all tools in turns: machine noise then affects all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shape", choices=SHAPES, default="large")
     parser.add_argument("--peers", type=Path)

@@ -43,7 +43,7 @@ class DrawnFrame(NamedTuple):
 
 
 def draw_episodes(root: Path, number: int, seed: int) -> FaceSet:
-    """Create a dataset of the faces of `number` episodes, with their true names."""
+    """Create a dataset of the faces of `number` episodes."""
     truth: dict[str, str] = {}
     with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
         keep = StageBytes(dataset.originals(scratch))

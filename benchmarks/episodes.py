@@ -46,7 +46,7 @@ Truth = list[tuple[int, list[tuple[str, float, float, float, float]]]]
 
 
 def who_is_at(box: Box, faces: list[Any]) -> str | None:
-    """Return whose face a box shows: its center must be inside the true box."""
+    """Return the person whose true box contains the box's center."""
     x, y = box.x + box.width / 2, box.y + box.height / 2
     inside = [
         (abs(x - left - side / 2) + abs(y - top - side / 2), name)
@@ -57,7 +57,7 @@ def who_is_at(box: Box, faces: list[Any]) -> str | None:
 
 
 def true_names(root: Path, truth: Truth) -> dict[str, str | None]:
-    """Map each sample key of a film's dataset to the true name; None: no face."""
+    """Map each sample key to the true name; None: no face."""
     with Dataset.open(root) as dataset:
         frames = _truth_of_frames(dataset, truth)
         return {
@@ -114,9 +114,7 @@ def _vectors(dataset: Dataset, samples: list[Any]) -> Any:
 
 
 def _groups(vectors: Any, names: list[str], tracks: list[str], images: list[str]) -> dict[str, Any]:
-    """Return the purity of clusterings with three numbers of clusters: the number of people, twice
-    that, and the number that the window makes.
-    """
+    """Return the purity of clusterings with three numbers of clusters."""
     people = len(set(names))
     members: dict[str, list[int]] = defaultdict(list)
     for row, track in enumerate(tracks):
@@ -157,7 +155,7 @@ def _appearances(truth: Truth, shots: set[tuple[int, str]]) -> dict[str, Any]:
 
 
 def searched(film: Path, truth: Truth, size: tuple[int, int]) -> dict[str, Any]:
-    """Return the recall and run time of the detector on one frame per second."""
+    """Measure the detector's recall and run time on one frame per second."""
     detector = parse_detector(DETECTOR).build()
     reader = cv2.VideoCapture(str(film))
     found = there = 0
@@ -187,7 +185,7 @@ def searched(film: Path, truth: Truth, size: tuple[int, int]) -> dict[str, Any]:
 
 
 def timed(command: list[str]) -> tuple[float, float, float]:
-    """Run a command; return elapsed and CPU seconds and peak memory (MB) of its processes."""
+    """Run a command; return elapsed seconds, CPU seconds, and peak MB."""
     begun, most = time.perf_counter(), 0.0
     cpu: dict[str, float] = {}
     with subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL) as process:
@@ -201,7 +199,7 @@ def timed(command: list[str]) -> tuple[float, float, float]:
 
 
 def _processes(session: int) -> Iterator[tuple[str, tuple[float, float]]]:
-    """Yield PID, CPU seconds and memory (MB, PSS) of each process of a session."""
+    """Yield PID, CPU seconds and MB (PSS) of a session's processes."""
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             fields = (folder / "stat").read_text().rpartition(")")[2].split()

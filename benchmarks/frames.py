@@ -77,7 +77,7 @@ class Course:
         self.costs: dict[str, list[Cost]] = {}
 
     def rounds(self, tools: tuple[Tool, ...], number: int) -> Iterator[tuple[Tool, Path]]:
-        """Run all tools `number` times in turns; yield the output of the last round."""
+        """Run all tools `number` times; yield the last round's output."""
         for turn in range(number):
             for tool in tools:
                 out = self.folder / "out"
@@ -146,7 +146,7 @@ def table_of_cuts(course: Course, judge: Judge, rounds: int) -> None:
 
 
 def passes(course: Course, frames: int) -> str:
-    """Return how often our run reads each frame, and the share it decodes."""
+    """Return how often our run reads and decodes each frame."""
     folder = course.folder / "reports"
     folder.mkdir()
     path = f"{reporting(folder)}{os.pathsep}{os.environ['PATH']}"

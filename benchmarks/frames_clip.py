@@ -53,7 +53,7 @@ EPISODE = Script(
 
 
 def film(path: Path, seed: int = 0, height: int = 1080) -> Film:
-    """Generate the 10-minute film with 130 images, 190 hard and 10 gradual cuts."""
+    """Generate the 10-minute film with 190 hard and 10 gradual cuts."""
     return make(replace(FILM, seed=seed), path, height)
 
 
@@ -63,7 +63,7 @@ def short(path: Path, seed: int = 0, height: int = 180) -> Film:
 
 
 def episodes(first: Path, second: Path, seed: int = 0, height: int = 108) -> tuple[Film, Film]:
-    """Generate two films that share only an intro of 25 seconds, at different positions."""
+    """Generate two films that share only an intro of 25 seconds."""
     script = replace(EPISODE, seed=seed)
     own = script.pictures - script.opening_shots
     other = replace(script, first_picture=own, openings=(0.15,))

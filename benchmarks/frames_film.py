@@ -169,7 +169,7 @@ def _with_repeats(new: list[int], number: int, rng: np.random.Generator) -> list
 
 
 def _lengths(seconds: float, number: int, fps: int, rng: np.random.Generator) -> list[int]:
-    """Draw the frames of each shot: log-normal as in films, at least `SHORTEST`."""
+    """Draw the number of frames of each shot, log-normal as in films."""
     shares = rng.lognormal(0, 0.6, number)
     least = SHORTEST * fps
     free = seconds * fps - number * least
@@ -196,7 +196,7 @@ def _gradual(script: Script, shots: list[Shot], rng: np.random.Generator) -> Non
 
 
 def _black(script: Script, shots: list[Shot], rng: np.random.Generator) -> None:
-    """Insert black screens of one second; the cuts on both sides are hard."""
+    """Insert black screens of one second, with hard cuts around."""
     possible = [
         n
         for n in range(2, len(shots) - 1)

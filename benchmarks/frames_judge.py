@@ -103,7 +103,7 @@ class Judge:
         return sorted(numbers - set(self.film.flashes))
 
     def picture(self, path: Path) -> int | None:
-        """Return the image that a frame shows; None for a flash, black or a mixture."""
+        """Return the image that a frame shows, or None."""
         pixels = cv2.imread(str(path))
         away = np.abs(self.drawn - _small(pixels)).mean(axis=(1, 2, 3))
         best = int(away.argmin())
@@ -115,7 +115,7 @@ class Judge:
         return self.film.shots[max(0, bisect_right(self.starts, number) - 1)]
 
     def useless(self, time: float) -> str | None:
-        """Return why a frame is useless: blurred, black, flash or transition; else None."""
+        """Return why a frame is useless; None if it is useful."""
         number = round(time * self.film.script.fps)
         shot = self.shot_at(time)
         if number in self.film.flashes:
@@ -167,7 +167,7 @@ class Judge:
         )
 
     def cuts(self, times: Sequence[float], tolerance: int = TOLERANCE) -> Score:
-        """Score detected cuts against all true ones; any frame of a gradual cut matches."""
+        """Score detected cuts; any frame of a gradual cut matches."""
         fps, half = self.film.script.fps, self.film.gradual // 2
         spans = []
         for shot in self.film.shots[1:]:
@@ -184,7 +184,7 @@ class Judge:
 
 
 def match(found: Sequence[int], spans: Sequence[tuple[int, int]]) -> list[int | None]:
-    """Match each frame to a span that contains it; each span once, earliest end first."""
+    """Match each frame to a span, the earliest end first."""
     free = sorted(range(len(spans)), key=lambda n: spans[n][1])
     matched: dict[int, int] = {}
     for place in sorted(range(len(found)), key=lambda n: found[n]):

@@ -58,7 +58,7 @@ def _strip(number: int, width: int) -> Pixels:
 
 
 def number_of(picture: Path) -> int:
-    """Read the number shown on a sampled frame. Raises ValueError if its strip is damaged."""
+    """Read a frame's number. Raises ValueError if its strip is damaged."""
     with Image.open(picture) as opened:
         grey = np.asarray(opened.convert("L"), dtype=np.float32)
     rows, columns = grey.shape
@@ -96,12 +96,12 @@ def turned(path: Path, degrees: int = 90) -> Path:
 
 
 def anamorphic(path: Path) -> Path:
-    """Write a DVD's 720x576 with pixels of 64:45, to be displayed as 1024x576."""
+    """Write a DVD's 720x576 with pixels of 64:45 (1024x576 when displayed)."""
     return numbered(path, 24, "-vf", "scale=720:576,setsar=64/45", height=576)
 
 
 def interlaced(path: Path) -> Path:
-    """Write 25 interlaced frames per second, flagged top field first, with a fast bar."""
+    """Write interlaced video with a fast bar, flagged top field first."""
     source = (
         "nullsrc=s=320x240:r=50:d=2,geq=lum='235*between(mod(X-6*N\\,320)\\,0\\,60)':cb=128:cr=128"
     )
@@ -113,7 +113,7 @@ def interlaced(path: Path) -> Path:
 
 
 def combing(picture: Path) -> float:
-    """Return how much adjacent rows differ beyond rows two apart; 0 is not interlaced."""
+    """Measure interlacing: adjacent rows differ more than rows two apart."""
     with Image.open(picture) as opened:
         grey = np.asarray(opened.convert("L"), dtype=np.float32)
     near = np.abs(grey[1:-1] - grey[:-2]).mean()
@@ -122,7 +122,7 @@ def combing(picture: Path) -> float:
 
 
 def sticker(path: Path, stays: float = 0.7, count: int = 4) -> Path:
-    """Write an animated GIF, WebP or PNG by suffix: `count` images of `stays` seconds."""
+    """Write an animated GIF, WebP or PNG, chosen by the suffix."""
     shown = [cv2.cvtColor(sixteen().canvas(n, 128), cv2.COLOR_BGR2RGB) for n in range(count)]
     first, *others = [Image.fromarray(one) for one in shown]
     kind = {".gif": "GIF", ".webp": "WEBP"}.get(path.suffix, "PNG")

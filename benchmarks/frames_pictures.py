@@ -58,7 +58,7 @@ class Pictures:
 
 
 def middle_hash(canvas: Pixels) -> int:
-    """Return the pHash of the part of a canvas that a static camera shows."""
+    """Return the pHash of a canvas as a static camera shows it."""
     rows, columns = canvas.shape[:2]
     y, x = round(rows * (1 - 1 / MARGIN) / 2), round(columns * (1 - 1 / MARGIN) / 2)
     grey = cv2.cvtColor(canvas[y : rows - y, x : columns - x], cv2.COLOR_BGR2GRAY)
@@ -66,7 +66,7 @@ def middle_hash(canvas: Pixels) -> int:
 
 
 def draw(rng: np.random.Generator, style: str, height: int) -> Pixels:
-    """Draw a canvas; a generator state gives nearly the same image at every height."""
+    """Draw a canvas that looks nearly the same at every height."""
     rows = round(height * MARGIN / 2) * 2
     columns = round(height * 16 / 9 * MARGIN / 2) * 2
     canvas = _gradient(rng, style, rows, columns)
@@ -116,7 +116,7 @@ def _texture(rng: np.random.Generator, canvas: Pixels) -> Pixels:
 
 
 def _fill(canvas: Pixels, points: list[tuple[float, float]], paint: Colour) -> None:
-    """Draw a polygon with a dark outline; points in shares of the canvas."""
+    """Draw an outlined polygon; points are shares of the canvas."""
     rows, columns = canvas.shape[:2]
     pixels = np.array([(x * columns, y * rows) for x, y in points]) * (1 << FINE)
     corners = pixels.astype(np.int32)
@@ -128,7 +128,7 @@ def _fill(canvas: Pixels, points: list[tuple[float, float]], paint: Colour) -> N
 def _ellipse(
     canvas: Pixels, x: float, y: float, width: float, height: float, paint: Colour
 ) -> None:
-    """Draw an outlined ellipse: center in shares of the canvas, half axes of its height."""
+    """Draw an outlined ellipse; half axes are shares of the height."""
     rows, columns = canvas.shape[:2]
     ratio = rows / columns
     turns = [2 * pi * step / 64 for step in range(64)]
@@ -173,7 +173,7 @@ def _shard(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
 
 
 def _person(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
-    """Draw body, hair, face, eyes and mouth, from a distant bust to a close-up."""
+    """Draw body, hair, face, eyes and mouth, distant or close."""
     x, size = rng.uniform(0.15, 0.85), rng.uniform(0.1, 0.32)
     y = rng.uniform(0.3, 0.65)
     ratio = canvas.shape[0] / canvas.shape[1]

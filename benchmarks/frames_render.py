@@ -36,7 +36,7 @@ def encode(
     pixels: str,
     options: Sequence[str],
 ) -> None:
-    """Encode raw frames of an ffmpeg pixel format. Raises CalledProcessError if ffmpeg fails."""
+    """Encode raw frames. Raises CalledProcessError if ffmpeg fails."""
     raw = f"-v error -y -f rawvideo -pix_fmt {pixels} -s {size[0]}x{size[1]} -r {fps} -i -"
     line = ["ffmpeg", *raw.split(), *options, f"file:{path}"]
     encoder = subprocess.Popen(line, stdin=subprocess.PIPE)
@@ -99,7 +99,7 @@ class Camera:
         return next((other for other in self.film.shots if other.start == shot.end), None)
 
     def _zone(self, shot: Shot, number: int) -> int:
-        """Return -1 in the transition into the shot, 1 in the one out of it, else 0."""
+        """Return -1 in the transition in, 1 in that out, else 0."""
         half = self.film.gradual // 2
         if shot.into != "hard" and number < shot.start + half:
             return -1
@@ -163,7 +163,7 @@ class Camera:
         return cv2.warpAffine(canvas, crop, (self.width, self.height), borderMode=1)
 
     def _ball(self, made: Pixels, age: int) -> None:
-        """Draw a small moving object that must not be taken for a cut."""
+        """Draw a moving object, which is not a cut."""
         t = age / self.film.script.fps
         place = (
             round(self.width * (0.5 + 0.4 * sin(pi * t / 2))),

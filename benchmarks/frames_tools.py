@@ -48,7 +48,7 @@ class Cost:
 
 
 def measured(command: Sequence[str | Path], **environment: str) -> Cost:
-    """Run a command with extra variables. Raises SystemExit with its stderr if it fails."""
+    """Run a command. Raises SystemExit with its stderr if it fails."""
     start = time.perf_counter()
     process = subprocess.Popen(
         [str(part) for part in command],
@@ -122,7 +122,7 @@ def ours(name: str, *options: str) -> Tool:
 
 
 def stored(dataset: Path) -> list[Kept]:
-    """Return each frame of a dataset at each of its times, by the public listing."""
+    """Return each frame of a dataset at each of its times."""
     return [
         Kept(file_of(dataset, image), origin["time"])
         for image in images(dataset)
@@ -160,7 +160,7 @@ def bare(
     before: Sequence[str] = (),
     times: Callable[[Path, int], float] | None = None,
 ) -> Tool:
-    """Return ffmpeg as a tool; `before`: input options, `times`: time of each frame."""
+    """Return ffmpeg as a tool; `before` has its input options."""
 
     def command(video: Path, out: Path) -> list[str | Path]:
         head = ["ffmpeg", "-v", "error", "-nostdin", *before, "-i", str(video)]
@@ -174,7 +174,7 @@ def bare(
 
 
 def fifth(_: Path, number: int) -> float:
-    """Return the time of a frame of `fps=1/5`: the last before an interval's middle."""
+    """Return a frame's time: `fps=1/5` takes the last before mid-interval."""
     return 5 * number + 2.45
 
 
@@ -233,7 +233,7 @@ class Work:
 
 
 def work_done(folder: Path) -> Work:
-    """Add up the reports of a folder. Raises ValueError if one was killed while decoding."""
+    """Add up a folder's reports. Raises ValueError if one is incomplete."""
     pattern = r"Input stream .* \(video\): (\d+) packets read .*; (\d+) frames decoded"
     packets = frames = 0
     for log in folder.glob("*.log"):

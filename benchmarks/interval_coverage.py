@@ -76,7 +76,7 @@ class World(NamedTuple):
         return self._told(margin, y), list(map(str, groups))
 
     def every(self) -> Outputs:
-        """Return evenly spaced quantiles of all outputs: metrics of these are the truth."""
+        """Return evenly spaced quantiles of all outputs, for the true metrics."""
         at = (np.arange(EVERY) + 0.5) / EVERY
         return self._told(ndtri(self.accuracy) + ndtri(at), np.arange(EVERY) % 2)
 
@@ -241,7 +241,7 @@ class Row(NamedTuple):
 
 
 def measure(one: Case, world: World | DrawnWorld, runs: int) -> Row | None:
-    """Run a case `runs` times; None if fewer than a tenth give an interval."""
+    """Run a case `runs` times; None if it rarely gives intervals."""
     random = np.random.default_rng(zlib.crc32(repr((one.name, world)).encode()))
     trials = [trial for _ in range(runs) if (trial := one.run(world, random)) is not None]
     if len(trials) < max(10, runs // 10):
@@ -277,7 +277,7 @@ def _oracle(one: Case, estimate: np.ndarray, error: float) -> float:
 
 
 def table(only: Sequence[str], runs: int) -> Iterator[Row]:
-    """Yield the rows of all cases whose names contain one of the words."""
+    """Yield rows of the cases whose names contain one word."""
     for one in CASES.values():
         if not only or any(word in one.name for word in only):
             found = (measure(one, world, runs) for world in one.worlds)
@@ -285,7 +285,7 @@ def table(only: Sequence[str], runs: int) -> Iterator[Row]:
 
 
 def summary(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield a Markdown table with a row for each case and number of groups."""
+    """Yield a Markdown table by case and number of groups."""
     yield "| figure | promised | moments | covered: mean | least | width / oracle: median | most |"
     yield "|---|---|---|---|---|---|---|"
     for name, moments in dict.fromkeys((row.case, row.world.moments) for row in rows):

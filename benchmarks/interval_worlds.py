@@ -42,7 +42,7 @@ class DrawnWorld:
     harder: float
 
     def draw(self, random: np.random.Generator) -> tuple[Flags, Flags, list[str]]:
-        """Draw whether each run is right on each image, and the image's group."""
+        """Draw correctness of both runs, and the group, per image."""
         sizes = self.sizes_of(random, self.moments)
         # Columns: both right, only the first, only the second, neither.
         chances = random.standard_gamma(self.shares_of(sizes) * (1 - self.alike) / self.alike)
@@ -86,7 +86,7 @@ class DrawnWorld:
 
 @cache
 def _truth(world: DrawnWorld) -> tuple[float, ...]:
-    """Estimate the mean probabilities over images from a very large sample of groups."""
+    """Estimate the mean probabilities over images from many groups."""
     sizes = world.sizes_of(np.random.default_rng(0), MANY)
     return tuple((world.shares_of(sizes) * sizes[:, None]).sum(0) / sizes.sum())
 

@@ -123,8 +123,9 @@ class Person:
         self._hand(seconds, *way, *then)
 
     def sweep(self, rows: list[int], who: str, also: set[int]) -> None:
-        """Hold a class key while moving over tiles; press it for a single one.
-        The mouse may also cross the tiles in `also`; before any other tile the key is released.
+        """Label tiles by moving over them with a class key held.
+
+        The key is released before the mouse crosses tiles that are neither these nor in `also`.
         """
         *before, key = self.keys[who]
         held = ["shift"] if self.view.view.has_clusters and who != NO_FACE else []
@@ -141,7 +142,7 @@ class Person:
             rows = rows[far:]
 
     def _reached(self, rows: list[int], allowed: set[int]) -> int:
-        """Return how many of these tiles a sweep reaches over allowed tiles only."""
+        """Return how many tiles a sweep reaches over allowed tiles."""
         from PySide6.QtCore import QPoint
 
         tiles = self.view.view
@@ -193,7 +194,7 @@ class Person:
         return self.window.view
 
     def look(self) -> list[SeenTile]:
-        """Return the tiles painted now; wait for the time to look at new ones."""
+        """Return the tiles painted now, after a delay for new ones."""
         self.wait()
         tiles, found = self.view.view, []
         for row in tiles.in_sight():
@@ -208,7 +209,7 @@ class Person:
     # What the user does
 
     def wait_for_learning(self) -> None:
-        """Wait until the status bar reports that training on all faces is done."""
+        """Wait until the status bar reports the end of training."""
         end = time.monotonic() + PATIENCE
         while self.window.learning.state in STILL_LEARNING and time.monotonic() < end:
             self.wait(time.monotonic() + 0.5)
@@ -234,7 +235,7 @@ class Person:
             self.wait(time.monotonic() + 0.5)
 
     def one_page(self) -> None:
-        """View the whole page, fix the samples that Enter would mislabel, and press Enter."""
+        """View the whole page, fix wrong predictions, and press Enter."""
         page = self.view.page
         assert page is not None
         self.wait(time.monotonic() + THINK)
@@ -296,7 +297,7 @@ class Person:
         return alone and who not in self.keys
 
     def _name_each(self, who: str, groups: list[list[SeenTile]], enter: str) -> None:
-        """Label clusters: type the name at the first if new, sweep over the others."""
+        """Label clusters: type a new name once, then use its key."""
         rows = [next(one.row for one in mine if self.truth[one.key] == who) for mine in groups]
         whole = {one.row for mine in groups for one in mine}
         if who not in self.keys:
@@ -307,7 +308,7 @@ class Person:
             self.sweep(rows, who, whole)
 
     def _call(self, who: str, enter: str = "Return") -> None:
-        """Assign a class to the page, or to the cluster under the mouse."""
+        """Assign a class to the page or the cluster under the mouse."""
         if key := self.keys.get(who):
             self.key(f"shift+{''.join(key)}", "page key")
             return
@@ -340,7 +341,7 @@ class Person:
                 self.sweep(rows, who, set())
 
     def _introduce(self, row: int, who: str) -> None:
-        """Create a class at its first face: / and a name; on clusters pages, only the name."""
+        """Create a class at its first face by typing its name."""
         self.point(row)
         if not self.view.view.has_clusters:
             self.key("slash", "find")
@@ -356,7 +357,7 @@ class Person:
 
     @property
     def keys(self) -> Mapping[str, Sequence[str]]:
-        """The keys of the classes, as the sidebar shows them, and of "not a face"."""
+        """The keys of the classes, and of "not a face"."""
         progress = self.window.worker.progress
         return {NO_FACE: ["Delete"]} | ({} if progress is None else progress.keys)
 
@@ -457,7 +458,7 @@ def chosen_faces(asked: argparse.Namespace, scratch: Path) -> FaceSet:
 
 
 def shuffled_images(root: Path, folder: Path, seed: int) -> FaceSet:
-    """Make a dataset of the images in class folders, in random order, each a sample as a whole."""
+    """Create a dataset of shuffled whole images from class folders."""
     files = [path for path in sorted(folder.glob("*/*")) if path.is_file()]
     random.Random(seed).shuffle(files)
     truth: dict[str, str] = {}
@@ -477,7 +478,7 @@ def shuffled_images(root: Path, folder: Path, seed: int) -> FaceSet:
 
 
 def followed_faces(root: Path, films: Sequence[Path]) -> Iterator[FaceSet]:
-    """Merge the films one by one into one dataset, and yield the faces of each."""
+    """Merge the films one by one; yield the faces of each."""
     for number, film in enumerate(films):
         known = true_names(film / "dataset", json.loads((film / "truth.json").read_text()))
         if number == 0:
@@ -489,7 +490,7 @@ def followed_faces(root: Path, films: Sequence[Path]) -> Iterator[FaceSet]:
 
 
 def spelled(who: str) -> str:
-    """Reverse "-twin" names: no class name may contain another, or a search begins."""
+    """Reverse "-twin" names: no class name may contain another."""
     return who[::-1] if who.endswith("-twin") else who
 
 

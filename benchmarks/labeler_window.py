@@ -60,7 +60,7 @@ class Beat:
 
 
 def _clocks() -> tuple[float, float, float]:
-    """Return seconds of wall time, of this thread's CPU and of this process's CPU."""
+    """Return wall, thread CPU and process CPU time in seconds."""
     return time.perf_counter(), time.thread_time(), time.process_time()
 
 
@@ -203,7 +203,7 @@ def measured(root: Path, env: dict[str, str]) -> dict[str, Any]:
 
 
 def report(rounds: list[dict[str, Any]], samples: int) -> None:
-    """Print a table of medians and of the best round, as noise only adds time."""
+    """Print a table of medians and of the best round."""
     write = sys.stdout.write
     write(f"{samples:,} samples, {len(rounds)} rounds\n\n| | median | best |\n|---|---|---|\n")
     lines = {

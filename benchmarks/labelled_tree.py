@@ -23,7 +23,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 def add_pictures(dataset: Dataset, pictures: Iterable[tuple[str, str, str | None, bytes]]) -> None:
-    """Import (name, class, post or None, bytes) as whole-image samples, and label them."""
+    """Import (name, class, post or None, bytes) as labelled whole images."""
     choices = []
     for name, label, post, data in pictures:
         measured = measure(data)

@@ -52,7 +52,7 @@ SIDE = 128
 
 
 def frames(picture: Image.Image, random: Random) -> Iterator[bytes]:
-    """Yield the frames of a shot: one image under a slightly moving camera."""
+    """Yield a shot: one image under a slightly moving camera."""
     for _ in range(random.randint(1, 6)):
         left, top, right, bottom = (random.uniform(0, 0.06) for _ in range(4))
         width, height = picture.size
@@ -113,7 +113,7 @@ def split_naively(dataset: Dataset, seed: int) -> None:
 
 
 def simple(dataset: Dataset, unseen: Dataset, epochs: int, seed: int) -> tuple[float, float]:
-    """Return the accuracy of `simple` on its own test split and on unseen shots."""
+    """Return the accuracy of `simple` on its test and unseen shots."""
     settings = load_preset("simple", {"epochs": str(epochs), "colour": "rgb", "seed": str(seed)})
     result: Any = train_run(dataset, settings)
     model, _, classes = load_model(run_folder(dataset, result["run"]))

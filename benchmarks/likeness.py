@@ -110,9 +110,7 @@ def splits_of(names: np.ndarray, moments: np.ndarray, size: int, seed: int) -> n
 
 
 def named_right(names: np.ndarray, vectors: Rows, named: np.ndarray) -> list[float]:
-    """Return the mean recall of nearest neighbor, ridge, and self-training that also learns from
-    the unlabelled images.
-    """
+    """Return the mean recall of nearest neighbor, ridge and self-training."""
     asked = ~named & np.isin(names, names[named])
     nearest = names[named][(vectors[asked] @ vectors[named].T).argmax(axis=1)]
     classes, y = np.unique(names[named], return_inverse=True)
@@ -157,7 +155,7 @@ def measured(pictures: NamedSet, variant: str, seed: int) -> Row:
 
 
 def interval(values: Sequence[float]) -> str:
-    """Format the mean over splits and the half width of its 95% interval."""
+    """Format the mean and the half width of its 95% interval."""
     wide = stats.sem(values) * stats.t.ppf(0.975, len(values) - 1) if len(values) > 1 else np.nan
     return f"{np.mean(values):.3f} ± {wide:.3f}"
 

@@ -61,7 +61,7 @@ def dataset_of(done: KeptRows, name: str, pictures: Named) -> Dataset:
 
 
 def one_of_the_table(done: KeptRows, data: str, preset: str, seed: int) -> None:
-    """Train a preset on one split and evaluate it on the test split."""
+    """Train a preset on one split and evaluate it."""
     with dataset_of(done, data, of_tree(DATA / data)) as dataset:
         split(dataset, seed)
         started = time.process_time()
@@ -81,7 +81,7 @@ def one_of_the_table(done: KeptRows, data: str, preset: str, seed: int) -> None:
 
 
 def trained(dataset: Dataset, data: str, row: str, seed: int) -> Any:
-    """Train; return test keys, correctness and groups, by the whole network in float32."""
+    """Train in float32; return test keys, correctness and groups."""
     preset, options = TABLE[row]
     settings = load_preset(preset, options | {"seed": str(seed), "augment": data})
     examples, _ = ensure_val(find_examples(dataset), seed)
@@ -107,7 +107,7 @@ def nearest(dataset: Dataset) -> Any:
 
 
 def interval(rows: list[Row], rounds: int = 2000) -> tuple[float, float, float]:
-    """Return pooled accuracy and its 95% interval, by a group bootstrap in each seed."""
+    """Return pooled accuracy and its 95% interval (group bootstrap)."""
     draw, sums = np.random.default_rng(0), np.zeros((rounds, 2))
     for row in rows:
         groups: dict[str, list[int]] = defaultdict(list)
@@ -155,7 +155,7 @@ def encoded(picture: Image.Image) -> bytes:
 
 
 def anime_or_cartoon() -> Named:
-    """Yield faces of one anime and of three cartoons; each frame is a group."""
+    """Yield faces of anime and cartoons; a frame is a group."""
     for name, _, post, data in of_tree(DATA / "characters"):
         yield name, "anime", post, data
     for row in json.loads((DATA / "faces" / "faces.json").read_text()):

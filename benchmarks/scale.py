@@ -121,7 +121,7 @@ def add_all(dataset: Dataset, rows: Iterable[tuple[Measured, Origin]]) -> None:
 
 
 def fill(root: Path, count: int) -> float:
-    """Create a dataset of `count` images with SQL; return the seconds it took."""
+    """Create a dataset of `count` images; return the seconds."""
     begun = time.monotonic()
     words = {"count": count, "classes": CLASSES, "moment": PER_MOMENT, "look": LOOK}
     sha = _HEX.format(pad="0" * 48, n=64)
@@ -204,7 +204,7 @@ def nap(item: int) -> int:
 
 
 def faces(pictures: Path, address: str, workers: int) -> tuple[int, float]:
-    """Return the number of images searched and the seconds, including joining the cluster."""
+    """Return the number of images and the seconds of face detection."""
     root = Path(tempfile.mkdtemp(prefix="scale-", dir=pictures.parent))
     try:
         with Dataset.create(root) as dataset:
@@ -238,7 +238,7 @@ def cluster(address: str, pictures: Path) -> None:
 
 
 def plan(pictures: float, cpus: int) -> None:
-    """Print the estimated time, storage and cost for so many images and CPUs."""
+    """Print the estimated time, storage and cost of a dataset."""
     print(f"{'':20} {'CPU hours':>10} {'hours':>7} {'dollars':>8}")
     for stage, milliseconds in CPU_MS.items():
         hours = pictures * milliseconds / 3.6e6

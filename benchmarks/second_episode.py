@@ -88,7 +88,7 @@ def judged(root: Path, names: dict[str, str | None]) -> list[JudgedTrack]:
 
 
 def asked_about(dataset: Dataset) -> list[str]:
-    """Return the keys of samples on pages where the window asks for new names."""
+    """Return the samples on pages that ask for new names."""
     pages, rows = Pages(SortingSession(dataset)), []
     while (page := pages.next()) is not None and page.kind is PageKind.CLUSTERS:
         rows += page.rows

@@ -97,7 +97,7 @@ class _Site:
 
 
 def fault_of(path: str, share: float) -> str:
-    """Return the fault of an address: a `share` of all has one of `FAULTS`, others ""."""
+    """Return the fault of an address, "" if it has none."""
     number = zlib.crc32(f"{path} fault".encode())
     return FAULTS[number % len(FAULTS)] if number / 2**32 < share else ""
 

@@ -73,7 +73,7 @@ def posted(
 
 
 def answer_on(connection: socket.socket) -> tuple[int, dict[str, str], Any]:
-    """Return status, headers and JSON of the response; status 0 if there is none."""
+    """Return status (0: no response), headers and JSON."""
     answer = b""
     with connection, suppress(OSError):
         while not answer.endswith(b"}") and (more := connection.recv(65536)):
@@ -98,7 +98,7 @@ def drawing() -> bytes:
 
 @cache
 def crowd() -> bytes:
-    """Return 144 faces in 1,920 x 1,920; animeface holds the GIL for seconds on it."""
+    """Return 144 faces, for which animeface holds the GIL for seconds."""
     face = Image.open(io.BytesIO(drawing())).crop((60, 60, 320, 320)).resize((160, 160))
     sheet = Image.new("RGB", (1920, 1920))
     for place in range(144):
@@ -172,7 +172,7 @@ class Attacker:
 
 
 def visit(port: int, source: str, until: float) -> list[tuple[int, float]]:
-    """Send a drawing every other second; return status and seconds of each response."""
+    """Send drawings until a time; return status and seconds of each."""
     taken = []
     while (begun := time.monotonic()) < until:
         status = answer_on(posted(port, part("files", drawing()), source=source))[0]
@@ -182,7 +182,7 @@ def visit(port: int, source: str, until: float) -> list[tuple[int, float]]:
 
 
 def siege(model: Path, hostile: Path, seconds: float, root: Path) -> dict[str, Any]:
-    """Serve a model to users during an attack; return the results. Reports go to `root`."""
+    """Serve a model to users during an attack; reports go to `root`."""
     Dataset.create(root).close()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -216,7 +216,7 @@ def siege(model: Path, hostile: Path, seconds: float, root: Path) -> dict[str, A
 
 
 def _left(group: int) -> int:
-    """Return the number of processes of a group still running after up to 30 seconds."""
+    """Count the group's processes still running after up to 30 seconds."""
     for _ in range(60):
         left = sum((place / "exe").exists() for place in processes(group))
         if not left:

@@ -26,7 +26,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def until(page: Page, script: str, seconds: float = 60) -> Any:
-    """Poll a script until its result is true; the page's policy forbids other ways to wait."""
+    """Poll a script, as the page's policy forbids Playwright's own waiting."""
     ended = time.monotonic() + seconds
     while time.monotonic() < ended:
         if found := page.evaluate(script):

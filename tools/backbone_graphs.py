@@ -28,7 +28,7 @@ DIFFERENCES, SCALES = ((0, 1, 0), (1, -1, 0), (0, 1, -1)), (116, 500, 200)
 
 
 def colour_graph() -> ModelProto:
-    """Build the color layout model, for images N x 3 x SIDE x SIDE in 0..1."""
+    """Build the color layout model; input: (N, 3, SIDE, SIDE) in 0..1."""
     graph = GraphBuilder()
     lab = _lab(graph, graph.add("Reshape", PICTURES, int64_array(0, 3, -1)))
     common = graph.add("ReduceMean", lab, int64_array(2), keepdims=1)
@@ -50,7 +50,7 @@ def _floats(numbers: object) -> Array:
 
 
 def _lab(graph: GraphBuilder, rgb: str) -> str:
-    """Add the conversion of sRGB in 0..1 to CIE Lab, both N x 3 x pixels."""
+    """Add the conversion of sRGB to CIE Lab, (N, 3, pixels)."""
     shifted = graph.add("Div", graph.add("Add", rgb, _floats(0.055)), _floats(1.055))
     bent = graph.add("Pow", graph.add("Relu", shifted), _floats(2.4))
     dark = graph.add("LessOrEqual", rgb, _floats(0.04045))
@@ -69,7 +69,7 @@ def _lab(graph: GraphBuilder, rgb: str) -> str:
 def _soft_bins(
     graph: GraphBuilder, lab: str, axis: int, ends: tuple[float, float], count: int
 ) -> str:
-    """Add the soft assignment of values on one axis to `count` bins: N x pixels x count."""
+    """Add soft assignments to `count` bins: (N, pixels, count)."""
     values = graph.add("Gather", lab, int64_array(axis)[0], axis=1)
     low, high = ends
     shifted = graph.add("Sub", values, _floats(low))
@@ -80,7 +80,7 @@ def _soft_bins(
 
 
 def _products(graph: GraphBuilder, first: str, second: str) -> str:
-    """Add the products of all pairs: N x pixels x (a times b)."""
+    """Add the products of all pairs: (N, pixels, a * b)."""
     one, other = (
         graph.add("Unsqueeze", value, int64_array(axis))
         for value, axis in ((first, 3), (second, 2))
@@ -140,7 +140,7 @@ LAST = Convolution("conv_head", "bn2", STAGES[-1].channels, TOP)
 
 
 def _blocks() -> Iterator[tuple[int, bool, list[Convolution]]]:
-    """Yield each block: its stage, whether it has a residual connection, and its layers."""
+    """Yield stage, residual connection (bool) and layers of each block."""
     before = STEM
     for number, (blocks, kernel, stride, expand, channels) in enumerate(STAGES):
         for index in range(blocks):
@@ -162,7 +162,7 @@ def _blocks() -> Iterator[tuple[int, bool, list[Convolution]]]:
 
 
 def lite_graph() -> ModelProto:
-    """Build EfficientNet-Lite0 without classifier, for images N x 1 or 3 x height x width in 0..1.
+    """Build EfficientNet-Lite0 without classifier, for images in 0..1.
 
     Output: mean and standard deviation of each tapped stage's maps, then the pooled last maps.
     """

@@ -32,7 +32,7 @@ WIDTH = 130
 
 
 def render_reference(page: str) -> str:
-    """Return the Markdown page: its existing introduction, and the help of all commands."""
+    """Return the page: its existing introduction, then all commands' help."""
     parts = [page.partition("\n## ")[0]]
     for module in GROUPS:
         group = module.commands

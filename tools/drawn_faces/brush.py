@@ -64,7 +64,7 @@ def through(points: Sequence[tuple[float, float]], closed: bool = False, steps: 
 
 
 def arc(x: float, y: float, width: float, bend: float, steps: int = 10) -> Points:
-    """Return an arc of half width `width` around (x, y), with its middle `bend` lower."""
+    """Return an arc around (x, y) with its middle `bend` lower."""
     t = np.linspace(-1, 1, steps)
     return np.stack([x + width * t, y + bend * (1 - t * t)], 1).astype(np.float32)
 
@@ -113,7 +113,7 @@ class Brush:
         return min(max(round(width * self.scale), 1), 40)
 
     def mark(self, points: Points) -> int:
-        """Write `me` into a shape of the owner map; return its area in pixels."""
+        """Write `me` into the owner map; return the area in pixels."""
         pixels = np.round(self.place(points)).astype(np.int32)
         cv2.fillPoly(self.owner, [pixels], self.me)
         return int(abs(cv2.contourArea(pixels)))
@@ -139,7 +139,7 @@ class Brush:
         _blend(part, mask[..., None] * strength, np.array(colour, np.float32))
 
     def region(self, points: Points, margin: float = 0.0) -> tuple[Canvas, tuple[int, int]] | None:
-        """Return the canvas region around a shape and its corner; None if outside."""
+        """Return the canvas region around a shape, and its corner."""
         pixels = self.place(points)
         room = 2 + 2 * margin * self.scale
         height, width = self.canvas.shape[:2]
@@ -153,7 +153,7 @@ class Brush:
     def mask(
         self, points: Points, part: Canvas, corner: tuple[int, int]
     ) -> npt.NDArray[np.float32]:
-        """Return how far each pixel of a region is covered by a shape, 0..1."""
+        """Return each pixel's coverage by a shape, 0..1."""
         cover = np.zeros(part.shape[:2], np.uint8)
         pixels = _fixed(self.place(points) - np.array(corner, np.float32))
         cv2.fillPoly(cover, [pixels], 255, cv2.LINE_AA, _SHIFT)
@@ -167,7 +167,7 @@ class Brush:
         tint: Colour,
         gloss: float = 0.0,
     ) -> None:
-        """Shade a shape like a sphere: `light` points to the lamp, `depth` is 0..1."""
+        """Shade a shape like a sphere lit from the direction `light`."""
         found = self.region(points)
         if found is None:
             return

@@ -92,7 +92,7 @@ def plan_eyes(dice: random.Random, kind: str) -> EyePlan:
 def vivid(
     dice: random.Random, saturation: tuple[float, float], value: tuple[float, float]
 ) -> Colour:
-    """Return a color of any hue, with saturation and value in these ranges."""
+    """Return a color of random hue, with limited saturation and value."""
     rgb = colorsys.hsv_to_rgb(dice.random(), dice.uniform(*saturation), dice.uniform(*value))
     return round(rgb[0] * 255), round(rgb[1] * 255), round(rgb[2] * 255)
 

@@ -41,7 +41,7 @@ def paint_nose(brush: Brush, kind: str, look: Look, eye_y: float, dice: random.R
 def _paint_round_nose(
     brush: Brush, kind: str, look: Look, place: tuple[float, float], dice: random.Random
 ) -> float:
-    """Paint a ball-shaped or long nose at (y, size); return half its height."""
+    """Paint a round or long nose; return half its height."""
     y, size = place
     tone = dice.choice((look.skin, mix(look.skin, (230, 60, 60), dice.uniform(0.1, 0.7))))
     tall = size * (dice.uniform(1.2, 2.2) if kind == "long" else dice.uniform(0.7, 1.0))
@@ -74,7 +74,7 @@ MOUTHS = ("line", "smile", "open", "teeth", "oh", "frown", "small", "lips", "gri
 
 
 def paint_mouth(brush: Brush, kind: str, look: Look, low: float, dice: random.Random) -> None:
-    """Paint a mouth between the lower end of the nose (`low`) and the chin."""
+    """Paint a mouth between the nose (ending at `low`) and chin."""
     y = min(max(low + dice.uniform(0.08, 0.3), 0.42), 0.85)
     half = dice.uniform(0.12, 0.5)
     x = dice.gauss(0, 0.05)

@@ -92,7 +92,7 @@ def paint_front(
     lamp: tuple[float, float],
     dice: random.Random,
 ) -> float:
-    """Paint the hair over the face; return the y coordinate of its lower edge."""
+    """Paint hair over the face; return its lower y coordinate."""
     crown = float(outline[:, 1].min()) - dice.uniform(0.05, 0.3)
     if kind == "none":
         return crown
@@ -203,7 +203,7 @@ def _paint_strands(
 
 
 def paint_hat(brush: Brush, kind: str, look: Look, outline: Points, dice: random.Random) -> float:
-    """Paint a hat or ornament; return the y coordinate of its lower edge."""
+    """Paint a hat or ornament; return its lower y coordinate."""
     tone = vivid(dice, (0.2, 1.0), (0.15, 1.0))
     trim = dice.choice((WHITE, INK, mix(tone, WHITE, 0.5), vivid(dice, (0.3, 1), (0.3, 1))))
     edge = look.line if look.outlined else None
@@ -285,7 +285,7 @@ def _paint_hood(
     look: Look,
     dice: random.Random,
 ) -> float:
-    """Paint a ring around the face, between the hood's rim and its opening."""
+    """Paint a ring between the hood's rim and its opening."""
     rim = oval(0, -0.1, dice.uniform(1.25, 1.6), dice.uniform(1.35, 1.7))
     opening = oval(0, 0.12, dice.uniform(0.8, 1.0), dice.uniform(0.8, 1.0))
     ring = np.concatenate([rim, rim[:1], opening[::-1][-1:], opening[::-1]])

@@ -36,7 +36,7 @@ class Turn:
         return np.stack([turned, lifted], 1).astype(np.float32)
 
     def outline(self, points: Points) -> Points:
-        """Move chin and jaw with the turn; the rest of the outline stays."""
+        """Move chin and jaw with the turn; keep the rest."""
         lean = 0.3 * math.sin(self.side) * np.clip(points[:, 1] + 0.2, 0, 1.2)
         narrow = 1 - 0.1 * abs(math.sin(self.side))
         down = -self.up * np.clip(points[:, 1], 0, 1) * 0.4
@@ -58,7 +58,7 @@ class DrawnHead:
 
 
 def paint_head(brush: Brush, name: str, dice: random.Random) -> DrawnHead:
-    """Paint a head in the named style and return its outline and box."""
+    """Paint a head in the named style; return outline and box."""
     style = STYLES[name]
     flat = name == "cutout" or dice.random() < 0.1
     turn = Turn(
@@ -169,7 +169,7 @@ def shade_skin(
 
 
 def eyes_seen(turn: Turn, eyes: EyePlan) -> list[float]:
-    """Return the sides (-1, 1) whose eye is visible, the far one first."""
+    """Return the sides (-1, 1) with visible eyes, the far first."""
     near = 1.0 if turn.side < 0 else -1.0
     return [side for side in (-near, near) if turn.sees(side * eyes.x)]
 
@@ -248,7 +248,7 @@ def _paint_profile_nose(
 def _box(
     brush: Brush, turn: Turn, outline: Points, eyes: EyePlan, hairline: float
 ) -> tuple[float, float, float, float]:
-    """Return the face's upright box in pixels: from below the hairline to the chin."""
+    """Return the face's upright box, from hairline to chin, in pixels."""
     top = max(hairline, min(eyes.y - eyes.ry - 0.35, -0.45), float(outline[:, 1].min()))
     top = min(top, eyes.y - eyes.ry * 0.6)
     shown = outline[outline[:, 1] >= top]

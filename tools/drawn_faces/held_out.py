@@ -32,7 +32,7 @@ def sunflowers(folder: Path) -> list[Canvas]:
 
 
 def over_grey(number: int) -> tuple[Canvas, list[Row]]:
-    """Draw a scene in the style of the bundled sample, between gray bars."""
+    """Draw a scene like the bundled sample's, between gray bars."""
     dice = random.Random(number)
     cast = [random_character(number * 3 + k) for k in range(dice.choice((1, 2)))]
     picture, boxes = draw_scene(cast, number, (512, 384))

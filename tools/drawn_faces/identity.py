@@ -152,7 +152,7 @@ def _fitted(pictures: Tensor) -> Tensor:
 
 
 def _worn(pictures: Tensor, dice: np.random.Generator, worn: float) -> Tensor:
-    """Vary light, contrast, color and sharpness, and cover a part of some images."""
+    """Vary light, contrast, color and sharpness, and cover some parts."""
 
     def each(mean: float, spread: float, channels: int = 1) -> Tensor:
         values = dice.normal(mean, spread * worn, (len(pictures), channels, 1, 1))
@@ -243,7 +243,7 @@ def averaged_net(mean: Mapping[str, Tensor]) -> IdentityNet:
 
 
 def told_apart(net: IdentityNet, drawings: Drawings) -> float:
-    """Return the share of held-out images whose nearest neighbor is the same person."""
+    """Return the nearest-neighbor accuracy on held-out images."""
     pictures, people = drawings.held_out()
     with torch.no_grad():
         vectors = functional.normalize(net(pictures)).numpy()

@@ -105,7 +105,7 @@ class Exported(nn.Module):
 
 
 def corners(said: Tensor, stride: int) -> Tensor:
-    """Decode outputs to boxes: batch x 4 x rows x columns, corners in pixels."""
+    """Decode outputs to boxes (batch, 4, rows, columns), corners in pixels."""
     rows, columns = said.shape[2:]
     x = (torch.arange(columns, dtype=torch.float32) + 0.5) * stride
     y = (torch.arange(rows, dtype=torch.float32)[:, None] + 0.5) * stride

@@ -74,7 +74,7 @@ class Habit(random.Random):
         self._wobble, self._free = wobble, free
 
     def random(self) -> float:
-        """Return a value in [0, 1) of the person, or of the image if `free`."""
+        """Return a value of the person, or of the image if `free`."""
         return (self._picture if self._free else self._own).random()
 
     def uniform(self, a: float, b: float) -> float:
@@ -358,7 +358,7 @@ def _rouge(brush: Brush, skin: Colour, side: int, dice: random.Random) -> None:
 
 
 def _paint_locks(brush: Brush, portrait: Portrait, picture: random.Random) -> None:
-    """Paint strands beside the cheeks, a cowlick, and a streak of another color."""
+    """Paint strands beside the cheeks, a cowlick, and a colored streak."""
     look, turn = portrait.look, portrait.turn
     dice = portrait.person.dice("locks", picture, 0.1)
     edge = mix(look.hair, INK, 0.6) if look.outlined else None

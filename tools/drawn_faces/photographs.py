@@ -33,7 +33,7 @@ SIZE = (512, 384)
 
 
 def backgrounds(video: Path) -> list[Canvas]:
-    """Return some frames of a video, cropped to the strips and resized, RGB."""
+    """Return some RGB frames of a video, cropped and resized."""
     reader, frames = cv2.VideoCapture(str(video)), []
     while True:
         known, frame = reader.read()

@@ -25,7 +25,7 @@ SIDE = 80
 
 
 def portraits_of(number: int, seed: int, each: int) -> Canvas:
-    """Draw the images of a person: each x `SIDE` x `SIDE` x 3."""
+    """Draw a person's images, (each, `SIDE`, `SIDE`, 3)."""
     person = Person.numbered(number, seed)
     drawn = (draw_person(person, random.Random(f"{seed} {number} {n}")) for n in range(each))
     return np.stack(
@@ -34,7 +34,7 @@ def portraits_of(number: int, seed: int, each: int) -> Canvas:
 
 
 def write_run_json(task: tuple[Path, int, int, int]) -> str:
-    """Draw a part of `PART` people from `first` on unless it exists; return a message."""
+    """Draw a missing part of `PART` people; return a message."""
     path, first, seed, each = task
     if path.exists():
         return f"{path.name} is there"
@@ -49,7 +49,7 @@ def write_run_json(task: tuple[Path, int, int, int]) -> str:
 
 
 def contact_sheet(pictures: np.ndarray) -> Canvas:
-    """Return a grid with one row per person, from people x each x side x side x 3."""
+    """Return a grid with one row per person."""
     return np.vstack([np.hstack(list(row)) for row in pictures])
 
 

@@ -37,7 +37,7 @@ class SceneSet:
         return len(self._places)
 
     def batch(self, dice: random.Random, count: int, side: int) -> tuple[Values, list[Values]]:
-        """Return images (count x 3 x side x side, 0..1) and the targets of each stride."""
+        """Return images (count, 3, side, side) in 0..1, and their targets."""
         crops = [self._crop(dice, side) for _ in range(count)]
         pictures = np.stack([picture for picture, _ in crops]).transpose(0, 3, 1, 2)
         marks = [targets(rows, side) for _, rows in crops]
@@ -136,7 +136,7 @@ def targets(rows: Values, side: int) -> list[Values]:
 
 
 def _mark(level: Values, row: Values, spots: Values, mine: bool) -> None:
-    """Write one face into a stride's target, or mark its cells as ignored."""
+    """Write one face into a stride's target, or ignore its cells."""
     x0, y0, x1, y1, face = (float(number) for number in row)
     if not face:
         inside = (spots >= x0) & (spots < x1), (spots >= y0) & (spots < y1)

@@ -36,7 +36,7 @@ def draw(
     photos: list[Canvas],
     share: float | None = None,
 ) -> tuple[Canvas, list[Row]]:
-    """Draw an image and its boxes; `share`: probability of a photo as background."""
+    """Draw an image and its boxes; `share`: probability of photo backgrounds."""
     canvas = np.zeros((SIDE, SIDE, 3), np.uint8)
     owner = np.zeros((SIDE, SIDE), np.int16)
     name = dice.choices(list(styles), list(styles.values()))[0]
@@ -66,7 +66,7 @@ def draw(
 
 
 def _places(dice: random.Random) -> list[tuple[tuple[float, float], float]]:
-    """Choose positions and sizes (half a face's width, in pixels), far heads first."""
+    """Choose positions and sizes in pixels, far heads first."""
     kind = dice.random()
     if kind < 0.08:
         return []
@@ -103,7 +103,7 @@ def _brush(
 
 
 def _row(owner: np.ndarray, number: int, head: DrawnHead) -> Row | None:
-    """Return the box within the image; None if the face is hardly visible."""
+    """Return the box within the image; None if hardly visible."""
     x0, y0, x1, y1 = head.box
     whole = (x1 - x0) * (y1 - y0)
     left, top, right, bottom = max(x0, 0), max(y0, 0), min(x1, SIDE), min(y1, SIDE)

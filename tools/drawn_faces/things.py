@@ -17,7 +17,7 @@ FONTS = (0, 1, 2, 3, 4, 5, 6, 7)
 
 
 def paint_thing(brush: Brush, dice: random.Random) -> None:
-    """Paint a random object at the brush's position, about one unit in size."""
+    """Paint a random object, about one unit in size."""
     dice.choice(
         (
             _wheel,
@@ -185,7 +185,7 @@ def _blank_head(brush: Brush, dice: random.Random) -> None:
 
 
 def _eyes_alone(brush: Brush, dice: random.Random) -> None:
-    """Paint discs with dots (eggs, buttons, lamps) that are not a face's eyes."""
+    """Paint discs with dots: eggs, buttons, lamps, but not eyes."""
     for _ in range(dice.choice((1, 1, 3, 5))):
         x, y, far = dice.uniform(-1.5, 1.5), dice.uniform(-1.5, 1.5), dice.uniform(0.2, 0.5)
         brush.fill(

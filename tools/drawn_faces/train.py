@@ -34,7 +34,7 @@ def rate_at(step: int, steps: int, top: float) -> float:
 
 
 def batches(scenes: SceneSet, seed: int, first: int, count: int, side: int) -> queue.Queue:
-    """Return a queue that a thread fills with batches, from step `first` on."""
+    """Return a queue of batches, filled by a thread from step `first`."""
     ready: queue.Queue = queue.Queue(4)
 
     def fill() -> None:

@@ -44,7 +44,7 @@ def bezier(*points: Point) -> Shape:
 
 @lru_cache(maxsize=4096)
 def _curve(points: tuple[Point, ...]) -> tuple[Point, ...]:
-    """Compute a curve; cached, as most curves of a character are the same in every image."""
+    """Compute a curve, cached because most images share it."""
     curve = []
     for step in range(_STEPS + 1):
         t, level = step / _STEPS, points
@@ -69,7 +69,7 @@ def through(*points: Point) -> Shape:
 
 
 def bow(start: Point, end: Point, bulge: float) -> Shape:
-    """Return an arc from start to end, bent sideways by `bulge` times the length."""
+    """Return an arc bent sideways by `bulge` times its length."""
     middle = _between(start, end, 0.5)
     across = (end[1] - start[1], start[0] - end[0])
     return bezier(start, (middle[0] + across[0] * bulge, middle[1] + across[1] * bulge), end)
@@ -108,7 +108,7 @@ class Brush:
         return replace(self, tilt=degrees)
 
     def shifted(self, by: Point) -> Brush:
-        """Return the same brush, moved by `by` units along the head's own axes."""
+        """Return the same brush, moved along the head's own axes."""
         here, there = self.at((0, 0)), self.at(by)
         x, y = self.origin
         return replace(self, origin=(x + there[0] - here[0], y + there[1] - here[1]))
@@ -131,7 +131,7 @@ class Brush:
         ]
 
     def fill(self, shape: Sequence[Point], colour: Colour, outline: Colour | None = None) -> None:
-        """Fill a shape, with an outline if a color for it is given."""
+        """Fill a shape, with an outline if its color is given."""
         ImageDraw.Draw(self.picture).polygon(self.all_at(shape), fill=colour)
         if outline is not None:
             self.line([*shape, *shape[:2]], outline)
@@ -143,7 +143,7 @@ class Brush:
         pen.line(self.all_at(points), fill=colour, width=pixels, joint="curve")
 
     def ink(self, points: Sequence[Point], colour: Colour, width: float = 1.2) -> None:
-        """Draw a line that is thick in the middle and thin at both ends, like ink."""
+        """Draw a line that is thick in the middle, like ink."""
         left: Shape = []
         right: Shape = []
         last = len(points) - 1
@@ -195,7 +195,7 @@ class Brush:
         self.picture.paste(colour, region, mask.point([round(v * strength) for v in range(256)]))
 
     def _region(self, pixels: Shape, margin: float) -> tuple[int, int, int, int] | None:
-        """Return the bounding box of a shape in pixels, or None outside the image."""
+        """Return a shape's bounding box in pixels; None outside the image."""
         across, down = [x for x, _ in pixels], [y for _, y in pixels]
         edge = math.ceil(margin * 2 * self.scale) + 1
         left = max(0, math.floor(min(across)) - edge)

@@ -54,7 +54,7 @@ SHOTS = (
 
 
 def clip_frames() -> Iterator[Image.Image]:
-    """Yield all frames of the clip, the first ones fading in from black."""
+    """Yield all frames of the clip, the first fading from black."""
     number = 0
     black = Image.new("RGB", SIZE)
     for shot in SHOTS:

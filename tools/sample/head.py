@@ -102,7 +102,7 @@ _LOCKS = {"long": 80.0, "bob": 72.0, "spiky": 58.0, "twintails": 76.0, "ponytail
 
 
 def front_hair(who: Character) -> Shape:
-    """Return the outline of the hair on top, the side locks and the fringe."""
+    """Return the outline of hair, side locks and fringe."""
     lock = _LOCKS[who.hairstyle]
     left, right = (17.0, lock), (83.0, lock)
     if who.hairstyle == "spiky":
@@ -117,7 +117,7 @@ def front_hair(who: Character) -> Shape:
 
 
 def _jagged(points: tuple[Point, ...], down: float, up: float) -> Shape:
-    """Join points by arcs: root to tip bent by `down`, tip to root by `up`."""
+    """Join points by arcs, alternately bent by `down` and `up`."""
     edge: Shape = []
     for index, (start, end) in enumerate(pairwise(points)):
         edge += bow(start, end, up if index % 2 else down)
@@ -175,7 +175,7 @@ def _twintail_strand() -> Shape:
 
 
 def _fringed(left: Shape, tips: tuple[Point, ...]) -> Shape:
-    """Return a symmetrical shape from its left side, with pointed tips at the bottom."""
+    """Return a symmetrical shape with pointed tips at the bottom."""
     bottom: Shape = []
     ends = (left[-1], *tips, (100 - left[-1][0], left[-1][1]))
     for start, end in pairwise(ends):
@@ -265,7 +265,7 @@ def _paint_open_mouth(brush: Brush, lips: Shape, line: Colour) -> None:
 
 
 def _paint_eye(brush: Brush, who: Character, mood: Expression, right: bool) -> None:
-    """Paint an eye: the left shape, mirrored for the right, except for the gaze."""
+    """Paint an eye, mirrored for the right except its gaze."""
 
     def side(shape: Shape) -> Shape:
         return mirror(shape) if right else shape
@@ -306,7 +306,7 @@ def _paint_lids(brush: Brush, who: Character, upper: Shape, lower: Shape, up: fl
 
 
 def paint_glasses(brush: Brush, colour: Colour) -> None:
-    """Paint thin frames with clear glass: a reflection would hide the face from detectors."""
+    """Paint thin frames without reflections, which would prevent detection."""
     for x in (35.6, 64.4):
         lens = through(
             (x - 10.4, 54),

@@ -148,7 +148,7 @@ def make_sample(folder: Path) -> None:
 
 
 def draw_selftest() -> tuple[Image.Image, Box]:
-    """Draw a face of 200 x 200 pixels for the detectors' self-test, with its box."""
+    """Draw the 200 x 200 pixel face of the detectors' self-test."""
     figure = Figure(CAST[0], 25, 22, 150, 0, Expression())
     scene = Scene((200, 200), "hills", 1, (1.0, 1.0, 1.0), (figure,))
     return paint_scene(scene), face_box(figure)

@@ -40,7 +40,7 @@ _SKIES: tuple[tuple[Colour, Colour], ...] = (
 
 
 def paint_backdrop(brush: Brush, place: str, dice: random.Random) -> None:
-    """Paint a background over the whole image, 100 units high; `place` is a key of `PLACES`."""
+    """Paint a background, 100 units high; `place` is in `PLACES`."""
     width = brush.picture.width / brush.scale
     top, bottom = dice.choice(_SKIES)
     brush.fade([(0, 0), (width, 0), (width, 100), (0, 100)], top, bottom)
@@ -225,7 +225,7 @@ class Scene:
 def draw_scene(
     characters: Sequence[Character], seed: int, size: tuple[int, int] = (640, 360)
 ) -> tuple[Image.Image, list[Box]]:
-    """Draw an RGB image of the characters; return it with their true face boxes."""
+    """Draw characters as an RGB image, with their true face boxes."""
     scene = plan_scene(characters, seed, size)
     return paint_scene(scene), [face_box(figure) for figure in scene.figures]
 
@@ -261,13 +261,13 @@ def _plan_figure(who: Character, room: tuple[float, float, int], dice: random.Ra
 
 
 def _plan_shade(dice: random.Random) -> Shade:
-    """Shade from one side, never from below: detectors miss faces lit from below."""
+    """Shade from one side: detectors miss faces lit from below."""
     turn = dice.choice((0.0, math.pi)) + dice.uniform(-0.6, 0.6)
     return Shade(turn, dice.uniform(-4, 16), dice.uniform(0.06, 0.24))
 
 
 def face_box(figure: Figure) -> Box:
-    """Return the true face box of a figure, in pixels of the finished image."""
+    """Return a figure's true face box in pixels of the image."""
     # The brush computes the position of the tilted head; a blank image is enough.
     blank = Image.new("1", (1, 1))
     head = Brush(blank, figure.side / 100, (figure.x, figure.y), figure.tilt)
@@ -290,7 +290,7 @@ def paint_scene(scene: Scene) -> Image.Image:
 
 
 def paint_figure(canvas: Image.Image, figure: Figure) -> None:
-    """Paint the layers of a figure from back to front; only the head is tilted."""
+    """Paint a figure from back to front; only the head tilts."""
     who, scale = figure.who, figure.side * OVERSAMPLE / 100
     body = Brush(canvas, scale, (figure.x * OVERSAMPLE, figure.y * OVERSAMPLE))
     head = body.tilted(figure.tilt)
