@@ -28,7 +28,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> Any:
-    """Import public names on first use: scripts can handle Ctrl-C before slow imports."""
+    """Import public names on first use, after scripts handle Ctrl-C."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = "gleanset.dataset" if name == "Dataset" else "gleanset.records"

@@ -71,7 +71,7 @@ def drop_gone(data: dict[str, Any], shape: type) -> None:
 
 
 def read_toml(path: Path, shape: type[T]) -> T:
-    """Read a file as a `shape`. Raises `RecipeError` with key, line and hint."""
+    """Read a file as `shape`. Raises `RecipeError` with key and line."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -169,7 +169,7 @@ def _refused(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mistak
 
 
 def _allowed(value: object, shape: Any) -> str:
-    """Return a hint with the allowed values of a key; '' if it is not a choice."""
+    """Return a hint with the allowed values, '' if not a choice."""
     known = [str(one) for one in _choices(shape)]
     if not known:
         return ""
@@ -184,7 +184,7 @@ def _choices(shape: Any) -> tuple[object, ...]:
 
 
 def did_you_mean(word: str, known: Iterable[str], form: str = "did you mean {!r}? ") -> str:
-    """Return `form` with the most similar known word; '' if none is similar."""
+    """Return `form` with the most similar known word, or ''."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return form.format(close[0]) if close else ""
 
@@ -218,7 +218,7 @@ def _struct(shape: Any) -> Any:
 
 
 def line_of(text: str, steps: list[str]) -> int:
-    """Return the line number of a key; `steps` is its path, list indices as digits."""
+    """Return the line number of a key path (list indices as digits)."""
     want = [step for step in steps if not step.isdigit()]
     index = next((int(step) for step in steps if step.isdigit()), 0)
     table: list[str] = []

@@ -35,7 +35,7 @@ def checked_page(text: str) -> str | None:
 
 
 def credit_text(text: str | None) -> str | None:
-    """Normalize text to one line of at most `LONGEST` characters; None if empty."""
+    """Normalize text to one line of `LONGEST` characters; None if empty."""
     if text is None:
         return None
     return " ".join(replace_controls(text, " ").split())[:LONGEST] or None

@@ -93,7 +93,7 @@ class Dataset:
         return f"-d {shlex.quote(str(self.root))}"
 
     def rehearsal(self) -> Dataset:
-        """Open this dataset with a temporary copy of its catalogue and a temporary cache."""
+        """Open this dataset with a temporary catalogue copy and a temporary cache."""
         return type(self)(self.root, aside=True)
 
     @classmethod
@@ -132,7 +132,7 @@ class Dataset:
         self.root, self.cache = self.root.absolute(), self.cache.absolute()
 
     def workers(self, number: int = 0, files: tuple[Path, ...] = ()) -> Processes | Cluster:
-        """Return up to `number` processes (0: all cores), or a cluster that reads `files`."""
+        """Return `number` processes (0: all cores) or a cluster reading `files`."""
         # Imported here: most commands start no workers.
         from gleanset.work.pool import Processes
 
@@ -149,7 +149,7 @@ class Dataset:
         return Cluster(cluster.group(1), folders, (self.root / FILE, *files), number)
 
     def originals(self, scratch: Path) -> Store:
-        """Return the store of originals; files without a row yet are in `scratch`."""
+        """Return the store of originals; `scratch` holds files without a row."""
         return Store(self.root / self.settings.store.images, scratch)
 
     def crops(self, scratch: Path) -> Store:
@@ -163,7 +163,7 @@ class Dataset:
             yield
 
     def take_original(self, store: Store, measured: Measured, origin: Origin) -> bool:
-        """Publish a staged image and write its row in one transaction; True if new.
+        """Publish a staged image with its row, atomically; True if new.
 
         A missing image becomes available again. Raises `Unreadable`, with the reason 'forgotten'
         for a removed image, whose staged file is discarded, or if the staged file is gone.
@@ -177,7 +177,7 @@ class Dataset:
             return self.images.add(measured, origin)
 
     def remove_image(self, sha256: str, reason: str) -> None:
-        """Remove files, crops and rows of an image; a tombstone prevents its return."""
+        """Remove an image's files, crops and rows; leave a tombstone."""
         upkeep, originals = Maintenance(self.db), self.originals(self.cache)
         with self.db.transaction():
             for key in upkeep.list_sample_keys(sha256):
@@ -206,7 +206,7 @@ class Dataset:
         return self.crops(self.cache).path(key, "JPEG")
 
     def pin_of(self, file: HubFile) -> HubPin:
-        """Return commit and hash of a hub file; pin them in `dataset.toml` without a revision."""
+        """Return a hub file's pin; without a revision, save it in `dataset.toml`."""
         pin, known = self.settings.pin_of(file), self.settings.hub
         if not (file.revision or file.key in known or self.read_only or self._aside):
             append_tables(self.root, {"hub": {file.key: msgspec.to_builtins(pin)}})
@@ -239,7 +239,7 @@ class Dataset:
 
 
 def refuse_missing(root: Path) -> None:
-    """Raise `DatasetMissing` if a folder is not a dataset; does not open it."""
+    """Raise `DatasetMissing` if a folder is not a dataset."""
     with disk_errors(root):
         there = _holds_dataset(root)
     if not there:
@@ -255,7 +255,7 @@ def refuse_missing(root: Path) -> None:
 
 
 def is_dataset(folder: Path) -> bool:
-    """Return whether a folder is a dataset; False if it cannot be read."""
+    """Return whether a folder is a dataset; False if unreadable."""
     try:
         return _holds_dataset(folder)
     except OSError:

@@ -82,7 +82,7 @@ class FileGroups:
         level: int | None,
         splits: Container[str] | None = None,
     ) -> str | None:
-        """Return the group of a file, from its `name` or the path of its `folder`.
+        """Return a file's group, from its `name` or its `folder` path.
 
         `inside` is the path of folders from the one given by the user to the file; `level` is the
         one that names the class. The class folder and a leading split folder are not groups.
@@ -104,7 +104,7 @@ class FileGroups:
             self._without.append((str(place.parent), origin.title or place.name))
 
     def summary(self) -> dict[str, object]:
-        """Return summary entries: groups, images without one, and likely parts of one image."""
+        """Return summary entries: groups, ungrouped images, likely parts of one image."""
         if self._by is None and not self._groups:
             return _looks_cut(self._without)
         summary: dict[str, object] = {"groups": len(self._groups)}
@@ -116,7 +116,7 @@ class FileGroups:
 
 
 def _looks_cut(without: Sequence[tuple[str, str]]) -> dict[str, object]:
-    """Return summary entries if many files look like parts of one image, with a hint.
+    """Return summary entries if many files look like parts of images.
 
     Ordinary numbered files look different: few names with many numbers each.
     """

@@ -52,7 +52,7 @@ def distinct(hashes: Hashes) -> Distinct:
 
 
 def near_pairs(hashes: Hashes, distance: int) -> Iterator[Near]:
-    """Yield all pairs of distinct hashes within `distance` bits, and pairs of equal hashes.
+    """Yield pairs of distinct hashes within `distance`, and of equal hashes.
 
     Equal hashes are paired with their first position only. Distinct hashes are paired once, by the
     first position of each, the smaller first. Batches of these have a bounded size.
@@ -103,7 +103,7 @@ class NearHashes:
         self._bits = max(_LEAST_BITS, most)
 
     def within(self) -> Iterator[Near]:
-        """Yield all pairs (positions a < b) among the hashes, including equal ones."""
+        """Yield all pairs (positions a < b), including equal hashes."""
         place = np.arange(len(self._hashes))
         if len(place) ** 2 <= ROWS:
             for a, b in _each_with_each(place, place + 1, np.full(len(place), len(place))):
@@ -118,7 +118,7 @@ class NearHashes:
                 yield Near(index.order[x[near]], index.order[y[near]], distance)
 
     def among(self, others: Hashes, most: int = 2**62) -> Iterator[Near]:
-        """Yield pairs (position here, position in `others`), up to `most` per hash here."""
+        """Yield pairs (position here, in `others`), up to `most` per hash."""
         right = np.ascontiguousarray(others, dtype=np.uint64)
         met = np.zeros(len(self._hashes), np.int64)
         # Look up all hashes in one index before the next, for CPU cache locality.
@@ -188,6 +188,6 @@ def _times_before(values: npt.NDArray[np.integer]) -> Numbers:
 
 
 def rank_in_run(values: npt.NDArray[Any]) -> Numbers:
-    """Return the position of each value within its run of equal values: 0, 1, 2, …"""
+    """Return each value's position in its run of equal values."""
     begins = np.flatnonzero(np.r_[True, values[1:] != values[:-1]][: len(values)])
     return np.arange(len(values)) - np.repeat(begins, np.diff(np.r_[begins, len(values)]))

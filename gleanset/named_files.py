@@ -13,12 +13,12 @@ FEW = 5
 
 
 def few_files(lines: Sequence[str], see: str, number: int | None = None) -> dict[str, object]:
-    """Return summary entries: the first of `number` lines, and where to `see` all."""
+    """Return summary entries: the first lines, and where to `see` all."""
     return {"see": see, "files": first_lines(lines, number)}
 
 
 def first_lines(lines: Sequence[str], number: int | None = None) -> list[str]:
-    """Return the first few lines, and a line with the number of others."""
+    """Return the first lines, and one with the number of others."""
     more = (len(lines) if number is None else number) - len(lines[:FEW])
     return [*lines[:FEW], *([f"and {more} more"] if more else [])]
 
@@ -40,7 +40,7 @@ def short_name(path: str) -> str:
 
 
 def found_at(dataset: Dataset, key: str) -> str:
-    """Return the path or URL of a sample's image, from its first origin."""
+    """Return the path or URL of a sample's image."""
     sample = dataset.samples.get(key)
     image = dataset.images.get(sample.image) if sample is not None else None
     origin = image.origins[0] if image is not None and image.origins else None

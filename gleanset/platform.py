@@ -26,7 +26,7 @@ _PATIENCE, _NAP = 3.0, 0.01
 
 
 def cores() -> int:
-    """Return the CPUs available to this process, or else those of the machine."""
+    """Return the number of CPUs for this process, or else the machine."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -45,7 +45,7 @@ def lower_priority(steps: int = 10) -> None:
 
 
 def lower_process_priority(process: int) -> None:
-    """Lower the priority of the process with that id; does nothing on Windows."""
+    """Lower the priority of a process by id; not on Windows."""
     if hasattr(os, "setpriority"):
         with suppress(OSError):  # it has ended already
             os.setpriority(os.PRIO_PROCESS, process, 10)
@@ -58,7 +58,7 @@ def lower_thread_priority() -> None:
 
 
 def end_when_closed(pipe: int) -> None:
-    """Make the kernel end this process once a pipe's other end closes (only Linux)."""
+    """End this process when a pipe's other end closes; only on Linux."""
     if sys.platform == "linux":
         with suppress(ImportError):
             import fcntl
@@ -68,7 +68,7 @@ def end_when_closed(pipe: int) -> None:
 
 
 def user_name() -> str:
-    """Return the login name of the current user, or 'someone' if there is none."""
+    """Return the login name of the current user, or 'someone'."""
     try:
         return getpass.getuser()
     except (ImportError, KeyError, OSError):  # ImportError: no environment and no `pwd`
@@ -76,7 +76,7 @@ def user_name() -> str:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync a folder, so that renames in it survive a power cut; not on Windows."""
+    """Sync a folder so that renames survive power cuts; not on Windows."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -87,7 +87,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def replace_file(source: Path, target: Path) -> None:
-    """Rename a file over another; on Windows, retry while one of them is open."""
+    """Rename a file over another; on Windows, retry while one is open."""
     until = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -101,7 +101,7 @@ def replace_file(source: Path, target: Path) -> None:
 
 
 def read_available(pipe: int, most: int) -> bytes | None:
-    """Read available bytes of a pipe without waiting; b'' at its end, None if none yet."""
+    """Read a pipe without waiting: b'' at its end, None if empty."""
     if os.name == "nt":
         return _peeked(pipe, most)
     os.set_blocking(pipe, False)
@@ -122,7 +122,7 @@ def _peeked(pipe: int, most: int) -> bytes | None:
 
 
 def forbid_writing(path: Path) -> None:
-    """Make a file and its hard links read-only; not on Windows or for others' files."""
+    """Make an own file and its hard links read-only; not on Windows."""
     if os.name == "posix":
         with suppress(PermissionError):
             path.chmod(path.stat().st_mode & ~0o222)

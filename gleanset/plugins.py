@@ -43,7 +43,7 @@ class Plugin:
 
 
 def plugins_of(kind: str, taken: Iterable[str]) -> list[Plugin]:
-    """List plugins of a kind without importing them, except names `taken` by Gleanset."""
+    """List plugins of a kind, except `taken` names, without importing them."""
     own = {*taken, *RESERVED[kind]}
     return [plugin for plugin in declared() if plugin.kind == kind and plugin.name not in own]
 
@@ -54,13 +54,13 @@ def plugin_names(kind: str, taken: Iterable[str]) -> list[str]:
 
 
 def plugin_words(kind: str, taken: Iterable[str]) -> str:
-    """Return a sentence on the plugins of a kind for an option's help, or ''."""
+    """Return a sentence on a kind's plugins for help texts, or ''."""
     words = [f"{plugin.name} ({plugin.made_by})" for plugin in plugins_of(kind, taken)]
     return f"Of other packages: {', '.join(words)}." if words else ""
 
 
 def made_by(kind: str, name: str) -> str:
-    """Return package and version of a loaded plugin; '' for Gleanset's own names."""
+    """Return package and version of a loaded plugin; '' for Gleanset's."""
     return _loaded.get((kind, name), "")
 
 
@@ -73,7 +73,7 @@ def load_plugin(kind: str, name: str, check: Callable[[str, Any], T]) -> T | Non
 def tried_plugins(
     kind: str, taken: Iterable[str], check: Callable[[str, Any], T]
 ) -> Iterator[tuple[Plugin, T | None, UsageError | None]]:
-    """Load all plugins of a kind; yield each with its object, or else its error."""
+    """Load all plugins of a kind; yield each with object or error."""
     for plugin in plugins_of(kind, taken):
         try:
             yield plugin, _load(plugin, check), None
@@ -83,7 +83,7 @@ def tried_plugins(
 
 @contextmanager
 def answerable(kind: str, name: str) -> Iterator[None]:
-    """Name the package of a plugin in errors that are raised in the block."""
+    """Name the plugin's package in errors raised in the block."""
     try:
         yield
     except GleansetError as error:
@@ -114,7 +114,7 @@ def _load(plugin: Plugin, check: Callable[[str, Any], T]) -> T:
 
 @cache
 def declared() -> list[Plugin]:
-    """List the plugins of all packages; packages with broken entry points are skipped."""
+    """List the plugins of all packages; skip broken entry points."""
     from importlib.metadata import distributions  # the import is slower than many commands
 
     plugins: dict[tuple[str, str], Plugin] = {}

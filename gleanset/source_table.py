@@ -34,7 +34,7 @@ SourceRows = Mapping[Path, SourceTableRow]
 
 
 def list_folder(folder: Path) -> Iterable[Path]:
-    """Return the sorted files and subfolders; none if the folder cannot be listed."""
+    """Return sorted files and subfolders; none if a folder cannot be listed."""
     try:
         return sorted(folder.iterdir())
     except OSError:
@@ -91,7 +91,7 @@ class SourceTables:
                 folded.setdefault(_folded(path), []).append(path)
 
     def unmatched(self) -> list[str]:
-        """Return the names of rows that match no file, each with its table."""
+        """Return the names in rows without a file, with their tables."""
         return [
             f"{printable(Path(folder.name, NAME))}: {printable(path.relative_to(folder))}"
             for folder, paths in self._unmatched.items()
@@ -115,7 +115,7 @@ class SourceTables:
         return self._count_siblings(path)[_folded(path)]
 
     def _count_siblings(self, path: Path) -> Counter[Path | str]:
-        """Count the files in the folder of a path, by exact path and by folded name."""
+        """Count files in a path's folder, by exact and folded path."""
         folder = path.parent
         if folder not in self._siblings:
             paths = list(self._list_files(folder))
@@ -145,7 +145,7 @@ def source_rows(
     list_files: Callable[[Path], Iterable[Path]] = list_folder,
     open_file: Callable[[Path], IO[bytes]] = open_table_file,
 ) -> SourceRows:
-    """Read the rows of a folder's table by path; empty without one. Raises `InputUnusable`."""
+    """Read the rows of a folder's table by path. Raises `InputUnusable`."""
     tables = sorted(filter(is_source_table, list_files(folder)), key=lambda p: (p.name != NAME, p))
     table = next((path for path in tables if not path.is_dir()), None)
     if table is None:

@@ -132,7 +132,7 @@ def _folder_reason(folder: Path) -> str | None:
 
 
 def junk_reason(name: str) -> str | None:
-    """Return why a file or folder name is always ignored; None if it is not."""
+    """Return why a name is always ignored; None if it is not."""
     lowered = name.lower()
     if lowered in _SYSTEM_FOLDERS | _SYSTEM_FILES or lowered.endswith(_SYSTEM_SUFFIXES):
         return SYSTEM
@@ -140,7 +140,7 @@ def junk_reason(name: str) -> str | None:
 
 
 def count_files(folder: Path) -> int:
-    """Count the files below a folder; a link counts as one and is not followed."""
+    """Count the files below a folder, each link as one."""
     return sum(
         len(files) + sum(Path(here, name).is_symlink() for name in folders)
         for here, folders, files in os.walk(folder)
@@ -148,7 +148,7 @@ def count_files(folder: Path) -> int:
 
 
 def ignored_reason(path: Path, name: str = "") -> str | None:
-    """Return why a file is not an image, by name or first bytes; None if it may be one."""
+    """Return why a file (name or first bytes) is not an image."""
     if (reason := named_reason(name or path.name)) is not None:
         return reason
     # Imported here, because it loads Pillow.
@@ -166,7 +166,7 @@ def ignored_reason(path: Path, name: str = "") -> str | None:
 
 
 def named_reason(name: str) -> str | None:
-    """Return why a file is not an image, by its extension; None if it may be one."""
+    """Return why a file, by its extension, is not an image."""
     suffix = PurePath(name).suffix.lower()
     if suffix in VIDEOS:
         return VIDEO
@@ -178,7 +178,7 @@ def named_reason(name: str) -> str | None:
 
 
 def head_reason(head: bytes) -> str | None:
-    """Return why a file is not an image, by its first bytes; None if it may be one."""
+    """Return why a file, by its first bytes, is not an image."""
     if head.startswith(_IMAGE_BEGINNINGS) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP"):
         return None
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES:

@@ -18,7 +18,7 @@ PARTIAL = ".partial-"
 def write_atomic(
     path: Path, data: bytes, *, scratch: Path | None = None, sync_name: bool = True
 ) -> None:
-    """Write `data` atomically: readers see the old file, the new one, or none.
+    """Write `data` atomically: readers see the old file or the new.
 
     The temporary file is in `scratch`, a folder on the same disk (default: that of the target).
     Without `sync_name` the bytes survive a power cut, but the name may not: enough for files that
@@ -39,7 +39,7 @@ def write_atomic(
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; its file replaces `path` on success. Raises as `write_atomic`."""
+    """Yield a temporary file to replace `path`. Raises as `write_atomic`."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{PARTIAL}{secrets.token_hex(8)}")
@@ -60,7 +60,7 @@ def move_file(source: Path, target: Path) -> None:
 
 
 def _in_folder(folder: Path, act: Callable[[], object]) -> None:
-    """Call `act`, and create the folder only if `act` fails without it: this is rare."""
+    """Call `act`; create the folder only if it fails (rare)."""
     try:
         act()
     except FileNotFoundError:

@@ -64,7 +64,7 @@ class Published:
 
 
 def cache_folder() -> Path:
-    """Return the folder of downloaded files; its content may be deleted at any time."""
+    """Return the folder of downloaded files, which may be deleted anytime."""
     return Path(platformdirs.user_cache_dir("gleanset")) / "fetched"
 
 
@@ -90,7 +90,7 @@ def fetched(file: Published, otherwise: str = "", folder: Path | None = None) ->
 
 
 def is_fetched(file: Published, folder: Path | None = None) -> bool:
-    """Return whether a file is in the cache folder with the right hash."""
+    """Return whether the cache folder has a file with the hash."""
     return _is_whole(_place(file, folder), file.sha256)
 
 

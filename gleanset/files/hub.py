@@ -108,7 +108,7 @@ def ask_hub(file: HubFile) -> HubPin:
 
 
 def pinned(name: str, sha256: str, ask: Callable[[HubFile], HubPin] = ask_hub) -> tuple[str, str]:
-    """Return a hub name with its commit (from `ask` if missing), and its SHA-256."""
+    """Return a hub name with commit, and its SHA-256; `ask` if missing."""
     if not is_on_hub(name):
         return name, sha256
     file = HubFile.parse(name)

@@ -30,7 +30,7 @@ _SAMPLE_BYTES = 20_000
 
 
 def decode_names(names: Iterable[bytes]) -> dict[bytes, str]:
-    """Decode names as UTF-8 where valid, all others in the single likeliest encoding.
+    """Decode names as UTF-8 if valid, others in the likeliest encoding.
 
     The likeliest encoding has the lowest cost in bits: adjacent common characters of one script
     cost little; rare characters, symbols and mixed scripts cost much. Unzip and browsers guess

@@ -58,7 +58,7 @@ ARCHIVES = frozenset(
 
 
 def printable(path: Path) -> str:
-    """Return a path as text that can be stored; bytes that are not UTF-8 are escaped."""
+    """Return a path as text; escape bytes that are not UTF-8."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -82,7 +82,7 @@ _RESERVED = re.compile(
 
 
 def safe_name(text: str) -> str:
-    """Return text as one path component of letters, digits, `-`, `_`, `.`; never empty."""
+    """Return a nonempty path component of letters, digits, `-`, `_`, `.`."""
     tidy = unicodedata.normalize("NFC", text)
     tidy = "".join(c if _of_a_word(c) else "_" for c in tidy)
     tidy = _shortened(re.sub(r"_+", "_", tidy).strip("._ ")[:LONGEST], LONGEST_FILE)
@@ -90,7 +90,7 @@ def safe_name(text: str) -> str:
 
 
 def kept_name(text: str) -> str:
-    """Return a file name without what some systems do not allow; never empty.
+    """Return a nonempty file name that every system allows.
 
     Spaces, brackets and emoji are kept. Path separators, control characters and marks of writing
     direction become `_`; leading and trailing dots are removed; device names of Windows get a `_`.
@@ -119,7 +119,7 @@ def _shortened(text: str, size: int) -> str:
 
 
 def folder_name(label: str) -> str:
-    """Return the folder name for a class name that was validated on creation."""
+    """Return the folder name for a validated class name."""
     tidy = label.rstrip(". ")
     if len(tidy.encode()) > LONGEST_FOLDER:
         tidy = _shortened(tidy, LONGEST_FOLDER)
@@ -127,7 +127,7 @@ def folder_name(label: str) -> str:
 
 
 def folder_names(labels: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:
-    """Return a folder name for each class, unique even if case is ignored.
+    """Return a folder name for each class, unique ignoring case.
 
     If two classes would share a folder, the one whose name differs from the folder's, or else the
     later one, gets six hex digits from a hash of its name. So does a class named like one of
@@ -153,7 +153,7 @@ LEVEL_HELP = (
 def class_folder(
     folders: Sequence[str], level: int = 1, splits: Container[str] | None = None
 ) -> str | None:
-    """Return the folder name at a level, 1 being the outermost, 0 the innermost.
+    """Return the folder name at a level (1: outermost, 0: innermost).
 
     `folders` is the path from the folder given by the user down to the image. Its first folder is
     skipped if it is in `splits` or, without `splits`, has the name of a split. None if there is no
@@ -171,7 +171,7 @@ def below_split(folders: Sequence[str], splits: Container[str] | None = None) ->
 
 
 def split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
-    """Return the outermost folders that are splits, given the folders of each image.
+    """Return which outermost folders are splits, from all images' folders.
 
     A single split name next to other folders, such as train next to bus and car, is a class, unless
     its images are in subfolders and those of all the others are not.
@@ -188,7 +188,7 @@ def split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
 
 
 def visible_files(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield each folder with its visible subfolders and files; remove subfolders to skip them."""
+    """Yield folders with visible subfolders (remove some to skip) and files."""
     for here, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield Path(here), folders, sorted(name for name in files if not name.startswith("."))

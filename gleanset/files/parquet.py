@@ -54,7 +54,7 @@ def read_texts(path: Path, columns: Sequence[str]) -> Iterator[tuple[str | None,
 def parquet_file(
     path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str] | None = None
 ) -> Iterator[Callable[[Sequence[Mapping[str, object]]], None]]:
-    """Yield a function that writes a row group; equal rows give equal bytes."""
+    """Yield a function that writes a row group, reproducibly."""
     arrow = pyarrow()
     fields = [arrow.field(name, _arrow_type(column)) for name, column in columns.items()]
     schema = arrow.schema(fields, metadata=dict(metadata or {}))

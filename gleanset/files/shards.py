@@ -41,7 +41,7 @@ SHARD_SIZE_HELP = "About the size of a shard, such as 500MB, or how many picture
 
 @contextmanager
 def open_tar(path: Path) -> Iterator[Put]:
-    """Open a WebDataset tar: image, `.json` and `.cls` of each record; reproducible bytes."""
+    """Open a reproducible WebDataset tar: image, `.json`, `.cls` per record."""
     import tarfile
 
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
@@ -64,7 +64,7 @@ def open_tar(path: Path) -> Iterator[Put]:
 def open_parquet(
     path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str]
 ) -> Iterator[Put]:
-    """Open a Parquet file: one row for each record, with the bytes in the column `image`."""
+    """Open a Parquet file with a row, including `image`, per record."""
     rows: list[dict[str, object]] = []
     taken = 0
     with parquet_file(path, columns, metadata) as write:
@@ -86,7 +86,7 @@ def open_parquet(
 def table_columns(
     picture: Mapping[str, Column], row: Mapping[str, object], classes: Sequence[str] = ()
 ) -> tuple[dict[str, Column], dict[str, str]]:
-    """Return columns and Hugging Face metadata for rows like `row`; `classes` index `label`."""
+    """Return columns and Hugging Face metadata; `classes` are names of `label`."""
     plain = {name: _TYPES[type(value)] for name, value in row.items()}
     features: dict[str, object] = (
         {"image": {"_type": "Image"}}
@@ -119,7 +119,7 @@ class ShardSize(NamedTuple):
         return cls(bytes=_parse_bytes(text))
 
     def has_room(self, pictures: int, size: float) -> bool:
-        """Return whether a shard of `pictures` images can take one more, to `size` bytes."""
+        """Return whether a shard of `pictures` images may grow to `size`."""
         return pictures < self.pictures and size <= self.bytes
 
 

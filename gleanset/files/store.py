@@ -74,11 +74,11 @@ class Store:
         self._unsynced: set[Path] | None = None
 
     def path(self, name: str, kind: str) -> Path:
-        """Return the path for a `name` (hex) and image format, existing or not."""
+        """Return the path for a `name` (hex) and image format."""
         return self.root / name[:2] / f"{name}.{EXTENSIONS[kind]}"
 
     def staged(self, name: str, kind: str) -> Path:
-        """Return the path in the scratch folder of a file that has no row yet."""
+        """Return the scratch path of a file without a row."""
         return self.scratch / f"{name}.{EXTENSIONS[kind]}"
 
     def stage(self, name: str, kind: str, data: bytes) -> None:
@@ -92,7 +92,7 @@ class Store:
                 self.path(name, kind).parent.mkdir(parents=True, exist_ok=True)
 
     def publish(self, name: str, kind: str, size: int) -> None:
-        """Move a staged file into the store, in its row's transaction. Raises `Unreadable`."""
+        """Move a staged file into the store. Raises `Unreadable`."""
         path, staged = self.path(name, kind), self.staged(name, kind)
         if self.has(path, size):
             staged.unlink(missing_ok=True)
@@ -143,7 +143,7 @@ class Store:
         return path
 
     def overwrite(self, name: str, kind: str, data: bytes) -> None:
-        """Store bytes, replacing any file of that name (crops may be cropped again)."""
+        """Store bytes, replacing any file of that name (for crops)."""
         write_atomic(self.path(name, kind), data, scratch=self.scratch)
 
     def hash_of(self, name: str, kind: str) -> str | None:
@@ -163,7 +163,7 @@ class Store:
             move_file(file, target)
 
     def put_aside_before(self, name: str) -> Iterator[bytes]:
-        """Yield the bytes of quarantined files of a name: some may be intact."""
+        """Yield bytes of quarantined files of a name; some are intact."""
         for path in (self.root.parent / ASIDE).glob(f"{name}*"):
             yield path.read_bytes()
 
@@ -177,7 +177,7 @@ class Store:
         return list((self.root / name[:2]).glob(f"{name}.*"))
 
     def each(self) -> Iterator[tuple[Path, int, float]]:
-        """Yield each stored file with its size in bytes and modification time (seconds)."""
+        """Yield stored files with size (bytes) and modification time (seconds)."""
         for path in self.root.glob("*/*"):
             if path.is_file():
                 told = path.stat()
@@ -185,7 +185,7 @@ class Store:
 
     @staticmethod
     def has(path: Path, size: int) -> bool:
-        """Return whether a file of that size exists; its name identifies the content."""
+        """Return whether a file of that size exists."""
         try:
             return path.stat().st_size == size
         except FileNotFoundError:

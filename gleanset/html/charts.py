@@ -31,7 +31,7 @@ class Line:
 
 
 def tag(name: str, *inside: str | Markup, **attributes: object) -> Markup:
-    """Return an element with escaped text and attributes: `class_` is class, `_` a hyphen."""
+    """Return an escaped element; attribute `class_` is class, `_` a hyphen."""
     written = Markup("").join(
         Markup(' {}="{}"').format(key.rstrip("_").replace("_", "-"), _plain(value))
         for key, value in attributes.items()
@@ -45,7 +45,7 @@ def _plain(value: object) -> object:
 
 
 def nice_step(span: float, parts: int = _TICKS) -> float:
-    """Return 1, 2 or 5 times a power of ten that divides `span` into about `parts`."""
+    """Return a round step that divides `span` into about `parts`."""
     raw = max(span, 1e-9) / parts
     power = 10.0 ** math.floor(math.log10(raw))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
@@ -60,7 +60,7 @@ class Axes:
     top: float
 
     def x(self, value: float) -> float:
-        """Return the x coordinate of a value; centered if the range is empty."""
+        """Return the x coordinate of a value, centered without a range."""
         span = self.last - self.first
         share = (value - self.first) / span if span else 0.5
         return LEFT + share * (WIDTH - LEFT - RIGHT)
@@ -165,7 +165,7 @@ def _legend(lines: Sequence[Line]) -> Iterable[Markup]:
 
 
 def interval_bar(share: float, low: float, high: float, base: float, words: str) -> Markup:
-    """Draw a share (0..1) with its interval, and a mark for the baseline `base`."""
+    """Draw a share (0..1), its interval and a mark at `base`."""
 
     def at(value: float) -> float:
         return 4 + value * 232

@@ -31,5 +31,5 @@ def templates(package: str) -> Environment:
 
 
 def as_bytes(page: str) -> bytes:
-    """Encode a page as UTF-8; invalid characters, as in file names, are escaped."""
+    """Encode a page as UTF-8; escape surrogates, as in file names."""
     return page.encode("utf-8", "backslashreplace")

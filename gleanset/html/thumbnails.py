@@ -38,7 +38,7 @@ class Thumbnails:
         self._made: dict[str, Thumbnail | None] = {}
 
     def of_sample(self, sample: Sample) -> Thumbnail | None:
-        """Return the crop of a sample, if need be from the original; None if unreadable."""
+        """Return the crop of a sample, if needed from the original."""
         if sample.image in self._private:
             return None
         if sample.key not in self._made:

@@ -20,7 +20,7 @@ def count(value: int, noun: str, many: str | None = None) -> str:
 
 
 def percent(share: float) -> str:
-    """Format a share (0..1) as percent; only exactly 1 gives 100 %, and 0 gives 0 %."""
+    """Format a share (0..1) as percent; only 1 gives 100 %."""
     if not math.isfinite(share):
         return "–"
     whole = round(share * 100)
@@ -32,7 +32,7 @@ def percent(share: float) -> str:
 
 
 def figure(value: float | None, digits: int = 2) -> str:
-    """Format a number with fixed decimals; a dash if None or not finite."""
+    """Format a number with fixed decimals; a dash without one."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
 
 

@@ -68,13 +68,13 @@ class CutSettings:
 
 
 def sample_key(sha256: str, box: Box) -> str:
-    """Return the key of a sample: 32 hex digits from image and face box."""
+    """Return a sample's key: 32 hex digits from image and box."""
     text = f"{sha256}:{box.x},{box.y},{box.width},{box.height}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def region(face: Face, settings: CutSettings, width: int, height: int) -> Region:
-    """Return the region to crop for a face; whole images get no margin."""
+    """Return the region to crop for a face."""
     room = 0.0 if face.box == Box(0, 0, width, height) else settings.margin
     wide = grown(face.box, room)
     box = _squared(wide) if settings.square else wide
@@ -98,7 +98,7 @@ def tilt(face: Face) -> float:
 
 
 def within(box: Box, width: int, height: int) -> Box | None:
-    """Return the part of a box inside an image of that size; None if empty."""
+    """Return the part of a box inside an image, if any."""
     left, top = max(box.x, 0), max(box.y, 0)
     right, bottom = min(box.x + box.width, width), min(box.y + box.height, height)
     return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
@@ -139,7 +139,7 @@ def _moved(start: int, side: int, length: int) -> int:
 
 
 def _turned(box: Box, face: Box, angle: float) -> Box:
-    """Move the box so that rotation about its center equals rotation about the face's."""
+    """Move the box so that its rotation is about the face's center."""
     x, y = face.x + face.width / 2, face.y + face.height / 2
     across, down = box.x + box.width / 2 - x, box.y + box.height / 2 - y
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
@@ -179,7 +179,7 @@ def _part(pixels: Image.Image | Array, box: Box) -> Image.Image:
 
 
 def encode(pixels: Image.Image) -> bytes:
-    """Encode RGB pixels as JPEG for crops and exports: no metadata, no chroma subsampling."""
+    """Encode RGB pixels as JPEG without metadata and chroma subsampling."""
     buffer = io.BytesIO()
     # Pillow copies the comment of a JPEG to images derived from it.
     pixels = pixels.copy()
@@ -196,7 +196,7 @@ class Cutter:
     crops: Store
 
     def cut(self, sha256: str, pixels: Array, face: Face) -> FaceCrop:
-        """Write the crop of a face and return it. Raises `OSError`, `DiskFull`, `NotWritable`."""
+        """Write and return the crop of a face. Raises as `write_atomic`."""
         place = region(face, self.settings, pixels.shape[1], pixels.shape[0])
         key = sample_key(sha256, face.box)
         part = self.write(key, pixels, place)
@@ -207,7 +207,7 @@ class Cutter:
         return min(face.box.width, face.box.height) < self.settings.min_size
 
     def write(self, key: str, pixels: Array, place: Region) -> Image.Image:
-        """Write a region as the crop of a sample and return its pixels."""
+        """Write a region as a sample's crop and return its pixels."""
         part = cut(pixels, place.box, place.angle)
         if place == Region(Box(0, 0, pixels.shape[1], pixels.shape[0])):
             # The original is the crop; an older file with a smaller margin would hide it.

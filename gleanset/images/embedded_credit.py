@@ -73,7 +73,7 @@ def _of_xmp(packet: bytes | str | None) -> Credit:
 
 
 def _property(root: ET.Element, name: str) -> str | None:
-    """Return an RDF property, written as an attribute, a text, a resource or a list."""
+    """Return an RDF property: attribute, text, resource or list."""
     for node in root.iter():
         if name in node.attrib:
             return credit_text(node.attrib[name])

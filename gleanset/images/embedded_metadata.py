@@ -90,7 +90,7 @@ def without_metadata(data: bytes, orientation: int) -> bytes:
 
 
 def file_kind(data: Bytes) -> Literal["JPEG", "PNG", "WEBP"] | None:
-    """Return the format from the file's signature; None for formats not parsed here."""
+    """Return the format by signature; None if not parsed here."""
     if data[:3] == _JPEG:
         return "JPEG"
     if data[:8] == _PNG:
@@ -192,7 +192,7 @@ def _stripped_jpeg(data: bytes, orientation: int) -> bytes:
 
 
 def kept_of_jpeg(marker: int, segment: bytes) -> bytes:
-    """Return the bytes of a segment needed to decode the pixels; empty for metadata."""
+    """Return the part of a segment needed for decoding, if any."""
     if marker == _APP0:  # JFIF, without its thumbnail
         there = segment[4:9] == b"JFIF\0" and len(segment) >= 18
         return segment[:2] + b"\0\x10" + segment[4:16] + b"\0\0" if there else b""
@@ -229,7 +229,7 @@ def _stripped_png(data: bytes, orientation: int) -> bytes:
 
 
 def png_text(kind: bytes, body: bytes) -> bytes:
-    """Return the text of a PNG chunk, up to a limit. Raises `zlib.error` and `ValueError`."""
+    """Return a PNG chunk's text, limited. Raises `zlib.error` and `ValueError`."""
     keyword, _, text = body.partition(b"\0")
     if kind == b"zTXt":
         text = _inflated(text[1:])

@@ -42,7 +42,7 @@ def measure(data: bytes, most_pixels: int = MAX_PIXELS) -> Measured:
 
 
 def phash_and_sharpness(pixels: Image.Image, size: int = WORKING_SIZE) -> tuple[int, float]:
-    """Return the perceptual hash and the sharpness of an RGB or gray image.
+    """Return perceptual hash and sharpness of an RGB or gray image.
 
     The hash is the unsigned 64-bit DCT hash (pHash) with the bit order of `imagehash.phash`. The
     sharpness is the variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in
@@ -58,7 +58,7 @@ def phash_and_sharpness(pixels: Image.Image, size: int = WORKING_SIZE) -> tuple[
 
 
 def dct_hash(grey: Image.Image) -> int:
-    """Return bits for the 8 x 8 lowest frequencies above the median, as `imagehash.phash`."""
+    """Return the DCT hash of a gray image, as `imagehash.phash`."""
     small = grey.resize((_DCT_SIZE, _DCT_SIZE), Image.Resampling.LANCZOS)
     # Rounded, so that rounding errors around 0 do not determine the hash of a uniform image.
     lowest = np.round(_DCT @ np.asarray(small, dtype=np.float64) @ _DCT.T, 6)

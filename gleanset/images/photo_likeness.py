@@ -35,14 +35,14 @@ WEIGHTS: tuple[float, ...] = (
 
 
 def shrunk(pixels: Image.Image, side: int) -> Image.Image:
-    """Return a copy with at most `side` pixels on the longer side, never enlarged."""
+    """Return a copy whose longer side has at most `side` pixels."""
     small = pixels.copy()
     small.thumbnail((side, side), Image.Resampling.BOX)
     return small
 
 
 def photo_likeness(pixels: Image.Image) -> float:
-    """Return the probability (0..1) that an image is a photo, from its texture."""
+    """Return the probability (0..1) that an image is a photo."""
     score = float(np.dot(texture_features(pixels), WEIGHTS[:-1])) + WEIGHTS[-1]
     return round(1 / (1 + math.exp(-max(-30.0, min(30.0, score)))), 4)
 

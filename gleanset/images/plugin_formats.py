@@ -29,7 +29,7 @@ _LEAST_TIFF = 26
 
 
 def plugin_format(data: bytes) -> str | None:
-    """Return the format if it needs a plugin. Raises `Unreadable` without it, and for RAW."""
+    """Return a format read by plugins. Raises `Unreadable`, also for RAW."""
     if is_camera_raw(data):
         raise Unreadable(
             "unsupported format", "camera RAW: export it as JPEG or TIFF from your RAW program"
@@ -64,7 +64,7 @@ def _is_heic(data: bytes) -> bool:
 
 
 def is_camera_raw(data: bytes) -> bool:
-    """Return whether a file is camera RAW, of which Pillow would read a tiny preview."""
+    """Return whether a file is camera RAW (Pillow reads only its preview)."""
     if data.startswith(_RAW_BEGINS) or data[4:12] == b"ftypcrx ":
         return True
     if data[:4] not in (b"II*\0", b"MM\0*") or len(data) < _LEAST_TIFF:
@@ -97,7 +97,7 @@ def _tags(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def jxl_size(data: bytes) -> tuple[int, int]:
-    """Return width and height of a JPEG XL (ISO/IEC 18181-1, SizeHeader). Raises `Unreadable`."""
+    """Return JPEG XL width and height (ISO/IEC 18181-1). Raises `Unreadable`."""
     bits = _Bits(_codestream(data)[2:16])
     small = bits.take(1)
     height = _side(bits, small)

@@ -48,7 +48,7 @@ _MORE_DATA = _NOISE + b"".join(bytes((0xFF, 0xD0 + n)) + _NOISE for n in range(8
 
 
 def repaired(data: bytes, max_pixels: int) -> Iterator[bytes]:
-    """Yield repaired versions of a file, the one that keeps the most first.
+    """Yield repaired versions of a file, the most complete first.
 
     Yields nothing for other formats, or if pixels are missing. To check that, a JPEG without an
     end marker is decoded if it has at most `max_pixels`.
@@ -65,7 +65,7 @@ def repaired(data: bytes, max_pixels: int) -> Iterator[bytes]:
 
 
 def lacks_rows(data: bytes) -> bool:
-    """Return whether a PNG's data ends before its last row, which Pillow accepts."""
+    """Return whether a PNG lacks rows, which Pillow accepts."""
     width, height = struct.unpack_from(">II", data, 16)
     bits, colour, interlaced = data[24], data[25], data[28]
     missing = 0
@@ -151,7 +151,7 @@ def _jpeg(data: bytes, max_pixels: int) -> Iterator[bytes]:
 
 
 def _has_all_scans(header: bytes, scans: list[bytes]) -> bool:
-    """Return whether the scans contain every coefficient of every component in full precision.
+    """Return whether the scans contain all coefficients in full precision.
 
     Decoders show a progressive JPEG that lacks some scans (ITU-T T.81, B.2.2 and B.2.3).
     """
@@ -168,7 +168,7 @@ def _has_all_scans(header: bytes, scans: list[bytes]) -> bool:
 
 
 def _has_all_pixels(data: bytes, max_pixels: int) -> bool:
-    """Return whether a JPEG without end marker is complete: more data changes no pixel."""
+    """Return whether a JPEG is complete: more data changes no pixel."""
     checks = set()
     for more in (b"", _MORE_DATA):
         try:

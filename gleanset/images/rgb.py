@@ -44,7 +44,7 @@ def with_true_alpha(image: Image.Image, coded: str) -> Image.Image:
 
 
 def as_rgb(image: Image.Image, *, negative: bool = False) -> Image.Image:
-    """Convert any mode to RGB; in a `negative` image of over 8 bits, 0 is white."""
+    """Convert any mode to RGB; `negative` deep images have 0 as white."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         grey = _scaled_to_8_bit(image, negative=negative)
         transparent = image.info.get("transparency")
@@ -66,7 +66,7 @@ def on_ground(layer: Image.Image, ground: Ground | None = None) -> Image.Image:
 
 
 def ground_of(layer: Image.Image) -> Ground | None:
-    """Return white, or gray for a nearly white RGBA drawing; None if fully transparent."""
+    """Return white, gray for white drawings, None if fully transparent."""
     import numpy as np
 
     size = (min(layer.width, _SAMPLE_SIDE), min(layer.height, _SAMPLE_SIDE))
@@ -80,7 +80,7 @@ def ground_of(layer: Image.Image) -> Ground | None:
 
 
 def positive_tiff(data: bytes) -> tuple[bytes, bool]:
-    """Relabel a TIFF of over 8 bits so that 0 is black, for Pillow; True if changed."""
+    """Relabel a deep TIFF to 0 as black; return whether it changed."""
     if data[:4] not in (b"II*\0", b"MM\0*") or len(data) < 10:
         return data, False
     order = "<" if data[:2] == b"II" else ">"
@@ -132,7 +132,7 @@ _SPACES = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}
 
 
 def as_srgb(image: Image.Image) -> Image.Image:
-    """Convert an image to sRGB; unchanged if its profile is broken or unusable."""
+    """Convert an image to sRGB, if its profile is usable."""
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or not 0 < len(profile) <= MOST_BYTES:
         return image

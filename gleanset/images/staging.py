@@ -43,7 +43,7 @@ class StageFile:
 
     @staticmethod
     def read(path: Path) -> bytes:
-        """Return the bytes of a file that may be an image. Raises `Unreadable`."""
+        """Return the bytes of a possible image file. Raises `Unreadable`."""
         from gleanset.images.decode import MAX_BYTES
 
         try:

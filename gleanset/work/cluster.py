@@ -88,7 +88,7 @@ class NodeTasks:
         return answer
 
     def capacity(self) -> int:
-        """Return the limit of items in flight; it changes as nodes join and leave."""
+        """Return the limit of items in flight, which changes with the nodes."""
         return self._number or max(self._cpus(), 1) * IN_FLIGHT_PER_WORKER
 
     def _cpus(self) -> int:
@@ -116,7 +116,7 @@ class NodeTasks:
 def run_item(
     check: NodeCheck, seconds: float, function: Callable[[Any], Any], item: Any
 ) -> tuple[Any, Exception | None]:
-    """Run an item on a node; return its result, or the exception with traceback."""
+    """Run an item on a node; return result or exception with traceback."""
     if seconds < math.inf:
         # Ray has no timeout for tasks, but notices when the process dies.
         faulthandler.dump_traceback_later(seconds, exit=True)
@@ -144,7 +144,7 @@ class NodeCheck:
 
     @cache  # noqa: B019 - once in each process and run
     def prepare(self) -> None:
-        """Check this node and set up the process. Raises `InputUnusable`, ending the run."""
+        """Check this node and set up the process. Raises `InputUnusable`."""
         from gleanset.work.one_thread import compute_on_one_thread
 
         with suppress(OSError):

@@ -82,7 +82,7 @@ class Processes:
 
     @contextmanager
     def keep(self, job: str) -> Iterator[Processes]:
-        """Keep the same workers for all runs in the block; they preload the module `job`."""
+        """Keep workers for all runs in the block, with module `job` preloaded."""
         # Imported here: threads do not need it.
         from gleanset.work.processes import worker_pool
 
@@ -99,7 +99,7 @@ class Threads:
 
     @contextmanager
     def pool(self, function: Callable[[Any], Any]) -> Iterator[OpenPool]:
-        """Open a pool of threads; queued items are dropped if the caller stops early."""
+        """Open a pool of threads; an early stop drops queued items."""
         pool = ThreadPoolExecutor(self.number, thread_name_prefix="gleanset")
         try:
             in_flight = self.number * IN_FLIGHT_PER_WORKER
@@ -117,7 +117,7 @@ def run_over(
     workers: Workers,
     may_start: Callable[[int], bool] = lambda in_flight: True,
 ) -> Iterator[Outcome[Item, Result]]:
-    """Run `function` over `items` and yield an `Outcome` for each, as they finish.
+    """Run `function` over `items`; yield an `Outcome` for each when finished.
 
     `items` is read lazily, only a few ahead. Before an item is read, `may_start` is called with the
     number in flight: if it returns False, nothing new starts until an item finishes, and the run
@@ -136,7 +136,7 @@ def run_batches(
     workers: Workers,
     may_start: Callable[[int], bool] = lambda in_flight: True,
 ) -> Iterator[list[Outcome[Item, Result]]]:
-    """Run as `run_over`, but yield all ready outcomes together, for one transaction each."""
+    """Run as `run_over`, but yield ready outcomes together, as one transaction."""
     feed = _Feed(items, may_start)
     first, workers = _first_of(feed, workers)
     if first or not feed.over:
@@ -207,7 +207,7 @@ class _Feed(Generic[Item]):
         return found
 
     def take(self, in_flight: int) -> list[Item]:
-        """Return a list of one item, or an empty list if none may start now."""
+        """Return a list of one item, empty if none may start."""
         try:
             if not self.over and self._may_start(in_flight):
                 return [next(self._items)]
@@ -240,7 +240,7 @@ def _outcome(item: Item, future: Future[Result]) -> Outcome[Item, Result]:
 
 
 def failed_outcome(item: Item, error: BaseException) -> Outcome[Item, Any]:
-    """Return the failure of an item, or raise an error that must end the run."""
+    """Return the failure of an item; raise errors that end the run."""
     if isinstance(error, Unreadable):
         log.debug("%r is rejected", item, exc_info=error)
         return Outcome(item, None, error.reason, error.detail)

@@ -78,7 +78,7 @@ class WorkerPool:
         self._workers: _Workers | None = None
 
     def schedule(self, function: Callable[[Any], Any], item: Any) -> Future[Any]:
-        """Run an item in the next free worker. Raises `GleansetError` after `POOLS` starts."""
+        """Run an item in a free worker. Raises `GleansetError` after `POOLS` starts."""
         if getattr(multiprocessing.current_process(), "_inheriting", False):
             raise _workers_die()
         while True:
@@ -125,7 +125,7 @@ class _Workers:
         self._keeper = threading.Thread(target=self._keep, daemon=True)
 
     def begin(self) -> None:
-        """Start the pool in a thread: an interrupt, in the main thread, must not break it."""
+        """Start the pool in a thread, safe from interrupts."""
         self._keeper.start()
         self._begun.wait()
 
@@ -179,7 +179,7 @@ class _Workers:
 
 @contextmanager
 def worker_pool(number: int, seconds_per_item: float, job: str) -> Iterator[WorkerPool]:
-    """Yield worker processes that preload the module `job`; they end with the block."""
+    """Yield worker processes with module `job` preloaded, until the block ends."""
     pool = WorkerPool(number, seconds_per_item, job)
     try:
         yield pool
@@ -197,7 +197,7 @@ def _workers_die() -> GleansetError:
 
 
 def begin_worker(environment: Mapping[str, str]) -> None:
-    """Set up a worker: ignore Ctrl-C, end with the parent, silence C libraries.
+    """Set up a worker: no Ctrl-C, end with parent, silent C libraries.
 
     The worker gets the parent's current `environment`, not that of the fork server at its start.
     Python exceptions are returned to the parent; stderr is discarded because libraries such as
