@@ -13,7 +13,7 @@ class DisjointSets:
         return len(self._parent)
 
     def add(self) -> int:
-        """Add an item in a set of its own; return its number (0, 1, 2, ...)."""
+        """Add an item in its own set; return its number (from 0)."""
         self._parent.append(len(self._parent))
         return len(self._parent) - 1
 

@@ -19,7 +19,7 @@ def has_window() -> bool:
 
 
 def labelling_command(dataset: Dataset) -> str | None:
-    """Return the command for labelling pending samples; None if none can be shown."""
+    """Return the command for labelling pending samples, or None."""
     if has_window():
         return f"labeler {dataset.option}"
     if list_clusters(dataset.db):

@@ -154,7 +154,7 @@ def _moment(group: list[MomentMember]) -> Moment:
 
 
 def _by_sample(ties: Iterable[GroupEvidence]) -> Iterator[list[GroupEvidence]]:
-    """Yield the ties of one sample at a time; they must be adjacent."""
+    """Yield each sample's ties together; they must be adjacent."""
     of_one: list[GroupEvidence] = []
     for tie in ties:
         if of_one and of_one[0].id != tie.id:
@@ -192,6 +192,6 @@ def _evidence(of_one: list[GroupEvidence]) -> Iterator[Hashable]:
 
 
 def find_similar_pairs(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple[int, int]]:
-    """Yield pairs (i < j) of hashes within `distance` bits; equal ones only with the first."""
+    """Yield pairs of indices (i < j) of hashes within `distance` bits."""
     for near in near_pairs(hashes, distance):
         yield from zip(near.a.tolist(), near.b.tolist(), strict=True)

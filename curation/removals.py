@@ -76,7 +76,7 @@ def plan_removal(
 
 
 def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
-    """Remove files and rows, also from snapshots; safe to repeat after an interruption."""
+    """Remove files and rows, also from snapshots; repeatable after interruptions."""
     reports = Store(dataset.root / "web" / "reports", dataset.cache)
     for sha256 in plan.images:
         with dataset.db.transaction():

@@ -23,7 +23,7 @@ def create_snapshot(dataset: Dataset, name: str, note: str = "") -> Snapshot:
 
 
 def restore_snapshot(dataset: Dataset, name: str) -> Snapshot:
-    """Replace the catalogue by a snapshot and close `dataset`; return the backup snapshot."""
+    """Replace the catalogue by a snapshot; close `dataset`, return the backup."""
     snapshots, who = Snapshots(dataset.root), dataset.journal.who
     with dataset.stage(RESTORE) as scratch, snapshots.open(name) as snapshot:
         staged = scratch / CATALOGUE

@@ -52,7 +52,7 @@ class SettledReports(NamedTuple):
 def accept_reports(
     dataset: Dataset, claims: Mapping[int, str | None], *, unseen: bool = False
 ) -> SettledReports:
-    """Import and label the images of reports, in one step that can be undone.
+    """Import and label images of reports in one undoable step.
 
     `claims` maps report numbers to the true class, or to None for the class that the user claimed.
     `unseen` means that no person checked them one by one. Raises `UsageError` for a report that is
@@ -88,11 +88,11 @@ def accept_reports(
 
 
 def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> int:
-    """Assign accepted samples to their group's split, or train; return how many got none.
+    """Assign accepted samples to splits; return how many got none.
 
-    Samples are left to `labeler split` if train lacks their class, if their group is in several
-    splits, or if the split is not by ratio. Labels that no person has seen must not be in val or
-    test.
+    A sample gets the split of its group, or train. It is left to `labeler split` if train lacks its
+    class, if its group is in several splits, or if the split is not by ratio. Labels that no person
+    has seen must not be in val or test.
     """
     samples = dataset.samples
     if not (settings := samples.get_split_settings()):
@@ -123,7 +123,7 @@ _BY_RATIO = re.compile(r"ratio=\S+ seed=\d+")
 
 
 def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
-    """Refuse pending reports, in one step that can be undone. Raises `UsageError`."""
+    """Refuse pending reports in one undoable step. Raises `UsageError`."""
     reports = Reports(dataset.db).get_pending(numbers)
     with dataset.db.transaction():
         step = dataset.journal.apply(operation("refuse-reports", count=len(reports)), [])
@@ -171,9 +171,7 @@ def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image
 def _refuse_disputed(
     dataset: Dataset, reports: Sequence[Report], claims: Mapping[int, str | None]
 ) -> None:
-    """Raise `UsageError` if another report contradicts a claim that is accepted unchanged, or if
-    one face would get two classes in one step.
-    """
+    """Raise `UsageError` if reports contradict a claim that is accepted unchanged, or each other."""
     names = {report.id: claims[report.id] or report.claim.claimed for report in reports}
     for report in reports:
         for rival in Reports(dataset.db).find_same_face(report):
@@ -205,7 +203,7 @@ def find_rival_reports(dataset: Dataset, report: Report) -> list[Report]:
 
 
 def get_claimed_class(dataset: Dataset, report: Report) -> str:
-    """Return the claimed class, or the current class of an accepted report's face."""
+    """Return the claimed class; for accepted reports, the face's current class."""
     claim = report.claim
     if report.status == ACCEPTED:
         sample = dataset.samples.get(sample_key(claim.sha256, claim.box))

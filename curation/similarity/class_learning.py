@@ -108,7 +108,7 @@ class Evidence:
 
 
 def compute_log_odds(trust: Floats, classes: int) -> Floats:
-    """Return the log odds of a class that gets a vote, for each trust in 0..1."""
+    """Return log odds of a voted class for each trust (0..1)."""
     odds: Floats = np.log(trust) - np.log((1 - trust) / max(classes - 1, 1))
     return odds
 
@@ -139,7 +139,7 @@ class SharedEvidence:
 
 
 def recommend(vectors: Rows, taught: TrainingRows, shared: SharedEvidence) -> Recommendation:
-    """Train on the `taught` rows of unit vectors (N x D); predict all N."""
+    """Train on the `taught` unit vectors (N x D); predict all."""
     rows = taught.rows
     copied, tied = shared.copies.speaks, shared.ties.speaks
     judges = taught.seen & ~copied[rows]
@@ -231,7 +231,7 @@ class Ridge:
         return scores
 
     def without(self, groups: Indices) -> Floats:
-        """Return leave-one-group-out scores (M x classes); NaN if no other group has the class."""
+        """Return leave-one-group-out scores (M x classes), NaN for single-group classes."""
         y = self.taught.y
         actual = np.eye(self.taught.classes)[y]
         scores = np.full(actual.shape, np.nan)
@@ -289,7 +289,7 @@ class SelfTraining:
         y = self.taught.y[known]
         weighed = self.own[known] * compute_sample_weights(y).astype(np.float32)[:, None]
         penalty = np.full(weighed.shape[1], PENALTY, np.float32)
-        penalty[-1] = 1e-6  # next to none for the means
+        penalty[-1] = 1e-6  # almost none for the intercept
         own = weighed.T @ self.own[known] + np.diag(penalty)
         said = weighed.T @ np.eye(self.taught.classes, dtype=np.float32)[y]
         weights: Rows = np.linalg.solve(own, said)
@@ -305,7 +305,7 @@ def _with_ones(rows: Rows) -> Rows:
 
 
 def raise_likeliest(scores: Floats, likeliest: Indices) -> Floats:
-    """Swap the score of the `likeliest` class and the highest score, in N x classes."""
+    """Swap each row's highest score with that of its `likeliest` class."""
     swapped, rows = scores.copy(), np.arange(len(scores))
     highest = scores.argmax(axis=1)
     swapped[rows, likeliest], swapped[rows, highest] = (
@@ -332,7 +332,7 @@ def encode_hints(hints: Sequence[int], classes: int) -> Evidence:
 
 
 def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Evidence:
-    """Return votes of training samples that share a name; one vote per group."""
+    """Return votes of groups of training samples that share a name."""
     numbers = {name: n for n, name in enumerate(sorted({one for some in names for one in some}))}
     votes = np.zeros((len(names), taught.classes))
     moments, labels = taught.moments.tolist(), taught.y.tolist()
@@ -400,7 +400,7 @@ def round_confidences(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
 
 
 def estimate_membership(vectors: Rows, known: Flags) -> Floats:
-    """Return the probability that each of N samples has the `known` samples' class.
+    """Return each sample's probability of having the `known` samples' class.
 
     All others count as negatives although some are positive, so scores are divided by the mean
     leave-one-out score of the known samples (Elkan and Noto, "Learning classifiers from only
@@ -425,7 +425,7 @@ def learn_classes(
     moments: Mapping[str, str],
     unseen: Collection[str] = (),
 ) -> LearnedClasses | None:
-    """Train on decided samples (unit vectors N x D); None without two classes."""
+    """Train on decided samples (unit vectors N x D); None without classes."""
     classes, taught = _taught(samples, moments, unseen)
     if not classes or not taught.learnable:
         return None

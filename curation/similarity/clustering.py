@@ -34,7 +34,7 @@ variance at which a direction has its variance halved (docs/experiments.md)."""
 
 
 def list_tracks(tracks: Iterable[str | None]) -> list[list[int]]:
-    """Return the indices of samples of each track; None is no track."""
+    """Return the sample indices of each track; None: untracked."""
     followed: dict[str, list[int]] = {}
     for number, track in enumerate(tracks):
         if track is not None:
@@ -70,7 +70,7 @@ def refine_with_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices])
 def cluster_rows(
     vectors: Rows, wanted: int, apart: Iterable[tuple[int, int]] = ()
 ) -> list[list[int]]:
-    """Cluster unit rows (N x D) into `wanted` clusters; pairs `apart` are less similar."""
+    """Cluster unit vectors (N x D); pairs `apart` count as dissimilar."""
     from scipy.cluster.hierarchy import cut_tree, linkage  # takes longer to load than to run
 
     if len(vectors) < 2:

@@ -59,7 +59,7 @@ def color_layout(small: Floats) -> Floats:
 
 
 def compute_layout(rgb: Any, cells: Any, library: Any) -> Any:
-    """Return color shares (... x GRID**2 x bins) of sRGB (... x 3 x SIDE**2, 0..1)."""
+    """Compute layouts (... x cells x bins) of sRGB (... x 3 x pixels)."""
     lab = zip(_lab(rgb, library), (USUAL_LIGHTNESS, 0, 0), strict=True)
     light, red, yellow = (axis - EVENED * (axis.mean(-1) - usual)[..., None] for axis, usual in lab)
     tone = assign_soft_bins(light, *LIGHTNESS, TONES, library)
@@ -70,7 +70,7 @@ def compute_layout(rgb: Any, cells: Any, library: Any) -> Any:
 
 
 def average_areas(pixels: npt.NDArray[np.uint8]) -> Floats:
-    """Downscale an image (uint8, H x W x 3) to area means (SIDE x SIDE x 3, 0..255)."""
+    """Downscale an image to area means (SIDE x SIDE x 3, 0..255)."""
     height, width = pixels.shape[:2]
     rows = compute_area_weights(height) @ pixels.astype(np.float32).reshape(height, -1)
     average_areas: Floats = compute_area_weights(width) @ rows.reshape(SIDE, width, 3)
@@ -79,7 +79,7 @@ def average_areas(pixels: npt.NDArray[np.uint8]) -> Floats:
 
 @lru_cache(maxsize=64)
 def compute_area_weights(size: int) -> Floats:
-    """Return weights (SIDE x size) of `size` pixels for area means of a line."""
+    """Return weights (SIDE x size) for area means of a line."""
     step = size / SIDE
     first, pixel = np.arange(SIDE)[:, None] * step, np.arange(size)[None]
     shared = np.minimum(first + step, pixel + 1) - np.maximum(first, pixel)
@@ -89,7 +89,7 @@ def compute_area_weights(size: int) -> Floats:
 
 @cache
 def compute_cell_weights() -> Floats:
-    """Return weights of pixels for cells (GRID**2 x SIDE**2); rows add up to 1."""
+    """Return pixel weights of cells (GRID**2 x SIDE**2); rows sum to 1."""
     middle = ((np.arange(SIDE) + 0.5) / SIDE).astype(np.float32)
     line = assign_soft_bins(middle, 0.5 / GRID, 1 - 0.5 / GRID, GRID)
     line /= line.sum(0)
@@ -98,13 +98,13 @@ def compute_cell_weights() -> Floats:
 
 
 def assign_soft_bins(values: Any, low: float, high: float, count: int, library: Any = np) -> Any:
-    """Return weights (... x count), interpolated between bin centres from `low` to `high`."""
+    """Interpolate values between `count` bin centres (... x count weights)."""
     at = ((values - low) / (high - low) * (count - 1)).clip(0, count - 1)
     return library.stack([(1 - abs(at - centre)).clip(0) for centre in range(count)], -1)
 
 
 def _lab(rgb: Any, library: Any) -> tuple[Any, Any, Any]:
-    """Convert sRGB (... x 3 x pixels, 0..1) to lightness, a* and b* (... x pixels)."""
+    """Convert sRGB (... x 3 x pixels, 0..1) to CIE Lab."""
     linear = library.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     red, green, blue = (linear[..., number, :] for number in range(3))
     rows = zip(TO_XYZ, WHITE, strict=True)

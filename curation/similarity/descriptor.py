@@ -46,7 +46,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def compute_descriptor(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """Return the descriptor of an image (uint8, H x W x 3, sRGB): `WIDTH` bytes."""
+    """Return the descriptor of an sRGB image (H x W x 3)."""
     small = average_areas(pixels)
     known = np.clip(compute_identity_vector(small) * STEPS + ZERO, 0, 255)
     parts = (color_layout(small) * 255, compute_edge_layout(small) * 255, known)
@@ -54,7 +54,7 @@ def compute_descriptor(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 
 def compute_edge_layout(small: Floats) -> Floats:
-    """Return edge directions by position: GRID * GRID * DIRECTIONS numbers in 0..1.
+    """Return edge directions by cell: GRID**2 * DIRECTIONS numbers in 0..1.
 
     `small` is the result of `average_areas`. These are histograms of oriented gradients (Dalal and
     Triggs, "Histograms of oriented gradients for human detection", 2005) on the cells of the color
@@ -85,7 +85,7 @@ class DescriptorSpace:
         self._parts = BLOCKS[:2] if photos else BLOCKS
 
     def get_vectors(self, stored: Sequence[bytes | None]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        """Return vectors (N x `WIDTH`) and a mask; missing and outdated ones are zeros."""
+        """Return vectors (N x `WIDTH`) and their mask; missing or outdated: zeros."""
         there = np.array([one is not None and len(one) == WIDTH for one in stored], np.bool_)
         rows = _table(one for one in stored if one is not None and len(one) == WIDTH)
         vectors = np.zeros((len(stored), WIDTH), np.float32)
@@ -112,5 +112,5 @@ def _table(stored: Iterable[bytes]) -> Floats:
 
 @cache
 def uncentered_space() -> DescriptorSpace:
-    """Return the space without centring: its distances are the same in every dataset."""
+    """Return the space without centring, the same in every dataset."""
     return DescriptorSpace([])

@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def compute_identity_vector(small: Floats) -> Floats:
-    """Return the unit vector of an image (`SIDE` x `SIDE` x 3, 0..255) or its mirror image."""
+    """Return the mirror-invariant unit vector of a `SIDE` x `SIDE` image (0..255)."""
     upright = small.transpose(2, 0, 1)
     both = np.ascontiguousarray(np.stack([upright, upright[:, :, ::-1]]))
     vectors = _network().run(None, {"picture": both})[0]

@@ -158,7 +158,7 @@ def sample_vector_name(key: str, region: Region) -> bytes:
 
 
 def save_vectors(dataset: Dataset, names: Sequence[bytes], rows: Rows) -> str:
-    """Write unit vectors (N x D) to a new folder, and return its name."""
+    """Write unit vectors (N x D) to a new folder; return its name."""
     name = secrets.token_hex(8)
     store = VectorStore(dataset.cache / VECTORS_FOLDER / name)
     for sample, row in zip(names, rows, strict=True):
@@ -190,7 +190,7 @@ class EmbeddingSpace:
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, known: Self | None = None) -> Self | None:
-        """Return the vectors of the newest presort, if any; reuse `known` if current."""
+        """Return the newest presort's vectors, if any; reuse `known` if current."""
         newest = Proposals(dataset.db).get_latest()
         name = newest.facts.get(VECTORS_FACT) if newest else None
         if not isinstance(name, str):
@@ -207,7 +207,7 @@ class EmbeddingSpace:
         return self._files[0].width if self._files else 1
 
     def get_vectors(self, names: Sequence[bytes]) -> tuple[Rows, npt.NDArray[np.bool_]]:
-        """Return vectors (N x width) and a mask of existing ones; others are zeros."""
+        """Return vectors (N x width; zeros if missing) and a mask."""
         rows = self._numbers(names)
         there = rows >= 0
         vectors = np.zeros((len(rows), self.width), np.float32)

@@ -269,7 +269,7 @@ class LabelClasses:
         return self.get_or_create_alias(self.resolve(name))
 
     def get_or_create_alias(self, alias: str) -> int:
-        """Return the row of an alias's class, creating a hidden one if needed."""
+        """Return the row of an alias's class; create it hidden if missing."""
         alias = normalize_alias(alias)
         found = f"SELECT {merged_class_sql('id', 'name=?')}"
         return self._db.fetch_int(found, (alias,)) or self._add_hidden(alias)

@@ -165,7 +165,7 @@ class Connection:
         self._sql.execute("INSERT INTO migration VALUES(?, datetime('now'))", (name,))
 
     def _back_up_to(self, target: Path) -> None:
-        """Copy the catalogue; the copy gets its name only when complete.
+        """Copy the catalogue; the copy gets its name once complete.
 
         Call with the write lock held, so that no process upgrades what is being copied.
         """
@@ -208,7 +208,7 @@ class Connection:
             return self._sql.execute(sql, kept)
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
-        """Execute a statement inside a transaction; return the id of an inserted row."""
+        """Execute a statement inside a transaction; return the inserted row's id."""
         with self._translated_errors:
             return self._execute(sql, values).lastrowid or 0
 
@@ -220,7 +220,7 @@ class Connection:
     def insert(
         self, table: str, row: Mapping[str, object], how: str = "INSERT", then: str = ""
     ) -> int:
-        """Insert a row inside a transaction; return its id. `then` is an ON CONFLICT clause."""
+        """Insert a row inside a transaction; `then` is an ON CONFLICT clause."""
         return self.execute(insert_sql(table, tuple(row), how, then), tuple(row.values()))
 
     def execute_many(
@@ -236,7 +236,7 @@ class Connection:
             return self._execute(sql, values).fetchall()
 
     def iter_rows_in(self, sql: str, items: Collection[Any], rest: str = "") -> Iterator[Row]:
-        """Yield the rows where the column that ends `sql` is one of `items`.
+        """Yield rows where the last column in `sql` is one of `items`.
 
         `rest` is appended, such as a GROUP BY; an ORDER BY holds per `MAX_SQL_VALUES` items.
         """
@@ -254,7 +254,7 @@ class Connection:
         size: int = 1000,
         within: str = "{page}",
     ) -> Iterator[list[Row]]:
-        """Yield the rows of a query by ascending `key`, `size` rows a page.
+        """Yield pages of `size` rows of a query by ascending `key`.
 
         `sql` ends with a WHERE; `key` names columns as in `sql` (`s.key`). Pages are read by keyset
         pagination, so rows may be written meanwhile. `within` wraps the page in a query with its
@@ -283,7 +283,7 @@ class Connection:
             yield from rows
 
     def fetch_dict(self, sql: str, values: Sequence[Any] = ()) -> dict[Any, Any]:
-        """Map the first column of a query to the second, or to a tuple of the others."""
+        """Return a query's result as in `dict_from_rows`."""
         return dict_from_rows(self.fetch_all(sql, values))
 
     def fetch_value(self, sql: str, values: Sequence[Any] = ()) -> Any:
@@ -373,7 +373,7 @@ class Table:
 
 
 def dict_from_rows(rows: Iterable[Row]) -> dict[Any, Any]:
-    """Map the first column to the second, or to a tuple of the others."""
+    """Map the first column to the second, or a tuple of others."""
     return {row[0]: row[1] if len(row) == 2 else tuple(row)[1:] for row in rows}
 
 
@@ -396,7 +396,7 @@ _PRIMARY_CODE_MASK = 0xFF
 
 
 def translate_error(error: sqlite3.Error, path: Path) -> GleansetError | None:
-    """Return the Gleanset error for an SQLite error; None for a programming error."""
+    """Return the Gleanset error for an SQLite error; None for bugs."""
     # Errors that the sqlite3 module itself raises have no code: they are programming errors.
     code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR
     match code & _PRIMARY_CODE_MASK:

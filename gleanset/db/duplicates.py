@@ -92,7 +92,7 @@ class ImageHashes(Table):
                 self._db.insert("sample_hash", row, "INSERT OR REPLACE")
 
     def delete(self, sample: int) -> None:
-        """Delete the hashes of a sample, and its pairs that were not compared."""
+        """Delete a sample's hashes and its pairs that were not compared."""
         with self._db.transaction():
             self._db.execute("DELETE FROM sample_hash WHERE sample=?", (sample,))
             self._db.execute(
@@ -236,7 +236,7 @@ class Pairs(Table):
             )
 
     def list_uncompared(self) -> list[tuple[int, int]]:
-        """Return pairs (rows, a < b) that were not compared: open or implied."""
+        """Return open or implied pairs (rows, a < b): not compared."""
         sql = "SELECT a, b FROM pair WHERE verdict IN (?,?) ORDER BY a, b"
         return _pairs(self._db.fetch_all(sql, (OPEN, IMPLIED)))
 
@@ -291,7 +291,7 @@ class Pairs(Table):
         return dict.fromkeys(maybe, True) | self.get_verdicts()
 
     def list_implied(self) -> list[tuple[int, int]]:
-        """Return pairs (rows, a < b) not compared because other pairs connect them."""
+        """Return pairs (rows, a < b) that other pairs connect."""
         rows = self._db.fetch_all(
             "SELECT a, b FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
             "WHERE verdict=? AND s.status!='retired' AND t.status!='retired' ORDER BY a, b",
@@ -317,7 +317,7 @@ class Pairs(Table):
         return {(row[0], row[1]): Relation(row[2]) for row in rows}
 
     def get_comparison(self, a: int, b: int) -> PairVerdict | None:
-        """Return the pixel comparison of a pair (rows, a < b), or None."""
+        """Return a pair's (rows, a < b) pixel comparison, or None."""
         row = self._db.fetch_one(
             "SELECT a, b, distance, overlap, verdict, ifnull(relation, 0) FROM pair WHERE a=? AND "
             "b=? AND kind='pixels' AND verdict IN ('same','not','doubtful')",
@@ -328,7 +328,7 @@ class Pairs(Table):
         return PairVerdict(row[0], row[1], row[2], row[3], row[4], Relation(row[5]))
 
     def get_better_copy(self, a: int, b: int) -> str | None:
-        """Return FIRST, SECOND or EVEN for a pair (rows, a < b), or None."""
+        """Return FIRST, SECOND or EVEN for a pair, or None."""
         sql = "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='detail'"
         verdict: str | None = self._db.fetch_value(sql, (a, b))
         return verdict
@@ -342,7 +342,7 @@ class Pairs(Table):
             )
 
     def get_human_verdicts(self) -> dict[tuple[int, int], bool]:
-        """Return verdicts by people on pairs (rows, a < b); True means same."""
+        """Return people's verdicts on pairs (rows, a < b); True: same."""
         rows = self._db.fetch_all("SELECT a, b, verdict FROM pair WHERE kind='person'")
         return {(row[0], row[1]): row[2] == SAME for row in rows}
 
@@ -372,7 +372,7 @@ class Pairs(Table):
         }
 
     def get_chosen_copies(self) -> set[int]:
-        """Return samples (rows) that a person chose to keep and that are kept."""
+        """Return kept samples (rows) that a person chose to keep."""
         sql = (
             "SELECT sample FROM placement a WHERE kept AND reason=? AND id=(SELECT max(id) FROM "
             "placement WHERE sample=a.sample)"

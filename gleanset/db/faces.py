@@ -92,7 +92,7 @@ class Tracks(Table):
         )
 
     def iterate(self, names: Collection[str] | None = None) -> Iterator[StoredTrack]:
-        """Yield tracks with a sample in use, all or by name, by video and time."""
+        """Yield tracks in use (all or `names`) by video and time."""
         rows = (
             self._db.fetch_all(f"{_TRACKS} WHERE {_IN_USE} {_ORDER}")
             if names is None
@@ -264,7 +264,7 @@ class Faces(Table):
         return self._db.fetch_int(f"SELECT count(*) FROM face f WHERE {VALID_FACE}")
 
     def iterate(self) -> Iterator[ImageFace]:
-        """Yield all valid faces by image and detector, then from left to right."""
+        """Yield all valid faces by image and detector, from left to right."""
         for row in self._db.iter_rows(
             "SELECT id, sha256 FROM image WHERE EXISTS(SELECT 1 FROM face f WHERE f.image=image.id "
             f"AND {VALID_FACE})",
@@ -371,7 +371,7 @@ class Scans(Table):
         return cut
 
     def list_regions_without_face(self, sha256: str) -> list[tuple[str, Region]]:
-        """Return key and region of each sample of an image without a stored face."""
+        """Return key and region of an image's samples without stored face."""
         return [
             (row["key"], region_from_row(row))
             for row in self._db.fetch_all(

@@ -37,12 +37,12 @@ _FRESH = (
 
 
 def query_sql(origin: str) -> str:
-    """Return SQL for the request behind an origin: query, video title or hint."""
+    """Return SQL for an origin's request: query, video title or hint."""
     return f"coalesce({origin}.query, iif({origin}.video IS NULL, {origin}.hint, {origin}.title))"
 
 
 def post_sql(origin: str) -> str:
-    """Return SQL for the post of an origin, or the group of local files."""
+    """Return SQL for an origin's post, or group of local files."""
     source = f"iif({origin}.source IN ('archive', 'folder', 'import'), '', {origin}.source)"
     return f"iif({origin}.post IS NULL, NULL, {source} || ':' || {origin}.post)"
 
@@ -66,7 +66,7 @@ class Images(Table):
     """The `image`, `origin` and `tombstone` tables."""
 
     def add(self, measured: Measured, origin: Origin) -> bool:
-        """Add an image, or mark it as present, with an origin; return whether new."""
+        """Add an image, or restore it, with an origin; return whether new."""
         with self._db.transaction():
             new = self._insert(measured)
             if not new:
@@ -182,7 +182,7 @@ class Images(Table):
         return image
 
     def find_matches(self, text: str) -> list[str]:
-        """Return up to two hashes of images that `text` may mean (see `resolve`)."""
+        """Return up to two image hashes that `text` may mean (see `resolve`)."""
         for start in list_hash_prefixes(text):
             if found := self._starting(start):
                 return found
@@ -274,7 +274,7 @@ class Images(Table):
 
 
 def list_hash_prefixes(text: str) -> list[str]:
-    """Return hash prefixes that a text may mean: file content, text, file name."""
+    """Return hash prefixes of a text: file's hash, text, file name."""
     path = Path(text)
     told = [_hash_of_file(path) or "", text.lower(), path.stem]
     return [one for one in told if re.fullmatch("[0-9a-f]{4,64}", one)]
@@ -444,7 +444,7 @@ class Fetches(Table):
         )
 
     def list_yields(self) -> list[FetchYield]:
-        """Return the yield of each source and query (or hint, or video title)."""
+        """Return yields by source and query (or hint, or video title)."""
         counts: dict[tuple[str, str], tuple[int, int, int]] = {
             (row[0], row[1]): (row[2], row[3], row[4])
             for row in self._db.fetch_all(
@@ -488,7 +488,7 @@ class Videos(Table):
         return frames
 
     def iter_states(self, mode: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield SHA-256 and state of each video with a completed sampling in `mode`."""
+        """Yield SHA-256 and state of videos completely sampled in `mode`."""
         sql = "SELECT sha256, state FROM video WHERE settings LIKE ? AND done AND state IS NOT NULL"
         for row in self._db.fetch_all(f"{sql} ORDER BY id", (f"mode={mode} %",)):
             state = load(row["state"])

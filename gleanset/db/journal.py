@@ -45,7 +45,7 @@ def operation_from_row(row: Row) -> Operation:
 
 
 def last_decision_sql(column: str) -> str:
-    """Return SQL for a column of the last decision on a sample `s`."""
+    """Return SQL for a column of a sample `s`'s last decision."""
     return f"(SELECT {column} FROM decision WHERE sample=s.id ORDER BY id DESC LIMIT 1)"
 
 
@@ -124,10 +124,10 @@ class Journal:
         return {sample: numbers[label] for sample, label in labelled}
 
     def undo(self, step: int | None = None) -> UndoResult:
-        """Undo a step, by default the last one in force by a person.
+        """Undo a step, by default a person's last step in force.
 
-        A step that was undone and redone is in force again. Raises `UsageError` if there is no such
-        step, and for removals, which are final.
+        A step that was undone and redone is in force again. Raises `UsageError` if there is none, and
+        for removals, which are final.
         """
         with self._db.transaction():
             row = self._undoable(step)

@@ -56,7 +56,7 @@ class Maintenance(Table):
         )
 
     def mark_missing(self, sha256: str) -> None:
-        """Mark an image as missing, so that a harvest fetches or samples it again."""
+        """Mark an image as missing, so that a harvest gets it again."""
         with self._db.transaction():
             image = self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
             self._db.execute("UPDATE image SET state='missing' WHERE id=?", (image,))
@@ -114,7 +114,7 @@ class Maintenance(Table):
         )
 
     def is_own_or_decided(self, sha256: str) -> bool:
-        """Return whether an image has an origin without URL or a decided sample."""
+        """Return whether an image is a local file or has decided samples."""
         sql = (
             "SELECT count(*) FROM image i WHERE sha256=? AND (EXISTS(SELECT 1 FROM origin "
             "WHERE image=i.id AND url IS NULL) OR EXISTS(SELECT 1 FROM sample WHERE image=i.id "
@@ -154,7 +154,7 @@ class Maintenance(Table):
             )
 
     def _delete(self, table: str, numbers: Sequence[int]) -> None:
-        """Delete rows by `id` after all rows with a foreign key to them."""
+        """Delete rows by `id`, first those with foreign keys to them."""
         if not numbers:
             return
         marks = ",".join("?" * len(numbers))
@@ -317,7 +317,7 @@ class CatalogueMerge(Table):
         )
 
     def count_forgotten_there(self) -> int:
-        """Return how many of our images have a tombstone in the other catalogue."""
+        """Return how many of our images the other catalogue removed."""
         return self._db.fetch_int(
             "SELECT count(*) FROM main.image JOIN other.tombstone USING(sha256)"
         )
@@ -371,7 +371,7 @@ class CatalogueMerge(Table):
         own: dict[str, str],
         values: tuple[object, ...] = (),
     ) -> None:
-        """Insert missing rows `o` of a table; `own` maps columns to SQL for our values."""
+        """Insert missing rows `o`; `own` maps columns to SQL for our values."""
         columns = [
             row["name"]
             for row in self._db.fetch_all(f"PRAGMA main.table_info({table})")
@@ -386,7 +386,7 @@ class CatalogueMerge(Table):
         )
 
     def list_steps(self, schema: str) -> list[Row]:
-        """Return the steps of `main` or `other`, oldest first, without those of merges."""
+        """Return steps of `main` or `other`, oldest first, without merges."""
         return self._db.fetch_all(
             f"WITH RECURSIVE made(id) AS (SELECT id FROM {schema}.step WHERE kind='{MERGE_KIND}' "
             f"UNION SELECT s.id FROM made JOIN {schema}.step s ON s.undoes=made.id) "

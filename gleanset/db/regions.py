@@ -33,7 +33,7 @@ SAMPLE_REGION = (
 
 
 def same_region_sql(table: str) -> str:
-    """Return SQL: a row of `table` is about the current region of sample `s`."""
+    """Return SQL: a row of `table` is for `s`'s current region."""
     return " AND ".join(f"{table}.{name}=s.{name}" for name in ("x", "y", "w", "h", "angle"))
 
 
@@ -74,7 +74,7 @@ class BoxedSamples(Table):
         )
 
     def list_in_image(self, sha256: str) -> list[BoxedSample]:
-        """Return an image's samples in use with a face, from left to right."""
+        """Return an image's samples with a face, from left to right."""
         rows = self._db.fetch_all(
             f"{_PLACED} s.image=(SELECT id FROM image WHERE sha256=?) ORDER BY f.x, f.y, s.id",
             (sha256,),

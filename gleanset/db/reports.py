@@ -81,7 +81,7 @@ class Reports(Table):
     """The `report` table."""
 
     def count(self, status: str = PENDING, kind: str | None = None) -> int:
-        """Return the number of reports with a status, of one kind or of all."""
+        """Return the number of reports with a status (and kind)."""
         sql = "SELECT count(*) FROM report WHERE status=?1 AND kind=ifnull(?2, kind)"
         return self._db.fetch_int(sql, (status, kind))
 

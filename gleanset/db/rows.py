@@ -94,13 +94,13 @@ def row_from_record(record: object, **own: Any) -> dict[str, Any]:
 
 @cache
 def insert_sql(table: str, columns: tuple[str, ...], how: str = "INSERT", then: str = "") -> str:
-    """Return SQL that inserts a row, with values in the order of `columns`."""
+    """Return SQL that inserts a row with values for `columns`."""
     marks = ",".join("?" * len(columns))
     return f"{how} INTO {table}({','.join(columns)}) VALUES({marks}) {then}"
 
 
 def box_from_row(row: Row) -> Box:
-    """Return the box of a row with the columns x, y, w and h."""
+    """Return the box of a row with columns x, y, w, h."""
     return Box(row["x"], row["y"], row["w"], row["h"])
 
 
@@ -110,5 +110,5 @@ def row_from_box(box: Box) -> dict[str, object]:
 
 
 def region_from_row(row: Row) -> Region:
-    """Return the region of a row with the columns of a box and `angle`."""
+    """Return the region of a row with box columns and `angle`."""
     return Region(box_from_row(row), row["angle"])

@@ -101,7 +101,7 @@ class SplitEvaluations(Table):
         return self._looks(split, row["data"]) if row else None
 
     def has_label_issue_search(self, run: str) -> bool:
-        """Return whether label issues were searched with a run's settings."""
+        """Return whether label issues were searched with this run."""
         return bool(
             self._db.fetch_int(
                 "SELECT 1 FROM split_evaluation WHERE run=? AND why='doubts'", (run,)
@@ -134,7 +134,7 @@ class SplitEvaluations(Table):
 
 
 def fingerprint(samples: Iterable[str]) -> str:
-    """Return a hash of a set of samples, independent of order and labels."""
+    """Return a hash of a set of samples, independent of order."""
     return hashlib.sha256("\n".join(sorted(set(samples))).encode()).hexdigest()[:16]
 
 

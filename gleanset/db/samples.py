@@ -106,7 +106,7 @@ class Hints(Table):
         return {sample: frozenset(load(hints)) for sample, hints in rows}
 
     def find_labelled(self, samples: Collection[int]) -> set[int]:
-        """Return the samples (rows) labelled by a hint or by a duplicate's label."""
+        """Return samples (rows) labelled by a hint or a duplicate."""
         given = get_label_provenances(self._db, samples)
         rows = self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", samples)
         return {row["id"] for row in rows if given.get(row["key"]) in _UNSEEN}
@@ -137,12 +137,12 @@ class Hints(Table):
 
 
 def withdraw_label(sample: str) -> Choice:
-    """Return the choice that moves a sample with disputed label to the queue."""
+    """Return the choice that clears a disputed label."""
     return Choice(sample, "clear", None, "hint")
 
 
 def retract_disputed(db: Connection, images: Collection[str] | None = None) -> int:
-    """Clear disputed labels of all or some images in one step; return the number."""
+    """Clear disputed labels in one step; return how many."""
     if images is not None and not images:
         return 0
     with db.transaction():
@@ -204,7 +204,7 @@ class Samples(Table):
         return map(_sample, self._db.iter_rows(f"{_SAMPLE} WHERE TRUE", ("s.key",)))
 
     def iter_in_splits(self) -> Iterator[Sample]:
-        """Yield labelled samples with a split, by key; unseen labels only in train."""
+        """Yield labelled samples in splits by key; unseen labels only in train."""
         unseen = get_unseen_labels(self._db)
         labelled = (s for s in self.iter_by_key() if s.status == "labelled" and s.split and s.kept)
         return (s for s in labelled if s.split == "train" or s.key not in unseen)
@@ -279,7 +279,7 @@ class Samples(Table):
         settings: str,
         folds: Mapping[str, int] | None = None,
     ) -> None:
-        """Write group, split and fold by sample key; all other samples lose theirs."""
+        """Replace group, split and fold of all samples, by key."""
         rows = [(key, *row, (folds or {}).get(key)) for key, row in plan.items()]
         with self._db.transaction():
             if settings != self.get_split_settings():

@@ -291,7 +291,7 @@ class SortingQueue(Table):
         )
 
     def get_portraits(self, label: int) -> list[int]:
-        """Return the most typical and the last labelled sample (rows) of a class."""
+        """Return a class's most typical and last labelled samples (rows)."""
         typical = self._db.fetch_value(
             "SELECT s.id FROM sample s LEFT JOIN presorted t ON t.sample=s.id "
             "WHERE s.label=? AND s.status='labelled' ORDER BY t.outlier IS NULL, t.outlier, s.id "

@@ -48,7 +48,7 @@ NO_FILTER = SampleFilter()
 
 
 def filter_sql(chosen: SampleFilter) -> tuple[str, list[object]]:
-    """Return SQL tests on a sample `s` and class `c`, and their values."""
+    """Return SQL tests on a sample `s` and class `c`, with values."""
     tests, values = [], list[object]()
     of_sample = {
         "c.name=?": chosen.label,
@@ -182,7 +182,7 @@ class OrderedSamples(Table):
         order: str = ORDERS[0],
         backwards: bool = False,
     ) -> OrderedRows:
-        """Return the filtered samples of a place or class, in one of `ORDERS`."""
+        """Return the filtered samples of a place or class in an order."""
         how = _ORDERS[order]
         turns = ("DESC", "ASC") if backwards else ("ASC", "DESC")
         by = how.by.format(up=turns[0], down=turns[1])
@@ -307,7 +307,7 @@ class Reviews(Table):
     """Lists of samples to review. Read only."""
 
     def list_items(self, name: str, chosen: SampleFilter = NO_FILTER) -> list[ReviewItem]:
-        """Return the samples of a review list other than `flags`, in its order."""
+        """Return the samples of a review list other than `flags`, ordered."""
         sql, order = _WALLS[name]
         tests, values = filter_sql(chosen)
         rows = self._db.fetch_all(f"{sql}{tests} ORDER BY {order}", values)
