@@ -171,7 +171,7 @@ def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image
 def _refuse_disputed(
     dataset: Dataset, reports: Sequence[Report], claims: Mapping[int, str | None]
 ) -> None:
-    """Raise `UsageError` if reports contradict a claim that is accepted unchanged, or each other."""
+    """Raise `UsageError` if reports contradict each other or an unchanged claim."""
     names = {report.id: claims[report.id] or report.claim.claimed for report in reports}
     for report in reports:
         for rival in Reports(dataset.db).find_same_face(report):

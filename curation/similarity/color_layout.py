@@ -59,7 +59,7 @@ def color_layout(small: Floats) -> Floats:
 
 
 def compute_layout(rgb: Any, cells: Any, library: Any) -> Any:
-    """Compute layouts (... x cells x bins) of sRGB (... x 3 x pixels)."""
+    """Compute layouts (... x cells x bins) of sRGB (... x 3 x N)."""
     lab = zip(_lab(rgb, library), (USUAL_LIGHTNESS, 0, 0), strict=True)
     light, red, yellow = (axis - EVENED * (axis.mean(-1) - usual)[..., None] for axis, usual in lab)
     tone = assign_soft_bins(light, *LIGHTNESS, TONES, library)

@@ -50,7 +50,7 @@ Progress = Callable[[str], None]
 
 
 class Connection:
-    """Open catalogue. Statements that write need a `transaction()`.
+    """Connection to an open catalogue. Statements that write need a `transaction()`.
 
     `frozen` opens a file that no process writes to, without upgrading it. `exclusive` locks out
     other processes: they get `DatasetBusy`, as does this one if another has the catalogue open.

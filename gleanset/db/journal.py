@@ -126,8 +126,8 @@ class Journal:
     def undo(self, step: int | None = None) -> UndoResult:
         """Undo a step, by default a person's last step in force.
 
-        A step that was undone and redone is in force again. Raises `UsageError` if there is none, and
-        for removals, which are final.
+        A step that was undone and redone is in force again. Raises `UsageError` if there is none,
+        and for removals, which are final.
         """
         with self._db.transaction():
             row = self._undoable(step)

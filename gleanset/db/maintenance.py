@@ -25,7 +25,7 @@ class StoredImage(NamedTuple):
 
 
 class Maintenance(Table):
-    """Whole-catalogue operations."""
+    """Checks and removals over the whole catalogue."""
 
     def check_integrity(self) -> list[str]:
         """Return errors that SQLite finds in the catalogue; empty if intact."""

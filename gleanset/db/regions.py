@@ -60,7 +60,7 @@ _PLACED = (
 
 
 class BoxedSamples(Table):
-    """Read only."""
+    """Queries for samples and their face boxes. Read only."""
 
     def find_images(self, text: str = "") -> list[str]:
         """Return image hashes by import, optionally by hash prefix, title or path."""
@@ -119,7 +119,7 @@ _IMAGE = "SELECT i.id, i.sha256, i.format, i.width, i.height"
 
 
 class VideoFrames(Table):
-    """Read only."""
+    """Queries for neighbouring video frames. Read only."""
 
     def get_context(self, sample: int, most: int = 40) -> tuple[list[Frame], int]:
         """Return a sample's image between `most` frames each side, and its index."""

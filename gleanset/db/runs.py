@@ -109,7 +109,7 @@ class SplitEvaluations(Table):
         )
 
     def add(self, run: str, split: str, samples: Iterable[str], why: str) -> EvaluationCounts:
-        """Record an evaluation (train, evaluate, doubts); return counts of earlier ones."""
+        """Record an evaluation; return counts of earlier ones."""
         data = fingerprint(samples)
         with self._db.transaction():
             known = self._db.fetch_int(

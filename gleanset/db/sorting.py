@@ -90,7 +90,7 @@ class StepRow(NamedTuple):
 
 
 class SampleTiles(Table):
-    """Read only."""
+    """Queries for the sample grid. Read only."""
 
     def get_many(self, ids: Sequence[int]) -> dict[int, SampleTile]:
         """Return the tiles of existing samples by row."""
@@ -237,7 +237,7 @@ WAITING_PROPOSALS = (
 
 
 class SortingQueue(Table):
-    """Read only."""
+    """Queries for pending samples and their comparison. Read only."""
 
     def get_features(self, rows: Sequence[int]) -> list[SampleFeatures]:
         """Return features of existing samples (rows), in the same order."""
