@@ -39,10 +39,10 @@ PHRASES = re.compile(
     re.IGNORECASE,
 )
 MAX_COUNTS = {
-    "gleanset": 810,
-    "curation": 190,
-    "harvest": 380,
-    "facecrop": 80,
+    "gleanset": 550,
+    "curation": 130,
+    "harvest": 280,
+    "facecrop": 60,
     "labeler": 490,
     "baseline": 460,
     "pipeline": 110,

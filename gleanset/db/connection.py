@@ -494,6 +494,3 @@ def _companion_file(catalogue: Path, ending: str) -> Path:
 def _read_stamps(*files: Path) -> list[tuple[int, int] | None]:
     stats = [file.stat() if file.exists() else None for file in files]
     return [stat and (stat.st_mtime_ns, stat.st_size) for stat in stats]
-
-
-MOST = 2000

@@ -78,10 +78,6 @@ class FrameSearch:
         ]
 
 
-def _cut_padded(pixels: Array, box: Box) -> Array:
-    return np.asarray(cut(pixels, grown(box, COLOR_PADDING)))
-
-
 def _patch(pixels: Array, box: Box) -> Patch:
     grey = cv2.cvtColor(np.asarray(cut(pixels, box)), cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (PATCH_SIDE, PATCH_SIDE), interpolation=cv2.INTER_AREA).astype(

@@ -165,6 +165,8 @@ def opened(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterat
 
     def open_page(width: int = 1100, height: int = 800, at: str = address, **options: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        # Other tests may use all cores.
+        context.set_default_timeout(120_000)
         # Close it before the server of any fixture ends: a loading page would log refused requests.
         request.node.addfinalizer(context.close)
         page = context.new_page()
