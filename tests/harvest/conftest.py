@@ -67,3 +67,9 @@ def running_browser() -> Iterator[GoogleBrowser]:
 def one_browser(running_browser: GoogleBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all searches of the test share one running browser."""
     monkeypatch.setattr(google_source, "_browser", lambda *_: nullcontext(running_browser))
+
+
+@pytest.fixture(autouse=True)
+def patient_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a page load slowly while other tests use all cores."""
+    monkeypatch.setattr("harvest.sources.google.browser._LOAD_TIMEOUT_SECONDS", 120.0)

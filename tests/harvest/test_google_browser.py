@@ -78,8 +78,6 @@ def web(site: FaultyServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     with tempfile.TemporaryDirectory(prefix="gs-", dir="/tmp") as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
         monkeypatch.setenv("TMPDIR", folder)
-        # A page loads slowly while other tests use all cores.
-        monkeypatch.setattr("harvest.sources.google.browser._LOAD_TIMEOUT_SECONDS", 120.0)
         with Client(allow_private=True) as client:
             web = Site(site, client, Path(folder))
             yield web

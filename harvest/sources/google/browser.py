@@ -34,7 +34,7 @@ from harvest.sources.chrome import (
 )
 from harvest.sources.google.page import GooglePage
 
-_LOAD_TIMEOUT_SECONDS = 30.0
+_LOAD_TIMEOUT_SECONDS = 60.0
 _DRIVER_TIMEOUT_SECONDS = 60
 _POLL_SECONDS = 0.2
 _NET_ERROR = re.compile(r"\b(ERR_[A-Z_]+)")
