@@ -34,7 +34,7 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         URLs are not requested.
         """
         self.sampling()
-        check_videos(self.videos, root, self.COMMAND)
+        check_videos(self.videos, self.COMMAND)
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> Result:
         """Sample and import the frames; return the counts of the run."""
@@ -43,7 +43,7 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         sampling = self.sampling()
         return harvest_frames(
             dataset,
-            video_inputs(self.videos, dataset.root, dataset, sampling, self.allow_private),
+            video_inputs(self.videos, dataset, sampling, self.allow_private),
             sampling,
             label=self.label,
             workers=self.workers or 0,
@@ -55,17 +55,17 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         from harvest.preview import preview_frames
 
         sampling = self.sampling()
-        inputs = video_inputs(self.videos, root, dataset, sampling, self.allow_private)
+        inputs = video_inputs(self.videos, dataset, sampling, self.allow_private)
         return preview_frames(view, dataset, sampling, inputs)
 
 
-def check_videos(videos: tuple[str, ...], root: Path, command: str) -> None:
+def check_videos(videos: tuple[str, ...], command: str) -> None:
     """Raise `UsageError` without arguments, `InputUnusable` if no video exists."""
     from harvest.video.inputs import find_inputs, is_address
 
     if not videos:
         raise UsageError("no video is named", f"write for instance: {command} ~/episodes")
-    find_inputs([video for video in videos if not is_address(video)], root)
+    find_inputs([video for video in videos if not is_address(video)])
 
 
 def check_programs(videos: tuple[str, ...]) -> None:
@@ -82,16 +82,15 @@ def check_programs(videos: tuple[str, ...]) -> None:
 
 def video_inputs(
     videos: tuple[str, ...],
-    root: Path,
     dataset: Dataset | None,
     sampling: Sampling,
     allow_private: bool,
 ) -> list[VideoInput]:
-    """Return inputs for paths, patterns and URLs; `root` is the dataset's."""
+    """Return inputs for paths, patterns and URLs."""
     from harvest.video.inputs import find_inputs, is_address
 
     if not any(map(is_address, videos)):
-        return find_inputs(videos, root)
+        return find_inputs(videos)
     # Imported here, because the HTTP modules double the loading time.
     from harvest.video.remote import VideoAddress
 
@@ -103,4 +102,4 @@ def video_inputs(
         sampled = dataset.videos.find_by_url(url, sampling.settings)
         return VideoAddress(url, client, sampled, dataset.cache / "downloads")
 
-    return find_inputs(videos, root, address)
+    return find_inputs(videos, address)

@@ -79,10 +79,6 @@ class VectorStore:
             if (data := _whole(path)) is not None:
                 yield _opened(path, data)
 
-    def iter_names(self) -> set[bytes]:
-        """Return the names of all stored vectors without verifying the files."""
-        return {name for path in self._files() for name in _names(path)}
-
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob(f"*{ENDING}"))
 
@@ -134,12 +130,6 @@ def _opened(path: Path, data: bytes) -> tuple[VectorFile, list[bytes]]:
     np.lib.format.read_magic(file)
     (count, width), _, _ = np.lib.format.read_array_header_1_0(file)
     return VectorFile(path, file.tell(), count, width), list(map(bytes, names))
-
-
-def _names(path: Path) -> Iterator[bytes]:
-    with suppress(OSError, ValueError), path.open("rb") as file:
-        return map(bytes, np.load(file, allow_pickle=False))
-    return iter(())
 
 
 def _digest(data: bytes) -> str:

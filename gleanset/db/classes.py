@@ -137,12 +137,14 @@ class Changes(Table):
 
     def get_refused_classes(self, samples: Sequence[int]) -> dict[int, frozenset[int]]:
         """Return the classes (rows) that a person ruled out for these samples."""
-        found: dict[int, frozenset[int]] = {}
+        classes_by_sample: dict[int, frozenset[int]] = {}
         for row in self._db.iter_rows_in(
             "SELECT sample, refused FROM sorting_note WHERE refused<>'' AND sample", samples
         ):
-            found[row["sample"]] = frozenset(int(part) for part in row["refused"].split(","))
-        return found
+            classes_by_sample[row["sample"]] = frozenset(
+                int(part) for part in row["refused"].split(",")
+            )
+        return classes_by_sample
 
     def find_former_name(self, name: str) -> int | None:
         """Return the class (row) that last had this name before renaming."""
@@ -271,8 +273,8 @@ class LabelClasses:
     def get_or_create_alias(self, alias: str) -> int:
         """Return the row of an alias's class; create it hidden if missing."""
         alias = normalize_alias(alias)
-        found = f"SELECT {merged_class_sql('id', 'name=?')}"
-        return self._db.fetch_int(found, (alias,)) or self._add_hidden(alias)
+        class_sql = f"SELECT {merged_class_sql('id', 'name=?')}"
+        return self._db.fetch_int(class_sql, (alias,)) or self._add_hidden(alias)
 
     def _add_hidden(self, name: str) -> int:
         row = self._db.insert("class", {"name": name})

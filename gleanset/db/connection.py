@@ -204,8 +204,8 @@ class Connection:
         try:
             return self._sql.execute(sql, values)
         except UnicodeEncodeError:
-            kept = [clean(value) if isinstance(value, str) else value for value in values]
-            return self._sql.execute(sql, kept)
+            parameters = [clean(value) if isinstance(value, str) else value for value in values]
+            return self._sql.execute(sql, parameters)
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Execute a statement inside a transaction; return the inserted row's id."""
@@ -387,8 +387,8 @@ class _ErrorTranslation:
         """Do nothing."""
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sqlite3.Error) and (known := translate_error(error, self._path)):
-            raise known from error
+        if isinstance(error, sqlite3.Error) and (translated := translate_error(error, self._path)):
+            raise translated from error
 
 
 _PRIMARY_CODE_MASK = 0xFF

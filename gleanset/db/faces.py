@@ -225,11 +225,11 @@ class Faces(Table):
     def _add(self, image: int, cut: FaceCrop) -> None:
         face = cut.face
         number = self._add_face(image, face)
-        found = {"face": number, "detector": face.detector, "score": face.score} | _measured(cut)
-        again = ", ".join(f"{name}=excluded.{name}" for name in found)
+        values = {"face": number, "detector": face.detector, "score": face.score} | _measured(cut)
+        again = ", ".join(f"{name}=excluded.{name}" for name in values)
         self._db.insert(
             "sample",
-            {"key": cut.key, "image": image} | found,
+            {"key": cut.key, "image": image} | values,
             then=f"ON CONFLICT(key) DO UPDATE SET {again}, "
             "status=iif(status='retired','queue',status)",
         )
@@ -239,9 +239,9 @@ class Faces(Table):
             "DELETE FROM face WHERE image=? AND gone AND (x,y,w,h)=(?,?,?,?)", (image, *face.box)
         )
         evidence = None if face.evidence is None else dump(face.evidence)
-        told = {"landmarks": dump(face.landmarks), "evidence": evidence}
+        details = {"landmarks": dump(face.landmarks), "evidence": evidence}
         row = {"image": image, "detector": face.detector, "score": face.score}
-        return self._db.insert("face", row | row_from_box(face.box) | told)
+        return self._db.insert("face", row | row_from_box(face.box) | details)
 
     def update_crops(self, cuts: Iterable[FaceCrop]) -> None:
         """Update the crops of existing samples. Call inside a transaction."""
@@ -343,14 +343,16 @@ class Scans(Table):
 
     def count_to_crop(self, cut: str, *searches: Search) -> int:
         """Return how many images `iter_to_crop` yields."""
-        asked = (encode_searches(searches), cut)
-        return self._db.fetch_int(f"SELECT count(*) FROM image i WHERE {_TO_CUT}", asked)
+        arguments = (encode_searches(searches), cut)
+        return self._db.fetch_int(f"SELECT count(*) FROM image i WHERE {_TO_CUT}", arguments)
 
     def iter_to_crop(self, cut: str, *searches: Search) -> Iterator[StoredFile]:
         """Yield images to re-crop, after `find_lost_crops` and `mark_outdated_crops`."""
         sql = f"SELECT sha256, format FROM image i WHERE {_TO_CUT}"
-        asked = (encode_searches(searches), cut)
-        return (StoredFile(*row) for row in self._db.iter_rows(sql, ("sha256",), asked, size=500))
+        arguments = (encode_searches(searches), cut)
+        return (
+            StoredFile(*row) for row in self._db.iter_rows(sql, ("sha256",), arguments, size=500)
+        )
 
     def get_search(self, sha256: str) -> Search:
         """Return detector and settings of the last search of a searched image."""
@@ -415,8 +417,8 @@ class CropMethod:
         if self.detector == HAND:
             return f"{count(self.samples, 'box', 'boxes')} given by hand{cut}"
         settings = self.settings or "settings not known any more"
-        found = f"found by {self.detector} ({settings})"
-        return f"{count(self.samples, 'face')} {found}{cut}"
+        text = f"found by {self.detector} ({settings})"
+        return f"{count(self.samples, 'face')} {text}{cut}"
 
 
 def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:

@@ -167,12 +167,12 @@ class Images(Table):
 
     def resolve(self, text: str) -> Image:
         """Return the image with a hash, hash prefix or path. Raises `UsageError`."""
-        found = self.find_matches(text)
-        if len(found) > 1:
+        matches = self.find_matches(text)
+        if len(matches) > 1:
             raise UsageError(
-                f"several images are meant by {text!r}", f"say more, for instance {found[1]}"
+                f"several images are meant by {text!r}", f"say more, for instance {matches[1]}"
             )
-        image = self.get(found[0]) if found else None
+        image = self.get(matches[0]) if matches else None
         if image is None:
             raise UsageError(
                 f"there is no image {text!r} in this dataset",
@@ -184,8 +184,8 @@ class Images(Table):
     def find_matches(self, text: str) -> list[str]:
         """Return up to two image hashes that `text` may mean (see `resolve`)."""
         for start in list_hash_prefixes(text):
-            if found := self._starting(start):
-                return found
+            if matches := self._starting(start):
+                return matches
         path = Path(text)
         return self._db.fetch_column(
             "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image "
@@ -213,9 +213,9 @@ class Images(Table):
             hashes,
             "ORDER BY i.sha256, o.source, o.key, o.query, o.hint",
         ):
-            known = origins.get(sha256, NOWHERE)
+            origin = origins.get(sha256, NOWHERE)
             origins[sha256] = OriginSummary(
-                *(one or other for one, other in zip(known, place, strict=True))
+                *(field or other for field, other in zip(origin, place, strict=True))
             )
         return origins
 
@@ -243,8 +243,8 @@ class Images(Table):
     def iter_unscanned(self, *searches: Search) -> Iterator[tuple[str, str]]:
         """Yield (hash, format) of images without any of these searches, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {_UNSCANNED}"
-        asked = (encode_searches(searches),)
-        return map(tuple, self._db.iter_rows(sql, ("sha256",), asked, size=500))
+        arguments = (encode_searches(searches),)
+        return map(tuple, self._db.iter_rows(sql, ("sha256",), arguments, size=500))
 
     def count_unscanned(self, *searches: Search) -> int:
         """Return how many images `iter_unscanned` yields."""
@@ -276,8 +276,8 @@ class Images(Table):
 def list_hash_prefixes(text: str) -> list[str]:
     """Return hash prefixes of a text: file's hash, text, file name."""
     path = Path(text)
-    told = [_hash_of_file(path) or "", text.lower(), path.stem]
-    return [one for one in told if re.fullmatch("[0-9a-f]{4,64}", one)]
+    candidates = [_hash_of_file(path) or "", text.lower(), path.stem]
+    return [prefix for prefix in candidates if re.fullmatch("[0-9a-f]{4,64}", prefix)]
 
 
 def _hash_of_file(path: Path) -> str | None:
@@ -374,12 +374,12 @@ class Rejections(Table):
 
     def count_by_reason(self) -> dict[str, dict[str, int]]:
         """Return the number of rejected items by stage and reason."""
-        found: dict[str, dict[str, int]] = {}
+        counts: dict[str, dict[str, int]] = {}
         for stage, reason, number in self._db.fetch_all(
             "SELECT stage, reason, count(*) FROM rejection GROUP BY 1, 2 ORDER BY 1, 3 DESC, 2"
         ):
-            found.setdefault(stage, {})[reason] = number
-        return found
+            counts.setdefault(stage, {})[reason] = number
+        return counts
 
 
 class Fetches(Table):
@@ -397,12 +397,12 @@ class Fetches(Table):
     def get_states(self, source: str, keys: Sequence[str]) -> dict[str, str | None]:
         """Return the states of several keys of a source, without stamps."""
         marks = ",".join("?" * len(keys))
-        known = self._db.fetch_dict(
+        states = self._db.fetch_dict(
             "SELECT key, iif(state='failed' AND attempts>=?, 'rejected', state) FROM fetch "
             f"WHERE source=? AND stamp='' AND key IN ({marks})",
             (MAX_FETCH_ATTEMPTS, source, *map(clean, keys)),
         )
-        return {key: known.get(clean(key)) for key in keys}
+        return {key: states.get(clean(key)) for key in keys}
 
     def get_image(self, source: str, key: str) -> str | None:
         """Return the hash of the image from a fetch, if any."""
@@ -456,16 +456,16 @@ class Fetches(Table):
             )
         }
         reasons: dict[tuple[str, str], dict[str, int]] = {}
-        for source, asked, reason, items in self._db.fetch_all(
+        for source, search, reason, items in self._db.fetch_all(
             "SELECT f.source, coalesce(f.query, json_extract(f.candidate, '$.origin.hint'), "
             "''), r.reason, count(*) "
             f"FROM fetch f JOIN rejection r ON {_OF_FETCH} "
             "WHERE f.state<>'done' GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3"
         ):
-            reasons.setdefault((source, asked), {})[reason] = items
+            reasons.setdefault((source, search), {})[reason] = items
         return [
-            FetchYield(*asked, *counts.get(asked, (0, 0, 0)), reasons.get(asked, {}))
-            for asked in sorted(counts.keys() | reasons.keys())
+            FetchYield(*search, *counts.get(search, (0, 0, 0)), reasons.get(search, {}))
+            for search in sorted(counts.keys() | reasons.keys())
         ]
 
 

@@ -203,19 +203,6 @@ class Journal:
             states[key] = _State(row["id"], *_said(row))
         return states
 
-    def add_decisions(self, step: int, decided: Sequence[tuple[int, str, int | None, str]]) -> None:
-        """Add decisions (row, action, class, provenance) to a step. Call inside a transaction."""
-        states = {
-            row["id"]: _State(row["id"], *_said(row))
-            for row in self._db.iter_rows_in(
-                f"SELECT id, status, label, {_LAST} AS last FROM sample s WHERE id",
-                [row[0] for row in decided],
-            )
-        }
-        self._append(
-            [(step, states[row], action, value, why) for row, action, value, why in decided]
-        )
-
     def _append(self, rows: list[tuple[int, _State, str, int | None, str]]) -> None:
         self._db.execute_many(
             "INSERT INTO decision(step,sample,action,value,before_status,before_label,provenance) "

@@ -190,16 +190,19 @@ class Contradiction(NamedTuple):
 
 def find_contradictions(db: Connection) -> dict[str, Contradiction]:
     """Return contradictions by kind; takes a second for 100,000 samples."""
-    found = {name: look(db) for name, look in _KINDS.items()}
-    return {name: Contradiction(len(rows), tuple(rows[:_EXAMPLES])) for name, rows in found.items()}
+    rows_by_kind = {name: look(db) for name, look in _KINDS.items()}
+    return {
+        name: Contradiction(len(rows), tuple(rows[:_EXAMPLES]))
+        for name, rows in rows_by_kind.items()
+    }
 
 
 def _orphan_rows(db: Connection) -> list[str]:
     loose = db.fetch_all("PRAGMA foreign_key_check")
-    found = [f"a row of {row[0]} refers to a row of {row[2]} that is gone" for row in loose]
+    orphans = [f"a row of {row[0]} refers to a row of {row[2]} that is gone" for row in loose]
     for words, query in _ORPHANS.items():
-        found += [f"{words}: {row[0]}" for row in db.fetch_all(query)]
-    return found
+        orphans += [f"{words}: {row[0]}" for row in db.fetch_all(query)]
+    return orphans
 
 
 _ORPHANS = {
@@ -341,9 +344,13 @@ class CatalogueMerge(Table):
         """Add faces and samples of images not searched here. Call inside a transaction."""
         self._add_classes()
         self._copy("face", f"{_UNSEEN} AND {_NEW_BOX}", _OUR_IMAGE, {"image": "i.id"})
-        kept = f"o.id IN (SELECT face FROM other.sample o WHERE {_DECIDED}) AND NOT ({_UNSEEN})"
+        needed_faces = (
+            f"o.id IN (SELECT face FROM other.sample o WHERE {_DECIDED}) AND NOT ({_UNSEEN})"
+        )
         gone = f"o.detector<>'{HAND}'"
-        self._copy("face", f"{kept} AND {_NEW_BOX}", _OUR_IMAGE, {"image": "i.id", "gone": gone})
+        self._copy(
+            "face", f"{needed_faces} AND {_NEW_BOX}", _OUR_IMAGE, {"image": "i.id", "gone": gone}
+        )
         own = dict.fromkeys(("label", "grp", "moment", "split", "fold"), "NULL")
         status = f"iif(o.status='retired' OR {_OUR_FACE} IS NULL, 'retired', 'queue')"
         own |= {"image": "i.id", "face": _OUR_FACE, "status": status}

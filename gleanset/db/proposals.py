@@ -62,11 +62,11 @@ class Proposals(Table):
     def list_new_classes(self) -> list[str]:
         """Return labelled classes that the newest presort did not know."""
         newest = self.get_latest()
-        known = newest.facts.get("known") if newest else None
-        if not isinstance(known, list):
+        known_names = newest.facts.get("known") if newest else None
+        if not isinstance(known_names, list):
             return []
         classes = LabelClasses(self._db)
-        met = {classes.get_id(str(name)) for name in known}
+        met = {classes.get_id(str(name)) for name in known_names}
         named = self._db.fetch_all(
             "SELECT id, name FROM class WHERE id IN "
             "(SELECT label FROM sample WHERE status='labelled') ORDER BY name"
@@ -103,7 +103,7 @@ class Proposals(Table):
         with self._db.transaction():
             self._db.execute_many(
                 "DELETE FROM proposal WHERE sample=(SELECT id FROM sample WHERE key=?)",
-                [(one.sample,) for one in changed],
+                [(sample.sample,) for sample in changed],
             )
             self._insert(changed)
             number = self._db.insert("presort", {"at": now(), "facts": dump(facts)})
@@ -182,21 +182,21 @@ class PresortSamples(Table):
     def get_many(self, samples: Sequence[int]) -> dict[int, PresortSample | None]:
         """Return samples by row; None for those that `iterate` leaves out."""
         keys = dict_from_rows(self._db.iter_rows_in("SELECT key, id FROM sample WHERE id", samples))
-        found: dict[int, PresortSample | None] = dict.fromkeys(samples)
+        samples_by_row: dict[int, PresortSample | None] = dict.fromkeys(samples)
         for some in (
             samples[at : at + MAX_SQL_VALUES] for at in range(0, len(samples), MAX_SQL_VALUES)
         ):
             page = f"SELECT * FROM sample WHERE {_TAUGHT} AND id IN ({','.join('?' * len(some))})"
             rows = self._db.fetch_all(_LIKE.replace("{page}", page), some)
-            found |= {keys[one.key]: one for one in self._made(rows)}
-        return found
+            samples_by_row |= {keys[sample.key]: sample for sample in self._made(rows)}
+        return samples_by_row
 
     def _made(self, rows: Sequence[Row]) -> Iterator[PresortSample]:
         classes = self._db.fetch_dict("SELECT id, name FROM class")
         for key, status, label, group, refused, scenes, posts, hint, kept, track, *cut in rows:
             ties = tuple(sorted(tie for tie in load(scenes) + load(posts) if tie))
             numbers = (int(part) for part in (refused or "").split(",") if part)
-            said_no = frozenset(classes[one] for one in numbers if one in classes)
+            said_no = frozenset(classes[number] for number in numbers if number in classes)
             region = Region(Box(*cut[:4]), cut[4])
             yield PresortSample(
                 key, status, label, group, ties, hint, said_no, bool(kept), region, track
@@ -235,8 +235,8 @@ def iter_proposed_samples(db: Connection) -> Iterator[ProposedSample]:
     )
     for rows in pages:
         for key, some in groupby(rows, key=lambda row: str(row["key"])):
-            if (found := _made(key, list(some))) is not None:
-                yield found
+            if (sample := _made(key, list(some))) is not None:
+                yield sample
 
 
 _CLASS = merged_class_sql("name", "id=p.label")
@@ -269,12 +269,12 @@ _TENTH = "min(9, CAST(p.confidence * 10 AS INT))"
 
 def count_proposals_by_tenth(db: Connection) -> dict[int, dict[int, int]]:
     """Count pending samples by first proposed class (row) and confidence tenth."""
-    found: dict[int, dict[int, int]] = {}
+    counts: dict[int, dict[int, int]] = {}
     for row in db.fetch_all(
         f"SELECT p.label, {_TENTH}, count(*) FROM {WAITING_PROPOSALS} GROUP BY 1, 2"
     ):
-        found.setdefault(row[0], {})[row[1]] = row[2]
-    return found
+        counts.setdefault(row[0], {})[row[1]] = row[2]
+    return counts
 
 
 _LETTERS = 8
@@ -291,13 +291,14 @@ class SampleCluster(NamedTuple):
 def list_clusters(db: Connection) -> list[SampleCluster]:
     """Return the clusters with pending samples, the largest first."""
     return sorted(
-        (one for one in _every(db) if one.waiting), key=lambda one: (-len(one.waiting), one.id)
+        (cluster for cluster in _every(db) if cluster.waiting),
+        key=lambda cluster: (-len(cluster.waiting), cluster.id),
     )
 
 
 def get_cluster(db: Connection, name: str) -> SampleCluster:
     """Return a pending cluster by id, or track by name. Raises `UsageError`."""
-    stack = next((one for one in _every(db) if one.id == name), None)
+    stack = next((cluster for cluster in _every(db) if cluster.id == name), None)
     if stack is None and (track := Tracks(db).get(name)) is not None:
         decided = len(track.samples) - len(track.waiting)
         stack = SampleCluster(name, track.waiting, decided)
@@ -324,8 +325,8 @@ def _every(db: Connection) -> list[SampleCluster]:
     every_stack = []
     for _, some in groupby(rows, key=lambda row: int(row["cluster"])):
         members = list(some)
-        told = "\n".join(sorted(str(row["key"]) for row in members))
+        keys = "\n".join(sorted(str(row["key"]) for row in members))
         waiting = tuple(str(row["key"]) for row in members if row["waits"])
-        name = hashlib.sha256(told.encode()).hexdigest()[:_LETTERS]
+        name = hashlib.sha256(keys.encode()).hexdigest()[:_LETTERS]
         every_stack.append(SampleCluster(name, waiting, len(members) - len(waiting)))
     return every_stack

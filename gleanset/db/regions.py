@@ -220,9 +220,9 @@ class QualityMeasures(Table):
         waiting = f"SELECT s.id {_MISSING} AND s.status='queue' AND s.kept"
         sample = self._db.fetch_column(f"{waiting} ORDER BY {FAIR_ORDER} LIMIT ?", (version, first))
         yield sample
-        known = frozenset(sample)
+        drawn = frozenset(sample)
         for rows in self._db.iter_pages(f"SELECT s.id {_MISSING}", ("s.id",), (version,), size=500):
-            yield [row[0] for row in rows if row[0] not in known]
+            yield [row[0] for row in rows if row[0] not in drawn]
 
     def save(self, measured: Sequence[tuple[SampleRegion, PixelMeasures]], version: int) -> None:
         """Save measures with their regions."""
@@ -287,5 +287,5 @@ class QualityMeasures(Table):
         yield from self._paired(page)
 
     def _paired(self, page: list[Sample]) -> Iterator[tuple[Sample, Quality | None]]:
-        found = self.get_many([sample.key for sample in page]) if page else {}
-        yield from ((sample, found.get(sample.key)) for sample in page)
+        regions = self.get_many([sample.key for sample in page]) if page else {}
+        yield from ((sample, regions.get(sample.key)) for sample in page)

@@ -179,9 +179,9 @@ class Reports(Table):
         )
         others = map(_report, rows)
         return [
-            one
-            for one in others
-            if overlap(one.claim.box, report.claim.box) >= MIN_SAME_FACE_OVERLAP
+            candidate
+            for candidate in others
+            if overlap(candidate.claim.box, report.claim.box) >= MIN_SAME_FACE_OVERLAP
         ]
 
     def find_images(self, start: str) -> list[str]:

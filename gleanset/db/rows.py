@@ -83,8 +83,8 @@ def field_names(kind: type) -> Iterable[str]:
 
 def record_from_row(kind: type[Record], row: Row, **own: Any) -> Record:
     """Return a record from a row; `own` gives fields that need conversion."""
-    kept = {name: row[name] for name in field_names(kind) if name not in own}
-    return kind(**kept, **own)
+    fields = {name: row[name] for name in field_names(kind) if name not in own}
+    return kind(**fields, **own)
 
 
 def row_from_record(record: object, **own: Any) -> dict[str, Any]:

@@ -112,13 +112,13 @@ class SplitEvaluations(Table):
         """Record an evaluation; return counts of earlier ones."""
         data = fingerprint(samples)
         with self._db.transaction():
-            known = self._db.fetch_int(
+            run_id = self._db.fetch_int(
                 "SELECT id FROM split_evaluation WHERE run=? AND split=? AND data=? AND why=? "
                 "AND why='train'",
                 (run, split, data, why),
             )
-            before = self._looks(split, data, known, own=run)
-            if not known:
+            before = self._looks(split, data, run_id, own=run)
+            if not run_id:
                 look = {"run": run, "split": split, "data": data, "why": why, "at": now()}
                 self._db.insert("split_evaluation", look)
         return before

@@ -116,16 +116,16 @@ class Hints(Table):
         if images is None:
             rows = self._db.fetch_all(_DISPUTED)
         else:
-            asked = self._same_question(images)
-            rows = list(self._db.iter_rows_in(f"{_DISPUTED} AND s.id", sorted(asked)))
+            images_in_question = self._same_question(images)
+            rows = list(self._db.iter_rows_in(f"{_DISPUTED} AND s.id", sorted(images_in_question)))
         given = get_label_provenances(self._db, [row["id"] for row in rows])
         settled = {row["question"] for row in rows if given.get(row["key"]) not in _UNSEEN}
-        found = {
+        disputed = {
             DisputedLabel(row["id"], row["key"], row["label"])
             for row in rows
             if row["question"] not in settled
         }
-        return sorted(found, key=lambda one: one.key)
+        return sorted(disputed, key=lambda one: one.key)
 
     def _same_question(self, images: Collection[str]) -> set[int]:
         rows = self._db.iter_rows_in(

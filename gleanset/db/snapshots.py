@@ -52,9 +52,9 @@ class Snapshots:
     def open(self, name: str) -> Iterator[Connection]:
         """Open a snapshot for reading. Raises `UsageError` and `CatalogueCorrupt`."""
         if name not in self.list_names():
-            known = self.list_names()
-            listed = "list them: gleanset snapshot" if known else "make one: gleanset snapshot NAME"
-            raise UsageError(f"no such snapshot: {name}", f"{did_you_mean(name, known)}{listed}")
+            names = self.list_names()
+            listed = "list them: gleanset snapshot" if names else "make one: gleanset snapshot NAME"
+            raise UsageError(f"no such snapshot: {name}", f"{did_you_mean(name, names)}{listed}")
         try:
             with closing(Connection(self._path(name), frozen=True)) as db:
                 yield db
@@ -138,9 +138,11 @@ def carry_over(present: Connection, restored: Connection) -> None:
         for row in removals:
             restored.insert("report", dict(row))
         for name, number in sequences:
-            known = restored.fetch_int("SELECT seq FROM sqlite_sequence WHERE name=?", (name,))
+            sequence = restored.fetch_int("SELECT seq FROM sqlite_sequence WHERE name=?", (name,))
             restored.execute("DELETE FROM sqlite_sequence WHERE name=?", (name,))
-            restored.execute("INSERT INTO sqlite_sequence VALUES(?,?)", (name, max(number, known)))
+            restored.execute(
+                "INSERT INTO sqlite_sequence VALUES(?,?)", (name, max(number, sequence))
+            )
 
 
 def normalize_snapshot_name(text: str) -> str:

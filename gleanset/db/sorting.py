@@ -98,9 +98,11 @@ class SampleTiles(Table):
 
     def get_ids(self, keys: Iterable[str]) -> dict[str, int]:
         """Return the rows of existing samples by key."""
-        asked = list(keys)
-        found = dict_from_rows(self._db.iter_rows_in("SELECT key, id FROM sample WHERE key", asked))
-        return {key: found[key] for key in asked if key in found}
+        wanted_keys = list(keys)
+        ids_by_key = dict_from_rows(
+            self._db.iter_rows_in("SELECT key, id FROM sample WHERE key", wanted_keys)
+        )
+        return {key: ids_by_key[key] for key in wanted_keys if key in ids_by_key}
 
     def get_marks(self, keys: Sequence[str]) -> dict[int, str | None]:
         """Return the marks of samples (keys), by row."""
@@ -114,8 +116,10 @@ class SampleTiles(Table):
 
     def get_keys(self, ids: Sequence[int]) -> list[str]:
         """Return the keys of existing samples (rows), in the same order."""
-        found = dict_from_rows(self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", ids))
-        return [found[number] for number in ids if number in found]
+        keys_by_id = dict_from_rows(
+            self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", ids)
+        )
+        return [keys_by_id[number] for number in ids if number in keys_by_id]
 
     def list_labelled(self, label: str) -> list[int]:
         """Return all samples (rows) of a class, including duplicates."""
@@ -241,11 +245,11 @@ class SortingQueue(Table):
 
     def get_features(self, rows: Sequence[int]) -> list[SampleFeatures]:
         """Return features of existing samples (rows), in the same order."""
-        found = {
+        features = {
             row["id"]: _features(row)
             for row in self._db.iter_rows_in(f"{_FEATURES} WHERE s.id", rows)
         }
-        return [found[row] for row in rows if row in found]
+        return [features[row] for row in rows if row in features]
 
     def list_waiting(self, most: int) -> list[int]:
         """Return at most `most` pending samples (rows), drawn evenly."""

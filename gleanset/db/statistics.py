@@ -199,13 +199,13 @@ class Statistics(Table):
         """Return sources and licences of the images of samples (keys)."""
         sources: dict[str, set[int]] = defaultdict(set)
         licences: dict[str, set[int]] = defaultdict(set)
-        images, drawn, known = set[int](), set[int](), set[str]()
+        images, drawn, known_keys = set[int](), set[int](), set[str]()
         for key, image, source, licence, ai in self._db.iter_rows_in(
             "SELECT s.key, s.image, o.source, o.licence, o.ai FROM sample s "
             "JOIN origin o ON o.image=s.image WHERE s.key",
             keys,
         ):
-            known.add(key)
+            known_keys.add(key)
             images.add(image)
             sources[source].add(image)
             if licence:
@@ -216,9 +216,12 @@ class Statistics(Table):
             len(images),
             _by_number(sources),
             _by_number(licences),
-            len(images - {image for found in licences.values() for image in found}),
+            len(
+                images
+                - {image for images_of_licence in licences.values() for image in images_of_licence}
+            ),
             len(drawn),
-            len(set(keys) - known),
+            len(set(keys) - known_keys),
         )
 
     def count_labelled(self) -> dict[str, Counter[str]]:
@@ -227,10 +230,10 @@ class Statistics(Table):
             "SELECT c.name, coalesce(s.split, ''), count(*) FROM sample s JOIN class c "
             f"ON c.id=s.label WHERE {IN_USE} AND s.status='labelled' GROUP BY 1, 2 ORDER BY 1, 2"
         )
-        found: dict[str, Counter[str]] = {}
+        counts: dict[str, Counter[str]] = {}
         for name, split, number in rows:
-            found.setdefault(name, Counter())[split] = number
-        return found
+            counts.setdefault(name, Counter())[split] = number
+        return counts
 
     def count_searched(self, not_by: str) -> SearchedImages:
         """Count images searched by built-in detectors other than `not_by`."""

@@ -187,17 +187,17 @@ class OrderedSamples(Table):
         turns = ("DESC", "ASC") if backwards else ("ASC", "DESC")
         by = how.by.format(up=turns[0], down=turns[1])
         where, values = self._where(place, label, chosen)
-        asked = (
+        sql = (
             f"SELECT s.id, {how.title} AS section FROM sample s{_TABLES}{how.joined}{where} "
             f"ORDER BY {by}"
         )
         if how.title == NO_TITLE:
             # One string instead of very many rows, each of which would cost a switch of threads.
-            (text,) = self._db.fetch_all(f"SELECT group_concat(id) FROM ({asked})", values)
+            (text,) = self._db.fetch_all(f"SELECT group_concat(id) FROM ({sql})", values)
             ids = array("q", map(int, text[0].split(",") if text[0] else ()))
             return OrderedRows(ids, ((None, len(ids)),) if ids else ())
-        found = self._db.fetch_all(asked, values)
-        return OrderedRows(array("q", (row[0] for row in found)), _runs(row[1] for row in found))
+        rows = self._db.fetch_all(sql, values)
+        return OrderedRows(array("q", (row[0] for row in rows)), _runs(row[1] for row in rows))
 
     def count(
         self, place: str, *, label: str | None = None, chosen: SampleFilter = NO_FILTER
@@ -300,7 +300,6 @@ _WALLS = {
         "s.image, s.id",
     ),
 }
-REVIEW_LISTS = (*_WALLS, "flags")
 
 
 class Reviews(Table):

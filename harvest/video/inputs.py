@@ -110,7 +110,7 @@ def is_address(place: str | Path) -> bool:
 
 
 def find_inputs(
-    places: Iterable[str | Path], own: Path, address: Callable[[str], VideoInput] | None = None
+    places: Iterable[str | Path], address: Callable[[str], VideoInput] | None = None
 ) -> list[VideoInput]:
     """Return the inputs in the order given, without repeats.
 
@@ -119,19 +119,19 @@ def find_inputs(
     path that does not exist, and for a folder or pattern without videos.
     """
     inputs: dict[str | Path, VideoInput] = {}
-    for one in places:
-        if address is not None and is_address(one):
-            inputs.setdefault(str(one), address(str(one)))
+    for place in places:
+        if address is not None and is_address(place):
+            inputs.setdefault(str(place), address(str(place)))
         else:
-            for path in _files(Path(one), own):
+            for path in _files(Path(place)):
                 inputs.setdefault(path.resolve(), VideoFile(path))
     return list(inputs.values())
 
 
-def _files(path: Path, own: Path) -> Iterator[Path]:
+def _files(path: Path) -> Iterator[Path]:
     for file in [path] if _is_there(path) else _matching(path):
         if file.is_dir():
-            yield from _videos_below(file, own)
+            yield from _videos_below(file)
         elif file.is_file():
             yield _plain(file)
         else:
@@ -156,15 +156,15 @@ def _matching(path: Path) -> list[Path]:
         raise InputUnusable(f"there is no file {printable(path)}", "check its name")
     # A quoted pattern reaches us with ~ unexpanded.
     names = glob.glob(str(path.expanduser()), recursive=True)  # noqa: PTH207
-    found = [Path(name) for name in names]
-    if not found:
+    paths = [Path(name) for name in names]
+    if not paths:
         raise InputUnusable(f"nothing matches {printable(path)}", "check the pattern")
     # videos/* is meant to match the videos, not every file next to them.
-    meant = [one for one in found if one.is_dir() or is_video(one)]
-    return sorted(meant or found, key=_reading_order)
+    videos = [path for path in paths if path.is_dir() or is_video(path)]
+    return sorted(videos or paths, key=_reading_order)
 
 
-def _videos_below(folder: Path, own: Path) -> Iterator[Path]:
+def _videos_below(folder: Path) -> Iterator[Path]:
     closed: list[OSError] = []
     tree = walk_tree(_plain(folder), Counter(), closed.append)
     videos = [here / name for here, _, files in tree for name in files if is_video(here / name)]

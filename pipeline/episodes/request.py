@@ -93,7 +93,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     def check(self, root: Path) -> None:
         """Check the values and local files; URLs are not requested."""
         self.sampling()
-        check_videos(self.videos, root, self.COMMAND)
+        check_videos(self.videos, self.COMMAND)
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> dict[str, object]:
         """Sample the videos and track their faces; return the counts."""
@@ -109,7 +109,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             self.per_track,
             self.workers or 0,
         )
-        inputs = self._inputs(dataset.root, dataset, sampling)
+        inputs = self._inputs(dataset, sampling)
         return run.over(inputs, progress)
 
     def preview(self, view: Preview, root: Path, dataset: Dataset | None) -> dict[str, object]:
@@ -117,10 +117,10 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         from harvest.preview import preview_frames
 
         sampling = self.sampling(dataset)
-        return preview_frames(view, dataset, sampling, self._inputs(root, dataset, sampling))
+        return preview_frames(view, dataset, sampling, self._inputs(dataset, sampling))
 
-    def _inputs(self, root: Path, dataset: Dataset | None, sampling: Sampling) -> list[VideoInput]:
-        return video_inputs(self.videos, root, dataset, sampling, self.allow_private)
+    def _inputs(self, dataset: Dataset | None, sampling: Sampling) -> list[VideoInput]:
+        return video_inputs(self.videos, dataset, sampling, self.allow_private)
 
     def _so_far(self, dataset: Dataset | None) -> RecordedDetector | None:
         if dataset is None or self.detector != DETECTOR:

@@ -19,14 +19,14 @@ def address(url: str) -> VideoInput:
     raise AssertionError(f"{url} is no address")
 
 
-def found(*given: str | Path, own: Path = Path("/nowhere")) -> list[Path]:
-    inputs = find_inputs(given, own, address)
+def found(*given: str | Path) -> list[Path]:
+    inputs = find_inputs(given, address)
     assert all(isinstance(one, VideoFile) for one in inputs)
     return [one.path for one in inputs if isinstance(one, VideoFile)]
 
 
-def names(*given: str | Path, own: Path = Path("/nowhere")) -> list[str]:
-    return [path.name for path in found(*given, own=own)]
+def names(*given: str | Path) -> list[str]:
+    return [path.name for path in found(*given)]
 
 
 def test_folders_are_searched_to_the_bottom_in_reading_order(tmp_path: Path) -> None:
