@@ -204,8 +204,11 @@ def suggest_whole_images(dataset: Dataset) -> tuple[str, str] | None:
     searched = Statistics(dataset.db).count_searched(WHOLE)
     without = searched.all - searched.with_face
     if without and searched.with_face * MIN_FACE_SHARE < searched.all:
-        found = f"confident faces in {searched.with_face} of {searched.all} images"
-        return _whole_command(dataset), f"{found}; if they show something else, use whole images"
+        reason = (
+            f"confident faces in {searched.with_face} of {searched.all} images; if they show "
+            "something else, use whole images"
+        )
+        return _whole_command(dataset), reason
     small = searched.small_squares * MIN_FACE_SHARE >= searched.all * (MIN_FACE_SHARE - 1)
     if without and small and searched.filled * _MIN_FILLED_SHARE >= searched.with_face:
         reason = (

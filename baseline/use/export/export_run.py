@@ -35,9 +35,9 @@ LARGEST_DIFFERENCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1.0}
 LEAST_AGREEMENT = {"fp32": 0.999, "fp16": 0.99, "int8": 0.9}
 """Minimum share of images with the same most likely class."""
 
-ENOUGH, ALIKE = 100, 0.99
-"""Two engines are equivalent if they agree on this share of at least so many images."""
-QUICKER = 0.9
+MIN_COMPARED_IMAGES, MIN_AGREEING_SHARE = 100, 0.99
+"""Two engines are equivalent if they agree on this share of at least that number of images."""
+MAX_TIME_RATIO = 0.9
 """Maximum relative time of an engine that counts as faster."""
 
 
@@ -113,17 +113,17 @@ def refuse_unequal(check: AgreementCheck, precision: str) -> None:
 
 
 def alike(run: InferenceEngine, exported: InferenceEngine, pictures: Pixels) -> bool:
-    """Return whether two engines agree on at least `ALIKE` of `ENOUGH` or more images."""
-    if len(pictures) < ENOUGH:
+    """Return whether two engines agree on enough images."""
+    if len(pictures) < MIN_COMPARED_IMAGES:
         return False
     answers = [Model(engine).answer_pixels(pictures, 1) for engine in (run, exported)]
     same = [first.label == second.label for first, second in zip(*answers, strict=True)]
-    return bool(sum(same) >= ALIKE * len(same))
+    return bool(sum(same) >= MIN_AGREEING_SHARE * len(same))
 
 
 def quicker(engine: InferenceEngine, other: InferenceEngine, picture: Pixels) -> bool:
     """Return whether an engine is faster than another one on this machine."""
-    return _shortest_seconds(engine, picture) < QUICKER * _shortest_seconds(other, picture)
+    return _shortest_seconds(engine, picture) < MAX_TIME_RATIO * _shortest_seconds(other, picture)
 
 
 def _shortest_seconds(engine: InferenceEngine, picture: Pixels) -> float:

@@ -45,12 +45,13 @@ def graph_of(run: RunEngine) -> ModelProto:
     without the exporter for networks of timm.
     """
     net = run.net
-    graphs = [one for one in net.backbone.members if isinstance(one, GraphBackbone)]
-    graph = GraphBuilder(max([OPSET, *(one.opset for one in graphs)]))
+    members = net.backbone.members
+    graphs = [member for member in members if isinstance(member, GraphBackbone)]
+    graph = GraphBuilder(max([OPSET, *(member.opset for member in graphs)]))
     pictures = _scaled(graph, net.shape)
-    each = [_add_features(graph, one, pictures, net.shape) for one in net.backbone.members]
+    features = [_add_features(graph, member, pictures, net.shape) for member in members]
     graph.scope = "head"
-    embedded = each[0] if len(each) == 1 else graph.add("Concat", *each, axis=1)
+    embedded = features[0] if len(features) == 1 else graph.add("Concat", *features, axis=1)
     if net.projection:
         embedded = _linear(graph, embedded, net.projection)
         length = graph.add("ReduceL2", embedded, np.array([1], np.int64), keepdims=1)

@@ -157,7 +157,11 @@ def test_int8_is_chosen_where_the_dataset_can_ask_about_every_class(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, added: str, precision: str
 ) -> None:
     # What int8 is chosen for besides, as if it were so.
-    for name, value in (("ENOUGH", 1), ("ALIKE", 0), ("QUICKER", 1000)):
+    for name, value in (
+        ("MIN_COMPARED_IMAGES", 1),
+        ("MIN_AGREEING_SHARE", 0),
+        ("MAX_TIME_RATIO", 1000),
+    ):
         monkeypatch.setattr(export_module, name, value)
     monkeypatch.setitem(export_module.LEAST_AGREEMENT, "int8", 0)
     add_files(root / "runs" / RUN, added, _crosses(root), PartReader(32))
