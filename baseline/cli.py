@@ -221,7 +221,8 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
 
     Stored outputs are used: run 'baseline evaluate' first to use the current samples. Each run is
     compared with the first by an interval and an exact test over groups (* is significant).
-    Figures are those of the classifier, before any image is predicted as "unknown".
+    Accuracy is that of the predictions users get; log loss, ECE and macro F1 are of the scores,
+    before any image is predicted as "unknown".
     """
     from baseline.data.runs import list_finished_runs
     from baseline.evaluation.compare import compare as compare_runs

@@ -10,15 +10,21 @@ import numpy as np
 
 from baseline.data.runs import TRAINING_KIND
 from baseline.evaluation.calibration import calibration_error
-from baseline.evaluation.decision_rule import calibrate_with_rule, load_decision_rule
+from baseline.evaluation.decision_rule import (
+    calibrate_with_rule,
+    compute_output_familiarity,
+    decide,
+    load_decision_rule,
+)
 from baseline.evaluation.intervals import (
+    Flags,
     PairedComparison,
     compare_paired,
     effective_moments,
     share_interval_or_none,
 )
 from baseline.evaluation.metrics import compute_classification_metrics
-from baseline.evaluation.outputs import Outputs, load_outputs, softmax
+from baseline.evaluation.outputs import Indices, Outputs, load_outputs, softmax
 from baseline.evaluation.run_metrics import read_metrics, weights_size
 from curation.moments import assign_moments
 from gleanset import Dataset
@@ -28,16 +34,19 @@ from gleanset.errors import InputUnusable
 
 @dataclass(frozen=True, slots=True)
 class ComparedRun:
-    """Metrics of one run, by its calibrated scores.
+    """Metrics of one run.
 
-    `seconds` is the duration of the training, `parameters` None if not recorded, `size` the
-    weights in bytes, `against` the comparison with the first run.
+    `accuracy`, its `interval` and `against` (the comparison with the first run) are of the
+    predictions users get; other metrics are of the calibrated scores, before any image is
+    predicted as "unknown". `seconds` is the duration of the training, `parameters` None if not
+    recorded, `size` the weights in bytes.
     """
 
     run: str
     preset: str
     accuracy: float
     interval: Interval | None
+    accuracy_before_unknown: float
     log_loss: float
     ece: float
     macro_f1: float
@@ -66,24 +75,33 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class _CalibratedOutputs:
-    """Calibrated outputs of a run, with labels as names because numbers may differ by run."""
+class _RunOutputs:
+    """Calibrated outputs of a run, and the predictions users get (N), which may be `UNKNOWN`.
+
+    Labels are names, because class numbers may differ by run.
+    """
 
     run: str
     folder: Path
     classes: tuple[str, ...]
     outputs: Outputs
+    predicted: Indices
+
+    @property
+    def correct(self) -> Flags:
+        """Mask of the images that users get the right class for (N)."""
+        return self.predicted == self.outputs.y
 
     def labels(self) -> dict[str, str]:
         """Return the label of each sample at the time of the evaluation, by key."""
         pairs = zip(self.outputs.keys, self.outputs.y, strict=True)
         return {key: self.classes[number] for key, number in pairs}
 
-    def select(self, keys: Sequence[str]) -> _CalibratedOutputs:
+    def select(self, keys: Sequence[str]) -> _RunOutputs:
         """Return the outputs of these samples, in this order."""
         rows = {key: row for row, key in enumerate(self.outputs.keys)}
         index = np.array([rows[key] for key in keys], dtype=np.int64)
-        return replace(self, outputs=self.outputs.at(index))
+        return replace(self, outputs=self.outputs.at(index), predicted=self.predicted[index])
 
 
 def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
@@ -116,7 +134,7 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
     )
 
 
-def _load_run(dataset: Dataset, name: str, split: str) -> _CalibratedOutputs:
+def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
     run = dataset.runs.get(name)
     if run is None or run.status != "done" or run.room != TRAINING_KIND:
         raise InputUnusable(f"no finished run {name}", "list the runs: gleanset list runs")
@@ -128,28 +146,29 @@ def _load_run(dataset: Dataset, name: str, split: str) -> _CalibratedOutputs:
             f"evaluate it: baseline evaluate {name} --split {split} {dataset.option}",
         )
     classes = tuple(read_metrics(folder).classes)
-    scores = calibrate_with_rule(outputs.logits, classes, load_decision_rule(folder))
-    return _CalibratedOutputs(name, folder, classes, replace(outputs, logits=scores))
+    rule = load_decision_rule(folder)
+    gallery = outputs.distances is None
+    familiarity = compute_output_familiarity(outputs, classes, rule, gallery=gallery)
+    predicted = decide(outputs.logits, classes, rule, familiarity).classes
+    scores = calibrate_with_rule(outputs.logits, classes, rule)
+    return _RunOutputs(name, folder, classes, replace(outputs, logits=scores), predicted)
 
 
-def _compare_run(
-    run: _CalibratedOutputs, moments: Sequence[str], first: _CalibratedOutputs
-) -> ComparedRun:
-    scores, y = run.outputs.logits, run.outputs.y
+def _compare_run(run: _RunOutputs, moments: Sequence[str], first: _RunOutputs) -> ComparedRun:
+    scores, y, correct = run.outputs.logits, run.outputs.y, run.correct
     figures = compute_classification_metrics(scores, y, run.outputs.keys, run.classes, 0)
     metrics = read_metrics(run.folder)
     return ComparedRun(
         run=run.run,
         preset=str(metrics.settings.get("preset", "?")),
-        accuracy=figures.accuracy,
-        interval=share_interval_or_none(run.outputs.right, moments),
+        accuracy=float(correct.mean()),
+        interval=share_interval_or_none(correct, moments),
+        accuracy_before_unknown=figures.accuracy,
         log_loss=figures.log_loss,
         ece=calibration_error(softmax(scores), y).ece,
         macro_f1=figures.macro_f1,
         seconds=metrics.seconds,
         parameters=metrics.parameters,
         size=weights_size(run.folder),
-        against=None
-        if run is first
-        else compare_paired(run.outputs.right, first.outputs.right, moments),
+        against=None if run is first else compare_paired(correct, first.correct, moments),
     )

@@ -27,30 +27,30 @@ SIDE = 80
 def portraits_of(number: int, seed: int, each: int) -> Canvas:
     """Draw a person's images, (each, `SIDE`, `SIDE`, 3)."""
     person = Person.numbered(number, seed)
-    drawn = (draw_person(person, random.Random(f"{seed} {number} {n}")) for n in range(each))
+    drawings = (draw_person(person, random.Random(f"{seed} {number} {n}")) for n in range(each))
     return np.stack(
-        [cv2.resize(each, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for each in drawn]
+        [cv2.resize(drawing, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for drawing in drawings]
     )
 
 
-def write_run_json(task: tuple[Path, int, int, int]) -> str:
+def draw_part(task: tuple[Path, int, int, int]) -> str:
     """Draw a missing part of `PART` people; return a message."""
     path, first, seed, each = task
     if path.exists():
-        return f"{path.name} is there"
+        return f"{path.name} exists"
     cv2.setNumThreads(1)
-    begun = time.process_time()
-    pictures = np.stack([portraits_of(first + n, seed, each) for n in range(PART)])
+    start = time.process_time()
+    images = np.stack([portraits_of(first + n, seed, each) for n in range(PART)])
     scratch = path.with_suffix(".tmp")
     with scratch.open("wb") as file:
-        np.save(file, pictures)
+        np.save(file, images)
     scratch.replace(path)
-    return f"{path.name}: {(time.process_time() - begun) / PART / each * 1000:.1f} ms a picture"
+    return f"{path.name}: {(time.process_time() - start) / PART / each * 1000:.1f} ms an image"
 
 
-def contact_sheet(pictures: np.ndarray) -> Canvas:
+def contact_sheet(images: np.ndarray) -> Canvas:
     """Return a grid with one row per person."""
-    return np.vstack([np.hstack(list(row)) for row in pictures])
+    return np.vstack([np.hstack(list(row)) for row in images])
 
 
 def main() -> None:
@@ -62,18 +62,18 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--processes", type=int, default=2)
     options.add_argument("--sheet", type=Path)
-    asked = options.parse_args()
-    asked.out.mkdir(parents=True, exist_ok=True)
+    arguments = options.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
     tasks = [
-        (asked.out / f"part-{part:04d}.npy", part * PART, asked.seed, asked.each)
-        for part in range(asked.people // PART)
+        (arguments.out / f"part-{part:04d}.npy", part * PART, arguments.seed, arguments.each)
+        for part in range(arguments.people // PART)
     ]
-    with multiprocessing.get_context("spawn").Pool(asked.processes) as pool:
-        for line in pool.imap_unordered(write_run_json, tasks):
+    with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:
+        for line in pool.imap_unordered(draw_part, tasks):
             print(line, flush=True)
-    if asked.sheet:
-        some = np.load(tasks[0][0], mmap_mode="r")[:12]
-        cv2.imwrite(str(asked.sheet), contact_sheet(some)[..., ::-1])
+    if arguments.sheet:
+        people = np.load(tasks[0][0], mmap_mode="r")[:12]
+        cv2.imwrite(str(arguments.sheet), contact_sheet(people)[..., ::-1])
 
 
 if __name__ == "__main__":

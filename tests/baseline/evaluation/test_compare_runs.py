@@ -15,8 +15,11 @@ from scipy import stats
 
 from baseline.data.samples import find_examples
 from baseline.evaluation.compare import compare
+from baseline.evaluation.decision_rule import load_decision_rule, save_decision_rule
+from baseline.evaluation.evaluate import compute_answer_metrics
 from baseline.evaluation.intervals import randomization_test
 from baseline.evaluation.outputs import load_outputs, save_outputs
+from curation.moments import assign_moments
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
@@ -46,6 +49,25 @@ def test_runs_are_compared_on_what_they_share(dataset: Dataset, tmp_path: Path) 
     assert poor.against.difference == pytest.approx(poor.accuracy - good.accuracy)
     assert poor.against.clear
     assert good.parameters is None
+
+
+def test_accuracy_is_that_of_the_predictions_users_get(dataset: Dataset) -> None:
+    fill(dataset, CLASSES, each=12)
+    folder, _ = judged_run(dataset, "careful")
+    judged_run(dataset, "plain")
+    rule = load_decision_rule(folder).but(unknown_below=0.7)
+    save_decision_rule(folder, rule)
+    careful, plain = compare(dataset, ["careful", "plain"], "train").runs
+    outputs = load_outputs(folder)["train"]
+    groups = assign_moments(dataset.db, outputs.keys)
+    expected = compute_answer_metrics(
+        outputs, find_examples(dataset).classes, rule, None, [groups[key] for key in outputs.keys]
+    )
+    assert careful.accuracy == pytest.approx(expected.right / len(outputs))
+    assert careful.interval == expected.interval
+    assert careful.accuracy < careful.accuracy_before_unknown == plain.accuracy
+    assert plain.against is not None
+    assert plain.against.difference == pytest.approx(plain.accuracy - careful.accuracy)
 
 
 def test_a_label_that_changed_between_is_left_out(dataset: Dataset) -> None:
