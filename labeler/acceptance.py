@@ -144,11 +144,11 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
 
     plan, expected_errors = AcceptancePlan(), 0.0
     plan.has_no_rejected = ("rejected",) not in dataset.samples.count_by("status")
-    waiting = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
+    waiting_samples = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
     unfamiliar = unfamiliar_proposals(
-        dataset, {sample.sample: sample.proposals[0].label for sample in waiting}
+        dataset, {sample.sample: sample.proposals[0].label for sample in waiting_samples}
     )
-    for sample in waiting:
+    for sample in waiting_samples:
         first = sample.proposals[0]
         if requested and first.label not in requested:
             plan.left["of another class"] += 1

@@ -56,10 +56,10 @@ class KnownPairs:
     rows: Sequence[int]
 
     @classmethod
-    def from_dataset(cls, dataset: Dataset, pictures: Sequence[AuditImage]) -> KnownPairs:
+    def from_dataset(cls, dataset: Dataset, images: Sequence[AuditImage]) -> KnownPairs:
         """Return the verdicts of a dataset. Raises `UsageError` for unknown samples."""
         pairs = Pairs(dataset.db)
-        return cls(pairs, pairs.get_ids([picture.name for picture in pictures]))
+        return cls(pairs, pairs.get_ids([image.name for image in images]))
 
     def verdict(self, a: int, b: int) -> str | None:
         """Return the verdict of `labeler dedup` or a person, as `Pairs.get_verdict`."""
@@ -124,15 +124,15 @@ def find_leaks(
 
     `also` are pairs (numbers) of one group, `before` are earlier verdicts of the dataset.
     """
-    progress, pictures = progress or Progress(), audited.pictures
+    progress, images = progress or Progress(), audited.pictures
     with Processes(workers).keep(compare_files.__module__) as pool:
         hashes = _hash_images(audited, pool, progress)
-        equal = _group_equal_files(pictures, hashes)
+        equal = _group_equal_files(images, hashes)
         twins = {same[0]: same[1:] for by_split in equal for same in by_split.values()}
         kind_of = dict.fromkeys(_equal_pairs(equal), "same file")
-        candidates = sorted(_find_candidates(pictures, hashes, twins).items())
+        candidates = sorted(_find_candidates(images, hashes, twins).items())
         unverified = {pair: inverted for pair, inverted in candidates if pair not in kind_of}
-        for (a, b), verdict in _compare_pairs(pictures, unverified, pool, progress, before):
+        for (a, b), verdict in _compare_pairs(images, unverified, pool, progress, before):
             earlier_verdict = before.verdict(a, b) if before else None
             if kind := _pair_kind(verdict, earlier_verdict, hashes[a].look, hashes[b].look):
                 kind_of[a, b] = kind
@@ -141,10 +141,10 @@ def find_leaks(
             kind_of[pair] = "moment"
     leaks = []
     for pair, kind in kind_of.items():
-        earlier, later = sorted((pictures[number] for number in pair), key=_split_rank)
+        earlier, later = sorted((images[number] for number in pair), key=_split_rank)
         leaks.append(Leak(earlier, later, kind))
     leaks += [
-        leak._replace(b=pictures[twin])
+        leak._replace(b=images[twin])
         for leak in leaks
         if leak.kind != "same file"
         for twin in twins.get(leak.b.number, ())
@@ -165,7 +165,7 @@ def _hash_images(audited: AuditSet, pool: Processes, progress: Progress) -> dict
 
 
 def _compare_pairs(
-    pictures: Sequence[AuditImage],
+    images: Sequence[AuditImage],
     pairs: Mapping[tuple[int, int], bool],
     pool: Processes,
     progress: Progress,
@@ -175,7 +175,7 @@ def _compare_pairs(
         return before is not None and before.same_video(a, b)
 
     file_pairs = (
-        FilePair((a, b), pictures[a].file, pictures[b].file, same_video(a, b), inverted)
+        FilePair((a, b), images[a].file, images[b].file, same_video(a, b), inverted)
         for (a, b), inverted in pairs.items()
     )
     batches = run_batches(compare_files, file_pairs, pool)
@@ -185,9 +185,9 @@ def _compare_pairs(
                 yield outcome.item.rows, outcome.result
 
 
-def find_group_leaks(dataset: Dataset, pictures: Sequence[AuditImage]) -> Iterator[tuple[int, int]]:
+def find_group_leaks(dataset: Dataset, images: Sequence[AuditImage]) -> Iterator[tuple[int, int]]:
     """Yield one pair for every two splits that contain a group of the catalogue."""
-    number = {picture.name: picture.number for picture in pictures}
+    number = {image.name: image.number for image in images}
     for moment in find_moments(
         SplitGroups(dataset.db).iterate(), Pairs(dataset.db).get_possible_duplicates()
     ):
@@ -210,13 +210,13 @@ def _pair_kind(
 
 
 def _group_equal_files(
-    pictures: Sequence[AuditImage], hashes: dict[int, AuditHashes]
+    images: Sequence[AuditImage], hashes: dict[int, AuditHashes]
 ) -> list[dict[str, list[int]]]:
     by_digest: dict[str, dict[str, list[int]]] = defaultdict(dict)
-    for picture in sorted(pictures, key=_split_rank):
-        if picture.number in hashes:
-            by_split = by_digest[hashes[picture.number].digest]
-            by_split.setdefault(picture.split, []).append(picture.number)
+    for image in sorted(images, key=_split_rank):
+        if image.number in hashes:
+            by_split = by_digest[hashes[image.number].digest]
+            by_split.setdefault(image.split, []).append(image.number)
     return list(by_digest.values())
 
 
@@ -228,7 +228,7 @@ def _equal_pairs(equal: Sequence[dict[str, list[int]]]) -> Iterator[tuple[int, i
 
 
 def _find_candidates(
-    pictures: Sequence[AuditImage],
+    images: Sequence[AuditImage],
     hashes: dict[int, AuditHashes],
     twins: Mapping[int, Sequence[int]],
 ) -> dict[tuple[int, int], bool]:
@@ -238,9 +238,9 @@ def _find_candidates(
     """
     by_split: dict[str, list[SampleHashes]] = defaultdict(list)
     repeated = {number for numbers in twins.values() for number in numbers}
-    for picture in sorted(pictures, key=_split_rank):
-        if picture.number in hashes and picture.number not in repeated:
-            by_split[picture.split].append(hashes[picture.number].look)
+    for image in sorted(images, key=_split_rank):
+        if image.number in hashes and image.number not in repeated:
+            by_split[image.split].append(hashes[image.number].look)
     batches = [make_batch(to_columns(members)) for members in by_split.values()]
     inverted_of: dict[tuple[int, int], bool] = {}
     for inverted in (True, False):
@@ -251,8 +251,8 @@ def _find_candidates(
     return inverted_of
 
 
-def _split_rank(picture: AuditImage) -> tuple[int, str]:
-    split = picture.split
+def _split_rank(image: AuditImage) -> tuple[int, str]:
+    split = image.split
     return (SPLITS.index(split) if split in SPLITS else len(SPLITS)), split
 
 
@@ -290,7 +290,7 @@ class AuditSet:
 
     def sizes(self) -> dict[str, int]:
         """Return the number of images in each split."""
-        return dict(sorted(Counter(picture.split for picture in self.pictures).items()))
+        return dict(sorted(Counter(image.split for image in self.pictures).items()))
 
     def add(self, name: str, split: str, label: str, file: SampleFile) -> None:
         """Add an image under the next number."""
@@ -368,12 +368,12 @@ def _iter_images(root: Path, audited: AuditSet) -> Iterator[tuple[str, ...]]:
                 audited.ignored[reason] += 1
 
 
-def hash_image(picture: AuditImage) -> AuditHashes:
+def hash_image(image: AuditImage) -> AuditHashes:
     """Return the hashes of an image, in a worker process. Raises `Unreadable`."""
-    data = _read(picture.file.path)
-    digest = hashlib.sha256(data + repr(picture.file.region).encode())
-    pixels = decode_region(data, picture.file, GREY_SIDE, "L")
-    return AuditHashes(digest.hexdigest(), compute_hashes(pixels, picture.number))
+    data = _read(image.file.path)
+    digest = hashlib.sha256(data + repr(image.file.region).encode())
+    pixels = decode_region(data, image.file, GREY_SIDE, "L")
+    return AuditHashes(digest.hexdigest(), compute_hashes(pixels, image.number))
 
 
 def _read(path: Path) -> bytes:

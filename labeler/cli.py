@@ -143,8 +143,8 @@ def drop(job: CommandJob, name: str) -> Result:
 
     with job.open() as dataset:
         if not (number := Hints(dataset.db).remove(name)):
-            known = ", ".join(Hints(dataset.db).list_names()[:10]) or "none"
-            raise UsageError(f"there is no hint {name!r}", f"hints: {known}")
+            hint_names = ", ".join(Hints(dataset.db).list_names()[:10]) or "none"
+            raise UsageError(f"there is no hint {name!r}", f"hints: {hint_names}")
     return {"dropped_from_images": number}
 
 
@@ -176,7 +176,7 @@ add_window(commands)
     metavar="NAME",
     help="Only predictions of this class; repeatable.",
 )
-def accept(job: CommandJob, what: str, above: float, classes: tuple[str, ...]) -> Result:
+def accept(job: CommandJob, kind: str, above: float, classes: tuple[str, ...]) -> Result:
     """Label samples automatically, by their weak labels or by the predictions of a model.
 
     \b
@@ -192,7 +192,7 @@ def accept(job: CommandJob, what: str, above: float, classes: tuple[str, ...]) -
     from labeler.acceptance import accept_proposals
 
     with job.open() as dataset:
-        if what == "proposals":
+        if kind == "proposals":
             return accept_proposals(dataset, above, classes, simulate=job.simulate).result()
         return _accept_hints(dataset, simulate=job.simulate)
 
@@ -271,10 +271,10 @@ def _check_typo(dataset: Dataset, label: str) -> None:
     from labeler.sorting.name_matching import find_similar_name
 
     name = dataset.classes.resolve(label)
-    known = {*dataset.classes.list_names(), *Hints(dataset.db).list_names()}
-    if dataset.classes.get_id(label) is not None or name in known:
+    known_names = {*dataset.classes.list_names(), *Hints(dataset.db).list_names()}
+    if dataset.classes.get_id(label) is not None or name in known_names:
         return
-    if (similar_name := find_similar_name(name, sorted(known))) is not None:
+    if (similar_name := find_similar_name(name, sorted(known_names))) is not None:
         raise UsageError(
             f"there is no class {name!r}",
             f"did you mean {similar_name!r}? To create it: labeler classes add {shlex.quote(name)}",

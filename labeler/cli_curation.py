@@ -54,15 +54,15 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
 
     with job.open() as dataset:
         finder = DuplicateFinder(dataset, workers=workers or 0, progress=job.progress)
-        known, counts = finder.known(), finder.search()
+        previously_hashed, counts = finder.known(), finder.search()
         plan = finder.plan()
         if not job.simulate:
             finder.apply(plan)
         result: Result = {"looked_at": counts.described}
-        result |= {"looked_at_before": known} if known else {}
+        result |= {"looked_at_before": previously_hashed} if previously_hashed else {}
         result |= {"pairs": counts.compared, **plan.result()}
         result |= {"unreadable": counts.failed} if counts.failed else {}
-        if known and not counts.described:
+        if previously_hashed and not counts.described:
             applied = "" if job.simulate else " and applied"
             result["note"] = f"{_NO_NEW_SAMPLES}{applied}"
         return result | conflict_summary(dataset, plan)
@@ -142,14 +142,14 @@ def audit(
     images that are only alike are not leaks.
     """
     result: dict[str, Any] = _audit(job, tree, other, workers or 0).result()
-    shown = result if job.as_json else _printable_result(result)
+    printed_result = result if job.as_json else _printable_result(result)
     if fail and result["leaks"]:
         raise DoneInPart(
             f"{result['leaks']} leaks: pairs of images in two splits",
             "split again: labeler dedup, then labeler split",
-            shown,
+            printed_result,
         )
-    return shown
+    return printed_result
 
 
 def _audit(job: CommandJob, tree: Path | None, other: Path | None, workers: int) -> Audit:
@@ -199,8 +199,10 @@ def _printable_result(result: dict[str, Any]) -> Result:
 
 
 def _shorten(lines: list[str]) -> list[str]:
-    more = [f"and {len(lines) - _MAX_LINES} more: see --json"] if len(lines) > _MAX_LINES else []
-    return lines[:_MAX_LINES] + more
+    remainder = (
+        [f"and {len(lines) - _MAX_LINES} more: see --json"] if len(lines) > _MAX_LINES else []
+    )
+    return lines[:_MAX_LINES] + remainder
 
 
 @click.command(cls=Command, epilog="Example: labeler quality -d my-dataset")

@@ -27,14 +27,14 @@ class Numbers(NamedTuple):
 def numbers_of(session: SortingSession) -> Numbers:
     """Count the samples of a session's dataset."""
     dataset = session.dataset
-    kept: dict[str, dict[str, int]] = {}
+    counts_by_split: dict[str, dict[str, int]] = {}
     for label, by_split in Statistics(dataset.db).count_labelled().items():
         del by_split[""]
         if by_split:
-            kept[label] = dict.fromkeys(SPLITS, 0) | by_split
+            counts_by_split[label] = dict.fromkeys(SPLITS, 0) | by_split
     tenths = count_proposals_by_tenth(dataset.db)
     proposed = {
         dataset.classes.get_name(row): tuple(counts.get(tenth, 0) for tenth in range(TENTHS))
         for row, counts in tenths.items()
     }
-    return Numbers(kept, proposed)
+    return Numbers(counts_by_split, proposed)

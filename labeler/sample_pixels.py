@@ -27,10 +27,10 @@ class SampleFile(NamedTuple):
     region: Region | None = None
 
 
-def sample_file(seen: SampleRegion, originals: Store) -> SampleFile:
+def sample_file(region: SampleRegion, originals: Store) -> SampleFile:
     """Return the file and region of a sample."""
-    path = originals.path(seen.image, seen.format)
-    return SampleFile(path, seen.width, seen.height, seen.region)
+    path = originals.path(region.image, region.format)
+    return SampleFile(path, region.width, region.height, region.region)
 
 
 def read_pixels(file: SampleFile, at_least: int, mode: Mode) -> Image.Image:
@@ -48,7 +48,7 @@ def decode_region(data: bytes, file: SampleFile, at_least: int, mode: Mode) -> I
         return decode(data, at_least=at_least, mode=mode).pixels
     box, angle = file.region
     part = max(box.width, box.height) / max(file.width, file.height, 1)
-    picture = decode(data, at_least=math.ceil(at_least / max(part, 0.01)), mode=mode)
-    scale = picture.pixels.width / max(1, picture.width)
+    image = decode(data, at_least=math.ceil(at_least / max(part, 0.01)), mode=mode)
+    scale = image.pixels.width / max(1, image.width)
     x, y, width, height = (round(side * scale) for side in box)
-    return cut(picture.pixels, Box(x, y, max(1, width), max(1, height)), angle)
+    return cut(image.pixels, Box(x, y, max(1, width), max(1, height)), angle)

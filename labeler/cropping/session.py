@@ -42,9 +42,9 @@ class BoxEdit(NamedTuple):
     key: str
 
 
-def list_images(dataset: Dataset, which: str, text: str = "") -> list[str]:
+def list_images(dataset: Dataset, selection: str, text: str = "") -> list[str]:
     """Return the hashes of images without a face (`MISSED`), or of all that match a text."""
-    if which == MISSED:
+    if selection == MISSED:
         return [stored.sha256 for stored in dataset.scans.iter_faceless()]
     return BoxedSamples(dataset.db).find_images(text.strip())
 
@@ -82,8 +82,8 @@ def put_box(
             else:
                 choices = [Choice(crop.key, "add", provenance=PROVENANCE)]
             choices += [_removal(previous)] if previous is not None else []
-            what = operation("move-box" if previous else "draw-box")
-            step = dataset.journal.apply(what, choices)
+            action = operation("move-box" if previous else "draw-box")
+            step = dataset.journal.apply(action, choices)
     return BoxEdit(step, crop.key)
 
 

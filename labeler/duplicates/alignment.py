@@ -122,8 +122,8 @@ def crop_common_part(a: Grey, b: Grey, matrix: Matrix) -> CommonPart | None:
     motion_a = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
     motion_b = scale * matrix
     motion_b[:, 2] += motion_a[:, 2]
-    whole = np.full(b.shape, 1, np.uint8)
-    covered = cv2.warpAffine(whole, motion_b, size, flags=cv2.INTER_NEAREST)
+    ones = np.full(b.shape, 1, np.uint8)
+    covered = cv2.warpAffine(ones, motion_b, size, flags=cv2.INTER_NEAREST)
     area = float(covered.sum()) / scale**2
     # At the rim of one image the other continues with its own border, which is not compared.
     mask = (
@@ -141,7 +141,7 @@ def crop_common_part(a: Grey, b: Grey, matrix: Matrix) -> CommonPart | None:
     )
 
 
-def is_framed(whole: Grey, part: Grey, matrix: Matrix) -> bool:
+def is_framed(image: Grey, part: Grey, matrix: Matrix) -> bool:
     """Return whether an image that contains all of another has it pasted in, as in a screenshot.
 
     The image continues beyond the border of a crop, but ends at the border of what was pasted in.
@@ -149,8 +149,8 @@ def is_framed(whole: Grey, part: Grey, matrix: Matrix) -> bool:
     high, wide = part.shape
     corners = cv2.transform(np.array([[[0, 0], [wide, high]]], np.float64), matrix)[0]
     (left, top), (right, bottom) = np.rint(np.sort(corners, axis=0)).astype(int).tolist()
-    rows = whole[max(0, top) : bottom].astype(np.float32)
-    columns = whole[:, max(0, left) : right].astype(np.float32)
+    rows = image[max(0, top) : bottom].astype(np.float32)
+    columns = image[:, max(0, left) : right].astype(np.float32)
     seams = [
         seam
         for lines, edge, inwards in (

@@ -109,17 +109,17 @@ def find_candidates_within(new: Batch) -> set[tuple[int, int]]:
     a, b = unique.first[mirrored.a], unique.first[mirrored.b]
     mirrored = Near(np.minimum(a, b), np.maximum(a, b), mirrored.distance)
     different = mirrored.a != mirrored.b
-    whole = _keep_nearest(
+    nearest = _keep_nearest(
         _concatenate([straight, Near(*(part[different] for part in mirrored))]), by_later=True
     )
     dense = np.bincount(
-        whole.b[whole.distance <= _NEARLY_EQUAL_DISTANCE], minlength=len(new.samples)
+        nearest.b[nearest.distance <= _NEARLY_EQUAL_DISTANCE], minlength=len(new.samples)
     )
     informative = _drop_common_points(new, dense < MAX_CANDIDATES_BY_HASH)
     pairs = _pairs_by_points(
         informative, informative, NearHashes(informative.points, MAX_POINT_DISTANCE).within()
     )
-    return _to_row_pairs(new, new, whole.a, whole.b) | _to_row_pairs(new, new, *pairs)
+    return _to_row_pairs(new, new, nearest.a, nearest.b) | _to_row_pairs(new, new, *pairs)
 
 
 class CandidateSearch:
@@ -136,13 +136,13 @@ class CandidateSearch:
         """Return candidate pairs of a sample of this batch and one of `old`."""
         new = self._new
         matches = [search.among(old.plain) for search in self._whole]
-        whole = _keep_nearest(
+        nearest = _keep_nearest(
             _concatenate(near for part in matches for near in part), by_later=False
         )
         pairs = _pairs_by_points(
             self._informative, old, self._points.among(old.points, MAX_IMAGES_PER_POINT)
         )
-        return _to_row_pairs(new, old, whole.a, whole.b) | _to_row_pairs(new, old, *pairs)
+        return _to_row_pairs(new, old, nearest.a, nearest.b) | _to_row_pairs(new, old, *pairs)
 
 
 def _to_row_pairs(left: Batch, right: Batch, a: Rows, b: Rows) -> set[tuple[int, int]]:
@@ -162,10 +162,10 @@ def _concatenate(parts: Iterable[Near]) -> Near:
 
 def _keep_nearest(near: Near, *, by_later: bool) -> Near:
     """Keep the nearest few for each sample (the later one of a pair, or the new one)."""
-    mine, other = (near.b, near.a) if by_later else (near.a, near.b)
-    order = np.lexsort((other, near.distance, mine))
-    chosen = order[rank_in_run(mine[order]) < MAX_CANDIDATES_BY_HASH]
-    return Near(near.a[chosen], near.b[chosen], near.distance[chosen])
+    own, other = (near.b, near.a) if by_later else (near.a, near.b)
+    order = np.lexsort((other, near.distance, own))
+    kept_pairs = order[rank_in_run(own[order]) < MAX_CANDIDATES_BY_HASH]
+    return Near(near.a[kept_pairs], near.b[kept_pairs], near.distance[kept_pairs])
 
 
 def _drop_common_points(batch: Batch, selected: npt.NDArray[np.bool_] | None = None) -> Batch:

@@ -29,8 +29,8 @@ def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
     with dataset.db.transaction():
         unchanged = _keep_unchanged(dataset, [copies for copies in sets if copies.settled])
         duplicates = sum(len(copies.members) - 1 for copies in unchanged)
-        what = operation("set-aside", count=duplicates)
-        step = dataset.journal.apply(what, [c for copies in unchanged for c in _choices(copies)])
+        action = operation("set-aside", count=duplicates)
+        step = dataset.journal.apply(action, [c for copies in unchanged for c in _choices(copies)])
         curation = Placements(dataset.db)
         for copies in unchanged:
             if copies.doubtful:
@@ -49,8 +49,8 @@ def judge(dataset: Dataset, a: str, b: str, *, same: bool) -> int:
         raise UsageError(f"{a!r} was named twice", "name two different samples")
     first, second = Pairs(dataset.db).get_ids([a, b])
     with dataset.db.transaction():
-        what = operation("same" if same else "not-same", one=a[:8], other=b[:8])
-        step = dataset.journal.apply(what, [])
+        action = operation("same" if same else "not-same", one=a[:8], other=b[:8])
+        step = dataset.journal.apply(action, [])
         Placements(dataset.db).record_verdict(step, first, second, SAME if same else NOT_SAME)
     return step
 

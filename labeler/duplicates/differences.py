@@ -99,13 +99,13 @@ def find_lettering(common: CommonPart, lost_a: Floats, lost_b: Floats) -> Mask:
     return lettering
 
 
-def find_pieces(mask: Mask, least: int = 3) -> list[Piece]:
-    """Return the connected pieces of a mask of at least `least` pixels, across small gaps."""
+def find_pieces(mask: Mask, min_pixels: int = 3) -> list[Piece]:
+    """Return the connected pieces of a mask of at least `min_pixels` pixels, across small gaps."""
     width = max(5, round(max(mask.shape) * _MAX_LETTER_GAP_PIXELS / GRID_SIDE)) | 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
     number, labels, boxes, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
-    large = [i for i in range(1, number) if boxes[i, cv2.CC_STAT_AREA] >= least]
+    large = [i for i in range(1, number) if boxes[i, cv2.CC_STAT_AREA] >= min_pixels]
     return [_piece(labels.astype(np.int32, copy=False), i, boxes[i].tolist()) for i in large]
 
 
@@ -144,16 +144,16 @@ def _brightness_difference(common: CommonPart) -> tuple[Floats, Floats]:
 
 def fit_brightness(common: CommonPart) -> tuple[float, float]:
     """Return the slope and level that map a to b; every other row and column is enough."""
-    every = slice(None, None, 2), slice(None, None, 2)
-    mask = common.mask[every]
-    return fit_robust_line(common.a[every][mask], common.b[every][mask])
+    sparse = slice(None, None, 2), slice(None, None, 2)
+    mask = common.mask[sparse]
+    return fit_robust_line(common.a[sparse][mask], common.b[sparse][mask])
 
 
 def fit_robust_line(
-    source: npt.NDArray[Number], wanted: npt.NDArray[Number]
+    source: npt.NDArray[Number], target: npt.NDArray[Number]
 ) -> tuple[float, float]:
     """Return the slope and level of a line through the 72 % of the points that it fits best."""
-    x, y = source.astype(np.float64), wanted.astype(np.float64)
+    x, y = source.astype(np.float64), target.astype(np.float64)
     slope = level = 0.0
     for _ in range(2 if len(x) > 1 else 0):
         middle, other = x.mean(), y.mean()
@@ -261,7 +261,7 @@ def _find_change(common: CommonPart) -> _Change:
 def _is_sticker(change: _Change, mask: Mask) -> bool:
     # Single pixels and thin lines are artifacts of scaling.
     drawn = _apply_morphology(change.off, cv2.MORPH_OPEN)
-    piece = max(find_pieces(drawn, 12), key=lambda one: one.mask.sum(), default=None)
+    piece = max(find_pieces(drawn, 12), key=lambda candidate: candidate.mask.sum(), default=None)
     if piece is None:
         return False
     high, wide = (part / min(mask.shape) for part in piece.mask.shape)
@@ -300,9 +300,9 @@ def _is_veil(change: _Change, common: CommonPart) -> bool:
     return bool(unexplained.sum() <= _MAX_UNEXPLAINED * common.mask.sum())
 
 
-def _apply_morphology(mask: Mask, how: int) -> Mask:
+def _apply_morphology(mask: Mask, operator: int) -> Mask:
     square = np.ones((2, 2), np.uint8)
-    return cv2.morphologyEx(mask.astype(np.uint8), how, square) > 0
+    return cv2.morphologyEx(mask.astype(np.uint8), operator, square) > 0
 
 
 def _extent(places: npt.NDArray[np.int64], side: int) -> float:
@@ -397,14 +397,14 @@ def find_strongest_change(common: CommonPart, edges: tuple[Edges, Edges]) -> Str
         return StrongestChange(float(replaced.max()))
     marks = find_lettering(common, lost_a.plain, lost_b.plain)
     added = 0.0
-    for mine, other in ((lost_a, lost_b), (lost_b, lost_a)):
-        for piece in find_pieces(mine.summed > _MIN_SUMMED_LOSS):
-            if piece.select(mine.plain).sum() < _MIN_ADDED_RATIO * piece.select(other.plain).sum():
+    for own, other in ((lost_a, lost_b), (lost_b, lost_a)):
+        for piece in find_pieces(own.summed > _MIN_SUMMED_LOSS):
+            if piece.select(own.plain).sum() < _MIN_ADDED_RATIO * piece.select(other.plain).sum():
                 continue
             if _at_rim(piece, common.a.shape):
                 piece.dilated(4, marks.shape).draw_on(marks)
             elif piece.select(marks).mean() < 0.5:
-                added = max(added, float(piece.select(mine.summed).max()) / _ADDED_DIVISOR)
+                added = max(added, float(piece.select(own.summed).max()) / _ADDED_DIVISOR)
     on_a, on_b = float(lost_a.plain[marks].sum()), float(lost_b.plain[marks].sum())
     return StrongestChange(
         max(float(replaced[~marks].max(initial=0.0)), added),
@@ -456,9 +456,11 @@ def _unexplained_brightness(a: Grey, b: Grey) -> Floats:
     mean_a, mean_b = _windowed_mean(left), _windowed_mean(right)
     square_a = np.maximum(_windowed_mean(left * left) - mean_a * mean_a, 0)
     square_b = np.maximum(_windowed_mean(right * right) - mean_b * mean_b, 0)
-    both = _windowed_mean(left * right) - mean_a * mean_b
+    covariance = _windowed_mean(left * right) - mean_a * mean_b
     explained = (
-        both * both / ((square_a + _GREY_VARIANCE_NOISE) * (square_b + _GREY_VARIANCE_NOISE))
+        covariance
+        * covariance
+        / ((square_a + _GREY_VARIANCE_NOISE) * (square_b + _GREY_VARIANCE_NOISE))
     )
     unlike = np.clip(1 - explained, 0, 1)
     return cv2.resize(unlike, a.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(

@@ -126,5 +126,5 @@ def quality_score(member: DuplicateSetMember) -> float:
 
 def metadata_score(member: DuplicateSetMember) -> float:
     """Return the part of the quality score that does not depend on pixels."""
-    known = 0.2 * bool(member.licence) + 0.1 * bool(member.source)
-    return 0.3 * (member.status in DECIDED_STATUSES) + known
+    credit = 0.2 * bool(member.licence) + 0.1 * bool(member.source)
+    return 0.3 * (member.status in DECIDED_STATUSES) + credit

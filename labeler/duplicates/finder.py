@@ -105,8 +105,8 @@ class _LocalComparisons:
 
     def judge(self, a: int, b: int) -> PairVerdict | None:
         """Return the verdict on two samples; compare them if there is none."""
-        if known := self.verdicts.get((a, b)) or self.pairs.get_comparison(a, b):
-            return known
+        if verdict := self.verdicts.get((a, b)) or self.pairs.get_comparison(a, b):
+            return verdict
         (pair,) = self.file_pairs([(a, b)])
         with suppress(Unreadable):
             self.verdicts[a, b] = _to_pair_verdict(pair, compare_files(pair))
@@ -221,7 +221,7 @@ class DuplicateFinder:
     def _hash_new(self, processes: Workers, labelled: bool) -> tuple[int, int]:
         total = self._hashes.count_missing(VERSION, labelled=labelled)
         missing = self._hashes.iter_missing(VERSION, labelled=labelled)
-        items = ((seen, sample_file(seen, self._originals)) for seen in missing)
+        items = ((region, sample_file(region, self._originals)) for region in missing)
         batches = run_batches(hash_sample, items, processes)
         hashed = failed = 0
         for batch in self._progress.batches(batches, "hashing", total, " samples"):
@@ -363,8 +363,8 @@ class DuplicateFinder:
 
     def _sample_files(self, rows: Sequence[int]) -> dict[int, SampleFile]:
         return {
-            row: sample_file(seen, self._originals)
-            for row, seen in self._hashes.get_regions(rows).items()
+            row: sample_file(region, self._originals)
+            for row, region in self._hashes.get_regions(rows).items()
         }
 
     def _record_outcome(

@@ -95,10 +95,10 @@ def trim_borders(grey: Grey) -> Grey:
 def find_points(grey: Grey, side: int = SIFT_SIDE) -> Points:
     """Find the SIFT points of a grey image scaled to `side` pixels, the strongest first."""
     scale = side / max(grey.shape)
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
     keypoints, descriptors = _sift().detectAndCompute(
-        cv2.resize(grey, size, interpolation=how), None
+        cv2.resize(grey, size, interpolation=interpolation), None
     )
     if not keypoints:
         none = np.zeros(0, np.float32)

@@ -153,9 +153,9 @@ def _find_originals_of_size(copies: Sequence[Copy], positions: Sequence[int]) ->
 def _nearest_to_median(copies: Sequence[Copy], positions: Sequence[int]) -> list[int]:
     """Return the copies of one size that are nearest to the median of all of them."""
     pixels = np.prod(copies[positions[0]].middle.size)
-    chosen = np.random.RandomState(0).randint(0, pixels, _MEDIAN_PIXELS)
+    pixel_positions = np.random.RandomState(0).randint(0, pixels, _MEDIAN_PIXELS)
     colors = np.stack(
-        [np.asarray(copies[p].middle).reshape(-1, 3)[chosen] for p in positions]
+        [np.asarray(copies[p].middle).reshape(-1, 3)[pixel_positions] for p in positions]
     ).astype(np.float32)
     distances = np.sqrt(((colors - np.median(colors, axis=0)) ** 2).mean(axis=(1, 2)))
     limit = _EQUAL_DISTANCE_FACTOR * float(distances.min())
@@ -172,12 +172,12 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
     The reference is what the smaller one loses when it is reduced by the same factor.
     """
     factor = large.side / small.side
-    whole = small._replace(size=small.middle.size)
-    wide, high = (max(_MIN_REDUCED_SIDE, round(side / factor)) for side in whole.size)
-    reduced = whole.middle.resize((wide, high), Image.Resampling.BOX)
-    smaller = whole._replace(size=reduced.size, middle=reduced)
+    middle_copy = small._replace(size=small.middle.size)
+    wide, high = (max(_MIN_REDUCED_SIDE, round(side / factor)) for side in middle_copy.size)
+    reduced = middle_copy.middle.resize((wide, high), Image.Resampling.BOX)
+    smaller = middle_copy._replace(size=reduced.size, middle=reduced)
     if _measure_lost_detail(large, small) < _MAX_ENLARGED_DETAIL * _measure_lost_detail(
-        whole, smaller
+        middle_copy, smaller
     ):
         return True
     noise = _estimate_noise(_to_grey(large.middle)), _estimate_noise(_to_grey(small.middle))
@@ -219,8 +219,11 @@ def _compare_filtering(a: Copy, b: Copy) -> str:
         if other < _MAX_UNEXPLAINED and other < _MAX_ASYMMETRY * own and own > _MIN_LOST:
             return better
         if own > _MAX_UNEXPLAINED:
-            mine, theirs = (part, laid) if better == FIRST else (laid, part)
-            if _estimate_noise(theirs) > _NOISE_FACTOR * _estimate_noise(mine) + _NOISE_OFFSET:
+            better_part, other_part = (part, laid) if better == FIRST else (laid, part)
+            if (
+                _estimate_noise(other_part)
+                > _NOISE_FACTOR * _estimate_noise(better_part) + _NOISE_OFFSET
+            ):
                 return better
     return EVEN
 
@@ -239,10 +242,10 @@ def _compare_marking(a: Image.Image, b: Image.Image) -> str:
     edges = np.minimum(slopes[0], slopes[1]) > _MIN_EDGE_SLOPE
     if not changed.any() or not edges.any() or changed[edges].mean() > _MAX_MARKED_EDGES:
         return EVEN
-    of_a, of_b = (float(slope[changed].sum()) for slope in slopes)
-    if max(of_a, of_b) < _MIN_MARK_FACTOR * min(of_a, of_b):
+    edges_a, edges_b = (float(slope[changed].sum()) for slope in slopes)
+    if max(edges_a, edges_b) < _MIN_MARK_FACTOR * min(edges_a, edges_b):
         return EVEN
-    return FIRST if of_a < of_b else SECOND
+    return FIRST if edges_a < edges_b else SECOND
 
 
 def _compare_colors(a: Image.Image, b: Image.Image) -> str:
@@ -253,36 +256,38 @@ def _compare_colors(a: Image.Image, b: Image.Image) -> str:
     Filters and noise add colors to drawings of few colors, at their edges.
     """
     first, second = _packed_colors(a), _packed_colors(b)
-    both, of_a, of_b = (len(np.unique(some)) for some in (first << 24 | second, first, second))
-    if min(of_a, of_b) <= _MAX_DRAWING_COLORS < max(of_a, of_b):
+    joint_count, count_a, count_b = (
+        len(np.unique(packed)) for packed in (first << 24 | second, first, second)
+    )
+    if min(count_a, count_b) <= _MAX_DRAWING_COLORS < max(count_a, count_b):
         few_verdict, drawn, other, colors = (
-            (FIRST, a, b, first) if of_a < of_b else (SECOND, b, a, second)
+            (FIRST, a, b, first) if count_a < count_b else (SECOND, b, a, second)
         )
         if (
             _estimate_noise(_to_grey(other))
             > _NOISE_FACTOR * _estimate_noise(_to_grey(drawn)) + _NOISE_OFFSET
         ):
             return few_verdict
-        if both > max(of_a, of_b):
+        if joint_count > max(count_a, count_b):
             return few_verdict if _keeps_colors(first << 24 | second, colors) else EVEN
-    if both > max(of_a, of_b):
+    if joint_count > max(count_a, count_b):
         return EVEN
-    if of_a == of_b:
-        of_a, of_b = _count_adjacent_levels(a), _count_adjacent_levels(b)
-        if max(of_a, of_b) < _MIN_ADJACENT_LEVELS or min(of_a, of_b) > _MAX_KEPT_LEVELS * max(
-            of_a, of_b
-        ):
+    if count_a == count_b:
+        count_a, count_b = _count_adjacent_levels(a), _count_adjacent_levels(b)
+        if max(count_a, count_b) < _MIN_ADJACENT_LEVELS or min(
+            count_a, count_b
+        ) > _MAX_KEPT_LEVELS * max(count_a, count_b):
             return EVEN
-    return FIRST if of_a > of_b else SECOND
+    return FIRST if count_a > count_b else SECOND
 
 
 def _keeps_colors(joint: PackedColors, drawn: PackedColors) -> bool:
     """Return whether most pixels of each drawn color have a single color in the other image."""
     pairs, places, counts = np.unique(joint, return_index=True, return_counts=True)
-    _, which = np.unique(drawn[places], return_inverse=True)
-    most = np.zeros(len(pairs), np.int64)
-    np.maximum.at(most, which, counts)
-    return bool(most.sum() > _MIN_SHARED_PIXELS * len(drawn))
+    _, color_numbers = np.unique(drawn[places], return_inverse=True)
+    max_counts = np.zeros(len(pairs), np.int64)
+    np.maximum.at(max_counts, color_numbers, counts)
+    return bool(max_counts.sum() > _MIN_SHARED_PIXELS * len(drawn))
 
 
 def _count_adjacent_levels(image: Image.Image) -> int:
@@ -293,8 +298,8 @@ def _count_adjacent_levels(image: Image.Image) -> int:
 
 def _packed_colors(image: Image.Image) -> PackedColors:
     red, green, blue = np.moveaxis(np.asarray(image), 2, 0).reshape(3, -1).astype(np.int64)
-    every = max(1, len(red) // _COUNTED_COLORS_PIXELS)
-    return (red << 16 | green << 8 | blue)[::every]
+    stride = max(1, len(red) // _COUNTED_COLORS_PIXELS)
+    return (red << 16 | green << 8 | blue)[::stride]
 
 
 def _align_middles(large: Copy, small: Copy) -> tuple[Floats, tuple[Floats, Floats]]:
@@ -333,16 +338,16 @@ def _unexplained_part(image: Floats, other: Floats, repeated: Floats | None = No
 
     Least squares over 5 x 5 pixels and their surroundings, without clipped pixels.
     """
-    soft, softer = (
+    blurred, background = (
         cv2.GaussianBlur(other, (0, 0), width).astype(np.float32, copy=False)
         for width in (2.0, 4.0)
     )
     rows, columns = _choose_edge_pixels(image)
     around = [(y, x) for y in range(-2, 3) for x in range(-2, 3)]
     inputs = [other[rows + y, columns + x] for y, x in around]
-    inputs += [soft[rows + y, columns + x] for y, x in around if max(abs(y), abs(x)) < 2]
+    inputs += [blurred[rows + y, columns + x] for y, x in around if max(abs(y), abs(x)) < 2]
     inputs += [] if repeated is None else [repeated[rows, columns]]
-    middle = softer[rows, columns]
+    middle = background[rows, columns]
     factors = np.stack([*(values - middle for values in inputs), np.ones_like(middle)], axis=1)
     target = image[rows, columns] - middle
     gram = (factors.T @ factors).astype(np.float64)
@@ -359,8 +364,8 @@ def _choose_edge_pixels(image: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArra
     steep = cv2.magnitude(*slopes)[3:-3, 3:-3]
     inner = image[3:-3, 3:-3]
     steep = np.where((inner > 4) & (inner < 251), steep, 0).ravel()
-    chosen = np.random.RandomState(0).randint(0, len(steep), 3 * _EDGE_PIXELS)
-    strongest = chosen[np.argpartition(-steep[chosen], _EDGE_PIXELS)[:_EDGE_PIXELS]]
+    candidates = np.random.RandomState(0).randint(0, len(steep), 3 * _EDGE_PIXELS)
+    strongest = candidates[np.argpartition(-steep[candidates], _EDGE_PIXELS)[:_EDGE_PIXELS]]
     rows, columns = np.unravel_index(strongest, inner.shape)
     return rows + 3, columns + 3
 

@@ -75,8 +75,8 @@ class DuplicateSet:
         """Whether no decision of a person is needed."""
         if not (self.conflict or self.doubtful):
             return True
-        decided = not self.conflict or self.members[0].status in ACTION_BY_STATUS
-        return self.reason == CHOSEN_BY_PERSON and decided
+        has_decision = not self.conflict or self.members[0].status in ACTION_BY_STATUS
+        return self.reason == CHOSEN_BY_PERSON and has_decision
 
     def with_best(self, key: str) -> DuplicateSet:
         """Return the set with another best copy, chosen by a person."""
@@ -176,7 +176,9 @@ def _make_plan(pairs: Pairs, comparer: PairComparer) -> DuplicatePlan:
     close = pairs.get_similarities()
     relations = pairs.get_relations()
     relations |= {
-        pair: one.relation for pair, one in comparer.verdicts.items() if one.verdict == SAME
+        pair: stored.relation
+        for pair, stored in comparer.verdicts.items()
+        if stored.verdict == SAME
     }
     contested = find_contested_pairs(relations, comparer.judge)
     open_pairs = contested - {pair for pair, equal in by_person.items() if equal}
@@ -260,14 +262,14 @@ def plan_placements(copies: DuplicateSet, *, settled: bool = False) -> list[Plac
     """Return the placement of each member; in a conflict all stay until it is `settled`."""
     best, *others = copies.members
     all_stay = copies.conflict and not settled
-    why = (
+    reason = (
         "copies with different decisions: a person has to say"
         if all_stay
         else f"a copy of {best.key}"
     )
     return [
         Placement(best.id, True, copies.name, f"kept: {copies.reason}"),
-        *(Placement(other.id, all_stay, copies.name, why) for other in others),
+        *(Placement(other.id, all_stay, copies.name, reason) for other in others),
     ]
 
 
@@ -290,10 +292,10 @@ def _open_questions(
     def rank(pair: Pair) -> tuple[int, float, Pair]:
         return sum(representative[row] != row for row in pair), -close.get(pair, 0.0), pair
 
-    judged = {sets(pair) for pair in by_person}
+    judged_pairs = {sets(pair) for pair in by_person}
     first: dict[frozenset[int], Pair] = {}
     for pair in sorted(unsure_pairs, key=rank):
-        if len(sets(pair)) > 1 and sets(pair) not in judged:
+        if len(sets(pair)) > 1 and sets(pair) not in judged_pairs:
             first.setdefault(sets(pair), pair)
     return list(first.values())
 
@@ -302,8 +304,6 @@ def _doubtful_pair(
     pair: tuple[DuplicateSetMember, DuplicateSetMember], relations: Mapping[Pair, Relation]
 ) -> DuplicateSet:
     best, other = rank_copies(pair, relations, {}, lambda rows, mirrored: rows[0])
-    decided = {
-        member.label or member.status for member in pair if member.status in ACTION_BY_STATUS
-    }
+    labels = {member.label or member.status for member in pair if member.status in ACTION_BY_STATUS}
     reason = explain_choice(best, [other], find_alterations(pair, relations, {}))
-    return DuplicateSet((best, other), reason, tuple(sorted(decided)), doubtful=True)
+    return DuplicateSet((best, other), reason, tuple(sorted(labels)), doubtful=True)

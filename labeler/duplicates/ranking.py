@@ -171,14 +171,14 @@ def _pair(first: DuplicateSetMember, second: DuplicateSetMember) -> Pair:
 
 
 def explain_choice(
-    kept: DuplicateSetMember, others: Sequence[DuplicateSetMember], altered: Mapping[int, set[str]]
+    best: DuplicateSetMember, others: Sequence[DuplicateSetMember], altered: Mapping[int, set[str]]
 ) -> str:
     """Return a short text that says why a copy is better than the best of the others."""
     rival = max(others, key=lambda member: (_size_score(member), -member.id))
-    kept_pixels, rival_pixels = (m.width * m.height * m.filled for m in (kept, rival))
-    sizes = f"{kept.width} x {kept.height}, the next {rival.width} x {rival.height}"
-    lossless = [m.format in LOSSLESS_FORMATS for m in (kept, rival)]
-    disadvantages = altered.get(rival.id, set()) - altered.get(kept.id, set())
+    kept_pixels, rival_pixels = (m.width * m.height * m.filled for m in (best, rival))
+    sizes = f"{best.width} x {best.height}, the next {rival.width} x {rival.height}"
+    lossless = [m.format in LOSSLESS_FORMATS for m in (best, rival)]
+    disadvantages = altered.get(rival.id, set()) - altered.get(best.id, set())
     advantages = {
         f"larger ({sizes})": kept_pixels > 1.05 * rival_pixels,
         f"not enlarged ({sizes})": rival_pixels > 1.05 * kept_pixels
@@ -187,13 +187,13 @@ def explain_choice(
         "not cropped": "cropped" in disadvantages,
         "no mark": "marked" in disadvantages,
         "nothing around it": "framed" in disadvantages,
-        f"stored without loss ({kept.format})": lossless == [True, False],
-        "less compressed": not any(lossless) and kept.bytes_per_pixel > 1.1 * rival.bytes_per_pixel,
+        f"stored without loss ({best.format})": lossless == [True, False],
+        "less compressed": not any(lossless) and best.bytes_per_pixel > 1.1 * rival.bytes_per_pixel,
         "has a decision": bool(
-            kept.status in DECIDED_STATUSES and rival.status not in DECIDED_STATUSES
+            best.status in DECIDED_STATUSES and rival.status not in DECIDED_STATUSES
         ),
-        f"licence known ({kept.licence})": bool(kept.licence and not rival.licence),
-        f"source known ({kept.source})": bool(kept.source and not rival.source),
+        f"licence known ({best.licence})": bool(best.licence and not rival.licence),
+        f"source known ({best.source})": bool(best.source and not rival.source),
     }
     applicable = [text for text, applies in advantages.items() if applies]
     return ", ".join(applicable) or "equal quality: the earliest"

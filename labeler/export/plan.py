@@ -41,10 +41,10 @@ def is_whole_image(sample: Sample, image: Image) -> bool:
 
 def file_method(sample: Sample, image: Image, options: ExportOptions) -> FileMethod:
     """Return how the file of a sample is made (with boxes: the file of its whole image)."""
-    whole = options.has_boxes or is_whole_image(sample, image)
-    if options.must_reencode(whole=whole):
+    is_whole = options.has_boxes or is_whole_image(sample, image)
+    if options.must_reencode(whole=is_whole):
         return "made"
-    if not whole:
+    if not is_whole:
         return "crop"
     if options.file != "original" and image.format not in PORTABLE_FORMATS:
         return "made"
@@ -170,10 +170,10 @@ def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
     """
     counts: Counter[str] = Counter()
     traits = dataset.samples.count_by("status", "kept", "split")
-    for (status, kept, split), number in traits.items():
-        if status == "queue" and kept == "kept":
+    for (status, kept_state, split), number in traits.items():
+        if status == "queue" and kept_state == "kept":
             counts["not labelled yet"] += number
-        elif status in ("queue", "labelled") and kept != "kept" and not options.has_boxes:
+        elif status in ("queue", "labelled") and kept_state != "kept" and not options.has_boxes:
             counts["duplicates"] += number
         elif status == "labelled" and split is None and not options.no_split:
             counts["labelled, without a split"] += number
@@ -439,13 +439,13 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportIte
     }
     if not by_image:
         raise nothing_to_export_error(dataset, options)
-    decided = {
+    decided_images = {
         sha256: samples
         for sha256, samples in by_image.items()
         if all(sample.label for sample in samples)
     }
-    undecided = len(by_image) - len(decided)
-    selected = by_image if options.undecided else decided
+    undecided = len(by_image) - len(decided_images)
+    selected = by_image if options.undecided else decided_images
     if not selected:
         raise InputUnusable(
             f"each of the {undecided} images has an undecided face",

@@ -167,7 +167,7 @@ def _remove_old(old: Path, target: Path, states: Mapping[str, FileState] | None)
     """
     marker = read_marker(old)
     listed = {MARKER, *map(str, marker["files"])} if marker else set()
-    kept = []
+    kept_files = []
     for name, path in _iter_files(old):
         is_exported = name in listed if states is None else states.get(name) == _file_state(path)
         if is_exported or _is_reader_file(marker, name):
@@ -176,12 +176,12 @@ def _remove_old(old: Path, target: Path, states: Mapping[str, FileState] | None)
             destination = _unused_path(target, name)
             destination.parent.mkdir(parents=True, exist_ok=True)
             path.replace(destination)
-            kept.append(destination.relative_to(target).as_posix())
+            kept_files.append(destination.relative_to(target).as_posix())
     for folder in sorted((p for p in old.rglob("*") if p.is_dir()), reverse=True):
         folder.rmdir()
     if old.exists():
         old.rmdir()
-    return kept
+    return kept_files
 
 
 def _unused_path(target: Path, name: str) -> Path:

@@ -80,11 +80,11 @@ def export_to_url(
     progress = progress or Progress()
     target = UploadTarget.from_url(url)
     target.check_replaceable()
-    with ExitStack() as held:
+    with ExitStack() as resources:
         if dataset.read_only:
-            cache = Path(held.enter_context(TemporaryDirectory(prefix="gleanset-export-")))
+            cache = Path(resources.enter_context(TemporaryDirectory(prefix="gleanset-export-")))
         else:
-            held.enter_context(dataset.stage("upload"))
+            resources.enter_context(dataset.stage("upload"))
             cache = dataset.cache / "exports"
             cache.mkdir(parents=True, exist_ok=True)
         # Kept: the next export makes only what has changed.
@@ -111,9 +111,9 @@ class UploadTarget:
         try:
             from fsspec.core import url_to_fs
 
-            made = {"auto_mkdir": True} if scheme in ("file", "local") else {}
+            options = {"auto_mkdir": True} if scheme in ("file", "local") else {}
             filesystem, root = url_to_fs(
-                url, use_listings_cache=False, skip_instance_cache=True, **made
+                url, use_listings_cache=False, skip_instance_cache=True, **options
             )
         except ImportError as error:
             raise MissingComponent(f"cannot write to {scheme}://: {error}", hint) from error
@@ -132,8 +132,8 @@ class UploadTarget:
             if MARKER in names:
                 marker = json.loads(self.filesystem.cat_file(self._path(MARKER)))
         listed = marker.get("files")
-        ours = {MARKER, *(map(str, listed) if isinstance(listed, list) else ())}
-        if foreign := sorted(names - ours):
+        own_files = {MARKER, *(map(str, listed) if isinstance(listed, list) else ())}
+        if foreign := sorted(names - own_files):
             raise InputUnusable(
                 f"{self.url} holds files that are not from an export, such as {foreign[0]}",
                 "export to another prefix, or move them away",
@@ -142,19 +142,19 @@ class UploadTarget:
 
     def upload(self, folder: Path, progress: Progress) -> int:
         """Send the export in `folder`, and remove what is left of an earlier one; files sent."""
-        there = self.check_replaceable()
+        existing = self.check_replaceable()
         new = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
         first = sorted(new - {MARKER, _SENT_LAST})
         with self._errors():
             # An upload that is stopped must be recognised as ours, and as incomplete.
-            begun = {"begun": True, "files": sorted((there | new) - {MARKER})}
-            self.filesystem.pipe_file(self._path(MARKER), json.dumps(begun).encode())
-            if _SENT_LAST in there:
+            start_marker = {"begun": True, "files": sorted((existing | new) - {MARKER})}
+            self.filesystem.pipe_file(self._path(MARKER), json.dumps(start_marker).encode())
+            if _SENT_LAST in existing:
                 self.filesystem.rm_file(self._path(_SENT_LAST))
             with ThreadPoolExecutor(_UPLOADS) as pool:
                 results = pool.map(partial(self._send, folder), first)
                 sent = sum(progress.over(results, "upload", total=len(first), unit=" files"))
-            for name in sorted(there - new - {MARKER}):
+            for name in sorted(existing - new - {MARKER}):
                 self.filesystem.rm_file(self._path(name))
             for name in (_SENT_LAST, MARKER):
                 if name in new:
@@ -227,11 +227,11 @@ class UploadTarget:
 
 def _digests(path: Path) -> set[str]:
     """Return the checksums that object stores give for a file: S3, S3 in parts, Google."""
-    whole, parts = hashlib.md5(usedforsecurity=False), list[bytes]()
+    total, parts = hashlib.md5(usedforsecurity=False), list[bytes]()
     with path.open("rb") as file:
         while part := file.read(_PART_BYTES):
-            whole.update(part)
+            total.update(part)
             parts.append(hashlib.md5(part, usedforsecurity=False).digest())
     in_parts = hashlib.md5(b"".join(parts), usedforsecurity=False).hexdigest()
-    google = base64.b64encode(whole.digest()).decode()
-    return {whole.hexdigest(), f"{in_parts}-{len(parts)}", google}
+    google = base64.b64encode(total.digest()).decode()
+    return {total.hexdigest(), f"{in_parts}-{len(parts)}", google}

@@ -94,13 +94,13 @@ def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[S
 
 
 def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]]:
-    waiting = list_clusters(dataset.db)
-    if not waiting and not SortingQueue(dataset.db).list_waiting(1):
+    clusters = list_clusters(dataset.db)
+    if not clusters and not SortingQueue(dataset.db).list_waiting(1):
         raise InputUnusable(
             "no sample is queued for labelling",
             for_dataset(dataset, "see the next step: gleanset status"),
         )
-    if not waiting:
+    if not clusters:
         raise InputUnusable(
             "there are no clusters: no queued sample was presorted",
             for_dataset(dataset, "make them: baseline presort"),
@@ -111,7 +111,7 @@ def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sampl
             for sample in filter(None, map(dataset.samples.get, stack.waiting))
             if sample.image not in private
         ]
-        for stack in waiting
+        for stack in clusters
     }
     return {name: samples for name, samples in sections.items() if samples}
 
@@ -173,8 +173,8 @@ def _make_entries(
             *([DUPLICATE] if sample.group is not None else []),
             *(flags_of(quality) if quality else []),
         )
-        decided = classify_provenance(provenances.get(sample.key, "")) if sample.label else None
-        yield GalleryEntry(sample, label, flags, decided, doubt)
+        provenance = classify_provenance(provenances.get(sample.key, "")) if sample.label else None
+        yield GalleryEntry(sample, label, flags, provenance, doubt)
 
 
 def _select_share(entries: Sequence[GalleryEntry], share: int) -> list[GalleryEntry]:

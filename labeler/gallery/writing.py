@@ -100,14 +100,14 @@ def _page_data(
 ) -> Facts:
     """Return the data for the page's script, see `js/facts.js`."""
     numbers = {name: number for number, name in enumerate(selection.counts)}
-    shown = Counter(entry.label for entry in selection.shown)
+    shown_counts = Counter(entry.label for entry in selection.shown)
     samples = [
         {"slot": slot, "class": numbers[entry.label], "size": size} | _sample_data(dataset, entry)
         for slot, (entry, size) in enumerate(zip(selection.shown, sizes, strict=True))
     ]
     return {
         "classes": [
-            {"name": name, "total": tally.kept, "marked": tally.marked, "shown": shown[name]}
+            {"name": name, "total": tally.kept, "marked": tally.marked, "shown": shown_counts[name]}
             for name, tally in selection.counts.items()
         ],
         "samples": [
@@ -120,18 +120,18 @@ def _page_data(
     }
 
 
-def _sample_data(dataset: Dataset, shown: GalleryEntry) -> Facts:
+def _sample_data(dataset: Dataset, entry: GalleryEntry) -> Facts:
     """Return the data of a sample, without local paths."""
-    image, sample = dataset.images.get(shown.sample.image), shown.sample
+    image, sample = dataset.images.get(entry.sample.image), entry.sample
     facts: Facts = {
         "id": sample.key,
         "split": sample.split,
         "hint": sample.hint,
         "detector": sample.detector,
         "score": sample.score if sample.score is None else round(sample.score, 2),
-        "decided": shown.decided,
-        "flags": list(shown.flags) or None,
-        "doubt": shown.doubt and [shown.doubt.suggested, round(shown.doubt.confidence, 2)],
+        "decided": entry.decided,
+        "flags": list(entry.flags) or None,
+        "doubt": entry.doubt and [entry.doubt.suggested, round(entry.doubt.confidence, 2)],
     }
     if image and image.origins:
         origin = image.origins[0]
@@ -188,10 +188,10 @@ class ThumbnailSheet(NamedTuple):
 
 
 def _make_sheets(
-    dataset: Dataset, shown: Sequence[GalleryEntry], progress: Progress
+    dataset: Dataset, entries: Sequence[GalleryEntry], progress: Progress
 ) -> Iterator[ThumbnailSheet]:
     originals = dataset.originals(dataset.cache)
-    rows = Pairs(dataset.db).get_ids([entry.sample.key for entry in shown])
+    rows = Pairs(dataset.db).get_ids([entry.sample.key for entry in entries])
     regions = ImageHashes(dataset.db).get_regions(rows)
     files = [sample_file(regions[row], originals) for row in rows]
     with (

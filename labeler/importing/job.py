@@ -121,18 +121,18 @@ class ImageImporter:
     def __call__(self, item: LabelledImage) -> ImportedImage:
         """Import one image. Raises `Unreadable` if it is not an image or no box is usable."""
         measured = self.keep(item.path)
-        whole = Box(0, 0, measured.width, measured.height)
+        image_box = Box(0, 0, measured.width, measured.height)
         data = self.keep.keep.store.read(measured.sha256, measured.format)
         image = decode(data)
         pixels = np.asarray(image.pixels)
         cuts, dropped = [], list[Unreadable]()
         for box, label in item.labels:
             try:
-                place = convert_box(box, item.frame, image) if box else whole
+                box_in_image = convert_box(box, item.frame, image) if box else image_box
             except Unreadable as error:
                 dropped.append(error)
                 continue
-            face = Face("whole" if place == whole else HAND, place, 1.0)
+            face = Face("whole" if box_in_image == image_box else HAND, box_in_image, 1.0)
             cuts.append((self.cutter.cut(measured.sha256, pixels, face), label))
         if dropped and not cuts:
             raise dropped[0]
@@ -160,32 +160,32 @@ def import_labelled(
     if is_export_of(dataset, read_marker(path)):
         return _read_own_export(dataset, request, intake, simulate=simulate)
     files = read_labelled(path, class_level)
-    groups = FileGroups(group_by, (picture.path.name for picture in files.pictures))
+    groups = FileGroups(group_by, (image.path.name for image in files.pictures))
     level = (class_level or 1) if files.kind in ("tree", "export") else None
     tables = SourceTables(files.tree.root)
     tables.read(files.tree.root)
     labelled = list(_add_sources(files, tables, level, groups))
-    ours = bool(read_marker(files.tree.root))
-    _check_class_names(dataset, files.count_classes(), distinct=ours)
+    is_own_export = bool(read_marker(files.tree.root))
+    _check_class_names(dataset, files.count_classes(), distinct=is_own_export)
     result: dict[str, object] = {"kind": files.kind, "files": files.tree.count()}
     result |= unmatched_summary(tables.unmatched())
     if files.note:
         result["check_classes"] = files.note
-    takes_splits = ours and next(dataset.samples.iter_in_splits(), None) is None
-    outermost = [picture.path.relative_to(files.tree.root).parts[0] for picture in labelled]
+    takes_splits = is_own_export and next(dataset.samples.iter_in_splits(), None) is None
+    outermost = [image.path.relative_to(files.tree.root).parts[0] for image in labelled]
     folders = Counter(name for name in outermost if name in files.splits)
     if folders and not takes_splits:
         result["split_folders_not_taken_over"] = dict(sorted(folders.items()))
     if simulate:
-        for picture in labelled:
-            groups.note(_origin(picture))
+        for image in labelled:
+            groups.note(_origin(image))
         result["would_import"] = len(labelled)
         result |= {"rejected": len(files.refused)} if files.refused else {}
         result["labels"] = dict(sorted(files.count_classes().items()))
     else:
         _record_unreadable(dataset, files.tree)
-        taken = _import_images(dataset, files, labelled, intake, groups)
-        result |= {**taken, "labels": dict(sorted(taken["labels"].items()))}
+        counts = _import_images(dataset, files, labelled, intake, groups)
+        result |= {**counts, "labels": dict(sorted(counts["labels"].items()))}
         if takes_splits and (splits := _import_splits(dataset, files)):
             result["splits"] = splits
     result |= _unused_summary(files)
@@ -208,7 +208,9 @@ def _unused_summary(files: LabelledFiles) -> dict[str, object]:
     if files.dropped:
         counts = Counter(reason for _, reason in files.dropped)
         summary["ignored_annotations"] = dict(counts.most_common())
-        summary["annotations_of"] = first_lines([f"{of}: {why}" for of, why in files.dropped])
+        summary["annotations_of"] = first_lines(
+            [f"{file}: {problem}" for file, problem in files.dropped]
+        )
     return summary
 
 
@@ -233,25 +235,25 @@ def _import_splits(dataset: Dataset, files: LabelledFiles) -> dict[str, int]:
 def _add_sources(
     files: LabelledFiles, tables: SourceTables, level: int | None, groups: FileGroups
 ) -> Iterator[LabelledImage]:
-    for picture in files.pictures:
-        known = files.sources.get(picture.path, SourceInfo())
-        source = tables.of(picture.path)
-        inside = picture.path.parent.relative_to(tables.top).parts
+    for image in files.pictures:
+        info = files.sources.get(image.path, SourceInfo())
+        source = tables.of(image.path)
+        inside = image.path.parent.relative_to(tables.top).parts
         group = source.group or groups.of(
-            picture.path.name,
-            str(picture.path.parent),
+            image.path.name,
+            str(image.path.parent),
             inside,
             level,
             None if level is None else files.splits,
         )
         # The title of a frame is that of its video.
-        is_video = PurePath(known.title or "").suffix.lower() in VIDEOS
+        is_video = PurePath(info.title or "").suffix.lower() in VIDEOS
         yield replace(
-            picture,
-            credit=source.credit.completed(known.credit),
+            image,
+            credit=source.credit.completed(info.credit),
             group=group,
-            title=picture.path.name if is_video else known.title or picture.path.name,
-            original_path=known.original_path or PurePath(*inside, picture.path.name).as_posix(),
+            title=image.path.name if is_video else info.title or image.path.name,
+            original_path=info.original_path or PurePath(*inside, image.path.name).as_posix(),
         )
 
 
@@ -260,20 +262,22 @@ def _check_class_names(dataset: Dataset, labels: Iterable[str], *, distinct: boo
 
     Names that are `distinct` in another dataset are only compared with classes of this dataset.
     """
-    there = set(dataset.classes.list_names())
-    known = set(there)
-    for label in sorted(set(map(dataset.classes.resolve, labels)) - there):
-        if twins := [name for name in sorted(known) if fold_name(name) == fold_name(label) != ""]:
+    class_names = set(dataset.classes.list_names())
+    known_names = set(class_names)
+    for label in sorted(set(map(dataset.classes.resolve, labels)) - class_names):
+        if twins := [
+            name for name in sorted(known_names) if fold_name(name) == fold_name(label) != ""
+        ]:
             twin, other = shlex.quote(twins[0]), shlex.quote(label)
-            make = [] if twins[0] in there else [f"labeler classes add {twin}"]
-            one = [f"labeler classes add {twin} --alias {other}"]
-            two = [*make, f"labeler classes add {other}"]
+            make = [] if twins[0] in class_names else [f"labeler classes add {twin}"]
+            merge_commands = [f"labeler classes add {twin} --alias {other}"]
+            separate_commands = [*make, f"labeler classes add {other}"]
             raise UsageError(
                 f"{label!r} and {twins[0]!r} are nearly the same name",
-                f"to import them as one class, first run: {' && '.join(one)}; as two: "
-                f"{' && '.join(two)}",
+                f"to import them as one class, first run: {' && '.join(merge_commands)}; as two: "
+                f"{' && '.join(separate_commands)}",
             )
-        known |= set() if distinct else {label}
+        known_names |= set() if distinct else {label}
 
 
 def _read_own_export(
@@ -311,17 +315,17 @@ def _read_own_export(
             dataset.journal.apply(did, moved)
     else:
         files = LabelledFiles("our export", ImportTree(intake.path), "")
-        taken = _import_images(dataset, files, moves.added, intake, FileGroups(), moved)
-        labels = Counter(moves.relabelled.values()) + taken.pop("labels")
-        taken["disputed"] += len(moves.disputed)
-        result |= {"labels": dict(sorted(labels.items())), **taken}
+        counts = _import_images(dataset, files, moves.added, intake, FileGroups(), moved)
+        labels = Counter(moves.relabelled.values()) + counts.pop("labels")
+        counts["disputed"] += len(moves.disputed)
+        result |= {"labels": dict(sorted(labels.items())), **counts}
     return result
 
 
 def _import_images(
     dataset: Dataset,
     files: LabelledFiles,
-    pictures: Sequence[LabelledImage],
+    images: Sequence[LabelledImage],
     intake: ImportSource,
     groups: FileGroups,
     moved: Sequence[Choice] = (),
@@ -334,17 +338,17 @@ def _import_images(
         cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(scratch))
         store = dataset.originals(scratch)
         importer = ImageImporter(StageFile(StageBytes(store)), cutter)
-        outcomes = run_over(importer, pictures, Processes(intake.workers))
-        for outcome in intake.progress.over(outcomes, "import", total=len(pictures)):
+        outcomes = run_over(importer, images, Processes(intake.workers))
+        for outcome in intake.progress.over(outcomes, "import", total=len(images)):
             path = outcome.item.path
             try:
-                picture = outcome.unwrap()
-                new = _store_image(dataset, store, picture, _origin(outcome.item), labels_of)
+                imported = outcome.unwrap()
+                new = _store_image(dataset, store, imported, _origin(outcome.item), labels_of)
             except Unreadable as error:
                 refused[path] = (error.reason, error.detail)
                 continue
             tally["added" if new else "duplicate"] += 1
-            for reason in picture.dropped:
+            for reason in imported.dropped:
                 files.drop(path, reason)
             groups.note(_origin(outcome.item))
         for path, problem in refused.items():
@@ -364,18 +368,18 @@ def _import_images(
     return counts | ({"rejected_files": few_files(lines, list_command)} if lines else {})
 
 
-def _origin(picture: LabelledImage) -> Origin:
-    path, credit = str(picture.path), picture.credit
+def _origin(image: LabelledImage) -> Origin:
+    path, credit = str(image.path), image.credit
     return Origin(
         SOURCE,
         path,
         path=path,
-        title=picture.title or picture.path.name,
+        title=image.title or image.path.name,
         author=credit.author,
         licence=credit.licence,
         page_url=credit.page,
-        post=picture.group,
-        original_path=picture.original_path,
+        post=image.group,
+        original_path=image.original_path,
     )
 
 
@@ -427,12 +431,12 @@ def _label_samples(
     return disputed
 
 
-def _record_dispute(dataset: Dataset, paths: dict[str, str], decided: str | None) -> str:
+def _record_dispute(dataset: Dataset, paths: dict[str, str], decision: str | None) -> str:
     """Record the files with differing labels of a sample as rejections; return a description."""
-    files = {label: short_name(path) for label, path in paths.items() if label != decided}
+    files = {label: short_name(path) for label, path in paths.items() if label != decision}
     for label in files:
         others = [f"{file}: {other}" for other, file in files.items() if other != label]
-        detail = f"label {label}, " + (f"decided: {decided}" if decided else ", ".join(others))
+        detail = f"label {label}, " + (f"decided: {decision}" if decision else ", ".join(others))
         dataset.rejections.add(Rejection(STAGE, paths[label], "disputed", detail))
     description = ", ".join(f"{file}: {label}" for label, file in sorted(files.items()))
-    return f"{description}, decided: {decided}" if decided else description
+    return f"{description}, decided: {decision}" if decision else description

@@ -234,7 +234,7 @@ class LabelledFiles:
 
     def count_classes(self) -> Counter[str]:
         """Return the number of labels by class."""
-        return Counter(label for picture in self.pictures for _, label in picture.labels)
+        return Counter(label for image in self.pictures for _, label in image.labels)
 
     def count_ignored(self) -> Counter[str]:
         """Return the number of files that are neither labelled nor refused, by reason."""

@@ -66,7 +66,7 @@ class ExportMoves:
 
 def is_export_of(dataset: Dataset, marker: Mapping[str, Any]) -> bool:
     """Return whether a marker belongs to an export of this dataset."""
-    keys = (str(picture.get("sample")) for picture in marker_entries(marker).values())
+    keys = (str(entry.get("sample")) for entry in marker_entries(marker).values())
     return any(dataset.samples.get(key) is not None for key in keys)
 
 
@@ -98,14 +98,14 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     """
     marker = read_marker(root)
     check_class_folders(root, marker)
-    pictures = marker_entries(marker)
+    entries = marker_entries(marker)
     folder_of = class_folder_reader(marker)
-    labels = {folder_of(name): str(entry["label"]) for name, entry in pictures.items()}
+    labels = {folder_of(name): str(entry["label"]) for name, entry in entries.items()}
     moves = ExportMoves()
     files = (path for path in iter_images(root, moves.ignored) if not path.is_symlink())
     digests = {path.relative_to(root).as_posix(): file_hash(path) for path in files}
-    names = match_files(digests, pictures)
-    captions = EditedCaptions(root, marker, pictures, dataset.classes.list_names())
+    names = match_files(digests, entries)
+    captions = EditedCaptions(root, marker, entries, dataset.classes.list_names())
     for name, before in names.items():
         try:
             edited_class = captions.read_class(name, before)
@@ -119,8 +119,8 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
             moves.added.append(LabelledImage(root / name, ((None, label),), original_path=name))
         else:
             moved = not marker.get("no_split") and _top_folder(before) != _top_folder(name)
-            _compare(dataset, moves, pictures[before], (name, label), other_split=moved)
-    moves.tally["gone"] = len(set(pictures) - set(names.values()))
+            _compare(dataset, moves, entries[before], (name, label), other_split=moved)
+    moves.tally["gone"] = len(set(entries) - set(names.values()))
     return moves
 
 
@@ -151,7 +151,7 @@ class EditedCaptions:
 
 
 def match_files(
-    digests: Mapping[str, str], pictures: Mapping[str, Mapping[str, Any]]
+    digests: Mapping[str, str], entries: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, str | None]:
     """Return the exported name of each file; None for new files.
 
@@ -161,16 +161,16 @@ def match_files(
     names: dict[str, str | None] = {
         name: name
         for name, digest in digests.items()
-        if name in pictures and digest == str(pictures[name]["sha256"])
+        if name in entries and digest == str(entries[name]["sha256"])
     }
     unmatched: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(set(pictures) - set(names), reverse=True):
-        unmatched[str(pictures[name]["sha256"])].append(name)
+    for name in sorted(set(entries) - set(names), reverse=True):
+        unmatched[str(entries[name]["sha256"])].append(name)
     others = [name for name in digests if name not in names]
     names |= {name: unmatched[digests[name]].pop() for name in others if unmatched[digests[name]]}
     matched = set(names.values())
     for name in others:
-        names.setdefault(name, name if name in pictures and name not in matched else None)
+        names.setdefault(name, name if name in entries and name not in matched else None)
     return dict(sorted(names.items()))
 
 
@@ -232,12 +232,12 @@ def read_export(tree: ImportTree) -> LabelledFiles | None:
     check_class_folders(root, marker)
     labelled = LabelledFiles("export", tree, "without a class folder")
     labelled.splits = frozenset(() if marker.get("no_split") else SPLITS)
-    pictures = marker_entries(marker)
+    entries = marker_entries(marker)
     folder_of = class_folder_reader(marker)
-    labels = {folder_of(name): facts["label"] for name, facts in pictures.items()}
+    labels = {folder_of(name): facts["label"] for name, facts in entries.items()}
     paths = {_relative_name(root, path): path for path in tree.images}
-    names = match_files({name: file_hash(path) for name, path in paths.items()}, pictures)
-    captions = EditedCaptions(root, marker, pictures, [*labels.values()])
+    names = match_files({name: file_hash(path) for name, path in paths.items()}, entries)
+    captions = EditedCaptions(root, marker, entries, [*labels.values()])
     for name, before in names.items():
         path, folder = paths[name], folder_of(name)
         try:

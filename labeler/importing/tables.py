@@ -220,11 +220,11 @@ def _csv_box(row: Mapping[str, str]) -> tuple[Callable[[], Rectangle | None], Fr
     return (lambda: None), None
 
 
-def _json_object(text: str, where: str) -> dict[str, Any]:
+def _json_object(text: str, place: str) -> dict[str, Any]:
     try:
         row = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputUnusable(f"{where} is not JSON: {error}", "see docs/export.md") from error
+        raise InputUnusable(f"{place} is not JSON: {error}", "see docs/export.md") from error
     if not isinstance(row, dict):
-        raise InputUnusable(f"{where} is not a JSON object", "see docs/export.md")
+        raise InputUnusable(f"{place} is not a JSON object", "see docs/export.md")
     return row

@@ -74,9 +74,9 @@ def _ridges(steep: Array, sideways: npt.NDArray[np.bool_]) -> npt.NDArray[np.boo
     ridges = np.zeros(steep.shape, dtype=np.bool_)
     if min(steep.shape) < 6:
         return ridges
-    here, inner = steep[1:-1, 1:-1], (slice(1, -1), slice(1, -1))
-    level = (here >= steep[1:-1, :-2]) & (here >= steep[1:-1, 2:])
-    upright = (here >= steep[:-2, 1:-1]) & (here >= steep[2:, 1:-1])
+    center, inner = steep[1:-1, 1:-1], (slice(1, -1), slice(1, -1))
+    level = (center >= steep[1:-1, :-2]) & (center >= steep[1:-1, 2:])
+    upright = (center >= steep[:-2, 1:-1]) & (center >= steep[2:, 1:-1])
     ridges[inner] = np.where(sideways[inner], level, upright)
     ridges[[1, -2]] = False
     ridges[:, [1, -2]] = False

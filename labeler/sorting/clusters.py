@@ -55,12 +55,12 @@ class StackCluster(NamedTuple):
 def cluster_stacks(
     stacks: Sequence[Stack],
     vectors: Vectors,
-    decided: Vectors,
+    decided_vectors: Vectors,
     in_one_image: Collection[tuple[int, int]] = (),
 ) -> list[StackCluster]:
     """Cluster the stacks that have vectors, the largest cluster first.
 
-    `vectors` are those of the pool, `decided` (M x D) those of samples that have a class. Pairs of
+    `vectors` belong to the pool, `decided_vectors` (M x D) to samples that have a class. Pairs of
     stacks (by number) `in_one_image` mostly show two people and are kept apart.
     """
     usable = [stack for stack in stacks if vectors[stack.number].any()]
@@ -68,7 +68,7 @@ def cluster_stacks(
         return []
     usable = usable[:: -(-len(usable) // MAX_CLUSTERED_STACKS)]
     stack_vectors = vectors[[stack.number for stack in usable]]
-    decided_rows = decided[decided.any(axis=1)]
+    decided_rows = decided_vectors[decided_vectors.any(axis=1)]
     rows = np.concatenate(
         [stack_vectors, decided_rows[:: max(1, -(-len(decided_rows) // MAX_CLUSTERED_DECIDED))]]
     )
@@ -91,11 +91,14 @@ def cluster_stacks(
 
 
 def find_novel_stacks(
-    clusters: Sequence[StackCluster], vectors: Vectors, decided: Vectors, labels: Sequence[int]
+    clusters: Sequence[StackCluster],
+    vectors: Vectors,
+    decided_vectors: Vectors,
+    labels: Sequence[int],
 ) -> set[int]:
     """Return the stacks (by number) in clusters that are not similar to any decided class."""
     label_array = np.array(labels)
-    classes = [decided[label_array == label] for label in {*labels}]
+    classes = [decided_vectors[label_array == label] for label in {*labels}]
     class_vectors = [present for rows in classes if len(present := rows[rows.any(axis=1)])]
     cluster_vectors = [vectors[[stack.number for stack in cluster.stacks]] for cluster in clusters]
     similarities = _mean_similarities([*cluster_vectors, *class_vectors])[
@@ -136,16 +139,16 @@ def compose_clusters_page(
     unknown = [
         g.stacks[:MAX_CLUSTER_SIZE] for g in clusters if g.is_unknown and len(g.stacks) >= min_size
     ]
-    chosen: list[Sequence[Stack]] = []
+    page_clusters: list[Sequence[Stack]] = []
     free = max_tiles
     for cluster in unknown:
-        if not chosen or len(cluster) + HEADING_TILES <= free:
+        if not page_clusters or len(cluster) + HEADING_TILES <= free:
             free -= len(cluster) + HEADING_TILES
-            chosen.append(cluster)
+            page_clusters.append(cluster)
     total = sum(len(cluster) for cluster in unknown)
-    if not chosen:
+    if not page_clusters:
         return None
-    neighbours = _order_clusters(chosen, vectors)
+    neighbours = _order_clusters(page_clusters, vectors)
     ordered = (stack for cluster in neighbours for stack in order_by_similarity(cluster, vectors))
     tiles = tuple(stack._replace(prediction=NO_PREDICTION) for stack in ordered)
     return ClassPage(PageKind.CLUSTERS, None, tiles, 0, total, tuple(map(len, neighbours)))

@@ -55,14 +55,14 @@ class GridQuery(NamedTuple):
         return None if self.target.startswith(":") else self.target
 
 
-def with_moment(dataset: Dataset, chosen: SampleFilter) -> SampleFilter:
+def with_moment(dataset: Dataset, sample_filter: SampleFilter) -> SampleFilter:
     """Return a filter with the samples of its group, if it has one."""
-    if chosen.moment is None:
-        return chosen
+    if sample_filter.moment is None:
+        return sample_filter
     # NumPy is slow to load and not needed to show the first faces.
     from curation.moments import list_moment_rows
 
-    return replace(chosen, among=list_moment_rows(dataset.db, chosen.moment))
+    return replace(sample_filter, among=list_moment_rows(dataset.db, sample_filter.moment))
 
 
 def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
@@ -88,8 +88,8 @@ def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
 
 def count_grid_rows(dataset: Dataset, query: GridQuery) -> int:
     """Return the present number of samples that match a query."""
-    chosen = with_moment(dataset, query.chosen)
-    return OrderedSamples(dataset.db).count(query.place, label=query.label, chosen=chosen)
+    sample_filter = with_moment(dataset, query.chosen)
+    return OrderedSamples(dataset.db).count(query.place, label=query.label, chosen=sample_filter)
 
 
 def known_count(counts: LabelCounts, target: str) -> int | None:
@@ -107,19 +107,21 @@ def known_count(counts: LabelCounts, target: str) -> int | None:
     return next((row.count for row in counts.classes if row.name == target), 0)
 
 
-def restore_missing_rows(shown: OrderedRows, every: OrderedRows) -> tuple[OrderedRows, int] | None:
+def restore_missing_rows(
+    shown_rows: OrderedRows, all_rows: OrderedRows
+) -> tuple[OrderedRows, int] | None:
     """Return the rows of both, and the first that was missing; None if none was."""
-    shown_ids = set(shown.ids)
-    first = next((row for row in every.ids if row not in shown_ids), None)
-    return None if first is None else (merge_missing_rows(shown, every), first)
+    shown_ids = set(shown_rows.ids)
+    first = next((row for row in all_rows.ids if row not in shown_ids), None)
+    return None if first is None else (merge_missing_rows(shown_rows, all_rows), first)
 
 
-def merge_missing_rows(shown: OrderedRows, every: OrderedRows) -> OrderedRows:
-    """Return the shown rows with those that only `every` has at their positions there.
+def merge_missing_rows(shown_rows: OrderedRows, all_rows: OrderedRows) -> OrderedRows:
+    """Return the shown rows with those that only `all_rows` has at their positions there.
 
-    Shown rows keep their order, even if `every` has another one.
+    Shown rows keep their order, even if `all_rows` has another one.
     """
-    before, after = _by_section(shown), _by_section(every)
+    before, after = _by_section(shown_rows), _by_section(all_rows)
     sections = {
         title: _merged(before.get(title, []), after.get(title, []))
         for title in _merged(list(before), list(after))
@@ -138,17 +140,17 @@ def _by_section(rows: OrderedRows) -> dict[str | None, list[int]]:
     return ids_by_section
 
 
-def _merged(shown: Sequence[T], every: Sequence[T]) -> list[T]:
-    """Return `shown` with each missing item after the one that precedes it in `every`."""
+def _merged(items: Sequence[T], all_items: Sequence[T]) -> list[T]:
+    """Return `items` with each missing item after the one that precedes it in `all_items`."""
     positions, followers, previous = (
-        {item: n for n, item in enumerate(shown)},
+        {item: n for n, item in enumerate(items)},
         dict[int, list[T]](),
         -1,
     )
-    for item in every:
+    for item in all_items:
         if item in positions:
             previous = positions[item]
         else:
             followers.setdefault(previous, []).append(item)
-    following = (each for n, item in enumerate(shown) for each in (item, *followers.get(n, ())))
+    following = (each for n, item in enumerate(items) for each in (item, *followers.get(n, ())))
     return [*followers.get(-1, ()), *following]

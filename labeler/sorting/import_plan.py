@@ -66,7 +66,7 @@ def sort_paths(paths: Sequence[Path]) -> DroppedPaths:
             kinds["videos"].append(path)
         elif ending in ENDINGS or ending in ARCHIVES:
             kinds["files"].append(path)
-    return DroppedPaths(**{kind: tuple(some) for kind, some in kinds.items()})
+    return DroppedPaths(**{kind: tuple(kind_paths) for kind, kind_paths in kinds.items()})
 
 
 def are_face_crops(dropped: DroppedPaths, seconds: float = SIZE_CHECK_SECONDS) -> bool:
@@ -93,13 +93,13 @@ def are_face_crops(dropped: DroppedPaths, seconds: float = SIZE_CHECK_SECONDS) -
 def _iterate_images(dropped: DroppedPaths) -> Iterator[Path]:
     from gleanset.images.decode import ENDINGS
 
-    every = (
-        here / name
+    folder_files = (
+        parent / name
         for folder in dropped.folders
-        for here, _, names in visible_files(folder)
+        for parent, _, names in visible_files(folder)
         for name in names
     )
-    for path in (*dropped.files, *every):
+    for path in (*dropped.files, *folder_files):
         if path.suffix.lower() in ENDINGS:
             yield path
 

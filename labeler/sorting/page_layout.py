@@ -206,12 +206,12 @@ def compose_page(
     vectors: Vectors,
     room: int,
     tested: Collection[str],
-    decided: Counter[str],
+    decided_counts: Counter[str],
 ) -> ClassPage | None:
     """Compose the next page, of one class or of several; None if nothing is predicted.
 
     The first page of a class that was not `tested` on decisions is small, as long as few of its
-    samples are `decided`.
+    samples are `decided_counts`.
     """
     by_class: dict[str, list[Stack]] = {}
     for stack in stacks:
@@ -235,11 +235,11 @@ def compose_page(
         if (label := str(best.label)) in tested:
             return best._replace(tested=True)
         return compose_class_page(
-            label, by_class[label], vectors, min(room, max(FIRST_PAGE_TILES, decided[label]))
+            label, by_class[label], vectors, min(room, max(FIRST_PAGE_TILES, decided_counts[label]))
         )
     if not predicted:
         return None
-    first_size = max(FIRST_PAGE_TILES, sum(decided.values()))
+    first_size = max(FIRST_PAGE_TILES, sum(decided_counts.values()))
     page = compose_mixed_page(predicted, vectors, room if tested else min(room, first_size))
     return page._replace(tested=page.labels <= {*tested})
 
@@ -248,23 +248,34 @@ def compose_class_page(
     label: str, stacks: Sequence[Stack], vectors: Vectors, room: int
 ) -> ClassPage:
     """Compose a page of the most confident stacks of one class, up to a number of errors."""
-    chosen: list[Stack] = []
+    page_stacks: list[Stack] = []
     errors = 0.0
     for stack in sorted(stacks, key=lambda stack: (-stack.prediction.confidence, stack.number)):
         errors += 1 - stack.prediction.confidence
-        max_rate = max(MAX_ERROR_RATE, 1 - chosen[0].prediction.confidence) if chosen else 1.0
+        max_rate = (
+            max(MAX_ERROR_RATE, 1 - page_stacks[0].prediction.confidence) if page_stacks else 1.0
+        )
         # No part of equally doubtful stacks is purer than all of them.
-        is_mixed = len(chosen) >= MIN_CLASS_TILES and errors / (len(chosen) + 1) > max_rate + 0.001
+        is_mixed = (
+            len(page_stacks) >= MIN_CLASS_TILES
+            and errors / (len(page_stacks) + 1) > max_rate + 0.001
+        )
         # The hundredth is a tolerance for rounding errors.
-        if chosen and (errors > MAX_EXPECTED_ERRORS + 0.01 or len(chosen) >= room or is_mixed):
+        if page_stacks and (
+            errors > MAX_EXPECTED_ERRORS + 0.01 or len(page_stacks) >= room or is_mixed
+        ):
             break
-        chosen.append(stack)
-    least_sure = sorted(chosen, key=lambda stack: (stack.prediction.confidence, stack.number))
-    doubtful = [s for s in least_sure if s.prediction.confidence < MAX_DOUBTFUL_CONFIDENCE]
+        page_stacks.append(stack)
+    by_confidence = sorted(
+        page_stacks, key=lambda stack: (stack.prediction.confidence, stack.number)
+    )
+    doubtful = [s for s in by_confidence if s.prediction.confidence < MAX_DOUBTFUL_CONFIDENCE]
     doubtful = doubtful[:MAX_DOUBTFUL_TILES]
-    if len(doubtful) == len(chosen):
+    if len(doubtful) == len(page_stacks):
         doubtful = []
-    confident = order_by_similarity([stack for stack in chosen if stack not in doubtful], vectors)
+    confident = order_by_similarity(
+        [stack for stack in page_stacks if stack not in doubtful], vectors
+    )
     total = sum(len(stack.rows) for stack in stacks)
     return ClassPage(PageKind.CLASS, label, (*doubtful, *confident), len(doubtful), total)
 
@@ -274,22 +285,22 @@ def compose_mixed_page(stacks: Sequence[Stack], vectors: Vectors, room: int) -> 
 
     Within a class, similar stacks are adjacent, so that one sweep corrects several.
     """
-    chosen: list[Stack] = []
+    page_stacks: list[Stack] = []
     labels: set[str] = set()
     errors, all_errors = 0.0, sum(1 - stack.prediction.confidence for stack in stacks)
     for stack in sorted(stacks, key=lambda s: (-s.prediction.confidence, s.number)):
         errors += 1 - stack.prediction.confidence
-        is_full = len(chosen) + HEADING_TILES * len(labels) >= room
+        is_full = len(page_stacks) + HEADING_TILES * len(labels) >= room
         has_enough_errors = (
             errors > MAX_EXPECTED_ERRORS and all_errors - errors > MIN_ERRORS_FOR_ANOTHER_PAGE
         )
-        if len(chosen) >= MIN_MIXED_TILES and (has_enough_errors or is_full):
+        if len(page_stacks) >= MIN_MIXED_TILES and (has_enough_errors or is_full):
             break
-        chosen.append(stack)
+        page_stacks.append(stack)
         labels.add(stack.prediction.label or "")
     tiles: list[Stack] = []
     for label in sorted(labels):
-        class_stacks = [stack for stack in chosen if (stack.prediction.label or "") == label]
+        class_stacks = [stack for stack in page_stacks if (stack.prediction.label or "") == label]
         tiles += order_by_similarity(class_stacks[::-1], vectors)
     return ClassPage(PageKind.MIXED, None, tuple(tiles), 0, sum(len(s.rows) for s in stacks))
 

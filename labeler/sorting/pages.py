@@ -92,8 +92,8 @@ class Pages:
 
     def note_unreadable(self) -> None:
         """Record that samples without a descriptor now will never have one."""
-        waiting = self._queue.get_features(self._queue.list_waiting(POOL_SIZE))
-        self._unreadable = {sample.id for sample in waiting if sample.descriptor is None}
+        waiting_samples = self._queue.get_features(self._queue.list_waiting(POOL_SIZE))
+        self._unreadable = {sample.id for sample in waiting_samples if sample.descriptor is None}
 
     def recompose(self, page: ClassPage, room: int = MAX_PAGE_TILES) -> ClassPage | None:
         """Return a better page if samples can be compared better now, otherwise None."""
@@ -106,11 +106,11 @@ class Pages:
     def _analyze_queue(self) -> QueueAnalysis:
         samples = self._queue.get_features(self._choose_rows())
         classes = self._session.tiles.get_counts().classes
-        decided = self.predictor.decided(classes)
-        all_samples = [*samples, *decided]
+        decided_samples = self.predictor.decided(classes)
+        all_samples = [*samples, *decided_samples]
         self._is_learnt = self.predictor.likeness.is_learnt(all_samples)
         space = self.predictor.likeness.space(all_samples)
-        predictions = self.predictor.predictions(samples, decided, space, classes)
+        predictions = self.predictor.predictions(samples, decided_samples, space, classes)
         stacks = [
             Stack(
                 n[0],
@@ -119,8 +119,8 @@ class Pages:
             )
             for n in build_stacks(samples, self._split)
         ]
-        named = Counter({row.name: row.count for row in classes if row.count})
-        (vectors, has_vector), decided_vectors = space(samples), space(decided)[0]
+        class_counts = Counter({row.name: row.count for row in classes if row.count})
+        (vectors, has_vector), decided_vectors = space(samples), space(decided_samples)[0]
         # Samples of a track are compared as one.
         track_ids = list_tracks(sample.track for sample in all_samples)
         refined = refine_with_tracks(np.concatenate([vectors, decided_vectors]), track_ids)
@@ -135,9 +135,11 @@ class Pages:
             cluster_stacks(stacks, vectors, decided_vectors, in_one_image) if compared else []
         )
         novel = find_novel_stacks(
-            clusters, vectors, decided_vectors, [sample.label or 0 for sample in decided]
+            clusters, vectors, decided_vectors, [sample.label or 0 for sample in decided_samples]
         )
-        return QueueAnalysis(stacks, clusters, novel, vectors, decided_vectors, named, compared)
+        return QueueAnalysis(
+            stacks, clusters, novel, vectors, decided_vectors, class_counts, compared
+        )
 
     def _choose_rows(self) -> list[int]:
         """Return waiting samples; if there are too many, those of the most frequent prediction."""
@@ -193,13 +195,16 @@ class Pages:
         `label` is the name for a page of clusters, or another class for the whole page. Lifted
         samples are not predicted as this class again. Returns `NO_STEP` if nothing is left to file.
         """
-        chosen = {
+        name_by_tile = {
             number: label or tile.prediction.label
             for number, tile in enumerate(page.tiles)
             if number not in lifted and number not in sent
         }
         labels = {
-            row: name for number, name in chosen.items() if name for row in page.tiles[number].rows
+            row: name
+            for number, name in name_by_tile.items()
+            if name
+            for row in page.tiles[number].rows
         }
         refused_labels = {
             row: label or page.tiles[number].prediction.label or ""
@@ -214,12 +219,12 @@ class Pages:
             result = NO_STEP
             if filed or refused_waiting:
                 names = set(filed.values())
-                what = (
+                operation_name = (
                     operation("label", count=len(filed), label=names.pop())
                     if len(names) == 1
                     else operation("label-each", count=len(filed), classes=len(names))
                 )
-                result = self._session.file_each(filed, what, WITH_PAGE, refused_waiting)
+                result = self._session.file_each(filed, operation_name, WITH_PAGE, refused_waiting)
         # Not earlier, because filing is retried while the disk refuses.
         if page.kind is not PageKind.CLUSTERS:
             self._tested |= {tile.prediction.label for tile in page.tiles if tile.prediction.label}

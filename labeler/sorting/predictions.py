@@ -57,7 +57,7 @@ class ClassPrediction(NamedTuple):
             tuple((names.get(name, name), confidence) for name, confidence in self.top)
         )
 
-    def without(self, refused: Collection[str], named: Collection[str]) -> ClassPrediction:
+    def without(self, refused: Collection[str], class_names: Collection[str]) -> ClassPrediction:
         """Return the prediction without refused classes.
 
         If none is left, the others have equal probability.
@@ -65,7 +65,7 @@ class ClassPrediction(NamedTuple):
         remaining = tuple(each for each in self.top if each[0] not in refused)
         if remaining or not self.top:
             return ClassPrediction(remaining)
-        others = sorted(name for name in named if name not in refused)
+        others = sorted(name for name in class_names if name not in refused)
         return ClassPrediction(tuple((name, 1 / (len(others) + 1)) for name in others[:TOP]))
 
 
@@ -111,7 +111,7 @@ class Predictor:
     def predictions(
         self,
         samples: Sequence[SampleFeatures],
-        decided: Sequence[SampleFeatures],
+        decided_samples: Sequence[SampleFeatures],
         space: Space,
         classes: Sequence[ClassCount],
     ) -> list[ClassPrediction]:
@@ -119,7 +119,7 @@ class Predictor:
         names = {row.id: row.name for row in classes}
         nonempty = {row.name for row in classes if row.count}
         sample_rows = [sample.id for sample in samples]
-        learned = self._predict(samples, decided, space)
+        learned = self._predict(samples, decided_samples, space)
         refused = self._session.changes.get_refused_classes(sample_rows)
         predictions = []
         for sample in samples:
@@ -134,19 +134,22 @@ class Predictor:
         return predictions
 
     def _predict(
-        self, samples: Sequence[SampleFeatures], decided: Sequence[SampleFeatures], space: Space
+        self,
+        samples: Sequence[SampleFeatures],
+        decided_samples: Sequence[SampleFeatures],
+        space: Space,
     ) -> dict[int, ClassPrediction]:
         """Return predictions of a model of the current labels; empty before there is a class."""
         features = [
-            *decided,
+            *decided_samples,
             *self._queue.get_features(self._queue.list_rejected(MAX_DECIDED_SAMPLES)),
             *samples,
         ]
         vectors, has_vector = space(features)
         rows = [sample.id for sample, has in zip(features, has_vector.tolist(), strict=True) if has]
-        known = PresortSamples(self._db).get_many(rows)
-        usable = [n for n, sample in enumerate(features) if known.get(sample.id) is not None]
-        learnable = [sample for n in usable if (sample := known[features[n].id]) is not None]
+        presorted = PresortSamples(self._db).get_many(rows)
+        usable = [n for n, sample in enumerate(features) if presorted.get(sample.id) is not None]
+        learnable = [sample for n in usable if (sample := presorted[features[n].id]) is not None]
         moments = assign_moments(self._db, list_training_keys(learnable))
         model = learn_classes(learnable, vectors[usable], moments, get_unseen_labels(self._db))
         if model is None:
@@ -184,10 +187,10 @@ class Predictor:
         sample = self._queue.get_features([row])
         others = [decided_sample for decided_sample in candidates if decided_sample.id != row]
         space = self.likeness.space([*sample, *others])
-        (vectors, found), (among, has_vector) = space(sample), space(others)
-        if not found.any():
+        (vectors, has_query_vector), (other_vectors, has_vector) = space(sample), space(others)
+        if not has_query_vector.any():
             return []
-        similarity = np.where(has_vector, among @ vectors[0], -np.inf)
+        similarity = np.where(has_vector, other_vectors @ vectors[0], -np.inf)
         order = np.argsort(-similarity)[: min(max_count, int(has_vector.sum()))]
         return [(others[number], float(similarity[number])) for number in order.tolist()]
 
@@ -220,8 +223,8 @@ def explain_prediction(session: SortingSession, sample: int) -> PredictionReason
         tuple(map(tuple, presorted.proposals)) if presorted else (),  # type: ignore[arg-type]
         details.hint,
         tuple(
-            (session.classes.get_name(other.label or 0), alike)
-            for other, alike in Predictor(session).nearest(sample, NEAREST)
+            (session.classes.get_name(other.label or 0), similarity)
+            for other, similarity in Predictor(session).nearest(sample, NEAREST)
         ),
         tuple(sorted(session.classes.get_name(row) for row in refused)),
     )

@@ -50,10 +50,10 @@ class History:
         self._steps: dict[int, HistoryStep] = {}
         self._undo: list[HistoryStep] = []
         self._redo: list[HistoryStep] = []
-        self.add_steps(steps, ours=lambda step: True)
+        self.add_steps(steps, can_undo=lambda step: True)
 
-    def add_steps(self, steps: Iterable[StepRow], ours: Callable[[int], bool]) -> None:
-        """Add newer steps; `ours` returns whether this window may undo one."""
+    def add_steps(self, steps: Iterable[StepRow], can_undo: Callable[[int], bool]) -> None:
+        """Add newer steps; `can_undo` returns whether this window may undo one."""
         for row in steps:
             before = self._steps.get(row.undoes) if row.undoes is not None else None
             step = HistoryStep(row.id, row.operation, 0, row.id)
@@ -63,7 +63,7 @@ class History:
             self.last = max(self.last, row.id)
             if before is not None:
                 _drop(self._undo if before.depth % 2 == 0 else self._redo, before)
-            if ours(row.id):
+            if can_undo(row.id):
                 self._push(step)
 
     def _push(self, step: HistoryStep) -> None:
@@ -222,9 +222,9 @@ class SortingSession:
 
     def check_classes_exist(self, labels: Iterable[str]) -> None:
         """Raise `UsageError` if one of these classes was deleted by another window."""
-        there = set(self.classes.list_names())
+        class_names = set(self.classes.list_names())
         for label in labels:
-            if self.classes.resolve(label) not in there:
+            if self.classes.resolve(label) not in class_names:
                 raise UsageError(f"class {label!r} was deleted", "check the faces again")
 
     def refuse(self, step: int, refused: Mapping[int, str]) -> None:
@@ -259,11 +259,11 @@ class SortingSession:
         return keys
 
     def _step(
-        self, what: Operation | str, choices: list[Choice], mark: str | None = None
+        self, action: Operation | str, choices: list[Choice], mark: str | None = None
     ) -> StepResult:
         keys = [choice.sample for choice in choices]
         with self.dataset.db.transaction():
-            step = self.dataset.journal.apply(what, choices)
+            step = self.dataset.journal.apply(action, choices)
             marked = self.tiles.get_marks(keys)
             changes = [Change("mark", row, mark) for row, now in marked.items() if now != mark]
             self.changes.apply(step, changes)
@@ -292,19 +292,19 @@ class SortingSession:
         """Redo the last undone step."""
         return self._take_back(self.history.redoable(), StepKind.REDO)
 
-    def _take_back(self, step: HistoryStep | None, what: StepKind) -> StepResult:
+    def _take_back(self, step: HistoryStep | None, kind: StepKind) -> StepResult:
         if step is None:
-            raise UsageError(f"there is nothing to {what}")
+            raise UsageError(f"there is nothing to {kind}")
         with self.dataset.db.transaction():
             undone = self.dataset.journal.undo(step.id)
             new = self.tiles.find_undoing_step(step.id)
             idle = undone.changed_since and not has_effect(self.dataset.db, new)
             if idle and (after := find_blocking_step(self.dataset.db, step.id, new)) is not None:
                 raise UsageError(
-                    f"nothing of “{step.name}” is left to {what}: all samples changed since",
+                    f"nothing of “{step.name}” is left to {kind}: all samples changed since",
                     "undo this step first, where it was done or by labeler undo: " + after.text(),
                 )
-        return self._done(new, undone.restored, undone.changed_since, what)
+        return self._done(new, undone.restored, undone.changed_since, kind)
 
     def poll(self) -> bool:
         """Return whether another process has changed the dataset since the last call."""

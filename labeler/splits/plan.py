@@ -47,15 +47,15 @@ class FixedPart:
 
 def fix_held_out(moment: Moment, spec: SplitSpec) -> FixedPart | None:
     """Put held-out samples of a group into test and leave out its others; None if it has none."""
-    held = {
+    held_out = {
         member.key
         for member in moment.members
         for kind, name in spec.hold_out
         if name in (member.sources if kind == "source" else member.videos)
     }
-    if not held:
+    if not held_out:
         return None
-    left = {m.key: "tied to what is held out" for m in moment.members if m.key not in held}
+    left = {m.key: "tied to what is held out" for m in moment.members if m.key not in held_out}
     return FixedPart("test", left, held=True)
 
 
@@ -144,7 +144,7 @@ class SplitPlan:
 
     def tied_samples(self) -> dict[str, str]:
         """Return the samples that are left out because of their group, with the reason."""
-        return {key: why for key, why in sorted(self.left.items()) if "tied to" in why}
+        return {key: reason for key, reason in sorted(self.left.items()) if "tied to" in reason}
 
     def result(self) -> dict[str, object]:
         """Return the result of the command; `short` lists the splits that lack a class."""
@@ -157,7 +157,7 @@ class SplitPlan:
             for split in SPLITS
             if totals[split] and not row[split]
         ]
-        tied = [f"{key}: {why}" for key, why in self.tied_samples().items()]
+        tied = [f"{key}: {reason}" for key, reason in self.tied_samples().items()]
         more_tied = [f"and {len(tied) - _MAX_LISTED} more"] if len(tied) > _MAX_LISTED else []
         inside = sum(self.splits[key][1] is not None for key in self.unseen)
         closeness = {
@@ -212,11 +212,11 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
             "nothing to split: no sample is labelled yet",
             f"see the next step: gleanset status {dataset.option}",
         )
-    again = spec.has_same_placement(dataset.samples.get_split_settings())
+    keeps_previous = spec.has_same_placement(dataset.samples.get_split_settings())
     provenances = get_label_provenances(dataset.db)
     unseen = {key for key, provenance in provenances.items() if provenance in UNSEEN}
     conflicting = evidence.list_conflicting_copies()
-    plan = plan_groups(moments, spec, again=again, conflicting=conflicting, unseen=unseen)
+    plan = plan_groups(moments, spec, again=keeps_previous, conflicting=conflicting, unseen=unseen)
     judging = sorted(key for key, (_, split) in plan.splits.items() if split in ("val", "test"))
     plan.judged_by = dict(Counter(classify_provenance(provenances.get(key, "")) for key in judging))
     plan.not_searched = evidence.count_not_searched()
@@ -248,11 +248,11 @@ def plan_groups(
         for moment in moments
         if (members := tuple(m for m in moment.members if m.key not in unseen))
     ]
-    held = {m.key: fixed for m in judging if (fixed := fix_held_out(m, spec)) is not None}
-    fixed_parts = held | {
+    held_out = {m.key: fixed for m in judging if (fixed := fix_held_out(m, spec)) is not None}
+    fixed_parts = held_out | {
         moment.key: keep_previous(moment, spec) if again else FixedPart()
         for moment in judging
-        if moment.key not in held
+        if moment.key not in held_out
     }
     plan = SplitPlan(
         settings=spec.settings,
@@ -261,7 +261,9 @@ def plan_groups(
         tied=sum(fixed.tied for fixed in fixed_parts.values()),
         unseen=frozenset(m.key for moment in moments for m in moment.members if m.key in unseen),
     )
-    plan.left = {key: why for fixed in fixed_parts.values() for key, why in fixed.left.items()}
+    plan.left = {
+        key: reason for fixed in fixed_parts.values() for key, reason in fixed.left.items()
+    }
     plan.left |= dict.fromkeys(conflicting, CONFLICT)
     placed = {key: fixed.part for key, fixed in fixed_parts.items() if fixed.part is not None}
     for moment in judging:
@@ -319,8 +321,8 @@ def _place_unseen(
     plan: SplitPlan, moments: Sequence[Moment], placed: Mapping[str, str], spec: SplitSpec
 ) -> None:
     """Put samples with unseen labels into train, up to its requested count."""
-    seen = [m for moment in moments for m in moment.members if m.key in plan.splits]
-    have = Counter(str(m.label) for m in seen if plan.splits[m.key][1] == "train")
+    evaluated = [m for moment in moments for m in moment.members if m.key in plan.splits]
+    have = Counter(str(m.label) for m in evaluated if plan.splits[m.key][1] == "train")
     for moment in moments:
         part = placed.get(moment.key)
         if part is None or (part == SPARE and not spec.counts):
@@ -391,11 +393,11 @@ def _count_classes(moment: Moment, left: dict[str, str]) -> Counter[str]:
 def _resolve_held_out(spec: SplitSpec, evidence: SplitGroups) -> SplitSpec:
     """Replace video names by content hashes. Raises `UsageError` for unknown names."""
     videos, sources = evidence.list_videos(), evidence.list_sources()
-    named = []
+    held_out = []
     for kind, name in spec.hold_out:
         if kind == "source":
             _check_known(name, sources, "source")
-            named.append((kind, name))
+            held_out.append((kind, name))
             continue
         hashes = [
             sha
@@ -404,11 +406,11 @@ def _resolve_held_out(spec: SplitSpec, evidence: SplitGroups) -> SplitSpec:
             or (len(name) >= 8 and sha.startswith(name))
         ]
         _check_known(name if not hashes else None, sorted(videos.values()), "video")
-        named += [("video", sha) for sha in hashes]
-    return replace(spec, hold_out=tuple(named))
+        held_out += [("video", sha) for sha in hashes]
+    return replace(spec, hold_out=tuple(held_out))
 
 
-def _check_known(name: str | None, known: Sequence[str], what: str) -> None:
-    if name is not None and name not in known:
-        listed = ", ".join(known[:20]) or "none"
-        raise UsageError(f"there is no {what} {name!r} in this dataset", f"known: {listed}")
+def _check_known(name: str | None, names: Sequence[str], kind: str) -> None:
+    if name is not None and name not in names:
+        listed = ", ".join(names[:20]) or "none"
+        raise UsageError(f"there is no {kind} {name!r} in this dataset", f"known: {listed}")

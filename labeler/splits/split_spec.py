@@ -150,8 +150,8 @@ def parse_ratio(text: str) -> tuple[Fraction, ...]:
 def normalize_ratio(ratio: str) -> str:
     """Return a ratio in lowest terms: '80:10:10' and '0.8:0.1:0.1' are '8:1:1'."""
     parts = parse_ratio(ratio)
-    whole = [int(part * lcm(*(p.denominator for p in parts))) for part in parts]
-    return ":".join(str(part // gcd(*whole)) for part in whole)
+    integers = [int(part * lcm(*(p.denominator for p in parts))) for part in parts]
+    return ":".join(str(part // gcd(*integers)) for part in integers)
 
 
 def parse_counts(text: str) -> tuple[int | None, ...]:
