@@ -19,7 +19,7 @@ from drawn_faces import FaceSet, measure
 from PIL import Image
 
 from gleanset import Box, Dataset, Face, Origin
-from gleanset.images.cut import CutSettings, Cutter
+from gleanset.images.cropping import CropGeometry, FaceCropper
 from gleanset.images.staging import StageBytes
 from tools.sample.character import CAST, random_character
 from tools.sample.scene import Scene, face_box, paint_scene, plan_scene
@@ -47,7 +47,7 @@ def draw_episodes(root: Path, number: int, seed: int) -> FaceSet:
     truth: dict[str, str] = {}
     with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
         keep = StageBytes(dataset.originals(scratch))
-        cutter = Cutter(CutSettings(), dataset.crops(scratch))
+        cutter = FaceCropper(CropGeometry(), dataset.crops(scratch))
         for episode in range(number):
             for frame in episode_frames(random.Random(f"{seed} {episode}")):
                 name = f"episode-{episode + 1}"
@@ -61,7 +61,7 @@ def draw_episodes(root: Path, number: int, seed: int) -> FaceSet:
                 with dataset.db.transaction():
                     dataset.take_original(keep.store, measured, origin)
                     cuts = [
-                        cutter.cut(measured.sha256, pixels, Face("drawn", box, 0.9))
+                        cutter.crop(measured.sha256, pixels, Face("drawn", box, 0.9))
                         for _, box in frame.faces
                     ]
                     dataset.faces.replace(measured.sha256, "drawn", "test", cuts)

@@ -36,7 +36,7 @@ from curation.similarity.clustering import MEAN_SIZE, cluster_rows, refine_with_
 from curation.similarity.descriptor import DescriptorSpace, compute_descriptor
 from facecrop.detectors.options import parse_detector
 from gleanset import Dataset
-from gleanset.images.cut import sample_key
+from gleanset.images.cropping import make_sample_key
 from gleanset.records import Box
 from pipeline.episodes.request import DETECTOR
 
@@ -61,7 +61,7 @@ def true_names(root: Path, truth: Truth) -> dict[str, str | None]:
     with Dataset.open(root) as dataset:
         frames = _truth_of_frames(dataset, truth)
         return {
-            sample_key(f.image, f.face.box): who_is_at(f.face.box, frames[f.image][1])
+            make_sample_key(f.image, f.face.box): who_is_at(f.face.box, frames[f.image][1])
             for f in dataset.faces.iterate()
         }
 

@@ -53,7 +53,7 @@ from virtual_display import Display, display  # noqa: E402
 
 from gleanset import Box, Dataset, Face, Origin  # noqa: E402
 from gleanset.db.proposals import Proposals  # noqa: E402
-from gleanset.images.cut import CutSettings, Cutter  # noqa: E402
+from gleanset.images.cropping import CropGeometry, FaceCropper  # noqa: E402
 from gleanset.images.staging import StageBytes  # noqa: E402
 from gleanset.work.progress import Progress  # noqa: E402
 from pipeline.maintenance.merge import merge_dataset  # noqa: E402
@@ -464,14 +464,14 @@ def shuffled_images(root: Path, folder: Path, seed: int) -> FaceSet:
     truth: dict[str, str] = {}
     with Dataset.create(root) as dataset, dataset.stage("benchmark") as scratch:
         stage = StageBytes(dataset.originals(scratch))
-        cutter = Cutter(CutSettings(), dataset.crops(scratch))
+        cutter = FaceCropper(CropGeometry(), dataset.crops(scratch))
         for path in files:
             image = stage(path.read_bytes())
             origin = Origin("folder", str(path), title=path.name)
             face = Face("whole", Box(0, 0, image.width, image.height), 1.0)
             with dataset.db.transaction():
                 dataset.take_original(stage.store, image, origin)
-                crop = cutter.cut(image.sha256, np.asarray(Image.open(path).convert("RGB")), face)
+                crop = cutter.crop(image.sha256, np.asarray(Image.open(path).convert("RGB")), face)
                 dataset.faces.replace(image.sha256, "whole", "benchmark", [crop])
             truth[crop.key] = path.parent.name
     return FaceSet(root, truth)

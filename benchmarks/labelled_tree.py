@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
-from gleanset.images.cut import sample_key
+from gleanset.images.cropping import make_sample_key
 from gleanset.images.measure import measure
 from gleanset.records import FaceCrop
 from gleanset.settings import SplitSettings
@@ -30,7 +30,7 @@ def add_pictures(dataset: Dataset, pictures: Iterable[tuple[str, str, str | None
         dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
         dataset.images.add(measured, Origin("folder", name, post=post))
         box = Box(0, 0, measured.width, measured.height)
-        key = sample_key(measured.sha256, box)
+        key = make_sample_key(measured.sha256, box)
         cut = FaceCrop(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
         dataset.faces.replace(measured.sha256, "whole", "", [cut])
         choices.append(Choice(key, "label", label))

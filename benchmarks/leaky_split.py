@@ -37,7 +37,7 @@ from baseline.train.train_run import train_run
 from baseline.train.trained_net import load_model
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
-from gleanset.images.cut import sample_key
+from gleanset.images.cropping import make_sample_key
 from gleanset.images.decode import decode
 from gleanset.images.measure import measure
 from gleanset.records import FaceCrop
@@ -92,7 +92,7 @@ def fill(dataset: Dataset, label: str, shot: int, pictures: list[bytes]) -> None
         origin = Origin("video", f"film@{time}", video="film", scene=shot, time=time)
         dataset.images.add(measured, origin)
         box = Box(0, 0, measured.width, measured.height)
-        key = sample_key(measured.sha256, box)
+        key = make_sample_key(measured.sha256, box)
         cut = FaceCrop(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
         dataset.faces.replace(measured.sha256, "whole", "", [cut])
         dataset.journal.apply("Label", [Choice(key, "label", label)])

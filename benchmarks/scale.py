@@ -31,7 +31,7 @@ from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import find_contradictions
-from gleanset.images.cut import CutSettings
+from gleanset.images.cropping import CropGeometry
 from gleanset.records import Measured, Origin
 from gleanset.settings import SplitSettings
 from gleanset.work.pool import run_over
@@ -211,7 +211,7 @@ def faces(pictures: Path, address: str, workers: int) -> tuple[int, float]:
             harvest_folders(dataset, [pictures])
             dataset.work_on(address)
             begun = time.monotonic()
-            find_faces(dataset, DetectorSpec.of("drawnface"), CutSettings(), workers=workers)
+            find_faces(dataset, DetectorSpec.of("drawnface"), CropGeometry(), workers=workers)
             return dataset.images.count(), time.monotonic() - begun
     finally:
         shutil.rmtree(root)

@@ -12,7 +12,7 @@ import numpy as np
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
-from gleanset.images.cut import Array, CutSettings, Cutter, sample_key, within
+from gleanset.images.cropping import Array, CropGeometry, FaceCropper, clip_box, make_sample_key
 from gleanset.images.decode import decode
 from gleanset.operations import operation
 from gleanset.records import HAND, Box, Face, FaceCrop, Image
@@ -35,12 +35,15 @@ def parse_box(text: str) -> Box:
 def add_boxes(dataset: Dataset, text: str, boxes: Sequence[Box]) -> dict[str, object]:
     """Add boxes as faces of an image in one step. Raises `UsageError`, `InputUnusable`."""
     image = dataset.images.resolve(text)
-    by_key = {sample_key(image.sha256, box): box for box in (clip_box(b, image) for b in boxes)}
-    wanted = [box for key, box in by_key.items() if not _in_use(dataset, key)]
+    by_key = {
+        make_sample_key(image.sha256, box): box
+        for box in (clip_to_image(box, image) for box in boxes)
+    }
+    new_boxes = [box for key, box in by_key.items() if not _in_use(dataset, key)]
     added = 0
     with dataset.stage(STAGE) as scratch:
-        if wanted:
-            faces = [Face(HAND, box, 1.0) for box in wanted]
+        if new_boxes:
+            faces = [Face(HAND, box, 1.0) for box in new_boxes]
             added = _add(dataset, image, crop_faces(dataset, image, faces, scratch))
     return {"added": added, "image": image.sha256, "samples": list(by_key)}
 
@@ -55,10 +58,12 @@ def crop_faces(
 ) -> list[FaceCrop]:
     """Crop faces like the image's others. Raises `InputUnusable` for an unreadable file."""
     as_others = dataset.scans.get_crop_settings(image.sha256)
-    own = CutSettings.of(dataset.settings.crop)
-    cutter = Cutter(CutSettings.parse(as_others) if as_others else own, dataset.crops(scratch))
+    own = CropGeometry.from_settings(dataset.settings.crop)
+    cutter = FaceCropper(
+        CropGeometry.parse(as_others) if as_others else own, dataset.crops(scratch)
+    )
     pixels = _pixels(dataset, image)
-    return [cutter.cut(image.sha256, pixels, face) for face in faces]
+    return [cutter.crop(image.sha256, pixels, face) for face in faces]
 
 
 def _add(dataset: Dataset, image: Image, cuts: list[FaceCrop]) -> int:
@@ -70,9 +75,9 @@ def _add(dataset: Dataset, image: Image, cuts: list[FaceCrop]) -> int:
     return len(new)
 
 
-def clip_box(box: Box, image: Image) -> Box:
+def clip_to_image(box: Box, image: Image) -> Box:
     """Return the part of a box inside the image. Raises `UsageError` if empty."""
-    part = within(box, image.width, image.height)
+    part = clip_box(box, image.width, image.height)
     if part is None:
         raise UsageError(
             f"the box {','.join(map(str, box))} lies outside the image",

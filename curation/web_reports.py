@@ -21,8 +21,8 @@ from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Rep
 from gleanset.db.samples import SplitGroups
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.files.store import Store
-from gleanset.images.cut import CutSettings, Cutter, sample_key, with_margin
-from gleanset.images.decode import decode, size_said
+from gleanset.images.cropping import CropGeometry, FaceCropper, expand_box_within, make_sample_key
+from gleanset.images.decode import decode, read_image_size
 from gleanset.images.staging import StageBytes
 from gleanset.operations import operation
 from gleanset.records import HAND, REPORT_SOURCE, Box, Face, FaceCrop, Measured, Origin
@@ -157,10 +157,10 @@ def read_report_image(dataset: Dataset, report: Report) -> bytes:
 def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image:
     """Return a padded face with `side` pixels. Raises `InputUnusable`, `Unreadable`."""
     data, box = read_report_image(dataset, report), report.claim.box
-    part = max(box.width, box.height) / max(*size_said(io.BytesIO(data)), 1)
+    part = max(box.width, box.height) / max(*read_image_size(io.BytesIO(data)), 1)
     picture = decode(data, at_least=math.ceil(side / max(part, 0.01)))
     scale = picture.pixels.width / picture.width
-    x, y, width, height = with_margin(box, MARGIN, picture.width, picture.height)
+    x, y, width, height = expand_box_within(box, MARGIN, picture.width, picture.height)
     left, top = math.floor(x * scale), math.floor(y * scale)
     right, bottom = math.ceil((x + width) * scale), math.ceil((y + height) * scale)
     face = picture.pixels.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
@@ -206,7 +206,7 @@ def get_claimed_class(dataset: Dataset, report: Report) -> str:
     """Return the claimed class; for accepted reports, the face's current class."""
     claim = report.claim
     if report.status == ACCEPTED:
-        sample = dataset.samples.get(sample_key(claim.sha256, claim.box))
+        sample = dataset.samples.get(make_sample_key(claim.sha256, claim.box))
         if sample is not None and sample.label is not None:
             return sample.label
     return claim.claimed
@@ -231,7 +231,9 @@ def _taken(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured
             f"the picture of report {report.id} cannot be read: {error}",
             f"webapp reports refuse {report.id}",
         ) from error
-    cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(originals.scratch))
+    cutter = FaceCropper(
+        CropGeometry.from_settings(dataset.settings.crop), dataset.crops(originals.scratch)
+    )
     whole = report.claim.box == Box(0, 0, measured.width, measured.height)
     face = Face("whole" if whole else HAND, report.claim.box, 1.0)
-    return measured, cutter.cut(measured.sha256, pixels, face)
+    return measured, cutter.crop(measured.sha256, pixels, face)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gleanset import Dataset
     from gleanset.db.rows import Search
     from gleanset.files.hub import HubFile, HubPin
-    from gleanset.images.cut import CutSettings
+    from gleanset.images.cropping import CropGeometry
     from gleanset.settings import CropSettings
 
 MIN_FACE_SHARE = 10
@@ -115,13 +115,13 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         asked = (self.detector, self.option, self.cascade, self.threshold)
         return dataset_detector(own, *asked, so_far=so_far)
 
-    def cutting(self, own: CropSettings) -> CutSettings:
+    def cutting(self, own: CropSettings) -> CropGeometry:
         """Return the crop settings for a dataset with these settings."""
-        from gleanset.images.cut import CutSettings
+        from gleanset.images.cropping import CropGeometry
 
-        values = {field.name: getattr(self, field.name) for field in fields(CutSettings)}
+        values = {field.name: getattr(self, field.name) for field in fields(CropGeometry)}
         changes = {name: value for name, value in values.items() if value is not None}
-        return replace(CutSettings.of(own), **changes)
+        return replace(CropGeometry.from_settings(own), **changes)
 
     def run(
         self, dataset: Dataset, progress: Progress | None = None, own: CropSettings | None = None

@@ -19,7 +19,7 @@ from gleanset import Dataset
 from gleanset.db.faces import StoredFace
 from gleanset.db.rows import Search
 from gleanset.files.store import GONE, UNREADABLE, Store, bytes_of
-from gleanset.images.cut import Array, CutSettings, Cutter, sample_key
+from gleanset.images.cropping import Array, CropGeometry, FaceCropper, make_sample_key
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Face, FaceCrop, Region, Rejection, overlap
 from gleanset.work.pool import Outcome, run_batches
@@ -56,7 +56,7 @@ class SearchWorker:
     """Callable that searches one image; small and picklable."""
 
     detector: DetectorSpec
-    cutter: Cutter
+    cutter: FaceCropper
     originals: Store
 
     def __call__(self, item: ImageToSearch) -> ImageFaces:
@@ -66,15 +66,15 @@ class SearchWorker:
         """
         pixels = self._pixels(item)
         faces = self._detections(item, pixels)
-        large = [face for face in faces if not self.cutter.too_small(face)]
+        large = [face for face in faces if not self.cutter.is_too_small(face)]
         result = ImageFaces(
-            [self.cutter.cut(item.sha256, pixels, face) for face in large],
+            [self.cutter.crop(item.sha256, pixels, face) for face in large],
             small=[face for face in faces if face not in large],
         )
         done = {cut.key for cut in result.cuts}
         for face in (stored.face for stored in item.stored if stored.kind != "found"):
-            if sample_key(item.sha256, face.box) not in done:
-                result.kept.append(self.cutter.cut(item.sha256, pixels, face))
+            if make_sample_key(item.sha256, face.box) not in done:
+                result.kept.append(self.cutter.crop(item.sha256, pixels, face))
         self._restore(item, pixels, done | {cut.key for cut in result.kept})
         return result
 
@@ -110,7 +110,7 @@ class DatasetSearch:
 
     dataset: Dataset
     spec: DetectorSpec
-    cutting: CutSettings
+    cutting: CropGeometry
     left: tuple[Search, ...] | None = ()
 
     def __post_init__(self) -> None:
@@ -185,7 +185,7 @@ class DatasetSearch:
 def find_faces(
     dataset: Dataset,
     spec: DetectorSpec,
-    cutting: CutSettings,
+    cutting: CropGeometry,
     *,
     left: tuple[Search, ...] | None = (),
     workers: int = 0,
@@ -205,7 +205,7 @@ def find_faces(
         if left is not None:
             dataset.scans.mark_outdated_crops(str(cutting))
         worker = SearchWorker(
-            spec, Cutter(cutting, dataset.crops(scratch)), dataset.originals(scratch)
+            spec, FaceCropper(cutting, dataset.crops(scratch)), dataset.originals(scratch)
         )
         batches = run_batches(worker, search.items(), dataset.workers(workers))
         for batch in (progress or Progress()).batches(batches, "faces", total=total):

@@ -152,9 +152,9 @@ def ignored_reason(path: Path, name: str = "") -> str | None:
     if (reason := named_reason(name or path.name)) is not None:
         return reason
     # Imported here, because it loads Pillow.
-    from gleanset.images.decode import ENDINGS
+    from gleanset.images.decode import IMAGE_EXTENSIONS
 
-    if PurePath(name or path).suffix.lower() in (*ENDINGS, *_UNREAD_IMAGES):
+    if PurePath(name or path).suffix.lower() in (*IMAGE_EXTENSIONS, *_UNREAD_IMAGES):
         return None
     try:
         if not path.is_file():

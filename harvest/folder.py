@@ -18,8 +18,8 @@ from gleanset.credit import NOTHING, Credit
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.file_groups import FileGroups
 from gleanset.files.names import class_folder, printable
-from gleanset.images.embedded_credit import credit_of
-from gleanset.images.embedded_reservation import reservations_in
+from gleanset.images.embedded_credit import read_embedded_credit
+from gleanset.images.embedded_reservation import find_opt_outs
 from gleanset.images.staging import StageBytes, StageFile
 from gleanset.named_files import short_name
 from gleanset.records import Measured, Origin
@@ -174,8 +174,8 @@ class _StageImage:
             raise Unreadable(*image.rejection)
         data = self._stage.read(image.path)
         measured = self._stage.keep(data)
-        opt_out = next((signal.reason for signal in reservations_in(data)), None)
-        return StagedImage(measured, credit_of(data), opt_out)
+        opt_out = next((signal.reason for signal in find_opt_outs(data)), None)
+        return StagedImage(measured, read_embedded_credit(data), opt_out)
 
 
 def _record(

@@ -10,7 +10,7 @@ from PIL import Image
 
 from gleanset.db.regions import SampleRegion
 from gleanset.files.store import Store, bytes_of
-from gleanset.images.cut import cut
+from gleanset.images.cropping import crop_region
 from gleanset.images.decode import Mode, decode
 from gleanset.records import Box, Region
 
@@ -51,4 +51,4 @@ def decode_region(data: bytes, file: SampleFile, at_least: int, mode: Mode) -> I
     image = decode(data, at_least=math.ceil(at_least / max(part, 0.01)), mode=mode)
     scale = image.pixels.width / max(1, image.width)
     x, y, width, height = (round(side * scale) for side in box)
-    return cut(image.pixels, Box(x, y, max(1, width), max(1, height)), angle)
+    return crop_region(image.pixels, Box(x, y, max(1, width), max(1, height)), angle)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gleanset import Dataset
-from gleanset.images.cut import sample_key
+from gleanset.images.cropping import make_sample_key
 from gleanset.records import Box, Face, FaceCrop, Measured, Origin
 
 
@@ -25,7 +25,7 @@ def cut(
     number: int, x: int = 0, score: float = 0.5, detector: str = "test", sharpness: float = 1.0
 ) -> FaceCrop:
     box = Box(x, 0, 10, 10)
-    key = sample_key(sha(number), box)
+    key = make_sample_key(sha(number), box)
     return FaceCrop(Face(detector, box, score), key, box, number, sharpness)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gleanset import Box, Dataset, Face, Origin
-from gleanset.images.cut import sample_key
+from gleanset.images.cropping import make_sample_key
 from gleanset.images.measure import measure
 from gleanset.records import FaceCrop, Measured
 
@@ -37,7 +37,7 @@ def sample_of(
 ) -> str:
     """Add a sample of a stored image, by default the whole image."""
     face = face or Face("whole", Box(0, 0, image.width, image.height), 1.0)
-    key = sample_key(image.sha256, face.box)
+    key = make_sample_key(image.sha256, face.box)
     look = int(image.sha256[:16], 16) if alone else image.phash
     cut = FaceCrop(face, key, face.box, look, image.sharpness)
     dataset.faces.replace(image.sha256, face.detector, settings, [cut])

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 from facecrop.detectors import Detector, Pixels, build_detector
 from facecrop.detectors.drawnface import DrawnFace
 from facecrop.detectors.tiling import is_same_face
-from gleanset.images.cut import within
+from gleanset.images.cropping import clip_box
 from gleanset.records import Box, Face
 
 BROWSER = DrawnFace.name
@@ -62,7 +62,7 @@ def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
         height, width = pixels.shape[:2]
         candidates = [(face, True, _MIN_SCORE) for face in faces]
         for face in build_detector(BROWSER).detect(pixels):
-            box = within(_styled(face.box, style), width, height) or face.box
+            box = clip_box(_styled(face.box, style), width, height) or face.box
             same = (i for i, (other, _, _) in enumerate(candidates) if is_same_face(box, other.box))
             if (index := next(same, None)) is None:
                 candidates.append((replace(face, box=box), False, face.score))

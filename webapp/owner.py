@@ -27,7 +27,7 @@ from gleanset.db.reports import PENDING, REMOVAL, Report, Reports, list_spooled_
 from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
-from gleanset.images.cut import encode
+from gleanset.images.cropping import encode_jpeg
 from webapp.api import Here, service_of
 from webapp.guard import COOKIE, OWNER_API, OWNER_COOKIE, token_in
 from webapp.page_files import PAGE_FILES, redirect_with_cookies
@@ -111,7 +111,7 @@ def picture(here: Here, number: RowNumber, part: str) -> Response:
             data, kind = read_report_image(dataset, report), report.claim.format
             return Response(data, 200, UNCACHED, Image.MIME[kind])
         face = crop_report_face(dataset, report, FACE_SIZE)
-        return Response(encode(face), 200, UNCACHED, "image/jpeg")
+        return Response(encode_jpeg(face), 200, UNCACHED, "image/jpeg")
 
 
 @router.post("/decisions")

@@ -15,7 +15,7 @@ from baseline.use.crops import ImagePart
 from baseline.use.model import Model, PictureAnswer
 from baseline.use.predict import part_to_json
 from gleanset.errors import Unreadable
-from gleanset.images.cut import encode, within
+from gleanset.images.cropping import clip_box, encode_jpeg
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Box, Face
 from webapp.box_styles import detect_with_both
@@ -144,7 +144,7 @@ def _face(face: Face) -> JsonDict:
 
 def _crop_marked(model: Model, image: Image, boxes: Sequence[Box]) -> list[ImagePart]:
     """Crop the marked faces as in training. Raises `Unreadable`."""
-    inside = [within(box, image.width, image.height) for box in boxes]
+    inside = [clip_box(box, image.width, image.height) for box in boxes]
     if outside := [box for box, part in zip(boxes, inside, strict=True) if part is None]:
         detail = f"{list(outside[0])} in {image.width} x {image.height} pixels"
         raise Unreadable("box outside the picture", detail)
@@ -159,4 +159,4 @@ def convert_to_jpeg(_: LoadedModel, upload: Upload, settings: ServeSettings) -> 
     except Unreadable as refused:
         raise RefusedRequest(422, refused.reason, refused.detail) from refused
     pixels.thumbnail((MAX_JPEG_SIDE, MAX_JPEG_SIDE))
-    return encode(pixels)
+    return encode_jpeg(pixels)

@@ -12,7 +12,7 @@ from gleanset.db.reports import REMOVAL, Claim
 from gleanset.errors import Unreadable, UsageError
 from gleanset.files.names import kept_name
 from gleanset.files.store import sha256_of
-from gleanset.images.cut import encode, within
+from gleanset.images.cropping import clip_box, encode_jpeg
 from gleanset.images.decode import DecodedImage, decode
 from gleanset.images.measure import measure
 from gleanset.records import Box
@@ -40,7 +40,7 @@ def check_report(
     claimed, answer = _class_name(sent.claimed), _prediction(loaded, upload, sent, limits)
     image = _strip(upload, limits)
     whole = Box(0, 0, image.width, image.height)
-    box = within(Box(*sent.box) if sent.box else whole, image.width, image.height)
+    box = clip_box(Box(*sent.box) if sent.box else whole, image.width, image.height)
     if box is None:
         raise RefusedRequest(422, "box outside the picture", str(sent.box))
     sha256 = sha256_of(image.data)
@@ -127,7 +127,7 @@ def strip_image(data: bytes, max_pixels: int) -> StrippedImage:
 
 def _encode_again(image: DecodedImage) -> tuple[str, bytes]:
     if image.format not in LOSSLESS_FORMATS:
-        return "JPEG", encode(image.pixels)
+        return "JPEG", encode_jpeg(image.pixels)
     image.pixels.info = {}  # Pillow would copy profiles and comments
     image.pixels.save(buffer := io.BytesIO(), "PNG", compress_level=3)
     return "PNG", buffer.getvalue()

@@ -24,7 +24,7 @@ from baseline.settings import Fit
 from gleanset.errors import Unreadable
 from gleanset.files.atomic import PARTIAL, disk_errors
 from gleanset.files.store import GONE, UNREADABLE, bytes_of
-from gleanset.images.cut import cut
+from gleanset.images.cropping import crop_region
 from gleanset.images.decode import decode
 from gleanset.platform import cores, replace_file
 from gleanset.records import Box
@@ -80,7 +80,7 @@ def read_crop(source: PixelSource) -> Image.Image:
         return decode(bytes_of(source.crop)).pixels
     except Unreadable:
         # Crops may be deleted at any time; then the original is cropped.
-        return cut(decode(bytes_of(source.original)).pixels, source.box, source.angle)
+        return crop_region(decode(bytes_of(source.original)).pixels, source.box, source.angle)
 
 
 def resize_to_square(image: Image.Image, size: int, fit: Fit = "stretch") -> Image.Image:

@@ -25,7 +25,7 @@ from facecrop.detectors import Detector, DetectorSpec
 from facecrop.detectors.options import RecordedDetector, dataset_detector, parse_detector, pin_model
 from gleanset.db.faces import WHOLE, CropMethod
 from gleanset.errors import Unreadable, UsageError
-from gleanset.images.cut import Array, CutSettings, cut, region
+from gleanset.images.cropping import Array, CropGeometry, compute_region, crop_region
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face
 from gleanset.settings import CropSettings, Settings, read_settings
@@ -69,11 +69,11 @@ class CropPlan:
         return f"{start}: {self._describe_method()}{self._describe_training()}"
 
     def _describe_method(self) -> str:
-        cut = self.read.cutting
+        crop_region = self.read.cutting
         if self.read.detector is None:
-            return "whole" + (f" ({cut})" if cut.square else "")
+            return "whole" + (f" ({crop_region})" if crop_region.square else "")
         settings = f" ({self.settings})" if self.settings else ""
-        faces = f"faces found by {self.read.detector.name}{settings}, cut with {cut}"
+        faces = f"faces found by {self.read.detector.name}{settings}, cut with {crop_region}"
         return faces + (", or whole where none is found" if self.read.or_whole else "")
 
     def _describe_training(self) -> str:
@@ -115,7 +115,7 @@ def make_crop_plan(
     samples = sum(method.samples for method in learnt or ())
     mostly_faces = 2 * sum(method.samples for method in whole) < samples
     if detector == WHOLE or not (is_requested or mostly_faces):
-        cutting = CutSettings.parse(whole[0].cut) if whole and whole[0].cut else CutSettings()
+        cutting = CropGeometry.parse(whole[0].cut) if whole and whole[0].cut else CropGeometry()
         read = PartReader(facts.size, cutting=cutting, fit=facts.fit)
         return CropPlan(read, why, "", learnt)
     faces = next((method for method in learnt or () if method.is_detected), None)
@@ -132,7 +132,9 @@ def make_crop_plan(
         for method in (faces, *(learnt or ()))
         if method and method.detector != WHOLE and method.cut
     ]
-    cutting = CutSettings.parse(methods[0].cut) if methods else CutSettings.of(settings.crop)
+    cutting = (
+        CropGeometry.parse(methods[0].cut) if methods else CropGeometry.from_settings(settings.crop)
+    )
     or_whole = not is_requested and bool(whole)
     # Building the detector here reports missing files once instead of for each image.
     recorded_settings = spec.recorded
@@ -173,7 +175,7 @@ class PartReader:
 
     size: int
     detector: DetectorSpec | None = None
-    cutting: CutSettings = field(default_factory=CutSettings)
+    cutting: CropGeometry = field(default_factory=CropGeometry)
     or_whole: bool = False
     fit: Fit = "stretch"
 
@@ -196,15 +198,15 @@ class PartReader:
         return [self._face(pixels, face) for face in faces]
 
     def _face(self, pixels: Array, face: Face) -> ImagePart:
-        crop = region(face, self.cutting, pixels.shape[1], pixels.shape[0])
-        square = to_square_pixels(cut(pixels, crop.box, crop.angle), self.size, self.fit)
+        crop = compute_region(face, self.cutting, pixels.shape[1], pixels.shape[0])
+        square = to_square_pixels(crop_region(pixels, crop.box, crop.angle), self.size, self.fit)
         return ImagePart(square, face.box, face.score, face.detector)
 
     def _whole(self, image: Image.Image) -> ImagePart:
         whole = Box(0, 0, image.width, image.height)
-        cutting = replace(self.cutting, level=False) if self.detector is None else CutSettings()
-        crop = region(Face("whole", whole, 1.0), cutting, image.width, image.height)
-        pixels = image if crop.box == whole else cut(image, crop.box)
+        cutting = replace(self.cutting, level=False) if self.detector is None else CropGeometry()
+        crop = compute_region(Face("whole", whole, 1.0), cutting, image.width, image.height)
+        pixels = image if crop.box == whole else crop_region(image, crop.box)
         return ImagePart(to_square_pixels(pixels, self.size, self.fit))
 
 

@@ -29,7 +29,7 @@ from gleanset import Dataset, Face, Origin
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
 from gleanset.db.runs import LabelIssue, LabelIssues
-from gleanset.images.cut import CutSettings, Cutter
+from gleanset.images.cropping import CropGeometry, FaceCropper
 from gleanset.images.staging import StageBytes
 from labeler.qt.app import SIZE, make_application, render_window
 from labeler.qt.theme import show_theme
@@ -60,7 +60,7 @@ def draw(root: Path) -> dict[str, str]:
     with Dataset.create(root) as dataset, dataset.stage("drawing") as scratch:
         keep, cutter = (
             StageBytes(dataset.originals(scratch)),
-            Cutter(CutSettings(), dataset.crops(scratch)),
+            FaceCropper(CropGeometry(), dataset.crops(scratch)),
         )
 
         def add(pixels: Image.Image, name: str, faces: list[Face], who: str = "") -> None:
@@ -70,7 +70,7 @@ def draw(root: Path) -> dict[str, str]:
             origin = Origin("folder", name, title=name, hint=None)
             with dataset.db.transaction():
                 dataset.take_original(keep.store, measured, origin)
-                cuts = [cutter.cut(measured.sha256, np.asarray(pixels), face) for face in faces]
+                cuts = [cutter.crop(measured.sha256, np.asarray(pixels), face) for face in faces]
                 dataset.faces.replace(measured.sha256, "drawn", "docs", cuts)
             truth.update((cut.key, who) for cut in cuts)
 

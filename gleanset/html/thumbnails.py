@@ -11,7 +11,7 @@ from PIL import Image
 
 from gleanset import Dataset
 from gleanset.errors import Unreadable
-from gleanset.images.cut import cut
+from gleanset.images.cropping import crop_region
 from gleanset.images.decode import decode
 from gleanset.records import Image as ImageRecord
 from gleanset.records import Sample
@@ -61,7 +61,9 @@ class Thumbnails:
     def _shrunk(self, path: Path, part: Sample | None = None) -> Thumbnail | None:
         try:
             picture = decode(path.read_bytes(), at_least=None if part else self._side).pixels
-            return shrink(cut(picture, part.box, part.angle) if part else picture, self._side)
+            return shrink(
+                crop_region(picture, part.box, part.angle) if part else picture, self._side
+            )
         except (OSError, Unreadable):
             return None
 

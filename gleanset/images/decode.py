@@ -24,10 +24,15 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from gleanset import start
 from gleanset.errors import Unreadable
-from gleanset.images.embedded_metadata import file_kind
-from gleanset.images.plugin_formats import JXL, WITH_PLUGINS, jxl_size, plugin_format
-from gleanset.images.repair import lacks_rows, repaired
-from gleanset.images.rgb import as_rgb, as_srgb, positive_tiff, with_true_alpha
+from gleanset.images.embedded_metadata import detect_kind
+from gleanset.images.plugin_formats import JXL, WITH_PLUGINS, detect_plugin_format, read_jxl_size
+from gleanset.images.repair import is_missing_rows, iter_repaired
+from gleanset.images.rgb import (
+    convert_to_rgb,
+    convert_to_srgb,
+    fix_transparency,
+    relabel_negative_tiff,
+)
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 _PLUGINS = {"WEBP": "WebP"}
@@ -38,7 +43,7 @@ _HEADER = 65_536
 
 Mode = Literal["RGB", "L"]
 _OTHER_ENDINGS = ("jpg", "jpe", "jfif", "tif", "heic", "heif", "jxl")
-ENDINGS = tuple(f".{name.lower()}" for name in (*FORMATS, *_OTHER_ENDINGS))
+IMAGE_EXTENSIONS = tuple(f".{name.lower()}" for name in (*FORMATS, *_OTHER_ENDINGS))
 """File extensions of images, in lower case: only a first guess, the content decides."""
 
 for _name in FORMATS:
@@ -119,8 +124,12 @@ def decode(
         return _decoded_once(data, at_least, mode, most_pixels)
     except Unreadable as refused:
         # Browsers show files of which only the metadata or the end is damaged.
-        if file_kind(data) is not None and refused.reason in ("damaged", "truncated", "too large"):
-            for candidate in repaired(data, min(most_pixels, MAX_PIXELS)):
+        if detect_kind(data) is not None and refused.reason in (
+            "damaged",
+            "truncated",
+            "too large",
+        ):
+            for candidate in iter_repaired(data, min(most_pixels, MAX_PIXELS)):
                 with suppress(Unreadable):
                     return _decoded_once(candidate, at_least, mode, most_pixels)
         raise
@@ -128,7 +137,7 @@ def decode(
 
 def _decoded_once(data: bytes, at_least: int | None, mode: Mode, most_pixels: int) -> DecodedImage:
     formats = _formats(data, most_pixels)
-    positive, negative = positive_tiff(data)
+    positive, negative = relabel_negative_tiff(data)
     try:
         with Image.open(io.BytesIO(positive), formats=formats) as image:
             _refuse_large(*image.size, min(most_pixels, MAX_PIXELS))
@@ -152,16 +161,16 @@ def _refuse_missing_rows(image: Image.Image, data: bytes) -> None:
     # Pillow fills missing rows with 0: rows are only counted if one of the last two is 0.
     width, height = image.size
     rows = (image.crop((0, row, width, row + 1)) for row in range(max(0, height - 2), height))
-    if any(row.getbbox() is None for row in rows) and lacks_rows(data):
+    if any(row.getbbox() is None for row in rows) and is_missing_rows(data):
         raise Unreadable("truncated", "rows are missing")
 
 
 def _formats(data: bytes, most_pixels: int = MAX_PIXELS) -> tuple[str, ...]:
     """Return the possible formats. Raises `Unreadable` if the plugin is missing."""
-    if (found := plugin_format(data)) is None:
+    if (found := detect_plugin_format(data)) is None:
         return FORMATS
     if found == JXL:  # its plugin decodes on opening: check the size first
-        width, height = jxl_size(data)
+        width, height = read_jxl_size(data)
         _refuse_large(width, height, min(most_pixels, MAX_PIXELS))
     return (found,)
 
@@ -171,20 +180,20 @@ def _refuse_large(width: int, height: int, most_pixels: int) -> None:
         raise Unreadable("too large", f"{width} x {height} pixels, at most {most_pixels}")
 
 
-def size_said(place: Path | io.BytesIO) -> tuple[int, int]:
+def read_image_size(place: Path | io.BytesIO) -> tuple[int, int]:
     """Return width and height from the header, without decoding. Raises only `Unreadable`."""
     try:
         with place.open("rb") if isinstance(place, Path) else place as file:
             head = file.read(_HEADER)
             file.seek(0)
             if (formats := _formats(head)) == (JXL,):
-                return jxl_size(head)
+                return read_jxl_size(head)
             try:
                 with Image.open(file, formats=formats) as image:
                     return image.size
             except Exception:
                 file.seek(0)
-                for candidate in repaired(file.read(MAX_BYTES), MAX_PIXELS):
+                for candidate in iter_repaired(file.read(MAX_BYTES), MAX_PIXELS):
                     with suppress(Exception), Image.open(io.BytesIO(candidate)) as image:
                         return image.size
                 raise
@@ -215,11 +224,11 @@ def _decoded(
     image.load()
     # Only after load(): reading the EXIF of a PNG loads it and would hide damaged data.
     orientation = _orientation(image)
-    loaded = with_true_alpha(image, coded)
+    loaded = fix_transparency(image, coded)
     if mode == "RGB" and "icc_profile" in loaded.info:
-        loaded = as_srgb(loaded)
+        loaded = convert_to_srgb(loaded)
     is_grey = loaded.mode == mode == "L" and "transparency" not in loaded.info
-    pixels = loaded if is_grey else as_rgb(loaded, negative=negative)
+    pixels = loaded if is_grey else convert_to_rgb(loaded, negative=negative)
     if pixels.mode != mode:
         pixels = pixels.convert(mode)
     if orientation in _UPRIGHT:

@@ -17,7 +17,7 @@ from PIL import Image, ImageFile, IptcImagePlugin
 
 from gleanset.credit import NOTHING, Credit, credit_text, page_address
 
-LARGEST_XMP = 1_000_000
+MAX_XMP_BYTES = 1_000_000
 _ARTIST, _COPYRIGHT = 0x013B, 0x8298
 _BY_LINE, _NOTICE = (2, 80), (2, 116)
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
@@ -26,7 +26,7 @@ _CC = "{http://creativecommons.org/ns#}"
 _RIGHTS = "{http://ns.adobe.com/xap/1.0/rights/}"
 
 
-def credit_of(data: bytes) -> Credit:
+def read_embedded_credit(data: bytes) -> Credit:
     """Return the credit in an image file; `NOTHING` if none is readable."""
     with suppress(Exception), warnings.catch_warnings():  # Pillow plugins raise any exception
         warnings.simplefilter("ignore")
@@ -51,7 +51,7 @@ def _of_iptc(image: ImageFile.ImageFile) -> Credit:
 
 
 def _of_xmp(packet: bytes | str | None) -> Credit:
-    if not packet or len(packet) > LARGEST_XMP:
+    if not packet or len(packet) > MAX_XMP_BYTES:
         return NOTHING
     raw = packet.encode() if isinstance(packet, str) else packet
     if b"<!" in raw:  # no DOCTYPE in XMP: it could declare entities that expand endlessly

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from gleanset.errors import Unreadable
-from gleanset.images.plugin_formats import plugin_format
+from gleanset.images.plugin_formats import detect_plugin_format
 
-STRIPPED = ("JPEG", "PNG", "WEBP", "BMP")
+STRIPPABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 """Formats whose metadata can be removed without touching the pixels; BMP has none."""
 
 Bytes = bytes | mmap
@@ -56,7 +56,7 @@ class FilePart(NamedTuple):
     end: int
 
 
-def says_where(data: Bytes) -> bool:
+def has_gps_position(data: Bytes) -> bool:
     """Return whether EXIF or XMP contains a latitude; False for damaged files."""
     with suppress(Exception), warnings.catch_warnings():  # damage raises all kinds of errors
         warnings.simplefilter("ignore")
@@ -65,18 +65,18 @@ def says_where(data: Bytes) -> bool:
     return False
 
 
-def file_says_where(path: Path) -> bool:
-    """Apply `says_where` to a file, reading little more than the metadata."""
+def file_has_gps_position(path: Path) -> bool:
+    """Apply `has_gps_position` to a file, reading little more than the metadata."""
     with (
         suppress(OSError, ValueError),  # ValueError: empty file
         path.open("rb") as file,
         mmap(file.fileno(), 0, access=ACCESS_READ) as data,
     ):
-        return says_where(data)
+        return has_gps_position(data)
     return False
 
 
-def without_metadata(data: bytes, orientation: int) -> bytes:
+def strip_metadata(data: bytes, orientation: int) -> bytes:
     """Return a file without EXIF, XMP, IPTC, comments and trailing data.
 
     Encoded pixels and color profiles are unchanged. EXIF keeps only the `orientation` (1..8).
@@ -84,12 +84,12 @@ def without_metadata(data: bytes, orientation: int) -> bytes:
     """
     if data.startswith(b"BM"):
         return data
-    if (kind := file_kind(data)) is None:
+    if (kind := detect_kind(data)) is None:
         raise Unreadable("metadata cannot be taken out", "not of this format")
     return _STRIPPERS[kind](data, orientation)
 
 
-def file_kind(data: Bytes) -> Literal["JPEG", "PNG", "WEBP"] | None:
+def detect_kind(data: Bytes) -> Literal["JPEG", "PNG", "WEBP"] | None:
     """Return the format by signature; None if not parsed here."""
     if data[:3] == _JPEG:
         return "JPEG"
@@ -99,27 +99,27 @@ def file_kind(data: Bytes) -> Literal["JPEG", "PNG", "WEBP"] | None:
 
 
 def _payloads_of(data: Bytes) -> Iterator[bytes] | None:
-    kind = file_kind(data)
+    kind = detect_kind(data)
     return _PAYLOADS[kind](data) if kind else None
 
 
 def _payloads_of_jpeg(data: Bytes) -> Iterator[bytes]:
-    for part in segments_of_jpeg(data, until_scan=True):
+    for part in iter_jpeg_segments(data, until_scan=True):
         if part.kind == b"\xe1":
             yield data[part.begin + 4 : part.end]
 
 
 def _payloads_of_png(data: Bytes) -> Iterator[bytes]:
-    for part in chunks_of_png(data):
+    for part in iter_png_chunks(data):
         if part.kind == b"eXIf":
             yield data[part.begin + 8 : part.end - 4]
         elif part.kind in (b"tEXt", b"zTXt", b"iTXt"):
             with suppress(zlib.error, ValueError):
-                yield png_text(part.kind, data[part.begin + 8 : part.end - 4])
+                yield read_png_text(part.kind, data[part.begin + 8 : part.end - 4])
 
 
 def _payloads_of_webp(data: Bytes) -> Iterator[bytes]:
-    for part in chunks_of_webp(data):
+    for part in iter_webp_chunks(data):
         if part.kind in (b"EXIF", b"XMP "):
             yield data[part.begin + 8 : part.end]
 
@@ -127,7 +127,7 @@ def _payloads_of_webp(data: Bytes) -> Iterator[bytes]:
 def _opened_says(data: Bytes) -> bool:
     from PIL import Image
 
-    plugin_format(data[:_HEAD])
+    detect_plugin_format(data[:_HEAD])
     with Image.open(io.BytesIO(data)) as image:
         packet = image.info.get("xmp", b"")
         text = packet.encode() if isinstance(packet, str) else packet
@@ -148,7 +148,7 @@ def _has_latitude(payload: bytes) -> bool:
     return False
 
 
-def segments_of_jpeg(data: Bytes, *, until_scan: bool = False) -> Iterator[FilePart]:
+def iter_jpeg_segments(data: Bytes, *, until_scan: bool = False) -> Iterator[FilePart]:
     """Yield JPEG segments; coded data belongs to its SOS segment. Raises `Unreadable`."""
     at = 2
     while at + 1 < len(data):
@@ -183,15 +183,15 @@ def _stripped_jpeg(data: bytes, orientation: int) -> bytes:
     if turned:
         size = 2 + len(_EXIF) + len(turned)
         turned = b"\xff\xe1" + size.to_bytes(2, "big") + _EXIF + turned
-    for part in segments_of_jpeg(data):
+    for part in iter_jpeg_segments(data):
         if turned and part.kind[0] != _APP0:  # after JFIF, which must come first
             kept.append(turned)
             turned = b""
-        kept.append(kept_of_jpeg(part.kind[0], data[part.begin : part.end]))
+        kept.append(strip_jpeg_segment(part.kind[0], data[part.begin : part.end]))
     return b"".join(kept)
 
 
-def kept_of_jpeg(marker: int, segment: bytes) -> bytes:
+def strip_jpeg_segment(marker: int, segment: bytes) -> bytes:
     """Return the part of a segment needed for decoding, if any."""
     if marker == _APP0:  # JFIF, without its thumbnail
         there = segment[4:9] == b"JFIF\0" and len(segment) >= 18
@@ -202,7 +202,7 @@ def kept_of_jpeg(marker: int, segment: bytes) -> bytes:
     return b"" if marker == _COM or (_APP0 < marker <= _APP15 and not of_colours) else segment
 
 
-def chunks_of_png(data: Bytes) -> Iterator[FilePart]:
+def iter_png_chunks(data: Bytes) -> Iterator[FilePart]:
     """Yield the chunks of a PNG up to IEND. Raises `Unreadable`."""
     at = len(_PNG)
     while at + 12 <= len(data):
@@ -218,7 +218,7 @@ def chunks_of_png(data: Bytes) -> Iterator[FilePart]:
 
 def _stripped_png(data: bytes, orientation: int) -> bytes:
     kept, turned = [data[: len(_PNG)]], _turned_exif(orientation)
-    for part in chunks_of_png(data):
+    for part in iter_png_chunks(data):
         if part.kind == b"IDAT" and turned:
             check = zlib.crc32(b"eXIf" + turned).to_bytes(4, "big")
             kept.append(len(turned).to_bytes(4, "big") + b"eXIf" + turned + check)
@@ -228,7 +228,7 @@ def _stripped_png(data: bytes, orientation: int) -> bytes:
     return b"".join(kept)
 
 
-def png_text(kind: bytes, body: bytes) -> bytes:
+def read_png_text(kind: bytes, body: bytes) -> bytes:
     """Return a PNG chunk's text, limited. Raises `zlib.error` and `ValueError`."""
     keyword, _, text = body.partition(b"\0")
     if kind == b"zTXt":
@@ -245,7 +245,7 @@ def _inflated(packed: bytes) -> bytes:
     return zlib.decompressobj().decompress(packed, _MOST_TEXT)
 
 
-def chunks_of_webp(data: Bytes) -> Iterator[FilePart]:
+def iter_webp_chunks(data: Bytes) -> Iterator[FilePart]:
     """Yield the chunks within the RIFF container of a WebP. Raises `Unreadable`."""
     at, last = 12, 8 + int.from_bytes(data[4:8], "little")
     while at + 8 <= min(last, len(data)):
@@ -260,7 +260,7 @@ def chunks_of_webp(data: Bytes) -> Iterator[FilePart]:
 def _stripped_webp(data: bytes, orientation: int) -> bytes:
     turned = _turned_exif(orientation)
     kept = []
-    for part in chunks_of_webp(data):
+    for part in iter_webp_chunks(data):
         if part.kind in _OF_WEBP:
             chunk = data[part.begin : part.end]
             if part.kind == b"VP8X":

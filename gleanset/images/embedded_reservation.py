@@ -23,11 +23,11 @@ from typing import NamedTuple
 
 from gleanset.errors import Unreadable
 from gleanset.images.embedded_metadata import (
-    chunks_of_png,
-    chunks_of_webp,
-    file_kind,
-    png_text,
-    segments_of_jpeg,
+    detect_kind,
+    iter_jpeg_segments,
+    iter_png_chunks,
+    iter_webp_chunks,
+    read_png_text,
 )
 
 _XMP_JPEG = (b"http://ns.adobe.com/xap/", b"http://ns.adobe.com/xmp/extension/")
@@ -53,7 +53,7 @@ _LONGEST_ASSERTION = 65_536
 _MOST_ASSERTIONS = 100
 
 
-class Reserved(NamedTuple):
+class OptOutSignal(NamedTuple):
     """An opt-out signal: its name, the rejection reason, and its value in the file."""
 
     word: str
@@ -61,26 +61,26 @@ class Reserved(NamedTuple):
     value: str
 
 
-def reservations_in(data: bytes) -> Iterator[Reserved]:
+def find_opt_outs(data: bytes) -> Iterator[OptOutSignal]:
     """Yield the opt-out signals in an image file; damaged metadata is skipped."""
     xmp, manifest = _metadata_of(data)
     if mining := _MINING.search(xmp):
-        yield Reserved("iptc", "iptc data mining prohibited", mining.group(1).decode())
+        yield OptOutSignal("iptc", "iptc data mining prohibited", mining.group(1).decode())
     if _forbids_training(manifest):
-        yield Reserved("c2pa", "c2pa training not allowed", "training-mining")
+        yield OptOutSignal("c2pa", "c2pa training not allowed", "training-mining")
 
 
 def _metadata_of(data: bytes) -> tuple[bytes, bytes]:
     xmp: list[bytes] = []
     manifest: list[bytes] = []
     with suppress(Unreadable):  # what was read before the damage counts
-        match file_kind(data):
+        match detect_kind(data):
             case "JPEG":
                 _read_jpeg(data, xmp, manifest)
             case "PNG":
                 _read_png(data, xmp, manifest)
             case "WEBP":
-                for part in chunks_of_webp(data):
+                for part in iter_webp_chunks(data):
                     if part.kind in (b"XMP ", b"C2PA"):
                         into = xmp if part.kind == b"XMP " else manifest
                         into.append(data[part.begin + 8 : part.end])
@@ -90,7 +90,7 @@ def _metadata_of(data: bytes) -> tuple[bytes, bytes]:
 
 
 def _read_jpeg(data: bytes, xmp: list[bytes], manifest: list[bytes]) -> None:
-    for part in segments_of_jpeg(data, until_scan=True):
+    for part in iter_jpeg_segments(data, until_scan=True):
         body = part.begin + 4
         if part.kind == b"\xe1" and data.startswith(_XMP_JPEG, body):
             xmp.append(data[body : part.end])
@@ -102,13 +102,13 @@ def _read_jpeg(data: bytes, xmp: list[bytes], manifest: list[bytes]) -> None:
 
 
 def _read_png(data: bytes, xmp: list[bytes], manifest: list[bytes]) -> None:
-    for part in chunks_of_png(data):
+    for part in iter_png_chunks(data):
         body = part.begin + 8
         if part.kind == b"caBX":
             manifest.append(data[body : part.end - 4])
         elif part.kind in (b"iTXt", b"zTXt", b"tEXt") and data.startswith(_XMP_PNG, body):
             with suppress(ValueError, zlib.error):
-                xmp.append(png_text(part.kind, data[body : part.end - 4]))
+                xmp.append(read_png_text(part.kind, data[body : part.end - 4]))
 
 
 def _forbids_training(manifest: bytes) -> bool:

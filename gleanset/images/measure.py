@@ -14,9 +14,9 @@ HASHED_SIZE = 128
 # Hashes of all images of one color: black, and any other.
 FLAT_HASHES = (0, 1 << 63)
 # Size for whole images on import: decoding and measuring them is half the work of a harvest.
-OVERVIEW_SIZE = 256
+IMPORT_MEASURE_SIZE = 256
 # A JPEG decoder scales by halves: asking for slightly less often avoids decoding twice the size.
-DECODED_SIZE = OVERVIEW_SIZE * 7 // 8
+DECODED_SIZE = IMPORT_MEASURE_SIZE * 7 // 8
 
 _DCT_SIZE = 32
 # The first 8 rows of the DCT-II of 32 values (Ahmed, Natarajan, Rao, "Discrete cosine
@@ -25,9 +25,9 @@ _DCT = 2 * np.cos(np.pi / (2 * _DCT_SIZE) * np.outer(np.arange(8), 2 * np.arange
 
 
 def measure(data: bytes, most_pixels: int = MAX_PIXELS) -> Measured:
-    """Decode untrusted bytes and measure them at `OVERVIEW_SIZE`. Raises `Unreadable`."""
+    """Decode untrusted bytes and measure them at `IMPORT_MEASURE_SIZE`. Raises `Unreadable`."""
     picture = decode(data, at_least=DECODED_SIZE, mode="L", most_pixels=most_pixels)
-    phash, sharp = phash_and_sharpness(picture.pixels, OVERVIEW_SIZE)
+    phash, sharp = compute_phash_and_sharpness(picture.pixels, IMPORT_MEASURE_SIZE)
     return Measured(
         sha256=sha256_of(data),
         format=picture.format,
@@ -41,7 +41,7 @@ def measure(data: bytes, most_pixels: int = MAX_PIXELS) -> Measured:
     )
 
 
-def phash_and_sharpness(pixels: Image.Image, size: int = WORKING_SIZE) -> tuple[int, float]:
+def compute_phash_and_sharpness(pixels: Image.Image, size: int = WORKING_SIZE) -> tuple[int, float]:
     """Return perceptual hash and sharpness of an RGB or gray image.
 
     The hash is the unsigned 64-bit DCT hash (pHash) with the bit order of `imagehash.phash`. The
@@ -54,10 +54,10 @@ def phash_and_sharpness(pixels: Image.Image, size: int = WORKING_SIZE) -> tuple[
     sharp = _laplacian_variance(grey)
     # The hash uses 32 x 32 pixels: a cheap intermediate resize halves its time.
     grey.thumbnail((HASHED_SIZE, HASHED_SIZE), Image.Resampling.BOX)
-    return dct_hash(grey), sharp
+    return compute_dct_hash(grey), sharp
 
 
-def dct_hash(grey: Image.Image) -> int:
+def compute_dct_hash(grey: Image.Image) -> int:
     """Return the DCT hash of a gray image, as `imagehash.phash`."""
     small = grey.resize((_DCT_SIZE, _DCT_SIZE), Image.Resampling.LANCZOS)
     # Rounded, so that rounding errors around 0 do not determine the hash of a uniform image.

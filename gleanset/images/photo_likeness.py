@@ -34,22 +34,22 @@ WEIGHTS: tuple[float, ...] = (
 )  # fmt: skip
 
 
-def shrunk(pixels: Image.Image, side: int) -> Image.Image:
+def shrink_copy(pixels: Image.Image, side: int) -> Image.Image:
     """Return a copy whose longer side has at most `side` pixels."""
     small = pixels.copy()
     small.thumbnail((side, side), Image.Resampling.BOX)
     return small
 
 
-def photo_likeness(pixels: Image.Image) -> float:
+def estimate_photo_probability(pixels: Image.Image) -> float:
     """Return the probability (0..1) that an image is a photo."""
-    score = float(np.dot(texture_features(pixels), WEIGHTS[:-1])) + WEIGHTS[-1]
+    score = float(np.dot(compute_texture_features(pixels), WEIGHTS[:-1])) + WEIGHTS[-1]
     return round(1 / (1 + math.exp(-max(-30.0, min(30.0, score)))), 4)
 
 
-def texture_features(pixels: Image.Image) -> npt.NDArray[np.float64]:
+def compute_texture_features(pixels: Image.Image) -> npt.NDArray[np.float64]:
     """Return 20 texture features: square roots of the shares in three histograms."""
-    grey = np.asarray(shrunk(pixels, PHOTO_SIDE).convert("L"))
+    grey = np.asarray(shrink_copy(pixels, PHOTO_SIDE).convert("L"))
     size = (max(1, grey.shape[1] // 2), max(1, grey.shape[0] // 2))
     half = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
     bent = np.abs(cv2.Laplacian(grey, cv2.CV_32F))

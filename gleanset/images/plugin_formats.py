@@ -28,7 +28,7 @@ _MOST_IFDS = 16
 _LEAST_TIFF = 26
 
 
-def plugin_format(data: bytes) -> str | None:
+def detect_plugin_format(data: bytes) -> str | None:
     """Return a format read by plugins. Raises `Unreadable`, also for RAW."""
     if is_camera_raw(data):
         raise Unreadable(
@@ -96,7 +96,7 @@ def _tags(data: bytes) -> Iterator[tuple[int, int]]:
                 waiting += struct.unpack_from(f"{order}{min(count, _MOST_IFDS)}I", data, value)
 
 
-def jxl_size(data: bytes) -> tuple[int, int]:
+def read_jxl_size(data: bytes) -> tuple[int, int]:
     """Return JPEG XL width and height (ISO/IEC 18181-1). Raises `Unreadable`."""
     bits = _Bits(_codestream(data)[2:16])
     small = bits.take(1)

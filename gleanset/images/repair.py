@@ -17,11 +17,11 @@ from PIL import Image
 from gleanset.errors import Unreadable
 from gleanset.images.embedded_metadata import (
     FilePart,
-    chunks_of_png,
-    chunks_of_webp,
-    file_kind,
-    kept_of_jpeg,
-    segments_of_jpeg,
+    detect_kind,
+    iter_jpeg_segments,
+    iter_png_chunks,
+    iter_webp_chunks,
+    strip_jpeg_segment,
 )
 
 _PNG_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
@@ -47,13 +47,13 @@ _NOISE = bytes((149 * number + 7) % 255 for number in range(1024))
 _MORE_DATA = _NOISE + b"".join(bytes((0xFF, 0xD0 + n)) + _NOISE for n in range(8))
 
 
-def repaired(data: bytes, max_pixels: int) -> Iterator[bytes]:
+def iter_repaired(data: bytes, max_pixels: int) -> Iterator[bytes]:
     """Yield repaired versions of a file, the most complete first.
 
     Yields nothing for other formats, or if pixels are missing. To check that, a JPEG without an
     end marker is decoded if it has at most `max_pixels`.
     """
-    kind = file_kind(data)
+    kind = detect_kind(data)
     if kind == "PNG":
         yield _png(data, _PNG_ANIMATION)
         yield _png(data, ())
@@ -64,7 +64,7 @@ def repaired(data: bytes, max_pixels: int) -> Iterator[bytes]:
         yield from _jpeg(data, max_pixels)
 
 
-def lacks_rows(data: bytes) -> bool:
+def is_missing_rows(data: bytes) -> bool:
     """Return whether a PNG lacks rows, which Pillow accepts."""
     width, height = struct.unpack_from(">II", data, 16)
     bits, colour, interlaced = data[24], data[25], data[28]
@@ -75,7 +75,7 @@ def lacks_rows(data: bytes) -> bool:
             missing += rows * (1 + -(-columns * bits * _CHANNELS[colour] // 8))
     inflate = zlib.decompressobj()
     with suppress(Unreadable, zlib.error):
-        for part in chunks_of_png(data):
+        for part in iter_png_chunks(data):
             packed = data[part.begin + 8 : part.end - 4] if part.kind == b"IDAT" else b""
             while packed and missing > 0:
                 missing -= len(inflate.decompress(packed, _INFLATED_BYTES))
@@ -88,7 +88,7 @@ def _png(
 ) -> bytes:
     kept = [data[:8]]
     with suppress(Unreadable):  # truncated chunk
-        for part in chunks_of_png(data):
+        for part in iter_png_chunks(data):
             chunk = data[part.begin : part.end]
             if part.kind in _PNG_CRITICAL or (
                 part.kind in (*others, *animation) and _is_sound(part, chunk)
@@ -112,7 +112,7 @@ def _is_sound(part: FilePart, chunk: bytes) -> bool:
 def _webp(data: bytes) -> Iterator[bytes]:
     parts: list[FilePart] = []
     with suppress(Unreadable):
-        parts.extend(part for part in chunks_of_webp(data) if part.kind in _WEBP_KEPT)
+        parts.extend(part for part in iter_webp_chunks(data) if part.kind in _WEBP_KEPT)
     kinds = {part.kind for part in parts}
     if not kinds.intersection(_WEBP_IMAGE):
         return
@@ -132,7 +132,7 @@ def _jpeg(data: bytes, max_pixels: int) -> Iterator[bytes]:
     scans: list[bytes] = []
     header = b""
     with suppress(Unreadable):
-        for part in segments_of_jpeg(data):
+        for part in iter_jpeg_segments(data):
             segment, marker = data[part.begin : part.end], part.kind[0]
             ended = marker == _END_OF_IMAGE[1]
             if marker in _FRAME_HEADERS:
@@ -140,7 +140,7 @@ def _jpeg(data: bytes, max_pixels: int) -> Iterator[bytes]:
             elif marker == _SCAN:
                 scans.append(segment)
             is_exif = segment[1:2] == b"\xe1" and segment[4:8] == b"Exif"
-            kept.append(segment if is_exif else kept_of_jpeg(marker, segment))
+            kept.append(segment if is_exif else strip_jpeg_segment(marker, segment))
     whole = b"".join(kept)
     if ended:
         yield whole

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL import ImageCms
 
 WHITE, GREY = (255, 255, 255), (128, 128, 128)
-Ground = tuple[int, int, int]
+Color = tuple[int, int, int]
 # Minimum difference from white, and share of the opaque area, for a drawing to be visible on white.
 _MIN_CONTRAST, _MIN_SHARE = 32, 0.05
 _SAMPLE_SIDE = 128
@@ -27,7 +27,7 @@ _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _SIGNED = 2
 
 
-def with_true_alpha(image: Image.Image, coded: str) -> Image.Image:
+def fix_transparency(image: Image.Image, coded: str) -> Image.Image:
     """Return a loaded image with the transparency that its file intends.
 
     `coded` is Pillow's raw mode of a PNG, whose transparent color has the bit depth of that mode.
@@ -43,7 +43,7 @@ def with_true_alpha(image: Image.Image, coded: str) -> Image.Image:
     return image
 
 
-def as_rgb(image: Image.Image, *, negative: bool = False) -> Image.Image:
+def convert_to_rgb(image: Image.Image, *, negative: bool = False) -> Image.Image:
     """Convert any mode to RGB; `negative` deep images have 0 as white."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         grey = _scaled_to_8_bit(image, negative=negative)
@@ -53,19 +53,19 @@ def as_rgb(image: Image.Image, *, negative: bool = False) -> Image.Image:
         import numpy as np
 
         alpha = Image.fromarray(((np.asarray(image) != transparent) * 255).astype(np.uint8))
-        return on_ground(Image.merge("RGBA", (grey, grey, grey, alpha)))
+        return composite_on_background(Image.merge("RGBA", (grey, grey, grey, alpha)))
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
-        return on_ground(image.convert("RGBA"))
+        return composite_on_background(image.convert("RGBA"))
     return image.convert("RGB")
 
 
-def on_ground(layer: Image.Image, ground: Ground | None = None) -> Image.Image:
-    """Composite RGBA on a background, by default on the one from `ground_of`."""
-    below = Image.new("RGBA", layer.size, ground or ground_of(layer) or WHITE)
+def composite_on_background(layer: Image.Image, ground: Color | None = None) -> Image.Image:
+    """Composite RGBA on a background, by default on the one from `choose_background`."""
+    below = Image.new("RGBA", layer.size, ground or choose_background(layer) or WHITE)
     return Image.alpha_composite(below, layer).convert("RGB")
 
 
-def ground_of(layer: Image.Image) -> Ground | None:
+def choose_background(layer: Image.Image) -> Color | None:
     """Return white, gray for white drawings, None if fully transparent."""
     import numpy as np
 
@@ -79,7 +79,7 @@ def ground_of(layer: Image.Image) -> Ground | None:
     return WHITE if shows else GREY
 
 
-def positive_tiff(data: bytes) -> tuple[bytes, bool]:
+def relabel_negative_tiff(data: bytes) -> tuple[bytes, bool]:
     """Relabel a deep TIFF to 0 as black; return whether it changed."""
     if data[:4] not in (b"II*\0", b"MM\0*") or len(data) < 10:
         return data, False
@@ -127,14 +127,14 @@ def _scaled_to_8_bit(image: Image.Image, *, negative: bool) -> Image.Image:
 
 
 # Printer profiles have half a megabyte and more; images do not need larger ones than this.
-MOST_BYTES = 5_000_000
+MAX_PROFILE_BYTES = 5_000_000
 _SPACES = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}
 
 
-def as_srgb(image: Image.Image) -> Image.Image:
+def convert_to_srgb(image: Image.Image) -> Image.Image:
     """Convert an image to sRGB, if its profile is usable."""
     profile = image.info.get("icc_profile")
-    if not isinstance(profile, bytes) or not 0 < len(profile) <= MOST_BYTES:
+    if not isinstance(profile, bytes) or not 0 < len(profile) <= MAX_PROFILE_BYTES:
         return image
     if image.mode in _SPACES and "transparency" not in image.info:
         transform = _to_srgb(profile, image.mode)

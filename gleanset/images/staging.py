@@ -10,7 +10,7 @@ from gleanset.files.store import Store
 from gleanset.records import Measured
 
 
-def measured(data: bytes) -> Measured:
+def measure_image(data: bytes) -> Measured:
     """Decode an image once and return its measures. Raises `Unreadable`."""
     # Imported here: it takes a third of the start-up time, while the first images download.
     from gleanset.images.measure import measure
@@ -26,7 +26,7 @@ class StageBytes:
 
     def __call__(self, data: bytes) -> Measured:
         """Return the measures. Raises `Unreadable` if not an intact, supported image."""
-        picture = measured(data)
+        picture = measure_image(data)
         self.store.stage(picture.sha256, picture.format, data)
         return picture
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib3 import HTTPHeaderDict
 
 from gleanset.errors import Unreadable, UsageError
-from gleanset.images.embedded_reservation import reservations_in
+from gleanset.images.embedded_reservation import find_opt_outs
 from gleanset.work.pool import Outcome
 from harvest.http.opt_outs import (
     CONTENT_SIGNAL,
@@ -210,7 +210,7 @@ class RobotsPolicy:
 
     def check_image_bytes(self, url: str, data: bytes) -> None:
         """Raise `Unreadable` for an opt-out signal in the file of an image."""
-        for signal, reason, words in reservations_in(data):
+        for signal, reason, words in find_opt_outs(data):
             if signal in self.respected:
                 raise Unreadable(reason, f"{url}: {words}")
 

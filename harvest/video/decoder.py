@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 
 from gleanset.errors import Unreadable
 from gleanset.images.decode import MAX_FRAMES, MAX_PIXELS
-from gleanset.images.rgb import Ground, ground_of, on_ground
+from gleanset.images.rgb import Color, choose_background, composite_on_background
 from harvest.video.filter_graph import THUMB, TICKS, DecodePlan, ffmpeg_command, output_names
 from harvest.video.frame import RawFrame
 from harvest.video.inputs import BROKEN_PICTURE, PICTURE_FORMATS, picture_moves
@@ -137,7 +137,7 @@ class FfmpegDecoder:
         self._times: deque[float] = deque()
         self._pictures: deque[RawFrame] = deque()
         self._sizes: deque[tuple[int, int]] = deque()
-        self._ground: Ground | None = None
+        self._ground: Color | None = None
         self._ticks = {"times": 1 / TICKS, "packets": 0.0}
         self._thumbs: deque[bytes] = deque()
         self._before = math.nan
@@ -200,9 +200,13 @@ class FfmpegDecoder:
     def _laid_on_ground(self, data: bytes, size: tuple[int, int]) -> bytes:
         """Return RGBA pixels as RGB; the first visible frame determines the background."""
         layer = Image.frombytes("RGBA", size, data)
-        self._ground = self._ground or ground_of(layer)
+        self._ground = self._ground or choose_background(layer)
         # A frame whose alpha is 0 everywhere keeps its colors: the alpha channel is unused.
-        opaque = layer.convert("RGB") if self._ground is None else on_ground(layer, self._ground)
+        opaque = (
+            layer.convert("RGB")
+            if self._ground is None
+            else composite_on_background(layer, self._ground)
+        )
         return opaque.tobytes()
 
     def _line(self, name: str, line: bytes) -> None:
@@ -321,7 +325,7 @@ class AnimatedImageDecoder:
     def __init__(self, video: Path, plan: DecodePlan, numbering: FrameNumbering) -> None:
         self._video = video
         self._plan = plan
-        self._ground: Ground | None = None
+        self._ground: Color | None = None
         self.last = -math.inf
         self.trouble = ""
 
@@ -338,8 +342,8 @@ class AnimatedImageDecoder:
                     self.trouble = f"read {number} frames: {type(error).__name__}: {error}"
                     return
                 # One background for all frames, or they would differ only in it.
-                self._ground = self._ground or ground_of(layer)
-                frame = on_ground(layer, self._ground)
+                self._ground = self._ground or choose_background(layer)
+                frame = composite_on_background(layer, self._ground)
                 self.last = time
                 yield self._block(frame, round(time, 9), before, number)
                 time, before = time + seconds, time

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gleanset.files.store import sha256_of
-from gleanset.images.measure import phash_and_sharpness
+from gleanset.images.measure import compute_phash_and_sharpness
 from gleanset.records import Box, Measured
 from harvest.video.sampling import Sampling
 
@@ -121,7 +121,7 @@ class RawFrame:
     @cached_property
     def measured(self) -> tuple[int, float]:
         """Perceptual hash (64 bits) and sharpness, as for every image."""
-        return phash_and_sharpness(self.grey)
+        return compute_phash_and_sharpness(self.grey)
 
     @cached_property
     def quality(self) -> FrameQuality:

@@ -10,12 +10,12 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from curation.manual_boxes import PROVENANCE, STAGE, clip_box, crop_faces
+from curation.manual_boxes import PROVENANCE, STAGE, clip_to_image, crop_faces
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.regions import BoxedSample, BoxedSamples
 from gleanset.errors import UsageError
-from gleanset.images.cut import sample_key
+from gleanset.images.cropping import make_sample_key
 from gleanset.operations import operation
 from gleanset.records import HAND, Box, Face, Image, Landmark
 
@@ -67,7 +67,7 @@ def put_box(
     `UsageError` for an invalid or existing box, and `InputUnusable` for an unreadable image.
     """
     image = dataset.images.resolve(sha256)
-    placed_box = _unused_box(dataset, image, clip_box(box, image), angle)
+    placed_box = _unused_box(dataset, image, clip_to_image(box, image), angle)
     if min(placed_box.width, placed_box.height) < MIN_BOX_SIDE:
         raise UsageError("the box is too small", f"draw at least {MIN_BOX_SIDE} pixels")
     with dataset.stage(STAGE) as scratch:
@@ -113,13 +113,13 @@ def _removal(box: BoxedSample) -> Choice:
 def _unused_box(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
     """Return the box, enlarged by some pixels if its sample exists with another angle."""
     samples = BoxedSamples(dataset.db)
-    if not angle and samples.get_status(sample_key(image.sha256, box)) in (None, "retired"):
+    if not angle and samples.get_status(make_sample_key(image.sha256, box)) in (None, "retired"):
         return box
     for extra in range(64):
         width = min(box.width + extra // 2, image.width - box.x)
         height = min(box.height + (extra + 1) // 2, image.height - box.y)
         grown = box._replace(width=width, height=height)
-        if samples.get_status(sample_key(image.sha256, grown)) is None:
+        if samples.get_status(make_sample_key(image.sha256, grown)) is None:
             return grown
     raise UsageError("a sample with this box exists already", "move the box a little")
 

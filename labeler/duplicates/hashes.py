@@ -20,7 +20,7 @@ from PIL import Image
 
 from gleanset.db.duplicates import SampleHashes
 from gleanset.db.regions import SampleRegion
-from gleanset.images.measure import dct_hash
+from gleanset.images.measure import compute_dct_hash
 from labeler.sample_pixels import SampleFile, read_pixels
 
 Grey = npt.NDArray[np.uint8]
@@ -131,8 +131,8 @@ def compute_hashes(pixels: Image.Image, sample: int = 0) -> SampleHashes:
     shapes = np.stack([part.astype(np.uint8) for part in (scales, turns, mirrored)], axis=1)
     return SampleHashes(
         sample,
-        dct_hash(small),
-        dct_hash(flipped),
+        compute_dct_hash(small),
+        compute_dct_hash(flipped),
         round(visible_fraction(pixels, grey), 3),
         hashes.astype("<u8").tobytes(),
         shapes.tobytes(),

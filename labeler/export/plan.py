@@ -20,8 +20,8 @@ from gleanset.db.samples import DEFAULT_WEIGHT, Balances
 from gleanset.errors import InputUnusable
 from gleanset.files.names import folder_names, kept_name, safe_name
 from gleanset.files.store import EXTENSIONS
-from gleanset.images.cut import QUALITY, sample_key, within
-from gleanset.images.embedded_metadata import STRIPPED
+from gleanset.images.cropping import JPEG_QUALITY, clip_box, make_sample_key
+from gleanset.images.embedded_metadata import STRIPPABLE_FORMATS
 from gleanset.records import Box, Image, Origin, Sample
 from labeler.export.item import ExportItem, FileMethod
 from labeler.export.options import ALL_SAMPLES, CAPTION_FORMATS, ExportOptions
@@ -31,7 +31,7 @@ PORTABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 
 UNCHANGED = "none"
 METADATA_REMOVED = "metadata taken out"
-_JPEG = f"JPEG, quality {QUALITY}, full colour"
+_JPEG = f"JPEG, quality {JPEG_QUALITY}, full colour"
 
 
 def is_whole_image(sample: Sample, image: Image) -> bool:
@@ -49,7 +49,7 @@ def file_method(sample: Sample, image: Image, options: ExportOptions) -> FileMet
     if options.file != "original" and image.format not in PORTABLE_FORMATS:
         return "made"
     if options.strip_metadata:
-        return "stripped" if image.format in STRIPPED else "made"
+        return "stripped" if image.format in STRIPPABLE_FORMATS else "made"
     return "original"
 
 
@@ -492,10 +492,10 @@ def _face_boxes(
 ) -> Iterator[tuple[Sample, Box]]:
     """Yield samples with their boxes without padding, clipped to the image."""
     faces = {
-        sample_key(image.sha256, stored.face.box): stored.face.box
+        make_sample_key(image.sha256, stored.face.box): stored.face.box
         for stored in dataset.faces.list_in_image(image.sha256)
     }
     for sample in samples:
-        box = within(faces.get(sample.key, sample.box), image.width, image.height)
+        box = clip_box(faces.get(sample.key, sample.box), image.width, image.height)
         if box is not None:
             yield sample, box

@@ -15,9 +15,13 @@ from PIL import Image, ImageEnhance, ImageOps
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.store import GONE, bytes_of, sha256_of
-from gleanset.images.cut import cut, encode
+from gleanset.images.cropping import crop_region, encode_jpeg
 from gleanset.images.decode import decode
-from gleanset.images.embedded_metadata import file_says_where, says_where, without_metadata
+from gleanset.images.embedded_metadata import (
+    file_has_gps_position,
+    has_gps_position,
+    strip_metadata,
+)
 from gleanset.platform import forbid_writing
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions, Fit
@@ -40,7 +44,7 @@ class RenderedImage:
     @property
     def has_gps(self) -> bool:
         """Whether it contains a GPS position; only unchanged files can."""
-        return self.changes == UNCHANGED and says_where(self.data)
+        return self.changes == UNCHANGED and has_gps_position(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ def render_image(item: ExportItem, options: ExportOptions) -> RenderedImage:
         if item.method == "original":
             return RenderedImage(data, item.changes)
         try:
-            return RenderedImage(without_metadata(data, item.image.orientation), item.changes)
+            return RenderedImage(strip_metadata(data, item.image.orientation), item.changes)
         except Unreadable:  # the metadata cannot be separated from the pixels
             encoded = _encode(decode(data).pixels, item.path)
             return RenderedImage(encoded, describe_reencoding(item.image))
@@ -98,7 +102,7 @@ def _decode_sample(item: ExportItem, options: ExportOptions) -> Image.Image:
         return decode(bytes_of(item.original)).pixels
     if sample.detector != "whole" and (crop := _read_crop(item.crop)) is not None:
         return decode(crop).pixels
-    return cut(decode(bytes_of(item.original)).pixels, sample.box, sample.angle)
+    return crop_region(decode(bytes_of(item.original)).pixels, sample.box, sample.angle)
 
 
 def rendered_size(item: ExportItem, options: ExportOptions) -> int:
@@ -112,7 +116,7 @@ def write_image(file: ExportFile, folder: Path, options: ExportOptions) -> Writt
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if options.link and _link_original(item, target):
-            image, has_gps = item.image, file_says_where(target)
+            image, has_gps = item.image, file_has_gps_position(target)
             return WrittenFile(image.sha256, image.bytes, item.changes, has_gps)
         if (linked := _link_earlier_file(file, target)) is not None:
             return linked
@@ -150,7 +154,7 @@ def _resize(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
 
 def _encode(image: Image.Image, path: str) -> bytes:
     if path.endswith(".jpg"):
-        return encode(image)
+        return encode_jpeg(image)
     buffer = io.BytesIO()
     clean = image.copy()
     clean.info = {}

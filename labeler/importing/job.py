@@ -18,7 +18,7 @@ from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups, GroupBy
 from gleanset.files.names import VIDEOS, printable
 from gleanset.files.store import Store
-from gleanset.images.cut import CutSettings, Cutter, within
+from gleanset.images.cropping import CropGeometry, FaceCropper, clip_box
 from gleanset.images.decode import DecodedImage, decode
 from gleanset.images.staging import StageBytes, StageFile
 from gleanset.named_files import few_files, first_lines, rejections_of, short_name
@@ -64,7 +64,7 @@ def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box
             f"{image.width} x {image.height}, annotated at {frame[0]:g} x {frame[1]:g}",
         )
     x, y, width, height = map(round, converted)
-    clipped = within(Box(x, y, width, height), image.width, image.height)
+    clipped = clip_box(Box(x, y, width, height), image.width, image.height)
     if clipped is None:
         raise Unreadable(
             "box outside", f"{(x, y, width, height)} in {image.width} x {image.height} pixels"
@@ -116,7 +116,7 @@ class ImageImporter:
     """Stores an image and crops its boxes in a worker process."""
 
     keep: StageFile
-    cutter: Cutter
+    cutter: FaceCropper
 
     def __call__(self, item: LabelledImage) -> ImportedImage:
         """Import one image. Raises `Unreadable` if it is not an image or no box is usable."""
@@ -133,7 +133,7 @@ class ImageImporter:
                 dropped.append(error)
                 continue
             face = Face("whole" if box_in_image == image_box else HAND, box_in_image, 1.0)
-            cuts.append((self.cutter.cut(measured.sha256, pixels, face), label))
+            cuts.append((self.cutter.crop(measured.sha256, pixels, face), label))
         if dropped and not cuts:
             raise dropped[0]
         return ImportedImage(measured, tuple(cuts), tuple(error.reason for error in dropped))
@@ -335,7 +335,9 @@ def _import_images(
     labels_of: dict[str, dict[str, str]] = {}
     refused = dict(files.refused)
     with dataset.stage(STAGE) as scratch:
-        cutter = Cutter(CutSettings.of(dataset.settings.crop), dataset.crops(scratch))
+        cutter = FaceCropper(
+            CropGeometry.from_settings(dataset.settings.crop), dataset.crops(scratch)
+        )
         store = dataset.originals(scratch)
         importer = ImageImporter(StageFile(StageBytes(store)), cutter)
         outcomes = run_over(importer, images, Processes(intake.workers))

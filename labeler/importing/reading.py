@@ -145,9 +145,9 @@ def check_importable(path: Path) -> None:
             f"harvest folder {quoted} --hints-from-folders; or unpack it and import the folder",
         )
     # Here, because it loads Pillow.
-    from gleanset.images.decode import ENDINGS
+    from gleanset.images.decode import IMAGE_EXTENSIONS
 
-    if suffix in ENDINGS:
+    if suffix in IMAGE_EXTENSIONS:
         raise InputUnusable(
             f"{path} is an image without a label", f"import it: harvest folder {quoted}"
         )

@@ -16,7 +16,7 @@ from PIL import Image
 from curation.similarity.descriptor import compute_descriptor
 from gleanset import Dataset
 from gleanset.db.regions import PixelMeasures, QualityMeasures
-from gleanset.images.photo_likeness import photo_likeness, shrunk
+from gleanset.images.photo_likeness import estimate_photo_probability, shrink_copy
 from gleanset.records import Rejection
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
@@ -51,7 +51,7 @@ def measure_edge_blur(pixels: Image.Image) -> float:
     ratio for each edge; edge width as a measure of an image is that of Marziliano et al., "A
     no-reference perceptual blur metric" (2002).
     """
-    grey = np.asarray(shrunk(pixels, BLUR_SIDE).convert("L"), dtype=np.float32)
+    grey = np.asarray(shrink_copy(pixels, BLUR_SIDE).convert("L"), dtype=np.float32)
     across, down = _slopes(grey, NARROW_SIGMA)
     slope = np.hypot(across, down)
     edges = _ridges(slope, np.abs(across) >= np.abs(down))
@@ -85,7 +85,7 @@ def _ridges(steep: Array, sideways: npt.NDArray[np.bool_]) -> npt.NDArray[np.boo
 
 def grey_extremes(pixels: Image.Image) -> tuple[float, float]:
     """Return the grey values (0..255) of the first and 99th percentile."""
-    grey = np.asarray(shrunk(pixels, BLUR_SIDE).convert("L"))
+    grey = np.asarray(shrink_copy(pixels, BLUR_SIDE).convert("L"))
     low, high = np.percentile(grey, (1, 99))
     return round(float(low), 1), round(float(high), 1)
 
@@ -145,6 +145,6 @@ def measure_sample(due: DueSample) -> PixelMeasures:
         measure_edge_blur(pixels),
         darkest,
         lightest,
-        photo_likeness(pixels),
+        estimate_photo_probability(pixels),
         compute_descriptor(np.asarray(pixels.convert("RGB"))),
     )

@@ -55,7 +55,7 @@ def _common_options(root: Path, label: str | None = None) -> list[str]:
 def sort_paths(paths: Sequence[Path]) -> DroppedPaths:
     """Sort paths by kind; other files are left out."""
     # Imported here, because image codecs are slow to load and not needed to start a window.
-    from gleanset.images.decode import ENDINGS
+    from gleanset.images.decode import IMAGE_EXTENSIONS
 
     kinds: dict[str, list[Path]] = {"folders": [], "files": [], "videos": []}
     for path in dict.fromkeys(paths):
@@ -64,14 +64,14 @@ def sort_paths(paths: Sequence[Path]) -> DroppedPaths:
             kinds["folders"].append(path)
         elif ending in VIDEOS:
             kinds["videos"].append(path)
-        elif ending in ENDINGS or ending in ARCHIVES:
+        elif ending in IMAGE_EXTENSIONS or ending in ARCHIVES:
             kinds["files"].append(path)
     return DroppedPaths(**{kind: tuple(kind_paths) for kind, kind_paths in kinds.items()})
 
 
 def are_face_crops(dropped: DroppedPaths, seconds: float = SIZE_CHECK_SECONDS) -> bool:
     """Return whether most images have the size and shape of face crops."""
-    from gleanset.images.decode import size_said
+    from gleanset.images.decode import read_image_size
 
     end = time.monotonic() + seconds
     images = []
@@ -83,7 +83,7 @@ def are_face_crops(dropped: DroppedPaths, seconds: float = SIZE_CHECK_SECONDS) -
     votes = []
     for path in images[::step][:MAX_CHECKED_IMAGES]:
         try:
-            short, long = sorted(size_said(path))
+            short, long = sorted(read_image_size(path))
         except Unreadable:
             continue
         votes.append(long <= MAX_CROP_SIDE and long <= MAX_CROP_ASPECT * short)
@@ -91,7 +91,7 @@ def are_face_crops(dropped: DroppedPaths, seconds: float = SIZE_CHECK_SECONDS) -
 
 
 def _iterate_images(dropped: DroppedPaths) -> Iterator[Path]:
-    from gleanset.images.decode import ENDINGS
+    from gleanset.images.decode import IMAGE_EXTENSIONS
 
     folder_files = (
         parent / name
@@ -100,7 +100,7 @@ def _iterate_images(dropped: DroppedPaths) -> Iterator[Path]:
         for name in names
     )
     for path in (*dropped.files, *folder_files):
-        if path.suffix.lower() in ENDINGS:
+        if path.suffix.lower() in IMAGE_EXTENSIONS:
             yield path
 
 

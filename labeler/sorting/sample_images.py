@@ -68,7 +68,7 @@ def _link_with_unique_name(
 
 
 def _sample_file(dataset: Dataset, tile: SampleTile) -> str:
-    from gleanset.images.cut import encode
+    from gleanset.images.cropping import encode_jpeg
     from labeler.sample_pixels import read_pixels, sample_file
 
     region = tile.region
@@ -80,7 +80,7 @@ def _sample_file(dataset: Dataset, tile: SampleTile) -> str:
     rendered = dataset.cache / "dragged" / f"{region.key}.jpg"
     try:
         file = sample_file(region, dataset.originals(dataset.cache))
-        write_atomic(rendered, encode(read_pixels(file, max(region.region.box[2:]), "RGB")))
+        write_atomic(rendered, encode_jpeg(read_pixels(file, max(region.region.box[2:]), "RGB")))
     except Unreadable:
         return ""
     return str(rendered.absolute())

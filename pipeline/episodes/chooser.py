@@ -20,7 +20,7 @@ from pebble import ProcessExpired
 from curation.similarity.color_layout import Floats, average_areas, color_layout
 from facecrop.detectors import DetectorSpec, Pixels
 from facecrop.detectors.tiling import drop_overlapping_faces
-from gleanset.images.cut import Array, Cutter, cut, grown
+from gleanset.images.cropping import Array, FaceCropper, crop_region, expand_box
 from gleanset.images.decode import decode
 from gleanset.records import Box, Face, FollowedFace, Measured
 from harvest.video.frame_selector import FrameCandidate
@@ -70,7 +70,9 @@ class FrameSearch:
             DetectedFace(
                 face,
                 color_layout(
-                    average_areas(np.asarray(cut(pixels, grown(face.box, COLOR_PADDING))))
+                    average_areas(
+                        np.asarray(crop_region(pixels, expand_box(face.box, COLOR_PADDING)))
+                    )
                 ),
                 _patch(pixels, face.box),
             )
@@ -79,7 +81,7 @@ class FrameSearch:
 
 
 def _patch(pixels: Array, box: Box) -> Patch:
-    grey = cv2.cvtColor(np.asarray(cut(pixels, box)), cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(np.asarray(crop_region(pixels, box)), cv2.COLOR_RGB2GRAY)
     small = cv2.resize(grey, (PATCH_SIDE, PATCH_SIDE), interpolation=cv2.INTER_AREA).astype(
         np.float32
     )
@@ -141,7 +143,7 @@ class FaceChooser:
     def __init__(
         self,
         search: SearchFrame,
-        cutter: Cutter,
+        cutter: FaceCropper,
         per_track: int,
         limit: int | None = None,
     ) -> None:
@@ -210,12 +212,12 @@ class FaceChooser:
             if len(portraits) > self._per_track:
                 portraits.remove(min(portraits, key=lambda other: _worth(other, portraits)))
 
-    def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
+    def close(self, crop_region: float | None = None) -> Iterator[FrameCandidate]:
         """Yield the selected frames of the shot, which ends at `cut`."""
         while self._searching:
             self._track_faces(self._searching.popleft())
-        if cut is not None:
-            self._tracker.end_at(cut)
+        if crop_region is not None:
+            self._tracker.end_at(crop_region)
         self._kept = self._select()
         for frame in self._kept.values():
             if not self.full:
@@ -251,8 +253,8 @@ class FaceChooser:
         followed = []
         for face, track, *_ in self._kept[candidate.time].faces:
             if _is_reliable(track):
-                is_small = self._cutter.too_small(face)
-                crop = None if is_small else self._cutter.cut(measured.sha256, pixels, face)
+                is_small = self._cutter.is_too_small(face)
+                crop = None if is_small else self._cutter.crop(measured.sha256, pixels, face)
                 followed.append(FollowedFace(face, track.to_record(candidate.scene), crop))
         return tuple(followed)
 

@@ -15,7 +15,7 @@ import numpy as np
 from facecrop.detectors import DetectorSpec, Pixels
 from gleanset import Dataset
 from gleanset.db.faces import Tracks
-from gleanset.images.cut import CutSettings, Cutter
+from gleanset.images.cropping import CropGeometry, FaceCropper
 from gleanset.records import FollowedFace, Origin
 from gleanset.work.pool import Processes
 from gleanset.work.progress import Progress
@@ -32,7 +32,7 @@ class FaceFollower:
     """Factory of face choosers; `search` runs the detector in workers (None: in this process)."""
 
     detector: DetectorSpec
-    cutter: Cutter
+    cutter: FaceCropper
     per_track: int
     sampling: Sampling
     search: SearchFrame | None = field(default=None, compare=False)
@@ -80,14 +80,14 @@ class EpisodeRun:
     dataset: Dataset
     sampling: Sampling
     detector: DetectorSpec
-    cutting: CutSettings
+    cutting: CropGeometry
     per_track: int
     workers: int = 0
 
     def over(self, videos: list[VideoInput], progress: Progress) -> dict[str, object]:
         """Sample videos and track faces; return the counts. Raises what `harvest_frames` raises."""
         crops = self.dataset.crops(self.dataset.cache)
-        cutter = Cutter(self.cutting, crops)
+        cutter = FaceCropper(self.cutting, crops)
         follower = FaceFollower(self.detector, cutter, self.per_track, self.sampling)
         before = self._counts()
         workers = self.dataset.workers(self.workers)

@@ -97,7 +97,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS) -> dict[str, object]:
         """Sample the videos and track their faces; return the counts."""
-        from gleanset.images.cut import CutSettings
+        from gleanset.images.cropping import CropGeometry
         from pipeline.episodes.follower import EpisodeRun
 
         sampling = self.sampling(dataset)
@@ -105,7 +105,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
             dataset,
             sampling,
             self._spec(dataset),
-            CutSettings.of(dataset.settings.crop),
+            CropGeometry.from_settings(dataset.settings.crop),
             self.per_track,
             self.workers or 0,
         )

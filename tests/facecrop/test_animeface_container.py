@@ -23,7 +23,7 @@ from facecrop.detectors.animeface_docker import AnimeFaceContainer, AnimeFaceDoc
 from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.errors import MissingComponent, Unreadable
-from gleanset.images.cut import CutSettings
+from gleanset.images.cropping import CropGeometry
 
 PIXELS = np.zeros((300, 420, 3), np.uint8)
 FakeEngine = Callable[[str], Path]
@@ -138,7 +138,7 @@ def test_a_run_goes_on_after_a_picture_that_kills(dataset: Dataset, engine: Fake
     put(dataset, scene(20, size=(200, 200)))
     program = engine("dies")
     spec = DetectorSpec.of("animeface-docker", engine=str(program), image="image")
-    tally = find_faces(dataset, spec, CutSettings(margin=0.3), workers=1)
+    tally = find_faces(dataset, spec, CropGeometry(margin=0.3), workers=1)
     assert (tally["images"], tally["faces"], tally["rejected"]) == (2, 1, 1)
     rejected = list(dataset.rejections.iterate())
     assert [(why.what, why.reason) for why in rejected] == [(bad, "crashed")]

@@ -16,7 +16,7 @@ from facecrop.search import find_faces
 from gleanset import Box, Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.images.cut import CutSettings
+from gleanset.images.cropping import CropGeometry
 from gleanset.records import Rejection
 from pipeline.listing import list_records
 
@@ -26,7 +26,7 @@ BOX = Box(20, 30, 60, 50)
 
 
 def search(dataset: Dataset, spec: DetectorSpec = WHOLE, margin: float = 0.5) -> dict[str, Any]:
-    return find_faces(dataset, spec, CutSettings(margin), workers=1)
+    return find_faces(dataset, spec, CropGeometry(margin), workers=1)
 
 
 def states(dataset: Dataset) -> dict[str, tuple[str, str | None]]:

@@ -15,16 +15,16 @@ from facecrop.detectors import DetectorSpec
 from facecrop.search import DatasetSearch, find_faces
 from gleanset import Dataset, Sample
 from gleanset.db.journal import Choice
-from gleanset.images.cut import CutSettings, tilt
+from gleanset.images.cropping import CropGeometry, estimate_tilt
 from pipeline.listing import list_records
 
 SPEC = DetectorSpec.of("animeface")
 STRICT = DetectorSpec.of("animeface", threshold=1)
-PLAIN = CutSettings(0.3)
+PLAIN = CropGeometry(0.3)
 
 
 def search(
-    dataset: Dataset, cutting: CutSettings = PLAIN, spec: DetectorSpec = SPEC
+    dataset: Dataset, cutting: CropGeometry = PLAIN, spec: DetectorSpec = SPEC
 ) -> dict[str, Any]:
     return find_faces(dataset, spec, cutting, workers=1)
 
@@ -33,7 +33,7 @@ def crops(dataset: Dataset) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (dataset.root / "crops").rglob("*.jpg")}
 
 
-def todo(dataset: Dataset, cutting: CutSettings, spec: DetectorSpec = SPEC) -> tuple[int, int]:
+def todo(dataset: Dataset, cutting: CropGeometry, spec: DetectorSpec = SPEC) -> tuple[int, int]:
     found = DatasetSearch(dataset, spec, cutting)
     return found.to_search(), found.to_cut()
 
@@ -70,15 +70,15 @@ def test_other_cuts_need_no_search_and_other_thresholds_do(dataset: Dataset) -> 
     decided, other = samples(dataset)
     dataset.journal.apply("Label", [Choice(decided.key, "label", "hana")])
     for cutting in (
-        CutSettings(0.1),
-        CutSettings(0.3, square=True),
-        CutSettings(0.3, pad=True),
-        CutSettings(0.3, level=True),
-        CutSettings(0.3, min_size=30),
+        CropGeometry(0.1),
+        CropGeometry(0.3, square=True),
+        CropGeometry(0.3, pad=True),
+        CropGeometry(0.3, level=True),
+        CropGeometry(0.3, min_size=30),
     ):
         assert todo(dataset, cutting) == (0, 1), "an image without a face has nothing to cut"
     assert todo(dataset, PLAIN, STRICT) == (2, 0)
-    wide = CutSettings(2.0, square=True, pad=True)
+    wide = CropGeometry(2.0, square=True, pad=True)
     result = search(dataset, wide)
     assert (result["images"], result["recut"], result["faces"]) == (0, 1, 0)
     after = samples(dataset)
@@ -106,7 +106,7 @@ def test_a_tilted_face_is_levelled_on_request(dataset: Dataset) -> None:
     search(dataset)
     (plain,) = samples(dataset)
     tilted = _tilt(dataset, plain)
-    search(dataset, CutSettings(0.3, level=True))
+    search(dataset, CropGeometry(0.3, level=True))
     (level,) = samples(dataset)
     assert (plain.angle, level.key) == (0, plain.key)
     assert 12 < level.angle < 28
@@ -119,13 +119,13 @@ def test_a_tilted_face_is_levelled_on_request(dataset: Dataset) -> None:
 def _tilt(dataset: Dataset, sample: Sample) -> float:
     """By how much the face on a crop is tilted."""
     (found,) = SPEC.build().detect(crop(dataset, sample).astype(np.uint8))
-    return tilt(found)
+    return estimate_tilt(found)
 
 
 def test_faces_too_small_are_kept_as_faces_and_get_no_sample(dataset: Dataset) -> None:
     image = put(dataset, scene(10, 230))
     search(dataset)
-    result = search(dataset, CutSettings(0.3, min_size=150))
+    result = search(dataset, CropGeometry(0.3, min_size=150))
     assert result["too_small"] == 2
     assert dataset.faces.count() == 2
     assert {s.status for s in samples(dataset)} == {"retired"}
@@ -140,7 +140,7 @@ def test_a_run_that_was_killed_while_cutting_anew_leaves_nothing_wrong(dataset: 
     search(dataset)
     before = crops(dataset)
     # As a kill leaves it: begun, the crop overwritten, the row not written.
-    DatasetSearch(dataset, SPEC, CutSettings(1.0))
+    DatasetSearch(dataset, SPEC, CropGeometry(1.0))
     dataset.scans.mark_outdated_crops("margin=1")
     for name in before:
         dataset.crop_path(Path(name).stem).write_bytes(b"another cut")

@@ -8,7 +8,7 @@ from facecrop.detectors import DetectorSpec
 from facecrop.detectors.options import RecordedDetector, dataset_detector
 from facecrop.request import FaceSearch
 from gleanset.errors import UsageError
-from gleanset.images.cut import CutSettings
+from gleanset.images.cropping import CropGeometry
 from gleanset.settings import CropSettings
 
 OWN = CropSettings(detector="lbpcascade", threshold=0.4)
@@ -55,6 +55,6 @@ def test_what_was_recorded_leads_back_to_our_own_network(settings: dict[str, str
 
 def test_what_is_not_given_is_as_the_dataset_cuts() -> None:
     own = CropSettings(margin=1.5, square=True, min_size=30)
-    assert FaceSearch().cutting(own) == CutSettings(1.5, square=True, min_size=30)
+    assert FaceSearch().cutting(own) == CropGeometry(1.5, square=True, min_size=30)
     asked = FaceSearch(margin=0.0, square=False, pad=True)
-    assert asked.cutting(own) == CutSettings(0.0, pad=True, min_size=30)
+    assert asked.cutting(own) == CropGeometry(0.0, pad=True, min_size=30)

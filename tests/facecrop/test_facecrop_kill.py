@@ -16,7 +16,7 @@ from tools_for_tests import command, python_path, run_here
 
 from facecrop.search import find_faces
 from gleanset import Dataset
-from gleanset.images.cut import CutSettings
+from gleanset.images.cropping import CropGeometry
 from pipeline.listing import list_records
 
 PICTURES = 12
@@ -34,7 +34,7 @@ def test_a_detector_that_dies_costs_one_picture_at_most(dataset: Dataset, tmp_pa
         picture.putpixel((0, 0), mark or (9, 9, 9))
         images.append(put(dataset, picture))
     spec: Any = DyingSpec(deaths)
-    result = find_faces(dataset, spec, CutSettings(0.3), workers=2)
+    result = find_faces(dataset, spec, CropGeometry(0.3), workers=2)
     assert result == {
         "images": 5,
         "faces": 4,
@@ -45,7 +45,7 @@ def test_a_detector_that_dies_costs_one_picture_at_most(dataset: Dataset, tmp_pa
     }
     assert {s.image for s in samples(dataset)} == {*images} - {images[3]}
     assert [(r.what, r.reason) for r in dataset.rejections.iterate()] == [(images[3], "crashed")]
-    again = find_faces(dataset, spec, CutSettings(0.3), workers=1)
+    again = find_faces(dataset, spec, CropGeometry(0.3), workers=1)
     assert (again["images"], again["rejected"]) == (1, 1), "it may have been the memory's fault"
 
 

@@ -19,7 +19,7 @@ from facecrop.request import suggest_whole_images
 from facecrop.search import STAGE, DatasetSearch, find_faces
 from gleanset import Box, Dataset, Face
 from gleanset.db.journal import Choice
-from gleanset.images.cut import CutSettings, sample_key, with_margin
+from gleanset.images.cropping import CropGeometry, expand_box_within, make_sample_key
 from gleanset.work.pool import run_batches
 
 SPEC = DetectorSpec.of("animeface")
@@ -27,7 +27,7 @@ WHOLE = DetectorSpec.of("whole")
 
 
 def search(dataset: Dataset, margin: float = 0.3, spec: DetectorSpec = SPEC) -> dict[str, object]:
-    return find_faces(dataset, spec, CutSettings(margin), workers=1)
+    return find_faces(dataset, spec, CropGeometry(margin), workers=1)
 
 
 def counts(**given: object) -> dict[str, object]:
@@ -50,8 +50,8 @@ def test_crops_are_named_by_their_sample_and_cut_with_the_margin(dataset: Datase
     cuts = samples(dataset)
     assert len(cuts) == 2
     for sample, known in zip(cuts, found, strict=True):
-        assert sample.key == sample_key(image, known.face.box)
-        assert sample.box == with_margin(known.face.box, 0.3, *SIZE)
+        assert sample.key == make_sample_key(image, known.face.box)
+        assert sample.box == expand_box_within(known.face.box, 0.3, *SIZE)
         assert (sample.detector, sample.score) == ("animeface", known.face.score)
         assert (sample.status, sample.label) == ("queue", None)
         box = sample.box
@@ -73,12 +73,12 @@ def test_only_what_nobody_has_looked_at_is_new(dataset: Dataset) -> None:
         if image == undone:
             dataset.db.execute("UPDATE sample SET status='retired' WHERE key=?", (sample.key,))
     fresh = put(dataset, scene(50))
-    assert DatasetSearch(dataset, SPEC, CutSettings(), left=None).to_search() == 2
-    found = find_faces(dataset, SPEC, CutSettings(), left=None, workers=1)
+    assert DatasetSearch(dataset, SPEC, CropGeometry(), left=None).to_search() == 2
+    found = find_faces(dataset, SPEC, CropGeometry(), left=None, workers=1)
     assert found == counts(images=2, faces=2)
     of = {sample.image: sample.detector for sample in samples(dataset) if sample.status == "queue"}
     assert of == {searched: "whole", taken: "whole", undone: "animeface", fresh: "animeface"}
-    assert find_faces(dataset, SPEC, CutSettings(), left=None) == counts()
+    assert find_faces(dataset, SPEC, CropGeometry(), left=None) == counts()
 
 
 def test_a_picture_that_is_taken_down_while_it_is_searched_leaves_no_crop(

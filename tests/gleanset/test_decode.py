@@ -21,7 +21,7 @@ from tools_for_tests import examples, picture, pixels, python
 from gleanset.errors import Unreadable
 from gleanset.images import decode as decoding
 from gleanset.images.decode import DecodedImage, decode
-from gleanset.images.measure import WORKING_SIZE, measure, phash_and_sharpness
+from gleanset.images.measure import WORKING_SIZE, compute_phash_and_sharpness, measure
 
 # Pillow's warnings about odd files are not failures; pytest would turn them on again.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -336,7 +336,7 @@ def test_a_draft_decodes_a_fraction_of_the_pixels() -> None:
 
 
 def sharpness_of(image: Image.Image) -> float:
-    return phash_and_sharpness(image)[1]
+    return compute_phash_and_sharpness(image)[1]
 
 
 def test_sharpness_falls_with_blur_and_is_comparable_over_sizes() -> None:
@@ -427,4 +427,4 @@ def _decode_or_refuse(data: bytes) -> bool:
 def test_the_hash_has_the_bits_of_imagehash(size: tuple[int, int]) -> None:
     flat = [Image.new("L", size, value) for value in (0, 77, 255)]
     for grey in (*flat, *(pixels(seed, size).convert("L") for seed in range(20))):
-        assert phash_and_sharpness(grey)[0] == int(str(imagehash.phash(grey)), 16)
+        assert compute_phash_and_sharpness(grey)[0] == int(str(imagehash.phash(grey)), 16)

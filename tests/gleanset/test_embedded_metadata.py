@@ -19,7 +19,11 @@ from tools_for_tests import python_path
 
 from gleanset.errors import Unreadable
 from gleanset.images.decode import decode
-from gleanset.images.embedded_metadata import file_says_where, says_where, without_metadata
+from gleanset.images.embedded_metadata import (
+    file_has_gps_position,
+    has_gps_position,
+    strip_metadata,
+)
 
 SECRET = b"my secret garden"
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>%s</x:xmpmeta>"
@@ -85,11 +89,11 @@ def test_all_but_pixels_profile_and_orientation_goes(
 ) -> None:
     data = talkative(kind, orientation, **more)
     assert SECRET in data
-    assert says_where(data)
-    clean = without_metadata(data, orientation)
+    assert has_gps_position(data)
+    clean = strip_metadata(data, orientation)
     assert SECRET not in clean
     assert zlib.compress(SECRET)[:8] not in clean
-    assert not says_where(clean)
+    assert not has_gps_position(clean)
     with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(clean)) as after:
         assert after.tobytes() == before.tobytes()
         assert after.info["icc_profile"] == before.info["icc_profile"]
@@ -98,14 +102,14 @@ def test_all_but_pixels_profile_and_orientation_goes(
     upright, was = decode(clean), decode(data)
     assert upright.orientation == was.orientation == orientation
     assert upright.pixels.tobytes() == was.pixels.tobytes()
-    assert without_metadata(clean, orientation) == clean
+    assert strip_metadata(clean, orientation) == clean
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "RGB"])
 def test_colours_of_every_kind_stay(mode: str) -> None:
     """The Adobe segment, which says how CMYK is coded, must stay."""
     data = file("JPEG", pixels(mode), exif=exif())
-    clean = without_metadata(data, 1)
+    clean = strip_metadata(data, 1)
     with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(clean)) as after:
         assert (after.mode, after.tobytes()) == (mode, before.tobytes())
 
@@ -116,7 +120,7 @@ def test_an_animation_keeps_its_frames(kind: str) -> None:
     data = file(
         kind, frames[0], save_all=True, append_images=frames[1:], exif=exif(), lossless=True
     )
-    clean = without_metadata(data, 1)
+    clean = strip_metadata(data, 1)
     with Image.open(io.BytesIO(data)) as before, Image.open(io.BytesIO(clean)) as after:
         assert after.n_frames == before.n_frames == 3  # type: ignore[attr-defined]
         for number in range(3):
@@ -132,7 +136,7 @@ def test_a_picture_within_the_picture_goes() -> None:
     thumbnail = head[:12] + b"\x01\x02" + b"\xaa\xbb\xcc" * 2
     grown = data[:2] + segment(0xE0, thumbnail) + data[20:]
     assert decode(grown).pixels.tobytes() == decode(data).pixels.tobytes()
-    assert without_metadata(grown, 1) == data
+    assert strip_metadata(grown, 1) == data
 
 
 def test_a_place_is_found_wherever_it_is_said(tmp_path: Path) -> None:
@@ -169,7 +173,9 @@ def test_a_place_is_found_wherever_it_is_said(tmp_path: Path) -> None:
     }
     for name, data in (said | silent).items():
         (tmp_path / name).write_bytes(data)
-        assert says_where(data) == file_says_where(tmp_path / name) == (name in said), name
+        assert has_gps_position(data) == file_has_gps_position(tmp_path / name) == (name in said), (
+            name
+        )
 
 
 def test_a_phone_says_where_in_heic(tmp_path: Path) -> None:
@@ -177,8 +183,8 @@ def test_a_phone_says_where_in_heic(tmp_path: Path) -> None:
     pytest.importorskip("pillow_heif")
     code = (
         "import sys; from pathlib import Path; "
-        "from gleanset.images.embedded_metadata import file_says_where; "
-        "print([file_says_where(Path(name)) for name in sys.argv[1:]])"
+        "from gleanset.images.embedded_metadata import file_has_gps_position; "
+        "print([file_has_gps_position(Path(name)) for name in sys.argv[1:]])"
     )
     decode_with_plugin()
     for name, place in (("yes.heic", True), ("no.heic", False)):
@@ -203,17 +209,17 @@ def decode_with_plugin() -> None:
 
 def test_bmp_has_nothing_to_take_out_and_other_formats_are_refused() -> None:
     data = file("BMP")
-    assert without_metadata(data, 1) == data
+    assert strip_metadata(data, 1) == data
     for other in (file("TIFF"), file("GIF"), b"", b"no picture"):
         with pytest.raises(Unreadable):
-            without_metadata(other, 1)
+            strip_metadata(other, 1)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_what_is_cut_off_is_refused(kind: str) -> None:
     data = talkative(kind)
     with pytest.raises(Unreadable):
-        without_metadata(data[:200], 1)
+        strip_metadata(data[:200], 1)
 
 
 @settings(max_examples=60, deadline=None)
@@ -230,9 +236,9 @@ def test_damage_ends_in_a_file_or_in_a_refusal(
     for at, value in spoilt:
         data[at % len(data)] = value
     damaged = bytes(data[: len(data) - short])
-    assert says_where(damaged) in (True, False)
+    assert has_gps_position(damaged) in (True, False)
     try:
-        clean = without_metadata(damaged, 6)
+        clean = strip_metadata(damaged, 6)
     except Unreadable:
         return
     assert len(clean) <= len(damaged) + 60

@@ -26,7 +26,7 @@ from gleanset.db.classes import normalize_class_name
 from gleanset.db.journal import Choice, UndoResult
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
-from gleanset.images.cut import sample_key
+from gleanset.images.cropping import make_sample_key
 from gleanset.operations import named, operation, undo_of
 from gleanset.records import Box, Face, FaceCrop
 
@@ -264,7 +264,7 @@ def test_a_label_of_a_box_that_was_taken_away_since_does_not_come_back(dataset: 
     """Only searches restore samples: what a user removed stays removed."""
     add_sample(dataset, 0)
     box = Box(100, 0, 10, 10)
-    key = sample_key(sha(0), box)
+    key = make_sample_key(sha(0), box)
     dataset.faces.add_manual(sha(0), FaceCrop(Face("hand", box, 1.0), key, box, 0, 1.0))
     dataset.journal.apply("Add", [Choice(key, "add")])
     dataset.journal.apply("Label", [Choice(key, "label", "cat")])

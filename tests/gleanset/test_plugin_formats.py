@@ -14,8 +14,8 @@ from tools_for_tests import pixels, python_path, run_cli
 from gleanset import Dataset
 from gleanset.errors import Unreadable
 from gleanset.images import plugin_formats
-from gleanset.images.decode import MAX_PIXELS, decode, size_said
-from gleanset.images.plugin_formats import is_camera_raw, jxl_size
+from gleanset.images.decode import MAX_PIXELS, decode, read_image_size
+from gleanset.images.plugin_formats import is_camera_raw, read_jxl_size
 from harvest.folder import ImportOptions, harvest_folders
 
 NEEDS_EXTRA = "needs [formats], see gleanset doctor"
@@ -40,7 +40,7 @@ def test_they_are_decoded_as_they_were(kind: str, tmp_path: Path) -> None:
     was, now = (picture.convert("L").tobytes() for picture in (pixels(3, (96, 64)), found.pixels))
     assert sum(abs(a - b) for a, b in zip(was, now, strict=True)) / len(was) < 4
     (tmp_path / "x").write_bytes(data)
-    assert size_said(tmp_path / "x") == size_said(io.BytesIO(data)) == (96, 64)
+    assert read_image_size(tmp_path / "x") == read_image_size(io.BytesIO(data)) == (96, 64)
 
 
 @pytest.mark.parametrize("kind", ["HEIF", "JXL"])
@@ -53,7 +53,7 @@ def test_broken_ones_are_unreadable_and_nothing_else(kind: str) -> None:
         spoilt = bytearray(data)
         for _ in range(dice.randint(1, 6)):
             spoilt[dice.randrange(12, len(spoilt))] = dice.randrange(256)
-        for look in (decode, lambda raw: size_said(io.BytesIO(raw))):
+        for look in (decode, lambda raw: read_image_size(io.BytesIO(raw))):
             try:
                 look(bytes(spoilt))
             except Unreadable:
@@ -65,7 +65,7 @@ def test_a_small_file_with_a_huge_picture_is_refused_before_it_is_decoded() -> N
     side = 2**30
     bits = 0 | 3 << 1 | (side - 1) << 3 | 1 << 33
     bomb = b"\xff\x0a" + bits.to_bytes(8, "little") + bytes(40)
-    assert jxl_size(bomb) == (side, side)
+    assert read_jxl_size(bomb) == (side, side)
     with pytest.raises(Unreadable, match="too large"):
         decode(bomb)
     box = struct.pack(">I4s", len(bomb) + 8, b"jxlc") + bomb
@@ -79,7 +79,7 @@ def test_a_small_file_with_a_huge_picture_is_refused_before_it_is_decoded() -> N
 
 @pytest.mark.parametrize("size", [(8, 8), (256, 256), (31, 200), (640, 480), (600, 337), (1200, 3)])
 def test_the_size_in_a_header_is_that_of_the_picture(size: tuple[int, int]) -> None:
-    assert jxl_size(made("JXL", size)) == size
+    assert read_jxl_size(made("JXL", size)) == size
 
 
 def tiff(*tags: tuple[int, int]) -> bytes:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from tools_for_tests import pixels
 
 from gleanset.errors import Unreadable
-from gleanset.images.decode import decode, size_said
+from gleanset.images.decode import decode, read_image_size
 from gleanset.images.measure import measure
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
@@ -108,7 +108,7 @@ def test_damage_beside_the_pixels_costs_no_image(
     assert damaged != whole
     assert decode(damaged).pixels.tobytes() == decode(whole).pixels.tobytes()
     assert measure(damaged).phash == measure(whole).phash
-    assert size_said(io.BytesIO(damaged)) == SIZE
+    assert read_image_size(io.BytesIO(damaged)) == SIZE
 
 
 def test_what_is_sound_of_the_metadata_is_kept() -> None:

@@ -15,7 +15,7 @@ from tools_for_tests import picture, run_here
 from gleanset import Dataset
 from gleanset.credit import NOTHING, Credit, checked_page, credit_text, page_address
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.images.embedded_credit import credit_of
+from gleanset.images.embedded_credit import read_embedded_credit
 from gleanset.tree import TABLE
 from harvest.archives import harvest_archives
 from harvest.folder import ImportOptions, harvest_folders
@@ -75,22 +75,26 @@ def told_of(dataset: Dataset) -> dict[str, Credit]:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_xmp_is_read_as_photographers_programs_write_it(kind: str) -> None:
-    assert credit_of(with_xmp(XMP, kind)) == Credit("Ann, Bob", BY, "https://example.org/p/1")
+    assert read_embedded_credit(with_xmp(XMP, kind)) == Credit(
+        "Ann, Bob", BY, "https://example.org/p/1"
+    )
 
 
 def test_exif_and_iptc_are_read() -> None:
-    assert credit_of(with_exif(1, "Ann", "(c) 2020 Ann")) == Credit("Ann", "(c) 2020 Ann")
-    found = credit_of(with_iptc("Zoë".encode(), b"all rights reserved"))
+    assert read_embedded_credit(with_exif(1, "Ann", "(c) 2020 Ann")) == Credit(
+        "Ann", "(c) 2020 Ann"
+    )
+    found = read_embedded_credit(with_iptc("Zoë".encode(), b"all rights reserved"))
     assert found == Credit("Zoë", "all rights reserved")
 
 
 def test_a_hostile_file_says_nothing() -> None:
     bomb = XMP.replace("<x:xmpmeta", '<!DOCTYPE x [<!ENTITY a "aaaa">]><x:xmpmeta', 1)
-    assert credit_of(with_xmp(bomb.replace("Ann", "&a;"))) == NOTHING
-    assert credit_of(with_xmp("<broken")) == NOTHING
-    assert credit_of(b"no picture") == NOTHING
-    assert credit_of(picture(1)) == NOTHING
-    long = credit_of(with_exif(1, "A\x00\x1b[31m\n" + "b" * 5000, "")).author
+    assert read_embedded_credit(with_xmp(bomb.replace("Ann", "&a;"))) == NOTHING
+    assert read_embedded_credit(with_xmp("<broken")) == NOTHING
+    assert read_embedded_credit(b"no picture") == NOTHING
+    assert read_embedded_credit(picture(1)) == NOTHING
+    long = read_embedded_credit(with_exif(1, "A\x00\x1b[31m\n" + "b" * 5000, "")).author
     assert long is not None
     assert len(long) == 500
     assert long.isprintable()

@@ -20,7 +20,7 @@ from faulty_server import PICTURE, FaultyServer, Handler
 from PIL import Image, PngImagePlugin
 
 from gleanset import Dataset
-from gleanset.images.embedded_reservation import reservations_in
+from gleanset.images.embedded_reservation import find_opt_outs
 from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
 from harvest.downloads import DownloadRun
@@ -413,7 +413,7 @@ HOSTILE: dict[str, bytes] = {
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_bytes_say_nothing_and_cost_little(data: bytes) -> None:
     begun = time.process_time()
-    assert list(reservations_in(data)) == []
+    assert list(find_opt_outs(data)) == []
     assert time.process_time() - begun < 2
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from gleanset import Dataset, Face, Origin
 from gleanset.db.proposals import PresortedSample, Proposal, Proposals
-from gleanset.images.cut import CutSettings, Cutter
+from gleanset.images.cropping import CropGeometry, FaceCropper
 from gleanset.images.staging import StageBytes
 from labeler.sorting.descriptor_queue import measure_in_batches
 from tools.sample.character import CAST, random_character
@@ -49,7 +49,7 @@ def draw_set(root: Path, number: int, classes: int = 10, frames: int = 1, seed: 
     truth: dict[str, str] = {}
     with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
         keep = StageBytes(dataset.originals(scratch))
-        cutter = Cutter(CutSettings(), dataset.crops(scratch))
+        cutter = FaceCropper(CropGeometry(), dataset.crops(scratch))
         for shot in range(-(-number // frames)):
             who = dice.choices(cast, weights)[0]
             scene = plan_scene([who], shot, SIZE)
@@ -85,7 +85,7 @@ def copied(faces: FaceSet, to: Path, *, named: bool = True) -> FaceSet:
 def _add(
     dataset: Dataset,
     keep: StageBytes,
-    cutter: Cutter,
+    cutter: FaceCropper,
     scene: Scene,
     shot: int,
     frame: int,
@@ -100,7 +100,7 @@ def _add(
     video = {"video": "film", "time": shot * 60 + frame / 3} if film else {}
     with dataset.db.transaction():
         dataset.take_original(keep.store, measured, Origin("folder", name, title=name, **video))
-        cut = cutter.cut(measured.sha256, pixels, Face("drawn", face_box(scene.figures[0]), 0.9))
+        cut = cutter.crop(measured.sha256, pixels, Face("drawn", face_box(scene.figures[0]), 0.9))
         dataset.faces.replace(measured.sha256, "drawn", "test", [cut])
     return cut.key
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
-from gleanset.images.cut import sample_key
+from gleanset.images.cropping import make_sample_key
 from gleanset.records import FaceCrop, Measured
 
 SIDE = 200
@@ -44,7 +44,7 @@ def add_faces(
     cuts = []
     for left in lefts:
         box = Box(left, 10, 20, 20)
-        key = sample_key(image, box)
+        key = make_sample_key(image, box)
         look = hash64(key) if phash is None else phash
         cuts.append(FaceCrop(Face(detector, box, 0.9), key, box, look, 1.0))
     dataset.faces.replace(image, detector, "test", cuts)

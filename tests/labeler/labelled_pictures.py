@@ -11,9 +11,9 @@ from PIL import Image
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
-from gleanset.images.cut import cut, encode, sample_key, with_margin
+from gleanset.images.cropping import crop_region, encode_jpeg, expand_box_within, make_sample_key
 from gleanset.images.decode import decode
-from gleanset.images.measure import measure, phash_and_sharpness
+from gleanset.images.measure import compute_phash_and_sharpness, measure
 from gleanset.records import FaceCrop
 
 
@@ -47,13 +47,13 @@ def put(
     whole = Box(0, 0, *pixels.size)
     cuts = []
     for face in boxes or [whole]:
-        key = sample_key(measured.sha256, face)
-        box = with_margin(face, 0.2, *pixels.size) if boxes else whole
-        part = cut(pixels, box)
+        key = make_sample_key(measured.sha256, face)
+        box = expand_box_within(face, 0.2, *pixels.size) if boxes else whole
+        part = crop_region(pixels, box)
         if boxes:
-            dataset.crops(dataset.cache).put(key, "JPEG", encode(part))
+            dataset.crops(dataset.cache).put(key, "JPEG", encode_jpeg(part))
         found = Face("animeface" if boxes else "whole", face, 0.9)
-        cuts.append(FaceCrop(found, key, box, phash_and_sharpness(part)[0], 1.0))
+        cuts.append(FaceCrop(found, key, box, compute_phash_and_sharpness(part)[0], 1.0))
     keys = [c.key for c in cuts]
     dataset.faces.replace(measured.sha256, cuts[0].face.detector, "test", cuts)
     dataset.journal.apply("Label", [Choice(key, "label", label) for key in keys])

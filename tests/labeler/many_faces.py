@@ -12,7 +12,7 @@ from made_once import made_once
 from PIL import Image
 
 from gleanset import Box, Dataset, Face, Origin
-from gleanset.images.cut import sample_key
+from gleanset.images.cropping import make_sample_key
 from gleanset.images.staging import StageBytes
 from gleanset.records import FaceCrop
 
@@ -37,7 +37,7 @@ def make_many(root: Path, number: int, each: int = 500) -> None:
             cuts = []
             for place in range(min(each, number - start)):
                 box = Box(place % ACROSS * 32, place // ACROSS * 32, 32, 32)
-                key = sample_key(measured.sha256, box)
+                key = make_sample_key(measured.sha256, box)
                 cuts.append(FaceCrop(Face("many", box, 0.9), key, box, start + place, 1.0))
             with dataset.db.transaction():
                 dataset.take_original(

@@ -10,7 +10,7 @@ from PIL import Image
 from tools_for_tests import picture
 
 from gleanset import Box, Dataset, Face, Origin
-from gleanset.images.cut import CutSettings, Cutter
+from gleanset.images.cropping import CropGeometry, FaceCropper
 from gleanset.images.staging import StageBytes
 from labeler.sorting.sample_images import cached_paths
 from labeler.sorting.session import SortingSession
@@ -27,7 +27,7 @@ TITLES = (
 def test_files_have_the_names_of_their_images_and_no_two_the_same(empty: Dataset) -> None:
     with empty.stage("test") as scratch:
         keep = StageBytes(empty.originals(scratch))
-        cutter = Cutter(CutSettings(), empty.crops(scratch))
+        cutter = FaceCropper(CropGeometry(), empty.crops(scratch))
         for number, title in enumerate(TITLES):
             measured = keep(picture(number, (120, 90)))
             faces = [Face("whole", Box(0, 0, 120, 90), 1.0)]
@@ -36,7 +36,7 @@ def test_files_have_the_names_of_their_images_and_no_two_the_same(empty: Dataset
             with empty.db.transaction():
                 empty.take_original(keep.store, measured, Origin("folder", title, title=title))
                 pixels = np.zeros((90, 120, 3), np.uint8)
-                cuts = [cutter.cut(measured.sha256, pixels, face) for face in faces]
+                cuts = [cutter.crop(measured.sha256, pixels, face) for face in faces]
                 empty.faces.replace(measured.sha256, "drawn", "t", cuts)
     session = SortingSession(empty)
     keys = [sample.key for sample in empty.samples.iterate()]

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from gleanset import Box, Dataset, Face
 from gleanset.db.regions import QualityMeasures
-from gleanset.images.measure import phash_and_sharpness
+from gleanset.images.measure import compute_phash_and_sharpness
 from gleanset.records import FaceCrop
 from labeler.quality.assessment import assess_quality, measure_edge_blur
 from labeler.quality.due import VERSION
@@ -57,7 +57,9 @@ def test_flat_art_is_sharp_and_its_blurred_copy_is_not() -> None:
         pale = Image.blend(sharp, Image.new("RGB", sharp.size, "white"), 0.9)
         assert measure_edge_blur(pale) < LIMITS["blurred"] - 0.1
         # Where edges are counted, it is the other way round.
-        assert phash_and_sharpness(pale)[1] < phash_and_sharpness(soft(tiles(seed)))[1]
+        assert (
+            compute_phash_and_sharpness(pale)[1] < compute_phash_and_sharpness(soft(tiles(seed)))[1]
+        )
         assert measure_edge_blur(soft(tiles(seed))) >= LIMITS["blurred"]
 
 

@@ -16,7 +16,7 @@ from walk_book import Book, Edit, Said
 
 from gleanset import Dataset
 from gleanset.errors import UsageError
-from gleanset.images.cut import sample_key
+from gleanset.images.cropping import make_sample_key
 from gleanset.records import Box
 from labeler.sorting.session import SortingSession
 from pipeline.listing import list_records
@@ -106,7 +106,7 @@ class Walk:
         there = [sha for sha in found if sha in self.book.pictures]
         taken = [sha for sha in found if sha not in self.book.forgotten]
         for sha in taken:
-            self.book.picture(sha, sample_key(sha, SIZE))
+            self.book.picture(sha, make_sample_key(sha, SIZE))
         return len(taken) - len(there), len(there)
 
     def harvest_by_folders(self) -> None:

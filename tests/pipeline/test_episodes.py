@@ -22,7 +22,7 @@ from gleanset.db.faces import StoredTrack, Tracks
 from gleanset.db.images import VideoName
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
-from gleanset.images.cut import CutSettings, Cutter
+from gleanset.images.cropping import CropGeometry, FaceCropper
 from gleanset.records import FaceTrack
 from harvest.frames import FrameHarvest
 from harvest.video.inputs import VideoFile
@@ -262,7 +262,7 @@ def test_odd_videos_give_the_right_faces_at_the_right_times(
         film = turned
     request = EpisodesRequest(videos=(str(film),), keep_openings=True)
     sampling = request.sampling()
-    cutter = Cutter(CutSettings(), dataset.crops(dataset.cache))
+    cutter = FaceCropper(CropGeometry(), dataset.crops(dataset.cache))
     spec = DetectorSpec.of("drawnface")
     follower = FaceFollower(spec, cutter, 4, sampling)
     FrameHarvest(dataset, sampling, follower=follower).over([VideoFile(film)])

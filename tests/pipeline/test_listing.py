@@ -19,7 +19,7 @@ from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
 from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.errors import UsageError
-from gleanset.images.cut import sample_key
+from gleanset.images.cropping import make_sample_key
 from gleanset.records import FaceCrop, Landmark, Measured
 from pipeline.cli import KINDS
 from pipeline.listing import FIELDS, list_records, write_lines, write_table
@@ -32,7 +32,7 @@ def sha(name: str) -> str:
 
 
 def key_of(name: str, left: int = 10) -> str:
-    return sample_key(sha(name), Box(left, 20, 30, 40))
+    return make_sample_key(sha(name), Box(left, 20, 30, 40))
 
 
 def add_image(dataset: Dataset, number: int, name: str) -> None:
@@ -71,7 +71,9 @@ def add_faces(dataset: Dataset, name: str) -> None:
         marks = (Landmark("nose", 12.5, 30.0),)
         seen = {"hair": [231, 149, 173], "left_eye": [20, 25, 41]}
         face = Face("animeface", box, 0.5 + left / 1000, marks, seen)
-        cuts.append(FaceCrop(face, sample_key(sha(name), box), Box(left - 5, 15, 40, 50), 7, 3.25))
+        cuts.append(
+            FaceCrop(face, make_sample_key(sha(name), box), Box(left - 5, 15, 40, 50), 7, 3.25)
+        )
     dataset.faces.replace(sha(name), "animeface", "test", cuts)
 
 

@@ -19,7 +19,7 @@ from gleanset.db.images import FetchOutcome
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.files.store import sha256_of
-from gleanset.images.cut import sample_key
+from gleanset.images.cropping import make_sample_key
 from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin
 from gleanset.work.progress import Progress
 from pipeline.listing import list_records
@@ -38,7 +38,7 @@ def sha(picture: int) -> str:
 
 
 def key(picture: int, box: int) -> str:
-    return sample_key(sha(picture), BOXES[box])
+    return make_sample_key(sha(picture), BOXES[box])
 
 
 def cut(picture: int, box: int, detector: str) -> FaceCrop:

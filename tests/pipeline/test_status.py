@@ -13,7 +13,7 @@ from tools_for_tests import run_here
 from gleanset import Box, Dataset, Face, Origin, Rejection
 from gleanset.db.journal import Choice
 from gleanset.html.thumbnails import Thumbnails
-from gleanset.images.cut import sample_key
+from gleanset.images.cropping import make_sample_key
 from gleanset.records import FaceCrop, Measured
 from labeler.numbers import numbers_of
 from labeler.sorting.session import SortingSession
@@ -37,7 +37,7 @@ def add_image(dataset: Dataset, name: str, *origins: Origin) -> str:
 
 
 def add_sample(dataset: Dataset, image: str) -> str:
-    key = sample_key(image, BOX)
+    key = make_sample_key(image, BOX)
     dataset.faces.replace(image, "whole", "", [FaceCrop(Face("whole", BOX, 1.0), key, BOX, 0, 0.0)])
     return key
 

@@ -19,7 +19,7 @@ from baseline.evaluation.decision_rule import (
 )
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.maintenance import Maintenance
-from gleanset.images.cut import sample_key
+from gleanset.images.cropping import make_sample_key
 from gleanset.records import FaceCrop, Measured
 from gleanset.settings import WebSettings
 
@@ -37,7 +37,7 @@ def add(dataset: Dataset, number: int, origins: tuple[Origin, ...]) -> str:
     sha256 = hashlib.sha256(f"{number}".encode()).hexdigest()
     for origin in origins:
         dataset.images.add(Measured(sha256, "PNG", 1, 10, 10, 1, 1, 0, 0.0), origin)
-    key = sample_key(sha256, BOX)
+    key = make_sample_key(sha256, BOX)
     dataset.faces.replace(
         sha256, "whole", "", [FaceCrop(Face("whole", BOX, 1.0), key, BOX, 0, 0.0)]
     )

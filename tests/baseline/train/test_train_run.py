@@ -31,7 +31,7 @@ from baseline.settings import Settings, load_preset
 from baseline.train.train_run import train_run
 from gleanset import Box, Dataset, Face
 from gleanset.errors import InputUnusable
-from gleanset.images.cut import sample_key
+from gleanset.images.cropping import make_sample_key
 from gleanset.records import FaceCrop, Run
 from gleanset.terminal import readable
 
@@ -190,7 +190,7 @@ def test_another_margin_is_other_data(small: Dataset) -> None:
     image = next(small.images.iterate())
     box = Box(0, 0, image.width, image.height)
     cut = FaceCrop(
-        Face("whole", box, 1.0), sample_key(image.sha256, box), Box(4, 4, 20, 20), 0, 0.0
+        Face("whole", box, 1.0), make_sample_key(image.sha256, box), Box(4, 4, 20, 20), 0, 0.0
     )
     small.faces.replace(image.sha256, "whole", "margin=other", [cut])
     assert find_examples(small).fingerprint() != before

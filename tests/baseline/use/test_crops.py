@@ -25,12 +25,12 @@ from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.db.faces import CropMethod, list_crop_methods
 from gleanset.errors import InputUnusable, Unreadable, UsageError
-from gleanset.images.cut import CutSettings
+from gleanset.images.cropping import CropGeometry
 from gleanset.settings import CropSettings, Settings, write_settings
 from harvest.folder import ImportOptions, harvest_folders
 
 SAMPLE = Path(__file__).parents[3] / "datasets" / "sample" / "pictures"
-CUT = CutSettings(0.5, square=True)
+CUT = CropGeometry(0.5, square=True)
 DETECTOR = DetectorSpec.of("animeface", threshold=0.6)
 FOUND = "faces found by animeface (threshold=0.6), cut with margin=0.5 square"
 FACES = CropMethod("animeface", "threshold=0.6", str(CUT), 20)
@@ -82,7 +82,7 @@ def test_it_is_known_how_pictures_were_cut(dataset: Dataset, with_face: Path) ->
         dataset.db, [sample.key for sample in dataset.samples.iter_by_key()]
     )
     assert (method.detector, method.settings) == ("animeface", "threshold=0.6")
-    assert CutSettings.parse(method.cut) == CUT
+    assert CropGeometry.parse(method.cut) == CUT
 
 
 def test_a_face_model_finds_faces_without_being_told_and_says_so(

@@ -22,7 +22,7 @@ from baseline.use.model import PictureAnswer, Prediction
 from baseline.use.predict import ClassFolders, FilePrediction, open_prediction_table
 from facecrop.detectors import DetectorSpec
 from gleanset.errors import DoneInPart, GleansetError, InputUnusable, Unreadable, UsageError
-from gleanset.images.cut import CutSettings
+from gleanset.images.cropping import CropGeometry
 from gleanset.records import Rejection
 
 SAMPLE = Path(__file__).parents[3] / "datasets" / "sample" / "pictures"
@@ -99,7 +99,7 @@ def test_faces_are_found_and_cut_as_the_dataset_does() -> None:
     detector = DetectorSpec.of("animeface")
     picture = next(path for path in sorted(SAMPLE.glob("*")) if _faces(detector, path))
     [box] = _faces(detector, picture)[:1]
-    parts = PartReader(32, detector, CutSettings(0.3))(str(picture))
+    parts = PartReader(32, detector, CropGeometry(0.3))(str(picture))
     assert parts[0].box == box
     x, y = box.x - round(0.3 * box.width), box.y - round(0.3 * box.height)
     around = (

@@ -14,7 +14,7 @@ from PySide6.QtTest import QTest
 from sorting_book import ids_of
 
 from gleanset import Box, Dataset, Face, Origin
-from gleanset.images.cut import CutSettings, Cutter
+from gleanset.images.cropping import CropGeometry, FaceCropper
 from gleanset.images.staging import StageBytes
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.qt.views.duplicates import DuplicatesView
@@ -35,7 +35,7 @@ def copies_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("copies") / "d"
     with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
         keep = StageBytes(dataset.originals(scratch))
-        cutter = Cutter(CutSettings(), dataset.crops(scratch))
+        cutter = FaceCropper(CropGeometry(), dataset.crops(scratch))
         for number in range(GROUPS):
             scene = paint_scene(plan_scene([CAST[number]], 50 + number, SIZES[0]))
             for size in SIZES:
@@ -48,7 +48,7 @@ def copies_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
                         keep.store, measured, Origin("folder", f"{number}-{size[0]}")
                     )
                     whole = Face("whole", Box(0, 0, *size), 1.0)
-                    cut = cutter.cut(measured.sha256, np.asarray(pixels), whole)
+                    cut = cutter.crop(measured.sha256, np.asarray(pixels), whole)
                     dataset.faces.replace(measured.sha256, "whole", "t", [cut])
         DuplicateFinder(dataset, workers=1).search()
     return root

@@ -1,4 +1,4 @@
-// Cutting and scaling pictures as the model's training pictures were: gleanset/images/cut.py and
+// Cutting and scaling pictures as the model's training pictures were: gleanset/images/cropping.py and
 // baseline/data/pixels.py in JavaScript, on RGBA bytes.
 
 const even = (value) => {

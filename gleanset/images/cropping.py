@@ -18,13 +18,13 @@ from PIL import Image
 
 from gleanset.files.store import Store
 from gleanset.images.decode import MAX_PIXELS
-from gleanset.images.measure import phash_and_sharpness
+from gleanset.images.measure import compute_phash_and_sharpness
 from gleanset.records import HAND, Box, Face, FaceCrop, Region
 from gleanset.settings import CropSettings
 
-QUALITY = 95
+JPEG_QUALITY = 95
 
-LEAST_TILT, MOST_TILT = 5.0, 45.0
+MIN_TILT_DEGREES, MAX_TILT_DEGREES = 5.0, 45.0
 """Tilt in degrees between which a face is leveled. Below, it is noise: detected eyes of upright
 faces are off by up to 4 degrees. Above, the eyes are wrong, because our detectors do not find
 faces that lie on their side."""
@@ -34,7 +34,7 @@ Array: TypeAlias = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
-class CutSettings:
+class CropGeometry:
     """Settings of face crops: `margin` relative to the face size, `min_size` in pixels."""
 
     margin: float = 0.3
@@ -50,7 +50,7 @@ class CutSettings:
         return " ".join([f"margin={self.margin:g}", *words, *least])
 
     @classmethod
-    def of(cls, crop: CropSettings) -> Self:
+    def from_settings(cls, crop: CropSettings) -> Self:
         """Return the settings given in `dataset.toml` or a recipe."""
         return cls(crop.margin, crop.square, crop.pad, crop.level, crop.min_size)
 
@@ -67,25 +67,25 @@ class CutSettings:
         )
 
 
-def sample_key(sha256: str, box: Box) -> str:
+def make_sample_key(sha256: str, box: Box) -> str:
     """Return a sample's key: 32 hex digits from image and box."""
     text = f"{sha256}:{box.x},{box.y},{box.width},{box.height}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def region(face: Face, settings: CutSettings, width: int, height: int) -> Region:
+def compute_region(face: Face, settings: CropGeometry, width: int, height: int) -> Region:
     """Return the region to crop for a face."""
     room = 0.0 if face.box == Box(0, 0, width, height) else settings.margin
-    wide = grown(face.box, room)
+    wide = expand_box(face.box, room)
     box = _squared(wide) if settings.square else wide
     if not settings.pad or box.width * box.height > MAX_PIXELS:
         inside = _clamped(box, width, height)
         box = _square_within(box, face.box, width, height) if settings.square else inside
-    angle = tilt(face) if settings.level or face.detector == HAND else 0.0
+    angle = estimate_tilt(face) if settings.level or face.detector == HAND else 0.0
     return Region(_turned(box, face.box, angle) if angle else box, angle)
 
 
-def tilt(face: Face) -> float:
+def estimate_tilt(face: Face) -> float:
     """Return the clockwise rotation of a face in degrees; 0 if unknown."""
     marks = {mark.name: mark for mark in face.landmarks}
     left, right = marks.get("left_eye"), marks.get("right_eye")
@@ -94,22 +94,22 @@ def tilt(face: Face) -> float:
     # The left eye is the character's: it is on the right in the image.
     angle = math.degrees(math.atan2(left.y - right.y, left.x - right.x))
     sure = face.detector == HAND
-    return round(angle, 1) if sure or LEAST_TILT <= abs(angle) <= MOST_TILT else 0.0
+    return round(angle, 1) if sure or MIN_TILT_DEGREES <= abs(angle) <= MAX_TILT_DEGREES else 0.0
 
 
-def within(box: Box, width: int, height: int) -> Box | None:
+def clip_box(box: Box, width: int, height: int) -> Box | None:
     """Return the part of a box inside an image, if any."""
     left, top = max(box.x, 0), max(box.y, 0)
     right, bottom = min(box.x + box.width, width), min(box.y + box.height, height)
     return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
-def with_margin(box: Box, margin: float, width: int, height: int) -> Box:
+def expand_box_within(box: Box, margin: float, width: int, height: int) -> Box:
     """Return the box grown by `margin` and clamped to the image."""
-    return _clamped(grown(box, margin), width, height)
+    return _clamped(expand_box(box, margin), width, height)
 
 
-def grown(box: Box, margin: float) -> Box:
+def expand_box(box: Box, margin: float) -> Box:
     """Return the box grown on each side by `margin` times its size."""
     grow_x, grow_y = round(box.width * margin), round(box.height * margin)
     return Box(box.x - grow_x, box.y - grow_y, box.width + 2 * grow_x, box.height + 2 * grow_y)
@@ -148,7 +148,7 @@ def _turned(box: Box, face: Box, angle: float) -> Box:
     return Box(left, top, box.width, box.height)
 
 
-def cut(pixels: Image.Image | Array, box: Box, angle: float = 0.0) -> Image.Image:
+def crop_region(pixels: Image.Image | Array, box: Box, angle: float = 0.0) -> Image.Image:
     """Return the region of an upright image, rotated upright."""
     if not angle:
         return _filled(pixels, box)
@@ -178,40 +178,40 @@ def _part(pixels: Image.Image | Array, box: Box) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels[rows, columns]))
 
 
-def encode(pixels: Image.Image) -> bytes:
+def encode_jpeg(pixels: Image.Image) -> bytes:
     """Encode RGB pixels as JPEG without metadata and chroma subsampling."""
     buffer = io.BytesIO()
     # Pillow copies the comment of a JPEG to images derived from it.
     pixels = pixels.copy()
     pixels.info = {}
-    pixels.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
+    pixels.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
 
 
 @dataclass(frozen=True, slots=True)
-class Cutter:
+class FaceCropper:
     """Crops faces by `settings` and writes them to `crops`. Picklable, for workers."""
 
-    settings: CutSettings
+    settings: CropGeometry
     crops: Store
 
-    def cut(self, sha256: str, pixels: Array, face: Face) -> FaceCrop:
+    def crop(self, sha256: str, pixels: Array, face: Face) -> FaceCrop:
         """Write and return the crop of a face. Raises as `write_atomic`."""
-        place = region(face, self.settings, pixels.shape[1], pixels.shape[0])
-        key = sample_key(sha256, face.box)
+        place = compute_region(face, self.settings, pixels.shape[1], pixels.shape[0])
+        key = make_sample_key(sha256, face.box)
         part = self.write(key, pixels, place)
-        return FaceCrop(face, key, place.box, *phash_and_sharpness(part), place.angle)
+        return FaceCrop(face, key, place.box, *compute_phash_and_sharpness(part), place.angle)
 
-    def too_small(self, face: Face) -> bool:
+    def is_too_small(self, face: Face) -> bool:
         """Return whether a face is below the minimum size for a crop."""
         return min(face.box.width, face.box.height) < self.settings.min_size
 
     def write(self, key: str, pixels: Array, place: Region) -> Image.Image:
         """Write a region as a sample's crop and return its pixels."""
-        part = cut(pixels, place.box, place.angle)
+        part = crop_region(pixels, place.box, place.angle)
         if place == Region(Box(0, 0, pixels.shape[1], pixels.shape[0])):
             # The original is the crop; an older file with a smaller margin would hide it.
             self.crops.path(key, "JPEG").unlink(missing_ok=True)
         else:
-            self.crops.overwrite(key, "JPEG", encode(part))
+            self.crops.overwrite(key, "JPEG", encode_jpeg(part))
         return part

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gleanset.images.cut import CutSettings, cut, region, tilt, with_margin
+from gleanset.images.cropping import (
+    CropGeometry,
+    compute_region,
+    crop_region,
+    estimate_tilt,
+    expand_box_within,
+)
 from gleanset.records import Box, Face, Landmark, Region
 
 SIZE = (200, 120)
@@ -32,12 +38,12 @@ def face(box: Box, angle: float = 0.0) -> Face:
     return Face("test", box, 1.0, eyes)
 
 
-def place(box: Box, settings: CutSettings, angle: float = 0.0) -> Region:
-    return region(face(box, angle), settings, *SIZE)
+def place(box: Box, settings: CropGeometry, angle: float = 0.0) -> Region:
+    return compute_region(face(box, angle), settings, *SIZE)
 
 
 settings = st.builds(
-    CutSettings,
+    CropGeometry,
     margin=st.floats(0, 3),
     square=st.booleans(),
     pad=st.booleans(),
@@ -54,10 +60,10 @@ def boxes(draw: st.DrawFn) -> Box:
 
 @given(wanted=settings, box=boxes(), angle=st.floats(-90, 90))
 def test_any_cut_has_its_size_and_shows_the_middle_of_the_face(
-    wanted: CutSettings, box: Box, angle: float
+    wanted: CropGeometry, box: Box, angle: float
 ) -> None:
     found, turned = place(box, wanted, angle)
-    part = cut(gradient(), found, turned)
+    part = crop_region(gradient(), found, turned)
     assert part.size == (found.width, found.height)
     assert not wanted.square or found.width == found.height
     if not wanted.level:
@@ -69,18 +75,18 @@ def test_any_cut_has_its_size_and_shows_the_middle_of_the_face(
         x, y = box.x + box.width // 2, box.y + box.height // 2
         assert part.getpixel((x - found.x, y - found.y))[:2] == (x, y)
     if not (wanted.pad or wanted.square or wanted.level):
-        assert found == with_margin(box, 0 if box == WHOLE else wanted.margin, *SIZE)
+        assert found == expand_box_within(box, 0 if box == WHOLE else wanted.margin, *SIZE)
 
 
 @given(wanted=settings)
-def test_settings_have_one_spelling_that_is_read_again(wanted: CutSettings) -> None:
-    rounded = CutSettings.parse(str(wanted))
+def test_settings_have_one_spelling_that_is_read_again(wanted: CropGeometry) -> None:
+    rounded = CropGeometry.parse(str(wanted))
     assert str(rounded) == str(wanted)
     assert rounded.margin == pytest.approx(wanted.margin, rel=1e-5)
 
 
 def test_squares_stay_in_the_picture_and_whole() -> None:
-    square = CutSettings(0.5, square=True)
+    square = CropGeometry(0.5, square=True)
     assert place(Box(90, 50, 20, 10), square).box == Box(80, 35, 40, 40)
     assert place(Box(0, 0, 20, 10), square).box == Box(0, 0, 40, 40), "moved in"
     assert place(Box(180, 110, 20, 10), square).box == Box(160, 80, 40, 40)
@@ -89,19 +95,19 @@ def test_squares_stay_in_the_picture_and_whole() -> None:
 
 
 def test_padding_repeats_the_border() -> None:
-    box = place(Box(0, 0, 40, 40), CutSettings(0.25, pad=True)).box
+    box = place(Box(0, 0, 40, 40), CropGeometry(0.25, pad=True)).box
     assert box == Box(-10, -10, 60, 60)
-    part = np.asarray(cut(gradient(), box))
+    part = np.asarray(crop_region(gradient(), box))
     assert np.array_equal(part[10:, 10:], gradient()[:50, :50])
     assert np.array_equal(part[:10, 10:], np.repeat(gradient()[:1, :50], 10, axis=0))
     assert np.array_equal(part[10:, :10], np.repeat(gradient()[:50, :1], 10, axis=1))
-    clamped = place(Box(0, 0, 40, 40), CutSettings(0.25)).box
+    clamped = place(Box(0, 0, 40, 40), CropGeometry(0.25)).box
     assert clamped == Box(0, 0, 50, 50)
 
 
 def test_a_padded_cut_too_large_for_any_memory_is_clamped() -> None:
     huge = Face("test", Box(10, 10, 9000, 9000), 1.0)
-    found = region(huge, CutSettings(3.0, pad=True), 10_000, 9_500)
+    found = compute_region(huge, CropGeometry(3.0, pad=True), 10_000, 9_500)
     assert found.box == Box(0, 0, 10_000, 9_500)
 
 
@@ -110,12 +116,12 @@ def test_a_padded_cut_too_large_for_any_memory_is_clamped() -> None:
     [(0, 0), (4, 0), (-4, 0), (12, 12), (-30, -30), (45, 45), (60, 0), (-100, 0)],
 )
 def test_a_tilt_is_believed_when_it_is_more_than_noise(angle: float, expected: float) -> None:
-    assert tilt(face(Box(50, 20, 80, 80), angle)) == pytest.approx(expected, abs=0.05)
+    assert estimate_tilt(face(Box(50, 20, 80, 80), angle)) == pytest.approx(expected, abs=0.05)
 
 
 def test_a_face_without_eyes_is_not_levelled() -> None:
     nose = (Landmark("nose", 5, 5), Landmark("left_eye", 7, 3))
-    assert tilt(Face("test", Box(0, 0, 10, 10), 1.0, nose)) == 0
+    assert estimate_tilt(Face("test", Box(0, 0, 10, 10), 1.0, nose)) == 0
 
 
 def picture_with(angle: float) -> tuple[Image.Image, Face]:
@@ -139,16 +145,20 @@ def test_levelled_the_face_stands_as_if_it_had_never_been_tilted(
     angle: float, margin: float
 ) -> None:
     """Also where the margin is clamped on one side, so that the face is not in the middle."""
-    wanted = CutSettings(margin, level=True)
+    wanted = CropGeometry(margin, level=True)
     upright, plain = picture_with(0)
-    expected = np.asarray(cut(upright, *region(plain, wanted, *upright.size))).astype(int)
+    expected = np.asarray(
+        crop_region(upright, *compute_region(plain, wanted, *upright.size))
+    ).astype(int)
     tilted, found = picture_with(angle)
-    place = region(found, wanted, *tilted.size)
+    place = compute_region(found, wanted, *tilted.size)
     assert place.angle == angle
-    levelled = np.asarray(cut(tilted, *place)).astype(int)
+    levelled = np.asarray(crop_region(tilted, *place)).astype(int)
     assert levelled.shape == expected.shape
     off = np.abs(levelled - expected).mean()
     assert off < 6
     if angle:
-        plainly = np.asarray(cut(tilted, *region(found, CutSettings(margin), *tilted.size)))
+        plainly = np.asarray(
+            crop_region(tilted, *compute_region(found, CropGeometry(margin), *tilted.size))
+        )
         assert np.abs(plainly.astype(int) - expected).mean() > 3 * off
