@@ -135,7 +135,7 @@ def _summarize_sweep(result: dict[str, Any]) -> Result:
     summary: Result = {"val accuracy": lines}
     if result["interval"]:
         low, high = result["interval"]
-        summary["best"] = f"95% CI {low:.3f}-{high:.3f}, {count(result['moments'], 'group')}"
+        summary["best"] = f"95% CI {low:.3f}-{high:.3f}, {count(result['groups'], 'group')}"
     if result["level_with_best"]:
         summary["not significantly worse"] = f"{result['level_with_best']} others"
     return {**summary, "next": result["command"]}

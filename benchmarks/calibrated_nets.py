@@ -29,20 +29,20 @@ class Drawn(NamedTuple):
 
     logits: np.ndarray
     y: np.ndarray
-    moments: list[str]
+    groups: list[str]
 
     def loss(self, temperature: float) -> float:
         """Return the log loss at this temperature."""
         return float(-log_softmax(self.logits, temperature)[np.arange(len(self.y)), self.y].mean())
 
 
-def draw(net: Net, moments: int, most: int, seed: int) -> Drawn:
+def draw(net: Net, groups: int, most: int, seed: int) -> Drawn:
     """Draw groups of 1 to `most` images, identical within each group."""
     random = np.random.default_rng(seed)
-    scores = net.skill * random.normal(size=(moments, net.classes))
+    scores = net.skill * random.normal(size=(groups, net.classes))
     share = softmax(scores).cumsum(1)
-    y = (random.random((moments, 1)) > share[:, :-1]).sum(1)
-    of = np.repeat(np.arange(moments), random.integers(1, most + 1, moments))
+    y = (random.random((groups, 1)) > share[:, :-1]).sum(1)
+    of = np.repeat(np.arange(groups), random.integers(1, most + 1, groups))
     return Drawn((net.loud * scores[of]).astype(np.float32), y[of], [str(one) for one in of])
 
 

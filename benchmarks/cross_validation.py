@@ -37,27 +37,27 @@ class Pictures(NamedTuple):
 
     x: Floats
     y: Numbers
-    moments: Numbers
+    groups: Numbers
 
     def at(self, chosen: npt.NDArray[np.bool_]) -> Pictures:
         """Return the selected images."""
-        return Pictures(self.x[chosen], self.y[chosen], self.moments[chosen])
+        return Pictures(self.x[chosen], self.y[chosen], self.groups[chosen])
 
 
 class World(NamedTuple):
     """Classes with means spread by `apart`; `alike` is the share of variance between groups."""
 
-    moments: int
+    groups: int
     classes: int
     apart: float
     alike: float
 
-    def draw(self, middles: Floats, moments: int, random: np.random.Generator) -> Pictures:
+    def draw(self, middles: Floats, groups: int, random: np.random.Generator) -> Pictures:
         """Draw groups, with classes in turn."""
-        sizes = random.integers(1, 9, moments)
-        of = np.repeat(np.arange(moments), sizes)
+        sizes = random.integers(1, 9, groups)
+        of = np.repeat(np.arange(groups), sizes)
         y = of % self.classes
-        own = random.normal(size=(moments, WIDTH))[of] * self.alike**0.5
+        own = random.normal(size=(groups, WIDTH))[of] * self.alike**0.5
         noise = random.normal(size=(len(of), WIDTH)) * (1 - self.alike) ** 0.5
         return Pictures(middles[y] + own + noise, y, of)
 
@@ -87,12 +87,12 @@ def nearest_picture(learnt: Pictures, classes: int) -> Callable[[Floats], Number
 def fold_of(pictures: Pictures, folds: int, random: np.random.Generator) -> Numbers:
     """Return the fold of each image, assigned as by the command."""
     members: dict[str, list[SimpleNamespace]] = {}
-    for moment, label in zip(pictures.moments.tolist(), pictures.y.tolist(), strict=True):
-        members.setdefault(str(moment), []).append(SimpleNamespace(label=str(label)))
+    for group, label in zip(pictures.groups.tolist(), pictures.y.tolist(), strict=True):
+        members.setdefault(str(group), []).append(SimpleNamespace(label=str(label)))
     names = [str(name) for name in random.permutation(sorted(members))]
     dealt = assign_folds(members, names, folds)  # type: ignore[arg-type]
     fold = {int(name): place for place, part in enumerate(dealt) for name in part}
-    return np.array([fold[moment] for moment in pictures.moments.tolist()])
+    return np.array([fold[group] for group in pictures.groups.tolist()])
 
 
 VARIANCES = (1.0, 1.25, FOLD_VARIANCE_INFLATION, 2.25)
@@ -110,7 +110,7 @@ class Trial(NamedTuple):
 def trial(world: World, learn: Learn, folds: int, random: np.random.Generator) -> Trial:
     """Cross-validate on a random dataset, and measure the true accuracies."""
     middles = world.middles(np.random.default_rng(1))
-    data = world.draw(middles, world.moments, random)
+    data = world.draw(middles, world.groups, random)
     unseen = world.draw(middles, UNSEEN, random)
     fold = fold_of(data, folds, random)
     hits = np.zeros(len(fold), np.bool_)
@@ -121,14 +121,14 @@ def trial(world: World, learn: Learn, folds: int, random: np.random.Generator) -
         hits[out] = answer(data.x[out]) == data.y[out]
         true.append(float((answer(unseen.x) == unseen.y).mean()))
     whole = float((learn(data, world.classes)(unseen.x) == unseen.y).mean())
-    told = {one: share_interval(hits, data.moments, one) for one in VARIANCES}
+    told = {one: share_interval(hits, data.groups, one) for one in VARIANCES}
     return Trial(told, hits.mean(), float(np.mean(true)), whole)
 
 
 LEARNERS: dict[str, Learn] = {"class means": class_means, "nearest picture": nearest_picture}
 WORLDS = [
-    World(moments * classes, classes, apart, alike)
-    for moments, classes, apart, alike in product((3, 6, 25), (2, 8), (0.5, 0.9, 1.4), (0.3, 0.8))
+    World(groups * classes, classes, apart, alike)
+    for groups, classes, apart, alike in product((3, 6, 25), (2, 8), (0.5, 0.9, 1.4), (0.3, 0.8))
 ]
 
 
@@ -138,13 +138,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=400)
     parser.add_argument("--folds", type=int, default=5)
     asked = parser.parse_args()
-    print("learner, moments, classes, alike, right; then by each: folds, all, in the mean, width")
+    print("learner, groups, classes, alike, right; then by each: folds, all, in the mean, width")
     for name, learn in LEARNERS.items():
         for world in WORLDS:
-            random = np.random.default_rng([world.moments, world.classes, int(100 * world.alike)])
+            random = np.random.default_rng([world.groups, world.classes, int(100 * world.alike)])
             found = [trial(world, learn, asked.folds, random) for _ in range(asked.runs)]
             print(
-                f"{name:16} {world.moments:4} {world.classes} {world.alike} "
+                f"{name:16} {world.groups:4} {world.classes} {world.alike} "
                 f"{np.mean([one.estimate for one in found]):.3f} "
                 + " | ".join(told(found, times) for times in VARIANCES),
                 flush=True,

@@ -36,7 +36,7 @@ from baseline.evaluation.outputs import Floats, Indices, Outputs
 from baseline.evaluation.thresholds import RuleRequest, SplitAnswers, choose_rule
 from gleanset.errors import InputUnusable
 
-MOMENTS = (6, 12, 25, 100)
+GROUPS = (6, 12, 25, 100)
 ACCURACIES = (0.5, 0.8, 0.9, 0.97, 0.99)
 ALIKE = (0.0, 0.3, 0.8)
 RUNS = 400
@@ -56,7 +56,7 @@ class World(NamedTuple):
     `sure` makes losses heavy-tailed.
     """
 
-    moments: int
+    groups: int
     accuracy: float = 0.8
     alike: float = 0.3
     sure: float = 1.0
@@ -64,15 +64,15 @@ class World(NamedTuple):
 
     def draw(self, random: np.random.Generator) -> tuple[Outputs, list[str]]:
         """Draw the outputs for all images, and the group of each image."""
-        sizes = random.integers(1, 9, self.moments)
+        sizes = random.integers(1, 9, self.groups)
         if self.scenes:
-            sizes = np.where(np.arange(self.moments) % 7, 1, 30)
-        groups = np.repeat(np.arange(self.moments), sizes)
+            sizes = np.where(np.arange(self.groups) % 7, 1, 30)
+        groups = np.repeat(np.arange(self.groups), sizes)
         margin = float(ndtri(self.accuracy)) + (
-            self.alike**0.5 * random.normal(size=self.moments)[groups]
+            self.alike**0.5 * random.normal(size=self.groups)[groups]
             + (1 - self.alike) ** 0.5 * random.normal(size=len(groups))
         )
-        y = random.integers(0, 2, self.moments)[groups]
+        y = random.integers(0, 2, self.groups)[groups]
         return self._told(margin, y), list(map(str, groups))
 
     def every(self) -> Outputs:
@@ -137,7 +137,7 @@ def worlds(
     scenes: Sequence[bool] = (False,),
 ) -> list[World]:
     """Return all combinations of the parameters, for every number of groups."""
-    return [World(*values) for values in product(MOMENTS, accuracies, alike, sure, scenes)]
+    return [World(*values) for values in product(GROUPS, accuracies, alike, sure, scenes)]
 
 
 SCENES = worlds((0.8, 0.97), (0.3, 0.8, 0.97), scenes=(True,))
@@ -146,15 +146,15 @@ SCENES = worlds((0.8, 0.97), (0.3, 0.8, 0.97), scenes=(True,))
 @case("accuracy, scenes beside stills", SCENES)
 @case("accuracy", worlds())
 def _accuracy(world: World, random: np.random.Generator) -> Trial:
-    told, moments = world.draw(random)
+    told, groups = world.draw(random)
     right = told.logits.argmax(1) == told.y
-    return Trial(*share_interval(right, moments), float(right.mean()), world.accuracy)
+    return Trial(*share_interval(right, groups), float(right.mean()), world.accuracy)
 
 
 @case("accuracy in drawn worlds", drawn_worlds(1))
 def _drawn_accuracy(world: DrawnWorld, random: np.random.Generator) -> Trial:
-    this, _, moments = world.draw(random)
-    return Trial(*share_interval(this, moments), float(this.mean()), world.accuracy)
+    this, _, groups = world.draw(random)
+    return Trial(*share_interval(this, groups), float(this.mean()), world.accuracy)
 
 
 @case("difference in drawn worlds", drawn_worlds(2), share=False)
@@ -168,15 +168,15 @@ def _drawn_difference(world: DrawnWorld, random: np.random.Generator) -> Trial |
 @case("difference of two runs", worlds(), share=False)
 def _difference(world: World, random: np.random.Generator) -> Trial | None:
     """Compare with a second run: correlated margins, slightly higher accuracy."""
-    told, moments = world.draw(random)
-    at = np.unique(np.array(moments), return_inverse=True)[1]
+    told, groups = world.draw(random)
+    at = np.unique(np.array(groups), return_inverse=True)[1]
     sign = np.where(told.y == 1, 1, -1)
     margin = (told.logits[:, 1] - told.logits[:, 0]) * sign
     own = 0.3 + 0.5 * (
-        world.alike**0.5 * random.normal(size=world.moments)[at]
+        world.alike**0.5 * random.normal(size=world.groups)[at]
         + (1 - world.alike) ** 0.5 * random.normal(size=len(at))
     )
-    found = compare_paired(margin + own > 0, margin > 0, moments)
+    found = compare_paired(margin + own > 0, margin > 0, groups)
     if found.interval is None:
         return None
     true = float(norm.cdf((ndtri(world.accuracy) + 0.3) / 1.25**0.5)) - world.accuracy
@@ -186,13 +186,11 @@ def _difference(world: World, random: np.random.Generator) -> Trial | None:
 @case("accuracy of a part", worlds((0.8, 0.97), (0.3, 0.8)))
 def _part(world: World, random: np.random.Generator) -> Trial | None:
     """Measure the accuracy of one class as a subgroup."""
-    told, moments = world.draw(random)
+    told, groups = world.draw(random)
     named = dict(zip(told.keys, map(str, told.y), strict=True))
     found = {
         part.name: part
-        for part in compute_subgroup_metrics(
-            told, named, dict(zip(told.keys, moments, strict=True))
-        )
+        for part in compute_subgroup_metrics(told, named, dict(zip(told.keys, groups, strict=True)))
     }
     part = found.get("1")
     if part is None or part.interval is None:
@@ -204,8 +202,8 @@ CLASSES = ("a", "b")
 
 
 def _chosen(world: World, random: np.random.Generator, wishes: RuleRequest) -> DecisionRule:
-    told, moments = world.draw(random)
-    return choose_rule(SplitAnswers(told, CLASSES, group_numbers(moments)), wishes, DecisionRule())
+    told, groups = world.draw(random)
+    return choose_rule(SplitAnswers(told, CLASSES, group_numbers(groups)), wishes, DecisionRule())
 
 
 BOUNDED = worlds((0.6, 0.8, 0.9, 0.97), ALIKE)
@@ -286,13 +284,13 @@ def table(only: Sequence[str], runs: int) -> Iterator[Row]:
 
 def summary(rows: Sequence[Row]) -> Iterator[str]:
     """Yield a Markdown table by case and number of groups."""
-    yield "| figure | promised | moments | covered: mean | least | width / oracle: median | most |"
+    yield "| figure | promised | groups | covered: mean | least | width / oracle: median | most |"
     yield "|---|---|---|---|---|---|---|"
-    for name, moments in dict.fromkeys((row.case, row.world.moments) for row in rows):
-        those = [row for row in rows if (row.case, row.world.moments) == (name, moments)]
+    for name, groups in dict.fromkeys((row.case, row.world.groups) for row in rows):
+        those = [row for row in rows if (row.case, row.world.groups) == (name, groups)]
         covered, wider = [row.covered for row in those], [row.wider for row in those]
         yield (
-            f"| {name} | {those[0].promised:.2f} | {moments} | {np.mean(covered):.3f} | "
+            f"| {name} | {those[0].promised:.2f} | {groups} | {np.mean(covered):.3f} | "
             f"{min(covered):.3f} | {np.median(wider):.2f} | {max(wider):.2f} |"
         )
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-MOMENTS = (8, 12, 25, 50, 100, 200)
+GROUPS = (8, 12, 25, 50, 100, 200)
 EACH = 10
 """Worlds for each number of groups."""
 MANY = 200_000
@@ -32,7 +32,7 @@ class DrawnWorld:
     within a group. Group sizes follow `kind` with spread `spread`.
     """
 
-    moments: int
+    groups: int
     gained: float
     lost: float
     missed: float
@@ -43,10 +43,10 @@ class DrawnWorld:
 
     def draw(self, random: np.random.Generator) -> tuple[Flags, Flags, list[str]]:
         """Draw correctness of both runs, and the group, per image."""
-        sizes = self.sizes_of(random, self.moments)
+        sizes = self.sizes_of(random, self.groups)
         # Columns: both right, only the first, only the second, neither.
         chances = random.standard_gamma(self.shares_of(sizes) * (1 - self.alike) / self.alike)
-        groups = np.repeat(np.arange(self.moments), sizes)
+        groups = np.repeat(np.arange(self.groups), sizes)
         edges = (chances / np.maximum(chances.sum(1, keepdims=True), 1e-300)).cumsum(1)[groups]
         drawn = (random.random(len(groups))[:, None] > edges[:, :3]).sum(1)
         return drawn <= 1, (drawn == 0) | (drawn == 2), list(map(str, groups))
@@ -94,13 +94,13 @@ def _truth(world: DrawnWorld) -> tuple[float, ...]:
 def drawn_worlds(seed: int) -> tuple[DrawnWorld, ...]:
     """Draw `EACH` worlds for each number of groups."""
     random = np.random.default_rng(seed)
-    return tuple(_drawn(random, moments) for moments in MOMENTS for _ in range(EACH))
+    return tuple(_drawn(random, groups) for groups in GROUPS for _ in range(EACH))
 
 
-def _drawn(random: np.random.Generator, moments: int) -> DrawnWorld:
+def _drawn(random: np.random.Generator, groups: int) -> DrawnWorld:
     gained, lost, missed = random.choice((0.002, 0.02, 0.08, 0.2), 3, p=(0.2, 0.3, 0.3, 0.2))
     return DrawnWorld(
-        moments,
+        groups,
         float(gained),
         float(lost),
         float(missed),

@@ -32,10 +32,10 @@ from baseline.features.features import FeatureSpec
 from baseline.features.texture import expect_weights, has_drawings
 from baseline.presort.presorter import compute_components, weight_components
 from baseline.settings import Transfer, load_preset
-from curation.moments import assign_moments
 from curation.similarity.class_learning import Ridge, SelfTraining, TrainingRows
 from curation.similarity.clustering import MEAN_SIZE, cluster_rows
 from curation.similarity.descriptor import DescriptorSpace, compute_descriptor
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.records import Sample
 from gleanset.work.progress import Progress
@@ -49,10 +49,10 @@ Rows = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class NamedSet(NamedTuple):
-    """Images of a set: class `names`, group numbers (`moments`), vectors by variant."""
+    """Images of a set: class `names`, group numbers (`groups`), vectors by variant."""
 
     names: np.ndarray
-    moments: np.ndarray
+    groups: np.ndarray
     vectors: Mapping[str, Rows]
 
 
@@ -62,7 +62,7 @@ def read_set(work: Path, name: str, folder: Path) -> NamedSet:
         if not dataset.images.count():
             add_pictures(dataset, of_tree(folder))
         samples = list(dataset.samples.iter_by_key())
-        moments = assign_moments(dataset.db, [sample.key for sample in samples])
+        groups = assign_split_groups(dataset.db, [sample.key for sample in samples])
         sources = pixel_sources(dataset, samples)
         stored = [
             compute_descriptor(np.asarray(read_crop(each).convert("RGB"))) for each in sources
@@ -73,7 +73,7 @@ def read_set(work: Path, name: str, folder: Path) -> NamedSet:
             "descriptor": DescriptorSpace(stored, photos).get_vectors(stored)[0],
             "presort": _presorted(dataset, samples),
         }
-    keys = [moments[sample.key] for sample in samples]
+    keys = [groups[sample.key] for sample in samples]
     return NamedSet(
         np.array([str(sample.label) for sample in samples]),
         np.unique(keys, return_inverse=True)[1],
@@ -89,7 +89,7 @@ def _presorted(dataset: Dataset, samples: Sequence[Sample]) -> Rows:
     return weight_components(found.components, found.parts, expected.weights)
 
 
-def splits_of(names: np.ndarray, moments: np.ndarray, size: int, seed: int) -> np.ndarray | None:
+def splits_of(names: np.ndarray, groups: np.ndarray, size: int, seed: int) -> np.ndarray | None:
     """Choose at most `size` labelled images per class, in whole groups.
 
     None if fewer than two classes have at least three images more.
@@ -100,8 +100,8 @@ def splits_of(names: np.ndarray, moments: np.ndarray, size: int, seed: int) -> n
         return None
     named = np.zeros(len(names), np.bool_)
     have: Counter[str] = Counter()
-    for moment in np.random.default_rng(seed).permutation(moments.max() + 1).tolist():
-        mine = np.flatnonzero(moments == moment)
+    for group in np.random.default_rng(seed).permutation(groups.max() + 1).tolist():
+        mine = np.flatnonzero(groups == group)
         more = Counter(names[mine].tolist())
         if set(more) <= large and all(have[name] + n <= size for name, n in more.items()):
             named[mine] = True
@@ -143,10 +143,10 @@ def group_quality(names: np.ndarray, vectors: Rows) -> Row:
 
 def measured(pictures: NamedSet, variant: str, seed: int) -> Row:
     """Return the metrics of one split."""
-    names, moments, vectors = pictures.names, pictures.moments, pictures.vectors[variant]
+    names, groups, vectors = pictures.names, pictures.groups, pictures.vectors[variant]
     row: Row = {}
-    some = (np.random.default_rng(seed).random(moments.max() + 1) < KEPT)[moments]
-    parts = {size: splits_of(names, moments, size, seed) for size in SIZES} | {"all": some}
+    some = (np.random.default_rng(seed).random(groups.max() + 1) < KEPT)[groups]
+    parts = {size: splits_of(names, groups, size, seed) for size in SIZES} | {"all": some}
     for size, named in parts.items():
         if named is not None:
             shares = named_right(names, vectors, named)

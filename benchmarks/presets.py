@@ -66,13 +66,13 @@ def one_of_the_table(done: KeptRows, data: str, preset: str, seed: int) -> None:
         split(dataset, seed)
         started = time.process_time()
         if preset == NEAREST:
-            keys, right, moments = nearest(dataset)
+            keys, right, groups = nearest(dataset)
         else:
-            keys, right, moments = trained(dataset, data, preset, seed)
+            keys, right, groups = trained(dataset, data, preset, seed)
         seconds = time.process_time() - started
     row = {
         "right": right,
-        "moments": moments,
+        "groups": groups,
         "count": len(keys),
         "accuracy": float(np.mean(right)),
         "seconds": round(seconds, 1),
@@ -89,7 +89,7 @@ def trained(dataset: Dataset, data: str, row: str, seed: int) -> Any:
     net = fit_method(material, settings).net
     test = material.arrays("test")
     right = (network_outputs(net, test).logits.argmax(1) == test.y).astype(int).tolist()
-    return test.keys, right, material.moments_of(test.keys).tolist()
+    return test.keys, right, material.groups_of(test.keys).tolist()
 
 
 def nearest(dataset: Dataset) -> Any:
@@ -102,8 +102,8 @@ def nearest(dataset: Dataset) -> Any:
         known = {s.key: str(s.label) for s in examples.splits[part]}
         label[part] = np.array([known[key] for key in found.keys])
     guessed = label["train"][(unit["test"] @ unit["train"].T).argmax(1)]
-    moments = [examples.moments[key] for key in found.keys]
-    return found.keys, (guessed == label["test"]).astype(int).tolist(), moments
+    groups = [examples.groups[key] for key in found.keys]
+    return found.keys, (guessed == label["test"]).astype(int).tolist(), groups
 
 
 def interval(rows: list[Row], rounds: int = 2000) -> tuple[float, float, float]:
@@ -111,8 +111,8 @@ def interval(rows: list[Row], rounds: int = 2000) -> tuple[float, float, float]:
     draw, sums = np.random.default_rng(0), np.zeros((rounds, 2))
     for row in rows:
         groups: dict[str, list[int]] = defaultdict(list)
-        for moment, right in zip(row["moments"], row["right"], strict=True):
-            groups[moment].append(right)
+        for group, right in zip(row["groups"], row["right"], strict=True):
+            groups[group].append(right)
         told = np.array([(sum(group), len(group)) for group in groups.values()])
         sums += told[draw.integers(0, len(told), (rounds, len(told)))].sum(1)
     low, high = np.quantile(sums[:, 0] / sums[:, 1], (0.025, 0.975))

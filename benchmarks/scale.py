@@ -42,7 +42,7 @@ CLASSES = 40
 VIDEOS = 40
 SOURCES = ("bing", "flickr", "pixiv", "video")
 LICENCES = ("CC BY", "CC BY-SA", "CC0", "ARR", "PDM", "CC BY-NC", "unknown")
-PER_MOMENT = 5
+PER_GROUP = 5
 """Images per post, and so per group."""
 LOOK = 680
 """Bytes that duplicate search stores per image, on average over 172 real images."""
@@ -68,7 +68,8 @@ _FILL = (
     "sharpness) SELECT i, {sha}, 'JPEG', 160000, 1280, 960, 1, 1, random(), 100.5 FROM n",
     "INSERT INTO origin(image, source, key, url, page_url, post, query, hint, author, licence, "
     "title, tags) SELECT i, 'site', 'p'||i, 'https://images.example.org/large/'||i||'.jpg', "
-    "'https://example.org/post/'||(i/{moment}), 'p'||(i/{moment}), 'class '||(i%{classes}), "
+    "'https://example.org/post/'||(i/{split_group}), 'p'||(i/{split_group}), "
+    "'class '||(i%{classes}), "
     "'class '||(i%{classes}), 'author '||(i%5000), 'CC BY', 'A title of a picture', "
     '\'["one","two","three"]\' FROM n',
     "INSERT INTO fetch(source, key, url, query, state, image) SELECT 'site', 'p'||i, "
@@ -123,7 +124,7 @@ def add_all(dataset: Dataset, rows: Iterable[tuple[Measured, Origin]]) -> None:
 def fill(root: Path, count: int) -> float:
     """Create a dataset of `count` images; return the seconds."""
     begun = time.monotonic()
-    words = {"count": count, "classes": CLASSES, "moment": PER_MOMENT, "look": LOOK}
+    words = {"count": count, "classes": CLASSES, "split_group": PER_GROUP, "look": LOOK}
     sha = _HEX.format(pad="0" * 48, n=64)
     with Dataset.create(root) as dataset:
         with dataset.db.transaction():

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from curation.moments import find_moments
+from curation.split_groups import find_split_groups
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import PAGE_USER, Choice
@@ -98,7 +98,7 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
     if not (settings := samples.get_split_settings()):
         return 0
     trained = {label for label, split in samples.count_by("label", "split") if split == "train"}
-    groups = find_moments(
+    groups = find_split_groups(
         SplitGroups(dataset.db).iterate(), Pairs(dataset.db).get_possible_duplicates()
     )
     plan: dict[str, tuple[str, str | None]] = {}
@@ -106,10 +106,10 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
     for group in groups:
         members = (*group.members, *group.copies)
         splits = {member.split for member in members if member.split}
-        name = next((member.moment for member in members if member.moment), group.key)
+        name = next((member.split_group for member in members if member.split_group), group.key)
         split = next(iter(splits), "train")
         for member in group.members:
-            if member.key not in keys or member.split or member.moment:
+            if member.key not in keys or member.split or member.split_group:
                 continue
             if len(splits) > 1 or member.label not in trained or not _BY_RATIO.fullmatch(settings):
                 waiting += 1

@@ -179,8 +179,8 @@ SPLITS = ("train", "val", "test")
 class Sample:
     """What gets a label: a region of an image, or the whole image.
 
-    `status` is queue, labelled, rejected or retired. `group` names its duplicate set, `moment` its
-    group for splits: the same string for all members. The region is `box` rotated clockwise by
+    `status` is queue, labelled, rejected or retired. `group` names its duplicate set, `split_group`
+    its group for splits: the same string for all members. The region is `box` rotated clockwise by
     `angle` degrees about its center; outside of the image it is padded. `fold` counts from 1.
     `kept` is false for duplicates of a better copy. `track` is the same string for all samples of
     one face track.
@@ -198,7 +198,7 @@ class Sample:
     hint: str | None = None
     split: str | None = None
     group: str | None = None
-    moment: str | None = None
+    split_group: str | None = None
     angle: float = 0.0
     fold: int | None = None
     kept: bool = True

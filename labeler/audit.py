@@ -18,7 +18,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-from curation.moments import MAX_SIMILAR_BITS, find_moments
+from curation.split_groups import MAX_SIMILAR_BITS, find_split_groups
 from gleanset import Dataset
 from gleanset.db.duplicates import DOUBTFUL, NOT_SAME, SAME, ImageHashes, Pairs, SampleHashes
 from gleanset.db.samples import SplitGroups
@@ -35,8 +35,8 @@ from labeler.sample_pixels import SampleFile, decode_region, sample_file
 
 POSSIBLE_COPY = "perhaps a copy"
 NO_SPLIT = "in no split"
-# In descending order of certainty; `moment` (a group) is known from the catalogue only.
-KINDS = ("same file", "copy", "mirrored copy", POSSIBLE_COPY, "moment", "alike")
+# In descending order of certainty; `same group` is known from the catalogue only.
+KINDS = ("same file", "copy", "mirrored copy", POSSIBLE_COPY, "same group", "alike")
 _MAX_LISTED_FILES = 100
 
 
@@ -138,7 +138,7 @@ def find_leaks(
                 kind_of[a, b] = kind
     for pair in also:
         if kind_of.get(pair, "alike") == "alike":
-            kind_of[pair] = "moment"
+            kind_of[pair] = "same group"
     leaks = []
     for pair, kind in kind_of.items():
         earlier, later = sorted((images[number] for number in pair), key=_split_rank)
@@ -188,10 +188,10 @@ def _compare_pairs(
 def find_group_leaks(dataset: Dataset, images: Sequence[AuditImage]) -> Iterator[tuple[int, int]]:
     """Yield one pair for every two splits that contain a group of the catalogue."""
     number = {image.name: image.number for image in images}
-    for moment in find_moments(
+    for group in find_split_groups(
         SplitGroups(dataset.db).iterate(), Pairs(dataset.db).get_possible_duplicates()
     ):
-        first = {m.split: number[m.key] for m in reversed(moment.members) if m.key in number}
+        first = {m.split: number[m.key] for m in reversed(group.members) if m.key in number}
         yield from combinations(sorted(first.values()), 2)
 
 

@@ -97,12 +97,12 @@ def plan_balance(dataset: Dataset, balance: BalanceSettings) -> BalancePlan:
     settings = f"method={method} target={target}"
     plan = BalancePlan(settings, target=target, where=f"-d {shlex.quote(str(dataset.root))}")
     # Imported late, because every start of the command line imports this module.
-    from curation.moments import assign_moments
+    from curation.split_groups import assign_split_groups
 
-    moments = assign_moments(dataset.db)
+    groups = assign_split_groups(dataset.db)
     for label, samples in sorted(classes.items()):
         shuffled = sorted(samples, key=lambda sample: shuffle_key(0, sample.key))
-        ordered = spread_groups(shuffled, lambda sample: moments[sample.key])
+        ordered = spread_groups(shuffled, lambda sample: groups[sample.key])
         shares = _shares(method, ordered, target)
         plan.shares |= shares
         counts = [shares.get(sample.key, SampleWeight(1, 1.0)) for sample in samples]

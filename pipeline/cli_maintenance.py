@@ -57,7 +57,7 @@ _FIXES = {
     "gone_crops": "crop again with facecrop run",
     "damaged_crops": "move them away with --repair, then crop again with facecrop run",
     "disputed_labels": "return them to the queue with labeler accept hints",
-    "straddling_moments": "assign each group to one split with labeler split",
+    "straddling_groups": "assign each group to one split with labeler split",
 }
 
 

@@ -30,17 +30,17 @@ def fill(
     dataset: Dataset,
     number: int = 10,
     parts: Sequence[str] = PARTS,
-    moment: int = 1,
+    per_group: int = 1,
     seed: int = 0,
     classes: int = 3,
 ) -> None:
-    """Add `number` images per class, in groups of `moment` neighbours."""
+    """Add `number` images per class, in groups of `per_group` neighbours."""
     drawn = patterns((number,) * classes, seed)
     choices, splits = [], {}
     with dataset.db.transaction():
         for index, (pixels, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
             place = index % number
-            post = f"{seed}/{kind}/{place // moment}"
+            post = f"{seed}/{kind}/{place // per_group}"
             picture = Image.fromarray(pixels[0]).convert("RGB")
             key = put_whole(dataset, picture, f"{seed}/{index}", post)
             choices.append(Choice(key, "label", CLASSES[int(kind)]))

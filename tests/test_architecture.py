@@ -286,7 +286,7 @@ def test_datasets_is_no_package() -> None:
     ("name", "code", "expected"),
     [
         ("gleanset/a.py", "import harvest.folder", "gleanset may not import harvest"),
-        ("gleanset/a.py", "import curation.moments", "gleanset may not import curation"),
+        ("gleanset/a.py", "import curation.split_groups", "gleanset may not import curation"),
         (
             "harvest/a.py",
             "from labeler.splits.plan import plan_split",

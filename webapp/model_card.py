@@ -91,7 +91,7 @@ def _unknown_rule(folder: Path | None, rule: DecisionRule) -> JsonDict | None:
 def _figures(figures: SplitMetrics) -> JsonDict:
     return {
         "pictures": figures.count,
-        "moments": figures.moments,
+        "groups": figures.groups,
         "accuracy": figures.answer_accuracy,
         "unknown": figures.unknown_answers / figures.count,
         "accuracy_before_unknown": figures.accuracy,

@@ -34,11 +34,23 @@ def run_folder(dataset: Dataset, run_id: str) -> Path:
     return dataset.runs_folder / run_id
 
 
+FORMER_FIELDS = {"moments": "groups", "effective_moments": "effective_groups"}
+"""Fields of JSON files of runs that were renamed."""
+
+
+def read_run_bytes(path: Path) -> bytes:
+    """Return the JSON text of a file of a run, with `FORMER_FIELDS` renamed."""
+    text = path.read_bytes()
+    for former, field in FORMER_FIELDS.items():
+        text = text.replace(f'"{former}":'.encode(), f'"{field}":'.encode())
+    return text
+
+
 def read_run_json(folder: Path, name: str, kind: type[T], fix: str) -> T | None:
     """Read a JSON file of a run; None if it is missing. Raises `InputUnusable`."""
     path = folder / name
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(read_run_bytes(path), type=kind)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from baseline.data.pixels import PixelReader, Pixels, PixelSource, decode_all
 from baseline.evaluation.outputs import Indices
 from baseline.settings import Settings, Triplet
-from curation.moments import assign_moments
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.samples import DEFAULT_WEIGHT, Balances, SampleWeight
@@ -38,7 +38,7 @@ class Examples:
 
     classes: tuple[str, ...]
     splits: dict[str, tuple[Sample, ...]]
-    moments: Mapping[str, str]
+    groups: Mapping[str, str]
     weights: tuple[float, ...] = ()
     class_counts: Mapping[str, int] = field(default_factory=dict)
     unseen: frozenset[str] = frozenset()
@@ -63,8 +63,8 @@ class Examples:
 
     def count_leaked_samples(self, split: str) -> int:
         """Count the samples of `split` in groups that are also in train."""
-        in_train = {self.moments[sample.key] for sample in self.splits["train"]}
-        return sum(self.moments[sample.key] in in_train for sample in self.splits[split])
+        in_train = {self.groups[sample.key] for sample in self.splits["train"]}
+        return sum(self.groups[sample.key] in in_train for sample in self.splits[split])
 
     def counts(self) -> dict[str, int]:
         """Return the number of samples of each split."""
@@ -92,10 +92,10 @@ def find_examples(dataset: Dataset) -> Examples:
         for sample in by_split["train"]
         for _ in range(shares.get(sample.key, DEFAULT_WEIGHT).copies)
     )
-    moments = assign_moments(dataset.db, [sample.key for sample in samples])
+    groups = assign_split_groups(dataset.db, [sample.key for sample in samples])
     weights = _mean_class_weights(by_split["train"], classes, shares)
     unseen = frozenset(get_unseen_labels(dataset.db))
-    return Examples(classes, by_split, moments, weights, class_counts, unseen)
+    return Examples(classes, by_split, groups, weights, class_counts, unseen)
 
 
 def find_fold_examples(dataset: Dataset) -> Examples:
@@ -116,11 +116,11 @@ def find_fold_examples(dataset: Dataset) -> Examples:
             f"see the next step: gleanset status {dataset.option}",
         )
     classes = tuple(sorted({str(sample.label) for sample in samples}))
-    moments = assign_moments(dataset.db, [sample.key for sample in samples])
+    groups = assign_split_groups(dataset.db, [sample.key for sample in samples])
     class_counts = Counter(str(sample.label) for sample in samples)
     parts: dict[str, tuple[Sample, ...]] = {"train": tuple(samples), "val": (), "test": ()}
     unseen = frozenset(get_unseen_labels(dataset.db))
-    return Examples(classes, parts, moments, (), class_counts, unseen)
+    return Examples(classes, parts, groups, (), class_counts, unseen)
 
 
 def _mean_class_weights(
@@ -241,13 +241,13 @@ def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     train = examples.splits["train"]
     if examples.splits["val"] or not train:
         return examples, None
-    moments = examples.moments
+    groups = examples.groups
     reviewed = [sample for sample in train if sample.key not in examples.unseen]
-    val_moments = _choose_val_moments(reviewed, moments, seed)
-    if not val_moments:
+    val_groups = _choose_val_groups(reviewed, groups, seed)
+    if not val_groups:
         return examples, f"val is empty and train is too small to split off one; {_VAL_FIX}"
     parts = {
-        name: tuple(s for s in train if (moments[s.key] in val_moments) is (name == "val"))
+        name: tuple(s for s in train if (groups[s.key] in val_groups) is (name == "val"))
         for name in ("train", "val")
     }
     # Without the copies of oversampling, which would count twice.
@@ -260,11 +260,11 @@ def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     return replace(examples, splits=examples.splits | parts), notice
 
 
-def _choose_val_moments(train: Sequence[Sample], moments: Mapping[str, str], seed: int) -> set[str]:
+def _choose_val_groups(train: Sequence[Sample], groups: Mapping[str, str], seed: int) -> set[str]:
     """Draw groups for val in random order, up to the limit of each class."""
     members: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for sample in train:
-        members[moments[sample.key]].add((sample.key, str(sample.label)))
+        members[groups[sample.key]].add((sample.key, str(sample.label)))
     sizes = {name: Counter(label for _, label in pairs) for name, pairs in members.items()}
     totals: Counter[str] = Counter()
     for size in sizes.values():
@@ -280,7 +280,7 @@ def _choose_val_moments(train: Sequence[Sample], moments: Mapping[str, str], see
     return chosen
 
 
-Moments = dict[str, list[Sample]]
+Groups = dict[str, list[Sample]]
 
 
 def make_folds(
@@ -293,11 +293,11 @@ def make_folds(
     folds, or one class.
     """
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
-    moments: Moments = defaultdict(list)
+    groups: Groups = defaultdict(list)
     for key in sorted(samples):
-        moments[examples.moments[key]].append(samples[key])
-    names = [str(name) for name in np.random.default_rng(seed).permutation(sorted(moments))]
-    holdout = find_holdout_moments(examples, assigned)
+        groups[examples.groups[key]].append(samples[key])
+    names = [str(name) for name in np.random.default_rng(seed).permutation(sorted(groups))]
+    holdout = find_holdout_groups(examples, assigned)
     holdout_names = [name for name in names if name in holdout]
     if len(holdout_names) < folds or len(examples.classes) < 2:
         raise InputUnusable(
@@ -311,29 +311,29 @@ def make_folds(
         else assign_folds(holdout, holdout_names, folds)
     )
     for fold in parts:
-        test = _without_last_of_class(moments, fold, names)
+        test = _without_last_of_class(groups, fold, names)
         train = [name for name in names if name not in test]
         splits = {
-            "train": _collect_samples(moments, train),
+            "train": _collect_samples(groups, train),
             "val": (),
             "test": _collect_samples(holdout, sorted(test)),
         }
         yield replace(examples, splits=splits, weights=())
 
 
-def find_holdout_moments(examples: Examples, assigned: Mapping[str, int] | None = None) -> Moments:
+def find_holdout_groups(examples: Examples, assigned: Mapping[str, int] | None = None) -> Groups:
     """Return the groups that folds can hold out, with their reviewed samples.
 
     Their classes have several groups. If folds are `assigned`, other samples are left out.
     """
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
-    moments: Moments = defaultdict(list)
-    reviewed: Moments = defaultdict(list)
+    groups: Groups = defaultdict(list)
+    reviewed: Groups = defaultdict(list)
     for key in sorted(samples):
-        moments[examples.moments[key]].append(samples[key])
+        groups[examples.groups[key]].append(samples[key])
         if key not in examples.unseen and (not assigned or key in assigned):
-            reviewed[examples.moments[key]].append(samples[key])
-    single = _single_moments(moments)
+            reviewed[examples.groups[key]].append(samples[key])
+    single = _single_groups(groups)
     return {name: members for name, members in reviewed.items() if name not in single}
 
 
@@ -358,13 +358,13 @@ def split_stratified_groups(
 
 
 def assign_folds(
-    moments: Mapping[str, Sequence[Sample]], names: Sequence[str], folds: int
+    groups: Mapping[str, Sequence[Sample]], names: Sequence[str], folds: int
 ) -> list[list[str]]:
     """Assign groups so that every fold has about as many samples of each class."""
     parts: list[list[str]] = [[] for _ in range(folds)]
     counts: list[Counter[str]] = [Counter() for _ in range(folds)]
-    for name in sorted(names, key=lambda name: -len(moments[name])):
-        labels = Counter(str(sample.label) for sample in moments[name])
+    for name in sorted(names, key=lambda name: -len(groups[name])):
+        labels = Counter(str(sample.label) for sample in groups[name])
         main = min(labels, key=lambda label: (-labels[label], label))
         fold = min(range(folds), key=lambda f: (counts[f][main], counts[f].total(), f))
         parts[fold].append(name)
@@ -373,38 +373,38 @@ def assign_folds(
 
 
 def _assigned_folds(
-    moments: Moments, names: Sequence[str], folds: int, assigned: Mapping[str, int]
+    groups: Groups, names: Sequence[str], folds: int, assigned: Mapping[str, int]
 ) -> list[list[str]]:
     """Return the assigned folds; a group is where most of its samples are."""
     parts: list[list[str]] = [[] for _ in range(folds)]
     for name in names:
-        votes = Counter(assigned[sample.key] for sample in moments[name])
+        votes = Counter(assigned[sample.key] for sample in groups[name])
         parts[votes.most_common(1)[0][0] - 1].append(name)
     return parts
 
 
-def _single_moments(moments: Moments) -> set[str]:
+def _single_groups(groups: Groups) -> set[str]:
     """Return the groups that are the only one of a class."""
-    moments_by_label: dict[str, set[str]] = defaultdict(set)
-    for name, samples in moments.items():
+    groups_by_label: dict[str, set[str]] = defaultdict(set)
+    for name, samples in groups.items():
         for sample in samples:
-            moments_by_label[str(sample.label)].add(name)
-    return {next(iter(names)) for names in moments_by_label.values() if len(names) == 1}
+            groups_by_label[str(sample.label)].add(name)
+    return {next(iter(names)) for names in groups_by_label.values() if len(names) == 1}
 
 
-def _without_last_of_class(moments: Moments, fold: Sequence[str], names: Sequence[str]) -> set[str]:
+def _without_last_of_class(groups: Groups, fold: Sequence[str], names: Sequence[str]) -> set[str]:
     """Return the fold without groups whose classes would be missing from train."""
     train = set(names) - set(fold)
-    labels = {label for name in train for label in _labels(moments[name])}
-    return {name for name in fold if _labels(moments[name]) <= labels}
+    labels = {label for name in train for label in _labels(groups[name])}
+    return {name for name in fold if _labels(groups[name]) <= labels}
 
 
 def _labels(samples: Sequence[Sample]) -> set[str]:
     return {str(sample.label) for sample in samples}
 
 
-def _collect_samples(moments: Moments, names: Sequence[str]) -> tuple[Sample, ...]:
-    samples = [sample for name in names for sample in moments[name]]
+def _collect_samples(groups: Groups, names: Sequence[str]) -> tuple[Sample, ...]:
+    samples = [sample for name in names for sample in groups[name]]
     return tuple(sorted(samples, key=lambda sample: sample.key))
 
 

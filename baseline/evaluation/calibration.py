@@ -37,7 +37,7 @@ _NEGLIGIBLE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class ScoreCalibration:
-    """Calibration of scores, fitted on `pictures` images of `moments` groups.
+    """Calibration of scores, fitted on `pictures` images of `groups` groups.
 
     Scores are divided by `temperature`, then `offsets` (by class, or none) are added: `share`
     (0..1) of the shift that class balancing may have caused, None if nothing was balanced.
@@ -47,7 +47,7 @@ class ScoreCalibration:
     offsets: tuple[float, ...] = ()
     share: float | None = None
     pictures: int = 0
-    moments: int = 0
+    groups: int = 0
 
     def apply(self, logits: Scores) -> Floats:
         """Return calibrated scores (N x C): their softmax are the probabilities."""
@@ -58,7 +58,7 @@ class ScoreCalibration:
         if self.pictures < 2:
             balanced = "; class balancing is not corrected for" if self.share is not None else ""
             return f"not calibrated: no images in val{balanced}"
-        source = f"{count(self.pictures, 'image')} of val, {count(self.moments, 'group')}"
+        source = f"{count(self.pictures, 'image')} of val, {count(self.groups, 'group')}"
         words = f"temperature {self.temperature:.2f} ({source})"
         if abs(self.temperature - 1) <= _NEGLIGIBLE:
             words += ", not significantly different from 1"
@@ -76,18 +76,20 @@ def calibrate_scores(logits: Scores, temperature: float, offsets: Sequence[float
 
 
 def fit_calibration(
-    logits: Scores, y: Indices, moments: Sequence[str], shift: Floats | None = None
+    logits: Scores, y: Indices, groups: Sequence[str], shift: Floats | None = None
 ) -> ScoreCalibration:
-    """Fit the calibration of scores (N x C) with true classes `y` (N) and groups `moments` (N).
+    """Fit the calibration of scores (N x C) with true classes `y` (N) and groups `groups` (N).
 
     Images have equal weight, as in the log loss, but the amount of evidence is that of their
     groups. `shift` (C, or empty) is from `compute_prior_shift`.
     """
     pictures, classes = logits.shape
-    groups = len(set(moments))
+    group_count = len(set(groups))
     shifted = shift is not None and len(shift) > 0
     if pictures < 2 or classes < 2:
-        return ScoreCalibration(share=0.0 if shifted else None, pictures=pictures, moments=groups)
+        return ScoreCalibration(
+            share=0.0 if shifted else None, pictures=pictures, groups=group_count
+        )
     added = shift if shift is not None and shifted else np.zeros(classes)
     scores = logits.astype(np.float64)
 
@@ -95,7 +97,7 @@ def fit_calibration(
         calibrated = log_softmax(scores / np.exp(log_temperature) + share * added)
         return float(-calibrated[np.arange(pictures), y].mean())
 
-    evidence = groups**2 / (groups + HALF_EVIDENCE_GROUPS)
+    evidence = group_count**2 / (group_count + HALF_EVIDENCE_GROUPS)
 
     def cost(log_temperature: float, share: float) -> float:
         """Return the negative log posterior, up to a constant."""
@@ -106,14 +108,14 @@ def fit_calibration(
     best, share = _minimize_cost(lambda log_temperature: cost(log_temperature, 0.0)), 0.0
     if shifted:
         best, share = _minimize_with_shift(cost, best)
-    if groups * (loss(0.0, 0.0) - loss(best, share)) < MIN_EVIDENCE_NATS / groups:
+    if group_count * (loss(0.0, 0.0) - loss(best, share)) < MIN_EVIDENCE_NATS / group_count:
         best, share = 0.0, 0.0
     return ScoreCalibration(
         temperature=float(np.exp(best)),
         offsets=tuple(map(float, share * added)) if share else (),
         share=share if shifted else None,
         pictures=pictures,
-        moments=groups,
+        groups=group_count,
     )
 
 
@@ -189,14 +191,14 @@ class ClassCalibration:
     """Calibration of the probability of one class.
 
     `expected` is its mean probability, `share` its actual share, `ece` their mean distance over
-    bins. If the number of groups (`moments`) is `few`, these are mostly chance.
+    bins. If the number of groups (`groups`) is `few`, these are mostly chance.
     """
 
     name: str
     expected: float
     share: float
     ece: float
-    moments: int
+    groups: int
     few: bool
 
 
@@ -210,23 +212,23 @@ class ClasswiseError:
 
 
 def classwise_error(
-    probabilities: Floats, y: Indices, moments: Sequence[str], classes: Sequence[str]
+    probabilities: Floats, y: Indices, groups: Sequence[str], classes: Sequence[str]
 ) -> ClasswiseError:
     """Return the calibration error of each class's probability (N x C)."""
-    groups = np.array(moments, dtype=np.str_)
+    group_names = np.array(groups, dtype=np.str_)
     rows = []
     images = max(len(y), 1)
     for number, name in enumerate(classes):
         probability, true = probabilities[:, number], y == number
         gaps = np.bincount(_bin_numbers(probability, BINS), probability - true, minlength=BINS)
-        class_groups = len(np.unique(groups[true]))
+        class_groups = len(np.unique(group_names[true]))
         rows.append(
             ClassCalibration(
                 name,
                 expected=float(probability.sum() / images),
                 share=float(true.sum() / images),
                 ece=float(np.abs(gaps).sum() / images),
-                moments=class_groups,
+                groups=class_groups,
                 few=class_groups < MIN_RELIABLE_GROUPS,
             )
         )

@@ -20,13 +20,13 @@ from baseline.evaluation.intervals import (
     Flags,
     PairedComparison,
     compare_paired,
-    effective_moments,
+    effective_groups,
     share_interval_or_none,
 )
 from baseline.evaluation.metrics import compute_classification_metrics
 from baseline.evaluation.outputs import Indices, Outputs, load_outputs, softmax
 from baseline.evaluation.run_metrics import read_metrics, weights_size
-from curation.moments import assign_moments
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.binomial import Interval, small_sample_warning
 from gleanset.errors import InputUnusable
@@ -65,13 +65,13 @@ class Comparison:
     left_out: int
     commonest_class: float
     runs: tuple[ComparedRun, ...]
-    moments: int
-    effective_moments: float
+    groups: int
+    effective_groups: float
 
     @property
     def few(self) -> str:
         """A warning if there are few groups, or empty."""
-        return small_sample_warning(self.moments, self.effective_moments)
+        return small_sample_warning(self.groups, self.effective_groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,8 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
             f"the runs have no images of {split} with the same labels in common",
             f"evaluate them on the current split: baseline evaluate RUN --split {split}",
         )
-    moment_by_key = assign_moments(dataset.db, keys)
-    moments = [moment_by_key[key] for key in keys]
+    group_by_key = assign_split_groups(dataset.db, keys)
+    groups = [group_by_key[key] for key in keys]
     shared = [run.select(keys) for run in loaded]
     counts = np.unique([labels[0][key] for key in keys], return_counts=True)[1]
     return Comparison(
@@ -128,9 +128,9 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
         len(keys),
         len(set.union(*map(set, labels))) - len(keys),
         float(counts.max() / len(keys)),
-        tuple(_compare_run(run, moments, shared[0]) for run in shared),
-        len(set(moments)),
-        effective_moments(moments),
+        tuple(_compare_run(run, groups, shared[0]) for run in shared),
+        len(set(groups)),
+        effective_groups(groups),
     )
 
 
@@ -154,7 +154,7 @@ def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
     return _RunOutputs(name, folder, classes, replace(outputs, logits=scores), predicted)
 
 
-def _compare_run(run: _RunOutputs, moments: Sequence[str], first: _RunOutputs) -> ComparedRun:
+def _compare_run(run: _RunOutputs, groups: Sequence[str], first: _RunOutputs) -> ComparedRun:
     scores, y, correct = run.outputs.logits, run.outputs.y, run.correct
     figures = compute_classification_metrics(scores, y, run.outputs.keys, run.classes, 0)
     metrics = read_metrics(run.folder)
@@ -162,7 +162,7 @@ def _compare_run(run: _RunOutputs, moments: Sequence[str], first: _RunOutputs) -
         run=run.run,
         preset=str(metrics.settings.get("preset", "?")),
         accuracy=float(correct.mean()),
-        interval=share_interval_or_none(correct, moments),
+        interval=share_interval_or_none(correct, groups),
         accuracy_before_unknown=figures.accuracy,
         log_loss=figures.log_loss,
         ece=calibration_error(softmax(scores), y).ece,
@@ -170,5 +170,5 @@ def _compare_run(run: _RunOutputs, moments: Sequence[str], first: _RunOutputs) -
         seconds=metrics.seconds,
         parameters=metrics.parameters,
         size=weights_size(run.folder),
-        against=None if run is first else compare_paired(correct, first.correct, moments),
+        against=None if run is first else compare_paired(correct, first.correct, groups),
     )

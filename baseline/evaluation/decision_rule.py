@@ -36,7 +36,7 @@ class RecallThreshold(msgspec.Struct, frozen=True):
     ----------
     wanted : requested recall
     threshold : total probability of all other classes below which the class is predicted
-    count, moments : images and groups of the class on val
+    count, groups : images and groups of the class on val
     lost, unknown : images predicted otherwise, and those among them predicted "unknown"
     at_most : upper limit of the share lost, with 95 % confidence
     needed : groups of val needed to guarantee `wanted`
@@ -48,7 +48,7 @@ class RecallThreshold(msgspec.Struct, frozen=True):
     wanted: float
     threshold: float
     count: int
-    moments: int
+    groups: int
     lost: int
     unknown: int
     at_most: float
@@ -63,7 +63,7 @@ class RecallThreshold(msgspec.Struct, frozen=True):
         recall = (self.count - self.lost) / self.count
         words = (
             f"{self.name}: recall on val {recall:.1%} ({self.count - self.lost}/{self.count}"
-            f"{unknown}; {count(self.moments, 'group')}), at least {1 - self.at_most:.1%} "
+            f"{unknown}; {count(self.groups, 'group')}), at least {1 - self.at_most:.1%} "
             "with 95% confidence"
         )
         if self.others_kept is not None and self.others_before is not None:
@@ -87,7 +87,7 @@ class FamiliarityThreshold(msgspec.Struct, frozen=True):
     Attributes
     ----------
     wanted : largest share of known images that may be rejected
-    count, moments, unknown : images and groups it was chosen on, and images rejected among them
+    count, groups, unknown : images and groups it was chosen on, and images rejected among them
     on_average : upper bound of the expected share of known images rejected
     at_most : upper limit for as many other images, with 95 % confidence
     needed : groups needed to guarantee `wanted`
@@ -99,7 +99,7 @@ class FamiliarityThreshold(msgspec.Struct, frozen=True):
     below: float
     wanted: float
     count: int
-    moments: int
+    groups: int
     unknown: int
     on_average: float
     at_most: float
@@ -114,7 +114,7 @@ class FamiliarityThreshold(msgspec.Struct, frozen=True):
         source = "held-out images" if self.folds else "val"
         words = (
             f"similarity < {self.below:.3f}; rejects {self.unknown / self.count:.1%} of known "
-            f"images ({self.unknown}/{self.count} of {source}, {count(self.moments, 'group')}; "
+            f"images ({self.unknown}/{self.count} of {source}, {count(self.groups, 'group')}; "
             f"bound {self.on_average:.1%} on average, {self.at_most:.1%} with 95% confidence)"
         )
         if self.strangers:

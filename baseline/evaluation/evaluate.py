@@ -27,7 +27,7 @@ from baseline.evaluation.decision_rule import (
     load_feature_scale,
     save_decision_rule,
 )
-from baseline.evaluation.intervals import effective_moments, group_numbers, share_interval_or_none
+from baseline.evaluation.intervals import effective_groups, group_numbers, share_interval_or_none
 from baseline.evaluation.metrics import (
     AnswerMetrics,
     RetrievalMetrics,
@@ -47,7 +47,7 @@ from baseline.evaluation.run_metrics import read_metrics, summarize_copy_search,
 from baseline.evaluation.thresholds import RuleRequest, SplitAnswers, choose_rule
 from baseline.train.methods.training_data import TrainingData, split_outputs, with_distances
 from baseline.train.trained_net import GalleryHead, load_model
-from curation.moments import assign_moments
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.errors import InputUnusable
@@ -85,7 +85,7 @@ def evaluate_run(
     distances are of a gallery. Raises NotWritable or DiskFull.
     """
     samples = [sample for part in examples.splits.values() for sample in part]
-    context = load_sample_context(dataset, samples, examples.moments)
+    context = load_sample_context(dataset, samples, examples.groups)
     folder = run_folder(dataset, run_id)
     outputs = {split: part.unique() for split, part in outputs.items() if len(part)}
     save_outputs(folder, outputs, scratch=scratch)
@@ -114,7 +114,7 @@ def fit_decision_rule(
     fitted = ScoreCalibration(share=0.0 if shift is not None and len(shift) else None)
     if val is not None and len(val):
         val = val.unique()
-        groups = [examples.moments[key] for key in val.keys]
+        groups = [examples.groups[key] for key in val.keys]
         fitted = fit_calibration(val.logits, val.y, groups, shift)
     offsets = dict(zip(examples.classes, fitted.offsets, strict=False))
     return fitted, DecisionRule(fitted.temperature, offsets=offsets)
@@ -150,7 +150,7 @@ def compute_split_metrics(
     They are of calibrated scores; `uncalibrated` is without calibration. Thresholds count for
     `answers` only; the one for "unknown" needs the OOD scores `familiarity` (N).
     """
-    groups, plain = context.groups(outputs.keys), rule.without_thresholds()
+    groups, plain = context.get_groups(outputs.keys), rule.without_thresholds()
     answered = replace(outputs, logits=calibrate_with_rule(outputs.logits, classes, plain))
     figures = compute_classification_metrics(answered.logits, answered.y, answered.keys, classes)
     probabilities = softmax(answered.logits)
@@ -159,8 +159,8 @@ def compute_split_metrics(
     interval = share_interval_or_none(answered.right, groups)
     return replace(
         figures,
-        moments=len(set(groups)),
-        effective_moments=effective_moments(groups),
+        groups=len(set(groups)),
+        effective_groups=effective_groups(groups),
         intervals={} if interval is None else {"accuracy": interval},
         ece=after.ece,
         bins=after.bins,
@@ -168,8 +168,8 @@ def compute_split_metrics(
             before.ece, before.bins, mean_log_loss(outputs.logits, outputs.y)
         ),
         classwise=classwise_error(probabilities, outputs.y, groups, classes),
-        kinds=compute_subgroup_metrics(answered, context.kinds, context.moments),
-        labels=compute_subgroup_metrics(answered, context.labelled_by, context.moments),
+        kinds=compute_subgroup_metrics(answered, context.kinds, context.groups),
+        labels=compute_subgroup_metrics(answered, context.labelled_by, context.groups),
         answers=compute_answer_metrics(outputs, classes, rule, familiarity, groups),
     )
 
@@ -185,7 +185,7 @@ def evaluate_embeddings(
     against = "train" if "train" in embedded else split
     queries, gallery = embedded[split], embedded[against]
     # The same group numbers for both.
-    numbers = group_numbers(context.groups((*queries.keys, *gallery.keys)))
+    numbers = group_numbers(context.get_groups((*queries.keys, *gallery.keys)))
     figures = compute_retrieval_metrics(
         normalize_embeddings(queries, numbers[: len(queries)]),
         normalize_embeddings(gallery, numbers[len(queries) :]),
@@ -260,14 +260,14 @@ def reevaluate_run(
     save_outputs(folder, load_outputs(folder) | outputs)
     rule = load_decision_rule(folder)
     samples = [sample for part in splits for sample in examples.splits[part]]
-    context = load_sample_context(dataset, samples, examples.moments)
+    context = load_sample_context(dataset, samples, examples.groups)
     chosen = ChosenThresholds()
     classes = examples.classes
     if request and chooses:
         val = outputs.get("val", outputs[split])
-        moments = group_numbers(context.groups(val.keys))
+        groups = group_numbers(context.get_groups(val.keys))
         familiarity = compute_output_familiarity(val, classes, rule, gallery=gallery)
-        answers = SplitAnswers(val, classes, moments, familiarity)
+        answers = SplitAnswers(val, classes, groups, familiarity)
         rule = choose_rule(answers, request, rule)
         chosen = rule.chosen
         save_decision_rule(folder, rule)
@@ -290,10 +290,10 @@ def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule, gallery:
     splits = metrics.splits
     for split, figures in metrics.splits.items():
         if (part := outputs.get(split)) is not None:
-            moments = assign_moments(dataset.db, part.keys)
-            groups = [moments[key] for key in part.keys]
+            groups = assign_split_groups(dataset.db, part.keys)
+            group_names = [groups[key] for key in part.keys]
             familiarity = compute_output_familiarity(part, metrics.classes, rule, gallery=gallery)
-            answers = compute_answer_metrics(part, metrics.classes, rule, familiarity, groups)
+            answers = compute_answer_metrics(part, metrics.classes, rule, familiarity, group_names)
             splits[split] = replace(figures, answers=answers)
     train, val, test = (splits.get(split) for split in SPLITS)
     write_metrics(folder, replace(metrics, train=train, val=val, test=test))
@@ -328,10 +328,10 @@ def _check_not_trained_on(
         return
     trained_keys = set(json.loads(file.read_text()))
     samples = examples.splits[split]
-    moments = assign_moments(dataset.db, trained_keys.union(sample.key for sample in samples))
-    moved = {moments[key] for key in trained_keys}
-    moved -= {moments[sample.key] for sample in examples.splits["train"]}
-    leaked = [s for s in samples if s.key in trained_keys or moments[s.key] in moved]
+    groups = assign_split_groups(dataset.db, trained_keys.union(sample.key for sample in samples))
+    moved = {groups[key] for key in trained_keys}
+    moved -= {groups[sample.key] for sample in examples.splits["train"]}
+    leaked = [s for s in samples if s.key in trained_keys or groups[s.key] in moved]
     if leaked:
         raise InputUnusable(
             f"run {run} was trained on {len(leaked)} of the {len(samples)} images now in {split}, "

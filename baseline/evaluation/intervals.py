@@ -8,7 +8,7 @@ A share is a ratio of two sums over groups (Cochran, "Sampling Techniques", 1977
 variance gives the effective sample size, for which exact limits are computed (Korn and Graubard,
 "Confidence Intervals for Proportions with Small Expected Number of Positive Counts", 1998). A
 cluster bootstrap is too narrow for few groups. For unequal groups the effective number counts
-(`effective_moments`).
+(`effective_groups`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def group_numbers(names: Groups) -> Indices:
     return np.unique(np.asarray(names), return_inverse=True)[1].astype(np.int64)
 
 
-def effective_moments(groups: Groups) -> float:
+def effective_groups(groups: Groups) -> float:
     """Return the effective number of groups: (sum s)^2 / sum s^2 of their sizes s.
 
     Source: Kish, "Survey Sampling", 1965.
@@ -156,17 +156,17 @@ class PairedComparison:
         return beyond and self.p < SIGNIFICANCE_LEVEL
 
 
-def compare_paired(this: Flags, other: Flags, moments: Sequence[str]) -> PairedComparison:
+def compare_paired(this: Flags, other: Flags, groups: Sequence[str]) -> PairedComparison:
     """Compare the correct predictions (N) of two runs on images of these groups (N)."""
     only_this, only_other = int((this & ~other).sum()), int((other & ~this).sum())
-    groups = group_numbers(moments)
+    numbers = group_numbers(groups)
     gain = this.astype(np.float64) - other
     return PairedComparison(
         float(gain.mean()) if len(gain) else 0.0,
-        difference_interval(gain, groups) if groups.any() else None,
+        difference_interval(gain, numbers) if numbers.any() else None,
         only_this,
         only_other,
-        randomization_test(np.bincount(groups, gain).astype(np.int64).tolist()),
+        randomization_test(np.bincount(numbers, gain).astype(np.int64).tolist()),
     )
 
 

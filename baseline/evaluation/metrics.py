@@ -85,7 +85,7 @@ class AnswerMetrics:
 
 @dataclass(frozen=True, slots=True)
 class SplitMetrics:
-    """Metrics of one split; fields from `moments` on need the groups and the calibration of a run.
+    """Metrics of one split; fields from `groups` on need the groups and the calibration of a run.
 
     All are of the classifier, before any prediction is "unknown"; `answers` are what users get.
 
@@ -111,8 +111,8 @@ class SplitMetrics:
     mistakes: tuple[Misclassification, ...]
     top5_accuracy: float | None = None
     commonest_class: float = 0.0
-    moments: int | None = None
-    effective_moments: float | None = None
+    groups: int | None = None
+    effective_groups: float | None = None
     intervals: dict[str, Interval] = field(default_factory=dict)
     ece: float | None = None
     bins: tuple[ConfidenceBin, ...] = ()
@@ -170,7 +170,7 @@ class SplitMetrics:
     @property
     def few(self) -> str:
         """A warning if the split has few groups, or empty."""
-        return small_sample_warning(self.moments, self.effective_moments)
+        return small_sample_warning(self.groups, self.effective_groups)
 
     def summary(self) -> dict[str, object]:
         """Return the main metrics of what users get, as JSON values."""
@@ -274,7 +274,7 @@ _DRAWING_HOSTS = (
 
 
 def compute_subgroup_metrics(
-    outputs: Outputs, names: Mapping[str, str], moments: Mapping[str, str]
+    outputs: Outputs, names: Mapping[str, str], groups: Mapping[str, str]
 ) -> tuple[SubgroupMetrics, ...]:
     """Return the accuracy of each subgroup (`names` by sample key), largest first."""
     correct = outputs.right
@@ -282,7 +282,7 @@ def compute_subgroup_metrics(
     subgroups = []
     for name in dict.fromkeys(sample_names.tolist()):
         rows = np.flatnonzero(sample_names == name)
-        interval = share_interval_or_none(correct[rows], [moments[outputs.keys[i]] for i in rows])
+        interval = share_interval_or_none(correct[rows], [groups[outputs.keys[i]] for i in rows])
         accuracy = float(correct[rows].mean())
         subgroups.append(SubgroupMetrics(name, len(rows), accuracy, interval))
     return tuple(sorted(subgroups, key=lambda subgroup: (-subgroup.count, subgroup.name)))
@@ -322,26 +322,26 @@ _INDIVIDUAL_PROVENANCES = ("person", "by hand", "web report")
 class SampleContext:
     """Group, kind of source, and kind of label provenance of each sample (by key)."""
 
-    moments: Mapping[str, str]
+    groups: Mapping[str, str]
     kinds: Mapping[str, str]
     labelled_by: Mapping[str, str]
 
-    def groups(self, keys: Iterable[str]) -> list[str]:
+    def get_groups(self, keys: Iterable[str]) -> list[str]:
         """Return the group of each key."""
-        return [self.moments[key] for key in keys]
+        return [self.groups[key] for key in keys]
 
 
 def load_sample_context(
-    dataset: Dataset, samples: Sequence[Sample], moments: Mapping[str, str]
+    dataset: Dataset, samples: Sequence[Sample], groups: Mapping[str, str]
 ) -> SampleContext:
-    """Load the context of samples from the catalogue; `moments` are their groups by key."""
+    """Load the context of samples from the catalogue; `groups` are their groups by key."""
     provenances = get_label_provenances(dataset.db)
     kinds = {sample.image: "" for sample in samples}
     for sha256 in kinds:
         image = dataset.images.get(sha256)
         kinds[sha256] = classify_source(image.origins if image else ())
     return SampleContext(
-        moments=moments,
+        groups=groups,
         kinds={sample.key: kinds[sample.image] for sample in samples},
         labelled_by={
             sample.key: PERSON if provenances.get(sample.key) in _INDIVIDUAL_PROVENANCES else BULK
@@ -362,7 +362,7 @@ class Embeddings:
 
     unit: Scores
     y: Indices
-    moments: Indices
+    groups: Indices
 
     def __len__(self) -> int:
         return len(self.y)
@@ -387,12 +387,12 @@ class RetrievalMetrics:
     against: str = ""
 
 
-def normalize_embeddings(outputs: Outputs, moments: Indices) -> Embeddings:
+def normalize_embeddings(outputs: Outputs, groups: Indices) -> Embeddings:
     """Return the embeddings scaled to length 1; zero vectors stay zero."""
     assert outputs.embeddings is not None
     vectors = outputs.embeddings.astype(np.float32)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Embeddings(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), outputs.y, moments)
+    return Embeddings(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), outputs.y, groups)
 
 
 def _iterate_similarities(
@@ -402,7 +402,7 @@ def _iterate_similarities(
     for start in range(0, len(queries), _QUERY_BATCH):
         rows = slice(start, min(start + _QUERY_BATCH, len(queries)))
         cosines = queries.unit[rows] @ gallery.unit.T
-        compared = queries.moments[rows, None] != gallery.moments
+        compared = queries.groups[rows, None] != gallery.groups
         same_class = (queries.y[rows, None] == gallery.y) & compared
         yield rows, np.where(compared, cosines, _EXCLUDED), same_class
 
@@ -411,23 +411,23 @@ def compute_retrieval_metrics(queries: Embeddings, gallery: Embeddings) -> Retri
     """Return how well queries find their class; None if the gallery has none of the classes."""
     from sklearn.metrics import label_ranking_average_precision_score
 
-    hits, moments, precision = [], [], 0.0
+    hits, groups, precision = [], [], 0.0
     for rows, cosines, same_class in _iterate_similarities(queries, gallery):
         answerable = same_class.any(1)
         if answerable.any():
             same, similarity = same_class[answerable], cosines[answerable]
             nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :TOP_K]
             hits.append(np.take_along_axis(same, nearest, 1))
-            moments.append(queries.moments[rows][answerable])
+            groups.append(queries.groups[rows][answerable])
             precision += float(label_ranking_average_precision_score(same, similarity)) * len(same)
     if not hits:
         return None
-    ranked, groups = np.concatenate(hits), np.concatenate(moments)
+    ranked, ranked_groups = np.concatenate(hits), np.concatenate(groups)
     return RetrievalMetrics(
         queries=len(ranked),
         gallery=len(gallery),
         recall_at_1=float(ranked[:, 0].mean()),
         recall_at_5=float(ranked.any(1).mean()),
         mean_average_precision=precision / len(ranked),
-        interval=share_interval_or_none(ranked[:, 0], groups),
+        interval=share_interval_or_none(ranked[:, 0], ranked_groups),
     )

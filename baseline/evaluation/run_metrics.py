@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from baseline.data.runs import METRICS, SETTINGS, WEIGHTS
+from baseline.data.runs import METRICS, SETTINGS, WEIGHTS, read_run_bytes
 from baseline.evaluation.calibration import ScoreCalibration
 from baseline.evaluation.metrics import RetrievalMetrics, SplitMetrics
 from baseline.settings import UNUSED_SETTINGS_BY_HEAD
@@ -128,7 +128,7 @@ def read_metrics(folder: Path) -> RunMetrics:
     path = folder / METRICS
     try:
         # `json` instead of msgspec: it reads NaN.
-        return msgspec.convert(json.loads(path.read_bytes()), RunMetrics, strict=False)
+        return msgspec.convert(json.loads(read_run_bytes(path)), RunMetrics, strict=False)
     except FileNotFoundError:
         raise InputUnusable(
             f"run {folder.name} has no metrics: {path} is missing",

@@ -80,8 +80,8 @@ def summarize_accuracy(
     if metrics.intervals:
         low, high = metrics.answer_interval
         accuracy += f", 95% CI {100 * low:.1f}-{high:.1%}"
-    if metrics.moments:
-        accuracy += f", {count(metrics.moments, 'group')}"
+    if metrics.groups:
+        accuracy += f", {count(metrics.groups, 'group')}"
     note = SPLIT_NOTES.get(split) or describe_copy_search(copies)
     lines = {f"{split} accuracy": f"{accuracy}; {note}"}
     if metrics.unknown_note:

@@ -17,7 +17,7 @@ from baseline.evaluation.decision_rule import (
     RecallThreshold,
     decide,
 )
-from baseline.evaluation.intervals import Groups, effective_moments, group_numbers, share_at_most
+from baseline.evaluation.intervals import Groups, effective_groups, group_numbers, share_at_most
 from baseline.evaluation.metrics import empty_split_error
 from baseline.evaluation.outputs import Floats, Indices, Outputs
 from gleanset.binomial import required_sample_size
@@ -52,7 +52,7 @@ class SplitAnswers:
 
     outputs: Outputs
     classes: tuple[str, ...]
-    moments: Indices
+    groups: Indices
     familiarity: Floats | None = None
 
     def answers(self, rule: DecisionRule) -> Indices:
@@ -94,7 +94,7 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
                 "the run has no statistics of its training data (familiarity.json)",
                 "train again: baseline train",
             )
-        unfamiliar = choose_familiarity(val.familiarity, val.moments, request.unknown_rate)
+        unfamiliar = choose_familiarity(val.familiarity, val.groups, request.unknown_rate)
         rule = rule.but(unfamiliar_below=unfamiliar.below)
     kept = tuple(
         measure_recall_threshold(val, name, share, rule) for name, share in protected.items()
@@ -162,13 +162,13 @@ def measure_recall_threshold(
     number, mask, y = val.classes.index(name), val.of_class(name), val.outputs.y
     before, now = val.answers(rule.without_thresholds()), val.answers(rule)
     lost = now[mask] != number
-    at_most = share_at_most(lost, val.moments[mask])
+    at_most = share_at_most(lost, val.groups[mask])
     return RecallThreshold(
         name=name,
         wanted=wanted,
         threshold=rule.thresholds[name],
         count=int(mask.sum()),
-        moments=len(np.unique(val.moments[mask])),
+        groups=len(np.unique(val.groups[mask])),
         lost=int(lost.sum()),
         unknown=int((now[mask] == UNKNOWN).sum()),
         at_most=at_most,
@@ -179,10 +179,10 @@ def measure_recall_threshold(
     )
 
 
-def choose_familiarity(familiarity: Floats, moments: Groups, wanted: float) -> FamiliarityThreshold:
+def choose_familiarity(familiarity: Floats, groups: Groups, wanted: float) -> FamiliarityThreshold:
     """Choose the highest threshold that rejects at most `wanted` (0..1) of known images.
 
-    `familiarity` and `moments` (N each) are OOD scores and groups of val. A group counts as one
+    `familiarity` and `groups` (N each) are OOD scores and groups of val. A group counts as one
     case whatever its size, and one additional group is assumed to be rejected as a whole. Then an
     image of a new group is rejected with a probability of at most `wanted`, whatever the network
     and however similar the images of a group are (Lee, Barber and Willett, "Distribution-free
@@ -190,10 +190,10 @@ def choose_familiarity(familiarity: Floats, moments: Groups, wanted: float) -> F
     """
     if not len(familiarity):
         raise _empty_val()
-    groups = group_numbers(moments)
-    cases = int(groups.max()) + 1
+    numbers = group_numbers(groups)
+    cases = int(numbers.max()) + 1
     order = np.argsort(familiarity, kind="stable")
-    ranked, weight = familiarity[order], (1 / np.bincount(groups))[groups][order]
+    ranked, weight = familiarity[order], (1 / np.bincount(numbers))[numbers][order]
     # The share strictly below each value, with the additional group.
     shares = (np.append(0.0, weight.cumsum()[:-1]) + 1) / (cases + 1)
     first = np.append(True, ranked[1:] != ranked[:-1])
@@ -205,10 +205,10 @@ def choose_familiarity(familiarity: Floats, moments: Groups, wanted: float) -> F
         below=below,
         wanted=wanted,
         count=len(familiarity),
-        moments=cases,
+        groups=cases,
         unknown=int(unknown.sum()),
         on_average=float(shares[row]),
-        at_most=_max_share_of_others(unknown, groups),
+        at_most=_max_share_of_others(unknown, numbers),
         needed=math.ceil(1 / wanted - 1 - 1e-9) if wanted else 0,
         promised=float(shares[row]) <= wanted + _EPSILON,
     )
@@ -224,9 +224,9 @@ def _max_share_of_others(unknown: npt.NDArray[np.bool_], groups: Indices) -> flo
     """
     from scipy.stats import betabinom
 
-    per_moment = float((np.bincount(groups, unknown) / np.bincount(groups)).mean())
-    cases = math.floor(effective_moments(groups))
-    hits = max(per_moment, float(unknown.mean())) * cases
+    per_group = float((np.bincount(groups, unknown) / np.bincount(groups)).mean())
+    cases = math.floor(effective_groups(groups))
+    hits = max(per_group, float(unknown.mean())) * cases
     if hits >= cases:
         return 1.0
     return float(betabinom.ppf(0.95, cases, hits + 1, cases - hits)) / cases

@@ -23,7 +23,6 @@ from baseline.presort.propose import choose_label_next, propose
 from baseline.settings import Settings, Transfer
 from baseline.train.methods.logistic import parse_part_weights
 from curation.labelling_command import STACKS_COMMAND, has_window, labelling_command
-from curation.moments import assign_moments
 from curation.similarity.class_learning import list_training_keys
 from curation.similarity.vectors import (
     VECTORS_FACT,
@@ -31,6 +30,7 @@ from curation.similarity.vectors import (
     sample_vector_name,
     save_vectors,
 )
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import PresortSamples, Proposals, iter_proposed_samples
@@ -175,8 +175,8 @@ def _run_presort(dataset: Dataset, settings: Transfer, progress: Progress) -> di
     vectors = weight_components(computed.components[rows], computed.parts, weights.weights)
     names = [sample_vector_name(sample.key, sample.region) for sample in chosen]
     space = save_vectors(dataset, names, vectors)
-    moments = assign_moments(dataset.db, list_training_keys(chosen))
-    result = propose(chosen, vectors, moments, get_unseen_labels(dataset.db))
+    groups = assign_split_groups(dataset.db, list_training_keys(chosen))
+    result = propose(chosen, vectors, groups, get_unseen_labels(dataset.db))
     labels = (
         {sample.label for sample in chosen if sample.label} if "classes" in result.facts else ()
     )

@@ -101,23 +101,23 @@ class PresortResult(NamedTuple):
 def propose(
     samples: Sequence[PresortSample],
     vectors: Rows,
-    moments: Mapping[str, str],
+    groups: Mapping[str, str],
     unseen: Collection[str] = (),
 ) -> PresortResult:
     """Suggest classes for samples with vectors (N x D, of length 1), and order them by similarity.
 
     Rejected samples and labelled duplicates are used for training, but are not in the result.
-    `moments` are groups of the training samples (`list_training_keys`), by key. Labels of `unseen`
+    `groups` are groups of the training samples (`list_training_keys`), by key. Labels of `unseen`
     keys are not used for evaluation.
     """
-    model = learn_classes(samples, vectors, moments, unseen)
+    model = learn_classes(samples, vectors, groups, unseen)
     order = _order_by_similarity(samples, vectors, model)
     if model is None:
         facts: dict[str, object] = {"clusters": len(np.unique(order.cluster))}
         outliers = outlier_scores(vectors, order.cluster)
     else:
         facts = _collect_facts(model)
-        facts["of_no_class_at_most"] = _max_rejected_share(samples, moments)
+        facts["of_no_class_at_most"] = _max_rejected_share(samples, groups)
         outliers = _label_outlier_scores(model, vectors)
     presorted = _collect_presorted(samples, order, outliers, model)
     facts |= {"samples": len(presorted), "labelled": sum(bool(s.label) for s in samples)}
@@ -156,14 +156,14 @@ def _members(numbers: Indices) -> list[Indices]:
 
 
 def _max_rejected_share(
-    samples: Sequence[PresortSample], moments: Mapping[str, str]
+    samples: Sequence[PresortSample], groups: Mapping[str, str]
 ) -> float | None:
     """Return the upper limit (95 %) of the share of samples of no class; None without any."""
     decided = [sample for sample in samples if sample.label or sample.status == "rejected"]
     rejected = np.array([sample.status == "rejected" for sample in decided])
     if not rejected.any():
         return None
-    return share_at_most(rejected, [moments[sample.key] for sample in decided])
+    return share_at_most(rejected, [groups[sample.key] for sample in decided])
 
 
 def _collect_presorted(
@@ -190,7 +190,7 @@ def _collect_facts(model: LearnedClasses) -> dict[str, object]:
     classes, taught = len(model.classes), model.taught
     return {
         "classes": classes,
-        "moments": len(np.unique(taught.moments)),
+        "groups": len(np.unique(taught.groups)),
         **_evaluate_held_out(model.alone, taught.y),
         "beside": _evaluate_held_out(model.beside, taught.y),
         "rejected": int((taught.y >= classes).sum()),

@@ -108,12 +108,12 @@ def is_cached(dataset: Dataset, settings: Settings, fold: Fold) -> bool:
 def training_key(settings: Settings, fold: Fold) -> str:
     """Return a hash of settings, samples, labels, splits and groups."""
     examples = fold.examples
-    moments = [
-        (split, sample.key, examples.moments[sample.key])
+    groups = [
+        (split, sample.key, examples.groups[sample.key])
         for split, samples in examples.splits.items()
         for sample in samples
     ]
-    text = repr((FORMAT, settings.to_json(), examples.fingerprint(), moments, fold.held_out))
+    text = repr((FORMAT, settings.to_json(), examples.fingerprint(), groups, fold.held_out))
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
@@ -192,22 +192,22 @@ def add_unknown_rule(
     `val` are outputs of the trained network with distances by `scale`, which is None for a
     gallery. Raises what the disk raises.
     """
-    moments, gallery = data.examples.moments, scale is None
+    groups, gallery = data.examples.groups, scale is None
 
     def familiarity(outputs: Outputs) -> dict[str, float]:
         values = compute_output_familiarity(outputs, data.classes, rule, gallery=gallery)
         return {} if values is None else dict(zip(outputs.keys, values.tolist(), strict=True))
 
     out_of_fold, scores = dict[str, float](), familiarity(val)
-    few = len({moments[key] for key in scores}) < MIN_VAL_GROUPS
+    few = len({groups[key] for key in scores}) < MIN_VAL_GROUPS
     if few and data.frozen_backbone and len(data.examples.splits["train"]) <= MAX_IMAGES_TO_FOLD:
         with suppress(InputUnusable, UsageError):  # too few images for folds: val alone decides
             settings = _fix_choices(data.settings, trained.facts)
             out_of_fold = familiarity(_predict_folds(data, settings))
     if not (scores := scores | out_of_fold):
         return rule
-    groups = [moments[key] for key in scores]
-    chosen = choose_familiarity(np.array(list(scores.values())), groups, MAX_KNOWN_REJECTED)
+    group_names = [groups[key] for key in scores]
+    chosen = choose_familiarity(np.array(list(scores.values())), group_names, MAX_KNOWN_REJECTED)
     if not chosen.promised:
         return rule
     rejected = _predict_rejected(data, trained.net)

@@ -38,7 +38,7 @@ from baseline.data.samples import (
 from baseline.evaluation.calibration import fit_calibration
 from baseline.evaluation.intervals import (
     compare_paired,
-    effective_moments,
+    effective_groups,
     share_interval,
     share_interval_or_none,
 )
@@ -122,7 +122,7 @@ def find_label_issues(
     outputs = concatenate_outputs([result.outputs for result in results])
     order = sorted(range(len(outputs)), key=outputs.keys.__getitem__)
     outputs = outputs.at(np.array(order, np.int64))
-    groups = [examples.moments[key] for key in outputs.keys]
+    groups = [examples.groups[key] for key in outputs.keys]
     shift, unseen = compute_prior_shift(examples, settings), examples.unseen
     doubts = list_label_issues(outputs, groups, examples.classes, run, shift, unseen)
     if test := examples.splits["test"]:
@@ -135,7 +135,7 @@ def find_label_issues(
 
 def list_label_issues(
     outputs: Outputs,
-    moments: Sequence[str],
+    groups: Sequence[str],
     classes: tuple[str, ...],
     run: str,
     shift: Floats,
@@ -148,7 +148,7 @@ def list_label_issues(
     reviewed = [row for row, key in enumerate(outputs.keys) if key not in unseen]
     rows = reviewed or list(range(len(outputs)))
     part = outputs.at(np.array(rows, np.int64))
-    fitted = fit_calibration(part.logits, part.y, [moments[row] for row in rows], shift)
+    fitted = fit_calibration(part.logits, part.y, [groups[row] for row in rows], shift)
     probabilities = softmax(fitted.apply(outputs.logits))
     return [
         LabelIssue(
@@ -224,7 +224,7 @@ class CrossValidation:
         return {
             "out-of-fold accuracy": f"{result['accuracy']:.1%} ({count(result['judged'], 'image')}"
             f"), 95% CI {100 * result['at_least']:.1f}-{result['at_most']:.1%}, "
-            f"{count(result['moments'], 'group')}",
+            f"{count(result['groups'], 'group')}",
             "folds": f"{', '.join(f'{accuracy:.1%}' for accuracy in accuracies)} "
             f"(standard deviation {result['spread']:.1%})",
             **({"left out": "; ".join(left_out)} if left_out else {}),
@@ -288,7 +288,7 @@ def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> dict[str, An
         "folds": folds,
         "pictures": len(plan.keys),
         "judged": len(held_out),
-        "moments": len({plan.examples.moments[key] for key in held_out}),
+        "groups": len({plan.examples.groups[key] for key in held_out}),
         "trainings": len(plan.missing(settings)),
     }
 
@@ -320,7 +320,7 @@ def run_cross_validation(
             result = _evaluate_folds(plan, settings, results, run.id, scratch)
         dataset.runs.finish(run.id, "done", result)
         write_folds_report(dataset, run.id, scratch=scratch)
-    if warning := small_sample_warning(result["moments"], result["effective_moments"]):
+    if warning := small_sample_warning(result["groups"], result["effective_groups"]):
         say(f"there are {warning}")
     return CrossValidation(run.id, run_folder(dataset, run.id), result)
 
@@ -349,7 +349,7 @@ def _evaluate_folds(
     scratch: Path,
 ) -> dict[str, Any]:
     outputs, examples = concatenate_outputs([result.outputs for result in results]), plan.examples
-    groups = [examples.moments[key] for key in outputs.keys]
+    groups = [examples.groups[key] for key in outputs.keys]
     interval = (
         share_interval(outputs.right, groups, FOLD_VARIANCE_INFLATION)
         if len(set(groups)) > 1
@@ -368,7 +368,7 @@ def _evaluate_folds(
     folds = [
         FoldScore(
             len(result.outputs),
-            len({examples.moments[key] for key in result.outputs.keys}),
+            len({examples.groups[key] for key in result.outputs.keys}),
             result.accuracy,
             result.seconds,
         )
@@ -379,8 +379,8 @@ def _evaluate_folds(
     summary = CrossValidationSummary(
         folds=folds,
         judged=len(outputs),
-        moments=len(set(groups)),
-        effective_moments=effective_moments(groups),
+        groups=len(set(groups)),
+        effective_groups=effective_groups(groups),
         not_judged=len(plan.keys) - len(outputs),
         test=0 if plan.by_split else counts.get(("test", "labelled", "kept"), 0),
         accuracy=metrics.accuracy,
@@ -395,8 +395,8 @@ def _evaluate_folds(
     save_outputs(folder, {HELD_OUT: outputs}, scratch=scratch)
     held_out = replace(
         metrics,
-        moments=summary.moments,
-        effective_moments=summary.effective_moments,
+        groups=summary.groups,
+        effective_groups=summary.effective_groups,
         intervals={"accuracy": interval},
     )
     content = CrossValidationMetrics(list(examples.classes), settings.to_json(), summary, held_out)
@@ -494,25 +494,25 @@ def rank_cells(cells: Sequence[Cell]) -> list[Cell]:
     return sorted(cells, key=key)
 
 
-def compare_with_best(cells: Sequence[Cell], moments: Mapping[str, str]) -> dict[str, Any]:
+def compare_with_best(cells: Sequence[Cell], groups: Mapping[str, str]) -> dict[str, Any]:
     """Return the interval of the best cell, and how many others are not significantly worse.
 
-    They are compared on the samples of val that every cell could read; `moments` are groups by key.
+    They are compared on the samples of val that every cell could read; `groups` are groups by key.
     """
     best, *others = ((cell.outputs.keys, cell.outputs.right) for cell in cells if cell.outputs)
     shared = set(best[0]).intersection(*(keys for keys, _ in others))
-    groups = [moments[key] for key in best[0] if key in shared]
+    group_names = [groups[key] for key in best[0] if key in shared]
     correct = [
         right[[row for row, key in enumerate(keys) if key in shared]]
         for keys, right in (best, *others)
     ]
-    interval = share_interval_or_none(correct[0], groups)
+    interval = share_interval_or_none(correct[0], group_names)
     return {
-        "val": len(groups),
-        "moments": len(set(groups)),
+        "val": len(group_names),
+        "groups": len(set(group_names)),
         "interval": interval and list(interval),
         "level_with_best": sum(
-            not compare_paired(correct[0], other, groups).clear for other in correct[1:]
+            not compare_paired(correct[0], other, group_names).clear for other in correct[1:]
         ),
     }
 
@@ -565,7 +565,7 @@ def sweep(
         "cells": [cell.to_json() for cell in results],
         "best": best.options,
         "accuracy": best.accuracy,
-        **compare_with_best(results, examples.moments),
+        **compare_with_best(results, examples.groups),
         "command": shlex.join(build_best_command(preset, best, dataset.root)),
     }
 

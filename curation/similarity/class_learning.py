@@ -53,13 +53,13 @@ SURE = 0.998
 class TrainingRows(NamedTuple):
     """Training samples, as `rows` of the vectors.
 
-    `y` are class numbers below `classes`, `moments` group numbers for leave-one-group-out
+    `y` are class numbers below `classes`, `groups` group numbers for leave-one-group-out
     estimates. Only samples that a person has `seen` are used for calibration.
     """
 
     rows: Indices
     y: Indices
-    moments: Indices
+    groups: Indices
     seen: Flags
     classes: int
 
@@ -70,10 +70,10 @@ class TrainingRows(NamedTuple):
 
 
 class Trust(NamedTuple):
-    """Prior of an evidence: the `share` of correct votes, weighing as many `moments` (groups)."""
+    """Prior of an evidence: the `share` of correct votes, weighing as many `groups` (groups)."""
 
     share: float
-    moments: float
+    groups: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +94,14 @@ class Evidence:
         own = self.votes[taught.rows]
         judged = own.any(axis=1) & taught.seen
         right = own[np.arange(len(own)), taught.y]
-        count = int(taught.moments.max()) + 1
-        cases = np.bincount(taught.moments[judged], minlength=count)
-        share = np.bincount(taught.moments[judged], right[judged], count) / np.maximum(cases, 1)
+        count = int(taught.groups.max()) + 1
+        cases = np.bincount(taught.groups[judged], minlength=count)
+        share = np.bincount(taught.groups[judged], right[judged], count) / np.maximum(cases, 1)
         met = cases > 0
-        believed, moments = self.trust.share * self.trust.moments, self.trust.moments
-        trust = np.full(len(self.votes), (share.sum() + believed) / (met.sum() + moments))
-        without = (share.sum() - share + believed) / (met.sum() - met + moments)
-        trust[taught.rows] = without[taught.moments]
+        believed, groups = self.trust.share * self.trust.groups, self.trust.groups
+        trust = np.full(len(self.votes), (share.sum() + believed) / (met.sum() + groups))
+        without = (share.sum() - share + believed) / (met.sum() - met + groups)
+        trust[taught.rows] = without[taught.groups]
         width = self.votes.shape[1]
         gains: Floats = self.votes * compute_log_odds(np.minimum(trust, SURE), width)[:, None]
         return gains
@@ -144,7 +144,7 @@ def recommend(vectors: Rows, taught: TrainingRows, shared: SharedEvidence) -> Re
     copied, tied = shared.copies.speaks, shared.ties.speaks
     judges = taught.seen & ~copied[rows]
     ridge, waiting = Ridge.fitted(vectors[rows], taught), SelfTraining.of(vectors, taught)
-    unlearnt = raise_likeliest(ridge.without(taught.moments), waiting.without(taught.moments))
+    unlearnt = raise_likeliest(ridge.without(taught.groups), waiting.without(taught.groups))
     looks = Calibration.fitted(unlearnt, taught, judges, CAUTIOUS)
     scores = raise_likeliest(ridge.scores(vectors), waiting.likeliest(vectors))
     scores /= looks.temperature
@@ -176,8 +176,8 @@ class Calibration(NamedTuple):
         """Fit to out-of-fold scores (M x classes); few groups stay near `usual`."""
         at = np.flatnonzero(judges & np.isfinite(held[:, 0]))
         y, places = taught.y[at], np.arange(len(at))
-        moments = len(np.unique(taught.moments[at]))
-        if not moments:
+        groups = len(np.unique(taught.groups[at]))
+        if not groups:
             return cls(usual, HeldOut(at, held[at]))
 
         def loss(temperature: float) -> float:
@@ -185,7 +185,7 @@ class Calibration(NamedTuple):
             return -float(np.log(right + 1e-12).mean())
 
         likeliest = np.log(min(usual * TIMES, key=loss))
-        drawn = (moments * likeliest + CAUTION * np.log(usual)) / (moments + CAUTION)
+        drawn = (groups * likeliest + CAUTION * np.log(usual)) / (groups + CAUTION)
         temperature = float(np.exp(drawn))
         return cls(temperature, HeldOut(at, softmax(held[at] / temperature)))
 
@@ -335,20 +335,20 @@ def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Eviden
     """Return votes of groups of training samples that share a name."""
     numbers = {name: n for n, name in enumerate(sorted({one for some in names for one in some}))}
     votes = np.zeros((len(names), taught.classes))
-    moments, labels = taught.moments.tolist(), taught.y.tolist()
-    label = dict(zip(taught.rows.tolist(), zip(moments, labels, strict=True), strict=True))
+    groups, labels = taught.groups.tolist(), taught.y.tolist()
+    label = dict(zip(taught.rows.tolist(), zip(groups, labels, strict=True), strict=True))
     members: dict[int, dict[int, Floats]] = {}
-    for row, (moment, own) in label.items():
+    for row, (group, own) in label.items():
         for name in names[row]:
             speaker = members.setdefault(numbers[name], {})
-            speaker.setdefault(moment, np.zeros(taught.classes))[own] += 1
+            speaker.setdefault(group, np.zeros(taught.classes))[own] += 1
     for row, some in enumerate(names):
         heard: dict[int, Floats] = {}
         for name in some:
-            for moment, counts in members.get(numbers[name], {}).items():
-                heard[moment] = heard.get(moment, 0) + counts
-                if row in label and label[row][0] == moment:
-                    heard[moment] = heard[moment] - np.eye(taught.classes)[label[row][1]]
+            for group, counts in members.get(numbers[name], {}).items():
+                heard[group] = heard.get(group, 0) + counts
+                if row in label and label[row][0] == group:
+                    heard[group] = heard[group] - np.eye(taught.classes)[label[row][1]]
         for counts in heard.values():
             votes[row] += counts / max(counts.sum(), 1)
     total = votes.sum(axis=1, keepdims=True)
@@ -422,11 +422,11 @@ def list_training_keys(samples: Sequence[PresortSample]) -> list[str]:
 def learn_classes(
     samples: Sequence[PresortSample],
     vectors: Rows,
-    moments: Mapping[str, str],
+    groups: Mapping[str, str],
     unseen: Collection[str] = (),
 ) -> LearnedClasses | None:
     """Train on decided samples (unit vectors N x D); None without classes."""
-    classes, taught = _taught(samples, moments, unseen)
+    classes, taught = _taught(samples, groups, unseen)
     if not classes or not taught.learnable:
         return None
     number = {name: index for index, name in enumerate(classes)}
@@ -445,7 +445,7 @@ def learn_classes(
 
 
 def _taught(
-    samples: Sequence[PresortSample], moments: Mapping[str, str], unseen: Collection[str]
+    samples: Sequence[PresortSample], groups: Mapping[str, str], unseen: Collection[str]
 ) -> tuple[tuple[str, ...], TrainingRows]:
     classes = tuple(sorted({one.label for one in samples if one.label}))
     number = {name: index for index, name in enumerate(classes)}
@@ -455,7 +455,7 @@ def _taught(
     if len(rejected) >= BACKGROUND:
         rows, y = rows + rejected, y + [len(classes)] * len(rejected)
     keys = [samples[row].key for row in rows]
-    names = np.array([moments[key] for key in keys])
+    names = np.array([groups[key] for key in keys])
     taught = TrainingRows(
         np.array(rows, np.int64),
         np.array(y, np.int64),

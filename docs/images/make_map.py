@@ -28,7 +28,7 @@ PURPOSE = {
     "baseline": "training, judging, presorting, using models",
     "harvest": "getting images in",
     "facecrop": "finding faces and cutting them",
-    "curation": "moments, likeness, snapshots, removals, reports from the web, boxes by hand",
+    "curation": "split groups, similarity, snapshots, removals, reports, boxes by hand",
     "gleanset": "the core: records, catalogue, files, images, running over many items",
 }
 WIDTH, MARGIN, GAP, LINE, CHARACTER = 1180, 18, 10, 14, 6.4

@@ -26,7 +26,7 @@ _PLACES = {
     "show": ("class", "show", "id"),
     "split": ("sample", "split", "id"),
     "fold": ("sample", "fold", "id"),
-    "moment": ("sample", "moment", "id"),
+    "split_group": ("sample", "split_group", "id"),
     "copies": ("balance", "copies", "sample"),
     "weight": ("balance", "weight", "sample"),
     "split plan": ("split_plan", "settings", "id"),
@@ -39,7 +39,9 @@ _ROWS_MADE = {
 }
 """SQL that adds a missing row, for tables that have rows for some samples only."""
 
-SAMPLE_CHANGE_KINDS = "('mark','refused','bond','apart','split','fold','moment','copies','weight')"
+SAMPLE_CHANGE_KINDS = (
+    "('mark','refused','bond','apart','split','fold','split_group','copies','weight')"
+)
 """SQL list: kinds of changes whose item is a sample."""
 
 CLASS_CHANGE_KINDS = "('name','merged','show')"
@@ -86,7 +88,7 @@ class Changes(Table):
         """Return changes that remove samples (rows) from splits, folds and groups."""
         return [
             Change(what, row["id"], None)
-            for what in ("split", "fold", "moment")
+            for what in ("split", "fold", "split_group")
             for row in self._db.iter_rows_in(
                 f"SELECT id FROM sample WHERE {what} IS NOT NULL AND id", samples
             )
@@ -170,12 +172,13 @@ class Placements(Table):
     def apply(self, step: int, rows: Sequence[Placement]) -> None:
         """Apply placements as part of a step. Call inside a transaction."""
         self._db.execute_many(
-            "INSERT INTO placement(step,sample,kept,grp,before_kept,before_grp,reason) "
-            "SELECT ?1,id,?3,?4,kept,grp,?5 FROM sample WHERE id=?2",
+            "INSERT INTO placement(step,sample,kept,duplicate_set,before_kept,"
+            "before_duplicate_set,reason) SELECT ?1,id,?3,?4,kept,duplicate_set,?5 "
+            "FROM sample WHERE id=?2",
             [(step, row.sample, row.kept, row.group, row.reason) for row in rows],
         )
         self._db.execute_many(
-            "UPDATE sample SET kept=?2, grp=?3 WHERE id=?1",
+            "UPDATE sample SET kept=?2, duplicate_set=?3 WHERE id=?1",
             [(row.sample, row.kept, row.group) for row in rows],
         )
 
@@ -195,14 +198,17 @@ class Placements(Table):
     def revert(self, step: int, undoing: int) -> tuple[int, int]:
         """Revert `step` as part of `undoing`; return counts reverted, changed since."""
         rows = self._db.fetch_all(
-            "SELECT a.*, s.kept AS now_kept, s.grp AS now_grp FROM placement a JOIN sample s ON "
-            "s.id=a.sample WHERE step=? ORDER BY a.id DESC",
+            "SELECT a.*, s.kept AS now_kept, s.duplicate_set AS now_set FROM placement a "
+            "JOIN sample s ON s.id=a.sample WHERE step=? ORDER BY a.id DESC",
             (step,),
         )
-        same = [r for r in rows if (r["now_kept"], r["now_grp"]) == (r["kept"], r["grp"])]
+        same = [r for r in rows if (r["now_kept"], r["now_set"]) == (r["kept"], r["duplicate_set"])]
         self.apply(
             undoing,
-            [Placement(r["sample"], bool(r["before_kept"]), r["before_grp"], "undo") for r in same],
+            [
+                Placement(r["sample"], bool(r["before_kept"]), r["before_duplicate_set"], "undo")
+                for r in same
+            ],
         )
         judged = self._db.fetch_all(
             "SELECT v.*, p.verdict AS now FROM verdict v LEFT JOIN pair p ON p.a=v.a AND p.b=v.b "

@@ -392,13 +392,18 @@ class Pairs(Table):
     def list_set_mates(self, rows: Sequence[int]) -> list[tuple[int, int]]:
         """Return pairs of samples (rows) with the others of their duplicate set."""
         sql = (
-            "SELECT a.id, b.id FROM sample a JOIN sample b ON b.grp=a.grp AND b.id<>a.id WHERE a.id"
+            "SELECT a.id, b.id FROM sample a JOIN sample b ON b.duplicate_set=a.duplicate_set "
+            "AND b.id<>a.id WHERE a.id"
         )
         return _pairs(self._db.iter_rows_in(sql, rows, "ORDER BY a.id, b.id"))
 
     def get_duplicate_ids(self) -> set[int]:
         """Return samples (rows) in a duplicate set or marked as duplicate."""
-        return set(self._db.fetch_column("SELECT id FROM sample WHERE grp IS NOT NULL OR NOT kept"))
+        return set(
+            self._db.fetch_column(
+                "SELECT id FROM sample WHERE duplicate_set IS NOT NULL OR NOT kept"
+            )
+        )
 
 
 def _pairs(rows: Iterable[Row]) -> list[tuple[int, int]]:
@@ -407,7 +412,7 @@ def _pairs(rows: Iterable[Row]) -> list[tuple[int, int]]:
 
 _MEMBER = (
     "SELECT s.id, s.key, s.w, s.h, ifnull(l.filled,1), s.sharpness, "
-    "1.0*i.bytes/(i.width*i.height) AS bpp, i.format, s.status, c.name, s.kept, s.grp, "
+    "1.0*i.bytes/(i.width*i.height) AS bpp, i.format, s.status, c.name, s.kept, s.duplicate_set, "
     "(SELECT max(licence) FROM origin WHERE image=i.id) AS licence, "
     "(SELECT min(source) FROM origin WHERE image=i.id AND url IS NOT NULL) AS source "
     "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label "

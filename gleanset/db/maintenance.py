@@ -229,9 +229,9 @@ def _duplicate_faces(db: Connection) -> list[str]:
     return [f"{row[5]} times {tuple(row)[1:5]} in {row[0]}" for row in rows]
 
 
-def _straddling_moments(db: Connection) -> list[str]:
+def _straddling_groups(db: Connection) -> list[str]:
     straddling = []
-    for trait in ("moment", "image", "grp"):
+    for trait in ("split_group", "image", "duplicate_set"):
         rows = db.fetch_all(
             f"SELECT min(key), min(split), max(split) FROM sample WHERE {trait} IS NOT NULL "
             "AND split IS NOT NULL AND status='labelled' AND kept "
@@ -244,14 +244,14 @@ def _straddling_moments(db: Connection) -> list[str]:
     return straddling
 
 
-_NAMES = {"grp": "group of copies"}
+_NAMES = {"split_group": "group", "duplicate_set": "duplicate set"}
 _KINDS: dict[str, Callable[[Connection], list[str]]] = {
     "orphan_rows": _orphan_rows,
     "duplicate_faces": _duplicate_faces,
     "disputed_labels": lambda db: [
         f"{row.key} is {row.label}" for row in Hints(db).list_disputed()
     ],
-    "straddling_moments": _straddling_moments,
+    "straddling_groups": _straddling_groups,
 }
 
 
@@ -351,7 +351,7 @@ class CatalogueMerge(Table):
         self._copy(
             "face", f"{needed_faces} AND {_NEW_BOX}", _OUR_IMAGE, {"image": "i.id", "gone": gone}
         )
-        own = dict.fromkeys(("label", "grp", "moment", "split", "fold"), "NULL")
+        own = dict.fromkeys(("label", "duplicate_set", "split_group", "split", "fold"), "NULL")
         status = f"iif(o.status='retired' OR {_OUR_FACE} IS NULL, 'retired', 'queue')"
         own |= {"image": "i.id", "face": _OUR_FACE, "status": status}
         self._copy("sample", _NEW_SAMPLE, _OUR_IMAGE, own)

@@ -205,7 +205,7 @@ class PresortSamples(Table):
 
 _TAUGHT = "(kept AND status<>'retired' OR status='labelled')"
 _LIKE = (
-    "SELECT s.key, s.status, c.name, s.grp, m.refused, json_group_array("
+    "SELECT s.key, s.status, c.name, s.duplicate_set, m.refused, json_group_array("
     "DISTINCT iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)), "
     f"json_group_array(DISTINCT {POST}), {HINT}, s.kept, s.track, s.x, s.y, s.w, s.h, s.angle "
     "FROM ({page}) s "

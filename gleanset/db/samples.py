@@ -28,7 +28,8 @@ _NAMED = (
 _CLASS = f"ifnull({merged_class_sql('name', f'id={_NAMED}')}, o.hint)"
 # The images of a sample `s` and of its duplicates.
 _COPIES = (
-    "SELECT s.image UNION SELECT g.image FROM sample g WHERE g.grp=s.grp AND g.status<>'retired'"
+    "SELECT s.image UNION SELECT g.image FROM sample g "
+    "WHERE g.duplicate_set=s.duplicate_set AND g.status<>'retired'"
 )
 _ASKED = f"FROM origin o WHERE o.image IN ({_COPIES})"
 _COUNT = f"(SELECT count(DISTINCT {_CLASS}) {_ASKED})"
@@ -40,12 +41,12 @@ _HINTED = (
     "count(*) FROM sample t WHERE t.image=o.image AND t.status IN ('queue','labelled'))), "
     f"0) {_ASKED} AND o.hint IS NOT NULL), (SELECT json_group_array(DISTINCT "
     "ifnull(c.name, g.status)) FROM sample g LEFT JOIN class c ON c.id=g.label WHERE "
-    "g.grp=s.grp AND g.status IN ('labelled','rejected')) "
+    "g.duplicate_set=s.duplicate_set AND g.status IN ('labelled','rejected')) "
     # The + prevents SQLite from using the index of states and sorting all of them for each page.
     "FROM sample s WHERE +s.status='queue'"
 )
 _DISPUTED = (
-    "SELECT s.id, s.key, c.name AS label, ifnull(s.grp, s.key) AS question FROM sample s "
+    "SELECT s.id, s.key, c.name AS label, ifnull(s.duplicate_set, s.key) AS question FROM sample s "
     f"JOIN class c ON c.id=s.label WHERE s.status='labelled' AND {_COUNT}>1"
 )
 # Provenances of labels that follow from hints: directly, or by way of a duplicate's label.
@@ -130,7 +131,7 @@ class Hints(Table):
     def _same_question(self, images: Collection[str]) -> set[int]:
         rows = self._db.iter_rows_in(
             "SELECT s.id, g.id FROM image i JOIN sample s ON s.image=i.id "
-            "LEFT JOIN sample g ON g.grp=s.grp WHERE i.sha256",
+            "LEFT JOIN sample g ON g.duplicate_set=s.duplicate_set WHERE i.sha256",
             sorted(images),
         )
         return {number for row in rows for number in row if number is not None}
@@ -160,7 +161,7 @@ IS_DUPLICATE = "NOT s.kept AND s.status<>'retired'"
 _SAMPLE = (
     "SELECT s.id, s.key, i.sha256 AS image, s.x, s.y, s.w, s.h, s.detector, s.score, "
     "s.phash, s.sharpness, s.angle, s.status, s.kept, c.name AS label, s.split, "
-    f's.grp AS "group", s.moment, s.fold, s.track, {HINT} AS hint '
+    f's.duplicate_set AS "group", s.split_group, s.fold, s.track, {HINT} AS hint '
     "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label"
 )
 
@@ -266,7 +267,7 @@ class Samples(Table):
         """Return how many samples were labelled since the last split."""
         return self._db.fetch_int(
             "SELECT count(*) FROM sample WHERE status='labelled' AND kept AND split IS NULL AND "
-            "moment IS NULL"
+            "split_group IS NULL"
         )
 
     def get_split_settings(self) -> str:
@@ -288,12 +289,13 @@ class Samples(Table):
             self._db.execute("DELETE FROM part")
             self._db.execute_many("INSERT INTO part VALUES(?,?,?,?)", rows)
             self._db.execute(
-                "UPDATE sample SET split=NULL, moment=NULL, fold=NULL WHERE (split IS NOT NULL OR "
-                "moment IS NOT NULL OR fold IS NOT NULL) AND key NOT IN (SELECT key FROM part)"
+                "UPDATE sample SET split=NULL, split_group=NULL, fold=NULL WHERE "
+                "(split IS NOT NULL OR split_group IS NOT NULL OR fold IS NOT NULL) "
+                "AND key NOT IN (SELECT key FROM part)"
             )
             self._db.execute(
-                "UPDATE sample SET moment=part.m, split=part.s, fold=part.f FROM part WHERE "
-                "part.key=sample.key AND (moment IS NOT part.m OR split IS NOT part.s OR "
+                "UPDATE sample SET split_group=part.m, split=part.s, fold=part.f FROM part WHERE "
+                "part.key=sample.key AND (split_group IS NOT part.m OR split IS NOT part.s OR "
                 "fold IS NOT part.f)"
             )
             self._db.execute("DELETE FROM part")
@@ -303,8 +305,8 @@ class Samples(Table):
         rows = [(*row, key) for key, row in plan.items()]
         with self._db.transaction():
             self._db.execute_many(
-                "UPDATE sample SET moment=?, split=? WHERE key=? AND split IS NULL AND "
-                "moment IS NULL",
+                "UPDATE sample SET split_group=?, split=? WHERE key=? AND split IS NULL AND "
+                "split_group IS NULL",
                 rows,
             )
 
@@ -317,7 +319,7 @@ def _sample(row: Row) -> Sample:
 # Labelled samples, samples marked as duplicates, and samples with a split whose label was cleared.
 # The last two link groups, and keep samples of test from getting into train later.
 _TIED = (
-    "status='labelled' AND kept OR grp IS NOT NULL AND NOT kept AND status!='retired' "
+    "status='labelled' AND kept OR duplicate_set IS NOT NULL AND NOT kept AND status!='retired' "
     "OR split IS NOT NULL AND status='queue'"
 )
 
@@ -326,7 +328,7 @@ class GroupEvidence(NamedTuple):
     """Evidence that links a sample (row `id`) to others: image (row), hash and one origin.
 
     `source` is None if the image has no origin any more. `label` is None for a sample that is not
-    split itself. `split`, `fold` and `moment` are those of the last split.
+    split itself. `split`, `fold` and `split_group` are those of the last split.
     """
 
     id: int
@@ -334,7 +336,7 @@ class GroupEvidence(NamedTuple):
     label: str | None
     split: str | None
     fold: int | None
-    moment: str | None
+    split_group: str | None
     image: int
     phash: int
     group: str | None
@@ -356,8 +358,8 @@ class SplitGroups(Table):
             f"SELECT * FROM sample WHERE ({among})",
             ("key",),
             within="SELECT s.id, s.key, iif(s.status='labelled' AND s.kept, c.name, NULL), "
-            "s.split, s.fold, s.moment, s.image, s.phash, s.grp, o.source, o.video, o.scene, "
-            f"o.time, {POST}, s.track, {_TIED} AS tied FROM ({{page}}) s "
+            "s.split, s.fold, s.split_group, s.image, s.phash, s.duplicate_set, o.source, "
+            f"o.video, o.scene, o.time, {POST}, s.track, {_TIED} AS tied FROM ({{page}}) s "
             "LEFT JOIN class c ON c.id=s.label "
             "LEFT JOIN origin o ON o.image=s.image ORDER BY s.key, o.source, o.key",
         ):
@@ -378,7 +380,7 @@ class SplitGroups(Table):
         )
         same = (
             f"s.{name}=(SELECT {name} FROM sample WHERE id=?1)"
-            for name in ("image", "grp", "track")
+            for name in ("image", "duplicate_set", "track")
         )
         paired = "s.id IN (SELECT a FROM pair WHERE b=?1 UNION SELECT b FROM pair WHERE a=?1)"
         tests = " OR ".join([*same, frames, posts, paired])
@@ -394,8 +396,9 @@ class SplitGroups(Table):
     def list_conflicting_copies(self) -> list[str]:
         """Return keys of kept samples in duplicate sets with several labels."""
         return self._db.fetch_column(
-            "SELECT key FROM sample WHERE kept AND status='labelled' AND grp IN (SELECT grp "
-            "FROM sample WHERE grp IS NOT NULL AND kept AND status='labelled' GROUP BY grp "
+            "SELECT key FROM sample WHERE kept AND status='labelled' AND duplicate_set IN "
+            "(SELECT duplicate_set FROM sample WHERE duplicate_set IS NOT NULL AND kept "
+            "AND status='labelled' GROUP BY duplicate_set "
             "HAVING count(DISTINCT label)>1) ORDER BY key"
         )
 

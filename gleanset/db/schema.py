@@ -116,8 +116,8 @@ CREATE TABLE sample(  -- what gets a label: the crop of a face, or a whole image
     label INTEGER REFERENCES class(id),
     status TEXT NOT NULL DEFAULT 'queue',  -- labelled, rejected, or retired (found no more)
     kept INTEGER NOT NULL DEFAULT 1,  -- 0: set aside as a copy
-    grp TEXT,  -- the duplicate group
-    moment TEXT, split TEXT,  -- by the split plan in force
+    duplicate_set TEXT,
+    split_group TEXT, split TEXT,  -- by the split plan in force
     angle REAL NOT NULL DEFAULT 0,
     size INTEGER GENERATED ALWAYS AS (min(w, h)) VIRTUAL,
     fold INTEGER,  -- of a k-fold split, from 1 on
@@ -128,7 +128,7 @@ CREATE INDEX sample_label ON sample(label, image);
 CREATE INDEX sample_status ON sample(status, image);
 CREATE INDEX sample_split ON sample(split, image);
 CREATE INDEX sample_score ON sample(score, image);
-CREATE INDEX sample_group ON sample(grp) WHERE grp IS NOT NULL;
+CREATE INDEX sample_duplicate_set ON sample(duplicate_set) WHERE duplicate_set IS NOT NULL;
 CREATE INDEX sample_sharpness ON sample(sharpness, image);
 CREATE INDEX sample_size ON sample(size, image);
 CREATE INDEX sample_kept ON sample(kept, image) WHERE NOT kept;
@@ -173,8 +173,8 @@ CREATE TABLE placement(  -- kept a sample or set it aside as a copy, in a duplic
     id INTEGER PRIMARY KEY,
     step INTEGER NOT NULL REFERENCES step(id),
     sample INTEGER NOT NULL REFERENCES sample(id),
-    kept INTEGER NOT NULL, grp TEXT,
-    before_kept INTEGER NOT NULL, before_grp TEXT,
+    kept INTEGER NOT NULL, duplicate_set TEXT,
+    before_kept INTEGER NOT NULL, before_duplicate_set TEXT,
     reason TEXT NOT NULL);
 CREATE INDEX placement_step ON placement(step);
 CREATE INDEX placement_sample ON placement(sample);
@@ -412,6 +412,17 @@ ALTER TABLE quality DROP COLUMN label;
 """
 
 
+_PLAIN_COLUMNS = """
+ALTER TABLE sample RENAME COLUMN grp TO duplicate_set;
+DROP INDEX sample_group;
+CREATE INDEX sample_duplicate_set ON sample(duplicate_set) WHERE duplicate_set IS NOT NULL;
+ALTER TABLE sample RENAME COLUMN moment TO split_group;
+ALTER TABLE placement RENAME COLUMN grp TO duplicate_set;
+ALTER TABLE placement RENAME COLUMN before_grp TO before_duplicate_set;
+UPDATE change SET what='split_group' WHERE what='moment';
+"""
+
+
 class CatalogueSchema(NamedTuple):
     """SQL of a new catalogue (`tables`), and migrations (`steps`) for those since `oldest`."""
 
@@ -438,6 +449,7 @@ SCHEMA = CatalogueSchema(
         ("0028-no-checks", _NO_CHECKS),
         ("0029-removal-reports", _REMOVAL_REPORTS),
         ("0030-no-outliers", _NO_OUTLIERS),
+        ("0031-plain-columns", _PLAIN_COLUMNS),
     ),
 )
 OLDEST_COMMIT = "49a8f26"

@@ -25,9 +25,9 @@ class SampleFilter:
 
     `min_size` is the shorter side in pixels. `text` is searched in titles, queries, hints,
     authors, tags, paths and videos, ignoring the case of ASCII letters. `proposal` is the first
-    proposed class, '' for samples without one. `moment` is a sample (row) whose group is requested,
-    and `among` the result of `curation.moments.list_moment_rows` for it. `show` is that of the
-    sample's class or, without a label, of its first proposal.
+    proposed class, '' for samples without one. `split_group` is a sample (row) whose group is
+    requested, and `among` the result of `curation.split_groups.list_split_group_rows` for it.
+    `show` is that of the sample's class or, without a label, of its first proposal.
     """
 
     label: str | None = None
@@ -39,7 +39,7 @@ class SampleFilter:
     text: str | None = None
     proposal: str | None = None
     flag: QualityFlag | None = None
-    moment: int | None = None
+    split_group: int | None = None
     show: str | None = None
     among: tuple[int, ...] | None = None
 

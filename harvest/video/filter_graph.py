@@ -25,7 +25,7 @@ from harvest.video.sampling import Sampling
 # Seconds between examined frames; more for frames of many pixels, which are costly to pipe.
 _STEP, _LARGE_STEP, _LARGE = 0.5, 1.0, 1280 * 720
 # Window in seconds from which the sharpest frame is taken, and the frames examined in it.
-_MOMENT, _LOOKS = 0.5, 4
+_GROUP, _LOOKS = 0.5, 4
 # Tolerance in steps for rounding: in floating point, 0.3 / 0.1 is a little less than 3.
 _EARLY = 1e-6
 
@@ -87,8 +87,8 @@ def schedule(sampling: Sampling, start: float, pixels: int) -> Schedule:
         return Schedule(start, _STEP if pixels <= _LARGE else _LARGE_STEP)
     if sampling.plain or sampling.mode == "seen":
         return Schedule(start, sampling.every)
-    moment = min(_MOMENT, sampling.every / 2)
-    return Schedule(start, moment / _LOOKS, sampling.every, moment)
+    group = min(_GROUP, sampling.every / 2)
+    return Schedule(start, group / _LOOKS, sampling.every, group)
 
 
 def frame_size(sampling: Sampling, width: int, height: int) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from curation.moments import assign_moments
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.connection import Connection
 from gleanset.db.duplicates import Pairs
@@ -30,7 +30,7 @@ _LABEL_SOURCES = {
     MODEL: "proposed by a model and accepted without a look",
     PAGE_USER: "claimed by visitors of a page and accepted without a look",
 }
-_GROUP_KINDS = "(one scene, one post or group, one picture found twice)"
+_GROUP_KINDS = "(images of one scene, post or user-defined group, and duplicates)"
 
 
 class CardFacts:
@@ -238,20 +238,20 @@ def _describe_contents(facts: CardFacts) -> str:
 
 def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
     if facts.items > MAX_COMPARED_SAMPLES:
-        return f"Whether moments {_GROUP_KINDS} lie in two splits was not looked at again."
+        return f"Groups {_GROUP_KINDS} were not checked again: the dataset is too large."
     copies = _describe_duplicate_search(
         Pairs(dataset.db).count_searched(facts.split_of), len(facts.split_of)
     )
     if facts.options.no_split:
-        return f"It is not split. {copies}"
-    moments = assign_moments(dataset.db, facts.split_of)
+        return f"Not split. {copies}"
+    groups = assign_split_groups(dataset.db, facts.split_of)
     splits_of: dict[str, set[str]] = defaultdict(set)
     for key, split in facts.split_of.items():
-        splits_of[moments[key]].add(split)
+        splits_of[groups[key]].add(split)
     if not (leaking := sum(len(splits) > 1 for splits in splits_of.values())):
-        return f"No moment {_GROUP_KINDS} that was found lies in two splits. {copies}"
-    lie = "lies" if leaking == 1 else "lie"
-    return f"{count(leaking, 'moment')} {_GROUP_KINDS} {lie} in several splits. {copies}"
+        return f"No group {_GROUP_KINDS} is in two splits. {copies}"
+    leaks = count(leaking, "group is", "groups are")
+    return f"{leaks} in more than one split ({_GROUP_KINDS[1:-1]}). {copies}"
 
 
 def _describe_duplicate_search(searched: int, samples: int) -> str:

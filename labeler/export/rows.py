@@ -73,7 +73,7 @@ def sample_row(item: ExportItem, folds: bool) -> dict[str, str | float]:
         "y": box.y,
         "width": box.width,
         "height": box.height,
-        "moment": item.sample.moment or "",
+        "split_group": item.sample.split_group or "",
         "original_path": item.original_path,
         "source": origin.source,
         "page": origin.page_url or origin.url or "",

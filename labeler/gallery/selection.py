@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from curation.moments import assign_moments
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import classify_provenance, get_label_provenances
@@ -121,13 +121,13 @@ def select_samples(
 ) -> GallerySelection:
     """Select entries from sections with equal shares of the limit."""
     selection = GallerySelection([], {})
-    moments = assign_moments(dataset.db)
+    groups = assign_split_groups(dataset.db)
     sizes = {name: len(samples) for name, samples in sections.items()}
     shares = divide_limit(sizes, request.limit)
     for name, share in shares.items():
         samples = sections[name]
         if not request.stacks:
-            samples = order_by_quality(dataset, samples, moments)
+            samples = order_by_quality(dataset, samples, groups)
         entries = list(_make_entries(dataset, name, samples))
         marks = {mark: sum(mark in entry.flags for entry in entries) for mark in MARKS}
         selection.counts[name] = ClassCounts(len(entries), marks)
@@ -136,7 +136,7 @@ def select_samples(
 
 
 def order_by_quality(
-    dataset: Dataset, samples: Sequence[Sample], moments: Mapping[str, str]
+    dataset: Dataset, samples: Sequence[Sample], groups: Mapping[str, str]
 ) -> list[Sample]:
     """Return samples without flags and sharp ones first, one of each group before the second."""
 
@@ -148,7 +148,7 @@ def order_by_quality(
 
     ranked = sorted(QualityMeasures(dataset.db).join(samples), key=rank)
     return spread_groups(
-        (sample for sample, _ in ranked), lambda sample: moments.get(sample.key, sample.key)
+        (sample for sample, _ in ranked), lambda sample: groups.get(sample.key, sample.key)
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from curation.moments import assign_moments
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
@@ -226,8 +226,8 @@ def _import_splits(dataset: Dataset, files: LabelledFiles) -> dict[str, int]:
     samples = (s for s in dataset.samples.iter_by_key() if s.status == "labelled" and s.kept)
     splits = {sample.key: by_image[sample.image] for sample in samples if sample.image in by_image}
     if splits:
-        moments = assign_moments(dataset.db, splits)
-        plan = {key: (moments[key], split) for key, split in splits.items()}
+        groups = assign_split_groups(dataset.db, splits)
+        plan = {key: (groups[key], split) for key, split in splits.items()}
         dataset.samples.set_splits(plan, "as imported")
     return dict(sorted(Counter(splits.values()).items()))
 

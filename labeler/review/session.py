@@ -12,7 +12,7 @@ from gleanset.db.views import REVIEW, ReviewItem, Reviews, SampleFilter
 from gleanset.errors import UsageError
 from gleanset.operations import operation
 from labeler.quality.flags import FLAGS
-from labeler.sorting.grid_query import with_moment
+from labeler.sorting.grid_query import with_group
 from labeler.sorting.session import SortingSession, StepResult
 
 ARROW = " → "
@@ -49,7 +49,7 @@ class ReviewPage(NamedTuple):
 
 def load_review_page(dataset: Dataset, name: str, sample_filter: SampleFilter) -> ReviewPage:
     """Load one page of `gleanset.db.review.WALLS`."""
-    reviews, sample_filter = Reviews(dataset.db), with_moment(dataset, sample_filter)
+    reviews, sample_filter = Reviews(dataset.db), with_group(dataset, sample_filter)
     items = (
         reviews.list_flagged(FLAGS, sample_filter)
         if name == "flags"

@@ -55,14 +55,14 @@ class GridQuery(NamedTuple):
         return None if self.target.startswith(":") else self.target
 
 
-def with_moment(dataset: Dataset, sample_filter: SampleFilter) -> SampleFilter:
+def with_group(dataset: Dataset, sample_filter: SampleFilter) -> SampleFilter:
     """Return a filter with the samples of its group, if it has one."""
-    if sample_filter.moment is None:
+    if sample_filter.split_group is None:
         return sample_filter
     # NumPy is slow to load and not needed to show the first faces.
-    from curation.moments import list_moment_rows
+    from curation.split_groups import list_split_group_rows
 
-    return replace(sample_filter, among=list_moment_rows(dataset.db, sample_filter.moment))
+    return replace(sample_filter, among=list_split_group_rows(dataset.db, sample_filter.split_group))
 
 
 def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
@@ -71,7 +71,7 @@ def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
     rows = ordered.list_rows(
         query.place,
         label=query.label,
-        chosen=with_moment(dataset, query.chosen),
+        chosen=with_group(dataset, query.chosen),
         order=query.order,
         backwards=query.backwards,
     )
@@ -88,7 +88,7 @@ def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
 
 def count_grid_rows(dataset: Dataset, query: GridQuery) -> int:
     """Return the present number of samples that match a query."""
-    sample_filter = with_moment(dataset, query.chosen)
+    sample_filter = with_group(dataset, query.chosen)
     return OrderedSamples(dataset.db).count(query.place, label=query.label, chosen=sample_filter)
 
 

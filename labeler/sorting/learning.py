@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from curation.moments import assign_moments
 from curation.similarity.class_learning import learn_classes, list_training_keys, round_confidences
 from curation.similarity.vectors import EmbeddingSpace, sample_vector_name
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import Presort, PresortedSample, PresortSamples, Proposals
@@ -45,8 +45,8 @@ def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> Le
         for sample, has_vector in zip(samples, has_vector.tolist(), strict=True)
         if has_vector
     ]
-    moments = assign_moments(dataset.db, list_training_keys(usable))
-    model = learn_classes(usable, vectors[has_vector], moments, get_unseen_labels(dataset.db))
+    groups = assign_split_groups(dataset.db, list_training_keys(usable))
+    model = learn_classes(usable, vectors[has_vector], groups, get_unseen_labels(dataset.db))
     if model is None or cancelled():
         return LearningResult(max(0, missing))
     predictions = {

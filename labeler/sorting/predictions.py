@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from curation.moments import assign_moments
 from curation.similarity.class_learning import (
     TOP,
     estimate_membership,
     learn_classes,
     list_training_keys,
 )
+from curation.split_groups import assign_split_groups
 from gleanset.db.classes import Changes, normalize_class_name
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import PresortSample, PresortSamples, Proposals
@@ -150,8 +150,8 @@ class Predictor:
         presorted = PresortSamples(self._db).get_many(rows)
         usable = [n for n, sample in enumerate(features) if presorted.get(sample.id) is not None]
         learnable = [sample for n in usable if (sample := presorted[features[n].id]) is not None]
-        moments = assign_moments(self._db, list_training_keys(learnable))
-        model = learn_classes(learnable, vectors[usable], moments, get_unseen_labels(self._db))
+        groups = assign_split_groups(self._db, list_training_keys(learnable))
+        model = learn_classes(learnable, vectors[usable], groups, get_unseen_labels(self._db))
         if model is None:
             candidates = [features[n] for n in usable]
             return self._predict_only_class(candidates, learnable, vectors[usable])

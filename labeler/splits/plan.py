@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import NamedTuple
 
-from curation.moments import Moment, MomentMember, find_moments
+from curation.split_groups import SplitGroup, SplitGroupMember, find_split_groups
 from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import PERSON, UNSEEN, classify_provenance, get_label_provenances
@@ -45,30 +45,32 @@ class FixedPart:
     held: bool = False
 
 
-def fix_held_out(moment: Moment, spec: SplitSpec) -> FixedPart | None:
+def fix_held_out(group: SplitGroup, spec: SplitSpec) -> FixedPart | None:
     """Put held-out samples of a group into test and leave out its others; None if it has none."""
     held_out = {
         member.key
-        for member in moment.members
+        for member in group.members
         for kind, name in spec.hold_out
         if name in (member.sources if kind == "source" else member.videos)
     }
     if not held_out:
         return None
-    left = {m.key: "tied to what is held out" for m in moment.members if m.key not in held_out}
+    left = {m.key: "tied to what is held out" for m in group.members if m.key not in held_out}
     return FixedPart("test", left, held=True)
 
 
-def keep_previous(moment: Moment, spec: SplitSpec) -> FixedPart:
+def keep_previous(group: SplitGroup, spec: SplitSpec) -> FixedPart:
     """Keep a group in its previous part.
 
     If it was in several, one is kept (the first of test, val and train, or the fold with most
     samples) and samples of the others are left out. A sample with a group but no part was left out
     before and can only return to train.
     """
-    everyone = (*moment.members, *moment.copies)
+    everyone = (*group.members, *group.copies)
     previous = Counter(part for m in everyone if (part := _part(m, spec)) is not None)
-    excluded = {m.key for m in moment.members if _part(m, spec) is None and m.moment is not None}
+    excluded = {
+        m.key for m in group.members if _part(m, spec) is None and m.split_group is not None
+    }
     if not previous:
         return FixedPart(only_train=bool(excluded))
     if spec.folds:
@@ -77,13 +79,13 @@ def keep_previous(moment: Moment, spec: SplitSpec) -> FixedPart:
         part = next(part for part in _STRONGEST_FIRST if part in previous)
     left = {
         m.key: f"tied to {'fold ' if spec.folds else ''}{part}"
-        for m in moment.members
+        for m in group.members
         if _part(m, spec) not in (None, part) or (m.key in excluded and part != "train")
     }
     return FixedPart(part, left, tied=len(previous) > 1)
 
 
-def _part(member: MomentMember, spec: SplitSpec) -> str | None:
+def _part(member: SplitGroupMember, spec: SplitSpec) -> str | None:
     if spec.folds:
         return None if member.fold is None else str(member.fold)
     return member.split
@@ -121,17 +123,17 @@ class SplitPlan:
     table: dict[str, dict[str, int]] = field(default_factory=dict)
     by_fold: dict[str, dict[str, int]] = field(default_factory=dict)
     closeness: dict[str, Closeness] = field(default_factory=dict)
-    moments: int = 0
-    largest_moment: int = 0
+    groups: int = 0
+    largest_group: int = 0
     tied: int = 0
     not_searched: int = 0
     unseen: frozenset[str] = frozenset()
     judged_by: dict[str, int] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
 
-    def count(self, moments: Sequence[Moment], spec: SplitSpec) -> None:
+    def count(self, groups: Sequence[SplitGroup], spec: SplitSpec) -> None:
         """Fill the tables of samples by class and split, and by class and fold."""
-        members = [member for moment in moments for member in moment.members]
+        members = [member for group in groups for member in group.members]
         for label in sorted({str(member.label) for member in members}):
             self.table[label] = dict.fromkeys(SPLITS, 0)
             if spec.folds:
@@ -183,9 +185,9 @@ class SplitPlan:
         }
         return {
             **{split: totals[split] for split in SPLITS},
-            "moments": self.moments,
-            "largest_moment": self.largest_moment,
-            "moments_tied_since": self.tied,
+            "groups": self.groups,
+            "largest_group": self.largest_group,
+            "groups_tied_since": self.tied,
             "classes": self.table,
             "closeness": closeness,
         } | {key: value for key, value in details.items() if value}
@@ -206,8 +208,8 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     """
     evidence = SplitGroups(dataset.db)
     spec = _resolve_held_out(SplitSpec.from_settings(settings), evidence)
-    moments = find_moments(evidence.iterate(), Pairs(dataset.db).get_possible_duplicates())
-    if not moments:
+    groups = find_split_groups(evidence.iterate(), Pairs(dataset.db).get_possible_duplicates())
+    if not groups:
         raise InputUnusable(
             "nothing to split: no sample is labelled yet",
             f"see the next step: gleanset status {dataset.option}",
@@ -216,7 +218,7 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     provenances = get_label_provenances(dataset.db)
     unseen = {key for key, provenance in provenances.items() if provenance in UNSEEN}
     conflicting = evidence.list_conflicting_copies()
-    plan = plan_groups(moments, spec, again=keeps_previous, conflicting=conflicting, unseen=unseen)
+    plan = plan_groups(groups, spec, again=keeps_previous, conflicting=conflicting, unseen=unseen)
     judging = sorted(key for key, (_, split) in plan.splits.items() if split in ("val", "test"))
     plan.judged_by = dict(Counter(classify_provenance(provenances.get(key, "")) for key in judging))
     plan.not_searched = evidence.count_not_searched()
@@ -229,7 +231,7 @@ def apply_split(dataset: Dataset, plan: SplitPlan) -> None:
 
 
 def plan_groups(
-    moments: Sequence[Moment],
+    groups: Sequence[SplitGroup],
     spec: SplitSpec,
     *,
     again: bool = False,
@@ -244,44 +246,44 @@ def plan_groups(
     out, `UsageError` for more folds than groups.
     """
     judging = [
-        replace(moment, members=members)
-        for moment in moments
-        if (members := tuple(m for m in moment.members if m.key not in unseen))
+        replace(group, members=members)
+        for group in groups
+        if (members := tuple(m for m in group.members if m.key not in unseen))
     ]
     held_out = {m.key: fixed for m in judging if (fixed := fix_held_out(m, spec)) is not None}
     fixed_parts = held_out | {
-        moment.key: keep_previous(moment, spec) if again else FixedPart()
-        for moment in judging
-        if moment.key not in held_out
+        group.key: keep_previous(group, spec) if again else FixedPart()
+        for group in judging
+        if group.key not in held_out
     }
     plan = SplitPlan(
         settings=spec.settings,
-        moments=len(moments),
-        largest_moment=max(len(moment.members) for moment in moments),
+        groups=len(groups),
+        largest_group=max(len(group.members) for group in groups),
         tied=sum(fixed.tied for fixed in fixed_parts.values()),
-        unseen=frozenset(m.key for moment in moments for m in moment.members if m.key in unseen),
+        unseen=frozenset(m.key for group in groups for m in group.members if m.key in unseen),
     )
     plan.left = {
         key: reason for fixed in fixed_parts.values() for key, reason in fixed.left.items()
     }
     plan.left |= dict.fromkeys(conflicting, CONFLICT)
     placed = {key: fixed.part for key, fixed in fixed_parts.items() if fixed.part is not None}
-    for moment in judging:
-        if not _count_classes(moment, plan.left):
-            placed.setdefault(moment.key, SPARE)
+    for group in judging:
+        if not _count_classes(group, plan.left):
+            placed.setdefault(group.key, SPARE)
     _place_free(judging, spec, fixed_parts, placed, plan)
     _check_fold_count(spec, placed)
-    for moment in judging:
-        part = placed[moment.key]
-        for member in moment.members:
+    for group in judging:
+        part = placed[group.key]
+        for member in group.members:
             left = member.key in plan.left
             if part == SPARE and not left:
                 plan.left[member.key] = SURPLUS
-            plan.splits[member.key] = (moment.key, None if left else spec.split_of(part))
+            plan.splits[member.key] = (group.key, None if left else spec.split_of(part))
             if spec.folds and not left:
                 plan.folds[member.key] = int(part)
-    _place_unseen(plan, moments, placed, spec)
-    plan.count(moments, spec)
+    _place_unseen(plan, groups, placed, spec)
+    plan.count(groups, spec)
     plan.empty = _empty_parts(plan, spec, len(placed))
     if spec.hold_out and all(fixed.held for fixed in fixed_parts.values()):
         raise InputUnusable(
@@ -318,37 +320,37 @@ def _empty_parts(plan: SplitPlan, spec: SplitSpec, groups: int) -> list[str]:
 
 
 def _place_unseen(
-    plan: SplitPlan, moments: Sequence[Moment], placed: Mapping[str, str], spec: SplitSpec
+    plan: SplitPlan, groups: Sequence[SplitGroup], placed: Mapping[str, str], spec: SplitSpec
 ) -> None:
     """Put samples with unseen labels into train, up to its requested count."""
-    evaluated = [m for moment in moments for m in moment.members if m.key in plan.splits]
+    evaluated = [m for group in groups for m in group.members if m.key in plan.splits]
     have = Counter(str(m.label) for m in evaluated if plan.splits[m.key][1] == "train")
-    for moment in moments:
-        part = placed.get(moment.key)
+    for group in groups:
+        part = placed.get(group.key)
         if part is None or (part == SPARE and not spec.counts):
-            split = None if fix_held_out(moment, spec) else "train"
+            split = None if fix_held_out(group, spec) else "train"
         else:
             split = spec.split_of(part)
-        for member in (m for m in moment.members if m.key in plan.unseen):
+        for member in (m for m in group.members if m.key in plan.unseen):
             label = str(member.label)
             full = spec.counts and spec.counts[0] is not None and have[label] >= spec.counts[0]
             if member.key not in plan.left and (split != "train" or full):
                 plan.left[member.key] = SURPLUS if part == SPARE or full else UNSEEN_LABEL
             goes = None if member.key in plan.left else split
-            plan.splits[member.key] = moment.key, goes
+            plan.splits[member.key] = group.key, goes
             have[label] += goes == "train"
 
 
 def _place_free(
-    moments: Sequence[Moment],
+    groups: Sequence[SplitGroup],
     spec: SplitSpec,
     fixed_parts: dict[str, FixedPart],
     placed: dict[str, str],
     plan: SplitPlan,
 ) -> None:
     """Place the groups without a part, and record how close each class comes to its shares."""
-    sized = [(m, _count_classes(m, plan.left)) for m in moments if not fixed_parts[m.key].held]
-    placeable = [(moment, sizes) for moment, sizes in sized if sizes]
+    sized = [(m, _count_classes(m, plan.left)) for m in groups if not fixed_parts[m.key].held]
+    placeable = [(group, sizes) for group, sizes in sized if sizes]
     totals: Counter[str] = Counter()
     for _, sizes in placeable:
         totals.update(sizes)
@@ -357,13 +359,13 @@ def _place_free(
         return
     table = PartTable(want)
     items = []
-    for moment, sizes in placeable:
+    for group, sizes in placeable:
         row = tuple(sorted(sizes.items()))
-        if moment.key in placed:
-            table.add(row, spec.parts.index(placed[moment.key]))
+        if group.key in placed:
+            table.add(row, spec.parts.index(placed[group.key]))
         else:
-            parts = _allowed_parts(fixed_parts[moment.key], row, want, spec)
-            items.append(PlaceableGroup(moment.key, row, parts))
+            parts = _allowed_parts(fixed_parts[group.key], row, want, spec)
+            items.append(PlaceableGroup(group.key, row, parts))
     for key, part in allocate(items, table, spec.seed).items():
         placed[key] = spec.parts[part]
     for label, targets in want.items():
@@ -386,8 +388,8 @@ def _allowed_parts(
     )
 
 
-def _count_classes(moment: Moment, left: dict[str, str]) -> Counter[str]:
-    return Counter(str(m.label) for m in moment.members if m.key not in left)
+def _count_classes(group: SplitGroup, left: dict[str, str]) -> Counter[str]:
+    return Counter(str(m.label) for m in group.members if m.key not in left)
 
 
 def _resolve_held_out(spec: SplitSpec, evidence: SplitGroups) -> SplitSpec:

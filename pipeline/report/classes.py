@@ -42,7 +42,7 @@ class ReportClassRow:
 
 
 @dataclass(frozen=True, slots=True)
-class SharedMoment:
+class SharedGroup:
     """A group of several images, and its splits."""
 
     pictures: list[SamplePreview]
@@ -66,10 +66,10 @@ class ClassesSection:
     rows: list[ReportClassRow]
     totals: dict[str, int]
     labelled: int
-    moments: int
-    torn: int
-    together: list[SharedMoment]
     groups: int
+    torn: int
+    together: list[SharedGroup]
+    shared_groups: int
     waiting: list[QueueReason]
     split_settings: str
 
@@ -83,7 +83,7 @@ class ClassesSection:
 class _Tally:
     splits: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     first: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
-    moments: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
+    groups: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, sample: Sample) -> None:
         label = sample.label or ""
@@ -92,13 +92,13 @@ class _Tally:
         # Keys are hashes: the first ones are a random sample, and always the same.
         if len(self.first[label]) < MAX_EXAMPLES:
             self.first[label].append(sample)
-        if sample.moment is not None and split:
-            self.moments[sample.moment].append(sample)
+        if sample.split_group is not None and split:
+            self.groups[sample.split_group].append(sample)
 
     def shared(self) -> list[list[Sample]]:
         """Return groups of several images, the largest first."""
-        shared = [m for m in self.moments.values() if len({s.image for s in m}) > 1]
-        return sorted(shared, key=lambda moment: (-len(moment), moment[0].key))
+        shared = [m for m in self.groups.values() if len({s.image for s in m}) > 1]
+        return sorted(shared, key=lambda group: (-len(group), group[0].key))
 
 
 def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
@@ -113,10 +113,10 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
         rows=list(_rows(tally, thumbnails)),
         totals={split: totals[split] for split in SPLITS},
         labelled=totals.total(),
-        moments=len(tally.moments),
-        torn=sum(len(_splits(moment)) > 1 for moment in tally.moments.values()),
-        together=[_shared_moment(moment, thumbnails) for moment in shared[:MAX_GROUPS]],
-        groups=len(shared),
+        groups=len(tally.groups),
+        torn=sum(len(_splits(group)) > 1 for group in tally.groups.values()),
+        together=[_shared_group(group, thumbnails) for group in shared[:MAX_GROUPS]],
+        shared_groups=len(shared),
         waiting=queue_reasons(plan_hints(dataset)),
         split_settings=dataset.samples.get_split_settings(),
     )
@@ -157,11 +157,11 @@ def preview(sample: Sample, thumbnails: Thumbnails) -> SamplePreview:
     return SamplePreview(thumbnails.of_sample(sample), sample.label or "not labelled", sample.split)
 
 
-def _shared_moment(moment: list[Sample], thumbnails: Thumbnails) -> SharedMoment:
-    one_per_image = list({sample.image: sample for sample in moment}.values())
+def _shared_group(group: list[Sample], thumbnails: Thumbnails) -> SharedGroup:
+    one_per_image = list({sample.image: sample for sample in group}.values())
     previews = [preview(sample, thumbnails) for sample in one_per_image[:MAX_GROUP_IMAGES]]
-    return SharedMoment(previews, len(one_per_image) - len(previews), _splits(moment))
+    return SharedGroup(previews, len(one_per_image) - len(previews), _splits(group))
 
 
-def _splits(moment: list[Sample]) -> list[str]:
-    return sorted({sample.split for sample in moment if sample.split})
+def _splits(group: list[Sample]) -> list[str]:
+    return sorted({sample.split for sample in group if sample.split})

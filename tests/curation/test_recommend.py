@@ -22,7 +22,7 @@ WIDTH, CLASSES = 12, 3
 
 
 def taught(count: int) -> tuple[Rows, TrainingRows]:
-    """Samples of three classes about a middle each, three of every moment."""
+    """Samples of three classes about a middle each, three of every group."""
     random = np.random.default_rng(1)
     y = np.sort(random.choice(CLASSES, count, p=(0.6, 0.3, 0.1)))
     rows = np.eye(WIDTH)[y] + random.normal(0, 0.3, (count, WIDTH))
@@ -43,14 +43,14 @@ def test_scores_are_those_of_a_weighted_ridge_regression() -> None:
 
 
 def test_what_was_left_out_was_not_learnt() -> None:
-    """The scores of a moment are those of a regression with the same weights but none on it."""
+    """The scores of a group are those of a regression with the same weights but none on it."""
     rows, known = taught(60)
     fitted = Ridge.fitted(rows, known)
-    held = fitted.without(known.moments)
+    held = fitted.without(known.groups)
     weights = np.bincount(known.y)[known.y] ** -EVENED
     weights /= weights.mean()
-    for moment in (0, 7, 19):
-        out = known.moments == moment
+    for group in (0, 7, 19):
+        out = known.groups == group
         each = np.where(out, 0, weights)
         middle, mean = each @ rows / each.sum(), each @ np.eye(CLASSES)[known.y] / each.sum()
         x = rows - middle
@@ -61,8 +61,8 @@ def test_what_was_left_out_was_not_learnt() -> None:
 
 def test_what_is_alone_in_its_class_has_no_judge() -> None:
     rows, known = taught(30)
-    one_moment = known._replace(moments=known.y)
-    assert np.isnan(Ridge.fitted(rows, one_moment).without(one_moment.moments)).all()
+    one_group = known._replace(groups=known.y)
+    assert np.isnan(Ridge.fitted(rows, one_group).without(one_group.groups)).all()
 
 
 def test_what_waits_has_a_say_in_which_class_and_none_in_how_sure() -> None:
@@ -84,11 +84,11 @@ def test_what_waits_has_a_say_in_which_class_and_none_in_how_sure() -> None:
 def test_what_is_left_out_teaches_only_as_what_waits() -> None:
     rows, known = taught(60)
     of_all = SelfTraining.of(rows, known)
-    held = of_all.without(known.moments)
-    turned = known._replace(y=np.where(known.moments == 7, (known.y + 1) % CLASSES, known.y))
-    changed = SelfTraining.of(rows, turned).without(known.moments)
-    # Another label of a moment changes nothing of what is said of that moment.
-    assert (held[known.moments == 7] == changed[known.moments == 7]).all()
+    held = of_all.without(known.groups)
+    turned = known._replace(y=np.where(known.groups == 7, (known.y + 1) % CLASSES, known.y))
+    changed = SelfTraining.of(rows, turned).without(known.groups)
+    # Another label of a group changes nothing of what is said of that group.
+    assert (held[known.groups == 7] == changed[known.groups == 7]).all()
     assert (held == known.y).mean() > 0.8
 
 
@@ -98,8 +98,8 @@ def test_there_are_no_classes_to_tell_apart(labels: list[str | None]) -> None:
         PresortSample(f"{n}", "labelled" if label else "queue", label, None, (), None, frozenset())
         for n, label in enumerate(labels)
     ]
-    moments = {one.key: one.key for one in samples}
-    assert learn_classes(samples, np.eye(4, dtype=np.float32), moments) is None
+    groups = {one.key: one.key for one in samples}
+    assert learn_classes(samples, np.eye(4, dtype=np.float32), groups) is None
 
 
 def test_who_is_of_the_only_class_is_told_from_all_others() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from catalogue_rows import add_image, add_sample, sha
-from tools_for_tests import OUTLIERS_BEFORE
+from tools_for_tests import FORMER_SCHEMA
 
 from curation import removals
 from curation.snapshots import create_snapshot, restore_snapshot
@@ -260,7 +260,7 @@ def test_a_snapshot_of_an_older_catalogue_is_upgraded_as_it_is_restored(
             "ALTER TABLE run ADD COLUMN snapshot TEXT NOT NULL DEFAULT '{}';"
             "DROP INDEX report_once; DROP INDEX report_sha256;"
             "CREATE TABLE takedown(id, at, page, sha256, phash, words, reason, contact, status)"
-            f";{OUTLIERS_BEFORE}"
+            f";{FORMER_SCHEMA}"
         )
     label(dataset, "owl", *keys)
     restore_snapshot(dataset, "v1")

@@ -11,13 +11,13 @@ def test_how_many_it_takes_to_promise() -> None:
     assert required_sample_size(0.0) == 0
 
 
-def test_under_twenty_moments_a_plain_warning_is_given() -> None:
+def test_under_twenty_groups_a_plain_warning_is_given() -> None:
     assert small_sample_warning(MIN_RELIABLE_GROUPS) == small_sample_warning(None) == ""
     assert small_sample_warning(MIN_RELIABLE_GROUPS - 1).startswith("only 19 groups")
     assert small_sample_warning(1).startswith("only 1 group (")
 
 
-def test_moments_of_very_unequal_size_are_warned_of_as_well() -> None:
+def test_groups_of_very_unequal_size_are_warned_of_as_well() -> None:
     assert small_sample_warning(50, float(MIN_RELIABLE_GROUPS)) == ""
     assert small_sample_warning(50, 8.3).startswith(
         "50 groups of very unequal size (effective number 8) ("

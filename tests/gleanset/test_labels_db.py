@@ -204,7 +204,9 @@ def steps_of(dataset: Dataset, read: Callable[[], object]) -> int:
 def test_those_of_a_few_are_those_of_all(dataset: Dataset) -> None:
     keys = labelled(dataset, range(12))
     with dataset.db.transaction():
-        dataset.db.execute("UPDATE sample SET grp='g' WHERE key IN (?,?)", (keys[0], keys[2]))
+        dataset.db.execute(
+            "UPDATE sample SET duplicate_set='g' WHERE key IN (?,?)", (keys[0], keys[2])
+        )
     dataset.journal.apply("y", [Choice(keys[1], "clear"), Choice(keys[4], "label", "dog", "hint")])
     dataset.journal.undo()
     every, hints = get_label_provenances(dataset.db), Hints(dataset.db)

@@ -37,8 +37,10 @@ AGENT_PORTS = (
     "dashboard_agent_listen_port",
     "runtime_env_agent_port",
 )
-# A dead node is noticed after some seconds, and a busy one is not considered dead.
-HEALTH = {
+# A dead node is noticed after some seconds, and a busy one is not considered dead. Ray's workers
+# have niceness 15 by default, with which they would starve beside the processes of other tests.
+NODE_CONFIG = {
+    "worker_niceness": 0,
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 1000,
     "health_check_timeout_ms": 10000,
@@ -75,7 +77,7 @@ def nodes() -> Iterator[Nodes]:
         folder = Path(tempfile.mkdtemp(prefix="gr", dir="/tmp"))
         (folder / "session").mkdir()
         head: dict[str, Any] = {"session_name": "session", "temp_dir": str(folder)}
-        head |= {"_system_config": HEALTH, "include_dashboard": False, "no_monitor": True}
+        head |= {"_system_config": NODE_CONFIG, "include_dashboard": False, "no_monitor": True}
         cluster = LocalCluster(initialize_head=True, head_node_args=head | _node(folder))
         try:
             yield Nodes(cluster, cluster.add_node(**_node(folder)))

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from catalogue_rows import add_sample, sha
-from tools_for_tests import OUTLIERS_BEFORE
+from tools_for_tests import FORMER_SCHEMA
 
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes
@@ -123,7 +123,7 @@ def test_an_upgrade_loses_no_row(oldest: Path) -> None:
     assert all(len(before[name]) == len(after[name]) for name in changed)
 
 
-TAKEDOWNS_BEFORE = f"""{OUTLIERS_BEFORE}
+TAKEDOWNS_BEFORE = f"""{FORMER_SCHEMA}
 DROP TABLE report;
 CREATE TABLE report(id INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL,
     sha256 TEXT NOT NULL, format TEXT NOT NULL,
@@ -170,7 +170,7 @@ def test_requests_to_remove_an_image_become_reports(dataset: Dataset) -> None:
         assert upgraded.db.fetch_int("SELECT max(id) FROM report") == 7, "no number is given again"
 
 
-PRESORTS_BEFORE = f"""{OUTLIERS_BEFORE}
+PRESORTS_BEFORE = f"""{FORMER_SCHEMA}
 ALTER TABLE pair DROP COLUMN relation;
 ALTER TABLE quality ADD COLUMN text REAL;
 DROP TABLE presort;

@@ -119,7 +119,7 @@ def test_a_sample_comes_back_with_everything(dataset: Dataset) -> None:
         "hint": "cat",
         "split": None,
         "group": None,
-        "moment": None,
+        "split_group": None,
         "angle": 0.0,
         "fold": None,
         "kept": True,
@@ -202,7 +202,7 @@ def test_splits_are_written_and_taken_back(dataset: Dataset) -> None:
 
 
 def _splits(dataset: Dataset) -> list[tuple[str | None, str | None]]:
-    return [(sample.moment, sample.split) for sample in dataset.samples.iterate()]
+    return [(sample.split_group, sample.split) for sample in dataset.samples.iterate()]
 
 
 def test_ties_name_every_origin_of_the_labelled(dataset: Dataset) -> None:

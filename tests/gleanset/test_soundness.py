@@ -34,7 +34,7 @@ def hinted(dataset: Dataset, number: int, *hints: str) -> str:
 def two_copies(dataset: Dataset) -> list[str]:
     """Add two samples of one duplicate set with different weak labels."""
     keys = [hinted(dataset, 1, "hana"), hinted(dataset, 2, "rei")]
-    change(dataset, "UPDATE sample SET grp=?", min(keys))
+    change(dataset, "UPDATE sample SET duplicate_set=?", min(keys))
     return keys
 
 
@@ -45,7 +45,7 @@ def test_a_sound_catalogue_has_none_of_it(dataset: Dataset) -> None:
         "orphan_rows",
         "duplicate_faces",
         "disputed_labels",
-        "straddling_moments",
+        "straddling_groups",
     }
 
 
@@ -119,15 +119,15 @@ def test_disputed_hints_of_one_image_count_as_those_of_copies(dataset: Dataset) 
     assert found(dataset) == {"disputed_labels": 1}
 
 
-@pytest.mark.damages("a moment in two splits")
-@pytest.mark.parametrize("tie", ["moment='a'", "grp='a'", "image=1, face=NULL"])
-def test_samples_whose_moment_straddles_a_split_are_found(dataset: Dataset, tie: str) -> None:
+@pytest.mark.damages("a group in two splits")
+@pytest.mark.parametrize("tie", ["split_group='a'", "duplicate_set='a'", "image=1, face=NULL"])
+def test_samples_whose_group_straddles_a_split_are_found(dataset: Dataset, tie: str) -> None:
     keys = [add_sample(dataset, number) for number in (1, 2)]
     dataset.journal.apply("Label", [Choice(key, "label", "hana") for key in keys])
     dataset.samples.set_splits({keys[0]: (keys[0], "train"), keys[1]: (keys[1], "test")}, "{}")
     assert found(dataset) == {}
     change(dataset, f"UPDATE sample SET {tie}")
-    assert found(dataset) == {"straddling_moments": 1}
+    assert found(dataset) == {"straddling_groups": 1}
     change(dataset, "UPDATE sample SET kept=0 WHERE split='train'")
     assert found(dataset) == {}, "what is set aside is in no split"
 

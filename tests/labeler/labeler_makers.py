@@ -80,6 +80,6 @@ def add_groups(dataset: Dataset, groups: Sequence[Group]) -> None:
 def plain(dataset: Dataset) -> dict[str, tuple[Any, ...]]:
     """Return by sample what decisions and splits can change."""
     return {
-        s.key: (s.status, s.label, s.split, s.moment, s.group, s.box)
+        s.key: (s.status, s.label, s.split, s.split_group, s.group, s.box)
         for s in dataset.samples.iter_by_key()
     }

@@ -63,7 +63,9 @@ def put(
 
 def assign(dataset: Dataset, splits: dict[str, str]) -> None:
     """Set the split of these samples; all others keep theirs."""
-    plan = {s.key: (s.moment or s.key, s.split) for s in dataset.samples.iter_by_key() if s.split}
+    plan = {
+        s.key: (s.split_group or s.key, s.split) for s in dataset.samples.iter_by_key() if s.split
+    }
     plan |= {key: (key, split) for key, split in splits.items()}
     dataset.samples.set_splits(plan, "by hand")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from labelled_pictures import encoded, put
 from PIL import Image, ImageDraw, ImageOps
-from test_moments import drawing, need
+from test_split_group_links import drawing, need
 from test_verification import cel, hue_turned
 from tools_for_tests import run_here
 
@@ -191,7 +191,7 @@ def test_what_is_no_tree_of_splits_names_the_mend(tmp_path: Path, name: str) -> 
 
 
 def test_the_dataset_itself(empty: Dataset) -> None:
-    """Copies by their pixels, and moments that straddle by what the catalogue knows."""
+    """Copies by their pixels, and groups that straddle by what the catalogue knows."""
     frame = {"video": "f" * 64, "scene": 1}
     put(empty, encoded(drawing(1)), "a", split="train")
     put(empty, encoded(COPIES["small"](drawing(1))), "b", split="test")
@@ -202,7 +202,7 @@ def test_the_dataset_itself(empty: Dataset) -> None:
     put(empty, encoded(drawing(4)), "e", split="test")
     audited = collect_dataset(empty)
     audit = find_leaks(audited, workers=1, also=find_group_leaks(empty, audited.pictures))
-    assert [leak.kind for leak in audit.leaks] == ["copy", "moment"]
+    assert [leak.kind for leak in audit.leaks] == ["copy", "same group"]
     assert audit.result()["leaking"] == {"test in train": 2}
 
 

@@ -13,7 +13,7 @@ from labelled_pictures import encoded, picture, put
 from PIL import Image
 
 from baseline.data.samples import find_examples
-from curation.moments import assign_moments
+from curation.split_groups import assign_split_groups
 from gleanset import Box, Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.samples import Balances
@@ -109,15 +109,15 @@ def test_copies_have_their_suffix_and_augmented_ones_look_different(
     assert seen == [path.read_bytes() for path in (tmp_path / "again/train/few").iterdir()]
 
 
-def test_of_each_moment_one_stays_before_any_has_two(split: Dataset) -> None:
+def test_of_each_group_one_stays_before_any_has_two(split: Dataset) -> None:
     keys = [s.key for s in split.samples.iter_by_key() if s.label == "many" and s.split == "train"]
     pairs = Pairs(split.db)
     first, *others = pairs.get_ids(keys[:4])
     pairs.save_verdicts([PairVerdict(*sorted((first, other)), 0.0, 1.0, SAME) for other in others])
-    moments = assign_moments(split.db)
+    groups = assign_split_groups(split.db)
     balanced(split, "down", 3)
     left = {
-        moments[i.sample.key]
+        groups[i.sample.key]
         for i in plan_export(split)
         if i.sample.label == "many" and i.sample.split == "train"
     }

@@ -150,7 +150,7 @@ def test_samples_of_a_deleted_class_are_in_no_split_until_an_undo(
     done = labeler("classes", "delete", "hana", "-d", empty.root, "--json")
     assert json.loads(done.stdout)["back_in_queue"] == 3, done.stderr
     for sample in empty.samples.iter_by_key():
-        placed = (sample.split, sample.fold, sample.moment)
+        placed = (sample.split, sample.fold, sample.split_group)
         wanted = ("test", 1, sample.key) if sample.label == "rei" else (None, None, None)
         assert placed == wanted
     assert labeler("undo", "-d", empty.root).returncode == 0

@@ -143,7 +143,7 @@ def test_a_copy_that_was_set_aside_still_has_its_box(empty: Dataset, tmp_path: P
     (kept,) = put(empty, encoded(picture(1)), "b.jpg", [LEFT])
     empty.journal.apply("Back into the queue", [Choice(keys[1], "add")])
     with empty.db.transaction():
-        empty.db.execute("UPDATE sample SET grp='g' WHERE key IN (?,?)", (keys[1], kept))
+        empty.db.execute("UPDATE sample SET duplicate_set='g' WHERE key IN (?,?)", (keys[1], kept))
         empty.db.execute("UPDATE sample SET kept=0 WHERE key=?", (keys[1],))
     found = run(empty, tmp_path / "out", format="coco")
     assert coco_boxes(tmp_path / "out") == {("train", "hana", LEFT): 2, ("train", "hana", RIGHT): 1}

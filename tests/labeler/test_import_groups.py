@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from labelled_pictures import encoded, picture
 
-from curation.moments import assign_moments
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.views import SampleFilter, filter_sql
 from gleanset.file_groups import FileGroups, GroupBy
@@ -17,7 +17,7 @@ from gleanset.settings import SplitSettings
 from harvest.request import FolderRequest
 from labeler.importing.job import import_labelled
 from labeler.importing.request import ImportRequest
-from labeler.sorting.grid_query import with_moment
+from labeler.sorting.grid_query import with_group
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.listing import list_records
 
@@ -59,7 +59,7 @@ def test_faces_of_one_picture_are_in_one_split(empty: Dataset, faces: Path) -> N
     assert (told["added"], told["groups"]) == (25, 10)
     assert "without_group" not in told
     assert straddling(empty) == 0
-    assert len(set(assign_moments(empty.db).values())) == 10
+    assert len(set(assign_split_groups(empty.db).values())) == 10
     posts = {line["post"] for line in list_records(empty, "samples", ())}
     assert posts == {f"episode {number}" for number in range(10)}
 
@@ -76,7 +76,7 @@ def test_importing_again_groups_what_is_there(empty: Dataset, faces: Path) -> No
     assert (told["added"], told["duplicate"], told["groups"]) == (0, 25, 10)
     assert straddling(empty) == 0
     assert import_labelled(empty, ImportRequest(path=str(faces), workers=1))["duplicate"] == 25
-    assert len(set(assign_moments(empty.db).values())) == 10, "what was said once is kept"
+    assert len(set(assign_split_groups(empty.db).values())) == 10, "what was said once is kept"
 
 
 def test_a_table_says_groups_and_wins_over_the_option(empty: Dataset, faces: Path) -> None:
@@ -108,9 +108,9 @@ def test_a_group_is_one_whatever_way_its_files_came(
     rows = empty.db.fetch_all("SELECT id FROM sample WHERE label IS NOT NULL")
     sizes = set()
     for (row,) in rows:
-        test, values = filter_sql(with_moment(empty, SampleFilter(moment=row)))
+        test, values = filter_sql(with_group(empty, SampleFilter(split_group=row)))
         sizes.add(empty.db.fetch_int(f"SELECT count(*) FROM sample s WHERE TRUE{test}", values))
-    assert sizes == {2, 3}, "what the window shows of a moment"
+    assert sizes == {2, 3}, "what the window shows of a group"
     posts = [image.origins[0].post for image in empty.images.iterate()]
     assert posts.count("episode 3") == 5
 
@@ -127,7 +127,7 @@ def test_folders_below_those_of_the_classes_are_groups(empty: Dataset, tmp_path:
     import_labelled(
         empty, ImportRequest(path=str(tmp_path / "pets"), group_by=str(GroupBy()), workers=1)
     )
-    assert len(set(assign_moments(empty.db).values())) == 4, "animal 0 of cats is none of owls"
+    assert len(set(assign_split_groups(empty.db).values())) == 4, "animal 0 of cats is none of owls"
 
 
 def test_a_folder_of_a_class_called_train_is_a_group() -> None:

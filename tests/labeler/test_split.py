@@ -1,4 +1,4 @@
-"""Splits: no moment straddles, the ratio is kept, and what is placed stays placed."""
+"""Splits: no group straddles, the ratio is kept, and what is placed stays placed."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def test_only_labelled_samples_are_split_and_others_lose_theirs(empty: Dataset) 
     plan = do_split(empty)
     sample = empty.samples.get(gone)
     assert sample is not None
-    assert (sample.split, sample.moment) == (None, None)
-    assert plan.moments == 9
+    assert (sample.split, sample.split_group) == (None, None)
+    assert plan.groups == 9
 
 
 def tie_two(dataset: Dataset, one: str, other: str) -> str:
@@ -92,7 +92,7 @@ def test_where_a_picture_ties_two_splits_the_weaker_side_is_left_out(
     plan = do_split(empty)
     after = splits(empty)
     assert plan.tied == 1
-    assert plan.result()["moments_tied_since"] == 1
+    assert plan.result()["groups_tied_since"] == 1
     assert plan.result()["left_out"] == {f"tied to {strong}": 1}
     assert plan.result()["tied"] == [f"{place[weak]}: tied to {strong}"]
     assert after[key] == after[place[strong]] == strong

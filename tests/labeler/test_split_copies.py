@@ -42,7 +42,7 @@ def test_copies_that_nobody_looked_for_are_on_one_side(
     told = json.loads(labeler("split", "--ratio", "1:1:1", "--json", "-d", empty.root).stdout)
     assert "looked_for_copies" not in told, "what was found is remembered"
     assert "not_searched_for_duplicates" not in told
-    assert told["moments"] == 6
+    assert told["groups"] == 6
     where = {one.key: one.split for one in empty.samples.iter_by_key() if one.kept}
     assert len(where) == 19, "nobody is set aside"
     assert all(len({where[key] for key in keys}) == 1 for keys in copied)

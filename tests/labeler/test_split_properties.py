@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tie_makers import applied, components, random_ties
 from tools_for_tests import examples
 
-from curation.moments import find_moments
+from curation.split_groups import find_split_groups
 from gleanset.db.samples import GroupEvidence
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import SplitSettings
@@ -45,22 +45,22 @@ def split(
     ties: list[GroupEvidence], wish: SplitSettings, *, again: bool = False
 ) -> SplitPlan | None:
     """None where there is nothing to split, or everything is held out."""
-    moments = find_moments(sorted(ties, key=lambda t: t.key))
-    if not moments:
+    groups = find_split_groups(sorted(ties, key=lambda t: t.key))
+    if not groups:
         return None
     try:
-        return plan_groups(moments, SplitSpec.from_settings(wish), again=again)
+        return plan_groups(groups, SplitSpec.from_settings(wish), again=again)
     except UsageError:
         assert wish.folds
         return None
     except InputUnusable:
         checked = SplitSpec.from_settings(wish)
-        assert all(fix_held_out(moment, checked) for moment in moments)
+        assert all(fix_held_out(group, checked) for group in groups)
         return None
 
 
 def check_whole(ties: list[GroupEvidence], plan: SplitPlan) -> None:
-    """No moment is in two splits or folds, and every labelled sample has a split or a reason."""
+    """No group is in two splits or folds, and every labelled sample has a split or a reason."""
     for group in components(ties):
         assert len({plan.splits[key][1] for key in group} - {None}) <= 1
         assert len({plan.folds[key] for key in group if key in plan.folds}) <= 1
@@ -71,7 +71,7 @@ def check_whole(ties: list[GroupEvidence], plan: SplitPlan) -> None:
 
 @given(SEEDS, WISHES)
 @many
-def test_no_moment_straddles_and_nothing_is_lost(seed: int, wish: SplitSettings) -> None:
+def test_no_group_straddles_and_nothing_is_lost(seed: int, wish: SplitSettings) -> None:
     ties = random_ties(Random(seed))
     plan = split(ties, wish)
     if plan is not None:
@@ -86,7 +86,7 @@ def test_the_same_seed_gives_the_same_split_in_any_order(seed: int, wish: SplitS
         return
     keys = sorted({t.key for t in ties}, key=lambda key: Random(key + str(seed)).random())
     mixed = [row for key in keys for row in ties if row.key == key]
-    assert plan_groups(find_moments(mixed), SplitSpec.from_settings(wish)).splits == one.splits
+    assert plan_groups(find_split_groups(mixed), SplitSpec.from_settings(wish)).splits == one.splits
 
 
 @given(SEEDS, WISHES)
@@ -140,8 +140,8 @@ def test_splitting_again_changes_nothing(seed: int, wish: SplitSettings) -> None
 
 @given(SEEDS)
 @settings(many, max_examples=examples(40, 300))
-def test_shares_are_as_close_as_whole_moments_allow(seed: int) -> None:
-    """Against every possible split of a few moments: the best one is found, or one beside it."""
+def test_shares_are_as_close_as_whole_groups_allow(seed: int) -> None:
+    """Against every possible split of a few groups: the best one is found, or one beside it."""
     random = Random(seed)
     shares = random.choice([(8, 1, 1), (6, 2, 2), (7, 3, 0), (1, 1, 1)])
     sizes = [random.choice([1, 1, 2, 3, 4, 5, 9]) for _ in range(random.randint(1, 7))]

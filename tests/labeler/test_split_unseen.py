@@ -62,7 +62,7 @@ def test_only_labels_that_somebody_saw_judge_and_shares_are_of_those(empty: Data
     assert do(empty).splits == plan.splits
 
 
-def test_of_a_moment_that_judges_what_nobody_saw_is_left_out(empty: Dataset) -> None:
+def test_of_a_group_that_judges_what_nobody_saw_is_left_out(empty: Dataset) -> None:
     for number in range(10):
         given(empty, f"seen{number}-", 1, "person", post=f"p{number}")
         given(empty, f"unseen{number}-", 2, MODEL, post=f"p{number}")
@@ -72,8 +72,8 @@ def test_of_a_moment_that_judges_what_nobody_saw_is_left_out(empty: Dataset) -> 
         "nobody has looked at the label, so it judges nothing": 4
     }
     where = {s.key: s.split for s in empty.samples.iter_by_key()}
-    for moment in {moment for moment, _ in plan.splits.values()}:
-        of_one = {where[key] for key, (m, _) in plan.splits.items() if m == moment}
+    for group in {group for group, _ in plan.splits.values()}:
+        of_one = {where[key] for key, (m, _) in plan.splits.items() if m == group}
         assert of_one <= {"train"} or of_one in ({"val", None}, {"test", None})
     assert "labeler split" not in next_step(empty)
 

@@ -110,7 +110,7 @@ def applied(ties: Iterable[GroupEvidence], plan: SplitPlan) -> list[GroupEvidenc
     """Return the rows as they are read after the plan was written."""
     return [
         row._replace(
-            moment=plan.splits.get(row.key, (None, None))[0],
+            split_group=plan.splits.get(row.key, (None, None))[0],
             split=plan.splits.get(row.key, (None, None))[1],
             fold=plan.folds.get(row.key),
         )

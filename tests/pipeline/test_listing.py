@@ -87,7 +87,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
         add_frame(dataset)
         dataset.journal.apply("Label", [Choice(key_of("alpha"), "label", "hana")])
         dataset.journal.apply("Reject", [Choice(key_of("beta"), "reject")])
-        dataset.samples.set_splits({key_of("alpha"): ("moment-1", "test")}, "by hand")
+        dataset.samples.set_splits({key_of("alpha"): ("group-1", "test")}, "by hand")
         for what in "ab":
             dataset.rejections.add(Rejection("urls", what, "HTTP 404", "gone"))
         run = dataset.runs.start("run-1", "baseline", {"epochs": 3})
@@ -182,7 +182,7 @@ def test_a_sample_has_every_field_and_those_set_aside_are_there(filled: Dataset)
         "hint": "alpha",
         "split": "test",
         "group": None,
-        "moment": "moment-1",
+        "split_group": "group-1",
         "angle": 0.0,
         "size": 40,
         "path": "/videos/e1.mkv",
@@ -352,7 +352,7 @@ def test_labels_in_doubt_are_named_with_their_files_and_mended_without_a_window(
 def group_of(dataset: Dataset, keys: list[str]) -> dict[str, object]:
     """The files of a group of copies."""
     with dataset.db.transaction():
-        dataset.db.execute("UPDATE sample SET grp='g' WHERE key IN (?, ?)", tuple(keys))
+        dataset.db.execute("UPDATE sample SET duplicate_set='g' WHERE key IN (?, ?)", tuple(keys))
     [line] = lines(dataset, "groups")
     assert line["samples"] == sorted(keys)
     return {name: line[name] for name in ("paths", "pictures")}

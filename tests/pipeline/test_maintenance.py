@@ -56,21 +56,21 @@ def test_a_sound_dataset_is_told_so(root: Path) -> None:
     assert (found["images"], found["sound"], found["gone"], found["damaged"]) == (4, 4, 0, 0)
     assert found["strays"] == found["damaged_crops"] == found["gone_crops"] == 0
     assert found["orphan_rows"] == found["duplicate_faces"] == 0
-    assert found["disputed_labels"] == found["straddling_moments"] == 0
+    assert found["disputed_labels"] == found["straddling_groups"] == 0
     assert "catalogue" not in found
     assert "contradictions" not in found
 
 
-@pytest.mark.damages("a moment that straddles a split is what is looked for")
+@pytest.mark.damages("a group that straddles a split is what is looked for")
 def test_verify_tells_what_the_catalogue_contradicts_itself_in(root: Path) -> None:
     with Dataset.open(root) as dataset:
         keys = [sample.key for sample in dataset.samples.iter_by_key()][:2]
         dataset.journal.apply("Label", [Choice(key, "label", "hana") for key in keys])
         dataset.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("a", "test")}, "{}")
     told = house(root, "verify")
-    assert told.json["straddling_moments"] == 1
+    assert told.json["straddling_groups"] == 1
     (line,) = told.json["contradictions"]
-    assert line == f"the moment of {keys[0]} is in test and train"
+    assert line == f"the group of {keys[0]} is in test and train"
     assert "labeler split" in told.stderr
 
 

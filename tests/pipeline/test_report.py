@@ -94,7 +94,7 @@ def metrics(dataset: Dataset, classes: list[str], wrong: int = 1) -> dict[str, A
         "macro_f1": 0.9,
         "top5_accuracy": None,
         "classes": scores,
-        "moments": len(test),
+        "groups": len(test),
         "intervals": {"accuracy": [0.3, 0.95]},
         "confusion": confusion.tolist(),
         "mistakes": mistakes,
@@ -319,8 +319,8 @@ def test_test_was_judged_once_only_where_that_is_recorded(trained: Dataset) -> N
     assert "evaluated 2 times by 2 runs" in words(report(trained), "test")
 
 
-@pytest.mark.damages("one moment is put into two splits")
-def test_a_moment_on_two_sides_is_not_called_whole(dataset: Dataset) -> None:
+@pytest.mark.damages("one group is put into two splits")
+def test_a_group_on_two_sides_is_not_called_whole(dataset: Dataset) -> None:
     keys = [
         add(dataset, picture(1, side), Origin("bing", str(side), query="owl", hint="owl"))
         for side in (150, 170)

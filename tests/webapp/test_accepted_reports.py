@@ -70,7 +70,7 @@ def in_split(dataset: Dataset, split: str) -> Sample:
 def test_a_new_image_is_in_train_at_once(dataset: Dataset) -> None:
     split_two_classes(dataset)
     taken = accept(dataset, pixels(900), "cat")
-    assert (taken.split, taken.moment) == ("train", taken.key)
+    assert (taken.split, taken.split_group) == ("train", taken.key)
     assert "waiting_for_split" not in status(dataset)
 
 
@@ -78,14 +78,14 @@ def test_a_copy_of_a_test_image_is_in_test(dataset: Dataset) -> None:
     split_two_classes(dataset)
     judged = in_split(dataset, "test")
     taken = accept(dataset, near_copy(dataset, judged), str(judged.label))
-    assert (taken.split, taken.moment) == ("test", judged.moment)
+    assert (taken.split, taken.split_group) == ("test", judged.split_group)
 
 
 def test_a_label_that_nobody_looked_at_judges_nothing(dataset: Dataset) -> None:
     split_two_classes(dataset)
     judged = in_split(dataset, "test")
     taken = accept(dataset, near_copy(dataset, judged), str(judged.label), unseen=True)
-    assert (taken.split, taken.moment) == (None, judged.moment)
+    assert (taken.split, taken.split_group) == (None, judged.split_group)
     assert accept(dataset, pixels(900), "cat", unseen=True).split == "train"
     assert "waiting_for_split" not in status(dataset)
 

@@ -44,7 +44,7 @@ def add(dataset: Dataset, number: int, origins: tuple[Origin, ...]) -> str:
     return key
 
 
-def figures(support: tuple[int, int, int], moments: int) -> dict[str, Any]:
+def figures(support: tuple[int, int, int], groups: int) -> dict[str, Any]:
     """The figures of one split, as a run writes them."""
     classes = [
         {"name": name, "precision": 0.9, "recall": 0.8, "f1": 0.85, "support": number}
@@ -59,7 +59,7 @@ def figures(support: tuple[int, int, int], moments: int) -> dict[str, Any]:
         "confusion": [],
         "mistakes": [],
         "commonest_class": 0.375,
-        "moments": moments,
+        "groups": groups,
         "intervals": {"accuracy": [0.61, 0.93]},
     }
 
@@ -96,10 +96,10 @@ def test_it_tells_what_the_run_itself_recorded(serve: Serve, run: Path) -> None:
     told = card(serve, run)
     assert told["classes"][0] == {"name": "blue", "train": 20, "val": None, "test": 5}
     measured = told["measured"]
-    assert {name: measured[name] for name in ("split", "pictures", "moments", "few")} == {
+    assert {name: measured[name] for name in ("split", "pictures", "groups", "few")} == {
         "split": "test",
         "pictures": 16,
-        "moments": 12,
+        "groups": 12,
         "few": True,
     }
     assert (measured["accuracy"], measured["interval"]) == (0.8125, [0.61, 0.93])
@@ -139,7 +139,7 @@ def test_the_card_says_what_telling_strangers_costs(serve: Serve, run: Path) -> 
     save_decision_rule(run, DecisionRule(unfamiliar_below=0.6, chosen=chosen))
     told = card(serve, run)
     assert told["tells_strangers"]
-    names = ("on_average", "count", "moments", "strangers", "strangers_unknown")
+    names = ("on_average", "count", "groups", "strangers", "strangers_unknown")
     assert [told["strangers"][name] for name in names] == [0.09, 40, 30, 8, 7]
 
 

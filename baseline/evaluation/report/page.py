@@ -251,7 +251,7 @@ class FoldScore:
     """Result of one fold on its held-out images."""
 
     count: int
-    moments: int
+    groups: int
     accuracy: float | None
     seconds: float
 
@@ -262,7 +262,7 @@ class CrossValidationSummary:
 
     Attributes
     ----------
-    judged, moments : images and groups that were held out
+    judged, groups : images and groups that were held out
     accuracy, at_least, at_most : out-of-fold accuracy with its 95 % interval
     spread : standard deviation of the accuracy between folds
     not_judged : images that could not be held out
@@ -271,8 +271,8 @@ class CrossValidationSummary:
 
     folds: list[FoldScore]
     judged: int
-    moments: int
-    effective_moments: float
+    groups: int
+    effective_groups: float
     not_judged: int
     test: int
     accuracy: float

@@ -81,7 +81,7 @@ class FrozenFeatures:
         balance = "none" if settings.balance == "none" else "weights"
         by_class = compute_class_weights(y, len(data.classes), balance, data.examples.weights)
         weights: Floats = by_class[y].astype(np.float64)
-        rows = TrainRows(features.vectors, y, weights, data.moments_of(features.keys))
+        rows = TrainRows(features.vectors, y, weights, data.groups_of(features.keys))
         parts = backbone.parts
         chosen = parse_part_weights(settings.part_weights, parts)
         if chosen is None:

@@ -76,9 +76,9 @@ class TrainingData:
         """Return the class number of each key."""
         return self.examples.classes_of(split, keys)
 
-    def moments_of(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
+    def groups_of(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the group number of each key."""
-        names = np.array([self.examples.moments[key] for key in keys])
+        names = np.array([self.examples.groups[key] for key in keys])
         return np.unique(names, return_inverse=True)[1]
 
 

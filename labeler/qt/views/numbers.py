@@ -362,10 +362,10 @@ class NumbersView(LabelerView):
     def _plan_text(self, plan: SplitPlan) -> str:
         totals = {part: sum(row[part] for row in plan.table.values()) for part in SPLITS}
         shares = " : ".join(f"{totals[part]:,}" for part in SPLITS)
-        text = self.tr("{moments} groups are kept together, largest: {largest} samples")
+        text = self.tr("{groups} groups are kept together, largest: {largest} samples")
         lines = [
             self.tr("train : val : test = {shares}").format(shares=shares),
-            text.format(moments=f"{plan.moments:,}", largest=plan.largest_moment),
+            text.format(groups=f"{plan.groups:,}", largest=plan.largest_group),
         ]
         if plan.left:
             lines.append(counted(self.tr("{count} samples are excluded"), len(plan.left)))

@@ -71,7 +71,7 @@ class FilterBar(QWidget):
         self._labels: dict[QWidget, QLabel] = {}
         self.wall, self.label, self.source, self.video = (self._choice() for _ in range(4))
         self.licence, self.proposal, self.flag = (self._choice() for _ in range(3))
-        self.moment, self.show_of = self._choice(), self._choice()
+        self.split_group, self.show_of = self._choice(), self._choice()
         self.size_box, self.score_box, self.text = QSpinBox(), QDoubleSpinBox(), QLineEdit()
         self.size_box.setRange(0, 10_000)
         self.size_box.setSingleStep(16)
@@ -82,7 +82,7 @@ class FilterBar(QWidget):
         self.text.setClearButtonEnabled(True)
         self._timer = timer(self, self.changed.emit, TYPING_MS)
         of_images = (self.source, self.video, self.licence)
-        self._boxes = (*of_images, self.proposal, self.flag, self.moment, self.show_of)
+        self._boxes = (*of_images, self.proposal, self.flag, self.split_group, self.show_of)
         """The boxes whose first entry means no filter."""
         self._lay_out(bool(walls))
         for title, name in walls:
@@ -119,7 +119,7 @@ class FilterBar(QWidget):
             (self.tr("Suggestion"), self.proposal),
             (self.tr("Quality"), self.flag),
             (self.tr("Series"), self.show_of),
-            (self.tr("Group"), self.moment),
+            (self.tr("Group"), self.split_group),
         )
         for number, (name, part) in enumerate(parts, len(first)):
             row, column = divmod(number, FILTERS_PER_ROW)
@@ -160,14 +160,16 @@ class FilterBar(QWidget):
 
     def show_group(self, sample: int | None, title: str) -> None:
         """Filter by the group of a sample (row); None for no filter."""
-        self.moment.blockSignals(True)
-        self.moment.clear()
-        self.moment.addItem(self.tr("all"), None)
+        self.split_group.blockSignals(True)
+        self.split_group.clear()
+        self.split_group.addItem(self.tr("all"), None)
         if sample is not None:
-            self.moment.addItem(self.tr("group of {title}").format(title=title), sample)
-            self.moment.setCurrentIndex(1)
-        self._show_part(self.moment, sample is not None)  # only the menu of a face can choose one
-        self.moment.blockSignals(False)
+            self.split_group.addItem(self.tr("group of {title}").format(title=title), sample)
+            self.split_group.setCurrentIndex(1)
+        self._show_part(
+            self.split_group, sample is not None
+        )  # only the menu of a face can choose one
+        self.split_group.blockSignals(False)
 
     def _show_part(self, part: QWidget, shown: bool) -> None:
         for widget in (part, self._labels[part]):
@@ -214,7 +216,7 @@ class FilterBar(QWidget):
             self.text.text().strip() or None,
             self.proposal.currentData(),
             next((flag for flag in FLAGS if flag.name == self.flag.currentData()), None),
-            self.moment.currentData(),
+            self.split_group.currentData(),
             self.show_of.currentData(),
         )
 

@@ -26,11 +26,11 @@ PRESET = load_preset("transfer", {"size": "56", "backbone": "colours", "views": 
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Iterator[Dataset]:
-    """Twenty-four pictures of each of three classes, two of a moment; six labels of each class are
-    the model's: two of a moment of their own, and four beside others that a person named.
+    """Twenty-four pictures of each of three classes, two of a group; six labels of each class are
+    the model's: two of a group of their own, and four beside others that a person named.
     """
     with Dataset.create(tmp_path / "dataset") as made:
-        fill(made, 24, ("train",) * 20 + ("val", "val", "test", "test"), moment=2)
+        fill(made, 24, ("train",) * 20 + ("val", "val", "test", "test"), per_group=2)
         accept(
             made, [s.key for s in list(made.samples.iter_by_key()) if _number(made, s.image) < 6]
         )
@@ -38,7 +38,7 @@ def dataset(tmp_path: Path) -> Iterator[Dataset]:
 
 
 def _number(dataset: Dataset, image: str) -> int:
-    """What comes of a picture that is the first of two, or of the first moment."""
+    """What comes of a picture that is the first of two, or of the first group."""
     found = dataset.images.get(image)
     assert found is not None
     place = int(found.origins[0].key.split("/")[1]) % 24
@@ -61,14 +61,14 @@ def test_val_and_folds_hold_none_of_them(dataset: Dataset) -> None:
     assert told is not None
     assert cut.splits["val"]
     assert not {one.key for one in cut.splits["val"]} & unseen
-    moments = [{examples.moments[s.key] for s in cut.splits[name]} for name in ("train", "val")]
-    assert not moments[0] & moments[1]
+    groups = [{examples.groups[s.key] for s in cut.splits[name]} for name in ("train", "val")]
+    assert not groups[0] & groups[1]
     folds = [fold.examples for fold in FoldPlan.create(dataset, PRESET, 3).folds]
     judged = {one.key for fold in folds for one in fold.splits["test"]}
     assert judged
     assert not judged & unseen
-    groups = {examples.moments[key] for key in judged}
-    alone = {key for key in unseen if examples.moments[key] not in groups}
+    groups = {examples.groups[key] for key in judged}
+    alone = {key for key in unseen if examples.groups[key] not in groups}
     assert alone
     assert all(alone & taught <= {s.key for s in fold.splits["train"]} for fold in folds)
 

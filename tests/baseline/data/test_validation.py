@@ -33,8 +33,8 @@ def test_a_val_that_is_there_is_left_alone(dataset: Dataset) -> None:
 
 
 @pytest.mark.damages("a split that was made elsewhere")
-def test_val_is_cut_from_train_by_moment_and_says_so(dataset: Dataset) -> None:
-    fill(dataset, 32, parts=("train",) * 7 + ("test",), moment=2)
+def test_val_is_cut_from_train_by_group_and_says_so(dataset: Dataset) -> None:
+    fill(dataset, 32, parts=("train",) * 7 + ("test",), per_group=2)
     before = find_examples(dataset)
     after, told = ensure_val(before, 0)
     assert told is not None
@@ -42,8 +42,8 @@ def test_val_is_cut_from_train_by_moment_and_says_so(dataset: Dataset) -> None:
     assert "labeler split --ratio" in told
     train, val = after.splits["train"], after.splits["val"]
     assert sorted(s.key for s in (*train, *val)) == sorted(s.key for s in before.splits["train"])
-    moments = before.moments
-    assert not {moments[s.key] for s in train} & {moments[s.key] for s in val}
+    groups = before.groups
+    assert not {groups[s.key] for s in train} & {groups[s.key] for s in val}
     assert set(Counter(str(s.label) for s in val).values()) <= {3, 4}
     assert len(Counter(str(s.label) for s in val)) == 3
     assert after.splits["test"] == before.splits["test"]
@@ -53,8 +53,8 @@ def test_val_is_cut_from_train_by_moment_and_says_so(dataset: Dataset) -> None:
     assert after.fingerprint() != before.fingerprint()
 
 
-def test_a_class_of_one_moment_stays_in_train(dataset: Dataset) -> None:
-    fill(dataset, 6, parts=("train",), moment=6)
+def test_a_class_of_one_group_stays_in_train(dataset: Dataset) -> None:
+    fill(dataset, 6, parts=("train",), per_group=6)
     examples, told = ensure_val(find_examples(dataset), 0)
     assert not examples.splits["val"]
     assert told is not None
@@ -119,5 +119,5 @@ def test_each_state_has_its_words(dataset: Dataset) -> None:
     )
     assert "2 images in groups of training" in describe_copy_search(every | {"torn": 2})
     one = examples.splits["test"][0]
-    joined = {**examples.moments, one.key: examples.moments[examples.splits["train"][0].key]}
-    assert summarize_copy_search(dataset, replace(examples, moments=joined), "test")["torn"] == 1
+    joined = {**examples.groups, one.key: examples.groups[examples.splits["train"][0].key]}
+    assert summarize_copy_search(dataset, replace(examples, groups=joined), "test")["torn"] == 1

@@ -124,10 +124,10 @@ def test_a_known_picture_is_not_compared_with_itself() -> None:
     assert told[2].tolist() == pytest.approx([20, 12])
 
 
-def vectors(embeddings: np.ndarray, y: np.ndarray, moments: np.ndarray | None = None) -> Embeddings:
+def vectors(embeddings: np.ndarray, y: np.ndarray, groups: np.ndarray | None = None) -> Embeddings:
     keys = tuple(str(i) for i in range(len(y)))
     outputs = Outputs(np.zeros((len(y), 1), np.float32), y, keys, embeddings.astype(np.float32))
-    return normalize_embeddings(outputs, np.arange(len(y)) if moments is None else moments)
+    return normalize_embeddings(outputs, np.arange(len(y)) if groups is None else groups)
 
 
 def clusters(classes: int, each: int, noise: float, seed: int = 0) -> Embeddings:
@@ -173,7 +173,7 @@ def test_nothing_to_find() -> None:
     assert compute_retrieval_metrics(empty, empty) is None
 
 
-def test_frames_are_no_more_witnesses_than_their_moments() -> None:
+def test_frames_are_no_more_witnesses_than_their_groups() -> None:
     """Four scenes are four, however many frames they have."""
     many = clusters(4, 50, 0.1)
     scenes = Embeddings(many.unit, many.y, many.y)

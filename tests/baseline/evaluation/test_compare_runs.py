@@ -28,7 +28,7 @@ CLASSES = ("cat", "owl", "狐")
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
-def test_with_one_picture_a_moment_the_exact_test_is_mcnemars(one: int, other: int) -> None:
+def test_with_one_picture_a_group_the_exact_test_is_mcnemars(one: int, other: int) -> None:
     expected = stats.binomtest(one, one + other, 0.5).pvalue if one + other else 1.0
     assert randomization_test([1] * one + [-1] * other) == pytest.approx(expected)
 

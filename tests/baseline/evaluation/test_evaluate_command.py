@@ -32,7 +32,7 @@ from baseline.settings import load_preset
 from baseline.train.methods.registry import fit_method
 from baseline.train.methods.training_data import TrainingData, feature_scale, network_outputs
 from baseline.train.trained_net import save_model
-from curation.moments import assign_moments
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.runs import LabelIssues
@@ -161,7 +161,7 @@ def test_what_is_too_unfamiliar_is_chosen_on_val_and_kept(
     code, told, err = baseline("evaluate", "--unknown-rate", "5%")
     found = told["unfamiliar"]
     assert isinstance(found, dict)
-    assert (code, found["count"], found["moments"], found["promised"]) == (0, 3, 3, False)
+    assert (code, found["count"], found["groups"], found["promised"]) == (0, 3, 3, False)
     assert "to guarantee 5%, val needs 19 groups" in err
     below = load_decision_rule(folder).unfamiliar_below
     assert below == found["below"]
@@ -254,7 +254,7 @@ def test_a_copy_of_what_was_learnt_is_not_judged_after_a_new_split(
     splits = find_examples(trained).splits
     by_post: dict[str, list[str]] = {}
     for sample in splits["train"]:
-        by_post.setdefault(str(sample.moment), []).append(sample.key)
+        by_post.setdefault(str(sample.split_group), []).append(sample.key)
     pairs = [keys for keys in by_post.values() if len(keys) == 2]
     learnt = trained.root / "runs" / "one" / "trained_on.json"
     learnt.write_text(json.dumps([keys[0] for keys in pairs]))
@@ -268,14 +268,14 @@ def test_a_copy_of_what_was_learnt_is_not_judged_after_a_new_split(
     assert "or on others of their groups" in err
 
 
-def test_a_split_that_tears_moments_is_judged_with_a_warning(
+def test_a_split_that_tears_groups_is_judged_with_a_warning(
     trained: Dataset, baseline: Baseline
 ) -> None:
     """Training again would not mend it."""
     moved = {s.key: (s.key, s.split) for s in trained.samples.iter_by_key()}
     posts: dict[str, list[str]] = {}
-    for key, moment in assign_moments(trained.db).items():
-        posts.setdefault(moment, []).append(key)
+    for key, group in assign_split_groups(trained.db).items():
+        posts.setdefault(group, []).append(key)
     torn = next(keys for keys in posts.values() if len(keys) == 2 and moved[keys[0]][1] == "train")
     moved[torn[1]] = (torn[1], "test")
     trained.samples.set_splits(moved, "by hand")
@@ -313,7 +313,10 @@ def test_a_class_without_a_picture_to_judge_by_gets_no_figures(trained: Dataset)
     named = {one.label for one in trained.samples.iter_in_splits()}
     gone = sorted(map(str, named))[0]
     kept = {
-        one.key: (str(one.moment), None if one.label == gone and one.split == "test" else one.split)
+        one.key: (
+            str(one.split_group),
+            None if one.label == gone and one.split == "test" else one.split,
+        )
         for one in trained.samples.iter_in_splits()
     }
     trained.samples.set_splits(kept, "by hand")

@@ -52,7 +52,7 @@ def val(count: int = 200, classes: int = 2, seed: int = 0, skill: float = 1.5) -
 
 
 def on(outputs: Outputs, each: int = 1, names: Sequence[str] = CLASSES) -> SplitAnswers:
-    """Moments of so many pictures one after the other."""
+    """Groups of so many pictures one after the other."""
     return SplitAnswers(outputs, tuple(names), np.arange(len(outputs)) // each)
 
 
@@ -159,7 +159,7 @@ def test_what_was_protected_before_is_solved_again_with_what_is_added() -> None:
     assert choose_rule(told, RuleRequest({}, forget=True), before) == DecisionRule()
 
 
-def test_bounds_count_moments_and_not_pictures() -> None:
+def test_bounds_count_groups_and_not_pictures() -> None:
     """Four frames of each scene are lost or wrong together."""
     one = val(100)
     four = one.at(np.repeat(np.arange(100), 4))
@@ -167,7 +167,7 @@ def test_bounds_count_moments_and_not_pictures() -> None:
     wishes = RuleRequest({"photo": 0.95})
     (once,) = choose_rule(on(one, names=CLASSES[:2]), wishes, DecisionRule()).chosen.spared
     (often,) = choose_rule(on(four, 4, CLASSES[:2]), wishes, DecisionRule()).chosen.spared
-    assert (often.count, often.moments, often.lost) == (200, once.moments, 4 * once.lost)
+    assert (often.count, often.groups, often.lost) == (200, once.groups, 4 * once.lost)
     assert often.at_most == pytest.approx(once.at_most, abs=0.005)
 
 
@@ -225,18 +225,18 @@ def test_outputs_are_kept_and_damage_is_told(tmp_path: Path) -> None:
 
 
 def drawn(
-    moments: int, alike: float, random: np.random.Generator, most: int = 8
+    groups: int, alike: float, random: np.random.Generator, most: int = 8
 ) -> tuple[Floats, Indices]:
-    """Familiarities (normal, to be thought of on any scale) of moments of 1 to `most` pictures."""
-    groups = np.repeat(np.arange(moments), random.integers(1, most + 1, moments))
-    own, shared = random.normal(size=len(groups)), random.normal(size=moments)[groups]
-    return alike**0.5 * shared + (1 - alike) ** 0.5 * own, groups
+    """Familiarities (normal, to be thought of on any scale) of groups of 1 to `most` pictures."""
+    numbers = np.repeat(np.arange(groups), random.integers(1, most + 1, groups))
+    own, shared = random.normal(size=len(numbers)), random.normal(size=groups)[numbers]
+    return alike**0.5 * shared + (1 - alike) ** 0.5 * own, numbers
 
 
-@pytest.mark.parametrize(("moments", "alike"), [(19, 0.95), (45, 0.5), (150, 0.0)])
-def test_no_more_known_pictures_are_unknown_than_promised(moments: int, alike: float) -> None:
-    random = np.random.default_rng(moments)
-    found = [choose_familiarity(*drawn(moments, alike, random), 0.05) for _ in range(800)]
+@pytest.mark.parametrize(("groups", "alike"), [(19, 0.95), (45, 0.5), (150, 0.0)])
+def test_no_more_known_pictures_are_unknown_than_promised(groups: int, alike: float) -> None:
+    random = np.random.default_rng(groups)
+    found = [choose_familiarity(*drawn(groups, alike, random), 0.05) for _ in range(800)]
     truth = ndtr([one.below for one in found])  # the share of all pictures that is below
     assert all(one.promised for one in found)
     error = float(truth.std() / len(truth) ** 0.5)
@@ -245,19 +245,19 @@ def test_no_more_known_pictures_are_unknown_than_promised(moments: int, alike: f
     assert np.mean(truth <= [one.at_most for one in found]) >= 0.93
 
 
-@pytest.mark.parametrize(("moments", "most"), [(14, 8), (45, 1)])
-def test_as_many_other_pictures_seldom_exceed_the_bound(moments: int, most: int) -> None:
+@pytest.mark.parametrize(("groups", "most"), [(14, 8), (45, 1)])
+def test_as_many_other_pictures_seldom_exceed_the_bound(groups: int, most: int) -> None:
     """What a test as large as val shows wanders more than what is true of all pictures."""
-    random = np.random.default_rng(moments)
+    random = np.random.default_rng(groups)
     over = []
     for _ in range(600):
-        val, test = (drawn(moments, 0.9, random, most) for _ in "vt")
+        val, test = (drawn(groups, 0.9, random, most) for _ in "vt")
         found = choose_familiarity(*val, 0.05)
         over.append((test[0] < found.below).mean() > found.at_most + 1e-9)
     assert np.mean(over) <= 0.06
 
 
-def test_few_moments_promise_what_they_can() -> None:
+def test_few_groups_promise_what_they_can() -> None:
     random = np.random.default_rng(1)
     found = [choose_familiarity(*drawn(9, 0.5, random), 0.05) for _ in range(800)]
     assert {(one.promised, one.needed, one.unknown) for one in found} == {(False, 19, 0)}
@@ -267,13 +267,13 @@ def test_few_moments_promise_what_they_can() -> None:
         choose_familiarity(np.zeros(0), [], 0.05)
 
 
-def test_the_frames_of_one_moment_are_one_case() -> None:
-    # 38 moments, of which one has 40 odd frames: one case of 39, though half of the pictures.
+def test_the_frames_of_one_group_are_one_case() -> None:
+    # 38 groups, of which one has 40 odd frames: one case of 39, though half of the pictures.
     familiarity = np.append(np.linspace(0.5, 0.9, 38), np.full(40, 0.1))
-    moments = np.append(np.arange(38), np.full(40, 38))
-    found = choose_familiarity(familiarity, moments, 0.05)
+    groups = np.append(np.arange(38), np.full(40, 38))
+    found = choose_familiarity(familiarity, groups, 0.05)
     assert 0.1 < found.below < 0.5
-    assert (found.unknown, found.moments) == (40, 39)
+    assert (found.unknown, found.groups) == (40, 39)
     assert found.at_most > 0.5
 
 

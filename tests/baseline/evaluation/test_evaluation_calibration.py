@@ -35,7 +35,7 @@ def honest(count: int, classes: int, seed: int = 0) -> Drawn:
 
 
 def alone(count: int) -> list[str]:
-    """A moment for each picture."""
+    """A group for each picture."""
     return [str(i) for i in range(count)]
 
 
@@ -112,7 +112,7 @@ def test_frames_of_one_scene_are_one_witness() -> None:
     scenes = fit_calibration(*repeated, [str(i // 8) for i in range(96)])
     frames = fit_calibration(*repeated, alone(96))
     assert scenes.temperature == pytest.approx(once.temperature, rel=1e-3)
-    assert (scenes.pictures, scenes.moments) == (96, 12)
+    assert (scenes.pictures, scenes.groups) == (96, 12)
     assert frames.temperature > 1.3 * scenes.temperature
 
 
@@ -132,22 +132,22 @@ def _plain_temperature(logits: np.ndarray, y: np.ndarray) -> float:
     return float(tried[int(np.argmin(losses))])
 
 
-def _losses(net: Net, moments: int, most: int, rounds: int) -> tuple[float, float, np.ndarray]:
+def _losses(net: Net, groups: int, most: int, rounds: int) -> tuple[float, float, np.ndarray]:
     """Log loss on new pictures: as the network says, scaled plainly, and by fits (rounds)."""
     judged = draw(net, 3000, 1, seed=99)
-    drawn = [draw(net, moments, most, seed) for seed in range(rounds)]
-    fits = [fit_calibration(one.logits, one.y, one.moments) for one in drawn]
+    drawn = [draw(net, groups, most, seed) for seed in range(rounds)]
+    fits = [fit_calibration(one.logits, one.y, one.groups) for one in drawn]
     plain = np.mean([judged.loss(_plain_temperature(one.logits, one.y)) for one in drawn])
     return judged.loss(1.0), float(plain), np.array([judged.loss(f.temperature) for f in fits])
 
 
-@pytest.mark.parametrize(("moments", "most"), [(4, 1), (25, 4)])
-def test_calibration_by_few_pictures_never_costs_log_loss(moments: int, most: int) -> None:
+@pytest.mark.parametrize(("groups", "most"), [(4, 1), (25, 4)])
+def test_calibration_by_few_pictures_never_costs_log_loss(groups: int, most: int) -> None:
     for net in NETS:
-        raw, _, fitted = _losses(net, moments, most, 12)
+        raw, _, fitted = _losses(net, groups, most, 12)
         noise = fitted.std() / 12**0.5
         assert fitted.mean() <= raw * 1.01 + noise, net
-        if net.loud == 4.0 and moments >= 25:
+        if net.loud == 4.0 and groups >= 25:
             assert fitted.mean() < 0.9 * raw, net
 
 
@@ -195,12 +195,12 @@ def test_a_head_that_did_not_notice_its_weights_keeps_its_rare_class(pictures: i
     assert np.mean(changes) <= noise
 
 
-def test_the_calibration_of_each_class_is_told_and_few_moments_are_warned_of() -> None:
+def test_the_calibration_of_each_class_is_told_and_few_groups_are_warned_of() -> None:
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]])
     y = np.array([0, 1, 0, 1])
     told = classwise_error(probabilities, y, ["a", "a", "b", "c"], ("cat", "owl"))
     cat, owl = told.classes
-    assert (cat.expected, cat.share, cat.moments) == (pytest.approx(0.7), 0.5, 2)
+    assert (cat.expected, cat.share, cat.groups) == (pytest.approx(0.7), 0.5, 2)
     # Bins of cat: .9 holds one of two, .6 one of one, .4 none of one.
     assert cat.ece == pytest.approx((2 * 0.4 + 0.4 + 0.4) / 4)
     assert owl.ece == pytest.approx(cat.ece)

@@ -16,7 +16,7 @@ from baseline.evaluation.outputs import Outputs, load_outputs, softmax
 from baseline.evaluation.run_metrics import read_metrics
 from baseline.settings import load_preset
 from baseline.train.trials import find_suspect_labels
-from curation.moments import assign_moments
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.records import Origin
@@ -33,7 +33,7 @@ def test_a_run_is_judged_on_every_split(dataset: Dataset) -> None:
     assert told.train is not None
     assert told.test is not None
     assert told.gap["test"] == pytest.approx(told.train.accuracy - told.test.accuracy)
-    assert told.train.moments == 12  # two pictures each
+    assert told.train.groups == 12  # two pictures each
     assert told.test.commonest_class == pytest.approx(1 / 3)
     low, high = told.train.intervals["accuracy"]
     assert low <= told.train.accuracy <= high
@@ -94,7 +94,7 @@ def test_what_balancing_did_is_taken_back_in_every_figure(dataset: Dataset) -> N
     again = compute_split_metrics(
         load_outputs(folder)["test"],
         CLASSES,
-        load_sample_context(dataset, examples.splits["test"], examples.moments),
+        load_sample_context(dataset, examples.splits["test"], examples.groups),
         kept,
     )
     assert again == told
@@ -140,7 +140,7 @@ def test_labels_of_a_person_are_judged_apart(dataset: Dataset) -> None:
     examples = find_examples(dataset)
     tests = examples.splits["test"]
     dataset.journal.apply("Looked", [Choice(tests[0].key, "label", str(tests[0].label))])
-    context = load_sample_context(dataset, tests, examples.moments)
+    context = load_sample_context(dataset, tests, examples.groups)
     assert context.labelled_by == {s.key: BULK for s in tests} | {tests[0].key: PERSON}
     _, judged = judged_run(dataset, "one")
     told = judged.splits["test"]
@@ -164,7 +164,7 @@ def test_kinds_of_sources(origins: list[Origin], kind: str) -> None:
     assert classify_source(origins) == kind
 
 
-def test_folds_hold_each_sample_once_and_no_moment_twice(
+def test_folds_hold_each_sample_once_and_no_group_twice(
     dataset: Dataset,
 ) -> None:
     fill(dataset, CLASSES)
@@ -173,12 +173,12 @@ def test_folds_hold_each_sample_once_and_no_moment_twice(
     held: list[str] = []
     for held_out in make_folds(examples, 4, seed=1):
         part = ensure_val(held_out, seed=1)[0]
-        moments = {
-            split: {examples.moments[s.key] for s in found} for split, found in part.splits.items()
+        groups = {
+            split: {examples.groups[s.key] for s in found} for split, found in part.splits.items()
         }
-        assert not moments["train"] & moments["test"]
-        assert not moments["train"] & moments["val"]
-        assert not moments["val"] & moments["test"]
+        assert not groups["train"] & groups["test"]
+        assert not groups["train"] & groups["val"]
+        assert not groups["val"] & groups["test"]
         assert {s.label for s in part.splits["train"]} == set(CLASSES)
         assert part.splits["val"]
         counts = [sum(s.label == name for s in part.splits["test"]) for name in CLASSES]
@@ -188,27 +188,27 @@ def test_folds_hold_each_sample_once_and_no_moment_twice(
     assert sorted(held) == sorted(everything)
 
 
-def test_folds_bounds_and_intervals_take_the_moments_of_now(dataset: Dataset) -> None:
-    """Pictures of one post are one moment, whatever the last split knew of it."""
+def test_folds_bounds_and_intervals_take_the_groups_of_now(dataset: Dataset) -> None:
+    """Pictures of one post are one group, whatever the last split knew of it."""
     fill(dataset, CLASSES)
     keys = {s.key: (s.key, s.split) for s in dataset.samples.iter_by_key()}
     dataset.samples.set_splits(keys, "made elsewhere")
     examples = find_examples(dataset)
-    moments = assign_moments(dataset.db)
+    groups = assign_split_groups(dataset.db)
     for part in make_folds(examples, 4, seed=1):
-        learnt, held = ({moments[s.key] for s in part.splits[name]} for name in ("train", "test"))
+        learnt, held = ({groups[s.key] for s in part.splits[name]} for name in ("train", "test"))
         assert not learnt & held
     train = examples.splits["train"]
-    assert load_sample_context(dataset, train, examples.moments).groups([s.key for s in train]) == [
-        moments[s.key] for s in train
+    assert load_sample_context(dataset, train, examples.groups).get_groups([s.key for s in train]) == [
+        groups[s.key] for s in train
     ]
     folder, _ = judged_run(dataset, "one")
     told = read_metrics(folder).train
     assert told is not None
-    assert told.moments == 12
+    assert told.groups == 12
 
 
-def test_a_class_of_one_moment_always_stays_in_train(dataset: Dataset) -> None:
+def test_a_class_of_one_group_always_stays_in_train(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     found = find_examples(dataset)
     lone = {name: tuple(s for s in part if s.label != "owl") for name, part in found.splits.items()}

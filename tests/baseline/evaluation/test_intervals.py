@@ -14,7 +14,7 @@ from tools_for_tests import ROOT
 from baseline.evaluation.intervals import (
     compare_paired,
     difference_interval,
-    effective_moments,
+    effective_groups,
     randomization_test,
     share_at_most,
     share_interval,
@@ -40,14 +40,14 @@ def test_the_bound_of_independent_pictures_is_clopper_and_pearsons(case: tuple[i
         assert found <= exact + 0.2 / count**0.5
 
 
-def test_repeating_every_picture_in_its_moment_changes_no_interval() -> None:
+def test_repeating_every_picture_in_its_group_changes_no_interval() -> None:
     right = np.random.default_rng(0).random(40) < 0.7
     once = share_interval(right, np.arange(40))
     five = share_interval(np.repeat(right, 5), np.arange(200) // 5)
     assert tuple(five) == pytest.approx(tuple(once), abs=0.005)
 
 
-def test_one_moment_bounds_nothing_and_no_picture_either() -> None:
+def test_one_group_bounds_nothing_and_no_picture_either() -> None:
     one = np.zeros(9, np.int64)
     assert share_at_most(np.arange(9) < 3, one) == 1
     assert share_at_most(one > 0, one) == pytest.approx(0.95)
@@ -55,11 +55,11 @@ def test_one_moment_bounds_nothing_and_no_picture_either() -> None:
     assert share_interval_or_none(one > 0, one) is None
 
 
-def test_the_exact_test_takes_moments_for_cases() -> None:
+def test_the_exact_test_takes_groups_for_cases() -> None:
     """Four frames of a scene that only one run gets right are one piece of luck."""
-    other, moments = np.zeros(40, bool), [str(i // 4) for i in range(40)]
+    other, groups = np.zeros(40, bool), [str(i // 4) for i in range(40)]
     this = np.arange(40) < 12
-    told = compare_paired(this, other, moments)
+    told = compare_paired(this, other, groups)
     assert told.p == pytest.approx(2 * 0.5**3)
     assert not told.clear
     assert compare_paired(this, other, [str(i) for i in range(40)]).clear
@@ -82,19 +82,19 @@ def test_runs_that_never_differ_may_differ_by_the_exact_limits(count: int) -> No
 @pytest.mark.parametrize(("count", "gain"), [(12, 0.08), (25, 0.05), (100, 0.05)])
 def test_a_small_gain_lies_within_the_interval_of_the_difference(count: int, gain: float) -> None:
     """Exactly: the chance of every number of gains, times whether the interval holds the truth."""
-    moments = np.arange(count)
-    held = [tuple(difference_interval((moments < hits) * 1.0, moments)) for hits in moments]
-    chances = stats.binom.pmf(moments, count, gain)
+    groups = np.arange(count)
+    held = [tuple(difference_interval((groups < hits) * 1.0, groups)) for hits in groups]
+    chances = stats.binom.pmf(groups, count, gain)
     assert sum(chances[[low <= gain <= high for low, high in held]]) >= 0.95
 
 
-def test_a_few_large_moments_decide_how_much_is_known() -> None:
-    """Fifteen scenes of 30 beside 85 stills tell no more than 21 moments of equal size."""
+def test_a_few_large_groups_decide_how_much_is_known() -> None:
+    """Fifteen scenes of 30 beside 85 stills tell no more than 21 groups of equal size."""
     sizes = np.where(np.arange(100) < 15, 30, 1)
     groups = np.repeat(np.arange(100), sizes)
     known = 535**2 / (15 * 900 + 85)
-    assert effective_moments(groups) == pytest.approx(known)
-    assert effective_moments(np.arange(40) // 4) == pytest.approx(10)
+    assert effective_groups(groups) == pytest.approx(known)
+    assert effective_groups(np.arange(40) // 4) == pytest.approx(10)
     assert share_at_most(groups < 0, groups) == pytest.approx(1 - 0.05 ** (1 / known))
     # No scene is missed, eight stills are: of the scenes that says little.
     low, _ = share_interval(groups < 92, groups)

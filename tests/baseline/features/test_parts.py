@@ -107,7 +107,7 @@ PARTS = (FeaturePart("network", True, (20,)), FeaturePart("colours", False, (12,
 
 
 def drawn(telling: str, classes: int = 4, each: int = 12) -> TrainRows:
-    """Features of which one part tells the classes; three samples share a moment's noise."""
+    """Features of which one part tells the classes; three samples share a group's noise."""
     random = np.random.default_rng(5)
     y = np.arange(classes).repeat(each)
     x = random.normal(size=(len(y), 32)) + random.normal(size=(len(y) // 3, 32)).repeat(3, 0)

@@ -140,21 +140,21 @@ def sure_and_right(
     return sure, np.array(names) == np.char.add("class ", kind[waits].astype(str))
 
 
-@pytest.mark.parametrize("moments", [12, 36])
-def test_no_more_are_wrong_than_is_told_where_those_of_no_class_were_rejected(moments: int) -> None:
+@pytest.mark.parametrize("groups", [12, 36])
+def test_no_more_are_wrong_than_is_told_where_those_of_no_class_were_rejected(groups: int) -> None:
     most, were, expected = [], [], []
     for seed in range(12):
         vectors, kind = points(seed)
         decided = np.zeros(len(kind), np.bool_)
-        decided[np.random.default_rng(seed).permutation(len(kind))[:moments]] = True
+        decided[np.random.default_rng(seed).permutation(len(kind))[:groups]] = True
         made = proposed(vectors, kind, decided)
         sure, right = sure_and_right(made, kind, ~decided)
         most.append(max_wrong_count(float(str(made.facts["of_no_class_at_most"])), sure.tolist()))
         were.append(int((~right).sum()))
         expected.append(float((1 - sure).sum()))
     assert np.mean(np.array(were) <= most) >= 0.9
-    assert np.mean(most) < 0.9 * (len(kind) - moments)
-    if moments == 12:
+    assert np.mean(most) < 0.9 * (len(kind) - groups)
+    if groups == 12:
         assert np.mean(were) > 1.1 * np.mean(expected), "a figure without them is too low"
 
 

@@ -59,8 +59,8 @@ def told(
         )
         for row in range(len(truth))
     ]
-    moments = {one.key: f"moment {scene[row]}" for row, one in enumerate(samples)}
-    return propose(samples, vectors, moments)
+    groups = {one.key: f"group {scene[row]}" for row, one in enumerate(samples)}
+    return propose(samples, vectors, groups)
 
 
 def probabilities(found: PresortResult, rows: Sequence[int]) -> Floats:
@@ -77,8 +77,8 @@ def test_four_labelled_frames_of_one_scene_are_one_witness() -> None:
     """In b four frames are of ann, in c three of ann and one of bea; one in each waits."""
     names = [(scene,) for scene in "b" * 5 + "c" * 5 + "d"]
     rows, y = np.array([0, 1, 2, 3, 5, 6, 7, 8]), np.array([0, 0, 0, 0, 0, 0, 0, 1])
-    moments = np.array([0] * 4 + [1] * 4)
-    taught = TrainingRows(rows, y, moments, np.ones(8, np.bool_), 2)
+    groups = np.array([0] * 4 + [1] * 4)
+    taught = TrainingRows(rows, y, groups, np.ones(8, np.bool_), 2)
     ties = vote_by_name(names, taught)
     assert ties.votes[4].tolist() == [1, 0]
     assert ties.votes[9].tolist() == [0.75, 0.25]
@@ -136,7 +136,7 @@ def test_what_is_printed_is_what_is_served() -> None:
     assert told_ece == pytest.approx(ece, abs=0.02)
 
 
-def test_folds_keep_moments_whole_whichever_tie_makes_them() -> None:
+def test_folds_keep_groups_whole_whichever_tie_makes_them() -> None:
     """Copies of noise with labels by chance: whoever has seen the other half knows the label."""
     random = np.random.default_rng(0)
     pair = np.repeat(np.arange(80), 2)
@@ -155,9 +155,9 @@ def test_folds_keep_moments_whole_whichever_tie_makes_them() -> None:
         )
         for row in range(160)
     ]
-    moments = {one.key: f"m{pair[row]}" for row, one in enumerate(samples)}
-    found = propose(samples, vectors, moments)
-    assert found.facts["moments"] == 80
+    groups = {one.key: f"m{pair[row]}" for row, one in enumerate(samples)}
+    found = propose(samples, vectors, groups)
+    assert found.facts["groups"] == 80
     assert isinstance(found.facts["accuracy"], float)
     assert found.facts["accuracy"] < 0.45
     beside = found.facts["beside"]

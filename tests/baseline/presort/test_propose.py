@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from baseline.presort.propose import PresortResult, choose_label_next, outlier_scores
-from baseline.presort.propose import propose as propose_by_moments
+from baseline.presort.propose import propose as propose_by_groups
 from curation.similarity.class_learning import BACKGROUND
 from gleanset.db.proposals import PresortedSample, PresortSample
 
@@ -38,9 +38,9 @@ def sortables(truth: list[str], known: set[int], **more: dict[int, object]) -> l
 
 
 def propose(samples: list[PresortSample], vectors: np.ndarray) -> PresortResult:
-    """With moments as the catalogue has them where nothing else ties: copies, scenes, posts."""
-    moments = {one.key: one.group or (one.ties or (one.key,))[0] for one in samples}
-    return propose_by_moments(samples, vectors, moments)
+    """With groups as the catalogue has them where nothing else ties: copies, scenes, posts."""
+    groups = {one.key: one.group or (one.ties or (one.key,))[0] for one in samples}
+    return propose_by_groups(samples, vectors, groups)
 
 
 def by_key(found: PresortResult) -> dict[int, PresortedSample]:
@@ -223,14 +223,14 @@ def test_what_a_model_labelled_by_itself_makes_it_no_surer() -> None:
     taken = {n: one.label for n, one in sure.items() if one.confidence > 0.7}
     assert len(taken) > 2 * len(known)
     samples = sortables([taken.get(n, name) for n, name in enumerate(truth)], known | taken.keys())
-    moments = {one.key: one.key for one in samples}
+    groups = {one.key: one.key for one in samples}
     unseen = {samples[n].key for n in taken}
-    told = propose_by_moments(samples, vectors, moments, unseen=unseen)
+    told = propose_by_groups(samples, vectors, groups, unseen=unseen)
     assert told.facts["held_out"] == len(known)
     waits = {n: one for n, one in by_key(told).items() if one.proposals}
     right = np.mean([one.proposals[0].label == truth[n] for n, one in waits.items()])
     said = np.mean([one.proposals[0].confidence for one in waits.values()])
-    as_any = by_key(propose_by_moments(samples, vectors, moments))
+    as_any = by_key(propose_by_groups(samples, vectors, groups))
     before = np.mean([as_any[n].proposals[0].confidence for n in waits])
     assert said < before - 0.03
     assert abs(said - right) < abs(before - right)

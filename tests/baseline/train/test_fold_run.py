@@ -35,9 +35,9 @@ PRESET = load_preset("transfer", SMALL)
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Iterator[Dataset]:
-    """Sixteen pictures of each of three classes, two of a moment; one has a wrong label."""
+    """Sixteen pictures of each of three classes, two of a group; one has a wrong label."""
     with Dataset.create(tmp_path / "dataset") as made:
-        fill(made, 16, tuple(part for part in PARTS for _ in range(2)), moment=2)
+        fill(made, 16, tuple(part for part in PARTS for _ in range(2)), per_group=2)
         wrong = next(s for s in made.samples.iter_in_splits() if s.split == "train")
         other = next(s.label for s in made.samples.iter_in_splits() if s.label != wrong.label)
         made.journal.apply("Label", [Choice(wrong.key, "label", other)])
@@ -72,7 +72,7 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
     told = json.loads(done.stdout)
     assert re.search(r"1 training on 42 images; if interrupted", done.stderr)
     assert told["run"] == stopped.id
-    assert (told["judged"], told["moments"], told["test"], len(told["folds"])) == (42, 21, 6, 2)
+    assert (told["judged"], told["groups"], told["test"], len(told["folds"])) == (42, 21, 6, 2)
     assert [one["count"] for one in told["folds"]] == pytest.approx([21, 21], abs=3)
     assert told["at_least"] < told["accuracy"] < told["at_most"]
     # Every picture of train and val once, and nothing of test.
@@ -102,7 +102,7 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
 
 def test_features_are_made_in_one_pass_and_a_plan_tells_the_time(dataset: Dataset) -> None:
     planned = train(dataset, "--folds", "3", "-s", "--json").json
-    assert (planned["trainings"], planned["pictures"], planned["moments"]) == (3, 42, 21)
+    assert (planned["trainings"], planned["pictures"], planned["groups"]) == (3, 42, 21)
     assert list(dataset.runs.iterate()) == []
     dealt, kept = FoldPlan.create(dataset, PRESET, 3), dict[Path, int]()
     for number, _ in enumerate(cross_validate(dataset, PRESET, dealt.folds)):
@@ -119,9 +119,9 @@ def test_a_split_into_folds_is_taken_as_it_is_and_nothing_split_is_all_taken(
     dataset: Dataset,
 ) -> None:
     placed = list(dataset.samples.iter_in_splits())
-    folds = {one.key: int(str(one.moment).rpartition("/")[2]) % 3 + 1 for one in placed}
+    folds = {one.key: int(str(one.split_group).rpartition("/")[2]) % 3 + 1 for one in placed}
     parts = {1: "train", 2: "val", 3: "test"}
-    plan = {one.key: (str(one.moment), parts[folds[one.key]]) for one in placed}
+    plan = {one.key: (str(one.split_group), parts[folds[one.key]]) for one in placed}
     dataset.samples.set_splits(plan, "folds", folds)
     dealt = FoldPlan.create(dataset, PRESET, 3)
     assert dealt.keys == folds.keys()

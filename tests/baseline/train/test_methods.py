@@ -215,7 +215,7 @@ def test_what_differs_within_all_classes_misleads_less() -> None:
     assert within > even + 0.03
 
 
-def test_the_strength_follows_the_noise_and_moments_are_not_torn_apart() -> None:
+def test_the_strength_follows_the_noise_and_groups_are_not_torn_apart() -> None:
     random = np.random.default_rng(0)
     y = np.repeat(np.arange(2), 40)
     signal = random.normal(size=(80, 30)) + np.eye(2, 30)[y] * 3

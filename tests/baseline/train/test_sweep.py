@@ -63,8 +63,8 @@ def answered(keys: str, wrong: str = "") -> Cell:
     return Cell({}, float(outputs.right.mean()), 0.1, outputs=outputs)
 
 
-def test_differences_of_a_sweep_are_noise_by_moments_and_not_by_pictures() -> None:
-    """Sixteen pictures more are no luck where each is a moment, and can be where they are two."""
+def test_differences_of_a_sweep_are_noise_by_groups_and_not_by_pictures() -> None:
+    """Sixteen pictures more are no luck where each is a group, and can be where they are two."""
     keys = "".join(map(chr, range(1000, 1100)))
     cells = [answered(keys), answered(keys, keys[:16]), Cell({}, failed="x")]
     alone = compare_with_best(cells, {key: key for key in keys})
@@ -78,9 +78,9 @@ def test_differences_of_a_sweep_are_noise_by_moments_and_not_by_pictures() -> No
 
 
 def test_what_a_cell_could_not_read_is_left_out_of_the_comparison() -> None:
-    moments = dict(zip("abc", "123", strict=True))
-    compared = compare_with_best([answered("abc", "b"), answered("ab")], moments)
-    assert (compared["val"], compared["moments"]) == (2, 2)
+    groups = dict(zip("abc", "123", strict=True))
+    compared = compare_with_best([answered("abc", "b"), answered("ab")], groups)
+    assert (compared["val"], compared["groups"]) == (2, 2)
 
 
 TINY = ("-o", "size=32", "-o", "blocks=4,8", "-o", "dense=8", "-o", "epochs=1")

@@ -60,7 +60,7 @@ QUICK = load_preset("simple", QUICK_OPTIONS)
 
 
 def fill(dataset: Dataset, classes: int = 2, seed: int = 0) -> None:
-    """Ten drawn pictures of each class, split 8:1:1, each a moment of its own."""
+    """Ten drawn pictures of each class, split 8:1:1, each a group of its own."""
     drawn_dataset.fill(dataset, 10, EIGHT_TO_ONE, seed=seed, classes=classes)
 
 
@@ -358,7 +358,7 @@ def test_what_is_confused_most_is_told_and_what_a_run_without_test_lacks(tmp_pat
     ]
     share = {"count": 19, "accuracy": 13 / 19, "log_loss": 1.0, "macro_f1": 0.5}
     share |= {"commonest_class": 8 / 19}
-    figures = {**share, "classes": classes, "confusion": matrix, "mistakes": [], "moments": 12}
+    figures = {**share, "classes": classes, "confusion": matrix, "mistakes": [], "groups": 12}
     told = {"classes": list(names), "settings": {}, "data": {}, "val": figures}
     (tmp_path / METRICS).write_text(json.dumps(told))
     done = {

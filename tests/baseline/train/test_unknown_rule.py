@@ -28,12 +28,12 @@ from gleanset.db.journal import Choice
 TINY = {"size": "32", "backbone": "efficientnet_lite0", "weights": "none", "views": "1"}
 
 
-def world(moments: int, middles: Floats, random: np.random.Generator) -> tuple[Floats, Indices]:
-    """Drawn features of pictures, those of a moment alike, and their moments; classes in turn."""
-    groups = np.repeat(np.arange(moments), random.integers(1, 4, moments))
-    shared = random.normal(0, 0.7, (moments, middles.shape[1]))
-    own = random.normal(0, 0.7, (len(groups), middles.shape[1]))
-    return middles[groups % len(middles)] + shared[groups] + own, groups
+def world(groups: int, middles: Floats, random: np.random.Generator) -> tuple[Floats, Indices]:
+    """Drawn features of pictures, those of a group alike, and their groups; classes in turn."""
+    numbers = np.repeat(np.arange(groups), random.integers(1, 4, groups))
+    shared = random.normal(0, 0.7, (groups, middles.shape[1]))
+    own = random.normal(0, 0.7, (len(numbers), middles.shape[1]))
+    return middles[numbers % len(middles)] + shared[numbers] + own, numbers
 
 
 def familiar(learnt: tuple[Floats, Indices], seen: Floats, classes: int) -> Floats:
@@ -46,24 +46,24 @@ def familiar(learnt: tuple[Floats, Indices], seen: Floats, classes: int) -> Floa
     return compute_familiarity(head.decision_function(seen), scale.distances(seen))
 
 
-@pytest.mark.parametrize("moments", [20, 60])
-def test_a_threshold_chosen_by_folds_costs_the_known_no_more_than_promised(moments: int) -> None:
-    random, classes, lost, strange = np.random.default_rng(moments), 4, [], []
+@pytest.mark.parametrize("groups", [20, 60])
+def test_a_threshold_chosen_by_folds_costs_the_known_no_more_than_promised(groups: int) -> None:
+    random, classes, lost, strange = np.random.default_rng(groups), 4, [], []
     for _ in range(40):
         middles = random.normal(0, 1.2, (classes, 12))
-        x, groups = world(moments, middles, random)
-        fold = random.permutation(np.arange(moments) // classes % UNKNOWN_FOLDS)[groups]
+        x, numbers = world(groups, middles, random)
+        fold = random.permutation(np.arange(groups) // classes % UNKNOWN_FOLDS)[numbers]
         held, names = [], []
         for number in range(UNKNOWN_FOLDS):
             away = fold == number
-            held.append(familiar((x[~away], groups[~away]), x[away], classes))
-            names.append(groups[away])
+            held.append(familiar((x[~away], numbers[~away]), x[away], classes))
+            names.append(numbers[away])
         chosen = choose_familiarity(np.concatenate(held), np.concatenate(names), MAX_KNOWN_REJECTED)
         assert chosen.promised
         others, _ = world(120, middles, random)
         strangers, _ = world(120, random.normal(0, 1.2, (classes, 12)), random)
-        lost.append((familiar((x, groups), others, classes) < chosen.below).mean())
-        strange.append((familiar((x, groups), strangers, classes) < chosen.below).mean())
+        lost.append((familiar((x, numbers), others, classes) < chosen.below).mean())
+        strange.append((familiar((x, numbers), strangers, classes) < chosen.below).mean())
     assert np.mean(lost) <= MAX_KNOWN_REJECTED + 2 * np.std(lost) / len(lost) ** 0.5
     assert np.mean(strange) > 3 * np.mean(lost)  # the promise is not kept by never saying unknown
 

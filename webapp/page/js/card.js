@@ -35,8 +35,8 @@ function strange({ tells_strangers: tells, strangers, detector }) {
   if (!tells) return [paragraph(words("This model cannot answer “unknown”: every image gets one of its classes."))];
   const told = [paragraph(words("Images unlike the training images are “unknown”."))];
   if (strangers) {
-    told.push(paragraph(words("On average at most {share} of the images of these classes become “unknown” (threshold chosen on {pictures} held-out images, {moments} groups).",
-      { share: percent(strangers.on_average), pictures: strangers.count, moments: strangers.moments })));
+    told.push(paragraph(words("On average at most {share} of the images of these classes become “unknown” (threshold chosen on {pictures} held-out images, {groups} groups).",
+      { share: percent(strangers.on_average), pictures: strangers.count, groups: strangers.groups })));
     if (!["whole", "drawnface"].includes(detector)) {
       told.push(paragraph(words("This applies to faces found by {detector}; faces found only by drawnface are “unknown” more often.", { detector })));
     }
@@ -62,8 +62,8 @@ function measured(card) {
   if (found.interval) {
     told.push(paragraph(words("95 % confidence interval: {low} to {high}.", { low, high })));
   }
-  if (found.moments !== null) {
-    told.push(paragraph(words("Counted by {moments} groups: images of one scene or post count as one.", found)));
+  if (found.groups !== null) {
+    told.push(paragraph(words("Counted by {groups} groups: images of one scene or post count as one.", found)));
   }
   if (found.few) told.push(paragraph(words("With so few groups, this is only a rough estimate.")));
   if (found.split === "test" && found.clear_of_copies) {

@@ -1,4 +1,4 @@
-"""Groups ("moments"): samples that must stay in one split, so that no test image leaks.
+"""Split groups: samples that must stay in one split, so that no test image leaks.
 
 Two samples are in one group if they come from the same image, the same scene of a video, frames
 less than a second apart without a known scene cut between them, the same face track or the same
@@ -35,31 +35,31 @@ or decrease, come from different samplings, so they do not prove a cut."""
 
 
 @dataclass(frozen=True, slots=True)
-class MomentMember:
+class SplitGroupMember:
     """Sample with its last split, fold and group; `label` is None if it is in no split."""
 
     key: str
     label: str | None
     split: str | None
     fold: int | None
-    moment: str | None
+    split_group: str | None
     sources: frozenset[str]
     videos: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class SplitGroup:
     """Group of labelled `members`, with unlabelled `copies`; `key` is the smallest member's."""
 
     key: str
-    members: tuple[MomentMember, ...]
-    copies: tuple[MomentMember, ...] = ()
+    members: tuple[SplitGroupMember, ...]
+    copies: tuple[SplitGroupMember, ...] = ()
 
 
 class _Gathered:
     def __init__(self, ties: Iterable[GroupEvidence]) -> None:
         self.forest = DisjointSets()
-        self.members: list[MomentMember] = []
+        self.members: list[SplitGroupMember] = []
         self.rows: dict[int, int] = {}
         hashes: list[int] = []
         self._first: dict[Hashable, int] = {}
@@ -84,7 +84,7 @@ class _Gathered:
                 self._frames.setdefault(tie.video, []).append((tie.time or 0.0, tie.scene, number))
 
 
-def assign_moments(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
+def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
     """Map samples that take part in splits, and `keys`, to group names.
 
     Samples in `keys` link others whatever their status (queue, rejected, retired). An unknown key
@@ -99,31 +99,31 @@ def assign_moments(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
     return found
 
 
-def list_moment_rows(db: Connection, sample: int) -> tuple[int, ...]:
+def list_split_group_rows(db: Connection, sample: int) -> tuple[int, ...]:
     """Return the samples (rows) in a sample's group, including unlabelled ones."""
     (key,) = db.fetch_column("SELECT key FROM sample WHERE id=?", (sample,)) or ("",)
     near = SplitGroups(db).find_related(sample, NEIGHBOUR_SECONDS, MAX_SIMILAR_BITS)
-    moments = assign_moments(db, [key, *near])
-    of_one = [other for other, moment in moments.items() if moment == moments[key]]
+    groups = assign_split_groups(db, [key, *near])
+    of_one = [other for other, group in groups.items() if group == groups[key]]
     return tuple(row[0] for row in db.iter_rows_in("SELECT id FROM sample WHERE key", of_one))
 
 
-def find_moments(
+def find_split_groups(
     ties: Iterable[GroupEvidence], known: Mapping[tuple[int, int], bool] | None = None
-) -> list[Moment]:
+) -> list[SplitGroup]:
     """Return groups with at least one labelled sample, ordered by key.
 
     `ties` must come sample by sample. `known` says of pairs (rows, a < b) whether they are
     duplicates; False, which only a person can decide, removes the link between similar images.
     """
-    groups = _components(ties, known or {})
-    moments = [_moment(group) for group in groups if _labelled(group)]
-    return sorted(moments, key=lambda moment: moment.key)
+    components = _components(ties, known or {})
+    groups = [_split_group(members) for members in components if _labelled(members)]
+    return sorted(groups, key=lambda group: group.key)
 
 
 def _components(
     ties: Iterable[GroupEvidence], known: Mapping[tuple[int, int], bool]
-) -> Iterable[list[MomentMember]]:
+) -> Iterable[list[SplitGroupMember]]:
     gathered = _Gathered(ties)
     forest, rows = gathered.forest, gathered.rows
     apart: set[tuple[int, int]] = set()
@@ -138,19 +138,19 @@ def _components(
     for pair in find_similar_pairs(gathered.hashes, MAX_SIMILAR_BITS):
         if pair not in apart and not flat[list(pair)].any():
             forest.merge(*pair)
-    found: dict[int, list[MomentMember]] = {}
+    found: dict[int, list[SplitGroupMember]] = {}
     for number, member in enumerate(gathered.members):
         found.setdefault(forest.find(number), []).append(member)
     return found.values()
 
 
-def _labelled(group: list[MomentMember]) -> list[MomentMember]:
+def _labelled(group: list[SplitGroupMember]) -> list[SplitGroupMember]:
     return [member for member in group if member.label]
 
 
-def _moment(group: list[MomentMember]) -> Moment:
+def _split_group(group: list[SplitGroupMember]) -> SplitGroup:
     members = tuple(sorted(_labelled(group), key=lambda member: member.key))
-    return Moment(members[0].key, members, tuple(m for m in group if not m.label))
+    return SplitGroup(members[0].key, members, tuple(m for m in group if not m.label))
 
 
 def _by_sample(ties: Iterable[GroupEvidence]) -> Iterator[list[GroupEvidence]]:
@@ -165,14 +165,14 @@ def _by_sample(ties: Iterable[GroupEvidence]) -> Iterator[list[GroupEvidence]]:
         yield of_one
 
 
-def _member(of_one: list[GroupEvidence]) -> MomentMember:
+def _member(of_one: list[GroupEvidence]) -> SplitGroupMember:
     tie = of_one[0]
-    return MomentMember(
+    return SplitGroupMember(
         tie.key,
         tie.label,
         tie.split,
         tie.fold,
-        tie.moment,
+        tie.split_group,
         frozenset(one.source for one in of_one if one.source is not None),
         frozenset(one.video for one in of_one if one.video),
     )

@@ -1,4 +1,4 @@
-"""The moments of a catalogue, before and after any split."""
+"""The groups of a catalogue, before and after any split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from catalogue_rows import add_image, cut, sha
 
-from curation.moments import assign_moments, list_moment_rows
+from curation.split_groups import assign_split_groups, list_split_group_rows
 from gleanset import Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.journal import Choice
@@ -38,12 +38,12 @@ def frame(number: int, scene: int, time: float) -> Origin:
 
 
 def partition(found: dict[str, str], *groups: Sequence[str]) -> bool:
-    """Whether the moments are exactly these groups of keys."""
+    """Whether the groups are exactly these groups of keys."""
     told = {frozenset(k for k in found if found[k] == name) for name in found.values()}
     return told == {frozenset(group) for group in groups}
 
 
-def test_moments_are_known_before_any_split_and_of_every_sample(dataset: Dataset) -> None:
+def test_groups_are_known_before_any_split_and_of_every_sample(dataset: Dataset) -> None:
     """Faces of one image, scenes, posts; labelled, waiting, rejected and retired alike."""
     faces = add(dataset, 1, faces=2)
     (one,), (two,) = add(dataset, 2, frame(2, 7, 1.0)), add(dataset, 3, frame(3, 7, 90.0))
@@ -56,54 +56,54 @@ def test_moments_are_known_before_any_split_and_of_every_sample(dataset: Dataset
     assert dataset.samples.get(gone).status == "retired"  # type: ignore[union-attr]
     everything = [*faces, one, two, posted, also, gone, "not in this catalogue"]
     assert partition(
-        assign_moments(dataset.db, everything),
+        assign_split_groups(dataset.db, everything),
         faces,
         [one, two, gone],
         [posted, also],
         ["not in this catalogue"],
     )
-    assert partition(assign_moments(dataset.db), faces[:1], [one], [posted])
+    assert partition(assign_split_groups(dataset.db), faces[:1], [one], [posted])
 
 
-def test_what_waits_chains_no_moments_unless_it_is_asked_for(dataset: Dataset) -> None:
-    """Frame after frame without a label would make an episode one moment."""
+def test_what_waits_chains_no_groups_unless_it_is_asked_for(dataset: Dataset) -> None:
+    """Frame after frame without a label would make an episode one group."""
     first, waiting, last = (
         add(dataset, n, frame(n, scene=10 * n, time=n * 0.8))[0] for n in (1, 2, 3)
     )
     label(dataset, first, last)
-    assert partition(assign_moments(dataset.db), [first], [last])
-    assert partition(assign_moments(dataset.db, [waiting]), [first, waiting, last])
+    assert partition(assign_split_groups(dataset.db), [first], [last])
+    assert partition(assign_split_groups(dataset.db, [waiting]), [first, waiting, last])
 
 
-def test_moments_do_not_depend_on_the_order_of_arrival(dataset: Dataset) -> None:
+def test_groups_do_not_depend_on_the_order_of_arrival(dataset: Dataset) -> None:
     """And each is named after the first of its labelled samples."""
     origins = {n: frame(n, scene=n // 3, time=5.0 * n) for n in range(24)}
     keys = {n: add(dataset, n, origins[n])[0] for n in random.Random(1).sample(range(24), 24)}
     label(dataset, *(keys[n] for n in range(0, 24, 2)))
-    found = assign_moments(dataset.db, keys.values())
+    found = assign_split_groups(dataset.db, keys.values())
     for number, key in keys.items():
         scene = [keys[n] for n in range(24) if n // 3 == number // 3 and n % 2 == 0]
         assert found[key] == min(scene)
-    assert found == assign_moments(dataset.db, reversed(list(keys.values())))
+    assert found == assign_split_groups(dataset.db, reversed(list(keys.values())))
 
 
-def test_what_is_the_same_or_looks_alike_is_one_moment(dataset: Dataset) -> None:
+def test_what_is_the_same_or_looks_alike_is_one_group(dataset: Dataset) -> None:
     one, two, three = (add(dataset, n)[0] for n in (1, 2, 3))
     label(dataset, one, two, three)
     pairs = Pairs(dataset.db)
     rows = pairs.get_ids([one, two, three])
     a, b = sorted(rows[:2])
     pairs.save_verdicts([PairVerdict(a, b, 0.0, 1.0, SAME)])
-    assert partition(assign_moments(dataset.db), [one, two], [three])
+    assert partition(assign_split_groups(dataset.db), [one, two], [three])
     with dataset.db.transaction():
         dataset.db.execute(
             "UPDATE sample SET phash=(SELECT phash FROM sample WHERE id=?) WHERE id=?",
             (rows[1], rows[2]),
         )
-    assert partition(assign_moments(dataset.db), [one, two, three])
+    assert partition(assign_split_groups(dataset.db), [one, two, three])
 
 
-def test_the_window_has_the_same_moments_as_splits(dataset: Dataset) -> None:
+def test_the_window_has_the_same_groups_as_splits(dataset: Dataset) -> None:
     """Copies that no search has tied, frames nearby and tracks; what waits is shown as well."""
     scaled = [add(dataset, n)[0] for n in (1, 2)]
     frames = [add(dataset, n, frame(n, scene=10 * n, time=n * 0.8))[0] for n in (3, 4, 5)]
@@ -115,21 +115,23 @@ def test_the_window_has_the_same_moments_as_splits(dataset: Dataset) -> None:
             "UPDATE sample SET phash=(SELECT phash FROM sample WHERE id=?)+1 WHERE id=?",
             (rows[scaled[0]], rows[scaled[1]]),
         )
-    for moment in (scaled, [other]):
-        for key in moment:
-            assert set(list_moment_rows(dataset.db, rows[key])) == {rows[one] for one in moment}
-    assert set(list_moment_rows(dataset.db, rows[frames[0]])) == {rows[one] for one in frames[:2]}
+    for group in (scaled, [other]):
+        for key in group:
+            assert set(list_split_group_rows(dataset.db, rows[key])) == {rows[one] for one in group}
+    assert set(list_split_group_rows(dataset.db, rows[frames[0]])) == {
+        rows[one] for one in frames[:2]
+    }
     label(dataset, *scaled, *frames, other)
-    told = assign_moments(dataset.db)
+    told = assign_split_groups(dataset.db)
     for key, row in rows.items():
         together = {rows[one] for one in told if told[one] == told[key]}
-        assert set(list_moment_rows(dataset.db, row)) == together
+        assert set(list_split_group_rows(dataset.db, row)) == together
 
 
-def test_flat_images_are_of_no_common_moment(dataset: Dataset) -> None:
+def test_flat_images_are_of_no_common_group(dataset: Dataset) -> None:
     """Blank pages look alike, and say nothing of where they came from."""
     keys = [add(dataset, n)[0] for n in (1, 2)]
     label(dataset, *keys)
     with dataset.db.transaction():
         dataset.db.execute("UPDATE sample SET phash=?", (-(2**63),))
-    assert partition(assign_moments(dataset.db), keys[:1], keys[1:])
+    assert partition(assign_split_groups(dataset.db), keys[:1], keys[1:])

@@ -15,7 +15,7 @@ from labeler_makers import hash64
 from PIL import Image, ImageDraw, ImageFilter
 from tie_makers import tie
 
-from curation.moments import MAX_SIMILAR_BITS, find_moments, find_similar_pairs
+from curation.split_groups import MAX_SIMILAR_BITS, find_similar_pairs, find_split_groups
 from gleanset.db.samples import GroupEvidence
 from gleanset.images.measure import measure
 
@@ -24,8 +24,8 @@ HASHES = st.integers(0, 2**64 - 1)
 
 
 def together(*ties: GroupEvidence) -> list[str]:
-    """The moments as strings of the keys of their members."""
-    return ["".join(m.key for m in moment.members) for moment in find_moments(ties)]
+    """The groups as strings of the keys of their members."""
+    return ["".join(m.key for m in group.members) for group in find_split_groups(ties)]
 
 
 def test_strangers_stay_apart_and_order_does_not_matter() -> None:
@@ -80,7 +80,7 @@ def test_strangers_stay_apart_and_order_does_not_matter() -> None:
     ],
     ids=["image", "post", "scene", "track", "two places", "chain"],
 )
-def test_what_is_of_one_origin_is_one_moment(
+def test_what_is_of_one_origin_is_one_group(
     ties: tuple[GroupEvidence, ...], expected: list[str]
 ) -> None:
     assert together(*ties) == expected
@@ -146,7 +146,7 @@ def test_real_copies_are_tied_and_different_pictures_are_not() -> None:
             "grey": looks(picture.convert("L")),
         }
         ties += [tie(f"{seed}-{name}", phash=look) for name, look in versions.items()]
-    assert [len(moment.members) for moment in find_moments(ties)] == [7] * 6
+    assert [len(group.members) for group in find_split_groups(ties)] == [7] * 6
 
 
 def brute_force(hashes: list[int], distance: int) -> set[tuple[int, int]]:
@@ -185,7 +185,7 @@ def test_a_copy_that_was_set_aside_ties_what_was_found_beside_it() -> None:
         tie("d", video="v", scene=4, time=40.0),
     )
     assert together(*ties) == ["ac", "d"]
-    (first, _) = find_moments(ties)
+    (first, _) = find_split_groups(ties)
     assert [copy.key for copy in first.copies] == ["b"]
 
 
@@ -203,14 +203,14 @@ def test_what_is_known_of_a_pair_counts() -> None:
 
 
 def _known(ties: list[GroupEvidence], known: dict[tuple[int, int], bool]) -> list[str]:
-    return ["".join(m.key for m in moment.members) for moment in find_moments(ties, known)]
+    return ["".join(m.key for m in group.members) for group in find_split_groups(ties, known)]
 
 
-def test_many_samples_of_one_look_are_one_moment_quickly() -> None:
+def test_many_samples_of_one_look_are_one_group_quickly() -> None:
     """A blob of equal hashes: a star, and no square of pairs."""
     ties = [tie(f"{number:05}", phash=6 + number % 2) for number in range(20_000)]
-    (moment,) = find_moments(ties)
-    assert len(moment.members) == 20_000
+    (group,) = find_split_groups(ties)
+    assert len(group.members) == 20_000
 
 
 def need(folder: str) -> Path:
@@ -228,16 +228,16 @@ def test_real_near_duplicates_are_tied_and_no_others() -> None:
         for group in wanted
         for file in group["files"]
     ]
-    found = [{m.key.split("/")[0] for m in moment.members} for moment in find_moments(ties)]
+    found = [{m.key.split("/")[0] for m in group.members} for group in find_split_groups(ties)]
     assert all(len(groups) == 1 for groups in found)
     assert len(found) == len(wanted)
 
 
-def test_real_faces_make_no_giant_moment() -> None:
+def test_real_faces_make_no_giant_group() -> None:
     """Chaining must not tie a whole class together: measured 2 at distance 6, 4 at 12."""
     folder = need("characters")
     files = sorted(folder.glob("*/*.jpg"))
     ties = [tie(str(file), phash=measure(file.read_bytes()).phash) for file in files]
-    sizes = Counter(len(moment.members) for moment in find_moments(ties))
+    sizes = Counter(len(group.members) for group in find_split_groups(ties))
     assert max(sizes) <= 3
     assert sizes[1] > 0.9 * len(files)
