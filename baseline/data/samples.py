@@ -29,7 +29,7 @@ class Examples:
 
     Attributes
     ----------
-    moments : group of each sample, by key
+    groups : group of each sample, by key
     weights : class weights in the loss set by `labeler balance`, or empty. Train is oversampled
         or undersampled as it says.
     class_counts : samples of train by class, before balancing

@@ -90,7 +90,8 @@ class _RunOutputs:
     @property
     def correct(self) -> Flags:
         """Mask of the images that users get the right class for (N)."""
-        return self.predicted == self.outputs.y
+        correct: Flags = self.predicted == self.outputs.y
+        return correct
 
     def labels(self) -> dict[str, str]:
         """Return the label of each sample at the time of the evaluation, by key."""

@@ -62,7 +62,9 @@ def with_group(dataset: Dataset, sample_filter: SampleFilter) -> SampleFilter:
     # NumPy is slow to load and not needed to show the first faces.
     from curation.split_groups import list_split_group_rows
 
-    return replace(sample_filter, among=list_split_group_rows(dataset.db, sample_filter.split_group))
+    return replace(
+        sample_filter, among=list_split_group_rows(dataset.db, sample_filter.split_group)
+    )
 
 
 def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:

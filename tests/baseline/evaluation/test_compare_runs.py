@@ -19,7 +19,7 @@ from baseline.evaluation.decision_rule import load_decision_rule, save_decision_
 from baseline.evaluation.evaluate import compute_answer_metrics
 from baseline.evaluation.intervals import randomization_test
 from baseline.evaluation.outputs import load_outputs, save_outputs
-from curation.moments import assign_moments
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
@@ -59,7 +59,7 @@ def test_accuracy_is_that_of_the_predictions_users_get(dataset: Dataset) -> None
     save_decision_rule(folder, rule)
     careful, plain = compare(dataset, ["careful", "plain"], "train").runs
     outputs = load_outputs(folder)["train"]
-    groups = assign_moments(dataset.db, outputs.keys)
+    groups = assign_split_groups(dataset.db, outputs.keys)
     expected = compute_answer_metrics(
         outputs, find_examples(dataset).classes, rule, None, [groups[key] for key in outputs.keys]
     )

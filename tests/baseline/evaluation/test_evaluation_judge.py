@@ -199,9 +199,9 @@ def test_folds_bounds_and_intervals_take_the_groups_of_now(dataset: Dataset) -> 
         learnt, held = ({groups[s.key] for s in part.splits[name]} for name in ("train", "test"))
         assert not learnt & held
     train = examples.splits["train"]
-    assert load_sample_context(dataset, train, examples.groups).get_groups([s.key for s in train]) == [
-        groups[s.key] for s in train
-    ]
+    assert load_sample_context(dataset, train, examples.groups).get_groups(
+        [s.key for s in train]
+    ) == [groups[s.key] for s in train]
     folder, _ = judged_run(dataset, "one")
     told = read_metrics(folder).train
     assert told is not None
