@@ -158,7 +158,7 @@ def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image
     """Return a padded face with `side` pixels. Raises `InputUnusable`, `Unreadable`."""
     data, box = read_report_image(dataset, report), report.claim.box
     part = max(box.width, box.height) / max(*read_image_size(io.BytesIO(data)), 1)
-    picture = decode(data, at_least=math.ceil(side / max(part, 0.01)))
+    picture = decode(data, min_side=math.ceil(side / max(part, 0.01)))
     scale = picture.pixels.width / picture.width
     x, y, width, height = expand_box_within(box, MARGIN, picture.width, picture.height)
     left, top = math.floor(x * scale), math.floor(y * scale)

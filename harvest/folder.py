@@ -19,7 +19,7 @@ from gleanset.errors import InputUnusable, Unreadable
 from gleanset.file_groups import FileGroups
 from gleanset.files.names import class_folder, printable
 from gleanset.images.embedded_credit import read_embedded_credit
-from gleanset.images.embedded_reservation import find_opt_outs
+from gleanset.images.embedded_opt_outs import find_opt_outs
 from gleanset.images.staging import StageBytes, StageFile
 from gleanset.named_files import short_name
 from gleanset.records import Measured, Origin

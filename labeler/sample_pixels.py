@@ -33,22 +33,22 @@ def sample_file(region: SampleRegion, originals: Store) -> SampleFile:
     return SampleFile(path, region.width, region.height, region.region)
 
 
-def read_pixels(file: SampleFile, at_least: int, mode: Mode) -> Image.Image:
+def read_pixels(file: SampleFile, min_side: int, mode: Mode) -> Image.Image:
     """Return the upright pixels of a sample.
 
-    A JPEG is decoded at a reduced size if the longer side of the region keeps `at_least` pixels.
+    A JPEG is decoded at a reduced size if the longer side of the region keeps `min_side` pixels.
     Raises `Unreadable`.
     """
-    return decode_region(bytes_of(file.path), file, at_least, mode)
+    return decode_region(bytes_of(file.path), file, min_side, mode)
 
 
-def decode_region(data: bytes, file: SampleFile, at_least: int, mode: Mode) -> Image.Image:
+def decode_region(data: bytes, file: SampleFile, min_side: int, mode: Mode) -> Image.Image:
     """Return the pixels of a sample from the bytes of its file, see `read_pixels`."""
     if file.region is None:
-        return decode(data, at_least=at_least, mode=mode).pixels
+        return decode(data, min_side=min_side, mode=mode).pixels
     box, angle = file.region
     part = max(box.width, box.height) / max(file.width, file.height, 1)
-    image = decode(data, at_least=math.ceil(at_least / max(part, 0.01)), mode=mode)
+    image = decode(data, min_side=math.ceil(min_side / max(part, 0.01)), mode=mode)
     scale = image.pixels.width / max(1, image.width)
     x, y, width, height = (round(side * scale) for side in box)
     return crop_region(image.pixels, Box(x, y, max(1, width), max(1, height)), angle)

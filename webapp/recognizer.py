@@ -87,7 +87,7 @@ def _process(
     for upload in uploads:
         try:
             max_pixels = min(limits.pixels, remaining_pixels)
-            image = decode(upload.data, most_pixels=max_pixels).pixels
+            image = decode(upload.data, max_pixels=max_pixels).pixels
             remaining_pixels -= image.width * image.height
             parts = search(image, upload)
             yield _ProcessedImage(upload.name, image.width, image.height, parts)
@@ -155,7 +155,7 @@ def _crop_marked(model: Model, image: Image, boxes: Sequence[Box]) -> list[Image
 def convert_to_jpeg(_: LoadedModel, upload: Upload, settings: ServeSettings) -> bytes:
     """Convert an image to JPEG, which every browser shows. Raises `RefusedRequest`."""
     try:
-        pixels = decode(upload.data, MAX_JPEG_SIDE, most_pixels=settings.limits.pixels).pixels
+        pixels = decode(upload.data, MAX_JPEG_SIDE, max_pixels=settings.limits.pixels).pixels
     except Unreadable as refused:
         raise RefusedRequest(422, refused.reason, refused.detail) from refused
     pixels.thumbnail((MAX_JPEG_SIDE, MAX_JPEG_SIDE))

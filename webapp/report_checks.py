@@ -117,7 +117,7 @@ def strip_image(data: bytes, max_pixels: int) -> StrippedImage:
     A JPEG or PNG is cut after its end, which keeps the hash of ordinary files. Other formats, and
     files much larger than their pixels, are encoded again.
     """
-    image = decode(data, most_pixels=max_pixels)
+    image = decode(data, max_pixels=max_pixels)
     kind = image.format
     stripped = data[: _END_FINDERS[kind](data)] if kind in _END_FINDERS else b""
     if not 0 < len(stripped) <= 3 * image.width * image.height + MAX_METADATA_BYTES:

@@ -18,7 +18,7 @@ from baseline.data.samples import pixel_sources
 from baseline.features.backbone import FeaturePart
 from baseline.features.backbone_names import COLOURS, FACES
 from gleanset import Dataset
-from gleanset.images.photo_likeness import estimate_photo_probability
+from gleanset.images.photo_classifier import estimate_photo_probability
 from gleanset.platform import cores
 from gleanset.records import Sample
 from gleanset.work.pool import Threads, run_over

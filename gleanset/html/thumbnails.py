@@ -60,7 +60,7 @@ class Thumbnails:
 
     def _shrunk(self, path: Path, part: Sample | None = None) -> Thumbnail | None:
         try:
-            picture = decode(path.read_bytes(), at_least=None if part else self._side).pixels
+            picture = decode(path.read_bytes(), min_side=None if part else self._side).pixels
             return shrink(
                 crop_region(picture, part.box, part.angle) if part else picture, self._side
             )

@@ -46,8 +46,8 @@ class CropGeometry:
     def __str__(self) -> str:
         """Return the canonical spelling; when it changes, faces are cropped again."""
         words = [word for word in ("square", "pad", "level") if getattr(self, word)]
-        least = [f"min_size={self.min_size}"] if self.min_size else []
-        return " ".join([f"margin={self.margin:g}", *words, *least])
+        size = [f"min_size={self.min_size}"] if self.min_size else []
+        return " ".join([f"margin={self.margin:g}", *words, *size])
 
     @classmethod
     def from_settings(cls, crop: CropSettings) -> Self:
@@ -75,14 +75,14 @@ def make_sample_key(sha256: str, box: Box) -> str:
 
 def compute_region(face: Face, settings: CropGeometry, width: int, height: int) -> Region:
     """Return the region to crop for a face."""
-    room = 0.0 if face.box == Box(0, 0, width, height) else settings.margin
-    wide = expand_box(face.box, room)
-    box = _squared(wide) if settings.square else wide
+    margin = 0.0 if face.box == Box(0, 0, width, height) else settings.margin
+    padded = expand_box(face.box, margin)
+    box = _square_box(padded) if settings.square else padded
     if not settings.pad or box.width * box.height > MAX_PIXELS:
-        inside = _clamped(box, width, height)
-        box = _square_within(box, face.box, width, height) if settings.square else inside
+        clamped = _clamp_box(box, width, height)
+        box = _fit_square(box, face.box, width, height) if settings.square else clamped
     angle = estimate_tilt(face) if settings.level or face.detector == HAND else 0.0
-    return Region(_turned(box, face.box, angle) if angle else box, angle)
+    return Region(_rotate_box(box, face.box, angle) if angle else box, angle)
 
 
 def estimate_tilt(face: Face) -> float:
@@ -93,8 +93,10 @@ def estimate_tilt(face: Face) -> float:
         return 0.0
     # The left eye is the character's: it is on the right in the image.
     angle = math.degrees(math.atan2(left.y - right.y, left.x - right.x))
-    sure = face.detector == HAND
-    return round(angle, 1) if sure or MIN_TILT_DEGREES <= abs(angle) <= MAX_TILT_DEGREES else 0.0
+    is_exact = face.detector == HAND
+    return (
+        round(angle, 1) if is_exact or MIN_TILT_DEGREES <= abs(angle) <= MAX_TILT_DEGREES else 0.0
+    )
 
 
 def clip_box(box: Box, width: int, height: int) -> Box | None:
@@ -106,7 +108,7 @@ def clip_box(box: Box, width: int, height: int) -> Box | None:
 
 def expand_box_within(box: Box, margin: float, width: int, height: int) -> Box:
     """Return the box grown by `margin` and clamped to the image."""
-    return _clamped(expand_box(box, margin), width, height)
+    return _clamp_box(expand_box(box, margin), width, height)
 
 
 def expand_box(box: Box, margin: float) -> Box:
@@ -115,55 +117,58 @@ def expand_box(box: Box, margin: float) -> Box:
     return Box(box.x - grow_x, box.y - grow_y, box.width + 2 * grow_x, box.height + 2 * grow_y)
 
 
-def _squared(box: Box) -> Box:
+def _square_box(box: Box) -> Box:
     side = max(box.width, box.height)
     return Box(box.x - (side - box.width) // 2, box.y - (side - box.height) // 2, side, side)
 
 
-def _clamped(box: Box, width: int, height: int) -> Box:
+def _clamp_box(box: Box, width: int, height: int) -> Box:
     left, top = max(0, box.x), max(0, box.y)
     right, bottom = min(width, box.x + box.width), min(height, box.y + box.height)
     return Box(left, top, max(1, right - left), max(1, bottom - top))
 
 
-def _square_within(box: Box, face: Box, width: int, height: int) -> Box:
+def _fit_square(box: Box, face: Box, width: int, height: int) -> Box:
     side = min(box.width, max(min(width, height), face.width, face.height))
     smaller = (box.width - side) // 2
     return Box(
-        _moved(box.x + smaller, side, width), _moved(box.y + smaller, side, height), side, side
+        _shift_inside(box.x + smaller, side, width),
+        _shift_inside(box.y + smaller, side, height),
+        side,
+        side,
     )
 
 
-def _moved(start: int, side: int, length: int) -> int:
+def _shift_inside(start: int, side: int, length: int) -> int:
     return (length - side) // 2 if side > length else min(max(start, 0), length - side)
 
 
-def _turned(box: Box, face: Box, angle: float) -> Box:
+def _rotate_box(box: Box, face: Box, angle: float) -> Box:
     """Move the box so that its rotation is about the face's center."""
     x, y = face.x + face.width / 2, face.y + face.height / 2
     across, down = box.x + box.width / 2 - x, box.y + box.height / 2 - y
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    centre = x + across * cos - down * sin, y + across * sin + down * cos
-    left, top = round(centre[0] - box.width / 2), round(centre[1] - box.height / 2)
+    center = x + across * cos - down * sin, y + across * sin + down * cos
+    left, top = round(center[0] - box.width / 2), round(center[1] - box.height / 2)
     return Box(left, top, box.width, box.height)
 
 
 def crop_region(pixels: Image.Image | Array, box: Box, angle: float = 0.0) -> Image.Image:
     """Return the region of an upright image, rotated upright."""
     if not angle:
-        return _filled(pixels, box)
+        return _crop_padded(pixels, box)
     diagonal = math.hypot(box.width, box.height)
     x, y = (math.ceil((diagonal - side) / 2) + 1 for side in (box.width, box.height))
     around = Box(box.x - x, box.y - y, box.width + 2 * x, box.height + 2 * y)
-    turned = _filled(pixels, around).rotate(angle, Image.Resampling.BICUBIC)
+    turned = _crop_padded(pixels, around).rotate(angle, Image.Resampling.BICUBIC)
     return turned.crop((x, y, x + box.width, y + box.height))
 
 
-def _filled(pixels: Image.Image | Array, box: Box) -> Image.Image:
+def _crop_padded(pixels: Image.Image | Array, box: Box) -> Image.Image:
     size = pixels.size if isinstance(pixels, Image.Image) else pixels.shape[1::-1]
-    inside = _clamped(box, *size)
+    inside = _clamp_box(box, *size)
     left, top = inside.x - box.x, inside.y - box.y
-    part = _part(pixels, inside)
+    part = _crop_inside(pixels, inside)
     if inside == box:
         return part
     array = np.asarray(part)
@@ -171,7 +176,7 @@ def _filled(pixels: Image.Image | Array, box: Box) -> Image.Image:
     return Image.fromarray(np.pad(array, [*beyond, (0, 0)][: array.ndim], mode="edge"))
 
 
-def _part(pixels: Image.Image | Array, box: Box) -> Image.Image:
+def _crop_inside(pixels: Image.Image | Array, box: Box) -> Image.Image:
     if isinstance(pixels, Image.Image):
         return pixels.crop((box.x, box.y, box.x + box.width, box.y + box.height))
     rows, columns = slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
@@ -197,21 +202,21 @@ class FaceCropper:
 
     def crop(self, sha256: str, pixels: Array, face: Face) -> FaceCrop:
         """Write and return the crop of a face. Raises as `write_atomic`."""
-        place = compute_region(face, self.settings, pixels.shape[1], pixels.shape[0])
+        region = compute_region(face, self.settings, pixels.shape[1], pixels.shape[0])
         key = make_sample_key(sha256, face.box)
-        part = self.write(key, pixels, place)
-        return FaceCrop(face, key, place.box, *compute_phash_and_sharpness(part), place.angle)
+        crop = self.write(key, pixels, region)
+        return FaceCrop(face, key, region.box, *compute_phash_and_sharpness(crop), region.angle)
 
     def is_too_small(self, face: Face) -> bool:
         """Return whether a face is below the minimum size for a crop."""
         return min(face.box.width, face.box.height) < self.settings.min_size
 
-    def write(self, key: str, pixels: Array, place: Region) -> Image.Image:
+    def write(self, key: str, pixels: Array, region: Region) -> Image.Image:
         """Write a region as a sample's crop and return its pixels."""
-        part = crop_region(pixels, place.box, place.angle)
-        if place == Region(Box(0, 0, pixels.shape[1], pixels.shape[0])):
+        crop = crop_region(pixels, region.box, region.angle)
+        if region == Region(Box(0, 0, pixels.shape[1], pixels.shape[0])):
             # The original is the crop; an older file with a smaller margin would hide it.
             self.crops.path(key, "JPEG").unlink(missing_ok=True)
         else:
-            self.crops.overwrite(key, "JPEG", encode_jpeg(part))
-        return part
+            self.crops.overwrite(key, "JPEG", encode_jpeg(crop))
+        return crop

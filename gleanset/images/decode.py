@@ -39,11 +39,11 @@ _PLUGINS = {"WEBP": "WebP"}
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 100_000_000
 MAX_FRAMES = 10_000
-_HEADER = 65_536
+_HEADER_BYTES = 65_536
 
 Mode = Literal["RGB", "L"]
-_OTHER_ENDINGS = ("jpg", "jpe", "jfif", "tif", "heic", "heif", "jxl")
-IMAGE_EXTENSIONS = tuple(f".{name.lower()}" for name in (*FORMATS, *_OTHER_ENDINGS))
+_OTHER_EXTENSIONS = ("jpg", "jpe", "jfif", "tif", "heic", "heif", "jxl")
+IMAGE_EXTENSIONS = tuple(f".{name.lower()}" for name in (*FORMATS, *_OTHER_EXTENSIONS))
 """File extensions of images, in lower case: only a first guess, the content decides."""
 
 for _name in FORMATS:
@@ -64,7 +64,7 @@ def limit_pillow() -> None:
 if start.owns_process:
     limit_pillow()
 
-_KNOWN_BUT_REFUSED = (
+_UNSUPPORTED_MAGICS = (
     (b"8BPS", "PSD"),
     (b"%PDF", "PDF"),
     (b"PK\x03\x04", "ZIP"),
@@ -105,15 +105,15 @@ class DecodedImage:
 
 def decode(
     data: bytes,
-    at_least: int | None = None,
+    min_side: int | None = None,
     mode: Mode = "RGB",
-    most_pixels: int = MAX_PIXELS,
+    max_pixels: int = MAX_PIXELS,
 ) -> DecodedImage:
     """Decode untrusted bytes. Raises only `Unreadable`.
 
-    With `at_least`, a JPEG may be decoded at reduced size, with at least that many pixels on the
+    With `min_side`, a JPEG may be decoded at reduced size, with at least that many pixels on the
     longer side: several times faster, and enough to measure an image. With mode "L" the pixels are
-    gray, and the colors of a JPEG are not decoded. Images with more than `most_pixels` are refused
+    gray, and the colors of a JPEG are not decoded. Images with more than `max_pixels` are refused
     before any pixel is decoded.
     """
     if not data:
@@ -121,43 +121,43 @@ def decode(
     if len(data) > MAX_BYTES:
         raise Unreadable("too large", f"{len(data)} bytes, at most {MAX_BYTES}")
     try:
-        return _decoded_once(data, at_least, mode, most_pixels)
+        return _decode_once(data, min_side, mode, max_pixels)
     except Unreadable as refused:
-        # Browsers show files of which only the metadata or the end is damaged.
+        # Browsers show files whose metadata or end is damaged.
         if detect_kind(data) is not None and refused.reason in (
             "damaged",
             "truncated",
             "too large",
         ):
-            for candidate in iter_repaired(data, min(most_pixels, MAX_PIXELS)):
+            for candidate in iter_repaired(data, min(max_pixels, MAX_PIXELS)):
                 with suppress(Unreadable):
-                    return _decoded_once(candidate, at_least, mode, most_pixels)
+                    return _decode_once(candidate, min_side, mode, max_pixels)
         raise
 
 
-def _decoded_once(data: bytes, at_least: int | None, mode: Mode, most_pixels: int) -> DecodedImage:
-    formats = _formats(data, most_pixels)
+def _decode_once(data: bytes, min_side: int | None, mode: Mode, max_pixels: int) -> DecodedImage:
+    formats = _possible_formats(data, max_pixels)
     positive, negative = relabel_negative_tiff(data)
     try:
         with Image.open(io.BytesIO(positive), formats=formats) as image:
-            _refuse_large(*image.size, min(most_pixels, MAX_PIXELS))
-            decoded = _decoded(image, at_least, mode, negative=negative)
+            _check_size(*image.size, min(max_pixels, MAX_PIXELS))
+            decoded = _decode_opened(image, min_side, mode, negative=negative)
             if decoded.format == "PNG":
-                _refuse_missing_rows(image, data)
+                _check_rows(image, data)
             return decoded
     except Unreadable:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unreadable("too large", str(error)) from error
     except UnidentifiedImageError as error:
-        raise _unknown(data, formats) from error
+        raise _explain_unidentified(data, formats) from error
     except MemoryError as error:
         raise Unreadable("too large", "not enough memory to decode it") from error
     except Exception as error:  # Pillow's decoders raise any exception
-        raise Unreadable(_reason(str(error)), f"{type(error).__name__}: {error}") from error
+        raise Unreadable(_classify_error(str(error)), f"{type(error).__name__}: {error}") from error
 
 
-def _refuse_missing_rows(image: Image.Image, data: bytes) -> None:
+def _check_rows(image: Image.Image, data: bytes) -> None:
     # Pillow fills missing rows with 0: rows are only counted if one of the last two is 0.
     width, height = image.size
     rows = (image.crop((0, row, width, row + 1)) for row in range(max(0, height - 2), height))
@@ -165,28 +165,28 @@ def _refuse_missing_rows(image: Image.Image, data: bytes) -> None:
         raise Unreadable("truncated", "rows are missing")
 
 
-def _formats(data: bytes, most_pixels: int = MAX_PIXELS) -> tuple[str, ...]:
+def _possible_formats(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[str, ...]:
     """Return the possible formats. Raises `Unreadable` if the plugin is missing."""
-    if (found := detect_plugin_format(data)) is None:
+    if (kind := detect_plugin_format(data)) is None:
         return FORMATS
-    if found == JXL:  # its plugin decodes on opening: check the size first
+    if kind == JXL:  # its plugin decodes on opening: check the size first
         width, height = read_jxl_size(data)
-        _refuse_large(width, height, min(most_pixels, MAX_PIXELS))
-    return (found,)
+        _check_size(width, height, min(max_pixels, MAX_PIXELS))
+    return (kind,)
 
 
-def _refuse_large(width: int, height: int, most_pixels: int) -> None:
-    if width * height > most_pixels:
-        raise Unreadable("too large", f"{width} x {height} pixels, at most {most_pixels}")
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise Unreadable("too large", f"{width} x {height} pixels, at most {max_pixels}")
 
 
-def read_image_size(place: Path | io.BytesIO) -> tuple[int, int]:
+def read_image_size(source: Path | io.BytesIO) -> tuple[int, int]:
     """Return width and height from the header, without decoding. Raises only `Unreadable`."""
     try:
-        with place.open("rb") if isinstance(place, Path) else place as file:
-            head = file.read(_HEADER)
+        with source.open("rb") if isinstance(source, Path) else source as file:
+            head = file.read(_HEADER_BYTES)
             file.seek(0)
-            if (formats := _formats(head)) == (JXL,):
+            if (formats := _possible_formats(head)) == (JXL,):
                 return read_jxl_size(head)
             try:
                 with Image.open(file, formats=formats) as image:
@@ -202,11 +202,11 @@ def read_image_size(place: Path | io.BytesIO) -> tuple[int, int]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unreadable("too large", str(error)) from error
     except Exception as error:
-        raise Unreadable(_reason(str(error)), f"{type(error).__name__}: {error}") from error
+        raise Unreadable(_classify_error(str(error)), f"{type(error).__name__}: {error}") from error
 
 
-def _decoded(
-    image: ImageFile.ImageFile, at_least: int | None, mode: Mode, *, negative: bool
+def _decode_opened(
+    image: ImageFile.ImageFile, min_side: int | None, mode: Mode, *, negative: bool
 ) -> DecodedImage:
     width, height = image.size
     # A multi-picture (MPO) JPEG is one image with previews, not an animation.
@@ -215,27 +215,27 @@ def _decoded(
     frames = 1 if previews else int(getattr(image, "n_frames", 1))
     if frames > MAX_FRAMES:
         raise Unreadable("too large", f"{frames} frames, at most {MAX_FRAMES}")
-    if at_least and kind == "JPEG":
-        part = min(1.0, at_least / max(width, height))
+    if min_side and kind == "JPEG":
+        part = min(1.0, min_side / max(width, height))
         image.draft(mode, (math.ceil(width * part), math.ceil(height * part)))
     # Pillow rotates a TIFF upright when loading and then removes the orientation tag.
-    turned = _orientation(image) if kind == "TIFF" else 1
-    coded = str(image.tile[0].args) if kind == "PNG" and image.tile else ""
+    tiff_orientation = _orientation(image) if kind == "TIFF" else 1
+    raw_mode = str(image.tile[0].args) if kind == "PNG" and image.tile else ""
     image.load()
     # Only after load(): reading the EXIF of a PNG loads it and would hide damaged data.
     orientation = _orientation(image)
-    loaded = fix_transparency(image, coded)
+    loaded = fix_transparency(image, raw_mode)
     if mode == "RGB" and "icc_profile" in loaded.info:
         loaded = convert_to_srgb(loaded)
-    is_grey = loaded.mode == mode == "L" and "transparency" not in loaded.info
-    pixels = loaded if is_grey else convert_to_rgb(loaded, negative=negative)
+    is_gray = loaded.mode == mode == "L" and "transparency" not in loaded.info
+    pixels = loaded if is_gray else convert_to_rgb(loaded, negative=negative)
     if pixels.mode != mode:
         pixels = pixels.convert(mode)
     if orientation in _UPRIGHT:
         pixels = pixels.transpose(_UPRIGHT[orientation])
     if orientation >= 5:
         width, height = height, width
-    return DecodedImage(pixels, kind, width, height, frames, max(orientation, turned))
+    return DecodedImage(pixels, kind, width, height, frames, max(orientation, tiff_orientation))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -247,27 +247,27 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _reason(text: str) -> str:
+def _classify_error(text: str) -> str:
     lowered = text.lower()
     if "truncated" in lowered or "broken data stream" in lowered:
         return "truncated"
     return "too large" if "too large" in lowered or "exceeds" in lowered else "damaged"
 
 
-def _unknown(data: bytes, formats: tuple[str, ...]) -> Unreadable:
+def _explain_unidentified(data: bytes, formats: tuple[str, ...]) -> Unreadable:
     head = data[:256]
     if formats != FORMATS:
         return Unreadable("damaged", f"a broken {WITH_PLUGINS[formats[0]]}")
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         return Unreadable("not an image", "HTML or XML")
-    for magic, name in _KNOWN_BUT_REFUSED:
+    for magic, name in _UNSUPPORTED_MAGICS:
         if head.startswith(magic):
             return Unreadable("unsupported format", name)
     magics = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
     inside = (head[:4], head[8:12]) == (b"RIFF", b"WEBP") or head[4:12] in _AVIF
     if inside or head.startswith(magics):
-        return Unreadable("damaged", "it begins like a picture but its header is broken")
+        return Unreadable("damaged", "it begins like an image, but its header is broken")
     if head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3") or head[8:12] == b"AVI ":
-        return Unreadable("not an image", "a video: harvest frames takes pictures of it")
+        return Unreadable("not an image", "a video: use harvest frames")
     return Unreadable("not an image", f"begins with {head[:12]!r}")

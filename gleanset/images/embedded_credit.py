@@ -31,26 +31,26 @@ def read_embedded_credit(data: bytes) -> Credit:
     with suppress(Exception), warnings.catch_warnings():  # Pillow plugins raise any exception
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data)) as image:
-            found = _of_xmp(image.info.get("xmp"))
-            return found.completed(_of_iptc(image)).completed(_of_exif(image))
+            xmp_credit = _read_xmp(image.info.get("xmp"))
+            return xmp_credit.completed(_read_iptc(image)).completed(_read_exif(image))
     return NOTHING
 
 
-def _of_exif(image: Image.Image) -> Credit:
+def _read_exif(image: Image.Image) -> Credit:
     with suppress(Exception):
         exif = image.getexif()
-        return Credit(_said(exif.get(_ARTIST)), _said(exif.get(_COPYRIGHT)))
+        return Credit(_text(exif.get(_ARTIST)), _text(exif.get(_COPYRIGHT)))
     return NOTHING
 
 
-def _of_iptc(image: ImageFile.ImageFile) -> Credit:
+def _read_iptc(image: ImageFile.ImageFile) -> Credit:
     with suppress(Exception):
-        told = IptcImagePlugin.getiptcinfo(image) or {}
-        return Credit(_said(told.get(_BY_LINE)), _said(told.get(_NOTICE)))
+        fields = IptcImagePlugin.getiptcinfo(image) or {}
+        return Credit(_text(fields.get(_BY_LINE)), _text(fields.get(_NOTICE)))
     return NOTHING
 
 
-def _of_xmp(packet: bytes | str | None) -> Credit:
+def _read_xmp(packet: bytes | str | None) -> Credit:
     if not packet or len(packet) > MAX_XMP_BYTES:
         return NOTHING
     raw = packet.encode() if isinstance(packet, str) else packet
@@ -61,7 +61,7 @@ def _of_xmp(packet: bytes | str | None) -> Credit:
     except (ET.ParseError, ValueError):
         return NOTHING
     licence, terms, page, rights = (
-        _property(root, name)
+        _read_property(root, name)
         for name in (
             f"{_CC}license",
             f"{_RIGHTS}UsageTerms",
@@ -69,25 +69,27 @@ def _of_xmp(packet: bytes | str | None) -> Credit:
             f"{_DC}rights",
         )
     )
-    return Credit(_property(root, f"{_DC}creator"), licence or terms or rights, page_address(page))
+    return Credit(
+        _read_property(root, f"{_DC}creator"), licence or terms or rights, page_address(page)
+    )
 
 
-def _property(root: ET.Element, name: str) -> str | None:
+def _read_property(root: ET.Element, name: str) -> str | None:
     """Return an RDF property: attribute, text, resource or list."""
     for node in root.iter():
         if name in node.attrib:
             return credit_text(node.attrib[name])
         if node.tag == name:
-            texts = [one.text or "" for one in node.iter(f"{_RDF}li")]
+            texts = [item.text or "" for item in node.iter(f"{_RDF}li")]
             return credit_text(
                 node.attrib.get(f"{_RDF}resource") or ", ".join(filter(None, texts)) or node.text
             )
     return None
 
 
-def _said(value: object) -> str | None:
+def _text(value: object) -> str | None:
     if isinstance(value, (list, tuple)):
-        return credit_text(", ".join(filter(None, map(_said, value))))
+        return credit_text(", ".join(filter(None, map(_text, value))))
     if isinstance(value, bytes):
         try:
             return credit_text(value.decode())

@@ -26,25 +26,25 @@ STRIPPABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 Bytes = bytes | mmap
 
 _GPS, _LATITUDE, _ORIENTATION = 0x8825, 2, 0x0112
-_MOST_TEXT = 1_000_000
-_HEAD = 65_536
+_MAX_TEXT_BYTES = 1_000_000
+_HEADER_BYTES = 65_536
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
-_BEGINS_OF_EXIF = (_EXIF, b"II*\0", b"MM\0*")
+_EXIF_BEGINNINGS = (_EXIF, b"II*\0", b"MM\0*")
 
-_LEAST_ICC, _LEAST_ADOBE = 18, 16
+_MIN_ICC_BYTES, _MIN_ADOBE_BYTES = 18, 16
 
 _SOS, _EOI, _COM = 0xDA, 0xD9, 0xFE
 _APP0, _APP2, _APP14, _APP15 = 0xE0, 0xE2, 0xEE, 0xEF
-_ALONE = (0x01, *range(0xD0, 0xD9))
+_MARKERS_WITHOUT_SEGMENT = (0x01, *range(0xD0, 0xD9))
 """JPEG markers without a segment: TEM, RST, SOI."""
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_OF_PIXELS = frozenset(
+_PNG_PIXEL_CHUNKS = frozenset(
     b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP sBIT pHYs bKGD cICP mDCV cLLI "
     b"acTL fcTL fdAT".split()
 )
 """PNG chunks that affect how the image looks; all others are text, times or private chunks."""
-_OF_WEBP = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"))
+_WEBP_PIXEL_CHUNKS = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"))
 _HAS_EXIF, _HAS_XMP = 0x08, 0x04
 
 
@@ -60,8 +60,9 @@ def has_gps_position(data: Bytes) -> bool:
     """Return whether EXIF or XMP contains a latitude; False for damaged files."""
     with suppress(Exception), warnings.catch_warnings():  # damage raises all kinds of errors
         warnings.simplefilter("ignore")
-        payloads = _payloads_of(data)
-        return _opened_says(data) if payloads is None else any(map(_has_latitude, payloads))
+        if (kind := detect_kind(data)) is None:
+            return _opened_has_position(data)
+        return any(map(_has_latitude, _PAYLOADS[kind](data)))
     return False
 
 
@@ -85,7 +86,7 @@ def strip_metadata(data: bytes, orientation: int) -> bytes:
     if data.startswith(b"BM"):
         return data
     if (kind := detect_kind(data)) is None:
-        raise Unreadable("metadata cannot be taken out", "not of this format")
+        raise Unreadable("metadata cannot be removed", "not of this format")
     return _STRIPPERS[kind](data, orientation)
 
 
@@ -98,18 +99,13 @@ def detect_kind(data: Bytes) -> Literal["JPEG", "PNG", "WEBP"] | None:
     return "WEBP" if (data[:4], data[8:12]) == (b"RIFF", b"WEBP") else None
 
 
-def _payloads_of(data: Bytes) -> Iterator[bytes] | None:
-    kind = detect_kind(data)
-    return _PAYLOADS[kind](data) if kind else None
-
-
-def _payloads_of_jpeg(data: Bytes) -> Iterator[bytes]:
+def _iter_jpeg_payloads(data: Bytes) -> Iterator[bytes]:
     for part in iter_jpeg_segments(data, until_scan=True):
         if part.kind == b"\xe1":
             yield data[part.begin + 4 : part.end]
 
 
-def _payloads_of_png(data: Bytes) -> Iterator[bytes]:
+def _iter_png_payloads(data: Bytes) -> Iterator[bytes]:
     for part in iter_png_chunks(data):
         if part.kind == b"eXIf":
             yield data[part.begin + 8 : part.end - 4]
@@ -118,16 +114,16 @@ def _payloads_of_png(data: Bytes) -> Iterator[bytes]:
                 yield read_png_text(part.kind, data[part.begin + 8 : part.end - 4])
 
 
-def _payloads_of_webp(data: Bytes) -> Iterator[bytes]:
+def _iter_webp_payloads(data: Bytes) -> Iterator[bytes]:
     for part in iter_webp_chunks(data):
         if part.kind in (b"EXIF", b"XMP "):
             yield data[part.begin + 8 : part.end]
 
 
-def _opened_says(data: Bytes) -> bool:
+def _opened_has_position(data: Bytes) -> bool:
     from PIL import Image
 
-    detect_plugin_format(data[:_HEAD])
+    detect_plugin_format(data[:_HEADER_BYTES])
     with Image.open(io.BytesIO(data)) as image:
         packet = image.info.get("xmp", b"")
         text = packet.encode() if isinstance(packet, str) else packet
@@ -135,7 +131,7 @@ def _opened_says(data: Bytes) -> bool:
 
 
 def _has_latitude(payload: bytes) -> bool:
-    if not payload.startswith(_BEGINS_OF_EXIF):
+    if not payload.startswith(_EXIF_BEGINNINGS):
         # XMP may be UTF-16: without the zero bytes the name reads as in UTF-8.
         return b"GPSLatitude" in payload.replace(b"\0", b"")
     # Imported here: most downloads are checked without loading Pillow.
@@ -160,8 +156,8 @@ def iter_jpeg_segments(data: Bytes, *, until_scan: bool = False) -> Iterator[Fil
         marker = data[at + 1]
         end = _end_of_segment(data, at, marker)
         if marker == _SOS and not until_scan:
-            found = _NEXT_MARKER.search(data, end)
-            end = found.start() if found else len(data)
+            next_marker = _NEXT_MARKER.search(data, end)
+            end = next_marker.start() if next_marker else len(data)
         yield FilePart(bytes((marker,)), at, end)
         if marker == _EOI or (marker == _SOS and until_scan):
             return
@@ -169,7 +165,7 @@ def iter_jpeg_segments(data: Bytes, *, until_scan: bool = False) -> Iterator[Fil
 
 
 def _end_of_segment(data: Bytes, at: int, marker: int) -> int:
-    if marker == _EOI or marker in _ALONE:
+    if marker == _EOI or marker in _MARKERS_WITHOUT_SEGMENT:
         return at + 2
     length = int.from_bytes(data[at + 2 : at + 4], "big")
     end = at + 2 + length
@@ -178,28 +174,28 @@ def _end_of_segment(data: Bytes, at: int, marker: int) -> int:
     return end
 
 
-def _stripped_jpeg(data: bytes, orientation: int) -> bytes:
-    kept, turned = [data[:2]], _turned_exif(orientation)
-    if turned:
-        size = 2 + len(_EXIF) + len(turned)
-        turned = b"\xff\xe1" + size.to_bytes(2, "big") + _EXIF + turned
+def _strip_jpeg(data: bytes, orientation: int) -> bytes:
+    parts, exif = [data[:2]], _orientation_exif(orientation)
+    if exif:
+        size = 2 + len(_EXIF) + len(exif)
+        exif = b"\xff\xe1" + size.to_bytes(2, "big") + _EXIF + exif
     for part in iter_jpeg_segments(data):
-        if turned and part.kind[0] != _APP0:  # after JFIF, which must come first
-            kept.append(turned)
-            turned = b""
-        kept.append(strip_jpeg_segment(part.kind[0], data[part.begin : part.end]))
-    return b"".join(kept)
+        if exif and part.kind[0] != _APP0:  # after JFIF, which must come first
+            parts.append(exif)
+            exif = b""
+        parts.append(strip_jpeg_segment(part.kind[0], data[part.begin : part.end]))
+    return b"".join(parts)
 
 
 def strip_jpeg_segment(marker: int, segment: bytes) -> bytes:
     """Return the part of a segment needed for decoding, if any."""
     if marker == _APP0:  # JFIF, without its thumbnail
-        there = segment[4:9] == b"JFIF\0" and len(segment) >= 18
-        return segment[:2] + b"\0\x10" + segment[4:16] + b"\0\0" if there else b""
-    of_colours = (
-        marker == _APP2 and segment[4:].startswith(_ICC) and len(segment) > _LEAST_ICC
-    ) or (marker == _APP14 and segment[4:9] == b"Adobe" and len(segment) >= _LEAST_ADOBE)
-    return b"" if marker == _COM or (_APP0 < marker <= _APP15 and not of_colours) else segment
+        is_jfif = segment[4:9] == b"JFIF\0" and len(segment) >= 18
+        return segment[:2] + b"\0\x10" + segment[4:16] + b"\0\0" if is_jfif else b""
+    is_color_profile = (
+        marker == _APP2 and segment[4:].startswith(_ICC) and len(segment) > _MIN_ICC_BYTES
+    ) or (marker == _APP14 and segment[4:9] == b"Adobe" and len(segment) >= _MIN_ADOBE_BYTES)
+    return b"" if marker == _COM or (_APP0 < marker <= _APP15 and not is_color_profile) else segment
 
 
 def iter_png_chunks(data: Bytes) -> Iterator[FilePart]:
@@ -216,33 +212,33 @@ def iter_png_chunks(data: Bytes) -> Iterator[FilePart]:
         at = end
 
 
-def _stripped_png(data: bytes, orientation: int) -> bytes:
-    kept, turned = [data[: len(_PNG)]], _turned_exif(orientation)
+def _strip_png(data: bytes, orientation: int) -> bytes:
+    chunks, exif = [data[: len(_PNG)]], _orientation_exif(orientation)
     for part in iter_png_chunks(data):
-        if part.kind == b"IDAT" and turned:
-            check = zlib.crc32(b"eXIf" + turned).to_bytes(4, "big")
-            kept.append(len(turned).to_bytes(4, "big") + b"eXIf" + turned + check)
-            turned = b""
-        if part.kind in _OF_PIXELS:
-            kept.append(data[part.begin : part.end])
-    return b"".join(kept)
+        if part.kind == b"IDAT" and exif:
+            check = zlib.crc32(b"eXIf" + exif).to_bytes(4, "big")
+            chunks.append(len(exif).to_bytes(4, "big") + b"eXIf" + exif + check)
+            exif = b""
+        if part.kind in _PNG_PIXEL_CHUNKS:
+            chunks.append(data[part.begin : part.end])
+    return b"".join(chunks)
 
 
 def read_png_text(kind: bytes, body: bytes) -> bytes:
     """Return a PNG chunk's text, limited. Raises `zlib.error` and `ValueError`."""
     keyword, _, text = body.partition(b"\0")
     if kind == b"zTXt":
-        text = _inflated(text[1:])
+        text = _inflate(text[1:])
     elif kind == b"iTXt":
         packed, text = text[:1] == b"\x01", text[2:].split(b"\0", 2)[-1]  # after the languages
-        text = _inflated(text) if packed else text
+        text = _inflate(text) if packed else text
     if keyword.startswith(b"Raw profile type "):  # ImageMagick writes EXIF and XMP in hex
         return bytes.fromhex(b"".join(text.split(b"\n", 3)[-1].split()).decode("ascii"))
     return text
 
 
-def _inflated(packed: bytes) -> bytes:
-    return zlib.decompressobj().decompress(packed, _MOST_TEXT)
+def _inflate(packed: bytes) -> bytes:
+    return zlib.decompressobj().decompress(packed, _MAX_TEXT_BYTES)
 
 
 def iter_webp_chunks(data: Bytes) -> Iterator[FilePart]:
@@ -257,23 +253,23 @@ def iter_webp_chunks(data: Bytes) -> Iterator[FilePart]:
         at = end + size % 2
 
 
-def _stripped_webp(data: bytes, orientation: int) -> bytes:
-    turned = _turned_exif(orientation)
-    kept = []
+def _strip_webp(data: bytes, orientation: int) -> bytes:
+    exif = _orientation_exif(orientation)
+    chunks = []
     for part in iter_webp_chunks(data):
-        if part.kind in _OF_WEBP:
+        if part.kind in _WEBP_PIXEL_CHUNKS:
             chunk = data[part.begin : part.end]
             if part.kind == b"VP8X":
-                flags = chunk[8] & ~(_HAS_EXIF | _HAS_XMP) | (_HAS_EXIF if turned else 0)
+                flags = chunk[8] & ~(_HAS_EXIF | _HAS_XMP) | (_HAS_EXIF if exif else 0)
                 chunk = chunk[:8] + bytes((flags,)) + chunk[9:]
-            kept.append(chunk + b"\0" * (len(chunk) % 2))
-    if turned:
-        kept.append(b"EXIF" + len(turned).to_bytes(4, "little") + turned)
-    body = b"WEBP" + b"".join(kept)
+            chunks.append(chunk + b"\0" * (len(chunk) % 2))
+    if exif:
+        chunks.append(b"EXIF" + len(exif).to_bytes(4, "little") + exif)
+    body = b"WEBP" + b"".join(chunks)
     return b"RIFF" + len(body).to_bytes(4, "little") + body
 
 
-def _turned_exif(orientation: int) -> bytes:
+def _orientation_exif(orientation: int) -> bytes:
     if orientation == 1:
         return b""
     entry = b"".join(
@@ -284,12 +280,12 @@ def _turned_exif(orientation: int) -> bytes:
 
 
 _PAYLOADS: dict[str, Callable[[Bytes], Iterator[bytes]]] = {
-    "JPEG": _payloads_of_jpeg,
-    "PNG": _payloads_of_png,
-    "WEBP": _payloads_of_webp,
+    "JPEG": _iter_jpeg_payloads,
+    "PNG": _iter_png_payloads,
+    "WEBP": _iter_webp_payloads,
 }
 _STRIPPERS: dict[str, Callable[[bytes, int], bytes]] = {
-    "JPEG": _stripped_jpeg,
-    "PNG": _stripped_png,
-    "WEBP": _stripped_webp,
+    "JPEG": _strip_jpeg,
+    "PNG": _strip_png,
+    "WEBP": _strip_webp,
 }

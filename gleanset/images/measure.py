@@ -24,18 +24,18 @@ _DCT_SIZE = 32
 _DCT = 2 * np.cos(np.pi / (2 * _DCT_SIZE) * np.outer(np.arange(8), 2 * np.arange(_DCT_SIZE) + 1))
 
 
-def measure(data: bytes, most_pixels: int = MAX_PIXELS) -> Measured:
+def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> Measured:
     """Decode untrusted bytes and measure them at `IMPORT_MEASURE_SIZE`. Raises `Unreadable`."""
-    picture = decode(data, at_least=DECODED_SIZE, mode="L", most_pixels=most_pixels)
-    phash, sharp = compute_phash_and_sharpness(picture.pixels, IMPORT_MEASURE_SIZE)
+    image = decode(data, min_side=DECODED_SIZE, mode="L", max_pixels=max_pixels)
+    phash, sharp = compute_phash_and_sharpness(image.pixels, IMPORT_MEASURE_SIZE)
     return Measured(
         sha256=sha256_of(data),
-        format=picture.format,
+        format=image.format,
         bytes=len(data),
-        width=picture.width,
-        height=picture.height,
-        frames=picture.frames,
-        orientation=picture.orientation,
+        width=image.width,
+        height=image.height,
+        frames=image.frames,
+        orientation=image.orientation,
         phash=phash,
         sharpness=sharp,
     )

@@ -20,12 +20,12 @@ _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b
 _CODESTREAM, _CONTAINER = b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n"
 # ISO/IEC 18181-1, SizeHeader: width to height.
 _RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
-_RAW_BEGINS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\x00", b"FOVb", b"\x00MRM")
+_RAW_BEGINNINGS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\x00", b"FOVb", b"\x00MRM")
 _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 262, 330, 50706
 # Photometric values of sensor data: color filter array (TIFF/EP), and linear raw (DNG).
-_OF_SENSORS = (32803, 34892)
-_MOST_IFDS = 16
-_LEAST_TIFF = 26
+_SENSOR_PHOTOMETRIC = (32803, 34892)
+_MAX_IFDS = 16
+_MIN_TIFF_BYTES = 26
 
 
 def detect_plugin_format(data: bytes) -> str | None:
@@ -34,19 +34,19 @@ def detect_plugin_format(data: bytes) -> str | None:
         raise Unreadable(
             "unsupported format", "camera RAW: export it as JPEG or TIFF from your RAW program"
         )
-    named = HEIF if _is_heic(data) else JXL if data.startswith((_CODESTREAM, _CONTAINER)) else None
-    if named is not None and not _loaded(named):
+    kind = HEIF if _is_heic(data) else JXL if data.startswith((_CODESTREAM, _CONTAINER)) else None
+    if kind is not None and not _is_plugin_loaded(kind):
         raise Unreadable(
             "unsupported format",
-            f"{WITH_PLUGINS[named]}: needs [formats], see gleanset doctor",
+            f"{WITH_PLUGINS[kind]}: needs [formats], see gleanset doctor",
         )
-    return named
+    return kind
 
 
 @cache
-def _loaded(format_: str) -> bool:
+def _is_plugin_loaded(kind: str) -> bool:
     try:
-        if format_ == HEIF:
+        if kind == HEIF:
             import pillow_heif
 
             pillow_heif.register_heif_opener(thumbnails=False)
@@ -65,56 +65,57 @@ def _is_heic(data: bytes) -> bool:
 
 def is_camera_raw(data: bytes) -> bool:
     """Return whether a file is camera RAW (Pillow reads only its preview)."""
-    if data.startswith(_RAW_BEGINS) or data[4:12] == b"ftypcrx ":
+    if data.startswith(_RAW_BEGINNINGS) or data[4:12] == b"ftypcrx ":
         return True
-    if data[:4] not in (b"II*\0", b"MM\0*") or len(data) < _LEAST_TIFF:
+    if data[:4] not in (b"II*\0", b"MM\0*") or len(data) < _MIN_TIFF_BYTES:
         return False
     if data[8:10] == b"CR":
         return True
-    tags = list(_tags(data))
+    tags = list(_iter_tags(data))
     return any(
-        tag == _DNG_VERSION or (tag == _PHOTOMETRIC and value in _OF_SENSORS) for tag, value in tags
+        tag == _DNG_VERSION or (tag == _PHOTOMETRIC and value in _SENSOR_PHOTOMETRIC)
+        for tag, value in tags
     )
 
 
-def _tags(data: bytes) -> Iterator[tuple[int, int]]:
+def _iter_tags(data: bytes) -> Iterator[tuple[int, int]]:
     order = "<" if data[:2] == b"II" else ">"
-    waiting, seen = [int(struct.unpack_from(f"{order}I", data, 4)[0])], set[int]()
-    while waiting and len(seen) < _MOST_IFDS:
-        at = waiting.pop()
-        if at in seen or at + 2 > len(data):
+    pending, visited = [int(struct.unpack_from(f"{order}I", data, 4)[0])], set[int]()
+    while pending and len(visited) < _MAX_IFDS:
+        offset = pending.pop()
+        if offset in visited or offset + 2 > len(data):
             continue
-        seen.add(at)
-        (number,) = struct.unpack_from(f"{order}H", data, at)
-        for entry in range(at + 2, min(at + 2 + 12 * number, len(data) - 11), 12):
+        visited.add(offset)
+        (number,) = struct.unpack_from(f"{order}H", data, offset)
+        for entry in range(offset + 2, min(offset + 2 + 12 * number, len(data) - 11), 12):
             tag, kind, count = struct.unpack_from(f"{order}HHI", data, entry)
             (value,) = struct.unpack_from(f"{order}{'H' if kind == 3 else 'I'}", data, entry + 8)
             yield tag, value
             if tag == _SUB_IFDS and count == 1:
-                waiting.append(value)
-            elif tag == _SUB_IFDS and value + 4 * min(count, _MOST_IFDS) <= len(data):
-                waiting += struct.unpack_from(f"{order}{min(count, _MOST_IFDS)}I", data, value)
+                pending.append(value)
+            elif tag == _SUB_IFDS and value + 4 * min(count, _MAX_IFDS) <= len(data):
+                pending += struct.unpack_from(f"{order}{min(count, _MAX_IFDS)}I", data, value)
 
 
 def read_jxl_size(data: bytes) -> tuple[int, int]:
     """Return JPEG XL width and height (ISO/IEC 18181-1). Raises `Unreadable`."""
-    bits = _Bits(_codestream(data)[2:16])
-    small = bits.take(1)
-    height = _side(bits, small)
-    ratio = bits.take(3)
+    bits = _BitReader(_find_codestream(data)[2:16])
+    small = bits.read(1)
+    height = _read_side(bits, small)
+    ratio = bits.read(3)
     if not ratio:
-        return _side(bits, small), height
-    wide, high = _RATIOS[ratio]
-    return height * wide // high, height
+        return _read_side(bits, small), height
+    wide, tall = _RATIOS[ratio]
+    return height * wide // tall, height
 
 
-def _side(bits: _Bits, small: int) -> int:
+def _read_side(bits: _BitReader, small: int) -> int:
     if small:
-        return 8 * (1 + bits.take(5))
-    return 1 + bits.take((9, 13, 18, 30)[bits.take(2)])
+        return 8 * (1 + bits.read(5))
+    return 1 + bits.read((9, 13, 18, 30)[bits.read(2)])
 
 
-def _codestream(data: bytes) -> bytes:
+def _find_codestream(data: bytes) -> bytes:
     if data.startswith(_CODESTREAM):
         return data
     at = 0
@@ -129,17 +130,17 @@ def _codestream(data: bytes) -> bytes:
         if size < 8:
             break
         at += size
-    raise Unreadable("damaged", "a JPEG XL without a picture")
+    raise Unreadable("damaged", "JPEG XL without an image")
 
 
-class _Bits:
+class _BitReader:
     def __init__(self, data: bytes) -> None:
-        self._left, self._number = int.from_bytes(data, "little"), 8 * len(data)
+        self._remaining, self._count = int.from_bytes(data, "little"), 8 * len(data)
 
-    def take(self, number: int) -> int:
+    def read(self, number: int) -> int:
         """Return the next bits as a number. Raises `Unreadable` at the end."""
-        if number > self._number:
+        if number > self._count:
             raise Unreadable("truncated", "its header is cut off")
-        value = self._left & ((1 << number) - 1)
-        self._left, self._number = self._left >> number, self._number - number
+        value = self._remaining & ((1 << number) - 1)
+        self._remaining, self._count = self._remaining >> number, self._count - number
         return value

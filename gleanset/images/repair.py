@@ -29,7 +29,7 @@ _PNG_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 _PNG_OTHERS = (b"tRNS", b"eXIf", b"iCCP")
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _MAX_PROFILE_BYTES = 1_000_000
-_INFLATED_BYTES = 1_000_000
+_INFLATE_STEP_BYTES = 1_000_000
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Left, top, horizontal and vertical step of each interlace pass (PNG, 8.2).
 _ADAM7 = (
@@ -43,8 +43,8 @@ _END_OF_IMAGE = b"\xff\xd9"
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN = 0xDA
 # Arbitrary coded data, with every restart marker that a decoder may wait for.
-_NOISE = bytes((149 * number + 7) % 255 for number in range(1024))
-_MORE_DATA = _NOISE + b"".join(bytes((0xFF, 0xD0 + n)) + _NOISE for n in range(8))
+_CODED_BYTES = bytes((149 * number + 7) % 255 for number in range(1024))
+_MORE_DATA = _CODED_BYTES + b"".join(bytes((0xFF, 0xD0 + n)) + _CODED_BYTES for n in range(8))
 
 
 def iter_repaired(data: bytes, max_pixels: int) -> Iterator[bytes]:
@@ -55,49 +55,45 @@ def iter_repaired(data: bytes, max_pixels: int) -> Iterator[bytes]:
     """
     kind = detect_kind(data)
     if kind == "PNG":
-        yield _png(data, _PNG_ANIMATION)
-        yield _png(data, ())
-        yield _png(data, (), others=())
+        yield _repair_png(data, (*_PNG_OTHERS, *_PNG_ANIMATION))
+        yield _repair_png(data, _PNG_OTHERS)
+        yield _repair_png(data, ())
     elif kind == "WEBP":
-        yield from _webp(data)
+        yield from _repair_webp(data)
     elif kind == "JPEG":
-        yield from _jpeg(data, max_pixels)
+        yield from _repair_jpeg(data, max_pixels)
 
 
 def is_missing_rows(data: bytes) -> bool:
     """Return whether a PNG lacks rows, which Pillow accepts."""
     width, height = struct.unpack_from(">II", data, 16)
-    bits, colour, interlaced = data[24], data[25], data[28]
+    bits, color, interlaced = data[24], data[25], data[28]
     missing = 0
     for left, top, across, down in _ADAM7 if interlaced else ((0, 0, 1, 1),):
         columns, rows = -((left - width) // across), -((top - height) // down)
         if columns > 0 and rows > 0:
-            missing += rows * (1 + -(-columns * bits * _CHANNELS[colour] // 8))
+            missing += rows * (1 + -(-columns * bits * _CHANNELS[color] // 8))
     inflate = zlib.decompressobj()
     with suppress(Unreadable, zlib.error):
         for part in iter_png_chunks(data):
             packed = data[part.begin + 8 : part.end - 4] if part.kind == b"IDAT" else b""
             while packed and missing > 0:
-                missing -= len(inflate.decompress(packed, _INFLATED_BYTES))
+                missing -= len(inflate.decompress(packed, _INFLATE_STEP_BYTES))
                 packed = inflate.unconsumed_tail
     return missing > 0
 
 
-def _png(
-    data: bytes, animation: tuple[bytes, ...], others: tuple[bytes, ...] = _PNG_OTHERS
-) -> bytes:
-    kept = [data[:8]]
+def _repair_png(data: bytes, optional: tuple[bytes, ...]) -> bytes:
+    chunks = [data[:8]]
     with suppress(Unreadable):  # truncated chunk
         for part in iter_png_chunks(data):
             chunk = data[part.begin : part.end]
-            if part.kind in _PNG_CRITICAL or (
-                part.kind in (*others, *animation) and _is_sound(part, chunk)
-            ):
-                kept.append(chunk)
-    return b"".join([*kept, _PNG_END])
+            if part.kind in _PNG_CRITICAL or (part.kind in optional and _is_intact(part, chunk)):
+                chunks.append(chunk)
+    return b"".join([*chunks, _PNG_END])
 
 
-def _is_sound(part: FilePart, chunk: bytes) -> bool:
+def _is_intact(part: FilePart, chunk: bytes) -> bool:
     if zlib.crc32(chunk[4:-4]).to_bytes(4, "big") != chunk[-4:]:
         return False
     if part.kind != b"iCCP":
@@ -109,26 +105,26 @@ def _is_sound(part: FilePart, chunk: bytes) -> bool:
     return False
 
 
-def _webp(data: bytes) -> Iterator[bytes]:
+def _repair_webp(data: bytes) -> Iterator[bytes]:
     parts: list[FilePart] = []
     with suppress(Unreadable):
         parts.extend(part for part in iter_webp_chunks(data) if part.kind in _WEBP_KEPT)
     kinds = {part.kind for part in parts}
     if not kinds.intersection(_WEBP_IMAGE):
         return
-    kept = []
+    chunks = []
     for part in parts:
         chunk = bytearray(data[part.begin : part.end])
         if part.kind == b"VP8X" and len(chunk) > 8:
             exif = _WEBP_EXIF if b"EXIF" in kinds else 0
             chunk[8] = chunk[8] & ~(_WEBP_EXIF | _WEBP_XMP) | exif
-        kept.append(bytes(chunk) + b"\0" * (len(chunk) % 2))
-    body = b"WEBP" + b"".join(kept)
+        chunks.append(bytes(chunk) + b"\0" * (len(chunk) % 2))
+    body = b"WEBP" + b"".join(chunks)
     yield b"RIFF" + len(body).to_bytes(4, "little") + body
 
 
-def _jpeg(data: bytes, max_pixels: int) -> Iterator[bytes]:
-    kept, ended = [data[:2]], False
+def _repair_jpeg(data: bytes, max_pixels: int) -> Iterator[bytes]:
+    segments, ended = [data[:2]], False
     scans: list[bytes] = []
     header = b""
     with suppress(Unreadable):
@@ -140,14 +136,14 @@ def _jpeg(data: bytes, max_pixels: int) -> Iterator[bytes]:
             elif marker == _SCAN:
                 scans.append(segment)
             is_exif = segment[1:2] == b"\xe1" and segment[4:8] == b"Exif"
-            kept.append(segment if is_exif else strip_jpeg_segment(marker, segment))
-    whole = b"".join(kept)
+            segments.append(segment if is_exif else strip_jpeg_segment(marker, segment))
+    repaired = b"".join(segments)
     if ended:
-        yield whole
+        yield repaired
         return
-    whole = whole.rstrip(b"\xff")
-    if _has_all_scans(header, scans) and _has_all_pixels(whole, max_pixels):
-        yield whole + _END_OF_IMAGE
+    repaired = repaired.rstrip(b"\xff")
+    if _has_all_scans(header, scans) and _has_all_pixels(repaired, max_pixels):
+        yield repaired + _END_OF_IMAGE
 
 
 def _has_all_scans(header: bytes, scans: list[bytes]) -> bool:
@@ -170,9 +166,9 @@ def _has_all_scans(header: bytes, scans: list[bytes]) -> bool:
 def _has_all_pixels(data: bytes, max_pixels: int) -> bool:
     """Return whether a JPEG is complete: more data changes no pixel."""
     checks = set()
-    for more in (b"", _MORE_DATA):
+    for extra in (b"", _MORE_DATA):
         try:
-            with Image.open(io.BytesIO(data + more + _END_OF_IMAGE), formats=("JPEG",)) as image:
+            with Image.open(io.BytesIO(data + extra + _END_OF_IMAGE), formats=("JPEG",)) as image:
                 if image.width * image.height > max_pixels:
                     return False
                 checks.add(zlib.crc32(image.tobytes()))

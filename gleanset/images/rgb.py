@@ -17,28 +17,28 @@ from PIL import Image
 if TYPE_CHECKING:
     from PIL import ImageCms
 
-WHITE, GREY = (255, 255, 255), (128, 128, 128)
+WHITE, GRAY = (255, 255, 255), (128, 128, 128)
 Color = tuple[int, int, int]
 # Minimum difference from white, and share of the opaque area, for a drawing to be visible on white.
-_MIN_CONTRAST, _MIN_SHARE = 32, 0.05
+_MIN_CONTRAST, _MIN_OPAQUE_SHARE = 32, 0.05
 _SAMPLE_SIDE = 128
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _SIGNED = 2
 
 
-def fix_transparency(image: Image.Image, coded: str) -> Image.Image:
+def fix_transparency(image: Image.Image, raw_mode: str) -> Image.Image:
     """Return a loaded image with the transparency that its file intends.
 
-    `coded` is Pillow's raw mode of a PNG, whose transparent color has the bit depth of that mode.
-    Many programs write alpha 0 everywhere in a BMP that is meant to be opaque.
+    `raw_mode` is Pillow's raw mode of a PNG, whose transparent color has its bit depth. Many
+    programs write alpha 0 everywhere in a BMP that is meant to be opaque.
     """
     transparent = image.info.get("transparency")
     if image.format == "BMP" and image.mode == "RGBA":
         return image if image.getchannel("A").getextrema()[1] else image.convert("RGB")
-    if isinstance(transparent, int) and coded in ("L;2", "L;4"):
-        image.info["transparency"] = transparent * (85 if coded == "L;2" else 17)
-    elif isinstance(transparent, tuple) and ";16" in coded:
+    if isinstance(transparent, int) and raw_mode in ("L;2", "L;4"):
+        image.info["transparency"] = transparent * (85 if raw_mode == "L;2" else 17)
+    elif isinstance(transparent, tuple) and ";16" in raw_mode:
         image.info["transparency"] = tuple(value >> 8 for value in transparent)
     return image
 
@@ -46,14 +46,14 @@ def fix_transparency(image: Image.Image, coded: str) -> Image.Image:
 def convert_to_rgb(image: Image.Image, *, negative: bool = False) -> Image.Image:
     """Convert any mode to RGB; `negative` deep images have 0 as white."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        grey = _scaled_to_8_bit(image, negative=negative)
+        gray = _scale_to_8_bit(image, negative=negative)
         transparent = image.info.get("transparency")
         if not isinstance(transparent, int):
-            return grey.convert("RGB")
+            return gray.convert("RGB")
         import numpy as np
 
         alpha = Image.fromarray(((np.asarray(image) != transparent) * 255).astype(np.uint8))
-        return composite_on_background(Image.merge("RGBA", (grey, grey, grey, alpha)))
+        return composite_on_background(Image.merge("RGBA", (gray, gray, gray, alpha)))
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         return composite_on_background(image.convert("RGBA"))
     return image.convert("RGB")
@@ -75,8 +75,10 @@ def choose_background(layer: Image.Image) -> Color | None:
     if not alpha.any():
         return None
     contrast = 255 - values[..., :3].min(axis=2)
-    shows = float(alpha[contrast > _MIN_CONTRAST].sum()) >= _MIN_SHARE * float(alpha.sum())
-    return WHITE if shows else GREY
+    is_visible = float(alpha[contrast > _MIN_CONTRAST].sum()) >= _MIN_OPAQUE_SHARE * float(
+        alpha.sum()
+    )
+    return WHITE if is_visible else GRAY
 
 
 def relabel_negative_tiff(data: bytes) -> tuple[bytes, bool]:
@@ -85,45 +87,45 @@ def relabel_negative_tiff(data: bytes) -> tuple[bytes, bool]:
         return data, False
     order = "<" if data[:2] == b"II" else ">"
     (begin,) = struct.unpack_from(f"{order}I", data, 4)
-    places: dict[int, int] = {}
+    offsets: dict[int, int] = {}
     if begin + 2 <= len(data):
         (number,) = struct.unpack_from(f"{order}H", data, begin)
         for entry in range(begin + 2, min(begin + 2 + 12 * number, len(data) - 11), 12):
-            places.setdefault(struct.unpack_from(f"{order}H", data, entry)[0], entry + 8)
+            offsets.setdefault(struct.unpack_from(f"{order}H", data, entry)[0], entry + 8)
     values = [
-        struct.unpack_from(f"{order}H", data, places[tag])[0] if tag in places else 1
+        struct.unpack_from(f"{order}H", data, offsets[tag])[0] if tag in offsets else 1
         for tag in (_PHOTOMETRIC, _BITS)
     ]
     if values[0] != 0 or values[1] <= 8:
         return data, False
     changed = bytearray(data)
-    struct.pack_into(f"{order}H", changed, places[_PHOTOMETRIC], 1)
+    struct.pack_into(f"{order}H", changed, offsets[_PHOTOMETRIC], 1)
     return bytes(changed), True
 
 
-def _scaled_to_8_bit(image: Image.Image, *, negative: bool) -> Image.Image:
+def _scale_to_8_bit(image: Image.Image, *, negative: bool) -> Image.Image:
     # Few images have over 8 bits, and a window opens faster without numpy.
     import numpy as np
 
     tags: Any = getattr(image, "tag_v2", {})
     bits, signed = tags.get(_BITS, (16,))[0], tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED
     values = np.asarray(image)
-    most = 65535.0
+    maximum = 65535.0
     if image.mode == "F":
         # In 64 bits: the difference of two 32-bit floats may overflow.
         finite = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
         span = float(np.ptp(finite)) or 1.0
-        values = (finite - finite.min()) / span * most
+        values = (finite - finite.min()) / span * maximum
     elif bits == 32 and image.mode == "I" and not signed:
         values = values.view(np.uint32)
-        most = most if values.max() <= most else 2.0**32 - 1
+        maximum = maximum if values.max() <= maximum else 2.0**32 - 1
     elif signed and values.min() < 0:
         values = values.astype(np.float64) + 2.0 ** (bits - 1)
-        most = 2.0**bits - 1
+        maximum = 2.0**bits - 1
     elif bits < 16:
-        most = 2.0**bits - 1
-    grey = (np.clip(values, 0, most) / (most / 255)).round().astype(np.uint8)
-    return Image.fromarray(255 - grey if negative else grey)
+        maximum = 2.0**bits - 1
+    gray = (np.clip(values, 0, maximum) / (maximum / 255)).round().astype(np.uint8)
+    return Image.fromarray(255 - gray if negative else gray)
 
 
 # Printer profiles have half a megabyte and more; images do not need larger ones than this.
@@ -137,28 +139,30 @@ def convert_to_srgb(image: Image.Image) -> Image.Image:
     if not isinstance(profile, bytes) or not 0 < len(profile) <= MAX_PROFILE_BYTES:
         return image
     if image.mode in _SPACES and "transparency" not in image.info:
-        transform = _to_srgb(profile, image.mode)
-        return _applied(transform, image) if transform else image
-    if image.mode not in ("P", "PA", "RGB", "RGBA") or not (transform := _to_srgb(profile, "RGB")):
+        transform = _build_transform(profile, image.mode)
+        return _apply_transform(transform, image) if transform else image
+    if image.mode not in ("P", "PA", "RGB", "RGBA") or not (
+        transform := _build_transform(profile, "RGB")
+    ):
         return image
     layer = image.convert("RGBA")
-    made = _applied(transform, layer.convert("RGB"))
-    made.putalpha(layer.getchannel("A"))
-    return made
+    converted = _apply_transform(transform, layer.convert("RGB"))
+    converted.putalpha(layer.getchannel("A"))
+    return converted
 
 
-def _applied(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
+def _apply_transform(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
     from PIL import ImageCms
 
-    made = ImageCms.applyTransform(image, transform)
-    assert made is not None, "it is not done in place"
+    converted = ImageCms.applyTransform(image, transform)
+    assert converted is not None, "applied in place"
     # Otherwise Pillow writes the sRGB profile into every file saved from this image.
-    made.info.pop("icc_profile", None)
-    return made
+    converted.info.pop("icc_profile", None)
+    return converted
 
 
 @lru_cache(maxsize=16)
-def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+def _build_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     from PIL import ImageCms  # most harvests have no color profile
 
     try:

@@ -10,14 +10,6 @@ from gleanset.files.store import Store
 from gleanset.records import Measured
 
 
-def measure_image(data: bytes) -> Measured:
-    """Decode an image once and return its measures. Raises `Unreadable`."""
-    # Imported here: it takes a third of the start-up time, while the first images download.
-    from gleanset.images.measure import measure
-
-    return measure(data)
-
-
 @dataclass(frozen=True, slots=True)
 class StageBytes:
     """Callable that measures bytes and stages them; picklable, for workers."""
@@ -26,9 +18,12 @@ class StageBytes:
 
     def __call__(self, data: bytes) -> Measured:
         """Return the measures. Raises `Unreadable` if not an intact, supported image."""
-        picture = measure_image(data)
-        self.store.stage(picture.sha256, picture.format, data)
-        return picture
+        # Imported here: it takes a third of the start-up time, while the first images download.
+        from gleanset.images.measure import measure
+
+        image = measure(data)
+        self.store.stage(image.sha256, image.format, data)
+        return image
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib3 import HTTPHeaderDict
 
 from gleanset.errors import Unreadable, UsageError
-from gleanset.images.embedded_reservation import find_opt_outs
+from gleanset.images.embedded_opt_outs import find_opt_outs
 from gleanset.work.pool import Outcome
 from harvest.http.opt_outs import (
     CONTENT_SIGNAL,

@@ -197,7 +197,7 @@ def load(path: Path) -> QImage | str:
     from gleanset.images.decode import decode  # slow to import, and no view starts with an image
 
     try:
-        pixels = decode(path.read_bytes(), at_least=MAX_LOADED_SIDE).pixels
+        pixels = decode(path.read_bytes(), min_side=MAX_LOADED_SIDE).pixels
     except OSError as error:
         return f"⚠ {error.strerror}"
     except Unreadable as error:

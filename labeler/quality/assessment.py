@@ -16,7 +16,7 @@ from PIL import Image
 from curation.similarity.descriptor import compute_descriptor
 from gleanset import Dataset
 from gleanset.db.regions import PixelMeasures, QualityMeasures
-from gleanset.images.photo_likeness import estimate_photo_probability, shrink_copy
+from gleanset.images.photo_classifier import estimate_photo_probability, shrink_copy
 from gleanset.records import Rejection
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress

@@ -168,7 +168,7 @@ class ThumbnailCache:
         from gleanset.images.decode import decode
 
         with suppress(OSError, Unreadable):
-            decoded = decode(self._crops.path(region.key, "JPEG").read_bytes(), at_least=side)
+            decoded = decode(self._crops.path(region.key, "JPEG").read_bytes(), min_side=side)
             if (decoded.width, decoded.height) == region.region.box[2:]:
                 return decoded.pixels
         return None

@@ -170,7 +170,7 @@ def _check_crops(crops: Store, repair: bool, progress: Progress) -> dict[str, in
 def check_decodable(file: Path) -> bool:
     """Return True if a whole image can be decoded. Raises `Unreadable`."""
     try:
-        decode(file.read_bytes(), at_least=1, mode="L")
+        decode(file.read_bytes(), min_side=1, mode="L")
     except OSError as error:
         raise Unreadable(UNREADABLE, str(error)) from error
     return True

@@ -322,7 +322,7 @@ def test_a_draft_tells_the_same_as_the_whole(
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = saved(pixels(size[0], size).convert(mode), "JPEG", exif=exif, progressive=True)
-    whole, draft = decode(data), decode(data, at_least=WORKING_SIZE)
+    whole, draft = decode(data), decode(data, min_side=WORKING_SIZE)
     assert (whole.width, whole.height) == (draft.width, draft.height) == whole.pixels.size
     assert (whole.orientation, whole.format) == (draft.orientation, draft.format)
     assert max(draft.pixels.size) >= min(WORKING_SIZE, max(whole.pixels.size))
@@ -412,7 +412,7 @@ def test_mutated_bytes_succeed_or_are_unreadable(
 def _decode_or_refuse(data: bytes) -> bool:
     """Return whether it was decoded; fail on unexpected errors."""
     try:
-        found = decode(data, at_least=512)
+        found = decode(data, min_side=512)
     except Unreadable as error:
         reason = error.reason
     else:

@@ -26,7 +26,7 @@ pytest.importorskip("pillow_jxl")
 
 def made(kind: str, size: tuple[int, int] = (96, 64)) -> bytes:
     """Return a smooth image in this format, nearly lossless."""
-    plugin_formats._loaded(kind)
+    plugin_formats._is_plugin_loaded(kind)
     buffer = io.BytesIO()
     pixels(3, size).save(buffer, kind, quality=95)
     return buffer.getvalue()
@@ -73,7 +73,7 @@ def test_a_small_file_with_a_huge_picture_is_refused_before_it_is_decoded() -> N
     with pytest.raises(Unreadable, match="too large"):
         decode(container)
     with pytest.raises(Unreadable, match="too large"):
-        decode(made("HEIF"), most_pixels=1000)
+        decode(made("HEIF"), max_pixels=1000)
     assert side * side > MAX_PIXELS
 
 
@@ -125,7 +125,7 @@ def test_without_its_plugin_it_is_said_what_to_install(
     kind: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = made(kind)
-    monkeypatch.setattr(plugin_formats, "_loaded", lambda _: False)
+    monkeypatch.setattr(plugin_formats, "_is_plugin_loaded", lambda _: False)
     with pytest.raises(Unreadable) as refused:
         decode(data)
     assert refused.value.detail == f"{name}: {NEEDS_EXTRA}"

@@ -20,7 +20,7 @@ from faulty_server import PICTURE, FaultyServer, Handler
 from PIL import Image, PngImagePlugin
 
 from gleanset import Dataset
-from gleanset.images.embedded_reservation import find_opt_outs
+from gleanset.images.embedded_opt_outs import find_opt_outs
 from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
 from harvest.downloads import DownloadRun

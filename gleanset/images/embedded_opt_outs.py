@@ -9,7 +9,7 @@
 
 No nested structure is parsed: names and values of XMP and CBOR are stored literally, and are
 searched for in the metadata parts of a file. Signatures of manifests are not checked: the signal
-counts whoever wrote it.
+counts no matter who wrote it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from gleanset.images.embedded_metadata import (
 _XMP_JPEG = (b"http://ns.adobe.com/xap/", b"http://ns.adobe.com/xmp/extension/")
 _XMP_PNG = (b"XML:com.adobe.xmp\0", b"Raw profile type xmp\0", b"Raw profile type APP1\0")
 # An attribute, an element with text, or an element with an rdf:resource.
-_MINING = re.compile(
+_DATA_MINING = re.compile(
     rb"""
     (?:\s[\w.-]{1,40}:DataMining\s*=\s*["']
       |<[\w.-]{1,40}:DataMining(?:\s*>|\s+\w{1,40}:resource\s*=\s*["']))
@@ -48,9 +48,9 @@ _REFUSED = re.compile(
     rb"""cuse(?:jnotAllowed|kconstrained)|"use"\s*:\s*"(?:notAllowed|constrained)"""
 )
 # At most an id, a hash and a salt are between the label of an assertion and its content.
-_LABEL_TO_CONTENT = 400
-_LONGEST_ASSERTION = 65_536
-_MOST_ASSERTIONS = 100
+_MAX_LABEL_DISTANCE_BYTES = 400
+_MAX_ASSERTION_BYTES = 65_536
+_MAX_ASSERTIONS = 100
 
 
 class OptOutSignal(NamedTuple):
@@ -63,14 +63,14 @@ class OptOutSignal(NamedTuple):
 
 def find_opt_outs(data: bytes) -> Iterator[OptOutSignal]:
     """Yield the opt-out signals in an image file; damaged metadata is skipped."""
-    xmp, manifest = _metadata_of(data)
-    if mining := _MINING.search(xmp):
+    xmp, manifest = _read_metadata(data)
+    if mining := _DATA_MINING.search(xmp):
         yield OptOutSignal("iptc", "iptc data mining prohibited", mining.group(1).decode())
     if _forbids_training(manifest):
         yield OptOutSignal("c2pa", "c2pa training not allowed", "training-mining")
 
 
-def _metadata_of(data: bytes) -> tuple[bytes, bytes]:
+def _read_metadata(data: bytes) -> tuple[bytes, bytes]:
     xmp: list[bytes] = []
     manifest: list[bytes] = []
     with suppress(Unreadable):  # what was read before the damage counts
@@ -82,8 +82,8 @@ def _metadata_of(data: bytes) -> tuple[bytes, bytes]:
             case "WEBP":
                 for part in iter_webp_chunks(data):
                     if part.kind in (b"XMP ", b"C2PA"):
-                        into = xmp if part.kind == b"XMP " else manifest
-                        into.append(data[part.begin + 8 : part.end])
+                        target = xmp if part.kind == b"XMP " else manifest
+                        target.append(data[part.begin + 8 : part.end])
             case _:
                 return data if b"DMI-PROHIBITED" in data else b"", data
     return b"".join(xmp).replace(b"\0", b""), b"".join(manifest)
@@ -114,10 +114,10 @@ def _read_png(data: bytes, xmp: list[bytes], manifest: list[bytes]) -> None:
 def _forbids_training(manifest: bytes) -> bool:
     if b".training-mining" not in manifest:
         return False
-    for label in islice(_ASSERTION.finditer(manifest), _MOST_ASSERTIONS):
+    for label in islice(_ASSERTION.finditer(manifest), _MAX_ASSERTIONS):
         end = label.end()
-        if content := _CONTENT.search(manifest, end, end + _LABEL_TO_CONTENT):
-            length = min(int.from_bytes(content.group(1), "big"), _LONGEST_ASSERTION)
+        if content := _CONTENT.search(manifest, end, end + _MAX_LABEL_DISTANCE_BYTES):
+            length = min(int.from_bytes(content.group(1), "big"), _MAX_ASSERTION_BYTES)
             if _REFUSED.search(manifest, content.end(), content.start() + length):
                 return True
     return False
