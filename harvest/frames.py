@@ -25,7 +25,7 @@ from gleanset.work.progress import Progress
 from harvest.importer import Importer
 from harvest.video.frame_selector import FrameFollower
 from harvest.video.inputs import UnusableInput, VideoAtHand, VideoFile, VideoInput
-from harvest.video.openings import Fingerprint, RepeatedStretch, find_repeats
+from harvest.video.intros import Fingerprint, RepeatedStretch, find_repeats
 from harvest.video.remote import remove_downloads
 from harvest.video.run_ffmpeg import end_all, find_ffmpeg
 from harvest.video.sampler import SampledVideo, StoredFrame, VideoSampler, read_facts

@@ -36,7 +36,7 @@ from harvest.video.frame_selector import (
     FrameSelector,
 )
 from harvest.video.inputs import first_bytes, is_picture
-from harvest.video.openings import Fingerprint
+from harvest.video.intros import Fingerprint
 from harvest.video.probe_ffmpeg import VideoFacts, find_bars, probe
 from harvest.video.sampling import Sampling
 

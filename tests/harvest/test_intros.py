@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from harvest.video.openings import Fingerprint, RepeatedStretch, find_repeats
+from harvest.video.intros import Fingerprint, RepeatedStretch, find_repeats
 
 Shots = list[tuple[float, int]]
 BLACK = 0
