@@ -311,7 +311,7 @@ def _crop_plan(job: CommandJob, facts: ModelFacts, model: Path, detector: str | 
     from baseline.use.crops import make_crop_plan
 
     cropping = make_crop_plan(facts, find_run_dataset(model, job.root), detector)
-    job.say(cropping.words)
+    job.say(cropping.description)
     return cropping
 
 
@@ -368,7 +368,7 @@ def format_prediction(predicted: FilePrediction) -> list[str]:
         box = f" [{','.join(map(str, part.box))}]" if part.box else ""
         scores = ", ".join(f"{p.label} {p.confidence:.3f}" for p in answer.predictions)
         unknown = "unknown: " if answer.label is None else ""
-        nearest = ", ".join(f"{k.label} {k.sample[:8]} {k.likeness:.2f}" for k in answer.nearest)
+        nearest = ", ".join(f"{k.label} {k.sample[:8]} {k.similarity:.2f}" for k in answer.nearest)
         suffix = f"; nearest {nearest}" if nearest else ""
         lines.append(f"{path}{box}: {unknown}{scores}{suffix}")
     return lines
@@ -468,7 +468,7 @@ def gallery(job: CommandJob, request: GalleryImagesRequest) -> Result:
         return remove_class(folder, request.remove)
     if request.label is None:
         return {"run": folder.resolve().name, "classes": count_images(folder)}
-    cropping = _crop_plan(job, RunEngine.of(folder).facts, folder, request.detector)
+    cropping = _crop_plan(job, RunEngine.from_folder(folder).facts, folder, request.detector)
     ignored: Counter[str] = Counter()
     files = expand_paths(request.paths, ignored)
     result = add_files(folder, request.label, files, cropping.read, job.progress)

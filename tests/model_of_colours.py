@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from baseline.evaluation.decision_rule import DecisionRule, FeatureScale
-from baseline.use.engines.base import KEY, ModelFacts, card_of
+from baseline.use.engines.base import KEY, ModelFacts, make_card
 from gleanset.db.faces import CropMethod
 
 CLASSES = ("blue", "green", "red")
@@ -56,7 +56,7 @@ def write_model(
     known = scale if unfamiliar_below is not None else None
     facts = ModelFacts(path.stem, SIZE, classes, rule, crops=crops or None, scale=known)
     told = model.metadata_props.add()
-    told.key, told.value = KEY, card_of(facts, "fp32").to_json()
+    told.key, told.value = KEY, make_card(facts, "fp32").to_json()
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, path)
     return path

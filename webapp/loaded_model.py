@@ -11,7 +11,7 @@ import msgspec
 
 from baseline.data.pixels import Pixels
 from baseline.use.engines.exported_engines import OnnxEngine
-from baseline.use.model import Model, PictureAnswer
+from baseline.use.model import ImagePrediction, Model
 from facecrop.detectors.drawnface import MODEL
 from gleanset.config import did_you_mean
 from gleanset.db.faces import WHOLE
@@ -38,7 +38,7 @@ def shown_classes(classes: Sequence[str], web: WebSettings) -> tuple[str, ...]:
     return tuple(name for name in classes if not web.classes or name in web.classes)
 
 
-def _hide_other_classes(answer: PictureAnswer, shown: Sequence[str], top: int) -> PictureAnswer:
+def _hide_other_classes(answer: ImagePrediction, shown: Sequence[str], top: int) -> ImagePrediction:
     return replace(
         answer,
         label=answer.label if answer.label in shown else None,
@@ -55,15 +55,15 @@ class LoadedModel(NamedTuple):
     file: Path
     shown: tuple[str, ...]
 
-    def answer_pixels(self, pixels: Pixels, top: int) -> list[PictureAnswer]:
+    def predict_pixels(self, pixels: Pixels, top: int) -> list[ImagePrediction]:
         """Return predictions for pixels (uint8, N x size x size x 3).
 
         Predictions of classes that are not shown become "unknown"; probabilities do not change.
         """
         count = len(self.model.classes)
         if len(self.shown) == count:
-            return self.model.answer_pixels(pixels, top)
-        answers = self.model.answer_pixels(pixels, count)
+            return self.model.predict_pixels(pixels, top)
+        answers = self.model.predict_pixels(pixels, count)
         return [_hide_other_classes(answer, self.shown, top) for answer in answers]
 
     @property
@@ -89,9 +89,9 @@ def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
             "square": read.cutting.square,
             "pad": read.cutting.pad,
         },
-        "unknown_below": facts.answers.unknown_below,
-        "unfamiliar_below": facts.answers.unfamiliar_below,
-        "thresholds": facts.answers.thresholds,
+        "unknown_below": facts.rule.unknown_below,
+        "unfamiliar_below": facts.rule.unfamiliar_below,
+        "thresholds": facts.rule.thresholds,
         "scale": msgspec.to_builtins(facts.scale),
     }
 
@@ -126,10 +126,10 @@ def load_model(settings: ServeSettings) -> LoadedModel:
     # One thread: the compute processes already use all cores.
     engine = OnnxEngine(file, threads=1)
     if web.unknown_below is not None:
-        rule = msgspec.structs.replace(engine.facts.answers, unknown_below=web.unknown_below)
-        engine.facts = replace(engine.facts, answers=rule)
+        rule = msgspec.structs.replace(engine.facts.rule, unknown_below=web.unknown_below)
+        engine.facts = replace(engine.facts, rule=rule)
     # One image at a time: on one thread faster than a batch, with half the memory.
-    model = Model(engine, file, settings.detector, at_once=1)
+    model = Model(engine, file, settings.detector, batch_size=1)
     # Loaded now, so that errors appear at once and the first request does not wait.
     model.cropping  # noqa: B018
     return LoadedModel(model.facts.run, model, file, shown_classes(model.classes, web))

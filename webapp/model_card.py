@@ -33,7 +33,7 @@ def model_card(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDic
     if loaded.file.name != FILE or not (loaded.file.parent / METRICS).is_file():
         folder = None  # an exported file
     metrics = _metrics(folder)
-    detector, rule = loaded.model.cropping.read.detector, loaded.model.facts.answers
+    detector, rule = loaded.model.cropping.read.detector, loaded.model.facts.rule
     return {
         "run": loaded.run,
         "title": settings.web.title or "",

@@ -12,7 +12,7 @@ import numpy as np
 from PIL.Image import Image
 
 from baseline.use.crops import ImagePart
-from baseline.use.model import Model, PictureAnswer
+from baseline.use.model import ImagePrediction, Model
 from baseline.use.predict import part_to_json
 from gleanset.errors import Unreadable
 from gleanset.images.cropping import clip_box, encode_jpeg
@@ -102,7 +102,7 @@ def _predict_all(
 ) -> list[JsonDict]:
     processed = [_crop_all(loaded, uploads, limits) for uploads in requests]
     pixels = [part.pixels for image in chain.from_iterable(processed) for part in image.parts]
-    answers = iter(loaded.answer_pixels(np.stack(pixels), TOP_CLASSES) if pixels else ())
+    answers = iter(loaded.predict_pixels(np.stack(pixels), TOP_CLASSES) if pixels else ())
 
     def take_answers(image: _ProcessedImage) -> JsonDict:
         # Not strict: the remaining answers are those of the next images.
@@ -112,8 +112,8 @@ def _predict_all(
     return [{"run": loaded.run, "pictures": list(map(take_answers, own))} for own in processed]
 
 
-def _part(model: Model, part: ImagePart, answer: PictureAnswer) -> JsonDict:
-    threshold, similarity = model.facts.answers.unfamiliar_below, answer.familiarity
+def _part(model: Model, part: ImagePart, answer: ImagePrediction) -> JsonDict:
+    threshold, similarity = model.facts.rule.unfamiliar_below, answer.similarity
     unfamiliar = threshold is not None and similarity is not None and similarity < threshold
     return part_to_json(part, answer) | {"unfamiliar": unfamiliar}
 

@@ -12,7 +12,7 @@ from baseline.data.runs import TRAINING_KIND
 from baseline.evaluation.calibration import calibration_error
 from baseline.evaluation.decision_rule import (
     calibrate_with_rule,
-    compute_output_familiarity,
+    compute_output_similarity,
     decide,
     load_decision_rule,
 )
@@ -149,7 +149,7 @@ def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
     classes = tuple(read_metrics(folder).classes)
     rule = load_decision_rule(folder)
     gallery = outputs.distances is None
-    familiarity = compute_output_familiarity(outputs, classes, rule, gallery=gallery)
+    familiarity = compute_output_similarity(outputs, classes, rule, gallery=gallery)
     predicted = decide(outputs.logits, classes, rule, familiarity).classes
     scores = calibrate_with_rule(outputs.logits, classes, rule)
     return _RunOutputs(name, folder, classes, replace(outputs, logits=scores), predicted)

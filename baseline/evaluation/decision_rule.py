@@ -81,7 +81,7 @@ class RecallThreshold(msgspec.Struct, frozen=True):
         )
 
 
-class FamiliarityThreshold(msgspec.Struct, frozen=True):
+class UnknownThreshold(msgspec.Struct, frozen=True):
     """Images whose similarity to the training data is `below` this are predicted "unknown".
 
     Attributes
@@ -133,7 +133,7 @@ class ChosenThresholds(msgspec.Struct, frozen=True):
     """The thresholds with their effects on val, for the report."""
 
     spared: tuple[RecallThreshold, ...] = ()
-    unfamiliar: FamiliarityThreshold | None = None
+    unfamiliar: UnknownThreshold | None = None
 
     def describe(self) -> list[str]:
         """Return a line for each threshold."""
@@ -227,7 +227,7 @@ def load_decision_rule(folder: Path) -> DecisionRule:
 SCALE_FILE = "familiarity.json"
 GALLERY_SCALE = 20.0
 """Factor from the similarity to the nearest known image of a class to its score."""
-FAMILIARITY_TEMPERATURE = 2.0
+SIMILARITY_TEMPERATURE = 2.0
 """Softens the scores for the OOD score: the margin to other classes counts more than in a
 probability. Chosen on two datasets, confirmed on two others (docs/experiments.md)."""
 
@@ -265,19 +265,19 @@ def fit_feature_scale(embeddings: Scores) -> FeatureScale:
     return FeatureScale(*rounded)
 
 
-def compute_familiarity(scores: npt.NDArray[np.floating], distances: Floats) -> Floats:
+def compute_training_similarity(scores: npt.NDArray[np.floating], distances: Floats) -> Floats:
     """Return the OOD score (N, 0..1; 1 is familiar) of calibrated scores (N x C).
 
     Features of out-of-distribution images are farther from the mean of train. So scores are
     divided by the distance, and the largest probability that remains is the OOD score
     (docs/experiments.md compares it with alternatives).
     """
-    temperatures = FAMILIARITY_TEMPERATURE * np.maximum(distances, 1e-6)[:, None]
+    temperatures = SIMILARITY_TEMPERATURE * np.maximum(distances, 1e-6)[:, None]
     familiarity: Floats = softmax(scores.astype(np.float64) / temperatures).max(1)
     return familiarity
 
 
-def compute_output_familiarity(
+def compute_output_similarity(
     outputs: Outputs, classes: Sequence[str], rule: DecisionRule, *, gallery: bool
 ) -> Floats | None:
     """Return the OOD scores of N images; None without distances.
@@ -289,7 +289,7 @@ def compute_output_familiarity(
         return similarity
     if outputs.distances is None:
         return None
-    return compute_familiarity(
+    return compute_training_similarity(
         calibrate_with_rule(outputs.logits, classes, rule), outputs.distances
     )
 

@@ -21,7 +21,7 @@ from baseline.evaluation.decision_rule import (
     ChosenThresholds,
     DecisionRule,
     calibrate_with_rule,
-    compute_output_familiarity,
+    compute_output_similarity,
     decide,
     load_decision_rule,
     load_feature_scale,
@@ -93,7 +93,7 @@ def evaluate_run(
     splits = {}
     for split, part in outputs.items():
         gallery = part.distances is None
-        familiarity = compute_output_familiarity(part, examples.classes, rule, gallery=gallery)
+        familiarity = compute_output_similarity(part, examples.classes, rule, gallery=gallery)
         splits[split] = compute_split_metrics(part, examples.classes, context, rule, familiarity)
     accuracies = {split: figures.accuracy for split, figures in splits.items()}
     on_train = accuracies.pop("train", None)
@@ -266,14 +266,14 @@ def reevaluate_run(
     if request and chooses:
         val = outputs.get("val", outputs[split])
         groups = group_numbers(context.get_groups(val.keys))
-        familiarity = compute_output_familiarity(val, classes, rule, gallery=gallery)
+        familiarity = compute_output_similarity(val, classes, rule, gallery=gallery)
         answers = SplitAnswers(val, classes, groups, familiarity)
         rule = choose_rule(answers, request, rule)
         chosen = rule.chosen
         save_decision_rule(folder, rule)
         _update_metrics(dataset, folder, rule, gallery)
     part = outputs[split]
-    familiarity = compute_output_familiarity(part, classes, rule, gallery=gallery)
+    familiarity = compute_output_similarity(part, classes, rule, gallery=gallery)
     return Reevaluation(
         run,
         split,
@@ -292,7 +292,7 @@ def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule, gallery:
         if (part := outputs.get(split)) is not None:
             groups = assign_split_groups(dataset.db, part.keys)
             group_names = [groups[key] for key in part.keys]
-            familiarity = compute_output_familiarity(part, metrics.classes, rule, gallery=gallery)
+            familiarity = compute_output_similarity(part, metrics.classes, rule, gallery=gallery)
             answers = compute_answer_metrics(part, metrics.classes, rule, familiarity, group_names)
             splits[split] = replace(figures, answers=answers)
     train, val, test = (splits.get(split) for split in SPLITS)

@@ -13,8 +13,8 @@ from baseline.evaluation.decision_rule import (
     UNKNOWN,
     ChosenThresholds,
     DecisionRule,
-    FamiliarityThreshold,
     RecallThreshold,
+    UnknownThreshold,
     decide,
 )
 from baseline.evaluation.intervals import Groups, effective_groups, group_numbers, share_at_most
@@ -94,7 +94,7 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
                 "the run has no statistics of its training data (familiarity.json)",
                 "train again: baseline train",
             )
-        unfamiliar = choose_familiarity(val.familiarity, val.groups, request.unknown_rate)
+        unfamiliar = choose_unknown_threshold(val.familiarity, val.groups, request.unknown_rate)
         rule = rule.but(unfamiliar_below=unfamiliar.below)
     kept = tuple(
         measure_recall_threshold(val, name, share, rule) for name, share in protected.items()
@@ -179,7 +179,9 @@ def measure_recall_threshold(
     )
 
 
-def choose_familiarity(familiarity: Floats, groups: Groups, wanted: float) -> FamiliarityThreshold:
+def choose_unknown_threshold(
+    familiarity: Floats, groups: Groups, wanted: float
+) -> UnknownThreshold:
     """Choose the highest threshold that rejects at most `wanted` (0..1) of known images.
 
     `familiarity` and `groups` (N each) are OOD scores and groups of val. A group counts as one
@@ -201,7 +203,7 @@ def choose_familiarity(familiarity: Floats, groups: Groups, wanted: float) -> Fa
     row = int(fits[-1]) if len(fits) else 0
     below = float(ranked[row]) - THRESHOLD_MARGIN
     unknown = familiarity < below
-    return FamiliarityThreshold(
+    return UnknownThreshold(
         below=below,
         wanted=wanted,
         count=len(familiarity),

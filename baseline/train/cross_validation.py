@@ -24,10 +24,10 @@ from baseline.evaluation.decision_rule import (
     ChosenThresholds,
     DecisionRule,
     FeatureScale,
-    compute_output_familiarity,
+    compute_output_similarity,
 )
 from baseline.evaluation.outputs import Outputs, concatenate_outputs, load_outputs, save_outputs
-from baseline.evaluation.thresholds import choose_familiarity
+from baseline.evaluation.thresholds import choose_unknown_threshold
 from baseline.settings import Settings, Transfer, Triplet
 from baseline.train.callbacks import TrainingCallback, TrainingResult
 from baseline.train.methods.frozen import load_pretrained_backbone
@@ -195,7 +195,7 @@ def add_unknown_rule(
     groups, gallery = data.examples.groups, scale is None
 
     def familiarity(outputs: Outputs) -> dict[str, float]:
-        values = compute_output_familiarity(outputs, data.classes, rule, gallery=gallery)
+        values = compute_output_similarity(outputs, data.classes, rule, gallery=gallery)
         return {} if values is None else dict(zip(outputs.keys, values.tolist(), strict=True))
 
     out_of_fold, scores = dict[str, float](), familiarity(val)
@@ -207,7 +207,9 @@ def add_unknown_rule(
     if not (scores := scores | out_of_fold):
         return rule
     group_names = [groups[key] for key in scores]
-    chosen = choose_familiarity(np.array(list(scores.values())), group_names, MAX_KNOWN_REJECTED)
+    chosen = choose_unknown_threshold(
+        np.array(list(scores.values())), group_names, MAX_KNOWN_REJECTED
+    )
     if not chosen.promised:
         return rule
     rejected = _predict_rejected(data, trained.net)

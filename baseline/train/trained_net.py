@@ -107,26 +107,26 @@ class ClassHead(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class GalleryHead:
-    """Scores a class by its most similar known image.
+    """Scores a class by its most similar gallery image.
 
-    `vectors` is classes x K x D, each of length 1; a class with fewer than K known images repeats
-    them. `known` are the sample keys of the known images by class.
+    `vectors` is classes x K x D, each of length 1; a class with fewer than K images repeats them.
+    `keys` are the sample keys of the images by class.
     """
 
     vectors: Floats
-    known: tuple[tuple[str, ...], ...] = ()
+    keys: tuple[tuple[str, ...], ...] = ()
 
     def __call__(self, embedded: Floats) -> Floats:
         """Return the largest cosine similarity to each class, scaled (N x classes)."""
-        scores: Floats = np.float32(GALLERY_SCALE) * self.likeness(embedded).max(2)
+        scores: Floats = np.float32(GALLERY_SCALE) * self.similarity(embedded).max(2)
         return scores
 
-    def likeness(self, embedded: Floats) -> Floats:
-        """Return the cosine similarities to known images, N x classes x K."""
-        classes, known, width = self.vectors.shape
-        flat = embedded @ self.vectors.reshape(classes * known, width).T
-        likeness: Floats = flat.reshape(-1, classes, known)
-        return likeness
+    def similarity(self, embedded: Floats) -> Floats:
+        """Return the cosine similarities to gallery images, N x classes x K."""
+        classes, images_per_class, width = self.vectors.shape
+        flat = embedded @ self.vectors.reshape(classes * images_per_class, width).T
+        similarity: Floats = flat.reshape(-1, classes, images_per_class)
+        return similarity
 
     @property
     def classes(self) -> int:
@@ -156,15 +156,15 @@ class TrainedNet:
         """The feature extractor, in float32 whatever the precision of training."""
         return self.backbone.extractor(self.shape, "fp32", padded=False)
 
-    def embed(self, pictures: Array) -> Floats:
+    def embed(self, images: Array) -> Floats:
         """Return embeddings (N x D) of images (N x C x size x size, uint8, or float32 in 0..1)."""
-        return self.embed_features(self.features(pictures))
+        return self.embed_features(self.features(images))
 
-    def features(self, pictures: Array) -> Floats:
+    def features(self, images: Array) -> Floats:
         """Return features (N x width) of images."""
-        if not len(pictures):
+        if not len(images):
             return np.zeros((0, self.backbone.width), np.float32)
-        return self.extract(pictures)
+        return self.extract(images)
 
     def embed_features(self, features: Floats) -> Floats:
         """Map features (N x width) to embeddings (N x D)."""
@@ -188,10 +188,10 @@ class TrainedNet:
 
     @property
     def parameters(self) -> int:
-        """Number of parameters, including the vectors of known images."""
+        """Number of parameters, including the vectors of a gallery."""
         projection = self.projection.tensors(PROJECTION) if self.projection else {}
-        own = {**projection, **self.head.state}
-        return self.backbone.parameters + sum(value.size for value in own.values())
+        head_state = {**projection, **self.head.state}
+        return self.backbone.parameters + sum(value.size for value in head_state.values())
 
 
 def build_trained_net(
@@ -215,8 +215,10 @@ def assemble_net(backbone: Backbone, settings: Settings, state: State) -> Traine
     Raises `ValueError` if they are those of another network.
     """
     prefix, behind = _prefix(backbone), ("projection.", "head.")
-    own = {name.removeprefix(prefix): v for name, v in state.items() if not name.startswith(behind)}
-    backbone.fill(own)
+    backbone_state = {
+        name.removeprefix(prefix): v for name, v in state.items() if not name.startswith(behind)
+    }
+    backbone.fill(backbone_state)
     width, projection = backbone.width, None
     if isinstance(settings, Triplet):
         projection = LinearLayer.of(state, PROJECTION, width)
@@ -228,7 +230,7 @@ def assemble_net(backbone: Backbone, settings: Settings, state: State) -> Traine
 def _head_in(state: State, width: int) -> ClassHead | GalleryHead:
     if GALLERY in state:
         if state[GALLERY].ndim != 3 or state[GALLERY].shape[2] != width:
-            raise ValueError(f"known pictures are {state[GALLERY].shape}, not of {width} values")
+            raise ValueError(f"gallery vectors are {state[GALLERY].shape}, not of {width} values")
         return GalleryHead(state[GALLERY])
     layers: list[LinearLayer] = []
     for number in range(max(1, sum(name.startswith("head.") for name in state) // 2)):
@@ -287,7 +289,7 @@ def save_model(
         "weights_sha256": digest,
     }
     if isinstance(model.head, GalleryHead):
-        described["known"] = model.head.known
+        described["known"] = model.head.keys
     path = folder / str(described["weights"])
     for name, data in model.backbone.kept_files.items():
         # Named by content, so existing ones are not written again.
@@ -332,7 +334,7 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
         raise _damaged(path, f"its hash differs from that in {SETTINGS}")
     net = _load_net(path, settings, len(classes), weights)
     if isinstance(net.head, GalleryHead):
-        net.head = replace(net.head, known=_known_samples(folder, described))
+        net.head = replace(net.head, keys=_known_samples(folder, described))
     return net, settings, classes
 
 

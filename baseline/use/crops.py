@@ -32,9 +32,9 @@ from gleanset.settings import CropSettings, Settings, read_settings
 from gleanset.tree import ignored_reason, walk_tree
 
 FILE = "crops.json"
-UNKNOWN = (
-    "pictures are judged whole: how those that this model learnt from were cut is not recorded "
-    "(where it learnt faces, name a detector: --detector NAME)"
+UNRECORDED = (
+    "whole images are predicted, because the crops of the training images are not recorded "
+    "(for a model of faces, choose a detector: --detector NAME)"
 )
 
 
@@ -56,31 +56,31 @@ class CropPlan:
     """How images are cropped for a model, with a description and its reason."""
 
     read: PartReader
-    why: str
+    reason: str
     settings: str
-    learnt: tuple[CropMethod, ...] | None
+    crops: tuple[CropMethod, ...] | None
 
     @property
-    def words(self) -> str:
-        """Description for users."""
-        if self.why == "not recorded":
-            return UNKNOWN
-        start = f"pictures are cut {'as was asked' if self.why == 'asked' else 'as in training'}"
+    def description(self) -> str:
+        """How images are cropped, for users."""
+        if self.reason == "not recorded":
+            return UNRECORDED
+        start = "requested crop" if self.reason == "asked" else "crop as in training"
         return f"{start}: {self._describe_method()}{self._describe_training()}"
 
     def _describe_method(self) -> str:
         crop_region = self.read.cutting
         if self.read.detector is None:
-            return "whole" + (f" ({crop_region})" if crop_region.square else "")
+            return "whole images" + (f" ({crop_region})" if crop_region.square else "")
         settings = f" ({self.settings})" if self.settings else ""
         faces = f"faces found by {self.read.detector.name}{settings}, cut with {crop_region}"
-        return faces + (", or whole where none is found" if self.read.or_whole else "")
+        return faces + (", or the whole image without a face" if self.read.or_whole else "")
 
     def _describe_training(self) -> str:
-        matching = [method for method in self.learnt or () if self._matches(method)]
-        if self.learnt is None or (len(matching) == 1 == len(self.learnt)):
+        matching = [method for method in self.crops or () if self._matches(method)]
+        if self.crops is None or (len(matching) == 1 == len(self.crops)):
             return ""
-        return f"; it learnt from {', '.join(method.description for method in self.learnt)}"
+        return f"; trained on {', '.join(method.description for method in self.crops)}"
 
     def _matches(self, method: CropMethod) -> bool:
         if self.read.detector is None:
@@ -92,12 +92,12 @@ class CropPlan:
         """Return the plan as JSON values."""
         detector = self.read.detector
         return {
-            "because": self.why,
+            "because": self.reason,
             "detector": detector.name if detector else WHOLE,
             "settings": self.settings,
             "cut": str(self.read.cutting),
             "else_whole": self.read.or_whole,
-            "learnt": None if self.learnt is None else msgspec.to_builtins(self.learnt),
+            "learnt": None if self.crops is None else msgspec.to_builtins(self.crops),
         }
 
 
@@ -109,37 +109,39 @@ def make_crop_plan(
     Missing settings are those of `dataset`. Raises `UsageError` if the model was trained on manual
     boxes or a detector lacks its file, and the errors of building a detector.
     """
-    learnt, is_requested = facts.crops, detector is not None
-    why = "asked" if is_requested else "recorded" if learnt is not None else "not recorded"
-    whole = [method for method in learnt or () if method.detector == WHOLE]
-    samples = sum(method.samples for method in learnt or ())
-    mostly_faces = 2 * sum(method.samples for method in whole) < samples
+    crops, is_requested = facts.crops or (), detector is not None
+    reason = "recorded" if facts.crops is not None else "not recorded"
+    reason = "asked" if is_requested else reason
+    whole_images = [method for method in crops if method.detector == WHOLE]
+    samples = sum(method.samples for method in crops)
+    mostly_faces = 2 * sum(method.samples for method in whole_images) < samples
     if detector == WHOLE or not (is_requested or mostly_faces):
-        cutting = CropGeometry.parse(whole[0].cut) if whole and whole[0].cut else CropGeometry()
+        cutting = (
+            CropGeometry.parse(whole_images[0].cut)
+            if whole_images and whole_images[0].cut
+            else CropGeometry()
+        )
         read = PartReader(facts.size, cutting=cutting, fit=facts.fit)
-        return CropPlan(read, why, "", learnt)
-    faces = next((method for method in learnt or () if method.is_detected), None)
+        return CropPlan(read, reason, "", facts.crops)
+    faces = next((method for method in crops if method.is_detected), None)
     if faces is None and not is_requested:
         raise UsageError(
             f"this model was trained on manual boxes, which no detector finds "
-            f"({', '.join(method.description for method in learnt or ())})",
+            f"({', '.join(method.description for method in crops)})",
             "choose a detector: --detector NAME, or --detector whole",
         )
     settings = read_settings(dataset) if dataset else Settings()
     spec = pin_model(_detector(faces, settings.crop, detector), settings.pin_of)
     methods = [
-        method
-        for method in (faces, *(learnt or ()))
-        if method and method.detector != WHOLE and method.cut
+        method for method in (faces, *crops) if method and method.detector != WHOLE and method.cut
     ]
     cutting = (
         CropGeometry.parse(methods[0].cut) if methods else CropGeometry.from_settings(settings.crop)
     )
-    or_whole = not is_requested and bool(whole)
-    # Building the detector here reports missing files once instead of for each image.
-    recorded_settings = spec.recorded
+    or_whole = not is_requested and bool(whole_images)
     read = PartReader(facts.size, spec, cutting, or_whole, facts.fit)
-    return CropPlan(read, why, recorded_settings, learnt)
+    # `recorded` builds the detector, so that missing files are reported once, not for each image.
+    return CropPlan(read, reason, spec.recorded, facts.crops)
 
 
 def _detector(
@@ -186,27 +188,27 @@ class PartReader:
     def parts(self, image: Image.Image, detect: DetectFaces = _detect_directly) -> list[ImagePart]:
         """Return at least one part of an upright RGB image. Raises `Unreadable`."""
         if self.detector is None:
-            return [self._whole(image)]
+            return [self._read_whole(image)]
         pixels = np.asarray(image)
         faces = detect(self.detector.build(), pixels)
         if not faces and not self.or_whole:
             raise Unreadable(NO_FACE, f"by {self.detector.name}")
-        return self.faces(pixels, faces) or [self._whole(image)]
+        return self.faces(pixels, faces) or [self._read_whole(image)]
 
     def faces(self, pixels: Array, faces: Iterable[Face]) -> list[ImagePart]:
         """Crop detected faces as in training."""
-        return [self._face(pixels, face) for face in faces]
+        return [self._crop_face(pixels, face) for face in faces]
 
-    def _face(self, pixels: Array, face: Face) -> ImagePart:
+    def _crop_face(self, pixels: Array, face: Face) -> ImagePart:
         crop = compute_region(face, self.cutting, pixels.shape[1], pixels.shape[0])
         square = to_square_pixels(crop_region(pixels, crop.box, crop.angle), self.size, self.fit)
         return ImagePart(square, face.box, face.score, face.detector)
 
-    def _whole(self, image: Image.Image) -> ImagePart:
-        whole = Box(0, 0, image.width, image.height)
+    def _read_whole(self, image: Image.Image) -> ImagePart:
+        full_box = Box(0, 0, image.width, image.height)
         cutting = replace(self.cutting, level=False) if self.detector is None else CropGeometry()
-        crop = compute_region(Face("whole", whole, 1.0), cutting, image.width, image.height)
-        pixels = image if crop.box == whole else crop_region(image, crop.box)
+        crop = compute_region(Face("whole", full_box, 1.0), cutting, image.width, image.height)
+        pixels = image if crop.box == full_box else crop_region(image, crop.box)
         return ImagePart(to_square_pixels(pixels, self.size, self.fit))
 
 

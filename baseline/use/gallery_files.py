@@ -39,7 +39,7 @@ def count_images(folder: Path) -> dict[str, int]:
 
 def _read_gallery(folder: Path) -> dict[str, tuple[str, ...]]:
     net, _, classes = load_model(folder)
-    return dict(zip(classes, get_gallery_head(net).known, strict=True))
+    return dict(zip(classes, get_gallery_head(net).keys, strict=True))
 
 
 def add_files(
@@ -59,7 +59,7 @@ def add_files(
     from baseline.use.engines.run_engine import RunEngine
 
     with stage(folder / "cache", GALLERY_FOLDER) as scratch:
-        engine = RunEngine.of(folder)
+        engine = RunEngine.from_folder(folder)
         get_gallery_head(engine.net)
         keys, parts, rejected = _read(folder, paths, read, progress or Progress(), scratch)
         if not keys:
@@ -70,11 +70,11 @@ def add_files(
             )
         embedded = Model(engine).embed_pixels(np.stack([part.pixels for part in parts]))
         _append_change(folder, {"action": "add", "class": name, "pictures": keys}, scratch)
-        known = add_to_gallery(folder, name, embedded, keys, scratch=scratch)
+        total = add_to_gallery(folder, name, embedded, keys, scratch=scratch)
     return {
         "class": name,
         "added": len(keys),
-        "known": known,
+        "known": total,
         "rejected": len(rejected),
         "rejections": rejected,
     }
@@ -83,11 +83,11 @@ def add_files(
 def remove_class(folder: Path, name: str) -> dict[str, object]:
     """Remove a class from the gallery; its files are kept. Raises `UsageError`."""
     with stage(folder / "cache", GALLERY_FOLDER) as scratch:
-        known = _read_gallery(folder)
-        keys = known.get(name, ())
+        keys_by_class = _read_gallery(folder)
+        keys = keys_by_class.get(name, ())
         remove_from_gallery(folder, name, scratch=scratch)
         _append_change(folder, {"action": "remove", "class": name, "pictures": list(keys)}, scratch)
-    return {"removed": name, "pictures": len(keys), "classes": len(known) - 1}
+    return {"removed": name, "pictures": len(keys), "classes": len(keys_by_class) - 1}
 
 
 def _read(

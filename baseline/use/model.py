@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from baseline.data.pixels import ImageInput, Pixels, to_rgb_image
 from baseline.data.runs import find_run_dataset
-from baseline.evaluation.decision_rule import UNKNOWN, compute_familiarity, decide
+from baseline.evaluation.decision_rule import UNKNOWN, compute_training_similarity, decide
 from baseline.features.backbone import batch_slices
 from baseline.use.crops import CropPlan, ImagePart, make_crop_plan
 from baseline.use.engines.base import Floats, InferenceEngine, ModelFacts, NetworkOutputs
@@ -47,56 +47,56 @@ class GalleryImage:
 
     label: str
     sample: str
-    likeness: float
+    similarity: float
 
 
 @dataclass(frozen=True, slots=True)
-class PictureAnswer:
+class ImagePrediction:
     """Prediction for one image or face.
 
     `label` is None for unknown; `predictions` are sorted by probability, `nearest` are the most
     similar gallery images. `box` is the face in pixels of the upright image, None for the whole
-    image. `familiarity` is the similarity to training data (`baseline.evaluation.decision_rule`),
-    None for older models. A model that `tells_strangers` can predict unknown.
+    image. `similarity` is that to the training data (`baseline.evaluation.decision_rule`), None for
+    older models. A model that `has_unknown_rule` can predict unknown.
     """
 
     label: str | None
     predictions: tuple[Prediction, ...]
     nearest: tuple[GalleryImage, ...] = ()
     box: Box | None = None
-    familiarity: float | None = None
-    tells_strangers: bool = False
+    similarity: float | None = None
+    has_unknown_rule: bool = False
 
 
 class Model:
     """A trained model, see `baseline.load`.
 
-    `place` is its path, `detector` overrides how images are cropped (a name, or `whole`), and
-    `at_once` is the batch size.
+    `path` is its file or folder, and `detector` overrides how images are cropped (a name, or
+    `whole`).
     """
 
     def __init__(
         self,
         engine: InferenceEngine,
-        place: Path | None = None,
+        path: Path | None = None,
         detector: str | None = None,
-        at_once: int = BATCH_SIZE,
+        batch_size: int = BATCH_SIZE,
     ) -> None:
         self._engine = engine
-        self._at_once = at_once
-        self._place = place
+        self._batch_size = batch_size
+        self._path = path
         self._detector = detector
         # Detectors need not be thread-safe.
         self._detector_lock = threading.Lock()
 
     @functools.cached_property
     def cropping(self) -> CropPlan:
-        """How images are cropped; `cropping.words` describes it.
+        """How images are cropped; `cropping.description` says it for users.
 
         Raises `UsageError` if the model was trained on manual boxes: `load` it with a detector, or
         `whole`.
         """
-        dataset = find_run_dataset(self._place) if self._place else None
+        dataset = find_run_dataset(self._path) if self._path else None
         return make_crop_plan(self.facts, dataset, self._detector)
 
     @property
@@ -109,58 +109,60 @@ class Model:
         """Its classes, in alphabetical order."""
         return self.facts.classes
 
-    def predict(self, picture: ImageInput, top: int = 5) -> list[Prediction]:
+    def predict(self, image: ImageInput, top: int = 5) -> list[Prediction]:
         """Return the `top` most likely classes in descending order. Raises `Unreadable`."""
-        return list(self.answer(picture, top).predictions)
+        return list(self.predict_image(image, top).predictions)
 
     def predict_many(
-        self, pictures: Iterable[ImageInput], top: int = 5
+        self, images: Iterable[ImageInput], top: int = 5
     ) -> Iterator[list[Prediction]]:
         """Yield the same for many images, with one batch in memory."""
-        return (list(answer.predictions) for answer in self.answers(pictures, top))
+        return (list(image.predictions) for image in self.predict_images(images, top))
 
-    def answer(self, picture: ImageInput, top: int = 5) -> PictureAnswer:
+    def predict_image(self, image: ImageInput, top: int = 5) -> ImagePrediction:
         """Return the prediction for an image, or for its largest face.
 
         Raises `Unreadable`, also if a model of faces finds none.
         """
-        return next(self.answers([picture], top))
+        return next(self.predict_images([image], top))
 
-    def faces(self, picture: ImageInput, top: int = 5) -> list[PictureAnswer]:
+    def predict_faces(self, image: ImageInput, top: int = 5) -> list[ImagePrediction]:
         """Return the prediction for each face, in reading order, or for the whole image."""
-        parts = self._parts(picture)
-        answers = self.answer_pixels(np.stack([part.pixels for part in parts]), top)
-        return [replace(answer, box=p.box) for answer, p in zip(answers, parts, strict=True)]
+        parts = self._parts(image)
+        return self._predict_parts(parts, top)
 
-    def answers(self, pictures: Iterable[ImageInput], top: int = 5) -> Iterator[PictureAnswer]:
+    def predict_images(
+        self, images: Iterable[ImageInput], top: int = 5
+    ) -> Iterator[ImagePrediction]:
         """Yield the prediction for each of many images. Raises `Unreadable` at a bad one."""
-        for batch in self._batches(pictures):
-            answers = self.answer_pixels(np.stack([part.pixels for part in batch]), top)
-            yield from (replace(a, box=p.box) for a, p in zip(answers, batch, strict=True))
+        for batch in self._batches(images):
+            yield from self._predict_parts(batch, top)
 
-    def answer_pixels(self, pixels: Pixels, top: int = 5) -> list[PictureAnswer]:
+    def _predict_parts(self, parts: list[ImagePart], top: int) -> list[ImagePrediction]:
+        predictions = self.predict_pixels(np.stack([part.pixels for part in parts]), top)
+        return [replace(p, box=part.box) for p, part in zip(predictions, parts, strict=True)]
+
+    def predict_pixels(self, pixels: Pixels, top: int = 5) -> list[ImagePrediction]:
         """Return predictions for prepared pixels: uint8 N x size x size x 3."""
         outputs = self._forward(pixels)
         # The engine applies the temperature, so the scores are log-probabilities.
         scores = np.log(np.maximum(outputs.probabilities, np.finfo(np.float32).tiny))
-        familiarity = self._familiarity(outputs, scores)
-        rule = self.facts.answers.but(temperature=1.0, offsets={})
-        decided = decide(scores, self.classes, rule, familiarity)
-        answers = [
-            self._answer(outputs, row, int(label), top) for row, label in enumerate(decided.classes)
-        ]
-        if familiarity is None:
-            return answers
+        similarity = self._training_similarity(outputs, scores)
+        rule = self.facts.rule.but(temperature=1.0, offsets={})
+        predicted = decide(scores, self.classes, rule, similarity).classes
+        predictions = [self._predict_row(outputs, *row, top) for row in enumerate(predicted)]
+        if similarity is None:
+            return predictions
         return [
-            replace(answer, familiarity=float(known))
-            for answer, known in zip(answers, familiarity, strict=True)
+            replace(prediction, similarity=float(value))
+            for prediction, value in zip(predictions, similarity, strict=True)
         ]
 
-    def embed(self, pictures: Iterable[ImageInput]) -> Floats:
+    def embed(self, images: Iterable[ImageInput]) -> Floats:
         """Return embeddings: float32 N x D, of unit length for triplet models."""
         parts = [
             self.embed_pixels(np.stack([part.pixels for part in batch]))
-            for batch in self._batches(pictures)
+            for batch in self._batches(images)
         ]
         return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
 
@@ -169,50 +171,53 @@ class Model:
         return self._forward(pixels).embeddings
 
     def _forward(self, pixels: Pixels) -> NetworkOutputs:
-        parts = [self._engine(pixels[part]) for part in batch_slices(len(pixels), self._at_once)]
-        likeness = [part.likeness for part in parts if part.likeness is not None]
+        parts = [self._engine(pixels[part]) for part in batch_slices(len(pixels), self._batch_size)]
+        similarity = [part.similarity for part in parts if part.similarity is not None]
         return NetworkOutputs(
             np.concatenate([part.probabilities for part in parts]),
             np.concatenate([part.embeddings for part in parts]),
-            np.concatenate(likeness) if likeness else None,
+            np.concatenate(similarity) if similarity else None,
         )
 
-    def _batches(self, pictures: Iterable[ImageInput]) -> Iterator[list[ImagePart]]:
-        remaining = iter(pictures)
-        while batch := [max(self._parts(p), key=_area) for p in islice(remaining, BATCH_SIZE)]:
+    def _batches(self, images: Iterable[ImageInput]) -> Iterator[list[ImagePart]]:
+        remaining = iter(images)
+        while batch := [max(self._parts(i), key=_area) for i in islice(remaining, BATCH_SIZE)]:
             yield batch
 
-    def _parts(self, picture: ImageInput) -> list[ImagePart]:
+    def _parts(self, image: ImageInput) -> list[ImagePart]:
         read = self.cropping.read
         with self._detector_lock if read.detector else nullcontext():
-            return read.parts(to_rgb_image(picture))
+            return read.parts(to_rgb_image(image))
 
-    def _answer(self, outputs: NetworkOutputs, row: int, label: int, top: int) -> PictureAnswer:
+    def _predict_row(
+        self, outputs: NetworkOutputs, row: int, label: int, top: int
+    ) -> ImagePrediction:
         probabilities = outputs.probabilities[row]
         best = np.argsort(-probabilities, kind="stable")[:top]
-        return PictureAnswer(
+        return ImagePrediction(
             None if label == UNKNOWN else self.classes[label],
             tuple(Prediction(self.classes[c], float(probabilities[c])) for c in best),
-            () if outputs.likeness is None else self._nearest(outputs.likeness[row]),
-            tells_strangers=self.facts.answers.unfamiliar_below is not None,
+            () if outputs.similarity is None else self._nearest(outputs.similarity[row]),
+            has_unknown_rule=self.facts.rule.unfamiliar_below is not None,
         )
 
-    def _familiarity(self, outputs: NetworkOutputs, scores: Floats) -> NDArray[np.float64] | None:
-        if outputs.likeness is not None:
-            nearest: NDArray[np.float64] = outputs.likeness.max((1, 2)).astype(np.float64)
+    def _training_similarity(
+        self, outputs: NetworkOutputs, scores: Floats
+    ) -> NDArray[np.float64] | None:
+        if outputs.similarity is not None:
+            nearest: NDArray[np.float64] = outputs.similarity.max((1, 2)).astype(np.float64)
             return nearest
         if self.facts.scale is None:
             return None
-        return compute_familiarity(scores, self.facts.scale.distances(outputs.embeddings))
+        return compute_training_similarity(scores, self.facts.scale.distances(outputs.embeddings))
 
-    def _nearest(self, likeness: Floats) -> tuple[GalleryImage, ...]:
-        known = self.facts.known or ()
+    def _nearest(self, similarity: Floats) -> tuple[GalleryImage, ...]:
         images = [
-            GalleryImage(self.classes[c], sample, float(likeness[c, k]))
-            for c, samples in enumerate(known)
+            GalleryImage(self.classes[c], sample, float(similarity[c, k]))
+            for c, samples in enumerate(self.facts.gallery or ())
             for k, sample in enumerate(samples)
         ]
-        return tuple(sorted(images, key=lambda i: (-i.likeness, i.sample))[:MAX_NEAREST])
+        return tuple(sorted(images, key=lambda i: (-i.similarity, i.sample))[:MAX_NEAREST])
 
 
 def _area(part: ImagePart) -> int:
@@ -247,4 +252,4 @@ def open_engine(path: Path) -> InferenceEngine:
         )
     from baseline.use.engines.run_engine import RunEngine
 
-    return RunEngine.of(path)
+    return RunEngine.from_folder(path)

@@ -16,7 +16,7 @@ import numpy as np
 
 from baseline.features.backbone import batch_items
 from baseline.use.crops import ImagePart, PartReader
-from baseline.use.model import Model, PictureAnswer
+from baseline.use.model import ImagePrediction, Model
 from gleanset.db.classes import normalize_class_name
 from gleanset.errors import UsageError
 from gleanset.files.atomic import whole_file
@@ -37,7 +37,7 @@ class FilePrediction(NamedTuple):
     """The predictions of the parts of a file (the image, or its faces), or the rejection."""
 
     path: str
-    parts: tuple[tuple[ImagePart, PictureAnswer], ...] = ()
+    parts: tuple[tuple[ImagePart, ImagePrediction], ...] = ()
     rejection: Rejection | None = None
 
     def to_json(self) -> dict[str, object]:
@@ -72,26 +72,26 @@ def predict_files(
     numbered = enumerate(chain(first, remaining))
     workers = Processes(len(first)) if len(first) > 1 else Threads(1)
     outcomes = run_over(_NumberedReader(read), numbered, workers)
-    for waiting in batch_items(
-        _sort_outcomes(outcomes), BATCH_SIZE, lambda one: len(one.result or ())
+    for batch in batch_items(
+        _sort_outcomes(outcomes), BATCH_SIZE, lambda outcome: len(outcome.result or ())
     ):
-        yield from _predict_batch(model, waiting, top)
+        yield from _predict_batch(model, batch, top)
 
 
 def _sort_outcomes(outcomes: Iterable[Read]) -> Iterator[Read]:
-    early: dict[int, Read] = {}
+    pending: dict[int, Read] = {}
     number = 0
     for outcome in outcomes:
-        early[outcome.item[0]] = outcome
-        while number in early:
-            yield early.pop(number)
+        pending[outcome.item[0]] = outcome
+        while number in pending:
+            yield pending.pop(number)
             number += 1
 
 
 def _predict_batch(model: Model, outcomes: list[Read], top: int) -> Iterator[FilePrediction]:
     parts = [part for outcome in outcomes for part in outcome.result or ()]
     pixels = [part.pixels for part in parts]
-    answers = iter(model.answer_pixels(np.stack(pixels), top) if pixels else ())
+    answers = iter(model.predict_pixels(np.stack(pixels), top) if pixels else ())
     for outcome in outcomes:
         path = outcome.item[1]
         if outcome.result is None:
@@ -101,21 +101,19 @@ def _predict_batch(model: Model, outcomes: list[Read], top: int) -> Iterator[Fil
             yield FilePrediction(path, tuple((part, next(answers)) for part in outcome.result))
 
 
-def part_to_json(part: ImagePart, answer: PictureAnswer) -> dict[str, object]:
+def part_to_json(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
     """Return the prediction of a part as JSON values; `answer` is null for unknown."""
     return {
         "box": list(part.box) if part.box else None,
         "score": part.score,
         "found_by": part.found_by,
         "answer": answer.label,
-        "familiarity": answer.familiarity,
-        "tells_strangers": answer.tells_strangers,
-        "predictions": [
-            {"label": one.label, "confidence": one.confidence} for one in answer.predictions
-        ],
+        "familiarity": answer.similarity,
+        "tells_strangers": answer.has_unknown_rule,
+        "predictions": [{"label": p.label, "confidence": p.confidence} for p in answer.predictions],
         "nearest": [
-            {"label": one.label, "sample": one.sample, "likeness": one.likeness}
-            for one in answer.nearest
+            {"label": image.label, "sample": image.sample, "likeness": image.similarity}
+            for image in answer.nearest
         ],
     }
 
@@ -133,8 +131,8 @@ class PredictionTable:
 
     def __init__(self, file: TextIO, top: int) -> None:
         ranks = range(1, top + 1)
-        others = (f"{name}_{rank}" for rank in ranks for name in ("label", "confidence"))
-        self._rows = csv.DictWriter(file, [*COLUMNS, *others])
+        rank_columns = (f"{name}_{rank}" for rank in ranks for name in ("label", "confidence"))
+        self._rows = csv.DictWriter(file, [*COLUMNS, *rank_columns])
         self._rows.writeheader()
 
     def add(self, predicted: FilePrediction) -> None:
@@ -149,8 +147,8 @@ class PredictionTable:
             self._rows.writerow({"path": path, **_row_cells(part, answer)})
 
 
-def _row_cells(part: ImagePart, answer: PictureAnswer) -> dict[str, object]:
-    cells: dict[str, object] = {"familiarity": answer.familiarity, "score": part.score}
+def _row_cells(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
+    cells: dict[str, object] = {"familiarity": answer.similarity, "score": part.score}
     cells |= dict(zip(BOX, part.box or (), strict=False))
     for rank, likely in enumerate(answer.predictions, 1):
         cells |= {f"label_{rank}": likely.label, f"confidence_{rank}": likely.confidence}

@@ -45,7 +45,7 @@ def until(page: Any, script: str, seconds: float = 30) -> Any:
     raise AssertionError(f"never: {script}")
 
 
-def card_of(page: Any) -> None:
+def make_card(page: Any) -> None:
     """Go from the main page to the page about the model."""
     page.click("footer a[href='card.html']")
     page.wait_for_url("**/card.html")

@@ -44,7 +44,7 @@ def test_a_run_is_served_by_a_file_that_is_made_once_and_again_when_it_changes(
     folder = root / "runs" / RUN
     assert file == folder.resolve() / "served.onnx"
     pictures = sorted((root / "images").glob("*/*.png"))[:20]
-    first, second = (baseline.load(one).answers(pictures) for one in (folder, file))
+    first, second = (baseline.load(one).predict_images(pictures) for one in (folder, file))
     assert [a.label for a in first] == [a.label for a in second]
     about = msgspec.json.decode((folder / "served.onnx.json").read_bytes())
     # On few pictures nothing can be said of int8.

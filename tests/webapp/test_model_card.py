@@ -14,7 +14,7 @@ from web_requests import Serve
 from baseline.evaluation.decision_rule import (
     ChosenThresholds,
     DecisionRule,
-    FamiliarityThreshold,
+    UnknownThreshold,
     save_decision_rule,
 )
 from gleanset import Box, Dataset, Face, Origin
@@ -134,7 +134,7 @@ def test_an_image_that_is_answered_unknown_is_not_right(serve: Serve, run: Path)
 def test_the_card_says_what_telling_strangers_costs(serve: Serve, run: Path) -> None:
     assert (card(serve, run)["tells_strangers"], card(serve, run)["strangers"]) == (False, None)
     write_model(run / "served.onnx", unfamiliar_below=0.6)
-    figures = FamiliarityThreshold(0.6, 0.1, 40, 30, 3, 0.09, 0.2, 9, True, 5, 8, 7)
+    figures = UnknownThreshold(0.6, 0.1, 40, 30, 3, 0.09, 0.2, 9, True, 5, 8, 7)
     chosen = ChosenThresholds(unfamiliar=figures)
     save_decision_rule(run, DecisionRule(unfamiliar_below=0.6, chosen=chosen))
     told = card(serve, run)

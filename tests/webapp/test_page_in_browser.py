@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from in_browser import ANSWERS, BOXES, KEPT, NEEDS_BROWSER, Open, card_of, findings, until
+from in_browser import ANSWERS, BOXES, KEPT, NEEDS_BROWSER, Open, findings, make_card, until
 from PIL import Image
 from tools_for_tests import eventually
 
@@ -522,7 +522,7 @@ def test_the_model_is_described_and_a_picture_asked_to_be_removed(
     opened: Open, drawn: Path, root: Path, axe: Any
 ) -> None:
     page = opened(320, 640)
-    card_of(page)
+    make_card(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 320
     assert "exported file" in page.inner_text("#measured-told")
     assert page.locator("#knows-told tbody th").all_inner_texts() == ["blue", "green", "red"]

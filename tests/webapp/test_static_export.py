@@ -10,7 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from in_browser import ANSWERS, BOXES, KEPT, NEEDS_BROWSER, Open, card_of, until
+from in_browser import ANSWERS, BOXES, KEPT, NEEDS_BROWSER, Open, make_card, until
 from model_of_colours import write_model
 from tools_for_tests import run_cli
 
@@ -51,7 +51,7 @@ def test_files_of_a_plain_host_answer_also_without_a_network(
     page.click("#submit")
     until(page, f"{ANSWERS} === 2")
     assert page.locator("text=Wrong result?").locator("visible=true").count() == 0
-    card_of(page)
+    make_card(page)
     until(page, "document.querySelector('#removal-told').textContent.includes('no images')")
 
 

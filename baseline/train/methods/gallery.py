@@ -1,4 +1,4 @@
-"""The gallery of a triplet model: its known images by class."""
+"""The gallery of a triplet model: images of each class to compare with."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from baseline.train.trained_net import (
 )
 from gleanset.errors import UsageError
 
-MAX_KNOWN_IMAGES = 64
-"""Known images of a class: more make a model larger and slower, but hardly better."""
+MAX_GALLERY_IMAGES = 64
+"""Gallery images of a class: more make a model larger and slower, but hardly better."""
 MAX_GALLERY_CANDIDATES = 2000
-"""Images of a class that the known ones are chosen from."""
+"""Images of a class that the gallery images are chosen from."""
 
 Embeddings = npt.NDArray[np.float32]
-KnownImages = tuple[tuple[str, ...], Embeddings]
-"""Keys and embeddings of the known images of a class."""
+GalleryImages = tuple[tuple[str, ...], Embeddings]
+"""Keys and embeddings of the gallery images of a class."""
 
 
 def build_gallery(
     embedded: Embeddings, y: npt.NDArray[np.int64], keys: Sequence[str], classes: int
 ) -> GalleryHead:
-    """Build a head of embeddings (N x D, of length 1), at most `MAX_KNOWN_IMAGES` a class."""
-    known: list[KnownImages] = []
+    """Build a head of embeddings (N x D, of length 1), at most `MAX_GALLERY_IMAGES` a class."""
+    images: list[GalleryImages] = []
     for name in range(classes):
         # Each sample once: oversampling repeats samples.
         rows = {keys[i]: i for i in np.flatnonzero(y == name)[::-1]}
         members = np.array(sorted(rows.values()), dtype=np.int64)[:MAX_GALLERY_CANDIDATES]
-        chosen = members[choose_representatives(embedded[members], MAX_KNOWN_IMAGES)]
-        known.append((tuple(keys[i] for i in chosen), embedded[chosen]))
-    return _build_head(known)
+        representatives = members[choose_representatives(embedded[members], MAX_GALLERY_IMAGES)]
+        images.append((tuple(keys[i] for i in representatives), embedded[representatives]))
+    return _build_head(images)
 
 
 def choose_representatives(embedded: Embeddings, limit: int) -> npt.NDArray[np.int64]:
@@ -50,13 +50,13 @@ def choose_representatives(embedded: Embeddings, limit: int) -> npt.NDArray[np.i
         return np.arange(len(embedded))
     similarity = embedded @ embedded.T
     best = np.full(len(embedded), -1.0, np.float32)
-    chosen: list[int] = []
+    rows: list[int] = []
     for _ in range(limit):
         gain = np.maximum(similarity, best).sum(1)
-        gain[chosen] = -np.inf
-        chosen.append(int(gain.argmax()))
-        best = np.maximum(best, similarity[chosen[-1]])
-    return np.array(sorted(chosen))
+        gain[rows] = -np.inf
+        rows.append(int(gain.argmax()))
+        best = np.maximum(best, similarity[rows[-1]])
+    return np.array(sorted(rows))
 
 
 def get_gallery_head(net: TrainedNet) -> GalleryHead:
@@ -79,19 +79,19 @@ def add_to_gallery(
 ) -> int:
     """Add images (embeddings N x D, and keys) to an existing or new class of a run's gallery.
 
-    Known images are skipped; representatives are kept of more than `MAX_KNOWN_IMAGES`. Returns the
-    number of known images of the class. The write is atomic. Raises `UsageError` if the run has no
-    gallery or nothing is added.
+    Images already in the gallery are skipped; of more than `MAX_GALLERY_IMAGES`, representatives
+    are kept. Returns the number of gallery images of the class. The write is atomic. Raises
+    `UsageError` if the run has no gallery or nothing is added.
     """
     net, settings, classes = load_model(folder)
-    known = _known_by_class(get_gallery_head(net), classes)
+    images = _images_by_class(get_gallery_head(net), classes)
     if not len(keys):
         raise UsageError("no images to add", "name at least one image")
     nothing = (), np.zeros((0, embedded.shape[1]), np.float32)
-    known[name] = _add_images(known.get(name, nothing), keys, embedded)
-    net.head = _build_head([*known.values()])
-    save_model(folder, net, settings, tuple(known), scratch=scratch)
-    return len(known[name][0])
+    images[name] = _add_images(images.get(name, nothing), keys, embedded)
+    net.head = _build_head([*images.values()])
+    save_model(folder, net, settings, tuple(images), scratch=scratch)
+    return len(images[name][0])
 
 
 def remove_from_gallery(folder: Path, name: str, *, scratch: Path | None = None) -> None:
@@ -100,34 +100,34 @@ def remove_from_gallery(folder: Path, name: str, *, scratch: Path | None = None)
     Raises `UsageError` if there is no such class, or fewer than two would be left.
     """
     net, settings, classes = load_model(folder)
-    known = _known_by_class(get_gallery_head(net), classes)
+    images = _images_by_class(get_gallery_head(net), classes)
     if name not in classes or len(classes) < 3:
         raise UsageError(
             f"cannot remove '{name}' from the classes {', '.join(classes)}",
             "choose a class of the run; two must remain",
         )
-    del known[name]
-    net.head = _build_head([*known.values()])
-    save_model(folder, net, settings, tuple(known), scratch=scratch)
+    del images[name]
+    net.head = _build_head([*images.values()])
+    save_model(folder, net, settings, tuple(images), scratch=scratch)
 
 
-def _known_by_class(head: GalleryHead, classes: Sequence[str]) -> dict[str, KnownImages]:
+def _images_by_class(head: GalleryHead, classes: Sequence[str]) -> dict[str, GalleryImages]:
     return {
         name: (keys, vectors[: len(keys)])
-        for name, keys, vectors in zip(classes, head.known, head.vectors, strict=True)
+        for name, keys, vectors in zip(classes, head.keys, head.vectors, strict=True)
     }
 
 
-def _add_images(known: KnownImages, keys: Sequence[str], embedded: Embeddings) -> KnownImages:
-    old_keys, old_vectors = known
+def _add_images(images: GalleryImages, keys: Sequence[str], embedded: Embeddings) -> GalleryImages:
+    old_keys, old_vectors = images
     new = [i for i, key in enumerate(keys) if key not in old_keys and key not in keys[:i]]
     all_keys = (*old_keys, *(keys[i] for i in new))
     vectors = np.concatenate((old_vectors, embedded[new].astype(np.float32)))
-    rows = choose_representatives(vectors, MAX_KNOWN_IMAGES)
+    rows = choose_representatives(vectors, MAX_GALLERY_IMAGES)
     return tuple(all_keys[i] for i in rows), vectors[rows]
 
 
-def _build_head(known: Sequence[KnownImages]) -> GalleryHead:
-    y = np.repeat(np.arange(len(known)), [len(keys) for keys, _ in known])
-    vectors = np.concatenate([vectors for _, vectors in known])
-    return GalleryHead(stack_by_class(vectors, y, len(known)), tuple(keys for keys, _ in known))
+def _build_head(images: Sequence[GalleryImages]) -> GalleryHead:
+    y = np.repeat(np.arange(len(images)), [len(keys) for keys, _ in images])
+    vectors = np.concatenate([vectors for _, vectors in images])
+    return GalleryHead(stack_by_class(vectors, y, len(images)), tuple(keys for keys, _ in images))

@@ -137,14 +137,14 @@ def network_outputs(net: TrainedNet, arrays: Arrays) -> Outputs:
 def _scores(net: TrainedNet, embedded: Scores, keys: Sequence[str]) -> Scores:
     """Return scores without the similarity of a known image to itself."""
     head, scores = net.head, net.head(embedded)
-    if not isinstance(head, GalleryHead) or not head.known:
+    if not isinstance(head, GalleryHead) or not head.keys:
         return scores
-    positions = {key: (c, r) for c, row in enumerate(head.known) for r, key in enumerate(row)}
+    positions = {key: (c, r) for c, row in enumerate(head.keys) for r, key in enumerate(row)}
     for row, key in enumerate(keys):
         if key in positions:
             class_number, rank = positions[key]
             similarity = head.vectors[class_number] @ embedded[row]
             # Known images are repeated in classes that have fewer than others.
-            similarity[rank :: len(head.known[class_number])] = -1
+            similarity[rank :: len(head.keys[class_number])] = -1
             scores[row, class_number] = GALLERY_SCALE * similarity.max()
     return scores

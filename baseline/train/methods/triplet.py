@@ -166,7 +166,7 @@ def _train(
 def _finish(
     fitted: TrainingResult[nn.Module], net: TrainedNet, facts: dict[str, Any]
 ) -> TrainingResult[TrainedNet]:
-    known = [len(keys) for keys in get_gallery_head(net).known]
+    known = [len(keys) for keys in get_gallery_head(net).keys]
     return fitted.with_net(net, facts | {"known_pictures": sum(known), "known_most": max(known)})
 
 

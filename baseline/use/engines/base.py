@@ -26,29 +26,29 @@ Floats = npt.NDArray[np.float32]
 class NetworkOutputs(NamedTuple):
     """Outputs of a network for N images.
 
-    Calibrated `probabilities` (N x classes), `embeddings` (N x D), and `likeness` (N x classes x
+    Calibrated `probabilities` (N x classes), `embeddings` (N x D), and `similarity` (N x classes x
     K), the cosine similarity to the images of a gallery, None without one.
     """
 
     probabilities: Floats
     embeddings: Floats
-    likeness: Floats | None = None
+    similarity: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
     """Everything needed to use a model.
 
-    `known` are the gallery images by class, `run` the name of its run, `crops` how its training
-    images were cropped (None if not recorded). `scale` are the statistics of training embeddings
-    for familiarity (None for a gallery), `fit` how images become squares.
+    `run` is the name of its run, `gallery` the keys of gallery images by class, `crops` how its
+    training images were cropped (None if not recorded). `scale` are the statistics of training
+    embeddings for the rule for unknown (None for a gallery), `fit` how images become squares.
     """
 
     run: str
     size: int
     classes: tuple[str, ...]
-    answers: DecisionRule
-    known: tuple[tuple[str, ...], ...] | None = None
+    rule: DecisionRule
+    gallery: tuple[tuple[str, ...], ...] | None = None
     crops: tuple[CropMethod, ...] | None = None
     scale: FeatureScale | None = None
     fit: Fit = "stretch"
@@ -59,7 +59,7 @@ class InferenceEngine(Protocol):
 
     facts: ModelFacts
 
-    def __call__(self, pictures: Pixels) -> NetworkOutputs:
+    def __call__(self, images: Pixels) -> NetworkOutputs:
         """Return the outputs for images, uint8 N x size x size x 3."""
 
 
@@ -68,40 +68,44 @@ KEY = "gleanset"
 FILE = f"{KEY}.json"
 """The name of the same JSON in the zip behind a LiteRT file."""
 FORMAT = 5
-"""Since 2 a card says how pictures were cut, since 3 what is unfamiliar, since 4 how a picture
-becomes a square, since 5 which ONNX files are inside."""
+"""Since 2 a card has `crops`, since 3 the rule for unknown, since 4 `fit`, since 5 `weights`."""
 SQUARES: dict[Fit, str] = {
-    "stretch": "scaled to size x size without keeping its proportions",
-    "crop": "cut to a square (the middle of a wide picture, the upper end of a tall one) and "
+    "stretch": "scaled to size x size, ignoring the aspect ratio",
+    "crop": "cropped to a square (the middle of a wide image, the top of a tall one) and "
     "scaled to size x size",
 }
 INPUT = (
     "uint8 N x size x size x 3, RGB, {square} "
-    "(bilinear with antialiasing); scaling to 0..1, normalising and greying are done inside"
+    "(bilinear with antialiasing); scaling to 0..1, normalization and grayscale are done inside"
 )
-SHARED = ("run", "size", "classes", "known", "crops", "scale", "fit")
+SHARED = ("run", "size", "classes", "gallery", "crops", "scale", "fit")
 RULE = ("temperature", "unknown_below", "thresholds", "offsets", "unfamiliar_below")
 """Fields of a card that are those of `ModelFacts` and of its decision rule."""
 OUTPUTS = {
     "probabilities": "float32 N x classes, in the order of classes, calibrated: they sum to 1",
-    "embedding": "float32 N x D, what the classes are told apart by",
-    "likeness": "float32 N x classes x K, cosine likeness to the known pictures of each class",
+    "embedding": "float32 N x D, input of the classifier",
+    "likeness": "float32 N x classes x K, cosine similarity to the gallery images of each class",
 }
 
 
-class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Card(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    rename={"gallery": "known", "crops_note": "pictures"},
+):
     """Description of an exported file for other programs.
 
-    Scores are divided by `temperature` and `offsets` are added, both inside the model. Below
-    `unknown_below` the answer is "unknown"; a class in `thresholds` is answered unless all others
-    together have more than that probability. Below a familiarity of `unfamiliar_below` the answer
-    is "unknown" as well: that is the greatest likeness of a model with known pictures, and else the
-    greatest of the probabilities to the power of 1 / (2 x distance), divided by their sum, where
-    distance is the root of the mean square of (embedding - mean) / deviation, both of `scale`.
-    `crops` are the ways in which the pictures that it learnt from were cut, the commonest first,
-    and `pictures` says it in words; None where that is not recorded. `weights` are the ONNX files
-    inside: where each is from, its SHA-256, and what it is given. `checked` tells how far the
-    answers were from the run's when it was written.
+    Scores are divided by `temperature` and `offsets` are added, both inside the model. Below the
+    probability `unknown_below` the prediction is "unknown"; a class in `thresholds` is predicted
+    unless all others together have more than that probability. The prediction is also "unknown" if
+    the similarity to the training data is below `unfamiliar_below`. For a model with a gallery,
+    that is the largest similarity to its images. For others it is the largest of the probabilities
+    to the power of 1 / (2 x distance), divided by their sum, where distance is the root mean square
+    of (embedding - mean) / deviation, both of `scale`. `crops` are the ways in which training
+    images were cropped, most frequent first, and `pictures` describes them; None if not recorded.
+    `weights` are the ONNX files inside: source, SHA-256 and input of each. `checked` compares the
+    predictions with those of the run.
     """
 
     format: int
@@ -114,9 +118,9 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     temperature: float
     unknown_below: float | None
     thresholds: dict[str, float]
-    known: tuple[tuple[str, ...], ...] | None = None
+    gallery: tuple[tuple[str, ...], ...] | None = None
     checked: dict[str, float | int | str] = {}
-    pictures: str | None = None
+    crops_note: str | None = None
     crops: tuple[CropMethod, ...] | None = None
     offsets: dict[str, float] = {}
     unfamiliar_below: float | None = None
@@ -127,37 +131,37 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def facts(self) -> ModelFacts:
         """What is needed to use the model; its calibration is inside."""
-        return ModelFacts(answers=DecisionRule(**_named(RULE, self)), **_named(SHARED, self))
+        return ModelFacts(rule=DecisionRule(**_get_fields(RULE, self)), **_get_fields(SHARED, self))
 
     def to_json(self) -> str:
         """Return the text that is stored."""
         return msgspec.json.format(msgspec.json.encode(self), indent=1).decode()
 
 
-def _named(names: tuple[str, ...], source: object) -> dict[str, Any]:
+def _get_fields(names: tuple[str, ...], source: object) -> dict[str, Any]:
     return {name: getattr(source, name) for name in names}
 
 
-def card_of(facts: ModelFacts, precision: str) -> Card:
+def make_card(facts: ModelFacts, precision: str) -> Card:
     """Return the card of a model before the comparison with its run."""
-    outputs = [name for name in OUTPUTS if name != "likeness" or facts.known is not None]
+    outputs = [name for name in OUTPUTS if name != "likeness" or facts.gallery is not None]
     return Card(
         format=FORMAT,
         precision=precision,
         input=INPUT.format(square=SQUARES[facts.fit]),
         outputs={name: OUTPUTS[name] for name in outputs},
-        pictures=_pictures(facts),
-        **_named(SHARED, facts),
-        **_named(RULE, facts.answers),
+        crops_note=_describe_crops(facts),
+        **_get_fields(SHARED, facts),
+        **_get_fields(RULE, facts.rule),
     )
 
 
-def _pictures(facts: ModelFacts) -> str:
+def _describe_crops(facts: ModelFacts) -> str:
     if facts.crops is None:
-        return "how the pictures that it learnt from were cut is not recorded"
+        return "how the training images were cropped is not recorded"
     return (
-        f"it learnt from {', '.join(method.description for method in facts.crops)}: cut pictures "
-        "alike before they are scaled"
+        f"trained on {', '.join(method.description for method in facts.crops)}: crop images "
+        "in the same way before scaling them"
     )
 
 

@@ -31,38 +31,38 @@ class OnnxEngine:
         if not isinstance(model, bytes) and not model.is_file():
             raise InputUnusable(f"there is no file {name}", "export one: baseline export")
         self._session = _session(model, name, threads)
-        about = self._session.get_modelmeta().custom_metadata_map
-        self.facts = read_card(about.get(KEY), name).facts
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.facts = read_card(metadata.get(KEY), name).facts
         self._outputs = [output.name for output in self._session.get_outputs()]
-        self._refuse_misfit(name)
+        self._check_shapes(name)
 
-    def __call__(self, pictures: Pixels) -> NetworkOutputs:
+    def __call__(self, images: Pixels) -> NetworkOutputs:
         """Return the outputs for images, uint8 N x size x size x 3."""
-        found = self._session.run(self._outputs, {"pictures": np.ascontiguousarray(pictures)})
-        by_name = dict(zip(self._outputs, found, strict=True))
+        outputs = self._session.run(self._outputs, {"pictures": np.ascontiguousarray(images)})
+        by_name = dict(zip(self._outputs, outputs, strict=True))
         return NetworkOutputs(
             by_name["probabilities"], by_name["embedding"], by_name.get("likeness")
         )
 
-    def _refuse_misfit(self, name: Path) -> None:
+    def _check_shapes(self, name: Path) -> None:
         """Raise `InputUnusable` if the output shapes do not match the card."""
         facts, size = self.facts, self.facts.size
         try:
             outputs = self(np.zeros((1, size, size, 3), np.uint8))
         except Exception as error:  # onnxruntime has many exception classes
             problem = f"it fails for an image of {size} x {size}: {error}"
-            raise _misfit(name, problem) from error
+            raise _mismatch_error(name, problem) from error
         columns, labels = outputs.probabilities.shape[1], len(facts.classes)
         if columns != labels:
-            raise _misfit(name, f"it has {columns} outputs and {labels} labels")
-        known = None if facts.known is None else (1, labels)
-        likeness = None if outputs.likeness is None else outputs.likeness.shape[:2]
+            raise _mismatch_error(name, f"it has {columns} outputs and {labels} labels")
+        gallery = None if facts.gallery is None else (1, labels)
+        similarity = None if outputs.similarity is None else outputs.similarity.shape[:2]
         width = outputs.embeddings.shape[1]
-        if likeness != known or (facts.scale and len(facts.scale.mean) != width):
-            raise _misfit(name, "its gallery or its scale belongs to another model")
+        if similarity != gallery or (facts.scale and len(facts.scale.mean) != width):
+            raise _mismatch_error(name, "its gallery or its scale belongs to another model")
 
 
-def _misfit(name: Path, problem: str) -> InputUnusable:
+def _mismatch_error(name: Path, problem: str) -> InputUnusable:
     return InputUnusable(
         f"{name} does not match its card: {problem}", "export it again: baseline export"
     )
@@ -92,16 +92,16 @@ class LiteRtEngine:
         # An interpreter is not thread-safe.
         self._lock = threading.Lock()
 
-    def __call__(self, pictures: Pixels) -> NetworkOutputs:
+    def __call__(self, images: Pixels) -> NetworkOutputs:
         """Return the outputs for images, uint8 N x size x size x 3."""
         with self._lock:
-            rows = [self._one(picture) for picture in pictures]
+            rows = [self._run_image(image) for image in images]
         columns = [np.concatenate(column) for column in zip(*rows, strict=True)]
         return NetworkOutputs(*columns)
 
-    def _one(self, picture: Pixels) -> list[Floats]:
+    def _run_image(self, image: Pixels) -> list[Floats]:
         index = self._interpreter.get_input_details()[0]["index"]
-        self._interpreter.set_tensor(index, picture[None])
+        self._interpreter.set_tensor(index, image[None])
         self._interpreter.invoke()
         # Outputs are ordered by name: StatefulPartitionedCall:0 or output_0, output_1, …
         outputs = sorted(self._interpreter.get_output_details(), key=lambda o: str(o["name"]))

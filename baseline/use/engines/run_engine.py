@@ -28,43 +28,43 @@ class RunEngine:
 
     def __init__(self, facts: ModelFacts, net: TrainedNet, settings: Settings) -> None:
         self.facts, self.net, self.settings = facts, net, settings
-        self.offsets = np.array(facts.answers.class_offsets(facts.classes), np.float32)
+        self.offsets = np.array(facts.rule.class_offsets(facts.classes), np.float32)
 
     @classmethod
-    def of(cls, folder: Path) -> Self:
+    def from_folder(cls, folder: Path) -> Self:
         """Open the folder of a run. Raises `InputUnusable`."""
         net, settings, classes = load_model(folder)
-        known = net.head.known if isinstance(net.head, GalleryHead) else None
+        gallery = net.head.keys if isinstance(net.head, GalleryHead) else None
         facts = ModelFacts(
             folder.resolve().name,
             settings.size,
             classes,
             load_decision_rule(folder),
-            known,
+            gallery,
             load_crops(folder),
-            None if known is not None else load_feature_scale(folder),
+            None if gallery is not None else load_feature_scale(folder),
             settings.fit,
         )
         return cls(facts, net, settings)
 
-    def __call__(self, pictures: Pixels) -> NetworkOutputs:
+    def __call__(self, images: Pixels) -> NetworkOutputs:
         """Return the outputs for images, uint8 N x size x size x 3.
 
         Probabilities are the softmax of the scores divided by the temperature, plus offsets.
         """
-        embedded, head = self.net.embed(self._prepare(pictures)), self.net.head
-        scores = head(embedded) / np.float32(self.facts.answers.temperature)
+        embedded, head = self.net.embed(self._prepare(images)), self.net.head
+        scores = head(embedded) / np.float32(self.facts.rule.temperature)
         scores = scores + self.offsets if len(self.offsets) else scores
         odds = np.exp(scores - scores.max(1, keepdims=True))
         probabilities = odds / odds.sum(1, keepdims=True)
-        likeness = head.likeness(embedded) if isinstance(head, GalleryHead) else None
-        return NetworkOutputs(probabilities, embedded, likeness)
+        similarity = head.similarity(embedded) if isinstance(head, GalleryHead) else None
+        return NetworkOutputs(probabilities, embedded, similarity)
 
-    def _prepare(self, pictures: Pixels) -> Pixels | FeatureArray:
+    def _prepare(self, images: Pixels) -> Pixels | FeatureArray:
         """Return images with channels first: N x 1 or 3 x size x size."""
-        first = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
+        first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         if self.settings.channels == 3:
             return first
         luma = np.array(LUMA, np.float32)[:, None, None]
-        grey: FeatureArray = (as_floats(first) * luma).sum(1, keepdims=True)
-        return grey
+        gray: FeatureArray = (as_floats(first) * luma).sum(1, keepdims=True)
+        return gray

@@ -17,7 +17,7 @@ from baseline.data.pixels import PixelReader, Pixels, choose_readers
 from baseline.data.runs import find_run_dataset, find_run_folder
 from baseline.data.samples import pixel_sources
 from baseline.features.onnx_backbone import OnnxBackbone
-from baseline.use.engines.base import Card, InferenceEngine, card_of
+from baseline.use.engines.base import Card, InferenceEngine, make_card
 from baseline.use.engines.run_engine import RunEngine
 from baseline.use.model import Model
 from gleanset import Dataset
@@ -29,10 +29,10 @@ from gleanset.work.pool import run_over
 from gleanset.work.progress import Progress
 
 BATCH_SIZE = 16
-TIMED = 20
-LARGEST_DIFFERENCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1.0}
+TIMED_CALLS = 20
+MAX_DIFFERENCE = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1.0}
 """Maximum difference of a probability."""
-LEAST_AGREEMENT = {"fp32": 0.999, "fp16": 0.99, "int8": 0.9}
+MIN_AGREEMENT = {"fp32": 0.999, "fp16": 0.99, "int8": 0.9}
 """Minimum share of images with the same most likely class."""
 
 MIN_COMPARED_IMAGES, MIN_AGREEING_SHARE = 100, 0.99
@@ -57,7 +57,7 @@ class AgreementCheck:
     accuracy: float | None
 
     @property
-    def no_worse(self) -> bool:
+    def is_as_accurate(self) -> bool:
         """Whether the accuracy of the exported model is at least that of the run."""
         return (self.accuracy or 0) >= (self.accuracy_before or 0)
 
@@ -70,40 +70,40 @@ class AgreementCheck:
 def compare(
     run: InferenceEngine,
     exported: InferenceEngine,
-    pictures: Pixels,
+    images: Pixels,
     y: npt.NDArray[np.int64] | None,
 ) -> AgreementCheck:
     """Compare two engines on images (N x size x size x 3) of the classes `y` (-1: unknown)."""
-    first, second = probabilities(run, pictures), probabilities(exported, pictures)
+    first, second = probabilities(run, images), probabilities(exported, images)
     before, after = first.argmax(1), second.argmax(1)
-    known = np.zeros(len(pictures), bool) if y is None else y >= 0
+    has_class = np.zeros(len(images), bool) if y is None else y >= 0
     scores = [
-        float((found[known] == y[known]).mean()) if y is not None and known.any() else None
-        for found in (before, after)
+        float((predicted[has_class] == y[has_class]).mean())
+        if y is not None and has_class.any()
+        else None
+        for predicted in (before, after)
     ]
     # Equally likely classes count as the same.
     rows = np.arange(len(first))
-    same = (before == after) | (
-        first[rows, before] - first[rows, after] < LARGEST_DIFFERENCE["fp32"]
-    )
+    same = (before == after) | (first[rows, before] - first[rows, after] < MAX_DIFFERENCE["fp32"])
     return AgreementCheck(
-        len(pictures), float(np.abs(first - second).max()), float(same.mean()), *scores
+        len(images), float(np.abs(first - second).max()), float(same.mean()), *scores
     )
 
 
-def probabilities(engine: InferenceEngine, pictures: Pixels) -> npt.NDArray[np.float32]:
+def probabilities(engine: InferenceEngine, images: Pixels) -> npt.NDArray[np.float32]:
     """Return probabilities (N x classes), computed in batches."""
     parts = [
-        engine(pictures[at : at + BATCH_SIZE]).probabilities
-        for at in range(0, len(pictures), BATCH_SIZE)
+        engine(images[at : at + BATCH_SIZE]).probabilities
+        for at in range(0, len(images), BATCH_SIZE)
     ]
     return np.concatenate(parts)
 
 
-def refuse_unequal(check: AgreementCheck, precision: str) -> None:
+def check_agreement(check: AgreementCheck, precision: str) -> None:
     """Raise `InputUnusable` if predictions differ more than the precision explains."""
-    far = check.farthest > LARGEST_DIFFERENCE[precision]
-    if far or check.agreement < LEAST_AGREEMENT[precision]:
+    far = check.farthest > MAX_DIFFERENCE[precision]
+    if far or check.agreement < MIN_AGREEMENT[precision]:
         raise InputUnusable(
             f"nothing was written: the predictions in {precision} differ from those of the run "
             f"(the same class for {check.agreement:.1%} of {check.pictures} images, "
@@ -112,41 +112,41 @@ def refuse_unequal(check: AgreementCheck, precision: str) -> None:
         )
 
 
-def alike(run: InferenceEngine, exported: InferenceEngine, pictures: Pixels) -> bool:
+def engines_agree(run: InferenceEngine, exported: InferenceEngine, images: Pixels) -> bool:
     """Return whether two engines agree on enough images."""
-    if len(pictures) < MIN_COMPARED_IMAGES:
+    if len(images) < MIN_COMPARED_IMAGES:
         return False
-    answers = [Model(engine).answer_pixels(pictures, 1) for engine in (run, exported)]
+    answers = [Model(engine).predict_pixels(images, 1) for engine in (run, exported)]
     same = [first.label == second.label for first, second in zip(*answers, strict=True)]
     return bool(sum(same) >= MIN_AGREEING_SHARE * len(same))
 
 
-def quicker(engine: InferenceEngine, other: InferenceEngine, picture: Pixels) -> bool:
+def is_faster(engine: InferenceEngine, other: InferenceEngine, image: Pixels) -> bool:
     """Return whether an engine is faster than another one on this machine."""
-    return _shortest_seconds(engine, picture) < MAX_TIME_RATIO * _shortest_seconds(other, picture)
+    return _shortest_seconds(engine, image) < MAX_TIME_RATIO * _shortest_seconds(other, image)
 
 
-def _shortest_seconds(engine: InferenceEngine, picture: Pixels) -> float:
+def _shortest_seconds(engine: InferenceEngine, image: Pixels) -> float:
     """Return the shortest time of several calls, which is least disturbed by other processes."""
     durations = []
-    for _ in range(TIMED):
+    for _ in range(TIMED_CALLS):
         start = time.perf_counter()
-        engine(picture)
+        engine(image)
         durations.append(time.perf_counter() - start)
     return min(durations)
 
 
-MOST_CHECKED = 200
-MOST_CALIBRATED = 100
+MAX_CHECKED_IMAGES = 200
+MAX_CALIBRATION_IMAGES = 100
 ENDINGS = (".onnx", ".tflite")
 AUTO = "auto"
 """int8 if it is equivalent for all classes and faster on this machine, else fp32."""
 
 
-class CheckedPictures(NamedTuple):
+class CheckedImages(NamedTuple):
     """Images (uint8 N x size x size x 3) and their class numbers, -1 if not used."""
 
-    pictures: Pixels
+    images: Pixels
     y: npt.NDArray[np.int64]
 
 
@@ -161,29 +161,34 @@ def export_run(
     if out.suffix not in ENDINGS:
         raise UsageError(f"unknown model format: {out}", f"use {' or '.join(ENDINGS)}")
     progress = progress or Progress()
-    engine = RunEngine.of(folder := find_run_folder(root, run))
-    if out.suffix == ".tflite" and embedded_in(engine):
+    engine = RunEngine.from_folder(folder := find_run_folder(root, run))
+    if out.suffix == ".tflite" and list_embedding_models(engine):
         raise UsageError(
             "a LiteRT file cannot contain the ONNX graph of this run's embedding",
             "export it as ONNX: OUT.onnx; or train with a network of timm: -o backbone=…",
         )
-    writer = writer_of(out.suffix)
+    writer = get_writer(out.suffix)
     with Dataset.open(find_run_dataset(folder, root) or root) as dataset:
         labelled = list(dataset.samples.iter_in_splits())
-        checked = _seen(dataset, engine, _to_check(labelled), progress)
+        checked = _read_images(dataset, engine, _choose_checked_samples(labelled), progress)
         calibration = (
-            _seen(dataset, engine, _spread(labelled, "train", MOST_CALIBRATED), progress).pictures
+            _read_images(
+                dataset,
+                engine,
+                _take_from_split(labelled, "train", MAX_CALIBRATION_IMAGES),
+                progress,
+            ).images
             if precision in ("int8", AUTO)
-            else checked.pictures[:0]
+            else checked.images[:0]
         )
     export = _Export(engine, writer, calibration, checked, progress)
     if precision == AUTO and not set(engine.facts.classes) <= {s.label for s in labelled}:
         precision = "fp32"  # classes added to a gallery from files cannot be compared
     file = export.lightest() if precision == AUTO else export.file(precision)
-    return _kept(out, file, writer)
+    return _write_file(out, file, writer)
 
 
-def embedded_in(engine: RunEngine) -> list[OnnxBackbone]:
+def list_embedding_models(engine: RunEngine) -> list[OnnxBackbone]:
     """Return the embedding models of a run."""
     return [member for member in engine.net.backbone.members if isinstance(member, OnnxBackbone)]
 
@@ -204,20 +209,20 @@ class _Export:
     engine: RunEngine
     writer: FormatWriter
     calibration: Pixels
-    checked: CheckedPictures
+    checked: CheckedImages
     progress: Progress
 
     def file(self, precision: str) -> ExportedFile:
         """Return the compared file. Raises `InputUnusable` if its predictions differ."""
-        weights = tuple(graph.spec.pinned() for graph in embedded_in(self.engine))
-        card = msgspec.structs.replace(card_of(self.engine.facts, precision), weights=weights)
+        weights = tuple(graph.spec.pinned() for graph in list_embedding_models(self.engine))
+        card = msgspec.structs.replace(make_card(self.engine.facts, precision), weights=weights)
         self.progress.say(f"writing the network as {precision} ...")
         data = self.writer.model(self.engine, card, self.calibration)
         engine = self.writer.engine(self.writer.with_card(data, card))
-        images = count(len(self.checked.pictures), "image")
+        images = count(len(self.checked.images), "image")
         self.progress.say(f"comparing its predictions for {images} with those of the run ...")
         check = compare(self.engine, engine, *self.checked)
-        refuse_unequal(check, precision)
+        check_agreement(check, precision)
         checked_card = msgspec.structs.replace(card, checked=check.to_json())
         return ExportedFile(data, checked_card, engine, check)
 
@@ -230,61 +235,61 @@ class _Export:
             small = self.file("int8")
         except InputUnusable:
             return exact
-        pictures = self.checked.pictures
-        as_good = small.check.no_worse and alike(exact.engine, small.engine, pictures)
-        return small if as_good and quicker(small.engine, exact.engine, pictures[:1]) else exact
+        images = self.checked.images
+        as_good = small.check.is_as_accurate and engines_agree(exact.engine, small.engine, images)
+        return small if as_good and is_faster(small.engine, exact.engine, images[:1]) else exact
 
 
-def _kept(out: Path, file: ExportedFile, writer: FormatWriter) -> dict[str, object]:
-    whole, card = writer.with_card(file.data, file.card), file.card
-    beside = out.with_name(out.name + ".json")
-    write_atomic(beside, card.to_json().encode())
-    write_atomic(out, whole)
+def _write_file(out: Path, file: ExportedFile, writer: FormatWriter) -> dict[str, object]:
+    model, card = writer.with_card(file.data, file.card), file.card
+    card_path = out.with_name(out.name + ".json")
+    write_atomic(card_path, card.to_json().encode())
+    write_atomic(out, model)
     return {
         "run": card.run,
         "file": str(out),
-        "description": str(beside),
-        "bytes": len(whole),
+        "description": str(card_path),
+        "bytes": len(model),
         "precision": card.precision,
         "classes": len(card.classes),
         **card.checked,
     }
 
 
-def _to_check(labelled: Sequence[Sample]) -> list[Sample]:
-    chosen: list[Sample] = []
+def _choose_checked_samples(labelled: Sequence[Sample]) -> list[Sample]:
+    samples: list[Sample] = []
     for split in ("val", "train", "test"):
-        chosen += _spread(labelled, split, MOST_CHECKED - len(chosen))
-    if not chosen:
+        samples += _take_from_split(labelled, split, MAX_CHECKED_IMAGES - len(samples))
+    if not samples:
         raise InputUnusable(
             "there is no labelled image to compare the predictions",
             "name the dataset of the run: -d DIR",
         )
-    return chosen
+    return samples
 
 
-def _spread(labelled: Sequence[Sample], split: str, most: int) -> list[Sample]:
-    return [sample for sample in labelled if sample.split == split][: max(most, 0)]
+def _take_from_split(labelled: Sequence[Sample], split: str, limit: int) -> list[Sample]:
+    return [sample for sample in labelled if sample.split == split][: max(limit, 0)]
 
 
-def _seen(
+def _read_images(
     dataset: Dataset, engine: InferenceEngine, samples: Sequence[Sample], progress: Progress
-) -> CheckedPictures:
+) -> CheckedImages:
     read = PixelReader(engine.facts.size, "RGB", engine.facts.fit)
-    wanted = list(pixel_sources(dataset, samples))
-    outcomes = run_over(read, wanted, choose_readers(len(wanted)))
-    bar = progress.over(outcomes, "pictures", total=len(wanted))
-    pixels = {one.item.key: one.result for one in bar if one.result is not None}
-    kept = [sample for sample in samples if sample.key in pixels]
-    if samples and not kept:
+    sources = list(pixel_sources(dataset, samples))
+    outcomes = run_over(read, sources, choose_readers(len(sources)))
+    bar = progress.over(outcomes, "pictures", total=len(sources))
+    pixels = {outcome.item.key: outcome.result for outcome in bar if outcome.result is not None}
+    readable = [sample for sample in samples if sample.key in pixels]
+    if samples and not readable:
         raise InputUnusable("no image of the dataset can be read", "restore its images folder")
     numbers = {name: number for number, name in enumerate(engine.facts.classes)}
-    y = [numbers.get(str(s.label), -1) if s.split == "val" else -1 for s in kept]
+    y = [numbers.get(str(s.label), -1) if s.split == "val" else -1 for s in readable]
     size = engine.facts.size
-    pictures = np.zeros((len(kept), size, size, 3), np.uint8)
-    for row, sample in enumerate(kept):
-        pictures[row] = pixels[sample.key].transpose(1, 2, 0)
-    return CheckedPictures(pictures, np.array(y, dtype=np.int64))
+    images = np.zeros((len(readable), size, size, 3), np.uint8)
+    for row, sample in enumerate(readable):
+        images[row] = pixels[sample.key].transpose(1, 2, 0)
+    return CheckedImages(images, np.array(y, dtype=np.int64))
 
 
 class FormatWriter(NamedTuple):
@@ -295,7 +300,7 @@ class FormatWriter(NamedTuple):
     engine: Callable[[bytes], InferenceEngine]
 
 
-def writer_of(ending: str) -> FormatWriter:
+def get_writer(ending: str) -> FormatWriter:
     """Return the writer of a file format. Raises `MissingComponent`."""
     if ending == ".onnx":
         from baseline.use.engines.exported_engines import OnnxEngine
@@ -307,5 +312,5 @@ def writer_of(ending: str) -> FormatWriter:
     from baseline.use.engines.exported_engines import LiteRtEngine
     from baseline.use.export import litert_file
 
-    litert_file.need_litert()
-    return FormatWriter(litert_file.litert_bytes, litert_file.with_card, LiteRtEngine)
+    litert_file.require_litert()
+    return FormatWriter(litert_file.write_litert, litert_file.with_card, LiteRtEngine)

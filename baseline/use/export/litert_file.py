@@ -29,7 +29,6 @@ from gleanset.errors import MissingComponent
 from gleanset.installation import install_command
 
 LABELS = "labels.txt"
-CALIBRATION = 100
 EXACT = (
     (".*", "OUTPUT"),
     (".*", "SOFTMAX"),
@@ -44,7 +43,7 @@ EXACT = (
 input images, color layouts, normalized identity embeddings, and standard deviations of maps."""
 
 
-def need_litert() -> None:
+def require_litert() -> None:
     """Raise `MissingComponent` if the LiteRT exporter or runtime is not installed."""
     if find_spec("litert_torch") is None or find_spec("ai_edge_litert") is None:
         raise MissingComponent(
@@ -55,30 +54,30 @@ def need_litert() -> None:
         )
 
 
-def litert_bytes(run: RunEngine, card: Card, calibration: Pixels) -> bytes:
+def write_litert(run: RunEngine, card: Card, calibration: Pixels) -> bytes:
     """Return the model without its card; int8 needs `calibration` (N x size x size x 3)."""
     converter = import_module("litert_torch")
     example = torch.zeros(1, card.size, card.size, 3, dtype=torch.uint8)
     with (
-        tempfile.TemporaryDirectory(prefix="gleanset-") as place,
+        tempfile.TemporaryDirectory(prefix="gleanset-") as folder,
         quiet_converters(),
         redirect_stdout(io.StringIO()),
     ):
-        path = Path(place) / "float32.tflite"
+        path = Path(folder) / "float32.tflite"
         converter.convert(InferenceNet(run).eval(), (example,)).export(str(path))
         if card.precision != "fp32":
-            path = _quantised(path, card.precision, calibration[:CALIBRATION])
+            path = _quantize(path, card.precision, calibration)
         return path.read_bytes()
 
 
 def with_card(model: bytes, card: Card) -> bytes:
     """Return a model with its card and labels appended."""
-    whole = io.BytesIO(model)
-    with zipfile.ZipFile(whole, "a") as archive:
+    buffer = io.BytesIO(model)
+    with zipfile.ZipFile(buffer, "a") as archive:
         # ZipInfo has a fixed date, so that equal runs give equal files.
         for name, text in ((FILE, card.to_json()), (LABELS, "\n".join(card.classes))):
             archive.writestr(zipfile.ZipInfo(name), text)
-    return whole.getvalue()
+    return buffer.getvalue()
 
 
 class InferenceNet(nn.Module):
@@ -91,19 +90,19 @@ class InferenceNet(nn.Module):
 
     def __init__(self, run: RunEngine) -> None:
         super().__init__()
-        self.net = net_of(run)
+        self.net = build_torch_net(run)
         self.grey = run.settings.channels == 1
-        self.temperature = run.facts.answers.temperature
-        held = torch.from_numpy(run.offsets).view(1, -1) if run.offsets.any() else None
-        self.register_buffer("offsets", held, persistent=False)
+        self.temperature = run.facts.rule.temperature
+        offsets = torch.from_numpy(run.offsets).view(1, -1) if run.offsets.any() else None
+        self.register_buffer("offsets", offsets, persistent=False)
         self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
 
     luma: torch.Tensor
     offsets: torch.Tensor | None
 
-    def forward(self, pictures: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return probabilities, embeddings, and for a gallery similarities."""
-        x = (pictures.permute(0, 3, 1, 2).to(self.luma.dtype) / 255).contiguous()
+        x = (images.permute(0, 3, 1, 2).to(self.luma.dtype) / 255).contiguous()
         if self.grey:
             x = (x * self.luma).sum(1, keepdim=True)
         embedded = self.net.embed(x)
@@ -114,12 +113,12 @@ class InferenceNet(nn.Module):
         head = self.net.head
         if not isinstance(head, NearestImageHead):
             return outputs
-        classes, known, width = head.vectors.shape
-        flat = embedded @ head.vectors.reshape(classes * known, width).T
-        return (*outputs, flat.reshape(-1, classes, known).float())
+        classes, images_per_class, width = head.vectors.shape
+        flat = embedded @ head.vectors.reshape(classes * images_per_class, width).T
+        return (*outputs, flat.reshape(-1, classes, images_per_class).float())
 
 
-def net_of(run: RunEngine) -> Net:
+def build_torch_net(run: RunEngine) -> Net:
     """Return the network of a run in PyTorch."""
     net = build_net(run.settings, len(run.facts.classes), run.net.backbone)
     if isinstance(run.net.head, GalleryHead):
@@ -129,27 +128,27 @@ def net_of(run: RunEngine) -> Net:
     return net.to(memory_format=torch.contiguous_format)
 
 
-def _quantised(path: Path, precision: str, calibration: Pixels) -> Path:
+def _quantize(path: Path, precision: str, calibration: Pixels) -> Path:
     quantizer = import_module("ai_edge_quantizer.quantizer")
     recipes = import_module("ai_edge_quantizer.recipe")
-    made: Any = quantizer.Quantizer(str(path))
+    float_model: Any = quantizer.Quantizer(str(path))
     measured = None
     if precision == "fp16":
-        made.load_quantization_recipe(_float16_recipe())
+        float_model.load_quantization_recipe(_float16_recipe())
     else:
-        made.load_quantization_recipe(_int8_recipe(recipes.static_wi8_ai8()))
-        pictures = [{"args_0": one[None]} for one in calibration]
-        measured = made.calibrate({"serving_default": pictures})
+        float_model.load_quantization_recipe(_int8_recipe(recipes.static_wi8_ai8()))
+        inputs = [{"args_0": image[None]} for image in calibration]
+        measured = float_model.calibrate({"serving_default": inputs})
     target = path.with_name(f"{precision}.tflite")
-    made.quantize(measured).export_model(str(target))
+    float_model.quantize(measured).export_model(str(target))
     return target
 
 
 def _int8_recipe(static: list[dict[str, object]]) -> list[dict[str, object]]:
     """Return the library's recipe with `EXACT` as exceptions, since the last matching rule wins."""
     same = {"algorithm_key": "no_quantize", "op_config": static[0]["op_config"]}
-    kept = [same | {"regex": regex, "operation": operation} for regex, operation in EXACT]
-    return [*static, *kept]
+    exceptions = [same | {"regex": regex, "operation": operation} for regex, operation in EXACT]
+    return [*static, *exceptions]
 
 
 def _float16_recipe() -> list[dict[str, object]]:

@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     from baseline.features.timm_backbone import TimmBackbone
 
 
-PICTURES = "pictures"
+INPUT_NAME = "pictures"
 
 
-def graph_of(run: RunEngine) -> ModelProto:
-    """Return the model from `PICTURES` (uint8 N x size x size x 3) to the outputs of a run.
+def build_graph(run: RunEngine) -> ModelProto:
+    """Return the model from `INPUT_NAME` (uint8 N x size x size x 3) to the outputs of a run.
 
     Raises `InputUnusable` for an embedding whose opset cannot be converted, `MissingComponent`
     without the exporter for networks of timm.
@@ -48,25 +48,25 @@ def graph_of(run: RunEngine) -> ModelProto:
     members = net.backbone.members
     graphs = [member for member in members if isinstance(member, GraphBackbone)]
     graph = GraphBuilder(max([OPSET, *(member.opset for member in graphs)]))
-    pictures = _scaled(graph, net.shape)
-    features = [_add_features(graph, member, pictures, net.shape) for member in members]
+    images = _scale_images(graph, net.shape)
+    features = [_add_features(graph, member, images, net.shape) for member in members]
     graph.scope = "head"
     embedded = features[0] if len(features) == 1 else graph.add("Concat", *features, axis=1)
     if net.projection:
-        embedded = _linear(graph, embedded, net.projection)
+        embedded = _add_linear(graph, embedded, net.projection)
         length = graph.add("ReduceL2", embedded, np.array([1], np.int64), keepdims=1)
         floor = np.array(1e-12, np.float32)
         embedded = graph.add("Div", embedded, graph.add("Max", length, floor))
-    scores, likeness = _scores(graph, net, embedded)
-    outputs = {"probabilities": Output(_probabilities(graph, run, scores), (net.head.classes,))}
+    scores, similarity = _add_scores(graph, net, embedded)
+    outputs = {"probabilities": Output(_add_probabilities(graph, run, scores), (net.head.classes,))}
     outputs["embedding"] = Output(embedded, (net.width,))
-    outputs |= {"likeness": likeness} if likeness else {}
-    return graph.model(byte_image_input(PICTURES, net.shape.size), outputs)
+    outputs |= {"likeness": similarity} if similarity else {}
+    return graph.model(byte_image_input(INPUT_NAME, net.shape.size), outputs)
 
 
-def _scaled(graph: GraphBuilder, shape: ImageShape) -> str:
+def _scale_images(graph: GraphBuilder, shape: ImageShape) -> str:
     graph.scope = "scaling"
-    values = graph.add("Cast", PICTURES, to=TensorProto.FLOAT)
+    values = graph.add("Cast", INPUT_NAME, to=TensorProto.FLOAT)
     first = graph.add("Transpose", values, perm=[0, 3, 1, 2])
     scaled = graph.add("Div", first, np.array(255, np.float32))
     if shape.channels == 3:
@@ -75,17 +75,17 @@ def _scaled(graph: GraphBuilder, shape: ImageShape) -> str:
     return graph.add("ReduceSum", weighed, np.array([1], np.int64), keepdims=1)
 
 
-def _add_features(graph: GraphBuilder, member: Backbone, pictures: str, shape: ImageShape) -> str:
+def _add_features(graph: GraphBuilder, member: Backbone, images: str, shape: ImageShape) -> str:
     if isinstance(member, GraphBackbone):
-        return member.add_to(graph, pictures, shape)
+        return member.add_to(graph, images, shape)
     from baseline.features.timm_backbone import TimmBackbone
 
     assert isinstance(member, TimmBackbone)
     graph.scope = member.name
-    return graph.embed(_written_by_torch(member, shape, graph.opset), pictures)
+    return graph.embed(_export_with_torch(member, shape, graph.opset), images)
 
 
-def _written_by_torch(member: TimmBackbone, shape: ImageShape, opset: int) -> ModelProto:
+def _export_with_torch(member: TimmBackbone, shape: ImageShape, opset: int) -> ModelProto:
     if find_spec("onnxscript") is None:
         raise MissingComponent(
             f"exporting {member.name} needs onnxscript, which is not installed",
@@ -96,8 +96,8 @@ def _written_by_torch(member: TimmBackbone, shape: ImageShape, opset: int) -> Mo
     # Two images, because the exporter would make a batch axis of one static.
     example = torch.zeros(2, shape.channels, shape.size, shape.size)
     count = torch.export.Dim("pictures", min=1)
-    with quiet_converters(), tempfile.TemporaryDirectory(prefix="gleanset-") as place:
-        path = Path(place) / "network.onnx"
+    with quiet_converters(), tempfile.TemporaryDirectory(prefix="gleanset-") as folder:
+        path = Path(folder) / "network.onnx"
         torch.onnx.export(
             member.network,
             (example,),
@@ -111,28 +111,30 @@ def _written_by_torch(member: TimmBackbone, shape: ImageShape, opset: int) -> Mo
         return onnx.load(path)
 
 
-def _linear(graph: GraphBuilder, value: str, layer: LinearLayer) -> str:
+def _add_linear(graph: GraphBuilder, value: str, layer: LinearLayer) -> str:
     weight, bias = layer.tensors("").values()
     return graph.add("Gemm", value, weight, bias, transB=1)
 
 
-def _scores(graph: GraphBuilder, net: TrainedNet, embedded: str) -> tuple[str, Output | None]:
+def _add_scores(graph: GraphBuilder, net: TrainedNet, embedded: str) -> tuple[str, Output | None]:
     """Add scores (N x classes), and for a gallery similarities (N x classes x K)."""
     head = net.head
     if isinstance(head, GalleryHead):
-        classes, known, width = head.vectors.shape
-        flat = graph.add("MatMul", embedded, head.vectors.reshape(classes * known, width).T)
-        likeness = graph.add("Reshape", flat, np.array([0, classes, known], np.int64))
-        best = graph.add("ReduceMax", likeness, np.array([2], np.int64), keepdims=0)
+        classes, images_per_class, width = head.vectors.shape
+        flat = graph.add(
+            "MatMul", embedded, head.vectors.reshape(classes * images_per_class, width).T
+        )
+        similarity = graph.add("Reshape", flat, np.array([0, classes, images_per_class], np.int64))
+        best = graph.add("ReduceMax", similarity, np.array([2], np.int64), keepdims=0)
         scores = graph.add("Mul", best, np.array(GALLERY_SCALE, np.float32))
-        return scores, Output(likeness, (classes, known))
+        return scores, Output(similarity, (classes, images_per_class))
     for number, layer in enumerate(head.layers):
-        embedded = _linear(graph, graph.add("Relu", embedded) if number else embedded, layer)
+        embedded = _add_linear(graph, graph.add("Relu", embedded) if number else embedded, layer)
     return embedded, None
 
 
-def _probabilities(graph: GraphBuilder, run: RunEngine, scores: str) -> str:
-    temperature = np.array(run.facts.answers.temperature, np.float32)
+def _add_probabilities(graph: GraphBuilder, run: RunEngine, scores: str) -> str:
+    temperature = np.array(run.facts.rule.temperature, np.float32)
     scores = graph.add("Div", scores, temperature)
     if run.offsets.any():
         scores = graph.add("Add", scores, run.offsets)
@@ -141,14 +143,12 @@ def _probabilities(graph: GraphBuilder, run: RunEngine, scores: str) -> str:
 
 EXACT = (COLOUR_SCOPE, PREPARING)
 """Scopes that stay in float32, because int8 is too coarse for color layouts and scaling."""
-PRODUCTS = ["Gemm", "MatMul"]
-QUANTISED = ["Conv", *PRODUCTS, "Clip", "Relu", "Add"]
-SMALL = 2**17
+PRODUCT_OPERATIONS = ["Gemm", "MatMul"]
+QUANTIZED_OPERATIONS = ["Conv", *PRODUCT_OPERATIONS, "Clip", "Relu", "Add"]
+MAX_FLOAT32_WEIGHTS = 2**17
 """Maximum weights of a product that stays in float32, which adds at most half a MB."""
-PICTURE = 3
+IMAGE_CHANNELS = 3
 """Channels of an image."""
-CALIBRATION = 100
-"""Images used to calibrate int8 ranges; more have little effect (docs/use.md)."""
 
 
 class OnnxFiles:
@@ -160,16 +160,16 @@ class OnnxFiles:
     def __call__(self, run: RunEngine, card: Card, calibration: Pixels) -> bytes:
         """Return the file without its card; int8 needs `calibration` (N x size x size x 3)."""
         if self._exact is None:
-            self._exact = graph_of(run).SerializeToString()
+            self._exact = build_graph(run).SerializeToString()
         if card.precision == "fp32":
             return self._exact
-        with tempfile.TemporaryDirectory(prefix="gleanset-") as place:
-            path = Path(place) / "float32.onnx"
+        with tempfile.TemporaryDirectory(prefix="gleanset-") as folder:
+            path = Path(folder) / "float32.onnx"
             path.write_bytes(self._exact)
             if card.precision == "fp16":
-                path = _halved(path)
+                path = _convert_to_float16(path)
             elif card.precision == "int8":
-                path = _quantised(path, calibration[:CALIBRATION])
+                path = _quantize(path, calibration)
             return path.read_bytes()
 
 
@@ -182,35 +182,33 @@ def with_card(model: bytes, card: Card) -> bytes:
     return data
 
 
-def _halved(path: Path) -> Path:
+def _convert_to_float16(path: Path) -> Path:
     halves = import_module("onnxruntime.transformers.float16")
     with quiet_converters():
         model = halves.convert_float_to_float16(onnx.load(path), keep_io_types=True)
-    _forget_repeated(model)
+    _remove_repeated_casts(model)
     target = path.with_name("float16.onnx")
     onnx.save(model, target)
     return target
 
 
-def _forget_repeated(model: Any) -> None:
+def _remove_repeated_casts(model: Any) -> None:
     """Remove repeated casts, which the converter adds for each consumer of a value."""
-    once = {node.output[0]: node for node in reversed(model.graph.node)}
-    kept = [node for node in model.graph.node if once[node.output[0]] is node]
+    node_by_output = {node.output[0]: node for node in reversed(model.graph.node)}
+    nodes = [node for node in model.graph.node if node_by_output[node.output[0]] is node]
     del model.graph.node[:]
-    model.graph.node.extend(kept)
+    model.graph.node.extend(nodes)
 
 
-def _quantised(path: Path, calibration: Pixels) -> Path:
-    """Quantise convolutions and products to int8: per channel, ranges measured on real pictures.
+def _quantize(path: Path, calibration: Pixels) -> Path:
+    """Quantize convolutions and products to int8, per channel, with ranges of real images.
 
-    What is between two of them is quantised with them, so that nothing goes to float32 and back:
-    activations, and sums of a block with what went past it.
-    What stands before the network (scaling, normalising), beside it (the colour layout) and behind
-    it (softmax, likeness) stays in float32; so do convolutions of the picture itself, whose few
-    channels are quicker so, and whose rounding would go through all that follows. What a product
-    makes stays so as well, for classes would tie in 256 steps of a logit; a small one that makes
-    the answers takes features in float32, too, which have no range in common. Raises
-    `InputUnusable` where nothing is left.
+    Activations and residual sums between two of them are quantized too, to avoid conversions. These
+    stay in float32: scaling, normalization, color layouts, softmax and similarities; convolutions
+    of the image itself, which are faster so and whose rounding would affect all later layers; and
+    outputs of products, because classes would tie in 256 steps of a logit. Small products that
+    compute outputs also have float32 inputs, because features have no common range. Raises
+    `InputUnusable` if nothing is left to quantize.
     """
     tools = import_module("onnxruntime.quantization")
     shapes = import_module("onnxruntime.quantization.shape_inference")
@@ -225,64 +223,68 @@ def _quantised(path: Path, calibration: Pixels) -> Path:
             per_channel=True,
             activation_type=tools.QuantType.QUInt8,
             weight_type=tools.QuantType.QInt8,
-            op_types_to_quantize=QUANTISED,
-            extra_options={"OpTypesToExcludeOutputQuantization": PRODUCTS},
-            nodes_to_exclude=_kept_in_float32(onnx.load(path).graph, onnx.load(ready).graph),
+            op_types_to_quantize=QUANTIZED_OPERATIONS,
+            extra_options={"OpTypesToExcludeOutputQuantization": PRODUCT_OPERATIONS},
+            nodes_to_exclude=_list_float32_nodes(onnx.load(path).graph, onnx.load(ready).graph),
         )
     if all(node.op_type != "QuantizeLinear" for node in onnx.load(target).graph.node):
         raise InputUnusable(
-            "nothing of this network is fit for int8: it has no layers between those of the "
-            "picture and those of the answers",
-            "--precision fp32",
+            "this network has no layers that can be int8",
+            "export with --precision fp32",
         )
     return target
 
 
-def _kept_in_float32(noted: Any, ready: Any) -> list[str]:
-    """Return the nodes that int8 would spoil, of the graph as `noted` and, folded, as `ready`."""
-    made_by = {value: node.op_type for node in ready.node for value in node.output}
-    exact = [node.name for node in noted.node if node.name.startswith(EXACT)]
+def _list_float32_nodes(before: Any, ready: Any) -> list[str]:
+    """Return the nodes that int8 would spoil, of the graph `before` and after (`ready`) folding."""
+    made_by = {name: node.op_type for node in ready.node for name in node.output}
+    exact = [node.name for node in before.node if node.name.startswith(EXACT)]
     other_sums = [
         node.name
         for node in ready.node
-        if node.op_type == "Add" and {made_by.get(one) for one in node.input} - {"Conv", "Add"}
+        if node.op_type == "Add" and {made_by.get(value) for value in node.input} - {"Conv", "Add"}
     ]
-    return [*exact, *other_sums, *_of_the_picture(ready), *_of_the_answers(ready)]
+    return [
+        *exact,
+        *other_sums,
+        *_list_image_convolutions(ready),
+        *_list_small_output_products(ready),
+    ]
 
 
-def _of_the_picture(graph: Any) -> list[str]:
+def _list_image_convolutions(graph: Any) -> list[str]:
     channels = {entry.name: entry.dims[1] for entry in graph.initializer if len(entry.dims) == 4}
     return [
         node.name
         for node in graph.node
         if node.op_type == "Conv"
-        and channels.get(node.input[1], PICTURE + 1) <= PICTURE
+        and channels.get(node.input[1], IMAGE_CHANNELS + 1) <= IMAGE_CHANNELS
         and not any(entry.name == "group" and entry.i > 1 for entry in node.attribute)
     ]
 
 
-def _of_the_answers(graph: Any) -> list[str]:
-    """Return the names of small products from which an output comes without another one between."""
+def _list_small_output_products(graph: Any) -> list[str]:
+    """Return the names of small products that no other product separates from an output."""
     maker = {value: node for node in graph.node for value in node.output}
     weights = {entry.name: math.prod(entry.dims) for entry in graph.initializer}
-    waiting, seen, small = [entry.name for entry in graph.output], set[str](), []
-    while waiting:
-        value = waiting.pop()
+    pending, visited, small = [entry.name for entry in graph.output], set[str](), []
+    while pending:
+        value = pending.pop()
         node = maker.get(value)
-        if node is None or value in seen or node.op_type == "Conv":
+        if node is None or value in visited or node.op_type == "Conv":
             continue
-        seen.add(value)
-        if node.op_type not in PRODUCTS:
-            waiting.extend(node.input)
-        elif weights.get(node.input[1], 0) <= SMALL:
+        visited.add(value)
+        if node.op_type not in PRODUCT_OPERATIONS:
+            pending.extend(node.input)
+        elif weights.get(node.input[1], 0) <= MAX_FLOAT32_WEIGHTS:
             small.append(node.name)
     return small
 
 
 class _CalibrationReader:
-    def __init__(self, pictures: Pixels) -> None:
-        self._rest = iter(pictures)
+    def __init__(self, images: Pixels) -> None:
+        self._rest = iter(images)
 
     def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
         """Return the next input, None at the end; the name is onnxruntime's."""
-        return next(({"pictures": one[None]} for one in self._rest), None)
+        return next(({"pictures": image[None]} for image in self._rest), None)

@@ -18,7 +18,7 @@ from baseline.evaluation.decision_rule import (
     ChosenThresholds,
     DecisionRule,
     RecallThreshold,
-    compute_familiarity,
+    compute_training_similarity,
     decide,
     fit_feature_scale,
     load_decision_rule,
@@ -31,8 +31,8 @@ from baseline.evaluation.outputs import Floats, Indices, Outputs, load_outputs, 
 from baseline.evaluation.thresholds import (
     RuleRequest,
     SplitAnswers,
-    choose_familiarity,
     choose_rule,
+    choose_unknown_threshold,
     fit_recall_thresholds,
     measure_recall_threshold,
 )
@@ -236,7 +236,7 @@ def drawn(
 @pytest.mark.parametrize(("groups", "alike"), [(19, 0.95), (45, 0.5), (150, 0.0)])
 def test_no_more_known_pictures_are_unknown_than_promised(groups: int, alike: float) -> None:
     random = np.random.default_rng(groups)
-    found = [choose_familiarity(*drawn(groups, alike, random), 0.05) for _ in range(800)]
+    found = [choose_unknown_threshold(*drawn(groups, alike, random), 0.05) for _ in range(800)]
     truth = ndtr([one.below for one in found])  # the share of all pictures that is below
     assert all(one.promised for one in found)
     error = float(truth.std() / len(truth) ** 0.5)
@@ -252,26 +252,26 @@ def test_as_many_other_pictures_seldom_exceed_the_bound(groups: int, most: int) 
     over = []
     for _ in range(600):
         val, test = (drawn(groups, 0.9, random, most) for _ in "vt")
-        found = choose_familiarity(*val, 0.05)
+        found = choose_unknown_threshold(*val, 0.05)
         over.append((test[0] < found.below).mean() > found.at_most + 1e-9)
     assert np.mean(over) <= 0.06
 
 
 def test_few_groups_promise_what_they_can() -> None:
     random = np.random.default_rng(1)
-    found = [choose_familiarity(*drawn(9, 0.5, random), 0.05) for _ in range(800)]
+    found = [choose_unknown_threshold(*drawn(9, 0.5, random), 0.05) for _ in range(800)]
     assert {(one.promised, one.needed, one.unknown) for one in found} == {(False, 19, 0)}
     assert found[0].on_average == pytest.approx(0.1)
     assert ndtr([one.below for one in found]).mean() <= 0.11
     with pytest.raises(InputUnusable, match="no images in val"):
-        choose_familiarity(np.zeros(0), [], 0.05)
+        choose_unknown_threshold(np.zeros(0), [], 0.05)
 
 
 def test_the_frames_of_one_group_are_one_case() -> None:
     # 38 groups, of which one has 40 odd frames: one case of 39, though half of the pictures.
     familiarity = np.append(np.linspace(0.5, 0.9, 38), np.full(40, 0.1))
     groups = np.append(np.arange(38), np.full(40, 38))
-    found = choose_familiarity(familiarity, groups, 0.05)
+    found = choose_unknown_threshold(familiarity, groups, 0.05)
     assert 0.1 < found.below < 0.5
     assert (found.unknown, found.groups) == (40, 39)
     assert found.at_most > 0.5
@@ -288,12 +288,12 @@ def test_what_lies_farther_out_is_less_familiar() -> None:
     assert near < 1 < far
     assert far == pytest.approx(wide, rel=0.2)
     scores = np.array([[4.0, 0, 0]] * 3)
-    told = compute_familiarity(scores, scale.distances(out))
+    told = compute_training_similarity(scores, scale.distances(out))
     assert told[0] > told[1]
     assert ((told > 1 / 3) & (told <= 1)).all()
     # Scores or their log probabilities: the same.
-    assert compute_familiarity(scores - 7, distances[:3]) == pytest.approx(
-        compute_familiarity(scores, distances[:3])
+    assert compute_training_similarity(scores - 7, distances[:3]) == pytest.approx(
+        compute_training_similarity(scores, distances[:3])
     )
 
 
@@ -330,6 +330,6 @@ class GalleryEngine:
 
 
 def test_a_gallery_knows_by_the_likeness_of_the_nearest() -> None:
-    told = Model(GalleryEngine(0.5)).answer_pixels(np.zeros((2, 8, 8, 3), np.uint8))
-    assert [one.familiarity for one in told] == pytest.approx([0.9, 0.4])
+    told = Model(GalleryEngine(0.5)).predict_pixels(np.zeros((2, 8, 8, 3), np.uint8))
+    assert [one.similarity for one in told] == pytest.approx([0.9, 0.4])
     assert [one.label for one in told] == ["a", None]

@@ -71,7 +71,7 @@ def test_a_run_is_whole_without_the_hub_and_held_to_its_file(
     )
     head = 3 * (WIDTH + COLOURS + 1)
     assert metrics["parameters"] == WIDTH * 27 + WIDTH**2 + head
-    answers = list(baseline.load(folder).answers(pictures_of(root)))
+    answers = list(baseline.load(folder).predict_images(pictures_of(root)))
     assert len({answer.predictions[0].label for answer in answers}) == 3
     # The same again, and a presort by it, ask nobody: the dataset holds to the file.
     with Dataset.open(root) as dataset:

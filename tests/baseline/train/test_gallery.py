@@ -21,7 +21,7 @@ from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.settings import load_preset
 from baseline.train.callbacks import TrainingResult
 from baseline.train.methods.gallery import (
-    MAX_KNOWN_IMAGES,
+    MAX_GALLERY_IMAGES,
     add_to_gallery,
     build_gallery,
     choose_representatives,
@@ -59,7 +59,7 @@ def saved(fitted: TrainingResult[TrainedNet], material: TrainingData, folder: Pa
 
 
 def known_in(folder: Path) -> tuple[tuple[str, ...], ...]:
-    return get_gallery_head(load_model(folder)[0]).known
+    return get_gallery_head(load_model(folder)[0]).keys
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ for writes in range(0, 12, 2):
         add(writes)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     net, _, classes = load_model(folder)
-    print(json.dumps([code, classes, net.head.known]), flush=True)
+    print(json.dumps([code, classes, net.head.keys]), flush=True)
 """
 """Adds to a gallery again and again, killed at the next but one write to the disk each time."""
 
@@ -201,16 +201,16 @@ def test_learning_the_backbone_as_well(dataset: Dataset, tmp_path: Path) -> None
 
 
 def test_the_known_are_bounded_and_stand_for_the_rest() -> None:
-    centres = unit(MAX_KNOWN_IMAGES, 32, 0)
-    near = np.repeat(centres, 3, axis=0) + 0.01 * unit(3 * MAX_KNOWN_IMAGES, 32, 1)
+    centres = unit(MAX_GALLERY_IMAGES, 32, 0)
+    near = np.repeat(centres, 3, axis=0) + 0.01 * unit(3 * MAX_GALLERY_IMAGES, 32, 1)
     x = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
-    chosen = choose_representatives(x, MAX_KNOWN_IMAGES)
-    assert sorted(set(chosen // 3)) == list(range(MAX_KNOWN_IMAGES))
+    chosen = choose_representatives(x, MAX_GALLERY_IMAGES)
+    assert sorted(set(chosen // 3)) == list(range(MAX_GALLERY_IMAGES))
     y = np.zeros(len(x), np.int64)
     y[-1] = 1
     keys = [*(f"k{n}" for n in range(len(x) - 2)), "k0", "other"]
     head = build_gallery(x, y, keys, 2)
-    assert [len(row) for row in head.known] == [MAX_KNOWN_IMAGES, 1]
-    assert len(set(head.known[0])) == MAX_KNOWN_IMAGES
-    assert head.vectors.shape == (2, MAX_KNOWN_IMAGES, 32)
+    assert [len(row) for row in head.keys] == [MAX_GALLERY_IMAGES, 1]
+    assert len(set(head.keys[0])) == MAX_GALLERY_IMAGES
+    assert head.vectors.shape == (2, MAX_GALLERY_IMAGES, 32)
     assert (head.vectors[1] == head.vectors[1, :1]).all()

@@ -12,13 +12,13 @@ from PIL import Image
 from baseline.data.runs import run_folder
 from baseline.evaluation.decision_rule import (
     NO_UNKNOWN_RULE,
-    compute_familiarity,
+    compute_training_similarity,
     fit_feature_scale,
     load_decision_rule,
 )
 from baseline.evaluation.evaluate import reevaluate_run
 from baseline.evaluation.outputs import Floats, Indices
-from baseline.evaluation.thresholds import RuleRequest, choose_familiarity
+from baseline.evaluation.thresholds import RuleRequest, choose_unknown_threshold
 from baseline.settings import load_preset
 from baseline.train.cross_validation import MAX_KNOWN_REJECTED, UNKNOWN_FOLDS
 from baseline.train.train_run import train_run
@@ -43,7 +43,7 @@ def familiar(learnt: tuple[Floats, Indices], seen: Floats, classes: int) -> Floa
     x, groups = learnt
     head = LogisticRegression(max_iter=200).fit(x, groups % classes)
     scale = fit_feature_scale(x.astype(np.float32))
-    return compute_familiarity(head.decision_function(seen), scale.distances(seen))
+    return compute_training_similarity(head.decision_function(seen), scale.distances(seen))
 
 
 @pytest.mark.parametrize("groups", [20, 60])
@@ -58,7 +58,9 @@ def test_a_threshold_chosen_by_folds_costs_the_known_no_more_than_promised(group
             away = fold == number
             held.append(familiar((x[~away], numbers[~away]), x[away], classes))
             names.append(numbers[away])
-        chosen = choose_familiarity(np.concatenate(held), np.concatenate(names), MAX_KNOWN_REJECTED)
+        chosen = choose_unknown_threshold(
+            np.concatenate(held), np.concatenate(names), MAX_KNOWN_REJECTED
+        )
         assert chosen.promised
         others, _ = world(120, middles, random)
         strangers, _ = world(120, random.normal(0, 1.2, (classes, 12)), random)

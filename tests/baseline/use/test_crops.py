@@ -16,8 +16,8 @@ from tools_for_tests import run_here
 import baseline
 from baseline.cli import commands
 from baseline.evaluation.decision_rule import DecisionRule
-from baseline.use.crops import FILE, UNKNOWN, PartReader, make_crop_plan, save_crops
-from baseline.use.engines.base import ModelFacts, card_of
+from baseline.use.crops import FILE, UNRECORDED, PartReader, make_crop_plan, save_crops
+from baseline.use.engines.base import ModelFacts, make_card
 from baseline.use.export.onnx_file import with_card
 from baseline.use.model import open_engine
 from facecrop.detectors import DetectorSpec
@@ -104,29 +104,32 @@ def test_a_face_model_finds_faces_without_being_told_and_says_so(
 
 def test_the_api_cuts_as_the_command_does(folder: Path, with_face: Path) -> None:
     model = baseline.load(folder)
-    faces = model.faces(with_face)
+    faces = model.predict_faces(with_face)
     parts = PartReader(32, DETECTOR, CUT)(str(with_face))
     assert [answer.box for answer in faces] == [part.box for part in parts]
-    told = model.answer_pixels(np.stack([part.pixels for part in parts]))
+    told = model.predict_pixels(np.stack([part.pixels for part in parts]))
     assert [answer.predictions for answer in faces] == [answer.predictions for answer in told]
     largest = max(faces, key=lambda one: one.box.width * one.box.height if one.box else 0)
-    assert model.answer(Image.open(with_face)) == largest
-    assert model.answer(np.asarray(Image.open(with_face).convert("RGB"))) == largest
-    assert baseline.load(folder, detector="whole").answer(with_face).box is None
+    assert model.predict_image(Image.open(with_face)) == largest
+    assert model.predict_image(np.asarray(Image.open(with_face).convert("RGB"))) == largest
+    assert baseline.load(folder, detector="whole").predict_image(with_face).box is None
     empty = np.full((200, 200, 3), 250, np.uint8)
     with pytest.raises(Unreadable, match="no face found"):
         model.predict(empty)
-    assert "faces found by animeface" in model.cropping.words
+    assert "faces found by animeface" in model.cropping.description
 
 
 def test_an_exported_file_carries_how_pictures_are_cut(
     folder: Path, exported: Path, with_face: Path, tmp_path: Path
 ) -> None:
-    card = card_of(open_engine(folder).facts, "fp32")
-    assert FOUND in str(card.pictures)
+    card = make_card(open_engine(folder).facts, "fp32")
+    assert FOUND in str(card.crops_note)
     out = tmp_path / "model.onnx"
     out.write_bytes(with_card(exported.read_bytes(), card))
-    ours, theirs = baseline.load(folder).faces(with_face), baseline.load(out).faces(with_face)
+    ours, theirs = (
+        baseline.load(folder).predict_faces(with_face),
+        baseline.load(out).predict_faces(with_face),
+    )
     assert [one.box for one in ours] == [one.box for one in theirs]
     told = json.loads(predict(with_face, "--run", out, "--json").stdout)
     assert [tuple(p["box"]) for p in told["predicted"][0]["parts"]] == [one.box for one in ours]
@@ -138,11 +141,11 @@ def test_a_model_of_before_judges_whole_pictures_and_says_that_it_does_not_know(
     shutil.copytree(folder, tmp_path / "old")
     (tmp_path / "old" / FILE).unlink()
     ran = predict(with_face, "--run", tmp_path / "old", "--json")
-    assert UNKNOWN in ran.stderr
+    assert UNRECORDED in ran.stderr
     told = json.loads(ran.stdout)
     assert told["predicted"][0]["parts"][0]["box"] is None
     assert told["cropping"]["because"] == "not recorded"
-    assert baseline.load(tmp_path / "old").cropping.words == UNKNOWN
+    assert baseline.load(tmp_path / "old").cropping.description == UNRECORDED
     asked = json.loads(
         predict(with_face, "--detector", "animeface", "--run", tmp_path / "old", "--json").stdout
     )
@@ -156,8 +159,8 @@ def test_what_was_mixed_is_cut_as_most_of_it_and_told() -> None:
     mostly_faces = make_crop_plan(facts(FACES, WHOLE, HAND), None)
     assert mostly_faces.read.detector == DetectorSpec.of("animeface", threshold="0.6")
     assert (mostly_faces.read.cutting, mostly_faces.read.or_whole) == (CUT, True)
-    for words in ("or whole where none is found", "5 whole pictures", "3 boxes given by hand"):
-        assert words in mostly_faces.words
+    for words in ("or the whole image without a face", "5 whole pictures", "3 boxes given by hand"):
+        assert words in mostly_faces.description
     blank = Image.new("RGB", (64, 48), "white")
     assert [part.box for part in mostly_faces.read.parts(blank)] == [None]
     only_faces = make_crop_plan(facts(FACES, WHOLE), None, "animeface")
@@ -165,7 +168,7 @@ def test_what_was_mixed_is_cut_as_most_of_it_and_told() -> None:
     many = CropMethod("whole", "", "", 50)
     mostly_whole = make_crop_plan(facts(many, FACES), None)
     assert mostly_whole.read.detector is None
-    assert "20 faces found by animeface" in mostly_whole.words
+    assert "20 faces found by animeface" in mostly_whole.description
 
 
 def test_a_whole_picture_is_made_square_as_in_training() -> None:
@@ -176,7 +179,7 @@ def test_a_whole_picture_is_made_square_as_in_training() -> None:
     assert read.parts(wide)[0].pixels.mean() == pytest.approx(255 / 16, rel=0.1)
     stretched = make_crop_plan(facts(WHOLE), None).read.parts(wide)[0].pixels
     assert stretched.mean() == pytest.approx(3 * 255 / 16, rel=0.1)
-    assert make_crop_plan(facts(WHOLE), None).words == "pictures are cut as in training: whole"
+    assert make_crop_plan(facts(WHOLE), None).description == "crop as in training: whole images"
 
 
 def test_boxes_by_hand_alone_are_found_by_no_detector(tmp_path: Path) -> None:
@@ -200,7 +203,7 @@ def test_another_detector_keeps_the_cut_and_a_file_that_is_not_here_is_asked_for
         make_crop_plan(facts(foreign), None)
     named = make_crop_plan(facts(foreign), None, with_file)
     assert "neighbors=3" in named.settings
-    assert "it learnt from 9 faces found by lbpcascade (cascade=0123456789ab" in named.words
+    assert "trained on 9 faces found by lbpcascade (cascade=0123456789ab" in named.description
     with pytest.raises(UsageError, match="detector removed: ensemble"):
         make_crop_plan(facts(CropMethod("ensemble", "threshold=0.5", str(CUT), 9)), None)
     set_so = make_crop_plan(facts(FACES), None, "animeface:threshold=0.9")

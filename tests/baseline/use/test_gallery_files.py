@@ -90,12 +90,12 @@ def test_an_answer_names_the_nearest_known_picture(root: Path) -> None:
     model = baseline.load(root / "runs" / RUN)
     with Dataset.open(root) as dataset:
         sample = next(s for s in dataset.samples.iter_by_key() if s.label == "disc")
-        answer = model.answer(dataset.image_path(sample.image, "PNG"))
+        answer = model.predict_image(dataset.image_path(sample.image, "PNG"))
     assert answer.nearest[0].sample == sample.key
-    assert answer.nearest[0].likeness == pytest.approx(1, abs=1e-5)
+    assert answer.nearest[0].similarity == pytest.approx(1, abs=1e-5)
     assert answer.nearest[0].label == answer.predictions[0].label == "disc"
-    assert [k.likeness for k in answer.nearest] == sorted(
-        (k.likeness for k in answer.nearest), reverse=True
+    assert [k.similarity for k in answer.nearest] == sorted(
+        (k.similarity for k in answer.nearest), reverse=True
     )
 
 
@@ -112,7 +112,7 @@ def test_a_class_is_added_without_training_and_taken_out(root: Path, tmp_path: P
     assert weights.name != WEIGHTS
     assert weights_size(folder) == weights.stat().st_size
     model = baseline.load(folder)
-    answer = model.answer(files[0])
+    answer = model.predict_image(files[0])
     assert answer.predictions[0].label == "cross"
     kept = folder / "gallery" / f"{answer.nearest[0].sample}.png"
     assert kept.read_bytes() == Path(files[0]).read_bytes()
@@ -122,7 +122,7 @@ def test_a_class_is_added_without_training_and_taken_out(root: Path, tmp_path: P
     assert "cross" not in baseline.load(folder).classes
     again = [str(path) for path in (folder / "gallery").glob("*.png")]
     assert add_files(folder, "cross", again, PartReader(32))["known"] == 8
-    assert baseline.load(folder).answer(files[0]).nearest == answer.nearest
+    assert baseline.load(folder).predict_image(files[0]).nearest == answer.nearest
     told = [
         json.loads(line) for line in (folder / "gallery" / CHANGES_FILE).read_text().splitlines()
     ]
@@ -163,7 +163,7 @@ def test_int8_is_chosen_where_the_dataset_can_ask_about_every_class(
         ("MAX_TIME_RATIO", 1000),
     ):
         monkeypatch.setattr(export_module, name, value)
-    monkeypatch.setitem(export_module.LEAST_AGREEMENT, "int8", 0)
+    monkeypatch.setitem(export_module.MIN_AGREEMENT, "int8", 0)
     add_files(root / "runs" / RUN, added, _crosses(root), PartReader(32))
     assert export_run(root, RUN, tmp_path / "m.onnx", "auto")["precision"] == precision
 
@@ -175,8 +175,8 @@ def test_the_gallery_is_in_the_export(root: Path, tmp_path: Path) -> None:
     files = _crosses(root)
     first, second = open_engine(root / "runs" / RUN), open_engine(out)
     assert first.facts == second.facts
-    assert second.facts.known is not None
+    assert second.facts.gallery is not None
     one, other = baseline.load(root / "runs" / RUN), baseline.load(out)
-    for a, b in zip(one.answers(files), other.answers(files), strict=True):
+    for a, b in zip(one.predict_images(files), other.predict_images(files), strict=True):
         assert [k.sample for k in a.nearest] == [k.sample for k in b.nearest]
-        assert a.nearest[0].likeness == pytest.approx(b.nearest[0].likeness, abs=1e-4)
+        assert a.nearest[0].similarity == pytest.approx(b.nearest[0].similarity, abs=1e-4)

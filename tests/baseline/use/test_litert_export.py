@@ -41,7 +41,7 @@ def test_litert_answers_as_the_run(
     found = export_run(patterns_root, None, out, "fp32")
     assert float(str(found["farthest"])) < 1e-5
     one, other = baseline.load(run_folder), baseline.load(out)
-    first, second = list(one.answers(pictures)), list(other.answers(pictures))
+    first, second = list(one.predict_images(pictures)), list(other.predict_images(pictures))
     assert [a.label for a in first] == [a.label for a in second]
 
 
@@ -61,7 +61,7 @@ def test_int8_leaves_colours_and_vectors_of_drawn_people_as_they_are(tmp_path: P
 
 
 def test_what_litert_files_are_written_of_says_what_the_run_says(run_folder: Path) -> None:
-    run = RunEngine.of(run_folder)
+    run = RunEngine.from_folder(run_folder)
     size = run.facts.size
     pictures = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), np.uint8)
     with torch.inference_mode():

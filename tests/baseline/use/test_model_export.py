@@ -18,7 +18,7 @@ from baseline.data.pixels import Pixels
 from baseline.data.samples import find_examples, load_arrays
 from baseline.evaluation.decision_rule import (
     DecisionRule,
-    compute_output_familiarity,
+    compute_output_similarity,
     load_decision_rule,
     load_feature_scale,
     save_decision_rule,
@@ -26,7 +26,13 @@ from baseline.evaluation.decision_rule import (
 from baseline.train.methods.training_data import network_outputs, with_distances
 from baseline.train.trained_net import load_model
 from baseline.use.engines.base import ModelFacts, NetworkOutputs
-from baseline.use.export.export_run import alike, compare, export_run, quicker, refuse_unequal
+from baseline.use.export.export_run import (
+    check_agreement,
+    compare,
+    engines_agree,
+    export_run,
+    is_faster,
+)
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 
@@ -35,7 +41,7 @@ def test_the_file_answers_as_the_run(
     exported: Path, run_folder: Path, pictures: list[Path]
 ) -> None:
     one, other = baseline.load(run_folder), baseline.load(exported)
-    first, second = list(one.answers(pictures)), list(other.answers(pictures))
+    first, second = list(one.predict_images(pictures)), list(other.predict_images(pictures))
     assert [a.label for a in first] == [a.label for a in second]
     assert any(a.label is None for a in first) or all(
         a.predictions[0].confidence >= 0.6 for a in first
@@ -70,10 +76,13 @@ def test_the_unfamiliar_are_unknown_to_the_file_as_to_the_run(
     noise = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3)).astype(np.uint8)
     odd = [*noise, *(np.full((32, 32, 3), grey, np.uint8) for grey in (0, 128, 255))]
     one, other = baseline.load(run_folder), baseline.load(exported)
-    first, second = list(one.answers([*pictures, *odd])), list(other.answers([*pictures, *odd]))
+    first, second = (
+        list(one.predict_images([*pictures, *odd])),
+        list(other.predict_images([*pictures, *odd])),
+    )
     assert [a.label for a in first] == [a.label for a in second]
-    familiar = [a.familiarity or 0.0 for a in first]
-    assert familiar == pytest.approx([a.familiarity for a in second], abs=1e-4)
+    familiar = [a.similarity or 0.0 for a in first]
+    assert familiar == pytest.approx([a.similarity for a in second], abs=1e-4)
     rule, scale = load_decision_rule(run_folder), load_feature_scale(run_folder)
     strange = np.array(familiar) < (rule.unfamiliar_below or 0)
     assert strange[: len(pictures)].mean() <= 0.06
@@ -85,12 +94,12 @@ def test_the_unfamiliar_are_unknown_to_the_file_as_to_the_run(
         examples = find_examples(dataset)
         arrays = load_arrays(dataset, examples, settings, "val")
     outputs = with_distances(network_outputs(net, arrays), scale)
-    judged = compute_output_familiarity(outputs, classes, rule, gallery=False)
+    judged = compute_output_similarity(outputs, classes, rule, gallery=False)
     assert judged is not None
     plain = [np.ascontiguousarray(x.transpose(1, 2, 0)) for x in arrays.x]
     if settings.channels == 1:
         plain = [np.repeat(x, 3, 2) for x in plain]
-    served = [a.familiarity for a in other.answers(plain)]
+    served = [a.similarity for a in other.predict_images(plain)]
     assert served == pytest.approx(judged.tolist(), abs=1e-3)
 
 
@@ -156,13 +165,13 @@ def test_other_answers_are_refused() -> None:
     y = np.array([0, 1, -1])
     told = compare(run, near, pictures, y)
     assert (told.agreement, told.accuracy, told.accuracy_before) == (1, 1, 1)
-    refuse_unequal(told, "fp32")
+    check_agreement(told, "fp32")
     with pytest.raises(InputUnusable, match="nothing was written"):
-        refuse_unequal(compare(run, off, pictures, y), "fp32")
+        check_agreement(compare(run, off, pictures, y), "fp32")
     told = compare(run, wrong, pictures, y)
     assert told.accuracy == 0.5
     with pytest.raises(InputUnusable, match=r"66\.7%"):
-        refuse_unequal(told, "int8")
+        check_agreement(told, "int8")
 
 
 def test_alike_are_answers_that_are_the_same_of_many_pictures() -> None:
@@ -170,16 +179,16 @@ def test_alike_are_answers_that_are_the_same_of_many_pictures() -> None:
     near = Fixed([[0.8, 0.2], [0.3, 0.7]] * 100)
     wrong = Fixed([[0.9, 0.1], [0.2, 0.8]] * 97 + [[0.1, 0.9]] * 6)
     pictures = np.zeros((200, 8, 8, 3), np.uint8)
-    assert alike(run, near, pictures)
-    assert not alike(run, wrong, pictures)
-    assert not alike(Fixed(run.rows[:20]), Fixed(near.rows[:20]), pictures[:20])
+    assert engines_agree(run, near, pictures)
+    assert not engines_agree(run, wrong, pictures)
+    assert not engines_agree(Fixed(run.rows[:20]), Fixed(near.rows[:20]), pictures[:20])
 
 
 def test_quicker_is_what_takes_clearly_less_time() -> None:
     slow, quick = Fixed([[0.9, 0.1]], seconds=0.02), Fixed([[0.9, 0.1]])
     picture = np.zeros((1, 8, 8, 3), np.uint8)
-    assert quicker(quick, slow, picture)
-    assert not quicker(slow, quick, picture)
+    assert is_faster(quick, slow, picture)
+    assert not is_faster(slow, quick, picture)
 
 
 def test_odd_names_and_files_are_said(patterns_root: Path, tmp_path: Path) -> None:

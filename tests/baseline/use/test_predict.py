@@ -18,7 +18,7 @@ from PIL import Image
 import baseline
 from baseline.cli import commands
 from baseline.use.crops import NO_FACE, ImagePart, PartReader, expand_paths
-from baseline.use.model import PictureAnswer, Prediction
+from baseline.use.model import ImagePrediction, Prediction
 from baseline.use.predict import ClassFolders, FilePrediction, open_prediction_table
 from facecrop.detectors import DetectorSpec
 from gleanset.errors import DoneInPart, GleansetError, InputUnusable, Unreadable, UsageError
@@ -62,7 +62,7 @@ def test_files_folders_patterns_and_rejections(
     assert (reasons["text.png"], reasons["gone.png"]) == ("not an image", "file is gone")
     model = baseline.load(patterns_root / "runs" / told["run"])
     for one in told["predicted"]:
-        answer = model.answer(one["path"])
+        answer = model.predict_image(one["path"])
         assert one["parts"][0]["answer"] == answer.label
         assert one["parts"][0]["predictions"][0]["confidence"] == pytest.approx(
             answer.predictions[0].confidence, abs=1e-6
@@ -75,7 +75,7 @@ def test_lines_come_in_order_and_name_unknown(patterns_root: Path, pictures: lis
     lines = ran.stdout.splitlines()
     assert [line.split(": ")[0] for line in lines[: len(pictures)]] == [str(p) for p in pictures]
     model = baseline.load(patterns_root / "runs" / next((patterns_root / "runs").iterdir()).name)
-    unknown = [answer.label is None for answer in model.answers(pictures)]
+    unknown = [answer.label is None for answer in model.predict_images(pictures)]
     assert ["unknown" in line for line in lines[: len(pictures)]] == unknown
 
 
@@ -154,7 +154,7 @@ PART = ImagePart(np.zeros((0, 0, 3), np.uint8), None, None)
 def answered(path: Path, *labels: str | None) -> FilePrediction:
     """A picture with a part for each label."""
     said = (
-        PictureAnswer(label, (Prediction(label or "x", 0.75), Prediction("other", 0.125)))
+        ImagePrediction(label, (Prediction(label or "x", 0.75), Prediction("other", 0.125)))
         for label in labels
     )
     return FilePrediction(str(path), tuple((PART, one) for one in said))
