@@ -24,15 +24,15 @@ from gleanset.work.pool import Outcome, Processes, Threads, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer
 from harvest.video.frame_selector import FrameFollower
-from harvest.video.inputs import UnusableInput, VideoAtHand, VideoFile, VideoInput
-from harvest.video.intros import Fingerprint, RepeatedStretch, find_repeats
+from harvest.video.inputs import LocalVideo, UnusableInput, VideoFile, VideoInput
+from harvest.video.intros import Fingerprint, RepeatedSegment, find_repeats
 from harvest.video.remote import remove_downloads
-from harvest.video.run_ffmpeg import end_all, find_ffmpeg
+from harvest.video.run_ffmpeg import find_ffmpeg, kill_all
 from harvest.video.sampler import SampledVideo, StoredFrame, VideoSampler, read_facts
 from harvest.video.sampling import Sampling
 
 # Cores per video, because ffmpeg decodes with several threads.
-_CORES_EACH = 4
+_CORES_PER_VIDEO = 4
 
 
 def harvest_frames(
@@ -52,7 +52,7 @@ def harvest_frames(
     once (0: automatic), each on a single node of a cluster. `left_out` in the result counts
     intervals without a kept frame by reason.
     """
-    return FrameHarvest(dataset, sampling or Sampling(), label, workers, progress).over(videos)
+    return FrameHarvest(dataset, sampling or Sampling(), label, workers, progress).run(videos)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class FrameHarvest:
     progress: Progress | None = None
     follower: FrameFollower | None = None
 
-    def over(self, videos: Iterable[VideoInput]) -> dict[str, object]:
+    def run(self, videos: Iterable[VideoInput]) -> dict[str, object]:
         """Import the sampled frames of these videos; return the counts."""
         inputs = list(videos)
         find_ffmpeg()
@@ -75,17 +75,19 @@ class FrameHarvest:
             total = sum(_lengths(inputs)) or None
             limit = FrameLimit(wanted.limit)
             store = dataset.originals(scratch)
-            intake = Importer(dataset, STAGE, store, None if wanted.limit is None else limit.images)
-            writer = FrameWriter(dataset, intake, wanted, self.label, limit, self.follower)
+            importer = Importer(
+                dataset, STAGE, store, None if wanted.limit is None else limit.images
+            )
+            writer = FrameWriter(dataset, importer, wanted, self.label, limit, self.follower)
             with (self.progress or Progress()).video_time("frames", total) as advance:
                 files = tuple(video.path for video in inputs if isinstance(video, VideoFile))
-                run = _Run(self, writer, intake, scratch, advance)
-                run.over(inputs, dataset.workers(self.workers, files=files))
-            writer.settle()
+                frame_run = _FrameRun(self, writer, importer, scratch, advance)
+                frame_run.run(inputs, dataset.workers(self.workers, files=files))
+            writer.finish()
             remove_downloads(dataset)
-            intake.finish()
-        run.raise_if_nothing()
-        result = intake.result()
+            importer.finish()
+        frame_run.raise_if_nothing()
+        result = importer.result()
         if writer.left_out:
             result["left_out"] = dict(writer.left_out.most_common())
         return result
@@ -95,64 +97,66 @@ class _Stopped(Exception):
     """Signal for sampling threads that the run was interrupted."""
 
 
-class _Run:
+class _FrameRun:
     def __init__(
         self,
         harvest: FrameHarvest,
         writer: FrameWriter,
-        intake: Importer,
+        importer: Importer,
         scratch: Path,
         advance: Callable[[float], None],
     ) -> None:
         self._dataset, self._harvest, self._writer = harvest.dataset, harvest, writer
-        self._intake, self._scratch, self._advance = intake, scratch, advance
-        self._lock, self._stopped = Lock(), False
-        self._bad: list[UnusableInput] = []
-        self._good = 0
-        self._met: set[str] = set()
+        self._importer, self._scratch, self._advance = importer, scratch, advance
+        self._lock, self._is_stopped = Lock(), False
+        self._unusable: list[UnusableInput] = []
+        self._usable_count = 0
+        self._seen_videos: set[str] = set()
 
-    def over(self, inputs: list[VideoInput], workers: Processes | Cluster) -> None:
+    def run(self, inputs: list[VideoInput], workers: Processes | Cluster) -> None:
         """Sample all inputs in parallel, or sequentially if there is a limit."""
         threads: Threads | None = None
         if isinstance(workers, Processes):
-            number = workers.number or max(cores() // _CORES_EACH, 1)
-            threads = Threads(number, stop=self._stop)
-        at_once = threads.number if threads else math.inf
+            thread_count = workers.number or max(cores() // _CORES_PER_VIDEO, 1)
+            threads = Threads(thread_count, stop=self._stop)
+        max_at_once = threads.number if threads else math.inf
         if self._writer.limit.left is not None:
-            at_once = 1
+            max_at_once = 1
         # No timeout: sampling time depends on the length of the video.
-        place = threads or replace(workers, seconds_per_item=math.inf)
+        executor = threads or replace(workers, seconds_per_item=math.inf)
         tasks = self._tasks(inputs, self._advance_shared if threads else None)
-        for outcome in run_over(sample_video, tasks, place, lambda in_flight: in_flight < at_once):
-            self._take(outcome)
+        for outcome in run_over(
+            sample_video, tasks, executor, lambda in_flight: in_flight < max_at_once
+        ):
+            self._handle(outcome)
 
     def _stop(self) -> None:
-        self._stopped = True
-        end_all()
+        self._is_stopped = True
+        kill_all()
 
     def _advance_shared(self, seconds: float) -> None:
         with self._lock:
-            if self._stopped:
+            if self._is_stopped:
                 raise _Stopped
             self._advance(seconds)
 
     def _tasks(
         self, inputs: list[VideoInput], advance: Callable[[float], None] | None
     ) -> Iterator[VideoTask]:
-        place = count()
-        for number, source in enumerate(inputs):
+        index = count()
+        for number, video_input in enumerate(inputs):
             if self._writer.limit.left == 0:
                 return
-            for video in source.videos(self._scratch / f"input-{number}"):
+            for video in video_input.videos(self._scratch / f"input-{number}"):
                 if isinstance(video, UnusableInput):
                     self._reject(video)
-                elif self._writer.known(video.sha256) or video.sha256 in self._met:
+                elif self._writer.known(video.sha256) or video.sha256 in self._seen_videos:
                     # The second of two equal videos in a run would add nothing.
-                    self._good += 1
-                elif self._writer.limit.left != 0 and isinstance(video, VideoAtHand):
-                    self._met.add(video.sha256)
+                    self._usable_count += 1
+                elif self._writer.limit.left != 0 and isinstance(video, LocalVideo):
+                    self._seen_videos.add(video.sha256)
                     yield VideoTask(
-                        next(place),
+                        next(index),
                         video,
                         self._harvest.sampling,
                         self._dataset.originals(self._scratch),
@@ -161,39 +165,44 @@ class _Run:
                         advance,
                     )
 
-    def _take(self, outcome: Outcome[VideoTask, SampledVideo]) -> None:
+    def _handle(self, outcome: Outcome[VideoTask, SampledVideo]) -> None:
         task, sampled = outcome.item, outcome.result
         if sampled is None:
             error: Unreadable | None = Unreadable(outcome.reason or "?", outcome.detail)
         else:
-            self._writer.take(task, sampled)
+            self._writer.write(task, sampled)
             error = sampled.error
             if task.advance is None:
                 self._advance(sampled.seconds or 0.0)
         if error is None:
-            self._good += 1
+            self._usable_count += 1
         else:
-            self._reject(UnusableInput(task.video.shown, error.reason, error.detail))
+            self._reject(UnusableInput(task.video.display_name, error.reason, error.detail))
         if task.video.downloaded:
             task.video.path.unlink(missing_ok=True)
 
     def raise_if_nothing(self) -> None:
         """Raise an error if no video was usable."""
-        if self._good or not self._bad:
+        if self._usable_count or not self._unusable:
             return
-        errors = [one.error for one in self._bad if one.error is not None]
-        if len(errors) == len(self._bad):
+        errors = [unusable.error for unusable in self._unusable if unusable.error is not None]
+        if len(errors) == len(self._unusable):
             raise errors[0]
-        lines = "\n  ".join(f"{one.shown}: {one.reason}: {one.detail}" for one in self._bad)
-        if all(one.reason == "missing codec" for one in self._bad):
+        lines = "\n  ".join(
+            f"{unusable.display_name}: {unusable.reason}: {unusable.detail}"
+            for unusable in self._unusable
+        )
+        if all(unusable.reason == "missing codec" for unusable in self._unusable):
             raise MissingComponent(lines, "install an ffmpeg with that decoder, first in PATH")
         raise InputUnusable(lines, "name video files that ffmpeg can play")
 
-    def _reject(self, bad: UnusableInput) -> None:
-        self._bad.append(bad)
-        self._dataset.rejections.add(Rejection(STAGE, bad.shown, bad.reason, bad.detail))
-        self._intake.tally["rejected"] += 1
-        self._intake.reasons[bad.reason] += 1
+    def _reject(self, unusable: UnusableInput) -> None:
+        self._unusable.append(unusable)
+        self._dataset.rejections.add(
+            Rejection(STAGE, unusable.display_name, unusable.reason, unusable.detail)
+        )
+        self._importer.tally["rejected"] += 1
+        self._importer.reasons[unusable.reason] += 1
 
 
 def sample_video(task: VideoTask) -> SampledVideo:
@@ -202,16 +211,16 @@ def sample_video(task: VideoTask) -> SampledVideo:
     def keep(data: bytes, measured: Measured) -> None:
         task.store.stage(measured.sha256, measured.format, data)
 
-    sampling = replace(task.sampling, limit=task.most)
+    sampling = replace(task.sampling, limit=task.limit)
     advance = task.advance or (lambda seconds: None)
     return VideoSampler(task.video.path, sampling, keep, task.follower, advance).run()
 
 
 def _lengths(inputs: list[VideoInput]) -> Iterator[float]:
-    for one in inputs:
-        if isinstance(one, VideoFile):
+    for video in inputs:
+        if isinstance(video, VideoFile):
             with suppress(Unreadable, OSError):
-                yield read_facts(one.path).seconds or 0.0
+                yield read_facts(video.path).seconds or 0.0
 
 
 STAGE = "harvest-frames"
@@ -221,33 +230,33 @@ _BATCH_FRAMES = 50
 
 @dataclass
 class FrameLimit:
-    """Limit on images: `images` (SHA-256) of this run, `before`: frames of earlier videos."""
+    """Limit on images: SHA-256 of this run's `images`, and frame counts of videos known before."""
 
     limit: int | None
     images: set[str] = field(default_factory=set)
-    before: dict[str, int] = field(default_factory=dict)
+    earlier_frames: dict[str, int] = field(default_factory=dict)
 
     @property
     def left(self) -> int | None:
         """Number of images that may still be added; None without a limit."""
         if self.limit is None:
             return None
-        return max(self.limit - len(self.images) - sum(self.before.values()), 0)
+        return max(self.limit - len(self.images) - sum(self.earlier_frames.values()), 0)
 
 
 @dataclass(frozen=True)
 class VideoTask:
-    """Sampling job for one video, the `place`th of its run; frames are staged in `store`.
+    """Sampling job for one video; frames are staged in `store`.
 
-    `most` limits the number of frames. A `follower` selects frames by their content. `advance`
+    `limit` limits the number of frames. A `follower` selects frames by their content. `advance`
     receives the seconds of video done; it is None on a cluster.
     """
 
-    place: int
-    video: VideoAtHand
+    index: int  # in its run
+    video: LocalVideo
     sampling: Sampling
     store: Store
-    most: int | None = None
+    limit: int | None = None
     follower: FrameFollower | None = None
     advance: Callable[[float], None] | None = None
 
@@ -258,82 +267,88 @@ class FrameWriter:
     def __init__(
         self,
         dataset: Dataset,
-        intake: Importer,
+        importer: Importer,
         sampling: Sampling,
         label: str | None,
         limit: FrameLimit,
         follower: FrameFollower | None = None,
     ) -> None:
-        self._dataset, self._intake = dataset, intake
+        self._dataset, self._importer = dataset, importer
         self._sampling, self._label, self._follower = sampling, label, follower
         # To skip intros, all videos are sampled first; the limit applies to what remains.
-        self._all = limit
+        self._total_limit = limit
         self.limit = FrameLimit(None) if sampling.skip_openings else limit
         self.left_out: Counter[str] = Counter()
-        self._finished: list[tuple[VideoTask, SampledVideo]] = []
+        self._sampled: list[tuple[VideoTask, SampledVideo]] = []
 
     def known(self, sha256: str) -> bool:
         """Return whether a video was fully sampled before; count its frames."""
         frames = self._dataset.videos.get_frame_count(sha256, self._sampling.settings)
         if frames is None:
             return False
-        self._intake.tally["known"] += frames
-        self._all.before[sha256] = frames
+        self._importer.tally["known"] += frames
+        self._total_limit.earlier_frames[sha256] = frames
         return True
 
-    def take(self, task: VideoTask, sampled: SampledVideo) -> None:
+    def write(self, task: VideoTask, sampled: SampledVideo) -> None:
         """Store a video's frames; record it as sampled unless it was aborted."""
         if sampled.error is not None:
-            self._store(task, sampled.frames)
+            self._store_frames(task, sampled.frames)
             return
         self.left_out.update(sampled.left_out)
         if sampled.seconds is not None and self._sampling.earliest >= sampled.seconds:
             self.left_out["after the end of the video"] += 1
-        if sampled.trouble:
+        if sampled.damage:
             reason = "damaged video"
-            rejection = Rejection(STAGE, task.video.shown, reason, sampled.trouble)
+            rejection = Rejection(STAGE, task.video.display_name, reason, sampled.damage)
             self._dataset.rejections.add(rejection)
-            self._intake.reasons[reason] += 1
+            self._importer.reasons[reason] += 1
         if self._sampling.skip_openings:
-            self._finished.append((task, sampled))
+            self._sampled.append((task, sampled))
             return
-        self._store(task, sampled.frames)
+        self._store_frames(task, sampled.frames)
         self._record(task, sampled, len(sampled.frames))
 
-    def settle(self) -> None:
+    def finish(self) -> None:
         """Store the frames outside repeated segments, at the end of a run."""
-        ordered = sorted(self._finished, key=lambda finished: finished[0].place)
+        by_index = sorted(self._sampled, key=lambda finished: finished[0].index)
         # Videos already in the dataset come first, so that new ones repeat them.
-        before = self._prints_before() if ordered else []
-        of_all = find_repeats([*before, *(sampled.prints for _, sampled in ordered)], len(before))
-        repeats = of_all[len(before) :]
+        stored = self._stored_fingerprints() if by_index else []
+        all_repeats = find_repeats(
+            [*stored, *(sampled.fingerprints for _, sampled in by_index)], len(stored)
+        )
+        repeats = all_repeats[len(stored) :]
         fresh = [
-            [frame for frame in sampled.frames if self._is_fresh(frame, parts)]
-            for (_, sampled), parts in zip(ordered, repeats, strict=True)
+            [frame for frame in sampled.frames if self._is_fresh(frame, segments)]
+            for (_, sampled), segments in zip(by_index, repeats, strict=True)
         ]
-        chosen = self._within_limit(fresh)
-        for (task, sampled), picked, parts in zip(ordered, chosen, repeats, strict=True):
+        selected = self._within_limit(fresh)
+        for (task, sampled), frames, segments in zip(by_index, selected, repeats, strict=True):
             # Keep only fingerprints of first occurrences for comparison with later videos.
-            first = [(time, code) for time, code in sampled.prints if not _inside(time, parts)]
-            spans = [(part.start, part.end) for part in parts]
-            self._store(task, picked)
-            self._record(task, sampled, len(picked), {"prints": first, "left_out": spans})
-        for _, sampled in ordered:
+            first_seen = [
+                (time, code)
+                for time, code in sampled.fingerprints
+                if not _is_inside(time, segments)
+            ]
+            spans = [(part.start, part.end) for part in segments]
+            self._store_frames(task, frames)
+            self._record(task, sampled, len(frames), {"prints": first_seen, "left_out": spans})
+        for _, sampled in by_index:
             self._remove_crops(sampled.frames)
 
-    def _prints_before(self) -> list[list[Fingerprint]]:
-        fresh = {task.video.sha256 for task, _ in self._finished}
+    def _stored_fingerprints(self) -> list[list[Fingerprint]]:
+        fresh = {task.video.sha256 for task, _ in self._sampled}
         return [
             msgspec.convert(state.get("prints", []), list[Fingerprint])
             for sha256, state in self._dataset.videos.iter_states(self._sampling.mode)
             if sha256 not in fresh
         ]
 
-    def _is_fresh(self, frame: StoredFrame, repeats: list[RepeatedStretch]) -> bool:
-        if not _inside(frame.time, repeats):
+    def _is_fresh(self, frame: StoredFrame, repeats: list[RepeatedSegment]) -> bool:
+        if not _is_inside(frame.time, repeats):
             return True
-        known = self._dataset.images.get(frame.measured.sha256)
-        if known is not None and known.state == "missing":
+        image = self._dataset.images.get(frame.measured.sha256)
+        if image is not None and image.state == "missing":
             return True
         self.left_out["opening"] += 1
         return False
@@ -344,18 +359,18 @@ class FrameWriter:
                 self._dataset.crop_path(face.crop.key).unlink(missing_ok=True)
 
     def _within_limit(self, fresh: list[list[StoredFrame]]) -> list[list[StoredFrame]]:
-        left = self._all.left
+        left = self._total_limit.left
         if left is None:
             return fresh
-        chosen: list[list[StoredFrame]] = [[] for _ in fresh]
+        selected: list[list[StoredFrame]] = [[] for _ in fresh]
         images: set[str] = set()
         # Round-robin, so that the limit is shared evenly between videos.
         for frames in zip_longest(*fresh):
-            for own, frame in zip(chosen, frames, strict=True):
+            for video_frames, frame in zip(selected, frames, strict=True):
                 if frame and (frame.measured.sha256 in images or len(images) < left):
                     images.add(frame.measured.sha256)
-                    own.append(frame)
-        return chosen
+                    video_frames.append(frame)
+        return selected
 
     def _record(
         self,
@@ -368,23 +383,23 @@ class FrameWriter:
         name = VideoName(video.sha256, video.origin.title or video.path.name, video.origin.url)
         self._dataset.videos.record(name, self._sampling.settings, sampled.seconds, frames, state)
 
-    def _store(self, task: VideoTask, picked: Sequence[StoredFrame]) -> None:
-        for begin in range(0, len(picked), _BATCH_FRAMES):
+    def _store_frames(self, task: VideoTask, frames: Sequence[StoredFrame]) -> None:
+        for begin in range(0, len(frames), _BATCH_FRAMES):
             with self._dataset.db.transaction():
-                for frame in picked[begin : begin + _BATCH_FRAMES]:
-                    self._store_one(task, frame)
+                for frame in frames[begin : begin + _BATCH_FRAMES]:
+                    self._store_frame(task, frame)
 
-    def _store_one(self, task: VideoTask, frame: StoredFrame) -> None:
+    def _store_frame(self, task: VideoTask, frame: StoredFrame) -> None:
         origin = self._origin(task.video, frame)
         sha256 = frame.measured.sha256
         stamp = sha256[:16]
-        if not self._intake.is_known(origin, stamp):
+        if not self._importer.is_known(origin, stamp):
             outcome = Outcome(origin.key, frame.measured)
-            self._intake.record(origin, outcome, stamp, store=task.store)
+            self._importer.record(origin, outcome, stamp, store=task.store)
         if self._follower is not None and frame.faces:
             self._follower.record(self._dataset, sha256, origin, frame.faces)
 
-    def _origin(self, video: VideoAtHand, frame: StoredFrame) -> Origin:
+    def _origin(self, video: LocalVideo, frame: StoredFrame) -> Origin:
         return replace(
             video.origin,
             source="video",
@@ -397,5 +412,5 @@ class FrameWriter:
         )
 
 
-def _inside(time: float, repeats: list[RepeatedStretch]) -> bool:
-    return any(part.start < time < part.end for part in repeats)
+def _is_inside(time: float, repeats: list[RepeatedSegment]) -> bool:
+    return any(segment.start < time < segment.end for segment in repeats)

@@ -61,23 +61,23 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
 
 def check_videos(videos: tuple[str, ...], command: str) -> None:
     """Raise `UsageError` without arguments, `InputUnusable` if no video exists."""
-    from harvest.video.inputs import find_inputs, is_address
+    from harvest.video.inputs import find_inputs, is_url
 
     if not videos:
         raise UsageError("no video is named", f"write for instance: {command} ~/episodes")
-    find_inputs([video for video in videos if not is_address(video)])
+    find_inputs([video for video in videos if not is_url(video)])
 
 
 def check_programs(videos: tuple[str, ...]) -> None:
     """Raise `MissingComponent` without ffmpeg, or yt-dlp if a video needs it."""
-    from harvest.video.inputs import is_address
+    from harvest.video.inputs import is_url
     from harvest.video.run_ffmpeg import find_ffmpeg
 
     find_ffmpeg()
-    if any(map(is_address, videos)):
-        from harvest.video.remote import need_yt_dlp
+    if any(map(is_url, videos)):
+        from harvest.video.remote import require_yt_dlp
 
-        need_yt_dlp()
+        require_yt_dlp()
 
 
 def video_inputs(
@@ -87,19 +87,19 @@ def video_inputs(
     allow_private: bool,
 ) -> list[VideoInput]:
     """Return inputs for paths, patterns and URLs."""
-    from harvest.video.inputs import find_inputs, is_address
+    from harvest.video.inputs import find_inputs, is_url
 
-    if not any(map(is_address, videos)):
+    if not any(map(is_url, videos)):
         return find_inputs(videos)
     # Imported here, because the HTTP modules double the loading time.
-    from harvest.video.remote import VideoAddress
+    from harvest.video.remote import VideoUrl
 
     client = client_factory(dataset, allow_private)
 
-    def address(url: str) -> VideoAddress:
+    def address(url: str) -> VideoUrl:
         if dataset is None:
-            return VideoAddress(url, client)
+            return VideoUrl(url, client)
         sampled = dataset.videos.find_by_url(url, sampling.settings)
-        return VideoAddress(url, client, sampled, dataset.cache / "downloads")
+        return VideoUrl(url, client, sampled, dataset.cache / "downloads")
 
     return find_inputs(videos, address)

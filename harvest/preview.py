@@ -210,7 +210,7 @@ def preview_frames(
         if not isinstance(source, VideoFile):
             state = "videos"
         elif problem := _video_problem(source):
-            preview.say(f"{source.shown}: {problem}")
+            preview.say(f"{source.display_name}: {problem}")
             state = "rejected"
         else:
             sha256 = sha256_of_file(source.path)
@@ -221,7 +221,7 @@ def preview_frames(
             hashes.add(sha256)
         counts[state] += 1
         if state == "videos":
-            preview.show(source.shown)
+            preview.show(source.display_name)
     preview.say(f"videos: {counts['videos']}")
     return dict(counts)
 

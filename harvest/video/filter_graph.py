@@ -19,15 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harvest.video.probe_ffmpeg import VideoFacts
-from harvest.video.run_ffmpeg import command_words, video_input
+from harvest.video.run_ffmpeg import FULL_FRAMES, build_command, video_input
 from harvest.video.sampling import Sampling
 
 # Seconds between examined frames; more for frames of many pixels, which are costly to pipe.
-_STEP, _LARGE_STEP, _LARGE = 0.5, 1.0, 1280 * 720
+_STEP_SECONDS, _LARGE_STEP_SECONDS, _LARGE_PIXELS = 0.5, 1.0, 1280 * 720
 # Window in seconds from which the sharpest frame is taken, and the frames examined in it.
-_GROUP, _LOOKS = 0.5, 4
+_WINDOW_SECONDS, _WINDOW_FRAMES = 0.5, 4
 # Tolerance in steps for rounding: in floating point, 0.3 / 0.1 is a little less than 3.
-_EARLY = 1e-6
+_ROUNDING_STEPS = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ class Schedule:
         due = f"isnan(prev_t)+gt({self._bin('t', self.step)},{self._bin('prev_t', self.step)})"
         if not self.within:
             return due
-        begun = f"gt({self._bin('t', self.period)},{self._bin('prev_t', self.period)})"
+        new_period = f"gt({self._bin('t', self.period)},{self._bin('prev_t', self.period)})"
         phase = f"t-({self.start!r})-{self.period!r}*{self._bin('t', self.period)}"
-        return f"({due})*lt({phase},{self.within!r})+isnan(prev_t)+{begun}"
+        return f"({due})*lt({phase},{self.within!r})+isnan(prev_t)+{new_period}"
 
     def _bin(self, time: str, step: float) -> str:
-        return f"floor(({time}-({self.start!r}))/{step!r}+{_EARLY!r})"
+        return f"floor(({time}-({self.start!r}))/{step!r}+{_ROUNDING_STEPS!r})"
 
     def due(self, times: NDArray[np.float64], before: float) -> NDArray[np.bool_]:
         """Return a mask of selected frames; `before`: previous time or NaN."""
@@ -68,27 +68,27 @@ class Schedule:
         )
         if not self.within:
             return due
-        begun = self.bins(times, self.period) > self.bins(earlier, self.period)
+        new_period = self.bins(times, self.period) > self.bins(earlier, self.period)
         phase = times - self.start - self.period * self.bins(times, self.period)
-        taken: NDArray[np.bool_] = (due & (phase < self.within)) | first | begun
-        return taken
+        mask: NDArray[np.bool_] = (due & (phase < self.within)) | first | new_period
+        return mask
 
     def bins(self, times: NDArray[np.float64], step: float) -> NDArray[np.float64]:
         """Return the index of the step that contains each time."""
-        found: NDArray[np.float64] = np.floor((times - self.start) / step + _EARLY)
-        return found
+        indices: NDArray[np.float64] = np.floor((times - self.start) / step + _ROUNDING_STEPS)
+        return indices
 
 
-def schedule(sampling: Sampling, start: float, pixels: int) -> Schedule:
+def make_schedule(sampling: Sampling, start: float, pixels: int) -> Schedule:
     """Return the schedule for frames of `pixels` pixels after resizing."""
     if sampling.mode == "keyframes":
         return Schedule(start, None)
     if sampling.mode in ("useful", "scenes"):
-        return Schedule(start, _STEP if pixels <= _LARGE else _LARGE_STEP)
+        return Schedule(start, _STEP_SECONDS if pixels <= _LARGE_PIXELS else _LARGE_STEP_SECONDS)
     if sampling.plain or sampling.mode == "seen":
         return Schedule(start, sampling.every)
-    group = min(_GROUP, sampling.every / 2)
-    return Schedule(start, group / _LOOKS, sampling.every, group)
+    window = min(_WINDOW_SECONDS, sampling.every / 2)
+    return Schedule(start, window / _WINDOW_FRAMES, sampling.every, window)
 
 
 def frame_size(sampling: Sampling, width: int, height: int) -> tuple[int, int]:
@@ -102,18 +102,18 @@ def frame_size(sampling: Sampling, width: int, height: int) -> tuple[int, int]:
 
 # A time stamp at most this many seconds before the previous one is jitter, not a jump; the frame
 # is then placed this many seconds after the previous one.
-_JITTER, _TICK = 0.1, 0.001
+_MAX_JITTER_SECONDS, _JITTER_STEP_SECONDS = 0.1, 0.001
 # A gap above this many seconds is a jump (as in ffmpeg) unless within the file's stated length.
-_JUMP, _NO_END = 10.0, 1e9
+_MIN_JUMP_SECONDS, _NO_END_SECONDS = 10.0, 1e9
 # Nanoseconds: the only time base in which ffmpeg 5 to 9 all keep a file's own times.
 TICKS = 1_000_000_000
 THUMB = (64, 36)
 # Seconds between thumbnails where few are enough.
-_THIN = 0.1
+_SPARSE_SECONDS = 0.1
 # Longest side of frames whose size differs from the first one's; bounds the memory.
-_LONGEST_SIDE = 8192
+_MAX_SIDE = 8192
 # Seconds decoded before the start of a segment inside a video.
-LEAD = 4.0
+LEAD_SECONDS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +136,10 @@ class DecodePlan:
     since: float | None = None
     until: float | None = None
     fit: bool = True
-    box: tuple[int, int] = (_LONGEST_SIDE, _LONGEST_SIDE)
+    box: tuple[int, int] = (_MAX_SIDE, _MAX_SIDE)
 
     @property
-    def whole(self) -> bool:
+    def from_start(self) -> bool:
         """Whether decoding begins at the start of the file."""
         return self.since is None or self.facts.discontinuous
 
@@ -148,7 +148,7 @@ class DecodePlan:
         """Whether frames are numbered by packets, because some are skipped."""
         return self.skip is not None or self.thin
 
-    def picture_bytes(self, size: tuple[int, int]) -> int:
+    def frame_bytes(self, size: tuple[int, int]) -> int:
         """Return the bytes of a raw frame of this size."""
         wide, high = size
         chroma = ((wide + 1) // 2) * ((high + 1) // 2)
@@ -163,27 +163,29 @@ def make_plan(
     """Return the plan for a whole video."""
     wide, high = crop[2:] if crop else facts.upright
     size = frame_size(sampling, wide, high)
-    due = schedule(sampling, facts.start, size[0] * size[1])
+    schedule = make_schedule(sampling, facts.start, size[0] * size[1])
     skip = "nokey" if sampling.mode == "keyframes" else None
     if sampling.mode in ("useful", "scenes", "seen") and facts.skips_safely:
         skip = "noref"
     thin = sampling.mode == "every" and facts.skips_safely
     # Pillow writes PNG from RGB; animated images and frames with alpha become RGB anyway.
-    rgb = sampling.format == "png" or facts.container == "picture" or facts.alpha
-    box = (sampling.width or _LONGEST_SIDE, sampling.height or _LONGEST_SIDE)
-    return DecodePlan(facts, due, size, crop, skip, rgb, thin, fit=sampling.keep_aspect, box=box)
+    rgb = sampling.format == "png" or facts.container == "image" or facts.alpha
+    box = (sampling.width or _MAX_SIDE, sampling.height or _MAX_SIDE)
+    return DecodePlan(
+        facts, schedule, size, crop, skip, rgb, thin, fit=sampling.keep_aspect, box=box
+    )
 
 
 def output_names(plan: DecodePlan) -> list[str]:
     """Return the names of the command's outputs."""
-    return ["thumbs", "times", "pictures", *(["packets"] if plan.counted_by_packets else [])]
+    return ["thumbs", "times", FULL_FRAMES, *(["packets"] if plan.counted_by_packets else [])]
 
 
 def ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
     """Return the command's arguments, with `OUT:name` for each output."""
     source = video_input(**_input_options(plan))
     stream = source[str(plan.facts.stream)]
-    frames = stream.filter("setpts", _clock(plan.facts))
+    frames = stream.filter("setpts", _clock_expression(plan.facts))
     if plan.facts.interlaced or plan.crop:
         # yadif and crop need a constant size; the sample aspect ratio keeps the display shape.
         wide, high = plan.facts.stored
@@ -191,45 +193,47 @@ def ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
     frames = frames.filter("yadif", deint="interlaced") if plan.facts.interlaced else frames
     if plan.thin:
         # `due` is computed from these times alone, so they must include all scheduled frames.
-        few = replace(plan.schedule, step=_THIN, within=0.0).expression()
-        frames = frames.filter("select", f"{plan.schedule.expression()}+{few}")
-    ways = frames.filter_multi_output("split", 2)
-    tiny = _tiny(ways[0]).filter_multi_output("split", 2)
-    passing = {"fps_mode": "passthrough", "enc_time_base": f"1/{TICKS}"}
-    made = [
-        ffmpeg.output(tiny[0], "OUT:thumbs", format="rawvideo", **passing),
-        ffmpeg.output(tiny[1], "OUT:times", format="framecrc", flush_packets=1, **passing),
-        ffmpeg.output(_pictures(ways[1], plan), "OUT:pictures", format="rawvideo", **passing),
+        sparse = replace(plan.schedule, step=_SPARSE_SECONDS, within=0.0).expression()
+        frames = frames.filter("select", f"{plan.schedule.expression()}+{sparse}")
+    branches = frames.filter_multi_output("split", 2)
+    thumbs = _thumbnails(branches[0]).filter_multi_output("split", 2)
+    timing = {"fps_mode": "passthrough", "enc_time_base": f"1/{TICKS}"}
+    outputs = [
+        ffmpeg.output(thumbs[0], "OUT:thumbs", format="rawvideo", **timing),
+        ffmpeg.output(thumbs[1], "OUT:times", format="framecrc", flush_packets=1, **timing),
+        ffmpeg.output(
+            _full_frames(branches[1], plan), f"OUT:{FULL_FRAMES}", format="rawvideo", **timing
+        ),
     ]
     if plan.counted_by_packets:
         copied = {"c": "copy", "format": "framecrc", "flush_packets": 1}
-        made.append(ffmpeg.output(stream, "OUT:packets", **copied))
-    return command_words(ffmpeg.merge_outputs(*made), video, "level+info")
+        outputs.append(ffmpeg.output(stream, "OUT:packets", **copied))
+    return build_command(ffmpeg.merge_outputs(*outputs), video, "level+info")
 
 
-def _clock(facts: VideoFacts) -> str:
+def _clock_expression(facts: VideoFacts) -> str:
     """Return the expression for `setpts`: the file's own times while they increase.
 
     After a jump of the time stamps, time continues from the previous frame (a jump is certain at
     the second frame after it). A single frame that is out of order or has no time is placed right
     after the previous one.
     """
-    step, end = 1 / (facts.fps or 25.0), min(facts.slides_until, _NO_END)
+    step, end = 1 / (facts.fps or 25.0), min(facts.gaps_until, _NO_END_SECONDS)
     since_last, in_file = "ld(1)", "ld(2)"
     return (
         "if(isnan(PREV_OUTPTS),if(isnan(PTS),0,PTS),"
         "st(1,PTS+ld(0)-PREV_OUTPTS);st(2,PTS-PREV_INPTS);"
-        f"if(gt({since_last},0)*(lte({since_last}*TB,{_JUMP!r})+lte((PTS+ld(0))*TB,{end!r})),"
+        f"if(gt({since_last},0)*(lte({since_last}*TB,{_MIN_JUMP_SECONDS!r})+lte((PTS+ld(0))*TB,{end!r})),"
         "PTS+ld(0),"
-        f"if(between({since_last}*TB,{-_JITTER!r},0),PREV_OUTPTS+max(1,ceil({_TICK!r}/TB)),"
-        f"if(gt({in_file},0)*lte({in_file}*TB,{_JUMP!r}),st(0,PREV_OUTPTS-PREV_INPTS)+PTS,"
+        f"if(between({since_last}*TB,{-_MAX_JITTER_SECONDS!r},0),PREV_OUTPTS+max(1,ceil({_JITTER_STEP_SECONDS!r}/TB)),"
+        f"if(gt({in_file},0)*lte({in_file}*TB,{_MIN_JUMP_SECONDS!r}),st(0,PREV_OUTPTS-PREV_INPTS)+PTS,"
         f"PREV_OUTPTS+max(1,round({step!r}/TB))))))"
     )
 
 
 def _input_options(plan: DecodePlan) -> dict[str, Any]:
     options: dict[str, Any] = {"copyts": None}
-    if not plan.facts.turned:
+    if not plan.facts.rotated:
         # Rebuilding the filters would lose their state. (Rotation needs a constant size.)
         options["reinit_filter"] = 0
     if plan.facts.decoder:
@@ -239,45 +243,45 @@ def _input_options(plan: DecodePlan) -> dict[str, Any]:
     if plan.skip == "nokey" and plan.facts.codec in ("h264", "hevc"):
         # Frame threads do not help with key frames alone: passing packets on costs a third more.
         options["thread_type"] = "slice"
-    if plan.since is not None and not plan.whole:
+    if plan.since is not None and not plan.from_start:
         # -ss counts from the file's first time stamp and seeks to the key frame before.
-        seconds = max(plan.since - plan.facts.start - LEAD, 0.0)
+        seconds = max(plan.since - plan.facts.start - LEAD_SECONDS, 0.0)
         options |= {"ss": f"{seconds:.6f}", "noaccurate_seek": None}
     return options
 
 
-def _tiny(stream: Any) -> Any:
+def _thumbnails(stream: Any) -> Any:
     # Nearest neighbour instead of averaging: eight times cheaper, and as good for finding cuts.
     return stream.filter("scale", *THUMB, flags="neighbor").filter("format", "yuv444p")
 
 
-def _pictures(stream: Any, plan: DecodePlan) -> Any:
-    chosen = stream.filter("select", plan.schedule.expression())
+def _full_frames(stream: Any, plan: DecodePlan) -> Any:
+    frames = stream.filter("select", plan.schedule.expression())
     if plan.crop:
         x, y, wide, high = plan.crop
-        chosen = chosen.filter("crop", wide, high, x, y)
+        frames = frames.filter("crop", wide, high, x, y)
     options = {"out_range": "pc" if plan.rgb else "tv", "eval": "frame"}
     if plan.rgb and plan.facts.bt709:
         options["in_color_matrix"] = "bt709"
-    scaled = chosen.filter("scale", *_size(plan), **options)
+    scaled = frames.filter("scale", *_size_expressions(plan), **options)
     pixels = "rgba" if plan.facts.alpha else "rgb24" if plan.rgb else "yuv420p"
     return scaled.filter("format", pixels).filter("showinfo", checksum=0)
 
 
-def _size(plan: DecodePlan) -> tuple[str, str]:
+def _size_expressions(plan: DecodePlan) -> tuple[str, str]:
     """Return the expressions for a frame's width and height.
 
     Frames of the usual shape get the plan's size; others keep their shape, within the box.
     """
     wide, high = plan.size
-    if not plan.fit or plan.facts.turned:
+    if not plan.fit or plan.facts.rotated:
         return str(wide), str(high)
-    shown_wide, shown_high = plan.crop[2:] if plan.crop else plan.facts.upright
+    usual_wide, usual_high = plan.crop[2:] if plan.crop else plan.facts.upright
     sar = "if(between(sar,0.2,5),sar,1)"
-    usual = f"lt(abs(iw*({sar})-{shown_wide}),1)*eq(ih,{shown_high})"
+    is_usual = f"lt(abs(iw*({sar})-{usual_wide}),1)*eq(ih,{usual_high})"
     box_wide, box_high = plan.box
     scale = f"min(1,min({box_wide}/(iw*({sar})),{box_high}/ih))"
     return (
-        f"if({usual},{wide},max(1,round(iw*({sar})*{scale})))",
-        f"if({usual},{high},max(1,round(ih*{scale})))",
+        f"if({is_usual},{wide},max(1,round(iw*({sar})*{scale})))",
+        f"if({is_usual},{high},max(1,round(ih*{scale})))",
     )

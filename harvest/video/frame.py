@@ -25,33 +25,33 @@ from harvest.video.sampling import Sampling
 FrameQuality: TypeAlias = Literal["good", "black", "one colour", "blurred"]
 
 # Longer side (pixels) of the reduced frame in which edges are measured.
-_WORKING = 480
+_WORKING_SIDE = 480
 # A frame is black if 99.9 % of its pixels are below this grey level (of 255).
-_BLACK_LEVEL = 40
+_MAX_BLACK_LEVEL = 40
 # A frame has one color if its 0.5th and 99.5th percentiles differ by fewer grey levels.
-_FLAT = 10.0
+_MIN_CONTRAST = 10.0
 # Minimum steepness: the largest step between two neighbouring pixels, as a share of an edge's rise.
 # 1 is a hard edge; a Gaussian blur of 3 pixels (of 480) gives 1 / (3 sqrt(2 pi)) = 0.13 and up.
-BLURRED = 0.19
+MIN_STEEPNESS = 0.19
 # Length in pixels of the row segments in which edges are measured.
-_STRETCH = 14
+_SEGMENT_PIXELS = 14
 # Segments with the strongest edges are used (a share of all, and a minimum number), and of their
 # steepness this quantile.
-_STRONG, _FEWEST, _STEEPER = 0.02, 16, 0.75
+_STRONG_SHARE, _MIN_STRONG_SEGMENTS, _STEEPNESS_QUANTILE = 0.02, 16, 0.75
 
 
 def frame_quality(grey: Image.Image) -> FrameQuality:
     """Return the quality class of a frame (Pillow mode L)."""
-    part = min(_WORKING / max(grey.size), 1.0)
-    size = (max(round(grey.width * part), 1), max(round(grey.height * part), 1))
+    scale = min(_WORKING_SIDE / max(grey.size), 1.0)
+    size = (max(round(grey.width * scale), 1), max(round(grey.height * scale), 1))
     small = grey.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
     values = np.asarray(small).astype(np.int16)
     low, high, top = np.percentile(values, (0.5, 99.5, 99.9))
-    if top < _BLACK_LEVEL:
+    if top < _MAX_BLACK_LEVEL:
         return "black"
-    if high - low < _FLAT:
+    if high - low < _MIN_CONTRAST:
         return "one colour"
-    return "blurred" if steepness(values) < BLURRED else "good"
+    return "blurred" if steepness(values) < MIN_STEEPNESS else "good"
 
 
 def steepness(values: NDArray[np.int16]) -> float:
@@ -61,32 +61,33 @@ def steepness(values: NDArray[np.int16]) -> float:
     each is divided by the difference of its lightest and darkest pixel. 1 if there is no edge to
     measure, as in a tiny image.
     """
-    found = [_steepness_of_rows(values), _steepness_of_rows(values.T)]
-    judged = [one for one in found if one is not None]
-    return max(judged) if judged else 1.0
+    by_axis = (_steepness_of_rows(values), _steepness_of_rows(values.T))
+    return max((value for value in by_axis if value is not None), default=1.0)
 
 
 def _steepness_of_rows(values: NDArray[np.int16]) -> float | None:
     height, width = values.shape
-    number = width // _STRETCH
-    if number * height < 2 * _FEWEST:
+    segment_count = width // _SEGMENT_PIXELS
+    if segment_count * height < 2 * _MIN_STRONG_SEGMENTS:
         return None
-    parts = values[:, : number * _STRETCH].reshape(height * number, _STRETCH)
-    rise = parts.max(axis=1) - parts.min(axis=1)
-    count = max(int(len(rise) * _STRONG), _FEWEST)
-    strong = np.argpartition(rise, -count)[-count:]
-    whole = rise[strong]
-    if float(whole.max()) < _FLAT:
+    segments = values[:, : segment_count * _SEGMENT_PIXELS].reshape(
+        height * segment_count, _SEGMENT_PIXELS
+    )
+    rise = segments.max(axis=1) - segments.min(axis=1)
+    strong_count = max(int(len(rise) * _STRONG_SHARE), _MIN_STRONG_SEGMENTS)
+    strong = np.argpartition(rise, -strong_count)[-strong_count:]
+    rises = rise[strong]
+    if float(rises.max()) < _MIN_CONTRAST:
         return None
-    step = np.abs(np.diff(parts[strong], axis=1)).max(axis=1)
-    return float(np.quantile(step / np.maximum(whole, 1), _STEEPER))
+    step = np.abs(np.diff(segments[strong], axis=1)).max(axis=1)
+    return float(np.quantile(step / np.maximum(rises, 1), _STEEPNESS_QUANTILE))
 
 
 Plane: TypeAlias = NDArray[np.uint8]
 
 # Lookup from the grey levels of video (ITU-R BT.601-7 and BT.709-6: 16..235) to 0..255.
 _BLACK, _Y_SCALE = 16.0, 255 / 219
-_STRETCHED = [min(max(round((n - _BLACK) * _Y_SCALE), 0), 255) for n in range(256)]
+_FULL_RANGE = [min(max(round((n - _BLACK) * _Y_SCALE), 0), 255) for n in range(256)]
 # From YCbCr of BT.709 to that of BT.601, which OpenCV expects: the product of both matrices,
 # with brightness in steps of 1/219 and color in steps of 1/224.
 _STEPS = 219 / 224
@@ -114,9 +115,9 @@ class RawFrame:
     def grey(self) -> Image.Image:
         """Brightness, 0..255 (Pillow mode L)."""
         if self.rgb:
-            return self.whole().convert("L")
+            return self.to_image().convert("L")
         wide, high = self.size
-        return Image.frombytes("L", self.size, self.data[: wide * high]).point(_STRETCHED)
+        return Image.frombytes("L", self.size, self.data[: wide * high]).point(_FULL_RANGE)
 
     @cached_property
     def measured(self) -> tuple[int, float]:
@@ -128,7 +129,7 @@ class RawFrame:
         """Quality class: good, black, one color or blurred."""
         return frame_quality(self.grey)
 
-    def whole(self) -> Image.Image:
+    def to_image(self) -> Image.Image:
         """Return the frame as an RGB image; only valid if `rgb`."""
         return Image.frombytes("RGB", self.size, self.data)
 
@@ -137,23 +138,23 @@ class RawFrame:
         wide, high = self.size
         planes = self._planes()
         if self.bt709:
-            planes = _of_601(*planes)
+            planes = _to_bt601(*planes)
         even = (high + 1) // 2 * 2, (wide + 1) // 2 * 2
         packed = np.empty((even[0] * 3 // 2, even[1]), dtype=np.uint8)
         bright, small = packed[: even[0]], packed[even[0] :].reshape(2, even[0] // 2, even[1] // 2)
         bright[:high, :wide] = planes[0]
         bright[high:], bright[:, wide:] = bright[high - 1], bright[:, wide - 1 : wide]
         small[0], small[1] = planes[1:]
-        shown = cv2.cvtColor(packed, cv2.COLOR_YUV2BGR_I420)[:high, :wide]
-        return np.asarray(shown, dtype=np.uint8)
+        converted = cv2.cvtColor(packed, cv2.COLOR_YUV2BGR_I420)[:high, :wide]
+        return np.asarray(converted, dtype=np.uint8)
 
-    def reduced(self, longest: int) -> Plane:
-        """Return RGB (height, width, 3) with no side longer than `longest` pixels."""
-        part = min(longest / max(self.size), 1.0)
-        wide, high = (max(round(side * part / 2), 1) * 2 for side in self.size)
+    def reduce(self, max_side: int) -> Plane:
+        """Return RGB (height, width, 3) with no side longer than `max_side` pixels."""
+        scale = min(max_side / max(self.size), 1.0)
+        wide, high = (max(round(side * scale / 2), 1) * 2 for side in self.size)
         if self.rgb:
-            whole = np.asarray(self.whole())
-            return np.asarray(cv2.resize(whole, (wide, high), interpolation=cv2.INTER_AREA))
+            pixels = np.asarray(self.to_image())
+            return np.asarray(cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA))
         sizes = ((wide, high), (wide // 2, high // 2), (wide // 2, high // 2))
         planes = (
             cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
@@ -163,12 +164,12 @@ class RawFrame:
         small = RawFrame(data, (wide, high), rgb=False, bt709=self.bt709).bgr()
         return np.ascontiguousarray(small[:, :, ::-1])
 
-    def grey_part(self, box: Box) -> Plane:
+    def crop_grey(self, box: Box) -> Plane:
         """Return the brightness within a box, clipped to the frame."""
         rows = slice(max(box.y, 0), max(box.y + box.height, 0))
         columns = slice(max(box.x, 0), max(box.x + box.width, 0))
-        whole = np.asarray(self.grey) if self.rgb else self._planes()[0]
-        return whole[rows, columns]
+        grey = np.asarray(self.grey) if self.rgb else self._planes()[0]
+        return grey[rows, columns]
 
     def _planes(self) -> tuple[Plane, Plane, Plane]:
         wide, high = self.size
@@ -179,49 +180,39 @@ class RawFrame:
         return flat[:area].reshape(high, wide), blue, red
 
 
-def _of_601(bright: Plane, blue: Plane, red: Plane) -> tuple[Plane, Plane, Plane]:
+def _to_bt601(bright: Plane, blue: Plane, red: Plane) -> tuple[Plane, Plane, Plane]:
     """Convert planes from BT.709 to BT.601; color planes stay subsampled."""
     high, wide = bright.shape
     a, b = _BRIGHTER
-    more, less = (_large(_mixed(blue, n * a, red, n * b), high, wide) for n in (1, -1))
-    new_blue, new_red = (_mixed(blue, c, red, d, _GREY) for c, d in (_BLUE, _RED))
+    more, less = (_upsample(_mix_chroma(blue, n * a, red, n * b), high, wide) for n in (1, -1))
+    new_blue, new_red = (_mix_chroma(blue, c, red, d, _GREY) for c, d in (_BLUE, _RED))
     # One of both is always 0 (saturated): adding and subtracting clips as their difference would.
     added = cv2.subtract(cv2.add(bright, more), less)
     return np.asarray(added, dtype=np.uint8), new_blue, new_red
 
 
-def _mixed(blue: Plane, a: float, red: Plane, b: float, grey: float = 0.0) -> Plane:
+def _mix_chroma(blue: Plane, a: float, red: Plane, b: float, grey: float = 0.0) -> Plane:
     """Return `grey + a * (blue - 128) + b * (red - 128)` as bytes, clipped."""
     return np.asarray(cv2.addWeighted(blue, a, red, b, grey - _GREY * (a + b)), dtype=np.uint8)
 
 
-def _large(plane: Plane, high: int, wide: int) -> Plane:
-    twice = plane.shape[1] * 2, plane.shape[0] * 2
-    shown = cv2.resize(plane, twice, interpolation=cv2.INTER_NEAREST)[:high, :wide]
-    return np.asarray(shown, dtype=np.uint8)
+def _upsample(plane: Plane, high: int, wide: int) -> Plane:
+    size = plane.shape[1] * 2, plane.shape[0] * 2
+    large = cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST)[:high, :wide]
+    return np.asarray(large, dtype=np.uint8)
 
 
-def _jpeg(picture: RawFrame, quality: int) -> bytes:
-    if picture.rgb:
-        file = io.BytesIO()
-        picture.whole().save(file, "JPEG", quality=quality, subsampling="4:2:0")
-        return file.getvalue()
-    # OpenCV encodes BGR directly; Pillow would need a copy as RGB.
-    made, data = cv2.imencode(".jpg", picture.bgr(), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert made
-    return bytes(data)
-
-
-def encode(picture: RawFrame, sampling: Sampling) -> tuple[bytes, Measured]:
+def encode(frame: RawFrame, sampling: Sampling) -> tuple[bytes, Measured]:
     """Return a frame's bytes in the requested format, and their measurements."""
-    png = sampling.format == "png"
-    if png:
+    kind = sampling.format.upper()
+    if frame.rgb:
+        options: dict[str, object] = {"quality": sampling.quality, "subsampling": "4:2:0"}
         file = io.BytesIO()
-        picture.whole().save(file, "PNG", compress_level=4)
+        frame.to_image().save(file, kind, **({"compress_level": 4} if kind == "PNG" else options))
         data = file.getvalue()
     else:
-        data = _jpeg(picture, sampling.quality)
-    phash, sharpness = picture.measured
-    kind = "PNG" if png else "JPEG"
-    wide, high = picture.size
-    return data, Measured(sha256_of(data), kind, len(data), wide, high, 1, 1, phash, sharpness)
+        # OpenCV encodes BGR directly; Pillow would need a copy as RGB.
+        _, encoded = cv2.imencode(".jpg", frame.bgr(), [cv2.IMWRITE_JPEG_QUALITY, sampling.quality])
+        data = bytes(encoded)
+    phash, sharpness = frame.measured
+    return data, Measured(sha256_of(data), kind, len(data), *frame.size, 1, 1, phash, sharpness)

@@ -15,13 +15,13 @@ from harvest.video.frame import RawFrame
 from harvest.video.sampling import Sampling
 
 # Maximum hash distance (bits) of frames that show the same moment of a film.
-_SAME = 4
+_MAX_REPEAT_BITS = 4
 # Share of an interval's frames that must be repeats for the interval to count as one.
-_SHARE = 0.6
+_MIN_REPEAT_SHARE = 0.6
 # Motion (grey levels between frames) that halves the effective sharpness.
-_MOVING = 8.0
+_HALVING_MOTION = 8.0
 # How many times sharper a frame must be to replace the one at the requested time.
-_SHARPER = 1.3
+_MIN_SHARPNESS_RATIO = 1.3
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class FrameCandidate:
     time: float
     scene: int
     number: int | None
-    picture: RawFrame
+    frame: RawFrame
     fades: bool = False
     motion: float = 0.0
     scene_start: float | None = None
@@ -44,18 +44,18 @@ class FrameCandidate:
     @property
     def phash(self) -> int:
         """Perceptual hash of 64 bits."""
-        return self.picture.measured[0]
+        return self.frame.measured[0]
 
     @property
     def sharpness(self) -> float:
         """Variance of the Laplacian, reduced where the camera or the scene moves."""
-        return self.picture.measured[1] / (1.0 + (self.motion / _MOVING) ** 2)
+        return self.frame.measured[1] / (1.0 + (self.motion / _HALVING_MOTION) ** 2)
 
     def fault(self) -> str | None:
         """Return why the frame is not worth keeping; None if it is."""
         if self.fades:
             return "fade"
-        quality = self.picture.quality
+        quality = self.frame.quality
         return None if quality == "good" else quality
 
 
@@ -71,10 +71,10 @@ class FrameChooser(Protocol):
     def full(self) -> bool:
         """Whether the limit is reached."""
 
-    def begins(self, stretch: tuple[int, int]) -> bool:
+    def begins(self, interval: tuple[int, int]) -> bool:
         """Return whether this interval differs from the current one."""
 
-    def offer(self, candidate: FrameCandidate, stretch: tuple[int, int]) -> None:
+    def offer(self, candidate: FrameCandidate, interval: tuple[int, int]) -> None:
         """Add a candidate of an interval; close the previous interval first."""
 
     def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
@@ -104,11 +104,11 @@ class FrameSelector:
     def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling
         self.left_out: Counter[str] = Counter()
-        self._kept: list[int] = []
-        self._seen: list[int] = []
-        self._count = 0
-        self._stretch: tuple[int, int] | None = None
-        self._held: list[FrameCandidate] = []
+        self._kept_hashes: list[int] = []
+        self._previous_hashes: list[int] = []
+        self._kept_count = 0
+        self._interval: tuple[int, int] | None = None
+        self._candidates: list[FrameCandidate] = []
         self._hashes: list[int] = []
         self._faults: Counter[str] = Counter()
 
@@ -116,35 +116,35 @@ class FrameSelector:
     def full(self) -> bool:
         """Whether the limit is reached."""
         limit = self._sampling.limit
-        return limit is not None and self._count >= limit
+        return limit is not None and self._kept_count >= limit
 
-    def begins(self, stretch: tuple[int, int]) -> bool:
+    def begins(self, interval: tuple[int, int]) -> bool:
         """Return whether this interval differs from the current one."""
-        return stretch != self._stretch
+        return interval != self._interval
 
-    def offer(self, candidate: FrameCandidate, stretch: tuple[int, int]) -> None:
+    def offer(self, candidate: FrameCandidate, interval: tuple[int, int]) -> None:
         """Add a candidate of an interval; close the previous interval first."""
-        self._stretch = stretch
+        self._interval = interval
         if self._sampling.plain and self._sampling.mode in ("every", "keyframes", "around"):
-            self._held = self._held or [candidate]
+            self._candidates = self._candidates or [candidate]
             return
         if not candidate.fades:
             # In a fade the previous scene is still visible, which would look like a repeat.
             self._hashes.append(candidate.phash)
-        self._hold(candidate)
+        self._add(candidate)
 
     def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
         """Yield the kept frames of the current interval."""
-        chosen = [] if self._stretch is None else self._chosen()
-        for candidate in sorted(chosen, key=lambda one: one.time):
+        selected = [] if self._interval is None else self._select()
+        for candidate in sorted(selected, key=lambda one: one.time):
             if not self.full:
-                self._count += 1
+                self._kept_count += 1
                 if self._sampling.skip_similar is not None:
-                    self._kept.append(candidate.phash)
+                    self._kept_hashes.append(candidate.phash)
                 yield candidate
         if self._sampling.mode in ("useful", "scenes"):
-            self._seen += self._hashes
-        self._stretch, self._held, self._hashes = None, [], []
+            self._previous_hashes += self._hashes
+        self._interval, self._candidates, self._hashes = None, [], []
         self._faults = Counter()
 
     def faces(
@@ -153,68 +153,76 @@ class FrameSelector:
         """Return no faces: this chooser does not detect any."""
         return ()
 
-    def _hold(self, candidate: FrameCandidate) -> None:
-        if self._sampling.drop_bad and (fault := self._cheap_fault(candidate)):
+    def _add(self, candidate: FrameCandidate) -> None:
+        if self._sampling.drop_bad and (fault := self._find_fault(candidate)):
             self._faults[fault] += 1
             return
         if self._sampling.mode not in ("useful", "scenes"):
-            if not self._held or candidate.sharpness > self._held[0].sharpness * _SHARPER:
-                self._held = [candidate]
+            if (
+                not self._candidates
+                or candidate.sharpness > self._candidates[0].sharpness * _MIN_SHARPNESS_RATIO
+            ):
+                self._candidates = [candidate]
             return
-        within = self._sampling.skip_similar or 0
+        max_bits = self._sampling.skip_similar or 0
         near = [
-            candidate_held
-            for candidate_held in self._held
-            if (candidate_held.phash ^ candidate.phash).bit_count() <= within
+            other
+            for other in self._candidates
+            if (other.phash ^ candidate.phash).bit_count() <= max_bits
         ]
         if near:
-            weakest = min(near, key=lambda candidate_held: candidate_held.sharpness)
-        elif len(self._held) < self._number():
-            self._held.append(candidate)
+            weakest = min(near, key=lambda other: other.sharpness)
+        elif len(self._candidates) < self._max_frames():
+            self._candidates.append(candidate)
             return
         else:
-            weakest = min(self._held, key=lambda candidate_held: candidate_held.sharpness)
+            weakest = min(self._candidates, key=lambda other: other.sharpness)
         if candidate.sharpness > weakest.sharpness:
-            self._held[self._held.index(weakest)] = candidate
+            self._candidates[self._candidates.index(weakest)] = candidate
 
-    def _cheap_fault(self, candidate: FrameCandidate) -> str | None:
-        sharpest = max((one.sharpness for one in self._held), default=-1.0)
-        if self._number() == 1 and candidate.sharpness <= sharpest:
+    def _find_fault(self, candidate: FrameCandidate) -> str | None:
+        sharpest = max((other.sharpness for other in self._candidates), default=-1.0)
+        if self._max_frames() == 1 and candidate.sharpness <= sharpest:
             return None
         return candidate.fault()
 
-    def _number(self) -> int:
+    def _max_frames(self) -> int:
         return self._sampling.per_scene if self._sampling.mode == "scenes" else 1
 
-    def _chosen(self) -> list[FrameCandidate]:
-        if not self._held:
+    def _select(self) -> list[FrameCandidate]:
+        if not self._candidates:
             if self._faults:
                 self.left_out[self._faults.most_common(1)[0][0]] += 1
             return []
         if self._sampling.skip_similar is None:
-            return self._held
-        if self._sampling.mode in ("useful", "scenes") and self._shown_before():
+            return self._candidates
+        if self._sampling.mode in ("useful", "scenes") and self._is_repeat():
             self.left_out["similar"] += 1
             return []
         fresh = [
-            one
-            for one in self._held
-            if not _any_near(self._kept, one.phash, self._sampling.skip_similar)
+            candidate
+            for candidate in self._candidates
+            if not _has_near_hash(self._kept_hashes, candidate.phash, self._sampling.skip_similar)
         ]
         if not fresh:
             self.left_out["similar"] += 1
         return fresh
 
-    def _shown_before(self) -> bool:
-        within = self._sampling.skip_similar or 0
-        if self._number() == 1 and any(_any_near(self._kept, one, within) for one in self._hashes):
+    def _is_repeat(self) -> bool:
+        max_bits = self._sampling.skip_similar or 0
+        if self._max_frames() == 1 and any(
+            _has_near_hash(self._kept_hashes, code, max_bits) for code in self._hashes
+        ):
             return True
-        same = sum(_any_near(self._seen, one, min(_SAME, within)) for one in self._hashes)
-        return bool(same) and same > _SHARE * len(self._hashes)
+        repeats = sum(
+            _has_near_hash(self._previous_hashes, code, min(_MAX_REPEAT_BITS, max_bits))
+            for code in self._hashes
+        )
+        return bool(repeats) and repeats > _MIN_REPEAT_SHARE * len(self._hashes)
 
 
-def _any_near(hashes: list[int], code: int, within: int) -> bool:
+def _has_near_hash(hashes: list[int], code: int, max_bits: int) -> bool:
     if not hashes:
         return False
-    apart = np.bitwise_count(np.array(hashes, dtype=np.uint64) ^ np.uint64(code))
-    return bool((apart <= within).any())
+    distances = np.bitwise_count(np.array(hashes, dtype=np.uint64) ^ np.uint64(code))
+    return bool((distances <= max_bits).any())

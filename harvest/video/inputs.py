@@ -25,12 +25,12 @@ from gleanset.files.store import sha256_of_file
 from gleanset.records import Origin
 from gleanset.tree import walk_tree
 
-_ADDRESS = re.compile(r"https?://", re.IGNORECASE)
-_WILD = re.compile(r"[*?\[]")
+_URL = re.compile(r"https?://", re.IGNORECASE)
+_WILDCARD = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, slots=True)
-class VideoAtHand:
+class LocalVideo:
     """Video that is available as a local file; `sha256` is the hash of its bytes.
 
     `origin` holds what all its frames have in common: where the video was found, its title,
@@ -44,16 +44,16 @@ class VideoAtHand:
     downloaded: bool = False
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         """Name for users: a URL or a path."""
         return self.origin.url or self.origin.path or str(self.path)
 
 
 @dataclass(frozen=True, slots=True)
-class SampledBefore:
+class KnownVideo:
     """Online video that was sampled before, so that it is not downloaded."""
 
-    shown: str
+    display_name: str
     sha256: str
 
 
@@ -61,20 +61,20 @@ class SampledBefore:
 class UnusableInput:
     """Input without a usable video; `error` is set if the site caused the failure."""
 
-    shown: str
+    display_name: str
     reason: str
     detail: str
     error: GleansetError | None = None
 
 
-InputResult = VideoAtHand | SampledBefore | UnusableInput
+InputResult = LocalVideo | KnownVideo | UnusableInput
 
 
 class VideoInput(Protocol):
     """Interface of an input that may hold several videos."""
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         """Name for users."""
 
     def videos(self, folder: Path) -> Iterator[InputResult]:
@@ -88,7 +88,7 @@ class VideoFile:
     path: Path
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         """Printable path."""
         return printable(self.path)
 
@@ -97,62 +97,62 @@ class VideoFile:
         try:
             sha256 = sha256_of_file(self.path)
         except OSError as error:
-            yield UnusableInput(self.shown, "cannot be read", error.strerror or str(error))
+            yield UnusableInput(self.display_name, "cannot be read", error.strerror or str(error))
             return
         title = printable(Path(self.path.name))
-        origin = Origin("video", "", path=self.shown, video=sha256, title=title)
-        yield VideoAtHand(self.path, sha256, origin)
+        origin = Origin("video", "", path=self.display_name, video=sha256, title=title)
+        yield LocalVideo(self.path, sha256, origin)
 
 
-def is_address(place: str | Path) -> bool:
+def is_url(place: str | Path) -> bool:
     """Return whether an input is a URL (never a `Path`)."""
-    return isinstance(place, str) and bool(_ADDRESS.match(place))
+    return isinstance(place, str) and bool(_URL.match(place))
 
 
 def find_inputs(
-    places: Iterable[str | Path], address: Callable[[str], VideoInput] | None = None
+    paths: Iterable[str | Path], open_url: Callable[[str], VideoInput] | None = None
 ) -> list[VideoInput]:
     """Return the inputs in the order given, without repeats.
 
-    Files of a folder or pattern are in natural order; datasets in folders are skipped. `address`
+    Files of a folder or pattern are in natural order; datasets in folders are skipped. `open_url`
     creates the input for a URL; without it, all places are paths. Raises `InputUnusable` for a
     path that does not exist, and for a folder or pattern without videos.
     """
     inputs: dict[str | Path, VideoInput] = {}
-    for place in places:
-        if address is not None and is_address(place):
-            inputs.setdefault(str(place), address(str(place)))
+    for name in paths:
+        if open_url is not None and is_url(name):
+            inputs.setdefault(str(name), open_url(str(name)))
         else:
-            for path in _files(Path(place)):
-                inputs.setdefault(path.resolve(), VideoFile(path))
+            for file in _files(Path(name)):
+                inputs.setdefault(file.resolve(), VideoFile(file))
     return list(inputs.values())
 
 
 def _files(path: Path) -> Iterator[Path]:
-    for file in [path] if _is_there(path) else _matching(path):
+    for file in [path] if _exists(path) else _expand_pattern(path):
         if file.is_dir():
-            yield from _videos_below(file)
+            yield from _find_videos(file)
         elif file.is_file():
-            yield _plain(file)
+            yield _normalize(file)
         else:
             raise InputUnusable(f"{printable(file)} is not a file", "name a file or a folder")
 
 
-def _plain(path: Path) -> Path:
+def _normalize(path: Path) -> Path:
     # The path must be the same in every run, and readable; so links are kept if possible.
     return path.resolve() if ".." in path.parts else path.absolute()
 
 
-def _is_there(path: Path) -> bool:
+def _exists(path: Path) -> bool:
     try:
         return path.exists()
     except (OSError, ValueError):  # such as a name that is too long
         return False
 
 
-def _matching(path: Path) -> list[Path]:
+def _expand_pattern(path: Path) -> list[Path]:
     text = os.fspath(path)
-    if not _WILD.search(text):
+    if not _WILDCARD.search(text):
         raise InputUnusable(f"there is no file {printable(path)}", "check its name")
     # A quoted pattern reaches us with ~ unexpanded.
     names = glob.glob(str(path.expanduser()), recursive=True)  # noqa: PTH207
@@ -161,29 +161,31 @@ def _matching(path: Path) -> list[Path]:
         raise InputUnusable(f"nothing matches {printable(path)}", "check the pattern")
     # videos/* is meant to match the videos, not every file next to them.
     videos = [path for path in paths if path.is_dir() or is_video(path)]
-    return sorted(videos or paths, key=_reading_order)
+    return sorted(videos or paths, key=_natural_order)
 
 
-def _videos_below(folder: Path) -> Iterator[Path]:
-    closed: list[OSError] = []
-    tree = walk_tree(_plain(folder), Counter(), closed.append)
-    videos = [here / name for here, _, files in tree for name in files if is_video(here / name)]
+def _find_videos(folder: Path) -> Iterator[Path]:
+    errors: list[OSError] = []
+    tree = walk_tree(_normalize(folder), Counter(), errors.append)
+    videos = [
+        parent / name for parent, _, files in tree for name in files if is_video(parent / name)
+    ]
     # Unreadable folders are included, so that they are reported in their turn.
-    videos += [Path(os.fsdecode(error.filename)) for error in closed]
+    videos += [Path(os.fsdecode(error.filename)) for error in errors]
     if not videos:
         raise InputUnusable(
             f"there is no video in {printable(folder)}", "name the folder that holds them"
         )
-    return iter(sorted(videos, key=_reading_order))
+    return iter(sorted(videos, key=_natural_order))
 
 
-def _reading_order(path: Path) -> list[tuple[int, int, str]]:
+def _natural_order(path: Path) -> list[tuple[int, int, str]]:
     parts = re.split(r"(\d+)", os.fspath(path).casefold())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 # Suffixes of audio in the same containers, and of unfinished downloads.
-_LEFT_OUT = frozenset(
+_IGNORED_SUFFIXES = frozenset(
     {
         ".m4a",
         ".m4b",
@@ -209,9 +211,9 @@ _LEFT_OUT = frozenset(
         ".aria2",
     }
 )
-_HEAD = 1024
-_STILLS = (b"heic", b"heix", b"heif", b"mif1", b"avif", b"crx ", b"M4A ", b"M4B ", b"jp2 ")
-_STARTS = (
+_HEADER_BYTES = 1024
+_IMAGE_BRANDS = (b"heic", b"heix", b"heif", b"mif1", b"avif", b"crx ", b"M4A ", b"M4B ", b"jp2 ")
+_SIGNATURES = (
     b"\x1aE\xdf\xa3",  # Matroska, WebM (EBML)
     b"OggS",
     b"FLV\x01",
@@ -222,11 +224,11 @@ _STARTS = (
     b"DKIF",  # IVF
     b"\x06\x0e\x2b\x34\x02\x05\x01\x01",  # MXF
 )
-_SYNC, _PACKETS = 0x47, ((0, 188), (4, 192))
+_TS_SYNC_BYTE, _TS_PACKETS = 0x47, ((0, 188), (4, 192))
 # Pillow's names of image formats that may be animated.
-PICTURE_FORMATS = ("GIF", "WEBP", "PNG")
+ANIMATED_FORMATS = ("GIF", "WEBP", "PNG")
 # Exceptions that Pillow raises for broken images.
-BROKEN_PICTURE = (
+IMAGE_ERRORS = (
     OSError,
     ValueError,
     SyntaxError,
@@ -249,49 +251,54 @@ def is_video(path: Path) -> bool:
     Reads the first bytes (also of GIF, WebP, APNG); an unreadable file is judged by its suffix.
     """
     suffix = path.suffix.lower()
-    if suffix in _LEFT_OUT:
+    if suffix in _IGNORED_SUFFIXES:
         return False
     try:
-        head = first_bytes(path)
+        header = read_header(path)
     except OSError:
         return suffix in VIDEOS
-    moving = picture_moves(path) if is_picture(head) else _is_container(head)
-    return moving or suffix in VIDEOS
+    is_moving = is_animated(path) if has_image_signature(header) else _is_container(header)
+    return is_moving or suffix in VIDEOS
 
 
-def first_bytes(path: Path) -> bytes:
+def read_header(path: Path) -> bytes:
     """Return the bytes that identify the file type. Raises `OSError`."""
     with path.open("rb") as file:
-        return file.read(_HEAD)
+        return file.read(_HEADER_BYTES)
 
 
-def is_picture(head: bytes) -> bool:
+def has_image_signature(head: bytes) -> bool:
     """Return whether a file begins like a GIF, PNG or WebP."""
     return head.startswith((b"GIF8", b"\x89PNG")) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP")
 
 
-def picture_moves(path: Path) -> bool:
+def is_animated(path: Path) -> bool:
     """Return whether an image is animated; False for a broken one."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=PICTURE_FORMATS) as image:
+            with Image.open(path, formats=ANIMATED_FORMATS) as image:
                 return bool(getattr(image, "is_animated", False))
-    except BROKEN_PICTURE:
+    except IMAGE_ERRORS:
         return False
 
 
-def _is_container(head: bytes) -> bool:
-    if head[:4] == b"RIFF":
-        return head[8:12] == b"AVI "
-    if head[4:8] == b"ftyp":
-        return not head[8:12].startswith(_STILLS)
-    return head.startswith(_STARTS) or head[4:8] in (b"moov", b"mdat", b"wide") or _is_ts(head)
+def _is_container(header: bytes) -> bool:
+    if header[:4] == b"RIFF":
+        return header[8:12] == b"AVI "
+    if header[4:8] == b"ftyp":
+        return not header[8:12].startswith(_IMAGE_BRANDS)
+    return (
+        header.startswith(_SIGNATURES)
+        or header[4:8] in (b"moov", b"mdat", b"wide")
+        or _is_ts(header)
+    )
 
 
-def _is_ts(head: bytes) -> bool:
+def _is_ts(header: bytes) -> bool:
     # Packets of 188 bytes, or of 192 on Blu-ray, each with the same sync byte.
     return any(
-        len(head) > start + 3 * size and all(head[start + n * size] == _SYNC for n in range(4))
-        for start, size in _PACKETS
+        len(header) > start + 3 * size
+        and all(header[start + n * size] == _TS_SYNC_BYTE for n in range(4))
+        for start, size in _TS_PACKETS
     )

@@ -23,21 +23,21 @@ _Times: TypeAlias = NDArray[np.float64]
 _Hashes: TypeAlias = NDArray[np.uint64]
 
 # Minimum length of a segment in seconds.
-SHORTEST = 15.0
+MIN_SEGMENT_SECONDS = 15.0
 # Maximum hash distance (of 64 bits) between matching fingerprints.
-ALIKE = 10
+MAX_HASH_DISTANCE = 10
 # Minimum share of matching fingerprints in a segment.
-SHARE = 0.5
+MIN_MATCH_SHARE = 0.5
 # Minimum number of different fingerprints in a segment.
-VARIETY = 4
+MIN_DISTINCT = 4
 # Longest gap in seconds without a match within a segment.
-LONGEST_GAP = 5.0
+MAX_GAP_SECONDS = 5.0
 # Tolerance in seconds between the distance of two fingerprints and that of their segments: they
 # are sampled a second apart at any phase, and speeds differ by at most 4 %.
-SLACK = 1.5
+SLACK_SECONDS = 1.5
 
 
-class RepeatedStretch(NamedTuple):
+class RepeatedSegment(NamedTuple):
     """Segment `start` < time < `end` (seconds) that repeats an earlier one."""
 
     start: float
@@ -45,27 +45,29 @@ class RepeatedStretch(NamedTuple):
 
 
 def find_repeats(
-    videos: Sequence[Sequence[Fingerprint]], known: int = 0
-) -> list[list[RepeatedStretch]]:
+    videos: Sequence[Sequence[Fingerprint]], known_count: int = 0
+) -> list[list[RepeatedSegment]]:
     """Return for each video the segments that repeat earlier ones.
 
     The earlier segment may be in the same video or one before it; the first occurrence is never
-    returned, so that it is sampled. The first `known` videos are only compared with, and get empty
-    lists. Segments of a video are in order and do not overlap.
+    returned, so that it is sampled. The first `known_count` videos are only compared with, and get
+    empty lists. Segments of a video are in order and do not overlap.
     """
-    looks = [_arrays(video) for video in videos]
-    by_video: list[list[RepeatedStretch]] = []
-    for number, (times, hashes) in enumerate(looks):
+    fingerprints = [_arrays(video) for video in videos]
+    by_video: list[list[RepeatedSegment]] = []
+    for number, (times, hashes) in enumerate(fingerprints):
         fresh = np.ones(len(times), dtype=bool)
-        repeats: list[RepeatedStretch] = []
-        for earlier in range(number + 1 if number >= known else 0):
-            new = _Pair(looks[number], looks[earlier], same=earlier == number).repeats()
+        repeats: list[RepeatedSegment] = []
+        for earlier in range(number + 1 if number >= known_count else 0):
+            new = _Comparison(
+                fingerprints[number], fingerprints[earlier], same=earlier == number
+            ).find()
             repeats += new
-            for one in new:
-                fresh &= ~((times > one.start) & (times < one.end))
+            for repeat in new:
+                fresh &= ~((times > repeat.start) & (times < repeat.end))
             # A repeat needs no further search, nor comparison with later videos.
-            looks[number] = (times[fresh], hashes[fresh])
-        by_video.append(_joined(repeats))
+            fingerprints[number] = (times[fresh], hashes[fresh])
+        by_video.append(_merge(repeats))
     return by_video
 
 
@@ -74,134 +76,150 @@ def _arrays(video: Sequence[Fingerprint]) -> tuple[_Times, _Hashes]:
     return times, np.array([value for _, value in video], dtype=np.uint64)
 
 
-class _Pair:
+class _Comparison:
     """Comparison of a video with an earlier one, or with itself."""
 
     def __init__(
         self, video: tuple[_Times, _Hashes], earlier: tuple[_Times, _Hashes], *, same: bool
     ) -> None:
         self._times, self._hashes = video
-        self._shown, self._shown_hashes = earlier
+        self._earlier_times, self._earlier_hashes = earlier
         # Within one video, a segment must not match one that it overlaps.
-        self._nearest = SHORTEST if same else -np.inf
-        self._left = np.ones(len(self._times), dtype=bool)
+        self._min_distance = MIN_SEGMENT_SECONDS if same else -np.inf
+        self._is_free = np.ones(len(self._times), dtype=bool)
 
-    def repeats(self) -> list[RepeatedStretch]:
+    def find(self) -> list[RepeatedSegment]:
         """Return all repeats without overlap, those with the most matches first."""
-        if min(len(self._times), len(self._shown)) < VARIETY:
+        if min(len(self._times), len(self._earlier_times)) < MIN_DISTINCT:
             return []
-        stretches_met: list[RepeatedStretch] = []
-        for distance in self._distances():
-            hit = self._met(distance)
-            for first, last in _runs(self._times, hit, self._left):
-                if self._counts(first, last, hit):
-                    stretches_met.append(self._repeat(first, last))
-                    self._left[first : last + 1] = False
-        return stretches_met
+        repeats: list[RepeatedSegment] = []
+        for distance in self._rank_distances():
+            is_match = self._match_at(distance)
+            for first, last in _find_runs(self._times, is_match, self._is_free):
+                if self._is_segment(first, last, is_match):
+                    repeats.append(self._make_segment(first, last))
+                    self._is_free[first : last + 1] = False
+        return repeats
 
-    def _distances(self) -> list[float]:
+    def _rank_distances(self) -> list[float]:
         """Return candidate distances to repeats in seconds, most matches first."""
-        width = SLACK / 2
-        low = float(self._times[0] - self._shown[-1])
-        votes = np.zeros(int((self._times[-1] - self._shown[0] - low) / width) + 4, dtype=np.int64)
-        for i, j in self._pairs():
-            bins = ((self._times[i] - self._shown[j] - low) / width).astype(np.int64) + 1
+        width = SLACK_SECONDS / 2
+        low = float(self._times[0] - self._earlier_times[-1])
+        votes = np.zeros(
+            int((self._times[-1] - self._earlier_times[0] - low) / width) + 4, dtype=np.int64
+        )
+        for i, j in self._iter_matches():
+            bins = ((self._times[i] - self._earlier_times[j] - low) / width).astype(np.int64) + 1
             votes += np.bincount(bins, minlength=len(votes))
-        near = np.convolve(votes, np.ones(3, dtype=np.int64), mode="same")
-        order = np.argsort(near, kind="stable")[::-1][:_MOST_DISTANCES]
-        return [low + (int(n) - 0.5) * width for n in order if near[n] >= VARIETY]
+        smoothed = np.convolve(votes, np.ones(3, dtype=np.int64), mode="same")
+        order = np.argsort(smoothed, kind="stable")[::-1][:_MAX_DISTANCES]
+        return [
+            low + (int(bin_index) - 0.5) * width
+            for bin_index in order
+            if smoothed[bin_index] >= MIN_DISTINCT
+        ]
 
-    def _pairs(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    def _iter_matches(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
         """Yield indices of matching fingerprints (video, earlier video) in batches.
 
         Those with very many matches are left out: they do not indicate a distance.
         """
-        usual = max(_STILL / max(_step(self._shown), 0.01), VARIETY)
-        for begin in range(0, len(self._times), _ROWS):
-            rows = self._hashes[begin : begin + _ROWS, None]
-            alike = np.bitwise_count(rows ^ self._shown_hashes[None, :]) <= ALIKE
-            apart = self._times[begin : begin + _ROWS, None] - self._shown[None, :]
-            alike &= apart >= self._nearest
-            alike &= alike.sum(axis=1, keepdims=True) <= usual
-            i, j = np.nonzero(alike)
+        max_matches = max(
+            _STILL_SECONDS / max(_median_step(self._earlier_times), 0.01), MIN_DISTINCT
+        )
+        for begin in range(0, len(self._times), _BATCH_ROWS):
+            rows = self._hashes[begin : begin + _BATCH_ROWS, None]
+            matches = np.bitwise_count(rows ^ self._earlier_hashes[None, :]) <= MAX_HASH_DISTANCE
+            distances = (
+                self._times[begin : begin + _BATCH_ROWS, None] - self._earlier_times[None, :]
+            )
+            matches &= distances >= self._min_distance
+            matches &= matches.sum(axis=1, keepdims=True) <= max_matches
+            i, j = np.nonzero(matches)
             yield i + begin, j
 
-    def _met(self, distance: float) -> NDArray[np.bool_]:
-        wanted = self._times - distance
-        low = np.searchsorted(self._shown, wanted - SLACK)
-        high = np.searchsorted(self._shown, wanted + SLACK, side="right")
-        hit = np.zeros(len(self._times), dtype=bool)
+    def _match_at(self, distance: float) -> NDArray[np.bool_]:
+        expected = self._times - distance
+        low = np.searchsorted(self._earlier_times, expected - SLACK_SECONDS)
+        high = np.searchsorted(self._earlier_times, expected + SLACK_SECONDS, side="right")
+        is_match = np.zeros(len(self._times), dtype=bool)
         for step in range(int((high - low).max(initial=0))):
-            j = np.clip(low + step, 0, len(self._shown) - 1)
-            alike = np.bitwise_count(self._hashes ^ self._shown_hashes[j]) <= ALIKE
-            alike &= (low + step < high) & (self._times - self._shown[j] >= self._nearest)
-            hit |= alike
-        return hit
+            j = np.clip(low + step, 0, len(self._earlier_times) - 1)
+            matches = np.bitwise_count(self._hashes ^ self._earlier_hashes[j]) <= MAX_HASH_DISTANCE
+            matches &= (low + step < high) & (
+                self._times - self._earlier_times[j] >= self._min_distance
+            )
+            is_match |= matches
+        return is_match
 
-    def _counts(self, first: int, last: int, hit: NDArray[np.bool_]) -> bool:
+    def _is_segment(self, first: int, last: int, is_match: NDArray[np.bool_]) -> bool:
         # A segment that begins and ends between two fingerprints appears up to two steps shorter.
-        least = SHORTEST - 2 * _step(self._times)
-        if self._times[last] - self._times[first] < least:
+        min_seconds = MIN_SEGMENT_SECONDS - 2 * _median_step(self._times)
+        if self._times[last] - self._times[first] < min_seconds:
             return False
-        inside = self._hashes[first : last + 1][hit[first : last + 1]]
-        return _variety(inside) >= VARIETY
+        matched = self._hashes[first : last + 1][is_match[first : last + 1]]
+        return _count_distinct(matched) >= MIN_DISTINCT
 
-    def _repeat(self, first: int, last: int) -> RepeatedStretch:
-        step = _step(self._times)
+    def _make_segment(self, first: int, last: int) -> RepeatedSegment:
+        step = _median_step(self._times)
         before = self._times[first - 1] if first else -np.inf
         after = self._times[last + 1] if last + 1 < len(self._times) else np.inf
-        return RepeatedStretch(
+        return RepeatedSegment(
             max(float(before), float(self._times[first] - step)),
             min(float(after), float(self._times[last] + step)),
         )
 
 
 # Distances tried for two videos: intro, outro, preview, and accidental ones.
-_MOST_DISTANCES = 64
+_MAX_DISTANCES = 64
 # Fingerprints compared at a time; bounds the memory.
-_ROWS = 256
+_BATCH_ROWS = 256
 # Fingerprints of an image shown for longer than this many seconds are ignored for distances.
-_STILL = 20.0
+_STILL_SECONDS = 20.0
 
 
-def _step(times: _Times) -> float:
+def _median_step(times: _Times) -> float:
     return float(np.median(np.diff(times))) if len(times) > 1 else 1.0
 
 
-def _runs(
-    times: _Times, hit: NDArray[np.bool_], left: NDArray[np.bool_]
+def _find_runs(
+    times: _Times, is_match: NDArray[np.bool_], is_free: NDArray[np.bool_]
 ) -> Iterator[tuple[int, int]]:
-    """Yield (first, last) of runs with at least `SHARE` of matches."""
-    met = np.flatnonzero(hit & left)
-    if not len(met):
+    """Yield (first, last) of runs with at least `MIN_MATCH_SHARE` of matches."""
+    matches = np.flatnonzero(is_match & is_free)
+    if not len(matches):
         return
-    gap = max(LONGEST_GAP, 3 * _step(times))
-    for run in np.split(met, np.flatnonzero(np.diff(times[met]) > gap) + 1):
-        yield _densest(int(run[0]), hit[run[0] : run[-1] + 1] & left[run[0] : run[-1] + 1])
+    gap = max(MAX_GAP_SECONDS, 3 * _median_step(times))
+    for run in np.split(matches, np.flatnonzero(np.diff(times[matches]) > gap) + 1):
+        yield _best_run(int(run[0]), is_match[run[0] : run[-1] + 1] & is_free[run[0] : run[-1] + 1])
 
 
-def _densest(begin: int, hit: NDArray[np.bool_]) -> tuple[int, int]:
+def _best_run(begin: int, is_match: NDArray[np.bool_]) -> tuple[int, int]:
     """Return the run with the best balance of hits and misses (Kadane)."""
-    sums = np.concatenate([[0.0], np.cumsum(np.where(hit, 1 - SHARE, -SHARE))])
+    sums = np.concatenate(
+        [[0.0], np.cumsum(np.where(is_match, 1 - MIN_MATCH_SHARE, -MIN_MATCH_SHARE))]
+    )
     lowest = np.minimum.accumulate(sums)
     end = int(np.argmax(sums - lowest))
     start = int(np.argmin(sums[: end + 1]))
     return begin + start, begin + end - 1
 
 
-def _variety(hashes: _Hashes) -> int:
-    """Return the number of different fingerprints, counting up to `VARIETY`."""
-    seen: list[np.uint64] = []
-    for one in hashes:
-        if len(seen) < VARIETY and all(np.bitwise_count(one ^ other) > ALIKE for other in seen):
-            seen.append(one)
-    return len(seen)
+def _count_distinct(hashes: _Hashes) -> int:
+    """Return the number of different fingerprints, counting up to `MIN_DISTINCT`."""
+    distinct: list[np.uint64] = []
+    for code in hashes:
+        if len(distinct) < MIN_DISTINCT and all(
+            np.bitwise_count(code ^ other) > MAX_HASH_DISTANCE for other in distinct
+        ):
+            distinct.append(code)
+    return len(distinct)
 
 
-def _joined(repeats: list[RepeatedStretch]) -> list[RepeatedStretch]:
-    found: list[RepeatedStretch] = []
-    for one in sorted(repeats, key=lambda one: (one.start, -one.end)):
-        begin = max(one.start, found[-1].end) if found else one.start
-        if begin < one.end:
-            found.append(RepeatedStretch(begin, one.end))
-    return found
+def _merge(repeats: list[RepeatedSegment]) -> list[RepeatedSegment]:
+    merged: list[RepeatedSegment] = []
+    for repeat in sorted(repeats, key=lambda repeat: (repeat.start, -repeat.end)):
+        begin = max(repeat.start, merged[-1].end) if merged else repeat.start
+        if begin < repeat.end:
+            merged.append(RepeatedSegment(begin, repeat.end))
+    return merged

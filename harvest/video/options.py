@@ -16,17 +16,17 @@ from gleanset.request import Count, Request
 from harvest.video.sampling import SIMILAR, Format, Mode, Sampling
 
 _UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
-_LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)")
 _CLOCK = re.compile(r"(?:(\d+):)?([0-5]?\d):([0-5]?\d(?:\.\d+)?)")
 _RATE = re.compile(r"\d+(?:\.\d+)?|\d+\s*/\s*\d+")
 _SIZE = re.compile(r"(\d{0,5})\s*[xX×]\s*(\d{0,5})\s*(!?)")
 _FORMAT = re.compile(r"png|jpe?g(?::(\d{1,3}))?")
-LONGEST_SIDE = 16384
+MAX_SIDE = 16384
 
 
 def parse_seconds(text: str) -> float:
     """Return a positive duration ('5s', '0.5', '500ms', '1m') in seconds. Raises `UsageError`."""
-    match = _LENGTH.fullmatch(text.strip())
+    match = _DURATION.fullmatch(text.strip())
     if not match or float(match.group(1)) <= 0:
         raise UsageError(f"{text!r} is not a length of time", "write for instance 5s or 500ms")
     return float(match.group(1)) * _UNITS[match.group(2)]
@@ -40,7 +40,7 @@ def parse_time(text: str) -> float:
     if match := _CLOCK.fullmatch(text.strip()):
         hours, minutes, seconds = match.groups()
         return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
-    if match := _LENGTH.fullmatch(text.strip()):
+    if match := _DURATION.fullmatch(text.strip()):
         return float(match.group(1)) * _UNITS[match.group(2)]
     raise UsageError(f"{text!r} is not a time", "write for instance 12:34, 1:02:03.5 or 90s")
 
@@ -71,7 +71,7 @@ def parse_size(text: str) -> tuple[int | None, int | None, bool]:
     )
     sides = [side for side in (width, height) if side is not None]
     exact = match is not None and bool(match.group(3))
-    if len(sides) < 1 + exact or not all(0 < side <= LONGEST_SIDE for side in sides):
+    if len(sides) < 1 + exact or not all(0 < side <= MAX_SIDE for side in sides):
         raise UsageError(
             f"{text!r} is not a size", "write for instance 960x540, 960x, x540 or 960x540!"
         )
@@ -97,19 +97,19 @@ def similar_bits(value: bool | int | str) -> int | str:
     """Return the maximum hash distance in bits, or 'off'. Raises `UsageError`."""
     if isinstance(value, bool):
         return SIMILAR if value else OFF
-    if value == OFF or (str(value).isdecimal() and int(value) <= MOST_BITS):
+    if value == OFF or (str(value).isdecimal() and int(value) <= MAX_BITS):
         return value if value == OFF else int(value)
-    raise UsageError(f"frames cannot differ in {value!r} bits", f"write 0 to {MOST_BITS}, or {OFF}")
+    raise UsageError(f"frames cannot differ in {value!r} bits", f"write 0 to {MAX_BITS}, or {OFF}")
 
 
-def checked_by(parse: Callable[[str], object]) -> Callable[[str], str]:
+def validated_by(parse: Callable[[str], object]) -> Callable[[str], str]:
     """Return a function that validates text with `parse` and returns it."""
 
-    def checked(text: str) -> str:
+    def validate(text: str) -> str:
         parse(text)
         return text
 
-    return checked
+    return validate
 
 
 def time_range(start: str | None, end: str | None) -> tuple[float | None, float | None]:
@@ -121,13 +121,13 @@ def time_range(start: str | None, end: str | None) -> tuple[float | None, float 
     return first, last
 
 
-_TIME = {"metavar": "TIME", "parse": checked_by(parse_time)}
+_TIME = {"metavar": "TIME", "parse": validated_by(parse_time)}
 Start = Annotated[str | None, Param("Leave out what comes before.", option="--from", **_TIME)]
 End = Annotated[str | None, Param("Leave out what comes after.", option="--to", **_TIME)]
 OFF = "off"
-MOST_BITS = 32
+MAX_BITS = 32
 # Default seconds between frames with --around.
-STEP_AROUND = 0.5
+AROUND_STEP_SECONDS = 0.5
 # Fields of modes that exclude each other, and their options.
 _MODES = {"every": "--every", "keyframes": "--keyframes", "scenes": "--scenes"}
 
@@ -140,7 +140,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         Param(
             "One frame each TIME, such as 5s or 500ms, or as a rate, such as 2fps or 1/5fps.",
             metavar="TIME",
-            parse=checked_by(parse_every),
+            parse=validated_by(parse_every),
         ),
     ] = None
     keyframes: Annotated[bool, Param("What the codec stores whole; by far the fastest.")] = False
@@ -153,7 +153,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         Param(
             "Around this time, such as 12:34, each half second or --every; repeatable.",
             metavar="TIME",
-            parse=checked_by(parse_time),
+            parse=validated_by(parse_time),
         ),
     ] = ()
     within: Annotated[
@@ -161,7 +161,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         Param(
             "How far before and after --around, by default 2s.",
             metavar="TIME",
-            parse=checked_by(parse_seconds),
+            parse=validated_by(parse_seconds),
         ),
     ] = None
     start: Start = None
@@ -179,7 +179,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             "Fit into this size, such as 960x540, 960x or x540; never enlarged. 96x96! is exactly "
             "this size, whatever the shape.",
             metavar="WxH[!]",
-            parse=checked_by(parse_size),
+            parse=validated_by(parse_size),
         ),
     ] = None
     format: Annotated[
@@ -187,7 +187,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         Param(
             "jpeg or png; by default jpeg:92, in which 92 is the quality of 1 to 100.",
             metavar="jpeg[:N]|png",
-            parse=checked_by(parse_format),
+            parse=validated_by(parse_format),
         ),
     ] = None
     crop_bars: Annotated[bool, Param("Cut black letterbox bars off.")] = False
@@ -206,7 +206,7 @@ class SamplingTable(Request, frozen=True, kw_only=True):
 
     def sampling(self) -> Sampling:
         """Return the sampling. Raises `UsageError` for options that contradict each other."""
-        self._check()
+        self._check_modes()
         width, height, exact = (None, None, False) if self.size is None else parse_size(self.size)
         kind, quality = parse_format(self.format or "jpeg")
         start, end = time_range(self.start, self.end)
@@ -242,14 +242,14 @@ class SamplingTable(Request, frozen=True, kw_only=True):
     def _every(self) -> float:
         if self.every is not None:
             return parse_every(self.every)
-        return STEP_AROUND if self.around else Sampling.every
+        return AROUND_STEP_SECONDS if self.around else Sampling.every
 
-    def _check(self) -> None:
-        asked = [option for name, option in _MODES.items() if getattr(self, name)]
+    def _check_modes(self) -> None:
+        options = [option for name, option in _MODES.items() if getattr(self, name)]
         if self.around:
             # With --around, --every is the distance between frames, not a mode.
-            asked = [*(option for option in asked if option != "--every"), "--around"]
-        if len(asked) > 1:
-            raise UsageError(f"{' and '.join(asked)} do not go together", "choose one of them")
+            options = [*(option for option in options if option != "--every"), "--around"]
+        if len(options) > 1:
+            raise UsageError(f"{' and '.join(options)} do not go together", "choose one of them")
         if self.within is not None and not self.around:
             raise UsageError("--within has no say here", "use it with --around TIME")

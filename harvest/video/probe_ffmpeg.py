@@ -15,7 +15,7 @@ from pathlib import Path
 from gleanset.errors import Unreadable
 from harvest.video.run_ffmpeg import (
     CONTAINERS,
-    command_words,
+    build_command,
     ffmpeg_log,
     ffmpeg_reason,
     find_ffmpeg,
@@ -23,7 +23,7 @@ from harvest.video.run_ffmpeg import (
     video_input,
 )
 
-_PROBE_SECONDS = 60.0
+_PROBE_TIMEOUT_SECONDS = 60.0
 # Matched at ffmpeg's own indent: metadata from the file is indented further.
 _INPUT = re.compile(r"^Input #0, (\S+), from", re.MULTILINE)
 _DURATION = re.compile(r"^  Duration: (?:(\d+):(\d+):([\d.]+)|N/A)(?:, start: (-?[\d.]+))?", re.M)
@@ -33,12 +33,12 @@ _SIZE = re.compile(r", (\d+)x(\d+)(?: \[SAR (\d+):(\d+))?")
 _CONTAINER_SAR = re.compile(r", SAR (\d+):(\d+)")
 _PIXELS = re.compile(r", ([a-z0-9]+)(?:\(([^)]*)\))?, \d+x\d+")
 _RATE = re.compile(r", ([\d.]+k?) fps")
-_TURNED = re.compile(r"displaymatrix: rotation of (-?[\d.]+) degrees")
+_ROTATION = re.compile(r"displaymatrix: rotation of (-?[\d.]+) degrees")
 _UNKNOWN = ("none", "unknown")
 # Codecs that are never interlaced.
 _PROGRESSIVE = frozenset({"vp8", "vp9", "av1", "gif", "apng", "webp", "theora", "mjpeg", "ffv1"})
 # Codecs of still images: next to another stream they are a cover image, not the film.
-_STILL = frozenset({"mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegls"})
+_STILL_CODECS = frozenset({"mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegls"})
 # Pixels that ffmpeg adds to a stream flagged as default when it chooses one by size.
 _DEFAULT_PIXELS = 5_000_000
 _ALPHA = re.compile(r"yuva|gbrap|rgba|bgra|argb|abgr|ya\d|ayuv")
@@ -47,7 +47,7 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _ALPHA_MODE = re.compile(r"^\s+alpha_mode\s*: 1$", re.MULTILINE)
 # Containers whose time stamps may restart (as in ffmpeg).
 _DISCONTINUOUS = frozenset({"mpegts", "mpeg", "flv", "ogg", "nut"})
-_MOST_PIXELS = 16384 * 16384 // 4
+_MAX_PIXELS = 16384 * 16384 // 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class VideoFacts:
     width: int
     height: int
     aspect: float = 1.0
-    turned: bool = False
+    rotated: bool = False
     seconds: float | None = None
     start: float = 0.0
     fps: float | None = None
@@ -77,12 +77,12 @@ class VideoFacts:
     def upright(self) -> tuple[int, int]:
         """Display width and height: square pixels, rotated as the file specifies."""
         wide, high = max(round(self.width * self.aspect), 1), self.height
-        return (high, wide) if self.turned else (wide, high)
+        return (high, wide) if self.rotated else (wide, high)
 
     @property
     def stored(self) -> tuple[int, int]:
         """Width and height in stored pixels, rotated as the file specifies."""
-        return (self.height, self.width) if self.turned else (self.width, self.height)
+        return (self.height, self.width) if self.rotated else (self.width, self.height)
 
     @property
     def discontinuous(self) -> bool:
@@ -90,7 +90,7 @@ class VideoFacts:
         return self.container in _DISCONTINUOUS
 
     @property
-    def slides_until(self) -> float:
+    def gaps_until(self) -> float:
         """Time (seconds) until which a long gap is not a jump."""
         if self.discontinuous:
             return self.start
@@ -109,7 +109,7 @@ def probe(video: Path) -> VideoFacts:
     Among several streams, it is the one that ffmpeg chooses by default, except that a still image
     is only used if there is no other stream.
     """
-    line = [
+    command = [
         find_ffmpeg(),
         "-hide_banner",
         "-nostdin",
@@ -121,60 +121,66 @@ def probe(video: Path) -> VideoFacts:
         f"file:{video}",
     ]
     try:
-        log = ffmpeg_log(line, _PROBE_SECONDS)
+        log = ffmpeg_log(command, _PROBE_TIMEOUT_SECONDS)
     except Unreadable as error:
         raise Unreadable("not a video", "ffmpeg did not find out what it is") from error
-    lines = [one.strip() for one in log.splitlines()]
+    lines = [stripped.strip() for stripped in log.splitlines()]
     raise_for_environment(lines, video)
     container = _INPUT.search(log)
-    streams = [one for one in _VIDEO.finditer(log) if "(attached pic)" not in one.group(2)]
+    streams = [
+        stripped for stripped in _VIDEO.finditer(log) if "(attached pic)" not in stripped.group(2)
+    ]
     if streams:
-        return _facts(container.group(1) if container else "", max(streams, key=_rank), log)
+        return _facts(container.group(1) if container else "", max(streams, key=_stream_rank), log)
     if container:
         raise Unreadable("not a video", "it has no video stream")
     raise Unreadable("not a video", ffmpeg_reason([x for x in lines if x]))
 
 
-def _rank(stream: re.Match[str]) -> tuple[bool, bool, int]:
-    described = stream.group(2)
-    codec, size = _codec(described), _SIZE.search(described)
+def _stream_rank(stream: re.Match[str]) -> tuple[bool, bool, int]:
+    description = stream.group(2)
+    codec, size = _codec_name(description), _SIZE.search(description)
     pixels = int(size.group(1)) * int(size.group(2)) if size else 0
-    still = codec in _STILL or "(still image)" in described or "(timed thumbnails)" in described
-    default = _DEFAULT_PIXELS if "(default)" in described else 0
-    return codec not in _UNKNOWN and pixels > 0, not still, pixels + default
+    is_still = (
+        codec in _STILL_CODECS
+        or "(still image)" in description
+        or "(timed thumbnails)" in description
+    )
+    bonus = _DEFAULT_PIXELS if "(default)" in description else 0
+    return codec not in _UNKNOWN and pixels > 0, not is_still, pixels + bonus
 
 
-def _codec(described: str) -> str:
-    return described.split(",")[0].split(" ")[0]
+def _codec_name(description: str) -> str:
+    return description.split(",")[0].split(" ")[0]
 
 
 def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
-    described = match.group(2)
-    codec = _codec(described)
+    description = match.group(2)
+    codec = _codec_name(description)
     if codec in _UNKNOWN:
-        raise Unreadable("missing codec", f"this ffmpeg has no decoder for {described[:60]}")
-    size = _SIZE.search(described)
+        raise Unreadable("missing codec", f"this ffmpeg has no decoder for {description[:60]}")
+    size = _SIZE.search(description)
     if size is None or "0" in size.groups()[:2]:
         raise Unreadable("not a video", "its picture has no size")
     width, height = int(size.group(1)), int(size.group(2))
-    if width * height > _MOST_PIXELS:
+    if width * height > _MAX_PIXELS:
         raise Unreadable("too large", f"{width} x {height} pixels")
-    turned = _TURNED.search(match.group(3))
+    rotation = _ROTATION.search(match.group(3))
     decoder = _ALPHA_DECODERS.get(codec) if _ALPHA_MODE.search(match.group(3)) else None
     decoder = decoder if decoder and _has_decoder(decoder) else None
-    pixels = _PIXELS.search(described)
+    pixels = _PIXELS.search(description)
     return VideoFacts(
         container,
         codec,
         int(match.group(1)),
         width,
         height,
-        _aspect(described, size),
-        turned is not None and round(float(turned.group(1)) / 90) % 2 == 1,
-        *_lengths(log),
-        _rate(described),
-        codec not in _PROGRESSIVE and "progressive" not in described,
-        _is_709(described, height),
+        _pixel_aspect(description, size),
+        rotation is not None and round(float(rotation.group(1)) / 90) % 2 == 1,
+        *_duration_and_start(log),
+        _frame_rate(description),
+        codec not in _PROGRESSIVE and "progressive" not in description,
+        _is_bt709(description, height),
         bool(decoder or (pixels and _ALPHA.match(pixels.group(1)))),
         decoder,
     )
@@ -183,29 +189,29 @@ def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
 @cache
 def _has_decoder(name: str) -> bool:
     command = [find_ffmpeg(), "-hide_banner", "-c:v", name, "-i", os.devnull]
-    return "Unknown decoder" not in ffmpeg_log(command, _PROBE_SECONDS)
+    return "Unknown decoder" not in ffmpeg_log(command, _PROBE_TIMEOUT_SECONDS)
 
 
-def _aspect(described: str, size: re.Match[str]) -> float:
-    stated = _CONTAINER_SAR.search(described)
+def _pixel_aspect(description: str, size: re.Match[str]) -> float:
+    stated = _CONTAINER_SAR.search(description)
     wide, high = stated.groups() if stated else size.group(3, 4)
     aspect = int(wide) / int(high) if wide and int(wide) and int(high) else 1.0
     # An absurd ratio in a header must not distort the image.
     return aspect if 0.2 <= aspect <= 5 else 1.0
 
 
-def _lengths(log: str) -> tuple[float | None, float]:
-    found = _DURATION.search(log)
-    if found is None:
+def _duration_and_start(log: str) -> tuple[float | None, float]:
+    match = _DURATION.search(log)
+    if match is None:
         return None, 0.0
-    hours, minutes, seconds, start = found.groups()
-    length = int(hours) * 3600 + int(minutes) * 60 + float(seconds) if hours else None
-    return length, float(start or 0.0)
+    hours, minutes, seconds, start = match.groups()
+    duration = int(hours) * 3600 + int(minutes) * 60 + float(seconds) if hours else None
+    return duration, float(start or 0.0)
 
 
-def _rate(described: str) -> float | None:
+def _frame_rate(description: str) -> float | None:
     """Return frames per second; ffmpeg rounds NTSC's n * 1000 / 1001."""
-    match = _RATE.search(described)
+    match = _RATE.search(description)
     if match is None:
         return None
     text = match.group(1)
@@ -214,28 +220,28 @@ def _rate(described: str) -> float | None:
     return (ntsc if rate % 1 and round(ntsc, 2) == rate else rate) or None
 
 
-def _is_709(described: str, height: int) -> bool:
+def _is_bt709(description: str, height: int) -> bool:
     """Return whether colors are BT.709; if unspecified, by height as players do."""
-    pixels = _PIXELS.search(described)
+    pixels = _PIXELS.search(description)
     if pixels is None or not pixels.group(1).startswith("yuv"):
         return False
-    said = pixels.group(2) or ""
-    if "bt709" in said:
+    colors = pixels.group(2) or ""
+    if "bt709" in colors:
         return True
-    stated = any(one in said for one in ("smpte170m", "bt470", "bt2020", "fcc", "smpte240m"))
-    return not stated and height >= 720
+    is_other = any(name in colors for name in ("smpte170m", "bt470", "bt2020", "fcc", "smpte240m"))
+    return not is_other and height >= 720
 
 
 Crop = tuple[int, int, int, int]
 
-_FOUND = re.compile(
+_CROP_LINE = re.compile(
     r"^\[(?:Parsed_)?cropdetect[^\]]*\][^\n]* crop=(\d+):(\d+):(\d+):(\d+)\s*$", re.M
 )
 # Maximum number of key frames examined.
-_FRAMES = 400
-_BARS_SECONDS = 600.0
+_MAX_KEY_FRAMES = 400
+_BARS_TIMEOUT_SECONDS = 600.0
 # Maximum share of a side that one bar may take; more means that the image is dark.
-_MOST = 0.45
+_MAX_BAR_SHARE = 0.45
 
 
 def find_bars(video: Path, facts: VideoFacts) -> Crop | None:
@@ -243,34 +249,34 @@ def find_bars(video: Path, facts: VideoFacts) -> Crop | None:
 
     In display pixels. Raises `Unreadable` on a timeout of ffmpeg.
     """
-    if facts.container == "picture":
+    if facts.container == "image":
         return None
     graph = (
         video_input(skip_frame="nokey")[str(facts.stream)]
         .filter("cropdetect", limit=24, round=2, reset=0, skip=0)
-        .output("pipe:", format="null", vframes=_FRAMES)
+        .output("pipe:", format="null", vframes=_MAX_KEY_FRAMES)
     )
-    line = command_words(graph, video, "info")
-    shape = _FOUND.findall(ffmpeg_log(line, _BARS_SECONDS))
-    return _sensible([int(number) for number in shape[-1]], facts) if shape else None
+    command = build_command(graph, video, "info")
+    crops = _CROP_LINE.findall(ffmpeg_log(command, _BARS_TIMEOUT_SECONDS))
+    return _validate_crop([int(number) for number in crops[-1]], facts) if crops else None
 
 
-def _sensible(shape: list[int], facts: VideoFacts) -> Crop | None:
+def _validate_crop(shape: list[int], facts: VideoFacts) -> Crop | None:
     width, height, x, y = shape
     wide, high = facts.upright
     if facts.aspect != 1.0:
         # The crop is applied to stored pixels, so it would not fit non-square ones.
         return None
-    least = 1 - 2 * _MOST
-    inside = width >= least * wide and height >= least * high
-    same = width >= wide - 4 and height >= high - 4
-    return (x, y, width, height) if inside and not same else None
+    min_share = 1 - 2 * _MAX_BAR_SHARE
+    is_plausible = width >= min_share * wide and height >= min_share * high
+    is_whole = width >= wide - 4 and height >= high - 4
+    return (x, y, width, height) if is_plausible and not is_whole else None
 
 
 _CONTEXT = re.compile(r"\[([^\[\]@]+) @ 0x")
 
 
-def complains(line: str, facts: VideoFacts) -> bool:
+def reports_damage(line: str, facts: VideoFacts) -> bool:
     """Return whether an ffmpeg log line (with level) reports a damaged stream."""
     if "corrupt decoded frame" in line:
         return True

@@ -25,14 +25,16 @@ from gleanset.records import Origin
 from harvest.http import Client
 from harvest.http.connections import resolves_to_private
 from harvest.http.urls import get_host, normalize_url
-from harvest.video.inputs import InputResult, SampledBefore, UnusableInput, VideoAtHand
+from harvest.video.inputs import InputResult, KnownVideo, LocalVideo, UnusableInput
 
 _log = logging.getLogger(__name__)
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_HINT = "run it again: a download is resumed; update what knows the site: pip install -U yt-dlp"
+_ANSI_COLORS = re.compile(r"\x1b\[[0-9;]*m")
+_UPDATE_HINT = (
+    "run it again: a download is resumed; update what knows the site: pip install -U yt-dlp"
+)
 
 
-def need_yt_dlp() -> None:
+def require_yt_dlp() -> None:
     """Raise `MissingComponent` if yt-dlp is not installed."""
     if find_spec("yt_dlp") is None:
         hint = install_command("video")
@@ -47,13 +49,13 @@ def remove_downloads(dataset: Dataset) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class VideoAddress:
+class VideoUrl:
     """URL of a page or video, downloaded into its own folder in `cache`.
 
     `sampled` is the SHA-256 of its video if that was sampled before with the same settings.
     """
 
-    shown: str
+    display_name: str
     open_client: Callable[[], Client]
     sampled: str | None = None
     cache: Path | None = None
@@ -61,41 +63,43 @@ class VideoAddress:
     def videos(self, folder: Path) -> Iterator[InputResult]:
         """Yield the videos of the page. Raises `MissingComponent` and `DiskFull`."""
         if self.sampled is not None:
-            yield SampledBefore(self.shown, self.sampled)
+            yield KnownVideo(self.display_name, self.sampled)
             return
-        own = (self.cache or folder) / sha256_of(self.shown.encode())[:16]
+        target = (self.cache or folder) / sha256_of(self.display_name.encode())[:16]
         with self.open_client() as client:
-            host = get_host(normalize_url(self.shown))
+            host = get_host(normalize_url(self.display_name))
             if not client.allow_private and resolves_to_private(host):
-                yield UnusableInput(self.shown, "private address", "needs --allow-private")
+                yield UnusableInput(self.display_name, "private address", "needs --allow-private")
                 return
-            settings = _settings(client, own)
+            settings = _settings(client, target)
         try:
-            infos = _download(self.shown, settings)
+            infos = _download(self.display_name, settings)
         except Unreachable as error:
-            detail = error.what.removeprefix(f"{self.shown}: ")
-            yield UnusableInput(self.shown, "not downloaded", detail, error)
+            detail = error.what.removeprefix(f"{self.display_name}: ")
+            yield UnusableInput(self.display_name, "not downloaded", detail, error)
             return
         if not infos or not all(info.get("requested_downloads") for info in infos):
             detail = "no video there, or one without an end"
-            yield UnusableInput(self.shown, "not downloaded", detail)
+            yield UnusableInput(self.display_name, "not downloaded", detail)
             return
         for info in infos:
             # The URL of a page with several videos does not identify one of them.
-            address = self.shown if len(infos) == 1 else str(info.get("url") or self.shown)
+            address = (
+                self.display_name if len(infos) == 1 else str(info.get("url") or self.display_name)
+            )
             path = Path(info["requested_downloads"][0]["filepath"])
             sha256 = sha256_of_file(path)
             origin = Origin(
                 "video",
                 "",
                 url=address,
-                page_url=self.shown,
+                page_url=self.display_name,
                 video=sha256,
-                title=info.get("title") or self.shown,
+                title=info.get("title") or self.display_name,
                 author=info.get("uploader") or None,
                 licence=info.get("license") or None,
             )
-            yield VideoAtHand(path, sha256, origin, downloaded=True)
+            yield LocalVideo(path, sha256, origin, downloaded=True)
 
 
 def _settings(client: Client, folder: Path) -> dict[str, Any]:
@@ -122,7 +126,7 @@ def _settings(client: Client, folder: Path) -> dict[str, Any]:
 def _download(page: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
     """Download the videos of a page; return yt-dlp's info dicts. Raises `Unreachable`."""
     os.environ.setdefault("YTDLP_NO_PLUGINS", "1")
-    need_yt_dlp()
+    require_yt_dlp()
     from yt_dlp import YoutubeDL
     from yt_dlp.utils import YoutubeDLError
 
@@ -133,10 +137,10 @@ def _download(page: str, settings: dict[str, Any]) -> list[dict[str, Any]]:
         with YoutubeDL(settings) as loader:
             answer = loader.extract_info(page) or {}
     except YoutubeDLError as error:
-        text = " ".join(_COLOURS.sub("", str(error)).removeprefix("ERROR: ").split())
+        text = " ".join(_ANSI_COLORS.sub("", str(error)).removeprefix("ERROR: ").split())
         if "No space left" in text:
             raise DiskFull(f"no space left for {page}", "free some space") from error
-        raise Unreachable(f"{page}: {text}", _HINT) from error
+        raise Unreachable(f"{page}: {text}", _UPDATE_HINT) from error
     finally:
         urllib3_log.setLevel(level)
     return [info for info in answer.get("entries", [answer]) if info]

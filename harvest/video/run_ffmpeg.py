@@ -31,15 +31,15 @@ CONTAINERS = (
 _INPUT = "file:INPUT"
 # Name of the log among the outputs.
 LOG = "log"
-_CHUNK = 1 << 20
+_CHUNK_BYTES = 1 << 20
 # After a read of fewer than `_LITTLE` bytes, wait `_NAP` seconds, so that more has arrived; but
-# the output `LARGE` fills its pipe sooner, so data in it ends the wait.
-_LITTLE, _NAP = 1 << 16, 0.03
-LARGE = "pictures"
+# the output of full frames fills its pipe sooner, so data in it ends the wait.
+_SMALL_READ_BYTES, _WAIT_SECONDS = 1 << 16, 0.03
+FULL_FRAMES = "frames"
 # Linux's default maximum for unprivileged users; larger pipes mean fewer context switches.
 _PIPE_BYTES = 1 << 20
 # Whether a child process can inherit pipes beyond its three standard streams.
-_INHERITED = os.name == "posix"
+_CAN_INHERIT_PIPES = os.name == "posix"
 _RUNNING: set[subprocess.Popen[Any]] = set()
 
 
@@ -60,25 +60,25 @@ def find_ffmpeg() -> str:
 
 
 def video_input(**options: Any) -> Any:
-    """Return an ffmpeg-python input that opens only the file set by `command_words`."""
+    """Return an ffmpeg-python input that opens only the file set by `build_command`."""
     return ffmpeg.input(_INPUT, format_whitelist=CONTAINERS, protocol_whitelist="file", **options)
 
 
-def command_words(graph: Any, video: Path, log_level: str) -> list[str]:
+def build_command(graph: Any, video: Path, log_level: str) -> list[str]:
     """Return the command line that runs an ffmpeg-python graph on a video."""
     silent = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", log_level)
     words: list[str] = ffmpeg.compile(graph.global_args(*silent), cmd=find_ffmpeg())
     return [f"file:{video}" if word == _INPUT else word for word in words]
 
 
-def ending_with_us(command: Sequence[str]) -> list[str]:
+def die_with_parent(command: Sequence[str]) -> list[str]:
     """Wrap a command, if setpriv is installed, to die with this process."""
     guard = shutil.which("setpriv")
     return [*([guard, "--pdeathsig", "KILL"] if guard else []), *command]
 
 
 @contextmanager
-def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+def start_ffmpeg(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
     """Run ffmpeg until the block ends; `options` are passed to `Popen`.
 
     Raises `MissingComponent` if it cannot be started.
@@ -86,7 +86,7 @@ def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
     try:
         # A process group of its own, so that children of a wrapper script are killed as well.
         process = subprocess.Popen(  # noqa: S603
-            ending_with_us(command), stdin=subprocess.DEVNULL, process_group=0, **options
+            die_with_parent(command), stdin=subprocess.DEVNULL, process_group=0, **options
         )
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.EACCES, errno.ENOEXEC):
@@ -101,10 +101,10 @@ def started(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen
             yield process
         finally:
             _RUNNING.discard(process)
-            _end(process)
+            _kill(process)
 
 
-def _end(process: subprocess.Popen[Any]) -> None:
+def _kill(process: subprocess.Popen[Any]) -> None:
     if process.poll() is None:
         if os.name == "nt":
             process.kill()
@@ -113,10 +113,10 @@ def _end(process: subprocess.Popen[Any]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def end_all() -> None:
+def kill_all() -> None:
     """Kill all ffmpeg processes, as Ctrl-C does not reach their groups."""
     for process in tuple(_RUNNING):
-        _end(process)
+        _kill(process)
 
 
 def ffmpeg_log(command: Sequence[str], seconds: float) -> str:
@@ -124,7 +124,7 @@ def ffmpeg_log(command: Sequence[str], seconds: float) -> str:
 
     Raises `Unreadable` if it takes longer than `seconds`.
     """
-    with started(
+    with start_ffmpeg(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
     ) as process:
         try:
@@ -146,41 +146,45 @@ class RunningFfmpeg:
 
     Each argument `OUT:name` of the command becomes a pipe, or a loopback socket on Windows, where
     pipes cannot be inherited. ffmpeg is killed at the end of the `with` block, and with this
-    process (see `ending_with_us`). Raises `MissingComponent` as `started` does.
+    process (see `die_with_parent`). Raises `MissingComponent` as `start_ffmpeg` does.
     """
 
     def __init__(self, command: Sequence[str], names: Sequence[str]) -> None:
-        with ExitStack() as opened, ExitStack() as ends:
-            self._selector = opened.enter_context(selectors.DefaultSelector())
-            self._opened = opened
-            self._connections = opened.enter_context(ExitStack())
-            places, kept = {}, []
+        with ExitStack() as resources, ExitStack() as child_ends:
+            self._selector = resources.enter_context(selectors.DefaultSelector())
+            self._resources = resources
+            self._sockets = resources.enter_context(ExitStack())
+            targets, write_ends = {}, []
             for name in names:
-                if _INHERITED:
-                    kept.append(self._new_pipe(name, ends))
-                    places[f"OUT:{name}"] = f"pipe:{kept[-1]}"
+                if _CAN_INHERIT_PIPES:
+                    write_ends.append(self._new_pipe(name, child_ends))
+                    targets[f"OUT:{name}"] = f"pipe:{write_ends[-1]}"
                 else:
-                    places[f"OUT:{name}"] = self._new_server(name)
-            words = [places.get(word, word) for word in command]
-            pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "pass_fds": kept}
-            self._process = opened.enter_context(started(words, **pipes))
+                    targets[f"OUT:{name}"] = self._new_server(name)
+            words = [targets.get(word, word) for word in command]
+            options = {
+                "stdout": subprocess.DEVNULL,
+                "stderr": subprocess.PIPE,
+                "pass_fds": write_ends,
+            }
+            self._process = resources.enter_context(start_ffmpeg(words, **options))
             assert self._process.stderr is not None
             self._log: IO[bytes] | None = self._process.stderr
-            if _INHERITED:
+            if _CAN_INHERIT_PIPES:
                 self._selector.register(self._log, selectors.EVENT_READ, LOG)
-            self._opened = opened.pop_all()
+            self._resources = resources.pop_all()
 
-    def _new_pipe(self, name: str, ends: ExitStack) -> int:
-        """Open a pipe; return its write end, which `ends` will close."""
+    def _new_pipe(self, name: str, child_ends: ExitStack) -> int:
+        """Open a pipe; return its write end, which `child_ends` will close."""
         read, write = os.pipe()
-        self._opened.callback(os.close, read)
-        ends.callback(os.close, write)
+        self._resources.callback(os.close, read)
+        child_ends.callback(os.close, write)
         _enlarge_pipe(read)
         self._selector.register(read, selectors.EVENT_READ, name)
         return write
 
     def _new_server(self, name: str) -> str:
-        server = self._opened.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1))
+        server = self._resources.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1))
         self._selector.register(server, selectors.EVENT_READ, name)
         return "tcp://{}:{}".format(*server.getsockname())
 
@@ -188,7 +192,7 @@ class RunningFfmpeg:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._opened.close()
+        self._resources.close()
 
     def read(self) -> Iterator[tuple[str, bytes]]:
         """Yield (output, bytes) until all outputs are closed.
@@ -196,68 +200,68 @@ class RunningFfmpeg:
         Log lines about a frame come before the frame's data.
         """
         while self._log or self._selector.get_map():
-            ended = self._process.poll() is not None
+            has_ended = self._process.poll() is not None
             chunks = [
-                (key, data) for key in self._ready() if (data := self._taken(key)) is not None
+                (key, data) for key in self._select() if (data := self._read_chunk(key)) is not None
             ]
             # Read the log after the data: ffmpeg logs a frame before it writes it.
-            if (said := self._said()) is not None:
-                yield LOG, said
+            if (log := self._read_log()) is not None:
+                yield LOG, log
             for key, data in chunks:
                 if data:
                     yield key.data, data
                 else:
                     self._selector.unregister(key.fileobj)
-            if ended and not chunks:
-                self._give_up_servers()
-            if max((len(data) for _, data in chunks), default=0) < _LITTLE:
+            if has_ended and not chunks:
+                self._close_servers()
+            if max((len(data) for _, data in chunks), default=0) < _SMALL_READ_BYTES:
                 # Waking up for every line would cost more than reading it.
-                self._nap()
+                self._wait_for_data()
 
-    def _ready(self) -> list[selectors.SelectorKey]:
+    def _select(self) -> list[selectors.SelectorKey]:
         if not self._selector.get_map():
             return []
-        seconds = None if _INHERITED else _NAP
+        seconds = None if _CAN_INHERIT_PIPES else _WAIT_SECONDS
         return [key for key, _ in self._selector.select(seconds) if key.data != LOG]
 
-    def _taken(self, key: selectors.SelectorKey) -> bytes | None:
+    def _read_chunk(self, key: selectors.SelectorKey) -> bytes | None:
         """Return data: empty at the end, None for a new connection."""
         if not isinstance(key.fileobj, socket.socket):
-            return os.read(key.fd, _CHUNK)
+            return os.read(key.fd, _CHUNK_BYTES)
         if key.fileobj.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            connection = self._connections.enter_context(key.fileobj.accept()[0])
+            connection = self._sockets.enter_context(key.fileobj.accept()[0])
             self._selector.unregister(key.fileobj)
             self._selector.register(connection, selectors.EVENT_READ, key.data)
             return None
         try:
-            return key.fileobj.recv(_CHUNK)
+            return key.fileobj.recv(_CHUNK_BYTES)
         except ConnectionError:
             return b""
 
-    def _give_up_servers(self) -> None:
+    def _close_servers(self) -> None:
         for key in tuple(self._selector.get_map().values()):
             if isinstance(key.fileobj, socket.socket):
                 self._selector.unregister(key.fileobj)
 
-    def _nap(self) -> None:
+    def _wait_for_data(self) -> None:
         keys = self._selector.get_map().values()
-        large = [key.fileobj for key in keys if key.data == LARGE]
-        if large:
-            select.select(large, [], [], _NAP)
+        outputs = [key.fileobj for key in keys if key.data == FULL_FRAMES]
+        if outputs:
+            select.select(outputs, [], [], _WAIT_SECONDS)
         else:
-            time.sleep(_NAP)
+            time.sleep(_WAIT_SECONDS)
 
-    def _said(self) -> bytes | None:
+    def _read_log(self) -> bytes | None:
         if self._log is None:
             return None
-        data = read_available(self._log.fileno(), _CHUNK)
+        data = read_available(self._log.fileno(), _CHUNK_BYTES)
         if data == b"":
-            if _INHERITED:
+            if _CAN_INHERIT_PIPES:
                 self._selector.unregister(self._log)
             self._log = None
         return data or None
 
-    def code(self) -> int:
+    def wait(self) -> int:
         """Wait for ffmpeg to end and return its exit code."""
         return self._process.wait()
 

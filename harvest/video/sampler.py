@@ -35,89 +35,83 @@ from harvest.video.frame_selector import (
     FrameFollower,
     FrameSelector,
 )
-from harvest.video.inputs import first_bytes, is_picture
+from harvest.video.inputs import has_image_signature, read_header
 from harvest.video.intros import Fingerprint
 from harvest.video.probe_ffmpeg import VideoFacts, find_bars, probe
 from harvest.video.sampling import Sampling
 
 # Half of the longest gradual cut (seconds): a frame may still turn out to be in one until then.
-_FADE = 0.81
+_HALF_FADE_SECONDS = 0.81
 
 
-@dataclass(frozen=True, slots=True)
-class _PendingFrame:
-    """Frame whose scene is not yet certain."""
-
-    time: float
-    number: int | None
-    picture: RawFrame
-
-
-def stretches(sampling: Sampling, start: float) -> list[tuple[float | None, float]]:
+def plan_segments(sampling: Sampling, start: float) -> list[tuple[float | None, float]]:
     """Return ordered, disjoint segments to decode: (start, end) in file time."""
     end = math.inf if sampling.end is None else sampling.end + start
     begin = None if sampling.start is None else sampling.start + start
     if sampling.mode != "around":
         return [(begin, end)]
-    parts: list[tuple[float | None, float]] = []
+    segments: list[tuple[float | None, float]] = []
     for time in sorted(sampling.around):
         first = max(time - sampling.reach + start, begin or start)
         last = min(time + sampling.reach + start, end)
-        if parts and first <= parts[-1][1]:
-            parts[-1] = (parts[-1][0], max(last, parts[-1][1]))
+        if segments and first <= segments[-1][1]:
+            segments[-1] = (segments[-1][0], max(last, segments[-1][1]))
         elif first < last:
-            parts.append((first, last))
-    return parts
+            segments.append((first, last))
+    return segments
 
 
 class VideoSegment:
     """Converter of decoded blocks to candidates with known scenes.
 
-    Fingerprints are appended to `prints`. In a segment inside a video, scenes are numbered from
-    its start time in milliseconds.
+    New fingerprints are appended to `fingerprints`. In a segment inside a video, scenes are
+    numbered from its start time in milliseconds.
     """
 
-    def __init__(self, plan: DecodePlan, sampling: Sampling, prints: list[Fingerprint]) -> None:
+    def __init__(
+        self, plan: DecodePlan, sampling: Sampling, fingerprints: list[Fingerprint]
+    ) -> None:
         self.plan = plan
-        self.over = False
-        self._sampling, self._fingerprints = sampling, prints
+        self.is_over = False
+        self._sampling, self._fingerprints = sampling, fingerprints
         self._since = -math.inf if plan.since is None else plan.since
         self._until = math.inf if plan.until is None else plan.until
-        begun = 0.0 if plan.since is None else plan.since - plan.facts.start
-        finder = KeyFrameCuts if sampling.mode == "keyframes" else CutFinder
-        self._detector = finder(self._since)
+        begin_seconds = 0.0 if plan.since is None else plan.since - plan.facts.start
+        detector_class = KeyFrameCuts if sampling.mode == "keyframes" else CutFinder
+        self._detector = detector_class(self._since)
         self.numbering = FrameNumbering(
-            by_packets=plan.counted_by_packets and plan.facts.container != "picture",
+            by_packets=plan.counted_by_packets and plan.facts.container != "image",
             since=self._since,
-            first=math.ceil(begun * (plan.facts.fps or 0.0) - 1e-6),
+            first=math.ceil(begin_seconds * (plan.facts.fps or 0.0) - 1e-6),
         )
-        self._pending: deque[_PendingFrame] = deque()
+        # (time, number, frame) of frames whose scene is not yet certain.
+        self._pending: deque[tuple[float, int | None, RawFrame]] = deque()
         self._cuts: deque[SceneCut] = deque()
         self._changes: list[SceneCut] = []
-        self._scene = round(begun * 1000)
+        self._scene = round(begin_seconds * 1000)
         self._scene_start: float | None = None
 
-    def take(self, block: FrameBlock) -> Iterator[FrameCandidate]:
+    def add_block(self, block: FrameBlock) -> Iterator[FrameCandidate]:
         """Add a block and yield the candidates whose scene is now certain."""
-        for piece in block.pieces():
-            if not self.over:
-                yield from self._take_piece(piece)
+        for piece in block.iter_pieces():
+            if not self.is_over:
+                yield from self._add_piece(piece)
 
-    def _take_piece(self, block: FrameBlock) -> Iterator[FrameCandidate]:
+    def _add_piece(self, block: FrameBlock) -> Iterator[FrameCandidate]:
         inside = int(np.searchsorted(block.times, self._until, side="right"))
-        self.over = inside < len(block.times)
+        self.is_over = inside < len(block.times)
         if inside:
             self._add_fingerprints(block, inside)
             self._add_cuts(self._detector.feed(block.times[:inside], block.thumbs[:inside]))
-            self._hold(block, inside)
-        yield from self._settled_before(self._detector.settled - _FADE)
+            self._add_pending(block, inside)
+        yield from self._pop_settled(self._detector.settled_until - _HALF_FADE_SECONDS)
 
     def finish(self) -> Iterator[FrameCandidate]:
         """Yield the remaining candidates at the end of the segment."""
         self._add_cuts(self._detector.finish())
-        yield from self._settled_before(math.inf)
+        yield from self._pop_settled(math.inf)
 
-    def stretch(self, candidate: FrameCandidate) -> tuple[int, int]:
+    def interval(self, candidate: FrameCandidate) -> tuple[int, int]:
         """Return the interval in which a candidate competes with others."""
         mode, every = self._sampling.mode, self._sampling.every
         if mode in ("scenes", "seen"):
@@ -136,35 +130,32 @@ class VideoSegment:
             if cut.counts:
                 self._cuts.append(cut)
 
-    def _hold(self, block: FrameBlock, inside: int) -> None:
-        for at, picture in block.pictures.items():
-            time = float(block.times[at])
-            if at < inside and time >= self._since:
-                number = int(block.numbers[at])
-                known = number if number >= 0 else None
-                self._pending.append(_PendingFrame(time, known, picture))
+    def _add_pending(self, block: FrameBlock, inside: int) -> None:
+        for index, frame in block.full_frames.items():
+            time = float(block.times[index])
+            if index < inside and time >= self._since:
+                number = int(block.numbers[index])
+                self._pending.append((time, number if number >= 0 else None, frame))
 
-    def _settled_before(self, until: float) -> Iterator[FrameCandidate]:
-        while self._pending and self._pending[0].time <= until:
-            pending = self._pending.popleft()
-            passed = []
-            while self._cuts and self._cuts[0].time <= pending.time:
+    def _pop_settled(self, until: float) -> Iterator[FrameCandidate]:
+        while self._pending and self._pending[0][0] <= until:
+            time, number, frame = self._pending.popleft()
+            cut_times = []
+            while self._cuts and self._cuts[0].time <= time:
                 self._scene += 1
                 self._scene_start = self._cuts.popleft().time
-                passed.append(self._scene_start)
-            fades = any(cut.begin < pending.time < cut.end for cut in self._changes)
-            motion = self._detector.motion(pending.time)
+                cut_times.append(self._scene_start)
             yield FrameCandidate(
-                pending.time,
+                time,
                 self._scene,
-                pending.number,
-                pending.picture,
-                fades,
-                motion,
+                number,
+                frame,
+                any(cut.begin < time < cut.end for cut in self._changes),
+                self._detector.motion(time),
                 self._scene_start,
-                passed[0] if passed else None,
+                cut_times[0] if cut_times else None,
             )
-        self._changes = [cut for cut in self._changes if cut.end > until - 2 * _FADE]
+        self._changes = [cut for cut in self._changes if cut.end > until - 2 * _HALF_FADE_SECONDS]
 
     def _add_fingerprints(self, block: FrameBlock, inside: int) -> None:
         if not self._sampling.skip_openings:
@@ -176,7 +167,7 @@ class VideoSegment:
                 self._fingerprints.append((time, code))
 
 
-Keep = Callable[[bytes, Measured], None]
+StoreFrame = Callable[[bytes, Measured], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,15 +188,15 @@ class StoredFrame:
 class SampledVideo:
     """Result of sampling one video; `error` is set if sampling was aborted.
 
-    `left_out` counts intervals without a frame by reason; `trouble` describes damage to the video,
+    `left_out` counts intervals without a frame by reason; `damage` describes damage to the video,
     `seconds` is its length.
     """
 
     frames: list[StoredFrame] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
-    trouble: str = ""
+    damage: str = ""
     seconds: float | None = None
-    prints: list[Fingerprint] = field(default_factory=list)
+    fingerprints: list[Fingerprint] = field(default_factory=list)
     error: Unreadable | None = None
 
 
@@ -220,11 +211,11 @@ def read_facts(video: Path) -> VideoFacts:
 
 @lru_cache(maxsize=4096)
 def _facts(video: Path, _size: int, _changed: int) -> VideoFacts:
-    return probe_animated_image(video) if is_picture(first_bytes(video)) else probe(video)
+    return probe_animated_image(video) if has_image_signature(read_header(video)) else probe(video)
 
 
 class VideoSampler:
-    """Sampler of one video; `keep` stores the bytes of a frame.
+    """Sampler of one video; `store_frame` stores the bytes of a frame.
 
     `advance` receives the seconds of video done since its last call, and may raise to stop.
     A `follower` selects frames by their content instead of by sharpness.
@@ -234,15 +225,20 @@ class VideoSampler:
         self,
         video: Path,
         sampling: Sampling,
-        keep: Keep,
+        store_frame: StoreFrame,
         follower: FrameFollower | None = None,
         advance: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        self._video, self._sampling, self._keep, self._advance = video, sampling, keep, advance
+        self._video, self._sampling, self._store_frame, self._advance = (
+            video,
+            sampling,
+            store_frame,
+            advance,
+        )
         self._chooser: FrameChooser = (
             follower.chooser(sampling.limit) if follower else FrameSelector(sampling)
         )
-        self._gone = 0.0
+        self._done_seconds = 0.0
 
     def run(self) -> SampledVideo:
         """Sample the whole video. Raises `DiskFull`."""
@@ -258,55 +254,57 @@ class VideoSampler:
         self._result.seconds = facts.seconds
         crop = find_bars(self._video, facts) if self._sampling.crop_bars else None
         plan = make_plan(self._sampling, facts, crop)
-        for begin, end in stretches(self._sampling, facts.start):
+        for begin, end in plan_segments(self._sampling, facts.start):
             self._advance(0.0)
             if not self._chooser.full:
                 self._sample_segment(replace(plan, since=begin, until=end))
-        self._report(math.inf)
+        self._report_progress(math.inf)
 
     def _sample_segment(self, plan: DecodePlan) -> None:
-        segment = VideoSegment(plan, self._sampling, self._result.prints)
-        source = AnimatedImageDecoder if self._facts.container == "picture" else FfmpegDecoder
-        decoding = source(self._video, segment.plan, segment.numbering)
-        with closing(decoding.blocks()) as blocks:
+        segment = VideoSegment(plan, self._sampling, self._result.fingerprints)
+        decoder_class = AnimatedImageDecoder if self._facts.container == "image" else FfmpegDecoder
+        decoder = decoder_class(self._video, segment.plan, segment.numbering)
+        with closing(decoder.blocks()) as blocks:
             for block in blocks:
-                self._offer(segment, segment.take(block))
-                if segment.over or self._chooser.full:
+                self._offer_candidates(segment, segment.add_block(block))
+                if segment.is_over or self._chooser.full:
                     break
-        self._offer(segment, segment.finish())
-        self._store(self._chooser.close())
-        self._result.trouble = self._result.trouble or decoding.trouble
-        self._result.seconds = self._length(decoding.last, segment)
+        self._offer_candidates(segment, segment.finish())
+        self._store_frames(self._chooser.close())
+        self._result.damage = self._result.damage or decoder.damage
+        self._result.seconds = self._duration(decoder.last_time, segment)
 
-    def _length(self, last: float, segment: VideoSegment) -> float | None:
-        read, stated = last - self._facts.start, self._result.seconds or 0.0
-        to_the_end = not (segment.over or self._chooser.full or self._result.trouble)
+    def _duration(self, last_time: float, segment: VideoSegment) -> float | None:
+        read, stated = last_time - self._facts.start, self._result.seconds or 0.0
+        at_end = not (segment.is_over or self._chooser.full or self._result.damage)
         jumped = self._facts.discontinuous and 0 < read < stated * 0.95 - 2
         all_frames = segment.plan.skip is None
-        longer = read > stated or (to_the_end and all_frames and jumped)
+        longer = read > stated or (at_end and all_frames and jumped)
         return read if longer else self._result.seconds
 
-    def _offer(self, segment: VideoSegment, candidates: Iterable[FrameCandidate]) -> None:
+    def _offer_candidates(
+        self, segment: VideoSegment, candidates: Iterable[FrameCandidate]
+    ) -> None:
         for candidate in candidates:
             if self._chooser.full:
                 return
-            stretch = segment.stretch(candidate)
-            if self._chooser.begins(stretch):
-                self._store(self._chooser.close(candidate.cut))
-                self._report(candidate.time)
+            interval = segment.interval(candidate)
+            if self._chooser.begins(interval):
+                self._store_frames(self._chooser.close(candidate.cut))
+                self._report_progress(candidate.time)
             if not self._chooser.full:
-                self._chooser.offer(candidate, stretch)
+                self._chooser.offer(candidate, interval)
 
-    def _store(self, candidates: Iterable[FrameCandidate]) -> None:
+    def _store_frames(self, candidates: Iterable[FrameCandidate]) -> None:
         for candidate in candidates:
-            data, measured = encode(candidate.picture, self._sampling)
-            self._keep(data, measured)
+            data, measured = encode(candidate.frame, self._sampling)
+            self._store_frame(data, measured)
             faces = self._chooser.faces(candidate, data, measured)
             self._result.frames.append(
                 StoredFrame(measured, candidate.time, candidate.scene, candidate.number, faces)
             )
 
-    def _report(self, time: float) -> None:
-        gone = min(max(time - self._facts.start, 0.0), self._facts.seconds or 0.0)
-        self._advance(max(gone - self._gone, 0.0))
-        self._gone = max(gone, self._gone)
+    def _report_progress(self, time: float) -> None:
+        done_seconds = min(max(time - self._facts.start, 0.0), self._facts.seconds or 0.0)
+        self._advance(max(done_seconds - self._done_seconds, 0.0))
+        self._done_seconds = max(done_seconds, self._done_seconds)

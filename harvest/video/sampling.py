@@ -64,12 +64,12 @@ class Sampling:
     @property
     def settings(self) -> str:
         """Canonical text of all non-default settings, for the catalogue."""
-        told = [f"mode={self.mode}"]
+        texts = [f"mode={self.mode}"]
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name != "mode" and value != field.default:
-                told.append(f"{field.name}={_text(value)}")
-        return " ".join(told)
+                texts.append(f"{field.name}={_text(value)}")
+        return " ".join(texts)
 
 
 def _text(value: object) -> str:

@@ -101,7 +101,7 @@ class _SearchedFrame(NamedTuple):
             faces = self.future.result()
         except ProcessExpired:
             faces = search(self.small).result()
-        scale = self.candidate.picture.size[0] / self.small.shape[1]
+        scale = self.candidate.frame.size[0] / self.small.shape[1]
         return [detected._replace(face=_scaled(detected.face, scale)) for detected in faces]
 
 
@@ -150,7 +150,7 @@ class FaceChooser:
         self._search, self._cutter, self._per_track = search, cutter, per_track
         self.left_out: Counter[str] = Counter()
         self._count, self._limit = 0, limit
-        self._segment: tuple[int, int] | None = None
+        self._interval: tuple[int, int] | None = None
         self._begin_scene()
 
     def _begin_scene(self) -> None:
@@ -164,17 +164,17 @@ class FaceChooser:
         """Whether the limit is reached."""
         return self._limit is not None and self._count >= self._limit
 
-    def begins(self, segment: tuple[int, int]) -> bool:
+    def begins(self, interval: tuple[int, int]) -> bool:
         """Return whether the next candidate is the first of that segment."""
-        return segment != self._segment
+        return interval != self._interval
 
-    def offer(self, candidate: FrameCandidate, segment: tuple[int, int]) -> None:
+    def offer(self, candidate: FrameCandidate, interval: tuple[int, int]) -> None:
         """Start searching a frame, and process frames whose search is done."""
-        self._segment = segment
+        self._interval = interval
         self._tracker.scene_start = candidate.scene_start
         if candidate.fades:  # a mixture of two shots
             return
-        small = candidate.picture.reduced(SEARCH_SIDE)
+        small = candidate.frame.reduce(SEARCH_SIDE)
         self._searching.append(_SearchedFrame(candidate, small, self._search(small)))
         while len(self._searching) > MAX_PENDING_SEARCHES or (
             self._searching and self._searching[0].future.done()
@@ -223,10 +223,10 @@ class FaceChooser:
             if not self.full:
                 self._count += 1
                 yield frame.candidate
-        if not self._kept and self._segment is not None:
+        if not self._kept and self._interval is not None:
             self.left_out["no face"] += 1
         self._begin_scene()
-        self._segment = None
+        self._interval = None
 
     def _select(self) -> dict[float, CandidateFrame]:
         remaining = [
@@ -275,9 +275,9 @@ def _scaled(face: Face, scale: float) -> Face:
 
 
 def _quality(candidate: FrameCandidate, face: Face) -> float:
-    width, height = candidate.picture.size
+    width, height = candidate.frame.size
     box = face.box
-    part = candidate.picture.grey_part(box)
+    part = candidate.frame.crop_grey(box)
     sharpness = float(cv2.Laplacian(part, cv2.CV_32F).var()) if part.size else 0.0
     right, below = width - box.x - box.width, height - box.y - box.height
     is_at_border = min(box.x, box.y, right, below) <= 1

@@ -106,7 +106,7 @@ class EpisodeRun:
         self, follower: FaceFollower, videos: list[VideoInput], progress: Progress
     ) -> dict[str, object]:
         run = FrameHarvest(self.dataset, self.sampling, progress=progress, follower=follower)
-        return run.over(videos)
+        return run.run(videos)
 
     def _counts(self) -> dict[str, int]:
         return {"faces": self.dataset.faces.count(), "tracks": Tracks(self.dataset.db).count()}

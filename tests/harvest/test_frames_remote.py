@@ -26,8 +26,8 @@ from gleanset.installation import install_command
 from harvest.frames import harvest_frames
 from harvest.http import Client
 from harvest.http.connections import is_private
-from harvest.video.inputs import InputResult, SampledBefore, UnusableInput, VideoAtHand
-from harvest.video.remote import VideoAddress
+from harvest.video.inputs import InputResult, KnownVideo, LocalVideo, UnusableInput
+from harvest.video.remote import VideoUrl
 from harvest.video.sampling import Sampling
 
 pytest.importorskip("yt_dlp", reason="needs the extra [video]")
@@ -135,7 +135,7 @@ def asked(
     def client() -> Client:
         return Client(allow_private=private, contact="me@example.org")
 
-    return VideoAddress(url, client, sampled).videos(scratch)
+    return VideoUrl(url, client, sampled).videos(scratch)
 
 
 def only(url: str, scratch: Path, *, private: bool = True) -> InputResult:
@@ -152,9 +152,9 @@ def test_a_video_is_fetched_and_nothing_else_written(
     url = pages.url("episode.mp4")
     level = logging.getLogger("urllib3").level
     video = only(url, scratch)
-    assert isinstance(video, VideoAtHand)
+    assert isinstance(video, LocalVideo)
     assert video.path.read_bytes() == (pages.folder / "episode.mp4").read_bytes()
-    assert (video.shown, video.origin.path) == (url, None)
+    assert (video.display_name, video.origin.path) == (url, None)
     assert (video.origin.page_url, video.origin.title) == (url, "episode")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [video.path]
     assert capfd.readouterr() == ("", "")
@@ -167,20 +167,23 @@ def test_a_download_is_removed_once_it_was_sampled(pages: Pages, tmp_path: Path)
     with Dataset.create(tmp_path) as dataset:
         downloads = dataset.cache / "downloads"
         client = partial(Client, allow_private=True)
-        address = VideoAddress(pages.url("episode.mp4"), client, cache=downloads)
+        address = VideoUrl(pages.url("episode.mp4"), client, cache=downloads)
         assert harvest_frames(dataset, [address], Sampling("every", 1.0))["added"]
         assert not list(downloads.iterdir())
 
 
 def test_a_page_with_two_gives_both(pages: Pages, tmp_path: Path) -> None:
     videos = list(asked(pages.url("two.html"), tmp_path))
-    assert {video.shown for video in videos} == {pages.url("episode.mp4"), pages.url("other.mp4")}
-    assert len({video.sha256 for video in videos if isinstance(video, VideoAtHand)}) == 2
+    assert {video.display_name for video in videos} == {
+        pages.url("episode.mp4"),
+        pages.url("other.mp4"),
+    }
+    assert len({video.sha256 for video in videos if isinstance(video, LocalVideo)}) == 2
 
 
 def test_what_was_sampled_before_is_not_asked_for(pages: Pages, tmp_path: Path) -> None:
     url = pages.url("episode.mp4")
-    assert list(asked(url, tmp_path, sampled="ab" * 32)) == [SampledBefore(url, "ab" * 32)]
+    assert list(asked(url, tmp_path, sampled="ab" * 32)) == [KnownVideo(url, "ab" * 32)]
     assert pages.asked == []
 
 
@@ -246,9 +249,9 @@ def test_a_download_that_was_killed_goes_on(pages: Pages, tmp_path: Path, folder
         "import sys\n"
         "from pathlib import Path\n"
         "from harvest.http import Client\n"
-        "from harvest.video.remote import VideoAddress\n"
+        "from harvest.video.remote import VideoUrl\n"
         "url, keep = sys.argv[1], Path(sys.argv[2])\n"
-        "address = VideoAddress(url, lambda: Client(allow_private=True), cache=keep)\n"
+        "address = VideoUrl(url, lambda: Client(allow_private=True), cache=keep)\n"
         "list(address.videos(keep))\n"
     )
     pages.slow.add("/film.mp4")
@@ -263,11 +266,11 @@ def test_a_download_that_was_killed_goes_on(pages: Pages, tmp_path: Path, folder
     had = part.stat().st_size
     pages.slow.clear()
     pages.ranges.clear()
-    address = VideoAddress(pages.url("film.mp4"), lambda: Client(allow_private=True), cache=keep)
+    address = VideoUrl(pages.url("film.mp4"), lambda: Client(allow_private=True), cache=keep)
     [video] = [
         (one, one.path.read_bytes())
         for one in address.videos(tmp_path)
-        if isinstance(one, VideoAtHand)
+        if isinstance(one, LocalVideo)
     ]
     assert video[1] == film.read_bytes()
     assert f"bytes={had}-" in pages.ranges

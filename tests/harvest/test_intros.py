@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from harvest.video.intros import Fingerprint, RepeatedStretch, find_repeats
+from harvest.video.intros import Fingerprint, RepeatedSegment, find_repeats
 
 Shots = list[tuple[float, int]]
 BLACK = 0
@@ -61,7 +61,7 @@ def length(shots: Shots) -> float:
     return sum(seconds for seconds, _ in shots)
 
 
-def covers(repeat: RepeatedStretch, begin: float, end: float, slack: float = 2.0) -> bool:
+def covers(repeat: RepeatedSegment, begin: float, end: float, slack: float = 2.0) -> bool:
     return abs(repeat.start - begin) <= slack and abs(repeat.end - end) <= slack
 
 

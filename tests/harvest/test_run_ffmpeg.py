@@ -20,7 +20,7 @@ from gleanset.work.progress import Progress
 from harvest.frames import harvest_frames
 from harvest.video import probe_ffmpeg
 from harvest.video.inputs import VideoFile
-from harvest.video.run_ffmpeg import RunningFfmpeg, end_all, ffmpeg_log, started
+from harvest.video.run_ffmpeg import RunningFfmpeg, ffmpeg_log, kill_all, start_ffmpeg
 from harvest.video.sampling import Sampling
 
 WRAPPER = """#!/bin/sh
@@ -51,7 +51,7 @@ def test_no_pipe_stays_open_after_a_run() -> None:
     before = pipes()
     with RunningFfmpeg(["sh", "-c", "echo here >&2"], ["times", "thumbs"]) as running:
         assert b"".join(data for _, data in running.read()) == b"here\n"
-        assert running.code() == 0
+        assert running.wait() == 0
     assert pipes() <= before
 
 
@@ -68,7 +68,7 @@ def test_bars_that_take_too_long_are_a_rejection_and_leave_no_process(
     wrapper.write_text(WRAPPER.format(pid=pid, ffmpeg=shutil.which("ffmpeg")))
     wrapper.chmod(0o755)
     monkeypatch.setenv("PATH", str(wrapper.parent), prepend=os.pathsep)
-    monkeypatch.setattr(probe_ffmpeg, "_BARS_SECONDS", 1.0)
+    monkeypatch.setattr(probe_ffmpeg, "_BARS_TIMEOUT_SECONDS", 1.0)
     with pytest.raises(InputUnusable, match="too slow"):
         harvest_frames(dataset, [VideoFile(video)], Sampling(crop_bars=True))
     assert [one.reason for one in dataset.rejections.iterate()] == ["too slow"]
@@ -76,8 +76,8 @@ def test_bars_that_take_too_long_are_a_rejection_and_leave_no_process(
 
 
 WAITING = """
-from harvest.video.run_ffmpeg import started
-with started(["sleep", "60"]) as process:
+from harvest.video.run_ffmpeg import start_ffmpeg
+with start_ffmpeg(["sleep", "60"]) as process:
     print(process.pid, flush=True)
     process.wait()
 """
@@ -110,14 +110,14 @@ def test_an_interrupt_ends_what_other_threads_wait_for() -> None:
     begun = threading.Event()
 
     def wait() -> None:
-        with started(["sleep", "60"]) as process:
+        with start_ffmpeg(["sleep", "60"]) as process:
             begun.set()
             told.append(process.wait())
 
     thread = threading.Thread(target=wait)
     thread.start()
     assert begun.wait(60)
-    end_all()
+    kill_all()
     thread.join(60)
     assert told == [-9]
 

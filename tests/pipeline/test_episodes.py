@@ -265,7 +265,7 @@ def test_odd_videos_give_the_right_faces_at_the_right_times(
     cutter = FaceCropper(CropGeometry(), dataset.crops(dataset.cache))
     spec = DetectorSpec.of("drawnface")
     follower = FaceFollower(spec, cutter, 4, sampling)
-    FrameHarvest(dataset, sampling, follower=follower).over([VideoFile(film)])
+    FrameHarvest(dataset, sampling, follower=follower).run([VideoFile(film)])
     (stored,) = tracks_of(dataset)  # rei, alone
     assert stored.track.begun < 0.5
     assert 2.4 < stored.track.ended < 3.1
