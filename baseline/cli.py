@@ -18,7 +18,7 @@ from baseline.request import (
     GalleryImagesRequest,
     LabelIssuesRequest,
     PredictRequest,
-    PresortCommandRequest,
+    PrelabelRequest,
     SweepRequest,
     TrainRequest,
     parse_protected_class,
@@ -141,28 +141,28 @@ def _summarize_sweep(result: dict[str, Any]) -> Result:
     return {**summary, "next": result["command"]}
 
 
-@commands.command(epilog="Example: baseline presort -d my-dataset")
+@commands.command(epilog="Example: baseline prelabel -d my-dataset")
 @job_options(on=True)
-@options_of(PresortCommandRequest)
-def presort(job: CommandJob, request: PresortCommandRequest) -> Result:
+@options_of(PrelabelRequest)
+def prelabel(job: CommandJob, request: PrelabelRequest) -> Result:
     """Suggest a class for each sample without one, and which samples to label next.
 
     Trains on the labelled samples, with the features of the preset transfer; this takes seconds
     once features are cached. Without labels, similar samples are clustered. Suggestions are not
-    labels: the labeler shows them for review. Label about 30 samples, presort again, and so on.
+    labels: the labeler shows them for review. Label about 30 samples, prelabel again, and so on.
 
     The labeler's window runs this for new samples and updates suggestions after labelling.
     """
     require_transfer()
     options = {key: str(value) for key, value in request.options.items()}
     load_preset("transfer", options)
-    from baseline.presort.presorter import presort as run_presort
-    from baseline.presort.presorter import summarize_presort
+    from baseline.prelabel.prelabeling import prelabel as run_prelabel
+    from baseline.prelabel.prelabeling import summarize_prelabel
 
     with job.open() as dataset:
         settings = load_preset("transfer", options, dataset.pin_of)
-        result = run_presort(dataset, settings, job.progress)
-        return result if job.as_json else summarize_presort(dataset, result)
+        result = run_prelabel(dataset, settings, job.progress)
+        return result if job.as_json else summarize_prelabel(dataset, result)
 
 
 MAX_LISTED_ISSUES = 20
@@ -171,7 +171,7 @@ _TEST_WARNING = (
 )
 
 
-@commands.command(epilog="Example: baseline evaluate --protect photo=99.9% --unknown-rate 5%")
+@commands.command(epilog="Example: baseline evaluate --protect photo=99.9% --max-rejection-rate 5%")
 @job_options()
 @options_of(EvaluateRequest)
 def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
@@ -203,13 +203,13 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
 def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
     from baseline.evaluation.thresholds import RuleRequest
 
-    rate = request.unknown_rate
+    rate = request.max_rejection_rate
     rule_request = RuleRequest(
         dict(map(parse_protected_class, request.protect)),
         None if rate is None else parse_share(rate),
     )
     if request.forget and rule_request.any:
-        raise UsageError("--forget excludes --protect and --unknown-rate", "run two commands")
+        raise UsageError("--forget excludes --protect and --max-rejection-rate", "run two commands")
     return RuleRequest({}, forget=True) if request.forget else rule_request
 
 
@@ -245,10 +245,10 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
     return values
 
 
-@commands.command(epilog="Example: baseline doubts --folds 5 -d my-dataset")
+@commands.command(epilog="Example: baseline label-issues --folds 5 -d my-dataset")
 @job_options()
 @options_of(LabelIssuesRequest)
-def doubts(job: CommandJob, request: LabelIssuesRequest) -> Result:
+def label_issues(job: CommandJob, request: LabelIssuesRequest) -> Result:
     """Find label issues: labels that out-of-fold predictions contradict.
 
     Cross-validates the settings of a run (default: latest) on all labelled samples. Label issues
@@ -264,12 +264,12 @@ def doubts(job: CommandJob, request: LabelIssuesRequest) -> Result:
         search = find_label_issues(dataset, name, folder, request.folds, job.progress)
         report = write_report(dataset, name)
         samples = [
-            doubt._asdict() | {"path": found_at(dataset, doubt.sample)} for doubt in search.doubts
+            issue._asdict() | {"path": found_at(dataset, issue.sample)} for issue in search.issues
         ]
         lines = [
-            f"{doubt.sample}: {doubt.label}, probably {doubt.suggested} "
-            f"({doubt.confidence:.0%}), {found_at(dataset, doubt.sample)}"
-            for doubt in search.doubts[:MAX_LISTED_ISSUES]
+            f"{issue.sample}: {issue.label}, probably {issue.suggested} "
+            f"({issue.confidence:.0%}), {found_at(dataset, issue.sample)}"
+            for issue in search.issues[:MAX_LISTED_ISSUES]
         ]
     if job.as_json:
         return {
@@ -278,12 +278,12 @@ def doubts(job: CommandJob, request: LabelIssuesRequest) -> Result:
             "labelled": search.labelled,
             "judged": search.judged,
             "agree": search.accuracy,
-            "doubts": len(search.doubts),
+            "label_issues": len(search.issues),
             "report": str(report),
             "samples": samples,
         }
     summary: Result = {
-        "label issues": f"{len(search.doubts):,} of {count(search.judged, 'label')}",
+        "label issues": f"{len(search.issues):,} of {count(search.judged, 'label')}",
         "out-of-fold accuracy": f"{search.accuracy:.1%}, {count(request.folds, 'fold')}",
     }
     if left_out := search.labelled - search.judged:

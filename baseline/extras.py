@@ -18,7 +18,7 @@ def require_graphs() -> None:
 
 
 def require_transfer() -> None:
-    """Raise `MissingComponent` without the packages that `transfer` and presort need."""
+    """Raise `MissingComponent` without the packages that `transfer` and prelabel need."""
     _require("training on features", (*GRAPH_PACKAGES, *SOLVER_PACKAGES), "transfer")
 
 

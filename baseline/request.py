@@ -129,10 +129,10 @@ class SweepRequest(Request, frozen=True, kw_only=True):
     ] = ()
 
 
-class PresortCommandRequest(Request, frozen=True, kw_only=True):
-    """Arguments of `baseline presort`: backbone, weights and size."""
+class PrelabelRequest(Request, frozen=True, kw_only=True):
+    """Arguments of `baseline prelabel`: backbone, weights and size."""
 
-    COMMAND = "baseline presort"
+    COMMAND = "baseline prelabel"
     options: Options = msgspec.field(default_factory=dict)
 
 
@@ -154,7 +154,7 @@ class EvaluateRequest(Request, frozen=True, kw_only=True):
             parse=check_protected_class,
         ),
     ] = ()
-    unknown_rate: Annotated[
+    max_rejection_rate: Annotated[
         str | None,
         Param(
             "Predict 'unknown' for images unlike the training data. The threshold is chosen on "
@@ -175,9 +175,9 @@ class CompareRunsRequest(Request, frozen=True, kw_only=True):
 
 
 class LabelIssuesRequest(Request, frozen=True, kw_only=True):
-    """Arguments of `baseline doubts`."""
+    """Arguments of `baseline label-issues`."""
 
-    COMMAND = "baseline doubts"
+    COMMAND = "baseline label-issues"
     run: Run = None
     folds: Annotated[
         Annotated[int, Meta(ge=2, le=100)],

@@ -401,7 +401,7 @@ def sorted_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> 
     finally:
         window.shut_down()
         window.deleteLater()
-    presorts = presorts_of(faces.root)
+    prelabelings = prelabels_of(faces.root)
     found = labels(faces.root)
     ends = Counter((who, found[key] or NO_FACE) for key, who in faces.truth.items())
     mistakes = Counter({pair: count for pair, count in ends.items() if len({*pair}) > 1})
@@ -416,14 +416,14 @@ def sorted_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> 
         "gestures_per_1000_without_letters": round(gestures * part, 1),
         "wrong_share": round(wrong / len(faces.truth), 4),
         "minutes": round(minutes, 1),
-        "presorts": presorts,
+        "prelabelings": prelabelings,
         "drags_per_1000": round(runs_of(faces) * part, 1),
         "stages": dict(person.stages),
         "counted": dict(person.gestures) | {"letters": person.letters},
     }
 
 
-def presorts_of(root: Path) -> int:
+def prelabels_of(root: Path) -> int:
     """Return how many background trainings ran."""
     with Dataset.open(root) as dataset:
         newest = Proposals(dataset.db).get_latest()

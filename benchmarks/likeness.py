@@ -8,9 +8,9 @@ the labels of the others are predicted by the nearest neighbor (nn) and by the m
 and of prelabelling (ridge, proposed), scored by mean recall over classes. Without labels the images
 are clustered as in a new window, on a random four fifths of the groups: adjusted Rand index, F1
 over pairs, and purity. `plain` are raw descriptors, `descriptor` adds the identity embedding, as
-the window compares before prelabelling, and `presort` are the vectors of prelabelling. WORK keeps a
-line for each split, so that an interrupted run can continue. A FOLDER has one folder per class, and
-optionally `sources.json` (benchmarks/labelled_tree.py).
+the window compares before prelabeling, and `prelabel` are the vectors of prelabeling. WORK keeps
+a line for each split, so that an interrupted run can continue. A FOLDER has one folder per class,
+and optionally `sources.json` (benchmarks/labelled_tree.py).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from baseline.data.pixels import read_crop
 from baseline.data.samples import pixel_sources
 from baseline.features.features import FeatureSpec
 from baseline.features.texture import expect_weights, has_drawings
-from baseline.presort.presorter import compute_components, weight_components
+from baseline.prelabel.prelabeling import compute_components, weight_components
 from baseline.settings import Transfer, load_preset
 from curation.similarity.class_learning import Ridge, SelfTraining, TrainingRows
 from curation.similarity.clustering import MEAN_SIZE, cluster_rows
@@ -71,7 +71,7 @@ def read_set(work: Path, name: str, folder: Path) -> NamedSet:
         vectors = {
             "plain": DescriptorSpace(stored, photos=True).get_vectors(stored)[0],
             "descriptor": DescriptorSpace(stored, photos).get_vectors(stored)[0],
-            "presort": _presorted(dataset, samples),
+            "prelabel": _prelabelled(dataset, samples),
         }
     keys = [groups[sample.key] for sample in samples]
     return NamedSet(
@@ -81,7 +81,7 @@ def read_set(work: Path, name: str, folder: Path) -> NamedSet:
     )
 
 
-def _presorted(dataset: Dataset, samples: Sequence[Sample]) -> Rows:
+def _prelabelled(dataset: Dataset, samples: Sequence[Sample]) -> Rows:
     settings = load_preset("transfer", {})
     assert isinstance(settings, Transfer)
     found = compute_components(dataset, samples, FeatureSpec.of(settings, views=0), Progress())

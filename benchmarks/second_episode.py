@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from episodes import true_names
 
-from baseline.presort.presorter import presort
+from baseline.prelabel.prelabeling import prelabel
 from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -144,7 +144,7 @@ def main() -> None:
         with Dataset.open(root) as dataset:
             merge_dataset(dataset, asked.second / "dataset", simulate=False, progress=Progress())
             sum(measure_in_batches(dataset))
-            presort(dataset, load_preset("transfer", {}))
+            prelabel(dataset, load_preset("transfer", {}))
         print(json.dumps(figures(judged(root, names), known), indent=1))
 
 

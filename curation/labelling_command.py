@@ -9,8 +9,8 @@ from gleanset.db.proposals import Proposals, list_clusters
 from gleanset.db.sorting import SortingQueue
 from gleanset.platform import has_display
 
-PRESORT_COMMAND = "baseline presort"
-STACKS_COMMAND = "labeler gallery stacks.html --stacks"
+PRELABEL_COMMAND = "baseline prelabel"
+CLUSTERS_COMMAND = "labeler gallery clusters.html --clusters"
 
 
 def has_window() -> bool:
@@ -23,11 +23,11 @@ def labelling_command(dataset: Dataset) -> str | None:
     if has_window():
         return f"labeler {dataset.option}"
     if list_clusters(dataset.db):
-        return f"{STACKS_COMMAND} {dataset.option}"
-    # Clusters lack only samples that the newest presort could not read: do not suggest another.
+        return f"{CLUSTERS_COMMAND} {dataset.option}"
+    # Clusters lack only samples that the newest prelabeling could not read: do not suggest another.
     newest = Proposals(dataset.db).get_latest()
     unreadable = newest.facts.get("unreadable") if newest else 0
     unreadable = unreadable if isinstance(unreadable, int) else 0
     if len(SortingQueue(dataset.db).list_waiting(unreadable + 1)) > unreadable:
-        return f"{PRESORT_COMMAND} {dataset.option}"
+        return f"{PRELABEL_COMMAND} {dataset.option}"
     return None

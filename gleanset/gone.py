@@ -13,9 +13,10 @@ GONE = {
     "baseline evaluate --spare": "use: baseline evaluate --protect CLASS=99.9%",
     "baseline evaluate --unknown-error": "reject images of other classes: --unknown-rate 5%; set a "
     "minimum confidence: unknown_below in [web] of dataset.toml",
+    "baseline doubts": "use: baseline label-issues",
     "baseline predict --move": "copy the files: --copy-to DIR",
     "baseline predict --watch": "use: watchexec -w inbox baseline predict inbox --copy-to sorted",
-    "baseline presort --follow": "use the window, which updates its suggestions itself: labeler",
+    "baseline presort": "use: baseline prelabel",
     "facecrop compare": "in a clone: python benchmarks/detectors.py FILE.json (docs/detectors.md)",
     "gleanset completion": "add this line to ~/.bashrc: "
     'eval "$(_GLEANSET_COMPLETE=bash_source gleanset)" (zsh, fish: docs/use.md)',

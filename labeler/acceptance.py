@@ -23,7 +23,7 @@ from gleanset.operations import AUTOMATIC, operation
 NO_REJECTED_SAMPLES = (
     "no sample is rejected yet, so images of other classes get one of these labels and are not "
     "counted in likely_wrong. Look through the new labels, reject other images (labeler label "
-    "--reject SAMPLE, or in the window), and run baseline presort again"
+    "--reject SAMPLE, or in the window), and run baseline prelabel again"
 )
 OTHER_CLASSES = "images of other classes are not counted in likely_wrong"
 
@@ -124,18 +124,18 @@ def accept_proposals(
 def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) -> AcceptancePlan:
     """Select predictions with a confidence of at least `above`, of all or the given classes.
 
-    Raises `InputUnusable` if there is no presort, or one older than a class, and `UsageError` for
-    an unknown class.
+    Raises `InputUnusable` if there is no prelabeling, or one older than a class, and `UsageError`
+    for an unknown class.
     """
     proposals = Proposals(dataset.db)
     if proposals.get_latest() is None:
         raise InputUnusable(
-            "there are no predictions yet", f"make them: baseline presort {dataset.option}"
+            "there are no predictions yet", f"make them: baseline prelabel {dataset.option}"
         )
     if unmet := proposals.list_new_classes():
         raise InputUnusable(
             f"the predictions are older than the class {unmet[0]}",
-            f"update them: baseline presort -d {dataset.root}",
+            f"update them: baseline prelabel -d {dataset.root}",
         )
     requested = {dataset.classes.resolve(name) for name in classes}
     if missing := sorted(requested - set(dataset.classes.list_names())):

@@ -159,9 +159,9 @@ for part in (classes, hints, *CURATION, *EXCHANGE):
 add_window(commands)
 
 
-@commands.command(epilog="Example: labeler accept proposals --above 0.98 -d my-dataset")
+@commands.command(epilog="Example: labeler accept predictions --above 0.98 -d my-dataset")
 @job_options(simulate=True)
-@click.argument("what", type=click.Choice(("hints", "proposals")))
+@click.argument("kind", type=click.Choice(("hints", "predictions")))
 @click.option(
     "--above",
     type=click.FloatRange(0, 1),
@@ -180,19 +180,19 @@ def accept(job: CommandJob, kind: str, above: float, classes: tuple[str, ...]) -
     """Label samples automatically, by their weak labels or by the predictions of a model.
 
     \b
-    hints      samples whose image has one undisputed weak label and one face
-    proposals  samples with a prediction of at least --above
+    hints        samples whose image has one undisputed weak label and one face
+    predictions  samples with a prediction of at least --above
 
     Weak labels of all copies of an image are considered together; if one disputes an accepted label
-    later, the label is withdrawn. `baseline presort` makes the predictions, `gleanset list
-    proposals` prints them. Their labels have the provenance "model", and `likely_wrong` is the
+    later, the label is withdrawn. `baseline prelabel` makes the predictions, `gleanset list
+    predictions` prints them. Their labels have the provenance "model", and `likely_wrong` is the
     expected number of errors among samples of known classes. Other samples stay in the queue, by
     reason. `labeler undo` reverts everything.
     """
     from labeler.acceptance import accept_proposals
 
     with job.open() as dataset:
-        if kind == "proposals":
+        if kind == "predictions":
             return accept_proposals(dataset, above, classes, simulate=job.simulate).result()
         return _accept_hints(dataset, simulate=job.simulate)
 
@@ -216,16 +216,16 @@ def _accept_hints(dataset: Dataset, *, simulate: bool) -> Result:
     return plan.result() | next_steps
 
 
-@commands.command(epilog="Example: labeler label hana --stack 5d0c2e71 -d my-dataset")
+@commands.command(epilog="Example: labeler label hana --cluster 5d0c2e71 -d my-dataset")
 @job_options()
 @click.argument("label", metavar="LABEL", required=False)
 @click.argument("samples", nargs=-1, metavar="[SAMPLE]...")
 @click.option(
-    "--stack",
-    "stacks",
+    "--cluster",
+    "clusters",
     multiple=True,
     metavar="ID",
-    help="All queued samples of a cluster, see `labeler gallery OUT --stacks`.",
+    help="All queued samples of a cluster, see `labeler gallery OUT --clusters`.",
 )
 @click.option(
     "--reject", is_flag=True, help="Without LABEL: reject the SAMPLEs, which show no class."
@@ -234,7 +234,7 @@ def label(
     job: CommandJob,
     label: str | None,
     samples: tuple[str, ...],
-    stacks: tuple[str, ...],
+    clusters: tuple[str, ...],
     reject: bool,
 ) -> Result:
     """Label samples by id, or the beginning of an id, see `gleanset list samples`.
@@ -250,10 +250,10 @@ def label(
         samples = (label, *samples) if label else samples
     elif label is None:
         raise UsageError("missing LABEL", "labeler label LABEL SAMPLE, or add --reject")
-    if not samples and not stacks:
-        raise UsageError("missing SAMPLE", "name samples, or a cluster: --stack ID")
+    if not samples and not clusters:
+        raise UsageError("missing SAMPLE", "name samples, or a cluster: --cluster ID")
     with job.open() as dataset:
-        queued = (key for stack in stacks for key in get_cluster(dataset.db, stack).waiting)
+        queued = (key for cluster in clusters for key in get_cluster(dataset.db, cluster).waiting)
         keys = [dataset.samples.resolve_key(name) for name in dict.fromkeys([*samples, *queued])]
         if reject or label is None:
             choices = [Choice(key, "reject") for key in keys]

@@ -139,10 +139,10 @@ def unreadable_images_error(count: int, result: Result) -> DoneInPart:
 def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> Result:
     """Write a page with the faces of each class and filters.
 
-    Label issues (from `baseline doubts`) and duplicates are marked. OUT.html is a self-contained
-    file without camera metadata, which can be sent to other people. New samples are measured first,
-    as by `labeler quality`. --stacks shows the clusters of queued samples from `baseline presort`:
-    `labeler label NAME --stack ID` labels a cluster at once.
+    Label issues (from `baseline label-issues`) and duplicates are marked. OUT.html is a
+    self-contained file without camera metadata, which can be sent to other people. New samples are
+    measured first, as by `labeler quality`. --clusters shows the clusters of queued samples from
+    `baseline prelabel`: `labeler label NAME --cluster ID` labels a cluster at once.
     """
     from labeler.gallery.writing import write_gallery
 

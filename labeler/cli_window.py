@@ -14,7 +14,7 @@ from gleanset.installation import install_command
 from labeler.export.options import parse_size
 
 COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
-NAMES = ("sorting", "pages", "duplicates", "crop", "review", "numbers")
+NAMES = ("grid", "pages", "duplicates", "crop", "review", "statistics")
 
 
 class ViewName(click.Choice[str]):
@@ -25,7 +25,7 @@ class ViewName(click.Choice[str]):
         if value == "reports":
             raise UsageError(
                 "there is no view of reports any more",
-                "review them on the owner's page: webapp serve --owner",
+                "review them on the administrator's page: webapp serve --admin",
             )
         return super().convert(value, param, ctx)
 
@@ -33,7 +33,7 @@ class ViewName(click.Choice[str]):
 VIEW = click.option(
     "--view",
     type=ViewName(NAMES),
-    help="The first view (sorting is the grid). Default: the last one used.",
+    help="The first view. Default: the last one used.",
 )
 SCREENSHOT = click.option(
     "--screenshot",
@@ -70,7 +70,7 @@ class WindowOptions(NamedTuple):
         """Return the view, theme and file of each requested screenshot."""
         file = self.screenshot
         if file is None or not file.is_dir():
-            return [(self.view or "sorting", self.theme, file)] if file else []
+            return [(self.view or "grid", self.theme, file)] if file else []
         views = (self.view,) if self.view else NAMES
         themes = (self.theme,) if self.theme else THEMES
         return [(v, t, file / f"{v}-{t}.png") for v in views for t in themes]

@@ -1,6 +1,6 @@
 """Choosing the vectors by which the labeler compares samples, for pages and clusters.
 
-The vectors of the latest presort are used if nearly all compared samples have one, because they
+The vectors of the latest prelabeling are used if nearly all compared samples have one, because they
 reflect network features and labels. Otherwise descriptors are used.
 """
 
@@ -30,7 +30,7 @@ PART = 2000
 UNFAMILIAR_QUANTILE = 0.2
 """Chosen on one dataset, where it excludes 87 % of the out-of-distribution samples among confident
 predictions and 5 % of the others; on two other datasets 20 and 73 %, and 1 and 2 %
-(docs/presort.md)."""
+(docs/prelabeling.md)."""
 MIN_REFERENCES = 20
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
@@ -62,14 +62,14 @@ class Likeness:
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        self._presort = 0
+        self._prelabel = 0
         self._learnt: EmbeddingSpace | None = None
         self._plain: DescriptorSpace | None = None
 
     def space(self, samples: Sequence[ComparableSample]) -> Space:
         """Return the space in which to compare samples.
 
-        Samples that are newer than the presort have no vector in its space.
+        Samples that are newer than the prelabeling have no vector in its space.
         """
         learnt = self._newest()
         if learnt is not None and self.is_learnt(samples):
@@ -77,7 +77,7 @@ class Likeness:
         return self.by_descriptor
 
     def is_learnt(self, samples: Sequence[ComparableSample]) -> bool:
-        """Return whether nearly all samples have a vector of a presort."""
+        """Return whether nearly all samples have a vector of a prelabeling."""
         learnt = self._newest()
         return learnt is not None and learnt.get_coverage(_names(samples)) >= NEARLY_ALL
 
@@ -87,9 +87,9 @@ class Likeness:
 
     def _newest(self) -> EmbeddingSpace | None:
         newest = Proposals(self._dataset.db).get_latest()
-        if newest is not None and newest.id != self._presort:
+        if newest is not None and newest.id != self._prelabel:
             self._learnt = EmbeddingSpace.from_dataset(self._dataset, self._learnt)
-            self._presort = newest.id
+            self._prelabel = newest.id
         return self._learnt
 
     def _described(self) -> DescriptorSpace:

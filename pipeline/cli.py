@@ -81,10 +81,10 @@ KINDS = (
     "rejections",
     "yields",
     "runs",
-    "proposals",
-    "stacks",
+    "predictions",
+    "clusters",
     "tracks",
-    "doubts",
+    "label-issues",
     "confusion",
     "snapshots",
     "reports",
@@ -364,7 +364,7 @@ def episodes(job: CommandJob, request: EpisodesRequest) -> Result | None:
 
     For each track, gleanset keeps the few frames that show the face best: large, sharp, and
     different in pose and expression. The faces of a track are one stack, labelled together
-    (labeler label NAME --stack TRACK). Repeated intros and outros are used once.
+    (labeler label NAME --cluster TRACK). Repeated intros and outros are used once.
 
     VIDEO is a file, a folder (searched recursively), a glob pattern, or the URL of a page with a
     video.

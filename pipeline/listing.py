@@ -20,7 +20,7 @@ from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.faces import Tracks
 from gleanset.db.images import NOWHERE, OriginSummary
-from gleanset.db.proposals import PresortedSample, Proposal, iter_proposed_samples
+from gleanset.db.proposals import PrelabelledSample, Proposal, iter_proposed_samples
 from gleanset.db.proposals import list_clusters as list_pending_clusters
 from gleanset.db.regions import Quality, QualityMeasures
 from gleanset.db.reports import REMOVAL, STATUSES, Claim, Reports, SimilarImage
@@ -46,7 +46,7 @@ from labeler.quality.flags import flags_of
 
 Line = dict[str, Any]
 
-PRESORTED = ("place", "cluster", "outlier")
+PRELABELLED = ("position", "cluster", "outlier")
 VISIT: dict[str, Column] = {"id": "int64", "at": "string", "status": "string"}
 
 ROWS_PER_GROUP = 5_000
@@ -119,27 +119,27 @@ def yields(dataset: Dataset) -> Iterator[Line]:
         }
 
 
-def proposals(dataset: Dataset) -> Iterator[Line]:
-    """Yield predictions of the latest presort: the top class with its confidence, and `others`."""
+def predictions(dataset: Dataset) -> Iterator[Line]:
+    """Yield predictions of the latest prelabeling: the top class, its confidence, and `others`."""
     for row in iter_proposed_samples(dataset.db):
         (label, confidence), *others = row.proposals
         line = {"sample": row.sample, "status": row.status, "waits": row.waits}
         line |= {"label": label, "confidence": confidence}
         line["others"] = [other._asdict() for other in others]
-        yield line | {name: getattr(row, name) for name in PRESORTED}
+        yield line | {name: getattr(row, name) for name in PRELABELLED}
 
 
-def stacks(dataset: Dataset) -> Iterator[Line]:
-    """Yield stacks of unlabelled samples of the latest presort, the largest first."""
-    for stack in list_pending_clusters(dataset.db):
-        line = {"stack": stack.id, "size": len(stack.waiting), "decided": stack.decided}
-        line |= {"samples": list(stack.waiting), **_files(dataset, stack.waiting)}
+def clusters(dataset: Dataset) -> Iterator[Line]:
+    """Yield clusters of unlabelled samples of the latest prelabeling, the largest first."""
+    for cluster in list_pending_clusters(dataset.db):
+        line = {"cluster": cluster.id, "size": len(cluster.waiting), "decided": cluster.decided}
+        line |= {"samples": list(cluster.waiting), **_files(dataset, cluster.waiting)}
         yield line
 
 
-def doubts(dataset: Dataset) -> Iterator[Line]:
-    """Yield label issues of `baseline doubts`, the largest margin first."""
-    yield from _with_file(dataset, (doubt._asdict() for doubt in LabelIssues(dataset.db).iterate()))
+def label_issues(dataset: Dataset) -> Iterator[Line]:
+    """Yield label issues of `baseline label-issues`, the largest margin first."""
+    yield from _with_file(dataset, (issue._asdict() for issue in LabelIssues(dataset.db).iterate()))
 
 
 def confusion(dataset: Dataset) -> Iterator[Line]:
@@ -226,10 +226,10 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
     "rejections": lambda dataset: map(asdict, dataset.rejections.iterate()),
     "yields": yields,
     "runs": lambda dataset: map(asdict, dataset.runs.iterate()),
-    "proposals": proposals,
-    "stacks": stacks,
+    "predictions": predictions,
+    "clusters": clusters,
     "tracks": tracks,
-    "doubts": doubts,
+    "label-issues": label_issues,
     "confusion": confusion,
     "snapshots": lambda dataset: map(asdict, Snapshots(dataset.root).iterate()),
     "reports": reports,
@@ -261,7 +261,7 @@ _FILE: dict[str, Column] = {"path": "string", "picture": "string"}
 _FILES: dict[str, Column] = {"paths": ["string"], "pictures": ["string"]}
 _PROPOSED: dict[str, Column] = {"sample": "string", "status": "string", "waits": "bool"}
 _PROPOSED |= _columns(Proposal) | {"others": [_columns(Proposal)]}
-_PROPOSED |= {name: _columns(PresortedSample)[name] for name in PRESORTED}
+_PROPOSED |= {name: _columns(PrelabelledSample)[name] for name in PRELABELLED}
 _YIELDS: dict[str, Column] = {"source": "string", "asked": "string", "added": "int64"}
 _YIELDS |= {"duplicate": "int64", "rejected": "int64", "reasons": _JSON}
 COLUMNS: dict[str, dict[str, Column]] = {
@@ -278,9 +278,9 @@ COLUMNS: dict[str, dict[str, Column]] = {
     "rejections": _columns(Rejection),
     "yields": _YIELDS,
     "runs": _columns(Run),
-    "proposals": _PROPOSED,
-    "stacks": {
-        "stack": "string",
+    "predictions": _PROPOSED,
+    "clusters": {
+        "cluster": "string",
         "size": "int64",
         "decided": "int64",
         "samples": ["string"],
@@ -289,7 +289,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
     "tracks": _columns(FaceTrack, name="track")
     | dict.fromkeys(("video", "title"), "string")
     | {"scene": "int64", "label": "string", "waiting": "int64", "samples": ["string"]},
-    "doubts": _columns(LabelIssue) | _FILE,
+    "label-issues": _columns(LabelIssue) | _FILE,
     "confusion": {
         **dict.fromkeys(("sample", "label", "predicted", "split", "run"), "string"),
         "confidence": "double",

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from baseline.extras import can_transfer
-from baseline.presort import MIN_ACCEPT_CONFIDENCE
-from curation.labelling_command import PRESORT_COMMAND, has_window, labelling_command
+from baseline.prelabel import MIN_ACCEPT_CONFIDENCE
+from curation.labelling_command import PRELABEL_COMMAND, has_window, labelling_command
 from facecrop.request import suggest_whole_images
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
@@ -27,7 +27,7 @@ from labeler.duplicates.decisions import conflicting_label_summary
 from labeler.importing.request import SOURCE as IMPORT
 
 SERVE = "webapp serve"
-REVIEW = "webapp serve --owner"
+REVIEW = "webapp serve --admin"
 LIST_REPORTS = "gleanset list reports --where status=pending"
 EXPORT = "labeler export"
 MIN_SHARE_TO_LABEL = 10
@@ -114,14 +114,14 @@ def _accept_command(dataset: Dataset, counts: _SampleCounts, where: str) -> str 
         return None
     with suppress(InputUnusable):  # no predictions, or a class is newer than they are
         if plan_acceptance(dataset, MIN_ACCEPT_CONFIDENCE, ()).choices:
-            return f"labeler {where}" if has_window() else f"labeler accept proposals {where}"
+            return f"labeler {where}" if has_window() else f"labeler accept predictions {where}"
     return None
 
 
 def _usable_labelling_command(dataset: Dataset) -> str | None:
     command = labelling_command(dataset)
-    is_presort = command is not None and command.startswith(PRESORT_COMMAND)
-    return None if is_presort and not can_transfer() else command
+    is_prelabel = command is not None and command.startswith(PRELABEL_COMMAND)
+    return None if is_prelabel and not can_transfer() else command
 
 
 def other_steps(dataset: Dataset, besides: str) -> list[str]:

@@ -36,6 +36,16 @@ CREATE INDEX sample_group ON sample(grp) WHERE grp IS NOT NULL;
 ALTER TABLE sample RENAME COLUMN split_group TO moment;
 ALTER TABLE placement RENAME COLUMN duplicate_set TO grp;
 ALTER TABLE placement RENAME COLUMN before_duplicate_set TO before_grp;
+DROP INDEX label_issue_margin;
+ALTER TABLE label_issue RENAME COLUMN label TO given;
+ALTER TABLE label_issue RENAME COLUMN last_decision TO seen;
+ALTER TABLE label_issue RENAME TO doubt;
+CREATE INDEX doubt_margin ON doubt(margin, sample);
+DROP INDEX prelabelled_position;
+ALTER TABLE prelabelled RENAME COLUMN position TO place;
+ALTER TABLE prelabelled RENAME TO presorted;
+ALTER TABLE prelabeling RENAME TO presort;
+CREATE INDEX presorted_place ON presorted(place, sample);
 """
 WITHOUT_POSIX = os.name == "nt" or "without_posix" in os.environ.get("PYTHONPATH", "")
 

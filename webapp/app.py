@@ -74,11 +74,11 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> FastAPI:
     # Only for the document: the guard checks the token before a body is read.
     token = [Security(HTTPBearer(auto_error=False))] if settings.token else []
     app.include_router(router, dependencies=token)
-    if settings.owner is not None:
-        from webapp import owner  # imports much that only this page needs
+    if settings.admin is not None:
+        from webapp import admin  # imports much that only this page needs
 
-        app.include_router(owner.router)
-        app.add_route("/owner", owner.owner_page)
+        app.include_router(admin.router)
+        app.add_route("/admin", admin.admin_page)
     app.router.routes += page_routes()
     # Not mounted: a mount would match every address, and turn 405 into 404.
     app.router.default = PAGE_FILES

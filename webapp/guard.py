@@ -20,10 +20,10 @@ from webapp.rate_limit import RateLimit, network_of
 from webapp.settings import RequestLimits, ServeSettings
 
 API = "/api/"
-OWNER_API = "/api/v1/owner"
+ADMIN_API = "/api/v1/admin"
 """Addresses with a token of their own."""
 UNCOUNTED = ("/api/v1/health", "/api/v1/ping")
-COOKIE, OWNER_COOKIE = "gleanset-token", "gleanset-owner"
+COOKIE, ADMIN_COOKIE = "gleanset-token", "gleanset-admin"
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "
     "img-src 'self' blob: data:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; "
@@ -116,8 +116,8 @@ class Guard:
             # The token may be a guess. QueryParams also decodes a percent-encoded name.
             return "token" in QueryParams(scope["query_string"])
         # A page of reports loads many faces.
-        is_owner_api = path.startswith(f"{OWNER_API}/")
-        return not (is_owner_api and self._settings.is_owner(token_in(headers, OWNER_COOKIE)))
+        is_admin_api = path.startswith(f"{ADMIN_API}/")
+        return not (is_admin_api and self._settings.is_admin(token_in(headers, ADMIN_COOKIE)))
 
     def _check(self, scope: Scope, headers: Headers, *, is_counted: bool) -> None:
         self._check_host(headers)
@@ -128,7 +128,7 @@ class Guard:
             self._check_rate(scope)
         if not scope["path"].startswith(API) or scope["path"] in UNCOUNTED:
             return
-        if not scope["path"].startswith(f"{OWNER_API}/"):
+        if not scope["path"].startswith(f"{ADMIN_API}/"):
             self._check_token(headers)
         length = headers.get("content-length", "0")
         # float() accepts any number of digits, int() does not.

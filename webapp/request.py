@@ -67,11 +67,11 @@ class ServeRequest(Request, frozen=True, kw_only=True):
         ),
     ] = ""
     public: Annotated[bool, Param("Do not ask for a token.")] = False
-    owner: Annotated[
+    admin: Annotated[
         bool,
         Param(
             "Also serve the administrator's page, to accept and refuse reports. It needs the "
-            "token in $GLEANSET_OWNER_TOKEN; without it, one is created and printed."
+            "token in $GLEANSET_ADMIN_TOKEN; without it, one is created and printed."
         ),
     ] = False
     tls_cert: Annotated[str | None, Param("HTTPS certificate.", metavar="FILE", path=True)] = None

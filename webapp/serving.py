@@ -21,7 +21,7 @@ from webapp.request import ServeRequest
 from webapp.server import ListenAddress, run_server
 from webapp.settings import RequestLimits, ServeSettings, page_settings
 
-TOKEN_VARIABLE, OWNER_TOKEN_VARIABLE = "GLEANSET_WEB_TOKEN", "GLEANSET_OWNER_TOKEN"
+TOKEN_VARIABLE, ADMIN_TOKEN_VARIABLE = "GLEANSET_WEB_TOKEN", "GLEANSET_ADMIN_TOKEN"
 LOAD_TIMEOUT_SECONDS = 300.0
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
@@ -48,14 +48,14 @@ def serve_page(
         address = request.address()
         file = served_file(root, request.run, web.run, progress)
         hosts, token = access_rules(request.host, request.host_name, public=request.public)
-        owner = _owner_token(root) if request.owner else None
+        admin = _admin_token(root) if request.admin else None
         settings = ServeSettings(
             model=str(file),
             dataset=str(root.resolve()) if is_dataset(root) else None,
             web=web,
             hosts=hosts,
             token=token,
-            owner=owner,
+            admin=admin,
             on_device=request.on_device is not False,
             origins=request.allow_origin,
             detector=request.detector,
@@ -68,8 +68,8 @@ def serve_page(
 
         def announce(port: int) -> None:
             show(_page_url(address, port, "", token))
-            if owner is not None:
-                show(f"owner: {_page_url(address, port, 'owner', owner)}")
+            if admin is not None:
+                show(f"admin: {_page_url(address, port, 'admin', admin)}")
             progress.say("press Ctrl-C to stop")
 
         run_server(settings, facts, address, announce)
@@ -98,10 +98,10 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _owner_token(root: Path) -> str:
+def _admin_token(root: Path) -> str:
     if not is_dataset(root):
-        raise UsageError("--owner needs a dataset", "add -d DATASET")
-    return os.environ.get(OWNER_TOKEN_VARIABLE) or secrets.token_urlsafe(16)
+        raise UsageError("--admin needs a dataset", "add -d DATASET")
+    return os.environ.get(ADMIN_TOKEN_VARIABLE) or secrets.token_urlsafe(16)
 
 
 def _page_url(address: ListenAddress, port: int, page: str, token: str | None) -> str:

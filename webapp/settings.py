@@ -47,7 +47,7 @@ class ServeSettings(msgspec.Struct, frozen=True):
 
     `model` is an ONNX file, `dataset` the folder for reports (None: no reports), `web` what the
     page shows. `hosts` are the accepted host names (none: any), `origins` the sites allowed by
-    CORS. `token` admits users (None: everyone), `owner` opens the administrator's page (None: no
+    CORS. `token` admits users (None: everyone), `admin` opens the administrator's page (None: no
     such page). With `on_device`, users may download the model. `detector` as in `baseline.load`.
     """
 
@@ -57,7 +57,7 @@ class ServeSettings(msgspec.Struct, frozen=True):
     hosts: tuple[str, ...] = ()
     token: str | None = None
     origins: tuple[str, ...] = ()
-    owner: str | None = None
+    admin: str | None = None
     on_device: bool = True
     detector: str | None = None
     processes: int = 1
@@ -67,9 +67,9 @@ class ServeSettings(msgspec.Struct, frozen=True):
         """Return whether a token admits a user; compares in constant time."""
         return self.token is None or hmac.compare_digest(token.encode(), self.token.encode())
 
-    def is_owner(self, token: str) -> bool:
+    def is_admin(self, token: str) -> bool:
         """Return whether a token is that of the administrator."""
-        return self.owner is not None and hmac.compare_digest(token.encode(), self.owner.encode())
+        return self.admin is not None and hmac.compare_digest(token.encode(), self.admin.encode())
 
     def to_text(self) -> str:
         """Return the settings as JSON."""

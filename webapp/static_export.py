@@ -23,7 +23,7 @@ from webapp.request import StaticPageRequest
 from webapp.settings import ServeSettings, page_settings
 
 API = "api/v1"
-ADMINISTRATOR_FILES = ("owner.html", "owner.css", "owner.js")
+ADMINISTRATOR_FILES = ("admin.html", "admin.css", "admin.js")
 EXCLUDED = ("api.html", "api_page.js", *ADMINISTRATOR_FILES, "package-lock.json", MANIFEST)
 """Files of the page that only a server needs, or that are generated."""
 

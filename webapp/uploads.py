@@ -12,7 +12,7 @@ from gleanset.records import Box
 from gleanset.terminal import replace_controls
 from webapp.api_models import MarkedBox
 from webapp.computations import Upload
-from webapp.guard import OWNER_API
+from webapp.guard import ADMIN_API
 from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits
 
@@ -22,7 +22,7 @@ FORM = "multipart/form-data"
 
 def _content_type_error(request: Request) -> RefusedRequest | None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == FORM or request.url.path.startswith(f"{OWNER_API}/"):  # its API takes JSON
+    if kind == FORM or request.url.path.startswith(f"{ADMIN_API}/"):  # its API takes JSON
         return None
     return RefusedRequest(415, "wrong content type", f"{kind or 'none'}, not {FORM}")
 

@@ -34,7 +34,11 @@ def run_folder(dataset: Dataset, run_id: str) -> Path:
     return dataset.runs_folder / run_id
 
 
-FORMER_FIELDS = {"moments": "groups", "effective_moments": "effective_groups"}
+FORMER_FIELDS = {
+    "moments": "groups",
+    "effective_moments": "effective_groups",
+    "doubts": "label_issues",
+}
 """Fields of JSON files of runs that were renamed."""
 
 

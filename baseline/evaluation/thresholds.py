@@ -32,18 +32,18 @@ _EPSILON = 1e-12
 class RuleRequest:
     """Thresholds to choose for a run.
 
-    `protected` is the requested recall (0..1) by class, `unknown_rate` the largest share of known
-    images that may be predicted "unknown". `forget` drops earlier thresholds.
+    `protected` is the requested recall (0..1) by class, `max_rejection_rate` the largest share of
+    known images that may be predicted "unknown". `forget` drops earlier thresholds.
     """
 
     protected: Mapping[str, float]
-    unknown_rate: float | None = None
+    max_rejection_rate: float | None = None
     forget: bool = False
 
     @property
     def any(self) -> bool:
         """Whether anything is requested."""
-        return bool(self.protected) or self.forget or self.unknown_rate is not None
+        return bool(self.protected) or self.forget or self.max_rejection_rate is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +88,15 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
     protected |= request.protected
     rule = fit_recall_thresholds(val, protected, before)
     unfamiliar = before.chosen.unfamiliar
-    if request.unknown_rate is not None:
+    if request.max_rejection_rate is not None:
         if val.familiarity is None:
             raise InputUnusable(
                 "the run has no statistics of its training data (familiarity.json)",
                 "train again: baseline train",
             )
-        unfamiliar = choose_unknown_threshold(val.familiarity, val.groups, request.unknown_rate)
+        unfamiliar = choose_unknown_threshold(
+            val.familiarity, val.groups, request.max_rejection_rate
+        )
         rule = rule.but(unfamiliar_below=unfamiliar.below)
     kept = tuple(
         measure_recall_threshold(val, name, share, rule) for name, share in protected.items()

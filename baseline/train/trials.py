@@ -95,7 +95,7 @@ class LabelIssueSearch:
     labelled: int
     judged: int
     accuracy: float
-    doubts: tuple[LabelIssue, ...]
+    issues: tuple[LabelIssue, ...]
 
 
 def find_label_issues(
@@ -124,13 +124,15 @@ def find_label_issues(
     outputs = outputs.at(np.array(order, np.int64))
     groups = [examples.groups[key] for key in outputs.keys]
     shift, unseen = compute_prior_shift(examples, settings), examples.unseen
-    doubts = list_label_issues(outputs, groups, examples.classes, run, shift, unseen)
+    issues = list_label_issues(outputs, groups, examples.classes, run, shift, unseen)
     if test := examples.splits["test"]:
-        SplitEvaluations(dataset.db).add(run, "test", [sample.key for sample in test], "doubts")
-    LabelIssues(dataset.db).replace(doubts)
+        SplitEvaluations(dataset.db).add(
+            run, "test", [sample.key for sample in test], "label-issues"
+        )
+    LabelIssues(dataset.db).replace(issues)
     reviewed = [row for row, key in enumerate(outputs.keys) if key not in unseen]
     accuracy = float(outputs.right[reviewed].mean()) if reviewed else 0.0
-    return LabelIssueSearch(run, folds, len(samples), len(outputs), accuracy, tuple(doubts))
+    return LabelIssueSearch(run, folds, len(samples), len(outputs), accuracy, tuple(issues))
 
 
 def list_label_issues(
@@ -228,7 +230,7 @@ class CrossValidation:
             "folds": f"{', '.join(f'{accuracy:.1%}' for accuracy in accuracies)} "
             f"(standard deviation {result['spread']:.1%})",
             **({"left out": "; ".join(left_out)} if left_out else {}),
-            **({"label issues": f"{result['doubts']:,}"} if result["doubts"] else {}),
+            **({"label issues": f"{result['label_issues']:,}"} if result["label_issues"] else {}),
             "run": self.run,
             "report": str(self.report),
             "next": "the same command without --folds trains a model",
@@ -359,12 +361,12 @@ def _evaluate_folds(
         outputs.logits, outputs.y, outputs.keys, examples.classes
     )
     shift = compute_prior_shift(examples, settings)
-    doubts = list_label_issues(outputs, groups, examples.classes, run, shift)
+    issues = list_label_issues(outputs, groups, examples.classes, run, shift)
     # In a split into folds, one fold is test.
     test_keys = {sample.key for sample in examples.splits["train"] if sample.split == "test"}
     if evaluated := test_keys & set(outputs.keys):
         SplitEvaluations(plan.dataset.db).add(run, "test", evaluated, "folds")
-    LabelIssues(plan.dataset.db).replace(doubts)
+    LabelIssues(plan.dataset.db).replace(issues)
     folds = [
         FoldScore(
             len(result.outputs),
@@ -389,7 +391,7 @@ def _evaluate_folds(
         spread=float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0,
         log_loss=metrics.log_loss,
         macro_f1=metrics.macro_f1,
-        doubts=len(doubts),
+        label_issues=len(issues),
     )
     folder = run_folder(plan.dataset, run)
     save_outputs(folder, {HELD_OUT: outputs}, scratch=scratch)

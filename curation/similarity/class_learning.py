@@ -1,4 +1,4 @@
-"""Class prediction for samples, shared by presorts and windows without one.
+"""Class prediction for samples, shared by prelabelings and windows without one.
 
 Ridge regression maps embeddings to classes. Leave-one-group-out scores follow in closed form
 (Allen, "The relationship between variable selection and data augmentation", 1974) and calibrate
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.db.proposals import PresortSample, Proposal
+from gleanset.db.proposals import PrelabelSample, Proposal
 
 Rows = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -414,13 +414,13 @@ def estimate_membership(vectors: Rows, known: Flags) -> Floats:
     return likely
 
 
-def list_training_keys(samples: Sequence[PresortSample]) -> list[str]:
+def list_training_keys(samples: Sequence[PrelabelSample]) -> list[str]:
     """Return the keys of training samples: labelled or rejected."""
     return [one.key for one in samples if one.label or one.status == "rejected"]
 
 
 def learn_classes(
-    samples: Sequence[PresortSample],
+    samples: Sequence[PrelabelSample],
     vectors: Rows,
     groups: Mapping[str, str],
     unseen: Collection[str] = (),
@@ -445,7 +445,7 @@ def learn_classes(
 
 
 def _taught(
-    samples: Sequence[PresortSample], groups: Mapping[str, str], unseen: Collection[str]
+    samples: Sequence[PrelabelSample], groups: Mapping[str, str], unseen: Collection[str]
 ) -> tuple[tuple[str, ...], TrainingRows]:
     classes = tuple(sorted({one.label for one in samples if one.label}))
     number = {name: index for index, name in enumerate(classes)}

@@ -1,7 +1,7 @@
 """Clusters of similar samples, and an order that puts similar samples next to each other.
 
 Clustering is agglomerative with average linkage (UPGMA; Sokal and Michener, "A statistical method
-for evaluating systematic relationships", 1958). Windows and presorts share it.
+for evaluating systematic relationships", 1958). Windows and prelabelings share it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Store of sample embeddings, and the embeddings of the newest presort.
+"""Store of sample embeddings, and the embeddings of the newest prelabeling.
 
 A folder holds vectors of one kind. Each has a name of `NAME` bytes, a hash of everything that
 determined its pixels. Files are written atomically and named by a hash of their content, so that
 several processes can add vectors at once, and damaged files are detected and removed.
 
-`baseline presort` writes the vectors by which samples are compared: backbone features and the
+`baseline prelabel` writes the vectors by which samples are compared: backbone features and the
 color layout, weighted for the dataset. The labeler reads them, and compares by its own descriptor
 if there are none.
 """
@@ -137,7 +137,7 @@ def _digest(data: bytes) -> str:
 
 
 VECTORS_FACT = "likeness"
-"""Key in a presort's facts: the name of the folder with its vectors."""
+"""Key in a prelabeling's facts: the name of the folder with its vectors."""
 VECTORS_FOLDER = "likeness"
 Rows = npt.NDArray[np.float32]
 
@@ -158,14 +158,14 @@ def save_vectors(dataset: Dataset, names: Sequence[bytes], rows: Rows) -> str:
 
 
 def remove_old_vectors(dataset: Dataset, but: str) -> None:
-    """Remove the vectors of all presorts except the folder `but`."""
+    """Remove the vectors of all prelabelings except the folder `but`."""
     for folder in (dataset.cache / VECTORS_FOLDER).glob("*"):
         if folder.name != but:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 class EmbeddingSpace:
-    """Unit vectors of the newest presort (`width` numbers each), read on demand."""
+    """Unit vectors of the newest prelabeling (`width` numbers each), read on demand."""
 
     def __init__(self, name: str, store: VectorStore) -> None:
         self.name = name
@@ -180,7 +180,7 @@ class EmbeddingSpace:
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, known: Self | None = None) -> Self | None:
-        """Return the newest presort's vectors, if any; reuse `known` if current."""
+        """Return the newest prelabeling's vectors, if any; reuse `known` if current."""
         newest = Proposals(dataset.db).get_latest()
         name = newest.facts.get(VECTORS_FACT) if newest else None
         if not isinstance(name, str):
@@ -206,7 +206,7 @@ class EmbeddingSpace:
             file, mine = self._files[number], homes == number
             try:
                 vectors[mine] = file.read_rows(rows[mine] - (self._ends[number] - file.size))
-            except OSError:  # a newer presort has replaced them
+            except OSError:  # a newer prelabel has replaced them
                 there[mine] = False
         return vectors, there
 

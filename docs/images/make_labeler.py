@@ -27,7 +27,7 @@ from PySide6.QtWidgets import QApplication
 
 from gleanset import Dataset, Face, Origin
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
-from gleanset.db.proposals import PresortedSample, Proposal, Proposals
+from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.images.cropping import CropGeometry, FaceCropper
 from gleanset.images.staging import StageBytes
@@ -111,7 +111,7 @@ def decide(root: Path, truth: dict[str, str]) -> None:
             said = truth[key] if key in wrong or dice.random() < 0.95 else dice.choice(NAMES)
             odd = round(dice.random() + (key in wrong), 3)
             proposal = Proposal(said, round(sure, 3))
-            standings.append(PresortedSample(key, place, (proposal,), outlier=odd))
+            standings.append(PrelabelledSample(key, place, (proposal,), outlier=odd))
         Proposals(dataset.db).replace(standings, {})
         LabelIssues(dataset.db).replace(
             [LabelIssue(key, given[key], truth[key], 0.9, 0.8, "docs") for key in wrong]
@@ -143,12 +143,12 @@ def point_at_something(application: QApplication, window: LabelerWindow, view: s
         number = int(shown.title.text().split("missed-")[1][0])
         box = face_box(plan_scene([cast()[number]], 900 + number, (960, 540)).figures[0])
         shown.canvas.show_boxes([BoxDraft(QRectF(*box), 4.0)], 0)
-    elif view == "numbers":
+    elif view == "statistics":
         shown.preview()
     elif hasattr(shown, "view"):
         grid = shown.view
         grid.set_point(min(3, grid.tiles.rowCount() - 1))
-        if view == "sorting":
+        if view == "grid":
             from labeler.qt.grid.tile_view import Select
 
             grid.select_ranges([(5, 8), (12, 12)], Select.ClearAndSelect)
@@ -188,7 +188,7 @@ def main(folder: Path) -> None:
         for suffix, theme, language, views in (
             ("", "light", "en", tuple(kind.name for kind in VIEWS)),
             ("-dark", "dark", "en", ("pages",)),
-            ("-ja", "light", "ja", ("sorting",)),
+            ("-ja", "light", "ja", ("grid",)),
         ):
             show_theme(theme)
             install(application, language)

@@ -25,7 +25,7 @@ BANDS = (
 PURPOSE = {
     "pipeline": "recipes, demo, doctor, status, listing, report, maintenance",
     "labeler": "duplicates, decisions, splits, exports; the window in qt/",
-    "baseline": "training, judging, presorting, using models",
+    "baseline": "training, judging, prelabeling, using models",
     "harvest": "getting images in",
     "facecrop": "finding faces and cutting them",
     "curation": "split groups, similarity, snapshots, removals, reports, boxes by hand",

@@ -115,7 +115,7 @@ def _seen(page: Page, high: int, begins: str = "body") -> Image.Image:
 # After which command of which tutorial, into which file.
 SHOTS: dict[tuple[str, str], tuple[str, Shot]] = {
     ("shows", "labeler"): ("shows-window", window("pages", "shows")),
-    ("cats-vs-owls", "baseline doubts --folds 5"): (
+    ("cats-vs-owls", "baseline label-issues --folds 5"): (
         "cats-report",
         top_of("pets/runs/*/report.html", 560),
     ),

@@ -1,4 +1,4 @@
-"""Class proposals of the newest presort, its input samples, and clusters of similar samples.
+"""Class proposals of the newest prelabeling, its input samples, and clusters of similar samples.
 
 A proposal is not a decision: only the journal gives labels.
 """
@@ -28,23 +28,23 @@ class Proposal(NamedTuple):
     confidence: float
 
 
-class PresortedSample(NamedTuple):
-    """Result of a presort for one sample.
+class PrelabelledSample(NamedTuple):
+    """Result of a prelabeling for one sample.
 
-    `proposals` are sorted by confidence and empty without classes. `place` is the position in an
+    `proposals` are sorted by confidence and empty without classes. `position` is that in an
     order with similar samples adjacent, `cluster` the number of a cluster, and `outlier` ranges
     from 0 (typical of its cluster or class) to 1.
     """
 
     sample: str
-    place: int
+    position: int
     proposals: tuple[Proposal, ...] = ()
     cluster: int | None = None
     outlier: float | None = None
 
 
-class Presort(NamedTuple):
-    """A presort: its time, and its figures as JSON values."""
+class Prelabeling(NamedTuple):
+    """A prelabeling: its time, and its figures as JSON values."""
 
     id: int
     at: str
@@ -52,15 +52,15 @@ class Presort(NamedTuple):
 
 
 class Proposals(Table):
-    """The `presort`, `presorted` and `proposal` tables."""
+    """The `prelabeling`, `prelabelled` and `proposal` tables."""
 
-    def get_latest(self) -> Presort | None:
-        """Return the newest presort; each has a higher `id` than the last."""
-        row = self._db.fetch_one("SELECT * FROM presort ORDER BY id DESC LIMIT 1")
-        return record_from_row(Presort, row, facts=load(row["facts"])) if row else None
+    def get_latest(self) -> Prelabeling | None:
+        """Return the newest prelabeling; each has a higher `id` than the last."""
+        row = self._db.fetch_one("SELECT * FROM prelabeling ORDER BY id DESC LIMIT 1")
+        return record_from_row(Prelabeling, row, facts=load(row["facts"])) if row else None
 
     def list_new_classes(self) -> list[str]:
-        """Return labelled classes that the newest presort did not know."""
+        """Return labelled classes that the newest prelabeling did not know."""
         newest = self.get_latest()
         known_names = newest.facts.get("known") if newest else None
         if not isinstance(known_names, list):
@@ -73,56 +73,57 @@ class Proposals(Table):
         )
         return [name for row, name in named if row not in met]
 
-    def replace(self, presorted: Sequence[PresortedSample], facts: Mapping[str, object]) -> int:
+    def replace(self, prelabelled: Sequence[PrelabelledSample], facts: Mapping[str, object]) -> int:
         """Replace all proposals, skipping unknown samples and classes; return the id."""
         with self._db.transaction():
             self._db.execute("DELETE FROM proposal")
-            self._db.execute("DELETE FROM presorted")
-            self._insert(presorted)
-            return self._db.insert("presort", {"at": now(), "facts": dump(facts)})
+            self._db.execute("DELETE FROM prelabelled")
+            self._insert(prelabelled)
+            return self._db.insert("prelabeling", {"at": now(), "facts": dump(facts)})
 
-    def _insert(self, presorted: Sequence[PresortedSample]) -> None:
+    def _insert(self, prelabelled: Sequence[PrelabelledSample]) -> None:
         """Insert results for samples that have no proposals."""
         self._db.execute_many(
-            "INSERT OR REPLACE INTO presorted(sample, place, cluster, outlier) "
+            "INSERT OR REPLACE INTO prelabelled(sample, position, cluster, outlier) "
             "SELECT id, ?, ?, ? FROM sample WHERE key=?",
-            [(s.place, s.cluster, s.outlier, s.sample) for s in presorted],
+            [(s.position, s.cluster, s.outlier, s.sample) for s in prelabelled],
         )
         self._db.execute_many(
             "INSERT INTO proposal(sample, rank, confidence, label) "
             "SELECT s.id, ?, ?, c.id FROM sample s, class c WHERE s.key=? AND c.name=?",
             [
-                (rank, proposal.confidence, presorted_sample.sample, proposal.label)
-                for presorted_sample in presorted
-                for rank, proposal in enumerate(presorted_sample.proposals, 1)
+                (rank, proposal.confidence, sample.sample, proposal.label)
+                for sample in prelabelled
+                for rank, proposal in enumerate(sample.proposals, 1)
             ],
         )
 
-    def update(self, changed: Sequence[PresortedSample], facts: Mapping[str, object]) -> int:
-        """Replace the newest presort by one with changed samples; return its id."""
+    def update(self, changed: Sequence[PrelabelledSample], facts: Mapping[str, object]) -> int:
+        """Replace the newest prelabeling by one with changed samples; return its id."""
         with self._db.transaction():
             self._db.execute_many(
                 "DELETE FROM proposal WHERE sample=(SELECT id FROM sample WHERE key=?)",
                 [(sample.sample,) for sample in changed],
             )
             self._insert(changed)
-            number = self._db.insert("presort", {"at": now(), "facts": dump(facts)})
+            number = self._db.insert("prelabeling", {"at": now(), "facts": dump(facts)})
             self._db.execute(
-                "DELETE FROM presort WHERE id=(SELECT max(id) FROM presort WHERE id<?)", (number,)
+                "DELETE FROM prelabeling WHERE id=(SELECT max(id) FROM prelabeling WHERE id<?)",
+                (number,),
             )
             return number
 
-    def get_many(self, samples: Sequence[str]) -> dict[str, PresortedSample]:
+    def get_many(self, samples: Sequence[str]) -> dict[str, PrelabelledSample]:
         """Return the results for samples by key, without unknown ones."""
-        rows = list(self._db.iter_rows_in(f"{_PRESORTED} WHERE s.key", samples))
-        return {presorted_sample.sample: presorted_sample for presorted_sample in self._full(rows)}
+        rows = list(self._db.iter_rows_in(f"{_PRELABELLED} WHERE s.key", samples))
+        return {sample.sample: sample for sample in self._full(rows)}
 
-    def iterate(self) -> Iterator[PresortedSample]:
-        """Yield all results of the presort by place."""
-        for rows in self._db.iter_pages(f"{_PRESORTED} WHERE TRUE", ("t.place", "t.sample")):
+    def iterate(self) -> Iterator[PrelabelledSample]:
+        """Yield all results of the prelabeling by position."""
+        for rows in self._db.iter_pages(f"{_PRELABELLED} WHERE TRUE", ("t.position", "t.sample")):
             yield from self._full(rows)
 
-    def _full(self, rows: Sequence[Row]) -> list[PresortedSample]:
+    def _full(self, rows: Sequence[Row]) -> list[PrelabelledSample]:
         proposals: dict[int, list[Proposal]] = {row["sample"]: [] for row in rows}
         for row in self._db.iter_rows_in(
             "SELECT p.sample, c.name, p.confidence FROM proposal p JOIN class c ON c.id=p.label "
@@ -133,7 +134,7 @@ class Proposals(Table):
             proposals[row["sample"]].append(Proposal(row["name"], row["confidence"]))
         return [
             record_from_row(
-                PresortedSample,
+                PrelabelledSample,
                 row,
                 sample=row["key"],
                 proposals=tuple(proposals[row["sample"]]),
@@ -142,14 +143,14 @@ class Proposals(Table):
         ]
 
 
-_PRESORTED = (
-    "SELECT t.sample, s.key, t.place, t.cluster, t.outlier "
-    "FROM presorted t JOIN sample s ON s.id=t.sample"
+_PRELABELLED = (
+    "SELECT t.sample, s.key, t.position, t.cluster, t.outlier "
+    "FROM prelabelled t JOIN sample s ON s.id=t.sample"
 )
 
 
-class PresortSample(NamedTuple):
-    """Sample in use, as input of a presort. `status` is queue, labelled or rejected.
+class PrelabelSample(NamedTuple):
+    """Sample in use, as input of a prelabeling. `status` is queue, labelled or rejected.
 
     `group` is the duplicate set, and `ties` names the scenes and posts that it shares with others.
     `hint` is None if the hints of the sample and its duplicates disagree. `refused` are classes
@@ -169,20 +170,20 @@ class PresortSample(NamedTuple):
     track: str | None = None
 
 
-class PresortSamples(Table):
-    """Input samples of a presort, from several tables. Read only."""
+class PrelabelSamples(Table):
+    """Input samples of a prelabeling, from several tables. Read only."""
 
-    def iterate(self) -> Iterator[PresortSample]:
+    def iterate(self) -> Iterator[PrelabelSample]:
         """Yield samples in use and labelled duplicates, by key."""
         for rows in self._db.iter_pages(
             f"SELECT * FROM sample WHERE {_TAUGHT}", ("key",), within=_LIKE
         ):
             yield from self._made(rows)
 
-    def get_many(self, samples: Sequence[int]) -> dict[int, PresortSample | None]:
+    def get_many(self, samples: Sequence[int]) -> dict[int, PrelabelSample | None]:
         """Return samples by row; None for those that `iterate` leaves out."""
         keys = dict_from_rows(self._db.iter_rows_in("SELECT key, id FROM sample WHERE id", samples))
-        samples_by_row: dict[int, PresortSample | None] = dict.fromkeys(samples)
+        samples_by_row: dict[int, PrelabelSample | None] = dict.fromkeys(samples)
         for some in (
             samples[at : at + MAX_SQL_VALUES] for at in range(0, len(samples), MAX_SQL_VALUES)
         ):
@@ -191,14 +192,14 @@ class PresortSamples(Table):
             samples_by_row |= {keys[sample.key]: sample for sample in self._made(rows)}
         return samples_by_row
 
-    def _made(self, rows: Sequence[Row]) -> Iterator[PresortSample]:
+    def _made(self, rows: Sequence[Row]) -> Iterator[PrelabelSample]:
         classes = self._db.fetch_dict("SELECT id, name FROM class")
         for key, status, label, group, refused, scenes, posts, hint, kept, track, *cut in rows:
             ties = tuple(sorted(tie for tie in load(scenes) + load(posts) if tie))
             numbers = (int(part) for part in (refused or "").split(",") if part)
             said_no = frozenset(classes[number] for number in numbers if number in classes)
             region = Region(Box(*cut[:4]), cut[4])
-            yield PresortSample(
+            yield PrelabelSample(
                 key, status, label, group, ties, hint, said_no, bool(kept), region, track
             )
 
@@ -221,7 +222,7 @@ class ProposedSample(NamedTuple):
     status: str
     waits: bool
     proposals: tuple[Proposal, ...]
-    place: int
+    position: int
     cluster: int | None
     outlier: float | None
 
@@ -241,10 +242,10 @@ def iter_proposed_samples(db: Connection) -> Iterator[ProposedSample]:
 
 _CLASS = merged_class_sql("name", "id=p.label")
 _EACH = (
-    f"SELECT s.key, s.status, {IS_WAITING} AS waits, {_CLASS} AS label, p.confidence, t.place, "
+    f"SELECT s.key, s.status, {IS_WAITING} AS waits, {_CLASS} AS label, p.confidence, t.position, "
     "t.cluster, t.outlier, (SELECT merged_into=id FROM class WHERE id=p.label) AS hidden "
     "FROM ({page}) k JOIN sample s ON s.key=k.key JOIN proposal p ON p.sample=s.id "
-    "JOIN presorted t ON t.sample=s.id LEFT JOIN sorting_note m ON m.sample=s.id ORDER BY "
+    "JOIN prelabelled t ON t.sample=s.id LEFT JOIN sorting_note m ON m.sample=s.id ORDER BY "
     "s.key, p.rank"
 )
 
@@ -260,8 +261,10 @@ def _made(key: str, rows: list[Row]) -> ProposedSample | None:
     if not proposals:
         return None
     first = rows[0]
-    presorted = first["place"], first["cluster"], first["outlier"]
-    return ProposedSample(key, first["status"], bool(first["waits"]), tuple(proposals), *presorted)
+    prelabelled = first["position"], first["cluster"], first["outlier"]
+    return ProposedSample(
+        key, first["status"], bool(first["waits"]), tuple(proposals), *prelabelled
+    )
 
 
 _TENTH = "min(9, CAST(p.confidence * 10 AS INT))"
@@ -298,35 +301,35 @@ def list_clusters(db: Connection) -> list[SampleCluster]:
 
 def get_cluster(db: Connection, name: str) -> SampleCluster:
     """Return a pending cluster by id, or track by name. Raises `UsageError`."""
-    stack = next((cluster for cluster in _every(db) if cluster.id == name), None)
-    if stack is None and (track := Tracks(db).get(name)) is not None:
+    cluster = next((known for known in _every(db) if known.id == name), None)
+    if cluster is None and (track := Tracks(db).get(name)) is not None:
         decided = len(track.samples) - len(track.waiting)
-        stack = SampleCluster(name, track.waiting, decided)
-    if stack is None:
+        cluster = SampleCluster(name, track.waiting, decided)
+    if cluster is None:
         raise UsageError(
-            f"there is no stack {name!r}: each presort makes them anew, of what is there then",
-            "list them (tracks: gleanset list tracks): gleanset list stacks",
+            f"no cluster {name!r}: each prelabeling makes new clusters",
+            "list them (tracks: gleanset list tracks): gleanset list clusters",
         )
-    if not stack.waiting:
+    if not cluster.waiting:
         raise UsageError(
-            f"nothing waits in stack {name}: all {stack.decided} are decided, or put off",
-            "see those that wait: gleanset list stacks; take the last step back: labeler undo",
+            f"cluster {name} has no pending samples: all {cluster.decided} are decided or skipped",
+            "list pending clusters: gleanset list clusters; undo the last step: labeler undo",
         )
-    return stack
+    return cluster
 
 
 def _every(db: Connection) -> list[SampleCluster]:
     rows = db.fetch_all(
-        f"SELECT t.cluster, s.key, {IS_WAITING} AS waits FROM presorted t JOIN sample s ON "
+        f"SELECT t.cluster, s.key, {IS_WAITING} AS waits FROM prelabelled t JOIN sample s ON "
         f"s.id=t.sample "
         "LEFT JOIN sorting_note m ON m.sample=s.id WHERE t.cluster IS NOT NULL "
         "ORDER BY t.cluster, t.outlier, s.key"
     )
-    every_stack = []
+    clusters = []
     for _, some in groupby(rows, key=lambda row: int(row["cluster"])):
         members = list(some)
         keys = "\n".join(sorted(str(row["key"]) for row in members))
         waiting = tuple(str(row["key"]) for row in members if row["waits"])
         name = hashlib.sha256(keys.encode()).hexdigest()[:_LETTERS]
-        every_stack.append(SampleCluster(name, waiting, len(members) - len(waiting)))
-    return every_stack
+        clusters.append(SampleCluster(name, waiting, len(members) - len(waiting)))
+    return clusters

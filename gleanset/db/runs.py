@@ -104,7 +104,7 @@ class SplitEvaluations(Table):
         """Return whether label issues were searched with this run."""
         return bool(
             self._db.fetch_int(
-                "SELECT 1 FROM split_evaluation WHERE run=? AND why='doubts'", (run,)
+                "SELECT 1 FROM split_evaluation WHERE run=? AND why='label-issues'", (run,)
             )
         )
 
@@ -150,23 +150,23 @@ class LabelIssue(NamedTuple):
 
 
 class LabelIssues(Table):
-    """The `doubt` table."""
+    """The `label_issue` table."""
 
-    def replace(self, doubts: Sequence[LabelIssue]) -> int:
+    def replace(self, issues: Sequence[LabelIssue]) -> int:
         """Replace all label issues, skipping unknown samples and classes; return their number."""
         with self._db.transaction():
-            self._db.execute("DELETE FROM doubt")
-            seen = self._db.fetch_int("SELECT coalesce(max(id), 0) FROM decision")
+            self._db.execute("DELETE FROM label_issue")
+            decision = self._db.fetch_int("SELECT coalesce(max(id), 0) FROM decision")
             self._db.execute_many(
-                "INSERT INTO doubt(sample, given, suggested, confidence, margin, run, seen) "
-                "SELECT s.id, g.id, w.id, ?, ?, ?, ? FROM sample s, class g, class w "
-                "WHERE s.key=? AND g.name=? AND w.name=?",
+                "INSERT INTO label_issue(sample, label, suggested, confidence, margin, run, "
+                "last_decision) SELECT s.id, g.id, w.id, ?, ?, ?, ? FROM sample s, class g, "
+                "class w WHERE s.key=? AND g.name=? AND w.name=?",
                 [
-                    (d.confidence, d.margin, d.run, seen, d.sample, d.label, d.suggested)
-                    for d in doubts
+                    (d.confidence, d.margin, d.run, decision, d.sample, d.label, d.suggested)
+                    for d in issues
                 ],
             )
-            return self._db.fetch_int("SELECT count(*) FROM doubt")
+            return self._db.fetch_int("SELECT count(*) FROM label_issue")
 
     def count(self) -> int:
         """Return the number of unreviewed label issues."""
@@ -174,14 +174,14 @@ class LabelIssues(Table):
 
     def get_many(self, samples: Sequence[str]) -> dict[str, LabelIssue]:
         """Return unreviewed label issues of samples by key."""
-        rows = self._db.iter_rows_in(f"{_DOUBT} AND s.key", samples)
+        rows = self._db.iter_rows_in(f"{_ISSUE} AND s.key", samples)
         return {row["key"]: LabelIssue(*row[:-1]) for row in rows}
 
     def iterate(self) -> Iterator[LabelIssue]:
         """Yield unreviewed label issues by descending margin."""
         margin, sample = 2.0, -1
         while rows := self._db.fetch_all(
-            f"{_DOUBT} AND (d.margin<?1 OR (d.margin=?1 AND d.sample>?2)) "
+            f"{_ISSUE} AND (d.margin<?1 OR (d.margin=?1 AND d.sample>?2)) "
             "ORDER BY d.margin DESC, d.sample LIMIT 1000",
             (margin, sample),
         ):
@@ -190,8 +190,8 @@ class LabelIssues(Table):
 
 
 _OPEN = (
-    "FROM doubt d JOIN sample s ON s.id=d.sample JOIN class g ON g.id=d.given "
-    "JOIN class w ON w.id=d.suggested WHERE s.label=d.given AND s.status='labelled' AND "
-    "NOT EXISTS(SELECT 1 FROM decision e WHERE e.sample=d.sample AND e.id>d.seen)"
+    "FROM label_issue d JOIN sample s ON s.id=d.sample JOIN class g ON g.id=d.label "
+    "JOIN class w ON w.id=d.suggested WHERE s.label=d.label AND s.status='labelled' AND "
+    "NOT EXISTS(SELECT 1 FROM decision e WHERE e.sample=d.sample AND e.id>d.last_decision)"
 )
-_DOUBT = "SELECT s.key, g.name, w.name, d.confidence, d.margin, d.run, d.sample " + _OPEN
+_ISSUE = "SELECT s.key, g.name, w.name, d.confidence, d.margin, d.run, d.sample " + _OPEN

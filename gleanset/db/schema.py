@@ -226,7 +226,7 @@ CREATE TABLE pair(  -- two samples that may be copies, and what is known of that
 CREATE INDEX pair_b ON pair(b);
 CREATE INDEX pair_verdict ON pair(verdict, a);
 
--- Quality, and labels that are doubted.
+-- Quality, and label issues.
 
 CREATE TABLE quality(  -- what the pixels of a region say of a sample
     sample INTEGER PRIMARY KEY REFERENCES sample(id),
@@ -238,26 +238,26 @@ CREATE TABLE quality(  -- what the pixels of a region say of a sample
     traits BLOB NOT NULL);  -- the descriptor
 CREATE INDEX quality_blur ON quality(blur, sample);
 
-CREATE TABLE doubt(  -- a label that is likely wrong, as the newest search for such says
+CREATE TABLE label_issue(  -- a label that is probably wrong, by the latest search
     sample INTEGER PRIMARY KEY REFERENCES sample(id),
-    given INTEGER NOT NULL REFERENCES class(id), suggested INTEGER NOT NULL REFERENCES class(id),
+    label INTEGER NOT NULL REFERENCES class(id), suggested INTEGER NOT NULL REFERENCES class(id),
     confidence REAL NOT NULL, margin REAL NOT NULL,
     run TEXT NOT NULL,
-    seen INTEGER NOT NULL);  -- the last decision then: a later one ends the doubt
-CREATE INDEX doubt_margin ON doubt(margin, sample);
+    last_decision INTEGER NOT NULL);  -- at the time of the search; later ones settle the issue
+CREATE INDEX label_issue_margin ON label_issue(margin, sample);
 
--- What the newest presort says.
+-- The latest prelabeling.
 
-CREATE TABLE presort(
+CREATE TABLE prelabeling(
     id INTEGER PRIMARY KEY, at TEXT NOT NULL,
     facts TEXT NOT NULL);  -- JSON: its figures
 
-CREATE TABLE presorted(  -- a sample in it
+CREATE TABLE prelabelled(  -- a sample in it
     sample INTEGER PRIMARY KEY REFERENCES sample(id),
-    place INTEGER NOT NULL,  -- along an order in which look-alikes are neighbours
-    cluster INTEGER,  -- look-alikes of one kind
-    outlier REAL);  -- 0 for a typical picture of these, 1 for an odd one
-CREATE INDEX presorted_place ON presorted(place, sample);
+    position INTEGER NOT NULL,  -- in an order with similar samples adjacent
+    cluster INTEGER,
+    outlier REAL);  -- from 0, typical of the cluster or class, to 1
+CREATE INDEX prelabelled_position ON prelabelled(position, sample);
 
 CREATE TABLE proposal(
     sample INTEGER NOT NULL REFERENCES sample(id),
@@ -420,6 +420,18 @@ ALTER TABLE sample RENAME COLUMN moment TO split_group;
 ALTER TABLE placement RENAME COLUMN grp TO duplicate_set;
 ALTER TABLE placement RENAME COLUMN before_grp TO before_duplicate_set;
 UPDATE change SET what='split_group' WHERE what='moment';
+ALTER TABLE doubt RENAME TO label_issue;
+DROP INDEX doubt_margin;
+ALTER TABLE label_issue RENAME COLUMN given TO label;
+ALTER TABLE label_issue RENAME COLUMN seen TO last_decision;
+CREATE INDEX label_issue_margin ON label_issue(margin, sample);
+UPDATE split_evaluation SET why='label-issues' WHERE why='doubts';
+ALTER TABLE presort RENAME TO prelabeling;
+ALTER TABLE presorted RENAME TO prelabelled;
+DROP INDEX presorted_place;
+ALTER TABLE prelabelled RENAME COLUMN place TO position;
+CREATE INDEX prelabelled_position ON prelabelled(position, sample);
+UPDATE rejection SET stage='prelabel' WHERE stage='presort';
 """
 
 

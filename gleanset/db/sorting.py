@@ -297,7 +297,7 @@ class SortingQueue(Table):
     def get_portraits(self, label: int) -> list[int]:
         """Return a class's most typical and last labelled samples (rows)."""
         typical = self._db.fetch_value(
-            "SELECT s.id FROM sample s LEFT JOIN presorted t ON t.sample=s.id "
+            "SELECT s.id FROM sample s LEFT JOIN prelabelled t ON t.sample=s.id "
             "WHERE s.label=? AND s.status='labelled' ORDER BY t.outlier IS NULL, t.outlier, s.id "
             "LIMIT 1",
             (label,),

@@ -147,9 +147,9 @@ _ORDERS = {
         FIRST_PROPOSAL, "w.name", "w.name IS NULL, w.name, p.confidence {down}, s.image, s.id"
     ),
     "likeness": _Order(
-        " LEFT JOIN presorted t ON t.sample=s.id",
+        " LEFT JOIN prelabelled t ON t.sample=s.id",
         NO_TITLE,
-        "t.place IS NULL, t.place {up}, s.image, s.id",
+        "t.position IS NULL, t.position {up}, s.image, s.id",
     ),
     "time": _Order(
         _FIRST_FRAME, _FILM, "section IS NULL, section, o.video, o.time {up}, s.image {up}, s.id"
@@ -220,11 +220,12 @@ class OrderedSamples(Table):
         status, mark = PLACES[place]
         return f" WHERE {IN_USE} AND s.status=? AND {mark}{tests}", [status, *values]
 
-    def get_presorted_share(self, place: str, label: str | None = None) -> float:
-        """Return the share of a place's samples that the newest presort ordered."""
+    def get_prelabelled_share(self, place: str, label: str | None = None) -> float:
+        """Return the share of a place's samples that the newest prelabeling ordered."""
         where, values = self._where(place, label, NO_FILTER)
         row = self._db.fetch_one(
-            "SELECT count(*), count(t.place) FROM sample s LEFT JOIN presorted t ON t.sample=s.id"
+            "SELECT count(*), count(t.position) FROM sample s "
+            "LEFT JOIN prelabelled t ON t.sample=s.id"
             f"{_TABLES}{where}",
             tuple(values),
         )
@@ -263,14 +264,14 @@ class FilterChoices(NamedTuple):
 _LABELLED = "s.kept AND s.status='labelled'"
 _SINCE = (
     # Only the last decision, because an undone one does not count.
-    f"ifnull((SELECT d.provenance='{REVIEW}' AND e.at>=(SELECT at FROM presort ORDER BY id DESC "
-    "LIMIT 1) FROM decision d JOIN step e ON e.id=d.step WHERE d.sample=s.id ORDER BY d.id DESC "
-    "LIMIT 1), 0)"
+    f"ifnull((SELECT d.provenance='{REVIEW}' AND e.at>=(SELECT at FROM prelabeling "
+    "ORDER BY id DESC LIMIT 1) FROM decision d JOIN step e ON e.id=d.step WHERE d.sample=s.id "
+    "ORDER BY d.id DESC LIMIT 1), 0)"
 )
 _WALLS = {
     "outliers": (
         "SELECT s.id, c.name, t.outlier AS v, NULL FROM sample s JOIN class c ON c.id=s.label "
-        f"LEFT JOIN presorted t ON t.sample=s.id WHERE {_LABELLED}",
+        f"LEFT JOIN prelabelled t ON t.sample=s.id WHERE {_LABELLED}",
         "c.name, v IS NULL, v DESC, s.image, s.id",
     ),
     "model": (
@@ -280,12 +281,13 @@ _WALLS = {
         f"WHERE p.rank=1 AND p.label<>s.label AND {_LABELLED} AND NOT {_SINCE}",
         "v DESC, s.id",
     ),
-    "doubts": (
-        "SELECT s.id, c.name, d.margin AS v, w.name FROM doubt d JOIN sample s ON s.id=d.sample "
+    "label-issues": (
+        "SELECT s.id, c.name, d.margin AS v, w.name FROM label_issue d JOIN sample s ON "
+        "s.id=d.sample "
         "JOIN class c ON c.id=s.label JOIN class w ON w.id=d.suggested AND "
         "w.merged_into IS NOT w.id "
-        f"WHERE d.given=s.label AND {_LABELLED} AND NOT EXISTS("
-        "SELECT 1 FROM decision e WHERE e.sample=d.sample AND e.id>d.seen)",
+        f"WHERE d.label=s.label AND {_LABELLED} AND NOT EXISTS("
+        "SELECT 1 FROM decision e WHERE e.sample=d.sample AND e.id>d.last_decision)",
         "v DESC, s.id",
     ),
     "page": (

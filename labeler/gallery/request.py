@@ -24,9 +24,9 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
             option="--class",
         ),
     ] = ()
-    stacks: Annotated[bool, Param("Show queued samples in the clusters of the latest presort.")] = (
-        False
-    )
+    clusters: Annotated[
+        bool, Param("Show queued samples in the clusters of the latest prelabeling.")
+    ] = False
     with_reports: Annotated[bool, Param("Also show images that were sent with web reports.")] = (
         False
     )
@@ -39,7 +39,7 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
     ] = 2000
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for a class of stacks."""
+        """Raise `UsageError` for a class of clusters."""
         super().__post_init__()
-        if self.stacks and self.names:
-            raise UsageError("--stacks shows samples without a class", "leave out --class")
+        if self.clusters and self.names:
+            raise UsageError("--clusters shows samples without a class", "leave out --class")

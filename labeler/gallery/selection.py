@@ -20,8 +20,8 @@ from labeler.gallery.request import GalleryRequest
 from labeler.quality.flags import flags_of
 from labeler.splits.allocate import spread_groups
 
-DOUBT, DUPLICATE = "doubt", "duplicate"
-MARKS = (DOUBT, DUPLICATE)
+LABEL_ISSUE, DUPLICATE = "issue", "duplicate"
+MARKS = (LABEL_ISSUE, DUPLICATE)
 """Flags with a visible mark in a gallery."""
 
 MAX_MARKED_SHARE = 0.5
@@ -41,7 +41,7 @@ class GalleryEntry(NamedTuple):
     label: str
     flags: tuple[str, ...]
     decided: str | None
-    doubt: LabelIssue | None = None
+    issue: LabelIssue | None = None
 
 
 class ClassCounts(NamedTuple):
@@ -64,12 +64,12 @@ def private_images(dataset: Dataset, request: GalleryRequest) -> frozenset[str]:
 
 
 def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[Sample]]:
-    """Return the samples of each class, or of each cluster of the latest presort.
+    """Return the samples of each class, or of each cluster of the latest prelabeling.
 
     Raises `InputUnusable` if there are none, `UsageError` for an unknown class.
     """
     private = private_images(dataset, request)
-    if request.stacks:
+    if request.clusters:
         return _clusters(dataset, private)
     sections: dict[str, list[Sample]] = {}
     for sample in dataset.samples.iterate(status="labelled"):
@@ -102,16 +102,16 @@ def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sampl
         )
     if not clusters:
         raise InputUnusable(
-            "there are no clusters: no queued sample was presorted",
-            for_dataset(dataset, "make them: baseline presort"),
+            "there are no clusters: no queued sample was prelabelled",
+            for_dataset(dataset, "make them: baseline prelabel"),
         )
     sections = {
-        stack.id: [
+        cluster.id: [
             sample
-            for sample in filter(None, map(dataset.samples.get, stack.waiting))
+            for sample in filter(None, map(dataset.samples.get, cluster.waiting))
             if sample.image not in private
         ]
-        for stack in clusters
+        for cluster in clusters
     }
     return {name: samples for name, samples in sections.items() if samples}
 
@@ -126,7 +126,7 @@ def select_samples(
     shares = divide_limit(sizes, request.limit)
     for name, share in shares.items():
         samples = sections[name]
-        if not request.stacks:
+        if not request.clusters:
             samples = order_by_quality(dataset, samples, groups)
         entries = list(_make_entries(dataset, name, samples))
         marks = {mark: sum(mark in entry.flags for entry in entries) for mark in MARKS}
@@ -164,17 +164,17 @@ def _make_entries(
     dataset: Dataset, label: str, samples: Sequence[Sample]
 ) -> Iterator[GalleryEntry]:
     keys = [sample.key for sample in samples]
-    doubts = LabelIssues(dataset.db).get_many(keys)
+    issues = LabelIssues(dataset.db).get_many(keys)
     provenances = get_label_provenances(dataset.db, Pairs(dataset.db).get_ids(keys))
     for sample, quality in QualityMeasures(dataset.db).join(samples):
-        doubt = doubts.get(sample.key)
+        issue = issues.get(sample.key)
         flags = (
-            *([DOUBT] if doubt else []),
+            *([LABEL_ISSUE] if issue else []),
             *([DUPLICATE] if sample.group is not None else []),
             *(flags_of(quality) if quality else []),
         )
         provenance = classify_provenance(provenances.get(sample.key, "")) if sample.label else None
-        yield GalleryEntry(sample, label, flags, provenance, doubt)
+        yield GalleryEntry(sample, label, flags, provenance, issue)
 
 
 def _select_share(entries: Sequence[GalleryEntry], share: int) -> list[GalleryEntry]:

@@ -69,7 +69,7 @@ def write_gallery(
     selection = select_samples(dataset, sections, request)
     sheets = list(_make_sheets(dataset, selection.shown, progress))
     sizes = [size for sheet in sheets for size in sheet.sizes]
-    content = _page_data(dataset, selection, sizes) | {"stacks": request.stacks}
+    content = _page_data(dataset, selection, sizes) | {"clusters": request.clusters}
     page = as_bytes(_render(dataset.name, content, sheets))
     _check_target(out)  # again, because a file may have appeared meanwhile
     write_atomic(out.absolute(), page)
@@ -78,7 +78,7 @@ def write_gallery(
     return {
         "gallery": str(out.absolute()),
         "megabytes": round(len(page) / 1e6, 2),
-        ("stacks" if request.stacks else "classes"): len(selection.counts),
+        ("clusters" if request.clusters else "classes"): len(selection.counts),
         "shown": len(selection.shown),
         "of": content["total"],
         "unreadable": sizes.count(None),
@@ -131,7 +131,7 @@ def _sample_data(dataset: Dataset, entry: GalleryEntry) -> Facts:
         "score": sample.score if sample.score is None else round(sample.score, 2),
         "decided": entry.decided,
         "flags": list(entry.flags) or None,
-        "doubt": entry.doubt and [entry.doubt.suggested, round(entry.doubt.confidence, 2)],
+        "issue": entry.issue and [entry.issue.suggested, round(entry.issue.confidence, 2)],
     }
     if image and image.origins:
         origin = image.origins[0]

@@ -44,7 +44,7 @@ class CommandEnd(NamedTuple):
 
 
 class CommandProcess(QObject):
-    """Process of one command, such as `("baseline", "presort", "-d", root)`.
+    """Process of one command, such as `("baseline", "prelabel", "-d", root)`.
 
     `staged` (CommandStage) reports progress; `ended` (CommandEnd) is emitted unless it was stopped.
     With `answers`, its JSON result is read.

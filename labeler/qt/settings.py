@@ -79,7 +79,7 @@ class WindowState:
         self._dataset = hashlib.sha256(path).hexdigest()[:16]
 
     def view(self) -> str:
-        return str(self._settings.value(f"{self._dataset}/view", "sorting"))
+        return str(self._settings.value(f"{self._dataset}/view", "grid"))
 
     def learns(self) -> bool:
         """Return whether suggestions are updated automatically, in every dataset."""

@@ -1,6 +1,6 @@
 """The status bar: progress, messages, undo, saving; and the updates of suggestions.
 
-Suggestions are updated from the labels while a user sorts: features by `baseline presort`, the
+Suggestions are updated from the labels while a user sorts: features by `baseline prelabel`, the
 classifier in a thread here. New suggestions appear with the next page.
 """
 
@@ -140,7 +140,7 @@ FEATURES_STAGE = "features"
 MIN_UPDATE_INTERVAL_MS = 1500
 PAUSE_FACTOR = 3
 """An update is followed by a pause of at least this multiple of its duration."""
-PRESORT_INTERVAL_MS = 30_000
+PRELABEL_INTERVAL_MS = 30_000
 """While images are being added, features of new ones are computed in batches."""
 
 
@@ -174,15 +174,15 @@ class Learning(QObject):
         self._automatic = self._active = False
         self._failure: LearningState | None = None
         self._started_at = 0.0
-        words = ["baseline", "presort", "-d", str(worker.root.absolute())]
-        self._presort = CommandProcess(words, self, low_priority=True)
-        self._presort.staged.connect(self._show_stage)
-        self._presort.ended.connect(self._presort_ended)
+        words = ["baseline", "prelabel", "-d", str(worker.root.absolute())]
+        self._prelabel = CommandProcess(words, self, low_priority=True)
+        self._prelabel.staged.connect(self._show_stage)
+        self._prelabel.ended.connect(self._prelabel_ended)
         self._task = worker.create_task()
         self._task.done.connect(self._update_ended)
         self._task.failed.connect(self._fail)
         self._update_timer = timer(self, self._update, MIN_UPDATE_INTERVAL_MS)
-        self._presort_timer = timer(self, self._update, PRESORT_INTERVAL_MS)
+        self._prelabel_timer = timer(self, self._update, PRELABEL_INTERVAL_MS)
         worker.stepped.connect(self._update_soon)
         worker.changed_outside.connect(self._update_soon)
 
@@ -192,7 +192,7 @@ class Learning(QObject):
 
     @property
     def running(self) -> bool:
-        return self._presort.running or self._task.busy
+        return self._prelabel.running or self._task.busy
 
     def begin(self) -> None:
         """Start automatic updates, unless the user has switched them off."""
@@ -220,8 +220,8 @@ class Learning(QObject):
         self._automatic = self._active = False
         self._failure = None
         self._update_timer.stop()
-        self._presort_timer.stop()
-        self._presort.stop()
+        self._prelabel_timer.stop()
+        self._prelabel.stop()
         self._set_state(LearningState.OFF)
 
     def _set_state(self, state: LearningState, reason: str = "") -> None:
@@ -235,7 +235,7 @@ class Learning(QObject):
             self._update_timer.start()
 
     def _update(self) -> None:
-        if self._presort.running:
+        if self._prelabel.running:
             return  # its end starts another update
         self._started_at = time.monotonic()
         if not self._task.start(_learn):
@@ -254,10 +254,10 @@ class Learning(QObject):
             self._failure = None
         if self._failure is not None:
             self._set_state(self._failure, self.reason)
-        elif result.without_vectors and not self._presort_timer.isActive():
+        elif result.without_vectors and not self._prelabel_timer.isActive():
             self.done = self.total = 0
             self._set_state(LearningState.COMPUTING_FEATURES)
-            self._presort.start()
+            self._prelabel.start()
         else:
             self._set_state(LearningState.UP_TO_DATE if self._automatic else LearningState.OFF)
 
@@ -268,7 +268,7 @@ class Learning(QObject):
             self.done, self.total = round(stage.done), round(stage.total or 0)
             self._set_state(LearningState.COMPUTING_FEATURES)
 
-    def _presort_ended(self, end: CommandEnd) -> None:
+    def _prelabel_ended(self, end: CommandEnd) -> None:
         if end.code == MISSING_EXIT_CODE:
             self._failure = LearningState.MISSING
             self._set_state(self._failure, end.words)
@@ -279,7 +279,7 @@ class Learning(QObject):
             self._fail(end.words)
         else:
             if self._automatic:
-                self._presort_timer.start()
+                self._prelabel_timer.start()
             self._update()
 
     def _fail(self, reason: str) -> None:

@@ -259,9 +259,9 @@ class LabelerWindow(QMainWindow):
 
     def _press_view_key(self, name: str) -> None:
         # The key of the current view returns to the grid; there F2 renames a class.
-        if name != "sorting" or not isinstance(self.view, GridView):
+        if name != "grid" or not isinstance(self.view, GridView):
             is_current = self.stack.currentWidget() is self._views.get(name)
-            self.show_view("sorting" if is_current else name)
+            self.show_view("grid" if is_current else name)
         elif self.view.place.startswith(":"):
             self.worker.show_message(self.tr("F2 renames a class that the grid shows"))
         else:
@@ -317,12 +317,12 @@ class LabelerWindow(QMainWindow):
 
     def _open_place(self, target: str) -> None:
         if not self.view.open_place(target):
-            self.show_view("sorting")
+            self.show_view("grid")
             self.view.open_place(target)
         self.view.focus_home()
 
     def _show_group(self, sample: int, title: str) -> None:
-        self.show_view("sorting")
+        self.show_view("grid")
         if isinstance(self.view, GridView):
             self.view.show_group(sample, title)
 
@@ -369,7 +369,7 @@ class LabelerWindow(QMainWindow):
         if not self._close_request.may_close():
             event.ignore()
             return
-        grid = self._views.get("sorting")
+        grid = self._views.get("grid")
         self._state.save(
             self, self.split, self.shown_name, grid if isinstance(grid, GridView) else None
         )

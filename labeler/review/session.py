@@ -55,7 +55,7 @@ def load_review_page(dataset: Dataset, name: str, sample_filter: SampleFilter) -
         if name == "flags"
         else reviews.list_items(name, sample_filter)
     )
-    if name in ("model", "doubts"):
+    if name in ("model", "label-issues"):
         return _group_by_confusion(items)
     if name == "all":
         return ReviewPage(array("q", (item.id for item in items)), (("", len(items)),), {})

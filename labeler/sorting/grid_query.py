@@ -82,7 +82,7 @@ def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
     # NumPy is slow to load and not needed to show the first faces.
     from labeler.likeness import NEARLY_ALL, by_likeness
 
-    if ordered.get_presorted_share(query.place, query.label) >= NEARLY_ALL:
+    if ordered.get_prelabelled_share(query.place, query.label) >= NEARLY_ALL:
         return rows
     ids = by_likeness(dataset, rows.ids)
     return rows._replace(ids=ids[::-1] if query.backwards else ids)

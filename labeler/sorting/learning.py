@@ -10,7 +10,7 @@ from curation.similarity.vectors import EmbeddingSpace, sample_vector_name
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import get_unseen_labels
-from gleanset.db.proposals import Presort, PresortedSample, PresortSamples, Proposals
+from gleanset.db.proposals import Prelabeling, PrelabelledSample, PrelabelSamples, Proposals
 
 
 class LearningResult(NamedTuple):
@@ -29,7 +29,7 @@ def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> Le
 
     Without a prelabelling, or while fewer than two classes have labels, nothing changes.
     """
-    samples = list(PresortSamples(dataset.db).iterate())
+    samples = list(PrelabelSamples(dataset.db).iterate())
     newest, space = Proposals(dataset.db).get_latest(), EmbeddingSpace.from_dataset(dataset)
     if newest is None or space is None or cancelled():
         return LearningResult(len(samples))
@@ -63,7 +63,10 @@ def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> Le
 
 
 def _store(
-    dataset: Dataset, newest: Presort, changed: list[PresortedSample], classes: tuple[str, ...]
+    dataset: Dataset,
+    newest: Prelabeling,
+    changed: list[PrelabelledSample],
+    classes: tuple[str, ...],
 ) -> int:
     """Write changed predictions, unless there is a newer prelabelling; return their number."""
     proposals, facts = Proposals(dataset.db), newest.facts | {"known": list(classes)}

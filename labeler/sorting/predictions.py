@@ -20,7 +20,7 @@ from curation.similarity.class_learning import (
 from curation.split_groups import assign_split_groups
 from gleanset.db.classes import Changes, normalize_class_name
 from gleanset.db.journal import get_unseen_labels
-from gleanset.db.proposals import PresortSample, PresortSamples, Proposals
+from gleanset.db.proposals import PrelabelSample, PrelabelSamples, Proposals
 from gleanset.db.sorting import ClassCount, SampleFeatures, SortingQueue
 from gleanset.errors import UsageError
 from labeler.likeness import Likeness, Space, Vectors
@@ -147,9 +147,9 @@ class Predictor:
         ]
         vectors, has_vector = space(features)
         rows = [sample.id for sample, has in zip(features, has_vector.tolist(), strict=True) if has]
-        presorted = PresortSamples(self._db).get_many(rows)
-        usable = [n for n, sample in enumerate(features) if presorted.get(sample.id) is not None]
-        learnable = [sample for n in usable if (sample := presorted[features[n].id]) is not None]
+        prelabelled = PrelabelSamples(self._db).get_many(rows)
+        usable = [n for n, sample in enumerate(features) if prelabelled.get(sample.id) is not None]
+        learnable = [sample for n in usable if (sample := prelabelled[features[n].id]) is not None]
         groups = assign_split_groups(self._db, list_training_keys(learnable))
         model = learn_classes(learnable, vectors[usable], groups, get_unseen_labels(self._db))
         if model is None:
@@ -165,7 +165,7 @@ class Predictor:
     @staticmethod
     def _predict_only_class(
         features: Sequence[SampleFeatures],
-        samples: Sequence[PresortSample],
+        samples: Sequence[PrelabelSample],
         vectors: Vectors,
     ) -> dict[int, ClassPrediction]:
         labels = {sample.label for sample in samples} - {None}
@@ -204,7 +204,7 @@ class PredictionReasons(NamedTuple):
     `hint` is the weak label, `refused` the classes that a person excluded.
     """
 
-    presorted: tuple[tuple[str, float], ...] = ()
+    prelabelled: tuple[tuple[str, float], ...] = ()
     hint: str | None = None
     alike: tuple[tuple[str, float], ...] = ()
     refused: tuple[str, ...] = ()
@@ -217,10 +217,10 @@ def explain_prediction(session: SortingSession, sample: int) -> PredictionReason
     if not samples:
         return PredictionReasons()
     details = samples[0]
-    presorted = Proposals(session.dataset.db).get_many([details.key]).get(details.key)
+    prelabelled = Proposals(session.dataset.db).get_many([details.key]).get(details.key)
     refused = Changes(session.dataset.db).get_refused_classes([sample]).get(sample, frozenset())
     return PredictionReasons(
-        tuple(map(tuple, presorted.proposals)) if presorted else (),  # type: ignore[arg-type]
+        tuple(map(tuple, prelabelled.proposals)) if prelabelled else (),  # type: ignore[arg-type]
         details.hint,
         tuple(
             (session.classes.get_name(other.label or 0), similarity)

@@ -16,7 +16,7 @@ from curation.similarity.class_learning import (
     learn_classes,
     raise_likeliest,
 )
-from gleanset.db.proposals import PresortSample
+from gleanset.db.proposals import PrelabelSample
 
 WIDTH, CLASSES = 12, 3
 
@@ -95,7 +95,7 @@ def test_what_is_left_out_teaches_only_as_what_waits() -> None:
 @pytest.mark.parametrize("labels", [[None] * 4, ["ann", "ann", None, None]])
 def test_there_are_no_classes_to_tell_apart(labels: list[str | None]) -> None:
     samples = [
-        PresortSample(f"{n}", "labelled" if label else "queue", label, None, (), None, frozenset())
+        PrelabelSample(f"{n}", "labelled" if label else "queue", label, None, (), None, frozenset())
         for n, label in enumerate(labels)
     ]
     groups = {one.key: one.key for one in samples}

@@ -18,7 +18,7 @@ from gleanset.db.journal import (
     get_label_provenances,
     get_unseen_labels,
 )
-from gleanset.db.proposals import PresortedSample, Proposal, Proposals
+from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.db.samples import Hints
 from gleanset.records import Origin
@@ -33,27 +33,27 @@ def keys_of(dataset: Dataset, count: int) -> list[str]:
     return keys
 
 
-def test_a_presort_is_read_back_in_the_order_of_its_places(dataset: Dataset) -> None:
+def test_a_prelabel_is_read_back_in_the_order_of_its_places(dataset: Dataset) -> None:
     keys = keys_of(dataset, 3)
     proposals = Proposals(dataset.db)
     told = [
-        PresortedSample(keys[2], 1, (Proposal("rin", 0.7), Proposal("miku", 0.2)), 4, 0.25),
-        PresortedSample(keys[0], 0),
+        PrelabelledSample(keys[2], 1, (Proposal("rin", 0.7), Proposal("miku", 0.2)), 4, 0.25),
+        PrelabelledSample(keys[0], 0),
     ]
     assert proposals.get_latest() is None
     number = proposals.replace(told, {"labelled": 2})
     assert list(proposals.iterate()) == [told[1], told[0]]
     assert proposals.get_many([keys[2], keys[1]]) == {keys[2]: told[0]}
-    presort = proposals.get_latest()
-    assert presort is not None
-    assert (presort.id, presort.facts) == (number, {"labelled": 2})
+    prelabel = proposals.get_latest()
+    assert prelabel is not None
+    assert (prelabel.id, prelabel.facts) == (number, {"labelled": 2})
 
 
-def test_a_new_presort_leaves_nothing_of_the_old_one(dataset: Dataset) -> None:
+def test_a_new_prelabel_leaves_nothing_of_the_old_one(dataset: Dataset) -> None:
     keys = keys_of(dataset, 3)
     proposals = Proposals(dataset.db)
-    first = proposals.replace([PresortedSample(keys[2], 0, (Proposal("rin", 0.9),))], {})
-    assert proposals.replace([PresortedSample(keys[1], 0)], {}) > first
+    first = proposals.replace([PrelabelledSample(keys[2], 0, (Proposal("rin", 0.9),))], {})
+    assert proposals.replace([PrelabelledSample(keys[1], 0)], {}) > first
     assert [standing.sample for standing in proposals.iterate()] == [keys[1]]
     assert not proposals.get_many(keys)[keys[1]].proposals
 
@@ -61,9 +61,9 @@ def test_a_new_presort_leaves_nothing_of_the_old_one(dataset: Dataset) -> None:
 def test_what_is_gone_is_left_out(dataset: Dataset) -> None:
     keys = keys_of(dataset, 3)
     proposals = Proposals(dataset.db)
-    told = [PresortedSample(keys[2], 0, (Proposal("nobody", 0.9),)), PresortedSample("gone", 1)]
+    told = [PrelabelledSample(keys[2], 0, (Proposal("nobody", 0.9),)), PrelabelledSample("gone", 1)]
     proposals.replace(told, {})
-    assert list(proposals.iterate()) == [PresortedSample(keys[2], 0)]
+    assert list(proposals.iterate()) == [PrelabelledSample(keys[2], 0)]
 
 
 @pytest.fixture
@@ -75,32 +75,35 @@ def keys(dataset: Dataset, picture: Callable[..., bytes]) -> list[str]:
     return sorted(made[:3])
 
 
-def doubt(key: str, margin: float = 0.5) -> LabelIssue:
+def label_issue(key: str, margin: float = 0.5) -> LabelIssue:
     return LabelIssue(key, "cat", "owl", 0.9, margin, "run")
 
 
 def test_the_clearest_comes_first_and_a_new_search_replaces(
     dataset: Dataset, keys: list[str]
 ) -> None:
-    doubts = LabelIssues(dataset.db)
-    assert doubts.replace([doubt(keys[0], 0.2), doubt(keys[1], 0.7), doubt("gone")]) == 2
-    assert [one.sample for one in doubts.iterate()] == [keys[1], keys[0]]
-    assert doubts.get_many([keys[0], keys[2]]) == {keys[0]: doubt(keys[0], 0.2)}
-    assert doubts.replace([doubt(keys[2])]) == 1
-    assert [one.sample for one in doubts.iterate()] == [keys[2]]
+    issues = LabelIssues(dataset.db)
+    assert (
+        issues.replace([label_issue(keys[0], 0.2), label_issue(keys[1], 0.7), label_issue("gone")])
+        == 2
+    )
+    assert [one.sample for one in issues.iterate()] == [keys[1], keys[0]]
+    assert issues.get_many([keys[0], keys[2]]) == {keys[0]: label_issue(keys[0], 0.2)}
+    assert issues.replace([label_issue(keys[2])]) == 1
+    assert [one.sample for one in issues.iterate()] == [keys[2]]
 
 
 def test_a_doubt_ends_with_any_decision_and_comes_back_with_no_undo(
     dataset: Dataset, keys: list[str]
 ) -> None:
-    doubts = LabelIssues(dataset.db)
-    doubts.replace([doubt(key) for key in keys])
+    issues = LabelIssues(dataset.db)
+    issues.replace([label_issue(key) for key in keys])
     dataset.journal.apply("Right", [Choice(keys[0], "label", "cat")])
     dataset.journal.apply("Wrong", [Choice(keys[1], "label", "owl")])
-    assert doubts.count() == 1
-    assert [one.sample for one in doubts.iterate()] == [keys[2]]
+    assert issues.count() == 1
+    assert [one.sample for one in issues.iterate()] == [keys[2]]
     dataset.journal.undo()
-    assert doubts.count() == 1
+    assert issues.count() == 1
 
 
 def test_looks_are_counted_by_the_samples_that_were_seen(dataset: Dataset) -> None:
@@ -120,7 +123,7 @@ def test_a_run_that_judges_itself_again_does_not_count_its_own_looks(dataset: Da
     assert peeks.add("b", "test", ["x"], "train") == (3, 0, ("a",))
     assert peeks.add("a", "test", ["x"], "evaluate") == (1, 0, ("b",))
     # Label issues change labels of test, so later evaluations must report it.
-    peeks.add("a", "test", ["x"], "doubts")
+    peeks.add("a", "test", ["x"], "label-issues")
     assert peeks.add("a", "test", ["x"], "evaluate") == (2, 0, ("b", "a"))
 
 

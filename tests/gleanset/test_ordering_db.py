@@ -14,7 +14,7 @@ from gleanset.db.classes import Placement, Placements
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.proposals import PresortedSample, PresortSamples, Proposal, Proposals
+from gleanset.db.proposals import PrelabelledSample, PrelabelSamples, Proposal, Proposals
 from gleanset.db.regions import BoxedSamples, QualityFlag
 from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.samples import SplitGroups
@@ -76,7 +76,7 @@ class Drawn:
         named = zip(list(raw)[:2], ("cat", "dog"), strict=True)
         dataset.journal.apply("Classes", [Choice(key, "label", name) for key, name in named])
         standings = [
-            PresortedSample(key, place, (Proposal(*says),) if says else ())
+            PrelabelledSample(key, place, (Proposal(*says),) if says else ())
             for key, (_, _, _, says, place) in raw.items()
         ]
         Proposals(dataset.db).replace(standings, {})
@@ -155,7 +155,7 @@ def test_every_filter_and_its_count(drawn: Drawn) -> None:
     for chosen, ids in wanted:
         assert set(found.list_rows(EVERYWHERE, chosen=chosen).ids) == ids, chosen
         assert found.count(EVERYWHERE, chosen=chosen) == len(ids), chosen
-    assert found.get_presorted_share(EVERYWHERE) == 1.0
+    assert found.get_prelabelled_share(EVERYWHERE) == 1.0
 
 
 def test_a_show_is_that_of_the_class_or_of_what_is_proposed(drawn: Drawn) -> None:
@@ -258,7 +258,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
             dataset.rejections.add(Rejection("test", f"{number}", why, f"detail {number}"))
         Proposals(dataset.db).replace(
             [
-                PresortedSample(
+                PrelabelledSample(
                     k, n // 4, (Proposal(rng.choice(["cat", "dog"]), rng.choice((0.5, 0.9))),)
                 )
                 for n, k in enumerate(keys)
@@ -283,7 +283,7 @@ def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
     }
     lists |= {
         f"wall {w}": lambda w=w: reviews.list_items(w, NO_FILTER)  # type: ignore[misc]
-        for w in ("outliers", "model", "doubts", "page", "all")
+        for w in ("outliers", "model", "label-issues", "page", "all")
     }
     some = upkeep.find_by_origin("a:0 0")
     return lists | {
@@ -298,7 +298,7 @@ def every_list(dataset: Dataset) -> dict[str, Callable[[], object]]:
         "yields": lambda: Statistics(db).list_yields(),
         "images": lambda: (upkeep.find_by_author("ana"), upkeep.list_local_paths(sha(3)), some),
         "samples of an image": lambda: upkeep.list_sample_keys(sha(3)),
-        "ties": lambda: (list(SplitGroups(db).iterate()), list(PresortSamples(db).iterate())),
+        "ties": lambda: (list(SplitGroups(db).iterate()), list(PrelabelSamples(db).iterate())),
         "faces": lambda: (dataset.faces.list_in_image(sha(3)), list(dataset.faces.iterate())),
         "given": lambda: dataset.fetches.list_yields(),
         "drawn on": lambda: (

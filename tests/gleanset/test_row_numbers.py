@@ -14,7 +14,7 @@ from gleanset.db.classes import Change, Changes
 from gleanset.db.connection import Connection
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.proposals import Presort, PresortedSample, Proposals
+from gleanset.db.proposals import Prelabeling, PrelabelledSample, Proposals
 from gleanset.db.reports import REFUSED, REMOVAL, WRONG_ANSWER, Reports
 from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.sorting import SampleTiles
@@ -73,7 +73,9 @@ def test_no_row_that_others_point_to_gets_a_number_again(dataset: Dataset) -> No
 RENAMED = {
     "look": "sample_hash",
     "mark": "sorting_note",
-    "standing": "presorted",
+    "standing": "prelabelled",
+    "presort": "prelabeling",
+    "doubt": "label_issue",
     "peek": "split_evaluation",
     "aside": "placement",
 }
@@ -112,7 +114,7 @@ def test_an_upgrade_loses_no_row(oldest: Path) -> None:
     # The kind of a step says what it did, classes and presorts lost unused columns, samples have an
     # optional track, pairs have a relation, text is no longer measured, snapshots are files, checks
     # and gestures are no longer counted, and requests to remove an image are reports.
-    changed = {"pair", "step", "class", "sample", "presort", "presorted", "quality"}
+    changed = {"pair", "step", "class", "sample", "prelabeling", "prelabelled", "quality"}
     of_snapshots = {"snapshot", "sqlite_sequence", "run"}
     gone = {"snapped", "checked", "effort", "takedown"}
     assert after.keys() == (before.keys() | {"track"}) - gone
@@ -203,7 +205,7 @@ INSERT INTO migration VALUES('0023-tracks', 'then');
 """
 
 
-def test_a_presort_of_before_says_the_same_but_for_what_to_ask(dataset: Dataset) -> None:
+def test_a_former_prelabeling_is_kept_without_its_run(dataset: Dataset) -> None:
     key = add_sample(dataset, 0)
     catalogue = dataset.root / "catalog.sqlite"
     dataset.close()
@@ -211,5 +213,5 @@ def test_a_presort_of_before_says_the_same_but_for_what_to_ask(dataset: Dataset)
         file.executescript(PRESORTS_BEFORE)
     with Dataset.open(catalogue.parent) as upgraded:
         proposals = Proposals(upgraded.db)
-        assert list(proposals.iterate()) == [PresortedSample(key, 3, (), 4, 0.25)]
-        assert proposals.get_latest() == Presort(7, "then", {"known": []})
+        assert list(proposals.iterate()) == [PrelabelledSample(key, 3, (), 4, 0.25)]
+        assert proposals.get_latest() == Prelabeling(7, "then", {"known": []})

@@ -16,7 +16,7 @@ from made_once import made_once
 from PIL import Image
 
 from gleanset import Dataset, Face, Origin
-from gleanset.db.proposals import PresortedSample, Proposal, Proposals
+from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.images.cropping import CropGeometry, FaceCropper
 from gleanset.images.staging import StageBytes
 from labeler.sorting.descriptor_queue import measure_in_batches
@@ -139,7 +139,7 @@ def guesses(faces: FaceSet, right: float, *, together: int = 1) -> Iterator[tupl
 def propose(faces: FaceSet, right: float) -> None:
     """Store predictions that are right with probability `right`, their confidence."""
     standings = [
-        PresortedSample(key, place, (Proposal(said, right),))
+        PrelabelledSample(key, place, (Proposal(said, right),))
         for place, (key, said) in enumerate(guesses(faces, right))
     ]
     with Dataset.open(faces.root) as dataset:

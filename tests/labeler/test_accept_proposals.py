@@ -13,7 +13,7 @@ from labeler_makers import add_faces, add_image
 from curation.similarity.vectors import VECTORS_FACT, sample_vector_name, save_vectors
 from gleanset import Dataset
 from gleanset.db.journal import MODEL, Choice
-from gleanset.db.proposals import PresortedSample, Proposal, Proposals
+from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Region
 from labeler.acceptance import NO_REJECTED_SAMPLES, OTHER_CLASSES, accept_proposals
@@ -33,7 +33,7 @@ def proposed(empty: Dataset) -> list[str]:
     said = [("hana", 0.99), ("hana", 0.97), ("hana", 0.6), ("hana", 0.99), ("rei", 0.96)]
     Proposals(empty.db).replace(
         [
-            PresortedSample(
+            PrelabelledSample(
                 key, place, (Proposal(label, sure), Proposal("other", 0.01)), outlier=0.5
             )
             for place, (key, (label, sure)) in enumerate(zip(keys, [*said, said[4]], strict=True))
@@ -86,8 +86,8 @@ def test_what_is_unlike_the_labelled_images_stays_in_the_queue(empty: Dataset) -
         np.stack([rows[one.key] / np.linalg.norm(rows[one.key]) for one in samples]),
     )
     sure = (Proposal("hana", 0.99),)
-    presorted = [PresortedSample(key, n, sure) for n, key in enumerate((alike, stranger))]
-    Proposals(empty.db).replace(presorted, {VECTORS_FACT: name})
+    prelabelled = [PrelabelledSample(key, n, sure) for n, key in enumerate((alike, stranger))]
+    Proposals(empty.db).replace(prelabelled, {VECTORS_FACT: name})
     plan = accept_proposals(empty, 0.95, ())
     assert [choice.sample for choice in plan.choices] == [alike]
     assert plan.left == {"unlike the labelled images of its class": 1}
@@ -116,7 +116,7 @@ def test_what_was_learnt_before_a_class_had_a_name_is_not_accepted(
     Proposals(empty.db).replace(standings, {"known": ["hana"]})  # rei was named since
     with pytest.raises(InputUnusable, match="older than the class rei") as refused:
         accept_proposals(empty, 0.95, ())
-    assert f"baseline presort -d {empty.root}" in str(refused.value)
+    assert f"baseline prelabel -d {empty.root}" in str(refused.value)
     Proposals(empty.db).replace(standings, {"known": ["hana", "rei"]})
     assert len(accept_proposals(empty, 0.95, ()).choices) == 4
 
@@ -124,11 +124,11 @@ def test_what_was_learnt_before_a_class_had_a_name_is_not_accepted(
 def test_proposals_are_listed_with_what_else_was_thought_of(
     empty: Dataset, proposed: list[str]
 ) -> None:
-    waiting = list_records(empty, "proposals", ("waits=true",))
+    waiting = list_records(empty, "predictions", ("waits=true",))
     lines = [line for line in waiting if line["confidence"] >= 0.97]
     assert {line["sample"] for line in lines} == set(proposed[:2])
     assert all(line["label"] == "hana" and line["others"] == [] for line in lines)
-    (rei,) = list_records(empty, "proposals", ("status=labelled",))
+    (rei,) = list_records(empty, "predictions", ("status=labelled",))
     assert rei == {
         "sample": proposed[3],
         "status": "labelled",
@@ -136,7 +136,7 @@ def test_proposals_are_listed_with_what_else_was_thought_of(
         "label": "hana",
         "confidence": 0.99,
         "others": [],
-        "place": 3,
+        "position": 3,
         "cluster": None,
         "outlier": 0.5,
     }
@@ -145,7 +145,7 @@ def test_proposals_are_listed_with_what_else_was_thought_of(
 def test_the_command_does_it(empty: Dataset, proposed: list[str], labeler: Labeler) -> None:
     words = (
         "accept",
-        "proposals",
+        "predictions",
         "--above",
         "0.98",
         "--class",

@@ -11,7 +11,7 @@ from many_faces import copy_of_many
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import PresortedSample, Proposal, Proposals
+from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.regions import QualityMeasures
 from gleanset.db.sorting import SortingQueue
 from labeler.quality.due import VERSION
@@ -73,7 +73,7 @@ def test_one_class_does_not_take_those_who_are_not_like_it(unmeasured: FaceSet) 
         named = {tile.key for tile in session.tiles.get_many(half).values()}
         dataset.journal.apply("Label", [Choice(key, "label", "A") for key in named])
         (who,) = {unmeasured.truth[key] for key in named}
-        rest = [PresortedSample(key, 1, (Proposal("A", 0.95),)) for key in unmeasured.truth]
+        rest = [PrelabelledSample(key, 1, (Proposal("A", 0.95),)) for key in unmeasured.truth]
         Proposals(dataset.db).replace(rest, {})
         groups = only(pages.next())
         assert groups.kind is PageKind.CLUSTERS
@@ -121,7 +121,7 @@ def test_of_a_big_set_a_fair_sample_is_measured_first_and_looked_at(
             assert together > 0.9 * len(part)
 
 
-def test_samples_that_a_presort_has_not_seen_are_learnt_about_in_the_window(
+def test_samples_that_a_prelabel_has_not_seen_are_learnt_about_in_the_window(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     """As the faces of a second film are that came since."""
@@ -133,7 +133,7 @@ def test_samples_that_a_presort_has_not_seen_are_learnt_about_in_the_window(
             "Label", [Choice(key, "label", drawn.truth[key]) for key in keys[:40]]
         )
         sure = {key: (Proposal(drawn.truth[key], 0.99),) for key in keys[:40]}
-        seen = [PresortedSample(key, n, top) for n, (key, top) in enumerate(sure.items())]
+        seen = [PrelabelledSample(key, n, top) for n, (key, top) in enumerate(sure.items())]
         facts = {"known": sorted(set(drawn.names)), "labelled": 40}
         Proposals(dataset.db).replace(seen, facts)
         session = SortingSession(dataset)

@@ -46,7 +46,7 @@ SECRET = "taken-at-home"
 @pytest.fixture(scope="module")
 def sorted_faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
     """Seven pictures of a class with an odd name and hostile titles, five of another, a copy of
-    one, and a doubt.
+    one, and a label issue.
     """
     exif = Image.Exif()
     exif[0x010E] = SECRET
@@ -96,10 +96,10 @@ def test_what_is_marked_is_shown_first(sorted_faces: Dataset) -> None:
     marks = dict.fromkeys(MARKS, 0)
     assert choice.counts == {
         ODD: (7, marks),
-        "rei": (5, marks | {"doubt": 1, "duplicate": 1}),
+        "rei": (5, marks | {"issue": 1, "duplicate": 1}),
     }
     assert [one.label for one in choice.shown] == [ODD, ODD, "rei", "rei"]
-    assert sum("doubt" in one.flags for one in choice.shown) == 1
+    assert sum("issue" in one.flags for one in choice.shown) == 1
     assert len(chosen(sorted_faces).shown) == 12
 
 
@@ -198,22 +198,22 @@ def _walk(page: Any) -> None:
     assert faces.count() == 12
     assert page.title() == "dataset"
     assert page.evaluate("document.documentElement.scrollWidth") == 320
-    # A mark is a button: what has it, and all again. What is in doubt stands first.
+    # A mark is a button: what has it, and all again. Label issues are first.
     first = page.locator("#classes section").nth(1).locator(".face").first
-    assert "label in doubt" in (first.get_attribute("aria-label") or "")
+    assert "label issue" in (first.get_attribute("aria-label") or "")
     page.click("#marked [data-mark=duplicate]")
     assert faces.count() == 1, "the one kept"
     assert page.inner_text("#count") == "1 match"
-    page.click("#classes [data-mark=doubt]")
+    page.click("#classes [data-mark=issue]")
     assert faces.count() == 1
-    page.click("#classes [data-mark=doubt]")
+    page.click("#classes [data-mark=issue]")
     assert faces.count() == 12
-    assert page.evaluate("document.activeElement.dataset.mark") == "doubt"
+    assert page.evaluate("document.activeElement.dataset.mark") == "issue"
     # By filters.
     page.click("#more")
-    page.select_option("#flag", "doubt")
+    page.select_option("#flag", "issue")
     assert faces.count() == 1
-    assert faces.first.get_attribute("aria-label") == "rei, train, label in doubt"
+    assert faces.first.get_attribute("aria-label") == "rei, train, label issue"
     faces.first.click()
     assert ODD in page.inner_text("#look-marks")
     assert "93 %" in page.inner_text("#look-marks")
@@ -246,10 +246,10 @@ def test_every_text_of_the_page_is_in_every_language() -> None:
         *re.findall(r'data-(?:words|label|hint)="([^"{]+)"', texts[0]),
         *re.findall(r'\["([A-Z][\w ]+)", ', "".join(texts)),
         *(flag.name.replace("_", " ") for flag in FLAGS if flag.name not in MARKS),
-        *("label in doubt", "has copies", "train", "val", "test"),
+        *("label issue", "has copies", "train", "val", "test"),
         *("person", "model", "hint", "import", "Class", "Marked", "Split", "Source", "Decided by"),
         *re.findall(r'"((?:All )?\{[^"]+ samples [^"]+)"', "".join(texts)),
-        *("Class", "Stack"),
+        *("Class", "Cluster"),
     }
     assert len(asked) > 30
     for text in asked:

@@ -1,4 +1,4 @@
-"""Which vectors samples are compared by: a presort's where it saw them, else descriptors."""
+"""Which vectors samples are compared by: a prelabeling's where it saw them, else descriptors."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def faces(dataset: Dataset, number: int) -> list[SampleFeatures]:
     return waiting(dataset)
 
 
-def presorted(dataset: Dataset, samples: list[SampleFeatures], rows: Rows) -> None:
-    """What a presort leaves of these samples."""
+def prelabelled(dataset: Dataset, samples: list[SampleFeatures], rows: Rows) -> None:
+    """What a prelabeling leaves of these samples."""
     names = [sample_vector_name(sample.key, sample.region) for sample in samples]
     space = save_vectors(dataset, names, rows)
     Proposals(dataset.db).replace([], {VECTORS_FACT: space, "known": []})
@@ -45,14 +45,14 @@ def two_kinds(number: int, seed: int = 0) -> Rows:
     return unit(centres[np.arange(number) % 2] + 0.05 * dice.normal(size=(number, 8)))
 
 
-def test_a_presort_is_used_as_long_as_it_saw_nearly_all(empty: Dataset) -> None:
+def test_a_prelabel_is_used_as_long_as_it_saw_nearly_all(empty: Dataset) -> None:
     samples = faces(empty, 20)
     likeness = Likeness(empty)
     vectors, there = likeness.space(samples)(samples)
     assert vectors.shape == (20, WIDTH)
-    assert not there.any()  # nothing is measured, and nothing presorted
+    assert not there.any()  # nothing is measured, and nothing prelabelled
     rows = two_kinds(20)
-    presorted(empty, samples, rows)
+    prelabelled(empty, samples, rows)
     vectors, there = likeness.space(samples)(samples)
     assert there.all()
     assert np.array_equal(vectors, rows)
@@ -61,7 +61,7 @@ def test_a_presort_is_used_as_long_as_it_saw_nearly_all(empty: Dataset) -> None:
     vectors, there = likeness.space(waiting(empty))(waiting(empty))
     assert there.tolist() == [True] * 20 + [False]
     assert not vectors[-1].any()
-    # One that was cut anew as well: the presort saw other pixels.
+    # One that was cut anew as well: the prelabeling saw other pixels.
     recut = [replace_region(samples[0]), *samples[1:]]
     assert likeness.space(recut)(recut)[1].tolist() == [False] + [True] * 19
     for name in range(5):
@@ -74,22 +74,22 @@ def replace_region(sample: SampleFeatures) -> SampleFeatures:
     return sample._replace(region=Region(sample.region.box, 9.0))
 
 
-def test_a_newer_presort_is_noticed_and_one_whose_vectors_are_gone_is_not_missed(
+def test_a_newer_prelabel_is_noticed_and_one_whose_vectors_are_gone_is_not_missed(
     empty: Dataset,
 ) -> None:
     samples = faces(empty, 12)
     likeness = Likeness(empty)
     for seed in (1, 2):
-        presorted(empty, samples, two_kinds(12, seed))
+        prelabelled(empty, samples, two_kinds(12, seed))
         vectors, _ = likeness.space(samples)(samples)
         assert np.array_equal(vectors, two_kinds(12, seed))
     Proposals(empty.db).replace([], {VECTORS_FACT: "gone"})
     assert likeness.space(samples)(samples)[0].shape == (12, WIDTH)
 
 
-def test_pages_propose_and_find_the_nearest_in_the_space_of_the_presort(empty: Dataset) -> None:
+def test_pages_propose_and_find_the_nearest_in_the_space_of_the_prelabel(empty: Dataset) -> None:
     samples = faces(empty, 30)
-    presorted(empty, samples, two_kinds(30))
+    prelabelled(empty, samples, two_kinds(30))
     for number in range(12):
         label(empty, samples[number].key, ("Miku", "Mio")[number % 2])
     pages = Pages(SortingSession(empty))

@@ -8,7 +8,7 @@ from sorting_book import ids_of
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import PresortedSample, Proposal, Proposals
+from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.sorting import SortingQueue
 from gleanset.db.views import EVERYWHERE, OrderedSamples, Reviews
 from gleanset.errors import UsageError
@@ -304,7 +304,7 @@ def test_a_class_is_deleted_and_taken_back_in_one_step(
 def test_what_is_deleted_is_proposed_no_more(session: SortingSession, keys: list[str]) -> None:
     session.add_class("Miku")
     db = session.dataset.db
-    Proposals(db).replace([PresortedSample(keys[0], 0, (Proposal("Miku", 0.9),))], {})
+    Proposals(db).replace([PrelabelledSample(keys[0], 0, (Proposal("Miku", 0.9),))], {})
     assert len(SortingQueue(db).count_proposed()) == 1
     session.delete_class("Miku")
     assert SortingQueue(db).count_proposed() == {}

@@ -111,7 +111,7 @@ def test_one_gesture_names_a_track_and_a_wrong_face_is_pulled_out_alone(followed
     lines = [json.loads(line) for line in listed]
     large = max(lines, key=lambda line: len(line["samples"]))
     assert len(large["samples"]) > 1
-    named = run_here("labeler.cli", "label", "hana", "--stack", large["track"], *where)
+    named = run_here("labeler.cli", "label", "hana", "--cluster", large["track"], *where)
     assert named.json["decided"] == len(large["samples"])
     wrong, *others = large["samples"]
     run_here("labeler.cli", "label", "rei", wrong, *where)
@@ -121,7 +121,7 @@ def test_one_gesture_names_a_track_and_a_wrong_face_is_pulled_out_alone(followed
         line for line in map(json.loads, _listed(followed)) if line["track"] == large["track"]
     )
     assert (line["label"], line["waiting"]) == ("hana" if len(others) > 1 else line["label"], 0)
-    again = run_here("labeler.cli", "label", "hana", "--stack", large["track"], *where)
+    again = run_here("labeler.cli", "label", "hana", "--cluster", large["track"], *where)
     assert again.code == 2
     assert "nothing waits" in again.stderr
 

@@ -323,8 +323,8 @@ def test_labels_in_doubt_are_named_with_their_files_and_mended_without_a_window(
         }
         assert files[wrong]["path"] == str(tmp_path / "sorted" / "hana" / "0.jpg")
         assert Path(files[wrong]["picture"]).read_bytes() == picture(0)
-        [doubt] = lines(dataset, "doubts")
-        assert doubt == {
+        [issue] = lines(dataset, "label-issues")
+        assert issue == {
             "sample": wrong,
             "label": "hana",
             "suggested": "rei",
@@ -343,9 +343,9 @@ def test_labels_in_doubt_are_named_with_their_files_and_mended_without_a_window(
             "paths": [files[key]["path"] for key in sorted((wrong, other))],
             "pictures": [files[key]["picture"] for key in sorted((wrong, other))],
         }
-    assert run_here("labeler.cli", "label", "rei", doubt["sample"], "-d", root).code == 0
+    assert run_here("labeler.cli", "label", "rei", issue["sample"], "-d", root).code == 0
     with Dataset.open(root) as dataset:
-        assert lines(dataset, "doubts") == []
+        assert lines(dataset, "label-issues") == []
         assert [line["sample"] for line in lines(dataset, "confusion")] == [other]
 
 

@@ -19,7 +19,7 @@ from tools_for_tests import command, picture, pixels, run_cli, run_here
 from curation.removals import plan_removal, remove_images
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import PresortedSample, Proposal, Proposals, list_clusters
+from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals, list_clusters
 from gleanset.db.reports import ACCEPTED, REMOVAL, Claim, Reports
 from harvest.folder import ImportOptions, harvest_folders
 from labeler.acceptance import apply_hints, plan_hints
@@ -228,7 +228,7 @@ STATES: tuple[tuple[Make, str], ...] = (
     (without_their_files, "baseline train --preset transfer"),
     (trained, "webapp serve"),
     (trained_and_more_waits, "labeler"),
-    (reported, "webapp serve --owner"),
+    (reported, "webapp serve --admin"),
     (accepted, "baseline train --preset simple"),
     (asked_to_take_down, "gleanset list reports --where status=pending"),
     (all_taken_down, "harvest folder DIR --hints-from-folders"),
@@ -325,13 +325,13 @@ def test_sure_proposals_come_before_a_split(tmp_path: Path) -> None:
         assert next_step(dataset).startswith("labeler split ")
         taken_whole(dataset, tmp_path, hints=False)
         waiting = [one.key for one in dataset.samples.iter_by_key() if one.status == "queue"]
-        presorted = [
-            PresortedSample(key, place, (Proposal("cat", 0.97),))
+        prelabelled = [
+            PrelabelledSample(key, place, (Proposal("cat", 0.97),))
             for place, key in enumerate(waiting)
         ]
-        Proposals(dataset.db).replace(presorted, {"known": ["cat", "owls"]})
+        Proposals(dataset.db).replace(prelabelled, {"known": ["cat", "owls"]})
         line = next_step(dataset)
-        assert line == f"labeler accept proposals {dataset.option}"
+        assert line == f"labeler accept predictions {dataset.option}"
         program, *words = shlex.split(line)
         done = run_here(f"{program}.cli", *words, "--json", cwd=tmp_path)
         assert done.json["accepted"] == len(waiting), done.stderr
@@ -347,11 +347,11 @@ def test_labels_without_a_split_are_to_be_split(tmp_path: Path) -> None:
 
 def test_a_fix_names_the_dataset_that_was_named(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "my data") as dataset:
-        wrong = ("label", "cat", "--stack", "nothing")
+        wrong = ("label", "cat", "--cluster", "nothing")
         named = run_here("labeler.cli", *wrong, "-d", dataset.root, cwd=tmp_path)
-        assert named.stderr.rstrip().endswith(f": gleanset list stacks {dataset.option}")
+        assert named.stderr.rstrip().endswith(f": gleanset list clusters {dataset.option}")
         here = run_here("labeler.cli", *wrong, cwd=dataset.root)
-        assert here.stderr.rstrip().endswith(": gleanset list stacks")
+        assert here.stderr.rstrip().endswith(": gleanset list clusters")
 
 
 @pytest.mark.slow
@@ -367,28 +367,28 @@ def test_where_no_window_can_be_shown_stacks_lead_on(tmp_path: Path) -> None:
             done = run_here(f"{program}.cli", *words, "-q", cwd=tmp_path)
             assert done.code == 0, done.stderr
 
-        follow("baseline presort")
-        follow("labeler gallery stacks.html --stacks")
+        follow("baseline prelabel")
+        follow("labeler gallery clusters.html --clusters")
         found = list_clusters(dataset.db)
         assert len(found) > 1
         for label, stack in zip(("cat", "owls"), found, strict=False):
-            words = ("label", label, "--stack", stack.id, "-q", "-d", dataset.root)
+            words = ("label", label, "--cluster", stack.id, "-q", "-d", dataset.root)
             assert run_here("labeler.cli", *words).code == 0
         assert next_step(dataset).startswith("labeler split ")
 
 
 @pytest.mark.usefixtures("no_display")
-def test_what_was_put_off_is_not_presorted_again_and_again(tmp_path: Path) -> None:
+def test_what_was_put_off_is_not_prelabelled_again_and_again(tmp_path: Path) -> None:
     """It takes a window to look at that; without one there is something else to do."""
     with Dataset.create(tmp_path / "d") as dataset:
         trained_and_more_waits(dataset, tmp_path)
-        assert next_step(dataset) == f"baseline presort {dataset.option}"
+        assert next_step(dataset) == f"baseline prelabel {dataset.option}"
         keys = [one.key for one in dataset.samples.iter_by_key() if one.status == "queue"]
         session = SortingSession(dataset)
         session.send(list(session.tiles.get_ids(keys).values()), LATER)
         assert next_step(dataset) == f"webapp serve {dataset.option}"
         told = run_here(
-            "labeler.cli", "gallery", "p.html", "--stacks", *shlex.split(dataset.option)
+            "labeler.cli", "gallery", "p.html", "--clusters", *shlex.split(dataset.option)
         )
         assert told.code == 3
         assert "gleanset status" in told.stderr
@@ -401,4 +401,4 @@ def test_one_image_that_waits_does_not_hold_up_a_finished_model(tmp_path: Path) 
         put_whole(dataset, pixels(777), "disputed")
         line = next_step(dataset)
         assert line == f"webapp serve {dataset.option}"
-        assert f"baseline presort {dataset.option}" in other_steps(dataset, besides=line)
+        assert f"baseline prelabel {dataset.option}" in other_steps(dataset, besides=line)

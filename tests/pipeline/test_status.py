@@ -15,8 +15,8 @@ from gleanset.db.journal import Choice
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import FaceCrop, Measured
-from labeler.numbers import numbers_of
 from labeler.sorting.session import SortingSession
+from labeler.statistics import get_label_statistics
 from pipeline.report.classes import gather_classes
 from pipeline.status import status
 
@@ -105,5 +105,5 @@ def test_every_command_counts_a_class_alike(empty: Dataset) -> None:
     assert {row["name"]: row["samples"] for row in listed} == found["labels"]
     rows = gather_classes(empty, Thumbnails(empty)).rows
     assert {row.name: row.total for row in rows} == found["labels"]
-    kept = numbers_of(SortingSession(empty)).kept
+    kept = get_label_statistics(SortingSession(empty)).kept
     assert {name: parts["train"] for name, parts in kept.items()} == found["labels"]

@@ -45,11 +45,11 @@ def test_wrong_tokens_are_counted(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("name", ["token", "%74oken", "%74%6f%6B%65n"])
-@pytest.mark.parametrize("path", ["/", "/owner", "/nowhere", "/api/v1/ping"])
+@pytest.mark.parametrize("path", ["/", "/admin", "/nowhere", "/api/v1/ping"])
 def test_guesses_in_an_address_are_counted_however_they_are_spelled(
     serve: Serve, path: str, name: str
 ) -> None:
-    client = serve(token="secret", owner="own", limits={"per_minute": 8})
+    client = serve(token="secret", admin="own", limits={"per_minute": 8})
     guesses = [f"{path}?{name}={word}" for word in range(4)]
     told = [client.get(guess, follow_redirects=False).status_code for guess in guesses]
     assert told[2:] == [429, 429]
@@ -182,14 +182,14 @@ def test_a_range_that_makes_no_sense_is_no_bug(client: TestClient) -> None:
 
 
 def test_numbers_that_no_catalogue_can_hold_are_refused(serve: Serve) -> None:
-    client = serve(owner="own")
+    client = serve(admin="own")
     mine = {"authorization": "Bearer own"}
     for number in (1 << 63, 10**30, -1):
         told = [
-            client.get(f"/api/v1/owner/reports/{number}/face", headers=mine),
-            client.get(f"/api/v1/owner/reports?after={number}", headers=mine),
+            client.get(f"/api/v1/admin/reports/{number}/face", headers=mine),
+            client.get(f"/api/v1/admin/reports?after={number}", headers=mine),
             *(
-                client.post("/api/v1/owner/decisions", json=body, headers=mine)
+                client.post("/api/v1/admin/decisions", json=body, headers=mine)
                 for body in ({"accept": {number: None}}, {"refuse": [number]}, {"undo": number})
             ),
         ]

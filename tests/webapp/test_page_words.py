@@ -40,4 +40,4 @@ def test_translations_fill_in_the_same_names() -> None:
 
 def test_all_of_the_page_is_kept_for_when_there_is_no_network() -> None:
     kept = set(re.findall(r'"(\w+)"', (PAGE / "sw.js").read_text(encoding="utf-8")))
-    assert {path.stem for path in (PAGE / "js").glob("*.js")} - kept == {"api_page", "owner"}
+    assert {path.stem for path in (PAGE / "js").glob("*.js")} - kept == {"api_page", "admin"}

@@ -53,7 +53,7 @@ def send_report(dataset: Dataset, data: bytes, box: Box, name: str) -> None:
 
 @pytest.fixture
 def mixed(dataset: Dataset) -> Dataset:
-    """Two images of the owner's, and one that only a report brought, which would look best."""
+    """Two images of the administrator's, and one of a report, which would look best."""
     keys = {name: put_whole(dataset, Image.new("RGB", (40, 30), name), name) for name in OWN}
     dataset.journal.apply("Label", [Choice(key, "label", name) for name, key in keys.items()])
     send_report(dataset, SENT, Box(0, 0, 64, 48), "green")

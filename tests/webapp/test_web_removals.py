@@ -68,22 +68,22 @@ def test_a_removal_needs_a_reason(client: TestClient, dataset: Dataset, note: st
     assert not removals(dataset)
 
 
-def test_copies_in_the_dataset_are_listed_and_shown_to_the_owner(
+def test_copies_in_the_dataset_are_listed_and_shown_to_the_admin(
     serve: Serve, dataset: Dataset
 ) -> None:
     mine, _ = add(dataset, LARGE, "1"), add(dataset, picture(2, size=(400, 300)), "2")
-    owner = serve(owner="own")
-    ask(owner, LARGE)
-    ask(owner, smaller(LARGE))
+    admin = serve(admin="own")
+    ask(admin, LARGE)
+    ask(admin, smaller(LARGE))
     lines = run_here("pipeline.cli", "list", "reports", "-d", dataset.root).stdout.splitlines()
     assert [[copy["sha256"] for copy in json.loads(line)["copies"]] for line in lines] == [
         [mine]
     ] * 2
     headers = {"authorization": "Bearer own"}
-    shown = owner.get("/api/v1/owner/reports", headers=headers).json()["reports"]
+    shown = admin.get("/api/v1/admin/reports", headers=headers).json()["reports"]
     assert [(one["kind"], one["copies"][0]["sha256"]) for one in shown] == [(REMOVAL, mine)] * 2
     assert shown[0]["copies"][0]["src"].startswith("data:image/")
-    picture_of_it = owner.get(f"/api/v1/owner/reports/{shown[0]['id']}/face", headers=headers)
+    picture_of_it = admin.get(f"/api/v1/admin/reports/{shown[0]['id']}/face", headers=headers)
     assert picture_of_it.headers["content-type"] == "image/jpeg"
 
 

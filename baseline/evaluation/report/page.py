@@ -96,12 +96,12 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
 
 def shared_values(dataset: Dataset, folder: Path, thumbnails: Thumbnails) -> dict[str, object]:
     """Return the values that the reports of all kinds of runs share."""
-    doubts = [doubt for doubt in LabelIssues(dataset.db).iterate() if doubt.run == folder.name]
+    issues = [issue for issue in LabelIssues(dataset.db).iterate() if issue.run == folder.name]
     return {
         "run": folder.name,
         "dataset": dataset.name,
-        "doubts": _label_issue_images(dataset, thumbnails, doubts[:MAX_ISSUES]),
-        "doubted": len(doubts),
+        "issues": _label_issue_images(dataset, thumbnails, issues[:MAX_ISSUES]),
+        "label_issue_count": len(issues),
     }
 
 
@@ -137,16 +137,16 @@ def build_main_section(
 
 
 def _label_issue_images(
-    dataset: Dataset, thumbnails: Thumbnails, doubts: Sequence[LabelIssue]
+    dataset: Dataset, thumbnails: Thumbnails, issues: Sequence[LabelIssue]
 ) -> list[ReportImage]:
     return [
         ReportImage(
-            _load_thumbnail(dataset, thumbnails, doubt.sample),
-            doubt.label,
-            doubt.suggested,
-            doubt.confidence,
+            _load_thumbnail(dataset, thumbnails, issue.sample),
+            issue.label,
+            issue.suggested,
+            issue.confidence,
         )
-        for doubt in doubts
+        for issue in issues
     ]
 
 
@@ -281,7 +281,7 @@ class CrossValidationSummary:
     spread: float
     log_loss: float
     macro_f1: float
-    doubts: int
+    label_issues: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ function standing(place, found) {
     found.length === total ? number(total) : words("{shown} of {total}", { shown: number(found.length), total: number(total) }),
     ...SPLITS.flatMap(inSplit),
   ].join(" · ");
-  const how = facts.stacks ? [element("code", { text: `labeler label NAME --stack ${classes[place].name}` })] : [];
+  const how = facts.clusters ? [element("code", { text: `labeler label NAME --cluster ${classes[place].name}` })] : [];
   return element("div", { class: "found" }, element("p", { text: told }), ...how, ...markButtons(place));
 }
 
@@ -101,16 +101,16 @@ function markButtons(place) {
   });
 }
 
-/** What is in doubt, then the rest. */
+/** Label issues, then the rest. */
 function markedFirst(found) {
-  return [...found.filter((sample) => hasFlag(sample, "doubt")), ...found.filter((sample) => !hasFlag(sample, "doubt"))];
+  return [...found.filter((sample) => hasFlag(sample, "issue")), ...found.filter((sample) => !hasFlag(sample, "issue"))];
 }
 
 /** The section of a class; none where nothing of it fits. */
 function classSection(place, some) {
   const { name } = classes[place];
   const found = markedFirst(some);
-  const few = facts.stacks || whole.has(place) || found.length <= FIRST + 6 ? found : found.slice(0, FIRST);
+  const few = facts.clusters || whole.has(place) || found.length <= FIRST + 6 ? found : found.slice(0, FIRST);
   const title = element("h2", { id: `class-${place}` }, named(name));
   const section = element("section", { "aria-labelledby": `class-${place}` }, title, standing(place, found));
   section.append(faceList(few, name, side));

@@ -6,8 +6,8 @@
 const facts = JSON.parse(byId("facts").textContent);
 const { classes, samples, side, across, slots } = facts;
 const sheets = [...byId("sheets").children];
-const MARKS = { doubt: "?", duplicate: "=" };
-const MARK_WORDS = { doubt: "label in doubt", duplicate: "has copies" };
+const MARKS = { issue: "?", duplicate: "=" };
+const MARK_WORDS = { issue: "label issue", duplicate: "has copies" };
 const SPLITS = ["train", "val", "test"];
 const asked = { text: "", class: "", flag: "", split: "", source: "", decided: "" };
 
@@ -15,7 +15,7 @@ const flagWords = (flag) => words(MARK_WORDS[flag] ?? flag.replace("_", " "));
 const marksOf = (sample) => (sample.flags ?? []).filter((flag) => flag in MARKS);
 
 for (const sample of samples) {
-  const told = [classes[sample.class].name, sample.title, sample.author, sample.source, sample.id, sample.doubt?.[0]];
+  const told = [classes[sample.class].name, sample.title, sample.author, sample.source, sample.id, sample.issue?.[0]];
   sample.words = told.filter(Boolean).join("\n").toLowerCase();
 }
 

@@ -33,8 +33,8 @@ function showLook() {
 
 function whyMarked(sample) {
   return (sample.flags ?? []).map((flag) => {
-    const [name, sure] = sample.doubt ?? [];
-    if (flag === "doubt") return [flag, `${words("likelier {name} ({percent})", { name: `\u2068${name}\u2069`, percent: percent(sure) })}, ${words("by a model that had not learnt from it")}`];
+    const [name, sure] = sample.issue ?? [];
+    if (flag === "issue") return [flag, `${words("likelier {name} ({percent})", { name: `\u2068${name}\u2069`, percent: percent(sure) })}, ${words("by a model that had not learnt from it")}`];
     return [flag, flagWords(flag)];
   });
 }

@@ -43,8 +43,8 @@ function speakAll(wanted) {
   const shown = classes.reduce((sum, one) => sum + one.shown, 0);
   const whole = shown === total;
   const ofClasses = whole ? "All {total} samples, classes: {classes}" : "{shown} of {total} samples shown, classes: {classes}";
-  const ofStacks = whole ? "All {total} samples that wait, stacks: {classes}" : "{shown} of {total} samples that wait shown, stacks: {classes}";
-  const summary = facts.stacks ? ofStacks : ofClasses;
+  const ofClusters = whole ? "All {total} pending samples in {classes} clusters" : "{shown} of {total} pending samples shown, in {classes} clusters";
+  const summary = facts.clusters ? ofClusters : ofClasses;
   byId("summary").textContent = words(summary, { shown: number(shown), total: number(total), classes: number(classes.length) });
   fillChoices();
   show();

@@ -123,12 +123,12 @@ class ViewKind(NamedTuple):
 
 
 VIEWS: tuple[ViewKind, ...] = (
-    ViewKind("sorting", "Grid", "F2", "grid:GridView"),
+    ViewKind("grid", "Grid", "F2", "grid:GridView"),
     ViewKind("pages", "Class pages", "G", "class_pages:ClassPagesView"),
     ViewKind("duplicates", "Duplicates", "F3", "duplicates:DuplicatesView"),
     ViewKind("crop", "Crop", "F4", "crop:CropView"),
     ViewKind("review", "Review", "F5", "review:ReviewView"),
-    ViewKind("numbers", "Numbers", "F6", "numbers:NumbersView"),
+    ViewKind("statistics", "Statistics", "F6", "statistics:StatisticsView"),
 )
 
 

@@ -96,7 +96,7 @@ class FaceMenu(QMenu):
         if self._reasons_menu is None:
             return
         self._reasons_menu.clear()
-        for name, confidence in reasons.presorted:
+        for name, confidence in reasons.prelabelled:
             text = self.tr("Model: {label}, {percent} %")
             self._add_line(text.format(label=name, percent=round(confidence * 100)))
         if reasons.hint:

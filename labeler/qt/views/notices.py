@@ -208,7 +208,7 @@ def all_sorted(view: LabelerView, counts: LabelCounts) -> Notice:
             *([skipped_step] if counts.later else []),
             to_view(view, "review", tr("Review labels")),
             to_view(view, "duplicates", tr("Find duplicates")),
-            to_view(view, "numbers", tr("Split and export")),
+            to_view(view, "statistics", tr("Split and export")),
         ),
     )
 
@@ -259,13 +259,13 @@ def empty_wall(view: LabelerView, wall: str, root: Path) -> Notice:
             tr("Update the suggestions to compare labels with newer predictions."),
             (
                 NextStep(tr("Update suggestions now"), view.window_actions.update_suggestions),
-                command("baseline", "presort", "-d", folder),
+                command("baseline", "prelabel", "-d", folder),
             ),
         ),
-        "doubts": Notice(
+        "label-issues": Notice(
             tr("No label issues"),
             tr("To find label issues, run:"),
-            (command("baseline", "doubts", "-d", folder),),
+            (command("baseline", "label-issues", "-d", folder),),
         ),
         "page": Notice(
             tr("No labels accepted by page"),

@@ -259,7 +259,7 @@ def walls() -> list[tuple[str, object]]:
     return [
         (tr("By class, outliers first"), "outliers"),
         (tr("Predicted as another class"), "model"),
-        (tr("Label issues"), "doubts"),
+        (tr("Label issues"), "label-issues"),
         (tr("Accepted by page, lowest confidence first"), "page"),
         (tr("Quality issues"), "flags"),
         (tr("Everything"), "all"),

@@ -158,7 +158,7 @@ def test_what_is_too_unfamiliar_is_chosen_on_val_and_kept(
     trained: Dataset, baseline: Baseline
 ) -> None:
     folder = trained.root / "runs" / "one"
-    code, told, err = baseline("evaluate", "--unknown-rate", "5%")
+    code, told, err = baseline("evaluate", "--max-rejection-rate", "5%")
     found = told["unfamiliar"]
     assert isinstance(found, dict)
     assert (code, found["count"], found["groups"], found["promised"]) == (0, 3, 3, False)
@@ -172,7 +172,7 @@ def test_what_is_too_unfamiliar_is_chosen_on_val_and_kept(
     baseline("evaluate", "--forget")
     assert load_decision_rule(folder).unfamiliar_below is None
     (folder / "familiarity.json").unlink()
-    code, _, err = baseline("evaluate", "--unknown-rate", "5%")
+    code, _, err = baseline("evaluate", "--max-rejection-rate", "5%")
     assert (code, "has no statistics of its training data" in err) == (3, True)
 
 
@@ -202,8 +202,8 @@ def test_accuracy_is_that_of_the_answers_that_users_get(
 
 
 WRONG = [
-    (["--unknown-rate", "much"], 2, "not a share"),
-    (["--forget", "--unknown-rate", "5%"], 2, "--forget excludes"),
+    (["--max-rejection-rate", "much"], 2, "not a share"),
+    (["--forget", "--max-rejection-rate", "5%"], 2, "--forget excludes"),
     (["--protect", "photo"], 2, "not CLASS=SHARE"),
     (["--protect", "cat=much"], 2, "not a share"),
     (["--protect", "cat=101%"], 2, "not a share"),
@@ -227,7 +227,7 @@ def test_classes_that_are_new_and_splits_that_are_empty(
     examples = find_examples(trained)
     for sample in examples.splits["val"]:
         trained.journal.apply("Away", [Choice(sample.key, "reject")])
-    code, _, err = baseline("evaluate", "--unknown-rate", "5%")
+    code, _, err = baseline("evaluate", "--max-rejection-rate", "5%")
     assert (code, "no images in val" in err) == (3, True)
     sample = examples.splits["train"][0]
     trained.journal.apply("New", [Choice(sample.key, "label", "wolf")])
@@ -293,7 +293,7 @@ def test_a_planted_wrong_label_is_in_doubt_until_somebody_looks(
     trained.journal.apply("Slip", [Choice(sample.key, "label", "owl", "hint")])
     image = trained.images.get(sample.image)
     assert image is not None
-    ran = run_here("baseline.cli", "doubts", "--folds", "3", "-d", trained.root)
+    ran = run_here("baseline.cli", "label-issues", "--folds", "3", "-d", trained.root)
     assert ran.code == 0, ran.stderr
     # Which file it is, and what to type.
     said = " ".join(ran.stdout.split())

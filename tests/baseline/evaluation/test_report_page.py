@@ -52,7 +52,7 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
         "mistakes",
         "calibration",
         "retrieval",
-        "doubts",
+        "label-issues",
         "training",
     ]
     assert not page.xpath("//script|//link[not(@rel='icon')]|//iframe|//*[@onerror]")
@@ -69,7 +69,7 @@ def test_a_full_report_is_one_file_that_loads_nothing(dataset: Dataset) -> None:
         "mostly chance: ",
     ):
         assert words in said
-    assert len(page.xpath("//section[@id='doubts']//img")) == 1
+    assert len(page.xpath("//section[@id='label-issues']//img")) == 1
     ids = {element.get("id") for element in page.xpath("//*[@id]")}
     assert {a.get("href")[1:] for a in page.xpath("//nav//a")} <= ids
 
@@ -85,7 +85,7 @@ def test_a_run_says_only_what_was_done(dataset: Dataset) -> None:
     assert "were cropped is not recorded" in said
     keys = [sample.key for sample in dataset.samples.iter_in_splits()]
     save_crops(folder, list_crop_methods(dataset.db, keys))
-    SplitEvaluations(dataset.db).add("one", "test", keys[:1], "doubts")
+    SplitEvaluations(dataset.db).add("one", "test", keys[:1], "label-issues")
     said = page_of(dataset, "one")[1].text_content()
     assert f"Training images: {len(keys)} whole" in said
     assert "predictions contradict no label" in said

@@ -18,7 +18,7 @@ from tools_for_tests import run_here
 
 import baseline
 from baseline.data.runs import METRICS, run_folder
-from baseline.presort.presorter import presort
+from baseline.prelabel.prelabeling import prelabel
 from baseline.settings import load_preset
 from baseline.train.train_run import train_preset
 from baseline.use.export.export_run import export_run
@@ -73,11 +73,11 @@ def test_a_run_is_whole_without_the_hub_and_held_to_its_file(
     assert metrics["parameters"] == WIDTH * 27 + WIDTH**2 + head
     answers = list(baseline.load(folder).predict_images(pictures_of(root)))
     assert len({answer.predictions[0].label for answer in answers}) == 3
-    # The same again, and a presort by it, ask nobody: the dataset holds to the file.
+    # The same again, and a prelabeling by it, ask nobody: the dataset holds to the file.
     with Dataset.open(root) as dataset:
         assert train_preset(dataset, "transfer", SMALL)["run"] == run_of(root).name
         assert not hub.asked
-        sorted_by = presort(dataset, load_preset("transfer", SMALL, dataset.pin_of))
+        sorted_by = prelabel(dataset, load_preset("transfer", SMALL, dataset.pin_of))
     assert sorted_by["unreadable"] == 0
     assert "openrail" in run_here("baseline.cli", "backbones").stdout
     gc.collect()  # a file in use is not read again

@@ -80,10 +80,10 @@ def test_all_but_test_is_judged_and_doubted_and_a_stop_costs_one_fold(
     assert sorted(found.keys) == sorted(keys(dataset, "train", "val"))
     assert told["accuracy"] == float((found.logits.argmax(1) == found.y).mean())
     assert SplitEvaluations(dataset.db).get_for_run(told["run"], "test") is None
-    doubts = list(LabelIssues(dataset.db).iterate())
-    assert len(doubts) == told["doubts"] >= 1
-    assert {one.run for one in doubts} == {told["run"]}
-    assert {one.sample for one in doubts} <= set(found.keys)
+    issues = list(LabelIssues(dataset.db).iterate())
+    assert len(issues) == told["label_issues"] >= 1
+    assert {one.run for one in issues} == {told["run"]}
+    assert {one.sample for one in issues} <= set(found.keys)
     page = Path(told["report"]).read_text()
     assert "Cross-validation on" in page
     assert "6 images of test were not used" in page

@@ -95,7 +95,7 @@ def test_a_run_has_its_rule_and_keeps_it_until_a_person_chooses(tmp_path: Path) 
         protected = str(next(dataset.samples.iter_in_splits()).label)
         reevaluate_run(dataset, run, "val", RuleRequest({protected: 0.5}))
         assert load_decision_rule(folder).chosen.unfamiliar == chosen
-        reevaluate_run(dataset, run, "val", RuleRequest({}, unknown_rate=0.4))
+        reevaluate_run(dataset, run, "val", RuleRequest({}, max_rejection_rate=0.4))
         by_hand = load_decision_rule(folder).chosen.unfamiliar
         assert by_hand is not None
         assert (by_hand.wanted, by_hand.folds, by_hand.count) == (0.4, 0, 2)

@@ -97,8 +97,8 @@ if __name__ == "__main__":
         ["train", "--preset", "transfer", "-o", "size=32", "-o", "views=1"],
         ["predict", picture],
         ["evaluate", "--split", "val"],
-        ["doubts", "--folds", "2"],
-        ["presort", "-o", "size=32"],
+        ["label-issues", "--folds", "2"],
+        ["prelabel", "-o", "size=32"],
         ["export", out],
         ["train", "--preset", "simple"],
     ):
@@ -109,7 +109,7 @@ if __name__ == "__main__":
 """
 
 
-def test_transfer_learns_judges_presorts_and_exports_without_torch(tmp_path: Path) -> None:
+def test_transfer_learns_judges_prelabels_and_exports_without_torch(tmp_path: Path) -> None:
     root, out = tmp_path / "dataset", tmp_path / "model.onnx"
     with Dataset.create(root) as dataset:
         fill(dataset, 10)

@@ -204,7 +204,7 @@ def test_pages_and_results_are_read_out(opened: Opened, few: FaceSet, heard: lis
     assert heard
 
 
-@pytest.mark.parametrize("view", ["sorting", "pages"])
+@pytest.mark.parametrize("view", ["grid", "pages"])
 def test_keys_belong_to_the_input_method_while_it_composes(
     opened: Opened, few: FaceSet, view: str
 ) -> None:

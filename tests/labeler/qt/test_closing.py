@@ -27,7 +27,7 @@ from gleanset.db.regions import BoxedSamples
 from gleanset.db.sorting import SampleTiles
 from gleanset.db.views import EVERYWHERE, OrderedSamples
 from labeler.qt.views.crop import CropView
-from labeler.qt.views.numbers import NumbersView
+from labeler.qt.views.statistics import StatisticsView
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import SortingSession
 
@@ -113,9 +113,9 @@ def test_an_export_that_is_under_way_is_finished_first(opened: Opened, few: Face
     with Dataset.open(few.root) as dataset:
         session = SortingSession(dataset)
         session.file_each(by_id(session, few.truth), "all")
-    window = opened(few.root, "numbers")
+    window = opened(few.root, "statistics")
     view = window.view
-    assert isinstance(view, NumbersView)
+    assert isinstance(view, StatisticsView)
     settle(window)
     view.export_box.start()
     assert not window.close()

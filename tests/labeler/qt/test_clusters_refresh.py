@@ -43,7 +43,7 @@ def page_of(person: Person) -> ClassPage:
     return page
 
 
-def presort(person: Person) -> None:
+def prelabel(person: Person) -> None:
     """What a network says beside the window: everybody as far from others as can be."""
     with Dataset.open(person.window.worker.root) as dataset:
         queue = SortingQueue(dataset.db)
@@ -106,13 +106,13 @@ def test_who_only_watches_sees_better_groups_and_why(person: Person) -> None:
     person.window.worker.message.connect(lambda text, bad: said.append(text))
     look_on(0.3)
     assert page_of(person) is before
-    presort(person)
+    prelabel(person)
     until(lambda: page_of(person) is not before)
     assert said == [ANEW]
     settle(person.window)
     assert all(len(people) == 1 for people in people_in_groups(person))
     after = page_of(person)
-    presort(person)  # later ones wait for the next page
+    prelabel(person)  # later ones wait for the next page
     look_on(0.3)
     assert page_of(person) is after
     view = class_pages(person)
@@ -135,7 +135,7 @@ def test_what_was_touched_stays(person: Person) -> None:
     for touch in gestures:
         view._refresh.watch(before)
         touch()
-        presort(person)
+        prelabel(person)
         settle(person.window)
         look_on(0.2)
         assert page_of(person) is before
@@ -148,7 +148,7 @@ def test_a_key_that_was_meant_for_the_groups_before_is_not_taken(
     view, before, said = class_pages(person), page_of(person), messages(person.window)
     person.add_class("Miku")
     view._refresh.watch(before)
-    presort(person)
+    prelabel(person)
     until(lambda: page_of(person) is not before)
     view.send_rows([0], "Miku", "by hand")
     assert said[-1] == "This page has just appeared: check it, then press Enter again"

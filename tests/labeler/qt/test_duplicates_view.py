@@ -212,7 +212,7 @@ def test_what_was_set_aside_is_seen_and_taken_back(person: Person) -> None:
     assert view.duplicates_button.text() == f"Show duplicates: {len(gone)}"
     QTest.mouseClick(view.duplicates_button, Qt.MouseButton.LeftButton)
     settle(person.window)
-    assert person.window.shown_name == "sorting"
+    assert person.window.shown_name == "grid"
     assert person.view.model.rowCount() == len(gone) > 1
     assert f"Duplicates · {len(gone)} faces" in person.view.title.text()
     person.add_class("somebody")

@@ -61,20 +61,20 @@ def test_every_view_of_an_empty_dataset_says_what_to_do(opened: Opened, tmp_path
         said[kind.name] = title(window)
         assert notice(window).notice.steps, kind.name  # type: ignore[union-attr]
     assert said == {
-        "sorting": "No faces yet",
+        "grid": "No faces yet",
         "pages": "No faces yet",
         "duplicates": "No duplicates to review",
         "crop": "No faces yet",
         "review": "No labels yet",
-        "numbers": "No classes yet",
+        "statistics": "No classes yet",
     }
     window.show_view("review")
     wall = window.view.bar.wall  # type: ignore[attr-defined]
-    wall.setCurrentIndex(wall.findData("doubts"))
+    wall.setCurrentIndex(wall.findData("label-issues"))
     until(lambda: title(window) == "No label issues")
     press(window, "Copy")
     copied = QGuiApplication.clipboard().text()
-    assert copied == f"baseline doubts -d '{window.worker.root}'"
+    assert copied == f"baseline label-issues -d '{window.worker.root}'"
 
 
 def test_faces_are_looked_for_from_where_there_are_none(opened: Opened, few: FaceSet) -> None:
@@ -99,7 +99,7 @@ def test_buttons_lead_on(sorted_window: LabelerWindow) -> None:
     assert title(window) == "No faces match the filters"
     press(window, "Clear filters")
     until(lambda: title(window) == "")
-    window.show_view("sorting")
+    window.show_view("grid")
     places = {
         "nobody": "No faces of nobody yet",
         Place.LATER.target: "No skipped faces",
@@ -114,7 +114,7 @@ def test_buttons_lead_on(sorted_window: LabelerWindow) -> None:
     window.show_view("pages")
     assert title(window) == "Everything is sorted"
     press(window, "Split and export")
-    assert window.shown_name == "numbers"
+    assert window.shown_name == "statistics"
     assert title(window) == ""
 
 
@@ -148,7 +148,7 @@ def test_while_faces_are_looked_for_it_does_not_say_that_there_are_none(
     window = opened(tmp_path / "d")
     assert title(window) == "No faces detected yet"
     press(window, "Detect faces")
-    for name in ("sorting", "pages"):
+    for name in ("grid", "pages"):
         window.show_view(name)
         assert title(window) == "Detecting faces…"
     until(lambda: not window.imports.running)

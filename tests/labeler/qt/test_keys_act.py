@@ -104,10 +104,10 @@ def test_the_row_of_the_place_that_is_shown_is_highlighted(person: Person) -> No
     window.worker.decide(lambda session: session.rename_class("hana", "Hana K."))
     settle(window)
     assert highlighted(window) == ["Hana K."]
-    window.show_view("numbers")
+    window.show_view("statistics")
     settle(window)
     assert highlighted(window) == []
-    window.show_view("sorting")
+    window.show_view("grid")
     settle(window)
     assert highlighted(window) == ["Hana K."]
 

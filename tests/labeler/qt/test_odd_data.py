@@ -218,7 +218,7 @@ def test_a_folder_gets_pictures_of_every_view_in_both_themes(tmp_path: Path) -> 
     one = wishes._replace(view="crop", theme="dark").screenshots()
     assert one == [("crop", "dark", tmp_path / "crop-dark.png")]
     file = tmp_path / "new.png"
-    assert wishes._replace(screenshot=file).screenshots() == [("sorting", None, file)]
+    assert wishes._replace(screenshot=file).screenshots() == [("grid", None, file)]
 
 
 def test_a_closed_window_leaves_nothing_behind(application: QApplication, few: FaceSet) -> None:
@@ -254,7 +254,7 @@ def test_details_that_come_too_late_leave_no_block_blank(
     opened: Opened, few: FaceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is kept is bounded, and an answer may be to what was shown before."""
-    worker = opened(few.root, "sorting").worker
+    worker = opened(few.root, "grid").worker
     model = TileModel(worker)
     with Dataset.open(few.root) as dataset:
         ids = list(range(1, 1 + dataset.samples.count()))

@@ -110,7 +110,7 @@ def test_a_picture_that_has_not_come_is_not_seen(
 def test_a_selection_is_filed_when_all_of_it_was_shown(
     opened: Opened, few: FaceSet, painted: set[int]
 ) -> None:
-    person = Person(opened(few.root, "sorting", SMALL), few)
+    person = Person(opened(few.root, "grid", SMALL), few)
     grid = person.view.view
     grid.selectAll()
     key(person, Key.Key_1)

@@ -10,7 +10,7 @@ from PySide6.QtTest import QTest
 from sorting_book import by_id
 
 from gleanset import Dataset
-from gleanset.db.proposals import PresortedSample, Proposal, Proposals
+from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.runs import LabelIssue, LabelIssues
 from labeler.qt.views.review import ReviewView
 from labeler.sorting.session import SortingSession
@@ -21,7 +21,7 @@ WRONG = 5
 
 @pytest.fixture
 def reviewed(few: FaceSet) -> FaceSet:
-    """All labelled, five of them wrongly, which a presort and a search for doubts know."""
+    """All labelled, five of them wrongly, which a prelabeling and a search for doubts know."""
     names = few.names
     with Dataset.open(few.root) as dataset:
         session = SortingSession(dataset)
@@ -31,7 +31,7 @@ def reviewed(few: FaceSet) -> FaceSet:
         session.file_each(by_id(session, given), "all with a page")
         Proposals(dataset.db).replace(
             [
-                PresortedSample(
+                PrelabelledSample(
                     key, place, (Proposal(who, 0.9 - place / 1000),), outlier=place / 100
                 )
                 for place, (key, who) in enumerate(few.truth.items())

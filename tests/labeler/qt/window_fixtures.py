@@ -66,7 +66,7 @@ def opened(application: QApplication) -> Iterator[Opened]:
 
     def make(
         root: Path,
-        view: str = "sorting",
+        view: str = "grid",
         size: tuple[int, int] = (1440, 900),
         at_rest: bool = True,
     ) -> LabelerWindow:

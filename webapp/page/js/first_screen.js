@@ -6,7 +6,7 @@ import { words } from "./words.js";
 
 const MOST_KNOWN = 60;
 
-/** Show whom the model knows: names at once, faces as soon as they come, where the page's owner shows them. */
+/** Show whom the model knows: names at once, faces as soon as they come, where the administrator shows them. */
 export async function showKnown(about, tryExample) {
   const names = about?.classes ?? [];
   fill(names, {});

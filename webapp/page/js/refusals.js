@@ -16,7 +16,7 @@ function sentences() {
   const unreadable = words("The server cannot read this image.");
   return {
     "no connection": words("The server cannot be reached. Try again, or use this device."),
-    "owner's token needed": words("This page is for the administrator: open the address printed by a server started with --owner."),
+    "administrator's token needed": words("This page is for the administrator: open the address printed by a server started with --admin."),
     "token needed": words("The server needs a token: open the address that it printed at its start."),
     "too many requests": words("Too many requests. Try again in a minute."),
     "busy": words("The server is busy. Try again."),

@@ -85,11 +85,11 @@ export async function report(blob, name, told) {
   return (await asked("reports", { method: "POST", body: form })).json();
 }
 
-/** Reports for the owner: those `settled` last, or the next that wait behind `claimed` and `after`. */
-export const ownerReports = async (place = {}) => (await asked(`owner/reports?${new URLSearchParams(place)}`, { cache: "no-store" })).json();
+/** Reports for the administrator: those `settled` last, or the next that wait behind `claimed` and `after`. */
+export const adminReports = async (place = {}) => (await asked(`admin/reports?${new URLSearchParams(place)}`, { cache: "no-store" })).json();
 
 /** Accept reports (`accept`: names by number), refuse some, or `undo` a step. */
-export async function ownerDecides(decision) {
+export async function adminDecides(decision) {
   const options = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(decision) };
-  return (await asked("owner/decisions", options)).json();
+  return (await asked("admin/decisions", options)).json();
 }

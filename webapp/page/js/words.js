@@ -133,7 +133,7 @@ const WORDS = {
     "Decided": "已处理",
     "Next": "下一页",
     "Accept": "接受",
-    "Administrator's token": "所有者令牌", "Open": "打开",
+    "Administrator's token": "管理员令牌", "Open": "打开",
     "Refused": "已拒绝",
     "Pending: {count}": "待处理：{count}",
     "{count} more will appear when another program has finished writing.": "还有 {count} 个，等另一个程序写完后出现。",
@@ -157,7 +157,7 @@ const WORDS = {
     "The image cannot be shown": "无法显示图片",
     "{count} accepted": "已接受 {count} 个",
     "Pending again: {count}": "{count} 个重新待处理",
-    "This page is for the administrator: open the address printed by a server started with --owner.": "此页面仅供所有者使用：请打开用 --owner 启动服务器时显示的地址。",
+    "This page is for the administrator: open the address printed by a server started with --admin.": "此页面仅供管理员使用：请打开用 --admin 启动服务器时显示的地址。",
   },
   ja: {
     "Accepts reports of wrong answers and removal requests, which a person reviews.": "「結果が違う」または「画像を削除してほしい」という報告を受け取り、人が確認します。",
@@ -291,7 +291,7 @@ const WORDS = {
     "Decided": "処理済み",
     "Next": "次へ",
     "Accept": "採用する",
-    "Administrator's token": "所有者のトークン", "Open": "開く",
+    "Administrator's token": "管理者のトークン", "Open": "開く",
     "Refused": "却下しました",
     "Pending: {count}": "未処理: {count}",
     "{count} more will appear when another program has finished writing.": "ほかに {count} 件あり、別のプログラムの書き込みが終わると表示されます。",
@@ -315,7 +315,7 @@ const WORDS = {
     "The image cannot be shown": "画像を表示できません",
     "{count} accepted": "{count} 件を採用しました",
     "Pending again: {count}": "{count} 件が未処理に戻りました",
-    "This page is for the administrator: open the address printed by a server started with --owner.": "このページは所有者専用です。--owner を付けてサーバーを起動したときに表示されたアドレスを開いてください。",
+    "This page is for the administrator: open the address printed by a server started with --admin.": "このページは管理员専用です。--admin を付けてサーバーを起動したときに表示されたアドレスを開いてください。",
   },
 };
 

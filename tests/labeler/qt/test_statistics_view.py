@@ -14,7 +14,7 @@ from sorting_book import by_id
 
 from gleanset import Dataset
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.qt.views.numbers import BAR, SHARE_ROLE, NumbersView
+from labeler.qt.views.statistics import BAR, SHARE_ROLE, StatisticsView
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import SortingSession
 from labeler.splits.plan import apply_split, plan_split
@@ -42,47 +42,47 @@ def split(labelled: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> FaceSe
     return faces
 
 
-def shown(opened: Opened, faces: FaceSet, to: Path) -> NumbersView:
-    window = opened(copied(faces, to, named=False).root, "numbers")
+def shown(opened: Opened, faces: FaceSet, to: Path) -> StatisticsView:
+    window = opened(copied(faces, to, named=False).root, "statistics")
     view = window.view
-    assert isinstance(view, NumbersView)
+    assert isinstance(view, StatisticsView)
     until(lambda: view.table.topLevelItemCount() > 0)
     return view
 
 
 @pytest.fixture
-def view(labelled: FaceSet, opened: Opened, tmp_path: Path) -> NumbersView:
+def view(labelled: FaceSet, opened: Opened, tmp_path: Path) -> StatisticsView:
     return shown(opened, labelled, tmp_path / "d")
 
 
 @pytest.fixture
-def split_view(split: FaceSet, opened: Opened, tmp_path: Path) -> NumbersView:
+def split_view(split: FaceSet, opened: Opened, tmp_path: Path) -> StatisticsView:
     return shown(opened, split, tmp_path / "d")
 
 
-def window_of(view: NumbersView) -> LabelerWindow:
+def window_of(view: StatisticsView) -> LabelerWindow:
     window = view.window()
     assert isinstance(window, LabelerWindow)
     return window
 
 
-def column(view: NumbersView, number: int) -> list[str]:
+def column(view: StatisticsView, number: int) -> list[str]:
     rows = range(view.table.topLevelItemCount())
     return [view.table.topLevelItem(row).text(number) for row in rows]
 
 
-def splits(view: NumbersView) -> set[str | None]:
+def splits(view: StatisticsView) -> set[str | None]:
     with Dataset.open(view.worker.root) as dataset:
         return {sample.split for sample in dataset.samples.iterate()}
 
 
-def preview(view: NumbersView) -> None:
+def preview(view: StatisticsView) -> None:
     QTest.mouseClick(view.plan_button, Button.LeftButton)
     until(lambda: not view._splitting.busy, 180)
     settle(window_of(view))
 
 
-def test_how_many_each_class_has(view: NumbersView) -> None:
+def test_how_many_each_class_has(view: StatisticsView) -> None:
     counts = [int(text) for text in column(view, 1)]
     assert sum(counts) == 60
     least = counts.index(min(counts))
@@ -91,7 +91,7 @@ def test_how_many_each_class_has(view: NumbersView) -> None:
     assert view.sorted.text() == "60 of 60 sorted"
 
 
-def test_a_split_is_shown_before_it_is_kept(view: NumbersView) -> None:
+def test_a_split_is_shown_before_it_is_kept(view: StatisticsView) -> None:
     assert "No split yet" in view.split_text.text()
     assert "nothing to export" in exported(view)
     preview(view)
@@ -106,7 +106,7 @@ def test_a_split_is_shown_before_it_is_kept(view: NumbersView) -> None:
     assert [[int(text) for text in column(view, number)] for number in (3, 4, 5)] == shown
 
 
-def exported(view: NumbersView, size: str = "", kind: str = "imagefolder") -> str:
+def exported(view: StatisticsView, size: str = "", kind: str = "imagefolder") -> str:
     """Export as a person would; return what is said of it."""
     box = view.export_box
     box.format.setCurrentText(kind)
@@ -117,7 +117,7 @@ def exported(view: NumbersView, size: str = "", kind: str = "imagefolder") -> st
     return box.result.text()
 
 
-def test_export_from_the_window(split_view: NumbersView) -> None:
+def test_export_from_the_window(split_view: StatisticsView) -> None:
     view, exports = split_view, split_view.worker.root / "exports"
     assert "is not a size" in exported(view, "nonsense")
     assert "60 images exported" in exported(view, "32x32")
@@ -129,7 +129,7 @@ def test_export_from_the_window(split_view: NumbersView) -> None:
 
 
 @pytest.mark.damages
-def test_one_picture_that_cannot_be_read_is_one(split_view: NumbersView) -> None:
+def test_one_picture_that_cannot_be_read_is_one(split_view: StatisticsView) -> None:
     root, said = split_view.worker.root, list[str]()
     split_view.worker.message.connect(lambda text, bad: said.append(text))
     next((root / "images").rglob("*.*")).unlink()
@@ -138,7 +138,7 @@ def test_one_picture_that_cannot_be_read_is_one(split_view: NumbersView) -> None
     assert said[-1] == "1 image could not be read"
 
 
-def test_a_cancelled_export_leaves_nothing(split_view: NumbersView) -> None:
+def test_a_cancelled_export_leaves_nothing(split_view: StatisticsView) -> None:
     """Nor does one that closing the window twice gives up."""
     box, window = split_view.export_box, window_of(split_view)
     QTest.mouseClick(box.start_button, Button.LeftButton)

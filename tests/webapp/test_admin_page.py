@@ -1,4 +1,4 @@
-"""The owner's page: who is let in, what is decided there, and the same in a real browser."""
+"""The administrator's page: access, decisions, and the same in a real browser."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from gleanset import Dataset
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
 from gleanset.images.decode import decode
 
-OWNER = {"authorization": "Bearer own"}
-REPORTS, DECISIONS = "/api/v1/owner/reports", "/api/v1/owner/decisions"
+ADMIN = {"authorization": "Bearer own"}
+REPORTS, DECISIONS = "/api/v1/admin/reports", "/api/v1/admin/decisions"
 CARDS = "[...document.querySelectorAll('.report')]"
 DISAGREE = [Told("mei", picture=0), Told("rin", picture=0), Told("aki", picture=1)]
 
 
 @pytest.fixture
-def owner(serve: Serve) -> TestClient:
-    """A client of a server whose owner and whose visitors have tokens of their own."""
-    return serve(owner="own", token="visitor")
+def admin(serve: Serve) -> TestClient:
+    """A client of a server whose admin and whose visitors have tokens of their own."""
+    return serve(admin="own", token="visitor")
 
 
-def decide(owner: TestClient, **decision: object) -> Any:
-    return owner.post(DECISIONS, json=decision, headers=OWNER)
+def decide(admin: TestClient, **decision: object) -> Any:
+    return admin.post(DECISIONS, json=decision, headers=ADMIN)
 
 
 def statuses(root: Path) -> dict[str, str]:
@@ -44,68 +44,68 @@ def statuses(root: Path) -> dict[str, str]:
         return {one.claim.claimed: one.status for one in reports}
 
 
-def test_only_who_knows_the_owners_token_sees_reports(
-    serve: Serve, owner: TestClient, dataset: Dataset
+def test_only_who_knows_the_admin_token_sees_reports(
+    serve: Serve, admin: TestClient, dataset: Dataset
 ) -> None:
     add_reports(dataset.root, DISAGREE)
     for path in (REPORTS, f"{REPORTS}/1/face", f"{REPORTS}/1/picture"):
-        assert serve().get(path, headers=OWNER).status_code == 404, "nobody has asked for the page"
+        assert serve().get(path, headers=ADMIN).status_code == 404, "nobody has asked for the page"
         for stranger in ("Bearer visitor", "Bearer", ""):
-            answer = owner.get(path, headers={"authorization": stranger})
+            answer = admin.get(path, headers={"authorization": stranger})
             assert answer.status_code == 401
-        assert owner.get(path, headers=OWNER).headers["cache-control"] == "no-store"
-    assert owner.post(DECISIONS, json={"refuse": [1]}).status_code == 401
-    foreign = OWNER | {"origin": "https://elsewhere.example"}
-    assert owner.post(DECISIONS, json={"refuse": [1]}, headers=foreign).status_code == 403
+        assert admin.get(path, headers=ADMIN).headers["cache-control"] == "no-store"
+    assert admin.post(DECISIONS, json={"refuse": [1]}).status_code == 401
+    foreign = ADMIN | {"origin": "https://elsewhere.example"}
+    assert admin.post(DECISIONS, json={"refuse": [1]}, headers=foreign).status_code == 403
     assert set(statuses(dataset.root).values()) == {PENDING}
-    owner.get("/owner?token=wrong")
-    assert owner.get(REPORTS).status_code == 401
-    opened = owner.get("/owner?token=own", follow_redirects=False)
+    admin.get("/admin?token=wrong")
+    assert admin.get(REPORTS).status_code == 401
+    opened = admin.get("/admin?token=own", follow_redirects=False)
     assert "token" not in opened.headers["location"]
-    assert owner.get(REPORTS).status_code == owner.get("/api/v1/classes").status_code == 200
+    assert admin.get(REPORTS).status_code == admin.get("/api/v1/classes").status_code == 200
 
 
-def test_the_owner_may_look_at_any_number_of_faces_and_who_guesses_may_not(serve: Serve) -> None:
-    owner = serve(owner="own", limits={"per_minute": 12})
-    assert {owner.get(REPORTS, headers=OWNER).status_code for _ in range(30)} == {200}
-    guesses = [owner.get(f"/owner?token={word}").status_code for word in range(4)]
+def test_the_admin_may_look_at_any_number_of_faces_and_who_guesses_may_not(serve: Serve) -> None:
+    admin = serve(admin="own", limits={"per_minute": 12})
+    assert {admin.get(REPORTS, headers=ADMIN).status_code for _ in range(30)} == {200}
+    guesses = [admin.get(f"/admin?token={word}").status_code for word in range(4)]
     assert guesses == [200, 200, 200, 429]
-    assert owner.get(REPORTS, headers={"authorization": "Bearer 5"}).status_code == 429
-    assert owner.get(REPORTS, headers=OWNER).status_code == 200
+    assert admin.get(REPORTS, headers={"authorization": "Bearer 5"}).status_code == 429
+    assert admin.get(REPORTS, headers=ADMIN).status_code == 200
 
 
-def test_decisions_there_are_steps_that_can_be_undone(owner: TestClient, dataset: Dataset) -> None:
+def test_decisions_there_are_steps_that_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
     add_reports(dataset.root, DISAGREE)
-    told = owner.get(REPORTS, headers=OWNER).json()
+    told = admin.get(REPORTS, headers=ADMIN).json()
     names = [one["claimed"] for one in told["reports"]]
     assert names in (["aki", "mei", "rin"], ["aki", "rin", "mei"]), "what disagrees is together"
     assert [rival[1:] for rival in told["reports"][1]["rivals"]] == [[names[2], PENDING]]
     for kind in ("face", "picture"):
-        assert decode(owner.get(f"{REPORTS}/1/{kind}", headers=OWNER).content).width > 100
-    refused = decide(owner, accept={1: None, 3: None})
+        assert decode(admin.get(f"{REPORTS}/1/{kind}", headers=ADMIN).content).width > 100
+    refused = decide(admin, accept={1: None, 3: None})
     assert (refused.status_code, refused.json()["reason"]) == (409, "cannot be done")
-    step = decide(owner, accept={1: "mei", 3: None}).json()["step"]
-    assert decide(owner, refuse=[2]).json()["reports"] == [2]
+    step = decide(admin, accept={1: "mei", 3: None}).json()["step"]
+    assert decide(admin, refuse=[2]).json()["reports"] == [2]
     assert statuses(dataset.root) == {"mei": ACCEPTED, "aki": ACCEPTED, "rin": REFUSED}
     assert {one.provenance for one in dataset.journal.iterate()} == {"web report"}
-    settled = owner.get(REPORTS, params={"settled": True}, headers=OWNER).json()["reports"]
+    settled = admin.get(REPORTS, params={"settled": True}, headers=ADMIN).json()["reports"]
     assert [one["claimed"] for one in settled] == ["rin", "mei", "aki"]
-    assert decide(owner, undo=step).json()["reports"] == [1, 3]
+    assert decide(admin, undo=step).json()["reports"] == [1, 3]
     assert statuses(dataset.root) == {"mei": PENDING, "aki": PENDING, "rin": REFUSED}
     other = dataset.journal.apply("something else", [])
-    assert decide(owner, undo=other).status_code == 409, "what others did is not the page's"
+    assert decide(admin, undo=other).status_code == 409, "what others did is not the page's"
     with locked(dataset.root):
-        assert decide(owner, refuse=[1]).headers["retry-after"]
+        assert decide(admin, refuse=[1]).headers["retry-after"]
 
 
 @pytest.fixture
-def address_of_owner(tmp_path: Path, dataset: Dataset) -> Iterator[str]:
+def address_of_admin(tmp_path: Path, dataset: Dataset) -> Iterator[str]:
     """The address of a page with 30 reports, of which five contradict others."""
     add_reports(dataset.root, [Told("mei", picture=0), Told("rin", picture=1)])
     accept_reports(dataset, {1: None, 2: None})
     claims = [Told(("mei", "rin")[n % 2], "<b>note</b>", "rin", picture=10 + n) for n in range(25)]
     add_reports(dataset.root, [*claims, *(Told("aki", picture=10 + n) for n in range(5))], 100)
-    settings = settings_of(write_model(tmp_path / "m.onnx"), dataset.root, owner="own")
+    settings = settings_of(write_model(tmp_path / "m.onnx"), dataset.root, admin="own")
     with serving(settings) as port:
         yield f"http://127.0.0.1:{port}/"
 
@@ -123,25 +123,25 @@ def needs_browser(test: Any) -> Any:
 
 
 def test_a_report_that_was_accepted_as_somebody_else_says_so(
-    owner: TestClient, dataset: Dataset
+    admin: TestClient, dataset: Dataset
 ) -> None:
     add_reports(dataset.root, DISAGREE)  # of one face: mei, rin
     reports = {one.claim.claimed: one.id for one in Reports(dataset.db).iterate()}
-    decide(owner, accept={reports["mei"]: "rin"})
-    settled = owner.get(REPORTS, params={"settled": True}, headers=OWNER).json()["reports"]
+    decide(admin, accept={reports["mei"]: "rin"})
+    settled = admin.get(REPORTS, params={"settled": True}, headers=ADMIN).json()["reports"]
     assert [(one["claimed"], one["class"]) for one in settled] == [("mei", "rin")]
-    waiting = owner.get(REPORTS, headers=OWNER).json()["reports"]
+    waiting = admin.get(REPORTS, headers=ADMIN).json()["reports"]
     assert {one["claimed"]: one["rivals"] for one in waiting}["rin"] == [], "nobody disagrees"
     listed = run_here("pipeline.cli", "list", "reports", "-d", dataset.root).stdout
     assert [json.loads(line)["disputed_by"] for line in listed.splitlines()] == [[], [], []]
-    assert decide(owner, accept={reports["rin"]: None}).status_code == 200
+    assert decide(admin, accept={reports["rin"]: None}).status_code == 200
     assert {sample.label for sample in dataset.samples.iterate()} == {"rin"}
 
 
 @needs_browser
-def test_without_its_token_the_page_asks_for_it(opened: Open, address_of_owner: str) -> None:
-    page = opened(390, 844, at=address_of_owner)
-    page.goto(f"{address_of_owner}owner")
+def test_without_its_token_the_page_asks_for_it(opened: Open, address_of_admin: str) -> None:
+    page = opened(390, 844, at=address_of_admin)
+    page.goto(f"{address_of_admin}admin")
     until(page, "!document.querySelector('#token-form').hidden")
     assert page.locator("#none, #tabs").locator("visible=true").count() == 0
     page.fill("[name=token]", "wrong")
@@ -150,19 +150,19 @@ def test_without_its_token_the_page_asks_for_it(opened: Open, address_of_owner: 
     page.fill("[name=token]", "own")
     page.click("#token-form button")
     until(page, f"{CARDS}.length >= 24")
-    assert page.url == f"{address_of_owner}owner"
+    assert page.url == f"{address_of_admin}admin"
 
 
 @needs_browser
 @pytest.mark.parametrize("screen", [DESKTOP, PHONE])
 def test_reports_are_decided_and_undone_in_a_browser(
-    opened: Open, axe: Any, address_of_owner: str, dataset: Dataset, screen: Any
+    opened: Open, axe: Any, address_of_admin: str, dataset: Dataset, screen: Any
 ) -> None:
     (width, height), scheme, language, accept = screen
-    page = opened(width, height, at=address_of_owner, color_scheme=scheme, locale=language)
-    page.goto(f"{address_of_owner}owner?token=own")
+    page = opened(width, height, at=address_of_admin, color_scheme=scheme, locale=language)
+    page.goto(f"{address_of_admin}admin?token=own")
     until(page, f"{CARDS}.length >= 24")
-    assert page.url == f"{address_of_owner}owner"
+    assert page.url == f"{address_of_admin}admin"
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert page.locator(".report b").count() == 0, "a note stays text"
     until(page, "document.querySelectorAll('.report .faces img').length > 30")

@@ -1,8 +1,8 @@
-"""The picture of the owner's page for the docs, from drawn faces only.
+"""The picture of the administrator's page for the docs, from drawn faces only.
 
-Run from the root of the repository: python docs/images/make_owner.py [FOLDER]
+Run from the root of the repository: python docs/images/make_admin.py [FOLDER]
 It keeps reports of which two contradict each other in a temporary dataset, serves that, asks for an
-image to be removed, and writes web-owner.png. Needs the extra [web], playwright, chromium and a
+image to be removed, and writes web-admin.png. Needs the extra [web], playwright, chromium and a
 font with Japanese letters.
 """
 
@@ -49,7 +49,7 @@ def main(folder: Path) -> None:
         ]
         other = Told(NAMES[2], "no, look at her hair", NAMES[0], 0.4, picture=20)
         add_reports(root, [*reports, other], 20)
-        settings = settings_of(write_model(root / "m.onnx"), root, owner="own")
+        settings = settings_of(write_model(root / "m.onnx"), root, admin="own")
         with serving(settings) as port, sync_playwright() as driver:
             removal = json.dumps({"kind": REMOVAL, "note": "My drawing, not for training."})
             address = f"http://127.0.0.1:{port}/api/v1/reports"
@@ -58,14 +58,14 @@ def main(folder: Path) -> None:
             page = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]).new_page(
                 viewport=SIZE
             )
-            page.goto(f"http://127.0.0.1:{port}/owner?token=own")
+            page.goto(f"http://127.0.0.1:{port}/admin?token=own")
             until(
                 page,
                 "[...document.images].length > 9 && [...document.images].every(i => i.complete)",
             )
             page.wait_for_timeout(500)
             seen = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-        seen.quantize(COLOURS).save(folder / "web-owner.png", optimize=True)
+        seen.quantize(COLOURS).save(folder / "web-admin.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`baseline presort` on a real dataset: rows that the labeler reads, again and again."""
+"""`baseline prelabel` on a real dataset: rows that the labeler reads, again and again."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from filled import fill
 
 from baseline.cli import commands
-from baseline.presort.presorter import presort, summarize_presort
+from baseline.prelabel.prelabeling import prelabel, summarize_prelabel
 from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes, Placement, Placements
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import PresortedSample, PresortSamples, Proposals
+from gleanset.db.proposals import PrelabelledSample, PrelabelSamples, Proposals
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.terminal import WIDTH
 from labeler.cli import commands as labeler
@@ -30,7 +30,7 @@ SETTINGS = load_preset("transfer", dict(one.split("=") for one in QUICK[1::2]))
 def test_the_loop_from_nothing_to_proposals(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         truth = fill(dataset, 15, labelled=False)
-        found = presort(dataset, SETTINGS)
+        found = prelabel(dataset, SETTINGS)
         assert (found["samples"], found["labelled"]) == (45, 0)
         proposals = Proposals(dataset.db)
         first = proposals.get_latest()
@@ -40,7 +40,7 @@ def test_the_loop_from_nothing_to_proposals(tmp_path: Path) -> None:
         chosen, rejected = sorted(truth)[:24], sorted(truth)[30]
         dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in chosen])
         dataset.journal.apply("Reject", [Choice(rejected, "reject")])
-        found = presort(dataset, SETTINGS)
+        found = prelabel(dataset, SETTINGS)
         assert (found["samples"], found["labelled"], found["classes"]) == (44, 24, 3)
         second = proposals.get_latest()
         assert first is not None
@@ -54,11 +54,11 @@ def test_the_loop_from_nothing_to_proposals(tmp_path: Path) -> None:
         assert right > len(waiting) / 2  # by chance a third
 
 
-def test_the_window_suggests_what_another_presort_would(tmp_path: Path) -> None:
+def test_the_window_suggests_what_another_prelabel_would(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         truth = fill(dataset, 12, labelled=False)
         assert learn(dataset) == LearningResult(len(truth))
-        presort(dataset, SETTINGS)
+        prelabel(dataset, SETTINGS)
         assert learn(dataset) == LearningResult(0)
         keys = sorted(truth)
         dataset.journal.apply("Page", [Choice(key, "label", truth[key]) for key in keys[:18]])
@@ -68,7 +68,7 @@ def test_the_window_suggests_what_another_presort_would(tmp_path: Path) -> None:
         assert newest is not None
         assert newest.facts["known"] == sorted({truth[key] for key in keys[:18]})
         suggested = {one.sample: one.proposals for one in Proposals(dataset.db).iterate()}
-        presort(dataset, SETTINGS)
+        prelabel(dataset, SETTINGS)
         assert {one.sample: one.proposals for one in Proposals(dataset.db).iterate()} == suggested
         new = fill(dataset, 2, seed=5, labelled=False)
         assert learn(dataset).without_vectors == len(new)
@@ -78,7 +78,7 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
     root = tmp_path / "my faces"
 
     def said() -> dict[str, str]:
-        ran = CliRunner().invoke(commands, ["presort", *QUICK, "-d", str(root)])
+        ran = CliRunner().invoke(commands, ["prelabel", *QUICK, "-d", str(root)])
         assert ran.exit_code == 0, ran.output
         told, _, commands_next = ran.stdout.partition("next:\n")
         assert max(map(len, told.splitlines())) <= WIDTH
@@ -91,7 +91,7 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
         first = said()
         assert first["samples"] == "24 (0 labelled, 24 pending)"
         assert first["suggestions"].startswith("none: label samples of at least two classes")
-        assert "accept proposals" not in first["next"]
+        assert "accept predictions" not in first["next"]
         keys = sorted(truth)
         dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in keys[:18]])
         second = said()
@@ -101,10 +101,10 @@ def test_a_person_is_told_what_is_proposed_how_surely_and_what_is_next(tmp_path:
         assert re.fullmatch(told, second["suggestions"])
         assert "are additional errors" in second["other classes"]
         assert "% (18 labelled samples)" in second["out-of-fold accuracy"]
-        asked = ["accept", "proposals", "--simulate", "--json", "-d", str(root)]
+        asked = ["accept", "predictions", "--simulate", "--json", "-d", str(root)]
         sure = json.loads(CliRunner().invoke(labeler, asked).stdout)["accepted"]
         assert second.get("confident", "0 at").startswith(f"{sure} at")
-        assert ("labeler accept proposals --above 0.95 -d" in second["next"]) == (sure > 0)
+        assert ("labeler accept predictions --above 0.95 -d" in second["next"]) == (sure > 0)
         dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in keys[18:]])
         last = said()
         assert last["suggestions"] == "none: no pending samples"
@@ -126,10 +126,10 @@ def test_only_what_can_be_shown_here_is_next(
         if learnt:
             figures |= {"classes": 3, "held_out": 0, "rejected": 0}
             figures |= {"of_no_class_at_most": None}
-        stack = [PresortedSample(key, place, (), 0, 0.1) for place, key in enumerate(truth)]
+        stack = [PrelabelledSample(key, place, (), 0, 0.1) for place, key in enumerate(truth)]
         Proposals(dataset.db).replace(stack, {})
-        told = summarize_presort(dataset, figures)["next"]
-        stacks = f"labeler gallery stacks.html --stacks {dataset.option}"
+        told = summarize_prelabel(dataset, figures)["next"]
+        stacks = f"labeler gallery clusters.html --clusters {dataset.option}"
         shown = [f"labeler {dataset.option}"] if window else [stacks]
         assert told == [*shown, *([stacks] if window and not learnt else [])]
 
@@ -139,15 +139,15 @@ def test_what_is_of_no_class_is_told_as_far_as_it_is_known(tmp_path: Path) -> No
         truth = fill(dataset, 8, labelled=False)
         keys = sorted(truth)
         dataset.journal.apply("Page", [Choice(key, "label", truth[key]) for key in keys[:8]])
-        figures = presort(dataset, SETTINGS)
-        told = summarize_presort(dataset, figures)
+        figures = prelabel(dataset, SETTINGS)
+        told = summarize_prelabel(dataset, figures)
         # Who labels may have met nobody of no class, or left them out.
         assert figures["of_no_class_at_most"] is None
         assert told["suggestions"].endswith("errors among 3 known classes")
         assert "are additional errors" in told["other classes"]
 
         dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[8:10]])
-        told = summarize_presort(dataset, presort(dataset, SETTINGS))
+        told = summarize_prelabel(dataset, prelabel(dataset, SETTINGS))
         most = re.search(r"at most (\d+) errors", told["other classes"])
         expected = re.search(r"about (\d+) errors among", told["suggestions"])
         assert most
@@ -155,7 +155,7 @@ def test_what_is_of_no_class_is_told_as_far_as_it_is_known(tmp_path: Path) -> No
         assert int(expected[1]) < int(most[1]) <= 14
 
         dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[10:14]])
-        told = summarize_presort(dataset, presort(dataset, SETTINGS))
+        told = summarize_prelabel(dataset, prelabel(dataset, SETTINGS))
         assert "3 known classes and rejected images" in told["suggestions"]
 
 
@@ -163,20 +163,20 @@ def test_what_is_of_no_class_is_told_as_far_as_it_is_known(tmp_path: Path) -> No
 def test_what_cannot_be_sorted_is_said(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         with pytest.raises(InputUnusable, match="no samples to sort"):
-            presort(dataset, SETTINGS)
+            prelabel(dataset, SETTINGS)
         with pytest.raises(UsageError, match="of preset transfer, not simple"):
-            presort(dataset, load_preset("simple", {}))
+            prelabel(dataset, load_preset("simple", {}))
         truth = fill(dataset, 2, labelled=False)
         gone = sorted((tmp_path / "images").glob("*/*.png"))
         for path in gone[:2]:
             path.write_bytes(b"broken")
-        assert presort(dataset, SETTINGS)["unreadable"] == 2
+        assert prelabel(dataset, SETTINGS)["unreadable"] == 2
         for path in gone:
             path.unlink()
         for path in (tmp_path / "cache" / "features").glob("*/*"):
             path.unlink()
         with pytest.raises(InputUnusable, match="all 6 images are unreadable"):
-            presort(dataset, SETTINGS)
+            prelabel(dataset, SETTINGS)
         assert len(list(Proposals(dataset.db).iterate())) == len(truth) - 2
 
 
@@ -185,7 +185,7 @@ def test_what_is_known_of_samples(tmp_path: Path) -> None:
         truth = fill(dataset, 2, labelled=False)
         first, second, third, *_ = sorted(truth)
         dataset.journal.apply("Label", [Choice(first, "label", "disc"), Choice(second, "reject")])
-        number = {one.key: one for one in PresortSamples(dataset.db).iterate()}
+        number = {one.key: one for one in PrelabelSamples(dataset.db).iterate()}
         assert number[first].label == "disc"
         assert number[second].status == "rejected"
         rows = {row[1]: row[0] for row in dataset.db.fetch_all("SELECT id, key FROM sample")}
@@ -200,8 +200,8 @@ def test_what_is_known_of_samples(tmp_path: Path) -> None:
                     Placement(rows[third], True, "g", "best"),
                 ],
             )
-        told = {one.key: one for one in PresortSamples(dataset.db).iterate()}
+        told = {one.key: one for one in PrelabelSamples(dataset.db).iterate()}
         assert told[third].refused == {"disc"}
         assert (told[first].kept, told[first].group, told[third].group) == (False, "g", "g")
-        presort(dataset, SETTINGS)
+        prelabel(dataset, SETTINGS)
         assert first not in {one.sample for one in Proposals(dataset.db).iterate()}

@@ -29,7 +29,7 @@ from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cropping import encode_jpeg
 from webapp.api import Here, service_of
-from webapp.guard import COOKIE, OWNER_API, OWNER_COOKIE, token_in
+from webapp.guard import ADMIN_API, ADMIN_COOKIE, COOKIE, token_in
 from webapp.page_files import PAGE_FILES, redirect_with_cookies
 from webapp.problems import RefusedRequest
 from webapp.report_spool import open_for_writing
@@ -42,7 +42,7 @@ RowNumber = Annotated[int, Field(ge=0, lt=1 << 63)]
 """A number that fits into an INTEGER of SQLite."""
 
 
-class OwnerDecision(BaseModel, extra="forbid"):
+class AdminDecision(BaseModel, extra="forbid"):
     """Reports to accept by number (with a class, or null for the claimed one), or to refuse, or a
     step to undo.
     """
@@ -52,26 +52,26 @@ class OwnerDecision(BaseModel, extra="forbid"):
     undo: RowNumber = 0
 
 
-def owner_only(request: Request, here: Here, response: Response) -> None:
+def admin_only(request: Request, here: Here, response: Response) -> None:
     """Raise `RefusedRequest` without the administrator's token."""
     response.headers.update(UNCACHED)
-    if not here.settings.is_owner(token_in(request.headers, OWNER_COOKIE)):
-        fix = "open the address that `webapp serve --owner` printed"
+    if not here.settings.is_admin(token_in(request.headers, ADMIN_COOKIE)):
+        fix = "open the address that `webapp serve --admin` printed"
         headers = {"www-authenticate": "Bearer"}
-        reason = "owner's token needed"
+        reason = "administrator's token needed"
         raise RefusedRequest(401, reason, "this page is for the administrator", fix, headers)
 
 
-router = APIRouter(prefix=OWNER_API, dependencies=[Depends(owner_only)], include_in_schema=False)
+router = APIRouter(prefix=ADMIN_API, dependencies=[Depends(admin_only)], include_in_schema=False)
 
 
-async def owner_page(request: Request) -> Response:
+async def admin_page(request: Request) -> Response:
     """Return the page; store `?token=` in a cookie first, to remove it from the URL."""
     settings, token = service_of(request).settings, request.query_params.get("token", "")
-    if not settings.is_owner(token):
-        return await PAGE_FILES.get_response("owner.html", request.scope)
+    if not settings.is_admin(token):
+        return await PAGE_FILES.get_response("admin.html", request.scope)
     cookies = {COOKIE: settings.token} if settings.token else {}
-    return redirect_with_cookies(request, "owner", cookies | {OWNER_COOKIE: token})
+    return redirect_with_cookies(request, "admin", cookies | {ADMIN_COOKIE: token})
 
 
 @router.get("/reports")
@@ -115,7 +115,7 @@ def picture(here: Here, number: RowNumber, part: str) -> Response:
 
 
 @router.post("/decisions")
-def decide(here: Here, decision: OwnerDecision) -> dict[str, Any]:
+def decide(here: Here, decision: AdminDecision) -> dict[str, Any]:
     """Accept or refuse reports, or undo a step; return the step and its reports."""
     with open_for_writing(here.spool_for("no reports here").root) as dataset:
         table, step = Reports(dataset.db), decision.undo

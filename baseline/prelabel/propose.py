@@ -26,11 +26,11 @@ from curation.similarity.clustering import (
     order_by_proximity,
     refine_with_tracks,
 )
-from gleanset.db.proposals import PresortedSample, PresortSample
+from gleanset.db.proposals import PrelabelledSample, PrelabelSample
 
 
 def choose_label_next(
-    presorted: Sequence[PresortedSample], waiting: Collection[str], limit: int = 10
+    prelabelled: Sequence[PrelabelledSample], waiting: Collection[str], limit: int = 10
 ) -> list[str]:
     """Return keys of `waiting` samples whose labels are the most informative.
 
@@ -38,15 +38,15 @@ def choose_label_next(
     of the largest clusters (TypiClust: Hacohen, Dekel and Weinshall, "Active Learning on a
     Budget", 2022).
     """
-    sizes = Counter(sample.cluster for sample in presorted)
+    sizes = Counter(sample.cluster for sample in prelabelled)
 
-    def rank(sample: PresortedSample) -> tuple[float, float]:
+    def rank(sample: PrelabelledSample) -> tuple[float, float]:
         if sample.proposals:
             return sample.proposals[0].confidence, 0.0
         return -sizes[sample.cluster], sample.outlier or 0.0
 
     firsts: dict[int | None, str] = {}
-    for sample in sorted((each for each in presorted if each.sample in waiting), key=rank):
+    for sample in sorted((each for each in prelabelled if each.sample in waiting), key=rank):
         firsts.setdefault(sample.cluster, sample.sample)
     return list(firsts.values())[:limit]
 
@@ -87,23 +87,23 @@ MAX_CLUSTERS = 300
 class LikenessOrder(NamedTuple):
     """Positions of samples in an order by similarity, and their cluster numbers."""
 
-    place: Indices
+    position: Indices
     cluster: Indices
 
 
-class PresortResult(NamedTuple):
-    """The presorted samples, and metrics as JSON values."""
+class PrelabelResult(NamedTuple):
+    """The prelabelled samples, and metrics as JSON values."""
 
-    presorted: list[PresortedSample]
+    prelabelled: list[PrelabelledSample]
     facts: dict[str, object]
 
 
 def propose(
-    samples: Sequence[PresortSample],
+    samples: Sequence[PrelabelSample],
     vectors: Rows,
     groups: Mapping[str, str],
     unseen: Collection[str] = (),
-) -> PresortResult:
+) -> PrelabelResult:
     """Suggest classes for samples with vectors (N x D, of length 1), and order them by similarity.
 
     Rejected samples and labelled duplicates are used for training, but are not in the result.
@@ -119,9 +119,9 @@ def propose(
         facts = _collect_facts(model)
         facts["of_no_class_at_most"] = _max_rejected_share(samples, groups)
         outliers = _label_outlier_scores(model, vectors)
-    presorted = _collect_presorted(samples, order, outliers, model)
-    facts |= {"samples": len(presorted), "labelled": sum(bool(s.label) for s in samples)}
-    return PresortResult(presorted, facts)
+    prelabelled = _collect_prelabelled(samples, order, outliers, model)
+    facts |= {"samples": len(prelabelled), "labelled": sum(bool(s.label) for s in samples)}
+    return PrelabelResult(prelabelled, facts)
 
 
 def _label_outlier_scores(model: LearnedClasses, vectors: Rows) -> Floats:
@@ -135,7 +135,7 @@ def _label_outlier_scores(model: LearnedClasses, vectors: Rows) -> Floats:
 
 
 def _order_by_similarity(
-    samples: Sequence[PresortSample], vectors: Rows, model: LearnedClasses | None
+    samples: Sequence[PrelabelSample], vectors: Rows, model: LearnedClasses | None
 ) -> LikenessOrder:
     names = np.array([sample.track or sample.key for sample in samples])
     _, firsts, track = np.unique(names, return_index=True, return_inverse=True)
@@ -143,11 +143,11 @@ def _order_by_similarity(
     if model is not None:
         weighted = PROBABILITY_WEIGHT * np.sqrt(model.probabilities)
         pulled = np.concatenate([pulled, weighted], axis=1).astype(np.float32)
-    place = np.zeros(len(pulled), np.int64)
+    position = np.zeros(len(pulled), np.int64)
     some = pulled[:: max(1, -(-len(pulled) // SOME))]
-    place[order_by_proximity(pulled @ find_main_directions(some))] = np.arange(len(pulled))
+    position[order_by_proximity(pulled @ find_main_directions(some))] = np.arange(len(pulled))
     # A track is in one cluster and counts once there.
-    return LikenessOrder(place, assign_clusters(pulled[firsts], MAX_CLUSTERS)[track])
+    return LikenessOrder(position, assign_clusters(pulled[firsts], MAX_CLUSTERS)[track])
 
 
 def _members(numbers: Indices) -> list[Indices]:
@@ -156,7 +156,7 @@ def _members(numbers: Indices) -> list[Indices]:
 
 
 def _max_rejected_share(
-    samples: Sequence[PresortSample], groups: Mapping[str, str]
+    samples: Sequence[PrelabelSample], groups: Mapping[str, str]
 ) -> float | None:
     """Return the upper limit (95 %) of the share of samples of no class; None without any."""
     decided = [sample for sample in samples if sample.label or sample.status == "rejected"]
@@ -166,17 +166,17 @@ def _max_rejected_share(
     return share_at_most(rejected, [groups[sample.key] for sample in decided])
 
 
-def _collect_presorted(
-    samples: Sequence[PresortSample],
+def _collect_prelabelled(
+    samples: Sequence[PrelabelSample],
     order: LikenessOrder,
     outliers: Floats,
     model: LearnedClasses | None,
-) -> list[PresortedSample]:
+) -> list[PrelabelledSample]:
     suggestions = model.likeliest if model is not None else [[]] * len(samples)
     return [
-        PresortedSample(
+        PrelabelledSample(
             sample.key,
-            int(order.place[row]),
+            int(order.position[row]),
             round_confidences(suggestions[row]) if sample.status == "queue" else (),
             int(order.cluster[row]),
             round(float(outliers[row]), 2),

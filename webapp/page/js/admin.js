@@ -1,10 +1,10 @@
-// The owner's page: reports beside faces with known answers, accepted, refused and undone.
+// The administrator's page: reports beside faces with known answers, accepted, refused and undone.
 
 import { byId, element, percent, rescueFocus, say } from "./dom.js";
-import { ownerDecides, ownerReports } from "./server.js";
+import { adminDecides, adminReports } from "./server.js";
 import { currentLanguage, speak, words } from "./words.js";
 
-const FACES = "api/v1/owner/reports";
+const FACES = "api/v1/admin/reports";
 // By number: what is told of a report, its card, what became of it, and whether it was seen.
 const cards = new Map();
 const seen = new IntersectionObserver((entries) => {
@@ -16,9 +16,9 @@ let settled = false;
 
 async function show(after) {
   try {
-    page = await ownerReports(after ?? { settled });
+    page = await adminReports(after ?? { settled });
     // Behind the last one it begins anew: what was left out still waits.
-    if (after && !page.reports.length) page = await ownerReports();
+    if (after && !page.reports.length) page = await adminReports();
     say(byId("message"), "");
     draw();
     scrollTo({ top: 0 });
@@ -172,7 +172,7 @@ async function undo(step) {
 async function carriedOut(decision, then) {
   try {
     say(byId("message"), "");
-    then(await ownerDecides(decision));
+    then(await adminDecides(decision));
   } catch (error) {
     say(byId("message"), error.message);
     byId("message").scrollIntoView({ block: "center" });
@@ -194,7 +194,7 @@ const refreshRivals = (reports) => reports.flatMap((id) => cards.get(id)?.report
 async function refresh(id) {
   const state = cards.get(id);
   if (!state || state.became) return;
-  const { reports } = await ownerReports({ claimed: state.report.claimed, after: id - 1 });
+  const { reports } = await adminReports({ claimed: state.report.claimed, after: id - 1 });
   const now = reports.find((one) => one.id === id);
   if (now) Object.assign(state.report, { rivals: now.rivals });
   fill(state);

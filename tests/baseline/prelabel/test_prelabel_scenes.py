@@ -1,4 +1,4 @@
-"""Presort among scenes: what is counted, what is promised, and what is printed."""
+"""Prelabel among scenes: what is counted, what is promised, and what is printed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 from baseline.evaluation.calibration import calibration_error
 from baseline.evaluation.outputs import Floats, Indices
-from baseline.presort.propose import PresortResult, propose
+from baseline.prelabel.propose import PrelabelResult, propose
 from curation.similarity.class_learning import TrainingRows, vote_by_name
-from gleanset.db.proposals import PresortSample
+from gleanset.db.proposals import PrelabelSample
 
 CLASSES = ("ann", "bea", "cid", "dot")
 SHARES = (0.4, 0.3, 0.2, 0.1)
@@ -44,11 +44,11 @@ def told(
     scene: Indices,
     known: Iterable[int],
     hints: Sequence[str | None] | None = None,
-) -> PresortResult:
-    """A presort with these rows labelled."""
+) -> PrelabelResult:
+    """A prelabeling with these rows labelled."""
     labelled = set(known)
     samples = [
-        PresortSample(
+        PrelabelSample(
             f"{row:05}",
             "labelled" if row in labelled else "queue",
             CLASSES[truth[row]] if row in labelled else None,
@@ -63,9 +63,9 @@ def told(
     return propose(samples, vectors, groups)
 
 
-def probabilities(found: PresortResult, rows: Sequence[int]) -> Floats:
+def probabilities(found: PrelabelResult, rows: Sequence[int]) -> Floats:
     """What is proposed for these rows, N x classes."""
-    by_row = {int(one.sample): one.proposals for one in found.presorted}
+    by_row = {int(one.sample): one.proposals for one in found.prelabelled}
     table = np.zeros((len(rows), len(CLASSES)))
     for place, row in enumerate(rows):
         for one in by_row[row]:
@@ -144,7 +144,7 @@ def test_folds_keep_groups_whole_whichever_tie_makes_them() -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     truth = random.integers(0, 4, 80)[pair]
     samples = [
-        PresortSample(
+        PrelabelSample(
             f"{row:05}",
             "labelled",
             CLASSES[truth[row]],

@@ -14,7 +14,7 @@ from tools_for_tests import Ran, run_here
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
-from gleanset.db.proposals import PresortedSample, Proposals
+from gleanset.db.proposals import PrelabelledSample, Proposals
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def keys(empty: Dataset) -> list[str]:
 
 def put_together(dataset: Dataset, *clusters: list[str]) -> None:
     found = [
-        PresortedSample(key, place, (), number, 0.1 * place)
+        PrelabelledSample(key, place, (), number, 0.1 * place)
         for number, cluster in enumerate(clusters)
         for place, key in enumerate(cluster)
     ]
@@ -40,7 +40,7 @@ def run(dataset: Dataset, *words: object) -> Ran:
 
 
 def listed(dataset: Dataset, *words: str) -> list[dict[str, Any]]:
-    done = run_here("pipeline.cli", "list", "stacks", *words, "-d", dataset.root)
+    done = run_here("pipeline.cli", "list", "clusters", *words, "-d", dataset.root)
     assert done.code == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -49,27 +49,27 @@ def test_a_stack_is_named_at_once_while_nothing_has_a_name(
     empty: Dataset, keys: list[str], tmp_path: Path
 ) -> None:
     large, small = listed(empty)
-    told = {"stack": large["stack"], "size": 4, "decided": 0, "samples": keys[:4]}
+    told = {"cluster": large["cluster"], "size": 4, "decided": 0, "samples": keys[:4]}
     assert large.items() >= told.items()
     assert [Path(str(file)).is_file() for file in large["pictures"]] == [True] * 4
     assert listed(empty, "--where", "size=2") == [small]
-    refused = run_here("pipeline.cli", "list", "stacks", "--where", "size<3", "-d", empty.root)
-    assert f"gleanset list stacks -d {empty.root} | jq" in refused.stderr
-    shown = run(empty, "gallery", tmp_path / "stacks.html", "--stacks")
-    assert (shown.json["stacks"], shown.json["shown"]) == (2, 6), shown.stderr
-    page = (tmp_path / "stacks.html").read_text()
-    assert str(large["stack"]) in page
+    refused = run_here("pipeline.cli", "list", "clusters", "--where", "size<3", "-d", empty.root)
+    assert f"gleanset list clusters -d {empty.root} | jq" in refused.stderr
+    shown = run(empty, "gallery", tmp_path / "clusters.html", "--clusters")
+    assert (shown.json["clusters"], shown.json["shown"]) == (2, 6), shown.stderr
+    page = (tmp_path / "clusters.html").read_text()
+    assert str(large["cluster"]) in page
     assert all(key in page for key in keys)
-    assert run(empty, "label", "hana", "--stack", large["stack"]).json["decided"] == 4
+    assert run(empty, "label", "hana", "--cluster", large["cluster"]).json["decided"] == 4
     assert [one.label for one in empty.samples.iter_by_key() if one.key in keys[:4]] == ["hana"] * 4
     assert listed(empty) == [small]
-    again = run(empty, "label", "rei", "--stack", large["stack"])
+    again = run(empty, "label", "rei", "--cluster", large["cluster"])
     assert again.code == 2
     assert "all 4 are decided" in again.stderr
 
 
 def test_a_stack_is_rejected_at_once(empty: Dataset, keys: list[str]) -> None:
-    done = run(empty, "label", "--reject", "--stack", listed(empty)[0]["stack"])
+    done = run(empty, "label", "--reject", "--cluster", listed(empty)[0]["cluster"])
     assert (done.code, done.json["decided"]) == (0, 4), done.stderr
     rejected = [one.key for one in empty.samples.iter_by_key() if one.status == "rejected"]
     assert sorted(rejected) == sorted(keys[:4])
@@ -82,19 +82,19 @@ def test_what_was_decided_of_a_stack_stays_and_its_id_holds(
 ) -> None:
     (large, _), stray = listed(empty), keys[0]
     assert run(empty, "label", "rei", stray).code == 0
-    left = {"stack": large["stack"], "size": 3, "decided": 1, "samples": keys[1:4]}
+    left = {"cluster": large["cluster"], "size": 3, "decided": 1, "samples": keys[1:4]}
     assert listed(empty)[0].items() >= left.items()
-    assert run(empty, "label", "hana", "--stack", large["stack"]).json["decided"] == 3
+    assert run(empty, "label", "hana", "--cluster", large["cluster"]).json["decided"] == 3
     assert {one.label for one in empty.samples.iter_by_key() if one.key == stray} == {"rei"}
 
 
 def test_an_id_never_means_other_samples(empty: Dataset, keys: list[str]) -> None:
     large, small = listed(empty)
     put_together(empty, keys[4:], keys[:3], [keys[3]])
-    assert listed(empty)[1]["stack"] == small["stack"]
-    done = run(empty, "label", "hana", "--stack", small["stack"], "--stack", large["stack"])
+    assert listed(empty)[1]["cluster"] == small["cluster"]
+    done = run(empty, "label", "hana", "--cluster", small["cluster"], "--cluster", large["cluster"])
     assert done.code == 2
-    assert "gleanset list stacks" in done.stderr
+    assert "gleanset list clusters" in done.stderr
     assert all(one.status == "queue" for one in empty.samples.iter_by_key())
 
 
@@ -107,7 +107,7 @@ def test_the_page_shows_each_stack_whole_with_the_command_that_names_it(
     from playwright.sync_api import sync_playwright
 
     large, _ = listed(empty)
-    assert run(empty, "gallery", tmp_path / "stacks.html", "--stacks").code == 0
+    assert run(empty, "gallery", tmp_path / "clusters.html", "--clusters").code == 0
     said: list[str] = []
     with sync_playwright() as play:
         browser = play.chromium.launch(
@@ -115,11 +115,13 @@ def test_the_page_shows_each_stack_whole_with_the_command_that_names_it(
         )
         page = browser.new_page(locale="en")
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.goto(f"file://{tmp_path}/stacks.html")
+        page.goto(f"file://{tmp_path}/clusters.html")
         page.locator("#classes .face").nth(5).wait_for()
-        assert page.inner_text("#summary") == "All 6 samples that wait, stacks: 2"
+        assert page.inner_text("#summary") == "All 6 pending samples in 2 clusters"
         first = page.locator("#classes section").first
-        assert first.locator("code").inner_text() == f"labeler label NAME --stack {large['stack']}"
+        assert (
+            first.locator("code").inner_text() == f"labeler label NAME --cluster {large['stack']}"
+        )
         assert first.locator(".face").count() == 4
         first.locator(".face").first.click()
         assert keys[0] in page.inner_text("#look-facts")

@@ -1,4 +1,4 @@
-"""The numbers view: samples of each class, confidence of suggestions, split and export."""
+"""The statistics view: samples of each class, confidence of suggestions, split and export."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ from labeler.duplicates.finder import DuplicateFinder
 from labeler.export.formats import list_formats
 from labeler.export.job import export
 from labeler.export.options import NAMES, ExportOptions
-from labeler.numbers import Numbers, numbers_of
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import focus_ring, trough
 from labeler.qt.translations import counted, tr
@@ -42,6 +41,7 @@ from labeler.qt.views.page_header import ConfidenceBars
 from labeler.qt.widgets import below, beside, button, timer
 from labeler.sorting.session import SortingProgress
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
+from labeler.statistics import LabelStatistics, get_label_statistics
 
 Index = QModelIndex | QPersistentModelIndex
 Role = Qt.ItemDataRole
@@ -65,12 +65,14 @@ class BarDelegate(QStyledItemDelegate):
         painter.fillRect(bar, option.palette.highlight())
 
 
-def class_texts(row: ClassCount, numbers: Numbers, plan: SplitPlan | None) -> dict[str, str]:
+def class_texts(
+    row: ClassCount, statistics: LabelStatistics, plan: SplitPlan | None
+) -> dict[str, str]:
     """Return the columns of a class by title; a planned split replaces the current one.
 
     The first three columns are `NAME`, `COUNT` and `BAR`.
     """
-    parts = (plan.table if plan else numbers.kept).get(row.name)
+    parts = (plan.table if plan else statistics.kept).get(row.name)
     close = plan.closeness.get(row.name) if plan else None
     return {
         tr("Class"): row.name,
@@ -89,7 +91,7 @@ class ClassTable(QTreeWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        titles = list(class_texts(ClassCount(0, "", 0), Numbers({}), None))
+        titles = list(class_texts(ClassCount(0, "", 0), LabelStatistics({}), None))
         self.setHeaderLabels(titles)
         self._bar = BarDelegate(self)
         self.setItemDelegateForColumn(BAR, self._bar)
@@ -114,15 +116,15 @@ class ClassTable(QTreeWidget):
         items = self.selectedItems()
         return items[0].text(NAME) if items else ""
 
-    def show_numbers(
-        self, rows: tuple[ClassCount, ...], numbers: Numbers, plan: SplitPlan | None
+    def show_statistics(
+        self, rows: tuple[ClassCount, ...], statistics: LabelStatistics, plan: SplitPlan | None
     ) -> None:
-        """Show numbers; the selected class stays selected."""
+        """Show statistics; the selected class stays selected."""
         selected = self.selected_class
         largest = max((row.count for row in rows), default=0)
         self.clear()
         for row in rows:
-            texts = class_texts(row, numbers, plan)
+            texts = class_texts(row, statistics, plan)
             item = QTreeWidgetItem(self, list(texts.values()))
             item.setData(BAR, SHARE_ROLE, row.count / largest if largest else 0.0)
             for number, (title, text) in list(enumerate(texts.items()))[COUNT:]:
@@ -246,8 +248,8 @@ class ExportBox(QGroupBox):
 RECOUNT_DELAY_MS = 400
 
 
-class NumbersView(LabelerView):
-    """Numbers of all classes, the split and the export; a split is applied only on request."""
+class StatisticsView(LabelerView):
+    """Label statistics, the split and the export; a split is applied only on request."""
 
     shows_details = False
 
@@ -262,7 +264,7 @@ class NumbersView(LabelerView):
         self.apply_button.hide()
         self.export_box = ExportBox(self.worker)
         self._plan: SplitPlan | None = None
-        self._numbers = Numbers({})
+        self._statistics = LabelStatistics({})
         self._splitting = self.worker.create_task(self.tr("a split is being computed"))
         self._recount = timer(self, self._read, RECOUNT_DELAY_MS)
         self._lay_out()
@@ -301,25 +303,25 @@ class NumbersView(LabelerView):
             self._recount.start()
 
     def _read(self) -> None:
-        self.worker.ask(numbers_of, self._show)
+        self.worker.ask(get_label_statistics, self._show)
 
-    def _show(self, numbers: Numbers) -> None:
-        self._numbers = numbers
+    def _show(self, statistics: LabelStatistics) -> None:
+        self._statistics = statistics
         progress = self.worker.progress
         if progress is None:
             return
         rows = progress.counts.classes
-        self.table.show_numbers(rows, numbers, self._plan)
+        self.table.show_statistics(rows, statistics, self._plan)
         self._show_confidence()
         counts, text = progress.counts, self.tr("{done} of {total} sorted")
         self.sorted.setText(text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}"))
         self.empty.show_notice(None if rows else no_classes(self))
         if self._plan is None:
             current = self.tr("The table shows the current split.")
-            self.split_text.setText(current if numbers.kept else self.tr("No split yet."))
+            self.split_text.setText(current if statistics.kept else self.tr("No split yet."))
 
     def _show_confidence(self) -> None:
-        name, proposed = self.table.selected_class, self._numbers.proposed
+        name, proposed = self.table.selected_class, self._statistics.proposed
         counts = (
             proposed.get(name, ())
             if name

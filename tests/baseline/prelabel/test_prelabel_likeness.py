@@ -1,4 +1,4 @@
-"""What a presort compares by, and how many proposals are expected to be wrong."""
+"""What a prelabeling compares by, and how many proposals are expected to be wrong."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from baseline.features.texture import (
     expect_weights,
     has_drawings,
 )
-from baseline.presort.presorter import max_wrong_count, presort
-from baseline.presort.propose import PresortResult, propose
+from baseline.prelabel.prelabeling import max_wrong_count, prelabel
+from baseline.prelabel.propose import PrelabelResult, propose
 from baseline.settings import load_preset
 from curation.similarity.class_learning import Rows
 from curation.similarity.vectors import EmbeddingSpace, sample_vector_name
 from gleanset import Dataset
-from gleanset.db.proposals import PresortSample, Proposal
+from gleanset.db.proposals import PrelabelSample, Proposal
 from gleanset.records import Region
 from gleanset.work.progress import Progress
 from tools.sample.character import CAST
@@ -37,11 +37,11 @@ PARTS = (
 )
 
 
-def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Path) -> None:
+def test_the_vectors_of_the_newest_prelabel_are_there_for_every_room(tmp_path: Path) -> None:
     with Dataset.create(tmp_path) as dataset:
         fill(dataset, 10, labelled=False)
         assert EmbeddingSpace.from_dataset(dataset) is None
-        first = presort(dataset, load_preset("transfer", QUICK))
+        first = prelabel(dataset, load_preset("transfer", QUICK))
         assert "these are photographs" in str(first["parts_by"])
         assert first["parts"] == {"efficientnet_lite0": 1.0, "colours": PHOTO_WEIGHTS["colours"]}
         space = EmbeddingSpace.from_dataset(dataset)
@@ -54,7 +54,7 @@ def test_the_vectors_of_the_newest_presort_are_there_for_every_room(tmp_path: Pa
         assert np.allclose(np.linalg.norm(vectors[:-1], axis=1), 1, atol=1e-5)
         assert not vectors[-1].any()
 
-        given = presort(dataset, load_preset("transfer", QUICK | {"part_weights": "0.25"}))
+        given = prelabel(dataset, load_preset("transfer", QUICK | {"part_weights": "0.25"}))
         newer = EmbeddingSpace.from_dataset(dataset)
         assert newer is not None
         assert newer.name != space.name
@@ -110,11 +110,11 @@ def points(seed: int, spread: float = 1.0) -> tuple[Rows, np.ndarray]:
     return found.astype(np.float32), kind
 
 
-def proposed(vectors: Rows, kind: np.ndarray, decided: np.ndarray) -> PresortResult:
+def proposed(vectors: Rows, kind: np.ndarray, decided: np.ndarray) -> PrelabelResult:
     """What is proposed where these rows are labelled by their kind, or rejected."""
     status = np.where(decided, np.where(kind < CLASSES, "labelled", "rejected"), "queue")
     samples = [
-        PresortSample(
+        PrelabelSample(
             f"{row:05}",
             str(status[row]),
             f"class {kind[row]}" if status[row] == "labelled" else None,
@@ -129,11 +129,11 @@ def proposed(vectors: Rows, kind: np.ndarray, decided: np.ndarray) -> PresortRes
 
 
 def sure_and_right(
-    made: PresortResult, kind: np.ndarray, waits: np.ndarray
+    made: PrelabelResult, kind: np.ndarray, waits: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """The confidences of the first proposals of these rows, and which are right."""
     none = (Proposal("", 0.0),)
-    first = {one.sample: (one.proposals or none)[0] for one in made.presorted}
+    first = {one.sample: (one.proposals or none)[0] for one in made.prelabelled}
     rows = np.flatnonzero(waits)
     names = [first[f"{row:05}"].label for row in rows]
     sure = np.array([first[f"{row:05}"].confidence for row in rows])

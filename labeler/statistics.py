@@ -13,18 +13,18 @@ from labeler.sorting.page_layout import TENTHS
 from labeler.sorting.session import SortingSession
 
 
-class Numbers(NamedTuple):
+class LabelStatistics(NamedTuple):
     """Samples of each class in each split, and a histogram of prediction confidences.
 
-    `proposed` has ten counts for each class: queued samples that the latest presort predicts with a
-    confidence of 0-10 %, 10-20 % … 90-100 %.
+    `proposed` has ten counts for each class: queued samples that the latest prelabeling predicts
+    with a confidence of 0-10 %, 10-20 % … 90-100 %.
     """
 
     kept: dict[str, dict[str, int]]
     proposed: Mapping[str, tuple[int, ...]] = MappingProxyType({})
 
 
-def numbers_of(session: SortingSession) -> Numbers:
+def get_label_statistics(session: SortingSession) -> LabelStatistics:
     """Count the samples of a session's dataset."""
     dataset = session.dataset
     counts_by_split: dict[str, dict[str, int]] = {}
@@ -37,4 +37,4 @@ def numbers_of(session: SortingSession) -> Numbers:
         dataset.classes.get_name(row): tuple(counts.get(tenth, 0) for tenth in range(TENTHS))
         for row, counts in tenths.items()
     }
-    return Numbers(counts_by_split, proposed)
+    return LabelStatistics(counts_by_split, proposed)

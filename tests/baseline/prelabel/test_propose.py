@@ -1,4 +1,4 @@
-"""What a presort says, on points in space whose classes are known."""
+"""What a prelabeling says, on points in space whose classes are known."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from baseline.presort.propose import PresortResult, choose_label_next, outlier_scores
-from baseline.presort.propose import propose as propose_by_groups
+from baseline.prelabel.propose import PrelabelResult, choose_label_next, outlier_scores
+from baseline.prelabel.propose import propose as propose_by_groups
 from curation.similarity.class_learning import BACKGROUND
-from gleanset.db.proposals import PresortedSample, PresortSample
+from gleanset.db.proposals import PrelabelledSample, PrelabelSample
 
 CLASSES = ("ann", "bea", "cid", "dot")
 WIDTH = 16
@@ -26,25 +26,25 @@ def blobs(count: int, noise: float = 0.35, seed: int = 0) -> tuple[np.ndarray, l
     return points.astype(np.float32), [CLASSES[t] for t in truth]
 
 
-def sortables(truth: list[str], known: set[int], **more: dict[int, object]) -> list[PresortSample]:
+def sortables(truth: list[str], known: set[int], **more: dict[int, object]) -> list[PrelabelSample]:
     """The samples, those in `known` labelled; `more` sets fields of some rows."""
     made = []
     for row, label in enumerate(truth):
-        one = PresortSample(f"{row:04}", "queue", None, None, (), None, frozenset())
+        one = PrelabelSample(f"{row:04}", "queue", None, None, (), None, frozenset())
         if row in known:
             one = one._replace(status="labelled", label=label)
         made.append(one._replace(**{k: v[row] for k, v in more.items() if row in v}))
     return made
 
 
-def propose(samples: list[PresortSample], vectors: np.ndarray) -> PresortResult:
+def propose(samples: list[PrelabelSample], vectors: np.ndarray) -> PrelabelResult:
     """With groups as the catalogue has them where nothing else ties: copies, scenes, posts."""
     groups = {one.key: one.group or (one.ties or (one.key,))[0] for one in samples}
     return propose_by_groups(samples, vectors, groups)
 
 
-def by_key(found: PresortResult) -> dict[int, PresortedSample]:
-    return {int(one.sample): one for one in found.presorted}
+def by_key(found: PrelabelResult) -> dict[int, PrelabelledSample]:
+    return {int(one.sample): one for one in found.prelabelled}
 
 
 def every(step: int, truth: list[str]) -> set[int]:
@@ -68,7 +68,7 @@ def test_the_same_samples_say_the_same() -> None:
     vectors, truth = blobs(20)
     samples = sortables(truth, every(4, truth))
     first, second = (propose(samples, vectors) for _ in range(2))
-    assert (first.presorted, first.facts) == (second.presorted, second.facts)
+    assert (first.prelabelled, first.facts) == (second.prelabelled, second.facts)
 
 
 def test_without_labels_there_is_an_order_and_clusters() -> None:
@@ -76,14 +76,14 @@ def test_without_labels_there_is_an_order_and_clusters() -> None:
     found = propose(sortables(truth, set()), vectors)
     told = by_key(found)
     assert not any(one.proposals for one in told.values())
-    assert sorted(one.place for one in told.values()) == list(range(160))
-    along = [truth[row] for row in sorted(told, key=lambda row: told[row].place)]
+    assert sorted(one.position for one in told.values()) == list(range(160))
+    along = [truth[row] for row in sorted(told, key=lambda row: told[row].position)]
     assert sum(a != b for a, b in pairwise(along)) < 12  # 119 in an order by chance
     groups: dict[int | None, set[str]] = {}
     for row, one in told.items():
         groups.setdefault(one.cluster, set()).add(truth[row])
     assert all(len(names) == 1 for names in groups.values())
-    asked = choose_label_next(found.presorted, {one.sample for one in found.presorted}, 12)
+    asked = choose_label_next(found.prelabelled, {one.sample for one in found.prelabelled}, 12)
     assert {truth[int(row)] for row in asked} == set(CLASSES)
     assert len({told[int(row)].cluster for row in asked}) == len(asked) == 12
 
@@ -91,7 +91,7 @@ def test_without_labels_there_is_an_order_and_clusters() -> None:
 def test_one_class_is_nothing_to_tell_apart() -> None:
     vectors, truth = blobs(10)
     found = propose(sortables(truth, {0, 1}), vectors)
-    assert not any(one.proposals for one in found.presorted)
+    assert not any(one.proposals for one in found.prelabelled)
     assert found.facts["labelled"] == 2
 
 
@@ -148,7 +148,7 @@ def test_scenes_and_hints_count_as_far_as_they_proved_right(honest: bool) -> Non
         assert shared > before - 0.05
 
 
-def _accuracy(found: PresortResult, truth: list[str]) -> float:
+def _accuracy(found: PrelabelResult, truth: list[str]) -> float:
     told = {row: one for row, one in by_key(found).items() if one.proposals}
     return float(np.mean([one.proposals[0].label == truth[row] for row, one in told.items()]))
 
@@ -171,13 +171,13 @@ def test_what_to_label_next_is_uncertain_and_of_different_clusters() -> None:
     vectors, truth = blobs(60, noise=0.6)
     found = propose(sortables(truth, every(7, truth)), vectors)
     told = by_key(found)
-    waiting = {one.sample for one in found.presorted if one.proposals}
-    asked = [int(key) for key in choose_label_next(found.presorted, waiting)]
+    waiting = {one.sample for one in found.prelabelled if one.proposals}
+    asked = [int(key) for key in choose_label_next(found.prelabelled, waiting)]
     assert len({told[row].cluster for row in asked}) == len(asked) == 10
     sure = [told[row].proposals[0].confidence for row in asked]
     assert sure == sorted(sure)
     assert sure[-1] < np.mean([told[int(row)].proposals[0].confidence for row in waiting])
-    assert choose_label_next(found.presorted, ()) == []
+    assert choose_label_next(found.prelabelled, ()) == []
 
 
 def test_odd_ones_stand_out() -> None:
@@ -199,14 +199,14 @@ def test_odd_ones_stand_out() -> None:
 def test_very_few_samples(count: int) -> None:
     vectors, truth = blobs(count)
     found = propose(sortables(truth[:count], set()), vectors[:count])
-    assert sorted(one.place for one in found.presorted) == list(range(count))
+    assert sorted(one.position for one in found.prelabelled) == list(range(count))
 
 
 def test_many_samples_are_ordered_and_grouped() -> None:
     vectors, truth = blobs(700, noise=0.15)
     told = by_key(propose(sortables(truth, set()), vectors))
-    assert sorted(one.place for one in told.values()) == list(range(2800))
-    along = [truth[row] for row in sorted(told, key=lambda row: told[row].place)]
+    assert sorted(one.position for one in told.values()) == list(range(2800))
+    along = [truth[row] for row in sorted(told, key=lambda row: told[row].position)]
     assert sum(a != b for a, b in pairwise(along)) < 60  # 2,100 in an order by chance
     groups: dict[int | None, set[str]] = {}
     for row, one in told.items():

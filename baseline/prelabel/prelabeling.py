@@ -18,11 +18,11 @@ from baseline.features.backbone import Backbone, FeaturePart
 from baseline.features.features import FeatureSpec, compute_features
 from baseline.features.scaling import Scaling, limit_threads
 from baseline.features.texture import expect_weights
-from baseline.presort import MIN_ACCEPT_CONFIDENCE
-from baseline.presort.propose import choose_label_next, propose
+from baseline.prelabel import MIN_ACCEPT_CONFIDENCE
+from baseline.prelabel.propose import choose_label_next, propose
 from baseline.settings import Settings, Transfer
 from baseline.train.methods.logistic import parse_part_weights
-from curation.labelling_command import STACKS_COMMAND, has_window, labelling_command
+from curation.labelling_command import CLUSTERS_COMMAND, has_window, labelling_command
 from curation.similarity.class_learning import list_training_keys
 from curation.similarity.vectors import (
     VECTORS_FACT,
@@ -33,7 +33,7 @@ from curation.similarity.vectors import (
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import get_unseen_labels
-from gleanset.db.proposals import PresortSamples, Proposals, iter_proposed_samples
+from gleanset.db.proposals import PrelabelSamples, Proposals, iter_proposed_samples
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.html.words import count
 from gleanset.records import Region, Sample
@@ -130,10 +130,10 @@ def compute_components(
     return SampleComponents(keys, np.concatenate(pages), parts)
 
 
-STAGE = "presort"
+STAGE = "prelabel"
 
 
-def presort(
+def prelabel(
     dataset: Dataset, settings: Settings, progress: Progress | None = None
 ) -> dict[str, object]:
     """Suggest classes for all samples of a dataset, store them and return the metrics.
@@ -144,17 +144,17 @@ def presort(
     """
     if not isinstance(settings, Transfer):
         raise UsageError(
-            f"presort needs the settings of preset transfer, not {settings.preset}",
+            f"prelabel needs the settings of preset transfer, not {settings.preset}",
             "choose a backbone: -o backbone=resnet50 -o weights=hub",
         )
     dataset.db.check_writable()
     with dataset.stage(STAGE):
-        return _run_presort(dataset, settings, progress or Progress())
+        return _run_prelabel(dataset, settings, progress or Progress())
 
 
-def _run_presort(dataset: Dataset, settings: Transfer, progress: Progress) -> dict[str, object]:
+def _run_prelabel(dataset: Dataset, settings: Transfer, progress: Progress) -> dict[str, object]:
     started = time.monotonic()
-    samples = list(PresortSamples(dataset.db).iterate())
+    samples = list(PrelabelSamples(dataset.db).iterate())
     keys = {sample.key for sample in samples}
     crops = [crop for crop in dataset.samples.iter_by_key() if crop.key in keys]
     if not crops:
@@ -186,13 +186,13 @@ def _run_presort(dataset: Dataset, settings: Transfer, progress: Progress) -> di
         VECTORS_FACT: space,
         **weights.to_json(computed.parts),
     }
-    number = Proposals(dataset.db).replace(result.presorted, facts | {"known": sorted(labels)})
+    number = Proposals(dataset.db).replace(result.prelabelled, facts | {"known": sorted(labels)})
     remove_old_vectors(dataset, but=space)
     waiting = {sample.key for sample in chosen if sample.status == "queue"}
     return {
-        "presort": number,
+        "prelabel": number,
         **facts,
-        "label_next": choose_label_next(result.presorted, waiting),
+        "label_next": choose_label_next(result.prelabelled, waiting),
         "seconds": {
             "features": round(computed_at - started, 2),
             "sorting": round(time.monotonic() - computed_at, 2),
@@ -205,8 +205,8 @@ KEY_LETTERS = 8
 LOW_CONFIDENCE = 0.5
 
 
-def summarize_presort(dataset: Dataset, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the lines that `baseline presort` prints."""
+def summarize_prelabel(dataset: Dataset, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the lines that `baseline prelabel` prints."""
     waiting = dataset.samples.count_by("status", "kept").get(("queue", "kept"), 0)
     suggested = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
     confidences = [sample.proposals[0].confidence for sample in suggested]
@@ -216,7 +216,7 @@ def summarize_presort(dataset: Dataset, result: Mapping[str, Any]) -> dict[str, 
         lines = {
             "suggestions": "none: label samples of at least two classes",
             "clusters": f"{result['clusters']:,} of similar samples, to label together: "
-            "labeler label NAME --stack ID",
+            "labeler label NAME --cluster ID",
         }
     unreadable = result.get("unreadable", 0)
     lines["samples"] = (
@@ -276,9 +276,9 @@ def _next_commands(
 ) -> list[str]:
     commands = [labelling_command(dataset)] if waiting else []
     if waiting and has_window() and not has_classes:
-        commands.append(f"{STACKS_COMMAND} {dataset.option}")
+        commands.append(f"{CLUSTERS_COMMAND} {dataset.option}")
     if any(confidence >= MIN_ACCEPT_CONFIDENCE for confidence in confidences):
         commands.append(
-            f"labeler accept proposals --above {MIN_ACCEPT_CONFIDENCE:g} {dataset.option}"
+            f"labeler accept predictions --above {MIN_ACCEPT_CONFIDENCE:g} {dataset.option}"
         )
     return [command for command in commands if command] or [f"gleanset status {dataset.option}"]

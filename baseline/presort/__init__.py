@@ -1,7 +1,0 @@
-"""Suggested classes, an order by similarity, and samples to label next.
-
-`presorter` computes vectors and stores what `propose` returns for them.
-"""
-
-MIN_ACCEPT_CONFIDENCE = 0.95
-"""Default confidence threshold of `labeler accept proposals`."""
